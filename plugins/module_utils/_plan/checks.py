@@ -1,0 +1,558 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Check a declaration whole: every mistake at once, each as a sentence that names the network, the key, the value and what to write instead."""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import math
+import re
+from typing import Any, Dict, Iterable, List, Optional, Tuple
+
+from .errors import PlanError
+from .ranges import RangeError, free_range, parse_network, parse_range, usable_subnets
+from .render import default_healthz_port
+from .schema import (
+    ATTACH, BACKENDS, BACKENDS_REFUSED, CNI_VERSIONS, DELEGATE_REFUSED, ETCD_PORTS, IPSEC_PSK_MIN, IPV6_MIN_MTU,
+    MAX_INTERFACE, MAX_NAME, NETWORK_KEYS, OPTION_DEFAULTS, Key,
+)
+
+_NAME = re.compile("[a-z]([a-z0-9-]*[a-z0-9])?")
+_INTERFACE = re.compile("[A-Za-z0-9][A-Za-z0-9_.-]*")
+_WIREGUARD_KEY = re.compile("[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=")  # 32 bytes in base64
+_MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "i386": "386", "i686": "386", "armv7l": "arm"}
+# The length of a node's subnet when none is given, the longest one, and the smallest network (flannel, pkg/subnet/config.go).
+_SUBNET_LEN = {4: (24, 30, 28), 6: (64, 126, 124)}
+
+
+def show(value: Any) -> str:
+    """A value as the user would write it, short enough for a sentence. What a list or mapping holds is not shown: it may be a secret."""
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    if isinstance(value, str):
+        text = repr(str(value))
+    elif value is None or isinstance(value, bool):
+        text = {None: "null", True: "true", False: "false"}[value]
+    elif isinstance(value, int) and value.bit_length() > 128:
+        text = "a number of {0} bits".format(value.bit_length())  # some Pythons refuse to write it out
+    else:
+        text = str(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def is_int(value: Any) -> bool:
+    """True for a whole number; YAML's booleans are not numbers."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def nearest(word: Any, known: Iterable[str], otherwise: str = ", or remove it") -> str:
+    """Remedy for an unknown word: the nearest known one, or all of them and what else can be done."""
+    plain = {_letters(item): item for item in known}
+    found = difflib.get_close_matches(_letters(word), plain, n=1) if isinstance(word, str) else []
+    if found:
+        return "write {0}".format(plain[found[0]])
+    return "write one of {0}{1}".format(", ".join(plain.values()), otherwise) if plain else "remove it, for there are none here"
+
+
+def _letters(word: str) -> str:
+    """The word without case and punctuation: DirectRouting and direct_routing are the same."""
+    return re.sub("[^a-z0-9]", "", word.lower())
+
+
+class _Report:
+    """Collects sentences about one place, such as "network 'blue'"."""
+
+    def __init__(self, place: str, errors: List[str]):
+        self.place = place
+        self._errors = errors
+
+    def wrong(self, what: str, *arguments: Any) -> None:
+        """Add the sentence '<place>: <what>.'"""
+        self._errors.append("{0}: {1}.".format(self.place, what.format(*arguments)))
+
+
+def check(networks: Any, options: Any) -> Tuple[List[Dict[str, Any]], Dict[str, Any]]:
+    """Return (networks, options) with every default filled in and ranges in their usual form. Raises PlanError with all that is wrong."""
+    errors: List[str] = []
+    settings, ranges = _check_options(options, errors)
+    checked = []
+    if not isinstance(networks, list):
+        errors.append("multinet_networks: {0} is not a list; write a list of networks, each with name, cidr and backend.".format(show(networks)))
+    elif not networks:
+        errors.append("multinet_networks: the list is empty; write at least one network with default: true.")
+    else:
+        names = [item.get("name") if isinstance(item, dict) else None for item in networks]
+        for position, item in enumerate(networks, 1):
+            report = _Report(_place(position, names), errors)
+            if isinstance(item, dict):
+                checked.append((report, _check_network(item, report, settings)))
+            else:
+                report.wrong("{0} is not a mapping; write name, cidr and backend", show(item))
+        _check_together(checked, names, settings, ranges, errors)
+    if errors:
+        raise PlanError(errors)
+    return [network for report, network in checked], settings
+
+
+def _place(position: int, names: List[Any]) -> str:
+    """What a sentence calls the network: its name, and its position where the name does not tell."""
+    name = names[position - 1]
+    if not isinstance(name, str) or not name:
+        return "network number {0}".format(position)
+    return "network {0}".format(show(name)) + (" (number {0})".format(position) if names.count(name) > 1 else "")
+
+
+# Options
+
+def _check_options(options: Any, errors: List[str]) -> Tuple[Dict[str, Any], List[Tuple[str, Any]]]:
+    """Return the options with defaults, and the ranges that networks must not touch as (what they are, range)."""
+    report = _Report("options", errors)
+    settings = dict(OPTION_DEFAULTS)
+    if options is not None and not isinstance(options, dict):
+        report.wrong("{0} is not a mapping; write a mapping of options, or nothing", show(options))
+        options = None
+    for key, value in (options or {}).items():
+        if key not in OPTION_DEFAULTS:
+            report.wrong("{0} is not an option; {1}", show(key), nearest(key, OPTION_DEFAULTS))
+        elif value is not None:
+            settings[key] = value
+
+    ranges = []
+    for key in ("underlay_cidrs", "service_cidrs", "forbidden_cidrs"):
+        if not isinstance(settings[key], list):
+            report.wrong("{0} is {1}, not a list; write a list of ranges", key, show(settings[key]))
+            continue
+        for value in settings[key]:
+            try:
+                ranges.append((key, parse_range(value, strict=False)))
+            except RangeError as error:
+                report.wrong("{0}: {1} {2}", key, show(value), error)
+
+    names = settings["architectures"]
+    if names is not None and not isinstance(names, list):
+        report.wrong("architectures is {0}; write a list of names such as amd64 and arm64", show(names))
+        names = None
+    for name in names or []:
+        if not isinstance(name, str):
+            report.wrong("architectures holds {0}; write names such as amd64 and arm64", show(name))
+        elif name in _MACHINES:
+            report.wrong("architectures holds {0}, which is the kernel's name; write {1}, the name that releases use", show(name), _MACHINES[name])
+    settings["architectures"] = [name for name in names or [] if isinstance(name, str)]
+
+    prefix = settings["etcd_prefix"]
+    if not (isinstance(prefix, str) and re.fullmatch("(/[A-Za-z0-9._-]+)+", prefix)):
+        report.wrong("etcd_prefix is {0}; write a path such as {1}", show(prefix), OPTION_DEFAULTS["etcd_prefix"])
+    for key in ("cni_version", "conf_cni_version"):
+        if settings[key] not in CNI_VERSIONS:
+            report.wrong("{0} is {1}; write one of {2}", key, show(settings[key]), ", ".join(CNI_VERSIONS))
+    count = settings["node_count"]
+    if count is not None and not (is_int(count) and count >= 0):
+        report.wrong("node_count is {0}; write how many nodes there are, or null", show(count))
+        settings["node_count"] = None
+    return settings, ranges
+
+
+# One network
+
+def _check_network(item: Dict[Any, Any], report: _Report, settings: Dict[str, Any]) -> Dict[str, Any]:
+    """Return the network with its defaults, in the order the plan shows. A value that is wrong is reported and becomes null."""
+    for key in item:
+        if key not in NETWORK_KEYS:
+            report.wrong("{0} is not a key of a network; {1}", show(key), nearest(key, NETWORK_KEYS))
+    name = _check_name(item, report)
+    default = _boolean(item, "default", False, report)
+    network: Dict[str, Any] = {"name": name, "default": default, "attach": _check_attach(item, default, report)}
+    network.update(_check_ranges(item, report, settings))
+    network["backend"] = _check_backend(item, network, report, settings)
+    network["masquerade"] = _boolean(item, "masquerade", default, report)
+    network["isolate"] = _boolean(item, "isolate", True, report)
+    network["allow_to"] = _check_allow_to(item, report)
+    network["delegate"] = _check_delegate(item, report)
+    network["interface"] = _check_interface(item, default, report)
+    network["healthz_port"] = _check_healthz_port(item, name, report)
+    return network
+
+
+def _boolean(item: Dict[Any, Any], key: str, default: Optional[bool], report: _Report) -> Optional[bool]:
+    value = item.get(key)
+    if value is None:
+        return default
+    if not isinstance(value, bool):
+        report.wrong("{0} is {1}; write true or false", key, show(value))
+        return None
+    return value
+
+
+def _check_name(item: Dict[Any, Any], report: _Report) -> Optional[str]:
+    name = item.get("name")
+    if name is None:
+        report.wrong("name is missing; write one such as blue")
+    elif not isinstance(name, str):
+        report.wrong("name is {0}, not a string; write a name in lower case, in quotes if YAML takes it for something else", show(name))
+    elif not _NAME.fullmatch(name):
+        report.wrong("name {0} is not a name for networks; write lower-case letters, digits and hyphens, a letter first and no hyphen last", show(name))
+    elif len(name) > MAX_NAME:
+        report.wrong("name {0} has {1} characters; write at most {2}, for the bridge mn-<name> must fit into Linux's 15", show(name), len(name), MAX_NAME)
+    elif name == "config" or name.startswith("subnets"):
+        report.wrong("name {0} is a key of flannel's own in etcd, and a network of that name would be mixed up with it; write another name", show(name))
+    else:
+        return str(name)
+    return None
+
+
+def _check_attach(item: Dict[Any, Any], default: Optional[bool], report: _Report) -> Optional[str]:
+    attach = item.get("attach")
+    if attach is None:
+        return "all" if default else "request"
+    if not isinstance(attach, str) or attach not in ATTACH:
+        report.wrong("attach is {0}; write all (every pod) or request (pods that ask for it)", show(attach))
+        return None
+    if default and attach != "all":
+        report.wrong("attach is {0}, but every pod has the default network; write attach: all, or leave it out", show(attach))
+    return str(attach)
+
+
+def _check_ranges(item: Dict[Any, Any], report: _Report, settings: Dict[str, Any]) -> Dict[str, Any]:
+    """Return cidr, ipv6_cidr, subnet_len, ipv6_subnet_len, subnet_min and subnet_max."""
+    cidr = _check_cidr(item, "cidr", 4, report)
+    ipv6_cidr = _check_cidr(item, "ipv6_cidr", 6, report)
+    if item.get("cidr") is None:
+        report.wrong("cidr is missing; write the IPv4 range of the network, for example cidr: 10.1.0.0/16")
+    if item.get("ipv6_cidr") is None and item.get("ipv6_subnet_len") is not None:
+        report.wrong("ipv6_subnet_len is {0}, but there is no ipv6_cidr; write one, or remove ipv6_subnet_len", show(item["ipv6_subnet_len"]))
+    subnet_len = _check_subnet_len(item, "cidr", "subnet_len", cidr, report)
+    ipv6_subnet_len = _check_subnet_len(item, "ipv6_cidr", "ipv6_subnet_len", ipv6_cidr, report)
+
+    first = _check_subnet_bound(item, "subnet_min", cidr, subnet_len, report)
+    last = _check_subnet_bound(item, "subnet_max", cidr, subnet_len, report)
+    if first is not None and last is not None and first > last:
+        report.wrong("subnet_min {0} is above subnet_max {1}; write the lower address as subnet_min", show(str(first)), show(str(last)))
+        first = last = None
+    _check_room(cidr, subnet_len, first, last, "cidr", "subnet_len", settings["node_count"], report)
+    _check_room(ipv6_cidr, ipv6_subnet_len, None, None, "ipv6_cidr", "ipv6_subnet_len", settings["node_count"], report)
+    return {
+        "cidr": cidr and str(cidr), "ipv6_cidr": ipv6_cidr and str(ipv6_cidr), "subnet_len": subnet_len, "ipv6_subnet_len": ipv6_subnet_len,
+        "subnet_min": first and str(first), "subnet_max": last and str(last),
+    }
+
+
+def _check_cidr(item: Dict[Any, Any], key: str, version: int, report: _Report) -> Any:
+    if item.get(key) is None:
+        return None
+    try:
+        return parse_network(item[key], version)
+    except RangeError as error:
+        report.wrong("{0} {1} {2}", key, show(item[key]), error)
+        return None
+
+
+def _check_subnet_len(item: Dict[Any, Any], cidr_key: str, key: str, cidr: Any, report: _Report) -> Optional[int]:
+    """The length of a node's subnet, by flannel's own rule: four subnets at least, and four addresses in each."""
+    value = item.get(key)
+    if value is not None and not is_int(value):
+        report.wrong("{0} is {1}; write a whole number, without quotes", key, show(value))
+        return None
+    if cidr is None:
+        return None
+    usual, longest, smallest = _SUBNET_LEN[cidr.version]
+    if cidr.prefixlen > smallest:
+        report.wrong("{0} {1} is too small for flannel; write a /{2} or larger", cidr_key, show(str(cidr)), smallest)
+        return None
+    shortest = cidr.prefixlen + 2
+    if value is None:
+        return max(usual, shortest)
+    if not shortest <= value <= longest:
+        report.wrong("{0} is {1}; write a number from {2} to {3}, for {4} {5} must hold four subnets and each of them a few addresses",
+                     key, show(value), shortest, longest, cidr_key, cidr)
+        return None
+    return int(value)
+
+
+def _check_subnet_bound(item: Dict[Any, Any], key: str, cidr: Any, subnet_len: Optional[int], report: _Report) -> Any:
+    value = item.get(key)
+    if value is None:
+        return None
+    try:
+        address = ipaddress.IPv4Address(value if isinstance(value, str) else "")
+    except ValueError:
+        report.wrong("{0} is {1}; write the first address of a node's subnet, without a prefix length", key, show(value))
+        return None
+    if cidr is None or subnet_len is None:
+        return None
+    if address not in cidr:
+        report.wrong("{0} {1} is not in cidr {2}; write the first address of one of its /{3} subnets", key, show(value), cidr, subnet_len)
+        return None
+    base = ipaddress.IPv4Network((address, subnet_len), strict=False).network_address
+    if base != address:
+        report.wrong("{0} {1} does not begin a /{2} subnet; write {3}", key, show(value), subnet_len, show(str(base)))
+        return None
+    return address
+
+
+def _check_room(cidr: Any, subnet_len: Optional[int], first: Any, last: Any, cidr_key: str, len_key: str, node_count: Optional[int], report: _Report) -> None:
+    if cidr is None or subnet_len is None:
+        return
+    room = usable_subnets(cidr, subnet_len, first, last)
+    if room < 1:
+        report.wrong("{0} {1} has no subnet for a node between {2} and {3}; write them further apart",
+                     cidr_key, cidr, "subnet_min {0}".format(first) if first else "its second subnet", "subnet_max {0}".format(last) if last else "its last")
+    elif node_count is not None and room < node_count:
+        report.wrong("{0} {1} with {2} {3}{4} has subnets for {5} nodes, and there are {6}; write a larger {0}, or a larger {2}{7}",
+                     cidr_key, cidr, len_key, subnet_len, " between subnet_min and subnet_max" if first or last else "", room, show(node_count),
+                     ", or set the two further apart" if first or last else "")
+
+
+def _check_backend(item: Dict[Any, Any], network: Dict[str, Any], report: _Report, settings: Dict[str, Any]) -> Optional[Dict[str, Any]]:
+    backend = item.get("backend")
+    if backend is None:
+        report.wrong("backend is missing; write for example backend: {{type: vxlan, vni: 1}}")
+        return None
+    if not isinstance(backend, dict):
+        report.wrong("backend is {0}, not a mapping; write for example backend: {{type: vxlan, vni: 1}}", show(backend))
+        return None
+    kind_name = backend.get("type")
+    if not isinstance(kind_name, str) or kind_name not in BACKENDS:
+        if kind_name is None:
+            report.wrong("backend.type is missing; write one of {0}", ", ".join(BACKENDS))
+        elif isinstance(kind_name, str) and kind_name in BACKENDS_REFUSED:
+            report.wrong("backend.type is {0}, which {1}; write one of {2}", show(kind_name), BACKENDS_REFUSED[kind_name], ", ".join(BACKENDS))
+        else:
+            report.wrong("backend.type is {0}, which is no backend; {1}", show(kind_name), nearest(kind_name, BACKENDS, otherwise=""))
+        return None
+    kind = BACKENDS[kind_name]
+    checked = {"type": str(kind_name)}
+    for name in backend:
+        if name != "type" and name not in kind.keys:
+            ours = [key for key in kind.keys if isinstance(name, str) and _letters(kind.keys[key].flannel) == _letters(name)]  # flannel's own spelling
+            report.wrong("backend.{0} is not a key of the {1} backend; {2}", name, kind_name, "write {0}".format(ours[0]) if ours else nearest(name, kind.keys))
+    for name, key in kind.keys.items():
+        checked[name] = _check_backend_value(name, key, backend.get(name), report)
+
+    if kind_name == "udp" and not (settings["architectures"] and set(settings["architectures"]) == {"amd64"}):
+        known = settings["architectures"]
+        report.wrong("backend.type is 'udp', which flannel has on amd64 alone, and the nodes are {0}; write vxlan, which does the same on the same port",
+                     ", ".join(sorted(set(known))) if known else "of an architecture that is not known")
+    if kind_name == "ipsec" and checked["psk"] is not None and len(checked["psk"]) < IPSEC_PSK_MIN:
+        report.wrong("backend.psk has {0} characters; write at least {1}", len(checked["psk"]), IPSEC_PSK_MIN)
+    if kind_name == "wireguard" and checked["psk"] is not None and not _WIREGUARD_KEY.fullmatch(checked["psk"]):
+        report.wrong("backend.psk is no WireGuard key; write one made by wg genpsk, 44 characters of base64")
+    if network["ipv6_cidr"] and not kind.ipv6:
+        report.wrong("ipv6_cidr is {0}, but the {1} backend carries IPv4 alone; remove it, or write backend type vxlan", show(network["ipv6_cidr"]), kind_name)
+    if network["ipv6_cidr"] and checked.get("mtu") and checked["mtu"] - kind.overhead < IPV6_MIN_MTU:
+        report.wrong("backend.mtu {0} leaves {1} bytes in the tunnel, and IPv6 needs {2}; write {3} or more",
+                     checked["mtu"], checked["mtu"] - kind.overhead, IPV6_MIN_MTU, IPV6_MIN_MTU + kind.overhead)
+    return checked
+
+
+def _check_backend_value(name: str, key: Key, value: Any, report: _Report) -> Any:
+    """Return the value or its default. No sentence shows a secret."""
+    if value is None:
+        if key.required:
+            report.wrong("backend.{0} is missing; write {1}", name, "a number of its own from {0} to {1}".format(key.low, key.high) if key.high else key.why)
+        return key.default
+    if key.kind == "boolean":
+        if not isinstance(value, bool):
+            report.wrong("backend.{0} is {1}; write true or false", name, show(value))
+            return None
+    elif key.kind == "integer":
+        if not is_int(value) or not key.low <= value <= key.high:
+            report.wrong("backend.{0} is {1}; write a whole number from {2} to {3} ({4})", name, show(value), key.low, key.high, key.why)
+            return None
+    elif key.choices:
+        if not isinstance(value, str) or value not in key.choices:
+            report.wrong("backend.{0} is {1}; write one of {2}", name, show(value), ", ".join(key.choices))
+            return None
+    elif not isinstance(value, str) or not value:
+        report.wrong("backend.{0} is not a string, or is empty; write a string", name)
+        return None
+    return value
+
+
+def _check_allow_to(item: Dict[Any, Any], report: _Report) -> List[str]:
+    value = item.get("allow_to")
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        report.wrong("allow_to is {0}; write a list of names of networks", show(value))
+        return []
+    for name in value:
+        if not isinstance(name, str):
+            report.wrong("allow_to holds {0}; write names of networks", show(name))
+    return [str(name) for name in value if isinstance(name, str)]
+
+
+def _check_delegate(item: Dict[Any, Any], report: _Report) -> Dict[str, Any]:
+    value = item.get("delegate")
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        report.wrong("delegate is {0}, not a mapping; write keys of the bridge plugin, or leave it out", show(value))
+        return {}
+    for key in value:
+        if isinstance(key, str) and key in DELEGATE_REFUSED:
+            report.wrong("delegate.{0} cannot be set: {1}", key, DELEGATE_REFUSED[key])
+    if not _is_json(value):
+        report.wrong("delegate {0} holds something that cannot stand in a CNI configuration; write strings, numbers, booleans, lists and mappings",
+                     show(value))
+        return {}
+    return _plain(value)
+
+
+def _is_json(value: Any, depth: int = 0) -> bool:
+    """True for what a CNI configuration can hold; deeper than 20 levels is taken for a mistake."""
+    if isinstance(value, (dict, list)):
+        items = list(value.values()) if isinstance(value, dict) else value
+        return depth < 20 and all(isinstance(key, str) for key in value if isinstance(value, dict)) and all(_is_json(item, depth + 1) for item in items)
+    return value is None or isinstance(value, (str, bool, int)) or (isinstance(value, float) and math.isfinite(value))
+
+
+def _plain(value: Any) -> Any:
+    """A copy in plain lists and dicts: what Ansible hands over may be templated lazily."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _check_interface(item: Dict[Any, Any], default: Optional[bool], report: _Report) -> Optional[str]:
+    value = item.get("interface")
+    if value is None:
+        return None
+    if not isinstance(value, str) or not _INTERFACE.fullmatch(value) or len(value) > MAX_INTERFACE:
+        report.wrong("interface is {0}; write a device name of 1 to {1} letters, digits, dots, hyphens and underscores", show(value), MAX_INTERFACE)
+    elif value in ("lo", "all", "default"):
+        report.wrong("interface {0} has a meaning of its own in Linux; write another name, for example data0", show(value))
+    elif default and value != "eth0":
+        report.wrong("interface is {0}, but container runtimes look for the default network's addresses on eth0; leave interface out", show(value))
+    else:
+        return str(value)
+    return None
+
+
+def _check_healthz_port(item: Dict[Any, Any], name: Optional[str], report: _Report) -> Optional[int]:
+    value = item.get("healthz_port")
+    if value is None:
+        return default_healthz_port(name) if name else None
+    if not is_int(value) or not 1024 <= value <= 65535:
+        report.wrong("healthz_port is {0}; write a whole number from 1024 to 65535 (a TCP port on 127.0.0.1)", show(value))
+    elif value in ETCD_PORTS:
+        report.wrong("healthz_port {0} is etcd's own; write another, for example 20001", value)
+    else:
+        return int(value)
+    return None
+
+
+# All networks together
+
+def _check_together(checked: List[Tuple[_Report, Dict[str, Any]]], names: List[Any], settings: Dict[str, Any], ranges: List[Tuple[str, Any]],
+                    errors: List[str]) -> None:
+    """What no network can know alone. Fills in the interface names that are not declared."""
+    _check_unique(checked, "name", "name", "write a name of its own for each network")
+    _check_one_default(checked, errors)
+    _check_interfaces(checked)
+    distinct = [pair for pair in checked if names.count(pair[1]["name"]) == 1]  # of equal names, the default ports are equal too
+    _check_unique(distinct, "healthz_port", "healthz_port", "write healthz_port in one of the two, a free TCP port such as 20001")
+    for report, network in checked:
+        known = [name for name in names if isinstance(name, str)]
+        for name in network["allow_to"]:
+            if name == network["name"]:
+                report.wrong("allow_to holds {0}, the network itself, which reaches itself anyway; remove it", show(name))
+            elif name not in known:
+                report.wrong("allow_to holds {0}, which is no network; {1}", show(name), nearest(name, known))
+    _check_overlaps(checked, "cidr", 4, ranges)
+    _check_overlaps(checked, "ipv6_cidr", 6, ranges)
+    _check_backends_together(checked)
+
+
+def _check_unique(checked: List[Tuple[_Report, Dict[str, Any]]], key: str, title: str, remedy: str) -> None:
+    owners: Dict[Any, str] = {}
+    for report, network in checked:
+        value = network[key]
+        if value is None:
+            continue
+        if value in owners:
+            report.wrong("{0} {1} is also that of {2}; {3}", title, show(value), owners[value], remedy)
+        else:
+            owners[value] = report.place
+
+
+def _check_one_default(checked: List[Tuple[_Report, Dict[str, Any]]], errors: List[str]) -> None:
+    defaults = [report.place for report, network in checked if network["default"]]
+    if not defaults and not any(network["default"] is None for report, network in checked):
+        errors.append("multinet_networks: no network has default: true; write it in the one that gives pods their default route.")
+    elif len(defaults) > 1:
+        errors.append("multinet_networks: {0} have default: true; leave it in one of them.".format(" and ".join(defaults)))
+
+
+def _check_interfaces(checked: List[Tuple[_Report, Dict[str, Any]]]) -> None:
+    number = 0
+    for report, network in checked:
+        if not network["default"]:
+            number += 1
+        network["interface"] = network["interface"] or ("eth0" if network["default"] else "net{0}".format(number))
+    if sum(1 for report, network in checked if network["default"]) == 1:  # otherwise several would be eth0, which is said already
+        _check_unique(checked, "interface", "interface", "write another interface for one of the two")
+
+
+def _check_overlaps(checked: List[Tuple[_Report, Dict[str, Any]]], key: str, version: int, ranges: List[Tuple[str, Any]]) -> None:
+    """Each network against the ones before it and against the ranges of the options, with a free range to write instead."""
+    declared = [(report, ipaddress.ip_network(network[key])) for report, network in checked if network[key]]
+    taken = [network for report, network in declared] + [other for option, other in ranges]
+    for index, (report, network) in enumerate(declared):
+        hits = ["{0} ({1})".format(other_report.place, other) for other_report, other in declared[:index] if network.overlaps(other)]
+        hits += ["{0} ({1})".format(option, other) for option, other in ranges if other.version == version and network.overlaps(other)]
+        if hits:
+            free = free_range(network.prefixlen, taken, version)
+            if free:
+                taken.append(ipaddress.ip_network(free))
+            report.wrong("{0} {1} overlaps {2}; write a range that nothing else uses{3}",
+                         key, show(str(network)), " and ".join(hits), ", for example {0!r}".format(free) if free else "")
+
+
+def _check_backends_together(checked: List[Tuple[_Report, Dict[str, Any]]]) -> None:
+    """VNIs, UDP ports, and backends of which a host can have only one."""
+    vnis: Dict[int, str] = {}
+    ports: Dict[int, Tuple[str, Dict[str, Any]]] = {}
+    singles: Dict[str, str] = {}
+    used = {network["backend"]["vni"] for report, network in checked if network["backend"] and network["backend"].get("vni")}
+    for report, network in checked:
+        backend = network["backend"]
+        if not backend:
+            continue
+        kind = BACKENDS[backend["type"]]
+        if kind.single:
+            if backend["type"] in singles:
+                report.wrong("backend.type {0} is also that of {1}, and a host can have one such network: {2}; write vxlan",
+                             show(backend["type"]), singles[backend["type"]], kind.single)
+                continue  # its ports would be the same mistake again
+            singles[backend["type"]] = report.place
+        vni = backend.get("vni")
+        if vni is not None:
+            if vni in vnis:
+                free = next(number for number in range(1, len(used) + 2) if number not in used)
+                used.add(free)
+                report.wrong("backend.vni {0} is also that of {1}; write another, for example {2}", vni, vnis[vni], free)
+            vnis.setdefault(vni, report.place)
+        ports_v6 = ("port_v6",) if network["ipv6_cidr"] and backend.get("mode") == "separate" else ()
+        for key in kind.ports + ports_v6:
+            port = backend[key]
+            if port is None:
+                continue
+            if port in ports and not _ports_shared(backend, ports[port][1]):
+                report.wrong("backend.{0} {1} is also that of {2}; write another{3}", key, port, ports[port][0],
+                             ", for networks with gbp and networks without cannot share one" if ports[port][1]["type"] == backend["type"] == "vxlan" else "")
+            ports.setdefault(port, (report.place, backend))
+        for port in kind.fixed_ports:
+            if port in ports:
+                report.wrong("the {0} backend needs UDP port {1}, which is also that of {2}; write another port there", backend["type"], port, ports[port][0])
+            ports.setdefault(port, (report.place, backend))
+
+
+def _ports_shared(one: Dict[str, Any], other: Dict[str, Any]) -> bool:
+    """True for two vxlan networks of one kind: the kernel tells them apart by VNI."""
+    return one["type"] == other["type"] == "vxlan" and one["gbp"] == other["gbp"]

@@ -1,0 +1,49 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From the user's list of networks to the plan that every role works from."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List
+
+from .checks import check
+from .errors import PlanError
+from .render import meta_plugin_delegate, render
+
+__all__ = ["PlanError", "blocked", "plan"]
+
+
+def plan(networks: Any, options: Any = None) -> Dict[str, Any]:
+    """Check a declaration and derive everything from it. Pure: same input, same plan, nothing outside is read.
+
+    networks: `multinet_networks`, a list of mappings (keys: docs/declaration.md). options: a mapping with any of the keys of schema.OPTION_DEFAULTS, or null.
+    Returns a dict of JSON types: `networks` (in declared order), `default_network`, `cni_conf`, `blocked`.
+    Raises PlanError with all that is wrong, whatever the input is.
+    """
+    checked, settings = check(networks, options)
+    planned = [render(network, settings) for network in checked]
+    default = next(network for network in planned if network["default"])
+    return {
+        "networks": planned,
+        "default_network": default["name"],
+        "cni_conf": {
+            "cniVersion": settings["conf_cni_version"],
+            "name": "multinet",
+            "type": "multinet",
+            "delegates": [meta_plugin_delegate(network, settings["cni_version"]) for network in planned if network["attach"] == "all"],
+        },
+        "blocked": blocked(planned),
+    }
+
+
+def blocked(networks: List[Dict[str, Any]]) -> List[List[str]]:
+    """Ordered pairs [from, to] that must not reach each other: either side is isolated, and `from` does not list `to` in allow_to.
+
+    A pair that is open lets `from` open connections to `to`; answers are let back, but `to` cannot begin one unless its own pair is open too.
+    """
+    return [
+        [source["name"], target["name"]]
+        for source in networks for target in networks
+        if source is not target and (source["isolate"] or target["isolate"]) and target["name"] not in source["allow_to"]
+    ]

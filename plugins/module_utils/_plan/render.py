@@ -1,0 +1,154 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Everything that follows from one valid network: flannel's configuration, names on the host, CNI configuration, environment of flanneld."""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from typing import Any, Dict, List
+
+from .errors import PlanError
+from .schema import BACKENDS, HEALTHZ_BASE, HEALTHZ_SPAN, IPSEC_UDP_ENCAP_OVERHEAD
+
+# In a pod: answer ARP only for the interface's own address, and never forward between its networks.
+POD_SYSCTLS = {
+    "net.ipv4.conf.all.arp_ignore": "1",
+    "net.ipv4.conf.all.arp_announce": "2",
+    "net.ipv4.ip_forward": "0",
+    "net.ipv6.conf.all.forwarding": "0",
+}
+
+
+def default_healthz_port(name: str) -> int:
+    """TCP port of a network's flanneld on 127.0.0.1 when the declaration names none: the same on every host and in every run."""
+    return HEALTHZ_BASE + zlib.crc32(name.encode()) % HEALTHZ_SPAN
+
+
+def flannel_config(network: Dict[str, Any]) -> Dict[str, Any]:
+    """The value of <prefix>/config in etcd (flannel, Documentation/configuration.md). Backend is always there: flannel's own default is udp."""
+    config = {"Network": network["cidr"], "SubnetLen": network["subnet_len"]}
+    for key, name in (("subnet_min", "SubnetMin"), ("subnet_max", "SubnetMax")):
+        if network[key]:
+            config[name] = network[key]
+    if network["ipv6_cidr"]:
+        config.update(EnableIPv6=True, IPv6Network=network["ipv6_cidr"], IPv6SubnetLen=network["ipv6_subnet_len"])
+    backend = network["backend"]
+    keys = BACKENDS[backend["type"]].keys
+    # What is false, zero or not given is flannel's own default.
+    config["Backend"] = dict({"Type": backend["type"]}, **{key.flannel: backend[name] for name, key in keys.items() if backend[name]})
+    return config
+
+
+def flanneld_environment(network: Dict[str, Any], settings: Dict[str, Any]) -> str:
+    """Text of /etc/flannel/<network>.env, the environment of one flanneld (flannel reads each flag from FLANNELD_<FLAG>).
+
+    network: one of plan()["networks"]. settings: `etcd_endpoints` (list of URLs), `tls` (bool), `pki_dir` (directory with ca.crt, client.crt, client.key),
+    and `interface` or `public_ip` or both, `public_ipv6` if wanted. Raises PlanError where a value is missing or cannot stand in an environment file.
+    """
+    values = {
+        "ETCD_ENDPOINTS": ",".join(settings.get("etcd_endpoints") or []),
+        "ETCD_PREFIX": network["etcd_prefix"],
+        "SUBNET_FILE": network["subnet_file"],
+        # Several flanneld on one host would fight over the same chains: masquerade and forwarding are the collection's own work.
+        "IP_MASQ": "false",
+        "IPTABLES_FORWARD_RULES": "false",
+        "HEALTHZ_IP": "127.0.0.1",
+        "HEALTHZ_PORT": str(network["healthz_port"]),
+    }
+    if settings.get("tls"):
+        pki_dir = settings.get("pki_dir") or "/etc/multinet/pki"
+        values.update(ETCD_CAFILE=pki_dir + "/ca.crt", ETCD_CERTFILE=pki_dir + "/client.crt", ETCD_KEYFILE=pki_dir + "/client.key")
+    for flag, key in (("IFACE", "interface"), ("PUBLIC_IP", "public_ip"), ("PUBLIC_IPV6", "public_ipv6")):
+        if settings.get(key):
+            values[flag] = str(settings[key])
+
+    place = "environment of flanneld for network {0!r}".format(network["name"])
+    errors = []
+    if not values["ETCD_ENDPOINTS"]:
+        errors.append("{0}: etcd_endpoints is empty; write the URLs of the etcd members.".format(place))
+    if "IFACE" not in values and "PUBLIC_IP" not in values:
+        errors.append("{0}: neither interface nor public_ip is given; write the interface that carries the tunnels.".format(place))
+    errors.extend(
+        "{0}: {1} {2!r} holds a blank, a quote, a backslash or a control character; write it without.".format(place, flag, value)
+        for flag, value in sorted(values.items()) if re.search(r"[\s\"'\\\x00-\x1f]", value)
+    )
+    if errors:
+        raise PlanError(errors)
+    return "".join("FLANNELD_{0}={1}\n".format(flag, values[flag]) for flag in sorted(values))
+
+
+def cni_plugins(network: Dict[str, Any]) -> List[Dict[str, Any]]:
+    """The chain of CNI plugins that attaches a pod to the network: flannel (which calls bridge and host-local), then tuning."""
+    delegate = {
+        "bridge": network["bridge"],
+        "hairpinMode": True,
+        "isDefaultGateway": network["default"],
+        "ipMasq": False,  # must be said: without it, flannel turns masquerade on because flanneld does none
+    }
+    return [
+        {
+            "type": "flannel", "subnetFile": network["subnet_file"],
+            "dataDir": network["data_dir"],  # one per network: flannel keeps its state under the container's id alone
+            "delegate": dict(delegate, **network["delegate"]),  # of these keys, checks lets the user set hairpinMode alone
+        },
+        {"type": "tuning", "sysctl": dict(POD_SYSCTLS)},
+    ]
+
+
+def meta_plugin_delegate(network: Dict[str, Any], cni_version: str) -> Dict[str, Any]:
+    """The network as the meta-plugin's configuration lists it; `masterplugin` and `ifName` are read by the meta-plugin alone."""
+    delegate = {"name": network["cni_name"], "cniVersion": cni_version, "ifName": network["interface"], "plugins": cni_plugins(network)}
+    if network["default"]:
+        delegate["masterplugin"] = True
+    return delegate
+
+
+def net_attach_def(network: Dict[str, Any]) -> Dict[str, Any]:
+    """The NetworkAttachmentDefinition of the network (Kubernetes Network Custom Resource Definition De-facto Standard, section 3)."""
+    return {
+        "apiVersion": "k8s.cni.cncf.io/v1",
+        "kind": "NetworkAttachmentDefinition",
+        "metadata": {"name": network["name"]},
+        "spec": {"config": json.dumps(network["cni_conflist"], sort_keys=True)},
+    }
+
+
+def render(network: Dict[str, Any], options: Dict[str, Any]) -> Dict[str, Any]:
+    """One network of the plan: the checked declaration (see checks.check) and all that is derived from it. Pure."""
+    name, backend = network["name"], network["backend"]
+    kind = BACKENDS[backend["type"]]
+    ipv6 = network["ipv6_cidr"] is not None
+    shared_tunnel = backend.get("mode", "separate") != "separate"  # wireguard: one device and port for both families
+    device = kind.device.format(**backend) if kind.device else None
+    device_v6 = None
+    if ipv6 and kind.device_v6:
+        device_v6 = device if shared_tunnel else kind.device_v6.format(**backend)
+    ports = [backend[key] for key in kind.ports] + list(kind.fixed_ports)
+    if ipv6 and "port_v6" in backend and not shared_tunnel:
+        ports.append(backend["port_v6"])
+
+    planned = dict(network)
+    planned.update(
+        cni_name="multinet-" + name,
+        etcd_prefix="{0}/{1}".format(options["etcd_prefix"], name),
+        unit="flanneld@{0}.service".format(name),
+        environment_file="/etc/flannel/{0}.env".format(name),
+        subnet_file="/run/flannel/networks/{0}.env".format(name),
+        data_dir="/var/lib/cni/flannel/" + name,
+        ipam_dir="/var/lib/cni/networks/multinet-" + name,
+        bridge="mn-" + name,
+        device=device,
+        device_v6=device_v6,
+        tunnel_ports=ports,
+        tunnel_protocols=list(kind.protocols),
+        mtu_overhead=kind.overhead + (IPSEC_UDP_ENCAP_OVERHEAD if backend.get("udp_encap") else 0),
+    )
+    devices = [planned["bridge"], device, device_v6]
+    planned["devices"] = [item for index, item in enumerate(devices) if item and item not in devices[:index]]
+    planned["flannel_config"] = flannel_config(planned)
+    planned["cni_conflist"] = {"name": planned["cni_name"], "cniVersion": options["cni_version"], "plugins": cni_plugins(planned)}
+    planned["net_attach_def"] = net_attach_def(planned)
+    return planned

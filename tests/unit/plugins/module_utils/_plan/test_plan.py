@@ -1,0 +1,222 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The plan against vectors: what a declaration becomes, what is refused and with which sentences, and that nothing else can happen."""
+
+from __future__ import annotations
+
+import copy
+import ipaddress
+import json
+import pathlib
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ansible_collections.multinet.flannel.plugins.module_utils._plan.changes import changed, removed
+from ansible_collections.multinet.flannel.plugins.module_utils._plan.errors import PlanError
+from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
+from ansible_collections.multinet.flannel.plugins.module_utils._plan.ranges import free_range, parse_range, usable_subnets
+from ansible_collections.multinet.flannel.plugins.module_utils._plan.render import flanneld_environment
+from ansible_collections.multinet.flannel.plugins.module_utils._plan.schema import BACKENDS, NETWORK_KEYS, OPTION_DEFAULTS
+
+VECTORS = pathlib.Path(__file__).parent / "vectors"
+VALID = {path.stem: json.loads(path.read_text()) for path in sorted(VECTORS.glob("valid/*.json"))}
+INVALID = json.loads((VECTORS / "invalid.json").read_text())
+BLUE = {"name": "blue", "cidr": "10.1.0.0/16", "default": True, "backend": {"type": "vxlan", "vni": 1}}
+RED = {"name": "red", "cidr": "10.3.0.0/16", "backend": {"type": "vxlan", "vni": 2, "port": 8286}}
+SETTINGS = {"etcd_endpoints": ["https://192.168.7.11:2379", "https://192.168.7.12:2379"], "tls": True, "pki_dir": "/etc/multinet/pki", "interface": "eth1"}
+
+
+@pytest.mark.parametrize("vector", VALID.values(), ids=VALID)
+def test_valid(vector):
+    before = copy.deepcopy(vector["networks"])
+    assert plan(vector["networks"], vector["options"]) == vector["plan"]
+    assert vector["networks"] == before, "the declaration was changed"
+
+
+@pytest.mark.parametrize("vector", INVALID, ids=[vector["name"] for vector in INVALID])
+def test_invalid(vector):
+    with pytest.raises(PlanError) as caught:
+        plan(vector["networks"], vector["options"])
+    assert caught.value.errors == vector["errors"]
+    assert str(caught.value) == "\n".join(vector["errors"])
+
+
+def test_every_sentence_names_its_place_and_a_remedy():
+    for vector in INVALID:
+        for sentence in vector["errors"]:
+            assert sentence.startswith(("network ", "multinet_networks: ", "options: ")) and sentence.endswith("."), sentence
+            assert any(verb in sentence for verb in ("; write ", "; remove it", "; leave ", ": write ", ", or leave it out", "remove ")), sentence
+
+
+def test_no_sentence_shows_a_secret():
+    secret = "hunter2-hunter2"
+    backends = ({"type": "ipsec", "psk": secret}, {"type": "wireguard", "psk": secret}, {"type": "vxlan", "vni": 1, "psk": secret}, [secret])
+    others = ({"psk": secret}, [[secret]], [dict(BLUE, psk=secret)], [dict(BLUE, allow_to={"psk": secret})], [dict(BLUE, delegate=[secret])])
+    for networks in [[dict(BLUE, backend=backend)] for backend in backends] + list(others):
+        with pytest.raises(PlanError) as caught:
+            plan(networks)
+        assert secret not in str(caught.value)
+
+
+@pytest.mark.parametrize("vector", VALID.values(), ids=VALID)
+def test_names_fit_the_kernel_and_are_not_shared(vector):
+    networks = plan(vector["networks"], vector["options"])["networks"]
+    for network in networks:
+        assert all(0 < len(device) <= 15 for device in network["devices"] + [network["interface"]])
+    for key in ("cni_name", "etcd_prefix", "unit", "subnet_file", "data_dir", "bridge", "healthz_port", "interface"):
+        assert len({network[key] for network in networks}) == len(networks), key
+    devices = [device for network in networks for device in network["devices"]]
+    assert len(set(devices)) == len(devices)
+
+
+def test_blocked_follows_isolate_and_allow_to():
+    def pairs(blue, red):
+        return plan([dict(BLUE, **blue), dict(RED, **red)])["blocked"]
+
+    both = [["blue", "red"], ["red", "blue"]]
+    assert pairs({}, {}) == both
+    assert pairs({"isolate": False}, {}) == both, "one isolated side is enough"
+    assert pairs({"isolate": False}, {"isolate": False}) == []
+    assert pairs({"allow_to": ["red"]}, {}) == [["red", "blue"]], "allow_to opens one direction"
+
+
+def test_json_object_for_kubernetes_holds_the_same_configuration():
+    network = plan([BLUE, RED])["networks"][1]
+    assert json.loads(network["net_attach_def"]["spec"]["config"]) == network["cni_conflist"]
+
+
+def test_subnets_are_counted_as_flannel_hands_them_out():
+    # flannel skips the first subnet: a /28 of /30 has three, and /24 in a /16 255.
+    assert usable_subnets(ipaddress.ip_network("10.0.0.0/28"), 30) == 3
+    assert usable_subnets(ipaddress.ip_network("10.1.0.0/16"), 24) == 255
+    low, high = ipaddress.ip_address("10.1.0.0"), ipaddress.ip_address("10.1.1.0")
+    assert usable_subnets(ipaddress.ip_network("10.1.0.0/16"), 24, low, high) == 2
+
+
+@given(st.lists(st.tuples(st.integers(0, 2 ** 32 - 1), st.integers(7, 30)), max_size=8), st.integers(8, 30))
+def test_free_range_is_free(taken, length):
+    others = [ipaddress.ip_network(pair, strict=False) for pair in taken]
+    free = free_range(length, others, 4)
+    if free:
+        assert parse_range(free, 4).is_private and parse_range(free, 4).prefixlen == length
+        assert not any(parse_range(free, 4).overlaps(other) for other in others)
+
+
+# The environment of flanneld
+
+def test_environment_with_tls():
+    assert flanneld_environment(plan([BLUE])["networks"][0], SETTINGS) == (
+        "FLANNELD_ETCD_CAFILE=/etc/multinet/pki/ca.crt\n"
+        "FLANNELD_ETCD_CERTFILE=/etc/multinet/pki/client.crt\n"
+        "FLANNELD_ETCD_ENDPOINTS=https://192.168.7.11:2379,https://192.168.7.12:2379\n"
+        "FLANNELD_ETCD_KEYFILE=/etc/multinet/pki/client.key\n"
+        "FLANNELD_ETCD_PREFIX=/coreos.com/network/blue\n"
+        "FLANNELD_HEALTHZ_IP=127.0.0.1\n"
+        "FLANNELD_HEALTHZ_PORT=20964\n"
+        "FLANNELD_IFACE=eth1\n"
+        "FLANNELD_IPTABLES_FORWARD_RULES=false\n"
+        "FLANNELD_IP_MASQ=false\n"
+        "FLANNELD_SUBNET_FILE=/run/flannel/networks/blue.env\n"
+    )
+
+
+def test_environment_without_tls_and_by_address():
+    plain = {"etcd_endpoints": ["http://127.0.0.1:2379"], "tls": False, "public_ip": "192.168.7.11"}
+    text = flanneld_environment(plan([BLUE])["networks"][0], plain)
+    assert "FLANNELD_PUBLIC_IP=192.168.7.11\n" in text
+    assert "FILE=/etc" not in text and "IFACE" not in text
+
+
+@pytest.mark.parametrize("change, sentence", [
+    ({"etcd_endpoints": []}, "etcd_endpoints is empty; write the URLs of the etcd members."),
+    ({"interface": ""}, "neither interface nor public_ip is given; write the interface that carries the tunnels."),
+    ({"interface": "eth1\nA=B"}, "IFACE 'eth1\\nA=B' holds a blank, a quote, a backslash or a control character; write it without."),
+])
+def test_environment_that_cannot_be(change, sentence):
+    with pytest.raises(PlanError) as caught:
+        flanneld_environment(plan([BLUE])["networks"][0], dict(SETTINGS, **change))
+    assert caught.value.errors == ["environment of flanneld for network 'blue': " + sentence]
+
+
+# What a new plan does to an older one
+
+def test_removed():
+    old, new = plan([BLUE, RED]), plan([BLUE])
+    assert removed(old, new) == [old["networks"][1]]
+    assert removed(new, old) == []
+    assert removed(old, {}) == removed(old, None) == old["networks"]
+
+
+def test_changed_names_values_and_consequence():
+    new = [dict(BLUE, cidr="10.2.0.0/16", masquerade=False), dict(RED, backend={"type": "vxlan", "vni": 3, "port": 8286})]
+    assert changed(plan([BLUE, RED]), plan(new)) == [
+        "network 'blue': cidr changes from 10.1.0.0/16 to 10.2.0.0/16; every node's lease is of the old form: "
+        "nodes take a new one when flanneld restarts, and pods that are attached keep their old addresses until they are attached again.",
+        "network 'red': backend.vni changes from 2 to 3; nodes that have not changed over yet cannot be reached through it, "
+        "and the old device stays until it is removed.",
+    ]
+    assert changed(plan([BLUE]), plan([BLUE, RED])) == []
+
+
+def test_changed_does_not_show_a_secret():
+    keys = ["k" * 96, "l" * 96]
+    old, new = (plan([dict(BLUE, backend={"type": "ipsec", "psk": key})]) for key in keys)
+    assert changed(old, new) == ["network 'blue': backend.psk changes; nodes that have not changed over yet cannot be reached through it."]
+
+
+@pytest.mark.parametrize("nothing", [None, {}, [], "x", {"networks": None}, {"networks": [None, {}, {"name": 1}]}])
+def test_no_deployed_plan(nothing):
+    assert removed(nothing, plan([BLUE])) == changed(nothing, plan([BLUE])) == removed(nothing, nothing) == []
+
+
+# No input makes anything but a plan or a PlanError
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20)
+ANY_JSON = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4), max_leaves=12)
+
+
+def _nearly(keys, likely):
+    """Mappings whose keys are mostly the real ones, and whose values are likely ones or anything."""
+    return st.dictionaries(st.sampled_from(list(keys)) | st.text(max_size=4), likely | ANY_JSON, max_size=len(keys))
+
+
+LIKELY = st.sampled_from([
+    True, False, 1, 2, 24, 30, 64, 8472, 51820, "blue", "red", "all", "request", "eth0", "net1",
+    "10.1.0.0/16", "10.2.0.0/20", "10.1.0.0", "10.1.2.0", "fd00::/48", "fe80::/10", "0.0.0.0/0",
+    ["blue"], ["red", "blue"], ["10.1.0.0/16"], ["amd64"], "0.4.0", "separate", "k" * 96, {"hairpinMode": True}, *BACKENDS,
+])
+BACKEND = st.fixed_dictionaries({"type": st.sampled_from(list(BACKENDS))}, optional={
+    key: LIKELY | ANY_JSON for backend in BACKENDS.values() for key in backend.keys}) | ANY_JSON
+NETWORK = st.builds(lambda most, backend: dict(most, backend=backend), _nearly(NETWORK_KEYS, LIKELY), BACKEND) | ANY_JSON
+SOUND = st.fixed_dictionaries({
+    "name": st.from_regex("[a-z][a-z0-9]{0,3}", fullmatch=True), "default": st.booleans(), "backend": BACKEND,
+    "cidr": st.builds("10.{0}.0.0/16".format, st.integers(0, 255)),
+}, optional={key: LIKELY for key in NETWORK_KEYS if key not in ("name", "default", "backend", "cidr")})
+
+
+@settings(max_examples=300, deadline=None)
+@given(ANY_JSON | st.lists(NETWORK, max_size=4) | st.lists(SOUND, min_size=1, max_size=3), ANY_JSON | _nearly(OPTION_DEFAULTS, LIKELY) | st.none())
+def test_any_json(networks, options):
+    try:
+        result = plan(networks, options)
+    except PlanError as error:
+        assert error.errors and all(isinstance(sentence, str) and "\n" not in sentence for sentence in error.errors)
+    else:
+        assert json.loads(json.dumps(result, allow_nan=False)) == result
+        assert removed(result, result) == [] and changed(result, result) == []
+
+
+def test_what_cannot_be_shown_or_walked():
+    deep: list = []
+    for dummy in range(100000):
+        deep = [deep]
+    for value in (deep, 10 ** 5000, -(10 ** 5000), float("inf")):
+        for key in NETWORK_KEYS:
+            with pytest.raises(PlanError):
+                plan([dict(BLUE, **{key: value})])
+        for key in OPTION_DEFAULTS:
+            with pytest.raises(PlanError):
+                plan([BLUE], {key: value})
