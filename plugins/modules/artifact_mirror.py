@@ -1,0 +1,65 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: artifact_mirror
+short_description: Fill a mirror directory on the controller from upstream's releases
+version_added: 0.1.0
+description:
+  - Downloads the releases of the components for the wanted architectures, checks their sums and unpacks the executables into a mirror directory.
+  - Works on the controller and contacts no host. What is already there is verified; what this module put there and is damaged is fetched again.
+  - Artifacts that somebody put there by hand, with a C(SHA256SUMS), are verified and left alone.
+author: [multinet.flannel authors (@multinet-flannel)]
+attributes:
+  check_mode:
+    description: Says what would be fetched without fetching it.
+    support: full
+  diff_mode:
+    description: Shows what is fetched from where.
+    support: full
+options:
+  dir:
+    description: The mirror directory.
+    type: path
+    required: true
+  versions:
+    description: The version of each component that is wanted.
+    type: dict
+    required: true
+  architectures:
+    description: The architectures that are wanted.
+    type: list
+    elements: str
+    default: [amd64, arm64]
+  base_urls:
+    description: For a component, the URL that stands in for the beginning of upstream's addresses.
+    type: dict
+    default: {}
+  sums:
+    description: Sums of archives that the table does not have, as in M(multinet.flannel.artifact).
+    type: dict
+    default: {}
+"""
+
+EXAMPLES = r"""
+- name: Fill the mirror for arm64 hosts
+  multinet.flannel.artifact_mirror:
+    dir: /srv/mirror
+    versions:
+      flannel: 0.27.4
+      flannel-cni: 1.9.1-flannel3
+    architectures: [arm64]
+"""
+
+RETURN = r"""
+fetched:
+  description: Directories below O(dir) that were (in check mode, would be) filled.
+  type: list
+  elements: str
+  returned: success
+  sample: [flannel/0.27.4/linux-arm64]
+"""

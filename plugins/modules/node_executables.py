@@ -1,0 +1,121 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: node_executables
+short_description: Report and install executables on a host by their sha256 sums
+version_added: 0.1.0
+description:
+  - Reports the sums of executables, and installs those that already lie in a temporary place on the host.
+  - This is the host's half of M(multinet.flannel.artifact), which is what playbooks use.
+  - An executable is copied beside its target, verified there and renamed, so that one that is running can be replaced.
+  - When one has a wrong sum, none is installed.
+author: [multinet.flannel authors (@multinet-flannel)]
+attributes:
+  check_mode:
+    description: Says what would be done without doing it.
+    support: full
+  diff_mode:
+    description: M(multinet.flannel.artifact) shows the difference; this module gives it the sums.
+    support: none
+options:
+  executables:
+    description: The executables to look at.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      path:
+        description: Absolute path.
+        type: path
+        required: true
+      sha256:
+        description: The sum that it is to have. When absent, the executable is only reported.
+        type: str
+      src:
+        description: A file on the host to install it from when its sum differs.
+        type: path
+"""
+
+EXAMPLES = r"""
+- name: Report the sum of flanneld
+  multinet.flannel.node_executables:
+    executables:
+      - path: /usr/local/bin/flanneld
+"""
+
+RETURN = r"""
+machine:
+  description: The host's architecture as its kernel calls it.
+  type: str
+  returned: success
+  sample: x86_64
+executables:
+  description: Each executable as it was found.
+  type: list
+  elements: dict
+  returned: success
+  contains:
+    path:
+      description: Its path.
+      type: str
+    sha256:
+      description: Its sum, null when there is no such file.
+      type: str
+    mode:
+      description: Its mode as four octal digits, null when there is no such file.
+      type: str
+    device:
+      description: Number of the file system it is on, or will be on.
+      type: int
+    free:
+      description: Bytes free on that file system.
+      type: int
+changed_executables:
+  description: Paths that were (in check mode, would be) installed.
+  type: list
+  elements: str
+  returned: success
+"""
+
+import platform
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.multinet.flannel.plugins.module_utils._node import executables
+from ansible_collections.multinet.flannel.plugins.module_utils._node.sums import ArtifactError
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "executables": {
+                "type": "list",
+                "elements": "dict",
+                "required": True,
+                "options": {"path": {"type": "path", "required": True}, "sha256": {"type": "str"}, "src": {"type": "path"}},
+            },
+        },
+        supports_check_mode=True,
+    )
+    wanted = module.params["executables"]
+    try:
+        found = [executables.look(item["path"]) for item in wanted]
+        differing = [item for item, state in zip(wanted, found) if executables.differs(state, item["sha256"])]
+        if not module.check_mode:
+            executables.install(differing)
+    except ArtifactError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(
+        changed=bool(differing),
+        changed_executables=[item["path"] for item in differing],
+        executables=found,
+        machine=platform.machine(),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: node_files
+short_description: Write a host's whole set of small text files in one call
+version_added: 0.1.0
+description:
+  - Brings any number of small text files and directories of a host into the wanted state in one round trip.
+  - Every file is written beside its target, brought to the disk and renamed, with its mode already set. When one cannot be written, none is changed.
+author: [multinet.flannel authors (@multinet-flannel)]
+attributes:
+  check_mode:
+    description: Says what would be done without doing it.
+    support: full
+  diff_mode:
+    description: Shows the content of the changed files, except secret ones and those that not everybody on the host may read.
+    support: full
+options:
+  files:
+    description: The files that are to be there. A symbolic link in the place of a file is replaced by the file.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path:
+        description: Absolute path. Its directory exists or is listed in O(directories).
+        type: path
+        required: true
+      content:
+        description: The whole content.
+        type: str
+        required: true
+      mode:
+        description: Four octal digits, in quotes.
+        type: str
+        default: "0644"
+      owner:
+        description: Name or number of the owner. When absent, the owner is not looked at.
+        type: str
+      group:
+        description: Name or number of the group. When absent, the group is not looked at.
+        type: str
+      secret:
+        description: The content is neither logged nor shown in a diff.
+        type: bool
+        default: false
+  directories:
+    description: The directories that are to be there; they are made before the files. Missing parents are made with mode 0755.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path:
+        description: Absolute path.
+        type: path
+        required: true
+      mode:
+        description: Four octal digits, in quotes. When absent, a new directory gets 0755 and an existing one keeps its own.
+        type: str
+      owner:
+        description: Name or number of the owner. When absent, the owner is not looked at.
+        type: str
+      group:
+        description: Name or number of the group. When absent, the group is not looked at.
+        type: str
+  absent:
+    description:
+      - Absolute paths of what is not to be there; they are removed after the files are written.
+      - A directory that is not empty is removed only when its path ends in a slash.
+    type: list
+    elements: str
+    default: []
+"""
+
+EXAMPLES = r"""
+- name: Write the environment files of two daemons and remove that of a third
+  multinet.flannel.node_files:
+    directories:
+      - path: /etc/flannel
+    files:
+      - path: /etc/flannel/blue.env
+        content: |
+          FLANNELD_ETCD_PREFIX=/coreos.com/network/blue
+      - path: /etc/multinet/pki/client.key
+        content: "{{ __example_key }}"
+        mode: "0600"
+        secret: true
+    absent:
+      - /etc/flannel/red.env
+      - /var/lib/cni/flannel/red/
+"""
+
+RETURN = r"""
+changed_files:
+  description: Paths of the files and directories that were (in check mode, would be) made or changed.
+  type: list
+  elements: str
+  returned: always
+  sample: [/etc/flannel/blue.env]
+removed:
+  description: Paths that were (in check mode, would be) removed.
+  type: list
+  elements: str
+  returned: always
+  sample: [/etc/flannel/red.env]
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.multinet.flannel.plugins.module_utils._node import files as node_files
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "files": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "path": {"type": "path", "required": True},
+                    # Hidden until it is known which files are secret, so that nothing can log them before.
+                    "content": {"type": "str", "required": True, "no_log": True},
+                    "mode": {"type": "str", "default": "0644"},
+                    "owner": {"type": "str"},
+                    "group": {"type": "str"},
+                    "secret": {"type": "bool", "default": False, "no_log": False},
+                },
+            },
+            "directories": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "path": {"type": "path", "required": True},
+                    "mode": {"type": "str"},
+                    "owner": {"type": "str"},
+                    "group": {"type": "str"},
+                },
+            },
+            "absent": {"type": "list", "elements": "str", "default": []},
+        },
+        supports_check_mode=True,
+    )
+    files, directories, absent = module.params["files"], module.params["directories"], module.params["absent"]
+    secrets = {item["content"] for item in files if item["secret"]}
+    module.no_log_values.difference_update({item["content"] for item in files} - secrets)
+    try:
+        errors = node_files.check(files, directories, absent)
+        if errors:
+            raise node_files.NodeFilesError(errors)
+        changes = node_files.decide(files, directories, absent)
+        if not module.check_mode:
+            node_files.apply(changes)
+    except node_files.NodeFilesError as error:
+        module.fail_json(msg=str(error), errors=error.errors)
+    module.exit_json(
+        changed=bool(changes),
+        changed_files=[change["path"] for change in changes if change["action"] != "remove"],
+        removed=[change["path"] for change in changes if change["action"] == "remove"],
+        diff=node_files.diff(changes),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run modules and playbooks of this checkout through the real ansible, against "hosts" that are this machine (connection local)."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+_RESULT = re.compile(r"^(\S+) \| (CHANGED|SUCCESS|FAILED!|UNREACHABLE!) => (\{.*?^\})", re.MULTILINE | re.DOTALL)
+
+
+class Ansible:
+    """An inventory of hosts (name -> variables) below ``directory``, and ways to run things on it."""
+
+    def __init__(self, directory, hosts):
+        self.directory = pathlib.Path(directory)
+        namespace = self.directory / "collections" / "ansible_collections" / "multinet"
+        namespace.mkdir(parents=True)
+        (namespace / "flannel").symlink_to(ROOT, target_is_directory=True)
+        self.inventory = self.directory / "inventory.json"
+        local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+        self.inventory.write_text(json.dumps({"all": {"hosts": {name: dict(local, **values) for name, values in hosts.items()}}}))
+        self.output = ""
+
+    def _run(self, program, arguments):
+        environment = dict(
+            os.environ,
+            ANSIBLE_COLLECTIONS_PATH=str(self.directory / "collections"),
+            ANSIBLE_LOCALHOST_WARNING="false",
+            ANSIBLE_INJECT_FACT_VARS="false",
+            ANSIBLE_NOCOLOR="1",
+            ANSIBLE_STDOUT_CALLBACK="minimal" if program == "ansible" else "default",
+            no_proxy="127.0.0.1",
+        )
+        command = [str(pathlib.Path(sys.executable).parent / program), "-i", str(self.inventory), *arguments]
+        done = subprocess.run(command, cwd=self.directory, env=environment, capture_output=True, text=True, timeout=120, check=False)
+        self.output = done.stdout + done.stderr
+        return done.returncode
+
+    def module(self, name, arguments, *options):
+        """Run one module on all hosts; return {host: result}, "failed" always among it."""
+        self._run("ansible", ["all", "-m", "multinet.flannel." + name, "-a", json.dumps(arguments), "-vvv", *options])
+        results = {host: dict(json.loads(text), failed=status == "FAILED!") for host, status, text in _RESULT.findall(self.output)}
+        if not results:
+            raise RuntimeError(self.output)
+        return results
+
+    def playbook(self, playbook, *options):
+        """Run a playbook (a name of this collection's, or a list of plays); return its exit status."""
+        if not isinstance(playbook, str):
+            path = self.directory / "playbook.json"
+            path.write_text(json.dumps(playbook))
+            playbook = str(path)
+        return self._run("ansible-playbook", [playbook, *options])
+
+    @property
+    def module_calls(self):
+        """How many modules the last run sent to hosts."""
+        return len(re.findall(r"PUT \S+ TO \S+AnsiballZ_", self.output))

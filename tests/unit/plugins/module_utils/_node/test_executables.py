@@ -1,0 +1,60 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import hashlib
+import os
+
+import pytest
+
+from ansible_collections.multinet.flannel.plugins.module_utils._node import executables
+from ansible_collections.multinet.flannel.plugins.module_utils._node.sums import ArtifactError
+
+NEW = b"#!/bin/sh\necho new\n"
+SUM = hashlib.sha256(NEW).hexdigest()
+
+
+@pytest.fixture(name="source")
+def _source(tmp_path):
+    path = tmp_path / "source"
+    path.write_bytes(NEW)
+    return str(path)
+
+
+def test_look_reports_nothing_and_something(tmp_path):
+    state = executables.look(str(tmp_path / "not/there/x"))
+    assert (state["sha256"], state["mode"]) == (None, None) and state["free"] > 0
+    (tmp_path / "x").write_bytes(NEW)
+    assert executables.look(str(tmp_path / "x"))["sha256"] == SUM
+
+
+def test_installs_into_a_new_directory(tmp_path, source):
+    path = str(tmp_path / "bin/x")
+    executables.install([{"path": path, "sha256": SUM, "src": source}])
+    assert not executables.differs(executables.look(path), SUM)
+    assert os.listdir(tmp_path / "bin") == ["x"]
+
+
+def test_puts_a_mode_right_without_a_source(tmp_path):
+    path = tmp_path / "x"
+    path.write_bytes(NEW)
+    path.chmod(0o644)
+    assert executables.differs(executables.look(str(path)), SUM)
+    executables.install([{"path": str(path), "sha256": SUM, "src": None}])
+    assert executables.look(str(path))["mode"] == "0755"
+
+
+def test_one_wrong_sum_installs_none(tmp_path, source):
+    wanted = [{"path": str(tmp_path / "a"), "sha256": SUM, "src": source}, {"path": str(tmp_path / "b"), "sha256": "0" * 64, "src": source}]
+    with pytest.raises(ArtifactError) as caught:
+        executables.install(wanted)
+    assert "0" * 64 in str(caught.value) and SUM in str(caught.value) and str(tmp_path / "b") in str(caught.value)
+    assert os.listdir(tmp_path) == ["source"]
+
+
+def test_a_directory_in_the_way_is_named(tmp_path, source):
+    (tmp_path / "x").mkdir()
+    with pytest.raises(ArtifactError, match="x is a directory, not an executable"):
+        executables.install([{"path": str(tmp_path / "x"), "sha256": SUM, "src": source}])

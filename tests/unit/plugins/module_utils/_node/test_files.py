@@ -1,0 +1,143 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+
+import pytest
+
+from ansible_collections.multinet.flannel.plugins.module_utils._node import files
+
+VECTORS = json.loads((pathlib.Path(__file__).parent / "vectors" / "files_check.json").read_text())
+
+
+def wish(path, content="text\n", **more):
+    return dict({"path": str(path), "content": content, "mode": "0644"}, **more)
+
+
+def run(write=(), directories=(), absent=()):
+    """Do what the module does; return the changes made."""
+    write, directories, absent = list(write), list(directories), [str(path) for path in absent]
+    assert files.check(write, directories, absent) == []
+    changes = files.decide(write, directories, absent)
+    files.apply(changes)
+    assert files.decide(write, directories, absent) == []
+    return changes
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=[vector["name"] for vector in VECTORS])
+def test_check(vector):
+    errors = files.check(vector.get("files", []), vector.get("directories", []), vector.get("absent", []))
+    assert errors == vector["errors"]
+
+
+def test_writes_a_whole_set_and_is_idempotent(tmp_path):
+    (tmp_path / "old").write_text("old")
+    changes = run(
+        [wish(tmp_path / "etc/a/one"), wish(tmp_path / "etc/a/key", "k", mode="0600")],
+        [{"path": str(tmp_path / "etc/a"), "mode": "0750"}],
+        [tmp_path / "old", tmp_path / "never-there"],
+    )
+    assert [change["action"] for change in changes] == ["directory", "file", "file", "remove"]
+    assert (tmp_path / "etc/a/one").read_text() == "text\n"
+    assert oct((tmp_path / "etc/a/key").stat().st_mode)[-4:] == "0600"
+    assert oct((tmp_path / "etc/a").stat().st_mode)[-4:] == "0750"
+    assert sorted(os.listdir(tmp_path / "etc/a")) == ["key", "one"]
+    assert not (tmp_path / "old").exists()
+
+
+def test_a_reader_keeps_the_old_file_whole(tmp_path):
+    (tmp_path / "conf").write_text("old")
+    with open(tmp_path / "conf", encoding="utf-8") as reader:
+        run([wish(tmp_path / "conf", "new, and longer")])
+        assert reader.read() == "old"
+
+
+def test_repairs_content_and_mode(tmp_path):
+    path = tmp_path / "f"
+    run([wish(path)])
+    path.write_text("tampered")
+    assert len(run([wish(path)])) == 1
+    path.chmod(0o666)
+    assert len(run([wish(path)])) == 1
+    assert path.read_text() == "text\n" and oct(path.stat().st_mode)[-4:] == "0644"
+
+
+def test_a_directory_keeps_its_mode_unless_one_is_asked_for(tmp_path):
+    tmp_path.joinpath("d").mkdir(mode=0o700)
+    assert run(directories=[{"path": str(tmp_path / "d")}]) == []
+    assert len(run(directories=[{"path": str(tmp_path / "d"), "mode": "0755"}])) == 1
+
+
+def test_symbolic_links(tmp_path):
+    (tmp_path / "target").mkdir()
+    (tmp_path / "d").symlink_to("target")
+    (tmp_path / "foreign").write_text("stays")
+    (tmp_path / "f").symlink_to("foreign")
+    run([wish(tmp_path / "f")], [{"path": str(tmp_path / "d")}])
+    assert (tmp_path / "d").is_symlink() and not (tmp_path / "f").is_symlink()
+    assert (tmp_path / "foreign").read_text() == "stays"
+    (tmp_path / "target/x").write_text("stays")
+    run(absent=["%s/" % (tmp_path / "d")])
+    assert not (tmp_path / "d").is_symlink() and (tmp_path / "target/x").read_text() == "stays"
+
+
+def test_a_full_directory_goes_only_with_a_slash(tmp_path):
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/x").write_text("")
+    with pytest.raises(files.NodeFilesError, match="is a directory that is not empty; end the path in a slash"):
+        files.decide([], [], [str(tmp_path / "d")])
+    run(absent=["%s/" % (tmp_path / "d")])
+    assert not (tmp_path / "d").exists()
+
+
+def test_what_is_in_the_way_is_named_all_at_once(tmp_path):
+    (tmp_path / "d").mkdir()
+    (tmp_path / "f").write_text("")
+    with pytest.raises(files.NodeFilesError) as caught:
+        files.decide([wish(tmp_path / "d"), wish(tmp_path / "x", owner="nobody-at-all")], [{"path": str(tmp_path / "f")}], [])
+    assert len(caught.value.errors) == 3
+    assert "the host knows no user nobody-at-all" in str(caught.value)
+
+
+def test_when_one_file_cannot_be_written_none_is(tmp_path):
+    changes = files.decide([wish(tmp_path / "first"), wish(tmp_path / "missing/second")], [], [])
+    with pytest.raises(files.NodeFilesError, match="The directory .*/missing is not there: list it in directories"):
+        files.apply(changes)
+    assert os.listdir(tmp_path) == []
+
+
+def test_leftovers_of_a_killed_run_go_and_those_of_a_living_one_stay(tmp_path):
+    (tmp_path / ".f.4194399.tmp").write_text("half")
+    (tmp_path / ".f.1.tmp").write_text("init lives")
+    run([wish(tmp_path / "f")])
+    assert sorted(os.listdir(tmp_path)) == [".f.1.tmp", "f"]
+
+
+def test_diff_shows_text_modes_and_removals_but_no_secret(tmp_path):
+    (tmp_path / "text").write_text("before\n")
+    (tmp_path / "mode").write_text("same\n")
+    (tmp_path / "mode").chmod(0o666)
+    (tmp_path / "gone.key").write_text("SECRET-1")
+    (tmp_path / "gone.key").chmod(0o600)
+    (tmp_path / "key").write_text("SECRET-2")
+    changes = files.decide(
+        [
+            wish(tmp_path / "text", "after\n"),
+            wish(tmp_path / "mode", "same\n"),
+            wish(tmp_path / "key", "SECRET-3", mode="0600", secret=True),
+            wish(tmp_path / "closed", "SECRET-4", mode="0640"),
+        ],
+        [],
+        [str(tmp_path / "gone.key")],
+    )
+    shown = {pathlib.Path(item["after_header"].split(" ")[0]).name: (item["before"], item["after"]) for item in files.diff(changes)}
+    assert shown["text"] == ("before\n", "after\n")
+    assert shown["mode"] == ("mode 0666, owner 0, group 0\n", "mode 0644, owner 0, group 0\n")
+    assert shown["key"][0] != shown["key"][1]
+    assert shown["gone.key"][1] == ""
+    assert "SECRET" not in json.dumps(files.diff(changes))

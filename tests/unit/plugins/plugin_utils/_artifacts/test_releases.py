@@ -1,0 +1,231 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+import tarfile
+
+import pytest
+
+from ansible_collections.multinet.flannel.plugins.module_utils._node.sums import ArtifactError
+from ansible_collections.multinet.flannel.plugins.plugin_utils._artifacts import releases
+from ansible_collections.multinet.flannel.plugins.plugin_utils._artifacts.store import Store
+
+TABLE = releases.load_table()
+# Releases of which only the sum of one architecture is publicly known; everything else has both.
+ONE_ARCHITECTURE = {("flannel-cni", "1.9.1-flannel3"): {"arm64"}}
+
+
+def test_the_table_has_the_four_components():
+    assert set(TABLE) == {"flannel", "flannel-cni", "cni-plugins", "etcd"}
+
+
+@pytest.mark.parametrize("component", sorted(TABLE))
+def test_the_table_is_in_order_and_complete(component):
+    versions = TABLE[component]["versions"]
+    numbers = [[int(number) for number in re.findall("[0-9]+", version)] for version in versions]
+    assert numbers == sorted(numbers, reverse=True), "newest first"
+    for version, sums in versions.items():
+        assert set(sums) == ONE_ARCHITECTURE.get((component, version), {"amd64", "arm64"})
+        assert all(re.fullmatch("[0-9a-f]{64}", sum_) for sum_ in sums.values())
+        assert releases.component_errors(component, version, TABLE) == []
+    sums = [sum_ for by_arch in versions.values() for sum_ in by_arch.values()]
+    assert len(set(sums)) == len(sums), "the same sum twice is a slip"
+
+
+@pytest.mark.parametrize(
+    ("component", "version", "arch", "url", "member"),
+    [
+        ("flannel", "0.27.4", "arm64", "https://github.com/flannel-io/flannel/releases/download/v0.27.4/flannel-v0.27.4-linux-arm64.tar.gz", "flanneld"),
+        (
+            "flannel-cni",
+            "1.9.1-flannel3",
+            "arm64",
+            "https://github.com/flannel-io/cni-plugin/releases/download/v1.9.1-flannel3/cni-plugin-flannel-linux-arm64-v1.9.1.tgz",
+            "flannel-arm64",
+        ),
+        (
+            "cni-plugins",
+            "1.9.1",
+            "amd64",
+            "https://github.com/containernetworking/plugins/releases/download/v1.9.1/cni-plugins-linux-amd64-v1.9.1.tgz",
+            "bridge",
+        ),
+        (
+            "etcd",
+            "3.6.14",
+            "amd64",
+            "https://github.com/etcd-io/etcd/releases/download/v3.6.14/etcd-v3.6.14-linux-amd64.tar.gz",
+            "etcd-v3.6.14-linux-amd64/etcd",
+        ),
+    ],
+)
+def test_where_upstream_publishes(component, version, arch, url, member):
+    release = releases.release(TABLE, component, version, arch)
+    assert release["url"] == url
+    assert member in release["members"].values()
+
+
+def test_a_base_url_of_ones_own():
+    release = releases.release(TABLE, "etcd", "3.6.14", "amd64", base_urls={"etcd": "http://files.example/etcd/"})
+    assert release["url"] == "http://files.example/etcd/v3.6.14/etcd-v3.6.14-linux-amd64.tar.gz"
+
+
+def test_a_version_without_a_sum_names_what_there_is():
+    with pytest.raises(ArtifactError) as caught:
+        releases.release(TABLE, "flannel", "0.1.0", "amd64")
+    assert "No sha256 sum is known for flannel 0.1.0 on amd64 (there is one for 0.27.4, 0.27.3," in str(caught.value)
+    assert "flannel-v0.1.0-linux-amd64.tar.gz" in str(caught.value) and "mirror" in str(caught.value)
+    with pytest.raises(ArtifactError, match="nor for any other version"):
+        releases.release(TABLE, "flannel-cni", "1.9.1-flannel3", "amd64")
+
+
+def test_a_sum_of_ones_own():
+    sums = {"flannel": {"0.28.4": {"amd64": "a" * 64}}}
+    assert releases.release(TABLE, "flannel", "0.28.4", "amd64", sums=sums)["sha256"] == "a" * 64
+    assert releases.release(TABLE, "flannel", "0.27.4", "amd64", sums=sums)["according_to"] == "the table of releases"
+    with pytest.raises(ArtifactError, match="there is one for 0.27.4, .*0.28.4"):
+        releases.release(TABLE, "flannel", "0.28.5", "amd64", sums=sums)
+    with pytest.raises(ArtifactError, match="is not a sha256 sum"):
+        releases.release(TABLE, "flannel", "0.28.4", "amd64", sums={"flannel": {"0.28.4": {"amd64": "abc"}}})
+
+
+def test_architectures():
+    assert [releases.architecture(machine) for machine in ("x86_64", "aarch64", "arm64")] == ["amd64", "arm64", "arm64"]
+    with pytest.raises(ArtifactError, match="The architecture riscv64 is not supported"):
+        releases.architecture("riscv64")
+
+
+@pytest.mark.parametrize(
+    ("artifact", "error"),
+    [
+        ({"component": "multus", "version": "4.0.0", "executables": {}}, "There is no component 'multus'; there are cni-plugins, etcd, flannel, flannel-cni."),
+        ({"component": "etcd", "version": "v3.6.14", "executables": {}}, "The version 'v3.6.14' of etcd is not of the form 1.2.3; write it so, without a v."),
+        ({"component": "etcd", "version": "../../../3", "executables": {}}, "The version '../../../3' of etcd is not of the form"),
+        ({"component": "etcd", "version": "3.6.14", "executables": {"etcdutl": "/x/y"}}, "etcd has no executable etcdutl; it has etcd, etcdctl."),
+        ({"component": "etcd", "version": "3.6.14", "executables": {"etcd": "bin/etcd"}}, "(etcd), 'bin/etcd', is not the absolute path of a file."),
+        ({"component": "etcd", "version": "3.6.14", "executables": {"etcd": "/b/e", "etcdctl": "/b/e"}}, "/b/e is asked for twice, as etcd and as etcdctl."),
+    ],
+)
+def test_wrong_wishes(artifact, error):
+    assert error in " ".join(releases.check([artifact], TABLE))
+
+
+def test_sums_files():
+    text = releases.format_sums({"b": "1" * 64, "a": "0" * 64}, "x.tgz", "2" * 64)
+    assert releases.parse_sums(text, "place") == ({"a": "0" * 64, "b": "1" * 64}, ("x.tgz", "2" * 64))
+    assert releases.parse_sums("%s *./a\n\n" % ("0" * 64), "place") == ({"a": "0" * 64}, None)
+    with pytest.raises(ArtifactError, match="place, line 1: 'rubbish' is not a sum"):
+        releases.parse_sums("rubbish", "place")
+
+
+def archive(members):
+    """A .tgz of {name: content}, and its sum."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return buffer.getvalue(), hashlib.sha256(buffer.getvalue()).hexdigest()
+
+
+class TestStore:
+    """A store with an archive that comes from memory."""
+
+    @pytest.fixture(autouse=True)
+    def _make(self, tmp_path):
+        self.content, self.sum = archive({"./flanneld": b"daemon", "README.md": b""})
+        self.fetched = []
+        self.store = Store(str(tmp_path / "store"), fetch=self.fetch)
+        self.release = self.pinned(self.sum)
+
+    def pinned(self, sha256):
+        return releases.release(TABLE, "flannel", "0.28.4", "amd64", sums={"flannel": {"0.28.4": {"amd64": sha256}}})
+
+    def fetch(self, url, path):
+        self.fetched.append(url)
+        with open(path, "wb") as stream:
+            stream.write(self.content)
+
+    def test_fetches_once(self):
+        assert self.store.verify(self.release) is False
+        assert [self.store.fill(self.release) for dummy in range(2)] == [True, False]
+        assert self.fetched == [self.release["url"]]
+        folder = self.store.folder(self.release)
+        assert sorted(os.listdir(folder)) == ["SHA256SUMS", "flanneld"]
+        assert os.listdir(os.path.dirname(folder)) == ["linux-amd64"]
+        assert self.store.verify(self.release) is True
+        assert self.store.find(self.release, ["flanneld"]) == {"flanneld": (hashlib.sha256(b"daemon").hexdigest(), os.path.join(folder, "flanneld"))}
+
+    def test_a_wrong_sum_leaves_nothing(self):
+        with pytest.raises(ArtifactError) as caught:
+            self.store.fill(self.pinned("0" * 64))
+        for part in ("0" * 64, self.sum, self.release["url"], "multinet_release_sums"):
+            assert part in str(caught.value)
+        assert os.listdir(os.path.join(self.store.directory, "flannel/0.28.4")) == []
+
+    def test_an_archive_without_the_executable(self):
+        self.content, sha256 = archive({"something": b""})
+        with pytest.raises(ArtifactError, match="has no flanneld"):
+            self.store.fill(self.pinned(sha256))
+
+    def test_not_an_archive(self):
+        self.content = b"<html>"
+        with pytest.raises(ArtifactError, match="is not a readable archive"):
+            self.store.fill(self.pinned(hashlib.sha256(b"<html>").hexdigest()))
+
+    def test_what_it_unpacked_and_is_damaged_is_known_and_renewed(self):
+        self.store.fill(self.release)
+        with open(os.path.join(self.store.folder(self.release), "flanneld"), "wb") as stream:
+            stream.write(b"tampered")
+        assert self.store.verify(self.release) is False
+        self.store.fill(self.release, renew=True)
+        assert self.store.verify(self.release) is True
+
+    def test_a_new_pin_fetches_again(self):
+        self.store.fill(self.release)
+        self.content, sha256 = archive({"flanneld": b"other"})
+        assert self.store.fill(self.pinned(sha256)) is True
+
+    def by_hand(self, sums, **contents):
+        folder = self.store.folder(self.release)
+        os.makedirs(folder)
+        for name, content in contents.items():
+            with open(os.path.join(folder, name), "w", encoding="utf-8") as stream:
+                stream.write(content)
+        if sums is not None:
+            with open(os.path.join(folder, "SHA256SUMS"), "w", encoding="utf-8") as stream:
+                stream.write(sums)
+
+    def test_filled_by_hand(self):
+        sha256 = hashlib.sha256(b"own build").hexdigest()
+        self.by_hand("%s  flanneld\n" % sha256, flanneld="own build")
+        assert self.store.verify(self.release) is True
+        assert self.store.manifest() == {
+            "artifacts": [{"component": "flannel", "version": "0.28.4", "architecture": "amd64", "files": {"flanneld": sha256}}]
+        }
+
+    def test_filled_by_hand_and_damaged_is_never_overwritten(self):
+        self.by_hand("%s  flanneld\n" % ("0" * 64), flanneld="own build")
+        with pytest.raises(ArtifactError, match="wrong sha256 sum"):
+            self.store.verify(self.release)
+
+    @pytest.mark.parametrize(
+        ("sums", "contents", "error"),
+        [
+            (None, {}, "has no SHA256SUMS. Make it with: ansible-playbook multinet.flannel.mirror"),
+            ("%s  other\n" % ("0" * 64), {}, "lists neither flanneld nor flannel-v0.28.4-linux-amd64.tar.gz, only other"),
+            ("%s  flanneld\n" % ("0" * 64), {}, "flanneld is listed in SHA256SUMS but is not there"),
+        ],
+    )
+    def test_what_is_missing_is_named(self, sums, contents, error):
+        self.by_hand(sums, **contents)
+        with pytest.raises(ArtifactError) as caught:
+            self.store.find(self.release, ["flanneld"])
+        assert error in str(caught.value)
