@@ -1,0 +1,103 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Look at a host: the observations that checks.problems() judges. Reads only; tries the kernel in a namespace of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import socket
+import sys
+
+#: feature -> command that makes such a thing in a throw-away network namespace, where it vanishes with the process
+KERNEL_TRIALS = {
+    "bridge": ["ip", "link", "add", "mntrial", "type", "bridge"],
+    "veth": ["ip", "link", "add", "mntrial", "type", "veth", "peer", "name", "mntrial2"],
+    "vxlan": ["ip", "link", "add", "mntrial", "type", "vxlan", "id", "1", "dstport", "4789"],
+    "wireguard": ["ip", "link", "add", "mntrial", "type", "wireguard"],
+    "nftables": ["nft", "add", "table", "inet", "mntrial"],
+}
+
+DEPLOYED = "/etc/multinet/deployed.json"
+
+
+def observe(run, plan, conf_dir):
+    """Return the observations that checks.problems() documents.
+
+    run: callable(list of str) -> (rc, stdout, stderr), as AnsibleModule.run_command.
+    plan: the plan to be deployed (only what it needs is tried). conf_dir: the CNI configuration directory.
+    """
+    backends = {network["backend"]["type"] for network in plan["networks"]}
+    trials = {feature: argv for feature, argv in KERNEL_TRIALS.items() if feature not in ("vxlan", "wireguard") or feature in backends}
+    executables = {name: shutil.which(name, path=_search_path()) for name in ("ip", "nft")}
+    if executables["ip"] is None:
+        links, addresses, routes = [], [], []
+    else:
+        links = _json(run, ["ip", "-j", "-d", "link"])
+        addresses = _json(run, ["ip", "-j", "addr"])
+        routes = _json(run, ["ip", "-j", "route"]) + _json(run, ["ip", "-6", "-j", "route"])
+    return {
+        "python": list(sys.version_info[:3]),
+        "machine": platform.machine(),
+        "systemd": os.path.isdir("/run/systemd/system"),
+        "executables": executables,
+        "kernel": dict({feature: _try(run, argv) for feature, argv in trials.items()}, br_netfilter=_br_netfilter(run)),
+        "links": links,
+        "addresses": addresses,
+        "routes": routes,
+        "cni_confs": sorted(name for name in _listdir(conf_dir) if name.endswith((".conf", ".conflist", ".json"))),
+        "busy_ports": [network["healthz_port"] for network in plan["networks"] if _busy(network["healthz_port"])],
+    }
+
+
+def deployed_plan(path=DEPLOYED):
+    """Return the plan last applied on this host, or None. Raises ValueError when the record can't be read as JSON."""
+    try:
+        with open(path, encoding="utf-8") as record:
+            return json.load(record)["plan"]
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            "The record of what is deployed, %s, can't be read (%s). Restore it from a backup, or remove it and the networks it described by hand." % (path, error)
+        ) from error
+
+
+def _search_path():
+    return os.environ.get("PATH", "") + os.pathsep + os.pathsep.join(("/usr/sbin", "/sbin", "/usr/local/sbin"))
+
+
+def _json(run, argv):
+    rc, out, dummy = run(argv)
+    return json.loads(out) if rc == 0 and out.strip() else []
+
+
+def _try(run, argv):
+    if shutil.which(argv[0], path=_search_path()) is None:
+        return None  # its absence is a sentence of its own
+    rc, out, err = run(["unshare", "--net"] + argv)
+    return None if rc == 0 else (err or out).strip().splitlines()[-1] if (err or out).strip() else "exit status %d" % rc
+
+
+def _br_netfilter(run):
+    if os.path.exists("/proc/sys/net/bridge/bridge-nf-call-iptables"):
+        return None
+    rc, dummy, err = run(["modprobe", "--dry-run", "br_netfilter"])
+    return None if rc == 0 else err.strip() or "modprobe does not find it"
+
+
+def _listdir(path):
+    return os.listdir(path) if os.path.isdir(path) else []
+
+
+def _busy(port):
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False

@@ -1,0 +1,100 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: node_preflight
+short_description: Check a host before anything is changed on it
+version_added: 0.1.0
+description:
+  - Looks at a host (kernel, interfaces, addresses, ports, other CNI configurations, what is deployed already) and says
+    everything that stands in the way of deploying a plan there, all at once.
+  - Changes nothing.
+author:
+  - multinet.flannel authors (@multinet-flannel)
+attributes:
+  check_mode:
+    support: full
+    description: The module only looks.
+  diff_mode:
+    support: none
+    description: The module changes nothing.
+options:
+  plan:
+    description: The plan, as made by the filter P(multinet.flannel.plan#filter).
+    type: dict
+    required: true
+  underlay_interface:
+    description: The interface that reaches the other hosts.
+    type: str
+    default: ''
+  cni_conf_dir:
+    description: The directory of the container runtime's CNI configurations.
+    type: path
+    default: /etc/cni/net.d
+  prune:
+    description: Whether networks that are deployed but no longer declared are going to be removed. If V(false) they are a problem.
+    type: bool
+    default: false
+"""
+
+EXAMPLES = r"""
+- name: Check the host
+  multinet.flannel.node_preflight:
+    plan: "{{ multinet_plan }}"
+    underlay_interface: eth0
+"""
+
+RETURN = r"""
+architecture:
+  description: The host's architecture in Go's words.
+  returned: always
+  type: str
+  sample: arm64
+removed:
+  description: The networks that are deployed here but no longer declared, as they were planned.
+  returned: success
+  type: list
+  elements: dict
+problems:
+  description: What stands in the way, a sentence each.
+  returned: always
+  type: list
+  elements: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.multinet.flannel.plugins.module_utils._plan import changes
+from ansible_collections.multinet.flannel.plugins.module_utils._preflight import checks, observe
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec=dict(
+            plan=dict(type="dict", required=True),
+            underlay_interface=dict(type="str", default=""),
+            cni_conf_dir=dict(type="path", default="/etc/cni/net.d"),
+            prune=dict(type="bool", default=False),
+        ),
+        supports_check_mode=True,
+    )
+    plan = module.params["plan"]
+    try:
+        deployed = observe.deployed_plan()
+    except ValueError as error:
+        module.fail_json(msg=str(error), problems=[str(error)], architecture="")
+    observed = observe.observe(module.run_command, plan, module.params["cni_conf_dir"])
+    problems = checks.problems(
+        observed, plan, deployed=deployed, underlay_interface=module.params["underlay_interface"], prune=module.params["prune"]
+    )
+    architecture = checks.architecture(observed["machine"]) or observed["machine"]
+    if problems:
+        module.fail_json(msg="This host can't carry the declared networks:\n- " + "\n- ".join(problems), problems=problems, architecture=architecture)
+    module.exit_json(changed=False, architecture=architecture, problems=[], removed=changes.removed(deployed, plan))
+
+
+if __name__ == "__main__":
+    main()

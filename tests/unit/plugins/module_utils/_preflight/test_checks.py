@@ -1,0 +1,39 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import copy
+import json
+import pathlib
+
+import pytest
+
+from ansible_collections.multinet.flannel.plugins.module_utils._preflight import checks
+
+VECTORS = json.loads((pathlib.Path(__file__).parent / "vectors" / "problems.json").read_text())
+
+
+def network(name, cidr, vni, port, healthz_port):
+    return {
+        "name": name, "cidr": cidr, "ipv6_cidr": None, "backend": {"type": "vxlan", "vni": vni, "port": port},
+        "bridge": "mn-" + name, "device": "flannel.%d" % vni, "device_v6": None, "devices": ["mn-" + name, "flannel.%d" % vni],
+        "healthz_port": healthz_port, "unit": "flanneld@%s.service" % name, "ipam_dir": "/var/lib/cni/networks/multinet-" + name,
+        "etcd_prefix": "/coreos.com/network/" + name,
+    }
+
+
+PLAN = {"networks": [network("blue", "10.1.0.0/16", 1, 8472, 23001), network("red", "10.3.0.0/16", 2, 8286, 23002)]}
+
+
+@pytest.mark.parametrize("case", VECTORS["cases"], ids=lambda case: case["name"])
+def test_problems(case):
+    observed = copy.deepcopy(VECTORS["host"])
+    for key, value in case["change"].items():
+        observed[key] = dict(observed[key], **value) if isinstance(value, dict) else value
+    plan = {"networks": [n for n in PLAN["networks"] if n["name"] in case.get("declared", ["blue", "red"])]}
+    found = checks.problems(
+        observed, plan, deployed=PLAN if case.get("deployed") else None,
+        underlay_interface=case.get("underlay_interface", "eth0"), prune=case.get("prune", False),
+    )
+    assert found == case["problems"]
