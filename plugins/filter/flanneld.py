@@ -1,0 +1,33 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the flanneld units of a host run with, from the plan."""
+
+from __future__ import annotations
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.multinet.flannel.plugins.module_utils._plan import errors, render
+
+
+def flanneld_units(plan, settings):
+    """Return the units of plan's networks as module flanneld_units takes them. Raises AnsibleFilterError with one sentence a line."""
+    return [{"name": network["unit"], "environment": _environment(network, settings)} for network in plan["networks"]]
+
+
+def flanneld_environment_files(plan, settings):
+    """Return the environment files of plan's networks as module node_files takes them. Raises AnsibleFilterError as well."""
+    return [{"path": network["environment_file"], "content": _environment(network, settings), "mode": "0644"} for network in plan["networks"]]
+
+
+def _environment(network, settings):
+    try:
+        return render.flanneld_environment(network, settings)
+    except errors.PlanError as error:
+        raise AnsibleFilterError(str(error)) from error
+
+
+class FilterModule:
+    """Filters about flanneld units."""
+
+    def filters(self):
+        return {"flanneld_units": flanneld_units, "flanneld_environment_files": flanneld_environment_files}

@@ -1,0 +1,159 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Remove networks, or everything, from a host: first see what is there, then take it away in an order that strands no container."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import shutil
+
+from .._node import files
+
+DEPLOYED = "/etc/multinet/deployed.json"
+
+
+class RemovalError(Exception):
+    """Something that could not be removed. The message says what is left and why."""
+
+
+class Step:
+    """One thing that is there and goes. what: a clause for people. act: callable that removes it."""
+
+    def __init__(self, what, act):
+        self.what = what
+        self.act = act
+
+
+class Host:
+    """The effects on one host. run: callable(list of str) -> (rc, stdout, stderr)."""
+
+    def __init__(self, run):
+        self._run = run
+
+    def call(self, argv):
+        rc, out, err = self._run(argv)
+        if rc:
+            raise RemovalError("'%s' failed: %s" % (" ".join(argv), (err or out).strip()))
+        return out
+
+    def succeeds(self, argv):
+        return self._run(argv)[0] == 0
+
+    def link_exists(self, name):
+        return os.path.isdir("/sys/class/net/" + name)
+
+    def unit_exists(self, unit):
+        """Whether systemd knows the unit as loaded, running or enabled."""
+        dummy, out, dummy = self._run(["systemctl", "show", "-p", "LoadState,ActiveState,UnitFileState", unit])
+        properties = dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
+        return properties.get("ActiveState") not in ("inactive", None) or properties.get("UnitFileState", "") in ("enabled", "enabled-runtime")
+
+    def routes_inside(self, prefix):
+        """Return the routes ([{dst, dev}]) of the main table that lie inside prefix."""
+        network = ipaddress.ip_network(prefix)
+        dummy, out, dummy = self._run(["ip", "-%d" % network.version, "-j", "route"])
+        routes = json.loads(out) if out.strip() else []
+        return [r for r in routes if r["dst"] != "default" and ipaddress.ip_network(r["dst"], strict=False).subnet_of(network)]
+
+
+def network_steps(host, networks, cni_conf, detach):
+    """Return the steps that remove networks (dicts of a plan). Empty when nothing of them is there.
+
+    cni_conf: path of the host's own CNI configuration, whose delegates of these networks go first, so that no new container gets them.
+    detach: callable(cni_name) -> list of Step that take the network out of running containers (plugins' DEL).
+    """
+    names = [network["cni_name"] for network in networks]
+    steps = _conf_steps(cni_conf, names)
+    for network in networks:
+        conflist = "/etc/cni/multinet/net.d/%s.conflist" % network["name"]
+        steps += _path_steps([conflist])
+        steps += detach(network["cni_name"])
+        steps += unit_steps(host, [network["unit"]])
+    for network in networks:
+        steps += [Step("device " + device, _call(host, ["ip", "link", "delete", device])) for device in network["devices"] if host.link_exists(device)]
+        if not network.get("device"):
+            steps += _route_steps(host, network)
+        steps += _path_steps([network["environment_file"], network["subnet_file"], network["data_dir"], network["ipam_dir"]])
+    return steps + _record_steps([network["name"] for network in networks])
+
+
+def unit_steps(host, units):
+    """Return the steps that stop and disable units."""
+    return [Step("unit " + unit, _call(host, ["systemctl", "disable", "--now", unit])) for unit in units if host.unit_exists(unit)]
+
+
+def table_steps(host, tables):
+    """Return the steps that delete nftables tables of family inet."""
+    there = [table for table in tables if shutil.which("nft") and host.succeeds(["nft", "list", "table", "inet", table])]
+    return [Step("nftables table inet " + table, _call(host, ["nft", "delete", "table", "inet", table])) for table in there]
+
+
+def path_steps(paths):
+    """Return the steps that delete files and directories."""
+    return _path_steps(paths)
+
+
+def _call(host, argv):
+    return lambda: host.call(argv)
+
+
+def _path_steps(paths):
+    return [Step(("directory " if os.path.isdir(path) else "file ") + path, _remover(path)) for path in paths if os.path.lexists(path)]
+
+
+def _remover(path):
+    def remove():
+        if os.path.isdir(path) and not os.path.islink(path):
+            shutil.rmtree(path)
+        else:
+            os.unlink(path)
+    return remove
+
+
+def _route_steps(host, network):
+    return [
+        Step("route %s dev %s" % (route["dst"], route["dev"]), _call(host, ["ip", "route", "delete", route["dst"], "dev", route["dev"]]))
+        for route in host.routes_inside(network["cidr"]) if route["dev"] != network["bridge"]
+    ]
+
+
+def _conf_steps(path, cni_names):
+    """Take the delegates of cni_names out of the host's own CNI configuration."""
+    try:
+        with open(path, encoding="utf-8") as conf:
+            content = json.load(conf)
+    except FileNotFoundError:
+        return []
+    except ValueError as error:
+        raise RemovalError("The CNI configuration %s is not JSON (%s). Run the site playbook to write it anew, or remove it." % (path, error)) from error
+    delegates = content.get("delegates", [])
+    kept = [delegate for delegate in delegates if delegate.get("name") not in cni_names]
+    if kept == delegates:
+        return []
+    gone = ", ".join(delegate["name"] for delegate in delegates if delegate not in kept)
+    if not kept:
+        return [Step("CNI configuration " + path, _remover(path))]
+    return [Step("delegates %s of %s" % (gone, path), lambda: _write(path, dict(content, delegates=kept), 0o644))]
+
+
+def _record_steps(names, path=DEPLOYED):
+    """Forget the networks: the last step, so that a removal that stopped half way is known to the next run."""
+    try:
+        with open(path, encoding="utf-8") as record:
+            content = json.load(record)
+    except FileNotFoundError:
+        return []
+    networks = content["plan"]["networks"]
+    kept = [network for network in networks if network["name"] not in names]
+    if len(kept) == len(networks):
+        return []
+    content["plan"]["networks"] = kept
+    return [Step("record of %s in %s" % (", ".join(names), path), lambda: _write(path, content, 0o600))]
+
+
+def _write(path, content, mode):
+    text = json.dumps(content, indent=4, sort_keys=True) + "\n"
+    files.commit([(files.stage(path, text.encode(), mode), path)])

@@ -1,0 +1,116 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: node_removal
+short_description: Remove networks, and whatever else the collection made, from a host
+version_added: 0.1.0
+description:
+  - Takes networks off a host, completely, in an order that strands no container. First the CNI configuration goes, so that no
+    new container gets the network, then the attachments of running containers, the daemon, its devices and its files.
+  - What is not there is passed over, so a removal that was stopped half way is completed by the next one.
+author:
+  - multinet.flannel authors (@multinet-flannel)
+attributes:
+  check_mode:
+    support: full
+    description: Says what would be removed.
+  diff_mode:
+    support: full
+    description: Lists what is removed.
+options:
+  networks:
+    description: The networks to remove, as they were planned when they were deployed.
+    type: list
+    elements: dict
+    default: []
+  all_deployed:
+    description: Remove every network that the host's own record says is deployed, too.
+    type: bool
+    default: false
+  cni_conf:
+    description: The host's own CNI configuration, whose delegates of these networks go first.
+    type: path
+    default: /etc/cni/net.d/00-multinet.conf
+  cni_bin_dir:
+    description: Directory of the CNI plugins, which detach the containers that run.
+    type: path
+    default: /opt/cni/bin
+  units:
+    description: Units to stop and disable after the networks are gone.
+    type: list
+    elements: str
+    default: []
+  nft_tables:
+    description: nftables tables of family inet to delete after the units are stopped.
+    type: list
+    elements: str
+    default: []
+  paths:
+    description: Files and directories to remove at the end.
+    type: list
+    elements: path
+    default: []
+"""
+
+EXAMPLES = r"""
+- name: Remove the networks that are no longer declared
+  multinet.flannel.node_removal:
+    networks: "{{ __preflight_host.removed }}"
+"""
+
+RETURN = r"""
+removed:
+  description: What was (in check mode would be) removed, in order.
+  returned: always
+  type: list
+  elements: str
+  sample: ["unit flanneld@red.service", "device mn-red"]
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.multinet.flannel.plugins.module_utils._flanneld import attachments, removal
+from ansible_collections.multinet.flannel.plugins.module_utils._preflight import observe
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec=dict(
+            networks=dict(type="list", elements="dict", default=[]),
+            all_deployed=dict(type="bool", default=False),
+            cni_conf=dict(type="path", default="/etc/cni/net.d/00-multinet.conf"),
+            cni_bin_dir=dict(type="path", default="/opt/cni/bin"),
+            units=dict(type="list", elements="str", default=[]),
+            nft_tables=dict(type="list", elements="str", default=[]),
+            paths=dict(type="list", elements="path", default=[]),
+        ),
+        supports_check_mode=True,
+    )
+    params = module.params
+    host = removal.Host(module.run_command)
+    done = []
+    try:
+        networks = list(params["networks"])
+        if params["all_deployed"]:
+            named = {network["name"] for network in networks}
+            networks += [network for network in (observe.deployed_plan() or {}).get("networks", []) if network["name"] not in named]
+        steps = removal.network_steps(host, networks, params["cni_conf"], lambda name: attachments.detach_steps(name, params["cni_bin_dir"]))
+        steps += removal.unit_steps(host, params["units"])
+        steps += removal.table_steps(host, params["nft_tables"])
+        steps += removal.path_steps(params["paths"])
+        if not module.check_mode:
+            for step in steps:
+                step.act()
+                done.append(step.what)
+    except (removal.RemovalError, OSError, ValueError) as error:
+        module.fail_json(msg="%s Removed before that: %s." % (error, ", ".join(done) or "nothing"), removed=done)
+    removed = [step.what for step in steps]
+    module.exit_json(changed=bool(removed), removed=removed, diff=dict(before="".join(what + "\n" for what in removed), after=""))
+
+
+if __name__ == "__main__":
+    main()
