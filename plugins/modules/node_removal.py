@@ -12,7 +12,8 @@ version_added: 0.1.0
 description:
   - Takes networks off a host, completely, in an order that strands no container. First the CNI configuration goes, so that no
     new container gets the network, then the attachments of running containers, the daemon, its devices and its files.
-  - What is not there is passed over, so a removal that was stopped half way is completed by the next one.
+  - What is not there is passed over, so a removal that was stopped half way is completed by the next one. The host's own record
+    of what is deployed is left as it is.
 author:
   - multinet.flannel authors (@multinet-flannel)
 attributes:
@@ -55,6 +56,11 @@ options:
     type: list
     elements: path
     default: []
+  empty_directories:
+    description: Directories to remove only if nothing is left in them, because others may use them as well.
+    type: list
+    elements: path
+    default: []
 """
 
 EXAMPLES = r"""
@@ -64,6 +70,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+networks:
+  description: The networks that were (in check mode would be) removed, as they were planned when they were deployed.
+  returned: success
+  type: list
+  elements: dict
 removed:
   description: What was (in check mode would be) removed, in order.
   returned: always
@@ -87,6 +98,7 @@ def main():
             units=dict(type="list", elements="str", default=[]),
             nft_tables=dict(type="list", elements="str", default=[]),
             paths=dict(type="list", elements="path", default=[]),
+            empty_directories=dict(type="list", elements="path", default=[]),
         ),
         supports_check_mode=True,
     )
@@ -101,7 +113,9 @@ def main():
         steps = removal.network_steps(host, networks, params["cni_conf"], lambda name: attachments.detach_steps(name, params["cni_bin_dir"]))
         steps += removal.unit_steps(host, params["units"])
         steps += removal.table_steps(host, params["nft_tables"])
-        steps += removal.path_steps(params["paths"])
+        known = {step.what for step in steps}
+        steps += [step for step in removal.path_steps(params["paths"]) if step.what not in known]
+        steps += removal.empty_directory_steps(params["empty_directories"])
         if not module.check_mode:
             for step in steps:
                 step.act()
@@ -109,7 +123,7 @@ def main():
     except (removal.RemovalError, OSError, ValueError) as error:
         module.fail_json(msg="%s Removed before that: %s." % (error, ", ".join(done) or "nothing"), removed=done)
     removed = [step.what for step in steps]
-    module.exit_json(changed=bool(removed), removed=removed, diff=dict(before="".join(what + "\n" for what in removed), after=""))
+    module.exit_json(changed=bool(removed), removed=removed, networks=networks, diff=dict(before="".join(what + "\n" for what in removed), after=""))
 
 
 if __name__ == "__main__":

@@ -12,8 +12,6 @@ import shutil
 
 from .._node import files
 
-DEPLOYED = "/etc/multinet/deployed.json"
-
 
 class RemovalError(Exception):
     """Something that could not be removed. The message says what is left and why."""
@@ -69,15 +67,15 @@ def network_steps(host, networks, cni_conf, detach):
     steps = _conf_steps(cni_conf, names)
     for network in networks:
         conflist = "/etc/cni/multinet/net.d/%s.conflist" % network["name"]
-        steps += _path_steps([conflist])
+        steps += path_steps([conflist])
         steps += detach(network["cni_name"])
         steps += unit_steps(host, [network["unit"]])
     for network in networks:
         steps += [Step("device " + device, _call(host, ["ip", "link", "delete", device])) for device in network["devices"] if host.link_exists(device)]
         if not network.get("device"):
             steps += _route_steps(host, network)
-        steps += _path_steps([network["environment_file"], network["subnet_file"], network["data_dir"], network["ipam_dir"]])
-    return steps + _record_steps([network["name"] for network in networks])
+        steps += path_steps([network["environment_file"], network["subnet_file"], network["data_dir"], network["ipam_dir"]])
+    return steps
 
 
 def unit_steps(host, units):
@@ -93,22 +91,30 @@ def table_steps(host, tables):
 
 def path_steps(paths):
     """Return the steps that delete files and directories."""
-    return _path_steps(paths)
+    return [Step(("directory " if os.path.isdir(path) else "file ") + path, _remover(path)) for path in paths if os.path.lexists(path)]
 
 
 def _call(host, argv):
     return lambda: host.call(argv)
 
 
-def _path_steps(paths):
-    return [Step(("directory " if os.path.isdir(path) else "file ") + path, _remover(path)) for path in paths if os.path.lexists(path)]
+def empty_directory_steps(paths):
+    """Return the steps that delete directories others may use as well: only where they are empty by then."""
+    return [Step("directory %s if empty" % path, _empty_remover(path)) for path in paths if os.path.isdir(path)]
+
+
+def _empty_remover(path):
+    def remove():
+        if not os.listdir(path):
+            os.rmdir(path)
+    return remove
 
 
 def _remover(path):
     def remove():
         if os.path.isdir(path) and not os.path.islink(path):
             shutil.rmtree(path)
-        else:
+        elif os.path.lexists(path):
             os.unlink(path)
     return remove
 
@@ -135,25 +141,9 @@ def _conf_steps(path, cni_names):
         return []
     gone = ", ".join(delegate["name"] for delegate in delegates if delegate not in kept)
     if not kept:
-        return [Step("CNI configuration " + path, _remover(path))]
-    return [Step("delegates %s of %s" % (gone, path), lambda: _write(path, dict(content, delegates=kept), 0o644))]
+        return path_steps([path])
+    return [Step("delegates %s of %s" % (gone, path), lambda: _write(path, json.dumps(dict(content, delegates=kept), indent=2), 0o644))]
 
 
-def _record_steps(names, path=DEPLOYED):
-    """Forget the networks: the last step, so that a removal that stopped half way is known to the next run."""
-    try:
-        with open(path, encoding="utf-8") as record:
-            content = json.load(record)
-    except FileNotFoundError:
-        return []
-    networks = content["plan"]["networks"]
-    kept = [network for network in networks if network["name"] not in names]
-    if len(kept) == len(networks):
-        return []
-    content["plan"]["networks"] = kept
-    return [Step("record of %s in %s" % (", ".join(names), path), lambda: _write(path, content, 0o600))]
-
-
-def _write(path, content, mode):
-    text = json.dumps(content, indent=4, sort_keys=True) + "\n"
-    files.commit([(files.stage(path, text.encode(), mode), path)])
+def _write(path, text, mode):
+    files.commit([(files.stage(path, (text + "\n").encode(), mode), path)])
