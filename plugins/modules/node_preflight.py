@@ -90,6 +90,8 @@ def main():
     problems = checks.problems(
         observed, plan, deployed=deployed, underlay_interface=module.params["underlay_interface"], prune=module.params["prune"]
     )
+    for sentence in checks.warnings(observed):
+        module.warn(sentence)
     architecture = checks.architecture(observed["machine"]) or observed["machine"]
     if problems:
         module.fail_json(msg="This host can't carry the declared networks:\n- " + "\n- ".join(problems), problems=problems, architecture=architecture)

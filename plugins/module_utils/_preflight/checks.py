@@ -17,7 +17,7 @@ ALWAYS_NEEDED = ("bridge", "veth", "nftables", "br_netfilter")
 NEEDED_BY_BACKEND = {"vxlan": ("vxlan",), "wireguard": ("wireguard",)}
 
 #: executable -> the package that has it, where the names differ
-PACKAGES = {"ip": "iproute2", "nft": "nftables"}
+PACKAGES = {"ip": "iproute2", "nft": "nftables", "libnftables.so.1": "nftables"}
 
 KERNEL_REMEDY = {
     "br_netfilter": "flanneld does not start without it. Install the kernel's module package (Debian: linux-image, Ubuntu: linux-modules-extra) and run 'modprobe br_netfilter'",
@@ -49,6 +49,16 @@ def problems(observed, plan, deployed=None, underlay_interface="", prune=False, 
     return found
 
 
+def warnings(observed):
+    """Say what does not stand in the way, but will be missed: a list of sentences."""
+    if observed["forward_policy"] == "drop":
+        return [
+            "iptables drops what it forwards on this host (policy of FORWARD; docker sets it), and with it traffic between pods of different hosts. "
+            "Accept the networks there, as roles/isolation/README.md shows."
+        ]
+    return []
+
+
 def architecture(machine):
     """Return the GOARCH of machine (uname -m), or None where the collection does not support it."""
     return ARCHITECTURES.get(machine)
@@ -72,7 +82,7 @@ def _platform(observed):
         yield "This host was not started by systemd (no /run/systemd/system): flanneld runs as a systemd unit. Use a host with systemd."
     for name, path in sorted(observed["executables"].items()):
         if path is None:
-            yield "The executable '%s' is not on this host. Install the package that has it (%s)." % (name, PACKAGES.get(name, name))
+            yield "'%s' is not on this host. Install the package that has it (%s)." % (name, PACKAGES.get(name, name))
 
 
 def _backends(observed, plan):

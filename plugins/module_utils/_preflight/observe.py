@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import platform
@@ -43,12 +44,13 @@ def observe(run, plan, conf_dir):
         "python": list(sys.version_info[:3]),
         "machine": platform.machine(),
         "systemd": os.path.isdir("/run/systemd/system"),
-        "executables": executables,
+        "executables": dict(executables, **{"libnftables.so.1": _library("libnftables.so.1")}),
         "kernel": dict({feature: _try(run, argv) for feature, argv in trials.items()}, br_netfilter=_br_netfilter(run)),
         "links": links,
         "addresses": addresses,
         "routes": routes,
         "cni_confs": sorted(name for name in _listdir(conf_dir) if name.endswith((".conf", ".conflist", ".json"))),
+        "forward_policy": _forward_policy(run) if executables["nft"] else "accept",
         "busy_ports": [network["healthz_port"] for network in plan["networks"] if _busy(network["healthz_port"])],
     }
 
@@ -64,6 +66,20 @@ def deployed_plan(path=DEPLOYED):
         raise ValueError(
             "The record of what is deployed, %s, can't be read (%s). Restore it from a backup, or remove it and the networks it described by hand." % (path, error)
         ) from error
+
+
+def _library(name):
+    try:
+        ctypes.CDLL(name)
+    except OSError:
+        return None
+    return name
+
+
+def _forward_policy(run):
+    """Return the policy of iptables' FORWARD chain, which docker sets to drop."""
+    rc, out, dummy = run(["nft", "list", "chain", "ip", "filter", "FORWARD"])
+    return "drop" if rc == 0 and "policy drop" in out else "accept"
 
 
 def _search_path():
