@@ -1,0 +1,298 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The nftables table that keeps the networks of a plan apart, masquerades those that want it, and guards the tunnels. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
+
+TABLE = "inet multinet"
+
+# What is dropped at any priority is dropped for good; ours come early so that the counters here tell why, and nothing after us sees it.
+PRIORITY_SOURCES = -290   # after raw, ahead of connection tracking: a forged packet makes no entry there
+PRIORITY_GUARD = -150     # ahead of the filter chains of flannel, kube-proxy and docker, after any DNAT: the real target counts
+PRIORITY_MASQUERADE = 95  # just ahead of srcnat
+
+
+class Family(NamedTuple):
+    """What differs between the two IP families in the rules."""
+
+    ip: str         # keyword of the header
+    suffix: str     # of the names of sets
+    set_type: str
+    cidr: str       # key of a network's range in the plan
+    device: str     # key of the tunnel device that carries the family
+    version: int
+    multicast: str
+    own: Tuple[str, ...]  # sources that every interface may use
+
+
+FAMILIES = (
+    Family("ip", "", "ipv4_addr", "cidr", "device", 4, "224.0.0.0/4", ()),
+    # Neighbour discovery: the unspecified address while it looks for duplicates, link-local afterwards.
+    Family("ip6", "6", "ipv6_addr", "ipv6_cidr", "device_v6", 6, "ff00::/8", ("::", "fe80::/10")),
+)
+
+
+def ruleset(plan: Dict[str, Any], node_addresses: Sequence[str] = ()) -> str:
+    """Return the text for `nft -f` that puts the whole table `inet multinet` in place, in one transaction.
+
+    plan: what plan() returns; of its networks `name`, `cidr`, `ipv6_cidr`, `backend`, `masquerade`, `bridge`, `device`, `device_v6`, `devices`,
+    `tunnel_ports`, `tunnel_protocols` are read, and `blocked`, the ordered pairs that are not let through.
+    node_addresses: underlay addresses of all nodes; when there are any, no one else's packets reach the tunnel ports.
+    Raises ValueError with a sentence for a node address that is none.
+    """
+    networks = plan["networks"]
+    nodes = _by_version(node_addresses)
+    reach = _reach(plan)
+    lines: List[str] = []
+    lines += _sets(networks, nodes)
+    lines += _sources(networks, reach)
+    lines += _guard(networks, nodes)
+    lines += _from_networks(networks, reach)
+    lines += _masquerade(networks)
+    body = "\n".join("\t" + line if line else "" for line in lines)
+    # Declared first, so that the deletion finds a table on the first run too.
+    return "{0}\ntable {1}\ndelete table {1}\ntable {1} {{\n{2}\n}}\n".format(_header(networks, reach), TABLE, body)
+
+
+def _reach(plan: Dict[str, Any]) -> Dict[str, List[Dict[str, Any]]]:
+    """Name of a network -> the other networks that it may open connections to. What is not in `blocked` is open."""
+    blocked = {tuple(pair) for pair in plan["blocked"]}
+    return {
+        source["name"]: [target for target in plan["networks"] if target is not source and (source["name"], target["name"]) not in blocked]
+        for source in plan["networks"]
+    }
+
+
+def _by_version(addresses: Sequence[str]) -> Dict[int, List[str]]:
+    nodes: Dict[int, List[str]] = {4: [], 6: []}
+    for text in addresses:
+        try:
+            address = ipaddress.ip_address(text)
+        except ValueError:
+            raise ValueError(
+                "node_addresses: {0!r} is no IP address; write the address that the node's tunnels use, such as 192.168.7.11.".format(text)) from None
+        if str(address) not in nodes[address.version]:
+            nodes[address.version].append(str(address))
+    return nodes
+
+
+def _header(networks: List[Dict[str, Any]], reach: Dict[str, List[Dict[str, Any]]]) -> str:
+    lines = [
+        "# Ansible managed: multinet.flannel writes this from multinet_networks; what is changed here by hand is lost.",
+        "# It keeps these networks apart (see what was dropped, and why: nft list table {0}):".format(TABLE),
+    ]
+    for network in networks:
+        ranges = " ".join(network[family.cidr] for family in FAMILIES if network.get(family.cidr))
+        targets = ", ".join(target["name"] for target in reach[network["name"]])
+        lines.append("#   {0}: {1}, devices {2}{3}".format(
+            network["name"], ranges, " ".join(network["devices"]), "; may open connections to " + targets if targets else ""))
+    return "\n".join(lines)
+
+
+# --- pieces of nft's language -------------------------------------------------------------------------------------------------------------------------
+
+def _quoted(devices: Sequence[str]) -> List[str]:
+    return ['"{0}"'.format(device) for device in devices]
+
+
+def _braces(elements: Sequence[Any]) -> str:
+    return "{ " + ", ".join(str(element) for element in elements) + " }"
+
+
+def _any_of(elements: Sequence[Any]) -> str:
+    return str(elements[0]) if len(elements) == 1 else _braces(elements)
+
+
+def _set(name: str, kind: str, elements: Sequence[Any], interval: bool = False) -> List[str]:
+    lines = ["set {0} {{".format(name), "\ttype {0}".format(kind)]
+    if interval:
+        lines.append("\tflags interval")
+    if elements:
+        lines.append("\telements = " + _braces(elements))
+    return lines + ["}"]
+
+
+def _vmap(targets: Sequence[Tuple[str, str]]) -> str:
+    return "vmap " + _braces(["{0} : {1}".format(key, verdict) for key, verdict in targets])
+
+
+def _drop(match: str, reason: str) -> str:
+    return '{0} counter drop comment "{1}"'.format(match, reason).lstrip()
+
+
+def _ranges(networks: Sequence[Dict[str, Any]], family: Family) -> List[str]:
+    return [network[family.cidr] for network in networks if network.get(family.cidr)]
+
+
+def _families(networks: Sequence[Dict[str, Any]]) -> List[Family]:
+    """The families that any of the networks has a range of."""
+    return [family for family in FAMILIES if _ranges(networks, family)]
+
+
+def _protocols(networks: List[Dict[str, Any]]) -> List[int]:
+    """Numbers of the IP protocols that tunnels other than UDP ones use (4 ipip, 50 ESP)."""
+    return sorted({number for network in networks for number in network.get("tunnel_protocols") or []})
+
+
+def _tunnel_matches(networks: List[Dict[str, Any]]) -> List[str]:
+    """Expressions, each of which matches packets that a tunnel of this host would take in."""
+    matches = []
+    if any(network["tunnel_ports"] for network in networks):
+        matches.append("udp dport @tunnel_ports")
+    if _protocols(networks):
+        matches.append("meta l4proto " + _any_of(_protocols(networks)))
+    return matches
+
+
+# --- the parts of the table -----------------------------------------------------------------------------------------------------------------------------
+
+def _sets(networks: List[Dict[str, Any]], nodes: Dict[int, List[str]]) -> List[str]:
+    lines = ["# Devices and ranges of all the networks, and what their tunnels listen on."]
+    lines += _set("network_devices", "ifname", _quoted([device for network in networks for device in network["devices"]]))
+    for family in _families(networks):
+        lines += _set("network_ranges" + family.suffix, family.set_type, _ranges(networks, family), interval=True)
+    lines += _set("tunnel_ports", "inet_service", sorted({port for network in networks for port in network["tunnel_ports"]}))
+    if any(nodes.values()):
+        for family in FAMILIES:
+            lines += _set("nodes" + family.suffix, family.set_type, nodes[family.version])
+    masqueraded = [network for network in networks if network["masquerade"]]
+    for family in _families(masqueraded):
+        lines += _set("masqueraded" + family.suffix, family.set_type, _ranges(masqueraded, family), interval=True)
+    return lines
+
+
+def _sources(networks: List[Dict[str, Any]], reach: Dict[str, List[Dict[str, Any]]]) -> List[str]:
+    """Who may use which source address. Later chains, and everybody who filters by address, can rely on it."""
+    by_device = [('"lo"', "accept")]
+    chains: List[str] = []
+    elsewhere: List[str] = []
+    for network in networks:
+        name = network["name"]
+        # A packet of an open pair travels in the tunnel of its target, and its answer in that of its source.
+        peers = reach[name] + [other for other in networks if network in reach[other["name"]] and other not in reach[name]]
+        by_device.append(('"{0}"'.format(network["bridge"]), "goto pods_of_" + name))
+        chains += ["", "chain pods_of_{0} {{".format(name)]
+        chains += _accept_sources([network])
+        chains += ["\t" + _drop("", "{0}: a pod used a source address that is not the network's".format(name)), "}"]
+        tunnels = [device for device in network["devices"] if device != network["bridge"]]
+        if tunnels:
+            by_device += [('"{0}"'.format(device), "goto tunnel_of_" + name) for device in tunnels]
+            chains += ["", "chain tunnel_of_{0} {{".format(name)]
+            chains += _accept_sources([network] + peers)
+            chains += ["\t" + _drop("", "{0}: came out of the tunnel with a source address that is not the network's".format(name)), "}"]
+        for family in FAMILIES:
+            if network.get(family.cidr) and _is_routed(network, family):
+                elsewhere.append("\t{0} saddr {1} accept".format(family.ip, network[family.cidr]))
+                others = _ranges(peers, family)
+                if others:
+                    elsewhere.append("\t{0} daddr {1} {0} saddr {2} accept".format(family.ip, network[family.cidr], _any_of(others)))
+    lines = [
+        "", "# 1. Source addresses: each device brings in its own network's only.",
+        "chain sources {",
+        "\ttype filter hook prerouting priority {0}; policy accept;".format(PRIORITY_SOURCES),
+        "\tiifname " + _vmap(by_device),
+    ]
+    if elsewhere:
+        lines += ["\t# networks that reach other nodes through the underlay itself, without a tunnel device"] + elsewhere
+    lines += [
+        "\t" + _drop("{0} saddr @network_ranges{1}".format(family.ip, family.suffix), "a network's address as source, but not from one of its devices")
+        for family in _families(networks)
+    ]
+    return lines + ["}"] + chains
+
+
+def _is_routed(network: Dict[str, Any], family: Family) -> bool:
+    """Whether packets between nodes may arrive on a device that is not the network's own (host-gw, ipsec, udp, direct routing)."""
+    return not network.get(family.device) or bool(network["backend"].get("direct_routing"))
+
+
+def _accept_sources(networks: List[Dict[str, Any]]) -> List[str]:
+    return [
+        "\t{0} saddr {1} accept".format(family.ip, _any_of(list(family.own) + _ranges(networks, family)))
+        for family in FAMILIES if family.own or _ranges(networks, family)
+    ]
+
+
+def _guard(networks: List[Dict[str, Any]], nodes: Dict[int, List[str]]) -> List[str]:
+    """Both ways that a pod's packet can take here, through this host and to it: from_<network> judges what came from a network, by device or by source."""
+    lines = [
+        "", "# 2. From network to network: through this host (forward), and to its own addresses in another network (input).",
+        "chain forward {",
+        "\ttype filter hook forward priority {0}; policy accept;".format(PRIORITY_GUARD),
+        "\tjump guard",
+        "}",
+        "",
+        "chain input {",
+        "\ttype filter hook input priority {0}; policy accept;".format(PRIORITY_GUARD),
+        "\tjump guard",
+    ]
+    if any(nodes.values()):
+        lines += [
+            "\t" + _drop("{0} {1} saddr != @nodes{2}".format(match, family.ip, family.suffix), "to a tunnel, from a host that is no node")
+            for match in _tunnel_matches(networks) for family in FAMILIES
+        ]
+    lines += ["}", "", "chain guard {", '\tiifname "lo" return']
+    origins = ["iifname @network_devices"] + ["{0} saddr @network_ranges{1}".format(family.ip, family.suffix) for family in _families(networks)]
+    # The tunnels of VXLAN and udp believe whoever speaks to them, at any address of any node.
+    lines += ["\t" + _drop("{0} {1}".format(origin, match), "a pod to a tunnel") for match in _tunnel_matches(networks) for origin in origins]
+    if networks:
+        lines.append("\tiifname " + _vmap([
+            ('"{0}"'.format(device), "jump from_" + network["name"]) for network in networks for device in network["devices"]
+        ]))
+    lines += [
+        "\t{0} saddr ".format(family.ip) + _vmap([
+            (network[family.cidr], "jump from_" + network["name"]) for network in networks if network.get(family.cidr)
+        ])
+        for family in _families(networks)
+    ]
+    return lines + ["}"]
+
+
+def _from_networks(networks: List[Dict[str, Any]], reach: Dict[str, List[Dict[str, Any]]]) -> List[str]:
+    lines: List[str] = []
+    for network in networks:
+        name = network["name"]
+        targets = [network] + reach[name]
+        askers = [other for other in networks if network in reach[other["name"]] and other not in reach[name]]
+        lines += ["", "chain from_{0} {{".format(name)]
+        lines += [
+            '\tct state established,related ct direction reply {0} daddr {1} return comment "answers to {2}, which may reach {3}"'.format(
+                family.ip, asker[family.cidr], asker["name"], name)
+            for asker in askers for family in FAMILIES if asker.get(family.cidr)
+        ]
+        devices = _quoted([device for target in targets for device in target["devices"]])
+        lines.append("\t" + _drop("oifname @network_devices oifname != " + _any_of(devices), "{0}: to a device of another network".format(name)))
+        for family in _families(networks):
+            mine = _ranges(targets, family)
+            match = "{0} daddr @network_ranges{1}".format(family.ip, family.suffix)
+            if mine:
+                match += " {0} daddr != {1}".format(family.ip, _any_of(mine))
+            lines.append("\t" + _drop(match, "{0}: to an address of another network".format(name)))
+        lines.append("}")
+    return lines
+
+
+def _masquerade(networks: List[Dict[str, Any]]) -> List[str]:
+    masqueraded = [network for network in networks if network["masquerade"]]
+    if not masqueraded:
+        return []
+    lines = [
+        "", "# 3. Masquerade: only what leaves the networks for good, and what comes from elsewhere into a tunnel, so that the answer comes back this way.",
+        "#    Between networks the source stays what it is.",
+        "chain leaving {",
+        "\ttype nat hook postrouting priority {0}; policy accept;".format(PRIORITY_MASQUERADE),
+    ]
+    for family in _families(masqueraded):
+        tunnels = [network[family.device] for network in masqueraded if network.get(family.cidr) and network.get(family.device)]
+        if tunnels:
+            lines.append("\toifname {0} {1} saddr != @network_ranges{2} counter masquerade fully-random".format(
+                _any_of(_quoted(tunnels)), family.ip, family.suffix))
+    lines.append("\toifname @network_devices accept")
+    for family in _families(masqueraded):
+        lines.append("\t{0} saddr @masqueraded{1} {0} daddr != @network_ranges{1} {0} daddr != {2} counter masquerade fully-random".format(
+            family.ip, family.suffix, family.multicast))
+    return lines + ["}"]

@@ -1,0 +1,307 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Keeps the nftables table of /etc/multinet/isolation.nft in the kernel, whatever other programs do to the ruleset.
+
+Where kernel (5.12) and nft (1.0) can do it, this process owns the table: `nft flush ruleset` passes over it and nobody else can change it.
+Elsewhere it listens to the kernel's ruleset events and puts the table back as soon as somebody has touched it. It also follows the file.
+It goes as it came: on SIGTERM the table stays, without an owner.
+
+    isolation.py hold      run (the unit multinet-isolation.service)
+    isolation.py reload    have the process $MAINPID load the file, and wait for the result
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+import time
+
+TABLE = "inet multinet"
+# How the file begins, comments aside: by itself it replaces a table that is nobody's. An owner has to say it differently.
+DECLARE = "table {0}\ndelete table {0}\n".format(TABLE)
+OPEN = "table {0} {{\n".format(TABLE)
+RULES = os.environ.get("MULTINET_ISOLATION_RULES", "/etc/multinet/isolation.nft")
+STATE = os.path.join(os.environ.get("RUNTIME_DIRECTORY", "/run/multinet-isolation"), "state.json")
+
+# Flags of the table, the best first. With `persist` (kernel 6.9, nft 1.1) it stays even when its owner is killed.
+FLAGS = ("owner, persist", "owner", "")
+
+# include/uapi/linux/netfilter/{nfnetlink,nf_tables}.h
+NETLINK_NETFILTER, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP = 12, 270, 1
+NFNLGRP_NFTABLES, NFNL_SUBSYS_NFTABLES, NFPROTO_INET = 7, 10, 1
+NFT_MSG_NEWGEN, NFTA_TABLE, NFTA_GEN_PROC_PID, NFTA_GEN_PROC_NAME = 15, 1, 2, 3
+
+FILE_CHECK_SECONDS = 2
+RELOAD_SECONDS = 20
+
+
+class GuardError(Exception):
+    """A sentence for the journal."""
+
+
+def say(sentence, level=5):
+    """Write a sentence to the journal; level: 3 error, 4 warning, 5 notice (syslog)."""
+    print("<{0}>{1}".format(level, sentence), file=sys.stderr, flush=True)
+
+
+class Nft:
+    """libnftables in this process: what it makes with the flag `owner` belongs to its netlink socket, which is why this is no `nft` command."""
+
+    def __init__(self):
+        try:
+            self._lib = ctypes.CDLL("libnftables.so.1")
+        except OSError as error:
+            raise GuardError("libnftables.so.1 cannot be loaded ({0}); install the package nftables.".format(error)) from error
+        self._lib.nft_ctx_new.restype = ctypes.c_void_p
+        self._lib.nft_ctx_new.argtypes = [ctypes.c_uint32]
+        self._lib.nft_run_cmd_from_buffer.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
+        for name in ("output", "error"):
+            getattr(self._lib, "nft_ctx_buffer_" + name).argtypes = [ctypes.c_void_p]
+            getattr(self._lib, "nft_ctx_get_{0}_buffer".format(name)).argtypes = [ctypes.c_void_p]
+            getattr(self._lib, "nft_ctx_get_{0}_buffer".format(name)).restype = ctypes.c_char_p
+        self._ctx = self._lib.nft_ctx_new(0)
+        for name in ("output", "error"):
+            getattr(self._lib, "nft_ctx_buffer_" + name)(self._ctx)
+        error = self.run("list tables")  # the socket gets its address with the first message
+        if error:
+            raise GuardError("nftables does not answer: {0}".format(error))
+        self.port = self._port()
+
+    @staticmethod
+    def _port():
+        """The netlink address of the library's socket, the only one so far: how our own changes are told from those of others."""
+        for descriptor in os.listdir("/proc/self/fd"):
+            try:
+                with socket.socket(fileno=os.dup(int(descriptor))) as sock:
+                    if sock.family == socket.AF_NETLINK:
+                        return sock.getsockname()[0]
+            except OSError:  # no socket
+                continue
+        raise GuardError("libnftables opened no netlink socket.")
+
+    def run(self, commands):
+        """Run nft commands as one transaction; returns the error text, empty when they were applied."""
+        code = self._lib.nft_run_cmd_from_buffer(self._ctx, commands.encode())
+        self._lib.nft_ctx_get_output_buffer(self._ctx)  # empties it
+        error = self._lib.nft_ctx_get_error_buffer(self._ctx).decode("utf-8", "replace").strip()
+        return (error or "nft failed without saying why") if code else ""
+
+
+class Guard:
+    """The table, and what this process knows of it."""
+
+    def __init__(self, nft):
+        self.nft = nft
+        self.definition = ""  # what is in the kernel
+        self.flags = None     # of FLAGS, once one was accepted
+        self.loaded_at = 0    # when the file was last looked at, successful or not
+        self.error = ""       # why the file is not what is in the kernel
+        self.restored = 0     # how often the table had to be put back
+
+    @property
+    def owned(self):
+        return bool(self.flags)
+
+    def load(self):
+        """Put the file's table in the place of the present one. Raises GuardError; the present one then stays as it is."""
+        self.loaded_at = time.time_ns()
+        try:
+            with open(RULES, encoding="utf-8") as handle:
+                definition = handle.read().partition(DECLARE)[2]
+        except OSError as error:
+            raise GuardError("{0} cannot be read ({1}); run the playbook multinet.flannel.site again.".format(RULES, error.strerror)) from error
+        if not definition.startswith(OPEN):
+            raise GuardError("{0} was not written by multinet.flannel; run the playbook multinet.flannel.site again.".format(RULES))
+        self._apply(definition, FLAGS if self.flags is None else (self.flags,))
+
+    def restore(self):
+        """Put the table back as it was last loaded."""
+        self._apply(self.definition, (self.flags,))
+        self.restored += 1
+
+    def release(self):
+        """Leave the table to nobody, as it is."""
+        if self.owned and self.definition:
+            self._apply(self.definition, ("",))
+
+    def _apply(self, definition, choices):
+        error = ""
+        for flags in choices:
+            flagged = OPEN + "\tflags {0}\n".format(flags) + definition[len(OPEN):] if flags else definition
+            there = not self.nft.run("list table {0}".format(TABLE))
+            error = self.nft.run(("delete table {0}\n".format(TABLE) if there else "") + flagged)
+            if not error:
+                self.definition, self.flags = definition, flags
+                return
+        raise GuardError("the table of {0} cannot be loaded: {1}".format(RULES, error))
+
+
+class Events:
+    """The kernel's messages about changes of the ruleset in this network namespace."""
+
+    def __init__(self, own_port):
+        self._own_port = own_port
+        self.socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
+        self.socket.bind((0, 0))
+        self.socket.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, NFNLGRP_NFTABLES)
+        self.socket.setblocking(False)
+
+    def touched_by(self):
+        """Read what there is. Returns who changed our table ("process 17 (nft)"), or None when nobody else did."""
+        touched, who = False, None
+        while True:
+            try:
+                data = self.socket.recv(1 << 20)
+            except BlockingIOError:
+                return who or ("somebody" if touched else None)
+            except OSError:  # ENOBUFS: more happened than the kernel could tell
+                touched, who = True, "somebody"
+                continue
+            for port, kind, family, attributes in messages(data):
+                if kind == NFT_MSG_NEWGEN:
+                    if touched:  # a transaction ends with its author
+                        name = attributes.get(NFTA_GEN_PROC_NAME, b"?").rstrip(b"\0").decode("utf-8", "replace")
+                        who = "process {0} ({1})".format(int.from_bytes(attributes.get(NFTA_GEN_PROC_PID, b""), "big"), name)
+                        touched = False
+                elif port != self._own_port and family == NFPROTO_INET and attributes.get(NFTA_TABLE) == TABLE.split()[1].encode() + b"\0":
+                    touched = True
+
+
+def messages(data):
+    """Yield (port of the author, NFT_MSG_*, family, {attribute: bytes}) of each nf_tables message in a datagram (netlink(7))."""
+    offset = 0
+    while offset + 20 <= len(data):
+        length, kind, _flags, _sequence, port = struct.unpack_from("=IHHII", data, offset)
+        if length < 20:
+            return
+        if kind >> 8 == NFNL_SUBSYS_NFTABLES:
+            attributes, at, end = {}, offset + 20, min(offset + length, len(data))
+            while at + 4 <= end:
+                size, name = struct.unpack_from("=HH", data, at)
+                if size < 4:
+                    break
+                attributes[name & 0x3FFF] = data[at + 4:at + size]
+                at += (size + 3) & ~3
+            yield port, kind & 0xFF, data[offset + 16], attributes
+        offset += (length + 3) & ~3
+
+
+def stamp(path):
+    """Changes when the file does; None when there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def tell_systemd(text):
+    """sd_notify(3)."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if address:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.sendto(text.encode(), "\0" + address[1:] if address.startswith("@") else address)
+
+
+def write_state(guard):
+    """For `reload` and for whoever wants to look: when the file was last looked at (ns), how the table is held, how often it had to be put back."""
+    how = "owned" if guard.owned else "watched"
+    os.makedirs(os.path.dirname(STATE), exist_ok=True)
+    with open(STATE + ".new", "w", encoding="utf-8") as handle:
+        json.dump({"loaded_at": guard.loaded_at, "held": how, "flags": guard.flags, "error": guard.error, "restored": guard.restored}, handle)
+    os.replace(STATE + ".new", STATE)
+    tell_systemd("STATUS=table {0}: {1}{2}".format(TABLE, how, "; " + guard.error if guard.error else ""))
+
+
+def hold():
+    """Load the table and keep it until SIGTERM."""
+    wake_read, wake_write = socket.socketpair()
+    for end in (wake_read, wake_write):
+        end.setblocking(False)
+    signal.set_wakeup_fd(wake_write.fileno())
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_arguments: None)  # what matters is the number in wake_read
+
+    nft = Nft()
+    events = Events(nft.port)
+    guard = Guard(nft)
+    program, rules = stamp(__file__), stamp(RULES)
+    guard.load()
+    write_state(guard)
+    tell_systemd("READY=1")
+    say("table {0} is loaded and {1}.".format(TABLE, "owned: a flush of the ruleset passes over it" if guard.owned else
+                                              "watched: this kernel or nft has no owned tables, so a flush of the ruleset leaves a gap of milliseconds"))
+    try:
+        while True:
+            ready = select.select([events.socket, wake_read], [], [], FILE_CHECK_SECONDS)[0]
+            signals = wake_read.recv(64) if wake_read in ready else b""
+            if signal.SIGTERM in signals or signal.SIGINT in signals:
+                return
+            began = time.monotonic()
+            who = events.touched_by()
+            if who:
+                guard.restore()
+                say("{0} changed or removed the table {1}; it was put back after {2:.1f} ms. Meanwhile the networks were not kept apart."
+                    .format(who, TABLE, (time.monotonic() - began) * 1000), 4)
+                write_state(guard)
+            if signal.SIGHUP in signals and stamp(__file__) != program:
+                guard.release()
+                os.execv(sys.executable, [sys.executable, "-I", "-S", os.path.abspath(__file__)] + sys.argv[1:])  # the new program takes over
+            if signal.SIGHUP in signals or stamp(RULES) != rules:
+                rules = stamp(RULES)
+                try:
+                    guard.load()
+                    guard.error = ""
+                    say("{0} is loaded.".format(RULES))
+                except GuardError as error:
+                    guard.error = str(error)
+                    say("{0} The table stays as it was.".format(error), 3)
+                write_state(guard)
+    finally:
+        guard.release()
+
+
+def reload():
+    """Have $MAINPID load the file; raises GuardError when it could not, or did not answer."""
+
+    def state():
+        try:
+            with open(STATE, encoding="utf-8") as handle:
+                return json.load(handle)
+        except (OSError, ValueError):
+            return {"loaded_at": 0, "error": ""}
+
+    before = state()["loaded_at"]
+    os.kill(int(os.environ["MAINPID"]), signal.SIGHUP)
+    deadline = time.monotonic() + RELOAD_SECONDS
+    while time.monotonic() < deadline:
+        now = state()
+        if now["loaded_at"] != before:
+            if now["error"]:
+                raise GuardError(now["error"])
+            return
+        time.sleep(0.01)
+    raise GuardError("the guard did not answer within {0} s; look at: journalctl -u multinet-isolation".format(RELOAD_SECONDS))
+
+
+def main(arguments):
+    try:
+        {"hold": hold, "reload": reload}[arguments[0]]()
+    except (IndexError, KeyError):
+        print(__doc__, file=sys.stderr)
+        return 2
+    except GuardError as error:
+        say(str(error), 3)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,101 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The text of the table: as agreed for a few declarations (vectors/*.json beside *.nft), accepted by nft, and closed for every declaration."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import ruleset
+from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
+
+VECTORS = sorted((pathlib.Path(__file__).parent / "vectors").glob("*.json"))
+
+
+def text_of(vector):
+    declared = json.loads(vector.read_text(encoding="utf-8"))
+    return ruleset(plan(declared["networks"]), declared["node_addresses"])
+
+
+def many(count):
+    return plan([
+        {
+            "name": f"n{number}", "cidr": f"10.{number}.0.0/16", "default": number == 1, "healthz_port": 20000 + number,
+            "backend": {"type": "vxlan", "vni": number},
+        }
+        for number in range(1, count + 1)
+    ])
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=lambda path: path.stem)
+def test_text_is_as_agreed(vector):
+    assert text_of(vector) == vector.with_suffix(".nft").read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(not shutil.which("nft") or not shutil.which("unshare"), reason="needs nft and unshare")
+@pytest.mark.parametrize("vector", VECTORS, ids=lambda path: path.stem)
+def test_nft_accepts_it_first_and_again(vector, tmp_path):
+    """In a network namespace of its own: nothing of this machine's rules is read or changed."""
+    path = tmp_path / "isolation.nft"
+    path.write_text(text_of(vector), encoding="utf-8")
+    script = 'nft -c -f "$1"; nft -f "$1"; nft list ruleset > "$1.first"; nft -f "$1"; nft list ruleset'
+    inside = ["unshare", "--map-root-user", "--net", "sh", "-ec", script, "sh", str(path)]
+    done = subprocess.run(inside, capture_output=True, text=True, check=False)
+    if "unshare failed" in done.stderr:
+        pytest.skip("this user may not make namespaces")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == (tmp_path / "isolation.nft.first").read_text(encoding="utf-8")
+    assert re.findall(r"^table .*", done.stdout, re.M) == ["table inet multinet {"]
+
+
+def test_grows_with_the_networks_not_with_their_pairs():
+    assert len(ruleset(many(40)).splitlines()) < 2.2 * len(ruleset(many(20)).splitlines())
+
+
+def chain(text, name):
+    return re.search(r"\n\tchain {0} {{\n(.*?)\n\t}}".format(name), text, re.S).group(1)
+
+
+@pytest.mark.parametrize(("blue", "red"), [(True, True), (True, False), (False, True), (False, False)])
+def test_what_is_not_blocked_is_open_both_ways(blue, red):
+    declared = [
+        {"name": "blue", "cidr": "10.1.0.0/16", "default": True, "isolate": blue, "backend": {"type": "vxlan", "vni": 1}},
+        {"name": "red", "cidr": "10.3.0.0/16", "isolate": red, "backend": {"type": "vxlan", "vni": 2}},
+    ]
+    text = ruleset(plan(declared))
+    is_open = not blue and not red
+    assert ("10.3.0.0/16" in chain(text, "from_blue")) is is_open
+    assert ("mn-red" in chain(text, "from_blue")) is is_open
+    assert ("10.1.0.0/16" in chain(text, "from_red")) is is_open
+    assert ("10.3.0.0/16" in chain(text, "tunnel_of_blue")) is is_open
+    assert "ct state" not in text, "open both ways: there is no direction to tell"
+
+
+def test_a_pair_that_the_plan_does_not_block_is_the_only_opening():
+    """The pairs of the plan decide, not the keys that they come from."""
+    made = many(3)
+    made["blocked"].remove(["n1", "n2"])
+    text = ruleset(made)
+    assert "10.2.0.0/16" in chain(text, "from_n1")
+    assert 'ip daddr 10.1.0.0/16 return comment "answers to n1, which may reach n2"' in chain(text, "from_n2")
+    assert "daddr != 10.2.0.0/16 counter drop" in chain(text, "from_n2")
+    assert "10.1.0.0/16" not in chain(text, "from_n3") and "10.2.0.0/16" not in chain(text, "from_n3")
+
+
+def test_every_range_and_device_is_judged():
+    text = ruleset(many(5))
+    for number in range(1, 6):
+        for key in (f'"mn-n{number}"', f'"flannel.{number}"', f"10.{number}.0.0/16"):
+            assert f"{key} : jump from_n{number}" in chain(text, "guard")
+
+
+def test_a_node_address_must_be_one():
+    with pytest.raises(ValueError, match=r"node_addresses: 'node-1' is no IP address; write the address"):
+        ruleset(many(1), ["node-1"])
