@@ -1,0 +1,45 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which etcd runs on which processor architecture."""
+
+from __future__ import annotations
+
+import re
+
+# uname -m -> Go's name of it
+GOARCH = {
+    "x86_64": "amd64",
+    "aarch64": "arm64",
+    "armv7l": "arm",
+    "armv6l": "arm",
+    "i386": "386",
+    "i686": "386",
+    "ppc64le": "ppc64le",
+    "s390x": "s390x",
+    "riscv64": "riscv64",
+}
+
+# The architectures an etcd runs on without being asked to, by its first version that does (checkSupportArch of etcd's sources)
+_SUPPORTED = (
+    ((3, 5), ("amd64", "arm64", "ppc64le", "s390x")),
+    ((3, 3), ("amd64", "ppc64le")),
+    ((0, 0), ("amd64",)),
+)
+
+
+def unsupported_arch(architecture, version):
+    """Return what ETCD_UNSUPPORTED_ARCH must be, or "" when it isn't needed.
+
+    architecture: as uname -m says (the fact `architecture`) or as Go does; version: of etcd, such as 3.4.23 or v3.6.8.
+    Raises ValueError with a sentence when either can't be read.
+    """
+    goarch = GOARCH.get(architecture, architecture)
+    if goarch not in GOARCH.values():
+        raise ValueError("etcd's name of the architecture %r isn't known; known are %s." % (architecture, ", ".join(sorted(GOARCH))))
+    match = re.match(r"v?(\d+)\.(\d+)(\.|$)", str(version))
+    if not match:
+        raise ValueError("%r is no etcd version. Write it as 3.6.14." % (version,))
+    number = int(match.group(1)), int(match.group(2))
+    supported = next(names for since, names in _SUPPORTED if number >= since)
+    return "" if goarch in supported else goarch

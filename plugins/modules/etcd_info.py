@@ -1,0 +1,150 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: etcd_info
+short_description: Check that an etcd can be reached from this host and is healthy
+version_added: 0.1.0
+description:
+  - Does a read through etcd's leader, with the given files, and fails with a sentence that says what is wrong when that does not work.
+author: [multinet.flannel authors (@multinet-flannel)]
+attributes:
+  check_mode:
+    description: Changes nothing.
+    support: full
+  diff_mode:
+    description: Changes nothing.
+    support: none
+options:
+  endpoints:
+    description: URLs of etcd, tried in order, such as V(https://10.0.0.1:2379).
+    type: list
+    elements: str
+    required: true
+  ca_cert:
+    description: Path of the certificate of the CA that signed etcd's. When absent, the host's own CAs are trusted.
+    type: path
+  client_cert:
+    description: Path of the client certificate.
+    type: path
+  client_key:
+    description: Path of the client certificate's key.
+    type: path
+  contents:
+    description:
+      - The files themselves, in place of O(ca_cert), O(client_cert) and O(client_key), to try them before they are written to the host.
+      - They are kept in a directory that only the module's user can read, for as long as the module runs.
+    type: dict
+    suboptions:
+      ca_cert:
+        description: The CA's certificate.
+        type: str
+        required: true
+      client_cert:
+        description: The client certificate.
+        type: str
+        required: true
+      client_key:
+        description: The client certificate's key.
+        type: str
+        required: true
+  timeout:
+    description: Seconds to wait for each endpoint.
+    type: int
+    default: 5
+"""
+
+EXAMPLES = r"""
+- name: Check that etcd can be reached
+  multinet.flannel.etcd_info:
+    endpoints: [https://10.0.0.1:2379]
+    ca_cert: /etc/multinet/pki/ca.crt
+    client_cert: /etc/multinet/pki/client.crt
+    client_key: /etc/multinet/pki/client.key
+"""
+
+RETURN = r"""
+version:
+  description: Version of the etcd that answered.
+  type: str
+  returned: success
+  sample: 3.6.14
+members:
+  description: The members of the cluster.
+  type: list
+  elements: dict
+  returned: success
+  contains:
+    id:
+      description: Number of the member.
+      type: int
+    name:
+      description: Its name, an empty string if it was never started.
+      type: str
+    peer_urls:
+      description: Where the other members reach it.
+      type: list
+      elements: str
+    client_urls:
+      description: Where clients reach it.
+      type: list
+      elements: str
+"""
+
+import os
+import tempfile
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.multinet.flannel.plugins.module_utils._etcd.client import Client, EtcdError
+
+_FILES = ("ca_cert", "client_cert", "client_key")
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "endpoints": {"type": "list", "elements": "str", "required": True},
+            "ca_cert": {"type": "path"},
+            "client_cert": {"type": "path"},
+            "client_key": {"type": "path", "no_log": False},
+            "contents": {
+                "type": "dict",
+                "options": {
+                    "ca_cert": {"type": "str", "required": True},
+                    "client_cert": {"type": "str", "required": True},
+                    "client_key": {"type": "str", "required": True, "no_log": True},
+                },
+            },
+            "timeout": {"type": "int", "default": 5},
+        },
+        mutually_exclusive=[("contents", name) for name in _FILES],
+        supports_check_mode=True,
+    )
+    params = module.params
+    try:
+        with tempfile.TemporaryDirectory(dir=module.tmpdir) as directory:
+            client = Client(params["endpoints"], timeout=params["timeout"], **_files(params, directory))
+        client.check_health()
+        result = {"version": client.status()["version"], "members": client.members()}
+    except EtcdError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=False, **result)
+
+
+def _files(params, directory):
+    """Return the paths of the three files; contents are written into directory first."""
+    if not params["contents"]:
+        return {name: params[name] for name in _FILES}
+    paths = {name: os.path.join(directory, name) for name in _FILES}
+    for name, path in paths.items():
+        with open(path, "w", encoding="utf-8") as stream:
+            stream.write(params["contents"][name])
+    return paths
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,195 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: etcd_member
+short_description: Bring this host's member of an etcd cluster to run
+version_added: 0.1.0
+description:
+  - Lets a member form a new cluster, join a living one, come back after it lost its data, start, or restart because what it runs with changed.
+  - Is meant to be run on one host at a time. It never restarts a member without which the others have no quorum, and never forms a second cluster beside one
+    whose data is on another member.
+  - What can't be done without the other members is left O(ignore:pending), for a second call with O(final) after the first one ran on all.
+author: [multinet.flannel authors (@multinet-flannel)]
+attributes:
+  check_mode:
+    description: Says what would be done, as far as that is known before the other members are started.
+    support: full
+  diff_mode:
+    description: There is no text to compare; RV(done) says what is done.
+    support: none
+options:
+  name:
+    description: The name of this host's member.
+    type: str
+    required: true
+  members:
+    description: All declared members, this one among them.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: Name of the member.
+        type: str
+        required: true
+      peer_url:
+        description: The URL at which the other members reach it.
+        type: str
+        required: true
+      client_url:
+        description: The URL at which clients reach it.
+        type: str
+        required: true
+      address:
+        description: Its address. Not used.
+        type: str
+  environment:
+    description: The text of the unit's environment file; the member is restarted when it runs with other settings.
+    type: str
+    required: true
+  unit:
+    description: The systemd unit. It must be there.
+    type: str
+    default: multinet-etcd.service
+  executable:
+    description: The executable it runs; the member is restarted when it was replaced.
+    type: path
+    default: /usr/local/bin/etcd
+  data_dir:
+    description: The data directory.
+    type: path
+    default: /var/lib/multinet/etcd
+  initial_file:
+    description: The environment file of the first start, which is written before it and removed after it.
+    type: path
+    default: /var/lib/multinet/etcd-initial.env
+  restart_reason:
+    description: Another reason to restart the member, or an empty string. For check mode, in which the executable has not been replaced yet.
+    type: str
+    default: ''
+  formers:
+    description: Names of the members known to have no data of an established cluster. Only when these are all, a new cluster is formed.
+    type: list
+    elements: str
+    default: []
+  prune:
+    description: Take members out of the cluster that are not in O(members). Otherwise they are a failure.
+    type: bool
+    default: false
+  final:
+    description: All members have been started, so wait until this one is ready, and fail if anything is still pending.
+    type: bool
+    default: false
+  ca_cert:
+    description: Path of the certificate of the CA that signed etcd's.
+    type: path
+  client_cert:
+    description: Path of the client certificate.
+    type: path
+  client_key:
+    description: Path of the client certificate's key.
+    type: path
+  timeout:
+    description: Seconds until the member must be ready.
+    type: int
+    default: 60
+"""
+
+EXAMPLES = r"""
+- name: Start, join or restart this host's member
+  multinet.flannel.etcd_member:
+    name: "{{ inventory_hostname }}"
+    members:
+      - name: node1
+        peer_url: https://10.0.0.1:2380
+        client_url: https://10.0.0.1:2379
+    environment: "{{ lookup('ansible.builtin.template', 'etcd.env.j2') }}"
+    ca_cert: /etc/multinet/pki/ca.crt
+    client_cert: /etc/multinet/pki/client.crt
+    client_key: /etc/multinet/pki/client.key
+  throttle: 1
+"""
+
+RETURN = r"""
+done:
+  description: What was (in check mode, would be) done, in words.
+  type: list
+  elements: str
+  returned: success
+  sample: [added to the cluster, started, enabled]
+data:
+  description: What data was found on the host. V(none), V(forming) (of a cluster that was never seen to work) or V(established).
+  type: str
+  returned: success
+pending:
+  description: What is left to be done once the other members were dealt with. V(form), V(start), V(restart) or an empty string.
+  type: str
+  returned: success
+why:
+  description: Why it is pending, as a sentence, or an empty string.
+  type: str
+  returned: success
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.multinet.flannel.plugins.module_utils._etcd import membership
+from ansible_collections.multinet.flannel.plugins.module_utils._etcd.client import Client, EtcdError
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "name": {"type": "str", "required": True},
+            "members": {
+                "type": "list",
+                "elements": "dict",
+                "required": True,
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "peer_url": {"type": "str", "required": True},
+                    "client_url": {"type": "str", "required": True},
+                    "address": {"type": "str"},
+                },
+            },
+            "environment": {"type": "str", "required": True},
+            "unit": {"type": "str", "default": "multinet-etcd.service"},
+            "executable": {"type": "path", "default": "/usr/local/bin/etcd"},
+            "data_dir": {"type": "path", "default": "/var/lib/multinet/etcd"},
+            "initial_file": {"type": "path", "default": "/var/lib/multinet/etcd-initial.env"},
+            "restart_reason": {"type": "str", "default": ""},
+            "formers": {"type": "list", "elements": "str", "default": []},
+            "prune": {"type": "bool", "default": False},
+            "final": {"type": "bool", "default": False},
+            "ca_cert": {"type": "path"},
+            "client_cert": {"type": "path"},
+            "client_key": {"type": "path", "no_log": False},
+            "timeout": {"type": "int", "default": 60},
+        },
+        supports_check_mode=True,
+    )
+    params = module.params
+    if params["name"] not in [member["name"] for member in params["members"]]:
+        module.fail_json(msg="name is %s, which isn't among members. Give the name of one of them." % params["name"])
+
+    def connect(urls):
+        return Client(urls, params["ca_cert"], params["client_cert"], params["client_key"])
+
+    member = membership.Member(
+        params["unit"], params["data_dir"], params["initial_file"], params["environment"], params["executable"], connect, params["timeout"]
+    )
+    try:
+        result = membership.bring(
+            member, params["name"], params["members"], params["formers"], params["prune"], params["final"], params["restart_reason"], module.check_mode
+        )
+    except (membership.MemberError, EtcdError) as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=bool(result["done"]), **result)
+
+
+if __name__ == "__main__":
+    main()

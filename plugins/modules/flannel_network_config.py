@@ -1,0 +1,220 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: flannel_network_config
+short_description: Keep the configuration of flannel networks in etcd
+version_added: 0.1.0
+description:
+  - Writes the key C(<prefix>/config) of each network, from which flanneld learns the network's range and backend, or removes the network's keys.
+  - All keys are written in one transaction, and only if none of them changed since they were read. Configurations are compared as JSON, so another
+    formatting is no change.
+  - Refuses to change the range of a network while hosts hold leases of it.
+  - Speaks to etcd's JSON gateway, so it needs etcd 3.4 or newer.
+author: [multinet.flannel authors (@multinet-flannel)]
+attributes:
+  check_mode:
+    description: Reads etcd, says what would be done and refuses what would be refused, without writing.
+    support: full
+  diff_mode:
+    description: Shows the keys before and after.
+    support: full
+options:
+  endpoints:
+    description: URLs of etcd, tried in order, such as V(https://10.0.0.1:2379).
+    type: list
+    elements: str
+    required: true
+  ca_cert:
+    description: Path of the certificate of the CA that signed etcd's. When absent, the host's own CAs are trusted.
+    type: path
+  client_cert:
+    description: Path of the client certificate.
+    type: path
+  client_key:
+    description: Path of the client certificate's key.
+    type: path
+  networks:
+    description:
+      - The networks as the module M(multinet.flannel.network_plan) returns them. Of each, C(name), C(etcd_prefix) and C(flannel_config) are used.
+      - Keys of networks that are not listed are left alone.
+    type: list
+    elements: dict
+    required: true
+  state:
+    description: Whether the networks' configurations are to be there. V(absent) removes the leases too; the networks' flanneld end then.
+    type: str
+    choices: [present, absent]
+    default: present
+  allow_range_change:
+    description: Change the range of a network even while hosts hold leases of it.
+    type: bool
+    default: false
+  when_unreachable:
+    description:
+      - What to do in check mode when no endpoint can be reached. V(empty) takes it for an etcd that the real run is going to install, and shows what
+        would be written then.
+      - Outside check mode an etcd that can't be reached always is a failure.
+    type: str
+    choices: [fail, empty]
+    default: fail
+  timeout:
+    description: Seconds to wait for each endpoint.
+    type: int
+    default: 5
+"""
+
+EXAMPLES = r"""
+- name: Write the configuration of the declared networks
+  multinet.flannel.flannel_network_config:
+    endpoints: [https://10.0.0.1:2379]
+    ca_cert: /etc/multinet/pki/ca.crt
+    client_cert: /etc/multinet/pki/client.crt
+    client_key: /etc/multinet/pki/client.key
+    networks: "{{ multinet_plan.networks }}"
+  run_once: true
+
+- name: Remove what etcd knows of a network
+  multinet.flannel.flannel_network_config:
+    endpoints: [http://127.0.0.1:2379]
+    networks:
+      - name: red
+        etcd_prefix: /coreos.com/network/red
+        flannel_config: {Network: 10.3.0.0/16, Backend: {Type: vxlan, VNI: 2}}
+    state: absent
+"""
+
+RETURN = r"""
+networks:
+  description: What was found and (in check mode, would be) done, in the order given.
+  type: list
+  elements: dict
+  returned: always
+  contains:
+    name:
+      description: Name of the network.
+      type: str
+    prefix:
+      description: Its prefix in etcd.
+      type: str
+    action:
+      description: V(created), V(updated), V(removed) or V(unchanged).
+      type: str
+    before:
+      description: The configuration as found; null when there was none, a string when what was stored is no JSON object.
+      type: raw
+    after:
+      description: The configuration as it is now; null when it was removed.
+      type: dict
+    leases:
+      description: The leases found (before a removal), sorted by subnet.
+      type: list
+      elements: dict
+      contains:
+        subnet:
+          description: The subnet that a host holds.
+          type: str
+        ipv6_subnet:
+          description: Its IPv6 subnet, or an empty string.
+          type: str
+        public_ip:
+          description: The host's address.
+          type: str
+        public_ipv6:
+          description: The host's IPv6 address, or an empty string.
+          type: str
+        backend_type:
+          description: The backend the host runs.
+          type: str
+  sample:
+    - name: blue
+      prefix: /coreos.com/network/blue
+      action: unchanged
+      before: &config {Network: 10.1.0.0/16, SubnetLen: 24, Backend: {Type: vxlan, VNI: 1}}
+      after: *config
+      leases: [{subnet: 10.1.5.0/24, ipv6_subnet: "", public_ip: 192.0.2.7, public_ipv6: "", backend_type: vxlan}]
+"""
+
+import json
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.multinet.flannel.plugins.module_utils._etcd import network_config
+from ansible_collections.multinet.flannel.plugins.module_utils._etcd.client import Client, EtcdError, EtcdFileMissing, EtcdUnreachable
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "endpoints": {"type": "list", "elements": "str", "required": True},
+            "ca_cert": {"type": "path"},
+            "client_cert": {"type": "path"},
+            "client_key": {"type": "path", "no_log": False},
+            "networks": {"type": "list", "elements": "dict", "required": True},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "allow_range_change": {"type": "bool", "default": False},
+            "when_unreachable": {"type": "str", "choices": ["fail", "empty"], "default": "fail"},
+            "timeout": {"type": "int", "default": 5},
+        },
+        supports_check_mode=True,
+    )
+    params = module.params
+    try:
+        network_config.check(params["networks"])
+        decisions = _decide(params, module.check_mode)
+        changed = any(decision["operations"] for decision in decisions)
+        if changed and not module.check_mode:
+            _write(_client(params), decisions)
+    except network_config.NetworkConfigError as error:
+        module.fail_json(msg=str(error), errors=error.errors)
+    except EtcdError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(
+        changed=changed,
+        networks=[{key: decision[key] for key in ("name", "prefix", "action", "before", "after", "leases")} for decision in decisions],
+        diff=[_diff(decision) for decision in decisions if decision["operations"]],
+    )
+
+
+def _client(params):
+    return Client(params["endpoints"], params["ca_cert"], params["client_cert"], params["client_key"], params["timeout"])
+
+
+def _decide(params, check_mode):
+    try:
+        client = _client(params)
+        stored = {network["name"]: client.prefix(network["etcd_prefix"] + "/") for network in params["networks"]}
+    except EtcdError as error:
+        # A file of the client's certificate that isn't there yet counts as well: it comes with the same installation.
+        if not check_mode or params["when_unreachable"] == "fail" or not isinstance(error, (EtcdUnreachable, EtcdFileMissing)):
+            raise
+        stored = {}
+    return network_config.decide(params["networks"], stored, params["state"], params["allow_range_change"])
+
+
+def _write(client, decisions):
+    compares = [compare for decision in decisions for compare in decision["compares"]]
+    operations = [operation for decision in decisions for operation in decision["operations"]]
+    if not client.txn(compares, operations):
+        raise EtcdError("The networks' keys in etcd changed while they were compared with the declaration, so nothing was written. Run again.")
+
+
+def _diff(decision):
+    """Ansible's diff of one network: its configuration and, when they go, its leases."""
+    key = network_config.config_key(decision["prefix"])
+    removed = decision["leases"] if decision["action"] == "removed" else []
+    before = [] if decision["before"] is None else [{key: decision["before"]}]
+    before += [{network_config.leases_prefix(decision["prefix"]) + lease["subnet"]: lease["public_ip"]} for lease in removed]
+    after = [] if decision["after"] is None else [{key: decision["after"]}]
+    return {"before_header": key, "after_header": key, "before": _text(before), "after": _text(after)}
+
+
+def _text(items):
+    return "".join(json.dumps(item, indent=2, sort_keys=True) + "\n" for item in items)
+
+
+if __name__ == "__main__":
+    main()

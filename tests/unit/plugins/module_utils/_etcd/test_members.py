@@ -1,0 +1,78 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.multinet.flannel.plugins.module_utils._etcd import members
+
+FACTS = {"default_ipv4": {"address": "10.0.0.5"}, "br_ex": {"ipv4": {"address": "10.9.0.5"}}}
+
+
+def refused(*arguments, **options):
+    with pytest.raises(members.MembersError) as raised:
+        members.members(*arguments, **options)
+    return str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "groups, names",
+    [
+        ({"all": ["a", "b"]}, ["a"]),
+        ({"all": ["x", "a"], "multinet_nodes": ["a", "b"]}, ["a"]),
+        ({"all": ["a"], "multinet_nodes": ["a"], "multinet_etcd": []}, ["a"]),
+        ({"multinet_nodes": ["a"], "multinet_etcd": ["b", "c", "d"]}, ["b", "c", "d"]),
+    ],
+)
+def test_knows_the_members(groups, names):
+    assert members.member_names(groups) == names
+
+
+@pytest.mark.parametrize(
+    "variables, recorded, address",
+    [
+        ({"multinet_node_address": "10.0.0.1", "ansible_facts": FACTS}, "10.0.0.9", "10.0.0.1"),
+        ({"multinet_underlay_interface": "br-ex", "ansible_facts": FACTS}, None, "10.9.0.5"),
+        ({"ansible_facts": FACTS, "ansible_host": "192.0.2.1"}, "10.0.0.9", "10.0.0.5"),
+        ({"ansible_host": "192.0.2.1"}, "10.0.0.9", "10.0.0.9"),
+        ({"ansible_host": "192.0.2.1", "multinet_underlay_interface": "br-ex"}, None, "192.0.2.1"),
+    ],
+)
+def test_knows_a_members_address(variables, recorded, address):
+    assert members.member_address("node1", variables, recorded) == address
+
+
+@pytest.mark.parametrize(
+    "variables, told",
+    [
+        ({"ansible_host": "node1.example"}, "Run without --limit, or set multinet_node_address"),
+        ({"multinet_node_address": "eth0"}, "multinet_node_address is 'eth0'"),
+        ({"multinet_underlay_interface": "eth7", "ansible_facts": FACTS}, "the interface eth7"),
+    ],
+)
+def test_guesses_no_address(variables, told):
+    assert told in refused({"all": ["node1"]}, {"node1": variables})
+
+
+def test_derives_urls():
+    hostvars = {"a": {"multinet_node_address": "10.0.0.1"}, "b": {"multinet_node_address": "2001:db8::1"}, "c": {"multinet_node_address": "10.0.0.3"}}
+    found = members.members({"multinet_etcd": ["a", "b", "c"]}, hostvars)
+    assert found[0] == {"name": "a", "address": "10.0.0.1", "client_url": "https://10.0.0.1:2379", "peer_url": "https://10.0.0.1:2380"}
+    assert found[1]["client_url"] == "https://[2001:db8::1]:2379"
+    assert members.members({"all": ["a"]}, hostvars, tls=False)[0]["peer_url"] == "http://10.0.0.1:2380"
+
+
+def test_refuses_sets_that_do_not_work():
+    hostvars = {name: {"multinet_node_address": "10.0.0.1"} for name in "abcd"}
+    assert "no host to run etcd on" in refused({"all": []}, {})
+    assert "2 hosts (a, b)" in refused({"multinet_etcd": ["a", "b"]}, hostvars)
+    assert "from d to a" in refused({"all": ["a"]}, hostvars, recorded=[{"name": "d", "address": "10.0.0.4"}])
+    assert len(members.members({"multinet_etcd": ["a", "b", "d"]}, hostvars, recorded=[{"name": "d", "address": "10.0.0.4"}])) == 3
+
+
+def test_names_the_certificates():
+    wanted = members.certificates([{"name": "node-1", "address": "10.0.0.1"}, {"name": "10.0.0.2", "address": "2001:DB8:0:0::2"}])
+    assert [item["name"] for item in wanted] == ["client", "server-node-1", "server-10.0.0.2"]
+    assert wanted[1]["subject_alt_name"] == ["IP:10.0.0.1", "IP:127.0.0.1", "DNS:localhost", "DNS:node-1"]
+    assert wanted[2]["subject_alt_name"] == ["IP:2001:db8::2", "IP:127.0.0.1", "DNS:localhost"]
