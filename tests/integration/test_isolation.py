@@ -404,3 +404,7 @@ def test_a_new_program_takes_over_on_reload(lab, holder):
         [sys.executable, "-I", str(guard.program), "reload"], env=dict(guard.environment, MAINPID=str(guard.process.pid))))
     assert (sent > 500, arrived) == (True, 0)
     assert "is loaded by a newer program" in guard.said() and guard.process.poll() is None
+    guard.rules.write_text(ruleset(declared(blue={"allow_to": ["red"]})), encoding="utf-8")
+    assert guard.reload().returncode == 0
+    time.sleep(0.3)
+    assert guard.read()["restored"] == 0, "the new program takes its own changes for somebody else's"

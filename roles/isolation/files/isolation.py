@@ -81,6 +81,7 @@ class Nft:
             try:
                 with socket.socket(fileno=os.dup(int(descriptor))) as sock:
                     if sock.family == socket.AF_NETLINK:
+                        os.set_inheritable(int(descriptor), False)  # or a new program would take it for its own
                         return sock.getsockname()[0]
             except OSError:  # no socket
                 continue
