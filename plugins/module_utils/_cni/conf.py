@@ -1,0 +1,145 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Network configurations: a plugin's configuration is its raw dict, unknown keys and all; only what the runtime needs is looked at."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from . import errors, version
+
+_NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
+_SUFFIXES = (".conf", ".conflist", ".json")
+
+
+class NetworkList:
+    """A network: a name, a version, and the plugins that are called one after the other (SPEC section 1).
+
+    name: str; cni_version: str or None where the configuration states none; plugins: list of dict, raw;
+    disable_check, disable_gc: bool; raw: the dict it was made from.
+    """
+
+    def __init__(self, name, cni_version, plugins, disable_check=False, disable_gc=False, raw=None):
+        self.name = name
+        self.cni_version = cni_version
+        self.plugins = plugins
+        self.disable_check = disable_check
+        self.disable_gc = disable_gc
+        self.raw = raw
+
+    @property
+    def version(self):
+        """The version this network's plugins are spoken to in (str)."""
+        return self.cni_version or version.UNSTATED
+
+
+def decode(text, what):
+    """Return the JSON object in text (str or bytes) as a dict; what (str) names it in the errors."""
+    try:
+        # "NaN" and its like are no JSON; letting them in would hand them on to plugins that refuse them.
+        value = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise errors.Error(errors.DECODING_FAILURE, "%s is not JSON." % what, str(error)) from None
+    if not isinstance(value, dict):
+        raise errors.Error(errors.DECODING_FAILURE, "%s is not a JSON object." % what, "It is %s." % type(value).__name__)
+    return value
+
+
+def _refuse_constant(name):
+    raise ValueError("%s is not a JSON number" % name)
+
+
+def parse(raw, where, name=None):
+    """Return the NetworkList of a configuration (dict): a list, or a single plugin's configuration.
+
+    where: str, names it in errors; name: the network's name when the configuration has none.
+    Raises Error with code 7 (or 1: unknown cniVersion).
+    """
+    plugins = raw.get("plugins") if "plugins" in raw else [raw]
+    if not isinstance(plugins, list) or not plugins:
+        raise _invalid(where, "`plugins` is not a list with at least one plugin's configuration")
+    for place, plugin in enumerate(plugins):
+        if not isinstance(plugin, dict):
+            raise _invalid(where, "plugin %d of `plugins` is not an object" % place)
+        if not isinstance(plugin.get("type"), str) or not plugin["type"]:
+            raise _invalid(where, "plugin %d has no `type`, the file name of its executable" % place)
+        if "/" in plugin["type"] or plugin["type"] in (".", ".."):
+            raise _invalid(where, "the `type` %r is a path: give the executable's file name only" % plugin["type"])
+        if not _is_capabilities(plugin.get("capabilities")):
+            raise _invalid(where, "the `capabilities` of plugin %s are not names with true or false" % plugin["type"])
+    network_name = raw.get("name", name)
+    if not isinstance(network_name, str) or not is_name(network_name):
+        raise _invalid(where, "the `name` %r is not one: letters, digits, '_', '.', '-', and a letter or digit first" % (network_name,))
+    return NetworkList(
+        network_name, _version(raw, where), plugins, _flag(raw, "disableCheck", where), _flag(raw, "disableGC", where), raw
+    )
+
+
+def _is_capabilities(value):
+    return value is None or (isinstance(value, dict) and all(isinstance(offered, bool) for offered in value.values()))
+
+
+def _version(raw, where):
+    """The highest version of `cniVersions` and `cniVersion` that is known here (SPEC section 1); None when neither says anything."""
+    stated = raw.get("cniVersion")
+    several = raw.get("cniVersions", [])
+    if not isinstance(several, list):
+        raise _invalid(where, "`cniVersions` is not a list")
+    if stated in (None, "") and not several:
+        return None
+    known = [one for one in several + [stated] if one in version.ALL]
+    if not known:
+        raise errors.Error(
+            errors.INCOMPATIBLE_VERSION,
+            "%s: the cniVersion %r is not known here." % (where, stated if not several else several),
+            "Known are %s." % ", ".join(version.ALL),
+        )
+    return max(known, key=version.ALL.index)
+
+
+def _flag(raw, key, where):
+    value = raw.get(key, False)
+    if value in ("true", "false"):  # libcni takes the words as well
+        return value == "true"
+    if not isinstance(value, bool):
+        raise _invalid(where, "`%s` is neither true nor false" % key)
+    return value
+
+
+def _invalid(where, sentence):
+    return errors.Error(errors.INVALID_CONFIGURATION, "%s: %s." % (where, sentence))
+
+
+def load_file(path):
+    """Return the NetworkList in a file; raise Error."""
+    try:
+        with open(path, "rb") as file:
+            text = file.read()
+    except OSError as error:
+        raise errors.Error(errors.IO_FAILURE, "The network configuration %s cannot be read." % path, error.strerror) from None
+    return parse(decode(text, path), path)
+
+
+def load_directory(path):
+    """Return the NetworkList a runtime would use: that of the directory's first configuration file by name; raise Error."""
+    try:
+        names = sorted(name for name in os.listdir(path) if name.endswith(_SUFFIXES) and not name.startswith("."))
+    except OSError as error:
+        raise errors.Error(errors.IO_FAILURE, "The CNI configuration directory %s cannot be read." % path, error.strerror) from None
+    if not names:
+        raise errors.Error(errors.INVALID_CONFIGURATION, "There is no network configuration (*.conf, *.conflist, *.json) in %s." % path)
+    return load_file(os.path.join(path, names[0]))
+
+
+def is_name(text):
+    """Say whether text may be the name of a network or the id of a container (SPEC section 2)."""
+    return bool(text) and text[0] not in "_.-" and _NAME_CHARACTERS.issuperset(text)
+
+
+def is_interface_name(text):
+    """Say whether Linux (and the CNI specification) take text as the name of an interface."""
+    return 0 < len(text.encode("utf-8", "surrogateescape")) <= 15 and text not in (".", "..") and not any(
+        character in "/:" or character.isspace() for character in text
+    )

@@ -1,0 +1,172 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Find a plugin's executable, run it, and read what it answered (SPEC sections 2 and 5)."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import signal
+import sys
+import time
+
+from . import conf, errors
+
+# A plugin that is being replaced while it is started ("text file busy") is tried again: as often and as slowly as libcni does.
+_BUSY_TRIES = 6
+_BUSY_SECONDS = 1.0
+_OUTPUT_LIMIT = 16 * 1024 * 1024
+
+
+class Exec:
+    """The edge to the machine; tests put their own in its place."""
+
+    def find(self, plugin, path):
+        """Return the file of a plugin (str) in a list of directories; raise Error."""
+        for directory in path:
+            file = os.path.join(directory, plugin)
+            if os.path.isfile(file) and os.access(file, os.X_OK):
+                return file
+        where = ", ".join(path) or "an empty CNI_PATH"
+        raise errors.Error(errors.IO_FAILURE, "There is no executable %s in %s." % (plugin, where), "Install the plugin or correct its `type`.")
+
+    def run(self, file, environ, stdin, seconds):
+        """Run an executable and return (exit status, its stdout, its stderr), the latter two bytes.
+
+        environ: dict of str; stdin: bytes; seconds: float or None, how long it may take. A status below 0 is a signal's number.
+        Raises Error (code 5) when it cannot be started, and (code 11) when the time is over; it is killed then.
+        """
+        # Files instead of pipes: nothing can block, and nobody who inherited an end can keep us waiting.
+        streams = [_anonymous_file("stdin"), _anonymous_file("stdout"), _anonymous_file("stderr")]
+        try:
+            os.write(streams[0], stdin)
+            os.lseek(streams[0], 0, os.SEEK_SET)
+            pid = _spawn(file, environ, streams)
+            status = _wait(pid, file, seconds, streams[1:])
+            return status, _content(streams[1]), _content(streams[2])
+        finally:
+            for stream in streams:
+                os.close(stream)
+
+
+def _anonymous_file(name):
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create(name)
+    return os.open("/dev/shm", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+
+
+def _content(stream):
+    os.lseek(stream, 0, os.SEEK_SET)
+    with os.fdopen(os.dup(stream), "rb") as file:
+        return file.read(_OUTPUT_LIMIT)
+
+
+def _spawn(file, environ, streams):
+    actions = [(os.POSIX_SPAWN_DUP2, stream, number) for number, stream in enumerate(streams)]
+    for attempt in range(_BUSY_TRIES):
+        try:
+            # Its own process group, so that what it started can be ended with it; the signals Python ignores are not the plugin's affair.
+            return os.posix_spawn(file, [file], environ, file_actions=actions, setpgroup=0, setsigdef=(signal.SIGPIPE, signal.SIGXFSZ))
+        except OSError as error:
+            if error.errno != errno.ETXTBSY or attempt == _BUSY_TRIES - 1:
+                raise errors.Error(errors.IO_FAILURE, "%s cannot be started." % file, error.strerror) from None
+        time.sleep(_BUSY_SECONDS)
+    return None
+
+
+def _wait(pid, file, seconds, outputs):
+    """Return the exit status of a child; kill it when it is late or talks without end."""
+    deadline = None if seconds is None else time.monotonic() + seconds
+    ending = _pidfd(pid)
+    try:
+        while True:
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                return os.waitstatus_to_exitcode(status)
+            left = 1.0 if deadline is None else deadline - time.monotonic()
+            if left <= 0:
+                _kill(pid)
+                raise errors.Error(errors.TRY_AGAIN_LATER, "%s did not end within %.0f seconds and was killed." % (file, seconds))
+            if any(os.fstat(output).st_size > _OUTPUT_LIMIT for output in outputs):
+                _kill(pid)
+                raise errors.Error(errors.DECODING_FAILURE, "%s printed more than %d MiB and was killed." % (file, _OUTPUT_LIMIT >> 20))
+            _sleep(ending, min(left, 1.0))
+    finally:
+        if ending is not None:
+            os.close(ending)
+
+
+def _pidfd(pid):
+    """Return a descriptor that is readable when the child has ended, or None on a kernel before 5.3."""
+    try:
+        return os.pidfd_open(pid)
+    except (AttributeError, OSError):
+        return None
+
+
+def _sleep(ending, seconds):
+    if ending is None:
+        time.sleep(min(seconds, 0.002))
+        return
+    poll = select.poll()
+    poll.register(ending, select.POLLIN)
+    poll.poll(seconds * 1000)
+
+
+def _kill(pid):
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    os.waitpid(pid, 0)
+
+
+def relay_stderr(text):
+    """Hand on what a plugin wrote to its stderr (bytes); it is never a failure by itself."""
+    sys.stderr.flush()
+    sys.stderr.buffer.write(text)
+    sys.stderr.flush()
+
+
+def call(execute, file, environ, stdin, seconds=None, relay=relay_stderr):
+    """Run a plugin and return what it printed on stdout (bytes); raise the Error it printed when it failed.
+
+    execute: an Exec; file: str; environ: dict, the whole environment with the CNI_ variables; stdin: bytes; seconds: float or None.
+    """
+    status, stdout, stderr = execute.run(file, environ, stdin, seconds)
+    if stderr:
+        relay(stderr)
+    # An error object counts even where the exit status says 0: nothing fails open.
+    error = _error_object(stdout)
+    if error is not None:
+        raise error
+    if status == 0:
+        return stdout
+    how = "exit status %d" % status if status > 0 else "signal %d" % -status
+    said = (stdout or stderr).decode("utf-8", "replace").strip()
+    raise errors.Error(errors.INTERNAL, "%s failed (%s) and printed no CNI error." % (os.path.basename(file), how), said[-2000:])
+
+
+def _error_object(stdout):
+    if b'"code"' not in stdout:
+        return None
+    try:
+        return errors.Error.from_dict(conf.decode(stdout, "Its answer"))
+    except errors.Error:
+        return None
+
+
+def environment(base, command, container_id, netns, interface, path, args=None):
+    """Return the environment (dict) of a plugin: the whole of base, so that nothing a caller sets is lost, and the CNI_ variables over it.
+
+    path: list of directories; args: str or None to leave CNI_ARGS as it is in base.
+    """
+    environ = dict(base)
+    environ.update(
+        CNI_COMMAND=command, CNI_CONTAINERID=container_id, CNI_NETNS=netns, CNI_IFNAME=interface, CNI_PATH=os.pathsep.join(path)
+    )
+    if args is not None:
+        environ["CNI_ARGS"] = args
+    return environ

@@ -1,0 +1,80 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Look into another network namespace without starting a process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from . import errors
+
+_CLONE_NEWNET = 0x40000000
+_SIOCGIFHWADDR, _SIOCGIFMTU = 0x8927, 0x8921
+_OWN = "/proc/thread-self/ns/net"
+
+
+@contextlib.contextmanager
+def inside(path):
+    """Be in the network namespace at path for the time of a with block (this thread only); raise Error (code 8)."""
+    with contextlib.ExitStack() as stack:
+        own = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
+        stack.callback(os.close, own)
+        try:
+            other = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            stack.callback(os.close, other)
+            _enter(other)
+        except OSError as error:
+            raise errors.Error(errors.INVALID_NETNS, "The network namespace %s cannot be entered." % path, error.strerror) from None
+        try:
+            yield
+        finally:
+            _enter(own)
+
+
+def _enter(descriptor):
+    if hasattr(os, "setns"):
+        os.setns(descriptor, _CLONE_NEWNET)
+        return
+    import ctypes  # only for Python before 3.12, and only where a namespace is looked into
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.setns(descriptor, _CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+def interfaces(path):
+    """Return the names (set of str) of the interfaces in the network namespace at path; raise Error (code 8)."""
+    with inside(path), open("/proc/thread-self/net/dev", encoding="utf-8", errors="surrogateescape") as table:
+        return {line.partition(":")[0].strip() for line in table if ":" in line}
+
+
+def hardware(path, interface):
+    """Return the (MAC address, MTU) of an interface in the network namespace at path; raise Error (code 8 or 3)."""
+    import fcntl  # for those who ask; a plugin does not
+    import socket
+    import struct
+
+    with inside(path), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
+        request = struct.pack("16s16x", interface.encode())
+        try:
+            address = fcntl.ioctl(handle, _SIOCGIFHWADDR, request)[18:24]
+            mtu = struct.unpack_from("i", fcntl.ioctl(handle, _SIOCGIFMTU, request), 16)[0]
+        except OSError as error:
+            raise errors.Error(errors.UNKNOWN_CONTAINER, "The interface %s cannot be read in %s." % (interface, path), error.strerror) from None
+    return ":".join("%02x" % byte for byte in address), mtu
+
+
+def identity(path):
+    """Return what tells one network namespace from any other while it lives ([device, inode]), or None when there is none at path."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return [status.st_dev, status.st_ino]
+
+
+def is_own(path):
+    """Say whether the network namespace at path is the one this process is in; False when there is none."""
+    return identity(path) == identity(_OWN)

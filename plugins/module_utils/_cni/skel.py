@@ -1,0 +1,127 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The skeleton of a plugin: environment and stdin to a Request, the command to its handler, the answer or the error to stdout (SPEC section 2)."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+from . import conf, errors, netns, version
+
+_ID, _NETNS, _INTERFACE, _PATH = "CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME", "CNI_PATH"
+# Command: (since which version of the specification, what it needs in the environment).
+COMMANDS = {
+    "ADD": ("0.1.0", (_ID, _NETNS, _INTERFACE, _PATH)),
+    "DEL": ("0.1.0", (_ID, _INTERFACE, _PATH)),
+    "CHECK": ("0.4.0", (_ID, _NETNS, _INTERFACE, _PATH)),
+    "STATUS": ("1.1.0", (_PATH,)),
+    "GC": ("1.1.0", (_PATH,)),
+}
+
+
+class Request:
+    """What a runtime asks of a plugin.
+
+    command, container_id, netns, interface, args: str, empty where not given; path: list of directories; conf: dict, raw;
+    version: str, that of the request; environ: dict.
+    """
+
+    def __init__(self, command, environ, configuration, request_version):
+        self.command = command
+        self.container_id = environ.get(_ID, "")
+        self.netns = environ.get(_NETNS, "")
+        self.interface = environ.get(_INTERFACE, "")
+        self.args = environ.get("CNI_ARGS", "")
+        self.path = [directory for directory in environ.get(_PATH, "").split(os.pathsep) if directory]
+        self.conf = configuration
+        self.version = request_version
+        self.environ = environ
+
+
+def main(handlers, about, environ=None, stdin=None, stdout=None, stderr=None, supported=version.ALL, conf_optional=()):
+    """Serve one request and return the exit status (int).
+
+    handlers: dict command -> function that takes a Request and returns the dict to print or None, and raises Error;
+    about: str, for people who start the plugin by hand; stdin: a binary file, stdout, stderr: text files;
+    conf_optional: commands that are served without (or with an unreadable) configuration as well: their Request.conf is empty then.
+    """
+    environ = os.environ if environ is None else environ
+    stdin, stdout, stderr = stdin or sys.stdin.buffer, stdout or sys.stdout, stderr or sys.stderr
+    command = environ.get("CNI_COMMAND", "")
+    if not command:
+        stderr.write("%s\nCNI protocol versions supported: %s\n" % (about, ", ".join(supported)))
+        return 0
+    answer_version = supported[-1]
+    try:
+        if command == "VERSION":
+            answer = {"cniVersion": supported[-1], "supportedVersions": list(supported)}
+        else:
+            _check_environment(command, handlers, environ)
+            configuration, answer_version = _read_conf(stdin, command in conf_optional, supported)
+            _check_version(command, answer_version, supported)
+            request = Request(command, environ, configuration, answer_version)
+            _check_namespace(request)
+            answer = handlers[command](request)
+    except errors.Error as error:
+        return _fail(error, answer_version, stdout)
+    except Exception as error:  # whatever it was, the runtime gets an error object
+        return _fail(errors.Error(errors.INTERNAL, "The plugin failed.", "%s: %s" % (type(error).__name__, error)), answer_version, stdout)
+    if answer is not None:
+        _print(answer, stdout)
+    return 0
+
+
+def _check_environment(command, handlers, environ):
+    if command not in COMMANDS or command not in handlers:
+        raise errors.Error(errors.INVALID_ENVIRONMENT, "The CNI_COMMAND %r is not served here." % command, "Served are %s." % ", ".join([*handlers, "VERSION"]))
+    needed = COMMANDS[command][1]
+    missing = [name for name in needed if not environ.get(name)]
+    if missing:
+        raise errors.Error(errors.INVALID_ENVIRONMENT, "%s needs %s in the environment." % (command, ", ".join(missing)))
+    if _ID in needed and not conf.is_name(environ[_ID]):
+        raise errors.Error(errors.INVALID_ENVIRONMENT, "CNI_CONTAINERID %r is not a container's id." % environ[_ID])
+    if _INTERFACE in needed and not conf.is_interface_name(environ[_INTERFACE]):
+        raise errors.Error(errors.INVALID_ENVIRONMENT, "CNI_IFNAME %r cannot be an interface's name." % environ[_INTERFACE])
+
+
+def _read_conf(stdin, optional, supported):
+    try:
+        configuration = conf.decode(stdin.read(), "The network configuration on stdin")
+    except errors.Error:
+        if not optional:
+            raise
+        return {}, supported[-1]
+    stated = configuration.get("cniVersion") or version.UNSTATED
+    if stated not in supported:
+        if optional:
+            return configuration, supported[-1]
+        raise errors.Error(
+            errors.INCOMPATIBLE_VERSION, "The configuration's cniVersion %r is not served here." % (stated,), "Served are %s." % ", ".join(supported)
+        )
+    return configuration, stated
+
+
+def _check_version(command, request_version, supported):
+    since = COMMANDS[command][0]
+    if supported.index(request_version) < supported.index(since):
+        raise errors.Error(errors.INCOMPATIBLE_VERSION, "%s needs cniVersion %s or later, the configuration says %s." % (command, since, request_version))
+
+
+def _check_namespace(request):
+    """Whoever is told to attach or clear the host's own namespace was told wrong, unless the override says otherwise."""
+    if request.command in ("ADD", "DEL") and request.netns and not request.environ.get("CNI_NETNS_OVERRIDE") and netns.is_own(request.netns):
+        raise errors.Error(errors.INVALID_NETNS, "CNI_NETNS %s is the plugin's own network namespace, not a container's." % request.netns)
+
+
+def _fail(error, answer_version, stdout):
+    _print(error.to_dict(answer_version), stdout)
+    return 1
+
+
+def _print(answer, stdout):
+    json.dump(answer, stdout, indent=4)
+    stdout.write("\n")
+    stdout.flush()

@@ -1,0 +1,61 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What has to be known of upstream's flannel plugin to use it more than once on a host and in a container.
+
+It keeps its state as <dataDir>/<container id>, with neither network nor interface in the name, and fails where flanneld left no subnet file.
+"""
+
+from __future__ import annotations
+
+import os
+
+from .._cni import errors
+
+_DATA_DIRECTORY = "/var/lib/cni/flannel"
+_SUBNET_FILE = "/run/flannel/subnet.env"
+_BRIDGE = "cni0"
+
+
+def plugins(network):
+    """Return the configurations (list of dict) of the flannel plugins of a conf.NetworkList."""
+    return [plugin for plugin in network.plugins if plugin["type"] == "flannel"]
+
+
+def own_things(network):
+    """Return what no other flannel network may have too, as (what, value) pairs: with one in common, addresses leak or are given twice."""
+    for plugin in plugins(network):
+        yield "name", network.name  # host-local keeps its addresses under it
+        yield "dataDir", _data_directory(plugin)
+        yield "subnetFile", _subnet_file(plugin)
+        delegate = plugin.get("delegate") or {}
+        if isinstance(delegate, dict) and delegate.get("type", "bridge") == "bridge":
+            yield "bridge", delegate.get("bridge") or _BRIDGE
+
+
+def check_lease(network):
+    """Raise Error 11 when flanneld has left no lease for a network yet: the runtime tries again later, and then it may be there."""
+    for plugin in plugins(network):
+        file = _subnet_file(plugin)
+        if not os.path.exists(file):
+            raise errors.Error(
+                errors.TRY_AGAIN_LATER, "flanneld has no lease for the network %s yet: there is no %s." % (network.name, file), "Is its flanneld running?"
+            )
+
+
+def check_unused(network, container_id):
+    """Raise Error when the container is attached to the network already, by whomever: a second ADD would lose the first one's address."""
+    for plugin in plugins(network):
+        file = os.path.join(_data_directory(plugin), container_id)
+        if os.path.isfile(file):
+            raise errors.Error(
+                errors.ALREADY_ATTACHED, "The container %s is attached to the flannel network %s already." % (container_id, network.name), "There is %s." % file
+            )
+
+
+def _data_directory(plugin):
+    return plugin.get("dataDir") or _DATA_DIRECTORY
+
+
+def _subnet_file(plugin):
+    return plugin.get("subnetFile") or _SUBNET_FILE

@@ -1,0 +1,142 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a container is attached to: written before the first delegate is called, kept until every one is detached.
+
+One file per (container, interface of the request). DEL, CHECK and GC work from it alone, so it holds the delegates' configurations as they were used.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+
+from .._cni import conf, errors, files
+
+_FORMAT = 1
+
+
+class Corrupt(Exception):
+    """A state that cannot be understood; `file` (str) holds it."""
+
+    def __init__(self, file):
+        super().__init__(file)
+        self.file = file
+
+
+class Attached:
+    """One delegate of a state: raw: dict, its configuration; interface: str; result: dict or None while its ADD has not ended."""
+
+    def __init__(self, raw, interface, result=None):
+        self.raw = raw
+        self.interface = interface
+        self.result = result
+
+    @property
+    def network(self):
+        """The delegate's conf.NetworkList."""
+        return conf.parse(self.raw, "the state of the network %s" % self.raw.get("name"))
+
+
+class State:
+    """conf_name, container_id, interface, netns: str; path: list of directories the plugins were found in; timeout: float, seconds;
+    attached: list of Attached, the master first."""
+
+    def __init__(self, conf_name, container_id, interface, netns, path, timeout, attached):
+        self.conf_name = conf_name
+        self.container_id = container_id
+        self.interface = interface
+        self.netns = netns
+        self.path = path
+        self.timeout = timeout
+        self.attached = attached
+
+
+class Store:
+    """The states in a directory (str)."""
+
+    def __init__(self, directory):
+        self.directory = directory
+
+    def write(self, state):
+        """Keep a state; raise Error."""
+        try:
+            os.makedirs(self.directory, mode=0o700, exist_ok=True)
+            files.write_atomically(self._file(state.container_id, state.interface), json.dumps(_to_dict(state)).encode())
+        except OSError as error:
+            raise errors.Error(errors.IO_FAILURE, "The state cannot be written to %s." % self.directory, error.strerror) from None
+
+    def read(self, container_id, interface):
+        """Return the State, None when there is none; raise Error or Corrupt."""
+        file = self._file(container_id, interface)
+        try:
+            text = files.read(file)
+        except OSError as error:
+            raise errors.Error(errors.IO_FAILURE, "The state %s cannot be read." % file, error.strerror) from None
+        if text is None:
+            return None
+        try:
+            state = _from_dict(conf.decode(text, file))
+            if (state.container_id, state.interface) != (container_id, interface):
+                raise ValueError("it is another attachment's")
+            return state
+        except (errors.Error, KeyError, TypeError, ValueError, AttributeError):
+            raise Corrupt(file) from None
+
+    def remove(self, state):
+        """Forget a state; raise Error."""
+        file = self._file(state.container_id, state.interface)
+        try:
+            files.remove(file)
+        except OSError as error:
+            raise errors.Error(errors.IO_FAILURE, "The state %s cannot be removed." % file, error.strerror) from None
+
+    def keys(self):
+        """Return the (container id, interface) of every state there is."""
+        try:
+            names = sorted(os.listdir(self.directory))
+        except FileNotFoundError:
+            return []
+        return [tuple(name[:-len(".json")].split(":", 1)) for name in names if name.endswith(".json") and ":" in name]
+
+    def interfaces_of(self, container_id):
+        """Return the interfaces (list of str) by which a container is attached."""
+        return [interface for known, interface in self.keys() if known == container_id]
+
+    def _file(self, container_id, interface):
+        # ':' is neither in a container's id nor in an interface's name.
+        return os.path.join(self.directory, "%s:%s.json" % (container_id, interface))
+
+
+def put_aside(file):
+    """Keep a spoiled state under another name, and return that; raise Error."""
+    kept = "%s.corrupt-%d" % (file, time.time())
+    try:
+        os.rename(file, kept)
+    except OSError as error:
+        raise errors.Error(errors.IO_FAILURE, "The spoiled state %s cannot be put aside." % file, error.strerror) from None
+    return kept
+
+
+def _to_dict(state):
+    return {
+        "format": _FORMAT,
+        "name": state.conf_name,
+        "containerID": state.container_id,
+        "ifName": state.interface,
+        "netns": state.netns,
+        "path": state.path,
+        "timeoutSeconds": state.timeout,
+        "delegates": [{"conf": one.raw, "ifName": one.interface, "result": one.result} for one in state.attached],
+    }
+
+
+def _from_dict(raw):
+    if raw["format"] != _FORMAT:
+        raise ValueError("it has another format")
+    attached = [Attached(one["conf"], one["ifName"], one["result"]) for one in raw["delegates"]]
+    for one in attached:
+        if not isinstance(one.interface, str) or not isinstance(one.network.name, str):
+            raise ValueError("a delegate is incomplete")
+    return State(raw["name"], raw["containerID"], raw["ifName"], raw["netns"], list(raw["path"]), float(raw["timeoutSeconds"]), attached)

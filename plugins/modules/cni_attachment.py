@@ -1,0 +1,297 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: cni_attachment
+short_description: Attach a running container or a network namespace to the networks of its host
+version_added: 0.1.0
+description:
+  - Calls the CNI plugins of the host for a namespace that exists already, as a container runtime would when it starts a container.
+  - What was attached is remembered on the host, so that the call can be repeated, and so that detaching needs
+    neither the namespace nor the network's configuration.
+author: [multinet.flannel authors (@multinet-flannel)]
+attributes:
+  check_mode:
+    description: Says what would be attached or detached without doing it.
+    support: full
+  diff_mode:
+    description: Shows the interfaces before and after.
+    support: full
+options:
+  netns:
+    description: A network namespace, by its name (C(ip netns list)) or its absolute path.
+    type: str
+  pid:
+    description: A process in the network namespace.
+    type: int
+  container:
+    description: Name or id of a container that C(podman) or C(docker) knows. It was started without a network (C(--network none)).
+    type: str
+  container_id:
+    description: The container's id in CNI. By default that of O(container), otherwise derived from the namespace's path as C(cnitool) does.
+    type: str
+  networks:
+    description:
+      - Names of the networks, each a file C(<name>.conflist) in O(network_dir).
+      - Those that are missing are attached. Others stay; detach them with O(state=absent).
+      - When absent or empty and O(state=present), the host's own configuration, the first file by name in O(conf_dir).
+      - When absent or empty and O(state=absent), everything that was attached by this module.
+    type: list
+    elements: str
+    default: []
+  interface:
+    description:
+      - Name of the first network's interface, V(eth0) when not given. The others get V(net1), V(net2) and so on, whichever are free.
+    type: str
+  args:
+    description: What goes to the plugins in C(CNI_ARGS).
+    type: dict
+    default: {}
+  state:
+    description: Whether the namespace is attached.
+    type: str
+    choices: [present, absent]
+    default: present
+  bin_dir:
+    description: Directory of the CNI plugins.
+    type: path
+    default: /opt/cni/bin
+  conf_dir:
+    description: Directory of the host's CNI configuration.
+    type: path
+    default: /etc/cni/net.d
+  network_dir:
+    description: Directory of the networks' configurations.
+    type: path
+    default: /etc/cni/multinet/net.d
+  cache_dir:
+    description: Directory in which it is remembered what was attached.
+    type: path
+    default: /var/lib/cni/multinet-runtime
+  timeout:
+    description: Seconds one network's attachment may take.
+    type: int
+    default: 180
+"""
+
+EXAMPLES = r"""
+- name: Attach a container to all networks of the host, as a runtime would
+  multinet.flannel.cni_attachment:
+    container: web
+
+- name: Attach a namespace to two networks, by eth0 and net1
+  multinet.flannel.cni_attachment:
+    netns: pod-a
+    networks: [blue, red]
+
+- name: Detach it from one of them
+  multinet.flannel.cni_attachment:
+    netns: pod-a
+    networks: [red]
+    state: absent
+
+- name: Free everything of a container that is gone
+  multinet.flannel.cni_attachment:
+    container: web
+    state: absent
+"""
+
+RETURN = r"""
+interfaces:
+  description: The interfaces the target has after the call, oldest first. In check mode, those it has already.
+  type: list
+  elements: dict
+  returned: success
+  contains:
+    network:
+      description: The network's name, without the prefix C(multinet-).
+      type: str
+      sample: blue
+    name:
+      description: The interface's name.
+      type: str
+      sample: eth0
+    mac:
+      description: The interface's hardware address, null when somebody took the interface away.
+      type: str
+      sample: 5a:0c:11:5e:2d:6f
+    addresses:
+      description: Addresses with the length of their prefix.
+      type: list
+      elements: str
+      sample: [10.1.5.2/24]
+    gateway:
+      description: The first gateway of the network, or null.
+      type: str
+      sample: 10.1.5.1
+    mtu:
+      description: The interface's MTU in bytes, null when somebody took the interface away.
+      type: int
+      sample: 1450
+    routes:
+      description: The routes the plugins reported, each with C(dst) and perhaps C(gw).
+      type: list
+      elements: dict
+      sample: [{dst: 10.1.0.0/16}]
+result:
+  description: The CNI result of each network that was asked for, by the name of the network.
+  type: dict
+  returned: success
+  sample:
+    blue: {cniVersion: 0.4.0, ips: [{version: "4", address: 10.1.5.2/24, gateway: 10.1.5.1}]}
+container_id:
+  description: The container's id in CNI.
+  type: str
+  returned: success
+  sample: cnitool-77383ca0a0715733ca6f
+cni_error:
+  description: What a plugin failed with.
+  type: dict
+  returned: when a CNI operation failed
+  sample: {code: 11, msg: "flanneld has no lease for the network multinet-blue yet.", details: ""}
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.multinet.flannel.plugins.module_utils._attach import attachment, target as targets
+from ansible_collections.multinet.flannel.plugins.module_utils._cni import cache, conf, errors
+
+KINDS = ("netns", "pid", "container")
+
+
+def inspector(module, said):
+    """Return the function that asks a container engine for a container; what an engine says instead of an answer is added to said (list)."""
+
+    def inspect(engine, name):
+        executable = module.get_bin_path(engine)
+        if executable is None:
+            said.append("%s is not installed" % engine)
+            return None
+        status, out, err = module.run_command([executable, "inspect", "--type", "container", name])
+        if status == 0:
+            return out
+        said.append("%s: %s" % (engine, err.strip()))
+        return None
+
+    return inspect
+
+
+def present(module, attacher, target, said):
+    """Attach what is missing; return (what is changed, entries before, entries after, names of the wanted networks)."""
+    params = module.params
+    if target.container_id is None:
+        raise targets.TargetError("No container %s is known here: %s." % (params["container"], "; ".join(said)))
+    if not target.netns:
+        raise targets.TargetError("%s has no network namespace: it does not run." % target.label)
+    wanted = attachment.load(params["networks"], params["conf_dir"], params["network_dir"])
+    entries = attacher.entries(target)
+    whole = [entry for entry in entries if attacher.is_whole(target, entry)]
+    names = {one.network.name for one in wanted}
+    wanted = [one for one in wanted if one.network.name not in attacher.within(whole)]
+    attachment.assign(wanted, entries, attacher.interfaces(target.netns), params["interface"] or "eth0", params["interface"] is not None)
+    known = {entry["networkName"]: entry for entry in entries}
+    missing = [one for one in wanted if known.get(one.network.name) not in whole]
+    for one in wanted:
+        if one not in missing and known[one.network.name]["config"] != one.network.raw:
+            module.warn("The configuration of %s changed since it was attached; detach and attach it to use the new one." % one.name)
+    if module.check_mode:
+        return missing, whole, whole + [{"ifName": one.interface, "network": one.name} for one in missing], names
+    done = []
+    try:
+        for one in missing:
+            if one.network.name in known:
+                attacher.detach(target, known[one.network.name])
+            done.append(attacher.attach(target, one))
+    except errors.Error:
+        for entry in reversed(done):
+            attacher.detach(target, entry)
+        raise
+    return missing, whole, whole + done, names
+
+
+def absent(module, attacher, target, said):
+    """Detach what is attached; return the same as present()."""
+    names = module.params["networks"]
+    entries = attacher.entries(target)
+    for name, entry in attacher.within(entries).items():
+        if attachment.plain(name) in names:
+            all_of_it = "The network %s was attached with the host's whole configuration (%s); detach that, without `networks`."
+            raise targets.TargetError(all_of_it % (attachment.plain(name), entry["network"]))
+    doomed = [entry for entry in entries if not names or entry["network"] in names]
+    if not module.check_mode:
+        failed = []
+        for entry in reversed(doomed):
+            try:
+                attacher.detach(target, entry)
+            except errors.Error as error:
+                failed.append(error.within("network %s" % entry["network"]))
+        if failed:
+            raise errors.join(failed)
+    return doomed, entries, [entry for entry in entries if entry not in doomed], set()
+
+
+def interface_lines(entries):
+    """Return entries as a diff shows them."""
+    return "".join("%s: %s\n" % (entry["ifName"], entry["network"]) for entry in entries)
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "netns": {"type": "str"},
+            "pid": {"type": "int"},
+            "container": {"type": "str"},
+            "container_id": {"type": "str"},
+            "networks": {"type": "list", "elements": "str", "default": []},
+            "interface": {"type": "str"},
+            "args": {"type": "dict", "default": {}},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "bin_dir": {"type": "path", "default": "/opt/cni/bin"},
+            "conf_dir": {"type": "path", "default": "/etc/cni/net.d"},
+            "network_dir": {"type": "path", "default": "/etc/cni/multinet/net.d"},
+            "cache_dir": {"type": "path", "default": "/var/lib/cni/multinet-runtime"},
+            "timeout": {"type": "int", "default": 180},
+        },
+        mutually_exclusive=[KINDS],
+        required_one_of=[KINDS],
+        supports_check_mode=True,
+    )
+    params = module.params
+    if params["interface"] is not None and not conf.is_interface_name(params["interface"]):
+        module.fail_json(msg="The interface %r cannot be an interface's name: at most 15 characters, no blank, '/' or ':'." % params["interface"])
+    kind = next(kind for kind in KINDS if params[kind] is not None)
+    stderr, said = [], []
+    attacher = attachment.Attacher(
+        [params["bin_dir"]],
+        cache.Cache(params["cache_dir"]),
+        ";".join("%s=%s" % item for item in sorted(params["args"].items())),
+        params["timeout"],
+        relay=stderr.append,
+    )
+    try:
+        target = targets.find(kind, str(params[kind]), params["container_id"], inspector(module, said))
+        action = present if params["state"] == "present" else absent
+        changes, before, after, names = action(module, attacher, target, said)
+        attached = [entry for entry in after if "config" in entry]
+        module.exit_json(
+            changed=bool(changes),
+            container_id=target.container_id,
+            interfaces=[item for entry in attached if target.netns for item in attacher.describe(target, entry)],
+            result={entry["network"]: entry["result"] for entry in attached if entry["networkName"] in names},
+            diff={"before": interface_lines(before), "after": interface_lines(after)},
+        )
+    except targets.TargetError as error:
+        module.fail_json(msg=str(error))
+    except errors.Error as error:
+        module.fail_json(
+            msg="The %s of %s failed: %s" % ("attachment" if params["state"] == "present" else "detachment", params[kind], error),
+            cni_error={"code": error.code, "msg": error.msg, "details": error.details},
+            plugins_stderr=b"".join(stderr).decode("utf-8", "replace")[-4000:],
+        )
+
+
+if __name__ == "__main__":
+    main()

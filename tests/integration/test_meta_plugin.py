@@ -1,0 +1,274 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The meta-plugin with the upstream plugins in real network namespaces; what it did is read from the kernel and from the plugins' own files."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import time
+
+import pytest
+
+from cni_host import BIN, NET, CniHost
+
+SEED = (pathlib.Path(__file__).parent / "data" / "10-2flannels.conf").read_text(encoding="utf-8")
+
+if os.geteuid() != 0:
+    pytest.skip("needs root for network namespaces", allow_module_level=True)
+
+
+@pytest.fixture(name="host")
+def _host(tmp_path, upstream_bin):
+    host = CniHost(tmp_path, upstream_bin, ("multinet", "multus"))
+    host.lease("/run/flannel/subnet.env", "10.1.5.1/24", "10.1.0.0/16")
+    host.lease("/run/flannel/subnet2.env", "10.3.7.1/24", "10.3.0.0/16")
+    yield host
+    host.close()
+
+
+@pytest.fixture(name="pod")
+def _pod(host):
+    return host.pod()
+
+
+def today(*more, **keys):
+    """Return a configuration as the collection writes it: two networks, each a list of plugins, and more delegates after them."""
+    delegates = [
+        {
+            "name": name, "cniVersion": "0.4.0", "ifName": interface, "plugins": [
+                {
+                    "type": "flannel", "subnetFile": file, "dataDir": "/var/lib/cni/flannel/" + name,
+                    "delegate": {"bridge": "mn-" + name, "isDefaultGateway": name == "blue", "ipMasq": False},
+                },
+                {"type": "tuning", "sysctl": {"net.ipv4.conf.all.arp_ignore": "1"}},
+            ],
+        }
+        for name, interface, file in (("red", "net1", "/run/flannel/subnet2.env"), ("blue", "eth0", "/run/flannel/subnet.env"))
+    ]
+    delegates[1]["masterplugin"] = True
+    return dict({"name": "meta", "cniVersion": "1.0.0", "type": "multinet", "delegates": delegates + list(more)}, **keys)
+
+
+@pytest.mark.parametrize("name", ["multus", "multinet"])
+def test_the_first_generations_file_verbatim(host, pod, name):
+    status, answer = host.cni("ADD", SEED, pod, name)
+    assert status == 0, answer
+    # the one marked masterplugin, second in the list, has eth0, the default route and the answer
+    assert host.addresses(pod) == {"eth0": "10.1.5.2/24", "net0": "10.3.7.2/24"}
+    assert host.default_route(pod) == ("10.1.5.1", "eth0")
+    # a configuration without cniVersion is answered in the form of its time
+    assert answer["ip4"]["ip"] == "10.1.5.2/24"
+    assert "ips" not in answer
+    assert host.cni("DEL", SEED, pod, name) == (0, None)
+    assert host.addresses(pod) == {}
+    assert host.leftovers() == []
+    assert host.cni("DEL", SEED, pod, name) == (0, None)
+
+
+def test_the_first_generations_file_by_cnitool(host, pod, upstream_bin):
+    (host.path(NET) / "10-2flannels.conf").write_text(SEED, encoding="utf-8")
+    environ = {"NETCONFPATH": NET, "CNI_PATH": BIN}
+    done = host.run([upstream_bin / "cnitool", "add", "flannel-networks", "/run/netns/" + pod], environ=environ)
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert host.addresses(pod) == {"eth0": "10.1.5.2/24", "net0": "10.3.7.2/24"}
+    done = host.run([upstream_bin / "cnitool", "del", "flannel-networks", "/run/netns/" + pod], environ=environ)
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert host.leftovers() == []
+
+
+def test_todays_configuration_by_cnitool_with_check_status_and_gc(host, pod, upstream_bin):
+    (host.path(NET) / "00-multinet.conf").write_text(json.dumps(today(cniVersion="1.1.0")), encoding="utf-8")
+    environ = {"NETCONFPATH": NET, "CNI_PATH": BIN}
+
+    def cnitool(command):
+        return host.run([upstream_bin / "cnitool", command, "meta", "/run/netns/" + pod], environ=environ)
+
+    assert cnitool("status").returncode == 0
+    done = cnitool("add")
+    assert done.returncode == 0, done.stderr + done.stdout
+    answer = json.loads(done.stdout)
+    assert (answer["cniVersion"], answer["ips"][0]["address"]) == ("1.1.0", "10.1.5.2/24")
+    assert host.addresses(pod) == {"eth0": "10.1.5.2/24", "net1": "10.3.7.2/24"}
+    assert cnitool("check").returncode == 0
+    subprocess.run(["ip", "-n", pod, "link", "del", "net1"], check=True)
+    done = cnitool("check")
+    assert done.returncode != 0 and "net1" in done.stderr + done.stdout
+    # cnitool knows of none that is valid, so everything goes
+    done = cnitool("gc")
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert host.addresses(pod) == {}
+    assert host.leftovers() == []
+    host.path("/run/flannel/subnet2.env").unlink()
+    assert cnitool("status").returncode != 0
+
+
+def test_del_without_configuration_and_without_the_namespace(host, pod):
+    assert host.cni("ADD", today(), pod)[0] == 0
+    assert len(host.leftovers()) == 7
+    subprocess.run(["ip", "netns", "del", pod], check=True)
+    for file in ("/run/flannel/subnet.env", "/run/flannel/subnet2.env"):
+        host.path(file).unlink()
+    assert host.cni("DEL", "", pod, CNI_NETNS="") == (0, None)
+    assert host.leftovers() == []
+    assert host.cni("DEL", "", pod, CNI_NETNS="") == (0, None)
+
+
+def test_a_delegate_that_fails_takes_all_others_back(host, pod):
+    host.plugin("fail", 'cat >/dev/null; [ "$CNI_COMMAND" = ADD ] || exit 0; echo \'{"cniVersion": "0.4.0", "code": 123, "msg": "no such luck"}\'; exit 1\n')
+    status, answer = host.cni("ADD", today({"name": "third", "cniVersion": "0.4.0", "type": "fail"}), pod)
+    assert (status, answer["code"]) == (1, 123)
+    assert answer["msg"] == "network third, interface net2: plugin fail: no such luck"
+    assert host.addresses(pod) == {}
+    assert host.leftovers() == []
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGKILL])
+def test_killed_in_the_middle_of_an_add(host, pod, signal_number, tmp_path):
+    mark = tmp_path / "third"
+    host.plugin("slow", "cat >/dev/null; [ $CNI_COMMAND = ADD ] || exit 0; touch %s; exec sleep 2\n" % mark)
+    conf = json.dumps(today({"name": "third", "cniVersion": "0.4.0", "type": "slow"}))
+    # exec all the way down, so this is the meta-plugin's own process
+    running = subprocess.Popen(host.command([BIN + "/multinet"]), stdin=subprocess.PIPE, env=dict(os.environ, **host.environ("ADD", pod)), text=True)
+    running.stdin.write(conf)
+    running.stdin.close()
+    for dummy in range(100):
+        if mark.exists():
+            break
+        time.sleep(0.05)
+    running.send_signal(signal_number)
+    assert running.wait(10) == -signal_number
+    assert set(host.addresses(pod)) == {"eth0", "net1"}
+    assert host.cni("DEL", "", pod) == (0, None)
+    assert host.addresses(pod) == {}
+    assert host.leftovers() == []
+
+
+def test_a_delegate_that_hangs_is_cut_off(host, pod):
+    host.plugin("hang", "cat >/dev/null; [ $CNI_COMMAND = ADD ] || exit 0; sleep 50\n")
+    begin = time.monotonic()
+    status, answer = host.cni("ADD", today({"name": "third", "cniVersion": "0.4.0", "type": "hang"}, timeoutSeconds=3), pod)
+    assert time.monotonic() - begin < 6
+    assert (status, answer["code"]) == (1, 11)
+    assert "hang" in answer["msg"]
+    assert host.leftovers() == []
+
+
+def test_rubbish_from_a_delegate(host, pod):
+    host.plugin("rubbish", "cat >/dev/null; [ $CNI_COMMAND = ADD ] || exit 0; echo what?\n")
+    status, answer = host.cni("ADD", today({"name": "third", "cniVersion": "0.4.0", "type": "rubbish"}), pod)
+    assert (status, answer["code"]) == (1, 6)
+    assert "plugin rubbish" in answer["msg"]
+    assert host.leftovers() == []
+
+
+def test_no_lease_yet_is_to_be_tried_again(host, pod):
+    host.path("/run/flannel/subnet2.env").unlink()
+    status, answer = host.cni("ADD", SEED, pod)
+    assert (status, answer["code"]) == (1, 11)
+    assert "/run/flannel/subnet2.env" in answer["msg"]
+    assert host.addresses(pod) == {}
+    assert host.leftovers() == []
+
+
+def test_a_missing_delegate_is_found_out_first(host, pod):
+    status, answer = host.cni("ADD", today({"name": "third", "type": "not-there"}), pod)
+    assert (status, answer["code"]) == (1, 5)
+    assert "not-there" in answer["msg"] and BIN in answer["msg"]
+    assert host.leftovers() == []
+
+
+def test_a_spoiled_state_is_an_error_once_and_leaks_nothing(host, pod):
+    assert host.cni("ADD", today(), pod)[0] == 0
+    host.path("/var/lib/cni/multinet/id-%s:eth0.json" % pod).write_text('{"format": 1, "deleg', encoding="utf-8")
+    status, answer = host.cni("DEL", today(), pod)
+    assert (status, answer["code"]) == (1, 6)
+    assert host.addresses(pod) == {}
+    assert host.cni("DEL", today(), pod) == (0, None)
+    assert [item for item in host.leftovers() if "corrupt" not in item] == []
+
+
+def test_a_second_add_and_a_foreign_interface_are_errors_and_harm_nothing(host, pod):
+    assert host.cni("ADD", today(), pod)[0] == 0
+    before = (host.addresses(pod), host.leftovers())
+    assert host.cni("ADD", today(), pod)[0] == 1
+    assert (host.addresses(pod), host.leftovers()) == before
+    other = host.pod()
+    subprocess.run(["ip", "-n", other, "link", "add", "net1", "type", "bridge"], check=True)
+    status, answer = host.cni("ADD", today(), other)
+    assert status == 1 and "net1" in answer["msg"]
+    assert set(host.addresses(other)) == {"net1"}
+    assert host.leftovers() == before[1]
+
+
+def test_the_same_flannel_network_twice_for_one_container_is_an_error(host, pod):
+    conf = today()
+    del conf["delegates"][0]
+    assert host.cni("ADD", conf, pod)[0] == 0
+    before = host.leftovers()
+    status, answer = host.cni("ADD", conf, pod, CNI_IFNAME="eth1")
+    assert status == 1 and "blue" in answer["msg"]
+    assert host.leftovers() == before
+    assert host.cni("DEL", conf, pod, CNI_IFNAME="eth1") == (0, None)
+    assert host.leftovers() == before
+
+
+@pytest.mark.parametrize("name", ["multinet", "multus"])
+def test_itself_as_a_delegate_is_refused(host, pod, name):
+    status, answer = host.cni("ADD", today({"name": "third", "type": name, "delegates": []}), pod)
+    assert (status, answer["code"]) == (1, 7)
+    assert "its own delegate" in answer["msg"]
+    assert host.leftovers() == []
+
+
+def test_itself_by_a_detour_is_refused(host, pod):
+    host.plugin("detour", "exec %s/multinet\n" % BIN)
+    status, answer = host.cni("ADD", today({"name": "third", "type": "detour", "cniVersion": "0.4.0", "delegates": [{"type": "bridge"}]}), pod)
+    assert (status, answer["code"]) == (1, 7)
+    assert host.addresses(pod) == {}
+    assert host.leftovers() == []
+
+
+@pytest.mark.parametrize("version", ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"])
+def test_answers_look_as_bridges_own_of_that_version(host, version):
+    """The delegate speaks 0.4.0; what the caller gets is compared with what bridge itself prints when it is asked in the caller's version."""
+
+    def network(name, cni_version):
+        return {
+            "name": name, "type": "bridge", "bridge": "br-" + name, "cniVersion": cni_version, "isGateway": True,
+            "ipam": {
+                "type": "host-local", "ranges": [[{"subnet": "10.9.0.0/24"}], [{"subnet": "fd00:9::/64"}]],
+                "routes": [{"dst": "0.0.0.0/0"}, {"dst": "fd00:1::/64", "gw": "fd00:9::7"}],
+            },
+            "dns": {"nameservers": ["10.9.0.1"]},
+        }
+
+    def neutral(answer, pod):
+        text = json.dumps(answer, sort_keys=True)
+        for link in answer.get("interfaces", []):
+            text = text.replace(link["mac"], "MAC").replace('"%s"' % link["name"], '"%s"' % ("eth0" if link["name"] == "eth0" else "LINK"))
+        return json.loads(text.replace(pod, "POD"))
+
+    direct, ours = host.pod(), host.pod()
+    status, expected = host.cni("ADD", network("direct", version), direct, "bridge")
+    assert status == 0, expected
+    host.cni("DEL", network("direct", version), direct, "bridge")
+    status, answer = host.cni("ADD", {"name": "meta", "cniVersion": version, "delegates": [network("ours", "0.4.0")]}, ours)
+    assert status == 0, answer
+    expected, answer = neutral(expected, direct), neutral(answer, ours)
+    # what 0.4.0 cannot say is lost on the way
+    for link in expected.get("interfaces", []):
+        link.pop("mtu", None)
+    assert answer == expected
+
+
+def test_stderr_of_a_delegate_is_handed_on_and_is_no_failure(host, pod):
+    host.plugin("chatty", 'cat >/dev/null; echo "a word from chatty" >&2; [ $CNI_COMMAND = ADD ] && echo \'{"cniVersion": "0.4.0"}\'; exit 0\n')
+    conf = {"name": "meta", "cniVersion": "1.0.0", "delegates": [{"name": "n", "type": "chatty", "cniVersion": "0.4.0"}]}
+    done = host.run([BIN + "/multinet"], json.dumps(conf), host.environ("ADD", pod))
+    assert done.returncode == 0
+    assert done.stderr == "a word from chatty\n"

@@ -1,0 +1,90 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Configurations: what is kept, what is refused, which one a runtime takes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ansible_collections.multinet.flannel.plugins.module_utils._cni import conf, errors
+
+
+def test_a_list_keeps_what_it_does_not_know():
+    raw = {"name": "n", "cniVersion": "0.4.0", "plugins": [{"type": "bridge", "big": 12345678901234567890, "x": {"y": [1]}}], "disableCheck": "true"}
+    network = conf.parse(raw, "here")
+    assert (network.name, network.version, network.disable_check, network.disable_gc) == ("n", "0.4.0", True, False)
+    assert network.plugins[0] == {"type": "bridge", "big": 12345678901234567890, "x": {"y": [1]}}
+
+
+def test_a_single_plugins_configuration_is_a_list_of_one():
+    network = conf.parse({"name": "n", "type": "bridge"}, "here")
+    assert [plugin["type"] for plugin in network.plugins] == ["bridge"]
+    assert network.cni_version is None
+    assert network.version == "0.1.0"
+
+
+def test_the_highest_known_of_several_versions_counts():
+    assert conf.parse({"name": "n", "type": "x", "cniVersion": "0.3.1", "cniVersions": ["0.4.0", "1.0.0", "7.0.0"]}, "here").version == "1.0.0"
+
+
+@pytest.mark.parametrize(
+    ("raw", "code", "words"),
+    [
+        ({"type": "bridge"}, 7, "`name`"),
+        ({"name": "../x", "type": "bridge"}, 7, "`name`"),
+        ({"name": "n"}, 7, "`type`"),
+        ({"name": "n", "plugins": []}, 7, "`plugins`"),
+        ({"name": "n", "plugins": [None]}, 7, "plugin 0"),
+        ({"name": "n", "plugins": {}}, 7, "`plugins`"),
+        ({"name": "n", "type": "../bridge"}, 7, "path"),
+        ({"name": "n", "type": "bridge", "capabilities": ["ips"]}, 7, "`capabilities`"),
+        ({"name": "n", "type": "bridge", "cniVersion": "2.0.0"}, 1, "2.0.0"),
+        ({"name": "n", "type": "bridge", "cniVersion": ["1.0.0"]}, 1, "cniVersion"),
+        ({"name": "n", "type": "bridge", "disableCheck": 1}, 7, "disableCheck"),
+    ],
+)
+def test_what_is_refused(raw, code, words):
+    with pytest.raises(errors.Error) as caught:
+        conf.parse(raw, "here")
+    assert caught.value.code == code
+    assert words in caught.value.msg
+    assert caught.value.msg.startswith("here: ")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "1", '{"a": NaN}', b"\xff\xfe", "[" * 100000])
+def test_what_is_no_json_object(text):
+    with pytest.raises(errors.Error) as caught:
+        conf.decode(text, "it")
+    assert caught.value.code == errors.DECODING_FAILURE
+
+
+def test_a_runtime_takes_the_first_file_by_name(tmp_path):
+    (tmp_path / "10-b.conflist").write_text(json.dumps({"name": "b", "plugins": [{"type": "x"}]}), encoding="utf-8")
+    (tmp_path / "00-a.conf").write_text(json.dumps({"name": "a", "type": "x"}), encoding="utf-8")
+    (tmp_path / "00-a.bak").write_text("rubbish", encoding="utf-8")
+    assert conf.load_directory(str(tmp_path)).name == "a"
+
+
+def test_an_empty_or_missing_directory_is_an_error(tmp_path):
+    with pytest.raises(errors.Error, match="no network configuration"):
+        conf.load_directory(str(tmp_path))
+    with pytest.raises(errors.Error, match="cannot be read"):
+        conf.load_directory(str(tmp_path / "none"))
+
+
+@pytest.mark.parametrize("name", ["eth0", "a" * 15, "net-1.2@x"])
+def test_interface_names(name):
+    assert conf.is_interface_name(name)
+
+
+@pytest.mark.parametrize("name", ["", "a" * 16, "ä" * 8, ".", "..", "a/b", "a:b", "a b", "a\n"])
+def test_what_is_no_interface_name(name):
+    assert not conf.is_interface_name(name)
+
+
+@pytest.mark.parametrize(("name", "good"), [("a", True), ("0a_.-", True), ("-a", False), ("", False), ("a/b", False), ("a b", False), ("ä", False)])
+def test_names(name, good):
+    assert conf.is_name(name) is good

@@ -1,0 +1,105 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Real executables: small shell scripts."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+
+from ansible_collections.multinet.flannel.plugins.module_utils._cni import errors, invoke
+
+
+@pytest.fixture(name="script")
+def _script(tmp_path):
+    def make(text, name="plugin"):
+        file = tmp_path / name
+        file.write_text("#!/bin/sh\n" + text, encoding="utf-8")
+        file.chmod(0o755)
+        return str(file)
+
+    return make
+
+
+def test_stdin_environment_and_both_outputs(script):
+    stderr = []
+    out = invoke.call(invoke.Exec(), script('cat; echo "$X"; echo said >&2'), {"X": "y", "PATH": os.environ["PATH"]}, b"in\n", 10, stderr.append)
+    assert out == b"in\ny\n"
+    assert stderr == [b"said\n"]
+
+
+def test_more_than_a_pipe_holds(script):
+    file = script("cat; cat /dev/zero | head -c 3000000 >&2")
+    status, stdout, stderr = invoke.Exec().run(file, dict(os.environ), b"x" * 2000000, 20)
+    assert (status, len(stdout), len(stderr)) == (0, 2000000, 3000000)
+
+
+def test_one_that_hangs_is_killed_with_what_it_started(script, tmp_path):
+    file = script("(sleep 30; touch %s/late) & echo $! > %s/child; wait" % (tmp_path, tmp_path))
+    begin = time.monotonic()
+    with pytest.raises(errors.Error) as caught:
+        invoke.call(invoke.Exec(), file, dict(os.environ), b"", 0.5)
+    assert caught.value.code == errors.TRY_AGAIN_LATER
+    assert time.monotonic() - begin < 5
+    child = int((tmp_path / "child").read_text(encoding="utf-8"))
+    for dummy in range(50):
+        state = open("/proc/%d/stat" % child, encoding="utf-8").read().split()[2] if os.path.exists("/proc/%d" % child) else "gone"
+        if state in ("gone", "Z"):
+            break
+        time.sleep(0.05)
+    assert state in ("gone", "Z")
+
+
+def test_one_that_leaves_a_child_behind_does_not_keep_us(script):
+    begin = time.monotonic()
+    assert invoke.call(invoke.Exec(), script("sleep 5 & echo ok"), dict(os.environ), b"", 20) == b"ok\n"
+    assert time.monotonic() - begin < 3
+
+
+def test_one_that_talks_without_end_is_killed(script):
+    with pytest.raises(errors.Error, match="more than 16 MiB"):
+        invoke.call(invoke.Exec(), script("exec cat /dev/zero"), dict(os.environ), b"", 20)
+
+
+def test_signals_and_silent_failures(script):
+    with pytest.raises(errors.Error, match="signal 9"):
+        invoke.call(invoke.Exec(), script("kill -9 $$"), dict(os.environ), b"", 10)
+    with pytest.raises(errors.Error) as caught:
+        invoke.call(invoke.Exec(), script("echo why >&2; exit 3"), dict(os.environ), b"", 10, lambda text: None)
+    assert (caught.value.code, caught.value.details) == (999, "why")
+    assert "exit status 3" in caught.value.msg
+
+
+def test_a_file_that_is_just_being_written_is_tried_again(script, monkeypatch):
+    file = script("echo ok", "busy")
+    waits = []
+    writer = open(file, "ab")
+
+    def wait(seconds):
+        waits.append(seconds)
+        writer.close()
+
+    monkeypatch.setattr(invoke.time, "sleep", wait)
+    assert invoke.call(invoke.Exec(), file, dict(os.environ), b"", 10) == b"ok\n"
+    assert waits == [1.0]
+
+
+def test_find(script, tmp_path):
+    file = script("", "there")
+    (tmp_path / "data").write_text("", encoding="utf-8")
+    assert invoke.Exec().find("there", ["/nowhere", str(tmp_path)]) == file
+    for missing in ("nothere", "data"):
+        with pytest.raises(errors.Error) as caught:
+            invoke.Exec().find(missing, [str(tmp_path)])
+        assert missing in caught.value.msg and str(tmp_path) in caught.value.msg
+
+
+def test_what_cannot_be_started_is_an_error(script):
+    file = script("")
+    with open(file, "w", encoding="utf-8") as text:
+        text.write("#!/no/such/interpreter\n")
+    with pytest.raises(errors.Error, match="cannot be started"):
+        invoke.call(invoke.Exec(), file, {}, b"", 10)

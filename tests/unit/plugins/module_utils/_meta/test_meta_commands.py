@@ -1,0 +1,375 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The commands over a machine that is played: which delegates are called, in which order, and what is left afterwards."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+
+from ansible_collections.multinet.flannel.plugins.module_utils._cni import errors, skel
+from ansible_collections.multinet.flannel.plugins.module_utils._meta import plugin, state
+
+NAMES = ("a", "b", "c", "d")
+
+
+class Machine:
+    """Plays the delegates: keeps who is attached, fails as told ({(command, plugin): answer}), and notes every call."""
+
+    def __init__(self):
+        self.fail = {}
+        self.calls = []
+        self.attached = {}
+        self.present = {"lo"}
+        self.requests = []
+
+    def find(self, name, path):
+        return "/%s/%s" % (path[-1].strip("/"), name)
+
+    def run(self, file, environ, stdin, seconds):
+        name, command, interface = file.rpartition("/")[2], environ["CNI_COMMAND"], environ["CNI_IFNAME"]
+        self.calls.append("%s %s %s" % (command, name, interface))
+        request = json.loads(stdin)
+        self.requests.append((command, name, environ, request, seconds))
+        if command == "ADD":
+            # one that fails may have done half of its work
+            self.attached[(name, environ["CNI_CONTAINERID"])] = interface
+        answer = self.fail.get((command, name))
+        if answer is not None:
+            return 1, json.dumps(answer).encode(), b"a word on stderr\n"
+        if command == "DEL":
+            self.attached.pop((name, environ["CNI_CONTAINERID"]), None)
+        if command != "ADD":
+            return 0, b"", b""
+        number = NAMES.index(name) + 1
+        return 0, json.dumps({"cniVersion": "0.4.0", "ips": [{"version": "4", "address": "10.%d.0.2/24" % number}], "dns": {}}).encode(), b"chatter\n"
+
+
+@pytest.fixture(name="machine")
+def _machine():
+    return Machine()
+
+
+@pytest.fixture(name="serve")
+def _serve(machine, tmp_path):
+    """Return a function: (command, conf changes, environment changes) -> (exit status, answer)."""
+    one = plugin.Plugin(machine, lambda path: machine.present, lambda text: None)
+
+    def serve(command, conf=None, **environ):
+        base = {"CNI_COMMAND": command, "CNI_CONTAINERID": "cid", "CNI_NETNS": str(tmp_path), "CNI_IFNAME": "eth0", "CNI_PATH": "/bin/cni"}
+        base.update(environ)
+        out = io.StringIO()
+        stdin = io.BytesIO(conf if isinstance(conf, bytes) else json.dumps(configuration(tmp_path, conf)).encode())
+        status = skel.main(one.handlers(), plugin.ABOUT, base, stdin, out, io.StringIO(), conf_optional=("DEL",))
+        return status, json.loads(out.getvalue()) if out.getvalue() else None
+
+    return serve
+
+
+def configuration(tmp_path, changes=None):
+    delegates = [{"type": name, "name": "net-" + name, "cniVersion": "0.4.0"} for name in NAMES]
+    delegates[2]["masterplugin"] = True
+    return dict({"name": "meta", "cniVersion": "1.0.0", "cniDir": str(tmp_path / "state"), "delegates": delegates}, **(changes or {}))
+
+
+def states(tmp_path):
+    return sorted(path.name for path in (tmp_path / "state").glob("*"))
+
+
+def test_the_master_comes_first_and_its_result_is_the_answer(serve, machine, tmp_path):
+    status, answer = serve("ADD")
+    assert status == 0
+    assert machine.calls == ["ADD c eth0", "ADD a net0", "ADD b net1", "ADD d net2"]
+    assert answer == {"cniVersion": "1.0.0", "ips": [{"address": "10.3.0.2/24"}]}
+    assert states(tmp_path) == ["cid:eth0.json"]
+    kept = state.Store(str(tmp_path / "state")).read("cid", "eth0")
+    assert [(one.raw["name"], one.interface, one.result["ips"][0]["address"]) for one in kept.attached] == [
+        ("net-c", "eth0", "10.3.0.2/24"), ("net-a", "net0", "10.1.0.2/24"), ("net-b", "net1", "10.2.0.2/24"), ("net-d", "net2", "10.4.0.2/24"),
+    ]
+
+
+@pytest.mark.parametrize("version", ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0", None])
+def test_the_answer_is_in_the_requests_version(serve, version):
+    status, answer = serve("ADD", {"cniVersion": version})
+    assert status == 0
+    assert answer["cniVersion"] == (version or "0.1.0")
+    assert ("ip4" in answer) == (version in ("0.1.0", "0.2.0", None))
+
+
+@pytest.mark.parametrize("failing", ["c", "a", "b", "d"])
+def test_when_one_fails_all_are_undone_backwards_itself_included(serve, machine, tmp_path, failing):
+    machine.fail[("ADD", failing)] = {"code": 123, "msg": "no", "details": "really"}
+    status, answer = serve("ADD")
+    assert status == 1
+    assert (answer["code"], answer["details"]) == (123, "really")
+    assert "net-" + failing in answer["msg"] and answer["msg"].endswith("no")
+    adds = [call[4:] for call in machine.calls if call.startswith("ADD")]
+    dels = [call[4:] for call in machine.calls if call.startswith("DEL")]
+    assert adds[-1].startswith(failing)
+    assert dels == adds[::-1]
+    assert machine.attached == {}
+    assert states(tmp_path) == []
+
+
+def test_an_undoing_that_fails_keeps_the_state_for_del(serve, machine, tmp_path):
+    machine.fail[("ADD", "b")] = {"code": 123, "msg": "no"}
+    machine.fail[("DEL", "a")] = {"code": 124, "msg": "cannot"}
+    status, answer = serve("ADD")
+    assert (status, answer["code"]) == (1, 123)
+    assert "cannot" in answer["details"]
+    assert states(tmp_path) == ["cid:eth0.json"]
+    machine.fail.clear()
+    assert serve("DEL") == (0, None)
+    assert machine.attached == {}
+    assert states(tmp_path) == []
+
+
+def test_the_state_is_there_before_the_first_delegate(serve, machine, tmp_path):
+    seen = []
+    run = machine.run
+    machine.run = lambda *args: seen.append(states(tmp_path)) or run(*args)
+    serve("ADD")
+    assert seen == [["cid:eth0.json"]] * 4
+
+
+def test_a_state_that_cannot_be_written_attaches_nothing(serve, machine, tmp_path):
+    (tmp_path / "state").write_text("", encoding="utf-8")
+    status, answer = serve("ADD")
+    assert (status, answer["code"]) == (1, errors.IO_FAILURE)
+    assert machine.calls == []
+
+
+def test_a_state_that_cannot_be_completed_is_undone(serve, machine, monkeypatch):
+    write, count = state.Store.write, []
+
+    def second_fails(self, one):
+        count.append(1)
+        if len(count) == 2:
+            raise errors.Error(errors.IO_FAILURE, "disk full")
+        write(self, one)
+
+    monkeypatch.setattr(state.Store, "write", second_fails)
+    assert serve("ADD")[0] == 1
+    assert machine.attached == {}
+
+
+def test_an_unforeseen_failure_is_undone_too(serve, machine):
+    run = machine.run
+
+    def broken(file, environ, stdin, seconds):
+        if (environ["CNI_COMMAND"], file[-1]) == ("ADD", "b"):
+            raise MemoryError
+        return run(file, environ, stdin, seconds)
+
+    machine.run = broken
+    status, answer = serve("ADD")
+    assert (status, answer["code"]) == (1, 999)
+    assert machine.attached == {}
+
+
+def test_an_answer_that_cannot_be_said_in_the_callers_version_is_undone(serve, machine):
+    run = machine.run
+
+    def without_address(file, environ, stdin, seconds):
+        status, stdout, stderr = run(file, environ, stdin, seconds)
+        return status, b'{"cniVersion": "0.4.0", "interfaces": []}' if stdout else stdout, stderr
+
+    machine.run = without_address
+    assert serve("ADD", {"cniVersion": "0.2.0"})[0] == 1
+    assert machine.attached == {}
+
+
+def test_a_second_add_is_an_error_and_harms_nothing(serve, machine, tmp_path):
+    serve("ADD")
+    before = dict(machine.attached)
+    status, answer = serve("ADD")
+    assert (status, answer["code"]) == (1, 100)
+    assert machine.attached == before
+    assert len(machine.calls) == 4
+    assert states(tmp_path) == ["cid:eth0.json"]
+
+
+def test_an_interface_that_is_there_already_is_an_error_and_stays(serve, machine, tmp_path):
+    machine.present.add("net1")
+    status, answer = serve("ADD")
+    assert status == 1
+    assert "net1" in answer["msg"]
+    assert machine.calls == []
+    assert states(tmp_path) == []
+
+
+def test_the_masters_interface_may_not_be_another_ones(serve, machine):
+    status, answer = serve("ADD", CNI_IFNAME="net1")
+    assert (status, answer["code"]) == (1, 7)
+    assert machine.calls == []
+
+
+def test_del_goes_backwards_and_may_be_repeated(serve, machine, tmp_path):
+    serve("ADD")
+    del machine.calls[:]
+    assert serve("DEL") == (0, None)
+    assert machine.calls == ["DEL d net2", "DEL b net1", "DEL a net0", "DEL c eth0"]
+    assert states(tmp_path) == []
+    assert serve("DEL") == (0, None)
+
+
+@pytest.mark.parametrize("conf", [{"delegates": []}, {"delegates": [{"type": "other"}]}, {"delegates": "rubbish", "cniVersion": "9.0.0"}])
+def test_del_goes_by_the_state_whatever_the_configuration_says(serve, machine, tmp_path, conf):
+    serve("ADD")
+    assert serve("DEL", conf, CNI_NETNS="") == (0, None)
+    assert machine.attached == {}
+    assert states(tmp_path) == []
+
+
+def test_del_hands_each_delegate_its_own_result_and_network(serve, machine):
+    serve("ADD", {"runtimeConfig": {"ips": ["10.9.9.9"]}})
+    serve("DEL")
+    requests = {name: request for command, name, dummy, request, dummy2 in machine.requests if command == "DEL"}
+    assert requests["a"]["prevResult"]["ips"][0]["address"] == "10.1.0.2/24"
+    assert requests["a"]["name"] == "net-a"
+
+
+def test_del_tries_all_and_keeps_the_state_until_all_succeeded(serve, machine, tmp_path):
+    serve("ADD")
+    del machine.calls[:]
+    machine.fail[("DEL", "b")] = {"code": 5, "msg": "disk"}
+    status, answer = serve("DEL")
+    assert (status, answer["code"]) == (1, 5)
+    assert len(machine.calls) == 4
+    assert states(tmp_path) == ["cid:eth0.json"]
+    machine.fail.clear()
+    assert serve("DEL") == (0, None)
+    assert (machine.attached, states(tmp_path)) == ({}, [])
+
+
+def test_del_without_state_detaches_what_the_configuration_names_and_the_namespace_has(serve, machine, tmp_path):
+    serve("ADD")
+    (tmp_path / "state" / "cid:eth0.json").unlink()
+    machine.present = {"eth0", "net0", "net2"}
+    assert serve("DEL") == (0, None)
+    assert set(machine.attached.values()) == {"net1"}
+    # without a namespace there is nothing to look at
+    assert serve("DEL", CNI_NETNS="") == (0, None)
+    assert machine.attached == {}
+
+
+def test_del_without_state_leaves_the_containers_other_interface_alone(serve, machine):
+    serve("ADD")
+    del machine.calls[:]
+    assert serve("DEL", CNI_IFNAME="other") == (0, None)
+    assert serve("DEL", CNI_IFNAME="other", CNI_NETNS="") == (0, None)
+    assert machine.calls == []
+
+
+def test_del_without_anything_succeeds(serve, machine, tmp_path):
+    assert serve("DEL", {"delegates": None}) == (0, None)
+    assert serve("DEL", {"delegates": [{"type": "flannel", "masterplugin": 5}]}) == (0, None)
+    assert machine.calls == []
+    # and where there is no configuration at all, the state is looked for in its usual place
+    assert serve("DEL", b"", CNI_CONTAINERID="no-such-container") == (0, None)
+
+
+@pytest.mark.parametrize("spoiled", [b"", b"{", b"[]", b"{}", b'{"format": 2}', b'{"format": 1, "containerID": "other"}'])
+def test_a_spoiled_state_is_put_aside_and_never_a_silent_success(serve, machine, tmp_path, spoiled):
+    serve("ADD")
+    (tmp_path / "state" / "cid:eth0.json").write_bytes(spoiled)
+    machine.present = {"eth0", "net0", "net1", "net2"}
+    status, answer = serve("DEL")
+    assert (status, answer["code"]) == (1, errors.DECODING_FAILURE)
+    kept = states(tmp_path)
+    assert len(kept) == 1 and kept[0].startswith("cid:eth0.json.corrupt-") and kept[0] in answer["details"]
+    assert machine.attached == {}  # the configuration named them
+    assert serve("DEL") == (0, None)
+
+
+def test_another_attachments_state_is_none_of_ours(serve, machine, tmp_path):
+    serve("ADD")
+    (tmp_path / "state" / "cid:eth0.json").rename(tmp_path / "state" / "cid2:eth0.json")
+    before = dict(machine.attached)
+    assert serve("DEL", {"delegates": None}, CNI_CONTAINERID="cid2")[1]["code"] == errors.DECODING_FAILURE
+    assert machine.attached == before
+
+
+def test_check(serve, machine):
+    assert serve("CHECK")[1]["code"] == errors.UNKNOWN_CONTAINER
+    serve("ADD")
+    machine.present.update({"eth0", "net0", "net1", "net2"})
+    del machine.calls[:]
+    assert serve("CHECK") == (0, None)
+    assert machine.calls == ["CHECK c eth0", "CHECK a net0", "CHECK b net1", "CHECK d net2"]
+    machine.present.discard("net1")
+    status, answer = serve("CHECK")
+    assert status == 1 and "net1" in answer["msg"]
+    machine.present.add("net1")
+    machine.fail[("CHECK", "d")] = {"code": 101, "msg": "wrong"}
+    status, answer = serve("CHECK")
+    assert (status, answer["code"]) == (1, 101) and "net-d" in answer["msg"]
+
+
+def test_status_says_what_is_missing(serve, tmp_path):
+    flannel = {"type": "flannel", "name": "f", "subnetFile": str(tmp_path / "f.env")}
+    status, answer = serve("STATUS", {"cniVersion": "1.1.0", "delegates": [flannel]})
+    assert (status, answer["code"]) == (1, errors.NOT_AVAILABLE)
+    assert "f.env" in answer["msg"]
+    (tmp_path / "f.env").write_text("", encoding="utf-8")
+    assert serve("STATUS", {"cniVersion": "1.1.0", "delegates": [flannel]}) == (0, None)
+
+
+def test_flannel_without_lease_is_to_be_tried_again(serve, machine, tmp_path):
+    flannel = {"type": "flannel", "name": "f", "subnetFile": str(tmp_path / "f.env")}
+    status, answer = serve("ADD", {"delegates": [{"type": "a", "name": "a"}, flannel]})
+    assert (status, answer["code"]) == (1, errors.TRY_AGAIN_LATER)
+    assert machine.calls == []
+
+
+def test_gc_detaches_what_the_runtime_no_longer_lists(serve, machine, tmp_path):
+    for container in ("one", "two", "three"):
+        serve("ADD", CNI_CONTAINERID=container)
+    serve("ADD", {"name": "another"}, CNI_CONTAINERID="four")
+    gc = {"cniVersion": "1.1.0", "cni.dev/valid-attachments": [{"containerID": "two", "ifname": "eth0"}]}
+    assert serve("GC", gc) == (0, None)
+    assert states(tmp_path) == ["four:eth0.json", "two:eth0.json"]
+    assert {container for dummy, container in machine.attached} == {"two", "four"}
+    assert serve("GC", {"cniVersion": "1.1.0"}) == (0, None)
+    assert serve("GC", {"cniVersion": "1.1.0", "cni.dev/valid-attachments": [1]})[1]["code"] == errors.INVALID_CONFIGURATION
+    assert len(states(tmp_path)) == 2
+    assert serve("GC", {"cniVersion": "1.1.0", "cni.dev/attachments": None}) == (0, None)
+    assert states(tmp_path) == ["four:eth0.json"]
+
+
+def test_what_the_runtime_asks_for_reaches_the_default_network_alone(serve, machine):
+    delegates = [{"type": name, "name": name, "cniVersion": "0.4.0", "capabilities": {"portMappings": True}} for name in ("a", "b")]
+    serve("ADD", {"delegates": delegates, "runtimeConfig": {"portMappings": [{"hostPort": 80}], "other": 1}})
+    sent = {name: request.get("runtimeConfig") for dummy, name, dummy2, request, dummy3 in machine.requests}
+    assert sent == {"a": {"portMappings": [{"hostPort": 80}]}, "b": None}
+
+
+def test_delegates_inherit_the_environment(serve, machine):
+    serve("ADD", CNI_ARGS="K8S_POD_NAME=x", TRACEPARENT="t")
+    for dummy, name, environ, dummy2, dummy3 in machine.requests:
+        assert (environ["CNI_ARGS"], environ["TRACEPARENT"], environ["CNI_PATH"]) == ("K8S_POD_NAME=x", "t", "/bin/cni")
+
+
+def test_bin_dir_comes_before_the_path(serve, machine):
+    serve("ADD", {"binDir": "/opt/first"})
+    assert machine.requests[0][2]["CNI_PATH"] == "/opt/first:/bin/cni"
+
+
+def test_time_is_limited_as_a_whole_and_some_is_kept_for_undoing(serve, machine):
+    serve("ADD", {"timeoutSeconds": 60})
+    seconds = [one[4] for one in machine.requests]
+    assert seconds[0] <= 50 and seconds == sorted(seconds, reverse=True)
+    del machine.requests[:]
+    serve("DEL")
+    # while all four share the time, no one can use up the others'
+    assert machine.requests[0][4] <= 15
+
+
+def test_it_does_not_delegate_to_itself(serve, machine):
+    status, answer = serve("ADD", MULTINET_DELEGATING="1")
+    assert (status, answer["code"]) == (1, 7)
+    assert serve("DEL", MULTINET_DELEGATING="1") == (0, None)
+    assert machine.calls == []

@@ -1,0 +1,77 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who is the master, what interfaces are called, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+
+import pytest
+
+from ansible_collections.multinet.flannel.plugins.module_utils._cni import errors
+from ansible_collections.multinet.flannel.plugins.module_utils._meta import conf
+
+CASES = json.loads((pathlib.Path(__file__).parent / "vectors" / "interfaces.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=case["what"]) for case in CASES])
+def test_order_and_names(case):
+    parsed = conf.parse(case["conf"])
+    assert parsed.profile == case["profile"]
+    assert [[one.network.name, conf.interface_of(one, "eth0")] for one in parsed.delegates] == case["attached"]
+
+
+def test_our_own_keys_are_not_handed_on_all_others_are():
+    entry = {"type": "a", "name": "a", "masterplugin": True, "ifName": "x", "unknown": {"kept": 1}}
+    assert conf.parse({"name": "n", "delegates": [entry]}).master.raw == {"type": "a", "name": "a", "unknown": {"kept": 1}}
+    assert "masterplugin" in entry
+
+
+def flannel(**keys):
+    number = keys.pop("number")
+    base = {"type": "flannel", "name": "f%d" % number, "subnetFile": "/s%d" % number, "dataDir": "/d%d" % number, "delegate": {"bridge": "b%d" % number}}
+    return dict(base, **keys)
+
+
+@pytest.mark.parametrize(
+    ("delegates", "words"),
+    [
+        (None, "`delegates`"),
+        ([], "`delegates`"),
+        ({}, "`delegates`"),
+        ([None], "delegate 0"),
+        ([{"type": "a", "masterplugin": True}, {"type": "b"}, {"type": "c", "masterplugin": True}], "0 and 2"),
+        ([{"type": "a", "masterplugin": "yes"}], "neither true nor false"),
+        ([{"type": "a"}, {"type": "b", "ifName": "much-too-long-for-linux"}], "delegate 1"),
+        ([{"type": "a"}, {"type": "b", "ifName": 5}], "`ifName`"),
+        ([{"type": "a"}, {"type": "b", "ifName": "net2"}, {"type": "c"}], "net2"),
+        ([{"name": "a"}], "`type`"),
+        ([{"name": "a", "plugins": [None]}], "plugin 0"),
+        ([flannel(number=1), flannel(number=2, dataDir="/d1")], "share the dataDir /d1"),
+        ([flannel(number=1), flannel(number=2, subnetFile="/s1")], "share the subnetFile /s1"),
+        ([flannel(number=1), flannel(number=2, delegate={"bridge": "b1"})], "share the bridge b1"),
+        ([flannel(number=1), flannel(number=2, name="f1")], "share the name f1"),
+        ([{"type": "flannel", "name": "a"}, flannel(number=2, dataDir="/var/lib/cni/flannel")], "share the dataDir"),
+        ([{"name": "a", "plugins": [flannel(number=1)]}, {"name": "b", "plugins": [{"type": "x"}, flannel(number=1)]}], "share the"),
+    ],
+)
+def test_what_is_refused(delegates, words):
+    with pytest.raises(errors.Error) as caught:
+        conf.parse({"name": "n", "delegates": delegates})
+    assert caught.value.code == errors.INVALID_CONFIGURATION
+    assert words in caught.value.msg
+
+
+@pytest.mark.parametrize(
+    "keys", [{"name": ""}, {"timeoutSeconds": 0}, {"timeoutSeconds": "1"}, {"timeoutSeconds": True}, {"cniDir": 1}, {"binDir": []}, {"runtimeConfig": []}]
+)
+def test_keys_of_its_own_are_checked(keys):
+    with pytest.raises(errors.Error) as caught:
+        conf.parse(dict({"name": "n", "delegates": [{"type": "a"}]}, **keys))
+    assert caught.value.code == errors.INVALID_CONFIGURATION
+
+
+def test_two_flannel_networks_by_macvlan_need_no_bridges():
+    conf.parse({"name": "n", "delegates": [flannel(number=n, delegate={"type": "macvlan"}) for n in (1, 2)]})
