@@ -1,0 +1,357 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The listener of a measurement: one process a host, with sockets in every attached namespace and in the host's own.
+
+It notes every token of its run that arrives, answers those that ask for it by the pod's own routes, and ends itself at a deadline.
+A packet socket sees what is delivered to a pod's interface before the pod's own filters; the host's own listener is an
+ordinary UDP socket, because there the guard of the host decides what arrives.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import glob
+import json
+import os
+import selectors
+import shutil
+import signal
+import socket
+import struct
+import time
+
+from . import cells, frames, netns
+
+ETH_P_ALL = 3
+PACKET_OTHERHOST, PACKET_OUTGOING = 3, 4
+SO_ATTACH_FILTER, SO_RCVBUFFORCE = 26, 33
+SOL_PACKET, PACKET_STATISTICS = 263, 6
+IP_PKTINFO = 8
+RECEIVE_BUFFER = 8 << 20
+SNAP = 512  # bytes of a frame that are looked at: the token is within
+
+
+class AgentError(Exception):
+    """The listener cannot be started or asked; the text says why and what to do."""
+
+
+def packet_socket(program, interface=None):
+    """Return a non-blocking packet socket of the current namespace, on all interfaces or one, behind a BPF program (bytes)."""
+    sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+    code = ctypes.create_string_buffer(program)
+    sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HL", len(program) // 8, ctypes.addressof(code)))
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER)
+    sock.setblocking(False)
+    if interface:
+        sock.bind((interface, ETH_P_ALL))
+    else:
+        _bind_all(sock)
+    return sock
+
+
+def _bind_all(sock):
+    """Bind a packet socket to every interface (index 0), which Python's own bind cannot say."""
+    address = struct.pack("=HHiHBB8x", socket.AF_PACKET, socket.htons(ETH_P_ALL), 0, 0, 0, 0)
+    if ctypes.CDLL(None, use_errno=True).bind(sock.fileno(), address, len(address)) != 0:
+        raise OSError(ctypes.get_errno(), "bind to all interfaces: %s" % os.strerror(ctypes.get_errno()))
+
+
+def answering_socket(family, port):
+    """Return a non-blocking UDP socket of the current namespace on port that learns which address was asked."""
+    sock = socket.socket(family, socket.SOCK_DGRAM)
+    if family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+    else:
+        sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER)
+    sock.setblocking(False)
+    sock.bind(("", port))
+    return sock
+
+
+def table_fulls():
+    """Return how often the kernel found its IPv4 and IPv6 neighbour tables full, None where it does not say (not the first namespace)."""
+    total = None
+    for path in glob.glob("/proc/net/stat/arp_cache") + glob.glob("/proc/net/stat/ndisc_cache"):
+        with contextlib.suppress(OSError, ValueError):
+            with open(path, encoding="ascii") as file:
+                lines = [line.split() for line in file]
+            column = lines[0].index("table_fulls")
+            total = (total or 0) + sum(int(line[column], 16) for line in lines[1:])
+    return total
+
+
+def directory(runtime_dir, run):
+    return os.path.join(runtime_dir, "probe-" + run)
+
+
+class Listener:
+    """The sockets of one host's listener and what they have heard."""
+
+    def __init__(self, run, port, facts):
+        self.run, self.host, self.stopped = run, facts["host"], False
+        self.sockets, self.problems, self.heard, self.witnessed = [], [], {}, {}
+        self.watch = selectors.DefaultSelector()
+        requests = frames.requests_filter(port)
+        for pod in facts["pods"]:
+            name = "%s/%s" % (self.host, pod["label"])
+            try:
+                with netns.inside(pod["netns"]):
+                    self._add(packet_socket(requests), self._on_packet, name)
+                    self._answering(port, name, self._answer)
+            except OSError as error:
+                self.problems.append("%s: no listener in its namespace %s: %s." % (name, pod["netns"], error))
+        self._answering(port, self.host, self._on_host_token)
+        # At the pods' host-side ends every frame a pod sends is seen, before any filter of the host, br_netfilter's included.
+        self.peers = {interface["peer"] for pod in facts["pods"] for interface in pod["interfaces"]}
+        self._add(packet_socket(requests), self._on_sent, self.host)
+
+    def _answering(self, port, name, handler):
+        for family in (socket.AF_INET, socket.AF_INET6):
+            try:
+                self._add(answering_socket(family, port), handler, name)
+            except OSError as error:
+                if family == socket.AF_INET:
+                    self.problems.append("%s: nothing can answer on UDP port %d: %s." % (name, port, error))
+
+    def _add(self, sock, handler, name):
+        self.sockets.append((sock, name))
+        self.watch.register(sock, selectors.EVENT_READ, (handler, name))
+
+    def serve(self, until, receipts):
+        """Note and answer until the clock (time.monotonic) says until or stop() was called; new receipts go to the file receipts."""
+        while time.monotonic() < until and not self.stopped:
+            for key, dummy in self.watch.select(timeout=0.2):
+                handler, name = key.data
+                for again in range(256):
+                    try:
+                        handler(key.fileobj, name)
+                    except OSError:
+                        break  # nothing more, or an interface went away: then the control at the end will be missing
+            new = [receipt for receipt in self.heard.values() if not receipt["written"]]
+            for receipt in new:
+                receipt["written"] = True
+                receipts.write(json.dumps({key: receipt[key] for key in receipt if key != "written"}) + "\n")
+            if new:
+                receipts.flush()
+
+    def stop(self, *dummy):
+        self.stopped = True
+
+    def _note(self, said, at, interface, source, address):
+        receipt = self.heard.setdefault(
+            (said["cell"], at, interface, source),
+            {
+                "cell": said["cell"],
+                "at": at,
+                "interface": interface,
+                "source": source,
+                "claimed": said["name"],
+                "address": address,
+                "time": round(time.time(), 3),
+                "count": 0,
+                "written": False,
+            },
+        )
+        receipt["count"] += 1
+
+    def _on_packet(self, sock, name):
+        frame, (interface, dummy, kind, *dummy2) = sock.recvfrom(SNAP)
+        said = frames.parse(frame) if kind not in (PACKET_OTHERHOST, PACKET_OUTGOING) else None
+        token = said and frames.read_token(said["payload"], self.run)
+        if token and token["type"] != "=":
+            self._note(token, name, interface, said["src"], said["dst"])
+
+    def _on_sent(self, sock, dummy):
+        frame, (interface, dummy1, kind, *dummy2) = sock.recvfrom(SNAP)
+        said = frames.parse(frame) if kind != PACKET_OUTGOING and interface in self.peers else None
+        token = said and frames.read_token(said["payload"], self.run)
+        if token:
+            way, dummy3, origin = token["cell"].split("|")[:3]
+            self.witnessed["%s|%s" % (way, origin)] = self.witnessed.get("%s|%s" % (way, origin), 0) + 1
+
+    def _on_host_token(self, sock, name):
+        token, asked, asker = self._answer(sock, name)
+        if token and token["type"] != "=":
+            self._note(token, name, "", asker, asked)
+
+    def _answer(self, sock, name):
+        payload, control, dummy, asker = sock.recvmsg(SNAP, 256)
+        token, asked = frames.read_token(payload, self.run), None
+        for level, kind, data in control:
+            if (level, kind) == (socket.IPPROTO_IP, IP_PKTINFO):
+                asked = socket.inet_ntoa(data[8:12])
+                pktinfo = (level, kind, struct.pack("=I4s4s", 0, data[8:12], bytes(4)))
+            elif (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO):
+                asked = socket.inet_ntop(socket.AF_INET6, data[:16])
+                pktinfo = (level, kind, data[:16] + bytes(4))
+        if token and token["type"] == "?" and asked:
+            with contextlib.suppress(OSError):  # no route back: the sender will miss the answer
+                sock.sendmsg([frames.answer(self.run, token["cell"], name)], [pktinfo], 0, asker)
+        return token, asked, asker[0].split("%")[0]
+
+    def close(self):
+        for sock, dummy in self.sockets:
+            sock.close()
+
+    def summary(self):
+        """Return what is known only at the end: {"witnessed", "drops": {name: frames lost for want of room}}."""
+        drops = {}
+        for sock, name in self.sockets:
+            if sock.family == socket.AF_PACKET:
+                lost = struct.unpack("II", sock.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))[1]
+                drops[name] = drops.get(name, 0) + lost
+        return {"witnessed": self.witnessed, "drops": {name: lost for name, lost in drops.items() if lost}}
+
+
+def start(run, port, facts, runtime_dir, deadline):
+    """Start the listener of this host and prove that it hears; it ends itself after deadline seconds.
+
+    Returns {"problems": [sentences], "table_fulls": int or None}. Raises AgentError if another measurement runs here.
+    """
+    refuse_second(runtime_dir)
+    place = directory(runtime_dir, run)
+    os.makedirs(place, mode=0o700)
+    lock = os.open(os.path.join(place, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    listener = Listener(run, port, facts)
+    fulls = table_fulls()
+    if os.fork() == 0:
+        _become_agent(listener, place, lock, deadline)
+    os.wait()
+    os.close(lock)
+    listener.close()
+    with open(os.path.join(place, "receipts"), "a", encoding="ascii"):
+        pass
+    control(run, port, facts, "begin")
+    _wait_for_controls(place, run, facts, "begin")
+    return {"problems": listener.problems, "table_fulls": fulls}
+
+
+def _become_agent(listener, place, lock, deadline):
+    """Leave the module's session and serve. Never returns."""
+    status = 1
+    try:
+        os.setsid()
+        if os.fork() != 0:
+            os._exit(0)
+        null = os.open(os.devnull, os.O_RDWR)
+        for descriptor in (0, 1, 2):
+            os.dup2(null, descriptor)
+        os.chdir("/")
+        signal.signal(signal.SIGTERM, listener.stop)
+        with open(os.path.join(place, "pid"), "w", encoding="ascii") as file:
+            file.write("%d\n" % os.getpid())
+        with open(os.path.join(place, "receipts"), "a", encoding="ascii") as receipts:
+            listener.serve(time.monotonic() + deadline, receipts)
+        with open(os.path.join(place, "summary.new"), "w", encoding="ascii") as file:
+            json.dump(listener.summary(), file)
+        os.rename(os.path.join(place, "summary.new"), os.path.join(place, "summary"))
+        status = 0
+    finally:
+        os.close(lock)
+        os._exit(status)
+
+
+def running(place):
+    """Return the pid of the live listener of the directory place, None if it has ended."""
+    try:
+        with open(os.path.join(place, "lock"), "r", encoding="ascii") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return None
+    except BlockingIOError:
+        pass
+    except OSError:
+        return None
+    try:
+        with open(os.path.join(place, "pid"), encoding="ascii") as file:
+            return int(file.read())
+    except (OSError, ValueError):
+        return 0
+
+
+def refuse_second(runtime_dir):
+    """Remove what ended measurements left under runtime_dir; raise AgentError if one is still running."""
+    for place in glob.glob(os.path.join(runtime_dir, "probe-*")):
+        pid = running(place)
+        if pid is not None:
+            raise AgentError(
+                "Another measurement is running on this host (process %d, %s). Let it end (it does so by itself), or stop that process."
+                % (pid, place)
+            )
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def control(run, port, facts, when):
+    """Send the controls: one broadcast a bridge, which every listener on it must hear, and a datagram to each of the host's own addresses.
+
+    when: "begin" or "end".
+    """
+    host = facts["host"]
+    for network, side in facts["node"]["networks"].items():
+        bridge = side["bridge"]
+        if bridge:
+            name = "|".join(("control-" + when, "4", "%s/@%s" % (host, network)))
+            packet = frames.udp("0.0.0.0", "255.255.255.255", port + 1, port, frames.token(run, name, None, False))
+            with contextlib.suppress(OSError):  # a bridge that is down: the control stays missing, and says so
+                with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as sock:
+                    sock.bind((bridge["name"], 0))
+                    sock.send(frames.ethernet(bridge["mac"], frames.BROADCAST, packet))
+    for node in cells.node_addresses([facts]):
+        name = "|".join(("control-" + when, node["family"], node["id"]))
+        with contextlib.suppress(OSError):
+            with socket.socket(socket.AF_INET6 if node["family"] == "6" else socket.AF_INET, socket.SOCK_DGRAM) as sock:
+                sock.sendto(frames.token(run, name, node["address"], False), (node["address"], port))
+
+
+def _wait_for_controls(place, run, facts, when, patience=5.0):
+    """Wait until every listener has its control, at most patience seconds."""
+    waiting = {(end["pod"], end["interface"]) for end in cells.endpoints([facts])} | {
+        (facts["host"], node["id"]) for node in cells.node_addresses([facts])
+    }
+    until = time.monotonic() + patience
+    while waiting and time.monotonic() < until:
+        time.sleep(0.05)
+        for receipt in read_receipts(place):
+            if receipt["cell"].startswith("control-" + when):
+                waiting.discard((receipt["at"], receipt["interface"] or receipt["cell"].split("|")[2]))
+
+
+def read_receipts(place):
+    """Return the receipts noted so far: [{"cell", "at", "interface", "source", "claimed", "address", "time", "count"}]."""
+    found = []
+    with contextlib.suppress(OSError):
+        with open(os.path.join(place, "receipts"), encoding="ascii") as file:
+            for line in file:
+                with contextlib.suppress(ValueError):
+                    found.append(json.loads(line))
+    return found
+
+
+def collect(run, port, facts, runtime_dir):
+    """Prove once more that the listener hears, stop it, and return what it heard.
+
+    {"alive": bool, "receipts": [...], "witnessed": {"kind|sender": frames the host saw}, "drops": {listener: frames lost}, "table_fulls": int or None}
+    """
+    place = directory(runtime_dir, run)
+    pid = running(place)
+    if pid:
+        control(run, port, facts, "end")
+        _wait_for_controls(place, run, facts, "end")
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGTERM)
+        until = time.monotonic() + 5
+        while running(place) is not None and time.monotonic() < until:
+            time.sleep(0.02)
+    result = {"alive": bool(pid), "receipts": read_receipts(place), "witnessed": {}, "drops": {}, "table_fulls": table_fulls()}
+    with contextlib.suppress(OSError, ValueError):
+        with open(os.path.join(place, "summary"), encoding="ascii") as file:
+            result.update(json.load(file))
+    shutil.rmtree(place, ignore_errors=True)
+    return result

@@ -1,0 +1,309 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a host and every namespace attached to its networks really have, read from the kernel.
+
+Nothing here asks the code or the state files that attached them, save for labels to call them by.
+"""
+
+from __future__ import annotations
+
+import glob
+import ipaddress
+import json
+import os
+import re
+import subprocess
+
+from . import netns
+
+POD_SYSCTLS = (
+    "net/ipv4/ip_forward",
+    "net/ipv4/conf/all/arp_ignore",
+    "net/ipv4/conf/all/arp_announce",
+    "net/ipv4/conf/all/rp_filter",
+    "net/ipv6/conf/all/forwarding",
+)
+INTERFACE_SYSCTLS = ("arp_ignore", "arp_announce", "rp_filter", "forwarding")
+HOST_SYSCTLS = ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding", "net/bridge/bridge-nf-call-iptables")
+STATE_DIRS = ("/var/lib/cni/multinet", "/var/lib/cni/multinet-runtime")
+
+
+def gather(plan, host, state_dirs=STATE_DIRS):
+    """Return {"host", "node", "pods", "problems"} for this host, called host (str), in the terms of plan (dict, see the plan's own documentation).
+
+    node: {"underlay": {"4": address or None, "6": ...}, "networks": {name: see network_side()}, "sysctls": {...}, "strangers": [...]}.
+    pods: see pod(). problems: sentences about what could not be looked at.
+    Raises OSError or subprocess.SubprocessError if the host itself cannot be looked at.
+    """
+    links, routes = _ip("addr"), {"4": _ip("-4", "route"), "6": _ip("-6", "route")}
+    ports, strangers = bridge_ports(plan, links)
+    node = {
+        "underlay": underlay(links, routes),
+        "networks": {network["name"]: network_side(network, links, routes) for network in plan["networks"]},
+        "sysctls": _sysctls(HOST_SYSCTLS),
+        "strangers": strangers,
+    }
+    pods, problems = [], []
+    names = labels(state_dirs)
+    missing = {port["netnsid"]: "" for port in ports}
+    for attempt in range(2):  # the process by which a namespace was found may end under our eyes; then another one leads there
+        for inode, path in netns.candidates().items() if missing else ():
+            number = None
+            try:
+                number = netns.netnsid(path)
+                if number not in missing:
+                    continue
+                with netns.inside(path):
+                    pods.append(
+                        pod(
+                            path,
+                            inode,
+                            _ip("addr"),
+                            {"4": _ip("-4", "route"), "6": _ip("-6", "route")},
+                            _pod_sysctls(),
+                            [port for port in ports if port["netnsid"] == number],
+                            names.get(inode, {}),
+                        )
+                    )
+                del missing[number]
+            except OSError as error:
+                if number in missing:
+                    missing[number] = " %s could not be looked into: %s." % (path, error)
+    for port in ports:
+        if port["netnsid"] in missing:
+            problems.append(
+                "%s is attached to %s, but the namespace behind it (link-netnsid %s) was not found under /run/netns, /var/run/docker/netns or "
+                "/proc/*/ns/net.%s" % (port["interface"], port["bridge"], port["netnsid"], missing[port["netnsid"]])
+            )
+    return {"host": host, "node": node, "pods": unique(sorted(pods, key=lambda item: (item["label"], item["netns"]))), "problems": problems}
+
+
+def bridge_ports(plan, links):
+    """Return (ports, strangers) of the plan's bridges, from the host's links (`ip -j -d addr`).
+
+    ports: [{"interface", "bridge", "network", "index", "peer", "netnsid"}] of the veths that lead into another namespace;
+    strangers: [{"interface", "bridge", "network", "kind"}] whatever else is enslaved to a bridge of the plan.
+    """
+    networks = {network["bridge"]: network["name"] for network in plan["networks"]}
+    ports, strangers = [], []
+    for link in links:
+        bridge = link.get("master")
+        if bridge not in networks:
+            continue
+        kind = link.get("linkinfo", {}).get("info_kind", link.get("link_type"))
+        port = {"interface": link["ifname"], "bridge": bridge, "network": networks[bridge]}
+        if kind == "veth" and "link_netnsid" in link and "link_index" in link:
+            ports.append(dict(port, index=link["ifindex"], peer=link["link_index"], netnsid=link["link_netnsid"]))
+        else:
+            strangers.append(dict(port, kind=kind))
+    return ports, strangers
+
+
+def network_side(network, links, routes):
+    """Return the host's side of a network: {"bridge", "device", "device_v6", "lease", "routes": [prefixes over its devices]}.
+
+    A device is None when missing, else {"name", "mac", "mtu", "up", "addresses": [...], "vni", "port"}.
+    lease: what flanneld wrote to its subnet file, {} without one.
+    """
+    by_name = {link["ifname"]: link for link in links}
+    names = [name for name in (network["bridge"], network.get("device"), network.get("device_v6")) if name]
+    over = [
+        {
+            "prefix": route["dst"],
+            "device": route.get("dev"),
+            "gateway": route.get("gateway"),
+            "dead": bool({"dead", "linkdown"} & set(route.get("flags", []))),
+        }
+        for family in ("4", "6")
+        for route in routes[family]
+        if in_ranges(route["dst"], network)
+    ]
+    return {
+        "bridge": device(by_name.get(network["bridge"])),
+        "device": device(by_name.get(network.get("device"))),
+        "device_v6": device(by_name.get(network.get("device_v6"))),
+        "lease": lease(network["subnet_file"]),
+        "routes": over,
+    }
+
+
+def in_ranges(prefix, network):
+    """True if prefix (str, may be "default") lies in one of the network's ranges."""
+    try:
+        inner = ipaddress.ip_network(prefix)
+    except ValueError:
+        return False
+    outers = [ipaddress.ip_network(text) for text in (network.get("cidr"), network.get("ipv6_cidr")) if text]
+    return any(inner.version == outer.version and inner.subnet_of(outer) for outer in outers)
+
+
+def device(link):
+    """Return the short description of a link of `ip -j -d addr`, None of None."""
+    if link is None:
+        return None
+    data = link.get("linkinfo", {}).get("info_data", {})
+    return {
+        "name": link["ifname"],
+        "mac": link.get("address"),
+        "mtu": link["mtu"],
+        "up": "UP" in link["flags"],
+        "addresses": addresses(link),
+        "vni": data.get("id"),
+        "port": data.get("port"),
+        "local": data.get("local") or data.get("local6"),
+    }
+
+
+def addresses(link):
+    """Return ["10.1.5.2/24", ...] of a link; link-local addresses stay out."""
+    return ["%s/%d" % (item["local"], item["prefixlen"]) for item in link.get("addr_info", []) if "local" in item and item.get("scope") != "link"]
+
+
+def underlay(links, routes):
+    """Return {"4": address, "6": address}: what vxlan devices send from, else the address of the default route's interface; None without."""
+    found = {"4": None, "6": None}
+    for link in links:
+        data = link.get("linkinfo", {}).get("info_data", {})
+        if link.get("linkinfo", {}).get("info_kind") == "vxlan":
+            found["4"] = found["4"] or data.get("local")
+            found["6"] = found["6"] or data.get("local6")
+    for family in ("4", "6"):
+        outgoing = [route.get("dev") for route in routes[family] if route["dst"] == "default"]
+        for link in links:
+            if link["ifname"] in outgoing:
+                for address in addresses(link):
+                    if (":" in address) == (family == "6"):
+                        found[family] = found[family] or address.split("/")[0]
+    return found
+
+
+def lease(path):
+    """Return {"FLANNEL_SUBNET": ..., ...} as flanneld wrote it to path, {} if there is no such file."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return dict(line.strip().split("=", 1) for line in file if "=" in line)
+    except OSError:
+        return {}
+
+
+def pod(path, inode, links, routes, sysctls, ports, names):
+    """Return what one attached namespace has.
+
+    {"label", "netns", "inode", "container": id or "", "interfaces": [...], "routes": {"4", "6"}, "default_routes": {"4": [interfaces], "6": [...]}, "sysctls"};
+    an interface: {"name", "network" (None if its peer is on no bridge of the plan), "bridge", "peer", "mac", "mtu", "up", "addresses", "gateway": {"4", "6"},
+    "sysctls"}.
+    """
+    by_index = {port["peer"]: port for port in ports}
+    interfaces = []
+    for link in links:
+        if link["link_type"] == "loopback" or link["ifname"] in ("tunl0", "sit0", "ip6tnl0", "gre0"):
+            continue
+        port = by_index.get(link["ifindex"], {})
+        if link.get("link_index") != port.get("index"):
+            port = {}
+        interfaces.append(
+            {
+                "name": link["ifname"],
+                "network": port.get("network"),
+                "bridge": port.get("bridge"),
+                "peer": port.get("interface"),
+                "mac": link.get("address"),
+                "mtu": link["mtu"],
+                "up": "UP" in link["flags"],
+                "addresses": addresses(link),
+                "gateway": {
+                    family: next((route["gateway"] for route in routes[family] if route.get("dev") == link["ifname"] and "gateway" in route), None)
+                    for family in ("4", "6")
+                },
+                "sysctls": sysctls["interfaces"].get(link["ifname"], {}),
+            }
+        )
+    return {
+        "label": names.get("label") or (names.get("container", "")[:12] if path.startswith("/proc/") else "") or label_of(path),
+        "netns": path,
+        "inode": inode,
+        "container": names.get("container") or "",
+        "interfaces": interfaces,
+        "routes": {
+            family: [{key: route[key] for key in ("dst", "gateway", "dev", "metric") if key in route} for route in routes[family]]
+            for family in ("4", "6")
+        },
+        "default_routes": {
+            family: sorted({route["dev"] for route in routes[family] if route["dst"] == "default" and "dev" in route}) for family in ("4", "6")
+        },
+        "sysctls": sysctls["all"],
+    }
+
+
+def unique(pods):
+    """Return the pods with labels made safe for a token and unique on their host."""
+    seen = {}
+    for item in pods:
+        item["label"] = re.sub(r"[^A-Za-z0-9._-]+", "-", item["label"]) or "unnamed"
+        seen[item["label"]] = seen.get(item["label"], 0) + 1
+        if seen[item["label"]] > 1:
+            item["label"] += "-%d" % item["inode"]
+    return pods
+
+
+def label_of(path):
+    """Return a name for the namespace at path: its own, or of the process that lives in it."""
+    match = re.match(r"/proc/(\d+)/ns/net$", path)
+    if not match:
+        return os.path.basename(path)
+    try:
+        with open("/proc/%s/comm" % match.group(1), encoding="utf-8", errors="replace") as file:
+            return "%s-%s" % (file.read().strip(), match.group(1))
+    except OSError:
+        return "pid-%s" % match.group(1)
+
+
+def labels(state_dirs):
+    """Return {inode of a namespace: {"label", "container"}} from whatever JSON the meta-plugin or the attaching runtime keeps; only to call pods by name."""
+    found = {}
+    for directory in state_dirs:
+        for path in sorted(glob.glob(os.path.join(directory, "**", "*"), recursive=True)):
+            try:
+                with open(path, encoding="utf-8") as file:
+                    state = json.load(file)
+                inode = os.stat(state["netns"]).st_ino
+            except (OSError, ValueError, KeyError, TypeError):
+                continue  # a directory, another kind of file, or a namespace that has gone
+            arguments = dict(item.split("=", 1) for item in str(state.get("args") or "").split(";") if "=" in item)
+            container = str(state.get("containerID") or state.get("containerId") or state.get("container_id") or "")
+            kind, dummy, label = str(state.get("target") or "").partition(":")
+            label = label if kind == "container" else ""
+            if arguments.get("K8S_POD_NAMESPACE") and arguments.get("K8S_POD_NAME"):
+                label = "%s.%s" % (arguments["K8S_POD_NAMESPACE"], arguments["K8S_POD_NAME"])
+            known = found.setdefault(inode, {"label": "", "container": ""})
+            known["label"], known["container"] = known["label"] or label, known["container"] or container
+    return found
+
+
+def _pod_sysctls():
+    interfaces = {}
+    for name in os.listdir("/proc/sys/net/ipv4/conf"):
+        values = _sysctls("net/ipv4/conf/%s/%s" % (name, key) for key in INTERFACE_SYSCTLS)
+        interfaces[name] = {path.rsplit("/", 1)[1]: value for path, value in values.items()}
+    return {"all": _sysctls(POD_SYSCTLS), "interfaces": interfaces}
+
+
+def _sysctls(paths):
+    """Return {path: int} of those that exist."""
+    values = {}
+    for path in paths:
+        try:
+            with open("/proc/sys/" + path, encoding="ascii") as file:
+                values[path] = int(file.read().split()[0])
+        except (OSError, ValueError, IndexError):
+            continue
+    return values
+
+
+def _ip(*arguments):
+    command = ["ip", "-j", "-d"] + list(arguments)
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False, universal_newlines=True)
+    if done.returncode != 0:
+        raise OSError(done.returncode, "%s: %s" % (" ".join(command), done.stderr.strip()))
+    return [item for item in json.loads(done.stdout or "[]") if item]

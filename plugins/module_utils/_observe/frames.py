@@ -1,0 +1,192 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Build and read the few kinds of frame a measurement needs. Pure: bytes in, bytes out."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import struct
+
+IPV4, IPV6, ARP = 0x0800, 0x86DD, 0x0806
+TCP, UDP, ICMP, ICMPV6 = 6, 17, 1, 58
+BROADCAST, ALL_NODES = "ff:ff:ff:ff:ff:ff", "33:33:00:00:00:01"
+SYN = 0x02
+MAGIC = "multinet1"
+
+
+def mac_bytes(mac):
+    """Return the 6 bytes of "aa:bb:cc:dd:ee:ff"."""
+    return bytes.fromhex(mac.replace(":", ""))
+
+
+def mac_text(raw):
+    return ":".join("%02x" % byte for byte in raw)
+
+
+def checksum(data):
+    """The Internet checksum (RFC 1071) of data."""
+    if len(data) % 2:
+        data += b"\0"
+    total = sum(struct.unpack("!%dH" % (len(data) // 2), data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+
+def _transport_sum(src, dst, protocol, segment):
+    pseudo = ipaddress.ip_address(src).packed + ipaddress.ip_address(dst).packed
+    return checksum(pseudo + struct.pack("!IxxxB", len(segment), protocol) + segment)
+
+
+def ip(src, dst, protocol, payload):
+    """Return an IPv4 or IPv6 packet (by the family of dst) with a hop limit of 64 and, for IPv4, DF set."""
+    source, target = ipaddress.ip_address(src).packed, ipaddress.ip_address(dst).packed
+    if len(target) == 16:
+        return struct.pack("!IHBB", 6 << 28, len(payload), protocol, 64) + source + target + payload
+    header = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(payload), 0, 0x4000, 64, protocol, 0, source, target)
+    return header[:10] + struct.pack("!H", checksum(header)) + header[12:] + payload
+
+
+def udp(src, dst, sport, dport, payload):
+    """Return an IP packet with a UDP datagram."""
+    segment = struct.pack("!HHHH", sport, dport, 8 + len(payload), 0) + payload
+    value = _transport_sum(src, dst, UDP, segment) or 0xFFFF
+    return ip(src, dst, UDP, segment[:6] + struct.pack("!H", value) + payload)
+
+
+def echo(src, dst, identifier, sequence, payload):
+    """Return an IP packet with an ICMP or ICMPv6 echo request."""
+    protocol, kind = (ICMPV6, 128) if ":" in dst else (ICMP, 8)
+    message = struct.pack("!BBHHH", kind, 0, 0, identifier, sequence) + payload
+    value = _transport_sum(src, dst, protocol, message) if protocol == ICMPV6 else checksum(message)
+    return ip(src, dst, protocol, message[:2] + struct.pack("!H", value) + message[4:])
+
+
+def syn(src, dst, sport, dport):
+    """Return an IP packet with a TCP SYN."""
+    segment = struct.pack("!HHIIBBHHH", sport, dport, 1, 0, 5 << 4, SYN, 1024, 0, 0)
+    value = _transport_sum(src, dst, TCP, segment)
+    return ip(src, dst, TCP, segment[:16] + struct.pack("!H", value) + segment[18:])
+
+
+def ethernet(src_mac, dst_mac, packet):
+    """Return the Ethernet frame that carries an IP packet."""
+    kind = IPV6 if packet[0] >> 4 == 6 else IPV4
+    return mac_bytes(dst_mac) + mac_bytes(src_mac) + struct.pack("!H", kind) + packet
+
+
+def arp_request(src_mac, src, dst):
+    """Return a broadcast Ethernet frame: who has dst, tell src."""
+    body = struct.pack("!HHBBH", 1, IPV4, 6, 4, 1) + mac_bytes(src_mac) + socket.inet_aton(src) + bytes(6) + socket.inet_aton(dst)
+    return mac_bytes(BROADCAST) + mac_bytes(src_mac) + struct.pack("!H", ARP) + body
+
+
+def vxlan(vni, frame):
+    """Return the VXLAN message (RFC 7348 section 5) that carries an Ethernet frame."""
+    return struct.pack("!II", 0x08 << 24, vni << 8) + frame
+
+
+def link_local(mac):
+    """Return the modified EUI-64 link-local address (RFC 4291 appendix A) of a MAC."""
+    raw = mac_bytes(mac)
+    return str(ipaddress.IPv6Address(b"\xfe\x80" + bytes(6) + bytes([raw[0] ^ 2]) + raw[1:3] + b"\xff\xfe" + raw[3:]))
+
+
+def parse(frame):
+    """Return what a frame says: {"kind": "udp"|"tcp"|"echo-reply"|"arp-reply", "src", "dst", ...}, or None if it is none of these.
+
+    udp: sport, dport, payload. tcp: sport, dport, flags. echo-reply: payload. arp-reply: mac (of src). Cut frames and fragments give None.
+    """
+    try:
+        kind = struct.unpack_from("!H", frame, 12)[0]
+        if kind == ARP:
+            operation = struct.unpack_from("!H", frame, 20)[0]
+            if operation != 2:
+                return None
+            return {"kind": "arp-reply", "mac": mac_text(frame[22:28]), "src": socket.inet_ntoa(frame[28:32]), "dst": socket.inet_ntoa(frame[38:42])}
+        if kind == IPV4:
+            if struct.unpack_from("!H", frame, 20)[0] & 0x3FFF:
+                return None
+            protocol, offset = frame[23], 14 + (frame[14] & 0x0F) * 4
+            src, dst = socket.inet_ntoa(frame[26:30]), socket.inet_ntoa(frame[30:34])
+        elif kind == IPV6:
+            protocol, offset = frame[20], 54
+            src, dst = (str(ipaddress.IPv6Address(bytes(frame[start : start + 16]))) for start in (22, 38))
+        else:
+            return None
+        if protocol in (UDP, TCP):
+            sport, dport = struct.unpack_from("!HH", frame, offset)
+            said = {"src": src, "dst": dst, "sport": sport, "dport": dport}
+            if protocol == UDP:
+                return dict(said, kind="udp", payload=bytes(frame[offset + 8 :]))
+            return dict(said, kind="tcp", flags=frame[offset + 13])
+        if (protocol, frame[offset]) in ((ICMP, 0), (ICMPV6, 129)):
+            return {"kind": "echo-reply", "src": src, "dst": dst, "payload": bytes(frame[offset + 8 :])}
+        return None
+    except (struct.error, IndexError, OSError, ValueError):
+        return None
+
+
+def requests_filter(port):
+    """Return the classic BPF program (bytes of struct sock_filter) that passes UDP to port, over IPv4 and IPv6."""
+    return _port_filter(port, 2, "drop", "drop")
+
+
+def answers_filter(port):
+    """Return the classic BPF program that passes UDP and TCP from port, ICMP, ICMPv6 and ARP."""
+    return _port_filter(port, 0, "accept", "transport")
+
+
+def _port_filter(port, port_offset, others, tcp):
+    """One line is (name, code, operand, next if true, next if false); port_offset is within the transport header."""
+    load_half, load_byte, load_half_indexed, load_header_length = 0x28, 0x30, 0x48, 0xB1
+    equal, leave = 0x15, 0x06
+    lines = [
+        ("", load_half, 12, "", ""),
+        ("", equal, ARP, others, ""),
+        ("", equal, IPV6, "ipv6", ""),
+        ("", equal, IPV4, "", "drop"),
+        ("", load_byte, 23, "", ""),
+        ("", equal, ICMP, others, ""),
+        ("", equal, TCP, tcp, ""),
+        ("", equal, UDP, "", "drop"),
+        ("transport", load_header_length, 14, "", ""),
+        ("", load_half_indexed, 14 + port_offset, "", ""),
+        ("", equal, port, "accept", "drop"),
+        ("ipv6", load_byte, 20, "", ""),
+        ("", equal, ICMPV6, others, ""),
+        ("", equal, TCP, "transport6" if tcp == "transport" else tcp, ""),
+        ("", equal, UDP, "", "drop"),
+        ("transport6", load_half, 54 + port_offset, "", ""),
+        ("", equal, port, "accept", "drop"),
+        ("accept", leave, 0x40000, "", ""),
+        ("drop", leave, 0, "", ""),
+    ]
+    place = {line[0]: number for number, line in enumerate(lines)}
+    program = b""
+    for number, (dummy, code, operand, true, false) in enumerate(lines):
+        jumps = [place[name] - number - 1 if name else 0 for name in (true, false)]
+        program += struct.pack("HBBI", code, jumps[0], jumps[1], operand)
+    return program
+
+
+def token(run, cell, claimed, answer, size=0):
+    """Return the payload (bytes, padded to size) that says: measurement run, cell id, claimed source, and whether an answer is wanted."""
+    return (" ".join((MAGIC, run, "?" if answer else "!", cell, claimed or "-")) + "\n").encode("ascii").ljust(size, b"\0")
+
+
+def answer(run, cell, responder):
+    """Return the payload of the answer to a token."""
+    return (" ".join((MAGIC, run, "=", cell, responder)) + "\n").encode("ascii")
+
+
+def read_token(payload, run):
+    """Return {"type": "?"|"!"|"=", "cell", "name" (claimed source or responder)} of this run's tokens and answers, None of anything else."""
+    if not payload.startswith(MAGIC.encode("ascii")):
+        return None
+    words = payload.split(b"\n", 1)[0].decode("ascii", "replace").split(" ")
+    if len(words) != 5 or words[1] != run:
+        return None
+    return {"type": words[2], "cell": words[3], "name": words[4]}

@@ -1,0 +1,151 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: isolation_probe
+short_description: One host's share of measuring which networks reach which
+version_added: 0.1.0
+author:
+  - multinet.flannel authors (@multinet-flannel)
+description:
+  - Run it three times on all hosts with the linear strategy, so that every host listens before one sends and has sent before one collects.
+  - C(listen) starts one process with sockets in every attached namespace of the host, which ends itself at a deadline.
+  - C(send) sends tokens from inside each namespace to every pod of every host, the ways an application would and the ways an attacker would.
+  - C(collect) stops the listener and returns what it heard.
+  - The verdict is M(multinet.flannel.isolation_report)'s.
+attributes:
+  check_mode:
+    description: Can run in C(check_mode) and return changed status prediction without modifying target. It then measures nothing and says so in RV(measured).
+    support: full
+  diff_mode:
+    description: Will return details on what has changed, when in diff mode.
+    support: none
+options:
+  phase:
+    description: Which part to do.
+    type: str
+    choices: [listen, send, collect]
+    required: true
+  run:
+    description: A name for this measurement, the same on all hosts and for all phases, never used before. Letters and digits.
+    type: str
+    required: true
+  plan:
+    description: The plan, as the filter P(multinet.flannel.plan#filter) returns it.
+    type: dict
+    required: true
+  host:
+    description: The name of this host, as given to M(multinet.flannel.pod_interfaces_info).
+    type: str
+    required: true
+  facts:
+    description: What M(multinet.flannel.pod_interfaces_info) returned on the hosts that take part, this one among them.
+    type: list
+    elements: dict
+    required: true
+  port:
+    description: UDP port of the tokens. It must be free in the pods and on the hosts.
+    type: int
+    default: 47470
+  deadline:
+    description: Seconds after which the listener ends itself.
+    type: int
+    default: 300
+  wait:
+    description: Seconds to wait for answers after each round of sending.
+    type: float
+    default: 0.5
+  rounds:
+    description: How often a token that must arrive is sent until it is answered. What must not arrive is sent twice.
+    type: int
+    default: 3
+  receivers_per_host:
+    description: For each sender, at most so many receiving pods of each host and network; V(0) for all. The report states it.
+    type: int
+    default: 0
+  runtime_dir:
+    description: Where the listener keeps its files.
+    type: path
+    default: /run/multinet
+notes:
+  - Needs root. Never reports a change; what it starts, it ends.
+"""
+
+EXAMPLES = r"""
+- name: Listen
+  multinet.flannel.isolation_probe:
+    phase: listen
+    run: a1b2c3d4
+    plan: "{{ multinet_plan }}"
+    host: "{{ inventory_hostname }}"
+    facts: "{{ ansible_play_hosts | map('extract', hostvars, 'found') }}"
+"""
+
+RETURN = r"""
+host:
+  description: The name given.
+  returned: success
+  type: str
+phase:
+  description: The phase given.
+  returned: success
+  type: str
+measured:
+  description: False in check mode.
+  returned: success
+  type: bool
+share:
+  description: What this phase found, for M(multinet.flannel.isolation_report). Empty in check mode.
+  returned: success
+  type: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.multinet.flannel.plugins.module_utils._observe import agent, sender
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "phase": {"type": "str", "choices": ["listen", "send", "collect"], "required": True},
+            "run": {"type": "str", "required": True},
+            "plan": {"type": "dict", "required": True},
+            "host": {"type": "str", "required": True},
+            "facts": {"type": "list", "elements": "dict", "required": True},
+            "port": {"type": "int", "default": 47470},
+            "deadline": {"type": "int", "default": 300},
+            "wait": {"type": "float", "default": 0.5},
+            "rounds": {"type": "int", "default": 3},
+            "receivers_per_host": {"type": "int", "default": 0},
+            "runtime_dir": {"type": "path", "default": "/run/multinet"},
+        },
+        supports_check_mode=True,
+    )
+    given = module.params
+    result = {"changed": False, "host": given["host"], "phase": given["phase"], "measured": not module.check_mode, "share": {}}
+    if module.check_mode:
+        module.exit_json(**result)
+    if not given["run"].isalnum():
+        module.fail_json(msg="run is %r; write letters and digits only." % given["run"])
+    mine = [facts for facts in given["facts"] if facts.get("host") == given["host"]]
+    if not mine:
+        module.fail_json(msg="facts holds nothing about %s; give what pod_interfaces_info returned on this host, too." % given["host"])
+    try:
+        if given["phase"] == "listen":
+            result["share"] = agent.start(given["run"], given["port"], mine[0], given["runtime_dir"], given["deadline"])
+        elif given["phase"] == "send":
+            result["share"] = sender.send(
+                given["run"], given["port"], given["plan"], given["facts"], given["host"], given["receivers_per_host"], given["rounds"], given["wait"]
+            )
+        else:
+            result["share"] = agent.collect(given["run"], given["port"], mine[0], given["runtime_dir"])
+    except (OSError, agent.AgentError) as error:
+        module.fail_json(msg="The %s phase failed on %s: %s" % (given["phase"], given["host"], error))
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

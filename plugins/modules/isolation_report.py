@@ -1,0 +1,190 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: isolation_report
+short_description: The verdict of a measurement, and its files
+version_added: 0.1.0
+author:
+  - multinet.flannel authors (@multinet-flannel)
+description:
+  - Compares what every sender and every receiver saw with the plan, and writes C(report.html), C(report.json) and C(junit.xml).
+  - Run it once, on the controller. It fails, after it has written everything, when anything is not as O(expect) says.
+attributes:
+  check_mode:
+    description: Can run in C(check_mode); it then writes nothing and does not fail on the verdict.
+    support: full
+  diff_mode:
+    description: Will return details on what has changed, when in diff mode.
+    support: none
+options:
+  plan:
+    description: The plan, as the filter P(multinet.flannel.plan#filter) returns it.
+    type: dict
+    required: true
+  facts:
+    description: What M(multinet.flannel.pod_interfaces_info) returned, of every host that was reached.
+    type: list
+    elements: dict
+    required: true
+  shares:
+    description: What M(multinet.flannel.isolation_probe) returned, of every host and phase, in any order.
+    type: list
+    elements: dict
+    required: true
+  hosts:
+    description: The hosts that should have taken part. One that did not leaves the verdict inconclusive.
+    type: list
+    elements: str
+    required: true
+  report_dir:
+    description: Where to write the files. The directory is made if it is missing.
+    type: path
+    required: true
+  run:
+    description: The name of the measurement.
+    type: str
+    default: ""
+  receivers_per_host:
+    description: The sampling given to M(multinet.flannel.isolation_probe).
+    type: int
+    default: 0
+  require_pods:
+    description: Whether a network without any pod makes the verdict inconclusive.
+    type: bool
+    default: true
+  expect:
+    description: The verdict that is a success. Anything but V(as_planned) is for tests that show a leak.
+    type: str
+    choices: [as_planned, leaks, broken, inconclusive]
+    default: as_planned
+"""
+
+EXAMPLES = r"""
+- name: Report
+  multinet.flannel.isolation_report:
+    plan: "{{ multinet_plan }}"
+    facts: "{{ facts_of_all_hosts }}"
+    shares: "{{ shares_of_all_hosts }}"
+    hosts: "{{ groups['multinet_nodes'] }}"
+    report_dir: "{{ inventory_dir }}/multinet-report"
+  delegate_to: localhost
+  run_once: true
+"""
+
+RETURN = r"""
+verdict:
+  description: One of as_planned, leaks, broken, inconclusive.
+  returned: always
+  type: str
+text:
+  description: The report for a terminal, as lines.
+  returned: always
+  type: list
+  elements: str
+counts:
+  description: How many measurements were as planned, leak, broken, inconclusive, and how many facts deviate.
+  returned: always
+  type: dict
+classes:
+  description: The leak classes found, as "number name".
+  returned: always
+  type: list
+  elements: str
+coverage:
+  description: How many measurements were planned, measured and inconclusive, in all and by kind.
+  returned: always
+  type: dict
+files:
+  description: The paths written.
+  returned: always
+  type: list
+  elements: str
+"""
+
+import os
+import tempfile
+import time
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.multinet.flannel.plugins.module_utils._observe import page, report, verdict
+
+
+def write(path, text):
+    """Replace the file at path (str) by text as a whole."""
+    descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix="." + os.path.basename(path))
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.chmod(temporary, 0o644)
+    os.rename(temporary, path)
+
+
+def by_host(results):
+    """Return {host: {phase: share}} of what isolation_probe returned; results without a share (skipped, failed, check mode) stay out."""
+    shares = {}
+    for result in results:
+        if result.get("share"):
+            shares.setdefault(result["host"], {})[result["phase"]] = result["share"]
+    return shares
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "plan": {"type": "dict", "required": True},
+            "facts": {"type": "list", "elements": "dict", "required": True},
+            "shares": {"type": "list", "elements": "dict", "required": True},
+            "hosts": {"type": "list", "elements": "str", "required": True},
+            "report_dir": {"type": "path", "required": True},
+            "run": {"type": "str", "default": ""},
+            "receivers_per_host": {"type": "int", "default": 0},
+            "require_pods": {"type": "bool", "default": True},
+            "expect": {"type": "str", "choices": ["as_planned", "leaks", "broken", "inconclusive"], "default": "as_planned"},
+        },
+        supports_check_mode=True,
+    )
+    given = module.params
+    facts = sorted((item for item in given["facts"] if "node" in item), key=lambda item: item["host"])
+    measured = {"run": given["run"], "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+    found = verdict.evaluate(
+        given["plan"], facts, by_host(given["shares"]), given["hosts"], given["receivers_per_host"], given["require_pods"], measured
+    )
+    lines = report.as_text(found)
+    files = {"report.html": page.as_html, "report.json": report.as_json, "junit.xml": report.as_junit}
+    paths = [os.path.join(given["report_dir"], name) for name in files]
+    if not module.check_mode:
+        try:
+            os.makedirs(given["report_dir"], exist_ok=True)
+            for path, render in zip(paths, files.values()):
+                write(path, render(found))
+        except OSError as error:
+            module.fail_json(
+                msg="The report could not be written to %s: %s. Set multinet_report_dir to a directory that can be written."
+                % (given["report_dir"], error)
+            )
+    classes = sorted({"%d %s" % (finding["class"], finding["class_name"]) for finding in found["findings"]}, key=lambda text: int(text.split()[0]))
+    result = {
+        "changed": False,
+        "verdict": found["verdict"],
+        "text": lines,
+        "counts": found["counts"],
+        "classes": classes,
+        "coverage": found["coverage"],
+        "files": [] if module.check_mode else paths,
+    }
+    if found["verdict"] != given["expect"] and not module.check_mode:
+        module.fail_json(
+            msg="The verdict is %s, expected %s. %s%s See %s."
+            % (found["verdict"], given["expect"], found["headline"], " Classes: %s." % ", ".join(classes) if classes else "", paths[0]),
+            **result,
+        )
+    module.exit_json(msg=found["headline"], **result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pod_interfaces_info
+short_description: What every attached pod of a host really has
+version_added: 0.1.0
+author:
+  - multinet.flannel authors (@multinet-flannel)
+description:
+  - Finds every network namespace whose veth leads to a bridge of the plan, on its own, from the kernel, and returns what it has.
+  - It asks neither the container runtime nor what attached the pods; their state is only read for names to call the pods by.
+attributes:
+  check_mode:
+    description: Can run in C(check_mode) and return what it would without it.
+    support: full
+  diff_mode:
+    description: Will return details on what has changed, when in diff mode.
+    support: none
+options:
+  plan:
+    description: The plan, as the filter P(multinet.flannel.plan#filter) returns it.
+    type: dict
+    required: true
+  host:
+    description: The name of this host in the result.
+    type: str
+    required: true
+  state_dirs:
+    description: Directories with JSON files that name containers, for labels only.
+    type: list
+    elements: path
+    default: [/var/lib/cni/multinet, /var/lib/cni/multinet-runtime]
+notes:
+  - Needs root and C(ip) of iproute2 on the host.
+"""
+
+EXAMPLES = r"""
+- name: See what the pods have
+  multinet.flannel.pod_interfaces_info:
+    plan: "{{ multinet_plan }}"
+    host: "{{ inventory_hostname }}"
+  register: found
+"""
+
+RETURN = r"""
+host:
+  description: The name given.
+  returned: success
+  type: str
+node:
+  description: The host's side. Its underlay addresses, and for each network bridge, tunnel devices, lease and routes.
+  returned: success
+  type: dict
+pods:
+  description: >-
+    Each attached namespace with its label, path, interfaces (name, network, MAC, MTU, addresses, gateway), routes, interfaces of default routes, sysctls.
+  returned: success
+  type: list
+  elements: dict
+problems:
+  description: Sentences about what could not be looked at.
+  returned: success
+  type: list
+  elements: str
+"""
+
+import subprocess
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.multinet.flannel.plugins.module_utils._observe.facts import gather
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "plan": {"type": "dict", "required": True},
+            "host": {"type": "str", "required": True},
+            "state_dirs": {"type": "list", "elements": "path", "default": ["/var/lib/cni/multinet", "/var/lib/cni/multinet-runtime"]},
+        },
+        supports_check_mode=True,
+    )
+    module.get_bin_path("ip", required=True, opt_dirs=["/sbin", "/usr/sbin"])
+    try:
+        found = gather(module.params["plan"], module.params["host"], module.params["state_dirs"])
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        module.fail_json(msg="The network of this host could not be looked at: %s." % error)
+    module.exit_json(changed=False, **found)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,202 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Verification on real namespaces: red without a guard, green with one, and never green when something could not be seen."""
+
+from __future__ import annotations
+
+import collections
+import os
+import signal
+
+import pytest
+
+from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import ruleset
+from ansible_collections.multinet.flannel.plugins.module_utils._observe import agent, facts
+from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
+
+from observe_lab import PORT, ObserveLab, run
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+
+PLAN = plan(
+    [
+        {"name": "blue", "cidr": "10.1.0.0/16", "ipv6_cidr": "fd00:1::/48", "default": True, "backend": {"type": "vxlan", "vni": 1}},
+        {"name": "red", "cidr": "10.3.0.0/16", "ipv6_cidr": "fd00:3::/48", "backend": {"type": "vxlan", "vni": 2, "port": 8286}},
+    ]
+)
+BOTH = ["blue", "red"]
+PODS = {"h1": {"a": BOTH, "b": BOTH, "c": ["red"]}, "h2": {"a": BOTH, "b": BOTH}, "h3": {"a": ["blue"]}}
+
+
+@pytest.fixture(scope="module", name="world")
+def _world(tmp_path_factory):
+    with ObserveLab(PLAN, PODS, tmp_path_factory.mktemp("observe")) as lab:
+        yield lab
+
+
+@pytest.fixture(name="lab")
+def _lab(world):
+    """The lab with the guard on every host."""
+    for host in world.hosts:
+        world.nft(host, "flush ruleset\n" + ruleset(PLAN))
+    return world
+
+
+def guard(lab, family, pairs):
+    """On every host, instead of ours: drop what is forwarded from a device of the first to a device of the second of each pair."""
+    rules = "".join("    iifname { %s } oifname { %s } drop\n" % pair for pair in pairs)
+    for host in lab.hosts:
+        lab.nft(
+            host, "flush ruleset\ntable %s by_hand {\n  chain forward {\n    type filter hook forward priority -300\n%s  }\n}\n" % (family, rules)
+        )
+
+
+def classes(report):
+    return {finding["class"] for finding in report["findings"]}
+
+
+def outcomes(report, **wanted):
+    """Count the outcomes of the cells whose keys are as wanted."""
+    return collections.Counter(cell["outcome"] for cell in report["cells"] if all(cell[key] == value for key, value in wanted.items()))
+
+
+def test_finds_exactly_what_is_attached(lab):
+    found = lab.on("h1", facts.gather, lab.plan_of("h1"), "h1")
+    assert [pod["label"] for pod in found["pods"]] == [lab.ns("h1-a"), lab.ns("h1-b"), lab.ns("h1-c")]
+    first = found["pods"][0]
+    assert [(item["name"], item["network"], item["mtu"], item["addresses"]) for item in first["interfaces"]] == [
+        ("eth0", "blue", 1430, ["10.1.1.10/24", "fd00:1:0:1::a/64"]),
+        ("net1", "red", 1430, ["10.3.1.10/24", "fd00:3:0:1::a/64"]),
+    ]
+    assert first["default_routes"] == {"4": ["eth0"], "6": ["eth0"]}
+    assert first["sysctls"]["net/ipv4/conf/all/arp_ignore"] == 1
+    assert found["node"]["underlay"]["4"] == "192.168.9.1"
+    assert (found["node"]["networks"]["red"]["device"]["vni"], found["node"]["networks"]["red"]["device"]["port"]) == (2, 8286)
+    assert found["problems"] == []
+
+
+def test_without_a_guard_every_class_is_found(lab):
+    for host in lab.hosts:
+        lab.nft(host, "flush ruleset\n")
+    report = lab.measure()
+    assert report["verdict"] == "leaks"
+    assert {1, 2, 6, 12} <= classes(report)
+    for family in ("4", "6"):
+        assert set(outcomes(report, kind="forced", family=family)) == {"leak"}
+        assert set(outcomes(report, kind="unicast", family=family)) == {"as planned"}
+    assert report["counts"]["inconclusive"] == 0
+
+
+def test_with_the_guard_everything_is_as_planned(lab):
+    report = lab.measure()
+    assert report["verdict"] == "as_planned", report["findings"] or report["gaps"]
+    assert report["coverage"]["measured"] == report["coverage"]["planned"] > 900
+    assert all(kind["planned"] for kind in report["coverage"]["kinds"])
+
+
+def test_guard_for_ipv4_only_leaves_class_15(lab):
+    guard(lab, "ip", [("mn-blue, flannel.1", "mn-red, flannel.2"), ("mn-red, flannel.2", "mn-blue, flannel.1")])
+    report = lab.measure()
+    assert report["verdict"] == "leaks"
+    assert 15 in classes(report)
+    assert set(outcomes(report, kind="forced", family="4")) == {"as planned"}
+
+
+def test_bridge_rules_alone_are_half_a_guard(lab):
+    guard(lab, "inet", [("mn-blue", "mn-red"), ("mn-red", "mn-blue")])
+    report = lab.measure()
+    assert report["verdict"] == "leaks"
+    assert 1 not in classes(report) and 2 in classes(report)
+
+
+def test_one_way_leak_is_seen_by_the_receiver(lab):
+    """Blue may send to red, and no answer gets back: a sender alone would call it isolated."""
+    guard(lab, "inet", [("mn-red, flannel.2, flannel-v6.2", "mn-blue, flannel.1, flannel-v6.1")])
+    report = lab.measure()
+    # A pod on both networks would answer by its own blue interface; one that is on red alone cannot.
+    seen = [cell["verdict"] for cell in report["cells"] if cell["kind"] == "forced" and cell["family"] == "4" and cell["to"].endswith("h1-c/net1")]
+    assert seen and set(seen) == {"one-way"}
+    assert report["verdict"] == "leaks"
+
+
+def test_dead_listener_is_never_green(lab):
+    def kill(token):
+        os.kill(agent.running(agent.directory(str(lab.place / "h2"), token)), signal.SIGKILL)
+
+    report = lab.measure(between=kill)
+    assert report["verdict"] == "inconclusive"
+    assert outcomes(report, kind="forced", to_host="h2") == {"inconclusive": outcomes(report, kind="forced", to_host="h2").total()}
+    assert "inconclusive" not in outcomes(report, kind="forced", from_host="h1", to_host="h1")
+
+
+def test_host_that_was_not_reached_is_never_green(lab):
+    report = lab.measure(hosts=["h1", "h2"])
+    assert report["verdict"] == "inconclusive"
+    assert "Host h3 was not reached." in report["gaps"]
+
+
+def test_miswired_interface_is_named(lab):
+    run("ip", "-n", lab.ns("h1"), "link", "set", "v12-red", "master", "mn-blue")
+    try:
+        report = lab.measure()
+    finally:
+        run("ip", "-n", lab.ns("h1"), "link", "set", "v12-red", "master", "mn-red")
+    assert report["verdict"] != "as_planned"
+    assert any(finding.get("interface") == "net1" and finding.get("pod", "").endswith("h1-c") for finding in report["findings"])
+
+
+def test_one_wrong_fact_is_one_row(lab):
+    lab.sysctl("h2-a", "net/ipv4/conf/all/arp_ignore", 0)
+    try:
+        report = lab.measure()
+    finally:
+        lab.sysctl("h2-a", "net/ipv4/conf/all/arp_ignore", 1)
+    rows = [finding for finding in report["findings"] if finding["outcome"] == "deviation"]
+    assert {(row["pod"], row["what"], row["class"]) for row in rows} == {("h2/" + lab.ns("h2-a"), "arp_ignore", 7)}
+    assert 7 in {finding["class"] for finding in report["findings"] if finding["outcome"] == "leak"}, "the ARP probe sees it, too"
+
+
+def test_forwarding_pod_is_found(lab):
+    lab.sysctl("h1", "net/bridge/bridge-nf-call-iptables", 0)  # else the guard sees, and stops, what crosses the bridge
+    lab.sysctl("h1-b", "net/ipv4/ip_forward", 1)
+    try:
+        report = lab.measure()
+    finally:
+        lab.sysctl("h1-b", "net/ipv4/ip_forward", 0)
+        lab.sysctl("h1", "net/bridge/bridge-nf-call-iptables", 1)
+    assert any(finding["class"] == 9 and finding["outcome"] == "deviation" for finding in report["findings"])
+    assert any(finding["class"] == 9 and finding["outcome"] == "leak" for finding in report["findings"])
+
+
+def test_broken_path_is_told_from_isolation(lab):
+    run("ip", "-n", lab.ns("h2"), "link", "set", "flannel.1", "down")
+    try:
+        report = lab.measure()
+    finally:
+        run("ip", "-n", lab.ns("h2"), "link", "set", "flannel.1", "up")
+        for other in ("h1", "h3"):
+            there = lab.subnet("10.1.0.0/16", other)
+            run("ip", "-n", lab.ns("h2"), "route", "replace", str(there), "via", str(there[0]), "dev", "flannel.1", "onlink")
+    assert report["verdict"] == "broken"
+    assert any("flannel.1" in finding.get("interface", "") for finding in report["findings"])
+    assert not [cell for cell in report["cells"] if cell["outcome"] == "leak"]
+
+
+def test_second_measurement_is_refused_while_one_runs(lab):
+    known = lab.on("h1", facts.gather, lab.plan_of("h1"), "h1")
+    place = str(lab.place / "h1")
+    lab.on("h1", agent.start, "first", PORT, known, place, 30)
+    try:
+        with pytest.raises(agent.AgentError, match="Another measurement is running"):
+            lab.on("h1", agent.start, "second", PORT, known, place, 30)
+    finally:
+        assert lab.on("h1", agent.collect, "first", PORT, known, place)["alive"]
+    assert not list((lab.place / "h1").glob("probe-*"))
+
+
+def test_listener_ends_itself(lab):
+    known = lab.on("h1", facts.gather, lab.plan_of("h1"), "h1")
+    place = str(lab.place / "h1")
+    lab.on("h1", agent.start, "short", PORT, known, place, 0)
+    assert not lab.on("h1", agent.collect, "short", PORT, known, place)["alive"]

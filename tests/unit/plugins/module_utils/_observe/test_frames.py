@@ -1,0 +1,98 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Frames against what other programs and the documents say, and the filters against frames."""
+
+from __future__ import annotations
+
+import socket
+import struct
+
+import pytest
+
+from ansible_collections.multinet.flannel.plugins.module_utils._observe import frames
+
+A, B = "02:00:00:00:00:01", "02:00:00:00:00:02"
+
+
+def test_checksum_of_rfc_1071():
+    assert frames.checksum(bytes.fromhex("0001f203f4f5f6f7")) == 0xFFFF & ~0xDDF2
+
+
+def test_ipv4_header_of_a_textbook_example():
+    packet = frames.ip("192.168.0.1", "192.168.0.199", 17, bytes(95))
+    assert frames.checksum(packet[:20]) == 0 and packet[6:8] == b"\x40\x00" and struct.unpack_from("!H", packet, 2)[0] == 115
+
+
+@pytest.mark.parametrize("src, dst", [("10.1.1.2", "10.3.1.2"), ("fd00:1::2", "fd00:3::2")])
+def test_what_is_built_is_read_back(src, dst):
+    said = frames.parse(frames.ethernet(A, B, frames.udp(src, dst, 1000, 2000, b"hello")))
+    assert said == {"kind": "udp", "src": src, "dst": dst, "sport": 1000, "dport": 2000, "payload": b"hello"}
+    said = frames.parse(frames.ethernet(A, B, frames.syn(src, dst, 1000, 2000)))
+    assert (said["kind"], said["flags"]) == ("tcp", frames.SYN)
+
+
+def test_link_local_of_rfc_4291():
+    assert frames.link_local("34:56:78:9a:bc:de") == "fe80::3656:78ff:fe9a:bcde"
+
+
+def test_vxlan_header_of_rfc_7348():
+    assert frames.vxlan(0x123456, b"x") == bytes.fromhex("0800000012345600") + b"x"
+
+
+@pytest.mark.parametrize(
+    "frame", [b"", b"short", bytes(14), bytes(12) + b"\x08\x00" + b"\x45", bytes(12) + b"\x86\xdd" + bytes(10), bytes(12) + b"\x08\x06"]
+)
+def test_cut_frames_are_nothing(frame):
+    assert frames.parse(frame) is None
+
+
+def test_tokens():
+    payload = frames.token("run1", "forced|4|h1/a/eth0|h2/b/net1", "10.1.1.2", True, 1000)
+    assert len(payload) == 1000
+    assert frames.read_token(payload, "run1") == {"type": "?", "cell": "forced|4|h1/a/eth0|h2/b/net1", "name": "10.1.1.2"}
+    assert frames.read_token(payload, "run2") is None
+    assert frames.read_token(frames.answer("run1", "c", "h1/a"), "run1") == {"type": "=", "cell": "c", "name": "h1/a"}
+    assert frames.read_token(b"\xff" * 40, "run1") is None
+
+
+def run_filter(program, frame):
+    """What the kernel would do, by the definition of classic BPF (bpf(4)): the number of bytes passed, 0 for none."""
+    lines = [struct.unpack_from("HBBI", program, at) for at in range(0, len(program), 8)]
+    at, accumulator, index = 0, 0, 0
+    while True:
+        code, true, false, operand = lines[at]
+        at += 1
+        try:
+            if code == 0x28:
+                accumulator = struct.unpack_from("!H", frame, operand)[0]
+            elif code == 0x48:
+                accumulator = struct.unpack_from("!H", frame, operand + index)[0]
+            elif code == 0x30:
+                accumulator = frame[operand]
+            elif code == 0xB1:
+                index = (frame[operand] & 0xF) * 4
+            elif code == 0x15:
+                at += true if accumulator == operand else false
+            elif code == 0x06:
+                return operand
+            else:
+                raise ValueError(code)
+        except (struct.error, IndexError):
+            return 0
+
+
+UDP_TO = [frames.ethernet(A, B, frames.udp(*ends, 9, 7000, b"")) for ends in (("10.1.1.2", "10.3.1.2"), ("fd00::1", "fd00::2"))]
+UDP_FROM = [frames.ethernet(A, B, frames.udp(*ends, 7000, 9, b"")) for ends in (("10.1.1.2", "10.3.1.2"), ("fd00::1", "fd00::2"))]
+TCP_FROM = [frames.ethernet(A, B, frames.syn(*ends, 7000, 9)) for ends in (("10.1.1.2", "10.3.1.2"), ("fd00::1", "fd00::2"))]
+ECHO = [frames.ethernet(A, B, frames.echo(*ends, 1, 1, b"")) for ends in (("10.1.1.2", "10.3.1.2"), ("fd00::1", "fd00::2"))]
+ARP = [frames.arp_request(A, "10.1.1.2", "10.3.1.2")]
+
+
+def test_filters():
+    requests, answers = frames.requests_filter(7000), frames.answers_filter(7000)
+    assert all(run_filter(requests, frame) for frame in UDP_TO)
+    assert not any(run_filter(requests, frame) for frame in UDP_FROM + TCP_FROM + ECHO + ARP)
+    assert all(run_filter(answers, frame) for frame in UDP_FROM + TCP_FROM + ECHO + ARP)
+    assert not any(run_filter(answers, frame) for frame in UDP_TO)
+    assert socket.htons(1)  # the programs are in host order, the frames in network order

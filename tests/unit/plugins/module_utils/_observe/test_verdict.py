@@ -1,0 +1,109 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Each verdict, from what senders and receivers saw: vectors/verdicts.json changes one thing in a measurement that is as planned."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ansible_collections.multinet.flannel.plugins.module_utils._observe import cells, verdict
+
+from .world import VECTORS, arrive, load, note, perfect, receipt
+
+CASES = json.loads((VECTORS / "verdicts.json").read_text(encoding="utf-8"))
+
+
+def put(tree, path, value):
+    for key in path[:-1]:
+        tree = tree[key]
+    tree[path[-1]] = value
+
+
+def change(plan, facts, shares, step):
+    """Do one step of a vector to the shares; see the vectors for what there is."""
+    by_id = {cell["id"]: cell for cell in cells.cells(plan, facts)}
+    if "receive" in step:
+        name = step["receive"]
+        if "at" in step:
+            note(shares, step["at"].split("/")[0], receipt(name, step["at"], step["interface"], "10.9.9.9"))
+        else:
+            arrive(shares, facts, by_id[name], step.get("source"))
+        if step.get("answer"):
+            cell = by_id[name]
+            shares[cell["from_host"]]["send"]["answers"][name] = [{"by": cell["to"].rsplit("/", 1)[0], "channel": "udp"}]
+    elif "answered" in step:
+        cell = by_id[step["answered"]]
+        shares[cell["from_host"]]["send"]["answers"][cell["id"]] = [{"by": step["by"], "channel": step["channel"]}]
+    elif "forget" in step:
+        for share in shares.values():
+            share["collect"]["receipts"] = [entry for entry in share["collect"]["receipts"] if entry["cell"] != step["forget"]]
+            share["send"]["answers"].pop(step["forget"], None)
+    elif "error" in step:
+        shares[by_id[step["error"]]["from_host"]]["send"]["errors"][step["error"]] = step["text"]
+    elif "share" in step:
+        put(shares, step["share"], step["value"])
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
+def test_verdict(case):
+    plan, facts = load()
+    for step in case["change"]:
+        if "fact" in step:
+            put(facts, step["fact"], step["value"])
+    shares = perfect(plan, facts)
+    for step in case["change"]:
+        change(plan, facts, shares, step)
+    report = verdict.evaluate(plan, facts, shares, case.get("hosts", ["h1", "h2"]))
+    assert report["verdict"] == case["verdict"], report["headline"]
+    assert sorted({finding["class"] for finding in report["findings"]}) == case["classes"]
+    if "cell" in case:
+        cell = next(cell for cell in report["cells"] if cell["id"] == case["cell"]["id"])
+        assert {key: cell[key] for key in case["cell"]} == case["cell"]
+    assert case.get("counts", {}).items() <= report["counts"].items()
+    assert case.get("gap", "") in report["gaps"] + [""]
+    assert case.get("note", "") in report["notes"] + [""]
+
+
+def test_every_class_of_the_vectors_has_a_repair_with_nothing_left_to_fill_in():
+    for number, (name, text) in verdict.leaks.CLASSES.items():
+        assert name
+        assert "{" not in verdict.leaks.repair(number, "h1", "blue", "red", True), text
+
+
+def test_open_pair_must_be_reached_and_needs_no_answer():
+    plan, facts = load()
+    plan["blocked"] = [["red", "blue"]]
+    shares = perfect(plan, facts)
+    name = "forced|4|h1/a/eth0|h2/c/net1"
+    del shares["h1"]["send"]["answers"][name]
+    report = verdict.evaluate(plan, facts, shares, ["h1", "h2"])
+    cell = next(cell for cell in report["cells"] if cell["id"] == name)
+    assert (cell["expected"], cell["verdict"], report["verdict"]) == ("reached", "one-way", "as_planned")
+    shares["h2"]["collect"]["receipts"] = [entry for entry in shares["h2"]["collect"]["receipts"] if entry["cell"] != name]
+    assert verdict.evaluate(plan, facts, shares, ["h1", "h2"])["verdict"] == "broken"
+
+
+def test_network_without_pods_is_a_gap_unless_told_otherwise():
+    plan, facts = load()
+    plan["networks"].append(dict(plan["networks"][1], name="green", bridge="mn-green", device=None, device_v6=None, cidr="10.5.0.0/16"))
+    for host in facts:
+        host["node"]["networks"]["green"] = {
+            "bridge": None,
+            "device": None,
+            "device_v6": None,
+            "lease": {"FLANNEL_SUBNET": "10.5.%s.1/24" % host["host"][1]},
+            "routes": [{"prefix": "10.5.1.0/24", "dead": False}, {"prefix": "10.5.2.0/24", "dead": False}],
+        }
+    shares = perfect(plan, facts)
+    assert verdict.evaluate(plan, facts, shares, ["h1", "h2"])["verdict"] == "inconclusive"
+    assert verdict.evaluate(plan, facts, shares, ["h1", "h2"], require_pods=False)["verdict"] == "as_planned"
+
+
+def test_counts_add_up():
+    plan, facts = load()
+    report = verdict.evaluate(plan, facts, perfect(plan, facts), ["h1", "h2"])
+    assert report["coverage"]["planned"] == len(report["cells"]) == sum(kind["planned"] for kind in report["coverage"]["kinds"])
+    assert sum(pair["cells"] for pair in report["matrix"]["networks"]) == len(report["cells"])
