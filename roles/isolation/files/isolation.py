@@ -66,26 +66,35 @@ class Nft:
             getattr(self._lib, "nft_ctx_buffer_" + name).argtypes = [ctypes.c_void_p]
             getattr(self._lib, "nft_ctx_get_{0}_buffer".format(name)).argtypes = [ctypes.c_void_p]
             getattr(self._lib, "nft_ctx_get_{0}_buffer".format(name)).restype = ctypes.c_char_p
+        inherited = set(self._sockets())  # a program that this one took over from may have left its own open
         self._ctx = self._lib.nft_ctx_new(0)
         for name in ("output", "error"):
             getattr(self._lib, "nft_ctx_buffer_" + name)(self._ctx)
         error = self.run("list tables")  # the socket gets its address with the first message
         if error:
             raise GuardError("nftables does not answer: {0}".format(error))
-        self.port = self._port()
+        self.port = self._port(inherited)
+
+    def _port(self, inherited):
+        """The netlink address of the library's socket, the only new one: how our own changes are told from those of others."""
+        for inode, (descriptor, port) in self._sockets().items():
+            if inode not in inherited:
+                os.set_inheritable(descriptor, False)
+                return port
+        raise GuardError("libnftables opened no netlink socket.")
 
     @staticmethod
-    def _port():
-        """The netlink address of the library's socket, the only one so far: how our own changes are told from those of others."""
+    def _sockets():
+        """The netlink sockets of this process: {inode: (descriptor, address)}."""
+        found = {}
         for descriptor in os.listdir("/proc/self/fd"):
             try:
                 with socket.socket(fileno=os.dup(int(descriptor))) as sock:
                     if sock.family == socket.AF_NETLINK:
-                        os.set_inheritable(int(descriptor), False)  # or a new program would take it for its own
-                        return sock.getsockname()[0]
+                        found[os.fstat(sock.fileno()).st_ino] = (int(descriptor), sock.getsockname()[0])
             except OSError:  # no socket
                 continue
-        raise GuardError("libnftables opened no netlink socket.")
+        return found
 
     def run(self, commands):
         """Run nft commands as one transaction; returns the error text, empty when they were applied."""
