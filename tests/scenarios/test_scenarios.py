@@ -1,0 +1,23 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Each molecule scenario as one test, its output shown while it runs."""
+
+from __future__ import annotations
+
+import pathlib
+import subprocess
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SCENARIOS = sorted(path.parent.name for path in ROOT.glob("molecule/*/molecule.yml"))
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_scenario(scenario: str, environment: dict[str, str], capfd: pytest.CaptureFixture[str]) -> None:
+    """The scenario's whole sequence passes."""
+    with capfd.disabled():
+        command = ["make", "--no-print-directory", "run-scenario", f"S={scenario}"]
+        done = subprocess.run(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, check=False)
+    assert done.returncode == 0, f"scenario {scenario} failed: its output is above; repeat it with `make scenario S={scenario}`"
