@@ -19,7 +19,8 @@ TIMEOUT = 60  # seconds for one DEL
 def detach_steps(cni_name, bin_dir, state_directory=meta_conf.state_directory({}), cache_directory=RUNTIME_CACHE):
     """Return the steps that take the network out of every container that has it.
 
-    cni_name: the network's CNI name. bin_dir: directory of the CNI plugins. Raises RemovalError for a state that can't be read: what it holds could not be freed.
+    cni_name: the network's CNI name. bin_dir: directory of the CNI plugins.
+    Raises RemovalError for a state that can't be read: what it holds could not be freed.
     """
     store = meta_state.Store(state_directory)
     try:

@@ -306,6 +306,10 @@ def _check_room(cidr: Any, subnet_len: Optional[int], first: Any, last: Any, cid
                      ", or set the two further apart" if first or last else "")
 
 
+# flannel takes 50 bytes off for a tunnel over IPv6 too, which needs 70: an Ethernet's 1500 less the 20 that it forgets.
+VXLAN_IPV6_MTU = 1480
+
+
 def _check_backend(item: Dict[Any, Any], network: Dict[str, Any], report: _Report, settings: Dict[str, Any]) -> Optional[Dict[str, Any]]:
     backend = item.get("backend")
     if backend is None:
@@ -342,6 +346,8 @@ def _check_backend(item: Dict[Any, Any], network: Dict[str, Any], report: _Repor
         report.wrong("backend.psk is no WireGuard key; write one made by wg genpsk, 44 characters of base64")
     if network["ipv6_cidr"] and not kind.ipv6:
         report.wrong("ipv6_cidr is {0}, but the {1} backend carries IPv4 alone; remove it, or write backend type vxlan", show(network["ipv6_cidr"]), kind_name)
+    if kind_name == "vxlan" and network["ipv6_cidr"] and checked["mtu"] is None:
+        checked["mtu"] = VXLAN_IPV6_MTU
     if network["ipv6_cidr"] and checked.get("mtu") and checked["mtu"] - kind.overhead < IPV6_MIN_MTU:
         report.wrong("backend.mtu {0} leaves {1} bytes in the tunnel, and IPv6 needs {2}; write {3} or more",
                      checked["mtu"], checked["mtu"] - kind.overhead, IPV6_MIN_MTU, IPV6_MIN_MTU + kind.overhead)

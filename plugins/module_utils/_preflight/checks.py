@@ -20,7 +20,8 @@ NEEDED_BY_BACKEND = {"vxlan": ("vxlan",), "wireguard": ("wireguard",)}
 PACKAGES = {"ip": "iproute2", "nft": "nftables", "libnftables.so.1": "nftables"}
 
 KERNEL_REMEDY = {
-    "br_netfilter": "flanneld does not start without it. Install the kernel's module package (Debian: linux-image, Ubuntu: linux-modules-extra) and run 'modprobe br_netfilter'",
+    "br_netfilter": "flanneld does not start without it. Install the kernel's module package (Debian: linux-image, Ubuntu: linux-modules-extra) "
+                    "and run 'modprobe br_netfilter'",
     "nftables": "isolation is enforced with it. Install the package nftables and a kernel with CONFIG_NF_TABLES_INET",
 }
 
@@ -105,7 +106,10 @@ def _kernel(observed, plan):
 
 def _underlay(observed, interface):
     if not interface:
-        yield "This host has no default route, so the underlay interface can't be derived: set multinet_underlay_interface to the interface that reaches the other nodes."
+        yield (
+            "This host has no default route, so the underlay interface can't be derived: "
+            "set multinet_underlay_interface to the interface that reaches the other nodes."
+        )
         return
     link = next((link for link in observed["links"] if link["ifname"] == interface), None)
     if link is None:
@@ -139,9 +143,11 @@ def _devices(observed, plan, deployed):
         for link in observed["links"]:
             info = link.get("linkinfo", {})
             if link["ifname"] in network["devices"]:
-                yield "Network '%s' needs the device %s, but this host already has one that the collection did not make. Remove it (ip link delete %s), or %s." % (
-                    network["name"], link["ifname"], link["ifname"],
-                    "rename the network" if link["ifname"] == network["bridge"] else "choose another backend.vni")
+                remedy = "rename the network" if link["ifname"] == network["bridge"] else "choose another backend.vni"
+                yield (
+                    "Network '%s' needs the device %s, but this host already has one that the collection did not make. "
+                    "Remove it (ip link delete %s), or %s." % (network["name"], link["ifname"], link["ifname"], remedy)
+                )
             elif info.get("info_kind") == "vxlan" and network["backend"]["type"] == "vxlan" and (
                     info.get("info_data", {}).get("id") == network["backend"]["vni"]
                     and info.get("info_data", {}).get("port") == network["backend"]["port"]):
@@ -153,8 +159,10 @@ def _ports(observed, plan, deployed):
     ours = {network["healthz_port"] for network in (deployed or {}).get("networks", [])}
     for network in plan["networks"]:
         if network["healthz_port"] in observed["busy_ports"] and network["healthz_port"] not in ours:
-            yield "Network '%s': TCP port 127.0.0.1:%d, where its flanneld would answer health checks, is taken. Set healthz_port of the network to a free one." % (
-                network["name"], network["healthz_port"])
+            yield (
+                "Network '%s': TCP port 127.0.0.1:%d, where its flanneld would answer health checks, is taken. "
+                "Set healthz_port of the network to a free one." % (network["name"], network["healthz_port"])
+            )
 
 
 def _cni(observed, conf_name):

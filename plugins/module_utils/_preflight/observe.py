@@ -64,7 +64,7 @@ def deployed_plan(path=DEPLOYED):
         return None
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            "The record of what is deployed, %s, can't be read (%s). Restore it from a backup, or remove it and the networks it described by hand." % (path, error)
+            "The record of what is deployed, %s, can't be read (%s). Restore it from a backup, or remove it and what it described by hand." % (path, error)
         ) from error
 
 

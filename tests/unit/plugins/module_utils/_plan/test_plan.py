@@ -72,6 +72,13 @@ def test_names_fit_the_kernel_and_are_not_shared(vector):
     assert len(set(devices)) == len(devices)
 
 
+@pytest.mark.parametrize("backend, mtu", [({"vni": 6}, 1480), ({"vni": 6, "mtu": 8980}, 8980)])
+def test_a_vxlan_tunnel_over_ipv6_gets_the_room_it_needs(backend, mtu):
+    """1480 less flannel's 50 and the 70 of the tunnel is an Ethernet's 1500; without it full packets do not arrive."""
+    network = {"name": "six", "cidr": "10.6.0.0/16", "ipv6_cidr": "fd00:6::/48", "default": True, "backend": dict(backend, type="vxlan")}
+    assert plan([network])["networks"][0]["flannel_config"]["Backend"]["MTU"] == mtu
+
+
 def test_blocked_follows_isolate_and_allow_to():
     def pairs(blue, red):
         return plan([dict(BLUE, **blue), dict(RED, **red)])["blocked"]
