@@ -5,7 +5,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+
 from ansible.errors import AnsibleFilterError
+from ansible_collections.multinet.flannel.plugins.module_utils._flanneld import units
 from ansible_collections.multinet.flannel.plugins.module_utils._plan import errors, render
 
 
@@ -20,8 +24,9 @@ def flanneld_environment_files(plan, settings):
 
 
 def _environment(network, settings):
+    config = json.dumps(network["flannel_config"], sort_keys=True).encode()
     try:
-        return render.flanneld_environment(network, settings)
+        return "%s%s=%s\n" % (render.flanneld_environment(network, settings), units.CONFIG_SUM, hashlib.sha256(config).hexdigest())
     except errors.PlanError as error:
         raise AnsibleFilterError(str(error)) from error
 

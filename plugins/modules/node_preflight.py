@@ -49,6 +49,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+stale_devices:
+  description: Devices of networks that stay, under names that they no longer have (another VNI, for example).
+  returned: success
+  type: list
+  elements: str
 architecture:
   description: The host's architecture in Go's words.
   returned: always
@@ -90,12 +95,13 @@ def main():
     problems = checks.problems(
         observed, plan, deployed=deployed, underlay_interface=module.params["underlay_interface"], prune=module.params["prune"]
     )
-    for sentence in checks.warnings(observed):
+    for sentence in checks.warnings(observed) + changes.changed(deployed, plan):
         module.warn(sentence)
     architecture = checks.architecture(observed["machine"]) or observed["machine"]
     if problems:
         module.fail_json(msg="This host can't carry the declared networks:\n- " + "\n- ".join(problems), problems=problems, architecture=architecture)
-    module.exit_json(changed=False, architecture=architecture, problems=[], removed=changes.removed(deployed, plan))
+    module.exit_json(changed=False, architecture=architecture, problems=[], removed=changes.removed(deployed, plan),
+                     stale_devices=checks.stale_devices(observed, plan, deployed))
 
 
 if __name__ == "__main__":

@@ -41,6 +41,11 @@ options:
     description: Directory of the CNI plugins, which detach the containers that run.
     type: path
     default: /opt/cni/bin
+  devices:
+    description: Other network devices to delete.
+    type: list
+    elements: str
+    default: []
   units:
     description: Units to stop and disable after the networks are gone.
     type: list
@@ -95,6 +100,7 @@ def main():
             all_deployed=dict(type="bool", default=False),
             cni_conf=dict(type="path", default="/etc/cni/net.d/00-multinet.conf"),
             cni_bin_dir=dict(type="path", default="/opt/cni/bin"),
+            devices=dict(type="list", elements="str", default=[]),
             units=dict(type="list", elements="str", default=[]),
             nft_tables=dict(type="list", elements="str", default=[]),
             paths=dict(type="list", elements="path", default=[]),
@@ -111,6 +117,7 @@ def main():
             named = {network["name"] for network in networks}
             networks += [network for network in (observe.deployed_plan() or {}).get("networks", []) if network["name"] not in named]
         steps = removal.network_steps(host, networks, params["cni_conf"], lambda name: attachments.detach_steps(name, params["cni_bin_dir"]))
+        steps += removal.device_steps(host, params["devices"])
         steps += removal.unit_steps(host, params["units"])
         steps += removal.table_steps(host, params["nft_tables"])
         known = {step.what for step in steps}

@@ -71,7 +71,7 @@ def network_steps(host, networks, cni_conf, detach):
         steps += detach(network["cni_name"])
         steps += unit_steps(host, [network["unit"]])
     for network in networks:
-        steps += [Step("device " + device, _call(host, ["ip", "link", "delete", device])) for device in network["devices"] if host.link_exists(device)]
+        steps += device_steps(host, network["devices"])
         if not network.get("device"):
             steps += _route_steps(host, network)
         steps += path_steps([network["environment_file"], network["subnet_file"], network["data_dir"], network["ipam_dir"]])
@@ -81,6 +81,11 @@ def network_steps(host, networks, cni_conf, detach):
 def unit_steps(host, units):
     """Return the steps that stop and disable units."""
     return [Step("unit " + unit, _call(host, ["systemctl", "disable", "--now", unit])) for unit in units if host.unit_exists(unit)]
+
+
+def device_steps(host, devices):
+    """Return the steps that delete network devices."""
+    return [Step("device " + device, _call(host, ["ip", "link", "delete", device])) for device in devices if host.link_exists(device)]
 
 
 def table_steps(host, tables):

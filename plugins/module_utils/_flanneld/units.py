@@ -11,6 +11,10 @@ import time
 PROPERTIES = ("Id", "ActiveState", "SubState", "MainPID", "UnitFileState", "NeedDaemonReload", "LoadState")
 
 
+#: In a unit's environment: the sum of the configuration in etcd, which flanneld reads only when it starts.
+CONFIG_SUM = "MULTINET_CONFIG_SHA256"
+
+
 class UnitError(Exception):
     """A unit that did not get ready. The message says which, and what it printed last."""
 
@@ -43,10 +47,10 @@ def reason_to_restart(properties, process, wanted, executable):
         return "its unit file changed"
     if process["executable"] != executable:
         return "its executable was replaced"
-    different = sorted(
-        name for name in set(wanted) | set(process["environment"])
-        if name.startswith(("FLANNELD_", "MULTINET_")) and wanted.get(name) != process["environment"].get(name)
-    )
+    flags = {name for name in process["environment"] if name.startswith("FLANNELD_")}
+    different = sorted(name for name in flags | set(wanted) if wanted.get(name) != process["environment"].get(name))
+    if different == [CONFIG_SUM]:
+        return "the network's configuration in etcd changed"
     if different:
         return "it runs with another %s" % ", ".join(different)
     return None

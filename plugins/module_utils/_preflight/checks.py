@@ -65,6 +65,16 @@ def architecture(machine):
     return ARCHITECTURES.get(machine)
 
 
+def stale_devices(observed, plan, deployed):
+    """Return the devices (names) that networks of both plans had on this host and have no more: with another VNI, flanneld makes another one."""
+    planned = {network["name"]: network["devices"] for network in plan["networks"]}
+    there = {link["ifname"] for link in observed["links"]}
+    return [
+        device for network in (deployed or {}).get("networks", []) if network["name"] in planned
+        for device in network["devices"] if device not in planned[network["name"]] and device in there
+    ]
+
+
 def footprint(network):
     """Say in one clause what a network put on a host: for messages about its removal."""
     parts = ["unit " + network["unit"], "bridge " + network["bridge"]]

@@ -13,7 +13,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._flanneld import 
 
 EXECUTABLE = "/usr/local/bin/flanneld"
 RUNNING = {"Id": "flanneld@red.service", "ActiveState": "active", "NeedDaemonReload": "no", "MainPID": "7", "UnitFileState": "enabled"}
-WANTED = {"FLANNELD_ETCD_PREFIX": "/coreos.com/network/red", "FLANNELD_IFACE": "eth0"}
+WANTED = {"MULTINET_CONFIG_SHA256": "new", "FLANNELD_ETCD_PREFIX": "/coreos.com/network/red", "FLANNELD_IFACE": "eth0"}
 
 
 def process(**environment):
@@ -30,6 +30,7 @@ def process(**environment):
         (RUNNING, dict(process(), executable=EXECUTABLE + " (deleted)"), "its executable was replaced"),
         (RUNNING, process(FLANNELD_IFACE="eth1"), "it runs with another FLANNELD_IFACE"),
         (RUNNING, process(FLANNELD_IP_MASQ="true"), "it runs with another FLANNELD_IP_MASQ"),
+        (RUNNING, process(MULTINET_CONFIG_SHA256="old"), "the network's configuration in etcd changed"),
     ],
 )
 def test_reason_to_restart(properties, running, reason):
