@@ -3,21 +3,27 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-installed=.build/collections/ansible_collections/multinet/flannel
-rm -rf .build/archive .build/collections.partial
+mkdir -p .build
+exec 9>.build/install.lock
+flock 9
+rm -rf .build/archive .build/installed.partial
 ansible-galaxy collection build --output-path .build/archive >/dev/null
 archive=$(echo .build/archive/*.tar.gz)
 
-# FILES.json has the sum of every file: a run that is going on keeps its collection while nothing changed.
-if [ -f "$installed/FILES.json" ] && tar -xzOf "$archive" FILES.json | cmp -s - "$installed/FILES.json"; then
-    echo "installed: ${archive##*/}, as before"
-    exit
+# FILES.json has the sum of every file, so its own sum names the content.
+sum=$(tar -xzOf "$archive" FILES.json | sha256sum)
+installed=.build/installed/${sum:0:12}
+if [ ! -d "$installed" ]; then
+    ansible-galaxy collection install --no-deps -p .build/installed.partial "$archive" >/dev/null 2>.build/install.log || {
+        cat .build/install.log
+        exit 1
+    }
+    mkdir -p .build/installed
+    mv .build/installed.partial "$installed"
 fi
-# Installed beside the old one and swapped in, so that an interruption leaves no half of it.
-ansible-galaxy collection install --no-deps -p .build/collections.partial "$archive" >/dev/null 2>.build/install.log || {
-    cat .build/install.log
-    exit 1
-}
-rm -rf .build/collections
-mv .build/collections.partial .build/collections
+# Another run in this checkout finds the old one or the new one, never none.
+rm -rf .build/collections.new
+ln -s "installed/${sum:0:12}" .build/collections.new
+[ -L .build/collections ] || rm -rf .build/collections
+mv -T .build/collections.new .build/collections
 echo "installed: ${archive##*/}"
