@@ -14,7 +14,7 @@ archive=$(echo .build/archive/*.tar.gz)
 sum=$(tar -xzOf "$archive" FILES.json | sha256sum)
 installed=.build/installed/${sum:0:12}
 if [ ! -d "$installed" ]; then
-    ansible-galaxy collection install --no-deps -p .build/installed.partial "$archive" >/dev/null 2>.build/install.log || {
+    ansible-galaxy collection install --force --no-deps -p .build/installed.partial "$archive" >/dev/null 2>.build/install.log || {
         cat .build/install.log
         exit 1
     }

@@ -19,7 +19,7 @@ _CONSEQUENCES = (
     ("subnet_min", "a node whose lease lies outside takes a new one when flanneld restarts, and " + _REATTACH),
     ("subnet_max", "a node whose lease lies outside takes a new one when flanneld restarts, and " + _REATTACH),
     ("backend.type", _TUNNEL),
-    ("backend.vni", _TUNNEL + ", and the old device stays until it is removed"),
+    ("backend.vni", _TUNNEL),
     ("backend.port", _TUNNEL),
     ("backend.gbp", _TUNNEL),
     ("backend.psk", _TUNNEL),

@@ -9,7 +9,7 @@ from typing import Any, Dict, List
 
 from .checks import check
 from .errors import PlanError
-from .render import meta_plugin_delegate, render
+from .render import meta_plugin_delegate, render, routes
 
 __all__ = ["PlanError", "blocked", "plan"]
 
@@ -22,7 +22,15 @@ def plan(networks: Any, options: Any = None) -> Dict[str, Any]:
     Raises PlanError with all that is wrong, whatever the input is.
     """
     checked, settings = check(networks, options)
-    planned = [render(network, settings) for network in checked]
+    pairs = blocked(checked)
+    open_to = {
+        network["name"]: [
+            other for other in checked
+            if other is not network and not ([network["name"], other["name"]] in pairs and [other["name"], network["name"]] in pairs)
+        ]
+        for network in checked
+    }
+    planned = [render(network, settings, open_to[network["name"]]) for network in checked]
     default = next(network for network in planned if network["default"])
     return {
         "networks": planned,
@@ -31,9 +39,12 @@ def plan(networks: Any, options: Any = None) -> Dict[str, Any]:
             "cniVersion": settings["conf_cni_version"],
             "name": "multinet",
             "type": "multinet",
-            "delegates": [meta_plugin_delegate(network, settings["cni_version"]) for network in planned if network["attach"] == "all"],
+            "delegates": [
+                meta_plugin_delegate(network, settings["cni_version"], routes(network, open_to[network["name"]]))
+                for network in planned if network["attach"] == "all"
+            ],
         },
-        "blocked": blocked(planned),
+        "blocked": pairs,
     }
 
 

@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
 import zlib
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Sequence
 
 from .errors import PlanError
 from .schema import BACKENDS, HEALTHZ_BASE, HEALTHZ_SPAN, IPSEC_UDP_ENCAP_OVERHEAD
@@ -80,27 +81,46 @@ def flanneld_environment(network: Dict[str, Any], settings: Dict[str, Any]) -> s
     return "".join("FLANNELD_{0}={1}\n".format(flag, values[flag]) for flag in sorted(values))
 
 
-def cni_plugins(network: Dict[str, Any]) -> List[Dict[str, Any]]:
-    """The chain of CNI plugins that attaches a pod to the network: flannel (which calls bridge and host-local), then tuning."""
+def routes(network: Dict[str, Any], open_to: List[Dict[str, Any]]) -> List[str]:
+    """The ranges that a pod has routes to over the network, besides the one that flannel adds for the whole network.
+
+    Those of the networks that it may talk with, whoever begins, unless the default route leads there anyway. And the network's own in two halves where
+    pods of other networks have a route to it: in a pod on both, the more specific route is the one over the network itself.
+    """
+    found = []
+    for key in ("cidr", "ipv6_cidr"):
+        peers = [other for other in open_to if other[key] and network[key]]
+        if not network["default"]:
+            found += [other[key] for other in peers]
+        if any(not other["default"] for other in peers):
+            found += [str(half) for half in ipaddress.ip_network(network[key]).subnets()]
+    return found
+
+
+def cni_plugins(network: Dict[str, Any], more_routes: Sequence[str] = ()) -> List[Dict[str, Any]]:
+    """The chain of CNI plugins that attaches a pod to the network: flannel (which calls bridge and host-local), then tuning.
+
+    more_routes: ranges besides the network's own, see routes().
+    """
     delegate = {
         "bridge": network["bridge"],
         "hairpinMode": True,
         "isDefaultGateway": network["default"],
         "ipMasq": False,  # must be said: without it, flannel turns masquerade on because flanneld does none
     }
-    return [
-        {
-            "type": "flannel", "subnetFile": network["subnet_file"],
-            "dataDir": network["data_dir"],  # one per network: flannel keeps its state under the container's id alone
-            "delegate": dict(delegate, **network["delegate"]),  # of these keys, checks lets the user set hairpinMode alone
-        },
-        {"type": "tuning", "sysctl": dict(POD_SYSCTLS)},
-    ]
+    flannel: Dict[str, Any] = {
+        "type": "flannel", "subnetFile": network["subnet_file"],
+        "dataDir": network["data_dir"],  # one per network: flannel keeps its state under the container's id alone
+        "delegate": dict(delegate, **network["delegate"]),  # of these keys, checks lets the user set hairpinMode alone
+    }
+    if more_routes:
+        flannel["ipam"] = {"routes": [{"dst": prefix} for prefix in more_routes]}
+    return [flannel, {"type": "tuning", "sysctl": dict(POD_SYSCTLS)}]
 
 
-def meta_plugin_delegate(network: Dict[str, Any], cni_version: str) -> Dict[str, Any]:
+def meta_plugin_delegate(network: Dict[str, Any], cni_version: str, more_routes: Sequence[str] = ()) -> Dict[str, Any]:
     """The network as the meta-plugin's configuration lists it; `masterplugin` and `ifName` are read by the meta-plugin alone."""
-    delegate = {"name": network["cni_name"], "cniVersion": cni_version, "ifName": network["interface"], "plugins": cni_plugins(network)}
+    delegate = {"name": network["cni_name"], "cniVersion": cni_version, "ifName": network["interface"], "plugins": cni_plugins(network, more_routes)}
     if network["default"]:
         delegate["masterplugin"] = True
     return delegate
@@ -116,8 +136,11 @@ def net_attach_def(network: Dict[str, Any]) -> Dict[str, Any]:
     }
 
 
-def render(network: Dict[str, Any], options: Dict[str, Any]) -> Dict[str, Any]:
-    """One network of the plan: the checked declaration (see checks.check) and all that is derived from it. Pure."""
+def render(network: Dict[str, Any], options: Dict[str, Any], open_to: List[Dict[str, Any]]) -> Dict[str, Any]:
+    """One network of the plan: the checked declaration (see checks.check) and all that is derived from it. Pure.
+
+    open_to: the checked declarations of the networks that it may talk with, see routes().
+    """
     name, backend = network["name"], network["backend"]
     kind = BACKENDS[backend["type"]]
     ipv6 = network["ipv6_cidr"] is not None
@@ -149,6 +172,6 @@ def render(network: Dict[str, Any], options: Dict[str, Any]) -> Dict[str, Any]:
     devices = [planned["bridge"], device, device_v6]
     planned["devices"] = [item for index, item in enumerate(devices) if item and item not in devices[:index]]
     planned["flannel_config"] = flannel_config(planned)
-    planned["cni_conflist"] = {"name": planned["cni_name"], "cniVersion": options["cni_version"], "plugins": cni_plugins(planned)}
+    planned["cni_conflist"] = {"name": planned["cni_name"], "cniVersion": options["cni_version"], "plugins": cni_plugins(planned, routes(planned, open_to))}
     planned["net_attach_def"] = net_attach_def(planned)
     return planned

@@ -79,6 +79,24 @@ def test_a_vxlan_tunnel_over_ipv6_gets_the_room_it_needs(backend, mtu):
     assert plan([network])["networks"][0]["flannel_config"]["Backend"]["MTU"] == mtu
 
 
+def test_pods_get_routes_to_the_networks_they_may_talk_with():
+    """A pod without the default network has no other way there, and the one that answers none back."""
+    networks = [BLUE, dict(RED, attach="all"), dict(RED, name="green", cidr="10.5.0.0/16", backend={"type": "vxlan", "vni": 3}, allow_to=["red", "blue"])]
+    planned = plan(networks)
+
+    def routes(conf):
+        return [route["dst"] for route in conf["plugins"][0].get("ipam", {}).get("routes", [])]
+
+    # the halves: in a pod that is on both networks the way over the network itself must win
+    assert {network["name"]: routes(network["cni_conflist"]) for network in planned["networks"]} == {
+        "blue": ["10.1.0.0/17", "10.1.128.0/17"],
+        "red": ["10.5.0.0/16", "10.3.0.0/17", "10.3.128.0/17"],
+        "green": ["10.1.0.0/16", "10.3.0.0/16", "10.5.0.0/17", "10.5.128.0/17"],
+    }
+    assert [routes(delegate) for delegate in planned["cni_conf"]["delegates"]] == [routes(network["cni_conflist"]) for network in planned["networks"][:2]]
+    assert routes(plan([BLUE, RED])["networks"][1]["cni_conflist"]) == []
+
+
 def test_blocked_follows_isolate_and_allow_to():
     def pairs(blue, red):
         return plan([dict(BLUE, **blue), dict(RED, **red)])["blocked"]
@@ -162,8 +180,7 @@ def test_changed_names_values_and_consequence():
     assert changed(plan([BLUE, RED]), plan(new)) == [
         "network 'blue': cidr changes from 10.1.0.0/16 to 10.2.0.0/16; every node's lease is of the old form: "
         "nodes take a new one when flanneld restarts, and pods that are attached keep their old addresses until they are attached again.",
-        "network 'red': backend.vni changes from 2 to 3; nodes that have not changed over yet cannot be reached through it, "
-        "and the old device stays until it is removed.",
+        "network 'red': backend.vni changes from 2 to 3; nodes that have not changed over yet cannot be reached through it.",
     ]
     assert changed(plan([BLUE]), plan([BLUE, RED])) == []
 
