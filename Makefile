@@ -14,7 +14,7 @@ S ?= default
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup install hosts deploy demo test lint sanity unit integration scenario run-scenario clean distclean
+.PHONY: help setup test-programs install hosts deploy demo test lint sanity unit integration scenario run-scenario clean distclean
 
 ENV := . .build/env &&
 DEMO := ansible-playbook -i inventories/demo
@@ -48,7 +48,11 @@ sanity: setup
 unit: setup
 	@$(ENV) $(PYTEST) tests/unit
 
-integration: setup
+# What tests need besides: a Kubernetes API server, and Multus to compare with.
+test-programs:
+	@$(PYTHON) scripts/setup.py --tests
+
+integration: test-programs
 	@$(ENV) $(PYTEST) tests/integration
 
 scenario: install run-scenario
@@ -57,7 +61,7 @@ scenario: install run-scenario
 run-scenario:
 	@$(ENV) MOLECULE_GLOB='molecule/*/molecule.yml' molecule test -s $(S)
 
-test: lint sanity
+test: lint sanity test-programs
 	@$(ENV) $(PYTEST) tests/unit tests/integration tests/scenarios
 
 clean:

@@ -66,6 +66,12 @@ COMPONENTS = {
     "etcd": ("go.etcd.io/etcd/server/v3", {"server": "etcd"}),
     "flannel": ("github.com/flannel-io/flannel", {"flannel": "flanneld"}),
 }
+# What only tests need (setup.py --tests): minutes of building that the demo is spared.
+TEST_COMPONENTS = {
+    "kubernetes": ("k8s.io/kubernetes", {}),
+    "multus": ("gopkg.in/k8snetworkplumbingwg/multus-cni.v4", {}),
+}
+VERSION_VARIABLES = {"flannel": "github.com/flannel-io/flannel/pkg/version.Version", "kubernetes": "k8s.io/component-base/version.gitVersion"}
 
 START = time.monotonic()
 
@@ -174,15 +180,15 @@ def module_version(component: str, module: str) -> str:
 
 def build_component(go: str, component: str, mirror: pathlib.Path) -> dict[str, object]:
     """Build one component's programs into the mirror; return its entry of the mirror's manifest."""
-    module, names = COMPONENTS[component]
+    module, names = dict(COMPONENTS, **TEST_COMPONENTS)[component]
     version = module_version(component, module)
     arch = subprocess.run([go, "env", "GOARCH"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
     target = mirror / component / version / f"linux-{arch}"
     target.mkdir(parents=True)
     flags = "-s -w"
     cgo = component == "flannel" and arch == "amd64"  # its udp backend is C there
-    if component == "flannel":
-        flags += f" -X github.com/flannel-io/flannel/pkg/version.Version=v{version}"
+    if component in VERSION_VARIABLES:
+        flags += f" -X {VERSION_VARIABLES[component]}=v{version}"
     if cgo:
         flags += " -extldflags -static"
     command = [go, "build", "-trimpath", "-tags", "netgo,osusergo", "-ldflags", flags, "-o", f"{target}/", "tool"]
@@ -194,18 +200,30 @@ def build_component(go: str, component: str, mirror: pathlib.Path) -> dict[str, 
     return {"component": component, "version": version, "architecture": arch, "files": sums}
 
 
-def make_mirror() -> pathlib.Path:
-    """Build the upstream programs into a mirror directory of the collection's form and return it."""
-    sources = [UPSTREAM / name / file for name in sorted(COMPONENTS) for file in ("go.mod", "go.sum")]
-    target = CACHE / "mirror" / digest(*sources, COMPONENTS, inspect.getsource(build_component))
+def mirror_directory(components: dict[str, tuple[str, dict[str, str]]]) -> pathlib.Path:
+    """Return where the mirror directory of these components is, or would be."""
+    sources = [UPSTREAM / name / file for name in sorted(components) for file in ("go.mod", "go.sum")]
+    return CACHE / "mirror" / digest(*sources, components, inspect.getsource(build_component))
+
+
+def make_mirror(tests: bool) -> pathlib.Path:
+    """Build the upstream programs into mirror directories of the collection's form and return the one of the demo."""
+    if tests:
+        fill_mirror(TEST_COMPONENTS)
+    return fill_mirror(COMPONENTS)
+
+
+def fill_mirror(components: dict[str, tuple[str, dict[str, str]]]) -> pathlib.Path:
+    """Build these components into their mirror directory and return it."""
+    target = mirror_directory(components)
     if target.exists():
         say("upstream", "there")
         return target
     go = find_go()
     partial = scratch(target)
     artifacts = []
-    for number, component in enumerate(COMPONENTS, 1):
-        say("upstream", f"building {component} ({number} of {len(COMPONENTS)})")
+    for number, component in enumerate(components, 1):
+        say("upstream", f"building {component} ({number} of {len(components)})")
         artifacts.append(build_component(go, component, partial))
     (partial / "manifest.json").write_text(json.dumps({"artifacts": artifacts}, indent=2) + "\n")
     partial.rename(target)
@@ -258,6 +276,7 @@ def write_env(venv: pathlib.Path, mirror: pathlib.Path, image: str, key: pathlib
         "ANSIBLE_SSH_CONTROL_PATH_DIR": CACHE / "cp",  # a socket's path has to be short, whatever the checkout's is
         "MULTINET_CACHE": CACHE,
         "MULTINET_MIRROR": mirror,
+        "MULTINET_TEST_MIRROR": mirror_directory(TEST_COMPONENTS),
         "MULTINET_HOST_IMAGE": image,
         "MULTINET_SSH_DIR": key.parent,
     }
@@ -283,7 +302,7 @@ def main() -> None:
         install_packages()
         with concurrent.futures.ThreadPoolExecutor() as pool:
             # The network's work and the processor's work side by side.
-            stages = [pool.submit(stage) for stage in (make_venv, make_mirror, make_image, make_ssh_key)]
+            stages = [pool.submit(make_venv), pool.submit(make_mirror, "--tests" in sys.argv[1:]), pool.submit(make_image), pool.submit(make_ssh_key)]
             write_env(*(stage.result() for stage in stages))
     say("setup", f"complete; `. {BUILD}/env` gives a shell the same environment")
 

@@ -46,11 +46,12 @@ def upstream_mirror(environment: dict[str, str]) -> pathlib.Path:
 
 
 @pytest.fixture(scope="session")
-def upstream_bin(upstream_mirror: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+def upstream_bin(environment: dict[str, str], upstream_mirror: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """One directory with this machine's upstream executables (bridge, host-local, flannel, flanneld, etcd, ...)."""
     machine = {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine]
     directory = tmp_path_factory.mktemp("upstream-bin")
-    for program in upstream_mirror.glob(f"*/*/linux-{machine}/*"):
-        if program.name != "SHA256SUMS":
-            (directory / program.name).symlink_to(program)
+    for mirror in (upstream_mirror, pathlib.Path(environment["MULTINET_TEST_MIRROR"])):
+        for program in mirror.glob(f"*/*/linux-{machine}/*"):
+            if program.name != "SHA256SUMS":
+                (directory / program.name).symlink_to(program)
     return directory
