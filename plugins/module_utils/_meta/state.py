@@ -8,7 +8,6 @@ One file per (container, interface of the request). DEL, CHECK and GC work from 
 
 from __future__ import annotations
 
-import json
 import os
 import time
 
@@ -63,7 +62,7 @@ class Store:
         """Keep a state; raise Error."""
         try:
             os.makedirs(self.directory, mode=0o700, exist_ok=True)
-            files.write_atomically(self._file(state.container_id, state.interface), json.dumps(_to_dict(state)).encode())
+            files.write_atomically(self._file(state.container_id, state.interface), conf.encode(_to_dict(state)).encode())
         except OSError as error:
             raise errors.Error(errors.IO_FAILURE, "The state cannot be written to %s." % self.directory, error.strerror) from None
 
