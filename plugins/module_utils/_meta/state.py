@@ -25,12 +25,18 @@ class Corrupt(Exception):
 
 
 class Attached:
-    """One delegate of a state: raw: dict, its configuration; interface: str; result: dict or None while its ADD has not ended."""
+    """One delegate of a state: raw: dict, its configuration; interface: str; result: dict or None while its ADD has not ended;
+    capability_args: dict; full_name: str, namespace/name of its NetworkAttachmentDefinition, or None; chained: bool, whether it works on the
+    master's interface; device_file: str or None."""
 
-    def __init__(self, raw, interface, result=None):
+    def __init__(self, raw, interface, result=None, capability_args=None, full_name=None, chained=False, device_file=None):
         self.raw = raw
         self.interface = interface
         self.result = result
+        self.capability_args = capability_args or {}
+        self.full_name = full_name
+        self.chained = chained
+        self.device_file = device_file
 
     @property
     def network(self):
@@ -127,15 +133,30 @@ def _to_dict(state):
         "netns": state.netns,
         "path": state.path,
         "timeoutSeconds": state.timeout,
-        "delegates": [{"conf": one.raw, "ifName": one.interface, "result": one.result} for one in state.attached],
+        "delegates": [_attached_to_dict(one) for one in state.attached],
     }
+
+
+def _attached_to_dict(one):
+    raw = {"conf": one.raw, "ifName": one.interface, "result": one.result}
+    more = {"capabilityArgs": one.capability_args, "name": one.full_name, "chained": one.chained, "deviceFile": one.device_file}
+    return dict(raw, **{key: value for key, value in more.items() if value})
 
 
 def _from_dict(raw):
     if raw["format"] != _FORMAT:
         raise ValueError("it has another format")
-    attached = [Attached(one["conf"], one["ifName"], one["result"]) for one in raw["delegates"]]
+    attached = [
+        Attached(
+            one["conf"], one["ifName"], one["result"], one.get("capabilityArgs"), one.get("name"), bool(one.get("chained")), one.get("deviceFile")
+        )
+        for one in raw["delegates"]
+    ]
     for one in attached:
-        if not isinstance(one.interface, str) or not isinstance(one.network.name, str):
+        if not isinstance(one.interface, str) or not isinstance(one.network.name, str) or not isinstance(one.capability_args, dict):
             raise ValueError("a delegate is incomplete")
+        if not isinstance(one.result, (dict, type(None))) or not isinstance(one.device_file, (str, type(None))):
+            raise ValueError("a delegate is spoiled")
+    if not all(isinstance(raw[key], str) for key in ("name", "containerID", "ifName", "netns")) or not all(isinstance(one, str) for one in raw["path"]):
+        raise ValueError("it is spoiled")
     return State(raw["name"], raw["containerID"], raw["ifName"], raw["netns"], list(raw["path"]), float(raw["timeoutSeconds"]), attached)
