@@ -187,7 +187,8 @@ def old_conf(item, where):
     inner = {}
     if isinstance(args, str) and args.strip():
         # decode() takes objects; the list is put into one
-        parts = cni_conf.decode('{"args": %s}' % args, "The `args` of %s" % where, comments=True).get("args")
+        holder = cni_conf.decode('{"args": %s\n}' % args, "The `args` of %s" % where, comments=True)
+        parts = holder.get("args") if len(holder) == 1 else None
         if not isinstance(parts, list) or len(parts) > 1 or not all(isinstance(part, dict) for part in parts):
             raise errors.Error(errors.INVALID_CONFIGURATION, "The `args` of %s are not a list with one object." % where)
         inner = parts[0] if parts else {}
