@@ -32,6 +32,10 @@ class Access:
         self.proxy = keys.get("proxy")
 
 
+_TEXTS = frozenset((
+    "server", "certificate-authority", "certificate-authority-data", "tls-server-name", "proxy-url", "token", "tokenFile", "client-certificate",
+    "client-certificate-data", "client-key", "client-key-data",
+))
 _SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 
@@ -67,18 +71,21 @@ class _Named:
 
     def current_context(self):
         contexts = self._all("contexts")
-        name = self.raw.get("current-context") or (next(iter(contexts)) if len(contexts) == 1 else None)
+        name = self.raw.get("current-context") or (contexts[0].get("name") if len(contexts) == 1 else None)
         if name is None:
             raise self.error("it has no `current-context`")
         return self.find("contexts", name, "context")
 
     def find(self, kind, name, key):
-        entry = self._all(kind).get(name)
+        entry = next((entry for entry in self._all(kind) if entry.get("name") == name), None)
         if entry is None:
             raise self.error("it has no entry %r in `%s`" % (name, kind))
         value = entry.get(key) or {}
         if not isinstance(value, dict):
             raise self.error("`%s` of %r is not a mapping" % (key, name))
+        for inner in _TEXTS.intersection(value):
+            if not isinstance(value[inner], (str, type(None))):
+                raise self.error("`%s` of %r is no text" % (inner, name))
         return value
 
     def error(self, sentence):
@@ -88,7 +95,7 @@ class _Named:
         entries = self.raw.get(kind) or []
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             raise self.error("`%s` is not a list of mappings" % kind)
-        return {entry.get("name"): entry for entry in entries}
+        return entries
 
 
 def _access(config, directory):
@@ -279,7 +286,7 @@ def _inline(text):
             return _Yaml
         return value if _is_end(text[end:]) else _Yaml
     plain = text.partition(" #")[0].strip()
-    if ": " in plain or plain.endswith(":"):
+    if ": " in plain or plain.endswith(":") or plain.startswith(("- ", "? ", ",", "]", "}")):
         return _Yaml
     return {"null": None, "~": None, "true": True, "false": False}.get(plain, plain)
 
