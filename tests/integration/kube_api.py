@@ -44,7 +44,7 @@ class KubeApi:
         self._start("etcd", [upstream_bin / "etcd", "--data-dir", directory / "etcd", "--unsafe-no-fsync"])
         self._argv = [
             upstream_bin / "kube-apiserver", "--etcd-servers=http://127.0.0.1:2379", "--bind-address=127.0.0.1", "--secure-port=6443",
-            "--endpoint-reconciler-type=none", "--service-cluster-ip-range=10.96.0.0/16", "--tls-cert-file=%s" % certificate, "--tls-private-key-file=%s" % key,
+            "--advertise-address=192.0.2.1", "--endpoint-reconciler-type=none", "--service-cluster-ip-range=10.96.0.0/16", "--tls-cert-file=%s" % certificate, "--tls-private-key-file=%s" % key,
             "--client-ca-file=%s" % self.authority.ca_crt, "--authorization-mode=RBAC", "--service-account-issuer=https://kubernetes.default.svc",
             "--service-account-key-file=%s" % (directory / "sa.key"), "--service-account-signing-key-file=%s" % (directory / "sa.key"),
             "--disable-admission-plugins=ServiceAccount", "--enable-priority-and-fairness=false",
@@ -61,7 +61,10 @@ class KubeApi:
             except OSError:
                 pass
             self.connection = None
+            if self.server.poll() is not None:
+                break
             time.sleep(0.1)
+        self.close()
         raise AssertionError((self.directory / "apiserver.log").read_text(encoding="utf-8")[-3000:])
 
     def stop(self):
