@@ -64,8 +64,9 @@ def _acquire(path, deadline, patience):
                 time.sleep(_PAUSE)
             # the one before us may have unlinked what we hold
             if _same(descriptor, path):
-                os.ftruncate(descriptor, 0)
-                os.write(descriptor, b"%d" % os.getpid())
+                with contextlib.suppress(OSError):  # on a full disk it is locked all the same
+                    os.ftruncate(descriptor, 0)
+                    os.write(descriptor, b"%d" % os.getpid())
                 os.set_inheritable(descriptor, True)
                 return descriptor
         except BaseException:

@@ -94,6 +94,7 @@ class Plugin:
             for number, attached in enumerate(state.attached):
                 tried.append(attached)
                 attached.result = self._attach(calls, request, attached, self._prev_result(request, configuration, state, number))
+                attached.kept = flannel.remembered(attached.network, request.container_id)
                 if gateways and not attached.chained:
                     from . import gateway  # where a pod says which network has the default route
 
@@ -158,13 +159,17 @@ class Plugin:
 
     def _undo(self, store, state, tried, request, error):
         """Detach what was tried, last first, the one that failed included; return the error to answer with."""
+        for one in tried:
+            one.kept = one.kept or flannel.remembered(one.network, state.container_id)
         calls = self._runtime(request, state.path)
         failed = self._detach_all(calls, state.container_id, state.netns, tried, time.monotonic() + state.timeout * _UNDO_SHARE)
-        if not failed:
-            try:
+        try:
+            if failed:
+                store.write(state)
+            else:
                 store.remove(state)
-            except errors.Error as more:
-                failed = [more]
+        except errors.Error as more:
+            failed.append(more)
         return error.with_details("Undoing it failed as well, DEL will try again: %s" % errors.join(failed)) if failed else error
 
     def _check_free(self, store, state):
@@ -202,7 +207,7 @@ class Plugin:
         directory = conf.state_directory(request.conf)
         if request.conf.get("readinessindicatorfile") and not os.path.exists(str(request.conf["readinessindicatorfile"])):
             _log(request)("error", "The default network is not ready: there is no %s" % request.conf["readinessindicatorfile"])
-        with lock.held(directory, request.container_id, request.interface, _LOCK_SECONDS, needed=False):
+        with lock.held(directory, request.container_id, request.interface, _patience(request), needed=False):
             self._delete(request, states.Store(directory))
 
     def _delete(self, request, store):
@@ -223,6 +228,7 @@ class Plugin:
         self._delete_state(store, state, request)
 
     def _delete_state(self, store, state, request):
+        self._keep(store, state)
         calls = self._runtime(request, _merge(request.path, state.path))
         there = request.netns or (state.netns if os.path.exists(state.netns) else "")
         failed = self._detach_all(calls, state.container_id, there, state.attached, time.monotonic() + state.timeout)
@@ -231,6 +237,18 @@ class Plugin:
             _log(request)("error", str(error))
             raise error  # and the state stays, for the next DEL
         store.remove(state)
+
+    @staticmethod
+    def _keep(store, state):
+        """Of an ADD that was killed, what its flannel plugins need is not in the state yet."""
+        unkept = [one for one in state.attached if not one.kept]
+        for one in unkept:
+            one.kept = flannel.remembered(one.network, state.container_id)
+        if any(one.kept for one in unkept):
+            try:
+                store.write(state)
+            except errors.Error:
+                pass  # a full disk; taking away goes on
 
     def _delete_by_conf(self, request):
         """Without a state, what the configuration names is detached as well as it can be: a state may have been lost."""
@@ -261,6 +279,7 @@ class Plugin:
             calls.deadline = now + max(deadline - now, 1.0) / left
             try:
                 attachment = runtime.Attachment(container_id, there, one.interface, capability_args=one.capability_args)
+                flannel.put_back(one.kept)
                 calls.delete(one.network, attachment, one.result)
                 if one.device_file:
                     files.remove(one.device_file)
@@ -453,6 +472,13 @@ def _log(request):
     from . import log  # for those who want one
 
     return log.logger(request.conf, request)
+
+
+def _patience(request):
+    """How long (seconds) a DEL waits for what is still at work; its configuration may be anything."""
+    timeout = request.conf.get("timeoutSeconds")
+    usable = isinstance(timeout, (int, float)) and not isinstance(timeout, bool) and timeout > 0
+    return min(_LOCK_SECONDS, (timeout if usable else conf.TIMEOUT_SECONDS) / 2)
 
 
 def _wait_until_ready(configuration, deadline):

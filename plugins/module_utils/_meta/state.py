@@ -27,9 +27,9 @@ class Corrupt(Exception):
 class Attached:
     """One delegate of a state: raw: dict, its configuration; interface: str; result: dict or None while its ADD has not ended;
     capability_args: dict; full_name: str, namespace/name of its NetworkAttachmentDefinition, or None; chained: bool, whether it works on the
-    master's interface; device_file: str or None."""
+    master's interface; device_file: str or None; kept: dict file -> text, what a flannel plugin needs at DEL."""
 
-    def __init__(self, raw, interface, result=None, capability_args=None, full_name=None, chained=False, device_file=None):
+    def __init__(self, raw, interface, result=None, capability_args=None, full_name=None, chained=False, device_file=None, kept=None):
         self.raw = raw
         self.interface = interface
         self.result = result
@@ -37,6 +37,7 @@ class Attached:
         self.full_name = full_name
         self.chained = chained
         self.device_file = device_file
+        self.kept = kept or {}
 
     @property
     def network(self):
@@ -93,6 +94,10 @@ class Store:
         """Forget a state; raise Error."""
         file = self._file(state.container_id, state.interface)
         try:
+            for name in os.listdir(self.directory):
+                # of a write that was killed
+                if name.startswith(os.path.basename(file) + ".") and name.endswith(".tmp"):
+                    files.remove(os.path.join(self.directory, name))
             files.remove(file)
         except OSError as error:
             raise errors.Error(errors.IO_FAILURE, "The state %s cannot be removed." % file, error.strerror) from None
@@ -139,7 +144,7 @@ def _to_dict(state):
 
 def _attached_to_dict(one):
     raw = {"conf": one.raw, "ifName": one.interface, "result": one.result}
-    more = {"capabilityArgs": one.capability_args, "name": one.full_name, "chained": one.chained, "deviceFile": one.device_file}
+    more = {"capabilityArgs": one.capability_args, "name": one.full_name, "chained": one.chained, "deviceFile": one.device_file, "kept": one.kept}
     return dict(raw, **{key: value for key, value in more.items() if value})
 
 
@@ -148,13 +153,15 @@ def _from_dict(raw):
         raise ValueError("it has another format")
     attached = [
         Attached(
-            one["conf"], one["ifName"], one["result"], one.get("capabilityArgs"), one.get("name"), bool(one.get("chained")), one.get("deviceFile")
+            one["conf"], one["ifName"], one["result"], one.get("capabilityArgs"), one.get("name"), bool(one.get("chained")), one.get("deviceFile"), one.get("kept")
         )
         for one in raw["delegates"]
     ]
     for one in attached:
         if not isinstance(one.interface, str) or not isinstance(one.network.name, str) or not isinstance(one.capability_args, dict):
             raise ValueError("a delegate is incomplete")
+        if not isinstance(one.kept, dict) or not all(isinstance(text, str) for text in one.kept.values()):
+            raise ValueError("a delegate is spoiled")
         if not isinstance(one.result, (dict, type(None))) or not isinstance(one.device_file, (str, type(None))):
             raise ValueError("a delegate is spoiled")
     if not all(isinstance(raw[key], str) for key in ("name", "containerID", "ifName", "netns")) or not all(isinstance(one, str) for one in raw["path"]):
