@@ -171,7 +171,7 @@ def test_told_to_end_it_takes_everything_back(host, pod, tmp_path):
 
 
 def test_a_delegate_behind_flannel_that_fails_at_del(host, pod):
-    """Upstream's flannel plugin has forgotten the attachment by then, and a second DEL of it would free nothing."""
+    """Some versions of the flannel plugin have forgotten the attachment by then, and a second DEL of it would free nothing."""
     bridge = host.path(BIN) / "bridge"
     assert host.cni("ADD", meta(), pod)[0] == 0
     bridge.rename(host.path(BIN) / "real-bridge")

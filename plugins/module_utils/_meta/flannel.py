@@ -4,7 +4,7 @@
 """What has to be known of upstream's flannel plugin to use it more than once on a host and in a container.
 
 It keeps its state as <dataDir>/<container id>, with neither network nor interface in the name, and fails where flanneld left no subnet file.
-At DEL it takes that file away before it calls the plugin behind it: when that one fails, or it is killed, a second DEL finds nothing to do and the
+Without that file (lost, or in some versions taken away before the plugin behind it was called and failed) its DEL does nothing and succeeds, and the
 address is never freed. So what the file holds is kept in our state, and put back before each DEL.
 """
 

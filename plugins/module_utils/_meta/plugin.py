@@ -23,6 +23,7 @@ _UNDO_SHARE = 1 / 6
 _API_SECONDS = 15
 _READY_SECONDS = 45
 _LOCK_SECONDS = 60
+_GC_LOCK_SECONDS = 10
 # The attachments that stay when GC comes: the specification's key, and the one that an earlier text of it had.
 _VALID_KEYS = ("cni.dev/valid-attachments", "cni.dev/attachments")
 # Set for delegates: whoever finds it set was started, by whatever detour, by itself.
@@ -221,6 +222,10 @@ class Plugin:
                 error = error.with_details(str(more))
             raise error from None
         if state is None:
+            try:
+                store.discard(request.container_id, request.interface)
+            except OSError:
+                pass  # half of a state that never was; it stands for nothing
             # Delegates that go by the container alone would take away what another interface of it still uses.
             if not store.interfaces_of(request.container_id):
                 self._delete_by_conf(request)
@@ -344,16 +349,18 @@ class Plugin:
         valid = {(one.get("containerID"), one.get("ifname")) for one in listed}
         store = states.Store(conf.state_directory(request.conf))
         failed = []
-        for key in store.keys():
+        for key in store.keys() + store.unfinished():
             if key in valid:
                 continue
             try:
-                with lock.held(store.directory, *key, 1, needed=False):
+                with lock.held(store.directory, *key, _GC_LOCK_SECONDS, needed=False):
                     state = self._read(store, *key)
                     if state is not None and state.conf_name == request.conf.get("name"):
                         self._delete_state(store, state, request)
-            except errors.Error as error:
-                failed.append(error.within("container %s, interface %s" % key))
+                    elif state is None:
+                        store.discard(*key)
+            except (errors.Error, OSError) as error:
+                failed.append(_as_error(error).within("container %s, interface %s" % key))
         if failed:
             raise errors.join(failed)
 

@@ -94,21 +94,36 @@ class Store:
         """Forget a state; raise Error."""
         file = self._file(state.container_id, state.interface)
         try:
-            for name in os.listdir(self.directory):
-                # of a write that was killed
-                if name.startswith(os.path.basename(file) + ".") and name.endswith(".tmp"):
-                    files.remove(os.path.join(self.directory, name))
+            self.discard(state.container_id, state.interface)
             files.remove(file)
         except OSError as error:
             raise errors.Error(errors.IO_FAILURE, "The state %s cannot be removed." % file, error.strerror) from None
 
+    def discard(self, container_id, interface):
+        """Remove what writes that were killed have left of an attachment; raise OSError. Call it with the attachment's lock."""
+        begin = os.path.basename(self._file(container_id, interface)) + "."
+        for name in self._names():
+            if name.startswith(begin) and name.endswith(".tmp"):
+                files.remove(os.path.join(self.directory, name))
+
     def keys(self):
         """Return the (container id, interface) of every state there is."""
+        return [tuple(name[:-len(".json")].split(":", 1)) for name in self._names() if name.endswith(".json") and ":" in name]
+
+    def unfinished(self):
+        """Return the (container id, interface) of every attachment of which there is a lock or half a state, and no state."""
+        found = set()
+        for name in self._names():
+            base = name[1:-len(".lock")] if name.startswith(".") and name.endswith(".lock") else name.rpartition(".json.")[0] if name.endswith(".tmp") else ""
+            if ":" in base:
+                found.add(tuple(base.split(":", 1)))
+        return sorted(found.difference(self.keys()))
+
+    def _names(self):
         try:
-            names = sorted(os.listdir(self.directory))
+            return sorted(os.listdir(self.directory))
         except FileNotFoundError:
             return []
-        return [tuple(name[:-len(".json")].split(":", 1)) for name in names if name.endswith(".json") and ":" in name]
 
     def interfaces_of(self, container_id):
         """Return the interfaces (list of str) by which a container is attached."""
