@@ -69,13 +69,13 @@ class Store:
         """Keep a state; raise Error."""
         try:
             os.makedirs(self.directory, mode=0o700, exist_ok=True)
-            files.write_atomically(self._file(state.container_id, state.interface), conf.encode(_to_dict(state)).encode())
+            files.write_atomically(self.file(state.container_id, state.interface), conf.encode(_to_dict(state)).encode())
         except OSError as error:
             raise errors.Error(errors.IO_FAILURE, "The state cannot be written to %s." % self.directory, error.strerror) from None
 
     def read(self, container_id, interface):
         """Return the State, None when there is none; raise Error or Corrupt."""
-        file = self._file(container_id, interface)
+        file = self.file(container_id, interface)
         try:
             text = files.read(file)
         except OSError as error:
@@ -92,7 +92,7 @@ class Store:
 
     def remove(self, state):
         """Forget a state; raise Error."""
-        file = self._file(state.container_id, state.interface)
+        file = self.file(state.container_id, state.interface)
         try:
             self.discard(state.container_id, state.interface)
             files.remove(file)
@@ -101,7 +101,7 @@ class Store:
 
     def discard(self, container_id, interface):
         """Remove what writes that were killed have left of an attachment; raise OSError. Call it with the attachment's lock."""
-        begin = os.path.basename(self._file(container_id, interface)) + "."
+        begin = os.path.basename(self.file(container_id, interface)) + "."
         for name in self._names():
             if name.startswith(begin) and name.endswith(".tmp"):
                 files.remove(os.path.join(self.directory, name))
@@ -129,7 +129,8 @@ class Store:
         """Return the interfaces (list of str) by which a container is attached."""
         return [interface for known, interface in self.keys() if known == container_id]
 
-    def _file(self, container_id, interface):
+    def file(self, container_id, interface):
+        """Return the file (str) of a state."""
         # ':' is neither in a container's id nor in an interface's name.
         return os.path.join(self.directory, "%s:%s.json" % (container_id, interface))
 
