@@ -17,7 +17,7 @@ _REQUEST, _ACKNOWLEDGE, _DUMP, _CREATE, _EXCLUSIVE = 1, 4, 0x300, 0x400, 0x200
 _OIF, _GATEWAY, _TABLE = 4, 5, 15
 _ADDRESS, _LOCAL = 1, 2
 _MAIN, _PROTOCOL_STATIC, _UNIVERSE, _UNICAST = 254, 4, 0, 1
-_HEADER, _ROUTE, _IFADDR, _ATTRIBUTE = struct.Struct("=IHHII"), struct.Struct("=BBBBBBBBI"), struct.Struct("=BBBBI"), struct.Struct("=HH")
+_HEADER, _ROUTE, _IFADDR, _ATTRIBUTE = struct.Struct("=IHHII"), struct.Struct("=BBBBBBBBI"), struct.Struct("=BBBBi"), struct.Struct("=HH")
 _FAMILIES = {"4": socket.AF_INET, "6": socket.AF_INET6}
 
 
@@ -38,17 +38,29 @@ def set_default_routes(path, interface, gateways):
             _talk(_ROUTE_NEW, _REQUEST | _ACKNOWLEDGE | _CREATE | _EXCLUSIVE, route, "The default route by %s on %s cannot be made." % (gateway, interface))
 
 
-def addresses(path):
-    """Return the addresses (set of str, without prefix length) in the network namespace at path; raise Error."""
+def addresses(path, interface=None):
+    """Return the addresses (set of str, without prefix length) in the network namespace at path, those of one interface or all; raise Error."""
     with netns.inside(path):
+        index = interface and _index(interface)
         found = set()
         for body in _talk(_ADDRESS_GET, _REQUEST | _DUMP, _IFADDR.pack(0, 0, 0, 0, 0), "The addresses in %s cannot be read." % path):
-            family = body[0]
+            family, dummy, dummy, dummy, place = _IFADDR.unpack_from(body)
             attributes = _attributes(body[_IFADDR.size:])
             raw = attributes.get(_LOCAL) or attributes.get(_ADDRESS)
-            if raw and family in (socket.AF_INET, socket.AF_INET6):
+            if raw and family in (socket.AF_INET, socket.AF_INET6) and index in (None, place):
                 found.add(socket.inet_ntop(family, raw))
         return found
+
+
+def canonical(address):
+    """Return an address (str, with or without a prefix length) as addresses() spells it; None when it is none."""
+    plain = address.partition("/")[0]
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            return socket.inet_ntop(family, socket.inet_pton(family, plain))
+        except OSError:
+            continue
+    return None
 
 
 def _remove(interface, families):

@@ -33,15 +33,17 @@ _MARK = "MULTINET_DELEGATING"
 class Plugin:
     """The handlers of the commands, over what they touch: execute (an invoke.Exec), interfaces (path of a namespace -> set of names),
     relay (bytes a delegate wrote to stderr), own_file (str or None: our own executable), connect (takes a kubeconfig.Access, environment and
-    seconds, returns a kube.Client), devices (a devices.Devices); None for the last two: those of the host."""
+    seconds, returns a kube.Client), devices (a devices.Devices), addresses (path of a namespace, interface -> set of addresses); None for the last
+    three: those of the host."""
 
-    def __init__(self, execute=None, interfaces=netns.interfaces, relay=invoke.relay_stderr, own_file=None, connect=None, devices=None):
+    def __init__(self, execute=None, interfaces=netns.interfaces, relay=invoke.relay_stderr, own_file=None, connect=None, devices=None, addresses=None):
         self.execute = execute or invoke.Exec()
         self.interfaces = interfaces
         self.relay = relay
         self.own_file = own_file
         self.connect = connect
         self.devices = devices
+        self.addresses = addresses
 
     def handlers(self):
         """Return what skel.main() dispatches to."""
@@ -310,10 +312,24 @@ class Plugin:
             if attached.interface not in present:
                 raise _place(errors.Error(errors.UNKNOWN_CONTAINER, "The interface is not in %s." % request.netns), attached)
             try:
+                self._check_addresses(request, attached)
                 attachment = runtime.Attachment(request.container_id, request.netns, attached.interface, capability_args=attached.capability_args)
                 calls.check(attached.network, attachment, attached.result)
             except errors.Error as error:
                 raise _place(error, attached) from None
+
+    def _check_addresses(self, request, attached):
+        """What its plugins said is on the interface is there; many plugins (flannel is one) do not look themselves."""
+        latest = results.to_latest(attached.result)
+        own = [item["address"] for item in latest["ips"] if _is_of(item, latest["interfaces"], attached.interface)]
+        if not own:
+            return
+        from .._cni import netlink
+
+        there = (self.addresses or netlink.addresses)(request.netns, attached.interface)
+        missing = [address for address in own if netlink.canonical(address) not in there]
+        if missing:
+            raise errors.Error(errors.UNKNOWN_CONTAINER, "The interface has not the address %s any more." % ", ".join(missing))
 
     def status(self, request):
         """An ADD would find everything it needs."""
@@ -471,6 +487,14 @@ class Wanted:
         from . import kube
 
         return kube.Client(access, self.request.environ, seconds)
+
+
+def _is_of(item, interfaces, name):
+    """Say whether an address of a result is said to be on the sandbox's interface of this name."""
+    index = item.get("interface")
+    if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(interfaces):
+        return False
+    return interfaces[index]["name"] == name and bool(interfaces[index].get("sandbox"))
 
 
 def _log(request):
