@@ -77,7 +77,12 @@ addresses:
   returned: always
   type: list
   elements: dict
-  sample: [{"network": "multinet-blue", "address": "10.1.5.7", "container_id": "4f2a", "interface": "eth0", "file": "/var/lib/cni/networks/multinet-blue/10.1.5.7"}]
+  sample:
+    - network: multinet-blue
+      address: 10.1.5.7
+      container_id: 4f2a
+      interface: eth0
+      file: /var/lib/cni/networks/multinet-blue/10.1.5.7
 flannel:
   description: Files that the flannel plugin keeps for containers that are gone.
   returned: always

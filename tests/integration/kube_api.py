@@ -44,7 +44,8 @@ class KubeApi:
         self._start("etcd", [upstream_bin / "etcd", "--data-dir", directory / "etcd", "--unsafe-no-fsync"])
         self._argv = [
             upstream_bin / "kube-apiserver", "--etcd-servers=http://127.0.0.1:2379", "--bind-address=127.0.0.1", "--secure-port=6443",
-            "--advertise-address=192.0.2.1", "--endpoint-reconciler-type=none", "--service-cluster-ip-range=10.96.0.0/16", "--tls-cert-file=%s" % certificate, "--tls-private-key-file=%s" % key,
+            "--advertise-address=192.0.2.1", "--endpoint-reconciler-type=none", "--service-cluster-ip-range=10.96.0.0/16", "--tls-cert-file=%s" % certificate,
+            "--tls-private-key-file=%s" % key,
             "--client-ca-file=%s" % self.authority.ca_crt, "--authorization-mode=RBAC", "--service-account-issuer=https://kubernetes.default.svc",
             "--service-account-key-file=%s" % (directory / "sa.key"), "--service-account-signing-key-file=%s" % (directory / "sa.key"),
             "--disable-admission-plugins=ServiceAccount", "--enable-priority-and-fairness=false",
@@ -84,11 +85,13 @@ class KubeApi:
         """Return (certificate, key) paths of a client of a group."""
         key, request, certificate = (self.directory / "pki" / (name + end) for end in (".key", ".csr", ".crt"))
         subprocess.run(
-            ["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/O=%s/CN=%s" % (group, name), "-keyout", key, "-out", request],
+            ["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/O=%s/CN=%s" % (group, name), "-keyout", key,
+                "-out", request],
             check=True, capture_output=True,
         )
         subprocess.run(
-            ["openssl", "x509", "-req", "-days", "2", "-in", request, "-CA", self.authority.ca_crt, "-CAkey", self.directory / "pki" / "ca.key", "-CAcreateserial", "-out", certificate],
+            ["openssl", "x509", "-req", "-days", "2", "-in", request, "-CA", self.authority.ca_crt, "-CAkey", self.directory / "pki" / "ca.key",
+                "-CAcreateserial", "-out", certificate],
             check=True, capture_output=True,
         )
         return certificate, key

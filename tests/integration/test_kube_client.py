@@ -30,8 +30,10 @@ def make_certificates(directory):
                 "-keyout", authority + ".key", "-out", authority + ".crt")
     for name, extra in (("server", "subjectAltName=IP:127.0.0.1,DNS:kubernetes"), ("client", "extendedKeyUsage=clientAuth")):
         (directory / "extra").write_text(extra, encoding="utf-8")
-        openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/O=system:masters/CN=" + name, "-keyout", name + ".key", "-out", name + ".csr")
-        openssl("x509", "-req", "-days", "2", "-in", name + ".csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "extra", "-out", name + ".crt")
+        openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/O=system:masters/CN=" + name, "-keyout",
+            name + ".key", "-out", name + ".csr")
+        openssl("x509", "-req", "-days", "2", "-in", name + ".csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "extra", "-out",
+            name + ".crt")
 
 
 class Server:
@@ -298,8 +300,10 @@ def test_through_a_proxy(server, pki):
     [
         ({"https_proxy": "p:1"}, "api", True), ({"HTTPS_PROXY": "http://p:1"}, "127.0.0.1", False), ({"HTTPS_PROXY": "http://p:1"}, "localhost", False),
         ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "*"}, "api", False), ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "10.0.0.0/8"}, "10.1.2.3", False),
-        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "10.0.0.0/8"}, "11.1.2.3", True), ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "x, .example.org"}, "a.example.org", False),
-        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "example.org:443"}, "a.example.org", False), ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "example.org"}, "anexample.org", True),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "10.0.0.0/8"}, "11.1.2.3", True),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "x, .example.org"}, "a.example.org", False),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "example.org:443"}, "a.example.org", False),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "example.org"}, "anexample.org", True),
         ({"HTTP_PROXY": "http://p:1"}, "api", False), ({}, "api", False),
     ],
 )

@@ -59,7 +59,8 @@ def _host(tmp_path, upstream_bin, api):
 
 def bridge(name, subnet, device=None, gateway=False):
     conf = {
-        "cniVersion": "1.0.0", "name": name, "type": "bridge", "bridge": device or "br-" + name, "isDefaultGateway": gateway, "capabilities": {"ips": True, "mac": True},
+        "cniVersion": "1.0.0", "name": name, "type": "bridge", "bridge": device or "br-" + name, "isDefaultGateway": gateway,
+        "capabilities": {"ips": True, "mac": True},
         "ipam": {"type": "host-local", "ranges": [[{"subnet": subnet}]]},
     }
     return {key: value for key, value in conf.items() if value is not None}
@@ -107,7 +108,8 @@ def test_networks_by_the_short_form(host, api):
     assert pod.addresses() == {"eth0": "10.19.0.2/24", "net1": "10.20.0.2/24", "data0": "10.21.0.2/24", "net3": "10.22.0.2/24"}
     assert host.default_route(pod.netns) == ("10.19.0.1", "eth0")
     assert answer["ips"] == [{"interface": 2, "address": "10.19.0.2/24", "gateway": "10.19.0.1"}]
-    links = {link["ifname"]: link for link in json.loads(subprocess.run(["ip", "-n", pod.netns, "-j", "link"], capture_output=True, check=True, text=True).stdout)}
+    links = {link["ifname"]: link for link in json.loads(subprocess.run(["ip", "-n", pod.netns, "-j", "link"], capture_output=True, check=True,
+        text=True).stdout)}
     told = pod.status()
     assert [(one["name"], one["interface"], one["ips"], one["default"]) for one in told] == [
         ("default", "eth0", ["10.19.0.2"], True), ("apps/red", "net1", ["10.20.0.2"], False), ("apps/blue", "data0", ["10.21.0.2"], False),
@@ -118,7 +120,8 @@ def test_networks_by_the_short_form(host, api):
     assert api.annotations(pod.name)["mine"] == "stays"
     assert pod.events() == sorted(
         ("Normal", "AddedInterface", "Add %s [%s] from %s" % one) for one in
-        (("eth0", "10.19.0.2/24", "default"), ("net1", "10.20.0.2/24", "apps/red"), ("data0", "10.21.0.2/24", "apps/blue"), ("net3", "10.22.0.2/24", "other/green"))
+        (("eth0", "10.19.0.2/24", "default"), ("net1", "10.20.0.2/24", "apps/red"), ("data0", "10.21.0.2/24", "apps/blue"),
+            ("net3", "10.22.0.2/24", "other/green"))
     )
     assert pod.cni("CHECK", meta(host)) == (0, None)
     assert pod.cni("DEL", meta(host)) == (0, None)
@@ -171,8 +174,10 @@ def test_the_default_network_a_pod_chooses(host, api):
 def test_networks_on_the_host_and_the_cluster_network(host, api):
     conf_dir = host.directory / "net.d"
     conf_dir.mkdir()
-    (conf_dir / "x.conflist").write_text(json.dumps({"name": "on-host", "cniVersion": "1.0.0", "plugins": [bridge(None, "10.24.0.0/24", "br-onhost")]}), encoding="utf-8")
-    conf = {"name": "meta", "cniVersion": "1.1.0", "kubeconfig": str(host.directory / "kubeconfig"), "confDir": str(conf_dir), "clusterNetwork": "chosen", "defaultNetworks": ["on-host"]}
+    (conf_dir / "x.conflist").write_text(json.dumps({"name": "on-host", "cniVersion": "1.0.0", "plugins": [bridge(None, "10.24.0.0/24", "br-onhost")]}),
+        encoding="utf-8")
+    conf = {"name": "meta", "cniVersion": "1.1.0", "kubeconfig": str(host.directory / "kubeconfig"), "confDir": str(conf_dir), "clusterNetwork": "chosen",
+        "defaultNetworks": ["on-host"]}
     pod = Pod(host, api, notes={NETWORKS: "on-host"})
     status, answer = pod.cni("ADD", dict(conf, defaultNetworks=[]))
     assert status == 0, answer
@@ -277,8 +282,10 @@ def eventually(what):
 
 def test_its_role_allows_no_more_than_it_needs(api):
     for verb, resource, group, subresource, allowed in (
-        ("get", "pods", "", "", True), ("patch", "pods", "", "status", True), ("create", "events", "", "", True), ("get", "network-attachment-definitions", "k8s.cni.cncf.io", "", True),
-        ("patch", "pods", "", "", False), ("update", "pods", "", "", False), ("list", "pods", "", "", False), ("get", "secrets", "", "", False), ("delete", "pods", "", "", False),
+        ("get", "pods", "", "", True), ("patch", "pods", "", "status", True), ("create", "events", "", "", True),
+        ("get", "network-attachment-definitions", "k8s.cni.cncf.io", "", True),
+        ("patch", "pods", "", "", False), ("update", "pods", "", "", False), ("list", "pods", "", "", False), ("get", "secrets", "", "", False),
+        ("delete", "pods", "", "", False),
         ("get", "nodes", "", "", False), ("list", "network-attachment-definitions", "k8s.cni.cncf.io", "", False), ("get", "configmaps", "", "", False),
     ):
         review = {
@@ -376,7 +383,8 @@ SRIOV = {"metadata": {"name": "sriov-conf"}, "plugin": "sriov", "args": (
     '[\n{\n"if0": "enp12s0f1",\n"ipam": {\n"type": "host-local",\n"subnet": "10.56.217.0/24",\n"rangeStart": "10.56.217.171",\n"rangeEnd": "10.56.217.181",\n'
     '"routes": [\n{ "dst": "0.0.0.0/0" }\n],\n"gateway": "10.56.217.1"\n}\n}\n]'
 )}
-VLAN = {"metadata": {"name": "sriov-vlanid-l2enable-conf"}, "plugin": "sriov", "args": '[\n{\n"if0": "enp2s0",\n"vlan": 210,\n"if0name": "north",\n"l2enable": true\n}\n]'}
+VLAN = {"metadata": {"name": "sriov-vlanid-l2enable-conf"}, "plugin": "sriov",
+    "args": '[\n{\n"if0": "enp2s0",\n"vlan": 210,\n"if0name": "north",\n"l2enable": true\n}\n]'}
 ANNOTATION = '[\n{ "name": "flannel-conf" },\n{ "name": "sriov-conf"},\n{ "name": "sriov-vlanid-l2enable-conf" }\n]'
 
 
@@ -423,7 +431,8 @@ def test_kubeconfig_and_delegates_as_default(host, api, old, tmp_path):
     host.plugin("sriov", PLAYED_SRIOV % (tmp_path / "calls"))
     host.plugin("weave-net", 'cat >/dev/null; [ $CNI_COMMAND = ADD ] && echo \'{"ip4": {"ip": "10.32.0.1/12"}}\'; exit 0\n')
     conf = (
-        '{\n"name": "node-cni-network",\n"type": "multus",\n"kubeconfig": "%s",\n"delegates": [{\n"type": "weave-net",\n"hairpinMode": true,\n"masterplugin": true\n}]\n}'
+        '{\n"name": "node-cni-network",\n"type": "multus",\n"kubeconfig": "%s",\n'
+        '"delegates": [{\n"type": "weave-net",\n"hairpinMode": true,\n"masterplugin": true\n}]\n}'
         % (host.directory / "kubeconfig")
     )
     status, answer = Pod(host, api).cni("ADD", conf)

@@ -219,7 +219,8 @@ def test_a_full_disk_before_the_add(host, pod, tmp_path):
 
 def test_a_disk_that_gets_full_during_the_add(host, pod, tmp_path):
     with small_disk(tmp_path / "state", "64k"):
-        host.plugin("filler", 'cat >/dev/null; [ $CNI_COMMAND = ADD ] || exit 0; cat /dev/zero > %s 2>/dev/null; echo \'{"cniVersion": "0.4.0"}\'\n' % (tmp_path / "state" / "full"))
+        full = tmp_path / "state" / "full"
+        host.plugin("filler", 'cat >/dev/null; [ $CNI_COMMAND = ADD ] || exit 0; cat /dev/zero > %s 2>/dev/null; echo \'{"cniVersion": "0.4.0"}\'\n' % full)
         conf = meta({"name": "third", "cniVersion": "0.4.0", "type": "filler"}, cniDir=str(tmp_path / "state"))
         status, answer = host.cni("ADD", conf, pod)
         assert (status, answer["code"]) == (1, 5), answer
@@ -247,7 +248,10 @@ def test_a_state_of_which_half_was_written(host, pod):
 
 
 def test_a_delegate_that_hangs_at_del_keeps_no_other_from_being_detached(host, pod):
-    host.plugin("hang", "cat >/dev/null; [ $CNI_COMMAND = ADD ] && { echo '{\"cniVersion\": \"0.4.0\"}'; exit 0; }; [ -e %s ] || exec sleep 50; exit 0\n" % (host.directory / "ok"))
+    host.plugin(
+        "hang", "cat >/dev/null; [ $CNI_COMMAND = ADD ] && { echo '{\"cniVersion\": \"0.4.0\"}'; exit 0; }; [ -e %s ] || exec sleep 50; exit 0\n"
+        % (host.directory / "ok")
+    )
     conf = meta({"name": "third", "cniVersion": "0.4.0", "type": "hang"}, timeoutSeconds=6)
     assert host.cni("ADD", conf, pod)[0] == 0
     status, answer = host.cni("DEL", conf, pod)

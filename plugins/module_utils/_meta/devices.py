@@ -30,7 +30,8 @@ class Devices:
             self._left = self._of_pod(pod)
         if not self._left.get(resource):
             raise errors.Error(
-                errors.INVALID_CONFIGURATION, "The pod %s has no device of %s left for its networks." % (pod, resource), "Does it ask for enough of them in its resources?"
+                errors.INVALID_CONFIGURATION, "The pod %s has no device of %s left for its networks." % (pod, resource),
+                "Does it ask for enough of them in its resources?"
             )
         return self._left[resource].pop(0)
 

@@ -73,7 +73,8 @@ def collect(host, garbage):
     plugin = meta_plugin.Plugin()
     for one in garbage["states"]:
         environ = dict(
-            os.environ, CNI_COMMAND="DEL", CNI_CONTAINERID=one["container_id"], CNI_IFNAME=one["interface"], CNI_NETNS="", CNI_PATH=os.pathsep.join(host.path), CNI_ARGS=""
+            os.environ, CNI_COMMAND="DEL", CNI_CONTAINERID=one["container_id"], CNI_IFNAME=one["interface"], CNI_NETNS="",
+            CNI_PATH=os.pathsep.join(host.path), CNI_ARGS=""
         )
         request = skel.Request("DEL", environ, {"cniDir": host.state_directory}, version.LATEST)
         try:

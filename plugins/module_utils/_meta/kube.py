@@ -77,7 +77,8 @@ class Client:
                     raise ApiError(errors.IO_FAILURE, "The certificate of the Kubernetes API %s is not accepted." % self.access.server, str(error)) from None
                 if isinstance(error, ssl.SSLError) and "ALERT" in str(error):
                     raise ApiError(errors.IO_FAILURE, "The Kubernetes API %s refuses our certificate." % self.access.server, str(error)) from None
-                problem = ApiError(errors.TRY_AGAIN_LATER, "The Kubernetes API %s does not answer." % self.access.server, "%s: %s" % (what, error or type(error).__name__))
+                details = "%s: %s" % (what, error or type(error).__name__)
+                problem = ApiError(errors.TRY_AGAIN_LATER, "The Kubernetes API %s does not answer." % self.access.server, details)
             else:
                 if status < 300:
                     return answer
@@ -138,9 +139,11 @@ def _problem(server, what, status, answer):
     reason = str(answer.get("message") or answer.get("reason") or "")[:500]
     details = "%s: HTTP %d%s" % (what, status, reason and ", " + reason)
     if status == 401:
-        return ApiError(errors.TRY_AGAIN_LATER, "The Kubernetes API %s does not know us: the token or certificate is wrong or has expired." % server, details, status)
+        msg = "The Kubernetes API %s does not know us: the token or certificate is wrong or has expired." % server
+        return ApiError(errors.TRY_AGAIN_LATER, msg, details, status)
     if status == 403:
-        return ApiError(errors.INVALID_CONFIGURATION, "The Kubernetes API %s does not allow what the meta-plugin needs; its role (RBAC) has to." % server, details, status)
+        msg = "The Kubernetes API %s does not allow what the meta-plugin needs; its role (RBAC) has to." % server
+        return ApiError(errors.INVALID_CONFIGURATION, msg, details, status)
     if status in _PASSING:
         return ApiError(errors.TRY_AGAIN_LATER, "The Kubernetes API %s is not ready." % server, details, status)
     return ApiError(errors.IO_FAILURE, "The Kubernetes API %s refused a request." % server, details, status)

@@ -16,8 +16,10 @@ from .._cni import errors
 
 
 class Access:
-    """How to reach a server. server: str, URL; ca_file, ca_data (str, PEM), tls_name, token, token_file, certificate, key (files or PEM as str), proxy: str or None;
-    insecure: bool."""
+    """How to reach a server.
+
+    server: str, URL; ca_file, ca_data (PEM), tls_name, token, token_file, certificate, key (files, or PEM), proxy: str or None; insecure: bool.
+    """
 
     def __init__(self, server, **keys):
         self.server = server
@@ -105,7 +107,9 @@ def _access(config, directory):
     server = cluster.get("server")
     if not isinstance(server, str) or not server.startswith(("https://", "http://")):
         raise config.error("the `server` %r is no http or https URL" % (server,))
-    for key, what in (("exec", "a program that prints credentials (`exec`)"), ("auth-provider", "an `auth-provider`"), ("username", "a user name and password")):
+    for key, what in (
+        ("exec", "a program that prints credentials (`exec`)"), ("auth-provider", "an `auth-provider`"), ("username", "a user name and password"),
+    ):
         if user.get(key):
             raise config.error("its user has %s, which is not served here; give it a `tokenFile`, a `token` or a client certificate" % what)
     for key in ("as", "as-groups", "as-uid", "as-user-extra"):
@@ -246,7 +250,7 @@ class _Yaml:
             end += 1
         while self.place < len(self.lines) and self.lines[self.place][0] < end:
             self.place += 1
-        body = [line for line in self.raw[begin:end]]
+        body = self.raw[begin:end]
         depth = min((len(line) - len(line.lstrip()) for line in body if line.strip()), default=0)
         return "\n".join(line[depth:] for line in body).rstrip("\n") + ("" if "-" in header else "\n")
 

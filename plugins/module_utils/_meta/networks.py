@@ -79,7 +79,9 @@ class Resolver:
         if text:
             asked = annotations.parse(text, self.configuration.multus_namespace, annotations.DEFAULT_NETWORK)
             if len(asked) != 1:
-                raise errors.Error(errors.INVALID_CONFIGURATION, "The pod's annotation %s names %d networks; it takes one." % (annotations.DEFAULT_NETWORK, len(asked)))
+                raise errors.Error(
+                    errors.INVALID_CONFIGURATION, "The pod's annotation %s names %d networks; it takes one." % (annotations.DEFAULT_NETWORK, len(asked))
+                )
             delegates[0] = self._selected(asked[0])
         for selection in annotations.parse(self.pod.annotations.get(annotations.NETWORKS) or "", self.pod.namespace):
             self._check_namespace(selection)
@@ -172,7 +174,9 @@ class Resolver:
         """The plugins of <directory of clusterNetwork>/<chain>/*.conf, called for the master's interface after all others, with its result."""
         configuration = self.configuration
         if "/" not in configuration.cluster_network:
-            raise errors.Error(errors.INVALID_CONFIGURATION, "`auxiliaryCNIChainName` needs a `clusterNetwork` that is a path; %r is none." % configuration.cluster_network)
+            raise errors.Error(
+                errors.INVALID_CONFIGURATION, "`auxiliaryCNIChainName` needs a `clusterNetwork` that is a path; %r is none." % configuration.cluster_network
+            )
         base = configuration.cluster_network
         directory = os.path.join(base if os.path.isdir(base) else os.path.dirname(base), configuration.auxiliary_chain)
         plugins = [_load(file) for file in _files(directory, (".conf",))]

@@ -56,7 +56,7 @@ class Plugin:
         begin = time.monotonic()
         configuration = conf.parse(request.conf)
         log = _log(request)
-        log("verbose", "The configuration %s is of %s world: %s" % (configuration.name, "the old" if configuration.world == "old" else "today's", configuration.why))
+        log("verbose", "The configuration %s is meant in the world of %s: %s" % (configuration.name, configuration.world, configuration.why))
         if configuration.unknown:
             log("error", "The configuration has keys that mean nothing here: %s" % ", ".join(configuration.unknown))
         if request.environ.get(_MARK):

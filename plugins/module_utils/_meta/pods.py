@@ -60,7 +60,8 @@ def identify(request, configuration, api):
     metadata = item.get("metadata") or {}
     annotations = metadata.get("annotations") or {}
     if uid and metadata.get("uid") != uid and not _is_static(annotations):
-        raise errors.Error(errors.UNKNOWN_CONTAINER, "The pod %s/%s is another one by now." % (namespace, name), "Its uid is %s, not %s." % (metadata.get("uid"), uid))
+        details = "Its uid is %s, not %s." % (metadata.get("uid"), uid)
+        raise errors.Error(errors.UNKNOWN_CONTAINER, "The pod %s/%s is another one by now." % (namespace, name), details)
     return Pod(namespace, name, metadata.get("uid") or "", annotations)
 
 

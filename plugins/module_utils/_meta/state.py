@@ -169,7 +169,8 @@ def _from_dict(raw):
         raise ValueError("it has another format")
     attached = [
         Attached(
-            one["conf"], one["ifName"], one["result"], one.get("capabilityArgs"), one.get("name"), bool(one.get("chained")), one.get("deviceFile"), one.get("kept")
+            one["conf"], one["ifName"], one["result"], one.get("capabilityArgs"), one.get("name"), bool(one.get("chained")), one.get("deviceFile"),
+            one.get("kept")
         )
         for one in raw["delegates"]
     ]

@@ -102,7 +102,8 @@ def test_yaml_is_read_as_by_a_library(text):
 
 @pytest.mark.parametrize(
     "text",
-    ["a: &x 1", "a: *x", "a: !!str 1", "a: >\n  b", "a: b\n  c", "a\n", "a: 1\na: 2", "a: 'x", 'a: "x', "\ta: 1\n\tb: 2", "a:\n\t b: 1", "a: 1\n b: 2", "a: [b]", "---\na: 1\n---\nb: 2",
+    ["a: &x 1", "a: *x", "a: !!str 1", "a: >\n  b", "a: b\n  c", "a\n", "a: 1\na: 2", "a: 'x", 'a: "x', "\ta: 1\n\tb: 2", "a:\n\t b: 1", "a: 1\n b: 2",
+        "a: [b]", "---\na: 1\n---\nb: 2",
      "a: b: c", "a: @x", "a:\n  - - x\n", "a: ? b", "a: }"],
 )
 def test_yaml_that_is_not_read_is_refused_by_its_line(text):
@@ -156,8 +157,10 @@ def test_users_that_are_not_served_are_refused_clearly(tmp_path, user, words):
 
 @pytest.mark.parametrize(
     "change",
-    [{"current-context": "y"}, {"contexts": []}, {"clusters": {}}, {"clusters": [{"name": "c", "cluster": {"server": "ftp://x"}}]}, {"clusters": [{"name": "c", "cluster": []}]},
-     {"users": [1]}, {"clusters": [{"name": "c"}]}, {"users": [{"name": "u", "user": {"token": 5}}]}, {"current-context": ["x"]}, {"contexts": [{"name": ["x"]}]},
+    [{"current-context": "y"}, {"contexts": []}, {"clusters": {}}, {"clusters": [{"name": "c", "cluster": {"server": "ftp://x"}}]},
+        {"clusters": [{"name": "c", "cluster": []}]},
+     {"users": [1]}, {"clusters": [{"name": "c"}]}, {"users": [{"name": "u", "user": {"token": 5}}]}, {"current-context": ["x"]},
+     {"contexts": [{"name": ["x"]}]},
      {"clusters": [{"name": "c", "cluster": {"server": "https://h", "certificate-authority": {}}}]}],
 )
 def test_what_is_missing_is_said(tmp_path, change):

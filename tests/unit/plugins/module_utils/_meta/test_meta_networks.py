@@ -121,7 +121,8 @@ def test_both_forms_of_the_annotation_and_positions():
 
 @pytest.mark.parametrize(
     "text",
-    ["a/b/c", "a@b@c", "A", "a.b", "m@", "m@much-too-long-for-it", "m@a b", ",", "m,,m", "/m", "[", "{}", '[1]', '[{"name": 1}]', '[{}]', '[{"name": "m", "mac": "x"}]',
+    ["a/b/c", "a@b@c", "A", "a.b", "m@", "m@much-too-long-for-it", "m@a b", ",", "m,,m", "/m", "[", "{}", '[1]', '[{"name": 1}]', '[{}]',
+        '[{"name": "m", "mac": "x"}]',
      '[{"name": "m", "interface": "a/b"}]', '[{"name": "m", "cni-args": []}]', '"m"', '[{"name": "m", "ips": ["10.0.0.1"], "ipam-claim-reference": "c"}]'],
 )
 def test_an_annotation_that_is_none_is_an_error(text):
@@ -310,7 +311,8 @@ def test_the_auxiliary_chain(tmp_path):
 def test_spoiled_objects_are_errors():
     path = nad("m")[0]
     for item in ({"spec": 5}, {"spec": {"config": 5}}, {"spec": {"config": "{"}}, {"spec": {"config": "[]"}}, {"spec": {"config": '{"plugins": []}'}},
-                 {"spec": {"config": '{"type": "../x"}'}}, {"spec": {"config": "{}"}, "metadata": []}, {"spec": {"config": "{}"}, "metadata": {"annotations": "x"}}):
+                 {"spec": {"config": '{"type": "../x"}'}}, {"spec": {"config": "{}"}, "metadata": []},
+                 {"spec": {"config": "{}"}, "metadata": {"annotations": "x"}}):
         with pytest.raises(errors.Error):
             for one in resolve(BASE, asked("m"), {path: item}):
                 assert one.network
