@@ -108,8 +108,8 @@ def test_networks_by_the_short_form(host, api):
     assert pod.addresses() == {"eth0": "10.19.0.2/24", "net1": "10.20.0.2/24", "data0": "10.21.0.2/24", "net3": "10.22.0.2/24"}
     assert host.default_route(pod.netns) == ("10.19.0.1", "eth0")
     assert answer["ips"] == [{"interface": 2, "address": "10.19.0.2/24", "gateway": "10.19.0.1"}]
-    links = {link["ifname"]: link for link in json.loads(subprocess.run(["ip", "-n", pod.netns, "-j", "link"], capture_output=True, check=True,
-        text=True).stdout)}
+    listing = subprocess.run(["ip", "-n", pod.netns, "-j", "link"], capture_output=True, check=True, text=True).stdout
+    links = {link["ifname"]: link for link in json.loads(listing)}
     told = pod.status()
     assert [(one["name"], one["interface"], one["ips"], one["default"]) for one in told] == [
         ("default", "eth0", ["10.19.0.2"], True), ("apps/red", "net1", ["10.20.0.2"], False), ("apps/blue", "data0", ["10.21.0.2"], False),
@@ -174,10 +174,12 @@ def test_the_default_network_a_pod_chooses(host, api):
 def test_networks_on_the_host_and_the_cluster_network(host, api):
     conf_dir = host.directory / "net.d"
     conf_dir.mkdir()
-    (conf_dir / "x.conflist").write_text(json.dumps({"name": "on-host", "cniVersion": "1.0.0", "plugins": [bridge(None, "10.24.0.0/24", "br-onhost")]}),
-        encoding="utf-8")
-    conf = {"name": "meta", "cniVersion": "1.1.0", "kubeconfig": str(host.directory / "kubeconfig"), "confDir": str(conf_dir), "clusterNetwork": "chosen",
-        "defaultNetworks": ["on-host"]}
+    on_host = {"name": "on-host", "cniVersion": "1.0.0", "plugins": [bridge(None, "10.24.0.0/24", "br-onhost")]}
+    (conf_dir / "x.conflist").write_text(json.dumps(on_host), encoding="utf-8")
+    conf = {
+        "name": "meta", "cniVersion": "1.1.0", "kubeconfig": str(host.directory / "kubeconfig"), "confDir": str(conf_dir), "clusterNetwork": "chosen",
+        "defaultNetworks": ["on-host"],
+    }
     pod = Pod(host, api, notes={NETWORKS: "on-host"})
     status, answer = pod.cni("ADD", dict(conf, defaultNetworks=[]))
     assert status == 0, answer
@@ -383,8 +385,9 @@ SRIOV = {"metadata": {"name": "sriov-conf"}, "plugin": "sriov", "args": (
     '[\n{\n"if0": "enp12s0f1",\n"ipam": {\n"type": "host-local",\n"subnet": "10.56.217.0/24",\n"rangeStart": "10.56.217.171",\n"rangeEnd": "10.56.217.181",\n'
     '"routes": [\n{ "dst": "0.0.0.0/0" }\n],\n"gateway": "10.56.217.1"\n}\n}\n]'
 )}
-VLAN = {"metadata": {"name": "sriov-vlanid-l2enable-conf"}, "plugin": "sriov",
-    "args": '[\n{\n"if0": "enp2s0",\n"vlan": 210,\n"if0name": "north",\n"l2enable": true\n}\n]'}
+VLAN = {"metadata": {"name": "sriov-vlanid-l2enable-conf"}, "plugin": "sriov", "args": (
+    '[\n{\n"if0": "enp2s0",\n"vlan": 210,\n"if0name": "north",\n"l2enable": true\n}\n]'
+)}
 ANNOTATION = '[\n{ "name": "flannel-conf" },\n{ "name": "sriov-conf"},\n{ "name": "sriov-vlanid-l2enable-conf" }\n]'
 
 
