@@ -55,7 +55,8 @@ SELECTION = shaped({"name": NAMES, "namespace": NAMES, "ips": None, "mac": None,
 RESULT = shaped({"cniVersion": VERSIONS, "interfaces": st.lists(shaped({"name": NAMES, "mac": NAMES, "sandbox": NAMES, "mtu": st.integers()}), max_size=3),
                  "ips": st.lists(shaped({"address": st.sampled_from(["10.0.0.2/24", "fd00::2/64", ""]), "interface": st.integers(-2, 3), "gateway": NAMES}),
                      max_size=3),
-                 "routes": st.lists(shaped({"dst": st.sampled_from(["0.0.0.0/0", "::/0", "10.0.0.0/8"]), "gw": NAMES}), max_size=3), "dns": shaped({"nameservers": None}),
+                 "routes": st.lists(shaped({"dst": st.sampled_from(["0.0.0.0/0", "::/0", "10.0.0.0/8"]), "gw": NAMES}), max_size=3),
+                 "dns": shaped({"nameservers": None}),
                  "ip4": shaped({"ip": NAMES, "routes": None}), "ip6": shaped({"ip": NAMES})})
 
 
@@ -73,7 +74,8 @@ class Machine:
         return 0, self.answer if environ["CNI_COMMAND"] == "ADD" else b"", b""
 
 
-@given(raw=CONF | st.binary(max_size=40) | JSON, command=st.sampled_from(["ADD", "DEL", "CHECK", "STATUS", "GC"]), answer=st.binary(max_size=20) | RESULT.map(json.dumps))
+@given(raw=CONF | st.binary(max_size=40) | JSON, command=st.sampled_from(["ADD", "DEL", "CHECK", "STATUS", "GC"]),
+    answer=st.binary(max_size=20) | RESULT.map(json.dumps))
 def test_any_request_gets_an_answer_or_an_error_that_says_what_is_wrong(tmp_path, raw, command, answer):
     if isinstance(raw, dict):
         raw = dict(raw, cniDir=str(tmp_path / "state"))
@@ -81,7 +83,8 @@ def test_any_request_gets_an_answer_or_an_error_that_says_what_is_wrong(tmp_path
     if b'"cniDir"' not in stdin and command in ("DEL", "GC"):
         return  # it would look at this machine's own state
     environ = {"CNI_COMMAND": command, "CNI_CONTAINERID": "cid", "CNI_NETNS": str(tmp_path), "CNI_IFNAME": "eth0", "CNI_PATH": "/bin"}
-    one = plugin.Plugin(Machine(answer if isinstance(answer, bytes) else answer.encode()), lambda path: set(), lambda text: None, addresses=lambda path, name: set())
+    one = plugin.Plugin(Machine(answer if isinstance(answer, bytes) else answer.encode()), lambda path: set(), lambda text: None, addresses=lambda path,
+        name: set())
     out = io.StringIO()
     code = skel.main(one.handlers(), "about", environ, io.BytesIO(stdin), out, io.StringIO(), conf_optional=("DEL",))
     assert code in (0, 1)
@@ -107,7 +110,7 @@ def test_any_configuration_is_parsed_or_refused(raw):
         assert error.code in (errors.INVALID_CONFIGURATION, errors.INCOMPATIBLE_VERSION)
         return
     names = [conf.interface_of(one, "eth0") for one in parsed.delegates]
-    assert len({name for name in names[1:]}) == len(names[1:])
+    assert len(set(names[1:])) == len(names[1:])
 
 
 @given(text=st.text(max_size=30) | JSON.map(json.dumps) | st.lists(SELECTION, max_size=2).map(json.dumps) | st.lists(NAMES, max_size=3).map(",".join))
@@ -129,7 +132,8 @@ def test_any_object_of_the_api_is_used_or_refused(item, selection):
             return item
 
     for raw, notes in (
-        ({"name": "m", "kubeconfig": "/k", "delegates": [{"type": "d", "name": "d"}], "confDir": "/no/such/directory"}, {annotations.NETWORKS: json.dumps([selection])}),
+        ({"name": "m", "kubeconfig": "/k", "delegates": [{"type": "d", "name": "d"}], "confDir": "/no/such/directory"},
+            {annotations.NETWORKS: json.dumps([selection])}),
         ({"name": "m", "kubeconfig": "/k"}, {"networks": '[{"name": "a"}]'}),
     ):
         parsed = conf.parse(raw)
@@ -158,7 +162,8 @@ def test_any_result_is_converted_or_refused(raw, to_version):
 
 @given(text=st.binary(max_size=40) | JSON.map(lambda value: json.dumps(value).encode()) | shaped({
     "format": st.just(1), "name": NAMES, "containerID": st.just("cid"), "ifName": st.just("eth0"), "netns": NAMES, "path": st.lists(NAMES, max_size=2),
-    "timeoutSeconds": st.just(5), "delegates": st.lists(shaped({"conf": PLUGIN, "ifName": NAMES, "result": RESULT, "kept": None, "capabilityArgs": None}), max_size=2),
+    "timeoutSeconds": st.just(5),
+    "delegates": st.lists(shaped({"conf": PLUGIN, "ifName": NAMES, "result": RESULT, "kept": None, "capabilityArgs": None}), max_size=2),
 }).map(lambda value: json.dumps(value).encode()))
 def test_any_state_is_read_or_spoiled(tmp_path, text):
     store = state.Store(str(tmp_path))
@@ -170,7 +175,8 @@ def test_any_state_is_read_or_spoiled(tmp_path, text):
         return
     store.write(read)
     again = store.read("cid", "eth0")
-    assert [(one.raw, one.interface, one.result, one.kept) for one in again.attached] == [(one.raw, one.interface, one.result, one.kept) for one in read.attached]
+    assert [(one.raw, one.interface, one.result, one.kept) for one in again.attached] == [(one.raw, one.interface, one.result,
+        one.kept) for one in read.attached]
 
 
 @given(value=st.dictionaries(st.text(max_size=8), JSON, max_size=4))
