@@ -22,8 +22,8 @@ NADS = "/apis/k8s.cni.cncf.io/v1/namespaces/%s/network-attachment-definitions"
 NETWORKS, STATUS = "k8s.v1.cni.cncf.io/networks", "k8s.v1.cni.cncf.io/network-status"
 
 
-@pytest.fixture(name="api", scope="module")
-def _api(tmp_path_factory, upstream_bin):
+def fixture_api(tmp_path_factory, upstream_bin):
+    """A cluster with networks to ask for, as a fixture of a module."""
     if not (upstream_bin / "kube-apiserver").exists():
         pytest.skip("there is no kube-apiserver among the upstream programs")
     api = KubeApi(tmp_path_factory.mktemp("kube"), upstream_bin)
@@ -45,6 +45,9 @@ def _api(tmp_path_factory, upstream_bin):
         yield api
     finally:
         api.close()
+
+
+api = pytest.fixture(name="api", scope="module")(fixture_api)
 
 
 @pytest.fixture(name="host")

@@ -83,8 +83,8 @@ def test_any_request_gets_an_answer_or_an_error_that_says_what_is_wrong(tmp_path
     if b'"cniDir"' not in stdin and command in ("DEL", "GC"):
         return  # it would look at this machine's own state
     environ = {"CNI_COMMAND": command, "CNI_CONTAINERID": "cid", "CNI_NETNS": str(tmp_path), "CNI_IFNAME": "eth0", "CNI_PATH": "/bin"}
-    one = plugin.Plugin(Machine(answer if isinstance(answer, bytes) else answer.encode()), lambda path: set(), lambda text: None, addresses=lambda path,
-        name: set())
+    machine = Machine(answer if isinstance(answer, bytes) else answer.encode())
+    one = plugin.Plugin(machine, lambda path: set(), lambda text: None, addresses=lambda path, name: set())
     out = io.StringIO()
     code = skel.main(one.handlers(), "about", environ, io.BytesIO(stdin), out, io.StringIO(), conf_optional=("DEL",))
     assert code in (0, 1)
@@ -175,8 +175,8 @@ def test_any_state_is_read_or_spoiled(tmp_path, text):
         return
     store.write(read)
     again = store.read("cid", "eth0")
-    assert [(one.raw, one.interface, one.result, one.kept) for one in again.attached] == [(one.raw, one.interface, one.result,
-        one.kept) for one in read.attached]
+    first, second = ([(one.raw, one.interface, one.result, one.kept) for one in which.attached] for which in (read, again))
+    assert first == second
 
 
 @given(value=st.dictionaries(st.text(max_size=8), JSON, max_size=4))
