@@ -250,6 +250,15 @@ def test_a_pod_that_is_gone_or_another_one(host, api):
     assert (pod.addresses(), host.leftovers()) == ({}, [])
 
 
+def test_another_pod_of_the_same_name_is_not_told_of_our_networks(host, api):
+    pod = Pod(host, api)
+    pod.uid = "11111111-1111-1111-1111-111111111111"
+    conf = meta(host, runtimeConfig={"io.kubernetes.cri.pod-annotations": {NETWORKS: "red"}})
+    status, answer = pod.cni("ADD", conf)
+    assert status == 1 and "409" in answer["details"], answer
+    assert (pod.status(), pod.addresses(), host.leftovers()) == (None, {}, [])
+
+
 def test_a_pod_that_goes_while_it_is_attached_is_left_to_its_del(host, api):
     pod = Pod(host, api)
     conf = meta(host, runtimeConfig={"io.kubernetes.cri.pod-annotations": {NETWORKS: "red"}})

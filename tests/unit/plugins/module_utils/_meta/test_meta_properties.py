@@ -37,27 +37,31 @@ def shaped(keys):
 
 NAMES = st.sampled_from(["a", "net-a", "eth0", "net1", "", "x" * 16, "a/b", "..", "multus"])
 VERSIONS = st.sampled_from(version.ALL + ("9.9.9", ""))
-PLUGIN = shaped({"type": NAMES, "name": NAMES, "cniVersion": VERSIONS, "capabilities": st.dictionaries(NAMES, st.booleans()), "masterplugin": st.booleans(),
-    "ifName": NAMES,
-                 "plugins": st.lists(shaped({"type": NAMES}), max_size=3), "dataDir": NAMES, "subnetFile": NAMES, "delegate": None, "args": None})
+PLUGIN = shaped({
+    "type": NAMES, "name": NAMES, "cniVersion": VERSIONS, "capabilities": st.dictionaries(NAMES, st.booleans()), "masterplugin": st.booleans(), "ifName": NAMES,
+    "plugins": st.lists(shaped({"type": NAMES}), max_size=3), "dataDir": NAMES, "subnetFile": NAMES, "delegate": None, "args": None,
+})
 CONF = shaped({
     "name": NAMES, "cniVersion": VERSIONS, "delegates": st.lists(PLUGIN, max_size=3), "kubeconfig": st.just("/no/such/kubeconfig"),
-    "always_use_default": st.booleans(),
-    "clusterNetwork": NAMES, "defaultNetworks": st.lists(NAMES, max_size=2), "systemNamespaces": st.lists(NAMES, max_size=2),
-    "namespaceIsolation": st.booleans(),
-    "globalNamespaces": NAMES, "timeoutSeconds": st.sampled_from([1, 0.5, -1]), "runtimeConfig": None, "prevResult": None, "auxiliaryCNIChainName": NAMES,
+    "always_use_default": st.booleans(), "clusterNetwork": NAMES, "defaultNetworks": st.lists(NAMES, max_size=2),
+    "systemNamespaces": st.lists(NAMES, max_size=2), "namespaceIsolation": st.booleans(), "globalNamespaces": NAMES,
+    "timeoutSeconds": st.sampled_from([1, 0.5, -1]), "runtimeConfig": None, "prevResult": None, "auxiliaryCNIChainName": NAMES,
     "cni.dev/valid-attachments": None, "logLevel": NAMES, "logOptions": None, "confDir": st.just("/no/such/directory"),
 })
-SELECTION = shaped({"name": NAMES, "namespace": NAMES, "ips": None, "mac": None, "infiniband-guid": None, "interface": NAMES, "portMappings": st.lists(shaped({
-    "hostPort": st.integers(0, 70000), "containerPort": st.integers(0, 70000), "protocol": NAMES, "hostIP": NAMES}), max_size=2),
-    "bandwidth": shaped({"ingressRate": st.integers()}),
-    "deviceID": NAMES, "cni-args": None, "default-route": st.lists(st.sampled_from(["10.0.0.1", "fd00::1", "x"]), max_size=3)})
-RESULT = shaped({"cniVersion": VERSIONS, "interfaces": st.lists(shaped({"name": NAMES, "mac": NAMES, "sandbox": NAMES, "mtu": st.integers()}), max_size=3),
-                 "ips": st.lists(shaped({"address": st.sampled_from(["10.0.0.2/24", "fd00::2/64", ""]), "interface": st.integers(-2, 3), "gateway": NAMES}),
-                     max_size=3),
-                 "routes": st.lists(shaped({"dst": st.sampled_from(["0.0.0.0/0", "::/0", "10.0.0.0/8"]), "gw": NAMES}), max_size=3),
-                 "dns": shaped({"nameservers": None}),
-                 "ip4": shaped({"ip": NAMES, "routes": None}), "ip6": shaped({"ip": NAMES})})
+PORT = shaped({"hostPort": st.integers(0, 70000), "containerPort": st.integers(0, 70000), "protocol": NAMES, "hostIP": NAMES})
+SELECTION = shaped({
+    "name": NAMES, "namespace": NAMES, "ips": None, "mac": None, "infiniband-guid": None, "interface": NAMES, "portMappings": st.lists(PORT, max_size=2),
+    "bandwidth": shaped({"ingressRate": st.integers()}), "deviceID": NAMES, "cni-args": None,
+    "default-route": st.lists(st.sampled_from(["10.0.0.1", "fd00::1", "x"]), max_size=3),
+})
+LINK = shaped({"name": NAMES, "mac": NAMES, "sandbox": NAMES, "mtu": st.integers()})
+ADDRESS = shaped({"address": st.sampled_from(["10.0.0.2/24", "fd00::2/64", ""]), "interface": st.integers(-2, 3), "gateway": NAMES})
+ROUTE = shaped({"dst": st.sampled_from(["0.0.0.0/0", "::/0", "10.0.0.0/8"]), "gw": NAMES})
+RESULT = shaped({
+    "cniVersion": VERSIONS, "interfaces": st.lists(LINK, max_size=3), "ips": st.lists(ADDRESS, max_size=3), "routes": st.lists(ROUTE, max_size=3),
+    "dns": shaped({"nameservers": None}), "ip4": shaped({"ip": NAMES, "routes": None}), "ip6": shaped({"ip": NAMES}),
+})
+COMMANDS = st.sampled_from(["ADD", "DEL", "CHECK", "STATUS", "GC"])
 
 
 class Machine:
@@ -74,8 +78,7 @@ class Machine:
         return 0, self.answer if environ["CNI_COMMAND"] == "ADD" else b"", b""
 
 
-@given(raw=CONF | st.binary(max_size=40) | JSON, command=st.sampled_from(["ADD", "DEL", "CHECK", "STATUS", "GC"]),
-    answer=st.binary(max_size=20) | RESULT.map(json.dumps))
+@given(raw=CONF | st.binary(max_size=40) | JSON, command=COMMANDS, answer=st.binary(max_size=20) | RESULT.map(json.dumps))
 def test_any_request_gets_an_answer_or_an_error_that_says_what_is_wrong(tmp_path, raw, command, answer):
     if isinstance(raw, dict):
         raw = dict(raw, cniDir=str(tmp_path / "state"))
