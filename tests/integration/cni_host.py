@@ -19,11 +19,13 @@ BIN, NET = "/opt/cni/bin", "/etc/cni/net.d"
 
 
 class CniHost:
-    """directory: pathlib.Path, the test's own; upstream_bin: pathlib.Path with the upstream plugins."""
+    """directory: pathlib.Path, the test's own; upstream_bin: pathlib.Path with the upstream plugins; shared: the name of a network namespace that
+    is the host's, None for one of its own."""
 
-    def __init__(self, directory, upstream_bin, names=("multinet",)):
+    def __init__(self, directory, upstream_bin, names=("multinet",), shared=None):
         self.directory = directory
-        self.name = "cnih-%d" % os.getpid()
+        self.shared = shared
+        self.name = shared or "cnih-%d" % os.getpid()
         self.pods = []
         for place in PLACES:
             self.path(place).mkdir(parents=True)
@@ -32,7 +34,7 @@ class CniHost:
         self.path(NET).mkdir()
         self.path(BIN).mkdir()
         for plugin in upstream_bin.iterdir():
-            if plugin.name in ("flannel", "bridge", "host-local", "tuning", "loopback"):
+            if plugin.name in ("flannel", "bridge", "host-local", "tuning", "loopback", "macvlan", "ptp", "portmap"):
                 (self.path(BIN) / plugin.name).write_bytes(plugin.read_bytes())
                 (self.path(BIN) / plugin.name).chmod(0o755)
         # just as the role installs it
@@ -42,11 +44,12 @@ class CniHost:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(file["content"], encoding="utf-8")
             path.chmod(int(file["mode"], 8))
-        subprocess.run(["ip", "netns", "add", self.name], check=True)
-        subprocess.run(["ip", "-n", self.name, "link", "set", "lo", "up"], check=True)
+        if not shared:
+            subprocess.run(["ip", "netns", "add", self.name], check=True)
+            subprocess.run(["ip", "-n", self.name, "link", "set", "lo", "up"], check=True)
 
     def close(self):
-        for name in [*self.pods, self.name]:
+        for name in self.pods if self.shared else [*self.pods, self.name]:
             subprocess.run(["ip", "netns", "del", name], check=False, stderr=subprocess.DEVNULL)
 
     def path(self, place):

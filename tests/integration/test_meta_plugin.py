@@ -107,6 +107,15 @@ def test_todays_configuration_by_cnitool_with_check_status_and_gc(host, pod, ups
     assert cnitool("status").returncode != 0
 
 
+def test_check_looks_for_the_addresses_too(host, pod):
+    assert host.cni("ADD", today(), pod)[0] == 0
+    assert host.cni("CHECK", today(), pod) == (0, None)
+    subprocess.run(["ip", "-n", pod, "addr", "del", "10.3.7.2/24", "dev", "net1"], check=True)
+    status, answer = host.cni("CHECK", today(), pod)
+    assert (status, answer["code"]) == (1, 3) and "10.3.7.2/24" in answer["msg"] and "net1" in answer["msg"]
+    assert host.cni("DEL", today(), pod) == (0, None)
+
+
 def test_del_without_configuration_and_without_the_namespace(host, pod):
     assert host.cni("ADD", today(), pod)[0] == 0
     assert len(host.leftovers()) == 7

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 
 from . import conf, errors, files
@@ -24,7 +23,7 @@ class Cache:
         entry = dict(entry, kind=_KIND)
         try:
             os.makedirs(self.directory, mode=0o700, exist_ok=True)
-            files.write_atomically(self._file(entry), json.dumps(entry).encode())
+            files.write_atomically(self._file(entry), conf.encode(entry).encode())
         except OSError as error:
             raise errors.Error(errors.IO_FAILURE, "The attachment cannot be remembered in %s." % self.directory, error.strerror) from None
 

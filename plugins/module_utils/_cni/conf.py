@@ -35,11 +35,26 @@ class NetworkList:
         return self.cni_version or version.UNSTATED
 
 
-def decode(text, what):
-    """Return the JSON object in text (str or bytes) as a dict; what (str) names it in the errors."""
+class _Number(float):
+    """A number that prints as it was read: 1.10 stays 1.10, and 1e400 does not become Infinity."""
+
+    def __new__(cls, text):
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+
+def decode(text, what, comments=False):
+    """Return the JSON object in text (str or bytes) as a dict; what (str) names it in the errors.
+
+    comments: whether lines that begin with '#' are skipped, as the first generation's configurations have them. (No JSON string can hold such a line.)
+    """
+    if comments and (b"#" if isinstance(text, bytes) else "#") in text:
+        mark, end = (b"#", b"\n") if isinstance(text, bytes) else ("#", "\n")
+        text = end.join(line for line in text.split(end) if not line.lstrip().startswith(mark))
     try:
         # "NaN" and its like are no JSON; letting them in would hand them on to plugins that refuse them.
-        value = json.loads(text, parse_constant=_refuse_constant)
+        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_Number, parse_int=_integer)
     except (ValueError, RecursionError) as error:
         raise errors.Error(errors.DECODING_FAILURE, "%s is not JSON." % what, str(error)) from None
     if not isinstance(value, dict):
@@ -49,6 +64,29 @@ def decode(text, what):
 
 def _refuse_constant(name):
     raise ValueError("%s is not a JSON number" % name)
+
+
+def _integer(text):
+    return _Number(text) if text == "-0" else int(text)
+
+
+def encode(value):
+    """Return a value that decode() made, or one made of such values, as JSON (str); its numbers look as they did.
+
+    Raises Error for a value that is nested too deeply.
+    """
+    try:
+        return _encode(value)
+    except RecursionError:
+        raise errors.Error(errors.DECODING_FAILURE, "The configuration is nested too deeply.") from None
+
+
+def _encode(value):
+    if isinstance(value, dict):
+        return "{%s}" % ", ".join("%s: %s" % (json.dumps(key), _encode(item)) for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return "[%s]" % ", ".join(map(_encode, value))
+    return value.text if isinstance(value, _Number) else json.dumps(value)
 
 
 def parse(raw, where, name=None):
@@ -119,7 +157,7 @@ def load_file(path):
             text = file.read()
     except OSError as error:
         raise errors.Error(errors.IO_FAILURE, "The network configuration %s cannot be read." % path, error.strerror) from None
-    return parse(decode(text, path), path)
+    return parse(decode(text, path, comments=True), path)
 
 
 def load_directory(path):

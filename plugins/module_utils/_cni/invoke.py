@@ -68,7 +68,7 @@ def _spawn(file, environ, streams):
     for attempt in range(_BUSY_TRIES):
         try:
             # Its own process group, so that what it started can be ended with it; the signals Python ignores are not the plugin's affair.
-            return os.posix_spawn(file, [file], environ, file_actions=actions, setpgroup=0, setsigdef=(signal.SIGPIPE, signal.SIGXFSZ))
+            return os.posix_spawn(file, [file], environ, file_actions=actions, setpgroup=0, setsigdef=(signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTERM))
         except OSError as error:
             if error.errno != errno.ETXTBSY or attempt == _BUSY_TRIES - 1:
                 raise errors.Error(errors.IO_FAILURE, "%s cannot be started." % file, error.strerror) from None
@@ -87,12 +87,13 @@ def _wait(pid, file, seconds, outputs):
                 return os.waitstatus_to_exitcode(status)
             left = 1.0 if deadline is None else deadline - time.monotonic()
             if left <= 0:
-                _kill(pid)
                 raise errors.Error(errors.TRY_AGAIN_LATER, "%s did not end within %.0f seconds and was killed." % (file, seconds))
             if any(os.fstat(output).st_size > _OUTPUT_LIMIT for output in outputs):
-                _kill(pid)
                 raise errors.Error(errors.DECODING_FAILURE, "%s printed more than %d MiB and was killed." % (file, _OUTPUT_LIMIT >> 20))
             _sleep(ending, min(left, 1.0))
+    except errors.Error:
+        _kill(pid)  # late, too talkative, or we are told to end ourselves
+        raise
     finally:
         if ending is not None:
             os.close(ending)
@@ -118,9 +119,9 @@ def _sleep(ending, seconds):
 def _kill(pid):
     try:
         os.killpg(pid, signal.SIGKILL)
-    except ProcessLookupError:
+        os.waitpid(pid, 0)
+    except (ProcessLookupError, ChildProcessError):
         pass
-    os.waitpid(pid, 0)
 
 
 def relay_stderr(text):

@@ -8,11 +8,10 @@ Nothing is remembered here: the result of add() is handed to check() and delete(
 
 from __future__ import annotations
 
-import json
 import os
 import time
 
-from . import errors, invoke, result as results, version
+from . import conf, errors, invoke, result as results, version
 
 
 class Attachment:
@@ -94,7 +93,7 @@ class Runtime:
             environ = invoke.environment(
                 self.environ, command, attachment.container_id, attachment.netns, attachment.interface, self.path, attachment.args
             )
-            request = json.dumps(plugin_conf(network, plugin, result, attachment.capability_args))
+            request = conf.encode(plugin_conf(network, plugin, result, attachment.capability_args))
             file = self.execute.find(plugin["type"], self.path)
             return invoke.call(self.execute, file, environ, request.encode(), self._seconds_left(), self.relay)
         except errors.Error as error:

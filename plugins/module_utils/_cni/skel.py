@@ -89,7 +89,7 @@ def _check_environment(command, handlers, environ):
 
 def _read_conf(stdin, optional, supported):
     try:
-        configuration = conf.decode(stdin.read(), "The network configuration on stdin")
+        configuration = conf.decode(stdin.read(), "The network configuration on stdin", comments=True)
     except errors.Error:
         if not optional:
             raise

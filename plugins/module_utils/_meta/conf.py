@@ -1,10 +1,10 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The meta-plugin's configuration: which networks a container is attached to, in which order, and by which interface names.
+"""The meta-plugin's configuration: what is on stdin, and in which of two worlds it is meant (world()).
 
-Keys of its own beside CNI's: `delegates` (each a plugin's configuration or a list of plugins; two keys of a delegate are ours and are not
-handed on: `masterplugin`, `ifName`), `cniDir`, `binDir`, `timeoutSeconds`.
+Keys of its own beside CNI's: those of Multus (docs/meta_plugin.md has them all) and `timeoutSeconds`. Two keys of a delegate are ours and are
+not handed on: `masterplugin`, `ifName`. Which networks a pod asks for by annotations is found out in networks.py.
 """
 
 from __future__ import annotations
@@ -15,33 +15,52 @@ from . import flannel
 STATE_DIRECTORY = "/var/lib/cni/multinet"
 TIMEOUT_SECONDS = 180
 _OUR_KEYS = ("masterplugin", "ifName")
+KNOWN = frozenset((
+    "name", "type", "cniVersion", "cniVersions", "capabilities", "runtimeConfig", "prevResult", "args", "dns", "ipam", "disableCheck", "disableGC",
+    "cni.dev/valid-attachments", "cni.dev/attachments",
+    "delegates", "kubeconfig", "always_use_default", "cniDir", "binDir", "confDir", "clusterNetwork", "defaultNetworks", "systemNamespaces",
+    "multusNamespace", "namespaceIsolation", "globalNamespaces", "readinessindicatorfile", "retryDeleteOnError", "auxiliaryCNIChainName",
+    "logFile", "logLevel", "logToStderr", "logOptions", "timeoutSeconds",
+))
 
 
 class Delegate:
     """One network a container is attached to.
 
-    network: conf.NetworkList; interface: str, or None: that of the request; raw: dict, the network's configuration as it goes to the plugins.
+    raw: dict, the network's configuration as it goes to the plugins; interface: str, or None: that of the request; asked: str or None, the
+    interface that was asked for; full_name: str, namespace/name of its NetworkAttachmentDefinition, or None; resource, device: str or None;
+    capability_args: dict, what the pod wants of it by capability; default_route: list of gateways (str), or None when the pod did not ask it for
+    the default route; chained: bool, whether its plugins work on the master's interface and result.
     """
 
-    def __init__(self, network, interface, raw):
-        self.network = network
-        self.interface = interface
+    def __init__(self, raw, asked=None, full_name=None, resource=None, chained=False, where=None):
         self.raw = raw
+        self.asked = asked
+        self.interface = None
+        self.full_name = full_name
+        self.resource = resource
+        self.device = None
+        self.capability_args = {}
+        self.default_route = None
+        self.chained = chained
+        self.where = where
+
+    @property
+    def network(self):
+        """The conf.NetworkList; raise Error for a configuration that is none."""
+        return self.parsed(self.where or "the network %s" % (self.full_name or self.raw.get("name")))
+
+    def parsed(self, where):
+        """Return the conf.NetworkList; where (str) names it in errors."""
+        return conf.parse(self.raw, where)
 
 
 class MetaConf:
-    """name: str; delegates: list of Delegate, the master first; state_directory: str; bin_dir: str or None; timeout: float, seconds;
-    runtime_config: dict, what the runtime asks for by capability; prev_result: dict or None; profile: str, "legacy" or "current"."""
+    """What a configuration says, one attribute a key; see parse(). delegates: list of Delegate, the master first; world: "old" or "today";
+    runtime_config: dict, what the runtime asks for by capability."""
 
-    def __init__(self, name, delegates, state_directory, bin_dir, timeout, runtime_config, prev_result, profile):
-        self.name = name
-        self.delegates = delegates
-        self.state_directory = state_directory
-        self.bin_dir = bin_dir
-        self.timeout = timeout
-        self.runtime_config = runtime_config
-        self.prev_result = prev_result
-        self.profile = profile
+    def __init__(self, **values):
+        self.__dict__.update(values)
 
     @property
     def master(self):
@@ -49,29 +68,62 @@ class MetaConf:
         return self.delegates[0]
 
 
+def world(raw):
+    """Return the world a configuration (dict) is meant in, "old" or "today", and why (str). This is the one place where it is decided.
+
+    The old one is that of the first generation (2017, 2018): interfaces net0, net1, ...; annotation `networks`; Network objects. Today's is
+    the NPWG specification's: net1, net2, ... by position; annotations k8s.v1.cni.cncf.io/...; NetworkAttachmentDefinitions.
+    """
+    entries = [entry for entry in raw.get("delegates") or [] if isinstance(entry, dict)] if isinstance(raw.get("delegates"), list) else []
+    if raw.get("always_use_default") is True:
+        return "old", "`always_use_default` is set"
+    if raw.get("kubeconfig") and not entries and not raw.get("clusterNetwork"):
+        return "old", "there is a `kubeconfig`, and neither `delegates` nor `clusterNetwork`"
+    if any(entry.get("masterplugin") is True for entry in entries) and not raw.get("clusterNetwork"):
+        # the first generation knew no `ifName`; with it, names are explicit in either world
+        if not any("ifName" in entry for entry in entries):
+            return "old", "a delegate has `masterplugin`"
+    return "today", "nothing in it is of the first generation"
+
+
 def parse(raw):
     """Return the MetaConf of the configuration on stdin (dict); raise Error with code 7."""
     name = raw.get("name")
     if not isinstance(name, str) or not conf.is_name(name):
         raise _invalid("`name` %r is not the name of a network: letters, digits, '_', '.', '-', and a letter or digit first" % (name,))
-    entries = raw.get("delegates")
-    if not isinstance(entries, list) or not entries:
-        raise _invalid("`delegates` is not a list with at least one network's configuration")
-    for place, entry in enumerate(entries):
-        if not isinstance(entry, dict):
-            raise _invalid("delegate %d is not an object" % place)
-    ordered, profile = _order(entries)
-    delegates = [_delegate(entry, place, number, profile, name) for number, (place, entry) in enumerate(ordered)]
-    _check_distinct(delegates)
+    which, why = world(raw)
+    kubeconfig = _string(raw, "kubeconfig", None)
+    cluster_network = _string(raw, "clusterNetwork", None)
+    always = _flag(raw, "always_use_default")
+    if always and not (kubeconfig and raw.get("delegates")):
+        raise _invalid("`always_use_default` needs `kubeconfig` and `delegates` as well")
+    delegates = []
+    if not cluster_network and (raw.get("delegates") or not (which == "old" and kubeconfig)):
+        delegates = _delegates(raw.get("delegates"), name)
+    name_interfaces(delegates, which)
     return MetaConf(
-        name,
-        delegates,
-        state_directory(raw),
-        _string(raw, "binDir", None),
-        _timeout(raw),
-        _object(raw, "runtimeConfig") or {},
-        _object(raw, "prevResult"),
-        profile,
+        name=name,
+        world=which,
+        why=why,
+        delegates=delegates,
+        always_use_default=always,
+        kubeconfig=kubeconfig,
+        cluster_network=cluster_network,
+        default_networks=_strings(raw, "defaultNetworks", []),
+        system_namespaces=_strings(raw, "systemNamespaces", ["kube-system"]),
+        multus_namespace=_string(raw, "multusNamespace", "kube-system"),
+        namespace_isolation=_flag(raw, "namespaceIsolation"),
+        global_namespaces=[one.strip() for one in _string(raw, "globalNamespaces", "default").split(",")],
+        readiness_file=_string(raw, "readinessindicatorfile", None),
+        auxiliary_chain=_auxiliary_chain(raw, cluster_network),
+        conf_dir=_string(raw, "confDir", "/etc/cni/multus/net.d"),
+        state_directory=state_directory(raw),
+        bin_dir=_string(raw, "binDir", None),
+        timeout=_timeout(raw),
+        runtime_config=_object(raw, "runtimeConfig") or {},
+        prev_result=_object(raw, "prevResult"),
+        retry_delete=_flag(raw, "retryDeleteOnError"),
+        unknown=sorted(key for key in raw if key not in KNOWN),
     )
 
 
@@ -85,40 +137,50 @@ def interface_of(delegate, requested):
     return delegate.interface or requested
 
 
-def _order(entries):
-    """Return [(place in the configuration, delegate), ...] with the master first, and the profile that names interfaces."""
+def name_interfaces(delegates, which):
+    """Give every Delegate of a list its interface, by the world; raise Error (code 7) where two would share what they may not."""
+    for number, delegate in enumerate(delegates):
+        if delegate.chained or number == 0:
+            delegate.interface = delegate.asked
+        else:
+            delegate.interface = delegate.asked or "net%d" % (number - 1 if which == "old" else number)
+    _check_distinct([delegate for delegate in delegates if not delegate.chained])
+
+
+def _delegates(entries, conf_name):
+    if not isinstance(entries, list) or not entries:
+        raise _invalid("`delegates` is not a list with at least one network's configuration, and there is no `clusterNetwork`")
     for place, entry in enumerate(entries):
+        if not isinstance(entry, dict):
+            raise _invalid("delegate %d is not an object" % place)
         if not isinstance(entry.get("masterplugin", False), bool):
             raise _invalid("`masterplugin` of delegate %d is neither true nor false" % place)
     masters = [place for place, entry in enumerate(entries) if entry.get("masterplugin")]
     if len(masters) > 1:
         raise _invalid("delegates %s all have `masterplugin`: one network alone can be the container's first" % " and ".join(map(str, masters)))
-    # Which world a configuration comes from: those of the first generation mark a master and know no `ifName`.
-    profile = "legacy" if masters and not any("ifName" in entry for entry in entries) else "current"
     master = masters[0] if masters else 0
     places = [master] + [place for place in range(len(entries)) if place != master]
-    return [(place, entries[place]) for place in places], profile
+    return [_delegate(entries[place], place, conf_name, place == master) for place in places]
 
 
-def _delegate(entry, place, number, profile, conf_name):
-    """number: position in the order of attachment, 0 is the master."""
+def _delegate(entry, place, conf_name, is_master):
     where = "delegate %d" % place
     raw = {key: value for key, value in entry.items() if key not in _OUR_KEYS}
     raw.setdefault("name", conf_name)  # the first generation did not ask for names; CNI does
-    network = conf.parse(raw, where)
-    interface = None  # the master's is the request's, whatever it was planned to be
-    if number:
-        interface = entry.get("ifName", "net%d" % (number - 1 if profile == "legacy" else number))
-        if not isinstance(interface, str) or not conf.is_interface_name(interface):
-            raise _invalid("%s: `ifName` %r cannot be an interface's name" % (where, interface))
-    return Delegate(network, interface, raw)
+    # the master's interface is the request's, whatever it was planned to be
+    asked = None if is_master else entry.get("ifName")
+    if asked is not None and not (isinstance(asked, str) and conf.is_interface_name(asked)):
+        raise _invalid("%s: `ifName` %r cannot be an interface's name" % (where, asked))
+    delegate = Delegate(raw, asked, where=where)
+    delegate.parsed(where)
+    return delegate
 
 
 def _check_distinct(delegates):
     interfaces = [delegate.interface for delegate in delegates if delegate.interface]
     for interface in interfaces:
         if interfaces.count(interface) > 1:
-            raise _invalid("two delegates ask for the interface %s; give one of them another `ifName`" % interface)
+            raise _invalid("two networks ask for the interface %s; give one of them another name" % interface)
     seen = {}
     for delegate in delegates:
         for key, value in flannel.own_things(delegate.network):
@@ -128,6 +190,29 @@ def _check_distinct(delegates):
                     "the flannel networks %s and %s share the %s %s, addresses would leak; give each its own"
                     % (other.network.name, delegate.network.name, key, value)
                 )
+
+
+def _auxiliary_chain(raw, cluster_network):
+    chain = _string(raw, "auxiliaryCNIChainName", None)
+    if chain and not (cluster_network and conf.is_name(chain)):
+        raise _invalid("`auxiliaryCNIChainName` is the name of a directory beside the file that `clusterNetwork` is the path of, and needs one")
+    return chain
+
+
+def _strings(raw, key, default):
+    value = raw.get(key)
+    if value is None:
+        return default
+    if not isinstance(value, list) or not all(isinstance(one, str) and one for one in value):
+        raise _invalid("`%s` is not a list of names" % key)
+    return value
+
+
+def _flag(raw, key):
+    value = raw.get(key)
+    if value is not None and not isinstance(value, bool):
+        raise _invalid("`%s` is neither true nor false" % key)
+    return bool(value)
 
 
 def _string(raw, key, default):

@@ -4,13 +4,15 @@
 """What has to be known of upstream's flannel plugin to use it more than once on a host and in a container.
 
 It keeps its state as <dataDir>/<container id>, with neither network nor interface in the name, and fails where flanneld left no subnet file.
+Without that file (lost, or in some versions taken away before the plugin behind it was called and failed) its DEL does nothing and succeeds, and the
+address is never freed. So what the file holds is kept in our state, and put back before each DEL.
 """
 
 from __future__ import annotations
 
 import os
 
-from .._cni import errors
+from .._cni import errors, files
 
 _DATA_DIRECTORY = "/var/lib/cni/flannel"
 _SUBNET_FILE = "/run/flannel/subnet.env"
@@ -51,6 +53,31 @@ def check_unused(network, container_id):
             raise errors.Error(
                 errors.ALREADY_ATTACHED, "The container %s is attached to the flannel network %s already." % (container_id, network.name), "There is %s." % file
             )
+
+
+def remembered(network, container_id):
+    """Return what the flannel plugins keep for a container, {file: its text}; what cannot be read is left out."""
+    kept = {}
+    for plugin in plugins(network):
+        file = os.path.join(_data_directory(plugin), container_id)
+        try:
+            text = files.read(file)
+        except OSError:
+            continue
+        if text:
+            kept[file] = text.decode("utf-8", "replace")
+    return kept
+
+
+def put_back(kept):
+    """Make the files ({file: its text}) what they were; raise Error. Another DEL of what is detached already does no harm."""
+    for file, text in kept.items():
+        try:
+            if files.read(file) != text.encode():
+                os.makedirs(os.path.dirname(file), mode=0o700, exist_ok=True)
+                files.write_atomically(file, text.encode())
+        except OSError as error:
+            raise errors.Error(errors.IO_FAILURE, "The flannel plugin's state %s cannot be put back." % file, error.strerror) from None
 
 
 def _data_directory(plugin):

@@ -10,14 +10,20 @@ DEL, CHECK and GC go by the state that ADD left (state.py), not by the configura
 from __future__ import annotations
 
 import os
+import signal
 import time
 
-from .._cni import errors, invoke, netns, result as results, runtime, skel
-from . import conf, flannel, state as states
+from .._cni import errors, files, invoke, netns, result as results, runtime, skel
+from . import conf, flannel, lock, state as states
 
 ABOUT = "multinet: attaches a container to several networks by delegating to other CNI plugins"
 # Of an ADD's time this share is kept back, so that there is time to undo it.
 _UNDO_SHARE = 1 / 6
+# What the API may take of an ADD before it, and what a default network may take to become ready, at most (seconds).
+_API_SECONDS = 15
+_READY_SECONDS = 45
+_LOCK_SECONDS = 60
+_GC_LOCK_SECONDS = 10
 # The attachments that stay when GC comes: the specification's key, and the one that an earlier text of it had.
 _VALID_KEYS = ("cni.dev/valid-attachments", "cni.dev/attachments")
 # Set for delegates: whoever finds it set was started, by whatever detour, by itself.
@@ -26,13 +32,18 @@ _MARK = "MULTINET_DELEGATING"
 
 class Plugin:
     """The handlers of the commands, over what they touch: execute (an invoke.Exec), interfaces (path of a namespace -> set of names),
-    relay (bytes a delegate wrote to stderr), own_file (str or None: our own executable)."""
+    relay (bytes a delegate wrote to stderr), own_file (str or None: our own executable), connect (takes a kubeconfig.Access, environment and
+    seconds, returns a kube.Client), devices (a devices.Devices), addresses (path of a namespace, interface -> set of addresses); None for the last
+    three: those of the host."""
 
-    def __init__(self, execute=None, interfaces=netns.interfaces, relay=invoke.relay_stderr, own_file=None):
+    def __init__(self, execute=None, interfaces=netns.interfaces, relay=invoke.relay_stderr, own_file=None, connect=None, devices=None, addresses=None):
         self.execute = execute or invoke.Exec()
         self.interfaces = interfaces
         self.relay = relay
         self.own_file = own_file
+        self.connect = connect
+        self.devices = devices
+        self.addresses = addresses
 
     def handlers(self):
         """Return what skel.main() dispatches to."""
@@ -42,10 +53,29 @@ class Plugin:
 
     def add(self, request):
         """Attach to all networks or to none; return the master's result in the request's version."""
-        deadline_from = time.monotonic()
+        begin = time.monotonic()
         configuration = conf.parse(request.conf)
+        log = _log(request)
+        log("verbose", "The configuration %s is meant in the world of %s: %s" % (configuration.name, configuration.world, configuration.why))
+        if configuration.unknown:
+            log("error", "The configuration has keys that mean nothing here: %s" % ", ".join(configuration.unknown))
+        if request.environ.get(_MARK):
+            raise _delegates_to_itself("One of its delegates calls it again.")
+        _wait_until_ready(configuration, begin + min(_READY_SECONDS, configuration.timeout / 4))
+        with lock.held(configuration.state_directory, request.container_id, request.interface, min(_LOCK_SECONDS, configuration.timeout / 4)):
+            wanted = Wanted(self, request, configuration, log)
+            try:
+                return self._add(request, configuration, wanted, begin, log)
+            except errors.Error as error:
+                log("error", str(error))
+                raise
+            finally:
+                wanted.close()
+
+    def _add(self, request, configuration, wanted, begin, log):
+        delegates = wanted.delegates()
         path = _path(request, configuration.bin_dir)
-        self._refuse_ourselves(request, configuration, path)
+        self._refuse_ourselves(request, delegates, path)
         store = states.Store(configuration.state_directory)
         state = states.State(
             configuration.name,
@@ -54,45 +84,96 @@ class Plugin:
             request.netns,
             path,
             configuration.timeout,
-            [states.Attached(one.raw, conf.interface_of(one, request.interface)) for one in configuration.delegates],
+            self._attached(request, configuration, delegates),
         )
         self._check_free(store, state)
-        for delegate in configuration.delegates:
+        for delegate in delegates:
             flannel.check_lease(delegate.network)
         store.write(state)
-        calls = self._runtime(request, path, deadline_from + configuration.timeout * (1 - _UNDO_SHARE))
+        calls = self._runtime(request, path, begin + configuration.timeout * (1 - _UNDO_SHARE))
         tried = []
+        gateways = [delegate.default_route for delegate in delegates] if any(delegate.default_route is not None for delegate in delegates) else None
         try:
             for number, attached in enumerate(state.attached):
                 tried.append(attached)
-                attached.result = self._attach(calls, request, attached, configuration if number == 0 else None)
+                attached.result = self._attach(calls, request, attached, self._prev_result(request, configuration, state, number))
+                attached.kept = flannel.remembered(attached.network, request.container_id)
+                if gateways and not attached.chained:
+                    from . import gateway  # where a pod says which network has the default route
+
+                    gateway.apply(request.netns, attached, gateways[number])
+                log("debug", "%s of network %s is attached: %s" % (attached.interface, attached.raw["name"], attached.result))
             answer = results.convert(state.attached[0].result, request.version)
             store.write(state)
+            wanted.publish(state.attached)
         except Exception as error:  # whatever it was, nothing stays half attached
             raise self._undo(store, state, tried, request, _as_error(error)) from None
         return answer
 
-    def _attach(self, calls, request, attached, configuration):
-        """configuration: of the meta-plugin, for the master only: what the runtime asks for by capability is meant for the default network."""
+    def _attached(self, request, configuration, delegates):
+        """Return the delegates as the state keeps them (list of states.Attached), with what the plugins are told of what the pod wants."""
+        master = conf.interface_of(delegates[0], request.interface)
+        attached = []
+        for number, delegate in enumerate(delegates):
+            interface = master if delegate.chained else conf.interface_of(delegate, request.interface)
+            # what the runtime asks for is meant for the default network alone (NPWG 7.5)
+            wanted = dict(configuration.runtime_config if number == 0 else {}, **delegate.capability_args)
+            able = {name for plugin in delegate.network.plugins for name, supported in (plugin.get("capabilities") or {}).items() if supported}
+            file = self._device_file(request, delegate, interface) if delegate.device or "CNIDeviceInfoFile" in able else None
+            if file:
+                wanted.setdefault("CNIDeviceInfoFile", file)
+            given = {name: value for name, value in wanted.items() if name in able}
+            attached.append(states.Attached(delegate.raw, interface, None, given, delegate.full_name, delegate.chained, file))
+        return attached
+
+    def _device_file(self, request, delegate, interface):
+        file = self.host_devices().file(delegate.full_name or delegate.raw["name"], request.container_id, interface)
+        if delegate.device and delegate.resource:
+            self.host_devices().prepare(delegate.resource, delegate.device, file)
+        return file
+
+    def host_devices(self):
+        """Return the devices.Devices."""
+        if self.devices is None:
+            from . import devices  # where a network has devices
+
+            self.devices = devices.Devices()
+        return self.devices
+
+    @staticmethod
+    def _prev_result(request, configuration, state, number):
+        """What a delegate's first plugin works on: what we were given for the master, the master's own result for a chained one."""
+        attached = state.attached[number]
+        if attached.chained:
+            return results.convert(state.attached[0].result, attached.network.version)
+        if number or not configuration.prev_result:
+            return None
+        return results.convert(dict({"cniVersion": request.version}, **configuration.prev_result), attached.network.version)
+
+    @staticmethod
+    def _attach(calls, request, attached, prev_result):
         network = attached.network
-        attachment = runtime.Attachment(
-            request.container_id, request.netns, attached.interface, capability_args=configuration and configuration.runtime_config
-        )
-        prev_result = configuration and configuration.prev_result
+        attachment = runtime.Attachment(request.container_id, request.netns, attached.interface, capability_args=attached.capability_args)
         try:
-            return calls.add(network, attachment, prev_result and results.convert(dict({"cniVersion": request.version}, **prev_result), network.version))
+            return calls.add(network, attachment, prev_result)
         except errors.Error as error:
             flannel.check_lease(network)  # flanneld may have gone while we were at it, which is a better answer than the plugin's
             raise _place(error, attached) from None
 
     def _undo(self, store, state, tried, request, error):
         """Detach what was tried, last first, the one that failed included; return the error to answer with."""
+        for one in tried:
+            one.kept = one.kept or flannel.remembered(one.network, state.container_id)
         calls = self._runtime(request, state.path)
         failed = self._detach_all(calls, state.container_id, state.netns, tried, time.monotonic() + state.timeout * _UNDO_SHARE)
-        if failed:
-            return error.with_details("Undoing it failed as well, DEL will try again: %s" % errors.join(failed))
-        store.remove(state)
-        return error
+        try:
+            if failed:
+                store.write(state)
+            else:
+                store.remove(state)
+        except errors.Error as more:
+            failed.append(more)
+        return error.with_details("Undoing it failed as well, DEL will try again: %s" % errors.join(failed)) if failed else error
 
     def _check_free(self, store, state):
         if self._read(store, state.container_id, state.interface) is not None:
@@ -101,25 +182,24 @@ class Plugin:
                 "The container %s is attached by %s already." % (state.container_id, state.interface),
                 "Its state is in %s; DEL comes first." % store.directory,
             )
-        wanted = [one.interface for one in state.attached]
+        own = [one for one in state.attached if not one.chained]
+        wanted = [one.interface for one in own]
         for interface in wanted:
             if wanted.count(interface) > 1:
-                raise errors.Error(errors.INVALID_CONFIGURATION, "Two networks would have the interface %s." % interface, "Give one another `ifName`.")
-        for one in state.attached:
+                raise errors.Error(errors.INVALID_CONFIGURATION, "Two networks would have the interface %s." % interface, "Give one of them another name.")
+        for one in own:
             flannel.check_unused(one.network, state.container_id)
         # Looked at before any delegate is called: undoing would take away an interface that was not ours.
         taken = sorted(self.interfaces(state.netns).intersection(wanted))
         if taken:
             raise errors.Error(errors.ALREADY_ATTACHED, "The network namespace %s has an interface %s already." % (state.netns, ", ".join(taken)))
 
-    def _refuse_ourselves(self, request, configuration, path):
+    def _refuse_ourselves(self, request, delegates, path):
         calls = self._runtime(request, path)
-        for delegate in configuration.delegates:
+        for delegate in delegates:
             for file in calls.find(delegate.network):
                 if _same_program(file, self.own_file):
                     raise _delegates_to_itself("The plugin %s of the network %s is the meta-plugin." % (file, delegate.network.name))
-        if request.environ.get(_MARK):
-            raise _delegates_to_itself("One of its delegates calls it again.")
 
     # DEL
 
@@ -127,7 +207,13 @@ class Plugin:
         """Detach from all networks of the state; no state is no failure."""
         if request.environ.get(_MARK):
             return  # we refused that ADD, so there is nothing to undo
-        store = states.Store(conf.state_directory(request.conf))
+        directory = conf.state_directory(request.conf)
+        if request.conf.get("readinessindicatorfile") and not os.path.exists(str(request.conf["readinessindicatorfile"])):
+            _log(request)("error", "The default network is not ready: there is no %s" % request.conf["readinessindicatorfile"])
+        with lock.held(directory, request.container_id, request.interface, _patience(request), needed=False):
+            self._delete(request, states.Store(directory))
+
+    def _delete(self, request, store):
         try:
             state = store.read(request.container_id, request.interface)
         except states.Corrupt as corrupt:
@@ -138,6 +224,10 @@ class Plugin:
                 error = error.with_details(str(more))
             raise error from None
         if state is None:
+            try:
+                store.discard(request.container_id, request.interface)
+            except OSError:
+                pass  # half of a state that never was; it stands for nothing
             # Delegates that go by the container alone would take away what another interface of it still uses.
             if not store.interfaces_of(request.container_id):
                 self._delete_by_conf(request)
@@ -145,22 +235,40 @@ class Plugin:
         self._delete_state(store, state, request)
 
     def _delete_state(self, store, state, request):
+        self._keep(store, state)
         calls = self._runtime(request, _merge(request.path, state.path))
         there = request.netns or (state.netns if os.path.exists(state.netns) else "")
         failed = self._detach_all(calls, state.container_id, there, state.attached, time.monotonic() + state.timeout)
         if failed:
-            raise errors.join(failed)  # and the state stays, for the next DEL
+            error = errors.join(failed)
+            _log(request)("error", str(error))
+            raise error  # and the state stays, for the next DEL
         store.remove(state)
+
+    @staticmethod
+    def _keep(store, state):
+        """Of an ADD that was killed, what its flannel plugins need is not in the state yet."""
+        unkept = [one for one in state.attached if not one.kept]
+        for one in unkept:
+            one.kept = flannel.remembered(one.network, state.container_id)
+        if any(one.kept for one in unkept):
+            try:
+                store.write(state)
+            except errors.Error:
+                pass  # a full disk; taking away goes on
 
     def _delete_by_conf(self, request):
         """Without a state, what the configuration names is detached as well as it can be: a state may have been lost."""
-        if not request.conf.get("delegates"):
+        if not request.conf.get("delegates") and not request.conf.get("clusterNetwork"):
             return
         try:
             configuration = conf.parse(request.conf)
+            delegates = configuration.delegates
+            if configuration.cluster_network:
+                delegates = Wanted(self, request, configuration, _log(request)).on_disk()
         except errors.Error:
             return  # nothing can have been attached by it
-        attached = [states.Attached(one.raw, conf.interface_of(one, request.interface)) for one in configuration.delegates]
+        attached = [states.Attached(one.raw, conf.interface_of(one, request.interface)) for one in delegates if not one.chained]
         if os.path.exists(request.netns):
             # An ADD that was refused is followed by a DEL as well: what is not there is not touched, others may have state under the same id.
             present = self.interfaces(request.netns)
@@ -177,9 +285,15 @@ class Plugin:
             now = time.monotonic()
             calls.deadline = now + max(deadline - now, 1.0) / left
             try:
-                calls.delete(one.network, runtime.Attachment(container_id, there, one.interface), one.result)
+                attachment = runtime.Attachment(container_id, there, one.interface, capability_args=one.capability_args)
+                flannel.put_back(one.kept)
+                calls.delete(one.network, attachment, one.result)
+                if one.device_file:
+                    files.remove(one.device_file)
             except errors.Error as error:
                 failed.append(_place(error, one))
+            except OSError as error:
+                failed.append(_place(errors.Error(errors.IO_FAILURE, "%s cannot be removed." % one.device_file, error.strerror), one))
         return failed
 
     # CHECK, STATUS, GC
@@ -198,17 +312,41 @@ class Plugin:
             if attached.interface not in present:
                 raise _place(errors.Error(errors.UNKNOWN_CONTAINER, "The interface is not in %s." % request.netns), attached)
             try:
-                calls.check(attached.network, runtime.Attachment(request.container_id, request.netns, attached.interface), attached.result)
+                self._check_addresses(request, attached)
+                attachment = runtime.Attachment(request.container_id, request.netns, attached.interface, capability_args=attached.capability_args)
+                calls.check(attached.network, attachment, attached.result)
             except errors.Error as error:
                 raise _place(error, attached) from None
+
+    def _check_addresses(self, request, attached):
+        """What its plugins said is on the interface is there; many plugins (flannel is one) do not look themselves."""
+        latest = results.to_latest(attached.result)
+        own = [item["address"] for item in latest["ips"] if _is_of(item, latest["interfaces"], attached.interface)]
+        if not own:
+            return
+        from .._cni import netlink
+
+        there = (self.addresses or netlink.addresses)(request.netns, attached.interface)
+        missing = [address for address in own if netlink.canonical(address) not in there]
+        if missing:
+            raise errors.Error(errors.UNKNOWN_CONTAINER, "The interface has not the address %s any more." % ", ".join(missing))
 
     def status(self, request):
         """An ADD would find everything it needs."""
         configuration = conf.parse(request.conf)
+        if configuration.readiness_file and not os.path.exists(configuration.readiness_file):
+            raise errors.Error(errors.NOT_AVAILABLE, "The default network is not ready: there is no %s." % configuration.readiness_file)
         path = _path(request, configuration.bin_dir)
-        self._refuse_ourselves(request, configuration, path)
+        wanted = Wanted(self, request, configuration, _log(request))
+        try:
+            delegates = wanted.delegates()
+        except errors.Error as error:
+            raise errors.Error(errors.NOT_AVAILABLE, error.msg, error.details) from None
+        finally:
+            wanted.close()
+        self._refuse_ourselves(request, delegates, path)
         calls = self._runtime(request, path, time.monotonic() + configuration.timeout)
-        for delegate in configuration.delegates:
+        for delegate in delegates:
             try:
                 flannel.check_lease(delegate.network)
                 calls.status(delegate.network)
@@ -227,15 +365,18 @@ class Plugin:
         valid = {(one.get("containerID"), one.get("ifname")) for one in listed}
         store = states.Store(conf.state_directory(request.conf))
         failed = []
-        for key in store.keys():
+        for key in store.keys() + store.unfinished():
             if key in valid:
                 continue
             try:
-                state = self._read(store, *key)
-                if state is not None and state.conf_name == request.conf.get("name"):
-                    self._delete_state(store, state, request)
-            except errors.Error as error:
-                failed.append(error.within("container %s, interface %s" % key))
+                with lock.held(store.directory, *key, _GC_LOCK_SECONDS, needed=False):
+                    state = self._read(store, *key)
+                    if state is not None and state.conf_name == request.conf.get("name"):
+                        self._delete_state(store, state, request)
+                    elif state is None:
+                        store.discard(*key)
+            except (errors.Error, OSError) as error:
+                failed.append(_as_error(error).within("container %s, interface %s" % key))
         if failed:
             raise errors.join(failed)
 
@@ -251,6 +392,132 @@ class Plugin:
         environ = dict(request.environ)
         environ[_MARK] = "1"
         return runtime.Runtime(path, self.execute, environ, self.relay, deadline)
+
+
+class Wanted:
+    """The networks of one request, and the API where they are asked for and told. What it imports, the common path does not need."""
+
+    def __init__(self, plugin, request, configuration, log):
+        self.plugin = plugin
+        self.request = request
+        self.configuration = configuration
+        self.log = log
+        self.api = None
+        self.pod = None
+
+    def delegates(self):
+        """Return the networks (list of conf.Delegate, the master first, every one with its interface); raise Error."""
+        access = self._access()
+        configuration = self.configuration
+        if access is None and not self._is_elsewhere():
+            return configuration.delegates
+        from . import networks, pods
+
+        if access is not None:
+            self.api = self._connect(access)
+        is_add = self.request.command == "ADD"
+        self.pod = pods.identify(self.request, configuration, self.api) if is_add else None
+        if not is_add and configuration.world == "old":
+            return configuration.delegates
+        try:
+            resolver = networks.Resolver(configuration, self.pod, self.api, self.plugin.host_devices(), self.log)
+            delegates = resolver.delegates()
+            conf.name_interfaces(delegates, configuration.world)
+        except errors.Error as error:
+            self._tell("Warning", "NoNetworkFound", str(error))
+            raise
+        return delegates
+
+    def on_disk(self):
+        """Return what can be known of the networks without the API and the pod; raise Error."""
+        from . import networks
+
+        delegates = networks.Resolver(self.configuration, None, None, None, self.log).delegates()
+        conf.name_interfaces(delegates, self.configuration.world)
+        return delegates
+
+    def publish(self, attached):
+        """Tell the pod what it was attached to, in today's world; raise Error."""
+        if self.api is None or self.pod is None or self.configuration.world == "old":
+            return
+        from . import status
+
+        self.api.limit(min(_API_SECONDS, self.configuration.timeout / 8))
+        if not status.publish(self.api, self.pod, attached):
+            self.log("error", "The pod %s is gone, so nobody is told its networks" % self.pod)
+            return
+        for one in attached:
+            if not one.chained:
+                self._tell("Normal", "AddedInterface", status.added(one))
+
+    def close(self):
+        """Close the connection to the API."""
+        if self.api is not None:
+            self.api.close()
+
+    def _tell(self, kind, reason, message):
+        if self.api is not None and self.pod is not None and self.configuration.world != "old":
+            from . import status
+
+            status.tell(self.api, self.pod, self.log, kind, reason, message)
+
+    def _is_elsewhere(self):
+        """Whether the configuration itself does not say it all."""
+        configuration = self.configuration
+        return bool(
+            configuration.cluster_network or configuration.default_networks or "io.kubernetes.cri.pod-annotations" in configuration.runtime_config
+        )
+
+    def _access(self):
+        """How to reach the API: by the kubeconfig, else in today's world as a pod does, else not."""
+        if self.configuration.kubeconfig:
+            from . import kubeconfig
+
+            return kubeconfig.load(self.configuration.kubeconfig)
+        if self.configuration.world == "today" and self.request.environ.get("KUBERNETES_SERVICE_HOST"):
+            from . import kubeconfig
+
+            return kubeconfig.in_cluster(self.request.environ)
+        return None
+
+    def _connect(self, access):
+        seconds = min(_API_SECONDS, self.configuration.timeout / 4)
+        if self.plugin.connect is not None:
+            return self.plugin.connect(access, self.request.environ, seconds)
+        from . import kube
+
+        return kube.Client(access, self.request.environ, seconds)
+
+
+def _is_of(item, interfaces, name):
+    """Say whether an address of a result is said to be on the sandbox's interface of this name."""
+    index = item.get("interface")
+    if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(interfaces):
+        return False
+    return interfaces[index]["name"] == name and bool(interfaces[index].get("sandbox"))
+
+
+def _log(request):
+    if "logLevel" not in request.conf:
+        return lambda level, sentence: None
+    from . import log  # for those who want one
+
+    return log.logger(request.conf, request)
+
+
+def _patience(request):
+    """How long (seconds) a DEL waits for what is still at work; its configuration may be anything."""
+    timeout = request.conf.get("timeoutSeconds")
+    usable = isinstance(timeout, (int, float)) and not isinstance(timeout, bool) and timeout > 0
+    return min(_LOCK_SECONDS, (timeout if usable else conf.TIMEOUT_SECONDS) / 2)
+
+
+def _wait_until_ready(configuration, deadline):
+    """Wait for the file by which the default network says that it is ready (NPWG 6.2)."""
+    while configuration.readiness_file and not os.path.exists(configuration.readiness_file):
+        if time.monotonic() >= deadline:
+            raise errors.Error(errors.TRY_AGAIN_LATER, "The default network is not ready: there is no %s." % configuration.readiness_file)
+        time.sleep(min(0.25, max(deadline - time.monotonic(), 0.01)))
 
 
 def _as_error(error):
@@ -292,6 +559,13 @@ def _same_program(file, own_file):
         return left.read() == right.read()
 
 
+def _terminated(number, dummy_frame):
+    """Who is told to end takes back first what it began; being told twice changes nothing."""
+    signal.signal(number, signal.SIG_IGN)
+    raise errors.Error(errors.TRY_AGAIN_LATER, "The operation was ended by signal %d." % number)
+
+
 def main(own_file):
     """Serve the request in the environment and on stdin; return the exit status. own_file: str, the executable that was started."""
+    signal.signal(signal.SIGTERM, _terminated)
     return skel.main(Plugin(own_file=own_file).handlers(), ABOUT, conf_optional=("DEL",))

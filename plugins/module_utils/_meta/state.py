@@ -8,7 +8,6 @@ One file per (container, interface of the request). DEL, CHECK and GC work from 
 
 from __future__ import annotations
 
-import json
 import os
 import time
 
@@ -26,12 +25,19 @@ class Corrupt(Exception):
 
 
 class Attached:
-    """One delegate of a state: raw: dict, its configuration; interface: str; result: dict or None while its ADD has not ended."""
+    """One delegate of a state: raw: dict, its configuration; interface: str; result: dict or None while its ADD has not ended;
+    capability_args: dict; full_name: str, namespace/name of its NetworkAttachmentDefinition, or None; chained: bool, whether it works on the
+    master's interface; device_file: str or None; kept: dict file -> text, what a flannel plugin needs at DEL."""
 
-    def __init__(self, raw, interface, result=None):
+    def __init__(self, raw, interface, result=None, capability_args=None, full_name=None, chained=False, device_file=None, kept=None):
         self.raw = raw
         self.interface = interface
         self.result = result
+        self.capability_args = capability_args or {}
+        self.full_name = full_name
+        self.chained = chained
+        self.device_file = device_file
+        self.kept = kept or {}
 
     @property
     def network(self):
@@ -63,13 +69,13 @@ class Store:
         """Keep a state; raise Error."""
         try:
             os.makedirs(self.directory, mode=0o700, exist_ok=True)
-            files.write_atomically(self._file(state.container_id, state.interface), json.dumps(_to_dict(state)).encode())
+            files.write_atomically(self.file(state.container_id, state.interface), conf.encode(_to_dict(state)).encode())
         except OSError as error:
             raise errors.Error(errors.IO_FAILURE, "The state cannot be written to %s." % self.directory, error.strerror) from None
 
     def read(self, container_id, interface):
         """Return the State, None when there is none; raise Error or Corrupt."""
-        file = self._file(container_id, interface)
+        file = self.file(container_id, interface)
         try:
             text = files.read(file)
         except OSError as error:
@@ -86,25 +92,45 @@ class Store:
 
     def remove(self, state):
         """Forget a state; raise Error."""
-        file = self._file(state.container_id, state.interface)
+        file = self.file(state.container_id, state.interface)
         try:
+            self.discard(state.container_id, state.interface)
             files.remove(file)
         except OSError as error:
             raise errors.Error(errors.IO_FAILURE, "The state %s cannot be removed." % file, error.strerror) from None
 
+    def discard(self, container_id, interface):
+        """Remove what writes that were killed have left of an attachment; raise OSError. Call it with the attachment's lock."""
+        begin = os.path.basename(self.file(container_id, interface)) + "."
+        for name in self._names():
+            if name.startswith(begin) and name.endswith(".tmp"):
+                files.remove(os.path.join(self.directory, name))
+
     def keys(self):
         """Return the (container id, interface) of every state there is."""
+        return [tuple(name[:-len(".json")].split(":", 1)) for name in self._names() if name.endswith(".json") and ":" in name]
+
+    def unfinished(self):
+        """Return the (container id, interface) of every attachment of which there is a lock or half a state, and no state."""
+        found = set()
+        for name in self._names():
+            base = name[1:-len(".lock")] if name.startswith(".") and name.endswith(".lock") else name.rpartition(".json.")[0] if name.endswith(".tmp") else ""
+            if ":" in base:
+                found.add(tuple(base.split(":", 1)))
+        return sorted(found.difference(self.keys()))
+
+    def _names(self):
         try:
-            names = sorted(os.listdir(self.directory))
+            return sorted(os.listdir(self.directory))
         except FileNotFoundError:
             return []
-        return [tuple(name[:-len(".json")].split(":", 1)) for name in names if name.endswith(".json") and ":" in name]
 
     def interfaces_of(self, container_id):
         """Return the interfaces (list of str) by which a container is attached."""
         return [interface for known, interface in self.keys() if known == container_id]
 
-    def _file(self, container_id, interface):
+    def file(self, container_id, interface):
+        """Return the file (str) of a state."""
         # ':' is neither in a container's id nor in an interface's name.
         return os.path.join(self.directory, "%s:%s.json" % (container_id, interface))
 
@@ -128,15 +154,33 @@ def _to_dict(state):
         "netns": state.netns,
         "path": state.path,
         "timeoutSeconds": state.timeout,
-        "delegates": [{"conf": one.raw, "ifName": one.interface, "result": one.result} for one in state.attached],
+        "delegates": [_attached_to_dict(one) for one in state.attached],
     }
+
+
+def _attached_to_dict(one):
+    raw = {"conf": one.raw, "ifName": one.interface, "result": one.result}
+    more = {"capabilityArgs": one.capability_args, "name": one.full_name, "chained": one.chained, "deviceFile": one.device_file, "kept": one.kept}
+    return dict(raw, **{key: value for key, value in more.items() if value})
 
 
 def _from_dict(raw):
     if raw["format"] != _FORMAT:
         raise ValueError("it has another format")
-    attached = [Attached(one["conf"], one["ifName"], one["result"]) for one in raw["delegates"]]
+    attached = [
+        Attached(
+            one["conf"], one["ifName"], one["result"], one.get("capabilityArgs"), one.get("name"), bool(one.get("chained")), one.get("deviceFile"),
+            one.get("kept")
+        )
+        for one in raw["delegates"]
+    ]
     for one in attached:
-        if not isinstance(one.interface, str) or not isinstance(one.network.name, str):
+        if not isinstance(one.interface, str) or not isinstance(one.network.name, str) or not isinstance(one.capability_args, dict):
             raise ValueError("a delegate is incomplete")
+        if not isinstance(one.kept, dict) or not all(isinstance(text, str) for text in one.kept.values()):
+            raise ValueError("a delegate is spoiled")
+        if not isinstance(one.result, (dict, type(None))) or not isinstance(one.device_file, (str, type(None))):
+            raise ValueError("a delegate is spoiled")
+    if not all(isinstance(raw[key], str) for key in ("name", "containerID", "ifName", "netns")) or not all(isinstance(one, str) for one in raw["path"]):
+        raise ValueError("it is spoiled")
     return State(raw["name"], raw["containerID"], raw["ifName"], raw["netns"], list(raw["path"]), float(raw["timeoutSeconds"]), attached)

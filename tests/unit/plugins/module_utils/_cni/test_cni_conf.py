@@ -88,3 +88,27 @@ def test_what_is_no_interface_name(name):
 @pytest.mark.parametrize(("name", "good"), [("a", True), ("0a_.-", True), ("-a", False), ("", False), ("a/b", False), ("a b", False), ("ä", False)])
 def test_names(name, good):
     assert conf.is_name(name) is good
+
+
+@pytest.mark.parametrize("number", ["1.10", "1e400", "-0", "0.1000000000000000055", "1E5", "123456789012345678901234567890", "-1.5e-3", "7"])
+def test_numbers_stay_as_they_were_written(number):
+    text = '{"a": [{"b": %s}, "c", null, true], "\\u00e9": {}}' % number
+    assert conf.encode(conf.decode(text, "it")) == text
+
+
+def test_lines_that_begin_with_a_hash_are_comments_where_they_are_allowed():
+    text = '# first\n{"type": "sriov",\n  #part of sriov plugin conf\n"if0": "enp12s0f0 # 1"}\n'
+    for one in (text, text.encode()):
+        assert conf.decode(one, "it", comments=True) == {"type": "sriov", "if0": "enp12s0f0 # 1"}
+        with pytest.raises(errors.Error):
+            conf.decode(one, "it")
+
+
+def test_what_is_nested_too_deeply_is_an_error():
+    deep = current = {}
+    for dummy in range(100000):
+        current["a"] = current = {}
+    with pytest.raises(errors.Error):
+        conf.encode(deep)
+    while deep:
+        deep = deep.pop("a", None)

@@ -19,7 +19,7 @@ CASES = json.loads((pathlib.Path(__file__).parent / "vectors" / "interfaces.json
 @pytest.mark.parametrize("case", [pytest.param(case, id=case["what"]) for case in CASES])
 def test_order_and_names(case):
     parsed = conf.parse(case["conf"])
-    assert parsed.profile == case["profile"]
+    assert parsed.world == case["world"]
     assert [[one.network.name, conf.interface_of(one, "eth0")] for one in parsed.delegates] == case["attached"]
 
 

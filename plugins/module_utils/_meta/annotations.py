@@ -1,0 +1,224 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a pod asks for in its annotations (NPWG multi-network specification 1.3, section 4; the first generation's `networks`).
+
+An annotation that says something wrong is an error for the pod. (The specification has it ignored: the pod would start with a network fewer.)
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+
+from .._cni import conf, errors
+
+NETWORKS = "k8s.v1.cni.cncf.io/networks"
+DEFAULT_NETWORK = "v1.multus-cni.io/default-network"
+STATUS = "k8s.v1.cni.cncf.io/network-status"
+OLD_NETWORKS = "networks"
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_MAC = re.compile(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}|[0-9a-fA-F]{2}(-[0-9a-fA-F]{2}){5}")
+_GUID = re.compile(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){7}|[0-9a-fA-F]{16}")
+_KEYS = frozenset((
+    "name", "namespace", "ips", "mac", "infiniband-guid", "interface", "interfaceRequest", "portMappings", "bandwidth", "deviceID", "cni-args",
+    "default-route", "ipam-claim-reference",
+))
+
+
+class Selection:
+    """One element of an annotation. namespace, name: str; interface: str or None; capability_args: dict, what it wants by capability;
+    cni_args: dict; default_route: list of addresses (str), or None when it does not ask for the default route; unknown: list of keys (str)
+    that mean nothing here."""
+
+    def __init__(self, namespace, name, interface=None, capability_args=None, cni_args=None, default_route=None, unknown=()):
+        self.namespace = namespace
+        self.name = name
+        self.interface = interface
+        self.capability_args = capability_args or {}
+        self.cni_args = cni_args or {}
+        self.default_route = default_route
+        self.unknown = unknown
+
+    @property
+    def full_name(self):
+        """namespace/name."""
+        return "%s/%s" % (self.namespace, self.name)
+
+
+def parse(text, namespace, where=NETWORKS):
+    """Return what an annotation (str) asks for, a list of Selection; namespace (str) is where names without one are; raise Error (code 7)."""
+    if not isinstance(text, str):
+        raise _invalid(where, "it is no text")
+    if not text.strip():
+        return []
+    if any(character in text for character in '[{"'):
+        elements = _json_list(text, where)
+        return [_element(element, namespace, "%s, element %d" % (where, place)) for place, element in enumerate(elements)]
+    return [_short(part.strip(), namespace, where) for part in text.split(",")]
+
+
+def parse_old(text):
+    """Return the names (list of str) in the first generation's annotation, the first one the master's; raise Error (code 7)."""
+    names = []
+    for element in _json_list(text, OLD_NETWORKS) if isinstance(text, str) and text.strip() else []:
+        name = element.get("name") if isinstance(element, dict) else None
+        if not _is_label(name):
+            raise _invalid(OLD_NETWORKS, "%r is not an object with the `name` of a Network" % (element,))
+        names.append(name)
+    return names
+
+
+def parse_name(text, namespace, where):
+    """Return (namespace, name) of `name` or `namespace/name`; raise Error (code 7)."""
+    selection = _short(text, namespace, where)
+    return selection.namespace, selection.name
+
+
+def _json_list(text, where):
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _invalid(where, "it is not JSON (%s)" % error) from None
+    if not isinstance(value, list):
+        raise _invalid(where, "it is not a JSON list")
+    return value
+
+
+def _short(text, namespace, where):
+    """[namespace/]name[@interface]"""
+    path, at, interface = text.partition("@")
+    before, slash, name = path.rpartition("/")
+    if slash:
+        namespace = before
+    if not _is_label(name) or not _is_label(namespace):
+        raise _invalid(where, "%r is not [namespace/]name[@interface]" % text)
+    if at and not conf.is_interface_name(interface):
+        raise _invalid(where, "%r is not the name of an interface" % interface)
+    return Selection(namespace, name, interface or None)
+
+
+def _element(element, namespace, where):
+    if not isinstance(element, dict):
+        raise _invalid(where, "it is not an object")
+    name, space = element.get("name"), element.get("namespace") or namespace
+    if not _is_label(name) or not _is_label(space):
+        raise _invalid(where, "`name` %r and `namespace` %r are not both names of Kubernetes objects" % (name, space))
+    interface = element.get("interface") or element.get("interfaceRequest")
+    if interface is not None and not (isinstance(interface, str) and conf.is_interface_name(interface)):
+        raise _invalid(where, "`interface` %r is not the name of an interface" % (interface,))
+    cni_args = element.get("cni-args")
+    if cni_args is not None and not isinstance(cni_args, dict):
+        raise _invalid(where, "`cni-args` is not an object")
+    if element.get("ipam-claim-reference") and element.get("ips"):
+        raise _invalid(where, "`ips` and `ipam-claim-reference` exclude each other")
+    # keys without a period are the specification's own (section 4.1.2.1)
+    unknown = sorted(key for key in element if key not in _KEYS and "." not in key)
+    return Selection(space, name, interface, _capability_args(element, where), cni_args, _default_route(element, where), unknown)
+
+
+def _capability_args(element, where):
+    wanted = {}
+    for key, capability, read in (
+        ("ips", "ips", _ips), ("mac", "mac", _mac), ("infiniband-guid", "infinibandGUID", _guid),
+        ("portMappings", "portMappings", _port_mappings), ("bandwidth", "bandwidth", _bandwidth), ("deviceID", "deviceID", _text),
+    ):
+        if element.get(key) is not None:
+            wanted[capability] = read(element[key], "%s, `%s`" % (where, key))
+    return wanted
+
+
+def _ips(value, where):
+    if not isinstance(value, list) or not value:
+        raise _invalid(where, "it is not a list with at least one address")
+    for address in value:
+        plain, slash, length = address.partition("/") if isinstance(address, str) else ("", "", "")
+        family = family_of(plain)
+        if not family or (slash and not (length.isdigit() and int(length) <= (32 if family == "4" else 128))):
+            raise _invalid(where, "%r is neither an address nor an address with its prefix length" % (address,))
+    return value
+
+
+def _mac(value, where):
+    if not isinstance(value, str) or not _MAC.fullmatch(value):
+        raise _invalid(where, "%r is not an address of six bytes" % (value,))
+    return value
+
+
+def _guid(value, where):
+    if not isinstance(value, str) or not _GUID.fullmatch(value):
+        raise _invalid(where, "%r is not a GUID of eight bytes" % (value,))
+    return value
+
+
+def _text(value, where):
+    if not isinstance(value, str):
+        raise _invalid(where, "it is no text")
+    return value
+
+
+def _port_mappings(value, where):
+    if not isinstance(value, list) or not value or not all(isinstance(one, dict) for one in value):
+        raise _invalid(where, "it is not a list with at least one object")
+    mappings = []
+    for one in value:
+        for key in ("hostPort", "containerPort"):
+            port = one.get(key)
+            if isinstance(port, bool) or not isinstance(port, int) or not 1 <= port <= 65535:
+                raise _invalid(where, "`%s` %r is not a port, 1 to 65535" % (key, port))
+        protocol = one.get("protocol") or "tcp"
+        if not isinstance(protocol, str) or protocol.lower() not in ("tcp", "udp", "sctp"):
+            raise _invalid(where, "`protocol` %r is not one of tcp, udp, sctp" % (protocol,))
+        if one.get("hostIP") and not family_of(one["hostIP"]):
+            raise _invalid(where, "`hostIP` %r is not an address" % (one["hostIP"],))
+        mappings.append(dict(one, protocol=protocol.lower()))  # plugins compare it in lower case
+    return mappings
+
+
+def _bandwidth(value, where):
+    if not isinstance(value, dict) or not value:
+        raise _invalid(where, "it is not an object with a rate")
+    for direction in ("ingress", "egress"):
+        rate, burst = value.get(direction + "Rate"), value.get(direction + "Burst")
+        for key, number in (("Rate", rate), ("Burst", burst)):
+            if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number <= 0):
+                raise _invalid(where, "`%s%s` %r is not a number of bits above 0" % (direction, key, number))
+        if burst and not rate:
+            raise _invalid(where, "`%sBurst` needs `%sRate`" % (direction, direction))
+    wanted = dict(value)
+    for direction in ("ingress", "egress"):
+        # a bandwidth plugin refuses a rate without a burst; what it lets through in a tenth of a second, at most what it can count
+        if wanted.get(direction + "Rate"):
+            wanted.setdefault(direction + "Burst", min(max(wanted[direction + "Rate"] // 10, 12000), (1 << 32) - 1))
+    return wanted
+
+
+def _default_route(element, where):
+    gateways = element.get("default-route")
+    if gateways is None:
+        return None
+    if not isinstance(gateways, list) or not all(family_of(gateway) for gateway in gateways):
+        raise _invalid(where, "`default-route` is not a list of addresses")
+    if len({family_of(gateway) for gateway in gateways}) < len(gateways):
+        raise _invalid(where, "`default-route` has two gateways of one family; a pod has one default route of each")
+    return gateways
+
+
+def family_of(address):
+    """Return "4" or "6" for an IP address (str), None for anything else."""
+    for family, name in ((socket.AF_INET, "4"), (socket.AF_INET6, "6")):
+        try:
+            socket.inet_pton(family, address)
+            return name
+        except (OSError, TypeError, ValueError):
+            continue
+    return None
+
+
+def _is_label(text):
+    return isinstance(text, str) and len(text) <= 253 and bool(_LABEL.fullmatch(text))
+
+
+def _invalid(where, sentence):
+    return errors.Error(errors.INVALID_CONFIGURATION, "The pod's annotation %s: %s." % (where, sentence))

@@ -1,0 +1,299 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Read a kubeconfig: which server, whom to trust, who we are (kubernetes.io/docs/reference/config-api/kubeconfig.v1).
+
+Kubeconfigs are YAML, which the standard library does not read; of YAML this reads what kubectl, kubeadm, kubelet and installers write:
+block mappings and lists, quoted and plain scalars, literal blocks, and JSON. Everything else is refused by its line, never guessed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+
+from .._cni import errors
+
+
+class Access:
+    """How to reach a server.
+
+    server: str, URL; ca_file, ca_data (PEM), tls_name, token, token_file, certificate, key (files, or PEM), proxy: str or None; insecure: bool.
+    """
+
+    def __init__(self, server, **keys):
+        self.server = server
+        self.ca_file = keys.get("ca_file")
+        self.ca_data = keys.get("ca_data")
+        self.insecure = keys.get("insecure", False)
+        self.tls_name = keys.get("tls_name")
+        self.token = keys.get("token")
+        self.token_file = keys.get("token_file")
+        self.certificate = keys.get("certificate")
+        self.key = keys.get("key")
+        self.proxy = keys.get("proxy")
+
+
+_TEXTS = frozenset((
+    "server", "certificate-authority", "certificate-authority-data", "tls-server-name", "proxy-url", "token", "tokenFile", "client-certificate",
+    "client-certificate-data", "client-key", "client-key-data",
+))
+_SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
+
+
+def in_cluster(environ, directory=_SERVICE_ACCOUNT):
+    """Return the Access of a pod's service account, or None when the environment (dict) names no API."""
+    host, port = environ.get("KUBERNETES_SERVICE_HOST"), environ.get("KUBERNETES_SERVICE_PORT")
+    if not host or not port:
+        return None
+    server = "https://%s:%s" % ("[%s]" % host if ":" in host else host, port)
+    return Access(server, ca_file=directory + "/ca.crt", token_file=directory + "/token")
+
+
+def load(path):
+    """Return the Access of the current context of the kubeconfig at path (str); raise Error (code 5, 6 or 7)."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise errors.Error(errors.IO_FAILURE, "The kubeconfig %s cannot be read." % path, getattr(error, "strerror", None) or str(error)) from None
+    try:
+        raw = json.loads(text) if text.lstrip().startswith("{") else parse_yaml(text)
+    except (ValueError, RecursionError) as error:
+        raise errors.Error(errors.DECODING_FAILURE, "The kubeconfig %s cannot be understood." % path, str(error)) from None
+    return _access(_Named(raw, path), os.path.dirname(path))
+
+
+class _Named:
+    """Look-ups in a kubeconfig that say what is missing."""
+
+    def __init__(self, raw, path):
+        self.path = path
+        self.raw = raw if isinstance(raw, dict) else {}
+
+    def current_context(self):
+        contexts = self._all("contexts")
+        name = self.raw.get("current-context") or (contexts[0].get("name") if len(contexts) == 1 else None)
+        if name is None:
+            raise self.error("it has no `current-context`")
+        return self.find("contexts", name, "context")
+
+    def find(self, kind, name, key):
+        entry = next((entry for entry in self._all(kind) if entry.get("name") == name), None)
+        if entry is None:
+            raise self.error("it has no entry %r in `%s`" % (name, kind))
+        value = entry.get(key) or {}
+        if not isinstance(value, dict):
+            raise self.error("`%s` of %r is not a mapping" % (key, name))
+        for inner in _TEXTS.intersection(value):
+            if not isinstance(value[inner], (str, type(None))):
+                raise self.error("`%s` of %r is no text" % (inner, name))
+        return value
+
+    def error(self, sentence):
+        return errors.Error(errors.INVALID_CONFIGURATION, "The kubeconfig %s: %s." % (self.path, sentence))
+
+    def _all(self, kind):
+        entries = self.raw.get(kind) or []
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            raise self.error("`%s` is not a list of mappings" % kind)
+        return entries
+
+
+def _access(config, directory):
+    context = config.current_context()
+    cluster = config.find("clusters", context.get("cluster"), "cluster")
+    user = config.find("users", context["user"], "user") if context.get("user") else {}
+    server = cluster.get("server")
+    if not isinstance(server, str) or not server.startswith(("https://", "http://")):
+        raise config.error("the `server` %r is no http or https URL" % (server,))
+    for key, what in (
+        ("exec", "a program that prints credentials (`exec`)"), ("auth-provider", "an `auth-provider`"), ("username", "a user name and password"),
+    ):
+        if user.get(key):
+            raise config.error("its user has %s, which is not served here; give it a `tokenFile`, a `token` or a client certificate" % what)
+    for key in ("as", "as-groups", "as-uid", "as-user-extra"):
+        if user.get(key):
+            raise config.error("its user impersonates another one (`%s`), which is not served here" % key)
+
+    def file(entry, key):
+        value = entry.get(key)
+        return os.path.join(directory, value) if value else None
+
+    def data(entry, key):
+        value = entry.get(key)
+        if not value:
+            return None
+        import base64  # where a kubeconfig carries its certificates
+
+        try:
+            return base64.b64decode(value, validate=True).decode("ascii")
+        except (ValueError, TypeError, UnicodeDecodeError):
+            raise config.error("`%s` is not base64 of a PEM text" % key) from None
+
+    return Access(
+        server,
+        ca_file=file(cluster, "certificate-authority"),
+        ca_data=data(cluster, "certificate-authority-data"),
+        insecure=cluster.get("insecure-skip-tls-verify") in (True, "true"),
+        tls_name=cluster.get("tls-server-name"),
+        proxy=cluster.get("proxy-url"),
+        token=user.get("token"),
+        token_file=file(user, "tokenFile"),
+        certificate=data(user, "client-certificate-data") or file(user, "client-certificate"),
+        key=data(user, "client-key-data") or file(user, "client-key"),
+    )
+
+
+def parse_yaml(text):
+    """Return what a YAML text of the kind described above holds (dict, list, str, ...; every scalar but null, true and false is a str); raise ValueError."""
+    return _Yaml(text).document()
+
+
+class _Yaml:
+    def __init__(self, text):
+        self.raw = text.splitlines()
+        self.lines = []  # (number, indent, content)
+        for number, line in enumerate(self.raw):
+            content = line.strip()
+            if not content or content.startswith("#") or (content == "---" and not self.lines):
+                continue
+            indent = len(line) - len(line.lstrip())
+            if "\t" in line[:indent]:
+                raise ValueError("line %d is indented by a tab" % (number + 1))
+            self.lines.append((number, indent, content))
+        self.place = 0
+
+    def document(self):
+        if not self.lines:
+            return {}
+        value = self._block(self.lines[0][1])
+        if self.place < len(self.lines):
+            raise self._error("is indented wrongly or begins a second document")
+        return value
+
+    def _error(self, sentence):
+        number = self.lines[min(self.place, len(self.lines) - 1)][0]
+        return ValueError("line %d %s: %s" % (number + 1, sentence, self.raw[number].strip()[:40]))
+
+    def _block(self, indent):
+        """The list or mapping whose lines have this indent."""
+        return self._list(indent) if self._is_item() else self._mapping(indent)
+
+    def _here(self, indent):
+        return self.place < len(self.lines) and self.lines[self.place][1] == indent
+
+    def _is_item(self):
+        content = self.lines[self.place][2]
+        return content == "-" or content.startswith("- ")
+
+    def _list(self, indent):
+        items = []
+        while self._here(indent) and self._is_item():
+            number, dummy, content = self.lines[self.place]
+            rest = content[1:].strip()
+            if not rest or rest.startswith("#"):
+                self.place += 1
+                items.append(self._nested(indent, False))
+            elif _key(rest) is not None:
+                # the mapping begins on the line of its dash
+                inner = indent + len(content) - len(content[1:].lstrip())
+                self.lines[self.place] = (number, inner, rest)
+                items.append(self._mapping(inner))
+            else:
+                self.place += 1
+                items.append(self._scalar(rest, indent))
+        return items
+
+    def _mapping(self, indent):
+        mapping = {}
+        while self._here(indent) and not self._is_item():
+            key = _key(self.lines[self.place][2])
+            if key is None:
+                raise self._error("is not `key: value`")
+            name, rest = key
+            if name in mapping:
+                raise self._error("repeats a key")
+            self.place += 1
+            mapping[name] = self._nested(indent, True) if not rest else self._scalar(rest, indent)
+        return mapping
+
+    def _nested(self, indent, under_key):
+        """What is indented more than indent; a list under a key may stand below the key itself."""
+        if self.place < len(self.lines):
+            deeper = self.lines[self.place][1]
+            if deeper > indent or (under_key and deeper == indent and self._is_item()):
+                return self._block(deeper)
+        return None
+
+    def _scalar(self, text, indent):
+        if text[0] in "|>":
+            return self._literal(text, indent)
+        if text[0] in "&*!@`%":
+            self.place -= 1
+            raise self._error("has an anchor, an alias or a tag, which is not read here")
+        value = _inline(text)
+        if value is _Yaml:
+            self.place -= 1
+            raise self._error("has a value that goes over several lines or is no plain value")
+        if self.place < len(self.lines) and self.lines[self.place][1] > indent:
+            raise self._error("goes on with a value of the line before, which is not read here")
+        return value
+
+    def _literal(self, header, indent):
+        if header[0] != "|" or header[1:].partition("#")[0].strip() not in ("", "-", "+"):
+            self.place -= 1
+            raise self._error("has a folded block, which is not read here; write it as `|`")
+        begin = self.lines[self.place - 1][0] + 1
+        end = begin
+        while end < len(self.raw) and (not self.raw[end].strip() or len(self.raw[end]) - len(self.raw[end].lstrip()) > indent):
+            end += 1
+        while self.place < len(self.lines) and self.lines[self.place][0] < end:
+            self.place += 1
+        body = self.raw[begin:end]
+        depth = min((len(line) - len(line.lstrip()) for line in body if line.strip()), default=0)
+        return "\n".join(line[depth:] for line in body).rstrip("\n") + ("" if "-" in header else "\n")
+
+
+def _key(text):
+    """Return (key, what follows) of `key: value`, or None when the text is none."""
+    if text[0] in "\"'":
+        end = text.find(text[0], 1)
+        if end < 0 or text[end + 1:end + 2] != ":":
+            return None
+        name, rest = text[1:end], text[end + 2:]
+    else:
+        name, colon, rest = text.partition(":")
+        if not colon or text[0] in "{[" or " #" in name:
+            return None
+    if rest and not rest.startswith(" "):
+        return None
+    rest = rest.strip()
+    return name.strip(), "" if rest.startswith("#") else rest
+
+
+def _inline(text):
+    """Return the value of a scalar on one line, or _Yaml when it is none."""
+    if text[0] == "'":
+        end = 1
+        while end < len(text):
+            if text[end] == "'":
+                if text[end + 1:end + 2] != "'":
+                    return text[1:end].replace("''", "'") if _is_end(text[end + 1:]) else _Yaml
+                end += 1
+            end += 1
+        return _Yaml
+    if text[0] in '"{[':
+        try:
+            value, end = json.JSONDecoder().raw_decode(text)
+        except ValueError:
+            return _Yaml
+        return value if _is_end(text[end:]) else _Yaml
+    plain = text.partition(" #")[0].strip()
+    if ": " in plain or plain.endswith(":") or plain.startswith(("- ", "? ", ",", "]", "}")):
+        return _Yaml
+    return {"null": None, "~": None, "true": True, "false": False}.get(plain, plain)
+
+
+def _is_end(text):
+    return not text.strip() or text.lstrip().startswith("#")

@@ -1,0 +1,116 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One operation at a time on an attachment, also when the one before was killed and a plugin that it had started lives on.
+
+The lock is a file that is held open by the operation and, by inheritance, by every plugin it starts. So it is free only when all of them are gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import signal
+import time
+
+from .._cni import errors
+
+_PAUSE = 0.02
+
+
+@contextlib.contextmanager
+def held(directory, container_id, interface, seconds, needed=True):
+    """Hold the lock of an attachment for the time of a with block.
+
+    directory: str; seconds: float, how long to wait for others; needed: whether a lock file that cannot be written (a full disk) is an Error: who
+    only takes away goes on without. After half of the time, plugins that are left over from a killed operation are killed; another
+    operation that is still at work is not. Raises Error (code 11: somebody is still at work; code 5).
+    """
+    path = os.path.join(directory, ".%s:%s.lock" % (container_id, interface))
+    descriptor = None
+    try:
+        descriptor = _acquire(path, time.monotonic() + seconds, seconds / 2)
+    except OSError as error:
+        if needed:
+            raise errors.Error(errors.IO_FAILURE, "The lock %s cannot be taken." % path, error.strerror) from None
+    try:
+        yield
+    finally:
+        if descriptor is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(path)  # while it is held, so nobody else's is unlinked
+            os.close(descriptor)
+
+
+def _acquire(path, deadline, patience):
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            while True:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except OSError as error:
+                    if error.errno not in (errno.EAGAIN, errno.EACCES):
+                        raise
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise errors.Error(errors.TRY_AGAIN_LATER, "Another operation on this attachment is still at work.", "It holds %s." % path)
+                if left <= patience:
+                    _end_orphans(path)
+                time.sleep(_PAUSE)
+            # the one before us may have unlinked what we hold
+            if _same(descriptor, path):
+                with contextlib.suppress(OSError):  # on a full disk it is locked all the same
+                    os.ftruncate(descriptor, 0)
+                    os.write(descriptor, b"%d" % os.getpid())
+                os.set_inheritable(descriptor, True)
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _same(descriptor, path):
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _end_orphans(path):
+    """Kill the processes that hold the lock, when the operation that started them (its process id is in the file) is not among them."""
+    with open(path, "rb") as file:
+        owner = file.read()
+    holders = list(_holders(os.stat(path)))
+    if not owner or int(owner) in holders:
+        return
+    for pid in holders:
+        if pid != os.getpid():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _holders(status):
+    """The ids of the processes that hold the file by inheritance or as owner; who only waits for it has it open to be closed on exec."""
+    for name in os.listdir("/proc"):
+        if not name.isdigit() or int(name) == os.getpid():
+            continue
+        try:
+            for entry in os.listdir("/proc/%s/fd" % name):
+                with contextlib.suppress(OSError):
+                    if os.path.samestat(os.stat("/proc/%s/fd/%s" % (name, entry)), status) and not _closes_on_exec(name, entry):
+                        yield int(name)
+                        break
+        except OSError:
+            continue
+
+
+def _closes_on_exec(pid, descriptor):
+    with open("/proc/%s/fdinfo/%s" % (pid, descriptor), encoding="ascii") as info:
+        flags = next(line for line in info if line.startswith("flags:"))
+    return bool(int(flags.split()[1], 8) & os.O_CLOEXEC)

@@ -1,0 +1,149 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: cni_gc
+author: multinet.flannel authors (@multinet-flannel)
+version_added: 0.1.0
+short_description: Free what containers that are gone have left
+description:
+  - Finds the attachments of the meta-plugin whose container is gone, and detaches them with their plugins' DEL.
+  - Finds addresses that host-local has given out and nobody has any more, and frees them. They are what ends in
+    C(no IP addresses available in network). An address counts as left over only when it is on no interface in any network namespace of the host,
+    no remembered attachment of its container has a namespace that is still there, and it is older than O(grace).
+  - Finds files that the flannel plugin keeps for such containers, and removes them.
+options:
+  networks:
+    description:
+      - CNI names of the networks whose addresses are looked at, those of other programs are left alone.
+      - "The default is every network of this collection: those whose CNI name begins with C(multinet-)."
+    type: list
+    elements: str
+    default: []
+  grace:
+    description: Seconds during which an address may be taken without being on an interface yet; no less than an ADD may last.
+    type: int
+    default: 300
+  state_dir:
+    description: Where the meta-plugin keeps its state, C(cniDir) of its configuration.
+    type: path
+    default: /var/lib/cni/multinet
+  ipam_dir:
+    description: Where host-local keeps the addresses it gave out.
+    type: path
+    default: /var/lib/cni/networks
+  flannel_dir:
+    description: Below which the flannel plugin keeps its files.
+    type: path
+    default: /var/lib/cni/flannel
+  bin_dir:
+    description: Directory of the CNI plugins.
+    type: path
+    default: /opt/cni/bin
+attributes:
+  check_mode:
+    description: Can run in check_mode and return changed status prediction without modifying target.
+    support: full
+  diff_mode:
+    description: Returns what there was and what is left of it.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Free what containers that are gone have left
+  multinet.flannel.cni_gc:
+
+- name: See what a host-local network of another configuration holds too long
+  multinet.flannel.cni_gc:
+    networks: [cbr0]
+    grace: 600
+  check_mode: true
+  register: stale
+"""
+
+RETURN = r"""
+states:
+  description: Attachments of the meta-plugin whose container is gone.
+  returned: always
+  type: list
+  elements: dict
+  sample: [{"container_id": "4f2a", "interface": "eth0", "networks": ["multinet-blue", "multinet-red"]}]
+addresses:
+  description: Addresses that were given out and nobody has.
+  returned: always
+  type: list
+  elements: dict
+  sample:
+    - network: multinet-blue
+      address: 10.1.5.7
+      container_id: 4f2a
+      interface: eth0
+      file: /var/lib/cni/networks/multinet-blue/10.1.5.7
+flannel:
+  description: Files that the flannel plugin keeps for containers that are gone.
+  returned: always
+  type: list
+  elements: dict
+  sample: [{"network": "multinet-blue", "container_id": "4f2a", "file": "/var/lib/cni/flannel/blue/4f2a"}]
+spoiled:
+  description: States of the meta-plugin that cannot be read. They are left to look at; remove them by hand.
+  returned: always
+  type: list
+  elements: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.multinet.flannel.plugins.module_utils._cni import errors
+from ansible_collections.multinet.flannel.plugins.module_utils._meta import garbage
+
+
+def listing(found):
+    """Return what was found as text, a line each."""
+    lines = ["attachment of container %s, %s, by %s" % (one["container_id"], ", ".join(one["networks"]), one["interface"]) for one in found["states"]]
+    lines += ["address %s of %s, container %s" % (one["address"], one["network"], one["container_id"]) for one in found["addresses"]]
+    lines += [one["file"] for one in found["flannel"]]
+    return "".join(line + "\n" for line in lines)
+
+
+def main():
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "networks": {"type": "list", "elements": "str", "default": []},
+            "grace": {"type": "int", "default": 300},
+            "state_dir": {"type": "path", "default": "/var/lib/cni/multinet"},
+            "ipam_dir": {"type": "path", "default": "/var/lib/cni/networks"},
+            "flannel_dir": {"type": "path", "default": "/var/lib/cni/flannel"},
+            "bin_dir": {"type": "path", "default": "/opt/cni/bin"},
+        },
+        supports_check_mode=True,
+    )
+    wanted = module.params
+    if wanted["grace"] < 0:
+        module.fail_json(msg="`grace` is %d; write a number of seconds, 0 or more." % wanted["grace"])
+    host = garbage.Host(wanted["state_dir"], wanted["ipam_dir"], wanted["flannel_dir"], [wanted["bin_dir"]])
+
+    def is_ours(name):
+        return name in wanted["networks"] if wanted["networks"] else name.startswith("multinet-")
+
+    try:
+        found = garbage.find(host, is_ours, wanted["grace"])
+    except (errors.Error, OSError) as error:
+        module.fail_json(msg="What is left over on this host cannot be found out: %s" % error)
+    before = listing(found)
+    failed = [] if module.check_mode else garbage.collect(host, found)
+    after = ""
+    if failed:
+        after = listing(garbage.find(host, is_ours, wanted["grace"]))
+    result = dict(found, changed=before != after, diff={"before": before, "after": after})
+    if failed:
+        module.fail_json(msg="Not everything could be freed: %s" % "; ".join(failed), **result)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

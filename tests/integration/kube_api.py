@@ -1,0 +1,170 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A real kube-apiserver with its etcd, TLS and RBAC, in a network namespace of its own; the test talks to it as an administrator."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import pathlib
+import ssl
+import subprocess
+import time
+
+import yaml
+
+from ansible_collections.multinet.flannel.plugins.module_utils._cni import netns
+from etcd_server import Authority
+
+OBJECTS = pathlib.Path(__file__).resolve().parents[2] / "roles" / "meta_plugin" / "files"
+_KINDS = {
+    "CustomResourceDefinition": "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+    "ClusterRole": "/apis/rbac.authorization.k8s.io/v1/clusterroles",
+    "ClusterRoleBinding": "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+    "Namespace": "/api/v1/namespaces",
+}
+
+
+class KubeApi:
+    """directory: pathlib.Path; upstream_bin: pathlib.Path with etcd and kube-apiserver."""
+
+    def __init__(self, directory, upstream_bin):
+        self.directory = directory
+        self.name = "cnik-%d" % os.getpid()
+        self.processes = []
+        self.connection = None
+        subprocess.run(["ip", "netns", "add", self.name], check=True)
+        subprocess.run(["ip", "-n", self.name, "link", "set", "lo", "up"], check=True)
+        self.authority = Authority(directory / "pki")
+        certificate, key = self.authority.issue("apiserver")
+        self._admin = self.issue_client("admin", "system:masters")
+        subprocess.run(["openssl", "genrsa", "-out", directory / "sa.key", "2048"], check=True, capture_output=True)
+        self._start("etcd", [upstream_bin / "etcd", "--data-dir", directory / "etcd", "--unsafe-no-fsync"])
+        self._argv = [
+            upstream_bin / "kube-apiserver", "--etcd-servers=http://127.0.0.1:2379", "--bind-address=127.0.0.1", "--secure-port=6443",
+            "--advertise-address=192.0.2.1", "--endpoint-reconciler-type=none", "--service-cluster-ip-range=10.96.0.0/16", "--tls-cert-file=%s" % certificate,
+            "--tls-private-key-file=%s" % key,
+            "--client-ca-file=%s" % self.authority.ca_crt, "--authorization-mode=RBAC", "--service-account-issuer=https://kubernetes.default.svc",
+            "--service-account-key-file=%s" % (directory / "sa.key"), "--service-account-signing-key-file=%s" % (directory / "sa.key"),
+            "--disable-admission-plugins=ServiceAccount", "--enable-priority-and-fairness=false",
+        ]
+        self.start()
+
+    def start(self):
+        """Start the API server and wait until it serves."""
+        self.server = self._start("apiserver", self._argv)
+        for dummy in range(600):
+            try:
+                if self.request("GET", "/readyz")[0] == 200:
+                    return
+            except OSError:
+                pass
+            self.connection = None
+            if self.server.poll() is not None:
+                break
+            time.sleep(0.1)
+        self.close()
+        raise AssertionError((self.directory / "apiserver.log").read_text(encoding="utf-8")[-3000:])
+
+    def stop(self):
+        """Stop the API server; its etcd stays."""
+        self.server.terminate()
+        self.server.wait(30)
+        self.connection = None
+
+    def close(self):
+        for process in reversed(self.processes):
+            if process.poll() is None:
+                process.kill()
+                process.wait(30)
+        subprocess.run(["ip", "netns", "del", self.name], check=False)
+
+    def issue_client(self, name, group):
+        """Return (certificate, key) paths of a client of a group."""
+        key, request, certificate = (self.directory / "pki" / (name + end) for end in (".key", ".csr", ".crt"))
+        subprocess.run(
+            ["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/O=%s/CN=%s" % (group, name), "-keyout", key,
+                "-out", request],
+            check=True, capture_output=True,
+        )
+        subprocess.run(
+            ["openssl", "x509", "-req", "-days", "2", "-in", request, "-CA", self.authority.ca_crt, "-CAkey", self.directory / "pki" / "ca.key",
+                "-CAcreateserial", "-out", certificate],
+            check=True, capture_output=True,
+        )
+        return certificate, key
+
+    def _start(self, name, argv):
+        with open(self.directory / (name + ".log"), "ab") as log:
+            process = subprocess.Popen(["ip", "netns", "exec", self.name, *map(str, argv)], stdout=log, stderr=log)
+        self.processes.append(process)
+        return process
+
+    def request(self, method, path, body=None, content_type="application/json"):
+        """Return (status, answer) as the administrator gets it."""
+        if self.connection is None:
+            context = ssl.create_default_context(cafile=str(self.authority.ca_crt))
+            context.load_cert_chain(*map(str, self._admin))
+            connection = http.client.HTTPSConnection("127.0.0.1", 6443, timeout=20, context=context)
+            with netns.inside("/run/netns/" + self.name):
+                connection.connect()
+            self.connection = connection
+        try:
+            self.connection.request(method, path, None if body is None else json.dumps(body), {"Content-Type": content_type})
+            response = self.connection.getresponse()
+            text = response.read()
+        except (OSError, http.client.HTTPException):
+            self.connection = None
+            raise
+        return response.status, json.loads(text) if text[:1] == b"{" else text
+
+    def ok(self, method, path, body=None, content_type="application/json"):
+        """Like request(), but only the answer, and a failure is one of the test."""
+        status, answer = self.request(method, path, body, content_type)
+        assert status < 300, (method, path, status, answer)
+        return answer
+
+    def apply(self, name):
+        """Create what a file of the collection holds."""
+        for item in yaml.safe_load_all((OBJECTS / name).read_text(encoding="utf-8")):
+            path = _KINDS.get(item["kind"]) or "/api/v1/namespaces/%s/%ss" % (item["metadata"]["namespace"], item["kind"].lower())
+            status, answer = self.request("POST", path, item)
+            assert status in (201, 409), answer
+            if item["kind"] == "CustomResourceDefinition":
+                self._wait_for(path + "/" + item["metadata"]["name"])
+
+    def _wait_for(self, path):
+        for dummy in range(100):
+            conditions = self.ok("GET", path).get("status", {}).get("conditions") or []
+            if any(one["type"] == "Established" and one["status"] == "True" for one in conditions):
+                return
+            time.sleep(0.1)
+        raise AssertionError(path)
+
+    def token(self, name="multinet", namespace="kube-system"):
+        """Return a token of a service account."""
+        path = "/api/v1/namespaces/%s/serviceaccounts/%s/token" % (namespace, name)
+        return self.ok("POST", path, {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}})["status"]["token"]
+
+    def pod(self, name, namespace="apps", **annotations):
+        """Create a pod; return its uid."""
+        item = {
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "annotations": annotations.get("annotations", {})},
+            "spec": {"containers": [{"name": "c", "image": "i"}]},
+        }
+        return self.ok("POST", "/api/v1/namespaces/%s/pods" % namespace, item)["metadata"]["uid"]
+
+    def annotations(self, name, namespace="apps"):
+        """Return a pod's annotations."""
+        return self.ok("GET", "/api/v1/namespaces/%s/pods/%s" % (namespace, name))["metadata"].get("annotations", {})
+
+    def kubeconfig(self, path, user, server="https://127.0.0.1:6443"):
+        """Write a kubeconfig for a user (dict)."""
+        config = {
+            "apiVersion": "v1", "kind": "Config", "current-context": "x",
+            "clusters": [{"name": "c", "cluster": {"server": server, "certificate-authority": str(self.authority.ca_crt)}}],
+            "users": [{"name": "u", "user": user}], "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+        }
+        path.write_text(yaml.safe_dump(config), encoding="utf-8")

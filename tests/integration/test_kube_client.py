@@ -1,0 +1,315 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The API client against a server that misbehaves on purpose, over real TLS with certificates made for the test."""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import json
+import socket
+import ssl
+import subprocess
+import threading
+import time
+
+import pytest
+
+from ansible_collections.multinet.flannel.plugins.module_utils._cni import errors
+from ansible_collections.multinet.flannel.plugins.module_utils._meta import kube, kubeconfig
+
+
+def make_certificates(directory):
+    """Write ca.crt, server.{crt,key} (for 127.0.0.1 and kubernetes), client.{crt,key} and other-ca.crt."""
+    def openssl(*words):
+        subprocess.run(["openssl", *words], check=True, cwd=directory, capture_output=True)
+
+    new_key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    for authority in ("ca", "other-ca"):
+        openssl("req", "-x509", *new_key, "-days", "2", "-subj", "/CN=" + authority, "-keyout", authority + ".key", "-out", authority + ".crt")
+    for name, extra in (("server", "subjectAltName=IP:127.0.0.1,DNS:kubernetes"), ("client", "extendedKeyUsage=clientAuth")):
+        (directory / "extra").write_text(extra, encoding="utf-8")
+        openssl("req", *new_key, "-subj", "/O=system:masters/CN=" + name, "-keyout", name + ".key", "-out", name + ".csr")
+        signer = ("-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "extra")
+        openssl("x509", "-req", "-days", "2", "-in", name + ".csr", *signer, "-out", name + ".crt")
+
+
+class Server:
+    """Answers each request by `answer`, a function of the handler; `seen` has (method, path, token, body)."""
+
+    def __init__(self, directory, client_certificates=False):
+        self.seen = []
+        self.answer = lambda handler: handler.reply(200, {"ok": True})
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def serve(self):
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                outer.seen.append((self.command, self.path, self.headers.get("Authorization"), body.decode()))
+                with contextlib.suppress(OSError):
+                    outer.answer(self)
+
+            do_GET = do_POST = do_PATCH = serve
+
+            def reply(self, status, value):
+                text = value if isinstance(value, bytes) else json.dumps(value).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text)
+
+            def log_message(self, *args):
+                pass
+
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(directory / "server.crt", directory / "server.key")
+        if client_certificates:
+            context.load_verify_locations(directory / "ca.crt")
+            context.verify_mode = ssl.CERT_REQUIRED
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        self.url = "https://127.0.0.1:%d" % self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture(name="pki", scope="module")
+def _pki(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("pki")
+    make_certificates(directory)
+    return directory
+
+
+@pytest.fixture(name="server")
+def _server(pki):
+    server = Server(pki)
+    yield server
+    server.close()
+
+
+def client(server, pki, seconds=1.5, environ=None, **keys):
+    access = kubeconfig.Access(keys.pop("url", server.url), **dict({"ca_file": str(pki / "ca.crt"), "token": "t"}, **keys))
+    return kube.Client(access, environ or {}, seconds)
+
+
+def failure(one, path="/x"):
+    begin = time.monotonic()
+    with pytest.raises(errors.Error) as caught:
+        one.get(path)
+    return caught.value, time.monotonic() - begin
+
+
+def test_requests_share_a_connection(server, pki):
+    one = client(server, pki)
+    assert one.get("/api/v1/x") == {"ok": True}
+    assert one.patch("/p", {"a": 1}) == one.post("/q", {"b": 2}) == {"ok": True}
+    assert server.seen == [("GET", "/api/v1/x", "Bearer t", ""), ("PATCH", "/p", "Bearer t", '{"a": 1}'), ("POST", "/q", "Bearer t", '{"b": 2}')]
+    one.close()
+
+
+def test_a_server_below_a_path(server, pki):
+    assert client(server, pki, url=server.url + "/k8s/clusters/c/").get("/api") == {"ok": True}
+    assert server.seen[0][1] == "/k8s/clusters/c/api"
+
+
+def test_what_is_not_there_is_none(server, pki):
+    server.answer = lambda handler: handler.reply(404, {"kind": "Status"})
+    assert client(server, pki).get("/x") is None
+
+
+def test_a_connection_that_was_closed_meanwhile_is_made_again(server, pki):
+    def once(handler):
+        handler.reply(200, {"ok": True})
+        handler.close_connection = True
+
+    server.answer = once
+    one = client(server, pki)
+    assert one.get("/a") == one.get("/b") == {"ok": True}
+
+
+@pytest.mark.parametrize("status", [429, 500, 503, 504])
+def test_what_passes_is_tried_again(server, pki, status):
+    server.answer = lambda handler: handler.reply(status if len(server.seen) < 3 else 200, {"message": "starting"})
+    assert client(server, pki).get("/x") == {"message": "starting"}
+    assert len(server.seen) == 3
+
+
+def test_what_does_not_pass_ends_in_time(server, pki):
+    server.answer = lambda handler: handler.reply(503, b"not JSON at all")
+    error, seconds = failure(client(server, pki, 1.0))
+    assert error.code == errors.TRY_AGAIN_LATER and "503" in error.details
+    assert seconds < 1.5
+
+
+def test_a_renewed_token_is_used_at_once(server, pki, tmp_path):
+    (tmp_path / "token").write_text("old\n", encoding="utf-8")
+
+    def rotating(handler):
+        if server.seen[-1][2] == "Bearer new":
+            handler.reply(200, {"ok": True})
+        else:
+            (tmp_path / "token").write_text("new\n", encoding="utf-8")
+            handler.reply(401, {"message": "Unauthorized"})
+
+    server.answer = rotating
+    assert client(server, pki, token=None, token_file=str(tmp_path / "token")).get("/x") == {"ok": True}
+    assert [token for dummy, dummy, token, dummy in server.seen] == ["Bearer old", "Bearer new"]
+
+
+def test_an_expired_token_is_said(server, pki):
+    server.answer = lambda handler: handler.reply(401, {"message": "Unauthorized"})
+    error, seconds = failure(client(server, pki, 30))
+    assert (error.code, error.status) == (errors.TRY_AGAIN_LATER, 401) and "expired" in error.msg
+    assert seconds < 1
+
+
+def test_what_is_not_allowed_is_said(server, pki):
+    server.answer = lambda handler: handler.reply(403, {"message": 'pods is forbidden: User "x"'})
+    error, seconds = failure(client(server, pki, 30))
+    assert (error.code, error.status) == (errors.INVALID_CONFIGURATION, 403) and "RBAC" in error.msg and 'User "x"' in error.details
+    assert seconds < 1
+
+
+def test_a_token_file_that_is_gone(server, pki, tmp_path):
+    error, dummy = failure(client(server, pki, token=None, token_file=str(tmp_path / "none")))
+    assert str(tmp_path / "none") in error.msg
+
+
+def drip(handler):
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\n")
+    for number in range(100):
+        handler.wfile.write(b"X-%d: y\r\n" % number)
+        handler.wfile.flush()
+        time.sleep(0.2)
+
+
+def hang(handler):
+    time.sleep(5)
+
+
+@pytest.mark.parametrize("behaviour", [drip, hang])
+def test_a_server_that_never_ends(server, pki, behaviour):
+    server.answer = behaviour
+    error, seconds = failure(client(server, pki, 1.0))
+    assert error.code == errors.TRY_AGAIN_LATER
+    assert seconds < 1.5
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        lambda handler: handler.reply(200, b"{"), lambda handler: handler.reply(200, b"[]"),
+        lambda handler: handler.connection.close(), lambda handler: handler.wfile.write(b"what?\r\n\r\n"),
+        lambda handler: handler.reply(200, b"[%s]" % (b"1," * 5_000_000)),
+    ],
+)
+def test_answers_that_are_none(server, pki, behaviour):
+    server.answer = behaviour
+    error, seconds = failure(client(server, pki, 1.0))
+    assert error.code == errors.TRY_AGAIN_LATER
+    assert seconds < 2.5
+
+
+def test_nobody_there(server, pki):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = "https://127.0.0.1:%d" % free.getsockname()[1]
+    error, seconds = failure(client(server, pki, 0.6, url=url))
+    assert error.code == errors.TRY_AGAIN_LATER and url in error.msg
+    assert seconds < 1
+
+
+def test_whom_we_trust(server, pki):
+    for keys in ({"ca_file": str(pki / "other-ca.crt")}, {"ca_file": None}, {"tls_name": "another"}):
+        error, seconds = failure(client(server, pki, 30, **keys))
+        assert error.code == errors.IO_FAILURE and "certificate" in error.msg.lower()
+        assert seconds < 2
+    assert server.seen == []  # and no token was sent
+    for keys in ({"tls_name": "kubernetes"}, {"ca_file": None, "insecure": True}, {"ca_file": None, "ca_data": (pki / "ca.crt").read_text(encoding="ascii")}):
+        assert client(server, pki, **keys).get("/x") == {"ok": True}
+    error, dummy = failure(client(server, pki, 30, ca_file="/not/there"))
+    assert error.code == errors.IO_FAILURE
+
+
+def test_client_certificates(pki):
+    server = Server(pki, client_certificates=True)
+    try:
+        files = {"certificate": str(pki / "client.crt"), "key": str(pki / "client.key")}
+        texts = {name: open(path, encoding="ascii").read() for name, path in files.items()}
+        for keys in (files, texts, {"certificate": texts["certificate"] + texts["key"]}):
+            assert client(server, pki, token=None, **keys).get("/x") == {"ok": True}
+        assert server.seen[0][2] is None
+        error, seconds = failure(client(server, pki, 30, token=None))
+        assert error.code == errors.IO_FAILURE and "refuses our certificate" in error.msg
+        assert seconds < 2
+    finally:
+        server.close()
+
+
+class Proxy(threading.Thread):
+    """Serves one CONNECT and passes bytes on."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = "http://user:secret@127.0.0.1:%d" % self.listener.getsockname()[1]
+        self.asked = b""
+        self.start()
+
+    def run(self):
+        near = self.listener.accept()[0]
+        while b"\r\n\r\n" not in self.asked:
+            self.asked += near.recv(4096)
+        host, dummy, port = self.asked.split()[1].decode().rpartition(":")
+        far = socket.create_connection(("127.0.0.1", int(port)))
+        near.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        for one, other in ((near, far), (far, near)):
+            threading.Thread(target=self.pass_on, args=(one, other), daemon=True).start()
+
+    @staticmethod
+    def pass_on(one, other):
+        with contextlib.suppress(OSError):
+            while True:
+                data = one.recv(65536)
+                if not data:
+                    return
+                other.sendall(data)
+
+
+def test_through_a_proxy(server, pki):
+    proxy = Proxy()
+    port = server.url.rpartition(":")[2]
+    one = client(server, pki, url="https://api.invalid:" + port, tls_name="kubernetes", proxy=proxy.url)
+    assert one.get("/x") == {"ok": True}
+    assert proxy.asked.startswith(b"CONNECT api.invalid:" + port.encode()) and b"Proxy-Authorization: Basic dXNlcjpzZWNyZXQ=" in proxy.asked
+    proxy = Proxy()
+    one = client(server, pki, url="https://api.invalid:" + port, tls_name="kubernetes", environ={"HTTPS_PROXY": proxy.url, "NO_PROXY": "other.invalid"})
+    assert one.get("/x") == {"ok": True}
+
+
+@pytest.mark.parametrize(
+    ("environ", "host", "proxied"),
+    [
+        ({"https_proxy": "p:1"}, "api", True), ({"HTTPS_PROXY": "http://p:1"}, "127.0.0.1", False), ({"HTTPS_PROXY": "http://p:1"}, "localhost", False),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "*"}, "api", False), ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "10.0.0.0/8"}, "10.1.2.3", False),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "10.0.0.0/8"}, "11.1.2.3", True),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "x, .example.org"}, "a.example.org", False),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "example.org:443"}, "a.example.org", False),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "example.org"}, "anexample.org", True),
+        ({"HTTP_PROXY": "http://p:1"}, "api", False), ({}, "api", False),
+    ],
+)
+def test_who_is_reached_by_a_proxy(environ, host, proxied):
+    assert kube._proxy(environ, "https", host) == ("http://p:1" if proxied else None)
+
+
+def test_a_proxy_that_is_not_served(server, pki):
+    error, dummy = failure(client(server, pki, 30, proxy="socks5://p:1"))
+    assert "socks5" in error.msg

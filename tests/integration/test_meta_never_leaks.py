@@ -1,0 +1,277 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whatever ends an ADD or a DEL, a DEL (or a GC) afterwards brings addresses, interfaces and state back to nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+
+import pytest
+
+from cni_host import BIN, CniHost
+
+if os.geteuid() != 0:
+    pytest.skip("needs root for network namespaces", allow_module_level=True)
+
+# How often random kills are tried; `make soak` asks for thousands.
+ROUNDS = int(os.environ.get("MULTINET_SOAK_ROUNDS", "12"))
+
+
+@pytest.fixture(name="host")
+def _host(tmp_path, upstream_bin):
+    host = CniHost(tmp_path, upstream_bin)
+    host.lease("/run/flannel/blue.env", "10.1.5.1/24", "10.1.0.0/16")
+    host.lease("/run/flannel/red.env", "10.3.7.1/24", "10.3.0.0/16")
+    yield host
+    host.close()
+
+
+@pytest.fixture(name="pod")
+def _pod(host):
+    return host.pod()
+
+
+def flannel(name, **keys):
+    return dict(
+        {"name": name, "cniVersion": "0.4.0", "type": "flannel", "subnetFile": "/run/flannel/%s.env" % name, "dataDir": "/var/lib/cni/flannel/" + name,
+         "delegate": {"bridge": "mn-" + name, "ipMasq": False}},
+        **keys
+    )
+
+
+def meta(*more, **keys):
+    delegates = keys.pop("delegates", [flannel("blue"), flannel("red")])
+    return dict({"name": "meta", "cniVersion": "1.1.0", "type": "multinet", "delegates": [*delegates, *more]}, **keys)
+
+
+def start(host, command, conf, pod, **environ):
+    """Start the executable; exec goes all the way down, so the process is the meta-plugin itself."""
+    running = subprocess.Popen(
+        host.command([BIN + "/multinet"]), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        env=dict(os.environ, **host.environ(command, pod, **environ)), text=True,
+    )
+    with contextlib.suppress(BrokenPipeError):
+        running.stdin.write(json.dumps(conf))
+        running.stdin.close()
+    running.stdin = None
+    return running
+
+
+def is_back_to_nothing(host, pod):
+    assert host.addresses(pod) == {}
+    assert host.leftovers() == []
+    return True
+
+
+def kill_the_caller(host, name, command, then="exit 0"):
+    """Install a plugin that kills the meta-plugin with SIGKILL in one command, and does `then` afterwards."""
+    host.plugin(name, 'conf=$(cat)\nif [ $CNI_COMMAND = %s ] && [ ! -e %s ]; then touch %s; kill -9 $PPID; %s; fi\n'
+                '[ $CNI_COMMAND = ADD ] && echo \'{"cniVersion": "0.4.0"}\'; exit 0\n' % (command, host.directory / "killed", host.directory / "killed", then))
+
+
+@pytest.mark.parametrize("by", ["DEL", "GC"])
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize("command", ["ADD", "DEL"])
+def test_killed_at_every_delegate(host, pod, command, place, by):
+    kill_the_caller(host, "killer", command)
+    conf = meta()
+    conf["delegates"].insert(place, {"name": "killer", "cniVersion": "0.4.0", "type": "killer"})
+    done = start(host, "ADD", conf, pod)
+    done.communicate(timeout=30)
+    if command == "DEL":
+        assert done.returncode == 0
+        done = start(host, "DEL", conf, pod)
+        done.communicate(timeout=30)
+    assert done.returncode == -signal.SIGKILL
+    if by == "GC":
+        assert host.cni("GC", dict(conf, **{"cni.dev/valid-attachments": []}), pod) == (0, None)
+    else:
+        assert host.cni("DEL", conf, pod) == (0, None)
+    assert is_back_to_nothing(host, pod)
+
+
+def test_killed_at_random_moments(host):
+    chance = random.Random(20260101)
+    for number in range(ROUNDS):
+        pod = host.pod()
+        for command in ("ADD", "DEL"):
+            running = start(host, command, meta(), pod)
+            time.sleep(chance.random() * 0.25)
+            running.kill()
+            running.communicate(timeout=30)
+        if number % 3 == 2:
+            subprocess.run(["ip", "netns", "del", pod], check=True)
+            assert host.cni("DEL", "", pod, CNI_NETNS="") == (0, None), number
+            assert host.leftovers() == [], number
+        elif number % 3 == 1:
+            assert host.cni("GC", meta(**{"cni.dev/valid-attachments": []}), pod) == (0, None)
+            # killed before its state was written, there is nothing that GC could know of, and nothing there
+            assert is_back_to_nothing(host, pod), number
+        else:
+            assert host.cni("DEL", meta(), pod) == (0, None)
+            assert is_back_to_nothing(host, pod), number
+
+
+def test_a_plugin_that_outlives_the_killed_add_is_waited_for(host, pod):
+    # it takes its address a second after its caller was killed
+    kill_the_caller(host, "late", "ADD", "sleep 1; echo \"$conf\" | sed s/late/flannel/ | %s/flannel >/dev/null" % BIN)
+    conf = meta(delegates=[flannel("blue"), dict(flannel("red"), type="late")])
+    running = start(host, "ADD", conf, pod)
+    running.communicate(timeout=30)
+    assert running.returncode == -signal.SIGKILL
+    begin = time.monotonic()
+    # what the state has of the network calls flannel at DEL
+    host.plugin("late", "exec %s/flannel\n" % BIN)
+    assert host.cni("DEL", conf, pod) == (0, None)
+    assert time.monotonic() - begin > 0.5
+    assert is_back_to_nothing(host, pod)
+
+
+def test_a_plugin_that_outlives_the_killed_add_and_hangs_is_ended(host, pod):
+    kill_the_caller(host, "hanging", "ADD", "sleep 300 & sleep 300")
+    conf = meta({"name": "third", "cniVersion": "0.4.0", "type": "hanging"}, timeoutSeconds=6)
+    start(host, "ADD", conf, pod).communicate(timeout=30)
+    begin = time.monotonic()
+    assert host.cni("DEL", conf, pod) == (0, None)
+    assert 1 < time.monotonic() - begin < 4
+    assert is_back_to_nothing(host, pod)
+    assert subprocess.run(["pgrep", "-f", str(host.directory)], check=False, capture_output=True, text=True).stdout == ""
+
+
+def test_two_operations_at_once_follow_each_other(host, pod):
+    conf = meta()
+    running = [start(host, command, conf, pod) for command in ("ADD", "ADD", "DEL", "ADD", "DEL")]
+    for one in running:
+        one.communicate(timeout=60)
+    assert host.cni("DEL", conf, pod) == (0, None)
+    assert is_back_to_nothing(host, pod)
+
+
+def test_told_to_end_it_takes_everything_back(host, pod, tmp_path):
+    mark = tmp_path / "third"
+    host.plugin("slow", "cat >/dev/null; [ $CNI_COMMAND = ADD ] || exit 0; touch %s; exec sleep 20\n" % mark)
+    running = start(host, "ADD", meta({"name": "third", "cniVersion": "0.4.0", "type": "slow"}), pod)
+    for dummy in range(200):
+        if mark.exists():
+            break
+        time.sleep(0.02)
+    begin = time.monotonic()
+    running.send_signal(signal.SIGTERM)
+    answer = json.loads(running.communicate(timeout=30)[0])
+    assert (running.returncode, answer["code"]) == (1, 11) and "signal 15" in answer["msg"]
+    assert time.monotonic() - begin < 5
+    assert is_back_to_nothing(host, pod)
+
+
+def test_a_delegate_behind_flannel_that_fails_at_del(host, pod):
+    """Some versions of the flannel plugin have forgotten the attachment by then, and a second DEL of it would free nothing."""
+    bridge = host.path(BIN) / "bridge"
+    assert host.cni("ADD", meta(), pod)[0] == 0
+    bridge.rename(host.path(BIN) / "real-bridge")
+    host.plugin("bridge", "cat >/dev/null; echo '{\"cniVersion\": \"0.4.0\", \"code\": 5, \"msg\": \"no luck\"}'; exit 1\n")
+    status, answer = host.cni("DEL", meta(), pod)
+    assert status == 1 and "no luck" in answer["msg"]
+    (host.path(BIN) / "real-bridge").rename(bridge)
+    assert host.cni("DEL", meta(), pod) == (0, None)
+    assert is_back_to_nothing(host, pod)
+
+
+def test_flannels_own_state_spoiled(host, pod):
+    assert host.cni("ADD", meta(), pod)[0] == 0
+    host.path("/var/lib/cni/flannel/blue/id-" + pod).write_text("", encoding="utf-8")
+    assert host.cni("DEL", meta(), pod) == (0, None)
+    assert is_back_to_nothing(host, pod)
+
+
+@contextlib.contextmanager
+def small_disk(directory, size):
+    directory.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=%s" % size, "tmpfs", directory], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", directory], check=True)
+
+
+def fill(directory):
+    with contextlib.suppress(OSError), open(directory / "full", "wb", buffering=0) as file:
+        while True:
+            file.write(b"x" * 4096)
+
+
+def test_a_full_disk_before_the_add(host, pod, tmp_path):
+    with small_disk(tmp_path / "state", "64k"):
+        conf = meta(cniDir=str(tmp_path / "state"))
+        fill(tmp_path / "state")
+        status, answer = host.cni("ADD", conf, pod)
+        assert (status, answer["code"]) == (1, 5), answer
+        assert is_back_to_nothing(host, pod)
+        assert host.cni("DEL", conf, pod) == (0, None)
+        assert os.listdir(tmp_path / "state") == ["full"]
+
+
+def test_a_disk_that_gets_full_during_the_add(host, pod, tmp_path):
+    with small_disk(tmp_path / "state", "64k"):
+        full = tmp_path / "state" / "full"
+        host.plugin("filler", 'cat >/dev/null; [ $CNI_COMMAND = ADD ] || exit 0; cat /dev/zero > %s 2>/dev/null; echo \'{"cniVersion": "0.4.0"}\'\n' % full)
+        conf = meta({"name": "third", "cniVersion": "0.4.0", "type": "filler"}, cniDir=str(tmp_path / "state"))
+        status, answer = host.cni("ADD", conf, pod)
+        assert (status, answer["code"]) == (1, 5), answer
+        assert is_back_to_nothing(host, pod)
+        assert os.listdir(tmp_path / "state") == ["full"]
+
+
+def test_a_disk_that_is_full_at_del(host, pod, tmp_path):
+    with small_disk(tmp_path / "state", "64k"):
+        conf = meta(cniDir=str(tmp_path / "state"))
+        assert host.cni("ADD", conf, pod)[0] == 0
+        fill(tmp_path / "state")
+        assert host.cni("DEL", conf, pod) == (0, None)
+        assert is_back_to_nothing(host, pod)
+        assert os.listdir(tmp_path / "state") == ["full"]
+
+
+def test_a_state_of_which_half_was_written(host, pod):
+    assert host.cni("ADD", meta(), pod)[0] == 0
+    directory = host.path("/var/lib/cni/multinet")
+    # a write that was killed leaves a file that is not the state
+    (directory / ("id-%s:eth0.json.4711.tmp" % pod)).write_text('{"format": 1, "na', encoding="utf-8")
+    assert host.cni("DEL", "", pod) == (0, None)
+    assert is_back_to_nothing(host, pod)
+
+
+def test_a_delegate_that_hangs_at_del_keeps_no_other_from_being_detached(host, pod):
+    host.plugin(
+        "hang", "cat >/dev/null; [ $CNI_COMMAND = ADD ] && { echo '{\"cniVersion\": \"0.4.0\"}'; exit 0; }; [ -e %s ] || exec sleep 50; exit 0\n"
+        % (host.directory / "ok")
+    )
+    conf = meta({"name": "third", "cniVersion": "0.4.0", "type": "hang"}, timeoutSeconds=6)
+    assert host.cni("ADD", conf, pod)[0] == 0
+    status, answer = host.cni("DEL", conf, pod)
+    assert (status, answer["code"]) == (1, 11) and "hang" in answer["msg"]
+    assert host.addresses(pod) == {}
+    (host.directory / "ok").touch()
+    assert host.cni("DEL", conf, pod) == (0, None)
+    assert is_back_to_nothing(host, pod)
+
+
+def test_a_delegate_that_is_gone_at_del(host, pod):
+    host.plugin("third", "cat >/dev/null; [ $CNI_COMMAND = ADD ] && echo '{\"cniVersion\": \"0.4.0\"}'; exit 0\n")
+    conf = meta({"name": "third", "cniVersion": "0.4.0", "type": "third"})
+    assert host.cni("ADD", conf, pod)[0] == 0
+    (host.path(BIN) / "third").unlink()
+    status, answer = host.cni("DEL", conf, pod)
+    assert (status, answer["code"]) == (1, 5) and "third" in answer["msg"]
+    assert host.addresses(pod) == {}
+    # it is still known what is not done
+    assert [item for item in host.leftovers() if item.startswith("multinet/")] == ["multinet/id-%s:eth0.json" % pod]
+    host.plugin("third", "cat >/dev/null; exit 0\n")
+    assert host.cni("DEL", conf, pod) == (0, None)
+    assert is_back_to_nothing(host, pod)
