@@ -9,12 +9,13 @@
 #   make deploy         the demo's hosts, and the networks on them; DECLARATION=file for other networks than the demo's
 #   make lint sanity unit integration
 #   make scenario S=vlans
+#   make soak               hours of kills and made-up inputs
 PYTHON ?= python3
 S ?= default
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup test-programs install hosts deploy demo test lint sanity unit integration scenario run-scenario clean distclean
+.PHONY: help setup test-programs install hosts deploy demo test lint sanity unit integration soak scenario run-scenario clean distclean
 
 ENV := . .build/env &&
 DEMO := ansible-playbook -i inventories/demo
@@ -54,6 +55,11 @@ test-programs:
 
 integration: test-programs
 	@$(ENV) $(PYTEST) tests/integration
+
+# Hours: thousands of attachments with kills at random moments, a million made-up inputs.
+soak: test-programs
+	@$(ENV) MULTINET_SOAK_ROUNDS=5000 MULTINET_EXAMPLES=1000000 $(PYTEST) \
+		tests/integration/test_meta_never_leaks.py tests/unit/plugins/module_utils/_meta/test_meta_properties.py
 
 scenario: install run-scenario
 

@@ -128,7 +128,8 @@ class KubeApi:
 
     def apply(self, name):
         """Create what a file of the collection holds."""
-        for item in yaml.safe_load_all((OBJECTS / name).read_text(encoding="utf-8")):
+        content = yaml.safe_load((OBJECTS / name).read_text(encoding="utf-8"))
+        for item in content["items"] if content["kind"] == "List" else [content]:
             path = _KINDS.get(item["kind"]) or "/api/v1/namespaces/%s/%ss" % (item["metadata"]["namespace"], item["kind"].lower())
             status, answer = self.request("POST", path, item)
             assert status in (201, 409), answer
