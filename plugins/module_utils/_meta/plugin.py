@@ -28,6 +28,9 @@ _GC_LOCK_SECONDS = 10
 _VALID_KEYS = ("cni.dev/valid-attachments", "cni.dev/attachments")
 # Set for delegates: whoever finds it set was started, by whatever detour, by itself.
 _MARK = "MULTINET_DELEGATING"
+# Delegates do one thing after the other; Go's runtime would prepare for as many at once as the host has processors. What the runtime's own
+# environment says goes first.
+_DELEGATES_DEFAULTS = {"GOMAXPROCS": "1"}
 
 
 class Plugin:
@@ -389,7 +392,7 @@ class Plugin:
             raise _corrupt(corrupt) from None
 
     def _runtime(self, request, path, deadline=None):
-        environ = dict(request.environ)
+        environ = dict(_DELEGATES_DEFAULTS, **request.environ)
         environ[_MARK] = "1"
         return runtime.Runtime(path, self.execute, environ, self.relay, deadline)
 
