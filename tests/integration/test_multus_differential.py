@@ -29,7 +29,8 @@ def network(number, **more):
         "type": "flannel", "subnetFile": "/run/flannel/net%d.env" % number, "dataDir": "/var/lib/cni/flannel/net%d" % number,
         "delegate": {"bridge": "mn-net%d" % number, "isDefaultGateway": number == 0, "ipMasq": False, "hairpinMode": True},
     }
-    return dict({"name": "net%d" % number, "cniVersion": "0.4.0", "plugins": [flannel, {"type": "tuning", "sysctl": {"net.ipv4.conf.all.arp_ignore": "1"}}]}, **more)
+    tuning = {"type": "tuning", "sysctl": {"net.ipv4.conf.all.arp_ignore": "1"}}
+    return dict({"name": "net%d" % number, "cniVersion": "0.4.0", "plugins": [flannel, tuning]}, **more)
 
 
 def single(plugin, **more):
@@ -168,7 +169,8 @@ def a_spoiled_state(side):
 def a_delete_that_fails_once(side):
     flag = side.host.directory / "flag"
     flag.touch()
-    side.host.plugin("tuning", 'cat > /dev/null\ntest "$CNI_COMMAND" != DEL || test ! -e %s || { echo \'{"code": 100, "msg": "no"}\'; exit 1; }\necho \'{"cniVersion": "0.4.0"}\'\n' % flag)
+    fails = 'test "$CNI_COMMAND" != DEL || test ! -e %s || { echo \'{"code": 100, "msg": "no"}\'; exit 1; }' % flag
+    side.host.plugin("tuning", "cat > /dev/null\n%s\necho '{\"cniVersion\": \"0.4.0\"}'\n" % fails)
     conf = meta(network(0), single("tuning"))
     side.cni("ADD", conf)
     first = side.cni("DEL", conf)[0]
@@ -205,9 +207,10 @@ def numbers_and_unknown_keys(side):
 
 
 def configurations_that_are_none(side):
+    listed = {"name": "x", "cniVersion": "0.4.0"}
     confs = {
-        "no delegates": meta(), "an empty list of plugins": meta({"name": "x", "cniVersion": "0.4.0", "plugins": []}),
-        "null for a plugin": meta({"name": "x", "cniVersion": "0.4.0", "plugins": [None]}), "no JSON": "{", "an unknown version": meta(network(0), cniVersion="9.9.9"),
+        "no delegates": meta(), "an empty list of plugins": meta(dict(listed, plugins=[])), "null for a plugin": meta(dict(listed, plugins=[None])),
+        "no JSON": "{", "an unknown version": meta(network(0), cniVersion="9.9.9"),
     }
     seen = {}
     for name, conf in confs.items():
@@ -242,8 +245,11 @@ def without_the_namespace(side):
     return {"deleted": deleted, "left": side.host.leftovers()}
 
 
-SCENARIOS = [value for name, value in list(globals().items()) if callable(value) and getattr(value, "__code__", None) and value.__code__.co_varnames[:1] == ("side",)
-             and value.__code__.co_argcount == 1]
+SCENARIOS = [
+    one_network, two_networks, four_networks, a_single_plugin_and_a_list, answers_in_the_callers_version, a_second_network_that_fails, no_lease_yet,
+    a_missing_executable, an_interface_that_is_there, added_twice, a_spoiled_state, a_delete_that_fails_once, two_interfaces_of_one_container,
+    the_runtimes_wishes, numbers_and_unknown_keys, configurations_that_are_none, check_of_what_is_gone, garbage_collection, without_the_namespace,
+]
 # Scenario: what differs, and why. "here" is this meta-plugin; SPEC is the CNI specification 1.1.0, NPWG the multi-network specification 1.3.
 _STATE = "Multus keeps its state file after it undid a failed ADD; here a DEL afterwards has nothing to do."
 _CODE = "Here: a delegate's error code is the answer (SPEC section 5), where Multus makes every one 999, so nobody knows that trying again later would do."
@@ -254,7 +260,7 @@ BECAUSE = {
     "a_missing_executable": {"code": "Either: Multus says 999, here 5 (no executable can be read); SPEC names no code of its own for it.", "left": _STATE},
     "an_interface_that_is_there": {"left": _STATE},
     "added_twice": {
-        "interfaces": "Here: the second ADD is refused before anything is done (SPEC: error 4 or none). Multus undoes it together with what the first one attached.",
+        "interfaces": "Here: the second ADD is refused before anything is done. Multus undoes it together with what the first one attached.",
         "routes": "As above.",
     },
     "a_spoiled_state": {
@@ -266,10 +272,10 @@ BECAUSE = {
         "left": "Multus' second DEL says that it succeeded, and leaves what the first one could not detach.",
     },
     "two_interfaces_of_one_container": {
-        "left": "Here: a state for each (container, interface), which is what SPEC section 2 calls an attachment. Multus has one per container, so one of them leaks."
+        "left": "Here: a state for each (container, interface), which SPEC section 2 calls an attachment. Multus has one per container, so one leaks."
     },
     "the_runtimes_wishes": {
-        "the first network's unknown wish": "Here: a capability that a plugin declares reaches it, whatever its name (SPEC section 3). Multus knows seven names.",
+        "the first network's unknown wish": "Here: what a plugin declares as capability reaches it (SPEC section 3). Multus knows seven names.",
         "the second network's": "Here: the runtime's wishes are the default network's alone (NPWG 7.5 MUST NOT). Multus maps a port in every network.",
     },
     "numbers_and_unknown_keys": {"big": "Here: numbers go on as they were written. Multus makes them floats, and 12345678901234567890 becomes another number."},
