@@ -45,9 +45,12 @@ def _gc(host, tmp_path):
 
 CONF = {
     "name": "meta", "cniVersion": "1.0.0", "type": "multinet",
-    "delegates": [{"name": "multinet-blue", "cniVersion": "0.4.0", "type": "flannel", "subnetFile": "/run/flannel/blue.env",
-        "dataDir": "/var/lib/cni/flannel/blue",
-                   "delegate": {"bridge": "mn-blue", "ipMasq": False}}],
+    "delegates": [
+        {
+            "name": "multinet-blue", "cniVersion": "0.4.0", "type": "flannel", "subnetFile": "/run/flannel/blue.env", "dataDir": "/var/lib/cni/flannel/blue",
+            "delegate": {"bridge": "mn-blue", "ipMasq": False},
+        },
+    ],
 }
 
 

@@ -25,15 +25,14 @@ def make_certificates(directory):
     def openssl(*words):
         subprocess.run(["openssl", *words], check=True, cwd=directory, capture_output=True)
 
+    new_key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
     for authority in ("ca", "other-ca"):
-        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=" + authority,
-                "-keyout", authority + ".key", "-out", authority + ".crt")
+        openssl("req", "-x509", *new_key, "-days", "2", "-subj", "/CN=" + authority, "-keyout", authority + ".key", "-out", authority + ".crt")
     for name, extra in (("server", "subjectAltName=IP:127.0.0.1,DNS:kubernetes"), ("client", "extendedKeyUsage=clientAuth")):
         (directory / "extra").write_text(extra, encoding="utf-8")
-        openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/O=system:masters/CN=" + name, "-keyout",
-            name + ".key", "-out", name + ".csr")
-        openssl("x509", "-req", "-days", "2", "-in", name + ".csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "extra", "-out",
-            name + ".crt")
+        openssl("req", *new_key, "-subj", "/O=system:masters/CN=" + name, "-keyout", name + ".key", "-out", name + ".csr")
+        signer = ("-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "extra")
+        openssl("x509", "-req", "-days", "2", "-in", name + ".csr", *signer, "-out", name + ".crt")
 
 
 class Server:

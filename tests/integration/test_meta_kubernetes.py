@@ -22,8 +22,8 @@ NADS = "/apis/k8s.cni.cncf.io/v1/namespaces/%s/network-attachment-definitions"
 NETWORKS, STATUS = "k8s.v1.cni.cncf.io/networks", "k8s.v1.cni.cncf.io/network-status"
 
 
-@pytest.fixture(name="api", scope="module")
-def _api(tmp_path_factory, upstream_bin):
+def fixture_api(tmp_path_factory, upstream_bin):
+    """A cluster with networks to ask for, as a fixture of a module."""
     if not (upstream_bin / "kube-apiserver").exists():
         pytest.skip("there is no kube-apiserver among the upstream programs")
     api = KubeApi(tmp_path_factory.mktemp("kube"), upstream_bin)
@@ -45,6 +45,9 @@ def _api(tmp_path_factory, upstream_bin):
         yield api
     finally:
         api.close()
+
+
+api = pytest.fixture(name="api", scope="module")(fixture_api)
 
 
 @pytest.fixture(name="host")
@@ -108,8 +111,8 @@ def test_networks_by_the_short_form(host, api):
     assert pod.addresses() == {"eth0": "10.19.0.2/24", "net1": "10.20.0.2/24", "data0": "10.21.0.2/24", "net3": "10.22.0.2/24"}
     assert host.default_route(pod.netns) == ("10.19.0.1", "eth0")
     assert answer["ips"] == [{"interface": 2, "address": "10.19.0.2/24", "gateway": "10.19.0.1"}]
-    links = {link["ifname"]: link for link in json.loads(subprocess.run(["ip", "-n", pod.netns, "-j", "link"], capture_output=True, check=True,
-        text=True).stdout)}
+    listing = subprocess.run(["ip", "-n", pod.netns, "-j", "link"], capture_output=True, check=True, text=True).stdout
+    links = {link["ifname"]: link for link in json.loads(listing)}
     told = pod.status()
     assert [(one["name"], one["interface"], one["ips"], one["default"]) for one in told] == [
         ("default", "eth0", ["10.19.0.2"], True), ("apps/red", "net1", ["10.20.0.2"], False), ("apps/blue", "data0", ["10.21.0.2"], False),
@@ -174,10 +177,12 @@ def test_the_default_network_a_pod_chooses(host, api):
 def test_networks_on_the_host_and_the_cluster_network(host, api):
     conf_dir = host.directory / "net.d"
     conf_dir.mkdir()
-    (conf_dir / "x.conflist").write_text(json.dumps({"name": "on-host", "cniVersion": "1.0.0", "plugins": [bridge(None, "10.24.0.0/24", "br-onhost")]}),
-        encoding="utf-8")
-    conf = {"name": "meta", "cniVersion": "1.1.0", "kubeconfig": str(host.directory / "kubeconfig"), "confDir": str(conf_dir), "clusterNetwork": "chosen",
-        "defaultNetworks": ["on-host"]}
+    on_host = {"name": "on-host", "cniVersion": "1.0.0", "plugins": [bridge(None, "10.24.0.0/24", "br-onhost")]}
+    (conf_dir / "x.conflist").write_text(json.dumps(on_host), encoding="utf-8")
+    conf = {
+        "name": "meta", "cniVersion": "1.1.0", "kubeconfig": str(host.directory / "kubeconfig"), "confDir": str(conf_dir), "clusterNetwork": "chosen",
+        "defaultNetworks": ["on-host"],
+    }
     pod = Pod(host, api, notes={NETWORKS: "on-host"})
     status, answer = pod.cni("ADD", dict(conf, defaultNetworks=[]))
     assert status == 0, answer
@@ -243,6 +248,15 @@ def test_a_pod_that_is_gone_or_another_one(host, api):
     status, answer = pod.cni("ADD", meta(host))
     assert (status, answer["code"]) == (1, 3) and pod.name in answer["msg"]
     assert (pod.addresses(), host.leftovers()) == ({}, [])
+
+
+def test_another_pod_of_the_same_name_is_not_told_of_our_networks(host, api):
+    pod = Pod(host, api)
+    pod.uid = "11111111-1111-1111-1111-111111111111"
+    conf = meta(host, runtimeConfig={"io.kubernetes.cri.pod-annotations": {NETWORKS: "red"}})
+    status, answer = pod.cni("ADD", conf)
+    assert status == 1 and "metadata.uid" in answer["details"], answer
+    assert (pod.status(), pod.addresses(), host.leftovers()) == (None, {}, [])
 
 
 def test_a_pod_that_goes_while_it_is_attached_is_left_to_its_del(host, api):
@@ -383,8 +397,9 @@ SRIOV = {"metadata": {"name": "sriov-conf"}, "plugin": "sriov", "args": (
     '[\n{\n"if0": "enp12s0f1",\n"ipam": {\n"type": "host-local",\n"subnet": "10.56.217.0/24",\n"rangeStart": "10.56.217.171",\n"rangeEnd": "10.56.217.181",\n'
     '"routes": [\n{ "dst": "0.0.0.0/0" }\n],\n"gateway": "10.56.217.1"\n}\n}\n]'
 )}
-VLAN = {"metadata": {"name": "sriov-vlanid-l2enable-conf"}, "plugin": "sriov",
-    "args": '[\n{\n"if0": "enp2s0",\n"vlan": 210,\n"if0name": "north",\n"l2enable": true\n}\n]'}
+VLAN = {"metadata": {"name": "sriov-vlanid-l2enable-conf"}, "plugin": "sriov", "args": (
+    '[\n{\n"if0": "enp2s0",\n"vlan": 210,\n"if0name": "north",\n"l2enable": true\n}\n]'
+)}
 ANNOTATION = '[\n{ "name": "flannel-conf" },\n{ "name": "sriov-conf"},\n{ "name": "sriov-vlanid-l2enable-conf" }\n]'
 
 

@@ -160,13 +160,13 @@ class Attacher:
     def _meta_parts(self, entry):
         """Return [(CNI name, interface, result), ...] of a meta-plugin's networks: it answers with the first alone, its state knows them all."""
         for plugin in _network(entry).plugins:
-            if "delegates" in plugin:
+            if "delegates" in plugin or "clusterNetwork" in plugin:
                 try:
                     state = meta_state.Store(meta_conf.state_directory(plugin)).read(entry["containerId"], entry["ifName"])
                 except meta_state.Corrupt as corrupt:
                     raise errors.Error(errors.DECODING_FAILURE, "The meta-plugin's state %s is spoiled." % corrupt.file, "Detach and attach again.") from None
                 if state is not None:
-                    return [(one.raw["name"], one.interface, one.result) for one in state.attached]
+                    return [(one.raw["name"], one.interface, one.result) for one in state.attached if not one.chained]
         return None
 
     def _runtime(self):

@@ -9,7 +9,7 @@ gets the gateways it names. Results are changed in the same way, so that CHECK f
 
 from __future__ import annotations
 
-from .._cni import errors, netlink
+from .._cni import errors, netlink, version
 
 _DEFAULTS = {"0.0.0.0/0": "4", "::/0": "6"}
 
@@ -37,7 +37,7 @@ def apply(netns, attached, gateways):
 def with_gateways(result, families, gateways):
     """Return a result (dict, of any version) without the default routes of some families, and with those by gateways."""
     changed = dict(result)
-    if "ip4" in result or "ip6" in result:
+    if not version.at_least(result["cniVersion"], "0.3.0"):
         for key in ("ip4", "ip6"):
             if result.get(key) and key[2] in families:
                 mine = [gateway for gateway in gateways if ("6" if ":" in gateway else "4") == key[2]]

@@ -1,8 +1,7 @@
+// Multus thin, which the meta-plugin is compared with in the tests.
 module multinet.flannel/tests/upstream/multus
 
-go 1.26.0
-
-tool gopkg.in/k8snetworkplumbingwg/multus-cni.v4/cmd/multus
+go 1.24.0
 
 require (
 	github.com/containernetworking/cni v1.3.0 // indirect
@@ -58,3 +57,5 @@ require (
 	sigs.k8s.io/structured-merge-diff/v4 v4.4.2 // indirect
 	sigs.k8s.io/yaml v1.4.0 // indirect
 )
+
+tool gopkg.in/k8snetworkplumbingwg/multus-cni.v4/cmd/multus

@@ -11,7 +11,7 @@ import json
 import pytest
 
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import errors, skel
-from ansible_collections.multinet.flannel.plugins.module_utils._meta import plugin, state
+from ansible_collections.multinet.flannel.plugins.module_utils._meta import devices, log, plugin, state
 
 NAMES = ("a", "b", "c", "d")
 
@@ -380,3 +380,116 @@ def test_it_does_not_delegate_to_itself(serve, machine):
     assert (status, answer["code"]) == (1, 7)
     assert serve("DEL", MULTINET_DELEGATING="1") == (0, None)
     assert machine.calls == []
+
+
+def test_an_auxiliary_chain_works_on_the_masters_interface_and_result(serve, machine, tmp_path):
+    (tmp_path / "net.d" / "chain").mkdir(parents=True)
+    (tmp_path / "net.d" / "c.conf").write_text('{"type": "c", "name": "cluster", "cniVersion": "0.4.0"}', encoding="utf-8")
+    (tmp_path / "net.d" / "chain" / "1.conf").write_text('{"type": "a"}', encoding="utf-8")
+    keys = {"clusterNetwork": str(tmp_path / "net.d" / "c.conf"), "auxiliaryCNIChainName": "chain"}
+    status, answer = serve("ADD", keys)
+    assert (status, answer["ips"]) == (0, [{"address": "10.3.0.2/24"}])
+    assert machine.calls == ["ADD c eth0", "ADD a eth0"]
+    assert machine.requests[1][3]["prevResult"]["ips"] == [{"address": "10.3.0.2/24"}]
+    assert serve("DEL", keys) == (0, None)
+    assert machine.calls[2:] == ["DEL a eth0", "DEL c eth0"]
+    # without a state, what the files name is detached
+    machine.present = {"eth0"}
+    assert serve("DEL", keys) == (0, None)
+    assert machine.calls[4:] == ["DEL c eth0"]
+
+
+def test_what_a_pod_wants_is_offered_again_at_del(serve, machine):
+    delegates = [{"type": "a", "name": "a", "cniVersion": "0.4.0", "capabilities": {"portMappings": True}}]
+    keys = {"delegates": delegates, "runtimeConfig": {"portMappings": [{"hostPort": 80, "containerPort": 8080}]}}
+    serve("ADD", keys)
+    serve("DEL", {"delegates": delegates})
+    assert [request["runtimeConfig"] for dummy, dummy2, dummy3, request, dummy4 in machine.requests] == [keys["runtimeConfig"]] * 2
+
+
+@pytest.mark.parametrize("level", ["error", "verbose", "DEBUG"])
+def test_the_log(serve, tmp_path, level):
+    file = tmp_path / "log"
+    keys = {"logFile": str(file), "logLevel": level, "logToStderr": False, "misspelt": 1}
+    serve("ADD", keys)
+    lines = file.read_text(encoding="utf-8").splitlines()
+    assert "misspelt" in "".join(lines) and all(" ADD cid/eth0: " in line for line in lines)
+    assert ("world of old: a delegate has `masterplugin`" in "".join(lines)) == (level != "error")
+    assert ("net1 of network net-b is attached" in "".join(lines)) == (level == "DEBUG")
+
+
+def test_a_log_that_cannot_be_written_stops_nothing(serve, tmp_path):
+    assert serve("ADD", {"logFile": str(tmp_path), "logLevel": "debug", "logToStderr": False})[0] == 0
+    assert serve("DEL", {"logFile": "/dev/full", "logLevel": "debug", "logToStderr": False, "logOptions": 5}) == (0, None)
+
+
+def test_a_full_log_makes_room(tmp_path):
+    file = tmp_path / "log"
+    request = skel.Request("ADD", {"CNI_CONTAINERID": "c", "CNI_IFNAME": "eth0"}, {}, "1.0.0")
+    options = {"maxSize": 1, "maxBackups": 2, "compress": True}
+    write = log.logger({"logFile": str(file), "logLevel": "debug", "logToStderr": False, "logOptions": options}, request)
+    for number in range(4):
+        (tmp_path / ("log.2020-01-0%dT00-00-00" % (number + 1))).write_text("", encoding="utf-8")
+    file.write_bytes(b"x" * (1 << 20))
+    write("debug", "two\nlines")
+    kept = sorted(path.name for path in tmp_path.iterdir())
+    assert not file.exists() and len(kept) == 2 and kept[-1].endswith(".gz")
+    write("debug", "again")
+    assert file.read_text(encoding="utf-8").endswith("c/eth0: again\n")
+
+
+def test_a_device_is_described_to_its_plugin_and_to_the_pod(machine, tmp_path):
+    (tmp_path / "dp").mkdir()
+    (tmp_path / "dp" / "vendor-nic-0000:03:00.1-device.json").write_text('{"type": "pci", "version": "1.1.0"}', encoding="utf-8")
+    (tmp_path / "checkpoint").write_text(
+        '{"Data": {"PodDeviceEntries": [{"PodUID": "u", "ResourceName": "vendor/nic", "DeviceIDs": {"0": ["0000:03:00.1"]}}]}}', encoding="utf-8"
+    )
+    (tmp_path / "kubeconfig").write_text(
+        '{"contexts": [{"name": "c", "context": {"cluster": "c"}}], "clusters": [{"name": "c", "cluster": {"server": "https://x"}}]}', encoding="utf-8"
+    )
+    config = {"type": "b", "cniVersion": "0.4.0", "capabilities": {"CNIDeviceInfoFile": True, "deviceID": True}}
+    patched = []
+
+    class Api:
+        def get(self, path):
+            if "pods" in path:
+                return {"metadata": {"uid": "u", "annotations": {"k8s.v1.cni.cncf.io/networks": "n"}}}
+            return {"metadata": {"annotations": {"k8s.v1.cni.cncf.io/resourceName": "vendor/nic"}}, "spec": {"config": json.dumps(config)}}
+
+        def patch(self, path, change):
+            patched.append((path, change))
+            return {}
+
+        def post(self, path, item):
+            return {}
+
+        def limit(self, seconds):
+            pass
+
+        def close(self):
+            pass
+
+    one = plugin.Plugin(
+        machine, lambda path: machine.present, lambda text: None, connect=lambda access, environ, seconds: Api(),
+        devices=devices.Devices(str(tmp_path / "checkpoint"), str(tmp_path)),
+    )
+
+    def serve(command):
+        environ = {"CNI_COMMAND": command, "CNI_CONTAINERID": "cid", "CNI_NETNS": str(tmp_path), "CNI_IFNAME": "eth0", "CNI_PATH": "/bin/cni",
+                   "CNI_ARGS": "K8S_POD_NAMESPACE=apps;K8S_POD_NAME=p;K8S_POD_UID=u"}
+        places = {"kubeconfig": str(tmp_path / "kubeconfig"), "cniDir": str(tmp_path / "state")}
+        conf = dict({"name": "m", "cniVersion": "1.0.0", "delegates": [{"type": "a", "name": "a"}]}, **places)
+        return skel.main(one.handlers(), plugin.ABOUT, environ, io.BytesIO(json.dumps(conf).encode()), io.StringIO(), io.StringIO())
+
+    assert serve("ADD") == 0
+    request = machine.requests[-1][3]
+    file = tmp_path / "cni" / "apps-n-cid_net1"
+    assert (request["deviceID"], request["pciBusID"]) == ("0000:03:00.1", "0000:03:00.1")
+    assert request["runtimeConfig"] == {"CNIDeviceInfoFile": str(file), "deviceID": "0000:03:00.1"}
+    assert json.loads(file.read_text(encoding="utf-8"))["type"] == "pci"
+    path, change = patched[0]
+    assert path == "/api/v1/namespaces/apps/pods/p/status" and change["metadata"]["uid"] == "u"
+    told = json.loads(change["metadata"]["annotations"]["k8s.v1.cni.cncf.io/network-status"])
+    assert told[1]["device-info"] == {"type": "pci", "version": "1.1.0"}
+    assert serve("DEL") == 0
+    assert not file.exists()
