@@ -55,12 +55,14 @@ MODULE_UTILS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__fi
 # -I -S: nothing of the environment and no site-packages, which is also what starts quickest.
 LAUNCHER = """#!%(python)s -IS
 # The CNI meta-plugin of multinet.flannel.
+import os
 import sys
 
 sys.path.insert(0, %(lib_dir)r)
 from multinet._meta.plugin import main
 
-raise SystemExit(main(sys.argv[0]))
+# everything is printed; taking the interpreter to pieces would only take time
+os._exit(main(sys.argv[0]))
 """
 
 

@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 
-from . import errors, version
+from . import errors, quick_json, version
 
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
 _SUFFIXES = (".conf", ".conflist", ".json")
@@ -54,7 +53,7 @@ def decode(text, what, comments=False):
         text = end.join(line for line in text.split(end) if not line.lstrip().startswith(mark))
     try:
         # "NaN" and its like are no JSON; letting them in would hand them on to plugins that refuse them.
-        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_Number, parse_int=_integer)
+        value = quick_json.loads(text, parse_constant=_refuse_constant, parse_float=_Number, parse_int=_integer)
     except (ValueError, RecursionError) as error:
         raise errors.Error(errors.DECODING_FAILURE, "%s is not JSON." % what, str(error)) from None
     if not isinstance(value, dict):
@@ -83,10 +82,10 @@ def encode(value):
 
 def _encode(value):
     if isinstance(value, dict):
-        return "{%s}" % ", ".join("%s: %s" % (json.dumps(key), _encode(item)) for key, item in value.items())
+        return "{%s}" % ", ".join("%s: %s" % (quick_json.dumps(key), _encode(item)) for key, item in value.items())
     if isinstance(value, (list, tuple)):
         return "[%s]" % ", ".join(map(_encode, value))
-    return value.text if isinstance(value, _Number) else json.dumps(value)
+    return value.text if isinstance(value, _Number) else quick_json.dumps(value)
 
 
 def parse(raw, where, name=None):

@@ -8,9 +8,9 @@ from __future__ import annotations
 import errno
 import os
 import select
-import signal
 import sys
 import time
+from _signal import SIGKILL, SIGPIPE, SIGTERM, SIGXFSZ  # `signal` adds names for people, and takes milliseconds to import
 
 from . import conf, errors
 
@@ -68,7 +68,7 @@ def _spawn(file, environ, streams):
     for attempt in range(_BUSY_TRIES):
         try:
             # Its own process group, so that what it started can be ended with it; the signals Python ignores are not the plugin's affair.
-            return os.posix_spawn(file, [file], environ, file_actions=actions, setpgroup=0, setsigdef=(signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTERM))
+            return os.posix_spawn(file, [file], environ, file_actions=actions, setpgroup=0, setsigdef=(SIGPIPE, SIGXFSZ, SIGTERM))
         except OSError as error:
             if error.errno != errno.ETXTBSY or attempt == _BUSY_TRIES - 1:
                 raise errors.Error(errors.IO_FAILURE, "%s cannot be started." % file, error.strerror) from None
@@ -118,7 +118,7 @@ def _sleep(ending, seconds):
 
 def _kill(pid):
     try:
-        os.killpg(pid, signal.SIGKILL)
+        os.killpg(pid, SIGKILL)
         os.waitpid(pid, 0)
     except (ProcessLookupError, ChildProcessError):
         pass

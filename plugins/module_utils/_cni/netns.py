@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 
 from . import errors
@@ -15,22 +14,30 @@ _SIOCGIFHWADDR, _SIOCGIFMTU = 0x8927, 0x8921
 _OWN = "/proc/thread-self/ns/net"
 
 
-@contextlib.contextmanager
-def inside(path):
+class inside:
     """Be in the network namespace at path for the time of a with block (this thread only); raise Error (code 8)."""
-    with contextlib.ExitStack() as stack:
-        own = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
-        stack.callback(os.close, own)
+
+    def __init__(self, path):
+        self.path = path
+        self.own = None
+
+    def __enter__(self):
+        self.own = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            other = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            stack.callback(os.close, other)
-            _enter(other)
+            other = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                _enter(other)
+            finally:
+                os.close(other)
         except OSError as error:
-            raise errors.Error(errors.INVALID_NETNS, "The network namespace %s cannot be entered." % path, error.strerror) from None
+            os.close(self.own)
+            raise errors.Error(errors.INVALID_NETNS, "The network namespace %s cannot be entered." % self.path, error.strerror) from None
+
+    def __exit__(self, *dummy):
         try:
-            yield
+            _enter(self.own)
         finally:
-            _enter(own)
+            os.close(self.own)
 
 
 def _enter(descriptor):

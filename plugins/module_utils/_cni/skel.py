@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 
@@ -122,6 +121,5 @@ def _fail(error, answer_version, stdout):
 
 
 def _print(answer, stdout):
-    json.dump(answer, stdout, indent=4)
-    stdout.write("\n")
+    stdout.write(conf.encode(answer) + "\n")
     stdout.flush()

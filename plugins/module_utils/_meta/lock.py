@@ -8,40 +8,45 @@ The lock is a file that is held open by the operation and, by inheritance, by ev
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
 import os
-import signal
 import time
+from _signal import SIGKILL  # as in invoke.py
 
 from .._cni import errors
 
 _PAUSE = 0.02
 
 
-@contextlib.contextmanager
-def held(directory, container_id, interface, seconds, needed=True):
+class held:
     """Hold the lock of an attachment for the time of a with block.
 
     directory: str; seconds: float, how long to wait for others; needed: whether a lock file that cannot be written (a full disk) is an Error: who
     only takes away goes on without. After half of the time, plugins that are left over from a killed operation are killed; another
     operation that is still at work is not. Raises Error (code 11: somebody is still at work; code 5).
     """
-    path = os.path.join(directory, ".%s:%s.lock" % (container_id, interface))
-    descriptor = None
-    try:
-        descriptor = _acquire(path, time.monotonic() + seconds, seconds / 2)
-    except OSError as error:
-        if needed:
-            raise errors.Error(errors.IO_FAILURE, "The lock %s cannot be taken." % path, error.strerror) from None
-    try:
-        yield
-    finally:
-        if descriptor is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(path)  # while it is held, so nobody else's is unlinked
-            os.close(descriptor)
+
+    def __init__(self, directory, container_id, interface, seconds, needed=True):
+        self.path = os.path.join(directory, ".%s:%s.lock" % (container_id, interface))
+        self.seconds = seconds
+        self.needed = needed
+        self.descriptor = None
+
+    def __enter__(self):
+        try:
+            self.descriptor = _acquire(self.path, time.monotonic() + self.seconds, self.seconds / 2)
+        except OSError as error:
+            if self.needed:
+                raise errors.Error(errors.IO_FAILURE, "The lock %s cannot be taken." % self.path, error.strerror) from None
+
+    def __exit__(self, *dummy):
+        if self.descriptor is not None:
+            try:
+                os.unlink(self.path)  # while it is held, so nobody else's is unlinked
+            except OSError:
+                pass
+            os.close(self.descriptor)
 
 
 def _acquire(path, deadline, patience):
@@ -64,9 +69,11 @@ def _acquire(path, deadline, patience):
                 time.sleep(_PAUSE)
             # the one before us may have unlinked what we hold
             if _same(descriptor, path):
-                with contextlib.suppress(OSError):  # on a full disk it is locked all the same
+                try:
                     os.ftruncate(descriptor, 0)
                     os.write(descriptor, b"%d" % os.getpid())
+                except OSError:
+                    pass  # on a full disk it is locked all the same
                 os.set_inheritable(descriptor, True)
                 return descriptor
         except BaseException:
@@ -91,8 +98,10 @@ def _end_orphans(path):
         return
     for pid in holders:
         if pid != os.getpid():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+            try:
+                os.kill(pid, SIGKILL)
+            except ProcessLookupError:
+                pass
 
 
 def _holders(status):
@@ -102,12 +111,18 @@ def _holders(status):
             continue
         try:
             for entry in os.listdir("/proc/%s/fd" % name):
-                with contextlib.suppress(OSError):
-                    if os.path.samestat(os.stat("/proc/%s/fd/%s" % (name, entry)), status) and not _closes_on_exec(name, entry):
-                        yield int(name)
-                        break
+                if _is_inherited(name, entry, status):
+                    yield int(name)
+                    break
         except OSError:
             continue
+
+
+def _is_inherited(pid, descriptor, status):
+    try:
+        return os.path.samestat(os.stat("/proc/%s/fd/%s" % (pid, descriptor)), status) and not _closes_on_exec(pid, descriptor)
+    except OSError:
+        return False
 
 
 def _closes_on_exec(pid, descriptor):

@@ -10,8 +10,8 @@ DEL, CHECK and GC go by the state that ADD left (state.py), not by the configura
 from __future__ import annotations
 
 import os
-import signal
 import time
+from _signal import SIG_IGN, SIGTERM, signal  # as in invoke.py
 
 from .._cni import errors, files, invoke, netns, result as results, runtime, skel
 from . import conf, flannel, lock, state as states
@@ -28,6 +28,9 @@ _GC_LOCK_SECONDS = 10
 _VALID_KEYS = ("cni.dev/valid-attachments", "cni.dev/attachments")
 # Set for delegates: whoever finds it set was started, by whatever detour, by itself.
 _MARK = "MULTINET_DELEGATING"
+# Delegates do one thing after the other; Go's runtime would prepare for as many at once as the host has processors. What the runtime's own
+# environment says goes first.
+_DELEGATES_DEFAULTS = {"GOMAXPROCS": "1"}
 
 
 class Plugin:
@@ -389,7 +392,7 @@ class Plugin:
             raise _corrupt(corrupt) from None
 
     def _runtime(self, request, path, deadline=None):
-        environ = dict(request.environ)
+        environ = dict(_DELEGATES_DEFAULTS, **request.environ)
         environ[_MARK] = "1"
         return runtime.Runtime(path, self.execute, environ, self.relay, deadline)
 
@@ -561,11 +564,11 @@ def _same_program(file, own_file):
 
 def _terminated(number, dummy_frame):
     """Who is told to end takes back first what it began; being told twice changes nothing."""
-    signal.signal(number, signal.SIG_IGN)
+    signal(number, SIG_IGN)
     raise errors.Error(errors.TRY_AGAIN_LATER, "The operation was ended by signal %d." % number)
 
 
 def main(own_file):
     """Serve the request in the environment and on stdin; return the exit status. own_file: str, the executable that was started."""
-    signal.signal(signal.SIGTERM, _terminated)
+    signal(SIGTERM, _terminated)
     return skel.main(Plugin(own_file=own_file).handlers(), ABOUT, conf_optional=("DEL",))

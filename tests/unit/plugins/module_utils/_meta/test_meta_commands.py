@@ -353,6 +353,13 @@ def test_delegates_inherit_the_environment(serve, machine):
         assert (environ["CNI_ARGS"], environ["TRACEPARENT"], environ["CNI_PATH"]) == ("K8S_POD_NAME=x", "t", "/bin/cni")
 
 
+@pytest.mark.parametrize("runtimes, delegates", [({}, "1"), ({"GOMAXPROCS": "3"}, "3")])
+def test_delegates_use_one_processor_unless_the_runtime_says_otherwise(serve, machine, runtimes, delegates):
+    serve("ADD", **runtimes)
+    serve("DEL", **runtimes)
+    assert {environ["GOMAXPROCS"] for dummy, dummy2, environ, dummy3, dummy4 in machine.requests} == {delegates}
+
+
 def test_bin_dir_comes_before_the_path(serve, machine):
     serve("ADD", {"binDir": "/opt/first"})
     assert machine.requests[0][2]["CNI_PATH"] == "/opt/first:/bin/cni"

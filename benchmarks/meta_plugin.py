@@ -1,0 +1,295 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""ADD and DEL of a pod on 1, 2 and 4 flannel networks: by the meta-plugin, by Multus thin, and by the bare delegates one after the other.
+
+All three get the networks that the collection would configure, call the same upstream executables, and take turns in one run. Everything happens
+in network and mount namespaces of this process' own, and goes when it ends. Needs root; benchmarks/README.md says how to repeat it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import ctypes
+import json
+import os
+import pathlib
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+TREE = ROOT / ".build" / "tree" / "ansible_collections" / "multinet"
+TREE.mkdir(parents=True, exist_ok=True)
+if not (TREE / "flannel").exists():
+    (TREE / "flannel").symlink_to(ROOT, target_is_directory=True)
+sys.path.insert(0, str(TREE.parent.parent))
+import processes
+from ansible_collections.multinet.flannel.plugins.lookup import meta_plugin_files
+from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
+
+BIN, LIBRARY = "/opt/cni/bin", "/usr/local/lib/multinet"
+# What a host keeps in these places is a directory of this run's own, on a real disk: what is written to be durable has to cost what it costs.
+PLACES = ("/run/flannel", "/var/lib/cni", "/opt/cni", LIBRARY)
+WANTED = ("flannel", "bridge", "host-local", "tuning", "multus")
+OURS, MULTUS, BARE = "multinet", "Multus thin", "bare delegates"
+CONTENDERS = (OURS, MULTUS, BARE)
+_CLONE_NEWNS, _CLONE_NEWNET, _MS_REC, _MS_PRIVATE = 0x00020000, 0x40000000, 0x4000, 0x40000
+
+
+def networks(number, masquerade):
+    """Return the meta-plugin's configuration (dict) as the collection writes it for so many networks, with their subnet files written."""
+    declared = [
+        {
+            "name": "net%d" % one, "cidr": "10.%d.0.0/16" % (100 + one), "default": one == 0, "attach": "all",
+            "backend": {"type": "vxlan", "vni": 10 + one, "port": 8500 + one},
+        }
+        for one in range(number)
+    ]
+    planned = plan(declared, {})
+    for one, network in enumerate(planned["networks"]):
+        file = pathlib.Path(network["subnet_file"])
+        file.parent.mkdir(parents=True, exist_ok=True)
+        cidr = "10.%d.0.0/16" % (100 + one)
+        # A /20, so that no run is longer than its addresses.
+        file.write_text("FLANNEL_NETWORK=%s\nFLANNEL_SUBNET=%s\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=false\n" % (cidr, cidr.replace(".0.0/16", ".16.1/20")))
+    configuration = planned["cni_conf"]
+    for delegate in configuration["delegates"]:
+        delegate["plugins"][0]["delegate"]["ipMasq"] = masquerade
+    return configuration
+
+
+class Contender:
+    """One way to attach a pod: the calls of ADD and of DEL, each (executable, environment, stdin bytes)."""
+
+    def __init__(self, name, configuration):
+        self.name = name
+        self.pod = name.replace(" ", "-").lower()
+        self.configuration = copy.deepcopy(configuration)
+        if not os.path.exists("/run/netns/" + self.pod):
+            subprocess.run(["ip", "netns", "add", self.pod], check=True)
+        self.turn = 0
+
+    def operation(self, command, run):
+        """Do a whole ADD or DEL; run: takes (executable, environment, stdin), returns stdout. Raises RuntimeError when a plugin fails."""
+        self.turn += command == "ADD"
+        if self.name != BARE:
+            file = "multinet" if self.name == OURS else "multus"
+            self.configuration["type"] = file
+            run(BIN + "/" + file, self._environment(command, "eth0"), json.dumps(self.configuration).encode())
+            return
+        # What a runtime does with each network, one after the other (CNI specification, section 3): in reverse for DEL.
+        order = 1 if command == "ADD" else -1
+        for number, network in list(enumerate(self.configuration["delegates"]))[::order]:
+            result = None if command == "ADD" else network["result"]
+            for plugin in network["plugins"][::order]:
+                request = dict(plugin, name=network["name"], cniVersion=network["cniVersion"], **({"prevResult": result} if result else {}))
+                printed = run(BIN + "/" + plugin["type"], self._environment(command, network["ifName"]), json.dumps(request).encode())
+                if command == "ADD":
+                    result = network["result"] = json.loads(printed)
+
+    def _environment(self, command, interface):
+        return dict(
+            os.environ, CNI_COMMAND=command, CNI_CONTAINERID="%s-%d" % (self.pod, self.turn), CNI_NETNS="/run/netns/" + self.pod, CNI_IFNAME=interface,
+            CNI_PATH=BIN,
+        )
+
+
+class Runner:
+    """Starts executables. Files instead of pipes, so that nobody waits for the one who measures."""
+
+    def __init__(self):
+        self.files = [os.memfd_create(name) for name in ("stdin", "stdout", "stderr")]
+
+    def start(self, file, environment, stdin):
+        for descriptor in self.files:
+            os.ftruncate(descriptor, 0)
+            os.lseek(descriptor, 0, os.SEEK_SET)
+        os.write(self.files[0], stdin)
+        os.lseek(self.files[0], 0, os.SEEK_SET)
+        return os.posix_spawn(file, [file], environment, file_actions=[(os.POSIX_SPAWN_DUP2, one, number) for number, one in enumerate(self.files)])
+
+    def end(self, pid, file):
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        printed = os.pread(self.files[1], 1 << 20, 0)
+        if status:
+            raise RuntimeError("%s: status %d\n%s%s" % (file, status, printed.decode(), os.pread(self.files[2], 1 << 20, 0).decode()))
+        return printed
+
+    def run(self, file, environment, stdin):
+        return self.end(self.start(file, environment, stdin), file)
+
+
+def measured(contender, command, runner):
+    """Return (wall, processor) seconds of one operation; the processor's are those of everything that was started and waited for."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    begin = time.perf_counter()
+    contender.operation(command, runner.run)
+    wall = time.perf_counter() - begin
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def counted(contender, command, runner, census):
+    """Return (number of processes, MiB of the first executable's process at most, MiB of the largest process) of one operation."""
+    everyone = []
+
+    def run(file, environment, stdin):
+        pids = []
+        everyone.append(census.follow(lambda: pids.append(runner.start(file, environment, stdin)) or pids[0]))
+        return runner.end(pids[0], file)
+
+    contender.operation(command, run)
+    first = max(tree[0]["peak"] for tree in everyone)
+    return sum(map(len, everyone)), first / 1024, max(one["peak"] for tree in everyone for one in tree) / 1024
+
+
+def row(number, masquerade, rounds, counts, census):
+    """Measure one configuration and return {(contender, command): {"wall", "cpu", "processes", "peak", "largest"}}, lists of one value a round."""
+    configuration = networks(number, masquerade)
+    contenders = [Contender(name, configuration) for name in CONTENDERS]
+    runner = Runner()
+    for contender in contenders:  # what happens once: bridges, byte code, files in the page cache
+        for command in ("ADD", "DEL") * 2:
+            contender.operation(command, runner.run)
+    values = {(name, command): {key: [] for key in ("wall", "cpu", "processes", "peak", "largest")} for name in CONTENDERS for command in ("ADD", "DEL")}
+    for turn in range(rounds):
+        for contender in contenders[turn % 3:] + contenders[:turn % 3]:
+            for command in ("ADD", "DEL"):
+                wall, cpu = measured(contender, command, runner)
+                values[contender.name, command]["wall"].append(wall)
+                values[contender.name, command]["cpu"].append(cpu)
+    with census() as counter:  # after the measuring: being told costs those who are told of
+        for _turn in range(counts):
+            for contender in contenders:
+                for command in ("ADD", "DEL"):
+                    for key, value in zip(("processes", "peak", "largest"), counted(contender, command, runner, counter)):
+                        values[contender.name, command][key].append(value)
+    left = sorted(str(path) for path in pathlib.Path("/var/lib/cni").rglob("*") if path.is_file() and path.name[0].isdigit())
+    if left:
+        raise RuntimeError("addresses were left: %s" % ", ".join(left))
+    return values
+
+
+def ratio(values, command, of, to, key):
+    """The median over the rounds of one contender's value to the other's in the same round, so that what slows down a round slows down both."""
+    return statistics.median(a / b for a, b in zip(values[of, command][key], values[to, command][key]))
+
+
+def table(rows):
+    """Return the lines of the table in docs/benchmarks.md."""
+    lines = [
+        "| networks | | wall: ours / Multus | ours / bare | Multus / bare | CPU: ours / Multus | ours / bare "
+        "| memory: ours / Multus | processes: ours, Multus, bare |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for (number, masquerade), values in rows.items():
+        for command in ("ADD", "DEL"):
+            ratios = [ratio(values, command, *pair, key) for key, *pair in (
+                ("wall", OURS, MULTUS), ("wall", OURS, BARE), ("wall", MULTUS, BARE), ("cpu", OURS, MULTUS), ("cpu", OURS, BARE), ("peak", OURS, MULTUS))]
+            numbers = ", ".join("%d" % statistics.median(values[name, command]["processes"]) for name in CONTENDERS)
+            name = "%d%s" % (number, ", ipMasq" if masquerade else "")
+            lines.append("| %s | %s | %s | %s |" % (name, command, " | ".join("%.2f" % one for one in ratios), numbers))
+    return lines
+
+
+def absolute(rows):
+    """Return the lines of a table of medians in the machine's own units."""
+    lines = ["| networks | | " + " | ".join("%s: ms, CPU ms, MiB (largest)" % name for name in CONTENDERS) + " |", "| --- | --- | --- | --- | --- |"]
+    for (number, masquerade), values in rows.items():
+        for command in ("ADD", "DEL"):
+            cells = []
+            for name in CONTENDERS:
+                one = {key: statistics.median(numbers) for key, numbers in values[name, command].items()}
+                cells.append("%.1f, %.1f, %.1f (%.1f)" % (one["wall"] * 1000, one["cpu"] * 1000, one["peak"], one["largest"]))
+            lines.append("| %d%s | %s | %s |" % (number, ", ipMasq" if masquerade else "", command, " | ".join(cells)))
+    return lines
+
+
+def own_world(directory, executables, python):
+    """Enter new network and mount namespaces with the host's places in directory (pathlib.Path), and install the plugins there as the roles do."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(_CLONE_NEWNS | _CLONE_NEWNET) or libc.mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    for place in PLACES:
+        (directory / place[1:]).mkdir(parents=True)
+        os.makedirs(place, exist_ok=True)  # a mount needs something to be mounted on; nothing is ever written there
+        subprocess.run(["mount", "--bind", directory / place[1:], place], check=True)
+    os.makedirs("/run/netns", exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "netns", "/run/netns"], check=True)
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    pathlib.Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
+    os.mkdir(BIN)
+    for name, file in executables.items():
+        shutil.copy(file, BIN + "/" + name)
+    for file in meta_plugin_files.library(LIBRARY) + meta_plugin_files.launchers(["multinet"], BIN, LIBRARY, python):
+        path = pathlib.Path(file["path"])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(file["content"], encoding="utf-8")
+        path.chmod(int(file["mode"], 8))
+
+
+def find(directories):
+    """Return {name: file} of the upstream executables; exits where one is missing."""
+    machine = {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine]
+    places = [pathlib.Path(one) for one in directories]
+    if not places and os.environ.get("MULTINET_MIRROR"):
+        places = list(pathlib.Path(os.environ["MULTINET_MIRROR"]).glob("*/*/linux-" + machine))
+    found = {name: next((place / name for place in places if (place / name).is_file()), None) for name in WANTED}
+    missing = [name for name, file in found.items() if file is None]
+    if missing:
+        sys.exit("There is no %s; run `make setup`, or name the directories with --bin." % ", ".join(missing))
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=40, help="measured rounds of each row (default 40)")
+    parser.add_argument("--counts", type=int, default=5, help="rounds in which processes are counted (default 5)")
+    parser.add_argument("--networks", type=int, nargs="+", default=[1, 2, 4], help="numbers of networks (default 1 2 4)")
+    parser.add_argument("--ip-masq", type=int, nargs="*", default=[2], help="numbers of networks to measure with ipMasq as well (default 2)")
+    parser.add_argument("--bin", action="append", default=[], help="a directory of upstream executables (default: the mirror of `make setup`)")
+    parser.add_argument("--python", default="/usr/bin/python3", help="the Python that runs the meta-plugin (default /usr/bin/python3)")
+    parser.add_argument("--directory", default="/var/tmp", help="where the run's files are, on a disk (default /var/tmp)")
+    parser.add_argument("--json", type=pathlib.Path, help="a file for every single value")
+    options = parser.parse_args()
+    if os.geteuid() != 0:
+        sys.exit("Network namespaces need root.")
+    executables = find(options.bin)
+    home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    libc = ctypes.CDLL(None)
+
+    def census():
+        # its socket belongs to the first network namespace, which the kernel tells about processes
+        there = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        libc.setns(home, _CLONE_NEWNET)
+        try:
+            return processes.Census()
+        finally:
+            libc.setns(there, _CLONE_NEWNET)
+            os.close(there)
+
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="multinet-bench-", dir=options.directory))
+    try:
+        own_world(directory, executables, options.python)
+        rows = {}
+        for number, masquerade in [(one, False) for one in options.networks] + [(one, True) for one in options.ip_masq]:
+            rows[number, masquerade] = row(number, masquerade, options.rounds, options.counts, census)
+            print("\n".join(table(rows)[-2:]), file=sys.stderr, flush=True)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+    print("\n".join([*table(rows), "", *absolute(rows)]))
+    if options.json:
+        every = [
+            dict({"networks": key[0], "ipMasq": key[1]}, **{" ".join(who): numbers for who, numbers in values.items()}) for key, values in rows.items()
+        ]
+        options.json.write_text(json.dumps(every) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""JSON as the standard library reads and writes it, without importing `json` where that can be helped.
+
+A plugin is a process for every operation, and `json` imports `re` and `enum`, which takes as long as starting Python does. What does the work is a small
+module in C. Whatever that does not take (an error to be worded, another encoding, another implementation of Python) is left to `json`.
+"""
+
+from __future__ import annotations
+
+try:
+    from _json import encode_basestring_ascii as _quote, make_scanner as _make_scanner
+except ImportError:
+    _quote = _make_scanner = None
+
+_WORDS = {None: "null", True: "true", False: "false"}
+
+
+class _Options:
+    """What the scanner asks the one who makes it (json.JSONDecoder in `json`)."""
+
+    strict = True
+    object_hook = object_pairs_hook = None
+
+    def __init__(self, hooks):
+        self.__dict__.update(hooks)
+
+
+def loads(text, **hooks):
+    """Return what json.loads() does; hooks: parse_constant, parse_float and parse_int, all three. Raises ValueError, RecursionError."""
+    try:
+        string = (text.decode() if isinstance(text, bytes) else text).strip(" \t\n\r")
+        value, end = _make_scanner(_Options(hooks))(string, 0)
+        if end == len(string):
+            return value
+    except (AttributeError, StopIteration, SystemError, TypeError, ValueError):
+        pass  # SystemError: before `json` is imported, the C module has no exception to raise
+    import json  # has the words for what is wrong
+
+    return json.loads(text, **hooks)
+
+
+def dumps(value):
+    """Return what json.dumps() does; quickly for a string, an integer, a truth value and None."""
+    kind = type(value)
+    if kind is str and _quote:
+        return _quote(value)
+    if kind is int:
+        return repr(value)
+    if value is None or kind is bool:
+        return _WORDS[value]
+    import json
+
+    return json.dumps(value)
