@@ -9,13 +9,14 @@
 #   make deploy         the demo's hosts, and the networks on them; DECLARATION=file for other networks than the demo's
 #   make lint sanity unit integration
 #   make scenario S=vlans
+#   make bench              the meta-plugin beside Multus and the bare delegates
 #   make soak               hours of kills and made-up inputs
 PYTHON ?= python3
 S ?= default
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup test-programs install hosts deploy demo test lint sanity unit integration soak scenario run-scenario clean distclean
+.PHONY: help setup test-programs install hosts deploy demo test lint sanity unit integration bench soak scenario run-scenario clean distclean
 
 ENV := . .build/env &&
 DEMO := ansible-playbook -i inventories/demo
@@ -55,6 +56,10 @@ test-programs:
 
 integration: test-programs
 	@$(ENV) $(PYTEST) tests/integration
+
+# The meta-plugin beside Multus and the bare delegates.
+bench: test-programs
+	@$(ENV) python benchmarks/meta_plugin.py
 
 # Hours: thousands of attachments with kills at random moments, a million made-up inputs.
 soak: test-programs

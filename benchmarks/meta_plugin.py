@@ -238,12 +238,13 @@ def find(directories):
     """Return {name: file} of the upstream executables; exits where one is missing."""
     machine = {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine]
     places = [pathlib.Path(one) for one in directories]
-    if not places and os.environ.get("MULTINET_MIRROR"):
-        places = list(pathlib.Path(os.environ["MULTINET_MIRROR"]).glob("*/*/linux-" + machine))
+    if not places:
+        mirrors = [os.environ[name] for name in ("MULTINET_MIRROR", "MULTINET_TEST_MIRROR") if name in os.environ]
+        places = [place for mirror in mirrors for place in pathlib.Path(mirror).glob("*/*/linux-" + machine)]
     found = {name: next((place / name for place in places if (place / name).is_file()), None) for name in WANTED}
     missing = [name for name, file in found.items() if file is None]
     if missing:
-        sys.exit("There is no %s; run `make setup`, or name the directories with --bin." % ", ".join(missing))
+        sys.exit("There is no %s; run `make test-programs`, or name the directories with --bin." % ", ".join(missing))
     return found
 
 
@@ -253,7 +254,7 @@ def main():
     parser.add_argument("--counts", type=int, default=5, help="rounds in which processes are counted (default 5)")
     parser.add_argument("--networks", type=int, nargs="+", default=[1, 2, 4], help="numbers of networks (default 1 2 4)")
     parser.add_argument("--ip-masq", type=int, nargs="*", default=[2], help="numbers of networks to measure with ipMasq as well (default 2)")
-    parser.add_argument("--bin", action="append", default=[], help="a directory of upstream executables (default: the mirror of `make setup`)")
+    parser.add_argument("--bin", action="append", default=[], help="a directory of upstream executables (default: the mirrors of `make test-programs`)")
     parser.add_argument("--python", default="/usr/bin/python3", help="the Python that runs the meta-plugin (default /usr/bin/python3)")
     parser.add_argument("--directory", default="/var/tmp", help="where the run's files are, on a disk (default /var/tmp)")
     parser.add_argument("--json", type=pathlib.Path, help="a file for every single value")
