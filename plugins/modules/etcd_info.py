@@ -12,6 +12,7 @@ version_added: 0.1.0
 description:
   - Does a read through etcd's leader, with the given files, and fails with a sentence that says what is wrong when that does not work.
 author: [multinet.flannel authors (@multinet-flannel)]
+extends_documentation_fragment: [multinet.flannel.etcd]
 attributes:
   check_mode:
     description: Changes nothing.
@@ -25,15 +26,6 @@ options:
     type: list
     elements: str
     required: true
-  ca_cert:
-    description: Path of the certificate of the CA that signed etcd's. When absent, the host's own CAs are trusted.
-    type: path
-  client_cert:
-    description: Path of the client certificate.
-    type: path
-  client_key:
-    description: Path of the client certificate's key.
-    type: path
   contents:
     description:
       - The files themselves, in place of O(ca_cert), O(client_cert) and O(client_key), to try them before they are written to the host.

@@ -15,6 +15,7 @@ description:
     whose data is on another member.
   - What can't be done without the other members is left O(ignore:pending), for a second call with O(final) after the first one ran on all.
 author: [multinet.flannel authors (@multinet-flannel)]
+extends_documentation_fragment: [multinet.flannel.etcd]
 attributes:
   check_mode:
     description: Says what would be done, as far as that is known before the other members are started.
@@ -85,15 +86,6 @@ options:
     description: All members have been started, so wait until this one is ready, and fail if anything is still pending.
     type: bool
     default: false
-  ca_cert:
-    description: Path of the certificate of the CA that signed etcd's.
-    type: path
-  client_cert:
-    description: Path of the client certificate.
-    type: path
-  client_key:
-    description: Path of the client certificate's key.
-    type: path
   timeout:
     description: Seconds until the member must be ready.
     type: int

@@ -16,6 +16,7 @@ description:
   - Refuses to change the range of a network while hosts hold leases of it.
   - Speaks to etcd's JSON gateway, so it needs etcd 3.4 or newer.
 author: [multinet.flannel authors (@multinet-flannel)]
+extends_documentation_fragment: [multinet.flannel.etcd]
 attributes:
   check_mode:
     description: Reads etcd, says what would be done and refuses what would be refused, without writing.
@@ -29,15 +30,6 @@ options:
     type: list
     elements: str
     required: true
-  ca_cert:
-    description: Path of the certificate of the CA that signed etcd's. When absent, the host's own CAs are trusted.
-    type: path
-  client_cert:
-    description: Path of the client certificate.
-    type: path
-  client_key:
-    description: Path of the client certificate's key.
-    type: path
   networks:
     description:
       - The networks as the module M(multinet.flannel.network_plan) returns them. Of each, C(name), C(etcd_prefix) and C(flannel_config) are used.

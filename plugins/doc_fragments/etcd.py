@@ -1,0 +1,23 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The options of modules that speak with etcd."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """Certificates on the host."""
+
+    DOCUMENTATION = r"""
+options:
+  ca_cert:
+    description: Path of the certificate of the CA that signed etcd's. When absent, the host's own CAs are trusted.
+    type: path
+  client_cert:
+    description: Path of the client certificate.
+    type: path
+  client_key:
+    description: Path of the client certificate's key.
+    type: path
+"""
