@@ -42,11 +42,12 @@ def detach_steps(cni_name, bin_dir, state_directory=meta_conf.state_directory({}
 def _from_state(store, state, attached):
     def detach():
         _delete(state.path, attached.network, state.container_id, state.netns, attached.interface, attached.result)
-        state.attached.remove(attached)
-        if state.attached:
-            store.write(state)
+        now = store.read(state.container_id, state.interface)  # an earlier step may have taken another network out
+        now.attached = [one for one in now.attached if one.interface != attached.interface]
+        if now.attached:
+            store.write(now)
         else:
-            store.remove(state)
+            store.remove(now)
     return detach
 
 

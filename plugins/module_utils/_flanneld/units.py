@@ -10,7 +10,6 @@ import time
 
 PROPERTIES = ("Id", "ActiveState", "SubState", "MainPID", "UnitFileState", "NeedDaemonReload", "LoadState")
 
-
 #: In a unit's environment: the sum of the configuration in etcd, which flanneld reads only when it starts.
 CONFIG_SUM = "MULTINET_CONFIG_SHA256"
 
