@@ -149,14 +149,19 @@ def _invalid(where, sentence):
     return errors.Error(errors.INVALID_CONFIGURATION, "%s: %s." % (where, sentence))
 
 
-def load_file(path):
-    """Return the NetworkList in a file; raise Error."""
+def read_file(path):
+    """Return the JSON object in a file, as it is written there (dict); raise Error."""
     try:
         with open(path, "rb") as file:
             text = file.read()
     except OSError as error:
         raise errors.Error(errors.IO_FAILURE, "The network configuration %s cannot be read." % path, error.strerror) from None
-    return parse(decode(text, path, comments=True), path)
+    return decode(text, path, comments=True)
+
+
+def load_file(path):
+    """Return the NetworkList in a file; raise Error."""
+    return parse(read_file(path), path)
 
 
 def load_directory(path):

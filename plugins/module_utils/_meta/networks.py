@@ -179,7 +179,7 @@ class Resolver:
             )
         base = configuration.cluster_network
         directory = os.path.join(base if os.path.isdir(base) else os.path.dirname(base), configuration.auxiliary_chain)
-        plugins = [_load(file) for file in _files(directory, (".conf",))]
+        plugins = [cni_conf.read_file(file) for file in _files(directory, (".conf",))]
         return [Delegate({"name": configuration.auxiliary_chain, "cniVersion": "1.0.0", "plugins": plugins}, chained=True)] if plugins else []
 
 
@@ -206,7 +206,7 @@ def old_conf(item, where):
 def on_disk(name, directory):
     """Return the configuration (dict) in a directory whose `name` it is (lists before single plugins), None when there is none; raise Error."""
     for file in _files(directory, _SUFFIXES):
-        raw = _load(file)
+        raw = cni_conf.read_file(file)
         if raw.get("name") == name:
             return raw
     return None
@@ -258,16 +258,7 @@ def _from_path(path):
         if not names:
             raise errors.Error(errors.INVALID_CONFIGURATION, "There is no network configuration (*.conf, *.conflist) in %s." % path)
         path = names[0]
-    return _load(path)
-
-
-def _load(file):
-    try:
-        with open(file, "rb") as opened:
-            text = opened.read()
-    except OSError as error:
-        raise errors.Error(errors.IO_FAILURE, "The network configuration %s cannot be read." % file, error.strerror) from None
-    return cni_conf.decode(text, file, comments=True)
+    return cni_conf.read_file(path)
 
 
 def _mapping(item, key, where):
