@@ -63,6 +63,21 @@ options:
       node_count:
         description: Number of nodes. A network that has fewer subnets is refused.
         type: int
+      kubernetes:
+        description: Whether the nodes are Kubernetes', whose pods ask for networks by annotation.
+        type: bool
+      datastore:
+        description: Where leases come from.
+        type: str
+        choices: [etcd, kubernetes]
+      cluster_cidrs:
+        description: The ranges that Kubernetes gives its nodes subnets of.
+        type: list
+        elements: str
+      node_cidr_mask_sizes:
+        description: The length of those subnets, one for each of O(options.cluster_cidrs).
+        type: list
+        elements: int
 attributes:
   check_mode:
     description: Can run in check mode and return what it would without it.
@@ -152,6 +167,10 @@ def main():
                     "cni_version": {"type": "str"},
                     "conf_cni_version": {"type": "str"},
                     "node_count": {"type": "int"},
+                    "kubernetes": {"type": "bool"},
+                    "datastore": {"type": "str", "choices": ["etcd", "kubernetes"]},
+                    "cluster_cidrs": cidrs,
+                    "node_cidr_mask_sizes": {"type": "list", "elements": "int"},
                 },
             },
         },

@@ -15,7 +15,7 @@ from .errors import PlanError
 from .ranges import RangeError, free_range, parse_network, parse_range, usable_subnets
 from .render import default_healthz_port
 from .schema import (
-    ATTACH, BACKENDS, BACKENDS_REFUSED, CNI_VERSIONS, DELEGATE_REFUSED, ETCD_PORTS, IPSEC_PSK_MIN, IPV6_MIN_MTU,
+    ATTACH, BACKENDS, BACKENDS_REFUSED, CNI_VERSIONS, DATASTORES, DELEGATE_REFUSED, ETCD_PORTS, IPSEC_PSK_MIN, IPV6_MIN_MTU,
     MAX_INTERFACE, MAX_NAME, NETWORK_KEYS, OPTION_DEFAULTS, Key,
 )
 
@@ -122,13 +122,15 @@ def _check_options(options: Any, errors: List[str]) -> Tuple[Dict[str, Any], Lis
             settings[key] = value
 
     ranges = []
-    for key in ("underlay_cidrs", "service_cidrs", "forbidden_cidrs"):
+    for key in ("underlay_cidrs", "service_cidrs", "forbidden_cidrs", "cluster_cidrs"):
         if not isinstance(settings[key], list):
             report.wrong("{0} is {1}, not a list; write a list of ranges", key, show(settings[key]))
             continue
         for value in settings[key]:
             try:
-                ranges.append((key, parse_range(value, strict=False)))
+                parsed = parse_range(value, strict=False)
+                if key != "cluster_cidrs":
+                    ranges.append((key, parsed))
             except RangeError as error:
                 report.wrong("{0}: {1} {2}", key, show(value), error)
 
@@ -153,6 +155,13 @@ def _check_options(options: Any, errors: List[str]) -> Tuple[Dict[str, Any], Lis
     if count is not None and not (is_int(count) and count >= 0):
         report.wrong("node_count is {0}; write how many nodes there are, or null", show(count))
         settings["node_count"] = None
+    if not isinstance(settings["kubernetes"], bool):
+        report.wrong("kubernetes is {0}; write true or false", show(settings["kubernetes"]))
+    if settings["datastore"] not in DATASTORES:
+        report.wrong("datastore is {0}; write one of {1}", show(settings["datastore"]), ", ".join(DATASTORES))
+    sizes = settings["node_cidr_mask_sizes"]
+    if not (isinstance(sizes, list) and all(is_int(size) and 1 <= size <= 128 for size in sizes)):
+        report.wrong("node_cidr_mask_sizes is {0}; write a list such as [24]", show(sizes))
     return settings, ranges
 
 

@@ -9,7 +9,7 @@ from typing import Any, Dict, List
 
 from .checks import check
 from .errors import PlanError
-from .render import meta_plugin_delegate, render, routes
+from .render import KUBERNETES_CONF, meta_plugin_delegate, render, routes
 
 __all__ = ["PlanError", "blocked", "plan"]
 
@@ -35,7 +35,7 @@ def plan(networks: Any, options: Any = None) -> Dict[str, Any]:
     return {
         "networks": planned,
         "default_network": default["name"],
-        "cni_conf": {
+        "cni_conf": dict({
             "cniVersion": settings["conf_cni_version"],
             "name": "multinet",
             "type": "multinet",
@@ -43,7 +43,7 @@ def plan(networks: Any, options: Any = None) -> Dict[str, Any]:
                 meta_plugin_delegate(network, settings["cni_version"], routes(network, open_to[network["name"]]))
                 for network in planned if network["attach"] == "all"
             ],
-        },
+        }, **(KUBERNETES_CONF if settings["kubernetes"] else {})),
         "blocked": pairs,
     }
 

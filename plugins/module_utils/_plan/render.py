@@ -22,6 +22,12 @@ POD_SYSCTLS = {
     "net.ipv6.conf.all.forwarding": "0",
 }
 
+# In the host's configuration where pods are Kubernetes': they ask for networks by annotation, which containerd hands over.
+KUBERNETES_CONF = {
+    "kubeconfig": "/etc/multinet/kubernetes/meta-plugin.kubeconfig",
+    "capabilities": {"portMappings": True, "io.kubernetes.cri.pod-annotations": True},
+}
+
 
 def default_healthz_port(name: str) -> int:
     """TCP port of a network's flanneld on 127.0.0.1 when the declaration names none: the same on every host and in every run."""

@@ -22,9 +22,15 @@ OPTION_DEFAULTS = {
     "cni_version": "0.4.0",       # of the delegates: every flannel plugin in use speaks it
     "conf_cni_version": "1.0.0",  # of the host's own configuration
     "node_count": None,           # how many nodes need a lease; null: not checked
+    "kubernetes": False,          # the nodes are Kubernetes', whose pods ask for networks by annotation
+    "datastore": "etcd",          # where leases come from, one of DATASTORES
+    "cluster_cidrs": [],          # the ranges that Kubernetes gives its nodes subnets of, with the length of those subnets
+    "node_cidr_mask_sizes": [],
 }
 # Lists of plugins exist since 0.3.0; 0.3.0 itself had a broken result format that 0.3.1 corrected.
 CNI_VERSIONS = ("0.3.1", "0.4.0", "1.0.0", "1.1.0")
+
+DATASTORES = ("etcd", "kubernetes")
 
 MAX_NAME = 12       # "mn-" + name is a device name, and Linux allows 15 characters
 MAX_INTERFACE = 15  # IFNAMSIZ - 1

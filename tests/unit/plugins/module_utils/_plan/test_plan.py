@@ -233,6 +233,13 @@ def test_any_json(networks, options):
         assert removed(result, result) == [] and changed(result, result) == []
 
 
+def test_kubernetes_pods_ask_by_annotation():
+    conf = plan([BLUE, RED], {"kubernetes": True})["cni_conf"]
+    assert conf.pop("kubeconfig") == "/etc/multinet/kubernetes/meta-plugin.kubeconfig"
+    assert conf.pop("capabilities") == {"portMappings": True, "io.kubernetes.cri.pod-annotations": True}
+    assert conf == plan([BLUE, RED])["cni_conf"]
+
+
 def test_what_cannot_be_shown_or_walked():
     deep: list = []
     for dummy in range(100000):
