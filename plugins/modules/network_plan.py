@@ -63,8 +63,15 @@ options:
       node_count:
         description: Number of nodes. A network that has fewer subnets is refused.
         type: int
+      cni_conf_dir:
+        description:
+          - Where the container runtime looks for CNI configurations; the one of a network with C(default=external) is looked for there.
+          - The default is V(/etc/cni/net.d).
+        type: path
       kubernetes:
-        description: Whether the nodes are Kubernetes', whose pods ask for networks by annotation.
+        description:
+          - Whether the nodes are Kubernetes', whose pods ask for networks by annotation.
+          - By default, when O(options.datastore) is V(kubernetes).
         type: bool
       datastore:
         description: Where leases come from.
@@ -75,7 +82,7 @@ options:
         type: list
         elements: str
       node_cidr_mask_sizes:
-        description: The length of those subnets, one for each of O(options.cluster_cidrs).
+        description: The length of those subnets, one for each of O(options.cluster_cidrs). The default is 24 for IPv4 and 64 for IPv6.
         type: list
         elements: int
 attributes:
@@ -117,16 +124,21 @@ plan:
     networks:
       description:
         - The networks in declared order, each with the declared keys and their defaults, and with what is derived from them.
-        - Among the derived are C(cni_name), C(etcd_prefix), C(flannel_config), C(unit), C(environment_file), C(subnet_file), C(data_dir), C(ipam_dir),
+        - Among the derived are C(cni_name), C(etcd_prefix), C(annotation_prefix), C(net_config_file), C(flannel_config), C(unit),
+          C(environment_file), C(subnet_file), C(data_dir), C(ipam_dir),
           C(bridge), C(device), C(devices), C(healthz_port), C(tunnel_ports), C(mtu_overhead), C(cni_conflist) and C(net_attach_def).
       returned: always
       type: list
       elements: dict
     default_network:
-      description: Name of the network that gives pods their default route.
+      description: Name of the network that gives pods their default route. None when that is an external one.
       returned: always
       type: str
       sample: blue
+    external:
+      description: The network of another CNI that is the pods' first one, and where its configuration is. None without such a network.
+      returned: always
+      type: dict
     cni_conf:
       description: The CNI configuration of a host.
       returned: always
@@ -137,6 +149,25 @@ plan:
       type: list
       elements: list
       sample: [[blue, red], [red, blue]]
+    datastore:
+      description: Where leases come from.
+      returned: always
+      type: str
+      sample: etcd
+    kubernetes:
+      description: Whether the nodes are Kubernetes'.
+      returned: always
+      type: bool
+    cluster_cidrs:
+      description: The ranges that Kubernetes gives its nodes subnets of.
+      returned: always
+      type: list
+      elements: str
+    node_cidr_mask_sizes:
+      description: The length of those subnets, one for each range.
+      returned: always
+      type: list
+      elements: int
 errors:
   description: What is wrong, a sentence each. Empty when the declaration is valid.
   returned: always
@@ -167,6 +198,7 @@ def main():
                     "cni_version": {"type": "str"},
                     "conf_cni_version": {"type": "str"},
                     "node_count": {"type": "int"},
+                    "cni_conf_dir": {"type": "path"},
                     "kubernetes": {"type": "bool"},
                     "datastore": {"type": "str", "choices": ["etcd", "kubernetes"]},
                     "cluster_cidrs": cidrs,

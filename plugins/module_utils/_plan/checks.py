@@ -15,12 +15,13 @@ from .errors import PlanError
 from .ranges import RangeError, free_range, parse_network, parse_range, usable_subnets
 from .render import default_healthz_port
 from .schema import (
-    ATTACH, BACKENDS, BACKENDS_REFUSED, CNI_VERSIONS, DATASTORES, DELEGATE_REFUSED, ETCD_PORTS, IPSEC_PSK_MIN, IPV6_MIN_MTU,
-    MAX_INTERFACE, MAX_NAME, NETWORK_KEYS, OPTION_DEFAULTS, Key,
+    ATTACH, BACKENDS, BACKENDS_REFUSED, CNI_VERSIONS, DATASTORES, DELEGATE_REFUSED, ETCD_PORTS, EXTERNAL, EXTERNAL_KEYS, IPSEC_PSK_MIN, IPV6_MIN_MTU,
+    MAX_CLUSTER_BITS, MAX_INTERFACE, MAX_NAME, NETWORK_KEYS, NODE_CIDR_MASK_SIZES, OPTION_DEFAULTS, OWN_CONF, Key,
 )
 
 _NAME = re.compile("[a-z]([a-z0-9-]*[a-z0-9])?")
 _INTERFACE = re.compile("[A-Za-z0-9][A-Za-z0-9_.-]*")
+_CONF_FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\.(conflist|conf|json)")
 _WIREGUARD_KEY = re.compile("[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=")  # 32 bytes in base64
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "i386": "386", "i686": "386", "armv7l": "arm"}
 # The length of a node's subnet when none is given, the longest one, and the smallest network (flannel, pkg/subnet/config.go).
@@ -75,11 +76,15 @@ class _Report:
         self._errors.append("{0}: {1}.".format(self.place, what.format(*arguments)))
 
 
-def check(networks: Any, options: Any) -> Tuple[List[Dict[str, Any]], Dict[str, Any]]:
-    """Return (networks, options) with every default filled in and ranges in their usual form. Raises PlanError with all that is wrong."""
+def check(networks: Any, options: Any) -> Tuple[List[Dict[str, Any]], Optional[Dict[str, Any]], Dict[str, Any]]:
+    """Return (networks, external, options) with every default filled in and ranges in their usual form. Raises PlanError with all that is wrong.
+
+    external: the entry of the CNI that is on the nodes already (`name`, `cidr`, `ipv6_cidr`, `conf`, `allow_to`, `interface`, and `file`, the path of its
+    configuration or the directory to look for it in), or null.
+    """
     errors: List[str] = []
     settings, ranges = _check_options(options, errors)
-    checked = []
+    checked, externals = [], []
     if not isinstance(networks, list):
         errors.append("multinet_networks: {0} is not a list; write a list of networks, each with name, cidr and backend.".format(show(networks)))
     elif not networks:
@@ -88,14 +93,16 @@ def check(networks: Any, options: Any) -> Tuple[List[Dict[str, Any]], Dict[str, 
         names = [item.get("name") if isinstance(item, dict) else None for item in networks]
         for position, item in enumerate(networks, 1):
             report = _Report(_place(position, names), errors)
-            if isinstance(item, dict):
-                checked.append((report, _check_network(item, report, settings)))
-            else:
+            if not isinstance(item, dict):
                 report.wrong("{0} is not a mapping; write name, cidr and backend", show(item))
-        _check_together(checked, names, settings, ranges, errors)
+            elif item.get("default") == EXTERNAL:
+                externals.append((report, _check_external(item, report, settings)))
+            else:
+                checked.append((report, _check_network(item, report, settings)))
+        _check_together(checked, externals, names, ranges, errors)
     if errors:
         raise PlanError(errors)
-    return [network for report, network in checked], settings
+    return [network for report, network in checked], externals[0][1] if externals else None, settings
 
 
 def _place(position: int, names: List[Any]) -> str:
@@ -122,15 +129,13 @@ def _check_options(options: Any, errors: List[str]) -> Tuple[Dict[str, Any], Lis
             settings[key] = value
 
     ranges = []
-    for key in ("underlay_cidrs", "service_cidrs", "forbidden_cidrs", "cluster_cidrs"):
+    for key in ("underlay_cidrs", "service_cidrs", "forbidden_cidrs"):
         if not isinstance(settings[key], list):
             report.wrong("{0} is {1}, not a list; write a list of ranges", key, show(settings[key]))
             continue
         for value in settings[key]:
             try:
-                parsed = parse_range(value, strict=False)
-                if key != "cluster_cidrs":
-                    ranges.append((key, parsed))
+                ranges.append((key, parse_range(value, strict=False)))
             except RangeError as error:
                 report.wrong("{0}: {1} {2}", key, show(value), error)
 
@@ -155,14 +160,102 @@ def _check_options(options: Any, errors: List[str]) -> Tuple[Dict[str, Any], Lis
     if count is not None and not (is_int(count) and count >= 0):
         report.wrong("node_count is {0}; write how many nodes there are, or null", show(count))
         settings["node_count"] = None
-    if not isinstance(settings["kubernetes"], bool):
-        report.wrong("kubernetes is {0}; write true or false", show(settings["kubernetes"]))
+    if not (isinstance(settings["cni_conf_dir"], str) and re.fullmatch("(/[A-Za-z0-9._-]+)+", settings["cni_conf_dir"])):
+        report.wrong("cni_conf_dir is {0}; write the path of a directory, such as {1}", show(settings["cni_conf_dir"]), OPTION_DEFAULTS["cni_conf_dir"])
+    _check_datastore(settings, report)
+    return settings, ranges + [("cluster_cidrs", ipaddress.ip_network(cidr)) for cidr in settings["cluster_cidrs"]]
+
+
+def _check_datastore(settings: Dict[str, Any], report: _Report) -> None:
+    """datastore, kubernetes, cluster_cidrs and node_cidr_mask_sizes. What is wrong with the ranges leaves both lists empty."""
     if settings["datastore"] not in DATASTORES:
         report.wrong("datastore is {0}; write one of {1}", show(settings["datastore"]), ", ".join(DATASTORES))
-    sizes = settings["node_cidr_mask_sizes"]
-    if not (isinstance(sizes, list) and all(is_int(size) and 1 <= size <= 128 for size in sizes)):
-        report.wrong("node_cidr_mask_sizes is {0}; write a list such as [24]", show(sizes))
-    return settings, ranges
+        settings["datastore"] = OPTION_DEFAULTS["datastore"]
+    in_kubernetes = settings["datastore"] == "kubernetes"
+    if settings["kubernetes"] is None:
+        settings["kubernetes"] = in_kubernetes
+    elif not isinstance(settings["kubernetes"], bool):
+        report.wrong("kubernetes is {0}; write true or false", show(settings["kubernetes"]))
+    elif in_kubernetes and not settings["kubernetes"]:
+        report.wrong("kubernetes is false, but datastore is 'kubernetes'; write true, or leave it out")
+
+    cidrs, sizes = settings["cluster_cidrs"], settings["node_cidr_mask_sizes"]
+    settings["cluster_cidrs"] = settings["node_cidr_mask_sizes"] = []
+    if in_kubernetes and cidrs == []:
+        report.wrong("cluster_cidrs is empty, and with datastore 'kubernetes' every subnet follows from a node's own; "
+                     "write what the controller manager has as --cluster-cidr, for example ['10.244.0.0/16']")
+    cluster = _check_cluster(cidrs, sizes, report)
+    if cluster:
+        settings["cluster_cidrs"], settings["node_cidr_mask_sizes"] = [str(cidr) for cidr, size in cluster], [size for cidr, size in cluster]
+
+
+def _check_cluster(cidrs: Any, sizes: Any, report: _Report) -> List[Tuple[Any, int]]:
+    """Return Kubernetes' ranges as (range, length of a node's subnet); none when any is wrong."""
+    if not isinstance(cidrs, list):
+        report.wrong("cluster_cidrs is {0}, not a list; write a list of ranges", show(cidrs))
+        return []
+    if not isinstance(sizes, list):
+        report.wrong("node_cidr_mask_sizes is {0}; write a list with a prefix length for each range of cluster_cidrs", show(sizes))
+        return []
+    ranges = []
+    for value in cidrs:
+        try:
+            ranges.append(parse_range(value))
+        except RangeError as error:
+            report.wrong("cluster_cidrs: {0} {1}", show(value), error)
+    if len(ranges) < len(cidrs):
+        return []
+    if len({one.version for one in ranges}) < len(ranges):
+        report.wrong("cluster_cidrs holds {0}; write one range, or one of IPv4 and one of IPv6", " and ".join(str(one) for one in ranges))
+        return []
+    if sizes and len(sizes) != len(ranges):
+        report.wrong("node_cidr_mask_sizes holds {0} lengths, and cluster_cidrs {1} ranges; write one for each, in the same order", len(sizes), len(ranges))
+        return []
+    sizes = sizes or [NODE_CIDR_MASK_SIZES[one.version] for one in ranges]
+    for one, size in zip(ranges, sizes):
+        longest = min(one.prefixlen + MAX_CLUSTER_BITS, one.max_prefixlen - 2)
+        if not is_int(size) or not one.prefixlen <= size <= longest:
+            report.wrong("node_cidr_mask_sizes holds {0} for {1}; write the length of a node's subnet, a number from {2} to {3}",
+                         show(size), one, one.prefixlen, longest)
+            return []
+    return list(zip(ranges, sizes))
+
+
+def _cluster(settings: Dict[str, Any]) -> Dict[Any, int]:
+    """Kubernetes' ranges, when leases come from there, and the length of a node's subnet in each."""
+    pairs = zip(settings["cluster_cidrs"], settings["node_cidr_mask_sizes"]) if settings["datastore"] == "kubernetes" else ()
+    return {ipaddress.ip_network(cidr): size for cidr, size in pairs}
+
+
+# The network of another CNI
+
+def _check_external(item: Dict[Any, Any], report: _Report, settings: Dict[str, Any]) -> Dict[str, Any]:
+    """Return what check() documents as `external`. A value that is wrong is reported and becomes null."""
+    for key in item:
+        if key in EXTERNAL_KEYS:
+            continue
+        if key in NETWORK_KEYS:
+            report.wrong("{0} cannot be set for a network of another CNI; remove it, or write default: true for a network of this collection", key)
+        else:
+            report.wrong("{0} is not a key of an external network; {1}", show(key), nearest(key, EXTERNAL_KEYS))
+    ranges = {key: _check_cidr(item, key, version, report) for key, version in (("cidr", 4), ("ipv6_cidr", 6))}
+    conf = item.get("conf")
+    if conf == OWN_CONF:
+        report.wrong("conf is {0}, the file that this collection writes itself; write the name of the other CNI's, for example 10-calico.conflist", show(conf))
+        conf = None
+    elif conf is not None and not (isinstance(conf, str) and _CONF_FILE.fullmatch(conf)):
+        report.wrong("conf is {0}; write the name of a file in {1} that ends in .conflist, .conf or .json, without the directory",
+                     show(conf), settings["cni_conf_dir"])
+        conf = None
+    return {
+        "name": _check_name(item, report),
+        "cidr": ranges["cidr"] and str(ranges["cidr"]),
+        "ipv6_cidr": ranges["ipv6_cidr"] and str(ranges["ipv6_cidr"]),
+        "conf": conf,
+        "allow_to": _check_allow_to(item, report),
+        "interface": "eth0",
+        "file": "{0}/{1}".format(settings["cni_conf_dir"], conf) if conf else settings["cni_conf_dir"],
+    }
 
 
 # One network
@@ -233,16 +326,25 @@ def _check_ranges(item: Dict[Any, Any], report: _Report, settings: Dict[str, Any
         report.wrong("cidr is missing; write the IPv4 range of the network, for example cidr: 10.1.0.0/16")
     if item.get("ipv6_cidr") is None and item.get("ipv6_subnet_len") is not None:
         report.wrong("ipv6_subnet_len is {0}, but there is no ipv6_cidr; write one, or remove ipv6_subnet_len", show(item["ipv6_subnet_len"]))
-    subnet_len = _check_subnet_len(item, "cidr", "subnet_len", cidr, report)
-    ipv6_subnet_len = _check_subnet_len(item, "ipv6_cidr", "ipv6_subnet_len", ipv6_cidr, report)
+    cluster = _cluster(settings)
+    subnet_len = _check_subnet_len(item, "cidr", "subnet_len", cidr, cluster, report)
+    ipv6_subnet_len = _check_subnet_len(item, "ipv6_cidr", "ipv6_subnet_len", ipv6_cidr, cluster, report)
 
     first = _check_subnet_bound(item, "subnet_min", cidr, subnet_len, report)
     last = _check_subnet_bound(item, "subnet_max", cidr, subnet_len, report)
     if first is not None and last is not None and first > last:
         report.wrong("subnet_min {0} is above subnet_max {1}; write the lower address as subnet_min", show(str(first)), show(str(last)))
         first = last = None
-    _check_room(cidr, subnet_len, first, last, "cidr", "subnet_len", settings["node_count"], report)
-    _check_room(ipv6_cidr, ipv6_subnet_len, None, None, "ipv6_cidr", "ipv6_subnet_len", settings["node_count"], report)
+    if settings["datastore"] == "kubernetes":
+        for key in ("subnet_min", "subnet_max"):
+            if item.get(key) is not None:
+                report.wrong("{0} is {1}, but with datastore 'kubernetes' a node's subnet follows from its own in the cluster; remove it", key, show(item[key]))
+        first = last = None
+        _check_room_of_cluster(cidr, subnet_len, "cidr", "subnet_len", cluster, report)
+        _check_room_of_cluster(ipv6_cidr, ipv6_subnet_len, "ipv6_cidr", "ipv6_subnet_len", cluster, report)
+    else:
+        _check_room(cidr, subnet_len, first, last, "cidr", "subnet_len", settings["node_count"], report)
+        _check_room(ipv6_cidr, ipv6_subnet_len, None, None, "ipv6_cidr", "ipv6_subnet_len", settings["node_count"], report)
     return {
         "cidr": cidr and str(cidr), "ipv6_cidr": ipv6_cidr and str(ipv6_cidr), "subnet_len": subnet_len, "ipv6_subnet_len": ipv6_subnet_len,
         "subnet_min": first and str(first), "subnet_max": last and str(last),
@@ -259,8 +361,11 @@ def _check_cidr(item: Dict[Any, Any], key: str, version: int, report: _Report) -
         return None
 
 
-def _check_subnet_len(item: Dict[Any, Any], cidr_key: str, key: str, cidr: Any, report: _Report) -> Optional[int]:
-    """The length of a node's subnet, by flannel's own rule: four subnets at least, and four addresses in each."""
+def _check_subnet_len(item: Dict[Any, Any], cidr_key: str, key: str, cidr: Any, cluster: Dict[Any, int], report: _Report) -> Optional[int]:
+    """The length of a node's subnet, by flannel's own rule: four subnets at least, and four addresses in each.
+
+    cluster: see _cluster(); a network with the range of Kubernetes' own has its subnets.
+    """
     value = item.get(key)
     if value is not None and not is_int(value):
         report.wrong("{0} is {1}; write a whole number, without quotes", key, show(value))
@@ -273,7 +378,11 @@ def _check_subnet_len(item: Dict[Any, Any], cidr_key: str, key: str, cidr: Any, 
         return None
     shortest = cidr.prefixlen + 2
     if value is None:
-        return max(usual, shortest)
+        return max(cluster.get(cidr, usual), shortest)
+    if value != cluster.get(cidr, value):
+        report.wrong("{0} is {1}, but {2} {3} is Kubernetes' own range, of which it gives every node a /{4}; write {4}, or leave it out",
+                     key, show(value), cidr_key, cidr, cluster[cidr])
+        return None
     if not shortest <= value <= longest:
         report.wrong("{0} is {1}; write a number from {2} to {3}, for {4} {5} must hold four subnets and each of them a few addresses",
                      key, show(value), shortest, longest, cidr_key, cidr)
@@ -313,6 +422,23 @@ def _check_room(cidr: Any, subnet_len: Optional[int], first: Any, last: Any, cid
         report.wrong("{0} {1} with {2} {3}{4} has subnets for {5} nodes, and there are {6}; write a larger {0}, or a larger {2}{7}",
                      cidr_key, cidr, len_key, subnet_len, " between subnet_min and subnet_max" if first or last else "", room, show(node_count),
                      ", or set the two further apart" if first or last else "")
+
+
+def _check_room_of_cluster(cidr: Any, subnet_len: Optional[int], cidr_key: str, len_key: str, cluster: Dict[Any, int], report: _Report) -> None:
+    """A subnet for every node that the cluster can have: node number i of Kubernetes' range gets subnet number i of the network's."""
+    if cidr is None or subnet_len is None or not cluster:
+        return
+    base = next((one for one in cluster if one.version == cidr.version), next(iter(cluster)))
+    bits = cluster[base] - base.prefixlen
+    if subnet_len - cidr.prefixlen >= bits:
+        return
+    longest = _SUBNET_LEN[cidr.version][1]
+    remedies = ["a {0} of /{1}".format(cidr_key, subnet_len - bits)] if subnet_len >= bits + 8 else []
+    if cidr.prefixlen + bits <= longest:
+        remedies.append("{0}: {1}".format(len_key, cidr.prefixlen + bits))
+    report.wrong("{0} {1} with {2} {3} has subnets for {4} nodes, and Kubernetes' range {5} has {6} (each a /{7}); write {8}",
+                 cidr_key, cidr, len_key, subnet_len, 1 << (subnet_len - cidr.prefixlen), base, 1 << bits, cluster[base],
+                 " or ".join(remedies) or "a larger {0} and a larger {1}".format(cidr_key, len_key))
 
 
 # flannel takes 50 bytes off for a tunnel over IPv6 too, which needs 70: an Ethernet's 1500 less the 20 that it forgets.
@@ -464,23 +590,24 @@ def _check_healthz_port(item: Dict[Any, Any], name: Optional[str], report: _Repo
 
 # All networks together
 
-def _check_together(checked: List[Tuple[_Report, Dict[str, Any]]], names: List[Any], settings: Dict[str, Any], ranges: List[Tuple[str, Any]],
-                    errors: List[str]) -> None:
+def _check_together(checked: List[Tuple[_Report, Dict[str, Any]]], externals: List[Tuple[_Report, Dict[str, Any]]], names: List[Any],
+                    ranges: List[Tuple[str, Any]], errors: List[str]) -> None:
     """What no network can know alone. Fills in the interface names that are not declared."""
-    _check_unique(checked, "name", "name", "write a name of its own for each network")
-    _check_one_default(checked, errors)
-    _check_interfaces(checked)
+    _check_unique(checked + externals, "name", "name", "write a name of its own for each network")
+    _check_one_default(checked, externals, errors)
+    _check_interfaces(checked, externals)
     distinct = [pair for pair in checked if names.count(pair[1]["name"]) == 1]  # of equal names, the default ports are equal too
     _check_unique(distinct, "healthz_port", "healthz_port", "write healthz_port in one of the two, a free TCP port such as 20001")
-    for report, network in checked:
+    for report, network in checked + externals:
         known = [name for name in names if isinstance(name, str)]
         for name in network["allow_to"]:
             if name == network["name"]:
                 report.wrong("allow_to holds {0}, the network itself, which reaches itself anyway; remove it", show(name))
             elif name not in known:
                 report.wrong("allow_to holds {0}, which is no network; {1}", show(name), nearest(name, known))
-    _check_overlaps(checked, "cidr", 4, ranges)
-    _check_overlaps(checked, "ipv6_cidr", 6, ranges)
+    for key, version in (("cidr", 4), ("ipv6_cidr", 6)):
+        others = [(report.place, ipaddress.ip_network(external[key])) for report, external in externals if external[key]]
+        _check_overlaps(checked, key, version, ranges + others)
     _check_backends_together(checked)
 
 
@@ -496,31 +623,42 @@ def _check_unique(checked: List[Tuple[_Report, Dict[str, Any]]], key: str, title
             owners[value] = report.place
 
 
-def _check_one_default(checked: List[Tuple[_Report, Dict[str, Any]]], errors: List[str]) -> None:
+def _check_one_default(checked: List[Tuple[_Report, Dict[str, Any]]], externals: List[Tuple[_Report, Dict[str, Any]]], errors: List[str]) -> None:
     defaults = [report.place for report, network in checked if network["default"]]
-    if not defaults and not any(network["default"] is None for report, network in checked):
-        errors.append("multinet_networks: no network has default: true; write it in the one that gives pods their default route.")
-    elif len(defaults) > 1:
-        errors.append("multinet_networks: {0} have default: true; leave it in one of them.".format(" and ".join(defaults)))
+    others = [report.place for report, network in externals]
+    if others and not checked:
+        errors.append("multinet_networks: {0} is that of another CNI, and there is no other; write at least one network of your own.".format(others[0]))
+    elif not defaults and not others and not any(network["default"] is None for report, network in checked):
+        errors.append("multinet_networks: no network has default: true; write it in the one that gives pods their default route, "
+                      "or add an entry with default: external for a CNI that is there already.")
+    elif len(defaults + others) > 1:
+        said = "default: true" if not others else "default: external" if not defaults else "default: true and default: external"
+        errors.append("multinet_networks: {0} have {1}; leave it in one of them.".format(" and ".join(defaults + others), said))
 
 
-def _check_interfaces(checked: List[Tuple[_Report, Dict[str, Any]]]) -> None:
+def _check_interfaces(checked: List[Tuple[_Report, Dict[str, Any]]], externals: List[Tuple[_Report, Dict[str, Any]]]) -> None:
     number = 0
     for report, network in checked:
         if not network["default"]:
             number += 1
         network["interface"] = network["interface"] or ("eth0" if network["default"] else "net{0}".format(number))
-    if sum(1 for report, network in checked if network["default"]) == 1:  # otherwise several would be eth0, which is said already
-        _check_unique(checked, "interface", "interface", "write another interface for one of the two")
+    if sum(1 for report, network in checked if network["default"]) + len(externals) == 1:  # otherwise several would be eth0, which is said already
+        _check_unique(externals + checked, "interface", "interface", "write another interface for one of the two")
 
 
 def _check_overlaps(checked: List[Tuple[_Report, Dict[str, Any]]], key: str, version: int, ranges: List[Tuple[str, Any]]) -> None:
-    """Each network against the ones before it and against the ranges of the options, with a free range to write instead."""
-    declared = [(report, ipaddress.ip_network(network[key])) for report, network in checked if network[key]]
-    taken = [network for report, network in declared] + [other for option, other in ranges]
-    for index, (report, network) in enumerate(declared):
-        hits = ["{0} ({1})".format(other_report.place, other) for other_report, other in declared[:index] if network.overlaps(other)]
-        hits += ["{0} ({1})".format(option, other) for option, other in ranges if other.version == version and network.overlaps(other)]
+    """Each network against the ones before it and against the ranges of others, with a free range to write instead.
+
+    The default network may have Kubernetes' own range: its subnets are then those that Kubernetes gives its nodes.
+    """
+    declared = [(report, ipaddress.ip_network(network[key]), network["default"]) for report, network in checked if network[key]]
+    taken = [network for report, network, default in declared] + [other for option, other in ranges]
+    for index, (report, network, default) in enumerate(declared):
+        hits = ["{0} ({1})".format(other_report.place, other) for other_report, other, dummy in declared[:index] if network.overlaps(other)]
+        hits += [
+            "{0} ({1})".format(option, other) for option, other in ranges
+            if other.version == version and network.overlaps(other) and not (option == "cluster_cidrs" and default and network == other)
+        ]
         if hits:
             free = free_range(network.prefixlen, taken, version)
             if free:

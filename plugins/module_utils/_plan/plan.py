@@ -9,7 +9,7 @@ from typing import Any, Dict, List
 
 from .checks import check
 from .errors import PlanError
-from .render import KUBERNETES_CONF, meta_plugin_delegate, render, routes
+from .render import cni_conf, render
 
 __all__ = ["PlanError", "blocked", "plan"]
 
@@ -18,11 +18,15 @@ def plan(networks: Any, options: Any = None) -> Dict[str, Any]:
     """Check a declaration and derive everything from it. Pure: same input, same plan, nothing outside is read.
 
     networks: `multinet_networks`, a list of mappings (keys: docs/declaration.md). options: a mapping with any of the keys of schema.OPTION_DEFAULTS, or null.
-    Returns a dict of JSON types: `networks` (in declared order), `default_network`, `cni_conf`, `blocked`.
+    Returns a dict of JSON types: `networks` (in declared order, those of the collection alone), `default_network` (name, or null with an external one),
+    `external` (the CNI that is there already and stays on eth0, or null), `cni_conf`, `blocked`, and the options that others go on working with:
+    `datastore`, `kubernetes`, `cluster_cidrs`, `node_cidr_mask_sizes`.
     Raises PlanError with all that is wrong, whatever the input is.
     """
-    checked, settings = check(networks, options)
-    pairs = blocked(checked)
+    checked, external, settings = check(networks, options)
+    # The external network is known by its range alone; without one there is nothing to keep apart from it.
+    apart = [dict(external, isolate=False)] if external and (external["cidr"] or external["ipv6_cidr"]) else []
+    pairs = blocked(checked + apart)
     open_to = {
         network["name"]: [
             other for other in checked
@@ -31,20 +35,13 @@ def plan(networks: Any, options: Any = None) -> Dict[str, Any]:
         for network in checked
     }
     planned = [render(network, settings, open_to[network["name"]]) for network in checked]
-    default = next(network for network in planned if network["default"])
     return {
         "networks": planned,
-        "default_network": default["name"],
-        "cni_conf": dict({
-            "cniVersion": settings["conf_cni_version"],
-            "name": "multinet",
-            "type": "multinet",
-            "delegates": [
-                meta_plugin_delegate(network, settings["cni_version"], routes(network, open_to[network["name"]]))
-                for network in planned if network["attach"] == "all"
-            ],
-        }, **(KUBERNETES_CONF if settings["kubernetes"] else {})),
+        "default_network": next((network["name"] for network in planned if network["default"]), None),
+        "external": external,
+        "cni_conf": cni_conf(planned, external, settings),
         "blocked": pairs,
+        **{key: settings[key] for key in ("datastore", "kubernetes", "cluster_cidrs", "node_cidr_mask_sizes")},
     }
 
 

@@ -9,7 +9,7 @@ import ipaddress
 import json
 import re
 import zlib
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 from .errors import PlanError
 from .schema import BACKENDS, HEALTHZ_BASE, HEALTHZ_SPAN, IPSEC_UDP_ENCAP_OVERHEAD
@@ -23,10 +23,8 @@ POD_SYSCTLS = {
 }
 
 # In the host's configuration where pods are Kubernetes': they ask for networks by annotation, which containerd hands over.
-KUBERNETES_CONF = {
-    "kubeconfig": "/etc/multinet/kubernetes/meta-plugin.kubeconfig",
-    "capabilities": {"portMappings": True, "io.kubernetes.cri.pod-annotations": True},
-}
+KUBECONFIG = "/etc/multinet/kubernetes/meta-plugin.kubeconfig"
+POD_ANNOTATIONS = "io.kubernetes.cri.pod-annotations"
 
 
 def default_healthz_port(name: str) -> int:
@@ -35,7 +33,10 @@ def default_healthz_port(name: str) -> int:
 
 
 def flannel_config(network: Dict[str, Any]) -> Dict[str, Any]:
-    """The value of <prefix>/config in etcd (flannel, Documentation/configuration.md). Backend is always there: flannel's own default is udp."""
+    """flannel's own configuration of the network, in etcd or in a file (flannel, Documentation/configuration.md).
+
+    Backend is always there: flannel's own default is udp.
+    """
     config = {"Network": network["cidr"], "SubnetLen": network["subnet_len"]}
     for key, name in (("subnet_min", "SubnetMin"), ("subnet_max", "SubnetMax")):
         if network[key]:
@@ -103,10 +104,10 @@ def routes(network: Dict[str, Any], open_to: List[Dict[str, Any]]) -> List[str]:
     return found
 
 
-def cni_plugins(network: Dict[str, Any], more_routes: Sequence[str] = ()) -> List[Dict[str, Any]]:
+def cni_plugins(network: Dict[str, Any], more_routes: Sequence[str] = (), host_ports: bool = False) -> List[Dict[str, Any]]:
     """The chain of CNI plugins that attaches a pod to the network: flannel (which calls bridge and host-local), then tuning.
 
-    more_routes: ranges besides the network's own, see routes().
+    more_routes: ranges besides the network's own, see routes(). host_ports: whether ports of the host can lead to the pod.
     """
     delegate = {
         "bridge": network["bridge"],
@@ -121,15 +122,32 @@ def cni_plugins(network: Dict[str, Any], more_routes: Sequence[str] = ()) -> Lis
     }
     if more_routes:
         flannel["ipam"] = {"routes": [{"dst": prefix} for prefix in more_routes]}
-    return [flannel, {"type": "tuning", "sysctl": dict(POD_SYSCTLS)}]
+    chain = [flannel, {"type": "tuning", "sysctl": dict(POD_SYSCTLS)}]
+    return chain + [{"type": "portmap", "capabilities": {"portMappings": True}}] if host_ports else chain
 
 
-def meta_plugin_delegate(network: Dict[str, Any], cni_version: str, more_routes: Sequence[str] = ()) -> Dict[str, Any]:
-    """The network as the meta-plugin's configuration lists it; `masterplugin` and `ifName` are read by the meta-plugin alone."""
-    delegate = {"name": network["cni_name"], "cniVersion": cni_version, "ifName": network["interface"], "plugins": cni_plugins(network, more_routes)}
-    if network["default"]:
-        delegate["masterplugin"] = True
-    return delegate
+def cni_conf(planned: List[Dict[str, Any]], external: Optional[Dict[str, Any]], settings: Dict[str, Any]) -> Dict[str, Any]:
+    """The configuration that the runtime gives the meta-plugin for every pod: the networks with attach: all, the one on eth0 as `masterplugin`.
+
+    planned: networks as render() returns them. external: the CNI that is there already, see checks.check, or null.
+    `masterplugin`, `ifName` and `file` are read by the meta-plugin alone.
+    """
+    conf: Dict[str, Any] = {"cniVersion": settings["conf_cni_version"], "name": "multinet", "type": "multinet"}
+    capabilities = {}
+    if settings["kubernetes"]:
+        conf["kubeconfig"] = KUBECONFIG
+        capabilities = {"portMappings": True, POD_ANNOTATIONS: True}
+    if external:
+        # of what the runtime asks for, only what the configuration in the file is able to do is handed on
+        capabilities = dict(capabilities, portMappings=True, bandwidth=True)
+    if capabilities:
+        conf["capabilities"] = capabilities
+    delegates = [
+        dict(network["cni_conflist"], ifName=network["interface"], **({"masterplugin": True} if network["default"] else {}))
+        for network in planned if network["attach"] == "all"
+    ]
+    conf["delegates"] = ([{"file": external["file"], "ifName": external["interface"], "masterplugin": True}] if external else []) + delegates
+    return conf
 
 
 def net_attach_def(network: Dict[str, Any]) -> Dict[str, Any]:
@@ -159,10 +177,13 @@ def render(network: Dict[str, Any], options: Dict[str, Any], open_to: List[Dict[
     if ipv6 and "port_v6" in backend and not shared_tunnel:
         ports.append(backend["port_v6"])
 
+    in_kubernetes = options["datastore"] == "kubernetes"
     planned = dict(network)
     planned.update(
         cni_name="multinet-" + name,
-        etcd_prefix="{0}/{1}".format(options["etcd_prefix"], name),
+        etcd_prefix=None if in_kubernetes else "{0}/{1}".format(options["etcd_prefix"], name),
+        annotation_prefix=name + ".multinet.flannel" if in_kubernetes else None,  # a slash in it, and flanneld forgets its MAC address when it starts again
+        net_config_file="/etc/flannel/{0}.json".format(name) if in_kubernetes else None,
         unit="flanneld@{0}.service".format(name),
         environment_file="/etc/flannel/{0}.env".format(name),
         subnet_file="/run/flannel/networks/{0}.env".format(name),
@@ -178,6 +199,10 @@ def render(network: Dict[str, Any], options: Dict[str, Any], open_to: List[Dict[
     devices = [planned["bridge"], device, device_v6]
     planned["devices"] = [item for index, item in enumerate(devices) if item and item not in devices[:index]]
     planned["flannel_config"] = flannel_config(planned)
-    planned["cni_conflist"] = {"name": planned["cni_name"], "cniVersion": options["cni_version"], "plugins": cni_plugins(planned, routes(planned, open_to))}
+    planned["cni_conflist"] = {
+        "name": planned["cni_name"],
+        "cniVersion": options["cni_version"],
+        "plugins": cni_plugins(planned, routes(planned, open_to), host_ports=bool(options["kubernetes"] and network["default"])),
+    }
     planned["net_attach_def"] = net_attach_def(planned)
     return planned

@@ -12,6 +12,10 @@ NETWORK_KEYS = (
     "backend", "masquerade", "isolate", "allow_to", "delegate", "healthz_port",
 )
 ATTACH = ("all", "request")
+# What `default` says in the entry of a CNI that is on the nodes already and stays the pods' first network, and the keys of such an entry.
+EXTERNAL = "external"
+EXTERNAL_KEYS = ("name", "default", "cidr", "ipv6_cidr", "conf", "allow_to")
+OWN_CONF = "00-multinet.conf"
 
 OPTION_DEFAULTS = {
     "service_cidrs": [],          # ranges of Kubernetes services
@@ -22,15 +26,18 @@ OPTION_DEFAULTS = {
     "cni_version": "0.4.0",       # of the delegates: every flannel plugin in use speaks it
     "conf_cni_version": "1.0.0",  # of the host's own configuration
     "node_count": None,           # how many nodes need a lease; null: not checked
-    "kubernetes": False,          # the nodes are Kubernetes', whose pods ask for networks by annotation
+    "cni_conf_dir": "/etc/cni/net.d",
+    "kubernetes": None,           # the nodes are Kubernetes', whose pods ask for networks by annotation; null: with datastore kubernetes
     "datastore": "etcd",          # where leases come from, one of DATASTORES
-    "cluster_cidrs": [],          # the ranges that Kubernetes gives its nodes subnets of, with the length of those subnets
-    "node_cidr_mask_sizes": [],
+    "cluster_cidrs": [],          # the ranges that Kubernetes gives its nodes subnets of, at most one of each family
+    "node_cidr_mask_sizes": [],   # the length of those subnets, one for each range; empty: Kubernetes' defaults
 }
 # Lists of plugins exist since 0.3.0; 0.3.0 itself had a broken result format that 0.3.1 corrected.
 CNI_VERSIONS = ("0.3.1", "0.4.0", "1.0.0", "1.1.0")
 
 DATASTORES = ("etcd", "kubernetes")
+NODE_CIDR_MASK_SIZES = {4: 24, 6: 64}  # kube-controller-manager's defaults
+MAX_CLUSTER_BITS = 16                  # it refuses ranges of more than 2^16 subnets
 
 MAX_NAME = 12       # "mn-" + name is a device name, and Linux allows 15 characters
 MAX_INTERFACE = 15  # IFNAMSIZ - 1

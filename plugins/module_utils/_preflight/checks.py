@@ -79,7 +79,9 @@ def footprint(network):
     """Say in one clause what a network put on a host: for messages about its removal."""
     parts = ["unit " + network["unit"], "bridge " + network["bridge"]]
     parts += ["device " + device for device in (network.get("device"), network.get("device_v6")) if device]
-    parts += ["IPAM state " + network["ipam_dir"], "etcd keys under " + network["etcd_prefix"]]
+    parts.append("IPAM state " + network["ipam_dir"])
+    if network["etcd_prefix"]:
+        parts.append("etcd keys under " + network["etcd_prefix"])
     return ", ".join(parts)
 
 

@@ -9,6 +9,7 @@ import copy
 import ipaddress
 import json
 import pathlib
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -66,8 +67,9 @@ def test_names_fit_the_kernel_and_are_not_shared(vector):
     networks = plan(vector["networks"], vector["options"])["networks"]
     for network in networks:
         assert all(0 < len(device) <= 15 for device in network["devices"] + [network["interface"]])
-    for key in ("cni_name", "etcd_prefix", "unit", "subnet_file", "data_dir", "bridge", "healthz_port", "interface"):
+    for key in ("cni_name", "unit", "subnet_file", "data_dir", "bridge", "healthz_port", "interface"):
         assert len({network[key] for network in networks}) == len(networks), key
+    assert len({network["etcd_prefix"] or network["annotation_prefix"] for network in networks}) == len(networks)
     devices = [device for network in networks for device in network["devices"]]
     assert len(set(devices)) == len(devices)
 
@@ -210,7 +212,7 @@ def _nearly(keys, likely):
 LIKELY = st.sampled_from([
     True, False, 1, 2, 24, 30, 64, 8472, 51820, "blue", "red", "all", "request", "eth0", "net1",
     "10.1.0.0/16", "10.2.0.0/20", "10.1.0.0", "10.1.2.0", "fd00::/48", "fe80::/10", "0.0.0.0/0",
-    ["blue"], ["red", "blue"], ["10.1.0.0/16"], ["amd64"], "0.4.0", "separate", "k" * 96, {"hairpinMode": True}, *BACKENDS,
+    "external", "10-calico.conflist", "kubernetes", "/etc/cni/net.d", [24], ["blue"], ["red", "blue"], ["10.1.0.0/16"], ["amd64"], "0.4.0", "separate", "k" * 96, {"hairpinMode": True}, *BACKENDS,
 ])
 BACKEND = st.fixed_dictionaries({"type": st.sampled_from(list(BACKENDS))}, optional={
     key: LIKELY | ANY_JSON for backend in BACKENDS.values() for key in backend.keys}) | ANY_JSON
@@ -237,7 +239,47 @@ def test_kubernetes_pods_ask_by_annotation():
     conf = plan([BLUE, RED], {"kubernetes": True})["cni_conf"]
     assert conf.pop("kubeconfig") == "/etc/multinet/kubernetes/meta-plugin.kubeconfig"
     assert conf.pop("capabilities") == {"portMappings": True, "io.kubernetes.cri.pod-annotations": True}
+    assert conf["delegates"][0]["plugins"].pop() == {"type": "portmap", "capabilities": {"portMappings": True}}
     assert conf == plan([BLUE, RED])["cni_conf"]
+
+
+def test_an_external_network_is_none_of_ours():
+    external = {"name": "calico", "default": "external"}
+    planned = plan([external, RED])
+    assert [network["name"] for network in planned["networks"]] == ["red"] and planned["default_network"] is None
+    assert planned["blocked"] == [], "without a range there is nothing to keep apart"
+    assert planned["cni_conf"]["delegates"] == [{"file": "/etc/cni/net.d", "ifName": "eth0", "masterplugin": True}]
+    assert plan([dict(external, ipv6_cidr="fd00:9::/48"), RED])["blocked"] == [["red", "calico"], ["calico", "red"]]
+    assert plan([dict(external, cidr="10.9.0.0/16"), dict(RED, allow_to=["calico"])])["blocked"] == [["calico", "red"]]
+
+
+def test_the_range_of_kubernetes_is_for_the_default_network():
+    options = {"datastore": "kubernetes", "cluster_cidrs": ["10.1.0.0/20"], "node_cidr_mask_sizes": [25]}
+    assert plan([dict(BLUE, cidr="10.1.0.0/20")], options)["networks"][0]["subnet_len"] == 25
+    assert plan([dict(BLUE, cidr="10.2.0.0/16")], options)["networks"][0]["subnet_len"] == 24
+    with pytest.raises(PlanError, match="overlaps cluster_cidrs"):
+        plan([dict(BLUE, cidr="10.2.0.0/16"), dict(RED, cidr="10.1.0.0/20")], options)
+
+
+@given(st.integers(1, 16), st.integers(8, 26), st.integers(10, 30))
+def test_a_network_has_a_subnet_for_every_node_or_is_refused(bits, length, subnet_len):
+    """And the remedies that the sentence names are remedies."""
+    options = {"datastore": "kubernetes", "cluster_cidrs": ["100.64.0.0/12"], "node_cidr_mask_sizes": [12 + bits]}
+
+    def errors(cidr_length, value):
+        try:
+            plan([dict(BLUE, cidr="10.0.0.0/{0}".format(cidr_length), subnet_len=value)], options)
+        except PlanError as error:
+            return error.errors
+        return []
+
+    found = [sentence for sentence in errors(length, subnet_len) if "has subnets for" in sentence]
+    if subnet_len >= length + 2:  # flannel's own rule
+        assert bool(found) == (subnet_len - length < bits)
+    for sentence in found:
+        for kind, value in re.findall(r"(cidr of /|subnet_len: )(\d+)", sentence):
+            remedied = (int(value), subnet_len) if kind.startswith("cidr") else (length, int(value))
+            assert not any("subnet" in error for error in errors(*remedied)), sentence
 
 
 def test_what_cannot_be_shown_or_walked():
