@@ -9,6 +9,7 @@
 #   make deploy         the demo's hosts, and the networks on them; DECLARATION=file for other networks than the demo's
 #   make lint sanity unit integration
 #   make scenario S=vlans
+#   make cluster S=kubernetes_etcd   a real Kubernetes cluster in three hosts, nothing of the collection on it yet
 #   make bench              the meta-plugin beside Multus and the bare delegates
 #   make soak               hours of kills and made-up inputs
 PYTHON ?= python3
@@ -16,7 +17,7 @@ S ?= default
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup test-programs install hosts deploy demo test lint sanity unit integration bench soak scenario run-scenario clean distclean
+.PHONY: help setup test-programs cluster install hosts deploy demo test lint sanity unit integration bench soak scenario run-scenario clean distclean
 
 ENV := . .build/env &&
 DEMO := ansible-playbook -i inventories/demo
@@ -50,9 +51,12 @@ sanity: setup
 unit: setup
 	@$(ENV) $(PYTEST) tests/unit
 
-# What tests need besides: a Kubernetes API server, and Multus to compare with.
+# What tests need besides: Kubernetes, the image of its nodes, and Multus to compare with.
 test-programs:
 	@$(PYTHON) scripts/setup.py --tests
+
+cluster: test-programs
+	@$(ENV) MOLECULE_GLOB='molecule/*/molecule.yml' molecule create -s $(S)
 
 integration: test-programs
 	@$(ENV) $(PYTEST) tests/integration

@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 if command -v podman >/dev/null; then
-    podman ps -aq --filter label=multinet=test-host | xargs -r podman rm -f -t 0 >/dev/null
+    podman ps -aq --filter label=multinet=test-host | xargs -r podman rm -f -v -t 0 >/dev/null
     grep -rhoP '^ *test_network: \K\S+' inventories molecule | xargs -r -n 1 podman network rm -f >/dev/null 2>&1 || true
 fi
 rm -rf .build .ansible .pytest_cache .hypothesis

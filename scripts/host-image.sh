@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
 # Make the root file system of a test host: Debian with systemd and an SSH server, nothing of the collection.
-# Usage: host-image.sh OUTPUT.tar
+# Usage: host-image.sh OUTPUT.tar [PACKAGE...]
 set -euo pipefail
 
 output=$1
+shift
 root=$(mktemp -d "$output.root.XXXXXX")
 trap 'rm -rf "$root"' EXIT
 
 packages=(
     systemd systemd-sysv dbus openssh-server python3 iproute2 nftables iptables kmod procps
-    iputils-ping ca-certificates tcpdump
+    iputils-ping ca-certificates tcpdump "$@"
 )
 debootstrap --variant=minbase --include="$(IFS=,; echo "${packages[*]}")" bookworm "$root"
 

@@ -71,6 +71,8 @@ TEST_COMPONENTS = {
     "kubernetes": ("k8s.io/kubernetes", {}),
     "multus": ("gopkg.in/k8snetworkplumbingwg/multus-cni.v4", {}),
 }
+# What a test host needs besides to be a Kubernetes node; busybox is what its pods run.
+NODE_PACKAGES = ["busybox-static", "conntrack", "containerd", "runc"]
 VERSION_VARIABLES = {"flannel": "github.com/flannel-io/flannel/pkg/version.Version", "kubernetes": "k8s.io/component-base/version.gitVersion"}
 
 START = time.monotonic()
@@ -231,24 +233,27 @@ def fill_mirror(components: dict[str, tuple[str, dict[str, str]]]) -> pathlib.Pa
     return target
 
 
-def make_image() -> str:
-    """Make the image of the test hosts, known to podman, and return its name."""
-    script = ROOT / "scripts" / "host-image.sh"
-    key = digest(script)
-    name = f"localhost/multinet-host:{key}"
-    archive = CACHE / "images" / f"{key}.tar"
-    for tree in archive.parent.glob("*.root.*"):  # of a run that was killed
+def image_name(packages: list[str]) -> str:
+    """Return the name of the test hosts' image with these packages besides, made or not."""
+    return f"localhost/multinet-host:{digest(ROOT / 'scripts' / 'host-image.sh', *packages)}"
+
+
+def make_images(tests: bool) -> None:
+    """Make the image of the test hosts, known to podman; for the tests the one of Kubernetes nodes, too."""
+    for tree in (CACHE / "images").glob("*.root.*"):  # of a run that was killed
         shutil.rmtree(tree)
-    if not archive.exists():
-        say("image", "debootstrap")
-        partial = scratch(archive)
-        run("image", [str(script), str(partial)])
-        partial.rename(archive)
-    if subprocess.run(["podman", "image", "exists", name], check=False).returncode:
-        say("image", "importing into podman")
-        run("image", ["podman", "import", str(archive), name])
+    for packages in [[], NODE_PACKAGES] if tests else [[]]:
+        name = image_name(packages)
+        archive = CACHE / "images" / f"{name.rpartition(':')[2]}.tar"
+        if not archive.exists():
+            say("image", " ".join(["debootstrap", *packages]))
+            partial = scratch(archive)
+            run("image", [str(ROOT / "scripts" / "host-image.sh"), str(partial), *packages])
+            partial.rename(archive)
+        if subprocess.run(["podman", "image", "exists", name], check=False).returncode:
+            say("image", "importing into podman")
+            run("image", ["podman", "import", str(archive), name])
     say("image", "there")
-    return name
 
 
 def make_ssh_key() -> pathlib.Path:
@@ -263,7 +268,7 @@ def make_ssh_key() -> pathlib.Path:
     return key
 
 
-def write_env(venv: pathlib.Path, mirror: pathlib.Path, image: str, key: pathlib.Path) -> None:
+def write_env(venv: pathlib.Path, mirror: pathlib.Path, key: pathlib.Path) -> None:
     """Write .build/env, which a shell sources before it uses what was set up."""
     collections = BUILD / "collections"
     values = {
@@ -277,7 +282,8 @@ def write_env(venv: pathlib.Path, mirror: pathlib.Path, image: str, key: pathlib
         "MULTINET_CACHE": CACHE,
         "MULTINET_MIRROR": mirror,
         "MULTINET_TEST_MIRROR": mirror_directory(TEST_COMPONENTS),
-        "MULTINET_HOST_IMAGE": image,
+        "MULTINET_HOST_IMAGE": image_name([]),
+        "MULTINET_NODE_IMAGE": image_name(NODE_PACKAGES),
         "MULTINET_SSH_DIR": key.parent,
     }
     lines = [f"export {name}={shlex.quote(str(value))}" for name, value in values.items()]
@@ -302,7 +308,10 @@ def main() -> None:
         install_packages()
         with concurrent.futures.ThreadPoolExecutor() as pool:
             # The network's work and the processor's work side by side.
-            stages = [pool.submit(make_venv), pool.submit(make_mirror, "--tests" in sys.argv[1:]), pool.submit(make_image), pool.submit(make_ssh_key)]
+            tests = "--tests" in sys.argv[1:]
+            images = pool.submit(make_images, tests)
+            stages = [pool.submit(make_venv), pool.submit(make_mirror, tests), pool.submit(make_ssh_key)]
+            images.result()
             write_env(*(stage.result() for stage in stages))
     say("setup", f"complete; `. {BUILD}/env` gives a shell the same environment")
 

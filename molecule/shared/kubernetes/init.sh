@@ -1,0 +1,40 @@
+#!/bin/sh
+# The first process of a Kubernetes node's container: what a container has to be given to pass for a machine, then systemd.
+set -e
+
+# The machine's own settings, which kubelet writes: this node gets copies.
+for setting in vm/overcommit_memory vm/panic_on_oom kernel/panic kernel/panic_on_oops; do
+    mkdir -p "/var/lib/test-sysctl/${setting%/*}"
+    cat "/proc/sys/$setting" >"/var/lib/test-sysctl/$setting"
+    mount --bind "/var/lib/test-sysctl/$setting" "/proc/sys/$setting"
+done
+
+for program in /opt/test-mirror/kubernetes/*/*/kube* /opt/mirror/etcd/*/*/etcd; do
+    ln -sf "$program" /usr/local/sbin/
+done
+# What the node had before any network of ours: containerd writes the template's CNI configuration when the node has its podCIDR.
+mkdir -p /opt/cni/bin /etc/containerd
+for plugin in bridge host-local loopback portmap; do
+    [ -e "/opt/cni/bin/$plugin" ] || cp /opt/mirror/cni-plugins/*/*/$plugin /opt/cni/bin/
+done
+[ -e /etc/containerd/cni.template ] || cp /etc/kubernetes/cni.template /etc/containerd/
+grep -qs sandbox_image /etc/containerd/config.toml || cp /etc/kubernetes/containerd.toml /etc/containerd/config.toml
+ln -sf /etc/kubernetes/units/*.service /etc/systemd/system/
+mkdir -p /etc/systemd/system/multi-user.target.wants
+while read -r unit; do
+    ln -sf "/etc/kubernetes/units/$unit.service" /etc/systemd/system/multi-user.target.wants/
+done <"/etc/kubernetes/$(cat /proc/sys/kernel/hostname).units"
+# kubectl by hand
+mkdir -p /root/.kube
+ln -sf /etc/kubernetes/admin.conf /root/.kube/config
+
+# On a machine with the old cgroup tree: only the hierarchies that the container has for itself, or runc and kubelet see the machine's.
+if mountpoint -q /sys/fs/cgroup/systemd; then
+    umount -l /sys/fs/cgroup/systemd
+    for hierarchy in net_cls,net_prio perf_event hugetlb; do
+        mkdir -p "/sys/fs/cgroup/$hierarchy" 2>/dev/null || continue
+        mount -t tmpfs -o size=4k tmpfs "/sys/fs/cgroup/$hierarchy"
+    done
+    exec /sbin/init systemd.unified_cgroup_hierarchy=0 systemd.legacy_systemd_cgroup_controller=1
+fi
+exec /sbin/init
