@@ -196,6 +196,23 @@ def test_same_network_works_and_keeps_the_source(lab, bridge_netfilter):
     assert {cell: got[cell].source for cell, pod in cells.items() if pod and got[cell].source != lab.pod_address(pod, 6 if ":" in cell[1] else 4)} == {}
 
 
+def test_another_cnis_pods_are_kept_apart_by_their_range_alone(lab):
+    """The lab's first network plays the other CNI's: the table knows nothing of its devices."""
+    external = {"name": "calico", "default": "external", "cidr": "10.1.0.0/16", "ipv6_cidr": "fd00:1::/48"}
+    networks = [{key: lab.networks[name][key] for key in ("name", "cidr", "ipv6_cidr", "backend")} for name in ("red", "green")]
+    backends = {"red": {"type": "vxlan", "vni": 2, "port": 8286}, "green": {"type": "host-gw"}}
+    planned = plan([external] + [dict(network, backend=backends[network["name"]]) for network in networks])
+    blues = [pod for pod in lab.pods if "blue" in pod]
+    others = [pod for pod in lab.pods if "blue" not in pod]
+    leaks = [pair for pod in blues for other in others for pair in ((pod, lab.pod_address(other)), (other, lab.pod_address(pod)))]
+    leaks += [(pod, lab.gateway("red", host)) for pod in blues for host in (1, 2)]
+    fine = [(pod, lab.pod_address(other)) for pod in blues for other in blues if pod != other]
+    assert set(leaks) - set(lab.probe(leaks)) == set(), "without the guard these should have leaked"
+    lab.nft(ruleset(planned, ["192.168.9.1", "192.168.9.2"]))
+    assert lab.probe(leaks) == {}
+    assert set(lab.probe(fine)) == set(fine)
+
+
 @pytest.mark.parametrize(("source", "target"), [("blue", "red"), ("red", "green"), ("green", "blue")])
 def test_allow_to_opens_one_direction_and_nothing_else(lab, source, target):
     lab.nft("table ip nat\ndelete table ip nat\n")

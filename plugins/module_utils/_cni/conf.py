@@ -164,15 +164,21 @@ def load_file(path):
     return parse(read_file(path), path)
 
 
-def load_directory(path):
-    """Return the NetworkList a runtime would use: that of the directory's first configuration file by name; raise Error."""
+def files(path):
+    """Return the configuration files in a directory (paths) in the order in which a runtime looks at them; raise Error."""
     try:
         names = sorted(name for name in os.listdir(path) if name.endswith(_SUFFIXES) and not name.startswith("."))
     except OSError as error:
         raise errors.Error(errors.IO_FAILURE, "The CNI configuration directory %s cannot be read." % path, error.strerror) from None
-    if not names:
+    return [os.path.join(path, name) for name in names]
+
+
+def load_directory(path):
+    """Return the NetworkList a runtime would use: that of the directory's first configuration file by name; raise Error."""
+    found = files(path)
+    if not found:
         raise errors.Error(errors.INVALID_CONFIGURATION, "There is no network configuration (*.conf, *.conflist, *.json) in %s." % path)
-    return load_file(os.path.join(path, names[0]))
+    return load_file(found[0])
 
 
 def is_name(text):

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 TABLE = "inet multinet"
 
@@ -40,22 +40,24 @@ def ruleset(plan: Dict[str, Any], node_addresses: Sequence[str] = ()) -> str:
     """Return the text for `nft -f` that puts the whole table `inet multinet` in place, in one transaction.
 
     plan: what plan() returns; of its networks `name`, `cidr`, `ipv6_cidr`, `backend`, `masquerade`, `bridge`, `device`, `device_v6`, `devices`,
-    `tunnel_ports`, `tunnel_protocols` are read, and `blocked`, the ordered pairs that are not let through.
+    `tunnel_ports`, `tunnel_protocols` are read, `blocked`, the ordered pairs that are not let through, and `external`, another CNI's network.
     node_addresses: underlay addresses of all nodes; when there are any, no one else's packets reach the tunnel ports.
     Raises ValueError with a sentence for a node address that is none.
     """
     networks = plan["networks"]
     nodes = _by_version(node_addresses)
     reach = _reach(plan)
+    external = _external(plan)
     lines: List[str] = []
     lines += _sets(networks, nodes)
     lines += _sources(networks, reach)
-    lines += _guard(networks, nodes)
-    lines += _from_networks(networks, reach)
+    lines += _guard(networks, nodes, external)
+    lines += _from_networks(networks, reach, external, nodes)
+    lines += _from_external(external)
     lines += _masquerade(networks)
     body = "\n".join("\t" + line if line else "" for line in lines)
     # Declared first, so that the deletion finds a table on the first run too.
-    return "{0}\ntable {1}\ndelete table {1}\ntable {1} {{\n{2}\n}}\n".format(_header(networks, reach), TABLE, body)
+    return "{0}\ntable {1}\ndelete table {1}\ntable {1} {{\n{2}\n}}\n".format(_header(networks, reach, external), TABLE, body)
 
 
 def _reach(plan: Dict[str, Any]) -> Dict[str, List[Dict[str, Any]]]:
@@ -65,6 +67,21 @@ def _reach(plan: Dict[str, Any]) -> Dict[str, List[Dict[str, Any]]]:
         source["name"]: [target for target in plan["networks"] if target is not source and (source["name"], target["name"]) not in blocked]
         for source in plan["networks"]
     }
+
+
+class External(NamedTuple):
+    """The network of another CNI, known by its ranges alone, and the networks that are kept apart from it."""
+
+    name: str
+    network: Dict[str, Any]
+    apart: List[Dict[str, Any]]
+
+
+def _external(plan: Dict[str, Any]) -> Optional[External]:
+    """None when there is none, or nothing is kept apart from it."""
+    network = plan.get("external")
+    blocked = {source for source, target in plan["blocked"] if network and target == network["name"]}
+    return External(network["name"], network, [one for one in plan["networks"] if one["name"] in blocked]) if network and blocked else None
 
 
 def _by_version(addresses: Sequence[str]) -> Dict[int, List[str]]:
@@ -80,7 +97,7 @@ def _by_version(addresses: Sequence[str]) -> Dict[int, List[str]]:
     return nodes
 
 
-def _header(networks: List[Dict[str, Any]], reach: Dict[str, List[Dict[str, Any]]]) -> str:
+def _header(networks: List[Dict[str, Any]], reach: Dict[str, List[Dict[str, Any]]], external: Optional[External]) -> str:
     lines = [
         "# Ansible managed: multinet.flannel writes this from multinet_networks; what is changed here by hand is lost.",
         "# It keeps these networks apart (see what was dropped, and why: nft list table {0}):".format(TABLE),
@@ -90,6 +107,9 @@ def _header(networks: List[Dict[str, Any]], reach: Dict[str, List[Dict[str, Any]
         targets = ", ".join(target["name"] for target in reach[network["name"]])
         lines.append("#   {0}: {1}, devices {2}{3}".format(
             network["name"], ranges, " ".join(network["devices"]), "; may open connections to " + targets if targets else ""))
+    if external:
+        ranges = " ".join(external.network[family.cidr] for family in FAMILIES if external.network[family.cidr])
+        lines.append("#   {0}: {1}, another CNI's, kept apart from {2}".format(external.name, ranges, ", ".join(one["name"] for one in external.apart)))
     return "\n".join(lines)
 
 
@@ -217,7 +237,7 @@ def _accept_sources(networks: List[Dict[str, Any]]) -> List[str]:
     ]
 
 
-def _guard(networks: List[Dict[str, Any]], nodes: Dict[int, List[str]]) -> List[str]:
+def _guard(networks: List[Dict[str, Any]], nodes: Dict[int, List[str]], external: Optional[External]) -> List[str]:
     """Both ways that a pod's packet can take here, through this host and to it: from_<network> judges what came from a network, by device or by source."""
     lines = [
         "", "# 2. From network to network: through this host (forward), and to its own addresses in another network (input).",
@@ -237,6 +257,8 @@ def _guard(networks: List[Dict[str, Any]], nodes: Dict[int, List[str]]) -> List[
         ]
     lines += ["}", "", "chain guard {", '\tiifname "lo" return']
     origins = ["iifname @network_devices"] + ["{0} saddr @network_ranges{1}".format(family.ip, family.suffix) for family in _families(networks)]
+    foreign = _external_matches(external, nodes, "saddr")
+    origins += foreign
     # The tunnels of VXLAN and udp believe whoever speaks to them, at any address of any node.
     lines += ["\t" + _drop("{0} {1}".format(origin, match), "a pod to a tunnel") for match in _tunnel_matches(networks) for origin in origins]
     if networks:
@@ -249,10 +271,34 @@ def _guard(networks: List[Dict[str, Any]], nodes: Dict[int, List[str]]) -> List[
         ])
         for family in _families(networks)
     ]
+    return lines + ["\t" + match + " jump from_external" for match in foreign] + ["}"]
+
+
+def _external_matches(external: Optional[External], nodes: Dict[int, List[str]], side: str) -> List[str]:
+    """Expressions that match packets from (saddr) or to (daddr) pods of another CNI. Some give pods addresses of the range that nodes have theirs in."""
+    return [
+        "{0} {1} {2}".format(family.ip, side, external.network[family.cidr])
+        + (" {0} {1} != @nodes{2}".format(family.ip, side, family.suffix) if any(nodes.values()) else "")
+        for family in FAMILIES if external and external.network[family.cidr]
+    ]
+
+
+def _from_external(external: Optional[External]) -> List[str]:
+    """What came from a pod of another CNI, by source; of its devices nothing is known."""
+    if not external:
+        return []
+    lines = ["", "chain from_external {"]
+    lines.append("\t" + _drop("oifname " + _any_of(_quoted([device for one in external.apart for device in one["devices"]])),
+                              "{0}: to a device of another network".format(external.name)))
+    lines += [
+        "\t" + _drop("{0} daddr {1}".format(family.ip, _any_of(_ranges(external.apart, family))), "{0}: to an address of another network".format(external.name))
+        for family in _families(external.apart)
+    ]
     return lines + ["}"]
 
 
-def _from_networks(networks: List[Dict[str, Any]], reach: Dict[str, List[Dict[str, Any]]]) -> List[str]:
+def _from_networks(networks: List[Dict[str, Any]], reach: Dict[str, List[Dict[str, Any]]], external: Optional[External],
+                   nodes: Dict[int, List[str]]) -> List[str]:
     lines: List[str] = []
     for network in networks:
         name = network["name"]
@@ -272,6 +318,8 @@ def _from_networks(networks: List[Dict[str, Any]], reach: Dict[str, List[Dict[st
             if mine:
                 match += " {0} daddr != {1}".format(family.ip, _any_of(mine))
             lines.append("\t" + _drop(match, "{0}: to an address of another network".format(name)))
+        if external and network in external.apart:
+            lines += ["\t" + _drop(match, "{0}: to an address of {1}".format(name, external.name)) for match in _external_matches(external, nodes, "daddr")]
         lines.append("}")
     return lines
 

@@ -4,10 +4,12 @@
 """The meta-plugin's configuration: what is on stdin, and in which of two worlds it is meant (world()).
 
 Keys of its own beside CNI's: those of Multus (docs/meta_plugin.md has them all) and `timeoutSeconds`. Two keys of a delegate are ours and are
-not handed on: `masterplugin`, `ifName`. Which networks a pod asks for by annotations is found out in networks.py.
+not handed on: `masterplugin`, `ifName`. A delegate with `file` is in a file of its own, another CNI's (_from_file()). Which networks a pod asks for by annotations is found out in networks.py.
 """
 
 from __future__ import annotations
+
+import os
 
 from .._cni import conf, errors
 from . import flannel
@@ -99,7 +101,7 @@ def parse(raw):
         raise _invalid("`always_use_default` needs `kubeconfig` and `delegates` as well")
     delegates = []
     if not cluster_network and (raw.get("delegates") or not (which == "old" and kubeconfig)):
-        delegates = _delegates(raw.get("delegates"), name)
+        delegates = _delegates(raw.get("delegates"), raw)
     name_interfaces(delegates, which)
     return MetaConf(
         name=name,
@@ -147,7 +149,7 @@ def name_interfaces(delegates, which):
     _check_distinct([delegate for delegate in delegates if not delegate.chained])
 
 
-def _delegates(entries, conf_name):
+def _delegates(entries, own):
     if not isinstance(entries, list) or not entries:
         raise _invalid("`delegates` is not a list with at least one network's configuration, and there is no `clusterNetwork`")
     for place, entry in enumerate(entries):
@@ -160,13 +162,15 @@ def _delegates(entries, conf_name):
         raise _invalid("delegates %s all have `masterplugin`: one network alone can be the container's first" % " and ".join(map(str, masters)))
     master = masters[0] if masters else 0
     places = [master] + [place for place in range(len(entries)) if place != master]
-    return [_delegate(entries[place], place, conf_name, place == master) for place in places]
+    return [_delegate(entries[place], place, own, place == master) for place in places]
 
 
-def _delegate(entry, place, conf_name, is_master):
+def _delegate(entry, place, own, is_master):
     where = "delegate %d" % place
     raw = {key: value for key, value in entry.items() if key not in _OUR_KEYS}
-    raw.setdefault("name", conf_name)  # the first generation did not ask for names; CNI does
+    if "file" in raw:
+        raw, where = _from_file(raw, where, own.get("type"))
+    raw.setdefault("name", own["name"])  # the first generation did not ask for names; CNI does
     # the master's interface is the request's, whatever it was planned to be
     asked = None if is_master else entry.get("ifName")
     if asked is not None and not (isinstance(asked, str) and conf.is_interface_name(asked)):
@@ -174,6 +178,31 @@ def _delegate(entry, place, conf_name, is_master):
     delegate = Delegate(raw, asked, where=where)
     delegate.parsed(where)
     return delegate
+
+
+def _from_file(entry, where, own_type):
+    """Return what is in the file (or the directory's first file that is not the meta-plugin's own) as it is now, and its path; raise Error.
+
+    It is another CNI's: whoever put it there may put another one there at any time, and until there is one, pods wait.
+    """
+    path = entry["file"]
+    if not isinstance(path, str) or not path.startswith("/") or len(entry) > 1:
+        raise _invalid("%s: `file` is the path of a file or of a directory, and beside it there are `ifName` and `masterplugin` alone" % where)
+    if os.path.isdir(path):
+        found = next(((file, raw) for file, raw in ((file, conf.read_file(file)) for file in conf.files(path)) if raw.get("type") != own_type), None)
+        if found is None:
+            raise _not_yet("There is no network configuration of another CNI in %s." % path)
+        return found[1], found[0]
+    if not os.path.exists(path):
+        raise _not_yet("There is no %s, the network configuration of another CNI." % path)
+    raw = conf.read_file(path)
+    if raw.get("type") == own_type:
+        raise _invalid("%s is the meta-plugin's own; it cannot be its own delegate" % path)
+    return raw, path
+
+
+def _not_yet(sentence):
+    return errors.Error(errors.TRY_AGAIN_LATER, sentence, "It is the pod's first network, so the pod waits until that CNI has written its file.")
 
 
 def _check_distinct(delegates):

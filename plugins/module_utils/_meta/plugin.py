@@ -336,7 +336,11 @@ class Plugin:
 
     def status(self, request):
         """An ADD would find everything it needs."""
-        configuration = conf.parse(request.conf)
+        try:
+            configuration = conf.parse(request.conf)
+        except errors.Error as error:
+            code = errors.NOT_AVAILABLE if error.code == errors.TRY_AGAIN_LATER else error.code
+            raise errors.Error(code, error.msg, error.details) from None
         if configuration.readiness_file and not os.path.exists(configuration.readiness_file):
             raise errors.Error(errors.NOT_AVAILABLE, "The default network is not ready: there is no %s." % configuration.readiness_file)
         path = _path(request, configuration.bin_dir)

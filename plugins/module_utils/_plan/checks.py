@@ -79,8 +79,8 @@ class _Report:
 def check(networks: Any, options: Any) -> Tuple[List[Dict[str, Any]], Optional[Dict[str, Any]], Dict[str, Any]]:
     """Return (networks, external, options) with every default filled in and ranges in their usual form. Raises PlanError with all that is wrong.
 
-    external: the entry of the CNI that is on the nodes already (`name`, `cidr`, `ipv6_cidr`, `conf`, `allow_to`, `interface`, and `file`, the path of its
-    configuration or the directory to look for it in), or null.
+    external: the entry of the CNI that is on the nodes already (`name`, `cidr`, `ipv6_cidr`, `conf`, `interface`, and `file`, the path of its configuration
+    or the directory to look for it in), or null.
     """
     errors: List[str] = []
     settings, ranges = _check_options(options, errors)
@@ -252,7 +252,6 @@ def _check_external(item: Dict[Any, Any], report: _Report, settings: Dict[str, A
         "cidr": ranges["cidr"] and str(ranges["cidr"]),
         "ipv6_cidr": ranges["ipv6_cidr"] and str(ranges["ipv6_cidr"]),
         "conf": conf,
-        "allow_to": _check_allow_to(item, report),
         "interface": "eth0",
         "file": "{0}/{1}".format(settings["cni_conf_dir"], conf) if conf else settings["cni_conf_dir"],
     }
@@ -598,16 +597,19 @@ def _check_together(checked: List[Tuple[_Report, Dict[str, Any]]], externals: Li
     _check_interfaces(checked, externals)
     distinct = [pair for pair in checked if names.count(pair[1]["name"]) == 1]  # of equal names, the default ports are equal too
     _check_unique(distinct, "healthz_port", "healthz_port", "write healthz_port in one of the two, a free TCP port such as 20001")
-    for report, network in checked + externals:
-        known = [name for name in names if isinstance(name, str)]
+    others = [external["name"] for report, external in externals]
+    for report, network in checked:
+        known = [name for name in names if isinstance(name, str) and name not in others]
         for name in network["allow_to"]:
             if name == network["name"]:
                 report.wrong("allow_to holds {0}, the network itself, which reaches itself anyway; remove it", show(name))
+            elif name in others:
+                report.wrong("allow_to holds {0}, which every pod is on anyway; remove it", show(name))
             elif name not in known:
                 report.wrong("allow_to holds {0}, which is no network; {1}", show(name), nearest(name, known))
     for key, version in (("cidr", 4), ("ipv6_cidr", 6)):
-        others = [(report.place, ipaddress.ip_network(external[key])) for report, external in externals if external[key]]
-        _check_overlaps(checked, key, version, ranges + others)
+        foreign = [(report.place, ipaddress.ip_network(external[key])) for report, external in externals if external[key]]
+        _check_overlaps(checked, key, version, ranges + foreign)
     _check_backends_together(checked)
 
 

@@ -25,7 +25,7 @@ def plan(networks: Any, options: Any = None) -> Dict[str, Any]:
     """
     checked, external, settings = check(networks, options)
     # The external network is known by its range alone; without one there is nothing to keep apart from it.
-    apart = [dict(external, isolate=False)] if external and (external["cidr"] or external["ipv6_cidr"]) else []
+    apart = [dict(external, isolate=False, allow_to=[])] if external and (external["cidr"] or external["ipv6_cidr"]) else []
     pairs = blocked(checked + apart)
     open_to = {
         network["name"]: [

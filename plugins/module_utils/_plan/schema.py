@@ -14,7 +14,7 @@ NETWORK_KEYS = (
 ATTACH = ("all", "request")
 # What `default` says in the entry of a CNI that is on the nodes already and stays the pods' first network, and the keys of such an entry.
 EXTERNAL = "external"
-EXTERNAL_KEYS = ("name", "default", "cidr", "ipv6_cidr", "conf", "allow_to")
+EXTERNAL_KEYS = ("name", "default", "cidr", "ipv6_cidr", "conf")
 OWN_CONF = "00-multinet.conf"
 
 OPTION_DEFAULTS = {

@@ -44,7 +44,7 @@ def problems(observed, plan, deployed=None, underlay_interface="", prune=False, 
     found += _addresses(observed, plan, deployed)
     found += _devices(observed, plan, deployed)
     found += _ports(observed, plan, deployed)
-    found += _cni(observed, conf_name)
+    found += _cni(observed, plan, conf_name)
     if not prune:
         found += _undeclared(plan, deployed)
     return found
@@ -177,7 +177,18 @@ def _ports(observed, plan, deployed):
             )
 
 
-def _cni(observed, conf_name):
+def _cni(observed, plan, conf_name):
+    external = plan.get("external")
+    foreign = sorted(name for name in observed["cni_confs"] if name != conf_name)
+    if external and external["conf"] and external["conf"] not in foreign:
+        yield "Network '%s' is another CNI's, and its configuration %s is not on this host, where there %s. Install that CNI first, or correct conf." % (
+            external["name"], external["file"], "is " + ", ".join(foreign) if foreign else "is none")
+    elif external and not external["conf"] and len(foreign) != 1:
+        yield "Network '%s' is another CNI's, and %s on this host%s. %s." % (
+            external["name"],
+            "more than one CNI configuration is" if foreign else "no CNI configuration is",
+            " (%s)" % ", ".join(foreign) if foreign else " in " + external["file"],
+            "Write conf: with the name of the one that pods have had so far" if foreign else "Install that CNI first")
     for name in sorted(observed["cni_confs"]):
         if name < conf_name:
             yield "The CNI configuration '%s' sorts before '%s', so a container runtime would use it instead of ours. Rename or remove it." % (name, conf_name)

@@ -75,3 +75,50 @@ def test_keys_of_its_own_are_checked(keys):
 
 def test_two_flannel_networks_by_macvlan_need_no_bridges():
     conf.parse({"name": "n", "delegates": [flannel(number=n, delegate={"type": "macvlan"}) for n in (1, 2)]})
+
+
+def write(path, raw):
+    path.write_text(json.dumps(raw), encoding="utf-8")
+
+
+OTHER = {"cniVersion": "0.3.1", "name": "k8s-pod-network", "plugins": [{"type": "calico"}, {"type": "portmap", "capabilities": {"portMappings": True}}]}
+
+
+def external(path):
+    delegates = [{"file": str(path), "masterplugin": True, "ifName": "eth0"}, {"type": "b", "name": "b", "ifName": "net1"}]
+    return {"name": "multinet", "type": "multinet", "delegates": delegates}
+
+
+def test_another_cnis_file_is_the_master_as_it_is(tmp_path):
+    write(tmp_path / "10-calico.conflist", OTHER)
+    parsed = conf.parse(external(tmp_path / "10-calico.conflist"))
+    assert parsed.world == "today"
+    assert [(one.raw["name"], conf.interface_of(one, "eth0")) for one in parsed.delegates] == [("k8s-pod-network", "eth0"), ("b", "net1")]
+    assert parsed.master.raw == OTHER
+
+
+def test_of_a_directory_it_is_the_first_one_that_is_not_our_own(tmp_path):
+    write(tmp_path / "00-multinet.conf", external(tmp_path))
+    write(tmp_path / "20-late.conf", {"type": "late", "name": "late"})
+    write(tmp_path / "10-calico.conflist", OTHER)
+    assert conf.parse(external(tmp_path)).master.raw == OTHER
+
+
+@pytest.mark.parametrize("name", ["10-calico.conflist", ""])
+def test_until_another_cni_has_written_its_file_pods_wait(tmp_path, name):
+    write(tmp_path / "00-multinet.conf", external(tmp_path))
+    with pytest.raises(errors.Error, match="of another CNI") as caught:
+        conf.parse(external(tmp_path / name))
+    assert caught.value.code == errors.TRY_AGAIN_LATER and str(tmp_path) in str(caught.value)
+
+
+def test_our_own_file_is_not_another_cnis(tmp_path):
+    write(tmp_path / "00-multinet.conf", external(tmp_path))
+    with pytest.raises(errors.Error, match="its own delegate"):
+        conf.parse(external(tmp_path / "00-multinet.conf"))
+
+
+@pytest.mark.parametrize("entry", [{"file": "relative"}, {"file": 5}, {"file": "/f", "type": "bridge"}])
+def test_a_file_that_cannot_be_one(entry):
+    with pytest.raises(errors.Error, match="`file` is the path"):
+        conf.parse({"name": "n", "delegates": [entry]})

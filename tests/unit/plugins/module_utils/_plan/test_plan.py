@@ -212,7 +212,8 @@ def _nearly(keys, likely):
 LIKELY = st.sampled_from([
     True, False, 1, 2, 24, 30, 64, 8472, 51820, "blue", "red", "all", "request", "eth0", "net1",
     "10.1.0.0/16", "10.2.0.0/20", "10.1.0.0", "10.1.2.0", "fd00::/48", "fe80::/10", "0.0.0.0/0",
-    "external", "10-calico.conflist", "kubernetes", "/etc/cni/net.d", [24], ["blue"], ["red", "blue"], ["10.1.0.0/16"], ["amd64"], "0.4.0", "separate", "k" * 96, {"hairpinMode": True}, *BACKENDS,
+    "external", "10-calico.conflist", "kubernetes", "/etc/cni/net.d", [24],
+    ["blue"], ["red", "blue"], ["10.1.0.0/16"], ["amd64"], "0.4.0", "separate", "k" * 96, {"hairpinMode": True}, *BACKENDS,
 ])
 BACKEND = st.fixed_dictionaries({"type": st.sampled_from(list(BACKENDS))}, optional={
     key: LIKELY | ANY_JSON for backend in BACKENDS.values() for key in backend.keys}) | ANY_JSON
@@ -250,7 +251,9 @@ def test_an_external_network_is_none_of_ours():
     assert planned["blocked"] == [], "without a range there is nothing to keep apart"
     assert planned["cni_conf"]["delegates"] == [{"file": "/etc/cni/net.d", "ifName": "eth0", "masterplugin": True}]
     assert plan([dict(external, ipv6_cidr="fd00:9::/48"), RED])["blocked"] == [["red", "calico"], ["calico", "red"]]
-    assert plan([dict(external, cidr="10.9.0.0/16"), dict(RED, allow_to=["calico"])])["blocked"] == [["calico", "red"]]
+    assert plan([dict(external, cidr="10.9.0.0/16"), dict(RED, isolate=False)])["blocked"] == []
+    with pytest.raises(PlanError, match="allow_to holds 'calico', which every pod is on anyway; remove it"):
+        plan([external, dict(RED, allow_to=["calico"])])
 
 
 def test_the_range_of_kubernetes_is_for_the_default_network():

@@ -31,7 +31,7 @@ def test_problems(case):
     observed = copy.deepcopy(VECTORS["host"])
     for key, value in case["change"].items():
         observed[key] = dict(observed[key], **value) if isinstance(value, dict) else value
-    plan = {"networks": [n for n in PLAN["networks"] if n["name"] in case.get("declared", ["blue", "red"])]}
+    plan = {"networks": [n for n in PLAN["networks"] if n["name"] in case.get("declared", ["blue", "red"])], "external": case.get("external")}
     found = checks.problems(
         observed, plan, deployed=PLAN if case.get("deployed") else None,
         underlay_interface=case.get("underlay_interface", "eth0"), prune=case.get("prune", False),
