@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The meta-plugin's configuration: what is on stdin, and in which of two worlds it is meant (world()).
 
-Keys of its own beside CNI's: those of Multus (docs/meta_plugin.md has them all) and `timeoutSeconds`. Two keys of a delegate are ours and are
-not handed on: `masterplugin`, `ifName`. A delegate with `file` is in a file of its own, another CNI's (_from_file()). Which networks a pod asks for by annotations is found out in networks.py.
+Keys of its own beside CNI's: those of Multus (docs/meta_plugin.md has them all), `timeoutSeconds` and `inProcess`. Two keys of a delegate are ours
+and are not handed on: `masterplugin`, `ifName`. A delegate with `file` is in a file of its own, another CNI's (_from_file()). Which networks a pod asks
+for by annotations is found out in networks.py.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ KNOWN = frozenset((
     "cni.dev/valid-attachments", "cni.dev/attachments",
     "delegates", "kubeconfig", "always_use_default", "cniDir", "binDir", "confDir", "clusterNetwork", "defaultNetworks", "systemNamespaces",
     "multusNamespace", "namespaceIsolation", "globalNamespaces", "readinessindicatorfile", "retryDeleteOnError", "auxiliaryCNIChainName",
-    "logFile", "logLevel", "logToStderr", "logOptions", "timeoutSeconds",
+    "logFile", "logLevel", "logToStderr", "logOptions", "timeoutSeconds", "inProcess",
 ))
+IN_PROCESS = ("flannel", "tuning")  # what in_process.py can do
 
 
 class Delegate:
@@ -125,6 +127,7 @@ def parse(raw):
         runtime_config=_object(raw, "runtimeConfig") or {},
         prev_result=_object(raw, "prevResult"),
         retry_delete=_flag(raw, "retryDeleteOnError"),
+        in_process=_in_process(raw),
         unknown=sorted(key for key in raw if key not in KNOWN),
     )
 
@@ -263,6 +266,14 @@ def _timeout(raw):
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
         raise _invalid("`timeoutSeconds` %r is not a number of seconds above 0" % (value,))
     return value
+
+
+def _in_process(raw):
+    names = _strings(raw, "inProcess", [])
+    unknown = [name for name in names if name not in IN_PROCESS]
+    if unknown:
+        raise _invalid("`inProcess` has %s; what can be done without its executable is %s" % (", ".join(unknown), " and ".join(IN_PROCESS)))
+    return names
 
 
 def _invalid(sentence):

@@ -28,8 +28,8 @@ def own_things(network):
     """Return what no other flannel network may have too, as (what, value) pairs: with one in common, addresses leak or are given twice."""
     for plugin in plugins(network):
         yield "name", network.name  # host-local keeps its addresses under it
-        yield "dataDir", _data_directory(plugin)
-        yield "subnetFile", _subnet_file(plugin)
+        yield "dataDir", data_directory(plugin)
+        yield "subnetFile", subnet_file(plugin)
         delegate = plugin.get("delegate") or {}
         if isinstance(delegate, dict) and delegate.get("type", "bridge") == "bridge":
             yield "bridge", delegate.get("bridge") or _BRIDGE
@@ -38,7 +38,7 @@ def own_things(network):
 def check_lease(network):
     """Raise Error 11 when flanneld has left no lease for a network yet: the runtime tries again later, and then it may be there."""
     for plugin in plugins(network):
-        file = _subnet_file(plugin)
+        file = subnet_file(plugin)
         if not os.path.exists(file):
             raise errors.Error(
                 errors.TRY_AGAIN_LATER, "flanneld has no lease for the network %s yet: there is no %s." % (network.name, file), "Is its flanneld running?"
@@ -48,7 +48,7 @@ def check_lease(network):
 def check_unused(network, container_id):
     """Raise Error when the container is attached to the network already, by whomever: a second ADD would lose the first one's address."""
     for plugin in plugins(network):
-        file = os.path.join(_data_directory(plugin), container_id)
+        file = os.path.join(data_directory(plugin), container_id)
         if os.path.isfile(file):
             raise errors.Error(
                 errors.ALREADY_ATTACHED, "The container %s is attached to the flannel network %s already." % (container_id, network.name), "There is %s." % file
@@ -59,7 +59,7 @@ def remembered(network, container_id):
     """Return what the flannel plugins keep for a container, {file: its text}; what cannot be read is left out."""
     kept = {}
     for plugin in plugins(network):
-        file = os.path.join(_data_directory(plugin), container_id)
+        file = os.path.join(data_directory(plugin), container_id)
         try:
             text = files.read(file)
         except OSError:
@@ -69,8 +69,8 @@ def remembered(network, container_id):
     return kept
 
 
-def put_back(kept):
-    """Make the files ({file: its text}) what they were; raise Error. Another DEL of what is detached already does no harm."""
+def put_back(network, container_id, kept):
+    """Make the files ({file: its text}) what they were, before a DEL; raise Error. Another DEL of what is detached already does no harm."""
     for file, text in kept.items():
         try:
             if files.read(file) != text.encode():
@@ -78,11 +78,20 @@ def put_back(kept):
                 files.write_atomically(file, text.encode())
         except OSError as error:
             raise errors.Error(errors.IO_FAILURE, "The flannel plugin's state %s cannot be put back." % file, error.strerror) from None
+    for plugin in plugins(network):
+        file = os.path.join(data_directory(plugin), container_id)
+        try:
+            if os.stat(file).st_size == 0:  # killed between making and filling it, so before anything was attached; upstream's DEL would fail for ever
+                files.remove(file)
+        except OSError:
+            pass
 
 
-def _data_directory(plugin):
+def data_directory(plugin):
+    """Return where a flannel plugin (dict, its configuration) keeps its files (str)."""
     return plugin.get("dataDir") or _DATA_DIRECTORY
 
 
-def _subnet_file(plugin):
+def subnet_file(plugin):
+    """Return the file by which flanneld tells a flannel plugin its lease (str)."""
     return plugin.get("subnetFile") or _SUBNET_FILE

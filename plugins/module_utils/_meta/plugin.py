@@ -88,12 +88,13 @@ class Plugin:
             path,
             configuration.timeout,
             self._attached(request, configuration, delegates),
+            configuration.in_process,
         )
         self._check_free(store, state)
         for delegate in delegates:
             flannel.check_lease(delegate.network)
         store.write(state)
-        calls = self._runtime(request, path, begin + configuration.timeout * (1 - _UNDO_SHARE))
+        calls = self._runtime(request, path, begin + configuration.timeout * (1 - _UNDO_SHARE), state.in_process)
         tried = []
         gateways = [delegate.default_route for delegate in delegates] if any(delegate.default_route is not None for delegate in delegates) else None
         try:
@@ -167,7 +168,7 @@ class Plugin:
         """Detach what was tried, last first, the one that failed included; return the error to answer with."""
         for one in tried:
             one.kept = one.kept or flannel.remembered(one.network, state.container_id)
-        calls = self._runtime(request, state.path)
+        calls = self._runtime(request, state.path, in_process=state.in_process)
         failed = self._detach_all(calls, state.container_id, state.netns, tried, time.monotonic() + state.timeout * _UNDO_SHARE)
         try:
             if failed:
@@ -239,7 +240,7 @@ class Plugin:
 
     def _delete_state(self, store, state, request):
         self._keep(store, state)
-        calls = self._runtime(request, _merge(request.path, state.path))
+        calls = self._runtime(request, _merge(request.path, state.path), in_process=state.in_process)
         there = request.netns or (state.netns if os.path.exists(state.netns) else "")
         failed = self._detach_all(calls, state.container_id, there, state.attached, time.monotonic() + state.timeout)
         if failed:
@@ -276,7 +277,7 @@ class Plugin:
             # An ADD that was refused is followed by a DEL as well: what is not there is not touched, others may have state under the same id.
             present = self.interfaces(request.netns)
             attached = [one for one in attached if one.interface in present]
-        calls = self._runtime(request, _path(request, configuration.bin_dir))
+        calls = self._runtime(request, _path(request, configuration.bin_dir), in_process=configuration.in_process)
         failed = self._detach_all(calls, request.container_id, request.netns, attached, time.monotonic() + configuration.timeout)
         if failed:
             raise errors.join(failed)
@@ -289,7 +290,7 @@ class Plugin:
             calls.deadline = now + max(deadline - now, 1.0) / left
             try:
                 attachment = runtime.Attachment(container_id, there, one.interface, capability_args=one.capability_args)
-                flannel.put_back(one.kept)
+                flannel.put_back(one.network, container_id, one.kept)
                 calls.delete(one.network, attachment, one.result)
                 if one.device_file:
                     files.remove(one.device_file)
@@ -308,7 +309,7 @@ class Plugin:
         if state is None:
             raise errors.Error(errors.UNKNOWN_CONTAINER, "The container %s is not attached by %s." % (request.container_id, request.interface))
         present = self.interfaces(request.netns)
-        calls = self._runtime(request, _merge(request.path, state.path), time.monotonic() + state.timeout)
+        calls = self._runtime(request, _merge(request.path, state.path), time.monotonic() + state.timeout, state.in_process)
         for attached in state.attached:
             if attached.result is None:
                 raise _place(errors.Error(errors.UNKNOWN_CONTAINER, "Its ADD never ended."), attached)
@@ -395,10 +396,15 @@ class Plugin:
         except states.Corrupt as corrupt:
             raise _corrupt(corrupt) from None
 
-    def _runtime(self, request, path, deadline=None):
+    def _runtime(self, request, path, deadline=None, in_process=()):
         environ = dict(_DELEGATES_DEFAULTS, **request.environ)
         environ[_MARK] = "1"
-        return runtime.Runtime(path, self.execute, environ, self.relay, deadline)
+        execute = self.execute
+        if in_process:
+            from . import in_process as work  # where the configuration says so
+
+            execute = work.InProcess(execute, in_process)
+        return runtime.Runtime(path, execute, environ, self.relay, deadline)
 
 
 class Wanted:

@@ -47,9 +47,9 @@ class Attached:
 
 class State:
     """conf_name, container_id, interface, netns: str; path: list of directories the plugins were found in; timeout: float, seconds;
-    attached: list of Attached, the master first."""
+    attached: list of Attached, the master first; in_process: list of str, the plugins whose work is done without their executables."""
 
-    def __init__(self, conf_name, container_id, interface, netns, path, timeout, attached):
+    def __init__(self, conf_name, container_id, interface, netns, path, timeout, attached, in_process=()):
         self.conf_name = conf_name
         self.container_id = container_id
         self.interface = interface
@@ -57,6 +57,7 @@ class State:
         self.path = path
         self.timeout = timeout
         self.attached = attached
+        self.in_process = list(in_process)
 
 
 class Store:
@@ -154,6 +155,7 @@ def _to_dict(state):
         "netns": state.netns,
         "path": state.path,
         "timeoutSeconds": state.timeout,
+        "inProcess": state.in_process,
         "delegates": [_attached_to_dict(one) for one in state.attached],
     }
 
@@ -183,4 +185,6 @@ def _from_dict(raw):
             raise ValueError("a delegate is spoiled")
     if not all(isinstance(raw[key], str) for key in ("name", "containerID", "ifName", "netns")) or not all(isinstance(one, str) for one in raw["path"]):
         raise ValueError("it is spoiled")
-    return State(raw["name"], raw["containerID"], raw["ifName"], raw["netns"], list(raw["path"]), float(raw["timeoutSeconds"]), attached)
+    return State(
+        raw["name"], raw["containerID"], raw["ifName"], raw["netns"], list(raw["path"]), float(raw["timeoutSeconds"]), attached, raw.get("inProcess") or []
+    )
