@@ -60,6 +60,13 @@ options:
           - Version of the CNI specification that the configuration of the host is written in.
           - The default is V(1.0.0).
         type: str
+      in_process:
+        description:
+          - CNI plugins whose work the meta-plugin does itself, without starting their executables.
+          - The default is V([flannel, tuning]).
+        type: list
+        elements: str
+        choices: [flannel, tuning]
       node_count:
         description: Number of nodes. A network that has fewer subnets is refused.
         type: int
@@ -197,6 +204,7 @@ def main():
                     "etcd_prefix": {"type": "str"},
                     "cni_version": {"type": "str"},
                     "conf_cni_version": {"type": "str"},
+                    "in_process": {"type": "list", "elements": "str", "choices": ["flannel", "tuning"]},
                     "node_count": {"type": "int"},
                     "cni_conf_dir": {"type": "path"},
                     "kubernetes": {"type": "bool"},

@@ -49,7 +49,8 @@ os.execv("/opt/cni/real/" + name, ["/opt/cni/real/" + name])
 
 LEASE = "FLANNEL_NETWORK=10.1.0.0/16\nFLANNEL_SUBNET=10.1.5.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n"
 DUAL = LEASE + "FLANNEL_IPV6_NETWORK=fd00:1::/48\nFLANNEL_IPV6_SUBNET=fd00:1:0:5::1/64\n"
-RESULT = {"cniVersion": "0.4.0", "interfaces": [{"name": "eth0", "sandbox": "/run/netns/x"}], "ips": [{"version": "4", "address": "10.1.5.2/24", "interface": 0}]}
+RESULT = {"cniVersion": "0.4.0", "interfaces": [{"name": "eth0", "sandbox": "/run/netns/x"}], "ips": [{"version": "4", "address": "10.1.5.2/24", "interface": 0}],
+          "dns": {}}
 
 
 def flannel(**keys):

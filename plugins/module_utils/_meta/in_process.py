@@ -92,7 +92,7 @@ class InProcess:
             return None
         sysctls = plugin.get("sysctl") or {}
         places = {_sysctl_file(key, environ["CNI_IFNAME"]): value for key, value in sysctls.items()}
-        if None in places or len(places) < len(sysctls) or not all(isinstance(value, str) for value in places.values()):
+        if None in places or len(places) < len(sysctls):
             return None
         with netns.inside(environ["CNI_NETNS"]):
             for place, value in places.items():
@@ -131,7 +131,10 @@ def _keep(directory, container_id, text):
 
 def _is_plain_tuning(plugin, environ):
     """Whether there is nothing in it but sysctls: a hardware address, for one, may come by CNI_ARGS."""
-    if not _TUNING_KEYS.issuperset(plugin) or not isinstance(plugin.get("dataDir", ""), str) or not isinstance(plugin.get("sysctl") or {}, dict):
+    sysctls = plugin.get("sysctl") or {}
+    if not _TUNING_KEYS.issuperset(plugin) or not isinstance(plugin.get("dataDir", ""), str):
+        return False
+    if not isinstance(sysctls, dict) or not all(isinstance(value, str) for value in sysctls.values()):
         return False
     args = environ.get("CNI_ARGS", "")
     return not args or ("IgnoreUnknown=1" in args.split(";") and "mac" not in args.lower())

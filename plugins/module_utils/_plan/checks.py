@@ -15,8 +15,8 @@ from .errors import PlanError
 from .ranges import RangeError, free_range, parse_network, parse_range, usable_subnets
 from .render import default_healthz_port
 from .schema import (
-    ATTACH, BACKENDS, BACKENDS_REFUSED, CNI_VERSIONS, DATASTORES, DELEGATE_REFUSED, ETCD_PORTS, EXTERNAL, EXTERNAL_KEYS, IPSEC_PSK_MIN, IPV6_MIN_MTU,
-    MAX_CLUSTER_BITS, MAX_INTERFACE, MAX_NAME, NETWORK_KEYS, NODE_CIDR_MASK_SIZES, OPTION_DEFAULTS, OWN_CONF, Key,
+    ATTACH, BACKENDS, BACKENDS_REFUSED, CNI_VERSIONS, DATASTORES, DELEGATE_REFUSED, ETCD_PORTS, EXTERNAL, EXTERNAL_KEYS, IN_PROCESS, IPSEC_PSK_MIN,
+    IPV6_MIN_MTU, MAX_CLUSTER_BITS, MAX_INTERFACE, MAX_NAME, NETWORK_KEYS, NODE_CIDR_MASK_SIZES, OPTION_DEFAULTS, OWN_CONF, Key,
 )
 
 _NAME = re.compile("[a-z]([a-z0-9-]*[a-z0-9])?")
@@ -156,6 +156,10 @@ def _check_options(options: Any, errors: List[str]) -> Tuple[Dict[str, Any], Lis
     for key in ("cni_version", "conf_cni_version"):
         if settings[key] not in CNI_VERSIONS:
             report.wrong("{0} is {1}; write one of {2}", key, show(settings[key]), ", ".join(CNI_VERSIONS))
+    plugins = settings["in_process"]
+    if not isinstance(plugins, list) or not all(isinstance(one, str) and one in IN_PROCESS for one in plugins):
+        report.wrong("in_process is {0}; write a list with any of {1}", show(plugins), ", ".join(IN_PROCESS))
+        settings["in_process"] = []
     count = settings["node_count"]
     if count is not None and not (is_int(count) and count >= 0):
         report.wrong("node_count is {0}; write how many nodes there are, or null", show(count))

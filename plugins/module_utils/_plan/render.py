@@ -142,6 +142,8 @@ def cni_conf(planned: List[Dict[str, Any]], external: Optional[Dict[str, Any]], 
         capabilities = dict(capabilities, portMappings=True, bandwidth=True)
     if capabilities:
         conf["capabilities"] = capabilities
+    if settings["in_process"]:
+        conf["inProcess"] = settings["in_process"]
     delegates = [
         dict(network["cni_conflist"], ifName=network["interface"], **({"masterplugin": True} if network["default"] else {}))
         for network in planned if network["attach"] == "all"

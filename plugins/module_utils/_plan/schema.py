@@ -26,6 +26,7 @@ OPTION_DEFAULTS = {
     "cni_version": "0.4.0",       # of the delegates: every flannel plugin in use speaks it
     "conf_cni_version": "1.0.0",  # of the host's own configuration
     "node_count": None,           # how many nodes need a lease; null: not checked
+    "in_process": ["flannel", "tuning"],  # plugins whose work the meta-plugin does itself
     "cni_conf_dir": "/etc/cni/net.d",
     "kubernetes": None,           # the nodes are Kubernetes', whose pods ask for networks by annotation; null: with datastore kubernetes
     "datastore": "etcd",          # where leases come from, one of DATASTORES
@@ -35,6 +36,7 @@ OPTION_DEFAULTS = {
 # Lists of plugins exist since 0.3.0; 0.3.0 itself had a broken result format that 0.3.1 corrected.
 CNI_VERSIONS = ("0.3.1", "0.4.0", "1.0.0", "1.1.0")
 
+IN_PROCESS = ("flannel", "tuning")
 DATASTORES = ("etcd", "kubernetes")
 NODE_CIDR_MASK_SIZES = {4: 24, 6: 64}  # kube-controller-manager's defaults
 MAX_CLUSTER_BITS = 16                  # it refuses ranges of more than 2^16 subnets
