@@ -99,21 +99,21 @@ class Client:
         with _alarm(self.deadline - time.monotonic()):
             fresh = self._connection is None
             if fresh:
-                self._connection = _connect(self.access, self.environ, max(self.deadline - time.monotonic(), 0.1))
+                self._connection = connect(self.access, self.environ, max(self.deadline - time.monotonic(), 0.1))
             try:
                 return self._once(method, path, data, content_type)
             except (ConnectionError, http.client.BadStatusLine):
                 if fresh:
                     raise
                 self.close()  # the server closed what we kept open
-                self._connection = _connect(self.access, self.environ, max(self.deadline - time.monotonic(), 0.1))
+                self._connection = connect(self.access, self.environ, max(self.deadline - time.monotonic(), 0.1))
                 return self._once(method, path, data, content_type)
 
     def _once(self, method, path, data, content_type):
         headers = {"Accept": "application/json", "User-Agent": "multinet"}
         if content_type:
             headers["Content-Type"] = content_type
-        token = _token(self.access)
+        token = bearer_token(self.access)
         if token:
             headers["Authorization"] = "Bearer " + token
         # percent signs and the like never get here: names are checked, and quoted all the same
@@ -164,7 +164,8 @@ def _alarm(seconds):
         signal.signal(signal.SIGALRM, before)
 
 
-def _token(access):
+def bearer_token(access):
+    """Return the token (str or None) of a kubeconfig.Access as it is now; raise ApiError."""
     if not access.token_file:
         return access.token
     try:
@@ -176,7 +177,8 @@ def _token(access):
         ) from None
 
 
-def _connect(access, environ, seconds):
+def connect(access, environ, seconds):
+    """Return an http.client connection to the server of a kubeconfig.Access that waits so long (float) for each answer; raise ApiError."""
     parts = urllib.parse.urlsplit(access.server)
     secure = parts.scheme == "https"
     try:
