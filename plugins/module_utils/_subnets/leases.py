@@ -1,0 +1,113 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Nodes as the leases of flannel's own HTTP protocol, version 1 (flannel 0.5 to 0.7: remote/server.go, subnet/subnet.go). Pure.
+
+A lease is a node that has a subnet in the network and whose flannel has said so in its annotations; it lasts as long as both.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import time
+
+from . import nodes, subnets
+
+DAY = 24 * 3600  # what flannel itself gives a lease
+
+
+class Bad(Exception):
+    """A request that can't be understood. The message is a sentence that says why."""
+
+
+def lease(node, network, cluster, now):
+    """Return a Node's Lease (dict) in a Network, or None. now: float, seconds since the epoch."""
+    def value(key):
+        return node.annotations.get(network.prefix + key)
+
+    if value("kube-subnet-manager") != "true" or not value("public-ip"):
+        return None
+    try:
+        found = network.subnets(node, cluster)
+    except subnets.NoSubnet:
+        return None
+    attributes = {"PublicIP": value("public-ip")}
+    item = {
+        "Subnet": found[0], "Attrs": attributes, "Expiration": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now + DAY)),
+        "Asof": int(node.version) if node.version.isdigit() else 0,
+    }
+    if value("backend-type"):
+        attributes["BackendType"] = value("backend-type")
+    _put_json(attributes, "BackendData", value("backend-data"))
+    if len(found) > 1:
+        item.update(EnableIPv4=True, EnableIPv6=True, IPv6Subnet=found[1])
+        if value("public-ipv6"):
+            attributes["PublicIPv6"] = value("public-ipv6")
+        _put_json(attributes, "BackendV6Data", value("backend-v6-data"))
+    return item
+
+
+def _put_json(attributes, key, text):
+    try:
+        data = json.loads(text) if text else None
+    except ValueError:
+        data = None
+    if data is not None:
+        attributes[key] = data
+
+
+def events(changes, network, cluster, now):
+    """Return what Changes of nodes mean for the leases of a Network: a list of {"type": "added" or "removed", "lease": Lease}."""
+    found = []
+    for change in changes:
+        if change.kind is None:
+            continue
+        before = lease(change.before, network, cluster, now) if change.before else None
+        after = lease(change.node, network, cluster, now) if change.kind != nodes.DELETED else None
+        if before and (after is None or after["Subnet"] != before["Subnet"]):
+            found.append({"type": "removed", "lease": before})
+        if after and (before is None or any(after.get(key) != before.get(key) for key in ("Subnet", "IPv6Subnet", "Attrs"))):
+            found.append({"type": "added", "lease": after})
+    return found
+
+
+def reservation(node, network, cluster):
+    """Return a Node's reservation (dict), the subnet that it has whether or not it has asked for it, or None."""
+    try:
+        subnet = network.subnets(node, cluster)[0]
+    except subnets.NoSubnet:
+        return None
+    return {"Subnet": subnet, "PublicIP": node.annotations.get(network.prefix + "public-ip") or next(iter(node.addresses), None)}
+
+
+def subnet_key(text):
+    """Return the subnet (str) that a path names as 10.5.34.0-24 (or 10.5.34.0-24&fd00::-64, of which the first is enough); raise Bad."""
+    try:
+        return str(ipaddress.ip_network(text.partition("&")[0].replace("-", "/"), strict=False))
+    except ValueError:
+        raise Bad("The path does not name a subnet: write it as 10.5.34.0-24.") from None
+
+
+def address(text):
+    """Return an address in its usual form (str); raise Bad."""
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise Bad("PublicIP is %.60r, which is no address." % (text,)) from None
+
+
+def annotations(attributes, network):
+    """Return the annotations (dict) that LeaseAttrs (dict) become; raise Bad."""
+    if not isinstance(attributes, dict):
+        raise Bad("The lease's attributes are no JSON object.")
+    backend = attributes.get("BackendType") or "udp"  # udp writes no type
+    if not isinstance(backend, str):
+        raise Bad("BackendType is no text.")
+    found = {"kube-subnet-manager": "true", "public-ip": address(attributes.get("PublicIP")), "backend-type": backend}
+    found["backend-data"] = json.dumps(attributes.get("BackendData"), separators=(",", ":"))
+    if attributes.get("PublicIPv6"):
+        found["public-ipv6"] = address(attributes["PublicIPv6"])
+    if attributes.get("BackendV6Data") is not None:
+        found["backend-v6-data"] = json.dumps(attributes["BackendV6Data"], separators=(",", ":"))
+    return {network.prefix + key: value for key, value in found.items()}

@@ -1,0 +1,141 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The nodes as the API's one watch tells of them, and the last changes in order, for any number of readers at their own pace.
+
+resourceVersions stay what they are in the API: opaque texts. A reader goes on after any version that it can have been given by this server, and is told
+Gone where that is too long ago; then it lists again, as with the API itself. A slow reader keeps nothing but its place.
+"""
+
+from __future__ import annotations
+
+import collections
+import itertools
+import threading
+import time
+
+ADDED, MODIFIED, DELETED = "ADDED", "MODIFIED", "DELETED"
+SIZE = 4096
+
+
+class Gone(Exception):
+    """The changes after a place are not kept any more."""
+
+
+class Change:
+    """kind: ADDED, MODIFIED or DELETED, or None where nothing changed but the version; node, before: Node or None; version: str, what a reader then has seen."""
+
+    __slots__ = ("kind", "node", "before", "version")
+
+    def __init__(self, kind, node, before, version):
+        self.kind = kind
+        self.node = node
+        self.before = before
+        self.version = version
+
+
+class Nodes:
+    """size: int, how many changes are kept."""
+
+    def __init__(self, size=SIZE):
+        self._size = size
+        self._changed = threading.Condition()
+        self._nodes = {}
+        self._log = collections.deque()
+        self._begin = 0  # number of the first change that is kept
+        self._places = {}  # version -> number of the change that comes after it
+        self.version = None  # of the last change; None until the first list
+
+    def __len__(self):
+        return len(self._nodes)
+
+    def get(self, name):
+        """Return the Node of a name (str), or None."""
+        with self._changed:
+            return self._nodes.get(name)
+
+    def snapshot(self):
+        """Return (list of Node, their version); the version is None where nothing is known yet."""
+        with self._changed:
+            return list(self._nodes.values()), self.version
+
+    def replace(self, nodes, version):
+        """Take a list (of Node) at a version. What differs from before becomes changes."""
+        with self._changed:
+            listed = {node.name: node for node in nodes}
+            if self.version is None:
+                self._nodes = listed
+            for name in [name for name in self._nodes if name not in listed]:
+                self._delete(self._nodes[name], self.version)
+            for node in nodes:
+                before = self._nodes.get(node.name)
+                if before is not None and (before.uid, before.pod_cidrs) != (node.uid, node.pod_cidrs):
+                    self._delete(before, self.version)
+                if before is None or not before.same_as(node):
+                    self._take(node, node.version)
+                self._nodes[node.name] = node
+            self._add(Change(None, None, None, version))
+
+    def apply(self, kind, node):
+        """Take one event (ADDED, MODIFIED or DELETED, Node) of the watch."""
+        with self._changed:
+            before = self._nodes.get(node.name)
+            if kind == DELETED:
+                if before is not None:
+                    self._delete(before, node.version)
+            elif before is not None and before.same_as(node):
+                self._nodes[node.name] = node
+                self._add(Change(None, None, None, node.version))
+            else:
+                # flanneld sees no change of a podCIDR: it must see the node go and come
+                if before is not None and before.pod_cidrs != node.pod_cidrs:
+                    self._delete(before, self.version)
+                self._take(node, node.version)
+
+    def bookmark(self, version):
+        """Take the API's word that nothing more came up to a version."""
+        with self._changed:
+            if version != self.version:
+                self._add(Change(None, None, None, version))
+
+    def place_after(self, version):
+        """Return the place (int) from which read() gives what came after a version (str); raise Gone."""
+        with self._changed:
+            if version not in self._places:
+                raise Gone()
+            return self._places[version]
+
+    def read(self, place, seconds):
+        """Return (changes from a place on, the next place, the version there), as soon as there are some or after so many seconds; raise Gone."""
+        deadline = time.monotonic() + seconds
+        with self._changed:
+            while place >= self._begin + len(self._log):
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    break
+                self._changed.wait(left)
+            if place < self._begin:
+                raise Gone()
+            changes = list(itertools.islice(self._log, place - self._begin, None))
+            return changes, self._begin + len(self._log), self.version
+
+    def _take(self, node, version):
+        before = self._nodes.get(node.name)
+        self._nodes[node.name] = node
+        self._add(Change(ADDED if before is None else MODIFIED, node, before, version))
+
+    def _delete(self, node, version):
+        del self._nodes[node.name]
+        self._add(Change(DELETED, node, node, version))
+
+    def _add(self, change):
+        self._log.append(change)
+        # one version can stand for several changes: whoever goes on from it gets the later ones again, which does no harm
+        self._places.setdefault(change.version, self._begin + len(self._log))
+        self.version = change.version
+        while len(self._log) > self._size:
+            self._begin += 1
+            gone = self._log.popleft()
+            if self._places.get(gone.version) == self._begin:
+                del self._places[gone.version]
+        self._changed.notify_all()

@@ -1,0 +1,205 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Keep this host in line with its own Node object: after the node was registered again it has another podCIDR, and so another subnet of each network.
+
+No flanneld notices that by itself, and no pod can be attached while the bridge has its old address. For each network, in this order:
+1. A flanneld that works with another subnet, or whose lease is gone from the Node object, is ended; who runs it (systemd, the kubelet) starts it again.
+2. Once the subnet file names the new subnet, a bridge with an address of the old one is removed, but not under a pod. Pods that are still there are named and
+   counted until they are gone. Until then a new pod fails with the bridge plugin's own sentence, and is tried again by the kubelet.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+
+from . import subnets
+
+INTERVAL = 5.0
+# flanneld needs a few seconds to come back: it is not ended again before
+_PATIENCE = 60.0
+
+
+class Keeper(threading.Thread):
+    """networks: list of (Network, dict with subnet_file, bridge, ipam_dir). node: callable() -> Node or None. say: callable(str)."""
+
+    def __init__(self, networks, cluster, node, host, say, clock=time.monotonic, sleep=time.sleep):
+        super().__init__(daemon=True, name="keeper")
+        self._networks = networks
+        self._cluster = cluster
+        self._node = node
+        self._host = host
+        self._say = say
+        self._clock = clock
+        self._sleep = sleep
+        self._doubts = {}
+        self._ended = {}
+        self._said = set()
+        self.restarts = {network.name: 0 for network, dummy in networks}
+        self.stale_pods = {network.name: 0 for network, dummy in networks}
+        self.without_subnet = {network.name: 0 for network, dummy in networks}
+
+    def run(self):
+        """Look every few seconds."""
+        while True:
+            node = self._node()
+            if node is not None:
+                self.look(node)
+            self._sleep(INTERVAL)
+
+    def look(self, node):
+        """Compare the host with its Node, and do what is needed."""
+        for network, places in self._networks:
+            try:
+                wanted = network.subnets(node, self._cluster)
+            except subnets.NoSubnet as error:
+                self.without_subnet[network.name] = 1
+                self._say_once((network.name, "none"), "Network %s does not come up here. %s" % (network.name, error))
+                continue
+            self.without_subnet[network.name] = 0
+            self._said.discard((network.name, "none"))
+            written = self._host.subnets_in_file(places["subnet_file"])
+            if not written:
+                continue
+            if written != wanted:
+                self._doubt(network, places, "it works with %s and this node now has %s" % (", ".join(written), ", ".join(wanted)))
+            elif node.annotations.get(network.prefix + "kube-subnet-manager") != "true":
+                self._doubt(network, places, "the Node object has lost its lease")
+            else:
+                self._doubts.pop(network.name, None)
+                self._look_at_bridge(network, places, wanted)
+
+    def _doubt(self, network, places, reason):
+        """End the flanneld of a network if the same was wrong at the last look, too: a flanneld that has just come up is about to put it right."""
+        now = self._clock()
+        before, self._doubts[network.name] = self._doubts.get(network.name), reason
+        if before != reason or now - self._ended.get(network.name, -_PATIENCE) < _PATIENCE:
+            return
+        ended = self._host.end_flanneld(places["subnet_file"])
+        self._ended[network.name] = now
+        self.restarts[network.name] += len(ended)
+        if ended:
+            self._say("flanneld of network %s (process %s) is ended, to be started anew: %s." % (network.name, ", ".join(map(str, ended)), reason))
+        else:
+            self._say("flanneld of network %s must be started anew and no process of it was found: %s." % (network.name, reason))
+
+    def _look_at_bridge(self, network, places, wanted):
+        ranges = [ipaddress.ip_network(subnet) for subnet in wanted]
+
+        def foreign(address):
+            own = ipaddress.ip_address(address)
+            return not own.is_link_local and not any(own in one for one in ranges if one.version == own.version)
+
+        old = [address for address in self._host.addresses(places["bridge"]) if foreign(address)]
+        pods = sorted({(address, container) for address, container in self._host.allocations(places["ipam_dir"]) if foreign(address)}) if old else []
+        ports = self._host.ports(places["bridge"]) if old else 0
+        self.stale_pods[network.name] = max(len(pods), 1) if ports else 0
+        if not old:
+            self._said = {key for key in self._said if key[0] != network.name}
+        elif not ports:
+            self._host.delete_link(places["bridge"])
+            self._say("The bridge %s is removed: it had %s of a former subnet, and no pod was on it. The next pod makes it anew." % (
+                places["bridge"], ", ".join(old)))
+        else:
+            self._say_once((network.name, "bridge"), "The bridge %s keeps %s of a former subnet as long as pods are on it (%d now). "
+                           "New pods cannot join network %s until they are gone." % (places["bridge"], ", ".join(old), ports, network.name))
+            for address, container in pods:
+                self._say_once((network.name, address, container), "Pod %s has %s of a former subnet of network %s: other nodes do not reach it there. Delete it." % (
+                    self._host.pod(container), address, network.name))
+
+    def _say_once(self, key, sentence):
+        if key not in self._said:
+            self._said.add(key)
+            self._say(sentence)
+
+
+class Host:
+    """The effects. proc, sys: str, where those file systems are."""
+
+    def __init__(self, proc="/proc", sys="/sys", run=subprocess.run):
+        self._proc = proc
+        self._sys = sys
+        self._run = run
+
+    def subnets_in_file(self, path):
+        """Return the subnets (list of str, IPv4 first) that flanneld last wrote for the CNI plugin; empty where it has written none."""
+        try:
+            with open(path, encoding="utf-8") as file:
+                values = dict(line.rstrip("\n").split("=", 1) for line in file if "=" in line)
+            return [str(ipaddress.ip_network(values[key], strict=False)) for key in ("FLANNEL_SUBNET", "FLANNEL_IPV6_SUBNET") if values.get(key)]
+        except (OSError, ValueError):
+            return []
+
+    def end_flanneld(self, subnet_file):
+        """Ask the flanneld that writes a subnet file, in whichever way it was started, to end; return its process ids (list of int)."""
+        ended = []
+        for entry in os.listdir(self._proc):
+            if entry.isdigit() and self._is_flanneld(entry, subnet_file):
+                try:
+                    os.kill(int(entry), signal.SIGTERM)
+                    ended.append(int(entry))
+                except ProcessLookupError:
+                    pass
+        return ended
+
+    def _is_flanneld(self, entry, subnet_file):
+        try:
+            with open("%s/%s/cmdline" % (self._proc, entry), "rb") as file:
+                words = file.read().split(b"\0")
+            if os.path.basename(words[0]) != b"flanneld":
+                return False
+            with open("%s/%s/environ" % (self._proc, entry), "rb") as file:
+                variables = file.read().split(b"\0")
+        except OSError:
+            return False
+        path = subnet_file.encode()
+        flags = [word.lstrip(b"-") for word in words]
+        return b"FLANNELD_SUBNET_FILE=" + path in variables or b"subnet-file=" + path in flags or (b"subnet-file", path) in zip(flags, words[1:])
+
+    def addresses(self, device):
+        """Return the addresses (list of str) of a device, empty where there is no such device."""
+        done = self._run(["ip", "-j", "address", "show", "dev", device], capture_output=True, text=True, check=False)
+        return [one["local"] for link in json.loads(done.stdout or "[]") for one in link.get("addr_info", [])] if done.returncode == 0 else []
+
+    def ports(self, bridge):
+        """Return how many devices are in a bridge."""
+        try:
+            return len(os.listdir("%s/class/net/%s/brif" % (self._sys, bridge)))
+        except OSError:
+            return 0
+
+    def delete_link(self, device):
+        """Delete a device."""
+        self._run(["ip", "link", "delete", device], capture_output=True, check=False)
+
+    def allocations(self, directory):
+        """Return the addresses that host-local has given out: list of (address, container id)."""
+        found = []
+        for name in os.listdir(directory) if os.path.isdir(directory) else []:
+            try:
+                address = str(ipaddress.ip_address(name))
+                with open(os.path.join(directory, name), encoding="utf-8") as file:
+                    found.append((address, file.readline().strip()))
+            except (OSError, ValueError):
+                continue  # its lock, or just freed
+        return found
+
+    def pod(self, container):
+        """Return namespace/name of a container id by what containerd or CRI-O wrote of it, or the id."""
+        for path, namespace, name in (
+            ("/run/containerd/io.containerd.runtime.v2.task/k8s.io/%s/config.json", "io.kubernetes.cri.sandbox-namespace", "io.kubernetes.cri.sandbox-name"),
+            ("/run/containers/storage/overlay-containers/%s/userdata/config.json", "io.kubernetes.pod.namespace", "io.kubernetes.pod.name"),
+        ):
+            try:
+                with open(path % os.path.basename(container), encoding="utf-8") as file:
+                    notes = json.load(file)["annotations"]
+                return "%s/%s" % (notes[namespace], notes[name])
+            except (OSError, ValueError, KeyError):
+                continue
+        return container
