@@ -28,9 +28,9 @@ _KINDS = {
 
 
 class KubeApi:
-    """directory: pathlib.Path; upstream_bin: pathlib.Path with etcd and kube-apiserver."""
+    """directory: pathlib.Path; upstream_bin: pathlib.Path with etcd and kube-apiserver; addresses: those that it has besides 127.0.0.1."""
 
-    def __init__(self, directory, upstream_bin):
+    def __init__(self, directory, upstream_bin, addresses=()):
         self.directory = directory
         self.name = "cnik-%d" % os.getpid()
         self.processes = []
@@ -38,12 +38,13 @@ class KubeApi:
         subprocess.run(["ip", "netns", "add", self.name], check=True)
         subprocess.run(["ip", "-n", self.name, "link", "set", "lo", "up"], check=True)
         self.authority = Authority(directory / "pki")
-        certificate, key = self.authority.issue("apiserver")
+        certificate, key = self.authority.issue("apiserver", ("127.0.0.1", *addresses))
         self._admin = self.issue_client("admin", "system:masters")
         subprocess.run(["openssl", "genrsa", "-out", directory / "sa.key", "2048"], check=True, capture_output=True)
         self._start("etcd", [upstream_bin / "etcd", "--data-dir", directory / "etcd", "--unsafe-no-fsync"])
         self._argv = [
-            upstream_bin / "kube-apiserver", "--etcd-servers=http://127.0.0.1:2379", "--bind-address=127.0.0.1", "--secure-port=6443",
+            upstream_bin / "kube-apiserver", "--etcd-servers=http://127.0.0.1:2379", "--secure-port=6443",
+            "--bind-address=%s" % ("0.0.0.0" if addresses else "127.0.0.1"),
             "--advertise-address=192.0.2.1", "--endpoint-reconciler-type=none", "--service-cluster-ip-range=10.96.0.0/16", "--tls-cert-file=%s" % certificate,
             "--tls-private-key-file=%s" % key,
             "--client-ca-file=%s" % self.authority.ca_crt, "--authorization-mode=RBAC", "--service-account-issuer=https://kubernetes.default.svc",
@@ -69,8 +70,8 @@ class KubeApi:
         raise AssertionError((self.directory / "apiserver.log").read_text(encoding="utf-8")[-3000:])
 
     def stop(self):
-        """Stop the API server; its etcd stays."""
-        self.server.terminate()
+        """Stop the API server, at once (it would wait for open watches); its etcd stays."""
+        self.server.kill()
         self.server.wait(30)
         self.connection = None
 

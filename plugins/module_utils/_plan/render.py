@@ -53,12 +53,12 @@ def flannel_config(network: Dict[str, Any]) -> Dict[str, Any]:
 def flanneld_environment(network: Dict[str, Any], settings: Dict[str, Any]) -> str:
     """Text of /etc/flannel/<network>.env, the environment of one flanneld (flannel reads each flag from FLANNELD_<FLAG>).
 
-    network: one of plan()["networks"]. settings: `etcd_endpoints` (list of URLs), `tls` (bool), `pki_dir` (directory with ca.crt, client.crt, client.key),
-    and `interface` or `public_ip` or both, `public_ipv6` if wanted. Raises PlanError where a value is missing or cannot stand in an environment file.
+    network: one of plan()["networks"]. settings: `interface` or `public_ip` or both, `public_ipv6` if wanted; with etcd `etcd_endpoints` (list of URLs), `tls` (bool)
+    and `pki_dir` (directory with ca.crt, client.crt, client.key); with Kubernetes `subnet_server` (URL) and `node_name`.
+    Raises PlanError where a value is missing or cannot stand in an environment file.
     """
+    kubernetes = network["annotation_prefix"] is not None
     values = {
-        "ETCD_ENDPOINTS": ",".join(settings.get("etcd_endpoints") or []),
-        "ETCD_PREFIX": network["etcd_prefix"],
         "SUBNET_FILE": network["subnet_file"],
         # Several flanneld on one host would fight over the same chains: masquerade and forwarding are the collection's own work.
         "IP_MASQ": "false",
@@ -66,7 +66,14 @@ def flanneld_environment(network: Dict[str, Any], settings: Dict[str, Any]) -> s
         "HEALTHZ_IP": "127.0.0.1",
         "HEALTHZ_PORT": str(network["healthz_port"]),
     }
-    if settings.get("tls"):
+    if kubernetes:
+        values.update(
+            KUBE_SUBNET_MGR="true", KUBE_API_URL="{0}/{1}".format(settings.get("subnet_server") or "", network["name"]),
+            KUBE_ANNOTATION_PREFIX=network["annotation_prefix"], NET_CONFIG_PATH=network["net_config_file"], SET_NODE_NETWORK_UNAVAILABLE="false",
+        )
+    else:
+        values.update(ETCD_ENDPOINTS=",".join(settings.get("etcd_endpoints") or []), ETCD_PREFIX=network["etcd_prefix"])
+    if settings.get("tls") and not kubernetes:
         pki_dir = settings.get("pki_dir") or "/etc/multinet/pki"
         values.update(ETCD_CAFILE=pki_dir + "/ca.crt", ETCD_CERTFILE=pki_dir + "/client.crt", ETCD_KEYFILE=pki_dir + "/client.key")
     for flag, key in (("IFACE", "interface"), ("PUBLIC_IP", "public_ip"), ("PUBLIC_IPV6", "public_ipv6")):
@@ -75,17 +82,20 @@ def flanneld_environment(network: Dict[str, Any], settings: Dict[str, Any]) -> s
 
     place = "environment of flanneld for network {0!r}".format(network["name"])
     errors = []
-    if not values["ETCD_ENDPOINTS"]:
+    if kubernetes:
+        errors.extend("{0}: {1} is empty; write it.".format(place, key) for key in ("subnet_server", "node_name") if not settings.get(key))
+    elif not values["ETCD_ENDPOINTS"]:
         errors.append("{0}: etcd_endpoints is empty; write the URLs of the etcd members.".format(place))
     if "IFACE" not in values and "PUBLIC_IP" not in values:
         errors.append("{0}: neither interface nor public_ip is given; write the interface that carries the tunnels.".format(place))
     errors.extend(
         "{0}: {1} {2!r} holds a blank, a quote, a backslash or a control character; write it without.".format(place, flag, value)
-        for flag, value in sorted(values.items()) if re.search(r"[\s\"'\\\x00-\x1f]", value)
+        for flag, value in sorted(dict(values, NODE_NAME=str(settings.get("node_name") or "")).items()) if re.search(r"[\s\"'\\\x00-\x1f]", value)
     )
     if errors:
         raise PlanError(errors)
-    return "".join("FLANNELD_{0}={1}\n".format(flag, values[flag]) for flag in sorted(values))
+    node_name = "NODE_NAME={0}\n".format(settings["node_name"]) if kubernetes else ""
+    return "".join("FLANNELD_{0}={1}\n".format(flag, values[flag]) for flag in sorted(values)) + node_name
 
 
 def routes(network: Dict[str, Any], open_to: List[Dict[str, Any]]) -> List[str]:
