@@ -19,8 +19,14 @@ def flanneld_units(plan, settings):
 
 
 def flanneld_environment_files(plan, settings):
-    """Return the environment files of plan's networks as module node_files takes them. Raises AnsibleFilterError as well."""
-    return [{"path": network["environment_file"], "content": _environment(network, settings), "mode": "0644"} for network in plan["networks"]]
+    """Return the files that the flanneld of plan's networks read as module node_files takes them. Raises AnsibleFilterError as well."""
+    files = [(network["environment_file"], _environment(network, settings)) for network in plan["networks"]]
+    # with etcd, flanneld reads it there
+    files += [
+        (network["net_config_file"], json.dumps(network["flannel_config"], indent=2, sort_keys=True) + "\n")
+        for network in plan["networks"] if network["net_config_file"]
+    ]
+    return [{"path": path, "content": content, "mode": "0644"} for path, content in files]
 
 
 def _environment(network, settings):

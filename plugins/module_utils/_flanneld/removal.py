@@ -74,7 +74,8 @@ def network_steps(host, networks, cni_conf, detach):
         steps += device_steps(host, network["devices"])
         if not network.get("device"):
             steps += _route_steps(host, network)
-        steps += path_steps([network["environment_file"], network["subnet_file"], network["data_dir"], network["ipam_dir"]])
+        files = [network["environment_file"], network.get("net_config_file"), network["subnet_file"], network["data_dir"], network["ipam_dir"]]
+        steps += path_steps([path for path in files if path])
     return steps
 
 

@@ -10,7 +10,7 @@ import time
 
 PROPERTIES = ("Id", "ActiveState", "SubState", "MainPID", "UnitFileState", "NeedDaemonReload", "LoadState")
 
-#: In a unit's environment: the sum of the configuration in etcd, which flanneld reads only when it starts.
+#: In a unit's environment: the sum of the network's configuration, which flanneld reads only when it starts.
 CONFIG_SUM = "MULTINET_CONFIG_SHA256"
 
 
@@ -49,7 +49,7 @@ def reason_to_restart(properties, process, wanted, executable):
     flags = {name for name in process["environment"] if name.startswith("FLANNELD_")}
     different = sorted(name for name in flags | set(wanted) if wanted.get(name) != process["environment"].get(name))
     if different == [CONFIG_SUM]:
-        return "the network's configuration in etcd changed"
+        return "the network's configuration changed"
     if different:
         return "it runs with another %s" % ", ".join(different)
     return None

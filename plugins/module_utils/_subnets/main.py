@@ -1,9 +1,9 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The subnet server as a program: `subnet-server FILE`, FILE being the configuration that plugins/filter/subnet_server.py writes.
+"""The subnet server as a program: `subnet-server FILE`, FILE being the configuration that plugins/filter/subnet_server.py makes.
 
-Standard output is its log, one sentence a line.
+`subnet-server --forget FILE` takes every lease of this host off its Node object instead, and ends. Standard output is its log, one sentence a line.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def serve(config):
         "multinet_subnets_upstream_requests_total", verb=verb, code=status))
     follower = upstream.Follower(api, kept, say)
     keeper = own_node.Keeper(
-        [(networks[raw["name"]], raw) for raw in config["networks"]], cluster, lambda: kept.get(config["node_name"]), own_node.Host(), say)
+        [(networks[raw["name"]], raw) for raw in config["networks"]], cluster, lambda: kept.get(config["node_name"]), own_node.Host(), api.patch_own, say)
     app = server.App(
         networks, config.get("default_network"), cluster, config["node_name"], kept, api,
         lambda network, verb, status: counters.add("multinet_subnets_requests_total", network=network, verb=verb, code=status),
@@ -128,6 +128,14 @@ def serve(config):
     return threads
 
 
+def forget(config):
+    """Take what all networks have written to this host's node off it; raise Unavailable."""
+    known = frozenset().union(*(subnets.Network(raw).written for raw in config["networks"]))
+    status, answer = upstream.Upstream(config["kubeconfig"], known).patch_own(config["node_name"], dict.fromkeys(sorted(known)))
+    if status not in (200, 404):
+        raise upstream.Unavailable("The Kubernetes API does not change the node: HTTP %d, %s" % (status, answer.get("message")))
+
+
 def _end_with(caught):
     """A thread that ends takes the process along: half a server would serve what is no longer so."""
     traceback.print_exception(caught.exc_type, caught.exc_value, caught.exc_traceback)
@@ -136,9 +144,16 @@ def _end_with(caught):
 
 def main(arguments):
     """Serve until the end; return an exit code when that is at once."""
-    if len(arguments) != 1:
-        print("usage: subnet-server FILE", file=sys.stderr)
+    if len(arguments) - arguments.count("--forget") != 1:
+        print("usage: subnet-server [--forget] FILE", file=sys.stderr)
         return 2
+    if arguments[0] == "--forget":
+        try:
+            forget(load(arguments[1]))
+        except (ConfigError, upstream.Unavailable) as error:
+            print("The leases stay on the Node object. %s" % error, file=sys.stderr)
+            return 1
+        return 0
     threading.excepthook = _end_with
     try:
         threads = serve(load(arguments[0]))

@@ -1,12 +1,14 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Keep this host in line with its own Node object: after the node was registered again it has another podCIDR, and so another subnet of each network.
+"""Keep this host and its own Node object in line. After the node was registered again it has another podCIDR, and so another subnet of each network.
 
 No flanneld notices that by itself, and no pod can be attached while the bridge has its old address. For each network, in this order:
 1. A flanneld that works with another subnet, or whose lease is gone from the Node object, is ended; who runs it (systemd, the kubelet) starts it again.
 2. Once the subnet file names the new subnet, a bridge with an address of the old one is removed, but not under a pod. Pods that are still there are named and
    counted until they are gone. Until then a new pod fails with the bridge plugin's own sentence, and is tried again by the kubelet.
+
+The leases of networks that are no longer declared are taken off the Node object.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import subprocess
 import threading
 import time
 
-from . import subnets
+from . import subnets, upstream
 
 INTERVAL = 5.0
 # flanneld needs a few seconds to come back: it is not ended again before
@@ -27,14 +29,18 @@ _PATIENCE = 60.0
 
 
 class Keeper(threading.Thread):
-    """networks: list of (Network, dict with subnet_file, bridge, ipam_dir). node: callable() -> Node or None. say: callable(str)."""
+    """networks: list of (Network, dict with subnet_file, bridge, ipam_dir). node: callable() -> Node or None.
 
-    def __init__(self, networks, cluster, node, host, say, clock=time.monotonic, sleep=time.sleep):
+    annotate: callable(name of the node, dict of annotations), see Upstream.patch_own. say: callable(str).
+    """
+
+    def __init__(self, networks, cluster, node, host, annotate, say, clock=time.monotonic, sleep=time.sleep):
         super().__init__(daemon=True, name="keeper")
         self._networks = networks
         self._cluster = cluster
         self._node = node
         self._host = host
+        self._annotate = annotate
         self._say = say
         self._clock = clock
         self._sleep = sleep
@@ -55,6 +61,8 @@ class Keeper(threading.Thread):
 
     def look(self, node):
         """Compare the host with its Node, and do what is needed."""
+        if node.strays:
+            self._forget(node)
         for network, places in self._networks:
             try:
                 wanted = network.subnets(node, self._cluster)
@@ -74,6 +82,14 @@ class Keeper(threading.Thread):
             else:
                 self._doubts.pop(network.name, None)
                 self._look_at_bridge(network, places, wanted)
+
+    def _forget(self, node):
+        try:
+            status, dummy = self._annotate(node.name, dict.fromkeys(node.strays))
+        except upstream.Unavailable:
+            return  # at the next look
+        if status == 200:
+            self._say("Taken off the Node object, as no network declared has them: %s." % ", ".join(node.strays))
 
     def _doubt(self, network, places, reason):
         """End the flanneld of a network if the same was wrong at the last look, too: a flanneld that has just come up is about to put it right."""

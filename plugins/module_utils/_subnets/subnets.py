@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import ipaddress
 
+# What every annotation_prefix of a plan ends with.
+DOMAIN = ".multinet.flannel"
 # What flanneld writes to its node under its prefix (flannel, pkg/subnet/kube/annotations.go), and what an administrator may write there for flanneld to read.
 LEASE_ANNOTATIONS = ("backend-type", "backend-data", "backend-v6-data", "public-ip", "public-ipv6", "kube-subnet-manager")
 READ_ANNOTATIONS = ("public-ip-overwrite", "public-ipv6-overwrite", "node-public-ip", "node-public-ipv6")
@@ -80,10 +82,11 @@ class Network:
 class Node:
     """What is kept of a Kubernetes node.
 
-    name, uid, version (its resourceVersion): str; pod_cidrs, addresses (internal ones): tuple of str; annotations: dict, those of our networks.
+    name, uid, version (its resourceVersion): str; pod_cidrs, addresses (internal ones): tuple of str; annotations: dict, those of our networks;
+    strays: tuple of str, the annotations of networks that are ours no more.
     """
 
-    __slots__ = ("name", "uid", "version", "pod_cidrs", "addresses", "annotations")
+    __slots__ = ("name", "uid", "version", "pod_cidrs", "addresses", "annotations", "strays")
 
     def __init__(self, raw, known):
         """raw: the object (dict) as the API gives it. known: the annotations (set of str) that are kept."""
@@ -95,10 +98,11 @@ class Node:
         self.addresses = tuple(one["address"] for one in (raw.get("status") or {}).get("addresses") or [] if one.get("type") == "InternalIP")
         annotations = metadata.get("annotations") or {}
         self.annotations = {key: annotations[key] for key in known.intersection(annotations)}
+        self.strays = tuple(sorted(key for key in annotations if key not in known and key.partition("/")[0].endswith(DOMAIN)))
 
     def same_as(self, other):
         """Whether only what is not kept differs (heartbeats, conditions, images)."""
-        return all(getattr(self, key) == getattr(other, key) for key in ("uid", "pod_cidrs", "addresses", "annotations"))
+        return all(getattr(self, key) == getattr(other, key) for key in ("uid", "pod_cidrs", "addresses", "annotations", "strays"))
 
 
 def view(node, network, cluster):

@@ -30,7 +30,7 @@ def process(**environment):
         (RUNNING, dict(process(), executable=EXECUTABLE + " (deleted)"), "its executable was replaced"),
         (RUNNING, process(FLANNELD_IFACE="eth1"), "it runs with another FLANNELD_IFACE"),
         (RUNNING, process(FLANNELD_IP_MASQ="true"), "it runs with another FLANNELD_IP_MASQ"),
-        (RUNNING, process(MULTINET_CONFIG_SHA256="old"), "the network's configuration in etcd changed"),
+        (RUNNING, process(MULTINET_CONFIG_SHA256="old"), "the network's configuration changed"),
     ],
 )
 def test_reason_to_restart(properties, running, reason):
