@@ -128,6 +128,7 @@ def cni_plugins(network: Dict[str, Any], more_routes: Sequence[str] = (), host_p
     flannel: Dict[str, Any] = {
         "type": "flannel", "subnetFile": network["subnet_file"],
         "dataDir": network["data_dir"],  # one per network: flannel keeps its state under the container's id alone
+        "capabilities": {"ips": True, "mac": True},  # a pod may ask for them; bridge and host-local do it
         "delegate": dict(delegate, **network["delegate"]),  # of these keys, checks lets the user set hairpinMode alone
     }
     if more_routes:
