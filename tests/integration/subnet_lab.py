@@ -22,7 +22,13 @@ from ansible_collections.multinet.flannel.plugins.module_utils._cni import netns
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.render import flanneld_environment
 
 TREE = next(path for path in sys.path if path.endswith("/tree"))
-PROGRAM = "import sys; sys.path.insert(0, %r); from ansible_collections.multinet.flannel.plugins.module_utils._subnets.main import main; sys.exit(main(sys.argv[1:]))"
+PROGRAM = """
+import os, sys
+sys.path.insert(0, %r)
+from ansible_collections.multinet.flannel.plugins.module_utils._subnets import main, upstream
+upstream.SILENCE = float(os.environ.get("MULTINET_TEST_SILENCE", upstream.SILENCE))
+sys.exit(main.main(sys.argv[1:]))
+"""
 API = "192.0.2.1"
 PORT = 10253
 ACCOUNT = "multinet-subnet-server"
@@ -168,8 +174,12 @@ class Host:
     def start_server(self, **changes):
         """Run the subnet server and wait until it knows the nodes."""
         (self.directory / "subnets.json").write_text(json.dumps(self.config(**changes)), encoding="utf-8")
-        self.start("subnets", [sys.executable, "-c", PROGRAM % TREE, self.directory / "subnets.json"])
+        self.start("subnets", self.program())
         wait_for(lambda: self.get("/readyz")[0] == 200)
+
+    def program(self, *options):
+        """Return the command of the subnet server."""
+        return [sys.executable, "-c", PROGRAM % TREE, *options, str(self.directory / "subnets.json")]
 
     def start_flanneld(self, name):
         """Run the flanneld of a network as its unit does: by its environment alone, and again whenever it ends."""

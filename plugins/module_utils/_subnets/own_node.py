@@ -24,7 +24,7 @@ import time
 from . import subnets, upstream
 
 INTERVAL = 5.0
-# flanneld needs a few seconds to come back: it is not ended again before
+# flanneld needs a few seconds to come back: it is not ended again for the same reason before
 _PATIENCE = 60.0
 
 
@@ -95,10 +95,11 @@ class Keeper(threading.Thread):
         """End the flanneld of a network if the same was wrong at the last look, too: a flanneld that has just come up is about to put it right."""
         now = self._clock()
         before, self._doubts[network.name] = self._doubts.get(network.name), reason
-        if before != reason or now - self._ended.get(network.name, -_PATIENCE) < _PATIENCE:
+        if before != reason or now - self._ended.get((network.name, reason), -_PATIENCE) < _PATIENCE:
             return
         ended = self._host.end_flanneld(places["subnet_file"])
-        self._ended[network.name] = now
+        self._ended = {key: when for key, when in self._ended.items() if now - when < _PATIENCE}
+        self._ended[network.name, reason] = now
         self.restarts[network.name] += len(ended)
         if ended:
             self._say("flanneld of network %s (process %s) is ended, to be started anew: %s." % (network.name, ", ".join(map(str, ended)), reason))
