@@ -10,6 +10,7 @@ in network and mount namespaces of this process' own, and goes when it ends. Nee
 from __future__ import annotations
 
 import argparse
+import contextlib
 import copy
 import ctypes
 import json
@@ -28,37 +29,44 @@ TREE = ROOT / ".build" / "tree" / "ansible_collections" / "multinet"
 TREE.mkdir(parents=True, exist_ok=True)
 if not (TREE / "flannel").exists():
     (TREE / "flannel").symlink_to(ROOT, target_is_directory=True)
-sys.path.insert(0, str(TREE.parent.parent))
+sys.path[:0] = [str(TREE.parent.parent), str(ROOT / "tests" / "integration")]
 import processes
 from ansible_collections.multinet.flannel.plugins.lookup import meta_plugin_files
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
+from kube_api import KubeApi
 
 BIN, LIBRARY = "/opt/cni/bin", "/usr/local/lib/multinet"
 # What a host keeps in these places is a directory of this run's own, on a real disk: what is written to be durable has to cost what it costs.
 PLACES = ("/run/flannel", "/var/lib/cni", "/opt/cni", LIBRARY)
 WANTED = ("flannel", "bridge", "host-local", "tuning", "multus")
+SERVERS = ("etcd", "kube-apiserver")
+NAMESPACE = "apps"
 OURS, MULTUS, BARE = "multinet", "Multus thin", "bare delegates"
 CONTENDERS = (OURS, MULTUS, BARE)
 _CLONE_NEWNS, _CLONE_NEWNET, _MS_REC, _MS_PRIVATE = 0x00020000, 0x40000000, 0x4000, 0x40000
 
 
-def networks(number, masquerade):
-    """Return the meta-plugin's configuration (dict) as the collection writes it for so many networks, with their subnet files written."""
-    declared = [
+def planned(number):
+    """Return the collection's plan (dict) for so many networks."""
+    return plan([
         {
             "name": "net%d" % one, "cidr": "10.%d.0.0/16" % (100 + one), "default": one == 0, "attach": "all",
             "backend": {"type": "vxlan", "vni": 10 + one, "port": 8500 + one},
         }
         for one in range(number)
-    ]
-    planned = plan(declared, {})
-    for one, network in enumerate(planned["networks"]):
+    ], {})
+
+
+def networks(number, masquerade):
+    """Return the meta-plugin's configuration (dict) as the collection writes it for so many networks, with their subnet files written."""
+    whole = planned(number)
+    for one, network in enumerate(whole["networks"]):
         file = pathlib.Path(network["subnet_file"])
         file.parent.mkdir(parents=True, exist_ok=True)
         cidr = "10.%d.0.0/16" % (100 + one)
         # A /20, so that no run is longer than its addresses.
         file.write_text("FLANNEL_NETWORK=%s\nFLANNEL_SUBNET=%s\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=false\n" % (cidr, cidr.replace(".0.0/16", ".16.1/20")))
-    configuration = planned["cni_conf"]
+    configuration = whole["cni_conf"]
     for delegate in configuration["delegates"]:
         delegate["plugins"][0]["delegate"]["ipMasq"] = masquerade
     return configuration
@@ -67,10 +75,14 @@ def networks(number, masquerade):
 class Contender:
     """One way to attach a pod: the calls of ADD and of DEL, each (executable, environment, stdin bytes)."""
 
-    def __init__(self, name, configuration):
+    def __init__(self, name, configuration, api):
         self.name = name
         self.pod = name.replace(" ", "-").lower()
         self.configuration = copy.deepcopy(configuration)
+        self.args = "IgnoreUnknown=1;K8S_POD_NAMESPACE=%s;K8S_POD_NAME=%s" % (NAMESPACE, self.pod + str(len(configuration["delegates"]))) if api else ""
+        if api and name != BARE:
+            # the default network is configured, the pod asks for the others
+            self.configuration.update(kubeconfig=str(api), delegates=self.configuration["delegates"][:1])
         if not os.path.exists("/run/netns/" + self.pod):
             subprocess.run(["ip", "netns", "add", self.pod], check=True)
         self.turn = 0
@@ -96,7 +108,7 @@ class Contender:
     def _environment(self, command, interface):
         return dict(
             os.environ, CNI_COMMAND=command, CNI_CONTAINERID="%s-%d" % (self.pod, self.turn), CNI_NETNS="/run/netns/" + self.pod, CNI_IFNAME=interface,
-            CNI_PATH=BIN,
+            CNI_PATH=BIN, CNI_ARGS=self.args,
         )
 
 
@@ -149,10 +161,24 @@ def counted(contender, command, runner, census):
     return sum(map(len, everyone)), first / 1024, max(one["peak"] for tree in everyone for one in tree) / 1024
 
 
-def row(number, masquerade, rounds, counts, census):
+def objects(api, numbers):
+    """Put into a kube_api.KubeApi what pods on so many networks (list of int) ask for, and the pods."""
+    api.apply("kubernetes-crd.yml")
+    api.ok("POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
+    for network in planned(max(numbers))["networks"]:
+        item = dict(network["net_attach_def"])
+        api.ok("POST", "/apis/k8s.cni.cncf.io/v1/namespaces/%s/network-attachment-definitions" % NAMESPACE, item)
+    for number in numbers:
+        asked = ", ".join("net%d@net%d" % (one, one) for one in range(1, number))
+        for name in (OURS, MULTUS):
+            notes = {"k8s.v1.cni.cncf.io/networks": asked} if asked else {}
+            api.pod(name.replace(" ", "-").lower() + str(number), NAMESPACE, annotations=notes)
+
+
+def row(number, masquerade, api, rounds, counts, census):
     """Measure one configuration and return {(contender, command): {"wall", "cpu", "processes", "peak", "largest"}}, lists of one value a round."""
     configuration = networks(number, masquerade)
-    contenders = [Contender(name, configuration) for name in CONTENDERS]
+    contenders = [Contender(name, configuration, api) for name in CONTENDERS]
     runner = Runner()
     for contender in contenders:  # what happens once: bridges, byte code, files in the page cache
         for command in ("ADD", "DEL") * 2:
@@ -181,6 +207,10 @@ def ratio(values, command, of, to, key):
     return statistics.median(a / b for a, b in zip(values[of, command][key], values[to, command][key]))
 
 
+def title(number, masquerade, api):
+    return "%d%s%s" % (number, ", ipMasq" if masquerade else "", ", API" if api else "")
+
+
 def table(rows):
     """Return the lines of the table in docs/benchmarks.md."""
     lines = [
@@ -188,33 +218,37 @@ def table(rows):
         "| memory: ours / Multus | processes: ours, Multus, bare |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for (number, masquerade), values in rows.items():
+    for key, values in rows.items():
         for command in ("ADD", "DEL"):
             ratios = [ratio(values, command, *pair, key) for key, *pair in (
                 ("wall", OURS, MULTUS), ("wall", OURS, BARE), ("wall", MULTUS, BARE), ("cpu", OURS, MULTUS), ("cpu", OURS, BARE), ("peak", OURS, MULTUS))]
             numbers = ", ".join("%d" % statistics.median(values[name, command]["processes"]) for name in CONTENDERS)
-            name = "%d%s" % (number, ", ipMasq" if masquerade else "")
-            lines.append("| %s | %s | %s | %s |" % (name, command, " | ".join("%.2f" % one for one in ratios), numbers))
+            lines.append("| %s | %s | %s | %s |" % (title(*key), command, " | ".join("%.2f" % one for one in ratios), numbers))
     return lines
 
 
 def absolute(rows):
     """Return the lines of a table of medians in the machine's own units."""
     lines = ["| networks | | " + " | ".join("%s: ms, CPU ms, MiB (largest)" % name for name in CONTENDERS) + " |", "| --- | --- | --- | --- | --- |"]
-    for (number, masquerade), values in rows.items():
+    for key, values in rows.items():
         for command in ("ADD", "DEL"):
             cells = []
             for name in CONTENDERS:
-                one = {key: statistics.median(numbers) for key, numbers in values[name, command].items()}
+                one = {what: statistics.median(numbers) for what, numbers in values[name, command].items()}
                 cells.append("%.1f, %.1f, %.1f (%.1f)" % (one["wall"] * 1000, one["cpu"] * 1000, one["peak"], one["largest"]))
-            lines.append("| %d%s | %s | %s |" % (number, ", ipMasq" if masquerade else "", command, " | ".join(cells)))
+            lines.append("| %s | %s | %s |" % (title(*key), command, " | ".join(cells)))
     return lines
 
 
-def own_world(directory, executables, python):
-    """Enter new network and mount namespaces with the host's places in directory (pathlib.Path), and install the plugins there as the roles do."""
+def own_world(directory, executables, python, network=None):
+    """Enter new mount and network namespaces (or the network namespace at the path `network`) with the host's places in directory (pathlib.Path), and install the plugins there as the roles do."""
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(_CLONE_NEWNS | _CLONE_NEWNET) or libc.mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None):
+    if network:
+        with open(network, "rb") as there:
+            entered = libc.setns(there.fileno(), _CLONE_NEWNET)
+    else:
+        entered = libc.unshare(_CLONE_NEWNET)
+    if entered or libc.unshare(_CLONE_NEWNS) or libc.mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None):
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     for place in PLACES:
         (directory / place[1:]).mkdir(parents=True)
@@ -234,14 +268,27 @@ def own_world(directory, executables, python):
         path.chmod(int(file["mode"], 8))
 
 
-def find(directories):
-    """Return {name: file} of the upstream executables; exits where one is missing."""
+@contextlib.contextmanager
+def world(*arguments):
+    """own_world() for the time of a with block."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    with open("/proc/self/ns/net", "rb") as net, open("/proc/self/ns/mnt", "rb") as mounts:
+        own_world(*arguments)
+        try:
+            yield
+        finally:
+            libc.setns(net.fileno(), _CLONE_NEWNET)
+            libc.setns(mounts.fileno(), _CLONE_NEWNS)
+
+
+def find(directories, wanted=WANTED):
+    """Return {name: file} of upstream executables; exits where one is missing."""
     machine = {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine]
     places = [pathlib.Path(one) for one in directories]
     if not places:
         mirrors = [os.environ[name] for name in ("MULTINET_MIRROR", "MULTINET_TEST_MIRROR") if name in os.environ]
         places = [place for mirror in mirrors for place in pathlib.Path(mirror).glob("*/*/linux-" + machine)]
-    found = {name: next((place / name for place in places if (place / name).is_file()), None) for name in WANTED}
+    found = {name: next((place / name for place in places if (place / name).is_file()), None) for name in wanted}
     missing = [name for name, file in found.items() if file is None]
     if missing:
         sys.exit("There is no %s; run `make test-programs`, or name the directories with --bin." % ", ".join(missing))
@@ -254,6 +301,8 @@ def main():
     parser.add_argument("--counts", type=int, default=5, help="rounds in which processes are counted (default 5)")
     parser.add_argument("--networks", type=int, nargs="+", default=[1, 2, 4], help="numbers of networks (default 1 2 4)")
     parser.add_argument("--ip-masq", type=int, nargs="*", default=[2], help="numbers of networks to measure with ipMasq as well (default 2)")
+    parser.add_argument("--api", type=int, nargs="*", default=[1, 2, 4],
+                        help="numbers of networks that the pod asks a Kubernetes API for (default 1 2 4; the first is the default network)")
     parser.add_argument("--bin", action="append", default=[], help="a directory of upstream executables (default: the mirrors of `make test-programs`)")
     parser.add_argument("--python", default="/usr/bin/python3", help="the Python that runs the meta-plugin (default /usr/bin/python3)")
     parser.add_argument("--directory", default="/var/tmp", help="where the run's files are, on a disk (default /var/tmp)")
@@ -262,6 +311,7 @@ def main():
     if os.geteuid() != 0:
         sys.exit("Network namespaces need root.")
     executables = find(options.bin)
+    servers = find(options.bin, SERVERS) if options.api else {}
     home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     libc = ctypes.CDLL(None)
 
@@ -276,18 +326,36 @@ def main():
             os.close(there)
 
     directory = pathlib.Path(tempfile.mkdtemp(prefix="multinet-bench-", dir=options.directory))
+    rows = {}
+
+    def measure(number, masquerade, kubeconfig=None):
+        rows[number, masquerade, bool(kubeconfig)] = row(number, masquerade, kubeconfig, options.rounds, options.counts, census)
+        print("\n".join(table(rows)[-2:]), file=sys.stderr, flush=True)
+
     try:
-        own_world(directory, executables, options.python)
-        rows = {}
-        for number, masquerade in [(one, False) for one in options.networks] + [(one, True) for one in options.ip_masq]:
-            rows[number, masquerade] = row(number, masquerade, options.rounds, options.counts, census)
-            print("\n".join(table(rows)[-2:]), file=sys.stderr, flush=True)
+        with world(directory / "alone", executables, options.python):
+            for number, masquerade in [(one, False) for one in options.networks] + [(one, True) for one in options.ip_masq]:
+                measure(number, masquerade)
+        if options.api:
+            (directory / "bin").mkdir()
+            for name, file in servers.items():
+                (directory / "bin" / name).symlink_to(file)
+            api = KubeApi(directory, directory / "bin")
+            try:
+                objects(api, options.api)
+                certificate, key = api.issue_client("both", "system:masters")
+                api.kubeconfig(directory / "kubeconfig", {"client-certificate": str(certificate), "client-key": str(key)})
+                with world(directory / "api", executables, options.python, "/run/netns/" + api.name):
+                    for number in options.api:
+                        measure(number, False, directory / "kubeconfig")
+            finally:
+                api.close()
     finally:
         shutil.rmtree(directory, ignore_errors=True)
     print("\n".join([*table(rows), "", *absolute(rows)]))
     if options.json:
         every = [
-            dict({"networks": key[0], "ipMasq": key[1]}, **{" ".join(who): numbers for who, numbers in values.items()}) for key, values in rows.items()
+            dict({"networks": key[0], "ipMasq": key[1], "API": key[2]}, **{" ".join(who): numbers for who, numbers in values.items()}) for key, values in rows.items()
         ]
         options.json.write_text(json.dumps(every) + "\n", encoding="utf-8")
 

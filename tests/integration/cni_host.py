@@ -27,6 +27,7 @@ class CniHost:
         self.shared = shared
         self.name = shared or "cnih-%d" % os.getpid()
         self.pods = []
+        self.made = 0
         for place in PLACES:
             self.path(place).mkdir(parents=True)
             # a mount needs something to be mounted on; nothing is ever written there
@@ -70,7 +71,8 @@ class CniHost:
 
     def pod(self):
         """Make a network namespace and return its name."""
-        name = "cnip-%d-%d" % (os.getpid(), len(self.pods))
+        name = "cnip-%d-%d" % (os.getpid(), self.made)
+        self.made += 1
         self.pods.append(name)
         subprocess.run(["ip", "netns", "add", name], check=True)
         return name
