@@ -307,7 +307,7 @@ def test_through_a_proxy(server, pki):
     ],
 )
 def test_who_is_reached_by_a_proxy(environ, host, proxied):
-    assert kube._proxy(environ, "https", host) == ("http://p:1" if proxied else None)
+    assert kube.proxy_for(environ, "https", host) == ("http://p:1" if proxied else None)
 
 
 def test_a_proxy_that_is_not_served(server, pki):

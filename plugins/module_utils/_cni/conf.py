@@ -51,14 +51,19 @@ def decode(text, what, comments=False):
     if comments and (b"#" if isinstance(text, bytes) else "#") in text:
         mark, end = (b"#", b"\n") if isinstance(text, bytes) else ("#", "\n")
         text = end.join(line for line in text.split(end) if not line.lstrip().startswith(mark))
-    try:
-        # "NaN" and its like are no JSON; letting them in would hand them on to plugins that refuse them.
-        value = quick_json.loads(text, parse_constant=_refuse_constant, parse_float=_Number, parse_int=_integer)
-    except (ValueError, RecursionError) as error:
-        raise errors.Error(errors.DECODING_FAILURE, "%s is not JSON." % what, str(error)) from None
+    value = decode_value(text, what)
     if not isinstance(value, dict):
         raise errors.Error(errors.DECODING_FAILURE, "%s is not a JSON object." % what, "It is %s." % type(value).__name__)
     return value
+
+
+def decode_value(text, what):
+    """Return the JSON value in text (str or bytes), of whatever type; what (str) names it in the Error."""
+    try:
+        # "NaN" and its like are no JSON; letting them in would hand them on to plugins that refuse them.
+        return quick_json.loads(text, parse_constant=_refuse_constant, parse_float=_Number, parse_int=_integer)
+    except (ValueError, RecursionError) as error:
+        raise errors.Error(errors.DECODING_FAILURE, "%s is not JSON." % what, str(error)) from None
 
 
 def _refuse_constant(name):

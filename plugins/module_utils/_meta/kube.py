@@ -8,16 +8,14 @@ Imported only where a configuration asks for the API. Credentials that are files
 
 from __future__ import annotations
 
-import contextlib
-import http.client
-import json
 import os
-import signal
-import ssl
 import time
-import urllib.parse
+from _signal import ITIMER_REAL, SIGALRM, setitimer, signal  # as in invoke.py
 
-from .._cni import errors
+import _ssl
+
+from .._cni import conf, errors
+from . import https
 
 _BODY_LIMIT = 8 * 1024 * 1024
 # Tried again: the server is starting, is overloaded, or sits behind a balancer that is.
@@ -66,16 +64,16 @@ class Client:
 
     def _request(self, method, path, body=None, content_type=None):
         what = "%s %s" % (method, path)
-        data = None if body is None else json.dumps(body).encode()
+        data = b"" if body is None else conf.encode(body).encode()
         refused = False
         while True:
             try:
                 status, answer = self._exchange(method, path, data, content_type)
-            except (OSError, http.client.HTTPException) as error:
+            except (OSError, https.ProtocolError) as error:
                 self.close()
-                if isinstance(error, ssl.SSLCertVerificationError):
+                if isinstance(error, _ssl.SSLCertVerificationError):
                     raise ApiError(errors.IO_FAILURE, "The certificate of the Kubernetes API %s is not accepted." % self.access.server, str(error)) from None
-                if isinstance(error, ssl.SSLError) and "ALERT" in str(error):
+                if isinstance(error, _ssl.SSLError) and "ALERT" in str(error):
                     raise ApiError(errors.IO_FAILURE, "The Kubernetes API %s refuses our certificate." % self.access.server, str(error)) from None
                 details = "%s: %s" % (what, error or type(error).__name__)
                 problem = ApiError(errors.TRY_AGAIN_LATER, "The Kubernetes API %s does not answer." % self.access.server, details)
@@ -96,43 +94,55 @@ class Client:
             time.sleep(_PAUSE)
 
     def _exchange(self, method, path, data, content_type):
-        with _alarm(self.deadline - time.monotonic()):
+        with _Alarm(self.deadline - time.monotonic()):
             fresh = self._connection is None
             if fresh:
-                self._connection = connect(self.access, self.environ, max(self.deadline - time.monotonic(), 0.1))
+                self._connection = self._connect()
             try:
                 return self._once(method, path, data, content_type)
-            except (ConnectionError, http.client.BadStatusLine):
+            except ConnectionError:
                 if fresh:
                     raise
                 self.close()  # the server closed what we kept open
-                self._connection = connect(self.access, self.environ, max(self.deadline - time.monotonic(), 0.1))
+                self._connection = self._connect()
                 return self._once(method, path, data, content_type)
 
+    def _connect(self):
+        access = self.access
+        secure, host, port, dummy = split_url(access.server)
+        proxy = access.proxy or proxy_for(self.environ, "https" if secure else "http", host)
+        try:
+            context = https.tls_context(access.ca_file, access.ca_data, access.insecure) if secure else None
+            load_certificate(context, access)
+        except (OSError, ValueError) as error:  # SSLError is an OSError
+            raise _unusable(error) from None
+        seconds = max(self.deadline - time.monotonic(), 0.1)
+        tunnel = None
+        if proxy:
+            to_host, to_port, headers = _proxy_address(proxy)
+            tunnel = (_authority(host, port), headers)
+        else:
+            to_host, to_port = host, port
+        return https.Connection(to_host, to_port, seconds, context, access.tls_name or host, tunnel)
+
     def _once(self, method, path, data, content_type):
-        headers = {"Accept": "application/json", "User-Agent": "multinet"}
+        dummy, host, port, below = split_url(self.access.server)
+        headers = {"Host": _authority(host, port), "Accept": "application/json", "User-Agent": "multinet"}
         if content_type:
             headers["Content-Type"] = content_type
         token = bearer_token(self.access)
         if token:
             headers["Authorization"] = "Bearer " + token
-        # percent signs and the like never get here: names are checked, and quoted all the same
-        self._connection.request(method, urllib.parse.urlsplit(self.access.server).path.rstrip("/") + urllib.parse.quote(path), body=data, headers=headers)
-        response = self._connection.getresponse()
-        text = response.read(_BODY_LIMIT + 1)
-        if len(text) > _BODY_LIMIT:
-            raise http.client.HTTPException("the answer is longer than %d MiB" % (_BODY_LIMIT >> 20))
-        if response.will_close:
+        status, text = self._connection.request(method, below.rstrip("/") + _quoted(path), headers, data, _BODY_LIMIT)
+        if self._connection.will_close:
             self.close()
         try:
-            answer = json.loads(text) if text else {}
-        except ValueError:
-            answer = None
-        if not isinstance(answer, dict):
-            if response.status < 300:
-                raise http.client.HTTPException("the answer is not a JSON object")
+            answer = conf.decode(text, "The answer") if text else {}
+        except errors.Error:
+            if status < 300:
+                raise https.ProtocolError("the answer is not a JSON object") from None
             answer = {"message": text[:200].decode("utf-8", "replace")}
-        return response.status, answer
+        return status, answer
 
 
 def _problem(server, what, status, answer):
@@ -149,19 +159,24 @@ def _problem(server, what, status, answer):
     return ApiError(errors.IO_FAILURE, "The Kubernetes API %s refused a request." % server, details, status)
 
 
-@contextlib.contextmanager
-def _alarm(seconds):
-    """End what happens inside by TimeoutError when its time is over, also where a server sends one byte at a time."""
-    def over(dummy_number, dummy_frame):
-        raise TimeoutError("no answer within the time for it")
+class _Alarm:
+    """End what happens in a with block by TimeoutError when its time (float, seconds) is over, also where a server sends one byte at a time."""
 
-    before = signal.signal(signal.SIGALRM, over)
-    signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.1))
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+    def __init__(self, seconds):
+        self.seconds = seconds
+        self.before = None
+
+    def __enter__(self):
+        self.before = signal(SIGALRM, self._over)
+        setitimer(ITIMER_REAL, max(self.seconds, 0.1))
+
+    def __exit__(self, *dummy):
+        setitimer(ITIMER_REAL, 0)
+        signal(SIGALRM, self.before)
+
+    @staticmethod
+    def _over(dummy_number, dummy_frame):
+        raise TimeoutError("no answer within the time for it")
 
 
 def bearer_token(access):
@@ -178,78 +193,112 @@ def bearer_token(access):
 
 
 def connect(access, environ, seconds):
-    """Return an http.client connection to the server of a kubeconfig.Access that waits so long (float) for each answer; raise ApiError."""
-    parts = urllib.parse.urlsplit(access.server)
-    secure = parts.scheme == "https"
-    try:
-        host, port = parts.hostname, parts.port or (443 if secure else 80)
-    except ValueError:
-        host = None
-    if not host:
-        raise ApiError(errors.INVALID_CONFIGURATION, "The server %s of the Kubernetes API is no URL." % access.server)
-    proxy = access.proxy or _proxy(environ, parts.scheme, host)
+    """Return an http.client connection to the server of a kubeconfig.Access that waits so long (float) for each answer; raise ApiError.
+
+    For programs that stay, and read answers that do not end.
+    """
+    import http.client
+    import ssl
+
+    secure, host, port, dummy = split_url(access.server)
+    proxy = access.proxy or proxy_for(environ, "https" if secure else "http", host)
     to_host, to_port, headers = _proxy_address(proxy) if proxy else (host, port, {})
-    if secure:
-        connection = _Secure(to_host, to_port, timeout=seconds, context=_context(access))
-        connection.tls_name = access.tls_name or host
-    else:
+    if not secure:
         connection = http.client.HTTPConnection(to_host, to_port, timeout=seconds)
+    else:
+        try:
+            context = ssl.create_default_context(cafile=None if access.ca_data else access.ca_file, cadata=access.ca_data)
+            context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # on since Python 3.13, and not all that make clusters make their authority so
+            if access.insecure:
+                context.check_hostname = False
+                context.verify_mode = ssl.CERT_NONE
+            load_certificate(context, access)
+        except (OSError, ValueError) as error:
+            raise _unusable(error) from None
+
+        class Secure(http.client.HTTPSConnection):
+            """A connection whose certificate is checked for a name of our choice (kubeconfig's tls-server-name)."""
+
+            def connect(self):
+                """Connect, through the proxy where there is one, and greet."""
+                http.client.HTTPConnection.connect(self)
+                self.sock = context.wrap_socket(self.sock, server_hostname=access.tls_name or host)
+
+        connection = Secure(to_host, to_port, timeout=seconds, context=context)
     if proxy:
         connection.set_tunnel(host, port, headers)
     return connection
 
 
-class _Secure(http.client.HTTPSConnection):
-    """A connection whose certificate is checked for a name of our choice (kubeconfig's tls-server-name)."""
-
-    tls_name = None
-
-    def connect(self):
-        """Connect, through the proxy where there is one, and greet."""
-        http.client.HTTPConnection.connect(self)
-        self.sock = self._context.wrap_socket(self.sock, server_hostname=self.tls_name)
-
-
-def _context(access):
-    try:
-        if access.insecure:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        else:
-            context = ssl.create_default_context(cafile=None if access.ca_data else access.ca_file, cadata=access.ca_data)
-        if access.certificate:
-            with _as_file(access.certificate) as certificate, _as_file(access.key or access.certificate) as key:
-                context.load_cert_chain(certificate, key)
-    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        raise ApiError(errors.IO_FAILURE, "The certificates for the Kubernetes API cannot be used.", str(error)) from None
-    return context
+def split_url(url):
+    """Return (whether it is https, host: str, port: int, path: str) of a server's URL (str); raise ApiError."""
+    scheme, dummy, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    if authority.startswith("["):
+        host, dummy, port = authority[1:].partition("]")
+        port = port[1:] if port.startswith(":") else port
+    else:
+        host, dummy, port = authority.partition(":")
+    secure = scheme == "https"
+    number = int(port) if port.isascii() and port.isdigit() else (443 if secure else 80) if not port else 0
+    if scheme not in ("http", "https") or not host or not host.isascii() or not 0 < number < 65536:
+        raise ApiError(errors.INVALID_CONFIGURATION, "The server %s of the Kubernetes API is no URL." % url)
+    return secure, host, number, slash + path
 
 
-@contextlib.contextmanager
-def _as_file(text_or_path):
-    """Give PEM text a path, since ssl takes nothing else; it is never written to a disk."""
-    if not text_or_path.startswith("-----"):
-        yield text_or_path
-        return
-    descriptor = os.memfd_create("pem") if hasattr(os, "memfd_create") else os.open("/dev/shm", os.O_TMPFILE | os.O_RDWR, 0o600)
-    try:
-        os.write(descriptor, text_or_path.encode())
-        yield "/proc/self/fd/%d" % descriptor
-    finally:
-        os.close(descriptor)
+def _authority(host, port):
+    return "%s:%d" % ("[%s]" % host if ":" in host else host, port)
 
 
-def _proxy(environ, scheme, host):
+def _quoted(path):
+    # names are checked, so that there is nothing to quote; were there, it would be
+    if path.isascii() and path.replace("/", "").replace("-", "").replace(".", "").isalnum():
+        return path
+    import urllib.parse
+
+    return urllib.parse.quote(path)
+
+
+def _unusable(error):
+    return ApiError(errors.IO_FAILURE, "The certificates for the Kubernetes API cannot be used.", str(error))
+
+
+def load_certificate(context, access):
+    """Have a TLS context present the client certificate of a kubeconfig.Access, where it has one; raise OSError, ValueError."""
+    if context and access.certificate:
+        with _File(access.certificate) as certificate, _File(access.key or access.certificate) as key:
+            context.load_cert_chain(certificate, key)
+
+
+class _File:
+    """Give PEM text a path for the time of a with block, since OpenSSL takes nothing else; it is never written to a disk. A path stays what it is."""
+
+    def __init__(self, text_or_path):
+        self.text = text_or_path
+        self.descriptor = None
+
+    def __enter__(self):
+        if not self.text.startswith("-----"):
+            return self.text
+        self.descriptor = os.memfd_create("pem") if hasattr(os, "memfd_create") else os.open("/dev/shm", os.O_TMPFILE | os.O_RDWR, 0o600)
+        os.write(self.descriptor, self.text.encode())
+        return "/proc/self/fd/%d" % self.descriptor
+
+    def __exit__(self, *dummy):
+        if self.descriptor is not None:
+            os.close(self.descriptor)
+
+
+def proxy_for(environ, scheme, host):
     """The proxy (URL) for a host by the environment, or None (as Go's net/http decides it)."""
     def value(name):
         return environ.get(name.upper()) or environ.get(name) or ""
 
-    import ipaddress  # only where a proxy is configured
-
     proxy = value(scheme + "_proxy")
     if not proxy or host == "localhost":
         return None
+    import ipaddress  # only where a proxy is configured
+
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -260,9 +309,11 @@ def _proxy(environ, scheme, host):
         if entry == "*":
             return None
         if address is not None:
-            with contextlib.suppress(ValueError):
+            try:
                 if address in ipaddress.ip_network(entry, strict=False):
                     return None
+            except ValueError:
+                pass  # a name
         name = entry.partition(":")[0].lower()
         if name and (host.lower() == name.lstrip(".") or host.lower().endswith("." + name.lstrip("."))):
             return None
@@ -270,6 +321,8 @@ def _proxy(environ, scheme, host):
 
 
 def _proxy_address(proxy):
+    import urllib.parse
+
     parts = urllib.parse.urlsplit(proxy)
     if parts.scheme != "http" or not parts.hostname:
         raise ApiError(errors.INVALID_CONFIGURATION, "The proxy %s://%s is not served here; only http:// is." % (parts.scheme, parts.hostname))

@@ -9,10 +9,9 @@ block mappings and lists, quoted and plain scalars, literal blocks, and JSON. Ev
 
 from __future__ import annotations
 
-import json
 import os
 
-from .._cni import errors
+from .._cni import conf, errors
 
 
 class Access:
@@ -58,7 +57,9 @@ def load(path):
     except (OSError, UnicodeDecodeError) as error:
         raise errors.Error(errors.IO_FAILURE, "The kubeconfig %s cannot be read." % path, getattr(error, "strerror", None) or str(error)) from None
     try:
-        raw = json.loads(text) if text.lstrip().startswith("{") else parse_yaml(text)
+        raw = conf.decode_value(text, "It") if text.lstrip().startswith("{") else parse_yaml(text)
+    except errors.Error as error:
+        raise errors.Error(errors.DECODING_FAILURE, "The kubeconfig %s cannot be understood." % path, error.details) from None
     except (ValueError, RecursionError) as error:
         raise errors.Error(errors.DECODING_FAILURE, "The kubeconfig %s cannot be understood." % path, str(error)) from None
     return _access(_Named(raw, path), os.path.dirname(path))
@@ -284,6 +285,8 @@ def _inline(text):
             end += 1
         return _Yaml
     if text[0] in '"{[':
+        import json  # where a value is written as in JSON
+
         try:
             value, end = json.JSONDecoder().raw_decode(text)
         except ValueError:

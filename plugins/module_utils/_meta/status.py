@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
-import json
 import time
 
-from .._cni import errors, result as results
+from .._cni import conf, errors, result as results
 from . import annotations, devices
 
 _EVENT_SECONDS = 2.0
@@ -49,10 +48,20 @@ def publish(api, pod, attached):
 
     By PATCH, and by the subresource status: nothing else of the pod is touched or may be (no role needs to change pods).
     """
-    metadata = {"annotations": {annotations.STATUS: json.dumps(status(attached), indent=4)}}
+    metadata = {"annotations": {annotations.STATUS: _indented(status(attached))}}
     if pod.uid:
         metadata["uid"] = pod.uid  # another pod of the same name is not ours
     return api.patch(pod.path + "/status", {"metadata": metadata}) is not None
+
+
+def _indented(value, begin="\n"):
+    """JSON (str) for people: they read the annotation."""
+    inner = begin + "    "
+    if isinstance(value, dict) and value:
+        return "{%s%s}" % (",".join("%s%s: %s" % (inner, conf.encode(key), _indented(item, inner)) for key, item in value.items()), begin)
+    if isinstance(value, list) and value:
+        return "[%s%s]" % (",".join(inner + _indented(item, inner) for item in value), begin)
+    return conf.encode(value)
 
 
 def tell(api, pod, log, kind, reason, message):

@@ -1,0 +1,196 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""HTTP/1.1 with TLS for a program that lives for milliseconds: a few requests over one connection (RFC 9112).
+
+`http.client` and `ssl` take longer to import than all requests of a plugin together. What they are made of, modules in C, is used directly.
+"""
+
+from __future__ import annotations
+
+import _socket
+import _ssl
+
+_LINE_LIMIT, _LINES_LIMIT = 65536, 200
+_CHUNK = 65536
+
+
+class ProtocolError(Exception):
+    """The other side speaks no HTTP, or says too much."""
+
+
+class Connection:
+    """A connection that is made and, with a TLS context, greeted; raises OSError (among them _ssl.SSLError) and ProtocolError.
+
+    host: str; port: int; seconds: float, how long a single read or write may take; context: of tls_context(), None for plain HTTP; tls_name: str, whom the
+    certificate has to name; tunnel: None, or ("host:port", dict of headers) for a proxy at host and port.
+    """
+
+    def __init__(self, host, port, seconds, context=None, tls_name=None, tunnel=None):
+        self._rest = b""
+        self._stream = _dial(host, port, seconds)
+        self.will_close = False
+        try:
+            if tunnel:
+                self._send("CONNECT", tunnel[0], dict({"Host": tunnel[0]}, **tunnel[1]), b"")
+                status = self._head()[0]
+                if not 200 <= status < 300:
+                    raise ProtocolError("the proxy answers %d" % status)
+            if context:
+                self._stream = _Secure(self._stream, context, tls_name)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self):
+        """End it."""
+        self._stream.close()
+
+    def request(self, method, target, headers, body, limit):
+        """Return (status, body: bytes) of the answer; afterwards `will_close` says whether it was the last one. limit: int, of the body's length."""
+        self._send(method, target, dict(headers, **({"Content-Length": str(len(body))} if body or method != "GET" else {})), body)
+        status, found = self._head()
+        while 100 <= status < 200:
+            status, found = self._head()
+        self.will_close = "close" in found.get("connection", "").lower()
+        if status in (204, 304):
+            return status, b""
+        if "chunked" in found.get("transfer-encoding", "").lower():
+            return status, self._chunks(limit)
+        if "content-length" in found:
+            return status, self._exactly(_number(found["content-length"], 10), limit)
+        self.will_close = True
+        while self._more():
+            if len(self._rest) > limit:
+                raise ProtocolError("the answer is longer than %d bytes" % limit)
+        return status, self._rest
+
+    def _send(self, method, target, headers, body):
+        lines = ["%s %s HTTP/1.1" % (method, target)] + ["%s: %s" % pair for pair in headers.items()]
+        text = "\r\n".join(lines)
+        if text.count("\n") != len(lines) - 1 or not text.isascii():
+            raise ProtocolError("a header has a line end or is no ASCII")
+        self._stream.sendall(text.encode("ascii") + b"\r\n\r\n" + body)
+
+    def _head(self):
+        """Read up to the empty line; return the status (int) and the headers (dict, lower case names)."""
+        if not self._rest and not self._more():
+            raise ConnectionResetError("the connection was closed")
+        words = self._line().split(b" ", 2)
+        if len(words) < 2 or not words[0].startswith(b"HTTP/1.") or len(words[1]) != 3:
+            raise ProtocolError("this is no answer of HTTP")
+        headers = {}
+        for _line in range(_LINES_LIMIT):
+            line = self._line()
+            if not line:
+                return _number(words[1].decode("latin-1"), 10), headers
+            name, _colon, value = line.decode("latin-1").partition(":")
+            headers[name.strip().lower()] = value.strip()
+        raise ProtocolError("the answer has too many headers")
+
+    def _chunks(self, limit):
+        body = b""
+        while True:
+            size = _number(self._line().partition(b";")[0].decode("latin-1").strip(), 16)
+            if size == 0:
+                while self._line():
+                    pass  # trailers
+                return body
+            body += self._exactly(size, limit - len(body))
+            if self._line():
+                raise ProtocolError("a chunk is longer than it says")
+
+    def _line(self):
+        while b"\n" not in self._rest:
+            if len(self._rest) > _LINE_LIMIT or not self._more():
+                raise ProtocolError("a line does not end")
+        line, _end, self._rest = self._rest.partition(b"\n")
+        return line.rstrip(b"\r")
+
+    def _exactly(self, size, limit):
+        if size > limit:
+            raise ProtocolError("the answer is longer than %d bytes" % limit)
+        parts = [self._rest]
+        missing = size - len(self._rest)
+        while missing > 0:
+            part = self._stream.recv(_CHUNK)
+            if not part:
+                raise ProtocolError("the answer ends too early")
+            parts.append(part)
+            missing -= len(part)
+        text = b"".join(parts)
+        self._rest = text[size:]
+        return text[:size]
+
+    def _more(self):
+        part = self._stream.recv(_CHUNK)
+        self._rest += part
+        return bool(part)
+
+
+class _Plain(_socket.socket):
+    """A socket that TLS can be put over (by a weak reference, which the class in C has not)."""
+
+
+class _Secure:
+    """TLS over a connected socket."""
+
+    def __init__(self, plain, context, name):
+        self._plain = plain
+        self._tls = context._wrap_socket(plain, False, name)
+        self._tls.do_handshake()
+
+    def recv(self, size):
+        try:
+            return self._tls.read(size)
+        except (_ssl.SSLZeroReturnError, _ssl.SSLEOFError):
+            return b""
+
+    def sendall(self, data):
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[self._tls.write(view):]
+        except (_ssl.SSLZeroReturnError, _ssl.SSLEOFError):
+            raise ConnectionResetError("the connection was closed") from None
+
+    def close(self):
+        self._plain.close()
+
+
+def tls_context(ca_file=None, ca_data=None, insecure=False):
+    """Return a context that accepts certificates of the authority in a file or PEM text, of the system's where neither is given, or, insecure, any.
+
+    It has load_cert_chain(certificate file, key file). Raises OSError, ValueError.
+    """
+    context = _ssl._SSLContext(_ssl.PROTOCOL_TLS_CLIENT)  # checks certificate and name
+    context.minimum_version = _ssl.PROTO_TLSv1_2
+    if insecure:
+        context.check_hostname = False
+        context.verify_mode = _ssl.CERT_NONE
+    elif ca_file or ca_data:
+        context.load_verify_locations(ca_file if not ca_data else None, None, ca_data)
+    else:
+        context.set_default_verify_paths()
+    return context
+
+
+def _dial(host, port, seconds):
+    failed = OSError("%s has no address" % host)
+    for family, kind, protocol, _name, address in _socket.getaddrinfo(host.encode("ascii"), port, 0, _socket.SOCK_STREAM):
+        plain = _Plain(family, kind | _socket.SOCK_CLOEXEC, protocol)
+        try:
+            plain.settimeout(seconds)
+            plain.connect(address)
+            plain.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
+            return plain
+        except OSError as error:
+            plain.close()
+            failed = error
+    raise failed
+
+
+def _number(text, base):
+    if not text or len(text) > 15 or not set(text) <= set("0123456789abcdefABCDEF"[:10 if base == 10 else 22]):
+        raise ProtocolError("%r is no number" % text[:20])
+    return int(text, base)
