@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 
 import pytest
 
@@ -242,6 +243,10 @@ def without_the_namespace(side):
     side.cni("ADD", conf)
     subprocess.run(["ip", "netns", "del", side.pod], check=True)
     deleted = side.cni("DEL", conf, CNI_NETNS="")[0]
+    for dummy in range(50):  # the kernel takes its time with a namespace that is gone
+        if not side.host.leftovers():
+            break
+        time.sleep(0.1)
     return {"deleted": deleted, "left": side.host.leftovers()}
 
 
