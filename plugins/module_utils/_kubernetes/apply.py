@@ -1,0 +1,128 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Make the collection's objects at the Kubernetes API be those that are wanted: first see what is there, then change what differs.
+
+What would change is asked of the API itself (server-side apply, dryRun), so check mode knows its defaults and its refusals.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+
+from . import admin, objects
+
+#: What the API itself changes in an object.
+_NOISE = ("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink")
+_HIDDEN = "(not shown: a secret)\n"
+
+
+class Change:
+    """One object that is made, changed or removed. before, after: dict or None."""
+
+    def __init__(self, item, before, after):
+        self.item = item
+        self.before = before
+        self.after = after
+
+    @property
+    def verb(self):
+        """What is done, as a clause for people."""
+        return "%s %s" % ("create" if self.before is None else "delete" if self.after is None else "change", objects.label(self.item))
+
+    def diff(self):
+        """Return the change as Ansible's diff."""
+        name = objects.label(self.item)
+        texts = [_text(state) for state in (self.before, self.after)]
+        if self.item["kind"] == "Secret":
+            texts = [text and "(%s) %s" % (when, _HIDDEN) for text, when in zip(texts, ("old", "new"))]
+        return {"before_header": name, "after_header": name, "before": texts[0], "after": texts[1]}
+
+
+def bring_about(api, wanted, kinds, check_mode=False, timeout=60, clock=time.monotonic, sleep=time.sleep):
+    """Make the objects with our label be the wanted ones; return the list of Change. Raises AdminError.
+
+    api: admin.Admin. wanted: list of dict, as objects.objects() makes them. kinds: list of str; objects of these kinds that are ours and not wanted are removed.
+    A CustomResourceDefinition that others made serves as it is. Ours is removed when it is asked for and nobody has objects of it.
+    """
+    ours = {objects.path(item): item for kind in kinds for item in _ours(api, kind)}
+    wanted_paths = {objects.path(item) for item in wanted}
+    changes = []
+    for path, item in ours.items():
+        if path not in wanted_paths and _may_go(api, item):
+            changes.append(Change(item, item, None))
+            if not check_mode:
+                _delete(api, path, item, timeout, clock, sleep)
+    for item in wanted:
+        before = ours.get(objects.path(item)) or api.get(objects.path(item))
+        if before is not None and not objects.is_ours(before):
+            if item["kind"] == "CustomResourceDefinition":
+                continue
+            if item["kind"] == "NetworkAttachmentDefinition":
+                raise admin.AdminError(
+                    "%s is there already and is not the collection's (it has no label %s=%s). Remove it, or give the network another name." % (
+                        objects.label(item), objects.LABEL, objects.OWNER)
+                )
+        after = _apply(api, item, before, check_mode)
+        if _clean(before) != _clean(after):
+            changes.append(Change(item, before, after))
+        if item["kind"] == "CustomResourceDefinition" and not check_mode and not _established(after):
+            _wait(lambda path=objects.path(item): _established(api.get(path)), "%s is not served" % objects.label(item), timeout, clock, sleep)
+    return changes
+
+
+def _ours(api, kind):
+    answer = api.get(objects.collection_path(kind), labelSelector="%s=%s" % (objects.LABEL, objects.OWNER)) or {"items": []}
+    # the items of a list say neither
+    return [dict(item, kind=kind, apiVersion=answer["apiVersion"]) for item in answer["items"]]
+
+
+def _may_go(api, item):
+    """Return whether nothing of others would go with it: with a CustomResourceDefinition go all objects of its kind."""
+    if item["kind"] != "CustomResourceDefinition":
+        return True
+    spec = item["spec"]
+    collection = "/apis/%s/%s/%s" % (spec["group"], spec["versions"][0]["name"], spec["names"]["plural"])
+    return all(objects.is_ours(other) for other in (api.get(collection) or {"items": []})["items"])
+
+
+def _apply(api, item, before, check_mode):
+    if not check_mode:
+        return api.apply(objects.path(item), item)
+    try:
+        return api.apply(objects.path(item), item, dryRun="All")
+    except admin.AdminError as error:
+        if error.status == 404 and before is None:  # its kind or its namespace comes into being by the real run
+            return item
+        raise
+
+
+def _delete(api, path, item, timeout, clock, sleep):
+    # what depends on it goes first, so that its end is the end of its pods
+    api.delete(path, propagationPolicy="Foreground")
+    _wait(lambda: api.get(path) is None, "%s is not gone" % objects.label(item), timeout, clock, sleep)
+
+
+def _wait(is_true, problem, timeout, clock, sleep):
+    deadline = clock() + timeout
+    while not is_true():
+        if clock() > deadline:
+            raise admin.AdminError("%s after %d s. Look at it with kubectl, then run again." % (problem, timeout))
+        sleep(0.2)
+
+
+def _established(item):
+    conditions = ((item or {}).get("status") or {}).get("conditions") or []
+    return any(one["type"] == "Established" and one["status"] == "True" for one in conditions)
+
+
+def _clean(item):
+    if item is None:
+        return None
+    metadata = {key: value for key, value in item["metadata"].items() if key not in _NOISE}
+    return dict({key: value for key, value in item.items() if key != "status"}, metadata=metadata)
+
+
+def _text(item):
+    return "" if item is None else json.dumps(_clean(item), indent=2, sort_keys=True) + "\n"

@@ -1,0 +1,72 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Renew the tokens of a host at the Kubernetes API, each with the right of its own service account to ask for the next one.
+
+Started by a timer. What there is to renew is what lies in the directory: each kubeconfig with its tokenFile; all else is in the token itself.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import sys
+import time
+
+from .._cni import errors, files
+from .._meta import kube, kubeconfig
+from . import token
+
+DIRECTORY = "/etc/multinet/kubernetes"
+_SECONDS = 30.0  # for all requests about one token
+
+
+def main(directory=DIRECTORY, clock=time.time):
+    """Renew what is due; print a line for each token; return the exit status, 1 when one could not be renewed."""
+    status = 0
+    for path in sorted(glob.glob(os.path.join(glob.escape(directory), "*.kubeconfig"))):
+        try:
+            print("%s: %s" % (path, renew(path, clock)), flush=True)
+        except (errors.Error, token.TokenError, OSError) as error:
+            print("%s: %s" % (path, _sentence(error)), file=sys.stderr, flush=True)
+            status = 1
+    return status
+
+
+def renew(path, clock=time.time):
+    """Renew the token of the kubeconfig at path (str) if it is due; return what was done (str). Raises Error, TokenError and OSError."""
+    access = kubeconfig.load(path)
+    if not access.token_file:
+        return "no tokenFile, so nothing to renew."
+    with open(access.token_file, encoding="ascii") as file:
+        held = token.Token(file.read())
+    left = held.left(clock())
+    if left >= token.RENEW_BELOW:
+        return "valid until %s, nothing to do yet." % _time(held.end)
+    if left <= 0:
+        raise token.TokenError("the token expired at %s, while this host could not renew it. Run multinet.flannel.site, which writes a new one" % _time(held.end))
+    client = kube.Client(access, seconds=_SECONDS)
+    try:
+        answer = client.post("/api/v1/namespaces/%s/serviceaccounts/%s/token" % (held.namespace, held.account), {
+            "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": held.seconds},
+        })
+    except errors.Error as error:
+        raise errors.Error(error.code, "%s The token is valid until %s and is tried again." % (error.msg, _time(held.end)), error.details) from None
+    finally:
+        client.close()
+    fresh = str(((answer or {}).get("status") or {}).get("token") or "")
+    try:
+        issued = token.Token(fresh)
+    except token.TokenError as error:
+        raise token.TokenError("the API's answer to a TokenRequest: %s; the token that is there stays" % error) from None
+    files.write_atomically(access.token_file, (fresh + "\n").encode(), 0o600)
+    return "renewed, valid until %s." % _time(issued.end)
+
+
+def _time(seconds):
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
+
+
+def _sentence(error):
+    text = "%s (%s)" % (error.msg, error.details) if isinstance(error, errors.Error) and error.details else str(error)
+    return text.rstrip(".") + "."

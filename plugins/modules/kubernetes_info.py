@@ -1,0 +1,83 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: kubernetes_info
+short_description: What a Kubernetes cluster has of what several networks need
+version_added: 0.1.0
+description:
+  - Asks the Kubernetes API for its nodes with their pod ranges, and for its namespaces. Nothing is changed.
+  - Fails with a sentence when the API cannot be reached or does not know the user.
+author: [multinet.flannel authors (@multinet-flannel)]
+extends_documentation_fragment: [multinet.flannel.kubernetes_admin]
+attributes:
+  check_mode:
+    support: full
+    description: Reads only.
+  diff_mode:
+    support: none
+    description: Nothing is ever changed.
+"""
+
+EXAMPLES = r"""
+- name: Look at the cluster
+  multinet.flannel.kubernetes_info:
+    kubeconfig: ~/.kube/config
+  delegate_to: localhost
+  run_once: true
+  register: cluster
+"""
+
+RETURN = r"""
+server:
+  description: URL of the API, as the kubeconfig has it.
+  returned: success
+  type: str
+  sample: https://192.0.2.10:6443
+version:
+  description: Version of the API server.
+  returned: success
+  type: str
+  sample: v1.34.4
+nodes:
+  description: The pod ranges (list of str) of each Node object, by name.
+  returned: success
+  type: dict
+  sample:
+    node1: [10.244.0.0/24]
+namespaces:
+  description: Names of the namespaces.
+  returned: success
+  type: list
+  elements: str
+  sample: [default, kube-system]
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import admin
+
+
+def main():
+    module = AnsibleModule(argument_spec={"kubeconfig": {"type": "str", "required": True}}, supports_check_mode=True)
+    try:
+        api = admin.Admin(module.params["kubeconfig"])
+        version = api.get("/version") or {}
+        nodes = (api.get("/api/v1/nodes") or {"items": []})["items"]
+        namespaces = (api.get("/api/v1/namespaces") or {"items": []})["items"]
+    except admin.AdminError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(
+        changed=False,
+        server=api.server,
+        version=version.get("gitVersion", ""),
+        nodes={node["metadata"]["name"]: admin.pod_cidrs(node) for node in nodes},
+        namespaces=[item["metadata"]["name"] for item in namespaces],
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: kubernetes_objects
+short_description: Make the collection's objects at the Kubernetes API be these, and no others
+version_added: 0.1.0
+description:
+  - Makes and changes the objects by server-side apply, and removes those that carry the collection's label and are not among them.
+  - A CustomResourceDefinition that somebody else made is left as it is. One of the collection's own is removed only when no objects of others would go with it.
+author: [multinet.flannel authors (@multinet-flannel)]
+extends_documentation_fragment: [multinet.flannel.kubernetes_admin]
+attributes:
+  check_mode:
+    support: full
+    description: Asks the API what would change, by a dry run of its own.
+  diff_mode:
+    support: full
+    description: Shows each object before and after, but nothing of a Secret.
+options:
+  objects:
+    description: The objects, as the filter P(multinet.flannel.kubernetes_objects#filter) makes them. An empty list removes everything that carries the label.
+    type: list
+    elements: dict
+    required: true
+  timeout:
+    description: Seconds to wait for an object that is removed to be gone, and for a CustomResourceDefinition to be served.
+    type: int
+    default: 60
+"""
+
+EXAMPLES = r"""
+- name: Make what the networks need at the Kubernetes API
+  multinet.flannel.kubernetes_objects:
+    kubeconfig: ~/.kube/config
+    objects: "{{ multinet_plan | multinet.flannel.kubernetes_objects(settings) }}"
+  delegate_to: localhost
+  run_once: true
+"""
+
+RETURN = r"""
+changes:
+  description: What was (in check mode would be) done, in order.
+  returned: success
+  type: list
+  elements: str
+  sample: [create NetworkAttachmentDefinition default/red]
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import admin, apply, objects
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "kubeconfig": {"type": "str", "required": True},
+            "objects": {"type": "list", "elements": "dict", "required": True},
+            "timeout": {"type": "int", "default": 60},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        changes = apply.bring_about(
+            admin.Admin(module.params["kubeconfig"]), module.params["objects"], list(objects.KINDS), module.check_mode, module.params["timeout"])
+    except admin.AdminError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=bool(changes), changes=[change.verb for change in changes], diff=[change.diff() for change in changes])
+
+
+if __name__ == "__main__":
+    main()
