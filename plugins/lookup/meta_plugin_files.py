@@ -45,13 +45,12 @@ _raw:
   elements: dict
 """
 
-import os
-
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
+from ansible_collections.multinet.flannel.plugins.lookup import library_files
+
 PACKAGES = ("_cni", "_meta")
-MODULE_UTILS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "module_utils")
 # -I -S: nothing of the environment and no site-packages, which is also what starts quickest.
 LAUNCHER = """#!%(python)s -IS
 # The CNI meta-plugin of multinet.flannel.
@@ -68,14 +67,7 @@ os._exit(main(sys.argv[0]))
 
 def library(lib_dir):
     """Return the files of the library (list of dict) below lib_dir (str)."""
-    files = [{"path": lib_dir + "/multinet/__init__.py", "content": "", "mode": "0644"}]
-    for package in PACKAGES:
-        directory = os.path.join(MODULE_UTILS, package)
-        for name in sorted(os.listdir(directory)):
-            if name.endswith(".py"):
-                with open(os.path.join(directory, name), encoding="utf-8") as file:
-                    files.append({"path": "%s/multinet/%s/%s" % (lib_dir, package, name), "content": file.read(), "mode": "0644"})
-    return files
+    return library_files.library(PACKAGES, lib_dir)
 
 
 def launchers(names, bin_dir, lib_dir, python):

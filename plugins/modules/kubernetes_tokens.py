@@ -35,6 +35,10 @@ options:
     description: How long the tokens are to live, at least 600. The API server may be set up to give them less.
     type: int
     default: 604800
+  least_seconds:
+    description: Fail when a token lives less than this.
+    type: int
+    default: 600
 """
 
 EXAMPLES = r"""
@@ -80,6 +84,7 @@ def main():
             "namespace": {"type": "str", "default": "kube-system"},
             "accounts": {"type": "list", "elements": "str", "required": True},
             "seconds": {"type": "int", "default": 604800},
+            "least_seconds": {"type": "int", "default": 600},
         },
         supports_check_mode=True,
     )
@@ -92,6 +97,10 @@ def main():
         lives = [token.Token(text).seconds for text in tokens.values() if text]
     except (admin.AdminError, token.TokenError) as error:
         module.fail_json(msg=str(error))
+    if lives and min(lives) < params["least_seconds"]:
+        module.fail_json(
+            msg="The Kubernetes API %s gives tokens of %d s at most (--service-account-max-token-expiration), and %d s were asked for. "
+                "Set kubernetes_token_seconds to %d." % (api.server, min(lives), params["seconds"], min(lives)))
     module.exit_json(changed=False, server=api.server, ca=ca, tokens=tokens, seconds=min(lives, default=0))
 
 

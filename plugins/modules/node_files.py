@@ -49,6 +49,13 @@ options:
         description: The content is neither logged nor shown in a diff.
         type: bool
         default: false
+      keep_token:
+        description:
+          - The content is a new token of a Kubernetes service account. The one that is there stays as long as a quarter of its life is left, and it has
+            the same account, audience and signing key.
+          - An empty content is for check mode, in which there may be no new token to compare with.
+        type: bool
+        default: false
   directories:
     description: The directories that are to be there; they are made before the files. Missing parents are made with mode 0755.
     type: list
@@ -129,6 +136,7 @@ def main():
                     "owner": {"type": "str"},
                     "group": {"type": "str"},
                     "secret": {"type": "bool", "default": False, "no_log": False},
+                    "keep_token": {"type": "bool", "default": False, "no_log": False},
                 },
             },
             "directories": {

@@ -8,7 +8,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import pathlib
 import ssl
 import subprocess
 import time
@@ -16,15 +15,8 @@ import time
 import yaml
 
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import netns
+from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import objects
 from etcd_server import Authority
-
-OBJECTS = pathlib.Path(__file__).resolve().parents[2] / "roles" / "meta_plugin" / "files"
-_KINDS = {
-    "CustomResourceDefinition": "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
-    "ClusterRole": "/apis/rbac.authorization.k8s.io/v1/clusterroles",
-    "ClusterRoleBinding": "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
-    "Namespace": "/api/v1/namespaces",
-}
 
 
 class KubeApi:
@@ -127,15 +119,14 @@ class KubeApi:
         assert status < 300, (method, path, status, answer)
         return answer
 
-    def apply(self, name):
-        """Create what a file of the collection holds."""
-        content = yaml.safe_load((OBJECTS / name).read_text(encoding="utf-8"))
-        for item in content["items"] if content["kind"] == "List" else [content]:
-            path = _KINDS.get(item["kind"]) or "/api/v1/namespaces/%s/%ss" % (item["metadata"]["namespace"], item["kind"].lower())
-            status, answer = self.request("POST", path, item)
-            assert status in (201, 409), answer
+    def set_up(self):
+        """Make what the collection has in every cluster: kinds, service accounts, roles."""
+        settings = {"namespace": "kube-system", "nad_namespaces": [], "datastore": "kubernetes", "legacy_crds": True}
+        for item in objects.objects({"networks": []}, settings):
+            path = objects.path(item)
+            self.ok("POST", path.rpartition("/")[0], item)
             if item["kind"] == "CustomResourceDefinition":
-                self._wait_for(path + "/" + item["metadata"]["name"])
+                self._wait_for(path)
 
     def _wait_for(self, path):
         for dummy in range(100):

@@ -28,8 +28,7 @@ def fixture_api(tmp_path_factory, upstream_bin):
         pytest.skip("there is no kube-apiserver among the upstream programs")
     api = KubeApi(tmp_path_factory.mktemp("kube"), upstream_bin)
     try:
-        for name in ("kubernetes-crd.yml", "kubernetes-rbac.yml", "kubernetes-old-networks.yml"):
-            api.apply(name)
+        api.set_up()
         for name in ("apps", "other"):
             api.ok("POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
         for namespace, name, config in (

@@ -64,7 +64,7 @@ class Admin:
     def apply(self, path, item, **query):
         """Make an object be as the item (dict) says, by server-side apply; return it."""
         query.update(fieldManager="multinet.flannel", force="true")
-        return self._call("PATCH", path, query, json.dumps(item), "application/apply-patch+yaml")
+        return self._call("PATCH", path, query, item, "application/apply-patch+yaml")
 
     def delete(self, path, **query):
         """Delete an object; None when there was none."""

@@ -99,7 +99,10 @@ def _apply(api, item, before, check_mode):
 
 
 def _delete(api, path, item, timeout, clock, sleep):
-    # what depends on it goes first, so that its end is the end of its pods
+    if item["kind"] != "DaemonSet":
+        api.delete(path)
+        return
+    # its pods go first, so that its end is theirs
     api.delete(path, propagationPolicy="Foreground")
     _wait(lambda: api.get(path) is None, "%s is not gone" % objects.label(item), timeout, clock, sleep)
 

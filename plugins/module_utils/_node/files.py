@@ -15,6 +15,9 @@ import pwd
 import re
 import shutil
 import stat
+import time
+
+from .._kubernetes import token
 
 HIDDEN = "(not shown: secret)\n"
 _MODE = re.compile(r"[0-7]{4}")
@@ -95,11 +98,11 @@ def look(path):
     return state
 
 
-def decide(files, directories, absent, look_at=look, ids=None):
+def decide(files, directories, absent, look_at=look, ids=None, clock=time.time):
     """Compare the (checked) wish with what ``look_at`` sees and return the list of changes, in the order they are to be made.
 
     A change is {action: directory|file|remove, path, before (a state of look()), mode, uid, gid} and for files content (bytes) and secret.
-    ``ids(owner, group)`` gives (uid, gid), None for what is not asked for. Raises NodeFilesError when something of another kind is in the way.
+    ``ids(owner, group)`` gives (uid, gid), None for what is not asked for; ``clock()`` the time (seconds since 1970), for ``keep_token``. Raises NodeFilesError when something of another kind is in the way.
     """
     ids = ids or _ids
     errors = []
@@ -115,6 +118,8 @@ def decide(files, directories, absent, look_at=look, ids=None):
         before = look_at(item["path"])
         uid, gid = _ids_or_error(ids, "files", item, errors)
         content = item["content"].encode("utf-8", "surrogateescape")
+        if item.get("keep_token") and before["kind"] == "file" and token.is_good(before["content"].decode("ascii", "replace"), item["content"], clock()):
+            content = before["content"]
         mode = item.get("mode") or "0644"
         if before["kind"] in ("directory", "other"):
             errors.append("files: %s exists and is not a regular file (it is a %s); move it away." % (item["path"], before["kind"]))

@@ -1,0 +1,268 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the collection makes at a real kube-apiserver, and the tokens by which hosts reach it; what came of it is asked of the API as an administrator."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import time
+
+import pytest
+
+from adhoc import Ansible
+from ansible_collections.multinet.flannel.plugins.module_utils._cni import netns
+from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import admin, apply, node, objects, renew
+from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes.token import Token
+from ansible_collections.multinet.flannel.plugins.module_utils._node import files
+from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
+from kube_api import KubeApi
+
+if os.geteuid() != 0:
+    pytest.skip("needs root for network namespaces", allow_module_level=True)
+
+BLUE = {"name": "blue", "cidr": "10.1.0.0/16", "default": True, "backend": {"type": "vxlan", "vni": 1}}
+RED = {"name": "red", "cidr": "10.3.0.0/16", "backend": {"type": "vxlan", "vni": 2}}
+SETTINGS = {"namespace": "kube-system", "nad_namespaces": ["default", "apps"], "datastore": "kubernetes", "legacy_crds": False}
+NADS = "/apis/k8s.cni.cncf.io/v1/network-attachment-definitions"
+NAD_CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/" + objects.NAD_CRD
+TOKEN = "/api/v1/namespaces/kube-system/serviceaccounts/%s/token"
+
+
+class Cluster:
+    """The real API, and the modules as an administrator on a controller runs them."""
+
+    def __init__(self, api, directory):
+        self.api = api
+        certificate, key = api.issue_client("operator", "system:masters")
+        self.kubeconfig = directory / "admin.kubeconfig"
+        api.kubeconfig(self.kubeconfig, {"client-certificate": str(certificate), "client-key": str(key)})
+        self.ansible = Ansible(directory / "ansible", {"controller": {}})
+
+    def module(self, name, *options, **arguments):
+        """Run a module; return its result."""
+        with netns.inside("/run/netns/" + self.api.name):
+            return self.ansible.module(name, dict(arguments, kubeconfig=str(self.kubeconfig)), *options)["controller"]
+
+    def bring_about(self, networks, check_mode=False, wanted=None, **settings):
+        """Make what a declaration (or a list of objects) needs, as module kubernetes_objects does; return what was done."""
+        wanted = objects.objects(plan(networks), dict(SETTINGS, **settings)) if wanted is None else wanted
+        with netns.inside("/run/netns/" + self.api.name):
+            return [change.verb for change in apply.bring_about(admin.Admin(str(self.kubeconfig)), wanted, list(objects.KINDS), check_mode)]
+
+    def nads(self):
+        """Return the names of all NetworkAttachmentDefinitions."""
+        status, answer = self.api.request("GET", NADS)
+        while status == 503:  # the API has just been started
+            time.sleep(0.1)
+            status, answer = self.api.request("GET", NADS)
+        return None if status == 404 else {"%(namespace)s/%(name)s" % item["metadata"] for item in answer["items"]}
+
+    def renew(self, directory, after=0.0):
+        """Run the renewal on a host so many seconds from now; return its exit status."""
+        with netns.inside("/run/netns/" + self.api.name):
+            return renew.main(str(directory), lambda: time.time() + after)
+
+
+@pytest.fixture(name="api", scope="module")
+def _api(tmp_path_factory, upstream_bin):
+    api = KubeApi(tmp_path_factory.mktemp("kube"), upstream_bin)
+    api.ok("POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "apps"}})
+    yield api
+    api.close()
+
+
+@pytest.fixture(name="cluster")
+def _cluster(api, tmp_path):
+    cluster = Cluster(api, tmp_path)
+    yield cluster
+    for name in cluster.nads() or ():
+        api.ok("DELETE", (NADS.rpartition("/")[0] + "/namespaces/%s/network-attachment-definitions/%s") % tuple(name.split("/")))
+    cluster.bring_about(None, wanted=[])
+    api.request("DELETE", NAD_CRD)
+    while api.request("GET", NAD_CRD)[0] != 404:
+        time.sleep(0.1)
+
+
+def test_the_module_tells_the_truth_before_and_after(cluster):
+    wanted = objects.objects(plan([BLUE]), SETTINGS)
+    told = cluster.module("kubernetes_objects", "--check", "--diff", objects=wanted)
+    assert told["changed"] and cluster.nads() is None, told
+    made = cluster.module("kubernetes_objects", "--diff", objects=wanted)
+    assert made["changes"] == told["changes"] and not made["failed"]
+    assert len(made["diff"]) == len(made["changes"]) and all(change["before"] == "" for change in made["diff"])
+    again = cluster.module("kubernetes_objects", objects=wanted)
+    assert not again["changed"] and again["changes"] == []
+    wanted = objects.objects(plan([dict(BLUE, delegate={"hairpinMode": False})]), SETTINGS)
+    told = cluster.module("kubernetes_objects", "--check", "--diff", objects=wanted)
+    assert told["changes"] == ["change NetworkAttachmentDefinition default/blue", "change NetworkAttachmentDefinition apps/blue"]
+    assert r'\"hairpinMode\": true' in told["diff"][0]["before"] and r'\"hairpinMode\": false' in told["diff"][0]["after"]
+    assert cluster.bring_about([BLUE]) == [], "check mode changed something"
+
+
+def test_what_is_made_changed_and_removed(cluster):
+    cluster.bring_about([BLUE, RED])
+    assert cluster.nads() == {"default/blue", "default/red", "apps/blue", "apps/red"}
+    changes = cluster.bring_about([BLUE], nad_namespaces=["apps"], datastore="etcd")
+    assert [change for change in changes if not change.startswith("delete ")] == []
+    assert cluster.nads() == {"apps/blue"}
+    assert cluster.api.request("GET", "/apis/rbac.authorization.k8s.io/v1/clusterroles/multinet-subnet-server")[0] == 404
+
+    told = cluster.bring_about(None, True, wanted=[])
+    assert cluster.nads() == {"apps/blue"}
+    assert cluster.bring_about(None, wanted=[]) == told != []
+    assert cluster.nads() is None
+    assert cluster.bring_about(None, wanted=[]) == []
+
+
+def test_what_others_made_stays(cluster):
+    foreign = objects.objects({"networks": []}, SETTINGS)[0]
+    foreign = dict(foreign, metadata={"name": foreign["metadata"]["name"], "labels": {"app": "multus"}})
+    cluster.api.ok("POST", NAD_CRD.rpartition("/")[0], foreign)
+    before = cluster.api.ok("GET", NAD_CRD)["metadata"]["uid"]
+    while cluster.api.request("GET", NADS)[0] == 404:
+        time.sleep(0.1)
+    theirs = {"apiVersion": "k8s.cni.cncf.io/v1", "kind": "NetworkAttachmentDefinition", "metadata": {"name": "red"}, "spec": {"config": "{}"}}
+    cluster.api.ok("POST", NADS.replace("/network-", "/namespaces/apps/network-"), theirs)
+
+    with pytest.raises(admin.AdminError, match="apps/red is there already and is not the collection's"):
+        cluster.bring_about([BLUE, RED])
+    cluster.bring_about([BLUE])
+    assert cluster.nads() == {"default/blue", "apps/blue", "apps/red"}
+    labels = cluster.api.ok("GET", NAD_CRD)["metadata"]
+    assert labels["labels"] == {"app": "multus"} and labels["uid"] == before
+
+    cluster.bring_about(None, wanted=[])
+    assert cluster.nads() == {"apps/red"}, "removing ours took what others made"
+
+
+def test_a_crd_of_ours_stays_while_others_use_it(cluster):
+    cluster.bring_about([BLUE])
+    theirs = {"apiVersion": "k8s.cni.cncf.io/v1", "kind": "NetworkAttachmentDefinition", "metadata": {"name": "macvlan"}, "spec": {"config": "{}"}}
+    cluster.api.ok("POST", NADS.replace("/network-", "/namespaces/apps/network-"), theirs)
+    cluster.bring_about(None, wanted=[])
+    assert cluster.nads() == {"apps/macvlan"}
+
+
+def write_access(cluster, directory, check_mode=False):
+    """Give a host (a directory of this machine) its access as role kubernetes does; return the names of the files that changed."""
+    found = objects.accounts(SETTINGS)
+    with netns.inside("/run/netns/" + cluster.api.name):
+        api = admin.Admin(str(cluster.kubeconfig))
+        issued = {"server": api.server, "ca": api.ca(), "tokens": {name: "" if check_mode else api.token("kube-system", name, 600) for name in found.values()}}
+    wanted = json.loads(json.dumps(node.files(issued, found)).replace(node.DIRECTORY, str(directory)))
+    changes = files.decide(wanted, [{"path": str(directory), "mode": "0700"}], [])
+    if not check_mode:
+        files.apply(changes)
+    assert not any(token in json.dumps(files.diff(changes)) for token in issued["tokens"].values() if token)
+    return {change["path"].rpartition("/")[2] for change in changes}
+
+
+def test_tokens_last_and_renew_themselves(cluster, tmp_path, capsys):
+    directory = tmp_path / "kubernetes"
+    cluster.bring_about([BLUE])
+    written = {"ca.crt", "meta-plugin.kubeconfig", "meta-plugin.token", "subnet-server.kubeconfig", "subnet-server.token"}
+    assert write_access(cluster, directory, True) == write_access(cluster, directory) == written | {"kubernetes"}
+    assert {path.name: stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir()} == dict.fromkeys(written, 0o600)
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    first = (directory / "meta-plugin.token").read_text()
+    assert write_access(cluster, directory) == write_access(cluster, directory, True) == set(), "a token that is fine was replaced"
+    assert cluster.renew(directory) == 0 and (directory / "meta-plugin.token").read_text() == first
+
+    # more than half of its 600 seconds is over
+    assert cluster.renew(directory, after=310) == 0
+    second = (directory / "meta-plugin.token").read_text()
+    assert second != first and Token(second).seconds == 600
+    assert stat.S_IMODE((directory / "meta-plugin.token").stat().st_mode) == 0o600
+    assert capsys.readouterr().out.count("renewed, valid until") == 2
+
+    # a host that was off for too long says so, and the next run of the role repairs it
+    assert cluster.renew(directory, after=700) == 1
+    said = capsys.readouterr().err
+    assert "the token expired at" in said and "Run multinet.flannel.site" in said and second.strip() not in said
+    (directory / "meta-plugin.token").write_text("not a token\n")
+    assert write_access(cluster, directory) == {"meta-plugin.token"}
+    assert cluster.renew(directory, after=310) == 0
+
+
+def test_a_token_of_an_account_that_was_made_anew_is_replaced(cluster, tmp_path):
+    directory = tmp_path / "kubernetes"
+    cluster.bring_about([BLUE])
+    write_access(cluster, directory)
+    cluster.api.ok("DELETE", "/api/v1/namespaces/kube-system/serviceaccounts/multinet")
+    cluster.bring_about([BLUE])
+    assert write_access(cluster, directory) == {"meta-plugin.token"}
+
+
+def test_the_module_that_asks_for_tokens(cluster):
+    cluster.bring_about([BLUE])
+    issued = cluster.module("kubernetes_tokens", accounts=["multinet"], seconds=600)
+    assert Token(issued["tokens"]["multinet"]).seconds == issued["seconds"] == 600
+    assert issued["ca"] == cluster.api.authority.ca_crt.read_text() and not issued["changed"]
+    assert cluster.module("kubernetes_tokens", "--check", accounts=["multinet"])["tokens"] == {"multinet": ""}
+
+
+def test_an_api_that_is_away_leaves_the_token(cluster, tmp_path, capsys, monkeypatch):
+    directory = tmp_path / "kubernetes"
+    cluster.bring_about([BLUE])
+    write_access(cluster, directory)
+    first = (directory / "meta-plugin.token").read_text()
+    monkeypatch.setattr(renew, "_SECONDS", 1.0)
+    cluster.api.stop()
+    try:
+        assert cluster.renew(directory, after=310) == 1
+        assert "does not answer. The token is valid until" in capsys.readouterr().err
+        assert (directory / "meta-plugin.token").read_text() == first
+        asked = cluster.module("kubernetes_info")
+        assert asked["failed"] and "does not answer" in asked["msg"]
+    finally:
+        cluster.api.start()
+
+
+def test_a_service_account_can_do_what_it_must_and_no_more(cluster):
+    """As the API's own authorizer decides it (SubjectAccessReview)."""
+    cluster.bring_about([BLUE])
+
+    def may(account, verb, resource, subresource="", name="", group="", namespace="kube-system"):
+        attributes = {"verb": verb, "resource": resource, "subresource": subresource, "name": name, "group": group, "namespace": namespace}
+        review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": {
+            "user": "system:serviceaccount:kube-system:" + account, "groups": ["system:serviceaccounts", "system:authenticated"],
+            "resourceAttributes": attributes,
+        }}
+        return cluster.api.ok("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", review)["status"]["allowed"]
+
+    both = ("multinet", "multinet-subnet-server")
+    for account, other in (both, both[::-1]):
+        assert may(account, "create", "serviceaccounts", "token", account)
+        assert not may(account, "create", "serviceaccounts", "token", other)
+        assert not may(account, "create", "serviceaccounts", "token", "default")
+        for resource in ("secrets", "configmaps", "serviceaccounts"):
+            assert not any(may(account, verb, resource) for verb in ("get", "list", "create", "update"))
+    assert may("multinet", "get", "pods", namespace="apps") and may("multinet", "patch", "pods", "status", namespace="apps")
+    assert not may("multinet", "patch", "pods", namespace="apps") and not may("multinet", "list", "pods") and not may("multinet", "get", "nodes")
+    assert all(may("multinet-subnet-server", verb, "nodes") for verb in ("get", "list", "watch")) and may("multinet-subnet-server", "patch", "nodes", "status")
+    assert not may("multinet-subnet-server", "patch", "nodes") and not may("multinet-subnet-server", "get", "pods")
+
+
+def test_the_cluster_is_looked_at(cluster):
+    cluster.api.ok("POST", "/api/v1/nodes", {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}, "spec": {"podCIDR": "10.244.0.0/24"}})
+    cluster.api.ok("POST", "/api/v1/nodes", {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n2"}})
+    try:
+        seen = cluster.module("kubernetes_info")
+    finally:
+        for name in ("n1", "n2"):
+            cluster.api.ok("DELETE", "/api/v1/nodes/" + name)
+    assert seen["nodes"] == {"n1": ["10.244.0.0/24"], "n2": []} and "apps" in seen["namespaces"] and seen["server"] == "https://127.0.0.1:6443"
+
+
+def test_a_kubeconfig_that_is_missing_or_not_known(cluster, tmp_path):
+    cluster.kubeconfig = tmp_path / "nowhere"
+    refused = cluster.module("kubernetes_info")
+    assert refused["failed"] and "Set multinet_kubeconfig" in refused["msg"] and str(tmp_path / "nowhere") in refused["msg"]
+    cluster.kubeconfig = tmp_path / "stranger"
+    cluster.api.kubeconfig(cluster.kubeconfig, {"token": "none"})
+    refused = cluster.module("kubernetes_info")
+    assert refused["failed"] and "HTTP 401" in refused["msg"]
+    cluster.kubeconfig = tmp_path / "admin.kubeconfig"
