@@ -60,6 +60,11 @@ options:
           - Version of the CNI specification that the configuration of the host is written in.
           - The default is V(1.0.0).
         type: str
+      meta_plugin:
+        description:
+          - File name of the meta-plugin in the directory of the CNI plugins, the C(type) of the host's own configuration.
+          - The default is V(multinet).
+        type: str
       in_process:
         description:
           - CNI plugins whose work the meta-plugin does itself, without starting their executables.
@@ -204,6 +209,7 @@ def main():
                     "etcd_prefix": {"type": "str"},
                     "cni_version": {"type": "str"},
                     "conf_cni_version": {"type": "str"},
+                    "meta_plugin": {"type": "str"},
                     "in_process": {"type": "list", "elements": "str", "choices": ["flannel", "tuning"]},
                     "node_count": {"type": "int"},
                     "cni_conf_dir": {"type": "path"},

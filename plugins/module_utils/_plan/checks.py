@@ -156,6 +156,8 @@ def _check_options(options: Any, errors: List[str]) -> Tuple[Dict[str, Any], Lis
     for key in ("cni_version", "conf_cni_version"):
         if settings[key] not in CNI_VERSIONS:
             report.wrong("{0} is {1}; write one of {2}", key, show(settings[key]), ", ".join(CNI_VERSIONS))
+    if not isinstance(settings["meta_plugin"], str) or not re.fullmatch("[A-Za-z0-9_-][A-Za-z0-9_.-]*", settings["meta_plugin"]):
+        report.wrong("meta_plugin is {0}; write the file name of the meta-plugin, for example multinet", show(settings["meta_plugin"]))
     plugins = settings["in_process"]
     if not isinstance(plugins, list) or not all(isinstance(one, str) and one in IN_PROCESS for one in plugins):
         report.wrong("in_process is {0}; write a list with any of {1}", show(plugins), ", ".join(IN_PROCESS))

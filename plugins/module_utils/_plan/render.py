@@ -143,7 +143,7 @@ def cni_conf(planned: List[Dict[str, Any]], external: Optional[Dict[str, Any]], 
     planned: networks as render() returns them. external: the CNI that is there already, see checks.check, or null.
     `masterplugin`, `ifName` and `file` are read by the meta-plugin alone.
     """
-    conf: Dict[str, Any] = {"cniVersion": settings["conf_cni_version"], "name": "multinet", "type": "multinet"}
+    conf: Dict[str, Any] = {"cniVersion": settings["conf_cni_version"], "name": "multinet", "type": settings["meta_plugin"]}
     capabilities = {}
     if settings["kubernetes"]:
         conf["kubeconfig"] = KUBECONFIG

@@ -26,6 +26,7 @@ OPTION_DEFAULTS = {
     "cni_version": "0.4.0",       # of the delegates: every flannel plugin in use speaks it
     "conf_cni_version": "1.0.0",  # of the host's own configuration
     "node_count": None,           # how many nodes need a lease; null: not checked
+    "meta_plugin": "multinet",    # its file name, the `type` of the host's own configuration
     "in_process": ["flannel", "tuning"],  # plugins whose work the meta-plugin does itself
     "cni_conf_dir": "/etc/cni/net.d",
     "kubernetes": None,           # the nodes are Kubernetes', whose pods ask for networks by annotation; null: with datastore kubernetes
