@@ -89,6 +89,12 @@ flannel:
   type: list
   elements: dict
   sample: [{"network": "multinet-blue", "container_id": "4f2a", "file": "/var/lib/cni/flannel/blue/4f2a"}]
+listing:
+  description: The same, a sentence for each.
+  returned: always
+  type: list
+  elements: str
+  sample: ["address 10.1.5.7 of multinet-blue, container 4f2a"]
 spoiled:
   description: States of the meta-plugin that cannot be read. They are left to look at; remove them by hand.
   returned: always
@@ -139,7 +145,7 @@ def main():
     after = ""
     if failed:
         after = listing(garbage.find(host, is_ours, wanted["grace"]))
-    result = dict(found, changed=before != after, diff={"before": before, "after": after})
+    result = dict(found, listing=before.splitlines(), changed=before != after, diff={"before": before, "after": after})
     if failed:
         module.fail_json(msg="Not everything could be freed: %s" % "; ".join(failed), **result)
     module.exit_json(**result)

@@ -9,11 +9,11 @@ import os
 import time
 
 from .._cni import cache, conf, errors, runtime
-from .._meta import conf as meta_conf, state as meta_state
+from .._meta import conf as meta_conf, flannel, lock, state as meta_state
 from .removal import RemovalError, Step
 
 RUNTIME_CACHE = "/var/lib/cni/multinet-runtime"
-TIMEOUT = 60  # seconds for one DEL
+TIMEOUT = 60  # seconds for one DEL, and for an operation of the runtime on the same container to end
 
 
 def detach_steps(cni_name, bin_dir, state_directory=meta_conf.state_directory({}), cache_directory=RUNTIME_CACHE):
@@ -41,14 +41,30 @@ def detach_steps(cni_name, bin_dir, state_directory=meta_conf.state_directory({}
 
 def _from_state(store, state, attached):
     def detach():
-        _delete(state.path, attached.network, state.container_id, state.netns, attached.interface, attached.result)
-        now = store.read(state.container_id, state.interface)  # an earlier step may have taken another network out
-        now.attached = [one for one in now.attached if one.interface != attached.interface]
-        if now.attached:
-            store.write(now)
-        else:
-            store.remove(now)
-    return detach
+        # The runtime may be attaching or detaching the same container.
+        with lock.held(store.directory, state.container_id, state.interface, TIMEOUT):
+            now = store.read(state.container_id, state.interface)
+            here = [one for one in now.attached if one.interface == attached.interface] if now else []
+            for one in here:
+                flannel.put_back(one.network, now.container_id, one.kept)
+                _delete(now.path, one.network, now.container_id, now.netns, one.interface, one.result)
+            if not here:
+                return
+            now.attached = [one for one in now.attached if one not in here]
+            if now.attached:
+                store.write(now)
+            else:
+                store.remove(now)
+    return _told(detach)
+
+
+def _told(act):
+    def told():
+        try:
+            act()
+        except (meta_state.Corrupt, errors.Error) as error:
+            raise RemovalError("A container can't be detached: %s." % error) from error
+    return told
 
 
 def _from_cache(entries, entry, bin_dir):

@@ -3,25 +3,43 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import threading
+import time
+
 from ansible_collections.multinet.flannel.plugins.module_utils._flanneld import attachments
-from ansible_collections.multinet.flannel.plugins.module_utils._meta import state as states
+from ansible_collections.multinet.flannel.plugins.module_utils._meta import lock, state as states
 
 
-def test_two_networks_at_once_leave_a_container_with_the_third_alone(tmp_path):
+def three_networks(tmp_path, script="#!/bin/sh\n"):
+    """Return the Store with a container on three networks, and a function name -> the steps that take one of them out."""
     plugin = tmp_path / "bin" / "quiet"
     plugin.parent.mkdir()
-    plugin.write_text("#!/bin/sh\n")
+    plugin.write_text(script)
     plugin.chmod(0o755)
     delegates = [{"name": "multinet-" + name, "cniVersion": "0.4.0", "plugins": [{"type": "quiet"}]} for name in ("blue", "red", "green")]
     store = states.Store(str(tmp_path / "state"))
     attached = [states.Attached(raw, "net%d" % number) for number, raw in enumerate(delegates)]
     store.write(states.State("multinet", "pod", "eth0", "/run/netns/gone", [str(plugin.parent)], 10.0, attached))
+    return store, lambda name: attachments.detach_steps("multinet-" + name, str(plugin.parent), store.directory, str(tmp_path / "cache"))
 
-    steps = [
-        step for name in ("multinet-red", "multinet-green")
-        for step in attachments.detach_steps(name, str(plugin.parent), store.directory, str(tmp_path / "cache"))
-    ]
+
+def test_two_networks_at_once_leave_a_container_with_the_third_alone(tmp_path):
+    store, steps_of = three_networks(tmp_path)
+    steps = steps_of("red") + steps_of("green")
     assert [step.what for step in steps] == ["net1 of container pod", "net2 of container pod"]
     for step in steps:
         step.act()
     assert [one.raw["name"] for one in store.read("pod", "eth0").attached] == ["multinet-blue"]
+
+
+def test_a_container_that_the_runtime_is_at_work_on_is_waited_for(tmp_path):
+    store, steps_of = three_networks(tmp_path, "#!/bin/sh\necho called >>%s/called\n" % tmp_path)
+    steps = steps_of("red")
+    with lock.held(store.directory, "pod", "eth0", 1):
+        working = threading.Thread(target=steps[0].act)
+        working.start()
+        time.sleep(0.2)
+        assert not (tmp_path / "called").exists()
+        store.remove(store.read("pod", "eth0"))  # the runtime's DEL
+    working.join(5)
+    assert not (tmp_path / "called").exists() and store.keys() == []
