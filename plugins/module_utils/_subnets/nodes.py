@@ -54,9 +54,10 @@ class Nodes:
         with self._changed:
             return self._nodes.get(name)
 
-    def snapshot(self):
-        """Return (list of Node, their version); the version is None where nothing is known yet."""
+    def snapshot(self, seconds=0.0):
+        """Return (list of Node, their version); the version is None where after so many seconds nothing is known yet."""
         with self._changed:
+            self._changed.wait_for(lambda: self.version is not None, seconds)
             return list(self._nodes.values()), self.version
 
     def replace(self, nodes, version):

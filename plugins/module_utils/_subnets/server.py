@@ -31,6 +31,7 @@ from . import leases, nodes, subnets, upstream
 _BODY_LIMIT = 64 * 1024
 _CONNECTIONS = 128
 _BOOKMARKS = 60.0
+_PATIENCE = 5.0
 _LONG_POLL = 300.0
 _IDLE = 120.0  # seconds of a connection without a request, and of a write nobody takes
 _BATCH = 64 * 1024
@@ -64,9 +65,9 @@ class App:
         self.watches = dict.fromkeys(networks, 0)
         self.lock = threading.Lock()
 
-    def snapshot(self):
-        """Return (nodes, version); raise Answer where the API has not been listed yet."""
-        found, version = self.kept.snapshot()
+    def snapshot(self, seconds=_PATIENCE):
+        """Return (nodes, version); raise Answer where the API has not been listed after so many seconds (a flanneld that is refused waits for longer)."""
+        found, version = self.kept.snapshot(seconds)
         if version is None:
             raise Answer(503, "The nodes are not known yet: the Kubernetes API has not answered since this server started.")
         return found, version
@@ -250,7 +251,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.reply(200, self.app.metrics().encode(), "text/plain; version=0.0.4; charset=utf-8")
             return
         if what == "readyz":
-            self.app.snapshot()
+            self.app.snapshot(0.0)
         self.reply(200, b"ok\n", "text/plain; charset=utf-8")
 
     # --- the node API of a network ------------------------------------------------------------------------------------------

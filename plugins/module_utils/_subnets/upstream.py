@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import json
 import os
@@ -12,6 +13,7 @@ import random
 import threading
 import time
 import urllib.parse
+import zlib
 
 from .._cni import errors
 from .._meta import kube, kubeconfig
@@ -71,7 +73,7 @@ class Upstream:
         """Yield (kind, Node) of each change after a version, (None, version) of each bookmark; raise Unavailable or Expired. Ends when the API ends it."""
         query = {"watch": 1, "allowWatchBookmarks": "true", "resourceVersion": version, "timeoutSeconds": random.randint(300, 600)}
         with _Exchange(self._path, SILENCE) as exchange:
-            response = exchange.send("GET", "/api/v1/nodes?" + urllib.parse.urlencode(query))
+            response = exchange.send("GET", "/api/v1/nodes?" + urllib.parse.urlencode(query), whole=False)
             self._count("WATCH", response.status)
             if response.status == 410:
                 raise Expired()
@@ -123,11 +125,11 @@ class _Exchange:
             raise Unavailable("The Kubernetes API %s does not answer: %s." % (self._access.server, error or type(error).__name__)) from None
         if isinstance(error, errors.Error):
             raise Unavailable(_sentence(error)) from None
-        if isinstance(error, (KeyError, TypeError, ValueError, AttributeError)):
+        if isinstance(error, (KeyError, TypeError, ValueError, AttributeError, EOFError, zlib.error)):
             raise Unavailable("The Kubernetes API %s gives an answer that is no list of nodes (%s)." % (self._access.server, type(error).__name__)) from None
 
-    def send(self, method, path, body=None, content_type=None):
-        headers = {"Accept": "application/json", "User-Agent": "multinet-subnets"}
+    def send(self, method, path, body=None, content_type=None, whole=True):
+        headers = {"Accept": "application/json", "Accept-Encoding": "gzip" if whole else "identity", "User-Agent": "multinet-subnets"}
         token = kube.bearer_token(self._access)
         if token:
             headers["Authorization"] = "Bearer " + token
@@ -138,6 +140,8 @@ class _Exchange:
 
     def read(self, response):
         text = response.read()
+        if response.getheader("Content-Encoding") == "gzip":
+            text = gzip.decompress(text)
         try:
             answer = json.loads(text)
         except ValueError:
