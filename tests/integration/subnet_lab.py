@@ -32,20 +32,6 @@ sys.exit(main.main(sys.argv[1:]))
 API = "192.0.2.1"
 PORT = 10253
 ACCOUNT = "multinet-subnet-server"
-RBAC = (
-    ("/api/v1/namespaces/kube-system/serviceaccounts", {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": ACCOUNT}}),
-    ("/apis/rbac.authorization.k8s.io/v1/clusterroles", {
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": ACCOUNT},
-        "rules": [
-            {"apiGroups": [""], "resources": ["nodes"], "verbs": ["list", "watch"]}, {"apiGroups": [""], "resources": ["nodes/status"], "verbs": ["patch"]},
-        ],
-    }),
-    ("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", {
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": ACCOUNT},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": ACCOUNT},
-        "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": "kube-system"}],
-    }),
-)
 
 
 def wait_for(condition, seconds=30, every=0.1):
@@ -73,8 +59,8 @@ class Lab:
         self.directory = directory
         self.upstream_bin = upstream_bin
         self.hosts = {}
-        for path, item in RBAC:
-            assert api.request("POST", path, item)[0] in (201, 409)
+        if api.request("GET", "/api/v1/namespaces/kube-system/serviceaccounts/" + ACCOUNT)[0] == 404:
+            api.set_up()
         if subprocess.run(["ip", "-n", api.name, "link", "show", "switch"], check=False, capture_output=True).returncode:
             run("ip", "-n", api.name, "link", "add", "switch", "type", "bridge")
             run("ip", "-n", api.name, "address", "add", API + "/24", "dev", "switch")
