@@ -31,7 +31,7 @@ SO_ATTACH_FILTER, SO_RCVBUFFORCE = 26, 33
 SOL_PACKET, PACKET_STATISTICS = 263, 6
 IP_PKTINFO = 8
 RECEIVE_BUFFER = 8 << 20
-SNAP = 512  # bytes of a frame that are looked at: the token is within
+SNAP = 1024  # bytes of a frame that are looked at: the token is within
 
 
 class AgentError(Exception):
@@ -102,7 +102,7 @@ class Listener:
         for pod in facts["pods"]:
             name = "%s/%s" % (self.host, pod["label"])
             try:
-                with netns.inside(pod["netns"]):
+                with netns.inside(pod["netns"], pod["inode"]):
                     self._add(packet_socket(requests), self._on_packet, name)
                     self._answering(port, name, self._answer)
             except OSError as error:
@@ -289,7 +289,8 @@ def refuse_second(runtime_dir):
 
 
 def control(run, port, facts, when):
-    """Send the controls: one broadcast a bridge, which every listener on it must hear, and a datagram to each of the host's own addresses.
+    """Send the controls: one broadcast a bridge, which every listener on it must hear, and a datagram to each of the host's own addresses
+    and to each interface of a pod that another CNI owns.
 
     when: "begin" or "end".
     """
@@ -303,11 +304,12 @@ def control(run, port, facts, when):
                 with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as sock:
                     sock.bind((bridge["name"], 0))
                     sock.send(frames.ethernet(bridge["mac"], frames.BROADCAST, packet))
-    for node in cells.node_addresses([facts]):
-        name = "|".join(("control-" + when, node["family"], node["id"]))
+    foreign = [(family, end["id"], address) for end in cells.endpoints([facts]) if end["external"] for family, address in end["addresses"].items() if address]
+    for family, place, address in [(node["family"], node["id"], node["address"]) for node in cells.node_addresses([facts])] + foreign:
+        name = "|".join(("control-" + when, family, place))
         with contextlib.suppress(OSError):
-            with socket.socket(socket.AF_INET6 if node["family"] == "6" else socket.AF_INET, socket.SOCK_DGRAM) as sock:
-                sock.sendto(frames.token(run, name, node["address"], False), (node["address"], port))
+            with socket.socket(socket.AF_INET6 if family == "6" else socket.AF_INET, socket.SOCK_DGRAM) as sock:
+                sock.sendto(frames.token(run, name, address, False), (address, port))
 
 
 def _wait_for_controls(place, run, facts, when, patience=5.0):
@@ -337,7 +339,8 @@ def read_receipts(place):
 def collect(run, port, facts, runtime_dir):
     """Prove once more that the listener hears, stop it, and return what it heard.
 
-    {"alive": bool, "receipts": [...], "witnessed": {"kind|sender": frames the host saw}, "drops": {listener: frames lost}, "table_fulls": int or None}
+    {"alive": bool, "receipts": [...], "witnessed": {"kind|sender": frames the host saw}, "drops": {listener: frames lost}, "table_fulls": int or None,
+    "gone": pods that are no longer there}
     """
     place = directory(runtime_dir, run)
     pid = running(place)
@@ -349,9 +352,27 @@ def collect(run, port, facts, runtime_dir):
         until = time.monotonic() + 5
         while running(place) is not None and time.monotonic() < until:
             time.sleep(0.02)
-    result = {"alive": bool(pid), "receipts": read_receipts(place), "witnessed": {}, "drops": {}, "table_fulls": table_fulls()}
+    result = {
+        "alive": bool(pid),
+        "receipts": read_receipts(place),
+        "witnessed": {},
+        "drops": {},
+        "table_fulls": table_fulls(),
+        "gone": ["%s/%s" % (facts["host"], pod["label"]) for pod in facts["pods"] if has_gone(pod)],
+    }
     with contextlib.suppress(OSError, ValueError):
         with open(os.path.join(place, "summary"), encoding="ascii") as file:
             result.update(json.load(file))
     shutil.rmtree(place, ignore_errors=True)
     return result
+
+
+def has_gone(pod):
+    """True if a pod's namespace, or one of the veths that led to it, is no longer there."""
+    try:
+        for interface in pod["interfaces"]:
+            if interface["peer"]:
+                socket.if_nametoindex(interface["peer"])
+        return os.stat(pod["netns"]).st_ino != pod["inode"]
+    except OSError:
+        return True

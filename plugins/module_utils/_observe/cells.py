@@ -29,7 +29,8 @@ KINDS = ("unicast", "full", "forced", "spoofed", "natural", "node", "relay", "ar
 def endpoints(facts):
     """Return the attached interfaces that belong to a network of the plan, sorted by id "host/pod/interface".
 
-    Each: {"id", "host", "pod" ("host/pod"), "netns", "interface", "network", "mac", "mtu", "gateway_mac", "addresses": {"4": first address or None, "6": ...}}.
+    Each: {"id", "host", "pod" ("host/pod"), "netns", "inode", "interface", "network", "external": bool, "mac", "mtu", "gateway_mac",
+    "addresses": {"4": first address or None, "6": ...}}. A pod of Kubernetes is "host/namespace/pod".
     """
     found = []
     for host in facts:
@@ -44,8 +45,10 @@ def endpoints(facts):
                         "host": host["host"],
                         "pod": "%s/%s" % (host["host"], pod["label"]),
                         "netns": pod["netns"],
+                        "inode": pod["inode"],
                         "interface": interface["name"],
                         "network": interface["network"],
+                        "external": interface.get("external", False),
                         "mac": interface["mac"],
                         "mtu": interface["mtu"],
                         "gateway_mac": (side.get("bridge") or {}).get("mac"),
@@ -99,11 +102,13 @@ def cells(plan, facts, per_host=0, only_from=None):
             for receiver in receivers:
                 yield from _between(sender, receiver, known)
             for receiver in receivers[:1]:
-                yield from _injections(sender, receiver, known)
+                if not sender["external"] and not receiver["external"]:
+                    yield from _injections(sender, receiver, known)
         for target in nodes:
             if (sender["network"], target["network"]) in known.blocked and sender["addresses"][target["family"]]:
                 yield _cell("node", target["family"], sender, target, "blocked", sender["addresses"][target["family"]], target["address"])
-        yield from _relays(sender, known)
+        if not sender["external"]:
+            yield from _relays(sender, known)
 
 
 class _Known:
@@ -156,7 +161,10 @@ def _cell(kind, family, sender, receiver, expected, source, address, **variant):
 def _between(sender, receiver, known):
     same_host, same_network = sender["host"] == receiver["host"], sender["network"] == receiver["network"]
     expected = "blocked" if (sender["network"], receiver["network"]) in known.blocked else "reached"
-    for family in ("4", "6") if same_host else ():
+    external = sender["external"] or receiver["external"]
+    if external and expected == "reached":
+        return  # what another CNI connects is its own affair
+    for family in ("4", "6") if same_host and not external else ():
         yield _cell("l2", family, sender, receiver, "reached" if same_network else "blocked", None, None)
     for family in ("4", "6"):
         source, address = sender["addresses"][family], receiver["addresses"][family]
@@ -176,7 +184,7 @@ def _between(sender, receiver, known):
         if expected == "blocked":
             for foreign in _foreign_source(sender, receiver, family, known):
                 yield _cell("spoofed", family, sender, receiver, "blocked", foreign, address)
-            if family == "4" and same_host and source:
+            if family == "4" and same_host and source and not external:
                 yield _cell("arp", family, sender, receiver, "blocked", source, address)
         if sender["id"] == own[0]["id"] and not any(end["network"] == receiver["network"] for end in own):
             yield _cell("natural", family, sender, receiver, expected, None, address)
@@ -207,7 +215,7 @@ def _relays(sender, known):
                             "blocked",
                             sender["addresses"][family],
                             receiver["addresses"][family],
-                            via=neighbour["pod"].split("/")[1],
+                            via=neighbour["pod"].split("/", 1)[1],
                             mac=neighbour["mac"],
                         )
 

@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a host and every namespace attached to its networks really have, read from the kernel.
 
-Nothing here asks the code or the state files that attached them, save for labels to call them by.
+Nothing here asks the code or the state files that attached them, save for labels to call them by. A pod of Kubernetes is called
+namespace/pod, after what the container runtime keeps of it.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import json
 import os
 import re
 import subprocess
+import time
 
-from . import netns
+from . import cri, netns
 
 POD_SYSCTLS = (
     "net/ipv4/ip_forward",
@@ -27,56 +29,85 @@ POD_SYSCTLS = (
 INTERFACE_SYSCTLS = ("arp_ignore", "arp_announce", "rp_filter", "forwarding")
 HOST_SYSCTLS = ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding", "net/bridge/bridge-nf-call-iptables")
 STATE_DIRS = ("/var/lib/cni/multinet", "/var/lib/cni/multinet-runtime")
+LOOKS, PAUSE = 6, 0.5  # a pod that is being started or stopped is looked at again, at most so often, after so many seconds
 
 
-def gather(plan, host, state_dirs=STATE_DIRS):
-    """Return {"host", "node", "pods", "problems"} for this host, called host (str), in the terms of plan (dict, see the plan's own documentation).
+def gather(plan, host, state_dirs=STATE_DIRS, bundles=cri.BUNDLES):
+    """Return {"host", "node", "pods", "host_pods", "problems"} for this host, called host (str), in the terms of plan (dict, see the plan's own documentation).
 
     node: {"underlay": {"4": address or None, "6": ...}, "networks": {name: see network_side()}, "sysctls": {...}, "strangers": [...]}.
-    pods: see pod(). problems: sentences about what could not be looked at.
+    pods: see pod(). host_pods: pods of Kubernetes in the host's own network: [{"label", "namespace", "name", "uid"}].
+    problems: sentences about what could not be looked at. bundles: globs of the container runtime's files, see cri.sandboxes().
     Raises OSError or subprocess.SubprocessError if the host itself cannot be looked at.
     """
-    links, routes = _ip("addr"), {"4": _ip("-4", "route"), "6": _ip("-6", "route")}
-    ports, strangers = bridge_ports(plan, links)
+    pods, missing = {}, {}  # by link-netnsid
+    for look in range(LOOKS):
+        if look > 1:
+            time.sleep(PAUSE)
+        links = _ip("addr")
+        ports, strangers = bridge_ports(plan, links)
+        behind = {number: [port for port in ports if port["netnsid"] == number] for number in {port["netnsid"] for port in ports}}
+        # Pods come and go: what was seen counts only while the same veths lead to it.
+        pods = {number: found for number, found in pods.items() if found["ports"] == behind.get(number)}
+        again = {number for number in behind if number not in pods or unsettled(pods[number]["pod"], sandboxes)}
+        if look and not again:
+            break
+        found, missing = _look(plan, {number: behind[number] for number in again})
+        pods.update(found)
+        sandboxes = cri.sandboxes(bundles)  # after the look: a pod that still has its name then is not being taken down
+        names = labels(state_dirs, sandboxes)
+        for seen in pods.values():
+            call(seen["pod"], names.get(seen["pod"]["inode"], {}))
+    routes = {"4": _ip("-4", "route"), "6": _ip("-6", "route")}
     node = {
         "underlay": underlay(links, routes),
         "networks": {network["name"]: network_side(network, links, routes) for network in plan["networks"]},
         "sysctls": _sysctls(HOST_SYSCTLS),
         "strangers": strangers,
     }
-    pods, problems = [], []
-    names = labels(state_dirs)
-    missing = {port["netnsid"]: "" for port in ports}
-    for attempt in range(2):  # the process by which a namespace was found may end under our eyes; then another one leads there
-        for inode, path in netns.candidates().items() if missing else ():
+    problems = [
+        "%s is attached to %s, but the namespace behind it (link-netnsid %s) was not found under /run/netns, /var/run/docker/netns or "
+        "/proc/*/ns/net.%s" % (port["interface"], port["bridge"], port["netnsid"], missing.get(port["netnsid"], ""))
+        for port in ports
+        if port["netnsid"] not in pods
+    ]
+    return {
+        "host": host,
+        "node": node,
+        "pods": unique(sorted((seen["pod"] for seen in pods.values()), key=lambda item: (item["label"], item["netns"]))),
+        "host_pods": [
+            {"label": cri.label(one), "namespace": one["namespace"], "name": one["name"], "uid": one["uid"]}
+            for one in sorted(sandboxes, key=cri.label)
+            if one["host_network"]
+        ],
+        "problems": problems,
+    }
+
+
+def _look(plan, behind):
+    """Return ({link-netnsid: {"pod", "ports"}}, {link-netnsid: why not}) for behind: {link-netnsid: its ports}."""
+    found, missing = {}, {}
+    for dummy in range(2):  # the process by which a namespace was found may end under our eyes; then another one leads there
+        for inode, path in netns.candidates().items() if set(behind) - set(found) else ():
             number = None
             try:
                 number = netns.netnsid(path)
-                if number not in missing:
+                if number in found or number not in behind:
                     continue
-                with netns.inside(path):
-                    pods.append(
-                        pod(
-                            path,
-                            inode,
-                            _ip("addr"),
-                            {"4": _ip("-4", "route"), "6": _ip("-6", "route")},
-                            _pod_sysctls(),
-                            [port for port in ports if port["netnsid"] == number],
-                            names.get(inode, {}),
-                        )
-                    )
-                del missing[number]
+                with netns.inside(path, inode):
+                    routes = {"4": _ip("-4", "route"), "6": _ip("-6", "route")}
+                    seen = pod(path, inode, _ip("addr"), routes, _pod_sysctls(), behind[number], plan.get("external"))
+                found[number] = {"pod": seen, "ports": behind[number]}
             except OSError as error:
-                if number in missing:
+                if number in behind:
                     missing[number] = " %s could not be looked into: %s." % (path, error)
-    for port in ports:
-        if port["netnsid"] in missing:
-            problems.append(
-                "%s is attached to %s, but the namespace behind it (link-netnsid %s) was not found under /run/netns, /var/run/docker/netns or "
-                "/proc/*/ns/net.%s" % (port["interface"], port["bridge"], port["netnsid"], missing[port["netnsid"]])
-            )
-    return {"host": host, "node": node, "pods": unique(sorted(pods, key=lambda item: (item["label"], item["netns"]))), "problems": problems}
+    return found, missing
+
+
+def unsettled(seen, sandboxes):
+    """True if a pod (see pod()) looks like one that is just being started or stopped. sandboxes: what the container runtime of the host knows."""
+    in_kubernetes = bool(sandboxes) and not seen["container"] and not seen["name"]
+    return in_kubernetes or any(not (item["network"] and item["addresses"] and item["up"]) for item in seen["interfaces"])
 
 
 def bridge_ports(plan, links):
@@ -187,12 +218,13 @@ def lease(path):
         return {}
 
 
-def pod(path, inode, links, routes, sysctls, ports, names):
-    """Return what one attached namespace has.
+def pod(path, inode, links, routes, sysctls, ports, external=None):
+    """Return what one attached namespace has. external: the plan's entry of another CNI that owns one interface of every pod, or None.
 
-    {"label", "netns", "inode", "container": id or "", "interfaces": [...], "routes": {"4", "6"}, "default_routes": {"4": [interfaces], "6": [...]}, "sysctls"};
-    an interface: {"name", "network" (None if its peer is on no bridge of the plan), "bridge", "peer", "mac", "mtu", "up", "addresses", "gateway": {"4", "6"},
-    "sysctls"}.
+    {"label", "namespace", "name", "uid" (the three of Kubernetes, else ""), "netns", "inode", "container": id or "", "interfaces": [...], "routes": {"4", "6"},
+    "default_routes": {"4": [interfaces], "6": [...]}, "sysctls"};
+    an interface: {"name", "network" (None if its peer is on no bridge of the plan), "external": bool, "bridge", "peer", "mac", "mtu", "up", "addresses",
+    "gateway": {"4", "6"}, "sysctls"}.
     """
     by_index = {port["peer"]: port for port in ports}
     interfaces = []
@@ -202,10 +234,12 @@ def pod(path, inode, links, routes, sysctls, ports, names):
         port = by_index.get(link["ifindex"], {})
         if link.get("link_index") != port.get("index"):
             port = {}
+        foreign = not port and external is not None and link["ifname"] == external["interface"]
         interfaces.append(
             {
                 "name": link["ifname"],
-                "network": port.get("network"),
+                "network": external["name"] if foreign else port.get("network"),
+                "external": foreign,
                 "bridge": port.get("bridge"),
                 "peer": port.get("interface"),
                 "mac": link.get("address"),
@@ -220,10 +254,13 @@ def pod(path, inode, links, routes, sysctls, ports, names):
             }
         )
     return {
-        "label": names.get("label") or (names.get("container", "")[:12] if path.startswith("/proc/") else "") or label_of(path),
+        "label": "",
+        "namespace": "",
+        "name": "",
+        "uid": "",
         "netns": path,
         "inode": inode,
-        "container": names.get("container") or "",
+        "container": "",
         "interfaces": interfaces,
         "routes": {
             family: [{key: route[key] for key in ("dst", "gateway", "dev", "metric") if key in route} for route in routes[family]]
@@ -236,11 +273,18 @@ def pod(path, inode, links, routes, sysctls, ports, names):
     }
 
 
+def call(seen, names):
+    """Give a pod (see pod()) its names: what labels() knows of its namespace, else the namespace's own."""
+    seen.update({key: names.get(key) or "" for key in ("namespace", "name", "uid", "container")})
+    path = seen["netns"]
+    seen["label"] = names.get("label") or (seen["container"][:12] if path.startswith("/proc/") else "") or label_of(path)
+
+
 def unique(pods):
-    """Return the pods with labels made safe for a token and unique on their host."""
+    """Return the pods with labels made safe for a token and unique on their host; a slash stands only in namespace/pod."""
     seen = {}
     for item in pods:
-        item["label"] = re.sub(r"[^A-Za-z0-9._-]+", "-", item["label"]) or "unnamed"
+        item["label"] = re.sub("[^A-Za-z0-9._%s-]+" % ("/" if item["name"] else ""), "-", item["label"]) or "unnamed"
         seen[item["label"]] = seen.get(item["label"], 0) + 1
         if seen[item["label"]] > 1:
             item["label"] += "-%d" % item["inode"]
@@ -259,9 +303,18 @@ def label_of(path):
         return "pid-%s" % match.group(1)
 
 
-def labels(state_dirs):
-    """Return {inode of a namespace: {"label", "container"}} from whatever JSON the meta-plugin or the attaching runtime keeps; only to call pods by name."""
+def labels(state_dirs, sandboxes=()):
+    """Return {inode of a namespace: {"label", "namespace", "name", "uid", "container"}}, only to call pods by name.
+
+    sandboxes: what the container runtime knows, see cri.sandboxes(); it counts for more than whatever JSON the meta-plugin or the attaching runtime keeps.
+    """
     found = {}
+    for one in sandboxes:
+        try:
+            inode = os.stat(one["netns"]).st_ino
+        except OSError:
+            continue  # it has gone, or is the host's own
+        found[inode] = {"label": cri.label(one), "namespace": one["namespace"], "name": one["name"], "uid": one["uid"], "container": one["container"]}
     for directory in state_dirs:
         for path in sorted(glob.glob(os.path.join(directory, "**", "*"), recursive=True)):
             try:
@@ -270,14 +323,17 @@ def labels(state_dirs):
                 inode = os.stat(state["netns"]).st_ino
             except (OSError, ValueError, KeyError, TypeError):
                 continue  # a directory, another kind of file, or a namespace that has gone
-            arguments = dict(item.split("=", 1) for item in str(state.get("args") or "").split(";") if "=" in item)
-            container = str(state.get("containerID") or state.get("containerId") or state.get("container_id") or "")
             kind, dummy, label = str(state.get("target") or "").partition(":")
-            label = label if kind == "container" else ""
+            said = {
+                "label": label if kind == "container" else "",
+                "container": str(state.get("containerID") or state.get("containerId") or state.get("container_id") or ""),
+            }
+            arguments = dict(item.split("=", 1) for item in str(state.get("args") or "").split(";") if "=" in item)
             if arguments.get("K8S_POD_NAMESPACE") and arguments.get("K8S_POD_NAME"):
-                label = "%s.%s" % (arguments["K8S_POD_NAMESPACE"], arguments["K8S_POD_NAME"])
-            known = found.setdefault(inode, {"label": "", "container": ""})
-            known["label"], known["container"] = known["label"] or label, known["container"] or container
+                said.update(namespace=arguments["K8S_POD_NAMESPACE"], name=arguments["K8S_POD_NAME"], uid=arguments.get("K8S_POD_UID", ""))
+                said["label"] = cri.label(said)
+            known = found.setdefault(inode, {})
+            known.update({key: value for key, value in said.items() if not known.get(key)})
     return found
 
 

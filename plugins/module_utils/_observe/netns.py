@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import glob
 import os
 import socket
@@ -25,14 +26,15 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 def _enter(descriptor):
     if _libc.setns(descriptor, CLONE_NEWNET) != 0:
-        errno = ctypes.get_errno()
-        raise OSError(errno, "setns: %s" % os.strerror(errno))
+        number = ctypes.get_errno()
+        raise OSError(number, "setns: %s" % os.strerror(number))
 
 
 @contextlib.contextmanager
-def inside(path):
+def inside(path, inode=None):
     """Run the body in the network namespace at path (str); None is the one we are in. Sockets opened there stay there.
 
+    inode: the number that the namespace must have, if given: the path of a process may lead elsewhere by now.
     Raises OSError if it cannot be entered. Executables started in the body run there too.
     """
     if path is None:
@@ -42,6 +44,8 @@ def inside(path):
     try:
         there = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
+            if inode is not None and os.fstat(there).st_ino != inode:
+                raise OSError(errno.ESTALE, "the pod has gone, and its path leads to another namespace: %s" % path)
             _enter(there)
         finally:
             os.close(there)

@@ -39,7 +39,7 @@ def send(run, port, plan, facts, host, per_host=0, rounds=3, wait=0.5):
     for end in ends.values():
         if end["host"] == host and end["netns"] not in seats:
             with contextlib.suppress(OSError):  # a namespace that went away: its cells get an error below
-                seats[end["netns"]] = _Seat(run, port, end["netns"])
+                seats[end["netns"]] = _Seat(run, port, end["netns"], end["inode"])
     sent = 0
     broadcast = set()
     for turn in range(max(2, rounds)):
@@ -90,14 +90,14 @@ def _answered(cell, ends, seats):
 class _Seat:
     """The sockets of one namespace."""
 
-    def __init__(self, run, port, path):
-        self.run, self.port, self.path = run, port, path
+    def __init__(self, run, port, path, inode):
+        self.run, self.port, self.path, self.inode = run, port, path, inode
         self.answers, self.sockets = {}, {}
         self.expected_tcp, self.expected_arp = {}, {}
         # A new source port each run: no flow of an earlier measurement lives on in connection tracking.
         self.source_port = random.randrange(20000, 30000)
         self.ports = collections.defaultdict(int)
-        with netns.inside(path):
+        with netns.inside(path, inode):
             self.listening = packet_socket(frames.answers_filter(port))
 
     def close(self):
@@ -108,7 +108,8 @@ class _Seat:
     def send(self, cell, end):
         """Send the cell's token from the interface end; raises OSError if the kernel refuses."""
         kind, address, source, mac = cell["kind"], cell["address"], cell["source"], end["mac"]
-        if kind in ("unicast", "full", "natural") and not cell["variant"].get("mac"):
+        # Where another CNI's gateway is, only the pod's own route tells.
+        if kind in ("unicast", "full", "natural") and not cell["variant"].get("mac") or end["external"]:
             self._datagram(cell, end)
             return
         wants_answer = kind in ("forced", "node")
@@ -154,7 +155,7 @@ class _Seat:
     def _socket(self, key):
         """Return the socket for key, opened in the namespace on first use."""
         if key not in self.sockets:
-            with netns.inside(self.path):
+            with netns.inside(self.path, self.inode):
                 if key[0] == "raw":
                     sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
                     sock.bind((key[1], 0))

@@ -74,8 +74,11 @@ class _Evidence:
         for host, share in shares.items():
             for receipt in (share.get("collect") or {}).get("receipts", []):
                 self.receipts.setdefault(receipt["cell"], []).append(receipt)
+        self.gone = {pod for share in shares.values() for pod in (share.get("collect") or {}).get("gone", [])}
         for end in self.ends.values():
-            self.untrusted[end["id"]] = self._doubt(end["host"], end["pod"], end["interface"], "%s/@%s" % (end["host"], end["network"]), "4")
+            control = end["id"] if end["external"] else "%s/@%s" % (end["host"], end["network"])
+            family = "6" if end["external"] and not end["addresses"]["4"] else "4"
+            self.untrusted[end["id"]] = self._doubt(end["host"], end["pod"], end["interface"], control, family)
         for node in cells.node_addresses(facts):
             self.untrusted[node["id"] + node["family"]] = self._doubt(node["host"], node["host"], "", node["id"], node["family"])
         self.mute = {host: self._mute(host, plan, facts, per_host) for host in {fact["host"] for fact in facts}}
@@ -117,6 +120,9 @@ class _Evidence:
         answers = sent.get("answers", {}).get(cell["id"], [])
         error = sent.get("errors", {}).get(cell["id"], "")
         verdict, reason = self._verdict(cell, there, elsewhere, answers, error)
+        went = self._went(cell)
+        if went and (verdict in (BLOCKED, INCONCLUSIVE) or cell["expected"] == "reached" and verdict != REACHED):  # what must not arrive and did is a leak
+            verdict, reason = INCONCLUSIVE, "%s went away while it was measured" % went
         sources = sorted({receipt["source"] for receipt in there})
         outcome = "as planned"
         if verdict == INCONCLUSIVE:
@@ -168,6 +174,11 @@ class _Evidence:
         if not self._seen_sending(cell):
             return INCONCLUSIVE, "the sender's host never saw such a frame leave the pod"
         return BLOCKED, "sent, listened for, and not heard"
+
+    def _went(self, cell):
+        """Return the pod of the cell that was stopped during the measurement, "" if none was."""
+        pods = [cell["from"].rsplit("/", 1)[0], cell["to"].rsplit("/", 1)[0], "%s/%s" % (cell["from_host"], cell["variant"].get("via"))]
+        return next((pod for pod in pods if pod in self.gone), "")
 
     def _seen_sending(self, cell):
         """True if the sender's host saw frames of this kind (of any, for those that carry the token in another shape) come out of the sender's interface."""

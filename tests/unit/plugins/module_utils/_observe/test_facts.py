@@ -57,9 +57,10 @@ def test_labels_come_from_state_that_names_a_living_namespace(tmp_path):
     (tmp_path / "gone").write_text(json.dumps({"netns": "/run/netns/no-such-one", "containerID": "c2"}))
     (tmp_path / "torn").write_text("{")
     found = facts.labels([str(tmp_path), str(tmp_path / "missing")])
-    assert list(found.values()) == [{"label": "shop_web", "container": "c1"}]
+    assert list(found.values()) == [{"label": "shop_web", "container": "c1", "namespace": "shop", "name": "web", "uid": ""}]
 
 
 def test_labels_are_safe_and_unique():
-    pods = [{"label": "a b|c", "inode": 1}, {"label": "a b/c", "inode": 2}, {"label": "", "inode": 3}]
-    assert [pod["label"] for pod in facts.unique(pods)] == ["a-b-c", "a-b-c-2", "unnamed"]
+    labels = ["a b|c", "a b/c", "", "shop/web 1"]
+    pods = [{"label": label, "name": "web" if "shop" in label else "", "inode": number} for number, label in enumerate(labels, 1)]
+    assert [pod["label"] for pod in facts.unique(pods)] == ["a-b-c", "a-b-c-2", "unnamed", "shop/web-1"]
