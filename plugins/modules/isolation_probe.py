@@ -15,6 +15,7 @@ description:
   - C(listen) starts one process with sockets in every attached namespace of the host, which ends itself at a deadline.
   - C(send) sends tokens from inside each namespace to every pod of every host, the ways an application would and the ways an attacker would.
   - C(collect) stops the listener and returns what it heard.
+  - C(outside), between C(listen) and C(collect) and once on the controller, tries the tunnels from a host that is no node. It needs no privileges.
   - The verdict is M(multinet.flannel.isolation_report)'s.
 attributes:
   check_mode:
@@ -27,7 +28,7 @@ options:
   phase:
     description: Which part to do.
     type: str
-    choices: [listen, send, collect]
+    choices: [listen, send, outside, collect]
     required: true
   run:
     description: A name for this measurement, the same on all hosts and for all phases, never used before. Letters and digits.
@@ -46,6 +47,9 @@ options:
     type: list
     elements: dict
     required: true
+  cluster:
+    description: What M(multinet.flannel.cluster_info) returned before the measurement. Leave it out where there is no Kubernetes.
+    type: dict
   port:
     description: UDP port of the tokens. It must be free in the pods and on the hosts.
     type: int
@@ -71,7 +75,7 @@ options:
     type: path
     default: /run/multinet
 notes:
-  - Needs root. Never reports a change; what it starts, it ends.
+  - Needs root, but for O(phase=outside). Never reports a change; what it starts, it ends.
 """
 
 EXAMPLES = r"""
@@ -104,17 +108,18 @@ share:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.multinet.flannel.plugins.module_utils._observe import agent, sender
+from ansible_collections.multinet.flannel.plugins.module_utils._observe import agent, cells, sender
 
 
 def main():
     module = AnsibleModule(
         argument_spec={
-            "phase": {"type": "str", "choices": ["listen", "send", "collect"], "required": True},
+            "phase": {"type": "str", "choices": ["listen", "send", "outside", "collect"], "required": True},
             "run": {"type": "str", "required": True},
             "plan": {"type": "dict", "required": True},
             "host": {"type": "str", "required": True},
             "facts": {"type": "list", "elements": "dict", "required": True},
+            "cluster": {"type": "dict"},
             "port": {"type": "int", "default": 47470},
             "deadline": {"type": "int", "default": 300},
             "wait": {"type": "float", "default": 0.5},
@@ -131,15 +136,19 @@ def main():
     if not given["run"].isalnum():
         module.fail_json(msg="run is %r; write letters and digits only." % given["run"])
     mine = [facts for facts in given["facts"] if facts.get("host") == given["host"]]
-    if not mine:
+    if not mine and given["phase"] != "outside":
         module.fail_json(msg="facts holds nothing about %s; give what pod_interfaces_info returned on this host, too." % given["host"])
     try:
         if given["phase"] == "listen":
             result["share"] = agent.start(given["run"], given["port"], mine[0], given["runtime_dir"], given["deadline"])
         elif given["phase"] == "send":
             result["share"] = sender.send(
-                given["run"], given["port"], given["plan"], given["facts"], given["host"], given["receivers_per_host"], given["rounds"], given["wait"]
+                given["run"], given["port"], given["plan"], given["facts"], given["host"], given["receivers_per_host"], given["rounds"], given["wait"],
+                given["cluster"],
             )
+        elif given["phase"] == "outside":
+            result["share"] = sender.send_from_outside(given["run"], given["port"], given["plan"], given["facts"])
+            result.update(host=cells.OUTSIDE, phase="send")
         else:
             result["share"] = agent.collect(given["run"], given["port"], mine[0], given["runtime_dir"])
     except (OSError, agent.AgentError) as error:

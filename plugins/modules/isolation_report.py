@@ -44,6 +44,16 @@ options:
     description: Where to write the files. The directory is made if it is missing.
     type: path
     required: true
+  cluster:
+    description: What M(multinet.flannel.cluster_info) returned before the measurement. Leave it out where there is no Kubernetes.
+    type: dict
+  cluster_after:
+    description: What it returned after the measurement. Pods are compared with their annotation network-status in it.
+    type: dict
+  cluster_problem:
+    description: Why the cluster could not be asked, for the report. Empty if it could, or where there is no Kubernetes.
+    type: str
+    default: ""
   run:
     description: The name of the measurement.
     type: str
@@ -141,6 +151,9 @@ def main():
             "shares": {"type": "list", "elements": "dict", "required": True},
             "hosts": {"type": "list", "elements": "str", "required": True},
             "report_dir": {"type": "path", "required": True},
+            "cluster": {"type": "dict"},
+            "cluster_after": {"type": "dict"},
+            "cluster_problem": {"type": "str", "default": ""},
             "run": {"type": "str", "default": ""},
             "receivers_per_host": {"type": "int", "default": 0},
             "require_pods": {"type": "bool", "default": True},
@@ -152,7 +165,8 @@ def main():
     facts = sorted((item for item in given["facts"] if "node" in item), key=lambda item: item["host"])
     measured = {"run": given["run"], "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
     found = verdict.evaluate(
-        given["plan"], facts, by_host(given["shares"]), given["hosts"], given["receivers_per_host"], given["require_pods"], measured
+        given["plan"], facts, by_host(given["shares"]), given["hosts"], given["receivers_per_host"], given["require_pods"], measured,
+        given["cluster"], given["cluster_after"], given["cluster_problem"],
     )
     lines = report.as_text(found)
     files = {"report.html": page.as_html, "report.json": report.as_json, "junit.xml": report.as_junit}

@@ -13,6 +13,7 @@ author:
 description:
   - Finds every network namespace whose veth leads to a bridge of the plan, on its own, from the kernel, and returns what it has.
   - It asks neither the container runtime nor what attached the pods; their state is only read for names to call the pods by.
+  - Pods of Kubernetes are called namespace/pod, by the files of containerd or CRI-O. The API is not asked, and nothing is run in a pod.
 attributes:
   check_mode:
     description: Can run in C(check_mode) and return what it would without it.
@@ -29,6 +30,9 @@ options:
     description: The name of this host in the result.
     type: str
     required: true
+  node_name:
+    description: The name of the Node that this host is in Kubernetes. By default the same as O(host).
+    type: str
   state_dirs:
     description: Directories with JSON files that name containers, for labels only.
     type: list
@@ -51,13 +55,22 @@ host:
   description: The name given.
   returned: success
   type: str
+node_name:
+  description: The name given, or O(host).
+  returned: success
+  type: str
 node:
   description: The host's side. Its underlay addresses, and for each network bridge, tunnel devices, lease and routes.
   returned: success
   type: dict
 pods:
   description: >-
-    Each attached namespace with its label, path, interfaces (name, network, MAC, MTU, addresses, gateway), routes, interfaces of default routes, sysctls.
+    Each attached namespace with its label, Kubernetes' namespace, name and uid, path, interfaces (name, network, MAC, MTU, addresses, gateway), routes, interfaces of default routes, sysctls.
+  returned: success
+  type: list
+  elements: dict
+host_pods:
+  description: The pods of Kubernetes in the host's own network, by label, namespace, name and uid.
   returned: success
   type: list
   elements: dict
@@ -79,6 +92,7 @@ def main():
         argument_spec={
             "plan": {"type": "dict", "required": True},
             "host": {"type": "str", "required": True},
+            "node_name": {"type": "str"},
             "state_dirs": {"type": "list", "elements": "path", "default": ["/var/lib/cni/multinet", "/var/lib/cni/multinet-runtime"]},
         },
         supports_check_mode=True,
@@ -88,7 +102,7 @@ def main():
         found = gather(module.params["plan"], module.params["host"], module.params["state_dirs"])
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         module.fail_json(msg="The network of this host could not be looked at: %s." % error)
-    module.exit_json(changed=False, **found)
+    module.exit_json(changed=False, node_name=module.params["node_name"] or module.params["host"], **found)
 
 
 if __name__ == "__main__":

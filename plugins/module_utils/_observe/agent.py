@@ -164,14 +164,14 @@ class Listener:
     def _on_packet(self, sock, name):
         frame, (interface, dummy, kind, *dummy2) = sock.recvfrom(SNAP)
         said = frames.parse(frame) if kind not in (PACKET_OTHERHOST, PACKET_OUTGOING) else None
-        token = said and frames.read_token(said["payload"], self.run)
+        token = said and frames.read_token(said.get("payload", b""), self.run)
         if token and token["type"] != "=":
             self._note(token, name, interface, said["src"], said["dst"])
 
     def _on_sent(self, sock, dummy):
         frame, (interface, dummy1, kind, *dummy2) = sock.recvfrom(SNAP)
         said = frames.parse(frame) if kind != PACKET_OUTGOING and interface in self.peers else None
-        token = said and frames.read_token(said["payload"], self.run)
+        token = said and frames.read_token(said.get("payload", b""), self.run)
         if token:
             way, dummy3, origin = token["cell"].split("|")[:3]
             self.witnessed["%s|%s" % (way, origin)] = self.witnessed.get("%s|%s" % (way, origin), 0) + 1

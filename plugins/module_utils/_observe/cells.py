@@ -16,6 +16,11 @@ Kinds, and how the token travels:
 - arp: who-has for an address of another network; an answer is "reached".
 - inject: a VXLAN message to a node's tunnel port, with a frame for a pod of another network inside.
 - l2: one broadcast; who hears it is on the same bridge.
+- service: a TCP SYN with the token as its payload, by way of the gateway, to the cluster address of a Service; it must reach endpoints of the sender's own
+  network, and none of another.
+- port: the same to a port that a node publishes (hostPort, NodePort).
+- host: an ordinary socket in the host's own network, as the kubelet's probes have, to the pods there and to those of the default network everywhere.
+- outside: a VXLAN message to a node's tunnel port from the controller, which is no node.
 """
 
 from __future__ import annotations
@@ -23,7 +28,10 @@ from __future__ import annotations
 import ipaddress
 
 NEIGHBOURS = 1024  # net.ipv4.neigh.default.gc_thresh3: one table for all namespaces of a kernel
-KINDS = ("unicast", "full", "forced", "spoofed", "natural", "node", "relay", "arp", "inject", "l2")
+KINDS = ("unicast", "full", "forced", "spoofed", "natural", "node", "relay", "arp", "inject", "l2", "service", "port", "host", "outside")
+NOT_EVERYWHERE = ("service", "port", "host", "outside")  # only with Kubernetes, and from a controller that is no node
+PUBLISHED = 10  # Services, and ports, that each sender tries; all are tried by some
+OUTSIDE = "@outside"  # the sender that is no node
 
 
 def endpoints(facts):
@@ -67,6 +75,22 @@ def by_family(addresses):
     return found
 
 
+def host_end(host):
+    """Return the end (see endpoints()) that stands for a host's own network: its processes, and pods with hostNetwork."""
+    return {
+        "id": "%s/@host" % host,
+        "host": host,
+        "pod": "%s/@host" % host,
+        "netns": None,
+        "inode": None,
+        "interface": "",
+        "network": "@host",
+        "external": False,
+        "mtu": 0,
+        "addresses": {"4": None, "6": None},
+    }
+
+
 def node_addresses(facts):
     """Return the addresses hosts have in the networks: [{"id": "host/@network/bridge", "host", "network", "device", "family", "address"}]."""
     found = []
@@ -88,12 +112,14 @@ def node_addresses(facts):
     return found
 
 
-def cells(plan, facts, per_host=0, only_from=None):
+def cells(plan, facts, per_host=0, only_from=None, cluster=None, outside=False):
     """Yield every cell to be measured between the hosts of facts (list), in a fixed order.
 
-    per_host: at most so many receiving pods per (sender, host, network), 0 for all. only_from: the name of one host, for its own share.
+    per_host: at most so many receiving pods per (sender, host, network), and Services per sender, 0 for all. only_from: the name of one host, for its own
+    share, or OUTSIDE. cluster: what cluster.view() returned, None without Kubernetes. outside: whether the controller sends, too.
     """
     ends, nodes, known = endpoints(facts), node_addresses(facts), _Known(plan, facts)
+    published = _published(known, cluster)
     for position, sender in enumerate(ends):
         if only_from is not None and sender["host"] != only_from:
             continue
@@ -109,6 +135,14 @@ def cells(plan, facts, per_host=0, only_from=None):
                 yield _cell("node", target["family"], sender, target, "blocked", sender["addresses"][target["family"]], target["address"])
         if not sender["external"]:
             yield from _relays(sender, known)
+            for kind in ("service", "port"):
+                for target in _some(published[kind], per_host or PUBLISHED, position):
+                    yield from _to_published(kind, sender, target, known)
+    for host in sorted(known.hosts):
+        if cluster and only_from in (None, host):
+            yield from _from_host(host_end(host), known)
+    if outside and only_from in (None, OUTSIDE):
+        yield from _from_outside(known)
 
 
 class _Known:
@@ -116,8 +150,10 @@ class _Known:
 
     def __init__(self, plan, facts):
         self.blocked = {tuple(pair) for pair in plan["blocked"]}
+        self.default = plan["default_network"]
         self.networks = {network["name"]: network for network in plan["networks"]}
         self.hosts = {host["host"]: host["node"] for host in facts}
+        self.by_node = {host.get("node_name", host["host"]): host["host"] for host in facts}
         self.pods, self.groups, self.members, self.nodes = {}, {}, {}, {}
         for end in endpoints(facts):
             self.pods.setdefault(end["pod"], []).append(end)
@@ -258,3 +294,109 @@ def _injections(sender, receiver, known):
                         device_mac=device["mac"],
                         inner_source=inner[0],
                     )
+
+
+def _published(known, cluster):
+    """Return {"service": [...], "port": [...]}: where a connection leads to that kube-proxy or portmap redirects.
+
+    Each: {"name", "address" (None for ports), "port", "host" (of a port: its name, None for every host), "network" of all endpoints, "" if they are hosts,
+    "ends": their ids}. What leads to addresses that are not known here is left out.
+    """
+    by_address = {address: end for ends in known.groups.values() for end in ends for address in end["addresses"].values() if address}
+    hosts = {address for node in known.hosts.values() for address in node["underlay"].values() if address}
+    found = {"service": [], "port": []}
+    for kind, items in (("service", (cluster or {}).get("services", [])), ("port", (cluster or {}).get("ports", []))):
+        for item in items:
+            if item.get("node") and item["node"] not in known.by_node:
+                continue
+            ends = [by_address.get(address) for address in item["endpoints"]]
+            networks = {end["network"] if end else None for end in ends}
+            if set(item["endpoints"]) <= hosts and kind == "service":
+                networks = {""}
+            if len(networks) == 1 and None not in networks:
+                found[kind].append(
+                    {
+                        "name": item["name"],
+                        "address": item.get("address"),
+                        "port": item["port"],
+                        "host": known.by_node.get(item.get("node")),
+                        "network": networks.pop(),
+                        "ends": [end["id"] for end in ends if end],
+                    }
+                )
+    return found
+
+
+def _to_published(kind, sender, target, known):
+    """To a Service's address, or to the published port of its host, of the sender's own and of one other."""
+    if kind == "service":
+        places = [(None, target["address"])]
+    else:
+        others = sorted(host for host in known.hosts if host != sender["host"])
+        hosts = [target["host"]] if target["host"] else [sender["host"]] + others[:1]
+        places = [(host, address) for host in hosts for address in known.hosts[host]["underlay"].values() if address]
+    blocked = (sender["network"], target["network"]) in known.blocked
+    # Other interfaces than the default one have no promise to keep towards Services, nor any network towards what is redirected to a host.
+    if not blocked and (sender["network"] != known.default or target["network"] not in (known.default, "")):
+        return
+    for host, address in places:
+        family = "6" if ":" in address else "4"
+        elsewhere = host not in (None, sender["host"])
+        if blocked and elsewhere and known.networks[sender["network"]]["masquerade"]:
+            continue  # it arrives there in the name of this host, and what a node publishes is open to nodes
+        if sender["addresses"][family]:
+            goal = {
+                "id": "@%s/%s" % (kind, target["name"]),
+                "network": target["network"] or "@host",
+                "host": host or sender["host"],
+            }
+            way = {"way": host} if host else {}
+            yield _cell(
+                kind,
+                family,
+                sender,
+                goal,
+                "blocked" if blocked else "reached",
+                sender["addresses"][family],
+                address,
+                port=target["port"],
+                ends=target["ends"],
+                **way,
+            )
+
+
+def _from_host(sender, known):
+    for (host, network), group in sorted(known.groups.items()):
+        # On its own host the kubelet must reach every pod; across hosts one shows the way.
+        for end in group if host == sender["host"] else group[:1] if network == known.default else []:
+            for family, address in sorted(end["addresses"].items()):
+                if address and not end["external"]:
+                    yield _cell("host", family, sender, end, "reached", None, address)
+
+
+def _from_outside(known):
+    """A VXLAN message for one pod of each network and host, from the controller, in the name of nobody."""
+    sender = dict(host_end(OUTSIDE), id=OUTSIDE, network=OUTSIDE)
+    for host, network in sorted(known.groups):
+        receiver = known.groups[(host, network)][0]
+        if receiver["external"] or known.networks[network]["backend"]["type"] != "vxlan":
+            continue
+        for family, role in (("4", "device"), ("6", "device_v6")):
+            device, underlay = known.hosts[host]["networks"][network].get(role), known.hosts[host]["underlay"][family]
+            others = known.nodes.get((network, family), [])
+            inner = [node["address"] for node in sorted(others, key=lambda node: node["host"] == host)]
+            if device and underlay and inner and receiver["addresses"][family]:
+                yield _cell(
+                    "outside",
+                    family,
+                    sender,
+                    receiver,
+                    "blocked",
+                    None,
+                    receiver["addresses"][family],
+                    outer_address=underlay,
+                    vni=device["vni"],
+                    port=device["port"],
+                    device_mac=device["mac"],
+                    inner_source=inner[0],
+                )

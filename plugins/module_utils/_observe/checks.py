@@ -11,8 +11,8 @@ import ipaddress
 from . import leaks
 
 
-def violations(plan, facts):
-    """Return ([violation, ...], number of comparisons made).
+def violations(plan, facts, cluster=None):
+    """Return ([violation, ...], number of comparisons made). cluster: what cluster.view() returned, None without Kubernetes.
 
     A violation: {"host", "pod", "interface", "what", "expected", "observed", "class", "class_name", "repair", "sentence"};
     "pod" and "interface" are "" for the host's own.
@@ -34,6 +34,8 @@ def violations(plan, facts):
             )
         for pod in host["pods"]:
             _pod(found, plan, host, pod)
+    if cluster:
+        _status(found, plan, facts, {one["uid"]: one for one in cluster["pods"] if one["uid"]})
     _duplicates(found, facts)
     return found.rows, found.compared
 
@@ -47,7 +49,7 @@ class _Findings:
         if not holds:
             self.add(*row)
 
-    def add(self, host, pod, interface, what, expected, observed, number, network=""):
+    def add(self, host, pod, interface, what, expected, observed, number, network="", sentence=""):
         place = " ".join(filter(None, (pod or host, interface)))
         self.rows.append(
             {
@@ -61,7 +63,7 @@ class _Findings:
                 "class": number,
                 "class_name": leaks.CLASSES[number][0],
                 "repair": leaks.repair(number, host, network, network),
-                "sentence": "%s: %s is %s, expected %s." % (place, what, observed, expected),
+                "sentence": "%s: %s" % (place, sentence or "%s is %s, expected %s." % (what, observed, expected)),
             }
         )
 
@@ -157,8 +159,13 @@ def _pod(found, plan, host, pod):
     by_name = {network["name"]: network for network in plan["networks"]}
     where = "%s/%s" % (host["host"], pod["label"])
     attached = {interface["network"]: interface for interface in pod["interfaces"] if interface["network"]}
+    for network in plan["networks"]:
+        if pod.get("uid") and network["attach"] == "all":  # other containers may have been given some networks only
+            found.expect(network["name"] in attached, host["host"], where, network["interface"], "interface", "present", "missing", 22, network["name"])
     for interface in pod["interfaces"]:
         network = by_name.get(interface["network"])
+        if interface.get("external"):
+            continue  # another CNI's
         if network is None:
             found.add(host["host"], where, interface["name"], "bridge of its peer", "a bridge of the plan", interface["bridge"] or "none", 14)
             continue
@@ -173,8 +180,9 @@ def _pod(found, plan, host, pod):
             value = max(pod["sysctls"].get("net/ipv4/conf/all/" + key, 0), interface["sysctls"].get(key, 0))
             if len(attached) > 1:
                 found.expect(value == wanted, host["host"], where, interface["name"], key, wanted, value, 7, network["name"])
+    first = plan["default_network"] or (plan.get("external") or {}).get("name")
     for family, devices in sorted(pod["default_routes"].items()):
-        default = attached.get(plan["default_network"])
+        default = attached.get(first)
         for device in devices:
             if any(interface["name"] == device and interface["network"] for interface in pod["interfaces"]):
                 found.expect(
@@ -183,11 +191,11 @@ def _pod(found, plan, host, pod):
                     where,
                     device,
                     "default route (IPv%s)" % family,
-                    "only by the interface on %s" % plan["default_network"],
+                    "only by the interface on %s" % first,
                     "by " + device,
                     10,
                 )
-        if default is not None and any((":" in text) == (family == "6") for text in default["addresses"]):
+        if default is not None and not default.get("external") and any((":" in text) == (family == "6") for text in default["addresses"]):
             found.expect(
                 bool(devices),
                 host["host"],
@@ -227,6 +235,42 @@ def _addresses(found, host, where, interface, network, subnets):
                         20,
                         network["name"],
                     )
+
+
+def _status(found, plan, facts, pods):
+    """Compare each pod's annotation k8s.v1.cni.cncf.io/network-status (Network Plumbing Working Group's specification, section 3.5) with what the pod has."""
+    for host in facts:
+        for pod in host["pods"]:
+            said = pods.get(pod.get("uid"))
+            if not said or not said["running"]:
+                continue  # gone, or only being started, when the API was asked
+            place = (host["host"], "%s/%s" % (host["host"], pod["label"]))
+            wanted = (plan.get("cni_conf") or {}).get("kubeconfig")
+            if said["status"] is None:
+                if said["status_error"] or wanted:
+                    text = "its annotation network-status cannot be read: %s." % said["status_error"] if said["status_error"] else "it has no annotation network-status."
+                    found.add(*place, "", "network-status", "an entry for each interface", said["status_error"] or "missing", 22, "", text)
+                continue
+            entries = {entry["interface"]: entry for entry in said["status"]}
+            real = {interface["name"]: interface for interface in pod["interfaces"] if interface["network"]}
+            for name in sorted(set(entries) - set(real) - {""}):
+                found.add(*place, name, "interface", "present", "missing", 22, "", "network-status names this interface, and the pod has none of that name.")
+            for name, interface in sorted(real.items()):
+                row = place + (name,)
+                entry = entries.get(name)
+                found.expect(
+                    entry is not None, *row, "interface", "named", "not named", 22, interface["network"], "the pod has this interface, and network-status does not name it."
+                )
+                if entry is None:
+                    continue
+                has = {text.split("/")[0] for text in interface["addresses"]}
+                tells = {str(ipaddress.ip_address(text.split("/")[0])) for text in entry["ips"]}
+                for what, value, other in (
+                    ("addresses", ", ".join(sorted(has)), ", ".join(sorted(tells))),
+                    ("MAC", (interface["mac"] or "").lower(), entry["mac"].lower() or (interface["mac"] or "").lower()),
+                ):
+                    sentence = "network-status says %s %s, and the pod has %s." % (what, other or "none", value or "none")
+                    found.expect(value == other, *row, what, other, value, 22, interface["network"], sentence)
 
 
 def _duplicates(found, facts):

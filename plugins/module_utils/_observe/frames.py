@@ -12,7 +12,7 @@ import struct
 IPV4, IPV6, ARP = 0x0800, 0x86DD, 0x0806
 TCP, UDP, ICMP, ICMPV6 = 6, 17, 1, 58
 BROADCAST, ALL_NODES = "ff:ff:ff:ff:ff:ff", "33:33:00:00:00:01"
-SYN = 0x02
+SYN, RST, ACK = 0x02, 0x04, 0x10
 MAGIC = "multinet1"
 
 
@@ -64,9 +64,9 @@ def echo(src, dst, identifier, sequence, payload):
     return ip(src, dst, protocol, message[:2] + struct.pack("!H", value) + message[4:])
 
 
-def syn(src, dst, sport, dport):
-    """Return an IP packet with a TCP SYN."""
-    segment = struct.pack("!HHIIBBHHH", sport, dport, 1, 0, 5 << 4, SYN, 1024, 0, 0)
+def syn(src, dst, sport, dport, payload=b""):
+    """Return an IP packet with a TCP SYN. A payload reaches the receiver's interface, but no application: without TCP Fast Open the kernel drops it."""
+    segment = struct.pack("!HHIIBBHHH", sport, dport, 1, 0, 5 << 4, SYN, 1024, 0, 0) + payload
     value = _transport_sum(src, dst, TCP, segment)
     return ip(src, dst, TCP, segment[:16] + struct.pack("!H", value) + segment[18:])
 
@@ -97,7 +97,7 @@ def link_local(mac):
 def parse(frame):
     """Return what a frame says: {"kind": "udp"|"tcp"|"echo-reply"|"arp-reply", "src", "dst", ...}, or None if it is none of these.
 
-    udp: sport, dport, payload. tcp: sport, dport, flags. echo-reply: payload. arp-reply: mac (of src). Cut frames and fragments give None.
+    udp: sport, dport, payload. tcp: sport, dport, flags, payload. echo-reply: payload. arp-reply: mac (of src). Cut frames and fragments give None.
     """
     try:
         kind = struct.unpack_from("!H", frame, 12)[0]
@@ -121,7 +121,7 @@ def parse(frame):
             said = {"src": src, "dst": dst, "sport": sport, "dport": dport}
             if protocol == UDP:
                 return dict(said, kind="udp", payload=bytes(frame[offset + 8 :]))
-            return dict(said, kind="tcp", flags=frame[offset + 13])
+            return dict(said, kind="tcp", flags=frame[offset + 13], payload=bytes(frame[offset + (frame[offset + 12] >> 4) * 4 :]))
         if (protocol, frame[offset]) in ((ICMP, 0), (ICMPV6, 129)):
             return {"kind": "echo-reply", "src": src, "dst": dst, "payload": bytes(frame[offset + 8 :])}
         return None
@@ -129,41 +129,60 @@ def parse(frame):
         return None
 
 
+LOAD_HALF, LOAD_BYTE, LOAD_HALF_INDEXED, LOAD_BYTE_INDEXED, LOAD_HEADER_LENGTH = 0x28, 0x30, 0x48, 0x50, 0xB1
+EQUAL, GREATER, ANY_BIT, AND, LEAVE = 0x15, 0x25, 0x45, 0x54, 0x06
+
+
 def requests_filter(port):
-    """Return the classic BPF program (bytes of struct sock_filter) that passes UDP to port, over IPv4 and IPv6."""
-    return _port_filter(port, 2, "drop", "drop")
+    """Return the classic BPF program (bytes of struct sock_filter) that passes UDP to port and TCP SYNs with a payload, over IPv4 and IPv6."""
+    return _filter(
+        port,
+        2,
+        "drop",
+        # Longer than headers with all their options: there is a payload.
+        [("tcp", LOAD_HALF, 16, "", ""), ("", GREATER, 120, "", "drop"), ("", LOAD_HEADER_LENGTH, 14, "", ""), ("", LOAD_BYTE_INDEXED, 14 + 13, "", "")],
+        [("tcp6", LOAD_HALF, 18, "", ""), ("", GREATER, 60, "", "drop"), ("", LOAD_BYTE, 54 + 13, "", "")],
+        [("", AND, SYN | ACK, "", ""), ("", EQUAL, SYN, "accept", "drop")],
+    )
 
 
 def answers_filter(port):
-    """Return the classic BPF program that passes UDP and TCP from port, ICMP, ICMPv6 and ARP."""
-    return _port_filter(port, 0, "accept", "transport")
+    """Return the classic BPF program that passes UDP from port, TCP with SYN or RST, ICMP, ICMPv6 and ARP."""
+    return _filter(
+        port,
+        0,
+        "accept",
+        [("tcp", LOAD_HEADER_LENGTH, 14, "", ""), ("", LOAD_BYTE_INDEXED, 14 + 13, "", "")],
+        [("tcp6", LOAD_BYTE, 54 + 13, "", "")],
+        [("", ANY_BIT, SYN | RST, "accept", "drop")],
+    )
 
 
-def _port_filter(port, port_offset, others, tcp):
-    """One line is (name, code, operand, next if true, next if false); port_offset is within the transport header."""
-    load_half, load_byte, load_half_indexed, load_header_length = 0x28, 0x30, 0x48, 0xB1
-    equal, leave = 0x15, 0x06
+def _filter(port, port_offset, others, tcp, tcp6, flags):
+    """One line is (name, code, operand, next if true, next if false); port_offset is within the transport header.
+
+    tcp, tcp6: the lines that load the flags of a TCP header; flags: the lines that judge them.
+    """
     lines = [
-        ("", load_half, 12, "", ""),
-        ("", equal, ARP, others, ""),
-        ("", equal, IPV6, "ipv6", ""),
-        ("", equal, IPV4, "", "drop"),
-        ("", load_byte, 23, "", ""),
-        ("", equal, ICMP, others, ""),
-        ("", equal, TCP, tcp, ""),
-        ("", equal, UDP, "", "drop"),
-        ("transport", load_header_length, 14, "", ""),
-        ("", load_half_indexed, 14 + port_offset, "", ""),
-        ("", equal, port, "accept", "drop"),
-        ("ipv6", load_byte, 20, "", ""),
-        ("", equal, ICMPV6, others, ""),
-        ("", equal, TCP, "transport6" if tcp == "transport" else tcp, ""),
-        ("", equal, UDP, "", "drop"),
-        ("transport6", load_half, 54 + port_offset, "", ""),
-        ("", equal, port, "accept", "drop"),
-        ("accept", leave, 0x40000, "", ""),
-        ("drop", leave, 0, "", ""),
+        ("", LOAD_HALF, 12, "", ""),
+        ("", EQUAL, ARP, others, ""),
+        ("", EQUAL, IPV6, "ipv6", ""),
+        ("", EQUAL, IPV4, "", "drop"),
+        ("", LOAD_BYTE, 23, "", ""),
+        ("", EQUAL, ICMP, others, ""),
+        ("", EQUAL, TCP, "tcp", ""),
+        ("", EQUAL, UDP, "", "drop"),
+        ("", LOAD_HEADER_LENGTH, 14, "", ""),
+        ("", LOAD_HALF_INDEXED, 14 + port_offset, "", ""),
+        ("", EQUAL, port, "accept", "drop"),
+        ("ipv6", LOAD_BYTE, 20, "", ""),
+        ("", EQUAL, ICMPV6, others, ""),
+        ("", EQUAL, TCP, "tcp6", ""),
+        ("", EQUAL, UDP, "", "drop"),
+        ("", LOAD_HALF, 54 + port_offset, "", ""),
+        ("", EQUAL, port, "accept", "drop"),
     ]
+    lines += tcp + flags + tcp6 + flags + [("accept", LEAVE, 0x40000, "", ""), ("drop", LEAVE, 0, "", "")]
     place = {line[0]: number for number, line in enumerate(lines)}
     program = b""
     for number, (dummy, code, operand, true, false) in enumerate(lines):

@@ -50,15 +50,33 @@ CLASSES = {
         "tunnel injection from a pod",
         "On {host}, the guard must drop what pods send to tunnel ports (UDP), in input and forward, for every address of a node.",
     ),
+    13: (
+        "tunnel injection from outside",
+        "On {host}, the guard must let only the nodes speak to tunnel ports: roles/isolation takes their addresses from the inventory; "
+        "nft list table inet multinet.",
+    ),
     14: ("shared bridge or miswired interface", "On {host}, ip link show master <bridge> tells which interface is on the wrong bridge."),
     15: ("IPv6 is not guarded", "On {host}, the guard must hold for IPv6 as for IPv4 (nftables family inet)."),
     16: ("broadcast crosses hosts", "On {host}, look for flooding entries (bridge fdb show dev <tunnel device>) and backend.learning."),
+    17: (
+        "a Service or a published port leads into another network",
+        "On {host}, the guard must look at packets after they were redirected (nft list table inet multinet), in forward and, for IPVS, in output.",
+    ),
     20: (
         "overlapping or duplicate addresses",
         "On {host}, compare the leases (etcdctl get --prefix) and /var/lib/cni/networks; detach and attach the pod again.",
     ),
     21: ("MTU", "On {host}, compare the MTU of pod interface, bridge and tunnel device with the path between the hosts."),
+    22: (
+        "interfaces that are not there, or not as the API says",
+        "On {host}, look at the events of the pod and at /var/lib/cni/multinet; a pod that is older than a network's declaration gets it when it is made anew.",
+    ),
     24: ("not measured", "Repeat the measurement once the reason given is gone."),
+    26: (
+        "Services, published ports, or the way from node to pod",
+        "On {host}, look at kube-proxy, portmap and any NetworkPolicy (nft list ruleset; iptables-save), at net.bridge.bridge-nf-call-iptables, which must "
+        "be 1, and at what inet multinet dropped.",
+    ),
 }
 # Sources forged by the pod are a matter of the same guard, seen from another side.
 SPOOF = " The pod forged a source address of {target}: a guard by source prefix alone does not see it; guard by device as well."
@@ -75,7 +93,7 @@ def of_leak(cell, v4_is_guarded):
     kind, same_host = cell["kind"], cell["from_host"] == cell["to_host"]
     if kind == "l2":
         return 14 if same_host else 16
-    if cell["family"] == "6" and v4_is_guarded:
+    if cell["family"] == "6" and v4_is_guarded and kind != "outside":
         return 15
-    by_kind = {"node": 6, "arp": 7, "relay": 9, "inject": 12}
+    by_kind = {"node": 6, "arp": 7, "relay": 9, "inject": 12, "outside": 13, "service": 17, "port": 17}
     return by_kind.get(kind, 1 if same_host else 2)

@@ -37,6 +37,10 @@ WAYS = {
     "arp": "who-has for an address of another network",
     "inject": "a VXLAN message to a node's tunnel port, also in another node's name",
     "l2": "a broadcast: who hears it shares the bridge",
+    "service": "a TCP SYN to the cluster address of a Service: its endpoints on the sender's network must hear it, those of another must not",
+    "port": "the same to a port that a node publishes (hostPort, NodePort)",
+    "host": "an ordinary socket in the node's own network, as the kubelet's probes have",
+    "outside": "a VXLAN message to a node's tunnel port from the controller, which is no node",
 }
 
 

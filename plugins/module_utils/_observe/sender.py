@@ -17,6 +17,7 @@ from .agent import PACKET_OUTGOING, packet_socket
 
 SO_BINDTODEVICE = 25
 IP_MTU_DISCOVER, IPV6_MTU_DISCOVER, PMTUDISC_PROBE = 10, 23, 3
+SYN_TOKEN = 128  # bytes: more than the options of any SYN, see frames.requests_filter()
 BURST, PAUSE = 50, 0.004  # at most about 10,000 tokens a second: no queue of a kernel overflows
 
 
@@ -25,16 +26,16 @@ def digest(wanted):
     return hashlib.sha256("\n".join(cell["id"] for cell in wanted).encode("ascii")).hexdigest()
 
 
-def send(run, port, plan, facts, host, per_host=0, rounds=3, wait=0.5):
-    """Send host's share of the tokens between all hosts of facts (list), and note the answers.
+def send(run, port, plan, facts, host, per_host=0, rounds=3, wait=0.5, cluster=None):
+    """Send host's share of the tokens between all hosts of facts (list), and note the answers. cluster: see cells.cells().
 
     What must not arrive is sent twice; what must is sent until it is answered, at most rounds times; wait: seconds for answers after each round.
     Returns {"cells": int, "digest": str, "sent": int, "errors": {cell id: why nothing could be sent}, "answers": {cell id: [{"by", "channel"}]},
     "seconds": float}.
     """
     started = time.monotonic()
-    wanted = list(cells.cells(plan, facts, per_host, only_from=host))
-    ends = {end["id"]: end for end in cells.endpoints(facts)}
+    wanted = list(cells.cells(plan, facts, per_host, only_from=host, cluster=cluster))
+    ends = {end["id"]: end for end in cells.endpoints(facts) + [cells.host_end(host)]}
     seats, errors = {}, {}
     for end in ends.values():
         if end["host"] == host and end["netns"] not in seats:
@@ -107,9 +108,9 @@ class _Seat:
 
     def send(self, cell, end):
         """Send the cell's token from the interface end; raises OSError if the kernel refuses."""
-        kind, address, source, mac = cell["kind"], cell["address"], cell["source"], end["mac"]
+        kind, address, source, mac = cell["kind"], cell["address"], cell["source"], end.get("mac")
         # Where another CNI's gateway is, only the pod's own route tells.
-        if kind in ("unicast", "full", "natural") and not cell["variant"].get("mac") or end["external"]:
+        if kind in ("unicast", "full", "natural", "host") and not cell["variant"].get("mac") or end["external"]:
             self._datagram(cell, end)
             return
         wants_answer = kind in ("forced", "node")
@@ -136,19 +137,26 @@ class _Seat:
             message = frames.vxlan(variant["vni"], frames.ethernet("02:00:00:00:00:01", variant["device_mac"], inner))
             raw.send(frames.ethernet(mac, target, frames.udp(source, variant["outer_address"], self.source_port, variant["port"], message)))
             return
+        if kind in ("service", "port"):
+            raw.send(frames.ethernet(mac, target, frames.syn(source, address, self._tcp_port(cell, end), cell["variant"]["port"], token.ljust(SYN_TOKEN, b"\0"))))
+            return
         raw.send(frames.ethernet(mac, target, frames.udp(source, address, self.source_port, self.port, token)))
         if kind == "node":
             raw.send(frames.ethernet(mac, target, frames.echo(source, address, self.source_port, 1, token)))
-            self.ports[address] += 1
-            port = self.source_port + 1 + self.ports[address] % 10000
-            self.expected_tcp[(end["interface"], address, port)] = cell["id"]
-            raw.send(frames.ethernet(mac, target, frames.syn(source, address, port, self.port)))
+            raw.send(frames.ethernet(mac, target, frames.syn(source, address, self._tcp_port(cell, end), self.port)))
+
+    def _tcp_port(self, cell, end):
+        """Return a source port by which the answer to a SYN of this cell will be known."""
+        self.ports[cell["address"]] += 1
+        port = self.source_port + 1 + self.ports[cell["address"]] % 10000
+        self.expected_tcp[(end["interface"], cell["address"], port)] = cell["id"]
+        return port
 
     def _full(self, cell, end):
         return end["mtu"] - (48 if cell["family"] == "6" else 28) if cell["kind"] == "full" else 0
 
     def _datagram(self, cell, end):
-        pinned = cell["kind"] != "natural"
+        pinned = cell["kind"] not in ("natural", "host")
         sock = self._socket(("pinned", end["interface"], cell["source"]) if pinned else ("natural", cell["family"]))
         sock.sendto(frames.token(self.run, cell["id"], cell["source"], True, self._full(cell, end)), (cell["address"], self.port))
 
@@ -199,3 +207,31 @@ class _Seat:
     def _note(self, cell, by, channel):
         if cell and {"by": by, "channel": channel} not in self.answers.setdefault(cell, []):
             self.answers[cell].append({"by": by, "channel": channel})
+
+
+def send_from_outside(run, port, plan, facts, cluster=None):
+    """Send what a host that is no node may try, from here, which needs no privileges; and one datagram to each host's own listener, to see what can be reached.
+
+    Returns what send() does, without answers; "skipped" says why nothing was sent, if here is a node.
+    """
+    wanted = list(cells.cells(plan, facts, only_from=cells.OUTSIDE, cluster=cluster, outside=True))
+    result = {"cells": len(wanted), "digest": digest(wanted), "sent": 0, "errors": {}, "answers": {}, "seconds": 0.0, "skipped": ""}
+    nodes = {address for fact in facts for address in fact["node"]["underlay"].values() if address}
+    for again in range(2):
+        for cell in wanted:
+            variant = cell["variant"]
+            name = frames.token(run, cell["id"], None, False)
+            inner = frames.udp(variant["inner_source"], cell["address"], port, port, name)
+            message = frames.vxlan(variant["vni"], frames.ethernet("02:00:00:00:00:01", variant["device_mac"], inner))
+            try:
+                with socket.socket(socket.AF_INET6 if cell["family"] == "6" else socket.AF_INET, socket.SOCK_DGRAM) as sock:
+                    sock.connect((variant["outer_address"], variant["port"]))
+                    if sock.getsockname()[0] in nodes:
+                        return dict(result, skipped="The controller is a node itself, so that no one outside tried the tunnels.")
+                    sock.send(message)
+                    control = "|".join(("control-outside", cell["family"], cell["to_host"]))
+                    sock.sendto(frames.token(run, control, None, False), (variant["outer_address"], port))
+                result["sent"] += 1
+            except OSError as error:
+                result["errors"][cell["id"]] = error.strerror or str(error)
+    return result

@@ -18,19 +18,20 @@ from . import cells, checks, leaks, sender
 SCHEMA = "multinet.flannel/report/1"
 REACHED, ONE_WAY, WRONG_PEER, BLOCKED, INCONCLUSIVE = "reached", "one-way", "wrong-peer", "blocked-proven", "inconclusive"
 LOOK_AT_RECEIVER = (6, 12)  # classes whose guard is on the receiving host
-ANSWERED_KINDS = ("unicast", "full", "forced", "natural")
+ANSWERED_KINDS = ("unicast", "full", "forced", "natural", "host", "service", "port")
 NO_ROUTE = ("Network is unreachable", "No route to host")
 
 
-def evaluate(plan, facts, shares, expected_hosts, per_host=0, require_pods=True, measured=None):
+def evaluate(plan, facts, shares, expected_hosts, per_host=0, require_pods=True, measured=None, cluster=None, cluster_after=None, problem=""):
     """Return the report (dict, see docs/report.md).
 
     facts: what pod_interfaces_info returned, one per host that was reached. shares: {host: {"listen", "send", "collect"}}, parts may be missing.
     expected_hosts: names of the hosts that should have been measured. per_host: the sampling used. require_pods: a network without pods is inconclusive.
-    measured: {"run", "started", "finished", ...} copied into the report.
+    measured: {"run", "started", "finished", ...} copied into the report. cluster, cluster_after: what cluster.view() returned before and after the
+    measurement, None without Kubernetes; problem: why it could not be asked. The share of cells.OUTSIDE has "send" alone.
     """
-    known = _Evidence(plan, facts, shares, per_host)
-    judged = [known.judge(cell) for cell in cells.cells(plan, facts, per_host)]
+    known = _Evidence(plan, facts, shares, per_host, cluster)
+    judged = [known.judge(cell) for cell in cells.cells(plan, facts, per_host, cluster=cluster, outside=known.outside) if known.in_reach(cell)]
     judged += known.unplanned(judged)
     v4 = [cell for cell in judged if cell["family"] == "4"]
     leaky = {_way(cell) for cell in v4 if cell["outcome"] == "leak"}
@@ -38,12 +39,13 @@ def evaluate(plan, facts, shares, expected_hosts, per_host=0, require_pods=True,
     small = {(cell["family"], cell["from"], cell["to"]) for cell in judged if cell["kind"] == "unicast" and cell["outcome"] == "as planned"}
     for cell in judged:
         _classify(cell, guarded, small)
-    static, compared = checks.violations(plan, facts)
-    gaps = _gaps(plan, facts, shares, expected_hosts, require_pods, known)
+    static, compared = checks.violations(plan, facts, cluster_after)
+    gaps = _gaps(plan, facts, shares, expected_hosts, require_pods, known) + _unseen(plan, facts, cluster, cluster_after)
     findings = _group(judged) + [dict(row, outcome="deviation", cells=0, hosts=[row["host"]]) for row in static]
     counts = {outcome: sum(cell["outcome"] == outcome for cell in judged) for outcome in ("as planned", "leak", "broken", "inconclusive")}
     counts["deviations"] = len(static)
-    notes = _notes(plan, judged)
+    notes = _notes(plan, judged) + known.out_of_reach() + _redirected(judged, cluster)
+    notes += ["Services, published ports and network-status were left out. %s" % problem] if problem else []
     verdict = _overall(counts, gaps)
     return {
         "schema": SCHEMA,
@@ -67,8 +69,9 @@ def evaluate(plan, facts, shares, expected_hosts, per_host=0, require_pods=True,
 class _Evidence:
     """What was seen, by cell and by listener."""
 
-    def __init__(self, plan, facts, shares, per_host):
+    def __init__(self, plan, facts, shares, per_host, cluster=None):
         self.plan, self.shares = plan, shares
+        self.outside = bool((shares.get(cells.OUTSIDE) or {}).get("send")) and not shares[cells.OUTSIDE]["send"]["skipped"]
         self.ends = {end["id"]: end for end in cells.endpoints(facts)}
         self.receipts, self.untrusted = {}, {}
         for host, share in shares.items():
@@ -81,7 +84,8 @@ class _Evidence:
             self.untrusted[end["id"]] = self._doubt(end["host"], end["pod"], end["interface"], control, family)
         for node in cells.node_addresses(facts):
             self.untrusted[node["id"] + node["family"]] = self._doubt(node["host"], node["host"], "", node["id"], node["family"])
-        self.mute = {host: self._mute(host, plan, facts, per_host) for host in {fact["host"] for fact in facts}}
+        senders = {fact["host"] for fact in facts} | ({cells.OUTSIDE} if self.outside else set())
+        self.mute = {host: self._mute(host, list(cells.cells(plan, facts, per_host, host, cluster, host == cells.OUTSIDE))) for host in senders}
 
     def _doubt(self, host, listener, interface, control, family):
         """Return why silence of a listener proves nothing ("" if it does)."""
@@ -98,13 +102,28 @@ class _Evidence:
             return "%s lost %d frames for want of room" % (listener, collected["drops"][listener])
         return ""
 
-    def _mute(self, host, plan, facts, per_host):
-        """Return why what host sent proves nothing ("" if it does)."""
+    def in_reach(self, cell):
+        """False for what was sent from outside to a host that cannot be reached from there at all."""
+        return cell["kind"] != "outside" or "|".join(("control-outside", cell["family"], cell["to_host"])) in self.receipts
+
+    def out_of_reach(self):
+        """Return the sentences on what was not tried from outside."""
+        sent = (self.shares.get(cells.OUTSIDE) or {}).get("send")
+        if not sent:
+            return []
+        if sent["skipped"]:
+            return [sent["skipped"]]
+        heard = {name.split("|")[2] for name in self.receipts if name.startswith("control-outside|")}
+        missed = sorted({end["host"] for end in self.ends.values()} - heard)
+        return ["Nothing from the controller arrives at %s, so nobody outside tried its tunnels." % host for host in missed]
+
+    def _mute(self, host, wanted):
+        """Return why what host sent proves nothing ("" if it does); wanted: the cells it should have sent."""
         share = self.shares.get(host, {})
         sent = share.get("send")
         if not sent:
             return "%s sent nothing" % host
-        if sent["digest"] != sender.digest(list(cells.cells(plan, facts, per_host, only_from=host))):
+        if sent["digest"] != sender.digest(wanted):
             return "%s sent another list of tokens than the one expected" % host
         before, after = ((share.get(part) or {}).get("table_fulls") for part in ("listen", "collect"))
         if before is not None and after is not None and after > before:
@@ -146,10 +165,11 @@ class _Evidence:
 
     def _verdict(self, cell, there, elsewhere, answers, error):
         receiver = cell["to"].rsplit("/", 1)[0] if cell["kind"] != "node" else cell["to_host"]
+        redirected = cell["kind"] in ("service", "port")
         imposters = sorted({answer["by"] for answer in answers if answer["channel"] == "udp" and answer["by"] != receiver})
         if imposters:
             return WRONG_PEER, "answered by %s" % ", ".join(imposters)
-        if answers and (there or cell["kind"] in ("node", "arp")):
+        if answers and (there or cell["kind"] in ("node", "arp") or redirected and not cell["variant"]["ends"]):
             return REACHED, "answered (%s)" % ", ".join(sorted({answer["channel"] for answer in answers}))
         if there and cell["expected"] == "reached" and not self.shares.get(cell["from_host"], {}).get("send"):
             return INCONCLUSIVE, "%s gave no account of the answers" % cell["from_host"]
@@ -159,7 +179,7 @@ class _Evidence:
             return REACHED, "the token arrived"
         if elsewhere:
             return WRONG_PEER, "the token arrived at %s %s" % (elsewhere[0]["at"], elsewhere[0]["interface"])
-        if answers:
+        if answers and not redirected:
             return INCONCLUSIVE, "answered, but the receiver did not note the token"
         mute = self.mute.get(cell["from_host"], "%s sent nothing" % cell["from_host"])
         if mute:
@@ -168,21 +188,27 @@ class _Evidence:
             return BLOCKED, "the pod has no route there (%s)" % error
         if error:
             return (BLOCKED if cell["expected"] == "reached" else INCONCLUSIVE), "the sender could not send: %s" % error
-        doubt = self.untrusted.get(cell["to"] if cell["kind"] != "node" else cell["to"] + cell["family"], "")
+        listeners = cell["variant"]["ends"] if redirected else [cell["to"] if cell["kind"] != "node" else cell["to"] + cell["family"]]
+        doubt = next(filter(None, (self.untrusted.get(listener, "") for listener in listeners)), "")
         if doubt:
             return INCONCLUSIVE, doubt
+        if redirected and answers:  # by the host itself, or by whoever has that address outside
+            return (WRONG_PEER if cell["expected"] == "reached" else BLOCKED), "answered, but by no endpoint: none of them heard it"
         if not self._seen_sending(cell):
             return INCONCLUSIVE, "the sender's host never saw such a frame leave the pod"
         return BLOCKED, "sent, listened for, and not heard"
 
     def _went(self, cell):
         """Return the pod of the cell that was stopped during the measurement, "" if none was."""
-        pods = [cell["from"].rsplit("/", 1)[0], cell["to"].rsplit("/", 1)[0], "%s/%s" % (cell["from_host"], cell["variant"].get("via"))]
+        pods = [end.rsplit("/", 1)[0] for end in [cell["from"], cell["to"]] + cell["variant"].get("ends", [])]
+        pods.append("%s/%s" % (cell["from_host"], cell["variant"].get("via")))
         return next((pod for pod in pods if pod in self.gone), "")
 
     def _seen_sending(self, cell):
         """True if the sender's host saw frames of this kind (of any, for those that carry the token in another shape) come out of the sender's interface."""
         witnessed = (self.shares[cell["from_host"]].get("collect") or {}).get("witnessed", {})
+        if cell["kind"] == "outside":
+            return True  # its control arrived, see in_reach()
         if cell["kind"] in ("inject", "arp"):
             return any(name.endswith("|" + cell["from"]) for name in witnessed)
         return witnessed.get("%s|%s" % (cell["kind"], cell["from"]), 0) > 0
@@ -190,6 +216,9 @@ class _Evidence:
     def _is_at(self, receipt, cell):
         if cell["kind"] == "node":
             return receipt["at"] == cell["to_host"] and receipt["address"] == cell["address"]
+        if cell["kind"] in ("service", "port"):  # any endpoint, also one that came meanwhile
+            end = self.ends.get("%s/%s" % (receipt["at"], receipt["interface"]))
+            return end is not None and end["network"] == cell["to_network"]
         return "%s/%s" % (receipt["at"], receipt["interface"]) == cell["to"]
 
     def _passing(self, receipt, cell):
@@ -268,6 +297,8 @@ def _classify(cell, guarded, small):
             number = 20
         elif "instead of the pod's own" in cell["reason"]:
             number = 4
+        elif cell["kind"] in ("service", "port", "host"):
+            number = 26
         elif cell["kind"] == "full" and (cell["family"], cell["from"], cell["to"]) in small:
             number = 21
     elif cell["outcome"] == "inconclusive":
@@ -346,6 +377,35 @@ def _gaps(plan, facts, shares, expected_hosts, require_pods, known):
             if network["name"] not in present
         ]
     return gaps
+
+
+def _unseen(plan, facts, cluster, after):
+    """Return a sentence for each pod that the API says runs, before and after the measurement, on a host where it was not found attached to anything."""
+    if not cluster or not after or not any(network["attach"] == "all" for network in plan["networks"]):
+        return []
+    found = {pod["uid"] for fact in facts for pod in fact["pods"]}
+    before = {one["uid"] for one in cluster["pods"] if one["running"]}
+    hosts = {fact.get("node_name", fact["host"]): fact["host"] for fact in facts}
+    return [
+        "Pod %s runs on %s, as the API says, but is attached to no network of the plan. If it is older than the networks, delete it so that it is made anew."
+        % (one["label"], hosts[one["node"]])
+        for one in after["pods"]
+        if one["running"] and not one["host_network"] and one["node"] in hosts and one["uid"] in before and one["uid"] not in found
+    ]
+
+
+def _redirected(judged, cluster):
+    """Return the sentences on Services and published ports that were not tried."""
+    if not cluster:
+        return []
+    names = {kind: {item["name"] for item in cluster[kind + "s"]} for kind in ("service", "port")}
+    tried = {kind: {cell["to"].split("/", 1)[1] for cell in judged if cell["kind"] == kind} for kind in names}
+    left = {kind: sorted(names[kind] - tried[kind]) for kind in names}
+    return [
+        "%d %s lead to nothing that was measured here, and were not tried: %s." % (len(left[kind]), what, ", ".join(left[kind][:5]) + (", ..." if left[kind][5:] else ""))
+        for kind, what in (("service", "Services"), ("port", "published ports"))
+        if left[kind]
+    ]
 
 
 def _notes(plan, judged):
@@ -456,6 +516,8 @@ def _coverage(judged, compared, per_host):
     kinds = []
     for kind in cells.KINDS:
         mine = [cell for cell in judged if cell["kind"] == kind]
+        if not mine and kind in cells.NOT_EVERYWHERE:
+            continue
         kinds.append(
             {
                 "kind": kind,

@@ -72,8 +72,12 @@ def run_filter(program, frame):
                 accumulator = frame[operand]
             elif code == 0xB1:
                 index = (frame[operand] & 0xF) * 4
-            elif code == 0x15:
-                at += true if accumulator == operand else false
+            elif code == 0x50:
+                accumulator = frame[operand + index]
+            elif code == 0x54:
+                accumulator &= operand
+            elif code in (0x15, 0x25, 0x45):
+                at += true if {0x15: accumulator == operand, 0x25: accumulator > operand, 0x45: accumulator & operand}[code] else false
             elif code == 0x06:
                 return operand
             else:
@@ -85,14 +89,16 @@ def run_filter(program, frame):
 UDP_TO = [frames.ethernet(A, B, frames.udp(*ends, 9, 7000, b"")) for ends in (("10.1.1.2", "10.3.1.2"), ("fd00::1", "fd00::2"))]
 UDP_FROM = [frames.ethernet(A, B, frames.udp(*ends, 7000, 9, b"")) for ends in (("10.1.1.2", "10.3.1.2"), ("fd00::1", "fd00::2"))]
 TCP_FROM = [frames.ethernet(A, B, frames.syn(*ends, 7000, 9)) for ends in (("10.1.1.2", "10.3.1.2"), ("fd00::1", "fd00::2"))]
+SYN_TOKEN = [frames.ethernet(A, B, frames.syn(*ends, 9, 80, bytes(128))) for ends in (("10.1.1.2", "10.3.1.2"), ("fd00::1", "fd00::2"))]
+TCP_DATA = [frame[:at] + b"\x10" + frame[at + 1 :] for frame, at in zip(SYN_TOKEN, (14 + 20 + 13, 54 + 13))]
 ECHO = [frames.ethernet(A, B, frames.echo(*ends, 1, 1, b"")) for ends in (("10.1.1.2", "10.3.1.2"), ("fd00::1", "fd00::2"))]
 ARP = [frames.arp_request(A, "10.1.1.2", "10.3.1.2")]
 
 
 def test_filters():
     requests, answers = frames.requests_filter(7000), frames.answers_filter(7000)
-    assert all(run_filter(requests, frame) for frame in UDP_TO)
-    assert not any(run_filter(requests, frame) for frame in UDP_FROM + TCP_FROM + ECHO + ARP)
+    assert all(run_filter(requests, frame) for frame in UDP_TO + SYN_TOKEN)
+    assert not any(run_filter(requests, frame) for frame in UDP_FROM + TCP_FROM + TCP_DATA + ECHO + ARP)
     assert all(run_filter(answers, frame) for frame in UDP_FROM + TCP_FROM + ECHO + ARP)
-    assert not any(run_filter(answers, frame) for frame in UDP_TO)
+    assert not any(run_filter(answers, frame) for frame in UDP_TO + TCP_DATA)
     assert socket.htons(1)  # the programs are in host order, the frames in network order
