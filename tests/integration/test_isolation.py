@@ -87,6 +87,48 @@ def test_gateways_and_tunnel_addresses_of_other_networks(lab, host):
     leaks_only_without_guard(lab, cells)
 
 
+SERVICE = "10.96.0.10"
+
+
+def redirect(lab, pod):
+    """On every host, what kube-proxy's iptables and nftables modes, and portmap, do: a Service's address leads to the pod. Senders find it by their gateway."""
+    address = lab.pod_address(pod)
+    lab.nft(f"table ip services {{ chain prerouting {{ type nat hook prerouting priority dstnat; ip daddr {SERVICE} dnat to {address}; }}; }}\n")
+
+
+@pytest.mark.parametrize("endpoint", ["h1-red", "h2-red"])
+def test_a_service_leads_into_no_other_network(lab, endpoint):
+    redirect(lab, endpoint)
+    for pod in ("h1-blue", "h1-green", "h1-red"):
+        lab.run(pod, "ip", "route", "replace", SERVICE, "via", lab.gateway(pod.split("-")[1], 1))
+    leaks_only_without_guard(lab, [("h1-blue", SERVICE), ("h1-green", SERVICE)])
+    if endpoint == "h2-red":
+        assert lab.probe([("h1-red", SERVICE)]) != {}, "within the network the Service must go on working"
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_what_ipvs_sends_on(lab, version):
+    """It leaves through output, from the pod's own address: as if the host had sent it in the pod's name."""
+    cells = [
+        ("h1", lab.pod_address(f"h{host}-{other}", version), lab.pod_address("h1-" + mine, version))
+        for mine, other in (("blue", "green"), ("green", "blue")) for host in (1, 2)
+    ]
+    assert set(lab.probe(cells)) == set(cells), "without the guard these should have leaked"
+    lab.nft(ruleset(declared()))
+    for cell in cells:
+        with pytest.raises(PermissionError):  # dropped in output, which the sender is told
+            lab.probe([cell])
+    allowed = [("h1", lab.pod_address(f"h{host}-blue", version), lab.pod_address("h1-blue-b", version)) for host in (1, 2)]
+    assert set(lab.probe(allowed)) == set(allowed)
+
+
+def test_the_host_itself_reaches_its_pods(lab):
+    """The kubelet's probes."""
+    lab.nft(ruleset(declared()))
+    cells = [("h1", lab.pod_address(pod)) for pod in lab.pods if pod.startswith("h1-")]
+    assert set(lab.probe(cells)) == set(cells)
+
+
 def test_masquerade_hides_who_it_was(lab):
     cell = ("h1-blue", lab.pod_address("h2-red"))
     assert lab.probe([cell])[cell].source != lab.pod_address("h1-blue")

@@ -238,7 +238,10 @@ def _accept_sources(networks: List[Dict[str, Any]]) -> List[str]:
 
 
 def _guard(networks: List[Dict[str, Any]], nodes: Dict[int, List[str]], external: Optional[External]) -> List[str]:
-    """Both ways that a pod's packet can take here, through this host and to it: from_<network> judges what came from a network, by device or by source."""
+    """The ways that a pod's packet can take here, through this host, to it, and out of it: from_<network> judges what came from a network, by device or source.
+
+    IPVS takes what is for the address of a Service in on input, and sends it on through output with the pod as its source; forward does not see it.
+    """
     lines = [
         "", "# 2. From network to network: through this host (forward), and to its own addresses in another network (input).",
         "chain forward {",
@@ -255,9 +258,22 @@ def _guard(networks: List[Dict[str, Any]], nodes: Dict[int, List[str]], external
             "\t" + _drop("{0} {1} saddr != @nodes{2}".format(match, family.ip, family.suffix), "to a tunnel, from a host that is no node")
             for match in _tunnel_matches(networks) for family in FAMILIES
         ]
+    foreign = _external_matches(external, nodes, "saddr")
+    by_source = [
+        "\t{0} saddr ".format(family.ip) + _vmap([
+            (network[family.cidr], "jump from_" + network["name"]) for network in networks if network.get(family.cidr)
+        ])
+        for family in _families(networks)
+    ] + ["\t" + match + " jump from_external" for match in foreign]
+    lines += [
+        "}", "",
+        "# A pod's address as source of what this host sends: IPVS did that, with what the pod sent to a Service.",
+        "chain output {",
+        "\ttype filter hook output priority {0}; policy accept;".format(PRIORITY_GUARD),
+        '\toifname "lo" return',
+    ] + by_source
     lines += ["}", "", "chain guard {", '\tiifname "lo" return']
     origins = ["iifname @network_devices"] + ["{0} saddr @network_ranges{1}".format(family.ip, family.suffix) for family in _families(networks)]
-    foreign = _external_matches(external, nodes, "saddr")
     origins += foreign
     # The tunnels of VXLAN and udp believe whoever speaks to them, at any address of any node.
     lines += ["\t" + _drop("{0} {1}".format(origin, match), "a pod to a tunnel") for match in _tunnel_matches(networks) for origin in origins]
@@ -265,13 +281,7 @@ def _guard(networks: List[Dict[str, Any]], nodes: Dict[int, List[str]], external
         lines.append("\tiifname " + _vmap([
             ('"{0}"'.format(device), "jump from_" + network["name"]) for network in networks for device in network["devices"]
         ]))
-    lines += [
-        "\t{0} saddr ".format(family.ip) + _vmap([
-            (network[family.cidr], "jump from_" + network["name"]) for network in networks if network.get(family.cidr)
-        ])
-        for family in _families(networks)
-    ]
-    return lines + ["\t" + match + " jump from_external" for match in foreign] + ["}"]
+    return lines + by_source + ["}"]
 
 
 def _external_matches(external: Optional[External], nodes: Dict[int, List[str]], side: str) -> List[str]:
