@@ -65,7 +65,8 @@ node:
   type: dict
 pods:
   description: >-
-    Each attached namespace with its label, Kubernetes' namespace, name and uid, path, interfaces (name, network, MAC, MTU, addresses, gateway), routes, interfaces of default routes, sysctls.
+    Each attached namespace with its label, Kubernetes' namespace, name and uid, path, interfaces (name, network, MAC, MTU, addresses, gateway), routes,
+    interfaces of default routes, sysctls.
   returned: success
   type: list
   elements: dict

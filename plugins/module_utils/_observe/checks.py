@@ -248,7 +248,9 @@ def _status(found, plan, facts, pods):
             wanted = (plan.get("cni_conf") or {}).get("kubeconfig")
             if said["status"] is None:
                 if said["status_error"] or wanted:
-                    text = "its annotation network-status cannot be read: %s." % said["status_error"] if said["status_error"] else "it has no annotation network-status."
+                    text = "it has no annotation network-status."
+                    if said["status_error"]:
+                        text = "its annotation network-status cannot be read: %s." % said["status_error"]
                     found.add(*place, "", "network-status", "an entry for each interface", said["status_error"] or "missing", 22, "", text)
                 continue
             entries = {entry["interface"]: entry for entry in said["status"]}
@@ -258,9 +260,8 @@ def _status(found, plan, facts, pods):
             for name, interface in sorted(real.items()):
                 row = place + (name,)
                 entry = entries.get(name)
-                found.expect(
-                    entry is not None, *row, "interface", "named", "not named", 22, interface["network"], "the pod has this interface, and network-status does not name it."
-                )
+                unnamed = "the pod has this interface, and network-status does not name it."
+                found.expect(entry is not None, *row, "interface", "named", "not named", 22, interface["network"], unnamed)
                 if entry is None:
                     continue
                 has = {text.split("/")[0] for text in interface["addresses"]}

@@ -16,7 +16,7 @@ BUNDLES = (
     "/var/snap/microk8s/common/run/containerd/io.containerd.runtime.v2.task/k8s.io/*/config.json",
     "/run/containers/storage/overlay-containers/*/userdata/config.json",
 )
-# (kind of container, name, namespace, uid, sandbox's id): annotations of containerd (pkg/cri/annotations) and of CRI-O (pkg/annotations and the kubelet's labels).
+# (kind of container, name, namespace, uid, sandbox's id): annotations of containerd (pkg/cri/annotations), of CRI-O (pkg/annotations) and the kubelet.
 CONTAINERD = tuple("io.kubernetes.cri." + key for key in ("container-type", "sandbox-name", "sandbox-namespace", "sandbox-uid", "sandbox-id"))
 CRIO = (
     "io.kubernetes.cri-o.ContainerType",
@@ -28,7 +28,10 @@ CRIO = (
 
 
 def sandbox(config):
-    """Return {"namespace", "name", "uid", "container": id, "netns": path or "", "host_network": bool} of an OCI configuration (dict), None if it is no sandbox."""
+    """Return {"namespace", "name", "uid", "container": id, "netns": path or "", "host_network": bool} of an OCI configuration (dict).
+
+    None if it is no sandbox.
+    """
     annotations = config.get("annotations") or {}
     for kind, name, namespace, uid, container in (CONTAINERD, CRIO):
         if annotations.get(kind) == "sandbox" and annotations.get(name) and annotations.get(namespace):

@@ -138,7 +138,8 @@ class _Seat:
             raw.send(frames.ethernet(mac, target, frames.udp(source, variant["outer_address"], self.source_port, variant["port"], message)))
             return
         if kind in ("service", "port"):
-            raw.send(frames.ethernet(mac, target, frames.syn(source, address, self._tcp_port(cell, end), cell["variant"]["port"], token.ljust(SYN_TOKEN, b"\0"))))
+            syn = frames.syn(source, address, self._tcp_port(cell, end), cell["variant"]["port"], token.ljust(SYN_TOKEN, b"\0"))
+            raw.send(frames.ethernet(mac, target, syn))
             return
         raw.send(frames.ethernet(mac, target, frames.udp(source, address, self.source_port, self.port, token)))
         if kind == "node":

@@ -293,12 +293,12 @@ def _classify(cell, guarded, small):
         number = leaks.of_leak(cell, _way(cell) in guarded)
     elif cell["outcome"] == "broken":
         number = 0
-        if cell["verdict"] == WRONG_PEER:
+        if cell["kind"] in ("service", "port", "host"):
+            number = 26
+        elif cell["verdict"] == WRONG_PEER:
             number = 20
         elif "instead of the pod's own" in cell["reason"]:
             number = 4
-        elif cell["kind"] in ("service", "port", "host"):
-            number = 26
         elif cell["kind"] == "full" and (cell["family"], cell["from"], cell["to"]) in small:
             number = 21
     elif cell["outcome"] == "inconclusive":
@@ -402,7 +402,8 @@ def _redirected(judged, cluster):
     tried = {kind: {cell["to"].split("/", 1)[1] for cell in judged if cell["kind"] == kind} for kind in names}
     left = {kind: sorted(names[kind] - tried[kind]) for kind in names}
     return [
-        "%d %s lead to nothing that was measured here, and were not tried: %s." % (len(left[kind]), what, ", ".join(left[kind][:5]) + (", ..." if left[kind][5:] else ""))
+        "%d %s lead to nothing that was measured here, and were not tried: %s."
+        % (len(left[kind]), what, ", ".join(left[kind][:5] + ["..."] * (len(left[kind]) > 5)))
         for kind, what in (("service", "Services"), ("port", "published ports"))
         if left[kind]
     ]
@@ -471,6 +472,7 @@ def _hosts(expected_hosts, facts, shares):
             "reached": host in known,
             "pods": len(known[host]["pods"]) if host in known else 0,
             "node": known[host]["node"] if host in known else None,
+            "host_pods": [pod["label"] for pod in known[host].get("host_pods", [])] if host in known else [],
             "seconds": (shares.get(host, {}).get("send") or {}).get("seconds"),
             "sent": (shares.get(host, {}).get("send") or {}).get("sent"),
         }

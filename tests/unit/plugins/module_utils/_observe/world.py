@@ -23,12 +23,12 @@ def receipt(cell, at, interface, source, address=None):
     return {"cell": cell, "at": at, "interface": interface, "source": source, "claimed": "-", "address": address, "time": 0, "count": 1}
 
 
-def perfect(plan, facts):
+def perfect(plan, facts, cluster=None):
     """Return the shares {host: {"listen", "send", "collect"}} of a measurement in which all that must arrive does, and nothing else."""
     ends = {end["id"]: end for end in cells.endpoints(facts)}
     shares = {}
     for host in facts:
-        wanted = list(cells.cells(plan, facts, only_from=host["host"]))
+        wanted = list(cells.cells(plan, facts, only_from=host["host"], cluster=cluster))
         shares[host["host"]] = {
             "listen": {"problems": [], "table_fulls": None},
             "send": {"cells": len(wanted), "digest": sender.digest(wanted), "sent": len(wanted), "errors": {}, "answers": {}, "seconds": 1.0},
@@ -50,8 +50,12 @@ def perfect(plan, facts):
                 node["host"],
                 receipt("|".join(("control-" + when, node["family"], node["id"])), node["host"], "", node["address"], node["address"]),
             )
-    for cell in cells.cells(plan, facts):
-        if cell["expected"] == "reached":
+    for cell in cells.cells(plan, facts, cluster=cluster):
+        if cell["kind"] in ("service", "port") and cell["expected"] == "reached":
+            for end in cell["variant"]["ends"][:1]:
+                arrive(shares, facts, dict(cell, to=end))
+            shares[cell["from_host"]]["send"]["answers"][cell["id"]] = [{"by": cell["address"], "channel": "tcp"}]
+        elif cell["expected"] == "reached":
             arrive(shares, facts, cell)
             shares[cell["from_host"]]["send"]["answers"][cell["id"]] = (
                 [{"by": ends[cell["to"]]["pod"], "channel": "udp"}] if cell["kind"] != "l2" else []
@@ -63,7 +67,8 @@ def arrive(shares, facts, cell, source=None):
     """Let the token of a cell be received where it was meant to be."""
     end = next(end for end in cells.endpoints(facts) if end["id"] == cell["to"])
     name = cell["id"] if cell["kind"] != "l2" else "|".join(("l2", cell["family"], cell["from"]))
-    source = source or cell["source"] or next(mine["addresses"][cell["family"]] for mine in cells.endpoints(facts) if mine["id"] == cell["from"])
+    mine = [end["addresses"][cell["family"]] for end in cells.endpoints(facts) if end["id"] == cell["from"]]
+    source = source or cell["source"] or (mine + ["192.168.9.1"])[0]
     note(shares, end["host"], receipt(name, end["pod"], end["interface"], source, cell["address"]))
 
 
