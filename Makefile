@@ -11,13 +11,14 @@
 #   make scenario S=vlans
 #   make cluster S=kubernetes_etcd   a real Kubernetes cluster in three hosts, nothing of the collection on it yet
 #   make bench              the meta-plugin beside Multus and the bare delegates
+#   make bench-subnets      the subnet server beside plain flanneld
 #   make soak               hours of kills and made-up inputs
 PYTHON ?= python3
 S ?= default
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup test-programs cluster install hosts deploy demo test lint sanity unit integration bench soak scenario run-scenario clean distclean
+.PHONY: help setup test-programs cluster install hosts deploy demo test lint sanity unit integration bench bench-subnets soak scenario run-scenario clean distclean
 
 ENV := . .build/env &&
 DEMO := ansible-playbook -i inventories/demo
@@ -64,6 +65,10 @@ integration: test-programs
 # The meta-plugin beside Multus and the bare delegates.
 bench: test-programs
 	@$(ENV) python benchmarks/meta_plugin.py
+
+# Leases of four networks from one Kubernetes API: the subnet server beside plain flanneld.
+bench-subnets: test-programs
+	@$(ENV) python benchmarks/subnet_server.py --nodes 25 100 500 --seconds 15
 
 # Hours: thousands of attachments with kills at random moments, a million made-up inputs.
 soak: test-programs
