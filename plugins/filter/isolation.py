@@ -10,9 +10,9 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import ruleset
 
 
-def isolation_ruleset(plan, node_addresses=()):
+def isolation_ruleset(plan, node_addresses=(), docker_network=""):
     try:
-        return ruleset(plan, node_addresses)
+        return ruleset(plan, node_addresses, docker_network)
     except ValueError as error:
         raise AnsibleFilterError(str(error)) from error
 

@@ -35,6 +35,22 @@ options:
     description: The directory of the container runtime's CNI configurations.
     type: path
     default: /etc/cni/net.d
+  cni_bin_dir:
+    description: The directory of CNI's executables.
+    type: path
+    default: /opt/cni/bin
+  containerd_config:
+    description: The configuration of containerd. What it says of CNI must fit the two directories.
+    type: path
+    default: /etc/containerd/config.toml
+  containerd_configure:
+    description: Whether the configuration of containerd is going to be changed where it does not fit.
+    type: bool
+    default: false
+  docker_network:
+    description: Name of the network that docker's own bridge is in. Its addresses are the network's then.
+    type: str
+    default: ""
   prune:
     description: Whether networks that are deployed but no longer declared are going to be removed. If V(false) they are a problem.
     type: bool
@@ -74,6 +90,7 @@ problems:
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils._plan import changes
 from ansible_collections.multinet.flannel.plugins.module_utils._preflight import checks, observe
+from ansible_collections.multinet.flannel.plugins.module_utils._runtime import wiring
 
 
 def main():
@@ -82,6 +99,10 @@ def main():
             plan=dict(type="dict", required=True),
             underlay_interface=dict(type="str", default=""),
             cni_conf_dir=dict(type="path", default="/etc/cni/net.d"),
+            cni_bin_dir=dict(type="path", default="/opt/cni/bin"),
+            containerd_config=dict(type="path", default=wiring.CONTAINERD),
+            containerd_configure=dict(type="bool", default=False),
+            docker_network=dict(type="str", default=""),
             prune=dict(type="bool", default=False),
         ),
         supports_check_mode=True,
@@ -93,9 +114,17 @@ def main():
         module.fail_json(msg=str(error), problems=[str(error)], architecture="")
     observed = observe.observe(module.run_command, plan, module.params["cni_conf_dir"])
     problems = checks.problems(
-        observed, plan, deployed=deployed, underlay_interface=module.params["underlay_interface"], prune=module.params["prune"]
+        observed, plan, deployed=deployed, underlay_interface=module.params["underlay_interface"], prune=module.params["prune"],
+        docker_network=module.params["docker_network"]
     )
-    for sentence in checks.warnings(observed) + changes.changed(deployed, plan):
+    params = module.params
+    containerd = wiring.containerd_problems(
+        wiring.containerd_text(module.run_command, params["containerd_config"]), params["containerd_config"], params["cni_conf_dir"], params["cni_bin_dir"],
+        params["containerd_configure"]
+    )
+    # without Kubernetes, containerd may well serve docker alone, which asks no CNI
+    problems += containerd if plan.get("kubernetes") else []
+    for sentence in checks.warnings(observed) + ([] if plan.get("kubernetes") else containerd) + changes.changed(deployed, plan):
         module.warn(sentence)
     architecture = checks.architecture(observed["machine"]) or observed["machine"]
     if problems:

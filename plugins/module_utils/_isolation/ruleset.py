@@ -9,6 +9,7 @@ import ipaddress
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 TABLE = "inet multinet"
+DOCKER_BRIDGE = "docker0"
 
 # What is dropped at any priority is dropped for good; ours come early so that the counters here tell why, and nothing after us sees it.
 PRIORITY_SOURCES = -290   # after raw, ahead of connection tracking: a forged packet makes no entry there
@@ -36,14 +37,16 @@ FAMILIES = (
 )
 
 
-def ruleset(plan: Dict[str, Any], node_addresses: Sequence[str] = ()) -> str:
+def ruleset(plan: Dict[str, Any], node_addresses: Sequence[str] = (), docker_network: str = "") -> str:
     """Return the text for `nft -f` that puts the whole table `inet multinet` in place, in one transaction.
 
     plan: what plan() returns; of its networks `name`, `cidr`, `ipv6_cidr`, `backend`, `masquerade`, `bridge`, `device`, `device_v6`, `devices`,
     `tunnel_ports`, `tunnel_protocols` are read, `blocked`, the ordered pairs that are not let through, and `external`, another CNI's network.
     node_addresses: underlay addresses of all nodes; when there are any, no one else's packets reach the tunnel ports.
+    docker_network: name of the network that docker's own bridge of this host is in; empty: none.
     Raises ValueError with a sentence for a node address that is none.
     """
+    plan = dict(plan, networks=[_with_docker(network) if network["name"] == docker_network else network for network in plan["networks"]])
     networks = plan["networks"]
     nodes = _by_version(node_addresses)
     reach = _reach(plan)
@@ -67,6 +70,10 @@ def _reach(plan: Dict[str, Any]) -> Dict[str, List[Dict[str, Any]]]:
         source["name"]: [target for target in plan["networks"] if target is not source and (source["name"], target["name"]) not in blocked]
         for source in plan["networks"]
     }
+
+
+def _with_docker(network: Dict[str, Any]) -> Dict[str, Any]:
+    return dict(network, devices=network["devices"] + [DOCKER_BRIDGE], other_bridges=[DOCKER_BRIDGE])
 
 
 class External(NamedTuple):
@@ -194,11 +201,12 @@ def _sources(networks: List[Dict[str, Any]], reach: Dict[str, List[Dict[str, Any
         name = network["name"]
         # A packet of an open pair travels in the tunnel of its target, and its answer in that of its source.
         peers = reach[name] + [other for other in networks if network in reach[other["name"]] and other not in reach[name]]
-        by_device.append(('"{0}"'.format(network["bridge"]), "goto pods_of_" + name))
+        bridges = [network["bridge"]] + network.get("other_bridges", [])
+        by_device += [('"{0}"'.format(bridge), "goto pods_of_" + name) for bridge in bridges]
         chains += ["", "chain pods_of_{0} {{".format(name)]
         chains += _accept_sources([network])
         chains += ["\t" + _drop("", "{0}: a pod used a source address that is not the network's".format(name)), "}"]
-        tunnels = [device for device in network["devices"] if device != network["bridge"]]
+        tunnels = [device for device in network["devices"] if device not in bridges]
         if tunnels:
             by_device += [('"{0}"'.format(device), "goto tunnel_of_" + name) for device in tunnels]
             chains += ["", "chain tunnel_of_{0} {{".format(name)]

@@ -26,7 +26,7 @@ KERNEL_REMEDY = {
 }
 
 
-def problems(observed, plan, deployed=None, underlay_interface="", prune=False, conf_name="00-multinet.conf"):
+def problems(observed, plan, deployed=None, underlay_interface="", prune=False, conf_name="00-multinet.conf", docker_network=""):
     """Say everything that stands in the way of deploying plan on a host.
 
     observed: dict made by observe.observe(): python (list of int), machine (str), systemd (bool), executables
@@ -34,6 +34,7 @@ def problems(observed, plan, deployed=None, underlay_interface="", prune=False, 
     'ip -j -d link' and 'ip -j addr'), routes (list of {dst, dev}), cni_confs (list of file names), busy_ports
     ({healthz port: who holds it}).
     plan: as made by _plan.plan.plan(). deployed: the plan last applied on this host, or None.
+    docker_network: name of the network that docker's own bridge is in, or "".
     Returns a list of sentences; an empty list means go.
     """
     found = []
@@ -41,7 +42,7 @@ def problems(observed, plan, deployed=None, underlay_interface="", prune=False, 
     found += _backends(observed, plan)
     found += _kernel(observed, plan)
     found += _underlay(observed, underlay_interface)
-    found += _addresses(observed, plan, deployed)
+    found += _addresses(observed, plan, deployed, docker_network)
     found += _devices(observed, plan, deployed)
     found += _ports(observed, plan, deployed)
     found += _cni(observed, plan, conf_name)
@@ -134,9 +135,9 @@ def _underlay(observed, interface):
         yield "The underlay interface '%s' has no IPv4 address. Give it one, or set multinet_underlay_interface to another one." % interface
 
 
-def _addresses(observed, plan, deployed):
-    ours = _our_devices(plan, deployed)
+def _addresses(observed, plan, deployed, docker_network):
     for network in plan["networks"]:
+        ours = _our_devices(plan, deployed) | ({"docker0"} if network["name"] == docker_network else set())
         for key in ("cidr", "ipv6_cidr"):
             if not network.get(key):
                 continue

@@ -99,3 +99,10 @@ def test_every_range_and_device_is_judged():
 def test_a_node_address_must_be_one():
     with pytest.raises(ValueError, match=r"node_addresses: 'node-1' is no IP address; write the address"):
         ruleset(many(1), ["node-1"])
+
+
+def test_dockers_bridge_is_one_of_the_networks_own():
+    text = ruleset(many(2), docker_network="n2")
+    assert '"docker0" : goto pods_of_n2' in text and '"docker0" : jump from_n2' in text
+    assert '"docker0"' in re.search("set network_devices {.*?}", text, re.S).group() + chain(text, "from_n2")
+    assert "docker0" not in ruleset(many(2))

@@ -35,6 +35,7 @@ def test_problems(case):
     found = checks.problems(
         observed, plan, deployed=PLAN if case.get("deployed") else None,
         underlay_interface=case.get("underlay_interface", "eth0"), prune=case.get("prune", False),
+        docker_network=case.get("docker_network", ""),
     )
     assert found == case["problems"]
 

@@ -1,0 +1,49 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where each distribution of Kubernetes has what a CNI is concerned with."""
+
+from __future__ import annotations
+
+#: distribution -> paths: CNI configurations and executables, the configuration of containerd, the kubelet's directory
+DISTRIBUTIONS = {
+    "kubeadm": {
+        "cni_conf_dir": "/etc/cni/net.d",
+        "cni_bin_dir": "/opt/cni/bin",
+        "containerd_config": "/etc/containerd/config.toml",
+        "kubelet_dir": "/var/lib/kubelet",
+    },
+    # The directory of executables since the releases of October 2024 (1.28.15, 1.29.10, 1.30.6, 1.31.2); before, it was data/current/bin.
+    "k3s": {
+        "cni_conf_dir": "/var/lib/rancher/k3s/agent/etc/cni/net.d",
+        "cni_bin_dir": "/var/lib/rancher/k3s/data/cni",
+        "containerd_config": "/var/lib/rancher/k3s/agent/etc/containerd/config.toml",
+        "kubelet_dir": "/var/lib/kubelet",
+    },
+    "rke2": {
+        "cni_conf_dir": "/etc/cni/net.d",
+        "cni_bin_dir": "/opt/cni/bin",
+        "containerd_config": "/var/lib/rancher/rke2/agent/etc/containerd/config.toml",
+        "kubelet_dir": "/var/lib/kubelet",
+    },
+    "k0s": {
+        "cni_conf_dir": "/etc/cni/net.d",
+        "cni_bin_dir": "/opt/cni/bin",
+        "containerd_config": "/etc/k0s/containerd.toml",
+        "kubelet_dir": "/var/lib/k0s/kubelet",
+    },
+    "microk8s": {
+        "cni_conf_dir": "/var/snap/microk8s/current/args/cni-network",
+        "cni_bin_dir": "/var/snap/microk8s/current/opt/cni/bin",
+        "containerd_config": "/var/snap/microk8s/current/args/containerd.toml",
+        "kubelet_dir": "/var/snap/microk8s/common/var/lib/kubelet",
+    },
+}
+
+
+def paths(distribution):
+    """Return the paths (dict of str) of a distribution (str); raise ValueError with a sentence for one that is not known."""
+    if distribution not in DISTRIBUTIONS:
+        raise ValueError("multinet_kubernetes_distribution is %r; write one of %s, or set multinet_cni_conf_dir and multinet_cni_bin_dir yourself."
+                         % (distribution, ", ".join(DISTRIBUTIONS)))
+    return DISTRIBUTIONS[distribution]

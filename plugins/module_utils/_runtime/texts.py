@@ -1,0 +1,198 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The files that tell container runtimes and kubelets where CNI is: read, and changed in the places that matter alone. Pure: text in, text out."""
+
+from __future__ import annotations
+
+import json
+import re
+
+# containerd: version 1, 2 and 3 of its configuration have the same keys in tables of other names.
+_CONTAINERD_TABLE = re.compile(r"""\s*\[\s*plugins\.(?:cri|["']io\.containerd\.(?:grpc\.v1\.cri|cri\.v1\.runtime)["'])\.cni\s*\]\s*(?:#.*)?$""")
+_TABLE = re.compile(r"\s*\[")
+_CONTAINERD_KEYS = ("conf_dir", "bin_dir", "bin_dirs", "max_conf_num")
+_DISABLED = re.compile(r"""^\s*disabled_plugins\s*=\s*\[[^\]]*["'](?:cri|io\.containerd\.grpc\.v1\.cri)["']""", re.MULTILINE)
+# Kubelets had these options until 1.23; --network-plugin-dir is what --cni-conf-dir was called in the beginning.
+KUBELET_FLAGS = ("--network-plugin", "--cni-conf-dir", "--cni-bin-dir", "--network-plugin-dir")
+KUBELET_VARIABLES = ("KUBELET_OPTS", "KUBELET_EXTRA_ARGS", "KUBELET_ARGS")
+_IN_NETWORK = " --bip=${FLANNEL_SUBNET} --mtu=${FLANNEL_MTU} --ip-masq=false"
+_MANAGED = "# Ansible managed: multinet.flannel. It goes with the playbook reset.\n"
+
+
+# containerd
+
+def containerd_cni(text):
+    """Return what containerd's configuration says of CNI: {conf_dir: str, bin_dirs: list of str, max_conf_num: int}, its defaults where it says nothing.
+
+    None when it has the CRI plugin switched off, so that no kubelet uses it.
+    """
+    if _DISABLED.search(text):
+        return None
+    found = {}
+    for dummy, key, value in containerd_lines(text):
+        found[key] = value
+    bin_dirs = found.get("bin_dirs") or ([found["bin_dir"]] if found.get("bin_dir") else ["/opt/cni/bin"])
+    return {"conf_dir": found.get("conf_dir") or "/etc/cni/net.d", "bin_dirs": bin_dirs, "max_conf_num": found.get("max_conf_num", 1)}
+
+
+def set_containerd_cni(text, values):
+    """Return containerd's configuration with other values ({key: str, int or list of str, or None: without the key}) in its table of CNI.
+
+    All other lines stay as they are; the table is added when there is none.
+    """
+    lines = text.splitlines(keepends=True)
+    places = {key: number for number, key, dummy in containerd_lines(text)}
+    header = next((number for number, line in enumerate(lines) if _CONTAINERD_TABLE.match(line)), None)
+    added = []
+    for key, value in values.items():
+        if key in places:
+            indent = re.match(r"\s*", lines[places[key]]).group()
+            lines[places[key]] = "" if value is None else "%s%s = %s\n" % (indent, key, json.dumps(value))
+        elif value is not None:
+            added.append("%s = %s\n" % (key, json.dumps(value)))
+    if not added:
+        return "".join(lines)
+    if header is None:
+        version = re.search(r"^\s*version\s*=\s*(\d)", text, re.MULTILINE)
+        table = {"3": '"io.containerd.cri.v1.runtime"', "2": '"io.containerd.grpc.v1.cri"'}.get(version.group(1) if version else "1", "cri")
+        return "%s\n[plugins.%s.cni]\n%s" % ("".join(lines).rstrip("\n") + "\n" if lines else "", table, "".join("  " + line for line in added))
+    indent = re.match(r"\s*", lines[header]).group() + "  "
+    lines[header] = lines[header].rstrip("\n") + "\n"
+    return "".join(lines[:header + 1] + [indent + line for line in added] + lines[header + 1:])
+
+
+def containerd_lines(text):
+    """Yield (line number, key, value) of what matters in the table of CNI of containerd. Values are strings, numbers or lists of strings on one line."""
+    inside = False
+    for number, line in enumerate(text.splitlines()):
+        if _TABLE.match(line):
+            inside = bool(_CONTAINERD_TABLE.match(line))
+        key, equals, value = line.partition("=")
+        if inside and equals and key.strip() in _CONTAINERD_KEYS:
+            strings = [one or other for one, other in re.findall(r"""\"([^"]*)\"|'([^']*)'""", value)]
+            digits = re.match(r"\s*(-?\d+)", value)
+            yield number, key.strip(), strings if value.lstrip().startswith("[") else int(digits.group(1)) if digits else strings[0] if strings else ""
+
+
+# CRI-O
+
+def crio_plugin_dirs(text):
+    """Return the directories of executables (list of str) that a file of CRI-O's configuration names; comments name none."""
+    plain = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+    found = re.search(r"^\s*plugin_dirs\s*=\s*\[([^\]]*)\]", plain, re.MULTILINE)
+    return [directory.rstrip("/") for directory in re.findall(r'"([^"]+)"', found.group(1))] if found else []
+
+
+def crio_dropin(conf_dir, plugin_dirs):
+    """Return the drop-in by which CRI-O looks for CNI in these directories (str, list of str) and takes the meta-plugin's configuration alone."""
+    return _MANAGED + '[crio.network]\ncni_default_network = "multinet"\nnetwork_dir = %s\nplugin_dirs = %s\n' % (json.dumps(conf_dir), json.dumps(plugin_dirs))
+
+
+# The kubelet
+
+def kubelet_version(text):
+    """Return the version (major, minor) in what `kubelet --version` prints, None when there is none in it."""
+    found = re.search(r"v(\d+)\.(\d+)\.", text)
+    return (int(found.group(1)), int(found.group(2))) if found else None
+
+
+def kubelet_variable(text, unit):
+    """Return the variable (str) that holds the kubelet's options: one the file (str) sets, else one the unit (str, its text) uses; else None."""
+    for variable in KUBELET_VARIABLES:
+        if _assignment(text, variable):
+            return variable
+    found = [variable for variable in KUBELET_VARIABLES if re.search(r"\$\{?%s\b" % variable, unit)]
+    return found[0] if found else None
+
+
+def kubelet_flags(text, variable):
+    """Return which of the options about CNI a file sets in a variable: {option: value}."""
+    found = _assignment(text, variable)
+    flags = {}
+    for flag in KUBELET_FLAGS:
+        value = re.search(_flag_pattern(flag), _value(found)) if found else None
+        if value:
+            flags[flag] = value.group("value") or ""
+    return flags
+
+
+def set_kubelet_flags(text, variable, flags):
+    """Return the file with these options about CNI ({option: value}) and no others; all other options and lines stay as they are."""
+    if kubelet_flags(text, variable) == flags:
+        return text
+    found = _assignment(text, variable)
+    if not found:
+        return text + ("" if not text or text.endswith("\n") else "\n") + '%s="%s"\n' % (variable, _joined(flags))
+    value = _value(found)
+    for flag in KUBELET_FLAGS:
+        value = re.sub(_flag_pattern(flag), "", value)
+    quote = "'" if found.group("single") is not None else '"'
+    value = " ".join(part for part in (value.rstrip(), _joined(flags)) if part)
+    return "".join([text[:found.start()], found.group("name"), quote, value, quote, text[found.end():]])
+
+
+def _joined(flags):
+    return " ".join("%s=%s" % pair for pair in flags.items())
+
+
+def _flag_pattern(flag):
+    return r"(?:(?<=\s)|^)%s(?:(?:=|\s+(?!-))(?P<value>[^\s\"']*))?(?=\s|$)\s?" % re.escape(flag)
+
+
+def _assignment(text, variable):
+    """The match of the line, or quoted lines, that set the variable; None when none does."""
+    return re.search(
+        r"""^(?P<name>[ \t]*(?:export[ \t]+)?%s=)(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<bare>[^\s"']*)(?=[ \t]*$))""" % variable, text, re.MULTILINE)
+
+
+def _value(assignment):
+    return next((value for value in assignment.group("double", "single", "bare") if value is not None), "")
+
+
+# docker
+
+def docker_command(unit_text, own):
+    """Return the command line (str) that starts docker by its unit (what `systemctl cat` prints), the drop-in `own` (a path) left out; None when none."""
+    command, mine = None, False
+    for line in re.sub(r"\s*\\\n\s*", " ", unit_text).splitlines():
+        if line.startswith("# /"):
+            mine = line[2:].strip() == own
+        key, equals, value = line.partition("=")
+        if not mine and equals and key.strip() == "ExecStart":
+            command = value.strip() or None
+    return command
+
+
+def docker_dropin(command, network):
+    """Return the drop-in of docker.service by which docker's own bridge is in a network of the plan: flannel's subnet and MTU at each start.
+
+    command: str, see docker_command(); network: one of the plan. docker waits for the network's lease.
+    """
+    accept = "/usr/sbin/iptables -%%s DOCKER-USER -%%s %s -j ACCEPT" % network["cidr"]
+    lines = [
+        "[Unit]",
+        "Wants=" + network["unit"],
+        "After=" + network["unit"],
+        "StartLimitIntervalSec=0",
+        "",
+        "[Service]",
+        "Restart=always",
+        "RestartSec=2",
+        "EnvironmentFile=" + network["subnet_file"],
+        "ExecStart=",
+        # the collection masquerades itself, and only what leaves the networks
+        "ExecStart=%s%s" % (command, _IN_NETWORK),
+        # docker drops what it forwards; networks are kept apart elsewhere
+        "ExecStartPost=-" + accept % ("I", "s"),
+        "ExecStartPost=-" + accept % ("I", "d"),
+        "ExecStopPost=-" + accept % ("D", "s"),
+        "ExecStopPost=-" + accept % ("D", "d"),
+    ]
+    return _MANAGED + "\n".join(lines) + "\n"
+
+
+def docker_farewell(dropin, address):
+    """Return the drop-in (made of docker_dropin()'s) for one last start, by which docker's bridge gets its former address (str) back and remembers it."""
+    command = re.search("^ExecStart=(.+)%s$" % re.escape(_IN_NETWORK), dropin, re.MULTILINE).group(1)
+    return _MANAGED + "[Service]\nExecStart=\nExecStart=%s --bip=%s\n" % (command, address)

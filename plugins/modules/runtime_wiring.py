@@ -1,0 +1,119 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: runtime_wiring
+short_description: Have a host's container runtimes and kubelet use the meta-plugin
+version_added: 0.1.0
+author:
+  - multinet.flannel authors (@multinet-flannel)
+description:
+  - Looks for containerd, CRI-O, a kubelet and docker, and changes of their files what has to be, and nothing else.
+  - CRI-O gets a drop-in with the directories of CNI and with the name of the meta-plugin's network. A kubelet before 1.24 gets its options about CNI in
+    C(/etc/default/kubelet) or C(/etc/sysconfig/kubelet). Docker gets a drop-in of its unit that puts its own bridge into a network.
+    The configuration of containerd is changed only when O(configure) is set.
+  - What a file was before is remembered in C(/etc/multinet/runtime.json) and comes back with O(state=absent).
+  - Units are restarted when what they read has changed and they are running. Restarting docker restarts its containers.
+options:
+  state:
+    description: Whether the runtimes use the meta-plugin, or what they used before.
+    type: str
+    choices: [present, absent]
+    default: present
+  cni_conf_dir:
+    description: Where the CNI configuration of the host is.
+    type: path
+    default: /etc/cni/net.d
+  cni_bin_dir:
+    description: Where the executables of CNI are.
+    type: path
+    default: /opt/cni/bin
+  containerd_config:
+    description: The configuration of containerd.
+    type: path
+    default: /etc/containerd/config.toml
+  configure:
+    description: Whether the configuration of containerd may be changed where its directories are others, or it uses several CNI configurations at once.
+    type: bool
+    default: false
+  docker_network:
+    description: The network, as in the plan, that docker's own bridge is to be in. Of it, C(name), C(cidr), C(unit) and C(subnet_file) are read.
+    type: dict
+attributes:
+  check_mode:
+    description: Can run in check mode and return what it would change without it.
+    support: full
+  diff_mode:
+    description: Returns the files before and after.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Have the container runtimes use the meta-plugin
+  multinet.flannel.runtime_wiring:
+    cni_conf_dir: /etc/cni/net.d
+    cni_bin_dir: /opt/cni/bin
+
+- name: Put everything back
+  multinet.flannel.runtime_wiring:
+    state: absent
+"""
+
+RETURN = r"""
+changed_files:
+  description: The files that were (in check mode would be) changed.
+  returned: success
+  type: list
+  elements: str
+  sample: [/etc/crio/crio.conf.d/90-multinet.conf]
+restarted:
+  description: The units that were (in check mode would be) restarted if they are running.
+  returned: success
+  type: list
+  elements: str
+  sample: [crio.service]
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.multinet.flannel.plugins.module_utils._runtime import wiring
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec=dict(
+            state=dict(type="str", choices=["present", "absent"], default="present"),
+            cni_conf_dir=dict(type="path", default="/etc/cni/net.d"),
+            cni_bin_dir=dict(type="path", default="/opt/cni/bin"),
+            containerd_config=dict(type="path", default="/etc/containerd/config.toml"),
+            configure=dict(type="bool", default=False),
+            docker_network=dict(type="dict"),
+        ),
+        supports_check_mode=True,
+    )
+    params = module.params
+    try:
+        wanted = []
+        if params["state"] == "present":
+            observed = wiring.observe(module.run_command, params["containerd_config"])
+            wanted = wiring.decide(observed, {
+                "conf_dir": params["cni_conf_dir"], "bin_dir": params["cni_bin_dir"], "containerd_config": params["containerd_config"],
+                "configure": params["configure"], "docker_network": params["docker_network"],
+            })
+        former = wiring.recorded()
+        changes, record, restarts = wiring.plan(wiring.read, wanted, former)
+        diff = [
+            dict(before_header=path, after_header=path, before=wiring.read(path) or "", after=text or "") for path, text in sorted(changes.items())
+        ]
+        if (changes or restarts or record != former) and not module.check_mode:
+            wiring.Host(module.run_command).bring(changes, former, record, restarts)
+    except (wiring.WiringError, OSError) as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=bool(changes or restarts), changed_files=sorted(changes), restarted=restarts, diff=diff)
+
+
+if __name__ == "__main__":
+    main()
