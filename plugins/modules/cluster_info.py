@@ -45,6 +45,10 @@ cluster:
     C(services) with address, port and ready endpoints; the C(ports) that nodes publish (hostPort, NodePort) with node, port and endpoints.
   returned: success
   type: dict
+published:
+  description: C(services) and C(ports) of RV(cluster) alone, which is all that M(multinet.flannel.isolation_probe) needs.
+  returned: success
+  type: dict
 """
 
 import json
@@ -95,7 +99,8 @@ def main():
             msg="The Kubernetes API could not be read with %s: %s. Set multinet_kubeconfig to a kubeconfig that may list pods, Services and EndpointSlices."
             % (module.params["kubeconfig"], str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__)
         )
-    module.exit_json(changed=False, cluster=cluster.view(*found))
+    seen = cluster.view(*found)
+    module.exit_json(changed=False, cluster=seen, published={key: seen[key] for key in ("services", "ports")})
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ options:
     elements: dict
     required: true
   cluster:
-    description: What M(multinet.flannel.cluster_info) returned before the measurement. Leave it out where there is no Kubernetes.
+    description: What M(multinet.flannel.cluster_info) returned as C(published) before the measurement. Leave it out where there is no Kubernetes.
     type: dict
   port:
     description: UDP port of the tokens. It must be free in the pods and on the hosts.

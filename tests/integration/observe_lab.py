@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import copy
 import ipaddress
+import itertools
 import os
 import subprocess
 import time
@@ -20,6 +21,7 @@ import time
 from ansible_collections.multinet.flannel.plugins.module_utils._observe import agent, facts, netns, sender, verdict
 
 PORT = 47470
+LABS = itertools.count(1)
 MTU = 1430  # VXLAN over IPv6 takes 70 bytes
 POD_SYSCTLS = {"net/ipv4/conf/all/arp_ignore": 1, "net/ipv4/conf/all/arp_announce": 2, "net/ipv4/ip_forward": 0, "net/ipv6/conf/all/forwarding": 0}
 
@@ -41,7 +43,7 @@ class ObserveLab:
     def __init__(self, plan, pods, place):
         self.plan, self.pods, self.place = plan, pods, place
         self.hosts = sorted(pods)
-        self.tag = f"mnobs{os.getpid()}-"
+        self.tag = f"mnobs{os.getpid()}-{next(LABS)}-"
         self.count = 0
 
     def ns(self, name):

@@ -200,3 +200,60 @@ def test_listener_ends_itself(lab):
     place = str(lab.place / "h1")
     lab.on("h1", agent.start, "short", PORT, known, place, 0)
     assert not lab.on("h1", agent.collect, "short", PORT, known, place)["alive"]
+
+
+def test_a_pod_that_goes_meanwhile_makes_its_own_cells_inconclusive(tmp_path):
+    with ObserveLab(PLAN, {"h1": {"a": BOTH, "b": BOTH}, "h2": {"a": BOTH}}, tmp_path) as lab:
+        for host in lab.hosts:
+            lab.nft(host, ruleset(PLAN))
+        gone = "h1/" + lab.ns("h1-b")
+        report = lab.measure(between=lambda dummy: run("ip", "netns", "del", lab.ns("h1-b")))
+        assert (report["verdict"], report["counts"]["leak"], report["counts"]["broken"], report["counts"]["deviations"]) == ("inconclusive", 0, 0, 0)
+        assert {cell["reason"] for cell in report["cells"] if cell["outcome"] == "inconclusive"} == {gone + " went away while it was measured"}
+        assert all(gone in cell["id"] or cell["kind"] == "relay" for cell in report["cells"] if cell["outcome"] == "inconclusive")
+
+
+def test_a_path_that_leads_to_another_namespace_is_not_entered(lab):
+    known = lab.on("h1", facts.gather, lab.plan_of("h1"), "h1")
+    known["pods"][0]["inode"] += 1  # as if a process id had been used again
+    listener = lab.on("h1", agent.Listener, "again", PORT, known)
+    listener.close()
+    assert len(listener.problems) == 1 and "leads to another namespace" in listener.problems[0]
+
+
+EXTERNAL = plan(
+    [
+        {"name": "cluster", "default": "external", "cidr": "10.244.0.0/16"},
+        {"name": "red", "cidr": "10.3.0.0/16", "backend": {"type": "vxlan", "vni": 2, "port": 8286}},
+        {"name": "green", "cidr": "10.5.0.0/16", "attach": "request", "backend": {"type": "vxlan", "vni": 3, "port": 8287}},
+    ]
+)
+
+
+def another_cni(lab):
+    """Give every pod eth0 on a bridge of its host that is none of ours, with the default route, and the hosts routes to each other's pods."""
+    for number, host in enumerate(lab.hosts, 1):
+        lines = ["link add cni0 mtu 1500 type bridge", f"addr add 10.244.{number}.1/24 dev cni0", "link set cni0 up"]
+        lines += [f"route add 10.244.{other}.0/24 via {lab.underlay(name)}" for other, name in enumerate(lab.hosts, 1) if name != host]
+        lab.ip(host, lines)
+        for place, pod in enumerate(lab.pods[host], 10):
+            name = f"{host}-{pod}"
+            run("ip", "link", "add", "eth0", "netns", lab.ns(name), "type", "veth", "peer", "name", f"c{place}", "netns", lab.ns(host))
+            lab.ip(host, [f"link set c{place} master cni0", f"link set c{place} up"])
+            lab.ip(name, ["link set eth0 up", f"addr add 10.244.{number}.{place}/24 dev eth0", f"route add default via 10.244.{number}.1"])
+
+
+def test_another_cnis_interface_is_no_stranger_and_its_pods_are_kept_apart(tmp_path):
+    with ObserveLab(EXTERNAL, {"h1": {"a": ["red"], "b": ["red", "green"]}, "h2": {"a": ["red"], "b": ["green"]}}, tmp_path) as lab:
+        another_cni(lab)
+        open_to_all = lab.measure()
+        for host in lab.hosts:
+            lab.nft(host, ruleset(EXTERNAL))
+        report = lab.measure()
+        between = {("cluster", "red"), ("red", "cluster"), ("cluster", "green"), ("green", "cluster")}
+        assert open_to_all["verdict"] == "leaks" and open_to_all["counts"]["deviations"] == 0, open_to_all["findings"]
+        leaking = {(cell["from_network"], cell["to_network"]) for cell in open_to_all["cells"] if cell["outcome"] == "leak"}
+        assert between <= leaking
+        assert report["verdict"] == "as_planned", [finding["sentence"] for finding in report["findings"]] + report["gaps"]
+        measured = {(pair["from"], pair["to"]): pair["state"] for pair in report["matrix"]["networks"]}
+        assert {measured[pair] for pair in between} == {"blocked"} and measured[("cluster", "cluster")] == "unmeasured"

@@ -217,7 +217,7 @@ def _between(sender, receiver, known):
             continue
         if source:
             yield _cell("forced", family, sender, receiver, expected, source, address)
-        if expected == "blocked":
+        if expected == "blocked" and not sender["external"]:
             for foreign in _foreign_source(sender, receiver, family, known):
                 yield _cell("spoofed", family, sender, receiver, "blocked", foreign, address)
             if family == "4" and same_host and source and not external:

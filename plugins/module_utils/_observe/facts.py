@@ -52,7 +52,7 @@ def gather(plan, host, state_dirs=STATE_DIRS, bundles=cri.BUNDLES):
         again = {number for number in behind if number not in pods or unsettled(pods[number]["pod"], sandboxes)}
         if look and not again:
             break
-        found, missing = _look(plan, {number: behind[number] for number in again})
+        found, missing = _look(plan, {number: behind[number] for number in again}, links)
         pods.update(found)
         sandboxes = cri.sandboxes(bundles)  # after the look: a pod that still has its name then is not being taken down
         names = labels(state_dirs, sandboxes)
@@ -84,8 +84,8 @@ def gather(plan, host, state_dirs=STATE_DIRS, bundles=cri.BUNDLES):
     }
 
 
-def _look(plan, behind):
-    """Return ({link-netnsid: {"pod", "ports"}}, {link-netnsid: why not}) for behind: {link-netnsid: its ports}."""
+def _look(plan, behind, links):
+    """Return ({link-netnsid: {"pod", "ports"}}, {link-netnsid: why not}) for behind: {link-netnsid: its ports}. links: the host's."""
     found, missing = {}, {}
     for dummy in range(2):  # the process by which a namespace was found may end under our eyes; then another one leads there
         for inode, path in netns.candidates().items() if set(behind) - set(found) else ():
@@ -96,7 +96,7 @@ def _look(plan, behind):
                     continue
                 with netns.inside(path, inode):
                     routes = {"4": _ip("-4", "route"), "6": _ip("-6", "route")}
-                    seen = pod(path, inode, _ip("addr"), routes, _pod_sysctls(), behind[number], plan.get("external"))
+                    seen = pod(path, inode, _ip("addr"), routes, _pod_sysctls(), behind[number], plan.get("external"), veths(links, number))
                 found[number] = {"pod": seen, "ports": behind[number]}
             except OSError as error:
                 if number in behind:
@@ -218,8 +218,13 @@ def lease(path):
         return {}
 
 
-def pod(path, inode, links, routes, sysctls, ports, external=None):
-    """Return what one attached namespace has. external: the plan's entry of another CNI that owns one interface of every pod, or None.
+def veths(links, number):
+    """Return {index of the pod's end: (index, name) of the host's end} of the veths that lead into the namespace with that link-netnsid."""
+    return {link.get("link_index"): (link["ifindex"], link["ifname"]) for link in links if link.get("link_netnsid") == number}
+
+
+def pod(path, inode, links, routes, sysctls, ports, external=None, ends=None):
+    """Return what one attached namespace has. external: the plan's entry of another CNI that owns one interface of every pod, or None; ends: see veths().
 
     {"label", "namespace", "name", "uid" (the three of Kubernetes, else ""), "netns", "inode", "container": id or "", "interfaces": [...], "routes": {"4", "6"},
     "default_routes": {"4": [interfaces], "6": [...]}, "sysctls"};
@@ -234,6 +239,7 @@ def pod(path, inode, links, routes, sysctls, ports, external=None):
         port = by_index.get(link["ifindex"], {})
         if link.get("link_index") != port.get("index"):
             port = {}
+        index, peer = (ends or {}).get(link["ifindex"], (None, None))
         foreign = not port and external is not None and link["ifname"] == external["interface"]
         interfaces.append(
             {
@@ -241,7 +247,7 @@ def pod(path, inode, links, routes, sysctls, ports, external=None):
                 "network": external["name"] if foreign else port.get("network"),
                 "external": foreign,
                 "bridge": port.get("bridge"),
-                "peer": port.get("interface"),
+                "peer": port.get("interface") or (peer if foreign and link.get("link_index") == index else None),
                 "mac": link.get("address"),
                 "mtu": link["mtu"],
                 "up": "UP" in link["flags"],

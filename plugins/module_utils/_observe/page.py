@@ -9,7 +9,9 @@ import html
 
 from .report import VERDICTS
 
+ORDER = ("leak", "broken", "inconclusive", "reached", "blocked")  # the worst first
 HOST_ADDRESSES = "host addresses"
+LARGEST_TABLE = 60  # Services and the like
 LARGEST_MATRIX = 72  # pod interfaces; beyond, rows and columns are hosts and networks
 STATES = {
     "reached": "connected",
@@ -62,6 +64,7 @@ def as_html(report):
             "The last columns are the hosts' own addresses in each network.",
             _pod_matrix(report),
         ),
+        _kubernetes(report),
         _section("What the pods have", "Read from the kernel, in each pod's own namespace.", _pods(report)),
         _section("What the hosts have", "Bridges, tunnel devices and leases, as found.", _hosts(report)),
         _section("Coverage", "Every combination of sender and receiver, by the way the token travels.", _coverage(report)),
@@ -234,8 +237,8 @@ def _pod_matrix(report):
         entry = table.setdefault(key, {"state": "blocked", "cells": 0, "leak": 0, "broken": 0, "inconclusive": 0})
         for name in ("cells", "leak", "broken", "inconclusive"):
             entry[name] += pair[name]
-        entry["state"] = min(entry["state"], pair["state"], key=("leak", "broken", "inconclusive", "reached", "blocked").index)
-    nodes = {key[1] for key in table if "/@" in key[1]}
+        entry["state"] = min(entry["state"], pair["state"], key=ORDER.index)
+    nodes = {key[1] for key in table if "/@" in key[1] and not key[0].endswith("/@host")}
     nodes = sorted((node.split("/@")[1], node.split("/@")[0], node) for node in nodes)
     columns = list(ends) + [(node, HOST_ADDRESSES, host, network) for network, host, node in nodes]
     starts = {number for number, column in enumerate(columns) if number and column[1] != columns[number - 1][1]}
@@ -244,7 +247,7 @@ def _pod_matrix(report):
         for number, name in enumerate(dict.fromkeys(column[1] for column in columns))
     )
     head = "".join(
-        '<th class="%s"><span>%s</span></th>' % ("edge" if number in starts else "", _label(column)) for number, column in enumerate(columns)
+        '<th class="%s">%s</th>' % ("edge" if number in starts else "", _label(column)) for number, column in enumerate(columns)
     )
     rows = []
     for number, row in enumerate(ends):
@@ -261,8 +264,47 @@ def _pod_matrix(report):
     )
 
 
+def _kubernetes(report):
+    """What is measured beside pod to pod: a row for each Service, published port and node, a column for each network of its senders (of a node: receivers)."""
+    networks = {end[0]: end[1] for end in _ends(report)}
+    names = [network["name"] for network in report["networks"]]
+    table = {}
+    for pair in report["matrix"]["pods"]:
+        kind, dummy, target = pair["to"].partition("/")
+        if pair["from"].endswith("/@host"):
+            key, network = ("node", pair["from"].rsplit("/", 1)[0]), networks.get(pair["to"])
+        elif kind in ("@service", "@port"):
+            key, network = (kind[1:], target), networks.get(pair["from"])
+        else:
+            continue
+        entry = table.setdefault(key, {}).setdefault(network, {"state": "blocked", "cells": 0, "leak": 0, "broken": 0, "inconclusive": 0})
+        for name in ("cells", "leak", "broken", "inconclusive"):
+            entry[name] += pair[name]
+        entry["state"] = min(entry["state"], pair["state"], key=ORDER.index)
+    if not table:
+        return ""
+    worst = {key: min((entry["state"] for entry in table[key].values()), key=ORDER.index) for key in table}
+    shown = sorted(sorted(table, key=lambda key: ORDER.index(worst[key]))[:LARGEST_TABLE])
+    titles = {"service": "Service", "port": "published port", "node": "from the node to pods"}
+    rows = "".join(
+        '<tr><th scope="row">%s<small>%s</small></th>%s</tr>'
+        % (
+            _e(key[1]),
+            titles[key[0]],
+            "".join(_network_cell(table[key].get(name, {"state": "unmeasured", "cells": 0})) for name in names),
+        )
+        for key in sorted(shown, key=lambda key: (list(titles).index(key[0]), key[1]))
+    )
+    head = "".join('<th scope="col">%s</th>' % _e(name) for name in names)
+    content = '<div class="scroll"><table class="networks small"><thead><tr><td></td>%s</tr></thead><tbody>%s</tbody></table></div>' % (head, rows)
+    lead = "From pods on the network of the column to what kube-proxy and portmap redirect to pods; and from nodes to the pods of the network of the column."
+    if len(table) > len(shown):
+        content += "<p>And %d more, none of them worse than these.</p>" % (len(table) - len(shown))
+    return _section("Services, published ports and nodes", lead, content)
+
+
 def _label(end):
-    return "<small>%s</small> %s" % (_e(end[2]), _e(end[3]))
+    return '<span class="end" title="%s %s"><small>%s</small> %s</span>' % (_e(end[2]), _e(end[3]), _e(end[2]), _e(end[3]))
 
 
 def _pod_cell(row, column, entry, edge):
@@ -306,8 +348,8 @@ def _pods(report):
             mark = _icon("broken") if (pod["id"], interface["name"]) in wrong else ""
             rows.append(
                 [
-                    "<b>%s</b><small>%s</small>" % (_e(pod["label"]), _e(pod["container"][:12] or pod["netns"])) if not number else "",
-                    _e(pod["host"]) if not number else "",
+                    "%s<small>%s</small>" % (_name(pod), _e(pod["container"][:12] or pod["netns"])) if not number else "",
+                    '<span class="name">%s</span>' % _e(pod["host"]) if not number else "",
                     "%s%s" % (mark, _e(interface["name"])),
                     _e(interface["network"] or "none of the plan"),
                     "<br>".join(map(_e, interface["addresses"])),
@@ -319,6 +361,13 @@ def _pods(report):
                 ]
             )
     return _table(["pod", "host", "interface", "network", "addresses", "gateway", "default route", "MTU", "MAC", "kernel"], rows, "facts")
+
+
+def _name(pod):
+    """A pod's name with its namespace in small."""
+    if pod.get("namespace"):
+        return "<small>%s/</small><b>%s</b>" % (_e(pod["namespace"]), _e(pod["name"]))
+    return "<b>%s</b>" % _e(pod["label"])
 
 
 def _hosts(report):
@@ -342,7 +391,10 @@ def _hosts(report):
                     _e(host["sent"] if not number and host["sent"] is not None else ""),
                 ]
             )
-    return _table(["host", "underlay", "network", "lease", "bridge", "tunnel device", "VNI, port", "tokens sent"], rows, "facts")
+    shared = [host for host in report["hosts"] if host.get("host_pods")]
+    text = "".join("<li>%s: %s</li>" % (_e(host["name"]), _e(", ".join(host["host_pods"]))) for host in shared)
+    note = "<p>Pods in the host's own network, which reach every network as the host does:</p><ul>%s</ul>" % text if shared else ""
+    return _table(["host", "underlay", "network", "lease", "bridge", "tunnel device", "VNI, port", "tokens sent"], rows, "facts") + note
 
 
 def _coverage(report):
@@ -453,7 +505,11 @@ table.pods{border-spacing:2px}
 .pods td.c,.pods td.self{width:30px;min-width:30px;height:30px;text-align:center;border-radius:6px;font-size:16px;line-height:1}
 .pods td.self{background:repeating-linear-gradient(45deg,transparent 0 4px,var(--line) 4px 5px)}
 .pods thead th{vertical-align:bottom;font-weight:500;font-size:12.5px}
-.pods thead th span{writing-mode:vertical-rl;transform:rotate(180deg);white-space:nowrap;padding:4px 0}
+.pods .end{display:inline-block;overflow:hidden;text-overflow:ellipsis;max-width:420px;vertical-align:bottom}.pods thead .end{max-width:none;max-height:360px}
+.networks.small td.c{padding:5px;font-size:16px}.networks.small td.c b{display:inline;font-size:13.5px;margin:0 6px}.networks.small td.c small{font-size:11.5px}
+.networks.small thead td{width:300px}.networks.small tbody th{white-space:normal;overflow-wrap:anywhere;font-weight:500;font-size:13.5px;padding:3px 12px}
+.name{white-space:nowrap}
+.pods thead th .end{writing-mode:vertical-rl;transform:rotate(180deg);white-space:nowrap;padding:4px 0}
 .pods tbody th[scope]{font-weight:500;font-size:13px;white-space:nowrap;text-align:right;padding:0 8px 0 4px}
 .pods .group span{writing-mode:vertical-rl;transform:rotate(180deg);font-size:13px}
 .pods thead .group{font-size:13px;padding:2px 4px;white-space:nowrap}

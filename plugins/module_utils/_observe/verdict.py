@@ -53,7 +53,7 @@ def evaluate(plan, facts, shares, expected_hosts, per_host=0, require_pods=True,
         "headline": _headline(verdict, counts, gaps, notes, judged, facts),
         "measured": measured or {},
         "counts": counts,
-        "networks": [_network(network) for network in plan["networks"]],
+        "networks": [_network(network) for network in plan["networks"] + _external(plan)],
         "blocked": [list(pair) for pair in plan["blocked"]],
         "hosts": _hosts(expected_hosts, facts, shares),
         "pods": _pods(facts),
@@ -452,12 +452,21 @@ def _headline(verdict, counts, gaps, notes, judged, facts):
     )
 
 
+def _external(plan):
+    """Return the network of another CNI as a list of one, if anything is kept apart from it."""
+    external = plan.get("external")
+    if not external or not any(external["name"] in pair for pair in plan["blocked"]):
+        return []
+    return [dict(external, default=True, external=True, bridge=None, backend={"type": "another CNI"})]
+
+
 def _network(network):
     return {
         "name": network["name"],
         "cidr": network["cidr"],
         "ipv6_cidr": network.get("ipv6_cidr"),
         "default": network["default"],
+        "external": network.get("external", False),
         "bridge": network["bridge"],
         "device": network.get("device"),
         "backend": network["backend"],
@@ -503,7 +512,7 @@ def _states(judged, key):
 def _network_matrix(plan, judged):
     """Return rows [{"from", "to", "state", counts...}] for every ordered pair of networks; state "unmeasured" without a cell."""
     table = _states(judged, lambda cell: (cell["from_network"], cell["to_network"]))
-    names = [network["name"] for network in plan["networks"]]
+    names = [network["name"] for network in plan["networks"] + _external(plan)]
     empty = {"state": "unmeasured", "cells": 0, "leak": 0, "broken": 0, "inconclusive": 0}
     return [dict(table.get((source, target), empty), **{"from": source, "to": target}) for source in names for target in names]
 
