@@ -1,11 +1,42 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a Kubernetes cluster and its nodes get, from the plan. Each filter is a name for one pure function of module_utils/_kubernetes."""
+"""What a Kubernetes cluster and its nodes get, from the plan. Most filters are a name for one pure function of module_utils/_kubernetes."""
 
 from __future__ import annotations
 
-from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import checks, node, objects
+import pathlib
+
+from ansible_collections.multinet.flannel.plugins.filter import flanneld
+from ansible_collections.multinet.flannel.plugins.module_utils._flanneld import units
+from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import checks, daemonset, node, objects
+
+
+def kubernetes_objects(plan, settings):
+    """Return objects.objects(plan, settings), and with settings["daemonset"] what runs flanneld in pods. Raises AnsibleFilterError.
+
+    settings["daemonset"]: {image, node_names, flanneld: the settings of filter flanneld_units, pki_dir: directory of etcd's client certificates on the
+    controller, or ""}, or null.
+    """
+    made = objects.objects(plan, settings)
+    pods = settings.get("daemonset")
+    if pods:
+        # the kubelet fills in what is each node's own
+        environments = flanneld.flanneld_units(plan, dict(pods["flanneld"], public_ip="$(HOST_IP)", node_name="$(NODE_NAME)"))
+        made += daemonset.objects(
+            plan,
+            {network["name"]: units.parse_environment(unit["environment"]) for network, unit in zip(plan["networks"], environments)},
+            {"namespace": settings["namespace"], "image": pods["image"], "node_names": pods["node_names"], "pki": _certificates(pods["pki_dir"])},
+        )
+    return made
+
+
+def _certificates(directory):
+    """Return {file name: content} of the client certificates in a directory; nothing while they are not made."""
+    if not directory:
+        return {}
+    files = [pathlib.Path(directory).expanduser() / file for file in ("ca.crt", "client.crt", "client.key")]
+    return {file.name: file.read_text(encoding="ascii") for file in files} if all(file.exists() for file in files) else {}
 
 
 class FilterModule:
@@ -14,7 +45,8 @@ class FilterModule:
     def filters(self):
         """Return the filters by name."""
         return {
-            "kubernetes_objects": objects.objects,
+            "kubernetes_objects": kubernetes_objects,
+            "kubernetes_node_names": lambda hostvars, hosts: [hostvars[host].get("multinet_node_name", host) for host in hosts],
             "kubernetes_accounts": objects.accounts,
             "kubernetes_node_files": node.files,
             "kubernetes_cluster_problems": checks.cluster_problems,

@@ -27,7 +27,7 @@ options:
     description: The units that must run.
     type: list
     elements: dict
-    required: true
+    default: []
     suboptions:
       name:
         description: Name of the unit.
@@ -37,6 +37,12 @@ options:
         description: What its environment file says, as V(NAME=value) lines.
         type: str
         required: true
+  subnet_files:
+    description:
+      - For networks whose flanneld is no unit but runs in a pod. The range of each network, by the path of the file that its flanneld writes.
+      - The module waits until the files are there and say so. In check mode it does not look.
+    type: dict
+    default: {}
   executable:
     description: The executable they run.
     type: path
@@ -84,9 +90,10 @@ def main():
             units=dict(
                 type="list",
                 elements="dict",
-                required=True,
+                default=[],
                 options=dict(name=dict(type="str", required=True), environment=dict(type="str", required=True)),
             ),
+            subnet_files=dict(type="dict", default={}),
             executable=dict(type="path", default="/usr/local/bin/flanneld"),
             restart_reason=dict(type="str", default=""),
             timeout=dict(type="int", default=90),
@@ -96,9 +103,11 @@ def main():
     wanted = {unit["name"]: units.parse_environment(unit["environment"]) for unit in module.params["units"]}
     systemd = units.Systemd(module.run_command)
     try:
-        restarts, enables = units.plan_units(systemd, wanted, module.params["executable"], module.params["restart_reason"])
+        restarts, enables = units.plan_units(systemd, wanted, module.params["executable"], module.params["restart_reason"]) if wanted else ([], [])
         if (restarts or enables) and not module.check_mode:
             units.apply_units(systemd, restarts, enables, module.params["timeout"])
+        if not module.check_mode:
+            units.wait_for_subnets(module.params["subnet_files"], module.params["timeout"])
     except units.UnitError as error:
         module.fail_json(msg=str(error))
     module.exit_json(

@@ -27,6 +27,16 @@ options:
     type: list
     elements: dict
     required: true
+  kinds:
+    description: Only objects of these kinds are looked at. By default all that the collection makes.
+    type: list
+    elements: str
+    default: []
+  later:
+    description: Of these kinds nothing is made or changed this time, but what is not wanted any more is removed.
+    type: list
+    elements: str
+    default: []
   timeout:
     description: Seconds to wait for an object that is removed to be gone, and for a CustomResourceDefinition to be served.
     type: int
@@ -60,13 +70,20 @@ def main():
         argument_spec={
             "kubeconfig": {"type": "str", "required": True},
             "objects": {"type": "list", "elements": "dict", "required": True},
+            "kinds": {"type": "list", "elements": "str", "default": []},
+            "later": {"type": "list", "elements": "str", "default": []},
             "timeout": {"type": "int", "default": 60},
         },
         supports_check_mode=True,
     )
+    params = module.params
+    kinds = params["kinds"] or list(objects.KINDS)
+    wanted = [item for item in params["objects"] if item["kind"] in kinds]
+    for item in wanted:
+        if item["kind"] == "Secret":
+            module.no_log_values.update(item["data"].values())
     try:
-        changes = apply.bring_about(
-            admin.Admin(module.params["kubeconfig"]), module.params["objects"], list(objects.KINDS), module.check_mode, module.params["timeout"])
+        changes = apply.bring_about(admin.Admin(params["kubeconfig"]), wanted, kinds, module.check_mode, params["later"], params["timeout"])
     except admin.AdminError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=bool(changes), changes=[change.verb for change in changes], diff=[change.diff() for change in changes])

@@ -129,3 +129,30 @@ def apply_units(systemd, restarts, enables, timeout, clock=time.monotonic, sleep
         if clock() > deadline:
             raise UnitError("\n".join("%s did not get ready in %d s. It printed last:\n%s" % (unit, timeout, systemd.tail(unit)) for unit in waiting))
         sleep(0.2)
+
+
+def wait_for_subnets(wanted, timeout, clock=time.monotonic, sleep=time.sleep):
+    """Wait until each network has its subnet on this host. Raises UnitError.
+
+    wanted: {path of the file that a flanneld writes: range of its network}. timeout: seconds for all of them together.
+    """
+    deadline = clock() + timeout
+    while True:
+        waiting = [path for path, cidr in wanted.items() if _subnet_of(path) != cidr]
+        if not waiting:
+            return
+        if clock() > deadline:
+            raise UnitError("\n".join(
+                "%s was not written in %d s: no flanneld of this network got a lease on this host. See its pod (kubectl get pods -A -o wide)." % (path, timeout)
+                for path in waiting
+            ))
+        sleep(0.2)
+
+
+def _subnet_of(path):
+    """Return the range of the network that a subnet file is about, None when there is none."""
+    try:
+        with open(path, encoding="ascii") as file:
+            return parse_environment(file.read()).get("FLANNEL_NETWORK")
+    except FileNotFoundError:
+        return None

@@ -40,10 +40,11 @@ class Change:
         return {"before_header": name, "after_header": name, "before": texts[0], "after": texts[1]}
 
 
-def bring_about(api, wanted, kinds, check_mode=False, timeout=60, clock=time.monotonic, sleep=time.sleep):
+def bring_about(api, wanted, kinds, check_mode=False, later=(), timeout=60, clock=time.monotonic, sleep=time.sleep):
     """Make the objects with our label be the wanted ones; return the list of Change. Raises AdminError.
 
     api: admin.Admin. wanted: list of dict, as objects.objects() makes them. kinds: list of str; objects of these kinds that are ours and not wanted are removed.
+    later: kinds (list of str) of which nothing is made or changed this time.
     A CustomResourceDefinition that others made serves as it is. Ours is removed when it is asked for and nobody has objects of it.
     """
     ours = {objects.path(item): item for kind in kinds for item in _ours(api, kind)}
@@ -55,6 +56,8 @@ def bring_about(api, wanted, kinds, check_mode=False, timeout=60, clock=time.mon
             if not check_mode:
                 _delete(api, path, item, timeout, clock, sleep)
     for item in wanted:
+        if item["kind"] in later:
+            continue
         before = ours.get(objects.path(item)) or api.get(objects.path(item))
         if before is not None and not objects.is_ours(before):
             if item["kind"] == "CustomResourceDefinition":

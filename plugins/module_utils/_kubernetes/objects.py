@@ -16,7 +16,7 @@ SUBNET_SERVER = "multinet-subnet-server"
 NAD_CRD = "network-attachment-definitions.k8s.cni.cncf.io"
 LEGACY_CRD = "networks.kubernetes.com"
 
-#: kind -> (API, plural, whether it is in a namespace), for every kind that objects() returns
+#: kind -> (API, plural, whether it is in a namespace), for every kind of object that the collection makes
 KINDS = {
     "CustomResourceDefinition": ("apis/apiextensions.k8s.io/v1", "customresourcedefinitions", False),
     "ServiceAccount": ("api/v1", "serviceaccounts", True),
@@ -24,6 +24,9 @@ KINDS = {
     "ClusterRoleBinding": ("apis/rbac.authorization.k8s.io/v1", "clusterrolebindings", False),
     "Role": ("apis/rbac.authorization.k8s.io/v1", "roles", True),
     "RoleBinding": ("apis/rbac.authorization.k8s.io/v1", "rolebindings", True),
+    "Secret": ("api/v1", "secrets", True),
+    "ConfigMap": ("api/v1", "configmaps", True),
+    "DaemonSet": ("apis/apps/v1", "daemonsets", True),
     "NetworkAttachmentDefinition": ("apis/k8s.cni.cncf.io/v1", "network-attachment-definitions", True),
 }
 
@@ -54,7 +57,7 @@ def objects(plan, settings):
             _rule("", ["nodes/status"], ["patch"]),
         ])
     made += [
-        _labelled(network["net_attach_def"], network["name"], nad_namespace)
+        labelled(network["net_attach_def"], network["name"], nad_namespace)
         for network in plan["networks"] for nad_namespace in settings["nad_namespaces"]
     ]
     return made
@@ -91,7 +94,8 @@ def is_ours(item):
     return (item["metadata"].get("labels") or {}).get(LABEL) == OWNER
 
 
-def _labelled(item, network=None, namespace=None):
+def labelled(item, network=None, namespace=None):
+    """Return an object (dict) with the collection's label, that of a network (str) if one is given, in a namespace (str) if one is given."""
     labels = {LABEL: OWNER}
     if network:
         labels[NETWORK_LABEL] = network
@@ -110,7 +114,7 @@ def _account(name, namespace, rules):
     """A service account with these rights in the whole cluster, and the right to ask for its own next token."""
     def rbac(kind, scope, **more):
         metadata = {"name": name, "namespace": namespace} if scope else {"name": name}
-        return _labelled(dict({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": metadata}, **more))
+        return labelled(dict({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": metadata}, **more))
 
     def binding(kind):
         return {
@@ -119,7 +123,7 @@ def _account(name, namespace, rules):
         }
 
     return [
-        _labelled({
+        labelled({
             "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": namespace},
             "automountServiceAccountToken": False,  # it is for hosts, not for pods
         }),
@@ -133,7 +137,7 @@ def _account(name, namespace, rules):
 def _crd(name, group, names, description, properties):
     texts = {key: {"type": kind} for key, kind in (("apiVersion", "string"), ("kind", "string"), ("metadata", "object"))}
     schema = {"type": "object", "description": description, "properties": dict(texts, **properties)}
-    return _labelled({
+    return labelled({
         "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": name},
         "spec": {
             "group": group, "scope": "Namespaced", "names": names,
