@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import pathlib
 
+import yaml
+
 from ansible_collections.multinet.flannel.plugins.filter import flanneld
 from ansible_collections.multinet.flannel.plugins.module_utils._flanneld import units
 from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import checks, daemonset, node, objects
@@ -39,6 +41,17 @@ def _certificates(directory):
     return {file.name: file.read_text(encoding="ascii") for file in files} if all(file.exists() for file in files) else {}
 
 
+def kubernetes_manifest(made):
+    """Return objects (list of dict) as one YAML text; a Secret does not belong into a file, so there is a comment on how to make it."""
+    texts = [
+        "# %s: make it from the files in multinet_pki_dir:\n# kubectl -n %s create secret generic %s --from-file=ca.crt --from-file=client.crt --from-file=client.key\n" % (
+            objects.label(item), item["metadata"]["namespace"], item["metadata"]["name"])
+        if item["kind"] == "Secret" else yaml.safe_dump(item, sort_keys=False, width=160)
+        for item in made
+    ]
+    return "".join("---\n" + text for text in texts)
+
+
 class FilterModule:
     """The filters of this file."""
 
@@ -46,6 +59,7 @@ class FilterModule:
         """Return the filters by name."""
         return {
             "kubernetes_objects": kubernetes_objects,
+            "kubernetes_manifest": kubernetes_manifest,
             "kubernetes_node_names": lambda hostvars, hosts: [hostvars[host].get("multinet_node_name", host) for host in hosts],
             "kubernetes_accounts": objects.accounts,
             "kubernetes_node_files": node.files,

@@ -55,7 +55,7 @@ class Cluster:
     def nads(self):
         """Return the names of all NetworkAttachmentDefinitions."""
         status, answer = self.api.request("GET", NADS)
-        while status == 503:  # the API has just been started
+        while status not in (200, 404):  # the API has just been started
             time.sleep(0.1)
             status, answer = self.api.request("GET", NADS)
         return None if status == 404 else {"%(namespace)s/%(name)s" % item["metadata"] for item in answer["items"]}
