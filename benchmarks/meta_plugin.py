@@ -163,7 +163,7 @@ def counted(contender, command, runner, census):
 
 def objects(api, numbers):
     """Put into a kube_api.KubeApi what pods on so many networks (list of int) ask for, and the pods."""
-    api.apply("kubernetes-crd.yml")
+    api.set_up()
     api.ok("POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
     for network in planned(max(numbers))["networks"]:
         item = dict(network["net_attach_def"])

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from cni_host import CniHost
+from cni_host import BIN, NET, CniHost
 from kube_api import KubeApi
 
 if os.geteuid() != 0:
@@ -231,6 +231,34 @@ def test_annotations_from_the_runtime_need_no_pod_from_the_api(host, api):
     assert pod.addresses() == {"eth0": "10.19.0.3/24", "net1": "10.20.0.3/24"}
     assert pod.cni("DEL", conf) == (0, None)
     assert host.leftovers() == []
+
+
+@pytest.mark.parametrize("by_runtime", [False, True])
+def test_a_runtime_that_is_not_ours(host, api, upstream_bin, by_runtime):
+    """cnitool, with the pod's name in CNI_ARGS; what the pod asks for comes from the API, or from the runtime as containerd hands it over."""
+    pod = Pod(host, api, notes={} if by_runtime else {NETWORKS: "red@data0"})
+    notes = "io.kubernetes.cri.pod-annotations"
+    plugin = meta(host, capabilities={notes: True})
+    network = {"name": plugin.pop("name"), "cniVersion": "1.1.0", "plugins": [{key: value for key, value in plugin.items() if key != "cniVersion"}]}
+    (host.path(NET) / "00-multinet.conflist").write_text(json.dumps(network), encoding="utf-8")
+    args = "IgnoreUnknown=1;K8S_POD_NAMESPACE=apps;K8S_POD_NAME=%s;K8S_POD_UID=%s" % (pod.name, pod.uid)
+    environ = {"NETCONFPATH": NET, "CNI_PATH": BIN, "CNI_ARGS": args}
+    if by_runtime:
+        environ["CAP_ARGS"] = json.dumps({notes: {NETWORKS: "red@data0"}})
+
+    def cnitool(command):
+        done = host.run([upstream_bin / "cnitool", command, "meta", "/run/netns/" + pod.netns], environ=environ)
+        assert done.returncode == 0, (command, done.stderr + done.stdout)
+
+    cnitool("status")
+    cnitool("add")
+    assert sorted(pod.addresses()) == ["data0", "eth0"]
+    assert [(one["name"], one["interface"]) for one in pod.status()] == [("default", "eth0"), ("apps/red", "data0")]
+    cnitool("check")
+    cnitool("gc")  # cnitool lists no attachment as valid
+    assert pod.addresses() == {}
+    assert host.leftovers() == []
+    cnitool("del")
 
 
 def test_a_pod_that_is_gone_or_another_one(host, api):

@@ -116,6 +116,27 @@ def test_check_looks_for_the_addresses_too(host, pod):
     assert host.cni("DEL", today(), pod) == (0, None)
 
 
+def test_check_looks_for_an_interface_under_the_name_that_its_plugin_gave_it(host, pod):
+    host.plugin("renaming", """case $CNI_COMMAND in
+ADD) nsenter --net=$CNI_NETNS sh -c 'ip link add data0 type veth peer name other && ip addr add 10.9.9.9/24 dev data0' && cat <<END
+{"cniVersion": "0.4.0", "interfaces": [{"name": "data0", "sandbox": "$CNI_NETNS"}], "ips": [{"version": "4", "address": "10.9.9.9/24", "interface": 0}]}
+END
+;;
+DEL) nsenter --net=$CNI_NETNS ip link del data0; exit 0;;
+esac
+""")
+    conf = today({"name": "third", "cniVersion": "0.4.0", "type": "renaming"})
+    assert host.cni("ADD", conf, pod)[0] == 0
+    assert host.cni("CHECK", conf, pod) == (0, None)
+    subprocess.run(["ip", "-n", pod, "addr", "del", "10.9.9.9/24", "dev", "data0"], check=True)
+    assert "10.9.9.9/24" in host.cni("CHECK", conf, pod)[1]["msg"]
+    subprocess.run(["ip", "-n", pod, "link", "del", "data0"], check=True)
+    status, answer = host.cni("CHECK", conf, pod)
+    assert status == 1 and "data0" in answer["msg"], answer
+    assert host.cni("DEL", conf, pod) == (0, None)
+    assert host.leftovers() == []
+
+
 def test_del_without_configuration_and_without_the_namespace(host, pod):
     assert host.cni("ADD", today(), pod)[0] == 0
     assert len(host.leftovers()) == 7

@@ -313,24 +313,25 @@ class Plugin:
         for attached in state.attached:
             if attached.result is None:
                 raise _place(errors.Error(errors.UNKNOWN_CONTAINER, "Its ADD never ended."), attached)
-            if attached.interface not in present:
-                raise _place(errors.Error(errors.UNKNOWN_CONTAINER, "The interface is not in %s." % request.netns), attached)
+            latest = results.to_latest(attached.result)
+            interface = _inside(latest["interfaces"], attached.interface)
+            if interface not in present:
+                raise _place(errors.Error(errors.UNKNOWN_CONTAINER, "The interface %s is not in %s." % (interface, request.netns)), attached)
             try:
-                self._check_addresses(request, attached)
+                self._check_addresses(request, latest, interface)
                 attachment = runtime.Attachment(request.container_id, request.netns, attached.interface, capability_args=attached.capability_args)
                 calls.check(attached.network, attachment, attached.result)
             except errors.Error as error:
                 raise _place(error, attached) from None
 
-    def _check_addresses(self, request, attached):
-        """What its plugins said is on the interface is there; many plugins (flannel is one) do not look themselves."""
-        latest = results.to_latest(attached.result)
-        own = [item["address"] for item in latest["ips"] if _is_of(item, latest["interfaces"], attached.interface)]
+    def _check_addresses(self, request, latest, interface):
+        """What plugins said is on the interface is there; many plugins (flannel is one) do not look themselves."""
+        own = [item["address"] for item in latest["ips"] if _is_of(item, latest["interfaces"], interface)]
         if not own:
             return
         from .._cni import netlink
 
-        there = (self.addresses or netlink.addresses)(request.netns, attached.interface)
+        there = (self.addresses or netlink.addresses)(request.netns, interface)
         missing = [address for address in own if netlink.canonical(address) not in there]
         if missing:
             raise errors.Error(errors.UNKNOWN_CONTAINER, "The interface has not the address %s any more." % ", ".join(missing))
@@ -500,6 +501,12 @@ class Wanted:
         from . import kube
 
         return kube.Client(access, self.request.environ, seconds)
+
+
+def _inside(interfaces, name):
+    """The name of a container's interface by its result: the one it was asked for, unless its plugin gave it another (sriov's `if0name`)."""
+    names = [item["name"] for item in interfaces if item.get("sandbox")]
+    return names[0] if names and name not in names else name
 
 
 def _is_of(item, interfaces, name):
