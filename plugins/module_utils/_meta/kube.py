@@ -184,8 +184,8 @@ def bearer_token(access):
     if not access.token_file:
         return access.token
     try:
-        with open(access.token_file, encoding="ascii") as file:
-            return file.read().strip()
+        with open(access.token_file, "rb") as file:
+            return file.read().decode("ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ApiError(
             errors.IO_FAILURE, "The token file %s cannot be read." % access.token_file, getattr(error, "strerror", None) or str(error)
