@@ -212,6 +212,45 @@ def test_a_missing_delegate_is_found_out_first(host, pod):
     assert host.leftovers() == []
 
 
+def test_a_missing_plugin_behind_flannel_is_found_out_first(host, pod):
+    (host.path(BIN) / "bridge").unlink()
+    status, answer = host.cni("ADD", today(inProcess=["flannel", "tuning"]), pod)
+    assert status == 1 and "There is no executable bridge" in answer["msg"], answer
+    assert host.leftovers() == []
+
+
+@pytest.mark.parametrize("one, other", [([], ["flannel", "tuning"]), (["flannel", "tuning"], [])])
+def test_what_was_attached_by_one_form_is_detached_by_the_other(host, pod, one, other):
+    conf = today(inProcess=one)
+    status, answer = host.cni("ADD", conf, pod)
+    assert status == 0, answer
+    assert host.addresses(pod) == {"eth0": "10.1.5.2/24", "net1": "10.3.7.2/24"}
+    assert host.cni("CHECK", conf, pod) == (0, None)
+    state = next(host.path("/var/lib/cni/multinet").glob("*.json"))
+    state.write_text(json.dumps(dict(json.loads(state.read_text(encoding="utf-8")), inProcess=other)), encoding="utf-8")
+    assert host.cni("CHECK", conf, pod) == (0, None)
+    assert host.cni("DEL", conf, pod) == (0, None)
+    assert host.addresses(pod) == {}
+    assert host.leftovers() == []
+
+
+@pytest.mark.parametrize("in_process", [[], ["flannel", "tuning"]])
+def test_a_flannel_plugin_that_was_killed_before_it_filled_its_file(host, pod, in_process):
+    conf = today(inProcess=in_process)
+    assert host.cni("ADD", conf, pod)[0] == 0
+    file = next(host.path("/var/lib/cni/multinet").glob("*.json"))
+    state = json.loads(file.read_text(encoding="utf-8"))
+    assert host.cni("DEL", conf, pod) == (0, None)
+    for delegate in state["delegates"]:
+        delegate.pop("kept")
+        delegate["result"] = None
+    file.write_text(json.dumps(state), encoding="utf-8")
+    for name in ("blue", "red"):
+        host.path("/var/lib/cni/flannel/%s/id-%s" % (name, pod)).touch()
+    assert host.cni("DEL", conf, pod) == (0, None)
+    assert host.leftovers() == []
+
+
 def test_a_spoiled_state_is_an_error_once_and_leaks_nothing(host, pod):
     assert host.cni("ADD", today(), pod)[0] == 0
     host.path("/var/lib/cni/multinet/id-%s:eth0.json" % pod).write_text('{"format": 1, "deleg', encoding="utf-8")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 
-from .._cni import conf, errors, files, netns, version
+from .._cni import conf, errors, files, netns, runtime, version
 from . import flannel
 
 _TUNING_DIRECTORY = "/run/cni/tuning"
@@ -42,15 +42,36 @@ class InProcess:
                 pass  # the executable has the words for it
         return self.execute.run(file, environ, stdin, seconds) if done is None else done
 
-    # What follows returns what the executable would (exit status, stdout, stderr), or None to have it asked.
+    def will_keep(self, network, container_id, capability_args, path):
+        """Return what ADD of a network will keep for flannel's DEL, {file: its text}, as far as it is known before: so it is on the disk in time.
 
-    def _flannel_add(self, plugin, environ, seconds):
+        Raises Error when the plugin behind flannel is in none of the directories (path, a list).
+        """
+        kept = {}
+        for plugin in flannel.plugins(network) if "flannel" in self.plugins else ():
+            plugin = runtime.plugin_conf(network, plugin, None, capability_args)
+            try:
+                delegate = self._flannel_delegate(plugin)
+            except (OSError, UnicodeDecodeError):
+                continue
+            if delegate:
+                self.execute.find(delegate["type"], path)
+                kept[os.path.join(flannel.data_directory(plugin), container_id)] = conf.encode(delegate)
+        return kept
+
+    @staticmethod
+    def _flannel_delegate(plugin):
         from . import flannel_plugin
 
         if not flannel_plugin.is_plain(plugin):
             return None
         lease = flannel_plugin.parse_lease((files.read(flannel.subnet_file(plugin)) or b"").decode())
-        delegate = lease and flannel_plugin.delegate_conf(plugin, lease)
+        return lease and flannel_plugin.delegate_conf(plugin, lease)
+
+    # What follows returns what the executable would (exit status, stdout, stderr), or None to have it asked.
+
+    def _flannel_add(self, plugin, environ, seconds):
+        delegate = self._flannel_delegate(plugin)
         if not delegate:
             return None
         file = self._find(delegate["type"], environ)

@@ -93,8 +93,10 @@ class Plugin:
         self._check_free(store, state)
         for delegate in delegates:
             flannel.check_lease(delegate.network)
-        store.write(state)
         calls = self._runtime(request, path, begin + configuration.timeout * (1 - _UNDO_SHARE), state.in_process)
+        for attached in state.attached if state.in_process else ():
+            attached.kept = calls.execute.will_keep(attached.network, state.container_id, attached.capability_args, path)
+        store.begin(state)
         tried = []
         gateways = [delegate.default_route for delegate in delegates] if any(delegate.default_route is not None for delegate in delegates) else None
         try:

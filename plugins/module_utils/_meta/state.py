@@ -66,11 +66,18 @@ class Store:
     def __init__(self, directory):
         self.directory = directory
 
+    def begin(self, state):
+        """Keep a state that there was none of, before anything is attached; raise Error."""
+        self._write(state, files.write_new)
+
     def write(self, state):
-        """Keep a state; raise Error."""
+        """Keep a state in place of what there is of it, of which DEL could go as well; raise Error."""
+        self._write(state, lambda file, text: files.write_atomically(file, text, name_too=False))
+
+    def _write(self, state, write):
         try:
             os.makedirs(self.directory, mode=0o700, exist_ok=True)
-            files.write_atomically(self.file(state.container_id, state.interface), conf.encode(_to_dict(state)).encode())
+            write(self.file(state.container_id, state.interface), conf.encode(_to_dict(state)).encode())
         except OSError as error:
             raise errors.Error(errors.IO_FAILURE, "The state cannot be written to %s." % self.directory, error.strerror) from None
 

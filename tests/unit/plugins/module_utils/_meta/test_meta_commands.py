@@ -143,15 +143,10 @@ def test_a_state_that_cannot_be_written_attaches_nothing(serve, machine, tmp_pat
 
 
 def test_a_state_that_cannot_be_completed_is_undone(serve, machine, monkeypatch):
-    write, count = state.Store.write, []
+    def fails(self, one):
+        raise errors.Error(errors.IO_FAILURE, "disk full")
 
-    def second_fails(self, one):
-        count.append(1)
-        if len(count) == 2:
-            raise errors.Error(errors.IO_FAILURE, "disk full")
-        write(self, one)
-
-    monkeypatch.setattr(state.Store, "write", second_fails)
+    monkeypatch.setattr(state.Store, "write", fails)
     assert serve("ADD")[0] == 1
     assert machine.attached == {}
 
