@@ -46,6 +46,7 @@ def problems(observed, plan, deployed=None, underlay_interface="", prune=False, 
     found += _devices(observed, plan, deployed)
     found += _ports(observed, plan, deployed)
     found += _cni(observed, plan, conf_name)
+    found += _datastore(plan, deployed)
     if not prune:
         found += _undeclared(plan, deployed)
     return found
@@ -193,6 +194,18 @@ def _cni(observed, plan, conf_name):
     for name in sorted(observed["cni_confs"]):
         if name < conf_name:
             yield "The CNI configuration '%s' sorts before '%s', so a container runtime would use it instead of ours. Rename or remove it." % (name, conf_name)
+
+
+def _datastore(plan, deployed):
+    planned = {network["name"]: network for network in plan["networks"]}
+    for network in (deployed or {}).get("networks", []):
+        # a prefix for annotations has a network whose leases are Node objects
+        was, will = ("kubernetes" if one.get("annotation_prefix") else "etcd" for one in (network, planned.get(network["name"], network)))
+        if was != will:
+            yield (
+                "Network '%s' is deployed here with multinet_datastore: %s. With %s this host would get another subnet, and its pods would lose the network: "
+                "leave the variable as it was, or run the playbook reset first." % (network["name"], was, will)
+            )
 
 
 def _undeclared(plan, deployed):

@@ -45,3 +45,12 @@ def test_a_device_of_another_vni_is_stale():
     observed = {"links": [{"ifname": name} for name in ("flannel.1", "mn-blue", "flannel.7", "mn-red")]}
     assert checks.stale_devices(observed, PLAN, before) == ["flannel.7"]
     assert checks.stale_devices(observed, PLAN, PLAN) == checks.stale_devices(observed, PLAN, None) == []
+
+
+def test_a_host_keeps_its_data_store():
+    observed = copy.deepcopy(VECTORS["host"])
+    before = {"networks": [dict(one, annotation_prefix=None) for one in PLAN["networks"]]}
+    after = {"networks": [dict(one, annotation_prefix=one["name"] + ".multinet.flannel") for one in PLAN["networks"]], "external": None}
+    found = checks.problems(observed, after, deployed=before, underlay_interface="eth0")
+    assert len(found) == 2 and found[0].startswith("Network 'blue' is deployed here with multinet_datastore: etcd. With kubernetes this host would get another subnet")
+    assert checks.problems(observed, after, deployed=after, underlay_interface="eth0") == []
