@@ -18,6 +18,7 @@ def violations(plan, facts, cluster=None):
     "pod" and "interface" are "" for the host's own.
     """
     found = _Findings()
+    said = {one["uid"]: one for one in (cluster or {}).get("pods", []) if one["uid"]}
     for host in facts:
         for network in plan["networks"]:
             _host_side(found, host, network, facts)
@@ -33,9 +34,9 @@ def violations(plan, facts, cluster=None):
                 stranger["network"],
             )
         for pod in host["pods"]:
-            _pod(found, plan, host, pod)
+            _pod(found, plan, host, pod, _of_others(plan, said.get(pod.get("uid"))))
     if cluster:
-        _status(found, plan, facts, {one["uid"]: one for one in cluster["pods"] if one["uid"]})
+        _status(found, plan, facts, said)
     _duplicates(found, facts)
     return found.rows, found.compared
 
@@ -155,7 +156,14 @@ def _host_side(found, host, network, facts):
                 )
 
 
-def _pod(found, plan, host, pod):
+def _of_others(plan, said):
+    """Return the names of interfaces that a pod has of NetworkAttachmentDefinitions that are none of the plan's, as its network-status says."""
+    names = {network["name"] for network in plan["networks"]}
+    entries = (said or {}).get("status") or []
+    return {entry["interface"] for entry in entries if entry["network"].rsplit("/", 1)[-1].replace("multinet-", "", 1) not in names}
+
+
+def _pod(found, plan, host, pod, of_others):
     by_name = {network["name"]: network for network in plan["networks"]}
     where = "%s/%s" % (host["host"], pod["label"])
     attached = {interface["network"]: interface for interface in pod["interfaces"] if interface["network"]}
@@ -164,7 +172,7 @@ def _pod(found, plan, host, pod):
             found.expect(network["name"] in attached, host["host"], where, network["interface"], "interface", "present", "missing", 22, network["name"])
     for interface in pod["interfaces"]:
         network = by_name.get(interface["network"])
-        if interface.get("external"):
+        if interface.get("external") or network is None and interface["name"] in of_others:
             continue  # another CNI's
         if network is None:
             found.add(host["host"], where, interface["name"], "bridge of its peer", "a bridge of the plan", interface["bridge"] or "none", 14)
@@ -254,12 +262,14 @@ def _status(found, plan, facts, pods):
                     found.add(*place, "", "network-status", "an entry for each interface", said["status_error"] or "missing", 22, "", text)
                 continue
             entries = {entry["interface"]: entry for entry in said["status"]}
-            real = {interface["name"]: interface for interface in pod["interfaces"] if interface["network"]}
+            real = {interface["name"]: interface for interface in pod["interfaces"]}
             for name in sorted(set(entries) - set(real) - {""}):
                 found.add(*place, name, "interface", "present", "missing", 22, "", "network-status names this interface, and the pod has none of that name.")
             for name, interface in sorted(real.items()):
                 row = place + (name,)
                 entry = entries.get(name)
+                if entry is None and not interface["network"]:
+                    continue  # a finding of its own
                 unnamed = "the pod has this interface, and network-status does not name it."
                 found.expect(entry is not None, *row, "interface", "named", "not named", 22, interface["network"], unnamed)
                 if entry is None:

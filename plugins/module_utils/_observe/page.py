@@ -109,7 +109,7 @@ def _banner(report):
         % (
             report["verdict"],
             _icon(icon),
-            len(report["networks"]),
+            sum(not network.get("external") for network in report["networks"]),
             _e(VERDICTS[report["verdict"]].capitalize()),
             _e(report["headline"]),
             _e(measured.get("finished", "")),

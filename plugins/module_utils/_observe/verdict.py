@@ -44,13 +44,14 @@ def evaluate(plan, facts, shares, expected_hosts, per_host=0, require_pods=True,
     findings = _group(judged) + [dict(row, outcome="deviation", cells=0, hosts=[row["host"]]) for row in static]
     counts = {outcome: sum(cell["outcome"] == outcome for cell in judged) for outcome in ("as planned", "leak", "broken", "inconclusive")}
     counts["deviations"] = len(static)
-    notes = _notes(plan, judged) + known.out_of_reach() + _redirected(judged, cluster)
+    unshown = _notes(plan, judged)
+    notes = unshown + known.out_of_reach() + _redirected(judged, cluster)
     notes += ["Services, published ports and network-status were left out. %s" % problem] if problem else []
     verdict = _overall(counts, gaps)
     return {
         "schema": SCHEMA,
         "verdict": verdict,
-        "headline": _headline(verdict, counts, gaps, notes, judged, facts),
+        "headline": _headline(verdict, counts, gaps, unshown, judged, facts),
         "measured": measured or {},
         "counts": counts,
         "networks": [_network(network) for network in plan["networks"] + _external(plan)],
@@ -402,9 +403,9 @@ def _redirected(judged, cluster):
     tried = {kind: {cell["to"].split("/", 1)[1] for cell in judged if cell["kind"] == kind} for kind in names}
     left = {kind: sorted(names[kind] - tried[kind]) for kind in names}
     return [
-        "%d %s lead to nothing that was measured here, and were not tried: %s."
-        % (len(left[kind]), what, ", ".join(left[kind][:5] + ["..."] * (len(left[kind]) > 5)))
-        for kind, what in (("service", "Services"), ("port", "published ports"))
+        "Not tried, as nothing is promised of them or their endpoints are not known here: %s %s."
+        % (what, ", ".join(left[kind][:5] + ["..."] * (len(left[kind]) > 5)))
+        for kind, what in (("service", "Service"), ("port", "published port"))
         if left[kind]
     ]
 

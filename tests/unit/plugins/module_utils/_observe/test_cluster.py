@@ -181,6 +181,18 @@ def test_network_status_that_differs(world, change, words):
     assert any(words in sentence and sentence.startswith("h1/shop/a ") for sentence in sentences), sentences
 
 
+def test_an_interface_of_somebody_elses_definition_is_no_stranger(world):
+    plan, facts, known = world
+    shares = perfect(plan, facts, known)
+    more = dict(facts[0]["pods"][0]["interfaces"][0], name="net9", network=None, bridge=None, peer=None, mac="02:00:00:00:00:77", addresses=["192.0.2.7/24"])
+    facts[0]["pods"][0]["interfaces"].append(more)
+    assert {finding["class"] for finding in evaluate(world, shares)["findings"]} == {14}
+    known["pods"][0]["status"].append({"interface": "net9", "network": "shop/storage", "ips": ["192.0.2.7"], "mac": more["mac"]})
+    assert evaluate(world, shares)["verdict"] == "as_planned"
+    known["pods"][0]["status"][-1]["network"] = "shop/red"  # ours, and not on its bridge
+    assert {finding["class"] for finding in evaluate(world, shares)["findings"]} == {14}
+
+
 def test_network_status_is_missed_only_where_the_meta_plugin_should_write_it(world):
     plan, facts, known = world
     known["pods"][0]["status"] = None
