@@ -64,7 +64,8 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.multinet.flannel.plugins.module_utils._observe import cluster
 
 LISTS = ("/api/v1/pods", "/api/v1/services", "/apis/discovery.k8s.io/v1/endpointslices")
-CHUNK, SECONDS = 500, 30
+CHUNK = 500
+SECONDS = 30
 
 
 def items(client, path):
