@@ -9,6 +9,8 @@ import pathlib
 
 import yaml
 
+from ansible.parsing.yaml import dumper
+
 from ansible_collections.multinet.flannel.plugins.filter import flanneld
 from ansible_collections.multinet.flannel.plugins.module_utils._flanneld import units
 from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import checks, daemonset, node, objects
@@ -46,7 +48,7 @@ def kubernetes_manifest(made):
     texts = [
         "# %s: make it from the files in multinet_pki_dir:\n# kubectl -n %s create secret generic %s --from-file=ca.crt --from-file=client.crt --from-file=client.key\n" % (
             objects.label(item), item["metadata"]["namespace"], item["metadata"]["name"])
-        if item["kind"] == "Secret" else yaml.safe_dump(item, sort_keys=False, width=160)
+        if item["kind"] == "Secret" else yaml.dump(item, Dumper=dumper.AnsibleDumper, sort_keys=False, width=160)
         for item in made
     ]
     return "".join("---\n" + text for text in texts)
