@@ -150,7 +150,7 @@ def test_a_plugin_that_outlives_the_killed_add_and_hangs_is_ended(host, pod):
     start(host, "ADD", conf, pod).communicate(timeout=30)
     begin = time.monotonic()
     assert host.cni("DEL", conf, pod) == (0, None)
-    assert 1 < time.monotonic() - begin < 4
+    assert 1 < time.monotonic() - begin < 10
     assert is_back_to_nothing(host, pod)
     assert subprocess.run(["pgrep", "-f", str(host.directory)], check=False, capture_output=True, text=True).stdout == ""
 

@@ -9,6 +9,7 @@ MULTINET_EXAMPLES says how many inputs are tried (a soak takes a million); the u
 from __future__ import annotations
 
 import io
+import ipaddress
 import json
 import os
 
@@ -17,7 +18,9 @@ import yaml
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import conf as cni_conf, errors, result as results, skel, version
-from ansible_collections.multinet.flannel.plugins.module_utils._meta import annotations, conf, gateway, kubeconfig, networks, plugin, pods, state, status
+from ansible_collections.multinet.flannel.plugins.module_utils._meta import (
+    annotations, conf, flannel_plugin, gateway, https, kubeconfig, networks, plugin, pods, state, status,
+)
 
 EXAMPLES = int(os.environ.get("MULTINET_EXAMPLES", "60"))
 settings.register_profile(
@@ -225,3 +228,62 @@ def as_text(value):
     if isinstance(value, list):
         return [as_text(item) for item in value]
     return {None: "", True: "true", False: "false"}.get(value, value) if not isinstance(value, (int, float)) or isinstance(value, bool) else str(value)
+
+
+LEASE_VALUES = st.sampled_from(["10.1.5.1/24", "10.1.0.0/16", "fd00::5:1/64", "FD00::/48", "::ffff:10.0.0.1/120", "1450", "true", "", "10.1.0.0/33"]) | st.text(max_size=8)
+LEASE_KEYS = st.sampled_from(["FLANNEL_%s" % key for key in ("NETWORK", "SUBNET", "IPV6_NETWORK", "IPV6_SUBNET", "MTU", "IPMASQ")]) | st.text(max_size=8)
+LEASE = st.lists(st.tuples(LEASE_KEYS, LEASE_VALUES).map("=".join) | st.text(max_size=8), max_size=8).map("\n".join)
+WHOLE_LEASE = LEASE.map(lambda more: "FLANNEL_NETWORK=10.1.0.0/16\nFLANNEL_SUBNET=10.1.5.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n" + more)
+FLANNEL = shaped({
+    "name": NAMES, "cniVersion": VERSIONS, "subnetFile": NAMES, "dataDir": NAMES, "runtimeConfig": None, "DataDir": NAMES,
+    "delegate": shaped({"type": NAMES, "bridge": NAMES, "mtu": st.integers(), "ipMasq": st.booleans(), "name": None, "ipam": None}),
+    "ipam": shaped({"type": NAMES, "routes": st.lists(shaped({"dst": LEASE_VALUES, "gw": LEASE_VALUES}), max_size=2), "ranges": None}),
+})
+
+
+@given(FLANNEL, LEASE | WHOLE_LEASE)
+def test_any_lease_and_configuration_of_flannel_is_done_or_left_to_it(configuration, text):
+    before = json.dumps(configuration)
+    lease = flannel_plugin.parse_lease(text)
+    if lease is None or not flannel_plugin.is_plain(configuration):
+        return
+    delegate = flannel_plugin.delegate_conf(configuration, lease)
+    assert json.dumps(configuration) == before
+    if delegate is not None:
+        assert json.loads(json.dumps(delegate))["name"] == configuration.get("name", "")
+        for (part,) in delegate["ipam"]["ranges"]:
+            assert str(ipaddress.ip_network(part["subnet"])) == part["subnet"]
+        for route in delegate["ipam"]["routes"]:
+            ipaddress.ip_interface(route["dst"])
+
+
+class Stream:
+    """What a server sends, part by part."""
+
+    def __init__(self, parts):
+        self.parts = list(parts)
+
+    def recv(self, dummy):
+        return self.parts.pop(0) if self.parts else b""
+
+    def sendall(self, data):
+        pass
+
+
+HTTP = st.lists(
+    st.sampled_from([
+        b"HTTP/1.1 200 OK\r\n", b"HTTP/1.0 404 x\n", b"HTTP/1.1 100 Continue\r\n", b"\r\n", b"Content-Length: 3\r\n", b"Transfer-Encoding: chunked\r\n", b"3\r\nabc\r\n",
+        b"0\r\n\r\n", b"Connection: close\r\n", b"ffffffffffffffff\r\n", b"-1\r\n",
+    ]) | st.binary(max_size=6), max_size=10,
+)
+
+
+@given(HTTP.map(lambda parts: [part for part in parts if part]))
+def test_any_answer_of_a_server_is_one_or_refused(parts):
+    connection = https.Connection.__new__(https.Connection)
+    connection._stream, connection._rest, connection.will_close = Stream(parts), b"", False
+    try:
+        status_code, body = connection.request("GET", "/", {"Host": "x"}, b"", 1000)
+    except (https.ProtocolError, ConnectionResetError):
+        return
+    assert 0 <= status_code <= 999 and isinstance(body, bytes) and len(body) <= 1000
