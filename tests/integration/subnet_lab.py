@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 
+from ansible_collections.multinet.flannel.plugins.filter.subnet_server import subnet_server_config
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import netns
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.render import flanneld_environment
 
@@ -79,7 +80,7 @@ class Lab:
 
     def host(self, number, *pod_cidrs):
         """Make a host whose node has podCIDRs; nothing runs on it yet."""
-        host = self.hosts[number] = Host(self, number)
+        host = Host(self, number)
         host.register(*pod_cidrs)
         return host
 
@@ -104,7 +105,8 @@ class Host:
         self.directory = lab.directory / self.name
         self.directory.mkdir(exist_ok=True)
         self.processes = {}
-        wire = "w%d" % number
+        self.wire = wire = "w%d" % number
+        lab.hosts[number] = self
         run("ip", "netns", "add", self.ns)
         run("ip", "-n", self.ns, "link", "set", "lo", "up")
         run("ip", "-n", self.ns, "link", "add", "eth0", "type", "veth", "peer", "name", wire, "netns", lab.api.name)
@@ -151,11 +153,8 @@ class Host:
 
     def config(self, **changes):
         """Return the subnet server's configuration."""
-        return dict({
-            "node_name": self.name, "kubeconfig": str(self.directory / "kubeconfig"), "cluster_cidrs": self.lab.plan["cluster_cidrs"],
-            "node_cidr_mask_sizes": self.lab.plan["node_cidr_mask_sizes"], "default_network": self.lab.plan["default_network"], "networks": self.networks,
-            "listen": {"address": "127.0.0.1", "port": PORT}, "remote": None,
-        }, **changes)
+        settings = {"node_name": self.name, "kubeconfig": str(self.directory / "kubeconfig"), "port": PORT, "remote": None}
+        return dict(subnet_server_config(dict(self.lab.plan, networks=self.networks), settings), **changes)
 
     def start_server(self, **changes):
         """Run the subnet server and wait until it knows the nodes."""
@@ -188,7 +187,9 @@ class Host:
         for pid in run("ip", "netns", "pids", self.ns).split():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(pid), 9)
-        run("ip", "netns", "del", self.ns)
+        # the kernel takes its time with a namespace that is gone, and the next test wants the name
+        run("ip", "-n", self.lab.api.name, "link", "delete", self.wire, check=False)
+        run("ip", "netns", "del", self.ns, check=False)
 
     # --- what is so --------------------------------------------------------------------------------------------------------
 

@@ -259,6 +259,15 @@ def test_a_network_without_room_for_a_node(lab):
     assert one.metric('multinet_subnets_without_subnet{network="red"}') == 1
 
 
+def test_a_node_that_is_not_there(lab):
+    one = lab.host(1, "10.244.3.0/24")
+    lab.api.ok("DELETE", "/api/v1/nodes/node-1")
+    one.start_server()
+    wait_for(lambda: "The cluster has no node node-1." in one.log("subnets"))
+    status, answer = one.get(OWN)
+    assert (status, answer["reason"]) == (404, "NotFound")
+
+
 def test_annotations_of_a_network_that_is_gone(lab):
     one = lab.host(1, "10.244.3.0/24")
     lab.api.ok("PATCH", "/api/v1/nodes/node-1", {"metadata": {"annotations": {

@@ -112,7 +112,7 @@ def serve(config):
         "multinet_subnets_upstream_requests_total", verb=verb, code=status))
     follower = upstream.Follower(api, kept, say)
     keeper = own_node.Keeper(
-        [(networks[raw["name"]], raw) for raw in config["networks"]], cluster, lambda: kept.get(config["node_name"]), own_node.Host(), api.patch_own, say)
+        [(networks[raw["name"]], raw) for raw in config["networks"]], cluster, kept, config["node_name"], own_node.Host(), api.patch_own, say)
     app = server.App(
         networks, config.get("default_network"), cluster, config["node_name"], kept, api,
         lambda network, verb, status: counters.add("multinet_subnets_requests_total", network=network, verb=verb, code=status),
@@ -120,7 +120,10 @@ def serve(config):
     servers = [server.Server((config["listen"]["address"], config["listen"]["port"]), app)]
     remote = config.get("remote")
     if remote:
-        context = server.tls_context(remote["certificate"], remote["key"], remote["client_ca"])
+        def context():
+            return server.tls_context(remote["certificate"], remote["key"], remote["client_ca"])
+
+        context()  # what is wrong with the files is said now
         servers.append(server.Server((remote["address"], remote["port"]), app, context))
     threads = [follower, keeper] + [threading.Thread(target=one.serve_forever, daemon=True) for one in servers]
     for thread in threads:

@@ -29,16 +29,17 @@ _PATIENCE = 60.0
 
 
 class Keeper(threading.Thread):
-    """networks: list of (Network, dict with subnet_file, bridge, ipam_dir). node: callable() -> Node or None.
+    """networks: list of (Network, dict with subnet_file, bridge, ipam_dir). kept: Nodes. name: str, of the own node.
 
     annotate: callable(name of the node, dict of annotations), see Upstream.patch_own. say: callable(str).
     """
 
-    def __init__(self, networks, cluster, node, host, annotate, say, clock=time.monotonic, sleep=time.sleep):
+    def __init__(self, networks, cluster, kept, name, host, annotate, say, clock=time.monotonic, sleep=time.sleep):
         super().__init__(daemon=True, name="keeper")
         self._networks = networks
         self._cluster = cluster
-        self._node = node
+        self._kept = kept
+        self._name = name
         self._host = host
         self._annotate = annotate
         self._say = say
@@ -54,13 +55,17 @@ class Keeper(threading.Thread):
     def run(self):
         """Look every few seconds."""
         while True:
-            node = self._node()
-            if node is not None:
-                self.look(node)
+            self.look()
             self._sleep(INTERVAL)
 
-    def look(self, node):
+    def look(self):
         """Compare the host with its Node, and do what is needed."""
+        node = self._kept.get(self._name)
+        if node is None:
+            if self._kept.version is not None:
+                self._say_once(("", "node"), "The cluster has no node %s. Either its kubelet has not registered it yet, or multinet_node_name is wrong." % self._name)
+            return
+        self._said.discard(("", "node"))
         if node.strays:
             self._forget(node)
         for network, places in self._networks:

@@ -74,7 +74,7 @@ class App:
 
 
 class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
-    """Serves an App on (address, port). context: an ssl.SSLContext that demands client certificates, or None on loopback."""
+    """Serves an App on (address, port). context: callable() -> tls_context() as its files are now, called for each connection; None on loopback."""
 
     daemon_threads = True
     request_queue_size = 64
@@ -156,7 +156,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.began = False
         if self.server.context:
             self.request.settimeout(_IDLE)
-            self.request = self.server.context.wrap_socket(self.request, server_side=True)
+            self.request = self.server.context().wrap_socket(self.request, server_side=True)
             names = dict(pair for entry in self.request.getpeercert()["subject"] for pair in entry)
             common = names.get("commonName", "")
             self.may = common[len("system:node:"):] if common.startswith("system:node:") else common

@@ -157,6 +157,31 @@ def test_environment_without_tls_and_by_address():
     assert "FILE=/etc" not in text and "IFACE" not in text
 
 
+KUBERNETES = {"datastore": "kubernetes", "cluster_cidrs": ["10.244.0.0/16"]}
+LEASES = {"subnet_server": "http://127.0.0.1:10253", "node_name": "worker-1", "interface": "eth1"}
+
+
+def test_environment_with_leases_from_kubernetes():
+    # settings of etcd are no use there
+    assert flanneld_environment(plan([BLUE], KUBERNETES)["networks"][0], dict(SETTINGS, **LEASES)) == (
+        "FLANNELD_HEALTHZ_IP=127.0.0.1\n"
+        "FLANNELD_HEALTHZ_PORT=20964\n"
+        "FLANNELD_IFACE=eth1\n"
+        "FLANNELD_IPTABLES_FORWARD_RULES=false\n"
+        "FLANNELD_IP_MASQ=false\n"
+        "FLANNELD_KUBE_ANNOTATION_PREFIX=blue.multinet.flannel\n"
+        "FLANNELD_KUBE_API_URL=http://127.0.0.1:10253/blue\n"
+        "FLANNELD_KUBE_SUBNET_MGR=true\n"
+        "FLANNELD_NET_CONFIG_PATH=/etc/flannel/blue.json\n"
+        "FLANNELD_SET_NODE_NETWORK_UNAVAILABLE=false\n"
+        "FLANNELD_SUBNET_FILE=/run/flannel/networks/blue.env\n"
+        "NODE_NAME=worker-1\n"
+    )
+    for key in ("subnet_server", "node_name"):
+        with pytest.raises(PlanError, match=key + " is empty"):
+            flanneld_environment(plan([BLUE], KUBERNETES)["networks"][0], dict(LEASES, **{key: ""}))
+
+
 @pytest.mark.parametrize("change, sentence", [
     ({"etcd_endpoints": []}, "etcd_endpoints is empty; write the URLs of the etcd members."),
     ({"interface": ""}, "neither interface nor public_ip is given; write the interface that carries the tunnels."),
