@@ -1,5 +1,6 @@
 #!/bin/sh
 # The first process of a Kubernetes node's container: what a container has to be given to pass for a machine, then systemd.
+# Usage: init.sh [spare]; a spare host is no node until someone starts its units.
 set -e
 
 # The machine's own settings, which kubelet writes: this node gets copies.
@@ -21,7 +22,7 @@ done
 grep -qs sandbox_image /etc/containerd/config.toml || cp /etc/kubernetes/containerd.toml /etc/containerd/config.toml
 ln -sf /etc/kubernetes/units/*.service /etc/systemd/system/
 mkdir -p /etc/systemd/system/multi-user.target.wants
-while read -r unit; do
+[ "${1:-}" = spare ] || while read -r unit; do
     ln -sf "/etc/kubernetes/units/$unit.service" /etc/systemd/system/multi-user.target.wants/
 done <"/etc/kubernetes/$(cat /proc/sys/kernel/hostname).units"
 # kubectl by hand
