@@ -241,7 +241,8 @@ def absolute(rows):
 
 
 def own_world(directory, executables, python, network=None):
-    """Enter new mount and network namespaces (or the network namespace at the path `network`) with the host's places in directory (pathlib.Path), and install the plugins there as the roles do."""
+    """Enter new mount and network namespaces (or the network namespace at the path `network`) with the host's places in directory
+    (pathlib.Path), and install the plugins there as the roles do."""
     libc = ctypes.CDLL(None, use_errno=True)
     if network:
         with open(network, "rb") as there:
@@ -355,7 +356,8 @@ def main():
     print("\n".join([*table(rows), "", *absolute(rows)]))
     if options.json:
         every = [
-            dict({"networks": key[0], "ipMasq": key[1], "API": key[2]}, **{" ".join(who): numbers for who, numbers in values.items()}) for key, values in rows.items()
+            dict({"networks": key[0], "ipMasq": key[1], "API": key[2]}, **{" ".join(who): numbers for who, numbers in values.items()})
+            for key, values in rows.items()
         ]
         options.json.write_text(json.dumps(every) + "\n", encoding="utf-8")
 

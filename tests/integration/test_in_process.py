@@ -49,7 +49,8 @@ os.execv("/opt/cni/real/" + name, ["/opt/cni/real/" + name])
 
 LEASE = "FLANNEL_NETWORK=10.1.0.0/16\nFLANNEL_SUBNET=10.1.5.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n"
 DUAL = LEASE + "FLANNEL_IPV6_NETWORK=fd00:1::/48\nFLANNEL_IPV6_SUBNET=fd00:1:0:5::1/64\n"
-RESULT = {"cniVersion": "0.4.0", "interfaces": [{"name": "eth0", "sandbox": "/run/netns/x"}], "ips": [{"version": "4", "address": "10.1.5.2/24", "interface": 0}],
+RESULT = {"cniVersion": "0.4.0", "interfaces": [{"name": "eth0", "sandbox": "/run/netns/x"}],
+          "ips": [{"version": "4", "address": "10.1.5.2/24", "interface": 0}],
           "dns": {}}
 
 
@@ -79,7 +80,8 @@ PLAIN = {
     "another plugin behind it": (flannel(delegate={"type": "ptp", "ipMasq": False}), LEASE, {}),
     "a plugin behind it that is not there": (flannel(delegate={"type": "nowhere"}), LEASE, {}),
     "a bridge that fails": (flannel(delegate={"bridge": "x" * 20, "ipMasq": False}), LEASE, {}),
-    "a range of host-local's own": (flannel(ipam={"type": "host-local", "dataDir": "/var/lib/cni/elsewhere", "ranges": [[{"subnet": "1.2.3.0/24"}]]}), LEASE, {}),
+    "a range of host-local's own": (flannel(ipam={"type": "host-local", "dataDir": "/var/lib/cni/elsewhere", "ranges": [[{"subnet": "1.2.3.0/24"}]]}),
+                                     LEASE, {}),
     "routes with gateways": (flannel(ipam={"routes": [{"dst": "10.7.1.2/16", "gw": "10.1.5.1"}, {"dst": "fd00:0:7::1/48"}]}), DUAL, {}),
     "routes null": (flannel(ipam={"routes": None}), LEASE, {}),
     "empty objects": (flannel(ipam={}, delegate={}, runtimeConfig={}), LEASE, {}),

@@ -230,7 +230,9 @@ def as_text(value):
     return {None: "", True: "true", False: "false"}.get(value, value) if not isinstance(value, (int, float)) or isinstance(value, bool) else str(value)
 
 
-LEASE_VALUES = st.sampled_from(["10.1.5.1/24", "10.1.0.0/16", "fd00::5:1/64", "FD00::/48", "::ffff:10.0.0.1/120", "1450", "true", "", "10.1.0.0/33"]) | st.text(max_size=8)
+LEASE_VALUES = st.text(max_size=8) | st.sampled_from(
+    ["10.1.5.1/24", "10.1.0.0/16", "fd00::5:1/64", "FD00::/48", "::ffff:10.0.0.1/120", "1450", "true", "", "10.1.0.0/33"]
+)
 LEASE_KEYS = st.sampled_from(["FLANNEL_%s" % key for key in ("NETWORK", "SUBNET", "IPV6_NETWORK", "IPV6_SUBNET", "MTU", "IPMASQ")]) | st.text(max_size=8)
 LEASE = st.lists(st.tuples(LEASE_KEYS, LEASE_VALUES).map("=".join) | st.text(max_size=8), max_size=8).map("\n".join)
 WHOLE_LEASE = LEASE.map(lambda more: "FLANNEL_NETWORK=10.1.0.0/16\nFLANNEL_SUBNET=10.1.5.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n" + more)
@@ -272,7 +274,8 @@ class Stream:
 
 HTTP = st.lists(
     st.sampled_from([
-        b"HTTP/1.1 200 OK\r\n", b"HTTP/1.0 404 x\n", b"HTTP/1.1 100 Continue\r\n", b"\r\n", b"Content-Length: 3\r\n", b"Transfer-Encoding: chunked\r\n", b"3\r\nabc\r\n",
+        b"HTTP/1.1 200 OK\r\n", b"HTTP/1.0 404 x\n", b"HTTP/1.1 100 Continue\r\n", b"\r\n", b"Content-Length: 3\r\n", b"Transfer-Encoding: chunked\r\n",
+        b"3\r\nabc\r\n",
         b"0\r\n\r\n", b"Connection: close\r\n", b"ffffffffffffffff\r\n", b"-1\r\n",
     ]) | st.binary(max_size=6), max_size=10,
 )
