@@ -46,7 +46,8 @@ def _certificates(directory):
 def kubernetes_manifest(made):
     """Return objects (list of dict) as one YAML text; a Secret does not belong into a file, so there is a comment on how to make it."""
     texts = [
-        "# %s: make it from the files in multinet_pki_dir:\n# kubectl -n %s create secret generic %s --from-file=ca.crt --from-file=client.crt --from-file=client.key\n" % (
+        "# %s: make it from the files in multinet_pki_dir:\n"
+        "# kubectl -n %s create secret generic %s --from-file=ca.crt --from-file=client.crt --from-file=client.key\n" % (
             objects.label(item), item["metadata"]["namespace"], item["metadata"]["name"])
         if item["kind"] == "Secret" else yaml.dump(item, Dumper=dumper.AnsibleDumper, sort_keys=False, width=160)
         for item in made

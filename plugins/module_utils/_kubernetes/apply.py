@@ -43,7 +43,7 @@ class Change:
 def bring_about(api, wanted, kinds, check_mode=False, later=(), timeout=60, clock=time.monotonic, sleep=time.sleep):
     """Make the objects with our label be the wanted ones; return the list of Change. Raises AdminError.
 
-    api: admin.Admin. wanted: list of dict, as objects.objects() makes them. kinds: list of str; objects of these kinds that are ours and not wanted are removed.
+    api: admin.Admin. wanted: list of dict, as objects.objects() makes them. kinds: list of str; what is of these kinds, ours and not wanted is removed.
     later: kinds (list of str) of which nothing is made or changed this time.
     A CustomResourceDefinition that others made serves as it is. Ours is removed when it is asked for and nobody has objects of it.
     """

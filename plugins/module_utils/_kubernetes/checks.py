@@ -41,7 +41,8 @@ def node_problems(cluster, name, settings):
     """
     nodes = cluster["nodes"]
     if name not in nodes:
-        return ["The cluster has no node '%s': set multinet_node_name of this host to one of %s." % (name, ", ".join(sorted(nodes)) or "its nodes (it has none)")]
+        there = ", ".join(sorted(nodes)) or "its nodes (it has none)"
+        return ["The cluster has no node '%s': set multinet_node_name of this host to one of %s." % (name, there)]
     if settings["datastore"] != "kubernetes":
         return []
     if not nodes[name]:

@@ -44,7 +44,8 @@ def renew(path, clock=time.time):
     if left >= token.RENEW_BELOW:
         return "valid until %s, nothing to do yet." % _time(held.end)
     if left <= 0:
-        raise token.TokenError("the token expired at %s, while this host could not renew it. Run multinet.flannel.site, which writes a new one" % _time(held.end))
+        raise token.TokenError(
+            "the token expired at %s, while this host could not renew it. Run multinet.flannel.site, which writes a new one" % _time(held.end))
     client = kube.Client(access, seconds=_SECONDS)
     try:
         answer = client.post("/api/v1/namespaces/%s/serviceaccounts/%s/token" % (held.namespace, held.account), {

@@ -102,7 +102,8 @@ def decide(files, directories, absent, look_at=look, ids=None, clock=time.time):
     """Compare the (checked) wish with what ``look_at`` sees and return the list of changes, in the order they are to be made.
 
     A change is {action: directory|file|remove, path, before (a state of look()), mode, uid, gid} and for files content (bytes) and secret.
-    ``ids(owner, group)`` gives (uid, gid), None for what is not asked for; ``clock()`` the time (seconds since 1970), for ``keep_token``. Raises NodeFilesError when something of another kind is in the way.
+    ``ids(owner, group)`` gives (uid, gid), None for what is not asked for; ``clock()`` the time (seconds since 1970), for ``keep_token``.
+    Raises NodeFilesError when something of another kind is in the way.
     """
     ids = ids or _ids
     errors = []

@@ -24,7 +24,8 @@ API = {"kubernetes": True, "datastore": "kubernetes", "cluster_cidrs": ["10.244.
 
 
 def made(datastore="etcd", pki_dir="", **more):
-    settings = dict(SETTINGS, datastore=datastore, daemonset={"image": "flannel:1", "node_names": ["n2", "n1"], "pki_dir": str(pki_dir), "flanneld": FLANNELD}, **more)
+    pods = {"image": "flannel:1", "node_names": ["n2", "n1"], "pki_dir": str(pki_dir), "flanneld": FLANNELD}
+    settings = dict(SETTINGS, datastore=datastore, daemonset=pods, **more)
     return kubernetes_objects(plan(NETWORKS, API if datastore == "kubernetes" else {"kubernetes": True}), settings)
 
 

@@ -52,5 +52,6 @@ def test_a_host_keeps_its_data_store():
     before = {"networks": [dict(one, annotation_prefix=None) for one in PLAN["networks"]]}
     after = {"networks": [dict(one, annotation_prefix=one["name"] + ".multinet.flannel") for one in PLAN["networks"]], "external": None}
     found = checks.problems(observed, after, deployed=before, underlay_interface="eth0")
-    assert len(found) == 2 and found[0].startswith("Network 'blue' is deployed here with multinet_datastore: etcd. With kubernetes this host would get another subnet")
+    assert len(found) == 2 and found[0].startswith(
+        "Network 'blue' is deployed here with multinet_datastore: etcd. With kubernetes this host would get another subnet")
     assert checks.problems(observed, after, deployed=after, underlay_interface="eth0") == []
