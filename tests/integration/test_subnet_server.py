@@ -11,6 +11,7 @@ import json
 import os
 import ssl
 import subprocess
+import sys
 import threading
 import time
 
@@ -121,6 +122,13 @@ def test_what_is_refused(lab):
     curl = ["ip", "netns", "exec", one.ns, "setpriv", "--reuid=65534", "--clear-groups", "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}"]
     codes = {path: run(*curl, "http://127.0.0.1:%d%s" % (PORT, path)) for path in ("/red/api/v1/nodes", "/v1/red/leases", "/healthz", "/metrics")}
     assert codes == {"/red/api/v1/nodes": "403", "/v1/red/leases": "403", "/healthz": "200", "/metrics": "200"}
+    # nor can another user keep flanneld out by holding connections
+    hold = "import socket, time; held = [socket.create_connection(('127.0.0.1', %d)) for _ in range(300)]; print(flush=True); time.sleep(20)" % PORT
+    with subprocess.Popen([*curl[:curl.index("curl")], sys.executable, "-c", hold], stdout=subprocess.PIPE) as holder:
+        holder.stdout.readline()
+        time.sleep(0.5)
+        assert one.get("/red/api/v1/nodes")[0] == 200
+        holder.kill()
     with netns.inside("/run/netns/" + lab.api.name), pytest.raises(OSError):
         http.client.HTTPConnection(one.address, PORT, timeout=3).request("GET", "/healthz")
 

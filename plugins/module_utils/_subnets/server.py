@@ -30,6 +30,7 @@ from . import leases, nodes, subnets, upstream
 
 _BODY_LIMIT = 64 * 1024
 _CONNECTIONS = 128
+_STRANGERS = 8  # of them, those of other users: they get health and metrics, and must not keep flanneld out
 _BOOKMARKS = 60.0
 _PATIENCE = 5.0
 _LONG_POLL = 300.0
@@ -84,6 +85,7 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
         self.app = app
         self.context = context
         self._slots = threading.BoundedSemaphore(_CONNECTIONS)
+        self.strangers = threading.BoundedSemaphore(_STRANGERS)
         super().__init__(place, Handler)
 
     def process_request(self, request, client_address):
@@ -162,10 +164,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.may = common[len("system:node:"):] if common.startswith("system:node:") else common
         else:
             self.served = owner(self.client_address[:2], self.server.server_address[:2]) == os.geteuid()
+        if not self.served:
+            if not self.server.strangers.acquire(blocking=False):
+                raise ConnectionRefusedError()
+            self.timeout = _PATIENCE
         super().setup()
 
     def finish(self):
-        """Close what TLS has put around the connection."""
+        """Give back what the connection took, and close what TLS has put around it."""
+        if not self.served:
+            self.server.strangers.release()
         super().finish()
         if self.server.context:
             self.request.close()
