@@ -62,7 +62,7 @@ def status(beat):
         for kind in ("MemoryPressure", "DiskPressure", "PIDPressure", "Ready")
     ]
     images = [
-        {"names": ["registry.example.org/team/application-%d@sha256:%064x" % (one, one), "registry.example.org/team/application-%d:1.0" % one], "sizeBytes": 10 ** 8}
+        {"names": ["registry.example.org/team/program-%d@sha256:%064x" % (one, one), "registry.example.org/team/program-%d:1.0" % one], "sizeBytes": 10 ** 8}
         for one in range(50)
     ]
     return {"status": {"conditions": conditions, "images": images, "addresses": [{"type": "InternalIP", "address": "192.0.2.100"}]}}
@@ -107,9 +107,9 @@ class Run:
             config = dict(host.networks[0]["flannel_config"], Backend={"Type": "vxlan", "VNI": one + 1})
             pathlib.Path(network["net_config_file"]).write_text(json.dumps(config), encoding="utf-8")
             values = {
-                "KUBE_SUBNET_MGR": "true", "KUBECONFIG_FILE": str(host.directory / "kubeconfig"), "NET_CONFIG_PATH": network["net_config_file"], "IP_MASQ": "false",
-                "KUBE_ANNOTATION_PREFIX": network["annotation_prefix"], "SUBNET_FILE": network["subnet_file"], "IFACE": "eth0", "IPTABLES_FORWARD_RULES": "false",
-                "SET_NODE_NETWORK_UNAVAILABLE": "false",
+                "KUBE_SUBNET_MGR": "true", "KUBECONFIG_FILE": str(host.directory / "kubeconfig"), "NET_CONFIG_PATH": network["net_config_file"],
+                "KUBE_ANNOTATION_PREFIX": network["annotation_prefix"], "SUBNET_FILE": network["subnet_file"], "IFACE": "eth0",
+                "IP_MASQ": "false", "IPTABLES_FORWARD_RULES": "false", "SET_NODE_NETWORK_UNAVAILABLE": "false",
             }
             host.start("flanneld", [self.lab.upstream_bin / "flanneld"], dict({"FLANNELD_" + key: value for key, value in values.items()}, NODE_NAME=host.name))
 

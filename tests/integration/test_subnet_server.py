@@ -68,7 +68,8 @@ def test_two_networks_on_two_nodes(lab):
 
     lab.node("third", ["10.244.9.0/24"], {
         "red.multinet.flannel/" + key: value for key, value in (
-            ("backend-type", "vxlan"), ("backend-data", '{"VNI":2,"VtepMAC":"02:00:00:00:00:09"}'), ("public-ip", "192.0.2.99"), ("kube-subnet-manager", "true"))
+            ("backend-type", "vxlan"), ("backend-data", '{"VNI":2,"VtepMAC":"02:00:00:00:00:09"}'), ("public-ip", "192.0.2.99"),
+            ("kube-subnet-manager", "true"))
     })
     wait_for(lambda: "10.3.2.64/26" in one.routes("flannel.2"), 3)
     assert one.routes("flannel.1") == {"10.244.7.0/24"}
@@ -169,7 +170,8 @@ def test_a_watch_is_the_apis_own_for_one_network(lab):
     status, answer = one.get("/red/api/v1/nodes?watch=true&resourceVersion=1")
     assert (status, answer["reason"]) == (410, "Expired")
     following, connection = watching(one, "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&timeoutSeconds=1")
-    assert [following()["object"]["metadata"].get("name"), following()["object"]["metadata"]["annotations"]] == ["node-1", {"k8s.io/initial-events-end": "true"}]
+    assert following()["object"]["metadata"]["name"] == "node-1"
+    assert following()["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
     connection.close()
 
 

@@ -53,8 +53,8 @@ def flannel_config(network: Dict[str, Any]) -> Dict[str, Any]:
 def flanneld_environment(network: Dict[str, Any], settings: Dict[str, Any]) -> str:
     """Text of /etc/flannel/<network>.env, the environment of one flanneld (flannel reads each flag from FLANNELD_<FLAG>).
 
-    network: one of plan()["networks"]. settings: `interface` or `public_ip` or both, `public_ipv6` if wanted; with etcd `etcd_endpoints` (list of URLs), `tls` (bool)
-    and `pki_dir` (directory with ca.crt, client.crt, client.key); with Kubernetes `subnet_server` (URL) and `node_name`.
+    network: one of plan()["networks"]. settings: `interface` or `public_ip` or both, `public_ipv6` if wanted; with etcd `etcd_endpoints` (list of URLs),
+    `tls` (bool) and `pki_dir` (directory with ca.crt, client.crt, client.key); with Kubernetes `subnet_server` (URL) and `node_name`.
     Raises PlanError where a value is missing or cannot stand in an environment file.
     """
     kubernetes = network["annotation_prefix"] is not None

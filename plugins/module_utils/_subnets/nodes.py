@@ -23,7 +23,7 @@ class Gone(Exception):
 
 
 class Change:
-    """kind: ADDED, MODIFIED or DELETED, or None where nothing changed but the version; node, before: Node or None; version: str, what a reader then has seen."""
+    """kind: ADDED, MODIFIED or DELETED, or None where nothing changed but the version; node, before: Node or None; version: str, what a reader then knows."""
 
     __slots__ = ("kind", "node", "before", "version")
 

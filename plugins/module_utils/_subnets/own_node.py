@@ -63,7 +63,8 @@ class Keeper(threading.Thread):
         node = self._kept.get(self._name)
         if node is None:
             if self._kept.version is not None:
-                self._say_once(("", "node"), "The cluster has no node %s. Either its kubelet has not registered it yet, or multinet_node_name is wrong." % self._name)
+                sentence = "The cluster has no node %s. Either its kubelet has not registered it yet, or multinet_node_name is wrong."
+                self._say_once(("", "node"), sentence % self._name)
             return
         self._said.discard(("", "node"))
         if node.strays:
@@ -132,8 +133,8 @@ class Keeper(threading.Thread):
             self._say_once((network.name, "bridge"), "The bridge %s keeps %s of a former subnet as long as pods are on it (%d now). "
                            "New pods cannot join network %s until they are gone." % (places["bridge"], ", ".join(old), ports, network.name))
             for address, container in pods:
-                self._say_once((network.name, address, container), "Pod %s has %s of a former subnet of network %s: other nodes do not reach it there. Delete it." % (
-                    self._host.pod(container), address, network.name))
+                sentence = "Pod %s has %s of a former subnet of network %s: other nodes do not reach it there. Delete it."
+                self._say_once((network.name, address, container), sentence % (self._host.pod(container), address, network.name))
 
     def _say_once(self, key, sentence):
         if key not in self._said:

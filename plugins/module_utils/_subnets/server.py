@@ -389,7 +389,8 @@ def _bookmark(version, annotations=None):
 
 def _status(code, sentence):
     return {
-        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": sentence, "reason": _REASONS.get(code, "InternalError"), "code": code,
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "message": sentence, "reason": _REASONS.get(code, "InternalError"), "code": code,
     }
 
 
