@@ -26,7 +26,8 @@ class ConfigError(Exception):
 
 def say(sentence):
     """Log a sentence."""
-    print(" ".join(sentence.split()), flush=True)
+    sys.stdout.write(" ".join(sentence.split()) + "\n")
+    sys.stdout.flush()
 
 
 def load(path):
@@ -148,20 +149,20 @@ def _end_with(caught):
 def main(arguments):
     """Serve until the end; return an exit code when that is at once."""
     if len(arguments) - arguments.count("--forget") != 1:
-        print("usage: subnet-server [--forget] FILE", file=sys.stderr)
+        sys.stderr.write("usage: subnet-server [--forget] FILE\n")
         return 2
     if arguments[0] == "--forget":
         try:
             forget(load(arguments[1]))
         except (ConfigError, upstream.Unavailable) as error:
-            print("The leases stay on the Node object. %s" % error, file=sys.stderr)
+            sys.stderr.write("The leases stay on the Node object. %s\n" % error)
             return 1
         return 0
     threading.excepthook = _end_with
     try:
         threads = serve(load(arguments[0]))
     except (ConfigError, OSError, ValueError, KeyError) as error:
-        print("The subnet server does not start: %s" % error, file=sys.stderr)
+        sys.stderr.write("The subnet server does not start: %s\n" % error)
         return 1
     ready()
     for thread in threads:
