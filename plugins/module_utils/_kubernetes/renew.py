@@ -26,9 +26,9 @@ def main(directory=DIRECTORY, clock=time.time):
     status = 0
     for path in sorted(glob.glob(os.path.join(glob.escape(directory), "*.kubeconfig"))):
         try:
-            print("%s: %s" % (path, renew(path, clock)), flush=True)
+            sys.stdout.write("%s: %s\n" % (path, renew(path, clock)))
         except (errors.Error, token.TokenError, OSError) as error:
-            print("%s: %s" % (path, _sentence(error)), file=sys.stderr, flush=True)
+            sys.stderr.write("%s: %s\n" % (path, _sentence(error)))
             status = 1
     return status
 
