@@ -57,7 +57,7 @@ options:
     elements: str
     default: []
   paths:
-    description: Files and directories to remove at the end.
+    description: Files and directories to remove at the end. A V(*) stands for any part of a name.
     type: list
     elements: path
     default: []

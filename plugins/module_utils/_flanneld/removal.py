@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import glob
 import ipaddress
 import json
 import os
@@ -96,8 +97,9 @@ def table_steps(host, tables):
 
 
 def path_steps(paths):
-    """Return the steps that delete files and directories."""
-    return [Step(("directory " if os.path.isdir(path) else "file ") + path, _remover(path)) for path in paths if os.path.lexists(path)]
+    """Return the steps that delete files and directories. A * in a path stands for any part of a name."""
+    there = [found for path in paths for found in (sorted(glob.glob(path)) if "*" in path else [path]) if os.path.lexists(found)]
+    return [Step(("directory " if os.path.isdir(path) else "file ") + path, _remover(path)) for path in there]
 
 
 def _call(host, argv):

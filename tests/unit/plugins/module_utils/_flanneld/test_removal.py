@@ -1,0 +1,21 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What of the paths that are to go is there, and goes."""
+
+from __future__ import annotations
+
+from ansible_collections.multinet.flannel.plugins.module_utils._flanneld import removal
+
+
+def test_a_star_stands_for_any_part_of_a_name_and_a_bracket_for_itself(tmp_path):
+    for name in ("multinet-1-eth0", "multinet-[2]-eth0", "other-1-eth0"):
+        (tmp_path / name).write_text("{}")
+    (tmp_path / "kept[1]").mkdir()
+    steps = removal.path_steps([str(tmp_path / "multinet-*"), str(tmp_path / "absent"), str(tmp_path / "kept[1]")])
+    assert [step.what for step in steps] == [
+        "file %s" % (tmp_path / "multinet-1-eth0"), "file %s" % (tmp_path / "multinet-[2]-eth0"), "directory %s" % (tmp_path / "kept[1]"),
+    ]
+    for step in steps:
+        step.act()
+    assert [path.name for path in tmp_path.iterdir()] == ["other-1-eth0"]
