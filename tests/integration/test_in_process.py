@@ -80,8 +80,8 @@ PLAIN = {
     "another plugin behind it": (flannel(delegate={"type": "ptp", "ipMasq": False}), LEASE, {}),
     "a plugin behind it that is not there": (flannel(delegate={"type": "nowhere"}), LEASE, {}),
     "a bridge that fails": (flannel(delegate={"bridge": "x" * 20, "ipMasq": False}), LEASE, {}),
-    "a range of host-local's own": (flannel(ipam={"type": "host-local", "dataDir": "/var/lib/cni/elsewhere", "ranges": [[{"subnet": "1.2.3.0/24"}]]}),
-                                     LEASE, {}),
+    "a range of host-local's own": (
+        flannel(ipam={"type": "host-local", "dataDir": "/var/lib/cni/elsewhere", "ranges": [[{"subnet": "1.2.3.0/24"}]]}), LEASE, {}),
     "routes with gateways": (flannel(ipam={"routes": [{"dst": "10.7.1.2/16", "gw": "10.1.5.1"}, {"dst": "fd00:0:7::1/48"}]}), DUAL, {}),
     "routes null": (flannel(ipam={"routes": None}), LEASE, {}),
     "empty objects": (flannel(ipam={}, delegate={}, runtimeConfig={}), LEASE, {}),
