@@ -37,8 +37,13 @@ options:
     type: list
     elements: str
     default: []
+  pods_on:
+    description: Names of nodes. In the end, the DaemonSets among the objects must have a ready pod, made as they say now, on each of these.
+    type: list
+    elements: str
+    default: []
   timeout:
-    description: Seconds to wait for an object that is removed to be gone, and for a CustomResourceDefinition to be served.
+    description: Seconds to wait for an object that is removed to be gone, for a CustomResourceDefinition to be served, and for pods.
     type: int
     default: 60
 """
@@ -72,6 +77,7 @@ def main():
             "objects": {"type": "list", "elements": "dict", "required": True},
             "kinds": {"type": "list", "elements": "str", "default": []},
             "later": {"type": "list", "elements": "str", "default": []},
+            "pods_on": {"type": "list", "elements": "str", "default": []},
             "timeout": {"type": "int", "default": 60},
         },
         supports_check_mode=True,
@@ -83,7 +89,10 @@ def main():
         if item["kind"] == "Secret":
             module.no_log_values.update(item["data"].values())
     try:
-        changes = apply.bring_about(admin.Admin(params["kubeconfig"]), wanted, kinds, module.check_mode, params["later"], params["timeout"])
+        api = admin.Admin(params["kubeconfig"])
+        changes = apply.bring_about(api, wanted, kinds, module.check_mode, params["later"], params["timeout"])
+        if not module.check_mode:
+            apply.wait_for_pods(api, wanted, params["pods_on"], params["timeout"])
     except admin.AdminError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=bool(changes), changes=[change.verb for change in changes], diff=[change.diff() for change in changes])

@@ -13,6 +13,7 @@ import time
 import pytest
 
 from adhoc import Ansible
+from ansible_collections.multinet.flannel.plugins.filter.kubernetes import kubernetes_objects
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import netns
 from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import admin, apply, node, objects, renew
 from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes.token import Token
@@ -113,8 +114,45 @@ def test_what_is_made_changed_and_removed(cluster):
     told = cluster.bring_about(None, True, wanted=[])
     assert cluster.nads() == {"apps/blue"}
     assert cluster.bring_about(None, wanted=[]) == told != []
-    assert cluster.nads() is None
+    while cluster.nads() is not None:  # a kind goes in a moment
+        time.sleep(0.1)
     assert cluster.bring_about(None, wanted=[]) == []
+
+
+def test_only_ready_pods_of_today_count(cluster):
+    pods = {"image": "flannel:1", "node_names": ["n1"], "pki_dir": "", "flanneld": {"subnet_server": "http://127.0.0.1:10253"}}
+    declared = plan([BLUE], {"kubernetes": True, "datastore": "kubernetes", "cluster_cidrs": ["10.244.0.0/16"], "node_cidr_mask_sizes": [24]})
+    before, wanted = (kubernetes_objects(declared, dict(SETTINGS, daemonset=dict(pods, image=image))) for image in ("flannel:1", "flannel:2"))
+    place = "/api/v1/namespaces/kube-system/pods"
+
+    def make(name, items, *conditions, **container):
+        template = [item for item in items if item["kind"] == "DaemonSet"][0]["spec"]["template"]
+        metadata = dict(template["metadata"], name=name)
+        spec = dict(template["spec"], nodeName="n1", priorityClassName=None)
+        cluster.api.ok("POST", place, {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+        status = {"conditions": list(conditions), "containerStatuses": [
+            {"name": "flanneld", "image": "", "imageID": "", "ready": True, "restartCount": 0, "state": container}]}
+        cluster.api.ok("PATCH", "%s/%s/status" % (place, name), {"status": status}, "application/merge-patch+json")
+
+    def wait():
+        with netns.inside("/run/netns/" + cluster.api.name):
+            apply.wait_for_pods(admin.Admin(str(cluster.kubeconfig)), wanted, ["n1"], timeout=0, sleep=lambda seconds: None)
+
+    missing = "DaemonSet kube-system/multinet-flannel-blue has no ready pod on the node n1"
+    try:
+        make("former", before, {"type": "Ready", "status": "True"}, running={})
+        with pytest.raises(admin.AdminError) as refused:
+            wait()
+        assert str(refused.value) == "After 0 s, %s." % missing
+        make("waiting", wanted, {"type": "Ready", "status": "False"}, waiting={"reason": "ImagePullBackOff", "message": "no such image"})
+        with pytest.raises(admin.AdminError) as refused:
+            wait()
+        assert str(refused.value) == "After 0 s, %s (ImagePullBackOff: no such image)." % missing
+        cluster.api.ok("PATCH", place + "/waiting/status", {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}, "application/merge-patch+json")
+        wait()
+    finally:
+        for name in ("former", "waiting"):
+            cluster.api.request("DELETE", "%s/%s?gracePeriodSeconds=0" % (place, name))
 
 
 def test_what_others_made_stays(cluster):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import time
 
-from . import admin, objects
+from . import admin, daemonset, objects
 
 #: What the API itself changes in an object.
 _NOISE = ("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink")
@@ -73,6 +73,36 @@ def bring_about(api, wanted, kinds, check_mode=False, later=(), timeout=60, cloc
         if item["kind"] == "CustomResourceDefinition" and not check_mode and not _established(after):
             _wait(lambda path=objects.path(item): _established(api.get(path)), "%s is not served" % objects.label(item), timeout, clock, sleep)
     return changes
+
+
+def wait_for_pods(api, wanted, nodes, timeout=60, clock=time.monotonic, sleep=time.sleep):
+    """Wait until the DaemonSets among the wanted objects have a ready pod, made as they say now, on each of these nodes (list of str). Raises AdminError."""
+    deadline = clock() + timeout
+    while True:
+        problems = [problem for item in wanted if item["kind"] == "DaemonSet" for problem in _missing_pods(api, item, nodes)]
+        if not problems:
+            return
+        if clock() > deadline:
+            raise admin.AdminError("After %d s, %s." % (timeout, "; ".join(problems)))
+        sleep(0.5)
+
+
+def _missing_pods(api, item, nodes):
+    template = item["spec"]["template"]["metadata"]
+    selector = ",".join("%s=%s" % pair for pair in sorted(item["spec"]["selector"]["matchLabels"].items()))
+    answer = api.get("/api/v1/namespaces/%s/pods" % item["metadata"]["namespace"], labelSelector=selector) or {"items": []}
+    pods = {
+        pod["spec"].get("nodeName"): pod for pod in answer["items"] if "deletionTimestamp" not in pod["metadata"]
+        and (pod["metadata"].get("annotations") or {}).get(daemonset.SUM) == template["annotations"][daemonset.SUM]
+    }
+    problems = []
+    for node in nodes:
+        status = pods[node].get("status") or {} if node in pods else {}
+        if not any(one["type"] == "Ready" and one["status"] == "True" for one in status.get("conditions") or []):
+            states = [one["state"].get("waiting") or one["state"].get("terminated") or {} for one in status.get("containerStatuses") or []]
+            why = "".join(" (%s)" % ": ".join(state[key] for key in ("reason", "message") if state.get(key)) for state in states if state.get("reason"))
+            problems.append("%s has no ready pod on the node %s%s" % (objects.label(item), node, why))
+    return problems
 
 
 def _ours(api, kind):

@@ -16,6 +16,8 @@ from .objects import NETWORK_LABEL, labelled
 
 PKI_DIR = "/etc/multinet/pki"
 SECRET = "multinet-etcd-client"
+#: Annotation of a pod: what it was made of.
+SUM = "multinet.flannel/sum"
 
 
 def name(network):
@@ -47,15 +49,12 @@ def _daemon_set(network, environment, settings):
     labels = {"app.kubernetes.io/name": "flannel", NETWORK_LABEL: network["name"]}
     volumes = [_host_path("run", "/run/flannel")]
     mounts = [{"name": "run", "mountPath": "/run/flannel"}]
-    annotations = {}
     if network["net_config_file"]:
         volumes.append({"name": "config", "configMap": {"name": name(network)}})
         mounts.append({"name": "config", "mountPath": network["net_config_file"].rpartition("/")[0], "readOnly": True})
     if any(value.startswith(PKI_DIR) for value in environment.values()):
         volumes.append({"name": "pki", "secret": {"secretName": SECRET, "defaultMode": 0o400}})
         mounts.append({"name": "pki", "mountPath": PKI_DIR, "readOnly": True})
-        # flanneld reads its certificates once, so other ones are another pod
-        annotations["multinet.flannel/pki"] = hashlib.sha256(json.dumps(settings["pki"], sort_keys=True).encode()).hexdigest()
     probe = {"httpGet": {"host": "127.0.0.1", "port": network["healthz_port"], "path": "/healthz"}}
     container = {
         "name": "flanneld", "image": settings["image"], "command": ["/opt/bin/flanneld"],
@@ -71,6 +70,14 @@ def _daemon_set(network, environment, settings):
     }
     # by the name of the node alone: a node that is not in the inventory has no guard, and so gets no network
     terms = [{"matchFields": [{"key": "metadata.name", "operator": "In", "values": [node]}]} for node in sorted(settings["node_names"])]
+    pod = {
+        "hostNetwork": True, "priorityClassName": "system-node-critical", "automountServiceAccountToken": False,
+        "terminationGracePeriodSeconds": 5, "tolerations": [{"operator": "Exists"}],
+        "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}},
+        "containers": [container], "volumes": volumes,
+    }
+    # flanneld reads its certificates once, so other ones are another pod
+    made_of = json.dumps([pod, settings["pki"]], sort_keys=True)
     return {
         "apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": name(network)},
         "spec": {
@@ -78,13 +85,8 @@ def _daemon_set(network, environment, settings):
             # the old daemon ends before the new one begins, for they share a port; what the kernel has of the network stays meanwhile
             "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "100%", "maxSurge": 0}},
             "template": {
-                "metadata": {"labels": labels, "annotations": annotations},
-                "spec": {
-                    "hostNetwork": True, "priorityClassName": "system-node-critical", "automountServiceAccountToken": False,
-                    "terminationGracePeriodSeconds": 5, "tolerations": [{"operator": "Exists"}],
-                    "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}},
-                    "containers": [container], "volumes": volumes,
-                },
+                "metadata": {"labels": labels, "annotations": {SUM: hashlib.sha256(made_of.encode()).hexdigest()}},
+                "spec": pod,
             },
         },
     }

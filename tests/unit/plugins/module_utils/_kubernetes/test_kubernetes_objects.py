@@ -71,7 +71,7 @@ def test_pods_run_what_units_would(tmp_path):
 
     (tmp_path / "client.crt").write_text("renewed")
     annotations = [[item["spec"]["template"]["metadata"]["annotations"] for item in of_kind(some, "DaemonSet")] for some in (items, made(pki_dir=tmp_path))]
-    assert annotations[0] != annotations[1], "other certificates, and the pods are the same"
+    assert all(one != other for one, other in zip(*annotations)), "other certificates, and the pods are the same"
 
 
 def test_pods_with_leases_from_the_api():

@@ -1,0 +1,13 @@
+#!/bin/sh
+# Give containerd an image that is one directory. Usage: image.sh NAME DIRECTORY CONFIG; CONFIG is a JSON object (Cmd, Env, ...).
+set -e
+directory=$(mktemp -d)
+trap 'rm -rf "$directory"' EXIT
+tar -cf "$directory/layer.tar" -C "$2" .
+cd "$directory"
+sum=$(sha256sum layer.tar | cut -d ' ' -f 1)
+cat >config.json <<JSON
+{"os": "linux", "architecture": "$(dpkg --print-architecture)", "config": $3, "rootfs": {"type": "layers", "diff_ids": ["sha256:$sum"]}}
+JSON
+echo "[{\"Config\": \"config.json\", \"RepoTags\": [\"$1\"], \"Layers\": [\"layer.tar\"]}]" >manifest.json
+tar -c manifest.json config.json layer.tar | ctr -n k8s.io images import -
