@@ -42,6 +42,11 @@ options:
     type: list
     elements: str
     default: []
+  no_pods_on:
+    description: Names of nodes. In the end, the DaemonSets among the objects must have no pod on any of these.
+    type: list
+    elements: str
+    default: []
   timeout:
     description: Seconds to wait for an object that is removed to be gone, for a CustomResourceDefinition to be served, and for pods.
     type: int
@@ -78,6 +83,7 @@ def main():
             "kinds": {"type": "list", "elements": "str", "default": []},
             "later": {"type": "list", "elements": "str", "default": []},
             "pods_on": {"type": "list", "elements": "str", "default": []},
+            "no_pods_on": {"type": "list", "elements": "str", "default": []},
             "timeout": {"type": "int", "default": 60},
         },
         supports_check_mode=True,
@@ -92,7 +98,7 @@ def main():
         api = admin.Admin(params["kubeconfig"])
         changes = apply.bring_about(api, wanted, kinds, module.check_mode, params["later"], params["timeout"])
         if not module.check_mode:
-            apply.wait_for_pods(api, wanted, params["pods_on"], params["timeout"])
+            apply.wait_for_pods(api, wanted, params["pods_on"], params["no_pods_on"], params["timeout"])
     except admin.AdminError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=bool(changes), changes=[change.verb for change in changes], diff=[change.diff() for change in changes])

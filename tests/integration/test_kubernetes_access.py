@@ -134,9 +134,9 @@ def test_only_ready_pods_of_today_count(cluster):
             {"name": "flanneld", "image": "", "imageID": "", "ready": True, "restartCount": 0, "state": container}]}
         cluster.api.ok("PATCH", "%s/%s/status" % (place, name), {"status": status}, "application/merge-patch+json")
 
-    def wait():
+    def wait(**more):
         with netns.inside("/run/netns/" + cluster.api.name):
-            apply.wait_for_pods(admin.Admin(str(cluster.kubeconfig)), wanted, ["n1"], timeout=0, sleep=lambda seconds: None)
+            apply.wait_for_pods(admin.Admin(str(cluster.kubeconfig)), wanted, ["n1"], timeout=0, sleep=lambda seconds: None, **more)
 
     missing = "DaemonSet kube-system/multinet-flannel-blue has no ready pod on the node n1"
     try:
@@ -149,7 +149,9 @@ def test_only_ready_pods_of_today_count(cluster):
             wait()
         assert str(refused.value) == "After 0 s, %s (ImagePullBackOff: no such image)." % missing
         cluster.api.ok("PATCH", place + "/waiting/status", {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}, "application/merge-patch+json")
-        wait()
+        wait(without=["n2"])
+        with pytest.raises(admin.AdminError, match="DaemonSet kube-system/multinet-flannel-blue still has a pod on the node n1"):
+            wait(without=["n1"])
     finally:
         for name in ("former", "waiting"):
             cluster.api.request("DELETE", "%s/%s?gracePeriodSeconds=0" % (place, name))

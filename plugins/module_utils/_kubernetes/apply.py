@@ -75,11 +75,14 @@ def bring_about(api, wanted, kinds, check_mode=False, later=(), timeout=60, cloc
     return changes
 
 
-def wait_for_pods(api, wanted, nodes, timeout=60, clock=time.monotonic, sleep=time.sleep):
-    """Wait until the DaemonSets among the wanted objects have a ready pod, made as they say now, on each of these nodes (list of str). Raises AdminError."""
+def wait_for_pods(api, wanted, nodes, without=(), timeout=60, clock=time.monotonic, sleep=time.sleep):
+    """Wait until the DaemonSets among the wanted objects have a ready pod, made as they say now, on each of these nodes (list of str). Raises AdminError.
+
+    without: nodes (list of str) on which they must have none.
+    """
     deadline = clock() + timeout
     while True:
-        problems = [problem for item in wanted if item["kind"] == "DaemonSet" for problem in _missing_pods(api, item, nodes)]
+        problems = [problem for item in wanted if item["kind"] == "DaemonSet" for problem in _pod_problems(api, item, nodes, without)]
         if not problems:
             return
         if clock() > deadline:
@@ -87,7 +90,7 @@ def wait_for_pods(api, wanted, nodes, timeout=60, clock=time.monotonic, sleep=ti
         sleep(0.5)
 
 
-def _missing_pods(api, item, nodes):
+def _pod_problems(api, item, nodes, without):
     template = item["spec"]["template"]["metadata"]
     selector = ",".join("%s=%s" % pair for pair in sorted(item["spec"]["selector"]["matchLabels"].items()))
     answer = api.get("/api/v1/namespaces/%s/pods" % item["metadata"]["namespace"], labelSelector=selector) or {"items": []}
@@ -95,7 +98,8 @@ def _missing_pods(api, item, nodes):
         pod["spec"].get("nodeName"): pod for pod in answer["items"] if "deletionTimestamp" not in pod["metadata"]
         and (pod["metadata"].get("annotations") or {}).get(daemonset.SUM) == template["annotations"][daemonset.SUM]
     }
-    problems = []
+    here = {pod["spec"].get("nodeName") for pod in answer["items"]}
+    problems = ["%s still has a pod on the node %s" % (objects.label(item), node) for node in without if node in here]
     for node in nodes:
         status = pods[node].get("status") or {} if node in pods else {}
         if not any(one["type"] == "Ready" and one["status"] == "True" for one in status.get("conditions") or []):
