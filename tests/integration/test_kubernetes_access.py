@@ -143,11 +143,11 @@ def test_only_ready_pods_of_today_count(cluster):
         make("former", before, {"type": "Ready", "status": "True"}, running={})
         with pytest.raises(admin.AdminError) as refused:
             wait()
-        assert str(refused.value) == "After 0 s, %s." % missing
+        assert str(refused.value) == "After 0 s, %s. Look at it with kubectl, then run again." % missing
         make("waiting", wanted, {"type": "Ready", "status": "False"}, waiting={"reason": "ImagePullBackOff", "message": "no such image"})
         with pytest.raises(admin.AdminError) as refused:
             wait()
-        assert str(refused.value) == "After 0 s, %s (ImagePullBackOff: no such image)." % missing
+        assert str(refused.value) == "After 0 s, %s (ImagePullBackOff: no such image). Look at it with kubectl, then run again." % missing
         cluster.api.ok("PATCH", place + "/waiting/status", {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}, "application/merge-patch+json")
         wait(without=["n2"])
         with pytest.raises(admin.AdminError, match="DaemonSet kube-system/multinet-flannel-blue still has a pod on the node n1"):

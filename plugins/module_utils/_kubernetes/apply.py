@@ -86,7 +86,8 @@ def wait_for_pods(api, wanted, nodes, without=(), timeout=60, clock=time.monoton
         if not problems:
             return
         if clock() > deadline:
-            raise admin.AdminError("After %d s, %s." % (timeout, "; ".join(problems)))
+            more = "; and %d more" % (len(problems) - 3) if len(problems) > 3 else ""
+            raise admin.AdminError("After %d s, %s%s. Look at it with kubectl, then run again." % (timeout, "; ".join(problems[:3]), more))
         sleep(0.5)
 
 
