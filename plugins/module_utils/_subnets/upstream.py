@@ -160,7 +160,7 @@ def _sentence(error):
 
 
 def _unavailable(what, status, answer):
-    return Unavailable("The Kubernetes API does not let us %s: HTTP %s, %s" % (what, status, str(answer.get("message") or "")[:300]), status)
+    return Unavailable("The Kubernetes API does not let us %s: HTTP %s, %s." % (what, status, str(answer.get("message") or "")[:300].rstrip(".")), status)
 
 
 class Follower(threading.Thread):
