@@ -8,10 +8,11 @@ DOCUMENTATION = r"""
 module: cluster_info
 short_description: What the Kubernetes API says of pods, Services and published ports
 version_added: 0.1.0
+extends_documentation_fragment: [multinet.flannel.kubernetes_admin]
 author:
   - multinet.flannel authors (@multinet-flannel)
 description:
-  - Lists pods, Services and EndpointSlices and returns the little of them that a measurement is compared with and needs.
+  - Lists pods, Services and EndpointSlices of all namespaces and returns the little of them that a measurement is compared with and needs.
   - Run it once, on the controller.
 attributes:
   check_mode:
@@ -20,13 +21,6 @@ attributes:
   diff_mode:
     description: Will return details on what has changed, when in diff mode.
     support: none
-options:
-  kubeconfig:
-    description: A kubeconfig whose user may list pods, Services and EndpointSlices of all namespaces.
-    type: path
-    required: true
-requirements:
-  - kubernetes (Python) on the controller
 """
 
 EXAMPLES = r"""
@@ -51,55 +45,20 @@ published:
   type: dict
 """
 
-import json
-import traceback
-
-try:
-    import kubernetes
-    IMPORT_ERROR = None
-except ImportError:
-    IMPORT_ERROR = traceback.format_exc()
-
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import admin
 from ansible_collections.multinet.flannel.plugins.module_utils._observe import cluster
 
 LISTS = ("/api/v1/pods", "/api/v1/services", "/apis/discovery.k8s.io/v1/endpointslices")
-CHUNK = 500
-SECONDS = 30
-
-
-def items(client, path):
-    """Return the items (list of dict) of a list of the API, fetched in chunks."""
-    found, more = [], ""
-    while True:
-        query = [("limit", CHUNK)] + ([("continue", more)] if more else [])
-        answer = client.call_api(
-            path, "GET", query_params=query, header_params={"Accept": "application/json"}, auth_settings=["BearerToken"],
-            _preload_content=False, _return_http_data_only=True, _request_timeout=SECONDS,
-        )
-        page = json.loads(answer.data)
-        found += page["items"]
-        more = page["metadata"].get("continue")
-        if not more:
-            return found
 
 
 def main():
-    module = AnsibleModule(
-        argument_spec={"kubeconfig": {"type": "path", "required": True}},
-        supports_check_mode=True,
-    )
-    if IMPORT_ERROR:
-        module.fail_json(msg=missing_required_lib("kubernetes"), exception=IMPORT_ERROR)
+    module = AnsibleModule(argument_spec={"kubeconfig": {"type": "str", "required": True}}, supports_check_mode=True)
     try:
-        client = kubernetes.config.new_client_from_config(config_file=module.params["kubeconfig"])
-        found = [items(client, path) for path in LISTS]
-    except Exception as error:  # pylint: disable=broad-except
-        # The client and its authentication plugins have errors of their own.
-        module.fail_json(
-            msg="The Kubernetes API could not be read with %s: %s. Set multinet_kubeconfig to a kubeconfig that may list pods, Services and EndpointSlices."
-            % (module.params["kubeconfig"], str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__)
-        )
+        api = admin.Admin(module.params["kubeconfig"])
+        found = [api.items(path) for path in LISTS]
+    except admin.AdminError as error:
+        module.fail_json(msg="%s The kubeconfig in multinet_kubeconfig must be one that may list pods, Services and EndpointSlices." % error)
     seen = cluster.view(*found)
     module.exit_json(changed=False, cluster=seen, published={key: seen[key] for key in ("services", "ports")})
 

@@ -66,8 +66,8 @@ def main():
     try:
         api = admin.Admin(module.params["kubeconfig"])
         version = api.get("/version") or {}
-        nodes = (api.get("/api/v1/nodes") or {"items": []})["items"]
-        namespaces = (api.get("/api/v1/namespaces") or {"items": []})["items"]
+        nodes = api.items("/api/v1/nodes")
+        namespaces = api.items("/api/v1/namespaces")
     except admin.AdminError as error:
         module.fail_json(msg=str(error))
     module.exit_json(

@@ -9,6 +9,9 @@ import json
 import os
 import urllib.parse
 
+from .token import request
+
+_CHUNK = 500  # items of a list at a time
 _TIMEOUT = (5, 30)  # seconds to connect, to answer
 
 
@@ -57,6 +60,16 @@ class Admin:
         """Return the object (dict) at a path, None when there is none."""
         return self._call("GET", path, query)
 
+    def items(self, path):
+        """Return the items (list of dict) of the list at a path, fetched in chunks."""
+        found, more = [], {}
+        while True:
+            page = self.get(path, limit=_CHUNK, **more) or {"items": [], "metadata": {}}
+            found += page["items"]
+            if not page["metadata"].get("continue"):
+                return found
+            more = {"continue": page["metadata"]["continue"]}
+
     def post(self, path, item, **query):
         """Create an object (dict), or ask for something in the shape of one; return the answer."""
         return self._call("POST", path, query, item, "application/json")
@@ -72,10 +85,7 @@ class Admin:
 
     def token(self, namespace, account, seconds):
         """Return a token (str) of a service account that lives so many seconds (int)."""
-        answer = self.post("/api/v1/namespaces/%s/serviceaccounts/%s/token" % (namespace, account), {
-            "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": seconds},
-        })
-        return answer["status"]["token"]
+        return self.post(*request(namespace, account, seconds))["status"]["token"]
 
     def _call(self, method, path, query, body=None, content_type=None):
         headers = {"Accept": "application/json"}

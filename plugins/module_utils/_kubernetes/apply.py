@@ -122,7 +122,7 @@ def _may_go(api, item):
         return True
     spec = item["spec"]
     collection = "/apis/%s/%s/%s" % (spec["group"], spec["versions"][0]["name"], spec["names"]["plural"])
-    return all(objects.is_ours(other) for other in (api.get(collection) or {"items": []})["items"])
+    return all(objects.is_ours(other) for other in api.items(collection))
 
 
 def _apply(api, item, before, check_mode):

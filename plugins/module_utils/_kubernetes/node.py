@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 
-DIRECTORY = "/etc/multinet/kubernetes"
+from .token import DIRECTORY
 
 
 def files(issued, accounts, server=""):

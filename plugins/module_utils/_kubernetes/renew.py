@@ -17,11 +17,10 @@ from .._cni import errors, files
 from .._meta import kube, kubeconfig
 from . import token
 
-DIRECTORY = "/etc/multinet/kubernetes"
 _SECONDS = 30.0  # for all requests about one token
 
 
-def main(directory=DIRECTORY, clock=time.time):
+def main(directory=token.DIRECTORY, clock=time.time):
     """Renew what is due; print a line for each token; return the exit status, 1 when one could not be renewed."""
     status = 0
     for path in sorted(glob.glob(os.path.join(glob.escape(directory), "*.kubeconfig"))):
@@ -48,9 +47,7 @@ def renew(path, clock=time.time):
             "the token expired at %s, while this host could not renew it. Run multinet.flannel.site, which writes a new one" % _time(held.end))
     client = kube.Client(access, seconds=_SECONDS)
     try:
-        answer = client.post("/api/v1/namespaces/%s/serviceaccounts/%s/token" % (held.namespace, held.account), {
-            "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": held.seconds},
-        })
+        answer = client.post(*token.request(held.namespace, held.account, held.seconds))
     except errors.Error as error:
         raise errors.Error(error.code, "%s The token is valid until %s and is tried again." % (error.msg, _time(held.end)), error.details) from None
     finally:

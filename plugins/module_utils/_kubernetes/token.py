@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import json
 
+DIRECTORY = "/etc/multinet/kubernetes"  # where a host has them
 RENEW_BELOW = 1 / 2
 REPLACE_BELOW = 1 / 4
 
@@ -43,6 +44,13 @@ class Token:
     def left(self, now):
         """Return the part of its life (float, below 0 when it is over) that is left at a time (seconds since 1970)."""
         return (self.end - now) / max(self.seconds, 1)
+
+
+def request(namespace, account, seconds):
+    """Return (path, object: dict) that, posted, ask for a token of a service account that lives so many seconds (int)."""
+    return "/api/v1/namespaces/%s/serviceaccounts/%s/token" % (namespace, account), {
+        "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": seconds},
+    }
 
 
 def is_good(held, fresh, now):

@@ -21,6 +21,7 @@ import subprocess
 import threading
 import time
 
+from .._observe import cri
 from . import subnets, upstream
 
 INTERVAL = 5.0
@@ -214,15 +215,5 @@ class Host:
         return found
 
     def pod(self, container):
-        """Return namespace/name of a container id by what containerd or CRI-O wrote of it, or the id."""
-        for path, namespace, name in (
-            ("/run/containerd/io.containerd.runtime.v2.task/k8s.io/%s/config.json", "io.kubernetes.cri.sandbox-namespace", "io.kubernetes.cri.sandbox-name"),
-            ("/run/containers/storage/overlay-containers/%s/userdata/config.json", "io.kubernetes.pod.namespace", "io.kubernetes.pod.name"),
-        ):
-            try:
-                with open(path % os.path.basename(container), encoding="utf-8") as file:
-                    notes = json.load(file)["annotations"]
-                return "%s/%s" % (notes[namespace], notes[name])
-            except (OSError, ValueError, KeyError):
-                continue
-        return container
+        """Return namespace/name of a container id by what the container runtime wrote of it, or the id."""
+        return next((cri.label(one) for one in cri.sandboxes() if one["container"] == container), container)
