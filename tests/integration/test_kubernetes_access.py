@@ -297,6 +297,14 @@ def test_the_cluster_is_looked_at(cluster):
     assert seen["nodes"] == {"n1": ["10.244.0.0/24"], "n2": []} and "apps" in seen["namespaces"] and seen["server"] == "https://127.0.0.1:6443"
 
 
+def test_what_a_measurement_is_compared_with_is_read(cluster):
+    seen = cluster.module("cluster_info")
+    assert not seen["changed"]
+    # the API server's own Service, of which a cluster without nodes has no endpoint
+    assert seen["cluster"] == {"pods": [], "services": [], "ports": []}
+    assert seen["published"] == {"services": [], "ports": []}
+
+
 def test_a_kubeconfig_that_is_missing_or_not_known(cluster, tmp_path):
     cluster.kubeconfig = tmp_path / "nowhere"
     refused = cluster.module("kubernetes_info")
