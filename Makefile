@@ -12,13 +12,14 @@
 #   make cluster S=kubernetes_etcd   a real Kubernetes cluster in three hosts, nothing of the collection on it yet
 #   make bench              the meta-plugin beside Multus and the bare delegates
 #   make bench-subnets      the subnet server beside plain flanneld
+#   make bench-pods         how long pods take to start on a real cluster, beside Multus
 #   make soak               hours of kills and made-up inputs
 PYTHON ?= python3
 S ?= default
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup test-programs cluster install hosts deploy demo test lint sanity unit integration bench bench-subnets soak scenario run-scenario clean distclean
+.PHONY: help setup test-programs cluster install hosts deploy demo test lint sanity unit integration bench bench-subnets bench-pods soak scenario run-scenario clean distclean
 
 ENV := . .build/env &&
 DEMO := ansible-playbook -i inventories/demo
@@ -70,6 +71,10 @@ bench: test-programs
 bench-subnets: test-programs
 	@$(ENV) python benchmarks/subnet_server.py --nodes 25 100 500 --seconds 15
 
+# Pods with 1, 2 and 3 networks on a real cluster: the meta-plugin beside Multus.
+bench-pods: install test-programs
+	@$(ENV) python benchmarks/pod_start.py
+
 # Hours: thousands of attachments with kills at random moments, a million made-up inputs.
 soak: test-programs
 	@$(ENV) MULTINET_SOAK_ROUNDS=5000 MULTINET_EXAMPLES=1000000 $(PYTEST) \
@@ -81,8 +86,8 @@ scenario: install run-scenario
 run-scenario:
 	@$(ENV) MOLECULE_GLOB='molecule/*/molecule.yml' molecule test -s $(S)
 
-test: lint sanity test-programs
-	@$(ENV) $(PYTEST) tests/unit tests/integration tests/scenarios
+test: install test-programs
+	@$(ENV) $(PYTEST) tests/static tests/unit tests/integration tests/scenarios
 
 clean:
 	@scripts/clean.sh
