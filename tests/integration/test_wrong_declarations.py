@@ -25,6 +25,8 @@ WRONG = {
     "wireguard twice": ([dict(BLUE, backend={"type": "wireguard"}), dict(RED, backend={"type": "wireguard"})], {}, ["wireguard"]),
     "a key with a typo": ([dict(BLUE, masqerade=True)], {}, ["masqerade", "masquerade"]),
     "host bits": ([dict(BLUE, cidr="10.1.0.1/16")], {}, ["10.1.0.1/16", "10.1.0.0/16"]),
+    "a variable with a typo": ([BLUE], {"multinet_datstore": "kubernetes"}, ["multinet_datstore", "write multinet_datastore"]),
+    "a variable that is nobody's": ([BLUE], {"multinet_colour": "blue"}, ["multinet_colour", "another prefix"]),
     "three mistakes at once": ([dict(BLUE, cidr="10.1.0.0/33", attach="some"), dict(RED, allow_to=["green"])], {}, ["10.1.0.0/33", "some", "green"]),
 }
 
@@ -44,6 +46,6 @@ def test_wrong_declaration_touches_no_host(tmp_path, name):
 
 def test_a_right_declaration_does_touch_the_host(tmp_path):
     """Or the tests above would prove nothing."""
-    ansible = Ansible(tmp_path, {"host1": dict(multinet_networks=[BLUE, RED], ansible_connection="ssh", ansible_host="127.0.0.1", ansible_port=1)})
+    ansible = Ansible(tmp_path, {"host1": dict(multinet_networks=[BLUE, RED], multinet_node_address="127.0.0.1", ansible_connection="ssh", ansible_host="127.0.0.1", ansible_port=1)})
     assert ansible.playbook("multinet.flannel.site") != 0
     assert "UNREACHABLE" in ansible.output

@@ -50,13 +50,20 @@ def is_int(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def nearest(word: Any, known: Iterable[str], otherwise: str = ", or remove it") -> str:
-    """Remedy for an unknown word: the nearest known one, or all of them and what else can be done."""
+def closest(word: Any, known: Iterable[str]) -> Optional[str]:
+    """Return the known word that a wrong one is probably meant to be, or None."""
     plain = {_letters(item): item for item in known}
     found = difflib.get_close_matches(_letters(word), plain, n=1) if isinstance(word, str) else []
+    return plain[found[0]] if found else None
+
+
+def nearest(word: Any, known: Iterable[str], otherwise: str = ", or remove it") -> str:
+    """Remedy for an unknown word: the nearest known one, or all of them and what else can be done."""
+    known = list(known)
+    found = closest(word, known)
     if found:
-        return "write {0}".format(plain[found[0]])
-    return "write one of {0}{1}".format(", ".join(plain.values()), otherwise) if plain else "remove it, for there are none here"
+        return "write {0}".format(found)
+    return "write one of {0}{1}".format(", ".join(known), otherwise) if known else "remove it, for there are none here"
 
 
 def _letters(word: str) -> str:

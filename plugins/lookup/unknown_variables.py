@@ -1,0 +1,55 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: unknown_variables
+author: multinet.flannel authors (@multinet-flannel)
+version_added: 0.1.0
+short_description: Variables of the host that no role of the collection knows
+description:
+  - Ansible takes a misspelt variable for one that nobody reads, and the default holds. This finds those that begin like the collection's own, C(multinet_).
+  - The known names are those in the argument specification and the defaults of the role P(multinet.flannel.multinet#role).
+options: {}
+"""
+
+EXAMPLES = r"""
+- name: Check the names of the variables
+  ansible.builtin.assert:
+    that: query('multinet.flannel.unknown_variables') | length == 0
+    fail_msg: "{{ query('multinet.flannel.unknown_variables') | join(' ') }}"
+"""
+
+RETURN = r"""
+_raw:
+  description: A sentence for each unknown variable, with the nearest known name; an empty list if there is none.
+  type: list
+  elements: str
+"""
+
+import os
+
+from ansible.plugins.lookup import LookupBase
+
+from ansible_collections.multinet.flannel.plugins.module_utils._plan.checks import closest
+
+PREFIX = "multinet_"
+ROLE = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "roles", "multinet")
+
+
+class LookupModule(LookupBase):
+    """See DOCUMENTATION."""
+
+    def run(self, terms, variables=None, **kwargs):
+        # without the prefix, which makes everything look alike
+        specified = self._loader.load_from_file(ROLE + "/meta/argument_specs.yml")["argument_specs"]["main"]["options"]
+        derived = self._loader.load_from_file(ROLE + "/defaults/main.yml")
+        known = sorted(name[len(PREFIX):] for name in {**specified, **derived})
+        unknown = sorted(name[len(PREFIX):] for name in variables or {} if name.startswith(PREFIX) and name[len(PREFIX):] not in known)
+        return [
+            "There is no variable %s%s: %s; a variable of your own needs another prefix." % (
+                PREFIX, name, "write " + PREFIX + closest(name, known) if closest(name, known) else "`ansible-doc -t role multinet.flannel.multinet` has all of them")
+            for name in unknown
+        ]
