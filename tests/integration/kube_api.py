@@ -45,9 +45,9 @@ class KubeApi:
         ]
         self.start()
 
-    def start(self):
-        """Start the API server and wait until it serves."""
-        self.server = self._start("apiserver", self._argv)
+    def start(self, *options):
+        """Start the API server, with more options (str) than usual if some are given, and wait until it serves."""
+        self.server = self._start("apiserver", [*self._argv, *options])
         for dummy in range(600):
             try:
                 if self.request("GET", "/readyz")[0] == 200:
@@ -95,8 +95,8 @@ class KubeApi:
         self.processes.append(process)
         return process
 
-    def request(self, method, path, body=None, content_type="application/json"):
-        """Return (status, answer) as the administrator gets it."""
+    def request(self, method, path, body=None, content_type="application/json", user=None):
+        """Return (status, answer) as the administrator gets it, or another user in whose name he asks."""
         if self.connection is None:
             context = ssl.create_default_context(cafile=str(self.authority.ca_crt))
             context.load_cert_chain(*map(str, self._admin))
@@ -104,8 +104,9 @@ class KubeApi:
             with netns.inside("/run/netns/" + self.name):
                 connection.connect()
             self.connection = connection
+        headers = dict({"Content-Type": content_type}, **({"Impersonate-User": user} if user else {}))
         try:
-            self.connection.request(method, path, None if body is None else json.dumps(body), {"Content-Type": content_type})
+            self.connection.request(method, path, None if body is None else json.dumps(body), headers)
             response = self.connection.getresponse()
             text = response.read()
         except (OSError, http.client.HTTPException):

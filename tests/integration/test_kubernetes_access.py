@@ -286,6 +286,58 @@ def test_a_service_account_can_do_what_it_must_and_no_more(cluster):
     assert not may("multinet-subnet-server", "patch", "nodes") and not may("multinet-subnet-server", "get", "pods")
 
 
+def test_of_a_status_a_service_account_may_change_its_annotations_alone(cluster):
+    """With the rights of the test above, one could change conditions, addresses and labels."""
+    api = cluster.api
+    kept = {"labels": {"zone": "a"}, "annotations": {"kept": "1", "red.multinet.flannel/public-ip": "192.0.2.1"}}
+    node = {"metadata": dict(kept, name="n1")}
+    pod = {"metadata": dict(kept, name="p1"), "spec": {"containers": [{"name": "c", "image": "none"}]}}
+    cluster.bring_about([BLUE])
+    api.ok("POST", "/api/v1/nodes", node)
+    api.ok("POST", "/api/v1/namespaces/apps/pods", pod)
+
+    def patch(account, path, **what):
+        return api.request("PATCH", path + "/status", what, "application/merge-patch+json", "system:serviceaccount:kube-system:" + account)[0]
+
+    accounts = {
+        "multinet-subnet-server": ("/api/v1/nodes/n1", "blue.multinet.flannel/public-ip"),
+        "multinet": ("/api/v1/namespaces/apps/pods/p1", "k8s.v1.cni.cncf.io/network-status"),
+    }
+    condition = {"type": "Ready", "status": "True", "lastHeartbeatTime": None, "lastTransitionTime": None}
+    try:
+        for account, (path, key) in accounts.items():
+            # a policy holds a moment after it was made
+            assert any(patch(account, path, metadata={"labels": {"zone": str(turn)}}) == 422 or time.sleep(0.2) for turn in range(50))
+            assert patch(account, path, metadata={"labels": None}) == 422
+            assert patch(account, path, status={"conditions": [condition]}) == 422
+            assert patch(account, path, metadata={"finalizers": ["example.org/kept"]}) == 422
+            for value in ("2", None):
+                assert patch(account, path, metadata={"annotations": {"kept": value}}) == 422
+            assert patch(account, path, metadata={"annotations": {"other": "1"}}) == 422
+            assert patch(account, path, metadata={"annotations": {key: "1", "other": "1"}}) == 422
+            for value in ("1", "2", None):
+                assert patch(account, path, metadata={"annotations": {key: value}}) == 200
+            found = api.ok("GET", path)["metadata"]
+            assert found["annotations"] == kept["annotations"] and set(found["labels"]) == {"zone"}
+    finally:
+        api.ok("DELETE", "/api/v1/nodes/n1")
+        api.ok("DELETE", "/api/v1/namespaces/apps/pods/p1?gracePeriodSeconds=0")
+
+
+def test_an_api_that_knows_no_policies_gets_none(cluster):
+    cluster.api.stop()
+    users = ("ValidatingAdmissionPolicy", "MutatingAdmissionPolicy", "ValidatingAdmissionWebhook", "MutatingAdmissionWebhook")
+    cluster.api.start("--runtime-config=admissionregistration.k8s.io/v1=false", "--disable-admission-plugins=" + ",".join(users))
+    try:
+        told = cluster.bring_about([BLUE], check_mode=True)
+        assert cluster.bring_about([BLUE]) == told and cluster.bring_about([BLUE]) == []
+        assert "create ClusterRole multinet" in told and not any("Policy" in change for change in told)
+    finally:
+        cluster.api.stop()
+        cluster.api.start()
+    assert sum("Policy" in change for change in cluster.bring_about([BLUE])) == 4
+
+
 def test_the_cluster_is_looked_at(cluster):
     cluster.api.ok("POST", "/api/v1/nodes", {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}, "spec": {"podCIDR": "10.244.0.0/24"}})
     cluster.api.ok("POST", "/api/v1/nodes", {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n2"}})

@@ -56,7 +56,7 @@ def bring_about(api, wanted, kinds, check_mode=False, later=(), timeout=60, cloc
             if not check_mode:
                 _delete(api, path, item, timeout, clock, sleep)
     for item in wanted:
-        if item["kind"] in later:
+        if item["kind"] in later or item["kind"] in objects.OPTIONAL and api.get(objects.collection_path(item["kind"])) is None:
             continue
         before = ours.get(objects.path(item)) or api.get(objects.path(item))
         if before is not None and not objects.is_ours(before):

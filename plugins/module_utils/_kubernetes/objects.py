@@ -8,6 +8,8 @@ The label says whose an object is: what carries it and is no longer wanted goes,
 
 from __future__ import annotations
 
+import json
+
 LABEL = "app.kubernetes.io/managed-by"
 OWNER = "multinet.flannel"
 NETWORK_LABEL = "multinet.flannel/network"
@@ -26,9 +28,14 @@ KINDS = {
     "RoleBinding": ("apis/rbac.authorization.k8s.io/v1", "rolebindings", True),
     "Secret": ("api/v1", "secrets", True),
     "ConfigMap": ("api/v1", "configmaps", True),
+    "ValidatingAdmissionPolicy": ("apis/admissionregistration.k8s.io/v1", "validatingadmissionpolicies", False),
+    "ValidatingAdmissionPolicyBinding": ("apis/admissionregistration.k8s.io/v1", "validatingadmissionpolicybindings", False),
     "DaemonSet": ("apis/apps/v1", "daemonsets", True),
     "NetworkAttachmentDefinition": ("apis/k8s.cni.cncf.io/v1", "network-attachment-definitions", True),
 }
+
+#: kinds that are left out where the API does not know them yet (before Kubernetes 1.30): they only take rights away
+OPTIONAL = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
 
 
 def objects(plan, settings):
@@ -51,11 +58,13 @@ def objects(plan, settings):
         # in any group they were in
         meta_rules += [_rule(group, ["networks"], ["get"]) for group in ("kubernetes.com", "kubernetes-network.cni.cncf.io", "cni.cncf.io")]
     made += _account(META_PLUGIN, namespace, meta_rules)
+    made += _annotations_alone(META_PLUGIN, namespace, "pods", r"^k8s\.v1\.cni\.cncf\.io/network-status$")
     if settings["datastore"] == "kubernetes":
         made += _account(SUBNET_SERVER, namespace, [
             _rule("", ["nodes"], ["get", "list", "watch"]),
             _rule("", ["nodes/status"], ["patch"]),
         ])
+        made += _annotations_alone(SUBNET_SERVER, namespace, "nodes", r"^[a-z0-9-]+\.multinet\.flannel/")
     made += [
         labelled(network["net_attach_def"], network["name"], nad_namespace)
         for network in plan["networks"] for nad_namespace in settings["nad_namespaces"]
@@ -131,6 +140,38 @@ def _account(name, namespace, rules):
         rbac("ClusterRoleBinding", False, **binding("ClusterRole")),
         rbac("Role", True, rules=[_rule("", ["serviceaccounts/token"], ["create"], [name])]),
         rbac("RoleBinding", True, **binding("Role")),
+    ]
+
+
+def _annotations_alone(account, namespace, plural, pattern):
+    """Of what an account may change through a status, a policy leaves the annotations whose keys match: RBAC ends at the subresource, through which one can
+    change labels, conditions and addresses too."""
+    def policy(kind, spec):
+        return labelled({"apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "metadata": {"name": account}, "spec": spec})
+
+    metadata = ("labels", "finalizers", "ownerReferences")
+    same = ["object.?status == oldObject.?status"] + ["object.metadata.?%s == oldObject.metadata.?%s" % (one, one) for one in metadata]
+    may = "key.matches(%s) || variables.%%s[?key] == optional.of(variables.%%s[key])" % json.dumps(pattern)
+    annotations = [{"name": name, "expression": "%s.metadata.?annotations.orValue({})" % of} for name, of in (("before", "oldObject"), ("after", "object"))]
+    return [
+        policy("ValidatingAdmissionPolicy", {
+            "failurePolicy": "Fail",
+            "matchConstraints": {"resourceRules": [
+                {"apiGroups": [""], "apiVersions": ["*"], "operations": ["UPDATE"], "resources": [plural + "/status"], "scope": "*"},
+            ]},
+            "matchConditions": [
+                {"name": "account", "expression": "request.userInfo.username == %s" % json.dumps("system:serviceaccount:%s:%s" % (namespace, account))},
+            ],
+            "variables": annotations,
+            "validations": [
+                {"expression": " && ".join(same), "message": "The service account %s may change annotations alone." % account},
+                {
+                    "expression": "variables.after.all(key, %s) && variables.before.all(key, %s)" % (may % ("before", "after"), may % ("after", "before")),
+                    "message": "The service account %s may change annotations that match %s alone." % (account, pattern),
+                },
+            ],
+        }),
+        policy("ValidatingAdmissionPolicyBinding", {"policyName": account, "validationActions": ["Deny"]}),
     ]
 
 
