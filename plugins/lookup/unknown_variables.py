@@ -48,8 +48,8 @@ class LookupModule(LookupBase):
         derived = self._loader.load_from_file(ROLE + "/defaults/main.yml")
         known = sorted(name[len(PREFIX):] for name in {**specified, **derived})
         unknown = sorted(name[len(PREFIX):] for name in variables or {} if name.startswith(PREFIX) and name[len(PREFIX):] not in known)
-        return [
-            "There is no variable %s%s: %s; a variable of your own needs another prefix." % (
-                PREFIX, name, "write " + PREFIX + closest(name, known) if closest(name, known) else "`ansible-doc -t role multinet.flannel.multinet` has all of them")
-            for name in unknown
-        ]
+        return [self._sentence(name, closest(name, known)) for name in unknown]
+
+    def _sentence(self, name, meant):
+        remedy = "write " + PREFIX + meant if meant else "`ansible-doc -t role multinet.flannel.multinet` has all of them"
+        return "There is no variable %s%s: %s; a variable of your own needs another prefix." % (PREFIX, name, remedy)
