@@ -20,9 +20,9 @@ BIN, NET = "/opt/cni/bin", "/etc/cni/net.d"
 
 class CniHost:
     """directory: pathlib.Path, the test's own; upstream_bin: pathlib.Path with the upstream plugins; shared: the name of a network namespace that
-    is the host's, None for one of its own."""
+    is the host's, None for one of its own; python: str, the host's."""
 
-    def __init__(self, directory, upstream_bin, names=("multinet",), shared=None):
+    def __init__(self, directory, upstream_bin, names=("multinet",), shared=None, python=sys.executable):
         self.directory = directory
         self.shared = shared
         self.name = shared or "cnih-%d" % os.getpid()
@@ -39,7 +39,7 @@ class CniHost:
                 (self.path(BIN) / plugin.name).write_bytes(plugin.read_bytes())
                 (self.path(BIN) / plugin.name).chmod(0o755)
         # just as the role installs it
-        files = meta_plugin_files.library("/usr/local/lib/multinet") + meta_plugin_files.launchers(names, BIN, "/usr/local/lib/multinet", sys.executable)
+        files = meta_plugin_files.library("/usr/local/lib/multinet") + meta_plugin_files.launchers(names, BIN, "/usr/local/lib/multinet", python)
         for file in files:
             path = self.path(file["path"])
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -18,6 +18,7 @@ import pytest
 
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import errors
 from ansible_collections.multinet.flannel.plugins.module_utils._meta import kube, kubeconfig
+from pythons import https_of
 
 
 def make_certificates(directory):
@@ -87,8 +88,10 @@ def _pki(tmp_path_factory):
     return directory
 
 
-@pytest.fixture(name="server")
-def _server(pki):
+@pytest.fixture(name="server", params=["direct", "public"])
+def _server(pki, request, monkeypatch):
+    if request.param == "public":
+        monkeypatch.setattr(kube, "https", https_of(monkeypatch))
     server = Server(pki)
     yield server
     server.close()
@@ -238,6 +241,7 @@ def test_whom_we_trust(server, pki):
     assert error.code == errors.IO_FAILURE
 
 
+@pytest.mark.usefixtures("server")
 def test_client_certificates(pki):
     server = Server(pki, client_certificates=True)
     try:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import time
 
 import pytest
 
 from cni_host import BIN, NET, CniHost
 from kube_api import KubeApi
+from pythons import FOUND
 
 if os.geteuid() != 0:
     pytest.skip("needs root for network namespaces", allow_module_level=True)
@@ -50,8 +52,8 @@ api = pytest.fixture(name="api", scope="module")(fixture_api)
 
 
 @pytest.fixture(name="host")
-def _host(tmp_path, upstream_bin, api):
-    host = CniHost(tmp_path, upstream_bin, shared=api.name)
+def _host(tmp_path, upstream_bin, api, request):
+    host = CniHost(tmp_path, upstream_bin, shared=api.name, python=getattr(request, "param", sys.executable))
     host.lease("/run/flannel/subnet.env", "10.1.5.1/24", "10.1.0.0/16")
     (tmp_path / "token").write_text(api.token(), encoding="ascii")
     api.kubeconfig(tmp_path / "kubeconfig", {"tokenFile": str(tmp_path / "token")})
@@ -103,6 +105,7 @@ class Pod:
         return sorted((one["type"], one["reason"], one["message"]) for one in items if one["involvedObject"]["uid"] == self.uid)
 
 
+@pytest.mark.parametrize("host", FOUND.values(), ids=FOUND, indirect=True)
 def test_networks_by_the_short_form(host, api):
     pod = Pod(host, api, notes={NETWORKS: "red, blue@data0,other/green", "mine": "stays"})
     status, answer = pod.cni("ADD", meta(host))

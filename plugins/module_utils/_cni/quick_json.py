@@ -21,7 +21,7 @@ class _Options:
     """What the scanner asks the one who makes it (json.JSONDecoder in `json`)."""
 
     strict = True
-    object_hook = object_pairs_hook = None
+    object_hook = object_pairs_hook = array_hook = None  # the last since Python 3.15
 
     def __init__(self, hooks):
         self.__dict__.update(hooks)

@@ -8,9 +8,36 @@
 
 from __future__ import annotations
 
-import _socket
-import _ssl
+import sys
 
+import _socket
+
+# What is private may change: a version of Python counts when the tests have passed with it. Any other takes the same way through `ssl`.
+_TESTED = (3, 15)
+try:
+    import _ssl as ssl
+
+    _direct = sys.version_info[:2] <= _TESTED and hasattr(ssl._SSLContext, "_wrap_socket")
+except (ImportError, AttributeError):
+    _direct = False
+if _direct:
+    _Context = ssl._SSLContext
+
+    def _greet(plain, context, name):
+        """Return the TLS over a connected socket, and what owns the descriptor."""
+        tls = context._wrap_socket(plain, False, name)
+        tls.do_handshake()
+        return tls, plain
+else:
+    import ssl
+
+    _Context = ssl.SSLContext
+
+    def _greet(plain, context, name):
+        tls = context.wrap_socket(plain, server_hostname=name)
+        return tls, tls
+
+_TLS_1_2 = 0x0303  # as on the wire (RFC 5246)
 _LINE_LIMIT, _LINES_LIMIT = 65536, 200
 _CHUNK = 65536
 
@@ -20,7 +47,7 @@ class ProtocolError(Exception):
 
 
 class Connection:
-    """A connection that is made and, with a TLS context, greeted; raises OSError (among them _ssl.SSLError) and ProtocolError.
+    """A connection that is made and, with a TLS context, greeted; raises OSError (among them ssl.SSLError) and ProtocolError.
 
     host: str; port: int; seconds: float, how long a single read or write may take; context: of tls_context(), None for plain HTTP; tls_name: str, whom the
     certificate has to name; tunnel: None, or ("host:port", dict of headers) for a proxy at host and port.
@@ -136,14 +163,12 @@ class _Secure:
     """TLS over a connected socket."""
 
     def __init__(self, plain, context, name):
-        self._plain = plain
-        self._tls = context._wrap_socket(plain, False, name)
-        self._tls.do_handshake()
+        self._tls, self._owner = _greet(plain, context, name)
 
     def recv(self, size):
         try:
             return self._tls.read(size)
-        except (_ssl.SSLZeroReturnError, _ssl.SSLEOFError):
+        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
             return b""
 
     def sendall(self, data):
@@ -151,11 +176,11 @@ class _Secure:
             view = memoryview(data)
             while view:
                 view = view[self._tls.write(view):]
-        except (_ssl.SSLZeroReturnError, _ssl.SSLEOFError):
+        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
             raise ConnectionResetError("the connection was closed") from None
 
     def close(self):
-        self._plain.close()
+        self._owner.close()
 
 
 def tls_context(ca_file=None, ca_data=None, insecure=False):
@@ -163,11 +188,11 @@ def tls_context(ca_file=None, ca_data=None, insecure=False):
 
     It has load_cert_chain(certificate file, key file). Raises OSError, ValueError.
     """
-    context = _ssl._SSLContext(_ssl.PROTOCOL_TLS_CLIENT)  # checks certificate and name
-    context.minimum_version = _ssl.PROTO_TLSv1_2
+    context = _Context(ssl.PROTOCOL_TLS_CLIENT)  # checks certificate and name
+    context.minimum_version = _TLS_1_2
     if insecure:
         context.check_hostname = False
-        context.verify_mode = _ssl.CERT_NONE
+        context.verify_mode = ssl.CERT_NONE
     elif ca_file or ca_data:
         context.load_verify_locations(ca_file if not ca_data else None, None, ca_data)
     else:

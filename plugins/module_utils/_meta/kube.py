@@ -12,8 +12,6 @@ import os
 import time
 from _signal import ITIMER_REAL, SIGALRM, setitimer, signal  # as in invoke.py
 
-import _ssl
-
 from .._cni import conf, errors
 from . import https
 
@@ -71,9 +69,9 @@ class Client:
                 status, answer = self._exchange(method, path, data, content_type)
             except (OSError, https.ProtocolError) as error:
                 self.close()
-                if isinstance(error, _ssl.SSLCertVerificationError):
+                if isinstance(error, https.ssl.SSLCertVerificationError):
                     raise ApiError(errors.IO_FAILURE, "The certificate of the Kubernetes API %s is not accepted." % self.access.server, str(error)) from None
-                if isinstance(error, _ssl.SSLError) and "ALERT" in str(error):
+                if isinstance(error, https.ssl.SSLError) and "ALERT" in str(error):
                     raise ApiError(errors.IO_FAILURE, "The Kubernetes API %s refuses our certificate." % self.access.server, str(error)) from None
                 details = "%s: %s" % (what, error or type(error).__name__)
                 problem = ApiError(errors.TRY_AGAIN_LATER, "The Kubernetes API %s does not answer." % self.access.server, details)
