@@ -118,13 +118,13 @@ def main():
         docker_network=module.params["docker_network"]
     )
     params = module.params
-    containerd = wiring.containerd_problems(
+    runtimes = wiring.containerd_problems(
         wiring.containerd_text(module.run_command, params["containerd_config"]), params["containerd_config"], params["cni_conf_dir"], params["cni_bin_dir"],
         params["containerd_configure"]
-    )
+    ) + wiring.crio_problems(wiring.crio_texts(), params["cni_conf_dir"], params["cni_bin_dir"], params["containerd_configure"])
     # without Kubernetes, containerd may well serve docker alone, which asks no CNI
-    problems += containerd if plan.get("kubernetes") else []
-    for sentence in checks.warnings(observed) + ([] if plan.get("kubernetes") else containerd) + changes.changed(deployed, plan):
+    problems += runtimes if plan.get("kubernetes") else []
+    for sentence in checks.warnings(observed) + ([] if plan.get("kubernetes") else runtimes) + changes.changed(deployed, plan):
         module.warn(sentence)
     architecture = checks.architecture(observed["machine"]) or observed["machine"]
     if problems:

@@ -13,9 +13,9 @@ author:
   - multinet.flannel authors (@multinet-flannel)
 description:
   - Looks for containerd, CRI-O, a kubelet and docker, and changes of their files what has to be, and nothing else.
-  - CRI-O gets a drop-in with the directories of CNI and with the name of the meta-plugin's network. A kubelet before 1.24 gets its options about CNI in
-    C(/etc/default/kubelet) or C(/etc/sysconfig/kubelet). Docker gets a drop-in of its unit that puts its own bridge into a network.
-    The configuration of containerd is changed only when O(configure) is set.
+  - A kubelet before 1.24 gets its options about CNI in C(/etc/default/kubelet) or C(/etc/sysconfig/kubelet). Docker gets a drop-in of its unit that puts its
+    own bridge into a network. Only when O(configure) is set, the configuration of containerd is changed, and CRI-O gets a drop-in with the directories
+    of CNI and with the name of the meta-plugin's network.
   - What a file was before is remembered in C(/etc/multinet/runtime.json) and comes back with O(state=absent).
   - Units are restarted when what they read has changed and they are running. Restarting docker restarts its containers.
 options:
@@ -37,7 +37,7 @@ options:
     type: path
     default: /etc/containerd/config.toml
   configure:
-    description: Whether the configuration of containerd may be changed where its directories are others, or it uses several CNI configurations at once.
+    description: Whether the configuration of containerd and CRI-O may be changed where their directories are others, or they use other CNI configurations.
     type: bool
     default: false
   docker_network:
@@ -103,6 +103,10 @@ def main():
                 "conf_dir": params["cni_conf_dir"], "bin_dir": params["cni_bin_dir"], "containerd_config": params["containerd_config"],
                 "configure": params["configure"], "docker_network": params["docker_network"],
             })
+            former_pods = wiring.crio_former_pods(params["cni_conf_dir"]) if observed["crio"] is not None else []
+            if former_pods:
+                module.warn("These pods were started with another CNI configuration, and CRI-O detaches them when it is started the next time. "
+                            "Make them anew before: %s." % ", ".join(former_pods))
         former = wiring.recorded()
         changes, record, restarts = wiring.plan(wiring.read, wanted, former)
         diff = [

@@ -79,12 +79,12 @@ def _host(environment):
 def test_there_and_back(host, tmp_path):
     first = host.sh("stat -c '%a %n' /etc/default/kubelet; cat /etc/default/kubelet; find /etc -newer /etc/crio/crio.conf.d/01-crio.conf | sort")
 
-    foretold = host.module(tmp_path, "--check", "--diff")
+    foretold = host.module(tmp_path, "--check", "--diff", configure=True)
     assert foretold.get("changed"), foretold
     assert foretold["restarted"] == ["crio.service", "kubelet.service"]
     assert host.sh("cat /etc/default/kubelet") == OPTIONS, "check mode changes nothing"
 
-    done = host.module(tmp_path)
+    done = host.module(tmp_path, configure=True)
     assert {key: done[key] for key in ("changed", "changed_files", "restarted")} == {key: foretold[key] for key in ("changed", "changed_files", "restarted")}
     assert host.sh("cat /run/kubelet.options").split() == [
         "--address=0.0.0.0", "--v=2", "--network-plugin=cni", "--cni-conf-dir=/etc/cni/net.d", "--cni-bin-dir=/opt/cni/bin"]
@@ -92,7 +92,7 @@ def test_there_and_back(host, tmp_path):
     assert host.sh("stat -c %a /etc/default/kubelet /etc/multinet/runtime.json").split() == ["640", "600"]
 
     pid = host.sh("systemctl show -P MainPID kubelet")
-    assert host.module(tmp_path)["changed"] is False
+    assert host.module(tmp_path, configure=True)["changed"] is False
     assert host.sh("systemctl show -P MainPID kubelet") == pid, "nothing was restarted"
 
     assert host.module(tmp_path, state="absent")["changed"] is True

@@ -77,11 +77,21 @@ def containerd_lines(text):
 
 # CRI-O
 
-def crio_plugin_dirs(text):
-    """Return the directories of executables (list of str) that a file of CRI-O's configuration names; comments name none."""
-    plain = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
-    found = re.search(r"^\s*plugin_dirs\s*=\s*\[([^\]]*)\]", plain, re.MULTILINE)
-    return [directory.rstrip("/") for directory in re.findall(r'"([^"]+)"', found.group(1))] if found else []
+def crio_cni(files):
+    """Return what CRI-O's files (list of str, later ones override) say of CNI: {conf_dir: str, bin_dirs: list of str, network: str}, its defaults where nothing.
+
+    network: the name of the one network that it takes, "" for that of the first file.
+    """
+    found = {}
+    for text in files:
+        plain = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+        for key, value in re.findall(r"^\s*(network_dir|plugin_dirs|cni_default_network)\s*=\s*(\[[^\]]*\]|\"[^\"]*\"|'[^']*')", plain, re.MULTILINE):
+            found[key] = [one or other for one, other in re.findall(r"\"([^\"]*)\"|'([^']*)'", value)]
+    return {
+        "conf_dir": (found.get("network_dir") or ["/etc/cni/net.d"])[0].rstrip("/"),
+        "bin_dirs": [directory.rstrip("/") for directory in found.get("plugin_dirs") or ["/opt/cni/bin"]],
+        "network": (found.get("cni_default_network") or [""])[0],
+    }
 
 
 def crio_dropin(conf_dir, plugin_dirs):

@@ -18,6 +18,7 @@ DOCKER_DROPIN = "/etc/systemd/system/docker.service.d/multinet.conf"
 KUBELET_FILES = ("/etc/default/kubelet", "/etc/sysconfig/kubelet")
 DOCKER_DAEMON = "/etc/docker/daemon.json"
 CONTAINERD = "/etc/containerd/config.toml"  # that of distributions is made anew at each start, and not changed here
+RESULTS = "/var/lib/cni/results"
 LAST_KUBELET = (1, 23)  # the last one that called CNI itself
 
 
@@ -35,16 +36,23 @@ def containerd_text(run, path):
     return out if rc == 0 else read(path)
 
 
+def crio_texts():
+    """Return the files of CRI-O's configuration but ours (list of str) in the order that it reads them, None where there is no CRI-O."""
+    if not (shutil.which("crio") or os.path.isdir("/etc/crio")):
+        return None
+    directory = os.path.dirname(CRIO_DROPIN)
+    paths = ["/etc/crio/crio.conf"] + sorted(os.path.join(directory, name) for name in _listdir(directory))
+    return [read(path) or "" for path in paths if path != CRIO_DROPIN]
+
+
 def observe(run, containerd_config):
     """Return what decide() goes by. run: callable(list of str) -> (rc, stdout, stderr), as AnsibleModule.run_command; containerd_config: path."""
     found = {path: read(path) for path in (containerd_config, CRIO_DROPIN, DOCKER_DROPIN, DOCKER_DAEMON) + KUBELET_FILES}
-    crio = "/etc/crio"
-    crio_files = [os.path.join(crio, "crio.conf")] + sorted(os.path.join(crio, "crio.conf.d", name) for name in _listdir(os.path.join(crio, "crio.conf.d")))
     kubelet = shutil.which("kubelet", path=os.environ.get("PATH", "") + ":/usr/local/bin:/usr/bin:/opt/bin")
     return {
         "files": found,
         "containerd": containerd_text(run, containerd_config),
-        "crio": [read(path) or "" for path in crio_files if path != CRIO_DROPIN] if shutil.which("crio") or os.path.isdir(crio) else None,
+        "crio": crio_texts(),
         "kubelet": run([kubelet, "--version"])[1] if kubelet else None,
         "kubelet_unit": run(["systemctl", "cat", "kubelet.service"])[1] if kubelet else "",
         "docker_unit": run(["systemctl", "cat", "docker.service"])[1] if shutil.which("dockerd") else "",
@@ -78,17 +86,54 @@ def containerd_problems(text, containerd_config, conf_dir, bin_dir, configure):
     return problems
 
 
+def crio_problems(files, conf_dir, bin_dir, configure):
+    """Say (list of sentences) in what CRI-O would pass over the meta-plugin. files: see crio_texts()."""
+    if files is None or configure:
+        return []
+    said = texts.crio_cni(files)
+    otherwise = "or set multinet_configure_containerd: true to have a drop-in of /etc/crio/crio.conf.d say so. Drain the node first: " \
+                "at its restart, CRI-O detaches the pods of former networks"
+    problems = []
+    if said["conf_dir"] != conf_dir.rstrip("/"):
+        problems.append("CRI-O looks for CNI configurations in %s, and multinet_cni_conf_dir is %s. Set it to %s, %s." % (
+            said["conf_dir"], conf_dir, said["conf_dir"], otherwise))
+    if bin_dir.rstrip("/") not in said["bin_dirs"]:
+        problems.append("CRI-O looks for CNI executables in %s, and multinet_cni_bin_dir is %s. Set it to %s, %s." % (
+            " and ".join(said["bin_dirs"]), bin_dir, said["bin_dirs"][0], otherwise))
+    if said["network"] not in ("", "multinet"):
+        problems.append("CRI-O takes the CNI network %s alone (cni_default_network), so no pod would be attached by the meta-plugin. "
+                        "Remove that line, %s." % (said["network"], otherwise))
+    return problems
+
+
+def crio_former_pods(conf_dir, results=RESULTS):
+    """Return the pods (sorted list of "namespace/name") that CRI-O would detach at its next start.
+
+    At its start it takes every pod for one of the network that is the first now, and frees the attachments of all others whose files are in the directory,
+    those of running pods too (seen with 1.34.0). conf_dir: that directory; results: the directory where libcni keeps the attachments.
+    """
+    networks = {_json(read(os.path.join(conf_dir, name))).get("name") for name in _listdir(conf_dir)} - {None, "multinet"}
+    found = set()
+    for name in _listdir(results):
+        kept = _json(read(os.path.join(results, name)))
+        said = {pair[0]: pair[1] for pair in kept.get("cniArgs") or [] if len(pair) == 2}
+        if kept.get("networkName") in networks and said.get("K8S_POD_NAME"):
+            found.add("%s/%s" % (said.get("K8S_POD_NAMESPACE"), said["K8S_POD_NAME"]))
+    return sorted(found)
+
+
 def decide(observed, wish):
     """Return the files that are to be as follows, a list of {path, content, unit: the unit that reads it, address: docker's, there}; raise WiringError.
 
-    wish: conf_dir, bin_dir, containerd_config (str), configure (bool: whether containerd's own configuration may be changed), docker_network (dict or None).
+    wish: conf_dir, bin_dir, containerd_config (str), configure (bool: whether what containerd and CRI-O go by may be changed), docker_network (dict or None).
     """
     found = observed["files"]
     wanted = []
     if wish["configure"] and wish["containerd_config"] == CONTAINERD and observed["containerd"] is not None:
         wanted += _containerd(observed, wish)
-    if observed["crio"] is not None:
-        known = [directory for text in observed["crio"] for directory in texts.crio_plugin_dirs(text)] or ["/opt/cni/bin"]
+    # CRI-O watches the directory as containerd does; a restart would cost the pods of former networks theirs
+    if wish["configure"] and crio_problems(observed["crio"], wish["conf_dir"], wish["bin_dir"], False):
+        known = texts.crio_cni(observed["crio"])["bin_dirs"]
         content = texts.crio_dropin(wish["conf_dir"], list(dict.fromkeys([wish["bin_dir"]] + known)))
         wanted.append({"path": CRIO_DROPIN, "content": content, "unit": "crio.service"})
     version = texts.kubelet_version(observed["kubelet"]) if observed["kubelet"] else None

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 
 import pytest
@@ -92,11 +93,47 @@ def test_a_table_that_is_not_there_is_added(text, table):
 
 # CRI-O
 
-def test_crio_gets_a_dropin_with_its_own_directories_too():
-    wanted = wiring.decide(observed({}, crio=[data("crio.conf"), data("crio-debian.conf")]), WISH)
+def test_crio_stays_as_it_is_where_it_finds_the_meta_plugin():
+    """A restart would cost running pods their network: with what its packages say, none is needed."""
+    for files in ([], [data("crio.conf")], [data("crio.conf"), data("crio-debian.conf")]):
+        assert wiring.decide(observed({}, crio=files), dict(WISH, configure=True)) == []
+        assert wiring.crio_problems(files, "/etc/cni/net.d/", "/opt/cni/bin", False) == []
+
+
+def test_crio_that_looks_elsewhere_gets_a_dropin_only_when_it_may():
+    files = [data("crio.conf"), '[crio.network]\nplugin_dirs = ["/usr/lib/cni/"]\nnetwork_dir = "/etc/cni/other.d/"\ncni_default_network = "crio"\n']
+    assert wiring.decide(observed({}, crio=files), WISH) == []
+    found = wiring.crio_problems(files, "/etc/cni/net.d", "/opt/cni/bin", False)
+    assert [sentence.split(", or set multinet_configure_containerd: true ")[0] for sentence in found] == [
+        "CRI-O looks for CNI configurations in /etc/cni/other.d, and multinet_cni_conf_dir is /etc/cni/net.d. Set it to /etc/cni/other.d",
+        "CRI-O looks for CNI executables in /usr/lib/cni, and multinet_cni_bin_dir is /opt/cni/bin. Set it to /usr/lib/cni",
+        "CRI-O takes the CNI network crio alone (cni_default_network), so no pod would be attached by the meta-plugin. Remove that line"]
+    assert wiring.crio_problems(files, "/etc/cni/net.d", "/opt/cni/bin", True) == []
+    wanted = wiring.decide(observed({}, crio=files), dict(WISH, configure=True))
     assert [item["path"] for item in wanted] == [wiring.CRIO_DROPIN]
     assert wanted[0]["content"].splitlines()[1:] == [
         "[crio.network]", 'cni_default_network = "multinet"', 'network_dir = "/etc/cni/net.d"', 'plugin_dirs = ["/opt/cni/bin", "/usr/lib/cni"]']
+
+
+def test_the_last_of_crios_files_decides():
+    files = ['[crio.network]\nnetwork_dir = "/a"\nplugin_dirs = ["/b"]\n', "[crio.network]\nplugin_dirs = [\n  '/c/',\n  # '/d',\n  \"/e\"\n]\n"]
+    assert texts.crio_cni(files) == {"conf_dir": "/a", "bin_dirs": ["/c", "/e"], "network": ""}
+    assert wiring.crio_problems(None, "/x", "/y", False) == []
+
+
+def test_pods_that_crio_would_detach_at_its_next_start(tmp_path):
+    conf, results = tmp_path / "net.d", tmp_path / "results"
+    conf.mkdir()
+    results.mkdir()
+    for name, network in [("00-multinet.conf", "multinet"), ("10-crio-bridge.conflist", "crio")]:
+        (conf / name).write_text(json.dumps({"name": network}), encoding="utf-8")
+    (conf / "README").write_text("no configuration", encoding="utf-8")
+    for network, namespace, name in [("crio", "shop", "db-0"), ("multinet", "shop", "web"), ("gone", "shop", "old"), ("crio", "a", "b")]:
+        kept = {"kind": "cniCacheV1", "networkName": network, "cniArgs": [["IgnoreUnknown", "1"], ["K8S_POD_NAMESPACE", namespace], ["K8S_POD_NAME", name]]}
+        (results / ("%s-%s-eth0" % (network, name))).write_text(json.dumps(kept), encoding="utf-8")
+    (results / "torn").write_text("{", encoding="utf-8")
+    assert wiring.crio_former_pods(str(conf), str(results)) == ["a/b", "shop/db-0"]
+    assert wiring.crio_former_pods(str(tmp_path / "nothing"), str(results)) == []
 
 
 # The kubelet
@@ -177,7 +214,7 @@ def test_docker_that_cannot_be_in_a_network(files, unit, words):
 
 def everything():
     files = Files({wiring.CONTAINERD: data("containerd-debian.toml"), "/etc/default/kubelet": data("kubelet-2017")})
-    seen = observed(files, crio=[], kubelet="Kubernetes v1.8.4", docker_unit=data("docker.service"))
+    seen = observed(files, crio=['plugin_dirs = ["/usr/lib/cni"]'], kubelet="Kubernetes v1.8.4", docker_unit=data("docker.service"))
     return files, seen, dict(WISH, configure=True, docker_network=NETWORK)
 
 
