@@ -68,11 +68,15 @@ COMPONENTS = {
 }
 # What only tests need (setup.py --tests): minutes of building that the demo is spared.
 TEST_COMPONENTS = {
+    "cri-o": ("github.com/cri-o/cri-o", {}),
     "kubernetes": ("k8s.io/kubernetes", {}),
     "multus": ("gopkg.in/k8snetworkplumbingwg/multus-cni.v4", {}),
 }
-# What a test host needs besides to be a Kubernetes node; busybox is what its pods run.
-NODE_PACKAGES = ["busybox-static", "conntrack", "containerd", "runc"]
+# What a test host needs besides to be a Kubernetes node; busybox is what its pods run, skopeo (which
+# wants netavark) what brings it to CRI-O.
+NODE_PACKAGES = ["busybox-static", "conmon", "conntrack", "containerd", "netavark", "runc", "skopeo"]
+# CRI-O's are those that spare it C libraries.
+BUILD_TAGS = "netgo,osusergo,containers_image_openpgp,exclude_graphdriver_btrfs"
 VERSION_VARIABLES = {"flannel": "github.com/flannel-io/flannel/pkg/version.Version", "kubernetes": "k8s.io/component-base/version.gitVersion"}
 
 START = time.monotonic()
@@ -193,10 +197,14 @@ def build_component(go: str, component: str, mirror: pathlib.Path) -> dict[str, 
         flags += f" -X {VERSION_VARIABLES[component]}=v{version}"
     if cgo:
         flags += " -extldflags -static"
-    command = [go, "build", "-trimpath", "-tags", "netgo,osusergo", "-ldflags", flags, "-o", f"{target}/", "tool"]
+    command = [go, "build", "-trimpath", "-tags", BUILD_TAGS, "-ldflags", flags, "-o", f"{target}/", "tool"]
     run("upstream", command, cwd=UPSTREAM / component, env={"CGO_ENABLED": "1" if cgo else "0", "GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "local"})
     for built, name in names.items():
         (target / built).rename(target / name)
+    if component == "cri-o":  # what holds its namespaces is a program in C
+        listed = subprocess.run([go, "list", "-m", "-f", "{{.Dir}}", module], cwd=UPSTREAM / component, stdout=subprocess.PIPE, text=True, check=True)
+        sources = sorted(map(str, pathlib.Path(listed.stdout.strip(), "pinns", "src").glob("*.c")))
+        run("upstream", ["gcc", "-std=c99", "-Os", "-static", "-s", "-o", str(target / "pinns"), *sources])
     sums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(target.iterdir())}
     (target / "SHA256SUMS").write_text("".join(f"{value}  {name}\n" for name, value in sums.items()))
     return {"component": component, "version": version, "architecture": arch, "files": sums}

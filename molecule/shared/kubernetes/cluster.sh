@@ -9,7 +9,7 @@ shift 2
 server=${1#*=}
 
 mkdir -p "$directory"
-cp -R "$source"/{units,init.sh,image.sh,pod_image.sh,containerd.toml,cni.template,kubelet.yml} "$directory/"
+cp -R "$source"/{units,init.sh,image.sh,pod_image.sh,containerd.toml,cni.template,crio.conf,crio.conflist,kubelet.yml} "$directory/"
 cd "$directory"
 services=10.96.0.0/16
 [[ $cidrs != *,* ]] || services+=,fd00:96::/112

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Give containerd an image that is one directory. Usage: image.sh NAME DIRECTORY CONFIG; CONFIG is a JSON object (Cmd, Env, ...).
+# Give the container runtime an image that is one directory. Usage: image.sh NAME DIRECTORY CONFIG; CONFIG is a JSON object (Cmd, Env, ...).
 set -e
 directory=$(mktemp -d)
 trap 'rm -rf "$directory"' EXIT
@@ -10,4 +10,9 @@ cat >config.json <<JSON
 {"os": "linux", "architecture": "$(dpkg --print-architecture)", "config": $3, "rootfs": {"type": "layers", "diff_ids": ["sha256:$sum"]}}
 JSON
 echo "[{\"Config\": \"config.json\", \"RepoTags\": [\"$1\"], \"Layers\": [\"layer.tar\"]}]" >manifest.json
-tar -c manifest.json config.json layer.tar | ctr -n k8s.io images import -
+tar -cf image.tar manifest.json config.json layer.tar
+if [ -e /etc/crio ]; then
+    skopeo --insecure-policy copy docker-archive:image.tar "containers-storage:$1"
+else
+    ctr -n k8s.io images import image.tar
+fi

@@ -1,6 +1,6 @@
 #!/bin/sh
 # The first process of a Kubernetes node's container: what a container has to be given to pass for a machine, then systemd.
-# Usage: init.sh [spare]; a spare host is no node until someone starts its units.
+# Usage: init.sh [spare|crio]; a spare host is no node until someone starts its units; `crio`: with CRI-O in place of containerd.
 set -e
 
 # The machine's own settings, which kubelet writes: this node gets copies.
@@ -22,6 +22,17 @@ done
 grep -qs sandbox_image /etc/containerd/config.toml || cp /etc/kubernetes/containerd.toml /etc/containerd/config.toml
 ln -sf /etc/kubernetes/units/*.service /etc/systemd/system/
 mkdir -p /etc/systemd/system/multi-user.target.wants
+if [ "${1:-}" = crio ]; then
+    ln -sf /opt/test-mirror/cri-o/*/*/[!S]* /usr/local/bin/
+    if [ ! -e /etc/crio ]; then
+        mkdir -p /etc/crio/crio.conf.d /etc/cni/net.d
+        cp /etc/kubernetes/crio.conf /etc/crio/crio.conf.d/10-crio.conf
+        cp /etc/kubernetes/crio.conflist /etc/cni/net.d/10-crio-bridge.conflist
+        echo KUBELET_RUNTIME=--container-runtime-endpoint=unix:///run/crio/crio.sock >/etc/kubelet.env
+    fi
+    ln -sf /dev/null /etc/systemd/system/containerd.service
+    ln -sf /etc/kubernetes/units/crio.service /etc/systemd/system/multi-user.target.wants/
+fi
 [ "${1:-}" = spare ] || while read -r unit; do
     ln -sf "/etc/kubernetes/units/$unit.service" /etc/systemd/system/multi-user.target.wants/
 done <"/etc/kubernetes/$(cat /proc/sys/kernel/hostname).units"
@@ -32,10 +43,8 @@ ln -sf /etc/kubernetes/admin.conf /root/.kube/config
 # On a machine with the old cgroup tree: only the hierarchies that the container has for itself, or runc and kubelet see the machine's.
 if mountpoint -q /sys/fs/cgroup/systemd; then
     umount -l /sys/fs/cgroup/systemd
-    for hierarchy in net_cls,net_prio perf_event hugetlb; do
-        mkdir -p "/sys/fs/cgroup/$hierarchy" 2>/dev/null || continue
-        mount -t tmpfs -o size=4k tmpfs "/sys/fs/cgroup/$hierarchy"
-    done
+    awk 'NR == 1 || $2' /proc/cgroups >/var/lib/test-cgroups
+    mount --bind /var/lib/test-cgroups /proc/cgroups
     exec /sbin/init systemd.unified_cgroup_hierarchy=0 systemd.legacy_systemd_cgroup_controller=1
 fi
 exec /sbin/init

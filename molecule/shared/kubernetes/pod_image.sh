@@ -1,5 +1,5 @@
 #!/bin/sh
-# Give containerd the one image of all test pods, the pause container's too: busybox, which sleeps unless told otherwise.
+# Give the container runtime the one image of all test pods, the pause container's too: busybox, which sleeps unless told otherwise.
 set -e
 directory=$(mktemp -d)
 trap 'rm -rf "$directory"' EXIT
