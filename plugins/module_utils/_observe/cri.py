@@ -35,7 +35,9 @@ def sandbox(config):
     annotations = config.get("annotations") or {}
     for kind, name, namespace, uid, container in (CONTAINERD, CRIO):
         if annotations.get(kind) == "sandbox" and annotations.get(name) and annotations.get(namespace):
-            own = [item for item in (config.get("linux") or {}).get("namespaces") or [] if item.get("type") == "network"]
+            # CRI-O names the host's own network namespace, too
+            shared = annotations.get("io.kubernetes.cri-o.HostNetwork") == "true"
+            own = [] if shared else [item for item in (config.get("linux") or {}).get("namespaces") or [] if item.get("type") == "network"]
             return {
                 "namespace": annotations[namespace],
                 "name": annotations[name],

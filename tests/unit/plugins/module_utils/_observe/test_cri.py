@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pods by the container runtime's own files: vectors/sandboxes.json has containerd's as they were found, shortened, and CRI-O's in the form it writes."""
+"""Pods by the container runtime's own files: vectors/sandboxes.json has containerd's and CRI-O's (1.34.0) as they were found, shortened."""
 
 from __future__ import annotations
 
