@@ -14,6 +14,7 @@ import http.client
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -139,7 +140,7 @@ class Host:
         """Run a program on the host until stop(name) or the end."""
         with open(self.directory / (name + ".log"), "ab") as log:
             self.processes[name] = subprocess.Popen(
-                ["ip", "netns", "exec", self.ns, *map(str, command)], stdout=log, stderr=log, env=dict(os.environ, **(environment or {})))
+                [shutil.which("ip"), "netns", "exec", self.ns, *map(str, command)], stdout=log, stderr=log, env=dict(os.environ, **(environment or {})))
 
     def stop(self, name):
         """End a program."""
@@ -172,8 +173,8 @@ class Host:
         text = flanneld_environment(network, {"subnet_server": "http://127.0.0.1:%d" % PORT, "node_name": self.name, "interface": "eth0"})
         with open(network["net_config_file"], "w", encoding="utf-8") as file:
             json.dump(network["flannel_config"], file)
-        loop = "trap 'kill $!; wait; exit' TERM; while :; do %s & wait $!; sleep 1; done" % (self.lab.upstream_bin / "flanneld")
-        self.start("flanneld-" + name, ["bash", "-c", loop], dict(line.split("=", 1) for line in text.splitlines()))
+        loop = "trap 'kill $!; wait; exit' TERM; while :; do %s & wait $!; /bin/sleep 1; done" % (self.lab.upstream_bin / "flanneld")
+        self.start("flanneld-" + name, ["/bin/bash", "-c", loop], dict(line.split("=", 1) for line in text.splitlines()))
 
     def start_all(self):
         """Run the subnet server and every flanneld."""

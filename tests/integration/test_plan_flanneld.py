@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import time
 
@@ -46,7 +47,7 @@ def node(upstream_bin, tmp_path_factory):
     def start(name, command, environment=None):
         log = directory / (name + ".log")
         with log.open("w") as stream:
-            processes.append(subprocess.Popen(["ip", "netns", "exec", NAMESPACE, *command], stdout=stream, stderr=stream, env=environment))
+            processes.append(subprocess.Popen([shutil.which("ip"), "netns", "exec", NAMESPACE, *command], stdout=stream, stderr=stream, env=environment))
         return log
 
     def flanneld(network, config=None):
@@ -112,6 +113,15 @@ def test_several_flanneld_run_side_by_side_as_planned(node):
     for network in planned[:3]:
         data = links[network["device"]]["linkinfo"]["info_data"]
         assert (data["id"], data["port"]) == (network["backend"]["vni"], network["tunnel_ports"][0])
+
+
+def test_flanneld_leaves_the_rules_of_another_flannel_alone(node):
+    """Upstream's deletes the rules of the mode that it is not in, nftables or iptables, under names that every flannel uses."""
+    inside("nft", "add table ip flannel-ipv4; add chain ip flannel-ipv4 postrtg; add table ip6 flannel-ipv6")
+    path, log = node(plan([{"name": "quiet", "cidr": "10.6.0.0/16", "default": True, "backend": {"type": "vxlan", "vni": 6, "port": 8288}}])["networks"][0])
+    wait_for(path.exists)
+    assert "Cleaning-up nftables rules" in log.read_text()
+    assert [line.split()[-1] for line in inside("nft", "list", "tables").splitlines() if "flannel" in line] == ["flannel-ipv4", "flannel-ipv6"]
 
 
 @pytest.mark.parametrize("prefix, subnet_len", [(16, 17), (16, 18), (16, 30), (16, 31), (28, None), (29, None), (28, 30), (28, 29), (23, None), (22, None)])

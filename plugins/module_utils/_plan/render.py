@@ -94,8 +94,11 @@ def flanneld_environment(network: Dict[str, Any], settings: Dict[str, Any]) -> s
     )
     if errors:
         raise PlanError(errors)
-    node_name = "NODE_NAME={0}\n".format(settings["node_name"]) if kubernetes else ""
-    return "".join("FLANNELD_{0}={1}\n".format(flag, values[flag]) for flag in sorted(values)) + node_name
+    others = ["NODE_NAME={0}\n".format(settings["node_name"])] if kubernetes else []
+    # At each start flanneld deletes the nftables tables that a flannel in nftables mode has, whosever they are. It does not find nft, and needs no other
+    # program, but for ipsec's charon (flannel, main.go and pkg/trafficmngr).
+    others += ["PATH=/nonexistent\n"] if network["backend"]["type"] != "ipsec" else []
+    return "".join(["FLANNELD_{0}={1}\n".format(flag, values[flag]) for flag in sorted(values)] + others)
 
 
 def routes(network: Dict[str, Any], open_to: List[Dict[str, Any]]) -> List[str]:

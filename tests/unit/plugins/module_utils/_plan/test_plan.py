@@ -147,6 +147,7 @@ def test_environment_with_tls():
         "FLANNELD_IPTABLES_FORWARD_RULES=false\n"
         "FLANNELD_IP_MASQ=false\n"
         "FLANNELD_SUBNET_FILE=/run/flannel/networks/blue.env\n"
+        "PATH=/nonexistent\n"
     )
 
 
@@ -176,6 +177,7 @@ def test_environment_with_leases_from_kubernetes():
         "FLANNELD_SET_NODE_NETWORK_UNAVAILABLE=false\n"
         "FLANNELD_SUBNET_FILE=/run/flannel/networks/blue.env\n"
         "NODE_NAME=worker-1\n"
+        "PATH=/nonexistent\n"
     )
     for key in ("subnet_server", "node_name"):
         with pytest.raises(PlanError, match=key + " is empty"):
