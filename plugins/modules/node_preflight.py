@@ -124,7 +124,7 @@ def main():
     ) + wiring.crio_problems(wiring.crio_texts(), params["cni_conf_dir"], params["cni_bin_dir"], params["containerd_configure"])
     # without Kubernetes, containerd may well serve docker alone, which asks no CNI
     problems += runtimes if plan.get("kubernetes") else []
-    for sentence in checks.warnings(observed) + ([] if plan.get("kubernetes") else runtimes) + changes.changed(deployed, plan):
+    for sentence in checks.warnings(observed, plan, deployed) + ([] if plan.get("kubernetes") else runtimes) + changes.changed(deployed, plan):
         module.warn(sentence)
     architecture = checks.architecture(observed["machine"]) or observed["machine"]
     if problems:

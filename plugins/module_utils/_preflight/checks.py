@@ -32,7 +32,7 @@ def problems(observed, plan, deployed=None, underlay_interface="", prune=False, 
     observed: dict made by observe.observe(): python (list of int), machine (str), systemd (bool), executables
     ({name: path or None}), kernel ({feature: None or the error text}), links and addresses (lists as printed by
     'ip -j -d link' and 'ip -j addr'), routes (list of {dst, dev}), cni_confs (list of file names), busy_ports
-    ({healthz port: who holds it}).
+    (the healthz ports of the plan that are taken), busy_udp_ports (its tunnels' ports that are taken).
     plan: as made by _plan.plan.plan(). deployed: the plan last applied on this host, or None.
     docker_network: name of the network that docker's own bridge is in, or "".
     Returns a list of sentences; an empty list means go.
@@ -45,6 +45,7 @@ def problems(observed, plan, deployed=None, underlay_interface="", prune=False, 
     found += _addresses(observed, plan, deployed, docker_network)
     found += _devices(observed, plan, deployed)
     found += _ports(observed, plan, deployed)
+    found += _tunnel_ports(observed, plan, deployed)
     found += _cni(observed, plan, conf_name)
     found += _datastore(plan, deployed)
     if not prune:
@@ -52,14 +53,22 @@ def problems(observed, plan, deployed=None, underlay_interface="", prune=False, 
     return found
 
 
-def warnings(observed):
+def warnings(observed, plan, deployed=None):
     """Say what does not stand in the way, but will be missed: a list of sentences."""
+    found = []
     if observed["forward_policy"] == "drop":
-        return [
+        found.append(
             "iptables drops what it forwards on this host (policy of FORWARD; docker sets it), and with it traffic between pods of different hosts. "
             "Accept the networks there, as roles/isolation/README.md shows."
-        ]
-    return []
+        )
+    others = {link["ifname"]: _vxlan(link).get("port") for link in observed["links"] if _vxlan(link) and link["ifname"] not in _our_devices(deployed)}
+    for network in plan["networks"]:
+        for port in sorted(set(network["tunnel_ports"]) & set(others.values())):
+            found.append(
+                "Network '%s': UDP port %d is also that of %s, which the collection did not make. Both work, but the guard is in charge of the whole port: with "
+                "isolation_node_addresses, hosts that are not among them reach neither. Another backend.port keeps the two apart." % (
+                    network["name"], port, " and ".join(sorted(name for name in others if others[name] == port))))
+    return found
 
 
 def architecture(machine):
@@ -138,7 +147,7 @@ def _underlay(observed, interface):
 
 def _addresses(observed, plan, deployed, docker_network):
     for network in plan["networks"]:
-        ours = _our_devices(plan, deployed) | ({"docker0"} if network["name"] == docker_network else set())
+        ours = _our_devices(deployed) | ({"docker0"} if network["name"] == docker_network else set())
         for key in ("cidr", "ipv6_cidr"):
             if not network.get(key):
                 continue
@@ -150,23 +159,29 @@ def _addresses(observed, plan, deployed, docker_network):
 
 
 def _devices(observed, plan, deployed):
-    ours = {network["name"]: network for network in (deployed or {}).get("networks", [])}
+    ours = _our_devices(deployed)
     for network in plan["networks"]:
-        if network["name"] in ours:
-            continue
+        backend, taken = network["backend"], "this host already has one that the collection did not make"
         for link in observed["links"]:
-            info = link.get("linkinfo", {})
-            if link["ifname"] in network["devices"]:
-                remedy = "rename the network" if link["ifname"] == network["bridge"] else "choose another backend.vni"
+            device = link["ifname"]
+            if device in ours:
+                continue
+            if device == network["bridge"]:
+                yield "Network '%s' needs the device %s, but %s. Remove it (ip link delete %s), or rename the network." % (network["name"], device, taken, device)
+            elif device in network["devices"]:
                 yield (
-                    "Network '%s' needs the device %s, but this host already has one that the collection did not make. "
-                    "Remove it (ip link delete %s), or %s." % (network["name"], link["ifname"], link["ifname"], remedy)
+                    "Network '%s' needs the device %s, but %s, as kube-flannel does. Choose another %s; or, if no other flannel runs here any more, "
+                    "remove it (ip link delete %s)." % (network["name"], device, taken, "backend.vni" if "vni" in backend else "backend", device)
                 )
-            elif info.get("info_kind") == "vxlan" and network["backend"]["type"] == "vxlan" and (
-                    info.get("info_data", {}).get("id") == network["backend"]["vni"]
-                    and info.get("info_data", {}).get("port") == network["backend"]["port"]):
+            elif backend["type"] == "vxlan" and _vxlan(link) and (_vxlan(link).get("id"), _vxlan(link).get("port")) == (backend["vni"], backend["port"]):
                 yield "Network '%s': VNI %d with port %d is taken on this host by %s. Choose another backend.vni." % (
-                    network["name"], network["backend"]["vni"], network["backend"]["port"], link["ifname"])
+                    network["name"], backend["vni"], backend["port"], device)
+
+
+def _vxlan(link):
+    """What 'ip -j -d link' says of a VXLAN device, {} of any other."""
+    info = link.get("linkinfo", {})
+    return info.get("info_data", {}) if info.get("info_kind") == "vxlan" else {}
 
 
 def _ports(observed, plan, deployed):
@@ -177,6 +192,23 @@ def _ports(observed, plan, deployed):
                 "Network '%s': TCP port 127.0.0.1:%d, where its flanneld would answer health checks, is taken. "
                 "Set healthz_port of the network to a free one." % (network["name"], network["healthz_port"])
             )
+
+
+def _tunnel_ports(observed, plan, deployed):
+    """VXLAN devices of one kind share a port, for the kernel tells them apart by VNI; nothing else does."""
+    ours = {port for network in (deployed or {}).get("networks", []) for port in network["tunnel_ports"]}
+    for network in plan["networks"]:
+        for port in network["tunnel_ports"]:
+            if port in ours or port not in observed["busy_udp_ports"]:
+                continue
+            holders = {link["ifname"]: _vxlan(link) for link in observed["links"] if _vxlan(link).get("port") == port}
+            backend = network["backend"]
+            alike = all(not data.get("external") and bool(data.get("gbp")) == backend.get("gbp", False) for data in holders.values())
+            if backend["type"] == "vxlan" and holders and alike:
+                continue
+            yield "Network '%s': UDP port %d of its tunnel is taken on this host%s. %s." % (
+                network["name"], port, " by " + ", ".join(sorted(holders)) if holders else "",
+                "Set backend.port to a free one" if "port" in backend else "Stop what uses it, or choose another backend")
 
 
 def _cni(observed, plan, conf_name):
@@ -215,9 +247,8 @@ def _undeclared(plan, deployed):
             "network '%s' (%s)" % (network["name"], footprint(network)) for network in gone)
 
 
-def _our_devices(plan, deployed):
-    networks = plan["networks"] + (deployed or {}).get("networks", [])
-    return {device for network in networks for device in network["devices"]}
+def _our_devices(deployed):
+    return {device for network in (deployed or {}).get("networks", []) for device in network["devices"]}
 
 
 def _addresses_of(observed, interface):

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import json
 import os
 import platform
@@ -52,6 +53,7 @@ def observe(run, plan, conf_dir):
         "cni_confs": sorted(name for name in _listdir(conf_dir) if name.endswith((".conf", ".conflist", ".json"))),
         "forward_policy": _forward_policy(run) if executables["nft"] else "accept",
         "busy_ports": [network["healthz_port"] for network in plan["networks"] if _busy(network["healthz_port"])],
+        "busy_udp_ports": sorted({port for network in plan["networks"] for port in network["tunnel_ports"] if _busy_udp(port)}),
     }
 
 
@@ -116,4 +118,18 @@ def _busy(port):
             trial.bind(("127.0.0.1", port))
         except OSError:
             return True
+    return False
+
+
+def _busy_udp(port):
+    """Kernel's own sockets, a VXLAN device's for example, count as well."""
+    for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
+        try:
+            with socket.socket(family, socket.SOCK_DGRAM) as trial:
+                if family == socket.AF_INET6:
+                    trial.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                trial.bind((address, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return True  # a host without one of the families has nothing there
     return False

@@ -18,7 +18,7 @@ def network(name, cidr, vni, port, healthz_port):
     return {
         "name": name, "cidr": cidr, "ipv6_cidr": None, "backend": {"type": "vxlan", "vni": vni, "port": port},
         "bridge": "mn-" + name, "device": "flannel.%d" % vni, "device_v6": None, "devices": ["mn-" + name, "flannel.%d" % vni],
-        "healthz_port": healthz_port, "unit": "flanneld@%s.service" % name, "ipam_dir": "/var/lib/cni/networks/multinet-" + name,
+        "healthz_port": healthz_port, "tunnel_ports": [port], "unit": "flanneld@%s.service" % name, "ipam_dir": "/var/lib/cni/networks/multinet-" + name,
         "etcd_prefix": "/coreos.com/network/" + name,
     }
 
@@ -32,8 +32,11 @@ def test_problems(case):
     for key, value in case["change"].items():
         observed[key] = dict(observed[key], **value) if isinstance(value, dict) else value
     plan = {"networks": [n for n in PLAN["networks"] if n["name"] in case.get("declared", ["blue", "red"])], "external": case.get("external")}
+    deployed = PLAN if case.get("deployed") else None
+    if "deployed_vnis" in case:
+        deployed = {"networks": [network(one["name"], one["cidr"], vni, 8472, 23001) for one, vni in zip(PLAN["networks"], case["deployed_vnis"])]}
     found = checks.problems(
-        observed, plan, deployed=PLAN if case.get("deployed") else None,
+        observed, plan, deployed=deployed,
         underlay_interface=case.get("underlay_interface", "eth0"), prune=case.get("prune", False),
         docker_network=case.get("docker_network", ""),
     )
@@ -45,6 +48,17 @@ def test_a_device_of_another_vni_is_stale():
     observed = {"links": [{"ifname": name} for name in ("flannel.1", "mn-blue", "flannel.7", "mn-red")]}
     assert checks.stale_devices(observed, PLAN, before) == ["flannel.7"]
     assert checks.stale_devices(observed, PLAN, PLAN) == checks.stale_devices(observed, PLAN, None) == []
+
+
+def vxlan(name, vni, port, **more):
+    return {"ifname": name, "flags": ["UP"], "linkinfo": {"info_kind": "vxlan", "info_data": dict(more, id=vni, port=port)}}
+
+
+def test_a_port_shared_with_another_flannel_is_a_warning():
+    observed = dict(copy.deepcopy(VECTORS["host"]), forward_policy="accept", links=[vxlan("flannel.4", 4, 8286)])
+    found = checks.warnings(observed, PLAN)
+    assert len(found) == 1 and found[0].startswith("Network 'red': UDP port 8286 is also that of flannel.4, which the collection did not make.")
+    assert checks.warnings(dict(observed, links=[vxlan("flannel.2", 2, 8286)]), PLAN, PLAN) == []
 
 
 def test_a_host_keeps_its_data_store():
