@@ -299,8 +299,8 @@ def _injections(sender, receiver, known):
 def _published(known, cluster):
     """Return {"service": [...], "port": [...]}: where a connection leads to that kube-proxy or portmap redirects.
 
-    Each: {"name", "address" (None for ports), "port", "host" (of a port: its name, None for every host), "network" of all endpoints, "" if they are hosts,
-    "ends": their ids}. What leads to addresses that are not known here is left out.
+    Each: {"name", "family", "address" (None for ports), "port", "host" (of a port: its name, None for every host), "network" of all endpoints, "" if they are
+    hosts, "ends": their ids}. What leads to addresses that are not known here is left out.
     """
     by_address = {address: end for ends in known.groups.values() for end in ends for address in end["addresses"].values() if address}
     hosts = {address for node in known.hosts.values() for address in node["underlay"].values() if address}
@@ -317,6 +317,7 @@ def _published(known, cluster):
                 found[kind].append(
                     {
                         "name": item["name"],
+                        "family": "6" if ":" in item["endpoints"][0] else "4",
                         "address": item.get("address"),
                         "port": item["port"],
                         "host": known.by_node.get(item.get("node")),
@@ -329,18 +330,18 @@ def _published(known, cluster):
 
 def _to_published(kind, sender, target, known):
     """To a Service's address, or to the published port of its host, of the sender's own and of one other."""
+    family = target["family"]
     if kind == "service":
         places = [(None, target["address"])]
     else:
         others = sorted(host for host in known.hosts if host != sender["host"])
         hosts = [target["host"]] if target["host"] else [sender["host"]] + others[:1]
-        places = [(host, address) for host in hosts for address in known.hosts[host]["underlay"].values() if address]
+        places = [(host, known.hosts[host]["underlay"][family]) for host in hosts if known.hosts[host]["underlay"][family]]
     blocked = (sender["network"], target["network"]) in known.blocked
     # Other interfaces than the default one have no promise to keep towards Services, nor any network towards what is redirected to a host.
     if not blocked and (sender["network"] != known.default or target["network"] not in (known.default, "")):
         return
     for host, address in places:
-        family = "6" if ":" in address else "4"
         elsewhere = host not in (None, sender["host"])
         if blocked and elsewhere and known.networks[sender["network"]]["masquerade"]:
             continue  # it arrives there in the name of this host, and what a node publishes is open to nodes

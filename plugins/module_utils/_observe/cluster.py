@@ -16,7 +16,8 @@ def view(pods, services, slices):
 
     pods: [{"label": namespace/name, "uid", "node", "running": bool, "host_network": bool, "status": network-status as a list, None without one,
     "status_error": str}]. services, for every TCP port of a Service with a cluster address: [{"name": namespace/name:port, "address", "port",
-    "endpoints": [addresses]}]. ports, for every TCP port that nodes publish: [{"name", "node": None for all, "port", "endpoints"}].
+    "endpoints": [addresses]}]. ports, for every TCP port that nodes publish and each IP family in which they do: [{"name", "node": None for all, "port",
+    "endpoints"}].
     """
     known = [_pod(item) for item in pods]
     ports = [port for item in pods for port in _host_ports(item)]
@@ -36,9 +37,10 @@ def view(pods, services, slices):
                 endpoints = _endpoints(by_service.get(name, []), port.get("name") or "", ipaddress.ip_address(address).version)
                 if endpoints:
                     found.append({"name": "%s:%d" % (name, port["port"]), "address": address, "port": port["port"], "endpoints": endpoints})
-            endpoints = _endpoints(by_service.get(name, []), port.get("name") or "", 4)
-            if port.get("nodePort") and endpoints and spec.get("externalTrafficPolicy") != "Local":
-                ports.append({"name": "%s:%d" % (name, port["nodePort"]), "node": None, "port": port["nodePort"], "endpoints": endpoints})
+            for version in (4, 6):
+                endpoints = _endpoints(by_service.get(name, []), port.get("name") or "", version)
+                if port.get("nodePort") and endpoints and spec.get("externalTrafficPolicy") != "Local":
+                    ports.append({"name": "%s:%d" % (name, port["nodePort"]), "node": None, "port": port["nodePort"], "endpoints": endpoints})
     return {
         "pods": sorted(known, key=lambda one: one["label"]),
         "services": sorted(found, key=lambda one: (one["name"], one["address"])),
@@ -78,13 +80,14 @@ def _pod(item):
 
 def _host_ports(item):
     """The hostPorts of a running pod, but for those bound to one address of the node."""
-    spec, address = item["spec"], (item.get("status") or {}).get("podIP")
-    if spec.get("hostNetwork") or not address or not _running(item):
+    spec, addresses = item["spec"], [one["ip"] for one in (item.get("status") or {}).get("podIPs") or []]
+    if spec.get("hostNetwork") or not _running(item):
         return
     for container in spec.get("containers") or []:
         for port in container.get("ports") or []:
             if port.get("hostPort") and port.get("protocol", "TCP") == "TCP" and port.get("hostIP") in (None, "", "0.0.0.0", "::"):
-                yield {"name": "%s:%d" % (_label(item), port["hostPort"]), "node": spec["nodeName"], "port": port["hostPort"], "endpoints": [address]}
+                for address in addresses:
+                    yield {"name": "%s:%d" % (_label(item), port["hostPort"]), "node": spec["nodeName"], "port": port["hostPort"], "endpoints": [address]}
 
 
 def _endpoints(slices, port, version):

@@ -118,6 +118,31 @@ def test_what_is_tried(world):
     assert len({cell["id"] for cell in wanted}) == len(wanted)
 
 
+def test_a_port_is_published_in_the_families_of_its_endpoints(world):
+    plan, facts, known = world
+    for number, host in enumerate(facts, 1):
+        host["node"]["underlay"]["6"] = "2001:db8::%d" % number
+
+    def families():
+        return {cell["family"] for cell in cells.cells(plan, facts, cluster=known) if cell["kind"] == "port"}
+
+    assert families() == {"4"}
+    sixes = {end["addresses"]["6"] for end in cells.endpoints(facts) if (end["host"], end["network"]) == ("h2", "blue")}
+    known["ports"].append(dict(known["ports"][0], endpoints=sorted(sixes)))
+    assert families() == {"4", "6"}
+
+
+def test_view_of_both_families():
+    lists = copy.deepcopy(LISTS)
+    node = next(item for item in lists["slices"] if item["metadata"]["labels"]["kubernetes.io/service-name"] == "web-node")
+    lists["slices"].append(dict(node, addressType="IPv6", endpoints=[dict(node["endpoints"][0], addresses=["fd00:1::4"])]))
+    pod = next(item for item in lists["pods"] if item["metadata"]["name"] == "web-6pn45")
+    pod["status"]["podIPs"] = [{"ip": pod["status"]["podIP"]}, {"ip": "fd00:1::4"}]
+    ports = cluster.view(lists["pods"], lists["services"], lists["slices"])["ports"]
+    assert [port["endpoints"] for port in ports if port["name"] == "shop/web-node:30080"] == [["10.1.28.4", "10.1.74.4"], ["fd00:1::4"]]
+    assert [port["endpoints"] for port in ports if port["name"] == "shop/web-6pn45:8081"] == [[pod["status"]["podIP"]], ["fd00:1::4"]]
+
+
 def test_a_masqueraded_network_may_use_what_other_nodes_publish(world):
     plan, facts, known = world
     for network in plan["networks"]:
