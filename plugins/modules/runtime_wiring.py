@@ -106,7 +106,7 @@ def main():
             former_pods = wiring.crio_former_pods(params["cni_conf_dir"]) if observed["crio"] is not None else []
             if former_pods:
                 module.warn("These pods were started with another CNI configuration, and CRI-O detaches them when it is started the next time. "
-                            "Make them anew before: %s." % ", ".join(former_pods))
+                            "Before, make them anew, or write \"disableGC\": true into that configuration: %s." % ", ".join(former_pods))
         former = wiring.recorded()
         changes, record, restarts = wiring.plan(wiring.read, wanted, former)
         diff = [

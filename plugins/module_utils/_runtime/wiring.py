@@ -110,9 +110,10 @@ def crio_former_pods(conf_dir, results=RESULTS):
     """Return the pods (sorted list of "namespace/name") that CRI-O would detach at its next start.
 
     At its start it takes every pod for one of the network that is the first now, and frees the attachments of all others whose files are in the directory,
-    those of running pods too (seen with 1.34.0). conf_dir: that directory; results: the directory where libcni keeps the attachments.
+    those of running pods too, unless `disableGC` is set there (seen with 1.34.0). conf_dir: that directory; results: where libcni keeps the attachments.
     """
-    networks = {_json(read(os.path.join(conf_dir, name))).get("name") for name in _listdir(conf_dir)} - {None, "multinet"}
+    files = [_json(read(os.path.join(conf_dir, name))) for name in _listdir(conf_dir)]
+    networks = {file.get("name") for file in files if file.get("disableGC") is not True} - {None, "multinet"}
     found = set()
     for name in _listdir(results):
         kept = _json(read(os.path.join(results, name)))

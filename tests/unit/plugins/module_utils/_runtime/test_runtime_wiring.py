@@ -134,6 +134,8 @@ def test_pods_that_crio_would_detach_at_its_next_start(tmp_path):
     (results / "torn").write_text("{", encoding="utf-8")
     assert wiring.crio_former_pods(str(conf), str(results)) == ["a/b", "shop/db-0"]
     assert wiring.crio_former_pods(str(tmp_path / "nothing"), str(results)) == []
+    (conf / "10-crio-bridge.conflist").write_text('{"name": "crio", "disableGC": true}', encoding="utf-8")
+    assert wiring.crio_former_pods(str(conf), str(results)) == []
 
 
 # The kubelet
