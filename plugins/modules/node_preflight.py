@@ -48,9 +48,8 @@ options:
     type: bool
     default: false
   docker_network:
-    description: Name of the network that docker's own bridge is in. Its addresses are the network's then.
-    type: str
-    default: ""
+    description: The network, as in the plan, that docker's own bridge is in. Its addresses are the network's then.
+    type: dict
   prune:
     description: Whether networks that are deployed but no longer declared are going to be removed. If V(false) they are a problem.
     type: bool
@@ -70,6 +69,10 @@ stale_devices:
   returned: success
   type: list
   elements: str
+wiring_due:
+  description: Whether M(multinet.flannel.runtime_wiring) has anything to do here.
+  returned: success
+  type: bool
 architecture:
   description: The host's architecture in Go's words.
   returned: always
@@ -102,7 +105,7 @@ def main():
             cni_bin_dir=dict(type="path", default="/opt/cni/bin"),
             containerd_config=dict(type="path", default=wiring.CONTAINERD),
             containerd_configure=dict(type="bool", default=False),
-            docker_network=dict(type="str", default=""),
+            docker_network=dict(type="dict"),
             prune=dict(type="bool", default=False),
         ),
         supports_check_mode=True,
@@ -115,13 +118,23 @@ def main():
     observed = observe.observe(module.run_command, plan, module.params["cni_conf_dir"])
     problems = checks.problems(
         observed, plan, deployed=deployed, underlay_interface=module.params["underlay_interface"], prune=module.params["prune"],
-        docker_network=module.params["docker_network"]
+        docker_network=(module.params["docker_network"] or {}).get("name", "")
     )
     params = module.params
+    found = wiring.observe(module.run_command, params["containerd_config"])
+    wish = {
+        "conf_dir": params["cni_conf_dir"], "bin_dir": params["cni_bin_dir"], "containerd_config": params["containerd_config"],
+        "configure": params["containerd_configure"], "docker_network": params["docker_network"],
+    }
+    try:
+        files, former, record, restarts = wiring.due(found, wish)
+        # or it has a warning to give
+        wiring_due = bool(files or restarts or record != former or found["crio"] is not None and wiring.crio_former_pods(params["cni_conf_dir"]))
+    except (wiring.WiringError, OSError) as error:
+        problems.append(str(error))
     runtimes = wiring.containerd_problems(
-        wiring.containerd_text(module.run_command, params["containerd_config"]), params["containerd_config"], params["cni_conf_dir"], params["cni_bin_dir"],
-        params["containerd_configure"]
-    ) + wiring.crio_problems(wiring.crio_texts(), params["cni_conf_dir"], params["cni_bin_dir"], params["containerd_configure"])
+        found["containerd"], params["containerd_config"], params["cni_conf_dir"], params["cni_bin_dir"], params["containerd_configure"]
+    ) + wiring.crio_problems(found["crio"], params["cni_conf_dir"], params["cni_bin_dir"], params["containerd_configure"])
     # without Kubernetes, containerd may well serve docker alone, which asks no CNI
     problems += runtimes if plan.get("kubernetes") else []
     for sentence in checks.warnings(observed, plan, deployed) + ([] if plan.get("kubernetes") else runtimes) + changes.changed(deployed, plan):
@@ -130,7 +143,7 @@ def main():
     if problems:
         module.fail_json(msg="This host can't carry the declared networks:\n- " + "\n- ".join(problems), problems=problems, architecture=architecture)
     module.exit_json(changed=False, architecture=architecture, problems=[], removed=changes.removed(deployed, plan),
-                     stale_devices=checks.stale_devices(observed, plan, deployed))
+                     stale_devices=checks.stale_devices(observed, plan, deployed), wiring_due=wiring_due)
 
 
 if __name__ == "__main__":

@@ -96,19 +96,18 @@ def main():
     )
     params = module.params
     try:
-        wanted = []
+        observed = wish = None
         if params["state"] == "present":
             observed = wiring.observe(module.run_command, params["containerd_config"])
-            wanted = wiring.decide(observed, {
+            wish = {
                 "conf_dir": params["cni_conf_dir"], "bin_dir": params["cni_bin_dir"], "containerd_config": params["containerd_config"],
                 "configure": params["configure"], "docker_network": params["docker_network"],
-            })
+            }
             former_pods = wiring.crio_former_pods(params["cni_conf_dir"]) if observed["crio"] is not None else []
             if former_pods:
                 module.warn("These pods were started with another CNI configuration, and CRI-O detaches them when it is started the next time. "
                             "Before, make them anew, or write \"disableGC\": true into that configuration: %s." % ", ".join(former_pods))
-        former = wiring.recorded()
-        changes, record, restarts = wiring.plan(wiring.read, wanted, former)
+        changes, former, record, restarts = wiring.due(observed, wish)
         diff = [
             dict(before_header=path, after_header=path, before=wiring.read(path) or "", after=text or "") for path, text in sorted(changes.items())
         ]

@@ -45,13 +45,13 @@ class Host:
     def write(self, path, text):
         self.sh('mkdir -p "$(dirname %s)" && cat > %s' % (path, path), text)
 
-    def module(self, tmp_path, *options, **arguments):
+    def module(self, tmp_path, *options, module="runtime_wiring", **arguments):
         namespace = tmp_path / "collections" / "ansible_collections" / "multinet"
         if not namespace.exists():
             namespace.mkdir(parents=True)
             (namespace / "flannel").symlink_to(ROOT, target_is_directory=True)
         command = ["ansible", "all", "-i", self.inventory, "-c", "containers.podman.podman", "-e", "ansible_python_interpreter=/usr/bin/python3",
-                   "-m", "multinet.flannel.runtime_wiring", "-a", json.dumps(dict({"state": "present"}, **arguments)), *options]
+                   "-m", "multinet.flannel." + module, "-a", json.dumps(arguments or {"state": "present"}), *options]
         site = os.environ.get("ANSIBLE_COLLECTIONS_PATH", "").split(":")[-1] or next(path for path in sys.path if path.endswith("site-packages"))
         environment = dict(os.environ, ANSIBLE_COLLECTIONS_PATH="%s:%s" % (tmp_path / "collections", site), ANSIBLE_CONFIG=str(tmp_path / "none.cfg"),
                            ANSIBLE_STDOUT_CALLBACK="minimal", ANSIBLE_NOCOLOR="1", PATH=os.path.dirname(sys.executable) + ":" + os.environ["PATH"])
@@ -60,6 +60,10 @@ class Host:
         if start < 0:
             raise RuntimeError(done.stdout + done.stderr)
         return json.JSONDecoder().raw_decode(done.stdout[start + 3:])[0]
+
+    def is_due(self, tmp_path):
+        """Return what the preflight check says of it."""
+        return self.module(tmp_path, module="node_preflight", plan={"networks": []}, underlay_interface="lo", containerd_configure=True)["wiring_due"]
 
 
 @pytest.fixture(name="host")
@@ -79,6 +83,7 @@ def _host(environment):
 def test_there_and_back(host, tmp_path):
     first = host.sh("stat -c '%a %n' /etc/default/kubelet; cat /etc/default/kubelet; find /etc -newer /etc/crio/crio.conf.d/01-crio.conf | sort")
 
+    assert host.is_due(tmp_path)
     foretold = host.module(tmp_path, "--check", "--diff", configure=True)
     assert foretold.get("changed"), foretold
     assert foretold["restarted"] == ["crio.service", "kubelet.service"]
@@ -92,6 +97,7 @@ def test_there_and_back(host, tmp_path):
     assert host.sh("stat -c %a /etc/default/kubelet /etc/multinet/runtime.json").split() == ["640", "600"]
 
     pid = host.sh("systemctl show -P MainPID kubelet")
+    assert not host.is_due(tmp_path)
     assert host.module(tmp_path, configure=True)["changed"] is False
     assert host.sh("systemctl show -P MainPID kubelet") == pid, "nothing was restarted"
 
@@ -110,6 +116,7 @@ def test_a_run_that_was_cut_off_is_taken_up_again(host, tmp_path):
     record = json.loads(host.sh("cat /etc/multinet/runtime.json"))
     host.write("/etc/multinet/runtime.json", json.dumps(dict(record, pending=["kubelet.service"])))
     pid = host.sh("systemctl show -P MainPID kubelet")
+    assert host.is_due(tmp_path)
     done = host.module(tmp_path)
     assert done["changed"] and done["restarted"] == ["kubelet.service"] and host.sh("systemctl show -P MainPID kubelet") != pid
     assert host.module(tmp_path)["changed"] is False

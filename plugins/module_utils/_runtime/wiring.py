@@ -48,21 +48,26 @@ def crio_texts():
 def observe(run, containerd_config):
     """Return what decide() goes by. run: callable(list of str) -> (rc, stdout, stderr), as AnsibleModule.run_command; containerd_config: path."""
     found = {path: read(path) for path in (containerd_config, CRIO_DROPIN, DOCKER_DROPIN, DOCKER_DAEMON) + KUBELET_FILES}
+    docker = shutil.which("dockerd")
     kubelet = shutil.which("kubelet", path=os.environ.get("PATH", "") + ":/usr/local/bin:/usr/bin:/opt/bin")
     return {
         "files": found,
         "containerd": containerd_text(run, containerd_config),
         "crio": crio_texts(),
         "kubelet": run([kubelet, "--version"])[1] if kubelet else None,
-        "kubelet_unit": run(["systemctl", "cat", "kubelet.service"])[1] if kubelet else "",
-        "docker_unit": run(["systemctl", "cat", "docker.service"])[1] if shutil.which("dockerd") else "",
-        "docker_address": _address(run),
+        "kubelet_unit": _unit(run, "kubelet.service") if kubelet else "",
+        "docker_unit": _unit(run, "docker.service") if docker else "",
+        "docker_address": _address(run) if docker else None,
     }
+
+
+def _unit(run, name):
+    return run(["systemctl", "cat", name])[1] if shutil.which("systemctl") else ""
 
 
 def _address(run):
     """Return the IPv4 address of docker's own bridge with its length (str), None when it has none."""
-    rc, out, dummy = run(["ip", "-j", "-4", "address", "show", "dev", "docker0"])
+    rc, out, dummy = run(["ip", "-j", "-4", "address", "show", "dev", "docker0"]) if shutil.which("ip") else (1, "", "")
     addresses = [info for link in json.loads(out or "[]") for info in link.get("addr_info", [])] if rc == 0 else []
     return "%s/%d" % (addresses[0]["local"], addresses[0]["prefixlen"]) if addresses else None
 
@@ -121,6 +126,13 @@ def crio_former_pods(conf_dir, results=RESULTS):
         if kept.get("networkName") in networks and said.get("K8S_POD_NAME"):
             found.add("%s/%s" % (said.get("K8S_POD_NAMESPACE"), said["K8S_POD_NAME"]))
     return sorted(found)
+
+
+def due(observed, wish):
+    """Return (changes, former record, record, restarts) of this host: see decide() and plan(); raise WiringError, OSError. wish: None takes everything back."""
+    former = recorded()
+    changes, record, restarts = plan(read, decide(observed, wish) if wish else [], former)
+    return changes, former, record, restarts
 
 
 def decide(observed, wish):
