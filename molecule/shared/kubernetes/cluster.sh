@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Make what the hosts of a test cluster mount as /etc/kubernetes: certificates, kubeconfigs, units, settings.
-# Usage: cluster.sh DIRECTORY CLUSTER-CIDRS NAME=ADDRESS...; the first host is the control plane. A second run adds what is missing.
+# Usage: cluster.sh DIRECTORY CLUSTER-CIDRS KUBE-PROXY-MODE NAME=ADDRESS...; the first host is the control plane. A second run adds what is missing.
 set -euo pipefail
 source=$(cd "$(dirname "$0")" && pwd)
 directory=$1
 cidrs=$2
-shift 2
+proxy_mode=$3
+shift 3
 server=${1#*=}
 
 mkdir -p "$directory"
@@ -17,6 +18,7 @@ cat >cluster.env <<ENV
 API_SERVER=$server
 CLUSTER_CIDRS=$cidrs
 SERVICE_CIDRS=$services
+KUBE_PROXY_MODE=$proxy_mode
 ENV
 
 key() {
