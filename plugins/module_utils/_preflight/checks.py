@@ -65,8 +65,8 @@ def warnings(observed, plan, deployed=None):
     for network in plan["networks"]:
         for port in sorted(set(network["tunnel_ports"]) & set(others.values())):
             found.append(
-                "Network '%s': UDP port %d is also that of %s, which the collection did not make. Both work, but the guard is in charge of the whole port: with "
-                "isolation_node_addresses, hosts that are not among them reach neither. Another backend.port keeps the two apart." % (
+                "Network '%s': UDP port %d is also that of %s, which the collection did not make. Both work, but the guard is in charge of the whole port: "
+                "with isolation_node_addresses, hosts that are not among them reach neither. Another backend.port keeps the two apart." % (
                     network["name"], port, " and ".join(sorted(name for name in others if others[name] == port))))
     return found
 
@@ -167,7 +167,8 @@ def _devices(observed, plan, deployed):
             if device in ours:
                 continue
             if device == network["bridge"]:
-                yield "Network '%s' needs the device %s, but %s. Remove it (ip link delete %s), or rename the network." % (network["name"], device, taken, device)
+                yield "Network '%s' needs the device %s, but %s. Remove it (ip link delete %s), or rename the network." % (
+                    network["name"], device, taken, device)
             elif device in network["devices"]:
                 yield (
                     "Network '%s' needs the device %s, but %s, as kube-flannel does. Choose another %s; or, if no other flannel runs here any more, "
