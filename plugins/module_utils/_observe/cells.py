@@ -330,6 +330,8 @@ def _published(known, cluster):
 
 def _to_published(kind, sender, target, known):
     """To a Service's address, or to the published port of its host, of the sender's own and of one other."""
+    if kind == "port" and target["ends"] == [sender["id"]]:
+        return  # a pod to itself is no affair of networks; who publishes may lack the way back (CRI-O 1.34's rule for it never matches with nft 1.0)
     family = target["family"]
     if kind == "service":
         places = [(None, target["address"])]

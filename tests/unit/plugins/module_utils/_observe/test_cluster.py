@@ -118,6 +118,12 @@ def test_what_is_tried(world):
     assert len({cell["id"] for cell in wanted}) == len(wanted)
 
 
+def test_a_pod_is_not_sent_to_its_own_published_port(world):
+    plan, facts, known = world
+    tried = [cell for cell in cells.cells(plan, facts, cluster=known) if cell["kind"] == "port"]
+    assert tried and not [cell for cell in tried if cell["variant"]["ends"] == [cell["from"]]]
+
+
 def test_a_port_is_published_in_the_families_of_its_endpoints(world):
     plan, facts, known = world
     for number, host in enumerate(facts, 1):
