@@ -46,6 +46,7 @@ def test_wrong_declaration_touches_no_host(tmp_path, name):
 
 def test_a_right_declaration_does_touch_the_host(tmp_path):
     """Or the tests above would prove nothing."""
-    ansible = Ansible(tmp_path, {"host1": dict(multinet_networks=[BLUE, RED], multinet_node_address="127.0.0.1", ansible_connection="ssh", ansible_host="127.0.0.1", ansible_port=1)})
+    variables = dict(multinet_networks=[BLUE, RED], multinet_node_address="127.0.0.1", ansible_connection="ssh", ansible_host="127.0.0.1", ansible_port=1)
+    ansible = Ansible(tmp_path, {"host1": variables})
     assert ansible.playbook("multinet.flannel.site") != 0
     assert "UNREACHABLE" in ansible.output

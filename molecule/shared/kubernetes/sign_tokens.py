@@ -1,7 +1,8 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sign the node's tokens anew with the cluster's key: all they say stays, only their life ends so many seconds from now (the API issues none below ten minutes).
+"""Sign the node's tokens anew with the cluster's key: all they say stays, only their life ends so many seconds from now
+(the API issues none below ten minutes).
 
 Usage: sign_tokens.py SECONDS
 """

@@ -78,7 +78,8 @@ def containerd_lines(text):
 # CRI-O
 
 def crio_cni(files):
-    """Return what CRI-O's files (list of str, later ones override) say of CNI: {conf_dir: str, bin_dirs: list of str, network: str}, its defaults where nothing.
+    """Return what CRI-O's files (list of str, later ones override) say of CNI: {conf_dir: str, bin_dirs: list of str, network: str},
+    its defaults where they say nothing.
 
     network: the name of the one network that it takes, "" for that of the first file.
     """
