@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/usr/bin/env bash
 # Write to a file what kube-flannel has on this node, in a form that stays the same while nobody changes it. Usage: look.sh FILE
 set -euo pipefail
 export LC_ALL=C

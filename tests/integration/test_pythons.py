@@ -71,8 +71,10 @@ def listening(authority, name, version=None, **properties):
         server.handle_error = lambda *dummy: None  # a client that goes
         server.socket = context.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        yield server.server_address[1]
-        server.shutdown()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
 
 
 @pytest.fixture(name="servers", scope="module")
