@@ -64,10 +64,10 @@ def on_host(host, script):
     subprocess.run(["podman", "exec", "-i", host, "sh"], input=script, text=True, check=True, stdout=sys.stderr)
 
 
-def playbook(name, *arguments):
+def playbook(name):
     """Run a playbook of the collection or of the scenarios with the cluster's inventory; its output goes to stderr."""
     inventory = ["-i", ROOT / "molecule/shared/inventory", "-i", ROOT / "benchmarks/pod_start_hosts.yml"]
-    subprocess.run(["ansible-playbook", *inventory, name, *arguments], check=True, stdout=sys.stderr)
+    subprocess.run(["ansible-playbook", *inventory, name], check=True, stdout=sys.stderr)
 
 
 def pod(name, contender, number):

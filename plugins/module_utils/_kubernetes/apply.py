@@ -47,7 +47,8 @@ def bring_about(api, wanted, kinds, check_mode=False, later=(), timeout=60, cloc
     later: kinds (list of str) of which nothing is made or changed this time.
     A CustomResourceDefinition that others made serves as it is. Ours is removed when it is asked for and nobody has objects of it.
     """
-    ours = {objects.path(item): item for kind in kinds for item in _ours(api, kind)}
+    found = {kind: _ours(api, kind) for kind in kinds}
+    ours = {objects.path(item): item for items in found.values() for item in items or ()}
     wanted_paths = {objects.path(item) for item in wanted}
     changes = []
     for path, item in ours.items():
@@ -56,7 +57,7 @@ def bring_about(api, wanted, kinds, check_mode=False, later=(), timeout=60, cloc
             if not check_mode:
                 _delete(api, path, item, timeout, clock, sleep)
     for item in wanted:
-        if item["kind"] in later or item["kind"] in objects.OPTIONAL and api.get(objects.collection_path(item["kind"])) is None:
+        if item["kind"] in later or item["kind"] in objects.OPTIONAL and found[item["kind"]] is None:
             continue
         before = ours.get(objects.path(item)) or api.get(objects.path(item))
         if before is not None and not objects.is_ours(before):
@@ -111,9 +112,10 @@ def _pod_problems(api, item, nodes, without):
 
 
 def _ours(api, kind):
-    answer = api.get(objects.collection_path(kind), labelSelector="%s=%s" % (objects.LABEL, objects.OWNER)) or {"items": []}
+    """Return what is there of a kind with our label (list of dict), None where the API does not know the kind."""
+    answer = api.get(objects.collection_path(kind), labelSelector="%s=%s" % (objects.LABEL, objects.OWNER))
     # the items of a list say neither
-    return [dict(item, kind=kind, apiVersion=answer["apiVersion"]) for item in answer["items"]]
+    return answer and [dict(item, kind=kind, apiVersion=answer["apiVersion"]) for item in answer["items"]]
 
 
 def _may_go(api, item):
