@@ -10,6 +10,7 @@ import os
 import pathlib
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 
@@ -37,6 +38,15 @@ def environment() -> dict[str, str]:
         pytest.fail("nothing is set up in this checkout: run `make setup`")
     shell = subprocess.run(["bash", "-c", f". {setup} && env -0"], stdout=subprocess.PIPE, text=True, check=True)
     return dict(line.split("=", 1) for line in shell.stdout.rstrip("\0").split("\0"))
+
+
+@pytest.fixture
+def run_shown(environment: dict[str, str], capfd: pytest.CaptureFixture[str]) -> Callable[..., int]:
+    """A function that runs a command (its words) in this checkout, shows its output while it runs, and returns its exit status."""
+    def run(*command: str) -> int:
+        with capfd.disabled():
+            return subprocess.run(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, check=False).returncode
+    return run
 
 
 @pytest.fixture(scope="session")

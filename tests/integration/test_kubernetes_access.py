@@ -20,6 +20,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes.token
 from ansible_collections.multinet.flannel.plugins.module_utils._node import files
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 from kube_api import KubeApi
+from subnet_lab import wait_for
 
 if os.geteuid() != 0:
     pytest.skip("needs root for network namespaces", allow_module_level=True)
@@ -306,8 +307,8 @@ def test_of_a_status_a_service_account_may_change_its_annotations_alone(cluster)
     condition = {"type": "Ready", "status": "True", "lastHeartbeatTime": None, "lastTransitionTime": None}
     try:
         for account, (path, key) in accounts.items():
-            # a policy holds a moment after it was made
-            assert any(patch(account, path, metadata={"labels": {"zone": str(turn)}}) == 422 or time.sleep(0.2) for turn in range(50))
+            # a policy holds a moment after it was made; and it minds no label that stays what it is
+            wait_for(lambda: patch(account, path, metadata={"labels": {"zone": str(time.monotonic())}}) == 422, 10)
             assert patch(account, path, metadata={"labels": None}) == 422
             assert patch(account, path, status={"conditions": [condition]}) == 422
             assert patch(account, path, metadata={"finalizers": ["example.org/kept"]}) == 422

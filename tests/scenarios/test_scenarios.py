@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pathlib
-import subprocess
+from collections.abc import Callable
 
 import pytest
 
@@ -17,9 +17,7 @@ SCENARIOS = sorted({path.parent.name for path in ROOT.glob("molecule/*/molecule.
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_scenario(scenario: str, environment: dict[str, str], capfd: pytest.CaptureFixture[str]) -> None:
+def test_scenario(scenario: str, run_shown: Callable[..., int]) -> None:
     """The scenario's whole sequence passes."""
-    with capfd.disabled():
-        command = ["make", "--no-print-directory", "run-scenario", f"S={scenario}"]
-        done = subprocess.run(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, check=False)
-    assert done.returncode == 0, f"scenario {scenario} failed: its output is above; repeat it with `make scenario S={scenario}`"
+    status = run_shown("make", "--no-print-directory", "run-scenario", f"S={scenario}")
+    assert status == 0, f"scenario {scenario} failed: its output is above; repeat it with `make scenario S={scenario}`"
