@@ -1,10 +1,12 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""ADD and DEL of a pod on 1, 2 and 4 flannel networks: by the meta-plugin, by Multus thin, and by the bare delegates one after the other.
+"""ADD and DEL of a pod on 1, 2 and 4 flannel networks: by the meta-plugin, by Multus thin, and by
+the bare delegates one after the other.
 
-All three get the networks that the collection would configure, call the same upstream executables, and take turns in one run. Everything happens
-in network and mount namespaces of this process' own, and goes when it ends. Needs root; benchmarks/README.md says how to repeat it.
+All three get the networks that the collection would configure, call the same upstream executables,
+and take turns in one run. Everything happens in network and mount namespaces of this process' own,
+and goes when it ends. Needs root; benchmarks/README.md says how to repeat it.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import
 from kube_api import KubeApi
 
 BIN, LIBRARY = "/opt/cni/bin", "/usr/local/lib/multinet"
-# What a host keeps in these places is a directory of this run's own, on a real disk: what is written to be durable has to cost what it costs.
+# What a host keeps in these places is a directory of this run's own, on a real disk: what is
+# written to be durable has to cost what it costs.
 PLACES = ("/run/flannel", "/var/lib/cni", "/opt/cni", LIBRARY)
 WANTED = ("flannel", "bridge", "host-local", "tuning", "multus")
 SERVERS = ("etcd", "kube-apiserver")
@@ -48,24 +51,34 @@ _CLONE_NEWNS, _CLONE_NEWNET, _MS_REC, _MS_PRIVATE = 0x00020000, 0x40000000, 0x40
 
 def planned(number):
     """Return the collection's plan (dict) for so many networks."""
-    return plan([
-        {
-            "name": "net%d" % one, "cidr": "10.%d.0.0/16" % (100 + one), "default": one == 0, "attach": "all",
-            "backend": {"type": "vxlan", "vni": 10 + one, "port": 8500 + one},
-        }
-        for one in range(number)
-    ], {})
+    return plan(
+        [
+            {
+                "name": f"net{one}",
+                "cidr": f"10.{100 + one}.0.0/16",
+                "default": one == 0,
+                "attach": "all",
+                "backend": {"type": "vxlan", "vni": 10 + one, "port": 8500 + one},
+            }
+            for one in range(number)
+        ],
+        {},
+    )
 
 
 def networks(number, masquerade):
-    """Return the meta-plugin's configuration (dict) as the collection writes it for so many networks, with their subnet files written."""
+    """Return the meta-plugin's configuration (dict) as the collection writes it for so many
+    networks, with their subnet files written.
+    """
     whole = planned(number)
     for one, network in enumerate(whole["networks"]):
         file = pathlib.Path(network["subnet_file"])
         file.parent.mkdir(parents=True, exist_ok=True)
-        cidr = "10.%d.0.0/16" % (100 + one)
+        cidr = f"10.{100 + one}.0.0/16"
         # A /20, so that no run is longer than its addresses.
-        file.write_text("FLANNEL_NETWORK=%s\nFLANNEL_SUBNET=%s\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=false\n" % (cidr, cidr.replace(".0.0/16", ".16.1/20")))
+        file.write_text(
+            f"FLANNEL_NETWORK={cidr}\nFLANNEL_SUBNET={cidr.replace('.0.0/16', '.16.1/20')}\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=false\n"
+        )
     configuration = whole["cni_conf"]
     for delegate in configuration["delegates"]:
         delegate["plugins"][0]["delegate"]["ipMasq"] = masquerade
@@ -73,42 +86,72 @@ def networks(number, masquerade):
 
 
 class Contender:
-    """One way to attach a pod: the calls of ADD and of DEL, each (executable, environment, stdin bytes)."""
+    """One way to attach a pod: the calls of ADD and of DEL, each (executable, environment, stdin
+    bytes).
+    """
 
     def __init__(self, name, configuration, api):
         self.name = name
         self.pod = name.replace(" ", "-").lower()
         self.configuration = copy.deepcopy(configuration)
-        self.args = "IgnoreUnknown=1;K8S_POD_NAMESPACE=%s;K8S_POD_NAME=%s" % (NAMESPACE, self.pod + str(len(configuration["delegates"]))) if api else ""
+        self.args = (
+            f"IgnoreUnknown=1;K8S_POD_NAMESPACE={NAMESPACE};K8S_POD_NAME={self.pod + str(len(configuration['delegates']))}"
+            if api
+            else ""
+        )
         if api and name != BARE:
             # the default network is configured, the pod asks for the others
-            self.configuration.update(kubeconfig=str(api), delegates=self.configuration["delegates"][:1])
+            self.configuration.update(
+                kubeconfig=str(api), delegates=self.configuration["delegates"][:1]
+            )
         if not os.path.exists("/run/netns/" + self.pod):
             subprocess.run(["ip", "netns", "add", self.pod], check=True)
         self.turn = 0
 
     def operation(self, command, run):
-        """Do a whole ADD or DEL; run: takes (executable, environment, stdin), returns stdout. Raises RuntimeError when a plugin fails."""
+        """Do a whole ADD or DEL; run: takes (executable, environment, stdin), returns stdout.
+
+        Raises RuntimeError when a plugin fails.
+        """
         self.turn += command == "ADD"
         if self.name != BARE:
             file = "multinet" if self.name == OURS else "multus"
             self.configuration["type"] = file
-            run(BIN + "/" + file, self._environment(command, "eth0"), json.dumps(self.configuration).encode())
+            run(
+                BIN + "/" + file,
+                self._environment(command, "eth0"),
+                json.dumps(self.configuration).encode(),
+            )
             return
-        # What a runtime does with each network, one after the other (CNI specification, section 3): in reverse for DEL.
+        # What a runtime does with each network, one after the other (CNI specification, section 3):
+        # in reverse for DEL.
         order = 1 if command == "ADD" else -1
         for number, network in list(enumerate(self.configuration["delegates"]))[::order]:
             result = None if command == "ADD" else network["result"]
             for plugin in network["plugins"][::order]:
-                request = dict(plugin, name=network["name"], cniVersion=network["cniVersion"], **({"prevResult": result} if result else {}))
-                printed = run(BIN + "/" + plugin["type"], self._environment(command, network["ifName"]), json.dumps(request).encode())
+                request = dict(
+                    plugin,
+                    name=network["name"],
+                    cniVersion=network["cniVersion"],
+                    **({"prevResult": result} if result else {}),
+                )
+                printed = run(
+                    BIN + "/" + plugin["type"],
+                    self._environment(command, network["ifName"]),
+                    json.dumps(request).encode(),
+                )
                 if command == "ADD":
                     result = network["result"] = json.loads(printed)
 
     def _environment(self, command, interface):
         return dict(
-            os.environ, CNI_COMMAND=command, CNI_CONTAINERID="%s-%d" % (self.pod, self.turn), CNI_NETNS="/run/netns/" + self.pod, CNI_IFNAME=interface,
-            CNI_PATH=BIN, CNI_ARGS=self.args,
+            os.environ,
+            CNI_COMMAND=command,
+            CNI_CONTAINERID=f"{self.pod}-{self.turn}",
+            CNI_NETNS="/run/netns/" + self.pod,
+            CNI_IFNAME=interface,
+            CNI_PATH=BIN,
+            CNI_ARGS=self.args,
         )
 
 
@@ -124,13 +167,23 @@ class Runner:
             os.lseek(descriptor, 0, os.SEEK_SET)
         os.write(self.files[0], stdin)
         os.lseek(self.files[0], 0, os.SEEK_SET)
-        return os.posix_spawn(file, [file], environment, file_actions=[(os.POSIX_SPAWN_DUP2, one, number) for number, one in enumerate(self.files)])
+        return os.posix_spawn(
+            file,
+            [file],
+            environment,
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, one, number) for number, one in enumerate(self.files)
+            ],
+        )
 
     def end(self, pid, file):
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         printed = os.pread(self.files[1], 1 << 20, 0)
         if status:
-            raise RuntimeError("%s: status %d\n%s%s" % (file, status, printed.decode(), os.pread(self.files[2], 1 << 20, 0).decode()))
+            raise RuntimeError(
+                f"{file}: status"
+                f" {status}\n{printed.decode()}{os.pread(self.files[2], 1 << 20, 0).decode()}"
+            )
         return printed
 
     def run(self, file, environment, stdin):
@@ -138,7 +191,9 @@ class Runner:
 
 
 def measured(contender, command, runner):
-    """Return (wall, processor) seconds of one operation; the processor's are those of everything that was started and waited for."""
+    """Return (wall, processor) seconds of one operation; the processor's are those of everything
+    that was started and waited for.
+    """
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     begin = time.perf_counter()
     contender.operation(command, runner.run)
@@ -148,44 +203,64 @@ def measured(contender, command, runner):
 
 
 def counted(contender, command, runner, census):
-    """Return (number of processes, MiB of the first executable's process at most, MiB of the largest process) of one operation."""
+    """Return (number of processes, MiB of the first executable's process at most, MiB of the
+    largest process) of one operation.
+    """
     everyone = []
 
     def run(file, environment, stdin):
         pids = []
-        everyone.append(census.follow(lambda: pids.append(runner.start(file, environment, stdin)) or pids[0]))
+        everyone.append(
+            census.follow(lambda: pids.append(runner.start(file, environment, stdin)) or pids[0])
+        )
         return runner.end(pids[0], file)
 
     contender.operation(command, run)
     first = max(tree[0]["peak"] for tree in everyone)
-    return sum(map(len, everyone)), first / 1024, max(one["peak"] for tree in everyone for one in tree) / 1024
+    return (
+        sum(map(len, everyone)),
+        first / 1024,
+        max(one["peak"] for tree in everyone for one in tree) / 1024,
+    )
 
 
 def objects(api, numbers):
-    """Put into a kube_api.KubeApi what pods on so many networks (list of int) ask for, and the pods."""
+    """Put into a kube_api.KubeApi what pods on so many networks (list of int) ask for, and the
+    pods.
+    """
     api.set_up()
     api.ok("POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
     for network in planned(max(numbers))["networks"]:
         item = dict(network["net_attach_def"])
-        api.ok("POST", "/apis/k8s.cni.cncf.io/v1/namespaces/%s/network-attachment-definitions" % NAMESPACE, item)
+        api.ok(
+            "POST",
+            f"/apis/k8s.cni.cncf.io/v1/namespaces/{NAMESPACE}/network-attachment-definitions",
+            item,
+        )
     for number in numbers:
-        asked = ", ".join("net%d@net%d" % (one, one) for one in range(1, number))
+        asked = ", ".join(f"net{one}@net{one}" for one in range(1, number))
         for name in (OURS, MULTUS):
             notes = {"k8s.v1.cni.cncf.io/networks": asked} if asked else {}
             api.pod(name.replace(" ", "-").lower() + str(number), NAMESPACE, annotations=notes)
 
 
 def row(number, masquerade, api, rounds, counts, census):
-    """Measure one configuration and return {(contender, command): {"wall", "cpu", "processes", "peak", "largest"}}, lists of one value a round."""
+    """Measure one configuration and return {(contender, command): {"wall", "cpu", "processes",
+    "peak", "largest"}}, lists of one value a round.
+    """
     configuration = networks(number, masquerade)
     contenders = [Contender(name, configuration, api) for name in CONTENDERS]
     runner = Runner()
     for contender in contenders:  # what happens once: bridges, byte code, files in the page cache
         for command in ("ADD", "DEL") * 2:
             contender.operation(command, runner.run)
-    values = {(name, command): {key: [] for key in ("wall", "cpu", "processes", "peak", "largest")} for name in CONTENDERS for command in ("ADD", "DEL")}
+    values = {
+        (name, command): {key: [] for key in ("wall", "cpu", "processes", "peak", "largest")}
+        for name in CONTENDERS
+        for command in ("ADD", "DEL")
+    }
     for turn in range(rounds):
-        for contender in contenders[turn % 3:] + contenders[:turn % 3]:
+        for contender in contenders[turn % 3 :] + contenders[: turn % 3]:
             for command in ("ADD", "DEL"):
                 wall, cpu = measured(contender, command, runner)
                 values[contender.name, command]["wall"].append(wall)
@@ -194,66 +269,112 @@ def row(number, masquerade, api, rounds, counts, census):
         for _turn in range(counts):
             for contender in contenders:
                 for command in ("ADD", "DEL"):
-                    for key, value in zip(("processes", "peak", "largest"), counted(contender, command, runner, counter)):
+                    for key, value in zip(
+                        ("processes", "peak", "largest"),
+                        counted(contender, command, runner, counter),
+                    ):
                         values[contender.name, command][key].append(value)
-    left = sorted(str(path) for path in pathlib.Path("/var/lib/cni").rglob("*") if path.is_file() and path.name[0].isdigit())
+    left = sorted(
+        str(path)
+        for path in pathlib.Path("/var/lib/cni").rglob("*")
+        if path.is_file() and path.name[0].isdigit()
+    )
     if left:
-        raise RuntimeError("addresses were left: %s" % ", ".join(left))
+        raise RuntimeError(f"addresses were left: {', '.join(left)}")
     return values
 
 
 def ratio(values, command, of, to, key):
-    """The median over the rounds of one contender's value to the other's in the same round, so that what slows down a round slows down both."""
-    return statistics.median(a / b for a, b in zip(values[of, command][key], values[to, command][key]))
+    """The median over the rounds of one contender's value to the other's in the same round, so that
+    what slows down a round slows down both.
+    """
+    return statistics.median(
+        a / b for a, b in zip(values[of, command][key], values[to, command][key])
+    )
 
 
 def title(number, masquerade, api):
-    return "%d%s%s" % (number, ", ipMasq" if masquerade else "", ", API" if api else "")
+    return f"{number}{', ipMasq' if masquerade else ''}{', API' if api else ''}"
 
 
 def table(rows):
     """Return the lines of the table in docs/benchmarks.md."""
     lines = [
-        "| networks | | wall: ours / Multus | ours / bare | Multus / bare | CPU: ours / Multus | ours / bare "
-        "| memory: ours / Multus | processes: ours, Multus, bare |",
+        (
+            "| networks | | wall: ours / Multus | ours / bare | Multus / bare | CPU: ours / Multus"
+            " | ours / bare | memory: ours / Multus | processes: ours, Multus, bare |"
+        ),
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for key, values in rows.items():
         for command in ("ADD", "DEL"):
-            ratios = [ratio(values, command, *pair, key) for key, *pair in (
-                ("wall", OURS, MULTUS), ("wall", OURS, BARE), ("wall", MULTUS, BARE), ("cpu", OURS, MULTUS), ("cpu", OURS, BARE), ("peak", OURS, MULTUS))]
-            numbers = ", ".join("%d" % statistics.median(values[name, command]["processes"]) for name in CONTENDERS)
-            lines.append("| %s | %s | %s | %s |" % (title(*key), command, " | ".join("%.2f" % one for one in ratios), numbers))
+            ratios = [
+                ratio(values, command, *pair, key)
+                for key, *pair in (
+                    ("wall", OURS, MULTUS),
+                    ("wall", OURS, BARE),
+                    ("wall", MULTUS, BARE),
+                    ("cpu", OURS, MULTUS),
+                    ("cpu", OURS, BARE),
+                    ("peak", OURS, MULTUS),
+                )
+            ]
+            numbers = ", ".join(
+                f"{statistics.median(values[name, command]['processes'])}" for name in CONTENDERS
+            )
+            lines.append(
+                f"| {title(*key)} | {command} | {' | '.join(f'{one:.2f}' for one in ratios)} |"
+                f" {numbers} |"
+            )
     return lines
 
 
 def absolute(rows):
     """Return the lines of a table of medians in the machine's own units."""
-    lines = ["| networks | | " + " | ".join("%s: ms, CPU ms, MiB (largest)" % name for name in CONTENDERS) + " |", "| --- | --- | --- | --- | --- |"]
+    lines = [
+        "| networks | | "
+        + " | ".join(f"{name}: ms, CPU ms, MiB (largest)" for name in CONTENDERS)
+        + " |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     for key, values in rows.items():
         for command in ("ADD", "DEL"):
             cells = []
             for name in CONTENDERS:
-                one = {what: statistics.median(numbers) for what, numbers in values[name, command].items()}
-                cells.append("%.1f, %.1f, %.1f (%.1f)" % (one["wall"] * 1000, one["cpu"] * 1000, one["peak"], one["largest"]))
-            lines.append("| %s | %s | %s |" % (title(*key), command, " | ".join(cells)))
+                one = {
+                    what: statistics.median(numbers)
+                    for what, numbers in values[name, command].items()
+                }
+                cells.append(
+                    f"{one['wall'] * 1000:.1f}, {one['cpu'] * 1000:.1f}, {one['peak']:.1f}"
+                    f" ({one['largest']:.1f})"
+                )
+            lines.append(f"| {title(*key)} | {command} | {' | '.join(cells)} |")
     return lines
 
 
 def own_world(directory, executables, python, network=None):
-    """Enter new mount and network namespaces (or the network namespace at the path `network`) with the host's places in directory
-    (pathlib.Path), and install the plugins there as the roles do."""
+    """Enter new mount and network namespaces (or the network namespace at the path `network`) with
+    the host's places in directory
+    (pathlib.Path), and install the plugins there as the roles do.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
     if network:
         with open(network, "rb") as there:
             entered = libc.setns(there.fileno(), _CLONE_NEWNET)
     else:
         entered = libc.unshare(_CLONE_NEWNET)
-    if entered or libc.unshare(_CLONE_NEWNS) or libc.mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None):
+    if (
+        entered
+        or libc.unshare(_CLONE_NEWNS)
+        or libc.mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None)
+    ):
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     for place in PLACES:
         (directory / place[1:]).mkdir(parents=True)
-        os.makedirs(place, exist_ok=True)  # a mount needs something to be mounted on; nothing is ever written there
+        os.makedirs(
+            place, exist_ok=True
+        )  # a mount needs something to be mounted on; nothing is ever written there
         subprocess.run(["mount", "--bind", directory / place[1:], place], check=True)
     os.makedirs("/run/netns", exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "netns", "/run/netns"], check=True)
@@ -262,7 +383,9 @@ def own_world(directory, executables, python, network=None):
     os.mkdir(BIN)
     for name, file in executables.items():
         shutil.copy(file, BIN + "/" + name)
-    for file in meta_plugin_files.library(LIBRARY) + meta_plugin_files.launchers(["multinet"], BIN, LIBRARY, python):
+    for file in meta_plugin_files.library(LIBRARY) + meta_plugin_files.launchers(
+        ["multinet"], BIN, LIBRARY, python
+    ):
         path = pathlib.Path(file["path"])
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(file["content"], encoding="utf-8")
@@ -287,26 +410,77 @@ def find(directories, wanted=WANTED):
     machine = {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine]
     places = [pathlib.Path(one) for one in directories]
     if not places:
-        mirrors = [os.environ[name] for name in ("MULTINET_MIRROR", "MULTINET_TEST_MIRROR") if name in os.environ]
-        places = [place for mirror in mirrors for place in pathlib.Path(mirror).glob("*/*/linux-" + machine)]
-    found = {name: next((place / name for place in places if (place / name).is_file()), None) for name in wanted}
+        mirrors = [
+            os.environ[name]
+            for name in ("MULTINET_MIRROR", "MULTINET_TEST_MIRROR")
+            if name in os.environ
+        ]
+        places = [
+            place
+            for mirror in mirrors
+            for place in pathlib.Path(mirror).glob("*/*/linux-" + machine)
+        ]
+    found = {
+        name: next((place / name for place in places if (place / name).is_file()), None)
+        for name in wanted
+    }
     missing = [name for name, file in found.items() if file is None]
     if missing:
-        sys.exit("There is no %s; run `make test-programs`, or name the directories with --bin." % ", ".join(missing))
+        sys.exit(
+            f"There is no {', '.join(missing)}; run `make test-programs`, or name the directories"
+            " with --bin."
+        )
     return found
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=40, help="measured rounds of each row (default 40)")
-    parser.add_argument("--counts", type=int, default=5, help="rounds in which processes are counted (default 5)")
-    parser.add_argument("--networks", type=int, nargs="+", default=[1, 2, 4], help="numbers of networks (default 1 2 4)")
-    parser.add_argument("--ip-masq", type=int, nargs="*", default=[2], help="numbers of networks to measure with ipMasq as well (default 2)")
-    parser.add_argument("--api", type=int, nargs="*", default=[1, 2, 4],
-                        help="numbers of networks that the pod asks a Kubernetes API for (default 1 2 4; the first is the default network)")
-    parser.add_argument("--bin", action="append", default=[], help="a directory of upstream executables (default: the mirrors of `make test-programs`)")
-    parser.add_argument("--python", default="/usr/bin/python3", help="the Python that runs the meta-plugin (default /usr/bin/python3)")
-    parser.add_argument("--directory", default="/var/tmp", help="where the run's files are, on a disk (default /var/tmp)")
+    parser.add_argument(
+        "--rounds", type=int, default=40, help="measured rounds of each row (default 40)"
+    )
+    parser.add_argument(
+        "--counts", type=int, default=5, help="rounds in which processes are counted (default 5)"
+    )
+    parser.add_argument(
+        "--networks",
+        type=int,
+        nargs="+",
+        default=[1, 2, 4],
+        help="numbers of networks (default 1 2 4)",
+    )
+    parser.add_argument(
+        "--ip-masq",
+        type=int,
+        nargs="*",
+        default=[2],
+        help="numbers of networks to measure with ipMasq as well (default 2)",
+    )
+    parser.add_argument(
+        "--api",
+        type=int,
+        nargs="*",
+        default=[1, 2, 4],
+        help=(
+            "numbers of networks that the pod asks a Kubernetes API for (default 1 2 4; the first"
+            " is the default network)"
+        ),
+    )
+    parser.add_argument(
+        "--bin",
+        action="append",
+        default=[],
+        help="a directory of upstream executables (default: the mirrors of `make test-programs`)",
+    )
+    parser.add_argument(
+        "--python",
+        default="/usr/bin/python3",
+        help="the Python that runs the meta-plugin (default /usr/bin/python3)",
+    )
+    parser.add_argument(
+        "--directory",
+        default="/var/tmp",
+        help="where the run's files are, on a disk (default /var/tmp)",
+    )
     parser.add_argument("--json", type=pathlib.Path, help="a file for every single value")
     options = parser.parse_args()
     if os.geteuid() != 0:
@@ -330,12 +504,16 @@ def main():
     rows = {}
 
     def measure(number, masquerade, kubeconfig=None):
-        rows[number, masquerade, bool(kubeconfig)] = row(number, masquerade, kubeconfig, options.rounds, options.counts, census)
+        rows[number, masquerade, bool(kubeconfig)] = row(
+            number, masquerade, kubeconfig, options.rounds, options.counts, census
+        )
         print("\n".join(table(rows)[-2:]), file=sys.stderr, flush=True)
 
     try:
         with world(directory / "alone", executables, options.python):
-            for number, masquerade in [(one, False) for one in options.networks] + [(one, True) for one in options.ip_masq]:
+            for number, masquerade in [(one, False) for one in options.networks] + [
+                (one, True) for one in options.ip_masq
+            ]:
                 measure(number, masquerade)
         if options.api:
             (directory / "bin").mkdir()
@@ -345,8 +523,13 @@ def main():
             try:
                 objects(api, options.api)
                 certificate, key = api.issue_client("both", "system:masters")
-                api.kubeconfig(directory / "kubeconfig", {"client-certificate": str(certificate), "client-key": str(key)})
-                with world(directory / "api", executables, options.python, "/run/netns/" + api.name):
+                api.kubeconfig(
+                    directory / "kubeconfig",
+                    {"client-certificate": str(certificate), "client-key": str(key)},
+                )
+                with world(
+                    directory / "api", executables, options.python, "/run/netns/" + api.name
+                ):
                     for number in options.api:
                         measure(number, False, directory / "kubeconfig")
             finally:
@@ -356,7 +539,10 @@ def main():
     print("\n".join([*table(rows), "", *absolute(rows)]))
     if options.json:
         every = [
-            dict({"networks": key[0], "ipMasq": key[1], "API": key[2]}, **{" ".join(who): numbers for who, numbers in values.items()})
+            dict(
+                {"networks": key[0], "ipMasq": key[1], "API": key[2]},
+                **{" ".join(who): numbers for who, numbers in values.items()},
+            )
             for key, values in rows.items()
         ]
         options.json.write_text(json.dumps(every) + "\n", encoding="utf-8")

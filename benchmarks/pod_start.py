@@ -1,10 +1,12 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How long pods with 1, 2 and 3 networks take to start on a real cluster: by the meta-plugin, by Multus thin, and with flannel's first network alone.
+"""How long pods with 1, 2 and 3 networks take to start on a real cluster: by the meta-plugin, by
+Multus thin, and with flannel's first network alone.
 
-All three are runtime classes of the same node, so they take turns on one kubelet, one containerd and one API server, with the same networks, definitions and
-token. Makes the cluster and removes it. Needs root and `make test-programs`; benchmarks/README.md says how to repeat it.
+All three are runtime classes of the same node, so they take turns on one kubelet, one containerd
+and one API server, with the same networks, definitions and token. Makes the cluster and removes it.
+Needs root and `make test-programs`; benchmarks/README.md says how to repeat it.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ OURS, MULTUS, ALONE = "multinet", "Multus thin", "flannel alone"
 CLASSES = {OURS: None, MULTUS: "multus", ALONE: "alone"}
 STATUS = "k8s.v1.cni.cncf.io/network-status"
 
-# Multus gets the collection's own configuration under its own name; its account may write a pod's status by PUT, as it does.
+# Multus gets the collection's own configuration under its own name; its account may write a pod's
+# status by PUT, as it does.
 ON_NODE = r"""
 set -e
 cp /opt/test-mirror/multus/*/*/multus /opt/cni/bin/
@@ -61,21 +64,38 @@ kubectl create clusterrolebinding multus --clusterrole=multus --serviceaccount=k
 
 def on_host(host, script):
     """Run a shell script on a host of the cluster; raises CalledProcessError."""
-    subprocess.run(["podman", "exec", "-i", host, "sh"], input=script, text=True, check=True, stdout=sys.stderr)
+    subprocess.run(
+        ["podman", "exec", "-i", host, "sh"], input=script, text=True, check=True, stdout=sys.stderr
+    )
 
 
 def playbook(name):
-    """Run a playbook of the collection or of the scenarios with the cluster's inventory; its output goes to stderr."""
-    inventory = ["-i", ROOT / "molecule/shared/inventory", "-i", ROOT / "benchmarks/pod_start_hosts.yml"]
+    """Run a playbook of the collection or of the scenarios with the cluster's inventory; its output
+    goes to stderr.
+    """
+    inventory = [
+        "-i",
+        ROOT / "molecule/shared/inventory",
+        "-i",
+        ROOT / "benchmarks/pod_start_hosts.yml",
+    ]
     subprocess.run(["ansible-playbook", *inventory, name], check=True, stdout=sys.stderr)
 
 
 def pod(name, contender, number):
     """Return a pod (dict) with so many networks."""
-    spec = {"nodeName": NODE, "terminationGracePeriodSeconds": 0, "containers": [{"name": "pod", "image": "localhost/pod:test", "imagePullPolicy": "Never"}]}
+    spec = {
+        "nodeName": NODE,
+        "terminationGracePeriodSeconds": 0,
+        "containers": [{"name": "pod", "image": "localhost/pod:test", "imagePullPolicy": "Never"}],
+    }
     if CLASSES[contender]:
         spec["runtimeClassName"] = CLASSES[contender]
-    asked = {"k8s.v1.cni.cncf.io/networks": ", ".join("net%d" % one for one in range(1, number))} if number > 1 else {}
+    asked = (
+        {"k8s.v1.cni.cncf.io/networks": ", ".join(f"net{one}" for one in range(1, number))}
+        if number > 1
+        else {}
+    )
     return {"metadata": {"name": name, "annotations": asked}, "spec": spec}
 
 
@@ -92,8 +112,14 @@ class Cluster:
         begin = time.perf_counter()
         for one in pods:
             self.api.create_namespaced_pod("default", one)
-        self._until(version, {one["metadata"]["name"] for one in pods}, lambda event: any(
-            condition.type == "Ready" and condition.status == "True" for condition in event["object"].status.conditions or []))
+        self._until(
+            version,
+            {one["metadata"]["name"] for one in pods},
+            lambda event: any(
+                condition.type == "Ready" and condition.status == "True"
+                for condition in event["object"].status.conditions or []
+            ),
+        )
         return time.perf_counter() - begin
 
     def end(self, pods):
@@ -101,45 +127,65 @@ class Cluster:
         found = self.api.list_namespaced_pod("default")
         for one in pods:
             self.api.delete_namespaced_pod(one["metadata"]["name"], "default")
-        self._until(found.metadata.resource_version, {one["metadata"]["name"] for one in pods}, lambda event: event["type"] == "DELETED")
+        self._until(
+            found.metadata.resource_version,
+            {one["metadata"]["name"] for one in pods},
+            lambda event: event["type"] == "DELETED",
+        )
 
     def _until(self, version, names, done):
         watch = kubernetes.watch.Watch()
-        for event in watch.stream(self.api.list_namespaced_pod, "default", resource_version=version, timeout_seconds=90):
+        for event in watch.stream(
+            self.api.list_namespaced_pod, "default", resource_version=version, timeout_seconds=90
+        ):
             if done(event):
                 names.discard(event["object"].metadata.name)
             if not names:
                 watch.stop()
                 return
-        raise RuntimeError("Pods are not there after 90 seconds: %s" % ", ".join(sorted(names)))
+        raise RuntimeError(f"Pods are not there after 90 seconds: {', '.join(sorted(names))}")
 
     def sandboxes(self):
         """Return (number, seconds) of all sandboxes that the kubelet has had made."""
         metrics = self.api.connect_get_node_proxy_with_path(NODE, "metrics")
-        # kubelet_run_podsandbox_duration_seconds would tell the handlers apart, but its clock stops when it starts (Kubernetes 1.34)
-        pattern = r'^kubelet_runtime_operations_duration_seconds_%s{operation_type="run_podsandbox"} (\S+)'
+        # kubelet_run_podsandbox_duration_seconds would tell the handlers apart, but its clock stops
+        # when it starts (Kubernetes 1.34)
+        pattern = (
+            r'^kubelet_runtime_operations_duration_seconds_%s{operation_type="run_podsandbox"}'
+            r" (\S+)"
+        )
         found = [re.search(pattern % one, metrics, re.MULTILINE) for one in ("count", "sum")]
         return tuple(float(one.group(1)) if one else 0.0 for one in found)
 
     def measure(self, contender, number, count):
-        """Start and end so many pods at once; return (seconds until Ready, mean seconds of a sandbox, number of sandboxes that failed and were tried again).
-        Raises RuntimeError when a pod has other networks."""
-        pods = [pod("pod-%d" % one, contender, number) for one in range(count)]
+        """Start and end so many pods at once; return (seconds until Ready, mean seconds of a
+        sandbox, number of sandboxes that failed and were tried again).
+        Raises RuntimeError when a pod has other networks.
+        """
+        pods = [pod(f"pod-{one}", contender, number) for one in range(count)]
         before = self.sandboxes()
         ready = self.start(pods)
         made, seconds = (new - old for new, old in zip(self.sandboxes(), before))
         for one in self.api.list_namespaced_pod("default").items:
-            has = 1 if contender == ALONE else len(json.loads((one.metadata.annotations or {}).get(STATUS, "[]")))
+            has = (
+                1
+                if contender == ALONE
+                else len(json.loads((one.metadata.annotations or {}).get(STATUS, "[]")))
+            )
             if has != number:
-                raise RuntimeError("%s: %d networks instead of %d" % (contender, has, number))
+                raise RuntimeError(f"{contender}: {has} networks instead of {number}")
         self.end(pods)
         return ready, seconds / made, made - count
 
 
 def measure(cluster, networks, counts, rounds):
-    """Return {(pods at once, networks, contender): [what Cluster.measure returns, of each round]}; the contenders take turns, in another order each round."""
+    """Return {(pods at once, networks, contender): [what Cluster.measure returns, of each round]};
+    the contenders take turns, in another order each round.
+    """
     values = {}
-    for turn in range(-1, rounds):  # the first round is not counted: bridges, byte code, files in the page cache
+    for turn in range(
+        -1, rounds
+    ):  # the first round is not counted: bridges, byte code, files in the page cache
         for count in counts:
             for number in networks:
                 contenders = [OURS, MULTUS] + [ALONE] * (number == 1)
@@ -148,33 +194,57 @@ def measure(cluster, networks, counts, rounds):
                     value = cluster.measure(contender, number, count)
                     if turn >= 0:
                         values.setdefault((count, number, contender), []).append(value)
-        print("round %d of %d" % (turn + 1, rounds), file=sys.stderr, flush=True)
+        print(f"round {turn + 1} of {rounds}", file=sys.stderr, flush=True)
     return values
 
 
 def table(values):
     """Return the lines of the table in docs/benchmarks.md."""
     lines = [
-        "| pods at once | networks | Ready after, s: ours, Multus, flannel alone | sandbox, ms: ours, Multus, flannel alone | ours / Multus: Ready, sandbox "
-        "| sandboxes that failed |",
+        (
+            "| pods at once | networks | Ready after, s: ours, Multus, flannel alone | sandbox, ms:"
+            " ours, Multus, flannel alone | ours / Multus: Ready, sandbox | sandboxes that failed |"
+        ),
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for count, number in dict.fromkeys(key[:2] for key in values):
         rows = [values.get((count, number, contender), []) for contender in CLASSES]
 
         def medians(part, form, scale):
-            return ", ".join(form % (scale * statistics.median(one[part] for one in row)) if row else "-" for row in rows)
+            return ", ".join(
+                form % (scale * statistics.median(one[part] for one in row)) if row else "-"
+                for row in rows
+            )
 
-        ratios = [statistics.median(a[part] / b[part] for a, b in zip(rows[0], rows[1])) for part in (0, 1)]
-        failed = ", ".join("%d" % sum(one[2] for one in row) if row else "-" for row in rows)
-        lines.append("| %d | %d | %s | %s | %.2f, %.2f | %s |" % (count, number, medians(0, "%.2f", 1), medians(1, "%.0f", 1000), *ratios, failed))
+        ratios = [
+            statistics.median(a[part] / b[part] for a, b in zip(rows[0], rows[1]))
+            for part in (0, 1)
+        ]
+        failed = ", ".join(f"{sum(one[2] for one in row)}" if row else "-" for row in rows)
+        lines.append(
+            "| %d | %d | %s | %s | %.2f, %.2f | %s |"
+            % (count, number, medians(0, "%.2f", 1), medians(1, "%.0f", 1000), *ratios, failed)
+        )
     return lines
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--networks", type=int, nargs="+", default=[1, 2, 3], choices=[1, 2, 3], help="numbers of networks (default 1 2 3)")
-    parser.add_argument("--pods", type=int, nargs="+", default=[1, 10], help="how many pods are started at once (default 1 10)")
+    parser.add_argument(
+        "--networks",
+        type=int,
+        nargs="+",
+        default=[1, 2, 3],
+        choices=[1, 2, 3],
+        help="numbers of networks (default 1 2 3)",
+    )
+    parser.add_argument(
+        "--pods",
+        type=int,
+        nargs="+",
+        default=[1, 10],
+        help="how many pods are started at once (default 1 10)",
+    )
     parser.add_argument("--rounds", type=int, default=10, help="measured rounds (default 10)")
     parser.add_argument("--json", type=pathlib.Path, help="a file for every single value")
     options = parser.parse_args()
@@ -185,13 +255,22 @@ def main():
             playbook("multinet.flannel.site")
             on_host(NODE, ON_NODE)
             on_host(CONTROL_PLANE, ON_CLUSTER)
-            values = measure(Cluster(pathlib.Path(directory) / "kubernetes/admin.conf"), options.networks, options.pods, options.rounds)
+            values = measure(
+                Cluster(pathlib.Path(directory) / "kubernetes/admin.conf"),
+                options.networks,
+                options.pods,
+                options.rounds,
+            )
         finally:
             playbook(ROOT / "molecule/default/destroy.yml")
     print("\n".join(table(values)))
     if options.json:
         keys = ("pods", "networks", "contender")
-        options.json.write_text(json.dumps([dict(zip(keys, key), values=value) for key, value in values.items()]) + "\n", encoding="utf-8")
+        options.json.write_text(
+            json.dumps([dict(zip(keys, key), values=value) for key, value in values.items()])
+            + "\n",
+            encoding="utf-8",
+        )
 
 
 if __name__ == "__main__":

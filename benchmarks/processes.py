@@ -1,7 +1,9 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a command starts, as the kernel tells it (proc connector, Documentation/driver-api/connector.rst): nothing is traced or slowed down."""
+"""What a command starts, as the kernel tells it (proc connector,
+Documentation/driver-api/connector.rst): nothing is traced or slowed down.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,10 @@ _SO_RCVBUFFORCE = 33
 
 
 class Census:
-    """Open one before the network namespace is changed: the kernel tells the first one only. Raises OSError without the right to listen."""
+    """Open one before the network namespace is changed: the kernel tells the first one only.
+
+    Raises OSError without the right to listen.
+    """
 
     def __init__(self):
         self.socket = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, _NETLINK_CONNECTOR)
@@ -27,16 +32,22 @@ class Census:
     def __enter__(self):
         self.socket.bind((0, _CN_IDX_PROC))
         # nlmsghdr (NLMSG_DONE), cn_msg, and the one operation that is asked for
-        self.socket.send(struct.pack("=IHHII", 40, 3, 0, 0, os.getpid()) + struct.pack("=IIIIHHI", _CN_IDX_PROC, _CN_VAL_PROC, 0, 0, 4, 0, _LISTEN))
+        self.socket.send(
+            struct.pack("=IHHII", 40, 3, 0, 0, os.getpid())
+            + struct.pack("=IIIIHHI", _CN_IDX_PROC, _CN_VAL_PROC, 0, 0, 4, 0, _LISTEN)
+        )
         return self
 
     def __exit__(self, *exc):
         self.socket.close()  # nobody listens any more, so the kernel no longer tells
 
     def follow(self, start):
-        """Call start() -> pid and return what that process and its descendants were, in the order of their start:
-        a list of {"name": of the last executable, "peak": KiB, its resident memory at most}, one for each process that executed something.
-        (Go programs try out pidfds by a child that does nothing; it is none.)"""
+        """Call start() -> pid and return what that process and its descendants were, in the order
+        of their start:
+        a list of {"name": of the last executable, "peak": KiB, its resident memory at most}, one
+        for each process that executed something. (Go programs try out pidfds by a child that does
+        nothing; it is none.)
+        """
         self._events(0)
         main = start()
         known = {main: {"name": _name(main), "peak": 0}}
@@ -56,7 +67,9 @@ class Census:
         return everyone
 
     def _events(self, seconds):
-        """Return the (kind, process, child) that came; a fork of a thread has process and child the same."""
+        """Return the (kind, process, child) that came; a fork of a thread has process and child the
+        same.
+        """
         events = []
         end = time.monotonic() + seconds
         while True:
@@ -78,7 +91,7 @@ class Census:
 
 def _peak(pid):
     try:
-        with open("/proc/%d/status" % pid, encoding="ascii", errors="replace") as status:
+        with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as status:
             return next((int(line.split()[1]) for line in status if line.startswith("VmHWM")), 0)
     except (FileNotFoundError, ProcessLookupError):
         return 0
@@ -86,7 +99,7 @@ def _peak(pid):
 
 def _name(pid):
     try:
-        with open("/proc/%d/comm" % pid, encoding="utf-8", errors="replace") as comm:
+        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as comm:
             return comm.read().strip()
     except (FileNotFoundError, ProcessLookupError):
         return ""

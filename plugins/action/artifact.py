@@ -1,9 +1,11 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The controller's half of multinet.flannel.artifact: which sums a host is to have, and bringing what differs there.
+"""The controller's half of multinet.flannel.artifact: which sums a host is to have, and bringing
+what differs there.
 
-One round trip asks the host for the sums it has; only when something differs do the files and a second call follow.
+One round trip asks the host for the sums it has; only when something differs do the files and a
+second call follow.
 """
 
 from __future__ import annotations
@@ -12,8 +14,13 @@ import os
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
-from ansible_collections.multinet.flannel.plugins.module_utils._node import executables as node_executables
-from ansible_collections.multinet.flannel.plugins.module_utils._node.sums import ArtifactError, verify_sum
+from ansible_collections.multinet.flannel.plugins.module_utils._node import (
+    executables as node_executables,
+)
+from ansible_collections.multinet.flannel.plugins.module_utils._node.sums import (
+    ArtifactError,
+    verify_sum,
+)
 from ansible_collections.multinet.flannel.plugins.plugin_utils._artifacts import releases
 from ansible_collections.multinet.flannel.plugins.plugin_utils._artifacts.store import Store
 
@@ -61,7 +68,10 @@ class ActionModule(ActionBase):
         artifacts = arguments["artifacts"] or [{key: arguments[key] for key in _ARTIFACT}]
         errors = releases.check(artifacts, table)
         if arguments["source"] == "mirror" and not arguments["dir"]:
-            errors.append("The source is mirror, but dir is not given: set multinet_artifact_dir to the mirror directory on the controller.")
+            errors.append(
+                "The source is mirror, but dir is not given: set multinet_artifact_dir to the"
+                " mirror directory on the controller."
+            )
         if errors:
             raise ArtifactError(" ".join(errors))
         paths = [path for artifact in artifacts for path in artifact["executables"].values()]
@@ -75,8 +85,16 @@ class ActionModule(ActionBase):
         wanted = {}
         for artifact in artifacts:
             wanted.update(_wanted(dict(artifact, arch=arch), arguments, table))
-        differing = {path: want for path, want in wanted.items() if node_executables.differs(there[path], want["sha256"])}
-        to_bring = {path: want for path, want in differing.items() if there[path]["sha256"] != want["sha256"]}
+        differing = {
+            path: want
+            for path, want in wanted.items()
+            if node_executables.differs(there[path], want["sha256"])
+        }
+        to_bring = {
+            path: want
+            for path, want in differing.items()
+            if there[path]["sha256"] != want["sha256"]
+        }
         for want in to_bring.values():
             verify_sum(want["file"], want["sha256"], want["according_to"])
         _must_have_room(to_bring, there)
@@ -84,7 +102,9 @@ class ActionModule(ActionBase):
             self._bring(differing, to_bring, task_vars)
         result = {"changed": bool(differing), "changed_executables": sorted(differing)}
         if self._task.diff:
-            result["diff"] = [_diff(path, there[path], want) for path, want in sorted(differing.items())]
+            result["diff"] = [
+                _diff(path, there[path], want) for path, want in sorted(differing.items())
+            ]
         return result
 
     def _bring(self, differing, to_bring, task_vars):
@@ -94,24 +114,35 @@ class ActionModule(ActionBase):
             self._make_tmp_path()
         sources = {}
         for number, (path, want) in enumerate(sorted(to_bring.items())):
-            sources[path] = shell.join_path(shell.tmpdir, "%d-%s" % (number, os.path.basename(path)))
+            sources[path] = shell.join_path(shell.tmpdir, f"{number}-{os.path.basename(path)}")
             try:
                 self._transfer_file(want["file"], sources[path])
             except AnsibleConnectionFailure:
                 raise
             except AnsibleError as error:
                 raise ArtifactError(
-                    "%s could not be copied to %s on the host: %s. Nothing was changed. Is there room?" % (want["file"], shell.tmpdir, error)
+                    f"{want['file']} could not be copied to {shell.tmpdir} on the host: {error}."
+                    " Nothing was changed. Is there room?"
                 ) from error
         if sources:
             self._fixup_perms2((shell.tmpdir, *sources.values()))
-        self._on_host([{"path": path, "sha256": want["sha256"], "src": sources.get(path)} for path, want in sorted(differing.items())], task_vars)
+        self._on_host(
+            [
+                {"path": path, "sha256": want["sha256"], "src": sources.get(path)}
+                for path, want in sorted(differing.items())
+            ],
+            task_vars,
+        )
 
     def _on_host(self, executables, task_vars):
         """Call the module on the host; what it fails with is raised as ArtifactError."""
-        report = self._execute_module("multinet.flannel.node_executables", {"executables": executables}, task_vars=task_vars)
+        report = self._execute_module(
+            "multinet.flannel.node_executables", {"executables": executables}, task_vars=task_vars
+        )
         if report.get("failed"):
-            raise ArtifactError("%s %s" % (report.get("msg", "The module failed."), report.get("module_stderr", "")))
+            raise ArtifactError(
+                f"{report.get('msg', 'The module failed.')} {report.get('module_stderr', '')}"
+            )
         return report
 
 
@@ -121,20 +152,30 @@ def _must_be_there(artifacts, there):
     for artifact in artifacts:
         for name, path in sorted(artifact["executables"].items()):
             if there[path]["sha256"] is None:
-                errors.append("%s (%s of %s) is not there." % (path, name, artifact["component"]))
+                errors.append(f"{path} ({name} of {artifact['component']}) is not there.")
             elif not int(there[path]["mode"], 8) & 0o100:
-                errors.append("%s (%s of %s) is not executable, its mode is %s." % (path, name, artifact["component"], there[path]["mode"]))
+                errors.append(
+                    f"{path} ({name} of {artifact['component']}) is not executable, its mode is"
+                    f" {there[path]['mode']}."
+                )
     if errors:
-        raise ArtifactError("%s The source is host, which installs nothing: put them there, or choose the source release or mirror." % " ".join(errors))
+        raise ArtifactError(
+            f"{' '.join(errors)} The source is host, which installs nothing: put them there, or"
+            " choose the source release or mirror."
+        )
 
 
 def _wanted(artifact, arguments, table):
-    """Return what one artifact's places on the host are to hold: {path: {sha256, file (on the controller), according_to, component, version}}."""
+    """Return what one artifact's places on the host are to hold: {path: {sha256, file (on the
+    controller), according_to, component, version}}.
+    """
     names = sorted(artifact["executables"])
     cache = Store(os.path.expanduser(arguments["cache_dir"]))
     key = (artifact["component"], artifact["version"], artifact["arch"])
     if arguments["source"] == "release":
-        release = releases.release(table, *key, base_urls=arguments["base_urls"], sums=arguments["sums"])
+        release = releases.release(
+            table, *key, base_urls=arguments["base_urls"], sums=arguments["sums"]
+        )
         cache.fill(release)
         store, found = cache, cache.find(release, names)
     else:
@@ -145,7 +186,14 @@ def _wanted(artifact, arguments, table):
             sha256, archive = found[release["archive"]]
             store = cache
             store.fetch = lambda dummy, target: os.symlink(archive, target)
-            store.fill(dict(release, sha256=sha256, url=archive, according_to=os.path.join(os.path.dirname(archive), releases.SUMS_FILE)))
+            store.fill(
+                dict(
+                    release,
+                    sha256=sha256,
+                    url=archive,
+                    according_to=os.path.join(os.path.dirname(archive), releases.SUMS_FILE),
+                )
+            )
             found = store.find(release, names)
     according_to = os.path.join(store.folder(release), releases.SUMS_FILE)
     return {
@@ -161,7 +209,9 @@ def _wanted(artifact, arguments, table):
 
 
 def _must_have_room(to_bring, there):
-    """Raise ArtifactError when a file system of the host cannot take the new executables beside the old ones."""
+    """Raise ArtifactError when a file system of the host cannot take the new executables beside the
+    old ones.
+    """
     needed = {}
     for path, want in to_bring.items():
         needed.setdefault(there[path]["device"], []).append((path, os.path.getsize(want["file"])))
@@ -170,16 +220,19 @@ def _must_have_room(to_bring, there):
         total = sum(size for dummy, size in items)
         if total > free:
             raise ArtifactError(
-                "The disk is full: %s needs %.1f MB and the file system has %.1f MB free. Nothing was changed; make room on the host."
-                % (", ".join(path for path, dummy in items), total / 1e6, free / 1e6)
+                f"The disk is full: {', '.join((path for path, dummy in items))} needs"
+                f" {total / 1000000.0:.1f} MB and the file system has {free / 1000000.0:.1f} MB"
+                " free. Nothing was changed; make room on the host."
             )
 
 
 def _diff(path, state, want):
-    before = "absent\n" if state["mode"] is None else "sha256 %s, mode %s\n" % (state["sha256"], state["mode"])
+    before = (
+        "absent\n" if state["mode"] is None else f"sha256 {state['sha256']}, mode {state['mode']}\n"
+    )
     return {
         "before_header": path,
-        "after_header": "%s (%s %s)" % (path, want["component"], want["version"]),
+        "after_header": f"{path} ({want['component']} {want['version']})",
         "before": before,
-        "after": "sha256 %s, mode %s\n" % (want["sha256"], node_executables.MODE),
+        "after": f"sha256 {want['sha256']}, mode {node_executables.MODE}\n",
     }

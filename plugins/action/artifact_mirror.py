@@ -1,7 +1,10 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""multinet.flannel.artifact_mirror: fills a mirror directory. It works on the controller only and contacts no host."""
+"""multinet.flannel.artifact_mirror: fills a mirror directory.
+
+It works on the controller only and contacts no host.
+"""
 
 from __future__ import annotations
 
@@ -45,20 +48,27 @@ def _mirror(arguments, check_mode, diff):
     for release in missing:
         if not check_mode:
             store.fill(release, renew=True)
-        fetched.append("%s/%s/linux-%s" % (release["component"], release["version"], release["arch"]))
+        fetched.append(f"{release['component']}/{release['version']}/linux-{release['arch']}")
     changed = bool(fetched)
     if not check_mode:
         changed = store.write_manifest() or changed
     result = {"changed": changed, "fetched": fetched}
     if diff:
         result["diff"] = [
-            {"before_header": name, "after_header": name, "before": "", "after": "from %s\n" % release["url"]} for name, release in zip(fetched, missing)
+            {
+                "before_header": name,
+                "after_header": name,
+                "before": "",
+                "after": f"from {release['url']}\n",
+            }
+            for name, release in zip(fetched, missing)
         ]
     return result
 
 
 def _needed(store, arguments):
-    """Return the releases asked for; raises ArtifactError with everything that is wrong with the request, before anything is fetched.
+    """Return the releases asked for; raises ArtifactError with everything that is wrong with the
+    request, before anything is fetched.
 
     What somebody put there by hand needs no sum in the table.
     """
@@ -76,7 +86,9 @@ def _needed(store, arguments):
                 if sums is not None and origin is None:
                     release["sha256"] = None
                 else:
-                    release = releases.release(table, *key, base_urls=arguments["base_urls"], sums=arguments["sums"])
+                    release = releases.release(
+                        table, *key, base_urls=arguments["base_urls"], sums=arguments["sums"]
+                    )
                 needed.append(release)
             except ArtifactError as error:
                 errors.append(str(error))

@@ -11,10 +11,18 @@ NETWORK_DIRECTORY = "/etc/cni/multinet/net.d"
 
 
 def cni_config_files(plan, conf_dir):
-    """Return the files of module node_files (list of dict): one conflist per network of plan, then the host's own in conf_dir."""
-    contents = [("%s/%s.conflist" % (NETWORK_DIRECTORY, network["name"]), network["cni_conflist"]) for network in plan["networks"]]
+    """Return the files of module node_files (list of dict): one conflist per network of plan, then
+    the host's own in conf_dir.
+    """
+    contents = [
+        (f"{NETWORK_DIRECTORY}/{network['name']}.conflist", network["cni_conflist"])
+        for network in plan["networks"]
+    ]
     contents.append((conf_dir + "/00-multinet.conf", plan["cni_conf"]))
-    return [{"path": path, "content": json.dumps(content, indent=2) + "\n", "mode": "0644"} for path, content in contents]
+    return [
+        {"path": path, "content": json.dumps(content, indent=2) + "\n", "mode": "0644"}
+        for path, content in contents
+    ]
 
 
 class FilterModule:

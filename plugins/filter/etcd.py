@@ -1,7 +1,10 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the roles etcd and network_config derive from the inventory. Each filter is a name for one function elsewhere."""
+"""What the roles etcd and network_config derive from the inventory.
+
+Each filter is a name for one function elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,6 @@ import json
 import pathlib
 
 from ansible.errors import AnsibleFilterError
-
 from ansible_collections.multinet.flannel.plugins.module_utils._etcd import members, support
 from ansible_collections.multinet.flannel.plugins.plugin_utils._pki import certificates
 
@@ -33,7 +35,10 @@ def _recorded(record):
     except (FileNotFoundError, TypeError):
         return []
     except ValueError as error:
-        raise AnsibleFilterError("The record of the etcd members %s is no JSON. Remove it: the run writes it anew." % record) from error
+        raise AnsibleFilterError(
+            f"The record of the etcd members {record} is no JSON. Remove it: the run writes it"
+            " anew."
+        ) from error
 
 
 def etcd_certificates_due(declared, directory, renew_days=90):
@@ -42,7 +47,9 @@ def etcd_certificates_due(declared, directory, renew_days=90):
 
 
 def etcd_pki_files(sources, directory, missing_ok=False):
-    """Return files for module node_files, put into directory. sources: {file name on the host: path on the controller}.
+    """Return files for module node_files, put into directory.
+
+    sources: {file name on the host: path on the controller}.
 
     missing_ok: for check mode, in which the certificates may not have been made yet.
     """
@@ -53,20 +60,34 @@ def etcd_pki_files(sources, directory, missing_ok=False):
         except OSError as error:
             if not missing_ok:
                 raise AnsibleFilterError(
-                    "%s, which is to be %s/%s on the hosts, can't be read on the controller: %s." % (path, directory, name, error.strerror)
+                    f"{path}, which is to be {directory}/{name} on the hosts, can't be read on the"
+                    f" controller: {error.strerror}."
                 ) from error
-            content = "(%s: made by the real run)\n" % name
+            content = f"({name}: made by the real run)\n"
         secret = name.endswith(".key")
-        files.append({"path": directory + "/" + name, "content": content, "mode": "0600" if secret else "0644", "secret": secret})
+        files.append(
+            {
+                "path": directory + "/" + name,
+                "content": content,
+                "mode": "0600" if secret else "0644",
+                "secret": secret,
+            }
+        )
     return files
 
 
 def etcd_pki_contents(files):
-    """Return files of etcd_pki_files() as the contents of module etcd_info; None when there are none."""
+    """Return files of etcd_pki_files() as the contents of module etcd_info; None when there are
+    none.
+    """
     by_name = {pathlib.PurePosixPath(item["path"]).name: item["content"] for item in files}
     if not by_name:
         return None
-    return {"ca_cert": by_name["ca.crt"], "client_cert": by_name["client.crt"], "client_key": by_name["client.key"]}
+    return {
+        "ca_cert": by_name["ca.crt"],
+        "client_cert": by_name["client.crt"],
+        "client_key": by_name["client.key"],
+    }
 
 
 def etcd_unsupported_arch(architecture, version):
@@ -78,9 +99,11 @@ def etcd_unsupported_arch(architecture, version):
 
 
 def etcd_formers(declared, hostvars, register):
-    """Return the names of the members that reported, in the registered variable of this name, that they have no data of an established cluster."""
+    """Return the names of the members that reported, in the registered variable of this name, that
+    they have no data of an established cluster.
+    """
     names = [member["name"] for member in declared]
-    reports = {name: (hostvars[name].get(register) or {}) for name in names if name in hostvars}
+    reports = {name: hostvars[name].get(register) or {} for name in names if name in hostvars}
     return [name for name in names if reports.get(name, {}).get("data") in ("none", "forming")]
 
 

@@ -14,17 +14,33 @@ from ansible_collections.multinet.flannel.plugins.module_utils._plan import erro
 
 
 def flanneld_units(plan, settings):
-    """Return the units of plan's networks as module flanneld_units takes them. Raises AnsibleFilterError with one sentence a line."""
-    return [{"name": network["unit"], "environment": _environment(network, settings)} for network in plan["networks"]]
+    """Return the units of plan's networks as module flanneld_units takes them.
+
+    Raises AnsibleFilterError with one sentence a line.
+    """
+    return [
+        {"name": network["unit"], "environment": _environment(network, settings)}
+        for network in plan["networks"]
+    ]
 
 
 def flanneld_environment_files(plan, settings):
-    """Return the files that the flanneld of plan's networks read as module node_files takes them. Raises AnsibleFilterError as well."""
-    files = [(network["environment_file"], _environment(network, settings)) for network in plan["networks"]]
+    """Return the files that the flanneld of plan's networks read as module node_files takes them.
+
+    Raises AnsibleFilterError as well.
+    """
+    files = [
+        (network["environment_file"], _environment(network, settings))
+        for network in plan["networks"]
+    ]
     # with etcd, flanneld reads it there
     files += [
-        (network["net_config_file"], json.dumps(network["flannel_config"], indent=2, sort_keys=True) + "\n")
-        for network in plan["networks"] if network["net_config_file"]
+        (
+            network["net_config_file"],
+            json.dumps(network["flannel_config"], indent=2, sort_keys=True) + "\n",
+        )
+        for network in plan["networks"]
+        if network["net_config_file"]
     ]
     return [{"path": path, "content": content, "mode": "0644"} for path, content in files]
 
@@ -32,7 +48,7 @@ def flanneld_environment_files(plan, settings):
 def _environment(network, settings):
     config = json.dumps(network["flannel_config"], sort_keys=True).encode()
     try:
-        return "%s%s=%s\n" % (render.flanneld_environment(network, settings), units.CONFIG_SUM, hashlib.sha256(config).hexdigest())
+        return f"{render.flanneld_environment(network, settings)}{units.CONFIG_SUM}={hashlib.sha256(config).hexdigest()}\n"
     except errors.PlanError as error:
         raise AnsibleFilterError(str(error)) from error
 
@@ -41,4 +57,7 @@ class FilterModule:
     """Filters about flanneld units."""
 
     def filters(self):
-        return {"flanneld_units": flanneld_units, "flanneld_environment_files": flanneld_environment_files}
+        return {
+            "flanneld_units": flanneld_units,
+            "flanneld_environment_files": flanneld_environment_files,
+        }

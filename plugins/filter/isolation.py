@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from ansible.errors import AnsibleFilterError
-
 from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import ruleset
 
 

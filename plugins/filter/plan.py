@@ -8,11 +8,12 @@ from __future__ import annotations
 import typing as t
 
 from ansible.errors import AnsibleFilterError
-
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.changes import changed, removed
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.errors import PlanError
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
-from ansible_collections.multinet.flannel.plugins.module_utils._plan.render import flanneld_environment
+from ansible_collections.multinet.flannel.plugins.module_utils._plan.render import (
+    flanneld_environment,
+)
 
 
 def plan_filter(networks: t.Any, options: t.Any = None) -> dict[str, t.Any]:
@@ -20,11 +21,14 @@ def plan_filter(networks: t.Any, options: t.Any = None) -> dict[str, t.Any]:
     try:
         return plan(networks, options)
     except PlanError as error:
-        raise AnsibleFilterError("The networks cannot be set up as declared:\n{0}".format(error)) from error
+        raise AnsibleFilterError(f"The networks cannot be set up as declared:\n{error}") from error
 
 
 def flanneld_environment_filter(network: dict[str, t.Any], settings: dict[str, t.Any]) -> str:
-    """Return flanneld_environment(network, settings). Raises AnsibleFilterError with one sentence a line."""
+    """Return flanneld_environment(network, settings).
+
+    Raises AnsibleFilterError with one sentence a line.
+    """
     try:
         return flanneld_environment(network, settings)
     except PlanError as error:

@@ -1,12 +1,13 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Filters about container runtimes: where a distribution has things, and the network that docker is in."""
+"""Filters about container runtimes: where a distribution has things, and the network that docker is
+in.
+"""
 
 from __future__ import annotations
 
 from ansible.errors import AnsibleFilterError
-
 from ansible_collections.multinet.flannel.plugins.module_utils._runtime.presets import paths
 
 
@@ -23,8 +24,10 @@ def planned_network(plan, name):
     for network in plan["networks"]:
         if network["name"] == name:
             return network
-    raise AnsibleFilterError("multinet_docker_network is %r, which is no network; write one of %s, or leave it out."
-                             % (name, ", ".join(network["name"] for network in plan["networks"])))
+    raise AnsibleFilterError(
+        f"multinet_docker_network is {name!r}, which is no network; write one of"
+        f" {', '.join(network['name'] for network in plan['networks'])}, or leave it out."
+    )
 
 
 class FilterModule:

@@ -5,7 +5,18 @@
 
 from __future__ import annotations
 
-_KEYS = ("name", "annotation_prefix", "cidr", "subnet_len", "ipv6_cidr", "ipv6_subnet_len", "flannel_config", "subnet_file", "bridge", "ipam_dir")
+_KEYS = (
+    "name",
+    "annotation_prefix",
+    "cidr",
+    "subnet_len",
+    "ipv6_cidr",
+    "ipv6_subnet_len",
+    "flannel_config",
+    "subnet_file",
+    "bridge",
+    "ipam_dir",
+)
 
 
 def subnet_server_config(plan, settings):

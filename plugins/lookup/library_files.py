@@ -42,7 +42,9 @@ import os
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
-MODULE_UTILS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "module_utils")
+MODULE_UTILS = os.path.join(
+    os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "module_utils"
+)
 
 
 def library(parts, lib_dir):
@@ -50,10 +52,16 @@ def library(parts, lib_dir):
     files = [{"path": lib_dir + "/multinet/__init__.py", "content": "", "mode": "0644"}]
     for part in parts:
         path = os.path.join(MODULE_UTILS, part)
-        names = [part] if part.endswith(".py") else ["%s/%s" % (part, name) for name in sorted(os.listdir(path)) if name.endswith(".py")]
+        names = (
+            [part]
+            if part.endswith(".py")
+            else [f"{part}/{name}" for name in sorted(os.listdir(path)) if name.endswith(".py")]
+        )
         for name in names:
             with open(os.path.join(MODULE_UTILS, name), encoding="utf-8") as file:
-                files.append({"path": "%s/multinet/%s" % (lib_dir, name), "content": file.read(), "mode": "0644"})
+                files.append(
+                    {"path": f"{lib_dir}/multinet/{name}", "content": file.read(), "mode": "0644"}
+                )
     return files
 
 
@@ -65,4 +73,7 @@ class LookupModule(LookupBase):
         try:
             return library(terms, self.get_option("lib_dir"))
         except OSError as error:
-            raise AnsibleLookupError("The library of the collection has no %s." % os.path.relpath(error.filename, MODULE_UTILS)) from error
+            raise AnsibleLookupError(
+                "The library of the collection has no"
+                f" {os.path.relpath(error.filename, MODULE_UTILS)}."
+            ) from error

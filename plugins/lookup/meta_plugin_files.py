@@ -47,7 +47,6 @@ _raw:
 
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
-
 from ansible_collections.multinet.flannel.plugins.lookup import library_files
 
 PACKAGES = ("_cni", "_meta")
@@ -73,7 +72,7 @@ def library(lib_dir):
 def launchers(names, bin_dir, lib_dir, python):
     """Return the launchers (list of dict) for names (list of str)."""
     text = LAUNCHER % {"python": python, "lib_dir": lib_dir}
-    return [{"path": "%s/%s" % (bin_dir, name), "content": text, "mode": "0755"} for name in names]
+    return [{"path": f"{bin_dir}/{name}", "content": text, "mode": "0755"} for name in names]
 
 
 class LookupModule(LookupBase):
@@ -81,12 +80,20 @@ class LookupModule(LookupBase):
 
     def run(self, terms, variables=None, **kwargs):
         self.set_options(var_options=variables, direct=kwargs)
-        bin_dir, lib_dir, python = (self.get_option(key) for key in ("bin_dir", "lib_dir", "python"))
+        bin_dir, lib_dir, python = (
+            self.get_option(key) for key in ("bin_dir", "lib_dir", "python")
+        )
         names = [name for term in terms for name in (term if isinstance(term, list) else [term])]
         for name in names:
             if not name or "/" in name:
-                raise AnsibleLookupError("The name %r of the meta-plugin is not a file name; write it without a directory." % name)
+                raise AnsibleLookupError(
+                    f"The name {name!r} of the meta-plugin is not a file name; write it without a"
+                    " directory."
+                )
         # The first line of a script is cut off there by the kernel.
         if not python.startswith("/") or len(python) > 120 or " " in python:
-            raise AnsibleLookupError("The Python %r cannot start a script; give an absolute path without blanks, at most 120 characters." % python)
+            raise AnsibleLookupError(
+                f"The Python {python!r} cannot start a script; give an absolute path without"
+                " blanks, at most 120 characters."
+            )
         return library(lib_dir) + launchers(names, bin_dir, lib_dir, python)

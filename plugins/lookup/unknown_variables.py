@@ -32,11 +32,14 @@ _raw:
 import os
 
 from ansible.plugins.lookup import LookupBase
-
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.checks import closest
 
 PREFIX = "multinet_"
-ROLE = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "roles", "multinet")
+ROLE = os.path.join(
+    os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))),
+    "roles",
+    "multinet",
+)
 
 
 class LookupModule(LookupBase):
@@ -44,12 +47,25 @@ class LookupModule(LookupBase):
 
     def run(self, terms, variables=None, **kwargs):
         # without the prefix, which makes everything look alike
-        specified = self._loader.load_from_file(ROLE + "/meta/argument_specs.yml")["argument_specs"]["main"]["options"]
+        specified = self._loader.load_from_file(ROLE + "/meta/argument_specs.yml")[
+            "argument_specs"
+        ]["main"]["options"]
         derived = self._loader.load_from_file(ROLE + "/defaults/main.yml")
-        known = sorted(name[len(PREFIX):] for name in {**specified, **derived})
-        unknown = sorted(name[len(PREFIX):] for name in variables or {} if name.startswith(PREFIX) and name[len(PREFIX):] not in known)
+        known = sorted(name[len(PREFIX) :] for name in {**specified, **derived})
+        unknown = sorted(
+            name[len(PREFIX) :]
+            for name in variables or {}
+            if name.startswith(PREFIX) and name[len(PREFIX) :] not in known
+        )
         return [self._sentence(name, closest(name, known)) for name in unknown]
 
     def _sentence(self, name, meant):
-        remedy = "write " + PREFIX + meant if meant else "`ansible-doc -t role multinet.flannel.multinet` has all of them"
-        return "There is no variable %s%s: %s; a variable of your own needs another prefix." % (PREFIX, name, remedy)
+        remedy = (
+            "write " + PREFIX + meant
+            if meant
+            else "`ansible-doc -t role multinet.flannel.multinet` has all of them"
+        )
+        return (
+            f"There is no variable {PREFIX}{name}: {remedy}; a variable of your own needs another"
+            " prefix."
+        )

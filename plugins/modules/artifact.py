@@ -10,22 +10,27 @@ module: artifact
 short_description: Install the executables of flannel, the CNI plugins and etcd with verified sums
 version_added: 0.1.0
 description:
-  - Brings the executables of one or several components to a host, from upstream's releases (downloaded once, on the controller)
+  - Brings the executables of one or several components to a host, from upstream's releases
+    (downloaded once, on the controller)
     or from a mirror directory on the controller.
-  - What a host is to have is decided for that host's own architecture. Sums are checked on the controller and again on the host.
-  - A host that has everything costs one round trip. Executables are replaced by rename, so one that is running may be replaced.
+  - What a host is to have is decided for that host's own architecture. Sums are checked on the
+    controller and again on the host.
+  - A host that has everything costs one round trip. Executables are replaced by rename, so one that
+    is running may be replaced.
   - The sums of releases are in one table, C(plugins/plugin_utils/_artifacts/releases.yml).
 author: [multinet.flannel authors (@multinet-flannel)]
 attributes:
   check_mode:
-    description: Says what would be installed without transferring it. A release that is not in the controller's cache yet is downloaded there.
+    description: Says what would be installed without transferring it. A release that is not in the
+      controller's cache yet is downloaded there.
     support: full
   diff_mode:
     description: Shows the sum and mode of each executable before and after.
     support: full
 options:
   artifacts:
-    description: The artifacts to install. Either this, or one artifact in O(component), O(version) and O(executables).
+    description: The artifacts to install. Either this, or one artifact in O(component), O(version)
+      and O(executables).
     type: list
     elements: dict
     suboptions:
@@ -60,22 +65,26 @@ options:
     default: release
   dir:
     description:
-      - The mirror directory on the controller, needed for O(source=mirror). It has C(component/version/linux-arch/) with the executables or
+      - The mirror directory on the controller, needed for O(source=mirror). It has
+        C(component/version/linux-arch/) with the executables or
         upstream's archive under its own name, and a C(SHA256SUMS) beside them.
     type: path
   cache_dir:
-    description: Where the controller keeps what was downloaded or unpacked. It has the form of a mirror directory.
+    description: Where the controller keeps what was downloaded or unpacked. It has the form of a
+      mirror directory.
     type: path
     default: ~/.cache/multinet/artifacts
   architecture:
-    description: The architecture, V(amd64) or V(arm64) or as the kernel calls it. When absent, the host is asked.
+    description: The architecture, V(amd64) or V(arm64) or as the kernel calls it. When absent, the
+      host is asked.
     type: str
   base_urls:
     description: For a component, the URL that stands in for the beginning of upstream's addresses.
     type: dict
     default: {}
   sums:
-    description: Sums of archives that the table does not have, as component, version and architecture, see the example.
+    description: Sums of archives that the table does not have, as component, version and
+      architecture, see the example.
     type: dict
     default: {}
 """

@@ -10,8 +10,10 @@ module: artifact_mirror
 short_description: Fill a mirror directory on the controller from upstream's releases
 version_added: 0.1.0
 description:
-  - Downloads the releases of the components for the wanted architectures, checks their sums and unpacks the executables into a mirror directory.
-  - Works on the controller and contacts no host. What is already there is verified; what this module put there and is damaged is fetched again.
+  - Downloads the releases of the components for the wanted architectures, checks their sums and
+    unpacks the executables into a mirror directory.
+  - Works on the controller and contacts no host. What is already there is verified; what this
+    module put there and is damaged is fetched again.
   - Artifacts that somebody put there by hand, with a C(SHA256SUMS), are verified and left alone.
 author: [multinet.flannel authors (@multinet-flannel)]
 attributes:

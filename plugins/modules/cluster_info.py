@@ -12,7 +12,8 @@ extends_documentation_fragment: [multinet.flannel.kubernetes_admin]
 author:
   - multinet.flannel authors (@multinet-flannel)
 description:
-  - Lists pods, Services and EndpointSlices of all namespaces and returns the little of them that a measurement is compared with and needs.
+  - Lists pods, Services and EndpointSlices of all namespaces and returns the little of them that a
+    measurement is compared with and needs.
   - Run it once, on the controller.
 attributes:
   check_mode:
@@ -35,12 +36,15 @@ EXAMPLES = r"""
 RETURN = r"""
 cluster:
   description: >-
-    The C(pods) with label, uid, node, whether they run, whether they are in the host's network, and their annotation network-status; the TCP
-    C(services) with address, port and ready endpoints; the C(ports) that nodes publish (hostPort, NodePort) with node, port and endpoints.
+    The C(pods) with label, uid, node, whether they run, whether they are in the host's network, and
+    their annotation network-status; the TCP
+    C(services) with address, port and ready endpoints; the C(ports) that nodes publish (hostPort,
+    NodePort) with node, port and endpoints.
   returned: success
   type: dict
 published:
-  description: C(services) and C(ports) of RV(cluster) alone, which is all that M(multinet.flannel.isolation_probe) needs.
+  description: C(services) and C(ports) of RV(cluster) alone, which is all that
+    M(multinet.flannel.isolation_probe) needs.
   returned: success
   type: dict
 """
@@ -53,14 +57,23 @@ LISTS = ("/api/v1/pods", "/api/v1/services", "/apis/discovery.k8s.io/v1/endpoint
 
 
 def main():
-    module = AnsibleModule(argument_spec={"kubeconfig": {"type": "str", "required": True}}, supports_check_mode=True)
+    module = AnsibleModule(
+        argument_spec={"kubeconfig": {"type": "str", "required": True}}, supports_check_mode=True
+    )
     try:
         api = admin.Admin(module.params["kubeconfig"])
         found = [api.items(path) for path in LISTS]
     except admin.AdminError as error:
-        module.fail_json(msg="%s The kubeconfig in multinet_kubeconfig must be one that may list pods, Services and EndpointSlices." % error)
+        module.fail_json(
+            msg=(
+                f"{error} The kubeconfig in multinet_kubeconfig must be one that may list pods,"
+                " Services and EndpointSlices."
+            )
+        )
     seen = cluster.view(*found)
-    module.exit_json(changed=False, cluster=seen, published={key: seen[key] for key in ("services", "ports")})
+    module.exit_json(
+        changed=False, cluster=seen, published={key: seen[key] for key in ("services", "ports")}
+    )
 
 
 if __name__ == "__main__":

@@ -10,8 +10,10 @@ module: cni_attachment
 short_description: Attach a running container or a network namespace to the networks of its host
 version_added: 0.1.0
 description:
-  - Calls the CNI plugins of the host for a namespace that exists already, as a container runtime would when it starts a container.
-  - What was attached is remembered on the host, so that the call can be repeated, and so that detaching needs
+  - Calls the CNI plugins of the host for a namespace that exists already, as a container runtime
+    would when it starts a container.
+  - What was attached is remembered on the host, so that the call can be repeated, and so that
+    detaching needs
     neither the namespace nor the network's configuration.
 author: [multinet.flannel authors (@multinet-flannel)]
 attributes:
@@ -29,23 +31,27 @@ options:
     description: A process in the network namespace.
     type: int
   container:
-    description: Name or id of a container that C(podman) or C(docker) knows. It was started without a network (C(--network none)).
+    description: Name or id of a container that C(podman) or C(docker) knows. It was started without
+      a network (C(--network none)).
     type: str
   container_id:
-    description: The container's id in CNI. By default that of O(container), otherwise derived from the namespace's path as C(cnitool) does.
+    description: The container's id in CNI. By default that of O(container), otherwise derived from
+      the namespace's path as C(cnitool) does.
     type: str
   networks:
     description:
       - Names of the networks, each a file C(<name>.conflist) in O(network_dir).
       - Those that are missing are attached. Others stay; detach them with O(state=absent).
-      - When absent or empty and O(state=present), the host's own configuration, the first file by name in O(conf_dir).
+      - When absent or empty and O(state=present), the host's own configuration, the first file by
+        name in O(conf_dir).
       - When absent or empty and O(state=absent), everything that was attached by this module.
     type: list
     elements: str
     default: []
   interface:
     description:
-      - Name of the first network's interface, V(eth0) when not given. The others get V(net1), V(net2) and so on, whichever are free.
+      - Name of the first network's interface, V(eth0) when not given. The others get V(net1),
+        V(net2) and so on, whichever are free.
     type: str
   args:
     description: What goes to the plugins in C(CNI_ARGS).
@@ -102,7 +108,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 interfaces:
-  description: The interfaces the target has after the call, oldest first. In check mode, those it has already.
+  description: The interfaces the target has after the call, oldest first. In check mode, those it
+    has already.
   type: list
   elements: dict
   returned: success
@@ -156,49 +163,70 @@ cni_error:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.multinet.flannel.plugins.module_utils._attach import attachment, target as targets
+from ansible_collections.multinet.flannel.plugins.module_utils._attach import attachment
+from ansible_collections.multinet.flannel.plugins.module_utils._attach import target as targets
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import cache, conf, errors
 
 KINDS = ("netns", "pid", "container")
 
 
 def inspector(module, said):
-    """Return the function that asks a container engine for a container; what an engine says instead of an answer is added to said (list)."""
+    """Return the function that asks a container engine for a container; what an engine says instead
+    of an answer is added to said (list).
+    """
 
     def inspect(engine, name):
         executable = module.get_bin_path(engine)
         if executable is None:
-            said.append("%s is not installed" % engine)
+            said.append(f"{engine} is not installed")
             return None
         status, out, err = module.run_command([executable, "inspect", "--type", "container", name])
         if status == 0:
             return out
-        said.append("%s: %s" % (engine, err.strip()))
+        said.append(f"{engine}: {err.strip()}")
         return None
 
     return inspect
 
 
 def present(module, attacher, target, said):
-    """Attach what is missing; return (what is changed, entries before, entries after, names of the wanted networks)."""
+    """Attach what is missing; return (what is changed, entries before, entries after, names of the
+    wanted networks).
+    """
     params = module.params
     if target.container_id is None:
-        raise targets.TargetError("No container %s is known here: %s." % (params["container"], "; ".join(said)))
+        raise targets.TargetError(
+            f"No container {params['container']} is known here: {'; '.join(said)}."
+        )
     if not target.netns:
-        raise targets.TargetError("%s has no network namespace: it does not run." % target.label)
+        raise targets.TargetError(f"{target.label} has no network namespace: it does not run.")
     wanted = attachment.load(params["networks"], params["conf_dir"], params["network_dir"])
     entries = attacher.entries(target)
     whole = [entry for entry in entries if attacher.is_whole(target, entry)]
     names = {one.network.name for one in wanted}
     wanted = [one for one in wanted if one.network.name not in attacher.within(whole)]
-    attachment.assign(wanted, entries, attacher.interfaces(target.netns), params["interface"] or "eth0", params["interface"] is not None)
+    attachment.assign(
+        wanted,
+        entries,
+        attacher.interfaces(target.netns),
+        params["interface"] or "eth0",
+        params["interface"] is not None,
+    )
     known = {entry["networkName"]: entry for entry in entries}
     missing = [one for one in wanted if known.get(one.network.name) not in whole]
     for one in wanted:
         if one not in missing and known[one.network.name]["config"] != one.network.raw:
-            module.warn("The configuration of %s changed since it was attached; detach and attach it to use the new one." % one.name)
+            module.warn(
+                f"The configuration of {one.name} changed since it was attached; detach and attach"
+                " it to use the new one."
+            )
     if module.check_mode:
-        return missing, whole, whole + [{"ifName": one.interface, "network": one.name} for one in missing], names
+        return (
+            missing,
+            whole,
+            whole + [{"ifName": one.interface, "network": one.name} for one in missing],
+            names,
+        )
     done = []
     try:
         for one in missing:
@@ -218,7 +246,10 @@ def absent(module, attacher, target, said):
     entries = attacher.entries(target)
     for name, entry in attacher.within(entries).items():
         if attachment.plain(name) in names:
-            all_of_it = "The network %s was attached with the host's whole configuration (%s); detach that, without `networks`."
+            all_of_it = (
+                "The network %s was attached with the host's whole configuration (%s); detach that,"
+                " without `networks`."
+            )
             raise targets.TargetError(all_of_it % (attachment.plain(name), entry["network"]))
     doomed = [entry for entry in entries if not names or entry["network"] in names]
     if not module.check_mode:
@@ -227,7 +258,7 @@ def absent(module, attacher, target, said):
             try:
                 attacher.detach(target, entry)
             except errors.Error as error:
-                failed.append(error.within("network %s" % entry["network"]))
+                failed.append(error.within(f"network {entry['network']}"))
         if failed:
             raise errors.join(failed)
     return doomed, entries, [entry for entry in entries if entry not in doomed], set()
@@ -235,7 +266,7 @@ def absent(module, attacher, target, said):
 
 def interface_lines(entries):
     """Return entries as a diff shows them."""
-    return "".join("%s: %s\n" % (entry["ifName"], entry["network"]) for entry in entries)
+    return "".join(f"{entry['ifName']}: {entry['network']}\n" for entry in entries)
 
 
 def main():
@@ -261,33 +292,52 @@ def main():
     )
     params = module.params
     if params["interface"] is not None and not conf.is_interface_name(params["interface"]):
-        module.fail_json(msg="The interface %r cannot be an interface's name: at most 15 characters, no blank, '/' or ':'." % params["interface"])
+        module.fail_json(
+            msg=(
+                f"The interface {params['interface']!r} cannot be an interface's name: at most 15"
+                " characters, no blank, '/' or ':'."
+            )
+        )
     kind = next(kind for kind in KINDS if params[kind] is not None)
     stderr, said = [], []
     attacher = attachment.Attacher(
         [params["bin_dir"]],
         cache.Cache(params["cache_dir"]),
-        ";".join("%s=%s" % item for item in sorted(params["args"].items())),
+        ";".join("{}={}".format(*item) for item in sorted(params["args"].items())),
         params["timeout"],
         relay=stderr.append,
     )
     try:
-        target = targets.find(kind, str(params[kind]), params["container_id"], inspector(module, said))
+        target = targets.find(
+            kind, str(params[kind]), params["container_id"], inspector(module, said)
+        )
         action = present if params["state"] == "present" else absent
         changes, before, after, names = action(module, attacher, target, said)
         attached = [entry for entry in after if "config" in entry]
         module.exit_json(
             changed=bool(changes),
             container_id=target.container_id,
-            interfaces=[item for entry in attached if target.netns for item in attacher.describe(target, entry)],
-            result={entry["network"]: entry["result"] for entry in attached if entry["networkName"] in names},
+            interfaces=[
+                item
+                for entry in attached
+                if target.netns
+                for item in attacher.describe(target, entry)
+            ],
+            result={
+                entry["network"]: entry["result"]
+                for entry in attached
+                if entry["networkName"] in names
+            },
             diff={"before": interface_lines(before), "after": interface_lines(after)},
         )
     except targets.TargetError as error:
         module.fail_json(msg=str(error))
     except errors.Error as error:
         module.fail_json(
-            msg="The %s of %s failed: %s" % ("attachment" if params["state"] == "present" else "detachment", params[kind], error),
+            msg=(
+                f"The {'attachment' if params['state'] == 'present' else 'detachment'} of"
+                f" {params[kind]} failed: {error}"
+            ),
             cni_error={"code": error.code, "msg": error.msg, "details": error.details},
             plugins_stderr=b"".join(stderr).decode("utf-8", "replace")[-4000:],
         )

@@ -11,21 +11,28 @@ author: multinet.flannel authors (@multinet-flannel)
 version_added: 0.1.0
 short_description: Free what containers that are gone have left
 description:
-  - Finds the attachments of the meta-plugin whose container is gone, and detaches them with their plugins' DEL.
-  - Finds addresses that host-local has given out and nobody has any more, and frees them. They are what ends in
-    C(no IP addresses available in network). An address counts as left over only when it is on no interface in any network namespace of the host,
-    no remembered attachment of its container has a namespace that is still there, and it is older than O(grace).
+  - Finds the attachments of the meta-plugin whose container is gone, and detaches them with their
+    plugins' DEL.
+  - Finds addresses that host-local has given out and nobody has any more, and frees them. They are
+    what ends in
+    C(no IP addresses available in network). An address counts as left over only when it is on no
+    interface in any network namespace of the host,
+    no remembered attachment of its container has a namespace that is still there, and it is older
+    than O(grace).
   - Finds files that the flannel plugin keeps for such containers, and removes them.
 options:
   networks:
     description:
-      - CNI names of the networks whose addresses are looked at, those of other programs are left alone.
-      - "The default is every network of this collection: those whose CNI name begins with C(multinet-)."
+      - CNI names of the networks whose addresses are looked at, those of other programs are left
+        alone.
+      - "The default is every network of this collection: those whose CNI name begins with
+        C(multinet-)."
     type: list
     elements: str
     default: []
   grace:
-    description: Seconds during which an address may be taken without being on an interface yet; no less than an ADD may last.
+    description: Seconds during which an address may be taken without being on an interface yet; no
+      less than an ADD may last.
     type: int
     default: 300
   state_dir:
@@ -46,7 +53,8 @@ options:
     default: /opt/cni/bin
 attributes:
   check_mode:
-    description: Can run in check_mode and return changed status prediction without modifying target.
+    description: Can run in check_mode and return changed status prediction without modifying
+      target.
     support: full
   diff_mode:
     description: Returns what there was and what is left of it.
@@ -71,7 +79,8 @@ states:
   returned: always
   type: list
   elements: dict
-  sample: [{"container_id": "4f2a", "interface": "eth0", "networks": ["multinet-blue", "multinet-red"]}]
+  sample: [{"container_id": "4f2a", "interface": "eth0", "networks": ["multinet-blue",
+    "multinet-red"]}]
 addresses:
   description: Addresses that were given out and nobody has.
   returned: always
@@ -88,7 +97,8 @@ flannel:
   returned: always
   type: list
   elements: dict
-  sample: [{"network": "multinet-blue", "container_id": "4f2a", "file": "/var/lib/cni/flannel/blue/4f2a"}]
+  sample: [{"network": "multinet-blue", "container_id": "4f2a", "file":
+    "/var/lib/cni/flannel/blue/4f2a"}]
 listing:
   description: The same, a sentence for each.
   returned: always
@@ -96,7 +106,8 @@ listing:
   elements: str
   sample: ["address 10.1.5.7 of multinet-blue, container 4f2a"]
 spoiled:
-  description: States of the meta-plugin that cannot be read. They are left to look at; remove them by hand.
+  description: States of the meta-plugin that cannot be read. They are left to look at; remove them
+    by hand.
   returned: always
   type: list
   elements: str
@@ -109,8 +120,15 @@ from ansible_collections.multinet.flannel.plugins.module_utils._meta import garb
 
 def listing(found):
     """Return what was found as text, a line each."""
-    lines = ["attachment of container %s, %s, by %s" % (one["container_id"], ", ".join(one["networks"]), one["interface"]) for one in found["states"]]
-    lines += ["address %s of %s, container %s" % (one["address"], one["network"], one["container_id"]) for one in found["addresses"]]
+    lines = [
+        f"attachment of container {one['container_id']}, {', '.join(one['networks'])}, by"
+        f" {one['interface']}"
+        for one in found["states"]
+    ]
+    lines += [
+        f"address {one['address']} of {one['network']}, container {one['container_id']}"
+        for one in found["addresses"]
+    ]
     lines += [one["file"] for one in found["flannel"]]
     return "".join(line + "\n" for line in lines)
 
@@ -130,8 +148,10 @@ def main():
     )
     wanted = module.params
     if wanted["grace"] < 0:
-        module.fail_json(msg="`grace` is %d; write a number of seconds, 0 or more." % wanted["grace"])
-    host = garbage.Host(wanted["state_dir"], wanted["ipam_dir"], wanted["flannel_dir"], [wanted["bin_dir"]])
+        module.fail_json(msg=f"`grace` is {wanted['grace']}; write a number of seconds, 0 or more.")
+    host = garbage.Host(
+        wanted["state_dir"], wanted["ipam_dir"], wanted["flannel_dir"], [wanted["bin_dir"]]
+    )
 
     def is_ours(name):
         return name in wanted["networks"] if wanted["networks"] else name.startswith("multinet-")
@@ -139,15 +159,20 @@ def main():
     try:
         found = garbage.find(host, is_ours, wanted["grace"])
     except (errors.Error, OSError) as error:
-        module.fail_json(msg="What is left over on this host cannot be found out: %s" % error)
+        module.fail_json(msg=f"What is left over on this host cannot be found out: {error}")
     before = listing(found)
     failed = [] if module.check_mode else garbage.collect(host, found)
     after = ""
     if failed:
         after = listing(garbage.find(host, is_ours, wanted["grace"]))
-    result = dict(found, listing=before.splitlines(), changed=before != after, diff={"before": before, "after": after})
+    result = dict(
+        found,
+        listing=before.splitlines(),
+        changed=before != after,
+        diff={"before": before, "after": after},
+    )
     if failed:
-        module.fail_json(msg="Not everything could be freed: %s" % "; ".join(failed), **result)
+        module.fail_json(msg=f"Not everything could be freed: {'; '.join(failed)}", **result)
     module.exit_json(**result)
 
 

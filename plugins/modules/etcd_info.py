@@ -10,7 +10,8 @@ module: etcd_info
 short_description: Check that an etcd can be reached from this host and is healthy
 version_added: 0.1.0
 description:
-  - Does a read through etcd's leader, with the given files, and fails with a sentence that says what is wrong when that does not work.
+  - Does a read through etcd's leader, with the given files, and fails with a sentence that says
+    what is wrong when that does not work.
 author: [multinet.flannel authors (@multinet-flannel)]
 extends_documentation_fragment: [multinet.flannel.etcd]
 attributes:
@@ -28,8 +29,10 @@ options:
     required: true
   contents:
     description:
-      - The files themselves, in place of O(ca_cert), O(client_cert) and O(client_key), to try them before they are written to the host.
-      - They are kept in a directory that only the module's user can read, for as long as the module runs.
+      - The files themselves, in place of O(ca_cert), O(client_cert) and O(client_key), to try them
+        before they are written to the host.
+      - They are kept in a directory that only the module's user can read, for as long as the module
+        runs.
     type: dict
     suboptions:
       ca_cert:
@@ -119,7 +122,9 @@ def main():
     params = module.params
     try:
         with tempfile.TemporaryDirectory(dir=module.tmpdir) as directory:
-            client = Client(params["endpoints"], timeout=params["timeout"], **_files(params, directory))
+            client = Client(
+                params["endpoints"], timeout=params["timeout"], **_files(params, directory)
+            )
         client.check_health()
         result = {"version": client.status()["version"], "members": client.members()}
     except EtcdError as error:

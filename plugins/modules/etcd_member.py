@@ -10,15 +10,19 @@ module: etcd_member
 short_description: Bring this host's member of an etcd cluster to run
 version_added: 0.1.0
 description:
-  - Lets a member form a new cluster, join a living one, come back after it lost its data, start, or restart because what it runs with changed.
-  - Is meant to be run on one host at a time. It never restarts a member without which the others have no quorum, and never forms a second cluster beside one
+  - Lets a member form a new cluster, join a living one, come back after it lost its data, start, or
+    restart because what it runs with changed.
+  - Is meant to be run on one host at a time. It never restarts a member without which the others
+    have no quorum, and never forms a second cluster beside one
     whose data is on another member.
-  - What can't be done without the other members is left O(ignore:pending), for a second call with O(final) after the first one ran on all.
+  - What can't be done without the other members is left O(ignore:pending), for a second call with
+    O(final) after the first one ran on all.
 author: [multinet.flannel authors (@multinet-flannel)]
 extends_documentation_fragment: [multinet.flannel.etcd]
 attributes:
   check_mode:
-    description: Says what would be done, as far as that is known before the other members are started.
+    description: Says what would be done, as far as that is known before the other members are
+      started.
     support: full
   diff_mode:
     description: There is no text to compare; RV(done) says what is done.
@@ -50,7 +54,8 @@ options:
         description: Its address. Not used.
         type: str
   environment:
-    description: The text of the unit's environment file; the member is restarted when it runs with other settings.
+    description: The text of the unit's environment file; the member is restarted when it runs with
+      other settings.
     type: str
     required: true
   unit:
@@ -66,24 +71,29 @@ options:
     type: path
     default: /var/lib/multinet/etcd
   initial_file:
-    description: The environment file of the first start, which is written before it and removed after it.
+    description: The environment file of the first start, which is written before it and removed
+      after it.
     type: path
     default: /var/lib/multinet/etcd-initial.env
   restart_reason:
-    description: Another reason to restart the member, or an empty string. For check mode, in which the executable has not been replaced yet.
+    description: Another reason to restart the member, or an empty string. For check mode, in which
+      the executable has not been replaced yet.
     type: str
     default: ''
   formers:
-    description: Names of the members known to have no data of an established cluster. Only when these are all, a new cluster is formed.
+    description: Names of the members known to have no data of an established cluster. Only when
+      these are all, a new cluster is formed.
     type: list
     elements: str
     default: []
   prune:
-    description: Take members out of the cluster that are not in O(members). Otherwise they are a failure.
+    description: Take members out of the cluster that are not in O(members). Otherwise they are a
+      failure.
     type: bool
     default: false
   final:
-    description: All members have been started, so wait until this one is ready, and fail if anything is still pending.
+    description: All members have been started, so wait until this one is ready, and fail if
+      anything is still pending.
     type: bool
     default: false
   timeout:
@@ -115,11 +125,13 @@ done:
   returned: success
   sample: [added to the cluster, started, enabled]
 data:
-  description: What data was found on the host. V(none), V(forming) (of a cluster that was never seen to work) or V(established).
+  description: What data was found on the host. V(none), V(forming) (of a cluster that was never
+    seen to work) or V(established).
   type: str
   returned: success
 pending:
-  description: What is left to be done once the other members were dealt with. V(form), V(start), V(restart) or an empty string.
+  description: What is left to be done once the other members were dealt with. V(form), V(start),
+    V(restart) or an empty string.
   type: str
   returned: success
 why:
@@ -166,17 +178,35 @@ def main():
     )
     params = module.params
     if params["name"] not in [member["name"] for member in params["members"]]:
-        module.fail_json(msg="name is %s, which isn't among members. Give the name of one of them." % params["name"])
+        module.fail_json(
+            msg=(
+                f"name is {params['name']}, which isn't among members. Give the name of one of"
+                " them."
+            )
+        )
 
     def connect(urls):
         return Client(urls, params["ca_cert"], params["client_cert"], params["client_key"])
 
     member = membership.Member(
-        params["unit"], params["data_dir"], params["initial_file"], params["environment"], params["executable"], connect, params["timeout"]
+        params["unit"],
+        params["data_dir"],
+        params["initial_file"],
+        params["environment"],
+        params["executable"],
+        connect,
+        params["timeout"],
     )
     try:
         result = membership.bring(
-            member, params["name"], params["members"], params["formers"], params["prune"], params["final"], params["restart_reason"], module.check_mode
+            member,
+            params["name"],
+            params["members"],
+            params["formers"],
+            params["prune"],
+            params["final"],
+            params["restart_reason"],
+            module.check_mode,
         )
     except (membership.MemberError, EtcdError) as error:
         module.fail_json(msg=str(error))

@@ -10,8 +10,10 @@ module: flannel_network_config
 short_description: Keep the configuration of flannel networks in etcd
 version_added: 0.1.0
 description:
-  - Writes the key C(<prefix>/config) of each network, from which flanneld learns the network's range and backend, or removes the network's keys.
-  - All keys are written in one transaction, and only if none of them changed since they were read. Configurations are compared as JSON, so another
+  - Writes the key C(<prefix>/config) of each network, from which flanneld learns the network's
+    range and backend, or removes the network's keys.
+  - All keys are written in one transaction, and only if none of them changed since they were read.
+    Configurations are compared as JSON, so another
     formatting is no change.
   - Refuses to change the range of a network while hosts hold leases of it.
   - Speaks to etcd's JSON gateway, so it needs etcd 3.4 or newer.
@@ -19,7 +21,8 @@ author: [multinet.flannel authors (@multinet-flannel)]
 extends_documentation_fragment: [multinet.flannel.etcd]
 attributes:
   check_mode:
-    description: Reads etcd, says what would be done and refuses what would be refused, without writing.
+    description: Reads etcd, says what would be done and refuses what would be refused, without
+      writing.
     support: full
   diff_mode:
     description: Shows the keys before and after.
@@ -32,13 +35,15 @@ options:
     required: true
   networks:
     description:
-      - The networks as the module M(multinet.flannel.network_plan) returns them. Of each, C(name), C(etcd_prefix) and C(flannel_config) are used.
+      - The networks as the module M(multinet.flannel.network_plan) returns them. Of each, C(name),
+        C(etcd_prefix) and C(flannel_config) are used.
       - Keys of networks that are not listed are left alone.
     type: list
     elements: dict
     required: true
   state:
-    description: Whether the networks' configurations are to be there. V(absent) removes the leases too; the networks' flanneld end then.
+    description: Whether the networks' configurations are to be there. V(absent) removes the leases
+      too; the networks' flanneld end then.
     type: str
     choices: [present, absent]
     default: present
@@ -48,7 +53,8 @@ options:
     default: false
   when_unreachable:
     description:
-      - What to do in check mode when no endpoint can be reached. V(empty) takes it for an etcd that the real run is going to install, and shows what
+      - What to do in check mode when no endpoint can be reached. V(empty) takes it for an etcd that
+        the real run is going to install, and shows what
         would be written then.
       - Outside check mode an etcd that can't be reached always is a failure.
     type: str
@@ -97,7 +103,8 @@ networks:
       description: V(created), V(updated), V(removed) or V(unchanged).
       type: str
     before:
-      description: The configuration as found; null when there was none, a string when what was stored is no JSON object.
+      description: The configuration as found; null when there was none, a string when what was
+        stored is no JSON object.
       type: raw
     after:
       description: The configuration as it is now; null when it was removed.
@@ -128,14 +135,20 @@ networks:
       action: unchanged
       before: &config {Network: 10.1.0.0/16, SubnetLen: 24, Backend: {Type: vxlan, VNI: 1}}
       after: *config
-      leases: [{subnet: 10.1.5.0/24, ipv6_subnet: "", public_ip: 192.0.2.7, public_ipv6: "", backend_type: vxlan}]
+      leases: [{subnet: 10.1.5.0/24, ipv6_subnet: "", public_ip: 192.0.2.7, public_ipv6: "",
+        backend_type: vxlan}]
 """
 
 import json
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils._etcd import network_config
-from ansible_collections.multinet.flannel.plugins.module_utils._etcd.client import Client, EtcdError, EtcdFileMissing, EtcdUnreachable
+from ansible_collections.multinet.flannel.plugins.module_utils._etcd.client import (
+    Client,
+    EtcdError,
+    EtcdFileMissing,
+    EtcdUnreachable,
+)
 
 
 def main():
@@ -166,32 +179,57 @@ def main():
         module.fail_json(msg=str(error))
     module.exit_json(
         changed=changed,
-        networks=[{key: decision[key] for key in ("name", "prefix", "action", "before", "after", "leases")} for decision in decisions],
+        networks=[
+            {
+                key: decision[key]
+                for key in ("name", "prefix", "action", "before", "after", "leases")
+            }
+            for decision in decisions
+        ],
         diff=[_diff(decision) for decision in decisions if decision["operations"]],
     )
 
 
 def _client(params):
-    return Client(params["endpoints"], params["ca_cert"], params["client_cert"], params["client_key"], params["timeout"])
+    return Client(
+        params["endpoints"],
+        params["ca_cert"],
+        params["client_cert"],
+        params["client_key"],
+        params["timeout"],
+    )
 
 
 def _decide(params, check_mode):
     try:
         client = _client(params)
-        stored = {network["name"]: client.prefix(network["etcd_prefix"] + "/") for network in params["networks"]}
+        stored = {
+            network["name"]: client.prefix(network["etcd_prefix"] + "/")
+            for network in params["networks"]
+        }
     except EtcdError as error:
-        # A file of the client's certificate that isn't there yet counts as well: it comes with the same installation.
-        if not check_mode or params["when_unreachable"] == "fail" or not isinstance(error, (EtcdUnreachable, EtcdFileMissing)):
+        # A file of the client's certificate that isn't there yet counts as well: it comes with the
+        # same installation.
+        if (
+            not check_mode
+            or params["when_unreachable"] == "fail"
+            or not isinstance(error, (EtcdUnreachable, EtcdFileMissing))
+        ):
             raise
         stored = {}
-    return network_config.decide(params["networks"], stored, params["state"], params["allow_range_change"])
+    return network_config.decide(
+        params["networks"], stored, params["state"], params["allow_range_change"]
+    )
 
 
 def _write(client, decisions):
     compares = [compare for decision in decisions for compare in decision["compares"]]
     operations = [operation for decision in decisions for operation in decision["operations"]]
     if not client.txn(compares, operations):
-        raise EtcdError("The networks' keys in etcd changed while they were compared with the declaration, so nothing was written. Run again.")
+        raise EtcdError(
+            "The networks' keys in etcd changed while they were compared with the declaration, so"
+            " nothing was written. Run again."
+        )
 
 
 def _diff(decision):
@@ -199,9 +237,17 @@ def _diff(decision):
     key = network_config.config_key(decision["prefix"])
     removed = decision["leases"] if decision["action"] == "removed" else []
     before = [] if decision["before"] is None else [{key: decision["before"]}]
-    before += [{network_config.leases_prefix(decision["prefix"]) + lease["subnet"]: lease["public_ip"]} for lease in removed]
+    before += [
+        {network_config.leases_prefix(decision["prefix"]) + lease["subnet"]: lease["public_ip"]}
+        for lease in removed
+    ]
     after = [] if decision["after"] is None else [{key: decision["after"]}]
-    return {"before_header": key, "after_header": key, "before": _text(before), "after": _text(after)}
+    return {
+        "before_header": key,
+        "after_header": key,
+        "before": _text(before),
+        "after": _text(after),
+    }
 
 
 def _text(items):

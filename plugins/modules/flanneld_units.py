@@ -10,8 +10,10 @@ module: flanneld_units
 short_description: Run one flanneld unit per network
 version_added: 0.1.0
 description:
-  - Enables and starts the flanneld units of a host and waits until each daemon says that it is ready.
-  - A unit is restarted only when what it runs with changed. That is read from the running process (its environment and its
+  - Enables and starts the flanneld units of a host and waits until each daemon says that it is
+    ready.
+  - A unit is restarted only when what it runs with changed. That is read from the running process
+    (its environment and its
     executable), so an interrupted run is completed by the next one.
 author:
   - multinet.flannel authors (@multinet-flannel)
@@ -39,7 +41,8 @@ options:
         required: true
   subnet_files:
     description:
-      - For networks whose flanneld is no unit but runs in a pod. The range of each network, by the path of the file that its flanneld writes.
+      - For networks whose flanneld is no unit but runs in a pod. The range of each network, by the
+        path of the file that its flanneld writes.
       - The module waits until the files are there and say so. In check mode it does not look.
     type: dict
     default: {}
@@ -91,7 +94,10 @@ def main():
                 type="list",
                 elements="dict",
                 default=[],
-                options=dict(name=dict(type="str", required=True), environment=dict(type="str", required=True)),
+                options=dict(
+                    name=dict(type="str", required=True),
+                    environment=dict(type="str", required=True),
+                ),
             ),
             subnet_files=dict(type="dict", default={}),
             executable=dict(type="path", default="/usr/local/bin/flanneld"),
@@ -100,10 +106,19 @@ def main():
         ),
         supports_check_mode=True,
     )
-    wanted = {unit["name"]: units.parse_environment(unit["environment"]) for unit in module.params["units"]}
+    wanted = {
+        unit["name"]: units.parse_environment(unit["environment"])
+        for unit in module.params["units"]
+    }
     systemd = units.Systemd(module.run_command)
     try:
-        restarts, enables = units.plan_units(systemd, wanted, module.params["executable"], module.params["restart_reason"]) if wanted else ([], [])
+        restarts, enables = (
+            units.plan_units(
+                systemd, wanted, module.params["executable"], module.params["restart_reason"]
+            )
+            if wanted
+            else ([], [])
+        )
         if (restarts or enables) and not module.check_mode:
             units.apply_units(systemd, restarts, enables, module.params["timeout"])
         if not module.check_mode:
@@ -115,8 +130,10 @@ def main():
         restarted=dict(restarts),
         enabled=enables,
         diff=dict(
-            before="".join("%s: %s\n" % (unit, reason) for unit, reason in restarts) + "".join("%s: not enabled\n" % unit for unit in enables),
-            after="".join("%s: restarted\n" % unit for unit, dummy in restarts) + "".join("%s: enabled\n" % unit for unit in enables),
+            before="".join(f"{unit}: {reason}\n" for unit, reason in restarts)
+            + "".join(f"{unit}: not enabled\n" for unit in enables),
+            after="".join(f"{unit}: restarted\n" for unit, dummy in restarts)
+            + "".join(f"{unit}: enabled\n" for unit in enables),
         ),
     )
 

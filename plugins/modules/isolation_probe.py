@@ -11,15 +11,20 @@ version_added: 0.1.0
 author:
   - multinet.flannel authors (@multinet-flannel)
 description:
-  - Run it three times on all hosts with the linear strategy, so that every host listens before one sends and has sent before one collects.
-  - C(listen) starts one process with sockets in every attached namespace of the host, which ends itself at a deadline.
-  - C(send) sends tokens from inside each namespace to every pod of every host, the ways an application would and the ways an attacker would.
+  - Run it three times on all hosts with the linear strategy, so that every host listens before one
+    sends and has sent before one collects.
+  - C(listen) starts one process with sockets in every attached namespace of the host, which ends
+    itself at a deadline.
+  - C(send) sends tokens from inside each namespace to every pod of every host, the ways an
+    application would and the ways an attacker would.
   - C(collect) stops the listener and returns what it heard.
-  - C(outside), between C(listen) and C(collect) and once on the controller, tries the tunnels from a host that is no node. It needs no privileges.
+  - C(outside), between C(listen) and C(collect) and once on the controller, tries the tunnels from
+    a host that is no node. It needs no privileges.
   - The verdict is M(multinet.flannel.isolation_report)'s.
 attributes:
   check_mode:
-    description: Can run in C(check_mode) and return changed status prediction without modifying target. It then measures nothing and says so in RV(measured).
+    description: Can run in C(check_mode) and return changed status prediction without modifying
+      target. It then measures nothing and says so in RV(measured).
     support: full
   diff_mode:
     description: Will return details on what has changed, when in diff mode.
@@ -31,7 +36,8 @@ options:
     choices: [listen, send, outside, collect]
     required: true
   run:
-    description: A name for this measurement, the same on all hosts and for all phases, never used before. Letters and digits.
+    description: A name for this measurement, the same on all hosts and for all phases, never used
+      before. Letters and digits.
     type: str
     required: true
   plan:
@@ -43,12 +49,14 @@ options:
     type: str
     required: true
   facts:
-    description: What M(multinet.flannel.pod_interfaces_info) returned on the hosts that take part, this one among them.
+    description: What M(multinet.flannel.pod_interfaces_info) returned on the hosts that take part,
+      this one among them.
     type: list
     elements: dict
     required: true
   cluster:
-    description: What M(multinet.flannel.cluster_info) returned as C(published) before the measurement. Leave it out where there is no Kubernetes.
+    description: What M(multinet.flannel.cluster_info) returned as C(published) before the
+      measurement. Leave it out where there is no Kubernetes.
     type: dict
   port:
     description: UDP port of the tokens. It must be free in the pods and on the hosts.
@@ -63,11 +71,13 @@ options:
     type: float
     default: 0.5
   rounds:
-    description: How often a token that must arrive is sent until it is answered. What must not arrive is sent twice.
+    description: How often a token that must arrive is sent until it is answered. What must not
+      arrive is sent twice.
     type: int
     default: 3
   receivers_per_host:
-    description: For each sender, at most so many receiving pods of each host and network; V(0) for all. The report states it.
+    description: For each sender, at most so many receiving pods of each host and network; V(0) for
+      all. The report states it.
     type: int
     default: 0
   runtime_dir:
@@ -114,7 +124,11 @@ from ansible_collections.multinet.flannel.plugins.module_utils._observe import a
 def main():
     module = AnsibleModule(
         argument_spec={
-            "phase": {"type": "str", "choices": ["listen", "send", "outside", "collect"], "required": True},
+            "phase": {
+                "type": "str",
+                "choices": ["listen", "send", "outside", "collect"],
+                "required": True,
+            },
             "run": {"type": "str", "required": True},
             "plan": {"type": "dict", "required": True},
             "host": {"type": "str", "required": True},
@@ -130,29 +144,53 @@ def main():
         supports_check_mode=True,
     )
     given = module.params
-    result = {"changed": False, "host": given["host"], "phase": given["phase"], "measured": not module.check_mode, "share": {}}
+    result = {
+        "changed": False,
+        "host": given["host"],
+        "phase": given["phase"],
+        "measured": not module.check_mode,
+        "share": {},
+    }
     if module.check_mode:
         module.exit_json(**result)
     if not given["run"].isalnum():
-        module.fail_json(msg="run is %r; write letters and digits only." % given["run"])
+        module.fail_json(msg=f"run is {given['run']!r}; write letters and digits only.")
     mine = [facts for facts in given["facts"] if facts.get("host") == given["host"]]
     if not mine and given["phase"] != "outside":
-        module.fail_json(msg="facts holds nothing about %s; give what pod_interfaces_info returned on this host, too." % given["host"])
+        module.fail_json(
+            msg=(
+                f"facts holds nothing about {given['host']}; give what pod_interfaces_info returned"
+                " on this host, too."
+            )
+        )
     try:
         if given["phase"] == "listen":
-            result["share"] = agent.start(given["run"], given["port"], mine[0], given["runtime_dir"], given["deadline"])
+            result["share"] = agent.start(
+                given["run"], given["port"], mine[0], given["runtime_dir"], given["deadline"]
+            )
         elif given["phase"] == "send":
             result["share"] = sender.send(
-                given["run"], given["port"], given["plan"], given["facts"], given["host"], given["receivers_per_host"], given["rounds"], given["wait"],
+                given["run"],
+                given["port"],
+                given["plan"],
+                given["facts"],
+                given["host"],
+                given["receivers_per_host"],
+                given["rounds"],
+                given["wait"],
                 given["cluster"],
             )
         elif given["phase"] == "outside":
-            result["share"] = sender.send_from_outside(given["run"], given["port"], given["plan"], given["facts"])
+            result["share"] = sender.send_from_outside(
+                given["run"], given["port"], given["plan"], given["facts"]
+            )
             result.update(host=cells.OUTSIDE, phase="send")
         else:
-            result["share"] = agent.collect(given["run"], given["port"], mine[0], given["runtime_dir"])
+            result["share"] = agent.collect(
+                given["run"], given["port"], mine[0], given["runtime_dir"]
+            )
     except (OSError, agent.AgentError) as error:
-        module.fail_json(msg="The %s phase failed on %s: %s" % (given["phase"], given["host"], error))
+        module.fail_json(msg=f"The {given['phase']} phase failed on {given['host']}: {error}")
     module.exit_json(**result)
 
 

@@ -11,8 +11,10 @@ version_added: 0.1.0
 author:
   - multinet.flannel authors (@multinet-flannel)
 description:
-  - Compares what every sender and every receiver saw with the plan, and writes C(report.html), C(report.json) and C(junit.xml).
-  - Run it once, on the controller. It fails, after it has written everything, when anything is not as O(expect) says.
+  - Compares what every sender and every receiver saw with the plan, and writes C(report.html),
+    C(report.json) and C(junit.xml).
+  - Run it once, on the controller. It fails, after it has written everything, when anything is not
+    as O(expect) says.
 attributes:
   check_mode:
     description: Can run in C(check_mode); it then writes nothing and does not fail on the verdict.
@@ -26,17 +28,20 @@ options:
     type: dict
     required: true
   facts:
-    description: What M(multinet.flannel.pod_interfaces_info) returned, of every host that was reached.
+    description: What M(multinet.flannel.pod_interfaces_info) returned, of every host that was
+      reached.
     type: list
     elements: dict
     required: true
   shares:
-    description: What M(multinet.flannel.isolation_probe) returned, of every host and phase, in any order.
+    description: What M(multinet.flannel.isolation_probe) returned, of every host and phase, in any
+      order.
     type: list
     elements: dict
     required: true
   hosts:
-    description: The hosts that should have taken part. One that did not leaves the verdict inconclusive.
+    description: The hosts that should have taken part. One that did not leaves the verdict
+      inconclusive.
     type: list
     elements: str
     required: true
@@ -45,13 +50,16 @@ options:
     type: path
     required: true
   cluster:
-    description: What M(multinet.flannel.cluster_info) returned before the measurement. Leave it out where there is no Kubernetes.
+    description: What M(multinet.flannel.cluster_info) returned before the measurement. Leave it out
+      where there is no Kubernetes.
     type: dict
   cluster_after:
-    description: What it returned after the measurement. Pods are compared with their annotation network-status in it.
+    description: What it returned after the measurement. Pods are compared with their annotation
+      network-status in it.
     type: dict
   cluster_problem:
-    description: Why the cluster could not be asked, for the report. Empty if it could, or where there is no Kubernetes.
+    description: Why the cluster could not be asked, for the report. Empty if it could, or where
+      there is no Kubernetes.
     type: str
     default: ""
   run:
@@ -67,7 +75,8 @@ options:
     type: bool
     default: true
   expect:
-    description: The verdict that is a success. Anything but V(as_planned) is for tests that show a leak.
+    description: The verdict that is a success. Anything but V(as_planned) is for tests that show a
+      leak.
     type: str
     choices: [as_planned, leaks, broken, inconclusive]
     default: as_planned
@@ -96,7 +105,8 @@ text:
   type: list
   elements: str
 counts:
-  description: How many measurements were as planned, leak, broken, inconclusive, and how many facts deviate.
+  description: How many measurements were as planned, leak, broken, inconclusive, and how many facts
+    deviate.
   returned: always
   type: dict
 classes:
@@ -125,7 +135,9 @@ from ansible_collections.multinet.flannel.plugins.module_utils._observe import p
 
 def write(path, text):
     """Replace the file at path (str) by text as a whole."""
-    descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix="." + os.path.basename(path))
+    descriptor, temporary = tempfile.mkstemp(
+        dir=os.path.dirname(path), prefix="." + os.path.basename(path)
+    )
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
@@ -135,7 +147,9 @@ def write(path, text):
 
 
 def by_host(results):
-    """Return {host: {phase: share}} of what isolation_probe returned; results without a share (skipped, failed, check mode) stay out."""
+    """Return {host: {phase: share}} of what isolation_probe returned; results without a share
+    (skipped, failed, check mode) stay out.
+    """
     shares = {}
     for result in results:
         if result.get("share"):
@@ -157,19 +171,37 @@ def main():
             "run": {"type": "str", "default": ""},
             "receivers_per_host": {"type": "int", "default": 0},
             "require_pods": {"type": "bool", "default": True},
-            "expect": {"type": "str", "choices": ["as_planned", "leaks", "broken", "inconclusive"], "default": "as_planned"},
+            "expect": {
+                "type": "str",
+                "choices": ["as_planned", "leaks", "broken", "inconclusive"],
+                "default": "as_planned",
+            },
         },
         supports_check_mode=True,
     )
     given = module.params
-    facts = sorted((item for item in given["facts"] if "node" in item), key=lambda item: item["host"])
+    facts = sorted(
+        (item for item in given["facts"] if "node" in item), key=lambda item: item["host"]
+    )
     measured = {"run": given["run"], "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
     found = verdict.evaluate(
-        given["plan"], facts, by_host(given["shares"]), given["hosts"], given["receivers_per_host"], given["require_pods"], measured,
-        given["cluster"], given["cluster_after"], given["cluster_problem"],
+        given["plan"],
+        facts,
+        by_host(given["shares"]),
+        given["hosts"],
+        given["receivers_per_host"],
+        given["require_pods"],
+        measured,
+        given["cluster"],
+        given["cluster_after"],
+        given["cluster_problem"],
     )
     lines = report.as_text(found)
-    files = {"report.html": page.as_html, "report.json": report.as_json, "junit.xml": report.as_junit}
+    files = {
+        "report.html": page.as_html,
+        "report.json": report.as_json,
+        "junit.xml": report.as_junit,
+    }
     paths = [os.path.join(given["report_dir"], name) for name in files]
     if not module.check_mode:
         try:
@@ -178,10 +210,15 @@ def main():
                 write(path, render(found))
         except OSError as error:
             module.fail_json(
-                msg="The report could not be written to %s: %s. Set multinet_report_dir to a directory that can be written."
-                % (given["report_dir"], error)
+                msg=(
+                    f"The report could not be written to {given['report_dir']}: {error}. Set"
+                    " multinet_report_dir to a directory that can be written."
+                )
             )
-    classes = sorted({"%d %s" % (finding["class"], finding["class_name"]) for finding in found["findings"]}, key=lambda text: int(text.split()[0]))
+    classes = sorted(
+        {f"{finding['class']} {finding['class_name']}" for finding in found["findings"]},
+        key=lambda text: int(text.split()[0]),
+    )
     result = {
         "changed": False,
         "verdict": found["verdict"],
@@ -193,8 +230,13 @@ def main():
     }
     if found["verdict"] != given["expect"] and not module.check_mode:
         module.fail_json(
-            msg="The verdict is %s, expected %s. %s%s See %s."
-            % (found["verdict"], given["expect"], found["headline"], " Classes: %s." % ", ".join(classes) if classes else "", paths[0]),
+            msg="The verdict is {}, expected {}. {}{} See {}.".format(
+                found["verdict"],
+                given["expect"],
+                found["headline"],
+                " Classes: {}.".format(", ".join(classes)) if classes else "",
+                paths[0],
+            ),
             **result,
         )
     module.exit_json(msg=found["headline"], **result)

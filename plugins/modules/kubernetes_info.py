@@ -10,7 +10,8 @@ module: kubernetes_info
 short_description: What a Kubernetes cluster has of what several networks need
 version_added: 0.1.0
 description:
-  - Asks the Kubernetes API for its nodes with their pod ranges, and for its namespaces. Nothing is changed.
+  - Asks the Kubernetes API for its nodes with their pod ranges, and for its namespaces. Nothing is
+    changed.
   - Fails with a sentence when the API cannot be reached or does not know the user.
 author: [multinet.flannel authors (@multinet-flannel)]
 extends_documentation_fragment: [multinet.flannel.kubernetes_admin]
@@ -62,7 +63,9 @@ from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes impor
 
 
 def main():
-    module = AnsibleModule(argument_spec={"kubeconfig": {"type": "str", "required": True}}, supports_check_mode=True)
+    module = AnsibleModule(
+        argument_spec={"kubeconfig": {"type": "str", "required": True}}, supports_check_mode=True
+    )
     try:
         api = admin.Admin(module.params["kubeconfig"])
         version = api.get("/version") or {}

@@ -10,8 +10,10 @@ module: kubernetes_objects
 short_description: Make the collection's objects at the Kubernetes API be these, and no others
 version_added: 0.1.0
 description:
-  - Makes and changes the objects by server-side apply, and removes those that carry the collection's label and are not among them.
-  - A CustomResourceDefinition that somebody else made is left as it is. One of the collection's own is removed only when no objects of others would go with it.
+  - Makes and changes the objects by server-side apply, and removes those that carry the
+    collection's label and are not among them.
+  - A CustomResourceDefinition that somebody else made is left as it is. One of the collection's own
+    is removed only when no objects of others would go with it.
 author: [multinet.flannel authors (@multinet-flannel)]
 extends_documentation_fragment: [multinet.flannel.kubernetes_admin]
 attributes:
@@ -23,32 +25,38 @@ attributes:
     description: Shows each object before and after, but nothing of a Secret.
 options:
   objects:
-    description: The objects, as the filter P(multinet.flannel.kubernetes_objects#filter) makes them. An empty list removes everything that carries the label.
+    description: The objects, as the filter P(multinet.flannel.kubernetes_objects#filter) makes
+      them. An empty list removes everything that carries the label.
     type: list
     elements: dict
     required: true
   kinds:
-    description: Only objects of these kinds are looked at. By default all that the collection makes.
+    description: Only objects of these kinds are looked at. By default all that the collection
+      makes.
     type: list
     elements: str
     default: []
   later:
-    description: Of these kinds nothing is made or changed this time, but what is not wanted any more is removed.
+    description: Of these kinds nothing is made or changed this time, but what is not wanted any
+      more is removed.
     type: list
     elements: str
     default: []
   pods_on:
-    description: Names of nodes. In the end, the DaemonSets among the objects must have a ready pod, made as they say now, on each of these.
+    description: Names of nodes. In the end, the DaemonSets among the objects must have a ready pod,
+      made as they say now, on each of these.
     type: list
     elements: str
     default: []
   no_pods_on:
-    description: Names of nodes. In the end, the DaemonSets among the objects must have no pod on any of these.
+    description: Names of nodes. In the end, the DaemonSets among the objects must have no pod on
+      any of these.
     type: list
     elements: str
     default: []
   timeout:
-    description: Seconds to wait for an object that is removed to be gone, for a CustomResourceDefinition to be served, and for pods.
+    description: Seconds to wait for an object that is removed to be gone, for a
+      CustomResourceDefinition to be served, and for pods.
     type: int
     default: 60
 """
@@ -72,7 +80,11 @@ changes:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import admin, apply, objects
+from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import (
+    admin,
+    apply,
+    objects,
+)
 
 
 def main():
@@ -96,12 +108,20 @@ def main():
             module.no_log_values.update(item["data"].values())
     try:
         api = admin.Admin(params["kubeconfig"])
-        changes = apply.bring_about(api, wanted, kinds, module.check_mode, params["later"], params["timeout"])
+        changes = apply.bring_about(
+            api, wanted, kinds, module.check_mode, params["later"], params["timeout"]
+        )
         if not module.check_mode:
-            apply.wait_for_pods(api, wanted, params["pods_on"], params["no_pods_on"], params["timeout"])
+            apply.wait_for_pods(
+                api, wanted, params["pods_on"], params["no_pods_on"], params["timeout"]
+            )
     except admin.AdminError as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=bool(changes), changes=[change.verb for change in changes], diff=[change.diff() for change in changes])
+    module.exit_json(
+        changed=bool(changes),
+        changes=[change.verb for change in changes],
+        diff=[change.diff() for change in changes],
+    )
 
 
 if __name__ == "__main__":

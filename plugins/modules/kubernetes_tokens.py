@@ -10,7 +10,8 @@ module: kubernetes_tokens
 short_description: Tokens of service accounts, and what a host needs besides to use them
 version_added: 0.1.0
 description:
-  - Asks the Kubernetes API (TokenRequest) for a token of each service account. Nothing at the API changes by it.
+  - Asks the Kubernetes API (TokenRequest) for a token of each service account. Nothing at the API
+    changes by it.
   - In check mode no token is asked for, and each one returned is empty.
 author: [multinet.flannel authors (@multinet-flannel)]
 extends_documentation_fragment: [multinet.flannel.kubernetes_admin]
@@ -32,7 +33,8 @@ options:
     elements: str
     required: true
   seconds:
-    description: How long the tokens are to live, at least 600. The API server may be set up to give them less.
+    description: How long the tokens are to live, at least 600. The API server may be set up to give
+      them less.
     type: int
     default: 604800
   least_seconds:
@@ -59,7 +61,8 @@ server:
   type: str
   sample: https://192.0.2.10:6443
 ca:
-  description: The certificates (PEM) by which the API is trusted, or an empty string when the hosts' own have to do.
+  description: The certificates (PEM) by which the API is trusted, or an empty string when the
+    hosts' own have to do.
   returned: success
   type: str
 tokens:
@@ -92,16 +95,33 @@ def main():
     try:
         api = admin.Admin(params["kubeconfig"])
         # where the kubeconfig has none, that of the cluster's own pods
-        ca = api.ca() or ((api.get("/api/v1/namespaces/%s/configmaps/kube-root-ca.crt" % params["namespace"]) or {}).get("data") or {}).get("ca.crt", "")
-        tokens = {name: "" if module.check_mode else api.token(params["namespace"], name, params["seconds"]) for name in params["accounts"]}
+        ca = api.ca() or (
+            (
+                api.get(f"/api/v1/namespaces/{params['namespace']}/configmaps/kube-root-ca.crt")
+                or {}
+            ).get("data")
+            or {}
+        ).get("ca.crt", "")
+        tokens = {
+            name: (
+                "" if module.check_mode else api.token(params["namespace"], name, params["seconds"])
+            )
+            for name in params["accounts"]
+        }
         lives = [token.Token(text).seconds for text in tokens.values() if text]
     except (admin.AdminError, token.TokenError) as error:
         module.fail_json(msg=str(error))
     if lives and min(lives) < params["least_seconds"]:
         module.fail_json(
-            msg="The Kubernetes API %s gives tokens of %d s at most (--service-account-max-token-expiration), and %d s were asked for. "
-                "Set kubernetes_token_seconds to %d." % (api.server, min(lives), params["seconds"], min(lives)))
-    module.exit_json(changed=False, server=api.server, ca=ca, tokens=tokens, seconds=min(lives, default=0))
+            msg=(
+                f"The Kubernetes API {api.server} gives tokens of {int(min(lives))} s at most"
+                f" (--service-account-max-token-expiration), and {params['seconds']} s were asked"
+                f" for. Set kubernetes_token_seconds to {int(min(lives))}."
+            )
+        )
+    module.exit_json(
+        changed=False, server=api.server, ca=ca, tokens=tokens, seconds=min(lives, default=0)
+    )
 
 
 if __name__ == "__main__":

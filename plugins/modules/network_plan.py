@@ -12,15 +12,18 @@ version_added: 0.1.0
 author:
   - multinet.flannel authors (@multinet-flannel)
 description:
-  - Checks a list of networks as the roles of this collection do and returns the plan they would work from.
+  - Checks a list of networks as the roles of this collection do and returns the plan they would
+    work from.
   - Everything that is wrong is reported at once, one sentence a line, before any host is touched.
-  - Reads and changes nothing but its arguments, so it can run on the controller (C(delegate_to=localhost)) or anywhere else.
+  - Reads and changes nothing but its arguments, so it can run on the controller
+    (C(delegate_to=localhost)) or anywhere else.
 options:
   networks:
     description:
       - The declaration, a list of mappings as in C(multinet_networks).
       - It is taken as it is, so that every mistake, also one of type, is reported in the same way.
-      - Set C(no_log=true) on the task when a backend holds a pre-shared key, for Ansible logs arguments.
+      - Set C(no_log=true) on the task when a backend holds a pre-shared key, for Ansible logs
+        arguments.
     type: raw
     required: true
   options:
@@ -62,7 +65,8 @@ options:
         type: str
       meta_plugin:
         description:
-          - File name of the meta-plugin in the directory of the CNI plugins, the C(type) of the host's own configuration.
+          - File name of the meta-plugin in the directory of the CNI plugins, the C(type) of the
+            host's own configuration.
           - The default is V(multinet).
         type: str
       in_process:
@@ -77,7 +81,8 @@ options:
         type: int
       cni_conf_dir:
         description:
-          - Where the container runtime looks for CNI configurations; the one of a network with C(default=external) is looked for there.
+          - Where the container runtime looks for CNI configurations; the one of a network with
+            C(default=external) is looked for there.
           - The default is V(/etc/cni/net.d).
         type: path
       kubernetes:
@@ -94,7 +99,8 @@ options:
         type: list
         elements: str
       node_cidr_mask_sizes:
-        description: The length of those subnets, one for each of O(options.cluster_cidrs). The default is 24 for IPv4 and 64 for IPv6.
+        description: The length of those subnets, one for each of O(options.cluster_cidrs). The
+          default is 24 for IPv4 and 64 for IPv6.
         type: list
         elements: int
 attributes:
@@ -135,20 +141,25 @@ plan:
   contains:
     networks:
       description:
-        - The networks in declared order, each with the declared keys and their defaults, and with what is derived from them.
-        - Among the derived are C(cni_name), C(etcd_prefix), C(annotation_prefix), C(net_config_file), C(flannel_config), C(unit),
+        - The networks in declared order, each with the declared keys and their defaults, and with
+          what is derived from them.
+        - Among the derived are C(cni_name), C(etcd_prefix), C(annotation_prefix),
+          C(net_config_file), C(flannel_config), C(unit),
           C(environment_file), C(subnet_file), C(data_dir), C(ipam_dir),
-          C(bridge), C(device), C(devices), C(healthz_port), C(tunnel_ports), C(mtu_overhead), C(cni_conflist) and C(net_attach_def).
+          C(bridge), C(device), C(devices), C(healthz_port), C(tunnel_ports), C(mtu_overhead),
+          C(cni_conflist) and C(net_attach_def).
       returned: always
       type: list
       elements: dict
     default_network:
-      description: Name of the network that gives pods their default route. None when that is an external one.
+      description: Name of the network that gives pods their default route. None when that is an
+        external one.
       returned: always
       type: str
       sample: blue
     external:
-      description: The network of another CNI that is the pods' first one, and where its configuration is. None without such a network.
+      description: The network of another CNI that is the pods' first one, and where its
+        configuration is. None without such a network.
       returned: always
       type: dict
     cni_conf:
@@ -210,7 +221,11 @@ def main():
                     "cni_version": {"type": "str"},
                     "conf_cni_version": {"type": "str"},
                     "meta_plugin": {"type": "str"},
-                    "in_process": {"type": "list", "elements": "str", "choices": ["flannel", "tuning"]},
+                    "in_process": {
+                        "type": "list",
+                        "elements": "str",
+                        "choices": ["flannel", "tuning"],
+                    },
                     "node_count": {"type": "int"},
                     "cni_conf_dir": {"type": "path"},
                     "kubernetes": {"type": "bool"},
@@ -230,7 +245,9 @@ def main():
     try:
         planned = plan(networks, module.params["options"])
     except PlanError as error:
-        module.fail_json(msg="The networks cannot be set up as declared:\n{0}".format(error), errors=error.errors)
+        module.fail_json(
+            msg=f"The networks cannot be set up as declared:\n{error}", errors=error.errors
+        )
     module.exit_json(changed=False, plan=planned, errors=[])
 
 

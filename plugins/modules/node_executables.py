@@ -10,9 +10,11 @@ module: node_executables
 short_description: Report and install executables on a host by their sha256 sums
 version_added: 0.1.0
 description:
-  - Reports the sums of executables, and installs those that already lie in a temporary place on the host.
+  - Reports the sums of executables, and installs those that already lie in a temporary place on the
+    host.
   - This is the host's half of M(multinet.flannel.artifact), which is what playbooks use.
-  - An executable is copied beside its target, verified there and renamed, so that one that is running can be replaced.
+  - An executable is copied beside its target, verified there and renamed, so that one that is
+    running can be replaced.
   - When one has a wrong sum, none is installed.
 author: [multinet.flannel authors (@multinet-flannel)]
 attributes:
@@ -96,15 +98,21 @@ def main():
                 "type": "list",
                 "elements": "dict",
                 "required": True,
-                "options": {"path": {"type": "path", "required": True}, "sha256": {"type": "str"}, "src": {"type": "path"}},
-            },
+                "options": {
+                    "path": {"type": "path", "required": True},
+                    "sha256": {"type": "str"},
+                    "src": {"type": "path"},
+                },
+            }
         },
         supports_check_mode=True,
     )
     wanted = module.params["executables"]
     try:
         found = [executables.look(item["path"]) for item in wanted]
-        differing = [item for item, state in zip(wanted, found) if executables.differs(state, item["sha256"])]
+        differing = [
+            item for item, state in zip(wanted, found) if executables.differs(state, item["sha256"])
+        ]
         if not module.check_mode:
             executables.install(differing)
     except ArtifactError as error:

@@ -10,19 +10,23 @@ module: node_files
 short_description: Write a host's whole set of small text files in one call
 version_added: 0.1.0
 description:
-  - Brings any number of small text files and directories of a host into the wanted state in one round trip.
-  - Every file is written beside its target, brought to the disk and renamed, with its mode already set. When one cannot be written, none is changed.
+  - Brings any number of small text files and directories of a host into the wanted state in one
+    round trip.
+  - Every file is written beside its target, brought to the disk and renamed, with its mode already
+    set. When one cannot be written, none is changed.
 author: [multinet.flannel authors (@multinet-flannel)]
 attributes:
   check_mode:
     description: Says what would be done without doing it.
     support: full
   diff_mode:
-    description: Shows the content of the changed files, except secret ones and those that not everybody on the host may read.
+    description: Shows the content of the changed files, except secret ones and those that not
+      everybody on the host may read.
     support: full
 options:
   files:
-    description: The files that are to be there. A symbolic link in the place of a file is replaced by the file.
+    description: The files that are to be there. A symbolic link in the place of a file is replaced
+      by the file.
     type: list
     elements: dict
     default: []
@@ -51,13 +55,15 @@ options:
         default: false
       keep_token:
         description:
-          - The content is a new token of a Kubernetes service account. The one that is there stays as long as a quarter of its life is left, and it has
+          - The content is a new token of a Kubernetes service account. The one that is there stays
+            as long as a quarter of its life is left, and it has
             the same account, audience and signing key.
           - An empty content is for check mode, in which there may be no new token to compare with.
         type: bool
         default: false
   directories:
-    description: The directories that are to be there; they are made before the files. Missing parents are made with mode 0755.
+    description: The directories that are to be there; they are made before the files. Missing
+      parents are made with mode 0755.
     type: list
     elements: dict
     default: []
@@ -67,7 +73,8 @@ options:
         type: path
         required: true
       mode:
-        description: Four octal digits, in quotes. When absent, a new directory gets 0755 and an existing one keeps its own.
+        description: Four octal digits, in quotes. When absent, a new directory gets 0755 and an
+          existing one keeps its own.
         type: str
       owner:
         description: Name or number of the owner. When absent, the owner is not looked at.
@@ -104,7 +111,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 changed_files:
-  description: Paths of the files and directories that were (in check mode, would be) made or changed.
+  description: Paths of the files and directories that were (in check mode, would be) made or
+    changed.
   type: list
   elements: str
   returned: always
@@ -130,7 +138,8 @@ def main():
                 "default": [],
                 "options": {
                     "path": {"type": "path", "required": True},
-                    # Hidden until it is known which files are secret, so that nothing can log them before.
+                    # Hidden until it is known which files are secret, so that nothing can log them
+                    # before.
                     "content": {"type": "str", "required": True, "no_log": True},
                     "mode": {"type": "str", "default": "0644"},
                     "owner": {"type": "str"},
@@ -154,7 +163,11 @@ def main():
         },
         supports_check_mode=True,
     )
-    files, directories, absent = module.params["files"], module.params["directories"], module.params["absent"]
+    files, directories, absent = (
+        module.params["files"],
+        module.params["directories"],
+        module.params["absent"],
+    )
     secrets = {item["content"] for item in files if item["secret"]}
     module.no_log_values.difference_update({item["content"] for item in files} - secrets)
     try:

@@ -10,7 +10,8 @@ module: node_preflight
 short_description: Check a host before anything is changed on it
 version_added: 0.1.0
 description:
-  - Looks at a host (kernel, interfaces, addresses, ports, other CNI configurations, what is deployed already) and says
+  - Looks at a host (kernel, interfaces, addresses, ports, other CNI configurations, what is
+    deployed already) and says
     everything that stands in the way of deploying a plan there, all at once.
   - Changes nothing.
 author:
@@ -44,14 +45,17 @@ options:
     type: path
     default: /etc/containerd/config.toml
   containerd_configure:
-    description: Whether the configuration of containerd is going to be changed where it does not fit.
+    description: Whether the configuration of containerd is going to be changed where it does not
+      fit.
     type: bool
     default: false
   docker_network:
-    description: The network, as in the plan, that docker's own bridge is in. Its addresses are the network's then.
+    description: The network, as in the plan, that docker's own bridge is in. Its addresses are the
+      network's then.
     type: dict
   prune:
-    description: Whether networks that are deployed but no longer declared are going to be removed. If V(false) they are a problem.
+    description: Whether networks that are deployed but no longer declared are going to be removed.
+      If V(false) they are a problem.
     type: bool
     default: false
 """
@@ -65,7 +69,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 stale_devices:
-  description: Devices of networks that stay, under names that they no longer have (another VNI, for example).
+  description: Devices of networks that stay, under names that they no longer have (another VNI, for
+    example).
   returned: success
   type: list
   elements: str
@@ -117,33 +122,65 @@ def main():
         module.fail_json(msg=str(error), problems=[str(error)], architecture="")
     observed = observe.observe(module.run_command, plan, module.params["cni_conf_dir"])
     problems = checks.problems(
-        observed, plan, deployed=deployed, underlay_interface=module.params["underlay_interface"], prune=module.params["prune"],
-        docker_network=(module.params["docker_network"] or {}).get("name", "")
+        observed,
+        plan,
+        deployed=deployed,
+        underlay_interface=module.params["underlay_interface"],
+        prune=module.params["prune"],
+        docker_network=(module.params["docker_network"] or {}).get("name", ""),
     )
     params = module.params
     found = wiring.observe(module.run_command, params["containerd_config"])
     wish = {
-        "conf_dir": params["cni_conf_dir"], "bin_dir": params["cni_bin_dir"], "containerd_config": params["containerd_config"],
-        "configure": params["containerd_configure"], "docker_network": params["docker_network"],
+        "conf_dir": params["cni_conf_dir"],
+        "bin_dir": params["cni_bin_dir"],
+        "containerd_config": params["containerd_config"],
+        "configure": params["containerd_configure"],
+        "docker_network": params["docker_network"],
     }
     try:
         files, former, record, restarts = wiring.due(found, wish)
         # or it has a warning to give
-        wiring_due = bool(files or restarts or record != former or found["crio"] is not None and wiring.crio_former_pods(params["cni_conf_dir"]))
+        wiring_due = bool(
+            files
+            or restarts
+            or record != former
+            or (found["crio"] is not None and wiring.crio_former_pods(params["cni_conf_dir"]))
+        )
     except (wiring.WiringError, OSError) as error:
         problems.append(str(error))
     runtimes = wiring.containerd_problems(
-        found["containerd"], params["containerd_config"], params["cni_conf_dir"], params["cni_bin_dir"], params["containerd_configure"]
-    ) + wiring.crio_problems(found["crio"], params["cni_conf_dir"], params["cni_bin_dir"], params["containerd_configure"])
+        found["containerd"],
+        params["containerd_config"],
+        params["cni_conf_dir"],
+        params["cni_bin_dir"],
+        params["containerd_configure"],
+    ) + wiring.crio_problems(
+        found["crio"], params["cni_conf_dir"], params["cni_bin_dir"], params["containerd_configure"]
+    )
     # without Kubernetes, containerd may well serve docker alone, which asks no CNI
     problems += runtimes if plan.get("kubernetes") else []
-    for sentence in checks.warnings(observed, plan, deployed) + ([] if plan.get("kubernetes") else runtimes) + changes.changed(deployed, plan):
+    for sentence in (
+        checks.warnings(observed, plan, deployed)
+        + ([] if plan.get("kubernetes") else runtimes)
+        + changes.changed(deployed, plan)
+    ):
         module.warn(sentence)
     architecture = checks.architecture(observed["machine"]) or observed["machine"]
     if problems:
-        module.fail_json(msg="This host can't carry the declared networks:\n- " + "\n- ".join(problems), problems=problems, architecture=architecture)
-    module.exit_json(changed=False, architecture=architecture, problems=[], removed=changes.removed(deployed, plan),
-                     stale_devices=checks.stale_devices(observed, plan, deployed), wiring_due=wiring_due)
+        module.fail_json(
+            msg="This host can't carry the declared networks:\n- " + "\n- ".join(problems),
+            problems=problems,
+            architecture=architecture,
+        )
+    module.exit_json(
+        changed=False,
+        architecture=architecture,
+        problems=[],
+        removed=changes.removed(deployed, plan),
+        stale_devices=checks.stale_devices(observed, plan, deployed),
+        wiring_due=wiring_due,
+    )
 
 
 if __name__ == "__main__":

@@ -10,9 +10,12 @@ module: node_removal
 short_description: Remove networks, and whatever else the collection made, from a host
 version_added: 0.1.0
 description:
-  - Takes networks off a host, completely, in an order that strands no container. First the CNI configuration goes, so that no
-    new container gets the network, then the attachments of running containers, the daemon, its devices and its files.
-  - What is not there is passed over, so a removal that was stopped half way is completed by the next one. The host's own record
+  - Takes networks off a host, completely, in an order that strands no container. First the CNI
+    configuration goes, so that no
+    new container gets the network, then the attachments of running containers, the daemon, its
+    devices and its files.
+  - What is not there is passed over, so a removal that was stopped half way is completed by the
+    next one. The host's own record
     of what is deployed is left as it is.
 author:
   - multinet.flannel authors (@multinet-flannel)
@@ -62,7 +65,8 @@ options:
     elements: path
     default: []
   empty_directories:
-    description: Directories to remove only if nothing is left in them, because others may use them as well.
+    description: Directories to remove only if nothing is left in them, because others may use them
+      as well.
     type: list
     elements: path
     default: []
@@ -76,7 +80,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 networks:
-  description: The networks that were (in check mode would be) removed, as they were planned when they were deployed.
+  description: The networks that were (in check mode would be) removed, as they were planned when
+    they were deployed.
   returned: success
   type: list
   elements: dict
@@ -115,8 +120,17 @@ def main():
         networks = list(params["networks"])
         if params["all_deployed"]:
             named = {network["name"] for network in networks}
-            networks += [network for network in (observe.deployed_plan() or {}).get("networks", []) if network["name"] not in named]
-        steps = removal.network_steps(host, networks, params["cni_conf"], lambda name: attachments.detach_steps(name, params["cni_bin_dir"]))
+            networks += [
+                network
+                for network in (observe.deployed_plan() or {}).get("networks", [])
+                if network["name"] not in named
+            ]
+        steps = removal.network_steps(
+            host,
+            networks,
+            params["cni_conf"],
+            lambda name: attachments.detach_steps(name, params["cni_bin_dir"]),
+        )
         steps += removal.device_steps(host, params["devices"])
         steps += removal.unit_steps(host, params["units"])
         steps += removal.table_steps(host, params["nft_tables"])
@@ -128,9 +142,16 @@ def main():
                 step.act()
                 done.append(step.what)
     except (removal.RemovalError, OSError, ValueError) as error:
-        module.fail_json(msg="%s Removed before that: %s." % (error, ", ".join(done) or "nothing"), removed=done)
+        module.fail_json(
+            msg=f"{error} Removed before that: {', '.join(done) or 'nothing'}.", removed=done
+        )
     removed = [step.what for step in steps]
-    module.exit_json(changed=bool(removed), removed=removed, networks=networks, diff=dict(before="".join(what + "\n" for what in removed), after=""))
+    module.exit_json(
+        changed=bool(removed),
+        removed=removed,
+        networks=networks,
+        diff=dict(before="".join(what + "\n" for what in removed), after=""),
+    )
 
 
 if __name__ == "__main__":

@@ -11,9 +11,12 @@ version_added: 0.1.0
 author:
   - multinet.flannel authors (@multinet-flannel)
 description:
-  - Finds every network namespace whose veth leads to a bridge of the plan, on its own, from the kernel, and returns what it has.
-  - It asks neither the container runtime nor what attached the pods; their state is only read for names to call the pods by.
-  - Pods of Kubernetes are called namespace/pod, by the files of containerd or CRI-O. The API is not asked, and nothing is run in a pod.
+  - Finds every network namespace whose veth leads to a bridge of the plan, on its own, from the
+    kernel, and returns what it has.
+  - It asks neither the container runtime nor what attached the pods; their state is only read for
+    names to call the pods by.
+  - Pods of Kubernetes are called namespace/pod, by the files of containerd or CRI-O. The API is not
+    asked, and nothing is run in a pod.
 attributes:
   check_mode:
     description: Can run in C(check_mode) and return what it would without it.
@@ -31,7 +34,8 @@ options:
     type: str
     required: true
   node_name:
-    description: The name of the Node that this host is in Kubernetes. By default the same as O(host).
+    description: The name of the Node that this host is in Kubernetes. By default the same as
+      O(host).
     type: str
   state_dirs:
     description: Directories with JSON files that name containers, for labels only.
@@ -60,12 +64,14 @@ node_name:
   returned: success
   type: str
 node:
-  description: The host's side. Its underlay addresses, and for each network bridge, tunnel devices, lease and routes.
+  description: The host's side. Its underlay addresses, and for each network bridge, tunnel devices,
+    lease and routes.
   returned: success
   type: dict
 pods:
   description: >-
-    Each attached namespace with its label, Kubernetes' namespace, name and uid, path, interfaces (name, network, MAC, MTU, addresses, gateway), routes,
+    Each attached namespace with its label, Kubernetes' namespace, name and uid, path, interfaces
+    (name, network, MAC, MTU, addresses, gateway), routes,
     interfaces of default routes, sysctls.
   returned: success
   type: list
@@ -94,7 +100,11 @@ def main():
             "plan": {"type": "dict", "required": True},
             "host": {"type": "str", "required": True},
             "node_name": {"type": "str"},
-            "state_dirs": {"type": "list", "elements": "path", "default": ["/var/lib/cni/multinet", "/var/lib/cni/multinet-runtime"]},
+            "state_dirs": {
+                "type": "list",
+                "elements": "path",
+                "default": ["/var/lib/cni/multinet", "/var/lib/cni/multinet-runtime"],
+            },
         },
         supports_check_mode=True,
     )
@@ -102,8 +112,10 @@ def main():
     try:
         found = gather(module.params["plan"], module.params["host"], module.params["state_dirs"])
     except (OSError, subprocess.SubprocessError, ValueError) as error:
-        module.fail_json(msg="The network of this host could not be looked at: %s." % error)
-    module.exit_json(changed=False, node_name=module.params["node_name"] or module.params["host"], **found)
+        module.fail_json(msg=f"The network of this host could not be looked at: {error}.")
+    module.exit_json(
+        changed=False, node_name=module.params["node_name"] or module.params["host"], **found
+    )
 
 
 if __name__ == "__main__":

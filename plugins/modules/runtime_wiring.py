@@ -12,12 +12,17 @@ version_added: 0.1.0
 author:
   - multinet.flannel authors (@multinet-flannel)
 description:
-  - Looks for containerd, CRI-O, a kubelet and docker, and changes of their files what has to be, and nothing else.
-  - A kubelet before 1.24 gets its options about CNI in C(/etc/default/kubelet) or C(/etc/sysconfig/kubelet). Docker gets a drop-in of its unit that puts its
-    own bridge into a network. Only when O(configure) is set, the configuration of containerd is changed, and CRI-O gets a drop-in with the directories
+  - Looks for containerd, CRI-O, a kubelet and docker, and changes of their files what has to be,
+    and nothing else.
+  - A kubelet before 1.24 gets its options about CNI in C(/etc/default/kubelet) or
+    C(/etc/sysconfig/kubelet). Docker gets a drop-in of its unit that puts its
+    own bridge into a network. Only when O(configure) is set, the configuration of containerd is
+    changed, and CRI-O gets a drop-in with the directories
     of CNI and with the name of the meta-plugin's network.
-  - What a file was before is remembered in C(/etc/multinet/runtime.json) and comes back with O(state=absent).
-  - Units are restarted when what they read has changed and they are running. Restarting docker restarts its containers.
+  - What a file was before is remembered in C(/etc/multinet/runtime.json) and comes back with
+    O(state=absent).
+  - Units are restarted when what they read has changed and they are running. Restarting docker
+    restarts its containers.
 options:
   state:
     description: Whether the runtimes use the meta-plugin, or what they used before.
@@ -37,11 +42,13 @@ options:
     type: path
     default: /etc/containerd/config.toml
   configure:
-    description: Whether the configuration of containerd and CRI-O may be changed where their directories are others, or they use other CNI configurations.
+    description: Whether the configuration of containerd and CRI-O may be changed where their
+      directories are others, or they use other CNI configurations.
     type: bool
     default: false
   docker_network:
-    description: The network, as in the plan, that docker's own bridge is to be in. Of it, C(name), C(cidr), C(unit) and C(subnet_file) are read.
+    description: The network, as in the plan, that docker's own bridge is to be in. Of it, C(name),
+      C(cidr), C(unit) and C(subnet_file) are read.
     type: dict
 attributes:
   check_mode:
@@ -100,22 +107,43 @@ def main():
         if params["state"] == "present":
             observed = wiring.observe(module.run_command, params["containerd_config"])
             wish = {
-                "conf_dir": params["cni_conf_dir"], "bin_dir": params["cni_bin_dir"], "containerd_config": params["containerd_config"],
-                "configure": params["configure"], "docker_network": params["docker_network"],
+                "conf_dir": params["cni_conf_dir"],
+                "bin_dir": params["cni_bin_dir"],
+                "containerd_config": params["containerd_config"],
+                "configure": params["configure"],
+                "docker_network": params["docker_network"],
             }
-            former_pods = wiring.crio_former_pods(params["cni_conf_dir"]) if observed["crio"] is not None else []
+            former_pods = (
+                wiring.crio_former_pods(params["cni_conf_dir"])
+                if observed["crio"] is not None
+                else []
+            )
             if former_pods:
-                module.warn("These pods were started with another CNI configuration, and CRI-O detaches them when it is started the next time. "
-                            "Before, make them anew, or write \"disableGC\": true into that configuration: %s." % ", ".join(former_pods))
+                module.warn(
+                    "These pods were started with another CNI configuration, and CRI-O detaches"
+                    " them when it is started the next time. Before, make them anew, or write"
+                    f' "disableGC": true into that configuration: {", ".join(former_pods)}.'
+                )
         changes, former, record, restarts = wiring.due(observed, wish)
         diff = [
-            dict(before_header=path, after_header=path, before=wiring.read(path) or "", after=text or "") for path, text in sorted(changes.items())
+            dict(
+                before_header=path,
+                after_header=path,
+                before=wiring.read(path) or "",
+                after=text or "",
+            )
+            for path, text in sorted(changes.items())
         ]
         if (changes or restarts or record != former) and not module.check_mode:
             wiring.Host(module.run_command).bring(changes, former, record, restarts)
     except (wiring.WiringError, OSError) as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=bool(changes or restarts), changed_files=sorted(changes), restarted=restarts, diff=diff)
+    module.exit_json(
+        changed=bool(changes or restarts),
+        changed_files=sorted(changes),
+        restarted=restarts,
+        diff=diff,
+    )
 
 
 if __name__ == "__main__":

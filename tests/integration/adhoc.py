@@ -1,7 +1,9 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run modules and playbooks of this checkout through the real ansible, against "hosts" that are this machine (connection local)."""
+"""Run modules and playbooks of this checkout through the real ansible, against "hosts" that are
+this machine (connection local).
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-_RESULT = re.compile(r"^(\S+) \| (CHANGED|SUCCESS|FAILED!|UNREACHABLE!) => (\{.*?^\})", re.MULTILINE | re.DOTALL)
+_RESULT = re.compile(
+    r"^(\S+) \| (CHANGED|SUCCESS|FAILED!|UNREACHABLE!) => (\{.*?^\})", re.MULTILINE | re.DOTALL
+)
 
 
 class Ansible:
@@ -26,13 +30,19 @@ class Ansible:
         (namespace / "flannel").symlink_to(ROOT, target_is_directory=True)
         self.inventory = self.directory / "inventory.json"
         local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
-        self.inventory.write_text(json.dumps({"all": {"hosts": {name: dict(local, **values) for name, values in hosts.items()}}}))
+        self.inventory.write_text(
+            json.dumps(
+                {"all": {"hosts": {name: dict(local, **values) for name, values in hosts.items()}}}
+            )
+        )
         self.output = ""
 
     def _run(self, program, arguments):
         environment = dict(
             os.environ,
-            ANSIBLE_CONFIG=str(self.directory / "none.cfg"),  # what this checkout's own says is for people
+            ANSIBLE_CONFIG=str(
+                self.directory / "none.cfg"
+            ),  # what this checkout's own says is for people
             ANSIBLE_COLLECTIONS_PATH=str(self.directory / "collections"),
             ANSIBLE_LOCALHOST_WARNING="false",
             ANSIBLE_INJECT_FACT_VARS="false",
@@ -40,15 +50,42 @@ class Ansible:
             ANSIBLE_STDOUT_CALLBACK="minimal" if program == "ansible" else "default",
             no_proxy="127.0.0.1",
         )
-        command = [str(pathlib.Path(sys.executable).parent / program), "-i", str(self.inventory), *arguments]
-        done = subprocess.run(command, cwd=self.directory, env=environment, capture_output=True, text=True, timeout=120, check=False)
+        command = [
+            str(pathlib.Path(sys.executable).parent / program),
+            "-i",
+            str(self.inventory),
+            *arguments,
+        ]
+        done = subprocess.run(
+            command,
+            cwd=self.directory,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
         self.output = done.stdout + done.stderr
         return done.returncode
 
     def module(self, name, arguments, *options):
         """Run one module on all hosts; return {host: result}, "failed" always among it."""
-        self._run("ansible", ["all", "-m", "multinet.flannel." + name, "-a", json.dumps(arguments), "-vvv", *options])
-        results = {host: dict(json.loads(text), failed=status == "FAILED!") for host, status, text in _RESULT.findall(self.output)}
+        self._run(
+            "ansible",
+            [
+                "all",
+                "-m",
+                "multinet.flannel." + name,
+                "-a",
+                json.dumps(arguments),
+                "-vvv",
+                *options,
+            ],
+        )
+        results = {
+            host: dict(json.loads(text), failed=status == "FAILED!")
+            for host, status, text in _RESULT.findall(self.output)
+        }
         if not results:
             raise RuntimeError(self.output)
         return results

@@ -1,7 +1,9 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A host to try CNI on: a network namespace and private directories in the places where CNI keeps things, so that configurations run as they are."""
+"""A host to try CNI on: a network namespace and private directories in the places where CNI keeps
+things, so that configurations run as they are.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +21,17 @@ BIN, NET = "/opt/cni/bin", "/etc/cni/net.d"
 
 
 class CniHost:
-    """directory: pathlib.Path, the test's own; upstream_bin: pathlib.Path with the upstream plugins; shared: the name of a network namespace that
-    is the host's, None for one of its own; python: str, the host's."""
+    """directory: pathlib.Path, the test's own; upstream_bin: pathlib.Path with the upstream
+    plugins; shared: the name of a network namespace that
+    is the host's, None for one of its own; python: str, the host's.
+    """
 
-    def __init__(self, directory, upstream_bin, names=("multinet",), shared=None, python=sys.executable):
+    def __init__(
+        self, directory, upstream_bin, names=("multinet",), shared=None, python=sys.executable
+    ):
         self.directory = directory
         self.shared = shared
-        self.name = shared or "cnih-%d" % os.getpid()
+        self.name = shared or f"cnih-{os.getpid()}"
         self.pods = []
         self.made = 0
         for place in PLACES:
@@ -35,11 +41,22 @@ class CniHost:
         self.path(NET).mkdir()
         self.path(BIN).mkdir()
         for plugin in upstream_bin.iterdir():
-            if plugin.name in ("flannel", "bridge", "host-local", "tuning", "loopback", "macvlan", "ptp", "portmap"):
+            if plugin.name in (
+                "flannel",
+                "bridge",
+                "host-local",
+                "tuning",
+                "loopback",
+                "macvlan",
+                "ptp",
+                "portmap",
+            ):
                 (self.path(BIN) / plugin.name).write_bytes(plugin.read_bytes())
                 (self.path(BIN) / plugin.name).chmod(0o755)
         # just as the role installs it
-        files = meta_plugin_files.library("/usr/local/lib/multinet") + meta_plugin_files.launchers(names, BIN, "/usr/local/lib/multinet", python)
+        files = meta_plugin_files.library("/usr/local/lib/multinet") + meta_plugin_files.launchers(
+            names, BIN, "/usr/local/lib/multinet", python
+        )
         for file in files:
             path = self.path(file["path"])
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,7 +76,7 @@ class CniHost:
 
     def lease(self, file, subnet, network):
         """Write a subnet file as flanneld would."""
-        text = "FLANNEL_NETWORK=%s\nFLANNEL_SUBNET=%s\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n" % (network, subnet)
+        text = f"FLANNEL_NETWORK={network}\nFLANNEL_SUBNET={subnet}\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n"
         self.path(file).parent.mkdir(parents=True, exist_ok=True)
         self.path(file).write_text(text, encoding="utf-8")
 
@@ -71,7 +88,7 @@ class CniHost:
 
     def pod(self):
         """Make a network namespace and return its name."""
-        name = "cnip-%d-%d" % (os.getpid(), self.made)
+        name = f"cnip-{os.getpid()}-{self.made}"
         self.made += 1
         self.pods.append(name)
         subprocess.run(["ip", "netns", "add", name], check=True)
@@ -79,47 +96,111 @@ class CniHost:
 
     def command(self, argv):
         """Return the argv that runs argv on this host."""
-        mounts = "".join("mount --bind %s %s && " % (shlex.quote(str(self.path(place))), place) for place in PLACES)
-        return ["nsenter", "--net=/run/netns/" + self.name, "unshare", "--mount", "sh", "-c", mounts + 'exec "$@"', "sh", *map(str, argv)]
+        mounts = "".join(
+            f"mount --bind {shlex.quote(str(self.path(place)))} {place} && " for place in PLACES
+        )
+        return [
+            "nsenter",
+            "--net=/run/netns/" + self.name,
+            "unshare",
+            "--mount",
+            "sh",
+            "-c",
+            mounts + 'exec "$@"',
+            "sh",
+            *map(str, argv),
+        ]
 
     def run(self, argv, stdin="", environ=None, timeout=60):
         """Run argv on this host; return the CompletedProcess."""
         environ = dict(os.environ, **(environ or {}))
-        return subprocess.run(self.command(argv), input=stdin, env=environ, capture_output=True, text=True, timeout=timeout, check=False)
+        return subprocess.run(
+            self.command(argv),
+            input=stdin,
+            env=environ,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
 
     def cni(self, command, conf, pod, plugin="multinet", **environ):
         """Call a plugin as a runtime does; return (exit status, answer)."""
-        done = self.run([BIN + "/" + plugin], conf if isinstance(conf, str) else json.dumps(conf), self.environ(command, pod, **environ))
+        done = self.run(
+            [BIN + "/" + plugin],
+            conf if isinstance(conf, str) else json.dumps(conf),
+            self.environ(command, pod, **environ),
+        )
         try:
             return done.returncode, json.loads(done.stdout) if done.stdout.strip() else None
         except ValueError:
-            raise AssertionError("%s printed: %s%s" % (plugin, done.stdout, done.stderr)) from None
+            raise AssertionError(f"{plugin} printed: {done.stdout}{done.stderr}") from None
 
     @staticmethod
     def environ(command, pod, **environ):
         """Return the environment of a request for a pod."""
         return dict(
-            {"CNI_COMMAND": command, "CNI_CONTAINERID": "id-" + pod, "CNI_NETNS": "/run/netns/" + pod, "CNI_IFNAME": "eth0", "CNI_PATH": BIN}, **environ
+            {
+                "CNI_COMMAND": command,
+                "CNI_CONTAINERID": "id-" + pod,
+                "CNI_NETNS": "/run/netns/" + pod,
+                "CNI_IFNAME": "eth0",
+                "CNI_PATH": BIN,
+            },
+            **environ,
         )
 
     def addresses(self, pod):
         """Return {interface: its IPv4 address/length} as the kernel has it."""
-        listing = json.loads(subprocess.run(["ip", "-n", pod, "-j", "addr"], check=True, capture_output=True, text=True).stdout)
+        listing = json.loads(
+            subprocess.run(
+                ["ip", "-n", pod, "-j", "addr"], check=True, capture_output=True, text=True
+            ).stdout
+        )
         return {
-            link["ifname"]: "".join("%s/%d" % (one["local"], one["prefixlen"]) for one in link["addr_info"] if one["family"] == "inet")
+            link["ifname"]: "".join(
+                f"{one['local']}/{one['prefixlen']}"
+                for one in link["addr_info"]
+                if one["family"] == "inet"
+            )
             for link in listing
             if link["ifname"] != "lo"
         }
 
     def default_route(self, pod):
-        """Return the (gateway, interface) of the default route as the kernel has it, None when there is none."""
-        routes = json.loads(subprocess.run(["ip", "-n", pod, "-j", "route", "show", "default"], check=True, capture_output=True, text=True).stdout or "[]")
+        """Return the (gateway, interface) of the default route as the kernel has it, None when
+        there is none.
+        """
+        routes = json.loads(
+            subprocess.run(
+                ["ip", "-n", pod, "-j", "route", "show", "default"],
+                check=True,
+                capture_output=True,
+                text=True,
+            ).stdout
+            or "[]"
+        )
         return (routes[0]["gateway"], routes[0]["dev"]) if routes else None
 
     def leftovers(self):
-        """Return what attachments leave on a host while they live: leased addresses, host ends, flannel's and the meta-plugin's state."""
+        """Return what attachments leave on a host while they live: leased addresses, host ends,
+        flannel's and the meta-plugin's state.
+        """
         root = self.path("/var/lib/cni")
-        kept = [path for path in root.rglob("*") if path.is_file() and path.name != "lock" and not path.name.startswith("last_reserved_ip")]
-        listing = subprocess.run(["ip", "-n", self.name, "-j", "link", "show", "type", "veth"], check=True, capture_output=True, text=True).stdout
+        kept = [
+            path
+            for path in root.rglob("*")
+            if path.is_file()
+            and path.name != "lock"
+            and not path.name.startswith("last_reserved_ip")
+        ]
+        listing = subprocess.run(
+            ["ip", "-n", self.name, "-j", "link", "show", "type", "veth"],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
         links = json.loads(listing or "[]")
-        return sorted(str(path.relative_to(root)) for path in kept) + sorted(link["ifname"] for link in links)
+        return sorted(str(path.relative_to(root)) for path in kept) + sorted(
+            link["ifname"] for link in links
+        )

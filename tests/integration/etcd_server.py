@@ -26,7 +26,9 @@ class Authority:
         self.directory = directory
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        self.ca_crt = self._write("ca", self.key, self._build(self.name, self.key, days=30, ca=True))
+        self.ca_crt = self._write(
+            "ca", self.key, self._build(self.name, self.key, days=30, ca=True)
+        )
 
     def issue(self, name, addresses=("127.0.0.1",), days=30, usages=("server", "client")):
         """Return (certificate path, key path)."""
@@ -48,25 +50,51 @@ class Authority:
             .not_valid_after(now + datetime.timedelta(days=days))
             .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
             # what Python's `ssl` insists on since 3.13
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
+            .add_extension(
+                x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False
+            )
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()),
+                critical=False,
+            )
         )
         if ca:
-            usage = dict.fromkeys(("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "encipher_only",
-                                   "decipher_only"), False)
-            builder = builder.add_extension(x509.KeyUsage(key_cert_sign=True, crl_sign=True, **usage), critical=True)
+            usage = dict.fromkeys(
+                (
+                    "digital_signature",
+                    "content_commitment",
+                    "key_encipherment",
+                    "data_encipherment",
+                    "key_agreement",
+                    "encipher_only",
+                    "decipher_only",
+                ),
+                False,
+            )
+            builder = builder.add_extension(
+                x509.KeyUsage(key_cert_sign=True, crl_sign=True, **usage), critical=True
+            )
         if addresses:
             names = [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         if usages:
-            oids = {"server": ExtendedKeyUsageOID.SERVER_AUTH, "client": ExtendedKeyUsageOID.CLIENT_AUTH}
-            builder = builder.add_extension(x509.ExtendedKeyUsage([oids[usage] for usage in usages]), critical=False)
+            oids = {
+                "server": ExtendedKeyUsageOID.SERVER_AUTH,
+                "client": ExtendedKeyUsageOID.CLIENT_AUTH,
+            }
+            builder = builder.add_extension(
+                x509.ExtendedKeyUsage([oids[usage] for usage in usages]), critical=False
+            )
         return builder.sign(self.key, hashes.SHA256())
 
     def _write(self, name, key, certificate):
         path = self.directory / (name + ".crt")
         path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        pem = key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
         (self.directory / (name + ".key")).write_bytes(pem)
         return path
 
@@ -85,16 +113,30 @@ def running_etcd(executable, directory, tls=None):
     tls: None, or the paths (ca.crt, server.crt, server.key); then it asks for client certificates.
     """
     scheme = "https" if tls else "http"
-    client = "%s://127.0.0.1:%d" % (scheme, free_port())
-    peer = "http://127.0.0.1:%d" % free_port()
+    client = f"{scheme}://127.0.0.1:{free_port()}"
+    peer = f"http://127.0.0.1:{free_port()}"
     command = [
-        str(executable), "--name=one", "--data-dir=%s" % (directory / "data"), "--log-level=error",
-        "--listen-client-urls=" + client, "--advertise-client-urls=" + client,
-        "--listen-peer-urls=" + peer, "--initial-advertise-peer-urls=" + peer, "--initial-cluster=one=" + peer,
+        str(executable),
+        "--name=one",
+        f"--data-dir={directory / 'data'}",
+        "--log-level=error",
+        "--listen-client-urls=" + client,
+        "--advertise-client-urls=" + client,
+        "--listen-peer-urls=" + peer,
+        "--initial-advertise-peer-urls=" + peer,
+        "--initial-cluster=one=" + peer,
     ]
     if tls:
-        command += ["--client-cert-auth", "--trusted-ca-file=%s" % tls[0], "--cert-file=%s" % tls[1], "--key-file=%s" % tls[2]]
-    with open(directory / "etcd.log", "wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+        command += [
+            "--client-cert-auth",
+            f"--trusted-ca-file={tls[0]}",
+            f"--cert-file={tls[1]}",
+            f"--key-file={tls[2]}",
+        ]
+    with (
+        open(directory / "etcd.log", "wb") as log,
+        subprocess.Popen(command, stdout=log, stderr=log) as process,
+    ):
         try:
             _wait_for_port(client, process)
             yield client

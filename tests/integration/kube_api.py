@@ -1,7 +1,9 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A real kube-apiserver with its etcd, TLS and RBAC, in a network namespace of its own; the test talks to it as an administrator."""
+"""A real kube-apiserver with its etcd, TLS and RBAC, in a network namespace of its own; the test
+talks to it as an administrator.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +15,19 @@ import subprocess
 import time
 
 import yaml
-
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import netns
 from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import objects
 from etcd_server import Authority
 
 
 class KubeApi:
-    """directory: pathlib.Path; upstream_bin: pathlib.Path with etcd and kube-apiserver; addresses: those that it has besides 127.0.0.1."""
+    """directory: pathlib.Path; upstream_bin: pathlib.Path with etcd and kube-apiserver; addresses:
+    those that it has besides 127.0.0.1.
+    """
 
     def __init__(self, directory, upstream_bin, addresses=()):
         self.directory = directory
-        self.name = "cnik-%d" % os.getpid()
+        self.name = f"cnik-{os.getpid()}"
         self.processes = []
         self.connection = None
         subprocess.run(["ip", "netns", "add", self.name], check=True)
@@ -32,21 +35,38 @@ class KubeApi:
         self.authority = Authority(directory / "pki")
         certificate, key = self.authority.issue("apiserver", ("127.0.0.1", *addresses))
         self._admin = self.issue_client("admin", "system:masters")
-        subprocess.run(["openssl", "genrsa", "-out", directory / "sa.key", "2048"], check=True, capture_output=True)
-        self._start("etcd", [upstream_bin / "etcd", "--data-dir", directory / "etcd", "--unsafe-no-fsync"])
+        subprocess.run(
+            ["openssl", "genrsa", "-out", directory / "sa.key", "2048"],
+            check=True,
+            capture_output=True,
+        )
+        self._start(
+            "etcd", [upstream_bin / "etcd", "--data-dir", directory / "etcd", "--unsafe-no-fsync"]
+        )
         self._argv = [
-            upstream_bin / "kube-apiserver", "--etcd-servers=http://127.0.0.1:2379", "--secure-port=6443",
-            "--bind-address=%s" % ("0.0.0.0" if addresses else "127.0.0.1"),
-            "--advertise-address=192.0.2.1", "--endpoint-reconciler-type=none", "--service-cluster-ip-range=10.96.0.0/16", "--tls-cert-file=%s" % certificate,
-            "--tls-private-key-file=%s" % key,
-            "--client-ca-file=%s" % self.authority.ca_crt, "--authorization-mode=RBAC", "--service-account-issuer=https://kubernetes.default.svc",
-            "--service-account-key-file=%s" % (directory / "sa.key"), "--service-account-signing-key-file=%s" % (directory / "sa.key"),
-            "--disable-admission-plugins=ServiceAccount", "--enable-priority-and-fairness=false",
+            upstream_bin / "kube-apiserver",
+            "--etcd-servers=http://127.0.0.1:2379",
+            "--secure-port=6443",
+            f"--bind-address={'0.0.0.0' if addresses else '127.0.0.1'}",
+            "--advertise-address=192.0.2.1",
+            "--endpoint-reconciler-type=none",
+            "--service-cluster-ip-range=10.96.0.0/16",
+            f"--tls-cert-file={certificate}",
+            f"--tls-private-key-file={key}",
+            f"--client-ca-file={self.authority.ca_crt}",
+            "--authorization-mode=RBAC",
+            "--service-account-issuer=https://kubernetes.default.svc",
+            f"--service-account-key-file={directory / 'sa.key'}",
+            f"--service-account-signing-key-file={directory / 'sa.key'}",
+            "--disable-admission-plugins=ServiceAccount",
+            "--enable-priority-and-fairness=false",
         ]
         self.start()
 
     def start(self, *options):
-        """Start the API server, with more options (str) than usual if some are given, and wait until it serves."""
+        """Start the API server, with more options (str) than usual if some are given, and wait
+        until it serves.
+        """
         self.server = self._start("apiserver", [*self._argv, *options])
         for dummy in range(600):
             try:
@@ -76,27 +96,62 @@ class KubeApi:
 
     def issue_client(self, name, group):
         """Return (certificate, key) paths of a client of a group."""
-        key, request, certificate = (self.directory / "pki" / (name + end) for end in (".key", ".csr", ".crt"))
-        subprocess.run(
-            ["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/O=%s/CN=%s" % (group, name), "-keyout", key,
-                "-out", request],
-            check=True, capture_output=True,
+        key, request, certificate = (
+            self.directory / "pki" / (name + end) for end in (".key", ".csr", ".crt")
         )
         subprocess.run(
-            ["openssl", "x509", "-req", "-days", "2", "-in", request, "-CA", self.authority.ca_crt, "-CAkey", self.directory / "pki" / "ca.key",
-                "-CAcreateserial", "-out", certificate],
-            check=True, capture_output=True,
+            [
+                "openssl",
+                "req",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:prime256v1",
+                "-nodes",
+                "-subj",
+                f"/O={group}/CN={name}",
+                "-keyout",
+                key,
+                "-out",
+                request,
+            ],
+            check=True,
+            capture_output=True,
+        )
+        subprocess.run(
+            [
+                "openssl",
+                "x509",
+                "-req",
+                "-days",
+                "2",
+                "-in",
+                request,
+                "-CA",
+                self.authority.ca_crt,
+                "-CAkey",
+                self.directory / "pki" / "ca.key",
+                "-CAcreateserial",
+                "-out",
+                certificate,
+            ],
+            check=True,
+            capture_output=True,
         )
         return certificate, key
 
     def _start(self, name, argv):
         with open(self.directory / (name + ".log"), "ab") as log:
-            process = subprocess.Popen(["ip", "netns", "exec", self.name, *map(str, argv)], stdout=log, stderr=log)
+            process = subprocess.Popen(
+                ["ip", "netns", "exec", self.name, *map(str, argv)], stdout=log, stderr=log
+            )
         self.processes.append(process)
         return process
 
     def request(self, method, path, body=None, content_type="application/json", user=None):
-        """Return (status, answer) as the administrator gets it, or another user in whose name he asks."""
+        """Return (status, answer) as the administrator gets it, or another user in whose name he
+        asks.
+        """
         if self.connection is None:
             context = ssl.create_default_context(cafile=str(self.authority.ca_crt))
             context.load_cert_chain(*map(str, self._admin))
@@ -104,9 +159,13 @@ class KubeApi:
             with netns.inside("/run/netns/" + self.name):
                 connection.connect()
             self.connection = connection
-        headers = dict({"Content-Type": content_type}, **({"Impersonate-User": user} if user else {}))
+        headers = dict(
+            {"Content-Type": content_type}, **({"Impersonate-User": user} if user else {})
+        )
         try:
-            self.connection.request(method, path, None if body is None else json.dumps(body), headers)
+            self.connection.request(
+                method, path, None if body is None else json.dumps(body), headers
+            )
             response = self.connection.getresponse()
             text = response.read()
         except (OSError, http.client.HTTPException):
@@ -122,7 +181,12 @@ class KubeApi:
 
     def set_up(self):
         """Make what the collection has in every cluster: kinds, service accounts, roles."""
-        settings = {"namespace": "kube-system", "nad_namespaces": [], "datastore": "kubernetes", "legacy_crds": True}
+        settings = {
+            "namespace": "kube-system",
+            "nad_namespaces": [],
+            "datastore": "kubernetes",
+            "legacy_crds": True,
+        }
         for item in objects.objects({"networks": []}, settings):
             path = objects.path(item)
             self.ok("POST", path.rpartition("/")[0], item)
@@ -139,26 +203,45 @@ class KubeApi:
 
     def token(self, name="multinet", namespace="kube-system"):
         """Return a token of a service account."""
-        path = "/api/v1/namespaces/%s/serviceaccounts/%s/token" % (namespace, name)
-        return self.ok("POST", path, {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}})["status"]["token"]
+        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"
+        return self.ok(
+            "POST",
+            path,
+            {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}},
+        )["status"]["token"]
 
     def pod(self, name, namespace="apps", **annotations):
         """Create a pod; return its uid."""
         item = {
-            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "annotations": annotations.get("annotations", {})},
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name, "annotations": annotations.get("annotations", {})},
             "spec": {"containers": [{"name": "c", "image": "i"}]},
         }
-        return self.ok("POST", "/api/v1/namespaces/%s/pods" % namespace, item)["metadata"]["uid"]
+        return self.ok("POST", f"/api/v1/namespaces/{namespace}/pods", item)["metadata"]["uid"]
 
     def annotations(self, name, namespace="apps"):
         """Return a pod's annotations."""
-        return self.ok("GET", "/api/v1/namespaces/%s/pods/%s" % (namespace, name))["metadata"].get("annotations", {})
+        return self.ok("GET", f"/api/v1/namespaces/{namespace}/pods/{name}")["metadata"].get(
+            "annotations", {}
+        )
 
     def kubeconfig(self, path, user, server="https://127.0.0.1:6443"):
         """Write a kubeconfig for a user (dict)."""
         config = {
-            "apiVersion": "v1", "kind": "Config", "current-context": "x",
-            "clusters": [{"name": "c", "cluster": {"server": server, "certificate-authority": str(self.authority.ca_crt)}}],
-            "users": [{"name": "u", "user": user}], "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "x",
+            "clusters": [
+                {
+                    "name": "c",
+                    "cluster": {
+                        "server": server,
+                        "certificate-authority": str(self.authority.ca_crt),
+                    },
+                }
+            ],
+            "users": [{"name": "u", "user": user}],
+            "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
         }
         path.write_text(yaml.safe_dump(config), encoding="utf-8")

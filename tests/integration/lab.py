@@ -1,13 +1,16 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Two hosts, made of network namespaces on this kernel, with the devices and routes that flannel would make for a plan.
+"""Two hosts, made of network namespaces on this kernel, with the devices and routes that flannel
+would make for a plan.
 
-    underlay 192.168.9.0/24, fd09::/64 ── h1 .1, h2 .2, outside .100 (no node; knows the way to no pod)
-    each network of the plan on host h: bridge .1, tunnel device .0 and pod "h<h>-<network>" .10 of the h-th subnet of its range
-    the first network has a second pod on h1, "h1-<network>-b" .11
+    underlay 192.168.9.0/24, fd09::/64 ── h1 .1, h2 .2, outside .100 (no node; knows the way to no
+    pod) each network of the plan on host h: bridge .1, tunnel device .0 and pod "h<h>-<network>"
+    .10 of the h-th subnet of its range the first network has a second pod on h1, "h1-<network>-b"
+    .11
 
-All sockets are opened by this process inside the namespaces, so that hundreds of probes cost no process. Needs root.
+All sockets are opened by this process inside the namespaces, so that hundreds of probes cost no
+process. Needs root.
 """
 
 from __future__ import annotations
@@ -27,14 +30,19 @@ import uuid
 PORT = 7000
 HOSTS = (1, 2)
 OUTSIDE = "outside"
-IP_TRANSPARENT, IPV6_TRANSPARENT = 19, 75  # include/uapi/linux/{in,in6}.h: send from an address that is not ours
+IP_TRANSPARENT, IPV6_TRANSPARENT = (
+    19,
+    75,
+)  # include/uapi/linux/{in,in6}.h: send from an address that is not ours
 CLONE_NEWNET = 0x40000000
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Receipt(t.NamedTuple):
-    """A probe that arrived: where, from which source address as seen there, and whether the answer came back."""
+    """A probe that arrived: where, from which source address as seen there, and whether the answer
+    came back.
+    """
 
     at: str
     source: str
@@ -52,24 +60,37 @@ def run(*command: str, text: str = "") -> str:
 class Lab:
     """The hosts and pods. Use as a context manager; everything is gone afterwards.
 
-    plan: of the product. hand_made_ipv6: network -> IPv6 range (/48) that its bridges and pods get although the plan has none for it.
+    plan: of the product. hand_made_ipv6: network -> IPv6 range (/48) that its bridges and pods get
+    although the plan has none for it.
     """
 
-    def __init__(self, plan: dict, hand_made_ipv6: t.Optional[dict] = None) -> None:
+    def __init__(self, plan: dict, hand_made_ipv6: dict | None = None) -> None:
         self.plan = plan
         self.networks = {network["name"]: network for network in plan["networks"]}
-        self.ipv6 = dict({name: network["ipv6_cidr"] for name, network in self.networks.items() if network["ipv6_cidr"]}, **(hand_made_ipv6 or {}))
+        self.ipv6 = dict(
+            {
+                name: network["ipv6_cidr"]
+                for name, network in self.networks.items()
+                if network["ipv6_cidr"]
+            },
+            **(hand_made_ipv6 or {}),
+        )
         self.tag = f"mnlab{os.getpid()}-"
-        self.pods = [f"h{host}-{name}" for host in HOSTS for name in self.networks] + [f"h1-{next(iter(self.networks))}-b"]
+        self.pods = [f"h{host}-{name}" for host in HOSTS for name in self.networks] + [
+            f"h1-{next(iter(self.networks))}-b"
+        ]
         self.endpoints = ["h1", "h2", OUTSIDE] + self.pods
         self._listeners: dict = {}
         self._senders: dict = {}
 
-    # --- addresses ------------------------------------------------------------------------------------------------------
+    # --- addresses
+    # ------------------------------------------------------------------------------------------------------
 
     def subnet(self, name: str, host: int, version: int = 4) -> t.Any:
         """The host's subnet of a network: the second of the range on h1, the third on h2."""
-        parent = ipaddress.ip_network(self.networks[name]["cidr"] if version == 4 else self.ipv6[name])
+        parent = ipaddress.ip_network(
+            self.networks[name]["cidr"] if version == 4 else self.ipv6[name]
+        )
         length = 24 if version == 4 else 64
         base = int(parent.network_address) + (host << (parent.max_prefixlen - length))
         return ipaddress.ip_network((base, length))
@@ -91,9 +112,15 @@ class Lab:
         return str(self.subnet(name, host, version)[number])
 
     def link_local(self, endpoint: str, device: str, sender: str = "") -> str:
-        """The device's own link-local address, with the scope that it has for the sender (default: for the endpoint itself)."""
+        """The device's own link-local address, with the scope that it has for the sender (default:
+        for the endpoint itself).
+        """
         with self.inside(endpoint), open("/proc/net/if_inet6", encoding="ascii") as handle:
-            digits = next(fields[0] for fields in map(str.split, handle) if fields[-1] == device and fields[0].startswith("fe80"))
+            digits = next(
+                fields[0]
+                for fields in map(str.split, handle)
+                if fields[-1] == device and fields[0].startswith("fe80")
+            )
         with self.inside(sender or endpoint):
             scope = socket.if_nametoindex("eth0" if sender else device)
         return f"{ipaddress.IPv6Address(int(digits, 16))}%{scope}"
@@ -106,12 +133,13 @@ class Lab:
         """MAC of the tunnel device, which flannel publishes in its lease."""
         return f"02:00:00:{version:02x}:{list(self.networks).index(name):02x}:{host:02x}"
 
-    # --- building ---------------------------------------------------------------------------------------------------------
+    # --- building
+    # ---------------------------------------------------------------------------------------------------------
 
     def ns(self, endpoint: str) -> str:
         return self.tag + endpoint
 
-    def __enter__(self) -> "Lab":
+    def __enter__(self) -> Lab:
         try:
             self._build()
         except BaseException:
@@ -129,21 +157,48 @@ class Lab:
         run("ip", "-n", self.ns(endpoint), "-batch", "-", text="\n".join(commands) + "\n")
 
     def _build(self) -> None:
-        run("ip", "-batch", "-", text="".join(f"netns add {self.ns(name)}\n" for name in ["switch"] + self.endpoints))
+        run(
+            "ip",
+            "-batch",
+            "-",
+            text="".join(f"netns add {self.ns(name)}\n" for name in ["switch"] + self.endpoints),
+        )
         for endpoint in self.endpoints:
-            self.sysctl(endpoint, "ipv6/conf/default/accept_dad", "0")  # addresses are usable at once
+            self.sysctl(
+                endpoint, "ipv6/conf/default/accept_dad", "0"
+            )  # addresses are usable at once
         wires = []
         for name in ("h1", "h2", OUTSIDE):
-            wires.append(f"link add eth0 netns {self.ns(name)} type veth peer name {name} netns {self.ns('switch')}")
+            wires.append(
+                f"link add eth0 netns {self.ns(name)} type veth peer name {name} netns"
+                f" {self.ns('switch')}"
+            )
         for pod in self.pods:
             host, name, number = self.parts(pod)
-            wires.append(f"link add eth0 netns {self.ns(pod)} type veth peer name v-{name}{number} netns {self.ns(f'h{host}')}")
+            wires.append(
+                f"link add eth0 netns {self.ns(pod)} type veth peer name v-{name}{number} netns"
+                f" {self.ns(f'h{host}')}"
+            )
         run("ip", "-batch", "-", text="\n".join(wires) + "\n")
-        self._ip("switch", ["link add br0 type bridge", "link set br0 up"] + [
-            line for name in ("h1", "h2", OUTSIDE) for line in (f"link set {name} master br0", f"link set {name} up")])
+        self._ip(
+            "switch",
+            ["link add br0 type bridge", "link set br0 up"]
+            + [
+                line
+                for name in ("h1", "h2", OUTSIDE)
+                for line in (f"link set {name} master br0", f"link set {name} up")
+            ],
+        )
         for name, host in (("h1", 1), ("h2", 2), (OUTSIDE, 100)):
-            self._ip(name, ["link set lo up", "link set eth0 up", f"addr add {self.underlay(host)}/24 dev eth0",
-                            f"addr add {self.underlay(host, 6)}/64 dev eth0 nodad"])
+            self._ip(
+                name,
+                [
+                    "link set lo up",
+                    "link set eth0 up",
+                    f"addr add {self.underlay(host)}/24 dev eth0",
+                    f"addr add {self.underlay(host, 6)}/64 dev eth0 nodad",
+                ],
+            )
         for host in HOSTS:
             for path in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
                 self.sysctl(f"h{host}", path, "1")
@@ -161,17 +216,26 @@ class Lab:
                     self._listeners[sock] = endpoint
 
     def _build_network(self, name: str, host: int) -> None:
-        """What the bridge plugin and flanneld make of a lease (flannel, pkg/backend/vxlan/vxlan_network.go, pkg/backend/route_network.go)."""
+        """What the bridge plugin and flanneld make of a lease (flannel,
+        pkg/backend/vxlan/vxlan_network.go, pkg/backend/route_network.go).
+        """
         network, other = self.networks[name], 3 - host
         versions = (4, 6) if name in self.ipv6 else (4,)
         bridge = network["bridge"]
         lines = [f"link add {bridge} type bridge", f"link set {bridge} up"]
-        for number in (number for where, of, number in map(self.parts, self.pods) if (where, of) == (host, name)):
+        for number in (
+            number
+            for where, of, number in map(self.parts, self.pods)
+            if (where, of) == (host, name)
+        ):
             lines += [f"link set v-{name}{number} master {bridge}", f"link set v-{name}{number} up"]
         made = set()
         for version in versions:
             length = 24 if version == 4 else 64
-            lines.append(f"addr add {self.gateway(name, host, version)}/{length} dev {bridge}" + (" nodad" if version == 6 else ""))
+            lines.append(
+                f"addr add {self.gateway(name, host, version)}/{length} dev {bridge}"
+                + (" nodad" if version == 6 else "")
+            )
             there = self.subnet(name, other, version)
             device = (network["device_v6"] if version == 6 else None) or network["device"]
             if not device:
@@ -180,16 +244,35 @@ class Lab:
             outer = 6 if device == network["device_v6"] else 4
             if device not in made:
                 backend = network["backend"]
-                lines.append(f"link add {device} address {self.mac(name, host, outer)} type vxlan id {backend['vni']} "
-                             f"dstport {backend['port']} local {self.underlay(host, outer)} dev eth0 nolearning")
+                lines.append(
+                    f"link add {device} address {self.mac(name, host, outer)} type vxlan id"
+                    f" {backend['vni']} dstport {backend['port']} local"
+                    f" {self.underlay(host, outer)} dev eth0 nolearning"
+                )
                 lines.append(f"link set {device} up")
                 run("ip", "-n", self.ns(f"h{host}"), "-batch", "-", text="\n".join(lines) + "\n")
                 lines = []
-                run("bridge", "-n", self.ns(f"h{host}"), "fdb", "add", self.mac(name, other, outer), "dev", device, "dst", self.underlay(other, outer))
+                run(
+                    "bridge",
+                    "-n",
+                    self.ns(f"h{host}"),
+                    "fdb",
+                    "add",
+                    self.mac(name, other, outer),
+                    "dev",
+                    device,
+                    "dst",
+                    self.underlay(other, outer),
+                )
                 made.add(device)
             peer = self.tunnel(name, other, version)
-            lines.append(f"addr add {self.tunnel(name, host, version)}/{32 if version == 4 else 128} dev {device}" + (" nodad" if version == 6 else ""))
-            lines.append(f"neigh add {peer} lladdr {self.mac(name, other, outer)} dev {device} nud permanent")
+            lines.append(
+                f"addr add {self.tunnel(name, host, version)}/{32 if version == 4 else 128} dev"
+                f" {device}" + (" nodad" if version == 6 else "")
+            )
+            lines.append(
+                f"neigh add {peer} lladdr {self.mac(name, other, outer)} dev {device} nud permanent"
+            )
             lines.append(f"route add {there} via {peer} dev {device} onlink")
         self._ip(f"h{host}", lines)
 
@@ -197,7 +280,10 @@ class Lab:
         host, name, _number = self.parts(pod)
         lines = ["link set lo up", "link set eth0 up"]
         for version in (4, 6) if name in self.ipv6 else (4,):
-            lines.append(f"addr add {self.pod_address(pod, version)}/{24 if version == 4 else 64} dev eth0" + (" nodad" if version == 6 else ""))
+            lines.append(
+                f"addr add {self.pod_address(pod, version)}/{24 if version == 4 else 64} dev eth0"
+                + (" nodad" if version == 6 else "")
+            )
             lines.append(f"route add default via {self.gateway(name, host, version)}")
         self._ip(pod, lines)
 
@@ -220,7 +306,8 @@ class Lab:
         with self.inside(endpoint), open("/proc/sys/net/" + path, "w", encoding="ascii") as handle:
             handle.write(value)
 
-    # --- rules --------------------------------------------------------------------------------------------------------------
+    # --- rules
+    # --------------------------------------------------------------------------------------------------------------
 
     def run(self, endpoint: str, *command: str, text: str = "") -> str:
         """Run a command in the endpoint's network namespace."""
@@ -231,52 +318,94 @@ class Lab:
             self.run(host, "nft", "-f", "-", text=text)
 
     def flannel_rules(self) -> None:
-        """What flanneld with its defaults installs for every network (pkg/trafficmngr/iptables), on hosts where docker set FORWARD to DROP."""
+        """What flanneld with its defaults installs for every network (pkg/trafficmngr/iptables), on
+        hosts where docker set FORWARD to DROP.
+        """
         for host in HOSTS:
             nat = ["*nat", ":FLANNEL-POSTRTG - [0:0]", "-A POSTROUTING -j FLANNEL-POSTRTG"]
-            forward = ["*filter", ":FORWARD DROP [0:0]", ":FLANNEL-FWD - [0:0]", "-A FORWARD -j FLANNEL-FWD"]
+            forward = [
+                "*filter",
+                ":FORWARD DROP [0:0]",
+                ":FLANNEL-FWD - [0:0]",
+                "-A FORWARD -j FLANNEL-FWD",
+            ]
             for network in self.networks.values():
                 cidr = network["cidr"]
-                nat += [f"-A FLANNEL-POSTRTG -s {cidr} -d {cidr} -j RETURN", f"-A FLANNEL-POSTRTG -s {cidr} ! -d 224.0.0.0/4 -j MASQUERADE --random-fully"]
-                forward += [f"-A FLANNEL-FWD -s {cidr} -j ACCEPT", f"-A FLANNEL-FWD -d {cidr} -j ACCEPT"]
-            self.run(f"h{host}", "iptables-nft-restore", text="\n".join(nat + ["COMMIT"] + forward + ["COMMIT", ""]))
+                nat += [
+                    f"-A FLANNEL-POSTRTG -s {cidr} -d {cidr} -j RETURN",
+                    f"-A FLANNEL-POSTRTG -s {cidr} ! -d 224.0.0.0/4 -j MASQUERADE --random-fully",
+                ]
+                forward += [
+                    f"-A FLANNEL-FWD -s {cidr} -j ACCEPT",
+                    f"-A FLANNEL-FWD -d {cidr} -j ACCEPT",
+                ]
+            self.run(
+                f"h{host}",
+                "iptables-nft-restore",
+                text="\n".join(nat + ["COMMIT"] + forward + ["COMMIT", ""]),
+            )
 
     def flush(self) -> None:
         self.nft("flush ruleset\n")
 
-    # --- probes -------------------------------------------------------------------------------------------------------------
+    # --- probes
+    # -------------------------------------------------------------------------------------------------------------
 
-    def send(self, sender: str, address: str, port: int = PORT, payload: t.Optional[bytes] = None, forged: str = "") -> str:
-        """Send one UDP packet from a new port, and return the token in it. forged: a source address that the sender does not have.
+    def send(
+        self,
+        sender: str,
+        address: str,
+        port: int = PORT,
+        payload: bytes | None = None,
+        forged: str = "",
+    ) -> str:
+        """Send one UDP packet from a new port, and return the token in it.
 
-        Raises OSError when the sender itself could not send: silence that follows would prove nothing.
+        forged: a source address that the sender does not have.
+
+        Raises OSError when the sender itself could not send: silence that follows would prove
+        nothing.
         """
         token = uuid.uuid4().hex
         version = ipaddress.ip_address(address).version
         with self.inside(sender):
-            sock = socket.socket(socket.AF_INET if version == 4 else socket.AF_INET6, socket.SOCK_DGRAM)
+            sock = socket.socket(
+                socket.AF_INET if version == 4 else socket.AF_INET6, socket.SOCK_DGRAM
+            )
         self._senders[sock] = token
         if forged:
-            level, option = (socket.IPPROTO_IP, IP_TRANSPARENT) if version == 4 else (socket.IPPROTO_IPV6, IPV6_TRANSPARENT)
+            level, option = (
+                (socket.IPPROTO_IP, IP_TRANSPARENT)
+                if version == 4
+                else (socket.IPPROTO_IPV6, IPV6_TRANSPARENT)
+            )
             sock.setsockopt(level, option, 1)
             sock.bind(_socket_address(forged, 0))
         sock.sendto(token.encode() if payload is None else payload, _socket_address(address, port))
         return token
 
     def inject(self, sender: str, address: str, victim: str, forged: str = "") -> str:
-        """Speak VXLAN to a node's address, as if the victim's network had a packet for the victim. Returns the token inside."""
+        """Speak VXLAN to a node's address, as if the victim's network had a packet for the victim.
+
+        Returns the token inside.
+        """
         number, name, _number = self.parts(victim)
         network = self.networks[name]
         outer = ipaddress.ip_address(address).version
         token = uuid.uuid4().hex
         inner = udp_packet(self.tunnel(name, 3 - number), self.pod_address(victim), token.encode())
-        ethernet = bytes.fromhex(self.mac(name, number, outer).replace(":", "") + "020000000099" + "0800")
+        ethernet = bytes.fromhex(
+            self.mac(name, number, outer).replace(":", "") + "020000000099" + "0800"
+        )
         vxlan = struct.pack("!II", 0x08000000, network["backend"]["vni"] << 8)
         self.send(sender, address, network["backend"]["port"], vxlan + ethernet + inner, forged)
         return token
 
     def receipts(self, tokens: t.Iterable[str], wait: float = 0.25) -> dict:
-        """token -> Receipt of those that arrived within `wait` seconds. Every arrival is answered."""
+        """Token -> Receipt of those that arrived within `wait` seconds.
+
+        Every arrival is answered.
+        """
         missing, arrived, answered = set(tokens), {}, set()
         deadline = time.monotonic() + wait
         while time.monotonic() < deadline and (missing or set(arrived) - answered):
@@ -297,12 +426,24 @@ class Lab:
         for sock in self._senders:
             sock.close()
         self._senders.clear()
-        return {token: Receipt(at, source, token in answered) for token, (at, source) in arrived.items()}
+        return {
+            token: Receipt(at, source, token in answered) for token, (at, source) in arrived.items()
+        }
 
     def probe(self, cells: t.Sequence[tuple]) -> dict:
-        """cells: (sender, address) or (sender, address, forged source). Returns cell -> Receipt of those that arrived; one wait for all."""
-        tokens = {self.send(cell[0], cell[1], forged=cell[2] if len(cell) > 2 else ""): cell for cell in cells}
-        return {tokens[token]: receipt for token, receipt in self.receipts(tokens).items() if token in tokens}
+        """cells: (sender, address) or (sender, address, forged source).
+
+        Returns cell -> Receipt of those that arrived; one wait for all.
+        """
+        tokens = {
+            self.send(cell[0], cell[1], forged=cell[2] if len(cell) > 2 else ""): cell
+            for cell in cells
+        }
+        return {
+            tokens[token]: receipt
+            for token, receipt in self.receipts(tokens).items()
+            if token in tokens
+        }
 
 
 def _socket_address(address: str, port: int) -> tuple:
@@ -314,7 +455,19 @@ def _socket_address(address: str, port: int) -> tuple:
 def udp_packet(source: str, target: str, payload: bytes) -> bytes:
     """An IPv4 packet with a UDP datagram to PORT (RFC 791, RFC 768; no UDP checksum)."""
     udp = struct.pack("!HHHH", 40000, PORT, 8 + len(payload), 0) + payload
-    header = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 1, 0, 64, 17, 0, socket.inet_aton(source), socket.inet_aton(target))
+    header = struct.pack(
+        "!BBHHHBBH4s4s",
+        0x45,
+        0,
+        20 + len(udp),
+        1,
+        0,
+        64,
+        17,
+        0,
+        socket.inet_aton(source),
+        socket.inet_aton(target),
+    )
     total = sum(struct.unpack("!10H", header))
     total = (total & 0xFFFF) + (total >> 16)
     checksum = ~(total + (total >> 16)) & 0xFFFF

@@ -1,10 +1,12 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Hosts made of network namespaces, with pods on several networks each: what verification is shown in its tests.
+"""Hosts made of network namespaces, with pods on several networks each: what verification is shown
+in its tests.
 
     underlay 192.168.9.0/24, fd09::/64 ── h1 .1, h2 .2, ...
-    network number n of the plan on host h: bridge .1 and tunnel device .0 of the h-th subnet of its range, pods from .10 on
+    network number n of the plan on host h: bridge .1 and tunnel device .0 of the h-th subnet of its
+    range, pods from .10 on
 
 A host is entered by this process (setns), so the product's own functions run "on" it. Needs root.
 """
@@ -18,12 +20,23 @@ import os
 import subprocess
 import time
 
-from ansible_collections.multinet.flannel.plugins.module_utils._observe import agent, facts, netns, sender, verdict
+from ansible_collections.multinet.flannel.plugins.module_utils._observe import (
+    agent,
+    facts,
+    netns,
+    sender,
+    verdict,
+)
 
 PORT = 47470
 LABS = itertools.count(1)
 MTU = 1430  # VXLAN over IPv6 takes 70 bytes
-POD_SYSCTLS = {"net/ipv4/conf/all/arp_ignore": 1, "net/ipv4/conf/all/arp_announce": 2, "net/ipv4/ip_forward": 0, "net/ipv6/conf/all/forwarding": 0}
+POD_SYSCTLS = {
+    "net/ipv4/conf/all/arp_ignore": 1,
+    "net/ipv4/conf/all/arp_announce": 2,
+    "net/ipv4/ip_forward": 0,
+    "net/ipv6/conf/all/forwarding": 0,
+}
 
 
 def run(*command, text=""):
@@ -37,7 +50,8 @@ def run(*command, text=""):
 class ObserveLab:
     """Use as a context manager; everything is gone afterwards.
 
-    plan: of the product. pods: {"h1": {"web": ["blue", "red"]}, ...}. place: a directory (Path) for subnet files and run directories.
+    plan: of the product. pods: {"h1": {"web": ["blue", "red"]}, ...}. place: a directory (Path) for
+    subnet files and run directories.
     """
 
     def __init__(self, plan, pods, place):
@@ -53,16 +67,23 @@ class ObserveLab:
         return "/run/netns/" + self.ns(name)
 
     def names(self):
-        return ["switch"] + self.hosts + [f"{host}-{pod}" for host in self.hosts for pod in self.pods[host]]
+        return (
+            ["switch"]
+            + self.hosts
+            + [f"{host}-{pod}" for host in self.hosts for pod in self.pods[host]]
+        )
 
     def plan_of(self, host):
-        """The plan as the host sees it: here all hosts share one file system, so subnet files are told apart by directory."""
+        """The plan as the host sees it: here all hosts share one file system, so subnet files are
+        told apart by directory.
+        """
         plan = copy.deepcopy(self.plan)
         for network in plan["networks"]:
             network["subnet_file"] = str(self.place / host / (network["name"] + ".env"))
         return plan
 
-    # --- building ---------------------------------------------------------------------------------------------------------
+    # --- building
+    # ---------------------------------------------------------------------------------------------------------
 
     def __enter__(self):
         try:
@@ -83,7 +104,9 @@ class ObserveLab:
         parent = ipaddress.ip_network(cidr)
         length = 24 if parent.version == 4 else 64
         number = self.hosts.index(host) + 1
-        return ipaddress.ip_network((int(parent.network_address) + (number << (parent.max_prefixlen - length)), length))
+        return ipaddress.ip_network(
+            (int(parent.network_address) + (number << (parent.max_prefixlen - length)), length)
+        )
 
     def ranges(self, network):
         return [cidr for cidr in (network["cidr"], network["ipv6_cidr"]) if cidr]
@@ -92,9 +115,7 @@ class ObserveLab:
         return f"{'192.168.9.' if version == 4 else 'fd09::'}{self.hosts.index(host) + 1}"
 
     def mac(self, network, host, version=4):
-        return (
-            f"02:00:{version:02x}:00:{[item['name'] for item in self.plan['networks']].index(network['name']):02x}:{self.hosts.index(host) + 1:02x}"
-        )
+        return f"02:00:{version:02x}:00:{[item['name'] for item in self.plan['networks']].index(network['name']):02x}:{self.hosts.index(host) + 1:02x}"
 
     def sysctl(self, name, path, value):
         with netns.inside(self.path(name)):
@@ -108,9 +129,30 @@ class ObserveLab:
             self.ip(name, ["link set lo up"])
         self.ip("switch", ["link add br0 type bridge", "link set br0 up"])
         for host in self.hosts:
-            run("ip", "link", "add", "eth0", "netns", self.ns(host), "type", "veth", "peer", "name", host, "netns", self.ns("switch"))
+            run(
+                "ip",
+                "link",
+                "add",
+                "eth0",
+                "netns",
+                self.ns(host),
+                "type",
+                "veth",
+                "peer",
+                "name",
+                host,
+                "netns",
+                self.ns("switch"),
+            )
             self.ip("switch", [f"link set {host} master br0", f"link set {host} up"])
-            self.ip(host, ["link set eth0 up", f"addr add {self.underlay(host)}/24 dev eth0", f"addr add {self.underlay(host, 6)}/64 dev eth0 nodad"])
+            self.ip(
+                host,
+                [
+                    "link set eth0 up",
+                    f"addr add {self.underlay(host)}/24 dev eth0",
+                    f"addr add {self.underlay(host, 6)}/64 dev eth0 nodad",
+                ],
+            )
             self.sysctl(host, "net/ipv4/ip_forward", 1)
             self.sysctl(host, "net/ipv6/conf/all/forwarding", 1)
         for host in self.hosts:
@@ -121,26 +163,38 @@ class ObserveLab:
                 self._build_pod(host, pod, networks, number + 10)
 
     def _build_network(self, network, host):
-        lines = [f"link add {network['bridge']} mtu {MTU} type bridge", f"link set {network['bridge']} up"]
+        lines = [
+            f"link add {network['bridge']} mtu {MTU} type bridge",
+            f"link set {network['bridge']} up",
+        ]
         lease = [f"FLANNEL_MTU={MTU}"]
         others = [other for other in self.hosts if other != host]
         for cidr in self.ranges(network):
             subnet = self.subnet(cidr, host)
             version, width = subnet.version, subnet.max_prefixlen
-            lease.append(f"{'FLANNEL_SUBNET' if version == 4 else 'FLANNEL_IPV6_SUBNET'}={subnet[1]}/{subnet.prefixlen}")
+            lease.append(
+                f"{'FLANNEL_SUBNET' if version == 4 else 'FLANNEL_IPV6_SUBNET'}={subnet[1]}/{subnet.prefixlen}"
+            )
             device = network["device"] if version == 4 else network["device_v6"]
             backend = network["backend"]
             lines += [
-                f"addr add {subnet[1]}/{subnet.prefixlen} dev {network['bridge']}" + (" nodad" if version == 6 else ""),
-                f"link add {device} address {self.mac(network, host, version)} mtu {MTU} type vxlan id {backend['vni']} dstport {backend['port']} "
-                f"local {self.underlay(host, version)} nolearning",
+                f"addr add {subnet[1]}/{subnet.prefixlen} dev {network['bridge']}"
+                + (" nodad" if version == 6 else ""),
+                (
+                    f"link add {device} address {self.mac(network, host, version)} mtu {MTU} type"
+                    f" vxlan id {backend['vni']} dstport {backend['port']} local"
+                    f" {self.underlay(host, version)} nolearning"
+                ),
                 f"link set {device} up",
                 f"addr add {subnet[0]}/{width} dev {device}" + (" nodad" if version == 6 else ""),
             ]
             for other in others:
                 there = self.subnet(cidr, other)
                 lines += [
-                    f"neigh add {there[0]} lladdr {self.mac(network, other, version)} dev {device} nud permanent",
+                    (
+                        f"neigh add {there[0]} lladdr {self.mac(network, other, version)} dev"
+                        f" {device} nud permanent"
+                    ),
                     f"route add {there} via {there[0]} dev {device} onlink",
                 ]
         self.ip(host, lines)
@@ -192,7 +246,10 @@ class ObserveLab:
             lines = [f"link set {interface} up"]
             for cidr in self.ranges(network):
                 subnet = self.subnet(cidr, host)
-                lines.append(f"addr add {subnet[number]}/{subnet.prefixlen} dev {interface}" + (" nodad" if subnet.version == 6 else ""))
+                lines.append(
+                    f"addr add {subnet[number]}/{subnet.prefixlen} dev {interface}"
+                    + (" nodad" if subnet.version == 6 else "")
+                )
                 lines.append(f"route add {cidr} via {subnet[1]} dev {interface}")
                 if network["default"]:
                     lines.append(f"route add default via {subnet[1]} dev {interface}")
@@ -201,10 +258,14 @@ class ObserveLab:
     def nft(self, host, text):
         run("ip", "netns", "exec", self.ns(host), "nft", "-f", "-", text=text)
 
-    # --- measuring --------------------------------------------------------------------------------------------------------
+    # --- measuring
+    # --------------------------------------------------------------------------------------------------------
 
     def measure(self, hosts=None, between=None, per_host=0):
-        """Do what the role does: facts, listen, send, collect, verdict. between: called after all hosts have sent. Returns the report."""
+        """Do what the role does: facts, listen, send, collect, verdict.
+
+        between: called after all hosts have sent. Returns the report.
+        """
         self.count += 1
         token, hosts, shares = f"run{os.getpid()}x{self.count}", hosts or self.hosts, {}
         known = [self.on(host, facts.gather, self.plan_of(host), host) for host in hosts]
@@ -216,7 +277,9 @@ class ObserveLab:
                 if phase == "listen":
                     share = self.on(host, agent.start, token, PORT, mine, directory, 60)
                 elif phase == "send":
-                    share = self.on(host, sender.send, token, PORT, self.plan, known, host, per_host)
+                    share = self.on(
+                        host, sender.send, token, PORT, self.plan, known, host, per_host
+                    )
                 else:
                     share = self.on(host, agent.collect, token, PORT, mine, directory)
                 shares.setdefault(host, {})[phase] = share

@@ -1,7 +1,10 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The Pythons at hand that a host may have: this one, pyenv's, and those in PATH. And one that nobody knows yet."""
+"""The Pythons at hand that a host may have: this one, pyenv's, and those in PATH.
+
+And one that nobody knows yet.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,9 @@ from ansible_collections.multinet.flannel.plugins.module_utils._meta import http
 
 def _found():
     found = {"python%d.%d" % sys.version_info[:2]: sys.executable}
-    pyenv = sorted(pathlib.Path(os.environ.get("PYENV_ROOT", "/nonexistent")).glob("versions/3.*/bin"))
+    pyenv = sorted(
+        pathlib.Path(os.environ.get("PYENV_ROOT", "/nonexistent")).glob("versions/3.*/bin")
+    )
     for directory in [*pyenv, *map(pathlib.Path, os.environ["PATH"].split(os.pathsep))]:
         for path in directory.glob("python3.*"):
             if re.fullmatch(r"python3\.(9|\d\d)", path.name):
@@ -28,7 +33,9 @@ FOUND = _found()  # {"python3.9": path, ...}
 
 
 def https_of(monkeypatch, version=(3, 99, 0), **modules):
-    """Return _meta/https.py as a Python of a version loads it, newer than all that were tested; modules: by name, in place of its own."""
+    """Return _meta/https.py as a Python of a version loads it, newer than all that were tested;
+    modules: by name, in place of its own.
+    """
     spec = importlib.util.spec_from_file_location("another_https", https.__file__)
     loaded = importlib.util.module_from_spec(spec)
     with monkeypatch.context() as patched:

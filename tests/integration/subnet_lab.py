@@ -1,10 +1,11 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Hosts made of network namespaces around a real API server: each has a subnet server and upstream's flanneld for every network of a plan.
+"""Hosts made of network namespaces around a real API server: each has a subnet server and
+upstream's flanneld for every network of a plan.
 
-    192.0.2.1    the API server (its namespace holds the switch)
-    192.0.2.11   host 1, node "node-1", and so on
+192.0.2.1    the API server (its namespace holds the switch)
+192.0.2.11   host 1, node "node-1", and so on
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ import time
 
 from ansible_collections.multinet.flannel.plugins.filter.subnet_server import subnet_server_config
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import netns
-from ansible_collections.multinet.flannel.plugins.module_utils._plan.render import flanneld_environment
+from ansible_collections.multinet.flannel.plugins.module_utils._plan.render import (
+    flanneld_environment,
+)
 
 TREE = next(path for path in sys.path if path.endswith("/tree"))
 PROGRAM = """
@@ -43,13 +46,15 @@ def wait_for(condition, seconds=30, every=0.1):
         value = condition()
         if value:
             return value
-        assert time.monotonic() < end, "waited %d s in vain" % seconds
+        assert time.monotonic() < end, f"waited {seconds} s in vain"
         time.sleep(every)
 
 
 def run(*command, check=True):
     """Return what a command prints."""
-    return subprocess.run([str(word) for word in command], check=check, capture_output=True, text=True).stdout
+    return subprocess.run(
+        [str(word) for word in command], check=check, capture_output=True, text=True
+    ).stdout
 
 
 class Lab:
@@ -61,9 +66,14 @@ class Lab:
         self.directory = directory
         self.upstream_bin = upstream_bin
         self.hosts = {}
-        if api.request("GET", "/api/v1/namespaces/kube-system/serviceaccounts/" + ACCOUNT)[0] == 404:
+        if (
+            api.request("GET", "/api/v1/namespaces/kube-system/serviceaccounts/" + ACCOUNT)[0]
+            == 404
+        ):
             api.set_up()
-        if subprocess.run(["ip", "-n", api.name, "link", "show", "switch"], check=False, capture_output=True).returncode:
+        if subprocess.run(
+            ["ip", "-n", api.name, "link", "show", "switch"], check=False, capture_output=True
+        ).returncode:
             run("ip", "-n", api.name, "link", "add", "switch", "type", "bridge")
             run("ip", "-n", api.name, "address", "add", API + "/24", "dev", "switch")
             run("ip", "-n", api.name, "link", "set", "switch", "up")
@@ -86,13 +96,25 @@ class Lab:
         return host
 
     def node(self, name, pod_cidrs, annotations=None, address=None):
-        """Register a node as the API has it after the kubelet and the controller manager; a host need not exist."""
+        """Register a node as the API has it after the kubelet and the controller manager; a host
+        need not exist.
+        """
         spec = {"podCIDR": pod_cidrs[0], "podCIDRs": list(pod_cidrs)} if pod_cidrs else {}
-        self.api.ok("POST", "/api/v1/nodes", {
-            "apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "annotations": annotations or {}}, "spec": spec})
+        self.api.ok(
+            "POST",
+            "/api/v1/nodes",
+            {
+                "apiVersion": "v1",
+                "kind": "Node",
+                "metadata": {"name": name, "annotations": annotations or {}},
+                "spec": spec,
+            },
+        )
         if address:
             status = {"status": {"addresses": [{"type": "InternalIP", "address": address}]}}
-            self.api.ok("PATCH", "/api/v1/nodes/%s/status" % name, status, "application/merge-patch+json")
+            self.api.ok(
+                "PATCH", f"/api/v1/nodes/{name}/status", status, "application/merge-patch+json"
+            )
 
 
 class Host:
@@ -100,36 +122,69 @@ class Host:
 
     def __init__(self, lab, number):
         self.lab = lab
-        self.name = "node-%d" % number
-        self.ns = "%s-h%d" % (lab.api.name, number)
-        self.address = "192.0.2.%d" % (10 + number)
+        self.name = f"node-{number}"
+        self.ns = f"{lab.api.name}-h{number}"
+        self.address = f"192.0.2.{10 + number}"
         self.directory = lab.directory / self.name
         self.directory.mkdir(exist_ok=True)
         self.processes = {}
-        self.wire = wire = "w%d" % number
+        self.wire = wire = f"w{number}"
         lab.hosts[number] = self
         run("ip", "netns", "add", self.ns)
         run("ip", "-n", self.ns, "link", "set", "lo", "up")
-        run("ip", "-n", self.ns, "link", "add", "eth0", "type", "veth", "peer", "name", wire, "netns", lab.api.name)
+        run(
+            "ip",
+            "-n",
+            self.ns,
+            "link",
+            "add",
+            "eth0",
+            "type",
+            "veth",
+            "peer",
+            "name",
+            wire,
+            "netns",
+            lab.api.name,
+        )
         run("ip", "-n", self.ns, "address", "add", self.address + "/24", "dev", "eth0")
-        run("ip", "-n", self.ns, "address", "add", "2001:db8::%d/64" % (10 + number), "dev", "eth0", "nodad")
+        run(
+            "ip",
+            "-n",
+            self.ns,
+            "address",
+            "add",
+            f"2001:db8::{10 + number}/64",
+            "dev",
+            "eth0",
+            "nodad",
+        )
         run("ip", "-n", self.ns, "link", "set", "eth0", "up")
         run("ip", "-n", self.ns, "route", "add", "default", "via", API)
         run("ip", "-n", self.ns, "-6", "route", "add", "default", "via", "2001:db8::1")
         run("ip", "-n", lab.api.name, "link", "set", wire, "master", "switch", "up")
-        self.networks = [dict(network, **{
-            "subnet_file": str(self.directory / (network["name"] + ".env")), "net_config_file": str(self.directory / (network["name"] + ".json")),
-            "ipam_dir": str(self.directory / "ipam" / network["name"]),
-        }) for network in lab.plan["networks"]]
+        self.networks = [
+            dict(
+                network,
+                subnet_file=str(self.directory / (network["name"] + ".env")),
+                net_config_file=str(self.directory / (network["name"] + ".json")),
+                ipam_dir=str(self.directory / "ipam" / network["name"]),
+            )
+            for network in lab.plan["networks"]
+        ]
         self.token = self.directory / "token"
         self.write_token()
-        lab.api.kubeconfig(self.directory / "kubeconfig", {"tokenFile": str(self.token)}, "https://%s:6443" % API)
+        lab.api.kubeconfig(
+            self.directory / "kubeconfig", {"tokenFile": str(self.token)}, f"https://{API}:6443"
+        )
 
     def write_token(self, seconds=None):
         """Get a token for the subnet server."""
         spec = {"expirationSeconds": seconds} if seconds else {}
         item = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
-        answer = self.lab.api.ok("POST", "/api/v1/namespaces/kube-system/serviceaccounts/%s/token" % ACCOUNT, item)
+        answer = self.lab.api.ok(
+            "POST", f"/api/v1/namespaces/kube-system/serviceaccounts/{ACCOUNT}/token", item
+        )
         self.token.write_text(answer["status"]["token"], encoding="ascii")
 
     def register(self, *pod_cidrs):
@@ -140,7 +195,11 @@ class Host:
         """Run a program on the host until stop(name) or the end."""
         with open(self.directory / (name + ".log"), "ab") as log:
             self.processes[name] = subprocess.Popen(
-                [shutil.which("ip"), "netns", "exec", self.ns, *map(str, command)], stdout=log, stderr=log, env=dict(os.environ, **(environment or {})))
+                [shutil.which("ip"), "netns", "exec", self.ns, *map(str, command)],
+                stdout=log,
+                stderr=log,
+                env=dict(os.environ, **(environment or {})),
+            )
 
     def stop(self, name):
         """End a program."""
@@ -154,27 +213,58 @@ class Host:
 
     def config(self, **changes):
         """Return the subnet server's configuration."""
-        settings = {"node_name": self.name, "kubeconfig": str(self.directory / "kubeconfig"), "port": PORT, "remote": None}
-        return dict(subnet_server_config(dict(self.lab.plan, networks=self.networks), settings), **changes)
+        settings = {
+            "node_name": self.name,
+            "kubeconfig": str(self.directory / "kubeconfig"),
+            "port": PORT,
+            "remote": None,
+        }
+        return dict(
+            subnet_server_config(dict(self.lab.plan, networks=self.networks), settings), **changes
+        )
 
     def start_server(self, **changes):
         """Run the subnet server and wait until it knows the nodes."""
-        (self.directory / "subnets.json").write_text(json.dumps(self.config(**changes)), encoding="utf-8")
+        (self.directory / "subnets.json").write_text(
+            json.dumps(self.config(**changes)), encoding="utf-8"
+        )
         self.start("subnets", self.program())
         wait_for(lambda: self.get("/readyz")[0] == 200)
 
     def program(self, *options):
         """Return the command of the subnet server."""
-        return [sys.executable, "-c", PROGRAM % TREE, *options, str(self.directory / "subnets.json")]
+        return [
+            sys.executable,
+            "-c",
+            PROGRAM % TREE,
+            *options,
+            str(self.directory / "subnets.json"),
+        ]
 
     def start_flanneld(self, name):
-        """Run the flanneld of a network as its unit does: by its environment alone, and again whenever it ends."""
+        """Run the flanneld of a network as its unit does: by its environment alone, and again
+        whenever it ends.
+        """
         network = next(network for network in self.networks if network["name"] == name)
-        text = flanneld_environment(network, {"subnet_server": "http://127.0.0.1:%d" % PORT, "node_name": self.name, "interface": "eth0"})
+        text = flanneld_environment(
+            network,
+            {
+                "subnet_server": f"http://127.0.0.1:{PORT}",
+                "node_name": self.name,
+                "interface": "eth0",
+            },
+        )
         with open(network["net_config_file"], "w", encoding="utf-8") as file:
             json.dump(network["flannel_config"], file)
-        loop = "trap 'kill $!; wait; exit' TERM; while :; do %s & wait $!; /bin/sleep 1; done" % (self.lab.upstream_bin / "flanneld")
-        self.start("flanneld-" + name, ["/bin/bash", "-c", loop], dict(line.split("=", 1) for line in text.splitlines()))
+        loop = (
+            f"trap 'kill $!; wait; exit' TERM; while :; do {self.lab.upstream_bin / 'flanneld'} &"
+            " wait $!; /bin/sleep 1; done"
+        )
+        self.start(
+            "flanneld-" + name,
+            ["/bin/bash", "-c", loop],
+            dict(line.split("=", 1) for line in text.splitlines()),
+        )
 
     def start_all(self):
         """Run the subnet server and every flanneld."""
@@ -192,7 +282,8 @@ class Host:
         run("ip", "-n", self.lab.api.name, "link", "delete", self.wire, check=False)
         run("ip", "netns", "del", self.ns, check=False)
 
-    # --- what is so --------------------------------------------------------------------------------------------------------
+    # --- what is so
+    # --------------------------------------------------------------------------------------------------------
 
     def request(self, method, path, body=None, content_type="application/json", timeout=10):
         """Return (status, answer) of the subnet server, asked on its host."""
@@ -200,7 +291,12 @@ class Host:
         try:
             with netns.inside("/run/netns/" + self.ns):
                 connection.connect()
-            connection.request(method, path, None if body is None else json.dumps(body), {"Content-Type": content_type})
+            connection.request(
+                method,
+                path,
+                None if body is None else json.dumps(body),
+                {"Content-Type": content_type},
+            )
             response = connection.getresponse()
             text = response.read()
         finally:
@@ -216,21 +312,45 @@ class Host:
 
     def metric(self, name):
         """Return a metric by its name and labels as written (0 when it is not there)."""
-        match = re.search("^%s (.*)$" % re.escape(name), self.get("/metrics")[1], re.MULTILINE)
+        match = re.search(f"^{re.escape(name)} (.*)$", self.get("/metrics")[1], re.MULTILINE)
         return float(match.group(1)) if match else 0
 
     def subnet(self, name):
-        """Return the subnets (list) that flanneld wrote for the CNI plugin, with the bridge's addresses."""
+        """Return the subnets (list) that flanneld wrote for the CNI plugin, with the bridge's
+        addresses.
+        """
         path = self.directory / (name + ".env")
-        values = dict(line.split("=", 1) for line in path.read_text(encoding="utf-8").splitlines()) if path.exists() else {}
+        values = (
+            dict(line.split("=", 1) for line in path.read_text(encoding="utf-8").splitlines())
+            if path.exists()
+            else {}
+        )
         return [values[key] for key in ("FLANNEL_SUBNET", "FLANNEL_IPV6_SUBNET") if key in values]
 
     def routes(self, device, version=4):
-        """Return the ranges (set) that the host reaches through a device, link-local ones and its own apart."""
-        found = json.loads(run("ip", "-n", self.ns, "-%d" % version, "-j", "route", "show", "dev", device, check=False) or "[]")
+        """Return the ranges (set) that the host reaches through a device, link-local ones and its
+        own apart.
+        """
+        found = json.loads(
+            run(
+                "ip",
+                "-n",
+                self.ns,
+                f"-{version}",
+                "-j",
+                "route",
+                "show",
+                "dev",
+                device,
+                check=False,
+            )
+            or "[]"
+        )
         return {route["dst"] for route in found if "gateway" in route}
 
     def entries(self, device):
         """Return the addresses (set) of the nodes that a tunnel device sends to."""
-        found = json.loads(run("bridge", "-n", self.ns, "-j", "fdb", "show", "dev", device, check=False) or "[]")
+        found = json.loads(
+            run("bridge", "-n", self.ns, "-j", "fdb", "show", "dev", device, check=False) or "[]"
+        )
         return {entry["dst"] for entry in found if "dst" in entry}

@@ -17,7 +17,6 @@ import threading
 import time
 
 import pytest
-
 from adhoc import Ansible
 
 CNI_NAMES = ("bridge", "host-local", "loopback", "portmap", "tuning")
@@ -29,13 +28,15 @@ def sha256(path):
 
 def script(path, word):
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("#!/bin/sh\necho %s\n" % word)
+    path.write_text(f"#!/bin/sh\necho {word}\n")
     path.chmod(0o755)
 
 
 def write_sums(directory):
     names = sorted(path.name for path in directory.iterdir() if path.name != "SHA256SUMS")
-    (directory / "SHA256SUMS").write_text("".join("%s  %s\n" % (sha256(directory / name), name) for name in names))
+    (directory / "SHA256SUMS").write_text(
+        "".join(f"{sha256(directory / name)}  {name}\n" for name in names)
+    )
 
 
 @pytest.fixture(name="mirror")
@@ -63,8 +64,16 @@ def wish(mirror, **more):
         "cache_dir": str(mirror.parent / "cache"),
         "architecture": "{{ arch }}",
         "artifacts": [
-            {"component": "flannel", "version": "0.28.4", "executables": {"flanneld": "{{ bin }}/flanneld"}},
-            {"component": "cni-plugins", "version": "1.9.1", "executables": {"bridge": "{{ bin }}/bridge", "tuning": "{{ bin }}/tuning"}},
+            {
+                "component": "flannel",
+                "version": "0.28.4",
+                "executables": {"flanneld": "{{ bin }}/flanneld"},
+            },
+            {
+                "component": "cni-plugins",
+                "version": "1.9.1",
+                "executables": {"bridge": "{{ bin }}/bridge", "tuning": "{{ bin }}/tuning"},
+            },
         ],
     }
     arguments.update(more)
@@ -72,7 +81,12 @@ def wish(mirror, **more):
 
 
 def one(mirror, **more):
-    arguments = wish(mirror, component="flannel", version="0.28.4", executables={"flanneld": "{{ bin }}/flanneld"})
+    arguments = wish(
+        mirror,
+        component="flannel",
+        version="0.28.4",
+        executables={"flanneld": "{{ bin }}/flanneld"},
+    )
     del arguments["artifacts"]
     arguments.update(more)
     return arguments
@@ -82,31 +96,53 @@ def test_install_again_and_repair(ansible, mirror, tmp_path):
     there = tmp_path / "node1/bin"
     result = ansible.module("artifact", wish(mirror), "--check", "--diff")["node1"]
     assert result["changed"] and not there.exists() and ansible.module_calls == 1
-    assert result["diff"][1]["before"] == "absent\n" and "(flannel 0.28.4)" in result["diff"][1]["after_header"]
+    assert (
+        result["diff"][1]["before"] == "absent\n"
+        and "(flannel 0.28.4)" in result["diff"][1]["after_header"]
+    )
 
     result = ansible.module("artifact", wish(mirror))["node1"]
-    assert result["changed_executables"] == [str(there / name) for name in ("bridge", "flanneld", "tuning")]
+    assert result["changed_executables"] == [
+        str(there / name) for name in ("bridge", "flanneld", "tuning")
+    ]
     assert sorted(os.listdir(there)) == ["bridge", "flanneld", "tuning"]
-    assert subprocess.run([there / "flanneld"], check=True, capture_output=True, text=True).stdout == "flanneld for amd64\n"
+    assert (
+        subprocess.run([there / "flanneld"], check=True, capture_output=True, text=True).stdout
+        == "flanneld for amd64\n"
+    )
 
     result = ansible.module("artifact", wish(mirror))["node1"]
-    assert (result["changed"], result["changed_executables"], ansible.module_calls) == (False, [], 1)
+    assert (result["changed"], result["changed_executables"], ansible.module_calls) == (
+        False,
+        [],
+        1,
+    )
 
     (there / "bridge").write_text("tampered")
     (there / "tuning").chmod(0o600)
     result = ansible.module("artifact", wish(mirror), "--diff")["node1"]
     assert result["changed_executables"] == [str(there / "bridge"), str(there / "tuning")]
     assert hashlib.sha256(b"tampered").hexdigest() in result["diff"][0]["before"]
-    assert sha256(there / "bridge") == sha256(mirror / "cni-plugins/1.9.1/linux-amd64/bridge") and sha256(there / "bridge") in result["diff"][0]["after"]
+    assert (
+        sha256(there / "bridge") == sha256(mirror / "cni-plugins/1.9.1/linux-amd64/bridge")
+        and sha256(there / "bridge") in result["diff"][0]["after"]
+    )
     assert oct((there / "tuning").stat().st_mode)[-4:] == "0755"
 
 
 def test_each_host_gets_its_own_architecture(mirror, tmp_path):
-    hosts = {"node%d" % number: {"arch": arch, "bin": str(tmp_path / arch)} for number, arch in enumerate(("x86_64", "aarch64"))}
+    hosts = {
+        f"node{number}": {"arch": arch, "bin": str(tmp_path / arch)}
+        for number, arch in enumerate(("x86_64", "aarch64"))
+    }
     ansible = Ansible(tmp_path, hosts)
     ansible.module("artifact", one(mirror))
-    assert (tmp_path / "x86_64/flanneld").read_text() == (mirror / "flannel/0.28.4/linux-amd64/flanneld").read_text()
-    assert (tmp_path / "aarch64/flanneld").read_text() == (mirror / "flannel/0.28.4/linux-arm64/flanneld").read_text()
+    assert (tmp_path / "x86_64/flanneld").read_text() == (
+        mirror / "flannel/0.28.4/linux-amd64/flanneld"
+    ).read_text()
+    assert (tmp_path / "aarch64/flanneld").read_text() == (
+        mirror / "flannel/0.28.4/linux-arm64/flanneld"
+    ).read_text()
 
 
 def test_without_an_architecture_the_host_is_asked(ansible, mirror, tmp_path):
@@ -114,7 +150,9 @@ def test_without_an_architecture_the_host_is_asked(ansible, mirror, tmp_path):
     del arguments["architecture"]
     ansible.module("artifact", arguments)
     arch = {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine]
-    assert sha256(tmp_path / "node1/bin/flanneld") == sha256(mirror / "flannel/0.28.4" / ("linux-" + arch) / "flanneld")
+    assert sha256(tmp_path / "node1/bin/flanneld") == sha256(
+        mirror / "flannel/0.28.4" / ("linux-" + arch) / "flanneld"
+    )
 
 
 def test_a_wrong_sum_installs_nothing(ansible, mirror, tmp_path):
@@ -123,7 +161,12 @@ def test_a_wrong_sum_installs_nothing(ansible, mirror, tmp_path):
     for options in (["--check"], []):
         result = ansible.module("artifact", wish(mirror), *options)["node1"]
         assert result["failed"]
-        for part in (str(sums), str(sums.parent / "tuning"), "0" * 64, sha256(sums.parent / "tuning")):
+        for part in (
+            str(sums),
+            str(sums.parent / "tuning"),
+            "0" * 64,
+            sha256(sums.parent / "tuning"),
+        ):
             assert part in result["msg"]
         assert not (tmp_path / "node1").exists()
 
@@ -132,10 +175,25 @@ def test_a_wrong_sum_installs_nothing(ansible, mirror, tmp_path):
     ("more", "error"),
     [
         ({"architecture": "riscv64"}, "The architecture riscv64 is not supported"),
-        ({"version": "0.28.5"}, "The mirror has no flannel 0.28.5 for amd64: there is no directory {mirror}/flannel/0.28.5/linux-amd64. Make it with: "),
+        (
+            {"version": "0.28.5"},
+            (
+                "The mirror has no flannel 0.28.5 for amd64: there is no directory"
+                " {mirror}/flannel/0.28.5/linux-amd64. Make it with: "
+            ),
+        ),
         ({"version": "v0.28.4"}, "write it so, without a v"),
-        ({"source": "release"}, "No sha256 sum is known for flannel 0.28.4 on amd64 (there is one for 0.27.4,"),
-        ({"source": "host"}, "/node1/bin/flanneld (flanneld of flannel) is not there. The source is host, which installs nothing"),
+        (
+            {"source": "release"},
+            "No sha256 sum is known for flannel 0.28.4 on amd64 (there is one for 0.27.4,",
+        ),
+        (
+            {"source": "host"},
+            (
+                "/node1/bin/flanneld (flanneld of flannel) is not there. The source is host, which"
+                " installs nothing"
+            ),
+        ),
         ({"dir": None}, "dir is not given: set multinet_artifact_dir"),
     ],
 )
@@ -179,7 +237,9 @@ def test_a_full_disk(ansible, mirror, tmp_path):
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", place], check=True)
     try:
         result = ansible.module("artifact", wish(mirror))["node1"]
-        assert result["failed"] and "The disk is full" in result["msg"] and "2.0 MB" in result["msg"]
+        assert (
+            result["failed"] and "The disk is full" in result["msg"] and "2.0 MB" in result["msg"]
+        )
         assert os.listdir(place) == []
     finally:
         subprocess.run(["umount", place], check=True)
@@ -191,7 +251,9 @@ class Server(http.server.ThreadingHTTPServer):
     def __init__(self, directory):
         self.directory = directory
         self.asked = []
-        super().__init__(("127.0.0.1", 0), functools.partial(self.Handler, directory=str(directory)))
+        super().__init__(
+            ("127.0.0.1", 0), functools.partial(self.Handler, directory=str(directory))
+        )
 
     class Handler(http.server.SimpleHTTPRequestHandler):
         def do_GET(self):
@@ -204,7 +266,7 @@ class Server(http.server.ThreadingHTTPServer):
 
     @property
     def url(self):
-        return "http://127.0.0.1:%d/base" % self.server_address[1]
+        return f"http://127.0.0.1:{self.server_address[1]}/base"
 
     def publish(self, path, contents):
         """Put an archive of {member: content} at a path below the base URL; return its sum."""
@@ -233,26 +295,48 @@ FLANNEL_PATH = "v0.28.4/flannel-v0.28.4-linux-amd64.tar.gz"
 
 
 def release_wish(mirror, upstream, sum_):
-    return one(mirror, source="release", base_urls={"flannel": upstream.url}, sums={"flannel": {"0.28.4": {"amd64": sum_}}})
+    return one(
+        mirror,
+        source="release",
+        base_urls={"flannel": upstream.url},
+        sums={"flannel": {"0.28.4": {"amd64": sum_}}},
+    )
 
 
 def test_a_release_is_downloaded_once_for_all_hosts(mirror, upstream, tmp_path):
     sum_ = upstream.publish(FLANNEL_PATH, {"flanneld": "the daemon", "README.md": ""})
-    ansible = Ansible(tmp_path, {"node%d" % number: {"arch": "amd64", "bin": str(tmp_path / str(number))} for number in range(3)})
+    ansible = Ansible(
+        tmp_path,
+        {
+            f"node{number}": {"arch": "amd64", "bin": str(tmp_path / str(number))}
+            for number in range(3)
+        },
+    )
     results = ansible.module("artifact", release_wish(mirror, upstream, sum_), "--check")
-    assert [result["changed"] for result in results.values()] == [True] * 3 and not (tmp_path / "0").exists()
+    assert [result["changed"] for result in results.values()] == [True] * 3 and not (
+        tmp_path / "0"
+    ).exists()
     results = ansible.module("artifact", release_wish(mirror, upstream, sum_))
     assert [result["changed"] for result in results.values()] == [True] * 3
-    assert [(tmp_path / str(number) / "flanneld").read_text() for number in range(3)] == ["the daemon"] * 3
+    assert [(tmp_path / str(number) / "flanneld").read_text() for number in range(3)] == [
+        "the daemon"
+    ] * 3
     assert upstream.asked == ["/base/" + FLANNEL_PATH]
-    assert not any(result["changed"] for result in ansible.module("artifact", release_wish(mirror, upstream, sum_)).values())
+    assert not any(
+        result["changed"]
+        for result in ansible.module("artifact", release_wish(mirror, upstream, sum_)).values()
+    )
 
 
 def test_a_release_with_a_wrong_sum(ansible, mirror, upstream, tmp_path):
     sum_ = upstream.publish(FLANNEL_PATH, {"flanneld": "the daemon"})
     result = ansible.module("artifact", release_wish(mirror, upstream, "0" * 64))["node1"]
     assert result["failed"]
-    for part in (upstream.url + "/" + FLANNEL_PATH, "multinet_release_sums demands " + "0" * 64, "the file has " + sum_):
+    for part in (
+        upstream.url + "/" + FLANNEL_PATH,
+        "multinet_release_sums demands " + "0" * 64,
+        "the file has " + sum_,
+    ):
         assert part in result["msg"]
     assert not (tmp_path / "node1").exists()
 
@@ -281,13 +365,41 @@ def test_upstreams_archive_in_a_mirror(ansible, mirror, upstream, tmp_path):
 
 
 def test_the_mirror_playbook(ansible, upstream, tmp_path):
-    versions = {"flannel": "0.28.4", "cni-plugins": "1.10.0", "flannel-cni": "1.9.1-flannel3", "etcd": "3.6.99"}
+    versions = {
+        "flannel": "0.28.4",
+        "cni-plugins": "1.10.0",
+        "flannel-cni": "1.9.1-flannel3",
+        "etcd": "3.6.99",
+    }
     etcd = "etcd-v3.6.99-linux-amd64"
     sums = {
-        "flannel": {"0.28.4": {"amd64": upstream.publish(FLANNEL_PATH, {"flanneld": "the daemon"})}},
-        "cni-plugins": {"1.10.0": {"amd64": upstream.publish("v1.10.0/cni-plugins-linux-amd64-v1.10.0.tgz", {"./" + name: name for name in CNI_NAMES})}},
-        "flannel-cni": {"1.9.1-flannel3": {"amd64": upstream.publish("v1.9.1-flannel3/cni-plugin-flannel-linux-amd64-v1.9.1.tgz", {"flannel-amd64": "cni"})}},
-        "etcd": {"3.6.99": {"amd64": upstream.publish("v3.6.99/%s.tar.gz" % etcd, {"%s/%s" % (etcd, name): name for name in ("etcd", "etcdctl")})}},
+        "flannel": {
+            "0.28.4": {"amd64": upstream.publish(FLANNEL_PATH, {"flanneld": "the daemon"})}
+        },
+        "cni-plugins": {
+            "1.10.0": {
+                "amd64": upstream.publish(
+                    "v1.10.0/cni-plugins-linux-amd64-v1.10.0.tgz",
+                    {"./" + name: name for name in CNI_NAMES},
+                )
+            }
+        },
+        "flannel-cni": {
+            "1.9.1-flannel3": {
+                "amd64": upstream.publish(
+                    "v1.9.1-flannel3/cni-plugin-flannel-linux-amd64-v1.9.1.tgz",
+                    {"flannel-amd64": "cni"},
+                )
+            }
+        },
+        "etcd": {
+            "3.6.99": {
+                "amd64": upstream.publish(
+                    f"v3.6.99/{etcd}.tar.gz",
+                    {f"{etcd}/{name}": name for name in ("etcd", "etcdctl")},
+                )
+            }
+        },
     }
     mirror = tmp_path / "new/mirror"
     variables = {
@@ -301,17 +413,29 @@ def test_the_mirror_playbook(ansible, upstream, tmp_path):
 
     def fill(*options):
         extra.write_text(json.dumps(variables))
-        return ansible.playbook("multinet.flannel.mirror", "-e", "@%s" % extra, *options)
+        return ansible.playbook("multinet.flannel.mirror", "-e", f"@{extra}", *options)
 
     assert fill("--check", "--diff") == 0, ansible.output
-    assert "changed=1" in ansible.output and FLANNEL_PATH in ansible.output and not mirror.exists() and upstream.asked == []
+    assert (
+        "changed=1" in ansible.output
+        and FLANNEL_PATH in ansible.output
+        and not mirror.exists()
+        and upstream.asked == []
+    )
     assert fill() == 0, ansible.output
     daemon = mirror / "flannel/0.28.4/linux-amd64/flanneld"
     assert daemon.read_text() == "the daemon"
     assert (mirror / "flannel-cni/1.9.1-flannel3/linux-amd64/flannel").read_text() == "cni"
-    assert [item["component"] for item in json.loads((mirror / "manifest.json").read_text())["artifacts"]] == sorted(versions)
-    subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=daemon.parent, check=True)
-    assert ansible.module("artifact", dict(wish(mirror), artifacts=wish(mirror)["artifacts"][:1]))["node1"]["changed"]
+    assert [
+        item["component"]
+        for item in json.loads((mirror / "manifest.json").read_text())["artifacts"]
+    ] == sorted(versions)
+    subprocess.run(
+        ["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=daemon.parent, check=True
+    )
+    assert ansible.module("artifact", dict(wish(mirror), artifacts=wish(mirror)["artifacts"][:1]))[
+        "node1"
+    ]["changed"]
 
     assert fill() == 0 and "changed=0" in ansible.output and len(upstream.asked) == 4
     daemon.write_text("damaged")
@@ -326,7 +450,10 @@ def test_the_mirror_playbook(ansible, upstream, tmp_path):
 def test_the_role_cni_plugins(ansible, tmp_path, upstream_bin):
     mirror = tmp_path / "mirror"
     arch = {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine]
-    for component, version, names in (("cni-plugins", "1.9.1", CNI_NAMES), ("flannel-cni", "1.9.1-flannel3", ("flannel",))):
+    for component, version, names in (
+        ("cni-plugins", "1.9.1", CNI_NAMES),
+        ("flannel-cni", "1.9.1-flannel3", ("flannel",)),
+    ):
         folder = mirror / component / version / ("linux-" + arch)
         folder.mkdir(parents=True)
         for name in names:
@@ -336,11 +463,29 @@ def test_the_role_cni_plugins(ansible, tmp_path, upstream_bin):
         "hosts": "all",
         "gather_facts": False,
         "roles": ["multinet.flannel.cni_plugins"],
-        "vars": {"multinet_artifact_source": "mirror", "multinet_artifact_dir": str(mirror), "multinet_cni_bin_dir": str(tmp_path / "cni")},
+        "vars": {
+            "multinet_artifact_source": "mirror",
+            "multinet_artifact_dir": str(mirror),
+            "multinet_cni_bin_dir": str(tmp_path / "cni"),
+        },
     }
     assert ansible.playbook([play]) == 0, ansible.output
-    assert sorted(os.listdir(tmp_path / "cni")) == ["bridge", "flannel", "host-local", "loopback", "portmap", "tuning"]
-    version = subprocess.run([tmp_path / "cni/bridge"], env={"CNI_COMMAND": "VERSION"}, check=True, capture_output=True, text=True, input="{}")
+    assert sorted(os.listdir(tmp_path / "cni")) == [
+        "bridge",
+        "flannel",
+        "host-local",
+        "loopback",
+        "portmap",
+        "tuning",
+    ]
+    version = subprocess.run(
+        [tmp_path / "cni/bridge"],
+        env={"CNI_COMMAND": "VERSION"},
+        check=True,
+        capture_output=True,
+        text=True,
+        input="{}",
+    )
     assert "supportedVersions" in version.stdout
     assert ansible.playbook([play], "-vvv") == 0
     assert "changed=0" in ansible.output and ansible.module_calls == 1

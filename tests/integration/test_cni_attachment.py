@@ -1,7 +1,9 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The module cni_attachment with upstream's plugins: namespaces, processes and containers; what it did is read from the kernel."""
+"""The module cni_attachment with upstream's plugins: namespaces, processes and containers; what it
+did is read from the kernel.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +14,30 @@ import subprocess
 import sys
 
 import pytest
-
 from ansible_collections.multinet.flannel.plugins.module_utils._plan import plan
-
 from cni_host import BIN, NET, CniHost
 
 NETWORK_DIRECTORY = "/etc/cni/multinet/net.d"
 DECLARATION = [
-    {"name": "blue", "cidr": "10.1.0.0/16", "default": True, "attach": "all", "backend": {"type": "vxlan", "vni": 1}},
-    {"name": "red", "cidr": "10.3.0.0/16", "attach": "all", "backend": {"type": "vxlan", "vni": 2, "port": 8286}},
-    {"name": "green", "cidr": "10.5.0.0/16", "attach": "request", "backend": {"type": "vxlan", "vni": 3, "port": 8287}},
+    {
+        "name": "blue",
+        "cidr": "10.1.0.0/16",
+        "default": True,
+        "attach": "all",
+        "backend": {"type": "vxlan", "vni": 1},
+    },
+    {
+        "name": "red",
+        "cidr": "10.3.0.0/16",
+        "attach": "all",
+        "backend": {"type": "vxlan", "vni": 2, "port": 8286},
+    },
+    {
+        "name": "green",
+        "cidr": "10.5.0.0/16",
+        "attach": "request",
+        "backend": {"type": "vxlan", "vni": 3, "port": 8287},
+    },
 ]
 
 if os.geteuid() != 0:
@@ -34,9 +50,13 @@ def _host(tmp_path, upstream_bin):
     planned = plan.plan(DECLARATION, {})
     host.path(NETWORK_DIRECTORY).mkdir(parents=True)
     for number, network in enumerate(planned["networks"]):
-        host.lease(network["subnet_file"], "10.%d.5.1/24" % (2 * number + 1), network["cidr"])
-        (host.path(NETWORK_DIRECTORY) / (network["name"] + ".conflist")).write_text(json.dumps(network["cni_conflist"]), encoding="utf-8")
-    (host.path(NET) / "00-multinet.conf").write_text(json.dumps(planned["cni_conf"]), encoding="utf-8")
+        host.lease(network["subnet_file"], f"10.{2 * number + 1}.5.1/24", network["cidr"])
+        (host.path(NETWORK_DIRECTORY) / (network["name"] + ".conflist")).write_text(
+            json.dumps(network["cni_conflist"]), encoding="utf-8"
+        )
+    (host.path(NET) / "00-multinet.conf").write_text(
+        json.dumps(planned["cni_conf"]), encoding="utf-8"
+    )
     yield host
     host.close()
 
@@ -52,9 +72,16 @@ def _attach(host, tmp_path):
 
     def attach(**options):
         arguments = tmp_path / "arguments.json"
-        arguments.write_text(json.dumps({"ANSIBLE_MODULE_ARGS": dict(options, _ansible_diff=True)}), encoding="utf-8")
+        arguments.write_text(
+            json.dumps({"ANSIBLE_MODULE_ARGS": dict(options, _ansible_diff=True)}), encoding="utf-8"
+        )
         done = host.run(
-            [sys.executable, "-m", "ansible_collections.multinet.flannel.plugins.modules.cni_attachment", arguments],
+            [
+                sys.executable,
+                "-m",
+                "ansible_collections.multinet.flannel.plugins.modules.cni_attachment",
+                arguments,
+            ],
             environ={"PYTHONPATH": os.pathsep.join(sys.path)},
         )
         try:
@@ -78,9 +105,19 @@ def test_the_hosts_own_configuration(host, pod, attach):
     # ... is so
     assert host.addresses(pod) == {"eth0": "10.1.5.2/24", "net1": "10.3.5.2/24"}
     assert host.default_route(pod) == ("10.1.5.1", "eth0")
-    links = {one["ifname"]: one for one in json.loads(subprocess.run(["ip", "-n", pod, "-j", "link"], check=True, capture_output=True, text=True).stdout)}
+    links = {
+        one["ifname"]: one
+        for one in json.loads(
+            subprocess.run(
+                ["ip", "-n", pod, "-j", "link"], check=True, capture_output=True, text=True
+            ).stdout
+        )
+    }
     for item in result["interfaces"]:
-        assert (item["mac"], item["mtu"]) == (links[item["name"]]["address"], links[item["name"]]["mtu"])
+        assert (item["mac"], item["mtu"]) == (
+            links[item["name"]]["address"],
+            links[item["name"]]["mtu"],
+        )
     again = attach(netns=pod)
     assert (again["changed"], again["interfaces"]) == (False, result["interfaces"])
     assert attach(netns=pod, state="absent")["changed"]
@@ -94,11 +131,21 @@ def test_networks_by_name_come_and_go(host, pod, attach):
     assert attach(netns=path, networks=["red"])["changed"]
     assert host.addresses(pod) == {"eth0": "10.3.5.2/24"}
     result = attach(netns=pod, networks=["red", "blue", "green"])
-    assert result["diff"] == {"before": "eth0: red\n", "after": "eth0: red\nnet1: blue\nnet2: green\n"}
-    assert host.addresses(pod) == {"eth0": "10.3.5.2/24", "net1": "10.1.5.2/24", "net2": "10.5.5.2/24"}
+    assert result["diff"] == {
+        "before": "eth0: red\n",
+        "after": "eth0: red\nnet1: blue\nnet2: green\n",
+    }
+    assert host.addresses(pod) == {
+        "eth0": "10.3.5.2/24",
+        "net1": "10.1.5.2/24",
+        "net2": "10.5.5.2/24",
+    }
     assert not attach(netns=pod, networks=["blue"])["changed"]
     result = attach(netns=pod, networks=["blue"], state="absent")
-    assert result["changed"] and [item["network"] for item in result["interfaces"]] == ["red", "green"]
+    assert result["changed"] and [item["network"] for item in result["interfaces"]] == [
+        "red",
+        "green",
+    ]
     assert set(host.addresses(pod)) == {"eth0", "net2"}
     # the interface that became free is used again
     attach(netns=pod, networks=["red", "green", "blue"])
@@ -193,7 +240,7 @@ def test_an_interface_that_is_not_ours_is_left_alone(host, pod, attach):
 def test_a_process(host, pod, attach):
     process = subprocess.Popen(["ip", "netns", "exec", pod, "sleep", "60"])
     try:
-        while os.readlink("/proc/%d/ns/net" % process.pid) == os.readlink("/proc/self/ns/net"):
+        while os.readlink(f"/proc/{process.pid}/ns/net") == os.readlink("/proc/self/ns/net"):
             pass
         assert attach(pid=process.pid, networks=["blue"])["changed"]
         assert host.addresses(pod) == {"eth0": "10.1.5.2/24"}
@@ -201,7 +248,8 @@ def test_a_process(host, pod, attach):
         process.kill()
         process.wait()
     assert attach(pid=process.pid, state="absent")["changed"]
-    # the process is gone and so is our way to its namespace, which lives on: its interface stays, the address is free
+    # the process is gone and so is our way to its namespace, which lives on: its interface stays,
+    # the address is free
     assert [item for item in host.leftovers() if not item.startswith("veth")] == []
 
 
@@ -223,30 +271,60 @@ def test_a_network_is_never_attached_twice(host, pod, attach):
 
 
 def test_what_another_runtime_attached_is_left_alone(host, pod, attach, upstream_bin):
-    """cnitool gives a namespace the same id, so flannel's state for it has the same name."""
+    """Cnitool gives a namespace the same id, so flannel's state for it has the same name."""
     environ = {"NETCONFPATH": NET, "CNI_PATH": BIN}
     cnitool = [upstream_bin / "cnitool"]
-    assert host.run([*cnitool, "add", "multinet", "/run/netns/" + pod], environ=environ).returncode == 0
+    assert (
+        host.run([*cnitool, "add", "multinet", "/run/netns/" + pod], environ=environ).returncode
+        == 0
+    )
     before = (host.addresses(pod), host.leftovers())
     result = attach(netns=pod, networks=["red"], interface="red0")
     assert result["failed"] and "multinet-red already" in result["msg"]
     assert attach(netns=pod)["failed"]
     assert (host.addresses(pod), host.leftovers()) == before
-    assert host.run([*cnitool, "del", "multinet", "/run/netns/" + pod], environ=environ).returncode == 0
+    assert (
+        host.run([*cnitool, "del", "multinet", "/run/netns/" + pod], environ=environ).returncode
+        == 0
+    )
     assert host.leftovers() == []
 
 
 def test_a_container_of_podman(host, attach, environment):
-    name = "cnic-%d" % os.getpid()
+    name = f"cnic-{os.getpid()}"
     # podman's own limits may be above those of the machine
-    options = ["--runtime", "runc", "--ulimit", "nofile=16384:16384", "--ulimit", "nproc=16384:16384", "--network", "none"]
-    command = ["podman", "run", "-d", *options, "--name", name, environment["MULTINET_HOST_IMAGE"], "sleep", "300"]
+    options = [
+        "--runtime",
+        "runc",
+        "--ulimit",
+        "nofile=16384:16384",
+        "--ulimit",
+        "nproc=16384:16384",
+        "--network",
+        "none",
+    ]
+    command = [
+        "podman",
+        "run",
+        "-d",
+        *options,
+        "--name",
+        name,
+        environment["MULTINET_HOST_IMAGE"],
+        "sleep",
+        "300",
+    ]
     identity = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
     try:
         result = attach(container=name)
         assert result["changed"], result
         assert result["container_id"] == identity
-        inside = subprocess.run(["podman", "exec", name, "ip", "-j", "-4", "addr"], check=True, capture_output=True, text=True).stdout
+        inside = subprocess.run(
+            ["podman", "exec", name, "ip", "-j", "-4", "addr"],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
         has = {one["ifname"]: one["addr_info"][0]["local"] for one in json.loads(inside)}
         assert (has["eth0"], has["net1"]) == ("10.1.5.2", "10.3.5.2")
         assert not attach(container=identity[:12])["changed"]

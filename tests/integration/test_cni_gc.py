@@ -1,7 +1,9 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The module cni_gc on a host where containers went without a DEL; what is free is asked of host-local itself."""
+"""The module cni_gc on a host where containers went without a DEL; what is free is asked of
+host-local itself.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,6 @@ import sys
 import time
 
 import pytest
-
 from cni_host import CniHost
 
 if os.geteuid() != 0:
@@ -33,9 +34,24 @@ def _host(tmp_path, upstream_bin):
 def _gc(host, tmp_path):
     def gc(check=False, **options):
         arguments = tmp_path / "arguments.json"
-        arguments.write_text(json.dumps({"ANSIBLE_MODULE_ARGS": dict(options, _ansible_check_mode=check, _ansible_diff=True)}), encoding="utf-8")
+        arguments.write_text(
+            json.dumps(
+                {
+                    "ANSIBLE_MODULE_ARGS": dict(
+                        options, _ansible_check_mode=check, _ansible_diff=True
+                    )
+                }
+            ),
+            encoding="utf-8",
+        )
         done = host.run(
-            [sys.executable, "-m", "ansible_collections.multinet.flannel.plugins.modules.cni_gc", arguments], environ={"PYTHONPATH": os.pathsep.join(sys.path)}
+            [
+                sys.executable,
+                "-m",
+                "ansible_collections.multinet.flannel.plugins.modules.cni_gc",
+                arguments,
+            ],
+            environ={"PYTHONPATH": os.pathsep.join(sys.path)},
         )
         assert done.stdout.startswith("\n{"), done.stdout + done.stderr
         return json.loads(done.stdout)
@@ -44,12 +60,18 @@ def _gc(host, tmp_path):
 
 
 CONF = {
-    "name": "meta", "cniVersion": "1.0.0", "type": "multinet",
+    "name": "meta",
+    "cniVersion": "1.0.0",
+    "type": "multinet",
     "delegates": [
         {
-            "name": "multinet-blue", "cniVersion": "0.4.0", "type": "flannel", "subnetFile": "/run/flannel/blue.env", "dataDir": "/var/lib/cni/flannel/blue",
+            "name": "multinet-blue",
+            "cniVersion": "0.4.0",
+            "type": "flannel",
+            "subnetFile": "/run/flannel/blue.env",
+            "dataDir": "/var/lib/cni/flannel/blue",
             "delegate": {"bridge": "mn-blue", "ipMasq": False},
-        },
+        }
     ],
 }
 
@@ -62,14 +84,20 @@ def ghost(host, address, network="multinet-blue", container="ghost", interface="
     """Write what host-local keeps of an address, an hour ago."""
     file = host.path("/var/lib/cni/networks/" + network) / address
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text("%s\r\n%s" % (container, interface), encoding="utf-8")
+    file.write_text(f"{container}\r\n{interface}", encoding="utf-8")
     old(file)
     return file
 
 
 def test_a_host_without_anything(gc):
     result = gc()
-    assert (result["changed"], result["states"], result["addresses"], result["flannel"], result["spoiled"]) == (False, [], [], [], [])
+    assert (
+        result["changed"],
+        result["states"],
+        result["addresses"],
+        result["flannel"],
+        result["spoiled"],
+    ) == (False, [], [], [], [])
 
 
 def test_attachments_whose_container_went(host, gc):
@@ -78,7 +106,7 @@ def test_attachments_whose_container_went(host, gc):
         assert host.cni("ADD", CONF, pod)[0] == 0
     subprocess.run(["ip", "netns", "del", gone], check=True)
     assert gc(check=True, grace=300)["states"] == []  # it might still be at work
-    state = host.path("/var/lib/cni/multinet/id-%s:eth0.json" % gone)
+    state = host.path(f"/var/lib/cni/multinet/id-{gone}:eth0.json")
     old(state)
     before = host.leftovers()
     result = gc(check=True)
@@ -88,7 +116,9 @@ def test_attachments_whose_container_went(host, gc):
     assert host.leftovers() == before
     assert gc()["changed"]
     assert not state.exists()
-    assert len(host.leftovers()) == len([item for item in before if gone not in item]) - 1  # its address as well
+    assert (
+        len(host.leftovers()) == len([item for item in before if gone not in item]) - 1
+    )  # its address as well
     assert host.addresses(stays) == {"eth0": "10.1.5.3/29"}
     assert not gc()["changed"]
     assert host.cni("DEL", CONF, stays) == (0, None)
@@ -99,11 +129,13 @@ def test_no_ip_addresses_available_in_network(host, gc):
     first, pod = host.pod(), host.pod()
     assert host.cni("ADD", CONF, first)[0] == 0
     for last in range(3, 7):
-        ghost(host, "10.1.5.%d" % last, container="ghost-%d" % last)
+        ghost(host, f"10.1.5.{last}", container=f"ghost-{last}")
     status, answer = host.cni("ADD", CONF, pod)
     assert status == 1 and "no IP addresses available" in answer["msg"]
     result = gc()
-    assert [one["address"] for one in result["addresses"]] == ["10.1.5.%d" % last for last in range(3, 7)]
+    assert [one["address"] for one in result["addresses"]] == [
+        f"10.1.5.{last}" for last in range(3, 7)
+    ]
     status, answer = host.cni("ADD", CONF, pod)
     assert status == 0, answer
     assert not gc(grace=0)["changed"]
@@ -121,26 +153,41 @@ def test_addresses_that_are_not_garbage_stay(host, gc):
     subprocess.run(["ip", "-n", pod, "link", "add", "moved0", "type", "bridge"], check=True)
     subprocess.run(["ip", "-n", pod, "addr", "add", "10.1.5.3/24", "dev", "moved0"], check=True)
     six = ghost(host, "fd00::5")
-    subprocess.run(["ip", "-n", pod, "addr", "add", "fd00::5/64", "dev", "moved0", "nodad"], check=True)
+    subprocess.run(
+        ["ip", "-n", pod, "addr", "add", "fd00::5/64", "dev", "moved0", "nodad"], check=True
+    )
     # in a virtual machine behind its pod, which the runtime remembers
     machine = ghost(host, "10.1.5.4", container="vm")
     cache = host.path("/var/lib/cni/results")
     cache.mkdir(parents=True)
-    (cache / "n-vm-eth0").write_text(json.dumps({"kind": "cniCacheV1", "containerId": "vm", "netns": "/run/netns/" + pod}), encoding="utf-8")
+    (cache / "n-vm-eth0").write_text(
+        json.dumps({"kind": "cniCacheV1", "containerId": "vm", "netns": "/run/netns/" + pod}),
+        encoding="utf-8",
+    )
     (cache / "rubbish").write_text("{", encoding="utf-8")
     assert not gc()["changed"]
     assert all(file.exists() for file in (young, foreign, used, six, machine))
     result = gc(networks=["somebody-elses"])
-    assert [one["file"] for one in result["addresses"]] == ["/var/lib/cni/networks/somebody-elses/10.99.0.2"]
+    assert [one["file"] for one in result["addresses"]] == [
+        "/var/lib/cni/networks/somebody-elses/10.99.0.2"
+    ]
     subprocess.run(["ip", "netns", "del", pod], check=True)
-    assert sorted(one["address"] for one in gc()["addresses"]) == ["10.1.5.3", "10.1.5.4", "fd00::5"]
+    assert sorted(one["address"] for one in gc()["addresses"]) == [
+        "10.1.5.3",
+        "10.1.5.4",
+        "fd00::5",
+    ]
     assert young.exists() and not foreign.exists()
 
 
 def test_files_of_the_flannel_plugin(host, gc):
     directory = host.path("/var/lib/cni/flannel/blue")
     directory.mkdir(parents=True)
-    for name, text in (("ghost", '{"name": "multinet-blue"}'), ("foreign", '{"name": "other"}'), ("rubbish", "{")):
+    for name, text in (
+        ("ghost", '{"name": "multinet-blue"}'),
+        ("foreign", '{"name": "other"}'),
+        ("rubbish", "{"),
+    ):
         (directory / name).write_text(text, encoding="utf-8")
         old(directory / name)
     result = gc()
@@ -155,14 +202,19 @@ def test_a_spoiled_state_is_told_and_nothing_of_it_is_taken(host, gc):
     for path in host.path("/var/lib/cni").rglob("*"):
         if path.is_file():
             old(path)
-    state = host.path("/var/lib/cni/multinet/id-%s:eth0.json" % pod)
+    state = host.path(f"/var/lib/cni/multinet/id-{pod}:eth0.json")
     state.write_text("{", encoding="utf-8")
     result = gc()
-    assert (result["changed"], result["spoiled"]) == (False, ["/var/lib/cni/multinet/id-%s:eth0.json" % pod])
+    assert (result["changed"], result["spoiled"]) == (
+        False,
+        [f"/var/lib/cni/multinet/id-{pod}:eth0.json"],
+    )
     # and once it was looked at and removed, the address is free
     state.unlink()
     result = gc()
-    assert [one["address"] for one in result["addresses"]] == ["10.1.5.2"] and len(result["flannel"]) == 1
+    assert [one["address"] for one in result["addresses"]] == ["10.1.5.2"] and len(
+        result["flannel"]
+    ) == 1
     assert [item for item in host.leftovers() if "networks" in item or "flannel" in item] == []
 
 
@@ -170,7 +222,7 @@ def test_a_plugin_that_is_missing_is_said(host, gc):
     pod = host.pod()
     assert host.cni("ADD", CONF, pod)[0] == 0
     subprocess.run(["ip", "netns", "del", pod], check=True)
-    state = host.path("/var/lib/cni/multinet/id-%s:eth0.json" % pod)
+    state = host.path(f"/var/lib/cni/multinet/id-{pod}:eth0.json")
     old(state)
     (host.path("/opt/cni/bin") / "flannel").unlink()
     result = gc()

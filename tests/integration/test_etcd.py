@@ -1,7 +1,9 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The client and the module flannel_network_config against a real etcd; etcdctl is the witness of what is stored."""
+"""The client and the module flannel_network_config against a real etcd; etcdctl is the witness of
+what is stored.
+"""
 
 from __future__ import annotations
 
@@ -15,21 +17,33 @@ import threading
 
 import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._etcd import client as etcd
-
 from etcd_server import Authority, free_port, running_etcd
 
 BLUE = {
     "name": "blue",
     "etcd_prefix": "/coreos.com/network/blue",
-    "flannel_config": {"Network": "10.1.0.0/16", "SubnetLen": 24, "Backend": {"Type": "vxlan", "VNI": 1, "Port": 8472}},
+    "flannel_config": {
+        "Network": "10.1.0.0/16",
+        "SubnetLen": 24,
+        "Backend": {"Type": "vxlan", "VNI": 1, "Port": 8472},
+    },
     "unit": "flanneld@blue.service",
 }
 RED = {
     "name": "red",
     "etcd_prefix": "/coreos.com/network/red",
-    "flannel_config": {"Network": "10.3.0.0/16", "SubnetLen": 24, "Backend": {"Type": "vxlan", "VNI": 2, "Port": 8286}},
+    "flannel_config": {
+        "Network": "10.3.0.0/16",
+        "SubnetLen": 24,
+        "Backend": {"Type": "vxlan", "VNI": 2, "Port": 8286},
+    },
 }
-LEASE = {"PublicIP": "192.0.2.7", "PublicIPv6": None, "BackendType": "vxlan", "BackendData": {"VNI": 1, "VtepMAC": "82:00:00:00:00:01"}}
+LEASE = {
+    "PublicIP": "192.0.2.7",
+    "PublicIPv6": None,
+    "BackendType": "vxlan",
+    "BackendData": {"VNI": 1, "VtepMAC": "82:00:00:00:00:01"},
+}
 
 
 @pytest.fixture(scope="module")
@@ -41,22 +55,38 @@ def authority(tmp_path_factory):
 def tls(authority):
     """The parameters of a client that etcd accepts."""
     certificate, key = authority.issue("client", addresses=(), usages=("client",))
-    return {"ca_cert": str(authority.ca_crt), "client_cert": str(certificate), "client_key": str(key)}
+    return {
+        "ca_cert": str(authority.ca_crt),
+        "client_cert": str(certificate),
+        "client_key": str(key),
+    }
 
 
 @pytest.fixture(scope="module")
 def url(upstream_bin, authority, tmp_path_factory):
     certificate, key = authority.issue("server")
-    with running_etcd(upstream_bin / "etcd", tmp_path_factory.mktemp("etcd"), (authority.ca_crt, certificate, key)) as started:
+    with running_etcd(
+        upstream_bin / "etcd", tmp_path_factory.mktemp("etcd"), (authority.ca_crt, certificate, key)
+    ) as started:
         yield started
 
 
 @pytest.fixture
 def etcdctl(upstream_bin, url, tls):
     """Run etcdctl and return what it prints; the keys are gone after the test."""
+
     def run(*arguments):
         command = [
-            str(upstream_bin / "etcdctl"), "--endpoints", url, "--cacert", tls["ca_cert"], "--cert", tls["client_cert"], "--key", tls["client_key"], *arguments
+            str(upstream_bin / "etcdctl"),
+            "--endpoints",
+            url,
+            "--cacert",
+            tls["ca_cert"],
+            "--cert",
+            tls["client_cert"],
+            "--key",
+            tls["client_key"],
+            *arguments,
         ]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
@@ -74,7 +104,11 @@ def module(url, tls):
         arguments.update(params)
         arguments.update({"_ansible_check_mode": check, "_ansible_diff": True})
         done = subprocess.run(
-            [sys.executable, str(path)], input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments}), capture_output=True, text=True, check=False,
+            [sys.executable, str(path)],
+            input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments}),
+            capture_output=True,
+            text=True,
+            check=False,
             env=dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)),
         )
         assert done.stdout, done.stderr
@@ -93,8 +127,14 @@ def actions(result):
 
 def test_creates_the_keys_and_finds_them_on_the_second_run(module, etcdctl):
     assert actions(module()) == {"blue": "created", "red": "created"}
-    assert json.loads(etcdctl("get", "--print-value-only", "/coreos.com/network/blue/config")) == BLUE["flannel_config"]
-    assert json.loads(etcdctl("get", "--print-value-only", "/coreos.com/network/red/config")) == RED["flannel_config"]
+    assert (
+        json.loads(etcdctl("get", "--print-value-only", "/coreos.com/network/blue/config"))
+        == BLUE["flannel_config"]
+    )
+    assert (
+        json.loads(etcdctl("get", "--print-value-only", "/coreos.com/network/red/config"))
+        == RED["flannel_config"]
+    )
     again = module()
     assert actions(again) == {"blue": "unchanged", "red": "unchanged"}
     assert again["changed"] is False and again["diff"] == []
@@ -110,7 +150,12 @@ def test_check_mode_says_what_the_run_does_and_writes_nothing(module, etcdctl):
 
 
 def test_another_formatting_is_no_change(module, etcdctl):
-    etcdctl("put", "/coreos.com/network/blue/config", '{"Backend":{"Port":8472,\n "VNI":1,"Type":"vxlan"},   "SubnetLen":24,"Network":"10.1.0.0/16"}')
+    etcdctl(
+        "put",
+        "/coreos.com/network/blue/config",
+        '{"Backend":{"Port":8472,\n "VNI":1,"Type":"vxlan"},  '
+        ' "SubnetLen":24,"Network":"10.1.0.0/16"}',
+    )
     assert actions(module(networks=[BLUE])) == {"blue": "unchanged"}
 
 
@@ -125,7 +170,10 @@ def test_returns_the_leases(module, etcdctl):
     etcdctl("put", "/coreos.com/network/blue/subnets/10.1.5.0-24", json.dumps(LEASE))
     result = module()
     assert result["changed"] is False
-    found = [(lease["subnet"], lease["public_ip"], lease["backend_type"]) for lease in result["networks"][0]["leases"]]
+    found = [
+        (lease["subnet"], lease["public_ip"], lease["backend_type"])
+        for lease in result["networks"][0]["leases"]
+    ]
     assert found == [("10.1.5.0/24", "192.0.2.7", "vxlan")]
     assert result["networks"][1]["leases"] == []
 
@@ -137,17 +185,36 @@ def test_refuses_another_range_under_leases(module, etcdctl, check):
     wider = dict(BLUE, flannel_config=dict(BLUE["flannel_config"], Network="10.0.0.0/12"))
     other = dict(RED, flannel_config=dict(RED["flannel_config"], Network="10.4.0.0/16"))
     result = module(networks=[wider, other], check=check)
-    assert result["failed"] and "blue" in result["msg"] and "192.0.2.7" in result["msg"] and "10.1.0.0/16 -> 10.0.0.0/12" in result["msg"]
+    assert (
+        result["failed"]
+        and "blue" in result["msg"]
+        and "192.0.2.7" in result["msg"]
+        and "10.1.0.0/16 -> 10.0.0.0/12" in result["msg"]
+    )
     assert len(result["errors"]) == 1  # red has no leases
-    assert json.loads(etcdctl("get", "--print-value-only", "/coreos.com/network/blue/config")) == BLUE["flannel_config"]
-    assert json.loads(etcdctl("get", "--print-value-only", "/coreos.com/network/red/config")) == RED["flannel_config"]
-    assert actions(module(networks=[wider, other], check=check, allow_range_change=True)) == {"blue": "updated", "red": "updated"}
+    assert (
+        json.loads(etcdctl("get", "--print-value-only", "/coreos.com/network/blue/config"))
+        == BLUE["flannel_config"]
+    )
+    assert (
+        json.loads(etcdctl("get", "--print-value-only", "/coreos.com/network/red/config"))
+        == RED["flannel_config"]
+    )
+    assert actions(module(networks=[wider, other], check=check, allow_range_change=True)) == {
+        "blue": "updated",
+        "red": "updated",
+    }
 
 
 def test_changes_the_backend_under_leases(module, etcdctl):
     module()
     etcdctl("put", "/coreos.com/network/blue/subnets/10.1.5.0-24", json.dumps(LEASE))
-    gbp = dict(BLUE, flannel_config=dict(BLUE["flannel_config"], Backend={"Type": "vxlan", "VNI": 1, "Port": 8472, "GBP": True}))
+    gbp = dict(
+        BLUE,
+        flannel_config=dict(
+            BLUE["flannel_config"], Backend={"Type": "vxlan", "VNI": 1, "Port": 8472, "GBP": True}
+        ),
+    )
     assert actions(module(networks=[gbp])) == {"blue": "updated"}
 
 
@@ -159,7 +226,10 @@ def test_absent_removes_a_networks_keys_and_no_others(module, etcdctl):
     assert actions(foretold) == {"blue": "removed"} and "192.0.2.7" in foretold["diff"][0]["before"]
     assert "subnets/10.1.5.0-24" in etcdctl("get", "--prefix", "/", "--keys-only")
     assert actions(module(networks=[BLUE], state="absent")) == {"blue": "removed"}
-    assert etcdctl("get", "--prefix", "/", "--keys-only").split() == ["/coreos.com/network/bluegreen/config", "/coreos.com/network/red/config"]
+    assert etcdctl("get", "--prefix", "/", "--keys-only").split() == [
+        "/coreos.com/network/bluegreen/config",
+        "/coreos.com/network/red/config",
+    ]
     assert module(networks=[BLUE], state="absent")["changed"] is False
 
 
@@ -198,11 +268,13 @@ def test_tells_status_and_members(client, url):
     client.check_health()
     status = client.status()
     assert status["version"].startswith("3.") and status["leader"] == status["member"]
-    assert [(member["id"], member["name"], member["client_urls"]) for member in client.members()] == [(status["member"], "one", [url])]
+    assert [
+        (member["id"], member["name"], member["client_urls"]) for member in client.members()
+    ] == [(status["member"], "one", [url])]
 
 
 def test_asks_the_next_endpoint_when_one_is_down(url, tls):
-    dead = "https://127.0.0.1:%d" % free_port()
+    dead = f"https://127.0.0.1:{free_port()}"
     client = etcd.Client([dead, url], **tls)
     assert client.status()["leader"]
     assert [etcd.endpoint_url(endpoint) for endpoint in client._endpoints] == [url, dead]
@@ -211,7 +283,9 @@ def test_asks_the_next_endpoint_when_one_is_down(url, tls):
 def test_a_cluster_without_quorum_is_named_so(client, upstream_bin, tmp_path, monkeypatch):
     with running_etcd(upstream_bin / "etcd", tmp_path) as lonely:
         one = etcd.Client([lonely], timeout=15)
-        one.member_add("http://127.0.0.1:%d" % free_port())  # two members from now on, one of which never comes
+        one.member_add(
+            f"http://127.0.0.1:{free_port()}"
+        )  # two members from now on, one of which never comes
         with pytest.raises(etcd.EtcdError, match="no quorum"):
             one.check_health()
 
@@ -226,15 +300,21 @@ def fails(**arguments):
 
 
 def test_nobody_listens(tls):
-    url = "https://127.0.0.1:%d" % free_port()
-    assert fails(endpoints=[url], **tls) == "etcd at %s can't be reached: connection refused. Start etcd there or correct the endpoint." % url
+    url = f"https://127.0.0.1:{free_port()}"
+    assert (
+        fails(endpoints=[url], **tls)
+        == f"etcd at {url} can't be reached: connection refused. Start etcd there or correct the"
+        " endpoint."
+    )
 
 
 def test_nobody_answers(tls):
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
-        assert "no answer in time" in fails(endpoints=["https://127.0.0.1:%d" % silent.getsockname()[1]], **tls)
+        assert "no answer in time" in fails(
+            endpoints=[f"https://127.0.0.1:{silent.getsockname()[1]}"], **tls
+        )
 
 
 def test_a_name_that_is_unknown(tls):
@@ -243,21 +323,29 @@ def test_a_name_that_is_unknown(tls):
 
 def test_wrong_ca(url, tls, tmp_path):
     other = Authority(tmp_path / "other", "another")
-    assert "isn't signed by the CA given" in fails(endpoints=[url], **dict(tls, ca_cert=str(other.ca_crt)))
+    assert "isn't signed by the CA given" in fails(
+        endpoints=[url], **dict(tls, ca_cert=str(other.ca_crt))
+    )
 
 
 def test_client_certificate_of_another_ca(url, tls, tmp_path):
     certificate, key = Authority(tmp_path / "other", "another").issue("client")
-    assert "refuses the client certificate" in fails(endpoints=[url], **dict(tls, client_cert=str(certificate), client_key=str(key)))
+    assert "refuses the client certificate" in fails(
+        endpoints=[url], **dict(tls, client_cert=str(certificate), client_key=str(key))
+    )
 
 
 def test_expired_client_certificate(url, tls, authority):
     certificate, key = authority.issue("late", days=-1)
-    assert "refuses the client certificate" in fails(endpoints=[url], **dict(tls, client_cert=str(certificate), client_key=str(key)))
+    assert "refuses the client certificate" in fails(
+        endpoints=[url], **dict(tls, client_cert=str(certificate), client_key=str(key))
+    )
 
 
 def test_no_client_certificate(url, tls):
-    assert "wants a client certificate and none is given" in fails(endpoints=[url], ca_cert=tls["ca_cert"])
+    assert "wants a client certificate and none is given" in fails(
+        endpoints=[url], ca_cert=tls["ca_cert"]
+    )
 
 
 def test_tls_missing_on_either_side(url, tls, upstream_bin, tmp_path):
@@ -268,13 +356,17 @@ def test_tls_missing_on_either_side(url, tls, upstream_bin, tmp_path):
 
 def test_certificate_for_another_address(upstream_bin, authority, tls, tmp_path):
     certificate, key = authority.issue("elsewhere", addresses=("192.0.2.1",))
-    with running_etcd(upstream_bin / "etcd", tmp_path, (authority.ca_crt, certificate, key)) as started:
+    with running_etcd(
+        upstream_bin / "etcd", tmp_path, (authority.ca_crt, certificate, key)
+    ) as started:
         assert "isn't made out for that address" in fails(endpoints=[started], **tls)
 
 
 def test_expired_server_certificate(upstream_bin, authority, tls, tmp_path):
     certificate, key = authority.issue("expired", days=-1)
-    with running_etcd(upstream_bin / "etcd", tmp_path, (authority.ca_crt, certificate, key)) as started:
+    with running_etcd(
+        upstream_bin / "etcd", tmp_path, (authority.ca_crt, certificate, key)
+    ) as started:
         assert "isn't valid at this time" in fails(endpoints=[started], **tls)
 
 
@@ -291,16 +383,25 @@ def test_something_that_is_no_etcd():
 
         thread = threading.Thread(target=answer)
         thread.start()
-        assert "is no etcd 3.4 or newer" in fails(endpoints=["http://127.0.0.1:%d" % other.getsockname()[1]])
+        assert "is no etcd 3.4 or newer" in fails(
+            endpoints=[f"http://127.0.0.1:{other.getsockname()[1]}"]
+        )
         thread.join()
 
 
 def test_the_module_says_the_sentence_and_check_mode_can_go_on_without_etcd(module, tls):
-    url = "https://127.0.0.1:%d" % free_port()
+    url = f"https://127.0.0.1:{free_port()}"
     for check in (True, False):
         assert "connection refused" in module(endpoints=[url], check=check)["msg"]
     assert "connection refused" in module(endpoints=[url], when_unreachable="empty")["msg"]
-    assert actions(module(endpoints=[url], when_unreachable="empty", check=True)) == {"blue": "created", "red": "created"}
+    assert actions(module(endpoints=[url], when_unreachable="empty", check=True)) == {
+        "blue": "created",
+        "red": "created",
+    }
     missing = dict(endpoints=[url], client_cert="/nonexistent/client.crt")
-    assert module(**missing)["msg"] == "The client certificate /nonexistent/client.crt doesn't exist. Put it there or correct its path."
+    assert (
+        module(**missing)["msg"]
+        == "The client certificate /nonexistent/client.crt doesn't exist. Put it there or correct"
+        " its path."
+    )
     assert actions(module(when_unreachable="empty", check=True, **missing))["blue"] == "created"

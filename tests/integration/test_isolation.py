@@ -1,7 +1,9 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The nftables table on a real kernel: every class of leak is first shown without it, then gone with it, while what is declared still works."""
+"""The nftables table on a real kernel: every class of leak is first shown without it, then gone
+with it, while what is declared still works.
+"""
 
 from __future__ import annotations
 
@@ -15,24 +17,39 @@ import sys
 import time
 
 import pytest
-
 from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import ruleset
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
-
 from lab import OUTSIDE, Lab
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
-HAND_MADE_IPV6 = {"red": "fd00:3::/48"}  # addresses that no declaration knows: there, only the devices tell the networks apart
+HAND_MADE_IPV6 = {
+    "red": "fd00:3::/48"
+}  # addresses that no declaration knows: there, only the devices tell the networks apart
 NETWORKS = ("blue", "red", "green")
 
 
 def declared(**changes):
     """The plan of the lab's three networks; changes: network -> keys to set."""
     networks = [
-        {"name": "blue", "cidr": "10.1.0.0/16", "ipv6_cidr": "fd00:1::/48", "default": True, "backend": {"type": "vxlan", "vni": 1}},
-        {"name": "red", "cidr": "10.3.0.0/16", "backend": {"type": "vxlan", "vni": 2, "port": 8286}},
-        {"name": "green", "cidr": "10.5.0.0/16", "ipv6_cidr": "fd00:5::/48", "backend": {"type": "host-gw"}},
+        {
+            "name": "blue",
+            "cidr": "10.1.0.0/16",
+            "ipv6_cidr": "fd00:1::/48",
+            "default": True,
+            "backend": {"type": "vxlan", "vni": 1},
+        },
+        {
+            "name": "red",
+            "cidr": "10.3.0.0/16",
+            "backend": {"type": "vxlan", "vni": 2, "port": 8286},
+        },
+        {
+            "name": "green",
+            "cidr": "10.5.0.0/16",
+            "ipv6_cidr": "fd00:5::/48",
+            "backend": {"type": "host-gw"},
+        },
     ]
     return plan([dict(network, **changes.get(network["name"], {})) for network in networks])
 
@@ -65,19 +82,26 @@ def foreign(pod, targets):
 @pytest.mark.parametrize("version", [4, 6])
 @pytest.mark.parametrize("same_host", [True, False], ids=["same-host", "cross-host"])
 def test_pods_of_other_networks(lab, version, same_host):
-    leaks_only_without_guard(lab, [
-        (pod, lab.pod_address(target, version))
-        for pod in lab.pods for target in foreign(pod, lab.pods)
-        if (pod[:2] == target[:2]) == same_host
-    ])
+    leaks_only_without_guard(
+        lab,
+        [
+            (pod, lab.pod_address(target, version))
+            for pod in lab.pods
+            for target in foreign(pod, lab.pods)
+            if (pod[:2] == target[:2]) == same_host
+        ],
+    )
 
 
 @pytest.mark.parametrize("host", [1, 2])
 def test_gateways_and_tunnel_addresses_of_other_networks(lab, host):
     cells = [
         (f"h1-{mine}", address)
-        for mine in NETWORKS for other in NETWORKS if other != mine
-        for address in [lab.gateway(other, host)] + ([lab.tunnel(other, host)] if lab.networks[other]["device"] else [])
+        for mine in NETWORKS
+        for other in NETWORKS
+        if other != mine
+        for address in [lab.gateway(other, host)]
+        + ([lab.tunnel(other, host)] if lab.networks[other]["device"] else [])
     ]
     for mine, other in (("red", "blue"), ("red", "green"), ("green", "blue"), ("blue", "green")):
         cells.append((f"h1-{mine}", lab.gateway(other, host, 6)))
@@ -91,9 +115,14 @@ SERVICE = "10.96.0.10"
 
 
 def redirect(lab, pod):
-    """On every host, what kube-proxy's iptables and nftables modes, and portmap, do: a Service's address leads to the pod. Senders find it by their gateway."""
+    """On every host, what kube-proxy's iptables and nftables modes, and portmap, do: a Service's
+    address leads to the pod. Senders find it by their gateway.
+    """
     address = lab.pod_address(pod)
-    lab.nft(f"table ip services {{ chain prerouting {{ type nat hook prerouting priority dstnat; ip daddr {SERVICE} dnat to {address}; }}; }}\n")
+    lab.nft(
+        "table ip services { chain prerouting { type nat hook prerouting priority dstnat; ip"
+        f" daddr {SERVICE} dnat to {address}; }}; }}\n"
+    )
 
 
 @pytest.mark.parametrize("endpoint", ["h1-red", "h2-red"])
@@ -103,22 +132,30 @@ def test_a_service_leads_into_no_other_network(lab, endpoint):
         lab.run(pod, "ip", "route", "replace", SERVICE, "via", lab.gateway(pod.split("-")[1], 1))
     leaks_only_without_guard(lab, [("h1-blue", SERVICE), ("h1-green", SERVICE)])
     if endpoint == "h2-red":
-        assert lab.probe([("h1-red", SERVICE)]) != {}, "within the network the Service must go on working"
+        assert lab.probe([("h1-red", SERVICE)]) != {}, (
+            "within the network the Service must go on working"
+        )
 
 
 @pytest.mark.parametrize("version", [4, 6])
 def test_what_ipvs_sends_on(lab, version):
-    """It leaves through output, from the pod's own address: as if the host had sent it in the pod's name."""
+    """It leaves through output, from the pod's own address: as if the host had sent it in the pod's
+    name.
+    """
     cells = [
         ("h1", lab.pod_address(f"h{host}-{other}", version), lab.pod_address("h1-" + mine, version))
-        for mine, other in (("blue", "green"), ("green", "blue")) for host in (1, 2)
+        for mine, other in (("blue", "green"), ("green", "blue"))
+        for host in (1, 2)
     ]
     assert set(lab.probe(cells)) == set(cells), "without the guard these should have leaked"
     lab.nft(ruleset(declared()))
     for cell in cells:
         with pytest.raises(PermissionError):  # dropped in output, which the sender is told
             lab.probe([cell])
-    allowed = [("h1", lab.pod_address(f"h{host}-blue", version), lab.pod_address("h1-blue-b", version)) for host in (1, 2)]
+    allowed = [
+        ("h1", lab.pod_address(f"h{host}-blue", version), lab.pod_address("h1-blue-b", version))
+        for host in (1, 2)
+    ]
     assert set(lab.probe(allowed)) == set(allowed)
 
 
@@ -136,21 +173,33 @@ def test_masquerade_hides_who_it_was(lab):
 
 
 def test_forged_source_addresses(lab):
-    """A source of the target's own network, and of one that may be reached, from a pod and from a host that is no node."""
-    leaks_only_without_guard(lab, [
-        ("h1-blue", lab.pod_address("h1-red"), lab.pod_address("h2-red")),
-        ("h1-blue", lab.pod_address("h2-red"), "10.3.1.77"),
-        ("h1-red", lab.pod_address("h2-blue", 6), "fd00:1:0:1::77"),
-        ("h1-red", lab.underlay(2), lab.pod_address("h1-blue")),
-    ])
+    """A source of the target's own network, and of one that may be reached, from a pod and from a
+    host that is no node.
+    """
+    leaks_only_without_guard(
+        lab,
+        [
+            ("h1-blue", lab.pod_address("h1-red"), lab.pod_address("h2-red")),
+            ("h1-blue", lab.pod_address("h2-red"), "10.3.1.77"),
+            ("h1-red", lab.pod_address("h2-blue", 6), "fd00:1:0:1::77"),
+            ("h1-red", lab.underlay(2), lab.pod_address("h1-blue")),
+        ],
+    )
 
 
 def test_forged_source_from_the_underlay(lab):
     lab.run(OUTSIDE, "ip", "route", "replace", "10.0.0.0/8", "via", lab.underlay(1))
     pod, gateway = lab.pod_address("h1-red"), lab.gateway("red", 1)
-    cells = [(OUTSIDE, pod, "10.3.2.77"), (OUTSIDE, pod, "10.1.2.77"), (OUTSIDE, gateway, "10.5.2.77")]
+    cells = [
+        (OUTSIDE, pod, "10.3.2.77"),
+        (OUTSIDE, pod, "10.1.2.77"),
+        (OUTSIDE, gateway, "10.5.2.77"),
+    ]
     lab.run(OUTSIDE, "ip", "route", "replace", "fd00:1::/48", "via", lab.underlay(1, 6))
-    cells += [(OUTSIDE, lab.pod_address("h1-blue", 6), forged) for forged in ("fd00:1:0:2::77", "fd00:5:0:2::77")]
+    cells += [
+        (OUTSIDE, lab.pod_address("h1-blue", 6), forged)
+        for forged in ("fd00:1:0:2::77", "fd00:5:0:2::77")
+    ]
     for host in ("h1", "h2"):  # a kernel that looks at return paths would hide the difference
         for name in ("all", "eth0"):
             lab.sysctl(host, f"ipv4/conf/{name}/rp_filter", "0")
@@ -158,12 +207,16 @@ def test_forged_source_from_the_underlay(lab):
 
 
 def tunnel_cells(lab):
-    """(sender, address of a node, victim, forged source): VXLAN spoken to own and other node, at every address a node has."""
+    """(sender, address of a node, victim, forged source): VXLAN spoken to own and other node, at
+    every address a node has.
+    """
     for sender, victim_network in (("h1-blue", "red"), ("h1-red", "blue"), ("h1-green", "red")):
         mine = sender.split("-", 1)[1]
         for host in (1, 2):
             victim = f"h{host}-{victim_network}"
-            addresses = [lab.underlay(host), lab.gateway(mine, host)] + ([lab.tunnel(mine, host)] if lab.networks[mine]["device"] else [])
+            addresses = [lab.underlay(host), lab.gateway(mine, host)] + (
+                [lab.tunnel(mine, host)] if lab.networks[mine]["device"] else []
+            )
             for address in addresses:
                 yield sender, address, victim, ""
             yield sender, lab.underlay(host), victim, lab.underlay(3)  # as if it were a third node
@@ -190,22 +243,38 @@ def test_tunnels_take_packets_of_nodes_alone_when_they_are_known(lab):
     cells = {(OUTSIDE, lab.underlay(1), "h1-red", ""), (OUTSIDE, lab.underlay(1), "h1-blue", "")}
     lab.nft(ruleset(declared()))
     assert injected(lab, cells) == cells, "without node addresses the underlay is trusted"
-    lab.nft(ruleset(declared(), [lab.underlay(1), lab.underlay(2), lab.underlay(1, 6), lab.underlay(2, 6)]))
+    lab.nft(
+        ruleset(
+            declared(), [lab.underlay(1), lab.underlay(2), lab.underlay(1, 6), lab.underlay(2, 6)]
+        )
+    )
     assert injected(lab, cells) == set()
-    works = [("h1-blue", lab.pod_address("h2-blue")), ("h1-red", lab.pod_address("h2-red")), ("h1-blue", lab.pod_address("h2-blue", 6))]
+    works = [
+        ("h1-blue", lab.pod_address("h2-blue")),
+        ("h1-red", lab.pod_address("h2-red")),
+        ("h1-blue", lab.pod_address("h2-blue", 6)),
+    ]
     assert set(lab.probe(works)) == set(works)
 
 
 def test_the_other_host_has_no_guard(lab):
-    """What an unguarded host lets out does not get into the networks of a guarded one, unless its masquerade made it look like the node's own."""
+    """What an unguarded host lets out does not get into the networks of a guarded one, unless its
+    masquerade made it look like the node's own.
+    """
     lab.flush()  # no masquerade of flannel either
     with_ipv6 = [name for name in NETWORKS if lab.networks[name]["ipv6_cidr"]]
     cells = [
         (f"h1-{mine}", lab.pod_address(f"h2-{other}", version))
-        for version, names in ((4, NETWORKS), (6, with_ipv6)) for mine in names for other in names if other != mine
+        for version, names in ((4, NETWORKS), (6, with_ipv6))
+        for mine in names
+        for other in names
+        if other != mine
     ]
     cells.append(("h1-blue", lab.pod_address("h2-red"), lab.underlay(77)))
-    tunnels = {("h1-green", lab.gateway("green", 2), "h2-red", ""), ("h1-green", lab.gateway("green", 2, 6), "h2-blue", "")}
+    tunnels = {
+        ("h1-green", lab.gateway("green", 2), "h2-red", ""),
+        ("h1-green", lab.gateway("green", 2, 6), "h2-blue", ""),
+    }
     assert set(lab.probe(cells)) == set(cells)
     assert injected(lab, tunnels) == tunnels
     lab.nft(ruleset(declared()), hosts=["h2"])
@@ -215,7 +284,9 @@ def test_the_other_host_has_no_guard(lab):
 
 @pytest.mark.parametrize("bridge_netfilter", ["0", "1"], ids=["", "br_netfilter"])
 def test_same_network_works_and_keeps_the_source(lab, bridge_netfilter):
-    """On one host and between two, to gateways and nodes; also where what a bridge passes on goes through the rules (Kubernetes hosts)."""
+    """On one host and between two, to gateways and nodes; also where what a bridge passes on goes
+    through the rules (Kubernetes hosts).
+    """
     try:
         for name in ("iptables", "ip6tables"):
             lab.sysctl("h1", f"bridge/bridge-nf-call-{name}", bridge_netfilter)
@@ -225,9 +296,13 @@ def test_same_network_works_and_keeps_the_source(lab, bridge_netfilter):
     lab.nft(ruleset(declared()))
     cells = {
         (f"h{here}-{name}", lab.pod_address(f"h{there}-{name}", version)): f"h{here}-{name}"
-        for name in NETWORKS for here, there in ((1, 2), (2, 1)) for version in ((4, 6) if lab.networks[name]["ipv6_cidr"] else (4,))
+        for name in NETWORKS
+        for here, there in ((1, 2), (2, 1))
+        for version in ((4, 6) if lab.networks[name]["ipv6_cidr"] else (4,))
     }
-    cells.update({("h1-blue", lab.pod_address("h1-blue-b", version)): "h1-blue" for version in (4, 6)})
+    cells.update(
+        {("h1-blue", lab.pod_address("h1-blue-b", version)): "h1-blue" for version in (4, 6)}
+    )
     for name in NETWORKS:
         cells[f"h1-{name}", lab.underlay(1)] = f"h1-{name}"  # its node
         for host in (1, 2):
@@ -235,18 +310,37 @@ def test_same_network_works_and_keeps_the_source(lab, bridge_netfilter):
             cells["h1", lab.pod_address(f"h{host}-{name}")] = None  # the node speaks to pods
     got = lab.probe(list(cells))
     assert set(cells) - {cell for cell, receipt in got.items() if receipt.answered} == set()
-    assert {cell: got[cell].source for cell, pod in cells.items() if pod and got[cell].source != lab.pod_address(pod, 6 if ":" in cell[1] else 4)} == {}
+    assert {
+        cell: got[cell].source
+        for cell, pod in cells.items()
+        if pod and got[cell].source != lab.pod_address(pod, 6 if ":" in cell[1] else 4)
+    } == {}
 
 
 def test_another_cnis_pods_are_kept_apart_by_their_range_alone(lab):
     """The lab's first network plays the other CNI's: the table knows nothing of its devices."""
-    external = {"name": "calico", "default": "external", "cidr": "10.1.0.0/16", "ipv6_cidr": "fd00:1::/48"}
-    networks = [{key: lab.networks[name][key] for key in ("name", "cidr", "ipv6_cidr", "backend")} for name in ("red", "green")]
+    external = {
+        "name": "calico",
+        "default": "external",
+        "cidr": "10.1.0.0/16",
+        "ipv6_cidr": "fd00:1::/48",
+    }
+    networks = [
+        {key: lab.networks[name][key] for key in ("name", "cidr", "ipv6_cidr", "backend")}
+        for name in ("red", "green")
+    ]
     backends = {"red": {"type": "vxlan", "vni": 2, "port": 8286}, "green": {"type": "host-gw"}}
-    planned = plan([external] + [dict(network, backend=backends[network["name"]]) for network in networks])
+    planned = plan(
+        [external] + [dict(network, backend=backends[network["name"]]) for network in networks]
+    )
     blues = [pod for pod in lab.pods if "blue" in pod]
     others = [pod for pod in lab.pods if "blue" not in pod]
-    leaks = [pair for pod in blues for other in others for pair in ((pod, lab.pod_address(other)), (other, lab.pod_address(pod)))]
+    leaks = [
+        pair
+        for pod in blues
+        for other in others
+        for pair in ((pod, lab.pod_address(other)), (other, lab.pod_address(pod)))
+    ]
     leaks += [(pod, lab.gateway("red", host)) for pod in blues for host in (1, 2)]
     fine = [(pod, lab.pod_address(other)) for pod in blues for other in blues if pod != other]
     assert set(leaks) - set(lab.probe(leaks)) == set(), "without the guard these should have leaked"
@@ -255,7 +349,9 @@ def test_another_cnis_pods_are_kept_apart_by_their_range_alone(lab):
     assert set(lab.probe(fine)) == set(fine)
 
 
-@pytest.mark.parametrize(("source", "target"), [("blue", "red"), ("red", "green"), ("green", "blue")])
+@pytest.mark.parametrize(
+    ("source", "target"), [("blue", "red"), ("red", "green"), ("green", "blue")]
+)
 def test_allow_to_opens_one_direction_and_nothing_else(lab, source, target):
     lab.nft("table ip nat\ndelete table ip nat\n")
     lab.nft(ruleset(declared(**{source: {"allow_to": [target]}})))
@@ -264,11 +360,19 @@ def test_allow_to_opens_one_direction_and_nothing_else(lab, source, target):
         return [pod for pod in lab.pods if pod.split("-")[1] == network]
 
     between_pods = {(pod, lab.pod_address(other)) for pod in of(source) for other in of(target)}
-    opened = between_pods | {(pod, lab.gateway(target, host)) for pod in of(source) for host in (1, 2)}
-    closed = {(pod, lab.pod_address(other)) for pod in lab.pods for other in foreign(pod, lab.pods)} - opened
+    opened = between_pods | {
+        (pod, lab.gateway(target, host)) for pod in of(source) for host in (1, 2)
+    }
+    closed = {
+        (pod, lab.pod_address(other)) for pod in lab.pods for other in foreign(pod, lab.pods)
+    } - opened
     got = lab.probe(sorted(opened | closed))
     assert set(got) == opened
-    assert {cell for cell in between_pods if not got[cell].answered or got[cell].source != lab.pod_address(cell[0])} == set()
+    assert {
+        cell
+        for cell in between_pods
+        if not got[cell].answered or got[cell].source != lab.pod_address(cell[0])
+    } == set()
 
 
 def test_an_answer_is_let_back_but_not_a_packet_that_looks_like_one(lab):
@@ -283,31 +387,60 @@ def test_an_answer_is_let_back_but_not_a_packet_that_looks_like_one(lab):
 def test_masquerade_to_the_outside_only_for_networks_that_have_it(lab):
     lab.nft("table ip nat\ndelete table ip nat\n")
     without = [("h1-blue", lab.underlay(100)), ("h1-red", lab.underlay(100))]
-    assert lab.probe(without)[without[0]].source == lab.pod_address("h1-blue"), "without the table nobody masquerades"
+    assert lab.probe(without)[without[0]].source == lab.pod_address("h1-blue"), (
+        "without the table nobody masquerades"
+    )
     lab.nft(ruleset(declared()))
-    cells = [("h1-blue", lab.underlay(100)), ("h1-blue", lab.underlay(100, 6)), ("h2-blue", lab.underlay(1)), ("h1-red", lab.underlay(100))]
+    cells = [
+        ("h1-blue", lab.underlay(100)),
+        ("h1-blue", lab.underlay(100, 6)),
+        ("h2-blue", lab.underlay(1)),
+        ("h1-red", lab.underlay(100)),
+    ]
     got = lab.probe(cells)
-    assert [got[cell].source for cell in cells[:3]] == [lab.underlay(1), lab.underlay(1, 6), lab.underlay(2)]
+    assert [got[cell].source for cell in cells[:3]] == [
+        lab.underlay(1),
+        lab.underlay(1, 6),
+        lab.underlay(2),
+    ]
     assert all(got[cell].answered for cell in cells[:3])
-    assert got[cells[3]].source == lab.pod_address("h1-red"), "red has no masquerade: its address leaves the host as it is"
+    assert got[cells[3]].source == lab.pod_address("h1-red"), (
+        "red has no masquerade: its address leaves the host as it is"
+    )
 
 
 def test_from_elsewhere_into_a_tunnel_and_back(lab):
-    """Somebody outside, and this host under its underlay address, reach a pod of another node and get its answer."""
+    """Somebody outside, and this host under its underlay address, reach a pod of another node and
+    get its answer.
+    """
     lab.nft("table ip nat\ndelete table ip nat\n")
     lab.nft(ruleset(declared()))
     lab.run(OUTSIDE, "ip", "route", "replace", "10.1.0.0/16", "via", lab.underlay(1))
     pod, pod6 = lab.pod_address("h2-blue"), lab.pod_address("h2-blue", 6)
     cells = [(OUTSIDE, pod), ("h1", pod, lab.underlay(1)), ("h1", pod6, lab.underlay(1, 6))]
     got = lab.probe(cells)
-    assert [got[cell].source for cell in cells] == [lab.tunnel("blue", 1), lab.tunnel("blue", 1), lab.tunnel("blue", 1, 6)]
+    assert [got[cell].source for cell in cells] == [
+        lab.tunnel("blue", 1),
+        lab.tunnel("blue", 1),
+        lab.tunnel("blue", 1, 6),
+    ]
     assert all(receipt.answered for receipt in got.values())
 
 
 def test_the_table_says_what_was_dropped_and_why(lab):
     lab.nft(ruleset(declared()))
-    lab.probe([("h1-blue", lab.pod_address("h1-red")), ("h1-red", lab.gateway("blue", 1)), ("h1-blue", lab.pod_address("h2-blue"), "10.3.1.77")])
-    counted = [line for line in lab.run("h1", "nft", "list", "table", "inet", "multinet").splitlines() if "drop" in line and "packets 0" not in line]
+    lab.probe(
+        [
+            ("h1-blue", lab.pod_address("h1-red")),
+            ("h1-red", lab.gateway("blue", 1)),
+            ("h1-blue", lab.pod_address("h2-blue"), "10.3.1.77"),
+        ]
+    )
+    counted = [
+        line
+        for line in lab.run("h1", "nft", "list", "table", "inet", "multinet").splitlines()
+        if "drop" in line and "packets 0" not in line
+    ]
     assert sorted(line.split('comment "')[1].rstrip('"') for line in counted) == [
         "blue: a pod used a source address that is not the network's",
         "blue: to a device of another network",
@@ -315,26 +448,41 @@ def test_the_table_says_what_was_dropped_and_why(lab):
     ]
 
 
-GUARD = pathlib.Path(__file__).resolve().parents[2] / "roles" / "isolation" / "files" / "isolation.py"
+GUARD = (
+    pathlib.Path(__file__).resolve().parents[2] / "roles" / "isolation" / "files" / "isolation.py"
+)
 
 
 class Holder:
     """The guard's process on h1."""
 
     def __init__(self, lab, directory, flags=None):
-        self.lab, self.rules, self.state = lab, directory / "isolation.nft", directory / "run" / "state.json"
+        self.lab, self.rules, self.state = (
+            lab,
+            directory / "isolation.nft",
+            directory / "run" / "state.json",
+        )
         self.rules.write_text(ruleset(declared()), encoding="utf-8")
         program = directory / "guard.py"
         text = GUARD.read_text(encoding="utf-8")
         if flags is not None:  # as on a kernel that knows no better
             text = text.replace('FLAGS = ("owner, persist", "owner", "")', f"FLAGS = {flags!r}")
             assert repr(flags) in text
-        program.write_text(text.replace("FILE_CHECK_SECONDS = 2", "FILE_CHECK_SECONDS = 0.1"), encoding="utf-8")
+        program.write_text(
+            text.replace("FILE_CHECK_SECONDS = 2", "FILE_CHECK_SECONDS = 0.1"), encoding="utf-8"
+        )
         self.program = program
-        self.environment = dict(os.environ, MULTINET_ISOLATION_RULES=str(self.rules), RUNTIME_DIRECTORY=str(directory / "run"))
+        self.environment = dict(
+            os.environ,
+            MULTINET_ISOLATION_RULES=str(self.rules),
+            RUNTIME_DIRECTORY=str(directory / "run"),
+        )
         self.log = (directory / "log").open("w+", encoding="utf-8")
         self.process = subprocess.Popen(
-            ["ip", "netns", "exec", lab.ns("h1"), sys.executable, "-I", str(program), "hold"], env=self.environment, stderr=self.log)
+            ["ip", "netns", "exec", lab.ns("h1"), sys.executable, "-I", str(program), "hold"],
+            env=self.environment,
+            stderr=self.log,
+        )
         self.until(lambda: self.read().get("held"))
 
     def read(self):
@@ -351,8 +499,13 @@ class Holder:
         return pathlib.Path(self.log.name).read_text(encoding="utf-8")
 
     def reload(self):
-        return subprocess.run([sys.executable, "-I", str(self.program), "reload"], env=dict(self.environment, MAINPID=str(self.process.pid)),
-                              capture_output=True, text=True, check=False)
+        return subprocess.run(
+            [sys.executable, "-I", str(self.program), "reload"],
+            env=dict(self.environment, MAINPID=str(self.process.pid)),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
 
     def end(self, number=signal.SIGTERM):
         self.process.send_signal(number)
@@ -366,6 +519,7 @@ def _holder(lab, tmp_path):
     def start(flags=None):
         started.append(Holder(lab, tmp_path, flags))
         return started[-1]
+
     yield start
     for holder in started:
         if holder.process.poll() is None:
@@ -374,7 +528,9 @@ def _holder(lab, tmp_path):
 
 
 def stream_through(lab, action, seconds=0.6):
-    """Send from blue to red on h1 as fast as this process can, run the action in the midst of it; returns (sent, arrived)."""
+    """Send from blue to red on h1 as fast as this process can, run the action in the midst of it;
+    returns (sent, arrived).
+    """
     with lab.inside("h1-blue"):
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sent, tokens, began, acted = 0, [], time.monotonic(), None
@@ -392,7 +548,9 @@ def stream_through(lab, action, seconds=0.6):
 
 
 def flush_by_somebody(lab):
-    return lambda: subprocess.Popen(["ip", "netns", "exec", lab.ns("h1"), "nft", "flush", "ruleset"])
+    return lambda: subprocess.Popen(
+        ["ip", "netns", "exec", lab.ns("h1"), "nft", "flush", "ruleset"]
+    )
 
 
 CELL_KINDS = [("h1-blue", "h1-red"), ("h1-red", "h1-blue")]
@@ -420,14 +578,20 @@ def test_a_watched_table_is_back_at_once(lab, holder):
     assert arrived < sent / 10
     assert "(nft) changed or removed the table inet multinet; it was put back after" in guard.said()
     assert closed(lab)
-    changes = ("delete table inet multinet", "flush chain inet multinet guard", "delete element inet multinet network_devices { mn-red }")
+    changes = (
+        "delete table inet multinet",
+        "flush chain inet multinet guard",
+        "delete element inet multinet network_devices { mn-red }",
+    )
     for count, command in enumerate(changes, 2):
         lab.run("h1", "nft", command)
         guard.until(lambda count=count: guard.read()["restored"] == count)
     assert closed(lab)
     lab.run("h1", "nft", "add table ip other; delete table ip other")
     assert guard.reload().returncode == 0
-    assert guard.read()["restored"] == 4, "the tables of others, and its own changes, are no business of the guard"
+    assert guard.read()["restored"] == 4, (
+        "the tables of others, and its own changes, are no business of the guard"
+    )
 
 
 @pytest.mark.parametrize("flags", [None, ("",)], ids=["owned", "watched"])
@@ -446,24 +610,44 @@ def test_reload_waits_for_the_new_table_and_keeps_the_old_one_when_it_is_wrong(l
     guard.rules.write_text(ruleset(declared(blue={"allow_to": ["red"]})), encoding="utf-8")
     assert guard.reload().returncode == 0
     assert len(lab.probe([(sender, lab.pod_address(target)) for sender, target in CELL_KINDS])) == 1
-    for wrong, sentence in ((ruleset(declared()).replace("hook forward", "hook nowhere"), "cannot be loaded"), ("", "not written by multinet.flannel")):
+    for wrong, sentence in (
+        (ruleset(declared()).replace("hook forward", "hook nowhere"), "cannot be loaded"),
+        ("", "not written by multinet.flannel"),
+    ):
         guard.rules.write_text(wrong, encoding="utf-8")
         done = guard.reload()
         assert done.returncode == 1 and sentence in done.stderr
-        assert len(lab.probe([(sender, lab.pod_address(target)) for sender, target in CELL_KINDS])) == 1
+        assert (
+            len(lab.probe([(sender, lab.pod_address(target)) for sender, target in CELL_KINDS]))
+            == 1
+        )
     guard.rules.write_text(ruleset(declared()), encoding="utf-8")
-    guard.until(lambda: not guard.read()["error"])  # it follows the file by itself: a run that was cut off before its reload
+    guard.until(
+        lambda: not guard.read()["error"]
+    )  # it follows the file by itself: a run that was cut off before its reload
     assert closed(lab)
 
 
 def test_a_new_program_takes_over_on_reload(lab, holder):
     guard = holder()
-    guard.program.write_text(guard.program.read_text(encoding="utf-8").replace("is loaded and", "is loaded by a newer program and"), encoding="utf-8")
-    sent, arrived = stream_through(lab, lambda: subprocess.Popen(
-        [sys.executable, "-I", str(guard.program), "reload"], env=dict(guard.environment, MAINPID=str(guard.process.pid))))
+    guard.program.write_text(
+        guard.program.read_text(encoding="utf-8").replace(
+            "is loaded and", "is loaded by a newer program and"
+        ),
+        encoding="utf-8",
+    )
+    sent, arrived = stream_through(
+        lab,
+        lambda: subprocess.Popen(
+            [sys.executable, "-I", str(guard.program), "reload"],
+            env=dict(guard.environment, MAINPID=str(guard.process.pid)),
+        ),
+    )
     assert (sent > 500, arrived) == (True, 0)
     assert "is loaded by a newer program" in guard.said() and guard.process.poll() is None
     guard.rules.write_text(ruleset(declared(blue={"allow_to": ["red"]})), encoding="utf-8")
     assert guard.reload().returncode == 0
     time.sleep(0.3)
-    assert guard.read()["restored"] == 0, "the new program takes its own changes for somebody else's"
+    assert guard.read()["restored"] == 0, (
+        "the new program takes its own changes for somebody else's"
+    )

@@ -1,7 +1,9 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The API client against a server that misbehaves on purpose, over real TLS with certificates made for the test."""
+"""The API client against a server that misbehaves on purpose, over real TLS with certificates made
+for the test.
+"""
 
 from __future__ import annotations
 
@@ -15,29 +17,57 @@ import threading
 import time
 
 import pytest
-
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import errors
 from ansible_collections.multinet.flannel.plugins.module_utils._meta import kube, kubeconfig
 from pythons import https_of
 
 
 def make_certificates(directory):
-    """Write ca.crt, server.{crt,key} (for 127.0.0.1 and kubernetes), client.{crt,key} and other-ca.crt."""
+    """Write ca.crt, server.{crt,key} (for 127.0.0.1 and kubernetes), client.{crt,key} and
+    other-ca.crt.
+    """
+
     def openssl(*words):
         subprocess.run(["openssl", *words], check=True, cwd=directory, capture_output=True)
 
     new_key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
     for authority in ("ca", "other-ca"):
-        openssl("req", "-x509", *new_key, "-days", "2", "-subj", "/CN=" + authority, "-keyout", authority + ".key", "-out", authority + ".crt")
-    for name, extra in (("server", "subjectAltName=IP:127.0.0.1,DNS:kubernetes"), ("client", "extendedKeyUsage=clientAuth")):
+        openssl(
+            "req",
+            "-x509",
+            *new_key,
+            "-days",
+            "2",
+            "-subj",
+            "/CN=" + authority,
+            "-keyout",
+            authority + ".key",
+            "-out",
+            authority + ".crt",
+        )
+    for name, extra in (
+        ("server", "subjectAltName=IP:127.0.0.1,DNS:kubernetes"),
+        ("client", "extendedKeyUsage=clientAuth"),
+    ):
         (directory / "extra").write_text(extra, encoding="utf-8")
-        openssl("req", *new_key, "-subj", "/O=system:masters/CN=" + name, "-keyout", name + ".key", "-out", name + ".csr")
+        openssl(
+            "req",
+            *new_key,
+            "-subj",
+            "/O=system:masters/CN=" + name,
+            "-keyout",
+            name + ".key",
+            "-out",
+            name + ".csr",
+        )
         signer = ("-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "extra")
         openssl("x509", "-req", "-days", "2", "-in", name + ".csr", *signer, "-out", name + ".crt")
 
 
 class Server:
-    """Answers each request by `answer`, a function of the handler; `seen` has (method, path, token, body)."""
+    """Answers each request by `answer`, a function of the handler; `seen` has (method, path, token,
+    body).
+    """
 
     def __init__(self, directory, client_certificates=False):
         self.seen = []
@@ -49,7 +79,9 @@ class Server:
 
             def serve(self):
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                outer.seen.append((self.command, self.path, self.headers.get("Authorization"), body.decode()))
+                outer.seen.append(
+                    (self.command, self.path, self.headers.get("Authorization"), body.decode())
+                )
                 with contextlib.suppress(OSError):
                     outer.answer(self)
 
@@ -73,8 +105,10 @@ class Server:
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
-        self.url = "https://127.0.0.1:%d" % self.server.server_address[1]
-        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        self.url = f"https://127.0.0.1:{self.server.server_address[1]}"
+        threading.Thread(
+            target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        ).start()
 
     def close(self):
         self.server.shutdown()
@@ -98,7 +132,9 @@ def _server(pki, request, monkeypatch):
 
 
 def client(server, pki, seconds=1.5, environ=None, **keys):
-    access = kubeconfig.Access(keys.pop("url", server.url), **dict({"ca_file": str(pki / "ca.crt"), "token": "t"}, **keys))
+    access = kubeconfig.Access(
+        keys.pop("url", server.url), **dict({"ca_file": str(pki / "ca.crt"), "token": "t"}, **keys)
+    )
     return kube.Client(access, environ or {}, seconds)
 
 
@@ -113,7 +149,11 @@ def test_requests_share_a_connection(server, pki):
     one = client(server, pki)
     assert one.get("/api/v1/x") == {"ok": True}
     assert one.patch("/p", {"a": 1}) == one.post("/q", {"b": 2}) == {"ok": True}
-    assert server.seen == [("GET", "/api/v1/x", "Bearer t", ""), ("PATCH", "/p", "Bearer t", '{"a": 1}'), ("POST", "/q", "Bearer t", '{"b": 2}')]
+    assert server.seen == [
+        ("GET", "/api/v1/x", "Bearer t", ""),
+        ("PATCH", "/p", "Bearer t", '{"a": 1}'),
+        ("POST", "/q", "Bearer t", '{"b": 2}'),
+    ]
     one.close()
 
 
@@ -139,7 +179,9 @@ def test_a_connection_that_was_closed_meanwhile_is_made_again(server, pki):
 
 @pytest.mark.parametrize("status", [429, 500, 503, 504])
 def test_what_passes_is_tried_again(server, pki, status):
-    server.answer = lambda handler: handler.reply(status if len(server.seen) < 3 else 200, {"message": "starting"})
+    server.answer = lambda handler: handler.reply(
+        status if len(server.seen) < 3 else 200, {"message": "starting"}
+    )
     assert client(server, pki).get("/x") == {"message": "starting"}
     assert len(server.seen) == 3
 
@@ -162,7 +204,9 @@ def test_a_renewed_token_is_used_at_once(server, pki, tmp_path):
             handler.reply(401, {"message": "Unauthorized"})
 
     server.answer = rotating
-    assert client(server, pki, token=None, token_file=str(tmp_path / "token")).get("/x") == {"ok": True}
+    assert client(server, pki, token=None, token_file=str(tmp_path / "token")).get("/x") == {
+        "ok": True
+    }
     assert [token for dummy, dummy, token, dummy in server.seen] == ["Bearer old", "Bearer new"]
 
 
@@ -176,7 +220,11 @@ def test_an_expired_token_is_said(server, pki):
 def test_what_is_not_allowed_is_said(server, pki):
     server.answer = lambda handler: handler.reply(403, {"message": 'pods is forbidden: User "x"'})
     error, seconds = failure(client(server, pki, 30))
-    assert (error.code, error.status) == (errors.INVALID_CONFIGURATION, 403) and "RBAC" in error.msg and 'User "x"' in error.details
+    assert (
+        (error.code, error.status) == (errors.INVALID_CONFIGURATION, 403)
+        and "RBAC" in error.msg
+        and 'User "x"' in error.details
+    )
     assert seconds < 1
 
 
@@ -208,8 +256,10 @@ def test_a_server_that_never_ends(server, pki, behaviour):
 @pytest.mark.parametrize(
     "behaviour",
     [
-        lambda handler: handler.reply(200, b"{"), lambda handler: handler.reply(200, b"[]"),
-        lambda handler: handler.connection.close(), lambda handler: handler.wfile.write(b"what?\r\n\r\n"),
+        lambda handler: handler.reply(200, b"{"),
+        lambda handler: handler.reply(200, b"[]"),
+        lambda handler: handler.connection.close(),
+        lambda handler: handler.wfile.write(b"what?\r\n\r\n"),
         lambda handler: handler.reply(200, b"[%s]" % (b"1," * 5_000_000)),
     ],
 )
@@ -223,19 +273,27 @@ def test_answers_that_are_none(server, pki, behaviour):
 def test_nobody_there(server, pki):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        url = "https://127.0.0.1:%d" % free.getsockname()[1]
+        url = f"https://127.0.0.1:{free.getsockname()[1]}"
     error, seconds = failure(client(server, pki, 0.6, url=url))
     assert error.code == errors.TRY_AGAIN_LATER and url in error.msg
     assert seconds < 1
 
 
 def test_whom_we_trust(server, pki):
-    for keys in ({"ca_file": str(pki / "other-ca.crt")}, {"ca_file": None}, {"tls_name": "another"}):
+    for keys in (
+        {"ca_file": str(pki / "other-ca.crt")},
+        {"ca_file": None},
+        {"tls_name": "another"},
+    ):
         error, seconds = failure(client(server, pki, 30, **keys))
         assert error.code == errors.IO_FAILURE and "certificate" in error.msg.lower()
         assert seconds < 2
     assert server.seen == []  # and no token was sent
-    for keys in ({"tls_name": "kubernetes"}, {"ca_file": None, "insecure": True}, {"ca_file": None, "ca_data": (pki / "ca.crt").read_text(encoding="ascii")}):
+    for keys in (
+        {"tls_name": "kubernetes"},
+        {"ca_file": None, "insecure": True},
+        {"ca_file": None, "ca_data": (pki / "ca.crt").read_text(encoding="ascii")},
+    ):
         assert client(server, pki, **keys).get("/x") == {"ok": True}
     error, dummy = failure(client(server, pki, 30, ca_file="/not/there"))
     assert error.code == errors.IO_FAILURE
@@ -263,7 +321,7 @@ class Proxy(threading.Thread):
     def __init__(self):
         super().__init__(daemon=True)
         self.listener = socket.create_server(("127.0.0.1", 0))
-        self.url = "http://user:secret@127.0.0.1:%d" % self.listener.getsockname()[1]
+        self.url = f"http://user:secret@127.0.0.1:{self.listener.getsockname()[1]}"
         self.asked = b""
         self.start()
 
@@ -290,24 +348,39 @@ class Proxy(threading.Thread):
 def test_through_a_proxy(server, pki):
     proxy = Proxy()
     port = server.url.rpartition(":")[2]
-    one = client(server, pki, url="https://api.invalid:" + port, tls_name="kubernetes", proxy=proxy.url)
+    one = client(
+        server, pki, url="https://api.invalid:" + port, tls_name="kubernetes", proxy=proxy.url
+    )
     assert one.get("/x") == {"ok": True}
-    assert proxy.asked.startswith(b"CONNECT api.invalid:" + port.encode()) and b"Proxy-Authorization: Basic dXNlcjpzZWNyZXQ=" in proxy.asked
+    assert (
+        proxy.asked.startswith(b"CONNECT api.invalid:" + port.encode())
+        and b"Proxy-Authorization: Basic dXNlcjpzZWNyZXQ=" in proxy.asked
+    )
     proxy = Proxy()
-    one = client(server, pki, url="https://api.invalid:" + port, tls_name="kubernetes", environ={"HTTPS_PROXY": proxy.url, "NO_PROXY": "other.invalid"})
+    one = client(
+        server,
+        pki,
+        url="https://api.invalid:" + port,
+        tls_name="kubernetes",
+        environ={"HTTPS_PROXY": proxy.url, "NO_PROXY": "other.invalid"},
+    )
     assert one.get("/x") == {"ok": True}
 
 
 @pytest.mark.parametrize(
     ("environ", "host", "proxied"),
     [
-        ({"https_proxy": "p:1"}, "api", True), ({"HTTPS_PROXY": "http://p:1"}, "127.0.0.1", False), ({"HTTPS_PROXY": "http://p:1"}, "localhost", False),
-        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "*"}, "api", False), ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "10.0.0.0/8"}, "10.1.2.3", False),
+        ({"https_proxy": "p:1"}, "api", True),
+        ({"HTTPS_PROXY": "http://p:1"}, "127.0.0.1", False),
+        ({"HTTPS_PROXY": "http://p:1"}, "localhost", False),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "*"}, "api", False),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "10.0.0.0/8"}, "10.1.2.3", False),
         ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "10.0.0.0/8"}, "11.1.2.3", True),
         ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "x, .example.org"}, "a.example.org", False),
         ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "example.org:443"}, "a.example.org", False),
         ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "example.org"}, "anexample.org", True),
-        ({"HTTP_PROXY": "http://p:1"}, "api", False), ({}, "api", False),
+        ({"HTTP_PROXY": "http://p:1"}, "api", False),
+        ({}, "api", False),
     ],
 )
 def test_who_is_reached_by_a_proxy(environ, host, proxied):

@@ -1,7 +1,9 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the collection makes at a real kube-apiserver, and the tokens by which hosts reach it; what came of it is asked of the API as an administrator."""
+"""What the collection makes at a real kube-apiserver, and the tokens by which hosts reach it; what
+came of it is asked of the API as an administrator.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +13,16 @@ import stat
 import time
 
 import pytest
-
 from adhoc import Ansible
 from ansible_collections.multinet.flannel.plugins.filter.kubernetes import kubernetes_objects
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import netns
-from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import admin, apply, node, objects, renew
+from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import (
+    admin,
+    apply,
+    node,
+    objects,
+    renew,
+)
 from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes.token import Token
 from ansible_collections.multinet.flannel.plugins.module_utils._node import files
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
@@ -25,9 +32,19 @@ from subnet_lab import wait_for
 if os.geteuid() != 0:
     pytest.skip("needs root for network namespaces", allow_module_level=True)
 
-BLUE = {"name": "blue", "cidr": "10.1.0.0/16", "default": True, "backend": {"type": "vxlan", "vni": 1}}
+BLUE = {
+    "name": "blue",
+    "cidr": "10.1.0.0/16",
+    "default": True,
+    "backend": {"type": "vxlan", "vni": 1},
+}
 RED = {"name": "red", "cidr": "10.3.0.0/16", "backend": {"type": "vxlan", "vni": 2}}
-SETTINGS = {"namespace": "kube-system", "nad_namespaces": ["default", "apps"], "datastore": "kubernetes", "legacy_crds": False}
+SETTINGS = {
+    "namespace": "kube-system",
+    "nad_namespaces": ["default", "apps"],
+    "datastore": "kubernetes",
+    "legacy_crds": False,
+}
 NADS = "/apis/k8s.cni.cncf.io/v1/network-attachment-definitions"
 NAD_CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/" + objects.NAD_CRD
 TOKEN = "/api/v1/namespaces/kube-system/serviceaccounts/%s/token"
@@ -40,19 +57,34 @@ class Cluster:
         self.api = api
         certificate, key = api.issue_client("operator", "system:masters")
         self.kubeconfig = directory / "admin.kubeconfig"
-        api.kubeconfig(self.kubeconfig, {"client-certificate": str(certificate), "client-key": str(key)})
+        api.kubeconfig(
+            self.kubeconfig, {"client-certificate": str(certificate), "client-key": str(key)}
+        )
         self.ansible = Ansible(directory / "ansible", {"controller": {}})
 
     def module(self, name, *options, **arguments):
         """Run a module; return its result."""
         with netns.inside("/run/netns/" + self.api.name):
-            return self.ansible.module(name, dict(arguments, kubeconfig=str(self.kubeconfig)), *options)["controller"]
+            return self.ansible.module(
+                name, dict(arguments, kubeconfig=str(self.kubeconfig)), *options
+            )["controller"]
 
     def bring_about(self, networks, check_mode=False, wanted=None, **settings):
-        """Make what a declaration (or a list of objects) needs, as module kubernetes_objects does; return what was done."""
-        wanted = objects.objects(plan(networks), dict(SETTINGS, **settings)) if wanted is None else wanted
+        """Make what a declaration (or a list of objects) needs, as module kubernetes_objects does;
+        return what was done.
+        """
+        wanted = (
+            objects.objects(plan(networks), dict(SETTINGS, **settings))
+            if wanted is None
+            else wanted
+        )
         with netns.inside("/run/netns/" + self.api.name):
-            return [change.verb for change in apply.bring_about(admin.Admin(str(self.kubeconfig)), wanted, list(objects.KINDS), check_mode)]
+            return [
+                change.verb
+                for change in apply.bring_about(
+                    admin.Admin(str(self.kubeconfig)), wanted, list(objects.KINDS), check_mode
+                )
+            ]
 
     def nads(self):
         """Return the names of all NetworkAttachmentDefinitions."""
@@ -60,7 +92,11 @@ class Cluster:
         while status not in (200, 404):  # the API has just been started
             time.sleep(0.1)
             status, answer = self.api.request("GET", NADS)
-        return None if status == 404 else {"%(namespace)s/%(name)s" % item["metadata"] for item in answer["items"]}
+        return (
+            None
+            if status == 404
+            else {"{namespace}/{name}".format(**item["metadata"]) for item in answer["items"]}
+        )
 
     def renew(self, directory, after=0.0):
         """Run the renewal on a host so many seconds from now; return its exit status."""
@@ -71,7 +107,11 @@ class Cluster:
 @pytest.fixture(name="api", scope="module")
 def _api(tmp_path_factory, upstream_bin):
     api = KubeApi(tmp_path_factory.mktemp("kube"), upstream_bin)
-    api.ok("POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "apps"}})
+    api.ok(
+        "POST",
+        "/api/v1/namespaces",
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "apps"}},
+    )
     yield api
     api.close()
 
@@ -81,7 +121,11 @@ def _cluster(api, tmp_path):
     cluster = Cluster(api, tmp_path)
     yield cluster
     for name in cluster.nads() or ():
-        api.ok("DELETE", (NADS.rpartition("/")[0] + "/namespaces/%s/network-attachment-definitions/%s") % tuple(name.split("/")))
+        api.ok(
+            "DELETE",
+            (NADS.rpartition("/")[0] + "/namespaces/%s/network-attachment-definitions/%s")
+            % tuple(name.split("/")),
+        )
     cluster.bring_about(None, wanted=[])
     api.request("DELETE", NAD_CRD)
     while api.request("GET", NAD_CRD)[0] != 404:
@@ -94,13 +138,21 @@ def test_the_module_tells_the_truth_before_and_after(cluster):
     assert told["changed"] and cluster.nads() is None, told
     made = cluster.module("kubernetes_objects", "--diff", objects=wanted)
     assert made["changes"] == told["changes"] and not made["failed"]
-    assert len(made["diff"]) == len(made["changes"]) and all(change["before"] == "" for change in made["diff"])
+    assert len(made["diff"]) == len(made["changes"]) and all(
+        change["before"] == "" for change in made["diff"]
+    )
     again = cluster.module("kubernetes_objects", objects=wanted)
     assert not again["changed"] and again["changes"] == []
     wanted = objects.objects(plan([dict(BLUE, delegate={"hairpinMode": False})]), SETTINGS)
     told = cluster.module("kubernetes_objects", "--check", "--diff", objects=wanted)
-    assert told["changes"] == ["change NetworkAttachmentDefinition default/blue", "change NetworkAttachmentDefinition apps/blue"]
-    assert r'\"hairpinMode\": true' in told["diff"][0]["before"] and r'\"hairpinMode\": false' in told["diff"][0]["after"]
+    assert told["changes"] == [
+        "change NetworkAttachmentDefinition default/blue",
+        "change NetworkAttachmentDefinition apps/blue",
+    ]
+    assert (
+        r"\"hairpinMode\": true" in told["diff"][0]["before"]
+        and r"\"hairpinMode\": false" in told["diff"][0]["after"]
+    )
     assert cluster.bring_about([BLUE]) == [], "check mode changed something"
 
 
@@ -110,7 +162,12 @@ def test_what_is_made_changed_and_removed(cluster):
     changes = cluster.bring_about([BLUE], nad_namespaces=["apps"], datastore="etcd")
     assert [change for change in changes if not change.startswith("delete ")] == []
     assert cluster.nads() == {"apps/blue"}
-    assert cluster.api.request("GET", "/apis/rbac.authorization.k8s.io/v1/clusterroles/multinet-subnet-server")[0] == 404
+    assert (
+        cluster.api.request(
+            "GET", "/apis/rbac.authorization.k8s.io/v1/clusterroles/multinet-subnet-server"
+        )[0]
+        == 404
+    )
 
     told = cluster.bring_about(None, True, wanted=[])
     assert cluster.nads() == {"apps/blue"}
@@ -121,54 +178,120 @@ def test_what_is_made_changed_and_removed(cluster):
 
 
 def test_only_ready_pods_of_today_count(cluster):
-    pods = {"image": "flannel:1", "node_names": ["n1"], "pki_dir": "", "flanneld": {"subnet_server": "http://127.0.0.1:10253"}}
-    declared = plan([BLUE], {"kubernetes": True, "datastore": "kubernetes", "cluster_cidrs": ["10.244.0.0/16"], "node_cidr_mask_sizes": [24]})
-    before, wanted = (kubernetes_objects(declared, dict(SETTINGS, daemonset=dict(pods, image=image))) for image in ("flannel:1", "flannel:2"))
+    pods = {
+        "image": "flannel:1",
+        "node_names": ["n1"],
+        "pki_dir": "",
+        "flanneld": {"subnet_server": "http://127.0.0.1:10253"},
+    }
+    declared = plan(
+        [BLUE],
+        {
+            "kubernetes": True,
+            "datastore": "kubernetes",
+            "cluster_cidrs": ["10.244.0.0/16"],
+            "node_cidr_mask_sizes": [24],
+        },
+    )
+    before, wanted = (
+        kubernetes_objects(declared, dict(SETTINGS, daemonset=dict(pods, image=image)))
+        for image in ("flannel:1", "flannel:2")
+    )
     place = "/api/v1/namespaces/kube-system/pods"
 
     def make(name, items, *conditions, **container):
         template = [item for item in items if item["kind"] == "DaemonSet"][0]["spec"]["template"]
         metadata = dict(template["metadata"], name=name)
         spec = dict(template["spec"], nodeName="n1", priorityClassName=None)
-        cluster.api.ok("POST", place, {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
-        status = {"conditions": list(conditions), "containerStatuses": [
-            {"name": "flanneld", "image": "", "imageID": "", "ready": True, "restartCount": 0, "state": container}]}
-        cluster.api.ok("PATCH", "%s/%s/status" % (place, name), {"status": status}, "application/merge-patch+json")
+        cluster.api.ok(
+            "POST", place, {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+        )
+        status = {
+            "conditions": list(conditions),
+            "containerStatuses": [
+                {
+                    "name": "flanneld",
+                    "image": "",
+                    "imageID": "",
+                    "ready": True,
+                    "restartCount": 0,
+                    "state": container,
+                }
+            ],
+        }
+        cluster.api.ok(
+            "PATCH", f"{place}/{name}/status", {"status": status}, "application/merge-patch+json"
+        )
 
     def wait(**more):
         with netns.inside("/run/netns/" + cluster.api.name):
-            apply.wait_for_pods(admin.Admin(str(cluster.kubeconfig)), wanted, ["n1"], timeout=0, sleep=lambda seconds: None, **more)
+            apply.wait_for_pods(
+                admin.Admin(str(cluster.kubeconfig)),
+                wanted,
+                ["n1"],
+                timeout=0,
+                sleep=lambda seconds: None,
+                **more,
+            )
 
     missing = "DaemonSet kube-system/multinet-flannel-blue has no ready pod on the node n1"
     try:
         make("former", before, {"type": "Ready", "status": "True"}, running={})
         with pytest.raises(admin.AdminError) as refused:
             wait()
-        assert str(refused.value) == "After 0 s, %s. Look at it with kubectl, then run again." % missing
-        make("waiting", wanted, {"type": "Ready", "status": "False"}, waiting={"reason": "ImagePullBackOff", "message": "no such image"})
+        assert (
+            str(refused.value) == f"After 0 s, {missing}. Look at it with kubectl, then run again."
+        )
+        make(
+            "waiting",
+            wanted,
+            {"type": "Ready", "status": "False"},
+            waiting={"reason": "ImagePullBackOff", "message": "no such image"},
+        )
         with pytest.raises(admin.AdminError) as refused:
             wait()
-        assert str(refused.value) == "After 0 s, %s (ImagePullBackOff: no such image). Look at it with kubectl, then run again." % missing
-        cluster.api.ok("PATCH", place + "/waiting/status", {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}, "application/merge-patch+json")
+        assert (
+            str(refused.value)
+            == f"After 0 s, {missing} (ImagePullBackOff: no such image). Look at it with kubectl,"
+            " then run again."
+        )
+        cluster.api.ok(
+            "PATCH",
+            place + "/waiting/status",
+            {"status": {"conditions": [{"type": "Ready", "status": "True"}]}},
+            "application/merge-patch+json",
+        )
         wait(without=["n2"])
-        with pytest.raises(admin.AdminError, match="DaemonSet kube-system/multinet-flannel-blue still has a pod on the node n1"):
+        with pytest.raises(
+            admin.AdminError,
+            match="DaemonSet kube-system/multinet-flannel-blue still has a pod on the node n1",
+        ):
             wait(without=["n1"])
     finally:
         for name in ("former", "waiting"):
-            cluster.api.request("DELETE", "%s/%s?gracePeriodSeconds=0" % (place, name))
+            cluster.api.request("DELETE", f"{place}/{name}?gracePeriodSeconds=0")
 
 
 def test_what_others_made_stays(cluster):
     foreign = objects.objects({"networks": []}, SETTINGS)[0]
-    foreign = dict(foreign, metadata={"name": foreign["metadata"]["name"], "labels": {"app": "multus"}})
+    foreign = dict(
+        foreign, metadata={"name": foreign["metadata"]["name"], "labels": {"app": "multus"}}
+    )
     cluster.api.ok("POST", NAD_CRD.rpartition("/")[0], foreign)
     before = cluster.api.ok("GET", NAD_CRD)["metadata"]["uid"]
     while cluster.api.request("GET", NADS)[0] == 404:
         time.sleep(0.1)
-    theirs = {"apiVersion": "k8s.cni.cncf.io/v1", "kind": "NetworkAttachmentDefinition", "metadata": {"name": "red"}, "spec": {"config": "{}"}}
+    theirs = {
+        "apiVersion": "k8s.cni.cncf.io/v1",
+        "kind": "NetworkAttachmentDefinition",
+        "metadata": {"name": "red"},
+        "spec": {"config": "{}"},
+    }
     cluster.api.ok("POST", NADS.replace("/network-", "/namespaces/apps/network-"), theirs)
 
-    with pytest.raises(admin.AdminError, match="apps/red is there already and is not the collection's"):
+    with pytest.raises(
+        admin.AdminError, match="apps/red is there already and is not the collection's"
+    ):
         cluster.bring_about([BLUE, RED])
     cluster.bring_about([BLUE])
     assert cluster.nads() == {"default/blue", "apps/blue", "apps/red"}
@@ -181,35 +304,67 @@ def test_what_others_made_stays(cluster):
 
 def test_a_crd_of_ours_stays_while_others_use_it(cluster):
     cluster.bring_about([BLUE])
-    theirs = {"apiVersion": "k8s.cni.cncf.io/v1", "kind": "NetworkAttachmentDefinition", "metadata": {"name": "macvlan"}, "spec": {"config": "{}"}}
+    theirs = {
+        "apiVersion": "k8s.cni.cncf.io/v1",
+        "kind": "NetworkAttachmentDefinition",
+        "metadata": {"name": "macvlan"},
+        "spec": {"config": "{}"},
+    }
     cluster.api.ok("POST", NADS.replace("/network-", "/namespaces/apps/network-"), theirs)
     cluster.bring_about(None, wanted=[])
     assert cluster.nads() == {"apps/macvlan"}
 
 
 def write_access(cluster, directory, check_mode=False):
-    """Give a host (a directory of this machine) its access as role kubernetes does; return the names of the files that changed."""
+    """Give a host (a directory of this machine) its access as role kubernetes does; return the
+    names of the files that changed.
+    """
     found = objects.accounts(SETTINGS)
     with netns.inside("/run/netns/" + cluster.api.name):
         api = admin.Admin(str(cluster.kubeconfig))
-        issued = {"server": api.server, "ca": api.ca(), "tokens": {name: "" if check_mode else api.token("kube-system", name, 600) for name in found.values()}}
-    wanted = json.loads(json.dumps(node.files(issued, found)).replace(node.DIRECTORY, str(directory)))
+        issued = {
+            "server": api.server,
+            "ca": api.ca(),
+            "tokens": {
+                name: "" if check_mode else api.token("kube-system", name, 600)
+                for name in found.values()
+            },
+        }
+    wanted = json.loads(
+        json.dumps(node.files(issued, found)).replace(node.DIRECTORY, str(directory))
+    )
     changes = files.decide(wanted, [{"path": str(directory), "mode": "0700"}], [])
     if not check_mode:
         files.apply(changes)
-    assert not any(token in json.dumps(files.diff(changes)) for token in issued["tokens"].values() if token)
+    assert not any(
+        token in json.dumps(files.diff(changes)) for token in issued["tokens"].values() if token
+    )
     return {change["path"].rpartition("/")[2] for change in changes}
 
 
 def test_tokens_last_and_renew_themselves(cluster, tmp_path, capsys):
     directory = tmp_path / "kubernetes"
     cluster.bring_about([BLUE])
-    written = {"ca.crt", "meta-plugin.kubeconfig", "meta-plugin.token", "subnet-server.kubeconfig", "subnet-server.token"}
-    assert write_access(cluster, directory, True) == write_access(cluster, directory) == written | {"kubernetes"}
-    assert {path.name: stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir()} == dict.fromkeys(written, 0o600)
+    written = {
+        "ca.crt",
+        "meta-plugin.kubeconfig",
+        "meta-plugin.token",
+        "subnet-server.kubeconfig",
+        "subnet-server.token",
+    }
+    assert (
+        write_access(cluster, directory, True)
+        == write_access(cluster, directory)
+        == written | {"kubernetes"}
+    )
+    assert {
+        path.name: stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir()
+    } == dict.fromkeys(written, 0o600)
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
     first = (directory / "meta-plugin.token").read_text()
-    assert write_access(cluster, directory) == write_access(cluster, directory, True) == set(), "a token that is fine was replaced"
+    assert write_access(cluster, directory) == write_access(cluster, directory, True) == set(), (
+        "a token that is fine was replaced"
+    )
     assert cluster.renew(directory) == 0 and (directory / "meta-plugin.token").read_text() == first
 
     # more than half of its 600 seconds is over
@@ -222,7 +377,11 @@ def test_tokens_last_and_renew_themselves(cluster, tmp_path, capsys):
     # a host that was off for too long says so, and the next run of the role repairs it
     assert cluster.renew(directory, after=700) == 1
     said = capsys.readouterr().err
-    assert "the token expired at" in said and "Run multinet.flannel.site" in said and second.strip() not in said
+    assert (
+        "the token expired at" in said
+        and "Run multinet.flannel.site" in said
+        and second.strip() not in said
+    )
     (directory / "meta-plugin.token").write_text("not a token\n")
     assert write_access(cluster, directory) == {"meta-plugin.token"}
     assert cluster.renew(directory, after=310) == 0
@@ -242,7 +401,9 @@ def test_the_module_that_asks_for_tokens(cluster):
     issued = cluster.module("kubernetes_tokens", accounts=["multinet"], seconds=600)
     assert Token(issued["tokens"]["multinet"]).seconds == issued["seconds"] == 600
     assert issued["ca"] == cluster.api.authority.ca_crt.read_text() and not issued["changed"]
-    assert cluster.module("kubernetes_tokens", "--check", accounts=["multinet"])["tokens"] == {"multinet": ""}
+    assert cluster.module("kubernetes_tokens", "--check", accounts=["multinet"])["tokens"] == {
+        "multinet": ""
+    }
 
 
 def test_an_api_that_is_away_leaves_the_token(cluster, tmp_path, capsys, monkeypatch):
@@ -267,12 +428,26 @@ def test_a_service_account_can_do_what_it_must_and_no_more(cluster):
     cluster.bring_about([BLUE])
 
     def may(account, verb, resource, subresource="", name="", group="", namespace="kube-system"):
-        attributes = {"verb": verb, "resource": resource, "subresource": subresource, "name": name, "group": group, "namespace": namespace}
-        review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": {
-            "user": "system:serviceaccount:kube-system:" + account, "groups": ["system:serviceaccounts", "system:authenticated"],
-            "resourceAttributes": attributes,
-        }}
-        return cluster.api.ok("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", review)["status"]["allowed"]
+        attributes = {
+            "verb": verb,
+            "resource": resource,
+            "subresource": subresource,
+            "name": name,
+            "group": group,
+            "namespace": namespace,
+        }
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SubjectAccessReview",
+            "spec": {
+                "user": "system:serviceaccount:kube-system:" + account,
+                "groups": ["system:serviceaccounts", "system:authenticated"],
+                "resourceAttributes": attributes,
+            },
+        }
+        return cluster.api.ok("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", review)[
+            "status"
+        ]["allowed"]
 
     both = ("multinet", "multinet-subnet-server")
     for account, other in (both, both[::-1]):
@@ -280,35 +455,70 @@ def test_a_service_account_can_do_what_it_must_and_no_more(cluster):
         assert not may(account, "create", "serviceaccounts", "token", other)
         assert not may(account, "create", "serviceaccounts", "token", "default")
         for resource in ("secrets", "configmaps", "serviceaccounts"):
-            assert not any(may(account, verb, resource) for verb in ("get", "list", "create", "update"))
-    assert may("multinet", "get", "pods", namespace="apps") and may("multinet", "patch", "pods", "status", namespace="apps")
-    assert not may("multinet", "patch", "pods", namespace="apps") and not may("multinet", "list", "pods") and not may("multinet", "get", "nodes")
-    assert all(may("multinet-subnet-server", verb, "nodes") for verb in ("get", "list", "watch")) and may("multinet-subnet-server", "patch", "nodes", "status")
-    assert not may("multinet-subnet-server", "patch", "nodes") and not may("multinet-subnet-server", "get", "pods")
+            assert not any(
+                may(account, verb, resource) for verb in ("get", "list", "create", "update")
+            )
+    assert may("multinet", "get", "pods", namespace="apps") and may(
+        "multinet", "patch", "pods", "status", namespace="apps"
+    )
+    assert (
+        not may("multinet", "patch", "pods", namespace="apps")
+        and not may("multinet", "list", "pods")
+        and not may("multinet", "get", "nodes")
+    )
+    assert all(
+        may("multinet-subnet-server", verb, "nodes") for verb in ("get", "list", "watch")
+    ) and may("multinet-subnet-server", "patch", "nodes", "status")
+    assert not may("multinet-subnet-server", "patch", "nodes") and not may(
+        "multinet-subnet-server", "get", "pods"
+    )
 
 
 def test_of_a_status_a_service_account_may_change_its_annotations_alone(cluster):
     """With the rights of the test above, one could change conditions, addresses and labels."""
     api = cluster.api
-    kept = {"labels": {"zone": "a"}, "annotations": {"kept": "1", "red.multinet.flannel/public-ip": "192.0.2.1"}}
+    kept = {
+        "labels": {"zone": "a"},
+        "annotations": {"kept": "1", "red.multinet.flannel/public-ip": "192.0.2.1"},
+    }
     node = {"metadata": dict(kept, name="n1")}
-    pod = {"metadata": dict(kept, name="p1"), "spec": {"containers": [{"name": "c", "image": "none"}]}}
+    pod = {
+        "metadata": dict(kept, name="p1"),
+        "spec": {"containers": [{"name": "c", "image": "none"}]},
+    }
     cluster.bring_about([BLUE])
     api.ok("POST", "/api/v1/nodes", node)
     api.ok("POST", "/api/v1/namespaces/apps/pods", pod)
 
     def patch(account, path, **what):
-        return api.request("PATCH", path + "/status", what, "application/merge-patch+json", "system:serviceaccount:kube-system:" + account)[0]
+        return api.request(
+            "PATCH",
+            path + "/status",
+            what,
+            "application/merge-patch+json",
+            "system:serviceaccount:kube-system:" + account,
+        )[0]
 
     accounts = {
         "multinet-subnet-server": ("/api/v1/nodes/n1", "blue.multinet.flannel/public-ip"),
         "multinet": ("/api/v1/namespaces/apps/pods/p1", "k8s.v1.cni.cncf.io/network-status"),
     }
-    condition = {"type": "Ready", "status": "True", "lastHeartbeatTime": None, "lastTransitionTime": None}
+    condition = {
+        "type": "Ready",
+        "status": "True",
+        "lastHeartbeatTime": None,
+        "lastTransitionTime": None,
+    }
     try:
         for account, (path, key) in accounts.items():
             # a policy holds a moment after it was made; and it minds no label that stays what it is
-            wait_for(lambda: patch(account, path, metadata={"labels": {"zone": str(time.monotonic())}}) == 422, 10)
+            wait_for(
+                lambda: (
+                    patch(account, path, metadata={"labels": {"zone": str(time.monotonic())}})
+                    == 422
+                ),
+                10,
+            )
             assert patch(account, path, metadata={"labels": None}) == 422
             assert patch(account, path, status={"conditions": [condition]}) == 422
             assert patch(account, path, metadata={"finalizers": ["example.org/kept"]}) == 422
@@ -327,12 +537,22 @@ def test_of_a_status_a_service_account_may_change_its_annotations_alone(cluster)
 
 def test_an_api_that_knows_no_policies_gets_none(cluster):
     cluster.api.stop()
-    users = ("ValidatingAdmissionPolicy", "MutatingAdmissionPolicy", "ValidatingAdmissionWebhook", "MutatingAdmissionWebhook")
-    cluster.api.start("--runtime-config=admissionregistration.k8s.io/v1=false", "--disable-admission-plugins=" + ",".join(users))
+    users = (
+        "ValidatingAdmissionPolicy",
+        "MutatingAdmissionPolicy",
+        "ValidatingAdmissionWebhook",
+        "MutatingAdmissionWebhook",
+    )
+    cluster.api.start(
+        "--runtime-config=admissionregistration.k8s.io/v1=false",
+        "--disable-admission-plugins=" + ",".join(users),
+    )
     try:
         told = cluster.bring_about([BLUE], check_mode=True)
         assert cluster.bring_about([BLUE]) == told and cluster.bring_about([BLUE]) == []
-        assert "create ClusterRole multinet" in told and not any("Policy" in change for change in told)
+        assert "create ClusterRole multinet" in told and not any(
+            "Policy" in change for change in told
+        )
     finally:
         cluster.api.stop()
         cluster.api.start()
@@ -340,14 +560,29 @@ def test_an_api_that_knows_no_policies_gets_none(cluster):
 
 
 def test_the_cluster_is_looked_at(cluster):
-    cluster.api.ok("POST", "/api/v1/nodes", {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}, "spec": {"podCIDR": "10.244.0.0/24"}})
-    cluster.api.ok("POST", "/api/v1/nodes", {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n2"}})
+    cluster.api.ok(
+        "POST",
+        "/api/v1/nodes",
+        {
+            "apiVersion": "v1",
+            "kind": "Node",
+            "metadata": {"name": "n1"},
+            "spec": {"podCIDR": "10.244.0.0/24"},
+        },
+    )
+    cluster.api.ok(
+        "POST", "/api/v1/nodes", {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n2"}}
+    )
     try:
         seen = cluster.module("kubernetes_info")
     finally:
         for name in ("n1", "n2"):
             cluster.api.ok("DELETE", "/api/v1/nodes/" + name)
-    assert seen["nodes"] == {"n1": ["10.244.0.0/24"], "n2": []} and "apps" in seen["namespaces"] and seen["server"] == "https://127.0.0.1:6443"
+    assert (
+        seen["nodes"] == {"n1": ["10.244.0.0/24"], "n2": []}
+        and "apps" in seen["namespaces"]
+        and seen["server"] == "https://127.0.0.1:6443"
+    )
 
 
 def test_what_a_measurement_is_compared_with_is_read(cluster):
@@ -361,7 +596,11 @@ def test_what_a_measurement_is_compared_with_is_read(cluster):
 def test_a_kubeconfig_that_is_missing_or_not_known(cluster, tmp_path):
     cluster.kubeconfig = tmp_path / "nowhere"
     refused = cluster.module("kubernetes_info")
-    assert refused["failed"] and "Set multinet_kubeconfig" in refused["msg"] and str(tmp_path / "nowhere") in refused["msg"]
+    assert (
+        refused["failed"]
+        and "Set multinet_kubeconfig" in refused["msg"]
+        and str(tmp_path / "nowhere") in refused["msg"]
+    )
     cluster.kubeconfig = tmp_path / "stranger"
     cluster.api.kubeconfig(cluster.kubeconfig, {"token": "none"})
     refused = cluster.module("kubernetes_info")

@@ -1,7 +1,9 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whatever ends an ADD or a DEL, a DEL (or a GC) afterwards brings addresses, interfaces and state back to nothing."""
+"""Whatever ends an ADD or a DEL, a DEL (or a GC) afterwards brings addresses, interfaces and state
+back to nothing.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,6 @@ import subprocess
 import time
 
 import pytest
-
 from cni_host import BIN, CniHost
 
 if os.geteuid() != 0:
@@ -40,22 +41,40 @@ def _pod(host):
 
 def flannel(name, **keys):
     return dict(
-        {"name": name, "cniVersion": "0.4.0", "type": "flannel", "subnetFile": "/run/flannel/%s.env" % name, "dataDir": "/var/lib/cni/flannel/" + name,
-         "delegate": {"bridge": "mn-" + name, "ipMasq": False}},
-        **keys
+        {
+            "name": name,
+            "cniVersion": "0.4.0",
+            "type": "flannel",
+            "subnetFile": f"/run/flannel/{name}.env",
+            "dataDir": "/var/lib/cni/flannel/" + name,
+            "delegate": {"bridge": "mn-" + name, "ipMasq": False},
+        },
+        **keys,
     )
 
 
 def meta(*more, **keys):
     delegates = keys.pop("delegates", [flannel("blue"), flannel("red")])
-    return dict({"name": "meta", "cniVersion": "1.1.0", "type": "multinet", "delegates": [*delegates, *more]}, **keys)
+    return dict(
+        {
+            "name": "meta",
+            "cniVersion": "1.1.0",
+            "type": "multinet",
+            "delegates": [*delegates, *more],
+        },
+        **keys,
+    )
 
 
 def start(host, command, conf, pod, **environ):
     """Start the executable; exec goes all the way down, so the process is the meta-plugin itself."""
     running = subprocess.Popen(
-        host.command([BIN + "/multinet"]), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        env=dict(os.environ, **host.environ(command, pod, **environ)), text=True,
+        host.command([BIN + "/multinet"]),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=dict(os.environ, **host.environ(command, pod, **environ)),
+        text=True,
     )
     with contextlib.suppress(BrokenPipeError):
         running.stdin.write(json.dumps(conf))
@@ -71,9 +90,15 @@ def is_back_to_nothing(host, pod):
 
 
 def kill_the_caller(host, name, command, then="exit 0"):
-    """Install a plugin that kills the meta-plugin with SIGKILL in one command, and does `then` afterwards."""
-    host.plugin(name, 'conf=$(cat)\nif [ $CNI_COMMAND = %s ] && [ ! -e %s ]; then touch %s; kill -9 $PPID; %s; fi\n'
-                '[ $CNI_COMMAND = ADD ] && echo \'{"cniVersion": "0.4.0"}\'; exit 0\n' % (command, host.directory / "killed", host.directory / "killed", then))
+    """Install a plugin that kills the meta-plugin with SIGKILL in one command, and does `then`
+    afterwards.
+    """
+    host.plugin(
+        name,
+        f"conf=$(cat)\nif [ $CNI_COMMAND = {command} ] && [ ! -e {host.directory / 'killed'} ];"
+        f" then touch {host.directory / 'killed'}; kill -9 $PPID; {then}; fi\n[ $CNI_COMMAND = ADD"
+        ' ] && echo \'{"cniVersion": "0.4.0"}\'; exit 0\n',
+    )
 
 
 @pytest.mark.parametrize("by", ["DEL", "GC"])
@@ -100,13 +125,22 @@ def test_killed_at_every_delegate(host, pod, command, place, by):
 def test_killed_at_random_moments(host):
     chance = random.Random(int(os.environ.get("MULTINET_SOAK_SEED", "20260101")))
     red = {key: value for key, value in flannel("red").items() if key not in ("name", "cniVersion")}
-    chain = {"name": "red", "cniVersion": "0.4.0", "plugins": [red, {"type": "tuning", "sysctl": {"net.ipv4.conf.all.arp_ignore": "1"}}]}
+    chain = {
+        "name": "red",
+        "cniVersion": "0.4.0",
+        "plugins": [red, {"type": "tuning", "sysctl": {"net.ipv4.conf.all.arp_ignore": "1"}}],
+    }
     for number in range(ROUNDS):
         pod = host.pod()
 
         def conf(**keys):
-            # flannel and tuning by their executables or in-process, and that may change from one operation to the next
-            return meta(delegates=[flannel("blue"), chain], inProcess=chance.choice([[], ["flannel", "tuning"]]), **keys)
+            # flannel and tuning by their executables or in-process, and that may change from one
+            # operation to the next
+            return meta(
+                delegates=[flannel("blue"), chain],
+                inProcess=chance.choice([[], ["flannel", "tuning"]]),
+                **keys,
+            )
 
         for command in ("ADD", "DEL"):
             running = start(host, command, conf(), pod)
@@ -120,7 +154,8 @@ def test_killed_at_random_moments(host):
             assert host.leftovers() == [], number
         else:
             if number % 3 == 1:
-                # killed before its state was written, there is nothing that GC could know of, and nothing there
+                # killed before its state was written, there is nothing that GC could know of, and
+                # nothing there
                 assert host.cni("GC", conf(**{"cni.dev/valid-attachments": []}), pod) == (0, None)
             else:
                 assert host.cni("DEL", conf(), pod) == (0, None)
@@ -131,14 +166,19 @@ def test_killed_at_random_moments(host):
 
 def test_a_plugin_that_outlives_the_killed_add_is_waited_for(host, pod):
     # it takes its address a second after its caller was killed
-    kill_the_caller(host, "late", "ADD", "sleep 1; echo \"$conf\" | sed s/late/flannel/ | %s/flannel >/dev/null" % BIN)
+    kill_the_caller(
+        host,
+        "late",
+        "ADD",
+        f'sleep 1; echo "$conf" | sed s/late/flannel/ | {BIN}/flannel >/dev/null',
+    )
     conf = meta(delegates=[flannel("blue"), dict(flannel("red"), type="late")])
     running = start(host, "ADD", conf, pod)
     running.communicate(timeout=30)
     assert running.returncode == -signal.SIGKILL
     begin = time.monotonic()
     # what the state has of the network calls flannel at DEL
-    host.plugin("late", "exec %s/flannel\n" % BIN)
+    host.plugin("late", f"exec {BIN}/flannel\n")
     assert host.cni("DEL", conf, pod) == (0, None)
     assert time.monotonic() - begin > 0.5
     assert is_back_to_nothing(host, pod)
@@ -152,7 +192,12 @@ def test_a_plugin_that_outlives_the_killed_add_and_hangs_is_ended(host, pod):
     assert host.cni("DEL", conf, pod) == (0, None)
     assert 1 < time.monotonic() - begin < 10
     assert is_back_to_nothing(host, pod)
-    assert subprocess.run(["pgrep", "-f", str(host.directory)], check=False, capture_output=True, text=True).stdout == ""
+    assert (
+        subprocess.run(
+            ["pgrep", "-f", str(host.directory)], check=False, capture_output=True, text=True
+        ).stdout
+        == ""
+    )
 
 
 def test_two_operations_at_once_follow_each_other(host, pod):
@@ -166,8 +211,12 @@ def test_two_operations_at_once_follow_each_other(host, pod):
 
 def test_told_to_end_it_takes_everything_back(host, pod, tmp_path):
     mark = tmp_path / "third"
-    host.plugin("slow", "cat >/dev/null; [ $CNI_COMMAND = ADD ] || exit 0; touch %s; exec sleep 20\n" % mark)
-    running = start(host, "ADD", meta({"name": "third", "cniVersion": "0.4.0", "type": "slow"}), pod)
+    host.plugin(
+        "slow", f"cat >/dev/null; [ $CNI_COMMAND = ADD ] || exit 0; touch {mark}; exec sleep 20\n"
+    )
+    running = start(
+        host, "ADD", meta({"name": "third", "cniVersion": "0.4.0", "type": "slow"}), pod
+    )
     for dummy in range(200):
         if mark.exists():
             break
@@ -181,11 +230,16 @@ def test_told_to_end_it_takes_everything_back(host, pod, tmp_path):
 
 
 def test_a_delegate_behind_flannel_that_fails_at_del(host, pod):
-    """Some versions of the flannel plugin have forgotten the attachment by then, and a second DEL of it would free nothing."""
+    """Some versions of the flannel plugin have forgotten the attachment by then, and a second DEL
+    of it would free nothing.
+    """
     bridge = host.path(BIN) / "bridge"
     assert host.cni("ADD", meta(), pod)[0] == 0
     bridge.rename(host.path(BIN) / "real-bridge")
-    host.plugin("bridge", "cat >/dev/null; echo '{\"cniVersion\": \"0.4.0\", \"code\": 5, \"msg\": \"no luck\"}'; exit 1\n")
+    host.plugin(
+        "bridge",
+        'cat >/dev/null; echo \'{"cniVersion": "0.4.0", "code": 5, "msg": "no luck"}\'; exit 1\n',
+    )
     status, answer = host.cni("DEL", meta(), pod)
     assert status == 1 and "no luck" in answer["msg"]
     (host.path(BIN) / "real-bridge").rename(bridge)
@@ -203,7 +257,7 @@ def test_flannels_own_state_spoiled(host, pod):
 @contextlib.contextmanager
 def small_disk(directory, size):
     directory.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=%s" % size, "tmpfs", directory], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", directory], check=True)
     try:
         yield
     finally:
@@ -230,8 +284,15 @@ def test_a_full_disk_before_the_add(host, pod, tmp_path):
 def test_a_disk_that_gets_full_during_the_add(host, pod, tmp_path):
     with small_disk(tmp_path / "state", "64k"):
         full = tmp_path / "state" / "full"
-        host.plugin("filler", 'cat >/dev/null; [ $CNI_COMMAND = ADD ] || exit 0; cat /dev/zero > %s 2>/dev/null; echo \'{"cniVersion": "0.4.0"}\'\n' % full)
-        conf = meta({"name": "third", "cniVersion": "0.4.0", "type": "filler"}, cniDir=str(tmp_path / "state"))
+        host.plugin(
+            "filler",
+            f"cat >/dev/null; [ $CNI_COMMAND = ADD ] || exit 0; cat /dev/zero > {full} 2>/dev/null;"
+            ' echo \'{"cniVersion": "0.4.0"}\'\n',
+        )
+        conf = meta(
+            {"name": "third", "cniVersion": "0.4.0", "type": "filler"},
+            cniDir=str(tmp_path / "state"),
+        )
         status, answer = host.cni("ADD", conf, pod)
         assert (status, answer["code"]) == (1, 5), answer
         assert is_back_to_nothing(host, pod)
@@ -252,15 +313,16 @@ def test_a_state_of_which_half_was_written(host, pod):
     assert host.cni("ADD", meta(), pod)[0] == 0
     directory = host.path("/var/lib/cni/multinet")
     # a write that was killed leaves a file that is not the state
-    (directory / ("id-%s:eth0.json.4711.tmp" % pod)).write_text('{"format": 1, "na', encoding="utf-8")
+    (directory / f"id-{pod}:eth0.json.4711.tmp").write_text('{"format": 1, "na', encoding="utf-8")
     assert host.cni("DEL", "", pod) == (0, None)
     assert is_back_to_nothing(host, pod)
 
 
 def test_a_delegate_that_hangs_at_del_keeps_no_other_from_being_detached(host, pod):
     host.plugin(
-        "hang", "cat >/dev/null; [ $CNI_COMMAND = ADD ] && { echo '{\"cniVersion\": \"0.4.0\"}'; exit 0; }; [ -e %s ] || exec sleep 50; exit 0\n"
-        % (host.directory / "ok")
+        "hang",
+        'cat >/dev/null; [ $CNI_COMMAND = ADD ] && { echo \'{"cniVersion": "0.4.0"}\'; exit 0; }; ['
+        " -e %s ] || exec sleep 50; exit 0\n" % (host.directory / "ok"),
     )
     conf = meta({"name": "third", "cniVersion": "0.4.0", "type": "hang"}, timeoutSeconds=6)
     assert host.cni("ADD", conf, pod)[0] == 0
@@ -273,7 +335,10 @@ def test_a_delegate_that_hangs_at_del_keeps_no_other_from_being_detached(host, p
 
 
 def test_a_delegate_that_is_gone_at_del(host, pod):
-    host.plugin("third", "cat >/dev/null; [ $CNI_COMMAND = ADD ] && echo '{\"cniVersion\": \"0.4.0\"}'; exit 0\n")
+    host.plugin(
+        "third",
+        'cat >/dev/null; [ $CNI_COMMAND = ADD ] && echo \'{"cniVersion": "0.4.0"}\'; exit 0\n',
+    )
     conf = meta({"name": "third", "cniVersion": "0.4.0", "type": "third"})
     assert host.cni("ADD", conf, pod)[0] == 0
     (host.path(BIN) / "third").unlink()
@@ -281,7 +346,9 @@ def test_a_delegate_that_is_gone_at_del(host, pod):
     assert (status, answer["code"]) == (1, 5) and "third" in answer["msg"]
     assert host.addresses(pod) == {}
     # it is still known what is not done
-    assert [item for item in host.leftovers() if item.startswith("multinet/")] == ["multinet/id-%s:eth0.json" % pod]
+    assert [item for item in host.leftovers() if item.startswith("multinet/")] == [
+        f"multinet/id-{pod}:eth0.json"
+    ]
     host.plugin("third", "cat >/dev/null; exit 0\n")
     assert host.cni("DEL", conf, pod) == (0, None)
     assert is_back_to_nothing(host, pod)

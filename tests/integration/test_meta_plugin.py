@@ -1,7 +1,9 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The meta-plugin with the upstream plugins in real network namespaces; what it did is read from the kernel and from the plugins' own files."""
+"""The meta-plugin with the upstream plugins in real network namespaces; what it did is read from
+the kernel and from the plugins' own files.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,6 @@ import subprocess
 import time
 
 import pytest
-
 from cni_host import BIN, NET, CniHost
 
 SEED = (pathlib.Path(__file__).parent / "data" / "10-2flannels.conf").read_text(encoding="utf-8")
@@ -37,21 +38,43 @@ def _pod(host):
 
 
 def today(*more, **keys):
-    """Return a configuration as the collection writes it: two networks, each a list of plugins, and more delegates after them."""
+    """Return a configuration as the collection writes it: two networks, each a list of plugins, and
+    more delegates after them.
+    """
     delegates = [
         {
-            "name": name, "cniVersion": "0.4.0", "ifName": interface, "plugins": [
+            "name": name,
+            "cniVersion": "0.4.0",
+            "ifName": interface,
+            "plugins": [
                 {
-                    "type": "flannel", "subnetFile": file, "dataDir": "/var/lib/cni/flannel/" + name,
-                    "delegate": {"bridge": "mn-" + name, "isDefaultGateway": name == "blue", "ipMasq": False},
+                    "type": "flannel",
+                    "subnetFile": file,
+                    "dataDir": "/var/lib/cni/flannel/" + name,
+                    "delegate": {
+                        "bridge": "mn-" + name,
+                        "isDefaultGateway": name == "blue",
+                        "ipMasq": False,
+                    },
                 },
                 {"type": "tuning", "sysctl": {"net.ipv4.conf.all.arp_ignore": "1"}},
             ],
         }
-        for name, interface, file in (("red", "net1", "/run/flannel/subnet2.env"), ("blue", "eth0", "/run/flannel/subnet.env"))
+        for name, interface, file in (
+            ("red", "net1", "/run/flannel/subnet2.env"),
+            ("blue", "eth0", "/run/flannel/subnet.env"),
+        )
     ]
     delegates[1]["masterplugin"] = True
-    return dict({"name": "meta", "cniVersion": "1.0.0", "type": "multinet", "delegates": delegates + list(more)}, **keys)
+    return dict(
+        {
+            "name": "meta",
+            "cniVersion": "1.0.0",
+            "type": "multinet",
+            "delegates": delegates + list(more),
+        },
+        **keys,
+    )
 
 
 @pytest.mark.parametrize("name", ["multus", "multinet"])
@@ -73,20 +96,28 @@ def test_the_first_generations_file_verbatim(host, pod, name):
 def test_the_first_generations_file_by_cnitool(host, pod, upstream_bin):
     (host.path(NET) / "10-2flannels.conf").write_text(SEED, encoding="utf-8")
     environ = {"NETCONFPATH": NET, "CNI_PATH": BIN}
-    done = host.run([upstream_bin / "cnitool", "add", "flannel-networks", "/run/netns/" + pod], environ=environ)
+    done = host.run(
+        [upstream_bin / "cnitool", "add", "flannel-networks", "/run/netns/" + pod], environ=environ
+    )
     assert done.returncode == 0, done.stderr + done.stdout
     assert host.addresses(pod) == {"eth0": "10.1.5.2/24", "net0": "10.3.7.2/24"}
-    done = host.run([upstream_bin / "cnitool", "del", "flannel-networks", "/run/netns/" + pod], environ=environ)
+    done = host.run(
+        [upstream_bin / "cnitool", "del", "flannel-networks", "/run/netns/" + pod], environ=environ
+    )
     assert done.returncode == 0, done.stderr + done.stdout
     assert host.leftovers() == []
 
 
 def test_todays_configuration_by_cnitool_with_check_status_and_gc(host, pod, upstream_bin):
-    (host.path(NET) / "00-multinet.conf").write_text(json.dumps(today(cniVersion="1.1.0")), encoding="utf-8")
+    (host.path(NET) / "00-multinet.conf").write_text(
+        json.dumps(today(cniVersion="1.1.0")), encoding="utf-8"
+    )
     environ = {"NETCONFPATH": NET, "CNI_PATH": BIN}
 
     def cnitool(command):
-        return host.run([upstream_bin / "cnitool", command, "meta", "/run/netns/" + pod], environ=environ)
+        return host.run(
+            [upstream_bin / "cnitool", command, "meta", "/run/netns/" + pod], environ=environ
+        )
 
     assert cnitool("status").returncode == 0
     done = cnitool("add")
@@ -112,19 +143,26 @@ def test_check_looks_for_the_addresses_too(host, pod):
     assert host.cni("CHECK", today(), pod) == (0, None)
     subprocess.run(["ip", "-n", pod, "addr", "del", "10.3.7.2/24", "dev", "net1"], check=True)
     status, answer = host.cni("CHECK", today(), pod)
-    assert (status, answer["code"]) == (1, 3) and "10.3.7.2/24" in answer["msg"] and "net1" in answer["msg"]
+    assert (
+        (status, answer["code"]) == (1, 3)
+        and "10.3.7.2/24" in answer["msg"]
+        and "net1" in answer["msg"]
+    )
     assert host.cni("DEL", today(), pod) == (0, None)
 
 
 def test_check_looks_for_an_interface_under_the_name_that_its_plugin_gave_it(host, pod):
-    host.plugin("renaming", """case $CNI_COMMAND in
+    host.plugin(
+        "renaming",
+        """case $CNI_COMMAND in
 ADD) nsenter --net=$CNI_NETNS sh -c 'ip link add data0 type veth peer name other && ip addr add 10.9.9.9/24 dev data0' && cat <<END
 {"cniVersion": "0.4.0", "interfaces": [{"name": "data0", "sandbox": "$CNI_NETNS"}], "ips": [{"version": "4", "address": "10.9.9.9/24", "interface": 0}]}
 END
 ;;
 DEL) nsenter --net=$CNI_NETNS ip link del data0; exit 0;;
 esac
-""")
+""",
+    )
     conf = today({"name": "third", "cniVersion": "0.4.0", "type": "renaming"})
     assert host.cni("ADD", conf, pod)[0] == 0
     assert host.cni("CHECK", conf, pod) == (0, None)
@@ -149,8 +187,14 @@ def test_del_without_configuration_and_without_the_namespace(host, pod):
 
 
 def test_a_delegate_that_fails_takes_all_others_back(host, pod):
-    host.plugin("fail", 'cat >/dev/null; [ "$CNI_COMMAND" = ADD ] || exit 0; echo \'{"cniVersion": "0.4.0", "code": 123, "msg": "no such luck"}\'; exit 1\n')
-    status, answer = host.cni("ADD", today({"name": "third", "cniVersion": "0.4.0", "type": "fail"}), pod)
+    host.plugin(
+        "fail",
+        'cat >/dev/null; [ "$CNI_COMMAND" = ADD ] || exit 0; echo \'{"cniVersion": "0.4.0", "code":'
+        ' 123, "msg": "no such luck"}\'; exit 1\n',
+    )
+    status, answer = host.cni(
+        "ADD", today({"name": "third", "cniVersion": "0.4.0", "type": "fail"}), pod
+    )
     assert (status, answer["code"]) == (1, 123)
     assert answer["msg"] == "network third, interface net2: plugin fail: no such luck"
     assert host.addresses(pod) == {}
@@ -160,10 +204,17 @@ def test_a_delegate_that_fails_takes_all_others_back(host, pod):
 @pytest.mark.parametrize("signal_number", [signal.SIGKILL])
 def test_killed_in_the_middle_of_an_add(host, pod, signal_number, tmp_path):
     mark = tmp_path / "third"
-    host.plugin("slow", "cat >/dev/null; [ $CNI_COMMAND = ADD ] || exit 0; touch %s; exec sleep 2\n" % mark)
+    host.plugin(
+        "slow", f"cat >/dev/null; [ $CNI_COMMAND = ADD ] || exit 0; touch {mark}; exec sleep 2\n"
+    )
     conf = json.dumps(today({"name": "third", "cniVersion": "0.4.0", "type": "slow"}))
     # exec all the way down, so this is the meta-plugin's own process
-    running = subprocess.Popen(host.command([BIN + "/multinet"]), stdin=subprocess.PIPE, env=dict(os.environ, **host.environ("ADD", pod)), text=True)
+    running = subprocess.Popen(
+        host.command([BIN + "/multinet"]),
+        stdin=subprocess.PIPE,
+        env=dict(os.environ, **host.environ("ADD", pod)),
+        text=True,
+    )
     running.stdin.write(conf)
     running.stdin.close()
     for dummy in range(100):
@@ -181,7 +232,11 @@ def test_killed_in_the_middle_of_an_add(host, pod, signal_number, tmp_path):
 def test_a_delegate_that_hangs_is_cut_off(host, pod):
     host.plugin("hang", "cat >/dev/null; [ $CNI_COMMAND = ADD ] || exit 0; sleep 50\n")
     begin = time.monotonic()
-    status, answer = host.cni("ADD", today({"name": "third", "cniVersion": "0.4.0", "type": "hang"}, timeoutSeconds=3), pod)
+    status, answer = host.cni(
+        "ADD",
+        today({"name": "third", "cniVersion": "0.4.0", "type": "hang"}, timeoutSeconds=3),
+        pod,
+    )
     assert time.monotonic() - begin < 6
     assert (status, answer["code"]) == (1, 11)
     assert "hang" in answer["msg"]
@@ -190,7 +245,9 @@ def test_a_delegate_that_hangs_is_cut_off(host, pod):
 
 def test_rubbish_from_a_delegate(host, pod):
     host.plugin("rubbish", "cat >/dev/null; [ $CNI_COMMAND = ADD ] || exit 0; echo what?\n")
-    status, answer = host.cni("ADD", today({"name": "third", "cniVersion": "0.4.0", "type": "rubbish"}), pod)
+    status, answer = host.cni(
+        "ADD", today({"name": "third", "cniVersion": "0.4.0", "type": "rubbish"}), pod
+    )
     assert (status, answer["code"]) == (1, 6)
     assert "plugin rubbish" in answer["msg"]
     assert host.leftovers() == []
@@ -227,7 +284,10 @@ def test_what_was_attached_by_one_form_is_detached_by_the_other(host, pod, one, 
     assert host.addresses(pod) == {"eth0": "10.1.5.2/24", "net1": "10.3.7.2/24"}
     assert host.cni("CHECK", conf, pod) == (0, None)
     state = next(host.path("/var/lib/cni/multinet").glob("*.json"))
-    state.write_text(json.dumps(dict(json.loads(state.read_text(encoding="utf-8")), inProcess=other)), encoding="utf-8")
+    state.write_text(
+        json.dumps(dict(json.loads(state.read_text(encoding="utf-8")), inProcess=other)),
+        encoding="utf-8",
+    )
     assert host.cni("CHECK", conf, pod) == (0, None)
     assert host.cni("DEL", conf, pod) == (0, None)
     assert host.addresses(pod) == {}
@@ -246,14 +306,16 @@ def test_a_flannel_plugin_that_was_killed_before_it_filled_its_file(host, pod, i
         delegate["result"] = None
     file.write_text(json.dumps(state), encoding="utf-8")
     for name in ("blue", "red"):
-        host.path("/var/lib/cni/flannel/%s/id-%s" % (name, pod)).touch()
+        host.path(f"/var/lib/cni/flannel/{name}/id-{pod}").touch()
     assert host.cni("DEL", conf, pod) == (0, None)
     assert host.leftovers() == []
 
 
 def test_a_spoiled_state_is_an_error_once_and_leaks_nothing(host, pod):
     assert host.cni("ADD", today(), pod)[0] == 0
-    host.path("/var/lib/cni/multinet/id-%s:eth0.json" % pod).write_text('{"format": 1, "deleg', encoding="utf-8")
+    host.path(f"/var/lib/cni/multinet/id-{pod}:eth0.json").write_text(
+        '{"format": 1, "deleg', encoding="utf-8"
+    )
     status, answer = host.cni("DEL", today(), pod)
     assert (status, answer["code"]) == (1, 6)
     assert host.addresses(pod) == {}
@@ -295,8 +357,19 @@ def test_itself_as_a_delegate_is_refused(host, pod, name):
 
 
 def test_itself_by_a_detour_is_refused(host, pod):
-    host.plugin("detour", "exec %s/multinet\n" % BIN)
-    status, answer = host.cni("ADD", today({"name": "third", "type": "detour", "cniVersion": "0.4.0", "delegates": [{"type": "bridge"}]}), pod)
+    host.plugin("detour", f"exec {BIN}/multinet\n")
+    status, answer = host.cni(
+        "ADD",
+        today(
+            {
+                "name": "third",
+                "type": "detour",
+                "cniVersion": "0.4.0",
+                "delegates": [{"type": "bridge"}],
+            }
+        ),
+        pod,
+    )
     assert (status, answer["code"]) == (1, 7)
     assert host.addresses(pod) == {}
     assert host.leftovers() == []
@@ -304,13 +377,20 @@ def test_itself_by_a_detour_is_refused(host, pod):
 
 @pytest.mark.parametrize("version", ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"])
 def test_answers_look_as_bridges_own_of_that_version(host, version):
-    """The delegate speaks 0.4.0; what the caller gets is compared with what bridge itself prints when it is asked in the caller's version."""
+    """The delegate speaks 0.4.0; what the caller gets is compared with what bridge itself prints
+    when it is asked in the caller's version.
+    """
 
     def network(name, cni_version):
         return {
-            "name": name, "type": "bridge", "bridge": "br-" + name, "cniVersion": cni_version, "isGateway": True,
+            "name": name,
+            "type": "bridge",
+            "bridge": "br-" + name,
+            "cniVersion": cni_version,
+            "isGateway": True,
             "ipam": {
-                "type": "host-local", "ranges": [[{"subnet": "10.9.0.0/24"}], [{"subnet": "fd00:9::/64"}]],
+                "type": "host-local",
+                "ranges": [[{"subnet": "10.9.0.0/24"}], [{"subnet": "fd00:9::/64"}]],
                 "routes": [{"dst": "0.0.0.0/0"}, {"dst": "fd00:1::/64", "gw": "fd00:9::7"}],
             },
             "dns": {"nameservers": ["10.9.0.1"]},
@@ -319,14 +399,20 @@ def test_answers_look_as_bridges_own_of_that_version(host, version):
     def neutral(answer, pod):
         text = json.dumps(answer, sort_keys=True)
         for link in answer.get("interfaces", []):
-            text = text.replace(link["mac"], "MAC").replace('"%s"' % link["name"], '"%s"' % ("eth0" if link["name"] == "eth0" else "LINK"))
+            text = text.replace(link["mac"], "MAC").replace(
+                f'"{link["name"]}"', f'"{"eth0" if link["name"] == "eth0" else "LINK"}"'
+            )
         return json.loads(text.replace(pod, "POD"))
 
     direct, ours = host.pod(), host.pod()
     status, expected = host.cni("ADD", network("direct", version), direct, "bridge")
     assert status == 0, expected
     host.cni("DEL", network("direct", version), direct, "bridge")
-    status, answer = host.cni("ADD", {"name": "meta", "cniVersion": version, "delegates": [network("ours", "0.4.0")]}, ours)
+    status, answer = host.cni(
+        "ADD",
+        {"name": "meta", "cniVersion": version, "delegates": [network("ours", "0.4.0")]},
+        ours,
+    )
     assert status == 0, answer
     expected, answer = neutral(expected, direct), neutral(answer, ours)
     # what 0.4.0 cannot say is lost on the way
@@ -336,8 +422,16 @@ def test_answers_look_as_bridges_own_of_that_version(host, version):
 
 
 def test_stderr_of_a_delegate_is_handed_on_and_is_no_failure(host, pod):
-    host.plugin("chatty", 'cat >/dev/null; echo "a word from chatty" >&2; [ $CNI_COMMAND = ADD ] && echo \'{"cniVersion": "0.4.0"}\'; exit 0\n')
-    conf = {"name": "meta", "cniVersion": "1.0.0", "delegates": [{"name": "n", "type": "chatty", "cniVersion": "0.4.0"}]}
+    host.plugin(
+        "chatty",
+        'cat >/dev/null; echo "a word from chatty" >&2; [ $CNI_COMMAND = ADD ] && echo'
+        ' \'{"cniVersion": "0.4.0"}\'; exit 0\n',
+    )
+    conf = {
+        "name": "meta",
+        "cniVersion": "1.0.0",
+        "delegates": [{"name": "n", "type": "chatty", "cniVersion": "0.4.0"}],
+    }
     done = host.run([BIN + "/multinet"], json.dumps(conf), host.environ("ADD", pod))
     assert done.returncode == 0
     assert done.stderr == "a word from chatty\n"

@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 
 import pytest
-
 from adhoc import Ansible
 
 
@@ -42,8 +41,13 @@ def test_check_write_again_change_remove(ansible, tmp_path):
 
     (place / "old.env").write_text("old\n")
     result = ansible.module("node_files", wish(place, "A=2\n"), "--diff")["node1"]
-    assert result["changed_files"] == [str(place / "a.env")] and result["removed"] == [str(place / "old.env")]
-    assert [(item["before"], item["after"]) for item in result["diff"]] == [("A=1\n", "A=2\n"), ("old\n", "")]
+    assert result["changed_files"] == [str(place / "a.env")] and result["removed"] == [
+        str(place / "old.env")
+    ]
+    assert [(item["before"], item["after"]) for item in result["diff"]] == [
+        ("A=1\n", "A=2\n"),
+        ("old\n", ""),
+    ]
     assert not (place / "old.env").exists()
 
 

@@ -1,7 +1,9 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Verification on real namespaces: red without a guard, green with one, and never green when something could not be seen."""
+"""Verification on real namespaces: red without a guard, green with one, and never green when
+something could not be seen.
+"""
 
 from __future__ import annotations
 
@@ -10,23 +12,36 @@ import os
 import signal
 
 import pytest
-
 from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import ruleset
 from ansible_collections.multinet.flannel.plugins.module_utils._observe import agent, facts
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
-
 from observe_lab import PORT, ObserveLab, run
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 PLAN = plan(
     [
-        {"name": "blue", "cidr": "10.1.0.0/16", "ipv6_cidr": "fd00:1::/48", "default": True, "backend": {"type": "vxlan", "vni": 1}},
-        {"name": "red", "cidr": "10.3.0.0/16", "ipv6_cidr": "fd00:3::/48", "backend": {"type": "vxlan", "vni": 2, "port": 8286}},
+        {
+            "name": "blue",
+            "cidr": "10.1.0.0/16",
+            "ipv6_cidr": "fd00:1::/48",
+            "default": True,
+            "backend": {"type": "vxlan", "vni": 1},
+        },
+        {
+            "name": "red",
+            "cidr": "10.3.0.0/16",
+            "ipv6_cidr": "fd00:3::/48",
+            "backend": {"type": "vxlan", "vni": 2, "port": 8286},
+        },
     ]
 )
 BOTH = ["blue", "red"]
-PODS = {"h1": {"a": BOTH, "b": BOTH, "c": ["red"]}, "h2": {"a": BOTH, "b": BOTH}, "h3": {"a": ["blue"]}}
+PODS = {
+    "h1": {"a": BOTH, "b": BOTH, "c": ["red"]},
+    "h2": {"a": BOTH, "b": BOTH},
+    "h3": {"a": ["blue"]},
+}
 
 
 @pytest.fixture(scope="module", name="world")
@@ -44,11 +59,15 @@ def _lab(world):
 
 
 def guard(lab, family, pairs):
-    """On every host, instead of ours: drop what is forwarded from a device of the first to a device of the second of each pair."""
-    rules = "".join("    iifname { %s } oifname { %s } drop\n" % pair for pair in pairs)
+    """On every host, instead of ours: drop what is forwarded from a device of the first to a device
+    of the second of each pair.
+    """
+    rules = "".join("    iifname {{ {} }} oifname {{ {} }} drop\n".format(*pair) for pair in pairs)
     for host in lab.hosts:
         lab.nft(
-            host, "flush ruleset\ntable %s by_hand {\n  chain forward {\n    type filter hook forward priority -300\n%s  }\n}\n" % (family, rules)
+            host,
+            f"flush ruleset\ntable {family} by_hand {{\n  chain forward {{\n    type filter hook"
+            f" forward priority -300\n{rules}  }}\n}}\n",
         )
 
 
@@ -58,21 +77,35 @@ def classes(report):
 
 def outcomes(report, **wanted):
     """Count the outcomes of the cells whose keys are as wanted."""
-    return collections.Counter(cell["outcome"] for cell in report["cells"] if all(cell[key] == value for key, value in wanted.items()))
+    return collections.Counter(
+        cell["outcome"]
+        for cell in report["cells"]
+        if all(cell[key] == value for key, value in wanted.items())
+    )
 
 
 def test_finds_exactly_what_is_attached(lab):
     found = lab.on("h1", facts.gather, lab.plan_of("h1"), "h1")
-    assert [pod["label"] for pod in found["pods"]] == [lab.ns("h1-a"), lab.ns("h1-b"), lab.ns("h1-c")]
+    assert [pod["label"] for pod in found["pods"]] == [
+        lab.ns("h1-a"),
+        lab.ns("h1-b"),
+        lab.ns("h1-c"),
+    ]
     first = found["pods"][0]
-    assert [(item["name"], item["network"], item["mtu"], item["addresses"]) for item in first["interfaces"]] == [
+    assert [
+        (item["name"], item["network"], item["mtu"], item["addresses"])
+        for item in first["interfaces"]
+    ] == [
         ("eth0", "blue", 1430, ["10.1.1.10/24", "fd00:1:0:1::a/64"]),
         ("net1", "red", 1430, ["10.3.1.10/24", "fd00:3:0:1::a/64"]),
     ]
     assert first["default_routes"] == {"4": ["eth0"], "6": ["eth0"]}
     assert first["sysctls"]["net/ipv4/conf/all/arp_ignore"] == 1
     assert found["node"]["underlay"]["4"] == "192.168.9.1"
-    assert (found["node"]["networks"]["red"]["device"]["vni"], found["node"]["networks"]["red"]["device"]["port"]) == (2, 8286)
+    assert (
+        found["node"]["networks"]["red"]["device"]["vni"],
+        found["node"]["networks"]["red"]["device"]["port"],
+    ) == (2, 8286)
     assert found["problems"] == []
 
 
@@ -96,7 +129,11 @@ def test_with_the_guard_everything_is_as_planned(lab):
 
 
 def test_guard_for_ipv4_only_leaves_class_15(lab):
-    guard(lab, "ip", [("mn-blue, flannel.1", "mn-red, flannel.2"), ("mn-red, flannel.2", "mn-blue, flannel.1")])
+    guard(
+        lab,
+        "ip",
+        [("mn-blue, flannel.1", "mn-red, flannel.2"), ("mn-red, flannel.2", "mn-blue, flannel.1")],
+    )
     report = lab.measure()
     assert report["verdict"] == "leaks"
     assert 15 in classes(report)
@@ -114,8 +151,13 @@ def test_one_way_leak_is_seen_by_the_receiver(lab):
     """Blue may send to red, and no answer gets back: a sender alone would call it isolated."""
     guard(lab, "inet", [("mn-red, flannel.2, flannel-v6.2", "mn-blue, flannel.1, flannel-v6.1")])
     report = lab.measure()
-    # A pod on both networks would answer by its own blue interface; one that is on red alone cannot.
-    seen = [cell["verdict"] for cell in report["cells"] if cell["kind"] == "forced" and cell["family"] == "4" and cell["to"].endswith("h1-c/net1")]
+    # A pod on both networks would answer by its own blue interface; one that is on red alone
+    # cannot.
+    seen = [
+        cell["verdict"]
+        for cell in report["cells"]
+        if cell["kind"] == "forced" and cell["family"] == "4" and cell["to"].endswith("h1-c/net1")
+    ]
     assert seen and set(seen) == {"one-way"}
     assert report["verdict"] == "leaks"
 
@@ -126,7 +168,9 @@ def test_dead_listener_is_never_green(lab):
 
     report = lab.measure(between=kill)
     assert report["verdict"] == "inconclusive"
-    assert outcomes(report, kind="forced", to_host="h2") == {"inconclusive": outcomes(report, kind="forced", to_host="h2").total()}
+    assert outcomes(report, kind="forced", to_host="h2") == {
+        "inconclusive": outcomes(report, kind="forced", to_host="h2").total()
+    }
     assert "inconclusive" not in outcomes(report, kind="forced", from_host="h1", to_host="h1")
 
 
@@ -143,7 +187,10 @@ def test_miswired_interface_is_named(lab):
     finally:
         run("ip", "-n", lab.ns("h1"), "link", "set", "v12-red", "master", "mn-red")
     assert report["verdict"] != "as_planned"
-    assert any(finding.get("interface") == "net1" and finding.get("pod", "").endswith("h1-c") for finding in report["findings"])
+    assert any(
+        finding.get("interface") == "net1" and finding.get("pod", "").endswith("h1-c")
+        for finding in report["findings"]
+    )
 
 
 def test_one_wrong_fact_is_one_row(lab):
@@ -153,20 +200,31 @@ def test_one_wrong_fact_is_one_row(lab):
     finally:
         lab.sysctl("h2-a", "net/ipv4/conf/all/arp_ignore", 1)
     rows = [finding for finding in report["findings"] if finding["outcome"] == "deviation"]
-    assert {(row["pod"], row["what"], row["class"]) for row in rows} == {("h2/" + lab.ns("h2-a"), "arp_ignore", 7)}
-    assert 7 in {finding["class"] for finding in report["findings"] if finding["outcome"] == "leak"}, "the ARP probe sees it, too"
+    assert {(row["pod"], row["what"], row["class"]) for row in rows} == {
+        ("h2/" + lab.ns("h2-a"), "arp_ignore", 7)
+    }
+    assert 7 in {
+        finding["class"] for finding in report["findings"] if finding["outcome"] == "leak"
+    }, "the ARP probe sees it, too"
 
 
 def test_forwarding_pod_is_found(lab):
-    lab.sysctl("h1", "net/bridge/bridge-nf-call-iptables", 0)  # else the guard sees, and stops, what crosses the bridge
+    lab.sysctl(
+        "h1", "net/bridge/bridge-nf-call-iptables", 0
+    )  # else the guard sees, and stops, what crosses the bridge
     lab.sysctl("h1-b", "net/ipv4/ip_forward", 1)
     try:
         report = lab.measure()
     finally:
         lab.sysctl("h1-b", "net/ipv4/ip_forward", 0)
         lab.sysctl("h1", "net/bridge/bridge-nf-call-iptables", 1)
-    assert any(finding["class"] == 9 and finding["outcome"] == "deviation" for finding in report["findings"])
-    assert any(finding["class"] == 9 and finding["outcome"] == "leak" for finding in report["findings"])
+    assert any(
+        finding["class"] == 9 and finding["outcome"] == "deviation"
+        for finding in report["findings"]
+    )
+    assert any(
+        finding["class"] == 9 and finding["outcome"] == "leak" for finding in report["findings"]
+    )
 
 
 def test_broken_path_is_told_from_isolation(lab):
@@ -177,7 +235,19 @@ def test_broken_path_is_told_from_isolation(lab):
         run("ip", "-n", lab.ns("h2"), "link", "set", "flannel.1", "up")
         for other in ("h1", "h3"):
             there = lab.subnet("10.1.0.0/16", other)
-            run("ip", "-n", lab.ns("h2"), "route", "replace", str(there), "via", str(there[0]), "dev", "flannel.1", "onlink")
+            run(
+                "ip",
+                "-n",
+                lab.ns("h2"),
+                "route",
+                "replace",
+                str(there),
+                "via",
+                str(there[0]),
+                "dev",
+                "flannel.1",
+                "onlink",
+            )
     assert report["verdict"] == "broken"
     assert any("flannel.1" in finding.get("interface", "") for finding in report["findings"])
     assert not [cell for cell in report["cells"] if cell["outcome"] == "leak"]
@@ -208,9 +278,20 @@ def test_a_pod_that_goes_meanwhile_makes_its_own_cells_inconclusive(tmp_path):
             lab.nft(host, ruleset(PLAN))
         gone = "h1/" + lab.ns("h1-b")
         report = lab.measure(between=lambda dummy: run("ip", "netns", "del", lab.ns("h1-b")))
-        assert (report["verdict"], report["counts"]["leak"], report["counts"]["broken"], report["counts"]["deviations"]) == ("inconclusive", 0, 0, 0)
-        assert {cell["reason"] for cell in report["cells"] if cell["outcome"] == "inconclusive"} == {gone + " went away while it was measured"}
-        assert all(gone in cell["id"] or cell["kind"] == "relay" for cell in report["cells"] if cell["outcome"] == "inconclusive")
+        assert (
+            report["verdict"],
+            report["counts"]["leak"],
+            report["counts"]["broken"],
+            report["counts"]["deviations"],
+        ) == ("inconclusive", 0, 0, 0)
+        assert {
+            cell["reason"] for cell in report["cells"] if cell["outcome"] == "inconclusive"
+        } == {gone + " went away while it was measured"}
+        assert all(
+            gone in cell["id"] or cell["kind"] == "relay"
+            for cell in report["cells"]
+            if cell["outcome"] == "inconclusive"
+        )
 
 
 def test_a_path_that_leads_to_another_namespace_is_not_entered(lab):
@@ -224,36 +305,97 @@ def test_a_path_that_leads_to_another_namespace_is_not_entered(lab):
 EXTERNAL = plan(
     [
         {"name": "cluster", "default": "external", "cidr": "10.244.0.0/16"},
-        {"name": "red", "cidr": "10.3.0.0/16", "backend": {"type": "vxlan", "vni": 2, "port": 8286}},
-        {"name": "green", "cidr": "10.5.0.0/16", "attach": "request", "backend": {"type": "vxlan", "vni": 3, "port": 8287}},
+        {
+            "name": "red",
+            "cidr": "10.3.0.0/16",
+            "backend": {"type": "vxlan", "vni": 2, "port": 8286},
+        },
+        {
+            "name": "green",
+            "cidr": "10.5.0.0/16",
+            "attach": "request",
+            "backend": {"type": "vxlan", "vni": 3, "port": 8287},
+        },
     ]
 )
 
 
 def another_cni(lab):
-    """Give every pod eth0 on a bridge of its host that is none of ours, with the default route, and the hosts routes to each other's pods."""
+    """Give every pod eth0 on a bridge of its host that is none of ours, with the default route, and
+    the hosts routes to each other's pods.
+    """
     for number, host in enumerate(lab.hosts, 1):
-        lines = ["link add cni0 mtu 1500 type bridge", f"addr add 10.244.{number}.1/24 dev cni0", "link set cni0 up"]
-        lines += [f"route add 10.244.{other}.0/24 via {lab.underlay(name)}" for other, name in enumerate(lab.hosts, 1) if name != host]
+        lines = [
+            "link add cni0 mtu 1500 type bridge",
+            f"addr add 10.244.{number}.1/24 dev cni0",
+            "link set cni0 up",
+        ]
+        lines += [
+            f"route add 10.244.{other}.0/24 via {lab.underlay(name)}"
+            for other, name in enumerate(lab.hosts, 1)
+            if name != host
+        ]
         lab.ip(host, lines)
         for place, pod in enumerate(lab.pods[host], 10):
             name = f"{host}-{pod}"
-            run("ip", "link", "add", "eth0", "netns", lab.ns(name), "type", "veth", "peer", "name", f"c{place}", "netns", lab.ns(host))
+            run(
+                "ip",
+                "link",
+                "add",
+                "eth0",
+                "netns",
+                lab.ns(name),
+                "type",
+                "veth",
+                "peer",
+                "name",
+                f"c{place}",
+                "netns",
+                lab.ns(host),
+            )
             lab.ip(host, [f"link set c{place} master cni0", f"link set c{place} up"])
-            lab.ip(name, ["link set eth0 up", f"addr add 10.244.{number}.{place}/24 dev eth0", f"route add default via 10.244.{number}.1"])
+            lab.ip(
+                name,
+                [
+                    "link set eth0 up",
+                    f"addr add 10.244.{number}.{place}/24 dev eth0",
+                    f"route add default via 10.244.{number}.1",
+                ],
+            )
 
 
 def test_another_cnis_interface_is_no_stranger_and_its_pods_are_kept_apart(tmp_path):
-    with ObserveLab(EXTERNAL, {"h1": {"a": ["red"], "b": ["red", "green"]}, "h2": {"a": ["red"], "b": ["green"]}}, tmp_path) as lab:
+    with ObserveLab(
+        EXTERNAL,
+        {"h1": {"a": ["red"], "b": ["red", "green"]}, "h2": {"a": ["red"], "b": ["green"]}},
+        tmp_path,
+    ) as lab:
         another_cni(lab)
         open_to_all = lab.measure()
         for host in lab.hosts:
             lab.nft(host, ruleset(EXTERNAL))
         report = lab.measure()
-        between = {("cluster", "red"), ("red", "cluster"), ("cluster", "green"), ("green", "cluster")}
-        assert open_to_all["verdict"] == "leaks" and open_to_all["counts"]["deviations"] == 0, open_to_all["findings"]
-        leaking = {(cell["from_network"], cell["to_network"]) for cell in open_to_all["cells"] if cell["outcome"] == "leak"}
+        between = {
+            ("cluster", "red"),
+            ("red", "cluster"),
+            ("cluster", "green"),
+            ("green", "cluster"),
+        }
+        assert open_to_all["verdict"] == "leaks" and open_to_all["counts"]["deviations"] == 0, (
+            open_to_all["findings"]
+        )
+        leaking = {
+            (cell["from_network"], cell["to_network"])
+            for cell in open_to_all["cells"]
+            if cell["outcome"] == "leak"
+        }
         assert between <= leaking
-        assert report["verdict"] == "as_planned", [finding["sentence"] for finding in report["findings"]] + report["gaps"]
-        measured = {(pair["from"], pair["to"]): pair["state"] for pair in report["matrix"]["networks"]}
-        assert {measured[pair] for pair in between} == {"blocked"} and measured[("cluster", "cluster")] == "unmeasured"
+        assert report["verdict"] == "as_planned", [
+            finding["sentence"] for finding in report["findings"]
+        ] + report["gaps"]
+        measured = {
+            (pair["from"], pair["to"]): pair["state"] for pair in report["matrix"]["networks"]
+        }
+        assert {measured[pair] for pair in between} == {"blocked"} and measured[
+            ("cluster", "cluster")
+        ] == "unmeasured"

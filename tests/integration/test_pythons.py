@@ -1,7 +1,9 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The meta-plugin stands on private modules of Python, for their time to import: what that promises holds on every Python at hand, and on those to come."""
+"""The meta-plugin stands on private modules of Python, for their time to import: what that promises
+holds on every Python at hand, and on those to come.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,9 @@ class Hello(http.server.BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def listening(authority, name, version=None, **properties):
-    """Yield the port of a server with a certificate of the authority; version: the newest TLS that it speaks."""
+    """Yield the port of a server with a certificate of the authority; version: the newest TLS that
+    it speaks.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*authority.issue(name, **properties))
     if version:
@@ -70,7 +74,9 @@ def listening(authority, name, version=None, **properties):
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hello) as server:
         server.handle_error = lambda *dummy: None  # a client that goes
         server.socket = context.wrap_socket(server.socket, server_side=True)
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        threading.Thread(
+            target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        ).start()
         try:
             yield server.server_address[1]
         finally:
@@ -79,9 +85,15 @@ def listening(authority, name, version=None, **properties):
 
 @pytest.fixture(name="servers", scope="module")
 def _servers(tmp_path_factory):
-    """Yield (the authority, ports of servers: one as it should be, one whose certificate is out of date, one of former times)."""
+    """Yield (the authority, ports of servers: one as it should be, one whose certificate is out of
+    date, one of former times).
+    """
     authority = Authority(tmp_path_factory.mktemp("pki"))
-    with listening(authority, "server") as good, listening(authority, "late", days=-1) as late, listening(authority, "old", ssl.TLSVersion.TLSv1_1) as old:
+    with (
+        listening(authority, "server") as good,
+        listening(authority, "late", days=-1) as late,
+        listening(authority, "old", ssl.TLSVersion.TLSv1_1) as old,
+    ):
         yield authority, good, late, old
 
 
@@ -105,10 +117,23 @@ def test_only_the_right_certificate_is_accepted(servers, python, way, tmp_path):
         (old, "127.0.0.1", {"insecure": True}),
     ]
     done = subprocess.run(
-        [FOUND[python], "-IS", "-c", TLS, str(pathlib.Path(https.__file__).parent), way, json.dumps(attempts)],
-        capture_output=True, text=True, check=False)
+        [
+            FOUND[python],
+            "-IS",
+            "-c",
+            TLS,
+            str(pathlib.Path(https.__file__).parent),
+            way,
+            json.dumps(attempts),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.stderr == ""
-    assert json.loads(done.stdout) == ["hi"] * 4 + ["SSLCertVerificationError"] * 4 + ["SSLError"] * 2
+    assert (
+        json.loads(done.stdout) == ["hi"] * 4 + ["SSLCertVerificationError"] * 4 + ["SSLError"] * 2
+    )
 
 
 def test_where_the_private_module_is_another_one(monkeypatch):
@@ -120,4 +145,7 @@ def test_where_the_private_module_is_another_one(monkeypatch):
 
 @pytest.mark.parametrize("python", FOUND)
 def test_json_is_read_and_written_without_its_module(python):
-    subprocess.run([FOUND[python], "-IS", "-c", JSON, str(pathlib.Path(quick_json.__file__).parent)], check=True)
+    subprocess.run(
+        [FOUND[python], "-IS", "-c", JSON, str(pathlib.Path(quick_json.__file__).parent)],
+        check=True,
+    )

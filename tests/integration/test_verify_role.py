@@ -13,17 +13,26 @@ import subprocess
 import sys
 
 import pytest
-
 from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import ruleset
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
-
 from observe_lab import ObserveLab
 
-PLAYBOOK = shutil.which("ansible-playbook", path=os.pathsep.join([str(pathlib.Path(sys.executable).parent), os.environ.get("PATH", "")]))
-pytestmark = [pytest.mark.skipif(os.geteuid() != 0, reason="needs root"), pytest.mark.skipif(not PLAYBOOK, reason="needs ansible-playbook")]
+PLAYBOOK = shutil.which(
+    "ansible-playbook",
+    path=os.pathsep.join([str(pathlib.Path(sys.executable).parent), os.environ.get("PATH", "")]),
+)
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
+    pytest.mark.skipif(not PLAYBOOK, reason="needs ansible-playbook"),
+]
 
 NETWORKS = [
-    {"name": "blue", "cidr": "10.1.0.0/16", "default": True, "backend": {"type": "vxlan", "vni": 1}},
+    {
+        "name": "blue",
+        "cidr": "10.1.0.0/16",
+        "default": True,
+        "backend": {"type": "vxlan", "vni": 1},
+    },
     {"name": "red", "cidr": "10.3.0.0/16", "backend": {"type": "vxlan", "vni": 2, "port": 8286}},
 ]
 PLAN = plan(NETWORKS)
@@ -38,7 +47,9 @@ exec ip netns exec {ns} /usr/bin/python3 "$@"' sh "$@"
 
 @pytest.fixture(scope="module", name="lab")
 def _lab(tmp_path_factory):
-    with ObserveLab(PLAN, {"h1": {"a": BOTH, "b": BOTH}, "h2": {"a": BOTH}}, tmp_path_factory.mktemp("verify")) as lab:
+    with ObserveLab(
+        PLAN, {"h1": {"a": BOTH, "b": BOTH}, "h2": {"a": BOTH}}, tmp_path_factory.mktemp("verify")
+    ) as lab:
         hosts = {}
         for host in lab.hosts:
             (lab.place / host / "run").mkdir()
@@ -46,18 +57,35 @@ def _lab(tmp_path_factory):
             python.write_text(PYTHON.format(place=lab.place / host, ns=lab.ns(host)))
             python.chmod(0o755)
             hosts[host] = {"ansible_connection": "local", "ansible_python_interpreter": str(python)}
-        (lab.place / "inventory.yml").write_text(json.dumps({"all": {"hosts": hosts, "vars": {"multinet_networks": NETWORKS}}}))
+        (lab.place / "inventory.yml").write_text(
+            json.dumps({"all": {"hosts": hosts, "vars": {"multinet_networks": NETWORKS}}})
+        )
         yield lab
 
 
 def play(lab, *arguments):
     """Run the playbook and return (exit status, output, report.json or None)."""
     shutil.rmtree(lab.place / "multinet-report", ignore_errors=True)
-    tree = next(path for path in sys.path if (pathlib.Path(path) / "ansible_collections" / "multinet").is_dir())
-    environment = dict(os.environ, ANSIBLE_COLLECTIONS_PATH=tree, ANSIBLE_LOCALHOST_WARNING="false", ANSIBLE_NOCOLOR="1", ANSIBLE_CALLBACK_RESULT_FORMAT="yaml")
+    tree = next(
+        path
+        for path in sys.path
+        if (pathlib.Path(path) / "ansible_collections" / "multinet").is_dir()
+    )
+    environment = dict(
+        os.environ,
+        ANSIBLE_COLLECTIONS_PATH=tree,
+        ANSIBLE_LOCALHOST_WARNING="false",
+        ANSIBLE_NOCOLOR="1",
+        ANSIBLE_CALLBACK_RESULT_FORMAT="yaml",
+    )
     done = subprocess.run(
         [PLAYBOOK, "-i", str(lab.place / "inventory.yml"), "multinet.flannel.verify", *arguments],
-        env=environment, cwd=lab.place, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+        env=environment,
+        cwd=lab.place,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
     )
     path = lab.place / "multinet-report" / "report.json"
     return done.returncode, done.stdout, json.loads(path.read_text()) if path.exists() else None
@@ -66,8 +94,15 @@ def play(lab, *arguments):
 def test_red_without_a_guard(lab):
     status, output, report = play(lab)
     assert status == 2 and report["verdict"] == "leaks", output
-    assert "The verdict is leaks, expected as_planned." in output and "host forwarding between bridges" in output
-    assert sorted(path.name for path in (lab.place / "multinet-report").iterdir()) == ["junit.xml", "report.html", "report.json"]
+    assert (
+        "The verdict is leaks, expected as_planned." in output
+        and "host forwarding between bridges" in output
+    )
+    assert sorted(path.name for path in (lab.place / "multinet-report").iterdir()) == [
+        "junit.xml",
+        "report.html",
+        "report.json",
+    ]
     status, output, report = play(lab, "-e", "verify_expect=leaks")
     assert status == 0, output
 
@@ -83,7 +118,11 @@ def test_green_with_the_guard_and_nothing_changed(lab):
 
 def test_a_host_left_out_is_not_green(lab):
     status, output, report = play(lab, "--limit", "h1")
-    assert status == 2 and report["verdict"] == "inconclusive" and "Host h2 was not reached." in report["gaps"], output
+    assert (
+        status == 2
+        and report["verdict"] == "inconclusive"
+        and "Host h2 was not reached." in report["gaps"]
+    ), output
 
 
 def test_check_mode_measures_nothing_and_does_not_fail(lab):

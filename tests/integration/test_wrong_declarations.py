@@ -1,33 +1,80 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A wrong declaration ends the site playbook with a sentence for each mistake, and no host is touched."""
+"""A wrong declaration ends the site playbook with a sentence for each mistake, and no host is
+touched.
+"""
 
 from __future__ import annotations
 
 import pytest
 from adhoc import Ansible
 
-BLUE = {"name": "blue", "cidr": "10.1.0.0/16", "default": True, "backend": {"type": "vxlan", "vni": 1}}
+BLUE = {
+    "name": "blue",
+    "cidr": "10.1.0.0/16",
+    "default": True,
+    "backend": {"type": "vxlan", "vni": 1},
+}
 RED = {"name": "red", "cidr": "10.3.0.0/16", "backend": {"type": "vxlan", "vni": 2}}
 
 WRONG = {
     "no default": ([dict(BLUE, default=False)], {}, ["default"]),
     "two defaults": ([BLUE, dict(RED, default=True)], {}, ["default", "blue", "red"]),
-    "ranges overlap": ([BLUE, dict(RED, cidr="10.1.128.0/17")], {}, ["'red'", "10.1.128.0/17", "10.1.0.0/16"]),
-    "services overlap": ([BLUE], {"multinet_service_cidrs": ["10.1.0.0/24"]}, ["'blue'", "10.1.0.0/24"]),
-    "forbidden range": ([BLUE], {"multinet_forbidden_cidrs": ["10.0.0.0/8"]}, ["'blue'", "10.0.0.0/8"]),
-    "one VNI for two": ([BLUE, dict(RED, backend={"type": "vxlan", "vni": 1})], {}, ["'red'", "vni", "'blue'"]),
-    "VNI out of range": ([dict(BLUE, backend={"type": "vxlan", "vni": 70000})], {}, ["vni", "70000", "9999"]),
+    "ranges overlap": (
+        [BLUE, dict(RED, cidr="10.1.128.0/17")],
+        {},
+        ["'red'", "10.1.128.0/17", "10.1.0.0/16"],
+    ),
+    "services overlap": (
+        [BLUE],
+        {"multinet_service_cidrs": ["10.1.0.0/24"]},
+        ["'blue'", "10.1.0.0/24"],
+    ),
+    "forbidden range": (
+        [BLUE],
+        {"multinet_forbidden_cidrs": ["10.0.0.0/8"]},
+        ["'blue'", "10.0.0.0/8"],
+    ),
+    "one VNI for two": (
+        [BLUE, dict(RED, backend={"type": "vxlan", "vni": 1})],
+        {},
+        ["'red'", "vni", "'blue'"],
+    ),
+    "VNI out of range": (
+        [dict(BLUE, backend={"type": "vxlan", "vni": 70000})],
+        {},
+        ["vni", "70000", "9999"],
+    ),
     "name too long": ([dict(BLUE, name="a-name-too-long")], {}, ["a-name-too-long", "12"]),
     "a name that breaks the watch": ([dict(BLUE, name="subnets")], {}, ["subnets"]),
-    "udp on arm64": ([dict(BLUE, backend={"type": "udp"})], {"multinet_architectures": ["arm64"]}, ["udp", "arm64", "vxlan"]),
-    "wireguard twice": ([dict(BLUE, backend={"type": "wireguard"}), dict(RED, backend={"type": "wireguard"})], {}, ["wireguard"]),
+    "udp on arm64": (
+        [dict(BLUE, backend={"type": "udp"})],
+        {"multinet_architectures": ["arm64"]},
+        ["udp", "arm64", "vxlan"],
+    ),
+    "wireguard twice": (
+        [dict(BLUE, backend={"type": "wireguard"}), dict(RED, backend={"type": "wireguard"})],
+        {},
+        ["wireguard"],
+    ),
     "a key with a typo": ([dict(BLUE, masqerade=True)], {}, ["masqerade", "masquerade"]),
     "host bits": ([dict(BLUE, cidr="10.1.0.1/16")], {}, ["10.1.0.1/16", "10.1.0.0/16"]),
-    "a variable with a typo": ([BLUE], {"multinet_datstore": "kubernetes"}, ["multinet_datstore", "write multinet_datastore"]),
-    "a variable that is nobody's": ([BLUE], {"multinet_colour": "blue"}, ["multinet_colour", "another prefix"]),
-    "three mistakes at once": ([dict(BLUE, cidr="10.1.0.0/33", attach="some"), dict(RED, allow_to=["green"])], {}, ["10.1.0.0/33", "some", "green"]),
+    "a variable with a typo": (
+        [BLUE],
+        {"multinet_datstore": "kubernetes"},
+        ["multinet_datstore", "write multinet_datastore"],
+    ),
+    "a variable that is nobody's": (
+        [BLUE],
+        {"multinet_colour": "blue"},
+        ["multinet_colour", "another prefix"],
+    ),
+    "three mistakes at once": (
+        [dict(BLUE, cidr="10.1.0.0/33", attach="some"), dict(RED, allow_to=["green"])],
+        {},
+        ["10.1.0.0/33", "some", "green"],
+    ),
 }
 
 
@@ -35,7 +82,15 @@ WRONG = {
 def test_wrong_declaration_touches_no_host(tmp_path, name):
     networks, variables, said = WRONG[name]
     # A connection to this host would end as unreachable, and be seen in the output.
-    hosts = {"host1": dict(variables, multinet_networks=networks, ansible_connection="ssh", ansible_host="127.0.0.1", ansible_port=1)}
+    hosts = {
+        "host1": dict(
+            variables,
+            multinet_networks=networks,
+            ansible_connection="ssh",
+            ansible_host="127.0.0.1",
+            ansible_port=1,
+        )
+    }
     ansible = Ansible(tmp_path, hosts)
     assert ansible.playbook("multinet.flannel.site") != 0
     assert "UNREACHABLE" not in ansible.output, ansible.output
@@ -46,7 +101,13 @@ def test_wrong_declaration_touches_no_host(tmp_path, name):
 
 def test_a_right_declaration_does_touch_the_host(tmp_path):
     """Or the tests above would prove nothing."""
-    variables = dict(multinet_networks=[BLUE, RED], multinet_node_address="127.0.0.1", ansible_connection="ssh", ansible_host="127.0.0.1", ansible_port=1)
+    variables = dict(
+        multinet_networks=[BLUE, RED],
+        multinet_node_address="127.0.0.1",
+        ansible_connection="ssh",
+        ansible_host="127.0.0.1",
+        ansible_port=1,
+    )
     ansible = Ansible(tmp_path, {"host1": variables})
     assert ansible.playbook("multinet.flannel.site") != 0
     assert "UNREACHABLE" in ansible.output

@@ -20,4 +20,7 @@ SCENARIOS = sorted({path.parent.name for path in ROOT.glob("molecule/*/molecule.
 def test_scenario(scenario: str, run_shown: Callable[..., int]) -> None:
     """The scenario's whole sequence passes."""
     status = run_shown("make", "--no-print-directory", "run-scenario", f"S={scenario}")
-    assert status == 0, f"scenario {scenario} failed: its output is above; repeat it with `make scenario S={scenario}`"
+    assert status == 0, (
+        f"scenario {scenario} failed: its output is above; repeat it with `make scenario"
+        f" S={scenario}`"
+    )

@@ -13,4 +13,6 @@ import pytest
 @pytest.mark.parametrize("check", ["lint", "sanity"])
 def test_static(check: str, run_shown: Callable[..., int]) -> None:
     """scripts/<check>.sh finds nothing."""
-    assert run_shown(f"scripts/{check}.sh") == 0, f"{check} failed: its output is above; repeat it with `make {check}`"
+    assert run_shown(f"scripts/{check}.sh") == 0, (
+        f"{check} failed: its output is above; repeat it with `make {check}`"
+    )

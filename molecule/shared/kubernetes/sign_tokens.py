@@ -1,7 +1,8 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sign the node's tokens anew with the cluster's key: all they say stays, only their life ends so many seconds from now
+"""Sign the node's tokens anew with the cluster's key: all they say stays, only their life ends so
+many seconds from now
 (the API issues none below ten minutes).
 
 Usage: sign_tokens.py SECONDS
@@ -24,10 +25,14 @@ def encode(data):
 
 
 def sign(text):
-    """Return the signature (bytes) of ES256: openssl's without ASN.1 around its two numbers of 32 bytes."""
-    der = subprocess.run(["openssl", "dgst", "-sha256", "-sign", KEY], input=text, stdout=subprocess.PIPE, check=True).stdout
+    """Return the signature (bytes) of ES256: openssl's without ASN.1 around its two numbers of 32
+    bytes.
+    """
+    der = subprocess.run(
+        ["openssl", "dgst", "-sha256", "-sign", KEY], input=text, stdout=subprocess.PIPE, check=True
+    ).stdout
     end = 4 + der[3]
-    return der[4:end][-32:].rjust(32, b"\0") + der[end + 2:][-32:].rjust(32, b"\0")
+    return der[4:end][-32:].rjust(32, b"\0") + der[end + 2 :][-32:].rjust(32, b"\0")
 
 
 now = int(time.time())

@@ -1,21 +1,29 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Attach a namespace to networks and detach it, as a container runtime would, remembering what was done."""
+"""Attach a namespace to networks and detach it, as a container runtime would, remembering what was
+done.
+"""
 
 from __future__ import annotations
 
 import os
 import time
 
-from .._cni import conf, errors, invoke, netns as namespaces, result as results, runtime
-from .._meta import conf as meta_conf, flannel, state as meta_state
+from .._cni import conf, errors, invoke, runtime
+from .._cni import netns as namespaces
+from .._cni import result as results
+from .._meta import conf as meta_conf
+from .._meta import flannel
+from .._meta import state as meta_state
 
 _PREFIX = "multinet-"
 
 
 class Wanted:
-    """A network to attach to: name: str, as the user calls it; network: conf.NetworkList; interface: str or None: the next free one."""
+    """A network to attach to: name: str, as the user calls it; network: conf.NetworkList;
+    interface: str or None: the next free one.
+    """
 
     def __init__(self, name, network, interface=None):
         self.name = name
@@ -24,7 +32,8 @@ class Wanted:
 
 
 def load(names, conf_dir, network_dir):
-    """Return the networks to attach to (list of Wanted, without interfaces): those named, or for no names the one of the host's configuration.
+    """Return the networks to attach to (list of Wanted, without interfaces): those named, or for no
+    names the one of the host's configuration.
 
     names: list of str; conf_dir, network_dir: str. Raises Error.
     """
@@ -37,9 +46,15 @@ def load(names, conf_dir, network_dir):
 def _load_named(name, network_dir):
     file = os.path.join(network_dir, name + ".conflist")
     if not conf.is_name(name) or not os.path.isfile(file):
-        known = sorted(entry[:-len(".conflist")] for entry in _listdir(network_dir) if entry.endswith(".conflist"))
+        known = sorted(
+            entry[: -len(".conflist")]
+            for entry in _listdir(network_dir)
+            if entry.endswith(".conflist")
+        )
         raise errors.Error(
-            errors.INVALID_CONFIGURATION, "There is no network %r in %s." % (name, network_dir), "Known are: %s." % (", ".join(known) or "none")
+            errors.INVALID_CONFIGURATION,
+            f"There is no network {name!r} in {network_dir}.",
+            "Known are: %s." % (", ".join(known) or "none"),
         )
     return conf.load_file(file)
 
@@ -52,9 +67,11 @@ def _listdir(path):
 
 
 def assign(wanted, entries, present, first, first_is_fixed=False):
-    """Give every Wanted its interface: the one it has already, else `first` for the first one, else the first free of net1, net2, ...
+    """Give every Wanted its interface: the one it has already, else `first` for the first one, else
+    the first free of net1, net2, ...
 
-    entries: list of dict, what the container is attached to; present: set of str, the interfaces there are; first: str;
+    entries: list of dict, what the container is attached to; present: set of str, the interfaces
+    there are; first: str;
     first_is_fixed: the user asked for it, so another one is an error. Changes wanted; raises Error.
     """
     has = {entry["networkName"]: entry["ifName"] for entry in entries}
@@ -66,18 +83,37 @@ def assign(wanted, entries, present, first, first_is_fixed=False):
         if number == 0 and first not in taken:
             one.interface = first
         elif number == 0 and first_is_fixed:
-            raise errors.Error(errors.INVALID_CONFIGURATION, "The interface %s is another network's already; name another one for %s." % (first, one.name))
+            raise errors.Error(
+                errors.INVALID_CONFIGURATION,
+                f"The interface {first} is another network's already; name another one for"
+                f" {one.name}.",
+            )
         else:
             used = taken | present
-            one.interface = next(name for name in ("net%d" % count for count in range(1, len(used) + 2)) if name not in used)
+            one.interface = next(
+                name
+                for name in (f"net{count}" for count in range(1, len(used) + 2))
+                if name not in used
+            )
         taken.add(one.interface)
 
 
 class Attacher:
-    """path: list of plugin directories; cache: cache.Cache; args: str, CNI_ARGS; timeout: float, seconds for one ADD or DEL;
-    execute, relay: see runtime.Runtime; interfaces: path of a namespace -> set of names."""
+    """path: list of plugin directories; cache: cache.Cache; args: str, CNI_ARGS; timeout: float,
+    seconds for one ADD or DEL;
+    execute, relay: see runtime.Runtime; interfaces: path of a namespace -> set of names.
+    """
 
-    def __init__(self, path, cache, args="", timeout=180, execute=None, relay=invoke.relay_stderr, interfaces=namespaces.interfaces):
+    def __init__(
+        self,
+        path,
+        cache,
+        args="",
+        timeout=180,
+        execute=None,
+        relay=invoke.relay_stderr,
+        interfaces=namespaces.interfaces,
+    ):
         self.path = path
         self.cache = cache
         self.args = args
@@ -87,20 +123,36 @@ class Attacher:
         self.interfaces = interfaces
 
     def entries(self, target):
-        """Return what a target is attached to (list of dict, oldest first); a container that is gone is known by its label."""
+        """Return what a target is attached to (list of dict, oldest first); a container that is
+        gone is known by its label.
+        """
         return [
             entry
             for entry in self.cache.entries()
-            if (entry["containerId"] == target.container_id if target.container_id else entry.get("target") == target.label)
+            if (
+                entry["containerId"] == target.container_id
+                if target.container_id
+                else entry.get("target") == target.label
+            )
         ]
 
     def within(self, entries):
-        """Return {CNI name of a network: the entry} for the networks that come with another one: those a meta-plugin attached for it."""
-        return {name: entry for entry in entries for name, dummy, dummy in self._meta_parts(entry) or []}
+        """Return {CNI name of a network: the entry} for the networks that come with another one:
+        those a meta-plugin attached for it.
+        """
+        return {
+            name: entry for entry in entries for name, dummy, dummy in self._meta_parts(entry) or []
+        }
 
     def is_whole(self, target, entry):
-        """Say whether an attachment is as it was left: same namespace, interface there, plugins content."""
-        if entry["result"] is None or not target.netns or entry["namespace"] != namespaces.identity(target.netns):
+        """Say whether an attachment is as it was left: same namespace, interface there, plugins
+        content.
+        """
+        if (
+            entry["result"] is None
+            or not target.netns
+            or entry["namespace"] != namespaces.identity(target.netns)
+        ):
             return False
         if entry["ifName"] not in self.interfaces(target.netns):
             return False
@@ -113,11 +165,14 @@ class Attacher:
         return True
 
     def attach(self, target, wanted):
-        """Attach one Wanted (with an interface) and return its entry; after an Error nothing of it is left."""
+        """Attach one Wanted (with an interface) and return its entry; after an Error nothing of it
+        is left.
+        """
         if wanted.interface in self.interfaces(target.netns):
             raise errors.Error(
                 errors.INVALID_CONFIGURATION,
-                "The namespace has an interface %s already, which was not attached here." % wanted.interface,
+                f"The namespace has an interface {wanted.interface} already, which was not attached"
+                " here.",
                 "Start the container without a network, or name another `interface`.",
             )
         self._runtime().find(wanted.network)
@@ -135,7 +190,9 @@ class Attacher:
             "result": None,
             "since": time.time(),
         }
-        self.cache.put(entry)  # before the first plugin is called: whatever happens now can be cleaned up
+        self.cache.put(
+            entry
+        )  # before the first plugin is called: whatever happens now can be cleaned up
         try:
             entry["result"] = self._runtime().add(wanted.network, self._attachment(target, entry))
             self.cache.put(entry)
@@ -143,48 +200,73 @@ class Attacher:
             try:
                 self.detach(target, entry)
             except errors.Error as more:
-                error = error.with_details("Undoing it failed as well: %s" % more)
+                error = error.with_details(f"Undoing it failed as well: {more}")
             raise error from None
         return entry
 
     def detach(self, target, entry):
-        """Detach one entry and forget it; the namespace may be gone. Raises Error, and remembers it then."""
+        """Detach one entry and forget it; the namespace may be gone.
+
+        Raises Error, and remembers it then.
+        """
         self._runtime().delete(_network(entry), self._attachment(target, entry), entry["result"])
         self.cache.remove(entry)
 
     def describe(self, target, entry):
-        """Return the interfaces (list of dict) of an entry: network, name, mac, addresses, gateway, mtu, routes."""
+        """Return the interfaces (list of dict) of an entry: network, name, mac, addresses, gateway,
+        mtu, routes.
+        """
         parts = self._meta_parts(entry) or [(entry["network"], entry["ifName"], entry["result"])]
         return [_describe(target, *part) for part in parts if part[2] is not None]
 
     def _meta_parts(self, entry):
-        """Return [(CNI name, interface, result), ...] of a meta-plugin's networks: it answers with the first alone, its state knows them all."""
+        """Return [(CNI name, interface, result), ...] of a meta-plugin's networks: it answers with
+        the first alone, its state knows them all.
+        """
         for plugin in _network(entry).plugins:
             if "delegates" in plugin or "clusterNetwork" in plugin:
                 try:
-                    state = meta_state.Store(meta_conf.state_directory(plugin)).read(entry["containerId"], entry["ifName"])
+                    state = meta_state.Store(meta_conf.state_directory(plugin)).read(
+                        entry["containerId"], entry["ifName"]
+                    )
                 except meta_state.Corrupt as corrupt:
-                    raise errors.Error(errors.DECODING_FAILURE, "The meta-plugin's state %s is spoiled." % corrupt.file, "Detach and attach again.") from None
+                    raise errors.Error(
+                        errors.DECODING_FAILURE,
+                        f"The meta-plugin's state {corrupt.file} is spoiled.",
+                        "Detach and attach again.",
+                    ) from None
                 if state is not None:
-                    return [(one.raw["name"], one.interface, one.result) for one in state.attached if not one.chained]
+                    return [
+                        (one.raw["name"], one.interface, one.result)
+                        for one in state.attached
+                        if not one.chained
+                    ]
         return None
 
     def _runtime(self):
-        return runtime.Runtime(self.path, self.execute, relay=self.relay, deadline=time.monotonic() + self.timeout)
+        return runtime.Runtime(
+            self.path, self.execute, relay=self.relay, deadline=time.monotonic() + self.timeout
+        )
 
     def _attachment(self, target, entry):
         # A path may by now lead to somebody else's namespace: processes' numbers are used again.
-        same = [path for path in (target.netns, entry["netns"]) if path and namespaces.identity(path) == entry["namespace"]]
-        return runtime.Attachment(entry["containerId"], same[0] if same else "", entry["ifName"], entry["cniArgs"])
+        same = [
+            path
+            for path in (target.netns, entry["netns"])
+            if path and namespaces.identity(path) == entry["namespace"]
+        ]
+        return runtime.Attachment(
+            entry["containerId"], same[0] if same else "", entry["ifName"], entry["cniArgs"]
+        )
 
 
 def _network(entry):
-    return conf.parse(entry["config"], "the remembered network %s" % entry["networkName"])
+    return conf.parse(entry["config"], f"the remembered network {entry['networkName']}")
 
 
 def plain(name):
     """Return a network's name (str) as the user knows it."""
-    return name[len(_PREFIX):] if name.startswith(_PREFIX) else name
+    return name[len(_PREFIX) :] if name.startswith(_PREFIX) else name
 
 
 def _describe(target, network, interface, result):
@@ -194,7 +276,11 @@ def _describe(target, network, interface, result):
     except errors.Error:  # somebody took the interface away
         mac, mtu = None, None
     names = [item["name"] for item in latest["interfaces"]]
-    own = [item for item in latest["ips"] if _index_name(names, item.get("interface")) in (None, interface)]
+    own = [
+        item
+        for item in latest["ips"]
+        if _index_name(names, item.get("interface")) in (None, interface)
+    ]
     return {
         "network": plain(network),
         "name": interface,

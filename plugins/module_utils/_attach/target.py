@@ -1,7 +1,9 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which network namespace is meant: by its name or path, by a process, or by a container that podman or docker knows."""
+"""Which network namespace is meant: by its name or path, by a process, or by a container that
+podman or docker knows.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,10 @@ class TargetError(Exception):
 
 
 class Target:
-    """netns: str, a path, empty when the namespace is gone; container_id: str, or None for a container nobody knows any more;
-    label: str, how the user named it."""
+    """netns: str, a path, empty when the namespace is gone; container_id: str, or None for a
+    container nobody knows any more;
+    label: str, how the user named it.
+    """
 
     def __init__(self, label, path, container_id):
         self.label = label
@@ -31,36 +35,45 @@ class Target:
 def find(kind, value, container_id=None, inspect=None):
     """Return the Target.
 
-    kind: "netns", "pid" or "container"; value: str; container_id: str or None: derived; inspect: function that takes an engine and a container
-    and returns what `<engine> inspect` prints (str), or None when it knows no such container. Raises TargetError.
+    kind: "netns", "pid" or "container"; value: str; container_id: str or None: derived; inspect:
+    function that takes an engine and a container and returns what `<engine> inspect` prints (str),
+    or None when it knows no such container. Raises TargetError.
     """
-    label = "%s:%s" % (kind, value)
+    label = f"{kind}:{value}"
     if kind == "container":
         known, pid = _inspect(value, inspect)
-        path = "/proc/%d/ns/net" % pid if pid else ""
+        path = f"/proc/{pid}/ns/net" if pid else ""
         derived = known
     else:
         path = _path(kind, value)
         derived = _derive(path)
     container_id = container_id or derived
     if container_id is not None and not conf.is_name(container_id):
-        raise TargetError("The container_id %r is not one: use letters, digits, '_', '.', '-', and a letter or digit first." % container_id)
+        raise TargetError(
+            f"The container_id {container_id!r} is not one: use letters, digits, '_', '.', '-', and"
+            " a letter or digit first."
+        )
     if path and netns.identity(path) is None:
         path = ""
     if path and netns.is_own(path):
-        raise TargetError("%s %s is in the host's own network namespace; start it with a network namespace of its own." % (kind, value))
+        raise TargetError(
+            f"{kind} {value} is in the host's own network namespace; start it with a network"
+            " namespace of its own."
+        )
     return Target(label, path, container_id)
 
 
 def _path(kind, value):
     if kind == "pid":
         if not value.isdigit() or int(value) == 0:
-            raise TargetError("The pid %r is not a number above 0." % value)
-        return "/proc/%s/ns/net" % value
+            raise TargetError(f"The pid {value!r} is not a number above 0.")
+        return f"/proc/{value}/ns/net"
     if value.startswith("/"):
         return value
     if "/" in value or value in ("", ".", ".."):
-        raise TargetError("The netns %r is neither a name under /run/netns nor an absolute path." % value)
+        raise TargetError(
+            f"The netns {value!r} is neither a name under /run/netns nor an absolute path."
+        )
     return os.path.join("/run/netns", value)
 
 
@@ -79,5 +92,7 @@ def _inspect(name, inspect):
             found = json.loads(text)[0]
             return found["Id"], int(found["State"]["Pid"])
         except (ValueError, KeyError, IndexError, TypeError):
-            raise TargetError("%s inspect %s printed what cannot be understood: %s" % (engine, name, text[:200])) from None
+            raise TargetError(
+                f"{engine} inspect {name} printed what cannot be understood: {text[:200]}"
+            ) from None
     return None, 0

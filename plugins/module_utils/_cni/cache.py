@@ -1,7 +1,9 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A runtime's memory of what it attached: one file per (container, network, interface), written whole or not at all."""
+"""A runtime's memory of what it attached: one file per (container, network, interface), written
+whole or not at all.
+"""
 
 from __future__ import annotations
 
@@ -13,48 +15,70 @@ _KIND = "multinetCacheV1"
 
 
 class Cache:
-    """directory: str, the runtime's own; entries are dicts with at least networkName, containerId and ifName."""
+    """directory: str, the runtime's own; entries are dicts with at least networkName, containerId
+    and ifName.
+    """
 
     def __init__(self, directory):
         self.directory = directory
 
     def put(self, entry):
-        """Keep an entry, in place of the former one of the same container, network and interface; raise Error."""
+        """Keep an entry, in place of the former one of the same container, network and interface;
+        raise Error.
+        """
         entry = dict(entry, kind=_KIND)
         try:
             os.makedirs(self.directory, mode=0o700, exist_ok=True)
             files.write_atomically(self._file(entry), conf.encode(entry).encode())
         except OSError as error:
-            raise errors.Error(errors.IO_FAILURE, "The attachment cannot be remembered in %s." % self.directory, error.strerror) from None
+            raise errors.Error(
+                errors.IO_FAILURE,
+                f"The attachment cannot be remembered in {self.directory}.",
+                error.strerror,
+            ) from None
 
     def remove(self, entry):
         """Forget an entry; raise Error."""
         try:
             files.remove(self._file(entry))
         except OSError as error:
-            raise errors.Error(errors.IO_FAILURE, "%s cannot be removed." % self._file(entry), error.strerror) from None
+            raise errors.Error(
+                errors.IO_FAILURE, f"{self._file(entry)} cannot be removed.", error.strerror
+            ) from None
 
     def entries(self):
-        """Return all entries, oldest first; raise Error for one that cannot be read: what is unknown is not cleaned up."""
+        """Return all entries, oldest first; raise Error for one that cannot be read: what is
+        unknown is not cleaned up.
+        """
         try:
             names = [name for name in os.listdir(self.directory) if name.endswith(".json")]
         except FileNotFoundError:
             return []
         found = [self._read(os.path.join(self.directory, name)) for name in names]
-        return sorted((entry for entry in found if entry is not None), key=lambda entry: entry.get("since", 0))
+        return sorted(
+            (entry for entry in found if entry is not None), key=lambda entry: entry.get("since", 0)
+        )
 
     def _read(self, file):
         try:
             text = files.read(file)
         except OSError as error:
-            raise errors.Error(errors.IO_FAILURE, "%s cannot be read." % file, error.strerror) from None
+            raise errors.Error(
+                errors.IO_FAILURE, f"{file} cannot be read.", error.strerror
+            ) from None
         if text is None:
             return None  # another one removed it meanwhile
         entry = conf.decode(text, file)
         if entry.get("kind") != _KIND or self._file(entry) != file:
-            raise errors.Error(errors.DECODING_FAILURE, "%s is not what its name says; look at it and remove it." % file)
+            raise errors.Error(
+                errors.DECODING_FAILURE,
+                f"{file} is not what its name says; look at it and remove it.",
+            )
         return entry
 
     def _file(self, entry):
         # ':' is in none of the three, so no two attachments share a name.
-        return os.path.join(self.directory, "%s:%s:%s.json" % (entry.get("containerId"), entry.get("networkName"), entry.get("ifName")))
+        return os.path.join(
+            self.directory,
+            f"{entry.get('containerId')}:{entry.get('networkName')}:{entry.get('ifName')}.json",
+        )

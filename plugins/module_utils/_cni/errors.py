@@ -1,7 +1,9 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one error of a CNI operation, with the codes of the specification (SPEC 1.1.0, section 5, "Error")."""
+"""The one error of a CNI operation, with the codes of the specification (SPEC 1.1.0, section 5,
+"Error").
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,8 @@ ALREADY_ATTACHED = 100
 class Error(Exception):
     """What a CNI operation fails with.
 
-    code: int, one of this module's or a plugin's own (100 and up); msg: a sentence; details: str, more of it or empty.
+    code: int, one of this module's or a plugin's own (100 and up); msg: a sentence; details: str,
+    more of it or empty.
     """
 
     def __init__(self, code, msg, details=""):
@@ -35,7 +38,7 @@ class Error(Exception):
 
     def within(self, place):
         """Return this error with the place (str) where it came up put before its message."""
-        return Error(self.code, "%s: %s" % (place, self.msg), self.details)
+        return Error(self.code, f"{place}: {self.msg}", self.details)
 
     def with_details(self, more):
         """Return this error with more (str) added to its details."""
@@ -52,18 +55,27 @@ class Error(Exception):
     def from_dict(cls, raw):
         """Return the Error of a plugin's error object, or None when the dict is none."""
         code, msg = raw.get("code"), raw.get("msg")
-        if isinstance(code, bool) or not isinstance(code, int) or code <= 0 or not isinstance(msg, str):
+        if (
+            isinstance(code, bool)
+            or not isinstance(code, int)
+            or code <= 0
+            or not isinstance(msg, str)
+        ):
             return None
         details = raw.get("details") or ""
         return cls(code, msg, details if isinstance(details, str) else str(details))
 
     def __str__(self):
-        text = "%s (CNI error %d)" % (self.msg, self.code)
-        return "%s: %s" % (text, self.details) if self.details else text
+        text = f"{self.msg} (CNI error {self.code})"
+        return f"{text}: {self.details}" if self.details else text
 
 
 def join(errors):
     """Return one Error for a non-empty list of them: the first one's code, everybody's words."""
     if len(errors) == 1:
         return errors[0]
-    return Error(errors[0].code, " / ".join(error.msg for error in errors), "; ".join(error.details for error in errors if error.details))
+    return Error(
+        errors[0].code,
+        " / ".join(error.msg for error in errors),
+        "; ".join(error.details for error in errors if error.details),
+    )

@@ -9,31 +9,45 @@ import os
 
 
 def write_new(path, data, mode=0o600):
-    """Write data (bytes) to path, where no file is, and bring it to the disk with its name; raise OSError.
+    """Write data (bytes) to path, where no file is, and bring it to the disk with its name; raise
+    OSError.
 
-    A reader, or who was killed, never leaves half of it. A power cut may leave it empty, but only before this returns.
+    A reader, or who was killed, never leaves half of it. A power cut may leave it empty, but only
+    before this returns.
     """
-    _write(path, data, mode, lambda descriptor, temporary: (os.rename(temporary, path), os.fsync(descriptor)))  # that order takes one commit of the journal
+    _write(
+        path,
+        data,
+        mode,
+        lambda descriptor, temporary: (os.rename(temporary, path), os.fsync(descriptor)),
+    )  # that order takes one commit of the journal
 
 
 def write_atomically(path, data, mode=0o600, name_too=True):
-    """Write data (bytes) to path, so that neither a reader nor a power cut ever leaves half of it; raise OSError.
+    """Write data (bytes) to path, so that neither a reader nor a power cut ever leaves half of it;
+    raise OSError.
 
-    name_too: whether it is sure to be there when this returns; otherwise a power cut soon after may leave what was there before, whole.
+    name_too: whether it is sure to be there when this returns; otherwise a power cut soon after may
+    leave what was there before, whole.
     """
-    _write(path, data, mode, lambda descriptor, temporary: (os.fsync(descriptor), os.rename(temporary, path)))
+    _write(
+        path,
+        data,
+        mode,
+        lambda descriptor, temporary: (os.fsync(descriptor), os.rename(temporary, path)),
+    )
     if name_too:
         sync_directory(os.path.dirname(path))
 
 
 def _write(path, data, mode, finish):
-    temporary = "%s.%d.tmp" % (path, os.getpid())
+    temporary = f"{path}.{os.getpid()}.tmp"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
     try:
         try:
             view = memoryview(data)
             while view:
-                view = view[os.write(descriptor, view):]
+                view = view[os.write(descriptor, view) :]
             finish(descriptor, temporary)
         finally:
             os.close(descriptor)

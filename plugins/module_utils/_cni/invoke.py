@@ -10,11 +10,17 @@ import os
 import select
 import sys
 import time
-from _signal import SIGKILL, SIGPIPE, SIGTERM, SIGXFSZ  # `signal` adds names for people, and takes milliseconds to import
+from _signal import (
+    SIGKILL,
+    SIGPIPE,
+    SIGTERM,
+    SIGXFSZ,
+)  # `signal` adds names for people, and takes milliseconds to import
 
 from . import conf, errors
 
-# A plugin that is being replaced while it is started ("text file busy") is tried again: as often and as slowly as libcni does.
+# A plugin that is being replaced while it is started ("text file busy") is tried again: as often
+# and as slowly as libcni does.
 _BUSY_TRIES = 6
 _BUSY_SECONDS = 1.0
 _OUTPUT_LIMIT = 16 * 1024 * 1024
@@ -30,15 +36,21 @@ class Exec:
             if os.path.isfile(file) and os.access(file, os.X_OK):
                 return file
         where = ", ".join(path) or "an empty CNI_PATH"
-        raise errors.Error(errors.IO_FAILURE, "There is no executable %s in %s." % (plugin, where), "Install the plugin or correct its `type`.")
+        raise errors.Error(
+            errors.IO_FAILURE,
+            f"There is no executable {plugin} in {where}.",
+            "Install the plugin or correct its `type`.",
+        )
 
     def run(self, file, environ, stdin, seconds):
         """Run an executable and return (exit status, its stdout, its stderr), the latter two bytes.
 
-        environ: dict of str; stdin: bytes; seconds: float or None, how long it may take. A status below 0 is a signal's number.
-        Raises Error (code 5) when it cannot be started, and (code 11) when the time is over; it is killed then.
+        environ: dict of str; stdin: bytes; seconds: float or None, how long it may take. A status
+        below 0 is a signal's number. Raises Error (code 5) when it cannot be started, and (code 11)
+        when the time is over; it is killed then.
         """
-        # Files instead of pipes: nothing can block, and nobody who inherited an end can keep us waiting.
+        # Files instead of pipes: nothing can block, and nobody who inherited an end can keep us
+        # waiting.
         streams = [_anonymous_file("stdin"), _anonymous_file("stdout"), _anonymous_file("stderr")]
         try:
             os.write(streams[0], stdin)
@@ -67,11 +79,21 @@ def _spawn(file, environ, streams):
     actions = [(os.POSIX_SPAWN_DUP2, stream, number) for number, stream in enumerate(streams)]
     for attempt in range(_BUSY_TRIES):
         try:
-            # Its own process group, so that what it started can be ended with it; the signals Python ignores are not the plugin's affair.
-            return os.posix_spawn(file, [file], environ, file_actions=actions, setpgroup=0, setsigdef=(SIGPIPE, SIGXFSZ, SIGTERM))
+            # Its own process group, so that what it started can be ended with it; the signals
+            # Python ignores are not the plugin's affair.
+            return os.posix_spawn(
+                file,
+                [file],
+                environ,
+                file_actions=actions,
+                setpgroup=0,
+                setsigdef=(SIGPIPE, SIGXFSZ, SIGTERM),
+            )
         except OSError as error:
             if error.errno != errno.ETXTBSY or attempt == _BUSY_TRIES - 1:
-                raise errors.Error(errors.IO_FAILURE, "%s cannot be started." % file, error.strerror) from None
+                raise errors.Error(
+                    errors.IO_FAILURE, f"{file} cannot be started.", error.strerror
+                ) from None
         time.sleep(_BUSY_SECONDS)
     return None
 
@@ -87,9 +109,15 @@ def _wait(pid, file, seconds, outputs):
                 return os.waitstatus_to_exitcode(status)
             left = 1.0 if deadline is None else deadline - time.monotonic()
             if left <= 0:
-                raise errors.Error(errors.TRY_AGAIN_LATER, "%s did not end within %.0f seconds and was killed." % (file, seconds))
+                raise errors.Error(
+                    errors.TRY_AGAIN_LATER,
+                    f"{file} did not end within {seconds:.0f} seconds and was killed.",
+                )
             if any(os.fstat(output).st_size > _OUTPUT_LIMIT for output in outputs):
-                raise errors.Error(errors.DECODING_FAILURE, "%s printed more than %d MiB and was killed." % (file, _OUTPUT_LIMIT >> 20))
+                raise errors.Error(
+                    errors.DECODING_FAILURE,
+                    f"{file} printed more than {_OUTPUT_LIMIT >> 20} MiB and was killed.",
+                )
             _sleep(ending, min(left, 1.0))
     except errors.Error:
         _kill(pid)  # late, too talkative, or we are told to end ourselves
@@ -100,7 +128,9 @@ def _wait(pid, file, seconds, outputs):
 
 
 def _pidfd(pid):
-    """Return a descriptor that is readable when the child has ended, or None on a kernel before 5.3."""
+    """Return a descriptor that is readable when the child has ended, or None on a kernel before
+    5.3.
+    """
     try:
         return os.pidfd_open(pid)
     except (AttributeError, OSError):
@@ -132,9 +162,11 @@ def relay_stderr(text):
 
 
 def call(execute, file, environ, stdin, seconds=None, relay=relay_stderr):
-    """Run a plugin and return what it printed on stdout (bytes); raise the Error it printed when it failed.
+    """Run a plugin and return what it printed on stdout (bytes); raise the Error it printed when it
+    failed.
 
-    execute: an Exec; file: str; environ: dict, the whole environment with the CNI_ variables; stdin: bytes; seconds: float or None.
+    execute: an Exec; file: str; environ: dict, the whole environment with the CNI_ variables;
+    stdin: bytes; seconds: float or None.
     """
     status, stdout, stderr = execute.run(file, environ, stdin, seconds)
     if stderr:
@@ -145,9 +177,13 @@ def call(execute, file, environ, stdin, seconds=None, relay=relay_stderr):
         raise error
     if status == 0:
         return stdout
-    how = "exit status %d" % status if status > 0 else "signal %d" % -status
+    how = f"exit status {status}" if status > 0 else "signal %d" % -status
     said = (stdout or stderr).decode("utf-8", "replace").strip()
-    raise errors.Error(errors.INTERNAL, "%s failed (%s) and printed no CNI error." % (os.path.basename(file), how), said[-2000:])
+    raise errors.Error(
+        errors.INTERNAL,
+        f"{os.path.basename(file)} failed ({how}) and printed no CNI error.",
+        said[-2000:],
+    )
 
 
 def _error_object(stdout):
@@ -160,13 +196,18 @@ def _error_object(stdout):
 
 
 def environment(base, command, container_id, netns, interface, path, args=None):
-    """Return the environment (dict) of a plugin: the whole of base, so that nothing a caller sets is lost, and the CNI_ variables over it.
+    """Return the environment (dict) of a plugin: the whole of base, so that nothing a caller sets
+    is lost, and the CNI_ variables over it.
 
     path: list of directories; args: str or None to leave CNI_ARGS as it is in base.
     """
     environ = dict(base)
     environ.update(
-        CNI_COMMAND=command, CNI_CONTAINERID=container_id, CNI_NETNS=netns, CNI_IFNAME=interface, CNI_PATH=os.pathsep.join(path)
+        CNI_COMMAND=command,
+        CNI_CONTAINERID=container_id,
+        CNI_NETNS=netns,
+        CNI_IFNAME=interface,
+        CNI_PATH=os.pathsep.join(path),
     )
     if args is not None:
         environ["CNI_ARGS"] = args

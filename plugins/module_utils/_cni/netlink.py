@@ -1,7 +1,9 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The default routes and the addresses of a network namespace, by netlink (rtnetlink(7)); nothing is started for it."""
+"""The default routes and the addresses of a network namespace, by netlink (rtnetlink(7)); nothing
+is started for it.
+"""
 
 from __future__ import annotations
 
@@ -17,35 +19,58 @@ _REQUEST, _ACKNOWLEDGE, _DUMP, _CREATE, _EXCLUSIVE = 1, 4, 0x300, 0x400, 0x200
 _OIF, _GATEWAY, _TABLE = 4, 5, 15
 _ADDRESS, _LOCAL = 1, 2
 _MAIN, _PROTOCOL_STATIC, _UNIVERSE, _UNICAST = 254, 4, 0, 1
-_HEADER, _ROUTE, _IFADDR, _ATTRIBUTE = struct.Struct("=IHHII"), struct.Struct("=BBBBBBBBI"), struct.Struct("=BBBBi"), struct.Struct("=HH")
+_HEADER, _ROUTE, _IFADDR, _ATTRIBUTE = (
+    struct.Struct("=IHHII"),
+    struct.Struct("=BBBBBBBBI"),
+    struct.Struct("=BBBBi"),
+    struct.Struct("=HH"),
+)
 _FAMILIES = {"4": socket.AF_INET, "6": socket.AF_INET6}
 
 
 def remove_default_routes(path, interface, families):
-    """Remove the default routes of an interface in the network namespace at path; families: of "4" and "6". Raises Error (code 5 or 8)."""
+    """Remove the default routes of an interface in the network namespace at path; families: of "4"
+    and "6". Raises Error (code 5 or 8).
+    """
     with netns.inside(path):
         _remove(interface, families)
 
 
 def set_default_routes(path, interface, gateways):
-    """Make an interface's default routes, one for each of the gateways (addresses, str) and in place of its former one of that family."""
+    """Make an interface's default routes, one for each of the gateways (addresses, str) and in
+    place of its former one of that family.
+    """
     with netns.inside(path):
         _remove(interface, {_family(gateway) for gateway in gateways})
         for gateway in gateways:
             family = _FAMILIES[_family(gateway)]
             route = _ROUTE.pack(family, 0, 0, 0, _MAIN, _PROTOCOL_STATIC, _UNIVERSE, _UNICAST, 0)
-            route += _attribute(_GATEWAY, socket.inet_pton(family, gateway)) + _attribute(_OIF, struct.pack("=I", _index(interface)))
-            _talk(_ROUTE_NEW, _REQUEST | _ACKNOWLEDGE | _CREATE | _EXCLUSIVE, route, "The default route by %s on %s cannot be made." % (gateway, interface))
+            route += _attribute(_GATEWAY, socket.inet_pton(family, gateway)) + _attribute(
+                _OIF, struct.pack("=I", _index(interface))
+            )
+            _talk(
+                _ROUTE_NEW,
+                _REQUEST | _ACKNOWLEDGE | _CREATE | _EXCLUSIVE,
+                route,
+                f"The default route by {gateway} on {interface} cannot be made.",
+            )
 
 
 def addresses(path, interface=None):
-    """Return the addresses (set of str, without prefix length) in the network namespace at path, those of one interface or all; raise Error."""
+    """Return the addresses (set of str, without prefix length) in the network namespace at path,
+    those of one interface or all; raise Error.
+    """
     with netns.inside(path):
         index = interface and _index(interface)
         found = set()
-        for body in _talk(_ADDRESS_GET, _REQUEST | _DUMP, _IFADDR.pack(0, 0, 0, 0, 0), "The addresses in %s cannot be read." % path):
+        for body in _talk(
+            _ADDRESS_GET,
+            _REQUEST | _DUMP,
+            _IFADDR.pack(0, 0, 0, 0, 0),
+            f"The addresses in {path} cannot be read.",
+        ):
             family, dummy, dummy, dummy, place = _IFADDR.unpack_from(body)
-            attributes = _attributes(body[_IFADDR.size:])
+            attributes = _attributes(body[_IFADDR.size :])
             raw = attributes.get(_LOCAL) or attributes.get(_ADDRESS)
             if raw and family in (socket.AF_INET, socket.AF_INET6) and index in (None, place):
                 found.add(socket.inet_ntop(family, raw))
@@ -53,7 +78,9 @@ def addresses(path, interface=None):
 
 
 def canonical(address):
-    """Return an address (str, with or without a prefix length) as addresses() spells it; None when it is none."""
+    """Return an address (str, with or without a prefix length) as addresses() spells it; None when
+    it is none.
+    """
     plain = address.partition("/")[0]
     for family in (socket.AF_INET, socket.AF_INET6):
         try:
@@ -67,19 +94,35 @@ def _remove(interface, families):
     index = _index(interface)
     for name in sorted(families):
         family = _FAMILIES[name]
-        what = "The default routes of %s cannot be read." % interface
-        for body in _talk(_ROUTE_GET, _REQUEST | _DUMP, _ROUTE.pack(family, 0, 0, 0, 0, 0, 0, 0, 0), what):
+        what = f"The default routes of {interface} cannot be read."
+        for body in _talk(
+            _ROUTE_GET, _REQUEST | _DUMP, _ROUTE.pack(family, 0, 0, 0, 0, 0, 0, 0, 0), what
+        ):
             length, kind = body[1], body[7]
-            attributes = _attributes(body[_ROUTE.size:])
+            attributes = _attributes(body[_ROUTE.size :])
             table = struct.unpack("=I", attributes[_TABLE])[0] if _TABLE in attributes else body[4]
-            if length or kind != _UNICAST or table != _MAIN or attributes.get(_OIF) != struct.pack("=I", index):
+            if (
+                length
+                or kind != _UNICAST
+                or table != _MAIN
+                or attributes.get(_OIF) != struct.pack("=I", index)
+            ):
                 continue
-            _talk(_ROUTE_DELETE, _REQUEST | _ACKNOWLEDGE, body, "The default route of %s cannot be removed." % interface)
+            _talk(
+                _ROUTE_DELETE,
+                _REQUEST | _ACKNOWLEDGE,
+                body,
+                f"The default route of {interface} cannot be removed.",
+            )
 
 
 def _talk(kind, flags, body, what):
-    """Send one request and return the bodies (list of bytes) of the answers; raise Error, its message is what."""
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE) as channel:
+    """Send one request and return the bodies (list of bytes) of the answers; raise Error, its
+    message is what.
+    """
+    with socket.socket(
+        socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
+    ) as channel:
         channel.settimeout(10)
         try:
             channel.send(_HEADER.pack(_HEADER.size + len(body), kind, flags, 1, 0) + body)
@@ -92,10 +135,12 @@ def _talk(kind, flags, body, what):
 
 
 def _take(data, bodies):
-    """Add the messages in data to bodies; return whether they were the last; raise OSError for the kernel's error."""
+    """Add the messages in data to bodies; return whether they were the last; raise OSError for the
+    kernel's error.
+    """
     while len(data) >= _HEADER.size:
         size, kind = _HEADER.unpack_from(data)[:2]
-        body = data[_HEADER.size:size]
+        body = data[_HEADER.size : size]
         if kind == _ERROR:
             number = struct.unpack_from("=i", body)[0]
             if number:
@@ -104,7 +149,7 @@ def _take(data, bodies):
         if kind == _DONE:
             return True
         bodies.append(body)
-        data = data[(size + 3) & ~3:]
+        data = data[(size + 3) & ~3 :]
     return False
 
 
@@ -114,8 +159,8 @@ def _attributes(data):
         size, kind = _ATTRIBUTE.unpack_from(data)
         if size < _ATTRIBUTE.size:
             break
-        found[kind] = data[_ATTRIBUTE.size:size]
-        data = data[(size + 3) & ~3:]
+        found[kind] = data[_ATTRIBUTE.size : size]
+        data = data[(size + 3) & ~3 :]
     return found
 
 
@@ -127,7 +172,9 @@ def _index(interface):
     try:
         return socket.if_nametoindex(interface)
     except OSError:
-        raise errors.Error(errors.UNKNOWN_CONTAINER, "There is no interface %s in the network namespace." % interface) from None
+        raise errors.Error(
+            errors.UNKNOWN_CONTAINER, f"There is no interface {interface} in the network namespace."
+        ) from None
 
 
 def _family(address):

@@ -15,7 +15,9 @@ _OWN = "/proc/thread-self/ns/net"
 
 
 class inside:
-    """Be in the network namespace at path for the time of a with block (this thread only); raise Error (code 8)."""
+    """Be in the network namespace at path for the time of a with block (this thread only); raise
+    Error (code 8).
+    """
 
     def __init__(self, path):
         self.path = path
@@ -31,7 +33,11 @@ class inside:
                 os.close(other)
         except OSError as error:
             os.close(self.own)
-            raise errors.Error(errors.INVALID_NETNS, "The network namespace %s cannot be entered." % self.path, error.strerror) from None
+            raise errors.Error(
+                errors.INVALID_NETNS,
+                f"The network namespace {self.path} cannot be entered.",
+                error.strerror,
+            ) from None
 
     def __exit__(self, *dummy):
         try:
@@ -44,7 +50,8 @@ def _enter(descriptor):
     if hasattr(os, "setns"):
         os.setns(descriptor, _CLONE_NEWNET)
         return
-    # Only for Python before 3.12, and only where a namespace is looked into; `ctypes` itself takes thrice the time of the module in C below it.
+    # Only for Python before 3.12, and only where a namespace is looked into; `ctypes` itself takes
+    # thrice the time of the module in C below it.
     import _ctypes
 
     class Number(_ctypes._SimpleCData):
@@ -59,13 +66,20 @@ def _enter(descriptor):
 
 
 def interfaces(path):
-    """Return the names (set of str) of the interfaces in the network namespace at path; raise Error (code 8)."""
-    with inside(path), open("/proc/thread-self/net/dev", encoding="utf-8", errors="surrogateescape") as table:
+    """Return the names (set of str) of the interfaces in the network namespace at path; raise Error
+    (code 8).
+    """
+    with (
+        inside(path),
+        open("/proc/thread-self/net/dev", encoding="utf-8", errors="surrogateescape") as table,
+    ):
         return {line.partition(":")[0].strip() for line in table if ":" in line}
 
 
 def hardware(path, interface):
-    """Return the (MAC address, MTU) of an interface in the network namespace at path; raise Error (code 8 or 3)."""
+    """Return the (MAC address, MTU) of an interface in the network namespace at path; raise Error
+    (code 8 or 3).
+    """
     import fcntl  # for those who ask; a plugin does not
     import socket
     import struct
@@ -76,12 +90,18 @@ def hardware(path, interface):
             address = fcntl.ioctl(handle, _SIOCGIFHWADDR, request)[18:24]
             mtu = struct.unpack_from("i", fcntl.ioctl(handle, _SIOCGIFMTU, request), 16)[0]
         except OSError as error:
-            raise errors.Error(errors.UNKNOWN_CONTAINER, "The interface %s cannot be read in %s." % (interface, path), error.strerror) from None
-    return ":".join("%02x" % byte for byte in address), mtu
+            raise errors.Error(
+                errors.UNKNOWN_CONTAINER,
+                f"The interface {interface} cannot be read in {path}.",
+                error.strerror,
+            ) from None
+    return ":".join(f"{byte:02x}" for byte in address), mtu
 
 
 def identity(path):
-    """Return what tells one network namespace from any other while it lives ([device, inode]), or None when there is none at path."""
+    """Return what tells one network namespace from any other while it lives ([device, inode]), or
+    None when there is none at path.
+    """
     try:
         status = os.stat(path)
     except OSError:
@@ -90,5 +110,7 @@ def identity(path):
 
 
 def is_own(path):
-    """Say whether the network namespace at path is the one this process is in; False when there is none."""
+    """Say whether the network namespace at path is the one this process is in; False when there is
+    none.
+    """
     return identity(path) == identity(_OWN)

@@ -1,16 +1,19 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""JSON as the standard library reads and writes it, without importing `json` where that can be helped.
+"""JSON as the standard library reads and writes it, without importing `json` where that can be
+helped.
 
-A plugin is a process for every operation, and `json` imports `re` and `enum`, which takes as long as starting Python does. What does the work is a small
-module in C. Whatever that does not take (an error to be worded, another encoding, another implementation of Python) is left to `json`.
+A plugin is a process for every operation, and `json` imports `re` and `enum`, which takes as long
+as starting Python does. What does the work is a small module in C. Whatever that does not take (an
+error to be worded, another encoding, another implementation of Python) is left to `json`.
 """
 
 from __future__ import annotations
 
 try:
-    from _json import encode_basestring_ascii as _quote, make_scanner as _make_scanner
+    from _json import encode_basestring_ascii as _quote
+    from _json import make_scanner as _make_scanner
 except ImportError:
     _quote = _make_scanner = None
 
@@ -28,7 +31,10 @@ class _Options:
 
 
 def loads(text, **hooks):
-    """Return what json.loads() does; hooks: parse_constant, parse_float and parse_int, all three. Raises ValueError, RecursionError."""
+    """Return what json.loads() does; hooks: parse_constant, parse_float and parse_int, all three.
+
+    Raises ValueError, RecursionError.
+    """
     try:
         string = (text.decode() if isinstance(text, bytes) else text).strip(" \t\n\r")
         value, end = _make_scanner(_Options(hooks))(string, 0)

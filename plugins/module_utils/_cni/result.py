@@ -12,7 +12,10 @@ from __future__ import annotations
 
 from . import conf, errors, version
 
-_ADDED_1_1 = {"interfaces": ("mtu", "socketPath", "pciID"), "routes": ("mtu", "advmss", "priority", "table", "scope")}
+_ADDED_1_1 = {
+    "interfaces": ("mtu", "socketPath", "pciID"),
+    "routes": ("mtu", "advmss", "priority", "table", "scope"),
+}
 _LISTS = {"interfaces": "name", "ips": "address", "routes": "dst"}
 
 
@@ -33,27 +36,46 @@ def decode(text, assumed_version):
 
 
 def convert(result, to_version):
-    """Return a result (dict with cniVersion) in another version; raise Error when it cannot be said in that one."""
+    """Return a result (dict with cniVersion) in another version; raise Error when it cannot be said
+    in that one.
+    """
     if result["cniVersion"] == to_version:
         return result
     return _from_latest(to_latest(result), to_version)
 
 
 def to_latest(result):
-    """Return a result (dict with cniVersion) in the form of 1.1.0: {cniVersion, interfaces, ips, routes, dns}, each there."""
+    """Return a result (dict with cniVersion) in the form of 1.1.0: {cniVersion, interfaces, ips,
+    routes, dns}, each there.
+    """
     stated = result.get("cniVersion")
     if stated not in version.ALL:
-        raise errors.Error(errors.INCOMPATIBLE_VERSION, "The result's cniVersion %r is not known here." % (stated,), "Known are %s." % ", ".join(version.ALL))
-    latest = {"cniVersion": version.LATEST, "interfaces": [], "ips": [], "routes": [], "dns": _dns(result)}
+        raise errors.Error(
+            errors.INCOMPATIBLE_VERSION,
+            f"The result's cniVersion {stated!r} is not known here.",
+            f"Known are {', '.join(version.ALL)}.",
+        )
+    latest = {
+        "cniVersion": version.LATEST,
+        "interfaces": [],
+        "ips": [],
+        "routes": [],
+        "dns": _dns(result),
+    }
     if not version.at_least(stated, "0.3.0"):
         for family in ("ip4", "ip6"):
             _add_family(latest, result.get(family), family)
         return latest
     for key, needed in _LISTS.items():
         items = result.get(key) or []
-        if not isinstance(items, list) or not all(isinstance(item, dict) and isinstance(item.get(needed), str) for item in items):
-            raise _unreadable("`%s` is not a list of objects with a `%s`" % (key, needed))
-        latest[key] = [{name: value for name, value in item.items() if name != "version" or key != "ips"} for item in items]
+        if not isinstance(items, list) or not all(
+            isinstance(item, dict) and isinstance(item.get(needed), str) for item in items
+        ):
+            raise _unreadable(f"`{key}` is not a list of objects with a `{needed}`")
+        latest[key] = [
+            {name: value for name, value in item.items() if name != "version" or key != "ips"}
+            for item in items
+        ]
     return latest
 
 
@@ -61,10 +83,12 @@ def _add_family(latest, part, family):
     if part is None:
         return
     if not isinstance(part, dict) or not isinstance(part.get("ip"), str):
-        raise _unreadable("`%s` is not an object with an `ip`" % family)
+        raise _unreadable(f"`{family}` is not an object with an `ip`")
     routes = part.get("routes") or []
-    if not isinstance(routes, list) or not all(isinstance(route, dict) and isinstance(route.get("dst"), str) for route in routes):
-        raise _unreadable("the `routes` of `%s` are not a list of objects with a `dst`" % family)
+    if not isinstance(routes, list) or not all(
+        isinstance(route, dict) and isinstance(route.get("dst"), str) for route in routes
+    ):
+        raise _unreadable(f"the `routes` of `{family}` are not a list of objects with a `dst`")
     address = {"address": part["ip"]}
     if part.get("gateway"):
         address["gateway"] = part["gateway"]
@@ -78,7 +102,10 @@ def _from_latest(latest, to_version):
     result = {"cniVersion": to_version}
     for key in _LISTS:
         dropped = _ADDED_1_1.get(key, ()) if to_version != "1.1.0" else ()
-        items = [{name: value for name, value in item.items() if name not in dropped} for item in latest[key]]
+        items = [
+            {name: value for name, value in item.items() if name not in dropped}
+            for item in latest[key]
+        ]
         if key == "ips" and not version.at_least(to_version, "1.0.0"):
             items = [dict(item, version=_family(item["address"])) for item in items]
         if items:
@@ -90,7 +117,9 @@ def _from_latest(latest, to_version):
 
 
 def _to_families(latest, to_version):
-    """The first address of each family, and the routes of that family; there is no form without an address."""
+    """The first address of each family, and the routes of that family; there is no form without an
+    address.
+    """
     result = {"cniVersion": to_version}
     for family, key in (("4", "ip4"), ("6", "ip6")):
         first = next((item for item in latest["ips"] if _family(item["address"]) == family), None)
@@ -99,11 +128,18 @@ def _to_families(latest, to_version):
         result[key] = {"ip": first["address"]}
         if first.get("gateway"):
             result[key]["gateway"] = first["gateway"]
-        routes = [{name: route[name] for name in ("dst", "gw") if route.get(name)} for route in latest["routes"] if _family(route["dst"]) == family]
+        routes = [
+            {name: route[name] for name in ("dst", "gw") if route.get(name)}
+            for route in latest["routes"]
+            if _family(route["dst"]) == family
+        ]
         if routes:
             result[key]["routes"] = routes
     if "ip4" not in result and "ip6" not in result:
-        raise errors.Error(errors.INCOMPATIBLE_VERSION, "A result without an address cannot be said in CNI %s." % to_version)
+        raise errors.Error(
+            errors.INCOMPATIBLE_VERSION,
+            f"A result without an address cannot be said in CNI {to_version}.",
+        )
     result["dns"] = latest["dns"]
     return result
 
@@ -122,4 +158,4 @@ def _dns(result):
 
 
 def _unreadable(sentence):
-    return errors.Error(errors.DECODING_FAILURE, "The result cannot be read: %s." % sentence)
+    return errors.Error(errors.DECODING_FAILURE, f"The result cannot be read: {sentence}.")

@@ -1,7 +1,9 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The skeleton of a plugin: environment and stdin to a Request, the command to its handler, the answer or the error to stdout (SPEC section 2)."""
+"""The skeleton of a plugin: environment and stdin to a Request, the command to its handler, the
+answer or the error to stdout (SPEC section 2).
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,8 @@ COMMANDS = {
 class Request:
     """What a runtime asks of a plugin.
 
-    command, container_id, netns, interface, args: str, empty where not given; path: list of directories; conf: dict, raw;
+    command, container_id, netns, interface, args: str, empty where not given; path: list of
+    directories; conf: dict, raw;
     version: str, that of the request; environ: dict.
     """
 
@@ -34,24 +37,38 @@ class Request:
         self.netns = environ.get(_NETNS, "")
         self.interface = environ.get(_INTERFACE, "")
         self.args = environ.get("CNI_ARGS", "")
-        self.path = [directory for directory in environ.get(_PATH, "").split(os.pathsep) if directory]
+        self.path = [
+            directory for directory in environ.get(_PATH, "").split(os.pathsep) if directory
+        ]
         self.conf = configuration
         self.version = request_version
         self.environ = environ
 
 
-def main(handlers, about, environ=None, stdin=None, stdout=None, stderr=None, supported=version.ALL, conf_optional=()):
+def main(
+    handlers,
+    about,
+    environ=None,
+    stdin=None,
+    stdout=None,
+    stderr=None,
+    supported=version.ALL,
+    conf_optional=(),
+):
     """Serve one request and return the exit status (int).
 
-    handlers: dict command -> function that takes a Request and returns the dict to print or None, and raises Error;
-    about: str, for people who start the plugin by hand; stdin: a binary file, stdout, stderr: text files;
-    conf_optional: commands that are served without (or with an unreadable) configuration as well: their Request.conf is empty then.
+    handlers: dict command -> function that takes a Request and returns the dict to print or None,
+    and raises Error;
+    about: str, for people who start the plugin by hand; stdin: a binary file, stdout, stderr: text
+    files;
+    conf_optional: commands that are served without (or with an unreadable) configuration as well:
+    their Request.conf is empty then.
     """
     environ = os.environ if environ is None else environ
     stdin, stdout, stderr = stdin or sys.stdin.buffer, stdout or sys.stdout, stderr or sys.stderr
     command = environ.get("CNI_COMMAND", "")
     if not command:
-        stderr.write("%s\nCNI protocol versions supported: %s\n" % (about, ", ".join(supported)))
+        stderr.write(f"{about}\nCNI protocol versions supported: {', '.join(supported)}\n")
         return 0
     answer_version = supported[-1]
     try:
@@ -67,7 +84,11 @@ def main(handlers, about, environ=None, stdin=None, stdout=None, stderr=None, su
     except errors.Error as error:
         return _fail(error, answer_version, stdout)
     except Exception as error:  # whatever it was, the runtime gets an error object
-        return _fail(errors.Error(errors.INTERNAL, "The plugin failed.", "%s: %s" % (type(error).__name__, error)), answer_version, stdout)
+        return _fail(
+            errors.Error(errors.INTERNAL, "The plugin failed.", f"{type(error).__name__}: {error}"),
+            answer_version,
+            stdout,
+        )
     if answer is not None:
         _print(answer, stdout)
     return 0
@@ -75,20 +96,33 @@ def main(handlers, about, environ=None, stdin=None, stdout=None, stderr=None, su
 
 def _check_environment(command, handlers, environ):
     if command not in COMMANDS or command not in handlers:
-        raise errors.Error(errors.INVALID_ENVIRONMENT, "The CNI_COMMAND %r is not served here." % command, "Served are %s." % ", ".join([*handlers, "VERSION"]))
+        raise errors.Error(
+            errors.INVALID_ENVIRONMENT,
+            f"The CNI_COMMAND {command!r} is not served here.",
+            f"Served are {', '.join([*handlers, 'VERSION'])}.",
+        )
     needed = COMMANDS[command][1]
     missing = [name for name in needed if not environ.get(name)]
     if missing:
-        raise errors.Error(errors.INVALID_ENVIRONMENT, "%s needs %s in the environment." % (command, ", ".join(missing)))
+        raise errors.Error(
+            errors.INVALID_ENVIRONMENT, f"{command} needs {', '.join(missing)} in the environment."
+        )
     if _ID in needed and not conf.is_name(environ[_ID]):
-        raise errors.Error(errors.INVALID_ENVIRONMENT, "CNI_CONTAINERID %r is not a container's id." % environ[_ID])
+        raise errors.Error(
+            errors.INVALID_ENVIRONMENT, f"CNI_CONTAINERID {environ[_ID]!r} is not a container's id."
+        )
     if _INTERFACE in needed and not conf.is_interface_name(environ[_INTERFACE]):
-        raise errors.Error(errors.INVALID_ENVIRONMENT, "CNI_IFNAME %r cannot be an interface's name." % environ[_INTERFACE])
+        raise errors.Error(
+            errors.INVALID_ENVIRONMENT,
+            f"CNI_IFNAME {environ[_INTERFACE]!r} cannot be an interface's name.",
+        )
 
 
 def _read_conf(stdin, optional, supported):
     try:
-        configuration = conf.decode(stdin.read(), "The network configuration on stdin", comments=True)
+        configuration = conf.decode(
+            stdin.read(), "The network configuration on stdin", comments=True
+        )
     except errors.Error:
         if not optional:
             raise
@@ -98,7 +132,9 @@ def _read_conf(stdin, optional, supported):
         if optional:
             return configuration, supported[-1]
         raise errors.Error(
-            errors.INCOMPATIBLE_VERSION, "The configuration's cniVersion %r is not served here." % (stated,), "Served are %s." % ", ".join(supported)
+            errors.INCOMPATIBLE_VERSION,
+            f"The configuration's cniVersion {stated!r} is not served here.",
+            f"Served are {', '.join(supported)}.",
         )
     return configuration, stated
 
@@ -106,13 +142,27 @@ def _read_conf(stdin, optional, supported):
 def _check_version(command, request_version, supported):
     since = COMMANDS[command][0]
     if supported.index(request_version) < supported.index(since):
-        raise errors.Error(errors.INCOMPATIBLE_VERSION, "%s needs cniVersion %s or later, the configuration says %s." % (command, since, request_version))
+        raise errors.Error(
+            errors.INCOMPATIBLE_VERSION,
+            f"{command} needs cniVersion {since} or later, the configuration says"
+            f" {request_version}.",
+        )
 
 
 def _check_namespace(request):
-    """Whoever is told to attach or clear the host's own namespace was told wrong, unless the override says otherwise."""
-    if request.command in ("ADD", "DEL") and request.netns and not request.environ.get("CNI_NETNS_OVERRIDE") and netns.is_own(request.netns):
-        raise errors.Error(errors.INVALID_NETNS, "CNI_NETNS %s is the plugin's own network namespace, not a container's." % request.netns)
+    """Whoever is told to attach or clear the host's own namespace was told wrong, unless the
+    override says otherwise.
+    """
+    if (
+        request.command in ("ADD", "DEL")
+        and request.netns
+        and not request.environ.get("CNI_NETNS_OVERRIDE")
+        and netns.is_own(request.netns)
+    ):
+        raise errors.Error(
+            errors.INVALID_NETNS,
+            f"CNI_NETNS {request.netns} is the plugin's own network namespace, not a container's.",
+        )
 
 
 def _fail(error, answer_version, stdout):

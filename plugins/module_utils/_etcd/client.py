@@ -1,10 +1,11 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A small etcd v3 client over etcd's own JSON gateway (https://etcd.io/docs/v3.5/dev-guide/api_grpc_gateway/), standard library only.
+"""A small etcd v3 client over etcd's own JSON gateway
+(https://etcd.io/docs/v3.5/dev-guide/api_grpc_gateway/), standard library only.
 
-Keys and values are str here; the gateway's base64, and its numbers written as strings, stay inside. Every error is a sentence.
-Needs etcd 3.4 or newer, the first whose gateway is at /v3/.
+Keys and values are str here; the gateway's base64, and its numbers written as strings, stay inside.
+Every error is a sentence. Needs etcd 3.4 or newer, the first whose gateway is at /v3/.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ class EtcdUnreachable(EtcdError):
 
 
 class EtcdUnavailable(EtcdError):
-    """An endpoint answered that it can't serve the request now (no leader, no quorum, members not all connected yet)."""
+    """An endpoint answered that it can't serve the request now (no leader, no quorum, members not
+    all connected yet).
+    """
 
 
 class EtcdUncertain(EtcdError):
@@ -49,19 +52,22 @@ class KeyValue:
         self.lease = lease
 
     def __repr__(self):
-        return "KeyValue(%r, %r, %d, %d)" % (self.key, self.value, self.mod_revision, self.lease)
+        return f"KeyValue({self.key!r}, {self.value!r}, {self.mod_revision}, {self.lease})"
 
 
 class Client:
     """Speaks to the first endpoint that answers.
 
-    endpoints: list of URLs such as https://10.0.0.1:2379; ca_cert, client_cert, client_key: paths (https only); timeout: seconds for each endpoint.
-    Raises EtcdError at once when the endpoints or the files make no sense.
+    endpoints: list of URLs such as https://10.0.0.1:2379; ca_cert, client_cert, client_key: paths
+    (https only); timeout: seconds for each endpoint. Raises EtcdError at once when the endpoints or
+    the files make no sense.
     """
 
     def __init__(self, endpoints, ca_cert=None, client_cert=None, client_key=None, timeout=5.0):
         if not endpoints:
-            raise EtcdError("No etcd endpoint is given. Give at least one, such as https://10.0.0.1:2379.")
+            raise EtcdError(
+                "No etcd endpoint is given. Give at least one, such as https://10.0.0.1:2379."
+            )
         self._endpoints = [parse_endpoint(url) for url in endpoints]
         self._timeout = timeout
         self._has_client_cert = bool(client_cert)
@@ -86,22 +92,38 @@ class Client:
 
     def delete_prefix(self, prefix):
         """Remove all keys that start with prefix; return how many there were."""
-        answer = self.call("/v3/kv/deleterange", {"key": _encode(prefix), "range_end": _encode(end_of_prefix(prefix))})
+        answer = self.call(
+            "/v3/kv/deleterange",
+            {"key": _encode(prefix), "range_end": _encode(end_of_prefix(prefix))},
+        )
         return int(answer.get("deleted", 0))
 
     def txn(self, compares, operations):
-        """Do all operations in one transaction if every comparison holds; return whether it was done.
+        """Do all operations in one transaction if every comparison holds; return whether it was
+        done.
 
-        compares: list of ("revision", key, mod_revision; 0: the key must not exist) and ("empty", prefix: no key starts with it).
+        compares: list of ("revision", key, mod_revision; 0: the key must not exist) and ("empty",
+        prefix: no key starts with it).
         operations: list of ("put", key, value), ("delete", key) and ("delete_prefix", prefix).
         """
-        answer = self.call("/v3/kv/txn", {"compare": [_compare(item) for item in compares], "success": [_operation(item) for item in operations]})
+        answer = self.call(
+            "/v3/kv/txn",
+            {
+                "compare": [_compare(item) for item in compares],
+                "success": [_operation(item) for item in operations],
+            },
+        )
         return bool(answer.get("succeeded", False))
 
     def _range(self, body):
         answer = self.call("/v3/kv/range", body, read=True)
         return [
-            KeyValue(_decode(kv["key"]), _decode(kv.get("value", "")), int(kv["mod_revision"]), int(kv.get("lease", 0)))
+            KeyValue(
+                _decode(kv["key"]),
+                _decode(kv.get("value", "")),
+                int(kv["mod_revision"]),
+                int(kv.get("lease", 0)),
+            )
             for kv in answer.get("kvs", [])
         ]
 
@@ -118,7 +140,9 @@ class Client:
     # The cluster
 
     def status(self):
-        """Return {version, db_size (bytes), leader (member id), member (id of who answered)} of the first endpoint that answers."""
+        """Return {version, db_size (bytes), leader (member id), member (id of who answered)} of the
+        first endpoint that answers.
+        """
         answer = self.call("/v3/maintenance/status", {}, read=True)
         return {
             "version": answer.get("version", ""),
@@ -132,12 +156,22 @@ class Client:
         self.call("/v3/kv/range", {"key": _encode("health"), "keys_only": True}, read=True)
 
     def members(self):
-        """Return the cluster's members as [{id (int), name ("" until it has started), peer_urls, client_urls}]."""
-        return [_member(item) for item in self.call("/v3/cluster/member/list", {"linearizable": True}, read=True)["members"]]
+        """Return the cluster's members as [{id (int), name ("" until it has started), peer_urls,
+        client_urls}].
+        """
+        return [
+            _member(item)
+            for item in self.call("/v3/cluster/member/list", {"linearizable": True}, read=True)[
+                "members"
+            ]
+        ]
 
     def member_add(self, peer_url):
         """Announce a member that is going to join; return the list of members as members() does."""
-        return [_member(item) for item in self.call("/v3/cluster/member/add", {"peerURLs": [peer_url]})["members"]]
+        return [
+            _member(item)
+            for item in self.call("/v3/cluster/member/add", {"peerURLs": [peer_url]})["members"]
+        ]
 
     def member_remove(self, member_id):
         """Take a member out of the cluster. etcd itself refuses when that would cost the quorum."""
@@ -152,8 +186,9 @@ class Client:
     def call(self, path, body, read=False):
         """POST body (JSON-able) to path; return the answer's JSON.
 
-        The endpoints are tried in order, and the one that answers is asked first from then on. A write that may have reached
-        an endpoint is not sent to a second one: that raises EtcdUncertain.
+        The endpoints are tried in order, and the one that answers is asked first from then on. A
+        write that may have reached an endpoint is not sent to a second one: that raises
+        EtcdUncertain.
         """
         errors = []
         for endpoint in list(self._endpoints):
@@ -167,33 +202,49 @@ class Client:
             return answer
         if len(errors) == 1:
             raise errors[0]
-        kind = EtcdUnavailable if any(isinstance(error, EtcdUnavailable) for error in errors) else EtcdUnreachable
+        kind = (
+            EtcdUnavailable
+            if any(isinstance(error, EtcdUnavailable) for error in errors)
+            else EtcdUnreachable
+        )
         raise kind(" ".join(str(error) for error in errors))
 
     def _ask(self, endpoint, path, body, read):
         scheme, host, port = endpoint
         url = endpoint_url(endpoint)
         if scheme == "https":
-            connection = http.client.HTTPSConnection(host, port, timeout=self._timeout, context=self._tls)
+            connection = http.client.HTTPSConnection(
+                host, port, timeout=self._timeout, context=self._tls
+            )
         else:
             connection = http.client.HTTPConnection(host, port, timeout=self._timeout)
         try:
             try:
                 connection.connect()
             except (OSError, ssl.SSLError) as error:
-                raise EtcdUnreachable(explain(url, error, self._has_client_cert, connecting=True)) from error
+                raise EtcdUnreachable(
+                    explain(url, error, self._has_client_cert, connecting=True)
+                ) from error
             try:
-                connection.request("POST", path, json.dumps(body).encode(), {"Content-Type": "application/json"})
+                connection.request(
+                    "POST", path, json.dumps(body).encode(), {"Content-Type": "application/json"}
+                )
                 response = connection.getresponse()
                 status, data = response.status, response.read()
             except (OSError, http.client.HTTPException) as broken:
                 error = _alert(connection, broken) or broken
-                # With TLS 1.3 a server refuses a client's certificate only after the handshake, before it has read the request.
-                if read or isinstance(error, ssl.SSLError) or scheme == "https" and not self._has_client_cert:
+                # With TLS 1.3 a server refuses a client's certificate only after the handshake,
+                # before it has read the request.
+                if (
+                    read
+                    or isinstance(error, ssl.SSLError)
+                    or (scheme == "https" and not self._has_client_cert)
+                ):
                     raise EtcdUnreachable(explain(url, error, self._has_client_cert)) from error
                 raise EtcdUncertain(
-                    "etcd at %s broke the connection during a write (%s), so whether it was done isn't known. Run again: it continues from what is there."
-                    % (url, error or type(error).__name__)
+                    f"etcd at {url} broke the connection during a write"
+                    f" ({error or type(error).__name__}), so whether it was done isn't known. Run"
+                    " again: it continues from what is there."
                 ) from error
         finally:
             connection.close()
@@ -202,13 +253,23 @@ class Client:
 
 def parse_endpoint(url):
     """Return (scheme, host, port) of an endpoint URL; raises EtcdError when it is none."""
-    wrong = "%r is no etcd endpoint. Write it as https://10.0.0.1:2379 (or http://... for an etcd without TLS)." % (url,)
+    wrong = (
+        f"{url!r} is no etcd endpoint. Write it as https://10.0.0.1:2379 (or http://... for an etcd"
+        " without TLS)."
+    )
     try:
         parts = urllib.parse.urlsplit(url)
         port = parts.port
     except (ValueError, AttributeError, TypeError):
         raise EtcdError(wrong) from None
-    if parts.scheme not in ("http", "https") or not parts.hostname or not port or parts.path.strip("/") or parts.query or "@" in parts.netloc:
+    if (
+        parts.scheme not in ("http", "https")
+        or not parts.hostname
+        or not port
+        or parts.path.strip("/")
+        or parts.query
+        or "@" in parts.netloc
+    ):
         raise EtcdError(wrong)
     return parts.scheme, parts.hostname, port
 
@@ -216,29 +277,44 @@ def parse_endpoint(url):
 def endpoint_url(endpoint):
     """The inverse of parse_endpoint; an IPv6 address gets its brackets."""
     scheme, host, port = endpoint
-    return "%s://%s:%d" % (scheme, "[%s]" % host if ":" in host else host, port)
+    return f"{scheme}://{(f'[{host}]' if ':' in host else host)}:{port}"
 
 
 def end_of_prefix(prefix):
-    """Return the range_end that with prefix as key covers every key that starts with prefix (etcd API, RangeRequest.range_end)."""
+    """Return the range_end that with prefix as key covers every key that starts with prefix (etcd
+    API, RangeRequest.range_end).
+    """
     if not prefix:
         raise ValueError("an empty prefix would cover every key")
     return prefix[:-1] + chr(ord(prefix[-1]) + 1)
 
 
 def tls_context(ca_cert, client_cert, client_key):
-    """Return the ssl.SSLContext for these files (paths; None: not given); raises EtcdError naming the file that doesn't serve."""
+    """Return the ssl.SSLContext for these files (paths; None: not given); raises EtcdError naming
+    the file that doesn't serve.
+    """
     if bool(client_cert) != bool(client_key):
-        raise EtcdError("A client certificate needs both its file and its key's file; only %s is given." % (client_cert or client_key))
-    for what, path in (("CA certificate", ca_cert), ("client certificate", client_cert), ("client key", client_key)):
+        raise EtcdError(
+            "A client certificate needs both its file and its key's file; only %s is given."
+            % (client_cert or client_key)
+        )
+    for what, path in (
+        ("CA certificate", ca_cert),
+        ("client certificate", client_cert),
+        ("client key", client_key),
+    ):
         if path:
             try:
                 with open(path, "rb"):
                     pass
             except FileNotFoundError as error:
-                raise EtcdFileMissing("The %s %s doesn't exist. Put it there or correct its path." % (what, path)) from error
+                raise EtcdFileMissing(
+                    f"The {what} {path} doesn't exist. Put it there or correct its path."
+                ) from error
             except OSError as error:
-                raise EtcdError("The %s %s can't be read: %s." % (what, path, (error.strerror or str(error)).lower())) from error
+                raise EtcdError(
+                    f"The {what} {path} can't be read: {(error.strerror or str(error)).lower()}."
+                ) from error
     context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH)
     try:
         if ca_cert:
@@ -246,39 +322,65 @@ def tls_context(ca_cert, client_cert, client_key):
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             context.load_verify_locations(ca_cert)
     except (ssl.SSLError, ValueError) as error:
-        raise EtcdError("The CA certificate %s is no certificate in PEM form." % ca_cert) from error
+        raise EtcdError(f"The CA certificate {ca_cert} is no certificate in PEM form.") from error
     try:
         if client_cert:
             context.load_cert_chain(client_cert, client_key)
     except (ssl.SSLError, ValueError) as error:
         if "KEY_VALUES_MISMATCH" in str(error):
-            raise EtcdError("The key %s doesn't belong to the client certificate %s." % (client_key, client_cert)) from error
-        raise EtcdError("The client certificate %s and its key %s can't be used: they are no pair in PEM form." % (client_cert, client_key)) from error
+            raise EtcdError(
+                f"The key {client_key} doesn't belong to the client certificate {client_cert}."
+            ) from error
+        raise EtcdError(
+            f"The client certificate {client_cert} and its key {client_key} can't be used: they are"
+            " no pair in PEM form."
+        ) from error
     return context
 
 
 def explain(url, error, has_client_cert, connecting=False):
-    """Return the sentence for an exception met while speaking to url; connecting: before any byte of the request was sent."""
+    """Return the sentence for an exception met while speaking to url; connecting: before any byte
+    of the request was sent.
+    """
     if isinstance(error, ssl.SSLCertVerificationError):
         return _explain_verification(url, error)
-    if isinstance(error, ssl.SSLError) or isinstance(error, (ConnectionResetError, BrokenPipeError)) and url.startswith("https:"):
+    if isinstance(error, ssl.SSLError) or (
+        isinstance(error, (ConnectionResetError, BrokenPipeError)) and url.startswith("https:")
+    ):
         return _explain_tls(url, error, has_client_cert, connecting)
     if isinstance(error, socket.gaierror):
-        return "etcd at %s can't be reached: its name isn't known here. Correct the endpoint or the host's name resolution." % url
+        return (
+            f"etcd at {url} can't be reached: its name isn't known here. Correct the endpoint or"
+            " the host's name resolution."
+        )
     if isinstance(error, (socket.timeout, TimeoutError)):
-        return "etcd at %s can't be reached: no answer in time. Check the address, the network and firewalls between." % url
+        return (
+            f"etcd at {url} can't be reached: no answer in time. Check the address, the network and"
+            " firewalls between."
+        )
     if isinstance(error, ConnectionRefusedError):
-        return "etcd at %s can't be reached: connection refused. Start etcd there or correct the endpoint." % url
+        return (
+            f"etcd at {url} can't be reached: connection refused. Start etcd there or correct the"
+            " endpoint."
+        )
     if isinstance(error, (ConnectionResetError, BrokenPipeError)):
-        return "What answers at %s closes the connection, as an etcd with TLS does. Write https:// if it is one, else correct the endpoint." % url
+        return (
+            f"What answers at {url} closes the connection, as an etcd with TLS does. Write https://"
+            " if it is one, else correct the endpoint."
+        )
     if isinstance(error, http.client.HTTPException):
-        return "What answers at %s is no etcd: it doesn't speak HTTP. Correct the endpoint." % url
+        return f"What answers at {url} is no etcd: it doesn't speak HTTP. Correct the endpoint."
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return "etcd at %s can't be reached: %s. Start etcd there or correct the endpoint." % (url, reason.lower())
+    return (
+        f"etcd at {url} can't be reached: {reason.lower()}. Start etcd there or correct the"
+        " endpoint."
+    )
 
 
 def _alert(connection, broken):
-    """Return the TLS alert that may be waiting on a connection that broke while we wrote (broken: the exception), or None."""
+    """Return the TLS alert that may be waiting on a connection that broke while we wrote (broken:
+    the exception), or None.
+    """
     if not isinstance(broken, (ssl.SSLEOFError, BrokenPipeError, ConnectionResetError)):
         return None
     try:
@@ -295,21 +397,43 @@ def _alert(connection, broken):
 def _explain_verification(url, error):
     # Numbers of OpenSSL's X509_verify_cert(3).
     if error.verify_code in (9, 10):
-        return "The certificate of etcd at %s isn't valid at this time (expired, or a clock is wrong). Renew it or set the clock." % url
+        return (
+            f"The certificate of etcd at {url} isn't valid at this time (expired, or a clock is"
+            " wrong). Renew it or set the clock."
+        )
     if error.verify_code in (62, 64):
-        return "The certificate of etcd at %s isn't made out for that address. Use an address it names, or renew it with this one." % url
-    return "The certificate of etcd at %s isn't signed by the CA given (%s). Give the CA that signed it." % (url, error.verify_message or "verification failed")
+        return (
+            f"The certificate of etcd at {url} isn't made out for that address. Use an address it"
+            " names, or renew it with this one."
+        )
+    return (
+        f"The certificate of etcd at {url} isn't signed by the CA given"
+        f" ({error.verify_message or 'verification failed'}). Give the CA that signed it."
+    )
 
 
 def _explain_tls(url, error, has_client_cert, connecting):
     reason = (getattr(error, "reason", None) or "").lower().replace("_", " ")
-    if "wrong version number" in reason or "record layer" in reason or connecting and isinstance(error, (ssl.SSLEOFError, ConnectionResetError)):
-        return "etcd at %s doesn't speak TLS. Write http:// or give it certificates." % url
+    if (
+        "wrong version number" in reason
+        or "record layer" in reason
+        or (connecting and isinstance(error, (ssl.SSLEOFError, ConnectionResetError)))
+    ):
+        return f"etcd at {url} doesn't speak TLS. Write http:// or give it certificates."
     if not has_client_cert:
-        return "etcd at %s wants a client certificate and none is given. Give a client certificate and its key." % url
+        return (
+            f"etcd at {url} wants a client certificate and none is given. Give a client certificate"
+            " and its key."
+        )
     if "alert" in reason:
-        return "etcd at %s refuses the client certificate (%s). Give one that is signed by the CA that etcd trusts." % (url, reason)
-    return "etcd at %s broke the connection, as it does when it refuses the client certificate or ends. Its own log says why." % url
+        return (
+            f"etcd at {url} refuses the client certificate ({reason}). Give one that is signed by"
+            " the CA that etcd trusts."
+        )
+    return (
+        f"etcd at {url} broke the connection, as it does when it refuses the client certificate or"
+        " ends. Its own log says why."
+    )
 
 
 def _answer(url, path, status, data, read):
@@ -317,24 +441,35 @@ def _answer(url, path, status, data, read):
         answer = json.loads(data)
     except ValueError:
         if b"HTTP request to an HTTPS server" in data:
-            raise EtcdUnreachable("etcd at %s speaks TLS. Write https:// and give the CA and a client certificate." % url) from None
+            raise EtcdUnreachable(
+                f"etcd at {url} speaks TLS. Write https:// and give the CA and a client"
+                " certificate."
+            ) from None
         answer = None
     if status == 200 and isinstance(answer, dict):
         return answer
     if not isinstance(answer, dict) or "code" not in answer:
         raise EtcdUnreachable(
-            "What answers at %s is no etcd 3.4 or newer (HTTP status %d for %s). Correct the endpoint or upgrade etcd." % (url, status, path)
+            f"What answers at {url} is no etcd 3.4 or newer (HTTP status {status} for {path})."
+            " Correct the endpoint or upgrade etcd."
         )
     message = str(answer.get("message") or answer.get("error") or "no reason given")
     if not read and "timed out" in message:
-        raise EtcdUncertain("etcd at %s doesn't know whether a write was done (%s). Run again: it continues from what is there." % (url, message))
+        raise EtcdUncertain(
+            f"etcd at {url} doesn't know whether a write was done ({message}). Run again: it"
+            " continues from what is there."
+        )
     if answer["code"] == UNAVAILABLE or "no leader" in message or "request timed out" in message:
         raise EtcdUnavailable(
-            "etcd at %s can't serve now: no quorum (%s). Start the members that are missing: more than half of them must run." % (url, message)
+            f"etcd at {url} can't serve now: no quorum ({message}). Start the members that are"
+            " missing: more than half of them must run."
         )
     if "user name is empty" in message or "permission denied" in message:
-        raise EtcdError("etcd at %s refuses the request (%s). Let the client certificate's common name be a user that may." % (url, message))
-    raise EtcdError("etcd at %s refuses the request: %s." % (url, message.rstrip(".")))
+        raise EtcdError(
+            f"etcd at {url} refuses the request ({message}). Let the client certificate's common"
+            " name be a user that may."
+        )
+    raise EtcdError(f"etcd at {url} refuses the request: {message.rstrip('.')}.")
 
 
 def _encode(text):
@@ -347,9 +482,20 @@ def _decode(text):
 
 def _compare(item):
     if item[0] == "revision":
-        return {"key": _encode(item[1]), "target": "MOD", "result": "EQUAL", "mod_revision": str(item[2])}
+        return {
+            "key": _encode(item[1]),
+            "target": "MOD",
+            "result": "EQUAL",
+            "mod_revision": str(item[2]),
+        }
     # On a range that is empty etcd compares with a key of version 0, which no stored key has.
-    return {"key": _encode(item[1]), "range_end": _encode(end_of_prefix(item[1])), "target": "VERSION", "result": "EQUAL", "version": "0"}
+    return {
+        "key": _encode(item[1]),
+        "range_end": _encode(end_of_prefix(item[1])),
+        "target": "VERSION",
+        "result": "EQUAL",
+        "version": "0",
+    }
 
 
 def _operation(item):
@@ -357,7 +503,12 @@ def _operation(item):
         return {"request_put": {"key": _encode(item[1]), "value": _encode(item[2])}}
     if item[0] == "delete":
         return {"request_delete_range": {"key": _encode(item[1])}}
-    return {"request_delete_range": {"key": _encode(item[1]), "range_end": _encode(end_of_prefix(item[1]))}}
+    return {
+        "request_delete_range": {
+            "key": _encode(item[1]),
+            "range_end": _encode(end_of_prefix(item[1])),
+        }
+    }
 
 
 def _member(item):

@@ -1,7 +1,9 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which hosts are etcd members, where they are reached, and which certificates they need: from the inventory alone (pure)."""
+"""Which hosts are etcd members, where they are reached, and which certificates they need: from the
+inventory alone (pure).
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,8 @@ class MembersError(Exception):
 
 
 def member_names(groups):
-    """Return the inventory names of the members: group multinet_etcd or, when it is empty, the first node.
+    """Return the inventory names of the members: group multinet_etcd or, when it is empty, the
+    first node.
 
     groups: {group: [host, ...]}, as Ansible's variable of that name.
     """
@@ -33,39 +36,47 @@ def member_names(groups):
 def members(groups, hostvars, tls=True, recorded=()):
     """Return the members as [{name, address, client_url, peer_url}], in the order of the inventory.
 
-    groups, hostvars: Ansible's variables; tls: whether the URLs are https; recorded: the members of the last run, in the
-    same form, for hosts that this run knows no facts of. Raises MembersError: no host, an even number, no address, nothing in common with recorded.
+    groups, hostvars: Ansible's variables; tls: whether the URLs are https; recorded: the members of
+    the last run, in the same form, for hosts that this run knows no facts of. Raises MembersError:
+    no host, an even number, no address, nothing in common with recorded.
     """
     names = member_names(groups)
     errors = []
     if not names:
-        errors.append("There is no host to run etcd on. Put one or three hosts into the group multinet_etcd, or give multinet_etcd_endpoints.")
+        errors.append(
+            "There is no host to run etcd on. Put one or three hosts into the group multinet_etcd,"
+            " or give multinet_etcd_endpoints."
+        )
     elif len(names) % 2 == 0:
         errors.append(
-            "The group multinet_etcd has %d hosts (%s); an even number of members stands no more failures than one less. Make it %d or %d."
-            % (len(names), ", ".join(names), len(names) - 1, len(names) + 1)
+            f"The group multinet_etcd has {len(names)} hosts ({', '.join(names)}); an even number"
+            f" of members stands no more failures than one less. Make it {len(names) - 1} or"
+            f" {len(names) + 1}."
         )
     known = {member["name"]: member["address"] for member in recorded}
     if known and names and not set(known) & set(names):
         errors.append(
-            "etcd would move from %s to %s, which have nothing in common, and the networks' leases would be lost. Put one of the former back into "
-            "multinet_etcd, let the new ones join, and take it out afterwards. To begin anew instead, remove members.json in multinet_pki_dir."
-            % (", ".join(sorted(known)), ", ".join(names))
+            f"etcd would move from {', '.join(sorted(known))} to {', '.join(names)}, which have"
+            " nothing in common, and the networks' leases would be lost. Put one of the former"
+            " back into multinet_etcd, let the new ones join, and take it out afterwards. To begin"
+            " anew instead, remove members.json in multinet_pki_dir."
         )
     found = []
     for name in names:
         try:
-            address = member_address(name, hostvars[name] if name in hostvars else {}, known.get(name))
+            address = member_address(
+                name, hostvars[name] if name in hostvars else {}, known.get(name)
+            )
         except ValueError as error:
             errors.append(str(error))
             continue
-        scheme, host = "https" if tls else "http", "[%s]" % address if ":" in address else address
+        scheme, host = "https" if tls else "http", f"[{address}]" if ":" in address else address
         found.append(
             {
                 "name": name,
                 "address": address,
-                "client_url": "%s://%s:%d" % (scheme, host, CLIENT_PORT),
-                "peer_url": "%s://%s:%d" % (scheme, host, PEER_PORT),
+                "client_url": f"{scheme}://{host}:{CLIENT_PORT}",
+                "peer_url": f"{scheme}://{host}:{PEER_PORT}",
             }
         )
     if errors:
@@ -76,37 +87,66 @@ def members(groups, hostvars, tls=True, recorded=()):
 def member_address(name, variables, recorded=None):
     """Return the address at which the others reach a host.
 
-    variables: the host's hostvars. In this order: multinet_node_address; the address of multinet_underlay_interface; the address of the default
-    route's interface; recorded; ansible_host and the host's name if they are addresses. Raises ValueError with a sentence.
+    variables: the host's hostvars. In this order: multinet_node_address; the address of
+    multinet_underlay_interface; the address of the default route's interface; recorded;
+    ansible_host and the host's name if they are addresses. Raises ValueError with a sentence.
     """
     explicit = variables.get("multinet_node_address")
     if explicit:
         if not _is_address(explicit):
-            raise ValueError("%s: multinet_node_address is %r, which is no address. Write it as 10.0.0.1." % (name, explicit))
+            raise ValueError(
+                f"{name}: multinet_node_address is {explicit!r}, which is no address. Write it as"
+                " 10.0.0.1."
+            )
         return str(explicit)
     facts = variables.get("ansible_facts") or {}
     interface = variables.get("multinet_underlay_interface")
     if facts and interface:
-        address = ((facts.get(interface.replace("-", "_").replace(".", "_")) or {}).get("ipv4") or {}).get("address")
+        address = (
+            (facts.get(interface.replace("-", "_").replace(".", "_")) or {}).get("ipv4") or {}
+        ).get("address")
         if not address:
-            raise ValueError("%s: the interface %s (multinet_underlay_interface) is not there or has no IPv4 address." % (name, interface))
+            raise ValueError(
+                f"{name}: the interface {interface} (multinet_underlay_interface) is not there or"
+                " has no IPv4 address."
+            )
         return address
-    for address in ((facts.get("default_ipv4") or {}).get("address"), recorded, variables.get("ansible_host"), name):
+    for address in (
+        (facts.get("default_ipv4") or {}).get("address"),
+        recorded,
+        variables.get("ansible_host"),
+        name,
+    ):
         if address and _is_address(address):
             return str(address)
     raise ValueError(
-        "%s: the address of this etcd member isn't known, for its facts were not gathered. Run without --limit, or set multinet_node_address for it." % name
+        f"{name}: the address of this etcd member isn't known, for its facts were not gathered. Run"
+        " without --limit, or set multinet_node_address for it."
     )
 
 
 def certificates(declared):
-    """Return the certificates that members() need beside the CA's: [{name, common_name, subject_alt_name}], the client's first."""
+    """Return the certificates that members() need beside the CA's: [{name, common_name,
+    subject_alt_name}], the client's first.
+    """
     wanted = [{"name": "client", "common_name": "multinet", "subject_alt_name": []}]
     for member in declared:
-        names = ["IP:" + str(ipaddress.ip_address(member["address"])), "IP:127.0.0.1", "DNS:localhost"]
-        if re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", member["name"]) and not _is_address(member["name"]):
+        names = [
+            "IP:" + str(ipaddress.ip_address(member["address"])),
+            "IP:127.0.0.1",
+            "DNS:localhost",
+        ]
+        if re.fullmatch(
+            r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", member["name"]
+        ) and not _is_address(member["name"]):
             names.append("DNS:" + member["name"])
-        wanted.append({"name": "server-" + member["name"], "common_name": member["name"][:64], "subject_alt_name": names})
+        wanted.append(
+            {
+                "name": "server-" + member["name"],
+                "common_name": member["name"][:64],
+                "subject_alt_name": names,
+            }
+        )
     return wanted
 
 

@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The networks' keys in etcd: what is there against what is declared (pure).
 
-Layout (flannel, pkg/subnet/etcd/registry.go): <prefix>/config is the network's configuration as JSON, <prefix>/subnets/10.1.5.0-24
-the lease of one host, JSON too: {"PublicIP": "192.0.2.7", "BackendType": "vxlan", ...}.
+Layout (flannel, pkg/subnet/etcd/registry.go): <prefix>/config is the network's configuration as
+JSON, <prefix>/subnets/10.1.5.0-24 the lease of one host, JSON too: {"PublicIP": "192.0.2.7",
+"BackendType": "vxlan", ...}.
 """
 
 from __future__ import annotations
@@ -12,8 +13,18 @@ from __future__ import annotations
 import ipaddress
 import json
 
-# A flanneld that runs keeps the subnet it has; with another of these its neighbours would look for it elsewhere.
-_RANGE_KEYS = ("Network", "SubnetLen", "SubnetMin", "SubnetMax", "IPv6Network", "IPv6SubnetLen", "IPv6SubnetMin", "IPv6SubnetMax")
+# A flanneld that runs keeps the subnet it has; with another of these its neighbours would look for
+# it elsewhere.
+_RANGE_KEYS = (
+    "Network",
+    "SubnetLen",
+    "SubnetMin",
+    "SubnetMax",
+    "IPv6Network",
+    "IPv6SubnetLen",
+    "IPv6SubnetMin",
+    "IPv6SubnetMax",
+)
 
 
 class NetworkConfigError(Exception):
@@ -35,27 +46,43 @@ def leases_prefix(prefix):
 
 
 def check(networks):
-    """Raise NetworkConfigError unless networks is a list of {name, etcd_prefix, flannel_config} as plan() makes it (more keys don't matter)."""
+    """Raise NetworkConfigError unless networks is a list of {name, etcd_prefix, flannel_config} as
+    plan() makes it (more keys don't matter).
+    """
     errors = []
     seen = {}
     for number, network in enumerate(networks):
-        place = "networks[%d]" % number
-        for key, kind, wish in (("name", str, "a name"), ("etcd_prefix", str, "a path such as /coreos.com/network/blue"), ("flannel_config", dict, "a dict")):
+        place = f"networks[{number}]"
+        for key, kind, wish in (
+            ("name", str, "a name"),
+            ("etcd_prefix", str, "a path such as /coreos.com/network/blue"),
+            ("flannel_config", dict, "a dict"),
+        ):
             if not isinstance(network.get(key), kind) or not network[key]:
-                errors.append("%s.%s is %r; it must be %s, as the module network_plan returns it." % (place, key, network.get(key), wish))
+                errors.append(
+                    f"{place}.{key} is {network.get(key)!r}; it must be {wish}, as the module"
+                    " network_plan returns it."
+                )
         prefix = network.get("etcd_prefix")
         if isinstance(prefix, str) and prefix:
             if not prefix.startswith("/") or prefix.endswith("/"):
-                errors.append("%s.etcd_prefix is %r; it must begin with a slash and not end in one." % (place, prefix))
+                errors.append(
+                    f"{place}.etcd_prefix is {prefix!r}; it must begin with a slash and not end in"
+                    " one."
+                )
             if prefix in seen:
-                errors.append("%s.etcd_prefix is %s, which networks[%d] has already; give each network its own." % (place, prefix, seen[prefix]))
+                errors.append(
+                    f"{place}.etcd_prefix is {prefix}, which networks[{seen[prefix]}] has already;"
+                    " give each network its own."
+                )
             seen.setdefault(prefix, number)
     if errors:
         raise NetworkConfigError(errors)
 
 
 def leases(stored, prefix):
-    """Return the leases under prefix as [{subnet, ipv6_subnet, public_ip, public_ipv6, backend_type}], sorted by subnet.
+    """Return the leases under prefix as [{subnet, ipv6_subnet, public_ip, public_ipv6,
+    backend_type}], sorted by subnet.
 
     stored: list of KeyValue. What can't be read in a lease is an empty string: it still is a lease.
     """
@@ -66,7 +93,7 @@ def leases(stored, prefix):
             value = _json(item.value)
             value = value if isinstance(value, dict) else {}
             # dual stack: 10.1.5.0-24&2001:db8:1::-64
-            subnet, _separator, ipv6_subnet = item.key[len(start):].partition("&")
+            subnet, _separator, ipv6_subnet = item.key[len(start) :].partition("&")
             found.append(
                 {
                     "subnet": "/".join(subnet.rsplit("-", 1)),
@@ -82,10 +109,12 @@ def leases(stored, prefix):
 def decide(networks, stored, state="present", allow_range_change=False):
     """Compare the declared networks with the stored keys.
 
-    networks: as check() wants them; stored: {network name: list of KeyValue under its prefix}; state: present or absent.
-    Returns [{name, prefix, action, before, after, leases, compares, operations}] in the order of networks. action is created, updated,
-    removed or unchanged; before and after are the configuration (a dict; a str when what is stored is no JSON object; None: no key);
-    compares and operations are for Client.txn. Raises NetworkConfigError when a range would change under leases.
+    networks: as check() wants them; stored: {network name: list of KeyValue under its prefix};
+    state: present or absent. Returns [{name, prefix, action, before, after, leases, compares,
+    operations}] in the order of networks. action is created, updated, removed or unchanged; before
+    and after are the configuration (a dict; a str when what is stored is no JSON object; None: no
+    key); compares and operations are for Client.txn. Raises NetworkConfigError when a range would
+    change under leases.
     """
     errors = []
     decisions = []
@@ -117,7 +146,10 @@ def _remove(decision):
     if decision["before"] is None and not decision["leases"]:
         return
     decision["action"] = "removed"
-    decision["operations"] = [("delete", config_key(decision["prefix"])), ("delete_prefix", leases_prefix(decision["prefix"]))]
+    decision["operations"] = [
+        ("delete", config_key(decision["prefix"])),
+        ("delete_prefix", leases_prefix(decision["prefix"])),
+    ]
 
 
 def _write(decision, current, allow_range_change, errors):
@@ -130,37 +162,55 @@ def _write(decision, current, allow_range_change, errors):
         return
     if decision["leases"]:
         errors.append(
-            "Network %s: its range would change (%s) under the leases of %s. Detach its pods and remove the network first, "
-            "or set allow_range_change (multinet_allow_range_change) to true: then pods keep addresses that nobody routes until they are attached anew."
-            % (decision["name"], "; ".join(changed), ", ".join(_holder(lease) for lease in decision["leases"]))
+            f"Network {decision['name']}: its range would change ({'; '.join(changed)}) under the"
+            f" leases of {', '.join(_holder(lease) for lease in decision['leases'])}. Detach its"
+            " pods and remove the network first, or set allow_range_change"
+            " (multinet_allow_range_change) to true: then pods keep addresses that nobody routes"
+            " until they are attached anew."
         )
     # A host may take its lease between our look and our write.
     decision["compares"].append(("empty", leases_prefix(decision["prefix"])))
 
 
 def _holder(lease):
-    return "%s (%s)" % (lease["public_ip"] or lease["public_ipv6"] or "a host that isn't named", lease["subnet"])
+    return "{} ({})".format(
+        lease["public_ip"] or lease["public_ipv6"] or "a host that isn't named", lease["subnet"]
+    )
 
 
 def _range_changes(before, after, held):
-    """Return what differs in the range as ["Network 10.1.0.0/16 -> 10.2.0.0/16", ...]; without a readable configuration the leases held say what it was."""
+    """Return what differs in the range as ["Network 10.1.0.0/16 -> 10.2.0.0/16", ...]; without a
+    readable configuration the leases held say what it was.
+    """
     after = _with_defaults(after)
     if not isinstance(before, dict):
-        return ["there was no configuration, and they don't fit %s" % after.get("Network", "it") for lease in held if not _fits(lease, after)][:1]
+        return [
+            f"there was no configuration, and they don't fit {after.get('Network', 'it')}"
+            for lease in held
+            if not _fits(lease, after)
+        ][:1]
     before = _with_defaults(before)
-    return ["%s %s -> %s" % (key, before.get(key, "none"), after.get(key, "none")) for key in _RANGE_KEYS if before.get(key) != after.get(key)]
+    return [
+        f"{key} {before.get(key, 'none')} -> {after.get(key, 'none')}"
+        for key in _RANGE_KEYS
+        if before.get(key) != after.get(key)
+    ]
 
 
 def _fits(lease, config):
     try:
         subnet = ipaddress.ip_network(lease["subnet"])
-        return subnet.prefixlen == config.get("SubnetLen") and subnet.subnet_of(ipaddress.ip_network(config["Network"], strict=False))
+        return subnet.prefixlen == config.get("SubnetLen") and subnet.subnet_of(
+            ipaddress.ip_network(config["Network"], strict=False)
+        )
     except (KeyError, TypeError, ValueError):
         return False
 
 
 def _with_defaults(config):
-    """Return config with SubnetLen as flannel takes it when it isn't said (Documentation/configuration.md): 24, or two more than a network longer than /22."""
+    """Return config with SubnetLen as flannel takes it when it isn't said
+    (Documentation/configuration.md): 24, or two more than a network longer than /22.
+    """
     config = {key: value for key, value in config.items() if value not in (None, "")}
     try:
         length = ipaddress.ip_network(config.get("Network"), strict=False).prefixlen

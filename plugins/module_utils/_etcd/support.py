@@ -20,7 +20,8 @@ GOARCH = {
     "riscv64": "riscv64",
 }
 
-# The architectures an etcd runs on without being asked to, by its first version that does (checkSupportArch of etcd's sources)
+# The architectures an etcd runs on without being asked to, by its first version that does
+# (checkSupportArch of etcd's sources)
 _SUPPORTED = (
     ((3, 5), ("amd64", "arm64", "ppc64le", "s390x")),
     ((3, 3), ("amd64", "ppc64le")),
@@ -31,15 +32,18 @@ _SUPPORTED = (
 def unsupported_arch(architecture, version):
     """Return what ETCD_UNSUPPORTED_ARCH must be, or "" when it isn't needed.
 
-    architecture: as uname -m says (the fact `architecture`) or as Go does; version: of etcd, such as 3.4.23 or v3.6.8.
-    Raises ValueError with a sentence when either can't be read.
+    architecture: as uname -m says (the fact `architecture`) or as Go does; version: of etcd, such
+    as 3.4.23 or v3.6.8. Raises ValueError with a sentence when either can't be read.
     """
     goarch = GOARCH.get(architecture, architecture)
     if goarch not in GOARCH.values():
-        raise ValueError("etcd's name of the architecture %r isn't known; known are %s." % (architecture, ", ".join(sorted(GOARCH))))
+        raise ValueError(
+            f"etcd's name of the architecture {architecture!r} isn't known; known are"
+            f" {', '.join(sorted(GOARCH))}."
+        )
     match = re.match(r"v?(\d+)\.(\d+)(\.|$)", str(version))
     if not match:
-        raise ValueError("%r is no etcd version. Write it as 3.6.14." % (version,))
+        raise ValueError(f"{version!r} is no etcd version. Write it as 3.6.14.")
     number = int(match.group(1)), int(match.group(2))
     supported = next(names for since, names in _SUPPORTED if number >= since)
     return "" if goarch in supported else goarch

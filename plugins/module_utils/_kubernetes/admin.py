@@ -1,7 +1,10 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The Kubernetes API with an administrator's kubeconfig, on the controller. Needs the Python package kubernetes, which knows every way to log in."""
+"""The Kubernetes API with an administrator's kubeconfig, on the controller.
+
+Needs the Python package kubernetes, which knows every way to log in.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,10 @@ _TIMEOUT = (5, 30)  # seconds to connect, to answer
 
 
 class AdminError(Exception):
-    """What an administrator has to know, in a sentence. status: int, HTTP's, or None where there was no answer."""
+    """What an administrator has to know, in a sentence.
+
+    status: int, HTTP's, or None where there was no answer.
+    """
 
     def __init__(self, sentence, status=None):
         super().__init__(sentence)
@@ -33,23 +39,33 @@ class Admin:
             import yaml
         except ImportError as error:
             raise AdminError(
-                "The Python on the controller has no package %s: install it there (pip install kubernetes)." % (error.name or "kubernetes")
+                "The Python on the controller has no package %s: install it there (pip install"
+                " kubernetes)." % (error.name or "kubernetes")
             ) from error
         self._refused = kubernetes.client.ApiException
         self._silent = (urllib3.exceptions.HTTPError, OSError)
         paths = os.pathsep.join(os.path.expanduser(part) for part in kubeconfig.split(os.pathsep))
         try:
             self._client = kubernetes.config.new_client_from_config(config_file=paths)
-        except (kubernetes.config.ConfigException, yaml.YAMLError, OSError, ValueError, TypeError, AttributeError) as error:
+        except (
+            kubernetes.config.ConfigException,
+            yaml.YAMLError,
+            OSError,
+            ValueError,
+            TypeError,
+            AttributeError,
+        ) as error:
             raise AdminError(
-                "The kubeconfig %s on the controller cannot be used: %s. Set multinet_kubeconfig to that of an administrator." % (
-                    kubeconfig, str(error).rstrip("."))
+                f"The kubeconfig {kubeconfig} on the controller cannot be used:"
+                f" {str(error).rstrip('.')}. Set multinet_kubeconfig to that of an administrator."
             ) from error
         self._configuration = self._client.configuration
         self.server = self._configuration.host
 
     def ca(self):
-        """Return the certificates (PEM) by which the server is trusted, or None where the kubeconfig names none."""
+        """Return the certificates (PEM) by which the server is trusted, or None where the
+        kubeconfig names none.
+        """
         path = self._configuration.ssl_ca_cert
         if not path or not self._configuration.verify_ssl:
             return None
@@ -93,17 +109,29 @@ class Admin:
             headers["Content-Type"] = content_type
         try:
             response = self._client.call_api(
-                urllib.parse.quote(path), method, query_params=list(query.items()), header_params=headers, body=body, auth_settings=["BearerToken"],
-                _preload_content=False, _return_http_data_only=True, _request_timeout=_TIMEOUT,
+                urllib.parse.quote(path),
+                method,
+                query_params=list(query.items()),
+                header_params=headers,
+                body=body,
+                auth_settings=["BearerToken"],
+                _preload_content=False,
+                _return_http_data_only=True,
+                _request_timeout=_TIMEOUT,
             )
             return json.loads(response.data)
         except self._refused as error:
             if error.status == 404 and method in ("GET", "DELETE"):
                 return None
-            raise AdminError("The Kubernetes API %s refuses %s %s: %s." % (self.server, method, path, _reason(error)), error.status) from error
+            raise AdminError(
+                f"The Kubernetes API {self.server} refuses {method} {path}: {_reason(error)}.",
+                error.status,
+            ) from error
         except self._silent as error:
             reason = getattr(error, "reason", None) or error
-            raise AdminError("The Kubernetes API %s does not answer: %s." % (self.server, str(reason).rstrip("."))) from error
+            raise AdminError(
+                f"The Kubernetes API {self.server} does not answer: {str(reason).rstrip('.')}."
+            ) from error
 
 
 def _reason(error):
@@ -111,7 +139,7 @@ def _reason(error):
         message = json.loads(error.body)["message"]
     except (ValueError, KeyError, TypeError):
         message = error.reason
-    return "HTTP %s, %s" % (error.status, str(message).rstrip("."))
+    return f"HTTP {error.status}, {str(message).rstrip('.')}"
 
 
 def pod_cidrs(node):

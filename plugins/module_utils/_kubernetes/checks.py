@@ -1,7 +1,10 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a cluster must have before anything is changed in it or on its nodes. Pure: observations in, sentences out."""
+"""What a cluster must have before anything is changed in it or on its nodes.
+
+Pure: observations in, sentences out.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,8 @@ import urllib.parse
 def cluster_problems(cluster, settings):
     """Say what in the cluster stands in the way: a list of sentences.
 
-    cluster: what module kubernetes_info returned. settings: {server: URL as the hosts reach the API, or "", namespace: of the service accounts,
+    cluster: what module kubernetes_info returned. settings: {server: URL as the hosts reach the
+    API, or "", namespace: of the service accounts,
     nad_namespaces: list of str}.
     """
     found = []
@@ -20,16 +24,21 @@ def cluster_problems(cluster, settings):
     host = urllib.parse.urlsplit(server).hostname
     if host in ("localhost", "::1") or (host or "").startswith("127."):
         found.append(
-            "multinet_kubeconfig has the API at %s, which every host takes for itself: write the URL at which the hosts reach it into "
-            "multinet_kubernetes_server." % server
+            f"multinet_kubeconfig has the API at {server}, which every host takes for itself: write"
+            " the URL at which the hosts reach it into multinet_kubernetes_server."
         )
     elif not server.startswith("https://") or not host:
-        found.append("multinet_kubernetes_server is '%s': write a URL such as https://192.0.2.10:6443." % server)
+        found.append(
+            f"multinet_kubernetes_server is '{server}': write a URL such as"
+            " https://192.0.2.10:6443."
+        )
     wanted = [("multinet_kubernetes_namespace", settings["namespace"])]
     wanted += [("multinet_nad_namespaces", name) for name in settings["nad_namespaces"]]
     found += [
-        "%s: the cluster has no namespace '%s'. Make it (kubectl create namespace %s), or write another one." % (variable, name, name)
-        for variable, name in wanted if name not in cluster["namespaces"]
+        f"{variable}: the cluster has no namespace '{name}'. Make it (kubectl create namespace"
+        f" {name}), or write another one."
+        for variable, name in wanted
+        if name not in cluster["namespaces"]
     ]
     return found
 
@@ -37,34 +46,48 @@ def cluster_problems(cluster, settings):
 def node_problems(cluster, name, settings):
     """Say what about a host's Node object stands in the way: a list of sentences.
 
-    name: of the Node. settings: {datastore, cluster_cidrs: list of str, node_cidr_mask_sizes: list of int}.
+    name: of the Node. settings: {datastore, cluster_cidrs: list of str, node_cidr_mask_sizes: list
+    of int}.
     """
     nodes = cluster["nodes"]
     if name not in nodes:
         there = ", ".join(sorted(nodes)) or "its nodes (it has none)"
-        return ["The cluster has no node '%s': set multinet_node_name of this host to one of %s." % (name, there)]
+        return [
+            f"The cluster has no node '{name}': set multinet_node_name of this host to one of"
+            f" {there}."
+        ]
     if settings["datastore"] != "kubernetes":
         return []
     if not nodes[name]:
         return [
-            "Node '%s' has no podCIDR, from which its subnets follow: run the controller manager with --allocate-node-cidrs and --cluster-cidr, "
-            "or patch spec.podCIDR of the node, or use multinet_datastore: etcd." % name
+            f"Node '{name}' has no podCIDR, from which its subnets follow: run the controller"
+            " manager with --allocate-node-cidrs and --cluster-cidr, or patch spec.podCIDR of the"
+            " node, or use multinet_datastore: etcd."
         ]
     found = []
     ranges = [ipaddress.ip_network(cidr) for cidr in settings["cluster_cidrs"]]
     for cluster_cidr, size in zip(ranges, settings["node_cidr_mask_sizes"]):
-        own = [cidr for cidr in map(ipaddress.ip_network, nodes[name]) if cidr.version == cluster_cidr.version]
+        own = [
+            cidr
+            for cidr in map(ipaddress.ip_network, nodes[name])
+            if cidr.version == cluster_cidr.version
+        ]
         if not own:
             found.append(
-                "Node '%s' has no IPv%d podCIDR, but multinet_cluster_cidrs has %s: remove that range, or give the node one of it." % (
-                    name, cluster_cidr.version, cluster_cidr)
+                f"Node '{name}' has no IPv{cluster_cidr.version} podCIDR, but"
+                f" multinet_cluster_cidrs has {cluster_cidr}: remove that range, or give the node"
+                " one of it."
             )
         found += [
-            "Node '%s': podCIDR %s is not in multinet_cluster_cidrs (%s): write the controller manager's --cluster-cidr there." % (name, cidr, cluster_cidr)
-            for cidr in own if not cidr.subnet_of(cluster_cidr)
+            f"Node '{name}': podCIDR {cidr} is not in multinet_cluster_cidrs ({cluster_cidr}):"
+            " write the controller manager's --cluster-cidr there."
+            for cidr in own
+            if not cidr.subnet_of(cluster_cidr)
         ]
         found += [
-            "Node '%s': podCIDR %s is no /%d: write the controller manager's --node-cidr-mask-size into multinet_node_cidr_mask_sizes." % (name, cidr, size)
-            for cidr in own if cidr.subnet_of(cluster_cidr) and cidr.prefixlen != size
+            f"Node '{name}': podCIDR {cidr} is no /{size}: write the controller manager's"
+            " --node-cidr-mask-size into multinet_node_cidr_mask_sizes."
+            for cidr in own
+            if cidr.subnet_of(cluster_cidr) and cidr.prefixlen != size
         ]
     return found

@@ -1,7 +1,9 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The files by which a host reaches the Kubernetes API: for each service account a kubeconfig, and beside it the token that it names. Pure."""
+"""The files by which a host reaches the Kubernetes API: for each service account a kubeconfig, and
+beside it the token that it names. Pure.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ from .token import DIRECTORY
 def files(issued, accounts, server=""):
     """Return the files (list of dict) as module node_files takes them.
 
-    issued: what module kubernetes_tokens returned. accounts: {file name: service account} as objects.accounts() makes it.
+    issued: what module kubernetes_tokens returned. accounts: {file name: service account} as
+    objects.accounts() makes it.
     server: URL of the API as the hosts reach it, or "" for that of the kubeconfig.
     """
     found = []
@@ -24,9 +27,11 @@ def files(issued, accounts, server=""):
         if issued["ca"]:
             cluster["certificate-authority"] = DIRECTORY + "/ca.crt"
         config = {
-            "apiVersion": "v1", "kind": "Config", "current-context": name,
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": name,
             "clusters": [{"name": "kubernetes", "cluster": cluster}],
-            "users": [{"name": account, "user": {"tokenFile": "%s/%s.token" % (DIRECTORY, name)}}],
+            "users": [{"name": account, "user": {"tokenFile": f"{DIRECTORY}/{name}.token"}}],
             "contexts": [{"name": name, "context": {"cluster": "kubernetes", "user": account}}],
         }
         token = issued["tokens"][account]
@@ -36,4 +41,10 @@ def files(issued, accounts, server=""):
 
 
 def _secret(name, content, token):
-    return {"path": "%s/%s" % (DIRECTORY, name), "content": content, "mode": "0600", "secret": token, "keep_token": token}
+    return {
+        "path": f"{DIRECTORY}/{name}",
+        "content": content,
+        "mode": "0600",
+        "secret": token,
+        "keep_token": token,
+    }

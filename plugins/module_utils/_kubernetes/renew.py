@@ -1,9 +1,11 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Renew the tokens of a host at the Kubernetes API, each with the right of its own service account to ask for the next one.
+"""Renew the tokens of a host at the Kubernetes API, each with the right of its own service account
+to ask for the next one.
 
-Started by a timer. What there is to renew is what lies in the directory: each kubeconfig with its tokenFile; all else is in the token itself.
+Started by a timer. What there is to renew is what lies in the directory: each kubeconfig with its
+tokenFile; all else is in the token itself.
 """
 
 from __future__ import annotations
@@ -21,19 +23,24 @@ _SECONDS = 30.0  # for all requests about one token
 
 
 def main(directory=token.DIRECTORY, clock=time.time):
-    """Renew what is due; print a line for each token; return the exit status, 1 when one could not be renewed."""
+    """Renew what is due; print a line for each token; return the exit status, 1 when one could not
+    be renewed.
+    """
     status = 0
     for path in sorted(glob.glob(os.path.join(glob.escape(directory), "*.kubeconfig"))):
         try:
-            sys.stdout.write("%s: %s\n" % (path, renew(path, clock)))
+            sys.stdout.write(f"{path}: {renew(path, clock)}\n")
         except (errors.Error, token.TokenError, OSError) as error:
-            sys.stderr.write("%s: %s\n" % (path, _sentence(error)))
+            sys.stderr.write(f"{path}: {_sentence(error)}\n")
             status = 1
     return status
 
 
 def renew(path, clock=time.time):
-    """Renew the token of the kubeconfig at path (str) if it is due; return what was done (str). Raises Error, TokenError and OSError."""
+    """Renew the token of the kubeconfig at path (str) if it is due; return what was done (str).
+
+    Raises Error, TokenError and OSError.
+    """
     access = kubeconfig.load(path)
     if not access.token_file:
         return "no tokenFile, so nothing to renew."
@@ -41,24 +48,32 @@ def renew(path, clock=time.time):
         held = token.Token(file.read())
     left = held.left(clock())
     if left >= token.RENEW_BELOW:
-        return "valid until %s, nothing to do yet." % _time(held.end)
+        return f"valid until {_time(held.end)}, nothing to do yet."
     if left <= 0:
         raise token.TokenError(
-            "the token expired at %s, while this host could not renew it. Run multinet.flannel.site, which writes a new one" % _time(held.end))
+            f"the token expired at {_time(held.end)}, while this host could not renew it. Run"
+            " multinet.flannel.site, which writes a new one"
+        )
     client = kube.Client(access, seconds=_SECONDS)
     try:
         answer = client.post(*token.request(held.namespace, held.account, held.seconds))
     except errors.Error as error:
-        raise errors.Error(error.code, "%s The token is valid until %s and is tried again." % (error.msg, _time(held.end)), error.details) from None
+        raise errors.Error(
+            error.code,
+            f"{error.msg} The token is valid until {_time(held.end)} and is tried again.",
+            error.details,
+        ) from None
     finally:
         client.close()
     fresh = str(((answer or {}).get("status") or {}).get("token") or "")
     try:
         issued = token.Token(fresh)
     except token.TokenError as error:
-        raise token.TokenError("the API's answer to a TokenRequest: %s; the token that is there stays" % error) from None
+        raise token.TokenError(
+            f"the API's answer to a TokenRequest: {error}; the token that is there stays"
+        ) from None
     files.write_atomically(access.token_file, (fresh + "\n").encode(), 0o600)
-    return "renewed, valid until %s." % _time(issued.end)
+    return f"renewed, valid until {_time(issued.end)}."
 
 
 def _time(seconds):
@@ -66,5 +81,9 @@ def _time(seconds):
 
 
 def _sentence(error):
-    text = "%s (%s)" % (error.msg, error.details) if isinstance(error, errors.Error) and error.details else str(error)
+    text = (
+        f"{error.msg} ({error.details})"
+        if isinstance(error, errors.Error) and error.details
+        else str(error)
+    )
     return text.rstrip(".") + "."

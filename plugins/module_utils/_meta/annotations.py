@@ -1,14 +1,20 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a pod asks for in its annotations (NPWG multi-network specification 1.3, section 4; the first generation's `networks`).
+"""What a pod asks for in its annotations (NPWG multi-network specification 1.3, section 4; the
+first generation's `networks`).
 
-An annotation that says something wrong is an error for the pod. (The specification has it ignored: the pod would start with a network fewer.)
+An annotation that says something wrong is an error for the pod. (The specification has it ignored:
+the pod would start with a network fewer.)
 """
 
 from __future__ import annotations
 
-from _socket import AF_INET, AF_INET6, inet_pton  # `socket`, `re` and `json` take milliseconds to import
+from _socket import (
+    AF_INET,
+    AF_INET6,
+    inet_pton,
+)  # `socket`, `re` and `json` take milliseconds to import
 
 from .._cni import conf, errors
 
@@ -18,18 +24,44 @@ STATUS = "k8s.v1.cni.cncf.io/network-status"
 OLD_NETWORKS = "networks"
 _LABEL_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 _HEXADECIMAL = frozenset("0123456789abcdefABCDEF")
-_KEYS = frozenset((
-    "name", "namespace", "ips", "mac", "infiniband-guid", "interface", "interfaceRequest", "portMappings", "bandwidth", "deviceID", "cni-args",
-    "default-route", "ipam-claim-reference",
-))
+_KEYS = frozenset(
+    (
+        "name",
+        "namespace",
+        "ips",
+        "mac",
+        "infiniband-guid",
+        "interface",
+        "interfaceRequest",
+        "portMappings",
+        "bandwidth",
+        "deviceID",
+        "cni-args",
+        "default-route",
+        "ipam-claim-reference",
+    )
+)
 
 
 class Selection:
-    """One element of an annotation. namespace, name: str; interface: str or None; capability_args: dict, what it wants by capability;
-    cni_args: dict; default_route: list of addresses (str), or None when it does not ask for the default route; unknown: list of keys (str)
-    that mean nothing here."""
+    """One element of an annotation.
 
-    def __init__(self, namespace, name, interface=None, capability_args=None, cni_args=None, default_route=None, unknown=()):
+    namespace, name: str; interface: str or None; capability_args: dict, what it wants by
+    capability;
+    cni_args: dict; default_route: list of addresses (str), or None when it does not ask for the
+    default route; unknown: list of keys (str) that mean nothing here.
+    """
+
+    def __init__(
+        self,
+        namespace,
+        name,
+        interface=None,
+        capability_args=None,
+        cni_args=None,
+        default_route=None,
+        unknown=(),
+    ):
         self.namespace = namespace
         self.name = name
         self.interface = interface
@@ -41,28 +73,37 @@ class Selection:
     @property
     def full_name(self):
         """namespace/name."""
-        return "%s/%s" % (self.namespace, self.name)
+        return f"{self.namespace}/{self.name}"
 
 
 def parse(text, namespace, where=NETWORKS):
-    """Return what an annotation (str) asks for, a list of Selection; namespace (str) is where names without one are; raise Error (code 7)."""
+    """Return what an annotation (str) asks for, a list of Selection; namespace (str) is where names
+    without one are; raise Error (code 7).
+    """
     if not isinstance(text, str):
         raise _invalid(where, "it is no text")
     if not text.strip():
         return []
     if any(character in text for character in '[{"'):
         elements = _json_list(text, where)
-        return [_element(element, namespace, "%s, element %d" % (where, place)) for place, element in enumerate(elements)]
+        return [
+            _element(element, namespace, f"{where}, element {place}")
+            for place, element in enumerate(elements)
+        ]
     return [_short(part.strip(), namespace, where) for part in text.split(",")]
 
 
 def parse_old(text):
-    """Return the names (list of str) in the first generation's annotation, the first one the master's; raise Error (code 7)."""
+    """Return the names (list of str) in the first generation's annotation, the first one the
+    master's; raise Error (code 7).
+    """
     names = []
     for element in _json_list(text, OLD_NETWORKS) if isinstance(text, str) and text.strip() else []:
         name = element.get("name") if isinstance(element, dict) else None
         if not _is_label(name):
-            raise _invalid(OLD_NETWORKS, "%r is not an object with the `name` of a Network" % (element,))
+            raise _invalid(
+                OLD_NETWORKS, f"{element!r} is not an object with the `name` of a Network"
+            )
         names.append(name)
     return names
 
@@ -77,7 +118,7 @@ def _json_list(text, where):
     try:
         value = conf.decode_value(text, "It")
     except errors.Error as error:
-        raise _invalid(where, "it is not JSON (%s)" % error.details) from None
+        raise _invalid(where, f"it is not JSON ({error.details})") from None
     if not isinstance(value, list):
         raise _invalid(where, "it is not a JSON list")
     return value
@@ -90,9 +131,9 @@ def _short(text, namespace, where):
     if slash:
         namespace = before
     if not _is_label(name) or not _is_label(namespace):
-        raise _invalid(where, "%r is not [namespace/]name[@interface]" % text)
+        raise _invalid(where, f"{text!r} is not [namespace/]name[@interface]")
     if at and not conf.is_interface_name(interface):
-        raise _invalid(where, "%r is not the name of an interface" % interface)
+        raise _invalid(where, f"{interface!r} is not the name of an interface")
     return Selection(namespace, name, interface or None)
 
 
@@ -101,10 +142,15 @@ def _element(element, namespace, where):
         raise _invalid(where, "it is not an object")
     name, space = element.get("name"), element.get("namespace") or namespace
     if not _is_label(name) or not _is_label(space):
-        raise _invalid(where, "`name` %r and `namespace` %r are not both names of Kubernetes objects" % (name, space))
+        raise _invalid(
+            where,
+            f"`name` {name!r} and `namespace` {space!r} are not both names of Kubernetes objects",
+        )
     interface = element.get("interface") or element.get("interfaceRequest")
-    if interface is not None and not (isinstance(interface, str) and conf.is_interface_name(interface)):
-        raise _invalid(where, "`interface` %r is not the name of an interface" % (interface,))
+    if interface is not None and not (
+        isinstance(interface, str) and conf.is_interface_name(interface)
+    ):
+        raise _invalid(where, f"`interface` {interface!r} is not the name of an interface")
     cni_args = element.get("cni-args")
     if cni_args is not None and not isinstance(cni_args, dict):
         raise _invalid(where, "`cni-args` is not an object")
@@ -112,17 +158,29 @@ def _element(element, namespace, where):
         raise _invalid(where, "`ips` and `ipam-claim-reference` exclude each other")
     # keys without a period are the specification's own (section 4.1.2.1)
     unknown = sorted(key for key in element if key not in _KEYS and "." not in key)
-    return Selection(space, name, interface, _capability_args(element, where), cni_args, _default_route(element, where), unknown)
+    return Selection(
+        space,
+        name,
+        interface,
+        _capability_args(element, where),
+        cni_args,
+        _default_route(element, where),
+        unknown,
+    )
 
 
 def _capability_args(element, where):
     wanted = {}
     for key, capability, read in (
-        ("ips", "ips", _ips), ("mac", "mac", _mac), ("infiniband-guid", "infinibandGUID", _guid),
-        ("portMappings", "portMappings", _port_mappings), ("bandwidth", "bandwidth", _bandwidth), ("deviceID", "deviceID", _text),
+        ("ips", "ips", _ips),
+        ("mac", "mac", _mac),
+        ("infiniband-guid", "infinibandGUID", _guid),
+        ("portMappings", "portMappings", _port_mappings),
+        ("bandwidth", "bandwidth", _bandwidth),
+        ("deviceID", "deviceID", _text),
     ):
         if element.get(key) is not None:
-            wanted[capability] = read(element[key], "%s, `%s`" % (where, key))
+            wanted[capability] = read(element[key], f"{where}, `{key}`")
     return wanted
 
 
@@ -132,20 +190,26 @@ def _ips(value, where):
     for address in value:
         plain, slash, length = address.partition("/") if isinstance(address, str) else ("", "", "")
         family = family_of(plain)
-        if not family or (slash and not (length.isdigit() and int(length) <= (32 if family == "4" else 128))):
-            raise _invalid(where, "%r is neither an address nor an address with its prefix length" % (address,))
+        if not family or (
+            slash and not (length.isdigit() and int(length) <= (32 if family == "4" else 128))
+        ):
+            raise _invalid(
+                where, f"{address!r} is neither an address nor an address with its prefix length"
+            )
     return value
 
 
 def _mac(value, where):
     if not isinstance(value, str) or not any(_is_bytes(value, 6, separator) for separator in ":-"):
-        raise _invalid(where, "%r is not an address of six bytes" % (value,))
+        raise _invalid(where, f"{value!r} is not an address of six bytes")
     return value
 
 
 def _guid(value, where):
-    if not isinstance(value, str) or not (_is_bytes(value, 8, ":") or len(value) == 16 and _HEXADECIMAL.issuperset(value)):
-        raise _invalid(where, "%r is not a GUID of eight bytes" % (value,))
+    if not isinstance(value, str) or not (
+        _is_bytes(value, 8, ":") or (len(value) == 16 and _HEXADECIMAL.issuperset(value))
+    ):
+        raise _invalid(where, f"{value!r} is not a GUID of eight bytes")
     return value
 
 
@@ -163,12 +227,12 @@ def _port_mappings(value, where):
         for key in ("hostPort", "containerPort"):
             port = one.get(key)
             if isinstance(port, bool) or not isinstance(port, int) or not 1 <= port <= 65535:
-                raise _invalid(where, "`%s` %r is not a port, 1 to 65535" % (key, port))
+                raise _invalid(where, f"`{key}` {port!r} is not a port, 1 to 65535")
         protocol = one.get("protocol") or "tcp"
         if not isinstance(protocol, str) or protocol.lower() not in ("tcp", "udp", "sctp"):
-            raise _invalid(where, "`protocol` %r is not one of tcp, udp, sctp" % (protocol,))
+            raise _invalid(where, f"`protocol` {protocol!r} is not one of tcp, udp, sctp")
         if one.get("hostIP") and not family_of(one["hostIP"]):
-            raise _invalid(where, "`hostIP` %r is not an address" % (one["hostIP"],))
+            raise _invalid(where, f"`hostIP` {one['hostIP']!r} is not an address")
         mappings.append(dict(one, protocol=protocol.lower()))  # plugins compare it in lower case
     return mappings
 
@@ -179,15 +243,23 @@ def _bandwidth(value, where):
     for direction in ("ingress", "egress"):
         rate, burst = value.get(direction + "Rate"), value.get(direction + "Burst")
         for key, number in (("Rate", rate), ("Burst", burst)):
-            if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number <= 0):
-                raise _invalid(where, "`%s%s` %r is not a number of bits above 0" % (direction, key, number))
+            if number is not None and (
+                isinstance(number, bool) or not isinstance(number, int) or number <= 0
+            ):
+                raise _invalid(
+                    where, f"`{direction}{key}` {number!r} is not a number of bits above 0"
+                )
         if burst and not rate:
-            raise _invalid(where, "`%sBurst` needs `%sRate`" % (direction, direction))
+            raise _invalid(where, f"`{direction}Burst` needs `{direction}Rate`")
     wanted = dict(value)
     for direction in ("ingress", "egress"):
-        # a bandwidth plugin refuses a rate without a burst; what it lets through in a tenth of a second, at most what it can count
+        # a bandwidth plugin refuses a rate without a burst; what it lets through in a tenth of a
+        # second, at most what it can count
         if wanted.get(direction + "Rate"):
-            wanted.setdefault(direction + "Burst", min(max(wanted[direction + "Rate"] // 10, 12000), (1 << 32) - 1))
+            wanted.setdefault(
+                direction + "Burst",
+                min(max(wanted[direction + "Rate"] // 10, 12000), (1 << 32) - 1),
+            )
     return wanted
 
 
@@ -198,7 +270,10 @@ def _default_route(element, where):
     if not isinstance(gateways, list) or not all(family_of(gateway) for gateway in gateways):
         raise _invalid(where, "`default-route` is not a list of addresses")
     if len({family_of(gateway) for gateway in gateways}) < len(gateways):
-        raise _invalid(where, "`default-route` has two gateways of one family; a pod has one default route of each")
+        raise _invalid(
+            where,
+            "`default-route` has two gateways of one family; a pod has one default route of each",
+        )
     return gateways
 
 
@@ -214,13 +289,20 @@ def family_of(address):
 
 
 def _is_label(text):
-    return isinstance(text, str) and 0 < len(text) <= 253 and _LABEL_CHARACTERS.issuperset(text) and "-" not in (text[0], text[-1])
+    return (
+        isinstance(text, str)
+        and 0 < len(text) <= 253
+        and _LABEL_CHARACTERS.issuperset(text)
+        and "-" not in (text[0], text[-1])
+    )
 
 
 def _is_bytes(text, number, separator):
     parts = text.split(separator)
-    return len(parts) == number and all(len(part) == 2 and _HEXADECIMAL.issuperset(part) for part in parts)
+    return len(parts) == number and all(
+        len(part) == 2 and _HEXADECIMAL.issuperset(part) for part in parts
+    )
 
 
 def _invalid(where, sentence):
-    return errors.Error(errors.INVALID_CONFIGURATION, "The pod's annotation %s: %s." % (where, sentence))
+    return errors.Error(errors.INVALID_CONFIGURATION, f"The pod's annotation {where}: {sentence}.")

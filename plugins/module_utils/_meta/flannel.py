@@ -1,10 +1,12 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What has to be known of upstream's flannel plugin to use it more than once on a host and in a container.
+"""What has to be known of upstream's flannel plugin to use it more than once on a host and in a
+container.
 
-It keeps its state as <dataDir>/<container id>, with neither network nor interface in the name, and fails where flanneld left no subnet file.
-Without that file (lost, or in some versions taken away before the plugin behind it was called and failed) its DEL does nothing and succeeds, and the
+It keeps its state as <dataDir>/<container id>, with neither network nor interface in the name, and
+fails where flanneld left no subnet file. Without that file (lost, or in some versions taken away
+before the plugin behind it was called and failed) its DEL does nothing and succeeds, and the
 address is never freed. So what the file holds is kept in our state, and put back before each DEL.
 """
 
@@ -25,7 +27,9 @@ def plugins(network):
 
 
 def own_things(network):
-    """Return what no other flannel network may have too, as (what, value) pairs: with one in common, addresses leak or are given twice."""
+    """Return what no other flannel network may have too, as (what, value) pairs: with one in
+    common, addresses leak or are given twice.
+    """
     for plugin in plugins(network):
         yield "name", network.name  # host-local keeps its addresses under it
         yield "dataDir", data_directory(plugin)
@@ -36,27 +40,38 @@ def own_things(network):
 
 
 def check_lease(network):
-    """Raise Error 11 when flanneld has left no lease for a network yet: the runtime tries again later, and then it may be there."""
+    """Raise Error 11 when flanneld has left no lease for a network yet: the runtime tries again
+    later, and then it may be there.
+    """
     for plugin in plugins(network):
         file = subnet_file(plugin)
         if not os.path.exists(file):
             raise errors.Error(
-                errors.TRY_AGAIN_LATER, "flanneld has no lease for the network %s yet: there is no %s." % (network.name, file), "Is its flanneld running?"
+                errors.TRY_AGAIN_LATER,
+                f"flanneld has no lease for the network {network.name} yet: there is no {file}.",
+                "Is its flanneld running?",
             )
 
 
 def check_unused(network, container_id):
-    """Raise Error when the container is attached to the network already, by whomever: a second ADD would lose the first one's address."""
+    """Raise Error when the container is attached to the network already, by whomever: a second ADD
+    would lose the first one's address.
+    """
     for plugin in plugins(network):
         file = os.path.join(data_directory(plugin), container_id)
         if os.path.isfile(file):
             raise errors.Error(
-                errors.ALREADY_ATTACHED, "The container %s is attached to the flannel network %s already." % (container_id, network.name), "There is %s." % file
+                errors.ALREADY_ATTACHED,
+                f"The container {container_id} is attached to the flannel network {network.name}"
+                " already.",
+                f"There is {file}.",
             )
 
 
 def remembered(network, container_id):
-    """Return what the flannel plugins keep for a container, {file: its text}; what cannot be read is left out."""
+    """Return what the flannel plugins keep for a container, {file: its text}; what cannot be read
+    is left out.
+    """
     kept = {}
     for plugin in plugins(network):
         file = os.path.join(data_directory(plugin), container_id)
@@ -70,18 +85,27 @@ def remembered(network, container_id):
 
 
 def put_back(network, container_id, kept):
-    """Make the files ({file: its text}) what they were, before a DEL; raise Error. Another DEL of what is detached already does no harm."""
+    """Make the files ({file: its text}) what they were, before a DEL; raise Error.
+
+    Another DEL of what is detached already does no harm.
+    """
     for file, text in kept.items():
         try:
             if files.read(file) != text.encode():
                 os.makedirs(os.path.dirname(file), mode=0o700, exist_ok=True)
                 files.write_atomically(file, text.encode())
         except OSError as error:
-            raise errors.Error(errors.IO_FAILURE, "The flannel plugin's state %s cannot be put back." % file, error.strerror) from None
+            raise errors.Error(
+                errors.IO_FAILURE,
+                f"The flannel plugin's state {file} cannot be put back.",
+                error.strerror,
+            ) from None
     for plugin in plugins(network):
         file = os.path.join(data_directory(plugin), container_id)
         try:
-            if os.stat(file).st_size == 0:  # killed between making and filling it, so before anything was attached; upstream's DEL would fail for ever
+            if (
+                os.stat(file).st_size == 0
+            ):  # killed between making and filling it, so before anything was attached; upstream's DEL would fail for ever
                 files.remove(file)
         except OSError:
             pass

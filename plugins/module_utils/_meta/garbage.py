@@ -1,10 +1,12 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What attachments have left on a host although their containers are gone: states, addresses of host-local, files of the flannel plugin.
+"""What attachments have left on a host although their containers are gone: states, addresses of
+host-local, files of the flannel plugin.
 
-An address is garbage only when all of it is true: it is on no interface in any network namespace of the host, no remembered attachment of
-its container has a namespace that is still there, and it is older than any ADD can last. What cannot be looked into is an error, not garbage.
+An address is garbage only when all of it is true: it is on no interface in any network namespace of
+the host, no remembered attachment of its container has a namespace that is still there, and it is
+older than any ADD can last. What cannot be looked into is an error, not garbage.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ import socket
 import time
 
 from .._cni import conf, errors, files, netlink, netns, skel, version
-from . import plugin as meta_plugin, state as states
+from . import plugin as meta_plugin
+from . import state as states
 
 # Where runtimes and we remember what they attached, one JSON file each (libcni's cache; ours).
 CACHES = ("/var/lib/cni/results", "/var/lib/cni/cache/results", "/var/lib/cni/multinet-runtime")
@@ -26,10 +29,22 @@ _NAMESPACES = ("/run/netns/*", "/run/docker/netns/*", "/proc/[0-9]*/ns/net")
 
 
 class Host:
-    """The places of a host. state_directory, ipam_directory, flannel_directory: str; path: list of directories with CNI plugins;
-    caches, namespaces: lists of directories, and of patterns of paths."""
+    """The places of a host.
 
-    def __init__(self, state_directory, ipam_directory, flannel_directory, path, caches=CACHES, namespaces=_NAMESPACES):
+    state_directory, ipam_directory, flannel_directory: str; path: list of directories with CNI
+    plugins;
+    caches, namespaces: lists of directories, and of patterns of paths.
+    """
+
+    def __init__(
+        self,
+        state_directory,
+        ipam_directory,
+        flannel_directory,
+        path,
+        caches=CACHES,
+        namespaces=_NAMESPACES,
+    ):
         self.state_directory = state_directory
         self.ipam_directory = ipam_directory
         self.flannel_directory = flannel_directory
@@ -39,10 +54,13 @@ class Host:
 
 
 def find(host, networks, grace):
-    """Return what is garbage on a Host (dict of lists): `states` {container_id, interface, networks}, `addresses` {network, address, container_id,
-    interface, file}, `flannel` {network, container_id, file}, and what only people can judge: `spoiled` (list of files).
+    """Return what is garbage on a Host (dict of lists): `states` {container_id, interface,
+    networks}, `addresses` {network, address, container_id,
+    interface, file}, `flannel` {network, container_id, file}, and what only people can judge:
+    `spoiled` (list of files).
 
-    networks: a function of a CNI network's name (str) that says whether it is ours to clean; grace: float, seconds. Raises Error.
+    networks: a function of a CNI network's name (str) that says whether it is ours to clean; grace:
+    float, seconds. Raises Error.
     """
     now = time.time()
     store = states.Store(host.state_directory)
@@ -59,43 +77,66 @@ def find(host, networks, grace):
         if os.path.exists(state.netns) or _age(store.file(*key), now) < grace:
             live.add(key[0])
         else:
-            dead.append({"container_id": key[0], "interface": key[1], "networks": [one.raw["name"] for one in state.attached]})
+            dead.append(
+                {
+                    "container_id": key[0],
+                    "interface": key[1],
+                    "networks": [one.raw["name"] for one in state.attached],
+                }
+            )
     live.update(_remembered(host.caches))
-    spoiled.extend(sorted(glob.glob(os.path.join(glob.escape(host.state_directory), "*.corrupt-*"))))
+    spoiled.extend(
+        sorted(glob.glob(os.path.join(glob.escape(host.state_directory), "*.corrupt-*")))
+    )
     owned = {(one["container_id"], name) for one in dead for name in one["networks"]}
     addresses = _addresses(host, networks, live, owned, grace, now)
-    return {"states": dead, "addresses": addresses, "flannel": _flannel(host, networks, live, owned, grace, now), "spoiled": spoiled}
+    return {
+        "states": dead,
+        "addresses": addresses,
+        "flannel": _flannel(host, networks, live, owned, grace, now),
+        "spoiled": spoiled,
+    }
 
 
 def collect(host, garbage):
-    """Take away what find() returned; return the sentences (list of str) about what could not be. States go first, by DEL of their plugins."""
+    """Take away what find() returned; return the sentences (list of str) about what could not be.
+
+    States go first, by DEL of their plugins.
+    """
     failed = []
     plugin = meta_plugin.Plugin()
     for one in garbage["states"]:
         environ = dict(
-            os.environ, CNI_COMMAND="DEL", CNI_CONTAINERID=one["container_id"], CNI_IFNAME=one["interface"], CNI_NETNS="",
-            CNI_PATH=os.pathsep.join(host.path), CNI_ARGS=""
+            os.environ,
+            CNI_COMMAND="DEL",
+            CNI_CONTAINERID=one["container_id"],
+            CNI_IFNAME=one["interface"],
+            CNI_NETNS="",
+            CNI_PATH=os.pathsep.join(host.path),
+            CNI_ARGS="",
         )
         request = skel.Request("DEL", environ, {"cniDir": host.state_directory}, version.LATEST)
         try:
             plugin.delete(request)
         except errors.Error as error:
-            failed.append("%s of container %s: %s" % (one["interface"], one["container_id"], error))
+            failed.append(f"{one['interface']} of container {one['container_id']}: {error}")
     for one in garbage["addresses"]:
         try:
             _release(one)
         except OSError as error:
-            failed.append("%s: %s" % (one["file"], error.strerror))
+            failed.append(f"{one['file']}: {error.strerror}")
     for one in garbage["flannel"]:
         try:
             files.remove(one["file"])
         except OSError as error:
-            failed.append("%s: %s" % (one["file"], error.strerror))
+            failed.append(f"{one['file']}: {error.strerror}")
     return failed
 
 
 def _addresses(host, networks, live, owned, grace, now):
-    """The garbage of host-local: <directory>/<network>/<address>, which holds the container's id and the interface on two lines."""
+    """The garbage of host-local: <directory>/<network>/<address>, which holds the container's id
+    and the interface on two lines.
+    """
     found, present = [], None
     for network in _listdir(host.ipam_directory):
         directory = os.path.join(host.ipam_directory, network)
@@ -111,10 +152,20 @@ def _addresses(host, networks, live, owned, grace, now):
             if container_id in live or (container_id, network) in owned:
                 continue
             if present is None:
-                present = _present(host)  # every namespace is looked into, once, and only where there is a doubt
+                present = _present(
+                    host
+                )  # every namespace is looked into, once, and only where there is a doubt
             if name not in present:
                 interface = holder[1] if len(holder) > 1 else ""
-                found.append({"network": network, "address": name, "container_id": container_id, "interface": interface, "file": file})
+                found.append(
+                    {
+                        "network": network,
+                        "address": name,
+                        "container_id": container_id,
+                        "interface": interface,
+                        "file": file,
+                    }
+                )
     return found
 
 
@@ -150,7 +201,9 @@ def _remembered(directories):
 
 
 def _present(host):
-    """The addresses (set of str) in all network namespaces of the host; raise Error for one that is there and cannot be looked into."""
+    """The addresses (set of str) in all network namespaces of the host; raise Error for one that is
+    there and cannot be looked into.
+    """
     found, seen = set(), set()
     for pattern in host.namespaces:
         for path in glob.glob(pattern):
@@ -161,14 +214,17 @@ def _present(host):
             try:
                 found.update(netlink.addresses(path))
             except errors.Error:
-                # a process or a namespace that ended meanwhile; a mere file in the directory is none
+                # a process or a namespace that ended meanwhile; a mere file in the directory is
+                # none
                 if netns.identity(path) == identity and _is_namespace(path):
                     raise
     return found
 
 
 def _is_namespace(path):
-    return path.startswith("/proc/") or any(line.split()[4] == os.path.realpath(path) for line in _lines("/proc/self/mountinfo"))
+    return path.startswith("/proc/") or any(
+        line.split()[4] == os.path.realpath(path) for line in _lines("/proc/self/mountinfo")
+    )
 
 
 def _lines(path):

@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which network has the default route, where a pod says so (NPWG 1.3, 4.1.2.1.9).
 
-One network may ask for it. The others lose theirs as soon as they are attached; the one that asks keeps what its plugins made, or
-gets the gateways it names. Results are changed in the same way, so that CHECK finds what is there.
+One network may ask for it. The others lose theirs as soon as they are attached; the one that asks
+keeps what its plugins made, or gets the gateways it names. Results are changed in the same way, so
+that CHECK finds what is there.
 """
 
 from __future__ import annotations
@@ -15,13 +16,17 @@ _DEFAULTS = {"0.0.0.0/0": "4", "::/0": "6"}
 
 
 def apply(netns, attached, gateways):
-    """Change the default routes of what was just attached (state.Attached), in the kernel and in its result; raise Error.
+    """Change the default routes of what was just attached (state.Attached), in the kernel and in
+    its result; raise Error.
 
-    gateways: list of addresses (str), empty to keep what is there, None for a network that did not ask while another one did.
+    gateways: list of addresses (str), empty to keep what is there, None for a network that did not
+    ask while another one did.
     """
     if gateways == []:
         return
-    families = {"4", "6"} if gateways is None else {"6" if ":" in gateway else "4" for gateway in gateways}
+    families = (
+        {"4", "6"} if gateways is None else {"6" if ":" in gateway else "4" for gateway in gateways}
+    )
     try:
         if gateways is None:
             netlink.remove_default_routes(netns, attached.interface, families)
@@ -35,13 +40,19 @@ def apply(netns, attached, gateways):
 
 
 def with_gateways(result, families, gateways):
-    """Return a result (dict, of any version) without the default routes of some families, and with those by gateways."""
+    """Return a result (dict, of any version) without the default routes of some families, and with
+    those by gateways.
+    """
     changed = dict(result)
     if not version.at_least(result["cniVersion"], "0.3.0"):
         for key in ("ip4", "ip6"):
             if result.get(key) and key[2] in families:
-                mine = [gateway for gateway in gateways if ("6" if ":" in gateway else "4") == key[2]]
-                changed[key] = dict(result[key], routes=_routes(result[key].get("routes"), families, mine))
+                mine = [
+                    gateway for gateway in gateways if ("6" if ":" in gateway else "4") == key[2]
+                ]
+                changed[key] = dict(
+                    result[key], routes=_routes(result[key].get("routes"), families, mine)
+                )
         return changed
     changed["routes"] = _routes(result.get("routes"), families, gateways)
     return changed
@@ -49,4 +60,6 @@ def with_gateways(result, families, gateways):
 
 def _routes(routes, families, gateways):
     kept = [route for route in routes or [] if _DEFAULTS.get(route["dst"]) not in families]
-    return kept + [{"dst": "::/0" if ":" in gateway else "0.0.0.0/0", "gw": gateway} for gateway in gateways]
+    return kept + [
+        {"dst": "::/0" if ":" in gateway else "0.0.0.0/0", "gw": gateway} for gateway in gateways
+    ]

@@ -1,18 +1,20 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""HTTP/1.1 with TLS for a program that lives for milliseconds: a few requests over one connection (RFC 9112).
+"""HTTP/1.1 with TLS for a program that lives for milliseconds: a few requests over one connection
+(RFC 9112).
 
-`http.client` and `ssl` take longer to import than all requests of a plugin together. What they are made of, modules in C, is used directly.
+`http.client` and `ssl` take longer to import than all requests of a plugin together. What they are
+made of, modules in C, is used directly.
 """
 
 from __future__ import annotations
 
+import _socket
 import sys
 
-import _socket
-
-# What is private may change: a version of Python counts when the tests have passed with it. Any other takes the same way through `ssl`.
+# What is private may change: a version of Python counts when the tests have passed with it. Any
+# other takes the same way through `ssl`.
 _TESTED = (3, 15)
 try:
     import _ssl as ssl
@@ -28,6 +30,7 @@ if _direct:
         tls = context._wrap_socket(plain, False, name)
         tls.do_handshake()
         return tls, plain
+
 else:
     import ssl
 
@@ -36,6 +39,7 @@ else:
     def _greet(plain, context, name):
         tls = context.wrap_socket(plain, server_hostname=name)
         return tls, tls
+
 
 _TLS_1_2 = 0x0303  # as on the wire (RFC 5246)
 _LINE_LIMIT, _LINES_LIMIT = 65536, 200
@@ -47,10 +51,12 @@ class ProtocolError(Exception):
 
 
 class Connection:
-    """A connection that is made and, with a TLS context, greeted; raises OSError (among them ssl.SSLError) and ProtocolError.
+    """A connection that is made and, with a TLS context, greeted; raises OSError (among them
+    ssl.SSLError) and ProtocolError.
 
-    host: str; port: int; seconds: float, how long a single read or write may take; context: of tls_context(), None for plain HTTP; tls_name: str, whom the
-    certificate has to name; tunnel: None, or ("host:port", dict of headers) for a proxy at host and port.
+    host: str; port: int; seconds: float, how long a single read or write may take; context: of
+    tls_context(), None for plain HTTP; tls_name: str, whom the certificate has to name; tunnel:
+    None, or ("host:port", dict of headers) for a proxy at host and port.
     """
 
     def __init__(self, host, port, seconds, context=None, tls_name=None, tunnel=None):
@@ -62,7 +68,7 @@ class Connection:
                 self._send("CONNECT", tunnel[0], dict({"Host": tunnel[0]}, **tunnel[1]), b"")
                 status = self._head()[0]
                 if not 200 <= status < 300:
-                    raise ProtocolError("the proxy answers %d" % status)
+                    raise ProtocolError(f"the proxy answers {status}")
             if context:
                 self._stream = _Secure(self._stream, context, tls_name)
         except BaseException:
@@ -74,8 +80,17 @@ class Connection:
         self._stream.close()
 
     def request(self, method, target, headers, body, limit):
-        """Return (status, body: bytes) of the answer; afterwards `will_close` says whether it was the last one. limit: int, of the body's length."""
-        self._send(method, target, dict(headers, **({"Content-Length": str(len(body))} if body or method != "GET" else {})), body)
+        """Return (status, body: bytes) of the answer; afterwards `will_close` says whether it was
+        the last one. limit: int, of the body's length.
+        """
+        self._send(
+            method,
+            target,
+            dict(
+                headers, **({"Content-Length": str(len(body))} if body or method != "GET" else {})
+            ),
+            body,
+        )
         status, found = self._head()
         while 100 <= status < 200:
             status, found = self._head()
@@ -89,18 +104,22 @@ class Connection:
         self.will_close = True
         while self._more():
             if len(self._rest) > limit:
-                raise ProtocolError("the answer is longer than %d bytes" % limit)
+                raise ProtocolError(f"the answer is longer than {limit} bytes")
         return status, self._rest
 
     def _send(self, method, target, headers, body):
-        lines = ["%s %s HTTP/1.1" % (method, target)] + ["%s: %s" % pair for pair in headers.items()]
+        lines = [f"{method} {target} HTTP/1.1"] + [
+            "{}: {}".format(*pair) for pair in headers.items()
+        ]
         text = "\r\n".join(lines)
         if text.count("\n") != len(lines) - 1 or not text.isascii():
             raise ProtocolError("a header has a line end or is no ASCII")
         self._stream.sendall(text.encode("ascii") + b"\r\n\r\n" + body)
 
     def _head(self):
-        """Read up to the empty line; return the status (int) and the headers (dict, lower case names)."""
+        """Read up to the empty line; return the status (int) and the headers (dict, lower case
+        names).
+        """
         if not self._rest and not self._more():
             raise ConnectionResetError("the connection was closed")
         words = self._line().split(b" ", 2)
@@ -136,7 +155,7 @@ class Connection:
 
     def _exactly(self, size, limit):
         if size > limit:
-            raise ProtocolError("the answer is longer than %d bytes" % limit)
+            raise ProtocolError(f"the answer is longer than {limit} bytes")
         parts = [self._rest]
         missing = size - len(self._rest)
         while missing > 0:
@@ -175,7 +194,7 @@ class _Secure:
         try:
             view = memoryview(data)
             while view:
-                view = view[self._tls.write(view):]
+                view = view[self._tls.write(view) :]
         except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
             raise ConnectionResetError("the connection was closed") from None
 
@@ -184,7 +203,8 @@ class _Secure:
 
 
 def tls_context(ca_file=None, ca_data=None, insecure=False):
-    """Return a context that accepts certificates of the authority in a file or PEM text, of the system's where neither is given, or, insecure, any.
+    """Return a context that accepts certificates of the authority in a file or PEM text, of the
+    system's where neither is given, or, insecure, any.
 
     It has load_cert_chain(certificate file, key file). Raises OSError, ValueError.
     """
@@ -201,8 +221,10 @@ def tls_context(ca_file=None, ca_data=None, insecure=False):
 
 
 def _dial(host, port, seconds):
-    failed = OSError("%s has no address" % host)
-    for family, kind, protocol, _name, address in _socket.getaddrinfo(host.encode("ascii"), port, 0, _socket.SOCK_STREAM):
+    failed = OSError(f"{host} has no address")
+    for family, kind, protocol, _name, address in _socket.getaddrinfo(
+        host.encode("ascii"), port, 0, _socket.SOCK_STREAM
+    ):
         plain = _Plain(family, kind | _socket.SOCK_CLOEXEC, protocol)
         try:
             plain.settimeout(seconds)
@@ -216,6 +238,10 @@ def _dial(host, port, seconds):
 
 
 def _number(text, base):
-    if not text or len(text) > 15 or not set(text) <= set("0123456789abcdefABCDEF"[:10 if base == 10 else 22]):
-        raise ProtocolError("%r is no number" % text[:20])
+    if (
+        not text
+        or len(text) > 15
+        or not set(text) <= set("0123456789abcdefABCDEF"[: 10 if base == 10 else 22])
+    ):
+        raise ProtocolError(f"{text[:20]!r} is no number")
     return int(text, base)

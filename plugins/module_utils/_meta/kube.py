@@ -1,9 +1,11 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The Kubernetes API, as far as a CNI plugin needs it: a few requests over one connection, each within a time that is known before.
+"""The Kubernetes API, as far as a CNI plugin needs it: a few requests over one connection, each
+within a time that is known before.
 
-Imported only where a configuration asks for the API. Credentials that are files are read at each request, so that a renewed token is used at once.
+Imported only where a configuration asks for the API. Credentials that are files are read at each
+request, so that a renewed token is used at once.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ class ApiError(errors.Error):
 
 
 class Client:
-    """access: a kubeconfig.Access; environ: dict, for the proxy; seconds: float, how long all requests until the next limit() may take."""
+    """access: a kubeconfig.Access; environ: dict, for the proxy; seconds: float, how long all
+    requests until the next limit() may take.
+    """
 
     def __init__(self, access, environ=None, seconds=10.0):
         self.access = access
@@ -53,7 +57,9 @@ class Client:
         return self._request("GET", path)
 
     def patch(self, path, change):
-        """Change an object by a JSON merge patch (dict); return it, or None when there is none; raise ApiError."""
+        """Change an object by a JSON merge patch (dict); return it, or None when there is none;
+        raise ApiError.
+        """
         return self._request("PATCH", path, change, "application/merge-patch+json")
 
     def post(self, path, item):
@@ -61,7 +67,7 @@ class Client:
         return self._request("POST", path, item, "application/json")
 
     def _request(self, method, path, body=None, content_type=None):
-        what = "%s %s" % (method, path)
+        what = f"{method} {path}"
         data = b"" if body is None else conf.encode(body).encode()
         refused = False
         while True:
@@ -70,17 +76,34 @@ class Client:
             except (OSError, https.ProtocolError) as error:
                 self.close()
                 if isinstance(error, https.ssl.SSLCertVerificationError):
-                    raise ApiError(errors.IO_FAILURE, "The certificate of the Kubernetes API %s is not accepted." % self.access.server, str(error)) from None
+                    raise ApiError(
+                        errors.IO_FAILURE,
+                        f"The certificate of the Kubernetes API {self.access.server} is not"
+                        " accepted.",
+                        str(error),
+                    ) from None
                 if isinstance(error, https.ssl.SSLError) and "ALERT" in str(error):
-                    raise ApiError(errors.IO_FAILURE, "The Kubernetes API %s refuses our certificate." % self.access.server, str(error)) from None
-                details = "%s: %s" % (what, error or type(error).__name__)
-                problem = ApiError(errors.TRY_AGAIN_LATER, "The Kubernetes API %s does not answer." % self.access.server, details)
+                    raise ApiError(
+                        errors.IO_FAILURE,
+                        f"The Kubernetes API {self.access.server} refuses our certificate.",
+                        str(error),
+                    ) from None
+                details = f"{what}: {error or type(error).__name__}"
+                problem = ApiError(
+                    errors.TRY_AGAIN_LATER,
+                    f"The Kubernetes API {self.access.server} does not answer.",
+                    details,
+                )
             else:
                 if status < 300:
                     return answer
                 if status == 404:
                     return None
-                if status == 401 and not refused and (self.access.token_file or self.access.certificate):
+                if (
+                    status == 401
+                    and not refused
+                    and (self.access.token_file or self.access.certificate)
+                ):
                     refused = True  # once more: it may have been renewed at this moment
                     self.close()
                     continue
@@ -110,7 +133,11 @@ class Client:
         secure, host, port, dummy = split_url(access.server)
         proxy = access.proxy or proxy_for(self.environ, "https" if secure else "http", host)
         try:
-            context = https.tls_context(access.ca_file, access.ca_data, access.insecure) if secure else None
+            context = (
+                https.tls_context(access.ca_file, access.ca_data, access.insecure)
+                if secure
+                else None
+            )
             load_certificate(context, access)
         except (OSError, ValueError) as error:  # SSLError is an OSError
             raise _unusable(error) from None
@@ -125,13 +152,19 @@ class Client:
 
     def _once(self, method, path, data, content_type):
         dummy, host, port, below = split_url(self.access.server)
-        headers = {"Host": _authority(host, port), "Accept": "application/json", "User-Agent": "multinet"}
+        headers = {
+            "Host": _authority(host, port),
+            "Accept": "application/json",
+            "User-Agent": "multinet",
+        }
         if content_type:
             headers["Content-Type"] = content_type
         token = bearer_token(self.access)
         if token:
             headers["Authorization"] = "Bearer " + token
-        status, text = self._connection.request(method, below.rstrip("/") + _quoted(path), headers, data, _BODY_LIMIT)
+        status, text = self._connection.request(
+            method, below.rstrip("/") + _quoted(path), headers, data, _BODY_LIMIT
+        )
         if self._connection.will_close:
             self.close()
         try:
@@ -145,20 +178,32 @@ class Client:
 
 def _problem(server, what, status, answer):
     reason = str(answer.get("message") or answer.get("reason") or "")[:500]
-    details = "%s: HTTP %d%s" % (what, status, reason and ", " + reason)
+    details = f"{what}: HTTP {status}{reason and ', ' + reason}"
     if status == 401:
-        msg = "The Kubernetes API %s does not know us: the token or certificate is wrong or has expired." % server
+        msg = (
+            f"The Kubernetes API {server} does not know us: the token or certificate is wrong or"
+            " has expired."
+        )
         return ApiError(errors.TRY_AGAIN_LATER, msg, details, status)
     if status == 403:
-        msg = "The Kubernetes API %s does not allow what the meta-plugin needs; its role (RBAC) has to." % server
+        msg = (
+            f"The Kubernetes API {server} does not allow what the meta-plugin needs; its role"
+            " (RBAC) has to."
+        )
         return ApiError(errors.INVALID_CONFIGURATION, msg, details, status)
     if status in _PASSING:
-        return ApiError(errors.TRY_AGAIN_LATER, "The Kubernetes API %s is not ready." % server, details, status)
-    return ApiError(errors.IO_FAILURE, "The Kubernetes API %s refused a request." % server, details, status)
+        return ApiError(
+            errors.TRY_AGAIN_LATER, f"The Kubernetes API {server} is not ready.", details, status
+        )
+    return ApiError(
+        errors.IO_FAILURE, f"The Kubernetes API {server} refused a request.", details, status
+    )
 
 
 class _Alarm:
-    """End what happens in a with block by TimeoutError when its time (float, seconds) is over, also where a server sends one byte at a time."""
+    """End what happens in a with block by TimeoutError when its time (float, seconds) is over, also
+    where a server sends one byte at a time.
+    """
 
     def __init__(self, seconds):
         self.seconds = seconds
@@ -186,12 +231,15 @@ def bearer_token(access):
             return file.read().decode("ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ApiError(
-            errors.IO_FAILURE, "The token file %s cannot be read." % access.token_file, getattr(error, "strerror", None) or str(error)
+            errors.IO_FAILURE,
+            f"The token file {access.token_file} cannot be read.",
+            getattr(error, "strerror", None) or str(error),
         ) from None
 
 
 def connect(access, environ, seconds):
-    """Return an http.client connection to the server of a kubeconfig.Access that waits so long (float) for each answer; raise ApiError.
+    """Return an http.client connection to the server of a kubeconfig.Access that waits so long
+    (float) for each answer; raise ApiError.
 
     For programs that stay, and read answers that do not end.
     """
@@ -205,8 +253,12 @@ def connect(access, environ, seconds):
         connection = http.client.HTTPConnection(to_host, to_port, timeout=seconds)
     else:
         try:
-            context = ssl.create_default_context(cafile=None if access.ca_data else access.ca_file, cadata=access.ca_data)
-            context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # on since Python 3.13, and not all that make clusters make their authority so
+            context = ssl.create_default_context(
+                cafile=None if access.ca_data else access.ca_file, cadata=access.ca_data
+            )
+            context.verify_flags &= (
+                ~ssl.VERIFY_X509_STRICT
+            )  # on since Python 3.13, and not all that make clusters make their authority so
             if access.insecure:
                 context.check_hostname = False
                 context.verify_mode = ssl.CERT_NONE
@@ -215,7 +267,9 @@ def connect(access, environ, seconds):
             raise _unusable(error) from None
 
         class Secure(http.client.HTTPSConnection):
-            """A connection whose certificate is checked for a name of our choice (kubeconfig's tls-server-name)."""
+            """A connection whose certificate is checked for a name of our choice (kubeconfig's
+            tls-server-name).
+            """
 
             def connect(self):
                 """Connect, through the proxy where there is one, and greet."""
@@ -229,7 +283,9 @@ def connect(access, environ, seconds):
 
 
 def split_url(url):
-    """Return (whether it is https, host: str, port: int, path: str) of a server's URL (str); raise ApiError."""
+    """Return (whether it is https, host: str, port: int, path: str) of a server's URL (str); raise
+    ApiError.
+    """
     scheme, dummy, rest = url.partition("://")
     authority, slash, path = rest.partition("/")
     if authority.startswith("["):
@@ -238,14 +294,22 @@ def split_url(url):
     else:
         host, dummy, port = authority.partition(":")
     secure = scheme == "https"
-    number = int(port) if port.isascii() and port.isdigit() else (443 if secure else 80) if not port else 0
+    number = (
+        int(port)
+        if port.isascii() and port.isdigit()
+        else (443 if secure else 80)
+        if not port
+        else 0
+    )
     if scheme not in ("http", "https") or not host or not host.isascii() or not 0 < number < 65536:
-        raise ApiError(errors.INVALID_CONFIGURATION, "The server %s of the Kubernetes API is no URL." % url)
+        raise ApiError(
+            errors.INVALID_CONFIGURATION, f"The server {url} of the Kubernetes API is no URL."
+        )
     return secure, host, number, slash + path
 
 
 def _authority(host, port):
-    return "%s:%d" % ("[%s]" % host if ":" in host else host, port)
+    return f"{(f'[{host}]' if ':' in host else host)}:{port}"
 
 
 def _quoted(path):
@@ -258,18 +322,27 @@ def _quoted(path):
 
 
 def _unusable(error):
-    return ApiError(errors.IO_FAILURE, "The certificates for the Kubernetes API cannot be used.", str(error))
+    return ApiError(
+        errors.IO_FAILURE, "The certificates for the Kubernetes API cannot be used.", str(error)
+    )
 
 
 def load_certificate(context, access):
-    """Have a TLS context present the client certificate of a kubeconfig.Access, where it has one; raise OSError, ValueError."""
+    """Have a TLS context present the client certificate of a kubeconfig.Access, where it has one;
+    raise OSError, ValueError.
+    """
     if context and access.certificate:
-        with _File(access.certificate) as certificate, _File(access.key or access.certificate) as key:
+        with (
+            _File(access.certificate) as certificate,
+            _File(access.key or access.certificate) as key,
+        ):
             context.load_cert_chain(certificate, key)
 
 
 class _File:
-    """Give PEM text a path for the time of a with block, since OpenSSL takes nothing else; it is never written to a disk. A path stays what it is."""
+    """Give PEM text a path for the time of a with block, since OpenSSL takes nothing else; it is
+    never written to a disk. A path stays what it is.
+    """
 
     def __init__(self, text_or_path):
         self.text = text_or_path
@@ -278,9 +351,13 @@ class _File:
     def __enter__(self):
         if not self.text.startswith("-----"):
             return self.text
-        self.descriptor = os.memfd_create("pem") if hasattr(os, "memfd_create") else os.open("/dev/shm", os.O_TMPFILE | os.O_RDWR, 0o600)
+        self.descriptor = (
+            os.memfd_create("pem")
+            if hasattr(os, "memfd_create")
+            else os.open("/dev/shm", os.O_TMPFILE | os.O_RDWR, 0o600)
+        )
         os.write(self.descriptor, self.text.encode())
-        return "/proc/self/fd/%d" % self.descriptor
+        return f"/proc/self/fd/{self.descriptor}"
 
     def __exit__(self, *dummy):
         if self.descriptor is not None:
@@ -289,6 +366,7 @@ class _File:
 
 def proxy_for(environ, scheme, host):
     """The proxy (URL) for a host by the environment, or None (as Go's net/http decides it)."""
+
     def value(name):
         return environ.get(name.upper()) or environ.get(name) or ""
 
@@ -313,7 +391,9 @@ def proxy_for(environ, scheme, host):
             except ValueError:
                 pass  # a name
         name = entry.partition(":")[0].lower()
-        if name and (host.lower() == name.lstrip(".") or host.lower().endswith("." + name.lstrip("."))):
+        if name and (
+            host.lower() == name.lstrip(".") or host.lower().endswith("." + name.lstrip("."))
+        ):
             return None
     return proxy if "://" in proxy else "http://" + proxy
 
@@ -323,11 +403,16 @@ def _proxy_address(proxy):
 
     parts = urllib.parse.urlsplit(proxy)
     if parts.scheme != "http" or not parts.hostname:
-        raise ApiError(errors.INVALID_CONFIGURATION, "The proxy %s://%s is not served here; only http:// is." % (parts.scheme, parts.hostname))
+        raise ApiError(
+            errors.INVALID_CONFIGURATION,
+            f"The proxy {parts.scheme}://{parts.hostname} is not served here; only http:// is.",
+        )
     headers = {}
     if parts.username:
         import base64
 
-        login = "%s:%s" % (urllib.parse.unquote(parts.username), urllib.parse.unquote(parts.password or ""))
+        login = (
+            f"{urllib.parse.unquote(parts.username)}:{urllib.parse.unquote(parts.password or '')}"
+        )
         headers["Proxy-Authorization"] = "Basic " + base64.b64encode(login.encode()).decode()
     return parts.hostname, parts.port or 80, headers

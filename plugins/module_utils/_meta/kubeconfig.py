@@ -1,10 +1,12 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Read a kubeconfig: which server, whom to trust, who we are (kubernetes.io/docs/reference/config-api/kubeconfig.v1).
+"""Read a kubeconfig: which server, whom to trust, who we are
+(kubernetes.io/docs/reference/config-api/kubeconfig.v1).
 
-Kubeconfigs are YAML, which the standard library does not read; of YAML this reads what kubectl, kubeadm, kubelet and installers write:
-block mappings and lists, quoted and plain scalars, literal blocks, and JSON. Everything else is refused by its line, never guessed.
+Kubeconfigs are YAML, which the standard library does not read; of YAML this reads what kubectl,
+kubeadm, kubelet and installers write: block mappings and lists, quoted and plain scalars, literal
+blocks, and JSON. Everything else is refused by its line, never guessed.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from .._cni import conf, errors
 class Access:
     """How to reach a server.
 
-    server: str, URL; ca_file, ca_data (PEM), tls_name, token, token_file, certificate, key (files, or PEM), proxy: str or None; insecure: bool.
+    server: str, URL; ca_file, ca_data (PEM), tls_name, token, token_file, certificate, key (files,
+    or PEM), proxy: str or None; insecure: bool.
     """
 
     def __init__(self, server, **keys):
@@ -33,35 +36,58 @@ class Access:
         self.proxy = keys.get("proxy")
 
 
-_TEXTS = frozenset((
-    "server", "certificate-authority", "certificate-authority-data", "tls-server-name", "proxy-url", "token", "tokenFile", "client-certificate",
-    "client-certificate-data", "client-key", "client-key-data",
-))
+_TEXTS = frozenset(
+    (
+        "server",
+        "certificate-authority",
+        "certificate-authority-data",
+        "tls-server-name",
+        "proxy-url",
+        "token",
+        "tokenFile",
+        "client-certificate",
+        "client-certificate-data",
+        "client-key",
+        "client-key-data",
+    )
+)
 _SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 
 def in_cluster(environ, directory=_SERVICE_ACCOUNT):
-    """Return the Access of a pod's service account, or None when the environment (dict) names no API."""
+    """Return the Access of a pod's service account, or None when the environment (dict) names no
+    API.
+    """
     host, port = environ.get("KUBERNETES_SERVICE_HOST"), environ.get("KUBERNETES_SERVICE_PORT")
     if not host or not port:
         return None
-    server = "https://%s:%s" % ("[%s]" % host if ":" in host else host, port)
+    server = f"https://{(f'[{host}]' if ':' in host else host)}:{port}"
     return Access(server, ca_file=directory + "/ca.crt", token_file=directory + "/token")
 
 
 def load(path):
-    """Return the Access of the current context of the kubeconfig at path (str); raise Error (code 5, 6 or 7)."""
+    """Return the Access of the current context of the kubeconfig at path (str); raise Error (code
+    5, 6 or 7).
+    """
     try:
         with open(path, encoding="utf-8") as file:
             text = file.read()
     except (OSError, UnicodeDecodeError) as error:
-        raise errors.Error(errors.IO_FAILURE, "The kubeconfig %s cannot be read." % path, getattr(error, "strerror", None) or str(error)) from None
+        raise errors.Error(
+            errors.IO_FAILURE,
+            f"The kubeconfig {path} cannot be read.",
+            getattr(error, "strerror", None) or str(error),
+        ) from None
     try:
         raw = conf.decode_value(text, "It") if text.lstrip().startswith("{") else parse_yaml(text)
     except errors.Error as error:
-        raise errors.Error(errors.DECODING_FAILURE, "The kubeconfig %s cannot be understood." % path, error.details) from None
+        raise errors.Error(
+            errors.DECODING_FAILURE, f"The kubeconfig {path} cannot be understood.", error.details
+        ) from None
     except (ValueError, RecursionError) as error:
-        raise errors.Error(errors.DECODING_FAILURE, "The kubeconfig %s cannot be understood." % path, str(error)) from None
+        raise errors.Error(
+            errors.DECODING_FAILURE, f"The kubeconfig {path} cannot be understood.", str(error)
+        ) from None
     return _access(_Named(raw, path), os.path.dirname(path))
 
 
@@ -74,7 +100,9 @@ class _Named:
 
     def current_context(self):
         contexts = self._all("contexts")
-        name = self.raw.get("current-context") or (contexts[0].get("name") if len(contexts) == 1 else None)
+        name = self.raw.get("current-context") or (
+            contexts[0].get("name") if len(contexts) == 1 else None
+        )
         if name is None:
             raise self.error("it has no `current-context`")
         return self.find("contexts", name, "context")
@@ -82,22 +110,24 @@ class _Named:
     def find(self, kind, name, key):
         entry = next((entry for entry in self._all(kind) if entry.get("name") == name), None)
         if entry is None:
-            raise self.error("it has no entry %r in `%s`" % (name, kind))
+            raise self.error(f"it has no entry {name!r} in `{kind}`")
         value = entry.get(key) or {}
         if not isinstance(value, dict):
-            raise self.error("`%s` of %r is not a mapping" % (key, name))
+            raise self.error(f"`{key}` of {name!r} is not a mapping")
         for inner in _TEXTS.intersection(value):
             if not isinstance(value[inner], (str, type(None))):
-                raise self.error("`%s` of %r is no text" % (inner, name))
+                raise self.error(f"`{inner}` of {name!r} is no text")
         return value
 
     def error(self, sentence):
-        return errors.Error(errors.INVALID_CONFIGURATION, "The kubeconfig %s: %s." % (self.path, sentence))
+        return errors.Error(
+            errors.INVALID_CONFIGURATION, f"The kubeconfig {self.path}: {sentence}."
+        )
 
     def _all(self, kind):
         entries = self.raw.get(kind) or []
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-            raise self.error("`%s` is not a list of mappings" % kind)
+            raise self.error(f"`{kind}` is not a list of mappings")
         return entries
 
 
@@ -107,15 +137,22 @@ def _access(config, directory):
     user = config.find("users", context["user"], "user") if context.get("user") else {}
     server = cluster.get("server")
     if not isinstance(server, str) or not server.startswith(("https://", "http://")):
-        raise config.error("the `server` %r is no http or https URL" % (server,))
+        raise config.error(f"the `server` {server!r} is no http or https URL")
     for key, what in (
-        ("exec", "a program that prints credentials (`exec`)"), ("auth-provider", "an `auth-provider`"), ("username", "a user name and password"),
+        ("exec", "a program that prints credentials (`exec`)"),
+        ("auth-provider", "an `auth-provider`"),
+        ("username", "a user name and password"),
     ):
         if user.get(key):
-            raise config.error("its user has %s, which is not served here; give it a `tokenFile`, a `token` or a client certificate" % what)
+            raise config.error(
+                f"its user has {what}, which is not served here; give it a `tokenFile`, a `token`"
+                " or a client certificate"
+            )
     for key in ("as", "as-groups", "as-uid", "as-user-extra"):
         if user.get(key):
-            raise config.error("its user impersonates another one (`%s`), which is not served here" % key)
+            raise config.error(
+                f"its user impersonates another one (`{key}`), which is not served here"
+            )
 
     def file(entry, key):
         value = entry.get(key)
@@ -130,7 +167,7 @@ def _access(config, directory):
         try:
             return base64.b64decode(value, validate=True).decode("ascii")
         except (ValueError, TypeError, UnicodeDecodeError):
-            raise config.error("`%s` is not base64 of a PEM text" % key) from None
+            raise config.error(f"`{key}` is not base64 of a PEM text") from None
 
     return Access(
         server,
@@ -147,7 +184,9 @@ def _access(config, directory):
 
 
 def parse_yaml(text):
-    """Return what a YAML text of the kind described above holds (dict, list, str, ...; every scalar but null, true and false is a str); raise ValueError."""
+    """Return what a YAML text of the kind described above holds (dict, list, str, ...; every scalar
+    but null, true and false is a str); raise ValueError.
+    """
     return _Yaml(text).document()
 
 
@@ -161,7 +200,7 @@ class _Yaml:
                 continue
             indent = len(line) - len(line.lstrip())
             if "\t" in line[:indent]:
-                raise ValueError("line %d is indented by a tab" % (number + 1))
+                raise ValueError(f"line {number + 1} is indented by a tab")
             self.lines.append((number, indent, content))
         self.place = 0
 
@@ -175,7 +214,7 @@ class _Yaml:
 
     def _error(self, sentence):
         number = self.lines[min(self.place, len(self.lines) - 1)][0]
-        return ValueError("line %d %s: %s" % (number + 1, sentence, self.raw[number].strip()[:40]))
+        return ValueError(f"line {number + 1} {sentence}: {self.raw[number].strip()[:40]}")
 
     def _block(self, indent):
         """The list or mapping whose lines have this indent."""
@@ -247,22 +286,26 @@ class _Yaml:
             raise self._error("has a folded block, which is not read here; write it as `|`")
         begin = self.lines[self.place - 1][0] + 1
         end = begin
-        while end < len(self.raw) and (not self.raw[end].strip() or len(self.raw[end]) - len(self.raw[end].lstrip()) > indent):
+        while end < len(self.raw) and (
+            not self.raw[end].strip() or len(self.raw[end]) - len(self.raw[end].lstrip()) > indent
+        ):
             end += 1
         while self.place < len(self.lines) and self.lines[self.place][0] < end:
             self.place += 1
         body = self.raw[begin:end]
         depth = min((len(line) - len(line.lstrip()) for line in body if line.strip()), default=0)
-        return "\n".join(line[depth:] for line in body).rstrip("\n") + ("" if "-" in header else "\n")
+        return "\n".join(line[depth:] for line in body).rstrip("\n") + (
+            "" if "-" in header else "\n"
+        )
 
 
 def _key(text):
     """Return (key, what follows) of `key: value`, or None when the text is none."""
     if text[0] in "\"'":
         end = text.find(text[0], 1)
-        if end < 0 or text[end + 1:end + 2] != ":":
+        if end < 0 or text[end + 1 : end + 2] != ":":
             return None
-        name, rest = text[1:end], text[end + 2:]
+        name, rest = text[1:end], text[end + 2 :]
     else:
         name, colon, rest = text.partition(":")
         if not colon or text[0] in "{[" or " #" in name:
@@ -279,8 +322,8 @@ def _inline(text):
         end = 1
         while end < len(text):
             if text[end] == "'":
-                if text[end + 1:end + 2] != "'":
-                    return text[1:end].replace("''", "'") if _is_end(text[end + 1:]) else _Yaml
+                if text[end + 1 : end + 2] != "'":
+                    return text[1:end].replace("''", "'") if _is_end(text[end + 1 :]) else _Yaml
                 end += 1
             end += 1
         return _Yaml

@@ -1,9 +1,11 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One operation at a time on an attachment, also when the one before was killed and a plugin that it had started lives on.
+"""One operation at a time on an attachment, also when the one before was killed and a plugin that
+it had started lives on.
 
-The lock is a file that is held open by the operation and, by inheritance, by every plugin it starts. So it is free only when all of them are gone.
+The lock is a file that is held open by the operation and, by inheritance, by every plugin it
+starts. So it is free only when all of them are gone.
 """
 
 from __future__ import annotations
@@ -22,13 +24,14 @@ _PAUSE = 0.02
 class held:
     """Hold the lock of an attachment for the time of a with block.
 
-    directory: str; seconds: float, how long to wait for others; needed: whether a lock file that cannot be written (a full disk) is an Error: who
-    only takes away goes on without. After half of the time, plugins that are left over from a killed operation are killed; another
-    operation that is still at work is not. Raises Error (code 11: somebody is still at work; code 5).
+    directory: str; seconds: float, how long to wait for others; needed: whether a lock file that
+    cannot be written (a full disk) is an Error: who only takes away goes on without. After half of
+    the time, plugins that are left over from a killed operation are killed; another operation that
+    is still at work is not. Raises Error (code 11: somebody is still at work; code 5).
     """
 
     def __init__(self, directory, container_id, interface, seconds, needed=True):
-        self.path = os.path.join(directory, ".%s:%s.lock" % (container_id, interface))
+        self.path = os.path.join(directory, f".{container_id}:{interface}.lock")
         self.seconds = seconds
         self.needed = needed
         self.descriptor = None
@@ -38,7 +41,9 @@ class held:
             self.descriptor = _acquire(self.path, time.monotonic() + self.seconds, self.seconds / 2)
         except OSError as error:
             if self.needed:
-                raise errors.Error(errors.IO_FAILURE, "The lock %s cannot be taken." % self.path, error.strerror) from None
+                raise errors.Error(
+                    errors.IO_FAILURE, f"The lock {self.path} cannot be taken.", error.strerror
+                ) from None
 
     def __exit__(self, *dummy):
         if self.descriptor is not None:
@@ -63,7 +68,11 @@ def _acquire(path, deadline, patience):
                         raise
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    raise errors.Error(errors.TRY_AGAIN_LATER, "Another operation on this attachment is still at work.", "It holds %s." % path)
+                    raise errors.Error(
+                        errors.TRY_AGAIN_LATER,
+                        "Another operation on this attachment is still at work.",
+                        f"It holds {path}.",
+                    )
                 if left <= patience:
                     _end_orphans(path)
                 time.sleep(_PAUSE)
@@ -90,7 +99,9 @@ def _same(descriptor, path):
 
 
 def _end_orphans(path):
-    """Kill the processes that hold the lock, when the operation that started them (its process id is in the file) is not among them."""
+    """Kill the processes that hold the lock, when the operation that started them (its process id
+    is in the file) is not among them.
+    """
     with open(path, "rb") as file:
         owner = file.read()
     holders = list(_holders(os.stat(path)))
@@ -105,12 +116,14 @@ def _end_orphans(path):
 
 
 def _holders(status):
-    """The ids of the processes that hold the file by inheritance or as owner; who only waits for it has it open to be closed on exec."""
+    """The ids of the processes that hold the file by inheritance or as owner; who only waits for it
+    has it open to be closed on exec.
+    """
     for name in os.listdir("/proc"):
         if not name.isdigit() or int(name) == os.getpid():
             continue
         try:
-            for entry in os.listdir("/proc/%s/fd" % name):
+            for entry in os.listdir(f"/proc/{name}/fd"):
                 if _is_inherited(name, entry, status):
                     yield int(name)
                     break
@@ -120,12 +133,14 @@ def _holders(status):
 
 def _is_inherited(pid, descriptor, status):
     try:
-        return os.path.samestat(os.stat("/proc/%s/fd/%s" % (pid, descriptor)), status) and not _closes_on_exec(pid, descriptor)
+        return os.path.samestat(
+            os.stat(f"/proc/{pid}/fd/{descriptor}"), status
+        ) and not _closes_on_exec(pid, descriptor)
     except OSError:
         return False
 
 
 def _closes_on_exec(pid, descriptor):
-    with open("/proc/%s/fdinfo/%s" % (pid, descriptor), encoding="ascii") as info:
+    with open(f"/proc/{pid}/fdinfo/{descriptor}", encoding="ascii") as info:
         flags = next(line for line in info if line.startswith("flags:"))
     return bool(int(flags.split()[1], 8) & os.O_CLOEXEC)

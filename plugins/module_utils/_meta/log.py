@@ -1,7 +1,8 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The log of the meta-plugin, by Multus' keys: logFile, logLevel (debug, verbose, error, panic), logToStderr, logOptions.
+"""The log of the meta-plugin, by Multus' keys: logFile, logLevel (debug, verbose, error, panic),
+logToStderr, logOptions.
 
 Nothing is written without a `logLevel`. Logging never makes an operation fail.
 """
@@ -17,9 +18,13 @@ _MEGABYTE = 1024 * 1024
 
 
 def logger(raw, request):
-    """Return a function of (level, sentence) for a configuration (dict, which may be anything) and a skel.Request."""
+    """Return a function of (level, sentence) for a configuration (dict, which may be anything) and
+    a skel.Request.
+    """
     level = raw.get("logLevel")
-    wanted = _LEVELS.index(level.lower()) if isinstance(level, str) and level.lower() in _LEVELS else 0
+    wanted = (
+        _LEVELS.index(level.lower()) if isinstance(level, str) and level.lower() in _LEVELS else 0
+    )
     file = raw.get("logFile") if isinstance(raw.get("logFile"), str) else ""
     to_stderr = raw.get("logToStderr", True) is True
     if not wanted or not (file or to_stderr):
@@ -30,7 +35,10 @@ def logger(raw, request):
         if _LEVELS.index(level) > wanted:
             return
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        line = "%s [%s] %s %s/%s: %s\n" % (now, level, request.command, request.container_id, request.interface, " ".join(str(sentence).split()))
+        line = (
+            f"{now} [{level}] {request.command} {request.container_id}/{request.interface}:"
+            f" {' '.join(str(sentence).split())}\n"
+        )
         if to_stderr:
             sys.stderr.write(line)
         if file:
@@ -55,12 +63,14 @@ def _append(file, line, options):
 
 def _number(options, key, default):
     value = options.get(key)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else default
+    return (
+        value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else default
+    )
 
 
 def _rotate(file, options):
     """Give a full log another name, and remove the oldest and those too old."""
-    kept = "%s.%s" % (file, time.strftime("%Y-%m-%dT%H-%M-%S", time.gmtime()))
+    kept = f"{file}.{time.strftime('%Y-%m-%dT%H-%M-%S', time.gmtime())}"
     os.rename(file, kept)
     if options.get("compress") is True:
         import gzip  # for the few that rotate
@@ -70,7 +80,11 @@ def _rotate(file, options):
             shutil.copyfileobj(plain, packed)
         os.unlink(kept)
     directory, base = os.path.split(file)
-    old = sorted(os.path.join(directory, name) for name in os.listdir(directory or ".") if name.startswith(base + ".2"))
+    old = sorted(
+        os.path.join(directory, name)
+        for name in os.listdir(directory or ".")
+        if name.startswith(base + ".2")
+    )
     too_old = time.time() - _number(options, "maxAge", 5) * 86400
     surplus = len(old) - _number(options, "maxBackups", 5)
     for place, name in enumerate(old):

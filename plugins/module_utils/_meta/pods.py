@@ -1,7 +1,9 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which pod a request is for, and what it says about its networks: from the runtime where it hands annotations over, else from the API."""
+"""Which pod a request is for, and what it says about its networks: from the runtime where it hands
+annotations over, else from the API.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ _SOURCE = "kubernetes.io/config.source"
 
 
 class Pod:
-    """namespace, name: str; uid: str, the API's, empty where it is not known; annotations: dict of str."""
+    """namespace, name: str; uid: str, the API's, empty where it is not known; annotations: dict of
+    str.
+    """
 
     def __init__(self, namespace, name, uid, annotations):
         self.namespace = namespace
@@ -22,7 +26,7 @@ class Pod:
         self.annotations = annotations
 
     def __str__(self):
-        return "%s/%s" % (self.namespace, self.name)
+        return f"{self.namespace}/{self.name}"
 
     @property
     def path(self):
@@ -32,19 +36,25 @@ class Pod:
 
 def pod_path(namespace, name):
     """Return the path of a pod in the API."""
-    return "/api/v1/namespaces/%s/pods/%s" % (namespace, name)
+    return f"/api/v1/namespaces/{namespace}/pods/{name}"
 
 
 def arguments(text):
     """Return CNI_ARGS (str, K=V;K=V) as a dict; raise Error (code 4)."""
     pairs = [part.partition("=") for part in text.split(";") if part]
     if not all(equals for dummy, equals, dummy in pairs):
-        raise errors.Error(errors.INVALID_ENVIRONMENT, "CNI_ARGS %r is not a list of KEY=VALUE with semicolons between." % text)
+        raise errors.Error(
+            errors.INVALID_ENVIRONMENT,
+            f"CNI_ARGS {text!r} is not a list of KEY=VALUE with semicolons between.",
+        )
     return {key: value for key, dummy, value in pairs}
 
 
 def identify(request, configuration, api):
-    """Return the Pod of a request (skel.Request), None when it is for no pod; raise Error. api: kube.Client or None."""
+    """Return the Pod of a request (skel.Request), None when it is for no pod; raise Error.
+
+    api: kube.Client or None.
+    """
     args = arguments(request.args)
     name, namespace, uid = (args.get("K8S_POD_" + key, "") for key in ("NAME", "NAMESPACE", "UID"))
     if not name or not namespace:
@@ -56,12 +66,16 @@ def identify(request, configuration, api):
         return None
     item = api.get(pod_path(namespace, name))
     if item is None:
-        raise errors.Error(errors.UNKNOWN_CONTAINER, "There is no pod %s/%s any more." % (namespace, name))
+        raise errors.Error(
+            errors.UNKNOWN_CONTAINER, f"There is no pod {namespace}/{name} any more."
+        )
     metadata = item.get("metadata") or {}
     annotations = metadata.get("annotations") or {}
     if uid and metadata.get("uid") != uid and not _is_static(annotations):
-        details = "Its uid is %s, not %s." % (metadata.get("uid"), uid)
-        raise errors.Error(errors.UNKNOWN_CONTAINER, "The pod %s/%s is another one by now." % (namespace, name), details)
+        details = f"Its uid is {metadata.get('uid')}, not {uid}."
+        raise errors.Error(
+            errors.UNKNOWN_CONTAINER, f"The pod {namespace}/{name} is another one by now.", details
+        )
     return Pod(namespace, name, metadata.get("uid") or "", annotations)
 
 

@@ -16,48 +16,68 @@ MODE = "0755"
 
 
 def look(path):
-    """Return {path, sha256, mode, device, free}: sha256 and mode are None when there is nothing, sha256 also for what is no regular file."""
+    """Return {path, sha256, mode, device, free}: sha256 and mode are None when there is nothing,
+    sha256 also for what is no regular file.
+    """
     parent = os.path.dirname(path)
     while not os.path.isdir(parent):
         parent = os.path.dirname(parent)
     space = os.statvfs(parent)
-    state = {"path": path, "sha256": None, "mode": None, "device": os.stat(parent).st_dev, "free": space.f_bavail * space.f_frsize}
+    state = {
+        "path": path,
+        "sha256": None,
+        "mode": None,
+        "device": os.stat(parent).st_dev,
+        "free": space.f_bavail * space.f_frsize,
+    }
     try:
         found = os.stat(path)
-        state["mode"] = "%04o" % stat.S_IMODE(found.st_mode)
+        state["mode"] = f"{stat.S_IMODE(found.st_mode):04o}"
         if stat.S_ISREG(found.st_mode):
             state["sha256"] = sha256_of(path)
     except (FileNotFoundError, NotADirectoryError):
         pass
     except OSError as error:
-        raise ArtifactError("%s cannot be read: %s." % (path, error.strerror)) from error
+        raise ArtifactError(f"{path} cannot be read: {error.strerror}.") from error
     return state
 
 
 def differs(state, sha256):
-    """Return whether an executable (a state of look()) has to be changed to have the sum ``sha256``; None asks for nothing."""
+    """Return whether an executable (a state of look()) has to be changed to have the sum
+    ``sha256``; None asks for nothing.
+    """
     return sha256 is not None and (state["sha256"] != sha256 or state["mode"] != MODE)
 
 
 def install(wanted):
-    """Install each of ``wanted`` ({path, sha256, src}), all or none, and set the mode of what is already right. Raises ArtifactError."""
+    """Install each of ``wanted`` ({path, sha256, src}), all or none, and set the mode of what is
+    already right. Raises ArtifactError.
+    """
     staged = []
     path = None
     try:
         for item in wanted:
             path = item["path"]
             if os.path.isdir(path):
-                raise ArtifactError("%s is a directory, not an executable; move it away." % path)
+                raise ArtifactError(f"{path} is a directory, not an executable; move it away.")
             if look(path)["sha256"] == item["sha256"]:
                 source = path  # only its mode is wrong
             elif item["src"]:
                 source = item["src"]
             else:
-                raise ArtifactError("%s does not have the sum %s, and nothing was given to install it from." % (path, item["sha256"]))
+                raise ArtifactError(
+                    f"{path} does not have the sum {item['sha256']}, and nothing was given to"
+                    " install it from."
+                )
             os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
             with open(source, "rb") as stream:
                 staged.append((files.stage(path, stream, int(MODE, 8)), path))
-            verify_sum(staged[-1][0], item["sha256"], "the controller", "What arrived on the host for %s" % path)
+            verify_sum(
+                staged[-1][0],
+                item["sha256"],
+                "the controller",
+                f"What arrived on the host for {path}",
+            )
         files.commit(staged)
     except (OSError, ArtifactError) as error:
         for temporary, _path in staged:
@@ -65,4 +85,6 @@ def install(wanted):
                 os.unlink(temporary)
         if isinstance(error, ArtifactError):
             raise
-        raise ArtifactError("%s could not be installed: %s. Nothing was changed." % (path, error.strerror or error)) from error
+        raise ArtifactError(
+            f"{path} could not be installed: {error.strerror or error}. Nothing was changed."
+        ) from error

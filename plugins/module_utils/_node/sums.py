@@ -25,10 +25,13 @@ def sha256_of(path):
 
 
 def verify_sum(path, expected, according_to, place=None):
-    """Raise ArtifactError unless the file has the sha256 sum that ``according_to`` (words) demands; ``place`` is where it came from."""
+    """Raise ArtifactError unless the file has the sha256 sum that ``according_to`` (words) demands;
+    ``place`` is where it came from.
+    """
     got = sha256_of(path)
     if got != expected:
         raise ArtifactError(
-            "%s has the wrong sha256 sum: %s demands %s, the file has %s. Nothing was installed from it. Find out which of the two is right: "
-            "remove the file and fetch it again, or correct the sum." % (place or path, according_to, expected, got)
+            f"{place or path} has the wrong sha256 sum: {according_to} demands {expected}, the file"
+            f" has {got}. Nothing was installed from it. Find out which of the two is right: remove"
+            " the file and fetch it again, or correct the sum."
         )

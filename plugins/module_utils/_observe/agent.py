@@ -1,11 +1,13 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The listener of a measurement: one process a host, with sockets in every attached namespace and in the host's own.
+"""The listener of a measurement: one process a host, with sockets in every attached namespace and
+in the host's own.
 
-It notes every token of its run that arrives, answers those that ask for it by the pod's own routes, and ends itself at a deadline.
-A packet socket sees what is delivered to a pod's interface before the pod's own filters; the host's own listener is an
-ordinary UDP socket, because there the guard of the host decides what arrives.
+It notes every token of its run that arrives, answers those that ask for it by the pod's own routes,
+and ends itself at a deadline. A packet socket sees what is delivered to a pod's interface before
+the pod's own filters; the host's own listener is an ordinary UDP socket, because there the guard of
+the host decides what arrives.
 """
 
 from __future__ import annotations
@@ -39,10 +41,16 @@ class AgentError(Exception):
 
 
 def packet_socket(program, interface=None):
-    """Return a non-blocking packet socket of the current namespace, on all interfaces or one, behind a BPF program (bytes)."""
+    """Return a non-blocking packet socket of the current namespace, on all interfaces or one,
+    behind a BPF program (bytes).
+    """
     sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
     code = ctypes.create_string_buffer(program)
-    sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HL", len(program) // 8, ctypes.addressof(code)))
+    sock.setsockopt(
+        socket.SOL_SOCKET,
+        SO_ATTACH_FILTER,
+        struct.pack("HL", len(program) // 8, ctypes.addressof(code)),
+    )
     with contextlib.suppress(OSError):
         sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER)
     sock.setblocking(False)
@@ -57,11 +65,15 @@ def _bind_all(sock):
     """Bind a packet socket to every interface (index 0), which Python's own bind cannot say."""
     address = struct.pack("=HHiHBB8x", socket.AF_PACKET, socket.htons(ETH_P_ALL), 0, 0, 0, 0)
     if ctypes.CDLL(None, use_errno=True).bind(sock.fileno(), address, len(address)) != 0:
-        raise OSError(ctypes.get_errno(), "bind to all interfaces: %s" % os.strerror(ctypes.get_errno()))
+        raise OSError(
+            ctypes.get_errno(), f"bind to all interfaces: {os.strerror(ctypes.get_errno())}"
+        )
 
 
 def answering_socket(family, port):
-    """Return a non-blocking UDP socket of the current namespace on port that learns which address was asked."""
+    """Return a non-blocking UDP socket of the current namespace on port that learns which address
+    was asked.
+    """
     sock = socket.socket(family, socket.SOCK_DGRAM)
     if family == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -76,7 +88,9 @@ def answering_socket(family, port):
 
 
 def table_fulls():
-    """Return how often the kernel found its IPv4 and IPv6 neighbour tables full, None where it does not say (not the first namespace)."""
+    """Return how often the kernel found its IPv4 and IPv6 neighbour tables full, None where it does
+    not say (not the first namespace).
+    """
     total = None
     for path in glob.glob("/proc/net/stat/arp_cache") + glob.glob("/proc/net/stat/ndisc_cache"):
         with contextlib.suppress(OSError, ValueError):
@@ -100,15 +114,18 @@ class Listener:
         self.watch = selectors.DefaultSelector()
         requests = frames.requests_filter(port)
         for pod in facts["pods"]:
-            name = "%s/%s" % (self.host, pod["label"])
+            name = f"{self.host}/{pod['label']}"
             try:
                 with netns.inside(pod["netns"], pod["inode"]):
                     self._add(packet_socket(requests), self._on_packet, name)
                     self._answering(port, name, self._answer)
             except OSError as error:
-                self.problems.append("%s: no listener in its namespace %s: %s." % (name, pod["netns"], error))
+                self.problems.append(
+                    f"{name}: no listener in its namespace {pod['netns']}: {error}."
+                )
         self._answering(port, self.host, self._on_host_token)
-        # At the pods' host-side ends every frame a pod sends is seen, before any filter of the host, br_netfilter's included.
+        # At the pods' host-side ends every frame a pod sends is seen, before any filter of the
+        # host, br_netfilter's included.
         self.peers = {interface["peer"] for pod in facts["pods"] for interface in pod["interfaces"]}
         self._add(packet_socket(requests), self._on_sent, self.host)
 
@@ -118,14 +135,16 @@ class Listener:
                 self._add(answering_socket(family, port), handler, name)
             except OSError as error:
                 if family == socket.AF_INET:
-                    self.problems.append("%s: nothing can answer on UDP port %d: %s." % (name, port, error))
+                    self.problems.append(f"{name}: nothing can answer on UDP port {port}: {error}.")
 
     def _add(self, sock, handler, name):
         self.sockets.append((sock, name))
         self.watch.register(sock, selectors.EVENT_READ, (handler, name))
 
     def serve(self, until, receipts):
-        """Note and answer until the clock (time.monotonic) says until or stop() was called; new receipts go to the file receipts."""
+        """Note and answer until the clock (time.monotonic) says until or stop() was called; new
+        receipts go to the file receipts.
+        """
         while time.monotonic() < until and not self.stopped:
             for key, dummy in self.watch.select(timeout=0.2):
                 handler, name = key.data
@@ -133,11 +152,15 @@ class Listener:
                     try:
                         handler(key.fileobj, name)
                     except OSError:
-                        break  # nothing more, or an interface went away: then the control at the end will be missing
+                        # nothing more, or an interface went away: then the control at the end will
+                        # be missing
+                        break
             new = [receipt for receipt in self.heard.values() if not receipt["written"]]
             for receipt in new:
                 receipt["written"] = True
-                receipts.write(json.dumps({key: receipt[key] for key in receipt if key != "written"}) + "\n")
+                receipts.write(
+                    json.dumps({key: receipt[key] for key in receipt if key != "written"}) + "\n"
+                )
             if new:
                 receipts.flush()
 
@@ -174,7 +197,7 @@ class Listener:
         token = said and frames.read_token(said.get("payload", b""), self.run)
         if token:
             way, dummy3, origin = token["cell"].split("|")[:3]
-            self.witnessed["%s|%s" % (way, origin)] = self.witnessed.get("%s|%s" % (way, origin), 0) + 1
+            self.witnessed[f"{way}|{origin}"] = self.witnessed.get(f"{way}|{origin}", 0) + 1
 
     def _on_host_token(self, sock, name):
         token, asked, asker = self._answer(sock, name)
@@ -201,19 +224,26 @@ class Listener:
             sock.close()
 
     def summary(self):
-        """Return what is known only at the end: {"witnessed", "drops": {name: frames lost for want of room}}."""
+        """Return what is known only at the end: {"witnessed", "drops": {name: frames lost for want
+        of room}}.
+        """
         drops = {}
         for sock, name in self.sockets:
             if sock.family == socket.AF_PACKET:
                 lost = struct.unpack("II", sock.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))[1]
                 drops[name] = drops.get(name, 0) + lost
-        return {"witnessed": self.witnessed, "drops": {name: lost for name, lost in drops.items() if lost}}
+        return {
+            "witnessed": self.witnessed,
+            "drops": {name: lost for name, lost in drops.items() if lost},
+        }
 
 
 def start(run, port, facts, runtime_dir, deadline):
-    """Start the listener of this host and prove that it hears; it ends itself after deadline seconds.
+    """Start the listener of this host and prove that it hears; it ends itself after deadline
+    seconds.
 
-    Returns {"problems": [sentences], "table_fulls": int or None}. Raises AgentError if another measurement runs here.
+    Returns {"problems": [sentences], "table_fulls": int or None}. Raises AgentError if another
+    measurement runs here.
     """
     refuse_second(runtime_dir)
     place = directory(runtime_dir, run)
@@ -247,7 +277,7 @@ def _become_agent(listener, place, lock, deadline):
         os.chdir("/")
         signal.signal(signal.SIGTERM, listener.stop)
         with open(os.path.join(place, "pid"), "w", encoding="ascii") as file:
-            file.write("%d\n" % os.getpid())
+            file.write(f"{os.getpid()}\n")
         with open(os.path.join(place, "receipts"), "a", encoding="ascii") as receipts:
             listener.serve(time.monotonic() + deadline, receipts)
         with open(os.path.join(place, "summary.new"), "w", encoding="ascii") as file:
@@ -262,7 +292,7 @@ def _become_agent(listener, place, lock, deadline):
 def running(place):
     """Return the pid of the live listener of the directory place, None if it has ended."""
     try:
-        with open(os.path.join(place, "lock"), "r", encoding="ascii") as lock:
+        with open(os.path.join(place, "lock"), encoding="ascii") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
             return None
     except BlockingIOError:
@@ -277,19 +307,22 @@ def running(place):
 
 
 def refuse_second(runtime_dir):
-    """Remove what ended measurements left under runtime_dir; raise AgentError if one is still running."""
+    """Remove what ended measurements left under runtime_dir; raise AgentError if one is still
+    running.
+    """
     for place in glob.glob(os.path.join(runtime_dir, "probe-*")):
         pid = running(place)
         if pid is not None:
             raise AgentError(
-                "Another measurement is running on this host (process %d, %s). Let it end (it does so by itself), or stop that process."
-                % (pid, place)
+                f"Another measurement is running on this host (process {pid}, {place}). Let it end"
+                " (it does so by itself), or stop that process."
             )
         shutil.rmtree(place, ignore_errors=True)
 
 
 def control(run, port, facts, when):
-    """Send the controls: one broadcast a bridge, which every listener on it must hear, and a datagram to each of the host's own addresses
+    """Send the controls: one broadcast a bridge, which every listener on it must hear, and a
+    datagram to each of the host's own addresses
     and to each interface of a pod that another CNI owns.
 
     when: "begin" or "end".
@@ -298,18 +331,34 @@ def control(run, port, facts, when):
     for network, side in facts["node"]["networks"].items():
         bridge = side["bridge"]
         if bridge:
-            name = "|".join(("control-" + when, "4", "%s/@%s" % (host, network)))
-            packet = frames.udp("0.0.0.0", "255.255.255.255", port + 1, port, frames.token(run, name, None, False))
-            with contextlib.suppress(OSError):  # a bridge that is down: the control stays missing, and says so
+            name = "|".join(("control-" + when, "4", f"{host}/@{network}"))
+            packet = frames.udp(
+                "0.0.0.0", "255.255.255.255", port + 1, port, frames.token(run, name, None, False)
+            )
+            with contextlib.suppress(
+                OSError
+            ):  # a bridge that is down: the control stays missing, and says so
                 with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as sock:
                     sock.bind((bridge["name"], 0))
                     sock.send(frames.ethernet(bridge["mac"], frames.BROADCAST, packet))
-    foreign = [(family, end["id"], address) for end in cells.endpoints([facts]) if end["external"] for family, address in end["addresses"].items() if address]
-    for family, place, address in [(node["family"], node["id"], node["address"]) for node in cells.node_addresses([facts])] + foreign:
+    foreign = [
+        (family, end["id"], address)
+        for end in cells.endpoints([facts])
+        if end["external"]
+        for family, address in end["addresses"].items()
+        if address
+    ]
+    for family, place, address in [
+        (node["family"], node["id"], node["address"]) for node in cells.node_addresses([facts])
+    ] + foreign:
         name = "|".join(("control-" + when, family, place))
-        with contextlib.suppress(OSError):
-            with socket.socket(socket.AF_INET6 if family == "6" else socket.AF_INET, socket.SOCK_DGRAM) as sock:
-                sock.sendto(frames.token(run, name, address, False), (address, port))
+        with (
+            contextlib.suppress(OSError),
+            socket.socket(
+                socket.AF_INET6 if family == "6" else socket.AF_INET, socket.SOCK_DGRAM
+            ) as sock,
+        ):
+            sock.sendto(frames.token(run, name, address, False), (address, port))
 
 
 def _wait_for_controls(place, run, facts, when, patience=5.0):
@@ -322,11 +371,15 @@ def _wait_for_controls(place, run, facts, when, patience=5.0):
         time.sleep(0.05)
         for receipt in read_receipts(place):
             if receipt["cell"].startswith("control-" + when):
-                waiting.discard((receipt["at"], receipt["interface"] or receipt["cell"].split("|")[2]))
+                waiting.discard(
+                    (receipt["at"], receipt["interface"] or receipt["cell"].split("|")[2])
+                )
 
 
 def read_receipts(place):
-    """Return the receipts noted so far: [{"cell", "at", "interface", "source", "claimed", "address", "time", "count"}]."""
+    """Return the receipts noted so far: [{"cell", "at", "interface", "source", "claimed",
+    "address", "time", "count"}].
+    """
     found = []
     with contextlib.suppress(OSError):
         with open(os.path.join(place, "receipts"), encoding="ascii") as file:
@@ -339,8 +392,8 @@ def read_receipts(place):
 def collect(run, port, facts, runtime_dir):
     """Prove once more that the listener hears, stop it, and return what it heard.
 
-    {"alive": bool, "receipts": [...], "witnessed": {"kind|sender": frames the host saw}, "drops": {listener: frames lost}, "table_fulls": int or None,
-    "gone": pods that are no longer there}
+    {"alive": bool, "receipts": [...], "witnessed": {"kind|sender": frames the host saw}, "drops":
+    {listener: frames lost}, "table_fulls": int or None, "gone": pods that are no longer there}
     """
     place = directory(runtime_dir, run)
     pid = running(place)
@@ -358,7 +411,7 @@ def collect(run, port, facts, runtime_dir):
         "witnessed": {},
         "drops": {},
         "table_fulls": table_fulls(),
-        "gone": ["%s/%s" % (facts["host"], pod["label"]) for pod in facts["pods"] if has_gone(pod)],
+        "gone": [f"{facts['host']}/{pod['label']}" for pod in facts["pods"] if has_gone(pod)],
     }
     with contextlib.suppress(OSError, ValueError):
         with open(os.path.join(place, "summary"), encoding="ascii") as file:

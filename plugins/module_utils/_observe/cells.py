@@ -1,25 +1,33 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is to be measured: every (sender, receiver, way) as one cell. Pure, so that each host and the verdict derive the same list from the same facts.
+"""What is to be measured: every (sender, receiver, way) as one cell.
 
-A cell: {"id", "kind", "family" ("4"|"6"), "from", "to", "from_network", "to_network", "from_host", "to_host", "expected" ("reached"|"blocked"),
-"source": claimed source address, "address": destination address, "variant": dict of what the sender needs besides}.
+Pure, so that each host and the verdict derive the same list from the same facts.
+
+A cell: {"id", "kind", "family" ("4"|"6"), "from", "to", "from_network", "to_network", "from_host",
+"to_host", "expected" ("reached"|"blocked"), "source": claimed source address, "address":
+destination address, "variant": dict of what the sender needs besides}.
 
 Kinds, and how the token travels:
-- unicast, full: a socket pinned to the interface, to a peer on the same network; full fills the MTU with "do not fragment" set.
-- forced: a frame to the gateway's MAC for an address of another network, whatever the pod's own routes say.
+- unicast, full: a socket pinned to the interface, to a peer on the same network; full fills the MTU
+  with "do not fragment" set.
+- forced: a frame to the gateway's MAC for an address of another network, whatever the pod's own
+  routes say.
 - spoofed: the same with a source address of the other network.
 - natural: an unbound socket, as an application would do it.
-- node: a frame to the gateway's MAC for the gateway, flannel device of another network on any host: UDP, ICMP echo and TCP SYN; any answer is "reached".
-- relay: a frame to the MAC of a neighbour that is on several networks, for an address of one of them.
+- node: a frame to the gateway's MAC for the gateway, flannel device of another network on any host:
+  UDP, ICMP echo and TCP SYN; any answer is "reached".
+- relay: a frame to the MAC of a neighbour that is on several networks, for an address of one of
+  them.
 - arp: who-has for an address of another network; an answer is "reached".
 - inject: a VXLAN message to a node's tunnel port, with a frame for a pod of another network inside.
 - l2: one broadcast; who hears it is on the same bridge.
-- service: a TCP SYN with the token as its payload, by way of the gateway, to the cluster address of a Service; it must reach endpoints of the sender's own
-  network, and none of another.
+- service: a TCP SYN with the token as its payload, by way of the gateway, to the cluster address of
+  a Service; it must reach endpoints of the sender's own network, and none of another.
 - port: the same to a port that a node publishes (hostPort, NodePort).
-- host: an ordinary socket in the host's own network, as the kubelet's probes have, to the pods there and to those of the default network everywhere.
+- host: an ordinary socket in the host's own network, as the kubelet's probes have, to the pods
+  there and to those of the default network everywhere.
 - outside: a VXLAN message to a node's tunnel port from the controller, which is no node.
 """
 
@@ -28,17 +36,39 @@ from __future__ import annotations
 import ipaddress
 
 NEIGHBOURS = 1024  # net.ipv4.neigh.default.gc_thresh3: one table for all namespaces of a kernel
-KINDS = ("unicast", "full", "forced", "spoofed", "natural", "node", "relay", "arp", "inject", "l2", "service", "port", "host", "outside")
-NOT_EVERYWHERE = ("service", "port", "host", "outside")  # only with Kubernetes, and from a controller that is no node
+KINDS = (
+    "unicast",
+    "full",
+    "forced",
+    "spoofed",
+    "natural",
+    "node",
+    "relay",
+    "arp",
+    "inject",
+    "l2",
+    "service",
+    "port",
+    "host",
+    "outside",
+)
+NOT_EVERYWHERE = (
+    "service",
+    "port",
+    "host",
+    "outside",
+)  # only with Kubernetes, and from a controller that is no node
 PUBLISHED = 10  # Services, and ports, that each sender tries; all are tried by some
 OUTSIDE = "@outside"  # the sender that is no node
 
 
 def endpoints(facts):
-    """Return the attached interfaces that belong to a network of the plan, sorted by id "host/pod/interface".
+    """Return the attached interfaces that belong to a network of the plan, sorted by id
+    "host/pod/interface".
 
-    Each: {"id", "host", "pod" ("host/pod"), "netns", "inode", "interface", "network", "external": bool, "mac", "mtu", "gateway_mac",
-    "addresses": {"4": first address or None, "6": ...}}. A pod of Kubernetes is "host/namespace/pod".
+    Each: {"id", "host", "pod" ("host/pod"), "netns", "inode", "interface", "network", "external":
+    bool, "mac", "mtu", "gateway_mac", "addresses": {"4": first address or None, "6": ...}}. A pod
+    of Kubernetes is "host/namespace/pod".
     """
     found = []
     for host in facts:
@@ -49,9 +79,9 @@ def endpoints(facts):
                 side = host["node"]["networks"].get(interface["network"], {})
                 found.append(
                     {
-                        "id": "%s/%s/%s" % (host["host"], pod["label"], interface["name"]),
+                        "id": f"{host['host']}/{pod['label']}/{interface['name']}",
                         "host": host["host"],
-                        "pod": "%s/%s" % (host["host"], pod["label"]),
+                        "pod": f"{host['host']}/{pod['label']}",
                         "netns": pod["netns"],
                         "inode": pod["inode"],
                         "interface": interface["name"],
@@ -67,7 +97,9 @@ def endpoints(facts):
 
 
 def by_family(addresses):
-    """Return {"4": first IPv4 address, "6": first IPv6 address} (without prefix, None if there is none) of ["10.1.5.2/24", ...]."""
+    """Return {"4": first IPv4 address, "6": first IPv6 address} (without prefix, None if there is
+    none) of ["10.1.5.2/24", ...].
+    """
     found = {"4": None, "6": None}
     for text in addresses:
         address = ipaddress.ip_interface(text).ip
@@ -76,11 +108,13 @@ def by_family(addresses):
 
 
 def host_end(host):
-    """Return the end (see endpoints()) that stands for a host's own network: its processes, and pods with hostNetwork."""
+    """Return the end (see endpoints()) that stands for a host's own network: its processes, and
+    pods with hostNetwork.
+    """
     return {
-        "id": "%s/@host" % host,
+        "id": f"{host}/@host",
         "host": host,
-        "pod": "%s/@host" % host,
+        "pod": f"{host}/@host",
         "netns": None,
         "inode": None,
         "interface": "",
@@ -92,16 +126,20 @@ def host_end(host):
 
 
 def node_addresses(facts):
-    """Return the addresses hosts have in the networks: [{"id": "host/@network/bridge", "host", "network", "device", "family", "address"}]."""
+    """Return the addresses hosts have in the networks: [{"id": "host/@network/bridge", "host",
+    "network", "device", "family", "address"}].
+    """
     found = []
     for host in facts:
         for network, side in sorted(host["node"]["networks"].items()):
             for role in ("bridge", "device", "device_v6"):
-                for family, address in by_family((side.get(role) or {}).get("addresses", [])).items():
+                for family, address in by_family(
+                    (side.get(role) or {}).get("addresses", [])
+                ).items():
                     if address:
                         found.append(
                             {
-                                "id": "%s/@%s/%s" % (host["host"], network, role),
+                                "id": f"{host['host']}/@{network}/{role}",
                                 "host": host["host"],
                                 "network": network,
                                 "device": side[role]["name"],
@@ -115,8 +153,9 @@ def node_addresses(facts):
 def cells(plan, facts, per_host=0, only_from=None, cluster=None, outside=False):
     """Yield every cell to be measured between the hosts of facts (list), in a fixed order.
 
-    per_host: at most so many receiving pods per (sender, host, network), and Services per sender, 0 for all. only_from: the name of one host, for its own
-    share, or OUTSIDE. cluster: what cluster.view() returned, None without Kubernetes. outside: whether the controller sends, too.
+    per_host: at most so many receiving pods per (sender, host, network), and Services per sender, 0
+    for all. only_from: the name of one host, for its own share, or OUTSIDE. cluster: what
+    cluster.view() returned, None without Kubernetes. outside: whether the controller sends, too.
     """
     ends, nodes, known = endpoints(facts), node_addresses(facts), _Known(plan, facts)
     published = _published(known, cluster)
@@ -124,15 +163,29 @@ def cells(plan, facts, per_host=0, only_from=None, cluster=None, outside=False):
         if only_from is not None and sender["host"] != only_from:
             continue
         for group in sorted(known.groups):
-            receivers = [end for end in _some(known.groups[group], per_host, position) if end["pod"] != sender["pod"]]
+            receivers = [
+                end
+                for end in _some(known.groups[group], per_host, position)
+                if end["pod"] != sender["pod"]
+            ]
             for receiver in receivers:
                 yield from _between(sender, receiver, known)
             for receiver in receivers[:1]:
                 if not sender["external"] and not receiver["external"]:
                     yield from _injections(sender, receiver, known)
         for target in nodes:
-            if (sender["network"], target["network"]) in known.blocked and sender["addresses"][target["family"]]:
-                yield _cell("node", target["family"], sender, target, "blocked", sender["addresses"][target["family"]], target["address"])
+            if (sender["network"], target["network"]) in known.blocked and sender["addresses"][
+                target["family"]
+            ]:
+                yield _cell(
+                    "node",
+                    target["family"],
+                    sender,
+                    target,
+                    "blocked",
+                    sender["addresses"][target["family"]],
+                    target["address"],
+                )
         if not sender["external"]:
             yield from _relays(sender, known)
             for kind in ("service", "port"):
@@ -163,8 +216,13 @@ class _Known:
             self.nodes.setdefault((node["network"], node["family"]), []).append(node)
 
     def crowded(self, host):
-        """True if a mesh of all pods of the host needs more neighbour entries than half of what a kernel holds by default."""
-        return sum(len(group) ** 2 for (where, dummy), group in self.groups.items() if where == host) > NEIGHBOURS // 2
+        """True if a mesh of all pods of the host needs more neighbour entries than half of what a
+        kernel holds by default.
+        """
+        return (
+            sum(len(group) ** 2 for (where, dummy), group in self.groups.items() if where == host)
+            > NEIGHBOURS // 2
+        )
 
 
 def _some(group, limit, position):
@@ -195,23 +253,38 @@ def _cell(kind, family, sender, receiver, expected, source, address, **variant):
 
 
 def _between(sender, receiver, known):
-    same_host, same_network = sender["host"] == receiver["host"], sender["network"] == receiver["network"]
+    same_host, same_network = (
+        sender["host"] == receiver["host"],
+        sender["network"] == receiver["network"],
+    )
     expected = "blocked" if (sender["network"], receiver["network"]) in known.blocked else "reached"
     external = sender["external"] or receiver["external"]
     if external and expected == "reached":
         return  # what another CNI connects is its own affair
     for family in ("4", "6") if same_host and not external else ():
-        yield _cell("l2", family, sender, receiver, "reached" if same_network else "blocked", None, None)
+        yield _cell(
+            "l2", family, sender, receiver, "reached" if same_network else "blocked", None, None
+        )
     for family in ("4", "6"):
         source, address = sender["addresses"][family], receiver["addresses"][family]
         if not address:
             continue
         own = known.pods[sender["pod"]]
         if same_network:
-            # Too many neighbours would fill the kernel's table: then by frame, and each direction counts for itself.
+            # Too many neighbours would fill the kernel's table: then by frame, and each direction
+            # counts for itself.
             frame = same_host and known.crowded(sender["host"])
             for kind in ("unicast", "full") if source else ():
-                yield _cell(kind, family, sender, receiver, "reached", source, address, mac=receiver["mac"] if frame else None)
+                yield _cell(
+                    kind,
+                    family,
+                    sender,
+                    receiver,
+                    "reached",
+                    source,
+                    address,
+                    mac=receiver["mac"] if frame else None,
+                )
             if len(own) > 1 and not frame:
                 yield _cell("natural", family, sender, receiver, "reached", None, address)
             continue
@@ -222,25 +295,40 @@ def _between(sender, receiver, known):
                 yield _cell("spoofed", family, sender, receiver, "blocked", foreign, address)
             if family == "4" and same_host and source and not external:
                 yield _cell("arp", family, sender, receiver, "blocked", source, address)
-        if sender["id"] == own[0]["id"] and not any(end["network"] == receiver["network"] for end in own):
+        if sender["id"] == own[0]["id"] and not any(
+            end["network"] == receiver["network"] for end in own
+        ):
             yield _cell("natural", family, sender, receiver, expected, None, address)
 
 
 def _foreign_source(sender, receiver, family, known):
-    """Zero or one address of the receiver's network, of a third host if there is one, else of another, else of its own."""
+    """Zero or one address of the receiver's network, of a third host if there is one, else of
+    another, else of its own.
+    """
     nodes = known.nodes.get((receiver["network"], family), [])
-    ranked = sorted(nodes, key=lambda node: (node["host"] == receiver["host"], node["host"] == sender["host"]))
+    ranked = sorted(
+        nodes, key=lambda node: (node["host"] == receiver["host"], node["host"] == sender["host"])
+    )
     return [node["address"] for node in ranked[:1]]
 
 
 def _relays(sender, known):
-    """One frame to each neighbour on the sender's network that has a second network, for a pod of that network (not the neighbour itself)."""
+    """One frame to each neighbour on the sender's network that has a second network, for a pod of
+    that network (not the neighbour itself).
+    """
     for neighbour in known.groups[(sender["host"], sender["network"])]:
         for other in known.pods[neighbour["pod"]] if neighbour["pod"] != sender["pod"] else ():
             if (sender["network"], other["network"]) not in known.blocked:
                 continue
-            near, far = known.groups[(other["host"], other["network"])], known.members[other["network"]]
-            for receiver in [end for end in near + far[:1] + far[-2:] if end["pod"] not in (neighbour["pod"], sender["pod"])][:1]:
+            near, far = (
+                known.groups[(other["host"], other["network"])],
+                known.members[other["network"]],
+            )
+            for receiver in [
+                end
+                for end in near + far[:1] + far[-2:]
+                if end["pod"] not in (neighbour["pod"], sender["pod"])
+            ][:1]:
                 for family in ("4", "6"):
                     if sender["addresses"][family] and receiver["addresses"][family]:
                         yield _cell(
@@ -257,9 +345,14 @@ def _relays(sender, known):
 
 
 def _injections(sender, receiver, known):
-    """VXLAN messages for the receiver's network to every address of the receiver's host a pod may try, also in the name of another node."""
+    """VXLAN messages for the receiver's network to every address of the receiver's host a pod may
+    try, also in the name of another node.
+    """
     network = known.networks[receiver["network"]]
-    if network["backend"]["type"] != "vxlan" or (sender["network"], receiver["network"]) not in known.blocked:
+    if (
+        network["backend"]["type"] != "vxlan"
+        or (sender["network"], receiver["network"]) not in known.blocked
+    ):
         return
     here = known.hosts[receiver["host"]]
     # flannel carries each family in a tunnel of its own, between underlay addresses of that family.
@@ -269,10 +362,17 @@ def _injections(sender, receiver, known):
         for node in known.nodes.get((sender["network"], family), []):
             if node["host"] == receiver["host"]:
                 outers[node["id"].rsplit("/", 1)[1]] = node["address"]
-        ranked = sorted((host == sender["host"], host) for host in known.hosts if host != receiver["host"] and known.hosts[host]["underlay"][family])
+        ranked = sorted(
+            (host == sender["host"], host)
+            for host in known.hosts
+            if host != receiver["host"] and known.hosts[host]["underlay"][family]
+        )
         forged = known.hosts[ranked[0][1]]["underlay"][family] if ranked else None
         others = known.nodes.get((network["name"], family), [])
-        inner = [node["address"] for node in sorted(others, key=lambda node: node["host"] == receiver["host"])]
+        inner = [
+            node["address"]
+            for node in sorted(others, key=lambda node: node["host"] == receiver["host"])
+        ]
         if not device or not receiver["addresses"][family] or not inner:
             continue
         for outer, address in sorted(outers.items()):
@@ -297,15 +397,28 @@ def _injections(sender, receiver, known):
 
 
 def _published(known, cluster):
-    """Return {"service": [...], "port": [...]}: where a connection leads to that kube-proxy or portmap redirects.
+    """Return {"service": [...], "port": [...]}: where a connection leads to that kube-proxy or
+    portmap redirects.
 
-    Each: {"name", "family", "address" (None for ports), "port", "host" (of a port: its name, None for every host), "network" of all endpoints, "" if they are
-    hosts, "ends": their ids}. What leads to addresses that are not known here is left out.
+    Each: {"name", "family", "address" (None for ports), "port", "host" (of a port: its name, None
+    for every host), "network" of all endpoints, "" if they are hosts, "ends": their ids}. What
+    leads to addresses that are not known here is left out.
     """
-    by_address = {address: end for ends in known.groups.values() for end in ends for address in end["addresses"].values() if address}
-    hosts = {address for node in known.hosts.values() for address in node["underlay"].values() if address}
+    by_address = {
+        address: end
+        for ends in known.groups.values()
+        for end in ends
+        for address in end["addresses"].values()
+        if address
+    }
+    hosts = {
+        address for node in known.hosts.values() for address in node["underlay"].values() if address
+    }
     found = {"service": [], "port": []}
-    for kind, items in (("service", (cluster or {}).get("services", [])), ("port", (cluster or {}).get("ports", []))):
+    for kind, items in (
+        ("service", (cluster or {}).get("services", [])),
+        ("port", (cluster or {}).get("ports", [])),
+    ):
         for item in items:
             if item.get("node") and item["node"] not in known.by_node:
                 continue
@@ -329,27 +442,39 @@ def _published(known, cluster):
 
 
 def _to_published(kind, sender, target, known):
-    """To a Service's address, or to the published port of its host, of the sender's own and of one other."""
+    """To a Service's address, or to the published port of its host, of the sender's own and of one
+    other.
+    """
     if kind == "port" and target["ends"] == [sender["id"]]:
-        return  # a pod to itself is no affair of networks; who publishes may lack the way back (CRI-O 1.34's rule for it never matches with nft 1.0)
+        # a pod to itself is no affair of networks; who publishes may lack the way back (CRI-O
+        # 1.34's rule for it never matches with nft 1.0)
+        return
     family = target["family"]
     if kind == "service":
         places = [(None, target["address"])]
     else:
         others = sorted(host for host in known.hosts if host != sender["host"])
         hosts = [target["host"]] if target["host"] else [sender["host"]] + others[:1]
-        places = [(host, known.hosts[host]["underlay"][family]) for host in hosts if known.hosts[host]["underlay"][family]]
+        places = [
+            (host, known.hosts[host]["underlay"][family])
+            for host in hosts
+            if known.hosts[host]["underlay"][family]
+        ]
     blocked = (sender["network"], target["network"]) in known.blocked
-    # Other interfaces than the default one have no promise to keep towards Services, nor any network towards what is redirected to a host.
-    if not blocked and (sender["network"] != known.default or target["network"] not in (known.default, "")):
+    # Other interfaces than the default one have no promise to keep towards Services, nor any
+    # network towards what is redirected to a host.
+    if not blocked and (
+        sender["network"] != known.default or target["network"] not in (known.default, "")
+    ):
         return
     for host, address in places:
         elsewhere = host not in (None, sender["host"])
         if blocked and elsewhere and known.networks[sender["network"]]["masquerade"]:
-            continue  # it arrives there in the name of this host, and what a node publishes is open to nodes
+            # it arrives there in the name of this host, and what a node publishes is open to nodes
+            continue
         if sender["addresses"][family]:
             goal = {
-                "id": "@%s/%s" % (kind, target["name"]),
+                "id": f"@{kind}/{target['name']}",
                 "network": target["network"] or "@host",
                 "host": host or sender["host"],
             }
@@ -371,23 +496,32 @@ def _to_published(kind, sender, target, known):
 def _from_host(sender, known):
     for (host, network), group in sorted(known.groups.items()):
         # On its own host the kubelet must reach every pod; across hosts one shows the way.
-        for end in group if host == sender["host"] else group[:1] if network == known.default else []:
+        for end in (
+            group if host == sender["host"] else group[:1] if network == known.default else []
+        ):
             for family, address in sorted(end["addresses"].items()):
                 if address and not end["external"]:
                     yield _cell("host", family, sender, end, "reached", None, address)
 
 
 def _from_outside(known):
-    """A VXLAN message for one pod of each network and host, from the controller, in the name of nobody."""
+    """A VXLAN message for one pod of each network and host, from the controller, in the name of
+    nobody.
+    """
     sender = dict(host_end(OUTSIDE), id=OUTSIDE, network=OUTSIDE)
     for host, network in sorted(known.groups):
         receiver = known.groups[(host, network)][0]
         if receiver["external"] or known.networks[network]["backend"]["type"] != "vxlan":
             continue
         for family, role in (("4", "device"), ("6", "device_v6")):
-            device, underlay = known.hosts[host]["networks"][network].get(role), known.hosts[host]["underlay"][family]
+            device, underlay = (
+                known.hosts[host]["networks"][network].get(role),
+                known.hosts[host]["underlay"][family],
+            )
             others = known.nodes.get((network, family), [])
-            inner = [node["address"] for node in sorted(others, key=lambda node: node["host"] == host)]
+            inner = [
+                node["address"] for node in sorted(others, key=lambda node: node["host"] == host)
+            ]
             if device and underlay and inner and receiver["addresses"][family]:
                 yield _cell(
                     "outside",

@@ -1,7 +1,10 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The static half of the verdict: what hosts and pods have, compared with what the plan promises. Pure."""
+"""The static half of the verdict: what hosts and pods have, compared with what the plan promises.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,12 @@ from . import leaks
 
 
 def violations(plan, facts, cluster=None):
-    """Return ([violation, ...], number of comparisons made). cluster: what cluster.view() returned, None without Kubernetes.
+    """Return ([violation, ...], number of comparisons made).
 
-    A violation: {"host", "pod", "interface", "what", "expected", "observed", "class", "class_name", "repair", "sentence"};
-    "pod" and "interface" are "" for the host's own.
+    cluster: what cluster.view() returned, None without Kubernetes.
+
+    A violation: {"host", "pod", "interface", "what", "expected", "observed", "class", "class_name",
+    "repair", "sentence"}; "pod" and "interface" are "" for the host's own.
     """
     found = _Findings()
     said = {one["uid"]: one for one in (cluster or {}).get("pods", []) if one["uid"]}
@@ -27,7 +32,7 @@ def violations(plan, facts, cluster=None):
                 host["host"],
                 "",
                 stranger["interface"],
-                "port of bridge %s" % stranger["bridge"],
+                f"port of bridge {stranger['bridge']}",
                 "only veths of pods",
                 stranger["kind"],
                 14,
@@ -64,7 +69,7 @@ class _Findings:
                 "class": number,
                 "class_name": leaks.CLASSES[number][0],
                 "repair": leaks.repair(number, host, network, network),
-                "sentence": "%s: %s" % (place, sentence or "%s is %s, expected %s." % (what, observed, expected)),
+                "sentence": f"{place}: {sentence or f'{what} is {observed}, expected {expected}.'}",
             }
         )
 
@@ -75,7 +80,11 @@ def _network(text):
 
 def host_subnets(side):
     """Return the networks (ipaddress) this host leased, from flanneld's own file."""
-    return [_network(side["lease"][key].split(",")[0]) for key in ("FLANNEL_SUBNET", "FLANNEL_IPV6_SUBNET") if side["lease"].get(key)]
+    return [
+        _network(side["lease"][key].split(",")[0])
+        for key in ("FLANNEL_SUBNET", "FLANNEL_IPV6_SUBNET")
+        if side["lease"].get(key)
+    ]
 
 
 def _host_side(found, host, network, facts):
@@ -86,8 +95,8 @@ def _host_side(found, host, network, facts):
         name,
         "",
         "",
-        "the lease of network %s" % network["name"],
-        "a subnet in %s" % network["subnet_file"],
+        f"the lease of network {network['name']}",
+        f"a subnet in {network['subnet_file']}",
         "none",
         0,
         network["name"],
@@ -96,7 +105,17 @@ def _host_side(found, host, network, facts):
         wanted, device = network.get(role), side[role]
         if not wanted:
             continue
-        found.expect(device is not None, name, "", wanted, "tunnel device", "present", "missing", 0, network["name"])
+        found.expect(
+            device is not None,
+            name,
+            "",
+            wanted,
+            "tunnel device",
+            "present",
+            "missing",
+            0,
+            network["name"],
+        )
         if device is None:
             continue
         found.expect(device["up"], name, "", wanted, "state", "up", "down", 0, network["name"])
@@ -128,12 +147,16 @@ def _host_side(found, host, network, facts):
             address = ipaddress.ip_interface(text)
             if subnets and any(subnet.version == address.version for subnet in subnets):
                 found.expect(
-                    any(address.ip in subnet for subnet in subnets if subnet.version == address.version),
+                    any(
+                        address.ip in subnet
+                        for subnet in subnets
+                        if subnet.version == address.version
+                    ),
                     name,
                     "",
                     network["bridge"],
                     "bridge address",
-                    "inside %s" % ", ".join(map(str, subnets)),
+                    f"inside {', '.join(map(str, subnets))}",
                     text,
                     20,
                     network["name"],
@@ -142,13 +165,15 @@ def _host_side(found, host, network, facts):
     for other in facts:
         if other["host"] != name:
             for subnet in host_subnets(other["node"]["networks"][network["name"]]):
-                there = any(route.version == subnet.version and subnet.subnet_of(route) for route in usable)
+                there = any(
+                    route.version == subnet.version and subnet.subnet_of(route) for route in usable
+                )
                 found.expect(
                     there,
                     name,
                     "",
                     network.get("device") or "",
-                    "route to %s of %s" % (subnet, other["host"]),
+                    f"route to {subnet} of {other['host']}",
                     "present",
                     "missing",
                     0,
@@ -157,59 +182,126 @@ def _host_side(found, host, network, facts):
 
 
 def _of_others(plan, said):
-    """Return the names of interfaces that a pod has of NetworkAttachmentDefinitions that are none of the plan's, as its network-status says."""
+    """Return the names of interfaces that a pod has of NetworkAttachmentDefinitions that are none
+    of the plan's, as its network-status says.
+    """
     names = {network["name"] for network in plan["networks"]}
     entries = (said or {}).get("status") or []
-    return {entry["interface"] for entry in entries if entry["network"].rsplit("/", 1)[-1].replace("multinet-", "", 1) not in names}
+    return {
+        entry["interface"]
+        for entry in entries
+        if entry["network"].rsplit("/", 1)[-1].replace("multinet-", "", 1) not in names
+    }
 
 
 def _pod(found, plan, host, pod, of_others):
     by_name = {network["name"]: network for network in plan["networks"]}
-    where = "%s/%s" % (host["host"], pod["label"])
-    attached = {interface["network"]: interface for interface in pod["interfaces"] if interface["network"]}
+    where = f"{host['host']}/{pod['label']}"
+    attached = {
+        interface["network"]: interface for interface in pod["interfaces"] if interface["network"]
+    }
     for network in plan["networks"]:
-        if pod.get("uid") and network["attach"] == "all":  # other containers may have been given some networks only
-            found.expect(network["name"] in attached, host["host"], where, network["interface"], "interface", "present", "missing", 22, network["name"])
+        if (
+            pod.get("uid") and network["attach"] == "all"
+        ):  # other containers may have been given some networks only
+            found.expect(
+                network["name"] in attached,
+                host["host"],
+                where,
+                network["interface"],
+                "interface",
+                "present",
+                "missing",
+                22,
+                network["name"],
+            )
     for interface in pod["interfaces"]:
         network = by_name.get(interface["network"])
-        if interface.get("external") or network is None and interface["name"] in of_others:
+        if interface.get("external") or (network is None and interface["name"] in of_others):
             continue  # another CNI's
         if network is None:
-            found.add(host["host"], where, interface["name"], "bridge of its peer", "a bridge of the plan", interface["bridge"] or "none", 14)
+            found.add(
+                host["host"],
+                where,
+                interface["name"],
+                "bridge of its peer",
+                "a bridge of the plan",
+                interface["bridge"] or "none",
+                14,
+            )
             continue
         side = host["node"]["networks"][network["name"]]
-        found.expect(interface["up"], host["host"], where, interface["name"], "state", "up", "down", 0, network["name"])
+        found.expect(
+            interface["up"],
+            host["host"],
+            where,
+            interface["name"],
+            "state",
+            "up",
+            "down",
+            0,
+            network["name"],
+        )
         _addresses(found, host["host"], where, interface, network, host_subnets(side))
         mtu = (network.get("delegate") or {}).get("mtu") or side["lease"].get("FLANNEL_MTU")
         if mtu:
-            found.expect(interface["mtu"] == int(mtu), host["host"], where, interface["name"], "MTU", mtu, interface["mtu"], 21, network["name"])
+            found.expect(
+                interface["mtu"] == int(mtu),
+                host["host"],
+                where,
+                interface["name"],
+                "MTU",
+                mtu,
+                interface["mtu"],
+                21,
+                network["name"],
+            )
         for key, wanted in (("arp_ignore", 1), ("arp_announce", 2)):
             # The kernel uses the larger of "all" and the interface's own value.
-            value = max(pod["sysctls"].get("net/ipv4/conf/all/" + key, 0), interface["sysctls"].get(key, 0))
+            value = max(
+                pod["sysctls"].get("net/ipv4/conf/all/" + key, 0), interface["sysctls"].get(key, 0)
+            )
             if len(attached) > 1:
-                found.expect(value == wanted, host["host"], where, interface["name"], key, wanted, value, 7, network["name"])
+                found.expect(
+                    value == wanted,
+                    host["host"],
+                    where,
+                    interface["name"],
+                    key,
+                    wanted,
+                    value,
+                    7,
+                    network["name"],
+                )
     first = plan["default_network"] or (plan.get("external") or {}).get("name")
     for family, devices in sorted(pod["default_routes"].items()):
         default = attached.get(first)
         for device in devices:
-            if any(interface["name"] == device and interface["network"] for interface in pod["interfaces"]):
+            if any(
+                interface["name"] == device and interface["network"]
+                for interface in pod["interfaces"]
+            ):
                 found.expect(
                     default is not None and device == default["name"],
                     host["host"],
                     where,
                     device,
-                    "default route (IPv%s)" % family,
-                    "only by the interface on %s" % first,
+                    f"default route (IPv{family})",
+                    f"only by the interface on {first}",
                     "by " + device,
                     10,
                 )
-        if default is not None and not default.get("external") and any((":" in text) == (family == "6") for text in default["addresses"]):
+        if (
+            default is not None
+            and not default.get("external")
+            and any((":" in text) == (family == "6") for text in default["addresses"])
+        ):
             found.expect(
                 bool(devices),
                 host["host"],
                 where,
                 default["name"],
-                "default route (IPv%s)" % family,
+                f"default route (IPv{family})",
                 "by " + default["name"],
                 "none",
                 10,
@@ -217,18 +309,49 @@ def _pod(found, plan, host, pod, of_others):
             )
     for key in ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"):
         if len(attached) > 1 and key in pod["sysctls"]:
-            found.expect(pod["sysctls"][key] == 0, host["host"], where, "", key.replace("/", "."), 0, pod["sysctls"][key], 9)
+            found.expect(
+                pod["sysctls"][key] == 0,
+                host["host"],
+                where,
+                "",
+                key.replace("/", "."),
+                0,
+                pod["sysctls"][key],
+                9,
+            )
 
 
 def _addresses(found, host, where, interface, network, subnets):
     for cidr, family in ((network["cidr"], 4), (network.get("ipv6_cidr"), 6)):
-        mine = [text for text in interface["addresses"] if ipaddress.ip_interface(text).version == family]
+        mine = [
+            text
+            for text in interface["addresses"]
+            if ipaddress.ip_interface(text).version == family
+        ]
         if cidr:
-            found.expect(bool(mine), host, where, interface["name"], "IPv%d address" % family, "one of %s" % cidr, "none", 0, network["name"])
+            found.expect(
+                bool(mine),
+                host,
+                where,
+                interface["name"],
+                f"IPv{family} address",
+                f"one of {cidr}",
+                "none",
+                0,
+                network["name"],
+            )
         for text in mine:
             address = ipaddress.ip_interface(text).ip
             found.expect(
-                bool(cidr) and address in _network(cidr), host, where, interface["name"], "address", "inside %s" % cidr, text, 20, network["name"]
+                bool(cidr) and address in _network(cidr),
+                host,
+                where,
+                interface["name"],
+                "address",
+                f"inside {cidr}",
+                text,
+                20,
+                network["name"],
             )
             for subnet in subnets:
                 if subnet.version == family:
@@ -238,7 +361,7 @@ def _addresses(found, host, where, interface, network, subnets):
                         where,
                         interface["name"],
                         "address",
-                        "inside the host's subnet %s" % subnet,
+                        f"inside the host's subnet {subnet}",
                         text,
                         20,
                         network["name"],
@@ -246,42 +369,82 @@ def _addresses(found, host, where, interface, network, subnets):
 
 
 def _status(found, plan, facts, pods):
-    """Compare each pod's annotation k8s.v1.cni.cncf.io/network-status (Network Plumbing Working Group's specification, section 3.5) with what the pod has."""
+    """Compare each pod's annotation k8s.v1.cni.cncf.io/network-status (Network Plumbing Working
+    Group's specification, section 3.5) with what the pod has.
+    """
     for host in facts:
         for pod in host["pods"]:
             said = pods.get(pod.get("uid"))
             if not said or not said["running"]:
                 continue  # gone, or only being started, when the API was asked
-            place = (host["host"], "%s/%s" % (host["host"], pod["label"]))
+            place = (host["host"], f"{host['host']}/{pod['label']}")
             wanted = (plan.get("cni_conf") or {}).get("kubeconfig")
             if said["status"] is None:
                 if said["status_error"] or wanted:
                     text = "it has no annotation network-status."
                     if said["status_error"]:
-                        text = "its annotation network-status cannot be read: %s." % said["status_error"]
-                    found.add(*place, "", "network-status", "an entry for each interface", said["status_error"] or "missing", 22, "", text)
+                        text = (
+                            f"its annotation network-status cannot be read: {said['status_error']}."
+                        )
+                    found.add(
+                        *place,
+                        "",
+                        "network-status",
+                        "an entry for each interface",
+                        said["status_error"] or "missing",
+                        22,
+                        "",
+                        text,
+                    )
                 continue
             entries = {entry["interface"]: entry for entry in said["status"]}
             real = {interface["name"]: interface for interface in pod["interfaces"]}
             for name in sorted(set(entries) - set(real) - {""}):
-                found.add(*place, name, "interface", "present", "missing", 22, "", "network-status names this interface, and the pod has none of that name.")
+                found.add(
+                    *place,
+                    name,
+                    "interface",
+                    "present",
+                    "missing",
+                    22,
+                    "",
+                    "network-status names this interface, and the pod has none of that name.",
+                )
             for name, interface in sorted(real.items()):
                 row = place + (name,)
                 entry = entries.get(name)
                 if entry is None and not interface["network"]:
                     continue  # a finding of its own
                 unnamed = "the pod has this interface, and network-status does not name it."
-                found.expect(entry is not None, *row, "interface", "named", "not named", 22, interface["network"], unnamed)
+                found.expect(
+                    entry is not None,
+                    *row,
+                    "interface",
+                    "named",
+                    "not named",
+                    22,
+                    interface["network"],
+                    unnamed,
+                )
                 if entry is None:
                     continue
                 has = {text.split("/")[0] for text in interface["addresses"]}
                 tells = {str(ipaddress.ip_address(text.split("/")[0])) for text in entry["ips"]}
                 for what, value, other in (
                     ("addresses", ", ".join(sorted(has)), ", ".join(sorted(tells))),
-                    ("MAC", (interface["mac"] or "").lower(), entry["mac"].lower() or (interface["mac"] or "").lower()),
+                    (
+                        "MAC",
+                        (interface["mac"] or "").lower(),
+                        entry["mac"].lower() or (interface["mac"] or "").lower(),
+                    ),
                 ):
-                    sentence = "network-status says %s %s, and the pod has %s." % (what, other or "none", value or "none")
-                    found.expect(value == other, *row, what, other, value, 22, interface["network"], sentence)
+                    sentence = (
+                        f"network-status says {what} {other or 'none'}, and the pod has"
+                        f" {value or 'none'}."
+                    )
+                    found.expect(
+                        value == other, *row, what, other, value, 22, interface["network"], sentence
+                    )
 
 
 def _duplicates(found, facts):
@@ -290,7 +453,7 @@ def _duplicates(found, facts):
         for pod in host["pods"]:
             for interface in pod["interfaces"]:
                 if interface["network"]:
-                    place = (host["host"], "%s/%s" % (host["host"], pod["label"]), interface["name"])
+                    place = (host["host"], f"{host['host']}/{pod['label']}", interface["name"])
                     macs[(interface["network"], interface["mac"])].append(place)
                     for text in interface["addresses"]:
                         addresses[text.split("/")[0]].append(place)
@@ -304,6 +467,7 @@ def _duplicates(found, facts):
                 places[0][2],
                 what,
                 "used once",
-                "%s, also used by %s" % (value, ", ".join("%s %s" % place[1:] for place in places[1:])),
+                f"{value}, also used by"
+                f" {', '.join('{} {}'.format(*place[1:]) for place in places[1:])}",
                 20,
             )

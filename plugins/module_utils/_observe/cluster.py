@@ -14,16 +14,17 @@ NETWORK_STATUS = "k8s.v1.cni.cncf.io/network-status"
 def view(pods, services, slices):
     """Return {"pods", "services", "ports"} of the items (lists of dict) of three lists of the API.
 
-    pods: [{"label": namespace/name, "uid", "node", "running": bool, "host_network": bool, "status": network-status as a list, None without one,
-    "status_error": str}]. services, for every TCP port of a Service with a cluster address: [{"name": namespace/name:port, "address", "port",
-    "endpoints": [addresses]}]. ports, for every TCP port that nodes publish and each IP family in which they do: [{"name", "node": None for all, "port",
-    "endpoints"}].
+    pods: [{"label": namespace/name, "uid", "node", "running": bool, "host_network": bool, "status":
+    network-status as a list, None without one, "status_error": str}]. services, for every TCP port
+    of a Service with a cluster address: [{"name": namespace/name:port, "address", "port",
+    "endpoints": [addresses]}]. ports, for every TCP port that nodes publish and each IP family in
+    which they do: [{"name", "node": None for all, "port", "endpoints"}].
     """
     known = [_pod(item) for item in pods]
     ports = [port for item in pods for port in _host_ports(item)]
     by_service = {}
     for item in slices:
-        owner = "%s/%s" % (item["metadata"]["namespace"], (item["metadata"].get("labels") or {}).get("kubernetes.io/service-name"))
+        owner = f"{item['metadata']['namespace']}/{(item['metadata'].get('labels') or {}).get('kubernetes.io/service-name')}"
         by_service.setdefault(owner, []).append(item)
     found = []
     for item in services:
@@ -34,13 +35,35 @@ def view(pods, services, slices):
             for address in spec.get("clusterIPs") or [spec.get("clusterIP")]:
                 if address in (None, "", "None"):
                     continue
-                endpoints = _endpoints(by_service.get(name, []), port.get("name") or "", ipaddress.ip_address(address).version)
+                endpoints = _endpoints(
+                    by_service.get(name, []),
+                    port.get("name") or "",
+                    ipaddress.ip_address(address).version,
+                )
                 if endpoints:
-                    found.append({"name": "%s:%d" % (name, port["port"]), "address": address, "port": port["port"], "endpoints": endpoints})
+                    found.append(
+                        {
+                            "name": f"{name}:{port['port']}",
+                            "address": address,
+                            "port": port["port"],
+                            "endpoints": endpoints,
+                        }
+                    )
             for version in (4, 6):
                 endpoints = _endpoints(by_service.get(name, []), port.get("name") or "", version)
-                if port.get("nodePort") and endpoints and spec.get("externalTrafficPolicy") != "Local":
-                    ports.append({"name": "%s:%d" % (name, port["nodePort"]), "node": None, "port": port["nodePort"], "endpoints": endpoints})
+                if (
+                    port.get("nodePort")
+                    and endpoints
+                    and spec.get("externalTrafficPolicy") != "Local"
+                ):
+                    ports.append(
+                        {
+                            "name": f"{name}:{port['nodePort']}",
+                            "node": None,
+                            "port": port["nodePort"],
+                            "endpoints": endpoints,
+                        }
+                    )
     return {
         "pods": sorted(known, key=lambda one: one["label"]),
         "services": sorted(found, key=lambda one: (one["name"], one["address"])),
@@ -49,11 +72,13 @@ def view(pods, services, slices):
 
 
 def _label(item):
-    return "%s/%s" % (item["metadata"]["namespace"], item["metadata"]["name"])
+    return f"{item['metadata']['namespace']}/{item['metadata']['name']}"
 
 
 def _running(item):
-    return (item.get("status") or {}).get("phase") == "Running" and not item["metadata"].get("deletionTimestamp")
+    return (item.get("status") or {}).get("phase") == "Running" and not item["metadata"].get(
+        "deletionTimestamp"
+    )
 
 
 def _pod(item):
@@ -62,7 +87,12 @@ def _pod(item):
     if text is not None:
         try:
             status = [
-                {"interface": entry.get("interface") or "", "network": entry.get("name") or "", "ips": entry.get("ips") or [], "mac": entry.get("mac") or ""}
+                {
+                    "interface": entry.get("interface") or "",
+                    "network": entry.get("name") or "",
+                    "ips": entry.get("ips") or [],
+                    "mac": entry.get("mac") or "",
+                }
                 for entry in json.loads(text)
             ]
         except (ValueError, AttributeError, TypeError):
@@ -80,22 +110,36 @@ def _pod(item):
 
 def _host_ports(item):
     """The hostPorts of a running pod, but for those bound to one address of the node."""
-    spec, addresses = item["spec"], [one["ip"] for one in (item.get("status") or {}).get("podIPs") or []]
+    spec, addresses = (
+        item["spec"],
+        [one["ip"] for one in (item.get("status") or {}).get("podIPs") or []],
+    )
     if spec.get("hostNetwork") or not _running(item):
         return
     for container in spec.get("containers") or []:
         for port in container.get("ports") or []:
-            if port.get("hostPort") and port.get("protocol", "TCP") == "TCP" and port.get("hostIP") in (None, "", "0.0.0.0", "::"):
+            if (
+                port.get("hostPort")
+                and port.get("protocol", "TCP") == "TCP"
+                and port.get("hostIP") in (None, "", "0.0.0.0", "::")
+            ):
                 for address in addresses:
-                    yield {"name": "%s:%d" % (_label(item), port["hostPort"]), "node": spec["nodeName"], "port": port["hostPort"], "endpoints": [address]}
+                    yield {
+                        "name": f"{_label(item)}:{port['hostPort']}",
+                        "node": spec["nodeName"],
+                        "port": port["hostPort"],
+                        "endpoints": [address],
+                    }
 
 
 def _endpoints(slices, port, version):
-    """Return the sorted addresses of the ready endpoints that offer the port (its name, "" for the only one)."""
+    """Return the sorted addresses of the ready endpoints that offer the port (its name, "" for the
+    only one).
+    """
     found = set()
     for item in slices:
         offered = [one for one in item.get("ports") or [] if (one.get("name") or "") == port]
-        if item.get("addressType") != "IPv%d" % version or not offered:
+        if item.get("addressType") != f"IPv{version}" or not offered:
             continue
         for endpoint in item.get("endpoints") or []:
             if (endpoint.get("conditions") or {}).get("ready") is not False:

@@ -1,14 +1,17 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which pods of Kubernetes a host runs, by the OCI configurations its container runtime keeps: no API, no socket, nothing run in a pod."""
+"""Which pods of Kubernetes a host runs, by the OCI configurations its container runtime keeps: no
+API, no socket, nothing run in a pod.
+"""
 
 from __future__ import annotations
 
 import glob
 import json
 
-# The sandbox of every pod has one. containerd also lies elsewhere in distributions that bring their own; CRI-O writes one even if it drops the infra container.
+# The sandbox of every pod has one. containerd also lies elsewhere in distributions that bring their
+# own; CRI-O writes one even if it drops the infra container.
 BUNDLES = (
     "/run/containerd/io.containerd.runtime.v2.task/k8s.io/*/config.json",
     "/run/k3s/containerd/io.containerd.runtime.v2.task/k8s.io/*/config.json",
@@ -16,8 +19,12 @@ BUNDLES = (
     "/var/snap/microk8s/common/run/containerd/io.containerd.runtime.v2.task/k8s.io/*/config.json",
     "/run/containers/storage/overlay-containers/*/userdata/config.json",
 )
-# (kind of container, name, namespace, uid, sandbox's id): annotations of containerd (pkg/cri/annotations), of CRI-O (pkg/annotations) and the kubelet.
-CONTAINERD = tuple("io.kubernetes.cri." + key for key in ("container-type", "sandbox-name", "sandbox-namespace", "sandbox-uid", "sandbox-id"))
+# (kind of container, name, namespace, uid, sandbox's id): annotations of containerd
+# (pkg/cri/annotations), of CRI-O (pkg/annotations) and the kubelet.
+CONTAINERD = tuple(
+    "io.kubernetes.cri." + key
+    for key in ("container-type", "sandbox-name", "sandbox-namespace", "sandbox-uid", "sandbox-id")
+)
 CRIO = (
     "io.kubernetes.cri-o.ContainerType",
     "io.kubernetes.cri-o.KubeName",
@@ -28,16 +35,29 @@ CRIO = (
 
 
 def sandbox(config):
-    """Return {"namespace", "name", "uid", "container": id, "netns": path or "", "host_network": bool} of an OCI configuration (dict).
+    """Return {"namespace", "name", "uid", "container": id, "netns": path or "", "host_network":
+    bool} of an OCI configuration (dict).
 
     None if it is no sandbox.
     """
     annotations = config.get("annotations") or {}
     for kind, name, namespace, uid, container in (CONTAINERD, CRIO):
-        if annotations.get(kind) == "sandbox" and annotations.get(name) and annotations.get(namespace):
+        if (
+            annotations.get(kind) == "sandbox"
+            and annotations.get(name)
+            and annotations.get(namespace)
+        ):
             # CRI-O names the host's own network namespace, too
             shared = annotations.get("io.kubernetes.cri-o.HostNetwork") == "true"
-            own = [] if shared else [item for item in (config.get("linux") or {}).get("namespaces") or [] if item.get("type") == "network"]
+            own = (
+                []
+                if shared
+                else [
+                    item
+                    for item in (config.get("linux") or {}).get("namespaces") or []
+                    if item.get("type") == "network"
+                ]
+            )
             return {
                 "namespace": annotations[namespace],
                 "name": annotations[name],
@@ -50,7 +70,9 @@ def sandbox(config):
 
 
 def sandboxes(patterns=BUNDLES):
-    """Return what sandbox() says of every file that the patterns (globs) match; files that are torn or go meanwhile stay out."""
+    """Return what sandbox() says of every file that the patterns (globs) match; files that are torn
+    or go meanwhile stay out.
+    """
     found = []
     for pattern in patterns:
         for path in sorted(glob.glob(pattern)):
@@ -66,4 +88,4 @@ def sandboxes(patterns=BUNDLES):
 
 def label(one):
     """Return what a sandbox is called in reports."""
-    return "%s/%s" % (one["namespace"], one["name"])
+    return f"{one['namespace']}/{one['name']}"

@@ -22,14 +22,14 @@ def mac_bytes(mac):
 
 
 def mac_text(raw):
-    return ":".join("%02x" % byte for byte in raw)
+    return ":".join(f"{byte:02x}" for byte in raw)
 
 
 def checksum(data):
     """The Internet checksum (RFC 1071) of data."""
     if len(data) % 2:
         data += b"\0"
-    total = sum(struct.unpack("!%dH" % (len(data) // 2), data))
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF
@@ -41,11 +41,15 @@ def _transport_sum(src, dst, protocol, segment):
 
 
 def ip(src, dst, protocol, payload):
-    """Return an IPv4 or IPv6 packet (by the family of dst) with a hop limit of 64 and, for IPv4, DF set."""
+    """Return an IPv4 or IPv6 packet (by the family of dst) with a hop limit of 64 and, for IPv4, DF
+    set.
+    """
     source, target = ipaddress.ip_address(src).packed, ipaddress.ip_address(dst).packed
     if len(target) == 16:
         return struct.pack("!IHBB", 6 << 28, len(payload), protocol, 64) + source + target + payload
-    header = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(payload), 0, 0x4000, 64, protocol, 0, source, target)
+    header = struct.pack(
+        "!BBHHHBBH4s4s", 0x45, 0, 20 + len(payload), 0, 0x4000, 64, protocol, 0, source, target
+    )
     return header[:10] + struct.pack("!H", checksum(header)) + header[12:] + payload
 
 
@@ -65,7 +69,11 @@ def echo(src, dst, identifier, sequence, payload):
 
 
 def syn(src, dst, sport, dport, payload=b""):
-    """Return an IP packet with a TCP SYN. A payload reaches the receiver's interface, but no application: without TCP Fast Open the kernel drops it."""
+    """Return an IP packet with a TCP SYN.
+
+    A payload reaches the receiver's interface, but no application: without TCP Fast Open the kernel
+    drops it.
+    """
     segment = struct.pack("!HHIIBBHHH", sport, dport, 1, 0, 5 << 4, SYN, 1024, 0, 0) + payload
     value = _transport_sum(src, dst, TCP, segment)
     return ip(src, dst, TCP, segment[:16] + struct.pack("!H", value) + segment[18:])
@@ -79,7 +87,13 @@ def ethernet(src_mac, dst_mac, packet):
 
 def arp_request(src_mac, src, dst):
     """Return a broadcast Ethernet frame: who has dst, tell src."""
-    body = struct.pack("!HHBBH", 1, IPV4, 6, 4, 1) + mac_bytes(src_mac) + socket.inet_aton(src) + bytes(6) + socket.inet_aton(dst)
+    body = (
+        struct.pack("!HHBBH", 1, IPV4, 6, 4, 1)
+        + mac_bytes(src_mac)
+        + socket.inet_aton(src)
+        + bytes(6)
+        + socket.inet_aton(dst)
+    )
     return mac_bytes(BROADCAST) + mac_bytes(src_mac) + struct.pack("!H", ARP) + body
 
 
@@ -91,13 +105,19 @@ def vxlan(vni, frame):
 def link_local(mac):
     """Return the modified EUI-64 link-local address (RFC 4291 appendix A) of a MAC."""
     raw = mac_bytes(mac)
-    return str(ipaddress.IPv6Address(b"\xfe\x80" + bytes(6) + bytes([raw[0] ^ 2]) + raw[1:3] + b"\xff\xfe" + raw[3:]))
+    return str(
+        ipaddress.IPv6Address(
+            b"\xfe\x80" + bytes(6) + bytes([raw[0] ^ 2]) + raw[1:3] + b"\xff\xfe" + raw[3:]
+        )
+    )
 
 
 def parse(frame):
-    """Return what a frame says: {"kind": "udp"|"tcp"|"echo-reply"|"arp-reply", "src", "dst", ...}, or None if it is none of these.
+    """Return what a frame says: {"kind": "udp"|"tcp"|"echo-reply"|"arp-reply", "src", "dst", ...},
+    or None if it is none of these.
 
-    udp: sport, dport, payload. tcp: sport, dport, flags, payload. echo-reply: payload. arp-reply: mac (of src). Cut frames and fragments give None.
+    udp: sport, dport, payload. tcp: sport, dport, flags, payload. echo-reply: payload. arp-reply:
+    mac (of src). Cut frames and fragments give None.
     """
     try:
         kind = struct.unpack_from("!H", frame, 12)[0]
@@ -105,7 +125,12 @@ def parse(frame):
             operation = struct.unpack_from("!H", frame, 20)[0]
             if operation != 2:
                 return None
-            return {"kind": "arp-reply", "mac": mac_text(frame[22:28]), "src": socket.inet_ntoa(frame[28:32]), "dst": socket.inet_ntoa(frame[38:42])}
+            return {
+                "kind": "arp-reply",
+                "mac": mac_text(frame[22:28]),
+                "src": socket.inet_ntoa(frame[28:32]),
+                "dst": socket.inet_ntoa(frame[38:42]),
+            }
         if kind == IPV4:
             if struct.unpack_from("!H", frame, 20)[0] & 0x3FFF:
                 return None
@@ -113,7 +138,9 @@ def parse(frame):
             src, dst = socket.inet_ntoa(frame[26:30]), socket.inet_ntoa(frame[30:34])
         elif kind == IPV6:
             protocol, offset = frame[20], 54
-            src, dst = (str(ipaddress.IPv6Address(bytes(frame[start : start + 16]))) for start in (22, 38))
+            src, dst = (
+                str(ipaddress.IPv6Address(bytes(frame[start : start + 16]))) for start in (22, 38)
+            )
         else:
             return None
         if protocol in (UDP, TCP):
@@ -121,33 +148,62 @@ def parse(frame):
             said = {"src": src, "dst": dst, "sport": sport, "dport": dport}
             if protocol == UDP:
                 return dict(said, kind="udp", payload=bytes(frame[offset + 8 :]))
-            return dict(said, kind="tcp", flags=frame[offset + 13], payload=bytes(frame[offset + (frame[offset + 12] >> 4) * 4 :]))
+            return dict(
+                said,
+                kind="tcp",
+                flags=frame[offset + 13],
+                payload=bytes(frame[offset + (frame[offset + 12] >> 4) * 4 :]),
+            )
         if (protocol, frame[offset]) in ((ICMP, 0), (ICMPV6, 129)):
-            return {"kind": "echo-reply", "src": src, "dst": dst, "payload": bytes(frame[offset + 8 :])}
+            return {
+                "kind": "echo-reply",
+                "src": src,
+                "dst": dst,
+                "payload": bytes(frame[offset + 8 :]),
+            }
         return None
     except (struct.error, IndexError, OSError, ValueError):
         return None
 
 
-LOAD_HALF, LOAD_BYTE, LOAD_HALF_INDEXED, LOAD_BYTE_INDEXED, LOAD_HEADER_LENGTH = 0x28, 0x30, 0x48, 0x50, 0xB1
+LOAD_HALF, LOAD_BYTE, LOAD_HALF_INDEXED, LOAD_BYTE_INDEXED, LOAD_HEADER_LENGTH = (
+    0x28,
+    0x30,
+    0x48,
+    0x50,
+    0xB1,
+)
 EQUAL, GREATER, ANY_BIT, AND, LEAVE = 0x15, 0x25, 0x45, 0x54, 0x06
 
 
 def requests_filter(port):
-    """Return the classic BPF program (bytes of struct sock_filter) that passes UDP to port and TCP SYNs with a payload, over IPv4 and IPv6."""
+    """Return the classic BPF program (bytes of struct sock_filter) that passes UDP to port and TCP
+    SYNs with a payload, over IPv4 and IPv6.
+    """
     return _filter(
         port,
         2,
         "drop",
         # Longer than headers with all their options: there is a payload.
-        [("tcp", LOAD_HALF, 16, "", ""), ("", GREATER, 120, "", "drop"), ("", LOAD_HEADER_LENGTH, 14, "", ""), ("", LOAD_BYTE_INDEXED, 14 + 13, "", "")],
-        [("tcp6", LOAD_HALF, 18, "", ""), ("", GREATER, 60, "", "drop"), ("", LOAD_BYTE, 54 + 13, "", "")],
+        [
+            ("tcp", LOAD_HALF, 16, "", ""),
+            ("", GREATER, 120, "", "drop"),
+            ("", LOAD_HEADER_LENGTH, 14, "", ""),
+            ("", LOAD_BYTE_INDEXED, 14 + 13, "", ""),
+        ],
+        [
+            ("tcp6", LOAD_HALF, 18, "", ""),
+            ("", GREATER, 60, "", "drop"),
+            ("", LOAD_BYTE, 54 + 13, "", ""),
+        ],
         [("", AND, SYN | ACK, "", ""), ("", EQUAL, SYN, "accept", "drop")],
     )
 
 
 def answers_filter(port):
-    """Return the classic BPF program that passes UDP from port, TCP with SYN or RST, ICMP, ICMPv6 and ARP."""
+    """Return the classic BPF program that passes UDP from port, TCP with SYN or RST, ICMP, ICMPv6
+    and ARP.
+    """
     return _filter(
         port,
         0,
@@ -159,7 +215,8 @@ def answers_filter(port):
 
 
 def _filter(port, port_offset, others, tcp, tcp6, flags):
-    """One line is (name, code, operand, next if true, next if false); port_offset is within the transport header.
+    """One line is (name, code, operand, next if true, next if false); port_offset is within the
+    transport header.
 
     tcp, tcp6: the lines that load the flags of a TCP header; flags: the lines that judge them.
     """
@@ -182,7 +239,13 @@ def _filter(port, port_offset, others, tcp, tcp6, flags):
         ("", LOAD_HALF, 54 + port_offset, "", ""),
         ("", EQUAL, port, "accept", "drop"),
     ]
-    lines += tcp + flags + tcp6 + flags + [("accept", LEAVE, 0x40000, "", ""), ("drop", LEAVE, 0, "", "")]
+    lines += (
+        tcp
+        + flags
+        + tcp6
+        + flags
+        + [("accept", LEAVE, 0x40000, "", ""), ("drop", LEAVE, 0, "", "")]
+    )
     place = {line[0]: number for number, line in enumerate(lines)}
     program = b""
     for number, (dummy, code, operand, true, false) in enumerate(lines):
@@ -192,8 +255,14 @@ def _filter(port, port_offset, others, tcp, tcp6, flags):
 
 
 def token(run, cell, claimed, answer, size=0):
-    """Return the payload (bytes, padded to size) that says: measurement run, cell id, claimed source, and whether an answer is wanted."""
-    return (" ".join((MAGIC, run, "?" if answer else "!", cell, claimed or "-")) + "\n").encode("ascii").ljust(size, b"\0")
+    """Return the payload (bytes, padded to size) that says: measurement run, cell id, claimed
+    source, and whether an answer is wanted.
+    """
+    return (
+        (" ".join((MAGIC, run, "?" if answer else "!", cell, claimed or "-")) + "\n")
+        .encode("ascii")
+        .ljust(size, b"\0")
+    )
 
 
 def answer(run, cell, responder):
@@ -202,7 +271,9 @@ def answer(run, cell, responder):
 
 
 def read_token(payload, run):
-    """Return {"type": "?"|"!"|"=", "cell", "name" (claimed source or responder)} of this run's tokens and answers, None of anything else."""
+    """Return {"type": "?"|"!"|"=", "cell", "name" (claimed source or responder)} of this run's
+    tokens and answers, None of anything else.
+    """
     if not payload.startswith(MAGIC.encode("ascii")):
         return None
     words = payload.split(b"\n", 1)[0].decode("ascii", "replace").split(" ")

@@ -27,15 +27,18 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def _enter(descriptor):
     if _libc.setns(descriptor, CLONE_NEWNET) != 0:
         number = ctypes.get_errno()
-        raise OSError(number, "setns: %s" % os.strerror(number))
+        raise OSError(number, f"setns: {os.strerror(number)}")
 
 
 @contextlib.contextmanager
 def inside(path, inode=None):
-    """Run the body in the network namespace at path (str); None is the one we are in. Sockets opened there stay there.
+    """Run the body in the network namespace at path (str); None is the one we are in.
 
-    inode: the number that the namespace must have, if given: the path of a process may lead elsewhere by now.
-    Raises OSError if it cannot be entered. Executables started in the body run there too.
+    Sockets opened there stay there.
+
+    inode: the number that the namespace must have, if given: the path of a process may lead
+    elsewhere by now. Raises OSError if it cannot be entered. Executables started in the body run
+    there too.
     """
     if path is None:
         yield
@@ -45,7 +48,10 @@ def inside(path, inode=None):
         there = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             if inode is not None and os.fstat(there).st_ino != inode:
-                raise OSError(errno.ESTALE, "the pod has gone, and its path leads to another namespace: %s" % path)
+                raise OSError(
+                    errno.ESTALE,
+                    f"the pod has gone, and its path leads to another namespace: {path}",
+                )
             _enter(there)
         finally:
             os.close(there)
@@ -58,7 +64,9 @@ def inside(path, inode=None):
 
 
 def candidates(patterns=NAMED + (OF_PROCESSES,)):
-    """Return {inode: path} of every namespace that can be seen from here but our own; named ones win over a process's."""
+    """Return {inode: path} of every namespace that can be seen from here but our own; named ones
+    win over a process's.
+    """
     found = {}
     own = os.stat("/proc/self/ns/net").st_ino
     for pattern in patterns:
@@ -73,7 +81,9 @@ def candidates(patterns=NAMED + (OF_PROCESSES,)):
 
 
 def netnsid(path):
-    """Return the number (int) that links of the namespace we are in use as link-netnsid for the one at path, or None if it has none."""
+    """Return the number (int) that links of the namespace we are in use as link-netnsid for the one
+    at path, or None if it has none.
+    """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         attribute = struct.pack("=HHI", 8, NETNSA_FD, descriptor)

@@ -1,7 +1,9 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The report (see verdict.evaluate) as one HTML page: nothing from outside, light and dark, every colour with a symbol of its own. Pure."""
+"""The report (see verdict.evaluate) as one HTML page: nothing from outside, light and dark, every
+colour with a symbol of its own. Pure.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,10 @@ WAYS = {
     "arp": "who-has for an address of another network",
     "inject": "a VXLAN message to a node's tunnel port, also in another node's name",
     "l2": "a broadcast: who hears it shares the bridge",
-    "service": "a TCP SYN to the cluster address of a Service: its endpoints on the sender's network must hear it, those of another must not",
+    "service": (
+        "a TCP SYN to the cluster address of a Service: its endpoints on the sender's network must"
+        " hear it, those of another must not"
+    ),
     "port": "the same to a port that a node publishes (hostPort, NodePort)",
     "host": "an ordinary socket in the node's own network, as the kubelet's probes have",
     "outside": "a VXLAN message to a node's tunnel port from the controller, which is no node",
@@ -52,26 +57,45 @@ def as_html(report):
     body = [
         _banner(report),
         _tiles(report),
-        _section("Networks", "From the network of the row to the network of the column.", _network_matrix(report)),
+        _section(
+            "Networks",
+            "From the network of the row to the network of the column.",
+            _network_matrix(report),
+        ),
         (
-            _section("Findings", "What is not as planned, the worst first: what was seen, and where to look.", _findings(report))
+            _section(
+                "Findings",
+                "What is not as planned, the worst first: what was seen, and where to look.",
+                _findings(report),
+            )
             if report["findings"] or report["gaps"]
             else ""
         ),
         _section(
             "Pods",
-            "From the pod interface of the row to that of the column, all ways of sending together; the worst result shows. "
-            "The last columns are the hosts' own addresses in each network.",
+            "From the pod interface of the row to that of the column, all ways of sending together;"
+            " the worst result shows. The last columns are the hosts' own addresses in each"
+            " network.",
             _pod_matrix(report),
         ),
         _kubernetes(report),
-        _section("What the pods have", "Read from the kernel, in each pod's own namespace.", _pods(report)),
-        _section("What the hosts have", "Bridges, tunnel devices and leases, as found.", _hosts(report)),
-        _section("Coverage", "Every combination of sender and receiver, by the way the token travels.", _coverage(report)),
+        _section(
+            "What the pods have",
+            "Read from the kernel, in each pod's own namespace.",
+            _pods(report),
+        ),
+        _section(
+            "What the hosts have", "Bridges, tunnel devices and leases, as found.", _hosts(report)
+        ),
+        _section(
+            "Coverage",
+            "Every combination of sender and receiver, by the way the token travels.",
+            _coverage(report),
+        ),
         _section("How it was measured", "", METHOD),
     ]
     return PAGE % {
-        "title": "%s - multinet" % VERDICTS[verdict],
+        "title": f"{VERDICTS[verdict]} - multinet",
         "style": STYLE,
         "icons": ICONS,
         "body": "\n".join(filter(None, body)),
@@ -84,28 +108,41 @@ def _e(text):
 
 
 def _icon(state):
-    return '<svg class="i" aria-hidden="true"><use href="#i-%s"/></svg>' % state
+    return f'<svg class="i" aria-hidden="true"><use href="#i-{state}"/></svg>'
 
 
 def _section(title, lead, content):
-    return "<section><h2>%s</h2>%s%s</section>" % (_e(title), '<p class="lead">%s</p>' % _e(lead) if lead else "", content)
+    return "<section><h2>{}</h2>{}{}</section>".format(
+        _e(title), f'<p class="lead">{_e(lead)}</p>' if lead else "", content
+    )
 
 
 def _table(head, rows, kind=""):
     """head: texts. rows: lists of HTML cells."""
-    return '<div class="scroll"><table class="%s"><thead><tr>%s</tr></thead><tbody>%s</tbody></table></div>' % (
-        kind,
-        "".join("<th>%s</th>" % _e(text) for text in head),
-        "".join("<tr>%s</tr>" % "".join("<td>%s</td>" % cell for cell in row) for row in rows),
+    return (
+        '<div class="scroll"><table'
+        ' class="{}"><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>'.format(
+            kind,
+            "".join(f"<th>{_e(text)}</th>" for text in head),
+            "".join(
+                "<tr>{}</tr>".format("".join(f"<td>{cell}</td>" for cell in row)) for row in rows
+            ),
+        )
     )
 
 
 def _banner(report):
-    icon = {"as_planned": "reached", "leaks": "leak", "broken": "broken", "inconclusive": "inconclusive"}[report["verdict"]]
+    icon = {
+        "as_planned": "reached",
+        "leaks": "leak",
+        "broken": "broken",
+        "inconclusive": "inconclusive",
+    }[report["verdict"]]
     measured = report["measured"]
     return (
-        '<header class="banner %s"><div class="seal">%s</div><div><p class="kicker">Isolation of %d flannel networks</p><h1>%s</h1><p class="headline">%s</p>'
-        '<p class="when">%s%s</p></div></header>'
+        '<header class="banner %s"><div class="seal">%s</div><div><p class="kicker">Isolation of %d'
+        ' flannel networks</p><h1>%s</h1><p class="headline">%s</p><p'
+        ' class="when">%s%s</p></div></header>'
         % (
             report["verdict"],
             _icon(icon),
@@ -113,7 +150,7 @@ def _banner(report):
             _e(VERDICTS[report["verdict"]].capitalize()),
             _e(report["headline"]),
             _e(measured.get("finished", "")),
-            " &middot; measurement %s" % _e(measured["run"]) if measured.get("run") else "",
+            " &middot; measurement {}".format(_e(measured["run"])) if measured.get("run") else "",
         )
     )
 
@@ -122,37 +159,68 @@ def _tiles(report):
     counts, coverage = report["counts"], report["coverage"]
     reached = sum(host["reached"] for host in report["hosts"])
     tiles = [
-        (coverage["measured"], "of %d measurements conclusive" % coverage["planned"], coverage["measured"] < coverage["planned"] and "inconclusive"),
+        (
+            coverage["measured"],
+            "of %d measurements conclusive" % coverage["planned"],
+            coverage["measured"] < coverage["planned"] and "inconclusive",
+        ),
         (counts["leak"], "leaks", counts["leak"] and "leak"),
         (counts["broken"], "broken", counts["broken"] and "broken"),
-        (counts["deviations"], "of %d facts deviate" % coverage["facts_compared"], counts["deviations"] and "broken"),
-        (reached, "of %d hosts" % len(report["hosts"]), reached < len(report["hosts"]) and "inconclusive"),
+        (
+            counts["deviations"],
+            "of %d facts deviate" % coverage["facts_compared"],
+            counts["deviations"] and "broken",
+        ),
+        (
+            reached,
+            "of %d hosts" % len(report["hosts"]),
+            reached < len(report["hosts"]) and "inconclusive",
+        ),
         (len(report["pods"]), "pods", ""),
     ]
-    return '<div class="tiles">%s</div>' % "".join(
-        '<div class="tile %s"><b>%s</b><span>%s</span></div>' % (state or "", _e(value), _e(text)) for value, text, state in tiles
+    return '<div class="tiles">{}</div>'.format(
+        "".join(
+            '<div class="tile {}"><b>{}</b><span>{}</span></div>'.format(
+                state or "", _e(value), _e(text)
+            )
+            for value, text, state in tiles
+        )
     )
 
 
 def _network_matrix(report):
     names = [network["name"] for network in report["networks"]]
     pairs = {(pair["from"], pair["to"]): pair for pair in report["matrix"]["networks"]}
-    head = "".join('<th scope="col">%s<small>%s</small></th>' % (_e(network["name"]), _e(network["cidr"])) for network in report["networks"])
+    head = "".join(
+        '<th scope="col">{}<small>{}</small></th>'.format(_e(network["name"]), _e(network["cidr"]))
+        for network in report["networks"]
+    )
     rows = []
     for source in report["networks"]:
         cells = "".join(_network_cell(pairs[(source["name"], target)]) for target in names)
         backend = source["backend"]
         detail = " ".join(
-            str(part) for part in (backend["type"], backend.get("vni", ""), "port %s" % backend["port"] if backend.get("port") else "") if part != ""
+            str(part)
+            for part in (
+                backend["type"],
+                backend.get("vni", ""),
+                "port {}".format(backend["port"]) if backend.get("port") else "",
+            )
+            if part != ""
         )
         rows.append(
-            '<tr><th scope="row">%s%s<small>%s</small></th>%s</tr>'
-            % (_e(source["name"]), " <em>default</em>" if source["default"] else "", _e(detail), cells)
+            '<tr><th scope="row">{}{}<small>{}</small></th>{}</tr>'.format(
+                _e(source["name"]),
+                " <em>default</em>" if source["default"] else "",
+                _e(detail),
+                cells,
+            )
         )
-    return '<div class="scroll"><table class="networks"><thead><tr><td></td>%s</tr></thead><tbody>%s</tbody></table></div>%s' % (
-        head,
-        "".join(rows),
-        _legend(),
+    return (
+        '<div class="scroll"><table'
+        ' class="networks"><thead><tr><td></td>{}</tr></thead><tbody>{}</tbody></table></div>{}'.format(
+            head, "".join(rows), _legend()
+        )
     )
 
 
@@ -160,19 +228,23 @@ def _network_cell(pair):
     state = pair["state"]
     wrong = pair.get(state, 0) if state in ("leak", "broken", "inconclusive") else 0
     count = "%d of %d" % (wrong, pair["cells"]) if wrong else "%d measurements" % pair["cells"]
-    return '<td class="c %s">%s<b>%s</b><small>%s</small></td>' % (state, _icon(state), STATES[state], count if pair["cells"] else "")
+    return '<td class="c {}">{}<b>{}</b><small>{}</small></td>'.format(
+        state, _icon(state), STATES[state], count if pair["cells"] else ""
+    )
 
 
 def _legend():
-    return '<p class="legend">%s</p>' % "".join(
-        '<span><i class="c %s">%s</i>%s</span>' % (state, _icon(state), text)
-        for state, text in (
-            ("reached", "connected, as planned"),
-            ("blocked", "isolated: sent, listened for, not heard"),
-            ("leak", "leak"),
-            ("broken", "does not work"),
-            ("inconclusive", "could not be told"),
-            ("unmeasured", "nothing to measure"),
+    return '<p class="legend">{}</p>'.format(
+        "".join(
+            f'<span><i class="c {state}">{_icon(state)}</i>{text}</span>'
+            for state, text in (
+                ("reached", "connected, as planned"),
+                ("blocked", "isolated: sent, listened for, not heard"),
+                ("leak", "leak"),
+                ("broken", "does not work"),
+                ("inconclusive", "could not be told"),
+                ("unmeasured", "nothing to measure"),
+            )
         )
     )
 
@@ -181,16 +253,29 @@ def _findings(report):
     cards = []
     for finding in report["findings"]:
         state = "broken" if finding["outcome"] == "deviation" else finding["outcome"]
-        title = {"leak": "Leak", "broken": "Broken", "inconclusive": "Open", "deviation": "Deviation"}[finding["outcome"]]
-        facts = ["on %s" % ", ".join(finding["hosts"])] if finding["hosts"] else []
+        title = {
+            "leak": "Leak",
+            "broken": "Broken",
+            "inconclusive": "Open",
+            "deviation": "Deviation",
+        }[finding["outcome"]]
+        facts = ["on {}".format(", ".join(finding["hosts"]))] if finding["hosts"] else []
         if finding["cells"]:
-            facts += ["%s to %s: %d" % (pair["from"], pair["to"], pair["cells"]) for pair in finding["pairs"]] + [
-                "IPv" + " and IPv".join(finding["families"])
-            ]
+            facts += [
+                "%s to %s: %d" % (pair["from"], pair["to"], pair["cells"])
+                for pair in finding["pairs"]
+            ] + ["IPv" + " and IPv".join(finding["families"])]
             facts += ["%d one-way" % finding["one_way"]] if finding["one_way"] else []
-            facts += ["%d with masqueraded source" % finding["source_rewritten"]] if finding["source_rewritten"] else []
+            facts += (
+                ["%d with masqueraded source" % finding["source_rewritten"]]
+                if finding["source_rewritten"]
+                else []
+            )
         else:
-            facts += ["expected %s" % finding["expected"], "found %s" % finding["observed"]]
+            facts += [
+                "expected {}".format(finding["expected"]),
+                "found {}".format(finding["observed"]),
+            ]
         cards.append(
             '<article class="finding %s"><h3>%s%s: %s <span class="number">class %d</span></h3>'
             '<p class="chips">%s</p><p>%s</p><p class="repair"><b>Repair</b> %s</p></article>'
@@ -200,25 +285,36 @@ def _findings(report):
                 title,
                 _e(finding["class_name"]),
                 finding["class"],
-                "".join("<span>%s</span>" % _e(fact) for fact in facts),
+                "".join(f"<span>{_e(fact)}</span>" for fact in facts),
                 _e(finding["sentence"]),
                 _e(finding["repair"]),
             )
         )
     for gap in report["gaps"]:
-        cards.append('<article class="finding inconclusive"><h3>%sGap</h3><p>%s</p></article>' % (_icon("inconclusive"), _e(gap)))
+        cards.append(
+            '<article class="finding inconclusive"><h3>{}Gap</h3><p>{}</p></article>'.format(
+                _icon("inconclusive"), _e(gap)
+            )
+        )
     return "".join(cards)
 
 
 def _ends(report):
-    """Return [(key, network, host, label)] of rows in the order of networks, so that each network is a block on the diagonal."""
+    """Return [(key, network, host, label)] of rows in the order of networks, so that each network
+    is a block on the diagonal.
+    """
     order = {network["name"]: number for number, network in enumerate(report["networks"])}
     ends = []
     for pod in report["pods"]:
         for interface in pod["interfaces"]:
             if interface["network"] in order:
                 ends.append(
-                    ("%s/%s" % (pod["id"], interface["name"]), interface["network"], pod["host"], "%s %s" % (pod["label"], interface["name"]))
+                    (
+                        "{}/{}".format(pod["id"], interface["name"]),
+                        interface["network"],
+                        pod["host"],
+                        "{} {}".format(pod["label"], interface["name"]),
+                    )
                 )
     return sorted(ends, key=lambda end: (order[end[1]], end[2], end[3]))
 
@@ -229,43 +325,66 @@ def _pod_matrix(report):
         return "<p>No pod is attached to any network.</p>"
     place = {end[0]: end[0] for end in ends}
     if len(ends) > LARGEST_MATRIX:
-        place = {end[0]: "%s on %s" % (end[1], end[2]) for end in ends}
+        place = {end[0]: f"{end[1]} on {end[2]}" for end in ends}
         ends = sorted({(place[end[0]], end[1], end[2], "all pods") for end in ends})
     table = {}
     for pair in report["matrix"]["pods"]:
         key = (place.get(pair["from"], pair["from"]), place.get(pair["to"], pair["to"]))
-        entry = table.setdefault(key, {"state": "blocked", "cells": 0, "leak": 0, "broken": 0, "inconclusive": 0})
+        entry = table.setdefault(
+            key, {"state": "blocked", "cells": 0, "leak": 0, "broken": 0, "inconclusive": 0}
+        )
         for name in ("cells", "leak", "broken", "inconclusive"):
             entry[name] += pair[name]
         entry["state"] = min(entry["state"], pair["state"], key=ORDER.index)
     nodes = {key[1] for key in table if "/@" in key[1] and not key[0].endswith("/@host")}
     nodes = sorted((node.split("/@")[1], node.split("/@")[0], node) for node in nodes)
     columns = list(ends) + [(node, HOST_ADDRESSES, host, network) for network, host, node in nodes]
-    starts = {number for number, column in enumerate(columns) if number and column[1] != columns[number - 1][1]}
+    starts = {
+        number
+        for number, column in enumerate(columns)
+        if number and column[1] != columns[number - 1][1]
+    }
     groups = "".join(
-        '<th class="group%s" colspan="%d">%s</th>' % (" edge" if number else "", sum(column[1] == name for column in columns), _e(name))
+        '<th class="group%s" colspan="%d">%s</th>'
+        % (" edge" if number else "", sum(column[1] == name for column in columns), _e(name))
         for number, name in enumerate(dict.fromkeys(column[1] for column in columns))
     )
     head = "".join(
-        '<th class="%s">%s</th>' % ("edge" if number in starts else "", _label(column)) for number, column in enumerate(columns)
+        '<th class="{}">{}</th>'.format("edge" if number in starts else "", _label(column))
+        for number, column in enumerate(columns)
     )
     rows = []
     for number, row in enumerate(ends):
         cells = "".join(
-            _pod_cell(row, column, table.get((row[0], column[0])), " edge" if place in starts else "") for place, column in enumerate(columns)
+            _pod_cell(
+                row, column, table.get((row[0], column[0])), " edge" if place in starts else ""
+            )
+            for place, column in enumerate(columns)
         )
         first = number == 0 or row[1] != ends[number - 1][1]
-        group = '<th class="group" rowspan="%d"><span>%s</span></th>' % (sum(end[1] == row[1] for end in ends), _e(row[1])) if first else ""
-        rows.append('<tr class="%s">%s<th scope="row">%s</th>%s</tr>' % ("edge" if first and number else "", group, _label(row), cells))
+        group = (
+            '<th class="group" rowspan="%d"><span>%s</span></th>'
+            % (sum(end[1] == row[1] for end in ends), _e(row[1]))
+            if first
+            else ""
+        )
+        rows.append(
+            '<tr class="{}">{}<th scope="row">{}</th>{}</tr>'.format(
+                "edge" if first and number else "", group, _label(row), cells
+            )
+        )
     return (
-        '<div class="scroll"><table class="pods"><thead><tr><td colspan="2"></td>%s</tr><tr><td colspan="2"></td>%s</tr></thead>'
-        '<tbody>%s</tbody></table></div>%s'
-        % (groups, head, "".join(rows), _legend())
+        '<div class="scroll"><table class="pods"><thead><tr><td colspan="2"></td>{}</tr><tr><td'
+        ' colspan="2"></td>{}</tr></thead><tbody>{}</tbody></table></div>{}'.format(
+            groups, head, "".join(rows), _legend()
+        )
     )
 
 
 def _kubernetes(report):
-    """What is measured beside pod to pod: a row for each Service, published port and node, a column for each network of its senders (of a node: receivers)."""
+    """What is measured beside pod to pod: a row for each Service, published port and node, a column
+    for each network of its senders (of a node: receivers).
+    """
     networks = {end[0]: end[1] for end in _ends(report)}
     names = [network["name"] for network in report["networks"]]
     table = {}
@@ -277,40 +396,58 @@ def _kubernetes(report):
             key, network = (kind[1:], target), networks.get(pair["from"])
         else:
             continue
-        entry = table.setdefault(key, {}).setdefault(network, {"state": "blocked", "cells": 0, "leak": 0, "broken": 0, "inconclusive": 0})
+        entry = table.setdefault(key, {}).setdefault(
+            network, {"state": "blocked", "cells": 0, "leak": 0, "broken": 0, "inconclusive": 0}
+        )
         for name in ("cells", "leak", "broken", "inconclusive"):
             entry[name] += pair[name]
         entry["state"] = min(entry["state"], pair["state"], key=ORDER.index)
     if not table:
         return ""
-    worst = {key: min((entry["state"] for entry in table[key].values()), key=ORDER.index) for key in table}
+    worst = {
+        key: min((entry["state"] for entry in table[key].values()), key=ORDER.index)
+        for key in table
+    }
     shown = sorted(sorted(table, key=lambda key: ORDER.index(worst[key]))[:LARGEST_TABLE])
     titles = {"service": "Service", "port": "published port", "node": "from the node to pods"}
     rows = "".join(
-        '<tr><th scope="row">%s<small>%s</small></th>%s</tr>'
-        % (
+        '<tr><th scope="row">{}<small>{}</small></th>{}</tr>'.format(
             _e(key[1]),
             titles[key[0]],
-            "".join(_network_cell(table[key].get(name, {"state": "unmeasured", "cells": 0})) for name in names),
+            "".join(
+                _network_cell(table[key].get(name, {"state": "unmeasured", "cells": 0}))
+                for name in names
+            ),
         )
         for key in sorted(shown, key=lambda key: (list(titles).index(key[0]), key[1]))
     )
-    head = "".join('<th scope="col">%s</th>' % _e(name) for name in names)
-    content = '<div class="scroll"><table class="networks small"><thead><tr><td></td>%s</tr></thead><tbody>%s</tbody></table></div>' % (head, rows)
-    lead = "From pods on the network of the column to what kube-proxy and portmap redirect to pods; and from nodes to the pods of the network of the column."
+    head = "".join(f'<th scope="col">{_e(name)}</th>' for name in names)
+    content = (
+        '<div class="scroll"><table class="networks'
+        f' small"><thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+    )
+    lead = (
+        "From pods on the network of the column to what kube-proxy and portmap redirect to pods;"
+        " and from nodes to the pods of the network of the column."
+    )
     if len(table) > len(shown):
         content += "<p>And %d more, none of them worse than these.</p>" % (len(table) - len(shown))
     return _section("Services, published ports and nodes", lead, content)
 
 
 def _label(end):
-    return '<span class="end" title="%s %s"><small>%s</small> %s</span>' % (_e(end[2]), _e(end[3]), _e(end[2]), _e(end[3]))
+    return (
+        f'<span class="end" title="{_e(end[2])} {_e(end[3])}"><small>{_e(end[2])}</small>'
+        f" {_e(end[3])}</span>"
+    )
 
 
 def _pod_cell(row, column, entry, edge):
     if entry is None:
-        same = column[1] != HOST_ADDRESSES and row[0].rsplit("/", 1)[0] == column[0].rsplit("/", 1)[0]
-        return '<td class="%s%s" title="%s to %s: %s"></td>' % (
+        same = (
+            column[1] != HOST_ADDRESSES and row[0].rsplit("/", 1)[0] == column[0].rsplit("/", 1)[0]
+        )
+        return '<td class="{}{}" title="{} to {}: {}"></td>'.format(
             "self" if same else "c unmeasured",
             edge,
             _e(row[0]),
@@ -318,7 +455,9 @@ def _pod_cell(row, column, entry, edge):
             "the same pod" if same else "nothing promised, nothing measured",
         )
     state = entry["state"]
-    bad = ", ".join("%d %s" % (entry[name], name) for name in ("leak", "broken", "inconclusive") if entry[name])
+    bad = ", ".join(
+        "%d %s" % (entry[name], name) for name in ("leak", "broken", "inconclusive") if entry[name]
+    )
     return '<td class="c %s%s" title="%s to %s: %s; %d measurements%s">%s</td>' % (
         state,
         edge,
@@ -332,69 +471,171 @@ def _pod_cell(row, column, entry, edge):
 
 
 def _pods(report):
-    wrong = {(finding["pod"], finding["interface"]) for finding in report["findings"] if finding["outcome"] == "deviation"}
+    wrong = {
+        (finding["pod"], finding["interface"])
+        for finding in report["findings"]
+        if finding["outcome"] == "deviation"
+    }
     rows = []
     for pod in report["pods"]:
         for number, interface in enumerate(pod["interfaces"]):
-            default = [family for family in ("4", "6") if interface["name"] in pod["default_routes"][family]]
+            default = [
+                family
+                for family in ("4", "6")
+                if interface["name"] in pod["default_routes"][family]
+            ]
             flags = [
-                "arp_ignore %s" % max(pod["sysctls"].get("net/ipv4/conf/all/arp_ignore", 0), interface["sysctls"].get("arp_ignore", 0)),
-                "arp_announce %s" % max(pod["sysctls"].get("net/ipv4/conf/all/arp_announce", 0), interface["sysctls"].get("arp_announce", 0)),
+                "arp_ignore {}".format(
+                    max(
+                        pod["sysctls"].get("net/ipv4/conf/all/arp_ignore", 0),
+                        interface["sysctls"].get("arp_ignore", 0),
+                    )
+                ),
+                "arp_announce {}".format(
+                    max(
+                        pod["sysctls"].get("net/ipv4/conf/all/arp_announce", 0),
+                        interface["sysctls"].get("arp_announce", 0),
+                    )
+                ),
             ]
             if not number:
                 flags += [
-                    "forwarding %s/%s" % (pod["sysctls"].get("net/ipv4/ip_forward", "-"), pod["sysctls"].get("net/ipv6/conf/all/forwarding", "-"))
+                    "forwarding {}/{}".format(
+                        pod["sysctls"].get("net/ipv4/ip_forward", "-"),
+                        pod["sysctls"].get("net/ipv6/conf/all/forwarding", "-"),
+                    )
                 ]
             mark = _icon("broken") if (pod["id"], interface["name"]) in wrong else ""
             rows.append(
                 [
-                    "%s<small>%s</small>" % (_name(pod), _e(pod["container"][:12] or pod["netns"])) if not number else "",
-                    '<span class="name">%s</span>' % _e(pod["host"]) if not number else "",
-                    "%s%s" % (mark, _e(interface["name"])),
+                    (
+                        "{}<small>{}</small>".format(
+                            _name(pod), _e(pod["container"][:12] or pod["netns"])
+                        )
+                        if not number
+                        else ""
+                    ),
+                    '<span class="name">{}</span>'.format(_e(pod["host"])) if not number else "",
+                    "{}{}".format(mark, _e(interface["name"])),
                     _e(interface["network"] or "none of the plan"),
                     "<br>".join(map(_e, interface["addresses"])),
-                    "<br>".join(_e(gateway) for gateway in (interface["gateway"]["4"], interface["gateway"]["6"]) if gateway) or "-",
+                    "<br>".join(
+                        _e(gateway)
+                        for gateway in (interface["gateway"]["4"], interface["gateway"]["6"])
+                        if gateway
+                    )
+                    or "-",
                     " ".join("IPv" + family for family in default) or "-",
                     _e(interface["mtu"]),
-                    "<code>%s</code>" % _e(interface["mac"]),
-                    "<small>%s</small>" % _e(", ".join(flags)),
+                    "<code>{}</code>".format(_e(interface["mac"])),
+                    "<small>{}</small>".format(_e(", ".join(flags))),
                 ]
             )
-    return _table(["pod", "host", "interface", "network", "addresses", "gateway", "default route", "MTU", "MAC", "kernel"], rows, "facts")
+    return _table(
+        [
+            "pod",
+            "host",
+            "interface",
+            "network",
+            "addresses",
+            "gateway",
+            "default route",
+            "MTU",
+            "MAC",
+            "kernel",
+        ],
+        rows,
+        "facts",
+    )
 
 
 def _name(pod):
     """A pod's name with its namespace in small."""
     if pod.get("namespace"):
-        return "<small>%s/</small><b>%s</b>" % (_e(pod["namespace"]), _e(pod["name"]))
-    return "<b>%s</b>" % _e(pod["label"])
+        return "<small>{}/</small><b>{}</b>".format(_e(pod["namespace"]), _e(pod["name"]))
+    return "<b>{}</b>".format(_e(pod["label"]))
 
 
 def _hosts(report):
     rows = []
     for host in report["hosts"]:
         if not host["reached"]:
-            rows.append(["<b>%s</b>" % _e(host["name"]), "%s not reached" % _icon("inconclusive")] + [""] * 6)
+            rows.append(
+                [
+                    "<b>{}</b>".format(_e(host["name"])),
+                    "{} not reached".format(_icon("inconclusive")),
+                ]
+                + [""] * 6
+            )
             continue
-        underlay = ", ".join(address for address in (host["node"]["underlay"]["4"], host["node"]["underlay"]["6"]) if address)
+        underlay = ", ".join(
+            address
+            for address in (host["node"]["underlay"]["4"], host["node"]["underlay"]["6"])
+            if address
+        )
         for number, (name, side) in enumerate(sorted(host["node"]["networks"].items())):
             device, bridge = side["device"], side["bridge"]
             rows.append(
                 [
-                    "<b>%s</b>" % _e(host["name"]) if not number else "",
+                    "<b>{}</b>".format(_e(host["name"])) if not number else "",
                     _e(underlay) if not number else "",
                     _e(name),
-                    "<br>".join(_e(side["lease"][key]) for key in ("FLANNEL_SUBNET", "FLANNEL_IPV6_SUBNET") if side["lease"].get(key)) or "-",
-                    "%s<small>%s</small>" % (_e(bridge["name"]), _e(", ".join(bridge["addresses"]))) if bridge else "none yet",
-                    "%s<small>%s</small>" % (_e(device["name"]), _e(", ".join(device["addresses"]))) if device else "-",
-                    _e("%s, UDP %s" % (device["vni"], device["port"])) if device and device["vni"] else "-",
+                    "<br>".join(
+                        _e(side["lease"][key])
+                        for key in ("FLANNEL_SUBNET", "FLANNEL_IPV6_SUBNET")
+                        if side["lease"].get(key)
+                    )
+                    or "-",
+                    (
+                        "{}<small>{}</small>".format(
+                            _e(bridge["name"]), _e(", ".join(bridge["addresses"]))
+                        )
+                        if bridge
+                        else "none yet"
+                    ),
+                    (
+                        "{}<small>{}</small>".format(
+                            _e(device["name"]), _e(", ".join(device["addresses"]))
+                        )
+                        if device
+                        else "-"
+                    ),
+                    (
+                        _e("{}, UDP {}".format(device["vni"], device["port"]))
+                        if device and device["vni"]
+                        else "-"
+                    ),
                     _e(host["sent"] if not number and host["sent"] is not None else ""),
                 ]
             )
     shared = [host for host in report["hosts"] if host.get("host_pods")]
-    text = "".join("<li>%s: %s</li>" % (_e(host["name"]), _e(", ".join(host["host_pods"]))) for host in shared)
-    note = "<p>Pods in the host's own network, which reach every network as the host does:</p><ul>%s</ul>" % text if shared else ""
-    return _table(["host", "underlay", "network", "lease", "bridge", "tunnel device", "VNI, port", "tokens sent"], rows, "facts") + note
+    text = "".join(
+        "<li>{}: {}</li>".format(_e(host["name"]), _e(", ".join(host["host_pods"])))
+        for host in shared
+    )
+    note = (
+        "<p>Pods in the host's own network, which reach every network as the host"
+        f" does:</p><ul>{text}</ul>"
+        if shared
+        else ""
+    )
+    return (
+        _table(
+            [
+                "host",
+                "underlay",
+                "network",
+                "lease",
+                "bridge",
+                "tunnel device",
+                "VNI, port",
+                "tokens sent",
+            ],
+            rows,
+            "facts",
+        )
+        + note
+    )
 
 
 def _coverage(report):
@@ -403,13 +644,14 @@ def _coverage(report):
         share = 100.0 * kind["as_planned"] / kind["planned"] if kind["planned"] else 0
         rows.append(
             [
-                "<b>%s</b>" % _e(kind["kind"]),
+                "<b>{}</b>".format(_e(kind["kind"])),
                 _e(WAYS[kind["kind"]]),
                 str(kind["planned"]),
                 str(kind["expected_reached"]),
                 str(kind["expected_blocked"]),
                 str(kind["planned"] - kind["measured"]),
-                '<span class="bar%s"><i style="width:%.1f%%"></i></span> %d' % ("" if kind["planned"] else " none", share, kind["as_planned"]),
+                '<span class="bar%s"><i style="width:%.1f%%"></i></span> %d'
+                % ("" if kind["planned"] else " none", share, kind["as_planned"]),
             ]
         )
     sampling = report["coverage"]["receivers_per_host"]
@@ -418,8 +660,15 @@ def _coverage(report):
         if sampling == "all"
         else "<p>Sampled: each sender to %d receivers of each host and network.</p>" % sampling
     )
-    note += "".join("<p>%s</p>" % _e(text) for text in report["notes"])
-    return _table(["way", "what is sent", "planned", "must arrive", "must not", "open", "as planned"], rows, "facts coverage") + note
+    note += "".join(f"<p>{_e(text)}</p>" for text in report["notes"])
+    return (
+        _table(
+            ["way", "what is sent", "planned", "must arrive", "must not", "open", "as planned"],
+            rows,
+            "facts coverage",
+        )
+        + note
+    )
 
 
 METHOD = """<ol class="method">

@@ -1,7 +1,9 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The sender of a measurement: one host's share of the tokens, sent from inside each namespace, and the answers that come back."""
+"""The sender of a measurement: one host's share of the tokens, sent from inside each namespace, and
+the answers that come back.
+"""
 
 from __future__ import annotations
 
@@ -22,15 +24,20 @@ BURST, PAUSE = 50, 0.004  # at most about 10,000 tokens a second: no queue of a 
 
 
 def digest(wanted):
-    """Return the fingerprint (str) of a list of cells, by which sender and verdict know that they mean the same."""
+    """Return the fingerprint (str) of a list of cells, by which sender and verdict know that they
+    mean the same.
+    """
     return hashlib.sha256("\n".join(cell["id"] for cell in wanted).encode("ascii")).hexdigest()
 
 
 def send(run, port, plan, facts, host, per_host=0, rounds=3, wait=0.5, cluster=None):
-    """Send host's share of the tokens between all hosts of facts (list), and note the answers. cluster: see cells.cells().
+    """Send host's share of the tokens between all hosts of facts (list), and note the answers.
 
-    What must not arrive is sent twice; what must is sent until it is answered, at most rounds times; wait: seconds for answers after each round.
-    Returns {"cells": int, "digest": str, "sent": int, "errors": {cell id: why nothing could be sent}, "answers": {cell id: [{"by", "channel"}]},
+    cluster: see cells.cells().
+
+    What must not arrive is sent twice; what must is sent until it is answered, at most rounds
+    times; wait: seconds for answers after each round. Returns {"cells": int, "digest": str, "sent":
+    int, "errors": {cell id: why nothing could be sent}, "answers": {cell id: [{"by", "channel"}]},
     "seconds": float}.
     """
     started = time.monotonic()
@@ -39,12 +46,18 @@ def send(run, port, plan, facts, host, per_host=0, rounds=3, wait=0.5, cluster=N
     seats, errors = {}, {}
     for end in ends.values():
         if end["host"] == host and end["netns"] not in seats:
-            with contextlib.suppress(OSError):  # a namespace that went away: its cells get an error below
+            with contextlib.suppress(
+                OSError
+            ):  # a namespace that went away: its cells get an error below
                 seats[end["netns"]] = _Seat(run, port, end["netns"], end["inode"])
     sent = 0
     broadcast = set()
     for turn in range(max(2, rounds)):
-        again = [cell for cell in wanted if (turn < 2 if cell["expected"] == "blocked" else not _answered(cell, ends, seats))]
+        again = [
+            cell
+            for cell in wanted
+            if (turn < 2 if cell["expected"] == "blocked" else not _answered(cell, ends, seats))
+        ]
         for cell in again:
             end = ends[cell["from"]]
             seat = seats.get(end["netns"])
@@ -95,7 +108,8 @@ class _Seat:
         self.run, self.port, self.path, self.inode = run, port, path, inode
         self.answers, self.sockets = {}, {}
         self.expected_tcp, self.expected_arp = {}, {}
-        # A new source port each run: no flow of an earlier measurement lives on in connection tracking.
+        # A new source port each run: no flow of an earlier measurement lives on in connection
+        # tracking.
         self.source_port = random.randrange(20000, 30000)
         self.ports = collections.defaultdict(int)
         with netns.inside(path, inode):
@@ -110,7 +124,9 @@ class _Seat:
         """Send the cell's token from the interface end; raises OSError if the kernel refuses."""
         kind, address, source, mac = cell["kind"], cell["address"], cell["source"], end.get("mac")
         # Where another CNI's gateway is, only the pod's own route tells.
-        if kind in ("unicast", "full", "natural", "host") and not cell["variant"].get("mac") or end["external"]:
+        if (
+            kind in ("unicast", "full", "natural", "host") and not cell["variant"].get("mac")
+        ) or end["external"]:
             self._datagram(cell, end)
             return
         wants_answer = kind in ("forced", "node")
@@ -119,9 +135,23 @@ class _Seat:
         raw = self._socket(("raw", end["interface"]))
         if kind == "l2":
             if cell["family"] == "4":
-                packet, target = frames.udp(end["addresses"]["4"] or "0.0.0.0", "255.255.255.255", self.source_port, self.port, token), frames.BROADCAST
+                packet, target = (
+                    frames.udp(
+                        end["addresses"]["4"] or "0.0.0.0",
+                        "255.255.255.255",
+                        self.source_port,
+                        self.port,
+                        token,
+                    ),
+                    frames.BROADCAST,
+                )
             else:
-                packet, target = frames.udp(frames.link_local(mac), "ff02::1", self.source_port, self.port, token), frames.ALL_NODES
+                packet, target = (
+                    frames.udp(
+                        frames.link_local(mac), "ff02::1", self.source_port, self.port, token
+                    ),
+                    frames.ALL_NODES,
+                )
             raw.send(frames.ethernet(mac, target, packet))
             return
         if kind == "arp":
@@ -134,17 +164,45 @@ class _Seat:
         if kind == "inject":
             variant = cell["variant"]
             inner = frames.udp(variant["inner_source"], address, self.source_port, self.port, token)
-            message = frames.vxlan(variant["vni"], frames.ethernet("02:00:00:00:00:01", variant["device_mac"], inner))
-            raw.send(frames.ethernet(mac, target, frames.udp(source, variant["outer_address"], self.source_port, variant["port"], message)))
+            message = frames.vxlan(
+                variant["vni"], frames.ethernet("02:00:00:00:00:01", variant["device_mac"], inner)
+            )
+            raw.send(
+                frames.ethernet(
+                    mac,
+                    target,
+                    frames.udp(
+                        source, variant["outer_address"], self.source_port, variant["port"], message
+                    ),
+                )
+            )
             return
         if kind in ("service", "port"):
-            syn = frames.syn(source, address, self._tcp_port(cell, end), cell["variant"]["port"], token.ljust(SYN_TOKEN, b"\0"))
+            syn = frames.syn(
+                source,
+                address,
+                self._tcp_port(cell, end),
+                cell["variant"]["port"],
+                token.ljust(SYN_TOKEN, b"\0"),
+            )
             raw.send(frames.ethernet(mac, target, syn))
             return
-        raw.send(frames.ethernet(mac, target, frames.udp(source, address, self.source_port, self.port, token)))
+        raw.send(
+            frames.ethernet(
+                mac, target, frames.udp(source, address, self.source_port, self.port, token)
+            )
+        )
         if kind == "node":
-            raw.send(frames.ethernet(mac, target, frames.echo(source, address, self.source_port, 1, token)))
-            raw.send(frames.ethernet(mac, target, frames.syn(source, address, self._tcp_port(cell, end), self.port)))
+            raw.send(
+                frames.ethernet(
+                    mac, target, frames.echo(source, address, self.source_port, 1, token)
+                )
+            )
+            raw.send(
+                frames.ethernet(
+                    mac, target, frames.syn(source, address, self._tcp_port(cell, end), self.port)
+                )
+            )
 
     def _tcp_port(self, cell, end):
         """Return a source port by which the answer to a SYN of this cell will be known."""
@@ -158,8 +216,13 @@ class _Seat:
 
     def _datagram(self, cell, end):
         pinned = cell["kind"] not in ("natural", "host")
-        sock = self._socket(("pinned", end["interface"], cell["source"]) if pinned else ("natural", cell["family"]))
-        sock.sendto(frames.token(self.run, cell["id"], cell["source"], True, self._full(cell, end)), (cell["address"], self.port))
+        sock = self._socket(
+            ("pinned", end["interface"], cell["source"]) if pinned else ("natural", cell["family"])
+        )
+        sock.sendto(
+            frames.token(self.run, cell["id"], cell["source"], True, self._full(cell, end)),
+            (cell["address"], self.port),
+        )
 
     def _socket(self, key):
         """Return the socket for key, opened in the namespace on first use."""
@@ -170,10 +233,15 @@ class _Seat:
                     sock.bind((key[1], 0))
                 else:
                     sixth = key[1] == "6" if key[0] == "natural" else ":" in key[2]
-                    sock = socket.socket(socket.AF_INET6 if sixth else socket.AF_INET, socket.SOCK_DGRAM)
+                    sock = socket.socket(
+                        socket.AF_INET6 if sixth else socket.AF_INET, socket.SOCK_DGRAM
+                    )
                     if key[0] == "pinned":
-                        # Address and device: one alone leaves by the wrong interface, or makes the kernel invent an on-link route.
-                        sock.setsockopt(socket.SOL_SOCKET, SO_BINDTODEVICE, key[1].encode("ascii") + b"\0")
+                        # Address and device: one alone leaves by the wrong interface, or makes the
+                        # kernel invent an on-link route.
+                        sock.setsockopt(
+                            socket.SOL_SOCKET, SO_BINDTODEVICE, key[1].encode("ascii") + b"\0"
+                        )
                         sock.bind((key[2], 0))
                         if sixth:
                             sock.setsockopt(socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER, PMTUDISC_PROBE)
@@ -201,7 +269,11 @@ class _Seat:
                 if token:
                     self._note(token["cell"], said["src"], "icmp")
             elif said["kind"] == "tcp":
-                self._note(self.expected_tcp.get((interface, said["src"], said["dport"])), said["src"], "tcp")
+                self._note(
+                    self.expected_tcp.get((interface, said["src"], said["dport"])),
+                    said["src"],
+                    "tcp",
+                )
             elif said["kind"] == "arp-reply":
                 self._note(self.expected_arp.get((interface, said["src"])), said["mac"], "arp")
 
@@ -211,27 +283,49 @@ class _Seat:
 
 
 def send_from_outside(run, port, plan, facts, cluster=None):
-    """Send what a host that is no node may try, from here, which needs no privileges; and one datagram to each host's own listener, to see what can be reached.
+    """Send what a host that is no node may try, from here, which needs no privileges; and one
+    datagram to each host's own listener, to see what can be reached.
 
-    Returns what send() does, without answers; "skipped" says why nothing was sent, if here is a node.
+    Returns what send() does, without answers; "skipped" says why nothing was sent, if here is a
+    node.
     """
     wanted = list(cells.cells(plan, facts, only_from=cells.OUTSIDE, cluster=cluster, outside=True))
-    result = {"cells": len(wanted), "digest": digest(wanted), "sent": 0, "errors": {}, "answers": {}, "seconds": 0.0, "skipped": ""}
+    result = {
+        "cells": len(wanted),
+        "digest": digest(wanted),
+        "sent": 0,
+        "errors": {},
+        "answers": {},
+        "seconds": 0.0,
+        "skipped": "",
+    }
     nodes = {address for fact in facts for address in fact["node"]["underlay"].values() if address}
     for again in range(2):
         for cell in wanted:
             variant = cell["variant"]
             name = frames.token(run, cell["id"], None, False)
             inner = frames.udp(variant["inner_source"], cell["address"], port, port, name)
-            message = frames.vxlan(variant["vni"], frames.ethernet("02:00:00:00:00:01", variant["device_mac"], inner))
+            message = frames.vxlan(
+                variant["vni"], frames.ethernet("02:00:00:00:00:01", variant["device_mac"], inner)
+            )
             try:
-                with socket.socket(socket.AF_INET6 if cell["family"] == "6" else socket.AF_INET, socket.SOCK_DGRAM) as sock:
+                with socket.socket(
+                    socket.AF_INET6 if cell["family"] == "6" else socket.AF_INET, socket.SOCK_DGRAM
+                ) as sock:
                     sock.connect((variant["outer_address"], variant["port"]))
                     if sock.getsockname()[0] in nodes:
-                        return dict(result, skipped="The controller is a node itself, so that no one outside tried the tunnels.")
+                        return dict(
+                            result,
+                            skipped=(
+                                "The controller is a node itself, so that no one outside tried the"
+                                " tunnels."
+                            ),
+                        )
                     sock.send(message)
                     control = "|".join(("control-outside", cell["family"], cell["to_host"]))
-                    sock.sendto(frames.token(run, control, None, False), (variant["outer_address"], port))
+                    sock.sendto(
+                        frames.token(run, control, None, False), (variant["outer_address"], port)
+                    )
                 result["sent"] += 1
             except OSError as error:
                 result["errors"][cell["id"]] = error.strerror or str(error)

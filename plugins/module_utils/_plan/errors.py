@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-from typing import List
-
 
 class PlanError(ValueError):
-    """A declaration that cannot be carried out. `errors` holds one sentence for each thing that is wrong; str() joins them, one on a line."""
+    """A declaration that cannot be carried out.
 
-    def __init__(self, errors: List[str]):
+    `errors` holds one sentence for each thing that is wrong; str() joins them, one on a line.
+    """
+
+    def __init__(self, errors: list[str]):
         self.errors = list(errors)
         super().__init__("\n".join(self.errors))

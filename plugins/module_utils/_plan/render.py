@@ -1,7 +1,9 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Everything that follows from one valid network: flannel's configuration, names on the host, CNI configuration, environment of flanneld."""
+"""Everything that follows from one valid network: flannel's configuration, names on the host, CNI
+configuration, environment of flanneld.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,8 @@ import ipaddress
 import json
 import re
 import zlib
-from typing import Any, Dict, List, Optional, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from .errors import PlanError
 from .schema import BACKENDS, HEALTHZ_BASE, HEALTHZ_SPAN, IPSEC_UDP_ENCAP_OVERHEAD
@@ -22,18 +25,22 @@ POD_SYSCTLS = {
     "net.ipv6.conf.all.forwarding": "0",
 }
 
-# In the host's configuration where pods are Kubernetes': they ask for networks by annotation, which containerd hands over.
+# In the host's configuration where pods are Kubernetes': they ask for networks by annotation, which
+# containerd hands over.
 KUBECONFIG = "/etc/multinet/kubernetes/meta-plugin.kubeconfig"
 POD_ANNOTATIONS = "io.kubernetes.cri.pod-annotations"
 
 
 def default_healthz_port(name: str) -> int:
-    """TCP port of a network's flanneld on 127.0.0.1 when the declaration names none: the same on every host and in every run."""
+    """TCP port of a network's flanneld on 127.0.0.1 when the declaration names none: the same on
+    every host and in every run.
+    """
     return HEALTHZ_BASE + zlib.crc32(name.encode()) % HEALTHZ_SPAN
 
 
-def flannel_config(network: Dict[str, Any]) -> Dict[str, Any]:
-    """flannel's own configuration of the network, in etcd or in a file (flannel, Documentation/configuration.md).
+def flannel_config(network: dict[str, Any]) -> dict[str, Any]:
+    """Flannel's own configuration of the network, in etcd or in a file (flannel,
+    Documentation/configuration.md).
 
     Backend is always there: flannel's own default is udp.
     """
@@ -42,25 +49,35 @@ def flannel_config(network: Dict[str, Any]) -> Dict[str, Any]:
         if network[key]:
             config[name] = network[key]
     if network["ipv6_cidr"]:
-        config.update(EnableIPv6=True, IPv6Network=network["ipv6_cidr"], IPv6SubnetLen=network["ipv6_subnet_len"])
+        config.update(
+            EnableIPv6=True,
+            IPv6Network=network["ipv6_cidr"],
+            IPv6SubnetLen=network["ipv6_subnet_len"],
+        )
     backend = network["backend"]
     keys = BACKENDS[backend["type"]].keys
     # What is false, zero or not given is flannel's own default.
-    config["Backend"] = dict({"Type": backend["type"]}, **{key.flannel: backend[name] for name, key in keys.items() if backend[name]})
+    config["Backend"] = dict(
+        {"Type": backend["type"]},
+        **{key.flannel: backend[name] for name, key in keys.items() if backend[name]},
+    )
     return config
 
 
-def flanneld_environment(network: Dict[str, Any], settings: Dict[str, Any]) -> str:
-    """Text of /etc/flannel/<network>.env, the environment of one flanneld (flannel reads each flag from FLANNELD_<FLAG>).
+def flanneld_environment(network: dict[str, Any], settings: dict[str, Any]) -> str:
+    """Text of /etc/flannel/<network>.env, the environment of one flanneld (flannel reads each flag
+    from FLANNELD_<FLAG>).
 
-    network: one of plan()["networks"]. settings: `interface` or `public_ip` or both, `public_ipv6` if wanted; with etcd `etcd_endpoints` (list of URLs),
-    `tls` (bool) and `pki_dir` (directory with ca.crt, client.crt, client.key); with Kubernetes `subnet_server` (URL) and `node_name`.
-    Raises PlanError where a value is missing or cannot stand in an environment file.
+    network: one of plan()["networks"]. settings: `interface` or `public_ip` or both, `public_ipv6`
+    if wanted; with etcd `etcd_endpoints` (list of URLs), `tls` (bool) and `pki_dir` (directory with
+    ca.crt, client.crt, client.key); with Kubernetes `subnet_server` (URL) and `node_name`. Raises
+    PlanError where a value is missing or cannot stand in an environment file.
     """
     kubernetes = network["annotation_prefix"] is not None
     values = {
         "SUBNET_FILE": network["subnet_file"],
-        # Several flanneld on one host would fight over the same chains: masquerade and forwarding are the collection's own work.
+        # Several flanneld on one host would fight over the same chains: masquerade and forwarding
+        # are the collection's own work.
         "IP_MASQ": "false",
         "IPTABLES_FORWARD_RULES": "false",
         "HEALTHZ_IP": "127.0.0.1",
@@ -68,44 +85,72 @@ def flanneld_environment(network: Dict[str, Any], settings: Dict[str, Any]) -> s
     }
     if kubernetes:
         values.update(
-            KUBE_SUBNET_MGR="true", KUBE_API_URL="{0}/{1}".format(settings.get("subnet_server") or "", network["name"]),
-            KUBE_ANNOTATION_PREFIX=network["annotation_prefix"], NET_CONFIG_PATH=network["net_config_file"], SET_NODE_NETWORK_UNAVAILABLE="false",
+            KUBE_SUBNET_MGR="true",
+            KUBE_API_URL=f"{settings.get('subnet_server') or ''}/{network['name']}",
+            KUBE_ANNOTATION_PREFIX=network["annotation_prefix"],
+            NET_CONFIG_PATH=network["net_config_file"],
+            SET_NODE_NETWORK_UNAVAILABLE="false",
         )
     else:
-        values.update(ETCD_ENDPOINTS=",".join(settings.get("etcd_endpoints") or []), ETCD_PREFIX=network["etcd_prefix"])
+        values.update(
+            ETCD_ENDPOINTS=",".join(settings.get("etcd_endpoints") or []),
+            ETCD_PREFIX=network["etcd_prefix"],
+        )
     if settings.get("tls") and not kubernetes:
         pki_dir = settings.get("pki_dir") or "/etc/multinet/pki"
-        values.update(ETCD_CAFILE=pki_dir + "/ca.crt", ETCD_CERTFILE=pki_dir + "/client.crt", ETCD_KEYFILE=pki_dir + "/client.key")
-    for flag, key in (("IFACE", "interface"), ("PUBLIC_IP", "public_ip"), ("PUBLIC_IPV6", "public_ipv6")):
+        values.update(
+            ETCD_CAFILE=pki_dir + "/ca.crt",
+            ETCD_CERTFILE=pki_dir + "/client.crt",
+            ETCD_KEYFILE=pki_dir + "/client.key",
+        )
+    for flag, key in (
+        ("IFACE", "interface"),
+        ("PUBLIC_IP", "public_ip"),
+        ("PUBLIC_IPV6", "public_ipv6"),
+    ):
         if settings.get(key):
             values[flag] = str(settings[key])
 
-    place = "environment of flanneld for network {0!r}".format(network["name"])
+    place = f"environment of flanneld for network {network['name']!r}"
     errors = []
     if kubernetes:
-        errors.extend("{0}: {1} is empty; write it.".format(place, key) for key in ("subnet_server", "node_name") if not settings.get(key))
+        errors.extend(
+            f"{place}: {key} is empty; write it."
+            for key in ("subnet_server", "node_name")
+            if not settings.get(key)
+        )
     elif not values["ETCD_ENDPOINTS"]:
-        errors.append("{0}: etcd_endpoints is empty; write the URLs of the etcd members.".format(place))
+        errors.append(f"{place}: etcd_endpoints is empty; write the URLs of the etcd members.")
     if "IFACE" not in values and "PUBLIC_IP" not in values:
-        errors.append("{0}: neither interface nor public_ip is given; write the interface that carries the tunnels.".format(place))
+        errors.append(
+            f"{place}: neither interface nor public_ip is given; write the interface that carries"
+            " the tunnels."
+        )
     errors.extend(
-        "{0}: {1} {2!r} holds a blank, a quote, a backslash or a control character; write it without.".format(place, flag, value)
-        for flag, value in sorted(dict(values, NODE_NAME=str(settings.get("node_name") or "")).items()) if re.search(r"[\s\"'\\\x00-\x1f]", value)
+        f"{place}: {flag} {value!r} holds a blank, a quote, a backslash or a control character;"
+        " write it without."
+        for flag, value in sorted(
+            dict(values, NODE_NAME=str(settings.get("node_name") or "")).items()
+        )
+        if re.search(r"[\s\"'\\\x00-\x1f]", value)
     )
     if errors:
         raise PlanError(errors)
-    others = ["NODE_NAME={0}\n".format(settings["node_name"])] if kubernetes else []
-    # At each start flanneld deletes the nftables tables that a flannel in nftables mode has, whosever they are. It does not find nft, and needs no other
-    # program, but for ipsec's charon (flannel, main.go and pkg/trafficmngr).
+    others = [f"NODE_NAME={settings['node_name']}\n"] if kubernetes else []
+    # At each start flanneld deletes the nftables tables that a flannel in nftables mode has,
+    # whosever they are. It does not find nft, and needs no other program, but for ipsec's charon
+    # (flannel, main.go and pkg/trafficmngr).
     others += ["PATH=/nonexistent\n"] if network["backend"]["type"] != "ipsec" else []
-    return "".join(["FLANNELD_{0}={1}\n".format(flag, values[flag]) for flag in sorted(values)] + others)
+    return "".join([f"FLANNELD_{flag}={values[flag]}\n" for flag in sorted(values)] + others)
 
 
-def routes(network: Dict[str, Any], open_to: List[Dict[str, Any]]) -> List[str]:
-    """The ranges that a pod has routes to over the network, besides the one that flannel adds for the whole network.
+def routes(network: dict[str, Any], open_to: list[dict[str, Any]]) -> list[str]:
+    """The ranges that a pod has routes to over the network, besides the one that flannel adds for
+    the whole network.
 
-    Those of the networks that it may talk with, whoever begins, unless the default route leads there anyway. And the network's own in two halves where
-    pods of other networks have a route to it: in a pod on both, the more specific route is the one over the network itself.
+    Those of the networks that it may talk with, whoever begins, unless the default route leads
+    there anyway. And the network's own in two halves where pods of other networks have a route to
+    it: in a pod on both, the more specific route is the one over the network itself.
     """
     found = []
     for key in ("cidr", "ipv6_cidr"):
@@ -117,57 +162,94 @@ def routes(network: Dict[str, Any], open_to: List[Dict[str, Any]]) -> List[str]:
     return found
 
 
-def cni_plugins(network: Dict[str, Any], more_routes: Sequence[str] = (), host_ports: bool = False) -> List[Dict[str, Any]]:
-    """The chain of CNI plugins that attaches a pod to the network: flannel (which calls bridge and host-local), then tuning.
+def cni_plugins(
+    network: dict[str, Any], more_routes: Sequence[str] = (), host_ports: bool = False
+) -> list[dict[str, Any]]:
+    """The chain of CNI plugins that attaches a pod to the network: flannel (which calls bridge and
+    host-local), then tuning.
 
-    more_routes: ranges besides the network's own, see routes(). host_ports: whether ports of the host can lead to the pod.
+    more_routes: ranges besides the network's own, see routes(). host_ports: whether ports of the
+    host can lead to the pod.
     """
     delegate = {
         "bridge": network["bridge"],
         "hairpinMode": True,
         "isDefaultGateway": network["default"],
-        "ipMasq": False,  # must be said: without it, flannel turns masquerade on because flanneld does none
+        "ipMasq": (
+            False
+        ),  # must be said: without it, flannel turns masquerade on because flanneld does none
     }
-    flannel: Dict[str, Any] = {
-        "type": "flannel", "subnetFile": network["subnet_file"],
-        "dataDir": network["data_dir"],  # one per network: flannel keeps its state under the container's id alone
-        "capabilities": {"ips": True, "mac": True},  # a pod may ask for them; bridge and host-local do it
-        "delegate": dict(delegate, **network["delegate"]),  # of these keys, checks lets the user set hairpinMode alone
+    flannel: dict[str, Any] = {
+        "type": "flannel",
+        "subnetFile": network["subnet_file"],
+        "dataDir": network[
+            "data_dir"
+        ],  # one per network: flannel keeps its state under the container's id alone
+        "capabilities": {
+            "ips": True,
+            "mac": True,
+        },  # a pod may ask for them; bridge and host-local do it
+        "delegate": dict(
+            delegate, **network["delegate"]
+        ),  # of these keys, checks lets the user set hairpinMode alone
     }
     if more_routes:
         flannel["ipam"] = {"routes": [{"dst": prefix} for prefix in more_routes]}
     chain = [flannel, {"type": "tuning", "sysctl": dict(POD_SYSCTLS)}]
-    return chain + [{"type": "portmap", "capabilities": {"portMappings": True}}] if host_ports else chain
+    return (
+        chain + [{"type": "portmap", "capabilities": {"portMappings": True}}]
+        if host_ports
+        else chain
+    )
 
 
-def cni_conf(planned: List[Dict[str, Any]], external: Optional[Dict[str, Any]], settings: Dict[str, Any]) -> Dict[str, Any]:
-    """The configuration that the runtime gives the meta-plugin for every pod: the networks with attach: all, the one on eth0 as `masterplugin`.
+def cni_conf(
+    planned: list[dict[str, Any]], external: dict[str, Any] | None, settings: dict[str, Any]
+) -> dict[str, Any]:
+    """The configuration that the runtime gives the meta-plugin for every pod: the networks with
+    attach: all, the one on eth0 as `masterplugin`.
 
-    planned: networks as render() returns them. external: the CNI that is there already, see checks.check, or null.
-    `masterplugin`, `ifName` and `file` are read by the meta-plugin alone.
+    planned: networks as render() returns them. external: the CNI that is there already, see
+    checks.check, or null. `masterplugin`, `ifName` and `file` are read by the meta-plugin alone.
     """
-    conf: Dict[str, Any] = {"cniVersion": settings["conf_cni_version"], "name": "multinet", "type": settings["meta_plugin"]}
+    conf: dict[str, Any] = {
+        "cniVersion": settings["conf_cni_version"],
+        "name": "multinet",
+        "type": settings["meta_plugin"],
+    }
     capabilities = {}
     if settings["kubernetes"]:
         conf["kubeconfig"] = KUBECONFIG
         capabilities = {"portMappings": True, POD_ANNOTATIONS: True}
     if external:
-        # of what the runtime asks for, only what the configuration in the file is able to do is handed on
+        # of what the runtime asks for, only what the configuration in the file is able to do is
+        # handed on
         capabilities = dict(capabilities, portMappings=True, bandwidth=True)
     if capabilities:
         conf["capabilities"] = capabilities
     if settings["in_process"]:
         conf["inProcess"] = settings["in_process"]
     delegates = [
-        dict(network["cni_conflist"], ifName=network["interface"], **({"masterplugin": True} if network["default"] else {}))
-        for network in planned if network["attach"] == "all"
+        dict(
+            network["cni_conflist"],
+            ifName=network["interface"],
+            **({"masterplugin": True} if network["default"] else {}),
+        )
+        for network in planned
+        if network["attach"] == "all"
     ]
-    conf["delegates"] = ([{"file": external["file"], "ifName": external["interface"], "masterplugin": True}] if external else []) + delegates
+    conf["delegates"] = (
+        [{"file": external["file"], "ifName": external["interface"], "masterplugin": True}]
+        if external
+        else []
+    ) + delegates
     return conf
 
 
-def net_attach_def(network: Dict[str, Any]) -> Dict[str, Any]:
-    """The NetworkAttachmentDefinition of the network (Kubernetes Network Custom Resource Definition De-facto Standard, section 3)."""
+def net_attach_def(network: dict[str, Any]) -> dict[str, Any]:
+    """The NetworkAttachmentDefinition of the network (Kubernetes Network Custom Resource Definition
+    De-facto Standard, section 3).
+    """
     return {
         "apiVersion": "k8s.cni.cncf.io/v1",
         "kind": "NetworkAttachmentDefinition",
@@ -176,15 +258,20 @@ def net_attach_def(network: Dict[str, Any]) -> Dict[str, Any]:
     }
 
 
-def render(network: Dict[str, Any], options: Dict[str, Any], open_to: List[Dict[str, Any]]) -> Dict[str, Any]:
-    """One network of the plan: the checked declaration (see checks.check) and all that is derived from it. Pure.
+def render(
+    network: dict[str, Any], options: dict[str, Any], open_to: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """One network of the plan: the checked declaration (see checks.check) and all that is derived
+    from it. Pure.
 
     open_to: the checked declarations of the networks that it may talk with, see routes().
     """
     name, backend = network["name"], network["backend"]
     kind = BACKENDS[backend["type"]]
     ipv6 = network["ipv6_cidr"] is not None
-    shared_tunnel = backend.get("mode", "separate") != "separate"  # wireguard: one device and port for both families
+    shared_tunnel = (
+        backend.get("mode", "separate") != "separate"
+    )  # wireguard: one device and port for both families
     device = kind.device.format(**backend) if kind.device else None
     device_v6 = None
     if ipv6 and kind.device_v6:
@@ -197,12 +284,14 @@ def render(network: Dict[str, Any], options: Dict[str, Any], open_to: List[Dict[
     planned = dict(network)
     planned.update(
         cni_name="multinet-" + name,
-        etcd_prefix=None if in_kubernetes else "{0}/{1}".format(options["etcd_prefix"], name),
-        annotation_prefix=name + ".multinet.flannel" if in_kubernetes else None,  # a slash in it, and flanneld forgets its MAC address when it starts again
-        net_config_file="/etc/flannel/{0}.json".format(name) if in_kubernetes else None,
-        unit="flanneld@{0}.service".format(name),
-        environment_file="/etc/flannel/{0}.env".format(name),
-        subnet_file="/run/flannel/networks/{0}.env".format(name),
+        etcd_prefix=None if in_kubernetes else f"{options['etcd_prefix']}/{name}",
+        annotation_prefix=(
+            name + ".multinet.flannel" if in_kubernetes else None
+        ),  # a slash in it, and flanneld forgets its MAC address when it starts again
+        net_config_file=f"/etc/flannel/{name}.json" if in_kubernetes else None,
+        unit=f"flanneld@{name}.service",
+        environment_file=f"/etc/flannel/{name}.env",
+        subnet_file=f"/run/flannel/networks/{name}.env",
         data_dir="/var/lib/cni/flannel/" + name,
         ipam_dir="/var/lib/cni/networks/multinet-" + name,
         bridge="mn-" + name,
@@ -213,12 +302,18 @@ def render(network: Dict[str, Any], options: Dict[str, Any], open_to: List[Dict[
         mtu_overhead=kind.overhead + (IPSEC_UDP_ENCAP_OVERHEAD if backend.get("udp_encap") else 0),
     )
     devices = [planned["bridge"], device, device_v6]
-    planned["devices"] = [item for index, item in enumerate(devices) if item and item not in devices[:index]]
+    planned["devices"] = [
+        item for index, item in enumerate(devices) if item and item not in devices[:index]
+    ]
     planned["flannel_config"] = flannel_config(planned)
     planned["cni_conflist"] = {
         "name": planned["cni_name"],
         "cniVersion": options["cni_version"],
-        "plugins": cni_plugins(planned, routes(planned, open_to), host_ports=bool(options["kubernetes"] and network["default"])),
+        "plugins": cni_plugins(
+            planned,
+            routes(planned, open_to),
+            host_ports=bool(options["kubernetes"] and network["default"]),
+        ),
     }
     planned["net_attach_def"] = net_attach_def(planned)
     return planned

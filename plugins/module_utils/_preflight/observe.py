@@ -1,7 +1,10 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Look at a host: the observations that checks.problems() judges. Reads only; tries the kernel in a namespace of its own."""
+"""Look at a host: the observations that checks.problems() judges.
+
+Reads only; tries the kernel in a namespace of its own.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,8 @@ import shutil
 import socket
 import sys
 
-#: feature -> command that makes such a thing in a throw-away network namespace, where it vanishes with the process
+# : feature -> command that makes such a thing in a throw-away network namespace, where it vanishes
+# with the process
 KERNEL_TRIALS = {
     "bridge": ["ip", "link", "add", "mntrial", "type", "bridge"],
     "veth": ["ip", "link", "add", "mntrial", "type", "veth", "peer", "name", "mntrial2"],
@@ -30,10 +34,15 @@ def observe(run, plan, conf_dir):
     """Return the observations that checks.problems() documents.
 
     run: callable(list of str) -> (rc, stdout, stderr), as AnsibleModule.run_command.
-    plan: the plan to be deployed (only what it needs is tried). conf_dir: the CNI configuration directory.
+    plan: the plan to be deployed (only what it needs is tried). conf_dir: the CNI configuration
+    directory.
     """
     backends = {network["backend"]["type"] for network in plan["networks"]}
-    trials = {feature: argv for feature, argv in KERNEL_TRIALS.items() if feature not in ("vxlan", "wireguard") or feature in backends}
+    trials = {
+        feature: argv
+        for feature, argv in KERNEL_TRIALS.items()
+        if feature not in ("vxlan", "wireguard") or feature in backends
+    }
     executables = {name: shutil.which(name, path=_search_path()) for name in ("ip", "nft")}
     if executables["ip"] is None:
         links, addresses, routes = [], [], []
@@ -46,19 +55,38 @@ def observe(run, plan, conf_dir):
         "machine": platform.machine(),
         "systemd": os.path.isdir("/run/systemd/system"),
         "executables": dict(executables, **{"libnftables.so.1": _library("libnftables.so.1")}),
-        "kernel": dict({feature: _try(run, argv) for feature, argv in trials.items()}, br_netfilter=_br_netfilter(run)),
+        "kernel": dict(
+            {feature: _try(run, argv) for feature, argv in trials.items()},
+            br_netfilter=_br_netfilter(run),
+        ),
         "links": links,
         "addresses": addresses,
         "routes": routes,
-        "cni_confs": sorted(name for name in _listdir(conf_dir) if name.endswith((".conf", ".conflist", ".json"))),
+        "cni_confs": sorted(
+            name for name in _listdir(conf_dir) if name.endswith((".conf", ".conflist", ".json"))
+        ),
         "forward_policy": _forward_policy(run) if executables["nft"] else "accept",
-        "busy_ports": [network["healthz_port"] for network in plan["networks"] if _busy(network["healthz_port"])],
-        "busy_udp_ports": sorted({port for network in plan["networks"] for port in network["tunnel_ports"] if _busy_udp(port)}),
+        "busy_ports": [
+            network["healthz_port"]
+            for network in plan["networks"]
+            if _busy(network["healthz_port"])
+        ],
+        "busy_udp_ports": sorted(
+            {
+                port
+                for network in plan["networks"]
+                for port in network["tunnel_ports"]
+                if _busy_udp(port)
+            }
+        ),
     }
 
 
 def deployed_plan(path=DEPLOYED):
-    """Return the plan last applied on this host, or None. Raises ValueError when the record can't be read as JSON."""
+    """Return the plan last applied on this host, or None.
+
+    Raises ValueError when the record can't be read as JSON.
+    """
     try:
         with open(path, encoding="utf-8") as record:
             return json.load(record)["plan"]
@@ -66,7 +94,8 @@ def deployed_plan(path=DEPLOYED):
         return None
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            "The record of what is deployed, %s, can't be read (%s). Restore it from a backup, or remove it and what it described by hand." % (path, error)
+            f"The record of what is deployed, {path}, can't be read ({error}). Restore it from a"
+            " backup, or remove it and what it described by hand."
         ) from error
 
 
@@ -85,7 +114,11 @@ def _forward_policy(run):
 
 
 def _search_path():
-    return os.environ.get("PATH", "") + os.pathsep + os.pathsep.join(("/usr/sbin", "/sbin", "/usr/local/sbin"))
+    return (
+        os.environ.get("PATH", "")
+        + os.pathsep
+        + os.pathsep.join(("/usr/sbin", "/sbin", "/usr/local/sbin"))
+    )
 
 
 def _json(run, argv):
@@ -97,7 +130,13 @@ def _try(run, argv):
     if shutil.which(argv[0], path=_search_path()) is None:
         return None  # its absence is a sentence of its own
     rc, out, err = run(["unshare", "--net"] + argv)
-    return None if rc == 0 else (err or out).strip().splitlines()[-1] if (err or out).strip() else "exit status %d" % rc
+    return (
+        None
+        if rc == 0
+        else (err or out).strip().splitlines()[-1]
+        if (err or out).strip()
+        else f"exit status {rc}"
+    )
 
 
 def _br_netfilter(run):

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-#: distribution -> paths: CNI configurations and executables, the configuration of containerd, the kubelet's directory
+# : distribution -> paths: CNI configurations and executables, the configuration of containerd, the
+# kubelet's directory
 DISTRIBUTIONS = {
     "kubeadm": {
         "cni_conf_dir": "/etc/cni/net.d",
@@ -13,7 +14,8 @@ DISTRIBUTIONS = {
         "containerd_config": "/etc/containerd/config.toml",
         "kubelet_dir": "/var/lib/kubelet",
     },
-    # The directory of executables since the releases of October 2024 (1.28.15, 1.29.10, 1.30.6, 1.31.2); before, it was data/current/bin.
+    # The directory of executables since the releases of October 2024 (1.28.15, 1.29.10, 1.30.6,
+    # 1.31.2); before, it was data/current/bin.
     "k3s": {
         "cni_conf_dir": "/var/lib/rancher/k3s/agent/etc/cni/net.d",
         "cni_bin_dir": "/var/lib/rancher/k3s/data/cni",
@@ -42,8 +44,13 @@ DISTRIBUTIONS = {
 
 
 def paths(distribution):
-    """Return the paths (dict of str) of a distribution (str); raise ValueError with a sentence for one that is not known."""
+    """Return the paths (dict of str) of a distribution (str); raise ValueError with a sentence for
+    one that is not known.
+    """
     if distribution not in DISTRIBUTIONS:
-        raise ValueError("multinet_kubernetes_distribution is %r; write one of %s, or set multinet_cni_conf_dir and multinet_cni_bin_dir yourself."
-                         % (distribution, ", ".join(DISTRIBUTIONS)))
+        raise ValueError(
+            f"multinet_kubernetes_distribution is {distribution!r}; write one of"
+            f" {', '.join(DISTRIBUTIONS)}, or set multinet_cni_conf_dir and multinet_cni_bin_dir"
+            " yourself."
+        )
     return DISTRIBUTIONS[distribution]

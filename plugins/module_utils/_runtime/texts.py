@@ -1,7 +1,9 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The files that tell container runtimes and kubelets where CNI is: read, and changed in the places that matter alone. Pure: text in, text out."""
+"""The files that tell container runtimes and kubelets where CNI is: read, and changed in the places
+that matter alone. Pure: text in, text out.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +11,17 @@ import json
 import re
 
 # containerd: version 1, 2 and 3 of its configuration have the same keys in tables of other names.
-_CONTAINERD_TABLE = re.compile(r"""\s*\[\s*plugins\.(?:cri|["']io\.containerd\.(?:grpc\.v1\.cri|cri\.v1\.runtime)["'])\.cni\s*\]\s*(?:#.*)?$""")
+_CONTAINERD_TABLE = re.compile(
+    r"""\s*\[\s*plugins\.(?:cri|["']io\.containerd\.(?:grpc\.v1\.cri|cri\.v1\.runtime)["'])\.cni\s*\]\s*(?:#.*)?$"""
+)
 _TABLE = re.compile(r"\s*\[")
 _CONTAINERD_KEYS = ("conf_dir", "bin_dir", "bin_dirs", "max_conf_num")
-_DISABLED = re.compile(r"""^\s*disabled_plugins\s*=\s*\[[^\]]*["'](?:cri|io\.containerd\.grpc\.v1\.cri)["']""", re.MULTILINE)
-# Kubelets had these options until 1.23; --network-plugin-dir is what --cni-conf-dir was called in the beginning.
+_DISABLED = re.compile(
+    r"""^\s*disabled_plugins\s*=\s*\[[^\]]*["'](?:cri|io\.containerd\.grpc\.v1\.cri)["']""",
+    re.MULTILINE,
+)
+# Kubelets had these options until 1.23; --network-plugin-dir is what --cni-conf-dir was called in
+# the beginning.
 KUBELET_FLAGS = ("--network-plugin", "--cni-conf-dir", "--cni-bin-dir", "--network-plugin-dir")
 KUBELET_VARIABLES = ("KUBELET_OPTS", "KUBELET_EXTRA_ARGS", "KUBELET_ARGS")
 _IN_NETWORK = " --bip=${FLANNEL_SUBNET} --mtu=${FLANNEL_MTU} --ip-masq=false"
@@ -22,8 +30,10 @@ _MANAGED = "# Ansible managed: multinet.flannel. It goes with the playbook reset
 
 # containerd
 
+
 def containerd_cni(text):
-    """Return what containerd's configuration says of CNI: {conf_dir: str, bin_dirs: list of str, max_conf_num: int}, its defaults where it says nothing.
+    """Return what containerd's configuration says of CNI: {conf_dir: str, bin_dirs: list of str,
+    max_conf_num: int}, its defaults where it says nothing.
 
     None when it has the CRI plugin switched off, so that no kubelet uses it.
     """
@@ -32,53 +42,87 @@ def containerd_cni(text):
     found = {}
     for dummy, key, value in containerd_lines(text):
         found[key] = value
-    bin_dirs = found.get("bin_dirs") or ([found["bin_dir"]] if found.get("bin_dir") else ["/opt/cni/bin"])
-    return {"conf_dir": found.get("conf_dir") or "/etc/cni/net.d", "bin_dirs": bin_dirs, "max_conf_num": found.get("max_conf_num", 1)}
+    bin_dirs = found.get("bin_dirs") or (
+        [found["bin_dir"]] if found.get("bin_dir") else ["/opt/cni/bin"]
+    )
+    return {
+        "conf_dir": found.get("conf_dir") or "/etc/cni/net.d",
+        "bin_dirs": bin_dirs,
+        "max_conf_num": found.get("max_conf_num", 1),
+    }
 
 
 def set_containerd_cni(text, values):
-    """Return containerd's configuration with other values ({key: str, int or list of str, or None: without the key}) in its table of CNI.
+    """Return containerd's configuration with other values ({key: str, int or list of str, or None:
+    without the key}) in its table of CNI.
 
     All other lines stay as they are; the table is added when there is none.
     """
     lines = text.splitlines(keepends=True)
     places = {key: number for number, key, dummy in containerd_lines(text)}
-    header = next((number for number, line in enumerate(lines) if _CONTAINERD_TABLE.match(line)), None)
+    header = next(
+        (number for number, line in enumerate(lines) if _CONTAINERD_TABLE.match(line)), None
+    )
     added = []
     for key, value in values.items():
         if key in places:
             indent = re.match(r"\s*", lines[places[key]]).group()
-            lines[places[key]] = "" if value is None else "%s%s = %s\n" % (indent, key, json.dumps(value))
+            lines[places[key]] = "" if value is None else f"{indent}{key} = {json.dumps(value)}\n"
         elif value is not None:
-            added.append("%s = %s\n" % (key, json.dumps(value)))
+            added.append(f"{key} = {json.dumps(value)}\n")
     if not added:
         return "".join(lines)
     if header is None:
         version = re.search(r"^\s*version\s*=\s*(\d)", text, re.MULTILINE)
-        table = {"3": '"io.containerd.cri.v1.runtime"', "2": '"io.containerd.grpc.v1.cri"'}.get(version.group(1) if version else "1", "cri")
-        return "%s\n[plugins.%s.cni]\n%s" % ("".join(lines).rstrip("\n") + "\n" if lines else "", table, "".join("  " + line for line in added))
+        table = {"3": '"io.containerd.cri.v1.runtime"', "2": '"io.containerd.grpc.v1.cri"'}.get(
+            version.group(1) if version else "1", "cri"
+        )
+        return "{}\n[plugins.{}.cni]\n{}".format(
+            "".join(lines).rstrip("\n") + "\n" if lines else "",
+            table,
+            "".join("  " + line for line in added),
+        )
     indent = re.match(r"\s*", lines[header]).group() + "  "
     lines[header] = lines[header].rstrip("\n") + "\n"
-    return "".join(lines[:header + 1] + [indent + line for line in added] + lines[header + 1:])
+    return "".join(lines[: header + 1] + [indent + line for line in added] + lines[header + 1 :])
 
 
 def containerd_lines(text):
-    """Yield (line number, key, value) of what matters in the table of CNI of containerd. Values are strings, numbers or lists of strings on one line."""
+    """Yield (line number, key, value) of what matters in the table of CNI of containerd.
+
+    Values are strings, numbers or lists of strings on one line.
+    """
     inside = False
     for number, line in enumerate(text.splitlines()):
         if _TABLE.match(line):
             inside = bool(_CONTAINERD_TABLE.match(line))
         key, equals, value = line.partition("=")
         if inside and equals and key.strip() in _CONTAINERD_KEYS:
-            strings = [one or other for one, other in re.findall(r"""\"([^"]*)\"|'([^']*)'""", value)]
+            strings = [
+                one or other for one, other in re.findall(r"""\"([^"]*)\"|'([^']*)'""", value)
+            ]
             digits = re.match(r"\s*(-?\d+)", value)
-            yield number, key.strip(), strings if value.lstrip().startswith("[") else int(digits.group(1)) if digits else strings[0] if strings else ""
+            yield (
+                number,
+                key.strip(),
+                (
+                    strings
+                    if value.lstrip().startswith("[")
+                    else int(digits.group(1))
+                    if digits
+                    else strings[0]
+                    if strings
+                    else ""
+                ),
+            )
 
 
 # CRI-O
 
+
 def crio_cni(files):
-    """Return what CRI-O's files (list of str, later ones override) say of CNI: {conf_dir: str, bin_dirs: list of str, network: str},
+    """Return what CRI-O's files (list of str, later ones override) say of CNI: {conf_dir: str,
+    bin_dirs: list of str, network: str},
     its defaults where they say nothing.
 
     network: the name of the one network that it takes, "" for that of the first file.
@@ -86,34 +130,52 @@ def crio_cni(files):
     found = {}
     for text in files:
         plain = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
-        for key, value in re.findall(r"^\s*(network_dir|plugin_dirs|cni_default_network)\s*=\s*(\[[^\]]*\]|\"[^\"]*\"|'[^']*')", plain, re.MULTILINE):
-            found[key] = [one or other for one, other in re.findall(r"\"([^\"]*)\"|'([^']*)'", value)]
+        for key, value in re.findall(
+            r"^\s*(network_dir|plugin_dirs|cni_default_network)\s*=\s*(\[[^\]]*\]|\"[^\"]*\"|'[^']*')",
+            plain,
+            re.MULTILINE,
+        ):
+            found[key] = [
+                one or other for one, other in re.findall(r"\"([^\"]*)\"|'([^']*)'", value)
+            ]
     return {
         "conf_dir": (found.get("network_dir") or ["/etc/cni/net.d"])[0].rstrip("/"),
-        "bin_dirs": [directory.rstrip("/") for directory in found.get("plugin_dirs") or ["/opt/cni/bin"]],
+        "bin_dirs": [
+            directory.rstrip("/") for directory in found.get("plugin_dirs") or ["/opt/cni/bin"]
+        ],
         "network": (found.get("cni_default_network") or [""])[0],
     }
 
 
 def crio_dropin(conf_dir, plugin_dirs):
-    """Return the drop-in by which CRI-O looks for CNI in these directories (str, list of str) and takes the meta-plugin's configuration alone."""
-    return _MANAGED + '[crio.network]\ncni_default_network = "multinet"\nnetwork_dir = %s\nplugin_dirs = %s\n' % (json.dumps(conf_dir), json.dumps(plugin_dirs))
+    """Return the drop-in by which CRI-O looks for CNI in these directories (str, list of str) and
+    takes the meta-plugin's configuration alone.
+    """
+    return (
+        _MANAGED + '[crio.network]\ncni_default_network = "multinet"\nnetwork_dir ='
+        f" {json.dumps(conf_dir)}\nplugin_dirs = {json.dumps(plugin_dirs)}\n"
+    )
 
 
 # The kubelet
 
+
 def kubelet_version(text):
-    """Return the version (major, minor) in what `kubelet --version` prints, None when there is none in it."""
+    """Return the version (major, minor) in what `kubelet --version` prints, None when there is none
+    in it.
+    """
     found = re.search(r"v(\d+)\.(\d+)\.", text)
     return (int(found.group(1)), int(found.group(2))) if found else None
 
 
 def kubelet_variable(text, unit):
-    """Return the variable (str) that holds the kubelet's options: one the file (str) sets, else one the unit (str, its text) uses; else None."""
+    """Return the variable (str) that holds the kubelet's options: one the file (str) sets, else one
+    the unit (str, its text) uses; else None.
+    """
     for variable in KUBELET_VARIABLES:
         if _assignment(text, variable):
             return variable
-    found = [variable for variable in KUBELET_VARIABLES if re.search(r"\$\{?%s\b" % variable, unit)]
+    found = [variable for variable in KUBELET_VARIABLES if re.search(rf"\$\{{?{variable}\b", unit)]
     return found[0] if found else None
 
 
@@ -129,42 +191,58 @@ def kubelet_flags(text, variable):
 
 
 def set_kubelet_flags(text, variable, flags):
-    """Return the file with these options about CNI ({option: value}) and no others; all other options and lines stay as they are."""
+    """Return the file with these options about CNI ({option: value}) and no others; all other
+    options and lines stay as they are.
+    """
     if kubelet_flags(text, variable) == flags:
         return text
     found = _assignment(text, variable)
     if not found:
-        return text + ("" if not text or text.endswith("\n") else "\n") + '%s="%s"\n' % (variable, _joined(flags))
+        return (
+            text
+            + ("" if not text or text.endswith("\n") else "\n")
+            + f'{variable}="{_joined(flags)}"\n'
+        )
     value = _value(found)
     for flag in KUBELET_FLAGS:
         value = re.sub(_flag_pattern(flag), "", value)
     quote = "'" if found.group("single") is not None else '"'
     value = " ".join(part for part in (value.rstrip(), _joined(flags)) if part)
-    return "".join([text[:found.start()], found.group("name"), quote, value, quote, text[found.end():]])
+    return "".join(
+        [text[: found.start()], found.group("name"), quote, value, quote, text[found.end() :]]
+    )
 
 
 def _joined(flags):
-    return " ".join("%s=%s" % pair for pair in flags.items())
+    return " ".join("{}={}".format(*pair) for pair in flags.items())
 
 
 def _flag_pattern(flag):
-    return r"(?:(?<=\s)|^)%s(?:(?:=|\s+(?!-))(?P<value>[^\s\"']*))?(?=\s|$)\s?" % re.escape(flag)
+    return rf"(?:(?<=\s)|^){re.escape(flag)}(?:(?:=|\s+(?!-))(?P<value>[^\s\"']*))?(?=\s|$)\s?"
 
 
 def _assignment(text, variable):
     """The match of the line, or quoted lines, that set the variable; None when none does."""
     return re.search(
-        r"""^(?P<name>[ \t]*(?:export[ \t]+)?%s=)(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<bare>[^\s"']*)(?=[ \t]*$))""" % variable, text, re.MULTILINE)
+        rf"""^(?P<name>[ \t]*(?:export[ \t]+)?{variable}=)(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<bare>[^\s"']*)(?=[ \t]*$))""",
+        text,
+        re.MULTILINE,
+    )
 
 
 def _value(assignment):
-    return next((value for value in assignment.group("double", "single", "bare") if value is not None), "")
+    return next(
+        (value for value in assignment.group("double", "single", "bare") if value is not None), ""
+    )
 
 
 # docker
 
+
 def docker_command(unit_text, own):
-    """Return the command line (str) that starts docker by its unit (what `systemctl cat` prints), the drop-in `own` (a path) left out; None when none."""
+    """Return the command line (str) that starts docker by its unit (what `systemctl cat` prints),
+    the drop-in `own` (a path) left out; None when none.
+    """
     command, mine = None, False
     for line in re.sub(r"\s*\\\n\s*", " ", unit_text).splitlines():
         if line.startswith("# /"):
@@ -176,11 +254,13 @@ def docker_command(unit_text, own):
 
 
 def docker_dropin(command, network):
-    """Return the drop-in of docker.service by which docker's own bridge is in a network of the plan: flannel's subnet and MTU at each start.
+    """Return the drop-in of docker.service by which docker's own bridge is in a network of the
+    plan: flannel's subnet and MTU at each start.
 
-    command: str, see docker_command(); network: one of the plan. docker waits for the network's lease.
+    command: str, see docker_command(); network: one of the plan. docker waits for the network's
+    lease.
     """
-    accept = "/usr/sbin/iptables -%%s DOCKER-USER -%%s %s -j ACCEPT" % network["cidr"]
+    accept = f"/usr/sbin/iptables -%s DOCKER-USER -%s {network['cidr']} -j ACCEPT"
     lines = [
         "[Unit]",
         "Wants=" + network["unit"],
@@ -193,7 +273,7 @@ def docker_dropin(command, network):
         "EnvironmentFile=" + network["subnet_file"],
         "ExecStart=",
         # the collection masquerades itself, and only what leaves the networks
-        "ExecStart=%s%s" % (command, _IN_NETWORK),
+        f"ExecStart={command}{_IN_NETWORK}",
         # docker drops what it forwards; networks are kept apart elsewhere
         "ExecStartPost=-" + accept % ("I", "s"),
         "ExecStartPost=-" + accept % ("I", "d"),
@@ -204,6 +284,8 @@ def docker_dropin(command, network):
 
 
 def docker_farewell(dropin, address):
-    """Return the drop-in (made of docker_dropin()'s) for one last start, by which docker's bridge gets its former address (str) back and remembers it."""
-    command = re.search("^ExecStart=(.+)%s$" % re.escape(_IN_NETWORK), dropin, re.MULTILINE).group(1)
-    return _MANAGED + "[Service]\nExecStart=\nExecStart=%s --bip=%s\n" % (command, address)
+    """Return the drop-in (made of docker_dropin()'s) for one last start, by which docker's bridge
+    gets its former address (str) back and remembers it.
+    """
+    command = re.search(f"^ExecStart=(.+){re.escape(_IN_NETWORK)}$", dropin, re.MULTILINE).group(1)
+    return _MANAGED + f"[Service]\nExecStart=\nExecStart={command} --bip={address}\n"

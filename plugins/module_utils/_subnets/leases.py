@@ -1,9 +1,11 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Nodes as the leases of flannel's own HTTP protocol, version 1 (flannel 0.5 to 0.7: remote/server.go, subnet/subnet.go). Pure.
+"""Nodes as the leases of flannel's own HTTP protocol, version 1 (flannel 0.5 to 0.7:
+remote/server.go, subnet/subnet.go). Pure.
 
-A lease is a node that has a subnet in the network and whose flannel has said so in its annotations; it lasts as long as both.
+A lease is a node that has a subnet in the network and whose flannel has said so in its annotations;
+it lasts as long as both.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ class Bad(Exception):
 
 def lease(node, network, cluster, now):
     """Return a Node's Lease (dict) in a Network, or None. now: float, seconds since the epoch."""
+
     def value(key):
         return node.annotations.get(network.prefix + key)
 
@@ -34,7 +37,9 @@ def lease(node, network, cluster, now):
         return None
     attributes = {"PublicIP": value("public-ip")}
     item = {
-        "Subnet": found[0], "Attrs": attributes, "Expiration": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now + DAY)),
+        "Subnet": found[0],
+        "Attrs": attributes,
+        "Expiration": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now + DAY)),
         "Asof": int(node.version) if node.version.isdigit() else 0,
     }
     if value("backend-type"):
@@ -58,7 +63,9 @@ def _put_json(attributes, key, text):
 
 
 def events(changes, network, cluster, now):
-    """Return what Changes of nodes mean for the leases of a Network: a list of {"type": "added" or "removed", "lease": Lease}."""
+    """Return what Changes of nodes mean for the leases of a Network: a list of {"type": "added" or
+    "removed", "lease": Lease}.
+    """
     found = []
     for change in changes:
         if change.kind is None:
@@ -67,22 +74,34 @@ def events(changes, network, cluster, now):
         after = lease(change.node, network, cluster, now) if change.kind != nodes.DELETED else None
         if before and (after is None or after["Subnet"] != before["Subnet"]):
             found.append({"type": "removed", "lease": before})
-        if after and (before is None or any(after.get(key) != before.get(key) for key in ("Subnet", "IPv6Subnet", "Attrs"))):
+        if after and (
+            before is None
+            or any(after.get(key) != before.get(key) for key in ("Subnet", "IPv6Subnet", "Attrs"))
+        ):
             found.append({"type": "added", "lease": after})
     return found
 
 
 def reservation(node, network, cluster):
-    """Return a Node's reservation (dict), the subnet that it has whether or not it has asked for it, or None."""
+    """Return a Node's reservation (dict), the subnet that it has whether or not it has asked for
+    it, or None.
+    """
     try:
         subnet = network.subnets(node, cluster)[0]
     except subnets.NoSubnet:
         return None
-    return {"Subnet": subnet, "PublicIP": node.annotations.get(network.prefix + "public-ip") or next(iter(node.addresses), None)}
+    return {
+        "Subnet": subnet,
+        "PublicIP": (
+            node.annotations.get(network.prefix + "public-ip") or next(iter(node.addresses), None)
+        ),
+    }
 
 
 def subnet_key(text):
-    """Return the subnet (str) that a path names as 10.5.34.0-24 (or 10.5.34.0-24&fd00::-64, of which the first is enough); raise Bad."""
+    """Return the subnet (str) that a path names as 10.5.34.0-24 (or 10.5.34.0-24&fd00::-64, of
+    which the first is enough); raise Bad.
+    """
     try:
         return str(ipaddress.ip_network(text.partition("&")[0].replace("-", "/"), strict=False))
     except ValueError:
@@ -94,7 +113,7 @@ def address(text):
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:
-        raise Bad("PublicIP is %.60r, which is no address." % (text,)) from None
+        raise Bad(f"PublicIP is {text!r:.60}, which is no address.") from None
 
 
 def annotations(attributes, network):
@@ -104,7 +123,11 @@ def annotations(attributes, network):
     backend = attributes.get("BackendType") or "udp"  # udp writes no type
     if not isinstance(backend, str):
         raise Bad("BackendType is no text.")
-    found = {"kube-subnet-manager": "true", "public-ip": address(attributes.get("PublicIP")), "backend-type": backend}
+    found = {
+        "kube-subnet-manager": "true",
+        "public-ip": address(attributes.get("PublicIP")),
+        "backend-type": backend,
+    }
     found["backend-data"] = json.dumps(attributes.get("BackendData"), separators=(",", ":"))
     if attributes.get("PublicIPv6"):
         found["public-ipv6"] = address(attributes["PublicIPv6"])

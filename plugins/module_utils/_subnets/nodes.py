@@ -1,10 +1,12 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The nodes as the API's one watch tells of them, and the last changes in order, for any number of readers at their own pace.
+"""The nodes as the API's one watch tells of them, and the last changes in order, for any number of
+readers at their own pace.
 
-resourceVersions stay what they are in the API: opaque texts. A reader goes on after any version that it can have been given by this server, and is told
-Gone where that is too long ago; then it lists again, as with the API itself. A slow reader keeps nothing but its place.
+resourceVersions stay what they are in the API: opaque texts. A reader goes on after any version
+that it can have been given by this server, and is told Gone where that is too long ago; then it
+lists again, as with the API itself. A slow reader keeps nothing but its place.
 """
 
 from __future__ import annotations
@@ -23,9 +25,11 @@ class Gone(Exception):
 
 
 class Change:
-    """kind: ADDED, MODIFIED or DELETED, or None where nothing changed but the version; node, before: Node or None; version: str, what a reader then knows."""
+    """kind: ADDED, MODIFIED or DELETED, or None where nothing changed but the version; node,
+    before: Node or None; version: str, what a reader then knows.
+    """
 
-    __slots__ = ("kind", "node", "before", "version")
+    __slots__ = ("before", "kind", "node", "version")
 
     def __init__(self, kind, node, before, version):
         self.kind = kind
@@ -55,7 +59,9 @@ class Nodes:
             return self._nodes.get(name)
 
     def snapshot(self, seconds=0.0):
-        """Return (list of Node, their version); the version is None where after so many seconds nothing is known yet."""
+        """Return (list of Node, their version); the version is None where after so many seconds
+        nothing is known yet.
+        """
         with self._changed:
             self._changed.wait_for(lambda: self.version is not None, seconds)
             return list(self._nodes.values()), self.version
@@ -70,7 +76,10 @@ class Nodes:
                 self._delete(self._nodes[name], self.version)
             for node in nodes:
                 before = self._nodes.get(node.name)
-                if before is not None and (before.uid, before.pod_cidrs) != (node.uid, node.pod_cidrs):
+                if before is not None and (before.uid, before.pod_cidrs) != (
+                    node.uid,
+                    node.pod_cidrs,
+                ):
                     self._delete(before, self.version)
                 if before is None or not before.same_as(node):
                     self._take(node, node.version)
@@ -100,14 +109,18 @@ class Nodes:
                 self._add(Change(None, None, None, version))
 
     def place_after(self, version):
-        """Return the place (int) from which read() gives what came after a version (str); raise Gone."""
+        """Return the place (int) from which read() gives what came after a version (str); raise
+        Gone.
+        """
         with self._changed:
             if version not in self._places:
                 raise Gone()
             return self._places[version]
 
     def read(self, place, seconds):
-        """Return (changes from a place on, the next place, the version there), as soon as there are some or after so many seconds; raise Gone."""
+        """Return (changes from a place on, the next place, the version there), as soon as there are
+        some or after so many seconds; raise Gone.
+        """
         deadline = time.monotonic() + seconds
         with self._changed:
             while place >= self._begin + len(self._log):
@@ -131,7 +144,8 @@ class Nodes:
 
     def _add(self, change):
         self._log.append(change)
-        # one version can stand for several changes: whoever goes on from it gets the later ones again, which does no harm
+        # one version can stand for several changes: whoever goes on from it gets the later ones
+        # again, which does no harm
         self._places.setdefault(change.version, self._begin + len(self._log))
         self.version = change.version
         while len(self._log) > self._size:

@@ -1,10 +1,12 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which subnet of each network a Kubernetes node has, and the node as the flanneld of one network may see it. Pure.
+"""Which subnet of each network a Kubernetes node has, and the node as the flanneld of one network
+may see it. Pure.
 
-Kubernetes gives a node one podCIDR (one per family). Its place in the cluster's range is the node's index, and subnet number <index> of a network's own
-range is the node's subnet there: every node's server comes to the same result, and nothing has to be stored.
+Kubernetes gives a node one podCIDR (one per family). Its place in the cluster's range is the node's
+index, and subnet number <index> of a network's own range is the node's subnet there: every node's
+server comes to the same result, and nothing has to be stored.
 """
 
 from __future__ import annotations
@@ -13,9 +15,22 @@ import ipaddress
 
 # What every annotation_prefix of a plan ends with.
 DOMAIN = ".multinet.flannel"
-# What flanneld writes to its node under its prefix (flannel, pkg/subnet/kube/annotations.go), and what an administrator may write there for flanneld to read.
-LEASE_ANNOTATIONS = ("backend-type", "backend-data", "backend-v6-data", "public-ip", "public-ipv6", "kube-subnet-manager")
-READ_ANNOTATIONS = ("public-ip-overwrite", "public-ipv6-overwrite", "node-public-ip", "node-public-ipv6")
+# What flanneld writes to its node under its prefix (flannel, pkg/subnet/kube/annotations.go), and
+# what an administrator may write there for flanneld to read.
+LEASE_ANNOTATIONS = (
+    "backend-type",
+    "backend-data",
+    "backend-v6-data",
+    "public-ip",
+    "public-ipv6",
+    "kube-subnet-manager",
+)
+READ_ANNOTATIONS = (
+    "public-ip-overwrite",
+    "public-ipv6-overwrite",
+    "node-public-ip",
+    "node-public-ipv6",
+)
 _LIMIT = 4096  # bytes of one annotation: flannel's are below 200
 
 
@@ -30,7 +45,8 @@ class Refused(Exception):
 class Cluster:
     """The range of each family that Kubernetes takes podCIDRs from.
 
-    cidrs: list of str, one per family. mask_sizes: list of int, the lengths of the podCIDRs, in the same order.
+    cidrs: list of str, one per family. mask_sizes: list of int, the lengths of the podCIDRs, in the
+    same order.
     """
 
     def __init__(self, cidrs, mask_sizes):
@@ -40,22 +56,43 @@ class Cluster:
             self.ranges[network.version] = (network, size)
 
     def index(self, node, version):
-        """Return the index (int) of a Node for subnets of a family (4 or 6); raise NoSubnet. A cluster of one family numbers both by it."""
+        """Return the index (int) of a Node for subnets of a family (4 or 6); raise NoSubnet.
+
+        A cluster of one family numbers both by it.
+        """
         if version not in self.ranges:
             version = next(iter(self.ranges))
         network, size = self.ranges[version]
-        pod_cidr = next((cidr for cidr in (ipaddress.ip_network(text, strict=False) for text in node.pod_cidrs) if cidr.version == version), None)
+        pod_cidr = next(
+            (
+                cidr
+                for cidr in (ipaddress.ip_network(text, strict=False) for text in node.pod_cidrs)
+                if cidr.version == version
+            ),
+            None,
+        )
         if pod_cidr is None:
-            raise NoSubnet("Node %s has no podCIDR of IPv%d; the controller manager has to give it one (--allocate-node-cidrs, --cluster-cidr)." % (
-                node.name, version))
+            raise NoSubnet(
+                f"Node {node.name} has no podCIDR of IPv{version}; the controller manager has to"
+                " give it one (--allocate-node-cidrs, --cluster-cidr)."
+            )
         if pod_cidr.prefixlen != size or not pod_cidr.subnet_of(network):
-            raise NoSubnet("Node %s has the podCIDR %s, which is no /%d of the cluster's range %s; correct multinet_cluster_cidrs or "
-                           "multinet_node_cidr_mask_sizes." % (node.name, pod_cidr, size, network))
-        return (int(pod_cidr.network_address) - int(network.network_address)) >> (pod_cidr.max_prefixlen - size)
+            raise NoSubnet(
+                f"Node {node.name} has the podCIDR {pod_cidr}, which is no /{size} of the cluster's"
+                f" range {network}; correct multinet_cluster_cidrs or"
+                " multinet_node_cidr_mask_sizes."
+            )
+        return (int(pod_cidr.network_address) - int(network.network_address)) >> (
+            pod_cidr.max_prefixlen - size
+        )
 
 
 class Network:
-    """One network. raw: dict with name, annotation_prefix, cidr, subnet_len, ipv6_cidr and ipv6_subnet_len (or null)."""
+    """One network.
+
+    raw: dict with name, annotation_prefix, cidr, subnet_len, ipv6_cidr and ipv6_subnet_len (or
+    null).
+    """
 
     def __init__(self, raw):
         self.name = raw["name"]
@@ -73,67 +110,117 @@ class Network:
         for network, length in self.ranges:
             index = cluster.index(node, network.version)
             if index >> (length - network.prefixlen):
-                raise NoSubnet("Node %s is number %d of the cluster, and network %s has %d subnets of /%d in %s; give the network a larger range." % (
-                    node.name, index + 1, self.name, 1 << (length - network.prefixlen), length, network))
-            found.append("%s/%d" % (network.network_address + (index << (network.max_prefixlen - length)), length))
+                raise NoSubnet(
+                    f"Node {node.name} is number {index + 1} of the cluster, and network"
+                    f" {self.name} has {1 << length - network.prefixlen} subnets of /{length} in"
+                    f" {network}; give the network a larger range."
+                )
+            found.append(
+                f"{network.network_address + (index << network.max_prefixlen - length)}/{length}"
+            )
         return found
 
 
 class Node:
     """What is kept of a Kubernetes node.
 
-    name, uid, version (its resourceVersion): str; pod_cidrs, addresses (internal ones): tuple of str; annotations: dict, those of our networks;
+    name, uid, version (its resourceVersion): str; pod_cidrs, addresses (internal ones): tuple of
+    str; annotations: dict, those of our networks;
     strays: tuple of str, the annotations of networks that are ours no more.
     """
 
-    __slots__ = ("name", "uid", "version", "pod_cidrs", "addresses", "annotations", "strays")
+    __slots__ = ("addresses", "annotations", "name", "pod_cidrs", "strays", "uid", "version")
 
     def __init__(self, raw, known):
-        """raw: the object (dict) as the API gives it. known: the annotations (set of str) that are kept."""
+        """raw: the object (dict) as the API gives it.
+
+        known: the annotations (set of str) that are kept.
+        """
         metadata, spec = raw["metadata"], raw.get("spec") or {}
         self.name = metadata["name"]
         self.uid = metadata.get("uid") or ""
         self.version = metadata["resourceVersion"]
-        self.pod_cidrs = tuple(spec.get("podCIDRs") or [cidr for cidr in [spec.get("podCIDR")] if cidr])
-        self.addresses = tuple(one["address"] for one in (raw.get("status") or {}).get("addresses") or [] if one.get("type") == "InternalIP")
+        self.pod_cidrs = tuple(
+            spec.get("podCIDRs") or [cidr for cidr in [spec.get("podCIDR")] if cidr]
+        )
+        self.addresses = tuple(
+            one["address"]
+            for one in (raw.get("status") or {}).get("addresses") or []
+            if one.get("type") == "InternalIP"
+        )
         annotations = metadata.get("annotations") or {}
         self.annotations = {key: annotations[key] for key in known.intersection(annotations)}
-        self.strays = tuple(sorted(key for key in annotations if key not in known and key.partition("/")[0].endswith(DOMAIN)))
+        self.strays = tuple(
+            sorted(
+                key
+                for key in annotations
+                if key not in known and key.partition("/")[0].endswith(DOMAIN)
+            )
+        )
 
     def same_as(self, other):
         """Whether only what is not kept differs (heartbeats, conditions, images)."""
-        return all(getattr(self, key) == getattr(other, key) for key in ("uid", "pod_cidrs", "addresses", "annotations", "strays"))
+        return all(
+            getattr(self, key) == getattr(other, key)
+            for key in ("uid", "pod_cidrs", "addresses", "annotations", "strays")
+        )
 
 
 def view(node, network, cluster):
-    """Return a Node as the flanneld of a Network sees it (dict): a v1 Node whose podCIDRs are its subnets there, with that network's annotations alone.
+    """Return a Node as the flanneld of a Network sees it (dict): a v1 Node whose podCIDRs are its
+    subnets there, with that network's annotations alone.
 
-    A node without a subnet has no podCIDR and no annotations, so that its own flanneld waits and the others pass over it.
+    A node without a subnet has no podCIDR and no annotations, so that its own flanneld waits and
+    the others pass over it.
     """
     try:
         subnets = network.subnets(node, cluster)
-        annotations = {key: value for key, value in node.annotations.items() if key in network.known}
+        annotations = {
+            key: value for key, value in node.annotations.items() if key in network.known
+        }
     except NoSubnet:
         subnets, annotations = [], {}
     return {
-        "kind": "Node", "apiVersion": "v1",
-        "metadata": {"name": node.name, "uid": node.uid, "resourceVersion": node.version, "annotations": annotations},
+        "kind": "Node",
+        "apiVersion": "v1",
+        "metadata": {
+            "name": node.name,
+            "uid": node.uid,
+            "resourceVersion": node.version,
+            "annotations": annotations,
+        },
         "spec": {"podCIDR": subnets[0], "podCIDRs": subnets} if subnets else {},
         "status": {},
     }
 
 
 def allowed_annotations(change, network):
-    """Return the annotations (dict) that a flanneld's change (a merge patch, dict) sets on its node; raise Refused for anything else in it."""
+    """Return the annotations (dict) that a flanneld's change (a merge patch, dict) sets on its
+    node; raise Refused for anything else in it.
+    """
     if isinstance(change, dict) and "status" in change:
-        raise Refused("The conditions of a node are not changed here; start flanneld with FLANNELD_SET_NODE_NETWORK_UNAVAILABLE=false.")
-    metadata = change.get("metadata") if isinstance(change, dict) and set(change) == {"metadata"} else None
-    annotations = metadata.get("annotations") if isinstance(metadata, dict) and set(metadata) == {"annotations"} else None
+        raise Refused(
+            "The conditions of a node are not changed here; start flanneld with"
+            " FLANNELD_SET_NODE_NETWORK_UNAVAILABLE=false."
+        )
+    metadata = (
+        change.get("metadata") if isinstance(change, dict) and set(change) == {"metadata"} else None
+    )
+    annotations = (
+        metadata.get("annotations")
+        if isinstance(metadata, dict) and set(metadata) == {"annotations"}
+        else None
+    )
     if not isinstance(annotations, dict) or not annotations:
         raise Refused("Only annotations of a node are changed here.")
     for key, value in annotations.items():
         if key not in network.written:
-            raise Refused("The annotation %.100r is none of network %s's flanneld; it may write %s." % (key, network.name, ", ".join(sorted(network.written))))
-        if value is not None and not (isinstance(value, str) and len(value.encode("utf-8", "surrogatepass")) <= _LIMIT):
-            raise Refused("The annotation %s is no text of at most %d bytes." % (key, _LIMIT))
+            raise Refused(
+                f"The annotation {key!r:.100} is none of network {network.name}'s flanneld; it may"
+                f" write {', '.join(sorted(network.written))}."
+            )
+        if value is not None and not (
+            isinstance(value, str) and len(value.encode("utf-8", "surrogatepass")) <= _LIMIT
+        ):
+            raise Refused(f"The annotation {key} is no text of at most {_LIMIT} bytes.")
     return annotations

@@ -1,10 +1,13 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an artifact is called, where upstream publishes it and which sum it has. Pure; the table itself is releases.yml beside this file.
+"""What an artifact is called, where upstream publishes it and which sum it has.
+
+Pure; the table itself is releases.yml beside this file.
 
 An artifact is {component, version, executables: {name: path on the host}}. A release is
-{component, version, arch, archive (file name), url, sha256, according_to (who says so), members: {executable: member of the archive}}.
+{component, version, arch, archive (file name), url, sha256, according_to (who says so), members:
+{executable: member of the archive}}.
 """
 
 from __future__ import annotations
@@ -13,7 +16,6 @@ import os
 import re
 
 import yaml
-
 from ansible_collections.multinet.flannel.plugins.module_utils._node.sums import ArtifactError
 
 ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
@@ -31,7 +33,10 @@ def architecture(machine):
     try:
         return ARCHITECTURES[machine]
     except KeyError:
-        raise ArtifactError("The architecture %s is not supported: the executables are there for x86_64 (amd64) and aarch64 (arm64)." % machine) from None
+        raise ArtifactError(
+            f"The architecture {machine} is not supported: the executables are there for x86_64"
+            " (amd64) and aarch64 (arm64)."
+        ) from None
 
 
 def check(artifacts, table):
@@ -44,11 +49,21 @@ def check(artifacts, table):
         for name, path in sorted(artifact["executables"].items()):
             known = table.get(component, {}).get("executables")
             if known and name not in known:
-                errors.append("%s has no executable %s; it has %s." % (component, name, ", ".join(sorted(known))))
-            if not isinstance(path, str) or not path.startswith("/") or ".." in path.split("/") or path.endswith("/"):
-                errors.append("The place of %s (%s), %r, is not the absolute path of a file." % (name, component, path))
+                errors.append(
+                    f"{component} has no executable {name}; it has {', '.join(sorted(known))}."
+                )
+            if (
+                not isinstance(path, str)
+                or not path.startswith("/")
+                or ".." in path.split("/")
+                or path.endswith("/")
+            ):
+                errors.append(
+                    f"The place of {name} ({component}), {path!r}, is not the absolute path of a"
+                    " file."
+                )
             elif path in owners:
-                errors.append("%s is asked for twice, as %s and as %s." % (path, owners[path], name))
+                errors.append(f"{path} is asked for twice, as {owners[path]} and as {name}.")
             else:
                 owners[path] = name
     return errors
@@ -57,32 +72,51 @@ def check(artifacts, table):
 def component_errors(component, version, table):
     """Return what is wrong with a component and its version, as a list of sentences."""
     if component not in table:
-        return ["There is no component %r; there are %s." % (component, ", ".join(sorted(table)))]
+        return [f"There is no component {component!r}; there are {', '.join(sorted(table))}."]
     if not _VERSION.fullmatch(version):
-        return ["The version %r of %s is not of the form 1.2.3; write it so, without a v." % (version, component)]
+        return [
+            f"The version {version!r} of {component} is not of the form 1.2.3; write it so, without"
+            " a v."
+        ]
     return []
 
 
 def release(table, component, version, arch, base_urls=None, sums=None):
     """Return the release of a (checked) component, version and architecture.
 
-    base_urls: {component: URL} instead of upstream's; sums: {component: {version: {arch: sha256}}} beside the table's.
-    Raises ArtifactError when no sum is known, naming what there is.
+    base_urls: {component: URL} instead of upstream's; sums: {component: {version: {arch: sha256}}}
+    beside the table's. Raises ArtifactError when no sum is known, naming what there is.
     """
     unpinned = upstream(table, component, version, arch, base_urls)
     pinned = table[component]["versions"]
     given = (sums or {}).get(component) or {}
-    for known, according_to in ((given, "multinet_release_sums"), (pinned, "the table of releases")):
+    for known, according_to in (
+        (given, "multinet_release_sums"),
+        (pinned, "the table of releases"),
+    ):
         sha256 = (known.get(version) or {}).get(arch)
         if sha256 is None:
             continue
         if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
-            raise ArtifactError("The sum %r of %s %s on %s is not a sha256 sum: 64 digits 0-9a-f, in quotes." % (sha256, component, version, arch))
+            raise ArtifactError(
+                f"The sum {sha256!r} of {component} {version} on {arch} is not a sha256 sum: 64"
+                " digits 0-9a-f, in quotes."
+            )
         return dict(unpinned, sha256=sha256, according_to=according_to)
     there_is = [other for other, by_arch in dict(pinned, **given).items() if arch in by_arch]
     raise ArtifactError(
-        "No sha256 sum is known for %s %s on %s (%s). Choose a version that has one, put the sum of %s into multinet_release_sums, or use a mirror directory."
-        % (component, version, arch, "there is one for %s" % ", ".join(there_is) if there_is else "nor for any other version", unpinned["archive"])
+        "No sha256 sum is known for {} {} on {} ({}). Choose a version that has one, put the sum of"
+        " {} into multinet_release_sums, or use a mirror directory.".format(
+            component,
+            version,
+            arch,
+            (
+                "there is one for {}".format(", ".join(there_is))
+                if there_is
+                else "nor for any other version"
+            ),
+            unpinned["archive"],
+        )
     )
 
 
@@ -97,18 +131,20 @@ def upstream(table, component, version, arch, base_urls=None):
         "version": version,
         "arch": arch,
         "archive": path.rsplit("/", 1)[-1],
-        "url": "%s/%s" % (base, path),
+        "url": f"{base}/{path}",
         "members": {name: member.format(**words) for name, member in entry["executables"].items()},
     }
 
 
 def folder(directory, component, version, arch):
     """Return where a mirror directory keeps an artifact."""
-    return os.path.join(directory, component, version, "linux-%s" % arch)
+    return os.path.join(directory, component, version, f"linux-{arch}")
 
 
 def parse_sums(text, place):
-    """Read a SHA256SUMS file: return ({file name: sha256}, origin), origin being (archive, its sha256) when this collection unpacked it, else None."""
+    """Read a SHA256SUMS file: return ({file name: sha256}, origin), origin being (archive, its
+    sha256) when this collection unpacked it, else None.
+    """
     sums = {}
     origin = None
     for number, line in enumerate(text.splitlines(), 1):
@@ -120,7 +156,10 @@ def parse_sums(text, place):
             continue
         found = _SUM_LINE.fullmatch(line)
         if not found:
-            raise ArtifactError("%s, line %d: %r is not a sum, two spaces and a file name; make the file again with sha256sum." % (place, number, line))
+            raise ArtifactError(
+                f"{place}, line {number}: {line!r} is not a sum, two spaces and a file name; make"
+                " the file again with sha256sum."
+            )
         name = found.group(2)
         sums[name[2:] if name.startswith("./") else name] = found.group(1)
     return sums, origin
@@ -128,12 +167,14 @@ def parse_sums(text, place):
 
 def format_sums(sums, archive, sha256):
     """Write a SHA256SUMS file (as `sha256sum -c` reads it) of what was unpacked from ``archive``."""
-    lines = ["# unpacked from %s with sha256 %s" % (archive, sha256)]
-    lines.extend("%s  %s" % (sums[name], name) for name in sorted(sums))
+    lines = [f"# unpacked from {archive} with sha256 {sha256}"]
+    lines.extend(f"{sums[name]}  {name}" for name in sorted(sums))
     return "\n".join(lines) + "\n"
 
 
 def load_table():
-    """Return the table of releases.yml: {component: {base_url, path, executables, versions: {version: {arch: sha256}}}}."""
+    """Return the table of releases.yml: {component: {base_url, path, executables, versions:
+    {version: {arch: sha256}}}}.
+    """
     with open(os.path.join(os.path.dirname(__file__), "releases.yml"), encoding="utf-8") as stream:
         return yaml.safe_load(stream)

@@ -1,7 +1,8 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A mirror directory on the controller: <component>/<version>/linux-<arch>/ with executables (or upstream's archive) and SHA256SUMS.
+"""A mirror directory on the controller: <component>/<version>/linux-<arch>/ with executables (or
+upstream's archive) and SHA256SUMS.
 
 The cache of downloads has the same form, so both are read and filled by the same code.
 """
@@ -19,9 +20,12 @@ import time
 import urllib.error
 
 from ansible.module_utils.urls import open_url
-
 from ansible_collections.multinet.flannel.plugins.module_utils._node import files
-from ansible_collections.multinet.flannel.plugins.module_utils._node.sums import ArtifactError, sha256_of, verify_sum
+from ansible_collections.multinet.flannel.plugins.module_utils._node.sums import (
+    ArtifactError,
+    sha256_of,
+    verify_sum,
+)
 
 from . import releases
 
@@ -29,19 +33,28 @@ _ATTEMPTS = 3
 
 
 def download(url, path):
-    """Write what ``url`` gives to ``path``; the default of the ``fetch`` seam. Raises ArtifactError."""
+    """Write what ``url`` gives to ``path``; the default of the ``fetch`` seam.
+
+    Raises ArtifactError.
+    """
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            with contextlib.closing(open_url(url, timeout=60)) as response, open(path, "wb") as stream:
+            with (
+                contextlib.closing(open_url(url, timeout=60)) as response,
+                open(path, "wb") as stream,
+            ):
                 shutil.copyfileobj(response, stream, 1 << 20)
             return
         except (OSError, http.client.HTTPException) as error:
             if error.__class__ is OSError:  # not of the network: a full disk, say
                 raise
-            if attempt == _ATTEMPTS or (isinstance(error, urllib.error.HTTPError) and error.code < 500):
+            if attempt == _ATTEMPTS or (
+                isinstance(error, urllib.error.HTTPError) and error.code < 500
+            ):
                 raise ArtifactError(
-                    "%s could not be downloaded: %s. Check the address and the proxy, set multinet_release_base_urls to a place that has it, "
-                    "or use a mirror directory." % (url, error)
+                    f"{url} could not be downloaded: {error}. Check the address and the proxy, set"
+                    " multinet_release_base_urls to a place that has it, or use a mirror"
+                    " directory."
                 ) from error
             time.sleep(attempt)
 
@@ -55,7 +68,9 @@ class Store:
 
     def folder(self, wanted):
         """Return where an artifact or release (with component, version, arch) lies."""
-        return releases.folder(self.directory, wanted["component"], wanted["version"], wanted["arch"])
+        return releases.folder(
+            self.directory, wanted["component"], wanted["version"], wanted["arch"]
+        )
 
     def sums(self, wanted):
         """Return (sums, origin) as parse_sums() does, or (None, None) when there is no SHA256SUMS."""
@@ -66,42 +81,51 @@ class Store:
         except FileNotFoundError:
             return None, None
         except (OSError, ValueError) as error:
-            raise ArtifactError("%s cannot be read: %s." % (place, error)) from error
+            raise ArtifactError(f"{place} cannot be read: {error}.") from error
         return releases.parse_sums(text, place)
 
     def find(self, release, names):
-        """Return where the executables ``names`` of a release are: {name: (sha256 it is to have, path)}.
+        """Return where the executables ``names`` of a release are: {name: (sha256 it is to have,
+        path)}.
 
-        When only upstream's archive is there, the result is {archive: (sha256, path)}. Raises ArtifactError.
+        When only upstream's archive is there, the result is {archive: (sha256, path)}. Raises
+        ArtifactError.
         """
         folder = self.folder(release)
-        what = "%s %s for %s" % (release["component"], release["version"], release["arch"])
+        what = f"{release['component']} {release['version']} for {release['arch']}"
         make = "Make it with: " + releases.MIRROR_COMMAND % self.directory
         if not os.path.isdir(folder):
-            raise ArtifactError("The mirror has no %s: there is no directory %s. %s" % (what, folder, make))
+            raise ArtifactError(f"The mirror has no {what}: there is no directory {folder}. {make}")
         sums, origin = self.sums(release)
         if sums is None:
             raise ArtifactError(
-                "The mirror directory %s has no %s. %s, or by hand there: sha256sum * > %s" % (folder, releases.SUMS_FILE, make, releases.SUMS_FILE)
+                f"The mirror directory {folder} has no {releases.SUMS_FILE}. {make}, or by hand"
+                f" there: sha256sum * > {releases.SUMS_FILE}"
             )
         missing = [name for name in names if name not in sums]
         chosen = names
         if missing:
             if release["archive"] not in sums:
                 raise ArtifactError(
-                    "%s lists neither %s nor %s, only %s. %s"
-                    % (os.path.join(folder, releases.SUMS_FILE), ", ".join(missing), release["archive"], ", ".join(sorted(sums)) or "nothing", make)
+                    f"{os.path.join(folder, releases.SUMS_FILE)} lists neither {', '.join(missing)}"
+                    f" nor {release['archive']}, only {', '.join(sorted(sums)) or 'nothing'}."
+                    f" {make}"
                 )
             chosen = [release["archive"]]
         for name in chosen:
             if not os.path.isfile(os.path.join(folder, name)):
-                raise ArtifactError("%s is listed in %s but is not there. %s" % (os.path.join(folder, name), releases.SUMS_FILE, make))
+                raise ArtifactError(
+                    f"{os.path.join(folder, name)} is listed in {releases.SUMS_FILE} but is not"
+                    f" there. {make}"
+                )
         return {name: (sums[name], os.path.join(folder, name)) for name in chosen}
 
     def verify(self, release):
-        """Return whether the release is here, whole: False when it is absent, or was unpacked by fill() and is damaged.
+        """Return whether the release is here, whole: False when it is absent, or was unpacked by
+        fill() and is damaged.
 
-        Raises ArtifactError for a damaged one that somebody put here by hand: it is not ours to replace.
+        Raises ArtifactError for a damaged one that somebody put here by hand: it is not ours to
+        replace.
         """
         if not os.path.isdir(self.folder(release)):
             return False
@@ -110,7 +134,7 @@ class Store:
             return False
         try:
             for sha256, path in self.find(release, sorted(release["members"])).values():
-                verify_sum(path, sha256, "the %s beside it" % releases.SUMS_FILE)
+                verify_sum(path, sha256, f"the {releases.SUMS_FILE} beside it")
         except ArtifactError:
             if origin is None:
                 raise
@@ -118,7 +142,8 @@ class Store:
         return True
 
     def fill(self, release, renew=False):
-        """Make sure that the release is here, unpacked from the archive with the release's sum; return whether something had to be done.
+        """Make sure that the release is here, unpacked from the archive with the release's sum;
+        return whether something had to be done.
 
         renew: do not believe what is there. Raises ArtifactError.
         """
@@ -127,12 +152,22 @@ class Store:
             with self._lock():
                 sums, origin = self.sums(release)
                 there = sums is not None and origin == (release["archive"], release["sha256"])
-                if there and not renew and all(os.path.isfile(os.path.join(self.folder(release), name)) for name in release["members"]):
+                if (
+                    there
+                    and not renew
+                    and all(
+                        os.path.isfile(os.path.join(self.folder(release), name))
+                        for name in release["members"]
+                    )
+                ):
                     return False
                 self._unpack(release)
                 return True
         except OSError as error:
-            raise ArtifactError("%s could not be written on the controller: %s." % (self.folder(release), error.strerror or error)) from error
+            raise ArtifactError(
+                f"{self.folder(release)} could not be written on the controller:"
+                f" {error.strerror or error}."
+            ) from error
 
     @contextlib.contextmanager
     def _lock(self):
@@ -145,7 +180,7 @@ class Store:
         folder = self.folder(release)
         parent, name = os.path.split(folder)
         os.makedirs(parent, exist_ok=True)
-        work = os.path.join(parent, ".%s.tmp" % name)  # alone here: the lock is held
+        work = os.path.join(parent, f".{name}.tmp")  # alone here: the lock is held
         shutil.rmtree(work, ignore_errors=True)
         os.mkdir(work)
         try:
@@ -158,7 +193,14 @@ class Store:
                 sums[os.path.basename(executable)] = sha256_of(executable)
             os.unlink(archive)
             text = releases.format_sums(sums, release["archive"], release["sha256"])
-            files.commit([(files.stage(os.path.join(work, releases.SUMS_FILE), text.encode(), 0o644), os.path.join(work, releases.SUMS_FILE))])
+            files.commit(
+                [
+                    (
+                        files.stage(os.path.join(work, releases.SUMS_FILE), text.encode(), 0o644),
+                        os.path.join(work, releases.SUMS_FILE),
+                    )
+                ]
+            )
             shutil.rmtree(folder, ignore_errors=True)
             os.rename(work, folder)
             files.sync_directory(parent)
@@ -166,7 +208,9 @@ class Store:
             shutil.rmtree(work, ignore_errors=True)
 
     def manifest(self):
-        """Return what the directory has: {artifacts: [{component, version, architecture, files: {name: sha256}, archive?, archive_sha256?}]}."""
+        """Return what the directory has: {artifacts: [{component, version, architecture, files:
+        {name: sha256}, archive?, archive_sha256?}]}.
+        """
         found = []
         for component, version, machine in _levels(self.directory, 3):
             if not machine.startswith("linux-"):
@@ -174,7 +218,12 @@ class Store:
             arch = machine[len("linux-") :]
             sums, origin = self.sums({"component": component, "version": version, "arch": arch})
             if sums is not None:
-                entry = {"component": component, "version": version, "architecture": arch, "files": sums}
+                entry = {
+                    "component": component,
+                    "version": version,
+                    "architecture": arch,
+                    "files": sums,
+                }
                 if origin:
                     entry.update(archive=origin[0], archive_sha256=origin[1])
                 found.append(entry)
@@ -198,7 +247,8 @@ def _extract(archive, release, directory):
             for name, member in sorted(release["members"].items()):
                 if member not in members:
                     raise ArtifactError(
-                        "The archive %s has no %s; it is not what %s %s is known to be." % (release["url"], member, release["component"], release["version"])
+                        f"The archive {release['url']} has no {member}; it is not what"
+                        f" {release['component']} {release['version']} is known to be."
                     )
                 target = os.path.join(directory, name)
                 with tar.extractfile(members[member]) as source, open(target, "wb") as stream:
@@ -207,16 +257,22 @@ def _extract(archive, release, directory):
                     os.fsync(stream.fileno())
                 yield target
     except (tarfile.TarError, EOFError) as error:
-        raise ArtifactError("%s is not a readable archive: %s." % (release["url"], error)) from error
+        raise ArtifactError(f"{release['url']} is not a readable archive: {error}.") from error
 
 
 def _levels(directory, depth):
-    """Yield the names on the way to each directory ``depth`` levels below ``directory``, hidden ones left out."""
+    """Yield the names on the way to each directory ``depth`` levels below ``directory``, hidden
+    ones left out.
+    """
     if depth == 0:
         yield ()
         return
     try:
-        names = sorted(entry.name for entry in os.scandir(directory) if entry.is_dir() and not entry.name.startswith("."))
+        names = sorted(
+            entry.name
+            for entry in os.scandir(directory)
+            if entry.is_dir() and not entry.name.startswith(".")
+        )
     except FileNotFoundError:
         return
     for name in names:

@@ -1,11 +1,13 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Keeps the nftables table of /etc/multinet/isolation.nft in the kernel, whatever other programs do to the ruleset.
+"""Keeps the nftables table of /etc/multinet/isolation.nft in the kernel, whatever other programs do
+to the ruleset.
 
-Where kernel (5.12) and nft (1.0) can do it, this process owns the table: `nft flush ruleset` passes over it and nobody else can change it.
-Elsewhere it listens to the kernel's ruleset events and puts the table back as soon as somebody has touched it. It also follows the file.
-It goes as it came: on SIGTERM the table stays, without an owner.
+Where kernel (5.12) and nft (1.0) can do it, this process owns the table: `nft flush ruleset` passes
+over it and nobody else can change it. Elsewhere it listens to the kernel's ruleset events and puts
+the table back as soon as somebody has touched it. It also follows the file. It goes as it came: on
+SIGTERM the table stays, without an owner.
 
     isolation.py hold      run (the unit multinet-isolation.service)
     isolation.py reload    have the process $MAINPID load the file, and wait for the result
@@ -24,13 +26,15 @@ import sys
 import time
 
 TABLE = "inet multinet"
-# How the file begins, comments aside: by itself it replaces a table that is nobody's. An owner has to say it differently.
-DECLARE = "table {0}\ndelete table {0}\n".format(TABLE)
-OPEN = "table {0} {{\n".format(TABLE)
+# How the file begins, comments aside: by itself it replaces a table that is nobody's. An owner has
+# to say it differently.
+DECLARE = f"table {TABLE}\ndelete table {TABLE}\n"
+OPEN = f"table {TABLE} {{\n"
 RULES = os.environ.get("MULTINET_ISOLATION_RULES", "/etc/multinet/isolation.nft")
 STATE = os.path.join(os.environ.get("RUNTIME_DIRECTORY", "/run/multinet-isolation"), "state.json")
 
-# Flags of the table, the best first. With `persist` (kernel 6.9, nft 1.1) it stays even when its owner is killed.
+# Flags of the table, the best first. With `persist` (kernel 6.9, nft 1.1) it stays even when its
+# owner is killed.
 FLAGS = ("owner, persist", "owner", "")
 
 # include/uapi/linux/netfilter/{nfnetlink,nf_tables}.h
@@ -48,35 +52,43 @@ class GuardError(Exception):
 
 def say(sentence, level=5):
     """Write a sentence to the journal; level: 3 error, 4 warning, 5 notice (syslog)."""
-    print("<{0}>{1}".format(level, sentence), file=sys.stderr, flush=True)
+    print(f"<{level}>{sentence}", file=sys.stderr, flush=True)
 
 
 class Nft:
-    """libnftables in this process: what it makes with the flag `owner` belongs to its netlink socket, which is why this is no `nft` command."""
+    """libnftables in this process: what it makes with the flag `owner` belongs to its netlink
+    socket, which is why this is no `nft` command.
+    """
 
     def __init__(self):
         try:
             self._lib = ctypes.CDLL("libnftables.so.1")
         except OSError as error:
-            raise GuardError("libnftables.so.1 cannot be loaded ({0}); install the package nftables.".format(error)) from error
+            raise GuardError(
+                f"libnftables.so.1 cannot be loaded ({error}); install the package nftables."
+            ) from error
         self._lib.nft_ctx_new.restype = ctypes.c_void_p
         self._lib.nft_ctx_new.argtypes = [ctypes.c_uint32]
         self._lib.nft_run_cmd_from_buffer.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
         for name in ("output", "error"):
             getattr(self._lib, "nft_ctx_buffer_" + name).argtypes = [ctypes.c_void_p]
-            getattr(self._lib, "nft_ctx_get_{0}_buffer".format(name)).argtypes = [ctypes.c_void_p]
-            getattr(self._lib, "nft_ctx_get_{0}_buffer".format(name)).restype = ctypes.c_char_p
-        inherited = set(self._sockets())  # a program that this one took over from may have left its own open
+            getattr(self._lib, f"nft_ctx_get_{name}_buffer").argtypes = [ctypes.c_void_p]
+            getattr(self._lib, f"nft_ctx_get_{name}_buffer").restype = ctypes.c_char_p
+        inherited = set(
+            self._sockets()
+        )  # a program that this one took over from may have left its own open
         self._ctx = self._lib.nft_ctx_new(0)
         for name in ("output", "error"):
             getattr(self._lib, "nft_ctx_buffer_" + name)(self._ctx)
         error = self.run("list tables")  # the socket gets its address with the first message
         if error:
-            raise GuardError("nftables does not answer: {0}".format(error))
+            raise GuardError(f"nftables does not answer: {error}")
         self.port = self._port(inherited)
 
     def _port(self, inherited):
-        """The netlink address of the library's socket, the only new one: how our own changes are told from those of others."""
+        """The netlink address of the library's socket, the only new one: how our own changes are
+        told from those of others.
+        """
         for inode, (descriptor, port) in self._sockets().items():
             if inode not in inherited:
                 os.set_inheritable(descriptor, False)
@@ -91,13 +103,18 @@ class Nft:
             try:
                 with socket.socket(fileno=os.dup(int(descriptor))) as sock:
                     if sock.family == socket.AF_NETLINK:
-                        found[os.fstat(sock.fileno()).st_ino] = (int(descriptor), sock.getsockname()[0])
+                        found[os.fstat(sock.fileno()).st_ino] = (
+                            int(descriptor),
+                            sock.getsockname()[0],
+                        )
             except OSError:  # no socket
                 continue
         return found
 
     def run(self, commands):
-        """Run nft commands as one transaction; returns the error text, empty when they were applied."""
+        """Run nft commands as one transaction; returns the error text, empty when they were
+        applied.
+        """
         code = self._lib.nft_run_cmd_from_buffer(self._ctx, commands.encode())
         self._lib.nft_ctx_get_output_buffer(self._ctx)  # empties it
         error = self._lib.nft_ctx_get_error_buffer(self._ctx).decode("utf-8", "replace").strip()
@@ -110,25 +127,34 @@ class Guard:
     def __init__(self, nft):
         self.nft = nft
         self.definition = ""  # what is in the kernel
-        self.flags = None     # of FLAGS, once one was accepted
-        self.loaded_at = 0    # when the file was last looked at, successful or not
-        self.error = ""       # why the file is not what is in the kernel
-        self.restored = 0     # how often the table had to be put back
+        self.flags = None  # of FLAGS, once one was accepted
+        self.loaded_at = 0  # when the file was last looked at, successful or not
+        self.error = ""  # why the file is not what is in the kernel
+        self.restored = 0  # how often the table had to be put back
 
     @property
     def owned(self):
         return bool(self.flags)
 
     def load(self):
-        """Put the file's table in the place of the present one. Raises GuardError; the present one then stays as it is."""
+        """Put the file's table in the place of the present one.
+
+        Raises GuardError; the present one then stays as it is.
+        """
         self.loaded_at = time.time_ns()
         try:
             with open(RULES, encoding="utf-8") as handle:
                 definition = handle.read().partition(DECLARE)[2]
         except OSError as error:
-            raise GuardError("{0} cannot be read ({1}); run the playbook multinet.flannel.site again.".format(RULES, error.strerror)) from error
+            raise GuardError(
+                f"{RULES} cannot be read ({error.strerror}); run the playbook multinet.flannel.site"
+                " again."
+            ) from error
         if not definition.startswith(OPEN):
-            raise GuardError("{0} was not written by multinet.flannel; run the playbook multinet.flannel.site again.".format(RULES))
+            raise GuardError(
+                f"{RULES} was not written by multinet.flannel; run the playbook"
+                " multinet.flannel.site again."
+            )
         self._apply(definition, FLAGS if self.flags is None else (self.flags,))
 
     def restore(self):
@@ -144,13 +170,13 @@ class Guard:
     def _apply(self, definition, choices):
         error = ""
         for flags in choices:
-            flagged = OPEN + "\tflags {0}\n".format(flags) + definition[len(OPEN):] if flags else definition
-            there = not self.nft.run("list table {0}".format(TABLE))
-            error = self.nft.run(("delete table {0}\n".format(TABLE) if there else "") + flagged)
+            flagged = OPEN + f"\tflags {flags}\n" + definition[len(OPEN) :] if flags else definition
+            there = not self.nft.run(f"list table {TABLE}")
+            error = self.nft.run((f"delete table {TABLE}\n" if there else "") + flagged)
             if not error:
                 self.definition, self.flags = definition, flags
                 return
-        raise GuardError("the table of {0} cannot be loaded: {1}".format(RULES, error))
+        raise GuardError(f"the table of {RULES} cannot be loaded: {error}")
 
 
 class Events:
@@ -164,7 +190,10 @@ class Events:
         self.socket.setblocking(False)
 
     def touched_by(self):
-        """Read what there is. Returns who changed our table ("process 17 (nft)"), or None when nobody else did."""
+        """Read what there is.
+
+        Returns who changed our table ("process 17 (nft)"), or None when nobody else did.
+        """
         touched, who = False, None
         while True:
             try:
@@ -177,15 +206,29 @@ class Events:
             for port, kind, family, attributes in messages(data):
                 if kind == NFT_MSG_NEWGEN:
                     if touched:  # a transaction ends with its author
-                        name = attributes.get(NFTA_GEN_PROC_NAME, b"?").rstrip(b"\0").decode("utf-8", "replace")
-                        who = "process {0} ({1})".format(int.from_bytes(attributes.get(NFTA_GEN_PROC_PID, b""), "big"), name)
+                        name = (
+                            attributes.get(NFTA_GEN_PROC_NAME, b"?")
+                            .rstrip(b"\0")
+                            .decode("utf-8", "replace")
+                        )
+                        who = (
+                            "process"
+                            f" {int.from_bytes(attributes.get(NFTA_GEN_PROC_PID, b''), 'big')}"
+                            f" ({name})"
+                        )
                         touched = False
-                elif port != self._own_port and family == NFPROTO_INET and attributes.get(NFTA_TABLE) == TABLE.split()[1].encode() + b"\0":
+                elif (
+                    port != self._own_port
+                    and family == NFPROTO_INET
+                    and attributes.get(NFTA_TABLE) == TABLE.split()[1].encode() + b"\0"
+                ):
                     touched = True
 
 
 def messages(data):
-    """Yield (port of the author, NFT_MSG_*, family, {attribute: bytes}) of each nf_tables message in a datagram (netlink(7))."""
+    """Yield (port of the author, NFT_MSG_*, family, {attribute: bytes}) of each nf_tables message
+    in a datagram (netlink(7)).
+    """
     offset = 0
     while offset + 20 <= len(data):
         length, kind, _flags, _sequence, port = struct.unpack_from("=IHHII", data, offset)
@@ -197,7 +240,7 @@ def messages(data):
                 size, name = struct.unpack_from("=HH", data, at)
                 if size < 4:
                     break
-                attributes[name & 0x3FFF] = data[at + 4:at + size]
+                attributes[name & 0x3FFF] = data[at + 4 : at + size]
                 at += (size + 3) & ~3
             yield port, kind & 0xFF, data[offset + 16], attributes
         offset += (length + 3) & ~3
@@ -221,13 +264,24 @@ def tell_systemd(text):
 
 
 def write_state(guard):
-    """For `reload` and for whoever wants to look: when the file was last looked at (ns), how the table is held, how often it had to be put back."""
+    """For `reload` and for whoever wants to look: when the file was last looked at (ns), how the
+    table is held, how often it had to be put back.
+    """
     how = "owned" if guard.owned else "watched"
     os.makedirs(os.path.dirname(STATE), exist_ok=True)
     with open(STATE + ".new", "w", encoding="utf-8") as handle:
-        json.dump({"loaded_at": guard.loaded_at, "held": how, "flags": guard.flags, "error": guard.error, "restored": guard.restored}, handle)
+        json.dump(
+            {
+                "loaded_at": guard.loaded_at,
+                "held": how,
+                "flags": guard.flags,
+                "error": guard.error,
+                "restored": guard.restored,
+            },
+            handle,
+        )
     os.replace(STATE + ".new", STATE)
-    tell_systemd("STATUS=table {0}: {1}{2}".format(TABLE, how, "; " + guard.error if guard.error else ""))
+    tell_systemd(f"STATUS=table {TABLE}: {how}{'; ' + guard.error if guard.error else ''}")
 
 
 def hold():
@@ -246,8 +300,10 @@ def hold():
     guard.load()
     write_state(guard)
     tell_systemd("READY=1")
-    say("table {0} is loaded and {1}.".format(TABLE, "owned: a flush of the ruleset passes over it" if guard.owned else
-                                              "watched: this kernel or nft has no owned tables, so a flush of the ruleset leaves a gap of milliseconds"))
+    say(
+        f"table {TABLE} is loaded and"
+        f" {'owned: a flush of the ruleset passes over it' if guard.owned else 'watched: this kernel or nft has no owned tables, so a flush of the ruleset leaves a gap of milliseconds'}."
+    )
     try:
         while True:
             ready = select.select([events.socket, wake_read], [], [], FILE_CHECK_SECONDS)[0]
@@ -258,21 +314,28 @@ def hold():
             who = events.touched_by()
             if who:
                 guard.restore()
-                say("{0} changed or removed the table {1}; it was put back after {2:.1f} ms. Meanwhile the networks were not kept apart."
-                    .format(who, TABLE, (time.monotonic() - began) * 1000), 4)
+                say(
+                    f"{who} changed or removed the table {TABLE}; it was put back after"
+                    f" {(time.monotonic() - began) * 1000:.1f} ms. Meanwhile the networks were not"
+                    " kept apart.",
+                    4,
+                )
                 write_state(guard)
             if signal.SIGHUP in signals and stamp(__file__) != program:
                 guard.release()
-                os.execv(sys.executable, [sys.executable, "-I", "-S", os.path.abspath(__file__)] + sys.argv[1:])  # the new program takes over
+                os.execv(
+                    sys.executable,
+                    [sys.executable, "-I", "-S", os.path.abspath(__file__)] + sys.argv[1:],
+                )  # the new program takes over
             if signal.SIGHUP in signals or stamp(RULES) != rules:
                 rules = stamp(RULES)
                 try:
                     guard.load()
                     guard.error = ""
-                    say("{0} is loaded.".format(RULES))
+                    say(f"{RULES} is loaded.")
                 except GuardError as error:
                     guard.error = str(error)
-                    say("{0} The table stays as it was.".format(error), 3)
+                    say(f"{error} The table stays as it was.", 3)
                 write_state(guard)
     finally:
         guard.release()
@@ -298,7 +361,10 @@ def reload():
                 raise GuardError(now["error"])
             return
         time.sleep(0.01)
-    raise GuardError("the guard did not answer within {0} s; look at: journalctl -u multinet-isolation".format(RELOAD_SECONDS))
+    raise GuardError(
+        f"the guard did not answer within {RELOAD_SECONDS} s; look at: journalctl -u"
+        " multinet-isolation"
+    )
 
 
 def main(arguments):

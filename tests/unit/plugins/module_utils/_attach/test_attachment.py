@@ -8,18 +8,26 @@ from __future__ import annotations
 import json
 
 import pytest
-
 from ansible_collections.multinet.flannel.plugins.module_utils._attach import attachment, target
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import cache, conf, errors
 
 
 def wanted(*names):
-    return [attachment.Wanted(name, conf.parse({"name": "multinet-" + name, "type": "x"}, "here")) for name in names]
+    return [
+        attachment.Wanted(name, conf.parse({"name": "multinet-" + name, "type": "x"}, "here"))
+        for name in names
+    ]
 
 
 def assigned(names, entries=(), first="eth0", fixed=False):
     networks = wanted(*names)
-    attachment.assign(networks, [{"networkName": "multinet-" + name, "ifName": interface} for name, interface in entries], {"lo", "net3"}, first, fixed)
+    attachment.assign(
+        networks,
+        [{"networkName": "multinet-" + name, "ifName": interface} for name, interface in entries],
+        {"lo", "net3"},
+        first,
+        fixed,
+    )
     return [one.interface for one in networks]
 
 
@@ -46,7 +54,9 @@ def test_an_interface_that_was_asked_for_and_is_taken_is_an_error():
 
 
 def test_networks_by_name(tmp_path):
-    (tmp_path / "blue.conflist").write_text(json.dumps({"name": "multinet-blue", "plugins": [{"type": "x"}]}), encoding="utf-8")
+    (tmp_path / "blue.conflist").write_text(
+        json.dumps({"name": "multinet-blue", "plugins": [{"type": "x"}]}), encoding="utf-8"
+    )
     found = attachment.load(["blue", "blue"], "/nowhere", str(tmp_path))
     assert [(one.name, one.network.name) for one in found] == [("blue", "multinet-blue")]
     for name in ("red", "../blue"):
@@ -60,11 +70,17 @@ def test_a_namespace_by_name_or_path_has_cnitools_id():
     found = target.find("netns", "/var/run/netns/testing")
     assert found.container_id == "cnitool-77383ca0a0715733ca6f"
     assert found.netns == ""
-    assert target.find("netns", "testing").container_id == target.find("netns", "/run/netns/testing").container_id
+    assert (
+        target.find("netns", "testing").container_id
+        == target.find("netns", "/run/netns/testing").container_id
+    )
     assert target.find("netns", "testing", "mine").container_id == "mine"
 
 
-@pytest.mark.parametrize(("kind", "value"), [("netns", "a/b"), ("netns", ".."), ("netns", ""), ("pid", "0"), ("pid", "x")])
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [("netns", "a/b"), ("netns", ".."), ("netns", ""), ("pid", "0"), ("pid", "x")],
+)
 def test_what_names_no_namespace(kind, value):
     with pytest.raises(target.TargetError):
         target.find(kind, value)
@@ -116,7 +132,12 @@ def _played():
 
 @pytest.fixture(name="attacher")
 def _attacher(played, tmp_path):
-    one = attachment.Attacher(["/bin"], cache.Cache(str(tmp_path / "cache")), execute=played, interfaces=lambda path: one.present)
+    one = attachment.Attacher(
+        ["/bin"],
+        cache.Cache(str(tmp_path / "cache")),
+        execute=played,
+        interfaces=lambda path: one.present,
+    )
     one.present = {"lo"}
     return one
 
@@ -128,7 +149,13 @@ def _pod(tmp_path):
 
 
 def blue():
-    return attachment.Wanted("blue", conf.parse({"name": "multinet-blue", "cniVersion": "0.4.0", "plugins": [{"type": "x"}]}, "here"), "eth0")
+    return attachment.Wanted(
+        "blue",
+        conf.parse(
+            {"name": "multinet-blue", "cniVersion": "0.4.0", "plugins": [{"type": "x"}]}, "here"
+        ),
+        "eth0",
+    )
 
 
 def test_it_is_remembered_before_the_first_plugin_is_called(attacher, played, pod):
@@ -146,7 +173,9 @@ def test_one_that_was_cut_off_is_not_whole(attacher, played, pod):
     assert not attacher.is_whole(pod, attacher.cache.entries()[0])
 
 
-def test_whole_means_the_same_namespace_with_the_interface_and_content_plugins(attacher, played, pod, tmp_path):
+def test_whole_means_the_same_namespace_with_the_interface_and_content_plugins(
+    attacher, played, pod, tmp_path
+):
     entry = attacher.attach(pod, blue())
     assert not attacher.is_whole(pod, entry)
     attacher.present.add("eth0")
@@ -155,10 +184,14 @@ def test_whole_means_the_same_namespace_with_the_interface_and_content_plugins(a
     assert not attacher.is_whole(pod, entry)
     played.fail.clear()
     (tmp_path / "another").write_text("", encoding="utf-8")
-    assert not attacher.is_whole(target.Target("netns:pod", str(tmp_path / "another"), "cid"), entry)
+    assert not attacher.is_whole(
+        target.Target("netns:pod", str(tmp_path / "another"), "cid"), entry
+    )
 
 
-def test_a_path_that_leads_to_another_namespace_by_now_is_not_handed_to_plugins(attacher, played, pod, tmp_path):
+def test_a_path_that_leads_to_another_namespace_by_now_is_not_handed_to_plugins(
+    attacher, played, pod, tmp_path
+):
     entry = attacher.attach(pod, blue())
     (tmp_path / "netns").rename(tmp_path / "kept")
     (tmp_path / "netns").write_text("", encoding="utf-8")

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import pytest
-
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import cache, errors
 
 
@@ -34,7 +33,9 @@ def test_no_two_attachments_share_a_file(tmp_path):
     assert len(store.entries()) == 2
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"kind": "multinetCacheV1", "containerId": "other"}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "{}", '{"kind": "multinetCacheV1", "containerId": "other"}']
+)
 def test_a_spoiled_entry_is_an_error(tmp_path, text):
     (tmp_path / "c:n:eth0.json").write_text(text, encoding="utf-8")
     with pytest.raises(errors.Error):

@@ -8,14 +8,23 @@ from __future__ import annotations
 import json
 
 import pytest
-
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import conf, errors
 
 
 def test_a_list_keeps_what_it_does_not_know():
-    raw = {"name": "n", "cniVersion": "0.4.0", "plugins": [{"type": "bridge", "big": 12345678901234567890, "x": {"y": [1]}}], "disableCheck": "true"}
+    raw = {
+        "name": "n",
+        "cniVersion": "0.4.0",
+        "plugins": [{"type": "bridge", "big": 12345678901234567890, "x": {"y": [1]}}],
+        "disableCheck": "true",
+    }
     network = conf.parse(raw, "here")
-    assert (network.name, network.version, network.disable_check, network.disable_gc) == ("n", "0.4.0", True, False)
+    assert (network.name, network.version, network.disable_check, network.disable_gc) == (
+        "n",
+        "0.4.0",
+        True,
+        False,
+    )
     assert network.plugins[0] == {"type": "bridge", "big": 12345678901234567890, "x": {"y": [1]}}
 
 
@@ -27,7 +36,18 @@ def test_a_single_plugins_configuration_is_a_list_of_one():
 
 
 def test_the_highest_known_of_several_versions_counts():
-    assert conf.parse({"name": "n", "type": "x", "cniVersion": "0.3.1", "cniVersions": ["0.4.0", "1.0.0", "7.0.0"]}, "here").version == "1.0.0"
+    assert (
+        conf.parse(
+            {
+                "name": "n",
+                "type": "x",
+                "cniVersion": "0.3.1",
+                "cniVersions": ["0.4.0", "1.0.0", "7.0.0"],
+            },
+            "here",
+        ).version
+        == "1.0.0"
+    )
 
 
 @pytest.mark.parametrize(
@@ -62,7 +82,9 @@ def test_what_is_no_json_object(text):
 
 
 def test_a_runtime_takes_the_first_file_by_name(tmp_path):
-    (tmp_path / "10-b.conflist").write_text(json.dumps({"name": "b", "plugins": [{"type": "x"}]}), encoding="utf-8")
+    (tmp_path / "10-b.conflist").write_text(
+        json.dumps({"name": "b", "plugins": [{"type": "x"}]}), encoding="utf-8"
+    )
     (tmp_path / "00-a.conf").write_text(json.dumps({"name": "a", "type": "x"}), encoding="utf-8")
     (tmp_path / "00-a.bak").write_text("rubbish", encoding="utf-8")
     assert conf.load_directory(str(tmp_path)).name == "a"
@@ -85,14 +107,37 @@ def test_what_is_no_interface_name(name):
     assert not conf.is_interface_name(name)
 
 
-@pytest.mark.parametrize(("name", "good"), [("a", True), ("0a_.-", True), ("-a", False), ("", False), ("a/b", False), ("a b", False), ("ä", False)])
+@pytest.mark.parametrize(
+    ("name", "good"),
+    [
+        ("a", True),
+        ("0a_.-", True),
+        ("-a", False),
+        ("", False),
+        ("a/b", False),
+        ("a b", False),
+        ("ä", False),
+    ],
+)
 def test_names(name, good):
     assert conf.is_name(name) is good
 
 
-@pytest.mark.parametrize("number", ["1.10", "1e400", "-0", "0.1000000000000000055", "1E5", "123456789012345678901234567890", "-1.5e-3", "7"])
+@pytest.mark.parametrize(
+    "number",
+    [
+        "1.10",
+        "1e400",
+        "-0",
+        "0.1000000000000000055",
+        "1E5",
+        "123456789012345678901234567890",
+        "-1.5e-3",
+        "7",
+    ],
+)
 def test_numbers_stay_as_they_were_written(number):
-    text = '{"a": [{"b": %s}, "c", null, true], "\\u00e9": {}}' % number
+    text = f'{{"a": [{{"b": {number}}}, "c", null, true], "\\u00e9": {{}}}}'
     assert conf.encode(conf.decode(text, "it")) == text
 
 

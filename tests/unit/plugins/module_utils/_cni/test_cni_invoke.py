@@ -9,7 +9,6 @@ import os
 import time
 
 import pytest
-
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import errors, invoke
 
 
@@ -26,7 +25,14 @@ def _script(tmp_path):
 
 def test_stdin_environment_and_both_outputs(script):
     stderr = []
-    out = invoke.call(invoke.Exec(), script('cat; echo "$X"; echo said >&2'), {"X": "y", "PATH": os.environ["PATH"]}, b"in\n", 10, stderr.append)
+    out = invoke.call(
+        invoke.Exec(),
+        script('cat; echo "$X"; echo said >&2'),
+        {"X": "y", "PATH": os.environ["PATH"]},
+        b"in\n",
+        10,
+        stderr.append,
+    )
     assert out == b"in\ny\n"
     assert stderr == [b"said\n"]
 
@@ -38,7 +44,7 @@ def test_more_than_a_pipe_holds(script):
 
 
 def test_one_that_hangs_is_killed_with_what_it_started(script, tmp_path):
-    file = script("(sleep 30; touch %s/late) & echo $! > %s/child; wait" % (tmp_path, tmp_path))
+    file = script(f"(sleep 30; touch {tmp_path}/late) & echo $! > {tmp_path}/child; wait")
     begin = time.monotonic()
     with pytest.raises(errors.Error) as caught:
         invoke.call(invoke.Exec(), file, dict(os.environ), b"", 0.5)
@@ -46,7 +52,11 @@ def test_one_that_hangs_is_killed_with_what_it_started(script, tmp_path):
     assert time.monotonic() - begin < 5
     child = int((tmp_path / "child").read_text(encoding="utf-8"))
     for dummy in range(50):
-        state = open("/proc/%d/stat" % child, encoding="utf-8").read().split()[2] if os.path.exists("/proc/%d" % child) else "gone"
+        state = (
+            open(f"/proc/{child}/stat", encoding="utf-8").read().split()[2]
+            if os.path.exists(f"/proc/{child}")
+            else "gone"
+        )
         if state in ("gone", "Z"):
             break
         time.sleep(0.05)
@@ -55,7 +65,10 @@ def test_one_that_hangs_is_killed_with_what_it_started(script, tmp_path):
 
 def test_one_that_leaves_a_child_behind_does_not_keep_us(script):
     begin = time.monotonic()
-    assert invoke.call(invoke.Exec(), script("sleep 5 & echo ok"), dict(os.environ), b"", 20) == b"ok\n"
+    assert (
+        invoke.call(invoke.Exec(), script("sleep 5 & echo ok"), dict(os.environ), b"", 20)
+        == b"ok\n"
+    )
     assert time.monotonic() - begin < 3
 
 
@@ -68,7 +81,14 @@ def test_signals_and_silent_failures(script):
     with pytest.raises(errors.Error, match="signal 9"):
         invoke.call(invoke.Exec(), script("kill -9 $$"), dict(os.environ), b"", 10)
     with pytest.raises(errors.Error) as caught:
-        invoke.call(invoke.Exec(), script("echo why >&2; exit 3"), dict(os.environ), b"", 10, lambda text: None)
+        invoke.call(
+            invoke.Exec(),
+            script("echo why >&2; exit 3"),
+            dict(os.environ),
+            b"",
+            10,
+            lambda text: None,
+        )
     assert (caught.value.code, caught.value.details) == (999, "why")
     assert "exit status 3" in caught.value.msg
 

@@ -11,18 +11,44 @@ import subprocess
 import sys
 
 import pytest
-
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import quick_json
 
 TEXTS = [
-    "{}", " [1, 2.50, -0, 1e400]\n", '{"a": {"b": [null, true, false, "\\u00e9\\ud83d\\ude00"]}, "a": 2}', '"\u00e9\U0001f600"', "NaN", "-Infinity",
-    "", "  ", "{", '{"a": 1, "del', "{} x", "[1,]", "{'a': 1}", '"\t"', "nul", "[" * 3 + "]" * 2, "\ufeff{}", "01", "1.", "[1] [2]", "\x0b{}",
+    "{}",
+    " [1, 2.50, -0, 1e400]\n",
+    '{"a": {"b": [null, true, false, "\\u00e9\\ud83d\\ude00"]}, "a": 2}',
+    '"\u00e9\U0001f600"',
+    "NaN",
+    "-Infinity",
+    "",
+    "  ",
+    "{",
+    '{"a": 1, "del',
+    "{} x",
+    "[1,]",
+    "{'a': 1}",
+    '"\t"',
+    "nul",
+    "[" * 3 + "]" * 2,
+    "\ufeff{}",
+    "01",
+    "1.",
+    "[1] [2]",
+    "\x0b{}",
 ]
-BYTES = [text.encode() for text in TEXTS] + ['{"a": "\u00e9"}'.encode(code) for code in ("utf-16", "utf-16-le", "utf-32", "latin-1")] + [b"\xff\xfe", b"\x80"]
+BYTES = (
+    [text.encode() for text in TEXTS]
+    + ['{"a": "\u00e9"}'.encode(code) for code in ("utf-16", "utf-16-le", "utf-32", "latin-1")]
+    + [b"\xff\xfe", b"\x80"]
+)
 
 
 def hooks():
-    return {"parse_float": lambda text: ("float", text), "parse_int": lambda text: ("int", text), "parse_constant": lambda text: ("constant", text)}
+    return {
+        "parse_float": lambda text: ("float", text),
+        "parse_int": lambda text: ("int", text),
+        "parse_constant": lambda text: ("constant", text),
+    }
 
 
 def outcome(loads, text):
@@ -37,7 +63,11 @@ def test_reads_what_json_reads_and_refuses_what_it_refuses_in_the_same_words(tex
     assert outcome(quick_json.loads, text) == outcome(json.loads, text)
 
 
-@pytest.mark.parametrize("value", ["", "\u00e9\"\n\ud800", 0, -(10 ** 30), True, False, None, 1.5, 1e22, [1], {"a": 1}], ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    ["", '\u00e9"\n\ud800', 0, -(10**30), True, False, None, 1.5, 1e22, [1], {"a": 1}],
+    ids=repr,
+)
 def test_writes_what_json_writes(value):
     assert quick_json.dumps(value) == json.dumps(value)
 
@@ -58,7 +88,17 @@ for text in sys.argv[2:]:
 """
     broken = ['{"a": 1, "del', "{} x", "nul", '{"a": }']
     done = subprocess.run(
-        [sys.executable, "-IS", "-c", program, str(pathlib.Path(quick_json.__file__).parent), *broken], capture_output=True, text=True, check=False
+        [
+            sys.executable,
+            "-IS",
+            "-c",
+            program,
+            str(pathlib.Path(quick_json.__file__).parent),
+            *broken,
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.stderr == ""
     assert done.stdout.splitlines() == [outcome(json.loads, text) for text in broken]

@@ -9,14 +9,20 @@ import json
 import pathlib
 
 import pytest
-
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import errors, result, version
 
-CASES = json.loads((pathlib.Path(__file__).parent / "vectors" / "results.json").read_text(encoding="utf-8"))
+CASES = json.loads(
+    (pathlib.Path(__file__).parent / "vectors" / "results.json").read_text(encoding="utf-8")
+)
 
 
 @pytest.mark.parametrize(
-    ("case", "to"), [pytest.param(case, to, id="%s -> %s" % (case["what"], to)) for case in CASES for to in case["forms"]]
+    ("case", "to"),
+    [
+        pytest.param(case, to, id=f"{case['what']} -> {to}")
+        for case in CASES
+        for to in case["forms"]
+    ],
 )
 def test_from_the_first_form_to_each(case, to):
     first = next(iter(case["forms"].values()))
@@ -58,8 +64,16 @@ def test_a_plugin_may_leave_the_version_out():
 @pytest.mark.parametrize(
     "text",
     [
-        "", " \n", "[]", "rubbish", "[" * 100000,
-        '{"cniVersion": "9.9.9"}', '{"ips": "10.0.0.1"}', '{"ips": [{"address": 5}]}', '{"dns": []}', '{"routes": [null]}',
+        "",
+        " \n",
+        "[]",
+        "rubbish",
+        "[" * 100000,
+        '{"cniVersion": "9.9.9"}',
+        '{"ips": "10.0.0.1"}',
+        '{"ips": [{"address": 5}]}',
+        '{"dns": []}',
+        '{"routes": [null]}',
     ],
 )
 def test_rubbish_is_an_error_of_its_own(text):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 
 import pytest
-
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import conf, errors, runtime
 
 
@@ -20,14 +19,21 @@ class Recorder:
         self.calls = []
 
     def find(self, plugin, path):
-        return "%s/%s" % (path[0], plugin)
+        return f"{path[0]}/{plugin}"
 
     def run(self, file, environ, stdin, seconds):
         plugin, command = file.rpartition("/")[2], environ["CNI_COMMAND"]
         request = json.loads(stdin)
         self.calls.append((command, plugin, environ, request, seconds))
-        default = json.dumps({"cniVersion": request.get("cniVersion"), "ips": [{"version": "4", "address": "10.0.0.%d/24" % len(self.calls)}]})
-        status, stdout = self.answers.get((command, plugin), (0, default if command == "ADD" else ""))
+        default = json.dumps(
+            {
+                "cniVersion": request.get("cniVersion"),
+                "ips": [{"version": "4", "address": f"10.0.0.{len(self.calls)}/24"}],
+            }
+        )
+        status, stdout = self.answers.get(
+            (command, plugin), (0, default if command == "ADD" else "")
+        )
         return status, stdout.encode(), b""
 
 
@@ -35,11 +41,17 @@ NETWORK = {
     "name": "net",
     "cniVersion": "0.4.0",
     "plugins": [
-        {"type": "one", "capabilities": {"portMappings": True, "ips": False}, "kept": [1.5, {"a": None}]},
+        {
+            "type": "one",
+            "capabilities": {"portMappings": True, "ips": False},
+            "kept": [1.5, {"a": None}],
+        },
         {"type": "two", "name": "overridden", "cniVersion": "0.2.0"},
     ],
 }
-ATTACHMENT = runtime.Attachment("cid", "/run/netns/x", "eth7", "A=B", {"portMappings": [1], "ips": ["10.0.0.9"]})
+ATTACHMENT = runtime.Attachment(
+    "cid", "/run/netns/x", "eth7", "A=B", {"portMappings": [1], "ips": ["10.0.0.9"]}
+)
 
 
 def calls_of(recorder):
@@ -48,7 +60,9 @@ def calls_of(recorder):
 
 def make(answers=None, **kwargs):
     recorder = Recorder(answers)
-    return recorder, runtime.Runtime(["/bin/cni"], recorder, {"TRACEPARENT": "t", "CNI_IFNAME": "eth0"}, **kwargs)
+    return recorder, runtime.Runtime(
+        ["/bin/cni"], recorder, {"TRACEPARENT": "t", "CNI_IFNAME": "eth0"}, **kwargs
+    )
 
 
 def test_add_chains_results_and_hands_on_everything():
@@ -57,11 +71,22 @@ def test_add_chains_results_and_hands_on_everything():
     assert calls_of(recorder) == [("ADD", "one"), ("ADD", "two")]
     environ, request = recorder.calls[0][2:4]
     assert environ == {
-        "TRACEPARENT": "t", "CNI_COMMAND": "ADD", "CNI_CONTAINERID": "cid", "CNI_NETNS": "/run/netns/x", "CNI_IFNAME": "eth7",
-        "CNI_PATH": "/bin/cni", "CNI_ARGS": "A=B",
+        "TRACEPARENT": "t",
+        "CNI_COMMAND": "ADD",
+        "CNI_CONTAINERID": "cid",
+        "CNI_NETNS": "/run/netns/x",
+        "CNI_IFNAME": "eth7",
+        "CNI_PATH": "/bin/cni",
+        "CNI_ARGS": "A=B",
     }
     # only the capability it says it has, and `capabilities` itself stays behind
-    assert request == {"type": "one", "kept": [1.5, {"a": None}], "name": "net", "cniVersion": "0.4.0", "runtimeConfig": {"portMappings": [1]}}
+    assert request == {
+        "type": "one",
+        "kept": [1.5, {"a": None}],
+        "name": "net",
+        "cniVersion": "0.4.0",
+        "runtimeConfig": {"portMappings": [1]},
+    }
     second = recorder.calls[1][3]
     assert (second["name"], second["cniVersion"]) == ("net", "0.4.0")
     assert second["prevResult"]["ips"][0]["address"] == "10.0.0.1/24"
@@ -76,16 +101,29 @@ def test_a_configuration_without_version_stays_without():
 
 
 def test_a_plugin_that_answers_in_another_version_is_understood():
-    recorder, calls = make({("ADD", "one"): (0, '{"cniVersion": "0.2.0", "ip4": {"ip": "10.0.0.2/24"}}')})
+    recorder, calls = make(
+        {("ADD", "one"): (0, '{"cniVersion": "0.2.0", "ip4": {"ip": "10.0.0.2/24"}}')}
+    )
     calls.add(conf.parse(NETWORK, "here"), ATTACHMENT)
     assert recorder.calls[1][3]["prevResult"]["ips"] == [{"version": "4", "address": "10.0.0.2/24"}]
 
 
 def test_a_plugins_error_keeps_its_code_and_names_the_plugin():
-    dummy, calls = make({("ADD", "one"): (1, '{"cniVersion": "0.4.0", "code": 11, "msg": "later", "details": "why"}')})
+    dummy, calls = make(
+        {
+            ("ADD", "one"): (
+                1,
+                '{"cniVersion": "0.4.0", "code": 11, "msg": "later", "details": "why"}',
+            )
+        }
+    )
     with pytest.raises(errors.Error) as caught:
         calls.add(conf.parse(NETWORK, "here"), ATTACHMENT)
-    assert (caught.value.code, caught.value.msg, caught.value.details) == (11, "plugin one: later", "why")
+    assert (caught.value.code, caught.value.msg, caught.value.details) == (
+        11,
+        "plugin one: later",
+        "why",
+    )
 
 
 @pytest.mark.parametrize(
@@ -108,7 +146,12 @@ def test_whatever_a_plugin_does_wrong_is_an_error(answer, code):
 
 
 def test_delete_calls_all_backwards_whatever_they_answer():
-    recorder, calls = make({("DEL", "two"): (1, '{"code": 100, "msg": "b"}'), ("DEL", "one"): (1, '{"code": 101, "msg": "a"}')})
+    recorder, calls = make(
+        {
+            ("DEL", "two"): (1, '{"code": 100, "msg": "b"}'),
+            ("DEL", "one"): (1, '{"code": 101, "msg": "a"}'),
+        }
+    )
     with pytest.raises(errors.Error) as caught:
         calls.delete(conf.parse(NETWORK, "here"), ATTACHMENT, {"cniVersion": "0.4.0", "ips": []})
     assert calls_of(recorder) == [("DEL", "two"), ("DEL", "one")]

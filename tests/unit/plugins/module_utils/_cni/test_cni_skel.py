@@ -9,17 +9,24 @@ import io
 import json
 
 import pytest
-
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import errors, skel
 
-ENVIRON = {"CNI_COMMAND": "ADD", "CNI_CONTAINERID": "cid", "CNI_NETNS": "/nowhere", "CNI_IFNAME": "eth0", "CNI_PATH": "/a:/b"}
+ENVIRON = {
+    "CNI_COMMAND": "ADD",
+    "CNI_CONTAINERID": "cid",
+    "CNI_NETNS": "/nowhere",
+    "CNI_IFNAME": "eth0",
+    "CNI_PATH": "/a:/b",
+}
 
 
 def serve(environ, conf, handlers=None, **kwargs):
     out, err = io.StringIO(), io.StringIO()
     seen = []
     stdin = io.BytesIO(conf if isinstance(conf, bytes) else json.dumps(conf).encode())
-    handlers = handlers or {command: lambda request: seen.append(request) or {"ok": 1} for command in skel.COMMANDS}
+    handlers = handlers or {
+        command: lambda request: seen.append(request) or {"ok": 1} for command in skel.COMMANDS
+    }
     status = skel.main(handlers, "about", environ, stdin, out, err, **kwargs)
     return status, json.loads(out.getvalue()) if out.getvalue() else None, err.getvalue(), seen
 
@@ -28,7 +35,12 @@ def test_a_request():
     status, answer, dummy, seen = serve(ENVIRON, {"name": "n", "cniVersion": "0.4.0", "x": 1})
     assert (status, answer) == (0, {"ok": 1})
     request = seen[0]
-    assert (request.command, request.container_id, request.netns, request.interface) == ("ADD", "cid", "/nowhere", "eth0")
+    assert (request.command, request.container_id, request.netns, request.interface) == (
+        "ADD",
+        "cid",
+        "/nowhere",
+        "eth0",
+    )
     assert (request.path, request.version) == (["/a", "/b"], "0.4.0")
     assert request.conf["x"] == 1
 
@@ -42,7 +54,10 @@ def test_without_a_command_it_says_what_it_is():
 def test_version_needs_nothing():
     status, answer, dummy, dummy2 = serve({"CNI_COMMAND": "VERSION"}, b"")
     assert status == 0
-    assert answer == {"cniVersion": "1.1.0", "supportedVersions": ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"]}
+    assert answer == {
+        "cniVersion": "1.1.0",
+        "supportedVersions": ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"],
+    }
 
 
 @pytest.mark.parametrize(
@@ -74,7 +89,12 @@ def test_what_is_refused(change, conf, code, words):
 
 
 def test_del_needs_no_namespace_and_where_the_plugin_says_so_no_configuration():
-    environ = {"CNI_COMMAND": "DEL", "CNI_CONTAINERID": "cid", "CNI_IFNAME": "eth0", "CNI_PATH": "/a"}
+    environ = {
+        "CNI_COMMAND": "DEL",
+        "CNI_CONTAINERID": "cid",
+        "CNI_IFNAME": "eth0",
+        "CNI_PATH": "/a",
+    }
     assert serve(environ, {"cniVersion": "0.4.0"})[0] == 0
     assert serve(environ, b"rubbish")[0] == 1
     status, dummy, dummy2, seen = serve(environ, b"rubbish", conf_optional=("DEL",))

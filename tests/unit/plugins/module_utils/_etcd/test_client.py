@@ -1,7 +1,9 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What of the client needs no etcd; the rest is shown with a real one in tests/integration/test_etcd.py."""
+"""What of the client needs no etcd; the rest is shown with a real one in
+tests/integration/test_etcd.py.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +11,31 @@ import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._etcd import client
 
 
-@pytest.mark.parametrize("url", ["https://10.0.0.1:2379", "http://[2001:db8::1]:2379", "https://etcd.example:443"])
+@pytest.mark.parametrize(
+    "url", ["https://10.0.0.1:2379", "http://[2001:db8::1]:2379", "https://etcd.example:443"]
+)
 def test_reads_endpoints(url):
     assert client.endpoint_url(client.parse_endpoint(url)) == url
 
 
 @pytest.mark.parametrize(
-    "url", ["10.0.0.1:2379", "https://10.0.0.1", "https://10.0.0.1:port", "ftp://10.0.0.1:2379", "https://10.0.0.1:2379/v3", "https://u:p@h:1", "", None, 7]
+    "url",
+    [
+        "10.0.0.1:2379",
+        "https://10.0.0.1",
+        "https://10.0.0.1:port",
+        "ftp://10.0.0.1:2379",
+        "https://10.0.0.1:2379/v3",
+        "https://u:p@h:1",
+        "",
+        None,
+        7,
+    ],
 )
 def test_refuses_what_is_no_endpoint(url):
-    with pytest.raises(client.EtcdError, match="is no etcd endpoint. Write it as https://10.0.0.1:2379"):
+    with pytest.raises(
+        client.EtcdError, match="is no etcd endpoint. Write it as https://10.0.0.1:2379"
+    ):
         client.Client([url])
 
 
@@ -41,7 +58,10 @@ def test_names_the_file_that_does_not_serve(tmp_path):
         (dict(ca_cert=str(there)), "is no certificate in PEM form"),
         (dict(client_cert=str(there)), "needs both"),
         (dict(client_cert=str(there), client_key=str(there)), "they are no pair in PEM form"),
-        (dict(client_cert=str(there), client_key="/nonexistent"), "client key /nonexistent doesn't exist"),
+        (
+            dict(client_cert=str(there), client_key="/nonexistent"),
+            "client key /nonexistent doesn't exist",
+        ),
     ):
         with pytest.raises(client.EtcdError, match=told):
             client.Client(["https://127.0.0.1:1"], **files)
@@ -50,11 +70,26 @@ def test_names_the_file_that_does_not_serve(tmp_path):
 @pytest.mark.parametrize(
     "status, data, kind, told",
     [
-        (503, b'{"code":14,"message":"etcdserver: no leader"}', client.EtcdUnavailable, "no quorum"),
+        (
+            503,
+            b'{"code":14,"message":"etcdserver: no leader"}',
+            client.EtcdUnavailable,
+            "no quorum",
+        ),
         (404, b"404 page not found", client.EtcdUnreachable, "is no etcd 3.4 or newer"),
         (200, b"[]", client.EtcdUnreachable, "is no etcd 3.4 or newer"),
-        (400, b'{"code":3,"message":"etcdserver: user name is empty"}', client.EtcdError, "common name"),
-        (400, b'{"code":3,"message":"etcdserver: too many operations in txn request"}', client.EtcdError, "too many operations"),
+        (
+            400,
+            b'{"code":3,"message":"etcdserver: user name is empty"}',
+            client.EtcdError,
+            "common name",
+        ),
+        (
+            400,
+            b'{"code":3,"message":"etcdserver: too many operations in txn request"}',
+            client.EtcdError,
+            "too many operations",
+        ),
     ],
 )
 def test_explains_answers(status, data, kind, told):

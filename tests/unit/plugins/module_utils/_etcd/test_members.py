@@ -56,23 +56,56 @@ def test_guesses_no_address(variables, told):
 
 
 def test_derives_urls():
-    hostvars = {"a": {"multinet_node_address": "10.0.0.1"}, "b": {"multinet_node_address": "2001:db8::1"}, "c": {"multinet_node_address": "10.0.0.3"}}
+    hostvars = {
+        "a": {"multinet_node_address": "10.0.0.1"},
+        "b": {"multinet_node_address": "2001:db8::1"},
+        "c": {"multinet_node_address": "10.0.0.3"},
+    }
     found = members.members({"multinet_etcd": ["a", "b", "c"]}, hostvars)
-    assert found[0] == {"name": "a", "address": "10.0.0.1", "client_url": "https://10.0.0.1:2379", "peer_url": "https://10.0.0.1:2380"}
+    assert found[0] == {
+        "name": "a",
+        "address": "10.0.0.1",
+        "client_url": "https://10.0.0.1:2379",
+        "peer_url": "https://10.0.0.1:2380",
+    }
     assert found[1]["client_url"] == "https://[2001:db8::1]:2379"
-    assert members.members({"all": ["a"]}, hostvars, tls=False)[0]["peer_url"] == "http://10.0.0.1:2380"
+    assert (
+        members.members({"all": ["a"]}, hostvars, tls=False)[0]["peer_url"]
+        == "http://10.0.0.1:2380"
+    )
 
 
 def test_refuses_sets_that_do_not_work():
     hostvars = {name: {"multinet_node_address": "10.0.0.1"} for name in "abcd"}
     assert "no host to run etcd on" in refused({"all": []}, {})
     assert "2 hosts (a, b)" in refused({"multinet_etcd": ["a", "b"]}, hostvars)
-    assert "from d to a" in refused({"all": ["a"]}, hostvars, recorded=[{"name": "d", "address": "10.0.0.4"}])
-    assert len(members.members({"multinet_etcd": ["a", "b", "d"]}, hostvars, recorded=[{"name": "d", "address": "10.0.0.4"}])) == 3
+    assert "from d to a" in refused(
+        {"all": ["a"]}, hostvars, recorded=[{"name": "d", "address": "10.0.0.4"}]
+    )
+    assert (
+        len(
+            members.members(
+                {"multinet_etcd": ["a", "b", "d"]},
+                hostvars,
+                recorded=[{"name": "d", "address": "10.0.0.4"}],
+            )
+        )
+        == 3
+    )
 
 
 def test_names_the_certificates():
-    wanted = members.certificates([{"name": "node-1", "address": "10.0.0.1"}, {"name": "10.0.0.2", "address": "2001:DB8:0:0::2"}])
+    wanted = members.certificates(
+        [
+            {"name": "node-1", "address": "10.0.0.1"},
+            {"name": "10.0.0.2", "address": "2001:DB8:0:0::2"},
+        ]
+    )
     assert [item["name"] for item in wanted] == ["client", "server-node-1", "server-10.0.0.2"]
-    assert wanted[1]["subject_alt_name"] == ["IP:10.0.0.1", "IP:127.0.0.1", "DNS:localhost", "DNS:node-1"]
+    assert wanted[1]["subject_alt_name"] == [
+        "IP:10.0.0.1",
+        "IP:127.0.0.1",
+        "DNS:localhost",
+        "DNS:node-1",
+    ]
     assert wanted[2]["subject_alt_name"] == ["IP:2001:db8::2", "IP:127.0.0.1", "DNS:localhost"]

@@ -7,9 +7,24 @@ from __future__ import annotations
 import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._etcd import membership
 
-DECLARED = [{"name": name, "peer_url": "https://%s:2380" % name, "client_url": "https://%s:2379" % name} for name in "abc"]
-LIVING = [{"id": number, "name": name, "peer_urls": ["https://%s:2380" % name], "client_urls": []} for number, name in enumerate("abc", 1)]
-NOTHING = {"remove": [], "update": None, "add": False, "initial": None, "service": "", "wait": False, "pending": "", "why": ""}
+DECLARED = [
+    {"name": name, "peer_url": f"https://{name}:2380", "client_url": f"https://{name}:2379"}
+    for name in "abc"
+]
+LIVING = [
+    {"id": number, "name": name, "peer_urls": [f"https://{name}:2380"], "client_urls": []}
+    for number, name in enumerate("abc", 1)
+]
+NOTHING = {
+    "remove": [],
+    "update": None,
+    "add": False,
+    "initial": None,
+    "service": "",
+    "wait": False,
+    "pending": "",
+    "why": "",
+}
 
 
 def decide(data, listed, active=True, **more):
@@ -33,7 +48,10 @@ def test_forms_a_cluster_only_when_no_member_has_data():
     assert (waiting["pending"], waiting["service"], waiting["initial"]) == ("form", "", None)
     assert "b, c" in waiting["why"]
     todo = decide("none", None, active=False, formers=["a", "b", "c"])
-    assert todo["initial"] == {"members": [(name, "https://%s:2380" % name) for name in "abc"], "state": "new"}
+    assert todo["initial"] == {
+        "members": [(name, f"https://{name}:2380") for name in "abc"],
+        "state": "new",
+    }
     assert (todo["service"], todo["wait"], todo["pending"]) == ("start", False, "start")
 
 
@@ -48,21 +66,31 @@ def test_forms_none_beside_a_living_one():
 def test_joins_a_living_cluster():
     todo = decide("none", LIVING[1:], active=False)
     assert differs(todo) == {
-        "add": True, "service": "start", "wait": True,
-        "initial": {"members": [("b", "https://b:2380"), ("c", "https://c:2380"), ("a", "https://a:2380")], "state": "existing"},
+        "add": True,
+        "service": "start",
+        "wait": True,
+        "initial": {
+            "members": [("b", "https://b:2380"), ("c", "https://c:2380"), ("a", "https://a:2380")],
+            "state": "existing",
+        },
     }
 
 
 def test_goes_on_with_a_join_that_was_cut_off():
     todo = decide("none", LIVING[1:] + [dict(LIVING[0], name="")], active=False)
     assert (todo["add"], todo["remove"], todo["service"]) == (False, [], "start")
-    assert todo["initial"]["members"][-1] == ("a", "https://a:2380") and len(todo["initial"]["members"]) == 3
+    assert (
+        todo["initial"]["members"][-1] == ("a", "https://a:2380")
+        and len(todo["initial"]["members"]) == 3
+    )
 
 
 def test_a_member_that_lost_its_data_is_replaced():
     todo = decide("none", LIVING, active=False)
     assert (todo["remove"], todo["add"], todo["service"]) == ([1], True, "start")
-    assert ("a", "https://a:2380") in todo["initial"]["members"] and len(todo["initial"]["members"]) == 3
+    assert ("a", "https://a:2380") in todo["initial"]["members"] and len(
+        todo["initial"]["members"]
+    ) == 3
 
 
 def test_a_member_that_was_taken_out_does_not_use_its_old_data():
@@ -86,29 +114,47 @@ def test_tells_the_cluster_a_new_address():
 
 
 def test_starts_a_stopped_member():
-    assert differs(decide("established", LIVING, active=False)) == {"service": "start", "wait": True}
+    assert differs(decide("established", LIVING, active=False)) == {
+        "service": "start",
+        "wait": True,
+    }
 
 
 def test_starts_without_waiting_when_the_quorum_is_not_there():
-    assert differs(decide("established", None, active=False)) == {"service": "start", "pending": "start"}
+    assert differs(decide("established", None, active=False)) == {
+        "service": "start",
+        "pending": "start",
+    }
     assert differs(decide("established", None)) == {"pending": "start"}
 
 
 def test_restarts_when_the_others_keep_the_quorum():
-    todo = decide("established", LIVING, restart_reason="its executable was replaced", others_healthy=2)
+    todo = decide(
+        "established", LIVING, restart_reason="its executable was replaced", others_healthy=2
+    )
     assert differs(todo) == {"service": "restart", "wait": True}
 
 
 def test_does_not_restart_the_member_that_the_quorum_needs():
-    todo = decide("established", LIVING, restart_reason="its executable was replaced", others_healthy=1)
+    todo = decide(
+        "established", LIVING, restart_reason="its executable was replaced", others_healthy=1
+    )
     assert (todo["service"], todo["pending"]) == ("", "restart")
     assert "only 1 of the 3 etcd members would answer" in todo["why"]
     # it is the broken one itself: the restart can only help
-    assert decide("established", LIVING, restart_reason="x", others_healthy=1, healthy=False)["service"] == "restart"
+    assert (
+        decide("established", LIVING, restart_reason="x", others_healthy=1, healthy=False)[
+            "service"
+        ]
+        == "restart"
+    )
 
 
 def test_restarts_when_there_is_no_quorum_to_lose():
-    assert differs(decide("established", None, restart_reason="x")) == {"service": "restart", "pending": "start"}
+    assert differs(decide("established", None, restart_reason="x")) == {
+        "service": "restart",
+        "pending": "start",
+    }
     alone = membership.decide("a", DECLARED[:1], "established", LIVING[:1], True, "x", healthy=True)
     assert differs(alone) == {"service": "restart", "wait": True}
 
@@ -117,23 +163,44 @@ def test_restarts_when_there_is_no_quorum_to_lose():
 
 
 def test_compares_environments():
-    wanted = membership.parse_environment("# comment\nETCD_NAME=a\nETCD_INITIAL_CLUSTER_STATE=existing\nMULTINET_ETCD_STARTED_WITH=1\n")
-    running = dict(wanted, ETCD_INITIAL_CLUSTER="a=https://a:2380", ETCD_INITIAL_CLUSTER_STATE="new", PATH="/bin")
+    wanted = membership.parse_environment(
+        "# comment\nETCD_NAME=a\nETCD_INITIAL_CLUSTER_STATE=existing\nMULTINET_ETCD_STARTED_WITH=1\n"
+    )
+    running = dict(
+        wanted,
+        ETCD_INITIAL_CLUSTER="a=https://a:2380",
+        ETCD_INITIAL_CLUSTER_STATE="new",
+        PATH="/bin",
+    )
     assert membership.environment_differs(wanted, running) == []
-    assert membership.environment_differs(wanted, dict(running, ETCD_DEBUG="true", ETCD_NAME="b")) == ["ETCD_DEBUG", "ETCD_NAME"]
+    assert membership.environment_differs(
+        wanted, dict(running, ETCD_DEBUG="true", ETCD_NAME="b")
+    ) == ["ETCD_DEBUG", "ETCD_NAME"]
 
 
 def test_writes_the_environment_of_the_first_start():
-    assert membership.initial_environment({"members": [("a", "https://a:2380"), ("b", "https://b:2380")], "state": "new"}) == (
-        "ETCD_INITIAL_CLUSTER=a=https://a:2380,b=https://b:2380\nETCD_INITIAL_CLUSTER_STATE=new\n"
+    assert (
+        membership.initial_environment(
+            {"members": [("a", "https://a:2380"), ("b", "https://b:2380")], "state": "new"}
+        )
+        == "ETCD_INITIAL_CLUSTER=a=https://a:2380,b=https://b:2380\nETCD_INITIAL_CLUSTER_STATE=new\n"
     )
 
 
 @pytest.mark.parametrize(
     "journal, reason",
     [
-        ('{"level":"fatal","msg":"discovery failed","error":"no peers"}\n{"level":"error","msg":"closed"}\nunit failed', "discovery failed: no peers"),
-        ('{"level":"error","msg":"first"}\n{"level":"error","msg":"second"}\n{"level":"info","msg":"x"}', "second"),
+        (
+            (
+                '{"level":"fatal","msg":"discovery failed","error":"no'
+                ' peers"}\n{"level":"error","msg":"closed"}\nunit failed'
+            ),
+            "discovery failed: no peers",
+        ),
+        (
+            '{"level":"error","msg":"first"}\n{"level":"error","msg":"second"}\n{"level":"info","msg":"x"}',
+            "second",
+        ),
         ("etcd on unsupported platform\n", "etcd on unsupported platform"),
         ("", "nothing"),
     ],

@@ -7,20 +7,32 @@ import threading
 import time
 
 from ansible_collections.multinet.flannel.plugins.module_utils._flanneld import attachments
-from ansible_collections.multinet.flannel.plugins.module_utils._meta import lock, state as states
+from ansible_collections.multinet.flannel.plugins.module_utils._meta import lock
+from ansible_collections.multinet.flannel.plugins.module_utils._meta import state as states
 
 
 def three_networks(tmp_path, script="#!/bin/sh\n"):
-    """Return the Store with a container on three networks, and a function name -> the steps that take one of them out."""
+    """Return the Store with a container on three networks, and a function name -> the steps that
+    take one of them out.
+    """
     plugin = tmp_path / "bin" / "quiet"
     plugin.parent.mkdir()
     plugin.write_text(script)
     plugin.chmod(0o755)
-    delegates = [{"name": "multinet-" + name, "cniVersion": "0.4.0", "plugins": [{"type": "quiet"}]} for name in ("blue", "red", "green")]
+    delegates = [
+        {"name": "multinet-" + name, "cniVersion": "0.4.0", "plugins": [{"type": "quiet"}]}
+        for name in ("blue", "red", "green")
+    ]
     store = states.Store(str(tmp_path / "state"))
-    attached = [states.Attached(raw, "net%d" % number) for number, raw in enumerate(delegates)]
-    store.write(states.State("multinet", "pod", "eth0", "/run/netns/gone", [str(plugin.parent)], 10.0, attached))
-    return store, lambda name: attachments.detach_steps("multinet-" + name, str(plugin.parent), store.directory, str(tmp_path / "cache"))
+    attached = [states.Attached(raw, f"net{number}") for number, raw in enumerate(delegates)]
+    store.write(
+        states.State(
+            "multinet", "pod", "eth0", "/run/netns/gone", [str(plugin.parent)], 10.0, attached
+        )
+    )
+    return store, lambda name: attachments.detach_steps(
+        "multinet-" + name, str(plugin.parent), store.directory, str(tmp_path / "cache")
+    )
 
 
 def test_two_networks_at_once_leave_a_container_with_the_third_alone(tmp_path):
@@ -33,7 +45,7 @@ def test_two_networks_at_once_leave_a_container_with_the_third_alone(tmp_path):
 
 
 def test_a_container_that_the_runtime_is_at_work_on_is_waited_for(tmp_path):
-    store, steps_of = three_networks(tmp_path, "#!/bin/sh\necho called >>%s/called\n" % tmp_path)
+    store, steps_of = three_networks(tmp_path, f"#!/bin/sh\necho called >>{tmp_path}/called\n")
     steps = steps_of("red")
     with lock.held(store.directory, "pod", "eth0", 1):
         working = threading.Thread(target=steps[0].act)

@@ -12,9 +12,13 @@ def test_a_star_stands_for_any_part_of_a_name_and_a_bracket_for_itself(tmp_path)
     for name in ("multinet-1-eth0", "multinet-[2]-eth0", "other-1-eth0"):
         (tmp_path / name).write_text("{}")
     (tmp_path / "kept[1]").mkdir()
-    steps = removal.path_steps([str(tmp_path / "multinet-*"), str(tmp_path / "absent"), str(tmp_path / "kept[1]")])
+    steps = removal.path_steps(
+        [str(tmp_path / "multinet-*"), str(tmp_path / "absent"), str(tmp_path / "kept[1]")]
+    )
     assert [step.what for step in steps] == [
-        "file %s" % (tmp_path / "multinet-1-eth0"), "file %s" % (tmp_path / "multinet-[2]-eth0"), "directory %s" % (tmp_path / "kept[1]"),
+        f"file {tmp_path / 'multinet-1-eth0'}",
+        f"file {tmp_path / 'multinet-[2]-eth0'}",
+        f"directory {tmp_path / 'kept[1]'}",
     ]
     for step in steps:
         step.act()

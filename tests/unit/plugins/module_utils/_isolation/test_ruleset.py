@@ -1,7 +1,9 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The text of the table: as agreed for a few declarations (vectors/*.json beside *.nft), accepted by nft, and closed for every declaration."""
+"""The text of the table: as agreed for a few declarations (vectors/*.json beside *.nft), accepted
+by nft, and closed for every declaration.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,6 @@ import shutil
 import subprocess
 
 import pytest
-
 from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import ruleset
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 
@@ -25,13 +26,18 @@ def text_of(vector):
 
 
 def many(count):
-    return plan([
-        {
-            "name": f"n{number}", "cidr": f"10.{number}.0.0/16", "default": number == 1, "healthz_port": 20000 + number,
-            "backend": {"type": "vxlan", "vni": number},
-        }
-        for number in range(1, count + 1)
-    ])
+    return plan(
+        [
+            {
+                "name": f"n{number}",
+                "cidr": f"10.{number}.0.0/16",
+                "default": number == 1,
+                "healthz_port": 20000 + number,
+                "backend": {"type": "vxlan", "vni": number},
+            }
+            for number in range(1, count + 1)
+        ]
+    )
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda path: path.stem)
@@ -39,13 +45,17 @@ def test_text_is_as_agreed(vector):
     assert text_of(vector) == vector.with_suffix(".nft").read_text(encoding="utf-8")
 
 
-@pytest.mark.skipif(not shutil.which("nft") or not shutil.which("unshare"), reason="needs nft and unshare")
+@pytest.mark.skipif(
+    not shutil.which("nft") or not shutil.which("unshare"), reason="needs nft and unshare"
+)
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda path: path.stem)
 def test_nft_accepts_it_first_and_again(vector, tmp_path):
     """In a network namespace of its own: nothing of this machine's rules is read or changed."""
     path = tmp_path / "isolation.nft"
     path.write_text(text_of(vector), encoding="utf-8")
-    script = 'nft -c -f "$1"; nft -f "$1"; nft list ruleset > "$1.first"; nft -f "$1"; nft list ruleset'
+    script = (
+        'nft -c -f "$1"; nft -f "$1"; nft list ruleset > "$1.first"; nft -f "$1"; nft list ruleset'
+    )
     inside = ["unshare", "--map-root-user", "--net", "sh", "-ec", script, "sh", str(path)]
     done = subprocess.run(inside, capture_output=True, text=True, check=False)
     if "unshare failed" in done.stderr:
@@ -60,14 +70,27 @@ def test_grows_with_the_networks_not_with_their_pairs():
 
 
 def chain(text, name):
-    return re.search(r"\n\tchain {0} {{\n(.*?)\n\t}}".format(name), text, re.S).group(1)
+    return re.search(rf"\n\tchain {name} {{\n(.*?)\n\t}}", text, re.S).group(1)
 
 
-@pytest.mark.parametrize(("blue", "red"), [(True, True), (True, False), (False, True), (False, False)])
+@pytest.mark.parametrize(
+    ("blue", "red"), [(True, True), (True, False), (False, True), (False, False)]
+)
 def test_what_is_not_blocked_is_open_both_ways(blue, red):
     declared = [
-        {"name": "blue", "cidr": "10.1.0.0/16", "default": True, "isolate": blue, "backend": {"type": "vxlan", "vni": 1}},
-        {"name": "red", "cidr": "10.3.0.0/16", "isolate": red, "backend": {"type": "vxlan", "vni": 2}},
+        {
+            "name": "blue",
+            "cidr": "10.1.0.0/16",
+            "default": True,
+            "isolate": blue,
+            "backend": {"type": "vxlan", "vni": 1},
+        },
+        {
+            "name": "red",
+            "cidr": "10.3.0.0/16",
+            "isolate": red,
+            "backend": {"type": "vxlan", "vni": 2},
+        },
     ]
     text = ruleset(plan(declared))
     is_open = not blue and not red
@@ -84,9 +107,13 @@ def test_a_pair_that_the_plan_does_not_block_is_the_only_opening():
     made["blocked"].remove(["n1", "n2"])
     text = ruleset(made)
     assert "10.2.0.0/16" in chain(text, "from_n1")
-    assert 'ip daddr 10.1.0.0/16 return comment "answers to n1, which may reach n2"' in chain(text, "from_n2")
+    assert 'ip daddr 10.1.0.0/16 return comment "answers to n1, which may reach n2"' in chain(
+        text, "from_n2"
+    )
     assert "daddr != 10.2.0.0/16 counter drop" in chain(text, "from_n2")
-    assert "10.1.0.0/16" not in chain(text, "from_n3") and "10.2.0.0/16" not in chain(text, "from_n3")
+    assert "10.1.0.0/16" not in chain(text, "from_n3") and "10.2.0.0/16" not in chain(
+        text, "from_n3"
+    )
 
 
 def test_every_range_and_device_is_judged():
@@ -97,12 +124,16 @@ def test_every_range_and_device_is_judged():
 
 
 def test_a_node_address_must_be_one():
-    with pytest.raises(ValueError, match=r"node_addresses: 'node-1' is no IP address; write the address"):
+    with pytest.raises(
+        ValueError, match=r"node_addresses: 'node-1' is no IP address; write the address"
+    ):
         ruleset(many(1), ["node-1"])
 
 
 def test_dockers_bridge_is_one_of_the_networks_own():
     text = ruleset(many(2), docker_network="n2")
     assert '"docker0" : goto pods_of_n2' in text and '"docker0" : jump from_n2' in text
-    assert '"docker0"' in re.search("set network_devices {.*?}", text, re.S).group() + chain(text, "from_n2")
+    assert '"docker0"' in re.search("set network_devices {.*?}", text, re.S).group() + chain(
+        text, "from_n2"
+    )
     assert "docker0" not in ruleset(many(2))

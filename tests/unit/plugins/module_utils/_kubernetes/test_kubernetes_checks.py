@@ -6,30 +6,80 @@
 from __future__ import annotations
 
 import pytest
-
 from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import checks
 
 CLUSTER = {
-    "server": "https://192.0.2.10:6443", "namespaces": ["default", "kube-system"],
-    "nodes": {"n1": ["10.244.3.0/24"], "n2": [], "n3": ["10.9.0.0/24"], "n4": ["10.244.4.0/25"], "n5": ["10.244.5.0/24", "fd00:244:0:5::/64"]},
+    "server": "https://192.0.2.10:6443",
+    "namespaces": ["default", "kube-system"],
+    "nodes": {
+        "n1": ["10.244.3.0/24"],
+        "n2": [],
+        "n3": ["10.9.0.0/24"],
+        "n4": ["10.244.4.0/25"],
+        "n5": ["10.244.5.0/24", "fd00:244:0:5::/64"],
+    },
 }
 SETTINGS = {"server": "", "namespace": "kube-system", "nad_namespaces": ["default"]}
 API = {"datastore": "kubernetes", "cluster_cidrs": ["10.244.0.0/16"], "node_cidr_mask_sizes": [24]}
-DUAL = {"datastore": "kubernetes", "cluster_cidrs": ["10.244.0.0/16", "fd00:244::/48"], "node_cidr_mask_sizes": [24, 64]}
+DUAL = {
+    "datastore": "kubernetes",
+    "cluster_cidrs": ["10.244.0.0/16", "fd00:244::/48"],
+    "node_cidr_mask_sizes": [24, 64],
+}
 
 
-@pytest.mark.parametrize(("name", "settings"), [("n1", API), ("n2", {"datastore": "etcd"}), ("n5", DUAL), ("n5", API)])
+@pytest.mark.parametrize(
+    ("name", "settings"), [("n1", API), ("n2", {"datastore": "etcd"}), ("n5", DUAL), ("n5", API)]
+)
 def test_good_nodes(name, settings):
     assert checks.node_problems(CLUSTER, name, settings) == []
 
 
-@pytest.mark.parametrize(("name", "settings", "expected"), [
-    ("n9", API, "The cluster has no node 'n9': set multinet_node_name of this host to one of n1, n2, n3, n4, n5."),
-    ("n2", API, "Node 'n2' has no podCIDR, from which its subnets follow: run the controller manager with --allocate-node-cidrs"),
-    ("n3", API, "Node 'n3': podCIDR 10.9.0.0/24 is not in multinet_cluster_cidrs (10.244.0.0/16): write the controller manager's --cluster-cidr there."),
-    ("n4", API, "Node 'n4': podCIDR 10.244.4.0/25 is no /24: write the controller manager's --node-cidr-mask-size into multinet_node_cidr_mask_sizes."),
-    ("n1", DUAL, "Node 'n1' has no IPv6 podCIDR, but multinet_cluster_cidrs has fd00:244::/48: remove that range, or give the node one of it."),
-])
+@pytest.mark.parametrize(
+    ("name", "settings", "expected"),
+    [
+        (
+            "n9",
+            API,
+            (
+                "The cluster has no node 'n9': set multinet_node_name of this host to one of n1,"
+                " n2, n3, n4, n5."
+            ),
+        ),
+        (
+            "n2",
+            API,
+            (
+                "Node 'n2' has no podCIDR, from which its subnets follow: run the controller"
+                " manager with --allocate-node-cidrs"
+            ),
+        ),
+        (
+            "n3",
+            API,
+            (
+                "Node 'n3': podCIDR 10.9.0.0/24 is not in multinet_cluster_cidrs (10.244.0.0/16):"
+                " write the controller manager's --cluster-cidr there."
+            ),
+        ),
+        (
+            "n4",
+            API,
+            (
+                "Node 'n4': podCIDR 10.244.4.0/25 is no /24: write the controller manager's"
+                " --node-cidr-mask-size into multinet_node_cidr_mask_sizes."
+            ),
+        ),
+        (
+            "n1",
+            DUAL,
+            (
+                "Node 'n1' has no IPv6 podCIDR, but multinet_cluster_cidrs has fd00:244::/48:"
+                " remove that range, or give the node one of it."
+            ),
+        ),
+    ],
+)
 def test_nodes_that_will_not_do(name, settings, expected):
     problems = checks.node_problems(CLUSTER, name, settings)
     assert len(problems) == 1 and problems[0].startswith(expected)
@@ -37,14 +87,41 @@ def test_nodes_that_will_not_do(name, settings, expected):
 
 def test_good_cluster():
     assert checks.cluster_problems(CLUSTER, SETTINGS) == []
-    assert checks.cluster_problems(dict(CLUSTER, server="https://127.0.0.1:6443"), dict(SETTINGS, server="https://192.0.2.10:6443")) == []
+    assert (
+        checks.cluster_problems(
+            dict(CLUSTER, server="https://127.0.0.1:6443"),
+            dict(SETTINGS, server="https://192.0.2.10:6443"),
+        )
+        == []
+    )
 
 
-@pytest.mark.parametrize(("cluster", "settings", "expected"), [
-    ({"server": "https://127.0.0.1:6443"}, {}, "write the URL at which the hosts reach it into multinet_kubernetes_server."),
-    ({}, {"server": "192.0.2.10:6443"}, "multinet_kubernetes_server is '192.0.2.10:6443': write a URL such as https://192.0.2.10:6443."),
-    ({}, {"nad_namespaces": ["default", "apps"]}, "multinet_nad_namespaces: the cluster has no namespace 'apps'. Make it (kubectl create namespace apps)"),
-])
+@pytest.mark.parametrize(
+    ("cluster", "settings", "expected"),
+    [
+        (
+            {"server": "https://127.0.0.1:6443"},
+            {},
+            "write the URL at which the hosts reach it into multinet_kubernetes_server.",
+        ),
+        (
+            {},
+            {"server": "192.0.2.10:6443"},
+            (
+                "multinet_kubernetes_server is '192.0.2.10:6443': write a URL such as"
+                " https://192.0.2.10:6443."
+            ),
+        ),
+        (
+            {},
+            {"nad_namespaces": ["default", "apps"]},
+            (
+                "multinet_nad_namespaces: the cluster has no namespace 'apps'. Make it (kubectl"
+                " create namespace apps)"
+            ),
+        ),
+    ],
+)
 def test_clusters_that_will_not_do(cluster, settings, expected):
     problems = checks.cluster_problems(dict(CLUSTER, **cluster), dict(SETTINGS, **settings))
     assert len(problems) == 1 and expected in problems[0]

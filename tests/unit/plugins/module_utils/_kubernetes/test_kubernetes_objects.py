@@ -9,24 +9,47 @@ import json
 
 import pytest
 import yaml
-
-from ansible_collections.multinet.flannel.plugins.filter.kubernetes import kubernetes_manifest, kubernetes_objects
+from ansible_collections.multinet.flannel.plugins.filter.kubernetes import (
+    kubernetes_manifest,
+    kubernetes_objects,
+)
 from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import objects
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 
 NETWORKS = [
-    {"name": "blue", "cidr": "10.1.0.0/16", "default": True, "backend": {"type": "vxlan", "vni": 1}},
+    {
+        "name": "blue",
+        "cidr": "10.1.0.0/16",
+        "default": True,
+        "backend": {"type": "vxlan", "vni": 1},
+    },
     {"name": "red", "cidr": "10.3.0.0/16", "backend": {"type": "vxlan", "vni": 2}},
 ]
 SETTINGS = {"namespace": "kube-system", "nad_namespaces": ["default", "apps"], "legacy_crds": False}
-FLANNELD = {"etcd_endpoints": ["https://192.0.2.11:2379"], "tls": True, "subnet_server": "http://127.0.0.1:10253"}
-API = {"kubernetes": True, "datastore": "kubernetes", "cluster_cidrs": ["10.244.0.0/16"], "node_cidr_mask_sizes": [24]}
+FLANNELD = {
+    "etcd_endpoints": ["https://192.0.2.11:2379"],
+    "tls": True,
+    "subnet_server": "http://127.0.0.1:10253",
+}
+API = {
+    "kubernetes": True,
+    "datastore": "kubernetes",
+    "cluster_cidrs": ["10.244.0.0/16"],
+    "node_cidr_mask_sizes": [24],
+}
 
 
 def made(datastore="etcd", pki_dir="", **more):
-    pods = {"image": "flannel:1", "node_names": ["n2", "n1"], "pki_dir": str(pki_dir), "flanneld": FLANNELD}
+    pods = {
+        "image": "flannel:1",
+        "node_names": ["n2", "n1"],
+        "pki_dir": str(pki_dir),
+        "flanneld": FLANNELD,
+    }
     settings = dict(SETTINGS, datastore=datastore, daemonset=pods, **more)
-    return kubernetes_objects(plan(NETWORKS, API if datastore == "kubernetes" else {"kubernetes": True}), settings)
+    return kubernetes_objects(
+        plan(NETWORKS, API if datastore == "kubernetes" else {"kubernetes": True}), settings
+    )
 
 
 def of_kind(items, kind):
@@ -36,17 +59,26 @@ def of_kind(items, kind):
 @pytest.mark.parametrize("datastore", ["etcd", "kubernetes"])
 def test_all_are_ours_and_of_a_known_kind_and_place(datastore):
     items = made(datastore, legacy_crds=True)
-    assert all(objects.is_ours(item) and bool(item["metadata"].get("namespace")) == objects.KINDS[item["kind"]][2] for item in items)
-    assert all("/%s" % item["apiVersion"] in objects.path(item) for item in items)
+    assert all(
+        objects.is_ours(item)
+        and bool(item["metadata"].get("namespace")) == objects.KINDS[item["kind"]][2]
+        for item in items
+    )
+    assert all(f"/{item['apiVersion']}" in objects.path(item) for item in items)
     assert len({objects.path(item) for item in items}) == len(items)
     assert {objects.label(item) for item in of_kind(items, "NetworkAttachmentDefinition")} == {
-        "NetworkAttachmentDefinition %s/%s" % (namespace, name) for namespace in ("default", "apps") for name in ("blue", "red")}
+        f"NetworkAttachmentDefinition {namespace}/{name}"
+        for namespace in ("default", "apps")
+        for name in ("blue", "red")
+    }
 
 
 def test_what_the_api_of_etcd_does_not_need():
     names = {item["metadata"]["name"] for item in made()}
     assert "multinet" in names and not {"multinet-subnet-server", objects.LEGACY_CRD} & names
-    assert not of_kind(kubernetes_objects(plan(NETWORKS), dict(SETTINGS, datastore="etcd")), "DaemonSet")
+    assert not of_kind(
+        kubernetes_objects(plan(NETWORKS), dict(SETTINGS, datastore="etcd")), "DaemonSet"
+    )
 
 
 def test_pods_run_what_units_would(tmp_path):
@@ -58,20 +90,38 @@ def test_pods_run_what_units_would(tmp_path):
         container = pod["containers"][0]
         values = {one["name"]: one.get("value") for one in container["env"]}
         network = item["metadata"]["labels"]["multinet.flannel/network"]
-        assert values["FLANNELD_ETCD_PREFIX"] == "/coreos.com/network/" + network and values["FLANNELD_PUBLIC_IP"] == "$(HOST_IP)"
-        assert values["FLANNELD_SUBNET_FILE"] == "/run/flannel/networks/%s.env" % network
-        assert [one["name"] for one in container["env"]].index("HOST_IP") == 0, "a variable is known only to those after it"
-        assert {mount["mountPath"] for mount in container["volumeMounts"]} == {"/run/flannel", "/etc/multinet/pki"}
-        assert container["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["NET_ADMIN"]}
+        assert (
+            values["FLANNELD_ETCD_PREFIX"] == "/coreos.com/network/" + network
+            and values["FLANNELD_PUBLIC_IP"] == "$(HOST_IP)"
+        )
+        assert values["FLANNELD_SUBNET_FILE"] == f"/run/flannel/networks/{network}.env"
+        assert [one["name"] for one in container["env"]].index("HOST_IP") == 0, (
+            "a variable is known only to those after it"
+        )
+        assert {mount["mountPath"] for mount in container["volumeMounts"]} == {
+            "/run/flannel",
+            "/etc/multinet/pki",
+        }
+        assert container["securityContext"]["capabilities"] == {
+            "drop": ["ALL"],
+            "add": ["NET_ADMIN"],
+        }
         assert not pod["automountServiceAccountToken"] and pod["hostNetwork"]
-        terms = pod["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+        terms = pod["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][
+            "nodeSelectorTerms"
+        ]
         assert [term["matchFields"][0]["values"] for term in terms] == [["n1"], ["n2"]]
     secrets = of_kind(items, "Secret")
     assert len(secrets) == 1 and set(secrets[0]["data"]) == {"ca.crt", "client.crt", "client.key"}
 
     (tmp_path / "client.crt").write_text("renewed")
-    annotations = [[item["spec"]["template"]["metadata"]["annotations"] for item in of_kind(some, "DaemonSet")] for some in (items, made(pki_dir=tmp_path))]
-    assert all(one != other for one, other in zip(*annotations)), "other certificates, and the pods are the same"
+    annotations = [
+        [item["spec"]["template"]["metadata"]["annotations"] for item in of_kind(some, "DaemonSet")]
+        for some in (items, made(pki_dir=tmp_path))
+    ]
+    assert all(one != other for one, other in zip(*annotations)), (
+        "other certificates, and the pods are the same"
+    )
 
 
 def test_pods_with_leases_from_the_api():
@@ -80,8 +130,14 @@ def test_pods_with_leases_from_the_api():
     for item, config in zip(of_kind(items, "DaemonSet"), of_kind(items, "ConfigMap")):
         container = item["spec"]["template"]["spec"]["containers"][0]
         name = item["metadata"]["labels"]["multinet.flannel/network"]
-        assert {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}} in container["env"]
-        assert {"name": "FLANNELD_KUBE_API_URL", "value": "http://127.0.0.1:10253/" + name} in container["env"]
+        assert {
+            "name": "NODE_NAME",
+            "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}},
+        } in container["env"]
+        assert {
+            "name": "FLANNELD_KUBE_API_URL",
+            "value": "http://127.0.0.1:10253/" + name,
+        } in container["env"]
         assert json.loads(config["data"][name + ".json"])["Backend"]["Type"] == "vxlan"
 
 
@@ -90,5 +146,7 @@ def test_a_manifest_has_everything_but_secrets(tmp_path):
         (tmp_path / name).write_text("hush")
     items = made(pki_dir=tmp_path)
     text = kubernetes_manifest(items)
-    assert [document for document in yaml.safe_load_all(text) if document] == [item for item in items if item["kind"] != "Secret"]
+    assert [document for document in yaml.safe_load_all(text) if document] == [
+        item for item in items if item["kind"] != "Secret"
+    ]
     assert "aHVzaA" not in text and "create secret generic multinet-etcd-client" in text

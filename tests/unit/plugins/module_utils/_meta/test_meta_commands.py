@@ -1,7 +1,9 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The commands over a machine that is played: which delegates are called, in which order, and what is left afterwards."""
+"""The commands over a machine that is played: which delegates are called, in which order, and what
+is left afterwards.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +11,21 @@ import io
 import json
 
 import pytest
-
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import errors, skel
-from ansible_collections.multinet.flannel.plugins.module_utils._meta import devices, log, plugin, state
+from ansible_collections.multinet.flannel.plugins.module_utils._meta import (
+    devices,
+    log,
+    plugin,
+    state,
+)
 
 NAMES = ("a", "b", "c", "d")
 
 
 class Machine:
-    """Plays the delegates: keeps who is attached, fails as told ({(command, plugin): answer}), and notes every call."""
+    """Plays the delegates: keeps who is attached, fails as told ({(command, plugin): answer}), and
+    notes every call.
+    """
 
     def __init__(self):
         self.fail = {}
@@ -27,11 +35,15 @@ class Machine:
         self.requests = []
 
     def find(self, name, path):
-        return "/%s/%s" % (path[-1].strip("/"), name)
+        return f"/{path[-1].strip('/')}/{name}"
 
     def run(self, file, environ, stdin, seconds):
-        name, command, interface = file.rpartition("/")[2], environ["CNI_COMMAND"], environ["CNI_IFNAME"]
-        self.calls.append("%s %s %s" % (command, name, interface))
+        name, command, interface = (
+            file.rpartition("/")[2],
+            environ["CNI_COMMAND"],
+            environ["CNI_IFNAME"],
+        )
+        self.calls.append(f"{command} {name} {interface}")
         request = json.loads(stdin)
         self.requests.append((command, name, environ, request, seconds))
         if command == "ADD":
@@ -45,7 +57,17 @@ class Machine:
         if command != "ADD":
             return 0, b"", b""
         number = NAMES.index(name) + 1
-        return 0, json.dumps({"cniVersion": "0.4.0", "ips": [{"version": "4", "address": "10.%d.0.2/24" % number}], "dns": {}}).encode(), b"chatter\n"
+        return (
+            0,
+            json.dumps(
+                {
+                    "cniVersion": "0.4.0",
+                    "ips": [{"version": "4", "address": f"10.{number}.0.2/24"}],
+                    "dns": {},
+                }
+            ).encode(),
+            b"chatter\n",
+        )
 
 
 @pytest.fixture(name="machine")
@@ -59,11 +81,21 @@ def _serve(machine, tmp_path):
     one = plugin.Plugin(machine, lambda path: machine.present, lambda text: None)
 
     def serve(command, conf=None, **environ):
-        base = {"CNI_COMMAND": command, "CNI_CONTAINERID": "cid", "CNI_NETNS": str(tmp_path), "CNI_IFNAME": "eth0", "CNI_PATH": "/bin/cni"}
+        base = {
+            "CNI_COMMAND": command,
+            "CNI_CONTAINERID": "cid",
+            "CNI_NETNS": str(tmp_path),
+            "CNI_IFNAME": "eth0",
+            "CNI_PATH": "/bin/cni",
+        }
         base.update(environ)
         out = io.StringIO()
-        stdin = io.BytesIO(conf if isinstance(conf, bytes) else json.dumps(configuration(tmp_path, conf)).encode())
-        status = skel.main(one.handlers(), plugin.ABOUT, base, stdin, out, io.StringIO(), conf_optional=("DEL",))
+        stdin = io.BytesIO(
+            conf if isinstance(conf, bytes) else json.dumps(configuration(tmp_path, conf)).encode()
+        )
+        status = skel.main(
+            one.handlers(), plugin.ABOUT, base, stdin, out, io.StringIO(), conf_optional=("DEL",)
+        )
         return status, json.loads(out.getvalue()) if out.getvalue() else None
 
     return serve
@@ -72,11 +104,21 @@ def _serve(machine, tmp_path):
 def configuration(tmp_path, changes=None):
     delegates = [{"type": name, "name": "net-" + name, "cniVersion": "0.4.0"} for name in NAMES]
     delegates[2]["masterplugin"] = True
-    return dict({"name": "meta", "cniVersion": "1.0.0", "cniDir": str(tmp_path / "state"), "delegates": delegates}, **(changes or {}))
+    return dict(
+        {
+            "name": "meta",
+            "cniVersion": "1.0.0",
+            "cniDir": str(tmp_path / "state"),
+            "delegates": delegates,
+        },
+        **(changes or {}),
+    )
 
 
 def states(tmp_path):
-    return sorted(path.name for path in (tmp_path / "state").glob("*") if not path.name.endswith(".lock"))
+    return sorted(
+        path.name for path in (tmp_path / "state").glob("*") if not path.name.endswith(".lock")
+    )
 
 
 def test_the_master_comes_first_and_its_result_is_the_answer(serve, machine, tmp_path):
@@ -86,12 +128,19 @@ def test_the_master_comes_first_and_its_result_is_the_answer(serve, machine, tmp
     assert answer == {"cniVersion": "1.0.0", "ips": [{"address": "10.3.0.2/24"}]}
     assert states(tmp_path) == ["cid:eth0.json"]
     kept = state.Store(str(tmp_path / "state")).read("cid", "eth0")
-    assert [(one.raw["name"], one.interface, one.result["ips"][0]["address"]) for one in kept.attached] == [
-        ("net-c", "eth0", "10.3.0.2/24"), ("net-a", "net0", "10.1.0.2/24"), ("net-b", "net1", "10.2.0.2/24"), ("net-d", "net2", "10.4.0.2/24"),
+    assert [
+        (one.raw["name"], one.interface, one.result["ips"][0]["address"]) for one in kept.attached
+    ] == [
+        ("net-c", "eth0", "10.3.0.2/24"),
+        ("net-a", "net0", "10.1.0.2/24"),
+        ("net-b", "net1", "10.2.0.2/24"),
+        ("net-d", "net2", "10.4.0.2/24"),
     ]
 
 
-@pytest.mark.parametrize("version", ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0", None])
+@pytest.mark.parametrize(
+    "version", ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0", None]
+)
 def test_the_answer_is_in_the_requests_version(serve, version):
     status, answer = serve("ADD", {"cniVersion": version})
     assert status == 0
@@ -211,7 +260,14 @@ def test_del_goes_backwards_and_may_be_repeated(serve, machine, tmp_path):
     assert serve("DEL") == (0, None)
 
 
-@pytest.mark.parametrize("conf", [{"delegates": []}, {"delegates": [{"type": "other"}]}, {"delegates": "rubbish", "cniVersion": "9.0.0"}])
+@pytest.mark.parametrize(
+    "conf",
+    [
+        {"delegates": []},
+        {"delegates": [{"type": "other"}]},
+        {"delegates": "rubbish", "cniVersion": "9.0.0"},
+    ],
+)
 def test_del_goes_by_the_state_whatever_the_configuration_says(serve, machine, tmp_path, conf):
     serve("ADD")
     assert serve("DEL", conf, CNI_NETNS="") == (0, None)
@@ -222,7 +278,11 @@ def test_del_goes_by_the_state_whatever_the_configuration_says(serve, machine, t
 def test_del_hands_each_delegate_its_own_result_and_network(serve, machine):
     serve("ADD", {"runtimeConfig": {"ips": ["10.9.9.9"]}})
     serve("DEL")
-    requests = {name: request for command, name, dummy, request, dummy2 in machine.requests if command == "DEL"}
+    requests = {
+        name: request
+        for command, name, dummy, request, dummy2 in machine.requests
+        if command == "DEL"
+    }
     assert requests["a"]["prevResult"]["ips"][0]["address"] == "10.1.0.2/24"
     assert requests["a"]["name"] == "net-a"
 
@@ -240,7 +300,9 @@ def test_del_tries_all_and_keeps_the_state_until_all_succeeded(serve, machine, t
     assert (machine.attached, states(tmp_path)) == ({}, [])
 
 
-def test_del_without_state_detaches_what_the_configuration_names_and_the_namespace_has(serve, machine, tmp_path):
+def test_del_without_state_detaches_what_the_configuration_names_and_the_namespace_has(
+    serve, machine, tmp_path
+):
     serve("ADD")
     (tmp_path / "state" / "cid:eth0.json").unlink()
     machine.present = {"eth0", "net0", "net2"}
@@ -267,7 +329,9 @@ def test_del_without_anything_succeeds(serve, machine, tmp_path):
     assert serve("DEL", b"", CNI_CONTAINERID="no-such-container") == (0, None)
 
 
-@pytest.mark.parametrize("spoiled", [b"", b"{", b"[]", b"{}", b'{"format": 2}', b'{"format": 1, "containerID": "other"}'])
+@pytest.mark.parametrize(
+    "spoiled", [b"", b"{", b"[]", b"{}", b'{"format": 2}', b'{"format": 1, "containerID": "other"}']
+)
 def test_a_spoiled_state_is_put_aside_and_never_a_silent_success(serve, machine, tmp_path, spoiled):
     serve("ADD")
     (tmp_path / "state" / "cid:eth0.json").write_bytes(spoiled)
@@ -275,7 +339,11 @@ def test_a_spoiled_state_is_put_aside_and_never_a_silent_success(serve, machine,
     status, answer = serve("DEL")
     assert (status, answer["code"]) == (1, errors.DECODING_FAILURE)
     kept = states(tmp_path)
-    assert len(kept) == 1 and kept[0].startswith("cid:eth0.json.corrupt-") and kept[0] in answer["details"]
+    assert (
+        len(kept) == 1
+        and kept[0].startswith("cid:eth0.json.corrupt-")
+        and kept[0] in answer["details"]
+    )
     assert machine.attached == {}  # the configuration named them
     assert serve("DEL") == (0, None)
 
@@ -284,7 +352,10 @@ def test_another_attachments_state_is_none_of_ours(serve, machine, tmp_path):
     serve("ADD")
     (tmp_path / "state" / "cid:eth0.json").rename(tmp_path / "state" / "cid2:eth0.json")
     before = dict(machine.attached)
-    assert serve("DEL", {"delegates": None}, CNI_CONTAINERID="cid2")[1]["code"] == errors.DECODING_FAILURE
+    assert (
+        serve("DEL", {"delegates": None}, CNI_CONTAINERID="cid2")[1]["code"]
+        == errors.DECODING_FAILURE
+    )
     assert machine.attached == before
 
 
@@ -324,35 +395,58 @@ def test_gc_detaches_what_the_runtime_no_longer_lists(serve, machine, tmp_path):
     for container in ("one", "two", "three"):
         serve("ADD", CNI_CONTAINERID=container)
     serve("ADD", {"name": "another"}, CNI_CONTAINERID="four")
-    gc = {"cniVersion": "1.1.0", "cni.dev/valid-attachments": [{"containerID": "two", "ifname": "eth0"}]}
+    gc = {
+        "cniVersion": "1.1.0",
+        "cni.dev/valid-attachments": [{"containerID": "two", "ifname": "eth0"}],
+    }
     assert serve("GC", gc) == (0, None)
     assert states(tmp_path) == ["four:eth0.json", "two:eth0.json"]
     assert {container for dummy, container in machine.attached} == {"two", "four"}
     assert serve("GC", {"cniVersion": "1.1.0"}) == (0, None)
-    assert serve("GC", {"cniVersion": "1.1.0", "cni.dev/valid-attachments": [1]})[1]["code"] == errors.INVALID_CONFIGURATION
+    assert (
+        serve("GC", {"cniVersion": "1.1.0", "cni.dev/valid-attachments": [1]})[1]["code"]
+        == errors.INVALID_CONFIGURATION
+    )
     assert len(states(tmp_path)) == 2
     assert serve("GC", {"cniVersion": "1.1.0", "cni.dev/attachments": None}) == (0, None)
     assert states(tmp_path) == ["four:eth0.json"]
 
 
 def test_what_the_runtime_asks_for_reaches_the_default_network_alone(serve, machine):
-    delegates = [{"type": name, "name": name, "cniVersion": "0.4.0", "capabilities": {"portMappings": True}} for name in ("a", "b")]
-    serve("ADD", {"delegates": delegates, "runtimeConfig": {"portMappings": [{"hostPort": 80}], "other": 1}})
-    sent = {name: request.get("runtimeConfig") for dummy, name, dummy2, request, dummy3 in machine.requests}
+    delegates = [
+        {"type": name, "name": name, "cniVersion": "0.4.0", "capabilities": {"portMappings": True}}
+        for name in ("a", "b")
+    ]
+    serve(
+        "ADD",
+        {"delegates": delegates, "runtimeConfig": {"portMappings": [{"hostPort": 80}], "other": 1}},
+    )
+    sent = {
+        name: request.get("runtimeConfig")
+        for dummy, name, dummy2, request, dummy3 in machine.requests
+    }
     assert sent == {"a": {"portMappings": [{"hostPort": 80}]}, "b": None}
 
 
 def test_delegates_inherit_the_environment(serve, machine):
     serve("ADD", CNI_ARGS="K8S_POD_NAME=x", TRACEPARENT="t")
     for dummy, name, environ, dummy2, dummy3 in machine.requests:
-        assert (environ["CNI_ARGS"], environ["TRACEPARENT"], environ["CNI_PATH"]) == ("K8S_POD_NAME=x", "t", "/bin/cni")
+        assert (environ["CNI_ARGS"], environ["TRACEPARENT"], environ["CNI_PATH"]) == (
+            "K8S_POD_NAME=x",
+            "t",
+            "/bin/cni",
+        )
 
 
 @pytest.mark.parametrize("runtimes, delegates", [({}, "1"), ({"GOMAXPROCS": "3"}, "3")])
-def test_delegates_use_one_processor_unless_the_runtime_says_otherwise(serve, machine, runtimes, delegates):
+def test_delegates_use_one_processor_unless_the_runtime_says_otherwise(
+    serve, machine, runtimes, delegates
+):
     serve("ADD", **runtimes)
     serve("DEL", **runtimes)
-    assert {environ["GOMAXPROCS"] for dummy, dummy2, environ, dummy3, dummy4 in machine.requests} == {delegates}
+    assert {
+        environ["GOMAXPROCS"] for dummy, dummy2, environ, dummy3, dummy4 in machine.requests
+    } == {delegates}
 
 
 def test_bin_dir_comes_before_the_path(serve, machine):
@@ -379,7 +473,9 @@ def test_it_does_not_delegate_to_itself(serve, machine):
 
 def test_an_auxiliary_chain_works_on_the_masters_interface_and_result(serve, machine, tmp_path):
     (tmp_path / "net.d" / "chain").mkdir(parents=True)
-    (tmp_path / "net.d" / "c.conf").write_text('{"type": "c", "name": "cluster", "cniVersion": "0.4.0"}', encoding="utf-8")
+    (tmp_path / "net.d" / "c.conf").write_text(
+        '{"type": "c", "name": "cluster", "cniVersion": "0.4.0"}', encoding="utf-8"
+    )
     (tmp_path / "net.d" / "chain" / "1.conf").write_text('{"type": "a"}', encoding="utf-8")
     keys = {"clusterNetwork": str(tmp_path / "net.d" / "c.conf"), "auxiliaryCNIChainName": "chain"}
     status, answer = serve("ADD", keys)
@@ -395,11 +491,18 @@ def test_an_auxiliary_chain_works_on_the_masters_interface_and_result(serve, mac
 
 
 def test_what_a_pod_wants_is_offered_again_at_del(serve, machine):
-    delegates = [{"type": "a", "name": "a", "cniVersion": "0.4.0", "capabilities": {"portMappings": True}}]
-    keys = {"delegates": delegates, "runtimeConfig": {"portMappings": [{"hostPort": 80, "containerPort": 8080}]}}
+    delegates = [
+        {"type": "a", "name": "a", "cniVersion": "0.4.0", "capabilities": {"portMappings": True}}
+    ]
+    keys = {
+        "delegates": delegates,
+        "runtimeConfig": {"portMappings": [{"hostPort": 80, "containerPort": 8080}]},
+    }
     serve("ADD", keys)
     serve("DEL", {"delegates": delegates})
-    assert [request["runtimeConfig"] for dummy, dummy2, dummy3, request, dummy4 in machine.requests] == [keys["runtimeConfig"]] * 2
+    assert [
+        request["runtimeConfig"] for dummy, dummy2, dummy3, request, dummy4 in machine.requests
+    ] == [keys["runtimeConfig"]] * 2
 
 
 @pytest.mark.parametrize("level", ["error", "verbose", "DEBUG"])
@@ -414,17 +517,24 @@ def test_the_log(serve, tmp_path, level):
 
 
 def test_a_log_that_cannot_be_written_stops_nothing(serve, tmp_path):
-    assert serve("ADD", {"logFile": str(tmp_path), "logLevel": "debug", "logToStderr": False})[0] == 0
-    assert serve("DEL", {"logFile": "/dev/full", "logLevel": "debug", "logToStderr": False, "logOptions": 5}) == (0, None)
+    assert (
+        serve("ADD", {"logFile": str(tmp_path), "logLevel": "debug", "logToStderr": False})[0] == 0
+    )
+    assert serve(
+        "DEL", {"logFile": "/dev/full", "logLevel": "debug", "logToStderr": False, "logOptions": 5}
+    ) == (0, None)
 
 
 def test_a_full_log_makes_room(tmp_path):
     file = tmp_path / "log"
     request = skel.Request("ADD", {"CNI_CONTAINERID": "c", "CNI_IFNAME": "eth0"}, {}, "1.0.0")
     options = {"maxSize": 1, "maxBackups": 2, "compress": True}
-    write = log.logger({"logFile": str(file), "logLevel": "debug", "logToStderr": False, "logOptions": options}, request)
+    write = log.logger(
+        {"logFile": str(file), "logLevel": "debug", "logToStderr": False, "logOptions": options},
+        request,
+    )
     for number in range(4):
-        (tmp_path / ("log.2020-01-0%dT00-00-00" % (number + 1))).write_text("", encoding="utf-8")
+        (tmp_path / f"log.2020-01-0{number + 1}T00-00-00").write_text("", encoding="utf-8")
     file.write_bytes(b"x" * (1 << 20))
     write("debug", "two\nlines")
     kept = sorted(path.name for path in tmp_path.iterdir())
@@ -435,21 +545,36 @@ def test_a_full_log_makes_room(tmp_path):
 
 def test_a_device_is_described_to_its_plugin_and_to_the_pod(machine, tmp_path):
     (tmp_path / "dp").mkdir()
-    (tmp_path / "dp" / "vendor-nic-0000:03:00.1-device.json").write_text('{"type": "pci", "version": "1.1.0"}', encoding="utf-8")
+    (tmp_path / "dp" / "vendor-nic-0000:03:00.1-device.json").write_text(
+        '{"type": "pci", "version": "1.1.0"}', encoding="utf-8"
+    )
     (tmp_path / "checkpoint").write_text(
-        '{"Data": {"PodDeviceEntries": [{"PodUID": "u", "ResourceName": "vendor/nic", "DeviceIDs": {"0": ["0000:03:00.1"]}}]}}', encoding="utf-8"
+        '{"Data": {"PodDeviceEntries": [{"PodUID": "u", "ResourceName": "vendor/nic", "DeviceIDs":'
+        ' {"0": ["0000:03:00.1"]}}]}}',
+        encoding="utf-8",
     )
     (tmp_path / "kubeconfig").write_text(
-        '{"contexts": [{"name": "c", "context": {"cluster": "c"}}], "clusters": [{"name": "c", "cluster": {"server": "https://x"}}]}', encoding="utf-8"
+        '{"contexts": [{"name": "c", "context": {"cluster": "c"}}], "clusters": [{"name": "c",'
+        ' "cluster": {"server": "https://x"}}]}',
+        encoding="utf-8",
     )
-    config = {"type": "b", "cniVersion": "0.4.0", "capabilities": {"CNIDeviceInfoFile": True, "deviceID": True}}
+    config = {
+        "type": "b",
+        "cniVersion": "0.4.0",
+        "capabilities": {"CNIDeviceInfoFile": True, "deviceID": True},
+    }
     patched = []
 
     class Api:
         def get(self, path):
             if "pods" in path:
-                return {"metadata": {"uid": "u", "annotations": {"k8s.v1.cni.cncf.io/networks": "n"}}}
-            return {"metadata": {"annotations": {"k8s.v1.cni.cncf.io/resourceName": "vendor/nic"}}, "spec": {"config": json.dumps(config)}}
+                return {
+                    "metadata": {"uid": "u", "annotations": {"k8s.v1.cni.cncf.io/networks": "n"}}
+                }
+            return {
+                "metadata": {"annotations": {"k8s.v1.cni.cncf.io/resourceName": "vendor/nic"}},
+                "spec": {"config": json.dumps(config)},
+            }
 
         def patch(self, path, change):
             patched.append((path, change))
@@ -465,16 +590,35 @@ def test_a_device_is_described_to_its_plugin_and_to_the_pod(machine, tmp_path):
             pass
 
     one = plugin.Plugin(
-        machine, lambda path: machine.present, lambda text: None, connect=lambda access, environ, seconds: Api(),
+        machine,
+        lambda path: machine.present,
+        lambda text: None,
+        connect=lambda access, environ, seconds: Api(),
         devices=devices.Devices(str(tmp_path / "checkpoint"), str(tmp_path)),
     )
 
     def serve(command):
-        environ = {"CNI_COMMAND": command, "CNI_CONTAINERID": "cid", "CNI_NETNS": str(tmp_path), "CNI_IFNAME": "eth0", "CNI_PATH": "/bin/cni",
-                   "CNI_ARGS": "K8S_POD_NAMESPACE=apps;K8S_POD_NAME=p;K8S_POD_UID=u"}
+        environ = {
+            "CNI_COMMAND": command,
+            "CNI_CONTAINERID": "cid",
+            "CNI_NETNS": str(tmp_path),
+            "CNI_IFNAME": "eth0",
+            "CNI_PATH": "/bin/cni",
+            "CNI_ARGS": "K8S_POD_NAMESPACE=apps;K8S_POD_NAME=p;K8S_POD_UID=u",
+        }
         places = {"kubeconfig": str(tmp_path / "kubeconfig"), "cniDir": str(tmp_path / "state")}
-        conf = dict({"name": "m", "cniVersion": "1.0.0", "delegates": [{"type": "a", "name": "a"}]}, **places)
-        return skel.main(one.handlers(), plugin.ABOUT, environ, io.BytesIO(json.dumps(conf).encode()), io.StringIO(), io.StringIO())
+        conf = dict(
+            {"name": "m", "cniVersion": "1.0.0", "delegates": [{"type": "a", "name": "a"}]},
+            **places,
+        )
+        return skel.main(
+            one.handlers(),
+            plugin.ABOUT,
+            environ,
+            io.BytesIO(json.dumps(conf).encode()),
+            io.StringIO(),
+            io.StringIO(),
+        )
 
     assert serve("ADD") == 0
     request = machine.requests[-1][3]

@@ -9,29 +9,42 @@ import json
 import pathlib
 
 import pytest
-
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import errors
 from ansible_collections.multinet.flannel.plugins.module_utils._meta import conf
 
-CASES = json.loads((pathlib.Path(__file__).parent / "vectors" / "interfaces.json").read_text(encoding="utf-8"))
+CASES = json.loads(
+    (pathlib.Path(__file__).parent / "vectors" / "interfaces.json").read_text(encoding="utf-8")
+)
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=case["what"]) for case in CASES])
 def test_order_and_names(case):
     parsed = conf.parse(case["conf"])
     assert parsed.world == case["world"]
-    assert [[one.network.name, conf.interface_of(one, "eth0")] for one in parsed.delegates] == case["attached"]
+    assert [[one.network.name, conf.interface_of(one, "eth0")] for one in parsed.delegates] == case[
+        "attached"
+    ]
 
 
 def test_our_own_keys_are_not_handed_on_all_others_are():
     entry = {"type": "a", "name": "a", "masterplugin": True, "ifName": "x", "unknown": {"kept": 1}}
-    assert conf.parse({"name": "n", "delegates": [entry]}).master.raw == {"type": "a", "name": "a", "unknown": {"kept": 1}}
+    assert conf.parse({"name": "n", "delegates": [entry]}).master.raw == {
+        "type": "a",
+        "name": "a",
+        "unknown": {"kept": 1},
+    }
     assert "masterplugin" in entry
 
 
 def flannel(**keys):
     number = keys.pop("number")
-    base = {"type": "flannel", "name": "f%d" % number, "subnetFile": "/s%d" % number, "dataDir": "/d%d" % number, "delegate": {"bridge": "b%d" % number}}
+    base = {
+        "type": "flannel",
+        "name": f"f{number}",
+        "subnetFile": f"/s{number}",
+        "dataDir": f"/d{number}",
+        "delegate": {"bridge": f"b{number}"},
+    }
     return dict(base, **keys)
 
 
@@ -42,7 +55,14 @@ def flannel(**keys):
         ([], "`delegates`"),
         ({}, "`delegates`"),
         ([None], "delegate 0"),
-        ([{"type": "a", "masterplugin": True}, {"type": "b"}, {"type": "c", "masterplugin": True}], "0 and 2"),
+        (
+            [
+                {"type": "a", "masterplugin": True},
+                {"type": "b"},
+                {"type": "c", "masterplugin": True},
+            ],
+            "0 and 2",
+        ),
         ([{"type": "a", "masterplugin": "yes"}], "neither true nor false"),
         ([{"type": "a"}, {"type": "b", "ifName": "much-too-long-for-linux"}], "delegate 1"),
         ([{"type": "a"}, {"type": "b", "ifName": 5}], "`ifName`"),
@@ -53,8 +73,17 @@ def flannel(**keys):
         ([flannel(number=1), flannel(number=2, subnetFile="/s1")], "share the subnetFile /s1"),
         ([flannel(number=1), flannel(number=2, delegate={"bridge": "b1"})], "share the bridge b1"),
         ([flannel(number=1), flannel(number=2, name="f1")], "share the name f1"),
-        ([{"type": "flannel", "name": "a"}, flannel(number=2, dataDir="/var/lib/cni/flannel")], "share the dataDir"),
-        ([{"name": "a", "plugins": [flannel(number=1)]}, {"name": "b", "plugins": [{"type": "x"}, flannel(number=1)]}], "share the"),
+        (
+            [{"type": "flannel", "name": "a"}, flannel(number=2, dataDir="/var/lib/cni/flannel")],
+            "share the dataDir",
+        ),
+        (
+            [
+                {"name": "a", "plugins": [flannel(number=1)]},
+                {"name": "b", "plugins": [{"type": "x"}, flannel(number=1)]},
+            ],
+            "share the",
+        ),
     ],
 )
 def test_what_is_refused(delegates, words):
@@ -65,7 +94,16 @@ def test_what_is_refused(delegates, words):
 
 
 @pytest.mark.parametrize(
-    "keys", [{"name": ""}, {"timeoutSeconds": 0}, {"timeoutSeconds": "1"}, {"timeoutSeconds": True}, {"cniDir": 1}, {"binDir": []}, {"runtimeConfig": []}]
+    "keys",
+    [
+        {"name": ""},
+        {"timeoutSeconds": 0},
+        {"timeoutSeconds": "1"},
+        {"timeoutSeconds": True},
+        {"cniDir": 1},
+        {"binDir": []},
+        {"runtimeConfig": []},
+    ],
 )
 def test_keys_of_its_own_are_checked(keys):
     with pytest.raises(errors.Error) as caught:
@@ -74,18 +112,30 @@ def test_keys_of_its_own_are_checked(keys):
 
 
 def test_two_flannel_networks_by_macvlan_need_no_bridges():
-    conf.parse({"name": "n", "delegates": [flannel(number=n, delegate={"type": "macvlan"}) for n in (1, 2)]})
+    conf.parse(
+        {
+            "name": "n",
+            "delegates": [flannel(number=n, delegate={"type": "macvlan"}) for n in (1, 2)],
+        }
+    )
 
 
 def write(path, raw):
     path.write_text(json.dumps(raw), encoding="utf-8")
 
 
-OTHER = {"cniVersion": "0.3.1", "name": "k8s-pod-network", "plugins": [{"type": "calico"}, {"type": "portmap", "capabilities": {"portMappings": True}}]}
+OTHER = {
+    "cniVersion": "0.3.1",
+    "name": "k8s-pod-network",
+    "plugins": [{"type": "calico"}, {"type": "portmap", "capabilities": {"portMappings": True}}],
+}
 
 
 def external(path):
-    delegates = [{"file": str(path), "masterplugin": True, "ifName": "eth0"}, {"type": "b", "name": "b", "ifName": "net1"}]
+    delegates = [
+        {"file": str(path), "masterplugin": True, "ifName": "eth0"},
+        {"type": "b", "name": "b", "ifName": "net1"},
+    ]
     return {"name": "multinet", "type": "multinet", "delegates": delegates}
 
 
@@ -93,7 +143,10 @@ def test_another_cnis_file_is_the_master_as_it_is(tmp_path):
     write(tmp_path / "10-calico.conflist", OTHER)
     parsed = conf.parse(external(tmp_path / "10-calico.conflist"))
     assert parsed.world == "today"
-    assert [(one.raw["name"], conf.interface_of(one, "eth0")) for one in parsed.delegates] == [("k8s-pod-network", "eth0"), ("b", "net1")]
+    assert [(one.raw["name"], conf.interface_of(one, "eth0")) for one in parsed.delegates] == [
+        ("k8s-pod-network", "eth0"),
+        ("b", "net1"),
+    ]
     assert parsed.master.raw == OTHER
 
 
@@ -118,7 +171,9 @@ def test_our_own_file_is_not_another_cnis(tmp_path):
         conf.parse(external(tmp_path / "00-multinet.conf"))
 
 
-@pytest.mark.parametrize("entry", [{"file": "relative"}, {"file": 5}, {"file": "/f", "type": "bridge"}])
+@pytest.mark.parametrize(
+    "entry", [{"file": "relative"}, {"file": 5}, {"file": "/f", "type": "bridge"}]
+)
 def test_a_file_that_cannot_be_one(entry):
     with pytest.raises(errors.Error, match="`file` is the path"):
         conf.parse({"name": "n", "delegates": [entry]})

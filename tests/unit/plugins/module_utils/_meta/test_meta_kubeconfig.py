@@ -10,17 +10,16 @@ import json
 
 import pytest
 import yaml
-
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import errors
 from ansible_collections.multinet.flannel.plugins.module_utils._meta import kubeconfig
 
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 DATA = base64.b64encode(PEM.encode()).decode()
 
-KUBECTL = """apiVersion: v1
+KUBECTL = f"""apiVersion: v1
 clusters:
 - cluster:
-    certificate-authority-data: %s
+    certificate-authority-data: {DATA}
     server: https://10.0.0.1:6443
   name: kubernetes
 contexts:
@@ -30,22 +29,22 @@ contexts:
   name: system:node:n1@kubernetes
 current-context: system:node:n1@kubernetes
 kind: Config
-preferences: {}
+preferences: {{}}
 users:
 - name: system:node:n1
   user:
     client-certificate: /var/lib/kubelet/pki/kubelet-client-current.pem
     client-key: /var/lib/kubelet/pki/kubelet-client-current.pem
-""" % DATA
+"""
 
-MULTUS = """# Kubeconfig file for Multus CNI plugin.
+MULTUS = f"""# Kubeconfig file for Multus CNI plugin.
 apiVersion: v1
 kind: Config
 clusters:
 - name: local
   cluster:
     server: https://[10.96.0.1]:443
-    certificate-authority-data: '%s'   # the cluster's
+    certificate-authority-data: '{DATA}'   # the cluster's
 users:
 - name: multus
   user:
@@ -56,7 +55,7 @@ contexts:
     cluster: local
     user: multus
 current-context: multus-context
-""" % DATA
+"""
 
 INSTALLER = """---
 apiVersion: "v1"
@@ -88,23 +87,45 @@ current-context: c
 """
 
 
-@pytest.mark.parametrize("text", [KUBECTL, MULTUS, INSTALLER, "", "a:\nb: ~\n", "- 1\n- a: 2\n  b:\n  - 3\n- 'x'\n"])
+@pytest.mark.parametrize(
+    "text", [KUBECTL, MULTUS, INSTALLER, "", "a:\nb: ~\n", "- 1\n- a: 2\n  b:\n  - 3\n- 'x'\n"]
+)
 def test_yaml_is_read_as_by_a_library(text):
     def as_text(value):
         if isinstance(value, dict):
             return {key: as_text(item) for key, item in value.items()}
         if isinstance(value, list):
             return [as_text(item) for item in value]
-        return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+        return (
+            str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+        )
 
     assert kubeconfig.parse_yaml(text) == as_text(yaml.safe_load(text) or {})
 
 
 @pytest.mark.parametrize(
     "text",
-    ["a: &x 1", "a: *x", "a: !!str 1", "a: >\n  b", "a: b\n  c", "a\n", "a: 1\na: 2", "a: 'x", 'a: "x', "\ta: 1\n\tb: 2", "a:\n\t b: 1", "a: 1\n b: 2",
-        "a: [b]", "---\na: 1\n---\nb: 2",
-     "a: b: c", "a: @x", "a:\n  - - x\n", "a: ? b", "a: }"],
+    [
+        "a: &x 1",
+        "a: *x",
+        "a: !!str 1",
+        "a: >\n  b",
+        "a: b\n  c",
+        "a\n",
+        "a: 1\na: 2",
+        "a: 'x",
+        'a: "x',
+        "\ta: 1\n\tb: 2",
+        "a:\n\t b: 1",
+        "a: 1\n b: 2",
+        "a: [b]",
+        "---\na: 1\n---\nb: 2",
+        "a: b: c",
+        "a: @x",
+        "a:\n  - - x\n",
+        "a: ? b",
+        "a: }",
+    ],
 )
 def test_yaml_that_is_not_read_is_refused_by_its_line(text):
     with pytest.raises(ValueError):
@@ -119,18 +140,37 @@ def load(tmp_path, text):
 
 def test_what_it_says(tmp_path):
     one = load(tmp_path, KUBECTL)
-    assert (one.server, one.ca_data, one.token, one.certificate) == ("https://10.0.0.1:6443", PEM, None, "/var/lib/kubelet/pki/kubelet-client-current.pem")
+    assert (one.server, one.ca_data, one.token, one.certificate) == (
+        "https://10.0.0.1:6443",
+        PEM,
+        None,
+        "/var/lib/kubelet/pki/kubelet-client-current.pem",
+    )
     one = load(tmp_path, MULTUS)
-    assert (one.server, one.ca_data, one.token, one.insecure) == ("https://[10.96.0.1]:443", PEM, "eyJhbGci.x.y", False)
+    assert (one.server, one.ca_data, one.token, one.insecure) == (
+        "https://[10.96.0.1]:443",
+        PEM,
+        "eyJhbGci.x.y",
+        False,
+    )
     one = load(tmp_path, INSTALLER)
-    assert (one.server, one.tls_name, one.proxy) == ("https://o:2", "kubernetes", "http://proxy:3128")
-    assert (one.ca_file, one.token_file) == (str(tmp_path / "pki/ca.crt"), str(tmp_path / "token"))  # beside the file
+    assert (one.server, one.tls_name, one.proxy) == (
+        "https://o:2",
+        "kubernetes",
+        "http://proxy:3128",
+    )
+    assert (one.ca_file, one.token_file) == (
+        str(tmp_path / "pki/ca.crt"),
+        str(tmp_path / "token"),
+    )  # beside the file
 
 
 def minimal(**user):
     return {
-        "clusters": [{"name": "c", "cluster": {"server": "https://h"}}], "users": [{"name": "u", "user": user}],
-        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}], "current-context": "x",
+        "clusters": [{"name": "c", "cluster": {"server": "https://h"}}],
+        "users": [{"name": "u", "user": user}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+        "current-context": "x",
     }
 
 
@@ -145,8 +185,11 @@ def test_one_context_needs_no_current_one(tmp_path):
 @pytest.mark.parametrize(
     ("user", "words"),
     [
-        ({"exec": {"command": "aws"}}, "`exec`"), ({"auth-provider": {"name": "gcp"}}, "auth-provider"), ({"username": "a", "password": "b"}, "password"),
-        ({"token": "t", "as": "other"}, "impersonates"), ({"client-certificate-data": "%%"}, "base64"),
+        ({"exec": {"command": "aws"}}, "`exec`"),
+        ({"auth-provider": {"name": "gcp"}}, "auth-provider"),
+        ({"username": "a", "password": "b"}, "password"),
+        ({"token": "t", "as": "other"}, "impersonates"),
+        ({"client-certificate-data": "%%"}, "base64"),
     ],
 )
 def test_users_that_are_not_served_are_refused_clearly(tmp_path, user, words):
@@ -157,11 +200,23 @@ def test_users_that_are_not_served_are_refused_clearly(tmp_path, user, words):
 
 @pytest.mark.parametrize(
     "change",
-    [{"current-context": "y"}, {"contexts": []}, {"clusters": {}}, {"clusters": [{"name": "c", "cluster": {"server": "ftp://x"}}]},
+    [
+        {"current-context": "y"},
+        {"contexts": []},
+        {"clusters": {}},
+        {"clusters": [{"name": "c", "cluster": {"server": "ftp://x"}}]},
         {"clusters": [{"name": "c", "cluster": []}]},
-     {"users": [1]}, {"clusters": [{"name": "c"}]}, {"users": [{"name": "u", "user": {"token": 5}}]}, {"current-context": ["x"]},
-     {"contexts": [{"name": ["x"]}]},
-     {"clusters": [{"name": "c", "cluster": {"server": "https://h", "certificate-authority": {}}}]}],
+        {"users": [1]},
+        {"clusters": [{"name": "c"}]},
+        {"users": [{"name": "u", "user": {"token": 5}}]},
+        {"current-context": ["x"]},
+        {"contexts": [{"name": ["x"]}]},
+        {
+            "clusters": [
+                {"name": "c", "cluster": {"server": "https://h", "certificate-authority": {}}}
+            ]
+        },
+    ],
 )
 def test_what_is_missing_is_said(tmp_path, change):
     with pytest.raises(errors.Error) as caught:
@@ -181,5 +236,8 @@ def test_files_that_are_none(tmp_path):
 def test_inside_a_pod():
     environ = {"KUBERNETES_SERVICE_HOST": "fd00::1", "KUBERNETES_SERVICE_PORT": "443"}
     one = kubeconfig.in_cluster(environ)
-    assert (one.server, one.token_file) == ("https://[fd00::1]:443", "/var/run/secrets/kubernetes.io/serviceaccount/token")
+    assert (one.server, one.token_file) == (
+        "https://[fd00::1]:443",
+        "/var/run/secrets/kubernetes.io/serviceaccount/token",
+    )
     assert kubeconfig.in_cluster({}) is None

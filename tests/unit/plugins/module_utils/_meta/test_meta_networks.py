@@ -1,7 +1,9 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which networks a pod gets, of both worlds: from configuration, annotations and the objects of an API that is a dict here."""
+"""Which networks a pod gets, of both worlds: from configuration, annotations and the objects of an
+API that is a dict here.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +11,15 @@ import json
 import pathlib
 
 import pytest
-
-from ansible_collections.multinet.flannel.plugins.module_utils._cni import conf as cni_conf, errors
-from ansible_collections.multinet.flannel.plugins.module_utils._meta import annotations, conf, devices, networks, pods
+from ansible_collections.multinet.flannel.plugins.module_utils._cni import conf as cni_conf
+from ansible_collections.multinet.flannel.plugins.module_utils._cni import errors
+from ansible_collections.multinet.flannel.plugins.module_utils._meta import (
+    annotations,
+    conf,
+    devices,
+    networks,
+    pods,
+)
 
 VECTORS = pathlib.Path(__file__).parent / "vectors"
 OLD = json.loads((VECTORS / "worlds.json").read_text(encoding="utf-8"))
@@ -32,16 +40,25 @@ def nad(name, config=None, namespace="apps", resource=None):
         item["spec"]["config"] = config if isinstance(config, str) else json.dumps(config)
     if resource:
         item["metadata"]["annotations"] = {"k8s.v1.cni.cncf.io/resourceName": resource}
-    return "/apis/k8s.cni.cncf.io/v1/namespaces/%s/network-attachment-definitions/%s" % (namespace, name), item
+    return (
+        f"/apis/k8s.cni.cncf.io/v1/namespaces/{namespace}/network-attachment-definitions/{name}",
+        item,
+    )
 
 
-def resolve(configuration, notes=None, objects=None, namespace="apps", host_devices=None, uid="u-1"):
-    """Return the delegates of a pod; notes: its annotations; objects: what the API has, None for no API."""
+def resolve(
+    configuration, notes=None, objects=None, namespace="apps", host_devices=None, uid="u-1"
+):
+    """Return the delegates of a pod; notes: its annotations; objects: what the API has, None for no
+    API.
+    """
     parsed = conf.parse(configuration)
     pod = None if notes is None else pods.Pod(namespace, "pod", uid, notes)
     api = None if objects is None else Api(objects)
     said = []
-    delegates = networks.Resolver(parsed, pod, api, host_devices, lambda level, sentence: said.append(sentence)).delegates()
+    delegates = networks.Resolver(
+        parsed, pod, api, host_devices, lambda level, sentence: said.append(sentence)
+    ).delegates()
     conf.name_interfaces(delegates, parsed.world)
     return delegates
 
@@ -50,7 +67,12 @@ def names(delegates):
     return [[one.full_name or one.raw["name"], conf.interface_of(one, "eth0")] for one in delegates]
 
 
-BASE = {"name": "meta", "cniVersion": "1.0.0", "kubeconfig": "/etc/kubeconfig", "delegates": [{"name": "default", "type": "a", "cniVersion": "1.0.0"}]}
+BASE = {
+    "name": "meta",
+    "cniVersion": "1.0.0",
+    "kubeconfig": "/etc/kubeconfig",
+    "delegates": [{"name": "default", "type": "a", "cniVersion": "1.0.0"}],
+}
 MACVLAN = {"cniVersion": "0.3.1", "type": "macvlan", "capabilities": {"ips": True, "mac": True}}
 
 
@@ -65,10 +87,18 @@ def test_the_first_generations_configurations_as_they_are_printed(case):
     if "error" in case:
         with pytest.raises(errors.Error) as caught:
             resolve(raw, case.get("annotations"), case.get("objects"))
-        assert caught.value.code == errors.INVALID_CONFIGURATION and case["error"] in str(caught.value)
+        assert caught.value.code == errors.INVALID_CONFIGURATION and case["error"] in str(
+            caught.value
+        )
         return
-    expected = [[interface, {key: value for key, value in wanted.items() if key != "masterplugin"}] for interface, wanted in case["attached"]]
-    found = [[conf.interface_of(one, "eth0"), one.raw] for one in resolve(raw, case.get("annotations"), case.get("objects"))]
+    expected = [
+        [interface, {key: value for key, value in wanted.items() if key != "masterplugin"}]
+        for interface, wanted in case["attached"]
+    ]
+    found = [
+        [conf.interface_of(one, "eth0"), one.raw]
+        for one in resolve(raw, case.get("annotations"), case.get("objects"))
+    ]
     assert found == expected
 
 
@@ -81,7 +111,10 @@ def test_the_first_generations_configurations_as_they_are_printed(case):
         ({"kubeconfig": "/k", "delegates": [{"type": "a"}]}, "today"),
         ({"delegates": [{"type": "a"}, {"type": "b", "masterplugin": True}]}, "old"),
         ({"delegates": [{"type": "a"}, {"type": "b", "masterplugin": False}]}, "today"),
-        ({"delegates": [{"type": "a", "ifName": "x"}, {"type": "b", "masterplugin": True}]}, "today"),
+        (
+            {"delegates": [{"type": "a", "ifName": "x"}, {"type": "b", "masterplugin": True}]},
+            "today",
+        ),
         ({"kubeconfig": "/k", "delegates": [{"type": "a"}], "always_use_default": True}, "old"),
         ({"delegates": "rubbish"}, "today"),
         ({}, "today"),
@@ -93,7 +126,13 @@ def test_the_world_is_decided_in_one_place(raw, world):
 
 @pytest.mark.parametrize(
     ("args", "expected"),
-    [('[{"a": 1.10}]', {"a": 1.1}), ("[]", {}), ("", {}), (None, {}), ('[{"masterplugin": true, "type": "z", "name": "own"}]', {"name": "own"})],
+    [
+        ('[{"a": 1.10}]', {"a": 1.1}),
+        ("[]", {}),
+        ("", {}),
+        (None, {}),
+        ('[{"masterplugin": true, "type": "z", "name": "own"}]', {"name": "own"}),
+    ],
 )
 def test_a_network_objects_args(args, expected):
     item = {"metadata": {"name": "obj"}, "plugin": "p", "args": args}
@@ -110,20 +149,76 @@ def test_a_network_objects_args_that_are_none(args):
 
 
 def test_both_forms_of_the_annotation_and_positions():
-    objects = dict([nad("m", MACVLAN), nad("n", dict(MACVLAN, name="own-name"), "other"), nad("l", {"plugins": [dict(MACVLAN)], "cniVersion": "1.0.0"})])
+    objects = dict(
+        [
+            nad("m", MACVLAN),
+            nad("n", dict(MACVLAN, name="own-name"), "other"),
+            nad("l", {"plugins": [dict(MACVLAN)], "cniVersion": "1.0.0"}),
+        ]
+    )
     short = resolve(BASE, asked("m, other/n@red0 ,l,m@again"), objects)
-    assert names(short) == [["default", "eth0"], ["apps/m", "net1"], ["other/n", "red0"], ["apps/l", "net3"], ["apps/m", "again"]]
-    assert [one.network.name for one in short] == ["default", "m", "own-name", "l", "m"]  # a missing name is the object's
-    long = resolve(BASE, asked([{"name": "m"}, {"name": "n", "namespace": "other", "interface": "red0"}, {"name": "l", "interfaceRequest": "b"}]), objects)
-    assert names(long) == [["default", "eth0"], ["apps/m", "net1"], ["other/n", "red0"], ["apps/l", "b"]]
-    assert names(resolve(BASE, {}, objects)) == names(resolve(BASE, asked(" "), objects)) == [["default", "eth0"]]
+    assert names(short) == [
+        ["default", "eth0"],
+        ["apps/m", "net1"],
+        ["other/n", "red0"],
+        ["apps/l", "net3"],
+        ["apps/m", "again"],
+    ]
+    assert [one.network.name for one in short] == [
+        "default",
+        "m",
+        "own-name",
+        "l",
+        "m",
+    ]  # a missing name is the object's
+    long = resolve(
+        BASE,
+        asked(
+            [
+                {"name": "m"},
+                {"name": "n", "namespace": "other", "interface": "red0"},
+                {"name": "l", "interfaceRequest": "b"},
+            ]
+        ),
+        objects,
+    )
+    assert names(long) == [
+        ["default", "eth0"],
+        ["apps/m", "net1"],
+        ["other/n", "red0"],
+        ["apps/l", "b"],
+    ]
+    assert (
+        names(resolve(BASE, {}, objects))
+        == names(resolve(BASE, asked(" "), objects))
+        == [["default", "eth0"]]
+    )
 
 
 @pytest.mark.parametrize(
     "text",
-    ["a/b/c", "a@b@c", "A", "a.b", "m@", "m@much-too-long-for-it", "m@a b", ",", "m,,m", "/m", "[", "{}", '[1]', '[{"name": 1}]', '[{}]',
+    [
+        "a/b/c",
+        "a@b@c",
+        "A",
+        "a.b",
+        "m@",
+        "m@much-too-long-for-it",
+        "m@a b",
+        ",",
+        "m,,m",
+        "/m",
+        "[",
+        "{}",
+        "[1]",
+        '[{"name": 1}]',
+        "[{}]",
         '[{"name": "m", "mac": "x"}]',
-     '[{"name": "m", "interface": "a/b"}]', '[{"name": "m", "cni-args": []}]', '"m"', '[{"name": "m", "ips": ["10.0.0.1"], "ipam-claim-reference": "c"}]'],
+        '[{"name": "m", "interface": "a/b"}]',
+        '[{"name": "m", "cni-args": []}]',
+        '"m"',
+        '[{"name": "m", "ips": ["10.0.0.1"], "ipam-claim-reference": "c"}]',
+    ],
 )
 def test_an_annotation_that_is_none_is_an_error(text):
     with pytest.raises(errors.Error) as caught:
@@ -147,8 +242,13 @@ def test_what_a_pod_may_ask_of_a_network(case):
 
 @pytest.mark.parametrize(
     ("keys", "capability"),
-    [({"ips": ["10.0.0.1"]}, "ips"), ({"mac": "02:00:00:00:00:01"}, "mac"), ({"portMappings": [{"hostPort": 1, "containerPort": 2}]}, "portMappings"),
-     ({"bandwidth": {"ingressRate": 5}}, "bandwidth"), ({"infiniband-guid": "00:11:22:33:44:55:66:77"}, "infinibandGUID")],
+    [
+        ({"ips": ["10.0.0.1"]}, "ips"),
+        ({"mac": "02:00:00:00:00:01"}, "mac"),
+        ({"portMappings": [{"hostPort": 1, "containerPort": 2}]}, "portMappings"),
+        ({"bandwidth": {"ingressRate": 5}}, "bandwidth"),
+        ({"infiniband-guid": "00:11:22:33:44:55:66:77"}, "infinibandGUID"),
+    ],
 )
 def test_what_no_plugin_can_do_is_an_error(keys, capability):
     for config, good in (
@@ -167,19 +267,35 @@ def test_what_no_plugin_can_do_is_an_error(keys, capability):
 
 
 def test_cni_args_of_the_pod_go_over_those_of_the_network():
-    config = {"plugins": [{"type": "x", "args": {"cni": {"a": 1, "b": 1}, "other": 2}}, {"type": "y"}]}
-    raw = resolve(BASE, asked([{"name": "m", "cni-args": {"b": 2, "c": {"d": [3]}}}]), dict([nad("m", config)]))[1].raw
+    config = {
+        "plugins": [{"type": "x", "args": {"cni": {"a": 1, "b": 1}, "other": 2}}, {"type": "y"}]
+    }
+    raw = resolve(
+        BASE,
+        asked([{"name": "m", "cni-args": {"b": 2, "c": {"d": [3]}}}]),
+        dict([nad("m", config)]),
+    )[1].raw
     assert raw["plugins"][0]["args"] == {"cni": {"a": 1, "b": 2, "c": {"d": [3]}}, "other": 2}
     assert raw["plugins"][1]["args"] == {"cni": {"b": 2, "c": {"d": [3]}}}
 
 
 def test_the_default_route_is_one_networks():
     objects = dict([nad("m", MACVLAN), nad("n", MACVLAN)])
-    found = resolve(BASE, asked([{"name": "m", "default-route": ["10.0.0.1", "fd00::1"]}, {"name": "n"}]), objects)
+    found = resolve(
+        BASE,
+        asked([{"name": "m", "default-route": ["10.0.0.1", "fd00::1"]}, {"name": "n"}]),
+        objects,
+    )
     assert [one.default_route for one in found] == [None, ["10.0.0.1", "fd00::1"], None]
-    assert resolve(BASE, asked([{"name": "m", "default-route": []}]), objects)[1].default_route == []
-    for bad in ([{"name": "m", "default-route": []}, {"name": "n", "default-route": ["10.0.0.1"]}], [{"name": "m", "default-route": ["10.0.0.1", "10.0.0.2"]}],
-                [{"name": "m", "default-route": ["x"]}], [{"name": "m", "default-route": "10.0.0.1"}]):
+    assert (
+        resolve(BASE, asked([{"name": "m", "default-route": []}]), objects)[1].default_route == []
+    )
+    for bad in (
+        [{"name": "m", "default-route": []}, {"name": "n", "default-route": ["10.0.0.1"]}],
+        [{"name": "m", "default-route": ["10.0.0.1", "10.0.0.2"]}],
+        [{"name": "m", "default-route": ["x"]}],
+        [{"name": "m", "default-route": "10.0.0.1"}],
+    ):
         with pytest.raises(errors.Error):
             resolve(BASE, asked(bad), objects)
 
@@ -200,13 +316,23 @@ def test_a_network_that_is_not_there_is_an_error(tmp_path):
 
 def test_networks_on_the_host(tmp_path):
     (tmp_path / "10-a.conf").write_text('{"name": "m", "type": "single"}', encoding="utf-8")
-    (tmp_path / "20-b.conflist").write_text('{"name": "m", "plugins": [{"type": "of-list"}]}', encoding="utf-8")
+    (tmp_path / "20-b.conflist").write_text(
+        '{"name": "m", "plugins": [{"type": "of-list"}]}', encoding="utf-8"
+    )
     (tmp_path / "30-c.json").write_text('# c\n{"name": "j", "type": "json"}', encoding="utf-8")
     conf_dir = dict(BASE, confDir=str(tmp_path))
     found = resolve(conf_dir, asked("m,j"), dict([nad("m"), nad("j", "")]))
-    assert [plugin["type"] for one in found for plugin in one.network.plugins] == ["a", "of-list", "json"]  # lists first
+    assert [plugin["type"] for one in found for plugin in one.network.plugins] == [
+        "a",
+        "of-list",
+        "json",
+    ]  # lists first
     # where no API is configured but the runtime hands annotations over
-    assert names(resolve(conf_dir, asked("m,j"))) == [["default", "eth0"], ["m", "net1"], ["j", "net2"]]
+    assert names(resolve(conf_dir, asked("m,j"))) == [
+        ["default", "eth0"],
+        ["m", "net1"],
+        ["j", "net2"],
+    ]
     with pytest.raises(errors.Error) as caught:
         resolve(conf_dir, asked("x"), dict([nad("x")]))
     assert str(tmp_path) in caught.value.msg
@@ -218,8 +344,15 @@ def test_networks_on_the_host(tmp_path):
 
 def test_the_cluster_network_from_everywhere(tmp_path):
     (tmp_path / "b.conf").write_text('{"name": "from-file", "type": "x"}', encoding="utf-8")
-    (tmp_path / "c.conflist").write_text('{"name": "other", "plugins": [{"type": "y"}]}', encoding="utf-8")
-    base = {"name": "meta", "confDir": str(tmp_path), "delegates": [{"type": "ignored"}], "kubeconfig": "/k"}
+    (tmp_path / "c.conflist").write_text(
+        '{"name": "other", "plugins": [{"type": "y"}]}', encoding="utf-8"
+    )
+    base = {
+        "name": "meta",
+        "confDir": str(tmp_path),
+        "delegates": [{"type": "ignored"}],
+        "kubeconfig": "/k",
+    }
     objects = dict([nad("cluster", MACVLAN, "kube-system"), nad("cluster", MACVLAN, "elsewhere")])
 
     def first(name, **keys):
@@ -236,25 +369,52 @@ def test_the_cluster_network_from_everywhere(tmp_path):
 
 
 def test_default_networks_are_every_pods_but_the_systems():
-    objects = dict([nad("cluster", MACVLAN, "kube-system"), nad("extra", MACVLAN, "kube-system"), nad("m", MACVLAN)])
-    base = {"name": "meta", "kubeconfig": "/k", "clusterNetwork": "cluster", "defaultNetworks": ["extra"]}
-    assert names(resolve(base, asked("m"), objects)) == [["kube-system/cluster", "eth0"], ["kube-system/extra", "net1"], ["apps/m", "net2"]]
-    assert names(resolve(base, {}, objects, namespace="kube-system")) == [["kube-system/cluster", "eth0"]]
-    assert names(resolve(dict(base, systemNamespaces=["apps"]), asked("m"), objects)) == [["kube-system/cluster", "eth0"], ["apps/m", "net1"]]
+    objects = dict(
+        [
+            nad("cluster", MACVLAN, "kube-system"),
+            nad("extra", MACVLAN, "kube-system"),
+            nad("m", MACVLAN),
+        ]
+    )
+    base = {
+        "name": "meta",
+        "kubeconfig": "/k",
+        "clusterNetwork": "cluster",
+        "defaultNetworks": ["extra"],
+    }
+    assert names(resolve(base, asked("m"), objects)) == [
+        ["kube-system/cluster", "eth0"],
+        ["kube-system/extra", "net1"],
+        ["apps/m", "net2"],
+    ]
+    assert names(resolve(base, {}, objects, namespace="kube-system")) == [
+        ["kube-system/cluster", "eth0"]
+    ]
+    assert names(resolve(dict(base, systemNamespaces=["apps"]), asked("m"), objects)) == [
+        ["kube-system/cluster", "eth0"],
+        ["apps/m", "net1"],
+    ]
     with_delegates = dict(BASE, defaultNetworks=["extra"])
-    assert names(resolve(with_delegates, {}, objects)) == [["default", "eth0"], ["kube-system/extra", "net1"]]
+    assert names(resolve(with_delegates, {}, objects)) == [
+        ["default", "eth0"],
+        ["kube-system/extra", "net1"],
+    ]
 
 
 def test_a_pod_may_choose_its_default_network():
     objects = dict([nad("m", MACVLAN, "kube-system"), nad("m", MACVLAN), nad("n", MACVLAN)])
 
     def chosen(text, **keys):
-        return resolve(dict(BASE, **keys), dict(asked("n"), **{annotations.DEFAULT_NETWORK: text}), objects)
+        return resolve(
+            dict(BASE, **keys), dict(asked("n"), **{annotations.DEFAULT_NETWORK: text}), objects
+        )
 
     assert names(chosen("m")) == [["kube-system/m", "eth0"], ["apps/n", "net1"]]
     assert names(chosen("apps/m")) == [["apps/m", "eth0"], ["apps/n", "net1"]]
     assert names(chosen('[{"name": "m", "interface": "eth7"}]'))[0] == ["kube-system/m", "eth7"]
-    assert chosen('[{"name": "m", "mac": "02:00:00:00:00:01"}]')[0].capability_args == {"mac": "02:00:00:00:00:01"}
+    assert chosen('[{"name": "m", "mac": "02:00:00:00:00:01"}]')[0].capability_args == {
+        "mac": "02:00:00:00:00:01"
+    }
     for bad in ("m,m", "nothing", "["):
         with pytest.raises(errors.Error):
             chosen(bad)
@@ -275,19 +435,41 @@ def test_namespace_isolation():
 def test_devices_are_given_out_in_order(tmp_path):
     checkpoint = tmp_path / "checkpoint"
     entries = [
-        {"PodUID": "u-1", "ContainerName": "c", "ResourceName": "vendor/nic", "DeviceIDs": {"0": ["0000:03:00.2"], "1": ["0000:03:00.1"]}},
+        {
+            "PodUID": "u-1",
+            "ContainerName": "c",
+            "ResourceName": "vendor/nic",
+            "DeviceIDs": {"0": ["0000:03:00.2"], "1": ["0000:03:00.1"]},
+        },
         {"PodUID": "u-1", "ContainerName": "d", "ResourceName": "vendor/old", "DeviceIDs": ["x"]},
-        {"PodUID": "u-2", "ContainerName": "c", "ResourceName": "vendor/nic", "DeviceIDs": {"0": ["other"]}},
+        {
+            "PodUID": "u-2",
+            "ContainerName": "c",
+            "ResourceName": "vendor/nic",
+            "DeviceIDs": {"0": ["other"]},
+        },
     ]
-    checkpoint.write_text(json.dumps({"Data": {"PodDeviceEntries": entries, "RegisteredDevices": {}}, "Checksum": 1}), encoding="utf-8")
-    objects = dict([nad("m", {"plugins": [{"type": "sriov"}, {"type": "tuning"}]}, resource="vendor/nic"), nad("o", {"type": "z"}, resource="vendor/old")])
+    checkpoint.write_text(
+        json.dumps({"Data": {"PodDeviceEntries": entries, "RegisteredDevices": {}}, "Checksum": 1}),
+        encoding="utf-8",
+    )
+    objects = dict(
+        [
+            nad("m", {"plugins": [{"type": "sriov"}, {"type": "tuning"}]}, resource="vendor/nic"),
+            nad("o", {"type": "z"}, resource="vendor/old"),
+        ]
+    )
 
     def found(text):
-        return resolve(BASE, asked(text), objects, host_devices=devices.Devices(str(checkpoint), str(tmp_path)))
+        return resolve(
+            BASE, asked(text), objects, host_devices=devices.Devices(str(checkpoint), str(tmp_path))
+        )
 
     one, two, three = found("m@a,m@b,o")[1:]
     assert [one.device, two.device, three.device] == ["0000:03:00.1", "0000:03:00.2", "x"]
-    assert [(plugin["deviceID"], plugin["pciBusID"]) for plugin in one.raw["plugins"]] == [("0000:03:00.1", "0000:03:00.1")] * 2
+    assert [(plugin["deviceID"], plugin["pciBusID"]) for plugin in one.raw["plugins"]] == [
+        ("0000:03:00.1", "0000:03:00.1")
+    ] * 2
     with pytest.raises(errors.Error) as caught:
         found("m@a,m@b,m@c")
     assert "vendor/nic" in caught.value.msg
@@ -295,32 +477,59 @@ def test_devices_are_given_out_in_order(tmp_path):
 
 
 def test_the_auxiliary_chain(tmp_path):
-    (tmp_path / "10-default.conflist").write_text('{"name": "cluster", "cniVersion": "1.0.0", "plugins": [{"type": "x"}]}', encoding="utf-8")
-    base = {"name": "meta", "kubeconfig": "/k", "clusterNetwork": str(tmp_path / "10-default.conflist"), "auxiliaryCNIChainName": "chain"}
+    (tmp_path / "10-default.conflist").write_text(
+        '{"name": "cluster", "cniVersion": "1.0.0", "plugins": [{"type": "x"}]}', encoding="utf-8"
+    )
+    base = {
+        "name": "meta",
+        "kubeconfig": "/k",
+        "clusterNetwork": str(tmp_path / "10-default.conflist"),
+        "auxiliaryCNIChainName": "chain",
+    }
     assert names(resolve(base, {}, {})) == [["cluster", "eth0"]]
     (tmp_path / "chain").mkdir()
     (tmp_path / "chain" / "2.conf").write_text('{"type": "later"}', encoding="utf-8")
     (tmp_path / "chain" / "1.conf").write_text('{"type": "sooner"}', encoding="utf-8")
     found = resolve(base, asked("m"), dict([nad("m", MACVLAN)]))
     assert names(found) == [["cluster", "eth0"], ["apps/m", "net1"], ["chain", "eth0"]]
-    assert ([plugin["type"] for plugin in found[2].raw["plugins"]], found[2].chained) == (["sooner", "later"], True)
+    assert ([plugin["type"] for plugin in found[2].raw["plugins"]], found[2].chained) == (
+        ["sooner", "later"],
+        True,
+    )
     with pytest.raises(errors.Error):
         resolve(dict(base, clusterNetwork="cluster"), {}, {})
 
 
 def test_spoiled_objects_are_errors():
     path = nad("m")[0]
-    for item in ({"spec": 5}, {"spec": {"config": 5}}, {"spec": {"config": "{"}}, {"spec": {"config": "[]"}}, {"spec": {"config": '{"plugins": []}'}},
-                 {"spec": {"config": '{"type": "../x"}'}}, {"spec": {"config": "{}"}, "metadata": []},
-                 {"spec": {"config": "{}"}, "metadata": {"annotations": "x"}}):
+    for item in (
+        {"spec": 5},
+        {"spec": {"config": 5}},
+        {"spec": {"config": "{"}},
+        {"spec": {"config": "[]"}},
+        {"spec": {"config": '{"plugins": []}'}},
+        {"spec": {"config": '{"type": "../x"}'}},
+        {"spec": {"config": "{}"}, "metadata": []},
+        {"spec": {"config": "{}"}, "metadata": {"annotations": "x"}},
+    ):
         with pytest.raises(errors.Error):
             for one in resolve(BASE, asked("m"), {path: item}):
                 assert one.network
 
 
 def test_keys_of_todays_world_are_checked():
-    for keys in ({"defaultNetworks": "x"}, {"systemNamespaces": [1]}, {"namespaceIsolation": "yes"}, {"globalNamespaces": []}, {"confDir": 1},
-                 {"clusterNetwork": 1}, {"readinessindicatorfile": 1}, {"retryDeleteOnError": 1}, {"auxiliaryCNIChainName": "x"}, {"kubeconfig": 1}):
+    for keys in (
+        {"defaultNetworks": "x"},
+        {"systemNamespaces": [1]},
+        {"namespaceIsolation": "yes"},
+        {"globalNamespaces": []},
+        {"confDir": 1},
+        {"clusterNetwork": 1},
+        {"readinessindicatorfile": 1},
+        {"retryDeleteOnError": 1},
+        {"auxiliaryCNIChainName": "x"},
+        {"kubeconfig": 1},
+    ):
         with pytest.raises(errors.Error) as caught:
             conf.parse(dict(BASE, **keys))
         assert caught.value.code == errors.INVALID_CONFIGURATION

@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """No input makes anything but an answer or an Error of the kind that tells what is wrong.
 
-MULTINET_EXAMPLES says how many inputs are tried (a soak takes a million); the usual few are the same ones each time.
+MULTINET_EXAMPLES says how many inputs are tried (a soak takes a million); the usual few are the
+same ones each time.
 """
 
 from __future__ import annotations
@@ -15,55 +16,142 @@ import os
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings, strategies as st
-
-from ansible_collections.multinet.flannel.plugins.module_utils._cni import conf as cni_conf, errors, result as results, skel, version
+from ansible_collections.multinet.flannel.plugins.module_utils._cni import conf as cni_conf
+from ansible_collections.multinet.flannel.plugins.module_utils._cni import errors, skel, version
+from ansible_collections.multinet.flannel.plugins.module_utils._cni import result as results
 from ansible_collections.multinet.flannel.plugins.module_utils._meta import (
-    annotations, conf, flannel_plugin, gateway, https, kubeconfig, networks, plugin, pods, state, status,
+    annotations,
+    conf,
+    flannel_plugin,
+    gateway,
+    https,
+    kubeconfig,
+    networks,
+    plugin,
+    pods,
+    state,
+    status,
 )
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 EXAMPLES = int(os.environ.get("MULTINET_EXAMPLES", "60"))
 settings.register_profile(
-    "here", max_examples=EXAMPLES, derandomize=EXAMPLES <= 1000, deadline=None, database=None,
+    "here",
+    max_examples=EXAMPLES,
+    derandomize=EXAMPLES <= 1000,
+    deadline=None,
+    database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 settings.load_profile("here")
 
-SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=12)
-JSON = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4), max_leaves=12)
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=12)
+)
+JSON = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
 
 
 def shaped(keys):
     """Objects that have the keys a reader looks for, with values of any kind or of the right one."""
-    return st.fixed_dictionaries({}, optional={key: JSON if values is None else values | JSON for key, values in keys.items()})
+    return st.fixed_dictionaries(
+        {},
+        optional={key: JSON if values is None else values | JSON for key, values in keys.items()},
+    )
 
 
 NAMES = st.sampled_from(["a", "net-a", "eth0", "net1", "", "x" * 16, "a/b", "..", "multus"])
 VERSIONS = st.sampled_from(version.ALL + ("9.9.9", ""))
-PLUGIN = shaped({
-    "type": NAMES, "name": NAMES, "cniVersion": VERSIONS, "capabilities": st.dictionaries(NAMES, st.booleans()), "masterplugin": st.booleans(), "ifName": NAMES,
-    "plugins": st.lists(shaped({"type": NAMES}), max_size=3), "dataDir": NAMES, "subnetFile": NAMES, "delegate": None, "args": None,
-})
-CONF = shaped({
-    "name": NAMES, "cniVersion": VERSIONS, "delegates": st.lists(PLUGIN, max_size=3), "kubeconfig": st.just("/no/such/kubeconfig"),
-    "always_use_default": st.booleans(), "clusterNetwork": NAMES, "defaultNetworks": st.lists(NAMES, max_size=2),
-    "systemNamespaces": st.lists(NAMES, max_size=2), "namespaceIsolation": st.booleans(), "globalNamespaces": NAMES,
-    "timeoutSeconds": st.sampled_from([1, 0.5, -1]), "runtimeConfig": None, "prevResult": None, "auxiliaryCNIChainName": NAMES,
-    "cni.dev/valid-attachments": None, "logLevel": NAMES, "logOptions": None, "confDir": st.just("/no/such/directory"),
-})
-PORT = shaped({"hostPort": st.integers(0, 70000), "containerPort": st.integers(0, 70000), "protocol": NAMES, "hostIP": NAMES})
-SELECTION = shaped({
-    "name": NAMES, "namespace": NAMES, "ips": None, "mac": None, "infiniband-guid": None, "interface": NAMES, "portMappings": st.lists(PORT, max_size=2),
-    "bandwidth": shaped({"ingressRate": st.integers()}), "deviceID": NAMES, "cni-args": None,
-    "default-route": st.lists(st.sampled_from(["10.0.0.1", "fd00::1", "x"]), max_size=3),
-})
+PLUGIN = shaped(
+    {
+        "type": NAMES,
+        "name": NAMES,
+        "cniVersion": VERSIONS,
+        "capabilities": st.dictionaries(NAMES, st.booleans()),
+        "masterplugin": st.booleans(),
+        "ifName": NAMES,
+        "plugins": st.lists(shaped({"type": NAMES}), max_size=3),
+        "dataDir": NAMES,
+        "subnetFile": NAMES,
+        "delegate": None,
+        "args": None,
+    }
+)
+CONF = shaped(
+    {
+        "name": NAMES,
+        "cniVersion": VERSIONS,
+        "delegates": st.lists(PLUGIN, max_size=3),
+        "kubeconfig": st.just("/no/such/kubeconfig"),
+        "always_use_default": st.booleans(),
+        "clusterNetwork": NAMES,
+        "defaultNetworks": st.lists(NAMES, max_size=2),
+        "systemNamespaces": st.lists(NAMES, max_size=2),
+        "namespaceIsolation": st.booleans(),
+        "globalNamespaces": NAMES,
+        "timeoutSeconds": st.sampled_from([1, 0.5, -1]),
+        "runtimeConfig": None,
+        "prevResult": None,
+        "auxiliaryCNIChainName": NAMES,
+        "cni.dev/valid-attachments": None,
+        "logLevel": NAMES,
+        "logOptions": None,
+        "confDir": st.just("/no/such/directory"),
+    }
+)
+PORT = shaped(
+    {
+        "hostPort": st.integers(0, 70000),
+        "containerPort": st.integers(0, 70000),
+        "protocol": NAMES,
+        "hostIP": NAMES,
+    }
+)
+SELECTION = shaped(
+    {
+        "name": NAMES,
+        "namespace": NAMES,
+        "ips": None,
+        "mac": None,
+        "infiniband-guid": None,
+        "interface": NAMES,
+        "portMappings": st.lists(PORT, max_size=2),
+        "bandwidth": shaped({"ingressRate": st.integers()}),
+        "deviceID": NAMES,
+        "cni-args": None,
+        "default-route": st.lists(st.sampled_from(["10.0.0.1", "fd00::1", "x"]), max_size=3),
+    }
+)
 LINK = shaped({"name": NAMES, "mac": NAMES, "sandbox": NAMES, "mtu": st.integers()})
-ADDRESS = shaped({"address": st.sampled_from(["10.0.0.2/24", "fd00::2/64", ""]), "interface": st.integers(-2, 3), "gateway": NAMES})
+ADDRESS = shaped(
+    {
+        "address": st.sampled_from(["10.0.0.2/24", "fd00::2/64", ""]),
+        "interface": st.integers(-2, 3),
+        "gateway": NAMES,
+    }
+)
 ROUTE = shaped({"dst": st.sampled_from(["0.0.0.0/0", "::/0", "10.0.0.0/8"]), "gw": NAMES})
-RESULT = shaped({
-    "cniVersion": VERSIONS, "interfaces": st.lists(LINK, max_size=3), "ips": st.lists(ADDRESS, max_size=3), "routes": st.lists(ROUTE, max_size=3),
-    "dns": shaped({"nameservers": None}), "ip4": shaped({"ip": NAMES, "routes": None}), "ip6": shaped({"ip": NAMES}),
-})
+RESULT = shaped(
+    {
+        "cniVersion": VERSIONS,
+        "interfaces": st.lists(LINK, max_size=3),
+        "ips": st.lists(ADDRESS, max_size=3),
+        "routes": st.lists(ROUTE, max_size=3),
+        "dns": shaped({"nameservers": None}),
+        "ip4": shaped({"ip": NAMES, "routes": None}),
+        "ip6": shaped({"ip": NAMES}),
+    }
+)
 COMMANDS = st.sampled_from(["ADD", "DEL", "CHECK", "STATUS", "GC"])
 
 
@@ -81,18 +169,40 @@ class Machine:
         return 0, self.answer if environ["CNI_COMMAND"] == "ADD" else b"", b""
 
 
-@given(raw=CONF | st.binary(max_size=40) | JSON, command=COMMANDS, answer=st.binary(max_size=20) | RESULT.map(json.dumps))
-def test_any_request_gets_an_answer_or_an_error_that_says_what_is_wrong(tmp_path, raw, command, answer):
+@given(
+    raw=CONF | st.binary(max_size=40) | JSON,
+    command=COMMANDS,
+    answer=st.binary(max_size=20) | RESULT.map(json.dumps),
+)
+def test_any_request_gets_an_answer_or_an_error_that_says_what_is_wrong(
+    tmp_path, raw, command, answer
+):
     if isinstance(raw, dict):
         raw = dict(raw, cniDir=str(tmp_path / "state"))
     stdin = raw if isinstance(raw, bytes) else json.dumps(raw).encode()
     if b'"cniDir"' not in stdin and command in ("DEL", "GC"):
         return  # it would look at this machine's own state
-    environ = {"CNI_COMMAND": command, "CNI_CONTAINERID": "cid", "CNI_NETNS": str(tmp_path), "CNI_IFNAME": "eth0", "CNI_PATH": "/bin"}
+    environ = {
+        "CNI_COMMAND": command,
+        "CNI_CONTAINERID": "cid",
+        "CNI_NETNS": str(tmp_path),
+        "CNI_IFNAME": "eth0",
+        "CNI_PATH": "/bin",
+    }
     machine = Machine(answer if isinstance(answer, bytes) else answer.encode())
-    one = plugin.Plugin(machine, lambda path: set(), lambda text: None, addresses=lambda path, name: set())
+    one = plugin.Plugin(
+        machine, lambda path: set(), lambda text: None, addresses=lambda path, name: set()
+    )
     out = io.StringIO()
-    code = skel.main(one.handlers(), "about", environ, io.BytesIO(stdin), out, io.StringIO(), conf_optional=("DEL",))
+    code = skel.main(
+        one.handlers(),
+        "about",
+        environ,
+        io.BytesIO(stdin),
+        out,
+        io.StringIO(),
+        conf_optional=("DEL",),
+    )
     assert code in (0, 1)
     if code:
         problem = json.loads(out.getvalue())
@@ -102,7 +212,15 @@ def test_any_request_gets_an_answer_or_an_error_that_says_what_is_wrong(tmp_path
         assert json.loads(out.getvalue())["cniVersion"] in version.ALL
     # whatever it was, nothing stays after a DEL
     environ["CNI_COMMAND"] = "DEL"
-    skel.main(one.handlers(), "about", environ, io.BytesIO(stdin), io.StringIO(), io.StringIO(), conf_optional=("DEL",))
+    skel.main(
+        one.handlers(),
+        "about",
+        environ,
+        io.BytesIO(stdin),
+        io.StringIO(),
+        io.StringIO(),
+        conf_optional=("DEL",),
+    )
     if (tmp_path / "state").exists():
         assert [path.name for path in (tmp_path / "state").iterdir()] == []
 
@@ -119,7 +237,12 @@ def test_any_configuration_is_parsed_or_refused(raw):
     assert len(set(names[1:])) == len(names[1:])
 
 
-@given(text=st.text(max_size=30) | JSON.map(json.dumps) | st.lists(SELECTION, max_size=2).map(json.dumps) | st.lists(NAMES, max_size=3).map(",".join))
+@given(
+    text=st.text(max_size=30)
+    | JSON.map(json.dumps)
+    | st.lists(SELECTION, max_size=2).map(json.dumps)
+    | st.lists(NAMES, max_size=3).map(",".join)
+)
 def test_any_annotation_is_understood_or_refused(text):
     for read in (lambda: annotations.parse(text, "apps"), lambda: annotations.parse_old(text)):
         try:
@@ -130,21 +253,39 @@ def test_any_annotation_is_understood_or_refused(text):
         assert isinstance(found, list)
 
 
-@given(item=shaped({"metadata": shaped({"name": NAMES, "annotations": None}), "spec": shaped({"config": PLUGIN.map(json.dumps) | st.text(max_size=9)}),
-                    "plugin": NAMES, "args": PLUGIN.map(lambda one: json.dumps([one]))}), selection=SELECTION)
+@given(
+    item=shaped(
+        {
+            "metadata": shaped({"name": NAMES, "annotations": None}),
+            "spec": shaped({"config": PLUGIN.map(json.dumps) | st.text(max_size=9)}),
+            "plugin": NAMES,
+            "args": PLUGIN.map(lambda one: json.dumps([one])),
+        }
+    ),
+    selection=SELECTION,
+)
 def test_any_object_of_the_api_is_used_or_refused(item, selection):
     class Api:
         def get(self, path):
             return item
 
     for raw, notes in (
-        ({"name": "m", "kubeconfig": "/k", "delegates": [{"type": "d", "name": "d"}], "confDir": "/no/such/directory"},
-            {annotations.NETWORKS: json.dumps([selection])}),
+        (
+            {
+                "name": "m",
+                "kubeconfig": "/k",
+                "delegates": [{"type": "d", "name": "d"}],
+                "confDir": "/no/such/directory",
+            },
+            {annotations.NETWORKS: json.dumps([selection])},
+        ),
         ({"name": "m", "kubeconfig": "/k"}, {"networks": '[{"name": "a"}]'}),
     ):
         parsed = conf.parse(raw)
         try:
-            delegates = networks.Resolver(parsed, pods.Pod("apps", "p", "u", notes), Api(), None, lambda level, sentence: None).delegates()
+            delegates = networks.Resolver(
+                parsed, pods.Pod("apps", "p", "u", notes), Api(), None, lambda level, sentence: None
+            ).delegates()
             conf.name_interfaces(delegates, parsed.world)
         except errors.Error as error:
             assert error.code != errors.INTERNAL
@@ -166,11 +307,33 @@ def test_any_result_is_converted_or_refused(raw, to_version):
     assert status.status([state.Attached({"name": "n"}, "eth0", converted)])[0]["default"] is True
 
 
-@given(text=st.binary(max_size=40) | JSON.map(lambda value: json.dumps(value).encode()) | shaped({
-    "format": st.just(1), "name": NAMES, "containerID": st.just("cid"), "ifName": st.just("eth0"), "netns": NAMES, "path": st.lists(NAMES, max_size=2),
-    "timeoutSeconds": st.just(5),
-    "delegates": st.lists(shaped({"conf": PLUGIN, "ifName": NAMES, "result": RESULT, "kept": None, "capabilityArgs": None}), max_size=2),
-}).map(lambda value: json.dumps(value).encode()))
+@given(
+    text=st.binary(max_size=40)
+    | JSON.map(lambda value: json.dumps(value).encode())
+    | shaped(
+        {
+            "format": st.just(1),
+            "name": NAMES,
+            "containerID": st.just("cid"),
+            "ifName": st.just("eth0"),
+            "netns": NAMES,
+            "path": st.lists(NAMES, max_size=2),
+            "timeoutSeconds": st.just(5),
+            "delegates": st.lists(
+                shaped(
+                    {
+                        "conf": PLUGIN,
+                        "ifName": NAMES,
+                        "result": RESULT,
+                        "kept": None,
+                        "capabilityArgs": None,
+                    }
+                ),
+                max_size=2,
+            ),
+        }
+    ).map(lambda value: json.dumps(value).encode())
+)
 def test_any_state_is_read_or_spoiled(tmp_path, text):
     store = state.Store(str(tmp_path))
     with open(store.file("cid", "eth0"), "wb") as file:
@@ -181,7 +344,10 @@ def test_any_state_is_read_or_spoiled(tmp_path, text):
         return
     store.write(read)
     again = store.read("cid", "eth0")
-    first, second = ([(one.raw, one.interface, one.result, one.kept) for one in which.attached] for which in (read, again))
+    first, second = (
+        [(one.raw, one.interface, one.result, one.kept) for one in which.attached]
+        for which in (read, again)
+    )
     assert first == second
 
 
@@ -207,7 +373,14 @@ WORDS = st.text(alphabet="abcXYZ019-._/:@ '\"#", min_size=1, max_size=20)
 KEYS = st.text(alphabet="abcXYZ019-._/", min_size=1, max_size=20)
 
 
-VALUES = st.recursive(WORDS, lambda inner: st.lists(inner, min_size=1, max_size=3) | st.dictionaries(KEYS, inner, min_size=1, max_size=3), max_leaves=6)
+VALUES = st.recursive(
+    WORDS,
+    lambda inner: (
+        st.lists(inner, min_size=1, max_size=3)
+        | st.dictionaries(KEYS, inner, min_size=1, max_size=3)
+    ),
+    max_leaves=6,
+)
 
 
 @given(value=st.dictionaries(KEYS, VALUES, min_size=1, max_size=3))
@@ -218,7 +391,7 @@ def test_what_a_yaml_library_writes_is_read(value):
     try:
         assert as_text(kubeconfig.parse_yaml(text)) == as_text(value)
     except ValueError as error:
-        pytest.fail("%s\n%s" % (error, text))
+        pytest.fail(f"{error}\n{text}")
 
 
 def as_text(value):
@@ -227,20 +400,68 @@ def as_text(value):
         return {key: as_text(item) for key, item in value.items()}
     if isinstance(value, list):
         return [as_text(item) for item in value]
-    return {None: "", True: "true", False: "false"}.get(value, value) if not isinstance(value, (int, float)) or isinstance(value, bool) else str(value)
+    return (
+        {None: "", True: "true", False: "false"}.get(value, value)
+        if not isinstance(value, (int, float)) or isinstance(value, bool)
+        else str(value)
+    )
 
 
 LEASE_VALUES = st.text(max_size=8) | st.sampled_from(
-    ["10.1.5.1/24", "10.1.0.0/16", "fd00::5:1/64", "FD00::/48", "::ffff:10.0.0.1/120", "1450", "true", "", "10.1.0.0/33"]
+    [
+        "10.1.5.1/24",
+        "10.1.0.0/16",
+        "fd00::5:1/64",
+        "FD00::/48",
+        "::ffff:10.0.0.1/120",
+        "1450",
+        "true",
+        "",
+        "10.1.0.0/33",
+    ]
 )
-LEASE_KEYS = st.sampled_from(["FLANNEL_%s" % key for key in ("NETWORK", "SUBNET", "IPV6_NETWORK", "IPV6_SUBNET", "MTU", "IPMASQ")]) | st.text(max_size=8)
-LEASE = st.lists(st.tuples(LEASE_KEYS, LEASE_VALUES).map("=".join) | st.text(max_size=8), max_size=8).map("\n".join)
-WHOLE_LEASE = LEASE.map(lambda more: "FLANNEL_NETWORK=10.1.0.0/16\nFLANNEL_SUBNET=10.1.5.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n" + more)
-FLANNEL = shaped({
-    "name": NAMES, "cniVersion": VERSIONS, "subnetFile": NAMES, "dataDir": NAMES, "runtimeConfig": None, "DataDir": NAMES,
-    "delegate": shaped({"type": NAMES, "bridge": NAMES, "mtu": st.integers(), "ipMasq": st.booleans(), "name": None, "ipam": None}),
-    "ipam": shaped({"type": NAMES, "routes": st.lists(shaped({"dst": LEASE_VALUES, "gw": LEASE_VALUES}), max_size=2), "ranges": None}),
-})
+LEASE_KEYS = st.sampled_from(
+    [
+        f"FLANNEL_{key}"
+        for key in ("NETWORK", "SUBNET", "IPV6_NETWORK", "IPV6_SUBNET", "MTU", "IPMASQ")
+    ]
+) | st.text(max_size=8)
+LEASE = st.lists(
+    st.tuples(LEASE_KEYS, LEASE_VALUES).map("=".join) | st.text(max_size=8), max_size=8
+).map("\n".join)
+WHOLE_LEASE = LEASE.map(
+    lambda more: (
+        "FLANNEL_NETWORK=10.1.0.0/16\nFLANNEL_SUBNET=10.1.5.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n"
+        + more
+    )
+)
+FLANNEL = shaped(
+    {
+        "name": NAMES,
+        "cniVersion": VERSIONS,
+        "subnetFile": NAMES,
+        "dataDir": NAMES,
+        "runtimeConfig": None,
+        "DataDir": NAMES,
+        "delegate": shaped(
+            {
+                "type": NAMES,
+                "bridge": NAMES,
+                "mtu": st.integers(),
+                "ipMasq": st.booleans(),
+                "name": None,
+                "ipam": None,
+            }
+        ),
+        "ipam": shaped(
+            {
+                "type": NAMES,
+                "routes": st.lists(shaped({"dst": LEASE_VALUES, "gw": LEASE_VALUES}), max_size=2),
+                "ranges": None,
+            }
+        ),
+    }
+)
 
 
 @given(FLANNEL, LEASE | WHOLE_LEASE)
@@ -273,11 +494,23 @@ class Stream:
 
 
 HTTP = st.lists(
-    st.sampled_from([
-        b"HTTP/1.1 200 OK\r\n", b"HTTP/1.0 404 x\n", b"HTTP/1.1 100 Continue\r\n", b"\r\n", b"Content-Length: 3\r\n", b"Transfer-Encoding: chunked\r\n",
-        b"3\r\nabc\r\n",
-        b"0\r\n\r\n", b"Connection: close\r\n", b"ffffffffffffffff\r\n", b"-1\r\n",
-    ]) | st.binary(max_size=6), max_size=10,
+    st.sampled_from(
+        [
+            b"HTTP/1.1 200 OK\r\n",
+            b"HTTP/1.0 404 x\n",
+            b"HTTP/1.1 100 Continue\r\n",
+            b"\r\n",
+            b"Content-Length: 3\r\n",
+            b"Transfer-Encoding: chunked\r\n",
+            b"3\r\nabc\r\n",
+            b"0\r\n\r\n",
+            b"Connection: close\r\n",
+            b"ffffffffffffffff\r\n",
+            b"-1\r\n",
+        ]
+    )
+    | st.binary(max_size=6),
+    max_size=10,
 )
 
 

@@ -8,7 +8,6 @@ import hashlib
 import os
 
 import pytest
-
 from ansible_collections.multinet.flannel.plugins.module_utils._node import executables
 from ansible_collections.multinet.flannel.plugins.module_utils._node.sums import ArtifactError
 
@@ -47,10 +46,17 @@ def test_puts_a_mode_right_without_a_source(tmp_path):
 
 
 def test_one_wrong_sum_installs_none(tmp_path, source):
-    wanted = [{"path": str(tmp_path / "a"), "sha256": SUM, "src": source}, {"path": str(tmp_path / "b"), "sha256": "0" * 64, "src": source}]
+    wanted = [
+        {"path": str(tmp_path / "a"), "sha256": SUM, "src": source},
+        {"path": str(tmp_path / "b"), "sha256": "0" * 64, "src": source},
+    ]
     with pytest.raises(ArtifactError) as caught:
         executables.install(wanted)
-    assert "0" * 64 in str(caught.value) and SUM in str(caught.value) and str(tmp_path / "b") in str(caught.value)
+    assert (
+        "0" * 64 in str(caught.value)
+        and SUM in str(caught.value)
+        and str(tmp_path / "b") in str(caught.value)
+    )
     assert os.listdir(tmp_path) == ["source"]
 
 

@@ -9,7 +9,6 @@ import os
 import pathlib
 
 import pytest
-
 from ansible_collections.multinet.flannel.plugins.module_utils._node import files
 
 VECTORS = json.loads((pathlib.Path(__file__).parent / "vectors" / "files_check.json").read_text())
@@ -31,7 +30,9 @@ def run(write=(), directories=(), absent=()):
 
 @pytest.mark.parametrize("vector", VECTORS, ids=[vector["name"] for vector in VECTORS])
 def test_check(vector):
-    errors = files.check(vector.get("files", []), vector.get("directories", []), vector.get("absent", []))
+    errors = files.check(
+        vector.get("files", []), vector.get("directories", []), vector.get("absent", [])
+    )
     assert errors == vector["errors"]
 
 
@@ -82,16 +83,18 @@ def test_symbolic_links(tmp_path):
     assert (tmp_path / "d").is_symlink() and not (tmp_path / "f").is_symlink()
     assert (tmp_path / "foreign").read_text() == "stays"
     (tmp_path / "target/x").write_text("stays")
-    run(absent=["%s/" % (tmp_path / "d")])
+    run(absent=[f"{tmp_path / 'd'}/"])
     assert not (tmp_path / "d").is_symlink() and (tmp_path / "target/x").read_text() == "stays"
 
 
 def test_a_full_directory_goes_only_with_a_slash(tmp_path):
     (tmp_path / "d").mkdir()
     (tmp_path / "d/x").write_text("")
-    with pytest.raises(files.NodeFilesError, match="is a directory that is not empty; end the path in a slash"):
+    with pytest.raises(
+        files.NodeFilesError, match="is a directory that is not empty; end the path in a slash"
+    ):
         files.decide([], [], [str(tmp_path / "d")])
-    run(absent=["%s/" % (tmp_path / "d")])
+    run(absent=[f"{tmp_path / 'd'}/"])
     assert not (tmp_path / "d").exists()
 
 
@@ -99,14 +102,20 @@ def test_what_is_in_the_way_is_named_all_at_once(tmp_path):
     (tmp_path / "d").mkdir()
     (tmp_path / "f").write_text("")
     with pytest.raises(files.NodeFilesError) as caught:
-        files.decide([wish(tmp_path / "d"), wish(tmp_path / "x", owner="nobody-at-all")], [{"path": str(tmp_path / "f")}], [])
+        files.decide(
+            [wish(tmp_path / "d"), wish(tmp_path / "x", owner="nobody-at-all")],
+            [{"path": str(tmp_path / "f")}],
+            [],
+        )
     assert len(caught.value.errors) == 3
     assert "the host knows no user nobody-at-all" in str(caught.value)
 
 
 def test_when_one_file_cannot_be_written_none_is(tmp_path):
     changes = files.decide([wish(tmp_path / "first"), wish(tmp_path / "missing/second")], [], [])
-    with pytest.raises(files.NodeFilesError, match="The directory .*/missing is not there: list it in directories"):
+    with pytest.raises(
+        files.NodeFilesError, match="The directory .*/missing is not there: list it in directories"
+    ):
         files.apply(changes)
     assert os.listdir(tmp_path) == []
 
@@ -135,7 +144,10 @@ def test_diff_shows_text_modes_and_removals_but_no_secret(tmp_path):
         [],
         [str(tmp_path / "gone.key")],
     )
-    shown = {pathlib.Path(item["after_header"].split(" ")[0]).name: (item["before"], item["after"]) for item in files.diff(changes)}
+    shown = {
+        pathlib.Path(item["after_header"].split(" ")[0]).name: (item["before"], item["after"])
+        for item in files.diff(changes)
+    }
     assert shown["text"] == ("before\n", "after\n")
     assert shown["mode"] == ("mode 0666, owner 0, group 0\n", "mode 0644, owner 0, group 0\n")
     assert shown["key"][0] != shown["key"][1]

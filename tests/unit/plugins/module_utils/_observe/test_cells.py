@@ -21,26 +21,44 @@ def test_ids_are_unique_and_all_kinds_occur():
 
 def test_shares_of_the_hosts_are_the_whole():
     plan, facts = load()
-    parts = [cell["id"] for host in ("h1", "h2") for cell in cells.cells(plan, facts, only_from=host)]
+    parts = [
+        cell["id"] for host in ("h1", "h2") for cell in cells.cells(plan, facts, only_from=host)
+    ]
     assert sorted(parts) == sorted(cell["id"] for cell in cells.cells(plan, facts))
 
 
 def test_forced_path_covers_every_foreign_pair_in_both_families():
     plan, facts = load()
     ends = cells.endpoints(facts)
-    wanted = {(a["id"], b["id"], family) for a in ends for b in ends for family in "46" if a["pod"] != b["pod"] and a["network"] != b["network"]}
-    assert {(cell["from"], cell["to"], cell["family"]) for cell in cells.cells(plan, facts) if cell["kind"] == "forced"} == wanted
+    wanted = {
+        (a["id"], b["id"], family)
+        for a in ends
+        for b in ends
+        for family in "46"
+        if a["pod"] != b["pod"] and a["network"] != b["network"]
+    }
+    assert {
+        (cell["from"], cell["to"], cell["family"])
+        for cell in cells.cells(plan, facts)
+        if cell["kind"] == "forced"
+    } == wanted
 
 
 def test_nothing_is_sent_from_a_pod_to_itself():
     plan, facts = load()
-    assert not [cell for cell in cells.cells(plan, facts) if cell["from"].rsplit("/", 1)[0] == cell["to"].rsplit("/", 1)[0]]
+    assert not [
+        cell
+        for cell in cells.cells(plan, facts)
+        if cell["from"].rsplit("/", 1)[0] == cell["to"].rsplit("/", 1)[0]
+    ]
 
 
 def test_open_networks_are_expected_to_be_reached():
     plan, facts = load()
     plan["blocked"] = []
-    expected = collections.Counter(cell["expected"] for cell in cells.cells(plan, facts) if cell["kind"] != "l2")
+    expected = collections.Counter(
+        cell["expected"] for cell in cells.cells(plan, facts) if cell["kind"] != "l2"
+    )
     assert set(expected) == {"reached"}
 
 
@@ -50,11 +68,18 @@ def test_sampling_limits_receivers_and_leaves_none_out_for_good():
     for number in range(20, 30):
         more = dict(
             pod,
-            label="p%d" % number,
-            interfaces=[dict(item, addresses=["10.%d.1.%d/24" % (1 if item["network"] == "blue" else 3, number)]) for item in pod["interfaces"]],
+            label=f"p{number}",
+            interfaces=[
+                dict(item, addresses=[f"10.{1 if item['network'] == 'blue' else 3}.1.{number}/24"])
+                for item in pod["interfaces"]
+            ],
         )
         facts[0]["pods"].append(more)
-    wanted = [cell for cell in cells.cells(plan, facts, per_host=3) if cell["kind"] == "forced" and cell["family"] == "4"]
+    wanted = [
+        cell
+        for cell in cells.cells(plan, facts, per_host=3)
+        if cell["kind"] == "forced" and cell["family"] == "4"
+    ]
     per_sender = collections.Counter((cell["from"], cell["to_host"]) for cell in wanted)
     assert max(per_sender.values()) == 3
     assert {cell["to"] for cell in wanted} == {end["id"] for end in cells.endpoints(facts)}
@@ -64,7 +89,11 @@ def test_crowded_hosts_spare_the_neighbour_table():
     plan, facts = load()
     pod = facts[0]["pods"][0]
     for number in range(20, 50):
-        facts[0]["pods"].append(dict(pod, label="p%d" % number))
-    mine = [cell for cell in cells.cells(plan, facts) if cell["from_host"] == cell["to_host"] == "h1"]
+        facts[0]["pods"].append(dict(pod, label=f"p{number}"))
+    mine = [
+        cell for cell in cells.cells(plan, facts) if cell["from_host"] == cell["to_host"] == "h1"
+    ]
     assert all(cell["variant"]["mac"] for cell in mine if cell["kind"] in ("unicast", "full"))
-    assert not [cell for cell in mine if cell["kind"] == "natural" and cell["expected"] == "reached"]
+    assert not [
+        cell for cell in mine if cell["kind"] == "natural" and cell["expected"] == "reached"
+    ]

@@ -1,7 +1,9 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What Kubernetes adds: its lists cut down (vectors/cluster.json, as an API server gave them, shortened), and the verdicts that depend on them."""
+"""What Kubernetes adds: its lists cut down (vectors/cluster.json, as an API server gave them,
+shortened), and the verdicts that depend on them.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,11 @@ import copy
 import json
 
 import pytest
-
-from ansible_collections.multinet.flannel.plugins.module_utils._observe import cells, cluster, verdict
+from ansible_collections.multinet.flannel.plugins.module_utils._observe import (
+    cells,
+    cluster,
+    verdict,
+)
 
 from .world import VECTORS, load, note, perfect, receipt
 
@@ -18,29 +23,62 @@ LISTS = json.loads((VECTORS / "cluster.json").read_text(encoding="utf-8"))
 SERVICES = [
     {"name": "shop/blue:80", "address": "10.96.0.10", "port": 80, "endpoints": ["10.1.2.10"]},
     {"name": "shop/red:80", "address": "10.96.0.11", "port": 80, "endpoints": ["10.3.1.11"]},
-    {"name": "default/kubernetes:443", "address": "10.96.0.1", "port": 443, "endpoints": ["192.168.9.1"]},
+    {
+        "name": "default/kubernetes:443",
+        "address": "10.96.0.1",
+        "port": 443,
+        "endpoints": ["192.168.9.1"],
+    },
     {"name": "shop/elsewhere:80", "address": "10.96.0.12", "port": 80, "endpoints": ["192.0.2.1"]},
 ]
 
 
 @pytest.fixture(name="world")
 def _world():
-    """(plan, facts, cluster): the world's pods as pods of Kubernetes, with an API that says of them what they have."""
+    """(plan, facts, cluster): the world's pods as pods of Kubernetes, with an API that says of them
+    what they have.
+    """
     plan, facts = load()
     pods = []
     for host in facts:
         host["node_name"] = host["host"] + ".example.com"
         for pod in host["pods"]:
-            pod.update(namespace="shop", name=pod["label"], uid="%s-%s" % (host["host"], pod["label"]), label="shop/" + pod["label"])
+            pod.update(
+                namespace="shop",
+                name=pod["label"],
+                uid=f"{host['host']}-{pod['label']}",
+                label="shop/" + pod["label"],
+            )
             status = [
-                {"interface": item["name"], "network": "x", "ips": [text.split("/")[0] for text in item["addresses"]], "mac": item["mac"].upper()}
+                {
+                    "interface": item["name"],
+                    "network": "x",
+                    "ips": [text.split("/")[0] for text in item["addresses"]],
+                    "mac": item["mac"].upper(),
+                }
                 for item in pod["interfaces"]
             ]
-            said = {"label": pod["label"], "uid": pod["uid"], "node": host["node_name"], "running": True, "host_network": False}
+            said = {
+                "label": pod["label"],
+                "uid": pod["uid"],
+                "node": host["node_name"],
+                "running": True,
+                "host_network": False,
+            }
             pods.append(dict(said, status=status, status_error=""))
-    ports = [{"name": "shop/c:8081", "node": "h2.example.com", "port": 8081, "endpoints": [address_of(facts, "h2", "blue")]}]
+    ports = [
+        {
+            "name": "shop/c:8081",
+            "node": "h2.example.com",
+            "port": 8081,
+            "endpoints": [address_of(facts, "h2", "blue")],
+        }
+    ]
     services = [dict(service) for service in SERVICES]
-    services[0]["endpoints"], services[1]["endpoints"] = [address_of(facts, "h2", "blue")], [address_of(facts, "h1", "red")]
+    services[0]["endpoints"], services[1]["endpoints"] = (
+        [address_of(facts, "h2", "blue")],
+        [address_of(facts, "h1", "red")],
+    )
     services[2]["endpoints"] = [facts[0]["node"]["underlay"]["4"]]
     for network in plan["networks"]:
         network.setdefault("attach", "request")
@@ -50,19 +88,31 @@ def _world():
 
 
 def address_of(facts, host, network):
-    return next(end["addresses"]["4"] for end in cells.endpoints(facts) if (end["host"], end["network"]) == (host, network))
+    return next(
+        end["addresses"]["4"]
+        for end in cells.endpoints(facts)
+        if (end["host"], end["network"]) == (host, network)
+    )
 
 
 def evaluate(world, shares, after=None):
     plan, facts, known = world
-    return verdict.evaluate(plan, facts, shares, ["h1", "h2"], cluster=known, cluster_after=after or known)
+    return verdict.evaluate(
+        plan, facts, shares, ["h1", "h2"], cluster=known, cluster_after=after or known
+    )
 
 
 def test_view():
     seen = cluster.view(LISTS["pods"], LISTS["services"], LISTS["slices"])
-    assert [pod["label"] for pod in seen["pods"] if pod["host_network"]] == ["kube-system/agent-6qkcq"]
+    assert [pod["label"] for pod in seen["pods"] if pod["host_network"]] == [
+        "kube-system/agent-6qkcq"
+    ]
     web = next(pod for pod in seen["pods"] if pod["label"] == "shop/web-6pn45")
-    assert (web["node"], web["running"], [entry["interface"] for entry in web["status"]]) == ("node-1", True, ["eth0", "net1", "net2"])
+    assert (web["node"], web["running"], [entry["interface"] for entry in web["status"]]) == (
+        "node-1",
+        True,
+        ["eth0", "net1", "net2"],
+    )
     assert [(service["name"], service["endpoints"]) for service in seen["services"]] == [
         ("default/kubernetes:443", ["192.168.9.11"]),
         ("shop/web-node:80", ["10.1.28.4", "10.1.74.4"]),
@@ -76,21 +126,29 @@ def test_view():
 
 
 def test_view_leaves_out_what_cannot_be_tried():
-    """UDP, a Service without an address of its own, an endpoint that is not ready, a port bound to one address, a pod that is being deleted."""
+    """UDP, a Service without an address of its own, an endpoint that is not ready, a port bound to
+    one address, a pod that is being deleted.
+    """
     lists = copy.deepcopy(LISTS)
     services = {item["metadata"]["name"]: item["spec"] for item in lists["services"]}
     services["web"]["ports"][0]["protocol"] = "UDP"
     services["web-node"].update(clusterIP="None", clusterIPs=["None"])
     for item in lists["slices"]:
         for endpoint in item["endpoints"][:1]:
-            endpoint["conditions"] = {"ready": item["metadata"]["labels"]["kubernetes.io/service-name"] == "kubernetes"}
+            endpoint["conditions"] = {
+                "ready": item["metadata"]["labels"]["kubernetes.io/service-name"] == "kubernetes"
+            }
     first, second = [item for item in lists["pods"] if item["metadata"]["name"].startswith("web")]
     first["spec"]["containers"][0]["ports"][0]["hostIP"] = "127.0.0.1"
     second["metadata"]["deletionTimestamp"] = "2026-11-21T14:00:00Z"
     seen = cluster.view(lists["pods"], lists["services"], lists["slices"])
     assert [service["name"] for service in seen["services"]] == ["default/kubernetes:443"]
-    assert [(port["name"], len(port["endpoints"])) for port in seen["ports"]] == [("shop/web-node:30080", 1)]
-    assert [pod["label"] for pod in seen["pods"] if not pod["running"]] == ["shop/" + second["metadata"]["name"]]
+    assert [(port["name"], len(port["endpoints"])) for port in seen["ports"]] == [
+        ("shop/web-node:30080", 1)
+    ]
+    assert [pod["label"] for pod in seen["pods"] if not pod["running"]] == [
+        "shop/" + second["metadata"]["name"]
+    ]
 
 
 def test_a_torn_annotation_is_named():
@@ -101,20 +159,29 @@ def test_a_torn_annotation_is_named():
 
 def test_what_is_tried(world):
     plan, facts, known = world
-    wanted = [cell for cell in cells.cells(plan, facts, cluster=known) if cell["kind"] in ("service", "port", "host")]
-    assert {(cell["from_network"], cell["to"], cell["expected"]) for cell in wanted if cell["kind"] == "service"} == {
+    wanted = [
+        cell
+        for cell in cells.cells(plan, facts, cluster=known)
+        if cell["kind"] in ("service", "port", "host")
+    ]
+    assert {
+        (cell["from_network"], cell["to"], cell["expected"])
+        for cell in wanted
+        if cell["kind"] == "service"
+    } == {
         ("blue", "@service/shop/blue:80", "reached"),
         ("red", "@service/shop/blue:80", "blocked"),
         ("blue", "@service/shop/red:80", "blocked"),
         ("blue", "@service/default/kubernetes:443", "reached"),
     }
-    assert {(cell["from_network"], cell["to_host"], cell["expected"]) for cell in wanted if cell["kind"] == "port"} == {
-        ("blue", "h2", "reached"),
-        ("red", "h2", "blocked"),
-    }
-    assert {cell["to"] for cell in wanted if cell["kind"] == "host" and cell["from_host"] == "h1"} >= {
-        end["id"] for end in cells.endpoints(facts) if end["host"] == "h1"
-    }
+    assert {
+        (cell["from_network"], cell["to_host"], cell["expected"])
+        for cell in wanted
+        if cell["kind"] == "port"
+    } == {("blue", "h2", "reached"), ("red", "h2", "blocked")}
+    assert {
+        cell["to"] for cell in wanted if cell["kind"] == "host" and cell["from_host"] == "h1"
+    } >= {end["id"] for end in cells.endpoints(facts) if end["host"] == "h1"}
     assert len({cell["id"] for cell in wanted}) == len(wanted)
 
 
@@ -127,33 +194,61 @@ def test_a_pod_is_not_sent_to_its_own_published_port(world):
 def test_a_port_is_published_in_the_families_of_its_endpoints(world):
     plan, facts, known = world
     for number, host in enumerate(facts, 1):
-        host["node"]["underlay"]["6"] = "2001:db8::%d" % number
+        host["node"]["underlay"]["6"] = f"2001:db8::{number}"
 
     def families():
-        return {cell["family"] for cell in cells.cells(plan, facts, cluster=known) if cell["kind"] == "port"}
+        return {
+            cell["family"]
+            for cell in cells.cells(plan, facts, cluster=known)
+            if cell["kind"] == "port"
+        }
 
     assert families() == {"4"}
-    sixes = {end["addresses"]["6"] for end in cells.endpoints(facts) if (end["host"], end["network"]) == ("h2", "blue")}
+    sixes = {
+        end["addresses"]["6"]
+        for end in cells.endpoints(facts)
+        if (end["host"], end["network"]) == ("h2", "blue")
+    }
     known["ports"].append(dict(known["ports"][0], endpoints=sorted(sixes)))
     assert families() == {"4", "6"}
 
 
 def test_view_of_both_families():
     lists = copy.deepcopy(LISTS)
-    node = next(item for item in lists["slices"] if item["metadata"]["labels"]["kubernetes.io/service-name"] == "web-node")
-    lists["slices"].append(dict(node, addressType="IPv6", endpoints=[dict(node["endpoints"][0], addresses=["fd00:1::4"])]))
+    node = next(
+        item
+        for item in lists["slices"]
+        if item["metadata"]["labels"]["kubernetes.io/service-name"] == "web-node"
+    )
+    lists["slices"].append(
+        dict(
+            node,
+            addressType="IPv6",
+            endpoints=[dict(node["endpoints"][0], addresses=["fd00:1::4"])],
+        )
+    )
     pod = next(item for item in lists["pods"] if item["metadata"]["name"] == "web-6pn45")
     pod["status"]["podIPs"] = [{"ip": pod["status"]["podIP"]}, {"ip": "fd00:1::4"}]
     ports = cluster.view(lists["pods"], lists["services"], lists["slices"])["ports"]
-    assert [port["endpoints"] for port in ports if port["name"] == "shop/web-node:30080"] == [["10.1.28.4", "10.1.74.4"], ["fd00:1::4"]]
-    assert [port["endpoints"] for port in ports if port["name"] == "shop/web-6pn45:8081"] == [[pod["status"]["podIP"]], ["fd00:1::4"]]
+    assert [port["endpoints"] for port in ports if port["name"] == "shop/web-node:30080"] == [
+        ["10.1.28.4", "10.1.74.4"],
+        ["fd00:1::4"],
+    ]
+    assert [port["endpoints"] for port in ports if port["name"] == "shop/web-6pn45:8081"] == [
+        [pod["status"]["podIP"]],
+        ["fd00:1::4"],
+    ]
 
 
 def test_a_masqueraded_network_may_use_what_other_nodes_publish(world):
     plan, facts, known = world
     for network in plan["networks"]:
         network["masquerade"] = True
-    ports = [cell for cell in cells.cells(plan, facts, cluster=known) if cell["kind"] == "port" and cell["expected"] == "blocked"]
+    ports = [
+        cell
+        for cell in cells.cells(plan, facts, cluster=known)
+        if cell["kind"] == "port" and cell["expected"] == "blocked"
+    ]
     assert {cell["from_host"] for cell in ports} == {"h2"}
 
 
@@ -168,20 +263,34 @@ def test_services_that_work_and_keep_apart(world):
 def test_a_service_that_leads_into_another_network(world):
     plan, facts, known = world
     shares = perfect(plan, facts, known)
-    cell = next(cell for cell in cells.cells(plan, facts, cluster=known) if cell["kind"] == "service" and cell["expected"] == "blocked")
+    cell = next(
+        cell
+        for cell in cells.cells(plan, facts, cluster=known)
+        if cell["kind"] == "service" and cell["expected"] == "blocked"
+    )
     pod, interface = cell["variant"]["ends"][0].rsplit("/", 1)
     note(shares, pod.split("/")[0], receipt(cell["id"], pod, interface, cell["source"]))
     report = evaluate(world, shares)
-    assert (report["verdict"], {finding["class"] for finding in report["findings"]}) == ("leaks", {17})
+    assert (report["verdict"], {finding["class"] for finding in report["findings"]}) == (
+        "leaks",
+        {17},
+    )
 
 
 def test_a_service_that_nobody_answers(world):
     plan, facts, known = world
     shares = perfect(plan, facts, known)
-    cell = next(cell for cell in cells.cells(plan, facts, cluster=known) if cell["kind"] == "service" and cell["variant"]["ends"] == [])
+    cell = next(
+        cell
+        for cell in cells.cells(plan, facts, cluster=known)
+        if cell["kind"] == "service" and cell["variant"]["ends"] == []
+    )
     shares[cell["from_host"]]["send"]["answers"].pop(cell["id"])
     report = evaluate(world, shares)
-    assert (report["verdict"], {finding["class"] for finding in report["findings"]}) == ("broken", {26})
+    assert (report["verdict"], {finding["class"] for finding in report["findings"]}) == (
+        "broken",
+        {26},
+    )
 
 
 def test_an_answer_by_no_endpoint_is_neither_the_service_nor_a_leak(world):
@@ -189,36 +298,68 @@ def test_an_answer_by_no_endpoint_is_neither_the_service_nor_a_leak(world):
     shares = perfect(plan, facts, known)
     for cell in cells.cells(plan, facts, cluster=known):
         if cell["kind"] == "service":
-            shares[cell["from_host"]]["send"]["answers"][cell["id"]] = [{"by": cell["address"], "channel": "tcp"}]
+            shares[cell["from_host"]]["send"]["answers"][cell["id"]] = [
+                {"by": cell["address"], "channel": "tcp"}
+            ]
             for share in shares.values():
-                share["collect"]["receipts"] = [entry for entry in share["collect"]["receipts"] if entry["cell"] != cell["id"]]
+                share["collect"]["receipts"] = [
+                    entry for entry in share["collect"]["receipts"] if entry["cell"] != cell["id"]
+                ]
     report = evaluate(world, shares)
-    assert {cell["verdict"] for cell in report["cells"] if cell["kind"] == "service" and cell["expected"] == "blocked"} == {"blocked-proven"}
+    assert {
+        cell["verdict"]
+        for cell in report["cells"]
+        if cell["kind"] == "service" and cell["expected"] == "blocked"
+    } == {"blocked-proven"}
     assert {finding["class"] for finding in report["findings"]} == {26}
 
 
-@pytest.mark.parametrize("change, words", [
-    ({"ips": ["10.1.9.9"]}, "network-status says addresses 10.1.9.9, and the pod has "),
-    ({"mac": "02:00:00:00:00:99"}, "network-status says MAC 02:00:00:00:00:99, and the pod has "),
-    ({"interface": "net7"}, "network-status names this interface, and the pod has none of that name"),
-])
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"ips": ["10.1.9.9"]}, "network-status says addresses 10.1.9.9, and the pod has "),
+        (
+            {"mac": "02:00:00:00:00:99"},
+            "network-status says MAC 02:00:00:00:00:99, and the pod has ",
+        ),
+        (
+            {"interface": "net7"},
+            "network-status names this interface, and the pod has none of that name",
+        ),
+    ],
+)
 def test_network_status_that_differs(world, change, words):
     plan, facts, known = world
     shares = perfect(plan, facts, known)
     known["pods"][0]["status"][0].update(change)
     report = evaluate(world, shares)
     sentences = [finding["sentence"] for finding in report["findings"]]
-    assert (report["verdict"], {finding["class"] for finding in report["findings"]}) == ("broken", {22})
-    assert any(words in sentence and sentence.startswith("h1/shop/a ") for sentence in sentences), sentences
+    assert (report["verdict"], {finding["class"] for finding in report["findings"]}) == (
+        "broken",
+        {22},
+    )
+    assert any(words in sentence and sentence.startswith("h1/shop/a ") for sentence in sentences), (
+        sentences
+    )
 
 
 def test_an_interface_of_somebody_elses_definition_is_no_stranger(world):
     plan, facts, known = world
     shares = perfect(plan, facts, known)
-    more = dict(facts[0]["pods"][0]["interfaces"][0], name="net9", network=None, bridge=None, peer=None, mac="02:00:00:00:00:77", addresses=["192.0.2.7/24"])
+    more = dict(
+        facts[0]["pods"][0]["interfaces"][0],
+        name="net9",
+        network=None,
+        bridge=None,
+        peer=None,
+        mac="02:00:00:00:00:77",
+        addresses=["192.0.2.7/24"],
+    )
     facts[0]["pods"][0]["interfaces"].append(more)
     assert {finding["class"] for finding in evaluate(world, shares)["findings"]} == {14}
-    known["pods"][0]["status"].append({"interface": "net9", "network": "shop/storage", "ips": ["192.0.2.7"], "mac": more["mac"]})
+    known["pods"][0]["status"].append(
+        {"interface": "net9", "network": "shop/storage", "ips": ["192.0.2.7"], "mac": more["mac"]}
+    )
     assert evaluate(world, shares)["verdict"] == "as_planned"
     known["pods"][0]["status"][-1]["network"] = "shop/red"  # ours, and not on its bridge
     assert {finding["class"] for finding in evaluate(world, shares)["findings"]} == {14}
@@ -230,16 +371,24 @@ def test_network_status_is_missed_only_where_the_meta_plugin_should_write_it(wor
     assert evaluate(world, perfect(plan, facts, known))["verdict"] == "as_planned"
     plan["cni_conf"] = {"kubeconfig": "/etc/multinet/kubernetes/meta-plugin.kubeconfig"}
     report = evaluate(world, perfect(plan, facts, known))
-    assert [finding["sentence"] for finding in report["findings"]] == ["h1/shop/a: it has no annotation network-status."]
+    assert [finding["sentence"] for finding in report["findings"]] == [
+        "h1/shop/a: it has no annotation network-status."
+    ]
 
 
 def test_a_network_of_every_pod_that_one_lacks(world):
     plan, facts, known = world
     plan["networks"][0]["attach"] = "all"
     report = evaluate(world, perfect(plan, facts, known))
-    pods = [("%s/%s" % (host["host"], pod["label"]), pod) for host in facts for pod in host["pods"]]
-    lacking = [(name, pod) for name, pod in pods if "blue" not in {item["network"] for item in pod["interfaces"]}]
-    assert lacking and sorted(finding["pod"] for finding in report["findings"]) == sorted(name for name, pod in lacking)
+    pods = [(f"{host['host']}/{pod['label']}", pod) for host in facts for pod in host["pods"]]
+    lacking = [
+        (name, pod)
+        for name, pod in pods
+        if "blue" not in {item["network"] for item in pod["interfaces"]}
+    ]
+    assert lacking and sorted(finding["pod"] for finding in report["findings"]) == sorted(
+        name for name, pod in lacking
+    )
     for dummy, pod in lacking:
         known["pods"] = [one for one in known["pods"] if one["uid"] != pod["uid"]]
         pod["uid"] = ""  # no pod of Kubernetes: it may have been given fewer
@@ -250,10 +399,21 @@ def test_a_pod_that_runs_but_was_not_found(world):
     plan, facts, known = world
     plan["networks"][0]["attach"] = "all"
     stray = dict(known["pods"][0], label="shop/stray", uid="u9")
-    before, after = dict(known, pods=known["pods"] + [stray]), dict(known, pods=known["pods"] + [stray])
+    before, after = (
+        dict(known, pods=known["pods"] + [stray]),
+        dict(known, pods=known["pods"] + [stray]),
+    )
     shares = perfect(plan, facts, known)
-    assert [gap for gap in verdict.evaluate(plan, facts, shares, ["h1", "h2"], cluster=before, cluster_after=after)["gaps"] if "shop/stray" in gap]
-    started = verdict.evaluate(plan, facts, shares, ["h1", "h2"], cluster=known, cluster_after=after)
+    assert [
+        gap
+        for gap in verdict.evaluate(
+            plan, facts, shares, ["h1", "h2"], cluster=before, cluster_after=after
+        )["gaps"]
+        if "shop/stray" in gap
+    ]
+    started = verdict.evaluate(
+        plan, facts, shares, ["h1", "h2"], cluster=known, cluster_after=after
+    )
     assert not [gap for gap in started["gaps"] if "shop/stray" in gap]
 
 
@@ -263,27 +423,44 @@ def test_a_pod_that_went_is_named_and_nothing_else_is_claimed(world):
     gone = "h1/shop/a"
     shares["h1"]["collect"]["gone"] = [gone]
     for share in shares.values():  # what came in late, or not at all
-        share["collect"]["receipts"] = [entry for entry in share["collect"]["receipts"] if entry["at"] != gone]
+        share["collect"]["receipts"] = [
+            entry for entry in share["collect"]["receipts"] if entry["at"] != gone
+        ]
     for name in list(shares["h1"]["send"]["answers"]):
         if gone in name:
             shares["h1"]["send"]["answers"].pop(name)
             shares["h1"]["send"]["errors"][name] = "No such device"
     report = evaluate(world, shares)
     assert report["verdict"] == "inconclusive"
-    assert {cell["reason"] for cell in report["cells"] if cell["outcome"] == "inconclusive"} == {gone + " went away while it was measured"}
+    assert {cell["reason"] for cell in report["cells"] if cell["outcome"] == "inconclusive"} == {
+        gone + " went away while it was measured"
+    }
     assert not report["counts"]["leak"] and not report["counts"]["broken"]
 
 
 def test_an_api_that_cannot_be_read_is_a_note(world):
     plan, facts, dummy = world
-    report = verdict.evaluate(plan, facts, perfect(plan, facts), ["h1", "h2"], problem="The Kubernetes API could not be read: refused.")
+    report = verdict.evaluate(
+        plan,
+        facts,
+        perfect(plan, facts),
+        ["h1", "h2"],
+        problem="The Kubernetes API could not be read: refused.",
+    )
     assert report["verdict"] == "as_planned"
-    assert report["notes"][-1].endswith("network-status were left out. The Kubernetes API could not be read: refused.")
+    assert report["notes"][-1].endswith(
+        "network-status were left out. The Kubernetes API could not be read: refused."
+    )
 
 
 def outside(plan, facts, shares, **changes):
     wanted = list(cells.cells(plan, facts, only_from=cells.OUTSIDE, outside=True))
-    shares[cells.OUTSIDE] = {"send": dict({"digest": verdict.sender.digest(wanted), "errors": {}, "answers": {}, "skipped": ""}, **changes)}
+    shares[cells.OUTSIDE] = {
+        "send": dict(
+            {"digest": verdict.sender.digest(wanted), "errors": {}, "answers": {}, "skipped": ""},
+            **changes,
+        )
+    }
     return wanted
 
 
@@ -292,15 +469,28 @@ def test_tunnels_tried_from_outside(world):
     shares = perfect(plan, facts)
     wanted = outside(plan, facts, shares)
     report = verdict.evaluate(plan, facts, shares, ["h1", "h2"])
-    assert report["verdict"] == "as_planned" and len([note for note in report["notes"] if "from the controller" in note]) == 2
+    assert (
+        report["verdict"] == "as_planned"
+        and len([note for note in report["notes"] if "from the controller" in note]) == 2
+    )
     for host in ("h1", "h2"):
         for family in "46":
-            note(shares, host, receipt("control-outside|%s|%s" % (family, host), host, "", "192.168.9.100"))
+            note(
+                shares, host, receipt(f"control-outside|{family}|{host}", host, "", "192.168.9.100")
+            )
     report = verdict.evaluate(plan, facts, shares, ["h1", "h2"])
-    assert report["verdict"] == "as_planned" and {cell["outcome"] for cell in report["cells"] if cell["kind"] == "outside"} == {"as planned"}
+    assert report["verdict"] == "as_planned" and {
+        cell["outcome"] for cell in report["cells"] if cell["kind"] == "outside"
+    } == {"as planned"}
     pod, interface = wanted[0]["to"].rsplit("/", 1)
     note(shares, pod.split("/")[0], receipt(wanted[0]["id"], pod, interface, "10.1.2.0"))
     report = verdict.evaluate(plan, facts, shares, ["h1", "h2"])
-    assert (report["verdict"], [finding["class"] for finding in report["findings"]]) == ("leaks", [13])
+    assert (report["verdict"], [finding["class"] for finding in report["findings"]]) == (
+        "leaks",
+        [13],
+    )
     outside(plan, facts, shares, skipped="The controller is a node itself.")
-    assert "The controller is a node itself." in verdict.evaluate(plan, facts, shares, ["h1", "h2"])["notes"]
+    assert (
+        "The controller is a node itself."
+        in verdict.evaluate(plan, facts, shares, ["h1", "h2"])["notes"]
+    )

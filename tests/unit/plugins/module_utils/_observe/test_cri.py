@@ -1,14 +1,15 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pods by the container runtime's own files: vectors/sandboxes.json has containerd's and CRI-O's (1.34.0) as they were found, shortened."""
+"""Pods by the container runtime's own files: vectors/sandboxes.json has containerd's and CRI-O's
+(1.34.0) as they were found, shortened.
+"""
 
 from __future__ import annotations
 
 import json
 
 import pytest
-
 from ansible_collections.multinet.flannel.plugins.module_utils._observe import cri, facts
 
 from .world import VECTORS
@@ -22,15 +23,42 @@ def test_sandbox(case):
 
 
 def test_torn_files_and_plain_containers_stay_out(tmp_path):
-    for name, text in {"a": json.dumps(CASES[0]["config"]), "b": "{", "c": "[]", "d": '{"annotations": null}', "e": "{}"}.items():
+    for name, text in {
+        "a": json.dumps(CASES[0]["config"]),
+        "b": "{",
+        "c": "[]",
+        "d": '{"annotations": null}',
+        "e": "{}",
+    }.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").write_text(text, encoding="utf-8")
-    assert cri.sandboxes([str(tmp_path / "*" / "config.json"), str(tmp_path / "missing" / "*")]) == [CASES[0]["sandbox"]]
+    assert cri.sandboxes(
+        [str(tmp_path / "*" / "config.json"), str(tmp_path / "missing" / "*")]
+    ) == [CASES[0]["sandbox"]]
 
 
 def test_the_runtime_counts_for_more_than_state_files(tmp_path):
-    sandbox = dict(CASES[0]["sandbox"], namespace="shop", name="web", uid="u1", container="c1", netns="/proc/self/ns/net")
-    (tmp_path / "state").write_text(json.dumps({"netns": "/proc/self/ns/net", "containerID": "c2", "args": "K8S_POD_NAMESPACE=x;K8S_POD_NAME=y"}))
+    sandbox = dict(
+        CASES[0]["sandbox"],
+        namespace="shop",
+        name="web",
+        uid="u1",
+        container="c1",
+        netns="/proc/self/ns/net",
+    )
+    (tmp_path / "state").write_text(
+        json.dumps(
+            {
+                "netns": "/proc/self/ns/net",
+                "containerID": "c2",
+                "args": "K8S_POD_NAMESPACE=x;K8S_POD_NAME=y",
+            }
+        )
+    )
     gone = dict(sandbox, netns="/run/netns/no-such-one")
-    found = facts.labels([str(tmp_path)], [gone, sandbox, dict(sandbox, netns="", host_network=True)])
-    assert list(found.values()) == [{"label": "shop/web", "namespace": "shop", "name": "web", "uid": "u1", "container": "c1"}]
+    found = facts.labels(
+        [str(tmp_path)], [gone, sandbox, dict(sandbox, netns="", host_network=True)]
+    )
+    assert list(found.values()) == [
+        {"label": "shop/web", "namespace": "shop", "name": "web", "uid": "u1", "container": "c1"}
+    ]

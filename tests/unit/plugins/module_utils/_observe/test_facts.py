@@ -22,16 +22,33 @@ VETH = {
 
 
 def test_ports_are_told_from_strangers():
-    links = [VETH, dict(VETH, ifname="other", master="docker0"), {"ifname": "eth1", "ifindex": 3, "master": "mn-red", "link_type": "ether"}]
+    links = [
+        VETH,
+        dict(VETH, ifname="other", master="docker0"),
+        {"ifname": "eth1", "ifindex": 3, "master": "mn-red", "link_type": "ether"},
+    ]
     ports, strangers = facts.bridge_ports(PLAN, links)
-    assert ports == [{"interface": "veth1", "bridge": "mn-red", "network": "red", "index": 7, "peer": 2, "netnsid": 3}]
-    assert strangers == [{"interface": "eth1", "bridge": "mn-red", "network": "red", "kind": "ether"}]
+    assert ports == [
+        {
+            "interface": "veth1",
+            "bridge": "mn-red",
+            "network": "red",
+            "index": 7,
+            "peer": 2,
+            "netnsid": 3,
+        }
+    ]
+    assert strangers == [
+        {"interface": "eth1", "bridge": "mn-red", "network": "red", "kind": "ether"}
+    ]
 
 
 def test_lease(tmp_path):
     path = tmp_path / "red.env"
     assert facts.lease(str(path)) == {}
-    path.write_text("FLANNEL_NETWORK=10.3.0.0/16\nFLANNEL_SUBNET=10.3.7.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=false\n")
+    path.write_text(
+        "FLANNEL_NETWORK=10.3.0.0/16\nFLANNEL_SUBNET=10.3.7.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=false\n"
+    )
     assert facts.lease(str(path)) == {
         "FLANNEL_NETWORK": "10.3.0.0/16",
         "FLANNEL_SUBNET": "10.3.7.1/24",
@@ -41,8 +58,14 @@ def test_lease(tmp_path):
 
 
 def test_underlay_is_what_the_tunnels_use_else_the_default_route():
-    eth0 = {"ifname": "eth0", "addr_info": [{"local": "192.0.2.7", "prefixlen": 24, "scope": "global"}]}
-    vxlan = {"ifname": "flannel.1", "linkinfo": {"info_kind": "vxlan", "info_data": {"id": 1, "local": "198.51.100.3"}}}
+    eth0 = {
+        "ifname": "eth0",
+        "addr_info": [{"local": "192.0.2.7", "prefixlen": 24, "scope": "global"}],
+    }
+    vxlan = {
+        "ifname": "flannel.1",
+        "linkinfo": {"info_kind": "vxlan", "info_data": {"id": 1, "local": "198.51.100.3"}},
+    }
     routes = {"4": [{"dst": "default", "dev": "eth0"}], "6": []}
     assert facts.underlay([eth0, vxlan], routes) == {"4": "198.51.100.3", "6": None}
     assert facts.underlay([eth0], routes) == {"4": "192.0.2.7", "6": None}
@@ -51,16 +74,38 @@ def test_underlay_is_what_the_tunnels_use_else_the_default_route():
 def test_labels_come_from_state_that_names_a_living_namespace(tmp_path):
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "one").write_text(
-        json.dumps({"netns": "/proc/self/ns/net", "containerID": "c1", "args": "K8S_POD_NAMESPACE=shop;K8S_POD_NAME=web"})
+        json.dumps(
+            {
+                "netns": "/proc/self/ns/net",
+                "containerID": "c1",
+                "args": "K8S_POD_NAMESPACE=shop;K8S_POD_NAME=web",
+            }
+        )
     )
-    (tmp_path / "c1.json").write_text(json.dumps({"netns": "/proc/self/ns/net", "containerId": "c1", "target": "container:shop_web"}))
-    (tmp_path / "gone").write_text(json.dumps({"netns": "/run/netns/no-such-one", "containerID": "c2"}))
+    (tmp_path / "c1.json").write_text(
+        json.dumps(
+            {"netns": "/proc/self/ns/net", "containerId": "c1", "target": "container:shop_web"}
+        )
+    )
+    (tmp_path / "gone").write_text(
+        json.dumps({"netns": "/run/netns/no-such-one", "containerID": "c2"})
+    )
     (tmp_path / "torn").write_text("{")
     found = facts.labels([str(tmp_path), str(tmp_path / "missing")])
-    assert list(found.values()) == [{"label": "shop_web", "container": "c1", "namespace": "shop", "name": "web", "uid": ""}]
+    assert list(found.values()) == [
+        {"label": "shop_web", "container": "c1", "namespace": "shop", "name": "web", "uid": ""}
+    ]
 
 
 def test_labels_are_safe_and_unique():
     labels = ["a b|c", "a b/c", "", "shop/web 1"]
-    pods = [{"label": label, "name": "web" if "shop" in label else "", "inode": number} for number, label in enumerate(labels, 1)]
-    assert [pod["label"] for pod in facts.unique(pods)] == ["a-b-c", "a-b-c-2", "unnamed", "shop/web-1"]
+    pods = [
+        {"label": label, "name": "web" if "shop" in label else "", "inode": number}
+        for number, label in enumerate(labels, 1)
+    ]
+    assert [pod["label"] for pod in facts.unique(pods)] == [
+        "a-b-c",
+        "a-b-c-2",
+        "unnamed",
+        "shop/web-1",
+    ]

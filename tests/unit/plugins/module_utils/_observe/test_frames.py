@@ -9,7 +9,6 @@ import socket
 import struct
 
 import pytest
-
 from ansible_collections.multinet.flannel.plugins.module_utils._observe import frames
 
 A, B = "02:00:00:00:00:01", "02:00:00:00:00:02"
@@ -21,13 +20,24 @@ def test_checksum_of_rfc_1071():
 
 def test_ipv4_header_of_a_textbook_example():
     packet = frames.ip("192.168.0.1", "192.168.0.199", 17, bytes(95))
-    assert frames.checksum(packet[:20]) == 0 and packet[6:8] == b"\x40\x00" and struct.unpack_from("!H", packet, 2)[0] == 115
+    assert (
+        frames.checksum(packet[:20]) == 0
+        and packet[6:8] == b"\x40\x00"
+        and struct.unpack_from("!H", packet, 2)[0] == 115
+    )
 
 
 @pytest.mark.parametrize("src, dst", [("10.1.1.2", "10.3.1.2"), ("fd00:1::2", "fd00:3::2")])
 def test_what_is_built_is_read_back(src, dst):
     said = frames.parse(frames.ethernet(A, B, frames.udp(src, dst, 1000, 2000, b"hello")))
-    assert said == {"kind": "udp", "src": src, "dst": dst, "sport": 1000, "dport": 2000, "payload": b"hello"}
+    assert said == {
+        "kind": "udp",
+        "src": src,
+        "dst": dst,
+        "sport": 1000,
+        "dport": 2000,
+        "payload": b"hello",
+    }
     said = frames.parse(frames.ethernet(A, B, frames.syn(src, dst, 1000, 2000)))
     assert (said["kind"], said["flags"]) == ("tcp", frames.SYN)
 
@@ -41,7 +51,15 @@ def test_vxlan_header_of_rfc_7348():
 
 
 @pytest.mark.parametrize(
-    "frame", [b"", b"short", bytes(14), bytes(12) + b"\x08\x00" + b"\x45", bytes(12) + b"\x86\xdd" + bytes(10), bytes(12) + b"\x08\x06"]
+    "frame",
+    [
+        b"",
+        b"short",
+        bytes(14),
+        bytes(12) + b"\x08\x00" + b"\x45",
+        bytes(12) + b"\x86\xdd" + bytes(10),
+        bytes(12) + b"\x08\x06",
+    ],
 )
 def test_cut_frames_are_nothing(frame):
     assert frames.parse(frame) is None
@@ -50,14 +68,24 @@ def test_cut_frames_are_nothing(frame):
 def test_tokens():
     payload = frames.token("run1", "forced|4|h1/a/eth0|h2/b/net1", "10.1.1.2", True, 1000)
     assert len(payload) == 1000
-    assert frames.read_token(payload, "run1") == {"type": "?", "cell": "forced|4|h1/a/eth0|h2/b/net1", "name": "10.1.1.2"}
+    assert frames.read_token(payload, "run1") == {
+        "type": "?",
+        "cell": "forced|4|h1/a/eth0|h2/b/net1",
+        "name": "10.1.1.2",
+    }
     assert frames.read_token(payload, "run2") is None
-    assert frames.read_token(frames.answer("run1", "c", "h1/a"), "run1") == {"type": "=", "cell": "c", "name": "h1/a"}
+    assert frames.read_token(frames.answer("run1", "c", "h1/a"), "run1") == {
+        "type": "=",
+        "cell": "c",
+        "name": "h1/a",
+    }
     assert frames.read_token(b"\xff" * 40, "run1") is None
 
 
 def run_filter(program, frame):
-    """What the kernel would do, by the definition of classic BPF (bpf(4)): the number of bytes passed, 0 for none."""
+    """What the kernel would do, by the definition of classic BPF (bpf(4)): the number of bytes
+    passed, 0 for none.
+    """
     lines = [struct.unpack_from("HBBI", program, at) for at in range(0, len(program), 8)]
     at, accumulator, index = 0, 0, 0
     while True:
@@ -77,7 +105,15 @@ def run_filter(program, frame):
             elif code == 0x54:
                 accumulator &= operand
             elif code in (0x15, 0x25, 0x45):
-                at += true if {0x15: accumulator == operand, 0x25: accumulator > operand, 0x45: accumulator & operand}[code] else false
+                at += (
+                    true
+                    if {
+                        0x15: accumulator == operand,
+                        0x25: accumulator > operand,
+                        0x45: accumulator & operand,
+                    }[code]
+                    else false
+                )
             elif code == 0x06:
                 return operand
             else:
@@ -86,19 +122,38 @@ def run_filter(program, frame):
             return 0
 
 
-UDP_TO = [frames.ethernet(A, B, frames.udp(*ends, 9, 7000, b"")) for ends in (("10.1.1.2", "10.3.1.2"), ("fd00::1", "fd00::2"))]
-UDP_FROM = [frames.ethernet(A, B, frames.udp(*ends, 7000, 9, b"")) for ends in (("10.1.1.2", "10.3.1.2"), ("fd00::1", "fd00::2"))]
-TCP_FROM = [frames.ethernet(A, B, frames.syn(*ends, 7000, 9)) for ends in (("10.1.1.2", "10.3.1.2"), ("fd00::1", "fd00::2"))]
-SYN_TOKEN = [frames.ethernet(A, B, frames.syn(*ends, 9, 80, bytes(128))) for ends in (("10.1.1.2", "10.3.1.2"), ("fd00::1", "fd00::2"))]
-TCP_DATA = [frame[:at] + b"\x10" + frame[at + 1 :] for frame, at in zip(SYN_TOKEN, (14 + 20 + 13, 54 + 13))]
-ECHO = [frames.ethernet(A, B, frames.echo(*ends, 1, 1, b"")) for ends in (("10.1.1.2", "10.3.1.2"), ("fd00::1", "fd00::2"))]
+UDP_TO = [
+    frames.ethernet(A, B, frames.udp(*ends, 9, 7000, b""))
+    for ends in (("10.1.1.2", "10.3.1.2"), ("fd00::1", "fd00::2"))
+]
+UDP_FROM = [
+    frames.ethernet(A, B, frames.udp(*ends, 7000, 9, b""))
+    for ends in (("10.1.1.2", "10.3.1.2"), ("fd00::1", "fd00::2"))
+]
+TCP_FROM = [
+    frames.ethernet(A, B, frames.syn(*ends, 7000, 9))
+    for ends in (("10.1.1.2", "10.3.1.2"), ("fd00::1", "fd00::2"))
+]
+SYN_TOKEN = [
+    frames.ethernet(A, B, frames.syn(*ends, 9, 80, bytes(128)))
+    for ends in (("10.1.1.2", "10.3.1.2"), ("fd00::1", "fd00::2"))
+]
+TCP_DATA = [
+    frame[:at] + b"\x10" + frame[at + 1 :] for frame, at in zip(SYN_TOKEN, (14 + 20 + 13, 54 + 13))
+]
+ECHO = [
+    frames.ethernet(A, B, frames.echo(*ends, 1, 1, b""))
+    for ends in (("10.1.1.2", "10.3.1.2"), ("fd00::1", "fd00::2"))
+]
 ARP = [frames.arp_request(A, "10.1.1.2", "10.3.1.2")]
 
 
 def test_filters():
     requests, answers = frames.requests_filter(7000), frames.answers_filter(7000)
     assert all(run_filter(requests, frame) for frame in UDP_TO + SYN_TOKEN)
-    assert not any(run_filter(requests, frame) for frame in UDP_FROM + TCP_FROM + TCP_DATA + ECHO + ARP)
+    assert not any(
+        run_filter(requests, frame) for frame in UDP_FROM + TCP_FROM + TCP_DATA + ECHO + ARP
+    )
     assert all(run_filter(answers, frame) for frame in UDP_FROM + TCP_FROM + ECHO + ARP)
     assert not any(run_filter(answers, frame) for frame in UDP_TO + TCP_DATA)
     assert socket.htons(1)  # the programs are in host order, the frames in network order

@@ -10,8 +10,12 @@ import json
 import xml.etree.ElementTree as xml
 
 import pytest
-
-from ansible_collections.multinet.flannel.plugins.module_utils._observe import cells, page, report, verdict
+from ansible_collections.multinet.flannel.plugins.module_utils._observe import (
+    cells,
+    page,
+    report,
+    verdict,
+)
 
 from .world import arrive, load, perfect
 
@@ -19,7 +23,13 @@ from .world import arrive, load, perfect
 @pytest.fixture(name="good")
 def _good():
     plan, facts = load()
-    return verdict.evaluate(plan, facts, perfect(plan, facts), ["h1", "h2"], measured={"run": "abc", "finished": "2026-01-01T00:00:00Z"})
+    return verdict.evaluate(
+        plan,
+        facts,
+        perfect(plan, facts),
+        ["h1", "h2"],
+        measured={"run": "abc", "finished": "2026-01-01T00:00:00Z"},
+    )
 
 
 @pytest.fixture(name="bad")
@@ -55,7 +65,12 @@ def test_text_fits_a_terminal(good):
 
 def test_text_names_classes_hosts_and_gaps(bad):
     text = " ".join(report.as_text(bad))
-    assert "LEAKS - " in text and "class 2" in text and "GAP Host h3 was not reached." in text and "✗ LEAK" in text
+    assert (
+        "LEAKS - " in text
+        and "class 2" in text
+        and "GAP Host h3 was not reached." in text
+        and "✗ LEAK" in text
+    )
 
 
 def test_json_reads_back_whole_but_for_cells_that_are_as_planned(bad):
@@ -72,7 +87,9 @@ def test_junit_counts(good, bad):
     assert [suite.get("failures") for suite in root] == ["0"] * len(root)
     root = xml.fromstring(report.as_junit(bad).split("\n", 1)[1])
     for suite in root:
-        assert int(suite.get("tests")) == len(suite) and int(suite.get("failures")) == len(suite.findall("testcase/failure"))
+        assert int(suite.get("tests")) == len(suite) and int(suite.get("failures")) == len(
+            suite.findall("testcase/failure")
+        )
         assert int(suite.get("skipped")) == len(suite.findall("testcase/skipped"))
     assert root.findall("testsuite/testcase/failure") and root.findall("testsuite/testcase/skipped")
 
@@ -90,13 +107,21 @@ class Page(html.parser.HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
-        self.outside += [value for name, value in attrs if name in ("src", "href") and not (value or "").startswith("#")]
+        self.outside += [
+            value
+            for name, value in attrs
+            if name in ("src", "href") and not (value or "").startswith("#")
+        ]
         if tag not in self.VOID:
             self.open.append(tag)
 
     def handle_startendtag(self, tag, attrs):
         self.tags.append(tag)
-        self.outside += [value for name, value in attrs if name in ("src", "href") and not (value or "").startswith("#")]
+        self.outside += [
+            value
+            for name, value in attrs
+            if name in ("src", "href") and not (value or "").startswith("#")
+        ]
 
     def handle_endtag(self, tag):
         if not self.open or self.open.pop() != tag:
@@ -115,13 +140,13 @@ def test_page_is_whole_and_alone(good, bad):
 def test_page_gives_each_state_a_symbol(bad):
     text = page.as_html(bad)
     for state in ("reached", "leak", "inconclusive"):
-        assert '#i-%s"' % state in text
+        assert f'#i-{state}"' in text
     assert "&lt;script&gt;" in text or "script" not in text
 
 
 def test_page_of_many_pods_is_drawn_by_host(good):
     many = json.loads(json.dumps(good))
     pod = many["pods"][0]
-    many["pods"] += [dict(pod, label="p%d" % number, id="h1/p%d" % number) for number in range(60)]
+    many["pods"] += [dict(pod, label=f"p{number}", id=f"h1/p{number}") for number in range(60)]
     text = page.as_html(many)
     assert "all pods" in text and Page(text).wrong == []

@@ -1,14 +1,15 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Each verdict, from what senders and receivers saw: vectors/verdicts.json changes one thing in a measurement that is as planned."""
+"""Each verdict, from what senders and receivers saw: vectors/verdicts.json changes one thing in a
+measurement that is as planned.
+"""
 
 from __future__ import annotations
 
 import json
 
 import pytest
-
 from ansible_collections.multinet.flannel.plugins.module_utils._observe import cells, verdict
 
 from .world import VECTORS, arrive, load, note, perfect, receipt
@@ -28,18 +29,28 @@ def change(plan, facts, shares, step):
     if "receive" in step:
         name = step["receive"]
         if "at" in step:
-            note(shares, step["at"].split("/")[0], receipt(name, step["at"], step["interface"], "10.9.9.9"))
+            note(
+                shares,
+                step["at"].split("/")[0],
+                receipt(name, step["at"], step["interface"], "10.9.9.9"),
+            )
         else:
             arrive(shares, facts, by_id[name], step.get("source"))
         if step.get("answer"):
             cell = by_id[name]
-            shares[cell["from_host"]]["send"]["answers"][name] = [{"by": cell["to"].rsplit("/", 1)[0], "channel": "udp"}]
+            shares[cell["from_host"]]["send"]["answers"][name] = [
+                {"by": cell["to"].rsplit("/", 1)[0], "channel": "udp"}
+            ]
     elif "answered" in step:
         cell = by_id[step["answered"]]
-        shares[cell["from_host"]]["send"]["answers"][cell["id"]] = [{"by": step["by"], "channel": step["channel"]}]
+        shares[cell["from_host"]]["send"]["answers"][cell["id"]] = [
+            {"by": step["by"], "channel": step["channel"]}
+        ]
     elif "forget" in step:
         for share in shares.values():
-            share["collect"]["receipts"] = [entry for entry in share["collect"]["receipts"] if entry["cell"] != step["forget"]]
+            share["collect"]["receipts"] = [
+                entry for entry in share["collect"]["receipts"] if entry["cell"] != step["forget"]
+            ]
             share["send"]["answers"].pop(step["forget"], None)
     elif "error" in step:
         shares[by_id[step["error"]]["from_host"]]["send"]["errors"][step["error"]] = step["text"]
@@ -81,29 +92,54 @@ def test_open_pair_must_be_reached_and_needs_no_answer():
     del shares["h1"]["send"]["answers"][name]
     report = verdict.evaluate(plan, facts, shares, ["h1", "h2"])
     cell = next(cell for cell in report["cells"] if cell["id"] == name)
-    assert (cell["expected"], cell["verdict"], report["verdict"]) == ("reached", "one-way", "as_planned")
-    shares["h2"]["collect"]["receipts"] = [entry for entry in shares["h2"]["collect"]["receipts"] if entry["cell"] != name]
+    assert (cell["expected"], cell["verdict"], report["verdict"]) == (
+        "reached",
+        "one-way",
+        "as_planned",
+    )
+    shares["h2"]["collect"]["receipts"] = [
+        entry for entry in shares["h2"]["collect"]["receipts"] if entry["cell"] != name
+    ]
     assert verdict.evaluate(plan, facts, shares, ["h1", "h2"])["verdict"] == "broken"
 
 
 def test_network_without_pods_is_a_gap_unless_told_otherwise():
     plan, facts = load()
-    plan["networks"].append(dict(plan["networks"][1], name="green", bridge="mn-green", device=None, device_v6=None, cidr="10.5.0.0/16"))
+    plan["networks"].append(
+        dict(
+            plan["networks"][1],
+            name="green",
+            bridge="mn-green",
+            device=None,
+            device_v6=None,
+            cidr="10.5.0.0/16",
+        )
+    )
     for host in facts:
         host["node"]["networks"]["green"] = {
             "bridge": None,
             "device": None,
             "device_v6": None,
-            "lease": {"FLANNEL_SUBNET": "10.5.%s.1/24" % host["host"][1]},
-            "routes": [{"prefix": "10.5.1.0/24", "dead": False}, {"prefix": "10.5.2.0/24", "dead": False}],
+            "lease": {"FLANNEL_SUBNET": f"10.5.{host['host'][1]}.1/24"},
+            "routes": [
+                {"prefix": "10.5.1.0/24", "dead": False},
+                {"prefix": "10.5.2.0/24", "dead": False},
+            ],
         }
     shares = perfect(plan, facts)
     assert verdict.evaluate(plan, facts, shares, ["h1", "h2"])["verdict"] == "inconclusive"
-    assert verdict.evaluate(plan, facts, shares, ["h1", "h2"], require_pods=False)["verdict"] == "as_planned"
+    assert (
+        verdict.evaluate(plan, facts, shares, ["h1", "h2"], require_pods=False)["verdict"]
+        == "as_planned"
+    )
 
 
 def test_counts_add_up():
     plan, facts = load()
     report = verdict.evaluate(plan, facts, perfect(plan, facts), ["h1", "h2"])
-    assert report["coverage"]["planned"] == len(report["cells"]) == sum(kind["planned"] for kind in report["coverage"]["kinds"])
+    assert (
+        report["coverage"]["planned"]
+        == len(report["cells"])
+        == sum(kind["planned"] for kind in report["coverage"]["kinds"])
+    )
     assert sum(pair["cells"] for pair in report["matrix"]["networks"]) == len(report["cells"])

@@ -1,7 +1,9 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The plan against vectors: what a declaration becomes, what is refused and with which sentences, and that nothing else can happen."""
+"""The plan against vectors: what a declaration becomes, what is refused and with which sentences,
+and that nothing else can happen.
+"""
 
 from __future__ import annotations
 
@@ -12,22 +14,41 @@ import pathlib
 import re
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.changes import changed, removed
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.errors import PlanError
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
-from ansible_collections.multinet.flannel.plugins.module_utils._plan.ranges import free_range, parse_range, usable_subnets
-from ansible_collections.multinet.flannel.plugins.module_utils._plan.render import flanneld_environment
-from ansible_collections.multinet.flannel.plugins.module_utils._plan.schema import BACKENDS, NETWORK_KEYS, OPTION_DEFAULTS
+from ansible_collections.multinet.flannel.plugins.module_utils._plan.ranges import (
+    free_range,
+    parse_range,
+    usable_subnets,
+)
+from ansible_collections.multinet.flannel.plugins.module_utils._plan.render import (
+    flanneld_environment,
+)
+from ansible_collections.multinet.flannel.plugins.module_utils._plan.schema import (
+    BACKENDS,
+    NETWORK_KEYS,
+    OPTION_DEFAULTS,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 VECTORS = pathlib.Path(__file__).parent / "vectors"
 VALID = {path.stem: json.loads(path.read_text()) for path in sorted(VECTORS.glob("valid/*.json"))}
 INVALID = json.loads((VECTORS / "invalid.json").read_text())
-BLUE = {"name": "blue", "cidr": "10.1.0.0/16", "default": True, "backend": {"type": "vxlan", "vni": 1}}
+BLUE = {
+    "name": "blue",
+    "cidr": "10.1.0.0/16",
+    "default": True,
+    "backend": {"type": "vxlan", "vni": 1},
+}
 RED = {"name": "red", "cidr": "10.3.0.0/16", "backend": {"type": "vxlan", "vni": 2, "port": 8286}}
-SETTINGS = {"etcd_endpoints": ["https://192.168.7.11:2379", "https://192.168.7.12:2379"], "tls": True, "pki_dir": "/etc/multinet/pki", "interface": "eth1"}
+SETTINGS = {
+    "etcd_endpoints": ["https://192.168.7.11:2379", "https://192.168.7.12:2379"],
+    "tls": True,
+    "pki_dir": "/etc/multinet/pki",
+    "interface": "eth1",
+}
 
 
 @pytest.mark.parametrize("vector", VALID.values(), ids=VALID)
@@ -48,14 +69,37 @@ def test_invalid(vector):
 def test_every_sentence_names_its_place_and_a_remedy():
     for vector in INVALID:
         for sentence in vector["errors"]:
-            assert sentence.startswith(("network ", "multinet_networks: ", "options: ")) and sentence.endswith("."), sentence
-            assert any(verb in sentence for verb in ("; write ", "; remove it", "; leave ", ": write ", ", or leave it out", "remove ")), sentence
+            assert sentence.startswith(
+                ("network ", "multinet_networks: ", "options: ")
+            ) and sentence.endswith("."), sentence
+            assert any(
+                verb in sentence
+                for verb in (
+                    "; write ",
+                    "; remove it",
+                    "; leave ",
+                    ": write ",
+                    ", or leave it out",
+                    "remove ",
+                )
+            ), sentence
 
 
 def test_no_sentence_shows_a_secret():
     secret = "hunter2-hunter2"
-    backends = ({"type": "ipsec", "psk": secret}, {"type": "wireguard", "psk": secret}, {"type": "vxlan", "vni": 1, "psk": secret}, [secret])
-    others = ({"psk": secret}, [[secret]], [dict(BLUE, psk=secret)], [dict(BLUE, allow_to={"psk": secret})], [dict(BLUE, delegate=[secret])])
+    backends = (
+        {"type": "ipsec", "psk": secret},
+        {"type": "wireguard", "psk": secret},
+        {"type": "vxlan", "vni": 1, "psk": secret},
+        [secret],
+    )
+    others = (
+        {"psk": secret},
+        [[secret]],
+        [dict(BLUE, psk=secret)],
+        [dict(BLUE, allow_to={"psk": secret})],
+        [dict(BLUE, delegate=[secret])],
+    )
     for networks in [[dict(BLUE, backend=backend)] for backend in backends] + list(others):
         with pytest.raises(PlanError) as caught:
             plan(networks)
@@ -67,35 +111,67 @@ def test_names_fit_the_kernel_and_are_not_shared(vector):
     networks = plan(vector["networks"], vector["options"])["networks"]
     for network in networks:
         assert all(0 < len(device) <= 15 for device in network["devices"] + [network["interface"]])
-    for key in ("cni_name", "unit", "subnet_file", "data_dir", "bridge", "healthz_port", "interface"):
+    for key in (
+        "cni_name",
+        "unit",
+        "subnet_file",
+        "data_dir",
+        "bridge",
+        "healthz_port",
+        "interface",
+    ):
         assert len({network[key] for network in networks}) == len(networks), key
-    assert len({network["etcd_prefix"] or network["annotation_prefix"] for network in networks}) == len(networks)
+    assert len(
+        {network["etcd_prefix"] or network["annotation_prefix"] for network in networks}
+    ) == len(networks)
     devices = [device for network in networks for device in network["devices"]]
     assert len(set(devices)) == len(devices)
 
 
 @pytest.mark.parametrize("backend, mtu", [({"vni": 6}, 1480), ({"vni": 6, "mtu": 8980}, 8980)])
 def test_a_vxlan_tunnel_over_ipv6_gets_the_room_it_needs(backend, mtu):
-    """1480 less flannel's 50 and the 70 of the tunnel is an Ethernet's 1500; without it full packets do not arrive."""
-    network = {"name": "six", "cidr": "10.6.0.0/16", "ipv6_cidr": "fd00:6::/48", "default": True, "backend": dict(backend, type="vxlan")}
+    """1480 less flannel's 50 and the 70 of the tunnel is an Ethernet's 1500; without it full
+    packets do not arrive.
+    """
+    network = {
+        "name": "six",
+        "cidr": "10.6.0.0/16",
+        "ipv6_cidr": "fd00:6::/48",
+        "default": True,
+        "backend": dict(backend, type="vxlan"),
+    }
     assert plan([network])["networks"][0]["flannel_config"]["Backend"]["MTU"] == mtu
 
 
 def test_pods_get_routes_to_the_networks_they_may_talk_with():
     """A pod without the default network has no other way there, and the one that answers none back."""
-    networks = [BLUE, dict(RED, attach="all"), dict(RED, name="green", cidr="10.5.0.0/16", backend={"type": "vxlan", "vni": 3}, allow_to=["red", "blue"])]
+    networks = [
+        BLUE,
+        dict(RED, attach="all"),
+        dict(
+            RED,
+            name="green",
+            cidr="10.5.0.0/16",
+            backend={"type": "vxlan", "vni": 3},
+            allow_to=["red", "blue"],
+        ),
+    ]
     planned = plan(networks)
 
     def routes(conf):
         return [route["dst"] for route in conf["plugins"][0].get("ipam", {}).get("routes", [])]
 
     # the halves: in a pod that is on both networks the way over the network itself must win
-    assert {network["name"]: routes(network["cni_conflist"]) for network in planned["networks"]} == {
+    assert {
+        network["name"]: routes(network["cni_conflist"]) for network in planned["networks"]
+    } == {
         "blue": ["10.1.0.0/17", "10.1.128.0/17"],
         "red": ["10.5.0.0/16", "10.3.0.0/17", "10.3.128.0/17"],
         "green": ["10.1.0.0/16", "10.3.0.0/16", "10.5.0.0/17", "10.5.128.0/17"],
     }
-    assert [routes(delegate) for delegate in planned["cni_conf"]["delegates"]] == [routes(network["cni_conflist"]) for network in planned["networks"][:2]]
+    assert [routes(delegate) for delegate in planned["cni_conf"]["delegates"]] == [
+        routes(network["cni_conflist"]) for network in planned["networks"][:2]
+    ]
     assert routes(plan([BLUE, RED])["networks"][1]["cni_conflist"]) == []
 
 
@@ -123,7 +199,10 @@ def test_subnets_are_counted_as_flannel_hands_them_out():
     assert usable_subnets(ipaddress.ip_network("10.1.0.0/16"), 24, low, high) == 2
 
 
-@given(st.lists(st.tuples(st.integers(0, 2 ** 32 - 1), st.integers(7, 30)), max_size=8), st.integers(8, 30))
+@given(
+    st.lists(st.tuples(st.integers(0, 2**32 - 1), st.integers(7, 30)), max_size=8),
+    st.integers(8, 30),
+)
 def test_free_range_is_free(taken, length):
     others = [ipaddress.ip_network(pair, strict=False) for pair in taken]
     free = free_range(length, others, 4)
@@ -134,9 +213,11 @@ def test_free_range_is_free(taken, length):
 
 # The environment of flanneld
 
+
 def test_environment_with_tls():
-    assert flanneld_environment(plan([BLUE])["networks"][0], SETTINGS) == (
-        "FLANNELD_ETCD_CAFILE=/etc/multinet/pki/ca.crt\n"
+    assert (
+        flanneld_environment(plan([BLUE])["networks"][0], SETTINGS)
+        == "FLANNELD_ETCD_CAFILE=/etc/multinet/pki/ca.crt\n"
         "FLANNELD_ETCD_CERTFILE=/etc/multinet/pki/client.crt\n"
         "FLANNELD_ETCD_ENDPOINTS=https://192.168.7.11:2379,https://192.168.7.12:2379\n"
         "FLANNELD_ETCD_KEYFILE=/etc/multinet/pki/client.key\n"
@@ -164,8 +245,9 @@ LEASES = {"subnet_server": "http://127.0.0.1:10253", "node_name": "worker-1", "i
 
 def test_environment_with_leases_from_kubernetes():
     # settings of etcd are no use there
-    assert flanneld_environment(plan([BLUE], KUBERNETES)["networks"][0], dict(SETTINGS, **LEASES)) == (
-        "FLANNELD_HEALTHZ_IP=127.0.0.1\n"
+    assert (
+        flanneld_environment(plan([BLUE], KUBERNETES)["networks"][0], dict(SETTINGS, **LEASES))
+        == "FLANNELD_HEALTHZ_IP=127.0.0.1\n"
         "FLANNELD_HEALTHZ_PORT=20964\n"
         "FLANNELD_IFACE=eth1\n"
         "FLANNELD_IPTABLES_FORWARD_RULES=false\n"
@@ -184,11 +266,26 @@ def test_environment_with_leases_from_kubernetes():
             flanneld_environment(plan([BLUE], KUBERNETES)["networks"][0], dict(LEASES, **{key: ""}))
 
 
-@pytest.mark.parametrize("change, sentence", [
-    ({"etcd_endpoints": []}, "etcd_endpoints is empty; write the URLs of the etcd members."),
-    ({"interface": ""}, "neither interface nor public_ip is given; write the interface that carries the tunnels."),
-    ({"interface": "eth1\nA=B"}, "IFACE 'eth1\\nA=B' holds a blank, a quote, a backslash or a control character; write it without."),
-])
+@pytest.mark.parametrize(
+    "change, sentence",
+    [
+        ({"etcd_endpoints": []}, "etcd_endpoints is empty; write the URLs of the etcd members."),
+        (
+            {"interface": ""},
+            (
+                "neither interface nor public_ip is given; write the interface that carries the"
+                " tunnels."
+            ),
+        ),
+        (
+            {"interface": "eth1\nA=B"},
+            (
+                "IFACE 'eth1\\nA=B' holds a blank, a quote, a backslash or a control character;"
+                " write it without."
+            ),
+        ),
+    ],
+)
 def test_environment_that_cannot_be(change, sentence):
     with pytest.raises(PlanError) as caught:
         flanneld_environment(plan([BLUE])["networks"][0], dict(SETTINGS, **change))
@@ -196,6 +293,7 @@ def test_environment_that_cannot_be(change, sentence):
 
 
 # What a new plan does to an older one
+
 
 def test_removed():
     old, new = plan([BLUE, RED]), plan([BLUE])
@@ -205,11 +303,20 @@ def test_removed():
 
 
 def test_changed_names_values_and_consequence():
-    new = [dict(BLUE, cidr="10.2.0.0/16", masquerade=False), dict(RED, backend={"type": "vxlan", "vni": 3, "port": 8286})]
+    new = [
+        dict(BLUE, cidr="10.2.0.0/16", masquerade=False),
+        dict(RED, backend={"type": "vxlan", "vni": 3, "port": 8286}),
+    ]
     assert changed(plan([BLUE, RED]), plan(new)) == [
-        "network 'blue': cidr changes from 10.1.0.0/16 to 10.2.0.0/16; every node's lease is of the old form: "
-        "nodes take a new one when flanneld restarts, and pods that are attached keep their old addresses until they are attached again.",
-        "network 'red': backend.vni changes from 2 to 3; nodes that have not changed over yet cannot be reached through it.",
+        (
+            "network 'blue': cidr changes from 10.1.0.0/16 to 10.2.0.0/16; every node's lease is of"
+            " the old form: nodes take a new one when flanneld restarts, and pods that are attached"
+            " keep their old addresses until they are attached again."
+        ),
+        (
+            "network 'red': backend.vni changes from 2 to 3; nodes that have not changed over yet"
+            " cannot be reached through it."
+        ),
     ]
     assert changed(plan([BLUE]), plan([BLUE, RED])) == []
 
@@ -217,47 +324,123 @@ def test_changed_names_values_and_consequence():
 def test_changed_does_not_show_a_secret():
     keys = ["k" * 96, "l" * 96]
     old, new = (plan([dict(BLUE, backend={"type": "ipsec", "psk": key})]) for key in keys)
-    assert changed(old, new) == ["network 'blue': backend.psk changes; nodes that have not changed over yet cannot be reached through it."]
+    assert changed(old, new) == [
+        "network 'blue': backend.psk changes; nodes that have not changed over yet cannot be"
+        " reached through it."
+    ]
 
 
-@pytest.mark.parametrize("nothing", [None, {}, [], "x", {"networks": None}, {"networks": [None, {}, {"name": 1}]}])
+@pytest.mark.parametrize(
+    "nothing", [None, {}, [], "x", {"networks": None}, {"networks": [None, {}, {"name": 1}]}]
+)
 def test_no_deployed_plan(nothing):
-    assert removed(nothing, plan([BLUE])) == changed(nothing, plan([BLUE])) == removed(nothing, nothing) == []
+    assert (
+        removed(nothing, plan([BLUE]))
+        == changed(nothing, plan([BLUE]))
+        == removed(nothing, nothing)
+        == []
+    )
 
 
 # No input makes anything but a plan or a PlanError
 
-SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20)
-ANY_JSON = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4), max_leaves=12)
+SCALARS = (
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20)
+)
+ANY_JSON = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
 
 
 def _nearly(keys, likely):
     """Mappings whose keys are mostly the real ones, and whose values are likely ones or anything."""
-    return st.dictionaries(st.sampled_from(list(keys)) | st.text(max_size=4), likely | ANY_JSON, max_size=len(keys))
+    return st.dictionaries(
+        st.sampled_from(list(keys)) | st.text(max_size=4), likely | ANY_JSON, max_size=len(keys)
+    )
 
 
-LIKELY = st.sampled_from([
-    True, False, 1, 2, 24, 30, 64, 8472, 51820, "blue", "red", "all", "request", "eth0", "net1",
-    "10.1.0.0/16", "10.2.0.0/20", "10.1.0.0", "10.1.2.0", "fd00::/48", "fe80::/10", "0.0.0.0/0",
-    "external", "10-calico.conflist", "kubernetes", "/etc/cni/net.d", [24],
-    ["blue"], ["red", "blue"], ["10.1.0.0/16"], ["amd64"], "0.4.0", "separate", "k" * 96, {"hairpinMode": True}, *BACKENDS,
-])
-BACKEND = st.fixed_dictionaries({"type": st.sampled_from(list(BACKENDS))}, optional={
-    key: LIKELY | ANY_JSON for backend in BACKENDS.values() for key in backend.keys}) | ANY_JSON
-NETWORK = st.builds(lambda most, backend: dict(most, backend=backend), _nearly(NETWORK_KEYS, LIKELY), BACKEND) | ANY_JSON
-SOUND = st.fixed_dictionaries({
-    "name": st.from_regex("[a-z][a-z0-9]{0,3}", fullmatch=True), "default": st.booleans(), "backend": BACKEND,
-    "cidr": st.builds("10.{0}.0.0/16".format, st.integers(0, 255)),
-}, optional={key: LIKELY for key in NETWORK_KEYS if key not in ("name", "default", "backend", "cidr")})
+LIKELY = st.sampled_from(
+    [
+        True,
+        False,
+        1,
+        2,
+        24,
+        30,
+        64,
+        8472,
+        51820,
+        "blue",
+        "red",
+        "all",
+        "request",
+        "eth0",
+        "net1",
+        "10.1.0.0/16",
+        "10.2.0.0/20",
+        "10.1.0.0",
+        "10.1.2.0",
+        "fd00::/48",
+        "fe80::/10",
+        "0.0.0.0/0",
+        "external",
+        "10-calico.conflist",
+        "kubernetes",
+        "/etc/cni/net.d",
+        [24],
+        ["blue"],
+        ["red", "blue"],
+        ["10.1.0.0/16"],
+        ["amd64"],
+        "0.4.0",
+        "separate",
+        "k" * 96,
+        {"hairpinMode": True},
+        *BACKENDS,
+    ]
+)
+BACKEND = (
+    st.fixed_dictionaries(
+        {"type": st.sampled_from(list(BACKENDS))},
+        optional={key: LIKELY | ANY_JSON for backend in BACKENDS.values() for key in backend.keys},
+    )
+    | ANY_JSON
+)
+NETWORK = (
+    st.builds(
+        lambda most, backend: dict(most, backend=backend), _nearly(NETWORK_KEYS, LIKELY), BACKEND
+    )
+    | ANY_JSON
+)
+SOUND = st.fixed_dictionaries(
+    {
+        "name": st.from_regex("[a-z][a-z0-9]{0,3}", fullmatch=True),
+        "default": st.booleans(),
+        "backend": BACKEND,
+        "cidr": st.builds("10.{0}.0.0/16".format, st.integers(0, 255)),
+    },
+    optional={
+        key: LIKELY for key in NETWORK_KEYS if key not in ("name", "default", "backend", "cidr")
+    },
+)
 
 
 @settings(max_examples=300, deadline=None)
-@given(ANY_JSON | st.lists(NETWORK, max_size=4) | st.lists(SOUND, min_size=1, max_size=3), ANY_JSON | _nearly(OPTION_DEFAULTS, LIKELY) | st.none())
+@given(
+    ANY_JSON | st.lists(NETWORK, max_size=4) | st.lists(SOUND, min_size=1, max_size=3),
+    ANY_JSON | _nearly(OPTION_DEFAULTS, LIKELY) | st.none(),
+)
 def test_any_json(networks, options):
     try:
         result = plan(networks, options)
     except PlanError as error:
-        assert error.errors and all(isinstance(sentence, str) and "\n" not in sentence for sentence in error.errors)
+        assert error.errors and all(
+            isinstance(sentence, str) and "\n" not in sentence for sentence in error.errors
+        )
     else:
         assert json.loads(json.dumps(result, allow_nan=False)) == result
         assert removed(result, result) == [] and changed(result, result) == []
@@ -266,25 +449,44 @@ def test_any_json(networks, options):
 def test_kubernetes_pods_ask_by_annotation():
     conf = plan([BLUE, RED], {"kubernetes": True})["cni_conf"]
     assert conf.pop("kubeconfig") == "/etc/multinet/kubernetes/meta-plugin.kubeconfig"
-    assert conf.pop("capabilities") == {"portMappings": True, "io.kubernetes.cri.pod-annotations": True}
-    assert conf["delegates"][0]["plugins"].pop() == {"type": "portmap", "capabilities": {"portMappings": True}}
+    assert conf.pop("capabilities") == {
+        "portMappings": True,
+        "io.kubernetes.cri.pod-annotations": True,
+    }
+    assert conf["delegates"][0]["plugins"].pop() == {
+        "type": "portmap",
+        "capabilities": {"portMappings": True},
+    }
     assert conf == plan([BLUE, RED])["cni_conf"]
 
 
 def test_an_external_network_is_none_of_ours():
     external = {"name": "calico", "default": "external"}
     planned = plan([external, RED])
-    assert [network["name"] for network in planned["networks"]] == ["red"] and planned["default_network"] is None
+    assert [network["name"] for network in planned["networks"]] == ["red"] and planned[
+        "default_network"
+    ] is None
     assert planned["blocked"] == [], "without a range there is nothing to keep apart"
-    assert planned["cni_conf"]["delegates"] == [{"file": "/etc/cni/net.d", "ifName": "eth0", "masterplugin": True}]
-    assert plan([dict(external, ipv6_cidr="fd00:9::/48"), RED])["blocked"] == [["red", "calico"], ["calico", "red"]]
+    assert planned["cni_conf"]["delegates"] == [
+        {"file": "/etc/cni/net.d", "ifName": "eth0", "masterplugin": True}
+    ]
+    assert plan([dict(external, ipv6_cidr="fd00:9::/48"), RED])["blocked"] == [
+        ["red", "calico"],
+        ["calico", "red"],
+    ]
     assert plan([dict(external, cidr="10.9.0.0/16"), dict(RED, isolate=False)])["blocked"] == []
-    with pytest.raises(PlanError, match="allow_to holds 'calico', which every pod is on anyway; remove it"):
+    with pytest.raises(
+        PlanError, match="allow_to holds 'calico', which every pod is on anyway; remove it"
+    ):
         plan([external, dict(RED, allow_to=["calico"])])
 
 
 def test_the_range_of_kubernetes_is_for_the_default_network():
-    options = {"datastore": "kubernetes", "cluster_cidrs": ["10.1.0.0/20"], "node_cidr_mask_sizes": [25]}
+    options = {
+        "datastore": "kubernetes",
+        "cluster_cidrs": ["10.1.0.0/20"],
+        "node_cidr_mask_sizes": [25],
+    }
     assert plan([dict(BLUE, cidr="10.1.0.0/20")], options)["networks"][0]["subnet_len"] == 25
     assert plan([dict(BLUE, cidr="10.2.0.0/16")], options)["networks"][0]["subnet_len"] == 24
     with pytest.raises(PlanError, match="overlaps cluster_cidrs"):
@@ -294,11 +496,15 @@ def test_the_range_of_kubernetes_is_for_the_default_network():
 @given(st.integers(1, 16), st.integers(8, 26), st.integers(10, 30))
 def test_a_network_has_a_subnet_for_every_node_or_is_refused(bits, length, subnet_len):
     """And the remedies that the sentence names are remedies."""
-    options = {"datastore": "kubernetes", "cluster_cidrs": ["100.64.0.0/12"], "node_cidr_mask_sizes": [12 + bits]}
+    options = {
+        "datastore": "kubernetes",
+        "cluster_cidrs": ["100.64.0.0/12"],
+        "node_cidr_mask_sizes": [12 + bits],
+    }
 
     def errors(cidr_length, value):
         try:
-            plan([dict(BLUE, cidr="10.0.0.0/{0}".format(cidr_length), subnet_len=value)], options)
+            plan([dict(BLUE, cidr=f"10.0.0.0/{cidr_length}", subnet_len=value)], options)
         except PlanError as error:
             return error.errors
         return []
@@ -316,7 +522,7 @@ def test_what_cannot_be_shown_or_walked():
     deep: list = []
     for dummy in range(100000):
         deep = [deep]
-    for value in (deep, 10 ** 5000, -(10 ** 5000), float("inf")):
+    for value in (deep, 10**5000, -(10**5000), float("inf")):
         for key in NETWORK_KEYS:
             with pytest.raises(PlanError):
                 plan([dict(BLUE, **{key: value})])

@@ -8,7 +8,6 @@ import json
 import pathlib
 
 import pytest
-
 from ansible_collections.multinet.flannel.plugins.module_utils._preflight import checks
 
 VECTORS = json.loads((pathlib.Path(__file__).parent / "vectors" / "problems.json").read_text())
@@ -16,14 +15,28 @@ VECTORS = json.loads((pathlib.Path(__file__).parent / "vectors" / "problems.json
 
 def network(name, cidr, vni, port, healthz_port):
     return {
-        "name": name, "cidr": cidr, "ipv6_cidr": None, "backend": {"type": "vxlan", "vni": vni, "port": port},
-        "bridge": "mn-" + name, "device": "flannel.%d" % vni, "device_v6": None, "devices": ["mn-" + name, "flannel.%d" % vni],
-        "healthz_port": healthz_port, "tunnel_ports": [port], "unit": "flanneld@%s.service" % name, "ipam_dir": "/var/lib/cni/networks/multinet-" + name,
+        "name": name,
+        "cidr": cidr,
+        "ipv6_cidr": None,
+        "backend": {"type": "vxlan", "vni": vni, "port": port},
+        "bridge": "mn-" + name,
+        "device": f"flannel.{vni}",
+        "device_v6": None,
+        "devices": ["mn-" + name, f"flannel.{vni}"],
+        "healthz_port": healthz_port,
+        "tunnel_ports": [port],
+        "unit": f"flanneld@{name}.service",
+        "ipam_dir": "/var/lib/cni/networks/multinet-" + name,
         "etcd_prefix": "/coreos.com/network/" + name,
     }
 
 
-PLAN = {"networks": [network("blue", "10.1.0.0/16", 1, 8472, 23001), network("red", "10.3.0.0/16", 2, 8286, 23002)]}
+PLAN = {
+    "networks": [
+        network("blue", "10.1.0.0/16", 1, 8472, 23001),
+        network("red", "10.3.0.0/16", 2, 8286, 23002),
+    ]
+}
 
 
 @pytest.mark.parametrize("case", VECTORS["cases"], ids=lambda case: case["name"])
@@ -31,41 +44,81 @@ def test_problems(case):
     observed = copy.deepcopy(VECTORS["host"])
     for key, value in case["change"].items():
         observed[key] = dict(observed[key], **value) if isinstance(value, dict) else value
-    plan = {"networks": [n for n in PLAN["networks"] if n["name"] in case.get("declared", ["blue", "red"])], "external": case.get("external")}
+    plan = {
+        "networks": [
+            n for n in PLAN["networks"] if n["name"] in case.get("declared", ["blue", "red"])
+        ],
+        "external": case.get("external"),
+    }
     deployed = PLAN if case.get("deployed") else None
     if "deployed_vnis" in case:
-        deployed = {"networks": [network(one["name"], one["cidr"], vni, 8472, 23001) for one, vni in zip(PLAN["networks"], case["deployed_vnis"])]}
+        deployed = {
+            "networks": [
+                network(one["name"], one["cidr"], vni, 8472, 23001)
+                for one, vni in zip(PLAN["networks"], case["deployed_vnis"])
+            ]
+        }
     found = checks.problems(
-        observed, plan, deployed=deployed,
-        underlay_interface=case.get("underlay_interface", "eth0"), prune=case.get("prune", False),
+        observed,
+        plan,
+        deployed=deployed,
+        underlay_interface=case.get("underlay_interface", "eth0"),
+        prune=case.get("prune", False),
         docker_network=case.get("docker_network", ""),
     )
     assert found == case["problems"]
 
 
 def test_a_device_of_another_vni_is_stale():
-    before = {"networks": [network("blue", "10.1.0.0/16", 1, 8472, 23001), network("red", "10.3.0.0/16", 7, 8286, 23002)]}
-    observed = {"links": [{"ifname": name} for name in ("flannel.1", "mn-blue", "flannel.7", "mn-red")]}
+    before = {
+        "networks": [
+            network("blue", "10.1.0.0/16", 1, 8472, 23001),
+            network("red", "10.3.0.0/16", 7, 8286, 23002),
+        ]
+    }
+    observed = {
+        "links": [{"ifname": name} for name in ("flannel.1", "mn-blue", "flannel.7", "mn-red")]
+    }
     assert checks.stale_devices(observed, PLAN, before) == ["flannel.7"]
-    assert checks.stale_devices(observed, PLAN, PLAN) == checks.stale_devices(observed, PLAN, None) == []
+    assert (
+        checks.stale_devices(observed, PLAN, PLAN)
+        == checks.stale_devices(observed, PLAN, None)
+        == []
+    )
 
 
 def vxlan(name, vni, port, **more):
-    return {"ifname": name, "flags": ["UP"], "linkinfo": {"info_kind": "vxlan", "info_data": dict(more, id=vni, port=port)}}
+    return {
+        "ifname": name,
+        "flags": ["UP"],
+        "linkinfo": {"info_kind": "vxlan", "info_data": dict(more, id=vni, port=port)},
+    }
 
 
 def test_a_port_shared_with_another_flannel_is_a_warning():
-    observed = dict(copy.deepcopy(VECTORS["host"]), forward_policy="accept", links=[vxlan("flannel.4", 4, 8286)])
+    observed = dict(
+        copy.deepcopy(VECTORS["host"]), forward_policy="accept", links=[vxlan("flannel.4", 4, 8286)]
+    )
     found = checks.warnings(observed, PLAN)
-    assert len(found) == 1 and found[0].startswith("Network 'red': UDP port 8286 is also that of flannel.4, which the collection did not make.")
+    assert len(found) == 1 and found[0].startswith(
+        "Network 'red': UDP port 8286 is also that of flannel.4, which the collection did not make."
+    )
     assert checks.warnings(dict(observed, links=[vxlan("flannel.2", 2, 8286)]), PLAN, PLAN) == []
 
 
 def test_a_host_keeps_its_data_store():
     observed = copy.deepcopy(VECTORS["host"])
     before = {"networks": [dict(one, annotation_prefix=None) for one in PLAN["networks"]]}
-    after = {"networks": [dict(one, annotation_prefix=one["name"] + ".multinet.flannel") for one in PLAN["networks"]], "external": None}
+    after = {
+        "networks": [
+            dict(one, annotation_prefix=one["name"] + ".multinet.flannel")
+            for one in PLAN["networks"]
+        ],
+        "external": None,
+    }
     found = checks.problems(observed, after, deployed=before, underlay_interface="eth0")
     assert len(found) == 2 and found[0].startswith(
-        "Network 'blue' is deployed here with multinet_datastore: etcd. With kubernetes this host would get another subnet")
+        "Network 'blue' is deployed here with multinet_datastore: etcd. With kubernetes this host"
+        " would get another subnet"
+    )
     assert checks.problems(observed, after, deployed=after, underlay_interface="eth0") == []

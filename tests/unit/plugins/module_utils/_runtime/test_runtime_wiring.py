@@ -1,7 +1,9 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files as distributions ship them (data/): what is read out of them, what is changed, and that all of it comes back."""
+"""Files as distributions ship them (data/): what is read out of them, what is changed, and that all
+of it comes back.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +11,31 @@ import json
 import pathlib
 
 import pytest
-
-from ansible_collections.multinet.flannel.plugins.module_utils._runtime import presets, texts, wiring
+from ansible_collections.multinet.flannel.plugins.module_utils._runtime import (
+    presets,
+    texts,
+    wiring,
+)
 
 DATA = pathlib.Path(__file__).parent / "data"
-NETWORK = {"name": "blue", "cidr": "10.1.0.0/16", "unit": "flanneld@blue.service", "subnet_file": "/run/flannel/networks/blue.env"}
-WISH = {"conf_dir": "/etc/cni/net.d", "bin_dir": "/opt/cni/bin", "containerd_config": wiring.CONTAINERD, "configure": False, "docker_network": None}
-FLAGS = {"--network-plugin": "cni", "--cni-conf-dir": "/etc/cni/net.d", "--cni-bin-dir": "/opt/cni/bin"}
+NETWORK = {
+    "name": "blue",
+    "cidr": "10.1.0.0/16",
+    "unit": "flanneld@blue.service",
+    "subnet_file": "/run/flannel/networks/blue.env",
+}
+WISH = {
+    "conf_dir": "/etc/cni/net.d",
+    "bin_dir": "/opt/cni/bin",
+    "containerd_config": wiring.CONTAINERD,
+    "configure": False,
+    "docker_network": None,
+}
+FLAGS = {
+    "--network-plugin": "cni",
+    "--cni-conf-dir": "/etc/cni/net.d",
+    "--cni-bin-dir": "/opt/cni/bin",
+}
 
 
 def data(name):
@@ -34,9 +54,21 @@ class Files(dict):
 
 
 def observed(files, **changes):
-    paths = (wiring.CONTAINERD, wiring.CRIO_DROPIN, wiring.DOCKER_DROPIN, wiring.DOCKER_DAEMON) + wiring.KUBELET_FILES
-    base = {"files": {path: files.get(path) for path in paths}, "containerd": files.get(wiring.CONTAINERD), "crio": None, "kubelet": None,
-            "kubelet_unit": "", "docker_unit": "", "docker_address": "172.17.0.1/16"}
+    paths = (
+        wiring.CONTAINERD,
+        wiring.CRIO_DROPIN,
+        wiring.DOCKER_DROPIN,
+        wiring.DOCKER_DAEMON,
+    ) + wiring.KUBELET_FILES
+    base = {
+        "files": {path: files.get(path) for path in paths},
+        "containerd": files.get(wiring.CONTAINERD),
+        "crio": None,
+        "kubelet": None,
+        "kubelet_unit": "",
+        "docker_unit": "",
+        "docker_address": "172.17.0.1/16",
+    }
     return dict(base, **changes)
 
 
@@ -45,53 +77,143 @@ NOTHING = {"files": {}, "pending": []}
 
 # containerd
 
-@pytest.mark.parametrize(("name", "said"), [
-    ("containerd-debian.toml", {"conf_dir": "/etc/cni/net.d", "bin_dirs": ["/usr/lib/cni"], "max_conf_num": 1}),
-    ("containerd-k3s.toml", {"conf_dir": "/var/lib/rancher/k3s/agent/etc/cni/net.d", "bin_dirs": ["/var/lib/rancher/k3s/data/cni"], "max_conf_num": 1}),
-    ("containerd-2.toml", {"conf_dir": "/etc/cni/net.d", "bin_dirs": ["/opt/cni/bin"], "max_conf_num": 0}),
-    ("containerd-docker.toml", None),
-])
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (
+            "containerd-debian.toml",
+            {"conf_dir": "/etc/cni/net.d", "bin_dirs": ["/usr/lib/cni"], "max_conf_num": 1},
+        ),
+        (
+            "containerd-k3s.toml",
+            {
+                "conf_dir": "/var/lib/rancher/k3s/agent/etc/cni/net.d",
+                "bin_dirs": ["/var/lib/rancher/k3s/data/cni"],
+                "max_conf_num": 1,
+            },
+        ),
+        (
+            "containerd-2.toml",
+            {"conf_dir": "/etc/cni/net.d", "bin_dirs": ["/opt/cni/bin"], "max_conf_num": 0},
+        ),
+        ("containerd-docker.toml", None),
+    ],
+)
 def test_what_containerd_says(name, said):
     assert texts.containerd_cni(data(name)) == said
 
 
 def test_containerd_without_a_word_on_cni_has_its_defaults():
-    assert texts.containerd_cni("version = 2\n") == {"conf_dir": "/etc/cni/net.d", "bin_dirs": ["/opt/cni/bin"], "max_conf_num": 1}
+    assert texts.containerd_cni("version = 2\n") == {
+        "conf_dir": "/etc/cni/net.d",
+        "bin_dirs": ["/opt/cni/bin"],
+        "max_conf_num": 1,
+    }
 
 
 def test_where_containerd_looks_elsewhere_it_is_said():
-    found = wiring.containerd_problems(data("containerd-debian.toml"), wiring.CONTAINERD, "/etc/cni/net.d", "/opt/cni/bin", False)
-    assert found == ["containerd looks for CNI executables in /usr/lib/cni, and multinet_cni_bin_dir is /opt/cni/bin. "
-                     "Set it to /usr/lib/cni, or set multinet_configure_containerd: true to have /etc/containerd/config.toml changed."]
-    assert wiring.containerd_problems(data("containerd-debian.toml"), wiring.CONTAINERD, "/etc/cni/net.d/", "/usr/lib/cni", False) == []
-    assert wiring.containerd_problems(data("containerd-debian.toml"), wiring.CONTAINERD, "/etc/cni/net.d", "/opt/cni/bin", True) == []
-    several = wiring.containerd_problems(data("containerd-2.toml"), wiring.CONTAINERD, "/etc/cni/net.d", "/opt/cni/bin", False)
-    assert len(several) == 1 and several[0].startswith("containerd uses all CNI configurations at once (max_conf_num = 0)")
+    found = wiring.containerd_problems(
+        data("containerd-debian.toml"), wiring.CONTAINERD, "/etc/cni/net.d", "/opt/cni/bin", False
+    )
+    assert found == [
+        "containerd looks for CNI executables in /usr/lib/cni, and multinet_cni_bin_dir is"
+        " /opt/cni/bin. Set it to /usr/lib/cni, or set multinet_configure_containerd: true to have"
+        " /etc/containerd/config.toml changed."
+    ]
+    assert (
+        wiring.containerd_problems(
+            data("containerd-debian.toml"),
+            wiring.CONTAINERD,
+            "/etc/cni/net.d/",
+            "/usr/lib/cni",
+            False,
+        )
+        == []
+    )
+    assert (
+        wiring.containerd_problems(
+            data("containerd-debian.toml"),
+            wiring.CONTAINERD,
+            "/etc/cni/net.d",
+            "/opt/cni/bin",
+            True,
+        )
+        == []
+    )
+    several = wiring.containerd_problems(
+        data("containerd-2.toml"), wiring.CONTAINERD, "/etc/cni/net.d", "/opt/cni/bin", False
+    )
+    assert len(several) == 1 and several[0].startswith(
+        "containerd uses all CNI configurations at once (max_conf_num = 0)"
+    )
     paths = presets.paths("k3s")
-    assert wiring.containerd_problems(data("containerd-k3s.toml"), paths["containerd_config"], paths["cni_conf_dir"], paths["cni_bin_dir"], False) == []
-    elsewhere = wiring.containerd_problems(data("containerd-k3s.toml"), paths["containerd_config"], "/etc/cni/net.d", paths["cni_bin_dir"], True)
-    assert elsewhere == ["containerd looks for CNI configurations in /var/lib/rancher/k3s/agent/etc/cni/net.d, and multinet_cni_conf_dir is /etc/cni/net.d. "
-                         "Set it to /var/lib/rancher/k3s/agent/etc/cni/net.d."], "a file that k3s writes itself is not changed"
+    assert (
+        wiring.containerd_problems(
+            data("containerd-k3s.toml"),
+            paths["containerd_config"],
+            paths["cni_conf_dir"],
+            paths["cni_bin_dir"],
+            False,
+        )
+        == []
+    )
+    elsewhere = wiring.containerd_problems(
+        data("containerd-k3s.toml"),
+        paths["containerd_config"],
+        "/etc/cni/net.d",
+        paths["cni_bin_dir"],
+        True,
+    )
+    assert elsewhere == [
+        "containerd looks for CNI configurations in /var/lib/rancher/k3s/agent/etc/cni/net.d, and"
+        " multinet_cni_conf_dir is /etc/cni/net.d. Set it to"
+        " /var/lib/rancher/k3s/agent/etc/cni/net.d."
+    ], "a file that k3s writes itself is not changed"
 
 
-@pytest.mark.parametrize("name", ["containerd-debian.toml", "containerd-2.toml", "containerd-k3s.toml"])
+@pytest.mark.parametrize(
+    "name", ["containerd-debian.toml", "containerd-2.toml", "containerd-k3s.toml"]
+)
 def test_containerd_is_changed_in_those_lines_alone(name):
     before = data(name)
-    after = texts.set_containerd_cni(before, {"conf_dir": "/c", "max_conf_num": 1, "bin_dirs" if "bin_dirs" in before else "bin_dir":
-                                              ["/b"] if "bin_dirs" in before else "/b"})
+    after = texts.set_containerd_cni(
+        before,
+        {
+            "conf_dir": "/c",
+            "max_conf_num": 1,
+            "bin_dirs" if "bin_dirs" in before else "bin_dir": (
+                ["/b"] if "bin_dirs" in before else "/b"
+            ),
+        },
+    )
     assert texts.containerd_cni(after) == {"conf_dir": "/c", "bin_dirs": ["/b"], "max_conf_num": 1}
     gone = [line for line in before.splitlines() if line not in after.splitlines()]
-    assert all(line.strip().split(" ")[0] in ("conf_dir", "bin_dir", "bin_dirs", "max_conf_num") for line in gone)
+    assert all(
+        line.strip().split(" ")[0] in ("conf_dir", "bin_dir", "bin_dirs", "max_conf_num")
+        for line in gone
+    )
 
 
-@pytest.mark.parametrize(("text", "table"), [
-    ("", "[plugins.cri.cni]"), ("version = 2\n", '[plugins."io.containerd.grpc.v1.cri".cni]'), ("version = 3", '[plugins."io.containerd.cri.v1.runtime".cni]')])
+@pytest.mark.parametrize(
+    ("text", "table"),
+    [
+        ("", "[plugins.cri.cni]"),
+        ("version = 2\n", '[plugins."io.containerd.grpc.v1.cri".cni]'),
+        ("version = 3", '[plugins."io.containerd.cri.v1.runtime".cni]'),
+    ],
+)
 def test_a_table_that_is_not_there_is_added(text, table):
     after = texts.set_containerd_cni(text, {"bin_dir": "/b"})
-    assert after.startswith(text) and table in after and texts.containerd_cni(after)["bin_dirs"] == ["/b"]
+    assert (
+        after.startswith(text)
+        and table in after
+        and texts.containerd_cni(after)["bin_dirs"] == ["/b"]
+    )
 
 
 # CRI-O
+
 
 def test_crio_stays_as_it_is_where_it_finds_the_meta_plugin():
     """A restart would cost running pods their network: with what its packages say, none is needed."""
@@ -101,22 +223,47 @@ def test_crio_stays_as_it_is_where_it_finds_the_meta_plugin():
 
 
 def test_crio_that_looks_elsewhere_gets_a_dropin_only_when_it_may():
-    files = [data("crio.conf"), '[crio.network]\nplugin_dirs = ["/usr/lib/cni/"]\nnetwork_dir = "/etc/cni/other.d/"\ncni_default_network = "crio"\n']
+    files = [
+        data("crio.conf"),
+        (
+            '[crio.network]\nplugin_dirs = ["/usr/lib/cni/"]\nnetwork_dir ='
+            ' "/etc/cni/other.d/"\ncni_default_network = "crio"\n'
+        ),
+    ]
     assert wiring.decide(observed({}, crio=files), WISH) == []
     found = wiring.crio_problems(files, "/etc/cni/net.d", "/opt/cni/bin", False)
-    assert [sentence.split(", or set multinet_configure_containerd: true ")[0] for sentence in found] == [
-        "CRI-O looks for CNI configurations in /etc/cni/other.d, and multinet_cni_conf_dir is /etc/cni/net.d. Set it to /etc/cni/other.d",
-        "CRI-O looks for CNI executables in /usr/lib/cni, and multinet_cni_bin_dir is /opt/cni/bin. Set it to /usr/lib/cni",
-        "CRI-O takes the CNI network crio alone (cni_default_network), so no pod would be attached by the meta-plugin. Remove that line"]
+    assert [
+        sentence.split(", or set multinet_configure_containerd: true ")[0] for sentence in found
+    ] == [
+        (
+            "CRI-O looks for CNI configurations in /etc/cni/other.d, and multinet_cni_conf_dir is"
+            " /etc/cni/net.d. Set it to /etc/cni/other.d"
+        ),
+        (
+            "CRI-O looks for CNI executables in /usr/lib/cni, and multinet_cni_bin_dir is"
+            " /opt/cni/bin. Set it to /usr/lib/cni"
+        ),
+        (
+            "CRI-O takes the CNI network crio alone (cni_default_network), so no pod would be"
+            " attached by the meta-plugin. Remove that line"
+        ),
+    ]
     assert wiring.crio_problems(files, "/etc/cni/net.d", "/opt/cni/bin", True) == []
     wanted = wiring.decide(observed({}, crio=files), dict(WISH, configure=True))
     assert [item["path"] for item in wanted] == [wiring.CRIO_DROPIN]
     assert wanted[0]["content"].splitlines()[1:] == [
-        "[crio.network]", 'cni_default_network = "multinet"', 'network_dir = "/etc/cni/net.d"', 'plugin_dirs = ["/opt/cni/bin", "/usr/lib/cni"]']
+        "[crio.network]",
+        'cni_default_network = "multinet"',
+        'network_dir = "/etc/cni/net.d"',
+        'plugin_dirs = ["/opt/cni/bin", "/usr/lib/cni"]',
+    ]
 
 
 def test_the_last_of_crios_files_decides():
-    files = ['[crio.network]\nnetwork_dir = "/a"\nplugin_dirs = ["/b"]\n', "[crio.network]\nplugin_dirs = [\n  '/c/',\n  # '/d',\n  \"/e\"\n]\n"]
+    files = [
+        '[crio.network]\nnetwork_dir = "/a"\nplugin_dirs = ["/b"]\n',
+        "[crio.network]\nplugin_dirs = [\n  '/c/',\n  # '/d',\n  \"/e\"\n]\n",
+    ]
     assert texts.crio_cni(files) == {"conf_dir": "/a", "bin_dirs": ["/c", "/e"], "network": ""}
     assert wiring.crio_problems(None, "/x", "/y", False) == []
 
@@ -128,68 +275,131 @@ def test_pods_that_crio_would_detach_at_its_next_start(tmp_path):
     for name, network in [("00-multinet.conf", "multinet"), ("10-crio-bridge.conflist", "crio")]:
         (conf / name).write_text(json.dumps({"name": network}), encoding="utf-8")
     (conf / "README").write_text("no configuration", encoding="utf-8")
-    for network, namespace, name in [("crio", "shop", "db-0"), ("multinet", "shop", "web"), ("gone", "shop", "old"), ("crio", "a", "b")]:
-        kept = {"kind": "cniCacheV1", "networkName": network, "cniArgs": [["IgnoreUnknown", "1"], ["K8S_POD_NAMESPACE", namespace], ["K8S_POD_NAME", name]]}
-        (results / ("%s-%s-eth0" % (network, name))).write_text(json.dumps(kept), encoding="utf-8")
+    for network, namespace, name in [
+        ("crio", "shop", "db-0"),
+        ("multinet", "shop", "web"),
+        ("gone", "shop", "old"),
+        ("crio", "a", "b"),
+    ]:
+        kept = {
+            "kind": "cniCacheV1",
+            "networkName": network,
+            "cniArgs": [
+                ["IgnoreUnknown", "1"],
+                ["K8S_POD_NAMESPACE", namespace],
+                ["K8S_POD_NAME", name],
+            ],
+        }
+        (results / f"{network}-{name}-eth0").write_text(json.dumps(kept), encoding="utf-8")
     (results / "torn").write_text("{", encoding="utf-8")
     assert wiring.crio_former_pods(str(conf), str(results)) == ["a/b", "shop/db-0"]
     assert wiring.crio_former_pods(str(tmp_path / "nothing"), str(results)) == []
-    (conf / "10-crio-bridge.conflist").write_text('{"name": "crio", "disableGC": true}', encoding="utf-8")
+    (conf / "10-crio-bridge.conflist").write_text(
+        '{"name": "crio", "disableGC": true}', encoding="utf-8"
+    )
     assert wiring.crio_former_pods(str(conf), str(results)) == []
 
 
 # The kubelet
 
-@pytest.mark.parametrize(("name", "variable"), [
-    ("kubelet-2017", "KUBELET_OPTS"), ("kubelet-several-lines", "KUBELET_OPTS"), ("kubelet-kubeadm", "KUBELET_EXTRA_ARGS")])
+
+@pytest.mark.parametrize(
+    ("name", "variable"),
+    [
+        ("kubelet-2017", "KUBELET_OPTS"),
+        ("kubelet-several-lines", "KUBELET_OPTS"),
+        ("kubelet-kubeadm", "KUBELET_EXTRA_ARGS"),
+    ],
+)
 def test_a_kubelets_other_options_stay(name, variable):
     before = data(name)
     assert texts.kubelet_variable(before, "") == variable
     after = texts.set_kubelet_flags(before, variable, FLAGS)
     assert texts.kubelet_flags(after, variable) == FLAGS
     assert texts.set_kubelet_flags(after, variable, FLAGS) == after
-    words = [word for word in before.replace('"', "").split() if not word.startswith(texts.KUBELET_FLAGS) and word != "kubenet"]
-    assert [word for word in after.replace('"', "").split() if not word.startswith(texts.KUBELET_FLAGS)] == words
+    words = [
+        word
+        for word in before.replace('"', "").split()
+        if not word.startswith(texts.KUBELET_FLAGS) and word != "kubenet"
+    ]
+    assert [
+        word for word in after.replace('"', "").split() if not word.startswith(texts.KUBELET_FLAGS)
+    ] == words
     assert texts.kubelet_flags(texts.set_kubelet_flags(after, variable, {}), variable) == {}
 
 
 def test_an_old_option_goes_and_comes_back():
     before = data("kubelet-several-lines")
-    assert texts.kubelet_flags(before, "KUBELET_OPTS") == {"--network-plugin": "cni", "--network-plugin-dir": "/etc/cni/net2.d"}
+    assert texts.kubelet_flags(before, "KUBELET_OPTS") == {
+        "--network-plugin": "cni",
+        "--network-plugin-dir": "/etc/cni/net2.d",
+    }
     record = {"before": before, "after": texts.set_kubelet_flags(before, "KUBELET_OPTS", FLAGS)}
     assert wiring.take_back("/etc/default/kubelet", record["after"], record) == before
     edited = record["after"].replace("--v=2", "--v=9")
     back = wiring.take_back("/etc/default/kubelet", edited, record)
-    assert "--v=9" in back and texts.kubelet_flags(back, "KUBELET_OPTS") == texts.kubelet_flags(before, "KUBELET_OPTS")
+    assert "--v=9" in back and texts.kubelet_flags(back, "KUBELET_OPTS") == texts.kubelet_flags(
+        before, "KUBELET_OPTS"
+    )
 
 
-@pytest.mark.parametrize(("version", "paths"), [("Kubernetes v1.23.17", ["/etc/default/kubelet"]), ("Kubernetes v1.24.0", []), ("Kubernetes v1.34.4", [])])
+@pytest.mark.parametrize(
+    ("version", "paths"),
+    [
+        ("Kubernetes v1.23.17", ["/etc/default/kubelet"]),
+        ("Kubernetes v1.24.0", []),
+        ("Kubernetes v1.34.4", []),
+    ],
+)
 def test_only_kubelets_that_call_cni_themselves_are_told(version, paths):
-    wanted = wiring.decide(observed({"/etc/default/kubelet": data("kubelet-kubeadm")}, kubelet=version), WISH)
+    wanted = wiring.decide(
+        observed({"/etc/default/kubelet": data("kubelet-kubeadm")}, kubelet=version), WISH
+    )
     assert [item["path"] for item in wanted] == paths
 
 
 def test_a_kubelet_without_a_file_gets_the_one_that_its_unit_reads():
-    unit = "EnvironmentFile=-/etc/sysconfig/kubelet\nExecStart=\nExecStart=/usr/bin/kubelet $KUBELET_KUBECONFIG_ARGS $KUBELET_EXTRA_ARGS\n"
+    unit = (
+        "EnvironmentFile=-/etc/sysconfig/kubelet\nExecStart=\nExecStart=/usr/bin/kubelet"
+        " $KUBELET_KUBECONFIG_ARGS $KUBELET_EXTRA_ARGS\n"
+    )
     wanted = wiring.decide(observed({}, kubelet="Kubernetes v1.19.3", kubelet_unit=unit), WISH)
     assert [(item["path"], item["content"]) for item in wanted] == [
-        ("/etc/sysconfig/kubelet", 'KUBELET_EXTRA_ARGS="--network-plugin=cni --cni-conf-dir=/etc/cni/net.d --cni-bin-dir=/opt/cni/bin"\n')]
+        (
+            "/etc/sysconfig/kubelet",
+            (
+                'KUBELET_EXTRA_ARGS="--network-plugin=cni --cni-conf-dir=/etc/cni/net.d'
+                ' --cni-bin-dir=/opt/cni/bin"\n'
+            ),
+        )
+    ]
     with pytest.raises(wiring.WiringError, match="reads none of KUBELET_OPTS"):
-        wiring.decide(observed({}, kubelet="Kubernetes v1.19.3", kubelet_unit="ExecStart=/usr/bin/kubelet\n"), WISH)
+        wiring.decide(
+            observed({}, kubelet="Kubernetes v1.19.3", kubelet_unit="ExecStart=/usr/bin/kubelet\n"),
+            WISH,
+        )
 
 
 # docker
 
+
 def test_docker_starts_as_before_and_in_the_network():
-    wanted = wiring.decide(observed({}, docker_unit=data("docker.service")), dict(WISH, docker_network=NETWORK))
+    wanted = wiring.decide(
+        observed({}, docker_unit=data("docker.service")), dict(WISH, docker_network=NETWORK)
+    )
     assert [item["path"] for item in wanted] == [wiring.DOCKER_DROPIN]
-    assert ("ExecStart=\nExecStart=/usr/sbin/dockerd -H fd:// --containerd=/run/containerd/containerd.sock $DOCKER_OPTS "
-            "--bip=${FLANNEL_SUBNET} --mtu=${FLANNEL_MTU} --ip-masq=false\n") in wanted[0]["content"]
-    unit = data("docker.service") + "\n# %s\n%s" % (wiring.DOCKER_DROPIN, wanted[0]["content"])
+    assert (
+        "ExecStart=\nExecStart=/usr/sbin/dockerd -H fd://"
+        " --containerd=/run/containerd/containerd.sock $DOCKER_OPTS --bip=${FLANNEL_SUBNET}"
+        " --mtu=${FLANNEL_MTU} --ip-masq=false\n" in wanted[0]["content"]
+    )
+    unit = data("docker.service") + f"\n# {wiring.DOCKER_DROPIN}\n{wanted[0]['content']}"
     again = wiring.decide(observed({}, docker_unit=unit), dict(WISH, docker_network=NETWORK))
     assert again == wanted, "our own drop-in is not the unit's command"
     assert texts.docker_farewell(wanted[0]["content"], "172.17.0.1/16").endswith(
-        "ExecStart=/usr/sbin/dockerd -H fd:// --containerd=/run/containerd/containerd.sock $DOCKER_OPTS --bip=172.17.0.1/16\n")
+        "ExecStart=/usr/sbin/dockerd -H fd:// --containerd=/run/containerd/containerd.sock"
+        " $DOCKER_OPTS --bip=172.17.0.1/16\n"
+    )
 
 
 def test_the_address_that_docker_had_first_is_remembered():
@@ -197,15 +407,26 @@ def test_the_address_that_docker_had_first_is_remembered():
     changes, record, dummy = wiring.plan(files.get, wiring.decide(seen, wish), NOTHING)
     files.apply(changes)
     later = dict(seen, docker_address="10.1.5.1/24")
-    dummy, record, dummy = wiring.plan(files.get, wiring.decide(later, dict(wish, docker_network=dict(NETWORK, cidr="10.9.0.0/16"))), record)
+    dummy, record, dummy = wiring.plan(
+        files.get,
+        wiring.decide(later, dict(wish, docker_network=dict(NETWORK, cidr="10.9.0.0/16"))),
+        record,
+    )
     assert record["files"][wiring.DOCKER_DROPIN]["address"] == "172.17.0.1/16"
 
 
-@pytest.mark.parametrize(("files", "unit", "words"), [
-    ({}, "", "has no docker.service"),
-    ({wiring.DOCKER_DAEMON: '{"bip": "172.26.0.1/16"}'}, "docker.service", "given bip by /etc/docker/daemon.json"),
-    ({}, "ExecStart=/usr/bin/dockerd --mtu=1400\n", "given mtu by its unit"),
-])
+@pytest.mark.parametrize(
+    ("files", "unit", "words"),
+    [
+        ({}, "", "has no docker.service"),
+        (
+            {wiring.DOCKER_DAEMON: '{"bip": "172.26.0.1/16"}'},
+            "docker.service",
+            "given bip by /etc/docker/daemon.json",
+        ),
+        ({}, "ExecStart=/usr/bin/dockerd --mtu=1400\n", "given mtu by its unit"),
+    ],
+)
 def test_docker_that_cannot_be_in_a_network(files, unit, words):
     unit = data(unit) if unit == "docker.service" else unit
     with pytest.raises(wiring.WiringError, match=words):
@@ -214,9 +435,20 @@ def test_docker_that_cannot_be_in_a_network(files, unit, words):
 
 # What is changed, remembered and taken back
 
+
 def everything():
-    files = Files({wiring.CONTAINERD: data("containerd-debian.toml"), "/etc/default/kubelet": data("kubelet-2017")})
-    seen = observed(files, crio=['plugin_dirs = ["/usr/lib/cni"]'], kubelet="Kubernetes v1.8.4", docker_unit=data("docker.service"))
+    files = Files(
+        {
+            wiring.CONTAINERD: data("containerd-debian.toml"),
+            "/etc/default/kubelet": data("kubelet-2017"),
+        }
+    )
+    seen = observed(
+        files,
+        crio=['plugin_dirs = ["/usr/lib/cni"]'],
+        kubelet="Kubernetes v1.8.4",
+        docker_unit=data("docker.service"),
+    )
     return files, seen, dict(WISH, configure=True, docker_network=NETWORK)
 
 
@@ -224,10 +456,21 @@ def test_once_then_never_again_and_all_of_it_comes_back():
     files, seen, wish = everything()
     before = dict(files)
     changes, record, restarts = wiring.plan(files.get, wiring.decide(seen, wish), NOTHING)
-    assert sorted(changes) == sorted([wiring.CONTAINERD, wiring.CRIO_DROPIN, "/etc/default/kubelet", wiring.DOCKER_DROPIN])
-    assert sorted(restarts) == ["containerd.service", "crio.service", "docker.service", "kubelet.service"]
+    assert sorted(changes) == sorted(
+        [wiring.CONTAINERD, wiring.CRIO_DROPIN, "/etc/default/kubelet", wiring.DOCKER_DROPIN]
+    )
+    assert sorted(restarts) == [
+        "containerd.service",
+        "crio.service",
+        "docker.service",
+        "kubelet.service",
+    ]
     files.apply(changes)
-    seen = dict(seen, files={path: files.get(path) for path in seen["files"]}, containerd=files[wiring.CONTAINERD])
+    seen = dict(
+        seen,
+        files={path: files.get(path) for path in seen["files"]},
+        containerd=files[wiring.CONTAINERD],
+    )
     assert wiring.plan(files.get, wiring.decide(seen, wish), record) == ({}, record, [])
     changes, record, restarts = wiring.plan(files.get, [], record)
     files.apply(changes)
@@ -238,14 +481,25 @@ def test_what_is_no_longer_wanted_is_taken_back():
     files, seen, wish = everything()
     changes, record, dummy = wiring.plan(files.get, wiring.decide(seen, wish), NOTHING)
     files.apply(changes)
-    seen = dict(seen, files={path: files.get(path) for path in seen["files"]}, containerd=files[wiring.CONTAINERD], kubelet="Kubernetes v1.24.1")
-    changes, record, restarts = wiring.plan(files.get, wiring.decide(seen, dict(wish, docker_network=None)), record)
+    seen = dict(
+        seen,
+        files={path: files.get(path) for path in seen["files"]},
+        containerd=files[wiring.CONTAINERD],
+        kubelet="Kubernetes v1.24.1",
+    )
+    changes, record, restarts = wiring.plan(
+        files.get, wiring.decide(seen, dict(wish, docker_network=None)), record
+    )
     assert changes == {"/etc/default/kubelet": data("kubelet-2017"), wiring.DOCKER_DROPIN: None}
     assert restarts == ["kubelet.service", "docker.service"]
 
 
 def test_a_restart_that_was_missed_is_made_up_for():
-    assert wiring.plan(Files().get, [], {"files": {}, "pending": ["crio.service"]}) == ({}, NOTHING, ["crio.service"])
+    assert wiring.plan(Files().get, [], {"files": {}, "pending": ["crio.service"]}) == (
+        {},
+        NOTHING,
+        ["crio.service"],
+    )
 
 
 def test_what_was_just_so_before_is_not_taken_back():
@@ -263,14 +517,23 @@ def test_containerd_that_somebody_has_changed_since_keeps_their_changes():
     files.apply(changes)
     files[wiring.CONTAINERD] += '[debug]\n  level = "info"\n'
     changes, dummy, dummy = wiring.plan(files.get, [], record)
-    assert changes[wiring.CONTAINERD] == data("containerd-debian.toml") + '[debug]\n  level = "info"\n'
+    assert (
+        changes[wiring.CONTAINERD] == data("containerd-debian.toml") + '[debug]\n  level = "info"\n'
+    )
 
 
 # Distributions
+
 
 def test_distributions():
     for name, paths in presets.DISTRIBUTIONS.items():
         assert presets.paths(name) is paths and set(paths) == set(presets.DISTRIBUTIONS["kubeadm"])
         assert all(path.startswith("/") and not path.endswith("/") for path in paths.values())
-    with pytest.raises(ValueError, match="multinet_kubernetes_distribution is 'minikube'; write one of kubeadm, k3s, rke2, k0s, microk8s"):
+    with pytest.raises(
+        ValueError,
+        match=(
+            "multinet_kubernetes_distribution is 'minikube'; write one of kubeadm, k3s, rke2, k0s,"
+            " microk8s"
+        ),
+    ):
         presets.paths("minikube")

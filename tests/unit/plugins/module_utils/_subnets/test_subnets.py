@@ -10,43 +10,81 @@ import pathlib
 import random
 
 import pytest
-
-from ansible_collections.multinet.flannel.plugins.module_utils._subnets import leases, nodes, subnets
+from ansible_collections.multinet.flannel.plugins.module_utils._subnets import (
+    leases,
+    nodes,
+    subnets,
+)
 
 VECTORS = pathlib.Path(__file__).parent / "vectors"
 CLUSTER = subnets.Cluster(["10.244.0.0/16"], [24])
-BLUE = subnets.Network({"name": "blue", "annotation_prefix": "blue.multinet.flannel", "cidr": "10.1.0.0/16", "subnet_len": 24})
-RED = subnets.Network({"name": "red", "annotation_prefix": "red.multinet.flannel", "cidr": "10.3.0.0/16", "subnet_len": 24})
+BLUE = subnets.Network(
+    {
+        "name": "blue",
+        "annotation_prefix": "blue.multinet.flannel",
+        "cidr": "10.1.0.0/16",
+        "subnet_len": 24,
+    }
+)
+RED = subnets.Network(
+    {
+        "name": "red",
+        "annotation_prefix": "red.multinet.flannel",
+        "cidr": "10.3.0.0/16",
+        "subnet_len": 24,
+    }
+)
 KNOWN = BLUE.known | RED.known
 
 
 def vectors(name):
-    return [pytest.param(case, id=case["what"]) for case in json.loads((VECTORS / name).read_text(encoding="utf-8"))]
+    return [
+        pytest.param(case, id=case["what"])
+        for case in json.loads((VECTORS / name).read_text(encoding="utf-8"))
+    ]
 
 
 def node(name="n", pod_cidrs=("10.244.3.0/24",), version="7", uid="u", annotations=None, **status):
     spec = {"podCIDR": pod_cidrs[0], "podCIDRs": list(pod_cidrs)} if pod_cidrs else {}
-    metadata = {"name": name, "uid": uid, "resourceVersion": version, "annotations": annotations or {}, "labels": {"a": "b"}}
+    metadata = {
+        "name": name,
+        "uid": uid,
+        "resourceVersion": version,
+        "annotations": annotations or {},
+        "labels": {"a": "b"},
+    }
     return subnets.Node({"metadata": metadata, "spec": spec, "status": status}, KNOWN)
 
 
 def leased(network, public_ip="192.0.2.1", mac="02:00:00:00:00:01"):
-    values = {"backend-type": "vxlan", "backend-data": '{"VNI":1,"VtepMAC":"%s"}' % mac, "public-ip": public_ip, "kube-subnet-manager": "true"}
+    values = {
+        "backend-type": "vxlan",
+        "backend-data": f'{{"VNI":1,"VtepMAC":"{mac}"}}',
+        "public-ip": public_ip,
+        "kube-subnet-manager": "true",
+    }
     return {network.prefix + key: value for key, value in values.items()}
 
 
 @pytest.mark.parametrize("case", vectors("subnets.json"))
 def test_the_subnet_of_a_node(case):
-    network = subnets.Network(dict({"name": "red", "annotation_prefix": "red.multinet.flannel"}, **case["network"]))
+    network = subnets.Network(
+        dict({"name": "red", "annotation_prefix": "red.multinet.flannel"}, **case["network"])
+    )
     try:
-        found = network.subnets(node(pod_cidrs=case["pod_cidrs"]), subnets.Cluster(*case["cluster"]))
+        found = network.subnets(
+            node(pod_cidrs=case["pod_cidrs"]), subnets.Cluster(*case["cluster"])
+        )
     except subnets.NoSubnet as error:
         found = str(error)
     assert found == case.get("subnets", case.get("error"))
 
 
 def test_no_two_nodes_share_a_subnet():
-    found = [tuple(RED.subnets(node(pod_cidrs=["10.244.%d.0/24" % index]), CLUSTER)) for index in range(256)]
+    found = [
+        tuple(RED.subnets(node(pod_cidrs=[f"10.244.{index}.0/24"]), CLUSTER))
+        for index in range(256)
+    ]
     assert len(set(found)) == 256
 
 
@@ -56,14 +94,24 @@ def test_what_a_flanneld_may_change(case):
         with pytest.raises(subnets.Refused, match=case["refused"]):
             subnets.allowed_annotations(case["change"], RED)
     else:
-        assert subnets.allowed_annotations(case["change"], RED) == case["change"]["metadata"]["annotations"]
+        assert (
+            subnets.allowed_annotations(case["change"], RED)
+            == case["change"]["metadata"]["annotations"]
+        )
 
 
 def test_what_a_flanneld_sees():
-    one = node(annotations=dict(leased(RED), **leased(BLUE), **{"secret": "x"}), images=[{"names": ["a"]}], conditions=[{"type": "Ready"}])
+    one = node(
+        annotations=dict(leased(RED), **leased(BLUE), secret="x"),
+        images=[{"names": ["a"]}],
+        conditions=[{"type": "Ready"}],
+    )
     assert subnets.view(one, RED, CLUSTER) == {
-        "kind": "Node", "apiVersion": "v1", "metadata": {"name": "n", "uid": "u", "resourceVersion": "7", "annotations": leased(RED)},
-        "spec": {"podCIDR": "10.3.3.0/24", "podCIDRs": ["10.3.3.0/24"]}, "status": {},
+        "kind": "Node",
+        "apiVersion": "v1",
+        "metadata": {"name": "n", "uid": "u", "resourceVersion": "7", "annotations": leased(RED)},
+        "spec": {"podCIDR": "10.3.3.0/24", "podCIDRs": ["10.3.3.0/24"]},
+        "status": {},
     }
     # without a subnet there is no lease either, or others would route to nowhere
     lost = subnets.view(node(pod_cidrs=(), annotations=leased(RED)), RED, CLUSTER)
@@ -72,21 +120,32 @@ def test_what_a_flanneld_sees():
 
 def test_what_is_no_change():
     one = node(annotations=leased(RED))
-    assert one.same_as(node(version="8", annotations=leased(RED), conditions=[{"type": "Ready"}], images=[{}]))
+    assert one.same_as(
+        node(version="8", annotations=leased(RED), conditions=[{"type": "Ready"}], images=[{}])
+    )
     for other in (
-        node(uid="v", annotations=leased(RED)), node(pod_cidrs=("10.244.4.0/24",), annotations=leased(RED)), node(),
-        node(annotations=leased(RED), addresses=[{"type": "InternalIP", "address": "192.0.2.9"}]), node(annotations=dict(leased(RED), **leased(BLUE))),
+        node(uid="v", annotations=leased(RED)),
+        node(pod_cidrs=("10.244.4.0/24",), annotations=leased(RED)),
+        node(),
+        node(annotations=leased(RED), addresses=[{"type": "InternalIP", "address": "192.0.2.9"}]),
+        node(annotations=dict(leased(RED), **leased(BLUE))),
     ):
         assert not one.same_as(other)
 
 
 def test_annotations_of_networks_that_are_no_more():
-    keys = ("gone.multinet.flannel/public-ip", "red.multinet.flannel/public-ip", "flannel.alpha.coreos.com/public-ip", "plain")
+    keys = (
+        "gone.multinet.flannel/public-ip",
+        "red.multinet.flannel/public-ip",
+        "flannel.alpha.coreos.com/public-ip",
+        "plain",
+    )
     one = node(annotations=dict.fromkeys(keys, "x"))
     assert one.strays == ("gone.multinet.flannel/public-ip",)
 
 
-# --- the log of changes -----------------------------------------------------------------------------------------------------
+# --- the log of changes
+# -----------------------------------------------------------------------------------------------------
 
 
 def kinds(changes):
@@ -116,7 +175,7 @@ def test_a_reader_that_is_too_slow_is_told():
     kept.replace([], "0")
     place = kept.place_after("0")
     for number in range(1, 12):
-        kept.apply("ADDED", node("n%d" % number, version=str(number)))
+        kept.apply("ADDED", node(f"n{number}", version=str(number)))
     with pytest.raises(nodes.Gone):
         kept.read(place, 0)
     with pytest.raises(nodes.Gone):
@@ -125,12 +184,18 @@ def test_a_reader_that_is_too_slow_is_told():
 
 
 def test_a_node_with_another_podcidr_goes_and_comes():
-    """flanneld compares annotations alone, so it would keep the old route."""
+    """Flanneld compares annotations alone, so it would keep the old route."""
     kept = nodes.Nodes()
     kept.replace([node("a", version="1", annotations=leased(RED))], "1")
     kept.apply("MODIFIED", node("a", ("10.244.9.0/24",), version="2", annotations=leased(RED)))
     assert kinds(kept.read(kept.place_after("1"), 0)[0]) == [("DELETED", "a"), ("ADDED", "a")]
-    kept.replace([node("a", ("10.244.10.0/24",), version="3", annotations=leased(RED)), node("b", ("10.244.2.0/24",), version="4")], "5")
+    kept.replace(
+        [
+            node("a", ("10.244.10.0/24",), version="3", annotations=leased(RED)),
+            node("b", ("10.244.2.0/24",), version="4"),
+        ],
+        "5",
+    )
     changes = kept.read(kept.place_after("2"), 0)[0]
     assert kinds(changes) == [("DELETED", "a"), ("ADDED", "a"), ("ADDED", "b")]
     # whoever was cut off in the middle of these gets all of them again, and none is missed
@@ -145,13 +210,24 @@ def test_readers_end_where_the_api_is(seed):
     kept, truth, version = nodes.Nodes(size=30), {}, 0
 
     def make(name):
-        return node(name, ("10.244.%d.0/24" % chance.randrange(5),), version=str(version), uid=str(chance.randrange(2)))
+        return node(
+            name,
+            (f"10.244.{chance.randrange(5)}.0/24",),
+            version=str(version),
+            uid=str(chance.randrange(2)),
+        )
 
     def step():
         nonlocal version
         version += 1
-        name = "n%d" % chance.randrange(6)
-        kind = "DELETED" if name in truth and chance.random() < 0.3 else "MODIFIED" if name in truth else "ADDED"
+        name = f"n{chance.randrange(6)}"
+        kind = (
+            "DELETED"
+            if name in truth and chance.random() < 0.3
+            else "MODIFIED"
+            if name in truth
+            else "ADDED"
+        )
         new = make(name)
         if kind == "DELETED":
             del truth[name]
@@ -174,11 +250,15 @@ def test_readers_end_where_the_api_is(seed):
                 follow(kept, reader, chance)
     for reader in readers:
         follow(kept, reader)
-        assert {name: (one.uid, one.pod_cidrs) for name, one in reader["nodes"].items()} == {name: (one.uid, one.pod_cidrs) for name, one in truth.items()}
+        assert {name: (one.uid, one.pod_cidrs) for name, one in reader["nodes"].items()} == {
+            name: (one.uid, one.pod_cidrs) for name, one in truth.items()
+        }
 
 
 def follow(kept, reader, chance=None):
-    """Read as client-go does: list where there is no version or it is gone, else go on from the version of the last object."""
+    """Read as client-go does: list where there is no version or it is gone, else go on from the
+    version of the last object.
+    """
     try:
         changes = kept.read(kept.place_after(reader["version"]), 0)[0]
     except nodes.Gone:
@@ -196,13 +276,20 @@ def follow(kept, reader, chance=None):
             reader["version"] = change.version
 
 
-# --- leases -----------------------------------------------------------------------------------------------------------------
+# --- leases
+# -----------------------------------------------------------------------------------------------------------------
 
 
 def test_the_lease_of_a_node():
     assert leases.lease(node(annotations=leased(RED)), RED, CLUSTER, 0.0) == {
-        "Subnet": "10.3.3.0/24", "Expiration": "1970-01-02T00:00:00Z", "Asof": 7,
-        "Attrs": {"PublicIP": "192.0.2.1", "BackendType": "vxlan", "BackendData": {"VNI": 1, "VtepMAC": "02:00:00:00:00:01"}},
+        "Subnet": "10.3.3.0/24",
+        "Expiration": "1970-01-02T00:00:00Z",
+        "Asof": 7,
+        "Attrs": {
+            "PublicIP": "192.0.2.1",
+            "BackendType": "vxlan",
+            "BackendData": {"VNI": 1, "VtepMAC": "02:00:00:00:00:01"},
+        },
     }
     assert leases.lease(node(annotations=leased(BLUE)), RED, CLUSTER, 0.0) is None
     assert leases.lease(node(annotations=leased(RED), pod_cidrs=()), RED, CLUSTER, 0.0) is None
@@ -219,20 +306,39 @@ def test_what_changes_of_nodes_mean_for_leases():
     kept.apply("DELETED", node("a", ("10.244.9.0/24",), version="6", annotations=leased(RED)))
     events = leases.events(kept.read(begin, 0)[0], RED, CLUSTER, 0.0)
     assert [(event["type"], event["lease"]["Subnet"]) for event in events] == [
-        ("added", "10.3.3.0/24"), ("added", "10.3.3.0/24"), ("removed", "10.3.3.0/24"), ("added", "10.3.9.0/24"), ("removed", "10.3.9.0/24"),
+        ("added", "10.3.3.0/24"),
+        ("added", "10.3.3.0/24"),
+        ("removed", "10.3.3.0/24"),
+        ("added", "10.3.9.0/24"),
+        ("removed", "10.3.9.0/24"),
     ]
 
 
 def test_attributes_become_annotations():
-    attributes = {"PublicIP": "192.0.2.1", "BackendType": "vxlan", "BackendData": {"VNI": 1, "VtepMAC": "02:00:00:00:00:01"}}
+    attributes = {
+        "PublicIP": "192.0.2.1",
+        "BackendType": "vxlan",
+        "BackendData": {"VNI": 1, "VtepMAC": "02:00:00:00:00:01"},
+    }
     assert leases.annotations(attributes, RED) == leased(RED)
-    assert leases.annotations({"PublicIP": "192.0.2.1"}, RED)["red.multinet.flannel/backend-type"] == "udp"
+    assert (
+        leases.annotations({"PublicIP": "192.0.2.1"}, RED)["red.multinet.flannel/backend-type"]
+        == "udp"
+    )
     for wrong in (None, [], {}, {"PublicIP": "x"}, {"PublicIP": "192.0.2.1", "BackendType": 1}):
         with pytest.raises(leases.Bad):
             leases.annotations(wrong, RED)
 
 
-@pytest.mark.parametrize("text, subnet", [("10.5.34.0-24", "10.5.34.0/24"), ("10.5.34.0-24&fd00:5::-64", "10.5.34.0/24"), ("10.5.34", None), ("x-24", None)])
+@pytest.mark.parametrize(
+    "text, subnet",
+    [
+        ("10.5.34.0-24", "10.5.34.0/24"),
+        ("10.5.34.0-24&fd00:5::-64", "10.5.34.0/24"),
+        ("10.5.34", None),
+        ("x-24", None),
+    ],
+)
 def test_the_name_of_a_subnet_in_a_path(text, subnet):
     try:
         assert leases.subnet_key(text) == subnet

@@ -11,7 +11,6 @@ import re
 import tarfile
 
 import pytest
-
 from ansible_collections.multinet.flannel.plugins.module_utils._node.sums import ArtifactError
 from ansible_collections.multinet.flannel.plugins.plugin_utils._artifacts import releases
 from ansible_collections.multinet.flannel.plugins.plugin_utils._artifacts.store import Store
@@ -41,7 +40,13 @@ def test_the_table_is_in_order_and_complete(component):
 @pytest.mark.parametrize(
     ("component", "version", "arch", "url", "member"),
     [
-        ("flannel", "0.27.4", "arm64", "https://github.com/flannel-io/flannel/releases/download/v0.27.4/flannel-v0.27.4-linux-arm64.tar.gz", "flanneld"),
+        (
+            "flannel",
+            "0.27.4",
+            "arm64",
+            "https://github.com/flannel-io/flannel/releases/download/v0.27.4/flannel-v0.27.4-linux-arm64.tar.gz",
+            "flanneld",
+        ),
         (
             "flannel-cni",
             "1.9.1-flannel3",
@@ -72,15 +77,22 @@ def test_where_upstream_publishes(component, version, arch, url, member):
 
 
 def test_a_base_url_of_ones_own():
-    release = releases.release(TABLE, "etcd", "3.6.14", "amd64", base_urls={"etcd": "http://files.example/etcd/"})
+    release = releases.release(
+        TABLE, "etcd", "3.6.14", "amd64", base_urls={"etcd": "http://files.example/etcd/"}
+    )
     assert release["url"] == "http://files.example/etcd/v3.6.14/etcd-v3.6.14-linux-amd64.tar.gz"
 
 
 def test_a_version_without_a_sum_names_what_there_is():
     with pytest.raises(ArtifactError) as caught:
         releases.release(TABLE, "flannel", "0.1.0", "amd64")
-    assert "No sha256 sum is known for flannel 0.1.0 on amd64 (there is one for 0.27.4, 0.27.3," in str(caught.value)
-    assert "flannel-v0.1.0-linux-amd64.tar.gz" in str(caught.value) and "mirror" in str(caught.value)
+    assert (
+        "No sha256 sum is known for flannel 0.1.0 on amd64 (there is one for 0.27.4, 0.27.3,"
+        in str(caught.value)
+    )
+    assert "flannel-v0.1.0-linux-amd64.tar.gz" in str(caught.value) and "mirror" in str(
+        caught.value
+    )
     with pytest.raises(ArtifactError, match="nor for any other version"):
         releases.release(TABLE, "flannel-cni", "1.9.1-flannel3", "amd64")
 
@@ -88,15 +100,24 @@ def test_a_version_without_a_sum_names_what_there_is():
 def test_a_sum_of_ones_own():
     sums = {"flannel": {"0.28.4": {"amd64": "a" * 64}}}
     assert releases.release(TABLE, "flannel", "0.28.4", "amd64", sums=sums)["sha256"] == "a" * 64
-    assert releases.release(TABLE, "flannel", "0.27.4", "amd64", sums=sums)["according_to"] == "the table of releases"
+    assert (
+        releases.release(TABLE, "flannel", "0.27.4", "amd64", sums=sums)["according_to"]
+        == "the table of releases"
+    )
     with pytest.raises(ArtifactError, match="there is one for 0.27.4, .*0.28.4"):
         releases.release(TABLE, "flannel", "0.28.5", "amd64", sums=sums)
     with pytest.raises(ArtifactError, match="is not a sha256 sum"):
-        releases.release(TABLE, "flannel", "0.28.4", "amd64", sums={"flannel": {"0.28.4": {"amd64": "abc"}}})
+        releases.release(
+            TABLE, "flannel", "0.28.4", "amd64", sums={"flannel": {"0.28.4": {"amd64": "abc"}}}
+        )
 
 
 def test_architectures():
-    assert [releases.architecture(machine) for machine in ("x86_64", "aarch64", "arm64")] == ["amd64", "arm64", "arm64"]
+    assert [releases.architecture(machine) for machine in ("x86_64", "aarch64", "arm64")] == [
+        "amd64",
+        "arm64",
+        "arm64",
+    ]
     with pytest.raises(ArtifactError, match="The architecture riscv64 is not supported"):
         releases.architecture("riscv64")
 
@@ -104,12 +125,34 @@ def test_architectures():
 @pytest.mark.parametrize(
     ("artifact", "error"),
     [
-        ({"component": "multus", "version": "4.0.0", "executables": {}}, "There is no component 'multus'; there are cni-plugins, etcd, flannel, flannel-cni."),
-        ({"component": "etcd", "version": "v3.6.14", "executables": {}}, "The version 'v3.6.14' of etcd is not of the form 1.2.3; write it so, without a v."),
-        ({"component": "etcd", "version": "../../../3", "executables": {}}, "The version '../../../3' of etcd is not of the form"),
-        ({"component": "etcd", "version": "3.6.14", "executables": {"etcdutl": "/x/y"}}, "etcd has no executable etcdutl; it has etcd, etcdctl."),
-        ({"component": "etcd", "version": "3.6.14", "executables": {"etcd": "bin/etcd"}}, "(etcd), 'bin/etcd', is not the absolute path of a file."),
-        ({"component": "etcd", "version": "3.6.14", "executables": {"etcd": "/b/e", "etcdctl": "/b/e"}}, "/b/e is asked for twice, as etcd and as etcdctl."),
+        (
+            {"component": "multus", "version": "4.0.0", "executables": {}},
+            "There is no component 'multus'; there are cni-plugins, etcd, flannel, flannel-cni.",
+        ),
+        (
+            {"component": "etcd", "version": "v3.6.14", "executables": {}},
+            "The version 'v3.6.14' of etcd is not of the form 1.2.3; write it so, without a v.",
+        ),
+        (
+            {"component": "etcd", "version": "../../../3", "executables": {}},
+            "The version '../../../3' of etcd is not of the form",
+        ),
+        (
+            {"component": "etcd", "version": "3.6.14", "executables": {"etcdutl": "/x/y"}},
+            "etcd has no executable etcdutl; it has etcd, etcdctl.",
+        ),
+        (
+            {"component": "etcd", "version": "3.6.14", "executables": {"etcd": "bin/etcd"}},
+            "(etcd), 'bin/etcd', is not the absolute path of a file.",
+        ),
+        (
+            {
+                "component": "etcd",
+                "version": "3.6.14",
+                "executables": {"etcd": "/b/e", "etcdctl": "/b/e"},
+            },
+            "/b/e is asked for twice, as etcd and as etcdctl.",
+        ),
     ],
 )
 def test_wrong_wishes(artifact, error):
@@ -118,8 +161,11 @@ def test_wrong_wishes(artifact, error):
 
 def test_sums_files():
     text = releases.format_sums({"b": "1" * 64, "a": "0" * 64}, "x.tgz", "2" * 64)
-    assert releases.parse_sums(text, "place") == ({"a": "0" * 64, "b": "1" * 64}, ("x.tgz", "2" * 64))
-    assert releases.parse_sums("%s *./a\n\n" % ("0" * 64), "place") == ({"a": "0" * 64}, None)
+    assert releases.parse_sums(text, "place") == (
+        {"a": "0" * 64, "b": "1" * 64},
+        ("x.tgz", "2" * 64),
+    )
+    assert releases.parse_sums(f"{'0' * 64} *./a\n\n", "place") == ({"a": "0" * 64}, None)
     with pytest.raises(ArtifactError, match="place, line 1: 'rubbish' is not a sum"):
         releases.parse_sums("rubbish", "place")
 
@@ -146,7 +192,9 @@ class TestStore:
         self.release = self.pinned(self.sum)
 
     def pinned(self, sha256):
-        return releases.release(TABLE, "flannel", "0.28.4", "amd64", sums={"flannel": {"0.28.4": {"amd64": sha256}}})
+        return releases.release(
+            TABLE, "flannel", "0.28.4", "amd64", sums={"flannel": {"0.28.4": {"amd64": sha256}}}
+        )
 
     def fetch(self, url, path):
         self.fetched.append(url)
@@ -161,7 +209,9 @@ class TestStore:
         assert sorted(os.listdir(folder)) == ["SHA256SUMS", "flanneld"]
         assert os.listdir(os.path.dirname(folder)) == ["linux-amd64"]
         assert self.store.verify(self.release) is True
-        assert self.store.find(self.release, ["flanneld"]) == {"flanneld": (hashlib.sha256(b"daemon").hexdigest(), os.path.join(folder, "flanneld"))}
+        assert self.store.find(self.release, ["flanneld"]) == {
+            "flanneld": (hashlib.sha256(b"daemon").hexdigest(), os.path.join(folder, "flanneld"))
+        }
 
     def test_a_wrong_sum_leaves_nothing(self):
         with pytest.raises(ArtifactError) as caught:
@@ -205,14 +255,21 @@ class TestStore:
 
     def test_filled_by_hand(self):
         sha256 = hashlib.sha256(b"own build").hexdigest()
-        self.by_hand("%s  flanneld\n" % sha256, flanneld="own build")
+        self.by_hand(f"{sha256}  flanneld\n", flanneld="own build")
         assert self.store.verify(self.release) is True
         assert self.store.manifest() == {
-            "artifacts": [{"component": "flannel", "version": "0.28.4", "architecture": "amd64", "files": {"flanneld": sha256}}]
+            "artifacts": [
+                {
+                    "component": "flannel",
+                    "version": "0.28.4",
+                    "architecture": "amd64",
+                    "files": {"flanneld": sha256},
+                }
+            ]
         }
 
     def test_filled_by_hand_and_damaged_is_never_overwritten(self):
-        self.by_hand("%s  flanneld\n" % ("0" * 64), flanneld="own build")
+        self.by_hand(f"{'0' * 64}  flanneld\n", flanneld="own build")
         with pytest.raises(ArtifactError, match="wrong sha256 sum"):
             self.store.verify(self.release)
 
@@ -220,8 +277,12 @@ class TestStore:
         ("sums", "contents", "error"),
         [
             (None, {}, "has no SHA256SUMS. Make it with: ansible-playbook multinet.flannel.mirror"),
-            ("%s  other\n" % ("0" * 64), {}, "lists neither flanneld nor flannel-v0.28.4-linux-amd64.tar.gz, only other"),
-            ("%s  flanneld\n" % ("0" * 64), {}, "flanneld is listed in SHA256SUMS but is not there"),
+            (
+                f"{'0' * 64}  other\n",
+                {},
+                "lists neither flanneld nor flannel-v0.28.4-linux-amd64.tar.gz, only other",
+            ),
+            (f"{'0' * 64}  flanneld\n", {}, "flanneld is listed in SHA256SUMS but is not there"),
         ],
     )
     def test_what_is_missing_is_named(self, sums, contents, error):

@@ -44,7 +44,12 @@ def pki(tmp_path):
     """A directory in which nothing is due, and the CA's key."""
     key = write(tmp_path, "ca", None, days=3000)
     write(tmp_path, "client", key)
-    write(tmp_path, "server-a", key, names=[x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("10.0.0.1"))])
+    write(
+        tmp_path,
+        "server-a",
+        key,
+        names=[x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("10.0.0.1"))],
+    )
     return tmp_path, key
 
 
@@ -74,7 +79,12 @@ def test_what_ends_soon_is_due(pki):
 
 def test_another_address_makes_a_server_certificate_due(pki):
     directory, key = pki
-    write(directory, "server-a", key, names=[x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("10.0.0.2"))])
+    write(
+        directory,
+        "server-a",
+        key,
+        names=[x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("10.0.0.2"))],
+    )
     assert due(directory) == {"server-a": "the member's addresses changed"}
 
 
