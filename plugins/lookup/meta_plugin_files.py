@@ -49,7 +49,7 @@ from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 from ansible_collections.multinet.flannel.plugins.lookup import library_files
 
-PACKAGES = ("_cni", "_meta")
+PACKAGES = ("_cni", "_kube_client", "_meta")
 # -I -S: nothing of the environment and no site-packages, which is also what starts quickest.
 LAUNCHER = """#!%(python)s -IS
 # The CNI meta-plugin of multinet.flannel.

@@ -94,7 +94,8 @@ removed:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.multinet.flannel.plugins.module_utils._flanneld import attachments, removal
+from ansible_collections.multinet.flannel.plugins.module_utils._attach import detachment
+from ansible_collections.multinet.flannel.plugins.module_utils._node import removal
 from ansible_collections.multinet.flannel.plugins.module_utils._preflight import observe
 
 
@@ -129,7 +130,7 @@ def main():
             host,
             networks,
             params["cni_conf"],
-            lambda name: attachments.detach_steps(name, params["cni_bin_dir"]),
+            lambda name: detachment.detach_steps(name, params["cni_bin_dir"]),
         )
         steps += removal.device_steps(host, params["devices"])
         steps += removal.unit_steps(host, params["units"])

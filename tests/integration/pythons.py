@@ -14,7 +14,7 @@ import pathlib
 import re
 import sys
 
-from ansible_collections.multinet.flannel.plugins.module_utils._meta import https
+from ansible_collections.multinet.flannel.plugins.module_utils._kube_client import https
 
 
 def _found():
@@ -33,7 +33,7 @@ FOUND = _found()  # {"python3.9": path, ...}
 
 
 def https_of(monkeypatch, version=(3, 99, 0), **modules):
-    """Return _meta/https.py as a Python of a version loads it, newer than all that were tested;
+    """Return _kube_client/https.py as a Python of a version loads it, newer than all that were tested;
     modules: by name, in place of its own.
     """
     spec = importlib.util.spec_from_file_location("another_https", https.__file__)

@@ -18,7 +18,8 @@ import time
 
 import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import errors
-from ansible_collections.multinet.flannel.plugins.module_utils._meta import kube, kubeconfig
+from ansible_collections.multinet.flannel.plugins.module_utils._kube_client import client as kube
+from ansible_collections.multinet.flannel.plugins.module_utils._kube_client import kubeconfig
 from pythons import https_of
 
 

@@ -18,7 +18,7 @@ import threading
 
 import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import quick_json
-from ansible_collections.multinet.flannel.plugins.module_utils._meta import https
+from ansible_collections.multinet.flannel.plugins.module_utils._kube_client import https
 from etcd_server import Authority
 from pythons import FOUND, https_of
 

@@ -16,7 +16,8 @@ import sys
 import time
 
 from .._cni import errors, files
-from .._meta import kube, kubeconfig
+from .._kube_client import client as kube
+from .._kube_client import kubeconfig
 from . import token
 
 _SECONDS = 30.0  # for all requests about one token

@@ -695,13 +695,13 @@ class Wanted:
     def _access(self):
         """How to reach the API: by the kubeconfig, else in today's world as a pod does, else not."""
         if self.configuration.kubeconfig:
-            from . import kubeconfig
+            from .._kube_client import kubeconfig
 
             return kubeconfig.load(self.configuration.kubeconfig)
         if self.configuration.world == "today" and self.request.environ.get(
             "KUBERNETES_SERVICE_HOST"
         ):
-            from . import kubeconfig
+            from .._kube_client import kubeconfig
 
             return kubeconfig.in_cluster(self.request.environ)
         return None
@@ -710,7 +710,7 @@ class Wanted:
         seconds = min(_API_SECONDS, self.configuration.timeout / 4)
         if self.plugin.connect is not None:
             return self.plugin.connect(access, self.request.environ, seconds)
-        from . import kube
+        from .._kube_client import client as kube
 
         return kube.Client(access, self.request.environ, seconds)
 

@@ -17,7 +17,8 @@ import re
 import subprocess
 import time
 
-from . import cri, netns
+from .._runtime import cri
+from . import netns
 
 POD_SYSCTLS = (
     "net/ipv4/ip_forward",

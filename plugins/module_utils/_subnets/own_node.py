@@ -26,7 +26,7 @@ import subprocess
 import threading
 import time
 
-from .._observe import cri
+from .._runtime import cri
 from . import subnets, upstream
 
 INTERVAL = 5.0

@@ -18,7 +18,8 @@ import urllib.parse
 import zlib
 
 from .._cni import errors
-from .._meta import kube, kubeconfig
+from .._kube_client import client as kube
+from .._kube_client import kubeconfig
 from . import nodes, subnets
 
 # The API sends a bookmark about every minute: a watch that is silent for longer has lost its

@@ -19,13 +19,12 @@ import yaml
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import conf as cni_conf
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import errors, skel, version
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import result as results
+from ansible_collections.multinet.flannel.plugins.module_utils._kube_client import https, kubeconfig
 from ansible_collections.multinet.flannel.plugins.module_utils._meta import (
     annotations,
     conf,
     flannel_plugin,
     gateway,
-    https,
-    kubeconfig,
     networks,
     plugin,
     pods,

@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 
-from .._node import files
+from . import files
 
 
 class RemovalError(Exception):

@@ -6,7 +6,7 @@ from __future__ import annotations
 import threading
 import time
 
-from ansible_collections.multinet.flannel.plugins.module_utils._flanneld import attachments
+from ansible_collections.multinet.flannel.plugins.module_utils._attach import detachment
 from ansible_collections.multinet.flannel.plugins.module_utils._meta import lock
 from ansible_collections.multinet.flannel.plugins.module_utils._meta import state as states
 
@@ -30,7 +30,7 @@ def three_networks(tmp_path, script="#!/bin/sh\n"):
             "multinet", "pod", "eth0", "/run/netns/gone", [str(plugin.parent)], 10.0, attached
         )
     )
-    return store, lambda name: attachments.detach_steps(
+    return store, lambda name: detachment.detach_steps(
         "multinet-" + name, str(plugin.parent), store.directory, str(tmp_path / "cache")
     )
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.multinet.flannel.plugins.module_utils._flanneld import removal
+from ansible_collections.multinet.flannel.plugins.module_utils._node import removal
 
 
 def test_a_star_stands_for_any_part_of_a_name_and_a_bracket_for_itself(tmp_path):

@@ -8,11 +8,13 @@
 from __future__ import annotations
 
 import json
+import pathlib
 
 import pytest
-from ansible_collections.multinet.flannel.plugins.module_utils._observe import cri, facts
+from ansible_collections.multinet.flannel.plugins.module_utils._observe import facts
+from ansible_collections.multinet.flannel.plugins.module_utils._runtime import cri
 
-from .world import VECTORS
+VECTORS = pathlib.Path(__file__).parent / "vectors"
 
 CASES = json.loads((VECTORS / "sandboxes.json").read_text(encoding="utf-8"))
 

@@ -14,7 +14,7 @@ from .._cni import cache, conf, errors, runtime
 from .._meta import conf as meta_conf
 from .._meta import flannel, lock
 from .._meta import state as meta_state
-from .removal import RemovalError, Step
+from .._node.removal import RemovalError, Step
 
 RUNTIME_CACHE = "/var/lib/cni/multinet-runtime"
 TIMEOUT = (

@@ -11,7 +11,7 @@ import json
 import pytest
 import yaml
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import errors
-from ansible_collections.multinet.flannel.plugins.module_utils._meta import kubeconfig
+from ansible_collections.multinet.flannel.plugins.module_utils._kube_client import kubeconfig
 
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 DATA = base64.b64encode(PEM.encode()).decode()
