@@ -29,7 +29,7 @@ class Cache:
         entry = dict(entry, kind=_KIND)
         try:
             os.makedirs(self.directory, mode=0o700, exist_ok=True)
-            files.write_atomically(self._file(entry), conf.encode(entry).encode())
+            files.write(self._file(entry), conf.encode(entry))
         except OSError as error:
             raise errors.Error(
                 errors.IO_FAILURE,

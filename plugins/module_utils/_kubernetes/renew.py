@@ -73,7 +73,7 @@ def renew(path, clock=time.time):
         raise token.TokenError(
             f"the API's answer to a TokenRequest: {error}; the token that is there stays"
         ) from None
-    files.write_atomically(access.token_file, (fresh + "\n").encode(), 0o600)
+    files.write(access.token_file, fresh + "\n")
     return f"renewed, valid until {_time(issued.end)}."
 
 

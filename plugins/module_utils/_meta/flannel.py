@@ -93,7 +93,7 @@ def put_back(network, container_id, kept):
         try:
             if files.read(file) != text.encode():
                 os.makedirs(os.path.dirname(file), mode=0o700, exist_ok=True)
-                files.write_atomically(file, text.encode())
+                files.write(file, text)
         except OSError as error:
             raise errors.Error(
                 errors.IO_FAILURE,

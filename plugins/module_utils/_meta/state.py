@@ -92,15 +92,12 @@ class Store:
 
     def write(self, state):
         """Keep a state in place of what there is of it, of which DEL could go as well; raise Error."""
-        self._write(state, lambda file, text: files.write_atomically(file, text, name_too=False))
+        self._write(state, lambda file, text: files.write(file, text, sync_name=False))
 
     def _write(self, state, write):
         try:
             os.makedirs(self.directory, mode=0o700, exist_ok=True)
-            write(
-                self.file(state.container_id, state.interface),
-                conf.encode(_to_dict(state)).encode(),
-            )
+            write(self.file(state.container_id, state.interface), conf.encode(_to_dict(state)))
         except OSError as error:
             raise errors.Error(
                 errors.IO_FAILURE,
@@ -145,7 +142,7 @@ class Store:
         """
         begin = os.path.basename(self.file(container_id, interface)) + "."
         for name in self._names():
-            if name.startswith(begin) and name.endswith(".tmp"):
+            if name.lstrip(".").startswith(begin) and name.endswith(".tmp"):
                 files.remove(os.path.join(self.directory, name))
 
     def keys(self):
@@ -165,7 +162,7 @@ class Store:
             base = (
                 name[1 : -len(".lock")]
                 if name.startswith(".") and name.endswith(".lock")
-                else name.rpartition(".json.")[0]
+                else name.lstrip(".").rpartition(".json.")[0]
                 if name.endswith(".tmp")
                 else ""
             )
