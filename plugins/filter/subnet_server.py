@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from ansible_collections.multinet.flannel.plugins.module_utils import _ports
+
 _KEYS = (
     "name",
     "annotation_prefix",
@@ -29,7 +31,7 @@ def subnet_server_config(plan, settings):
         "default_network": plan["default_network"],
         "networks": [{key: network[key] for key in _KEYS} for network in plan["networks"]],
         "listen": {"address": "127.0.0.1", "port": settings["port"]},
-        "remote": dict({"port": 10254}, **remote) if remote else None,
+        "remote": dict({"port": _ports.SUBNET_SERVER_REMOTE}, **remote) if remote else None,
     }
 
 

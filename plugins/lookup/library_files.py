@@ -14,7 +14,7 @@ description:
   - Below O(lib_dir) they are the Python package C(multinet), in which they find each other as they do here.
 options:
   _terms:
-    description: Names of packages (V(_kubernetes)) or of files in them (V(_kubernetes/token.py)).
+    description: Names of packages (V(_tokens)) or of files in them (V(_tokens/token.py)).
     type: list
     elements: str
     required: true
@@ -27,7 +27,7 @@ options:
 EXAMPLES = r"""
 - name: Install a part of the library
   multinet.flannel.node_files:
-    files: "{{ query('multinet.flannel.library_files', '_kubernetes/__init__.py', '_kubernetes/token.py') }}"
+    files: "{{ query('multinet.flannel.library_files', '_tokens') }}"
 """
 
 RETURN = r"""

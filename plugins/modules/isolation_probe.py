@@ -118,6 +118,7 @@ share:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.multinet.flannel.plugins.module_utils import _ports
 from ansible_collections.multinet.flannel.plugins.module_utils._observe import agent, cells, sender
 
 
@@ -134,7 +135,7 @@ def main():
             "host": {"type": "str", "required": True},
             "facts": {"type": "list", "elements": "dict", "required": True},
             "cluster": {"type": "dict"},
-            "port": {"type": "int", "default": 47470},
+            "port": {"type": "int", "default": _ports.PROBE},
             "deadline": {"type": "int", "default": 300},
             "wait": {"type": "float", "default": 0.5},
             "rounds": {"type": "int", "default": 3},

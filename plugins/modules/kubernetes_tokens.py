@@ -77,7 +77,8 @@ seconds:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import admin, token
+from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import admin
+from ansible_collections.multinet.flannel.plugins.module_utils._tokens import token
 
 
 def main():

@@ -21,11 +21,11 @@ from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes impor
     apply,
     node,
     objects,
-    renew,
 )
-from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes.token import Token
 from ansible_collections.multinet.flannel.plugins.module_utils._node import files
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
+from ansible_collections.multinet.flannel.plugins.module_utils._tokens import renew
+from ansible_collections.multinet.flannel.plugins.module_utils._tokens.token import Token
 from kube_api import KubeApi
 from subnet_lab import wait_for
 

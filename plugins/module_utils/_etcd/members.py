@@ -10,8 +10,7 @@ from __future__ import annotations
 import ipaddress
 import re
 
-CLIENT_PORT = 2379
-PEER_PORT = 2380
+from .._ports import ETCD_CLIENT, ETCD_PEER
 
 
 class MembersError(Exception):
@@ -75,8 +74,8 @@ def members(groups, hostvars, tls=True, recorded=()):
             {
                 "name": name,
                 "address": address,
-                "client_url": f"{scheme}://{host}:{CLIENT_PORT}",
-                "peer_url": f"{scheme}://{host}:{PEER_PORT}",
+                "client_url": f"{scheme}://{host}:{ETCD_CLIENT}",
+                "peer_url": f"{scheme}://{host}:{ETCD_PEER}",
             }
         )
     if errors:

@@ -12,7 +12,7 @@ import json
 import os
 import urllib.parse
 
-from .token import request
+from .._tokens.token import request
 
 _CHUNK = 500  # items of a list at a time
 _TIMEOUT = (5, 30)  # seconds to connect, to answer

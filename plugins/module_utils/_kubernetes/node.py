@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 
-from .token import DIRECTORY
+from .._tokens.token import DIRECTORY
 
 
 def files(issued, accounts, server=""):

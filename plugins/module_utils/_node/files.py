@@ -18,7 +18,7 @@ import shutil
 import stat
 import time
 
-from .._kubernetes import token
+from .._tokens import token
 
 HIDDEN = "(not shown: secret)\n"
 _MODE = re.compile(r"[0-7]{4}")

@@ -14,8 +14,9 @@ import zlib
 from collections.abc import Sequence
 from typing import Any
 
+from .._ports import HEALTHZ_BASE, HEALTHZ_SPAN
 from .errors import PlanError
-from .schema import BACKENDS, HEALTHZ_BASE, HEALTHZ_SPAN, IPSEC_UDP_ENCAP_OVERHEAD
+from .schema import BACKENDS, IPSEC_UDP_ENCAP_OVERHEAD
 
 # In a pod: answer ARP only for the interface's own address, and never forward between its networks.
 POD_SYSCTLS = {

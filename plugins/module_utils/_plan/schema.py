@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from .._ports import ETCD_CLIENT, ETCD_PEER
+
 NETWORK_KEYS = (
     "name",
     "cidr",
@@ -65,8 +67,7 @@ MAX_CLUSTER_BITS = 16  # it refuses ranges of more than 2^16 subnets
 
 MAX_NAME = 12  # "mn-" + name is a device name, and Linux allows 15 characters
 MAX_INTERFACE = 15  # IFNAMSIZ - 1
-HEALTHZ_BASE, HEALTHZ_SPAN = 20000, 10000
-ETCD_PORTS = (2379, 2380)
+ETCD_PORTS = (ETCD_CLIENT, ETCD_PEER)
 
 
 class Key(NamedTuple):

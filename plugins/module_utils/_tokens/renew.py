@@ -4,8 +4,8 @@
 """Renew the tokens of a host at the Kubernetes API, each with the right of its own service account
 to ask for the next one.
 
-Started by a timer. What there is to renew is what lies in the directory: each kubeconfig with its
-tokenFile; all else is in the token itself.
+Runs on hosts, started by a timer: standard library alone. What there is to renew is what lies in
+the directory: each kubeconfig with its tokenFile; all else is in the token itself.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@
 """Tokens of service accounts, as far as their holder can read them: JSON Web Tokens (RFC 7519) of
 the TokenRequest API. Pure.
 
+Runs on hosts (standard library alone), and on the controller, which asks for a host's first token.
 A token is renewed by its holder when less than half of its life is left, and replaced by the site
 run when less than a quarter is: then whatever renews it does not work, or the host was off.
 """
