@@ -7,12 +7,13 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """Certificates on the host."""
+    """DOCUMENTATION: certificates on the host. CLIENT: where etcd is."""
 
     DOCUMENTATION = r"""
 options:
   ca_cert:
-    description: Path of the certificate of the CA that signed etcd's. When absent, the host's own CAs are trusted.
+    description: Path of the certificate of the CA that signed etcd's. When absent, the host's own
+      CAs are trusted.
     type: path
   client_cert:
     description: Path of the client certificate.
@@ -20,4 +21,17 @@ options:
   client_key:
     description: Path of the client certificate's key.
     type: path
+"""
+
+    CLIENT = r"""
+options:
+  endpoints:
+    description: URLs of etcd, tried in order, such as V(https://10.0.0.1:2379).
+    type: list
+    elements: str
+    required: true
+  timeout:
+    description: Seconds to wait for each endpoint.
+    type: int
+    default: 5
 """

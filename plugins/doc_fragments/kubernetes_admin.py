@@ -12,7 +12,8 @@ class ModuleDocFragment:
     DOCUMENTATION = r"""
 options:
   kubeconfig:
-    description: Path of an administrator's kubeconfig, or several with a colon between, as in the environment variable E(KUBECONFIG).
+    description: Path of an administrator's kubeconfig, or several with a colon between, as in the
+      environment variable E(KUBECONFIG).
     type: str
     required: true
 requirements:

@@ -19,14 +19,16 @@ description:
     is running may be replaced.
   - The sums of releases are in one table, C(plugins/plugin_utils/_artifacts/releases.yml).
 author: [multinet.flannel authors (@multinet-flannel)]
+extends_documentation_fragment:
+  - multinet.flannel.releases
+  - multinet.flannel.attributes
 attributes:
   check_mode:
-    description: Says what would be installed without transferring it. A release that is not in the
-      controller's cache yet is downloaded there.
     support: full
+    details: A release that is not in the controller's cache yet is downloaded there.
   diff_mode:
-    description: Shows the sum and mode of each executable before and after.
     support: full
+    details: Shows the sum and mode of each executable before and after.
 options:
   artifacts:
     description: The artifacts to install. Either this, or one artifact in O(component), O(version)
@@ -78,15 +80,6 @@ options:
     description: The architecture, V(amd64) or V(arm64) or as the kernel calls it. When absent, the
       host is asked.
     type: str
-  base_urls:
-    description: For a component, the URL that stands in for the beginning of upstream's addresses.
-    type: dict
-    default: {}
-  sums:
-    description: Sums of archives that the table does not have, as component, version and
-      architecture, see the example.
-    type: dict
-    default: {}
 """
 
 EXAMPLES = r"""

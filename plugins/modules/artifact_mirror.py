@@ -16,13 +16,15 @@ description:
     module put there and is damaged is fetched again.
   - Artifacts that somebody put there by hand, with a C(SHA256SUMS), are verified and left alone.
 author: [multinet.flannel authors (@multinet-flannel)]
+extends_documentation_fragment:
+  - multinet.flannel.releases
+  - multinet.flannel.attributes
 attributes:
   check_mode:
-    description: Says what would be fetched without fetching it.
     support: full
   diff_mode:
-    description: Shows what is fetched from where.
     support: full
+    details: Shows what is fetched from where.
 options:
   dir:
     description: The mirror directory.
@@ -37,14 +39,6 @@ options:
     type: list
     elements: str
     default: [amd64, arm64]
-  base_urls:
-    description: For a component, the URL that stands in for the beginning of upstream's addresses.
-    type: dict
-    default: {}
-  sums:
-    description: Sums of archives that the table does not have, as in M(multinet.flannel.artifact).
-    type: dict
-    default: {}
 """
 
 EXAMPLES = r"""

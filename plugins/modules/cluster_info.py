@@ -8,20 +8,16 @@ DOCUMENTATION = r"""
 module: cluster_info
 short_description: What the Kubernetes API says of pods, Services and published ports
 version_added: 0.1.0
-extends_documentation_fragment: [multinet.flannel.kubernetes_admin]
 author:
   - multinet.flannel authors (@multinet-flannel)
 description:
   - Lists pods, Services and EndpointSlices of all namespaces and returns the little of them that a
     measurement is compared with and needs.
   - Run it once, on the controller.
-attributes:
-  check_mode:
-    description: Can run in C(check_mode) and return what it would without it.
-    support: full
-  diff_mode:
-    description: Will return details on what has changed, when in diff mode.
-    support: none
+extends_documentation_fragment:
+  - multinet.flannel.kubernetes_admin
+  - multinet.flannel.attributes
+  - multinet.flannel.attributes.info
 """
 
 EXAMPLES = r"""

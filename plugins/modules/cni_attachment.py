@@ -16,13 +16,15 @@ description:
     detaching needs
     neither the namespace nor the network's configuration.
 author: [multinet.flannel authors (@multinet-flannel)]
+extends_documentation_fragment:
+  - multinet.flannel.cni
+  - multinet.flannel.attributes
 attributes:
   check_mode:
-    description: Says what would be attached or detached without doing it.
     support: full
   diff_mode:
-    description: Shows the interfaces before and after.
     support: full
+    details: Shows the interfaces before and after.
 options:
   netns:
     description: A network namespace, by its name (C(ip netns list)) or its absolute path.
@@ -62,10 +64,6 @@ options:
     type: str
     choices: [present, absent]
     default: present
-  bin_dir:
-    description: Directory of the CNI plugins.
-    type: path
-    default: /opt/cni/bin
   conf_dir:
     description: Directory of the host's CNI configuration.
     type: path

@@ -20,6 +20,15 @@ description:
     no remembered attachment of its container has a namespace that is still there, and it is older
     than O(grace).
   - Finds files that the flannel plugin keeps for such containers, and removes them.
+extends_documentation_fragment:
+  - multinet.flannel.cni
+  - multinet.flannel.attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+    details: Shows what there was and what is left of it.
 options:
   networks:
     description:
@@ -47,18 +56,6 @@ options:
     description: Below which the flannel plugin keeps its files.
     type: path
     default: /var/lib/cni/flannel
-  bin_dir:
-    description: Directory of the CNI plugins.
-    type: path
-    default: /opt/cni/bin
-attributes:
-  check_mode:
-    description: Can run in check_mode and return changed status prediction without modifying
-      target.
-    support: full
-  diff_mode:
-    description: Returns what there was and what is left of it.
-    support: full
 """
 
 EXAMPLES = r"""

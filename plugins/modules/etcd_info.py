@@ -13,20 +13,12 @@ description:
   - Does a read through etcd's leader, with the given files, and fails with a sentence that says
     what is wrong when that does not work.
 author: [multinet.flannel authors (@multinet-flannel)]
-extends_documentation_fragment: [multinet.flannel.etcd]
-attributes:
-  check_mode:
-    description: Changes nothing.
-    support: full
-  diff_mode:
-    description: Changes nothing.
-    support: none
+extends_documentation_fragment:
+  - multinet.flannel.etcd
+  - multinet.flannel.etcd.client
+  - multinet.flannel.attributes
+  - multinet.flannel.attributes.info
 options:
-  endpoints:
-    description: URLs of etcd, tried in order, such as V(https://10.0.0.1:2379).
-    type: list
-    elements: str
-    required: true
   contents:
     description:
       - The files themselves, in place of O(ca_cert), O(client_cert) and O(client_key), to try them
@@ -47,10 +39,6 @@ options:
         description: The client certificate's key.
         type: str
         required: true
-  timeout:
-    description: Seconds to wait for each endpoint.
-    type: int
-    default: 5
 """
 
 EXAMPLES = r"""

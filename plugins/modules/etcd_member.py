@@ -18,15 +18,16 @@ description:
   - What can't be done without the other members is left O(ignore:pending), for a second call with
     O(final) after the first one ran on all.
 author: [multinet.flannel authors (@multinet-flannel)]
-extends_documentation_fragment: [multinet.flannel.etcd]
+extends_documentation_fragment:
+  - multinet.flannel.etcd
+  - multinet.flannel.attributes
 attributes:
   check_mode:
-    description: Says what would be done, as far as that is known before the other members are
-      started.
     support: full
+    details: As far as that is known before the other members are started.
   diff_mode:
-    description: There is no text to compare; RV(done) says what is done.
     support: none
+    details: There is no text to compare; RV(done) says what is done.
 options:
   name:
     description: The name of this host's member.

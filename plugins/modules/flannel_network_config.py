@@ -18,21 +18,18 @@ description:
   - Refuses to change the range of a network while hosts hold leases of it.
   - Speaks to etcd's JSON gateway, so it needs etcd 3.4 or newer.
 author: [multinet.flannel authors (@multinet-flannel)]
-extends_documentation_fragment: [multinet.flannel.etcd]
+extends_documentation_fragment:
+  - multinet.flannel.etcd
+  - multinet.flannel.etcd.client
+  - multinet.flannel.attributes
 attributes:
   check_mode:
-    description: Reads etcd, says what would be done and refuses what would be refused, without
-      writing.
     support: full
+    details: Reads etcd, and refuses what would be refused.
   diff_mode:
-    description: Shows the keys before and after.
     support: full
+    details: Shows the keys before and after.
 options:
-  endpoints:
-    description: URLs of etcd, tried in order, such as V(https://10.0.0.1:2379).
-    type: list
-    elements: str
-    required: true
   networks:
     description:
       - The networks as the module M(multinet.flannel.network_plan) returns them. Of each, C(name),
@@ -60,10 +57,6 @@ options:
     type: str
     choices: [fail, empty]
     default: fail
-  timeout:
-    description: Seconds to wait for each endpoint.
-    type: int
-    default: 5
 """
 
 EXAMPLES = r"""

@@ -17,13 +17,14 @@ description:
     executable), so an interrupted run is completed by the next one.
 author:
   - multinet.flannel authors (@multinet-flannel)
+extends_documentation_fragment:
+  - multinet.flannel.attributes
 attributes:
   check_mode:
     support: full
-    description: Says which units would be started or restarted.
   diff_mode:
     support: full
-    description: Shows each unit with the reason to restart it.
+    details: Shows each unit with the reason to restart it.
 options:
   units:
     description: The units that must run.

@@ -21,13 +21,14 @@ description:
   - C(outside), between C(listen) and C(collect) and once on the controller, tries the tunnels from
     a host that is no node. It needs no privileges.
   - The verdict is M(multinet.flannel.isolation_report)'s.
+extends_documentation_fragment:
+  - multinet.flannel.plan
+  - multinet.flannel.attributes
 attributes:
   check_mode:
-    description: Can run in C(check_mode) and return changed status prediction without modifying
-      target. It then measures nothing and says so in RV(measured).
     support: full
+    details: Measures nothing then, and says so in RV(measured).
   diff_mode:
-    description: Will return details on what has changed, when in diff mode.
     support: none
 options:
   phase:
@@ -39,10 +40,6 @@ options:
     description: A name for this measurement, the same on all hosts and for all phases, never used
       before. Letters and digits.
     type: str
-    required: true
-  plan:
-    description: The plan, as the filter P(multinet.flannel.plan#filter) returns it.
-    type: dict
     required: true
   host:
     description: The name of this host, as given to M(multinet.flannel.pod_interfaces_info).

@@ -15,18 +15,16 @@ description:
     C(report.json) and C(junit.xml).
   - Run it once, on the controller. It fails, after it has written everything, when anything is not
     as O(expect) says.
+extends_documentation_fragment:
+  - multinet.flannel.plan
+  - multinet.flannel.attributes
 attributes:
   check_mode:
-    description: Can run in C(check_mode); it then writes nothing and does not fail on the verdict.
     support: full
+    details: Writes nothing then, and does not fail on the verdict.
   diff_mode:
-    description: Will return details on what has changed, when in diff mode.
     support: none
 options:
-  plan:
-    description: The plan, as the filter P(multinet.flannel.plan#filter) returns it.
-    type: dict
-    required: true
   facts:
     description: What M(multinet.flannel.pod_interfaces_info) returned, of every host that was
       reached.

@@ -14,14 +14,10 @@ description:
     changed.
   - Fails with a sentence when the API cannot be reached or does not know the user.
 author: [multinet.flannel authors (@multinet-flannel)]
-extends_documentation_fragment: [multinet.flannel.kubernetes_admin]
-attributes:
-  check_mode:
-    support: full
-    description: Reads only.
-  diff_mode:
-    support: none
-    description: Nothing is ever changed.
+extends_documentation_fragment:
+  - multinet.flannel.kubernetes_admin
+  - multinet.flannel.attributes
+  - multinet.flannel.attributes.info
 """
 
 EXAMPLES = r"""

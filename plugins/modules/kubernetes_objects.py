@@ -15,14 +15,16 @@ description:
   - A CustomResourceDefinition that somebody else made is left as it is. One of the collection's own
     is removed only when no objects of others would go with it.
 author: [multinet.flannel authors (@multinet-flannel)]
-extends_documentation_fragment: [multinet.flannel.kubernetes_admin]
+extends_documentation_fragment:
+  - multinet.flannel.kubernetes_admin
+  - multinet.flannel.attributes
 attributes:
   check_mode:
     support: full
-    description: Asks the API what would change, by a dry run of its own.
+    details: Asks the API what would change, by a dry run of its own.
   diff_mode:
     support: full
-    description: Shows each object before and after, but nothing of a Secret.
+    details: Shows each object before and after, but nothing of a Secret.
 options:
   objects:
     description: The objects, as the filter P(multinet.flannel.kubernetes_objects#filter) makes

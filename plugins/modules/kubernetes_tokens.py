@@ -14,14 +14,13 @@ description:
     changes by it.
   - In check mode no token is asked for, and each one returned is empty.
 author: [multinet.flannel authors (@multinet-flannel)]
-extends_documentation_fragment: [multinet.flannel.kubernetes_admin]
+extends_documentation_fragment:
+  - multinet.flannel.kubernetes_admin
+  - multinet.flannel.attributes
+  - multinet.flannel.attributes.info
 attributes:
   check_mode:
-    support: full
-    description: Returns empty tokens.
-  diff_mode:
-    support: none
-    description: Nothing is ever changed.
+    details: Returns empty tokens.
 options:
   namespace:
     description: Namespace of the service accounts.

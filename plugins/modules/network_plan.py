@@ -17,6 +17,9 @@ description:
   - Everything that is wrong is reported at once, one sentence a line, before any host is touched.
   - Reads and changes nothing but its arguments, so it can run on the controller
     (C(delegate_to=localhost)) or anywhere else.
+extends_documentation_fragment:
+  - multinet.flannel.attributes
+  - multinet.flannel.attributes.info
 options:
   networks:
     description:
@@ -103,14 +106,6 @@ options:
           default is 24 for IPv4 and 64 for IPv6.
         type: list
         elements: int
-attributes:
-  check_mode:
-    description: Can run in check mode and return what it would without it.
-    support: full
-  diff_mode:
-    description: Returns details on what has changed.
-    support: none
-    details: Nothing is ever changed.
 seealso:
   - plugin: multinet.flannel.plan
     plugin_type: filter

@@ -17,13 +17,14 @@ description:
     running can be replaced.
   - When one has a wrong sum, none is installed.
 author: [multinet.flannel authors (@multinet-flannel)]
+extends_documentation_fragment:
+  - multinet.flannel.attributes
 attributes:
   check_mode:
-    description: Says what would be done without doing it.
     support: full
   diff_mode:
-    description: M(multinet.flannel.artifact) shows the difference; this module gives it the sums.
     support: none
+    details: M(multinet.flannel.artifact) shows the difference; this module gives it the sums.
 options:
   executables:
     description: The executables to look at.

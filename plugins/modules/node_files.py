@@ -15,14 +15,15 @@ description:
   - Every file is written beside its target, brought to the disk and renamed, with its mode already
     set. When one cannot be written, none is changed.
 author: [multinet.flannel authors (@multinet-flannel)]
+extends_documentation_fragment:
+  - multinet.flannel.attributes
 attributes:
   check_mode:
-    description: Says what would be done without doing it.
     support: full
   diff_mode:
-    description: Shows the content of the changed files, except secret ones and those that not
-      everybody on the host may read.
     support: full
+    details: Shows the content of the changed files, except secret ones and those that not everybody
+      on the host may read.
 options:
   files:
     description: The files that are to be there. A symbolic link in the place of a file is replaced

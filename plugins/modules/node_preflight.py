@@ -16,18 +16,11 @@ description:
   - Changes nothing.
 author:
   - multinet.flannel authors (@multinet-flannel)
-attributes:
-  check_mode:
-    support: full
-    description: The module only looks.
-  diff_mode:
-    support: none
-    description: The module changes nothing.
+extends_documentation_fragment:
+  - multinet.flannel.plan
+  - multinet.flannel.attributes
+  - multinet.flannel.attributes.info
 options:
-  plan:
-    description: The plan, as made by the filter P(multinet.flannel.plan#filter).
-    type: dict
-    required: true
   underlay_interface:
     description: The interface that reaches the other hosts.
     type: str

@@ -19,13 +19,14 @@ description:
     of what is deployed is left as it is.
 author:
   - multinet.flannel authors (@multinet-flannel)
+extends_documentation_fragment:
+  - multinet.flannel.attributes
 attributes:
   check_mode:
     support: full
-    description: Says what would be removed.
   diff_mode:
     support: full
-    description: Lists what is removed.
+    details: Lists what is removed.
 options:
   networks:
     description: The networks to remove, as they were planned when they were deployed.

@@ -17,18 +17,11 @@ description:
     names to call the pods by.
   - Pods of Kubernetes are called namespace/pod, by the files of containerd or CRI-O. The API is not
     asked, and nothing is run in a pod.
-attributes:
-  check_mode:
-    description: Can run in C(check_mode) and return what it would without it.
-    support: full
-  diff_mode:
-    description: Will return details on what has changed, when in diff mode.
-    support: none
+extends_documentation_fragment:
+  - multinet.flannel.plan
+  - multinet.flannel.attributes
+  - multinet.flannel.attributes.info
 options:
-  plan:
-    description: The plan, as the filter P(multinet.flannel.plan#filter) returns it.
-    type: dict
-    required: true
   host:
     description: The name of this host in the result.
     type: str

@@ -23,6 +23,14 @@ description:
     O(state=absent).
   - Units are restarted when what they read has changed and they are running. Restarting docker
     restarts its containers.
+extends_documentation_fragment:
+  - multinet.flannel.attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+    details: Shows the files before and after.
 options:
   state:
     description: Whether the runtimes use the meta-plugin, or what they used before.
@@ -50,13 +58,6 @@ options:
     description: The network, as in the plan, that docker's own bridge is to be in. Of it, C(name),
       C(cidr), C(unit) and C(subnet_file) are read.
     type: dict
-attributes:
-  check_mode:
-    description: Can run in check mode and return what it would change without it.
-    support: full
-  diff_mode:
-    description: Returns the files before and after.
-    support: full
 """
 
 EXAMPLES = r"""

@@ -1,0 +1,28 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Check mode and diff mode; a module adds C(support) and, as C(details), what is special to it."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """Every module extends DOCUMENTATION; one that only reads extends INFO as well."""
+
+    DOCUMENTATION = r"""
+attributes:
+  check_mode:
+    description: Can run in check mode, and then says what it would change without changing it.
+  diff_mode:
+    description: Returns in diff mode what is (in check mode, would be) different afterwards.
+"""
+
+    INFO = r"""
+attributes:
+  check_mode:
+    support: full
+    details: Reads only, so it does the same in check mode.
+  diff_mode:
+    support: N/A
+    details: Changes nothing.
+"""
