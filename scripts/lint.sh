@@ -1,11 +1,43 @@
 #!/usr/bin/env bash
-# yamllint, ansible-lint (production, on the collection at its real path) and shellcheck over what git knows or would add.
+# What is checked without running it, side by side: a line for each check, then the output of those
+# that failed. `scripts/lint.sh ruff mypy` runs those alone.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-echo "lint: yamllint"
-yamllint --strict .
-echo "lint: shellcheck"
-git ls-files -z --cached --others --exclude-standard -- '*.sh' .ci/run | xargs -0 shellcheck
-echo "lint: ansible-lint"
-ansible-lint
+only=" $* "
+output=$(mktemp -d)
+trap 'rm -rf "$output"' EXIT
+
+check() { # NAME COMMAND...
+    local name=$1 start=$EPOCHREALTIME word=ok tenths
+    shift
+    [[ "$only" = "  " || "$only" = *" $name "* ]] || return 0
+    "$@" >"$output/$name" 2>&1 </dev/null || word=FAILED
+    tenths=$(((${EPOCHREALTIME/./} - ${start/./}) / 100000))
+    printf 'lint: %-12s %-6s %3d.%d s\n' "$name" $word $((tenths / 10)) $((tenths % 10))
+    [ $word = ok ] || mv "$output/$name" "$output/$name.failed"
+}
+
+# The checkout under the name by which its files import each other.
+collection=ansible_collections/multinet/flannel
+mkdir -p ".build/tree/${collection%/*}"
+ln -sfn "$PWD" ".build/tree/$collection"
+
+check ansible-lint ansible-lint -q --nocolor --format pep8 --skip-list yaml &
+check imports env PYTHONPATH=.build/tree lint-imports --no-logo --cache-dir .build/import-linter &
+check ruff ruff check --quiet --extend-ignore ANN,E501,RUF,B,UP031,D,E402,N,SIM,F,C4 &
+check format ruff format --quiet --diff &
+check markdown python3 scripts/markdown.py &
+check yamllint yamllint --strict -d '{extends: .yamllint, rules: {line-length: {max: 160}, indentation: disable}}' . &
+git ls-files -z --cached --others --exclude-standard -- '*.sh' .ci/run >"$output/shell"
+check shellcheck xargs -0 -a "$output/shell" shellcheck &
+wait
+
+shopt -s nullglob
+failed=("$output"/*.failed)
+for file in "${failed[@]}"; do
+    name=$(basename "$file" .failed)
+    printf '\n%s (again: make lint CHECK=%s)\n' "$name" "$name"
+    cat "$file"
+done
+[ ${#failed[@]} -eq 0 ]
