@@ -74,10 +74,12 @@ def networks(number, masquerade):
     for one, network in enumerate(whole["networks"]):
         file = pathlib.Path(network["subnet_file"])
         file.parent.mkdir(parents=True, exist_ok=True)
-        cidr = f"10.{100 + one}.0.0/16"
         # A /20, so that no run is longer than its addresses.
         file.write_text(
-            f"FLANNEL_NETWORK={cidr}\nFLANNEL_SUBNET={cidr.replace('.0.0/16', '.16.1/20')}\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=false\n"
+            f"FLANNEL_NETWORK=10.{100 + one}.0.0/16\n"
+            f"FLANNEL_SUBNET=10.{100 + one}.16.1/20\n"
+            "FLANNEL_MTU=1450\n"
+            "FLANNEL_IPMASQ=false\n"
         )
     configuration = whole["cni_conf"]
     for delegate in configuration["delegates"]:
@@ -94,8 +96,9 @@ class Contender:
         self.name = name
         self.pod = name.replace(" ", "-").lower()
         self.configuration = copy.deepcopy(configuration)
+        name_at_api = f"{self.pod}{len(configuration['delegates'])}"
         self.args = (
-            f"IgnoreUnknown=1;K8S_POD_NAMESPACE={NAMESPACE};K8S_POD_NAME={self.pod + str(len(configuration['delegates']))}"
+            f"IgnoreUnknown=1;K8S_POD_NAMESPACE={NAMESPACE};K8S_POD_NAME={name_at_api}"
             if api
             else ""
         )
@@ -126,7 +129,7 @@ class Contender:
         # What a runtime does with each network, one after the other (CNI specification, section 3):
         # in reverse for DEL.
         order = 1 if command == "ADD" else -1
-        for number, network in list(enumerate(self.configuration["delegates"]))[::order]:
+        for network in self.configuration["delegates"][::order]:
             result = None if command == "ADD" else network["result"]
             for plugin in network["plugins"][::order]:
                 request = dict(
@@ -320,7 +323,8 @@ def table(rows):
                 )
             ]
             numbers = ", ".join(
-                f"{statistics.median(values[name, command]['processes'])}" for name in CONTENDERS
+                f"{statistics.median(values[name, command]['processes']):.0f}"
+                for name in CONTENDERS
             )
             lines.append(
                 f"| {title(*key)} | {command} | {' | '.join(f'{one:.2f}' for one in ratios)} |"
@@ -354,9 +358,10 @@ def absolute(rows):
 
 
 def own_world(directory, executables, python, network=None):
-    """Enter new mount and network namespaces (or the network namespace at the path `network`) with
-    the host's places in directory
-    (pathlib.Path), and install the plugins there as the roles do.
+    """Enter new mount and network namespaces, and install the plugins there as the roles do.
+
+    The host's places are in directory (pathlib.Path); network: path of a network namespace to enter
+    instead of a new one.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     if network:
@@ -372,9 +377,8 @@ def own_world(directory, executables, python, network=None):
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     for place in PLACES:
         (directory / place[1:]).mkdir(parents=True)
-        os.makedirs(
-            place, exist_ok=True
-        )  # a mount needs something to be mounted on; nothing is ever written there
+        # a mount needs something to be mounted on; nothing is ever written there
+        os.makedirs(place, exist_ok=True)
         subprocess.run(["mount", "--bind", directory / place[1:], place], check=True)
     os.makedirs("/run/netns", exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "netns", "/run/netns"], check=True)

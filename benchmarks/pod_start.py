@@ -37,7 +37,8 @@ ON_NODE = r"""
 set -e
 cp /opt/test-mirror/multus/*/*/multus /opt/cni/bin/
 mkdir -p /etc/cni/multus-only.d /etc/cni/alone.d
-sed 's/"type": *"multinet"/"type": "multus"/' /etc/cni/net.d/00-multinet.conf >/etc/cni/multus-only.d/00-multus.conf
+sed 's/"type": *"multinet"/"type": "multus"/' /etc/cni/net.d/00-multinet.conf \
+    >/etc/cni/multus-only.d/00-multus.conf
 grep -q '"type": "multus"' /etc/cni/multus-only.d/00-multus.conf
 cp /etc/cni/multinet/net.d/net0.conflist /etc/cni/alone.d/
 cat >>/etc/containerd/config.toml <<'TOML'
@@ -55,7 +56,12 @@ systemctl restart containerd
 ON_CLUSTER = r"""
 set -e
 for name in multus alone; do
-    printf 'apiVersion: node.k8s.io/v1\nkind: RuntimeClass\nmetadata: {name: %s}\nhandler: %s\n' $name $name | kubectl apply -f -
+    kubectl apply -f - <<RUNTIME_CLASS
+apiVersion: node.k8s.io/v1
+kind: RuntimeClass
+metadata: {name: $name}
+handler: $name
+RUNTIME_CLASS
 done
 kubectl create clusterrole multus --verb=update --resource=pods/status
 kubectl create clusterrolebinding multus --clusterrole=multus --serviceaccount=kube-system:multinet
@@ -150,16 +156,17 @@ class Cluster:
         metrics = self.api.connect_get_node_proxy_with_path(NODE, "metrics")
         # kubelet_run_podsandbox_duration_seconds would tell the handlers apart, but its clock stops
         # when it starts (Kubernetes 1.34)
-        pattern = (
-            r'^kubelet_runtime_operations_duration_seconds_%s{operation_type="run_podsandbox"}'
-            r" (\S+)"
-        )
-        found = [re.search(pattern % one, metrics, re.MULTILINE) for one in ("count", "sum")]
+        name = "kubelet_runtime_operations_duration_seconds"
+        found = [
+            re.search(rf'^{name}_{one}{{operation_type="run_podsandbox"}} (\S+)', metrics, re.M)
+            for one in ("count", "sum")
+        ]
         return tuple(float(one.group(1)) if one else 0.0 for one in found)
 
     def measure(self, contender, number, count):
         """Start and end so many pods at once; return (seconds until Ready, mean seconds of a
         sandbox, number of sandboxes that failed and were tried again).
+
         Raises RuntimeError when a pod has other networks.
         """
         pods = [pod(f"pod-{one}", contender, number) for one in range(count)]
@@ -183,9 +190,8 @@ def measure(cluster, networks, counts, rounds):
     the contenders take turns, in another order each round.
     """
     values = {}
-    for turn in range(
-        -1, rounds
-    ):  # the first round is not counted: bridges, byte code, files in the page cache
+    # The first round is not counted: bridges, byte code, files in the page cache.
+    for turn in range(-1, rounds):
         for count in counts:
             for number in networks:
                 contenders = [OURS, MULTUS] + [ALONE] * (number == 1)
@@ -210,22 +216,24 @@ def table(values):
     for count, number in dict.fromkeys(key[:2] for key in values):
         rows = [values.get((count, number, contender), []) for contender in CLASSES]
 
-        def medians(part, form, scale):
-            return ", ".join(
-                form % (scale * statistics.median(one[part] for one in row)) if row else "-"
-                for row in rows
-            )
-
+        ready = _medians(rows, 0, ".2f")
+        sandbox = _medians(rows, 1, ".0f", 1000)
         ratios = [
             statistics.median(a[part] / b[part] for a, b in zip(rows[0], rows[1]))
             for part in (0, 1)
         ]
         failed = ", ".join(f"{sum(one[2] for one in row)}" if row else "-" for row in rows)
-        lines.append(
-            "| %d | %d | %s | %s | %.2f, %.2f | %s |"
-            % (count, number, medians(0, "%.2f", 1), medians(1, "%.0f", 1000), *ratios, failed)
-        )
+        both = ", ".join(f"{ratio:.2f}" for ratio in ratios)
+        lines.append(f"| {count} | {number} | {ready} | {sandbox} | {both} | {failed} |")
     return lines
+
+
+def _medians(rows, part, form, scale=1):
+    """The medians of a part of each row's values, "-" for a row without any."""
+    return ", ".join(
+        format(scale * statistics.median(one[part] for one in row), form) if row else "-"
+        for row in rows
+    )
 
 
 def main():

@@ -1,8 +1,9 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a command starts, as the kernel tells it (proc connector,
-Documentation/driver-api/connector.rst): nothing is traced or slowed down.
+"""What a command starts, as the kernel tells it: nothing is traced or slowed down.
+
+By the proc connector, Documentation/driver-api/connector.rst in the kernel's sources.
 """
 
 from __future__ import annotations
@@ -42,11 +43,11 @@ class Census:
         self.socket.close()  # nobody listens any more, so the kernel no longer tells
 
     def follow(self, start):
-        """Call start() -> pid and return what that process and its descendants were, in the order
-        of their start:
-        a list of {"name": of the last executable, "peak": KiB, its resident memory at most}, one
-        for each process that executed something. (Go programs try out pidfds by a child that does
-        nothing; it is none.)
+        """Call start() -> pid and return what that process and its descendants were.
+
+        A list, in the order of their start, of {"name": of the last executable, "peak": KiB, its
+        resident memory at most}, one for each process that executed something. (Go programs try
+        out pidfds by a child that does nothing; it is none.)
         """
         self._events(0)
         main = start()
@@ -67,8 +68,8 @@ class Census:
         return everyone
 
     def _events(self, seconds):
-        """Return the (kind, process, child) that came; a fork of a thread has process and child the
-        same.
+        """Return the (kind, process, child) that came; process and child are the same in others
+        than forks.
         """
         events = []
         end = time.monotonic() + seconds

@@ -13,6 +13,7 @@ Needs root.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import pathlib
@@ -124,9 +125,8 @@ class Run:
             self.hosts = [host]
         else:
             self.hosts = [lab.host(number + one, subnet(0, 4001 + one)) for one in range(networks)]
-            for host in (
-                self.hosts
-            ):  # flanneld falls over a node without any annotation, which a kubelet does not leave
+            # flanneld falls over a node without any annotation, which a kubelet does not leave
+            for host in self.hosts:
                 lab.api.ok(
                     "PATCH",
                     "/api/v1/nodes/" + host.name,
@@ -143,9 +143,8 @@ class Run:
                 json.dumps(host.config()), encoding="utf-8"
             )
             host.start("subnets", host.program())
-            subnet_lab.wait_for(
-                lambda: host.get("/healthz")[0] == 200, 20, 0.02
-            )  # as systemd orders them
+            # as systemd orders them
+            subnet_lab.wait_for(lambda: host.get("/healthz")[0] == 200, 20, 0.02)
             for network in host.networks:
                 host.start_flanneld(network["name"])
             return
@@ -181,10 +180,12 @@ class Run:
         network; return how long that took.
         """
         begin = time.monotonic()
-        for host, one, ranges in self.watched:
-            subnet_lab.wait_for(
-                lambda: what(host.routes(f"flannel.{one + 1}"), ranges), seconds, 0.02
-            )
+
+        def there(host, one, ranges):
+            return what(host.routes(f"flannel.{one + 1}"), ranges)
+
+        for network in self.watched:
+            subnet_lab.wait_for(functools.partial(there, *network), seconds, 0.02)
         return time.monotonic() - begin
 
     def pids(self):
@@ -212,12 +213,8 @@ class Run:
                 .rpartition(")")[2]
                 .split()
             )
-            resident = int(
-                re.search(
-                    r"VmRSS:\s+(\d+)",
-                    pathlib.Path(f"/proc/{pid}/status").read_text(encoding="ascii"),
-                ).group(1)
-            )
+            memory_lines = pathlib.Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+            resident = int(re.search(r"VmRSS:\s+(\d+)", memory_lines).group(1))
             cpu, memory = total.get(name, (0.0, 0.0))
             total[name] = (
                 cpu + (int(fields[11]) + int(fields[12])) / TICK,
@@ -290,7 +287,7 @@ def measure(lab, planned, count, seconds, contender):
     result.update(gone=statistics.median(gone), there=statistics.median(there))
 
     usage, bytes_before = run.usage(), run.received()
-    before, dummy = run.requests()
+    before, _watches = run.requests()
     begin, beats = time.monotonic(), 0
     while time.monotonic() - begin < seconds:
         lab.api.ok(
@@ -302,7 +299,7 @@ def measure(lab, planned, count, seconds, contender):
         beats += 1
         time.sleep(max(0.0, begin + beats * seconds / count - time.monotonic()))
     elapsed = time.monotonic() - begin
-    after, dummy = run.requests()
+    after, _watches = run.requests()
     result["beats_per_minute"] = beats * 60 / elapsed
     result["requests_per_minute"] = (
         (sum(after.values()) - sum(before.values()) - beats) * 60 / elapsed
@@ -328,34 +325,28 @@ def table(results):
     )
     print("| --- " * 10 + "|")
     for one in results:
-
-        def pair(values, form, scale=1.0):
-            return ", ".join(
-                form % (values[name] / scale) if name in values else "-"
-                for name in ("server", "flanneld")
-            )
-
-        print(
-            "| %d x %d | %s | %.1f s | %.2f s, %.2f s | %d, %d, %.0f | %d, %.1f | %s | %s | %.0f |"
-            " %s |"
-            % (
-                one["nodes"],
-                one["networks"],
-                one["contender"],
-                one["start"],
-                one["gone"],
-                one["there"],
-                one["requests_start"].get("LIST", 0),
-                one["open_watches"],
-                one["requests_per_minute"],
-                one["bytes_start"] / 1024,
-                one["bytes_per_beat"] / 1024,
-                pair(one["cpu_start"], "%.1f"),
-                pair(one["cpu_ms_per_minute"], "%.2f", 1000.0),
-                one["beats_per_minute"],
-                pair(one["memory"], "%.0f"),
-            )
+        cells = (
+            f"{one['nodes']} x {one['networks']}",
+            one["contender"],
+            f"{one['start']:.1f} s",
+            f"{one['gone']:.2f} s, {one['there']:.2f} s",
+            f"{one['requests_start'].get('LIST', 0)}, {one['open_watches']},"
+            f" {one['requests_per_minute']:.0f}",
+            f"{one['bytes_start'] / 1024:.0f}, {one['bytes_per_beat'] / 1024:.1f}",
+            _pair(one["cpu_start"], ".1f"),
+            _pair(one["cpu_ms_per_minute"], ".2f", 1000.0),
+            f"{one['beats_per_minute']:.0f}",
+            _pair(one["memory"], ".0f"),
         )
+        print("| " + " | ".join(cells) + " |")
+
+
+def _pair(values, form, scale=1.0):
+    """The server's and flanneld's value, in a row's cell."""
+    return ", ".join(
+        format(values[name] / scale, form) if name in values else "-"
+        for name in ("server", "flanneld")
+    )
 
 
 def main():

@@ -21,7 +21,7 @@ _RESULT = re.compile(
 
 
 class Ansible:
-    """An inventory of hosts (name -> variables) below ``directory``, and ways to run things on it."""
+    """An inventory of hosts (name -> variables) below a directory, and ways to run things on it."""
 
     def __init__(self, directory, hosts):
         self.directory = pathlib.Path(directory)
@@ -40,9 +40,8 @@ class Ansible:
     def _run(self, program, arguments):
         environment = dict(
             os.environ,
-            ANSIBLE_CONFIG=str(
-                self.directory / "none.cfg"
-            ),  # what this checkout's own says is for people
+            # what this checkout's own says is for people
+            ANSIBLE_CONFIG=str(self.directory / "none.cfg"),
             ANSIBLE_COLLECTIONS_PATH=str(self.directory / "collections"),
             ANSIBLE_LOCALHOST_WARNING="false",
             ANSIBLE_INJECT_FACT_VARS="false",
@@ -91,7 +90,7 @@ class Ansible:
         return results
 
     def playbook(self, playbook, *options):
-        """Run a playbook (a name of this collection's, or a list of plays); return its exit status."""
+        """Run a playbook (its name in this collection, or its plays); return its exit status."""
         if not isinstance(playbook, str):
             path = self.directory / "playbook.json"
             path.write_text(json.dumps(playbook))

@@ -21,9 +21,11 @@ BIN, NET = "/opt/cni/bin", "/etc/cni/net.d"
 
 
 class CniHost:
-    """directory: pathlib.Path, the test's own; upstream_bin: pathlib.Path with the upstream
-    plugins; shared: the name of a network namespace that
-    is the host's, None for one of its own; python: str, the host's.
+    """A host with the meta-plugin and the upstream plugins installed.
+
+    directory: pathlib.Path, the test's own; upstream_bin: pathlib.Path with the upstream plugins;
+    shared: the name of a network namespace that is the host's, None for one of its own; python:
+    str, the host's.
     """
 
     def __init__(
@@ -76,7 +78,10 @@ class CniHost:
 
     def lease(self, file, subnet, network):
         """Write a subnet file as flanneld would."""
-        text = f"FLANNEL_NETWORK={network}\nFLANNEL_SUBNET={subnet}\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n"
+        text = (
+            f"FLANNEL_NETWORK={network}\nFLANNEL_SUBNET={subnet}\n"
+            "FLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n"
+        )
         self.path(file).parent.mkdir(parents=True, exist_ok=True)
         self.path(file).write_text(text, encoding="utf-8")
 

@@ -68,7 +68,7 @@ def _pod(host):
 
 @pytest.fixture(name="attach")
 def _attach(host, tmp_path):
-    """Return a function that runs the module on the host with these options and returns its result."""
+    """A function that runs the module on the host with these options and returns its result."""
 
     def attach(**options):
         arguments = tmp_path / "arguments.json"

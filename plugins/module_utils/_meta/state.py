@@ -188,7 +188,7 @@ class Store:
 
 def put_aside(file):
     """Keep a spoiled state under another name, and return that; raise Error."""
-    kept = f"{file}.corrupt-{time.time()}"
+    kept = f"{file}.corrupt-{int(time.time())}"
     try:
         os.rename(file, kept)
     except OSError as error:
