@@ -28,6 +28,7 @@ check imports env PYTHONPATH=.build/tree lint-imports --no-logo --cache-dir .bui
 check ruff ruff check --quiet --extend-ignore ANN,E501,RUF,B,UP031,D,E402,N,SIM,F,C4 &
 check format ruff format --quiet --diff &
 check markdown python3 scripts/markdown.py &
+check docs python3 scripts/docs.py --check &
 check yamllint yamllint --strict -d '{extends: .yamllint, rules: {line-length: {max: 160}, indentation: disable}}' . &
 git ls-files -z --cached --others --exclude-standard -- '*.sh' .ci/run >"$output/shell"
 check shellcheck xargs -0 -a "$output/shell" shellcheck &

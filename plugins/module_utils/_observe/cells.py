@@ -8,27 +8,6 @@ Pure, so that each host and the verdict derive the same list from the same facts
 A cell: {"id", "kind", "family" ("4"|"6"), "from", "to", "from_network", "to_network", "from_host",
 "to_host", "expected" ("reached"|"blocked"), "source": claimed source address, "address":
 destination address, "variant": dict of what the sender needs besides}.
-
-Kinds, and how the token travels:
-- unicast, full: a socket pinned to the interface, to a peer on the same network; full fills the MTU
-  with "do not fragment" set.
-- forced: a frame to the gateway's MAC for an address of another network, whatever the pod's own
-  routes say.
-- spoofed: the same with a source address of the other network.
-- natural: an unbound socket, as an application would do it.
-- node: a frame to the gateway's MAC for the gateway, flannel device of another network on any host:
-  UDP, ICMP echo and TCP SYN; any answer is "reached".
-- relay: a frame to the MAC of a neighbour that is on several networks, for an address of one of
-  them.
-- arp: who-has for an address of another network; an answer is "reached".
-- inject: a VXLAN message to a node's tunnel port, with a frame for a pod of another network inside.
-- l2: one broadcast; who hears it is on the same bridge.
-- service: a TCP SYN with the token as its payload, by way of the gateway, to the cluster address of
-  a Service; it must reach endpoints of the sender's own network, and none of another.
-- port: the same to a port that a node publishes (hostPort, NodePort).
-- host: an ordinary socket in the host's own network, as the kubelet's probes have, to the pods
-  there and to those of the default network everywhere.
-- outside: a VXLAN message to a node's tunnel port from the controller, which is no node.
 """
 
 from __future__ import annotations
@@ -36,28 +15,6 @@ from __future__ import annotations
 import ipaddress
 
 NEIGHBOURS = 1024  # net.ipv4.neigh.default.gc_thresh3: one table for all namespaces of a kernel
-KINDS = (
-    "unicast",
-    "full",
-    "forced",
-    "spoofed",
-    "natural",
-    "node",
-    "relay",
-    "arp",
-    "inject",
-    "l2",
-    "service",
-    "port",
-    "host",
-    "outside",
-)
-NOT_EVERYWHERE = (
-    "service",
-    "port",
-    "host",
-    "outside",
-)  # only with Kubernetes, and from a controller that is no node
 PUBLISHED = 10  # Services, and ports, that each sender tries; all are tried by some
 OUTSIDE = "@outside"  # the sender that is no node
 

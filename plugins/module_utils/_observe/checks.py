@@ -67,8 +67,8 @@ class _Findings:
                 "expected": str(expected),
                 "observed": str(observed),
                 "class": number,
-                "class_name": leaks.CLASSES[number][0],
-                "repair": leaks.repair(number, host, network, network),
+                "class_name": leaks.CLASSES[number].name,
+                "repair": leaks.repair(leaks.CLASSES[number], host, network, network),
                 "sentence": f"{place}: {sentence or f'{what} is {observed}, expected {expected}.'}",
             }
         )

@@ -2,179 +2,201 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The ways in which two overlay networks on Linux hosts turn out not to be isolated, or one not
-connected: a number, a name, and what to look at.
+connected. The only place where their numbers are written: everything else says `leaks.MTU`, and
+scripts/docs.py makes docs/report.md's table of this one.
+
+Pure, standard library: hosts and the controller read it.
 """
 
 from __future__ import annotations
 
-# number: (name, repair). {host} is where to look, {source} and {target} are the networks.
-CLASSES = {
-    0: (
-        "no path inside a network",
-        (
-            "On {host}, look at flanneld@{target} (systemctl status), its device and the routes"
-            " over it; then at the receiving host."
-        ),
-    ),
-    1: (
-        "host forwarding between bridges",
-        (
-            "On {host}, the guard must drop what comes from a device of {source} and leaves by one"
-            " of {target}: nft list table inet multinet; systemctl status multinet-isolation."
-        ),
-    ),
-    2: (
-        "forwarding into a foreign tunnel device, across hosts",
-        (
-            "On {host}, the guard must drop what comes from the bridge of {source} and leaves by"
-            " the tunnel device of {target}, not only bridge to bridge: nft list table inet"
-            " multinet; systemctl status multinet-isolation."
-        ),
-    ),
-    4: (
-        "masquerade hides the source",
-        (
-            "On {host}, find the rule that rewrites sources inside declared networks (nft list"
-            " ruleset; iptables -t nat -S POSTROUTING): flanneld needs --ip-masq=false and each"
-            " bridge delegate ipMasq: false."
-        ),
-    ),
-    6: (
-        "node addresses of the other network",
-        (
-            "On {host}, the guard must drop in its input chain what comes from a device of {source}"
-            " for addresses of {target}."
-        ),
-    ),
-    7: (
-        "ARP answers for another interface's address",
-        (
-            "In the pods on {host}, net.ipv4.conf.all.arp_ignore must be 1 and arp_announce 2 (the"
-            " tuning plugin of each delegate)."
-        ),
-    ),
-    9: (
-        "a pod on several networks forwards between them",
-        (
-            "In that pod on {host}, net.ipv4.ip_forward and net.ipv6.conf.all.forwarding must be 0;"
-            " see also br_netfilter."
-        ),
-    ),
-    10: (
-        "route or default gateway on the wrong interface",
-        (
-            "Look at the routes in that pod on {host}; only the default network's delegate may have"
-            " isDefaultGateway."
-        ),
-    ),
-    11: (
-        "VNI or port shared or swapped",
-        (
-            "On {host}, the tunnel device of {target} must have the declared VNI and port: ip -d"
-            " link; restart flanneld@{target} after repairing the key in etcd."
-        ),
-    ),
-    12: (
-        "tunnel injection from a pod",
-        (
-            "On {host}, the guard must drop what pods send to tunnel ports (UDP), in input and"
-            " forward, for every address of a node."
-        ),
-    ),
-    13: (
-        "tunnel injection from outside",
-        (
-            "On {host}, the guard must let only the nodes speak to tunnel ports: roles/isolation"
-            " takes their addresses from the inventory; nft list table inet multinet."
-        ),
-    ),
-    14: (
-        "shared bridge or miswired interface",
-        "On {host}, ip link show master <bridge> tells which interface is on the wrong bridge.",
-    ),
-    15: (
-        "IPv6 is not guarded",
-        "On {host}, the guard must hold for IPv6 as for IPv4 (nftables family inet).",
-    ),
-    16: (
-        "broadcast crosses hosts",
-        (
-            "On {host}, look for flooding entries (bridge fdb show dev <tunnel device>) and"
-            " backend.learning."
-        ),
-    ),
-    17: (
-        "a Service or a published port leads into another network",
-        (
-            "On {host}, the guard must look at packets after they were redirected (nft list table"
-            " inet multinet), in forward and, for IPVS, in output."
-        ),
-    ),
-    20: (
-        "overlapping or duplicate addresses",
-        (
-            "On {host}, compare the leases (etcdctl get --prefix) and /var/lib/cni/networks; detach"
-            " and attach the pod again."
-        ),
-    ),
-    21: (
-        "MTU",
-        (
-            "On {host}, compare the MTU of pod interface, bridge and tunnel device with the path"
-            " between the hosts."
-        ),
-    ),
-    22: (
-        "interfaces that are not there, or not as the API says",
-        (
-            "On {host}, look at the events of the pod and at /var/lib/cni/multinet; a pod that is"
-            " older than a network's declaration gets it when it is made anew."
-        ),
-    ),
-    24: ("not measured", "Repeat the measurement once the reason given is gone."),
-    26: (
-        "Services, published ports, or the way from node to pod",
-        (
-            "On {host}, look at kube-proxy, portmap and any NetworkPolicy (nft list ruleset;"
-            " iptables-save), at net.bridge.bridge-nf-call-iptables, which must be 1, and at what"
-            " inet multinet dropped."
-        ),
-    ),
-}
+from typing import NamedTuple
+
+
+class Leak(NamedTuple):
+    """One class. Which probes show it is said where they are defined, see kinds.py."""
+
+    number: int  # as in report.json; never given to another
+    name: str
+    closed_by: str  # what keeps it from happening
+    repair: str  # what to look at: {host} is where, {source} and {target} are the networks
+    shown_by: str = ""  # what shows it beside the probes for it: facts (checks.py), or a failure
+    at_receiver: bool = False  # what closes it is on the receiving host
+
+
+NO_PATH = Leak(
+    0,
+    "no path inside a network",
+    closed_by="flanneld: a lease, its tunnel device, a route to every other host",
+    repair="On {host}, look at flanneld@{target} (systemctl status), its device and the routes over"
+    " it; then at the receiving host.",
+    shown_by="a probe that must arrive and does not; leases, tunnel devices, routes, interfaces",
+)
+HOST_FORWARDING = Leak(
+    1,
+    "host forwarding between bridges",
+    closed_by="the guard in forward, from device to device",
+    repair="On {host}, the guard must drop what comes from a device of {source} and leaves by one"
+    " of {target}: nft list table inet multinet; systemctl status multinet-isolation.",
+)
+FOREIGN_TUNNEL = Leak(
+    2,
+    "forwarding into a foreign tunnel device, across hosts",
+    closed_by="the guard in forward, from bridge to tunnel device",
+    repair="On {host}, the guard must drop what comes from the bridge of {source} and leaves by the"
+    " tunnel device of {target}, not only bridge to bridge: nft list table inet multinet;"
+    " systemctl status multinet-isolation.",
+)
+MASQUERADE = Leak(
+    4,
+    "masquerade hides the source",
+    closed_by="`--ip-masq=false` for flanneld, `ipMasq: false` in each delegate",
+    repair="On {host}, find the rule that rewrites sources inside declared networks (nft list"
+    " ruleset; iptables -t nat -S POSTROUTING): flanneld needs --ip-masq=false and each bridge"
+    " delegate ipMasq: false.",
+    shown_by="inside a network, another source than the pod's own",
+)
+NODE_ADDRESSES = Leak(
+    6,
+    "node addresses of the other network",
+    closed_by="the guard in input, from device to foreign addresses",
+    repair="On {host}, the guard must drop in its input chain what comes from a device of {source}"
+    " for addresses of {target}.",
+    at_receiver=True,
+)
+ARP = Leak(
+    7,
+    "ARP answers for another interface's address",
+    closed_by="`arp_ignore` 1 and `arp_announce` 2 in each pod",
+    repair="In the pods on {host}, net.ipv4.conf.all.arp_ignore must be 1 and arp_announce 2 (the"
+    " tuning plugin of each delegate).",
+    shown_by="the pod's sysctls",
+)
+POD_FORWARDS = Leak(
+    9,
+    "a pod on several networks forwards between them",
+    closed_by="forwarding off in each pod",
+    repair="In that pod on {host}, net.ipv4.ip_forward and net.ipv6.conf.all.forwarding must be 0;"
+    " see also br_netfilter.",
+    shown_by="the pod's sysctls",
+)
+WRONG_ROUTE = Leak(
+    10,
+    "route or default gateway on the wrong interface",
+    closed_by="`isDefaultGateway` for the default network's delegate alone",
+    repair="Look at the routes in that pod on {host}; only the default network's delegate may have"
+    " isDefaultGateway.",
+    shown_by="the pod's default routes",
+)
+WRONG_VNI = Leak(
+    11,
+    "VNI or port shared or swapped",
+    closed_by="the plan, which gives each VNI and port once",
+    repair="On {host}, the tunnel device of {target} must have the declared VNI and port: ip -d"
+    " link; restart flanneld@{target} after repairing the key in etcd.",
+    shown_by="the tunnel devices",
+)
+INJECTION = Leak(
+    12,
+    "tunnel injection from a pod",
+    closed_by="the guard in input and forward: nothing from a pod to a tunnel port",
+    repair="On {host}, the guard must drop what pods send to tunnel ports (UDP), in input and"
+    " forward, for every address of a node.",
+    at_receiver=True,
+)
+INJECTION_FROM_OUTSIDE = Leak(
+    13,
+    "tunnel injection from outside",
+    closed_by="the guard in input: tunnel ports hear `isolation_node_addresses` alone",
+    repair="On {host}, the guard must let only the nodes speak to tunnel ports: roles/isolation"
+    " takes their addresses from the inventory; nft list table inet multinet.",
+)
+SHARED_BRIDGE = Leak(
+    14,
+    "shared bridge or miswired interface",
+    closed_by="a bridge for each network, with nothing on it but veths of its pods",
+    repair="On {host}, ip link show master <bridge> tells which interface is on the wrong bridge.",
+    shown_by="the ports of each bridge, the peers of each pod's interfaces",
+)
+IPV6 = Leak(
+    15,
+    "IPv6 is not guarded",
+    closed_by="one table for both families (`inet`)",
+    repair="On {host}, the guard must hold for IPv6 as for IPv4 (nftables family inet).",
+    shown_by="any probe over IPv6 whose like over IPv4 does not arrive",
+)
+BROADCAST = Leak(
+    16,
+    "broadcast crosses hosts",
+    closed_by="tunnel devices that know each peer and flood nothing",
+    repair="On {host}, look for flooding entries (bridge fdb show dev <tunnel device>) and"
+    " backend.learning.",
+)
+REDIRECTED = Leak(
+    17,
+    "a Service or a published port leads into another network",
+    closed_by="the guard, which looks at packets after they were redirected",
+    repair="On {host}, the guard must look at packets after they were redirected (nft list table"
+    " inet multinet), in forward and, for IPVS, in output.",
+)
+DUPLICATE = Leak(
+    20,
+    "overlapping or duplicate addresses",
+    closed_by="a lease for each host, and one store of addresses for each network",
+    repair="On {host}, compare the leases (etcdctl get --prefix) and /var/lib/cni/networks; detach"
+    " and attach the pod again.",
+    shown_by="an answer from somebody else; addresses and MACs",
+)
+MTU = Leak(
+    21,
+    "MTU",
+    closed_by="an MTU that leaves room for the tunnel, as flanneld leased it",
+    repair="On {host}, compare the MTU of pod interface, bridge and tunnel device with the path"
+    " between the hosts.",
+    shown_by="`full` does not arrive where `unicast` does; the MTU of each interface",
+)
+MISSING_INTERFACE = Leak(
+    22,
+    "interfaces that are not there, or not as the API says",
+    closed_by="the meta-plugin: no pod with an interface fewer",
+    repair="On {host}, look at the events of the pod and at /var/lib/cni/multinet; a pod that is"
+    " older than a network's declaration gets it when it is made anew.",
+    shown_by="interfaces, and the annotation network-status",
+)
+NOT_MEASURED = Leak(
+    24,
+    "not measured",
+    closed_by="measuring again",
+    repair="Repeat the measurement once the reason given is gone.",
+    shown_by="whatever proves nothing; the finding gives the reason",
+)
+NODE_TO_POD = Leak(
+    26,
+    "Services, published ports, or the way from node to pod",
+    closed_by="kube-proxy, portmap, and `bridge-nf-call-iptables` 1",
+    repair="On {host}, look at kube-proxy, portmap and any NetworkPolicy (nft list ruleset;"
+    " iptables-save), at net.bridge.bridge-nf-call-iptables, which must be 1, and at what inet"
+    " multinet dropped.",
+    shown_by="`service`, `port` or `host` that must arrive and does not",
+)
+
+CLASSES = {leak.number: leak for leak in list(vars().values()) if isinstance(leak, Leak)}
+
 # Sources forged by the pod are a matter of the same guard, seen from another side.
-SPOOF = (
+FORGED_SOURCE = (
     " The pod forged a source address of {target}: a guard by source prefix alone does not see it;"
     " guard by device as well."
 )
 
 
-def repair(number, host, source="", target="", spoofed=False):
-    """Return what to do about class number (int), as a sentence."""
-    text = CLASSES[number][1] + (SPOOF if spoofed else "")
+def repair(leak: Leak, host: str, source: str = "", target: str = "", forged: bool = False) -> str:
+    """Return what to do about a leak on host, from network source to network target.
+
+    forged: whether all that leaked had a forged source address.
+    """
+    text = leak.repair + (FORGED_SOURCE if forged else "")
     return (
         text.replace("{host}", host)
         .replace("{source}", source or "one network")
         .replace("{target}", target or "another")
     )
-
-
-def of_leak(cell, v4_is_guarded):
-    """Return the class number (int) of a cell that should be blocked and is not.
-
-    v4_is_guarded: between the two networks, nothing leaks over IPv4.
-    """
-    kind, same_host = cell["kind"], cell["from_host"] == cell["to_host"]
-    if kind == "l2":
-        return 14 if same_host else 16
-    if cell["family"] == "6" and v4_is_guarded and kind != "outside":
-        return 15
-    by_kind = {
-        "node": 6,
-        "arp": 7,
-        "relay": 9,
-        "inject": 12,
-        "outside": 13,
-        "service": 17,
-        "port": 17,
-    }
-    return by_kind.get(kind, 1 if same_host else 2)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import html
 
+from . import kinds
 from .report import VERDICTS
 
 ORDER = ("leak", "broken", "inconclusive", "reached", "blocked")  # the worst first
@@ -29,25 +30,6 @@ SUBTITLES = {
     "leaks": "Something arrived where it must not.",
     "broken": "Something that must work does not; no leak was seen.",
     "inconclusive": "Not everything could be measured, so nothing is claimed.",
-}
-WAYS = {
-    "unicast": "a socket on the interface, to a peer on the same network, and its answer",
-    "full": "the same with packets that fill the MTU, fragmenting forbidden",
-    "natural": "an ordinary socket, the pod's own routes decide",
-    "forced": "a frame to the gateway for a pod of another network, whatever the pod's routes say",
-    "spoofed": "the same with a source address of the other network",
-    "node": "gateway and tunnel addresses of other networks on every host: UDP, ICMP, TCP",
-    "relay": "by way of a neighbour that is on several networks",
-    "arp": "who-has for an address of another network",
-    "inject": "a VXLAN message to a node's tunnel port, also in another node's name",
-    "l2": "a broadcast: who hears it shares the bridge",
-    "service": (
-        "a TCP SYN to the cluster address of a Service: its endpoints on the sender's network must"
-        " hear it, those of another must not"
-    ),
-    "port": "the same to a port that a node publishes (hostPort, NodePort)",
-    "host": "an ordinary socket in the node's own network, as the kubelet's probes have",
-    "outside": "a VXLAN message to a node's tunnel port from the controller, which is no node",
 }
 
 
@@ -645,7 +627,7 @@ def _coverage(report):
         rows.append(
             [
                 "<b>{}</b>".format(_e(kind["kind"])),
-                _e(WAYS[kind["kind"]]),
+                _e(kinds.KINDS[kind["kind"]].sent),
                 str(kind["planned"]),
                 str(kind["expected_reached"]),
                 str(kind["expected_blocked"]),

@@ -17,7 +17,7 @@ A cell is
 
 from __future__ import annotations
 
-from . import cells, checks, leaks, sender
+from . import cells, checks, kinds, leaks, sender
 
 SCHEMA = "multinet.flannel/report/1"
 REACHED, ONE_WAY, WRONG_PEER, BLOCKED, INCONCLUSIVE = (
@@ -436,7 +436,9 @@ def _classify(cell, guarded, small):
     """
     number = None
     if cell["outcome"] == "leak":
-        number = leaks.of_leak(cell, _way(cell) in guarded)
+        same_host = cell["from_host"] == cell["to_host"]
+        ipv6_alone = cell["family"] == "6" and _way(cell) in guarded
+        number = kinds.leak_of(kinds.KINDS[cell["kind"]], same_host, ipv6_alone).number
     elif cell["outcome"] == "broken":
         number = 0
         if cell["kind"] in ("service", "port", "host"):
@@ -450,7 +452,7 @@ def _classify(cell, guarded, small):
     elif cell["outcome"] == "inconclusive":
         number = 24
     cell["class"] = number
-    cell["class_name"] = leaks.CLASSES[number][0] if number is not None else ""
+    cell["class_name"] = leaks.CLASSES[number].name if number is not None else ""
 
 
 def _group(judged):
@@ -482,7 +484,7 @@ def _group(judged):
         finding = {
             "outcome": outcome,
             "class": number,
-            "class_name": leaks.CLASSES[number][0],
+            "class_name": leaks.CLASSES[number].name,
             "hosts": look,
             "pairs": [
                 {"from": pair[0], "to": pair[1], "cells": pairs.count(pair)}
@@ -501,7 +503,7 @@ def _group(judged):
                 and set(cell["evidence"]["sources"]) - {cell["source"]}
             ),
             "repair": leaks.repair(
-                number,
+                leaks.CLASSES[number],
                 ", ".join(look),
                 source,
                 target,
@@ -765,12 +767,12 @@ def _pod_matrix(judged):
 
 
 def _coverage(judged, compared, per_host):
-    kinds = []
-    for kind in cells.KINDS:
+    rows = []
+    for kind in kinds.KINDS:
         mine = [cell for cell in judged if cell["kind"] == kind]
-        if not mine and kind in cells.NOT_EVERYWHERE:
+        if not mine and not kinds.KINDS[kind].everywhere:
             continue
-        kinds.append(
+        rows.append(
             {
                 "kind": kind,
                 "planned": len(mine),
@@ -786,5 +788,5 @@ def _coverage(judged, compared, per_host):
         "inconclusive": sum(cell["outcome"] == "inconclusive" for cell in judged),
         "facts_compared": compared,
         "receivers_per_host": per_host or "all",
-        "kinds": kinds,
+        "kinds": rows,
     }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import collections
 
-from ansible_collections.multinet.flannel.plugins.module_utils._observe import cells
+from ansible_collections.multinet.flannel.plugins.module_utils._observe import cells, kinds
 
 from .world import load
 
@@ -16,7 +16,9 @@ def test_ids_are_unique_and_all_kinds_occur():
     plan, facts = load()
     wanted = list(cells.cells(plan, facts))
     assert len({cell["id"] for cell in wanted}) == len(wanted)
-    assert {cell["kind"] for cell in wanted} == set(cells.KINDS) - set(cells.NOT_EVERYWHERE)
+    assert {cell["kind"] for cell in wanted} == {
+        kind.name for kind in kinds.KINDS.values() if kind.everywhere
+    }
 
 
 def test_shares_of_the_hosts_are_the_whole():

@@ -1,0 +1,199 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The kinds of probe: how each is sent, what it proves, and what follows when it arrives where it
+must not, or does not where it must. cells.py says between whom each is sent, sender.py how each
+carrier travels; everything else (verdict, report, docs/report.md) goes by this table.
+
+Pure, standard library: hosts and the controller read it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from . import leaks
+
+# How a token travels, see sender.py.
+PINNED = "pinned"  # a UDP socket bound to one interface and its address
+ORDINARY = "ordinary"  # a UDP socket as an application has it: routes decide
+GATEWAY = "gateway"  # a frame with a UDP datagram, to the gateway or another MAC
+KNOCK = "knock"  # the same, and an ICMP echo and a TCP SYN: any answer counts
+BROADCAST = "broadcast"  # one frame for all who may hear it
+WHO_HAS = "who-has"  # an ARP request, which has no room for a token
+TUNNEL = "tunnel"  # a VXLAN message with the frame inside, to a node's tunnel port
+SYN = "syn"  # a TCP SYN with the token as payload, to the gateway
+
+CARRIERS = (PINNED, ORDINARY, GATEWAY, KNOCK, BROADCAST, WHO_HAS, TUNNEL, SYN)
+
+# Who is to receive it.
+POD = "pod"
+NODE = "node"  # a host, by one of its own addresses in a network
+ENDPOINT = "endpoint"  # whatever a Service or a published port leads to
+RECEIVERS = (POD, NODE, ENDPOINT)
+
+
+class Kind(NamedTuple):
+    """One kind of probe, by the name that stands in the id of its cells."""
+
+    name: str
+    carrier: str
+    sent: str  # what is sent, in the report's words
+    proves: str
+    receiver: str = POD
+    answered: bool = False  # the receiver is to answer
+    answer_suffices: bool = False  # an answer proves the arrival: no listener can note the token
+    leak: leaks.Leak | None = None  # what an arrival means that must not be
+    leak_across: leaks.Leak | None = None  # the same between two hosts, if it is another
+    leak_ipv6: leaks.Leak | None = leaks.IPV6  # the same if IPv4 is tight, if it is another
+    failure: leaks.Leak = leaks.NO_PATH  # what it means that it must arrive and does not
+    keeps_source: bool = False  # it must arrive with the pod's own address as its source
+    shows_masquerade: bool = False  # another source than was sent is counted in findings
+    everywhere: bool = True  # False: needs Kubernetes, or a controller that is no node
+
+
+UNICAST = Kind(
+    "unicast",
+    PINNED,
+    "a socket on the interface, to a peer on the same network, and its answer",
+    "a network connects its pods, both ways and with their true addresses",
+    answered=True,
+    keeps_source=True,
+    shows_masquerade=True,
+)
+FULL = Kind(
+    "full",
+    PINNED,
+    "the same with packets that fill the MTU, fragmenting forbidden",
+    "packets of the promised size arrive",
+    answered=True,
+    keeps_source=True,
+    shows_masquerade=True,
+)
+FORCED = Kind(
+    "forced",
+    GATEWAY,
+    "a frame to the gateway for a pod of another network, whatever the pod's routes say",
+    "no host forwards from one network into another",
+    answered=True,
+    leak=leaks.HOST_FORWARDING,
+    leak_across=leaks.FOREIGN_TUNNEL,
+    shows_masquerade=True,
+)
+SPOOFED = Kind(
+    "spoofed",
+    GATEWAY,
+    "the same with a source address of the other network",
+    "the guard goes by device, not by what a packet claims",
+    leak=leaks.HOST_FORWARDING,
+    leak_across=leaks.FOREIGN_TUNNEL,
+)
+NATURAL = Kind(
+    "natural",
+    ORDINARY,
+    "an ordinary socket, the pod's own routes decide",
+    "what an application sees",
+    answered=True,
+    leak=leaks.HOST_FORWARDING,
+    leak_across=leaks.FOREIGN_TUNNEL,
+    keeps_source=True,
+)
+NODE_ADDRESS = Kind(
+    "node",
+    KNOCK,
+    "gateway and tunnel addresses of other networks on every host: UDP, ICMP, TCP",
+    "no host answers by an address of another network; a reset is an answer, too",
+    receiver=NODE,
+    answered=True,
+    answer_suffices=True,
+    leak=leaks.NODE_ADDRESSES,
+)
+RELAY = Kind(
+    "relay",
+    GATEWAY,
+    "by way of a neighbour that is on several networks",
+    "no pod forwards from one of its networks into another",
+    leak=leaks.POD_FORWARDS,
+)
+ARP = Kind(
+    "arp",
+    WHO_HAS,
+    "who-has for an address of another network",
+    "a pod answers for the addresses of that one interface alone",
+    answer_suffices=True,
+    leak=leaks.ARP,
+)
+INJECT = Kind(
+    "inject",
+    TUNNEL,
+    "a VXLAN message to a node's tunnel port, also in another node's name",
+    "no pod can put a frame into another network's tunnel",
+    leak=leaks.INJECTION,
+)
+L2 = Kind(
+    "l2",
+    BROADCAST,
+    "a broadcast: who hears it shares the bridge",
+    "the pods of one network and host share a bridge, and nobody else does",
+    leak=leaks.SHARED_BRIDGE,
+    leak_across=leaks.BROADCAST,
+    leak_ipv6=None,
+)
+SERVICE = Kind(
+    "service",
+    SYN,
+    "a TCP SYN to the cluster address of a Service: its endpoints on the sender's network must"
+    " hear it, those of another must not",
+    "Services work from the default network and lead into no other",
+    receiver=ENDPOINT,
+    answered=True,
+    leak=leaks.REDIRECTED,
+    failure=leaks.NODE_TO_POD,
+    everywhere=False,
+)
+PORT = Kind(
+    "port",
+    SYN,
+    "the same to a port that a node publishes (hostPort, NodePort)",
+    "the same of published ports",
+    receiver=ENDPOINT,
+    answered=True,
+    leak=leaks.REDIRECTED,
+    failure=leaks.NODE_TO_POD,
+    everywhere=False,
+)
+HOST = Kind(
+    "host",
+    ORDINARY,
+    "an ordinary socket in the node's own network, as the kubelet's probes have",
+    "a node reaches the pods on it",
+    answered=True,
+    failure=leaks.NODE_TO_POD,
+    everywhere=False,
+)
+OUTSIDE = Kind(
+    "outside",
+    TUNNEL,
+    "a VXLAN message to a node's tunnel port from the controller, which is no node",
+    "nobody but a node can put a frame into a tunnel",
+    leak=leaks.INJECTION_FROM_OUTSIDE,
+    leak_ipv6=None,
+    everywhere=False,
+)
+
+# By name, in the order of reports.
+KINDS = {kind.name: kind for kind in list(vars().values()) if isinstance(kind, Kind)}
+
+
+def leak_of(kind: Kind, same_host: bool, ipv6_alone: bool) -> leaks.Leak:
+    """Return the class of a token of this kind that arrived and must not have.
+
+    same_host: whether sender and receiver share it. ipv6_alone: it went by IPv6, and between those
+    networks nothing leaks over IPv4.
+    """
+    if ipv6_alone and kind.leak_ipv6:
+        return kind.leak_ipv6
+    if not same_host and kind.leak_across:
+        return kind.leak_across
+    assert kind.leak, f"{kind.name} is never sent where it must not arrive"
+    return kind.leak

@@ -1,0 +1,116 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Write what documents repeat of the code, each part between two lines of its own.
+
+    <!-- generated: NAME, by scripts/docs.py -->
+    <!-- end: NAME -->
+
+Usage: docs.py [--check]. With --check nothing is written; it fails where a document is stale.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import re
+import sys
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from plugins.module_utils._observe import kinds, leaks  # noqa: E402 - found by the line above
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Return a Markdown table."""
+    lines = [list(head), *map(list, rows)]
+    lines.insert(1, ["---"] * len(lines[0]))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def probe_kinds() -> str:
+    """The kinds of probe, in the order of reports."""
+    return table(
+        ("kind", "what is sent", "what it proves", "class if it arrives and must not"),
+        (
+            (
+                f"`{kind.name}`",
+                kind.sent,
+                kind.proves,
+                ", across hosts ".join(map(str, _classes(kind))) or "-",
+            )
+            for kind in kinds.KINDS.values()
+        ),
+    )
+
+
+def leak_classes() -> str:
+    """The classes of leak, with what shows each."""
+    return table(
+        ("class", "name", "what closes it", "what shows it"),
+        (
+            (str(leak.number), leak.name, leak.closed_by, _shown_by(leak))
+            for leak in leaks.CLASSES.values()
+        ),
+    )
+
+
+def _classes(kind: kinds.Kind) -> list[int]:
+    return [leak.number for leak in (kind.leak, kind.leak_across) if leak]
+
+
+def _shown_by(leak: leaks.Leak) -> str:
+    probes = [f"`{kind.name}`" for kind in kinds.KINDS.values() if leak.number in _classes(kind)]
+    return "; ".join(filter(None, (", ".join(probes), leak.shown_by)))
+
+
+class Part(NamedTuple):
+    """One generated part of a document."""
+
+    file: str  # from the root of the repository
+    name: str  # in its markers
+    text: Callable[[], str]
+
+
+PARTS = [
+    Part("docs/report.md", "kinds of probe", probe_kinds),
+    Part("docs/report.md", "leak classes", leak_classes),
+]
+
+
+def renewed(document: str, part: Part) -> str:
+    """Return the document with the part as the code has it; raises ValueError without markers."""
+    begin, end = (
+        f"<!-- generated: {part.name}, by scripts/docs.py -->",
+        f"<!-- end: {part.name} -->",
+    )
+    text, count = re.subn(
+        f"{re.escape(begin)}\n.*?{re.escape(end)}",
+        lambda found: f"{begin}\n\n{part.text()}\n\n{end}",
+        document,
+        flags=re.DOTALL,
+    )
+    if count != 1:
+        raise ValueError(f"{part.file} needs these two lines once:\n{begin}\n{end}")
+    return text
+
+
+def main() -> None:
+    """Write, or check, every part."""
+    stale = []
+    for part in PARTS:
+        path = ROOT / part.file
+        before = path.read_text(encoding="utf-8")
+        after = renewed(before, part)
+        if after != before:
+            stale.append(f"{part.file}: {part.name}")
+            if "--check" not in sys.argv:
+                path.write_text(after, encoding="utf-8")
+    if stale and "--check" in sys.argv:
+        sys.exit("\n".join(["Stale; run python3 scripts/docs.py:", *stale]))
+
+
+if __name__ == "__main__":
+    main()

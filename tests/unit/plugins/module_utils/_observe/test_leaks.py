@@ -1,0 +1,37 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The two tables by which everything else goes: classes of leak and kinds of probe."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.multinet.flannel.plugins.module_utils._observe import kinds, leaks
+
+NAMES = {name: leak for name, leak in vars(leaks).items() if isinstance(leak, leaks.Leak)}
+
+
+def test_every_class_has_a_number_and_a_name_of_its_own():
+    assert sorted(leaks.CLASSES.values()) == sorted(NAMES.values())
+    assert len({leak.name for leak in NAMES.values()}) == len(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_repair_leaves_nothing_to_fill_in(name):
+    for forged in (False, True):
+        assert "{" not in leaks.repair(NAMES[name], "h1", "blue", "red", forged)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_something_shows_every_class(name):
+    probes = [kind for kind in kinds.KINDS.values() if NAMES[name] in (kind.leak, kind.leak_across)]
+    assert probes or NAMES[name].shown_by
+
+
+@pytest.mark.parametrize("kind", kinds.KINDS.values(), ids=list(kinds.KINDS))
+def test_a_kind_can_be_sent_and_be_a_leak(kind):
+    assert kind.carrier in kinds.CARRIERS and kind.receiver in kinds.RECEIVERS
+    if kind.leak:
+        assert kinds.leak_of(kind, True, False) is kind.leak
+        assert kinds.leak_of(kind, False, False) is (kind.leak_across or kind.leak)
+        assert kinds.leak_of(kind, False, True) in (leaks.IPV6, kind.leak_across or kind.leak)
