@@ -9,17 +9,24 @@ import hashlib
 import json
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.multinet.flannel.plugins.module_utils._flanneld import units
+from ansible_collections.multinet.flannel.plugins.module_utils._node import units
 from ansible_collections.multinet.flannel.plugins.module_utils._plan import errors, render
 
 
-def flanneld_units(plan, settings):
-    """Return the units of plan's networks as module flanneld_units takes them.
+def flanneld_units(plan, settings, reason=""):
+    """Return the units of plan's networks as module node_units takes them.
 
-    Raises AnsibleFilterError with one sentence a line.
+    reason: one to restart them all that is known already, or "". Raises AnsibleFilterError with
+    one sentence a line.
     """
     return [
-        {"name": network["unit"], "environment": _environment(network, settings)}
+        {
+            "name": network["unit"],
+            "environment": _environment(network, settings),
+            "environment_prefix": "FLANNELD_",
+            "executable": "/usr/local/bin/flanneld",
+            "reason": reason,
+        }
         for network in plan["networks"]
     ]
 

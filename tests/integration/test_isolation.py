@@ -7,6 +7,7 @@ with it, while what is declared still works.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pathlib
@@ -18,6 +19,7 @@ import time
 
 import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import ruleset
+from ansible_collections.multinet.flannel.plugins.module_utils._node import units
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 from lab import OUTSIDE, Lab
 
@@ -488,6 +490,14 @@ class Holder:
     def read(self):
         return json.loads(self.state.read_text(encoding="utf-8")) if self.state.exists() else {}
 
+    def works_with(self):
+        """Return the sum that it says it works with."""
+        return units.read_state(str(self.state))[units.INSTALLED_SUM]
+
+    def installed(self):
+        """Return the sum of what is installed."""
+        return hashlib.sha256(self.program.read_bytes() + self.rules.read_bytes()).hexdigest()
+
     def until(self, condition, seconds=5):
         deadline = time.monotonic() + seconds
         while not condition():
@@ -610,6 +620,7 @@ def test_reload_waits_for_the_new_table_and_keeps_the_old_one_when_it_is_wrong(l
     guard.rules.write_text(ruleset(declared(blue={"allow_to": ["red"]})), encoding="utf-8")
     assert guard.reload().returncode == 0
     assert len(lab.probe([(sender, lab.pod_address(target)) for sender, target in CELL_KINDS])) == 1
+    assert guard.works_with() == guard.installed()
     for wrong, sentence in (
         (ruleset(declared()).replace("hook forward", "hook nowhere"), "cannot be loaded"),
         ("", "not written by multinet.flannel"),
@@ -617,6 +628,7 @@ def test_reload_waits_for_the_new_table_and_keeps_the_old_one_when_it_is_wrong(l
         guard.rules.write_text(wrong, encoding="utf-8")
         done = guard.reload()
         assert done.returncode == 1 and sentence in done.stderr
+        assert guard.works_with() != guard.installed()  # so the next run reloads it again
         assert (
             len(lab.probe([(sender, lab.pod_address(target)) for sender, target in CELL_KINDS]))
             == 1
@@ -645,6 +657,7 @@ def test_a_new_program_takes_over_on_reload(lab, holder):
     )
     assert (sent > 500, arrived) == (True, 0)
     assert "is loaded by a newer program" in guard.said() and guard.process.poll() is None
+    assert guard.works_with() == guard.installed()
     guard.rules.write_text(ruleset(declared(blue={"allow_to": ["red"]})), encoding="utf-8")
     assert guard.reload().returncode == 0
     time.sleep(0.3)

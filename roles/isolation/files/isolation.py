@@ -1,13 +1,12 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Keeps the nftables table of /etc/multinet/isolation.nft in the kernel, whatever other programs do
-to the ruleset.
+"""Keep the nftables table of /etc/multinet/isolation.nft in the kernel, whatever others do to it.
 
 Where kernel (5.12) and nft (1.0) can do it, this process owns the table: `nft flush ruleset` passes
 over it and nobody else can change it. Elsewhere it listens to the kernel's ruleset events and puts
 the table back as soon as somebody has touched it. It also follows the file. It goes as it came: on
-SIGTERM the table stays, without an owner.
+SIGTERM the table stays, without an owner. It is one file that needs nothing of the library.
 
     isolation.py hold      run (the unit multinet-isolation.service)
     isolation.py reload    have the process $MAINPID load the file, and wait for the result
@@ -16,6 +15,7 @@ SIGTERM the table stays, without an owner.
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import json
 import os
 import select
@@ -24,6 +24,11 @@ import socket
 import struct
 import sys
 import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Any
 
 TABLE = "inet multinet"
 # How the file begins, comments aside: by itself it replaces a table that is nobody's. An owner has
@@ -50,17 +55,18 @@ class GuardError(Exception):
     """A sentence for the journal."""
 
 
-def say(sentence, level=5):
+def say(sentence: str, level: int = 5) -> None:
     """Write a sentence to the journal; level: 3 error, 4 warning, 5 notice (syslog)."""
     print(f"<{level}>{sentence}", file=sys.stderr, flush=True)
 
 
 class Nft:
-    """libnftables in this process: what it makes with the flag `owner` belongs to its netlink
-    socket, which is why this is no `nft` command.
+    """libnftables in this process.
+
+    What it makes with the flag `owner` belongs to its netlink socket: why this is no `nft` command.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         try:
             self._lib = ctypes.CDLL("libnftables.so.1")
         except OSError as error:
@@ -74,20 +80,20 @@ class Nft:
             getattr(self._lib, "nft_ctx_buffer_" + name).argtypes = [ctypes.c_void_p]
             getattr(self._lib, f"nft_ctx_get_{name}_buffer").argtypes = [ctypes.c_void_p]
             getattr(self._lib, f"nft_ctx_get_{name}_buffer").restype = ctypes.c_char_p
-        inherited = set(
-            self._sockets()
-        )  # a program that this one took over from may have left its own open
+        # a program that this one took over from may have left its own open
+        inherited = set(self._sockets())
         self._ctx = self._lib.nft_ctx_new(0)
         for name in ("output", "error"):
             getattr(self._lib, "nft_ctx_buffer_" + name)(self._ctx)
-        error = self.run("list tables")  # the socket gets its address with the first message
-        if error:
-            raise GuardError(f"nftables does not answer: {error}")
+        failure = self.run("list tables")  # the socket gets its address with the first message
+        if failure:
+            raise GuardError(f"nftables does not answer: {failure}")
         self.port = self._port(inherited)
 
-    def _port(self, inherited):
-        """The netlink address of the library's socket, the only new one: how our own changes are
-        told from those of others.
+    def _port(self, inherited: set[int]) -> int:
+        """Return the netlink address of the library's socket, the only new one.
+
+        By it our own changes are told from those of others.
         """
         for inode, (descriptor, port) in self._sockets().items():
             if inode not in inherited:
@@ -96,8 +102,8 @@ class Nft:
         raise GuardError("libnftables opened no netlink socket.")
 
     @staticmethod
-    def _sockets():
-        """The netlink sockets of this process: {inode: (descriptor, address)}."""
+    def _sockets() -> dict[int, tuple[int, int]]:
+        """Return the netlink sockets of this process: {inode: (descriptor, address)}."""
         found = {}
         for descriptor in os.listdir("/proc/self/fd"):
             try:
@@ -111,10 +117,8 @@ class Nft:
                 continue
         return found
 
-    def run(self, commands):
-        """Run nft commands as one transaction; returns the error text, empty when they were
-        applied.
-        """
+    def run(self, commands: str) -> str:
+        """Run nft commands as one transaction; return the error, empty when they were applied."""
         code = self._lib.nft_run_cmd_from_buffer(self._ctx, commands.encode())
         self._lib.nft_ctx_get_output_buffer(self._ctx)  # empties it
         error = self._lib.nft_ctx_get_error_buffer(self._ctx).decode("utf-8", "replace").strip()
@@ -124,50 +128,59 @@ class Nft:
 class Guard:
     """The table, and what this process knows of it."""
 
-    def __init__(self, nft):
+    def __init__(self, nft: Nft) -> None:
         self.nft = nft
-        self.definition = ""  # what is in the kernel
-        self.flags = None  # of FLAGS, once one was accepted
+        self.program = _bytes_of(__file__)
+        self.rules = b""  # the file of which the table is in the kernel
+        self.definition = ""  # that table
+        self.flags: str | None = None  # of FLAGS, once one was accepted
         self.loaded_at = 0  # when the file was last looked at, successful or not
         self.error = ""  # why the file is not what is in the kernel
         self.restored = 0  # how often the table had to be put back
 
     @property
-    def owned(self):
+    def owned(self) -> bool:
+        """Whether nobody else can change the table."""
         return bool(self.flags)
 
-    def load(self):
+    @property
+    def installed_sum(self) -> str:
+        """What it works with: the SHA-256 sum of its program and of the file."""
+        return hashlib.sha256(self.program + self.rules).hexdigest()
+
+    def load(self) -> None:
         """Put the file's table in the place of the present one.
 
         Raises GuardError; the present one then stays as it is.
         """
         self.loaded_at = time.time_ns()
         try:
-            with open(RULES, encoding="utf-8") as handle:
-                definition = handle.read().partition(DECLARE)[2]
+            rules = _bytes_of(RULES)
         except OSError as error:
             raise GuardError(
                 f"{RULES} cannot be read ({error.strerror}); run the playbook multinet.flannel.site"
                 " again."
             ) from error
+        definition = rules.decode("utf-8", "replace").partition(DECLARE)[2]
         if not definition.startswith(OPEN):
             raise GuardError(
                 f"{RULES} was not written by multinet.flannel; run the playbook"
                 " multinet.flannel.site again."
             )
         self._apply(definition, FLAGS if self.flags is None else (self.flags,))
+        self.rules = rules
 
-    def restore(self):
+    def restore(self) -> None:
         """Put the table back as it was last loaded."""
-        self._apply(self.definition, (self.flags,))
+        self._apply(self.definition, (self.flags or "",))
         self.restored += 1
 
-    def release(self):
+    def release(self) -> None:
         """Leave the table to nobody, as it is."""
         if self.owned and self.definition:
             self._apply(self.definition, ("",))
 
-    def _apply(self, definition, choices):
+    def _apply(self, definition: str, choices: Sequence[str]) -> None:
         error = ""
         for flags in choices:
             flagged = OPEN + f"\tflags {flags}\n" + definition[len(OPEN) :] if flags else definition
@@ -182,14 +195,14 @@ class Guard:
 class Events:
     """The kernel's messages about changes of the ruleset in this network namespace."""
 
-    def __init__(self, own_port):
+    def __init__(self, own_port: int) -> None:
         self._own_port = own_port
         self.socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
         self.socket.bind((0, 0))
         self.socket.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, NFNLGRP_NFTABLES)
         self.socket.setblocking(False)
 
-    def touched_by(self):
+    def touched_by(self) -> str | None:
         """Read what there is.
 
         Returns who changed our table ("process 17 (nft)"), or None when nobody else did.
@@ -206,17 +219,7 @@ class Events:
             for port, kind, family, attributes in messages(data):
                 if kind == NFT_MSG_NEWGEN:
                     if touched:  # a transaction ends with its author
-                        name = (
-                            attributes.get(NFTA_GEN_PROC_NAME, b"?")
-                            .rstrip(b"\0")
-                            .decode("utf-8", "replace")
-                        )
-                        who = (
-                            "process"
-                            f" {int.from_bytes(attributes.get(NFTA_GEN_PROC_PID, b''), 'big')}"
-                            f" ({name})"
-                        )
-                        touched = False
+                        touched, who = False, _author(attributes)
                 elif (
                     port != self._own_port
                     and family == NFPROTO_INET
@@ -225,9 +228,17 @@ class Events:
                     touched = True
 
 
-def messages(data):
-    """Yield (port of the author, NFT_MSG_*, family, {attribute: bytes}) of each nf_tables message
-    in a datagram (netlink(7)).
+def _author(attributes: dict[int, bytes]) -> str:
+    """Return who made a transaction, by the attributes of its NFT_MSG_NEWGEN."""
+    pid = int.from_bytes(attributes.get(NFTA_GEN_PROC_PID, b""), "big")
+    name = attributes.get(NFTA_GEN_PROC_NAME, b"?").rstrip(b"\0").decode("utf-8", "replace")
+    return f"process {pid} ({name})"
+
+
+def messages(data: bytes) -> Iterator[tuple[int, int, int, dict[int, bytes]]]:
+    """Yield (port of the author, NFT_MSG_*, family, {attribute: bytes}) of a datagram's messages.
+
+    Only those of nf_tables; their form is in netlink(7).
     """
     offset = 0
     while offset + 20 <= len(data):
@@ -235,7 +246,8 @@ def messages(data):
         if length < 20:
             return
         if kind >> 8 == NFNL_SUBSYS_NFTABLES:
-            attributes, at, end = {}, offset + 20, min(offset + length, len(data))
+            attributes: dict[int, bytes] = {}
+            at, end = offset + 20, min(offset + length, len(data))
             while at + 4 <= end:
                 size, name = struct.unpack_from("=HH", data, at)
                 if size < 4:
@@ -246,8 +258,13 @@ def messages(data):
         offset += (length + 3) & ~3
 
 
-def stamp(path):
-    """Changes when the file does; None when there is none."""
+def _bytes_of(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def stamp(path: str) -> tuple[int, int, int] | None:
+    """Return what changes when the file does; None when there is none."""
     try:
         found = os.stat(path)
     except OSError:
@@ -255,36 +272,35 @@ def stamp(path):
     return found.st_ino, found.st_mtime_ns, found.st_size
 
 
-def tell_systemd(text):
-    """sd_notify(3)."""
+def tell_systemd(text: str) -> None:
+    """Send the unit's state, see sd_notify(3)."""
     address = os.environ.get("NOTIFY_SOCKET")
     if address:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
             sock.sendto(text.encode(), "\0" + address[1:] if address.startswith("@") else address)
 
 
-def write_state(guard):
-    """For `reload` and for whoever wants to look: when the file was last looked at (ns), how the
-    table is held, how often it had to be put back.
+def write_state(guard: Guard) -> None:
+    """Write when the file was last looked at (ns), how the table is held, how often it had to be
+    put back; for `reload` and whoever wants to look. Module node_units reads C(environment).
     """
     how = "owned" if guard.owned else "watched"
+    state = {
+        "loaded_at": guard.loaded_at,
+        "held": how,
+        "flags": guard.flags,
+        "error": guard.error,
+        "restored": guard.restored,
+        "environment": {"MULTINET_INSTALLED_SHA256": guard.installed_sum},
+    }
     os.makedirs(os.path.dirname(STATE), exist_ok=True)
-    with open(STATE + ".new", "w", encoding="utf-8") as handle:
-        json.dump(
-            {
-                "loaded_at": guard.loaded_at,
-                "held": how,
-                "flags": guard.flags,
-                "error": guard.error,
-                "restored": guard.restored,
-            },
-            handle,
-        )
+    with open(STATE + ".new", "w", encoding="utf-8") as file:  # in memory: nothing to fsync
+        json.dump(state, file)
     os.replace(STATE + ".new", STATE)
     tell_systemd(f"STATUS=table {TABLE}: {how}{'; ' + guard.error if guard.error else ''}")
 
 
-def hold():
+def hold() -> None:
     """Load the table and keep it until SIGTERM."""
     wake_read, wake_write = socket.socketpair()
     for end in (wake_read, wake_write):
@@ -296,14 +312,17 @@ def hold():
     nft = Nft()
     events = Events(nft.port)
     guard = Guard(nft)
-    program, rules = stamp(__file__), stamp(RULES)
+    rules = stamp(RULES)
     guard.load()
     write_state(guard)
     tell_systemd("READY=1")
-    say(
-        f"table {TABLE} is loaded and"
-        f" {'owned: a flush of the ruleset passes over it' if guard.owned else 'watched: this kernel or nft has no owned tables, so a flush of the ruleset leaves a gap of milliseconds'}."
+    how = (
+        "owned: a flush of the ruleset passes over it"
+        if guard.owned
+        else "watched: this kernel or nft has no owned tables, so a flush of the ruleset leaves a"
+        " gap of milliseconds"
     )
+    say(f"table {TABLE} is loaded and {how}.")
     try:
         while True:
             ready = select.select([events.socket, wake_read], [], [], FILE_CHECK_SECONDS)[0]
@@ -314,19 +333,17 @@ def hold():
             who = events.touched_by()
             if who:
                 guard.restore()
+                gap = (time.monotonic() - began) * 1000
                 say(
                     f"{who} changed or removed the table {TABLE}; it was put back after"
-                    f" {(time.monotonic() - began) * 1000:.1f} ms. Meanwhile the networks were not"
-                    " kept apart.",
+                    f" {gap:.1f} ms. Meanwhile the networks were not kept apart.",
                     4,
                 )
                 write_state(guard)
-            if signal.SIGHUP in signals and stamp(__file__) != program:
+            if signal.SIGHUP in signals and _bytes_of(__file__) != guard.program:
                 guard.release()
-                os.execv(
-                    sys.executable,
-                    [sys.executable, "-I", "-S", os.path.abspath(__file__)] + sys.argv[1:],
-                )  # the new program takes over
+                command = [sys.executable, "-I", "-S", os.path.abspath(__file__), *sys.argv[1:]]
+                os.execv(command[0], command)  # the new program takes over
             if signal.SIGHUP in signals or stamp(RULES) != rules:
                 rules = stamp(RULES)
                 try:
@@ -341,21 +358,21 @@ def hold():
         guard.release()
 
 
-def reload():
-    """Have $MAINPID load the file; raises GuardError when it could not, or did not answer."""
+def read_state() -> dict[str, Any]:
+    """Return what write_state() wrote, or that nothing was loaded yet."""
+    try:
+        return json.loads(_bytes_of(STATE))
+    except (OSError, ValueError):
+        return {"loaded_at": 0, "error": ""}
 
-    def state():
-        try:
-            with open(STATE, encoding="utf-8") as handle:
-                return json.load(handle)
-        except (OSError, ValueError):
-            return {"loaded_at": 0, "error": ""}
 
-    before = state()["loaded_at"]
+def reload() -> None:
+    """Have $MAINPID load the file; raise GuardError when it could not, or did not answer."""
+    before = read_state()["loaded_at"]
     os.kill(int(os.environ["MAINPID"]), signal.SIGHUP)
     deadline = time.monotonic() + RELOAD_SECONDS
     while time.monotonic() < deadline:
-        now = state()
+        now = read_state()
         if now["loaded_at"] != before:
             if now["error"]:
                 raise GuardError(now["error"])
@@ -367,7 +384,8 @@ def reload():
     )
 
 
-def main(arguments):
+def main(arguments: list[str]) -> int:
+    """Run the command; return the exit status."""
     try:
         {"hold": hold, "reload": reload}[arguments[0]]()
     except (IndexError, KeyError):

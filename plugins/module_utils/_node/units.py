@@ -1,0 +1,240 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bring systemd units in line: what runs is compared with what should run.
+
+Nothing is remembered in between, so a run that was killed is completed by the next one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+PROPERTIES = ("Id", "ActiveState", "MainPID", "UnitFileState", "NeedDaemonReload")
+
+# Variables that a unit has in its environment only so that its process can be compared: the sum of
+# what is read when it starts. Why it must start again when only this differs.
+CONFIG_SUM = "MULTINET_CONFIG_SHA256"
+INSTALLED_SUM = "MULTINET_INSTALLED_SHA256"
+SUMS = {
+    CONFIG_SUM: "the network's configuration changed",
+    INSTALLED_SUM: "it runs with what was installed before",
+}
+
+
+class UnitError(Exception):
+    """A unit that did not get ready. The message says which, and what it printed last."""
+
+
+class Unit(NamedTuple):
+    """A unit that must run, and with what."""
+
+    name: str
+    environment: Mapping[str, str] = {}  # what its main process must have
+    prefix: str = ""  # of variables that it must not have beside these; empty: any may be there
+    state_file: str = ""  # where it says in JSON what it works with, when not in its environment
+    executable: str = ""  # path of the executable it must run; empty: not compared
+    verb: str = "restart"  # what brings it in line: restart, or reload, which never stops it
+    reason: str = ""  # a reason for that which is known already
+
+
+class Process(NamedTuple):
+    """What a process runs with."""
+
+    environment: dict[str, str]
+    executable: str
+
+
+class Change(NamedTuple):
+    """What is to be done with a unit."""
+
+    unit: str
+    verb: str  # restart (which starts it, too), start or reload
+    reason: str
+
+
+def parse_environment(text: str) -> dict[str, str]:
+    """Return {name: value} of an environment file as systemd reads the ones we write: NAME=value
+    lines, comments, blanks.
+    """
+    pairs = (
+        line.partition("=")
+        for line in text.splitlines()
+        if line.strip() and not line.startswith("#")
+    )
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def parse_show(output: str) -> dict[str, dict[str, str]]:
+    """Return {unit: {property: value}} from 'systemctl show -p ...' of several units (blocks parted
+    by a blank line).
+    """
+    units = {}
+    for block in output.split("\n\n"):
+        properties = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        if "Id" in properties:
+            units[properties["Id"]] = properties
+    return units
+
+
+def reason_to_change(
+    unit: Unit, properties: Mapping[str, str], process: Process | None
+) -> str | None:
+    """Say why a unit must be started, restarted or reloaded, or return None.
+
+    properties: of systemd, see PROPERTIES. process: its main process, None when there is none;
+    units other than services, such as timers, never have one.
+    """
+    has_process = unit.name.endswith(".service")
+    if properties.get("ActiveState") != "active" or (has_process and process is None):
+        return "it does not run"
+    if properties.get("NeedDaemonReload") == "yes":
+        return "its unit file changed"
+    if process is not None:
+        if unit.executable and process.executable != unit.executable:
+            return "its executable was replaced"
+        different = _different(unit, process.environment)
+        if len(different) == 1 and different[0] in SUMS:
+            return SUMS[different[0]]
+        if different:
+            return f"it runs with another {', '.join(different)}"
+    return unit.reason or None
+
+
+def _different(unit: Unit, running: Mapping[str, str]) -> list[str]:
+    """Return the names of the variables that the process has not as the unit should."""
+    names = set(unit.environment)
+    if unit.prefix:
+        names |= {name for name in running if name.startswith(unit.prefix)}
+    return sorted(name for name in names if unit.environment.get(name) != running.get(name))
+
+
+def read_process(pid: int, proc: str = "/proc") -> Process | None:
+    """Return what a process runs with, or None when it is gone."""
+    base = f"{proc}/{pid}"
+    try:
+        with open(base + "/environ", "rb") as environ:
+            pairs = [
+                item.decode(errors="replace").partition("=")
+                for item in environ.read().split(b"\0")
+                if item
+            ]
+        return Process({name: value for name, _, value in pairs}, os.readlink(base + "/exe"))
+    except OSError:
+        return None
+
+
+def read_state(path: str) -> dict[str, str]:
+    """Return the C(environment) that a unit has written into its state file, {} when it has not."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return dict(json.load(file)["environment"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+class Systemd:
+    """systemctl and journalctl of this host."""
+
+    def __init__(self, run: Callable[[list[str]], tuple[int, str, str]]) -> None:
+        """run: calls a command, returns its exit status, stdout and stderr."""
+        self._run = run
+
+    def show(self, units: Iterable[str]) -> dict[str, dict[str, str]]:
+        """Return {unit: its PROPERTIES}; raise UnitError."""
+        code, out, err = self._run(["systemctl", "show", "-p", ",".join(PROPERTIES), *units])
+        if code:
+            raise UnitError(f"systemctl show failed: {(err or out).strip()}")
+        return parse_show(out)
+
+    def systemctl(self, verb: str, *arguments: str) -> None:
+        """Run systemctl; raise UnitError when it fails."""
+        code, out, err = self._run(["systemctl", verb, *arguments])
+        if code:
+            command = " ".join(["systemctl", verb, *arguments])
+            raise UnitError(f"'{command}' failed: {(err or out).strip()}")
+
+    def last_words(self, unit: str, lines: int = 6) -> str:
+        """Return the last lines of a unit in the journal."""
+        code, out, _ = self._run(
+            ["journalctl", "--no-pager", "-o", "cat", "-n", str(lines), "-u", unit]
+        )
+        return out.strip() if code == 0 and out.strip() else "(the journal has nothing of it)"
+
+
+def plan(systemd: Systemd, units: Sequence[Unit]) -> tuple[list[Change], list[str]]:
+    """Return what is to be done with units, and the names of those to enable; raise UnitError."""
+    if not units:
+        return [], []
+    shown = systemd.show(unit.name for unit in units)
+    changes, enable = [], []
+    for unit in units:
+        properties = shown.get(unit.name, {})
+        pid = int(properties.get("MainPID") or 0)
+        process = read_process(pid) if pid else None
+        if process is not None and unit.state_file:
+            process = process._replace(environment=read_state(unit.state_file))
+        reason = reason_to_change(unit, properties, process)
+        if reason:
+            starts = unit.verb == "reload" and properties.get("ActiveState") != "active"
+            changes.append(Change(unit.name, "start" if starts else unit.verb, reason))
+        if properties.get("UnitFileState") not in ("enabled", "enabled-runtime"):
+            enable.append(unit.name)
+    return changes, enable
+
+
+def apply(
+    systemd: Systemd,
+    changes: Sequence[Change],
+    enable: Sequence[str],
+    timeout: int,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Do what plan() returned, and wait until each unit says it is ready; raise UnitError.
+
+    timeout: seconds for all of them together.
+    """
+    systemd.systemctl("daemon-reload")
+    if enable:
+        systemd.systemctl("enable", *enable)
+    units: dict[str, list[str]] = {"reload": [], "start": [], "restart": []}
+    for change in changes:
+        units[change.verb].append(change.unit)
+    for unit in units["reload"]:
+        try:
+            systemd.systemctl("reload", unit)
+        except UnitError as error:
+            raise UnitError(f"{error} It printed last:\n{systemd.last_words(unit)}") from error
+    begun = units["start"] + units["restart"]
+    if not begun:
+        return
+    # a unit that failed too often in a row is not started again unless its counter is cleared
+    systemd.systemctl("reset-failed", *begun)
+    for verb in ("start", "restart"):
+        if units[verb]:
+            systemd.systemctl(verb, "--no-block", *units[verb])
+    deadline = clock() + timeout
+    while True:
+        waiting = [
+            unit
+            for unit, properties in systemd.show(begun).items()
+            if properties["ActiveState"] != "active"
+        ]
+        if not waiting:
+            return
+        if clock() > deadline:
+            raise UnitError(
+                "\n".join(
+                    f"{unit} did not get ready in {timeout} s. It printed last:\n"
+                    f"{systemd.last_words(unit)}"
+                    for unit in waiting
+                )
+            )
+        sleep(0.2)

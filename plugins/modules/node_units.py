@@ -1,0 +1,184 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: node_units
+short_description: Have systemd units run with what is installed now
+version_added: 0.1.0
+description:
+  - Enables and starts units of a host and waits until each says that it is ready.
+  - A unit that runs is restarted, or reloaded, only when what it runs with changed. That is read
+    from the running process (its environment and its executable), so an interrupted run is
+    completed by the next one.
+  - systemd reads the unit files again when one of them changed.
+author:
+  - multinet.flannel authors (@multinet-flannel)
+extends_documentation_fragment:
+  - multinet.flannel.attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+    details: Shows each unit with the reason to restart or reload it.
+options:
+  units:
+    description: The units that must run.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: Name of the unit, with its type, such as C(.service) or C(.timer).
+        type: str
+        required: true
+      environment:
+        description:
+          - What the main process must have in its environment, as V(NAME=value) lines.
+          - To have a unit restarted when its files change, let it say C(Environment=) with a
+            sum of them, and say the same sum here. For that, the name
+            C(MULTINET_INSTALLED_SHA256) has a sentence of its own as reason.
+        type: str
+        default: ''
+      environment_prefix:
+        description: The process must have no other variables that begin with this.
+        type: str
+        default: ''
+      state_file:
+        description:
+          - Where the unit writes what it works with, a JSON object with C(environment) in it, an
+            object. It stands in for the environment of the main process.
+          - For a unit that takes new files without becoming a new process.
+        type: path
+      executable:
+        description: The executable that the main process must run.
+        type: path
+      when_different:
+        description:
+          - What brings a unit that runs in line.
+          - With V(reload) it is never stopped, not even when its unit file changed.
+        type: str
+        choices: [restart, reload]
+        default: restart
+      reason:
+        description:
+          - A reason to restart or reload it that is known already, or an empty string.
+          - For check mode, in which a file that the unit reads has not been changed yet.
+        type: str
+        default: ''
+  timeout:
+    description: Seconds until all units must be ready.
+    type: int
+    default: 90
+"""
+
+EXAMPLES = r"""
+- name: Run one flanneld per network
+  multinet.flannel.node_units:
+    units:
+      - name: flanneld@blue.service
+        environment: |
+          FLANNELD_ETCD_PREFIX=/coreos.com/network/blue
+        environment_prefix: FLANNELD_
+        executable: /usr/local/bin/flanneld
+
+- name: Run a daemon, whose unit says Environment=MULTINET_INSTALLED_SHA256=..., and a timer
+  multinet.flannel.node_units:
+    units:
+      - name: example.service
+        environment: "MULTINET_INSTALLED_SHA256={{ example_files | to_json | hash('sha256') }}"
+      - name: example.timer
+"""
+
+RETURN = r"""
+restarted:
+  description: The units that were (in check mode would be) started or restarted, with the reason.
+  returned: always
+  type: dict
+  sample:
+    flanneld@blue.service: its executable was replaced
+reloaded:
+  description: The units that were (in check mode would be) reloaded, with the reason.
+  returned: always
+  type: dict
+  sample: {}
+enabled:
+  description: The units that were (in check mode would be) enabled.
+  returned: always
+  type: list
+  elements: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.multinet.flannel.plugins.module_utils._node import units
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "units": {
+                "type": "list",
+                "elements": "dict",
+                "required": True,
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "environment": {"type": "str", "default": ""},
+                    "environment_prefix": {"type": "str", "default": ""},
+                    "state_file": {"type": "path"},
+                    "executable": {"type": "path"},
+                    "when_different": {
+                        "type": "str",
+                        "choices": ["restart", "reload"],
+                        "default": "restart",
+                    },
+                    "reason": {"type": "str", "default": ""},
+                },
+            },
+            "timeout": {"type": "int", "default": 90},
+        },
+        supports_check_mode=True,
+    )
+    wanted = [
+        units.Unit(
+            name=unit["name"],
+            environment=units.parse_environment(unit["environment"]),
+            prefix=unit["environment_prefix"],
+            state_file=unit["state_file"] or "",
+            executable=unit["executable"] or "",
+            verb=unit["when_different"],
+            reason=unit["reason"],
+        )
+        for unit in module.params["units"]
+    ]
+    systemd = units.Systemd(module.run_command)
+    try:
+        changes, enable = units.plan(systemd, wanted)
+        if (changes or enable) and not module.check_mode:
+            units.apply(systemd, changes, enable, module.params["timeout"])
+    except units.UnitError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(
+        changed=bool(changes or enable),
+        restarted={c.unit: c.reason for c in changes if c.verb != "reload"},
+        reloaded={c.unit: c.reason for c in changes if c.verb == "reload"},
+        enabled=enable,
+        diff={
+            "before": "".join(
+                [f"{c.unit}: {c.reason}\n" for c in changes]
+                + [f"{unit}: not enabled\n" for unit in enable]
+            ),
+            "after": "".join(
+                [f"{c.unit}: {c.verb}ed\n" for c in changes]
+                + [f"{unit}: enabled\n" for unit in enable]
+            ),
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from ansible_collections.multinet.flannel.plugins.module_utils._node import units
+
+EXECUTABLE = "/usr/local/bin/flanneld"
+RUNNING = {
+    "Id": "flanneld@red.service",
+    "ActiveState": "active",
+    "NeedDaemonReload": "no",
+    "MainPID": "7",
+    "UnitFileState": "enabled",
+}
+WANTED = {
+    "MULTINET_CONFIG_SHA256": "new",
+    "FLANNELD_ETCD_PREFIX": "/coreos.com/network/red",
+    "FLANNELD_IFACE": "eth0",
+}
+
+
+UNIT = units.Unit("flanneld@red.service", WANTED, prefix="FLANNELD_", executable=EXECUTABLE)
+
+
+def process(executable=EXECUTABLE, **environment):
+    return units.Process(dict(WANTED, PATH="/bin", **environment), executable)
+
+
+@pytest.mark.parametrize(
+    "properties, running, reason",
+    [
+        (RUNNING, process(), None),
+        (dict(RUNNING, ActiveState="activating"), process(), "it does not run"),
+        ({}, None, "it does not run"),
+        (dict(RUNNING, NeedDaemonReload="yes"), process(), "its unit file changed"),
+        (RUNNING, process(executable=EXECUTABLE + " (deleted)"), "its executable was replaced"),
+        (RUNNING, process(FLANNELD_IFACE="eth1"), "it runs with another FLANNELD_IFACE"),
+        (RUNNING, process(FLANNELD_IP_MASQ="true"), "it runs with another FLANNELD_IP_MASQ"),
+        (RUNNING, process(MULTINET_CONFIG_SHA256="old"), "the network's configuration changed"),
+    ],
+)
+def test_reason_to_change(properties, running, reason):
+    assert units.reason_to_change(UNIT, properties, running) == reason
+
+
+def test_a_reason_that_is_known_already_concerns_what_runs_as_it_should():
+    unit = UNIT._replace(reason="its configuration is going to change")
+    assert units.reason_to_change(unit, RUNNING, process()) == unit.reason
+    assert units.reason_to_change(unit, {}, None) == "it does not run"
+
+
+def test_a_process_may_have_what_others_put_into_its_environment():
+    unit = units.Unit("multinet-subnets.service", {"MULTINET_INSTALLED_SHA256": "new"})
+    running = units.Process({"MULTINET_INSTALLED_SHA256": "new", "LANG": "C"}, "/usr/bin/python3")
+    assert units.reason_to_change(unit, RUNNING, running) is None
+    running.environment["MULTINET_INSTALLED_SHA256"] = "old"
+    reason = "it runs with what was installed before"
+    assert units.reason_to_change(unit, RUNNING, running) == reason
+
+
+def test_a_timer_has_no_process():
+    timer = units.Unit("multinet-token.timer")
+    properties = {"ActiveState": "active", "NeedDaemonReload": "no"}
+    assert units.reason_to_change(timer, properties, None) is None
+    properties["NeedDaemonReload"] = "yes"
+    assert units.reason_to_change(timer, properties, None) == "its unit file changed"
+
+
+class Host:
+    """systemctl of a host with one unit; tells what it was called with."""
+
+    def __init__(self, **properties):
+        self.properties = dict(RUNNING, MainPID="0") | properties
+        self.called = []
+        self.failing = ()
+
+    def __call__(self, argv):
+        if argv[:2] == ["systemctl", "show"]:
+            return 0, "".join(f"{key}={value}\n" for key, value in self.properties.items()), ""
+        if argv[0] == "journalctl":
+            return 0, "no such table\n", ""
+        self.called.append(" ".join(argv[1:]))
+        return (1, "", "Job failed.") if argv[1] in self.failing else (0, "", "")
+
+
+GUARD = units.Unit("flanneld@red.service", {"SUM": "new"}, state_file="state.json", verb="reload")
+
+
+def test_a_unit_that_must_not_stop_is_reloaded_when_it_works_with_something_else(tmp_path):
+    state_file = tmp_path / "state.json"
+    guard = GUARD._replace(state_file=str(state_file))
+    host = Host(MainPID=str(os.getpid()))
+    expected = [units.Change(guard.name, "reload", "it runs with another SUM")]
+    for said in (None, "half a fi", '{"environment": {"SUM": "old"}}'):
+        if said:
+            state_file.write_text(said, encoding="utf-8")
+        assert units.plan(units.Systemd(host), [guard]) == (expected, [])
+    state_file.write_text('{"environment": {"SUM": "new"}}', encoding="utf-8")
+    assert units.plan(units.Systemd(host), [guard]) == ([], [])
+    units.apply(units.Systemd(host), expected, [], 5)
+    assert host.called == ["daemon-reload", f"reload {guard.name}"]
+
+
+def test_a_unit_that_must_not_stop_is_started_when_it_does_not_run():
+    host = Host(ActiveState="activating")
+    changes, enable = units.plan(units.Systemd(host), [GUARD])
+    assert (changes, enable) == ([units.Change(GUARD.name, "start", "it does not run")], [])
+    host.properties["ActiveState"] = "active"
+    units.apply(units.Systemd(host), changes, enable, 5)
+    name = GUARD.name
+    assert host.called == ["daemon-reload", f"reset-failed {name}", f"start --no-block {name}"]
+
+
+def test_a_unit_that_cannot_be_reloaded_is_named_with_what_it_printed():
+    host = Host()
+    host.failing = ("reload",)
+    with pytest.raises(units.UnitError, match=r"(?s)reload flanneld@red.service.*no such table"):
+        units.apply(units.Systemd(host), [units.Change(GUARD.name, "reload", "")], [], 5)
+
+
+def test_environment_file_and_running_process_are_read_alike():
+    environment = units.parse_environment(
+        "# by hand\n\nFLANNELD_IFACE=eth0\nFLANNELD_ETCD_ENDPOINTS=https://192.0.2.1:2379,https://192.0.2.2:2379\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", "print(flush=True); input()"],
+        env=dict(os.environ, **environment),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as child:
+        child.stdout.readline()
+        running = units.read_process(child.pid)
+        child.communicate(b"\n")
+    unit = UNIT._replace(environment=environment, executable=running.executable)
+    assert units.reason_to_change(unit, RUNNING, running) is None
+    assert units.read_process(child.pid) is None
+
+
+def test_show_of_several_units():
+    output = "Id=flanneld@a.service\nActiveState=active\nMainPID=1\n\nId=flanneld@b.service\nActiveState=failed\nMainPID=0\n"
+    assert {unit: p["ActiveState"] for unit, p in units.parse_show(output).items()} == {
+        "flanneld@a.service": "active",
+        "flanneld@b.service": "failed",
+    }
+
+
+def test_a_unit_that_is_not_ready_in_time_is_named_with_what_it_printed():
+    def run(argv):
+        if argv[1] == "show":
+            return 0, "Id=flanneld@a.service\nActiveState=activating\n", ""
+        return 0, "no route to etcd\n" if argv[0] == "journalctl" else "", ""
+
+    clock = iter(range(100))
+    with pytest.raises(
+        units.UnitError,
+        match=r"flanneld@a.service did not get ready in 5 s. It printed last:\nno route to etcd",
+    ):
+        units.apply(
+            units.Systemd(run),
+            [units.Change("flanneld@a.service", "restart", "it does not run")],
+            [],
+            5,
+            clock=lambda: next(clock),
+            sleep=lambda dummy: None,
+        )
