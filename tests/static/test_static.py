@@ -5,14 +5,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
+import jobs
 import pytest
 
 
-@pytest.mark.parametrize("check", ["lint", "sanity"])
-def test_static(check: str, run_shown: Callable[..., int]) -> None:
+@pytest.mark.parametrize(
+    "check",
+    [
+        pytest.param(
+            name,
+            marks=pytest.mark.job(name=name, command=(f"scripts/{name}.sh",), again=f"make {name}"),
+        )
+        for name in ("sanity", "lint")
+    ],
+)
+def test_static(check: str, job: jobs.Job) -> None:
     """scripts/<check>.sh finds nothing."""
-    assert run_shown(f"scripts/{check}.sh") == 0, (
-        f"{check} failed: its output is above; repeat it with `make {check}`"
-    )
+    assert job.status == 0, f"{check} failed: its output is above"

@@ -252,9 +252,10 @@ def start(run, port, facts, runtime_dir, deadline):
     fcntl.flock(lock, fcntl.LOCK_EX)
     listener = Listener(run, port, facts)
     fulls = table_fulls()
-    if os.fork() == 0:
+    child = os.fork()
+    if child == 0:
         _become_agent(listener, place, lock, deadline)
-    os.wait()
+    os.waitpid(child, 0)
     os.close(lock)
     listener.close()
     with open(os.path.join(place, "receipts"), "a", encoding="ascii"):

@@ -1,0 +1,122 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Commands that run beside the tests of this process.
+
+Two things run at a time, as many as the smallest machine has cores: one command beside the tests of
+this process; after them two commands. Each writes a file of its own, .build/test/NAME.log.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+import signal
+import subprocess
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+LOGS = ROOT / ".build" / "test"
+
+
+@dataclasses.dataclass
+class Job:
+    """A command; once it is done, its exit status and what it took.
+
+    again: what a person types to run it alone. room: of the jobs that name the same one, one runs at
+    a time. seconds: by the clock. cpu: seconds that processors worked for the command, without what
+    the test hosts did.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    again: str
+    room: str = ""
+    pid: int = 0
+    status: int | None = None
+    began: float = 0.0
+    seconds: float = 0.0
+    cpu: float = 0.0
+
+    @property
+    def log(self) -> pathlib.Path:
+        """The file with its output."""
+        return LOGS / f"{self.name.replace(' ', '-')}.log"
+
+    def start(self, environment: dict[str, str]) -> None:
+        """Start the command."""
+        LOGS.mkdir(parents=True, exist_ok=True)
+        self.began = time.monotonic()
+        with self.log.open("wb") as log:
+            self.pid = subprocess.Popen(
+                self.command,
+                cwd=ROOT,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # ctrl-C is for the tests, which then end their jobs
+            ).pid
+
+    def ended(self) -> bool:
+        """Look whether the running command has ended."""
+        # Popen.poll would not say what the command used.
+        pid, status, used = os.wait4(self.pid, os.WNOHANG)
+        if not pid:
+            return False
+        self.status = os.waitstatus_to_exitcode(status)
+        self.seconds = time.monotonic() - self.began
+        self.cpu = used.ru_utime + used.ru_stime
+        return True
+
+    def kill(self) -> None:
+        """End the running command and all that it started."""
+        # Ansible's workers have sessions of their own, so a process group would not be enough.
+        for pid in reversed(_with_descendants(self.pid)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+
+
+class Jobs:
+    """Runs jobs in their order, without threads: whoever owns it calls `tend` now and then."""
+
+    def __init__(self, jobs: list[Job], environment: dict[str, str]) -> None:
+        self._environment = environment
+        self._waiting = list(jobs)
+        self._running: list[Job] = []
+
+    def tend(self, at_once: int = 1) -> list[Job]:
+        """Start what may run, so many at once, and return the jobs that have ended since."""
+        ended = [job for job in self._running if job.ended()]
+        self._running = [job for job in self._running if job not in ended]
+        for job in list(self._waiting):
+            rooms = {other.room for other in self._running if other.room}
+            if len(self._running) < at_once and job.room not in rooms:
+                self._waiting.remove(job)
+                self._running.append(job)
+                job.start(self._environment)
+        return ended
+
+    def stop(self) -> list[str]:
+        """Start no more jobs, end those that run, and return their names."""
+        self._waiting = []
+        for job in self._running:
+            job.kill()
+        return [job.name for job in self._running]
+
+
+def _with_descendants(pid: int) -> list[int]:
+    """Return the process and all that it started, parents first."""
+    children: dict[int, list[int]] = {}
+    for status in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            # The name, in brackets, may have any character; the parent is the second field after.
+            parent = int(status.read_text(errors="replace").rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(status.parent.name))
+    found = [pid]
+    for parent in found:
+        found += children.get(parent, [])
+    return found
