@@ -25,9 +25,9 @@ LOGS = ROOT / ".build" / "test"
 class Job:
     """A command; once it is done, its exit status and what it took.
 
-    again: what a person types to run it alone. room: of the jobs that name the same one, one runs at
-    a time. seconds: by the clock. cpu: seconds that processors worked for the command, without what
-    the test hosts did.
+    again: what a person types to run it alone. room: of the jobs that name the same one, one runs
+    at a time. seconds: by the clock. cpu: seconds that processors worked for the command, without
+    what the test hosts did.
     """
 
     name: str
