@@ -1,0 +1,98 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Check that what has one place stands nowhere else: each rule is a line of data."""
+
+from __future__ import annotations
+
+import fnmatch
+import pathlib
+import re
+import subprocess
+import sys
+from typing import NamedTuple
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+# Where rules look, but for what a rule names: a test says for itself what it expects.
+LOOKED_AT = "plugins/* roles/* playbooks/* scripts/* molecule/* benchmarks/* tests/*.py ansible.cfg"
+NOT_LOOKED_AT = "*.md tests/unit/* tests/upstream/* scripts/one_place.py"
+
+
+class Rule(NamedTuple):
+    """What has one place: a regular expression, where it may stand (globs), and what to do."""
+
+    what: str
+    pattern: str
+    places: str
+    instead: str
+
+
+RULES = [
+    Rule(
+        "a file put into place by rename",
+        r"\bos\.(rename|replace|renames)\(|\bshutil\.move\(",
+        "plugins/module_utils/_cni/files.py",
+        "use _cni/files.py, which syncs, keeps mode and owner, and leaves nothing half written",
+    )
+]
+
+
+def files() -> list[pathlib.Path]:
+    """Return the files of the repository that rules look at."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return [
+        ROOT / name
+        for name in listed.stdout.splitlines()
+        if _matches(name, LOOKED_AT) and not _matches(name, NOT_LOOKED_AT)
+    ]
+
+
+def _matches(name: str, globs: str) -> bool:
+    return any(fnmatch.fnmatch(name, glob) for glob in globs.split())
+
+
+def broken(rule: Rule, name: str, text: str) -> list[str]:
+    """Return a sentence for each line of a file that breaks the rule.
+
+    name: str, the file's path in the repository; text: str, its content.
+    """
+    if _matches(name, rule.places):
+        return []
+    return [
+        f"{name}:{number}: {rule.what} (`{found.group()}`): {rule.instead}."
+        for number, line in enumerate(text.splitlines(), 1)
+        if (found := re.search(rule.pattern, line))
+    ]
+
+
+def main() -> int:
+    """Print what breaks a rule; return the exit status."""
+    found: list[str] = []
+    for path in files():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (FileNotFoundError, UnicodeDecodeError):
+            continue
+        name = str(path.relative_to(ROOT))
+        for rule in RULES:
+            found += broken(rule, name, text)
+    # A place that is not there any more would let anything pass.
+    for rule in RULES:
+        found += [
+            f"scripts/one_place.py: `{place}`, where {rule.what} may stand, is not there."
+            for place in rule.places.split()
+            if not any(ROOT.glob(place))
+        ]
+    print(*found, sep="\n", end="\n" if found else "")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
