@@ -27,6 +27,7 @@ check ansible-lint ansible-lint -q --nocolor --format pep8 --skip-list yaml &
 check imports env PYTHONPATH=.build/tree lint-imports --no-logo --cache-dir .build/import-linter &
 check ruff ruff check --quiet --extend-ignore ANN,E501,RUF,B,UP031,D,E402,N,SIM,F,C4 &
 check format ruff format --quiet --diff &
+check one-place python3 scripts/one_place.py &
 check markdown python3 scripts/markdown.py &
 check docs python3 scripts/docs.py --check &
 check yamllint yamllint --strict -d '{extends: .yamllint, rules: {line-length: {max: 160}, indentation: disable}}' . &

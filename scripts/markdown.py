@@ -27,9 +27,9 @@ WORD = re.compile(r"(?:`[^`]*`|\S)+(?: (?:[-+*#]|\d+[.)])(?= ))*")
 
 LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
 CODE = re.compile(r"`([^`\s]+)`")
-TOP = (
-    "benchmarks changelogs docs inventories meta molecule playbooks plugins roles scripts tests"
-).split()
+PATH = re.compile(
+    r"(?:benchmarks|changelogs|docs|inventories|meta|molecule|playbooks|plugins|roles|scripts|tests)/"
+)
 
 
 def wrap(text: str) -> str:
@@ -87,7 +87,7 @@ def missing(path: pathlib.Path, text: str) -> list[str]:
     ]
     for name in CODE.findall(text):
         file, _, definition = name.partition(":")
-        if "/" not in file or file.split("/")[0] not in TOP or set(file) & set("{$"):
+        if not PATH.match(file) or set(file) & set("{$"):
             continue
         pattern = re.sub(r"<[^>]*>", "*", file.rstrip("/"))
         found = [*ROOT.glob(pattern), *path.parent.glob(pattern)]
