@@ -13,13 +13,13 @@ import pathlib
 import yaml
 from ansible.parsing.yaml import dumper
 from ansible_collections.multinet.flannel.plugins.filter import flanneld
-from ansible_collections.multinet.flannel.plugins.module_utils._node import units
 from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import (
     checks,
     daemonset,
     node,
     objects,
 )
+from ansible_collections.multinet.flannel.plugins.module_utils._node import units
 
 
 def kubernetes_objects(plan, settings):
