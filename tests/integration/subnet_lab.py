@@ -21,6 +21,7 @@ import sys
 import time
 
 from ansible_collections.multinet.flannel.plugins.filter.subnet_server import subnet_server_config
+from ansible_collections.multinet.flannel.plugins.module_utils import _ports
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import netns
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.render import (
     flanneld_environment,
@@ -35,7 +36,8 @@ upstream.SILENCE = float(os.environ.get("MULTINET_TEST_SILENCE", upstream.SILENC
 sys.exit(main.main(sys.argv[1:]))
 """
 API = "192.0.2.1"
-PORT = 10253
+PORT = _ports.SUBNET_SERVER
+INSTALLED = "5a17" * 16  # what the unit says of the code
 ACCOUNT = "multinet-subnet-server"
 
 
@@ -131,37 +133,13 @@ class Host:
         self.wire = wire = f"w{number}"
         lab.hosts[number] = self
         run("ip", "netns", "add", self.ns)
-        run("ip", "-n", self.ns, "link", "set", "lo", "up")
-        run(
-            "ip",
-            "-n",
-            self.ns,
-            "link",
-            "add",
-            "eth0",
-            "type",
-            "veth",
-            "peer",
-            "name",
-            wire,
-            "netns",
-            lab.api.name,
-        )
-        run("ip", "-n", self.ns, "address", "add", self.address + "/24", "dev", "eth0")
-        run(
-            "ip",
-            "-n",
-            self.ns,
-            "address",
-            "add",
-            f"2001:db8::{10 + number}/64",
-            "dev",
-            "eth0",
-            "nodad",
-        )
-        run("ip", "-n", self.ns, "link", "set", "eth0", "up")
-        run("ip", "-n", self.ns, "route", "add", "default", "via", API)
-        run("ip", "-n", self.ns, "-6", "route", "add", "default", "via", "2001:db8::1")
+        self.ip("link set lo up")
+        self.ip(f"link add eth0 type veth peer name {wire} netns {lab.api.name}")
+        self.ip(f"address add {self.address}/24 dev eth0")
+        self.ip(f"address add 2001:db8::{10 + number}/64 dev eth0 nodad")
+        self.ip("link set eth0 up")
+        self.ip(f"route add default via {API}")
+        self.ip("-6 route add default via 2001:db8::1")
         run("ip", "-n", lab.api.name, "link", "set", wire, "master", "switch", "up")
         self.networks = [
             dict(
@@ -177,6 +155,10 @@ class Host:
         lab.api.kubeconfig(
             self.directory / "kubeconfig", {"tokenFile": str(self.token)}, f"https://{API}:6443"
         )
+
+    def ip(self, words, check=True):
+        """Return what `ip` with these words prints on the host."""
+        return run("ip", "-n", self.ns, *words.split(), check=check)
 
     def write_token(self, seconds=None):
         """Get a token for the subnet server."""
@@ -228,7 +210,7 @@ class Host:
         (self.directory / "subnets.json").write_text(
             json.dumps(self.config(**changes)), encoding="utf-8"
         )
-        self.start("subnets", self.program())
+        self.start("subnets", self.program(), {"MULTINET_INSTALLED_SHA256": INSTALLED})
         wait_for(lambda: self.get("/readyz")[0] == 200)
 
     def program(self, *options):
@@ -283,7 +265,6 @@ class Host:
         run("ip", "netns", "del", self.ns, check=False)
 
     # --- what is so
-    # --------------------------------------------------------------------------------------------------------
 
     def request(self, method, path, body=None, content_type="application/json", timeout=10):
         """Return (status, answer) of the subnet server, asked on its host."""
@@ -331,21 +312,7 @@ class Host:
         """Return the ranges (set) that the host reaches through a device, link-local ones and its
         own apart.
         """
-        found = json.loads(
-            run(
-                "ip",
-                "-n",
-                self.ns,
-                f"-{version}",
-                "-j",
-                "route",
-                "show",
-                "dev",
-                device,
-                check=False,
-            )
-            or "[]"
-        )
+        found = json.loads(self.ip(f"-{version} -j route show dev {device}", check=False) or "[]")
         return {route["dst"] for route in found if "gateway" in route}
 
     def entries(self, device):

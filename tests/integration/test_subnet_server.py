@@ -20,8 +20,9 @@ import time
 import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import netns
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
+from ansible_collections.multinet.flannel.plugins.module_utils._ports import SUBNET_SERVER_REMOTE
 from kube_api import KubeApi
-from subnet_lab import API, PORT, Lab, run, wait_for
+from subnet_lab import API, INSTALLED, PORT, Lab, run, wait_for
 
 if os.geteuid() != 0:
     pytest.skip("needs root for network namespaces", allow_module_level=True)
@@ -63,24 +64,29 @@ def _lab(api, tmp_path, upstream_bin):
 
 
 def everything_is_there(one, other, index, other_index):
+    def red(number, host=0):
+        """Return subnet so many of red, or the address of a host in it."""
+        high, low = divmod(number * 64 + host, 256)
+        return f"10.3.{high}.{low}/26"
+
     wait_for(
         lambda: (
-            one.subnet("blue") == [f"10.244.{index}.1/24"]
-            and one.subnet("red") == ["10.3.%d.%d/26" % divmod(index * 64 + 1, 256)]
+            one.subnet("blue") == [f"10.244.{index}.1/24"] and one.subnet("red") == [red(index, 1)]
         )
     )
     wait_for(lambda: one.routes("flannel.1") == {f"10.244.{other_index}.0/24"})
-    wait_for(lambda: one.routes("flannel.2") == {"10.3.%d.%d/26" % divmod(other_index * 64, 256)})
+    wait_for(lambda: one.routes("flannel.2") == {red(other_index)})
     wait_for(lambda: one.entries("flannel.1") == one.entries("flannel.2") == {other.address})
 
 
 def test_two_networks_on_two_nodes(lab):
-    """Leases, routes, a node that comes, goes, and the API server and subnet server away meanwhile."""
+    """Leases, routes, a node that comes and goes, and the API and subnet servers away meanwhile."""
     one, two = lab.host(1, "10.244.3.0/24"), lab.host(2, "10.244.7.0/24")
     one.start_all()
     two.start_all()
     everything_is_there(one, two, 3, 7)
     everything_is_there(two, one, 7, 3)
+    assert one.metric(f'multinet_subnets_installed{{sha256="{INSTALLED}"}}') == 1
     annotations = lab.api.ok("GET", "/api/v1/nodes/node-1")["metadata"]["annotations"]
     assert {key.split("/")[0] for key in annotations} == {
         "blue.multinet.flannel",
@@ -301,7 +307,7 @@ def test_a_watch_is_the_apis_own_for_one_network(lab):
 def test_a_watch_that_nobody_reads_costs_nothing(lab):
     one = lab.host(1, "10.244.3.0/24")
     one.start_server()
-    dummy, connection = watching(one)
+    _next_event, connection = watching(one)
     wait_for(lambda: one.metric('multinet_subnets_watches{network="red"}') == 1)
     before = one.metric("process_resident_memory_bytes")
     for number in range(600):
@@ -330,7 +336,7 @@ def test_tokens_and_silence(lab, monkeypatch):
     lab.api.stop()
     lab.api.start()
     wait_for(lambda: "401" in one.log("subnets"))
-    status, answer = one.request(
+    status, _answer = one.request(
         "PATCH", OWN + "/status", LEASE, "application/strategic-merge-patch+json"
     )
     assert status == 401
@@ -514,7 +520,6 @@ def test_both_families(api, tmp_path, upstream_bin):
 
 
 # --- flannel's own protocol
-# ---------------------------------------------------------------------------------------------------
 
 
 class OldFlannel:
@@ -530,13 +535,14 @@ class OldFlannel:
         self.cursor = None
         self.leases = {}
 
-    def call(self, method, path, body=None):
+    def ask_well(self, method, path, body=None):
+        """Ask, and take anything but success for a failure of the test."""
         status, answer = self.ask(method, self.base + path, body)
         assert status == 200, answer
         return answer
 
     def acquire(self, public_ip, mac):
-        self.lease = self.call(
+        self.lease = self.ask_well(
             "POST",
             "/leases",
             {"PublicIP": public_ip, "BackendType": "vxlan", "BackendData": {"VtepMAC": mac}},
@@ -546,7 +552,7 @@ class OldFlannel:
         return self.lease["Subnet"].replace("/", "-")
 
     def watch(self):
-        result = self.call("GET", "/leases" + ("?next=" + self.cursor if self.cursor else ""))
+        result = self.ask_well("GET", "/leases" + ("?next=" + self.cursor if self.cursor else ""))
         self.cursor = result["cursor"]
         if not result["events"]:
             self.leases = {lease["Subnet"]: lease for lease in result["snapshot"]}
@@ -564,7 +570,7 @@ def test_an_old_client_and_a_flanneld_of_today(lab):
     two.start_server()
     wait_for(lambda: one.subnet("red"))
     old = OldFlannel(lambda method, path, body: two.request(method, path, body, timeout=60), "red")
-    assert old.call("GET", "/config") == PLAN["networks"][1]["flannel_config"]
+    assert old.ask_well("GET", "/config") == PLAN["networks"][1]["flannel_config"]
     old.watch()
     assert (
         set(old.leases) == {"10.3.0.192/26"}
@@ -608,8 +614,8 @@ def test_an_old_client_and_a_flanneld_of_today(lab):
     old.watch()  # too old: all there is
     assert set(old.leases) == {"10.3.0.192/26", "10.3.1.192/26"}
 
-    assert old.call("PUT", "/leases/" + old.key(), old.lease)["Subnet"] == old.lease["Subnet"]
-    old.call(
+    assert old.ask_well("PUT", "/leases/" + old.key(), old.lease)["Subnet"] == old.lease["Subnet"]
+    old.ask_well(
         "PUT",
         "/leases/" + old.key(),
         dict(
@@ -621,9 +627,11 @@ def test_an_old_client_and_a_flanneld_of_today(lab):
             "02:00:00:00:00:08" in run("bridge", "-n", one.ns, "fdb", "show", "dev", "flannel.2")
         )
     )
-    assert {"Subnet": "10.3.1.192/26", "PublicIP": two.address} in old.call("GET", "/reservations")
+    assert {"Subnet": "10.3.1.192/26", "PublicIP": two.address} in old.ask_well(
+        "GET", "/reservations"
+    )
     assert (
-        old.call("POST", "/reservations", {"Subnet": "10.3.1.192/26", "PublicIP": two.address})
+        old.ask_well("POST", "/reservations", {"Subnet": "10.3.1.192/26", "PublicIP": two.address})
         == {}
     )
     for method, path, body, wanted in (
@@ -641,7 +649,7 @@ def test_an_old_client_and_a_flanneld_of_today(lab):
     ):
         status, answer = two.request(method, "/v1/red" + path, body)
         assert status == wanted and answer.endswith(".\n"), (method, path, status, answer)
-    old.call("DELETE", "/leases/" + old.key())
+    old.ask_well("DELETE", "/leases/" + old.key())
     wait_for(
         lambda: (
             one.get("/v1/red/leases")[1]["snapshot"]
@@ -659,7 +667,7 @@ def test_beyond_the_host_with_certificates_alone(lab):
     certificate, key = authority.issue("subnets", (one.address,))
     remote = {
         "address": "0.0.0.0",
-        "port": 10254,
+        "port": SUBNET_SERVER_REMOTE,
         "certificate": str(certificate),
         "key": str(key),
         "client_ca": str(authority.ca_crt),
@@ -674,7 +682,9 @@ def test_beyond_the_host_with_certificates_alone(lab):
 
         def ask(method, path, body=None):
             with contextlib.closing(
-                http.client.HTTPSConnection(one.address, 10254, timeout=10, context=context)
+                http.client.HTTPSConnection(
+                    one.address, SUBNET_SERVER_REMOTE, timeout=10, context=context
+                )
             ) as connection:
                 with netns.inside("/run/netns/" + lab.api.name):
                     connection.connect()
@@ -699,11 +709,13 @@ def test_beyond_the_host_with_certificates_alone(lab):
     assert asking(authority.issue("node-1"))("GET", "/red/api/v1/nodes")[0] == 403
     with pytest.raises((OSError, http.client.HTTPException)):
         asking(None)("GET", "/v1/red/config")
-    with pytest.raises((OSError, http.client.HTTPException)):
-        with netns.inside("/run/netns/" + lab.api.name):
-            connection = http.client.HTTPConnection(one.address, 10254, timeout=5)
-            connection.request("GET", "/v1/red/config")
-            connection.getresponse()
+    plain = http.client.HTTPConnection(one.address, SUBNET_SERVER_REMOTE, timeout=5)
+    with (
+        pytest.raises((OSError, http.client.HTTPException)),
+        netns.inside("/run/netns/" + lab.api.name),
+    ):
+        plain.request("GET", "/v1/red/config")
+        plain.getresponse()
 
 
 @pytest.mark.parametrize(
@@ -715,7 +727,7 @@ def test_beyond_the_host_with_certificates_alone(lab):
             {
                 "remote": {
                     "address": "0.0.0.0",
-                    "port": 10254,
+                    "port": SUBNET_SERVER_REMOTE,
                     "certificate": "/not/there",
                     "key": "/not/there",
                     "client_ca": "/not/there",

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Nodes as the leases of flannel's own HTTP protocol, version 1 (flannel 0.5 to 0.7:
-remote/server.go, subnet/subnet.go). Pure.
+remote/server.go, subnet/subnet.go, of which the keys of a Lease and a Reservation are). Pure.
 
 A lease is a node that has a subnet in the network and whose flannel has said so in its annotations;
 it lasts as long as both.
@@ -13,8 +13,11 @@ from __future__ import annotations
 import ipaddress
 import json
 import time
+from collections.abc import Iterable
+from typing import Any
 
 from . import nodes, subnets
+from .subnets import Cluster, Network, Node
 
 DAY = 24 * 3600  # what flannel itself gives a lease
 
@@ -23,10 +26,10 @@ class Bad(Exception):
     """A request that can't be understood. The message is a sentence that says why."""
 
 
-def lease(node, network, cluster, now):
-    """Return a Node's Lease (dict) in a Network, or None. now: float, seconds since the epoch."""
+def lease(node: Node, network: Network, cluster: Cluster, now: float) -> dict[str, Any] | None:
+    """Return a node's Lease in a network, None when it has none. now: seconds since the epoch."""
 
-    def value(key):
+    def value(key: str) -> str | None:
         return node.annotations.get(network.prefix + key)
 
     if value("kube-subnet-manager") != "true" or not value("public-ip"):
@@ -35,8 +38,8 @@ def lease(node, network, cluster, now):
         found = network.subnets(node, cluster)
     except subnets.NoSubnet:
         return None
-    attributes = {"PublicIP": value("public-ip")}
-    item = {
+    attributes: dict[str, Any] = {"PublicIP": value("public-ip")}
+    item: dict[str, Any] = {
         "Subnet": found[0],
         "Attrs": attributes,
         "Expiration": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now + DAY)),
@@ -53,7 +56,7 @@ def lease(node, network, cluster, now):
     return item
 
 
-def _put_json(attributes, key, text):
+def _put_json(attributes: dict[str, Any], key: str, text: str | None) -> None:
     try:
         data = json.loads(text) if text else None
     except ValueError:
@@ -62,13 +65,15 @@ def _put_json(attributes, key, text):
         attributes[key] = data
 
 
-def events(changes, network, cluster, now):
-    """Return what Changes of nodes mean for the leases of a Network: a list of {"type": "added" or
+def events(
+    changes: Iterable[nodes.Change], network: Network, cluster: Cluster, now: float
+) -> list[dict[str, Any]]:
+    """Return what changes of nodes mean for the leases of a network: a list of {"type": "added" or
     "removed", "lease": Lease}.
     """
     found = []
     for change in changes:
-        if change.kind is None:
+        if change.node is None:
             continue
         before = lease(change.before, network, cluster, now) if change.before else None
         after = lease(change.node, network, cluster, now) if change.kind != nodes.DELETED else None
@@ -82,9 +87,9 @@ def events(changes, network, cluster, now):
     return found
 
 
-def reservation(node, network, cluster):
-    """Return a Node's reservation (dict), the subnet that it has whether or not it has asked for
-    it, or None.
+def reservation(node: Node, network: Network, cluster: Cluster) -> dict[str, Any] | None:
+    """Return a node's Reservation: the subnet that it has whether or not it has asked for it; None
+    when it has none.
     """
     try:
         subnet = network.subnets(node, cluster)[0]
@@ -98,9 +103,9 @@ def reservation(node, network, cluster):
     }
 
 
-def subnet_key(text):
-    """Return the subnet (str) that a path names as 10.5.34.0-24 (or 10.5.34.0-24&fd00::-64, of
-    which the first is enough); raise Bad.
+def subnet_key(text: str) -> str:
+    """Return the subnet that a path names as 10.5.34.0-24 (or 10.5.34.0-24&fd00::-64, of which the
+    first is enough); raise Bad.
     """
     try:
         return str(ipaddress.ip_network(text.partition("&")[0].replace("-", "/"), strict=False))
@@ -108,16 +113,16 @@ def subnet_key(text):
         raise Bad("The path does not name a subnet: write it as 10.5.34.0-24.") from None
 
 
-def address(text):
-    """Return an address in its usual form (str); raise Bad."""
+def address(text: Any) -> str:
+    """Return an address in its usual form; raise Bad."""
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:
         raise Bad(f"PublicIP is {text!r:.60}, which is no address.") from None
 
 
-def annotations(attributes, network):
-    """Return the annotations (dict) that LeaseAttrs (dict) become; raise Bad."""
+def to_annotations(attributes: Any, network: Network) -> dict[str, str]:
+    """Return the annotations that a client's LeaseAttrs become; raise Bad."""
     if not isinstance(attributes, dict):
         raise Bad("The lease's attributes are no JSON object.")
     backend = attributes.get("BackendType") or "udp"  # udp writes no type
@@ -127,8 +132,8 @@ def annotations(attributes, network):
         "kube-subnet-manager": "true",
         "public-ip": address(attributes.get("PublicIP")),
         "backend-type": backend,
+        "backend-data": json.dumps(attributes.get("BackendData"), separators=(",", ":")),
     }
-    found["backend-data"] = json.dumps(attributes.get("BackendData"), separators=(",", ":"))
     if attributes.get("PublicIPv6"):
         found["public-ipv6"] = address(attributes["PublicIPv6"])
     if attributes.get("BackendV6Data") is not None:

@@ -15,6 +15,9 @@ import collections
 import itertools
 import threading
 import time
+from collections.abc import Iterable
+
+from .subnets import Node
 
 ADDED, MODIFIED, DELETED = "ADDED", "MODIFIED", "DELETED"
 SIZE = 4096
@@ -25,13 +28,15 @@ class Gone(Exception):
 
 
 class Change:
-    """kind: ADDED, MODIFIED or DELETED, or None where nothing changed but the version; node,
-    before: Node or None; version: str, what a reader then knows.
+    """kind: ADDED, MODIFIED or DELETED, or None (and no node) where nothing changed but the
+    version; before: the node as it was; version: what a reader then knows.
     """
 
     __slots__ = ("before", "kind", "node", "version")
 
-    def __init__(self, kind, node, before, version):
+    def __init__(
+        self, kind: str | None, node: Node | None, before: Node | None, version: str
+    ) -> None:
         self.kind = kind
         self.node = node
         self.before = before
@@ -39,55 +44,60 @@ class Change:
 
 
 class Nodes:
-    """size: int, how many changes are kept."""
+    """size: how many changes are kept."""
 
-    def __init__(self, size=SIZE):
+    def __init__(self, size: int = SIZE) -> None:
         self._size = size
         self._changed = threading.Condition()
-        self._nodes = {}
-        self._log = collections.deque()
+        self._nodes: dict[str, Node] = {}
+        self._log: collections.deque[Change] = collections.deque()
         self._begin = 0  # number of the first change that is kept
-        self._places = {}  # version -> number of the change that comes after it
-        self.version = None  # of the last change; None until the first list
+        self._places: dict[str, int] = {}  # version -> number of the change that comes after it
+        self._last = ""  # version of the last change
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._nodes)
 
-    def get(self, name):
-        """Return the Node of a name (str), or None."""
+    @property
+    def version(self) -> str | None:
+        """Version of the last change; None until the first list."""
+        return self._last or None
+
+    def get(self, name: str) -> Node | None:
+        """Return the node of a name."""
         with self._changed:
             return self._nodes.get(name)
 
-    def snapshot(self, seconds=0.0):
-        """Return (list of Node, their version); the version is None where after so many seconds
-        nothing is known yet.
+    def snapshot(self, seconds: float = 0.0) -> tuple[list[Node], str | None]:
+        """Return (nodes, their version); the version is None where after so many seconds nothing is
+        known yet.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self.version is not None, seconds)
+            self._changed.wait_for(lambda: bool(self._last), seconds)
             return list(self._nodes.values()), self.version
 
-    def replace(self, nodes, version):
-        """Take a list (of Node) at a version. What differs from before becomes changes."""
+    def replace(self, nodes: Iterable[Node], version: str) -> None:
+        """Take all nodes, as listed at a version. What differs from before becomes changes."""
         with self._changed:
             listed = {node.name: node for node in nodes}
-            if self.version is None:
-                self._nodes = listed
+            if not self._last:
+                self._nodes = dict(listed)
             for name in [name for name in self._nodes if name not in listed]:
-                self._delete(self._nodes[name], self.version)
-            for node in nodes:
+                self._delete(self._nodes[name], self._last)
+            for node in listed.values():
                 before = self._nodes.get(node.name)
                 if before is not None and (before.uid, before.pod_cidrs) != (
                     node.uid,
                     node.pod_cidrs,
                 ):
-                    self._delete(before, self.version)
+                    self._delete(before, self._last)
                 if before is None or not before.same_as(node):
-                    self._take(node, node.version)
+                    self._take(node)
                 self._nodes[node.name] = node
             self._add(Change(None, None, None, version))
 
-    def apply(self, kind, node):
-        """Take one event (ADDED, MODIFIED or DELETED, Node) of the watch."""
+    def apply(self, kind: str, node: Node) -> None:
+        """Take one event of the watch: ADDED, MODIFIED or DELETED, and the node."""
         with self._changed:
             before = self._nodes.get(node.name)
             if kind == DELETED:
@@ -99,25 +109,23 @@ class Nodes:
             else:
                 # flanneld sees no change of a podCIDR: it must see the node go and come
                 if before is not None and before.pod_cidrs != node.pod_cidrs:
-                    self._delete(before, self.version)
-                self._take(node, node.version)
+                    self._delete(before, self._last)
+                self._take(node)
 
-    def bookmark(self, version):
+    def bookmark(self, version: str) -> None:
         """Take the API's word that nothing more came up to a version."""
         with self._changed:
-            if version != self.version:
+            if version != self._last:
                 self._add(Change(None, None, None, version))
 
-    def place_after(self, version):
-        """Return the place (int) from which read() gives what came after a version (str); raise
-        Gone.
-        """
+    def place_after(self, version: str) -> int:
+        """Return the place from which read() gives what came after a version; raise Gone."""
         with self._changed:
             if version not in self._places:
                 raise Gone()
             return self._places[version]
 
-    def read(self, place, seconds):
+    def read(self, place: int, seconds: float) -> tuple[list[Change], int, str]:
         """Return (changes from a place on, the next place, the version there), as soon as there are
         some or after so many seconds; raise Gone.
         """
@@ -131,23 +139,23 @@ class Nodes:
             if place < self._begin:
                 raise Gone()
             changes = list(itertools.islice(self._log, place - self._begin, None))
-            return changes, self._begin + len(self._log), self.version
+            return changes, self._begin + len(self._log), self._last
 
-    def _take(self, node, version):
+    def _take(self, node: Node) -> None:
         before = self._nodes.get(node.name)
         self._nodes[node.name] = node
-        self._add(Change(ADDED if before is None else MODIFIED, node, before, version))
+        self._add(Change(ADDED if before is None else MODIFIED, node, before, node.version))
 
-    def _delete(self, node, version):
+    def _delete(self, node: Node, version: str) -> None:
         del self._nodes[node.name]
         self._add(Change(DELETED, node, node, version))
 
-    def _add(self, change):
+    def _add(self, change: Change) -> None:
         self._log.append(change)
         # one version can stand for several changes: whoever goes on from it gets the later ones
         # again, which does no harm
         self._places.setdefault(change.version, self._begin + len(self._log))
-        self.version = change.version
+        self._last = change.version
         while len(self._log) > self._size:
             self._begin += 1
             gone = self._log.popleft()

@@ -4,7 +4,6 @@
 """Keep this host and its own Node object in line.
 
 After the node was registered again it has another podCIDR, and so another subnet of each network.
-
 No flanneld notices that by itself, and no pod can be attached while the bridge has its old address.
 For each network, in this order:
 1. A flanneld that works with another subnet, or whose lease is gone from the Node object, is ended;
@@ -25,102 +24,88 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 
 from .._runtime import cri
 from . import subnets, upstream
+from .config import Config, Places
+from .metrics import sample
+from .nodes import Nodes
+from .subnets import Network, Node
 
-INTERVAL = 5.0
+INTERVAL = 5.0  # seconds
 # flanneld needs a few seconds to come back: it is not ended again for the same reason before
 _PATIENCE = 60.0
 
 
 class Keeper(threading.Thread):
-    """networks: list of (Network, dict with subnet_file, bridge, ipam_dir).
-
-    kept: Nodes. name: str, of the own node.
-
-    annotate: callable(name of the node, dict of annotations), see Upstream.patch_own. say:
-    callable(str).
+    """kept: the nodes as they are known; host: what is looked at and changed here; api: where the
+    own node's annotations are changed; say: logs a sentence.
     """
 
     def __init__(
         self,
-        networks,
-        cluster,
-        kept,
-        name,
-        host,
-        annotate,
-        say,
-        clock=time.monotonic,
-        sleep=time.sleep,
-    ):
+        config: Config,
+        kept: Nodes,
+        host: Host,
+        api: upstream.Upstream,
+        say: Callable[[str], None],
+    ) -> None:
         super().__init__(daemon=True, name="keeper")
-        self._networks = networks
-        self._cluster = cluster
+        self._config = config
         self._kept = kept
-        self._name = name
         self._host = host
-        self._annotate = annotate
+        self._api = api
         self._say = say
-        self._clock = clock
-        self._sleep = sleep
-        self._doubts = {}
-        self._ended = {}
-        self._said = set()
-        self.restarts = {network.name: 0 for network, dummy in networks}
-        self.stale_pods = {network.name: 0 for network, dummy in networks}
-        self.without_subnet = {network.name: 0 for network, dummy in networks}
+        self._doubts: dict[str, str] = {}  # network -> what was wrong at the last look
+        self._ended: dict[tuple[str, str], float] = {}  # (network, why) -> when it was ended for it
+        self._said: set[tuple[str, ...]] = set()
+        self._restarts = dict.fromkeys(config.networks, 0)
+        self._stale_pods = dict.fromkeys(config.networks, 0)
+        self._without_subnet = dict.fromkeys(config.networks, 0)
 
-    def run(self):
+    def run(self) -> None:
         """Look every few seconds."""
         while True:
-            self.look()
-            self._sleep(INTERVAL)
+            self.look(time.monotonic())
+            time.sleep(INTERVAL)
 
-    def look(self):
-        """Compare the host with its Node, and do what is needed."""
-        node = self._kept.get(self._name)
+    def samples(self) -> list[tuple[str, float]]:
+        """Return what was found and done, for Metrics.include()."""
+        return [
+            (sample("multinet_subnets_" + name, network=network), value)
+            for name, values in (
+                ("flanneld_restarts_total", self._restarts),
+                ("stale_pods", self._stale_pods),
+                ("without_subnet", self._without_subnet),
+            )
+            for network, value in sorted(values.items())
+        ]
+
+    def look(self, now: float) -> None:
+        """Compare the host with its Node, and do what is needed. now: seconds of a clock that only
+        goes forward.
+        """
+        name = self._config.node_name
+        node = self._kept.get(name)
         if node is None:
             if self._kept.version is not None:
-                sentence = (
-                    "The cluster has no node %s. Either its kubelet has not registered it yet, or"
-                    " multinet_node_name is wrong."
+                self._say_once(
+                    ("", "node"),
+                    f"The cluster has no node {name}. Either its kubelet has not registered it yet,"
+                    " or multinet_node_name is wrong.",
                 )
-                self._say_once(("", "node"), sentence % self._name)
             return
         self._said.discard(("", "node"))
         if node.strays:
             self._forget(node)
-        for network, places in self._networks:
-            try:
-                wanted = network.subnets(node, self._cluster)
-            except subnets.NoSubnet as error:
-                self.without_subnet[network.name] = 1
-                self._say_once(
-                    (network.name, "none"), f"Network {network.name} does not come up here. {error}"
-                )
-                continue
-            self.without_subnet[network.name] = 0
-            self._said.discard((network.name, "none"))
-            written = self._host.subnets_in_file(places["subnet_file"])
-            if not written:
-                continue
-            if written != wanted:
-                self._doubt(
-                    network,
-                    places,
-                    f"it works with {', '.join(written)} and this node now has {', '.join(wanted)}",
-                )
-            elif node.annotations.get(network.prefix + "kube-subnet-manager") != "true":
-                self._doubt(network, places, "the Node object has lost its lease")
-            else:
-                self._doubts.pop(network.name, None)
-                self._look_at_bridge(network, places, wanted)
+        for network in self._config.networks.values():
+            self._look_at(network, node, now)
 
-    def _forget(self, node):
+    def _forget(self, node: Node) -> None:
+        """Take the annotations of networks that are ours no more off the Node."""
         try:
-            status, dummy = self._annotate(node.name, dict.fromkeys(node.strays))
+            status, _answer = self._api.patch_own(node.name, dict.fromkeys(node.strays))
         except upstream.Unavailable:
             return  # at the next look
         if status == 200:
@@ -129,21 +114,41 @@ class Keeper(threading.Thread):
                 f" {', '.join(node.strays)}."
             )
 
-    def _doubt(self, network, places, reason):
+    def _look_at(self, network: Network, node: Node, now: float) -> None:
+        try:
+            wanted = network.subnets(node, self._config.cluster)
+        except subnets.NoSubnet as error:
+            self._without_subnet[network.name] = 1
+            self._say_once(
+                (network.name, "none"), f"Network {network.name} does not come up here. {error}"
+            )
+            return
+        self._without_subnet[network.name] = 0
+        self._said.discard((network.name, "none"))
+        written = self._host.subnets_in_file(self._config.places[network.name].subnet_file)
+        if not written:
+            return
+        if written != wanted:
+            reason = f"it works with {', '.join(written)} and this node now has {', '.join(wanted)}"
+            self._doubt(network, reason, now)
+        elif node.annotations.get(network.prefix + "kube-subnet-manager") != "true":
+            self._doubt(network, "the Node object has lost its lease", now)
+        else:
+            self._doubts.pop(network.name, None)
+            self._look_at_bridge(network, wanted)
+
+    def _doubt(self, network: Network, reason: str, now: float) -> None:
         """End the flanneld of a network if the same was wrong at the last look, too: a flanneld
         that has just come up is about to put it right.
         """
-        now = self._clock()
         before, self._doubts[network.name] = self._doubts.get(network.name), reason
-        if (
-            before != reason
-            or now - self._ended.get((network.name, reason), -_PATIENCE) < _PATIENCE
-        ):
+        ended_at = self._ended.get((network.name, reason))
+        if before != reason or (ended_at is not None and now - ended_at < _PATIENCE):
             return
-        ended = self._host.end_flanneld(places["subnet_file"])
+        ended = self._host.end_flanneld(self._config.places[network.name].subnet_file)
         self._ended = {key: when for key, when in self._ended.items() if now - when < _PATIENCE}
         self._ended[network.name, reason] = now
-        self.restarts[network.name] += len(ended)
+        self._restarts[network.name] += len(ended)
         if ended:
             self._say(
                 f"flanneld of network {network.name} (process {', '.join(map(str, ended))}) is"
@@ -155,71 +160,73 @@ class Keeper(threading.Thread):
                 f" found: {reason}."
             )
 
-    def _look_at_bridge(self, network, places, wanted):
-        ranges = [ipaddress.ip_network(subnet) for subnet in wanted]
-
-        def foreign(address):
-            own = ipaddress.ip_address(address)
-            return not own.is_link_local and not any(
-                own in one for one in ranges if one.version == own.version
-            )
-
-        old = [address for address in self._host.addresses(places["bridge"]) if foreign(address)]
-        pods = (
-            sorted(
-                {
-                    (address, container)
-                    for address, container in self._host.allocations(places["ipam_dir"])
-                    if foreign(address)
-                }
-            )
-            if old
-            else []
-        )
-        ports = self._host.ports(places["bridge"]) if old else 0
-        self.stale_pods[network.name] = max(len(pods), 1) if ports else 0
+    def _look_at_bridge(self, network: Network, wanted: list[str]) -> None:
+        places = self._config.places[network.name]
+        old = [
+            address
+            for address in self._host.addresses(places.bridge)
+            if _is_foreign(address, wanted)
+        ]
+        ports = self._host.ports(places.bridge) if old else 0
+        pods = self._stale_allocations(places, wanted) if old else []
+        self._stale_pods[network.name] = max(len(pods), 1) if ports else 0
         if not old:
             self._said = {key for key in self._said if key[0] != network.name}
         elif not ports:
-            self._host.delete_link(places["bridge"])
+            self._host.delete_link(places.bridge)
             self._say(
-                f"The bridge {places['bridge']} is removed: it had {', '.join(old)} of a former"
+                f"The bridge {places.bridge} is removed: it had {', '.join(old)} of a former"
                 " subnet, and no pod was on it. The next pod makes it anew."
             )
         else:
             self._say_once(
                 (network.name, "bridge"),
-                f"The bridge {places['bridge']} keeps {', '.join(old)} of a former subnet as long"
-                f" as pods are on it ({ports} now). New pods cannot join network {network.name}"
-                " until they are gone.",
+                f"The bridge {places.bridge} keeps {', '.join(old)} of a former subnet as long as"
+                f" pods are on it ({ports} now). New pods cannot join network {network.name} until"
+                " they are gone.",
             )
             for address, container in pods:
-                sentence = (
-                    "Pod %s has %s of a former subnet of network %s: other nodes do not reach it"
-                    " there. Delete it."
-                )
                 self._say_once(
                     (network.name, address, container),
-                    sentence % (self._host.pod(container), address, network.name),
+                    f"Pod {self._host.pod(container)} has {address} of a former subnet of network"
+                    f" {network.name}: other nodes do not reach it there. Delete it.",
                 )
 
-    def _say_once(self, key, sentence):
+    def _stale_allocations(self, places: Places, wanted: list[str]) -> list[tuple[str, str]]:
+        """Return (address, container id) of what host-local gave out of a former subnet."""
+        return sorted(
+            {
+                (address, container)
+                for address, container in self._host.allocations(places.ipam_dir)
+                if _is_foreign(address, wanted)
+            }
+        )
+
+    def _say_once(self, key: tuple[str, ...], sentence: str) -> None:
         if key not in self._said:
             self._said.add(key)
             self._say(sentence)
 
 
-class Host:
-    """The effects. proc, sys: str, where those file systems are."""
+def _is_foreign(address: str, subnets_here: list[str]) -> bool:
+    """Whether an address is of no subnet of this node; every interface has its link-local one."""
+    own = ipaddress.ip_address(address)
+    return not own.is_link_local and not any(
+        own in ipaddress.ip_network(subnet) for subnet in subnets_here
+    )
 
-    def __init__(self, proc="/proc", sys="/sys", run=subprocess.run):
+
+class Host:
+    """What is looked at and changed on this host. proc, sys: where those file systems are."""
+
+    def __init__(self, proc: str = "/proc", sys: str = "/sys") -> None:
         self._proc = proc
         self._sys = sys
-        self._run = run
 
-    def subnets_in_file(self, path):
-        """Return the subnets (list of str, IPv4 first) that flanneld last wrote for the CNI plugin;
-        empty where it has written none.
+    @staticmethod
+    def subnets_in_file(path: str) -> list[str]:
+        """Return the subnets (IPv4 first) that flanneld last wrote for the CNI plugin; none where
+        it has written none.
         """
         try:
             with open(path, encoding="utf-8") as file:
@@ -232,9 +239,9 @@ class Host:
         except (OSError, ValueError):
             return []
 
-    def end_flanneld(self, subnet_file):
+    def end_flanneld(self, subnet_file: str) -> list[int]:
         """Ask the flanneld that writes a subnet file, in whichever way it was started, to end;
-        return its process ids (list of int).
+        return its process ids.
         """
         ended = []
         for entry in os.listdir(self._proc):
@@ -246,7 +253,7 @@ class Host:
                     pass
         return ended
 
-    def _is_flanneld(self, entry, subnet_file):
+    def _is_flanneld(self, entry: str, subnet_file: str) -> bool:
         try:
             with open(f"{self._proc}/{entry}/cmdline", "rb") as file:
                 words = file.read().split(b"\0")
@@ -264,37 +271,35 @@ class Host:
             or (b"subnet-file", path) in zip(flags, words[1:])
         )
 
-    def addresses(self, device):
-        """Return the addresses (list of str) of a device, empty where there is no such device."""
-        done = self._run(
+    @staticmethod
+    def addresses(device: str) -> list[str]:
+        """Return the addresses of a device, none where there is no such device."""
+        done = subprocess.run(
             ["ip", "-j", "address", "show", "dev", device],
             capture_output=True,
             text=True,
             check=False,
         )
-        return (
-            [
-                one["local"]
-                for link in json.loads(done.stdout or "[]")
-                for one in link.get("addr_info", [])
-            ]
-            if done.returncode == 0
-            else []
-        )
+        if done.returncode != 0:
+            return []
+        links = json.loads(done.stdout or "[]")
+        return [one["local"] for link in links for one in link.get("addr_info", [])]
 
-    def ports(self, bridge):
+    def ports(self, bridge: str) -> int:
         """Return how many devices are in a bridge."""
         try:
             return len(os.listdir(f"{self._sys}/class/net/{bridge}/brif"))
         except OSError:
             return 0
 
-    def delete_link(self, device):
+    @staticmethod
+    def delete_link(device: str) -> None:
         """Delete a device."""
-        self._run(["ip", "link", "delete", device], capture_output=True, check=False)
+        subprocess.run(["ip", "link", "delete", device], capture_output=True, check=False)
 
-    def allocations(self, directory):
-        """Return the addresses that host-local has given out: list of (address, container id)."""
+    @staticmethod
+    def allocations(directory: str) -> list[tuple[str, str]]:
+        """Return what host-local has given out in a directory: (address, container id)."""
         found = []
         for name in os.listdir(directory) if os.path.isdir(directory) else []:
             try:
@@ -305,7 +310,8 @@ class Host:
                 continue  # its lock, or just freed
         return found
 
-    def pod(self, container):
+    @staticmethod
+    def pod(container: str) -> str:
         """Return namespace/name of a container id by what the container runtime wrote of it, or the
         id.
         """

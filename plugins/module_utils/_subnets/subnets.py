@@ -12,6 +12,10 @@ server comes to the same result, and nothing has to be stored.
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping, Sequence
+from typing import Any, Union
+
+Range = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
 # What every annotation_prefix of a plan ends with.
 DOMAIN = ".multinet.flannel"
@@ -45,18 +49,17 @@ class Refused(Exception):
 class Cluster:
     """The range of each family that Kubernetes takes podCIDRs from.
 
-    cidrs: list of str, one per family. mask_sizes: list of int, the lengths of the podCIDRs, in the
-    same order.
+    cidrs: one per family; mask_sizes: the lengths of the podCIDRs, in the same order.
     """
 
-    def __init__(self, cidrs, mask_sizes):
-        self.ranges = {}
+    def __init__(self, cidrs: Sequence[str], mask_sizes: Sequence[int]) -> None:
+        self.ranges: dict[int, tuple[Range, int]] = {}
         for cidr, size in zip(cidrs, mask_sizes):
             network = ipaddress.ip_network(cidr, strict=False)
             self.ranges[network.version] = (network, size)
 
-    def index(self, node, version):
-        """Return the index (int) of a Node for subnets of a family (4 or 6); raise NoSubnet.
+    def index(self, node: Node, version: int) -> int:
+        """Return the index of a node for subnets of a family (4 or 6); raise NoSubnet.
 
         A cluster of one family numbers both by it.
         """
@@ -76,7 +79,7 @@ class Cluster:
                 f"Node {node.name} has no podCIDR of IPv{version}; the controller manager has to"
                 " give it one (--allocate-node-cidrs, --cluster-cidr)."
             )
-        if pod_cidr.prefixlen != size or not pod_cidr.subnet_of(network):
+        if pod_cidr.prefixlen != size or not is_within(pod_cidr, network):
             raise NoSubnet(
                 f"Node {node.name} has the podCIDR {pod_cidr}, which is no /{size} of the cluster's"
                 f" range {network}; correct multinet_cluster_cidrs or"
@@ -87,25 +90,34 @@ class Cluster:
         )
 
 
-class Network:
-    """One network.
+def is_within(inner: Range, outer: Range) -> bool:
+    """Whether all addresses of a range are in another."""
+    return inner.prefixlen >= outer.prefixlen and inner.network_address in outer
 
-    raw: dict with name, annotation_prefix, cidr, subnet_len, ipv6_cidr and ipv6_subnet_len (or
-    null).
+
+class Network:
+    """One network: name; prefix: of its annotations; config: flannel's own (what flanneld reads in
+    etcd's place); ranges: (range, length of a node's subnet) of each family, IPv4 first; written,
+    known: the annotations that its flanneld write, and those and what they read.
+
+    raw: name, annotation_prefix, flannel_config, cidr, subnet_len, ipv6_cidr and ipv6_subnet_len
+    (or null).
     """
 
-    def __init__(self, raw):
-        self.name = raw["name"]
-        self.prefix = raw["annotation_prefix"] + "/"
-        self.config = raw.get("flannel_config")
-        self.ranges = [(ipaddress.ip_network(raw["cidr"]), raw["subnet_len"])]
+    def __init__(self, raw: Mapping[str, Any]) -> None:
+        self.name: str = raw["name"]
+        self.prefix: str = raw["annotation_prefix"] + "/"
+        self.config: dict[str, Any] | None = raw.get("flannel_config")
+        self.ranges: list[tuple[Range, int]] = [
+            (ipaddress.ip_network(raw["cidr"]), raw["subnet_len"])
+        ]
         if raw.get("ipv6_cidr"):
             self.ranges.append((ipaddress.ip_network(raw["ipv6_cidr"]), raw["ipv6_subnet_len"]))
         self.written = frozenset(self.prefix + key for key in LEASE_ANNOTATIONS)
         self.known = self.written | {self.prefix + key for key in READ_ANNOTATIONS}
 
-    def subnets(self, node, cluster):
-        """Return the subnets (list of str, IPv4 first) of a Node; raise NoSubnet."""
+    def subnets(self, node: Node, cluster: Cluster) -> list[str]:
+        """Return the subnets of a node, IPv4 first; raise NoSubnet."""
         found = []
         for network, length in self.ranges:
             index = cluster.index(node, network.version)
@@ -124,33 +136,31 @@ class Network:
 class Node:
     """What is kept of a Kubernetes node.
 
-    name, uid, version (its resourceVersion): str; pod_cidrs, addresses (internal ones): tuple of
-    str; annotations: dict, those of our networks;
-    strays: tuple of str, the annotations of networks that are ours no more.
+    version: its resourceVersion; addresses: the internal ones; annotations: those of our networks;
+    strays: the annotations of networks that are ours no more.
     """
 
     __slots__ = ("addresses", "annotations", "name", "pod_cidrs", "strays", "uid", "version")
 
-    def __init__(self, raw, known):
-        """raw: the object (dict) as the API gives it.
-
-        known: the annotations (set of str) that are kept.
-        """
+    def __init__(self, raw: Mapping[str, Any], known: frozenset[str]) -> None:
+        """raw: the object as the API gives it; known: the annotations that are kept."""
         metadata, spec = raw["metadata"], raw.get("spec") or {}
-        self.name = metadata["name"]
-        self.uid = metadata.get("uid") or ""
-        self.version = metadata["resourceVersion"]
-        self.pod_cidrs = tuple(
+        self.name: str = metadata["name"]
+        self.uid: str = metadata.get("uid") or ""
+        self.version: str = metadata["resourceVersion"]
+        self.pod_cidrs: tuple[str, ...] = tuple(
             spec.get("podCIDRs") or [cidr for cidr in [spec.get("podCIDR")] if cidr]
         )
-        self.addresses = tuple(
+        self.addresses: tuple[str, ...] = tuple(
             one["address"]
             for one in (raw.get("status") or {}).get("addresses") or []
             if one.get("type") == "InternalIP"
         )
         annotations = metadata.get("annotations") or {}
-        self.annotations = {key: annotations[key] for key in known.intersection(annotations)}
-        self.strays = tuple(
+        self.annotations: dict[str, str] = {
+            key: annotations[key] for key in known.intersection(annotations)
+        }
+        self.strays: tuple[str, ...] = tuple(
             sorted(
                 key
                 for key in annotations
@@ -158,7 +168,7 @@ class Node:
             )
         )
 
-    def same_as(self, other):
+    def same_as(self, other: Node) -> bool:
         """Whether only what is not kept differs (heartbeats, conditions, images)."""
         return all(
             getattr(self, key) == getattr(other, key)
@@ -166,9 +176,9 @@ class Node:
         )
 
 
-def view(node, network, cluster):
-    """Return a Node as the flanneld of a Network sees it (dict): a v1 Node whose podCIDRs are its
-    subnets there, with that network's annotations alone.
+def view(node: Node, network: Network, cluster: Cluster) -> dict[str, Any]:
+    """Return a node as the flanneld of a network sees it: a v1 Node whose podCIDRs are its subnets
+    there, with that network's annotations alone.
 
     A node without a subnet has no podCIDR and no annotations, so that its own flanneld waits and
     the others pass over it.
@@ -194,9 +204,9 @@ def view(node, network, cluster):
     }
 
 
-def allowed_annotations(change, network):
-    """Return the annotations (dict) that a flanneld's change (a merge patch, dict) sets on its
-    node; raise Refused for anything else in it.
+def allowed_annotations(change: Any, network: Network) -> dict[str, str | None]:
+    """Return the annotations that a flanneld's change (a merge patch) sets on its node; raise
+    Refused for anything else in it.
     """
     if isinstance(change, dict) and "status" in change:
         raise Refused(

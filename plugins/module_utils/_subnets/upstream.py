@@ -16,6 +16,8 @@ import threading
 import time
 import urllib.parse
 import zlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from .._cni import errors
 from .._kube_client import client as kube
@@ -34,10 +36,10 @@ _PAUSES = (0.5, 15.0)  # seconds after a first failure, and at most
 class Unavailable(Exception):
     """The API did not answer, or not as it should.
 
-    The message is a sentence; status: int, HTTP's, or None.
+    The message is a sentence; status: HTTP's, None where there was no answer.
     """
 
-    def __init__(self, sentence, status=None):
+    def __init__(self, sentence: str, status: int | None = None) -> None:
         super().__init__(sentence)
         self.status = status
 
@@ -47,27 +49,26 @@ class Expired(Exception):
 
 
 class Upstream:
-    """path: str, a kubeconfig, read at each connection, and its token at each request.
-
-    known: set of str, the annotations to keep.
-
-    count: callable(verb, status), called after each request.
+    """path: a kubeconfig, read at each connection, and its token at each request; known: the
+    annotations to keep; count: called with verb and status (0: no answer) after each request.
     """
 
-    def __init__(self, path, known, count=lambda verb, status: None):
+    def __init__(
+        self,
+        path: str,
+        known: frozenset[str],
+        count: Callable[[str, int], None] = lambda verb, status: None,
+    ) -> None:
         self._path = path
         self._known = known
         self._count = count
 
-    def list(self):
-        """Return (list of Node, version); raise Unavailable or Expired (in the middle of a long
-        list).
-        """
-        found, query = [], {"limit": _PAGE}
+    def list_nodes(self) -> tuple[list[subnets.Node], str]:
+        """Return (nodes, version); raise Unavailable or Expired (in the middle of a long list)."""
+        found: list[subnets.Node] = []
+        query = {"limit": str(_PAGE)}
         while True:
-            status, page = self._call(
-                "LIST", "GET", "/api/v1/nodes?" + urllib.parse.urlencode(query)
-            )
+            status, page = self._ask("LIST", "/api/v1/nodes?" + urllib.parse.urlencode(query))
             if status == 410:
                 raise Expired()
             if status != 200:
@@ -77,22 +78,18 @@ class Upstream:
                 return found, page["metadata"]["resourceVersion"]
             query["continue"] = page["metadata"]["continue"]
 
-    def patch_own(self, name, annotations):
-        """Set annotations (dict) of a node; return (status, the object or the API's Status: dict);
-        raise Unavailable.
+    def patch_own(
+        self, name: str, annotations: Mapping[str, str | None]
+    ) -> tuple[int, dict[str, Any]]:
+        """Set annotations of a node (None: take it off); return (HTTP's status, the object or the
+        API's Status); raise Unavailable.
         """
         body = json.dumps({"metadata": {"annotations": annotations}}).encode()
-        return self._call(
-            "PATCH",
-            "PATCH",
-            f"/api/v1/nodes/{urllib.parse.quote(name, safe='')}/status",
-            body,
-            "application/merge-patch+json",
-        )
+        return self._ask("PATCH", f"/api/v1/nodes/{urllib.parse.quote(name, safe='')}/status", body)
 
-    def watch(self, version):
-        """Yield (kind, Node) of each change after a version, (None, version) of each bookmark;
-        raise Unavailable or Expired. Ends when the API ends it.
+    def watch_nodes(self, version: str) -> Iterator[tuple[str, subnets.Node] | str]:
+        """Yield (kind, node) of each change after a version, and the version alone of each
+        bookmark; raise Unavailable or Expired. Ends when the API ends it.
         """
         query = {
             "watch": 1,
@@ -100,23 +97,22 @@ class Upstream:
             "resourceVersion": version,
             "timeoutSeconds": random.randint(300, 600),
         }
-        with _Exchange(self._path, SILENCE) as exchange:
-            response = exchange.send(
-                "GET", "/api/v1/nodes?" + urllib.parse.urlencode(query), whole=False
-            )
+        with _Connection(self._path, SILENCE) as connection:
+            path = "/api/v1/nodes?" + urllib.parse.urlencode(query)
+            response = connection.send(path, compressed=False)
             self._count("WATCH", response.status)
             if response.status == 410:
                 raise Expired()
             if response.status != 200:
-                raise _unavailable("watch the nodes", response.status, exchange.read(response))
-            yield None, version
+                raise _unavailable("watch the nodes", response.status, connection.read(response))
+            yield version
             while True:
-                event = exchange.line(response)
+                event = connection.line(response)
                 if event is None:
                     return
-                kind, item = event.get("type"), event.get("object")
+                kind, item = event["type"], event["object"]
                 if kind == "BOOKMARK":
-                    yield None, item["metadata"]["resourceVersion"]
+                    yield item["metadata"]["resourceVersion"]
                 elif kind in (nodes.ADDED, nodes.MODIFIED, nodes.DELETED):
                     yield kind, subnets.Node(item, self._known)
                 elif kind == "ERROR" and item.get("code") == 410:
@@ -124,11 +120,11 @@ class Upstream:
                 else:
                     raise _unavailable("watch the nodes", item.get("code"), item)
 
-    def _call(self, verb, method, path, body=None, content_type=None):
+    def _ask(self, verb: str, path: str, patch: bytes | None = None) -> tuple[int, dict[str, Any]]:
         try:
-            with _Exchange(self._path, _TIMEOUT) as exchange:
-                response = exchange.send(method, path, body, content_type)
-                answer = exchange.read(response)
+            with _Connection(self._path, _TIMEOUT) as connection:
+                response = connection.send(path, patch)
+                answer = connection.read(response)
         except Unavailable:
             self._count(verb, 0)
             raise
@@ -136,20 +132,20 @@ class Upstream:
         return response.status, answer
 
 
-class _Exchange:
-    """One request on a connection of its own. Every failure of it is an Unavailable."""
+class _Connection:
+    """A connection for one request. Every failure of it is an Unavailable."""
 
-    def __init__(self, path, seconds):
+    def __init__(self, path: str, seconds: float) -> None:
         try:
             self._access = kubeconfig.load(path)
             self._connection = kube.connect(self._access, os.environ, seconds)
         except errors.Error as error:
             raise Unavailable(_sentence(error)) from None
 
-    def __enter__(self):
+    def __enter__(self) -> _Connection:
         return self
 
-    def __exit__(self, kind, error, trace):
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self._connection.close()
         if isinstance(error, (OSError, http.client.HTTPException)):
             raise Unavailable(
@@ -166,26 +162,33 @@ class _Exchange:
                 f" ({type(error).__name__})."
             ) from None
 
-    def send(self, method, path, body=None, content_type=None, whole=True):
+    def send(
+        self, path: str, patch: bytes | None = None, compressed: bool = True
+    ) -> http.client.HTTPResponse:
+        """Ask for what is at a path, or for a change of it by a JSON merge patch; return the
+        answer's head. compressed: the answer may be so, for read() follows and not line().
+        """
         headers = {
             "Accept": "application/json",
-            "Accept-Encoding": "gzip" if whole else "identity",
+            "Accept-Encoding": "gzip" if compressed else "identity",
             "User-Agent": "multinet-subnets",
         }
         token = kube.bearer_token(self._access)
         if token:
             headers["Authorization"] = "Bearer " + token
-        if content_type:
-            headers["Content-Type"] = content_type
+        if patch is not None:
+            headers["Content-Type"] = "application/merge-patch+json"
         self._connection.request(
-            method,
+            "GET" if patch is None else "PATCH",
             urllib.parse.urlsplit(self._access.server).path.rstrip("/") + path,
-            body=body,
+            body=patch,
             headers=headers,
         )
         return self._connection.getresponse()
 
-    def read(self, response):
+    @staticmethod
+    def read(response: http.client.HTTPResponse) -> dict[str, Any]:
+        """Return the whole answer; where it is no object, its beginning as the message of one."""
         text = response.read()
         if response.getheader("Content-Encoding") == "gzip":
             text = gzip.decompress(text)
@@ -193,24 +196,24 @@ class _Exchange:
             answer = json.loads(text)
         except ValueError:
             answer = None
-        return (
-            answer
-            if isinstance(answer, dict)
-            else {"message": text[:200].decode("utf-8", "replace")}
-        )
+        if isinstance(answer, dict):
+            return answer
+        return {"message": text[:200].decode("utf-8", "replace")}
 
-    def line(self, response):
+    @staticmethod
+    def line(response: http.client.HTTPResponse) -> dict[str, Any] | None:
+        """Return the next event of a watch, None at its end."""
         text = response.readline(_LINE_LIMIT)
         if len(text) == _LINE_LIMIT:
             raise http.client.HTTPException(f"one event is longer than {_LINE_LIMIT >> 20} MiB")
         return json.loads(text) if text.endswith(b"\n") else None
 
 
-def _sentence(error):
+def _sentence(error: errors.Error) -> str:
     return f"{error.msg} {error.details}" if error.details else error.msg
 
 
-def _unavailable(what, status, answer):
+def _unavailable(what: str, status: int | None, answer: Mapping[str, Any]) -> Unavailable:
     return Unavailable(
         f"The Kubernetes API does not let us {what}: HTTP {status},"
         f" {str(answer.get('message') or '')[:300].rstrip('.')}.",
@@ -219,13 +222,19 @@ def _unavailable(what, status, answer):
 
 
 class Follower(threading.Thread):
-    """Keeps Nodes in line with the API for as long as the process lives.
+    """Keeps the nodes in line with the API for as long as the process lives.
 
-    connected: bool, whether a watch is open; failure: str, the last one, or "" since. say:
-    callable(str).
+    connected: whether a watch is open; failure: the last one, "" once that is over; say: logs a
+    sentence.
     """
 
-    def __init__(self, upstream, kept, say, sleep=time.sleep):
+    def __init__(
+        self,
+        upstream: Upstream,
+        kept: nodes.Nodes,
+        say: Callable[[str], None],
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         super().__init__(daemon=True, name="follower")
         self._upstream = upstream
         self._kept = kept
@@ -235,7 +244,7 @@ class Follower(threading.Thread):
         self.connected = False
         self.failure = "nothing was asked yet"
 
-    def run(self):
+    def run(self) -> None:
         """Follow; on a failure wait, at first shortly."""
         pause = _PAUSES[0]
         while True:
@@ -258,18 +267,18 @@ class Follower(threading.Thread):
             self._sleep(pause * random.uniform(0.5, 1.0))
             pause = min(pause * 2, _PAUSES[1])
 
-    def follow_once(self):
+    def follow_once(self) -> None:
         """List the nodes unless that is done, then follow their changes until the API ends the
         watch; raise Unavailable or Expired.
         """
         if not self._listed:
-            self._kept.replace(*self._upstream.list())
+            self._kept.replace(*self._upstream.list_nodes())
             self._listed = True
-        for kind, item in self._upstream.watch(self._kept.version):
+        for event in self._upstream.watch_nodes(self._kept.version or ""):
             if self.failure:
                 self._say(f"The Kubernetes API is watched; {len(self._kept)} nodes are known.")
             self.connected, self.failure = True, ""
-            if kind is None:
-                self._kept.bookmark(item)
+            if isinstance(event, str):
+                self._kept.bookmark(event)
             else:
-                self._kept.apply(kind, item)
+                self._kept.apply(*event)

@@ -145,7 +145,6 @@ def test_annotations_of_networks_that_are_no_more():
 
 
 # --- the log of changes
-# -----------------------------------------------------------------------------------------------------
 
 
 def kinds(changes):
@@ -164,7 +163,7 @@ def test_a_reader_goes_on_where_it_was():
     assert (kinds(changes), version) == ([("ADDED", "b"), ("DELETED", "a")], "21")
     assert kept.read(place, 0)[0] == []
     for known, rest in (("11", ["a"]), ("12", ["a"]), ("20", ["a"]), ("21", [])):
-        assert [name for dummy, name in kinds(kept.read(kept.place_after(known), 0)[0])] == rest
+        assert [name for _kind, name in kinds(kept.read(kept.place_after(known), 0)[0])] == rest
     for unknown in ("9", "13", "x", ""):
         with pytest.raises(nodes.Gone):
             kept.place_after(unknown)
@@ -236,10 +235,10 @@ def test_readers_end_where_the_api_is(seed):
         return kind, new
 
     kept.replace([], "0")
-    readers = [{"nodes": {}, "version": None} for dummy in range(3)]
-    for dummy in range(150):
+    readers = [{"nodes": {}, "version": None} for _reader in range(3)]
+    for _turn in range(150):
         if chance.random() < 0.1:
-            for dummy2 in range(chance.randrange(8)):
+            for _missed in range(chance.randrange(8)):
                 step()  # not seen by the watch
             version += 1
             kept.replace(list(truth.values()), str(version))
@@ -277,7 +276,6 @@ def follow(kept, reader, chance=None):
 
 
 # --- leases
-# -----------------------------------------------------------------------------------------------------------------
 
 
 def test_the_lease_of_a_node():
@@ -320,14 +318,14 @@ def test_attributes_become_annotations():
         "BackendType": "vxlan",
         "BackendData": {"VNI": 1, "VtepMAC": "02:00:00:00:00:01"},
     }
-    assert leases.annotations(attributes, RED) == leased(RED)
+    assert leases.to_annotations(attributes, RED) == leased(RED)
     assert (
-        leases.annotations({"PublicIP": "192.0.2.1"}, RED)["red.multinet.flannel/backend-type"]
+        leases.to_annotations({"PublicIP": "192.0.2.1"}, RED)["red.multinet.flannel/backend-type"]
         == "udp"
     )
     for wrong in (None, [], {}, {"PublicIP": "x"}, {"PublicIP": "192.0.2.1", "BackendType": 1}):
         with pytest.raises(leases.Bad):
-            leases.annotations(wrong, RED)
+            leases.to_annotations(wrong, RED)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,140 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the subnet server is told, whom it believes, and what it counts."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from ansible_collections.multinet.flannel.plugins.module_utils._subnets import (
+    config,
+    metrics,
+    own_node,
+    peer,
+)
+from ansible_collections.multinet.flannel.plugins.module_utils._subnets.nodes import Nodes
+from ansible_collections.multinet.flannel.plugins.module_utils._subnets.subnets import Node
+
+RAW = {
+    "node_name": "n",
+    "kubeconfig": "/kubeconfig",
+    "cluster_cidrs": ["10.244.0.0/16"],
+    "node_cidr_mask_sizes": [24],
+    "networks": [
+        {
+            "name": "red",
+            "annotation_prefix": "red.multinet.flannel",
+            "cidr": "10.3.0.0/16",
+            "subnet_len": 24,
+            "subnet_file": "/run/red.env",
+            "bridge": "mn-red",
+            "ipam_dir": "/ipam/red",
+        }
+    ],
+    "listen": {"address": "127.0.0.1", "port": 10253},
+}
+PREFIX = "red.multinet.flannel/"
+
+
+def load(directory, **changes):
+    path = directory / "subnets.json"
+    path.write_text(json.dumps(dict(RAW, **changes)), encoding="utf-8")
+    return config.load(str(path))
+
+
+def test_a_configuration(tmp_path):
+    told = load(tmp_path)
+    assert told.places["red"] == config.Places("/run/red.env", "mn-red", "/ipam/red")
+    assert (told.listen, told.remote, told.default_network) == (("127.0.0.1", 10253), None, None)
+    assert PREFIX + "public-ip" in told.written and told.written < told.known
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"networks": []}, "has nothing in 'networks'"),
+        ({"listen": {"address": "192.0.2.1", "port": 1}}, "only loopback may stand"),
+        ({"networks": [{"name": "red"}]}, "is not one of a subnet server: KeyError"),
+        ({"cluster_cidrs": ["x"]}, "is not one of a subnet server: ValueError"),
+        ({"remote": {"address": "192.0.2.1"}}, "is not one of a subnet server: KeyError 'port'"),
+    ],
+)
+def test_configurations_that_will_not_do(tmp_path, changes, sentence):
+    with pytest.raises(config.ConfigError, match=sentence):
+        load(tmp_path, **changes)
+
+
+@pytest.mark.parametrize(
+    ("common_name", "node"), [("system:node:n1", "n1"), ("n1", "n1"), (None, "")]
+)
+def test_a_certificate_names_a_node(common_name, node):
+    subject = ((("organizationName", "x"),),)
+    if common_name:
+        subject += ((("commonName", common_name),),)
+    assert peer.of_certificate({"subject": subject}) == peer.Peer(True, node)
+
+
+def test_the_user_behind_a_connection(tmp_path):
+    row = "   0: {}:0035 {}:9C40 01 0:0 0:0 0 {} 0 1"
+    (tmp_path / "tcp").write_text(
+        "head\n" + row.format("0100007F", "0100007F", 7), encoding="ascii"
+    )
+    (tmp_path / "tcp6").write_text(
+        "head\n" + row.format("0" * 24 + "01000000", "0" * 24 + "01000000", 8), encoding="ascii"
+    )
+    table = f"{tmp_path}/"
+    assert peer.owner(("127.0.0.1", 53), ("127.0.0.1", 40000), table) == 7
+    assert peer.owner(("::1", 53), ("::1", 40000), table) == 8
+    assert peer.owner(("127.0.0.1", 54), ("127.0.0.1", 40000), table) is None
+
+
+def test_metrics():
+    counted = metrics.Metrics()
+    counted.add("requests_total", code=200, verb="GET")
+    counted.add("requests_total", code=200, verb="GET")
+    counted.add("watches", 0, network="red")
+    counted.include(lambda: [("nodes", 3)])
+    lines = counted.text().splitlines()
+    assert lines[:2] == ['requests_total{code="200",verb="GET"} 2', 'watches{network="red"} 0']
+    assert lines[-1] == "nodes 3"
+    assert [line.split()[0] for line in lines[2:4]] == [
+        "process_resident_memory_bytes",
+        "process_cpu_seconds_total",
+    ]
+
+
+class FakeHost:
+    """A host whose flanneld works with one subnet."""
+
+    def __init__(self, subnet):
+        self.subnet = subnet
+        self.ended = 0
+
+    def subnets_in_file(self, path):
+        return [self.subnet]
+
+    def end_flanneld(self, subnet_file):
+        self.ended += 1
+        return [4711]
+
+    def addresses(self, device):
+        return []
+
+
+def test_a_flanneld_is_ended_when_it_is_wrong_twice_and_not_again_for_a_minute(tmp_path):
+    told, kept, host, said = load(tmp_path), Nodes(), FakeHost("10.3.9.0/24"), []
+    node = {
+        "metadata": {"name": "n", "resourceVersion": "1"},
+        "spec": {"podCIDRs": ["10.244.3.0/24"]},
+    }
+    kept.replace([Node(node, told.known)], "1")
+    keeper = own_node.Keeper(told, kept, host, None, said.append)
+    ended = []
+    for now in (0.0, 5.0, 10.0, 64.0, 66.0):
+        keeper.look(now)
+        ended.append(host.ended)
+    assert ended == [0, 1, 1, 1, 2]
+    assert "it works with 10.3.9.0/24 and this node now has 10.3.3.0/24" in said[0]
+    assert ('multinet_subnets_flanneld_restarts_total{network="red"}', 2) in keeper.samples()
