@@ -183,10 +183,8 @@ class Runner:
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         printed = os.pread(self.files[1], 1 << 20, 0)
         if status:
-            raise RuntimeError(
-                f"{file}: status"
-                f" {status}\n{printed.decode()}{os.pread(self.files[2], 1 << 20, 0).decode()}"
-            )
+            complaint = os.pread(self.files[2], 1 << 20, 0)
+            raise RuntimeError(f"{file}: status {status}\n{printed.decode()}{complaint.decode()}")
         return printed
 
     def run(self, file, environment, stdin):

@@ -116,9 +116,8 @@ def test_attachments_whose_container_went(host, gc):
     assert host.leftovers() == before
     assert gc()["changed"]
     assert not state.exists()
-    assert (
-        len(host.leftovers()) == len([item for item in before if gone not in item]) - 1
-    )  # its address as well
+    others = [item for item in before if gone not in item]
+    assert len(host.leftovers()) == len(others) - 1  # its address as well
     assert host.addresses(stays) == {"eth0": "10.1.5.3/29"}
     assert not gc()["changed"]
     assert host.cni("DEL", CONF, stays) == (0, None)

@@ -629,14 +629,11 @@ def test_reload_waits_for_the_new_table_and_keeps_the_old_one_when_it_is_wrong(l
         done = guard.reload()
         assert done.returncode == 1 and sentence in done.stderr
         assert guard.works_with() != guard.installed()  # so the next run reloads it again
-        assert (
-            len(lab.probe([(sender, lab.pod_address(target)) for sender, target in CELL_KINDS]))
-            == 1
-        )
+        cells = [(sender, lab.pod_address(target)) for sender, target in CELL_KINDS]
+        assert len(lab.probe(cells)) == 1
     guard.rules.write_text(ruleset(declared()), encoding="utf-8")
-    guard.until(
-        lambda: not guard.read()["error"]
-    )  # it follows the file by itself: a run that was cut off before its reload
+    # it follows the file by itself: a run that was cut off before its reload
+    guard.until(lambda: not guard.read()["error"])
     assert closed(lab)
 
 
