@@ -8,6 +8,7 @@
 #   make hosts          the demo's hosts alone
 #   make deploy         the demo's hosts, and the networks on them; DECLARATION=file for other networks than the demo's
 #   make lint sanity unit integration
+#   make format         write what `make lint` wants of the dialect; make hooks: have git ask for it
 #   make scenario S=vlans
 #   make cluster S=kubernetes_etcd   a real Kubernetes cluster in three hosts, nothing of the collection on it yet
 #   make bench              the meta-plugin beside Multus and the bare delegates
@@ -19,7 +20,7 @@ S ?= default
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup test-programs cluster install hosts deploy demo test lint sanity unit integration bench bench-subnets bench-pods soak scenario run-scenario clean distclean
+.PHONY: help setup test-programs cluster install hosts deploy demo test lint format hooks sanity unit integration bench bench-subnets bench-pods soak scenario run-scenario clean distclean
 
 ENV := . .build/env &&
 DEMO := ansible-playbook -i inventories/demo
@@ -44,8 +45,18 @@ deploy: install hosts
 demo: install hosts
 	@$(ENV) scripts/demo.sh
 
+# All checks, or one: make lint CHECK=mypy
 lint: install
-	@$(ENV) scripts/lint.sh
+	@$(ENV) scripts/lint.sh $(CHECK)
+
+# What of the dialect a program can write.
+format: setup
+	@$(ENV) ruff check --quiet --fix-only && ruff format --quiet
+	@$(ENV) python scripts/docs.py && python scripts/markdown.py --write
+
+# From now on git has the checks run before a commit and before a push.
+hooks: setup
+	@$(ENV) pre-commit install --hook-type pre-commit --hook-type pre-push
 
 sanity: setup
 	@$(ENV) scripts/sanity.sh
