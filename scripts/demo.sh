@@ -13,7 +13,8 @@ attached=$SECONDS
 code=0
 play multinet.flannel.verify || code=$?
 
-printf '\nsite %s s, pods %s s, verification %s s\n' $((deployed - began)) $((attached - deployed)) $((SECONDS - attached))
+printf '\nsite %s s, pods %s s, verification %s s\n' \
+    $((deployed - began)) $((attached - deployed)) $((SECONDS - attached))
 echo "report: $PWD/.build/demo/report/report.html"
 echo "exit code: $code"
 exit $code

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Build the collection's archive and install it where ANSIBLE_COLLECTIONS_PATH looks first: what runs is what a user gets.
+# Build the collection's archive and install it where ANSIBLE_COLLECTIONS_PATH looks first: what
+# runs is what a user gets.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,7 +15,8 @@ archive=$(echo .build/archive/*.tar.gz)
 sum=$(tar -xzOf "$archive" FILES.json | sha256sum)
 installed=.build/installed/${sum:0:12}
 if [ ! -d "$installed" ]; then
-    ansible-galaxy collection install --force --no-deps -p .build/installed.partial "$archive" >/dev/null 2>.build/install.log || {
+    ansible-galaxy collection install --force --no-deps -p .build/installed.partial "$archive" \
+        >/dev/null 2>.build/install.log || {
         cat .build/install.log
         exit 1
     }

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# ansible-test sanity on a copy of what git knows or would add, at the path where ansible-test wants a collection.
+# ansible-test sanity on a copy of what git knows or would add, at the path where ansible-test wants
+# a collection.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
