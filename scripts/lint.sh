@@ -14,6 +14,7 @@ trap 'rm -rf "$output"' EXIT
 check() { # NAME COMMAND...
     local name=$1 start=$EPOCHREALTIME word=ok tenths
     shift
+    echo "$name" >>"$output/names"
     case " ${only[*]} " in
         "  " | *" $name "*) ;;
         " quick ") [ "$name" != ansible-lint ] || return 0 ;;
@@ -42,6 +43,12 @@ git ls-files -z --cached --others --exclude-standard -- '*.sh' .ci/run >"$output
 check shellcheck xargs -0 -a "$output/shell" shellcheck &
 wait
 
+for name in "${only[@]}"; do
+    [ "$name" = quick ] || grep -qx "$name" "$output/names" || {
+        echo "lint: there is no check $name, but $(sort "$output/names" | xargs)"
+        exit 2
+    }
+done
 shopt -s nullglob
 failed=("$output"/*.failed)
 for file in "${failed[@]}"; do
