@@ -25,9 +25,8 @@ from lab import OUTSIDE, Lab
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
-HAND_MADE_IPV6 = {
-    "red": "fd00:3::/48"
-}  # addresses that no declaration knows: there, only the devices tell the networks apart
+# Addresses that no declaration knows: there, only the devices tell the networks apart.
+HAND_MADE_IPV6 = {"red": "fd00:3::/48"}
 NETWORKS = ("blue", "red", "green")
 
 

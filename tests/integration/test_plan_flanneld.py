@@ -253,9 +253,8 @@ def test_the_plan_refuses_what_flannel_refuses(node, prefix, subnet_len):
     config = {"Network": declared["cidr"], "Backend": {"Type": "alloc"}}
     if subnet_len:
         config["SubnetLen"] = subnet_len
-    valid = plan([dict(declared, cidr="10.9.0.0/16", subnet_len=24)])["networks"][
-        0
-    ]  # only its names are used
+    # of a valid plan, only the names are used
+    (valid,) = plan([dict(declared, cidr="10.9.0.0/16", subnet_len=24)])["networks"]
     path, log = node(valid, config)
     wait_for(lambda: path.exists() or "Couldn't fetch network config" in log.read_text())
     theirs = int(_variables(path)["FLANNEL_SUBNET"].split("/")[1]) if path.exists() else None
