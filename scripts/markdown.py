@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Check the Markdown: prose is wrapped at 100 columns, and what it names is there.
 
-Names are links to files, and paths in `code`: `roles/etcd`, `tests/unit/<package>`, or a function
-or other name in a file, `plugins/filter/plan.py:FilterModule`. With --write, prose is wrapped.
+Names are links to files, and paths in `code`: `roles/etcd`, `tests/unit/<package>`, `_plan/plan.py`
+(a package of the core), or a function or other name in a file, `_plan/plan.py:plan`. With --write,
+prose is wrapped.
 """
 
 from __future__ import annotations
@@ -27,9 +28,13 @@ WORD = re.compile(r"(?:`[^`]*`|\S)+(?: (?:[-+*#]|\d+[.)])(?= ))*")
 
 LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
 CODE = re.compile(r"`([^`\s]+)`")
-PATH = re.compile(
-    r"(?:benchmarks|changelogs|docs|inventories|meta|molecule|playbooks|plugins|roles|scripts|tests)/"
+# What a path begins with, from the root of the repository; packages of the core go by their names.
+TOP = re.compile(
+    r"benchmarks/|changelogs/|docs/|inventories/|meta/|molecule/|playbooks/|plugins/|roles/|scripts/"
+    r"|tests/"
 )
+PACKAGE = re.compile(r"_\w+/")
+CORE = ("plugins/module_utils", "plugins/plugin_utils")
 
 
 def wrap(text: str) -> str:
@@ -87,10 +92,16 @@ def missing(path: pathlib.Path, text: str) -> list[str]:
     ]
     for name in CODE.findall(text):
         file, _, definition = name.partition(":")
-        if not PATH.match(file) or set(file) & set("{$"):
+        if set(file) & set("{$"):
+            continue
+        if TOP.match(file):
+            places = [ROOT, path.parent]
+        elif PACKAGE.match(file):
+            places = [ROOT / place for place in CORE]
+        else:
             continue
         pattern = re.sub(r"<[^>]*>", "*", file.rstrip("/"))
-        found = [*ROOT.glob(pattern), *path.parent.glob(pattern)]
+        found = [each for place in places for each in place.glob(pattern)]
         if not found or (definition and not any(_defines(each, definition) for each in found)):
             absent.append(name)
     return absent
