@@ -80,6 +80,7 @@ members:
 
 import os
 import tempfile
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils._etcd.client import Client, EtcdError
@@ -87,7 +88,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._etcd.client impo
 _FILES = ("ca_cert", "client_cert", "client_key")
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "endpoints": {"type": "list", "elements": "str", "required": True},
@@ -114,13 +115,16 @@ def main():
                 params["endpoints"], timeout=params["timeout"], **_files(params, directory)
             )
         client.check_health()
-        result = {"version": client.status()["version"], "members": client.members()}
+        result = {
+            "version": client.status()["version"],
+            "members": [member._asdict() for member in client.members()],
+        }
     except EtcdError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=False, **result)
 
 
-def _files(params, directory):
+def _files(params: dict[str, Any], directory: str) -> dict[str, str]:
     """Return the paths of the three files; contents are written into directory first."""
     if not params["contents"]:
         return {name: params[name] for name in _FILES}

@@ -141,12 +141,20 @@ why:
   returned: success
 """
 
+from collections.abc import Sequence
+
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.multinet.flannel.plugins.module_utils._etcd import membership
 from ansible_collections.multinet.flannel.plugins.module_utils._etcd.client import Client, EtcdError
+from ansible_collections.multinet.flannel.plugins.module_utils._etcd.decision import (
+    Declaration,
+    DeclaredMember,
+    MemberError,
+)
+from ansible_collections.multinet.flannel.plugins.module_utils._etcd.member import Installed, Member
+from ansible_collections.multinet.flannel.plugins.module_utils._etcd.membership import bring
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "name": {"type": "str", "required": True},
@@ -186,30 +194,21 @@ def main():
             )
         )
 
-    def connect(urls):
+    def connect(urls: Sequence[str]) -> Client:
         return Client(urls, params["ca_cert"], params["client_cert"], params["client_key"])
 
-    member = membership.Member(
-        params["unit"],
-        params["data_dir"],
-        params["initial_file"],
-        params["environment"],
-        params["executable"],
-        connect,
-        params["timeout"],
+    installed = Installed(**{key: params[key] for key in Installed._fields})
+    declaration = Declaration(
+        **{key: params[key] for key in Declaration._fields if key != "members"},
+        members=[
+            DeclaredMember(*(member[key] for key in DeclaredMember._fields))
+            for member in params["members"]
+        ],
     )
     try:
-        result = membership.bring(
-            member,
-            params["name"],
-            params["members"],
-            params["formers"],
-            params["prune"],
-            params["final"],
-            params["restart_reason"],
-            module.check_mode,
-        )
-    except (membership.MemberError, EtcdError) as error:
+        member = Member(installed, connect, params["timeout"])
+        result = bring(member, declaration, module.check_mode)
+    except (MemberError, EtcdError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=bool(result["done"]), **result)
 

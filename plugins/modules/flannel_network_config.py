@@ -133,6 +133,7 @@ networks:
 """
 
 import json
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils._etcd import network_config
@@ -144,7 +145,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._etcd.client impo
 )
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "endpoints": {"type": "list", "elements": "str", "required": True},
@@ -183,7 +184,7 @@ def main():
     )
 
 
-def _client(params):
+def _client(params: dict[str, Any]) -> Client:
     return Client(
         params["endpoints"],
         params["ca_cert"],
@@ -193,7 +194,7 @@ def _client(params):
     )
 
 
-def _decide(params, check_mode):
+def _decide(params: dict[str, Any], check_mode: bool) -> list[dict[str, Any]]:
     try:
         client = _client(params)
         stored = {
@@ -215,7 +216,7 @@ def _decide(params, check_mode):
     )
 
 
-def _write(client, decisions):
+def _write(client: Client, decisions: list[dict[str, Any]]) -> None:
     compares = [compare for decision in decisions for compare in decision["compares"]]
     operations = [operation for decision in decisions for operation in decision["operations"]]
     if not client.txn(compares, operations):
@@ -225,7 +226,7 @@ def _write(client, decisions):
         )
 
 
-def _diff(decision):
+def _diff(decision: dict[str, Any]) -> dict[str, str]:
     """Ansible's diff of one network: its configuration and, when they go, its leases."""
     key = network_config.config_key(decision["prefix"])
     removed = decision["leases"] if decision["action"] == "removed" else []
@@ -243,7 +244,7 @@ def _diff(decision):
     }
 
 
-def _text(items):
+def _text(items: list[dict[str, Any]]) -> str:
     return "".join(json.dumps(item, indent=2, sort_keys=True) + "\n" for item in items)
 
 

@@ -268,24 +268,23 @@ def test_tells_status_and_members(client, url):
     client.check_health()
     status = client.status()
     assert status["version"].startswith("3.") and status["leader"] == status["member"]
-    assert [
-        (member["id"], member["name"], member["client_urls"]) for member in client.members()
-    ] == [(status["member"], "one", [url])]
+    assert [(member.id, member.name, member.client_urls) for member in client.members()] == [
+        (status["member"], "one", [url])
+    ]
 
 
 def test_asks_the_next_endpoint_when_one_is_down(url, tls):
     dead = f"https://127.0.0.1:{free_port()}"
     client = etcd.Client([dead, url], **tls)
     assert client.status()["leader"]
-    assert [etcd.endpoint_url(endpoint) for endpoint in client._endpoints] == [url, dead]
+    assert [endpoint.url for endpoint in client._endpoints] == [url, dead]
 
 
 def test_a_cluster_without_quorum_is_named_so(client, upstream_bin, tmp_path, monkeypatch):
     with running_etcd(upstream_bin / "etcd", tmp_path) as lonely:
         one = etcd.Client([lonely], timeout=15)
-        one.member_add(
-            f"http://127.0.0.1:{free_port()}"
-        )  # two members from now on, one of which never comes
+        # two members from now on, one of which never comes
+        one.member_add(f"http://127.0.0.1:{free_port()}")
         with pytest.raises(etcd.EtcdError, match="no quorum"):
             one.check_health()
 

@@ -16,6 +16,8 @@ import json
 import socket
 import ssl
 import urllib.parse
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 UNAVAILABLE = 14  # gRPC status code: no leader, no quorum, not yet started
 
@@ -42,28 +44,54 @@ class EtcdFileMissing(EtcdError):
     """A file of the CA or the client certificate isn't there."""
 
 
-class KeyValue:
-    """One key: key and value (str), mod_revision (int), lease (int, 0: none)."""
+class KeyValue(NamedTuple):
+    """One key. mod_revision: the cluster's revision at its last change; lease: an id, or 0."""
 
-    def __init__(self, key, value, mod_revision, lease=0):
-        self.key = key
-        self.value = value
-        self.mod_revision = mod_revision
-        self.lease = lease
+    key: str
+    value: str
+    mod_revision: int
+    lease: int = 0
 
-    def __repr__(self):
-        return f"KeyValue({self.key!r}, {self.value!r}, {self.mod_revision}, {self.lease})"
+
+class ListedMember(NamedTuple):
+    """A member as the cluster lists it. name: "" until it has started for the first time."""
+
+    id: int
+    name: str
+    peer_urls: list[str]
+    client_urls: list[str]
+
+
+class Endpoint(NamedTuple):
+    """Where an etcd answers. scheme: http or https."""
+
+    scheme: str
+    host: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        """Its URL; an IPv6 address gets its brackets."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
 
 
 class Client:
     """Speaks to the first endpoint that answers.
 
-    endpoints: list of URLs such as https://10.0.0.1:2379; ca_cert, client_cert, client_key: paths
-    (https only); timeout: seconds for each endpoint. Raises EtcdError at once when the endpoints or
-    the files make no sense.
+    endpoints: URLs such as https://10.0.0.1:2379; ca_cert, client_cert, client_key: paths (https
+    only); timeout: seconds for each endpoint. Raises EtcdError at once when the endpoints or the
+    files make no sense.
     """
 
-    def __init__(self, endpoints, ca_cert=None, client_cert=None, client_key=None, timeout=5.0):
+    def __init__(
+        self,
+        endpoints: Sequence[str],
+        ca_cert: str | None = None,
+        client_cert: str | None = None,
+        client_key: str | None = None,
+        timeout: float = 5.0,
+    ) -> None:
         if not endpoints:
             raise EtcdError(
                 "No etcd endpoint is given. Give at least one, such as https://10.0.0.1:2379."
@@ -72,33 +100,36 @@ class Client:
         self._timeout = timeout
         self._has_client_cert = bool(client_cert)
         self._tls = None
-        if any(scheme == "https" for scheme, _host, _port in self._endpoints):
+        if any(endpoint.scheme == "https" for endpoint in self._endpoints):
             self._tls = tls_context(ca_cert, client_cert, client_key)
 
     # Keys
 
-    def get(self, key):
-        """Return the KeyValue of key, or None."""
+    def get(self, key: str) -> KeyValue | None:
+        """Return what is at a key, or None."""
         found = self._range({"key": _encode(key)})
         return found[0] if found else None
 
-    def prefix(self, prefix):
-        """Return the KeyValues whose key starts with prefix, sorted by key."""
+    def prefix(self, prefix: str) -> list[KeyValue]:
+        """Return everything whose key starts with prefix, sorted by key."""
         return self._range({"key": _encode(prefix), "range_end": _encode(end_of_prefix(prefix))})
 
-    def put(self, key, value, lease=0):
+    def put(self, key: str, value: str, lease: int = 0) -> None:
         """Write one key, attached to a lease if given."""
-        self.call("/v3/kv/put", {"key": _encode(key), "value": _encode(value), "lease": str(lease)})
+        body = {"key": _encode(key), "value": _encode(value), "lease": str(lease)}
+        self._post("/v3/kv/put", body)
 
-    def delete_prefix(self, prefix):
+    def delete_prefix(self, prefix: str) -> int:
         """Remove all keys that start with prefix; return how many there were."""
-        answer = self.call(
+        answer = self._post(
             "/v3/kv/deleterange",
             {"key": _encode(prefix), "range_end": _encode(end_of_prefix(prefix))},
         )
         return int(answer.get("deleted", 0))
 
-    def txn(self, compares, operations):
+    def txn(
+        self, compares: Sequence[tuple[Any, ...]], operations: Sequence[tuple[str, ...]]
+    ) -> bool:
         """Do all operations in one transaction if every comparison holds; return whether it was
         done.
 
@@ -106,7 +137,7 @@ class Client:
         prefix: no key starts with it).
         operations: list of ("put", key, value), ("delete", key) and ("delete_prefix", prefix).
         """
-        answer = self.call(
+        answer = self._post(
             "/v3/kv/txn",
             {
                 "compare": [_compare(item) for item in compares],
@@ -115,8 +146,8 @@ class Client:
         )
         return bool(answer.get("succeeded", False))
 
-    def _range(self, body):
-        answer = self.call("/v3/kv/range", body, read=True)
+    def _range(self, body: dict[str, Any]) -> list[KeyValue]:
+        answer = self._post("/v3/kv/range", body, read=True)
         return [
             KeyValue(
                 _decode(kv["key"]),
@@ -129,21 +160,21 @@ class Client:
 
     # Leases
 
-    def lease_grant(self, ttl):
+    def lease_grant(self, ttl: int) -> int:
         """Return the id of a new lease of ttl seconds."""
-        return int(self.call("/v3/lease/grant", {"TTL": str(ttl), "ID": "0"})["ID"])
+        return int(self._post("/v3/lease/grant", {"TTL": str(ttl), "ID": "0"})["ID"])
 
-    def lease_revoke(self, lease):
+    def lease_revoke(self, lease: int) -> None:
         """End a lease: the keys attached to it go."""
-        self.call("/v3/lease/revoke", {"ID": str(lease)})
+        self._post("/v3/lease/revoke", {"ID": str(lease)})
 
     # The cluster
 
-    def status(self):
+    def status(self) -> dict[str, Any]:
         """Return {version, db_size (bytes), leader (member id), member (id of who answered)} of the
         first endpoint that answers.
         """
-        answer = self.call("/v3/maintenance/status", {}, read=True)
+        answer = self._post("/v3/maintenance/status", {}, read=True)
         return {
             "version": answer.get("version", ""),
             "db_size": int(answer.get("dbSize", 0)),
@@ -151,46 +182,46 @@ class Client:
             "member": int(answer["header"]["member_id"]),
         }
 
-    def check_health(self):
+    def check_health(self) -> None:
         """Return when a read through the cluster's leader works; raises EtcdError when not."""
-        self.call("/v3/kv/range", {"key": _encode("health"), "keys_only": True}, read=True)
+        self._post("/v3/kv/range", {"key": _encode("health"), "keys_only": True}, read=True)
 
-    def members(self):
-        """Return the cluster's members as [{id (int), name ("" until it has started), peer_urls,
-        client_urls}].
-        """
+    def members(self) -> list[ListedMember]:
+        """Return the cluster's members."""
+        answer = self._post("/v3/cluster/member/list", {"linearizable": True}, read=True)
         return [
-            _member(item)
-            for item in self.call("/v3/cluster/member/list", {"linearizable": True}, read=True)[
-                "members"
-            ]
+            ListedMember(
+                int(item["ID"]),
+                item.get("name", ""),
+                item.get("peerURLs", []),
+                item.get("clientURLs", []),
+            )
+            for item in answer["members"]
         ]
 
-    def member_add(self, peer_url):
-        """Announce a member that is going to join; return the list of members as members() does."""
-        return [
-            _member(item)
-            for item in self.call("/v3/cluster/member/add", {"peerURLs": [peer_url]})["members"]
-        ]
+    def member_add(self, peer_url: str) -> None:
+        """Announce a member that is going to join."""
+        self._post("/v3/cluster/member/add", {"peerURLs": [peer_url]})
 
-    def member_remove(self, member_id):
+    def member_remove(self, member_id: int) -> None:
         """Take a member out of the cluster. etcd itself refuses when that would cost the quorum."""
-        self.call("/v3/cluster/member/remove", {"ID": str(member_id)})
+        self._post("/v3/cluster/member/remove", {"ID": str(member_id)})
 
-    def member_update(self, member_id, peer_url):
+    def member_update(self, member_id: int, peer_url: str) -> None:
         """Tell the cluster a member's new address."""
-        self.call("/v3/cluster/member/update", {"ID": str(member_id), "peerURLs": [peer_url]})
+        body = {"ID": str(member_id), "peerURLs": [peer_url]}
+        self._post("/v3/cluster/member/update", body)
 
     # The wire
 
-    def call(self, path, body, read=False):
-        """POST body (JSON-able) to path; return the answer's JSON.
+    def _post(self, path: str, body: dict[str, Any], read: bool = False) -> dict[str, Any]:
+        """Ask for what a path of the gateway does; return its answer. read: nothing changes by it.
 
         The endpoints are tried in order, and the one that answers is asked first from then on. A
         write that may have reached an endpoint is not sent to a second one: that raises
         EtcdUncertain.
         """
-        errors = []
+        errors: list[EtcdError] = []
         for endpoint in list(self._endpoints):
             try:
                 answer = self._ask(endpoint, path, body, read)
@@ -209,15 +240,17 @@ class Client:
         )
         raise kind(" ".join(str(error) for error in errors))
 
-    def _ask(self, endpoint, path, body, read):
-        scheme, host, port = endpoint
-        url = endpoint_url(endpoint)
-        if scheme == "https":
-            connection = http.client.HTTPSConnection(
-                host, port, timeout=self._timeout, context=self._tls
-            )
-        else:
-            connection = http.client.HTTPConnection(host, port, timeout=self._timeout)
+    def _connection(self, endpoint: Endpoint) -> http.client.HTTPConnection:
+        host, port, timeout = endpoint.host, endpoint.port, self._timeout
+        if endpoint.scheme == "https":
+            return http.client.HTTPSConnection(host, port, timeout=timeout, context=self._tls)
+        return http.client.HTTPConnection(host, port, timeout=timeout)
+
+    def _ask(
+        self, endpoint: Endpoint, path: str, body: dict[str, Any], read: bool
+    ) -> dict[str, Any]:
+        url = endpoint.url
+        connection = self._connection(endpoint)
         try:
             try:
                 connection.connect()
@@ -232,27 +265,27 @@ class Client:
                 response = connection.getresponse()
                 status, data = response.status, response.read()
             except (OSError, http.client.HTTPException) as broken:
-                error = _alert(connection, broken) or broken
+                cause = _alert(connection, broken) or broken
                 # With TLS 1.3 a server refuses a client's certificate only after the handshake,
                 # before it has read the request.
                 if (
                     read
-                    or isinstance(error, ssl.SSLError)
-                    or (scheme == "https" and not self._has_client_cert)
+                    or isinstance(cause, ssl.SSLError)
+                    or (endpoint.scheme == "https" and not self._has_client_cert)
                 ):
-                    raise EtcdUnreachable(explain(url, error, self._has_client_cert)) from error
+                    raise EtcdUnreachable(explain(url, cause, self._has_client_cert)) from cause
                 raise EtcdUncertain(
                     f"etcd at {url} broke the connection during a write"
-                    f" ({error or type(error).__name__}), so whether it was done isn't known. Run"
+                    f" ({cause or type(cause).__name__}), so whether it was done isn't known. Run"
                     " again: it continues from what is there."
-                ) from error
+                ) from cause
         finally:
             connection.close()
         return _answer(url, path, status, data, read)
 
 
-def parse_endpoint(url):
-    """Return (scheme, host, port) of an endpoint URL; raises EtcdError when it is none."""
+def parse_endpoint(url: Any) -> Endpoint:
+    """Return what an endpoint's URL says; raises EtcdError when it is none."""
     wrong = (
         f"{url!r} is no etcd endpoint. Write it as https://10.0.0.1:2379 (or http://... for an etcd"
         " without TLS)."
@@ -271,16 +304,10 @@ def parse_endpoint(url):
         or "@" in parts.netloc
     ):
         raise EtcdError(wrong)
-    return parts.scheme, parts.hostname, port
+    return Endpoint(parts.scheme, parts.hostname, port)
 
 
-def endpoint_url(endpoint):
-    """The inverse of parse_endpoint; an IPv6 address gets its brackets."""
-    scheme, host, port = endpoint
-    return f"{scheme}://{(f'[{host}]' if ':' in host else host)}:{port}"
-
-
-def end_of_prefix(prefix):
+def end_of_prefix(prefix: str) -> str:
     """Return the range_end that with prefix as key covers every key that starts with prefix (etcd
     API, RangeRequest.range_end).
     """
@@ -289,14 +316,16 @@ def end_of_prefix(prefix):
     return prefix[:-1] + chr(ord(prefix[-1]) + 1)
 
 
-def tls_context(ca_cert, client_cert, client_key):
-    """Return the ssl.SSLContext for these files (paths; None: not given); raises EtcdError naming
-    the file that doesn't serve.
+def tls_context(
+    ca_cert: str | None, client_cert: str | None, client_key: str | None
+) -> ssl.SSLContext:
+    """Return the context for these files (paths; None: not given); raises EtcdError naming the file
+    that doesn't serve.
     """
     if bool(client_cert) != bool(client_key):
         raise EtcdError(
-            "A client certificate needs both its file and its key's file; only %s is given."
-            % (client_cert or client_key)
+            "A client certificate needs both its file and its key's file; only"
+            f" {client_cert or client_key} is given."
         )
     for what, path in (
         ("CA certificate", ca_cert),
@@ -338,8 +367,8 @@ def tls_context(ca_cert, client_cert, client_key):
     return context
 
 
-def explain(url, error, has_client_cert, connecting=False):
-    """Return the sentence for an exception met while speaking to url; connecting: before any byte
+def explain(url: str, error: BaseException, has_client_cert: bool, connecting: bool = False) -> str:
+    """Return the sentence for an exception met while speaking to a URL; connecting: before any byte
     of the request was sent.
     """
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -377,7 +406,7 @@ def explain(url, error, has_client_cert, connecting=False):
     )
 
 
-def _alert(connection, broken):
+def _alert(connection: http.client.HTTPConnection, broken: BaseException) -> ssl.SSLError | None:
     """Return the TLS alert that may be waiting on a connection that broke while we wrote (broken:
     the exception), or None.
     """
@@ -394,7 +423,7 @@ def _alert(connection, broken):
     return None
 
 
-def _explain_verification(url, error):
+def _explain_verification(url: str, error: ssl.SSLCertVerificationError) -> str:
     # Numbers of OpenSSL's X509_verify_cert(3).
     if error.verify_code in (9, 10):
         return (
@@ -412,7 +441,7 @@ def _explain_verification(url, error):
     )
 
 
-def _explain_tls(url, error, has_client_cert, connecting):
+def _explain_tls(url: str, error: BaseException, has_client_cert: bool, connecting: bool) -> str:
     reason = (getattr(error, "reason", None) or "").lower().replace("_", " ")
     if (
         "wrong version number" in reason
@@ -436,7 +465,7 @@ def _explain_tls(url, error, has_client_cert, connecting):
     )
 
 
-def _answer(url, path, status, data, read):
+def _answer(url: str, path: str, status: int, data: bytes, read: bool) -> dict[str, Any]:
     try:
         answer = json.loads(data)
     except ValueError:
@@ -472,15 +501,15 @@ def _answer(url, path, status, data, read):
     raise EtcdError(f"etcd at {url} refuses the request: {message.rstrip('.')}.")
 
 
-def _encode(text):
+def _encode(text: str) -> str:
     return base64.b64encode(text.encode("utf-8", "surrogateescape")).decode()
 
 
-def _decode(text):
+def _decode(text: str) -> str:
     return base64.b64decode(text).decode("utf-8", "surrogateescape")
 
 
-def _compare(item):
+def _compare(item: tuple[Any, ...]) -> dict[str, Any]:
     if item[0] == "revision":
         return {
             "key": _encode(item[1]),
@@ -498,7 +527,7 @@ def _compare(item):
     }
 
 
-def _operation(item):
+def _operation(item: tuple[str, ...]) -> dict[str, Any]:
     if item[0] == "put":
         return {"request_put": {"key": _encode(item[1]), "value": _encode(item[2])}}
     if item[0] == "delete":
@@ -508,13 +537,4 @@ def _operation(item):
             "key": _encode(item[1]),
             "range_end": _encode(end_of_prefix(item[1])),
         }
-    }
-
-
-def _member(item):
-    return {
-        "id": int(item["ID"]),
-        "name": item.get("name", ""),
-        "peer_urls": item.get("peerURLs", []),
-        "client_urls": item.get("clientURLs", []),
     }

@@ -2,26 +2,30 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which hosts are etcd members, where they are reached, and which certificates they need: from the
-inventory alone (pure).
+inventory alone. Pure; runs on the controller.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from .._ports import ETCD_CLIENT, ETCD_PEER
+
+_DNS_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
 
 
 class MembersError(Exception):
     """The inventory names no workable set of members; .errors is the list of sentences."""
 
-    def __init__(self, errors):
-        super().__init__(" ".join(errors))
+    def __init__(self, errors: Iterable[str]) -> None:
         self.errors = list(errors)
+        super().__init__(" ".join(self.errors))
 
 
-def member_names(groups):
+def member_names(groups: Mapping[str, list[str]]) -> list[str]:
     """Return the inventory names of the members: group multinet_etcd or, when it is empty, the
     first node.
 
@@ -32,7 +36,12 @@ def member_names(groups):
     return list(groups.get("multinet_nodes") or groups.get("all") or [])[:1]
 
 
-def members(groups, hostvars, tls=True, recorded=()):
+def members(
+    groups: Mapping[str, list[str]],
+    hostvars: Mapping[str, Any],
+    tls: bool = True,
+    recorded: Iterable[Mapping[str, str]] = (),
+) -> list[dict[str, str]]:
     """Return the members as [{name, address, client_url, peer_url}], in the order of the inventory.
 
     groups, hostvars: Ansible's variables; tls: whether the URLs are https; recorded: the members of
@@ -63,13 +72,14 @@ def members(groups, hostvars, tls=True, recorded=()):
     found = []
     for name in names:
         try:
-            address = member_address(
-                name, hostvars[name] if name in hostvars else {}, known.get(name)
-            )
+            # Ansible's hostvars have no get() that could be relied on for an unknown host
+            variables = hostvars[name] if name in hostvars else {}  # noqa: SIM401 - see above
+            address = member_address(name, variables, known.get(name))
         except ValueError as error:
             errors.append(str(error))
             continue
-        scheme, host = "https" if tls else "http", f"[{address}]" if ":" in address else address
+        scheme = "https" if tls else "http"
+        host = f"[{address}]" if ":" in address else address
         found.append(
             {
                 "name": name,
@@ -83,7 +93,7 @@ def members(groups, hostvars, tls=True, recorded=()):
     return found
 
 
-def member_address(name, variables, recorded=None):
+def member_address(name: str, variables: Mapping[str, Any], recorded: str | None = None) -> str:
     """Return the address at which the others reach a host.
 
     variables: the host's hostvars. In this order: multinet_node_address; the address of
@@ -101,15 +111,14 @@ def member_address(name, variables, recorded=None):
     facts = variables.get("ansible_facts") or {}
     interface = variables.get("multinet_underlay_interface")
     if facts and interface:
-        address = (
-            (facts.get(interface.replace("-", "_").replace(".", "_")) or {}).get("ipv4") or {}
-        ).get("address")
+        fact = facts.get(interface.replace("-", "_").replace(".", "_")) or {}
+        address = (fact.get("ipv4") or {}).get("address")
         if not address:
             raise ValueError(
                 f"{name}: the interface {interface} (multinet_underlay_interface) is not there or"
                 " has no IPv4 address."
             )
-        return address
+        return str(address)
     for address in (
         (facts.get("default_ipv4") or {}).get("address"),
         recorded,
@@ -124,32 +133,25 @@ def member_address(name, variables, recorded=None):
     )
 
 
-def certificates(declared):
+def certificates(declared: Iterable[Mapping[str, str]]) -> list[dict[str, Any]]:
     """Return the certificates that members() need beside the CA's: [{name, common_name,
     subject_alt_name}], the client's first.
     """
-    wanted = [{"name": "client", "common_name": "multinet", "subject_alt_name": []}]
+    wanted: list[dict[str, Any]] = [
+        {"name": "client", "common_name": "multinet", "subject_alt_name": []}
+    ]
     for member in declared:
-        names = [
-            "IP:" + str(ipaddress.ip_address(member["address"])),
-            "IP:127.0.0.1",
-            "DNS:localhost",
-        ]
-        if re.fullmatch(
-            r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", member["name"]
-        ) and not _is_address(member["name"]):
-            names.append("DNS:" + member["name"])
+        name, address = member["name"], ipaddress.ip_address(member["address"])
+        names = [f"IP:{address}", "IP:127.0.0.1", "DNS:localhost"]
+        if _DNS_NAME.fullmatch(name) and not _is_address(name):
+            names.append("DNS:" + name)
         wanted.append(
-            {
-                "name": "server-" + member["name"],
-                "common_name": member["name"][:64],
-                "subject_alt_name": names,
-            }
+            {"name": "server-" + name, "common_name": name[:64], "subject_alt_name": names}
         )
     return wanted
 
 
-def _is_address(text):
+def _is_address(text: Any) -> bool:
     try:
         ipaddress.ip_address(text)
     except ValueError:

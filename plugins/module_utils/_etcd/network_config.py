@@ -1,7 +1,8 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The networks' keys in etcd: what is there against what is declared (pure).
+"""The networks' keys in etcd: what is there against what is declared. Pure; standard library alone,
+for it runs on a host that reaches etcd.
 
 Layout (flannel, pkg/subnet/etcd/registry.go): <prefix>/config is the network's configuration as
 JSON, <prefix>/subnets/10.1.5.0-24 the lease of one host, JSON too: {"PublicIP": "192.0.2.7",
@@ -12,6 +13,10 @@ from __future__ import annotations
 
 import ipaddress
 import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from .client import KeyValue
 
 # A flanneld that runs keeps the subnet it has; with another of these its neighbours would look for
 # it elsewhere.
@@ -30,27 +35,27 @@ _RANGE_KEYS = (
 class NetworkConfigError(Exception):
     """The keys can't be brought to what is declared; .errors is the list of sentences."""
 
-    def __init__(self, errors):
-        super().__init__(" ".join(errors))
+    def __init__(self, errors: Iterable[str]) -> None:
         self.errors = list(errors)
+        super().__init__(" ".join(self.errors))
 
 
-def config_key(prefix):
+def config_key(prefix: str) -> str:
     """The key of a network's configuration."""
     return prefix + "/config"
 
 
-def leases_prefix(prefix):
+def leases_prefix(prefix: str) -> str:
     """What the keys of a network's leases start with."""
     return prefix + "/subnets/"
 
 
-def check(networks):
-    """Raise NetworkConfigError unless networks is a list of {name, etcd_prefix, flannel_config} as
-    plan() makes it (more keys don't matter).
+def check(networks: Sequence[Mapping[str, Any]]) -> None:
+    """Raise NetworkConfigError unless the networks have name, etcd_prefix and flannel_config as
+    plan() makes them (more keys don't matter).
     """
-    errors = []
-    seen = {}
+    errors: list[str] = []
+    seen: dict[str, int] = {}
     for number, network in enumerate(networks):
         place = f"networks[{number}]"
         for key, kind, wish in (
@@ -80,11 +85,11 @@ def check(networks):
         raise NetworkConfigError(errors)
 
 
-def leases(stored, prefix):
-    """Return the leases under prefix as [{subnet, ipv6_subnet, public_ip, public_ipv6,
+def leases(stored: Iterable[KeyValue], prefix: str) -> list[dict[str, str]]:
+    """Return the leases under a network's prefix as [{subnet, ipv6_subnet, public_ip, public_ipv6,
     backend_type}], sorted by subnet.
 
-    stored: list of KeyValue. What can't be read in a lease is an empty string: it still is a lease.
+    What can't be read in a lease is an empty string: it still is a lease.
     """
     found = []
     start = leases_prefix(prefix)
@@ -106,23 +111,28 @@ def leases(stored, prefix):
     return sorted(found, key=lambda lease: lease["subnet"])
 
 
-def decide(networks, stored, state="present", allow_range_change=False):
+def decide(
+    networks: Sequence[Mapping[str, Any]],
+    stored: Mapping[str, Sequence[KeyValue]],
+    state: str = "present",
+    allow_range_change: bool = False,
+) -> list[dict[str, Any]]:
     """Compare the declared networks with the stored keys.
 
-    networks: as check() wants them; stored: {network name: list of KeyValue under its prefix};
-    state: present or absent. Returns [{name, prefix, action, before, after, leases, compares,
+    networks: as check() wants them; stored: {network name: what is under its prefix}; state:
+    present or absent. Returns [{name, prefix, action, before, after, leases, compares,
     operations}] in the order of networks. action is created, updated, removed or unchanged; before
     and after are the configuration (a dict; a str when what is stored is no JSON object; None: no
     key); compares and operations are for Client.txn. Raises NetworkConfigError when a range would
     change under leases.
     """
-    errors = []
+    errors: list[str] = []
     decisions = []
     for network in networks:
         prefix = network["etcd_prefix"]
         found = stored.get(network["name"], [])
         current = next((item for item in found if item.key == config_key(prefix)), None)
-        decision = {
+        decision: dict[str, Any] = {
             "name": network["name"],
             "prefix": prefix,
             "action": "unchanged",
@@ -142,7 +152,7 @@ def decide(networks, stored, state="present", allow_range_change=False):
     return decisions
 
 
-def _remove(decision):
+def _remove(decision: dict[str, Any]) -> None:
     if decision["before"] is None and not decision["leases"]:
         return
     decision["action"] = "removed"
@@ -152,7 +162,9 @@ def _remove(decision):
     ]
 
 
-def _write(decision, current, allow_range_change, errors):
+def _write(
+    decision: dict[str, Any], current: KeyValue | None, allow_range_change: bool, errors: list[str]
+) -> None:
     key = config_key(decision["prefix"])
     decision["action"] = "created" if current is None else "updated"
     decision["compares"] = [("revision", key, 0 if current is None else current.mod_revision)]
@@ -172,13 +184,14 @@ def _write(decision, current, allow_range_change, errors):
     decision["compares"].append(("empty", leases_prefix(decision["prefix"])))
 
 
-def _holder(lease):
-    return "{} ({})".format(
-        lease["public_ip"] or lease["public_ipv6"] or "a host that isn't named", lease["subnet"]
-    )
+def _holder(lease: Mapping[str, str]) -> str:
+    host = lease["public_ip"] or lease["public_ipv6"] or "a host that isn't named"
+    return f"{host} ({lease['subnet']})"
 
 
-def _range_changes(before, after, held):
+def _range_changes(
+    before: Any, after: Mapping[str, Any], held: Iterable[Mapping[str, str]]
+) -> list[str]:
     """Return what differs in the range as ["Network 10.1.0.0/16 -> 10.2.0.0/16", ...]; without a
     readable configuration the leases held say what it was.
     """
@@ -197,23 +210,24 @@ def _range_changes(before, after, held):
     ]
 
 
-def _fits(lease, config):
+def _fits(lease: Mapping[str, str], config: Mapping[str, Any]) -> bool:
     try:
         subnet = ipaddress.ip_network(lease["subnet"])
-        return subnet.prefixlen == config.get("SubnetLen") and subnet.subnet_of(
-            ipaddress.ip_network(config["Network"], strict=False)
+        network = ipaddress.ip_network(config["Network"], strict=False)
+        return subnet.prefixlen == config.get("SubnetLen") and (
+            subnet.prefixlen >= network.prefixlen and subnet.network_address in network
         )
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, ValueError):
         return False
 
 
-def _with_defaults(config):
+def _with_defaults(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return config with SubnetLen as flannel takes it when it isn't said
     (Documentation/configuration.md): 24, or two more than a network longer than /22.
     """
     config = {key: value for key, value in config.items() if value not in (None, "")}
     try:
-        length = ipaddress.ip_network(config.get("Network"), strict=False).prefixlen
+        length = ipaddress.ip_network(str(config.get("Network")), strict=False).prefixlen
     except ValueError:
         return config
     if not config.get("SubnetLen"):
@@ -221,14 +235,14 @@ def _with_defaults(config):
     return config
 
 
-def _config(item):
+def _config(item: KeyValue | None) -> Any:
     if item is None:
         return None
     value = _json(item.value)
     return value if isinstance(value, dict) else item.value
 
 
-def _json(text):
+def _json(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which etcd runs on which processor architecture."""
+"""Which etcd runs on which processor architecture. Pure; runs on the controller."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SUPPORTED = (
 )
 
 
-def unsupported_arch(architecture, version):
+def unsupported_arch(architecture: str, version: str) -> str:
     """Return what ETCD_UNSUPPORTED_ARCH must be, or "" when it isn't needed.
 
     architecture: as uname -m says (the fact `architecture`) or as Go does; version: of etcd, such

@@ -5,35 +5,36 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.multinet.flannel.plugins.module_utils._etcd import membership
+from ansible_collections.multinet.flannel.plugins.module_utils._etcd import decision, environment
+from ansible_collections.multinet.flannel.plugins.module_utils._etcd.client import ListedMember
+from ansible_collections.multinet.flannel.plugins.module_utils._etcd.decision import (
+    Decision,
+    Declaration,
+    DeclaredMember,
+    Initial,
+    MemberError,
+    Seen,
+)
+from ansible_collections.multinet.flannel.plugins.module_utils._etcd.member import reason_in
+from ansible_collections.multinet.flannel.plugins.module_utils._node.units import parse_environment
 
-DECLARED = [
-    {"name": name, "peer_url": f"https://{name}:2380", "client_url": f"https://{name}:2379"}
-    for name in "abc"
-]
+DECLARED = [DeclaredMember(name, f"https://{name}:2380", f"https://{name}:2379") for name in "abc"]
 LIVING = [
-    {"id": number, "name": name, "peer_urls": [f"https://{name}:2380"], "client_urls": []}
-    for number, name in enumerate("abc", 1)
+    ListedMember(number, name, [f"https://{name}:2380"], []) for number, name in enumerate("abc", 1)
 ]
-NOTHING = {
-    "remove": [],
-    "update": None,
-    "add": False,
-    "initial": None,
-    "service": "",
-    "wait": False,
-    "pending": "",
-    "why": "",
-}
+NOTHING = Decision()
 
 
-def decide(data, listed, active=True, **more):
-    more.setdefault("healthy", active and listed is not None)
-    return membership.decide("a", DECLARED, data, listed, active, **more)
+def decide(data, listed, active=True, declared=DECLARED, formers=(), prune=False, **seen):
+    seen.setdefault("healthy", active and listed is not None)
+    return decision.decide(
+        Declaration("a", declared, formers=formers, prune=prune), Seen(data, active, listed, **seen)
+    )
 
 
 def differs(todo):
-    return {key: value for key, value in todo.items() if value != NOTHING[key]}
+    """Return what is to be done, by the names of Decision."""
+    return {key: value for key, value in todo._asdict().items() if value != getattr(NOTHING, key)}
 
 
 def test_leaves_a_healthy_member_alone():
@@ -45,19 +46,16 @@ def test_leaves_a_healthy_member_alone():
 
 def test_forms_a_cluster_only_when_no_member_has_data():
     waiting = decide("none", None, active=False, formers=["a"])
-    assert (waiting["pending"], waiting["service"], waiting["initial"]) == ("form", "", None)
-    assert "b, c" in waiting["why"]
+    assert (waiting.pending, waiting.service, waiting.initial) == ("form", "", None)
+    assert "b, c" in waiting.why
     todo = decide("none", None, active=False, formers=["a", "b", "c"])
-    assert todo["initial"] == {
-        "members": [(name, f"https://{name}:2380") for name in "abc"],
-        "state": "new",
-    }
-    assert (todo["service"], todo["wait"], todo["pending"]) == ("start", False, "start")
+    assert todo.initial == Initial([(name, f"https://{name}:2380") for name in "abc"], "new")
+    assert (todo.service, todo.wait, todo.pending) == ("start", False, "start")
 
 
 def test_forms_none_beside_a_living_one():
     todo = decide("none", LIVING[1:], active=False, formers=["a", "b", "c"])
-    assert todo["add"] and todo["initial"]["state"] == "existing"
+    assert todo.add and todo.initial.state == "existing"
 
 
 # Joining
@@ -69,44 +67,36 @@ def test_joins_a_living_cluster():
         "add": True,
         "service": "start",
         "wait": True,
-        "initial": {
-            "members": [("b", "https://b:2380"), ("c", "https://c:2380"), ("a", "https://a:2380")],
-            "state": "existing",
-        },
+        "initial": Initial([(name, f"https://{name}:2380") for name in "bca"], "existing"),
     }
 
 
 def test_goes_on_with_a_join_that_was_cut_off():
-    todo = decide("none", LIVING[1:] + [dict(LIVING[0], name="")], active=False)
-    assert (todo["add"], todo["remove"], todo["service"]) == (False, [], "start")
-    assert (
-        todo["initial"]["members"][-1] == ("a", "https://a:2380")
-        and len(todo["initial"]["members"]) == 3
-    )
+    todo = decide("none", LIVING[1:] + [LIVING[0]._replace(name="")], active=False)
+    assert (todo.add, todo.remove, todo.service) == (False, (), "start")
+    assert todo.initial.members[-1] == ("a", "https://a:2380") and len(todo.initial.members) == 3
 
 
 def test_a_member_that_lost_its_data_is_replaced():
     todo = decide("none", LIVING, active=False)
-    assert (todo["remove"], todo["add"], todo["service"]) == ([1], True, "start")
-    assert ("a", "https://a:2380") in todo["initial"]["members"] and len(
-        todo["initial"]["members"]
-    ) == 3
+    assert (todo.remove, todo.add, todo.service) == ((1,), True, "start")
+    assert ("a", "https://a:2380") in todo.initial.members and len(todo.initial.members) == 3
 
 
 def test_a_member_that_was_taken_out_does_not_use_its_old_data():
-    with pytest.raises(membership.MemberError, match="no longer lists a"):
+    with pytest.raises(MemberError, match="no longer lists a"):
         decide("established", LIVING[1:], active=False)
 
 
 def test_members_that_are_not_declared_stop_the_run_or_go():
-    stranger = {"id": 9, "name": "z", "peer_urls": ["https://z:2380"], "client_urls": []}
-    with pytest.raises(membership.MemberError, match="the member z, which is no longer declared"):
+    stranger = ListedMember(9, "z", ["https://z:2380"], [])
+    with pytest.raises(MemberError, match="the member z, which is no longer declared"):
         decide("established", LIVING + [stranger])
-    assert differs(decide("established", LIVING + [stranger], prune=True)) == {"remove": [9]}
+    assert differs(decide("established", LIVING + [stranger], prune=True)) == {"remove": (9,)}
 
 
 def test_tells_the_cluster_a_new_address():
-    moved = [dict(LIVING[0], peer_urls=["https://old:2380"])] + LIVING[1:]
+    moved = [LIVING[0]._replace(peer_urls=["https://old:2380"])] + LIVING[1:]
     assert differs(decide("established", moved)) == {"update": 1}
 
 
@@ -114,10 +104,8 @@ def test_tells_the_cluster_a_new_address():
 
 
 def test_starts_a_stopped_member():
-    assert differs(decide("established", LIVING, active=False)) == {
-        "service": "start",
-        "wait": True,
-    }
+    started = decide("established", LIVING, active=False)
+    assert differs(started) == {"service": "start", "wait": True}
 
 
 def test_starts_without_waiting_when_the_quorum_is_not_there():
@@ -139,15 +127,11 @@ def test_does_not_restart_the_member_that_the_quorum_needs():
     todo = decide(
         "established", LIVING, restart_reason="its executable was replaced", others_healthy=1
     )
-    assert (todo["service"], todo["pending"]) == ("", "restart")
-    assert "only 1 of the 3 etcd members would answer" in todo["why"]
+    assert (todo.service, todo.pending) == ("", "restart")
+    assert "only 1 of the 3 etcd members would answer" in todo.why
     # it is the broken one itself: the restart can only help
-    assert (
-        decide("established", LIVING, restart_reason="x", others_healthy=1, healthy=False)[
-            "service"
-        ]
-        == "restart"
-    )
+    broken = decide("established", LIVING, restart_reason="x", others_healthy=1, healthy=False)
+    assert broken.service == "restart"
 
 
 def test_restarts_when_there_is_no_quorum_to_lose():
@@ -155,7 +139,7 @@ def test_restarts_when_there_is_no_quorum_to_lose():
         "service": "restart",
         "pending": "start",
     }
-    alone = membership.decide("a", DECLARED[:1], "established", LIVING[:1], True, "x", healthy=True)
+    alone = decide("established", LIVING[:1], declared=DECLARED[:1], restart_reason="x")
     assert differs(alone) == {"service": "restart", "wait": True}
 
 
@@ -163,8 +147,11 @@ def test_restarts_when_there_is_no_quorum_to_lose():
 
 
 def test_compares_environments():
-    wanted = membership.parse_environment(
-        "# comment\nETCD_NAME=a\nETCD_INITIAL_CLUSTER_STATE=existing\nMULTINET_ETCD_STARTED_WITH=1\n"
+    wanted = parse_environment(
+        "# comment\n"
+        "ETCD_NAME=a\n"
+        "ETCD_INITIAL_CLUSTER_STATE=existing\n"
+        "MULTINET_ETCD_STARTED_WITH=1\n"
     )
     running = dict(
         wanted,
@@ -172,16 +159,17 @@ def test_compares_environments():
         ETCD_INITIAL_CLUSTER_STATE="new",
         PATH="/bin",
     )
-    assert membership.environment_differs(wanted, running) == []
-    assert membership.environment_differs(
-        wanted, dict(running, ETCD_DEBUG="true", ETCD_NAME="b")
-    ) == ["ETCD_DEBUG", "ETCD_NAME"]
+    assert environment.differing(wanted, running) == []
+    assert environment.differing(wanted, dict(running, ETCD_DEBUG="true", ETCD_NAME="b")) == [
+        "ETCD_DEBUG",
+        "ETCD_NAME",
+    ]
 
 
 def test_writes_the_environment_of_the_first_start():
     assert (
-        membership.initial_environment(
-            {"members": [("a", "https://a:2380"), ("b", "https://b:2380")], "state": "new"}
+        environment.of_first_start(
+            Initial([("a", "https://a:2380"), ("b", "https://b:2380")], "new")
         )
         == "ETCD_INITIAL_CLUSTER=a=https://a:2380,b=https://b:2380\nETCD_INITIAL_CLUSTER_STATE=new\n"
     )
@@ -191,14 +179,15 @@ def test_writes_the_environment_of_the_first_start():
     "journal, reason",
     [
         (
-            (
-                '{"level":"fatal","msg":"discovery failed","error":"no'
-                ' peers"}\n{"level":"error","msg":"closed"}\nunit failed'
-            ),
+            '{"level":"fatal","msg":"discovery failed","error":"no peers"}\n'
+            '{"level":"error","msg":"closed"}\n'
+            "unit failed",
             "discovery failed: no peers",
         ),
         (
-            '{"level":"error","msg":"first"}\n{"level":"error","msg":"second"}\n{"level":"info","msg":"x"}',
+            '{"level":"error","msg":"first"}\n'
+            '{"level":"error","msg":"second"}\n'
+            '{"level":"info","msg":"x"}',
             "second",
         ),
         ("etcd on unsupported platform\n", "etcd on unsupported platform"),
@@ -206,4 +195,4 @@ def test_writes_the_environment_of_the_first_start():
     ],
 )
 def test_finds_the_reason_in_the_journal(journal, reason):
-    assert membership.reason_in(journal) == reason
+    assert reason_in(journal) == reason
