@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.multinet.flannel.plugins.module_utils._libraries import MissingLibraryError
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.changes import changed, removed
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.errors import PlanError
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
@@ -22,6 +23,8 @@ def plan_filter(networks: t.Any, options: t.Any = None) -> dict[str, t.Any]:
         return plan(networks, options)
     except PlanError as error:
         raise AnsibleFilterError(f"The networks cannot be set up as declared:\n{error}") from error
+    except MissingLibraryError as error:
+        raise AnsibleFilterError(str(error)) from error
 
 
 def flanneld_environment_filter(network: dict[str, t.Any], settings: dict[str, t.Any]) -> str:

@@ -32,7 +32,7 @@ _raw:
 import os
 
 from ansible.plugins.lookup import LookupBase
-from ansible_collections.multinet.flannel.plugins.module_utils._plan.checks import closest
+from ansible_collections.multinet.flannel.plugins.module_utils._plan.sentences import closest
 
 PREFIX = "multinet_"
 ROLE = os.path.join(

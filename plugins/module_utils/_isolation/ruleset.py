@@ -7,21 +7,19 @@ guards the tunnels. Pure.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Sequence
 from typing import Any, NamedTuple
+
+from .._libraries import need
+from .._plan.ranges import parse_address
 
 TABLE = "inet multinet"
 DOCKER_BRIDGE = "docker0"
 
 # What is dropped at any priority is dropped for good; ours come early so that the counters here
 # tell why, and nothing after us sees it.
-PRIORITY_SOURCES = (
-    -290
-)  # after raw, ahead of connection tracking: a forged packet makes no entry there
-# ahead of the filter chains of flannel, kube-proxy and docker, after any DNAT: the real target
-# counts
-PRIORITY_GUARD = -150
+PRIORITY_SOURCES = -290  # after raw, ahead of connection tracking: no entry for a forged packet
+PRIORITY_GUARD = -150  # ahead of the filter chains of others, after DNAT: the real target counts
 PRIORITY_MASQUERADE = 95  # just ahead of srcnat
 
 
@@ -58,8 +56,9 @@ def ruleset(
     node_addresses: underlay addresses of all nodes; when there are any, no one else's packets reach
     the tunnel ports.
     docker_network: name of the network that docker's own bridge of this host is in; empty: none.
-    Raises ValueError with a sentence for a node address that is none.
+    Raises ValueError with a sentence for a node address that is none, or without netaddr.
     """
+    need("netaddr")
     plan = dict(
         plan,
         networks=[
@@ -121,28 +120,22 @@ class External(NamedTuple):
 def _external(plan: dict[str, Any]) -> External | None:
     """None when there is none, or nothing is kept apart from it."""
     network = plan.get("external")
-    blocked = {
-        source for source, target in plan["blocked"] if network and target == network["name"]
-    }
-    return (
-        External(
-            network["name"], network, [one for one in plan["networks"] if one["name"] in blocked]
-        )
-        if network and blocked
-        else None
-    )
+    if not network:
+        return None
+    blocked = {source for source, target in plan["blocked"] if target == network["name"]}
+    apart = [one for one in plan["networks"] if one["name"] in blocked]
+    return External(network["name"], network, apart) if blocked else None
 
 
 def _by_version(addresses: Sequence[str]) -> dict[int, list[str]]:
     nodes: dict[int, list[str]] = {4: [], 6: []}
     for text in addresses:
-        try:
-            address = ipaddress.ip_address(text)
-        except ValueError:
+        address = parse_address(text)
+        if address is None:
             raise ValueError(
                 f"node_addresses: {text!r} is no IP address; write the address that the node's"
                 " tunnels use, such as 192.168.7.11."
-            ) from None
+            )
         if str(address) not in nodes[address.version]:
             nodes[address.version].append(str(address))
     return nodes
@@ -154,18 +147,16 @@ def _header(
     external: External | None,
 ) -> str:
     lines = [
-        (
-            "# Ansible managed: multinet.flannel writes this from multinet_networks; what is"
-            " changed here by hand is lost."
-        ),
+        "# Ansible managed: multinet.flannel writes this from multinet_networks; what is changed"
+        " here by hand is lost.",
         f"# It keeps these networks apart (see what was dropped, and why: nft list table {TABLE}):",
     ]
     for network in networks:
         ranges = " ".join(network[family.cidr] for family in FAMILIES if network.get(family.cidr))
         targets = ", ".join(target["name"] for target in reach[network["name"]])
         lines.append(
-            f"#   {network['name']}: {ranges}, devices"
-            f" {' '.join(network['devices'])}{'; may open connections to ' + targets if targets else ''}"
+            f"#   {network['name']}: {ranges}, devices {' '.join(network['devices'])}"
+            + (f"; may open connections to {targets}" if targets else "")
         )
     if external:
         ranges = " ".join(
@@ -178,8 +169,7 @@ def _header(
     return "\n".join(lines)
 
 
-# --- pieces of nft's language
-# -------------------------------------------------------------------------------------------------------------------------
+# Pieces of nft's language
 
 
 def _quoted(devices: Sequence[str]) -> list[str]:
@@ -237,8 +227,7 @@ def _tunnel_matches(networks: list[dict[str, Any]]) -> list[str]:
     return matches
 
 
-# --- the parts of the table
-# -----------------------------------------------------------------------------------------------------------------------------
+# The parts of the table
 
 
 def _sets(networks: list[dict[str, Any]], nodes: dict[int, list[str]]) -> list[str]:
@@ -371,10 +360,8 @@ def _guard(
     """
     lines = [
         "",
-        (
-            "# 2. From network to network: through this host (forward), and to its own addresses in"
-            " another network (input)."
-        ),
+        "# 2. From network to network: through this host (forward), and to its own addresses in"
+        " another network (input).",
         "chain forward {",
         f"\ttype filter hook forward priority {PRIORITY_GUARD}; policy accept;",
         "\tjump guard",
@@ -409,10 +396,8 @@ def _guard(
     lines += [
         "}",
         "",
-        (
-            "# A pod's address as source of what this host sends: IPVS did that, with what the pod"
-            " sent to a Service."
-        ),
+        "# A pod's address as source of what this host sends: IPVS did that, with what the pod"
+        " sent to a Service.",
         "chain output {",
         f"\ttype filter hook output priority {PRIORITY_GUARD}; policy accept;",
         '\toifname "lo" return',
@@ -534,10 +519,8 @@ def _masquerade(networks: list[dict[str, Any]]) -> list[str]:
         return []
     lines = [
         "",
-        (
-            "# 3. Masquerade: only what leaves the networks for good, and what comes from elsewhere"
-            " into a tunnel, so that the answer comes back this way."
-        ),
+        "# 3. Masquerade: only what leaves the networks for good, and what comes from elsewhere"
+        " into a tunnel, so that the answer comes back this way.",
         "#    Between networks the source stays what it is.",
         "chain leaving {",
         f"\ttype nat hook postrouting priority {PRIORITY_MASQUERADE}; policy accept;",

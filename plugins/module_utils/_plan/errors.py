@@ -12,6 +12,6 @@ class PlanError(ValueError):
     `errors` holds one sentence for each thing that is wrong; str() joins them, one on a line.
     """
 
-    def __init__(self, errors: list[str]):
+    def __init__(self, errors: list[str]) -> None:
         self.errors = list(errors)
         super().__init__("\n".join(self.errors))

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .checks import check
+from .._libraries import need
+from .check import check
 from .errors import PlanError
 from .render import cni_conf, render
 
@@ -20,48 +21,50 @@ def plan(networks: Any, options: Any = None) -> dict[str, Any]:
     Pure: same input, same plan, nothing outside is read.
 
     networks: `multinet_networks`, a list of mappings (keys: docs/declaration.md). options: a
-    mapping with any of the keys of schema.OPTION_DEFAULTS, or null. Returns a dict of JSON types:
+    mapping with any of the keys of schema.OPTIONS, or null. Returns a dict of JSON types:
     `networks` (in declared order, those of the collection alone), `default_network` (name, or null
     with an external one), `external` (the CNI that is there already and stays on eth0, or null),
     `cni_conf`, `blocked`, and the options that others go on working with: `datastore`,
     `kubernetes`, `cluster_cidrs`, `node_cidr_mask_sizes`. Raises PlanError with all that is wrong,
-    whatever the input is.
+    whatever the input is, and MissingLibraryError without netaddr.
     """
-    checked, external, settings = check(networks, options)
-    # The external network is known by its range alone; without one there is nothing to keep apart
-    # from it.
-    apart = (
-        [dict(external, isolate=False, allow_to=[])]
-        if external and (external["cidr"] or external["ipv6_cidr"])
-        else []
-    )
-    pairs = blocked(checked + apart)
-    open_to = {
-        network["name"]: [
+    need("netaddr")
+    checked = check(networks, options)
+    pairs = blocked(checked.networks + _apart(checked.external))
+    shut = {(source, target) for source, target in pairs}
+    planned = []
+    for network in checked.networks:
+        name = network["name"]
+        open_to = [
             other
-            for other in checked
+            for other in checked.networks
             if other is not network
-            and not (
-                [network["name"], other["name"]] in pairs
-                and [other["name"], network["name"]] in pairs
-            )
+            and not ((name, other["name"]) in shut and (other["name"], name) in shut)
         ]
-        for network in checked
-    }
-    planned = [render(network, settings, open_to[network["name"]]) for network in checked]
+        planned.append(render(network, checked.options, open_to))
     return {
         "networks": planned,
         "default_network": next(
             (network["name"] for network in planned if network["default"]), None
         ),
-        "external": external,
-        "cni_conf": cni_conf(planned, external, settings),
+        "external": checked.external,
+        "cni_conf": cni_conf(planned, checked.external, checked.options),
         "blocked": pairs,
         **{
-            key: settings[key]
+            key: checked.options[key]
             for key in ("datastore", "kubernetes", "cluster_cidrs", "node_cidr_mask_sizes")
         },
     }
+
+
+def _apart(external: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """The external network as one that the others are kept apart from.
+
+    It is known by its range alone; without one there is nothing to keep apart.
+    """
+    if external and (external["cidr"] or external["ipv6_cidr"]):
+        return [{**external, "isolate": False, "allow_to": []}]
+    return []
 
 
 def blocked(networks: list[dict[str, Any]]) -> list[list[str]]:

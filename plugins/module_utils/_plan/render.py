@@ -7,15 +7,13 @@ configuration, environment of flanneld.
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import re
-import zlib
 from collections.abc import Sequence
 from typing import Any
 
-from .._ports import HEALTHZ_BASE, HEALTHZ_SPAN
 from .errors import PlanError
+from .ranges import halves
 from .schema import BACKENDS, IPSEC_UDP_ENCAP_OVERHEAD
 
 # In a pod: answer ARP only for the interface's own address, and never forward between its networks.
@@ -30,13 +28,6 @@ POD_SYSCTLS = {
 # containerd hands over.
 KUBECONFIG = "/etc/multinet/kubernetes/meta-plugin.kubeconfig"
 POD_ANNOTATIONS = "io.kubernetes.cri.pod-annotations"
-
-
-def default_healthz_port(name: str) -> int:
-    """TCP port of a network's flanneld on 127.0.0.1 when the declaration names none: the same on
-    every host and in every run.
-    """
-    return HEALTHZ_BASE + zlib.crc32(name.encode()) % HEALTHZ_SPAN
 
 
 def flannel_config(network: dict[str, Any]) -> dict[str, Any]:
@@ -113,7 +104,7 @@ def flanneld_environment(network: dict[str, Any], settings: dict[str, Any]) -> s
             values[flag] = str(settings[key])
 
     place = f"environment of flanneld for network {network['name']!r}"
-    errors = []
+    errors: list[str] = []
     if kubernetes:
         errors.extend(
             f"{place}: {key} is empty; write it."
@@ -159,7 +150,7 @@ def routes(network: dict[str, Any], open_to: list[dict[str, Any]]) -> list[str]:
         if not network["default"]:
             found += [other[key] for other in peers]
         if any(not other["default"] for other in peers):
-            found += [str(half) for half in ipaddress.ip_network(network[key]).subnets()]
+            found += halves(network[key])
     return found
 
 
@@ -211,7 +202,7 @@ def cni_conf(
     attach: all, the one on eth0 as `masterplugin`.
 
     planned: networks as render() returns them. external: the CNI that is there already, see
-    checks.check, or null. `masterplugin`, `ifName` and `file` are read by the meta-plugin alone.
+    check.Checked, or null. `masterplugin`, `ifName` and `file` are read by the meta-plugin alone.
     """
     conf: dict[str, Any] = {
         "cniVersion": settings["conf_cni_version"],
@@ -262,7 +253,7 @@ def net_attach_def(network: dict[str, Any]) -> dict[str, Any]:
 def render(
     network: dict[str, Any], options: dict[str, Any], open_to: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """One network of the plan: the checked declaration (see checks.check) and all that is derived
+    """One network of the plan: the checked declaration (see check.Checked) and all that is derived
     from it. Pure.
 
     open_to: the checked declarations of the networks that it may talk with, see routes().

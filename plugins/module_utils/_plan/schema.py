@@ -1,199 +1,319 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a declaration may contain: the keys of a network, of each flannel backend, and of the
-options.
+"""What a declaration may contain: the options, the keys of a network, and flannel's backends with
+theirs. What is checked, filled in and documented of them follows from these tables.
+
+The standard library alone: changes.py reads the tables on hosts too.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any, NamedTuple
 
 from .._ports import ETCD_CLIENT, ETCD_PEER
 
-NETWORK_KEYS = (
-    "name",
-    "cidr",
-    "ipv6_cidr",
-    "default",
-    "attach",
-    "interface",
-    "subnet_len",
-    "ipv6_subnet_len",
-    "subnet_min",
-    "subnet_max",
-    "backend",
-    "masquerade",
-    "isolate",
-    "allow_to",
-    "delegate",
-    "healthz_port",
-)
-ATTACH = ("all", "request")
-# What `default` says in the entry of a CNI that is on the nodes already and stays the pods' first
-# network, and the keys of such an entry.
-EXTERNAL = "external"
-EXTERNAL_KEYS = ("name", "default", "cidr", "ipv6_cidr", "conf")
-OWN_CONF = "00-multinet.conf"
-
-OPTION_DEFAULTS = {
-    "service_cidrs": [],  # ranges of Kubernetes services
-    "forbidden_cidrs": [],  # any other range the networks must leave alone
-    "underlay_cidrs": [],  # ranges of the interfaces that carry the tunnels
-    "architectures": None,  # GOARCH names of the nodes; null: not known
-    "etcd_prefix": "/coreos.com/network",
-    "cni_version": "0.4.0",  # of the delegates: every flannel plugin in use speaks it
-    "conf_cni_version": "1.0.0",  # of the host's own configuration
-    "node_count": None,  # how many nodes need a lease; null: not checked
-    "meta_plugin": "multinet",  # its file name, the `type` of the host's own configuration
-    "in_process": ["flannel", "tuning"],  # plugins whose work the meta-plugin does itself
-    "cni_conf_dir": "/etc/cni/net.d",
-    "kubernetes": (
-        None
-    ),  # the nodes are Kubernetes', whose pods ask for networks by annotation; null: with datastore kubernetes
-    "datastore": "etcd",  # where leases come from, one of DATASTORES
-    # the ranges that Kubernetes gives its nodes subnets of, at most one of each family
-    "cluster_cidrs": [],
-    # the length of those subnets, one for each range; empty: Kubernetes' defaults
-    "node_cidr_mask_sizes": [],
-}
-# Lists of plugins exist since 0.3.0; 0.3.0 itself had a broken result format that 0.3.1 corrected.
 CNI_VERSIONS = ("0.3.1", "0.4.0", "1.0.0", "1.1.0")
+# Lists of plugins exist since 0.3.0, whose own result format was broken; 0.3.1 corrected it.
 
-IN_PROCESS = ("flannel", "tuning")
-DATASTORES = ("etcd", "kubernetes")
+MAX_NAME = 12  # "mn-" + name is a device name, and Linux allows 15 characters
+NAME = re.compile("[a-z]([a-z0-9-]*[a-z0-9])?")
+MAX_INTERFACE = 15  # IFNAMSIZ - 1
+ETCD_PORTS = (ETCD_CLIENT, ETCD_PEER)
+IPV6_MIN_MTU = 1280  # RFC 8200, section 5
 NODE_CIDR_MASK_SIZES = {4: 24, 6: 64}  # kube-controller-manager's defaults
 MAX_CLUSTER_BITS = 16  # it refuses ranges of more than 2^16 subnets
 
-MAX_NAME = 12  # "mn-" + name is a device name, and Linux allows 15 characters
-MAX_INTERFACE = 15  # IFNAMSIZ - 1
-ETCD_PORTS = (ETCD_CLIENT, ETCD_PEER)
+
+class Family(NamedTuple):
+    """One IP family of a network: the keys that it is declared with, and flannel's own rule for
+    nodes' subnets (flannel, pkg/subnet/config.go).
+    """
+
+    version: int
+    cidr: str
+    subnet_len: str
+    usual: int  # length of a node's subnet when none is given
+    longest: int  # and at most
+    smallest: int  # network: the longest prefix that still holds four subnets
+
+
+FAMILIES = (
+    Family(4, "cidr", "subnet_len", 24, 30, 28),
+    Family(6, "ipv6_cidr", "ipv6_subnet_len", 64, 126, 124),
+)
+
+
+# The options
+
+_PATH = "(/[A-Za-z0-9._-]+)+"
+
+
+class Option(NamedTuple):
+    """What a declaration is checked against, or the plan derived with."""
+
+    kind: str  # decides the check (options.py) and Ansible's type (argument_spec.py)
+    default: Any
+    about: tuple[str, ...]  # sentences of the documentation, in Ansible's markup
+    choices: tuple[str, ...] = ()
+    pattern: str = ""  # regular expression that a text matches as a whole
+    write: str = ""  # what a sentence tells to write instead
+
+
+OPTIONS = {
+    "underlay_cidrs": Option(
+        "ranges",
+        [],
+        ("Ranges of the interfaces that carry the tunnels. No network may overlap them.",),
+    ),
+    "service_cidrs": Option(
+        "ranges", [], ("Ranges of services (Kubernetes) that no network may overlap.",)
+    ),
+    "forbidden_cidrs": Option("ranges", [], ("Other ranges that no network may overlap.",)),
+    "architectures": Option(
+        "architectures",
+        None,
+        (
+            "Architectures of the nodes by the names Go has for them, such as V(amd64) and"
+            " V(arm64).",
+            "The C(udp) backend is refused unless all of them are known to be V(amd64).",
+        ),
+    ),
+    "etcd_prefix": Option(
+        "text",
+        "/coreos.com/network",
+        ("The keys of network C(blue) begin with this, a slash and C(blue).",),
+        pattern=_PATH,
+        write="a path such as /coreos.com/network",
+    ),
+    "cni_version": Option(
+        "choice",
+        "0.4.0",  # every flannel plugin in use speaks it
+        ("Version of the CNI specification that the configuration of each network is written in.",),
+        choices=CNI_VERSIONS,
+    ),
+    "conf_cni_version": Option(
+        "choice",
+        "1.0.0",
+        ("Version of the CNI specification that the configuration of the host is written in.",),
+        choices=CNI_VERSIONS,
+    ),
+    "meta_plugin": Option(
+        "text",
+        "multinet",
+        (
+            "File name of the meta-plugin in the directory of the CNI plugins, the C(type) of the"
+            " host's own configuration.",
+        ),
+        pattern="[A-Za-z0-9_-][A-Za-z0-9_.-]*",
+        write="the file name of the meta-plugin, for example multinet",
+    ),
+    "in_process": Option(
+        "choices",
+        ["flannel", "tuning"],
+        (
+            "CNI plugins whose work the meta-plugin does itself, without starting their"
+            " executables.",
+        ),
+        choices=("flannel", "tuning"),
+    ),
+    "node_count": Option(
+        "count", None, ("Number of nodes. A network that has fewer subnets is refused.",)
+    ),
+    "cni_conf_dir": Option(
+        "path",
+        "/etc/cni/net.d",
+        (
+            "Where the container runtime looks for CNI configurations; the one of a network with"
+            " C(default=external) is looked for there.",
+        ),
+        pattern=_PATH,
+        write="the path of a directory, such as /etc/cni/net.d",
+    ),
+    "datastore": Option(
+        "choice", "etcd", ("Where leases come from.",), choices=("etcd", "kubernetes")
+    ),
+    "kubernetes": Option(
+        "boolean",
+        None,
+        (
+            "Whether the nodes are Kubernetes', whose pods ask for networks by annotation.",
+            "By default, when C(datastore) is V(kubernetes).",
+        ),
+    ),
+    "cluster_cidrs": Option(
+        "cluster",
+        [],
+        ("The ranges that Kubernetes gives its nodes subnets of, at most one of each family.",),
+    ),
+    "node_cidr_mask_sizes": Option(
+        "lengths",
+        [],
+        (
+            "The length of those subnets, one for each of C(cluster_cidrs). The default is 24 for"
+            " IPv4 and 64 for IPv6.",
+        ),
+    ),
+}
+
+
+# The keys of a network
+
+# What a change of the key means for the pods and nodes that use the network.
+_REATTACH = "pods that are attached keep their old addresses until they are attached again"
+_RELEASE = (
+    "every node's lease is of the old form: nodes take a new one when flanneld restarts, and "
+    + _REATTACH
+)
+_OUTSIDE = (
+    "a node whose lease lies outside takes a new one when flanneld restarts, and " + _REATTACH
+)
+_TUNNEL = "nodes that have not changed over yet cannot be reached through it"
 
 
 class Key(NamedTuple):
-    """One key of a backend: flannel's own name for it, what it holds (`integer`, `boolean`,
-    `string`), and its limits.
+    """One key that a user may write in a network or in its backend.
+
+    What is `boolean`, `integer`, `string`, or has choices is checked by these fields alone
+    (values.py).
     """
 
-    flannel: str
     kind: str
+    about: str = ""  # its rule, in Markdown; of a backend's keys the backend's own says it
     default: Any = None
-    low: int = 0
-    high: int = 0
     required: bool = False
-    choices: tuple = ()
-    why: str = ""
+    low: int = 0  # of an integer; of a string the least length
+    high: int = 0
+    choices: tuple[str, ...] = ()
+    pattern: str = ""  # regular expression that a string matches as a whole
+    why: str = ""  # what a number is, or what a string must be
+    write: str = ""  # what a sentence tells to write instead of another choice
+    flannel: str = ""  # flannel's own name for a backend's key
+    secret: bool = False  # no sentence shows it
+    change: str = ""  # what a change means for the pods and nodes that use the network
 
 
-class Backend(NamedTuple):
-    """One flannel backend: its keys, and what it needs on a host (flannel,
-    Documentation/backends.md and pkg/backend).
-    """
-
-    keys: dict
-    overhead: int  # bytes that encapsulation takes from the MTU
-    ipv6: bool = False  # carries IPv6 pod networks
-    single: str = ""  # why only one network of a host can use it; empty: any number can
-    device: str | None = None  # host device, formatted with the backend's keys
-    device_v6: str | None = None
-    ports: tuple = ()  # keys that hold UDP ports the host listens on
-    fixed_ports: tuple = ()  # UDP ports that cannot be chosen
-    protocols: tuple = ()  # IP protocol numbers of the tunnel, where it is not UDP
-
-
-def _port(flannel: str, default: int) -> Key:
-    return Key(flannel, "integer", default, 1, 65535, why="a UDP port")
-
-
-_MTU = Key(
-    "MTU",
-    "integer",
-    None,
-    576,
-    65535,
-    why="the MTU of the underlay; flannel takes its own overhead off it",
-)
-_VNI = Key(
-    "VNI",
-    "integer",
-    None,
-    1,
-    9999,
-    required=True,
-    why=(
-        "it names the devices flannel.<vni> and flannel-v6.<vni>, which may have 15 characters, and"
-        " leases keep it in 16 bits"
+NETWORK_KEYS = {
+    "name": Key(
+        "string",
+        "Lower-case letters, digits and hyphens, a letter first, at most 12 characters. Not"
+        " `config`, and not beginning with `subnets`: those are flannel's keys in etcd.",
+        required=True,
     ),
-)
-_DIRECT_ROUTING = Key("DirectRouting", "boolean", False)
-
-BACKENDS = {
-    "vxlan": Backend(
-        keys={
-            "vni": _VNI,
-            "port": _port("Port", 8472),
-            "mtu": _MTU,
-            "gbp": Key("GBP", "boolean", False),
-            "learning": Key("Learning", "boolean", False),
-            "direct_routing": _DIRECT_ROUTING,
-        },
-        overhead=50,
-        ipv6=True,
-        device="flannel.{vni}",
-        device_v6="flannel-v6.{vni}",
-        ports=("port",),
+    "cidr": Key(
+        "IPv4 range",
+        "Host bits zero, `/28` or larger. No range may overlap another network, the underlay,"
+        " `multinet_service_cidrs` or `multinet_forbidden_cidrs`.",
+        required=True,
+        change=_RELEASE,
     ),
-    "host-gw": Backend(keys={}, overhead=0, ipv6=True),
-    "wireguard": Backend(
-        keys={
-            "port": _port("ListenPort", 51820),
-            "port_v6": _port("ListenPortV6", 51821),
-            "mtu": _MTU,
-            "psk": Key("PSK", "string"),
-            "mode": Key("Mode", "string", "separate", choices=("separate", "auto", "ipv4", "ipv6")),
-            "persistent_keepalive_interval": Key(
-                "PersistentKeepaliveInterval", "integer", 0, 0, 65535, why="seconds, 0 is off"
-            ),
-        },
-        overhead=80,
-        ipv6=True,
-        single="its device is always called flannel-wg",
-        device="flannel-wg",
-        device_v6="flannel-wg-v6",
-        ports=("port",),
+    "ipv6_cidr": Key(
+        "IPv6 range",
+        "None by default. The same rules, `/124` or larger. For the backends vxlan, host-gw,"
+        " wireguard and alloc.",
+        change=_RELEASE,
     ),
-    "udp": Backend(keys={"port": _port("Port", 8285)}, overhead=28, ports=("port",)),
-    "ipip": Backend(
-        keys={"direct_routing": _DIRECT_ROUTING},
-        overhead=20,
-        single="its device is always called flannel.ipip",
-        device="flannel.ipip",
-        protocols=(4,),
+    "default": Key(
+        "boolean",
+        "Exactly one network has `true`. It is `eth0` of every pod and holds the default route."
+        " `external`: see below.",
+        default=False,
+        change="pods that are attached keep their old default route until they are attached again",
     ),
-    "ipsec": Backend(
-        keys={
-            "psk": Key("PSK", "string", required=True, why="a secret of 96 characters or more"),
-            "udp_encap": Key("UDPEncap", "boolean", False),
-            "esp_proposal": Key("ESPProposal", "string"),
-        },
-        overhead=77,
-        single="its IKE daemon always listens on the same socket",
-        fixed_ports=(500, 4500),
-        protocols=(50,),
+    "attach": Key(
+        "string",
+        "`all`: every pod has an interface. `request`: pods that ask for it. The default network"
+        " is `all`, any other `request` unless it says otherwise.",
+        choices=("all", "request"),
+        write="all (every pod) or request (pods that ask for it)",
     ),
-    "alloc": Backend(keys={}, overhead=0, ipv6=True),
+    "interface": Key(
+        "device name",
+        "Name of the interface in pods. `eth0` for the default network; `net1`, `net2`, ... for"
+        " the others in the order they are declared, so add new networks at the end, or name their"
+        " interfaces. At most 15 characters.",
+        change="pods that are attached keep the old name until they are attached again",
+    ),
+    "subnet_len": Key(
+        "prefix length",
+        "That of the subnet each node leases: at least 2 longer than that of `cidr`, at most 30."
+        " By default 24, or 2 longer than `cidr` if that is smaller than `/22`. flannel leaves the"
+        " first subnet out, so a `/22` with `/24` serves 3 nodes; a network with fewer subnets"
+        " than there are nodes is refused. (For leases from the Kubernetes API see below.)",
+        change=_RELEASE,
+    ),
+    "ipv6_subnet_len": Key(
+        "prefix length", "The same for `ipv6_cidr`: by default 64, at most 126.", change=_RELEASE
+    ),
+    "subnet_min": Key(
+        "IPv4 address",
+        "The first subnet that nodes may lease, by the address that it begins with. By default"
+        " flannel's own, the second.",
+        change=_OUTSIDE,
+    ),
+    "subnet_max": Key(
+        "IPv4 address",
+        "The last subnet that nodes may lease, in the same way. By default the last there is.",
+        change=_OUTSIDE,
+    ),
+    "backend": Key("mapping", "See below.", required=True),
+    "masquerade": Key(
+        "boolean",
+        "Whether pods reach the world outside under the node's address. By default those of the"
+        " default network only.",
+    ),
+    "isolate": Key(
+        "boolean",
+        "Whether other networks are kept apart from it. Two networks are kept apart when either"
+        " has `true`.",
+        default=True,
+    ),
+    "allow_to": Key(
+        "list of names",
+        "Networks it may open connections to all the same; pods that are attached from then on get"
+        " the routes. The other direction stays closed unless declared there.",
+        default=[],
+    ),
+    "delegate": Key(
+        "mapping",
+        "More keys for the CNI plugin bridge, for example `{promiscMode: true}`. Not `name`,"
+        " `ipam`, `type`, `bridge`, `ipMasq`, `isGateway`, `isDefaultGateway`, which follow from"
+        " the declaration.",
+        default={},
+        change="pods that are attached keep what they have until they are attached again",
+    ),
+    "healthz_port": Key(
+        "integer",
+        "TCP port of the network's flanneld on 127.0.0.1. By default a number from 20000 to 29999"
+        " that depends on the name alone.",
+        low=1024,
+        high=65535,
+        why="a TCP port on 127.0.0.1",
+    ),
 }
-# Backends of flannel that this collection does not run, with the reason.
-BACKENDS_REFUSED = {
-    "extension": "runs commands of your own, whose devices nobody here could isolate or remove",
-    "tencent-vpc": "needs a cloud's own API",
-    "gce": "was removed from flannel",
-    "aws-vpc": "was removed from flannel",
-    "ali-vpc": "was removed from flannel",
+
+# What `default` says in the entry of a CNI that is on the nodes already and stays the pods' first
+# network, and the keys of such an entry.
+EXTERNAL = "external"
+EXTERNAL_KEYS = {
+    "name": Key("string", "What reports call it.", required=True),
+    "default": Key(
+        "`external`", "One entry at most, and then no network has `default: true`.", required=True
+    ),
+    "cidr": Key(
+        "IPv4 range",
+        "Its pods' addresses. The networks may not overlap them and are kept apart from them;"
+        " without them, nothing is known of that CNI's pods, and nothing keeps them apart.",
+    ),
+    "ipv6_cidr": Key("IPv6 range", "The same."),
+    "conf": Key(
+        "file name",
+        "Its configuration in `multinet_cni_conf_dir`. Without it, the first file there that is"
+        " not the collection's; a host that has several when it is set up is refused.",
+    ),
 }
-IPSEC_PSK_MIN = 96  # flannel, pkg/backend/ipsec/ipsec.go
-IPSEC_UDP_ENCAP_OVERHEAD = 8
-IPV6_MIN_MTU = 1280  # RFC 8200, section 5
+OWN_CONF = "00-multinet.conf"
 
 # Keys of the bridge plugin that follow from the declaration; the reason says what to write instead.
 DELEGATE_REFUSED = {
@@ -204,4 +324,169 @@ DELEGATE_REFUSED = {
     "ipMasq": "write masquerade: true or false in the network itself",
     "isDefaultGateway": "write default: true in the network that gives pods their default route",
     "isGateway": "the bridge is the gateway to the other hosts; remove it",
+}
+
+
+# The backends
+
+
+class Backend(NamedTuple):
+    """One flannel backend: its keys, and what it needs on a host (flannel,
+    Documentation/backends.md and pkg/backend).
+    """
+
+    keys: dict[str, Key]
+    about: str  # its rule, in Markdown
+    overhead: int  # bytes that encapsulation takes from the MTU
+    ipv6: bool = False  # carries IPv6 pod networks
+    ipv6_mtu: int | None = None  # `mtu` of a network with IPv6, where flannel's own is wrong
+    architectures: tuple[str, ...] = ()  # the only ones that flannel has it on; empty: all
+    single: str = ""  # why only one network of a host can use it; empty: any number can
+    device: str | None = None  # host device, formatted with the backend's keys
+    device_v6: str | None = None
+    ports: tuple[str, ...] = ()  # keys that hold UDP ports the host listens on
+    fixed_ports: tuple[int, ...] = ()  # UDP ports that cannot be chosen
+    protocols: tuple[int, ...] = ()  # IP protocol numbers of the tunnel, where it is not UDP
+
+
+def _port(flannel: str, default: int, change: str = "") -> Key:
+    return Key(
+        "integer",
+        flannel=flannel,
+        default=default,
+        low=1,
+        high=65535,
+        why="a UDP port",
+        change=change,
+    )
+
+
+_MTU = Key(
+    "integer",
+    flannel="MTU",
+    low=576,
+    high=65535,
+    why="the MTU of the underlay; flannel takes its own overhead off it",
+    change="pods that are attached keep the old MTU until they are attached again",
+)
+_DIRECT_ROUTING = Key("boolean", flannel="DirectRouting", default=False)
+
+BACKENDS = {
+    "vxlan": Backend(
+        keys={
+            "vni": Key(
+                "integer",
+                flannel="VNI",
+                required=True,
+                low=1,
+                high=9999,
+                why=(
+                    "it names the devices flannel.<vni> and flannel-v6.<vni>, which may have 15"
+                    " characters, and leases keep it in 16 bits"
+                ),
+                change=_TUNNEL,
+            ),
+            "port": _port("Port", 8472, _TUNNEL),
+            "mtu": _MTU,
+            "gbp": Key("boolean", flannel="GBP", default=False, change=_TUNNEL),
+            "learning": Key("boolean", flannel="Learning", default=False),
+            "direct_routing": _DIRECT_ROUTING,
+        },
+        about=(
+            "`vni` from 1 to 9999 and of its own for each network: it names the device"
+            " `flannel.<vni>`. Networks may share a port, for the kernel tells them apart by VNI,"
+            " unless only one of them has `gbp`."
+        ),
+        overhead=50,
+        ipv6=True,
+        # flannel takes 50 bytes off for a tunnel over IPv6 too, which needs 70: an Ethernet's 1500
+        # less the 20 that it forgets.
+        ipv6_mtu=1480,
+        device="flannel.{vni}",
+        device_v6="flannel-v6.{vni}",
+        ports=("port",),
+    ),
+    "host-gw": Backend(keys={}, about="All nodes on one link.", overhead=0, ipv6=True),
+    "wireguard": Backend(
+        keys={
+            "port": _port("ListenPort", 51820, _TUNNEL),
+            "port_v6": _port("ListenPortV6", 51821),
+            "mtu": _MTU,
+            "mode": Key(
+                "string",
+                flannel="Mode",
+                default="separate",
+                choices=("separate", "auto", "ipv4", "ipv6"),
+            ),
+            "persistent_keepalive_interval": Key(
+                "integer",
+                flannel="PersistentKeepaliveInterval",
+                default=0,
+                high=65535,
+                why="seconds, 0 is off",
+            ),
+            "psk": Key(
+                "string",
+                flannel="PSK",
+                pattern="[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=",  # 32 bytes in base64
+                why="no WireGuard key; write one made by wg genpsk, 44 characters of base64",
+                secret=True,
+                change=_TUNNEL,
+            ),
+        },
+        about="One network. `psk` is made by `wg genpsk`.",
+        overhead=80,
+        ipv6=True,
+        single="its device is always called flannel-wg",
+        device="flannel-wg",
+        device_v6="flannel-wg-v6",
+        ports=("port",),
+    ),
+    "udp": Backend(
+        keys={"port": _port("Port", 8285, _TUNNEL)},
+        about="amd64 alone, a port of its own. On mixed nodes write `vxlan` with the same port.",
+        overhead=28,
+        architectures=("amd64",),
+        ports=("port",),
+    ),
+    "ipip": Backend(
+        keys={"direct_routing": _DIRECT_ROUTING},
+        about="One network.",
+        overhead=20,
+        single="its device is always called flannel.ipip",
+        device="flannel.ipip",
+        protocols=(4,),
+    ),
+    "ipsec": Backend(
+        keys={
+            "psk": Key(
+                "string",
+                flannel="PSK",
+                required=True,
+                low=96,  # flannel, pkg/backend/ipsec/ipsec.go
+                why="a secret of 96 characters or more",
+                secret=True,
+                change=_TUNNEL,
+            ),
+            "udp_encap": Key("boolean", flannel="UDPEncap", default=False),
+            "esp_proposal": Key("string", flannel="ESPProposal"),
+        },
+        about="One network. UDP ports 500 and 4500 are then taken.",
+        overhead=77,
+        single="its IKE daemon always listens on the same socket",
+        fixed_ports=(500, 4500),
+        protocols=(50,),
+    ),
+    "alloc": Backend(
+        keys={}, about="Subnets without any traffic between nodes.", overhead=0, ipv6=True
+    ),
+}
+IPSEC_UDP_ENCAP_OVERHEAD = 8
+# Backends of flannel that this collection does not run, with the reason.
+BACKENDS_REFUSED = {
+    "extension": "runs commands of your own, whose devices nobody here could isolate or remove",
+    "tencent-vpc": "needs a cloud's own API",
+    "gce": "was removed from flannel",
+    "aws-vpc": "was removed from flannel",
+    "ali-vpc": "was removed from flannel",
 }

@@ -8,7 +8,6 @@ and that nothing else can happen.
 from __future__ import annotations
 
 import copy
-import ipaddress
 import json
 import pathlib
 import re
@@ -17,18 +16,13 @@ import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.changes import changed, removed
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.errors import PlanError
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
-from ansible_collections.multinet.flannel.plugins.module_utils._plan.ranges import (
-    free_range,
-    parse_range,
-    usable_subnets,
-)
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.render import (
     flanneld_environment,
 )
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.schema import (
     BACKENDS,
     NETWORK_KEYS,
-    OPTION_DEFAULTS,
+    OPTIONS,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -144,7 +138,7 @@ def test_a_vxlan_tunnel_over_ipv6_gets_the_room_it_needs(backend, mtu):
 
 
 def test_pods_get_routes_to_the_networks_they_may_talk_with():
-    """A pod without the default network has no other way there, and the one that answers none back."""
+    """A pod without the default network has no other way there, nor the one that answers back."""
     networks = [
         BLUE,
         dict(RED, attach="all"),
@@ -189,26 +183,6 @@ def test_blocked_follows_isolate_and_allow_to():
 def test_json_object_for_kubernetes_holds_the_same_configuration():
     network = plan([BLUE, RED])["networks"][1]
     assert json.loads(network["net_attach_def"]["spec"]["config"]) == network["cni_conflist"]
-
-
-def test_subnets_are_counted_as_flannel_hands_them_out():
-    # flannel skips the first subnet: a /28 of /30 has three, and /24 in a /16 255.
-    assert usable_subnets(ipaddress.ip_network("10.0.0.0/28"), 30) == 3
-    assert usable_subnets(ipaddress.ip_network("10.1.0.0/16"), 24) == 255
-    low, high = ipaddress.ip_address("10.1.0.0"), ipaddress.ip_address("10.1.1.0")
-    assert usable_subnets(ipaddress.ip_network("10.1.0.0/16"), 24, low, high) == 2
-
-
-@given(
-    st.lists(st.tuples(st.integers(0, 2**32 - 1), st.integers(7, 30)), max_size=8),
-    st.integers(8, 30),
-)
-def test_free_range_is_free(taken, length):
-    others = [ipaddress.ip_network(pair, strict=False) for pair in taken]
-    free = free_range(length, others, 4)
-    if free:
-        assert parse_range(free, 4).is_private and parse_range(free, 4).prefixlen == length
-        assert not any(parse_range(free, 4).overlaps(other) for other in others)
 
 
 # The environment of flanneld
@@ -357,7 +331,7 @@ ANY_JSON = st.recursive(
 
 
 def _nearly(keys, likely):
-    """Mappings whose keys are mostly the real ones, and whose values are likely ones or anything."""
+    """Mappings whose keys are mostly the real ones, and whose values are likely or anything."""
     return st.dictionaries(
         st.sampled_from(list(keys)) | st.text(max_size=4), likely | ANY_JSON, max_size=len(keys)
     )
@@ -432,7 +406,7 @@ SOUND = st.fixed_dictionaries(
 @settings(max_examples=300, deadline=None)
 @given(
     ANY_JSON | st.lists(NETWORK, max_size=4) | st.lists(SOUND, min_size=1, max_size=3),
-    ANY_JSON | _nearly(OPTION_DEFAULTS, LIKELY) | st.none(),
+    ANY_JSON | _nearly(OPTIONS, LIKELY) | st.none(),
 )
 def test_any_json(networks, options):
     try:
@@ -520,12 +494,12 @@ def test_a_network_has_a_subnet_for_every_node_or_is_refused(bits, length, subne
 
 def test_what_cannot_be_shown_or_walked():
     deep: list = []
-    for dummy in range(100000):
+    for _ in range(100000):
         deep = [deep]
     for value in (deep, 10**5000, -(10**5000), float("inf")):
         for key in NETWORK_KEYS:
             with pytest.raises(PlanError):
                 plan([dict(BLUE, **{key: value})])
-        for key in OPTION_DEFAULTS:
+        for key in OPTIONS:
             with pytest.raises(PlanError):
                 plan([BLUE], {key: value})

@@ -1,0 +1,172 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One network of the collection, key by key."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+from . import backend, defaults, subnets
+from .options import Options
+from .schema import DELEGATE_REFUSED, ETCD_PORTS, MAX_INTERFACE, MAX_NAME, NAME, NETWORK_KEYS
+from .sentences import Report, nearest, show
+from .values import SIMPLE, check_value
+
+_INTERFACE = re.compile("[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+def check(declared: dict[Any, Any], report: Report, options: Options) -> dict[str, Any]:
+    """Return the network with its defaults, but for the name of its interface.
+
+    A value that is wrong is reported and becomes null.
+    """
+    for key in declared:
+        if key not in NETWORK_KEYS:
+            report.wrong(f"{show(key)} is not a key of a network; {nearest(key, NETWORK_KEYS)}")
+    given: dict[str, Any] = {"name": check_name(declared, report)}
+    for key, described in NETWORK_KEYS.items():
+        value = declared.get(key)
+        if value is None or key in given:
+            continue
+        if key in _OWN_CHECKS:
+            given[key] = _OWN_CHECKS[key](value, report)
+        elif described.kind in SIMPLE:
+            given[key] = check_value(key, described, value, report)
+    if given.get("default"):
+        _check_default(given, report)
+    given.update(subnets.check(declared, report, options))
+    given["backend"] = backend.check(declared.get("backend"), given["ipv6_cidr"], report, options)
+    return defaults.network(given)
+
+
+def check_name(declared: dict[Any, Any], report: Report) -> str | None:
+    """Return the name; null when it is wrong, which is reported."""
+    name = declared.get("name")
+    if name is None:
+        report.wrong("name is missing; write one such as blue")
+    elif not isinstance(name, str):
+        report.wrong(
+            f"name is {show(name)}, not a string; write a name in lower case, in quotes if YAML"
+            " takes it for something else"
+        )
+    elif not NAME.fullmatch(name):
+        report.wrong(
+            f"name {show(name)} is not a name for networks; write lower-case letters, digits and"
+            " hyphens, a letter first and no hyphen last"
+        )
+    elif len(name) > MAX_NAME:
+        report.wrong(
+            f"name {show(name)} has {len(name)} characters; write at most {MAX_NAME}, for the"
+            " bridge mn-<name> must fit into Linux's 15"
+        )
+    elif name == "config" or name.startswith("subnets"):
+        report.wrong(
+            f"name {show(name)} is a key of flannel's own in etcd, and a network of that name would"
+            " be mixed up with it; write another name"
+        )
+    else:
+        return str(name)
+    return None
+
+
+def _check_default(given: dict[str, Any], report: Report) -> None:
+    """What every pod has, and finds its addresses on, is not for the network to choose."""
+    if given.get("attach") == "request":
+        report.wrong(
+            "attach is 'request', but every pod has the default network; write attach: all, or"
+            " leave it out"
+        )
+    if given.get("interface") not in (None, "eth0"):
+        report.wrong(
+            f"interface is {show(given['interface'])}, but container runtimes look for the default"
+            " network's addresses on eth0; leave interface out"
+        )
+        given["interface"] = None
+
+
+# The keys that more is to be said of than their kind: return the value, or null when it is wrong,
+# which is reported.
+
+
+def _interface(value: Any, report: Report) -> str | None:
+    if not isinstance(value, str) or not _INTERFACE.fullmatch(value) or len(value) > MAX_INTERFACE:
+        report.wrong(
+            f"interface is {show(value)}; write a device name of 1 to {MAX_INTERFACE} letters,"
+            " digits, dots, hyphens and underscores"
+        )
+        return None
+    if value in ("lo", "all", "default"):
+        report.wrong(
+            f"interface {show(value)} has a meaning of its own in Linux; write another name, for"
+            " example data0"
+        )
+        return None
+    return str(value)
+
+
+def _allow_to(value: Any, report: Report) -> list[str]:
+    if not isinstance(value, list):
+        report.wrong(f"allow_to is {show(value)}; write a list of names of networks")
+        return []
+    for name in value:
+        if not isinstance(name, str):
+            report.wrong(f"allow_to holds {show(name)}; write names of networks")
+    return [str(name) for name in value if isinstance(name, str)]
+
+
+def _delegate(value: Any, report: Report) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        report.wrong(
+            f"delegate is {show(value)}, not a mapping; write keys of the bridge plugin, or leave"
+            " it out"
+        )
+        return {}
+    for key in value:
+        if isinstance(key, str) and key in DELEGATE_REFUSED:
+            report.wrong(f"delegate.{key} cannot be set: {DELEGATE_REFUSED[key]}")
+    if not _is_json(value):
+        report.wrong(
+            f"delegate {show(value)} holds something that cannot stand in a CNI configuration;"
+            " write strings, numbers, booleans, lists and mappings"
+        )
+        return {}
+    return _plain(value)
+
+
+def _is_json(value: Any, depth: int = 0) -> bool:
+    """True for what a CNI configuration can hold; deeper than 20 levels is taken for a mistake."""
+    if isinstance(value, dict):
+        return all(isinstance(key, str) for key in value) and _is_json(list(value.values()), depth)
+    if isinstance(value, list):
+        return depth < 20 and all(_is_json(item, depth + 1) for item in value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or isinstance(value, (str, bool, int))
+
+
+def _plain(value: Any) -> Any:
+    """A copy in plain lists and dicts: what Ansible hands over may be templated lazily."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _healthz_port(value: Any, report: Report) -> int | None:
+    if value in ETCD_PORTS:
+        report.wrong(f"healthz_port {value} is etcd's own; write another, for example 20001")
+        return None
+    return check_value("healthz_port", NETWORK_KEYS["healthz_port"], value, report)
+
+
+_OWN_CHECKS: dict[str, Callable[[Any, Report], Any]] = {
+    "interface": _interface,
+    "allow_to": _allow_to,
+    "delegate": _delegate,
+    "healthz_port": _healthz_port,
+}
