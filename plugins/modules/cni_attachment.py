@@ -160,6 +160,8 @@ cni_error:
   sample: {code: 11, msg: "flanneld has no lease for the network multinet-blue yet.", details: ""}
 """
 
+from typing import Any, NamedTuple
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils._attach import attachment
 from ansible_collections.multinet.flannel.plugins.module_utils._attach import target as targets
@@ -168,12 +170,23 @@ from ansible_collections.multinet.flannel.plugins.module_utils._cni import cache
 KINDS = ("netns", "pid", "container")
 
 
-def inspector(module, said):
-    """Return the function that asks a container engine for a container; what an engine says instead
-    of an answer is added to said (list).
+class Done(NamedTuple):
+    """What was done, or would be: changed: networks or entries; before, after: entries of the
+    container; asked: CNI names of the networks that were asked for.
     """
 
-    def inspect(engine, name):
+    changed: list[Any]
+    before: list[dict[str, Any]]
+    after: list[dict[str, Any]]
+    asked: set[str]
+
+
+def inspector(module: AnsibleModule, said: list[str]) -> targets.Inspect:
+    """Return the function that asks a container engine for a container; what an engine says instead
+    of an answer is added to said.
+    """
+
+    def inspect(engine: str, name: str) -> str | None:
         executable = module.get_bin_path(engine)
         if executable is None:
             said.append(f"{engine} is not installed")
@@ -187,10 +200,10 @@ def inspector(module, said):
     return inspect
 
 
-def present(module, attacher, target, said):
-    """Attach what is missing; return (what is changed, entries before, entries after, names of the
-    wanted networks).
-    """
+def present(
+    module: AnsibleModule, attacher: attachment.Attacher, target: targets.Target, said: list[str]
+) -> Done:
+    """Attach what is missing; raise TargetError, Error."""
     params = module.params
     if target.container_id is None:
         raise targets.TargetError(
@@ -207,8 +220,8 @@ def present(module, attacher, target, said):
         wanted,
         entries,
         attacher.interfaces(target.netns),
-        params["interface"] or "eth0",
-        params["interface"] is not None,
+        first=params["interface"] or "eth0",
+        first_is_fixed=params["interface"] is not None,
     )
     known = {entry["networkName"]: entry for entry in entries}
     missing = [one for one in wanted if known.get(one.network.name) not in whole]
@@ -219,13 +232,9 @@ def present(module, attacher, target, said):
                 " it to use the new one."
             )
     if module.check_mode:
-        return (
-            missing,
-            whole,
-            whole + [{"ifName": one.interface, "network": one.name} for one in missing],
-            names,
-        )
-    done = []
+        planned = [{"ifName": one.interface, "network": one.name} for one in missing]
+        return Done(missing, whole, whole + planned, names)
+    done: list[dict[str, Any]] = []
     try:
         for one in missing:
             if one.network.name in known:
@@ -235,20 +244,22 @@ def present(module, attacher, target, said):
         for entry in reversed(done):
             attacher.detach(target, entry)
         raise
-    return missing, whole, whole + done, names
+    return Done(missing, whole, whole + done, names)
 
 
-def absent(module, attacher, target, said):
-    """Detach what is attached; return the same as present()."""
+def absent(
+    module: AnsibleModule, attacher: attachment.Attacher, target: targets.Target, said: list[str]
+) -> Done:
+    """Detach what is attached; raise TargetError, Error."""
     names = module.params["networks"]
     entries = attacher.entries(target)
     for name, entry in attacher.within(entries).items():
-        if attachment.plain(name) in names:
-            all_of_it = (
-                "The network %s was attached with the host's whole configuration (%s); detach that,"
-                " without `networks`."
+        network = attachment.plain(name)
+        if network in names:
+            raise targets.TargetError(
+                f"The network {network} was attached with the host's whole configuration"
+                f" ({entry['network']}); detach that, without `networks`."
             )
-            raise targets.TargetError(all_of_it % (attachment.plain(name), entry["network"]))
     doomed = [entry for entry in entries if not names or entry["network"] in names]
     if not module.check_mode:
         failed = []
@@ -259,15 +270,16 @@ def absent(module, attacher, target, said):
                 failed.append(error.within(f"network {entry['network']}"))
         if failed:
             raise errors.join(failed)
-    return doomed, entries, [entry for entry in entries if entry not in doomed], set()
+    return Done(doomed, entries, [entry for entry in entries if entry not in doomed], set())
 
 
-def interface_lines(entries):
+def interface_lines(entries: list[dict[str, Any]]) -> str:
     """Return entries as a diff shows them."""
     return "".join(f"{entry['ifName']}: {entry['network']}\n" for entry in entries)
 
 
-def main():
+def main() -> None:
+    """Run the module."""
     module = AnsibleModule(
         argument_spec={
             "netns": {"type": "str"},
@@ -297,12 +309,13 @@ def main():
             )
         )
     kind = next(kind for kind in KINDS if params[kind] is not None)
-    stderr, said = [], []
+    stderr: list[bytes] = []
+    said: list[str] = []
     attacher = attachment.Attacher(
         [params["bin_dir"]],
         cache.Cache(params["cache_dir"]),
-        ";".join("{}={}".format(*item) for item in sorted(params["args"].items())),
-        params["timeout"],
+        args=";".join(f"{key}={value}" for key, value in sorted(params["args"].items())),
+        timeout=params["timeout"],
         relay=stderr.append,
     )
     try:
@@ -310,10 +323,10 @@ def main():
             kind, str(params[kind]), params["container_id"], inspector(module, said)
         )
         action = present if params["state"] == "present" else absent
-        changes, before, after, names = action(module, attacher, target, said)
-        attached = [entry for entry in after if "config" in entry]
+        done = action(module, attacher, target, said)
+        attached = [entry for entry in done.after if "config" in entry]
         module.exit_json(
-            changed=bool(changes),
+            changed=bool(done.changed),
             container_id=target.container_id,
             interfaces=[
                 item
@@ -324,18 +337,16 @@ def main():
             result={
                 entry["network"]: entry["result"]
                 for entry in attached
-                if entry["networkName"] in names
+                if entry["networkName"] in done.asked
             },
-            diff={"before": interface_lines(before), "after": interface_lines(after)},
+            diff={"before": interface_lines(done.before), "after": interface_lines(done.after)},
         )
     except targets.TargetError as error:
         module.fail_json(msg=str(error))
     except errors.Error as error:
+        what = "attachment" if params["state"] == "present" else "detachment"
         module.fail_json(
-            msg=(
-                f"The {'attachment' if params['state'] == 'present' else 'detachment'} of"
-                f" {params[kind]} failed: {error}"
-            ),
+            msg=f"The {what} of {params[kind]} failed: {error}",
             cni_error={"code": error.code, "msg": error.msg, "details": error.details},
             plugins_stderr=b"".join(stderr).decode("utf-8", "replace")[-4000:],
         )

@@ -110,27 +110,30 @@ spoiled:
   elements: str
 """
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import errors
 from ansible_collections.multinet.flannel.plugins.module_utils._meta import garbage
 
 
-def listing(found):
+def listing(found: dict[str, Any]) -> str:
     """Return what was found as text, a line each."""
-    lines = [
-        f"attachment of container {one['container_id']}, {', '.join(one['networks'])}, by"
-        f" {one['interface']}"
-        for one in found["states"]
-    ]
-    lines += [
-        f"address {one['address']} of {one['network']}, container {one['container_id']}"
-        for one in found["addresses"]
-    ]
+    lines = []
+    for one in found["states"]:
+        networks = ", ".join(one["networks"])
+        lines.append(
+            f"attachment of container {one['container_id']}, {networks}, by {one['interface']}"
+        )
+    for one in found["addresses"]:
+        lines.append(
+            f"address {one['address']} of {one['network']}, container {one['container_id']}"
+        )
     lines += [one["file"] for one in found["flannel"]]
     return "".join(line + "\n" for line in lines)
 
 
-def main():
+def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
@@ -147,10 +150,13 @@ def main():
     if wanted["grace"] < 0:
         module.fail_json(msg=f"`grace` is {wanted['grace']}; write a number of seconds, 0 or more.")
     host = garbage.Host(
-        wanted["state_dir"], wanted["ipam_dir"], wanted["flannel_dir"], [wanted["bin_dir"]]
+        state_directory=wanted["state_dir"],
+        ipam_directory=wanted["ipam_dir"],
+        flannel_directory=wanted["flannel_dir"],
+        path=[wanted["bin_dir"]],
     )
 
-    def is_ours(name):
+    def is_ours(name: str) -> bool:
         return name in wanted["networks"] if wanted["networks"] else name.startswith("multinet-")
 
     try:

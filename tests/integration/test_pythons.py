@@ -32,7 +32,7 @@ assert ("ssl" in sys.modules) == (sys.argv[2] == "public")
 outcomes = []
 for port, name, arguments in json.loads(sys.argv[3]):
     try:
-        connection = https.Connection("127.0.0.1", port, 5, https.tls_context(**arguments), name)
+        connection = https.Connection("127.0.0.1", port, 5, context=https.tls_context(**arguments), tls_name=name)
         outcomes.append(connection.request("GET", "/", {"Host": "x"}, b"", 100)[1].decode())
     except OSError as error:
         outcomes.append(type(error).__name__)

@@ -17,33 +17,41 @@ from .._meta import conf as meta_conf
 from .._meta import flannel
 from .._meta import state as meta_state
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Optional
+
+    from .._cni.cache import Cache
+    from .._cni.conf import NetworkList
+    from .target import Target
+
+    # CNI name, interface, result.
+    Part = tuple[str, str, Optional[dict[str, Any]]]
+
 _PREFIX = "multinet-"
 
 
-class Wanted:
-    """A network to attach to: name: str, as the user calls it; network: conf.NetworkList;
-    interface: str or None: the next free one.
-    """
+class NamedNetwork:
+    """A network to attach to: its name as the user calls it; interface: see assign()."""
 
-    def __init__(self, name, network, interface=None):
+    def __init__(self, name: str, network: NetworkList, interface: str | None = None) -> None:
         self.name = name
         self.network = network
         self.interface = interface
 
 
-def load(names, conf_dir, network_dir):
-    """Return the networks to attach to (list of Wanted, without interfaces): those named, or for no
-    names the one of the host's configuration.
-
-    names: list of str; conf_dir, network_dir: str. Raises Error.
+def load(names: list[str], conf_dir: str, network_dir: str) -> list[NamedNetwork]:
+    """Return the networks to attach to, without interfaces: those named, or for no names the one of
+    the host's configuration; raise Error.
     """
     if not names:
         network = conf.load_directory(conf_dir)
-        return [Wanted(network.name, network)]
-    return [Wanted(name, _load_named(name, network_dir)) for name in dict.fromkeys(names)]
+        return [NamedNetwork(network.name, network)]
+    return [NamedNetwork(name, _load_named(name, network_dir)) for name in dict.fromkeys(names)]
 
 
-def _load_named(name, network_dir):
+def _load_named(name: str, network_dir: str) -> NetworkList:
     file = os.path.join(network_dir, name + ".conflist")
     if not conf.is_name(name) or not os.path.isfile(file):
         known = sorted(
@@ -54,25 +62,31 @@ def _load_named(name, network_dir):
         raise errors.Error(
             errors.INVALID_CONFIGURATION,
             f"There is no network {name!r} in {network_dir}.",
-            "Known are: %s." % (", ".join(known) or "none"),
+            f"Known are: {', '.join(known) or 'none'}.",
         )
     return conf.load_file(file)
 
 
-def _listdir(path):
+def _listdir(path: str) -> list[str]:
     try:
         return os.listdir(path)
     except OSError:
         return []
 
 
-def assign(wanted, entries, present, first, first_is_fixed=False):
-    """Give every Wanted its interface: the one it has already, else `first` for the first one, else
-    the first free of net1, net2, ...
+def assign(
+    wanted: list[NamedNetwork],
+    entries: list[dict[str, Any]],
+    present: set[str],
+    *,
+    first: str,
+    first_is_fixed: bool = False,
+) -> None:
+    """Give every network its interface: the one it has already, else `first` for the first one,
+    else the first free of net1, net2, ...
 
-    entries: list of dict, what the container is attached to; present: set of str, the interfaces
-    there are; first: str;
-    first_is_fixed: the user asked for it, so another one is an error. Changes wanted; raises Error.
+    entries: what the container is attached to; present: the interfaces there are; first_is_fixed:
+    the user asked for it, so another one is an error. Changes wanted; raises Error.
     """
     has = {entry["networkName"]: entry["ifName"] for entry in entries}
     taken = set(has.values())
@@ -90,30 +104,29 @@ def assign(wanted, entries, present, first, first_is_fixed=False):
             )
         else:
             used = taken | present
-            one.interface = next(
-                name
-                for name in (f"net{count}" for count in range(1, len(used) + 2))
-                if name not in used
-            )
+            free = (f"net{count}" for count in range(1, len(used) + 2) if f"net{count}" not in used)
+            one.interface = next(free)
         taken.add(one.interface)
 
 
 class Attacher:
-    """path: list of plugin directories; cache: cache.Cache; args: str, CNI_ARGS; timeout: float,
-    seconds for one ADD or DEL;
-    execute, relay: see runtime.Runtime; interfaces: path of a namespace -> set of names.
+    """Attaches and detaches.
+
+    path: plugin directories; args: CNI_ARGS; timeout: seconds for one ADD or DEL; execute, relay:
+    see runtime.Runtime; interfaces: path of a namespace -> the names in it.
     """
 
     def __init__(
         self,
-        path,
-        cache,
-        args="",
-        timeout=180,
-        execute=None,
-        relay=invoke.relay_stderr,
-        interfaces=namespaces.interfaces,
-    ):
+        path: list[str],
+        cache: Cache,
+        *,
+        args: str = "",
+        timeout: float = 180,
+        execute: invoke.Exec | None = None,
+        relay: Callable[[bytes], object] = invoke.relay_stderr,
+        interfaces: Callable[[str], set[str]] = namespaces.interfaces,
+    ) -> None:
         self.path = path
         self.cache = cache
         self.args = args
@@ -122,37 +135,28 @@ class Attacher:
         self.relay = relay
         self.interfaces = interfaces
 
-    def entries(self, target):
-        """Return what a target is attached to (list of dict, oldest first); a container that is
-        gone is known by its label.
+    def entries(self, target: Target) -> list[dict[str, Any]]:
+        """Return what a target is attached to, oldest first; a container that is gone is known by
+        its label.
         """
-        return [
-            entry
-            for entry in self.cache.entries()
-            if (
-                entry["containerId"] == target.container_id
-                if target.container_id
-                else entry.get("target") == target.label
-            )
-        ]
+        entries = self.cache.entries()
+        if target.container_id:
+            return [entry for entry in entries if entry["containerId"] == target.container_id]
+        return [entry for entry in entries if entry.get("target") == target.label]
 
-    def within(self, entries):
+    def within(self, entries: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
         """Return {CNI name of a network: the entry} for the networks that come with another one:
         those a meta-plugin attached for it.
         """
-        return {
-            name: entry for entry in entries for name, dummy, dummy in self._meta_parts(entry) or []
-        }
+        return {part[0]: entry for entry in entries for part in self._meta_parts(entry) or []}
 
-    def is_whole(self, target, entry):
+    def is_whole(self, target: Target, entry: dict[str, Any]) -> bool:
         """Say whether an attachment is as it was left: same namespace, interface there, plugins
         content.
         """
-        if (
-            entry["result"] is None
-            or not target.netns
-            or entry["namespace"] != namespaces.identity(target.netns)
-        ):
+        if entry["result"] is None or not target.netns:
+            return False
+        if entry["namespace"] != namespaces.identity(target.netns):
             return False
         if entry["ifName"] not in self.interfaces(target.netns):
             return False
@@ -164,8 +168,8 @@ class Attacher:
             return False
         return True
 
-    def attach(self, target, wanted):
-        """Attach one Wanted (with an interface) and return its entry; after an Error nothing of it
+    def attach(self, target: Target, wanted: NamedNetwork) -> dict[str, Any]:
+        """Attach one network (with an interface) and return its entry; after an Error nothing of it
         is left.
         """
         if wanted.interface in self.interfaces(target.netns):
@@ -176,8 +180,8 @@ class Attacher:
                 "Start the container without a network, or name another `interface`.",
             )
         self._runtime().find(wanted.network)
-        flannel.check_unused(wanted.network, target.container_id)
-        entry = {
+        flannel.check_unused(wanted.network, str(target.container_id))
+        entry: dict[str, Any] = {
             "containerId": target.container_id,
             "networkName": wanted.network.name,
             "ifName": wanted.interface,
@@ -190,9 +194,8 @@ class Attacher:
             "result": None,
             "since": time.time(),
         }
-        self.cache.put(
-            entry
-        )  # before the first plugin is called: whatever happens now can be cleaned up
+        # before the first plugin is called: whatever happens now can be cleaned up
+        self.cache.put(entry)
         try:
             entry["result"] = self._runtime().add(wanted.network, self._attachment(target, entry))
             self.cache.put(entry)
@@ -204,7 +207,7 @@ class Attacher:
             raise error from None
         return entry
 
-    def detach(self, target, entry):
+    def detach(self, target: Target, entry: dict[str, Any]) -> None:
         """Detach one entry and forget it; the namespace may be gone.
 
         Raises Error, and remembers it then.
@@ -212,23 +215,24 @@ class Attacher:
         self._runtime().delete(_network(entry), self._attachment(target, entry), entry["result"])
         self.cache.remove(entry)
 
-    def describe(self, target, entry):
-        """Return the interfaces (list of dict) of an entry: network, name, mac, addresses, gateway,
-        mtu, routes.
-        """
+    def describe(self, target: Target, entry: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return an entry's interfaces: network, name, mac, addresses, gateway, mtu, routes."""
         parts = self._meta_parts(entry) or [(entry["network"], entry["ifName"], entry["result"])]
-        return [_describe(target, *part) for part in parts if part[2] is not None]
+        return [
+            _describe(target, network, interface, result)
+            for network, interface, result in parts
+            if result is not None
+        ]
 
-    def _meta_parts(self, entry):
+    def _meta_parts(self, entry: dict[str, Any]) -> list[Part] | None:
         """Return [(CNI name, interface, result), ...] of a meta-plugin's networks: it answers with
         the first alone, its state knows them all.
         """
         for plugin in _network(entry).plugins:
             if "delegates" in plugin or "clusterNetwork" in plugin:
+                store = meta_state.Store(meta_conf.state_directory(plugin))
                 try:
-                    state = meta_state.Store(meta_conf.state_directory(plugin)).read(
-                        entry["containerId"], entry["ifName"]
-                    )
+                    state = store.read(entry["containerId"], entry["ifName"])
                 except meta_state.Corrupt as corrupt:
                     raise errors.Error(
                         errors.DECODING_FAILURE,
@@ -243,12 +247,12 @@ class Attacher:
                     ]
         return None
 
-    def _runtime(self):
+    def _runtime(self) -> runtime.Runtime:
         return runtime.Runtime(
             self.path, self.execute, relay=self.relay, deadline=time.monotonic() + self.timeout
         )
 
-    def _attachment(self, target, entry):
+    def _attachment(self, target: Target, entry: dict[str, Any]) -> runtime.Attachment:
         # A path may by now lead to somebody else's namespace: processes' numbers are used again.
         same = [
             path
@@ -260,17 +264,21 @@ class Attacher:
         )
 
 
-def _network(entry):
+def _network(entry: dict[str, Any]) -> NetworkList:
     return conf.parse(entry["config"], f"the remembered network {entry['networkName']}")
 
 
-def plain(name):
-    """Return a network's name (str) as the user knows it."""
-    return name[len(_PREFIX) :] if name.startswith(_PREFIX) else name
+def plain(name: str) -> str:
+    """Return a network's name as the user knows it."""
+    return name.removeprefix(_PREFIX)
 
 
-def _describe(target, network, interface, result):
+def _describe(
+    target: Target, network: str, interface: str, result: dict[str, Any]
+) -> dict[str, Any]:
     latest = results.to_latest(result)
+    mac: str | None
+    mtu: int | None
     try:
         mac, mtu = namespaces.hardware(target.netns, interface)
     except errors.Error:  # somebody took the interface away
@@ -292,5 +300,5 @@ def _describe(target, network, interface, result):
     }
 
 
-def _index_name(names, index):
+def _index_name(names: list[str], index: object) -> str | None:
     return names[index] if isinstance(index, int) and 0 <= index < len(names) else None

@@ -16,24 +16,34 @@ from .._meta import flannel, lock
 from .._meta import state as meta_state
 from .._node.removal import RemovalError, Step
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from .._cni.conf import NetworkList
+
 RUNTIME_CACHE = "/var/lib/cni/multinet-runtime"
-TIMEOUT = (
-    60  # seconds for one DEL, and for an operation of the runtime on the same container to end
-)
+# Seconds for one DEL, and for an operation of the runtime on the same container to end.
+TIMEOUT = 60
 
 
 def detach_steps(
-    cni_name, bin_dir, state_directory=meta_conf.state_directory({}), cache_directory=RUNTIME_CACHE
-):
+    cni_name: str,
+    bin_dir: str,
+    state_directory: str = meta_conf.STATE_DIRECTORY,
+    cache_directory: str = RUNTIME_CACHE,
+) -> list[Step]:
     """Return the steps that take the network out of every container that has it.
 
-    cni_name: the network's CNI name. bin_dir: directory of the CNI plugins.
-    Raises RemovalError for a state that can't be read: what it holds could not be freed.
+    cni_name: the network's CNI name; bin_dir: directory of the CNI plugins. Raises RemovalError for
+    a state that can't be read: what it holds could not be freed.
     """
     store = meta_state.Store(state_directory)
+    remembered = cache.Cache(cache_directory)
     try:
-        states = [store.read(container_id, interface) for container_id, interface in store.keys()]
-        entries = cache.Cache(cache_directory).entries()
+        states = [store.read(*attachment) for attachment in store.attachments()]
+        entries = remembered.entries()
     except (meta_state.Corrupt, errors.Error) as error:
         raise RemovalError(
             f"An attachment can't be read, so what it holds can't be freed: {error}."
@@ -41,37 +51,32 @@ def detach_steps(
     steps = []
     for state in states:
         for attached in state.attached if state else []:
-            if attached.raw.get("name") == cni_name:
-                steps.append(
-                    Step(
-                        f"{attached.interface} of container {state.container_id}",
-                        _from_state(store, state, attached),
-                    )
-                )
+            if state and attached.raw.get("name") == cni_name:
+                what = f"{attached.interface} of container {state.container_id}"
+                steps.append(Step(what, _from_state(store, state, attached)))
     for entry in entries:
         if entry["networkName"] == cni_name:
-            steps.append(
-                Step(
-                    f"{entry['ifName']} of container {entry['containerId']}",
-                    _from_cache(cache.Cache(cache_directory), entry, bin_dir),
-                )
-            )
+            what = f"{entry['ifName']} of container {entry['containerId']}"
+            steps.append(Step(what, _from_cache(remembered, entry, bin_dir)))
     return steps
 
 
-def _from_state(store, state, attached):
-    def detach():
+def _from_state(
+    store: meta_state.Store, state: meta_state.State, attached: meta_state.Attached
+) -> Callable[[], None]:
+    def detach() -> None:
         # The runtime may be attaching or detaching the same container.
         with lock.held(store.directory, state.container_id, state.interface, TIMEOUT):
             now = store.read(state.container_id, state.interface)
-            here = (
-                [one for one in now.attached if one.interface == attached.interface] if now else []
-            )
+            if now is None:
+                return
+            here = [one for one in now.attached if one.interface == attached.interface]
             for one in here:
                 flannel.put_back(one.network, now.container_id, one.kept)
-                _delete(
-                    now.path, one.network, now.container_id, now.netns, one.interface, one.result
+                attachment = runtime.Attachment(
+                    now.container_id, _existing(now.netns), one.interface, args=""
                 )
+                _delete(now.path, one.network, attachment, one.result)
             if not here:
                 return
             now.attached = [one for one in now.attached if one not in here]
@@ -83,8 +88,8 @@ def _from_state(store, state, attached):
     return _told(detach)
 
 
-def _told(act):
-    def told():
+def _told(act: Callable[[], None]) -> Callable[[], None]:
+    def told() -> None:
         try:
             act()
         except (meta_state.Corrupt, errors.Error) as error:
@@ -93,28 +98,32 @@ def _told(act):
     return told
 
 
-def _from_cache(entries, entry, bin_dir):
-    def detach():
+def _from_cache(entries: cache.Cache, entry: dict[str, Any], bin_dir: str) -> Callable[[], None]:
+    def detach() -> None:
         network = conf.parse(entry["config"], f"the remembered network {entry['networkName']}")
-        _delete(
-            [bin_dir],
-            network,
-            entry["containerId"],
-            entry["netns"],
-            entry["ifName"],
-            entry["result"],
+        attachment = runtime.Attachment(
+            entry["containerId"], _existing(entry["netns"]), entry["ifName"], args=""
         )
+        _delete([bin_dir], network, attachment, entry["result"])
         entries.remove(entry)
 
     return detach
 
 
-def _delete(path, network, container_id, netns, interface, result):
-    calls = runtime.Runtime(path, environ=dict(os.environ), deadline=time.monotonic() + TIMEOUT)
-    there = netns if netns and os.path.exists(netns) else ""
+def _existing(netns: str) -> str:
+    return netns if netns and os.path.exists(netns) else ""
+
+
+def _delete(
+    path: list[str],
+    network: NetworkList,
+    attachment: runtime.Attachment,
+    result: dict[str, Any] | None,
+) -> None:
+    cni = runtime.Runtime(path, environ=dict(os.environ), deadline=time.monotonic() + TIMEOUT)
     try:
-        calls.delete(network, runtime.Attachment(container_id, there, interface, args=""), result)
+        cni.delete(network, attachment, result)
     except errors.Error as error:
         raise RemovalError(
-            f"Detaching container {container_id} from {network.name} failed: {error}."
+            f"Detaching container {attachment.container_id} from {network.name} failed: {error}."
         ) from error

@@ -13,6 +13,14 @@ import os
 
 from .._cni import conf, netns
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Optional
+
+    # Takes an engine and a container.
+    Inspect = Callable[[str, str], Optional[str]]
+
 ENGINES = ("podman", "docker")
 
 
@@ -21,29 +29,32 @@ class TargetError(Exception):
 
 
 class Target:
-    """netns: str, a path, empty when the namespace is gone; container_id: str, or None for a
-    container nobody knows any more;
-    label: str, how the user named it.
+    """label: how the user named it; netns: a path, empty when the namespace is gone; container_id:
+    None for a container nobody knows any more.
     """
 
-    def __init__(self, label, path, container_id):
+    def __init__(self, label: str, netns: str, container_id: str | None) -> None:
         self.label = label
-        self.netns = path
+        self.netns = netns
         self.container_id = container_id
 
 
-def find(kind, value, container_id=None, inspect=None):
-    """Return the Target.
+def _no_engine(engine: str, name: str) -> str | None:
+    return None
 
-    kind: "netns", "pid" or "container"; value: str; container_id: str or None: derived; inspect:
-    function that takes an engine and a container and returns what `<engine> inspect` prints (str),
-    or None when it knows no such container. Raises TargetError.
+
+def find(
+    kind: str, value: str, container_id: str | None = None, inspect: Inspect = _no_engine
+) -> Target:
+    """Return the Target; raise TargetError.
+
+    kind: "netns", "pid" or "container"; container_id: derived where not given; inspect: returns
+    what `<engine> inspect` prints of a container, None when the engine knows no such one.
     """
     label = f"{kind}:{value}"
     if kind == "container":
-        known, pid = _inspect(value, inspect)
+        derived, pid = _inspect(value, inspect)
         path = f"/proc/{pid}/ns/net" if pid else ""
-        derived = known
     else:
         path = _path(kind, value)
         derived = _derive(path)
@@ -63,7 +74,7 @@ def find(kind, value, container_id=None, inspect=None):
     return Target(label, path, container_id)
 
 
-def _path(kind, value):
+def _path(kind: str, value: str) -> str:
     if kind == "pid":
         if not value.isdigit() or int(value) == 0:
             raise TargetError(f"The pid {value!r} is not a number above 0.")
@@ -77,12 +88,12 @@ def _path(kind, value):
     return os.path.join("/run/netns", value)
 
 
-def _derive(path):
+def _derive(path: str) -> str:
     """A stable id for what is no container, the same that cnitool gives to the same path."""
     return "cnitool-" + hashlib.sha512(path.encode()).hexdigest()[:20]
 
 
-def _inspect(name, inspect):
+def _inspect(name: str, inspect: Inspect) -> tuple[str | None, int]:
     """Return a container's (id, process id), (None, 0) when no engine knows it."""
     for engine in ENGINES:
         text = inspect(engine, name)

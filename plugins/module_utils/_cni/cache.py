@@ -11,18 +11,20 @@ import os
 
 from . import conf, errors, files
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 _KIND = "multinetCacheV1"
 
 
 class Cache:
-    """directory: str, the runtime's own; entries are dicts with at least networkName, containerId
-    and ifName.
-    """
+    """directory: the runtime's own; entries have at least networkName, containerId and ifName."""
 
-    def __init__(self, directory):
+    def __init__(self, directory: str) -> None:
         self.directory = directory
 
-    def put(self, entry):
+    def put(self, entry: dict[str, Any]) -> None:
         """Keep an entry, in place of the former one of the same container, network and interface;
         raise Error.
         """
@@ -37,7 +39,7 @@ class Cache:
                 error.strerror,
             ) from None
 
-    def remove(self, entry):
+    def remove(self, entry: dict[str, Any]) -> None:
         """Forget an entry; raise Error."""
         try:
             files.remove(self._file(entry))
@@ -46,7 +48,7 @@ class Cache:
                 errors.IO_FAILURE, f"{self._file(entry)} cannot be removed.", error.strerror
             ) from None
 
-    def entries(self):
+    def entries(self) -> list[dict[str, Any]]:
         """Return all entries, oldest first; raise Error for one that cannot be read: what is
         unknown is not cleaned up.
         """
@@ -59,7 +61,7 @@ class Cache:
             (entry for entry in found if entry is not None), key=lambda entry: entry.get("since", 0)
         )
 
-    def _read(self, file):
+    def _read(self, file: str) -> dict[str, Any] | None:
         try:
             text = files.read(file)
         except OSError as error:
@@ -76,7 +78,7 @@ class Cache:
             )
         return entry
 
-    def _file(self, entry):
+    def _file(self, entry: dict[str, Any]) -> str:
         # ':' is in none of the three, so no two attachments share a name.
         return os.path.join(
             self.directory,

@@ -11,6 +11,10 @@ import os
 
 from . import errors, quick_json, version
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
 _SUFFIXES = (".conf", ".conflist", ".json")
 
@@ -19,11 +23,20 @@ class NetworkList:
     """A network: a name, a version, and the plugins that are called one after the other (SPEC
     section 1).
 
-    name: str; cni_version: str or None where the configuration states none; plugins: list of dict,
-    raw; disable_check, disable_gc: bool; raw: the dict it was made from.
+    cni_version: None where the configuration states none; plugins: their configurations, raw; raw:
+    what it was made from.
     """
 
-    def __init__(self, name, cni_version, plugins, disable_check=False, disable_gc=False, raw=None):
+    def __init__(
+        self,
+        name: str,
+        cni_version: str | None,
+        plugins: list[dict[str, Any]],
+        *,
+        disable_check: bool = False,
+        disable_gc: bool = False,
+        raw: dict[str, Any],
+    ) -> None:
         self.name = name
         self.cni_version = cni_version
         self.plugins = plugins
@@ -32,30 +45,39 @@ class NetworkList:
         self.raw = raw
 
     @property
-    def version(self):
-        """The version this network's plugins are spoken to in (str)."""
+    def version(self) -> str:
+        """The version this network's plugins are spoken to in."""
         return self.cni_version or version.UNSTATED
+
+    @property
+    def capabilities(self) -> set[str]:
+        """What at least one of its plugins says it can do."""
+        return {
+            name
+            for plugin in self.plugins
+            for name, supported in (plugin.get("capabilities") or {}).items()
+            if supported
+        }
 
 
 class _Number(float):
     """A number that prints as it was read: 1.10 stays 1.10, and 1e400 does not become Infinity."""
 
-    def __new__(cls, text):
+    text: str
+
+    def __new__(cls, text: str) -> _Number:
         number = super().__new__(cls, text)
         number.text = text
         return number
 
 
-def decode(text, what, comments=False):
-    """Return the JSON object in text (str or bytes) as a dict; what (str) names it in the errors.
+def decode(text: str | bytes, what: str, comments: bool = False) -> dict[str, Any]:
+    """Return the JSON object in text; what names it in the Error.
 
     comments: whether lines that begin with '#' are skipped, as the first generation's
     configurations have them. (No JSON string can hold such a line.)
     """
-    if comments and (b"#" if isinstance(text, bytes) else "#") in text:
-        mark, end = (b"#", b"\n") if isinstance(text, bytes) else ("#", "\n")
-        text = end.join(line for line in text.split(end) if not line.lstrip().startswith(mark))
-    value = decode_value(text, what)
+    value = decode_value(_without_comments(text) if comments else text, what)
     if not isinstance(value, dict):
         raise errors.Error(
             errors.DECODING_FAILURE,
@@ -65,10 +87,17 @@ def decode(text, what, comments=False):
     return value
 
 
-def decode_value(text, what):
-    """Return the JSON value in text (str or bytes), of whatever type; what (str) names it in the
-    Error.
-    """
+def _without_comments(text: str | bytes) -> str | bytes:
+    if isinstance(text, bytes):
+        if b"#" not in text:
+            return text
+        lines = text.split(b"\n")
+        return b"\n".join(line for line in lines if not line.lstrip().startswith(b"#"))
+    return "\n".join(line for line in text.split("\n") if not line.lstrip().startswith("#"))
+
+
+def decode_value(text: str | bytes, what: str) -> Any:
+    """Return the JSON value in text, of whatever type; what names it in the Error."""
     try:
         # "NaN" and its like are no JSON; letting them in would hand them on to plugins that refuse
         # them.
@@ -79,19 +108,17 @@ def decode_value(text, what):
         raise errors.Error(errors.DECODING_FAILURE, f"{what} is not JSON.", str(error)) from None
 
 
-def _refuse_constant(name):
+def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
 
 
-def _integer(text):
+def _integer(text: str) -> float:
     return _Number(text) if text == "-0" else int(text)
 
 
-def encode(value):
-    """Return a value that decode() made, or one made of such values, as JSON (str); its numbers
-    look as they did.
-
-    Raises Error for a value that is nested too deeply.
+def encode(value: Any) -> str:
+    """Return a value that decode() made, or one made of such values, as JSON; its numbers look as
+    they did; raise Error for one that is nested too deeply.
     """
     try:
         return _encode(value)
@@ -101,19 +128,20 @@ def encode(value):
         ) from None
 
 
-def _encode(value):
+def _encode(value: Any) -> str:
     if isinstance(value, dict):
-        return f"{{{', '.join((f'{quick_json.dumps(key)}: {_encode(item)}' for key, item in value.items()))}}}"
+        pairs = (f"{quick_json.dumps(key)}: {_encode(item)}" for key, item in value.items())
+        return f"{{{', '.join(pairs)}}}"
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(_encode, value))}]"
     return value.text if isinstance(value, _Number) else quick_json.dumps(value)
 
 
-def parse(raw, where, name=None):
-    """Return the NetworkList of a configuration (dict): a list, or a single plugin's configuration.
+def parse(raw: dict[str, Any], where: str, name: str | None = None) -> NetworkList:
+    """Return the network of a configuration: a list, or a single plugin's configuration.
 
-    where: str, names it in errors; name: the network's name when the configuration has none.
-    Raises Error with code 7 (or 1: unknown cniVersion).
+    where: names it in errors; name: the network's name when the configuration has none. Raises
+    Error with code 7 (or 1: unknown cniVersion).
     """
     plugins = raw.get("plugins") if "plugins" in raw else [raw]
     if not isinstance(plugins, list) or not plugins:
@@ -144,19 +172,19 @@ def parse(raw, where, name=None):
         network_name,
         _version(raw, where),
         plugins,
-        _flag(raw, "disableCheck", where),
-        _flag(raw, "disableGC", where),
-        raw,
+        disable_check=_flag(raw, "disableCheck", where),
+        disable_gc=_flag(raw, "disableGC", where),
+        raw=raw,
     )
 
 
-def _is_capabilities(value):
+def _is_capabilities(value: object) -> bool:
     return value is None or (
         isinstance(value, dict) and all(isinstance(offered, bool) for offered in value.values())
     )
 
 
-def _version(raw, where):
+def _version(raw: dict[str, Any], where: str) -> str | None:
     """The highest version of `cniVersions` and `cniVersion` that is known here (SPEC section 1);
     None when neither says anything.
     """
@@ -170,13 +198,13 @@ def _version(raw, where):
     if not known:
         raise errors.Error(
             errors.INCOMPATIBLE_VERSION,
-            f"{where}: the cniVersion {stated if not several else several!r} is not known here.",
+            f"{where}: the cniVersion {several or stated!r} is not known here.",
             f"Known are {', '.join(version.ALL)}.",
         )
     return max(known, key=version.ALL.index)
 
 
-def _flag(raw, key, where):
+def _flag(raw: dict[str, Any], key: str, where: str) -> bool:
     value = raw.get(key, False)
     if value in ("true", "false"):  # libcni takes the words as well
         return value == "true"
@@ -185,11 +213,11 @@ def _flag(raw, key, where):
     return value
 
 
-def _invalid(where, sentence):
+def _invalid(where: str, sentence: str) -> errors.Error:
     return errors.Error(errors.INVALID_CONFIGURATION, f"{where}: {sentence}.")
 
 
-def read_file(path):
+def read_file(path: str) -> dict[str, Any]:
     """Return the JSON object in a file, as it is written there (dict); raise Error."""
     try:
         with open(path, "rb") as file:
@@ -201,12 +229,12 @@ def read_file(path):
     return decode(text, path, comments=True)
 
 
-def load_file(path):
+def load_file(path: str) -> NetworkList:
     """Return the NetworkList in a file; raise Error."""
     return parse(read_file(path), path)
 
 
-def files(path):
+def files(path: str) -> list[str]:
     """Return the configuration files in a directory (paths) in the order in which a runtime looks
     at them; raise Error.
     """
@@ -225,7 +253,7 @@ def files(path):
     return [os.path.join(path, name) for name in names]
 
 
-def load_directory(path):
+def load_directory(path: str) -> NetworkList:
     """Return the NetworkList a runtime would use: that of the directory's first configuration file
     by name; raise Error.
     """
@@ -238,12 +266,12 @@ def load_directory(path):
     return load_file(found[0])
 
 
-def is_name(text):
+def is_name(text: str) -> bool:
     """Say whether text may be the name of a network or the id of a container (SPEC section 2)."""
     return bool(text) and text[0] not in "_.-" and _NAME_CHARACTERS.issuperset(text)
 
 
-def is_interface_name(text):
+def is_interface_name(text: str) -> bool:
     """Say whether Linux (and the CNI specification) take text as the name of an interface."""
     return (
         0 < len(text.encode("utf-8", "surrogateescape")) <= 15

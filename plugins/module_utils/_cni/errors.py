@@ -7,6 +7,10 @@
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 INCOMPATIBLE_VERSION = 1
 UNSUPPORTED_FIELD = 2
 UNKNOWN_CONTAINER = 3
@@ -26,25 +30,29 @@ ALREADY_ATTACHED = 100
 class Error(Exception):
     """What a CNI operation fails with.
 
-    code: int, one of this module's or a plugin's own (100 and up); msg: a sentence; details: str,
-    more of it or empty.
+    code: one of this module's or a plugin's own (100 and up); msg: a sentence; details: more of it,
+    if there is more.
     """
 
-    def __init__(self, code, msg, details=""):
+    def __init__(self, code: int, msg: str, details: str | None = "") -> None:
         super().__init__(msg)
         self.code = code
         self.msg = msg
-        self.details = details
+        self.details = details or ""
 
-    def within(self, place):
+    def within(self, place: str) -> Error:
         """Return this error with the place (str) where it came up put before its message."""
         return Error(self.code, f"{place}: {self.msg}", self.details)
 
-    def with_details(self, more):
+    def with_code(self, code: int) -> Error:
+        """Return this error with another code."""
+        return Error(code, self.msg, self.details)
+
+    def with_details(self, more: str) -> Error:
         """Return this error with more (str) added to its details."""
         return Error(self.code, self.msg, "; ".join(part for part in (self.details, more) if part))
 
-    def to_dict(self, cni_version):
+    def to_dict(self, cni_version: str) -> dict[str, Any]:
         """Return the error object that goes to stdout."""
         error = {"cniVersion": cni_version, "code": self.code, "msg": self.msg}
         if self.details:
@@ -52,7 +60,7 @@ class Error(Exception):
         return error
 
     @classmethod
-    def from_dict(cls, raw):
+    def from_dict(cls, raw: dict[str, Any]) -> Error | None:
         """Return the Error of a plugin's error object, or None when the dict is none."""
         code, msg = raw.get("code"), raw.get("msg")
         if (
@@ -65,12 +73,19 @@ class Error(Exception):
         details = raw.get("details") or ""
         return cls(code, msg, details if isinstance(details, str) else str(details))
 
-    def __str__(self):
+    def __str__(self) -> str:
         text = f"{self.msg} (CNI error {self.code})"
         return f"{text}: {self.details}" if self.details else text
 
 
-def join(errors):
+def as_error(error: Exception, msg: str) -> Error:
+    """Return an exception as it is when it is an Error, else as the details of one with msg."""
+    if isinstance(error, Error):
+        return error
+    return Error(INTERNAL, msg, f"{type(error).__name__}: {error}")
+
+
+def join(errors: list[Error]) -> Error:
     """Return one Error for a non-empty list of them: the first one's code, everybody's words."""
     if len(errors) == 1:
         return errors[0]

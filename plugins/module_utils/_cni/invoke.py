@@ -10,14 +10,19 @@ import os
 import select
 import sys
 import time
-from _signal import (
-    SIGKILL,
-    SIGPIPE,
-    SIGTERM,
-    SIGXFSZ,
-)  # `signal` adds names for people, and takes milliseconds to import
 
 from . import conf, errors
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from signal import SIGKILL, SIGPIPE, SIGTERM, SIGXFSZ
+
+    # Exit status, stdout, stderr.
+    Outcome = tuple[int, bytes, bytes]
+else:
+    # `signal` adds names for people, and takes milliseconds to import
+    from _signal import SIGKILL, SIGPIPE, SIGTERM, SIGXFSZ
 
 # A plugin that is being replaced while it is started ("text file busy") is tried again: as often
 # and as slowly as libcni does.
@@ -29,8 +34,8 @@ _OUTPUT_LIMIT = 16 * 1024 * 1024
 class Exec:
     """The edge to the machine; tests put their own in its place."""
 
-    def find(self, plugin, path):
-        """Return the file of a plugin (str) in a list of directories; raise Error."""
+    def find(self, plugin: str, path: list[str]) -> str:
+        """Return the file of a plugin in a list of directories; raise Error."""
         for directory in path:
             file = os.path.join(directory, plugin)
             if os.path.isfile(file) and os.access(file, os.X_OK):
@@ -42,12 +47,13 @@ class Exec:
             "Install the plugin or correct its `type`.",
         )
 
-    def run(self, file, environ, stdin, seconds):
-        """Run an executable and return (exit status, its stdout, its stderr), the latter two bytes.
+    def run(
+        self, file: str, environ: dict[str, str], stdin: bytes, seconds: float | None
+    ) -> Outcome:
+        """Run an executable and return (exit status, its stdout, its stderr).
 
-        environ: dict of str; stdin: bytes; seconds: float or None, how long it may take. A status
-        below 0 is a signal's number. Raises Error (code 5) when it cannot be started, and (code 11)
-        when the time is over; it is killed then.
+        seconds: how long it may take. A status below 0 is a signal's number. Raises Error (code 5)
+        when it cannot be started, and (code 11) when the time is over; it is killed then.
         """
         # Files instead of pipes: nothing can block, and nobody who inherited an end can keep us
         # waiting.
@@ -63,19 +69,19 @@ class Exec:
                 os.close(stream)
 
 
-def _anonymous_file(name):
+def _anonymous_file(name: str) -> int:
     if hasattr(os, "memfd_create"):
         return os.memfd_create(name)
     return os.open("/dev/shm", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
 
 
-def _content(stream):
+def _content(stream: int) -> bytes:
     os.lseek(stream, 0, os.SEEK_SET)
     with os.fdopen(os.dup(stream), "rb") as file:
         return file.read(_OUTPUT_LIMIT)
 
 
-def _spawn(file, environ, streams):
+def _spawn(file: str, environ: dict[str, str], streams: list[int]) -> int:
     actions = [(os.POSIX_SPAWN_DUP2, stream, number) for number, stream in enumerate(streams)]
     for attempt in range(_BUSY_TRIES):
         try:
@@ -95,10 +101,10 @@ def _spawn(file, environ, streams):
                     errors.IO_FAILURE, f"{file} cannot be started.", error.strerror
                 ) from None
         time.sleep(_BUSY_SECONDS)
-    return None
+    raise AssertionError("the last attempt returned or raised")
 
 
-def _wait(pid, file, seconds, outputs):
+def _wait(pid: int, file: str, seconds: float | None, outputs: list[int]) -> int:
     """Return the exit status of a child; kill it when it is late or talks without end."""
     deadline = None if seconds is None else time.monotonic() + seconds
     ending = _pidfd(pid)
@@ -127,7 +133,7 @@ def _wait(pid, file, seconds, outputs):
             os.close(ending)
 
 
-def _pidfd(pid):
+def _pidfd(pid: int) -> int | None:
     """Return a descriptor that is readable when the child has ended, or None on a kernel before
     5.3.
     """
@@ -137,7 +143,7 @@ def _pidfd(pid):
         return None
 
 
-def _sleep(ending, seconds):
+def _sleep(ending: int | None, seconds: float) -> None:
     if ending is None:
         time.sleep(min(seconds, 0.002))
         return
@@ -146,7 +152,7 @@ def _sleep(ending, seconds):
     poll.poll(seconds * 1000)
 
 
-def _kill(pid):
+def _kill(pid: int) -> None:
     try:
         os.killpg(pid, SIGKILL)
         os.waitpid(pid, 0)
@@ -154,19 +160,24 @@ def _kill(pid):
         pass
 
 
-def relay_stderr(text):
+def relay_stderr(text: bytes) -> None:
     """Hand on what a plugin wrote to its stderr (bytes); it is never a failure by itself."""
     sys.stderr.flush()
     sys.stderr.buffer.write(text)
     sys.stderr.flush()
 
 
-def call(execute, file, environ, stdin, seconds=None, relay=relay_stderr):
-    """Run a plugin and return what it printed on stdout (bytes); raise the Error it printed when it
-    failed.
+def exec_plugin(
+    execute: Exec,
+    file: str,
+    environ: dict[str, str],
+    stdin: bytes,
+    seconds: float | None = None,
+    relay: Callable[[bytes], object] = relay_stderr,
+) -> bytes:
+    """Run a plugin and return what it printed on stdout; raise the Error it printed when it failed.
 
-    execute: an Exec; file: str; environ: dict, the whole environment with the CNI_ variables;
-    stdin: bytes; seconds: float or None.
+    environ: the whole environment with the CNI_ variables; seconds: how long it may take.
     """
     status, stdout, stderr = execute.run(file, environ, stdin, seconds)
     if stderr:
@@ -177,7 +188,7 @@ def call(execute, file, environ, stdin, seconds=None, relay=relay_stderr):
         raise error
     if status == 0:
         return stdout
-    how = f"exit status {status}" if status > 0 else "signal %d" % -status
+    how = f"exit status {status}" if status > 0 else f"signal {-status}"
     said = (stdout or stderr).decode("utf-8", "replace").strip()
     raise errors.Error(
         errors.INTERNAL,
@@ -186,7 +197,7 @@ def call(execute, file, environ, stdin, seconds=None, relay=relay_stderr):
     )
 
 
-def _error_object(stdout):
+def _error_object(stdout: bytes) -> errors.Error | None:
     if b'"code"' not in stdout:
         return None
     try:
@@ -195,11 +206,20 @@ def _error_object(stdout):
         return None
 
 
-def environment(base, command, container_id, netns, interface, path, args=None):
-    """Return the environment (dict) of a plugin: the whole of base, so that nothing a caller sets
-    is lost, and the CNI_ variables over it.
+def environment(
+    base: Mapping[str, str],
+    *,
+    command: str,
+    container_id: str,
+    netns: str,
+    interface: str,
+    path: list[str],
+    args: str | None = None,
+) -> dict[str, str]:
+    """Return the environment of a plugin: the whole of base, so that nothing a caller sets is lost,
+    and the CNI_ variables over it.
 
-    path: list of directories; args: str or None to leave CNI_ARGS as it is in base.
+    path: directories; args: None to leave CNI_ARGS as it is in base.
     """
     environ = dict(base)
     environ.update(

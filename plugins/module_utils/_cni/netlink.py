@@ -28,7 +28,7 @@ _HEADER, _ROUTE, _IFADDR, _ATTRIBUTE = (
 _FAMILIES = {"4": socket.AF_INET, "6": socket.AF_INET6}
 
 
-def remove_default_routes(path, interface, families):
+def remove_default_routes(path: str, interface: str, families: set[str]) -> None:
     """Remove the default routes of an interface in the network namespace at path; families: of "4"
     and "6". Raises Error (code 5 or 8).
     """
@@ -36,7 +36,7 @@ def remove_default_routes(path, interface, families):
         _remove(interface, families)
 
 
-def set_default_routes(path, interface, gateways):
+def set_default_routes(path: str, interface: str, gateways: list[str]) -> None:
     """Make an interface's default routes, one for each of the gateways (addresses, str) and in
     place of its former one of that family.
     """
@@ -56,7 +56,7 @@ def set_default_routes(path, interface, gateways):
             )
 
 
-def addresses(path, interface=None):
+def addresses(path: str, interface: str | None = None) -> set[str]:
     """Return the addresses (set of str, without prefix length) in the network namespace at path,
     those of one interface or all; raise Error.
     """
@@ -69,7 +69,7 @@ def addresses(path, interface=None):
             _IFADDR.pack(0, 0, 0, 0, 0),
             f"The addresses in {path} cannot be read.",
         ):
-            family, dummy, dummy, dummy, place = _IFADDR.unpack_from(body)
+            family, _length, _flags, _scope, place = _IFADDR.unpack_from(body)
             attributes = _attributes(body[_IFADDR.size :])
             raw = attributes.get(_LOCAL) or attributes.get(_ADDRESS)
             if raw and family in (socket.AF_INET, socket.AF_INET6) and index in (None, place):
@@ -77,7 +77,7 @@ def addresses(path, interface=None):
         return found
 
 
-def canonical(address):
+def canonical(address: str) -> str | None:
     """Return an address (str, with or without a prefix length) as addresses() spells it; None when
     it is none.
     """
@@ -90,7 +90,7 @@ def canonical(address):
     return None
 
 
-def _remove(interface, families):
+def _remove(interface: str, families: set[str]) -> None:
     index = _index(interface)
     for name in sorted(families):
         family = _FAMILIES[name]
@@ -116,7 +116,7 @@ def _remove(interface, families):
             )
 
 
-def _talk(kind, flags, body, what):
+def _talk(kind: int, flags: int, body: bytes, what: str) -> list[bytes]:
     """Send one request and return the bodies (list of bytes) of the answers; raise Error, its
     message is what.
     """
@@ -126,7 +126,7 @@ def _talk(kind, flags, body, what):
         channel.settimeout(10)
         try:
             channel.send(_HEADER.pack(_HEADER.size + len(body), kind, flags, 1, 0) + body)
-            bodies = []
+            bodies: list[bytes] = []
             while True:
                 if _take(channel.recv(1 << 18), bodies):
                     return bodies
@@ -134,7 +134,7 @@ def _talk(kind, flags, body, what):
             raise errors.Error(errors.IO_FAILURE, what, error.strerror or str(error)) from None
 
 
-def _take(data, bodies):
+def _take(data: bytes, bodies: list[bytes]) -> bool:
     """Add the messages in data to bodies; return whether they were the last; raise OSError for the
     kernel's error.
     """
@@ -153,7 +153,7 @@ def _take(data, bodies):
     return False
 
 
-def _attributes(data):
+def _attributes(data: bytes) -> dict[int, bytes]:
     found = {}
     while len(data) >= _ATTRIBUTE.size:
         size, kind = _ATTRIBUTE.unpack_from(data)
@@ -164,11 +164,11 @@ def _attributes(data):
     return found
 
 
-def _attribute(kind, value):
+def _attribute(kind: int, value: bytes) -> bytes:
     return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), kind) + value + b"\0" * (-len(value) % 4)
 
 
-def _index(interface):
+def _index(interface: str) -> int:
     try:
         return socket.if_nametoindex(interface)
     except OSError:
@@ -177,5 +177,5 @@ def _index(interface):
         ) from None
 
 
-def _family(address):
+def _family(address: str) -> str:
     return "6" if ":" in address else "4"

@@ -14,17 +14,16 @@ _SIOCGIFHWADDR, _SIOCGIFMTU = 0x8927, 0x8921
 _OWN = "/proc/thread-self/ns/net"
 
 
-class inside:
+class inside:  # noqa: N801 - reads as a word: with netns.inside(path)
     """Be in the network namespace at path for the time of a with block (this thread only); raise
     Error (code 8).
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str) -> None:
         self.path = path
-        self.own = None
 
-    def __enter__(self):
-        self.own = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
+    def __enter__(self) -> None:
+        self.own: int = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
         try:
             other = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
             try:
@@ -39,14 +38,14 @@ class inside:
                 error.strerror,
             ) from None
 
-    def __exit__(self, *dummy):
+    def __exit__(self, *dummy: object) -> None:
         try:
             _enter(self.own)
         finally:
             os.close(self.own)
 
 
-def _enter(descriptor):
+def _enter(descriptor: int) -> None:
     if hasattr(os, "setns"):
         os.setns(descriptor, _CLONE_NEWNET)
         return
@@ -61,14 +60,13 @@ def _enter(descriptor):
         _flags_ = _ctypes.FUNCFLAG_CDECL | _ctypes.FUNCFLAG_USE_ERRNO
         _restype_ = Number
 
-    if Function(_ctypes.dlsym(_ctypes.dlopen(None, 0), "setns"))(descriptor, _CLONE_NEWNET) != 0:
+    this_program = _ctypes.dlopen(None, 0)  # type: ignore[arg-type]  # typeshed has no None here
+    if Function(_ctypes.dlsym(this_program, "setns"))(descriptor, _CLONE_NEWNET) != 0:
         raise OSError(_ctypes.get_errno(), os.strerror(_ctypes.get_errno()))
 
 
-def interfaces(path):
-    """Return the names (set of str) of the interfaces in the network namespace at path; raise Error
-    (code 8).
-    """
+def interfaces(path: str) -> set[str]:
+    """Return the names of the interfaces in the network namespace at path; raise Error (code 8)."""
     with (
         inside(path),
         open("/proc/thread-self/net/dev", encoding="utf-8", errors="surrogateescape") as table,
@@ -76,7 +74,7 @@ def interfaces(path):
         return {line.partition(":")[0].strip() for line in table if ":" in line}
 
 
-def hardware(path, interface):
+def hardware(path: str, interface: str) -> tuple[str, int]:
     """Return the (MAC address, MTU) of an interface in the network namespace at path; raise Error
     (code 8 or 3).
     """
@@ -98,7 +96,7 @@ def hardware(path, interface):
     return ":".join(f"{byte:02x}" for byte in address), mtu
 
 
-def identity(path):
+def identity(path: str) -> list[int] | None:
     """Return what tells one network namespace from any other while it lives ([device, inode]), or
     None when there is none at path.
     """
@@ -109,7 +107,7 @@ def identity(path):
     return [status.st_dev, status.st_ino]
 
 
-def is_own(path):
+def is_own(path: str) -> bool:
     """Say whether the network namespace at path is the one this process is in; False when there is
     none.
     """

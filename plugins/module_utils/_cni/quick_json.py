@@ -11,11 +11,19 @@ error to be worded, another encoding, another implementation of Python) is left 
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+_quote: Callable[[str], str] | None = None
+_make_scanner: Any = None
 try:
-    from _json import encode_basestring_ascii as _quote
-    from _json import make_scanner as _make_scanner
+    from _json import encode_basestring_ascii, make_scanner
 except ImportError:
-    _quote = _make_scanner = None
+    pass  # another implementation of Python
+else:
+    _quote, _make_scanner = encode_basestring_ascii, make_scanner
 
 _WORDS = {None: "null", True: "true", False: "false"}
 
@@ -26,11 +34,11 @@ class _Options:
     strict = True
     object_hook = object_pairs_hook = array_hook = None  # the last since Python 3.15
 
-    def __init__(self, hooks):
+    def __init__(self, hooks: dict[str, Any]) -> None:
         self.__dict__.update(hooks)
 
 
-def loads(text, **hooks):
+def loads(text: str | bytes, **hooks: Any) -> Any:
     """Return what json.loads() does; hooks: parse_constant, parse_float and parse_int, all three.
 
     Raises ValueError, RecursionError.
@@ -47,7 +55,7 @@ def loads(text, **hooks):
     return json.loads(text, **hooks)
 
 
-def dumps(value):
+def dumps(value: Any) -> str:
     """Return what json.dumps() does; quickly for a string, an integer, a truth value and None."""
     kind = type(value)
     if kind is str and _quote:

@@ -12,6 +12,10 @@ from __future__ import annotations
 
 from . import conf, errors, version
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 _ADDED_1_1 = {
     "interfaces": ("mtu", "socketPath", "pciID"),
     "routes": ("mtu", "advmss", "priority", "table", "scope"),
@@ -19,10 +23,10 @@ _ADDED_1_1 = {
 _LISTS = {"interfaces": "name", "ips": "address", "routes": "dst"}
 
 
-def decode(text, assumed_version):
-    """Return the result a plugin printed (bytes or str) as a dict whose cniVersion is set.
+def decode(text: str | bytes, assumed_version: str) -> dict[str, Any]:
+    """Return the result a plugin printed, its cniVersion set; raise Error.
 
-    assumed_version: str, that of the request: a plugin may leave it out. Raises Error.
+    assumed_version: that of the request: a plugin may leave it out.
     """
     if not text.strip():
         raise errors.Error(errors.DECODING_FAILURE, "It ended well but printed no result.")
@@ -35,18 +39,18 @@ def decode(text, assumed_version):
     return result
 
 
-def convert(result, to_version):
-    """Return a result (dict with cniVersion) in another version; raise Error when it cannot be said
-    in that one.
+def convert(result: dict[str, Any], to_version: str) -> dict[str, Any]:
+    """Return a result (with cniVersion) in another version; raise Error when it cannot be said in
+    that one.
     """
     if result["cniVersion"] == to_version:
         return result
     return _from_latest(to_latest(result), to_version)
 
 
-def to_latest(result):
-    """Return a result (dict with cniVersion) in the form of 1.1.0: {cniVersion, interfaces, ips,
-    routes, dns}, each there.
+def to_latest(result: dict[str, Any]) -> dict[str, Any]:
+    """Return a result (with cniVersion) in the form of 1.1.0: {cniVersion, interfaces, ips, routes,
+    dns}, each there; raise Error.
     """
     stated = result.get("cniVersion")
     if stated not in version.ALL:
@@ -55,7 +59,7 @@ def to_latest(result):
             f"The result's cniVersion {stated!r} is not known here.",
             f"Known are {', '.join(version.ALL)}.",
         )
-    latest = {
+    latest: dict[str, Any] = {
         "cniVersion": version.LATEST,
         "interfaces": [],
         "ips": [],
@@ -79,7 +83,7 @@ def to_latest(result):
     return latest
 
 
-def _add_family(latest, part, family):
+def _add_family(latest: dict[str, Any], part: object, family: str) -> None:
     if part is None:
         return
     if not isinstance(part, dict) or not isinstance(part.get("ip"), str):
@@ -96,10 +100,10 @@ def _add_family(latest, part, family):
     latest["routes"].extend(dict(route) for route in routes)
 
 
-def _from_latest(latest, to_version):
+def _from_latest(latest: dict[str, Any], to_version: str) -> dict[str, Any]:
     if not version.at_least(to_version, "0.3.0"):
         return _to_families(latest, to_version)
-    result = {"cniVersion": to_version}
+    result: dict[str, Any] = {"cniVersion": to_version}
     for key in _LISTS:
         dropped = _ADDED_1_1.get(key, ()) if to_version != "1.1.0" else ()
         items = [
@@ -116,11 +120,11 @@ def _from_latest(latest, to_version):
     return result
 
 
-def _to_families(latest, to_version):
+def _to_families(latest: dict[str, Any], to_version: str) -> dict[str, Any]:
     """The first address of each family, and the routes of that family; there is no form without an
     address.
     """
-    result = {"cniVersion": to_version}
+    result: dict[str, Any] = {"cniVersion": to_version}
     for family, key in (("4", "ip4"), ("6", "ip6")):
         first = next((item for item in latest["ips"] if _family(item["address"]) == family), None)
         if first is None:
@@ -144,11 +148,11 @@ def _to_families(latest, to_version):
     return result
 
 
-def _family(address):
+def _family(address: str) -> str:
     return "6" if ":" in address else "4"
 
 
-def _dns(result):
+def _dns(result: dict[str, Any]) -> dict[str, Any]:
     dns = result.get("dns")
     if dns is None:
         return {}
@@ -157,5 +161,5 @@ def _dns(result):
     return dns
 
 
-def _unreadable(sentence):
+def _unreadable(sentence: str) -> errors.Error:
     return errors.Error(errors.DECODING_FAILURE, f"The result cannot be read: {sentence}.")

@@ -16,16 +16,29 @@ import time
 from . import conf, errors, invoke, version
 from . import result as results
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import Any
+
+    from .conf import NetworkList
+
 
 class Attachment:
     """One container's interface in one network.
 
-    container_id, interface: str; netns: str, a path, empty when it is gone; args: str (CNI_ARGS) or
-    None: as in our own environment;
-    capability_args: dict, what the container asks for by capability, or None.
+    netns: a path, empty when it is gone; args: CNI_ARGS, None: as in our own environment;
+    capability_args: what the container asks for by capability.
     """
 
-    def __init__(self, container_id, netns, interface, args=None, capability_args=None):
+    def __init__(
+        self,
+        container_id: str,
+        netns: str,
+        interface: str,
+        args: str | None = None,
+        capability_args: dict[str, Any] | None = None,
+    ) -> None:
         self.container_id = container_id
         self.netns = netns
         self.interface = interface
@@ -36,40 +49,54 @@ class Attachment:
 class Runtime:
     """Calls plugins.
 
-    path: list of directories (CNI_PATH); execute: an invoke.Exec; environ: dict, what plugins
-    inherit; relay: takes a plugin's stderr (bytes);
-    deadline: float, the time.monotonic() by which everything is over, or None.
+    path: directories (CNI_PATH); environ: what plugins inherit; relay: takes a plugin's stderr;
+    deadline: the time.monotonic() by which everything is over, if there is one.
     """
 
-    def __init__(self, path, execute=None, environ=None, relay=invoke.relay_stderr, deadline=None):
+    def __init__(
+        self,
+        path: list[str],
+        execute: invoke.Exec | None = None,
+        environ: Mapping[str, str] | None = None,
+        relay: Callable[[bytes], object] = invoke.relay_stderr,
+        deadline: float | None = None,
+    ) -> None:
         self.path = path
         self.execute = execute or invoke.Exec()
         self.environ = os.environ if environ is None else environ
         self.relay = relay
         self.deadline = deadline
 
-    def find(self, network):
-        """Return the executables (list of str) of a network's plugins; raise Error when one is
-        missing. Better known before an ADD than half way.
+    def find(self, network: NetworkList) -> list[str]:
+        """Return the executables of a network's plugins; raise Error when one is missing. Better
+        known before an ADD than half way.
         """
         return [self.execute.find(plugin["type"], self.path) for plugin in network.plugins]
 
-    def add(self, network, attachment, prev_result=None):
-        """Attach, and return the last plugin's result (dict, in the network's version); raise
-        Error.
+    def add(
+        self,
+        network: NetworkList,
+        attachment: Attachment,
+        prev_result: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Attach, and return the last plugin's result (in the network's version); raise Error.
 
         After an error some plugins may have been called: call delete().
         """
-        result = prev_result
+        before, result = prev_result, {}
         for plugin in network.plugins:
-            stdout = self._call("ADD", network, plugin, attachment, result)
+            stdout = self._call("ADD", network, plugin, attachment, before)
             try:
-                result = results.convert(results.decode(stdout, network.version), network.version)
+                before = result = results.convert(
+                    results.decode(stdout, network.version), network.version
+                )
             except errors.Error as error:
                 raise error.within(f"plugin {plugin['type']}") from None
         return result
 
-    def delete(self, network, attachment, result=None):
+    def delete(
+        self, network: NetworkList, attachment: Attachment, result: dict[str, Any] | None = None
+    ) -> None:
         """Detach.
 
         Every plugin is called, last one first, whatever the others answer; raise one Error for all
@@ -86,7 +113,7 @@ class Runtime:
         if failed:
             raise errors.join(failed)
 
-    def check(self, network, attachment, result):
+    def check(self, network: NetworkList, attachment: Attachment, result: dict[str, Any]) -> None:
         """Ask every plugin whether the attachment is as add() left it; raise the first Error.
 
         Networks that know no CHECK pass.
@@ -96,7 +123,7 @@ class Runtime:
         for plugin in network.plugins:
             self._call("CHECK", network, plugin, attachment, result)
 
-    def status(self, network):
+    def status(self, network: NetworkList) -> None:
         """Ask every plugin whether it is ready for an ADD; raise the first Error.
 
         Below CNI 1.1.0 only the executables are looked for.
@@ -106,26 +133,33 @@ class Runtime:
             for plugin in network.plugins:
                 self._call("STATUS", network, plugin, Attachment("", "", ""))
 
-    def _call(self, command, network, plugin, attachment, result=None):
+    def _call(
+        self,
+        command: str,
+        network: NetworkList,
+        plugin: dict[str, Any],
+        attachment: Attachment,
+        result: dict[str, Any] | None = None,
+    ) -> bytes:
         try:
             environ = invoke.environment(
                 self.environ,
-                command,
-                attachment.container_id,
-                attachment.netns,
-                attachment.interface,
-                self.path,
-                attachment.args,
+                command=command,
+                container_id=attachment.container_id,
+                netns=attachment.netns,
+                interface=attachment.interface,
+                path=self.path,
+                args=attachment.args,
             )
             request = conf.encode(plugin_conf(network, plugin, result, attachment.capability_args))
             file = self.execute.find(plugin["type"], self.path)
-            return invoke.call(
+            return invoke.exec_plugin(
                 self.execute, file, environ, request.encode(), self._seconds_left(), self.relay
             )
         except errors.Error as error:
             raise error.within(f"plugin {plugin['type']}") from None
 
-    def _seconds_left(self):
+    def _seconds_left(self) -> float | None:
         if self.deadline is None:
             return None
         left = self.deadline - time.monotonic()
@@ -137,9 +171,19 @@ class Runtime:
         return left
 
 
-def plugin_conf(network, plugin, prev_result=None, capability_args=None):
-    """Return the configuration (dict) that goes to a plugin's stdin (SPEC section 4): every key of
-    its own, and what the runtime adds.
+def search_path(*paths: Iterable[str]) -> list[str]:
+    """Return the directories of several lists, each once, in their order."""
+    return list(dict.fromkeys(directory for path in paths for directory in path))
+
+
+def plugin_conf(
+    network: NetworkList,
+    plugin: dict[str, Any],
+    prev_result: dict[str, Any] | None = None,
+    capability_args: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return the configuration that goes to a plugin's stdin (SPEC section 4): every key of its
+    own, and what the runtime adds.
     """
     request = {
         key: value for key, value in plugin.items() if key not in ("capabilities", "cniVersions")
@@ -149,10 +193,11 @@ def plugin_conf(network, plugin, prev_result=None, capability_args=None):
         request["cniVersion"] = network.cni_version
     if prev_result is not None:
         request["prevResult"] = prev_result
+    wanted = capability_args or {}
     offered = {
-        capability: capability_args[capability]
+        capability: wanted[capability]
         for capability, supported in (plugin.get("capabilities") or {}).items()
-        if supported and capability in (capability_args or {})
+        if supported and capability in wanted
     }
     if offered:
         request["runtimeConfig"] = offered

@@ -12,6 +12,13 @@ import sys
 
 from . import conf, errors, netns, version
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import Any, BinaryIO, Optional, TextIO
+
+    Handler = Callable[["Request"], Optional[dict[str, Any]]]
+
 _ID, _NETNS, _INTERFACE, _PATH = "CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME", "CNI_PATH"
 # Command: (since which version of the specification, what it needs in the environment).
 COMMANDS = {
@@ -26,12 +33,17 @@ COMMANDS = {
 class Request:
     """What a runtime asks of a plugin.
 
-    command, container_id, netns, interface, args: str, empty where not given; path: list of
-    directories; conf: dict, raw;
-    version: str, that of the request; environ: dict.
+    container_id, netns, interface, args (CNI_ARGS) are empty where not given; path: directories;
+    conf: raw; version: that of the request.
     """
 
-    def __init__(self, command, environ, configuration, request_version):
+    def __init__(
+        self,
+        command: str,
+        environ: Mapping[str, str],
+        configuration: dict[str, Any],
+        request_version: str,
+    ) -> None:
         self.command = command
         self.container_id = environ.get(_ID, "")
         self.netns = environ.get(_NETNS, "")
@@ -46,23 +58,22 @@ class Request:
 
 
 def main(
-    handlers,
-    about,
-    environ=None,
-    stdin=None,
-    stdout=None,
-    stderr=None,
-    supported=version.ALL,
-    conf_optional=(),
-):
-    """Serve one request and return the exit status (int).
+    handlers: Mapping[str, Handler],
+    about: str,
+    *,
+    environ: Mapping[str, str] | None = None,
+    stdin: BinaryIO | None = None,
+    stdout: TextIO | None = None,
+    stderr: TextIO | None = None,
+    supported: tuple[str, ...] = version.ALL,
+    conf_optional: Iterable[str] = (),
+) -> int:
+    """Serve one request and return the exit status.
 
-    handlers: dict command -> function that takes a Request and returns the dict to print or None,
-    and raises Error;
-    about: str, for people who start the plugin by hand; stdin: a binary file, stdout, stderr: text
-    files;
-    conf_optional: commands that are served without (or with an unreadable) configuration as well:
-    their Request.conf is empty then.
+    handlers: command -> function of a Request that returns what to print or None, and raises Error;
+    about: for people who start the plugin by hand; environ, stdin, stdout, stderr: where not given,
+    the process's own; conf_optional: commands that are served without (or with an unreadable)
+    configuration as well: their Request.conf is empty then.
     """
     environ = os.environ if environ is None else environ
     stdin, stdout, stderr = stdin or sys.stdin.buffer, stdout or sys.stdout, stderr or sys.stderr
@@ -73,28 +84,25 @@ def main(
     answer_version = supported[-1]
     try:
         if command == "VERSION":
-            answer = {"cniVersion": supported[-1], "supportedVersions": list(supported)}
-        else:
-            _check_environment(command, handlers, environ)
-            configuration, answer_version = _read_conf(stdin, command in conf_optional, supported)
-            _check_version(command, answer_version, supported)
-            request = Request(command, environ, configuration, answer_version)
-            _check_namespace(request)
-            answer = handlers[command](request)
-    except errors.Error as error:
-        return _fail(error, answer_version, stdout)
+            _print({"cniVersion": supported[-1], "supportedVersions": list(supported)}, stdout)
+            return 0
+        _check_environment(command, handlers, environ)
+        configuration, answer_version = _read_conf(stdin, command in conf_optional, supported)
+        _check_version(command, answer_version, supported)
+        request = Request(command, environ, configuration, answer_version)
+        _check_namespace(request)
+        answer = handlers[command](request)
     except Exception as error:  # whatever it was, the runtime gets an error object
-        return _fail(
-            errors.Error(errors.INTERNAL, "The plugin failed.", f"{type(error).__name__}: {error}"),
-            answer_version,
-            stdout,
-        )
+        _print(errors.as_error(error, "The plugin failed.").to_dict(answer_version), stdout)
+        return 1
     if answer is not None:
         _print(answer, stdout)
     return 0
 
 
-def _check_environment(command, handlers, environ):
+def _check_environment(
+    command: str, handlers: Mapping[str, Handler], environ: Mapping[str, str]
+) -> None:
     if command not in COMMANDS or command not in handlers:
         raise errors.Error(
             errors.INVALID_ENVIRONMENT,
@@ -118,7 +126,9 @@ def _check_environment(command, handlers, environ):
         )
 
 
-def _read_conf(stdin, optional, supported):
+def _read_conf(
+    stdin: BinaryIO, optional: bool, supported: tuple[str, ...]
+) -> tuple[dict[str, Any], str]:
     try:
         configuration = conf.decode(
             stdin.read(), "The network configuration on stdin", comments=True
@@ -139,7 +149,7 @@ def _read_conf(stdin, optional, supported):
     return configuration, stated
 
 
-def _check_version(command, request_version, supported):
+def _check_version(command: str, request_version: str, supported: tuple[str, ...]) -> None:
     since = COMMANDS[command][0]
     if supported.index(request_version) < supported.index(since):
         raise errors.Error(
@@ -149,7 +159,7 @@ def _check_version(command, request_version, supported):
         )
 
 
-def _check_namespace(request):
+def _check_namespace(request: Request) -> None:
     """Whoever is told to attach or clear the host's own namespace was told wrong, unless the
     override says otherwise.
     """
@@ -165,11 +175,6 @@ def _check_namespace(request):
         )
 
 
-def _fail(error, answer_version, stdout):
-    _print(error.to_dict(answer_version), stdout)
-    return 1
-
-
-def _print(answer, stdout):
+def _print(answer: dict[str, Any], stdout: TextIO) -> None:
     stdout.write(conf.encode(answer) + "\n")
     stdout.flush()

@@ -11,6 +11,6 @@ LATEST = ALL[-1]
 UNSTATED = "0.1.0"
 
 
-def at_least(version, minimum):
+def at_least(version: str, minimum: str) -> bool:
     """Say whether a version of ALL is the minimum (also one of ALL) or later."""
     return ALL.index(version) >= ALL.index(minimum)

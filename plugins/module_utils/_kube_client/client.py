@@ -12,10 +12,20 @@ from __future__ import annotations
 
 import os
 import time
-from _signal import ITIMER_REAL, SIGALRM, setitimer, signal  # as in invoke.py
 
 from .._cni import conf, errors
 from . import https
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import http.client
+    from collections.abc import Mapping
+    from signal import ITIMER_REAL, SIGALRM, setitimer, signal
+    from typing import Any, NoReturn
+
+    from .kubeconfig import Access
+else:
+    from _signal import ITIMER_REAL, SIGALRM, setitimer, signal  # as in invoke.py
 
 _BODY_LIMIT = 8 * 1024 * 1024
 # Tried again: the server is starting, is overloaded, or sits behind a balancer that is.
@@ -24,49 +34,55 @@ _PAUSE = 0.25
 
 
 class ApiError(errors.Error):
-    """An answer that is no success. status: int, HTTP's, or None where there was no answer."""
+    """An answer that is no success. status: HTTP's, None where there was no answer."""
 
-    def __init__(self, code, msg, details="", status=None):
+    def __init__(self, code: int, msg: str, details: str = "", status: int | None = None) -> None:
         super().__init__(code, msg, details)
         self.status = status
 
 
 class Client:
-    """access: a kubeconfig.Access; environ: dict, for the proxy; seconds: float, how long all
-    requests until the next limit() may take.
-    """
+    """environ: for the proxy; seconds: how long all requests until the next limit() may take."""
 
-    def __init__(self, access, environ=None, seconds=10.0):
+    def __init__(
+        self, access: Access, environ: Mapping[str, str] | None = None, seconds: float = 10.0
+    ) -> None:
         self.access = access
         self.environ = os.environ if environ is None else environ
         self.deadline = time.monotonic() + seconds
-        self._connection = None
+        self._connection: https.Connection | None = None
 
-    def limit(self, seconds):
-        """Give the requests from now on so many seconds (float) in all."""
+    def limit(self, seconds: float) -> None:
+        """Give the requests from now on so many seconds in all."""
         self.deadline = time.monotonic() + seconds
 
-    def close(self):
+    def close(self) -> None:
         """Close the connection."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
-    def get(self, path):
-        """Return the object (dict) at a path (str), None when there is none; raise ApiError."""
+    def get(self, path: str) -> dict[str, Any] | None:
+        """Return the object at a path, None when there is none; raise ApiError."""
         return self._request("GET", path)
 
-    def patch(self, path, change):
-        """Change an object by a JSON merge patch (dict); return it, or None when there is none;
-        raise ApiError.
+    def patch(self, path: str, change: dict[str, Any]) -> dict[str, Any] | None:
+        """Change an object by a JSON merge patch; return it, None when there is none; raise
+        ApiError.
         """
         return self._request("PATCH", path, change, "application/merge-patch+json")
 
-    def post(self, path, item):
-        """Create an object (dict); return it; raise ApiError."""
+    def post(self, path: str, item: dict[str, Any]) -> dict[str, Any] | None:
+        """Create an object; return it; raise ApiError."""
         return self._request("POST", path, item, "application/json")
 
-    def _request(self, method, path, body=None, content_type=None):
+    def _request(
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        content_type: str | None = None,
+    ) -> dict[str, Any] | None:
         what = f"{method} {path}"
         data = b"" if body is None else conf.encode(body).encode()
         refused = False
@@ -114,23 +130,22 @@ class Client:
                 raise problem from None
             time.sleep(_PAUSE)
 
-    def _exchange(self, method, path, data, content_type):
+    def _exchange(
+        self, method: str, path: str, data: bytes, content_type: str | None
+    ) -> tuple[int, dict[str, Any]]:
         with _Alarm(self.deadline - time.monotonic()):
-            fresh = self._connection is None
-            if fresh:
-                self._connection = self._connect()
+            kept = self._connection
             try:
-                return self._once(method, path, data, content_type)
+                return self._once(kept or self._connect(), method, path, data, content_type)
             except ConnectionError:
-                if fresh:
+                if kept is None:
                     raise
                 self.close()  # the server closed what we kept open
-                self._connection = self._connect()
-                return self._once(method, path, data, content_type)
+                return self._once(self._connect(), method, path, data, content_type)
 
-    def _connect(self):
+    def _connect(self) -> https.Connection:
         access = self.access
-        secure, host, port, dummy = split_url(access.server)
+        secure, host, port, _path = split_url(access.server)
         proxy = access.proxy or proxy_for(self.environ, "https" if secure else "http", host)
         try:
             context = (
@@ -148,10 +163,25 @@ class Client:
             tunnel = (_authority(host, port), headers)
         else:
             to_host, to_port = host, port
-        return https.Connection(to_host, to_port, seconds, context, access.tls_name or host, tunnel)
+        self._connection = https.Connection(
+            to_host,
+            to_port,
+            seconds,
+            context=context,
+            tls_name=access.tls_name or host,
+            tunnel=tunnel,
+        )
+        return self._connection
 
-    def _once(self, method, path, data, content_type):
-        dummy, host, port, below = split_url(self.access.server)
+    def _once(
+        self,
+        connection: https.Connection,
+        method: str,
+        path: str,
+        data: bytes,
+        content_type: str | None,
+    ) -> tuple[int, dict[str, Any]]:
+        _secure, host, port, below = split_url(self.access.server)
         headers = {
             "Host": _authority(host, port),
             "Accept": "application/json",
@@ -162,10 +192,9 @@ class Client:
         token = bearer_token(self.access)
         if token:
             headers["Authorization"] = "Bearer " + token
-        status, text = self._connection.request(
-            method, below.rstrip("/") + _quoted(path), headers, data, _BODY_LIMIT
-        )
-        if self._connection.will_close:
+        target = below.rstrip("/") + _quoted(path)
+        status, text = connection.request(method, target, headers, data, _BODY_LIMIT)
+        if connection.will_close:
             self.close()
         try:
             answer = conf.decode(text, "The answer") if text else {}
@@ -176,7 +205,7 @@ class Client:
         return status, answer
 
 
-def _problem(server, what, status, answer):
+def _problem(server: str, what: str, status: int, answer: dict[str, Any]) -> ApiError:
     reason = str(answer.get("message") or answer.get("reason") or "")[:500]
     details = f"{what}: HTTP {status}{reason and ', ' + reason}"
     if status == 401:
@@ -201,29 +230,28 @@ def _problem(server, what, status, answer):
 
 
 class _Alarm:
-    """End what happens in a with block by TimeoutError when its time (float, seconds) is over, also
-    where a server sends one byte at a time.
+    """End what happens in a with block by TimeoutError when its time (seconds) is over, also where
+    a server sends one byte at a time.
     """
 
-    def __init__(self, seconds):
+    def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self.before = None
 
-    def __enter__(self):
+    def __enter__(self) -> None:
         self.before = signal(SIGALRM, self._over)
         setitimer(ITIMER_REAL, max(self.seconds, 0.1))
 
-    def __exit__(self, *dummy):
+    def __exit__(self, *dummy: object) -> None:
         setitimer(ITIMER_REAL, 0)
         signal(SIGALRM, self.before)
 
     @staticmethod
-    def _over(dummy_number, dummy_frame):
+    def _over(_number: int, _frame: object) -> NoReturn:
         raise TimeoutError("no answer within the time for it")
 
 
-def bearer_token(access):
-    """Return the token (str or None) of a kubeconfig.Access as it is now; raise ApiError."""
+def bearer_token(access: Access) -> str | None:
+    """Return the token as it is now, None where there is none; raise ApiError."""
     if not access.token_file:
         return access.token
     try:
@@ -237,16 +265,17 @@ def bearer_token(access):
         ) from None
 
 
-def connect(access, environ, seconds):
-    """Return an http.client connection to the server of a kubeconfig.Access that waits so long
-    (float) for each answer; raise ApiError.
+def connect(
+    access: Access, environ: Mapping[str, str], seconds: float
+) -> http.client.HTTPConnection:
+    """Return a connection to a server that waits so long (seconds) for each answer; raise ApiError.
 
     For programs that stay, and read answers that do not end.
     """
     import http.client
     import ssl
 
-    secure, host, port, dummy = split_url(access.server)
+    secure, host, port, _path = split_url(access.server)
     proxy = access.proxy or proxy_for(environ, "https" if secure else "http", host)
     to_host, to_port, headers = _proxy_address(proxy) if proxy else (host, port, {})
     if not secure:
@@ -256,9 +285,8 @@ def connect(access, environ, seconds):
             context = ssl.create_default_context(
                 cafile=None if access.ca_data else access.ca_file, cadata=access.ca_data
             )
-            context.verify_flags &= (
-                ~ssl.VERIFY_X509_STRICT
-            )  # on since Python 3.13, and not all that make clusters make their authority so
+            # on since Python 3.13, and not all that make clusters make their authority so
+            context.verify_flags &= ~ssl.VERIFY_X509_STRICT
             if access.insecure:
                 context.check_hostname = False
                 context.verify_mode = ssl.CERT_NONE
@@ -271,7 +299,7 @@ def connect(access, environ, seconds):
             tls-server-name).
             """
 
-            def connect(self):
+            def connect(self) -> None:
                 """Connect, through the proxy where there is one, and greet."""
                 http.client.HTTPConnection.connect(self)
                 self.sock = context.wrap_socket(self.sock, server_hostname=access.tls_name or host)
@@ -282,25 +310,21 @@ def connect(access, environ, seconds):
     return connection
 
 
-def split_url(url):
-    """Return (whether it is https, host: str, port: int, path: str) of a server's URL (str); raise
-    ApiError.
-    """
-    scheme, dummy, rest = url.partition("://")
+def split_url(url: str) -> tuple[bool, str, int, str]:
+    """Return (whether it is https, host, port, path) of a server's URL; raise ApiError."""
+    scheme, _separator, rest = url.partition("://")
     authority, slash, path = rest.partition("/")
     if authority.startswith("["):
-        host, dummy, port = authority[1:].partition("]")
+        host, _bracket, port = authority[1:].partition("]")
         port = port[1:] if port.startswith(":") else port
     else:
-        host, dummy, port = authority.partition(":")
+        host, _colon, port = authority.partition(":")
     secure = scheme == "https"
-    number = (
-        int(port)
-        if port.isascii() and port.isdigit()
-        else (443 if secure else 80)
-        if not port
-        else 0
-    )
+    number = 0
+    if not port:
+        number = 443 if secure else 80
+    elif port.isascii() and port.isdigit():
+        number = int(port)
     if scheme not in ("http", "https") or not host or not host.isascii() or not 0 < number < 65536:
         raise ApiError(
             errors.INVALID_CONFIGURATION, f"The server {url} of the Kubernetes API is no URL."
@@ -308,11 +332,11 @@ def split_url(url):
     return secure, host, number, slash + path
 
 
-def _authority(host, port):
-    return f"{(f'[{host}]' if ':' in host else host)}:{port}"
+def _authority(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _quoted(path):
+def _quoted(path: str) -> str:
     # names are checked, so that there is nothing to quote; were there, it would be
     if path.isascii() and path.replace("/", "").replace("-", "").replace(".", "").isalnum():
         return path
@@ -321,15 +345,15 @@ def _quoted(path):
     return urllib.parse.quote(path)
 
 
-def _unusable(error):
+def _unusable(error: Exception) -> ApiError:
     return ApiError(
         errors.IO_FAILURE, "The certificates for the Kubernetes API cannot be used.", str(error)
     )
 
 
-def load_certificate(context, access):
-    """Have a TLS context present the client certificate of a kubeconfig.Access, where it has one;
-    raise OSError, ValueError.
+def load_certificate(context: Any, access: Access) -> None:
+    """Have a TLS context present the client certificate, where there is one; raise OSError,
+    ValueError.
     """
     if context and access.certificate:
         with (
@@ -344,30 +368,32 @@ class _File:
     never written to a disk. A path stays what it is.
     """
 
-    def __init__(self, text_or_path):
+    def __init__(self, text_or_path: str) -> None:
         self.text = text_or_path
-        self.descriptor = None
+        self.descriptor: int | None = None
 
-    def __enter__(self):
+    def __enter__(self) -> str:
         if not self.text.startswith("-----"):
             return self.text
-        self.descriptor = (
-            os.memfd_create("pem")
-            if hasattr(os, "memfd_create")
-            else os.open("/dev/shm", os.O_TMPFILE | os.O_RDWR, 0o600)
-        )
-        os.write(self.descriptor, self.text.encode())
-        return f"/proc/self/fd/{self.descriptor}"
+        if hasattr(os, "memfd_create"):
+            descriptor = os.memfd_create("pem")
+        else:
+            descriptor = os.open("/dev/shm", os.O_TMPFILE | os.O_RDWR, 0o600)
+        self.descriptor = descriptor
+        os.write(descriptor, self.text.encode())
+        return f"/proc/self/fd/{descriptor}"
 
-    def __exit__(self, *dummy):
+    def __exit__(self, *dummy: object) -> None:
         if self.descriptor is not None:
             os.close(self.descriptor)
 
 
-def proxy_for(environ, scheme, host):
-    """The proxy (URL) for a host by the environment, or None (as Go's net/http decides it)."""
+def proxy_for(environ: Mapping[str, str], scheme: str, host: str) -> str | None:
+    """Return the URL of the proxy for a host by the environment, if there is one (as Go's net/http
+    decides it).
+    """
 
-    def value(name):
+    def value(name: str) -> str:
         return environ.get(name.upper()) or environ.get(name) or ""
 
     proxy = value(scheme + "_proxy")
@@ -398,7 +424,7 @@ def proxy_for(environ, scheme, host):
     return proxy if "://" in proxy else "http://" + proxy
 
 
-def _proxy_address(proxy):
+def _proxy_address(proxy: str) -> tuple[str, int, dict[str, str]]:
     import urllib.parse
 
     parts = urllib.parse.urlsplit(proxy)
@@ -411,8 +437,9 @@ def _proxy_address(proxy):
     if parts.username:
         import base64
 
-        login = (
-            f"{urllib.parse.unquote(parts.username)}:{urllib.parse.unquote(parts.password or '')}"
+        user, password = (
+            urllib.parse.unquote(part or "") for part in (parts.username, parts.password)
         )
+        login = f"{user}:{password}"
         headers["Proxy-Authorization"] = "Basic " + base64.b64encode(login.encode()).decode()
     return parts.hostname, parts.port or 80, headers

@@ -13,34 +13,44 @@ from __future__ import annotations
 import _socket
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
 # What is private may change: a version of Python counts when the tests have passed with it. Any
 # other takes the same way through `ssl`.
 _TESTED = (3, 15)
-try:
-    import _ssl as ssl
 
-    _direct = sys.version_info[:2] <= _TESTED and hasattr(ssl._SSLContext, "_wrap_socket")
-except (ImportError, AttributeError):
-    _direct = False
-if _direct:
-    _Context = ssl._SSLContext
 
-    def _greet(plain, context, name):
-        """Return the TLS over a connected socket, and what owns the descriptor."""
-        tls = context._wrap_socket(plain, False, name)
-        tls.do_handshake()
-        return tls, plain
+def _greet_directly(plain: _Plain, context: Any, name: str | None) -> tuple[Any, Any]:
+    """Return the TLS over a connected socket, and what owns the descriptor."""
+    tls = context._wrap_socket(plain, False, name)
+    tls.do_handshake()
+    return tls, plain
 
-else:
+
+def _greet_by_ssl(plain: _Plain, context: Any, name: str | None) -> tuple[Any, Any]:
+    """Return the same."""
+    tls = context.wrap_socket(plain, server_hostname=name)
+    return tls, tls
+
+
+def _implementation() -> tuple[Any, Any, Callable[[_Plain, Any, str | None], tuple[Any, Any]]]:
+    """The module with the constants and errors, its class of contexts, and the way to greet."""
+    try:
+        import _ssl
+
+        if sys.version_info[:2] <= _TESTED and hasattr(_ssl._SSLContext, "_wrap_socket"):
+            return _ssl, _ssl._SSLContext, _greet_directly
+    except (ImportError, AttributeError):
+        pass
     import ssl
 
-    _Context = ssl.SSLContext
-
-    def _greet(plain, context, name):
-        tls = context.wrap_socket(plain, server_hostname=name)
-        return tls, tls
+    return ssl, ssl.SSLContext, _greet_by_ssl
 
 
+ssl, _Context, _greet = _implementation()
 _TLS_1_2 = 0x0303  # as on the wire (RFC 5246)
 _LINE_LIMIT, _LINES_LIMIT = 65536, 200
 _CHUNK = 65536
@@ -54,14 +64,24 @@ class Connection:
     """A connection that is made and, with a TLS context, greeted; raises OSError (among them
     ssl.SSLError) and ProtocolError.
 
-    host: str; port: int; seconds: float, how long a single read or write may take; context: of
-    tls_context(), None for plain HTTP; tls_name: str, whom the certificate has to name; tunnel:
-    None, or ("host:port", dict of headers) for a proxy at host and port.
+    seconds: how long a single read or write may take; context: of tls_context(), None for plain
+    HTTP; tls_name: whom the certificate has to name; tunnel: ("host:port", headers) where host and
+    port are a proxy's.
     """
 
-    def __init__(self, host, port, seconds, context=None, tls_name=None, tunnel=None):
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        seconds: float,
+        *,
+        context: Any = None,
+        tls_name: str | None = None,
+        tunnel: tuple[str, dict[str, str]] | None = None,
+    ) -> None:
         self._rest = b""
-        self._stream = _dial(host, port, seconds)
+        plain = _dial(host, port, seconds)
+        self._stream: _Plain | _Secure = plain
         self.will_close = False
         try:
             if tunnel:
@@ -70,27 +90,24 @@ class Connection:
                 if not 200 <= status < 300:
                     raise ProtocolError(f"the proxy answers {status}")
             if context:
-                self._stream = _Secure(self._stream, context, tls_name)
+                self._stream = _Secure(plain, context, tls_name)
         except BaseException:
             self.close()
             raise
 
-    def close(self):
+    def close(self) -> None:
         """End it."""
         self._stream.close()
 
-    def request(self, method, target, headers, body, limit):
-        """Return (status, body: bytes) of the answer; afterwards `will_close` says whether it was
-        the last one. limit: int, of the body's length.
+    def request(
+        self, method: str, target: str, headers: dict[str, str], body: bytes, limit: int
+    ) -> tuple[int, bytes]:
+        """Return (status, body) of the answer; afterwards `will_close` says whether it was the last
+        one. limit: of the body's length.
         """
-        self._send(
-            method,
-            target,
-            dict(
-                headers, **({"Content-Length": str(len(body))} if body or method != "GET" else {})
-            ),
-            body,
-        )
+        if body or method != "GET":
+            headers = dict(headers, **{"Content-Length": str(len(body))})
+        self._send(method, target, headers, body)
         status, found = self._head()
         while 100 <= status < 200:
             status, found = self._head()
@@ -107,7 +124,7 @@ class Connection:
                 raise ProtocolError(f"the answer is longer than {limit} bytes")
         return status, self._rest
 
-    def _send(self, method, target, headers, body):
+    def _send(self, method: str, target: str, headers: dict[str, str], body: bytes) -> None:
         lines = [f"{method} {target} HTTP/1.1"] + [
             "{}: {}".format(*pair) for pair in headers.items()
         ]
@@ -116,16 +133,14 @@ class Connection:
             raise ProtocolError("a header has a line end or is no ASCII")
         self._stream.sendall(text.encode("ascii") + b"\r\n\r\n" + body)
 
-    def _head(self):
-        """Read up to the empty line; return the status (int) and the headers (dict, lower case
-        names).
-        """
+    def _head(self) -> tuple[int, dict[str, str]]:
+        """Read up to the empty line; return the status and the headers (lower case names)."""
         if not self._rest and not self._more():
             raise ConnectionResetError("the connection was closed")
         words = self._line().split(b" ", 2)
         if len(words) < 2 or not words[0].startswith(b"HTTP/1.") or len(words[1]) != 3:
             raise ProtocolError("this is no answer of HTTP")
-        headers = {}
+        headers: dict[str, str] = {}
         for _line in range(_LINES_LIMIT):
             line = self._line()
             if not line:
@@ -134,7 +149,7 @@ class Connection:
             headers[name.strip().lower()] = value.strip()
         raise ProtocolError("the answer has too many headers")
 
-    def _chunks(self, limit):
+    def _chunks(self, limit: int) -> bytes:
         body = b""
         while True:
             size = _number(self._line().partition(b";")[0].decode("latin-1").strip(), 16)
@@ -146,14 +161,14 @@ class Connection:
             if self._line():
                 raise ProtocolError("a chunk is longer than it says")
 
-    def _line(self):
+    def _line(self) -> bytes:
         while b"\n" not in self._rest:
             if len(self._rest) > _LINE_LIMIT or not self._more():
                 raise ProtocolError("a line does not end")
         line, _end, self._rest = self._rest.partition(b"\n")
         return line.rstrip(b"\r")
 
-    def _exactly(self, size, limit):
+    def _exactly(self, size: int, limit: int) -> bytes:
         if size > limit:
             raise ProtocolError(f"the answer is longer than {limit} bytes")
         parts = [self._rest]
@@ -168,7 +183,7 @@ class Connection:
         self._rest = text[size:]
         return text[:size]
 
-    def _more(self):
+    def _more(self) -> bool:
         part = self._stream.recv(_CHUNK)
         self._rest += part
         return bool(part)
@@ -181,16 +196,16 @@ class _Plain(_socket.socket):
 class _Secure:
     """TLS over a connected socket."""
 
-    def __init__(self, plain, context, name):
+    def __init__(self, plain: _Plain, context: Any, name: str | None) -> None:
         self._tls, self._owner = _greet(plain, context, name)
 
-    def recv(self, size):
+    def recv(self, size: int) -> bytes:
         try:
             return self._tls.read(size)
         except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
             return b""
 
-    def sendall(self, data):
+    def sendall(self, data: bytes) -> None:
         try:
             view = memoryview(data)
             while view:
@@ -198,11 +213,13 @@ class _Secure:
         except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
             raise ConnectionResetError("the connection was closed") from None
 
-    def close(self):
+    def close(self) -> None:
         self._owner.close()
 
 
-def tls_context(ca_file=None, ca_data=None, insecure=False):
+def tls_context(
+    ca_file: str | None = None, ca_data: str | None = None, insecure: bool = False
+) -> Any:
     """Return a context that accepts certificates of the authority in a file or PEM text, of the
     system's where neither is given, or, insecure, any.
 
@@ -220,7 +237,7 @@ def tls_context(ca_file=None, ca_data=None, insecure=False):
     return context
 
 
-def _dial(host, port, seconds):
+def _dial(host: str, port: int, seconds: float) -> _Plain:
     failed = OSError(f"{host} has no address")
     for family, kind, protocol, _name, address in _socket.getaddrinfo(
         host.encode("ascii"), port, 0, _socket.SOCK_STREAM
@@ -237,11 +254,8 @@ def _dial(host, port, seconds):
     raise failed
 
 
-def _number(text, base):
-    if (
-        not text
-        or len(text) > 15
-        or not set(text) <= set("0123456789abcdefABCDEF"[: 10 if base == 10 else 22])
-    ):
+def _number(text: str, base: int) -> int:
+    digits = "0123456789abcdefABCDEF"[: 10 if base == 10 else 22]
+    if not text or len(text) > 15 or not set(text) <= set(digits):
         raise ProtocolError(f"{text[:20]!r} is no number")
     return int(text, base)

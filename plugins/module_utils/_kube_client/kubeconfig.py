@@ -15,25 +15,43 @@ import os
 
 from .._cni import conf, errors
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
 
 class Access:
-    """How to reach a server.
+    """How to reach a server (URL).
 
-    server: str, URL; ca_file, ca_data (PEM), tls_name, token, token_file, certificate, key (files,
-    or PEM), proxy: str or None; insecure: bool.
+    ca_data: PEM; insecure: any certificate will do; tls_name: whom the certificate has to name;
+    certificate, key: ours, files or PEM.
     """
 
-    def __init__(self, server, **keys):
+    def __init__(
+        self,
+        server: str,
+        *,
+        ca_file: str | None = None,
+        ca_data: str | None = None,
+        insecure: bool = False,
+        tls_name: str | None = None,
+        token: str | None = None,
+        token_file: str | None = None,
+        certificate: str | None = None,
+        key: str | None = None,
+        proxy: str | None = None,
+    ) -> None:
         self.server = server
-        self.ca_file = keys.get("ca_file")
-        self.ca_data = keys.get("ca_data")
-        self.insecure = keys.get("insecure", False)
-        self.tls_name = keys.get("tls_name")
-        self.token = keys.get("token")
-        self.token_file = keys.get("token_file")
-        self.certificate = keys.get("certificate")
-        self.key = keys.get("key")
-        self.proxy = keys.get("proxy")
+        self.ca_file = ca_file
+        self.ca_data = ca_data
+        self.insecure = insecure
+        self.tls_name = tls_name
+        self.token = token
+        self.token_file = token_file
+        self.certificate = certificate
+        self.key = key
+        self.proxy = proxy
 
 
 _TEXTS = frozenset(
@@ -54,21 +72,17 @@ _TEXTS = frozenset(
 _SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 
-def in_cluster(environ, directory=_SERVICE_ACCOUNT):
-    """Return the Access of a pod's service account, or None when the environment (dict) names no
-    API.
-    """
+def in_cluster(environ: Mapping[str, str], directory: str = _SERVICE_ACCOUNT) -> Access | None:
+    """Return the way of a pod's service account, None when the environment names no API."""
     host, port = environ.get("KUBERNETES_SERVICE_HOST"), environ.get("KUBERNETES_SERVICE_PORT")
     if not host or not port:
         return None
-    server = f"https://{(f'[{host}]' if ':' in host else host)}:{port}"
+    server = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
     return Access(server, ca_file=directory + "/ca.crt", token_file=directory + "/token")
 
 
-def load(path):
-    """Return the Access of the current context of the kubeconfig at path (str); raise Error (code
-    5, 6 or 7).
-    """
+def load(path: str) -> Access:
+    """Return the way of a kubeconfig's current context; raise Error (code 5, 6 or 7)."""
     try:
         with open(path, encoding="utf-8") as file:
             text = file.read()
@@ -94,11 +108,11 @@ def load(path):
 class _Named:
     """Look-ups in a kubeconfig that say what is missing."""
 
-    def __init__(self, raw, path):
+    def __init__(self, raw: object, path: str) -> None:
         self.path = path
         self.raw = raw if isinstance(raw, dict) else {}
 
-    def current_context(self):
+    def current_context(self) -> dict[str, Any]:
         contexts = self._all("contexts")
         name = self.raw.get("current-context") or (
             contexts[0].get("name") if len(contexts) == 1 else None
@@ -107,7 +121,7 @@ class _Named:
             raise self.error("it has no `current-context`")
         return self.find("contexts", name, "context")
 
-    def find(self, kind, name, key):
+    def find(self, kind: str, name: object, key: str) -> dict[str, Any]:
         entry = next((entry for entry in self._all(kind) if entry.get("name") == name), None)
         if entry is None:
             raise self.error(f"it has no entry {name!r} in `{kind}`")
@@ -119,19 +133,19 @@ class _Named:
                 raise self.error(f"`{inner}` of {name!r} is no text")
         return value
 
-    def error(self, sentence):
+    def error(self, sentence: str) -> errors.Error:
         return errors.Error(
             errors.INVALID_CONFIGURATION, f"The kubeconfig {self.path}: {sentence}."
         )
 
-    def _all(self, kind):
+    def _all(self, kind: str) -> list[dict[str, Any]]:
         entries = self.raw.get(kind) or []
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             raise self.error(f"`{kind}` is not a list of mappings")
         return entries
 
 
-def _access(config, directory):
+def _access(config: _Named, directory: str) -> Access:
     context = config.current_context()
     cluster = config.find("clusters", context.get("cluster"), "cluster")
     user = config.find("users", context["user"], "user") if context.get("user") else {}
@@ -154,11 +168,11 @@ def _access(config, directory):
                 f"its user impersonates another one (`{key}`), which is not served here"
             )
 
-    def file(entry, key):
+    def file(entry: dict[str, Any], key: str) -> str | None:
         value = entry.get(key)
         return os.path.join(directory, value) if value else None
 
-    def data(entry, key):
+    def data(entry: dict[str, Any], key: str) -> str | None:
         value = entry.get(key)
         if not value:
             return None
@@ -183,17 +197,17 @@ def _access(config, directory):
     )
 
 
-def parse_yaml(text):
-    """Return what a YAML text of the kind described above holds (dict, list, str, ...; every scalar
-    but null, true and false is a str); raise ValueError.
+def parse_yaml(text: str) -> Any:
+    """Return what a YAML text of the kind described above holds (every scalar but null, true and
+    false is a str); raise ValueError.
     """
     return _Yaml(text).document()
 
 
 class _Yaml:
-    def __init__(self, text):
+    def __init__(self, text: str) -> None:
         self.raw = text.splitlines()
-        self.lines = []  # (number, indent, content)
+        self.lines: list[tuple[int, int, str]] = []  # (number, indent, content)
         for number, line in enumerate(self.raw):
             content = line.strip()
             if not content or content.startswith("#") or (content == "---" and not self.lines):
@@ -204,7 +218,7 @@ class _Yaml:
             self.lines.append((number, indent, content))
         self.place = 0
 
-    def document(self):
+    def document(self) -> Any:
         if not self.lines:
             return {}
         value = self._block(self.lines[0][1])
@@ -212,25 +226,25 @@ class _Yaml:
             raise self._error("is indented wrongly or begins a second document")
         return value
 
-    def _error(self, sentence):
+    def _error(self, sentence: str) -> ValueError:
         number = self.lines[min(self.place, len(self.lines) - 1)][0]
         return ValueError(f"line {number + 1} {sentence}: {self.raw[number].strip()[:40]}")
 
-    def _block(self, indent):
+    def _block(self, indent: int) -> Any:
         """The list or mapping whose lines have this indent."""
         return self._list(indent) if self._is_item() else self._mapping(indent)
 
-    def _here(self, indent):
+    def _here(self, indent: int) -> bool:
         return self.place < len(self.lines) and self.lines[self.place][1] == indent
 
-    def _is_item(self):
+    def _is_item(self) -> bool:
         content = self.lines[self.place][2]
         return content == "-" or content.startswith("- ")
 
-    def _list(self, indent):
+    def _list(self, indent: int) -> list[Any]:
         items = []
         while self._here(indent) and self._is_item():
-            number, dummy, content = self.lines[self.place]
+            number, _indent, content = self.lines[self.place]
             rest = content[1:].strip()
             if not rest or rest.startswith("#"):
                 self.place += 1
@@ -245,7 +259,7 @@ class _Yaml:
                 items.append(self._scalar(rest, indent))
         return items
 
-    def _mapping(self, indent):
+    def _mapping(self, indent: int) -> dict[str, Any]:
         mapping = {}
         while self._here(indent) and not self._is_item():
             key = _key(self.lines[self.place][2])
@@ -258,7 +272,7 @@ class _Yaml:
             mapping[name] = self._nested(indent, True) if not rest else self._scalar(rest, indent)
         return mapping
 
-    def _nested(self, indent, under_key):
+    def _nested(self, indent: int, under_key: bool) -> Any:
         """What is indented more than indent; a list under a key may stand below the key itself."""
         if self.place < len(self.lines):
             deeper = self.lines[self.place][1]
@@ -266,7 +280,7 @@ class _Yaml:
                 return self._block(deeper)
         return None
 
-    def _scalar(self, text, indent):
+    def _scalar(self, text: str, indent: int) -> Any:
         if text[0] in "|>":
             return self._literal(text, indent)
         if text[0] in "&*!@`%":
@@ -280,7 +294,7 @@ class _Yaml:
             raise self._error("goes on with a value of the line before, which is not read here")
         return value
 
-    def _literal(self, header, indent):
+    def _literal(self, header: str, indent: int) -> str:
         if header[0] != "|" or header[1:].partition("#")[0].strip() not in ("", "-", "+"):
             self.place -= 1
             raise self._error("has a folded block, which is not read here; write it as `|`")
@@ -294,12 +308,11 @@ class _Yaml:
             self.place += 1
         body = self.raw[begin:end]
         depth = min((len(line) - len(line.lstrip()) for line in body if line.strip()), default=0)
-        return "\n".join(line[depth:] for line in body).rstrip("\n") + (
-            "" if "-" in header else "\n"
-        )
+        text = "\n".join(line[depth:] for line in body).rstrip("\n")
+        return text if "-" in header else text + "\n"
 
 
-def _key(text):
+def _key(text: str) -> tuple[str, str] | None:
     """Return (key, what follows) of `key: value`, or None when the text is none."""
     if text[0] in "\"'":
         end = text.find(text[0], 1)
@@ -316,7 +329,7 @@ def _key(text):
     return name.strip(), "" if rest.startswith("#") else rest
 
 
-def _inline(text):
+def _inline(text: str) -> Any:
     """Return the value of a scalar on one line, or _Yaml when it is none."""
     if text[0] == "'":
         end = 1
@@ -341,5 +354,5 @@ def _inline(text):
     return {"null": None, "~": None, "true": True, "false": False}.get(plain, plain)
 
 
-def _is_end(text):
+def _is_end(text: str) -> bool:
     return not text.strip() or text.lstrip().startswith("#")

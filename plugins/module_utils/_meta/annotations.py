@@ -10,18 +10,21 @@ the pod would start with a network fewer.)
 
 from __future__ import annotations
 
-from _socket import (
-    AF_INET,
-    AF_INET6,
-    inet_pton,
-)  # `socket`, `re` and `json` take milliseconds to import
+# `socket`, `re` and `json` take milliseconds to import
+from _socket import AF_INET, AF_INET6, inet_pton
 
 from .._cni import conf, errors
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any, TypeGuard
 
 NETWORKS = "k8s.v1.cni.cncf.io/networks"
 DEFAULT_NETWORK = "v1.multus-cni.io/default-network"
 STATUS = "k8s.v1.cni.cncf.io/network-status"
-OLD_NETWORKS = "networks"
+RESOURCE_NAME = "k8s.v1.cni.cncf.io/resourceName"  # of a NetworkAttachmentDefinition
+LEGACY_NETWORKS = "networks"
 _LABEL_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 _HEXADECIMAL = frozenset("0123456789abcdefABCDEF")
 _KEYS = frozenset(
@@ -46,22 +49,21 @@ _KEYS = frozenset(
 class Selection:
     """One element of an annotation.
 
-    namespace, name: str; interface: str or None; capability_args: dict, what it wants by
-    capability;
-    cni_args: dict; default_route: list of addresses (str), or None when it does not ask for the
-    default route; unknown: list of keys (str) that mean nothing here.
+    capability_args: what it wants by capability; default_route: addresses of gateways, None when it
+    does not ask for the default route; unknown: keys that mean nothing here.
     """
 
     def __init__(
         self,
-        namespace,
-        name,
-        interface=None,
-        capability_args=None,
-        cni_args=None,
-        default_route=None,
-        unknown=(),
-    ):
+        namespace: str,
+        name: str,
+        *,
+        interface: str | None = None,
+        capability_args: dict[str, Any] | None = None,
+        cni_args: dict[str, Any] | None = None,
+        default_route: list[str] | None = None,
+        unknown: Iterable[str] = (),
+    ) -> None:
         self.namespace = namespace
         self.name = name
         self.interface = interface
@@ -71,14 +73,14 @@ class Selection:
         self.unknown = unknown
 
     @property
-    def full_name(self):
+    def full_name(self) -> str:
         """namespace/name."""
         return f"{self.namespace}/{self.name}"
 
 
-def parse(text, namespace, where=NETWORKS):
-    """Return what an annotation (str) asks for, a list of Selection; namespace (str) is where names
-    without one are; raise Error (code 7).
+def parse(text: object, namespace: str, where: str = NETWORKS) -> list[Selection]:
+    """Return what an annotation asks for; namespace is where names without one are; raise Error
+    (code 7).
     """
     if not isinstance(text, str):
         raise _invalid(where, "it is no text")
@@ -93,28 +95,30 @@ def parse(text, namespace, where=NETWORKS):
     return [_short(part.strip(), namespace, where) for part in text.split(",")]
 
 
-def parse_old(text):
-    """Return the names (list of str) in the first generation's annotation, the first one the
-    master's; raise Error (code 7).
+def parse_legacy(text: object) -> list[str]:
+    """Return the names in the first generation's annotation, the master's first; raise Error
+    (code 7).
     """
     names = []
-    for element in _json_list(text, OLD_NETWORKS) if isinstance(text, str) and text.strip() else []:
+    for element in (
+        _json_list(text, LEGACY_NETWORKS) if isinstance(text, str) and text.strip() else []
+    ):
         name = element.get("name") if isinstance(element, dict) else None
         if not _is_label(name):
             raise _invalid(
-                OLD_NETWORKS, f"{element!r} is not an object with the `name` of a Network"
+                LEGACY_NETWORKS, f"{element!r} is not an object with the `name` of a Network"
             )
         names.append(name)
     return names
 
 
-def parse_name(text, namespace, where):
+def parse_name(text: str, namespace: str, where: str) -> tuple[str, str]:
     """Return (namespace, name) of `name` or `namespace/name`; raise Error (code 7)."""
     selection = _short(text, namespace, where)
     return selection.namespace, selection.name
 
 
-def _json_list(text, where):
+def _json_list(text: str, where: str) -> list[Any]:
     try:
         value = conf.decode_value(text, "It")
     except errors.Error as error:
@@ -124,8 +128,8 @@ def _json_list(text, where):
     return value
 
 
-def _short(text, namespace, where):
-    """[namespace/]name[@interface]"""
+def _short(text: str, namespace: str, where: str) -> Selection:
+    """What `[namespace/]name[@interface]` selects."""
     path, at, interface = text.partition("@")
     before, slash, name = path.rpartition("/")
     if slash:
@@ -134,10 +138,10 @@ def _short(text, namespace, where):
         raise _invalid(where, f"{text!r} is not [namespace/]name[@interface]")
     if at and not conf.is_interface_name(interface):
         raise _invalid(where, f"{interface!r} is not the name of an interface")
-    return Selection(namespace, name, interface or None)
+    return Selection(namespace, name, interface=interface or None)
 
 
-def _element(element, namespace, where):
+def _element(element: object, namespace: str, where: str) -> Selection:
     if not isinstance(element, dict):
         raise _invalid(where, "it is not an object")
     name, space = element.get("name"), element.get("namespace") or namespace
@@ -161,15 +165,15 @@ def _element(element, namespace, where):
     return Selection(
         space,
         name,
-        interface,
-        _capability_args(element, where),
-        cni_args,
-        _default_route(element, where),
-        unknown,
+        interface=interface,
+        capability_args=_capability_args(element, where),
+        cni_args=cni_args,
+        default_route=_default_route(element, where),
+        unknown=unknown,
     )
 
 
-def _capability_args(element, where):
+def _capability_args(element: dict[str, Any], where: str) -> dict[str, Any]:
     wanted = {}
     for key, capability, read in (
         ("ips", "ips", _ips),
@@ -184,7 +188,7 @@ def _capability_args(element, where):
     return wanted
 
 
-def _ips(value, where):
+def _ips(value: object, where: str) -> list[str]:
     if not isinstance(value, list) or not value:
         raise _invalid(where, "it is not a list with at least one address")
     for address in value:
@@ -199,13 +203,13 @@ def _ips(value, where):
     return value
 
 
-def _mac(value, where):
+def _mac(value: object, where: str) -> str:
     if not isinstance(value, str) or not any(_is_bytes(value, 6, separator) for separator in ":-"):
         raise _invalid(where, f"{value!r} is not an address of six bytes")
     return value
 
 
-def _guid(value, where):
+def _guid(value: object, where: str) -> str:
     if not isinstance(value, str) or not (
         _is_bytes(value, 8, ":") or (len(value) == 16 and _HEXADECIMAL.issuperset(value))
     ):
@@ -213,13 +217,13 @@ def _guid(value, where):
     return value
 
 
-def _text(value, where):
+def _text(value: object, where: str) -> str:
     if not isinstance(value, str):
         raise _invalid(where, "it is no text")
     return value
 
 
-def _port_mappings(value, where):
+def _port_mappings(value: object, where: str) -> list[dict[str, Any]]:
     if not isinstance(value, list) or not value or not all(isinstance(one, dict) for one in value):
         raise _invalid(where, "it is not a list with at least one object")
     mappings = []
@@ -237,7 +241,7 @@ def _port_mappings(value, where):
     return mappings
 
 
-def _bandwidth(value, where):
+def _bandwidth(value: object, where: str) -> dict[str, Any]:
     if not isinstance(value, dict) or not value:
         raise _invalid(where, "it is not an object with a rate")
     for direction in ("ingress", "egress"):
@@ -263,7 +267,7 @@ def _bandwidth(value, where):
     return wanted
 
 
-def _default_route(element, where):
+def _default_route(element: dict[str, Any], where: str) -> list[str] | None:
     gateways = element.get("default-route")
     if gateways is None:
         return None
@@ -277,18 +281,20 @@ def _default_route(element, where):
     return gateways
 
 
-def family_of(address):
-    """Return "4" or "6" for an IP address (str), None for anything else."""
+def family_of(address: object) -> str | None:
+    """Return "4" or "6" for an IP address, None for anything else."""
+    if not isinstance(address, str):
+        return None
     for family, name in ((AF_INET, "4"), (AF_INET6, "6")):
         try:
             inet_pton(family, address)
             return name
-        except (OSError, TypeError, ValueError):
+        except (OSError, ValueError):
             continue
     return None
 
 
-def _is_label(text):
+def _is_label(text: object) -> TypeGuard[str]:
     return (
         isinstance(text, str)
         and 0 < len(text) <= 253
@@ -297,12 +303,12 @@ def _is_label(text):
     )
 
 
-def _is_bytes(text, number, separator):
+def _is_bytes(text: str, number: int, separator: str) -> bool:
     parts = text.split(separator)
     return len(parts) == number and all(
         len(part) == 2 and _HEXADECIMAL.issuperset(part) for part in parts
     )
 
 
-def _invalid(where, sentence):
+def _invalid(where: str, sentence: str) -> errors.Error:
     return errors.Error(errors.INVALID_CONFIGURATION, f"The pod's annotation {where}: {sentence}.")

@@ -1,8 +1,7 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The meta-plugin's configuration: what is on stdin, and in which of two worlds it is meant
-(world()).
+"""The meta-plugin's configuration: what is on stdin, and of which generation it is (generation()).
 
 Keys of its own beside CNI's: those of Multus (docs/meta_plugin.md has them all), `timeoutSeconds`
 and `inProcess`. Two keys of a delegate are ours and are not handed on: `masterplugin`, `ifName`. A
@@ -17,6 +16,18 @@ import os
 from .._cni import conf, errors
 from . import flannel
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, TypeVar
+
+    from .state import Attached
+
+    Default = TypeVar("Default", str, None)
+
+# The two generations of configurations, annotations and objects: that of the first Multus (2017,
+# 2018), and that of the Network Plumbing Working Group's de-facto standard.
+LEGACY, NPWG = "legacy", "npwg"
 STATE_DIRECTORY = "/var/lib/cni/multinet"
 TIMEOUT_SECONDS = 180
 _OUR_KEYS = ("masterplugin", "ifName")
@@ -59,108 +70,168 @@ KNOWN = frozenset(
         "inProcess",
     )
 )
+# What a runtime hands over of the pod, when a configuration asks for it in `capabilities`.
+POD_ANNOTATIONS = "io.kubernetes.cri.pod-annotations"
 IN_PROCESS = ("flannel", "tuning")  # what in_process.py can do
 
 
 class Delegate:
     """One network a container is attached to.
 
-    raw: dict, the network's configuration as it goes to the plugins; interface: str, or None: that
-    of the request; asked: str or None, the interface that was asked for; full_name: str,
-    namespace/name of its NetworkAttachmentDefinition, or None; resource, device: str or None;
-    capability_args: dict, what the pod wants of it by capability; default_route: list of gateways
-    (str), or None when the pod did not ask it for the default route; chained: bool, whether its
-    plugins work on the master's interface and result.
+    raw: the network's configuration as it goes to the plugins; asked: the interface that was asked
+    for; interface: its own, None for that of the request; full_name: namespace/name of its
+    NetworkAttachmentDefinition; resource, device: what a device plugin has given the pod for it;
+    capability_args: what the pod wants of it by capability; default_route: gateways, None when the
+    pod did not ask it for the default route; chained: whether its plugins work on the master's
+    interface and result; where: names the configuration in errors.
     """
 
-    def __init__(self, raw, asked=None, full_name=None, resource=None, chained=False, where=None):
+    def __init__(
+        self,
+        raw: dict[str, Any],
+        *,
+        asked: str | None = None,
+        full_name: str | None = None,
+        resource: str | None = None,
+        chained: bool = False,
+        where: str | None = None,
+    ) -> None:
         self.raw = raw
         self.asked = asked
-        self.interface = None
+        self.interface: str | None = None
         self.full_name = full_name
         self.resource = resource
-        self.device = None
-        self.capability_args = {}
-        self.default_route = None
+        self.device: str | None = None
+        self.capability_args: dict[str, Any] = {}
+        self.default_route: list[str] | None = None
         self.chained = chained
         self.where = where
 
     @property
-    def network(self):
-        """The conf.NetworkList; raise Error for a configuration that is none."""
-        return self.parsed(
-            self.where or "the network %s" % (self.full_name or self.raw.get("name"))
-        )
+    def network(self) -> conf.NetworkList:
+        """The network; raise Error for a configuration that is none."""
+        return self.parsed(self.where or f"the network {self.full_name or self.raw.get('name')}")
 
-    def parsed(self, where):
-        """Return the conf.NetworkList; where (str) names it in errors."""
+    def parsed(self, where: str) -> conf.NetworkList:
+        """Return the network; where names it in errors."""
         return conf.parse(self.raw, where)
 
 
 class MetaConf:
     """What a configuration says, one attribute a key; see parse().
 
-    delegates: list of Delegate, the master first; world: "old" or "today";
-    runtime_config: dict, what the runtime asks for by capability.
+    generation: LEGACY or NPWG, and why; delegates: the master first; runtime_config: what the
+    runtime asks for by capability; timeout: seconds; unknown: keys that mean nothing here.
     """
 
-    def __init__(self, **values):
+    name: str
+    generation: str
+    why: str
+    delegates: list[Delegate]
+    always_use_default: bool
+    kubeconfig: str | None
+    cluster_network: str | None
+    default_networks: list[str]
+    system_namespaces: list[str]
+    multus_namespace: str
+    namespace_isolation: bool
+    global_namespaces: list[str]
+    readiness_file: str | None
+    auxiliary_chain: str | None
+    conf_dir: str
+    state_directory: str
+    bin_dirs: list[str]
+    timeout: float
+    runtime_config: dict[str, Any]
+    prev_result: dict[str, Any] | None
+    retry_delete: bool
+    in_process: list[str]
+    unknown: list[str]
+
+    def __init__(self, **values: Any) -> None:
         self.__dict__.update(values)
 
     @property
-    def master(self):
+    def master(self) -> Delegate:
         """The delegate whose interface is the request's and whose result is returned."""
         return self.delegates[0]
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether it names every network itself; otherwise the pod, the API or files do."""
+        return not (
+            self.cluster_network or self.default_networks or POD_ANNOTATIONS in self.runtime_config
+        )
 
-def world(raw):
-    """Return the world a configuration (dict) is meant in, "old" or "today", and why (str).
+    def may_ask_api(self, environ: Mapping[str, str]) -> bool:
+        """Say whether there is a way to the API: a kubeconfig, or (NPWG) that of a pod."""
+        return bool(
+            self.kubeconfig or (self.generation == NPWG and environ.get("KUBERNETES_SERVICE_HOST"))
+        )
+
+
+class ConfiguredNetworks:
+    """The networks of a request whose configuration names them all; in the place of
+    pod_networks.PodNetworks.
+    """
+
+    def __init__(self, delegates: list[Delegate]) -> None:
+        self._delegates = delegates
+
+    def delegates(self) -> list[Delegate]:
+        """Return the networks, the master first."""
+        return self._delegates
+
+    def publish(self, attached: list[Attached]) -> None:
+        """Tell nobody: there is no API."""
+
+    def close(self) -> None:
+        """Close nothing."""
+
+
+def generation(raw: dict[str, Any]) -> tuple[str, str]:
+    """Return of which generation a configuration is, LEGACY or NPWG, and why.
 
     This is the one place where it is decided.
 
-    The old one is that of the first generation (2017, 2018): interfaces net0, net1, ...; annotation
-    `networks`; Network objects. Today's is the NPWG specification's: net1, net2, ... by position;
-    annotations k8s.v1.cni.cncf.io/...; NetworkAttachmentDefinitions.
+    LEGACY: interfaces net0, net1, ...; annotation `networks`; Network objects. NPWG: net1, net2,
+    ... by position; annotations k8s.v1.cni.cncf.io/...; NetworkAttachmentDefinitions.
     """
-    entries = (
-        [entry for entry in raw.get("delegates") or [] if isinstance(entry, dict)]
-        if isinstance(raw.get("delegates"), list)
-        else []
-    )
+    listed = raw.get("delegates")
+    entries = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
     if raw.get("always_use_default") is True:
-        return "old", "`always_use_default` is set"
+        return LEGACY, "`always_use_default` is set"
     if raw.get("kubeconfig") and not entries and not raw.get("clusterNetwork"):
-        return "old", "there is a `kubeconfig`, and neither `delegates` nor `clusterNetwork`"
-    if any(entry.get("masterplugin") is True for entry in entries) and not raw.get(
-        "clusterNetwork"
-    ):
-        # the first generation knew no `ifName`; with it, names are explicit in either world
-        if not any("ifName" in entry for entry in entries):
-            return "old", "a delegate has `masterplugin`"
-    return "today", "nothing in it is of the first generation"
+        return LEGACY, "there is a `kubeconfig`, and neither `delegates` nor `clusterNetwork`"
+    has_master = any(entry.get("masterplugin") is True for entry in entries)
+    # the first generation knew no `ifName`; with it, names are explicit in either
+    if has_master and not raw.get("clusterNetwork") and not any("ifName" in e for e in entries):
+        return LEGACY, "a delegate has `masterplugin`"
+    return NPWG, "nothing in it is of the first generation"
 
 
-def parse(raw):
-    """Return the MetaConf of the configuration on stdin (dict); raise Error with code 7."""
+def parse(raw: dict[str, Any]) -> MetaConf:
+    """Return what the configuration on stdin says; raise Error with code 7."""
     name = raw.get("name")
     if not isinstance(name, str) or not conf.is_name(name):
         raise _invalid(
             f"`name` {name!r} is not the name of a network: letters, digits, '_', '.', '-', and a"
             " letter or digit first"
         )
-    which, why = world(raw)
+    which, why = generation(raw)
     kubeconfig = _string(raw, "kubeconfig", None)
     cluster_network = _string(raw, "clusterNetwork", None)
+    bin_dir = _string(raw, "binDir", None)
     always = _flag(raw, "always_use_default")
     if always and not (kubeconfig and raw.get("delegates")):
         raise _invalid("`always_use_default` needs `kubeconfig` and `delegates` as well")
     delegates = []
-    if not cluster_network and (raw.get("delegates") or not (which == "old" and kubeconfig)):
+    if not cluster_network and (raw.get("delegates") or not (which == LEGACY and kubeconfig)):
         delegates = _delegates(raw.get("delegates"), raw)
     name_interfaces(delegates, which)
     return MetaConf(
         name=name,
-        world=which,
+        generation=which,
         why=why,
         delegates=delegates,
         always_use_default=always,
@@ -177,7 +248,7 @@ def parse(raw):
         auxiliary_chain=_auxiliary_chain(raw, cluster_network),
         conf_dir=_string(raw, "confDir", "/etc/cni/multus/net.d"),
         state_directory=state_directory(raw),
-        bin_dir=_string(raw, "binDir", None),
+        bin_dirs=[bin_dir] if bin_dir else [],
         timeout=_timeout(raw),
         runtime_config=_object(raw, "runtimeConfig") or {},
         prev_result=_object(raw, "prevResult"),
@@ -187,29 +258,29 @@ def parse(raw):
     )
 
 
-def state_directory(raw):
-    """Return where the state is kept (str) by a configuration (dict), which may be empty."""
+def state_directory(raw: dict[str, Any]) -> str:
+    """Return where the state is kept by a configuration, which may be empty."""
     return _string(raw, "cniDir", STATE_DIRECTORY)
 
 
-def interface_of(delegate, requested):
-    """Return the name (str) of a delegate's interface in a request for the interface `requested`."""
+def interface_of(delegate: Delegate, requested: str) -> str:
+    """Return the name of a delegate's interface in a request for the interface `requested`."""
     return delegate.interface or requested
 
 
-def name_interfaces(delegates, which):
-    """Give every Delegate of a list its interface, by the world; raise Error (code 7) where two
-    would share what they may not.
+def name_interfaces(delegates: list[Delegate], which: str) -> None:
+    """Give every delegate its interface, by the generation; raise Error (code 7) where two would
+    share what they may not.
     """
     for number, delegate in enumerate(delegates):
         if delegate.chained or number == 0:
             delegate.interface = delegate.asked
         else:
-            delegate.interface = delegate.asked or f"net{number - 1 if which == 'old' else number}"
+            delegate.interface = delegate.asked or f"net{number - 1 if which == LEGACY else number}"
     _check_distinct([delegate for delegate in delegates if not delegate.chained])
 
 
-def _delegates(entries, own):
+def _delegates(entries: object, own: dict[str, Any]) -> list[Delegate]:
     if not isinstance(entries, list) or not entries:
         raise _invalid(
             "`delegates` is not a list with at least one network's configuration, and there is no"
@@ -231,7 +302,7 @@ def _delegates(entries, own):
     return [_delegate(entries[place], place, own, place == master) for place in places]
 
 
-def _delegate(entry, place, own, is_master):
+def _delegate(entry: dict[str, Any], place: int, own: dict[str, Any], is_master: bool) -> Delegate:
     where = f"delegate {place}"
     raw = {key: value for key, value in entry.items() if key not in _OUR_KEYS}
     if "file" in raw:
@@ -241,12 +312,12 @@ def _delegate(entry, place, own, is_master):
     asked = None if is_master else entry.get("ifName")
     if asked is not None and not (isinstance(asked, str) and conf.is_interface_name(asked)):
         raise _invalid(f"{where}: `ifName` {asked!r} cannot be an interface's name")
-    delegate = Delegate(raw, asked, where=where)
+    delegate = Delegate(raw, asked=asked, where=where)
     delegate.parsed(where)
     return delegate
 
 
-def _from_file(entry, where, own_type):
+def _from_file(entry: dict[str, Any], where: str, own_type: object) -> tuple[dict[str, Any], str]:
     """Return what is in the file (or the directory's first file that is not the meta-plugin's own)
     as it is now, and its path; raise Error.
 
@@ -279,7 +350,7 @@ def _from_file(entry, where, own_type):
     return raw, path
 
 
-def _not_yet(sentence):
+def _not_yet(sentence: str) -> errors.Error:
     return errors.Error(
         errors.TRY_AGAIN_LATER,
         sentence,
@@ -287,14 +358,14 @@ def _not_yet(sentence):
     )
 
 
-def _check_distinct(delegates):
+def _check_distinct(delegates: list[Delegate]) -> None:
     interfaces = [delegate.interface for delegate in delegates if delegate.interface]
     for interface in interfaces:
         if interfaces.count(interface) > 1:
             raise _invalid(
                 f"two networks ask for the interface {interface}; give one of them another name"
             )
-    seen = {}
+    seen: dict[tuple[str, str], Delegate] = {}
     for delegate in delegates:
         for key, value in flannel.own_things(delegate.network):
             other = seen.setdefault((key, value), delegate)
@@ -305,7 +376,7 @@ def _check_distinct(delegates):
                 )
 
 
-def _auxiliary_chain(raw, cluster_network):
+def _auxiliary_chain(raw: dict[str, Any], cluster_network: str | None) -> str | None:
     chain = _string(raw, "auxiliaryCNIChainName", None)
     if chain and not (cluster_network and conf.is_name(chain)):
         raise _invalid(
@@ -315,7 +386,7 @@ def _auxiliary_chain(raw, cluster_network):
     return chain
 
 
-def _strings(raw, key, default):
+def _strings(raw: dict[str, Any], key: str, default: list[str]) -> list[str]:
     value = raw.get(key)
     if value is None:
         return default
@@ -324,35 +395,35 @@ def _strings(raw, key, default):
     return value
 
 
-def _flag(raw, key):
+def _flag(raw: dict[str, Any], key: str) -> bool:
     value = raw.get(key)
     if value is not None and not isinstance(value, bool):
         raise _invalid(f"`{key}` is neither true nor false")
     return bool(value)
 
 
-def _string(raw, key, default):
+def _string(raw: dict[str, Any], key: str, default: Default) -> str | Default:
     value = raw.get(key, "")
     if not isinstance(value, str):
         raise _invalid(f"`{key}` is not a string")
     return value or default
 
 
-def _object(raw, key):
+def _object(raw: dict[str, Any], key: str) -> dict[str, Any] | None:
     value = raw.get(key)
     if value is not None and not isinstance(value, dict):
         raise _invalid(f"`{key}` is not an object")
     return value
 
 
-def _timeout(raw):
+def _timeout(raw: dict[str, Any]) -> float:
     value = raw.get("timeoutSeconds", TIMEOUT_SECONDS)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
         raise _invalid(f"`timeoutSeconds` {value!r} is not a number of seconds above 0")
     return value
 
 
-def _in_process(raw):
+def _in_process(raw: dict[str, Any]) -> list[str]:
     names = _strings(raw, "inProcess", [])
     unknown = [name for name in names if name not in IN_PROCESS]
     if unknown:
@@ -363,7 +434,7 @@ def _in_process(raw):
     return names
 
 
-def _invalid(sentence):
+def _invalid(sentence: str) -> errors.Error:
     return errors.Error(
         errors.INVALID_CONFIGURATION, f"The configuration of the meta-plugin: {sentence}."
     )

@@ -14,72 +14,70 @@ import os
 
 from .._cni import conf, errors, files
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .pods import Pod
+
 CHECKPOINT = "/var/lib/kubelet/device-plugins/kubelet_internal_checkpoint"
 DIRECTORY = "/var/run/k8s.cni.cncf.io/devinfo"
 
 
 class Devices:
-    """checkpoint, directory: str, paths."""
+    """checkpoint: the kubelet's file; directory: where devices are described."""
 
-    def __init__(self, checkpoint=CHECKPOINT, directory=DIRECTORY):
+    def __init__(self, checkpoint: str = CHECKPOINT, directory: str = DIRECTORY) -> None:
         self.checkpoint = checkpoint
         self.directory = directory
-        self._left = None
+        self._left: dict[str, list[str]] | None = None
 
-    def take(self, pod, resource):
-        """Return the next device (str) of a resource that a pod (pods.Pod) has; raise Error when it
-        has none left.
-        """
-        if self._left is None:
-            self._left = self._of_pod(pod)
-        if not self._left.get(resource):
+    def take(self, pod: Pod, resource: str) -> str:
+        """Return the next device of a resource that a pod has; raise Error when none is left."""
+        left = self._left = self._of_pod(pod) if self._left is None else self._left
+        if not left.get(resource):
             raise errors.Error(
                 errors.INVALID_CONFIGURATION,
                 f"The pod {pod} has no device of {resource} left for its networks.",
                 "Does it ask for enough of them in its resources?",
             )
-        return self._left[resource].pop(0)
+        return left[resource].pop(0)
 
-    def _of_pod(self, pod):
+    def _of_pod(self, pod: Pod) -> dict[str, list[str]]:
         text = files.read(self.checkpoint)
         if text is None:
             return {}
         data = conf.decode(text, self.checkpoint).get("Data") or {}
-        found = {}
+        found: dict[str, list[str]] = {}
         for entry in data.get("PodDeviceEntries") or []:
             if entry.get("PodUID") != pod.uid:
                 continue
             ids = entry.get("DeviceIDs") or []
-            # a list up to Kubernetes 1.19, lists by NUMA node since
-            ids = (
-                ids if isinstance(ids, list) else [one for listed in ids.values() for one in listed]
-            )
+            if not isinstance(ids, list):  # lists by NUMA node since Kubernetes 1.20
+                ids = [one for listed in ids.values() for one in listed]
             found.setdefault(entry.get("ResourceName"), []).extend(ids)
         return {resource: sorted(ids) for resource, ids in found.items()}
 
-    def file(self, full_name, container_id, interface):
-        """Return where a plugin describes its device (str), by the network's name, the container
-        and the interface.
+    def file(self, full_name: str, container_id: str, interface: str) -> str:
+        """Return where a plugin describes its device, by the network's name, the container and the
+        interface.
         """
-        return os.path.join(
-            self.directory, "cni", (f"{full_name}-{container_id}_{interface}").replace("/", "-")
-        )
+        name = f"{full_name}-{container_id}_{interface}".replace("/", "-")
+        return os.path.join(self.directory, "cni", name)
 
-    def prepare(self, resource, device, file):
+    def prepare(self, resource: str, device: str, file: str) -> None:
         """Give the device plugin's description of a device to the CNI plugin that gets it; one that
         is not there is none.
         """
-        given = os.path.join(
-            self.directory, "dp", (f"{resource}-{device}-device.json").replace("/", "-")
-        )
-        text = files.read(given)
+        name = f"{resource}-{device}-device.json".replace("/", "-")
+        text = files.read(os.path.join(self.directory, "dp", name))
         if text is not None:
             os.makedirs(os.path.dirname(file), exist_ok=True)
             files.write(file, text, 0o644)
 
 
-def describe(file):
-    """Return what a device's file holds (dict), None when there is none or it holds nothing of use."""
+def describe(file: str) -> dict[str, Any] | None:
+    """Return what a device's file holds, None when there is none or it holds nothing of use."""
     try:
         text = files.read(file)
         return None if text is None else conf.decode(text, file)

@@ -16,17 +16,24 @@ import os
 
 from .._cni import errors, files
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from .._cni.conf import NetworkList
+
 _DATA_DIRECTORY = "/var/lib/cni/flannel"
 _SUBNET_FILE = "/run/flannel/subnet.env"
 _BRIDGE = "cni0"
 
 
-def plugins(network):
-    """Return the configurations (list of dict) of the flannel plugins of a conf.NetworkList."""
+def plugins(network: NetworkList) -> list[dict[str, Any]]:
+    """Return the configurations of a network's flannel plugins."""
     return [plugin for plugin in network.plugins if plugin["type"] == "flannel"]
 
 
-def own_things(network):
+def own_things(network: NetworkList) -> Iterator[tuple[str, str]]:
     """Return what no other flannel network may have too, as (what, value) pairs: with one in
     common, addresses leak or are given twice.
     """
@@ -39,7 +46,7 @@ def own_things(network):
             yield "bridge", delegate.get("bridge") or _BRIDGE
 
 
-def check_lease(network):
+def check_lease(network: NetworkList) -> None:
     """Raise Error 11 when flanneld has left no lease for a network yet: the runtime tries again
     later, and then it may be there.
     """
@@ -53,7 +60,7 @@ def check_lease(network):
             )
 
 
-def check_unused(network, container_id):
+def check_unused(network: NetworkList, container_id: str) -> None:
     """Raise Error when the container is attached to the network already, by whomever: a second ADD
     would lose the first one's address.
     """
@@ -68,7 +75,7 @@ def check_unused(network, container_id):
             )
 
 
-def remembered(network, container_id):
+def remembered(network: NetworkList, container_id: str) -> dict[str, str]:
     """Return what the flannel plugins keep for a container, {file: its text}; what cannot be read
     is left out.
     """
@@ -84,7 +91,7 @@ def remembered(network, container_id):
     return kept
 
 
-def put_back(network, container_id, kept):
+def put_back(network: NetworkList, container_id: str, kept: dict[str, str]) -> None:
     """Make the files ({file: its text}) what they were, before a DEL; raise Error.
 
     Another DEL of what is detached already does no harm.
@@ -103,19 +110,19 @@ def put_back(network, container_id, kept):
     for plugin in plugins(network):
         file = os.path.join(data_directory(plugin), container_id)
         try:
-            if (
-                os.stat(file).st_size == 0
-            ):  # killed between making and filling it, so before anything was attached; upstream's DEL would fail for ever
+            # killed between making and filling it, so before anything was attached; upstream's DEL
+            # would fail for ever
+            if os.stat(file).st_size == 0:
                 files.remove(file)
         except OSError:
             pass
 
 
-def data_directory(plugin):
-    """Return where a flannel plugin (dict, its configuration) keeps its files (str)."""
+def data_directory(plugin: dict[str, Any]) -> str:
+    """Return where a flannel plugin, by its configuration, keeps its files."""
     return plugin.get("dataDir") or _DATA_DIRECTORY
 
 
-def subnet_file(plugin):
-    """Return the file by which flanneld tells a flannel plugin its lease (str)."""
+def subnet_file(plugin: dict[str, Any]) -> str:
+    """Return the file by which flanneld tells a flannel plugin its lease."""
     return plugin.get("subnetFile") or _SUBNET_FILE

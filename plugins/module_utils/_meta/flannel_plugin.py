@@ -11,60 +11,52 @@ flannel-io/cni-plugin up to 1.9.1-flannel3 (flannel.go, flannel_linux.go).
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 _KEYS = ("cniVersion", "name", "type", "ipam", "subnetFile", "dataDir", "delegate", "runtimeConfig")
 _LOWER_KEYS = frozenset(key.lower() for key in _KEYS)
-_ADDRESSES = {
-    "FLANNEL_NETWORK": 4,
-    "FLANNEL_SUBNET": 4,
-    "FLANNEL_IPV6_NETWORK": 6,
-    "FLANNEL_IPV6_SUBNET": 6,
-}
+_NETWORKS = ("FLANNEL_NETWORK", "FLANNEL_IPV6_NETWORK")
+_SUBNETS = ("FLANNEL_SUBNET", "FLANNEL_IPV6_SUBNET")
+_ADDRESSES = {key: 6 if "IPV6" in key else 4 for key in _NETWORKS + _SUBNETS}
 
 
-def parse_lease(text):
-    """Return what a subnet file (str) says: {"networks", "subnets": lists of prefixes (str), IPv4's
-    first, "mtu": int, "ipmasq": bool}; or None.
+def parse_lease(text: str) -> dict[str, Any] | None:
+    """Return what a subnet file says: {"networks", "subnets": prefixes, IPv4's first, "mtu": int,
+    "ipmasq": bool}; or None.
     """
-    values = {}
+    values: dict[str, Any] = {}
     for line in text.replace("\r\n", "\n").split("\n"):
-        key, equals, value = line.partition("=")
+        key, equals, written = line.partition("=")
         if key in _ADDRESSES:
-            value = network_of(value, _ADDRESSES[key])
+            values[key] = network_of(written, _ADDRESSES[key])
         elif key == "FLANNEL_MTU":
-            value = (
-                int(value) if value.isascii() and value.isdigit() and int(value) < 1 << 32 else None
-            )
+            values[key] = _mtu(written)
         elif key == "FLANNEL_IPMASQ":
-            value = value == "true"
+            values[key] = written == "true"
         else:
             continue
-        if not equals or value is None:
+        if not equals or values[key] is None:
             return None
-        values[key] = value
-    lease = {
-        "networks": [
-            values[key] for key in ("FLANNEL_NETWORK", "FLANNEL_IPV6_NETWORK") if key in values
-        ],
-        "subnets": [
-            values[key] for key in ("FLANNEL_SUBNET", "FLANNEL_IPV6_SUBNET") if key in values
-        ],
-        "mtu": values.get("FLANNEL_MTU"),
-        "ipmasq": values.get("FLANNEL_IPMASQ"),
+    networks = [values[key] for key in _NETWORKS if key in values]
+    subnets = [values[key] for key in _SUBNETS if key in values]
+    if not (networks and subnets and "FLANNEL_MTU" in values and "FLANNEL_IPMASQ" in values):
+        return None
+    return {
+        "networks": networks,
+        "subnets": subnets,
+        "mtu": values["FLANNEL_MTU"],
+        "ipmasq": values["FLANNEL_IPMASQ"],
     }
-    return (
-        lease
-        if lease["networks"]
-        and lease["subnets"]
-        and lease["mtu"] is not None
-        and lease["ipmasq"] is not None
-        else None
-    )
 
 
-def is_plain(conf):
-    """Say whether a configuration (dict) of the flannel plugin is one that is read here as Go reads
-    it.
-    """
+def _mtu(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and int(text) < 1 << 32 else None
+
+
+def is_plain(conf: dict[str, Any]) -> bool:
+    """Say whether a configuration of the flannel plugin is one that is read here as Go reads it."""
     # Go takes `DataDir` for `dataDir` too; `dns` has a form that it checks, and means nothing here
     if any(
         (key.lower() in _LOWER_KEYS and key not in _KEYS) or key.lower() == "dns" for key in conf
@@ -77,10 +69,10 @@ def is_plain(conf):
     )
 
 
-def delegate_conf(conf, lease):
-    """Return the configuration (dict) of the plugin behind flannel; or None.
+def delegate_conf(conf: dict[str, Any], lease: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the configuration of the plugin behind flannel; or None.
 
-    conf: dict, flannel's own, is_plain(); lease: dict, of parse_lease(). Neither is changed.
+    conf: flannel's own, is_plain(); lease: of parse_lease(). Neither is changed.
     """
     delegate = dict(conf.get("delegate") or {})
     ipam = dict(conf.get("ipam") or {})
@@ -108,9 +100,9 @@ def delegate_conf(conf, lease):
     return delegate
 
 
-def _routes(ipam):
-    """The routes that the configuration has already, as Go prints them (list of dict); or None for
-    what Go versions read differently.
+def _routes(ipam: dict[str, Any]) -> list[dict[str, Any]] | None:
+    """The routes that the configuration has already, as Go prints them; or None for what Go
+    versions read differently.
     """
     routes = ipam.get("routes")
     if not isinstance(routes, list):
@@ -123,47 +115,46 @@ def _routes(ipam):
             or not all(isinstance(value, str) for value in route.values())
         ):
             return None
-        address, slash, length = route.get("dst", "").partition("/")
-        address, gateway = _canonical(address), _canonical(route["gw"]) if "gw" in route else ""
-        if (
-            not slash
-            or address is None
-            or gateway is None
-            or not _is_length(length, 128 if ":" in address else 32)
-        ):
+        prefix = _prefix(route.get("dst", ""))
+        if prefix is None:
             return None
-        printed.append(dict({"dst": f"{address}/{length}"}, **({"gw": gateway} if gateway else {})))
+        one = {"dst": "/".join(prefix)}
+        if "gw" in route:
+            gateway = _canonical(route["gw"])
+            if gateway is None:
+                return None
+            one["gw"] = gateway
+        printed.append(one)
     return printed
 
 
-def network_of(text, family):
-    """Return the network (str) of an address with a length, "10.1.5.1/24" -> "10.1.5.0/24"; None
-    for what is none of that family (4 or 6).
+def network_of(text: str, family: int) -> str | None:
+    """Return the network of an address with a length, "10.1.5.1/24" -> "10.1.5.0/24"; None for what
+    is none of that family (4 or 6).
     """
-    address, slash, length = text.partition("/")
-    address = _canonical(address)
-    if (
-        not slash
-        or address is None
-        or (":" in address) != (family == 6)
-        or not _is_length(length, 128 if family == 6 else 32)
-    ):
+    prefix = _prefix(text)
+    if prefix is None or (":" in prefix[0]) != (family == 6):
         return None
-    from _socket import (
-        AF_INET,
-        AF_INET6,
-        inet_ntop,
-        inet_pton,
-    )  # `socket` adds names for people, and takes milliseconds to import
+    from _socket import AF_INET, AF_INET6, inet_ntop, inet_pton  # as in annotations.py
 
+    address, length = prefix
     kind = AF_INET6 if family == 6 else AF_INET
     packed = inet_pton(kind, address)
-    bits = len(packed) * 8
-    number = int.from_bytes(packed, "big") >> (bits - int(length)) << (bits - int(length))
+    host_bits = len(packed) * 8 - int(length)
+    number = int.from_bytes(packed, "big") >> host_bits << host_bits
     return f"{inet_ntop(kind, number.to_bytes(len(packed), 'big'))}/{length}"
 
 
-def _canonical(address):
+def _prefix(text: str) -> tuple[str, str] | None:
+    """The address, as Go prints it, and the length of "10.1.5.1/24"; None for what is none."""
+    written, slash, length = text.partition("/")
+    address = _canonical(written)
+    if not slash or address is None or not _is_length(length, 128 if ":" in address else 32):
+        return None
+    return address, length
+
+
+def _canonical(address: str) -> str | None:
     """An address as Go prints it; None for what is none, and for forms that Go and C print
     differently.
     """
@@ -177,5 +168,5 @@ def _canonical(address):
     return None if ":" in printed and "." in printed else printed
 
 
-def _is_length(text, most):
+def _is_length(text: str, most: int) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= 3 and int(text) <= most

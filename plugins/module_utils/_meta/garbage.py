@@ -23,6 +23,13 @@ from .._cni import conf, errors, files, netlink, netns, skel, version
 from . import plugin as meta_plugin
 from . import state as states
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
+
+    Garbage = dict[str, list[Any]]
+
 # Where runtimes and we remember what they attached, one JSON file each (libcni's cache; ours).
 CACHES = ("/var/lib/cni/results", "/var/lib/cni/cache/results", "/var/lib/cni/multinet-runtime")
 _NAMESPACES = ("/run/netns/*", "/run/docker/netns/*", "/proc/[0-9]*/ns/net")
@@ -31,20 +38,19 @@ _NAMESPACES = ("/run/netns/*", "/run/docker/netns/*", "/proc/[0-9]*/ns/net")
 class Host:
     """The places of a host.
 
-    state_directory, ipam_directory, flannel_directory: str; path: list of directories with CNI
-    plugins;
-    caches, namespaces: lists of directories, and of patterns of paths.
+    path: directories with CNI plugins; caches: directories; namespaces: patterns of paths.
     """
 
     def __init__(
         self,
-        state_directory,
-        ipam_directory,
-        flannel_directory,
-        path,
-        caches=CACHES,
-        namespaces=_NAMESPACES,
-    ):
+        *,
+        state_directory: str,
+        ipam_directory: str,
+        flannel_directory: str,
+        path: list[str],
+        caches: Iterable[str] = CACHES,
+        namespaces: Iterable[str] = _NAMESPACES,
+    ) -> None:
         self.state_directory = state_directory
         self.ipam_directory = ipam_directory
         self.flannel_directory = flannel_directory
@@ -53,53 +59,51 @@ class Host:
         self.namespaces = namespaces
 
 
-def find(host, networks, grace):
-    """Return what is garbage on a Host (dict of lists): `states` {container_id, interface,
-    networks}, `addresses` {network, address, container_id,
-    interface, file}, `flannel` {network, container_id, file}, and what only people can judge:
-    `spoiled` (list of files).
+def find(host: Host, is_ours: Callable[[str], bool], grace: float) -> Garbage:
+    """Return what is garbage on a host: `states` {container_id, interface, networks}, `addresses`
+    {network, address, container_id, interface, file}, `flannel` {network, container_id, file}, and
+    what only people can judge: `spoiled` (files).
 
-    networks: a function of a CNI network's name (str) that says whether it is ours to clean; grace:
-    float, seconds. Raises Error.
+    is_ours: says of a CNI network's name whether it is ours to clean; grace: seconds. Raises Error.
     """
     now = time.time()
     store = states.Store(host.state_directory)
-    live, dead, spoiled = set(), [], []
-    for key in store.keys():
+    live: set[str] = set()
+    dead: list[dict[str, Any]] = []
+    spoiled: list[str] = []
+    for container_id, interface in store.attachments():
         try:
-            state = store.read(*key)
+            state = store.read(container_id, interface)
         except states.Corrupt as corrupt:
             spoiled.append(corrupt.file)
-            live.add(key[0])  # nothing is known of it, so nothing of it is taken
+            live.add(container_id)  # nothing is known of it, so nothing of it is taken
             continue
         if state is None:
             continue
-        if os.path.exists(state.netns) or _age(store.file(*key), now) < grace:
-            live.add(key[0])
+        age = _age(store.file(container_id, interface), now)
+        if os.path.exists(state.netns) or age < grace:
+            live.add(container_id)
         else:
+            networks = [one.raw["name"] for one in state.attached]
             dead.append(
-                {
-                    "container_id": key[0],
-                    "interface": key[1],
-                    "networks": [one.raw["name"] for one in state.attached],
-                }
+                {"container_id": container_id, "interface": interface, "networks": networks}
             )
     live.update(_remembered(host.caches))
-    spoiled.extend(
-        sorted(glob.glob(os.path.join(glob.escape(host.state_directory), "*.corrupt-*")))
-    )
-    owned = {(one["container_id"], name) for one in dead for name in one["networks"]}
-    addresses = _addresses(host, networks, live, owned, grace, now)
+    spoiled += sorted(glob.glob(os.path.join(glob.escape(host.state_directory), "*.corrupt-*")))
+    search = _Search(host, is_ours, grace)
+    search.live = live
+    # freed with the state, which is garbage itself
+    search.freed = {(one["container_id"], name) for one in dead for name in one["networks"]}
     return {
         "states": dead,
-        "addresses": addresses,
-        "flannel": _flannel(host, networks, live, owned, grace, now),
+        "addresses": search.addresses(),
+        "flannel": search.flannel(),
         "spoiled": spoiled,
     }
 
 
-def collect(host, garbage):
-    """Take away what find() returned; return the sentences (list of str) about what could not be.
+def collect(host: Host, garbage: Garbage) -> list[str]:
+    """Take away what find() returned; return the sentences about what could not be.
 
     States go first, by DEL of their plugins.
     """
@@ -133,59 +137,83 @@ def collect(host, garbage):
     return failed
 
 
-def _addresses(host, networks, live, owned, grace, now):
-    """The garbage of host-local: <directory>/<network>/<address>, which holds the container's id
-    and the interface on two lines.
+class _Search:
+    """Looks through what plugins keep in files, a file for each container.
+
+    live: ids of containers that may be at work; freed: (container id, network) that need no look.
     """
-    found, present = [], None
-    for network in _listdir(host.ipam_directory):
-        directory = os.path.join(host.ipam_directory, network)
-        if not networks(network) or not os.path.isdir(directory):
-            continue
-        for name in _listdir(directory):
-            file = os.path.join(directory, name)
-            if not _is_address(name) or _age(file, now) < grace:
+
+    def __init__(self, host: Host, is_ours: Callable[[str], bool], grace: float) -> None:
+        self.host = host
+        self.is_ours = is_ours
+        self.grace = grace
+        self.now = time.time()
+        self.live: set[str] = set()
+        self.freed: set[tuple[str, str]] = set()
+
+    def addresses(self) -> list[dict[str, Any]]:
+        """The garbage of host-local: <directory>/<network>/<address>, which holds the container's
+        id and the interface on two lines.
+        """
+        found = []
+        present: set[str] | None = None
+        for network in _listdir(self.host.ipam_directory):
+            directory = os.path.join(self.host.ipam_directory, network)
+            if not self.is_ours(network) or not os.path.isdir(directory):
                 continue
-            holder = (files.read(file) or b"").decode("utf-8", "replace").split()
-            container_id = holder[0] if holder else ""
-            # those of a state that is garbage itself are freed with it
-            if container_id in live or (container_id, network) in owned:
-                continue
-            if present is None:
-                present = _present(
-                    host
-                )  # every namespace is looked into, once, and only where there is a doubt
-            if name not in present:
-                interface = holder[1] if len(holder) > 1 else ""
-                found.append(
-                    {
-                        "network": network,
-                        "address": name,
-                        "container_id": container_id,
-                        "interface": interface,
-                        "file": file,
-                    }
-                )
-    return found
+            for name in _listdir(directory):
+                file = os.path.join(directory, name)
+                if not _is_address(name) or self._is_young(file):
+                    continue
+                container_id, interface = _holder(file)
+                if self._is_kept(container_id, network):
+                    continue
+                if present is None:  # every namespace is looked into, once, where there is a doubt
+                    present = _present(self.host)
+                if name not in present:
+                    found.append(
+                        {
+                            "network": network,
+                            "address": name,
+                            "container_id": container_id,
+                            "interface": interface,
+                            "file": file,
+                        }
+                    )
+        return found
+
+    def flannel(self) -> list[dict[str, Any]]:
+        """The garbage of the flannel plugin: <directory>/<container id> of any data directory."""
+        found = []
+        for directory, _directories, names in sorted(os.walk(self.host.flannel_directory)):
+            for name in sorted(names):
+                file = os.path.join(directory, name)
+                if name in self.live or not conf.is_name(name) or self._is_young(file):
+                    continue
+                try:
+                    network = conf.decode(files.read(file) or b"{}", file).get("name")
+                except errors.Error:
+                    continue  # not one of the plugin's
+                if not isinstance(network, str) or not self.is_ours(network):
+                    continue
+                if not self._is_kept(name, network):
+                    found.append({"network": network, "container_id": name, "file": file})
+        return found
+
+    def _is_kept(self, container_id: str, network: str) -> bool:
+        return container_id in self.live or (container_id, network) in self.freed
+
+    def _is_young(self, file: str) -> bool:
+        return _age(file, self.now) < self.grace
 
 
-def _flannel(host, networks, live, owned, grace, now):
-    found = []
-    for directory, dummy, names in sorted(os.walk(host.flannel_directory)):
-        for name in sorted(names):
-            file = os.path.join(directory, name)
-            if name in live or not conf.is_name(name) or _age(file, now) < grace:
-                continue
-            try:
-                network = conf.decode(files.read(file) or b"{}", file).get("name")
-            except errors.Error:
-                continue  # not one of the plugin's
-            if isinstance(network, str) and networks(network) and (name, network) not in owned:
-                found.append({"network": network, "container_id": name, "file": file})
-    return found
+def _holder(file: str) -> tuple[str, str]:
+    """The container's id and the interface in a file of host-local, empty where it has none."""
+    lines = (files.read(file) or b"").decode("utf-8", "replace").split()
+    return lines[0] if lines else "", lines[1] if len(lines) > 1 else ""
 
 
-def _remembered(directories):
+def _remembered(directories: Iterable[str]) -> set[str]:
     """The ids of the containers that some runtime remembers with a namespace that is there."""
     live = set()
     for directory in directories:
@@ -200,8 +228,8 @@ def _remembered(directories):
     return live
 
 
-def _present(host):
-    """The addresses (set of str) in all network namespaces of the host; raise Error for one that is
+def _present(host: Host) -> set[str]:
+    """The addresses in all network namespaces of the host; raise Error for one that is
     there and cannot be looked into.
     """
     found, seen = set(), set()
@@ -221,27 +249,26 @@ def _present(host):
     return found
 
 
-def _is_namespace(path):
+def _is_namespace(path: str) -> bool:
     return path.startswith("/proc/") or any(
         line.split()[4] == os.path.realpath(path) for line in _lines("/proc/self/mountinfo")
     )
 
 
-def _lines(path):
+def _lines(path: str) -> list[str]:
     with open(path, encoding="utf-8", errors="surrogateescape") as file:
         return file.readlines()
 
 
-def _release(one):
+def _release(one: dict[str, Any]) -> None:
     """Free an address as host-local itself does: with its lock."""
     with open(os.path.join(os.path.dirname(one["file"]), "lock"), "a", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        holder = (files.read(one["file"]) or b"").decode("utf-8", "replace").split()
-        if holder[:1] == [one["container_id"]] or not holder:  # nobody got it meanwhile
+        if _holder(one["file"])[0] in (one["container_id"], ""):  # nobody got it meanwhile
             files.remove(one["file"])
 
 
-def _is_address(name):
+def _is_address(name: str) -> bool:
     for family in (socket.AF_INET, socket.AF_INET6):
         with contextlib.suppress(OSError):
             socket.inet_pton(family, name)
@@ -249,14 +276,14 @@ def _is_address(name):
     return False
 
 
-def _age(file, now):
+def _age(file: str, now: float) -> float:
     try:
         return now - os.stat(file).st_mtime
     except OSError:
         return 0
 
 
-def _listdir(path):
+def _listdir(path: str) -> list[str]:
     try:
         return sorted(os.listdir(path))
     except (FileNotFoundError, NotADirectoryError):

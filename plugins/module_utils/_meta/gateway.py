@@ -12,21 +12,25 @@ from __future__ import annotations
 
 from .._cni import errors, netlink, version
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .state import Attached
+
 _DEFAULTS = {"0.0.0.0/0": "4", "::/0": "6"}
 
 
-def apply(netns, attached, gateways):
-    """Change the default routes of what was just attached (state.Attached), in the kernel and in
-    its result; raise Error.
+def apply(netns: str, attached: Attached, gateways: list[str] | None) -> None:
+    """Change the default routes of what was just attached, in the kernel and in its result; raise
+    Error.
 
-    gateways: list of addresses (str), empty to keep what is there, None for a network that did not
-    ask while another one did.
+    gateways: addresses, empty to keep what is there, None for a network that did not ask while
+    another one did.
     """
     if gateways == []:
         return
-    families = (
-        {"4", "6"} if gateways is None else {"6" if ":" in gateway else "4" for gateway in gateways}
-    )
+    families = {"4", "6"} if gateways is None else {_family(gateway) for gateway in gateways}
     try:
         if gateways is None:
             netlink.remove_default_routes(netns, attached.interface, families)
@@ -36,30 +40,36 @@ def apply(netns, attached, gateways):
         # a plugin that made no interface made no route either
         if gateways is not None or error.code != errors.UNKNOWN_CONTAINER:
             raise
-    attached.result = with_gateways(attached.result, families, gateways or [])
+    attached.result = with_gateways(attached.final_result, families, gateways or [])
 
 
-def with_gateways(result, families, gateways):
-    """Return a result (dict, of any version) without the default routes of some families, and with
-    those by gateways.
+def with_gateways(
+    result: dict[str, Any], families: set[str], gateways: list[str]
+) -> dict[str, Any]:
+    """Return a result (of any version) without the default routes of some families ("4", "6"), and
+    with those by gateways.
     """
     changed = dict(result)
     if not version.at_least(result["cniVersion"], "0.3.0"):
         for key in ("ip4", "ip6"):
             if result.get(key) and key[2] in families:
-                mine = [
-                    gateway for gateway in gateways if ("6" if ":" in gateway else "4") == key[2]
-                ]
-                changed[key] = dict(
-                    result[key], routes=_routes(result[key].get("routes"), families, mine)
-                )
+                mine = [gateway for gateway in gateways if _family(gateway) == key[2]]
+                routes = _routes(result[key].get("routes"), families, mine)
+                changed[key] = dict(result[key], routes=routes)
         return changed
     changed["routes"] = _routes(result.get("routes"), families, gateways)
     return changed
 
 
-def _routes(routes, families, gateways):
+def _routes(
+    routes: list[dict[str, Any]] | None, families: set[str], gateways: list[str]
+) -> list[dict[str, Any]]:
     kept = [route for route in routes or [] if _DEFAULTS.get(route["dst"]) not in families]
     return kept + [
-        {"dst": "::/0" if ":" in gateway else "0.0.0.0/0", "gw": gateway} for gateway in gateways
+        {"dst": "::/0" if _family(gateway) == "6" else "0.0.0.0/0", "gw": gateway}
+        for gateway in gateways
     ]
+
+
+def _family(address: str) -> str:
+    return "6" if ":" in address else "4"

@@ -14,29 +14,37 @@ import errno
 import fcntl
 import os
 import time
-from _signal import SIGKILL  # as in invoke.py
 
 from .._cni import errors
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from signal import SIGKILL
+else:
+    from _signal import SIGKILL  # as in invoke.py
 
 _PAUSE = 0.02
 
 
-class held:
+class held:  # noqa: N801 - reads as a word: with lock.held(...)
     """Hold the lock of an attachment for the time of a with block.
 
-    directory: str; seconds: float, how long to wait for others; needed: whether a lock file that
-    cannot be written (a full disk) is an Error: who only takes away goes on without. After half of
+    seconds: how long to wait for others; needed: whether a lock file that cannot be written (a full
+    disk) is an Error: who only takes away goes on without. After half of
     the time, plugins that are left over from a killed operation are killed; another operation that
     is still at work is not. Raises Error (code 11: somebody is still at work; code 5).
     """
 
-    def __init__(self, directory, container_id, interface, seconds, needed=True):
+    def __init__(
+        self, directory: str, container_id: str, interface: str, seconds: float, needed: bool = True
+    ) -> None:
         self.path = os.path.join(directory, f".{container_id}:{interface}.lock")
         self.seconds = seconds
         self.needed = needed
-        self.descriptor = None
+        self.descriptor: int | None = None
 
-    def __enter__(self):
+    def __enter__(self) -> None:
         try:
             self.descriptor = _acquire(self.path, time.monotonic() + self.seconds, self.seconds / 2)
         except OSError as error:
@@ -45,7 +53,7 @@ class held:
                     errors.IO_FAILURE, f"The lock {self.path} cannot be taken.", error.strerror
                 ) from None
 
-    def __exit__(self, *dummy):
+    def __exit__(self, *dummy: object) -> None:
         if self.descriptor is not None:
             try:
                 os.unlink(self.path)  # while it is held, so nobody else's is unlinked
@@ -54,7 +62,7 @@ class held:
             os.close(self.descriptor)
 
 
-def _acquire(path, deadline, patience):
+def _acquire(path: str, deadline: float, patience: float) -> int:
     os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -91,14 +99,14 @@ def _acquire(path, deadline, patience):
         os.close(descriptor)
 
 
-def _same(descriptor, path):
+def _same(descriptor: int, path: str) -> bool:
     try:
         return os.path.samestat(os.fstat(descriptor), os.stat(path))
     except FileNotFoundError:
         return False
 
 
-def _end_orphans(path):
+def _end_orphans(path: str) -> None:
     """Kill the processes that hold the lock, when the operation that started them (its process id
     is in the file) is not among them.
     """
@@ -115,7 +123,7 @@ def _end_orphans(path):
                 pass
 
 
-def _holders(status):
+def _holders(status: os.stat_result) -> Iterator[int]:
     """The ids of the processes that hold the file by inheritance or as owner; who only waits for it
     has it open to be closed on exec.
     """
@@ -131,7 +139,7 @@ def _holders(status):
             continue
 
 
-def _is_inherited(pid, descriptor, status):
+def _is_inherited(pid: str, descriptor: str, status: os.stat_result) -> bool:
     try:
         return os.path.samestat(
             os.stat(f"/proc/{pid}/fd/{descriptor}"), status
@@ -140,7 +148,7 @@ def _is_inherited(pid, descriptor, status):
         return False
 
 
-def _closes_on_exec(pid, descriptor):
+def _closes_on_exec(pid: str, descriptor: str) -> bool:
     with open(f"/proc/{pid}/fdinfo/{descriptor}", encoding="ascii") as info:
         flags = next(line for line in info if line.startswith("flags:"))
     return bool(int(flags.split()[1], 8) & os.O_CLOEXEC)

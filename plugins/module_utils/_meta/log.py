@@ -13,25 +13,34 @@ import os
 import sys
 import time
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from .._cni.skel import Request
+
+    # Takes a level and a sentence.
+    Log = Callable[[str, str], None]
+
 _LEVELS = ("panic", "error", "verbose", "debug")
 _MEGABYTE = 1024 * 1024
 
 
-def logger(raw, request):
-    """Return a function of (level, sentence) for a configuration (dict, which may be anything) and
-    a skel.Request.
-    """
+def logger(raw: dict[str, Any], request: Request) -> Log:
+    """Return what writes the log of a request, by a configuration that may be anything."""
     level = raw.get("logLevel")
-    wanted = (
-        _LEVELS.index(level.lower()) if isinstance(level, str) and level.lower() in _LEVELS else 0
-    )
-    file = raw.get("logFile") if isinstance(raw.get("logFile"), str) else ""
+    name = level.lower() if isinstance(level, str) else ""
+    wanted = _LEVELS.index(name) if name in _LEVELS else 0
+    log_file = raw.get("logFile")
+    file = log_file if isinstance(log_file, str) else ""
     to_stderr = raw.get("logToStderr", True) is True
     if not wanted or not (file or to_stderr):
         return lambda level, sentence: None
-    options = raw.get("logOptions") if isinstance(raw.get("logOptions"), dict) else {}
+    given = raw.get("logOptions")
+    options = given if isinstance(given, dict) else {}
 
-    def log(level, sentence):
+    def log(level: str, sentence: str) -> None:
         if _LEVELS.index(level) > wanted:
             return
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
@@ -50,7 +59,7 @@ def logger(raw, request):
     return log
 
 
-def _append(file, line, options):
+def _append(file: str, line: bytes, options: dict[str, Any]) -> None:
     descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         os.write(descriptor, line)  # one write, so lines of several at once do not mix
@@ -61,14 +70,14 @@ def _append(file, line, options):
         _rotate(file, options)
 
 
-def _number(options, key, default):
+def _number(options: dict[str, Any], key: str, default: int) -> int:
     value = options.get(key)
-    return (
-        value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else default
-    )
+    if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
+        return default
+    return value
 
 
-def _rotate(file, options):
+def _rotate(file: str, options: dict[str, Any]) -> None:
     """Give a full log another name, and remove the oldest and those too old."""
     kept = f"{file}.{time.strftime('%Y-%m-%dT%H-%M-%S', time.gmtime())}"
     os.rename(file, kept)

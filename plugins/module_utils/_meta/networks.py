@@ -14,71 +14,94 @@ import os
 
 from .._cni import conf as cni_conf
 from .._cni import errors
-from . import annotations
-from .conf import Delegate
+from . import annotations as notes
+from .conf import LEGACY, Delegate
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
+
+    from .._kube_client.client import Client
+    from .annotations import Selection
+    from .conf import MetaConf
+    from .devices import Devices
+    from .log import Log
+    from .pods import Pod
 
 _NADS = "/apis/k8s.cni.cncf.io/v1/namespaces/%s/network-attachment-definitions/%s"
 # The groups the first generation's Network objects were in, the released one first; always in the
 # namespace default.
-_OLD_GROUPS = ("kubernetes.com", "kubernetes-network.cni.cncf.io", "cni.cncf.io")
-_OLD_NETWORK = "/apis/%s/v1/namespaces/default/networks/%s"
+_LEGACY_GROUPS = ("kubernetes.com", "kubernetes-network.cni.cncf.io", "cni.cncf.io")
+_LEGACY_NETWORK = "/apis/%s/v1/namespaces/default/networks/%s"
 # Lists first (section 3.4.1).
 _SUFFIXES = (".conflist", ".conf", ".json")
 
 
 class Resolver:
-    """configuration: conf.MetaConf; pod: pods.Pod or None; api: kube.Client or None; devices:
-    devices.Devices; log: takes a level and a sentence.
+    """Finds out the networks of a pod, or without one those of the configuration; without an API,
+    networks are files.
     """
 
-    def __init__(self, configuration, pod, api, devices, log):
+    def __init__(
+        self,
+        configuration: MetaConf,
+        *,
+        pod: Pod | None = None,
+        api: Client | None = None,
+        devices: Devices,
+        log: Log,
+    ) -> None:
         self.configuration = configuration
         self.pod = pod
         self.api = api
         self.devices = devices
         self.log = log
 
-    def delegates(self):
-        """Return the networks (list of conf.Delegate) of the pod; raise Error."""
-        return self._old() if self.configuration.world == "old" else self._today()
+    def delegates(self) -> list[Delegate]:
+        """Return the networks, the master first; raise Error."""
+        return self._legacy() if self.configuration.generation == LEGACY else self._npwg()
 
-    # the first generation's world
+    # the first generation's form
 
-    def _old(self):
+    def _legacy(self) -> list[Delegate]:
         """The annotation's networks in place of the configuration's, or after them where
         `always_use_default` says so.
         """
         configuration = self.configuration
-        asked = (
-            annotations.parse_old(self.pod.annotations.get(annotations.OLD_NETWORKS))
-            if self.pod
-            else []
-        )
+        asked = []
+        if self.pod:
+            asked = notes.parse_legacy(self.pod.annotations.get(notes.LEGACY_NETWORKS))
         if not asked and not configuration.delegates:
             raise errors.Error(
                 errors.INVALID_CONFIGURATION,
-                "The pod %s has no annotation `networks`, and the configuration has no `delegates`"
-                " for such pods." % (self.pod or "(unknown)"),
+                f"The pod {self.pod or '(unknown)'} has no annotation `networks`, and the"
+                " configuration has no `delegates` for such pods.",
             )
         if not asked:
             return configuration.delegates
-        found = [self._old_network(name) for name in asked]
+        found = [self._legacy_network(name) for name in asked]
         return configuration.delegates + found if configuration.always_use_default else found
 
-    def _old_network(self, name):
-        for group in _OLD_GROUPS:
-            item = self.api.get(_OLD_NETWORK % (group, name))
+    def _legacy_network(self, name: str) -> Delegate:
+        if self.api is None:
+            raise errors.Error(
+                errors.INVALID_CONFIGURATION,
+                f"There is no Network {name}: no Kubernetes API is configured.",
+            )
+        for group in _LEGACY_GROUPS:
+            item = self.api.get(_LEGACY_NETWORK % (group, name))
             if item is not None:
-                return Delegate(old_conf(item, f"the Network {name} of {group}"))
+                return Delegate(legacy_conf(item, f"the Network {name} of {group}"))
         raise errors.Error(
             errors.INVALID_CONFIGURATION,
             f"There is no Network {name} in the namespace default, in none of"
-            f" {', '.join(_OLD_GROUPS)}.",
+            f" {', '.join(_LEGACY_GROUPS)}.",
         )
 
-    # today's world
+    # NPWG's form
 
-    def _today(self):
+    def _npwg(self) -> list[Delegate]:
         configuration = self.configuration
         delegates = list(configuration.delegates)
         if configuration.cluster_network:
@@ -86,29 +109,26 @@ class Resolver:
         if self.pod is None or self.pod.namespace not in configuration.system_namespaces:
             delegates.extend(self._cluster_network(name) for name in configuration.default_networks)
         if self.pod:
-            delegates = self._of_pod(delegates)
+            delegates = self._of_pod(self.pod, delegates)
         if configuration.auxiliary_chain:
-            delegates.extend(self._auxiliary_chain())
+            delegates.extend(self._auxiliary_chain(configuration.auxiliary_chain))
         return delegates
 
-    def _of_pod(self, delegates):
-        text = self.pod.annotations.get(annotations.DEFAULT_NETWORK)
+    def _of_pod(self, pod: Pod, delegates: list[Delegate]) -> list[Delegate]:
+        text = pod.annotations.get(notes.DEFAULT_NETWORK)
         if text:
-            asked = annotations.parse(
-                text, self.configuration.multus_namespace, annotations.DEFAULT_NETWORK
-            )
+            namespace = self.configuration.multus_namespace
+            asked = notes.parse(text, namespace, notes.DEFAULT_NETWORK)
             if len(asked) != 1:
                 raise errors.Error(
                     errors.INVALID_CONFIGURATION,
-                    f"The pod's annotation {annotations.DEFAULT_NETWORK} names {len(asked)}"
+                    f"The pod's annotation {notes.DEFAULT_NETWORK} names {len(asked)}"
                     " networks; it takes one.",
                 )
-            delegates[0] = self._selected(asked[0])
-        for selection in annotations.parse(
-            self.pod.annotations.get(annotations.NETWORKS) or "", self.pod.namespace
-        ):
-            self._check_namespace(selection)
-            delegates.append(self._selected(selection))
+            delegates[0] = self._selected(pod, asked[0])
+        for selection in notes.parse(pod.annotations.get(notes.NETWORKS) or "", pod.namespace):
+            self._check_namespace(pod, selection)
+            delegates.append(self._selected(pod, selection))
         if sum(delegate.default_route is not None for delegate in delegates) > 1:
             raise errors.Error(
                 errors.INVALID_CONFIGURATION,
@@ -116,27 +136,26 @@ class Resolver:
             )
         return delegates
 
-    def _check_namespace(self, selection):
+    def _check_namespace(self, pod: Pod, selection: Selection) -> None:
         configuration = self.configuration
         if (
             not configuration.namespace_isolation
-            or selection.namespace == self.pod.namespace
+            or selection.namespace == pod.namespace
             or selection.namespace in configuration.global_namespaces
         ):
             return
         raise errors.Error(
             errors.INVALID_CONFIGURATION,
-            f"A pod of the namespace {self.pod.namespace} may not use the network"
+            f"A pod of the namespace {pod.namespace} may not use the network"
             f" {selection.full_name}: namespaceIsolation is set.",
             f"Networks for all are in {', '.join(configuration.global_namespaces)}.",
         )
 
-    def _selected(self, selection):
+    def _selected(self, pod: Pod, selection: Selection) -> Delegate:
         if selection.unknown:
+            names = ", ".join(selection.unknown)
             self.log(
-                "error",
-                f"The annotation of pod {self.pod} has keys that mean nothing here:"
-                f" {', '.join(selection.unknown)}",
+                "error", f"The annotation of pod {pod} has keys that mean nothing here: {names}"
             )
         delegate = self._nad(selection.namespace, selection.name)
         if delegate is None:
@@ -146,7 +165,7 @@ class Resolver:
             )
         delegate.asked = selection.interface
         delegate.default_route = selection.default_route
-        self._add_device(delegate, selection)
+        self._add_device(pod, delegate, selection)
         delegate.capability_args.update(selection.capability_args)
         check_capabilities(delegate, selection)
         if selection.cni_args:
@@ -155,34 +174,30 @@ class Resolver:
             )
         return delegate
 
-    def _nowhere(self, name):
+    def _nowhere(self, name: str) -> str:
         place = f"no file in {self.configuration.conf_dir} has the name {name}"
-        return (
-            "no NetworkAttachmentDefinition, and " + place
-            if self.api
-            else place + ", and no Kubernetes API is configured"
-        )
+        if self.api:
+            return f"no NetworkAttachmentDefinition, and {place}"
+        return f"{place}, and no Kubernetes API is configured"
 
-    def _nad(self, namespace, name):
+    def _nad(self, namespace: str, name: str) -> Delegate | None:
         """Return the Delegate of a NetworkAttachmentDefinition, or of a file where there is no API;
         None when there is none.
         """
         if self.api is None:
             raw = on_disk(name, self.configuration.conf_dir)
-            return raw and Delegate(raw)
+            return Delegate(raw) if raw else None
         item = self.api.get(_NADS % (namespace, name))
         if item is None:
             return None
         where = f"the NetworkAttachmentDefinition {namespace}/{name}"
-        text = (_mapping(item, "spec", where)).get("config")
+        text = _mapping(item, "spec", where).get("config")
         if text:
-            raw = (
-                cni_conf.decode(text, f"The `config` of {where}") if isinstance(text, str) else None
-            )
-            if raw is None:
+            if not isinstance(text, str):
                 raise errors.Error(
                     errors.INVALID_CONFIGURATION, f"The `config` of {where} is no text."
                 )
+            raw = cni_conf.decode(text, f"The `config` of {where}")
             raw = raw if raw.get("name") else dict(raw, name=name)
         else:
             raw = on_disk(name, self.configuration.conf_dir)
@@ -192,16 +207,15 @@ class Resolver:
                     f"{where} has no `config`, and no file in {self.configuration.conf_dir} has the"
                     f" name {name}.",
                 )
-        resource = (_mapping(_mapping(item, "metadata", where), "annotations", where)).get(
-            "k8s.v1.cni.cncf.io/resourceName"
-        )
+        annotations = _mapping(_mapping(item, "metadata", where), "annotations", where)
+        resource = annotations.get(notes.RESOURCE_NAME)
         return Delegate(raw, full_name=f"{namespace}/{name}", resource=resource)
 
-    def _add_device(self, delegate, selection):
+    def _add_device(self, pod: Pod, delegate: Delegate, selection: Selection) -> None:
         if not delegate.resource or "deviceID" in selection.capability_args:
             device = selection.capability_args.get("deviceID")
         else:
-            device = self.devices.take(self.pod, delegate.resource)
+            device = self.devices.take(pod, delegate.resource)
         if device is None:
             return
         delegate.capability_args["deviceID"] = device
@@ -210,7 +224,7 @@ class Resolver:
             delegate.raw, lambda plugin: dict(plugin, deviceID=device, pciBusID=device)
         )
 
-    def _cluster_network(self, name):
+    def _cluster_network(self, name: str) -> Delegate:
         """`clusterNetwork` and each of `defaultNetworks`: a path, or the name of a
         NetworkAttachmentDefinition or of a file's network.
         """
@@ -229,46 +243,33 @@ class Resolver:
             return Delegate(raw)
         return delegate
 
-    def _auxiliary_chain(self):
+    def _auxiliary_chain(self, name: str) -> list[Delegate]:
         """The plugins of <directory of clusterNetwork>/<chain>/*.conf, called for the master's
         interface after all others, with its result.
         """
-        configuration = self.configuration
-        if "/" not in configuration.cluster_network:
+        path = self.configuration.cluster_network or ""
+        if "/" not in path:
             raise errors.Error(
                 errors.INVALID_CONFIGURATION,
                 "`auxiliaryCNIChainName` needs a `clusterNetwork` that is a path;"
-                f" {configuration.cluster_network!r} is none.",
+                f" {path!r} is none.",
             )
-        base = configuration.cluster_network
-        directory = os.path.join(
-            base if os.path.isdir(base) else os.path.dirname(base), configuration.auxiliary_chain
-        )
+        directory = os.path.join(path if os.path.isdir(path) else os.path.dirname(path), name)
         plugins = [cni_conf.read_file(file) for file in _files(directory, (".conf",))]
-        return (
-            [
-                Delegate(
-                    {
-                        "name": configuration.auxiliary_chain,
-                        "cniVersion": "1.0.0",
-                        "plugins": plugins,
-                    },
-                    chained=True,
-                )
-            ]
-            if plugins
-            else []
-        )
+        if not plugins:
+            return []
+        raw = {"name": name, "cniVersion": "1.0.0", "plugins": plugins}
+        return [Delegate(raw, chained=True)]
 
 
-def old_conf(item, where):
-    """Return the configuration (dict) of a Network object: its `plugin`, and the one object in the
-    list that its `args` (str) holds; raise Error.
+def legacy_conf(item: dict[str, Any], where: str) -> dict[str, Any]:
+    """Return the configuration of a Network object: its `plugin`, and the one object in the list
+    that its `args` (text) holds; raise Error.
     """
     plugin, args = item.get("plugin"), item.get("args")
     if not isinstance(plugin, str) or not plugin:
         raise errors.Error(errors.INVALID_CONFIGURATION, f"{where} has no `plugin`.")
-    inner = {}
+    inner: dict[str, Any] = {}
     if isinstance(args, str) and args.strip():
         # decode() takes objects; the list is put into one
         holder = cni_conf.decode(f'{{"args": {args}\n}}', f"The `args` of {where}", comments=True)
@@ -285,16 +286,14 @@ def old_conf(item, where):
         inner = parts[0] if parts else {}
     elif args is not None and not isinstance(args, str):
         raise errors.Error(errors.INVALID_CONFIGURATION, f"The `args` of {where} are no text.")
-    name = _mapping(item, "metadata", where).get("name")
-    inner = {
-        key: value for key, value in inner.items() if key != "masterplugin"
-    }  # the order of the annotation decides
-    return dict({"name": name}, **dict(inner, type=plugin))
+    raw = {"name": _mapping(item, "metadata", where).get("name"), **inner, "type": plugin}
+    raw.pop("masterplugin", None)  # the order of the annotation decides
+    return raw
 
 
-def on_disk(name, directory):
-    """Return the configuration (dict) in a directory whose `name` it is (lists before single
-    plugins), None when there is none; raise Error.
+def on_disk(name: str, directory: str) -> dict[str, Any] | None:
+    """Return the configuration in a directory whose `name` it is (lists before single plugins),
+    None when there is none; raise Error.
     """
     for file in _files(directory, _SUFFIXES):
         raw = cni_conf.read_file(file)
@@ -303,17 +302,11 @@ def on_disk(name, directory):
     return None
 
 
-def check_capabilities(delegate, selection):
+def check_capabilities(delegate: Delegate, selection: Selection) -> None:
     """Raise Error where a pod asks for what no plugin of its network can do (NPWG 1.3, 4.1.2.1.x):
     it would be ignored silently.
     """
-    network = delegate.parsed(f"the network {selection.full_name}")
-    able = {
-        name
-        for plugin in network.plugins
-        for name, supported in (plugin.get("capabilities") or {}).items()
-        if supported
-    }
+    able = delegate.parsed(f"the network {selection.full_name}").capabilities
     # a device id is in the configuration itself as well
     missing = sorted(set(selection.capability_args).difference(able, ("deviceID",)))
     if missing:
@@ -326,27 +319,27 @@ def check_capabilities(delegate, selection):
         )
 
 
-def with_plugins(raw, change):
-    """Return a configuration (dict) with every plugin's part changed by a function of it."""
+def with_plugins(
+    raw: dict[str, Any], change: Callable[[dict[str, Any]], dict[str, Any]]
+) -> dict[str, Any]:
+    """Return a configuration with every plugin's part changed by a function of it."""
     if "plugins" not in raw:
         return change(raw)
-    if not isinstance(raw["plugins"], list):
+    plugins = raw["plugins"]
+    if not isinstance(plugins, list):
         return raw  # refused elsewhere, with its place
-    return dict(
-        raw,
-        plugins=[
-            change(plugin) if isinstance(plugin, dict) else plugin for plugin in raw["plugins"]
-        ],
-    )
+    return dict(raw, plugins=[change(one) if isinstance(one, dict) else one for one in plugins])
 
 
-def _with_cni_args(plugin, cni_args):
-    args = plugin.get("args") if isinstance(plugin.get("args"), dict) else {}
-    old = args.get("cni") if isinstance(args.get("cni"), dict) else {}
-    return dict(plugin, args=dict(args, cni=dict(old, **cni_args)))
+def _with_cni_args(plugin: dict[str, Any], cni_args: dict[str, Any]) -> dict[str, Any]:
+    args = plugin.get("args")
+    args = args if isinstance(args, dict) else {}
+    before = args.get("cni")
+    before = before if isinstance(before, dict) else {}
+    return dict(plugin, args=dict(args, cni=dict(before, **cni_args)))
 
 
-def _files(directory, suffixes):
+def _files(directory: str, suffixes: Iterable[str]) -> list[str]:
     """The configuration files of a directory, in the order of the suffixes and then of their names;
     none when there is no directory.
     """
@@ -366,7 +359,7 @@ def _files(directory, suffixes):
     ]
 
 
-def _from_path(path):
+def _from_path(path: str) -> dict[str, Any]:
     if os.path.isdir(path):
         names = sorted(_files(path, (".conf", ".conflist")))
         if not names:
@@ -378,7 +371,7 @@ def _from_path(path):
     return cni_conf.read_file(path)
 
 
-def _mapping(item, key, where):
+def _mapping(item: dict[str, Any], key: str, where: str) -> dict[str, Any]:
     value = item.get(key) or {}
     if not isinstance(value, dict):
         raise errors.Error(errors.INVALID_CONFIGURATION, f"`{key}` of {where} is not an object.")

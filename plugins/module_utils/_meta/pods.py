@@ -8,39 +8,42 @@ annotations over, else from the API.
 from __future__ import annotations
 
 from .._cni import errors
+from .conf import POD_ANNOTATIONS
 
-# What containerd hands over to configurations that ask for it in `capabilities`.
-_RUNTIME_KEY = "io.kubernetes.cri.pod-annotations"
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .._cni.skel import Request
+    from .._kube_client.client import Client
+    from .conf import MetaConf
+
 _SOURCE = "kubernetes.io/config.source"
 
 
 class Pod:
-    """namespace, name: str; uid: str, the API's, empty where it is not known; annotations: dict of
-    str.
-    """
+    """uid: the API's, empty where it is not known."""
 
-    def __init__(self, namespace, name, uid, annotations):
+    def __init__(self, namespace: str, name: str, uid: str, annotations: dict[str, str]) -> None:
         self.namespace = namespace
         self.name = name
         self.uid = uid
         self.annotations = annotations
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"
 
     @property
-    def path(self):
+    def path(self) -> str:
         """The pod's path in the API."""
         return pod_path(self.namespace, self.name)
 
 
-def pod_path(namespace, name):
+def pod_path(namespace: str, name: str) -> str:
     """Return the path of a pod in the API."""
     return f"/api/v1/namespaces/{namespace}/pods/{name}"
 
 
-def arguments(text):
-    """Return CNI_ARGS (str, K=V;K=V) as a dict; raise Error (code 4)."""
+def arguments(text: str) -> dict[str, str]:
+    """Return CNI_ARGS (K=V;K=V) as a dict; raise Error (code 4)."""
     pairs = [part.partition("=") for part in text.split(";") if part]
     if not all(equals for dummy, equals, dummy in pairs):
         raise errors.Error(
@@ -50,16 +53,13 @@ def arguments(text):
     return {key: value for key, dummy, value in pairs}
 
 
-def identify(request, configuration, api):
-    """Return the Pod of a request (skel.Request), None when it is for no pod; raise Error.
-
-    api: kube.Client or None.
-    """
+def identify(request: Request, configuration: MetaConf, api: Client | None) -> Pod | None:
+    """Return the pod of a request, None when it is for no pod; raise Error."""
     args = arguments(request.args)
     name, namespace, uid = (args.get("K8S_POD_" + key, "") for key in ("NAME", "NAMESPACE", "UID"))
     if not name or not namespace:
         return None
-    given = configuration.runtime_config.get(_RUNTIME_KEY)
+    given = configuration.runtime_config.get(POD_ANNOTATIONS)
     if isinstance(given, dict):
         return Pod(namespace, name, "" if _is_static(given) else uid, given)
     if api is None:
@@ -79,6 +79,6 @@ def identify(request, configuration, api):
     return Pod(namespace, name, metadata.get("uid") or "", annotations)
 
 
-def _is_static(annotations):
+def _is_static(annotations: dict[str, str]) -> bool:
     """The kubelet's own pods have another uid in the API than on the host."""
     return annotations.get(_SOURCE, "api") != "api"

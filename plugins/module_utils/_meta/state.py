@@ -15,36 +15,60 @@ import time
 
 from .._cni import conf, errors, files
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
 _FORMAT = 1
 
 
 class Corrupt(Exception):
-    """A state that cannot be understood; `file` (str) holds it."""
+    """A state that cannot be understood; `file` holds it."""
 
-    def __init__(self, file):
+    def __init__(self, file: str) -> None:
         super().__init__(file)
         self.file = file
 
+    def put_aside(self) -> errors.Error:
+        """Keep the file under another name, and return the Error that says so; raise Error."""
+        kept = f"{self.file}.corrupt-{int(time.time())}"
+        try:
+            os.rename(self.file, kept)
+        except OSError as error:
+            raise errors.Error(
+                errors.IO_FAILURE,
+                f"The spoiled state {self.file} cannot be put aside.",
+                str(error.strerror),
+            ) from None
+        return errors.Error(
+            errors.DECODING_FAILURE,
+            "The state of the attachment was spoiled.",
+            f"It is kept as {kept}.",
+        )
+
 
 class Attached:
-    """One delegate of a state: raw: dict, its configuration; interface: str; result: dict or None
-    while its ADD has not ended;
-    capability_args: dict; full_name: str, namespace/name of its NetworkAttachmentDefinition, or
-    None; chained: bool, whether it works on the master's interface; device_file: str or None; kept:
-    dict file -> text, what a flannel plugin needs at DEL.
+    """One delegate of a state.
+
+    raw: its configuration; result: None while its ADD has not ended; full_name: namespace/name of
+    its NetworkAttachmentDefinition; chained: whether it works on the master's interface;
+    device_file: where its device is described; kept: {file: text}, what a flannel plugin needs at
+    DEL.
     """
 
     def __init__(
         self,
-        raw,
-        interface,
-        result=None,
-        capability_args=None,
-        full_name=None,
-        chained=False,
-        device_file=None,
-        kept=None,
-    ):
+        raw: dict[str, Any],
+        interface: str,
+        *,
+        result: dict[str, Any] | None = None,
+        capability_args: dict[str, Any] | None = None,
+        full_name: str | None = None,
+        chained: bool = False,
+        device_file: str | None = None,
+        kept: dict[str, str] | None = None,
+    ) -> None:
         self.raw = raw
         self.interface = interface
         self.result = result
@@ -55,21 +79,43 @@ class Attached:
         self.kept = kept or {}
 
     @property
-    def network(self):
-        """The delegate's conf.NetworkList."""
+    def network(self) -> conf.NetworkList:
+        """The delegate's network; raise Error."""
         return conf.parse(self.raw, f"the state of the network {self.raw.get('name')}")
+
+    @property
+    def final_result(self) -> dict[str, Any]:
+        """The result of an ADD that has ended."""
+        if self.result is None:
+            raise ValueError(f"the ADD of {self.place} has not ended")
+        return self.result
+
+    @property
+    def place(self) -> str:
+        """What names it in errors."""
+        return f"network {self.raw.get('name')}, interface {self.interface}"
 
 
 class State:
-    """conf_name, container_id, interface, netns: str; path: list of directories the plugins were
-    found in; timeout: float, seconds;
-    attached: list of Attached, the master first; in_process: list of str, the plugins whose work is
-    done without their executables.
+    """What one ADD has attached.
+
+    interface: that of the request; path: the directories the plugins were found in; timeout:
+    seconds; attached: the master first; in_process: the plugins whose work is done without their
+    executables.
     """
 
     def __init__(
-        self, conf_name, container_id, interface, netns, path, timeout, attached, in_process=()
-    ):
+        self,
+        *,
+        conf_name: str,
+        container_id: str,
+        interface: str,
+        netns: str,
+        path: list[str],
+        timeout: float,
+        attached: list[Attached],
+        in_process: list[str] | None = None,
+    ) -> None:
         self.conf_name = conf_name
         self.container_id = container_id
         self.interface = interface
@@ -77,24 +123,26 @@ class State:
         self.path = path
         self.timeout = timeout
         self.attached = attached
-        self.in_process = list(in_process)
+        self.in_process = in_process or []
 
 
 class Store:
-    """The states in a directory (str)."""
+    """The states in a directory."""
 
-    def __init__(self, directory):
+    def __init__(self, directory: str) -> None:
         self.directory = directory
 
-    def begin(self, state):
+    def begin(self, state: State) -> None:
         """Keep a state that there was none of, before anything is attached; raise Error."""
         self._write(state, files.write_new)
 
-    def write(self, state):
-        """Keep a state in place of what there is of it, of which DEL could go as well; raise Error."""
+    def write(self, state: State) -> None:
+        """Keep a state in place of what there is of it, by which DEL could go as well; raise
+        Error.
+        """
         self._write(state, lambda file, text: files.write(file, text, sync_name=False))
 
-    def _write(self, state, write):
+    def _write(self, state: State, write: Callable[[str, str], None]) -> None:
         try:
             os.makedirs(self.directory, mode=0o700, exist_ok=True)
             write(self.file(state.container_id, state.interface), conf.encode(_to_dict(state)))
@@ -105,7 +153,7 @@ class Store:
                 error.strerror,
             ) from None
 
-    def read(self, container_id, interface):
+    def read(self, container_id: str, interface: str) -> State | None:
         """Return the State, None when there is none; raise Error or Corrupt."""
         file = self.file(container_id, interface)
         try:
@@ -124,7 +172,14 @@ class Store:
         except (errors.Error, KeyError, TypeError, ValueError, AttributeError):
             raise Corrupt(file) from None
 
-    def remove(self, state):
+    def read_or_put_aside(self, container_id: str, interface: str) -> State | None:
+        """Return the State, None when there is none; raise Error, also for a spoiled one."""
+        try:
+            return self.read(container_id, interface)
+        except Corrupt as corrupt:
+            raise corrupt.put_aside() from None
+
+    def remove(self, state: State) -> None:
         """Forget a state; raise Error."""
         file = self.file(state.container_id, state.interface)
         try:
@@ -135,7 +190,7 @@ class Store:
                 errors.IO_FAILURE, f"The state {file} cannot be removed.", error.strerror
             ) from None
 
-    def discard(self, container_id, interface):
+    def discard(self, container_id: str, interface: str) -> None:
         """Remove what writes that were killed have left of an attachment; raise OSError.
 
         Call it with the attachment's lock.
@@ -145,60 +200,49 @@ class Store:
             if name.lstrip(".").startswith(begin) and name.endswith(".tmp"):
                 files.remove(os.path.join(self.directory, name))
 
-    def keys(self):
+    def attachments(self) -> list[tuple[str, str]]:
         """Return the (container id, interface) of every state there is."""
-        return [
-            tuple(name[: -len(".json")].split(":", 1))
-            for name in self._names()
-            if name.endswith(".json") and ":" in name
-        ]
+        names = [name for name in self._names() if name.endswith(".json") and ":" in name]
+        return [_attachment(name[: -len(".json")]) for name in names]
 
-    def unfinished(self):
+    def unfinished(self) -> list[tuple[str, str]]:
         """Return the (container id, interface) of every attachment of which there is a lock or half
         a state, and no state.
         """
         found = set()
         for name in self._names():
-            base = (
-                name[1 : -len(".lock")]
-                if name.startswith(".") and name.endswith(".lock")
-                else name.lstrip(".").rpartition(".json.")[0]
-                if name.endswith(".tmp")
-                else ""
-            )
+            base = ""
+            if name.startswith(".") and name.endswith(".lock"):
+                base = name[1 : -len(".lock")]
+            elif name.endswith(".tmp"):
+                base = name.lstrip(".").rpartition(".json.")[0]
             if ":" in base:
-                found.add(tuple(base.split(":", 1)))
-        return sorted(found.difference(self.keys()))
+                found.add(_attachment(base))
+        return sorted(found.difference(self.attachments()))
 
-    def _names(self):
+    def _names(self) -> list[str]:
         try:
             return sorted(os.listdir(self.directory))
         except FileNotFoundError:
             return []
 
-    def interfaces_of(self, container_id):
+    def interfaces_of(self, container_id: str) -> list[str]:
         """Return the interfaces (list of str) by which a container is attached."""
-        return [interface for known, interface in self.keys() if known == container_id]
+        return [interface for known, interface in self.attachments() if known == container_id]
 
-    def file(self, container_id, interface):
+    def file(self, container_id: str, interface: str) -> str:
         """Return the file (str) of a state."""
         # ':' is neither in a container's id nor in an interface's name.
         return os.path.join(self.directory, f"{container_id}:{interface}.json")
 
 
-def put_aside(file):
-    """Keep a spoiled state under another name, and return that; raise Error."""
-    kept = f"{file}.corrupt-{int(time.time())}"
-    try:
-        os.rename(file, kept)
-    except OSError as error:
-        raise errors.Error(
-            errors.IO_FAILURE, f"The spoiled state {file} cannot be put aside.", error.strerror
-        ) from None
-    return kept
+def _attachment(text: str) -> tuple[str, str]:
+    """The (container id, interface) that a file is named after."""
+    container_id, _colon, interface = text.partition(":")
+    return container_id, interface
 
 
-def _to_dict(state):
+def _to_dict(state: State) -> dict[str, Any]:
     return {
         "format": _FORMAT,
         "name": state.conf_name,
@@ -212,7 +256,7 @@ def _to_dict(state):
     }
 
 
-def _attached_to_dict(one):
+def _attached_to_dict(one: Attached) -> dict[str, Any]:
     raw = {"conf": one.raw, "ifName": one.interface, "result": one.result}
     more = {
         "capabilityArgs": one.capability_args,
@@ -224,19 +268,19 @@ def _attached_to_dict(one):
     return dict(raw, **{key: value for key, value in more.items() if value})
 
 
-def _from_dict(raw):
+def _from_dict(raw: dict[str, Any]) -> State:
     if raw["format"] != _FORMAT:
         raise ValueError("it has another format")
     attached = [
         Attached(
             one["conf"],
             one["ifName"],
-            one["result"],
-            one.get("capabilityArgs"),
-            one.get("name"),
-            bool(one.get("chained")),
-            one.get("deviceFile"),
-            one.get("kept"),
+            result=one["result"],
+            capability_args=one.get("capabilityArgs"),
+            full_name=one.get("name"),
+            chained=bool(one.get("chained")),
+            device_file=one.get("deviceFile"),
+            kept=one.get("kept"),
         )
         for one in raw["delegates"]
     ]
@@ -260,12 +304,12 @@ def _from_dict(raw):
     ) or not all(isinstance(one, str) for one in raw["path"]):
         raise ValueError("it is spoiled")
     return State(
-        raw["name"],
-        raw["containerID"],
-        raw["ifName"],
-        raw["netns"],
-        list(raw["path"]),
-        float(raw["timeoutSeconds"]),
-        attached,
-        raw.get("inProcess") or [],
+        conf_name=raw["name"],
+        container_id=raw["containerID"],
+        interface=raw["ifName"],
+        netns=raw["netns"],
+        path=list(raw["path"]),
+        timeout=float(raw["timeoutSeconds"]),
+        attached=attached,
+        in_process=list(raw.get("inProcess") or []),
     )

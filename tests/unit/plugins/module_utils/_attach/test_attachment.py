@@ -14,7 +14,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._cni import cache
 
 def wanted(*names):
     return [
-        attachment.Wanted(name, conf.parse({"name": "multinet-" + name, "type": "x"}, "here"))
+        attachment.NamedNetwork(name, conf.parse({"name": "multinet-" + name, "type": "x"}, "here"))
         for name in names
     ]
 
@@ -25,8 +25,8 @@ def assigned(names, entries=(), first="eth0", fixed=False):
         networks,
         [{"networkName": "multinet-" + name, "ifName": interface} for name, interface in entries],
         {"lo", "net3"},
-        first,
-        fixed,
+        first=first,
+        first_is_fixed=fixed,
     )
     return [one.interface for one in networks]
 
@@ -149,7 +149,7 @@ def _pod(tmp_path):
 
 
 def blue():
-    return attachment.Wanted(
+    return attachment.NamedNetwork(
         "blue",
         conf.parse(
             {"name": "multinet-blue", "cniVersion": "0.4.0", "plugins": [{"type": "x"}]}, "here"

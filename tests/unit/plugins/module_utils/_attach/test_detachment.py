@@ -27,7 +27,13 @@ def three_networks(tmp_path, script="#!/bin/sh\n"):
     attached = [states.Attached(raw, f"net{number}") for number, raw in enumerate(delegates)]
     store.write(
         states.State(
-            "multinet", "pod", "eth0", "/run/netns/gone", [str(plugin.parent)], 10.0, attached
+            conf_name="multinet",
+            container_id="pod",
+            interface="eth0",
+            netns="/run/netns/gone",
+            path=[str(plugin.parent)],
+            timeout=10.0,
+            attached=attached,
         )
     )
     return store, lambda name: detachment.detach_steps(
@@ -54,4 +60,4 @@ def test_a_container_that_the_runtime_is_at_work_on_is_waited_for(tmp_path):
         assert not (tmp_path / "called").exists()
         store.remove(store.read("pod", "eth0"))  # the runtime's DEL
     working.join(5)
-    assert not (tmp_path / "called").exists() and store.keys() == []
+    assert not (tmp_path / "called").exists() and store.attachments() == []

@@ -25,7 +25,7 @@ def _script(tmp_path):
 
 def test_stdin_environment_and_both_outputs(script):
     stderr = []
-    out = invoke.call(
+    out = invoke.exec_plugin(
         invoke.Exec(),
         script('cat; echo "$X"; echo said >&2'),
         {"X": "y", "PATH": os.environ["PATH"]},
@@ -47,7 +47,7 @@ def test_one_that_hangs_is_killed_with_what_it_started(script, tmp_path):
     file = script(f"(sleep 30; touch {tmp_path}/late) & echo $! > {tmp_path}/child; wait")
     begin = time.monotonic()
     with pytest.raises(errors.Error) as caught:
-        invoke.call(invoke.Exec(), file, dict(os.environ), b"", 0.5)
+        invoke.exec_plugin(invoke.Exec(), file, dict(os.environ), b"", 0.5)
     assert caught.value.code == errors.TRY_AGAIN_LATER
     assert time.monotonic() - begin < 5
     child = int((tmp_path / "child").read_text(encoding="utf-8"))
@@ -66,7 +66,7 @@ def test_one_that_hangs_is_killed_with_what_it_started(script, tmp_path):
 def test_one_that_leaves_a_child_behind_does_not_keep_us(script):
     begin = time.monotonic()
     assert (
-        invoke.call(invoke.Exec(), script("sleep 5 & echo ok"), dict(os.environ), b"", 20)
+        invoke.exec_plugin(invoke.Exec(), script("sleep 5 & echo ok"), dict(os.environ), b"", 20)
         == b"ok\n"
     )
     assert time.monotonic() - begin < 3
@@ -74,14 +74,14 @@ def test_one_that_leaves_a_child_behind_does_not_keep_us(script):
 
 def test_one_that_talks_without_end_is_killed(script):
     with pytest.raises(errors.Error, match="more than 16 MiB"):
-        invoke.call(invoke.Exec(), script("exec cat /dev/zero"), dict(os.environ), b"", 20)
+        invoke.exec_plugin(invoke.Exec(), script("exec cat /dev/zero"), dict(os.environ), b"", 20)
 
 
 def test_signals_and_silent_failures(script):
     with pytest.raises(errors.Error, match="signal 9"):
-        invoke.call(invoke.Exec(), script("kill -9 $$"), dict(os.environ), b"", 10)
+        invoke.exec_plugin(invoke.Exec(), script("kill -9 $$"), dict(os.environ), b"", 10)
     with pytest.raises(errors.Error) as caught:
-        invoke.call(
+        invoke.exec_plugin(
             invoke.Exec(),
             script("echo why >&2; exit 3"),
             dict(os.environ),
@@ -103,7 +103,7 @@ def test_a_file_that_is_just_being_written_is_tried_again(script, monkeypatch):
         writer.close()
 
     monkeypatch.setattr(invoke.time, "sleep", wait)
-    assert invoke.call(invoke.Exec(), file, dict(os.environ), b"", 10) == b"ok\n"
+    assert invoke.exec_plugin(invoke.Exec(), file, dict(os.environ), b"", 10) == b"ok\n"
     assert waits == [1.0]
 
 
@@ -122,4 +122,4 @@ def test_what_cannot_be_started_is_an_error(script):
     with open(file, "w", encoding="utf-8") as text:
         text.write("#!/no/such/interpreter\n")
     with pytest.raises(errors.Error, match="cannot be started"):
-        invoke.call(invoke.Exec(), file, {}, b"", 10)
+        invoke.exec_plugin(invoke.Exec(), file, {}, b"", 10)

@@ -27,7 +27,9 @@ def serve(environ, conf, handlers=None, **kwargs):
     handlers = handlers or {
         command: lambda request: seen.append(request) or {"ok": 1} for command in skel.COMMANDS
     }
-    status = skel.main(handlers, "about", environ, stdin, out, err, **kwargs)
+    status = skel.main(
+        handlers, "about", environ=environ, stdin=stdin, stdout=out, stderr=err, **kwargs
+    )
     return status, json.loads(out.getvalue()) if out.getvalue() else None, err.getvalue(), seen
 
 

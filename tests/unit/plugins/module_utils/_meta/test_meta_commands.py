@@ -78,7 +78,9 @@ def _machine():
 @pytest.fixture(name="serve")
 def _serve(machine, tmp_path):
     """Return a function: (command, conf changes, environment changes) -> (exit status, answer)."""
-    one = plugin.Plugin(machine, lambda path: machine.present, lambda text: None)
+    one = plugin.Plugin(
+        execute=machine, interfaces=lambda path: machine.present, relay=lambda text: None
+    )
 
     def serve(command, conf=None, **environ):
         base = {
@@ -94,7 +96,13 @@ def _serve(machine, tmp_path):
             conf if isinstance(conf, bytes) else json.dumps(configuration(tmp_path, conf)).encode()
         )
         status = skel.main(
-            one.handlers(), plugin.ABOUT, base, stdin, out, io.StringIO(), conf_optional=("DEL",)
+            one.handlers(),
+            plugin.ABOUT,
+            environ=base,
+            stdin=stdin,
+            stdout=out,
+            stderr=io.StringIO(),
+            conf_optional=("DEL",),
         )
         return status, json.loads(out.getvalue()) if out.getvalue() else None
 
@@ -512,7 +520,7 @@ def test_the_log(serve, tmp_path, level):
     serve("ADD", keys)
     lines = file.read_text(encoding="utf-8").splitlines()
     assert "misspelt" in "".join(lines) and all(" ADD cid/eth0: " in line for line in lines)
-    assert ("world of old: a delegate has `masterplugin`" in "".join(lines)) == (level != "error")
+    assert ("read as legacy: a delegate has `masterplugin`" in "".join(lines)) == (level != "error")
     assert ("net1 of network net-b is attached" in "".join(lines)) == (level == "DEBUG")
 
 
@@ -590,9 +598,9 @@ def test_a_device_is_described_to_its_plugin_and_to_the_pod(machine, tmp_path):
             pass
 
     one = plugin.Plugin(
-        machine,
-        lambda path: machine.present,
-        lambda text: None,
+        execute=machine,
+        interfaces=lambda path: machine.present,
+        relay=lambda text: None,
         connect=lambda access, environ, seconds: Api(),
         devices=devices.Devices(str(tmp_path / "checkpoint"), str(tmp_path)),
     )
@@ -614,10 +622,10 @@ def test_a_device_is_described_to_its_plugin_and_to_the_pod(machine, tmp_path):
         return skel.main(
             one.handlers(),
             plugin.ABOUT,
-            environ,
-            io.BytesIO(json.dumps(conf).encode()),
-            io.StringIO(),
-            io.StringIO(),
+            environ=environ,
+            stdin=io.BytesIO(json.dumps(conf).encode()),
+            stdout=io.StringIO(),
+            stderr=io.StringIO(),
         )
 
     assert serve("ADD") == 0

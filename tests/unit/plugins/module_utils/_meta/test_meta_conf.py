@@ -20,7 +20,7 @@ CASES = json.loads(
 @pytest.mark.parametrize("case", [pytest.param(case, id=case["what"]) for case in CASES])
 def test_order_and_names(case):
     parsed = conf.parse(case["conf"])
-    assert parsed.world == case["world"]
+    assert parsed.generation == case["generation"]
     assert [[one.network.name, conf.interface_of(one, "eth0")] for one in parsed.delegates] == case[
         "attached"
     ]
@@ -142,7 +142,7 @@ def external(path):
 def test_another_cnis_file_is_the_master_as_it_is(tmp_path):
     write(tmp_path / "10-calico.conflist", OTHER)
     parsed = conf.parse(external(tmp_path / "10-calico.conflist"))
-    assert parsed.world == "today"
+    assert parsed.generation == "npwg"
     assert [(one.raw["name"], conf.interface_of(one, "eth0")) for one in parsed.delegates] == [
         ("k8s-pod-network", "eth0"),
         ("b", "net1"),

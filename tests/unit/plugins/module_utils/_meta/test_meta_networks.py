@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which networks a pod gets, of both worlds: from configuration, annotations and the objects of an
+"""Which networks a pod gets, of both generations: from configuration, annotations and the objects of an
 API that is a dict here.
 """
 
@@ -22,7 +22,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._meta import (
 )
 
 VECTORS = pathlib.Path(__file__).parent / "vectors"
-OLD = json.loads((VECTORS / "worlds.json").read_text(encoding="utf-8"))
+LEGACY = json.loads((VECTORS / "generations.json").read_text(encoding="utf-8"))
 
 
 class Api:
@@ -57,9 +57,13 @@ def resolve(
     api = None if objects is None else Api(objects)
     said = []
     delegates = networks.Resolver(
-        parsed, pod, api, host_devices, lambda level, sentence: said.append(sentence)
+        parsed,
+        pod=pod,
+        api=api,
+        devices=host_devices,
+        log=lambda level, sentence: said.append(sentence),
     ).delegates()
-    conf.name_interfaces(delegates, parsed.world)
+    conf.name_interfaces(delegates, parsed.generation)
     return delegates
 
 
@@ -80,10 +84,10 @@ def asked(value):
     return {annotations.NETWORKS: value if isinstance(value, str) else json.dumps(value)}
 
 
-@pytest.mark.parametrize("case", [pytest.param(case, id=case["what"]) for case in OLD])
+@pytest.mark.parametrize("case", [pytest.param(case, id=case["what"]) for case in LEGACY])
 def test_the_first_generations_configurations_as_they_are_printed(case):
     raw = cni_conf.decode(case["conf"], "it", comments=True)
-    assert conf.world(raw)[0] == case["world"]
+    assert conf.generation(raw)[0] == case["generation"]
     if "error" in case:
         with pytest.raises(errors.Error) as caught:
             resolve(raw, case.get("annotations"), case.get("objects"))
@@ -103,25 +107,25 @@ def test_the_first_generations_configurations_as_they_are_printed(case):
 
 
 @pytest.mark.parametrize(
-    ("raw", "world"),
+    ("raw", "generation"),
     [
-        ({"kubeconfig": "/k"}, "old"),
-        ({"kubeconfig": "/k", "delegates": []}, "old"),
-        ({"kubeconfig": "/k", "clusterNetwork": "n"}, "today"),
-        ({"kubeconfig": "/k", "delegates": [{"type": "a"}]}, "today"),
-        ({"delegates": [{"type": "a"}, {"type": "b", "masterplugin": True}]}, "old"),
-        ({"delegates": [{"type": "a"}, {"type": "b", "masterplugin": False}]}, "today"),
+        ({"kubeconfig": "/k"}, "legacy"),
+        ({"kubeconfig": "/k", "delegates": []}, "legacy"),
+        ({"kubeconfig": "/k", "clusterNetwork": "n"}, "npwg"),
+        ({"kubeconfig": "/k", "delegates": [{"type": "a"}]}, "npwg"),
+        ({"delegates": [{"type": "a"}, {"type": "b", "masterplugin": True}]}, "legacy"),
+        ({"delegates": [{"type": "a"}, {"type": "b", "masterplugin": False}]}, "npwg"),
         (
             {"delegates": [{"type": "a", "ifName": "x"}, {"type": "b", "masterplugin": True}]},
-            "today",
+            "npwg",
         ),
-        ({"kubeconfig": "/k", "delegates": [{"type": "a"}], "always_use_default": True}, "old"),
-        ({"delegates": "rubbish"}, "today"),
-        ({}, "today"),
+        ({"kubeconfig": "/k", "delegates": [{"type": "a"}], "always_use_default": True}, "legacy"),
+        ({"delegates": "rubbish"}, "npwg"),
+        ({}, "npwg"),
     ],
 )
-def test_the_world_is_decided_in_one_place(raw, world):
-    assert conf.world(raw)[0] == world
+def test_the_generation_is_decided_in_one_place(raw, generation):
+    assert conf.generation(raw)[0] == generation
 
 
 @pytest.mark.parametrize(
@@ -136,16 +140,16 @@ def test_the_world_is_decided_in_one_place(raw, world):
 )
 def test_a_network_objects_args(args, expected):
     item = {"metadata": {"name": "obj"}, "plugin": "p", "args": args}
-    assert networks.old_conf(item, "it") == dict({"name": "obj", "type": "p"}, **expected)
+    assert networks.legacy_conf(item, "it") == dict({"name": "obj", "type": "p"}, **expected)
 
 
 @pytest.mark.parametrize("args", ["{}", "[1]", "[{}, {}]", "[{", '[{}], "x": 1', 5, [{}]])
 def test_a_network_objects_args_that_are_none(args):
     with pytest.raises(errors.Error):
-        networks.old_conf({"metadata": {"name": "obj"}, "plugin": "p", "args": args}, "it")
+        networks.legacy_conf({"metadata": {"name": "obj"}, "plugin": "p", "args": args}, "it")
 
 
-# today's world
+# NPWG's form
 
 
 def test_both_forms_of_the_annotation_and_positions():
@@ -517,7 +521,7 @@ def test_spoiled_objects_are_errors():
                 assert one.network
 
 
-def test_keys_of_todays_world_are_checked():
+def test_keys_of_npwg_are_checked():
     for keys in (
         {"defaultNetworks": "x"},
         {"systemNamespaces": [1]},

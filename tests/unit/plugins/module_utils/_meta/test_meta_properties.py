@@ -25,11 +25,11 @@ from ansible_collections.multinet.flannel.plugins.module_utils._meta import (
     conf,
     flannel_plugin,
     gateway,
+    network_status,
     networks,
     plugin,
     pods,
     state,
-    status,
 )
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -190,16 +190,19 @@ def test_any_request_gets_an_answer_or_an_error_that_says_what_is_wrong(
     }
     machine = Machine(answer if isinstance(answer, bytes) else answer.encode())
     one = plugin.Plugin(
-        machine, lambda path: set(), lambda text: None, addresses=lambda path, name: set()
+        execute=machine,
+        interfaces=lambda path: set(),
+        relay=lambda text: None,
+        addresses=lambda path, name: set(),
     )
     out = io.StringIO()
     code = skel.main(
         one.handlers(),
         "about",
-        environ,
-        io.BytesIO(stdin),
-        out,
-        io.StringIO(),
+        environ=environ,
+        stdin=io.BytesIO(stdin),
+        stdout=out,
+        stderr=io.StringIO(),
         conf_optional=("DEL",),
     )
     assert code in (0, 1)
@@ -214,10 +217,10 @@ def test_any_request_gets_an_answer_or_an_error_that_says_what_is_wrong(
     skel.main(
         one.handlers(),
         "about",
-        environ,
-        io.BytesIO(stdin),
-        io.StringIO(),
-        io.StringIO(),
+        environ=environ,
+        stdin=io.BytesIO(stdin),
+        stdout=io.StringIO(),
+        stderr=io.StringIO(),
         conf_optional=("DEL",),
     )
     if (tmp_path / "state").exists():
@@ -226,7 +229,7 @@ def test_any_request_gets_an_answer_or_an_error_that_says_what_is_wrong(
 
 @given(raw=CONF)
 def test_any_configuration_is_parsed_or_refused(raw):
-    assert conf.world(raw)[0] in ("old", "today")
+    assert conf.generation(raw)[0] in (conf.LEGACY, conf.NPWG)
     try:
         parsed = conf.parse(raw)
     except errors.Error as error:
@@ -243,7 +246,7 @@ def test_any_configuration_is_parsed_or_refused(raw):
     | st.lists(NAMES, max_size=3).map(",".join)
 )
 def test_any_annotation_is_understood_or_refused(text):
-    for read in (lambda: annotations.parse(text, "apps"), lambda: annotations.parse_old(text)):
+    for read in (lambda: annotations.parse(text, "apps"), lambda: annotations.parse_legacy(text)):
         try:
             found = read()
         except errors.Error as error:
@@ -283,9 +286,13 @@ def test_any_object_of_the_api_is_used_or_refused(item, selection):
         parsed = conf.parse(raw)
         try:
             delegates = networks.Resolver(
-                parsed, pods.Pod("apps", "p", "u", notes), Api(), None, lambda level, sentence: None
+                parsed,
+                pod=pods.Pod("apps", "p", "u", notes),
+                api=Api(),
+                devices=None,
+                log=lambda level, sentence: None,
             ).delegates()
-            conf.name_interfaces(delegates, parsed.world)
+            conf.name_interfaces(delegates, parsed.generation)
         except errors.Error as error:
             assert error.code != errors.INTERNAL
         except AttributeError as error:
@@ -303,7 +310,8 @@ def test_any_result_is_converted_or_refused(raw, to_version):
     assert converted["cniVersion"] == to_version
     assert results.to_latest(converted)["cniVersion"] == version.LATEST
     gateway.with_gateways(converted, {"4"}, ["10.0.0.1"])
-    assert status.status([state.Attached({"name": "n"}, "eth0", converted)])[0]["default"] is True
+    attached = state.Attached({"name": "n"}, "eth0", result=converted)
+    assert network_status.status([attached])[0]["default"] is True
 
 
 @given(

@@ -1,0 +1,175 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""DEL: detach a container from all networks that its state names; none is left out because another
+one fails, and the state stays until all are detached.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from .._cni import errors, files, runtime
+from . import conf, flannel, lock
+from . import state as states
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .._cni.skel import Request
+    from .plugin import Plugin
+
+_LOCK_SECONDS = 60
+
+
+def delete(plugin: Plugin, request: Request) -> None:
+    """Detach from all networks of the state; no state is no failure; raise Error."""
+    if plugin.is_delegate(request):
+        return  # we refused that ADD, so there is nothing to undo
+    directory = conf.state_directory(request.conf)
+    readiness_file = request.conf.get("readinessindicatorfile")
+    if readiness_file and not os.path.exists(str(readiness_file)):
+        plugin.logger(request)(
+            "error", f"The default network is not ready: there is no {readiness_file}"
+        )
+    with lock.held(
+        directory, request.container_id, request.interface, _patience(request), needed=False
+    ):
+        _delete(plugin, request, states.Store(directory))
+
+
+def _patience(request: Request) -> float:
+    """Seconds that a DEL waits for what is still at work; the configuration may be anything."""
+    timeout = request.conf.get("timeoutSeconds")
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or timeout <= 0:
+        timeout = conf.TIMEOUT_SECONDS
+    return min(_LOCK_SECONDS, timeout / 2)
+
+
+def _delete(plugin: Plugin, request: Request, store: states.Store) -> None:
+    try:
+        state = store.read(request.container_id, request.interface)
+    except states.Corrupt as corrupt:
+        error = corrupt.put_aside()
+        try:
+            _detach_by_conf(plugin, request)
+        except errors.Error as more:
+            error = error.with_details(str(more))
+        raise error from None
+    if state is not None:
+        detach(plugin, request, store, state)
+        return
+    try:
+        store.discard(request.container_id, request.interface)
+    except OSError:
+        pass  # half of a state that never was; it stands for nothing
+    # Delegates that go by the container alone would take away what another interface of it still
+    # uses.
+    if not store.interfaces_of(request.container_id):
+        _detach_by_conf(plugin, request)
+
+
+def detach(plugin: Plugin, request: Request, store: states.Store, state: states.State) -> None:
+    """Detach all of a state and forget it; raise Error, and keep it for the next DEL then."""
+    _remember(store, state)
+    path = runtime.search_path(request.path, state.path)
+    failed = detach_all(
+        plugin.runtime(request, path, in_process=state.in_process),
+        state.attached,
+        container_id=state.container_id,
+        netns=request.netns or (state.netns if os.path.exists(state.netns) else ""),
+        deadline=time.monotonic() + state.timeout,
+    )
+    if failed:
+        error = errors.join(failed)
+        plugin.logger(request)("error", str(error))
+        raise error
+    store.remove(state)
+
+
+def _remember(store: states.Store, state: states.State) -> None:
+    """Of an ADD that was killed, what its flannel plugins need is not in the state yet."""
+    unkept = [one for one in state.attached if not one.kept]
+    for one in unkept:
+        one.kept = flannel.remembered(one.network, state.container_id)
+    if any(one.kept for one in unkept):
+        try:
+            store.write(state)
+        except errors.Error:
+            pass  # a full disk; taking away goes on
+
+
+def _detach_by_conf(plugin: Plugin, request: Request) -> None:
+    """Without a state, what the configuration names is detached as well as it can be: a state may
+    have been lost.
+    """
+    if not request.conf.get("delegates") and not request.conf.get("clusterNetwork"):
+        return
+    try:
+        configuration = conf.parse(request.conf)
+        delegates = configuration.delegates
+        if configuration.cluster_network:
+            from . import pod_networks
+
+            delegates = pod_networks.on_disk(configuration, plugin.logger(request))
+    except errors.Error:
+        return  # nothing can have been attached by it
+    attached = [
+        states.Attached(one.raw, conf.interface_of(one, request.interface))
+        for one in delegates
+        if not one.chained
+    ]
+    if os.path.exists(request.netns):
+        # An ADD that was refused is followed by a DEL as well: what is not there is not touched,
+        # others may have state under the same id.
+        present = plugin.interfaces(request.netns)
+        attached = [one for one in attached if one.interface in present]
+    path = runtime.search_path(configuration.bin_dirs, request.path)
+    failed = detach_all(
+        plugin.runtime(request, path, in_process=configuration.in_process),
+        attached,
+        container_id=request.container_id,
+        netns=request.netns,
+        deadline=time.monotonic() + configuration.timeout,
+    )
+    if failed:
+        raise errors.join(failed)
+
+
+def detach_all(
+    cni: runtime.Runtime,
+    attached: list[states.Attached],
+    *,
+    container_id: str,
+    netns: str,
+    deadline: float,
+) -> list[errors.Error]:
+    """Detach every one, last first; return the errors of those that could not be.
+
+    Each may use its share of the time that is left, so none is left out.
+    """
+    failed = []
+    for left, one in zip(range(len(attached), 0, -1), reversed(attached)):
+        now = time.monotonic()
+        cni.deadline = now + max(deadline - now, 1.0) / left
+        try:
+            attachment = runtime.Attachment(
+                container_id, netns, one.interface, capability_args=one.capability_args
+            )
+            flannel.put_back(one.network, container_id, one.kept)
+            cni.delete(one.network, attachment, one.result)
+            _remove_device_file(one)
+        except errors.Error as error:
+            failed.append(error.within(one.place))
+    return failed
+
+
+def _remove_device_file(one: states.Attached) -> None:
+    if one.device_file is None:
+        return
+    try:
+        files.remove(one.device_file)
+    except OSError as error:
+        raise errors.Error(
+            errors.IO_FAILURE, f"{one.device_file} cannot be removed.", str(error.strerror)
+        ) from None

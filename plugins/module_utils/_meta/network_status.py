@@ -1,0 +1,131 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the pod is told about its networks: the annotation network-status (NPWG 1.3, section 5), and
+events.
+"""
+
+from __future__ import annotations
+
+import time
+
+from .._cni import conf, errors
+from .._cni import result as results
+from . import annotations as notes
+from . import devices
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .._kube_client.client import Client
+    from .log import Log
+    from .pods import Pod
+    from .state import Attached
+
+_EVENT_SECONDS = 2.0
+
+
+def status(attached: list[Attached]) -> list[dict[str, Any]]:
+    """Return the value of the annotation for what was attached, the master first."""
+    return [_entry(one, number == 0) for number, one in enumerate(attached) if not one.chained]
+
+
+def _entry(one: Attached, is_default: bool) -> dict[str, Any]:
+    latest = results.to_latest(one.final_result)
+    # The first interface that is inside a sandbox is the one the entry is about (section 5.2).
+    inside = (place for place, item in enumerate(latest["interfaces"]) if item.get("sandbox"))
+    index = next(inside, None)
+    interface: dict[str, Any] = {} if index is None else latest["interfaces"][index]
+    own = [item for item in latest["ips"] if index is not None and item.get("interface") == index]
+    if not own:
+        own = [
+            item
+            for item in latest["ips"]
+            if not isinstance(item.get("interface"), int) or item["interface"] < 0
+        ]
+    entry: dict[str, Any] = {
+        "name": one.full_name or one.raw["name"],
+        "interface": interface.get("name") or one.interface,
+    }
+    if own:
+        entry["ips"] = [item["address"].partition("/")[0] for item in own]
+    if interface.get("mac"):
+        entry["mac"] = interface["mac"]
+    if interface.get("mtu"):
+        entry["mtu"] = interface["mtu"]
+    entry["default"] = is_default
+    entry["dns"] = {key: value for key, value in latest["dns"].items() if value}
+    gateways = [
+        route["gw"]
+        for route in latest["routes"]
+        if route.get("gw") and route["dst"] in ("0.0.0.0/0", "::/0")
+    ]
+    if gateways:
+        entry["gateway"] = gateways
+    described = devices.describe(one.device_file) if one.device_file else None
+    if described:
+        entry["device-info"] = described
+    return entry
+
+
+def publish(api: Client, pod: Pod, attached: list[Attached]) -> bool:
+    """Write the annotation; return False when the pod is gone, which its DEL will see to; raise
+    Error.
+
+    By PATCH, and by the subresource status: nothing else of the pod is touched or may be (no role
+    needs to change pods).
+    """
+    metadata: dict[str, Any] = {"annotations": {notes.STATUS: _indented(status(attached))}}
+    if pod.uid:
+        metadata["uid"] = pod.uid  # another pod of the same name is not ours
+    return api.patch(pod.path + "/status", {"metadata": metadata}) is not None
+
+
+def _indented(value: Any, begin: str = "\n") -> str:
+    """JSON for people: they read the annotation."""
+    inner = begin + "    "
+    if isinstance(value, dict) and value:
+        pairs = (f"{conf.encode(key)}: {_indented(item, inner)}" for key, item in value.items())
+        return f"{{{','.join(inner + pair for pair in pairs)}{begin}}}"
+    if isinstance(value, list) and value:
+        return f"[{','.join(inner + _indented(item, inner) for item in value)}{begin}]"
+    return conf.encode(value)
+
+
+def tell(api: Client, pod: Pod, log: Log, kind: str, reason: str, message: str) -> None:
+    """Write an event for a pod, when that is possible: nobody's network depends on it.
+
+    log: takes a level and a sentence.
+    """
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    event = {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"generateName": pod.name[:200] + ".", "namespace": pod.namespace},
+        "involvedObject": {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "namespace": pod.namespace,
+            "name": pod.name,
+            "uid": pod.uid,
+        },
+        "type": kind,
+        "reason": reason,
+        "message": message[:1000],
+        "source": {"component": "multus"},
+        "firstTimestamp": now,
+        "lastTimestamp": now,
+        "count": 1,
+    }
+    try:
+        api.limit(_EVENT_SECONDS)
+        api.post(f"/api/v1/namespaces/{pod.namespace}/events", event)
+    except errors.Error as error:
+        log("error", f"An event for {pod} was not written: {error}")
+
+
+def added(one: Attached) -> str:
+    """Return the message about what was attached."""
+    addresses = [item["address"] for item in results.to_latest(one.final_result)["ips"]]
+    return f"Add {one.interface} [{' '.join(addresses)}] from {one.full_name or one.raw['name']}"
