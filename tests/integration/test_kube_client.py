@@ -230,7 +230,7 @@ def test_what_is_not_allowed_is_said(server, pki):
 
 
 def test_a_token_file_that_is_gone(server, pki, tmp_path):
-    error, dummy = failure(client(server, pki, token=None, token_file=str(tmp_path / "none")))
+    error, _dummy = failure(client(server, pki, token=None, token_file=str(tmp_path / "none")))
     assert str(tmp_path / "none") in error.msg
 
 
@@ -296,7 +296,7 @@ def test_whom_we_trust(server, pki):
         {"ca_file": None, "ca_data": (pki / "ca.crt").read_text(encoding="ascii")},
     ):
         assert client(server, pki, **keys).get("/x") == {"ok": True}
-    error, dummy = failure(client(server, pki, 30, ca_file="/not/there"))
+    error, _dummy = failure(client(server, pki, 30, ca_file="/not/there"))
     assert error.code == errors.IO_FAILURE
 
 
@@ -330,7 +330,7 @@ class Proxy(threading.Thread):
         near = self.listener.accept()[0]
         while b"\r\n\r\n" not in self.asked:
             self.asked += near.recv(4096)
-        host, dummy, port = self.asked.split()[1].decode().rpartition(":")
+        _host, _dummy, port = self.asked.split()[1].decode().rpartition(":")
         far = socket.create_connection(("127.0.0.1", int(port)))
         near.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
         for one, other in ((near, far), (far, near)):
@@ -389,5 +389,5 @@ def test_who_is_reached_by_a_proxy(environ, host, proxied):
 
 
 def test_a_proxy_that_is_not_served(server, pki):
-    error, dummy = failure(client(server, pki, 30, proxy="socks5://p:1"))
+    error, _dummy = failure(client(server, pki, 30, proxy="socks5://p:1"))
     assert "socks5" in error.msg

@@ -439,7 +439,7 @@ def eventually(what):
 
     What was attached in between is detached by the next try's DEL.
     """
-    for dummy in range(50):
+    for _dummy in range(50):
         if what():
             return
         time.sleep(0.1)

@@ -217,7 +217,7 @@ def test_told_to_end_it_takes_everything_back(host, pod, tmp_path):
     running = start(
         host, "ADD", meta({"name": "third", "cniVersion": "0.4.0", "type": "slow"}), pod
     )
-    for dummy in range(200):
+    for _dummy in range(200):
         if mark.exists():
             break
         time.sleep(0.02)

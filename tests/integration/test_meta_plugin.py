@@ -217,7 +217,7 @@ def test_killed_in_the_middle_of_an_add(host, pod, signal_number, tmp_path):
     )
     running.stdin.write(conf)
     running.stdin.close()
-    for dummy in range(100):
+    for _dummy in range(100):
         if mark.exists():
             break
         time.sleep(0.05)

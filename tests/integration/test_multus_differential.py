@@ -350,7 +350,7 @@ def without_the_namespace(side):
     side.cni("ADD", conf)
     subprocess.run(["ip", "netns", "del", side.pod], check=True)
     deleted = side.cni("DEL", conf, CNI_NETNS="")[0]
-    for dummy in range(50):  # the kernel takes its time with a namespace that is gone
+    for _dummy in range(50):  # the kernel takes its time with a namespace that is gone
         if not side.host.leftovers():
             break
         time.sleep(0.1)

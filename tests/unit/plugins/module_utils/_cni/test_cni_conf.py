@@ -151,7 +151,7 @@ def test_lines_that_begin_with_a_hash_are_comments_where_they_are_allowed():
 
 def test_what_is_nested_too_deeply_is_an_error():
     deep = current = {}
-    for dummy in range(100000):
+    for _dummy in range(100000):
         current["a"] = current = {}
     with pytest.raises(errors.Error):
         conf.encode(deep)

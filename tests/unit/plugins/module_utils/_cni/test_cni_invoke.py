@@ -51,7 +51,7 @@ def test_one_that_hangs_is_killed_with_what_it_started(script, tmp_path):
     assert caught.value.code == errors.TRY_AGAIN_LATER
     assert time.monotonic() - begin < 5
     child = int((tmp_path / "child").read_text(encoding="utf-8"))
-    for dummy in range(50):
+    for _dummy in range(50):
         state = (
             open(f"/proc/{child}/stat", encoding="utf-8").read().split()[2]
             if os.path.exists(f"/proc/{child}")

@@ -109,7 +109,7 @@ def test_a_plugin_that_answers_in_another_version_is_understood():
 
 
 def test_a_plugins_error_keeps_its_code_and_names_the_plugin():
-    dummy, calls = make(
+    _dummy, calls = make(
         {
             ("ADD", "one"): (
                 1,
@@ -138,7 +138,7 @@ def test_a_plugins_error_keeps_its_code_and_names_the_plugin():
     ],
 )
 def test_whatever_a_plugin_does_wrong_is_an_error(answer, code):
-    dummy, calls = make({("ADD", "two"): answer})
+    _dummy, calls = make({("ADD", "two"): answer})
     with pytest.raises(errors.Error) as caught:
         calls.add(conf.parse(NETWORK, "here"), ATTACHMENT)
     assert caught.value.code == code

@@ -34,7 +34,7 @@ def serve(environ, conf, handlers=None, **kwargs):
 
 
 def test_a_request():
-    status, answer, dummy, seen = serve(ENVIRON, {"name": "n", "cniVersion": "0.4.0", "x": 1})
+    status, answer, _dummy, seen = serve(ENVIRON, {"name": "n", "cniVersion": "0.4.0", "x": 1})
     assert (status, answer) == (0, {"ok": 1})
     request = seen[0]
     assert (request.command, request.container_id, request.netns, request.interface) == (
@@ -48,13 +48,13 @@ def test_a_request():
 
 
 def test_without_a_command_it_says_what_it_is():
-    status, answer, err, dummy = serve({}, b"")
+    status, answer, err, _dummy = serve({}, b"")
     assert (status, answer) == (0, None)
     assert "about" in err and "1.1.0" in err
 
 
 def test_version_needs_nothing():
-    status, answer, dummy, dummy2 = serve({"CNI_COMMAND": "VERSION"}, b"")
+    status, answer, _dummy, _dummy2 = serve({"CNI_COMMAND": "VERSION"}, b"")
     assert status == 0
     assert answer == {
         "cniVersion": "1.1.0",
@@ -82,7 +82,7 @@ def test_version_needs_nothing():
     ],
 )
 def test_what_is_refused(change, conf, code, words):
-    status, answer, dummy, seen = serve(dict(ENVIRON, **change), conf)
+    status, answer, _dummy, seen = serve(dict(ENVIRON, **change), conf)
     assert status == 1
     assert answer["code"] == code
     assert words in answer["msg"]
@@ -99,7 +99,7 @@ def test_del_needs_no_namespace_and_where_the_plugin_says_so_no_configuration():
     }
     assert serve(environ, {"cniVersion": "0.4.0"})[0] == 0
     assert serve(environ, b"rubbish")[0] == 1
-    status, dummy, dummy2, seen = serve(environ, b"rubbish", conf_optional=("DEL",))
+    status, _dummy, _dummy2, seen = serve(environ, b"rubbish", conf_optional=("DEL",))
     assert status == 0
     assert seen[0].conf == {}
 
@@ -112,12 +112,12 @@ def test_an_error_goes_to_stdout_in_the_requests_version():
     def fail(request):
         raise errors.Error(11, "later", "because")
 
-    status, answer, dummy, dummy2 = serve(ENVIRON, {"cniVersion": "0.3.1"}, {"ADD": fail})
+    status, answer, _dummy, _dummy2 = serve(ENVIRON, {"cniVersion": "0.3.1"}, {"ADD": fail})
     assert status == 1
     assert answer == {"cniVersion": "0.3.1", "code": 11, "msg": "later", "details": "because"}
 
 
 def test_anything_unforeseen_is_an_error_object_too():
-    status, answer, dummy, dummy2 = serve(ENVIRON, {}, {"ADD": lambda request: 1 // 0})
+    status, answer, _dummy, _dummy2 = serve(ENVIRON, {}, {"ADD": lambda request: 1 // 0})
     assert (status, answer["code"]) == (1, 999)
     assert "ZeroDivisionError" in answer["details"]

@@ -438,7 +438,7 @@ def test_what_the_runtime_asks_for_reaches_the_default_network_alone(serve, mach
 
 def test_delegates_inherit_the_environment(serve, machine):
     serve("ADD", CNI_ARGS="K8S_POD_NAME=x", TRACEPARENT="t")
-    for dummy, name, environ, dummy2, dummy3 in machine.requests:
+    for _dummy, _name, environ, _dummy2, _dummy3 in machine.requests:
         assert (environ["CNI_ARGS"], environ["TRACEPARENT"], environ["CNI_PATH"]) == (
             "K8S_POD_NAME=x",
             "t",
