@@ -33,7 +33,7 @@ ln -sfn "$PWD" ".build/tree/$collection"
 
 check ansible-lint ansible-lint -q --nocolor --format pep8 --skip-list yaml &
 check imports env PYTHONPATH=.build/tree lint-imports --no-logo --cache-dir .build/import-linter &
-check ruff ruff check --quiet --extend-ignore ANN,E501,RUF,B,UP031,D,E402,N,SIM,F,C4 &
+check ruff ruff check --quiet --extend-ignore ANN,E501,RUF0,RUF100,UP031,B0,E402,SIM1,N81,D1,D400,C402,F8 &
 check format ruff format --quiet --diff &
 check one-place python3 scripts/one_place.py &
 check markdown python3 scripts/markdown.py &
