@@ -15,11 +15,12 @@ description:
   - Checks a list of networks as the roles of this collection do and returns the plan they would
     work from.
   - Everything that is wrong is reported at once, one sentence a line, before any host is touched.
-  - Reads and changes nothing but its arguments, so it can run on the controller
-    (C(delegate_to=localhost)) or anywhere else.
+  - Reads and changes nothing but its arguments. It needs the controller's Python
+    (C(delegate_to=localhost) with C(ansible_python_interpreter={{ ansible_playbook_python }})).
 extends_documentation_fragment:
   - multinet.flannel.attributes
   - multinet.flannel.attributes.info
+  - multinet.flannel.plan_options
 options:
   networks:
     description:
@@ -29,83 +30,6 @@ options:
         arguments.
     type: raw
     required: true
-  options:
-    description: What the declaration is checked against and derived with. All keys are optional.
-    type: dict
-    suboptions:
-      service_cidrs:
-        description: Ranges of services (Kubernetes) that no network may overlap.
-        type: list
-        elements: str
-      forbidden_cidrs:
-        description: Other ranges that no network may overlap.
-        type: list
-        elements: str
-      underlay_cidrs:
-        description: Ranges of the interfaces that carry the tunnels. No network may overlap them.
-        type: list
-        elements: str
-      architectures:
-        description:
-          - Architectures of the nodes by the names Go has for them, such as V(amd64) and V(arm64).
-          - The C(udp) backend is refused unless all of them are known to be V(amd64).
-        type: list
-        elements: str
-      etcd_prefix:
-        description:
-          - The keys of network C(blue) begin with this, a slash and C(blue).
-          - The default is V(/coreos.com/network).
-        type: str
-      cni_version:
-        description:
-          - Version of the CNI specification that the configuration of each network is written in.
-          - The default is V(0.4.0).
-        type: str
-      conf_cni_version:
-        description:
-          - Version of the CNI specification that the configuration of the host is written in.
-          - The default is V(1.0.0).
-        type: str
-      meta_plugin:
-        description:
-          - File name of the meta-plugin in the directory of the CNI plugins, the C(type) of the
-            host's own configuration.
-          - The default is V(multinet).
-        type: str
-      in_process:
-        description:
-          - CNI plugins whose work the meta-plugin does itself, without starting their executables.
-          - The default is V([flannel, tuning]).
-        type: list
-        elements: str
-        choices: [flannel, tuning]
-      node_count:
-        description: Number of nodes. A network that has fewer subnets is refused.
-        type: int
-      cni_conf_dir:
-        description:
-          - Where the container runtime looks for CNI configurations; the one of a network with
-            C(default=external) is looked for there.
-          - The default is V(/etc/cni/net.d).
-        type: path
-      kubernetes:
-        description:
-          - Whether the nodes are Kubernetes', whose pods ask for networks by annotation.
-          - By default, when O(options.datastore) is V(kubernetes).
-        type: bool
-      datastore:
-        description: Where leases come from.
-        type: str
-        choices: [etcd, kubernetes]
-      cluster_cidrs:
-        description: The ranges that Kubernetes gives its nodes subnets of.
-        type: list
-        elements: str
-      node_cidr_mask_sizes:
-        description: The length of those subnets, one for each of O(options.cluster_cidrs). The
-          default is 24 for IPv4 and 64 for IPv6.
-        type: list
-        elements: int
 seealso:
   - plugin: multinet.flannel.plan
     plugin_type: filter
@@ -121,6 +45,8 @@ EXAMPLES = r"""
       node_count: "{{ ansible_play_hosts_all | length }}"
   delegate_to: localhost
   run_once: true
+  vars:
+    ansible_python_interpreter: "{{ ansible_playbook_python }}"
   register: declared
 
 - name: Show which networks may not reach each other
@@ -194,56 +120,49 @@ errors:
   sample: ["network 'red': cidr '10.3.1.0/16' has host bits set; write '10.3.0.0/16'."]
 """
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.multinet.flannel.plugins.module_utils._libraries import MissingLibraryError
+from ansible_collections.multinet.flannel.plugins.module_utils._plan import argument_spec
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.errors import PlanError
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 
 
-def main():
+def main() -> None:
     """Check the declaration and return the plan, or every mistake at once."""
-    cidrs = {"type": "list", "elements": "str"}
     module = AnsibleModule(
         argument_spec={
             "networks": {"type": "raw", "required": True},
-            "options": {
-                "type": "dict",
-                "options": {
-                    "service_cidrs": cidrs,
-                    "forbidden_cidrs": cidrs,
-                    "underlay_cidrs": cidrs,
-                    "architectures": {"type": "list", "elements": "str"},
-                    "etcd_prefix": {"type": "str"},
-                    "cni_version": {"type": "str"},
-                    "conf_cni_version": {"type": "str"},
-                    "meta_plugin": {"type": "str"},
-                    "in_process": {
-                        "type": "list",
-                        "elements": "str",
-                        "choices": ["flannel", "tuning"],
-                    },
-                    "node_count": {"type": "int"},
-                    "cni_conf_dir": {"type": "path"},
-                    "kubernetes": {"type": "bool"},
-                    "datastore": {"type": "str", "choices": ["etcd", "kubernetes"]},
-                    "cluster_cidrs": cidrs,
-                    "node_cidr_mask_sizes": {"type": "list", "elements": "int"},
-                },
-            },
+            "options": {"type": "dict", "options": argument_spec.spec()},
         },
         supports_check_mode=True,
     )
     networks = module.params["networks"]
-    for network in networks if isinstance(networks, list) else []:
-        backend = network.get("backend") if isinstance(network, dict) else None
-        if isinstance(backend, dict) and backend.get("psk"):
-            module.no_log_values.add(str(backend["psk"]))
+    module.no_log_values.update(_secrets(networks))
     try:
         planned = plan(networks, module.params["options"])
+    except MissingLibraryError as error:
+        module.fail_json(msg=str(error), errors=[str(error)])
     except PlanError as error:
         module.fail_json(
             msg=f"The networks cannot be set up as declared:\n{error}", errors=error.errors
         )
     module.exit_json(changed=False, plan=planned, errors=[])
+
+
+def _secrets(networks: Any) -> set[str]:
+    """What no output may show: the pre-shared keys of the backends."""
+    backends = [
+        network.get("backend")
+        for network in (networks if isinstance(networks, list) else [])
+        if isinstance(network, dict)
+    ]
+    return {
+        str(backend["psk"])
+        for backend in backends
+        if isinstance(backend, dict) and backend.get("psk")
+    }
 
 
 if __name__ == "__main__":

@@ -1,46 +1,39 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a new plan does to a host that carries an older one."""
+"""What a new plan does to a host that carries an older one.
+
+Runs on the controller (filters) and on hosts (module node_preflight): the standard library alone.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-# What a change of the key means for the pods and nodes that use the network.
-_REATTACH = "pods that are attached keep their old addresses until they are attached again"
-_RELEASE = (
-    "every node's lease is of the old form: nodes take a new one when flanneld restarts, and "
-    + _REATTACH
-)
-_TUNNEL = "nodes that have not changed over yet cannot be reached through it"
-_CONSEQUENCES = (
-    ("cidr", _RELEASE),
-    ("ipv6_cidr", _RELEASE),
-    ("subnet_len", _RELEASE),
-    ("ipv6_subnet_len", _RELEASE),
-    (
-        "subnet_min",
-        "a node whose lease lies outside takes a new one when flanneld restarts, and " + _REATTACH,
-    ),
-    (
-        "subnet_max",
-        "a node whose lease lies outside takes a new one when flanneld restarts, and " + _REATTACH,
-    ),
-    ("backend.type", _TUNNEL),
-    ("backend.vni", _TUNNEL),
-    ("backend.port", _TUNNEL),
-    ("backend.gbp", _TUNNEL),
-    ("backend.psk", _TUNNEL),
-    ("backend.mtu", "pods that are attached keep the old MTU until they are attached again"),
-    ("etcd_prefix", "all nodes take new leases, and " + _REATTACH),
-    ("interface", "pods that are attached keep the old name until they are attached again"),
-    ("delegate", "pods that are attached keep what they have until they are attached again"),
-    (
-        "default",
-        "pods that are attached keep their old default route until they are attached again",
-    ),
-)
+from .schema import BACKENDS, NETWORK_KEYS, REATTACH, TUNNEL
+
+# What is derived, or decides more than a value, is no key of its own.
+_DERIVED = {
+    "backend.type": TUNNEL,
+    "etcd_prefix": f"all nodes take new leases, and {REATTACH}",
+}
+
+
+def _consequences() -> dict[str, str]:
+    """Path of a value in a planned network -> what a change of it means; without it, nothing."""
+    keys = dict(NETWORK_KEYS)
+    for backend in BACKENDS.values():
+        keys.update({f"backend.{name}": key for name, key in backend.keys.items()})
+    return {path: key.change for path, key in keys.items() if key.change} | _DERIVED
+
+
+_CONSEQUENCES = _consequences()
+_SECRETS = {
+    f"backend.{name}"
+    for backend in BACKENDS.values()
+    for name, key in backend.keys.items()
+    if key.secret
+}
 
 
 def removed(deployed: Any, planned: Any) -> list[dict[str, Any]]:
@@ -58,13 +51,12 @@ def changed(deployed: Any, planned: Any) -> list[str]:
     sentences = []
     before = _by_name(deployed)
     for name, network in _by_name(planned).items():
-        for path, consequence in _CONSEQUENCES if name in before else ():
+        for path, consequence in _CONSEQUENCES.items() if name in before else ():
             old, new = _value(before[name], path), _value(network, path)
-            if old != new:
-                values = (
-                    "" if path == "backend.psk" else f" from {_show(old)} to {_show(new)}"
-                )  # a secret is never shown
-                sentences.append(f"network {name!r}: {path} changes{values}; {consequence}.")
+            if old == new:
+                continue
+            values = "" if path in _SECRETS else f" from {_show(old)} to {_show(new)}"
+            sentences.append(f"network {name!r}: {path} changes{values}; {consequence}.")
     return sentences
 
 

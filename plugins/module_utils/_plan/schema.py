@@ -161,15 +161,15 @@ OPTIONS = {
 # The keys of a network
 
 # What a change of the key means for the pods and nodes that use the network.
-_REATTACH = "pods that are attached keep their old addresses until they are attached again"
+REATTACH = "pods that are attached keep their old addresses until they are attached again"
 _RELEASE = (
     "every node's lease is of the old form: nodes take a new one when flanneld restarts, and "
-    + _REATTACH
+    + REATTACH
 )
 _OUTSIDE = (
-    "a node whose lease lies outside takes a new one when flanneld restarts, and " + _REATTACH
+    "a node whose lease lies outside takes a new one when flanneld restarts, and " + REATTACH
 )
-_TUNNEL = "nodes that have not changed over yet cannot be reached through it"
+TUNNEL = "nodes that have not changed over yet cannot be reached through it"
 
 
 class Key(NamedTuple):
@@ -384,11 +384,11 @@ BACKENDS = {
                     "it names the devices flannel.<vni> and flannel-v6.<vni>, which may have 15"
                     " characters, and leases keep it in 16 bits"
                 ),
-                change=_TUNNEL,
+                change=TUNNEL,
             ),
-            "port": _port("Port", 8472, _TUNNEL),
+            "port": _port("Port", 8472, TUNNEL),
             "mtu": _MTU,
-            "gbp": Key("boolean", flannel="GBP", default=False, change=_TUNNEL),
+            "gbp": Key("boolean", flannel="GBP", default=False, change=TUNNEL),
             "learning": Key("boolean", flannel="Learning", default=False),
             "direct_routing": _DIRECT_ROUTING,
         },
@@ -409,7 +409,7 @@ BACKENDS = {
     "host-gw": Backend(keys={}, about="All nodes on one link.", overhead=0, ipv6=True),
     "wireguard": Backend(
         keys={
-            "port": _port("ListenPort", 51820, _TUNNEL),
+            "port": _port("ListenPort", 51820, TUNNEL),
             "port_v6": _port("ListenPortV6", 51821),
             "mtu": _MTU,
             "mode": Key(
@@ -431,7 +431,7 @@ BACKENDS = {
                 pattern="[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=",  # 32 bytes in base64
                 why="no WireGuard key; write one made by wg genpsk, 44 characters of base64",
                 secret=True,
-                change=_TUNNEL,
+                change=TUNNEL,
             ),
         },
         about="One network. `psk` is made by `wg genpsk`.",
@@ -443,7 +443,7 @@ BACKENDS = {
         ports=("port",),
     ),
     "udp": Backend(
-        keys={"port": _port("Port", 8285, _TUNNEL)},
+        keys={"port": _port("Port", 8285, TUNNEL)},
         about="amd64 alone, a port of its own. On mixed nodes write `vxlan` with the same port.",
         overhead=28,
         architectures=("amd64",),
@@ -466,7 +466,7 @@ BACKENDS = {
                 low=96,  # flannel, pkg/backend/ipsec/ipsec.go
                 why="a secret of 96 characters or more",
                 secret=True,
-                change=_TUNNEL,
+                change=TUNNEL,
             ),
             "udp_encap": Key("boolean", flannel="UDPEncap", default=False),
             "esp_proposal": Key("string", flannel="ESPProposal"),
