@@ -11,6 +11,7 @@ Usage: docs.py [--check]. With --check nothing is written; it fails where a docu
 
 from __future__ import annotations
 
+import json
 import pathlib
 import re
 import sys
@@ -21,6 +22,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from plugins.module_utils._observe import kinds, leaks  # noqa: E402 - found by the line above
+from plugins.module_utils._plan import schema  # noqa: E402 - found by the line above
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -66,6 +68,42 @@ def _shown_by(leak: leaks.Leak) -> str:
     return "; ".join(filter(None, (", ".join(probes), leak.shown_by)))
 
 
+def keys(described: dict[str, schema.Key]) -> str:
+    """The keys of an entry of a declaration."""
+    return table(
+        ("key", "type, default", "rule"),
+        ((f"`{name}`", _type(key), key.about) for name, key in described.items()),
+    )
+
+
+def _type(key: schema.Key) -> str:
+    kind = " or ".join(f"`{choice}`" for choice in key.choices) or key.kind
+    if key.required:
+        return f"{kind}, required"
+    return kind if key.default is None else f"{kind}, `{json.dumps(key.default)}`"
+
+
+def backends() -> str:
+    """The backends, with their keys."""
+    return table(
+        ("type", "keys", "IPv6", "rule"),
+        (
+            (
+                f"`{name}`",
+                ", ".join(_backend_key(*item) for item in backend.keys.items()) or "none",
+                "yes" if backend.ipv6 else "no",
+                backend.about,
+            )
+            for name, backend in schema.BACKENDS.items()
+        ),
+    )
+
+
+def _backend_key(name: str, key: schema.Key) -> str:
+    note = "required" if key.required else f"`{key.default}`" if key.default else ""
+    return f"`{name}` ({note})" if note else f"`{name}`"
+
+
 class Part(NamedTuple):
     """One generated part of a document."""
 
@@ -75,6 +113,9 @@ class Part(NamedTuple):
 
 
 PARTS = [
+    Part("docs/declaration.md", "keys of a network", lambda: keys(schema.NETWORK_KEYS)),
+    Part("docs/declaration.md", "keys of another CNI", lambda: keys(schema.EXTERNAL_KEYS)),
+    Part("docs/declaration.md", "backends", backends),
     Part("docs/report.md", "kinds of probe", probe_kinds),
     Part("docs/report.md", "leak classes", leak_classes),
 ]

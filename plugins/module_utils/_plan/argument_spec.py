@@ -12,7 +12,7 @@ from typing import Any
 from .schema import OPTIONS, Option
 
 # Kind of an option -> its type for Ansible, and that of its elements.
-_TYPES = {
+TYPES = {
     "architectures": ("list", "str"),
     "boolean": ("bool", ""),
     "choice": ("str", ""),
@@ -43,7 +43,7 @@ def documentation() -> dict[str, Any]:
 
 
 def _type(option: Option) -> dict[str, str]:
-    kind, elements = _TYPES[option.kind]
+    kind, elements = TYPES[option.kind]
     return {"type": kind, "elements": elements} if elements else {"type": kind}
 
 

@@ -13,18 +13,15 @@ from typing import Any
 from .schema import BACKENDS, NETWORK_KEYS, REATTACH, TUNNEL
 
 # What is derived, or decides more than a value, is no key of its own.
-_DERIVED = {
-    "backend.type": TUNNEL,
-    "etcd_prefix": f"all nodes take new leases, and {REATTACH}",
-}
+_DERIVED = {"backend.type": TUNNEL, "etcd_prefix": f"all nodes take new leases, and {REATTACH}"}
 
 
 def _consequences() -> dict[str, str]:
     """Path of a value in a planned network -> what a change of it means; without it, nothing."""
-    keys = dict(NETWORK_KEYS)
+    keys = list(NETWORK_KEYS.items())
     for backend in BACKENDS.values():
-        keys.update({f"backend.{name}": key for name, key in backend.keys.items()})
-    return {path: key.change for path, key in keys.items() if key.change} | _DERIVED
+        keys += [(f"backend.{name}", key) for name, key in backend.keys.items()]
+    return {path: key.change for path, key in keys if key.change} | _DERIVED
 
 
 _CONSEQUENCES = _consequences()

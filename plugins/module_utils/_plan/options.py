@@ -34,7 +34,7 @@ def check(options: Any, errors: list[str]) -> Options:
     sound: dict[str, Any] = {}
     for key, option in OPTIONS.items():
         if key in given:
-            value = _CHECKS[option.kind](key, option, given[key], report)
+            value = CHECKS[option.kind](key, option, given[key], report)
             if value is not None:
                 sound[key] = value
     values = defaults.options(sound)
@@ -169,7 +169,7 @@ def _boolean(key: str, option: Option, value: Any, report: Report) -> bool | Non
     return None
 
 
-_CHECKS: dict[str, Callable[[str, Option, Any, Report], Any]] = {
+CHECKS: dict[str, Callable[[str, Option, Any, Report], Any]] = {
     "architectures": _architectures,
     "boolean": _boolean,
     "choice": _choice,

@@ -166,9 +166,7 @@ _RELEASE = (
     "every node's lease is of the old form: nodes take a new one when flanneld restarts, and "
     + REATTACH
 )
-_OUTSIDE = (
-    "a node whose lease lies outside takes a new one when flanneld restarts, and " + REATTACH
-)
+_OUTSIDE = "a node whose lease lies outside takes a new one when flanneld restarts, and " + REATTACH
 TUNNEL = "nodes that have not changed over yet cannot be reached through it"
 
 
@@ -210,8 +208,7 @@ NETWORK_KEYS = {
     ),
     "ipv6_cidr": Key(
         "IPv6 range",
-        "None by default. The same rules, `/124` or larger. For the backends vxlan, host-gw,"
-        " wireguard and alloc.",
+        "None by default. The same rules, `/124` or larger, and a backend that carries IPv6.",
         change=_RELEASE,
     ),
     "default": Key(
@@ -471,7 +468,9 @@ BACKENDS = {
             "udp_encap": Key("boolean", flannel="UDPEncap", default=False),
             "esp_proposal": Key("string", flannel="ESPProposal"),
         },
-        about="One network. UDP ports 500 and 4500 are then taken.",
+        about=(
+            "One network. `psk` has 96 characters or more. UDP ports 500 and 4500 are then taken."
+        ),
         overhead=77,
         single="its IKE daemon always listens on the same socket",
         fixed_ports=(500, 4500),

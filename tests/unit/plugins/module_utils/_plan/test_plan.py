@@ -13,8 +13,10 @@ import pathlib
 import re
 
 import pytest
+from ansible_collections.multinet.flannel.plugins.module_utils._plan import argument_spec
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.changes import changed, removed
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.errors import PlanError
+from ansible_collections.multinet.flannel.plugins.module_utils._plan.options import CHECKS
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.render import (
     flanneld_environment,
@@ -24,6 +26,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._plan.schema impo
     NETWORK_KEYS,
     OPTIONS,
 )
+from ansible_collections.multinet.flannel.plugins.module_utils._plan.values import SIMPLE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -314,6 +317,42 @@ def test_no_deployed_plan(nothing):
         == removed(nothing, nothing)
         == []
     )
+
+
+# The tables say what is checked and documented
+
+
+def test_every_option_has_a_check_a_type_and_a_sound_default():
+    assert {option.kind for option in OPTIONS.values()} == set(CHECKS) == set(argument_spec.TYPES)
+    assert list(argument_spec.spec()) == list(argument_spec.documentation()) == list(OPTIONS)
+    every_default = {key: option.default for key, option in OPTIONS.items()}
+    assert plan([BLUE], every_default) == plan([BLUE])
+
+
+@pytest.mark.parametrize("kind", BACKENDS)
+def test_every_key_of_a_backend_can_be_written_and_has_a_name_of_flannels(kind):
+    backend = BACKENDS[kind]
+    for key in backend.keys.values():
+        assert key.flannel and key.kind in SIMPLE and (key.kind != "integer" or key.why)
+    assert all(key in backend.keys for key in backend.ports)
+    likely = {"boolean": True, "integer": 1400, "string": "k" * 96}
+    written = {
+        name: key.choices[0] if key.choices else likely[key.kind]
+        for name, key in backend.keys.items()
+        if not key.pattern
+    }
+    planned = plan([dict(BLUE, backend=dict(written, type=kind))], {"architectures": ["amd64"]})[
+        "networks"
+    ][0]
+    assert planned["backend"].items() >= written.items()
+    assert planned["flannel_config"]["Backend"] == {
+        "Type": kind,
+        **{
+            backend.keys[name].flannel: value
+            for name, value in planned["backend"].items()
+            if name != "type" and value
+        },
+    }
 
 
 # No input makes anything but a plan or a PlanError
