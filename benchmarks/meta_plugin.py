@@ -34,6 +34,7 @@ if not (TREE / "flannel").exists():
 sys.path[:0] = [str(TREE.parent.parent), str(ROOT / "tests" / "integration")]
 import processes
 from ansible_collections.multinet.flannel.plugins.lookup import meta_plugin_files
+from ansible_collections.multinet.flannel.plugins.module_utils._architectures import SUPPORTED
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 from kube_api import KubeApi
 
@@ -409,7 +410,7 @@ def world(*arguments):
 
 def find(directories, wanted=WANTED):
     """Return {name: file} of upstream executables; exits where one is missing."""
-    machine = {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine]
+    machine = SUPPORTED[os.uname().machine]
     places = [pathlib.Path(one) for one in directories]
     if not places:
         mirrors = [

@@ -176,10 +176,12 @@ def upstream_bin(
     """One directory with this machine's upstream executables (bridge, host-local, flannel,
     flanneld, etcd, ...).
     """
-    machine = {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine]
+    from ansible_collections.multinet.flannel.plugins.module_utils._architectures import SUPPORTED
+
+    architecture = SUPPORTED[os.uname().machine]
     directory = tmp_path_factory.mktemp("upstream-bin")
     for mirror in (upstream_mirror, pathlib.Path(environment["MULTINET_TEST_MIRROR"])):
-        for program in mirror.glob(f"*/*/linux-{machine}/*"):
+        for program in mirror.glob(f"*/*/linux-{architecture}/*"):
             if program.name != "SHA256SUMS":
                 (directory / program.name).symlink_to(program)
     return directory

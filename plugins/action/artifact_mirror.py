@@ -9,6 +9,7 @@ It works on the controller only and contacts no host.
 from __future__ import annotations
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.multinet.flannel.plugins.module_utils import _architectures
 from ansible_collections.multinet.flannel.plugins.module_utils._node.files import NodeFilesError
 from ansible_collections.multinet.flannel.plugins.module_utils._node.sums import ArtifactError
 from ansible_collections.multinet.flannel.plugins.plugin_utils._artifacts import releases
@@ -17,7 +18,7 @@ from ansible_collections.multinet.flannel.plugins.plugin_utils._artifacts.store 
 ARGUMENT_SPEC = {
     "dir": {"type": "path", "required": True},
     "versions": {"type": "dict", "required": True},
-    "architectures": {"type": "list", "elements": "str", "default": ["amd64", "arm64"]},
+    "architectures": {"type": "list", "elements": "str", "default": []},
     "base_urls": {"type": "dict", "default": {}},
     "sums": {"type": "dict", "default": {}},
 }
@@ -78,7 +79,7 @@ def _needed(store, arguments):
     for component, version in sorted(arguments["versions"].items()):
         wrong = releases.component_errors(component, str(version), table)
         errors.extend(wrong)
-        for machine in [] if wrong else arguments["architectures"]:
+        for machine in [] if wrong else arguments["architectures"] or _architectures.SUPPORTED:
             try:
                 key = (component, str(version), releases.architecture(machine))
                 release = releases.upstream(table, *key)

@@ -35,10 +35,10 @@ options:
     type: dict
     required: true
   architectures:
-    description: The architectures that are wanted.
+    description: The architectures that are wanted. When empty, all that hosts may have.
     type: list
     elements: str
-    default: [amd64, arm64]
+    default: []
 """
 
 EXAMPLES = r"""

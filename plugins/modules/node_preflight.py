@@ -89,6 +89,7 @@ problems:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.multinet.flannel.plugins.module_utils._architectures import SUPPORTED
 from ansible_collections.multinet.flannel.plugins.module_utils._plan import changes
 from ansible_collections.multinet.flannel.plugins.module_utils._preflight import checks, observe
 from ansible_collections.multinet.flannel.plugins.module_utils._runtime import wiring
@@ -159,7 +160,7 @@ def main():
         + changes.changed(deployed, plan)
     ):
         module.warn(sentence)
-    architecture = checks.architecture(observed["machine"]) or observed["machine"]
+    architecture = SUPPORTED.get(observed["machine"], observed["machine"])
     if problems:
         module.fail_json(
             msg="This host can't carry the declared networks:\n- " + "\n- ".join(problems),

@@ -18,6 +18,7 @@ import time
 
 import pytest
 from adhoc import Ansible
+from ansible_collections.multinet.flannel.plugins.module_utils._architectures import SUPPORTED
 
 CNI_NAMES = ("bridge", "host-local", "loopback", "portmap", "tuning")
 
@@ -149,7 +150,7 @@ def test_without_an_architecture_the_host_is_asked(ansible, mirror, tmp_path):
     arguments = one(mirror)
     del arguments["architecture"]
     ansible.module("artifact", arguments)
-    arch = {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine]
+    arch = SUPPORTED[os.uname().machine]
     assert sha256(tmp_path / "node1/bin/flanneld") == sha256(
         mirror / "flannel/0.28.4" / ("linux-" + arch) / "flanneld"
     )
@@ -449,7 +450,7 @@ def test_the_mirror_playbook(ansible, upstream, tmp_path):
 
 def test_the_role_cni_plugins(ansible, tmp_path, upstream_bin):
     mirror = tmp_path / "mirror"
-    arch = {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine]
+    arch = SUPPORTED[os.uname().machine]
     for component, version, names in (
         ("cni-plugins", "1.9.1", CNI_NAMES),
         ("flannel-cni", "1.9.1-flannel3", ("flannel",)),

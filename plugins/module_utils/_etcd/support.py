@@ -7,18 +7,7 @@ from __future__ import annotations
 
 import re
 
-# uname -m -> Go's name of it
-GOARCH = {
-    "x86_64": "amd64",
-    "aarch64": "arm64",
-    "armv7l": "arm",
-    "armv6l": "arm",
-    "i386": "386",
-    "i686": "386",
-    "ppc64le": "ppc64le",
-    "s390x": "s390x",
-    "riscv64": "riscv64",
-}
+from .._architectures import GO_NAMES
 
 # The architectures an etcd runs on without being asked to, by its first version that does
 # (checkSupportArch of etcd's sources)
@@ -35,15 +24,15 @@ def unsupported_arch(architecture: str, version: str) -> str:
     architecture: as uname -m says (the fact `architecture`) or as Go does; version: of etcd, such
     as 3.4.23 or v3.6.8. Raises ValueError with a sentence when either can't be read.
     """
-    goarch = GOARCH.get(architecture, architecture)
-    if goarch not in GOARCH.values():
+    go_name = GO_NAMES.get(architecture, architecture)
+    if go_name not in GO_NAMES.values():
         raise ValueError(
             f"etcd's name of the architecture {architecture!r} isn't known; known are"
-            f" {', '.join(sorted(GOARCH))}."
+            f" {', '.join(sorted(GO_NAMES))}."
         )
     match = re.match(r"v?(\d+)\.(\d+)(\.|$)", str(version))
     if not match:
         raise ValueError(f"{version!r} is no etcd version. Write it as 3.6.14.")
     number = int(match.group(1)), int(match.group(2))
     supported = next(names for since, names in _SUPPORTED if number >= since)
-    return "" if goarch in supported else goarch
+    return "" if go_name in supported else go_name

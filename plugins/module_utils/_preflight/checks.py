@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import ipaddress
 
+from .. import _architectures
 from .._plan import changes
-
-#: machine (uname -m) -> GOARCH of the architectures the collection supports
-ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 #: What the kernel must be able to make, by what needs it.
 ALWAYS_NEEDED = ("bridge", "veth", "nftables", "br_netfilter")
@@ -93,11 +91,6 @@ def warnings(observed, plan, deployed=None):
     return found
 
 
-def architecture(machine):
-    """Return the GOARCH of machine (uname -m), or None where the collection does not support it."""
-    return ARCHITECTURES.get(machine)
-
-
 def stale_devices(observed, plan, deployed):
     """Return the devices (names) that networks of both plans had on this host and have no more:
     with another VNI, flanneld makes another one.
@@ -132,10 +125,10 @@ def _platform(observed):
             f"Python on this host is {version}; the meta-plugin needs 3.9 or newer. Install one and"
             " set ansible_python_interpreter to it."
         )
-    if architecture(observed["machine"]) is None:
+    if observed["machine"] not in _architectures.SUPPORTED:
         yield (
             f"The architecture {observed['machine']} is not supported: use a host with"
-            f" {' or '.join(sorted(ARCHITECTURES))}."
+            f" {' or '.join(sorted(_architectures.SUPPORTED))}."
         )
     if not observed["systemd"]:
         yield (
@@ -151,8 +144,9 @@ def _platform(observed):
 
 
 def _backends(observed, plan):
+    go_name = _architectures.SUPPORTED.get(observed["machine"])
     for network in plan["networks"]:
-        if network["backend"]["type"] == "udp" and architecture(observed["machine"]) != "amd64":
+        if network["backend"]["type"] == "udp" and go_name != _architectures.UDP_BACKEND:
             yield (
                 f"Network '{network['name']}': flanneld has no udp backend on"
                 f" {observed['machine']}. Declare {{type: vxlan, vni: ..., port:"

@@ -16,9 +16,9 @@ import os
 import re
 
 import yaml
+from ansible_collections.multinet.flannel.plugins.module_utils import _architectures
 from ansible_collections.multinet.flannel.plugins.module_utils._node.sums import ArtifactError
 
-ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 SUMS_FILE = "SHA256SUMS"
 MIRROR_COMMAND = "ansible-playbook multinet.flannel.mirror -e multinet_artifact_dir=%s"
 
@@ -30,13 +30,13 @@ _ORIGIN_LINE = re.compile(r"# unpacked from (\S+) with sha256 ([0-9a-f]{64})")
 
 def architecture(machine):
     """Return the release name (amd64, arm64) of a machine as the kernel calls it (x86_64, aarch64)."""
-    try:
-        return ARCHITECTURES[machine]
-    except KeyError:
+    go_name = _architectures.supported(machine)
+    if go_name is None:
+        there = " and ".join(f"{name} ({go})" for name, go in _architectures.SUPPORTED.items())
         raise ArtifactError(
-            f"The architecture {machine} is not supported: the executables are there for x86_64"
-            " (amd64) and aarch64 (arm64)."
-        ) from None
+            f"The architecture {machine} is not supported: the executables are there for {there}."
+        )
+    return go_name
 
 
 def check(artifacts, table):
