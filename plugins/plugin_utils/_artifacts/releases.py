@@ -172,6 +172,11 @@ def format_sums(sums, archive, sha256):
     return "\n".join(lines) + "\n"
 
 
+def default_versions(table):
+    """Return {component: the version that is installed unless another one is wanted}."""
+    return {component: next(iter(entry["versions"])) for component, entry in table.items()}
+
+
 def load_table():
     """Return the table of releases.yml: {component: {base_url, path, executables, versions:
     {version: {arch: sha256}}}}.

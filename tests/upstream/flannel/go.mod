@@ -2,7 +2,7 @@ module multinet.flannel/tests/upstream/flannel
 
 go 1.26.0
 
-tool github.com/flannel-io/flannel
+tool github.com/flannel-io/flannel // installed as flanneld
 
 require (
 	github.com/Microsoft/go-winio v0.6.2 // indirect
@@ -20,7 +20,7 @@ require (
 	github.com/coreos/pkg v0.0.0-20240122114842-bbd7aa9bf6fb // indirect
 	github.com/davecgh/go-spew v1.1.2-0.20180830191138-d8f796af33cc // indirect
 	github.com/emicklei/go-restful/v3 v3.11.0 // indirect
-	github.com/flannel-io/flannel v0.28.4 // indirect
+	github.com/flannel-io/flannel v0.27.4 // indirect
 	github.com/fxamacker/cbor/v2 v2.7.0 // indirect
 	github.com/go-logr/logr v1.4.3 // indirect
 	github.com/go-openapi/jsonpointer v0.21.0 // indirect
