@@ -126,11 +126,25 @@ removed:
   sample: [/etc/flannel/red.env]
 """
 
+import time
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.multinet.flannel.plugins.module_utils._node import files as node_files
+from ansible_collections.multinet.flannel.plugins.module_utils._node import files
+from ansible_collections.multinet.flannel.plugins.module_utils._tokens import token
 
 
-def main():
+def file_from(item: dict[str, Any]) -> files.File:
+    """Return an item of the option files, with what decides whether the one that is there stays."""
+
+    def is_good_token(found: bytes) -> bool:
+        return token.is_good(found.decode("ascii", "replace"), item["content"], time.time())
+
+    options = {key: value for key, value in item.items() if key != "keep_token"}
+    return files.File(**options, keep=is_good_token if item.get("keep_token") else None)
+
+
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "files": {
@@ -164,27 +178,27 @@ def main():
         },
         supports_check_mode=True,
     )
-    files, directories, absent = (
-        module.params["files"],
-        module.params["directories"],
+    wish = files.Wish(
+        [file_from(item) for item in module.params["files"]],
+        [files.Directory(**item) for item in module.params["directories"]],
         module.params["absent"],
     )
-    secrets = {item["content"] for item in files if item["secret"]}
-    module.no_log_values.difference_update({item["content"] for item in files} - secrets)
+    secrets = {file.content for file in wish.files if file.secret}
+    module.no_log_values.difference_update({file.content for file in wish.files} - secrets)
     try:
-        errors = node_files.check(files, directories, absent)
+        errors = files.check(wish)
         if errors:
-            raise node_files.NodeFilesError(errors)
-        changes = node_files.decide(files, directories, absent)
+            raise files.NodeFilesError(errors)
+        changes = files.decide(wish)
         if not module.check_mode:
-            node_files.apply(changes)
-    except node_files.NodeFilesError as error:
+            files.apply(changes)
+    except files.NodeFilesError as error:
         module.fail_json(msg=str(error), errors=error.errors)
     module.exit_json(
         changed=bool(changes),
-        changed_files=[change["path"] for change in changes if change["action"] != "remove"],
-        removed=[change["path"] for change in changes if change["action"] == "remove"],
-        diff=node_files.diff(changes),
+        changed_files=[change.path for change in changes if change.action != "remove"],
+        removed=[change.path for change in changes if change.action == "remove"],
+        diff=files.diff(changes),
     )
 
 

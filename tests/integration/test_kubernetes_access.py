@@ -26,6 +26,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._node import file
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 from ansible_collections.multinet.flannel.plugins.module_utils._tokens import renew
 from ansible_collections.multinet.flannel.plugins.module_utils._tokens.token import Token
+from ansible_collections.multinet.flannel.plugins.modules import node_files
 from kube_api import KubeApi
 from subnet_lab import wait_for
 
@@ -333,13 +334,18 @@ def write_access(cluster, directory, check_mode=False):
     wanted = json.loads(
         json.dumps(node.files(issued, found)).replace(node.DIRECTORY, str(directory))
     )
-    changes = files.decide(wanted, [{"path": str(directory), "mode": "0700"}], [])
+    changes = files.decide(
+        files.Wish(
+            [node_files.file_from(item) for item in wanted],
+            [files.Directory(str(directory), "0700")],
+        )
+    )
     if not check_mode:
         files.apply(changes)
     assert not any(
         token in json.dumps(files.diff(changes)) for token in issued["tokens"].values() if token
     )
-    return {change["path"].rpartition("/")[2] for change in changes}
+    return {change.path.rpartition("/")[2] for change in changes}
 
 
 def test_tokens_last_and_renew_themselves(cluster, tmp_path, capsys):

@@ -9,7 +9,7 @@ import contextlib
 import os
 import stat
 
-from . import files
+from .._cni import files
 from .sums import ArtifactError, sha256_of, verify_sum
 
 MODE = "0755"

@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 
-from . import files
+from .._cni import files
 
 
 class RemovalError(Exception):
@@ -216,10 +216,8 @@ def _conf_steps(path, cni_names):
     return [
         Step(
             f"delegates {gone} of {path}",
-            lambda: _write(path, json.dumps(dict(content, delegates=kept), indent=2), 0o644),
+            lambda: files.write(
+                path, json.dumps(dict(content, delegates=kept), indent=2) + "\n", 0o644
+            ),
         )
     ]
-
-
-def _write(path, text, mode):
-    files.commit([(files.stage(path, (text + "\n").encode(), mode), path)])

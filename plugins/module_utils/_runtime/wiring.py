@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 
+from .._cni import files
 from .._node import files as node_files
 from . import texts
 
@@ -414,18 +415,14 @@ def read(path):
 
 def write(path, text, mode=None):
     """Put a text where a file is, with the mode it had (else 0644); None: no file."""
-    state = node_files.look(path)
     if text is None:
-        if state["kind"] != "absent":
-            os.unlink(path)
+        files.remove(path)
         return
+    state = node_files.look(path)
     os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
-    mode = mode if mode is not None else int(state.get("mode", "0644"), 8)
-    content = text.encode("utf-8", "surrogateescape")
+    mode = mode if mode is not None else int(state.mode or "0644", 8)
     real = os.path.realpath(path)
-    node_files.commit(
-        [(node_files.stage(real, content, mode, state.get("uid"), state.get("gid")), real)]
-    )
+    files.write(real, text, mode, uid=state.uid, gid=state.gid)
 
 
 def recorded():

@@ -20,7 +20,7 @@ import time
 import urllib.error
 
 from ansible.module_utils.urls import open_url
-from ansible_collections.multinet.flannel.plugins.module_utils._node import files
+from ansible_collections.multinet.flannel.plugins.module_utils._cni import files
 from ansible_collections.multinet.flannel.plugins.module_utils._node.sums import (
     ArtifactError,
     sha256_of,
@@ -193,14 +193,7 @@ class Store:
                 sums[os.path.basename(executable)] = sha256_of(executable)
             os.unlink(archive)
             text = releases.format_sums(sums, release["archive"], release["sha256"])
-            files.commit(
-                [
-                    (
-                        files.stage(os.path.join(work, releases.SUMS_FILE), text.encode(), 0o644),
-                        os.path.join(work, releases.SUMS_FILE),
-                    )
-                ]
-            )
+            files.write(os.path.join(work, releases.SUMS_FILE), text, 0o644)
             shutil.rmtree(folder, ignore_errors=True)
             os.rename(work, folder)
             files.sync_directory(parent)
@@ -234,9 +227,10 @@ class Store:
         path = os.path.join(self.directory, "manifest.json")
         text = json.dumps(self.manifest(), indent=2, sort_keys=True) + "\n"
         with self._lock():
-            changes = files.decide([{"path": path, "content": text}], [], [])
-            files.apply(changes)
-        return bool(changes)
+            if files.read(path) == text.encode():
+                return False
+            files.write(path, text, 0o644)
+            return True
 
 
 def _extract(archive, release, directory):

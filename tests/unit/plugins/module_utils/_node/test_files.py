@@ -15,35 +15,37 @@ VECTORS = json.loads((pathlib.Path(__file__).parent / "vectors" / "files_check.j
 
 
 def wish(path, content="text\n", **more):
-    return dict({"path": str(path), "content": content, "mode": "0644"}, **more)
+    return files.File(str(path), content, **more)
 
 
 def run(write=(), directories=(), absent=()):
     """Do what the module does; return the changes made."""
-    write, directories, absent = list(write), list(directories), [str(path) for path in absent]
-    assert files.check(write, directories, absent) == []
-    changes = files.decide(write, directories, absent)
+    wanted = files.Wish(list(write), list(directories), [str(path) for path in absent])
+    assert files.check(wanted) == []
+    changes = files.decide(wanted)
     files.apply(changes)
-    assert files.decide(write, directories, absent) == []
+    assert files.decide(wanted) == []
     return changes
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=[vector["name"] for vector in VECTORS])
 def test_check(vector):
-    errors = files.check(
-        vector.get("files", []), vector.get("directories", []), vector.get("absent", [])
+    wanted = files.Wish(
+        [files.File(**item, content="") for item in vector.get("files", [])],
+        [files.Directory(**item) for item in vector.get("directories", [])],
+        vector.get("absent", []),
     )
-    assert errors == vector["errors"]
+    assert files.check(wanted) == vector["errors"]
 
 
 def test_writes_a_whole_set_and_is_idempotent(tmp_path):
     (tmp_path / "old").write_text("old")
     changes = run(
         [wish(tmp_path / "etc/a/one"), wish(tmp_path / "etc/a/key", "k", mode="0600")],
-        [{"path": str(tmp_path / "etc/a"), "mode": "0750"}],
+        [files.Directory(str(tmp_path / "etc/a"), "0750")],
         [tmp_path / "old", tmp_path / "never-there"],
     )
-    assert [change["action"] for change in changes] == ["directory", "file", "file", "remove"]
+    assert [change.action for change in changes] == ["directory", "file", "file", "remove"]
     assert (tmp_path / "etc/a/one").read_text() == "text\n"
     assert oct((tmp_path / "etc/a/key").stat().st_mode)[-4:] == "0600"
     assert oct((tmp_path / "etc/a").stat().st_mode)[-4:] == "0750"
@@ -68,10 +70,21 @@ def test_repairs_content_and_mode(tmp_path):
     assert path.read_text() == "text\n" and oct(path.stat().st_mode)[-4:] == "0644"
 
 
+def test_what_is_there_stays_when_the_caller_says_so(tmp_path):
+    path = tmp_path / "f"
+    path.write_text("old but good")
+    path.chmod(0o600)
+    keeps = wish(path, "new", keep=lambda found: found == b"old but good")
+    assert [change.content for change in run([keeps])] == [b"old but good"]  # its mode differed
+    path.write_text("no good")
+    run([keeps._replace(keep=lambda found: found == b"new")])
+    assert path.read_text() == "new"
+
+
 def test_a_directory_keeps_its_mode_unless_one_is_asked_for(tmp_path):
     tmp_path.joinpath("d").mkdir(mode=0o700)
-    assert run(directories=[{"path": str(tmp_path / "d")}]) == []
-    assert len(run(directories=[{"path": str(tmp_path / "d"), "mode": "0755"}])) == 1
+    assert run(directories=[files.Directory(str(tmp_path / "d"))]) == []
+    assert len(run(directories=[files.Directory(str(tmp_path / "d"), "0755")])) == 1
 
 
 def test_symbolic_links(tmp_path):
@@ -79,7 +92,7 @@ def test_symbolic_links(tmp_path):
     (tmp_path / "d").symlink_to("target")
     (tmp_path / "foreign").write_text("stays")
     (tmp_path / "f").symlink_to("foreign")
-    run([wish(tmp_path / "f")], [{"path": str(tmp_path / "d")}])
+    run([wish(tmp_path / "f")], [files.Directory(str(tmp_path / "d"))])
     assert (tmp_path / "d").is_symlink() and not (tmp_path / "f").is_symlink()
     assert (tmp_path / "foreign").read_text() == "stays"
     (tmp_path / "target/x").write_text("stays")
@@ -93,7 +106,7 @@ def test_a_full_directory_goes_only_with_a_slash(tmp_path):
     with pytest.raises(
         files.NodeFilesError, match="is a directory that is not empty; end the path in a slash"
     ):
-        files.decide([], [], [str(tmp_path / "d")])
+        files.decide(files.Wish(absent=[str(tmp_path / "d")]))
     run(absent=[f"{tmp_path / 'd'}/"])
     assert not (tmp_path / "d").exists()
 
@@ -103,18 +116,21 @@ def test_what_is_in_the_way_is_named_all_at_once(tmp_path):
     (tmp_path / "f").write_text("")
     with pytest.raises(files.NodeFilesError) as caught:
         files.decide(
-            [wish(tmp_path / "d"), wish(tmp_path / "x", owner="nobody-at-all")],
-            [{"path": str(tmp_path / "f")}],
-            [],
+            files.Wish(
+                [wish(tmp_path / "d"), wish(tmp_path / "x", owner="nobody-at-all")],
+                [files.Directory(str(tmp_path / "f"))],
+            )
         )
     assert len(caught.value.errors) == 3
     assert "the host knows no user nobody-at-all" in str(caught.value)
 
 
 def test_when_one_file_cannot_be_written_none_is(tmp_path):
-    changes = files.decide([wish(tmp_path / "first"), wish(tmp_path / "missing/second")], [], [])
+    changes = files.decide(
+        files.Wish([wish(tmp_path / "first"), wish(tmp_path / "missing/second")])
+    )
     with pytest.raises(
-        files.NodeFilesError, match="The directory .*/missing is not there: list it in directories"
+        files.NodeFilesError, match=r"The directory .*/missing is not there: list it in directories"
     ):
         files.apply(changes)
     assert os.listdir(tmp_path) == []
@@ -134,16 +150,13 @@ def test_diff_shows_text_modes_and_removals_but_no_secret(tmp_path):
     (tmp_path / "gone.key").write_text("SECRET-1")
     (tmp_path / "gone.key").chmod(0o600)
     (tmp_path / "key").write_text("SECRET-2")
-    changes = files.decide(
-        [
-            wish(tmp_path / "text", "after\n"),
-            wish(tmp_path / "mode", "same\n"),
-            wish(tmp_path / "key", "SECRET-3", mode="0600", secret=True),
-            wish(tmp_path / "closed", "SECRET-4", mode="0640"),
-        ],
-        [],
-        [str(tmp_path / "gone.key")],
-    )
+    wanted = [
+        wish(tmp_path / "text", "after\n"),
+        wish(tmp_path / "mode", "same\n"),
+        wish(tmp_path / "key", "SECRET-3", mode="0600", secret=True),
+        wish(tmp_path / "closed", "SECRET-4", mode="0640"),
+    ]
+    changes = files.decide(files.Wish(wanted, absent=[str(tmp_path / "gone.key")]))
     shown = {
         pathlib.Path(item["after_header"].split(" ")[0]).name: (item["before"], item["after"])
         for item in files.diff(changes)

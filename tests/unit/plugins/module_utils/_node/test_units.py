@@ -143,7 +143,11 @@ def test_environment_file_and_running_process_are_read_alike():
 
 
 def test_show_of_several_units():
-    output = "Id=flanneld@a.service\nActiveState=active\nMainPID=1\n\nId=flanneld@b.service\nActiveState=failed\nMainPID=0\n"
+    output = (
+        "Id=flanneld@a.service\nActiveState=active\nMainPID=1\n"
+        "\n"
+        "Id=flanneld@b.service\nActiveState=failed\nMainPID=0\n"
+    )
     assert {unit: p["ActiveState"] for unit, p in units.parse_show(output).items()} == {
         "flanneld@a.service": "active",
         "flanneld@b.service": "failed",
