@@ -34,11 +34,17 @@ RULES = [
         r"\bos\.(rename|replace|renames)\(|\bshutil\.move\(",
         "plugins/module_utils/_cni/files.py plugins/module_utils/_etcd/membership.py"
         " plugins/module_utils/_meta/log.py plugins/module_utils/_meta/state.py"
-        " plugins/module_utils/_node/files.py plugins/module_utils/_observe/agent.py"
+        " plugins/module_utils/_observe/agent.py"
         " plugins/modules/isolation_report.py plugins/plugin_utils/_artifacts/store.py"
         " roles/isolation/files/isolation.py",
         "use _cni/files.py, which syncs, keeps mode and owner, and leaves nothing half written",
-    )
+    ),
+    Rule(
+        "a table of architectures",
+        r"""["'](x86_64|aarch64)["']""",
+        "plugins/module_utils/_architectures.py plugins/module_utils/_plan/checks.py",
+        "use _architectures.py, which has both names of each, and which hosts may have",
+    ),
 ]
 
 

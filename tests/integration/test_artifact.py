@@ -134,7 +134,7 @@ def test_install_again_and_repair(ansible, mirror, tmp_path):
 def test_each_host_gets_its_own_architecture(mirror, tmp_path):
     hosts = {
         f"node{number}": {"arch": arch, "bin": str(tmp_path / arch)}
-        for number, arch in enumerate(("x86_64", "aarch64"))
+        for number, arch in enumerate(SUPPORTED)
     }
     ansible = Ansible(tmp_path, hosts)
     ansible.module("artifact", one(mirror))
