@@ -11,8 +11,7 @@ short_description: Install the executables of flannel, the CNI plugins and etcd 
 version_added: 0.1.0
 description:
   - Brings the executables of one or several components to a host, from upstream's releases
-    (downloaded once, on the controller)
-    or from a mirror directory on the controller.
+    (downloaded once, on the controller) or from a mirror directory on the controller.
   - What a host is to have is decided for that host's own architecture. Sums are checked on the
     controller and again on the host.
   - A host that has everything costs one round trip. Executables are replaced by rename, so one that

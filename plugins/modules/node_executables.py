@@ -92,7 +92,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._node import exec
 from ansible_collections.multinet.flannel.plugins.module_utils._node.sums import ArtifactError
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "executables": {

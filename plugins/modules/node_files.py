@@ -57,8 +57,8 @@ options:
       keep_token:
         description:
           - The content is a new token of a Kubernetes service account. The one that is there stays
-            as long as a quarter of its life is left, and it has
-            the same account, audience and signing key.
+            as long as a quarter of its life is left, and it has the same account, audience and
+            signing key.
           - An empty content is for check mode, in which there may be no new token to compare with.
         type: bool
         default: false

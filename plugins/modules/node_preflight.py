@@ -11,8 +11,8 @@ short_description: Check a host before anything is changed on it
 version_added: 0.1.0
 description:
   - Looks at a host (kernel, interfaces, addresses, ports, other CNI configurations, what is
-    deployed already) and says
-    everything that stands in the way of deploying a plan there, all at once.
+    deployed already) and says everything that stands in the way of deploying a plan there, all at
+    once.
   - Changes nothing.
 author:
   - multinet.flannel authors (@multinet-flannel)
@@ -95,7 +95,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._preflight import
 from ansible_collections.multinet.flannel.plugins.module_utils._runtime import wiring
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
             plan=dict(type="dict", required=True),

@@ -11,12 +11,10 @@ short_description: Remove networks, and whatever else the collection made, from 
 version_added: 0.1.0
 description:
   - Takes networks off a host, completely, in an order that strands no container. First the CNI
-    configuration goes, so that no
-    new container gets the network, then the attachments of running containers, the daemon, its
-    devices and its files.
+    configuration goes, so that no new container gets the network, then the attachments of running
+    containers, the daemon, its devices and its files.
   - What is not there is passed over, so a removal that was stopped half way is completed by the
-    next one. The host's own record
-    of what is deployed is left as it is.
+    next one. The host's own record of what is deployed is left as it is.
 author:
   - multinet.flannel authors (@multinet-flannel)
 extends_documentation_fragment:
@@ -94,13 +92,31 @@ removed:
   sample: ["unit flanneld@red.service", "device mn-red"]
 """
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils._attach import detachment
-from ansible_collections.multinet.flannel.plugins.module_utils._node import removal
+from ansible_collections.multinet.flannel.plugins.module_utils._node import network_removal, removal
 from ansible_collections.multinet.flannel.plugins.module_utils._preflight import observe
 
 
-def main():
+def removal_steps(host: removal.Host, params: dict[str, Any]) -> list[removal.Step]:
+    """Return all that is to go, in order; params: networks and the options about other things."""
+    steps = network_removal.network_steps(
+        host,
+        params["networks"],
+        params["cni_conf"],
+        lambda name: detachment.detach_steps(name, params["cni_bin_dir"]),
+    )
+    steps += removal.device_steps(host, params["devices"])
+    steps += removal.unit_steps(host, params["units"])
+    steps += removal.table_steps(host, params["nft_tables"])
+    known = {step.what for step in steps}
+    steps += [step for step in removal.path_steps(params["paths"]) if step.what not in known]
+    return steps + removal.empty_directory_steps(params["empty_directories"])
+
+
+def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
             networks=dict(type="list", elements="dict", default=[]),
@@ -116,7 +132,6 @@ def main():
         supports_check_mode=True,
     )
     params = module.params
-    host = removal.Host(module.run_command)
     done = []
     try:
         networks = list(params["networks"])
@@ -127,18 +142,8 @@ def main():
                 for network in (observe.deployed_plan() or {}).get("networks", [])
                 if network["name"] not in named
             ]
-        steps = removal.network_steps(
-            host,
-            networks,
-            params["cni_conf"],
-            lambda name: detachment.detach_steps(name, params["cni_bin_dir"]),
-        )
-        steps += removal.device_steps(host, params["devices"])
-        steps += removal.unit_steps(host, params["units"])
-        steps += removal.table_steps(host, params["nft_tables"])
-        known = {step.what for step in steps}
-        steps += [step for step in removal.path_steps(params["paths"]) if step.what not in known]
-        steps += removal.empty_directory_steps(params["empty_directories"])
+        host = removal.Host(module.run_command)
+        steps = removal_steps(host, dict(params, networks=networks))
         if not module.check_mode:
             for step in steps:
                 step.act()

@@ -15,10 +15,9 @@ description:
   - Looks for containerd, CRI-O, a kubelet and docker, and changes of their files what has to be,
     and nothing else.
   - A kubelet before 1.24 gets its options about CNI in C(/etc/default/kubelet) or
-    C(/etc/sysconfig/kubelet). Docker gets a drop-in of its unit that puts its
-    own bridge into a network. Only when O(configure) is set, the configuration of containerd is
-    changed, and CRI-O gets a drop-in with the directories
-    of CNI and with the name of the meta-plugin's network.
+    C(/etc/sysconfig/kubelet). Docker gets a drop-in of its unit that puts its own bridge into a
+    network. Only when O(configure) is set, the configuration of containerd is changed, and CRI-O
+    gets a drop-in with the directories of CNI and with the name of the meta-plugin's network.
   - What a file was before is remembered in C(/etc/multinet/runtime.json) and comes back with
     O(state=absent).
   - Units are restarted when what they read has changed and they are running. Restarting docker
@@ -90,7 +89,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils._runtime import wiring
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
             state=dict(type="str", choices=["present", "absent"], default="present"),

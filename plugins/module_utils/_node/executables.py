@@ -8,22 +8,28 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+from typing import TYPE_CHECKING, Any
 
 from .._cni import files
 from .sums import ArtifactError, sha256_of, verify_sum
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 MODE = "0755"
 
 
-def look(path):
-    """Return {path, sha256, mode, device, free}: sha256 and mode are None when there is nothing,
-    sha256 also for what is no regular file.
+def look(path: str) -> dict[str, Any]:
+    """Return {path, sha256, mode, device, free}; raise ArtifactError.
+
+    sha256 and mode are None when there is nothing, sha256 also for what is no regular file; device
+    and free (bytes) are those of the file system.
     """
     parent = os.path.dirname(path)
     while not os.path.isdir(parent):
         parent = os.path.dirname(parent)
     space = os.statvfs(parent)
-    state = {
+    state: dict[str, Any] = {
         "path": path,
         "sha256": None,
         "mode": None,
@@ -42,49 +48,53 @@ def look(path):
     return state
 
 
-def differs(state, sha256):
-    """Return whether an executable (a state of look()) has to be changed to have the sum
-    ``sha256``; None asks for nothing.
+def differs(state: dict[str, Any], sha256: str | None) -> bool:
+    """Return whether an executable (a state of look()) has to be changed to have a sum.
+
+    None asks for nothing.
     """
     return sha256 is not None and (state["sha256"] != sha256 or state["mode"] != MODE)
 
 
-def install(wanted):
-    """Install each of ``wanted`` ({path, sha256, src}), all or none, and set the mode of what is
-    already right. Raises ArtifactError.
+def install(wanted: Iterable[dict[str, Any]]) -> None:
+    """Install executables, all or none, and set the mode of what is already right.
+
+    wanted: {path, sha256, src} of each. Raises ArtifactError.
     """
-    staged = []
-    path = None
+    staged: list[tuple[str, str]] = []
+    path = ""
     try:
         for item in wanted:
             path = item["path"]
-            if os.path.isdir(path):
-                raise ArtifactError(f"{path} is a directory, not an executable; move it away.")
-            if look(path)["sha256"] == item["sha256"]:
-                source = path  # only its mode is wrong
-            elif item["src"]:
-                source = item["src"]
-            else:
-                raise ArtifactError(
-                    f"{path} does not have the sum {item['sha256']}, and nothing was given to"
-                    " install it from."
-                )
+            source = _source(item)
             os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
+            files.remove_leftovers(path)
             with open(source, "rb") as stream:
                 staged.append((files.stage(path, stream, int(MODE, 8)), path))
-            verify_sum(
-                staged[-1][0],
-                item["sha256"],
-                "the controller",
-                f"What arrived on the host for {path}",
-            )
+            arrived = f"What arrived on the host for {path}"
+            verify_sum(staged[-1][0], item["sha256"], "the controller", arrived)
         files.commit(staged)
     except (OSError, ArtifactError) as error:
-        for temporary, _path in staged:
+        for temporary, _ in staged:
             with contextlib.suppress(OSError):
-                os.unlink(temporary)
+                files.remove(temporary)
         if isinstance(error, ArtifactError):
             raise
         raise ArtifactError(
             f"{path} could not be installed: {error.strerror or error}. Nothing was changed."
         ) from error
+
+
+def _source(item: dict[str, Any]) -> str:
+    """Return the file to install an executable from."""
+    path = item["path"]
+    if os.path.isdir(path):
+        raise ArtifactError(f"{path} is a directory, not an executable; move it away.")
+    if look(path)["sha256"] == item["sha256"]:
+        return path  # only its mode is wrong
+    if not item["src"]:
+        raise ArtifactError(
+            f"{path} does not have the sum {item['sha256']}, and nothing was given to install it"
+            " from."
+        )
+    return item["src"]

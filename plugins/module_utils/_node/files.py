@@ -120,7 +120,7 @@ def check(wish: Wish) -> list[str]:
                     " write it in quotes, for example '0644'."
                 )
     doomed = [os.path.normpath(path) + os.sep for path in wish.absent if path.endswith("/")]
-    for path in [item.path for item in [*wish.files, *wish.directories]]:
+    for path in [file.path for file in wish.files] + [item.path for item in wish.directories]:
         errors.extend(
             f"absent: {directory} is to be removed, but {path} inside it is to be there;"
             " drop one of the two."

@@ -12,7 +12,7 @@ class ArtifactError(Exception):
     """One or more sentences: what is wrong, where, what to do instead."""
 
 
-def sha256_of(path):
+def sha256_of(path: str) -> str:
     """Return the sha256 sum of a file as 64 hexadecimal digits."""
     digest = hashlib.sha256()
     block = memoryview(bytearray(1 << 20))
@@ -24,9 +24,10 @@ def sha256_of(path):
             digest.update(block[:size])
 
 
-def verify_sum(path, expected, according_to, place=None):
-    """Raise ArtifactError unless the file has the sha256 sum that ``according_to`` (words) demands;
-    ``place`` is where it came from.
+def verify_sum(path: str, expected: str, according_to: str, place: str = "") -> None:
+    """Raise ArtifactError unless a file has the expected sha256 sum.
+
+    according_to: who demands it, in words; place: where the file came from, if not from its path.
     """
     got = sha256_of(path)
     if got != expected:

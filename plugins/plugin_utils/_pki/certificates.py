@@ -10,20 +10,27 @@ from __future__ import annotations
 
 import datetime
 import pathlib
+from typing import TYPE_CHECKING, Any
 
 from ansible.errors import AnsibleFilterError
 
+CRYPTOGRAPHY_ERROR: ImportError | None = None
 try:
     from cryptography import x509
     from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.asymmetric import ec
 except ImportError as error:
     CRYPTOGRAPHY_ERROR = error
-else:
-    CRYPTOGRAPHY_ERROR = None
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
-def due(wanted, directory, renew_days, now=None):
+def due(
+    wanted: Iterable[dict[str, Any]],
+    directory: str,
+    renew_days: int,
+    now: datetime.datetime | None = None,
+) -> list[dict[str, Any]]:
     """Return the certificates that must be made, [{name, common_name, subject_alt_name, reason}],
     the CA (name "ca") first.
 
@@ -36,9 +43,8 @@ def due(wanted, directory, renew_days, now=None):
             "Certificates need the Python package cryptography on the controller. Install it."
         ) from CRYPTOGRAPHY_ERROR
     folder = pathlib.Path(directory)
-    limit = (now or datetime.datetime.now(datetime.timezone.utc)) + datetime.timedelta(
-        days=renew_days
-    )
+    now = now or datetime.datetime.now(datetime.timezone.utc)
+    limit = now + datetime.timedelta(days=renew_days)
     authority = _read(folder / "ca.crt")
     found = []
     reason = _reason(folder, "ca", authority, limit)
@@ -49,16 +55,19 @@ def due(wanted, directory, renew_days, now=None):
     for item in wanted:
         certificate = _read(folder / (item["name"] + ".crt"))
         reason = _reason(folder, item["name"], certificate, limit)
-        if not reason and set(_names(certificate)) != set(item["subject_alt_name"]):
-            reason = "the member's addresses changed"
-        if not reason and not _is_signed_by(certificate, authority):
-            reason = "another CA signed it"
+        if certificate and not reason:
+            if set(_names(certificate)) != set(item["subject_alt_name"]):
+                reason = "the member's addresses changed"
+            elif not _is_signed_by(certificate, authority):
+                reason = "another CA signed it"
         if reason:
             found.append(dict(item, reason=reason))
     return found
 
 
-def _reason(folder, name, certificate, limit):
+def _reason(
+    folder: pathlib.Path, name: str, certificate: x509.Certificate | None, limit: datetime.datetime
+) -> str:
     if certificate is None or not (folder / (name + ".key")).is_file():
         return "it doesn't exist"
     if certificate.not_valid_after_utc < limit:
@@ -66,14 +75,14 @@ def _reason(folder, name, certificate, limit):
     return ""
 
 
-def _read(path):
+def _read(path: pathlib.Path) -> x509.Certificate | None:
     try:
         return x509.load_pem_x509_certificate(path.read_bytes())
     except (FileNotFoundError, ValueError):
         return None
 
 
-def _names(certificate):
+def _names(certificate: x509.Certificate) -> list[str]:
     """Return the subjectAltNames as community.crypto writes them."""
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -82,16 +91,14 @@ def _names(certificate):
     return [f"{'IP' if isinstance(name, x509.IPAddress) else 'DNS'}:{name.value}" for name in names]
 
 
-def _is_signed_by(certificate, authority):
+def _is_signed_by(certificate: x509.Certificate, authority: x509.Certificate | None) -> bool:
     """By the key, not by the CA's certificate: one renewed with the same key leaves what it signed
     valid.
     """
+    if authority is None:
+        return False
     try:
-        authority.public_key().verify(
-            certificate.signature,
-            certificate.tbs_certificate_bytes,
-            ec.ECDSA(certificate.signature_hash_algorithm),
-        )
-    except (InvalidSignature, AttributeError, TypeError, ValueError):
+        certificate.verify_directly_issued_by(authority)
+    except (InvalidSignature, TypeError, ValueError):
         return False
     return True
