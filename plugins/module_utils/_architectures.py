@@ -24,8 +24,8 @@ GO_NAMES = {
 # Those that hosts may have, by the kernel's name
 SUPPORTED = {machine: GO_NAMES[machine] for machine in ("x86_64", "aarch64")}
 
-# flannel's udp backend is C, which its releases have on this one alone
-UDP_BACKEND = "amd64"
+# Those whose releases of flannel have the backend udp, which is C
+UDP_BACKEND = ("amd64",)
 
 
 def supported(name: str) -> str | None:

@@ -9,13 +9,12 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from .._architectures import GO_NAMES
 from . import defaults
 from .ranges import WIDTH, IPNetwork, RangeError, parse_range
 from .schema import MAX_CLUSTER_BITS, OPTIONS, Option
 from .sentences import Report, nearest, show
 from .values import is_int
-
-_MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "i386": "386", "i686": "386", "armv7l": "arm"}
 
 
 class Options(NamedTuple):
@@ -124,9 +123,9 @@ def _architectures(key: str, option: Option, value: Any, report: Report) -> list
     for name in value:
         if not isinstance(name, str):
             report.wrong(f"{key} holds {show(name)}; write names such as amd64 and arm64")
-        elif name in _MACHINES:
+        elif GO_NAMES.get(name, name) != name:
             report.wrong(
-                f"{key} holds {show(name)}, which is the kernel's name; write {_MACHINES[name]},"
+                f"{key} holds {show(name)}, which is the kernel's name; write {GO_NAMES[name]},"
                 " the name that releases use"
             )
     return [name for name in value if isinstance(name, str)]

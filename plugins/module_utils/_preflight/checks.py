@@ -146,7 +146,7 @@ def _platform(observed):
 def _backends(observed, plan):
     go_name = _architectures.SUPPORTED.get(observed["machine"])
     for network in plan["networks"]:
-        if network["backend"]["type"] == "udp" and go_name != _architectures.UDP_BACKEND:
+        if network["backend"]["type"] == "udp" and go_name not in _architectures.UDP_BACKEND:
             yield (
                 f"Network '{network['name']}': flanneld has no udp backend on"
                 f" {observed['machine']}. Declare {{type: vxlan, vni: ..., port:"
