@@ -1,0 +1,29 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Each rule finds what breaks it, wherever that stands but in its own place."""
+
+from __future__ import annotations
+
+import importlib
+import pathlib
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(ROOT / "scripts"))
+one_place = importlib.import_module("one_place")
+
+BROKEN = {
+    "a file put into place by rename": ["os.replace(new, old)", "shutil.move(new, old)"],
+}
+
+
+@pytest.mark.parametrize("rule", one_place.RULES, ids=lambda rule: rule.what)
+def test_seen(rule):
+    for line in BROKEN[rule.what]:
+        text = f"first\n{line}\n"
+        (found,) = one_place.broken(rule, "plugins/modules/somewhere.py", text)
+        assert found.startswith("plugins/modules/somewhere.py:2: ") and rule.instead in found
+        assert one_place.broken(rule, rule.places.split()[0].replace("*", "x"), text) == []
