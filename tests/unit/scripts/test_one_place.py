@@ -15,9 +15,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "scripts"))
 one_place = importlib.import_module("one_place")
 
-BROKEN = {
-    "a file put into place by rename": ["os.replace(new, old)", "shutil.move(new, old)"],
-}
+BROKEN = {"a file put into place by rename": ["os.replace(new, old)", "shutil.move(new, old)"]}
 
 
 @pytest.mark.parametrize("rule", one_place.RULES, ids=lambda rule: rule.what)
