@@ -18,7 +18,8 @@ from ansible_collections.multinet.flannel.plugins.module_utils._kube_client impo
 
 
 def _found():
-    found = {"python%d.%d" % sys.version_info[:2]: sys.executable}
+    major, minor = sys.version_info[:2]
+    found = {f"python{major}.{minor}": sys.executable}
     pyenv = sorted(
         pathlib.Path(os.environ.get("PYENV_ROOT", "/nonexistent")).glob("versions/3.*/bin")
     )
@@ -33,8 +34,8 @@ FOUND = _found()  # {"python3.9": path, ...}
 
 
 def https_of(monkeypatch, version=(3, 99, 0), **modules):
-    """Return _kube_client/https.py as a Python of a version loads it, newer than all that were tested;
-    modules: by name, in place of its own.
+    """Return _kube_client/https.py as a Python of a version loads it, newer than all that were
+    tested; modules: by name, in place of its own.
     """
     spec = importlib.util.spec_from_file_location("another_https", https.__file__)
     loaded = importlib.util.module_from_spec(spec)

@@ -27,7 +27,8 @@ sys.path.insert(0, "/usr/local/lib/multinet")
 from multinet._cni import errors, invoke
 from multinet._meta.in_process import InProcess
 try:
-    status, out, err = InProcess(invoke.Exec(), ["flannel", "tuning"]).run(sys.argv[1], dict(os.environ), sys.stdin.buffer.read(), 30)
+    execute = InProcess(invoke.Exec(), ["flannel", "tuning"])
+    status, out, err = execute.run(sys.argv[1], dict(os.environ), sys.stdin.buffer.read(), 30)
 except errors.Error as error:
     status, out, err = 1, ('{"code": %d, "msg": ""}' % error.code).encode(), str(error).encode()
 sys.stdout.buffer.write(out)
@@ -41,7 +42,8 @@ import json, os, sys
 text = sys.stdin.buffer.read()
 name = os.path.basename(sys.argv[0])
 with open("/run/flannel/calls", "a", encoding="utf-8") as file:
-    environ = {{key: value for key, value in os.environ.items() if key.startswith("CNI_") or key == "MARK"}}
+    kept = [key for key in os.environ if key.startswith("CNI_") or key == "MARK"]
+    environ = {{key: os.environ[key] for key in kept}}
     file.write(json.dumps([name, environ, json.loads(text)], sort_keys=True) + "\\n")
 stdin = os.memfd_create("stdin")
 os.write(stdin, text)
@@ -50,7 +52,12 @@ os.dup2(stdin, 0)
 os.execv("/opt/cni/real/" + name, ["/opt/cni/real/" + name])
 """
 
-LEASE = "FLANNEL_NETWORK=10.1.0.0/16\nFLANNEL_SUBNET=10.1.5.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n"
+LEASE = """\
+FLANNEL_NETWORK=10.1.0.0/16
+FLANNEL_SUBNET=10.1.5.1/24
+FLANNEL_MTU=1450
+FLANNEL_IPMASQ=true
+"""
 DUAL = LEASE + "FLANNEL_IPV6_NETWORK=fd00:1::/48\nFLANNEL_IPV6_SUBNET=fd00:1:0:5::1/64\n"
 RESULT = {
     "cniVersion": "0.4.0",
@@ -303,7 +310,7 @@ class World(CniHost):
         return True, answer
 
     def calls(self):
-        """Return what was called since the last time: list of (plugin, environment, configuration)."""
+        """Return what was called since the last time: (plugin, environment, configuration) each."""
         file = self.path("/run/flannel/calls")
         lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
         file.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import http.server
 import json
+import pathlib
 import socket
 import ssl
 import subprocess
@@ -86,7 +87,7 @@ class Server:
                 with contextlib.suppress(OSError):
                     outer.answer(self)
 
-            do_GET = do_POST = do_PATCH = serve
+            do_GET = do_POST = do_PATCH = serve  # noqa: N815 - http.server asks for these names
 
             def reply(self, status, value):
                 text = value if isinstance(value, bytes) else json.dumps(value).encode()
@@ -305,7 +306,9 @@ def test_client_certificates(pki):
     server = Server(pki, client_certificates=True)
     try:
         files = {"certificate": str(pki / "client.crt"), "key": str(pki / "client.key")}
-        texts = {name: open(path, encoding="ascii").read() for name, path in files.items()}
+        texts = {
+            name: pathlib.Path(path).read_text(encoding="ascii") for name, path in files.items()
+        }
         for keys in (files, texts, {"certificate": texts["certificate"] + texts["key"]}):
             assert client(server, pki, token=None, **keys).get("/x") == {"ok": True}
         assert server.seen[0][2] is None

@@ -119,7 +119,10 @@ class Pod:
         self.netns = host.pod()
 
     def cni(self, command, conf, **environ):
-        args = f"IgnoreUnknown=1;K8S_POD_NAMESPACE={self.namespace};K8S_POD_NAME={self.name};K8S_POD_UID={self.uid}"
+        args = (
+            f"IgnoreUnknown=1;K8S_POD_NAMESPACE={self.namespace};K8S_POD_NAME={self.name};"
+            f"K8S_POD_UID={self.uid}"
+        )
         return self.host.cni(command, conf, self.netns, **dict({"CNI_ARGS": args}, **environ))
 
     def addresses(self):
@@ -622,7 +625,10 @@ echo "$CNI_COMMAND $CNI_IFNAME $conf" >> %s
 ns=$(basename "$CNI_NETNS")
 name=$(echo "$conf" | sed -n 's/.*"if0name": "\\([a-z]*\\)".*/\\1/p')
 case $CNI_COMMAND in
-ADD) ip -n "$ns" link add "${name:-$CNI_IFNAME}" type bridge; echo '{"ip4": {"ip": "10.56.217.171/24"}}' ;;
+ADD)
+    ip -n "$ns" link add "${name:-$CNI_IFNAME}" type bridge
+    echo '{"ip4": {"ip": "10.56.217.171/24"}}'
+    ;;
 DEL) ip -n "$ns" link del "${name:-$CNI_IFNAME}" 2>/dev/null; true ;;
 esac
 """

@@ -67,7 +67,7 @@ def meta(*more, **keys):
 
 
 def start(host, command, conf, pod, **environ):
-    """Start the executable; exec goes all the way down, so the process is the meta-plugin itself."""
+    """Start the executable; exec goes all the way down: the process is the meta-plugin itself."""
     running = subprocess.Popen(
         host.command([BIN + "/multinet"]),
         stdin=subprocess.PIPE,

@@ -155,8 +155,15 @@ def test_check_looks_for_an_interface_under_the_name_that_its_plugin_gave_it(hos
     host.plugin(
         "renaming",
         """case $CNI_COMMAND in
-ADD) nsenter --net=$CNI_NETNS sh -c 'ip link add data0 type veth peer name other && ip addr add 10.9.9.9/24 dev data0' && cat <<END
-{"cniVersion": "0.4.0", "interfaces": [{"name": "data0", "sandbox": "$CNI_NETNS"}], "ips": [{"version": "4", "address": "10.9.9.9/24", "interface": 0}]}
+ADD)
+nsenter --net=$CNI_NETNS ip link add data0 type veth peer name other || exit
+nsenter --net=$CNI_NETNS ip addr add 10.9.9.9/24 dev data0 || exit
+cat <<END
+{
+  "cniVersion": "0.4.0",
+  "interfaces": [{"name": "data0", "sandbox": "$CNI_NETNS"}],
+  "ips": [{"version": "4", "address": "10.9.9.9/24", "interface": 0}]
+}
 END
 ;;
 DEL) nsenter --net=$CNI_NETNS ip link del data0; exit 0;;

@@ -32,7 +32,8 @@ assert ("ssl" in sys.modules) == (sys.argv[2] == "public")
 outcomes = []
 for port, name, arguments in json.loads(sys.argv[3]):
     try:
-        connection = https.Connection("127.0.0.1", port, 5, context=https.tls_context(**arguments), tls_name=name)
+        context = https.tls_context(**arguments)
+        connection = https.Connection("127.0.0.1", port, 5, context=context, tls_name=name)
         outcomes.append(connection.request("GET", "/", {"Host": "x"}, b"", 100)[1].decode())
     except OSError as error:
         outcomes.append(type(error).__name__)
@@ -42,7 +43,8 @@ JSON = """
 import sys
 sys.path.insert(0, sys.argv[1])
 import quick_json
-assert quick_json.loads('{"a": [1, 2.5, "x", {}]}', parse_float=float, parse_int=int, parse_constant=str) == {"a": [1, 2.5, "x", {}]}
+hooks = dict(parse_float=float, parse_int=int, parse_constant=str)
+assert quick_json.loads('{"a": [1, 2.5, "x", {}]}', **hooks) == {"a": [1, 2.5, "x", {}]}
 assert quick_json.dumps("x") == '"x"'
 assert "json" not in sys.modules
 """

@@ -218,7 +218,7 @@ def _invalid(where: str, sentence: str) -> errors.Error:
 
 
 def read_file(path: str) -> dict[str, Any]:
-    """Return the JSON object in a file, as it is written there (dict); raise Error."""
+    """Return the JSON object in a file, as it is written there; raise Error."""
     try:
         with open(path, "rb") as file:
             text = file.read()

@@ -41,7 +41,7 @@ class Error(Exception):
         self.details = details or ""
 
     def within(self, place: str) -> Error:
-        """Return this error with the place (str) where it came up put before its message."""
+        """Return this error with the place where it came up put before its message."""
         return Error(self.code, f"{place}: {self.msg}", self.details)
 
     def with_code(self, code: int) -> Error:
@@ -49,7 +49,7 @@ class Error(Exception):
         return Error(code, self.msg, self.details)
 
     def with_details(self, more: str) -> Error:
-        """Return this error with more (str) added to its details."""
+        """Return this error with more added to its details."""
         return Error(self.code, self.msg, "; ".join(part for part in (self.details, more) if part))
 
     def to_dict(self, cni_version: str) -> dict[str, Any]:

@@ -161,7 +161,7 @@ def _kill(pid: int) -> None:
 
 
 def relay_stderr(text: bytes) -> None:
-    """Hand on what a plugin wrote to its stderr (bytes); it is never a failure by itself."""
+    """Hand on what a plugin wrote to its stderr; it is never a failure by itself."""
     sys.stderr.flush()
     sys.stderr.buffer.write(text)
     sys.stderr.flush()

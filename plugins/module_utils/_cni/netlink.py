@@ -19,12 +19,10 @@ _REQUEST, _ACKNOWLEDGE, _DUMP, _CREATE, _EXCLUSIVE = 1, 4, 0x300, 0x400, 0x200
 _OIF, _GATEWAY, _TABLE = 4, 5, 15
 _ADDRESS, _LOCAL = 1, 2
 _MAIN, _PROTOCOL_STATIC, _UNIVERSE, _UNICAST = 254, 4, 0, 1
-_HEADER, _ROUTE, _IFADDR, _ATTRIBUTE = (
-    struct.Struct("=IHHII"),
-    struct.Struct("=BBBBBBBBI"),
-    struct.Struct("=BBBBi"),
-    struct.Struct("=HH"),
-)
+_HEADER = struct.Struct("=IHHII")
+_ROUTE = struct.Struct("=BBBBBBBBI")
+_IFADDR = struct.Struct("=BBBBi")
+_ATTRIBUTE = struct.Struct("=HH")
 _FAMILIES = {"4": socket.AF_INET, "6": socket.AF_INET6}
 
 
@@ -37,17 +35,16 @@ def remove_default_routes(path: str, interface: str, families: set[str]) -> None
 
 
 def set_default_routes(path: str, interface: str, gateways: list[str]) -> None:
-    """Make an interface's default routes, one for each of the gateways (addresses, str) and in
-    place of its former one of that family.
+    """Make an interface's default routes, one for each of the gateways (addresses) and in place of
+    its former one of that family; raise Error (code 5 or 8).
     """
     with netns.inside(path):
         _remove(interface, {_family(gateway) for gateway in gateways})
         for gateway in gateways:
             family = _FAMILIES[_family(gateway)]
             route = _ROUTE.pack(family, 0, 0, 0, _MAIN, _PROTOCOL_STATIC, _UNIVERSE, _UNICAST, 0)
-            route += _attribute(_GATEWAY, socket.inet_pton(family, gateway)) + _attribute(
-                _OIF, struct.pack("=I", _index(interface))
-            )
+            route += _attribute(_GATEWAY, socket.inet_pton(family, gateway))
+            route += _attribute(_OIF, struct.pack("=I", _index(interface)))
             _talk(
                 _ROUTE_NEW,
                 _REQUEST | _ACKNOWLEDGE | _CREATE | _EXCLUSIVE,
@@ -57,18 +54,14 @@ def set_default_routes(path: str, interface: str, gateways: list[str]) -> None:
 
 
 def addresses(path: str, interface: str | None = None) -> set[str]:
-    """Return the addresses (set of str, without prefix length) in the network namespace at path,
-    those of one interface or all; raise Error.
+    """Return the addresses (without prefix length) in the network namespace at path, those of one
+    interface or all; raise Error.
     """
     with netns.inside(path):
         index = interface and _index(interface)
         found = set()
-        for body in _talk(
-            _ADDRESS_GET,
-            _REQUEST | _DUMP,
-            _IFADDR.pack(0, 0, 0, 0, 0),
-            f"The addresses in {path} cannot be read.",
-        ):
+        what = f"The addresses in {path} cannot be read."
+        for body in _talk(_ADDRESS_GET, _REQUEST | _DUMP, _IFADDR.pack(0, 0, 0, 0, 0), what):
             family, _length, _flags, _scope, place = _IFADDR.unpack_from(body)
             attributes = _attributes(body[_IFADDR.size :])
             raw = attributes.get(_LOCAL) or attributes.get(_ADDRESS)
@@ -95,34 +88,29 @@ def _remove(interface: str, families: set[str]) -> None:
     for name in sorted(families):
         family = _FAMILIES[name]
         what = f"The default routes of {interface} cannot be read."
-        for body in _talk(
-            _ROUTE_GET, _REQUEST | _DUMP, _ROUTE.pack(family, 0, 0, 0, 0, 0, 0, 0, 0), what
-        ):
-            length, kind = body[1], body[7]
-            attributes = _attributes(body[_ROUTE.size :])
-            table = struct.unpack("=I", attributes[_TABLE])[0] if _TABLE in attributes else body[4]
-            if (
-                length
-                or kind != _UNICAST
-                or table != _MAIN
-                or attributes.get(_OIF) != struct.pack("=I", index)
-            ):
-                continue
-            _talk(
-                _ROUTE_DELETE,
-                _REQUEST | _ACKNOWLEDGE,
-                body,
-                f"The default route of {interface} cannot be removed.",
-            )
+        request = _ROUTE.pack(family, 0, 0, 0, 0, 0, 0, 0, 0)
+        for body in _talk(_ROUTE_GET, _REQUEST | _DUMP, request, what):
+            if _is_default_route_of(index, body):
+                _talk(
+                    _ROUTE_DELETE,
+                    _REQUEST | _ACKNOWLEDGE,
+                    body,
+                    f"The default route of {interface} cannot be removed.",
+                )
+
+
+def _is_default_route_of(index: int, body: bytes) -> bool:
+    length, kind = body[1], body[7]
+    attributes = _attributes(body[_ROUTE.size :])
+    table = struct.unpack("=I", attributes[_TABLE])[0] if _TABLE in attributes else body[4]
+    on_interface = attributes.get(_OIF) == struct.pack("=I", index)
+    return length == 0 and kind == _UNICAST and table == _MAIN and on_interface
 
 
 def _talk(kind: int, flags: int, body: bytes, what: str) -> list[bytes]:
-    """Send one request and return the bodies (list of bytes) of the answers; raise Error, its
-    message is what.
-    """
-    with socket.socket(
-        socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
-    ) as channel:
+    """Send one request and return the bodies of the answers; raise Error, its message is what."""
+    kind_of_socket = socket.SOCK_RAW | socket.SOCK_CLOEXEC
+    with socket.socket(socket.AF_NETLINK, kind_of_socket, socket.NETLINK_ROUTE) as channel:
         channel.settimeout(10)
         try:
             channel.send(_HEADER.pack(_HEADER.size + len(body), kind, flags, 1, 0) + body)

@@ -91,35 +91,15 @@ class Client:
                 status, answer = self._exchange(method, path, data, content_type)
             except (OSError, https.ProtocolError) as error:
                 self.close()
-                if isinstance(error, https.ssl.SSLCertVerificationError):
-                    raise ApiError(
-                        errors.IO_FAILURE,
-                        f"The certificate of the Kubernetes API {self.access.server} is not"
-                        " accepted.",
-                        str(error),
-                    ) from None
-                if isinstance(error, https.ssl.SSLError) and "ALERT" in str(error):
-                    raise ApiError(
-                        errors.IO_FAILURE,
-                        f"The Kubernetes API {self.access.server} refuses our certificate.",
-                        str(error),
-                    ) from None
-                details = f"{what}: {error or type(error).__name__}"
-                problem = ApiError(
-                    errors.TRY_AGAIN_LATER,
-                    f"The Kubernetes API {self.access.server} does not answer.",
-                    details,
-                )
+                problem = _no_answer(self.access.server, what, error)
+                if problem.code != errors.TRY_AGAIN_LATER:
+                    raise problem from None
             else:
                 if status < 300:
                     return answer
                 if status == 404:
                     return None
-                if (
-                    status == 401
-                    and not refused
-                    and (self.access.token_file or self.access.certificate)
-                ):
+                if status == 401 and not refused and self.access.is_renewed:
                     refused = True  # once more: it may have been renewed at this moment
                     self.close()
                     continue
@@ -203,6 +183,25 @@ class Client:
                 raise https.ProtocolError("the answer is not a JSON object") from None
             answer = {"message": text[:200].decode("utf-8", "replace")}
         return status, answer
+
+
+def _no_answer(server: str, what: str, error: Exception) -> ApiError:
+    """Return the error for a request that got no answer; code 11 where it may get one later."""
+    if isinstance(error, https.ssl.SSLCertVerificationError):
+        return ApiError(
+            errors.IO_FAILURE,
+            f"The certificate of the Kubernetes API {server} is not accepted.",
+            str(error),
+        )
+    if isinstance(error, https.ssl.SSLError) and "ALERT" in str(error):
+        return ApiError(
+            errors.IO_FAILURE, f"The Kubernetes API {server} refuses our certificate.", str(error)
+        )
+    return ApiError(
+        errors.TRY_AGAIN_LATER,
+        f"The Kubernetes API {server} does not answer.",
+        f"{what}: {error or type(error).__name__}",
+    )
 
 
 def _problem(server: str, what: str, status: int, answer: dict[str, Any]) -> ApiError:

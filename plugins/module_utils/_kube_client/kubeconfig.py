@@ -53,6 +53,11 @@ class Access:
         self.key = key
         self.proxy = proxy
 
+    @property
+    def is_renewed(self) -> bool:
+        """Whether who we are may be in a file, where somebody renews it."""
+        return bool(self.token_file or self.certificate)
+
 
 _TEXTS = frozenset(
     (

@@ -17,7 +17,7 @@ from .._cni import conf, errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from typing import Any, TypeGuard
 
 NETWORKS = "k8s.v1.cni.cncf.io/networks"
@@ -27,23 +27,6 @@ RESOURCE_NAME = "k8s.v1.cni.cncf.io/resourceName"  # of a NetworkAttachmentDefin
 LEGACY_NETWORKS = "networks"
 _LABEL_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 _HEXADECIMAL = frozenset("0123456789abcdefABCDEF")
-_KEYS = frozenset(
-    (
-        "name",
-        "namespace",
-        "ips",
-        "mac",
-        "infiniband-guid",
-        "interface",
-        "interfaceRequest",
-        "portMappings",
-        "bandwidth",
-        "deviceID",
-        "cni-args",
-        "default-route",
-        "ipam-claim-reference",
-    )
-)
 
 
 class Selection:
@@ -175,14 +158,7 @@ def _element(element: object, namespace: str, where: str) -> Selection:
 
 def _capability_args(element: dict[str, Any], where: str) -> dict[str, Any]:
     wanted = {}
-    for key, capability, read in (
-        ("ips", "ips", _ips),
-        ("mac", "mac", _mac),
-        ("infiniband-guid", "infinibandGUID", _guid),
-        ("portMappings", "portMappings", _port_mappings),
-        ("bandwidth", "bandwidth", _bandwidth),
-        ("deviceID", "deviceID", _text),
-    ):
+    for key, (capability, read) in _CAPABILITIES.items():
         if element.get(key) is not None:
             wanted[capability] = read(element[key], f"{where}, `{key}`")
     return wanted
@@ -192,15 +168,19 @@ def _ips(value: object, where: str) -> list[str]:
     if not isinstance(value, list) or not value:
         raise _invalid(where, "it is not a list with at least one address")
     for address in value:
-        plain, slash, length = address.partition("/") if isinstance(address, str) else ("", "", "")
-        family = family_of(plain)
-        if not family or (
-            slash and not (length.isdigit() and int(length) <= (32 if family == "4" else 128))
-        ):
+        if not isinstance(address, str) or not _is_address(address):
             raise _invalid(
                 where, f"{address!r} is neither an address nor an address with its prefix length"
             )
     return value
+
+
+def _is_address(text: str) -> bool:
+    plain, slash, length = text.partition("/")
+    family = family_of(plain)
+    if family is None or not slash:
+        return family is not None
+    return length.isdigit() and int(length) <= (32 if family == "4" else 128)
 
 
 def _mac(value: object, where: str) -> str:
@@ -244,26 +224,20 @@ def _port_mappings(value: object, where: str) -> list[dict[str, Any]]:
 def _bandwidth(value: object, where: str) -> dict[str, Any]:
     if not isinstance(value, dict) or not value:
         raise _invalid(where, "it is not an object with a rate")
-    for direction in ("ingress", "egress"):
-        rate, burst = value.get(direction + "Rate"), value.get(direction + "Burst")
-        for key, number in (("Rate", rate), ("Burst", burst)):
-            if number is not None and (
-                isinstance(number, bool) or not isinstance(number, int) or number <= 0
-            ):
-                raise _invalid(
-                    where, f"`{direction}{key}` {number!r} is not a number of bits above 0"
-                )
-        if burst and not rate:
-            raise _invalid(where, f"`{direction}Burst` needs `{direction}Rate`")
     wanted = dict(value)
-    for direction in ("ingress", "egress"):
+    for rate, burst in (("ingressRate", "ingressBurst"), ("egressRate", "egressBurst")):
+        for key in (rate, burst):
+            bits = value.get(key)
+            if bits is None:
+                continue
+            if isinstance(bits, bool) or not isinstance(bits, int) or bits <= 0:
+                raise _invalid(where, f"`{key}` {bits!r} is not a number of bits above 0")
+        if value.get(burst) and not value.get(rate):
+            raise _invalid(where, f"`{burst}` needs `{rate}`")
         # a bandwidth plugin refuses a rate without a burst; what it lets through in a tenth of a
         # second, at most what it can count
-        if wanted.get(direction + "Rate"):
-            wanted.setdefault(
-                direction + "Burst",
-                min(max(wanted[direction + "Rate"] // 10, 12000), (1 << 32) - 1),
-            )
+        if value.get(rate):
+            wanted.setdefault(burst, min(max(value[rate] // 10, 12000), (1 << 32) - 1))
     return wanted
 
 
@@ -312,3 +286,27 @@ def _is_bytes(text: str, number: int, separator: str) -> bool:
 
 def _invalid(where: str, sentence: str) -> errors.Error:
     return errors.Error(errors.INVALID_CONFIGURATION, f"The pod's annotation {where}: {sentence}.")
+
+
+# Keys that ask plugins for something: {key: (capability, what checks the value and returns it as
+# plugins take it)}.
+_CAPABILITIES: dict[str, tuple[str, Callable[[object, str], Any]]] = {
+    "ips": ("ips", _ips),
+    "mac": ("mac", _mac),
+    "infiniband-guid": ("infinibandGUID", _guid),
+    "portMappings": ("portMappings", _port_mappings),
+    "bandwidth": ("bandwidth", _bandwidth),
+    "deviceID": ("deviceID", _text),
+}
+_KEYS = frozenset(
+    (
+        "name",
+        "namespace",
+        "interface",
+        "interfaceRequest",
+        "cni-args",
+        "default-route",
+        "ipam-claim-reference",
+        *_CAPABILITIES,
+    )
+)

@@ -10,7 +10,6 @@ starts. So it is free only when all of them are gone.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import time
@@ -31,9 +30,9 @@ class held:  # noqa: N801 - reads as a word: with lock.held(...)
     """Hold the lock of an attachment for the time of a with block.
 
     seconds: how long to wait for others; needed: whether a lock file that cannot be written (a full
-    disk) is an Error: who only takes away goes on without. After half of
-    the time, plugins that are left over from a killed operation are killed; another operation that
-    is still at work is not. Raises Error (code 11: somebody is still at work; code 5).
+    disk) is an Error: who only takes away goes on without. After half of the time, plugins that are
+    left over from a killed operation are killed; another operation that is still at work is not.
+    Raises Error (code 11: somebody is still at work; code 5).
     """
 
     def __init__(
@@ -67,23 +66,7 @@ def _acquire(path: str, deadline: float, patience: float) -> int:
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            while True:
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except OSError as error:
-                    if error.errno not in (errno.EAGAIN, errno.EACCES):
-                        raise
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    raise errors.Error(
-                        errors.TRY_AGAIN_LATER,
-                        "Another operation on this attachment is still at work.",
-                        f"It holds {path}.",
-                    )
-                if left <= patience:
-                    _end_orphans(path)
-                time.sleep(_PAUSE)
+            _wait_for(descriptor, path, deadline, patience)
             # the one before us may have unlinked what we hold
             if _same(descriptor, path):
                 try:
@@ -97,6 +80,25 @@ def _acquire(path: str, deadline: float, patience: float) -> int:
             os.close(descriptor)
             raise
         os.close(descriptor)
+
+
+def _wait_for(descriptor: int, path: str, deadline: float, patience: float) -> None:
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except (BlockingIOError, PermissionError):
+            pass  # somebody has it
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise errors.Error(
+                errors.TRY_AGAIN_LATER,
+                "Another operation on this attachment is still at work.",
+                f"It holds {path}.",
+            )
+        if left <= patience:
+            _end_orphans(path)
+        time.sleep(_PAUSE)
 
 
 def _same(descriptor: int, path: str) -> bool:

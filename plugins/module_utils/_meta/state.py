@@ -227,11 +227,11 @@ class Store:
             return []
 
     def interfaces_of(self, container_id: str) -> list[str]:
-        """Return the interfaces (list of str) by which a container is attached."""
+        """Return the interfaces by which a container is attached."""
         return [interface for known, interface in self.attachments() if known == container_id]
 
     def file(self, container_id: str, interface: str) -> str:
-        """Return the file (str) of a state."""
+        """Return the file of a state."""
         # ':' is neither in a container's id nor in an interface's name.
         return os.path.join(self.directory, f"{container_id}:{interface}.json")
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import pathlib
 import time
 
 import pytest
@@ -51,12 +52,9 @@ def test_one_that_hangs_is_killed_with_what_it_started(script, tmp_path):
     assert caught.value.code == errors.TRY_AGAIN_LATER
     assert time.monotonic() - begin < 5
     child = int((tmp_path / "child").read_text(encoding="utf-8"))
+    status = pathlib.Path(f"/proc/{child}/stat")
     for _dummy in range(50):
-        state = (
-            open(f"/proc/{child}/stat", encoding="utf-8").read().split()[2]
-            if os.path.exists(f"/proc/{child}")
-            else "gone"
-        )
+        state = status.read_text(encoding="utf-8").split()[2] if status.exists() else "gone"
         if state in ("gone", "Z"):
             break
         time.sleep(0.05)
@@ -96,14 +94,14 @@ def test_signals_and_silent_failures(script):
 def test_a_file_that_is_just_being_written_is_tried_again(script, monkeypatch):
     file = script("echo ok", "busy")
     waits = []
-    writer = open(file, "ab")
+    with open(file, "ab") as writer:
 
-    def wait(seconds):
-        waits.append(seconds)
-        writer.close()
+        def wait(seconds):
+            waits.append(seconds)
+            writer.close()
 
-    monkeypatch.setattr(invoke.time, "sleep", wait)
-    assert invoke.exec_plugin(invoke.Exec(), file, dict(os.environ), b"", 10) == b"ok\n"
+        monkeypatch.setattr(invoke.time, "sleep", wait)
+        assert invoke.exec_plugin(invoke.Exec(), file, dict(os.environ), b"", 10) == b"ok\n"
     assert waits == [1.0]
 
 

@@ -78,7 +78,8 @@ import sys
 sys.path.insert(0, sys.argv[1])
 import quick_json
 hooks = dict(parse_float=float, parse_int=int, parse_constant=str)
-assert quick_json.loads(b'{"a": [1, 2.5, "x"]}', **hooks) == {"a": [1, 2.5, "x"]} and quick_json.dumps("x") == '"x"'
+assert quick_json.loads(b'{"a": [1, 2.5, "x"]}', **hooks) == {"a": [1, 2.5, "x"]}
+assert quick_json.dumps("x") == '"x"'
 assert "json" not in sys.modules and "re" not in sys.modules
 for text in sys.argv[2:]:
     try:

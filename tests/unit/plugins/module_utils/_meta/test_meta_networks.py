@@ -1,8 +1,8 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which networks a pod gets, of both generations: from configuration, annotations and the objects of an
-API that is a dict here.
+"""Which networks a pod gets, of both generations: from configuration, annotations and the objects
+of an API that is a dict here.
 """
 
 from __future__ import annotations

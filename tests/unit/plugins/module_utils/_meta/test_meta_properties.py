@@ -62,7 +62,7 @@ JSON = st.recursive(
 
 
 def shaped(keys):
-    """Objects that have the keys a reader looks for, with values of any kind or of the right one."""
+    """Objects that have the keys a reader looks for, with values of any kind or the right one."""
     return st.fixed_dictionaries(
         {},
         optional={key: JSON if values is None else values | JSON for key, values in keys.items()},

@@ -1,0 +1,106 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the meta-plugin imports for each pod.
+
+It starts for every operation, so a module more is time more for every pod: whoever adds one here
+has measured it (benchmarks/meta_plugin.py).
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import subprocess
+
+import pytest
+from ansible_collections.multinet.flannel.plugins.lookup import meta_plugin_files
+from pythons import FOUND
+
+START = """
+import sys
+before = set(sys.modules)
+sys.path.insert(0, sys.argv[1])
+from multinet._meta.plugin import main
+status = main("multinet")
+sys.stderr.write(" ".join(set(sys.modules) - before))
+sys.exit(status)
+"""
+DELEGATE = """#!/bin/sh
+cat >/dev/null
+[ "$CNI_COMMAND" != ADD ] || echo '{"cniVersion": "1.0.0", "ips": [{"address": "10.0.0.2/24"}]}'
+"""
+STANDARD = {
+    "__future__",
+    "_collections_abc",
+    "_json",
+    "_stat",
+    "errno",
+    "genericpath",
+    "os",
+    "os.path",
+    "posixpath",
+    "select",
+    "stat",
+}
+ALWAYS = {"multinet", "multinet._cni", "multinet._meta", "multinet._meta.plugin"} | {
+    "multinet._cni." + name
+    for name in (
+        "conf",
+        "errors",
+        "invoke",
+        "netns",
+        "quick_json",
+        "result",
+        "runtime",
+        "skel",
+        "version",
+    )
+}
+WORK = {"fcntl", "multinet._cni.files"} | {
+    "multinet._meta." + name for name in ("conf", "flannel", "lock", "state")
+}
+# _ctypes: how Python before 3.12 enters a network namespace
+IMPORTED = {
+    "VERSION": ALWAYS | STANDARD,
+    "ADD": ALWAYS | STANDARD | WORK | {"multinet._meta.add", "_ctypes"},
+    "DEL": ALWAYS | STANDARD | WORK | {"multinet._meta.delete"},
+}
+
+
+@pytest.mark.parametrize("python", FOUND)
+def test_what_is_imported_for_each_pod(python, tmp_path):
+    for file in meta_plugin_files.library(str(tmp_path)):
+        path = pathlib.Path(file["path"])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(file["content"], encoding="utf-8")
+    (tmp_path / "delegate").write_text(DELEGATE)
+    (tmp_path / "delegate").chmod(0o755)
+    delegate = {"cniVersion": "1.0.0", "name": "one", "type": "delegate"}
+    conf = {
+        "cniVersion": "1.0.0",
+        "name": "multinet",
+        "cniDir": str(tmp_path / "state"),
+        "delegates": [delegate, dict(delegate, name="two")],
+    }
+    for command, expected in IMPORTED.items():
+        done = subprocess.run(
+            [FOUND[python], "-IS", "-c", START, str(tmp_path)],
+            env={
+                "CNI_COMMAND": command,
+                "CNI_CONTAINERID": "pod",
+                "CNI_NETNS": "/proc/self/ns/net",
+                "CNI_NETNS_OVERRIDE": "1",
+                "CNI_IFNAME": "none0",
+                "CNI_PATH": str(tmp_path),
+                "PATH": "/usr/bin:/bin",
+            },
+            input=json.dumps(conf),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        found = set(done.stderr.split())
+        assert found <= expected, (command, sorted(found - expected))
+        ours = {name for name in expected if name.startswith("multinet")}
+        assert ours <= found, (command, sorted(ours - found))
