@@ -66,41 +66,67 @@ IMPORTED = {
     "ADD": ALWAYS | STANDARD | WORK | {"multinet._meta.add", "_ctypes"},
     "DEL": ALWAYS | STANDARD | WORK | {"multinet._meta.delete"},
 }
+IN_PROCESS = {"_socket", "multinet._meta.in_process", "multinet._meta.flannel_plugin"}
+LEASE = """\
+FLANNEL_NETWORK=10.0.0.0/16
+FLANNEL_SUBNET=10.0.0.1/24
+FLANNEL_MTU=1450
+FLANNEL_IPMASQ=false
+"""
 
 
 @pytest.mark.parametrize("python", FOUND)
 def test_what_is_imported_for_each_pod(python, tmp_path):
+    delegate = {"cniVersion": "1.0.0", "name": "one", "type": "delegate"}
+    conf = {"delegates": [delegate, dict(delegate, name="two")]}
+    for command, expected in IMPORTED.items():
+        check_imports(FOUND[python], tmp_path, command, conf, expected)
+
+
+@pytest.mark.parametrize("python", FOUND)
+def test_what_is_imported_where_flannel_is_done_in_process(python, tmp_path):
+    (tmp_path / "lease").write_text(LEASE)
+    (tmp_path / "flannel").write_text("#!/bin/false\n")
+    (tmp_path / "flannel").chmod(0o755)
+    flannel = {
+        "cniVersion": "1.0.0",
+        "name": "one",
+        "type": "flannel",
+        "subnetFile": str(tmp_path / "lease"),
+        "dataDir": str(tmp_path / "data"),
+        "delegate": {"type": "delegate"},
+    }
+    conf = {"delegates": [flannel], "inProcess": ["flannel", "tuning"]}
+    for command in ("ADD", "DEL"):
+        check_imports(FOUND[python], tmp_path, command, conf, IMPORTED[command] | IN_PROCESS)
+
+
+def check_imports(python, tmp_path, command, conf, expected):
+    """Run a command of an installed meta-plugin; what it imports is what is expected."""
     for file in meta_plugin_files.library(str(tmp_path)):
         path = pathlib.Path(file["path"])
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(file["content"], encoding="utf-8")
     (tmp_path / "delegate").write_text(DELEGATE)
     (tmp_path / "delegate").chmod(0o755)
-    delegate = {"cniVersion": "1.0.0", "name": "one", "type": "delegate"}
-    conf = {
-        "cniVersion": "1.0.0",
-        "name": "multinet",
-        "cniDir": str(tmp_path / "state"),
-        "delegates": [delegate, dict(delegate, name="two")],
-    }
-    for command, expected in IMPORTED.items():
-        done = subprocess.run(
-            [FOUND[python], "-IS", "-c", START, str(tmp_path)],
-            env={
-                "CNI_COMMAND": command,
-                "CNI_CONTAINERID": "pod",
-                "CNI_NETNS": "/proc/self/ns/net",
-                "CNI_NETNS_OVERRIDE": "1",
-                "CNI_IFNAME": "none0",
-                "CNI_PATH": str(tmp_path),
-                "PATH": "/usr/bin:/bin",
-            },
-            input=json.dumps(conf),
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        found = set(done.stderr.split())
-        assert found <= expected, (command, sorted(found - expected))
-        ours = {name for name in expected if name.startswith("multinet")}
-        assert ours <= found, (command, sorted(ours - found))
+    base = {"cniVersion": "1.0.0", "name": "multinet", "cniDir": str(tmp_path / "state")}
+    done = subprocess.run(
+        [python, "-IS", "-c", START, str(tmp_path)],
+        env={
+            "CNI_COMMAND": command,
+            "CNI_CONTAINERID": "pod",
+            "CNI_NETNS": "/proc/self/ns/net",
+            "CNI_NETNS_OVERRIDE": "1",
+            "CNI_IFNAME": "none0",
+            "CNI_PATH": str(tmp_path),
+            "PATH": "/usr/bin:/bin",
+        },
+        input=json.dumps(dict(base, **conf)),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = set(done.stderr.split())
+    assert found <= expected, (command, sorted(found - expected))
+    ours = {name for name in expected if name.startswith("multinet")}
+    assert ours <= found, (command, sorted(ours - found))
