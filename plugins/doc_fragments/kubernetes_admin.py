@@ -17,5 +17,6 @@ options:
     type: str
     required: true
 requirements:
-  - Python package C(kubernetes) where the module runs, which is usually the controller
+  - Python packages C(kubernetes) and C(jmespath) where the module runs, which is usually the
+    controller
 """

@@ -52,13 +52,13 @@ from ansible_collections.multinet.flannel.plugins.module_utils._observe import c
 LISTS = ("/api/v1/pods", "/api/v1/services", "/apis/discovery.k8s.io/v1/endpointslices")
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={"kubeconfig": {"type": "str", "required": True}}, supports_check_mode=True
     )
     try:
         api = admin.Admin(module.params["kubeconfig"])
-        found = [api.items(path) for path in LISTS]
+        found = [api.items(path) or [] for path in LISTS]
     except admin.AdminError as error:
         module.fail_json(
             msg=(

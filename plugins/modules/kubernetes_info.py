@@ -56,25 +56,33 @@ namespaces:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import admin
+from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes.questions import (
+    NAMES,
+    POD_CIDRS,
+    ask,
+)
+from ansible_collections.multinet.flannel.plugins.module_utils._libraries import MissingLibraryError
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={"kubeconfig": {"type": "str", "required": True}}, supports_check_mode=True
     )
     try:
         api = admin.Admin(module.params["kubeconfig"])
         version = api.get("/version") or {}
-        nodes = api.items("/api/v1/nodes")
-        namespaces = api.items("/api/v1/namespaces")
-    except admin.AdminError as error:
+        nodes = api.items("/api/v1/nodes") or []
+        namespaces = api.items("/api/v1/namespaces") or []
+        pod_cidrs = {node["metadata"]["name"]: ask(POD_CIDRS, node) for node in nodes}
+        names = ask(NAMES, namespaces)
+    except (admin.AdminError, MissingLibraryError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(
         changed=False,
         server=api.server,
         version=version.get("gitVersion", ""),
-        nodes={node["metadata"]["name"]: admin.pod_cidrs(node) for node in nodes},
-        namespaces=[item["metadata"]["name"] for item in namespaces],
+        nodes=pod_cidrs,
+        namespaces=names,
     )
 
 

@@ -87,9 +87,10 @@ from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes impor
     apply,
     objects,
 )
+from ansible_collections.multinet.flannel.plugins.module_utils._libraries import MissingLibraryError
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "kubeconfig": {"type": "str", "required": True},
@@ -110,18 +111,22 @@ def main():
             module.no_log_values.update(item["data"].values())
     try:
         api = admin.Admin(params["kubeconfig"])
+        patience = apply.Patience(params["timeout"])
         changes = apply.bring_about(
-            api, wanted, kinds, module.check_mode, params["later"], params["timeout"]
+            api,
+            wanted,
+            kinds,
+            later=params["later"],
+            check_mode=module.check_mode,
+            patience=patience,
         )
         if not module.check_mode:
-            apply.wait_for_pods(
-                api, wanted, params["pods_on"], params["no_pods_on"], params["timeout"]
-            )
-    except admin.AdminError as error:
+            apply.wait_for_pods(api, wanted, params["pods_on"], params["no_pods_on"], patience)
+    except (admin.AdminError, MissingLibraryError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(
         changed=bool(changes),
-        changes=[change.verb for change in changes],
+        changes=[change.what for change in changes],
         diff=[change.diff() for change in changes],
     )
 

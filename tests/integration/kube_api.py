@@ -68,7 +68,7 @@ class KubeApi:
         until it serves.
         """
         self.server = self._start("apiserver", [*self._argv, *options])
-        for dummy in range(600):
+        for _attempt in range(600):
             try:
                 if self.request("GET", "/readyz")[0] == 200:
                     return
@@ -99,45 +99,22 @@ class KubeApi:
         key, request, certificate = (
             self.directory / "pki" / (name + end) for end in (".key", ".csr", ".crt")
         )
-        subprocess.run(
-            [
-                "openssl",
-                "req",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:prime256v1",
-                "-nodes",
-                "-subj",
-                f"/O={group}/CN={name}",
-                "-keyout",
-                key,
-                "-out",
-                request,
-            ],
-            check=True,
-            capture_output=True,
-        )
-        subprocess.run(
-            [
-                "openssl",
-                "x509",
-                "-req",
-                "-days",
-                "2",
-                "-in",
-                request,
-                "-CA",
-                self.authority.ca_crt,
-                "-CAkey",
-                self.directory / "pki" / "ca.key",
-                "-CAcreateserial",
-                "-out",
-                certificate,
-            ],
-            check=True,
-            capture_output=True,
-        )
+        make_key = ["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+        make_key += ["-nodes", "-subj", f"/O={group}/CN={name}", "-keyout", key, "-out", request]
+        sign = [
+            "openssl",
+            "x509",
+            "-req",
+            "-days",
+            "2",
+            "-in",
+            request,
+            "-CA",
+            self.authority.ca_crt,
+        ]
+        sign += ["-CAkey", self.directory / "pki" / "ca.key", "-CAcreateserial"]
+        for command in (make_key, [*sign, "-out", certificate]):
+            subprocess.run(command, check=True, capture_output=True)
         return certificate, key
 
     def _start(self, name, argv):
@@ -194,7 +171,7 @@ class KubeApi:
                 self._wait_for(path)
 
     def _wait_for(self, path):
-        for dummy in range(100):
+        for _attempt in range(100):
             conditions = self.ok("GET", path).get("status", {}).get("conditions") or []
             if any(one["type"] == "Established" and one["status"] == "True" for one in conditions):
                 return

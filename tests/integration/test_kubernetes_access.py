@@ -81,9 +81,12 @@ class Cluster:
         )
         with netns.inside("/run/netns/" + self.api.name):
             return [
-                change.verb
+                change.what
                 for change in apply.bring_about(
-                    admin.Admin(str(self.kubeconfig)), wanted, list(objects.KINDS), check_mode
+                    admin.Admin(str(self.kubeconfig)),
+                    wanted,
+                    list(objects.KINDS),
+                    check_mode=check_mode,
                 )
             ]
 
@@ -178,7 +181,7 @@ def test_what_is_made_changed_and_removed(cluster):
     assert cluster.bring_about(None, wanted=[]) == []
 
 
-def test_only_ready_pods_of_today_count(cluster):
+def test_only_ready_pods_made_as_they_say_now_count(cluster):
     pods = {
         "image": "flannel:1",
         "node_names": ["n1"],
@@ -201,7 +204,8 @@ def test_only_ready_pods_of_today_count(cluster):
     place = "/api/v1/namespaces/kube-system/pods"
 
     def make(name, items, *conditions, **container):
-        template = [item for item in items if item["kind"] == "DaemonSet"][0]["spec"]["template"]
+        daemon_set = next(item for item in items if item["kind"] == "DaemonSet")
+        template = daemon_set["spec"]["template"]
         metadata = dict(template["metadata"], name=name)
         spec = dict(template["spec"], nodeName="n1", priorityClassName=None)
         cluster.api.ok(
@@ -230,8 +234,7 @@ def test_only_ready_pods_of_today_count(cluster):
                 admin.Admin(str(cluster.kubeconfig)),
                 wanted,
                 ["n1"],
-                timeout=0,
-                sleep=lambda seconds: None,
+                patience=apply.Patience(0, sleep=lambda seconds: None),
                 **more,
             )
 
@@ -518,13 +521,11 @@ def test_of_a_status_a_service_account_may_change_its_annotations_alone(cluster)
     try:
         for account, (path, key) in accounts.items():
             # a policy holds a moment after it was made; and it minds no label that stays what it is
-            wait_for(
-                lambda: (
-                    patch(account, path, metadata={"labels": {"zone": str(time.monotonic())}})
-                    == 422
-                ),
-                10,
-            )
+            def is_refused(account=account, path=path):
+                zone = {"labels": {"zone": str(time.monotonic())}}
+                return patch(account, path, metadata=zone) == 422
+
+            wait_for(is_refused, 10)
             assert patch(account, path, metadata={"labels": None}) == 422
             assert patch(account, path, status={"conditions": [condition]}) == 422
             assert patch(account, path, metadata={"finalizers": ["example.org/kept"]}) == 422

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The Kubernetes API with an administrator's kubeconfig, on the controller.
+"""The Kubernetes API with an administrator's kubeconfig. Runs on the controller.
 
 Needs the Python package kubernetes, which knows every way to log in.
 """
@@ -11,7 +11,9 @@ from __future__ import annotations
 import json
 import os
 import urllib.parse
+from typing import Any
 
+from .._libraries import MissingLibraryError, need
 from .._tokens.token import request
 
 _CHUNK = 500  # items of a list at a time
@@ -21,27 +23,29 @@ _TIMEOUT = (5, 30)  # seconds to connect, to answer
 class AdminError(Exception):
     """What an administrator has to know, in a sentence.
 
-    status: int, HTTP's, or None where there was no answer.
+    status: HTTP's, None where there was no answer.
     """
 
-    def __init__(self, sentence, status=None):
+    def __init__(self, sentence: str, status: int | None = None) -> None:
         super().__init__(sentence)
         self.status = status
 
 
 class Admin:
-    """kubeconfig: str, a path, or several with a colon between. Raises AdminError."""
+    """kubeconfig: a path, or several with a colon between. Raises AdminError.
 
-    def __init__(self, kubeconfig):
+    Objects and answers are what the API's JSON says; query: the parameters of a request by name.
+    """
+
+    def __init__(self, kubeconfig: str) -> None:
         try:
-            import kubernetes
-            import urllib3
-            import yaml
-        except ImportError as error:
-            raise AdminError(
-                "The Python on the controller has no package %s: install it there (pip install"
-                " kubernetes)." % (error.name or "kubernetes")
-            ) from error
+            need("kubernetes")
+        except MissingLibraryError as error:
+            raise AdminError(str(error)) from error
+        import kubernetes  # with it come urllib3 and yaml
+        import urllib3
+        import yaml
+
         self._refused = kubernetes.client.ApiException
         self._silent = (urllib3.exceptions.HTTPError, OSError)
         paths = os.pathsep.join(os.path.expanduser(part) for part in kubeconfig.split(os.pathsep))
@@ -60,9 +64,9 @@ class Admin:
                 f" {str(error).rstrip('.')}. Set multinet_kubeconfig to that of an administrator."
             ) from error
         self._configuration = self._client.configuration
-        self.server = self._configuration.host
+        self.server: str = self._configuration.host
 
-    def ca(self):
+    def ca(self) -> str | None:
         """Return the certificates (PEM) by which the server is trusted, or None where the
         kubeconfig names none.
         """
@@ -72,38 +76,51 @@ class Admin:
         with open(path, encoding="ascii") as file:
             return file.read()
 
-    def get(self, path, **query):
-        """Return the object (dict) at a path, None when there is none."""
-        return self._call("GET", path, query)
+    def get(self, path: str, **query: str | int) -> dict[str, Any] | None:
+        """Return the object at a path, None when there is none."""
+        return self._request("GET", path, query)
 
-    def items(self, path):
-        """Return the items (list of dict) of the list at a path, fetched in chunks."""
-        found, more = [], {}
+    def items(self, path: str, **query: str | int) -> list[dict[str, Any]] | None:
+        """Return the objects of a collection, fetched in chunks; None where there is no such
+        collection, for the API does not know the kind.
+        """
+        found: list[dict[str, Any]] = []
         while True:
-            page = self.get(path, limit=_CHUNK, **more) or {"items": [], "metadata": {}}
-            found += page["items"]
+            page = self.get(path, limit=_CHUNK, **query)
+            if page is None:
+                return None
+            # the items of a list do not say themselves what they are
+            kind = {"apiVersion": page["apiVersion"], "kind": page["kind"][: -len("List")]}
+            found += [dict(item, **kind) for item in page["items"]]
             if not page["metadata"].get("continue"):
                 return found
-            more = {"continue": page["metadata"]["continue"]}
+            query["continue"] = page["metadata"]["continue"]
 
-    def post(self, path, item, **query):
-        """Create an object (dict), or ask for something in the shape of one; return the answer."""
-        return self._call("POST", path, query, item, "application/json")
+    def post(self, path: str, item: dict[str, Any], **query: str | int) -> dict[str, Any]:
+        """Create an object, or ask for something in the shape of one; return the answer."""
+        return self._request("POST", path, query, item, "application/json") or {}
 
-    def apply(self, path, item, **query):
-        """Make an object be as the item (dict) says, by server-side apply; return it."""
+    def apply(self, path: str, item: dict[str, Any], **query: str | int) -> dict[str, Any]:
+        """Make an object be as the item says, by server-side apply; return it."""
         query.update(fieldManager="multinet.flannel", force="true")
-        return self._call("PATCH", path, query, item, "application/apply-patch+yaml")
+        return self._request("PATCH", path, query, item, "application/apply-patch+yaml") or {}
 
-    def delete(self, path, **query):
+    def delete(self, path: str, **query: str | int) -> dict[str, Any] | None:
         """Delete an object; None when there was none."""
-        return self._call("DELETE", path, query)
+        return self._request("DELETE", path, query)
 
-    def token(self, namespace, account, seconds):
-        """Return a token (str) of a service account that lives so many seconds (int)."""
-        return self.post(*request(namespace, account, seconds))["status"]["token"]
+    def token(self, namespace: str, account: str, seconds: int) -> str:
+        """Return a token of a service account that lives so many seconds."""
+        return str(self.post(*request(namespace, account, seconds))["status"]["token"])
 
-    def _call(self, method, path, query, body=None, content_type=None):
+    def _request(
+        self,
+        method: str,
+        path: str,
+        query: dict[str, str | int],
+        body: dict[str, Any] | None = None,
+        content_type: str | None = None,
+    ) -> dict[str, Any] | None:
         headers = {"Accept": "application/json"}
         if content_type:
             headers["Content-Type"] = content_type
@@ -119,7 +136,8 @@ class Admin:
                 _return_http_data_only=True,
                 _request_timeout=_TIMEOUT,
             )
-            return json.loads(response.data)
+            answer: dict[str, Any] = json.loads(response.data)
+            return answer
         except self._refused as error:
             if error.status == 404 and method in ("GET", "DELETE"):
                 return None
@@ -134,15 +152,10 @@ class Admin:
             ) from error
 
 
-def _reason(error):
+def _reason(refused: Any) -> str:
+    """Return why, of a kubernetes.client.ApiException."""
     try:
-        message = json.loads(error.body)["message"]
+        message = json.loads(refused.body)["message"]
     except (ValueError, KeyError, TypeError):
-        message = error.reason
-    return f"HTTP {error.status}, {str(message).rstrip('.')}"
-
-
-def pod_cidrs(node):
-    """Return the pod ranges (list of str) of a Node object (dict)."""
-    spec = node.get("spec", {})
-    return spec.get("podCIDRs") or [cidr for cidr in [spec.get("podCIDR")] if cidr]
+        message = refused.reason
+    return f"HTTP {refused.status}, {str(message).rstrip('.')}"

@@ -2,247 +2,228 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Make the collection's objects at the Kubernetes API be those that are wanted: first see what is
-there, then change what differs.
+there, then change what differs. Runs on the controller.
 
 What would change is asked of the API itself (server-side apply, dryRun), so check mode knows its
-defaults and its refusals.
+defaults and its refusals. kubernetes.core's module k8s would not do: it has no diff of several
+objects, and fails in check mode while the CustomResourceDefinition of one is still to come.
 """
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any, NamedTuple
 
-from . import admin, daemonset, objects
+from . import daemonset, objects
+from .admin import Admin, AdminError
+from .questions import IS_ESTABLISHED, IS_READY, NOT_RUNNING, ask, staying
 
-#: What the API itself changes in an object.
+Item = dict[str, Any]  # an object, as the API's JSON has it
+
+# What the API itself changes in an object.
 _NOISE = ("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink")
 _HIDDEN = "(not shown: a secret)\n"
+_SHOWN = 3  # of the problems that a wait ended with
 
 
-class Change:
-    """One object that is made, changed or removed. before, after: dict or None."""
+class Patience(NamedTuple):
+    """How long something at the API is waited for. timeout: seconds; clock, sleep: as in `time`."""
 
-    def __init__(self, item, before, after):
-        self.item = item
-        self.before = before
-        self.after = after
+    timeout: float = 60.0
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+    def wait(self, problem: Callable[[], str], pause: float = 0.2) -> None:
+        """Return when problem() is empty; raise AdminError with what it was when time was over."""
+        deadline = self.clock() + self.timeout
+        while True:
+            sentence = problem()
+            if not sentence:
+                return
+            if self.clock() > deadline:
+                raise AdminError(
+                    f"After {self.timeout} s, {sentence}. Look at it with kubectl, then run again."
+                )
+            self.sleep(pause)
+
+
+PATIENCE = Patience()
+
+
+class Change(NamedTuple):
+    """One object that is made, changed or removed; it was not there before, or is not after."""
+
+    item: Item
+    before: Item | None
+    after: Item | None
 
     @property
-    def verb(self):
+    def what(self) -> str:
         """What is done, as a clause for people."""
-        return (
-            f"{'create' if self.before is None else 'delete' if self.after is None else 'change'}"
-            f" {objects.label(self.item)}"
-        )
+        verb = "create" if self.before is None else "delete" if self.after is None else "change"
+        return f"{verb} {objects.label(self.item)}"
 
-    def diff(self):
+    def diff(self) -> dict[str, str]:
         """Return the change as Ansible's diff."""
-        name = objects.label(self.item)
-        texts = [_text(state) for state in (self.before, self.after)]
+        before, after = _text(self.before), _text(self.after)
         if self.item["kind"] == "Secret":
-            texts = [text and f"({when}) {_HIDDEN}" for text, when in zip(texts, ("old", "new"))]
-        return {"before_header": name, "after_header": name, "before": texts[0], "after": texts[1]}
+            before = before and f"(old) {_HIDDEN}"
+            after = after and f"(new) {_HIDDEN}"
+        name = objects.label(self.item)
+        return {"before_header": name, "after_header": name, "before": before, "after": after}
 
 
 def bring_about(
-    api,
-    wanted,
-    kinds,
-    check_mode=False,
-    later=(),
-    timeout=60,
-    clock=time.monotonic,
-    sleep=time.sleep,
-):
-    """Make the objects with our label be the wanted ones; return the list of Change.
+    api: Admin,
+    wanted: Sequence[Item],
+    kinds: Iterable[str],
+    *,
+    later: Collection[str] = (),
+    check_mode: bool = False,
+    patience: Patience = PATIENCE,
+) -> list[Change]:
+    """Make the objects with our label be the wanted ones (objects.objects() makes them); return
+    what was changed. Raises AdminError.
 
-    Raises AdminError.
-
-    api: admin.Admin. wanted: list of dict, as objects.objects() makes them. kinds: list of str;
-    what is of these kinds, ours and not wanted is removed.
-    later: kinds (list of str) of which nothing is made or changed this time.
-    A CustomResourceDefinition that others made serves as it is. Ours is removed when it is asked
-    for and nobody has objects of it.
+    kinds: what is of these, ours and not wanted is removed; later: of these, nothing is made or
+    changed this time.
     """
     found = {kind: _ours(api, kind) for kind in kinds}
-    ours = {objects.path(item): item for items in found.values() for item in items or ()}
-    wanted_paths = {objects.path(item) for item in wanted}
+    there = {objects.path(item): item for items in found.values() for item in items or ()}
+    paths = {objects.path(item) for item in wanted}
     changes = []
-    for path, item in ours.items():
-        if path not in wanted_paths and _may_go(api, item):
+    for path, item in there.items():
+        if path not in paths and _may_go(api, item):
             changes.append(Change(item, item, None))
             if not check_mode:
-                _delete(api, path, item, timeout, clock, sleep)
+                _delete(api, item, patience)
     for item in wanted:
-        if item["kind"] in later or (
-            item["kind"] in objects.OPTIONAL and found[item["kind"]] is None
-        ):
+        is_unknown = item["kind"] in objects.OPTIONAL and found[item["kind"]] is None
+        if item["kind"] in later or is_unknown:
             continue
-        before = ours.get(objects.path(item)) or api.get(objects.path(item))
-        if before is not None and not objects.is_ours(before):
-            if item["kind"] == "CustomResourceDefinition":
-                continue
-            if item["kind"] == "NetworkAttachmentDefinition":
-                raise admin.AdminError(
-                    f"{objects.label(item)} is there already and is not the collection's (it has no"
-                    f" label {objects.LABEL}={objects.OWNER}). Remove it, or give the network"
-                    " another name."
-                )
+        before = there.get(objects.path(item)) or api.get(objects.path(item))
+        if _is_of_others(before):
+            continue
         after = _apply(api, item, before, check_mode)
         if _clean(before) != _clean(after):
             changes.append(Change(item, before, after))
-        if (
-            item["kind"] == "CustomResourceDefinition"
-            and not check_mode
-            and not _established(after)
-        ):
-            _wait(
-                lambda path=objects.path(item): _established(api.get(path)),
-                f"{objects.label(item)} is not served",
-                timeout,
-                clock,
-                sleep,
-            )
+        if item["kind"] == "CustomResourceDefinition" and not check_mode:
+            _wait_until_served(api, item, patience)
     return changes
 
 
 def wait_for_pods(
-    api, wanted, nodes, without=(), timeout=60, clock=time.monotonic, sleep=time.sleep
-):
+    api: Admin,
+    wanted: Iterable[Item],
+    nodes: Collection[str],
+    without: Collection[str] = (),
+    patience: Patience = PATIENCE,
+) -> None:
     """Wait until the DaemonSets among the wanted objects have a ready pod, made as they say now, on
-    each of these nodes (list of str). Raises AdminError.
-
-    without: nodes (list of str) on which they must have none.
+    each of these nodes, and none on those without. Raises AdminError.
     """
-    deadline = clock() + timeout
-    while True:
-        problems = [
-            problem
-            for item in wanted
-            if item["kind"] == "DaemonSet"
-            for problem in _pod_problems(api, item, nodes, without)
-        ]
-        if not problems:
-            return
-        if clock() > deadline:
-            more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
-            raise admin.AdminError(
-                f"After {timeout} s, {'; '.join(problems[:3])}{more}. Look at it with kubectl, then"
-                " run again."
-            )
-        sleep(0.5)
+    daemon_sets = [item for item in wanted if item["kind"] == "DaemonSet"]
+
+    def problem() -> str:
+        found = [one for item in daemon_sets for one in _pod_problems(api, item, nodes, without)]
+        more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+        return "; ".join(found[:_SHOWN]) + more
+
+    patience.wait(problem, 0.5)
 
 
-def _pod_problems(api, item, nodes, without):
-    template = item["spec"]["template"]["metadata"]
-    selector = ",".join(
-        "{}={}".format(*pair) for pair in sorted(item["spec"]["selector"]["matchLabels"].items())
+def _pod_problems(
+    api: Admin, daemon_set: Item, nodes: Collection[str], without: Collection[str]
+) -> list[str]:
+    name, spec = objects.label(daemon_set), daemon_set["spec"]
+    labels = sorted(spec["selector"]["matchLabels"].items())
+    pods = api.items(
+        f"/api/v1/namespaces/{daemon_set['metadata']['namespace']}/pods",
+        labelSelector=",".join(f"{key}={value}" for key, value in labels),
     )
-    answer = api.get(
-        f"/api/v1/namespaces/{item['metadata']['namespace']}/pods", labelSelector=selector
-    ) or {"items": []}
-    pods = {
-        pod["spec"].get("nodeName"): pod
-        for pod in answer["items"]
-        if "deletionTimestamp" not in pod["metadata"]
-        and (pod["metadata"].get("annotations") or {}).get(daemonset.SUM)
-        == template["annotations"][daemonset.SUM]
+    made_of = spec["template"]["metadata"]["annotations"][daemonset.SUM]
+    here = set(ask("[].spec.nodeName", pods or []))
+    by_node = {
+        pod["spec"].get("nodeName"): pod for pod in ask(staying(daemonset.SUM, made_of), pods or [])
     }
-    here = {pod["spec"].get("nodeName") for pod in answer["items"]}
-    problems = [
-        f"{objects.label(item)} still has a pod on the node {node}"
-        for node in without
-        if node in here
-    ]
+    problems = [f"{name} still has a pod on the node {node}" for node in without if node in here]
     for node in nodes:
-        status = pods[node].get("status") or {} if node in pods else {}
-        if not any(
-            one["type"] == "Ready" and one["status"] == "True"
-            for one in status.get("conditions") or []
-        ):
-            states = [
-                one["state"].get("waiting") or one["state"].get("terminated") or {}
-                for one in status.get("containerStatuses") or []
+        pod = by_node.get(node)
+        if not ask(IS_READY, pod):
+            reasons = [
+                f" ({': '.join(part for part in reason if part)})"
+                for reason in ask(NOT_RUNNING, pod) or ()
             ]
-            why = "".join(
-                f" ({': '.join(state[key] for key in ('reason', 'message') if state.get(key))})"
-                for state in states
-                if state.get("reason")
-            )
-            problems.append(f"{objects.label(item)} has no ready pod on the node {node}{why}")
+            problems.append(f"{name} has no ready pod on the node {node}{''.join(reasons)}")
     return problems
 
 
-def _ours(api, kind):
-    """Return what is there of a kind with our label (list of dict), None where the API does not
-    know the kind.
+def _ours(api: Admin, kind: str) -> list[Item] | None:
+    """Return what is there of a kind with our label, None where the API does not know the kind."""
+    selector = f"{objects.LABEL}={objects.OWNER}"
+    return api.items(objects.collection_path(kind), labelSelector=selector)
+
+
+def _is_of_others(item: Item | None) -> bool:
+    """Whether what is there in the place of a wanted object is not ours, and serves as it is: a
+    CustomResourceDefinition does. Raises AdminError where it would not.
     """
-    answer = api.get(
-        objects.collection_path(kind), labelSelector=f"{objects.LABEL}={objects.OWNER}"
-    )
-    # the items of a list say neither
-    return answer and [
-        dict(item, kind=kind, apiVersion=answer["apiVersion"]) for item in answer["items"]
-    ]
+    if item is None or objects.is_ours(item):
+        return False
+    if item["kind"] == "NetworkAttachmentDefinition":
+        raise AdminError(
+            f"{objects.label(item)} is there already and is not the collection's (it has no label"
+            f" {objects.LABEL}={objects.OWNER}). Remove it, or give the network another name."
+        )
+    return bool(item["kind"] == "CustomResourceDefinition")
 
 
-def _may_go(api, item):
-    """Return whether nothing of others would go with it: with a CustomResourceDefinition go all
-    objects of its kind.
+def _may_go(api: Admin, item: Item) -> bool:
+    """Whether nothing of others would go with it: with a CustomResourceDefinition go all objects of
+    its kind.
     """
     if item["kind"] != "CustomResourceDefinition":
         return True
     spec = item["spec"]
     collection = f"/apis/{spec['group']}/{spec['versions'][0]['name']}/{spec['names']['plural']}"
-    return all(objects.is_ours(other) for other in api.items(collection))
+    return all(objects.is_ours(other) for other in api.items(collection) or ())
 
 
-def _apply(api, item, before, check_mode):
+def _apply(api: Admin, item: Item, before: Item | None, check_mode: bool) -> Item:
     if not check_mode:
         return api.apply(objects.path(item), item)
     try:
         return api.apply(objects.path(item), item, dryRun="All")
-    except admin.AdminError as error:
-        if (
-            error.status == 404 and before is None
-        ):  # its kind or its namespace comes into being by the real run
-            return item
+    except AdminError as error:
+        if error.status == 404 and before is None:
+            return item  # its kind or its namespace comes into being by the real run
         raise
 
 
-def _delete(api, path, item, timeout, clock, sleep):
+def _delete(api: Admin, item: Item, patience: Patience) -> None:
+    path = objects.path(item)
     if item["kind"] != "DaemonSet":
         api.delete(path)
         return
     # its pods go first, so that its end is theirs
     api.delete(path, propagationPolicy="Foreground")
-    _wait(
-        lambda: api.get(path) is None, f"{objects.label(item)} is not gone", timeout, clock, sleep
-    )
+    patience.wait(lambda: f"{objects.label(item)} is not gone" if api.get(path) else "")
 
 
-def _wait(is_true, problem, timeout, clock, sleep):
-    deadline = clock() + timeout
-    while not is_true():
-        if clock() > deadline:
-            raise admin.AdminError(
-                f"{problem} after {timeout} s. Look at it with kubectl, then run again."
-            )
-        sleep(0.2)
+def _wait_until_served(api: Admin, definition: Item, patience: Patience) -> None:
+    path = objects.path(definition)
+    sentence = f"{objects.label(definition)} is not served"
+    patience.wait(lambda: "" if ask(IS_ESTABLISHED, api.get(path)) else sentence)
 
 
-def _established(item):
-    conditions = ((item or {}).get("status") or {}).get("conditions") or []
-    return any(one["type"] == "Established" and one["status"] == "True" for one in conditions)
-
-
-def _clean(item):
+def _clean(item: Item | None) -> Item | None:
     if item is None:
         return None
     metadata = {key: value for key, value in item["metadata"].items() if key not in _NOISE}
     return dict({key: value for key, value in item.items() if key != "status"}, metadata=metadata)
 
 
-def _text(item):
+def _text(item: Item | None) -> str:
     return "" if item is None else json.dumps(_clean(item), indent=2, sort_keys=True) + "\n"

@@ -3,26 +3,28 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a cluster must have before anything is changed in it or on its nodes.
 
-Pure: observations in, sentences out.
+Pure: observations in, sentences out. Runs on the controller.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import urllib.parse
+from collections.abc import Mapping
+from typing import Any
+
+from .._libraries import need
 
 
-def cluster_problems(cluster, settings):
-    """Say what in the cluster stands in the way: a list of sentences.
+def cluster_problems(cluster: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
+    """Say what in the cluster stands in the way: sentences.
 
     cluster: what module kubernetes_info returned. settings: {server: URL as the hosts reach the
-    API, or "", namespace: of the service accounts,
-    nad_namespaces: list of str}.
+    API, or "", namespace: of the service accounts, nad_namespaces: list of str}.
     """
     found = []
     server = settings["server"] or cluster["server"]
-    host = urllib.parse.urlsplit(server).hostname
-    if host in ("localhost", "::1") or (host or "").startswith("127."):
+    host = urllib.parse.urlsplit(server).hostname or ""
+    if host in ("localhost", "::1") or host.startswith("127."):
         found.append(
             f"multinet_kubeconfig has the API at {server}, which every host takes for itself: write"
             " the URL at which the hosts reach it into multinet_kubernetes_server."
@@ -43,8 +45,8 @@ def cluster_problems(cluster, settings):
     return found
 
 
-def node_problems(cluster, name, settings):
-    """Say what about a host's Node object stands in the way: a list of sentences.
+def node_problems(cluster: Mapping[str, Any], name: str, settings: Mapping[str, Any]) -> list[str]:
+    """Say what about a host's Node object stands in the way: sentences. Raises MissingLibraryError.
 
     name: of the Node. settings: {datastore, cluster_cidrs: list of str, node_cidr_mask_sizes: list
     of int}.
@@ -64,14 +66,14 @@ def node_problems(cluster, name, settings):
             " manager with --allocate-node-cidrs and --cluster-cidr, or patch spec.podCIDR of the"
             " node, or use multinet_datastore: etcd."
         ]
+    need("netaddr")
+    from netaddr import IPNetwork
+
+    pod_cidrs = [IPNetwork(cidr) for cidr in nodes[name]]
     found = []
-    ranges = [ipaddress.ip_network(cidr) for cidr in settings["cluster_cidrs"]]
-    for cluster_cidr, size in zip(ranges, settings["node_cidr_mask_sizes"]):
-        own = [
-            cidr
-            for cidr in map(ipaddress.ip_network, nodes[name])
-            if cidr.version == cluster_cidr.version
-        ]
+    for cidr, size in zip(settings["cluster_cidrs"], settings["node_cidr_mask_sizes"]):
+        cluster_cidr = IPNetwork(cidr)
+        own = [pod_cidr for pod_cidr in pod_cidrs if pod_cidr.version == cluster_cidr.version]
         if not own:
             found.append(
                 f"Node '{name}' has no IPv{cluster_cidr.version} podCIDR, but"
@@ -79,15 +81,15 @@ def node_problems(cluster, name, settings):
                 " one of it."
             )
         found += [
-            f"Node '{name}': podCIDR {cidr} is not in multinet_cluster_cidrs ({cluster_cidr}):"
+            f"Node '{name}': podCIDR {pod_cidr} is not in multinet_cluster_cidrs ({cluster_cidr}):"
             " write the controller manager's --cluster-cidr there."
-            for cidr in own
-            if not cidr.subnet_of(cluster_cidr)
+            for pod_cidr in own
+            if pod_cidr not in cluster_cidr
         ]
         found += [
-            f"Node '{name}': podCIDR {cidr} is no /{size}: write the controller manager's"
+            f"Node '{name}': podCIDR {pod_cidr} is no /{size}: write the controller manager's"
             " --node-cidr-mask-size into multinet_node_cidr_mask_sizes."
-            for cidr in own
-            if cidr.subnet_of(cluster_cidr) and cidr.prefixlen != size
+            for pod_cidr in own
+            if pod_cidr in cluster_cidr and pod_cidr.prefixlen != size
         ]
     return found

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""flanneld as pods: one DaemonSet per network, with upstream's image. Pure.
+"""flanneld as pods: one DaemonSet per network, with upstream's image. Pure; runs on the controller.
 
 One per network, so that a network is added, changed and removed without the others' daemons being
 restarted.
@@ -12,75 +12,73 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Mapping
+from typing import Any
 
-from .objects import NETWORK_LABEL, labelled
+from .objects import NETWORK_LABEL, Item, labelled
 
 PKI_DIR = "/etc/multinet/pki"
 SECRET = "multinet-etcd-client"
-#: Annotation of a pod: what it was made of.
+# Annotation of a pod: what it was made of.
 SUM = "multinet.flannel/sum"
 
 
-def name(network):
-    """Return the name (str) of a network's DaemonSet and of its ConfigMap."""
+def name(network: Mapping[str, Any]) -> str:
+    """Return the name of a network's DaemonSet and of its ConfigMap."""
     return "multinet-flannel-" + network["name"]
 
 
-def objects(plan, environments, settings):
-    """Return the objects (list of dict) that run flanneld in pods.
+def objects(
+    plan: Mapping[str, Any],
+    environments: Mapping[str, Mapping[str, str]],
+    settings: Mapping[str, Any],
+) -> list[Item]:
+    """Return the objects that run flanneld in pods.
 
-    plan: as _plan.plan.plan() makes it. environments: {network: environment of its flanneld (dict
-    of str)}. settings: {namespace, image,
-    node_names: the nodes that carry the networks (list of str), pki: {file name: content} of etcd's
-    client certificates, or {}}.
+    plan: as _plan.plan.plan() makes it. environments: {network: environment of its flanneld}.
+    settings: {namespace, image, node_names: the nodes that carry the networks (list of str), pki:
+    {file name: content} of etcd's client certificates, or {}}.
     """
-    made = []
     namespace, pki = settings["namespace"], settings["pki"]
-    if pki:
-        data = {file: base64.b64encode(content.encode()).decode() for file, content in pki.items()}
-        made.append(
-            labelled(
-                {
-                    "apiVersion": "v1",
-                    "kind": "Secret",
-                    "metadata": {"name": SECRET},
-                    "type": "Opaque",
-                    "data": data,
-                },
-                None,
-                namespace,
-            )
-        )
+    made = [labelled(_secret(pki), None, namespace)] if pki else []
     for network in plan["networks"]:
-        if network["net_config_file"]:
-            file = network["net_config_file"].rpartition("/")[2]
-            data = {file: json.dumps(network["flannel_config"], indent=2, sort_keys=True) + "\n"}
-            made.append(
-                labelled(
-                    {
-                        "apiVersion": "v1",
-                        "kind": "ConfigMap",
-                        "metadata": {"name": name(network)},
-                        "data": data,
-                    },
-                    network["name"],
-                    namespace,
-                )
-            )
-        made.append(
-            labelled(
-                _daemon_set(network, environments[network["name"]], settings),
-                network["name"],
-                namespace,
-            )
-        )
+        parts = [_config_map(network)] if network["net_config_file"] else []
+        parts.append(_daemon_set(network, environments[network["name"]], settings))
+        made += [labelled(part, network["name"], namespace) for part in parts]
     return made
 
 
-def _daemon_set(network, environment, settings):
+def _secret(pki: Mapping[str, str]) -> Item:
+    """Return etcd's client certificates. pki: {file name: content}."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": SECRET},
+        "type": "Opaque",
+        "data": {
+            file: base64.b64encode(content.encode()).decode() for file, content in pki.items()
+        },
+    }
+
+
+def _config_map(network: Mapping[str, Any]) -> Item:
+    """Return flannel's configuration of a network, where no etcd has it."""
+    file = network["net_config_file"].rpartition("/")[2]
+    config = json.dumps(network["flannel_config"], indent=2, sort_keys=True) + "\n"
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name(network)},
+        "data": {file: config},
+    }
+
+
+def _daemon_set(
+    network: Mapping[str, Any], environment: Mapping[str, str], settings: Mapping[str, Any]
+) -> Item:
     labels = {"app.kubernetes.io/name": "flannel", NETWORK_LABEL: network["name"]}
     volumes = [_host_path("run", "/run/flannel")]
-    mounts = [{"name": "run", "mountPath": "/run/flannel"}]
+    mounts: list[Item] = [{"name": "run", "mountPath": "/run/flannel"}]
     if network["net_config_file"]:
         volumes.append({"name": "config", "configMap": {"name": name(network)}})
         mounts.append(
@@ -161,9 +159,9 @@ def _daemon_set(network, environment, settings):
     }
 
 
-def _host_path(volume, path):
+def _host_path(volume: str, path: str) -> Item:
     return {"name": volume, "hostPath": {"path": path, "type": "DirectoryOrCreate"}}
 
 
-def _field(variable, path):
+def _field(variable: str, path: str) -> Item:
     return {"name": variable, "valueFrom": {"fieldRef": {"fieldPath": path}}}

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Everything the collection has at the Kubernetes API, from the plan. Pure.
+"""Everything the collection has at the Kubernetes API, from the plan. Pure; runs on the controller.
 
 The label says whose an object is: what carries it and is no longer wanted goes, and what does not
 carry it is never removed.
@@ -10,6 +10,10 @@ carry it is never removed.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+Item = dict[str, Any]  # an object, as the API's JSON has it
 
 LABEL = "app.kubernetes.io/managed-by"
 OWNER = "multinet.flannel"
@@ -19,50 +23,52 @@ SUBNET_SERVER = "multinet-subnet-server"
 NAD_CRD = "network-attachment-definitions.k8s.cni.cncf.io"
 LEGACY_CRD = "networks.kubernetes.com"
 
-# : kind -> (API, plural, whether it is in a namespace), for every kind of object that the
-# collection makes
+
+class Kind(NamedTuple):
+    """Where the API has the objects of a kind: api, such as apis/apps/v1; plural: the name of their
+    collection; namespaced: whether they are in namespaces.
+    """
+
+    api: str
+    plural: str
+    namespaced: bool
+
+
+_CORE = "api/v1"
+_RBAC = "apis/rbac.authorization.k8s.io/v1"
+_ADMISSION = "apis/admissionregistration.k8s.io/v1"
+_POLICY, _POLICY_BINDING = "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"
+
+# Every kind of object that the collection makes.
 KINDS = {
-    "CustomResourceDefinition": (
-        "apis/apiextensions.k8s.io/v1",
-        "customresourcedefinitions",
-        False,
+    "CustomResourceDefinition": Kind(
+        "apis/apiextensions.k8s.io/v1", "customresourcedefinitions", False
     ),
-    "ServiceAccount": ("api/v1", "serviceaccounts", True),
-    "ClusterRole": ("apis/rbac.authorization.k8s.io/v1", "clusterroles", False),
-    "ClusterRoleBinding": ("apis/rbac.authorization.k8s.io/v1", "clusterrolebindings", False),
-    "Role": ("apis/rbac.authorization.k8s.io/v1", "roles", True),
-    "RoleBinding": ("apis/rbac.authorization.k8s.io/v1", "rolebindings", True),
-    "Secret": ("api/v1", "secrets", True),
-    "ConfigMap": ("api/v1", "configmaps", True),
-    "ValidatingAdmissionPolicy": (
-        "apis/admissionregistration.k8s.io/v1",
-        "validatingadmissionpolicies",
-        False,
-    ),
-    "ValidatingAdmissionPolicyBinding": (
-        "apis/admissionregistration.k8s.io/v1",
-        "validatingadmissionpolicybindings",
-        False,
-    ),
-    "DaemonSet": ("apis/apps/v1", "daemonsets", True),
-    "NetworkAttachmentDefinition": (
-        "apis/k8s.cni.cncf.io/v1",
-        "network-attachment-definitions",
-        True,
+    "ServiceAccount": Kind(_CORE, "serviceaccounts", True),
+    "ClusterRole": Kind(_RBAC, "clusterroles", False),
+    "ClusterRoleBinding": Kind(_RBAC, "clusterrolebindings", False),
+    "Role": Kind(_RBAC, "roles", True),
+    "RoleBinding": Kind(_RBAC, "rolebindings", True),
+    "Secret": Kind(_CORE, "secrets", True),
+    "ConfigMap": Kind(_CORE, "configmaps", True),
+    _POLICY: Kind(_ADMISSION, "validatingadmissionpolicies", False),
+    _POLICY_BINDING: Kind(_ADMISSION, "validatingadmissionpolicybindings", False),
+    "DaemonSet": Kind("apis/apps/v1", "daemonsets", True),
+    "NetworkAttachmentDefinition": Kind(
+        "apis/k8s.cni.cncf.io/v1", "network-attachment-definitions", True
     ),
 }
 
-# : kinds that are left out where the API does not know them yet (before Kubernetes 1.30): they only
-# take rights away
-OPTIONAL = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
+# Kinds that are left out where the API does not know them (before Kubernetes 1.30): they only take
+# rights away.
+OPTIONAL = (_POLICY, _POLICY_BINDING)
 
 
-def objects(plan, settings):
-    """Return the objects (list of dict) in the order they are to be made.
+def objects(plan: Mapping[str, Any], settings: Mapping[str, Any]) -> list[Item]:
+    """Return the objects in the order they are to be made.
 
     plan: as _plan.plan.plan() makes it. settings: {namespace: of the service accounts (str),
-    nad_namespaces: list of str,
-    datastore: "etcd" or "kubernetes", legacy_crds: bool}.
+    nad_namespaces: list of str, datastore: "etcd" or "kubernetes", legacy_crds: bool}.
     """
     namespace = settings["namespace"]
     made = [_nad_crd()]
@@ -104,43 +110,40 @@ def objects(plan, settings):
     return made
 
 
-def accounts(settings):
-    """Return the names of the service accounts of objects() by the names of their files on a host."""
+def accounts(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return {name of its files on a host: service account} of those that objects() makes."""
     found = {"meta-plugin": META_PLUGIN}
     if settings["datastore"] == "kubernetes":
         found["subnet-server"] = SUBNET_SERVER
     return found
 
 
-def collection_path(kind, namespace=None):
+def collection_path(kind: str, namespace: str | None = None) -> str:
     """Return the path of a kind's collection, in a namespace or, without one, in all."""
-    api, plural, dummy = KINDS[kind]
-    return f"/{api}/{(f'namespaces/{namespace}/' if namespace else '')}{plural}"
+    where = f"namespaces/{namespace}/" if namespace else ""
+    return f"/{KINDS[kind].api}/{where}{KINDS[kind].plural}"
 
 
-def path(item):
-    """Return the path of an object (dict)."""
+def path(item: Item) -> str:
+    """Return the path of an object."""
     metadata = item["metadata"]
     return f"{collection_path(item['kind'], metadata.get('namespace'))}/{metadata['name']}"
 
 
-def label(item):
-    """What a message calls an object (dict)."""
-    metadata = item["metadata"]
-    return (
-        f"{item['kind']}"
-        f" {'/'.join(part for part in (metadata.get('namespace'), metadata['name']) if part)}"
-    )
+def label(item: Item) -> str:
+    """Return what a message calls an object."""
+    names = (item["metadata"].get("namespace"), item["metadata"]["name"])
+    return f"{item['kind']} {'/'.join(name for name in names if name)}"
 
 
-def is_ours(item):
-    """Return whether an object (dict) carries the collection's label."""
+def is_ours(item: Item) -> bool:
+    """Whether an object carries the collection's label."""
     return (item["metadata"].get("labels") or {}).get(LABEL) == OWNER
 
 
-def labelled(item, network=None, namespace=None):
-    """Return an object (dict) with the collection's label, that of a network (str) if one is given,
-    in a namespace (str) if one is given.
+def labelled(item: Item, network: str | None = None, namespace: str | None = None) -> Item:
+    """Return an object with the collection's label, that of a network if one is given, in a
+    namespace if one is given.
     """
     labels = {LABEL: OWNER}
     if network:
@@ -151,26 +154,26 @@ def labelled(item, network=None, namespace=None):
     return dict(item, metadata=metadata)
 
 
-def _rule(group, resources, verbs, names=None):
+def _rule(
+    group: str, resources: Sequence[str], verbs: Sequence[str], names: Sequence[str] | None = None
+) -> Item:
     rule = {"apiGroups": [group], "resources": resources, "verbs": verbs}
     return dict(rule, resourceNames=names) if names else rule
 
 
-def _account(name, namespace, rules):
-    """A service account with these rights in the whole cluster, and the right to ask for its own
-    next token.
+def _account(name: str, namespace: str, rules: Sequence[Item]) -> list[Item]:
+    """Return a service account with these rights in the whole cluster, and the right to ask for its
+    own next token.
     """
 
-    def rbac(kind, scope, **more):
-        metadata = {"name": name, "namespace": namespace} if scope else {"name": name}
-        return labelled(
-            dict(
-                {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": metadata},
-                **more,
-            )
-        )
+    def rbac(kind: str, **more: Any) -> Item:
+        metadata = {"name": name}
+        if KINDS[kind].namespaced:
+            metadata["namespace"] = namespace
+        api = _RBAC.partition("/")[2]
+        return labelled({"apiVersion": api, "kind": kind, "metadata": metadata, **more})
 
-    def binding(kind):
+    def binding(kind: str) -> Item:
         return {
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name},
             "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": namespace}],
@@ -185,44 +188,43 @@ def _account(name, namespace, rules):
                 "automountServiceAccountToken": False,  # it is for hosts, not for pods
             }
         ),
-        rbac("ClusterRole", False, rules=rules),
-        rbac("ClusterRoleBinding", False, **binding("ClusterRole")),
-        rbac("Role", True, rules=[_rule("", ["serviceaccounts/token"], ["create"], [name])]),
-        rbac("RoleBinding", True, **binding("Role")),
+        rbac("ClusterRole", rules=rules),
+        rbac("ClusterRoleBinding", **binding("ClusterRole")),
+        rbac("Role", rules=[_rule("", ["serviceaccounts/token"], ["create"], [name])]),
+        rbac("RoleBinding", **binding("Role")),
     ]
 
 
-def _annotations_alone(account, namespace, plural, pattern):
-    """Of what an account may change through a status, a policy leaves the annotations whose keys
-    match: RBAC ends at the subresource, through which one can
-    change labels, conditions and addresses too.
+def _annotations_alone(account: str, namespace: str, plural: str, pattern: str) -> list[Item]:
+    """Return a policy that, of what an account may change through a status, leaves the annotations
+    whose keys match: RBAC ends at the subresource, through which one can change labels, conditions
+    and addresses too.
     """
 
-    def policy(kind, spec):
-        return labelled(
-            {
-                "apiVersion": "admissionregistration.k8s.io/v1",
-                "kind": kind,
-                "metadata": {"name": account},
-                "spec": spec,
-            }
+    def policy(kind: str, spec: Item) -> Item:
+        api = _ADMISSION.partition("/")[2]
+        metadata = {"name": account}
+        return labelled({"apiVersion": api, "kind": kind, "metadata": metadata, "spec": spec})
+
+    def all_in(one: str, other: str) -> str:
+        """Each annotation of one side may change, or is the same on the other side."""
+        return (
+            f"variables.{one}.all(key, key.matches({json.dumps(pattern)})"
+            f" || variables.{other}[?key] == optional.of(variables.{one}[key]))"
         )
 
     metadata = ("labels", "finalizers", "ownerReferences")
     same = ["object.?status == oldObject.?status"] + [
         f"object.metadata.?{one} == oldObject.metadata.?{one}" for one in metadata
     ]
-    may = (
-        f"key.matches({json.dumps(pattern)}) || variables.%s[?key] =="
-        " optional.of(variables.%s[key])"
-    )
+    user = json.dumps(f"system:serviceaccount:{namespace}:{account}")
     annotations = [
         {"name": name, "expression": f"{of}.metadata.?annotations.orValue({{}})"}
         for name, of in (("before", "oldObject"), ("after", "object"))
     ]
     return [
         policy(
-            "ValidatingAdmissionPolicy",
+            _POLICY,
             {
                 "failurePolicy": "Fail",
                 "matchConstraints": {
@@ -237,13 +239,7 @@ def _annotations_alone(account, namespace, plural, pattern):
                     ]
                 },
                 "matchConditions": [
-                    {
-                        "name": "account",
-                        "expression": (
-                            "request.userInfo.username =="
-                            f" {json.dumps(f'system:serviceaccount:{namespace}:{account}')}"
-                        ),
-                    }
+                    {"name": "account", "expression": f"request.userInfo.username == {user}"}
                 ],
                 "variables": annotations,
                 "validations": [
@@ -253,8 +249,7 @@ def _annotations_alone(account, namespace, plural, pattern):
                     },
                     {
                         "expression": (
-                            f"variables.after.all(key, {may % ('before', 'after')}) &&"
-                            f" variables.before.all(key, {may % ('after', 'before')})"
+                            f"{all_in('after', 'before')} && {all_in('before', 'after')}"
                         ),
                         "message": (
                             f"The service account {account} may change annotations that match"
@@ -264,14 +259,13 @@ def _annotations_alone(account, namespace, plural, pattern):
                 ],
             },
         ),
-        policy(
-            "ValidatingAdmissionPolicyBinding",
-            {"policyName": account, "validationActions": ["Deny"]},
-        ),
+        policy(_POLICY_BINDING, {"policyName": account, "validationActions": ["Deny"]}),
     ]
 
 
-def _crd(name, group, names, description, properties):
+def _crd(
+    name: str, group: str, names: Mapping[str, Any], description: str, properties: Mapping[str, Any]
+) -> Item:
     texts = {
         key: {"type": kind}
         for key, kind in (("apiVersion", "string"), ("kind", "string"), ("metadata", "object"))
@@ -299,8 +293,8 @@ def _crd(name, group, names, description, properties):
     )
 
 
-def _nad_crd():
-    """The networks that pods may ask for (NPWG multi-network specification, section 3)."""
+def _nad_crd() -> Item:
+    """Return the kind of what pods may ask for (NPWG multi-network specification, section 3)."""
     names = {
         "plural": "network-attachment-definitions",
         "singular": "network-attachment-definition",
@@ -327,8 +321,8 @@ def _nad_crd():
     )
 
 
-def _legacy_crd():
-    """The Network objects that configurations of Multus' first generation name."""
+def _legacy_crd() -> Item:
+    """Return the kind of what configurations of Multus' first generation name."""
     return _crd(
         LEGACY_CRD,
         "kubernetes.com",

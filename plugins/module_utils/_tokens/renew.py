@@ -14,6 +14,7 @@ import glob
 import os
 import sys
 import time
+from collections.abc import Callable
 
 from .._cni import errors, files
 from .._kube_client import client as kube
@@ -23,7 +24,7 @@ from . import token
 _SECONDS = 30.0  # for all requests about one token
 
 
-def main(directory=token.DIRECTORY, clock=time.time):
+def main(directory: str = token.DIRECTORY, clock: Callable[[], float] = time.time) -> int:
     """Renew what is due; print a line for each token; return the exit status, 1 when one could not
     be renewed.
     """
@@ -37,8 +38,8 @@ def main(directory=token.DIRECTORY, clock=time.time):
     return status
 
 
-def renew(path, clock=time.time):
-    """Renew the token of the kubeconfig at path (str) if it is due; return what was done (str).
+def renew(path: str, clock: Callable[[], float]) -> str:
+    """Renew the token of the kubeconfig at a path if it is due; return what was done.
 
     Raises Error, TokenError and OSError.
     """
@@ -77,14 +78,12 @@ def renew(path, clock=time.time):
     return f"renewed, valid until {_time(issued.end)}."
 
 
-def _time(seconds):
+def _time(seconds: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
 
 
-def _sentence(error):
-    text = (
-        f"{error.msg} ({error.details})"
-        if isinstance(error, errors.Error) and error.details
-        else str(error)
-    )
+def _sentence(error: Exception) -> str:
+    text = str(error)
+    if isinstance(error, errors.Error) and error.details:
+        text = f"{error.msg} ({error.details})"
     return text.rstrip(".") + "."

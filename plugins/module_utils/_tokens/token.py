@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import json
+from typing import Any
 
 DIRECTORY = "/etc/multinet/kubernetes"  # where a host has them
 RENEW_BELOW = 1 / 2
@@ -24,13 +25,11 @@ class TokenError(ValueError):
 
 
 class Token:
-    """text: str.
-
-    Has namespace, account (str), begin, end (seconds since 1970); identity: what another token of
-    the same kind shares.
+    """What a token's text says. begin, end: seconds since 1970; identity: what another token of the
+    same account, issuer and key shares. Raises TokenError.
     """
 
-    def __init__(self, text):
+    def __init__(self, text: str) -> None:
         parts = text.strip().split(".")
         try:
             header, claims = (
@@ -39,10 +38,8 @@ class Token:
             )
             self.begin, self.end = int(claims["iat"]), int(claims["exp"])
             bound = claims["kubernetes.io"]
-            self.namespace, self.account = (
-                str(bound["namespace"]),
-                str(bound["serviceaccount"]["name"]),
-            )
+            self.namespace = str(bound["namespace"])
+            self.account = str(bound["serviceaccount"]["name"])
             # the key and the issuer are the cluster's, the uid tells an account from an earlier one
             # of its name
             self.identity = (
@@ -58,20 +55,20 @@ class Token:
             ) from None
 
     @property
-    def seconds(self):
+    def seconds(self) -> int:
         """How long it lives in all."""
         return self.end - self.begin
 
-    def left(self, now):
-        """Return the part of its life (float, below 0 when it is over) that is left at a time
-        (seconds since 1970).
+    def left(self, now: float) -> float:
+        """Return the part of its life that is left at a time (seconds since 1970), below 0 when it
+        is over.
         """
         return (self.end - now) / max(self.seconds, 1)
 
 
-def request(namespace, account, seconds):
-    """Return (path, object: dict) that, posted, ask for a token of a service account that lives so
-    many seconds (int).
+def request(namespace: str, account: str, seconds: int) -> tuple[str, dict[str, Any]]:
+    """Return (path, object) that, posted, ask for a token of a service account that lives so many
+    seconds.
     """
     return f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token", {
         "apiVersion": "authentication.k8s.io/v1",
@@ -80,8 +77,8 @@ def request(namespace, account, seconds):
     }
 
 
-def is_good(held, fresh, now):
-    """Return whether the token (str) that a host holds may stay.
+def is_good(held: str, fresh: str, now: float) -> bool:
+    """Return whether the token that a host holds may stay.
 
     fresh: one that was issued just now for the same account, or "" when there is none to compare
     with; now: seconds since 1970.

@@ -61,7 +61,7 @@ def test_all_are_ours_and_of_a_known_kind_and_place(datastore):
     items = made(datastore, legacy_crds=True)
     assert all(
         objects.is_ours(item)
-        and bool(item["metadata"].get("namespace")) == objects.KINDS[item["kind"]][2]
+        and bool(item["metadata"].get("namespace")) == objects.KINDS[item["kind"]].namespaced
         for item in items
     )
     assert all(f"/{item['apiVersion']}" in objects.path(item) for item in items)
