@@ -49,10 +49,10 @@ def flannel_config(network: dict[str, Any]) -> dict[str, Any]:
     backend = network["backend"]
     keys = BACKENDS[backend["type"]].keys
     # What is false, zero or not given is flannel's own default.
-    config["Backend"] = dict(
-        {"Type": backend["type"]},
+    config["Backend"] = {
+        "Type": backend["type"],
         **{key.flannel: backend[name] for name, key in keys.items() if backend[name]},
-    )
+    }
     return config
 
 
@@ -167,32 +167,26 @@ def cni_plugins(
         "bridge": network["bridge"],
         "hairpinMode": True,
         "isDefaultGateway": network["default"],
-        "ipMasq": (
-            False
-        ),  # must be said: without it, flannel turns masquerade on because flanneld does none
+        # must be said: without it, flannel turns masquerade on because flanneld does none
+        "ipMasq": False,
+        # of the keys above, the checks let the user set hairpinMode alone
+        **network["delegate"],
     }
     flannel: dict[str, Any] = {
         "type": "flannel",
         "subnetFile": network["subnet_file"],
-        "dataDir": network[
-            "data_dir"
-        ],  # one per network: flannel keeps its state under the container's id alone
-        "capabilities": {
-            "ips": True,
-            "mac": True,
-        },  # a pod may ask for them; bridge and host-local do it
-        "delegate": dict(
-            delegate, **network["delegate"]
-        ),  # of these keys, checks lets the user set hairpinMode alone
+        # one per network: flannel keeps its state under the container's id alone
+        "dataDir": network["data_dir"],
+        # a pod may ask for them; bridge and host-local do it
+        "capabilities": {"ips": True, "mac": True},
+        "delegate": delegate,
     }
     if more_routes:
         flannel["ipam"] = {"routes": [{"dst": prefix} for prefix in more_routes]}
-    chain = [flannel, {"type": "tuning", "sysctl": dict(POD_SYSCTLS)}]
-    return (
-        chain + [{"type": "portmap", "capabilities": {"portMappings": True}}]
-        if host_ports
-        else chain
-    )
+    chain: list[dict[str, Any]] = [flannel, {"type": "tuning", "sysctl": dict(POD_SYSCTLS)}]
+    if host_ports:
+        chain.append({"type": "portmap", "capabilities": {"portMappings": True}})
+    return chain
 
 
 def cni_conf(
@@ -214,27 +208,23 @@ def cni_conf(
         conf["kubeconfig"] = KUBECONFIG
         capabilities = {"portMappings": True, POD_ANNOTATIONS: True}
     if external:
-        # of what the runtime asks for, only what the configuration in the file is able to do is
-        # handed on
-        capabilities = dict(capabilities, portMappings=True, bandwidth=True)
+        # of what the runtime asks for, its file is handed on what it is able to do
+        capabilities = {**capabilities, "portMappings": True, "bandwidth": True}
     if capabilities:
         conf["capabilities"] = capabilities
     if settings["in_process"]:
         conf["inProcess"] = settings["in_process"]
-    delegates = [
-        dict(
-            network["cni_conflist"],
-            ifName=network["interface"],
-            **({"masterplugin": True} if network["default"] else {}),
+    conf["delegates"] = []
+    if external:
+        conf["delegates"].append(
+            {"file": external["file"], "ifName": external["interface"], "masterplugin": True}
         )
-        for network in planned
-        if network["attach"] == "all"
-    ]
-    conf["delegates"] = (
-        [{"file": external["file"], "ifName": external["interface"], "masterplugin": True}]
-        if external
-        else []
-    ) + delegates
+    for network in planned:
+        if network["attach"] == "all":
+            delegate = {**network["cni_conflist"], "ifName": network["interface"]}
+            conf["delegates"].append(
+                {**delegate, "masterplugin": True} if network["default"] else delegate
+            )
     return conf
 
 
@@ -261,9 +251,8 @@ def render(
     name, backend = network["name"], network["backend"]
     kind = BACKENDS[backend["type"]]
     ipv6 = network["ipv6_cidr"] is not None
-    shared_tunnel = (
-        backend.get("mode", "separate") != "separate"
-    )  # wireguard: one device and port for both families
+    # wireguard: one device and port for both families
+    shared_tunnel = backend.get("mode", "separate") != "separate"
     device = kind.device.format(**backend) if kind.device else None
     device_v6 = None
     if ipv6 and kind.device_v6:
@@ -277,9 +266,8 @@ def render(
     planned.update(
         cni_name="multinet-" + name,
         etcd_prefix=None if in_kubernetes else f"{options['etcd_prefix']}/{name}",
-        annotation_prefix=(
-            name + ".multinet.flannel" if in_kubernetes else None
-        ),  # a slash in it, and flanneld forgets its MAC address when it starts again
+        # a slash in it, and flanneld forgets its MAC address when it starts again
+        annotation_prefix=f"{name}.multinet.flannel" if in_kubernetes else None,
         net_config_file=f"/etc/flannel/{name}.json" if in_kubernetes else None,
         unit=f"flanneld@{name}.service",
         environment_file=f"/etc/flannel/{name}.env",
@@ -293,18 +281,15 @@ def render(
         tunnel_protocols=list(kind.protocols),
         mtu_overhead=kind.overhead + (IPSEC_UDP_ENCAP_OVERHEAD if backend.get("udp_encap") else 0),
     )
-    devices = [planned["bridge"], device, device_v6]
-    planned["devices"] = [
-        item for index, item in enumerate(devices) if item and item not in devices[:index]
-    ]
+    planned["devices"] = list(dict.fromkeys(filter(None, [planned["bridge"], device, device_v6])))
     planned["flannel_config"] = flannel_config(planned)
     planned["cni_conflist"] = {
         "name": planned["cni_name"],
         "cniVersion": options["cni_version"],
         "plugins": cni_plugins(
             planned,
-            routes(planned, open_to),
-            host_ports=bool(options["kubernetes"] and network["default"]),
+            more_routes=routes(planned, open_to),
+            host_ports=options["kubernetes"] and network["default"],
         ),
     }
     planned["net_attach_def"] = net_attach_def(planned)
