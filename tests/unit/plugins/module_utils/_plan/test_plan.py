@@ -33,6 +33,7 @@ from hypothesis import strategies as st
 VECTORS = pathlib.Path(__file__).parent / "vectors"
 VALID = {path.stem: json.loads(path.read_text()) for path in sorted(VECTORS.glob("valid/*.json"))}
 INVALID = json.loads((VECTORS / "invalid.json").read_text())
+AGREED = json.loads((VECTORS / "backends.json").read_text())
 BLUE = {
     "name": "blue",
     "cidr": "10.1.0.0/16",
@@ -51,7 +52,9 @@ SETTINGS = {
 @pytest.mark.parametrize("vector", VALID.values(), ids=VALID)
 def test_valid(vector):
     before = copy.deepcopy(vector["networks"])
-    assert plan(vector["networks"], vector["options"]) == vector["plan"]
+    plain = {key: one.default for key, one in NETWORK_KEYS.items() if one.default is not None}
+    networks = [plain | network for network in vector["plan"]["networks"]]
+    assert plan(vector["networks"], vector["options"]) == dict(vector["plan"], networks=networks)
     assert vector["networks"] == before, "the declaration was changed"
 
 
@@ -327,6 +330,15 @@ def test_every_option_has_a_check_a_type_and_a_sound_default():
     assert list(argument_spec.spec()) == list(argument_spec.documentation()) == list(OPTIONS)
     every_default = {key: option.default for key, option in OPTIONS.items()}
     assert plan([BLUE], every_default) == plan([BLUE])
+
+
+@pytest.mark.parametrize("kind", BACKENDS)
+def test_a_backend_is_as_agreed(kind):
+    """Its devices, ports and protocols, which the guard and the preflight work with."""
+    agreed = AGREED[kind]
+    planned = plan([dict(BLUE, **agreed["declared"])], {"architectures": ["amd64"]})["networks"][0]
+    assert {key: planned[key] for key in agreed["planned"]} == agreed["planned"]
+    assert planned["flannel_config"]["Backend"] == agreed["flannel"]
 
 
 @pytest.mark.parametrize("kind", BACKENDS)
