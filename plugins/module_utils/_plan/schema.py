@@ -339,6 +339,7 @@ class Backend(NamedTuple):
     ipv6: bool = False  # carries IPv6 pod networks
     ipv6_mtu: int | None = None  # `mtu` of a network with IPv6, where flannel's own is wrong
     architectures: tuple[str, ...] = ()  # the only ones that flannel has it on; empty: all
+    link: str = ""  # kind of link that the kernel must know, with what `ip link add` needs
     single: str = ""  # why only one network of a host can use it; empty: any number can
     device: str | None = None  # host device, formatted with the backend's keys
     device_v6: str | None = None
@@ -400,6 +401,7 @@ BACKENDS = {
         # flannel takes 50 bytes off for a tunnel over IPv6 too, which needs 70: an Ethernet's 1500
         # less the 20 that it forgets.
         ipv6_mtu=1480,
+        link="vxlan id 1 dstport 4789",
         device="flannel.{vni}",
         device_v6="flannel-v6.{vni}",
         ports=("port",),
@@ -435,6 +437,7 @@ BACKENDS = {
         about="One network. `psk` is made by `wg genpsk`.",
         overhead=80,
         ipv6=True,
+        link="wireguard",
         single="its device is always called flannel-wg",
         device="flannel-wg",
         device_v6="flannel-wg-v6",

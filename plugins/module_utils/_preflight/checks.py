@@ -9,10 +9,10 @@ import ipaddress
 
 from .. import _architectures
 from .._plan import changes
+from .._plan.schema import BACKENDS
 
-#: What the kernel must be able to make, by what needs it.
+#: What the kernel must be able to make for any network; backends have theirs in their table.
 ALWAYS_NEEDED = ("bridge", "veth", "nftables", "br_netfilter")
-NEEDED_BY_BACKEND = {"vxlan": ("vxlan",), "wireguard": ("wireguard",)}
 
 #: executable -> the package that has it, where the names differ
 PACKAGES = {"ip": "iproute2", "nft": "nftables", "libnftables.so.1": "nftables"}
@@ -155,14 +155,8 @@ def _backends(observed, plan):
 
 
 def _kernel(observed, plan):
-    needed = list(ALWAYS_NEEDED)
-    for network in plan["networks"]:
-        needed += [
-            feature
-            for feature in NEEDED_BY_BACKEND.get(network["backend"]["type"], ())
-            if feature not in needed
-        ]
-    for feature in needed:
+    links = [BACKENDS[network["backend"]["type"]].link.split() for network in plan["networks"]]
+    for feature in dict.fromkeys([*ALWAYS_NEEDED, *(link[0] for link in links if link)]):
         error = observed["kernel"].get(feature)
         if error:
             remedy = KERNEL_REMEDY.get(

@@ -17,13 +17,13 @@ import shutil
 import socket
 import sys
 
-# : feature -> command that makes such a thing in a throw-away network namespace, where it vanishes
-# with the process
+from .._plan.schema import BACKENDS
+
+# Feature -> command that makes such a thing in a throw-away network namespace, where it vanishes
+# with the process. What backends need besides is in their table.
 KERNEL_TRIALS = {
     "bridge": ["ip", "link", "add", "mntrial", "type", "bridge"],
     "veth": ["ip", "link", "add", "mntrial", "type", "veth", "peer", "name", "mntrial2"],
-    "vxlan": ["ip", "link", "add", "mntrial", "type", "vxlan", "id", "1", "dstport", "4789"],
-    "wireguard": ["ip", "link", "add", "mntrial", "type", "wireguard"],
     "nftables": ["nft", "add", "table", "inet", "mntrial"],
 }
 
@@ -37,12 +37,11 @@ def observe(run, plan, conf_dir):
     plan: the plan to be deployed (only what it needs is tried). conf_dir: the CNI configuration
     directory.
     """
-    backends = {network["backend"]["type"] for network in plan["networks"]}
-    trials = {
-        feature: argv
-        for feature, argv in KERNEL_TRIALS.items()
-        if feature not in ("vxlan", "wireguard") or feature in backends
-    }
+    trials = dict(KERNEL_TRIALS)
+    for network in plan["networks"]:
+        link = BACKENDS[network["backend"]["type"]].link.split()
+        if link:
+            trials[link[0]] = ["ip", "link", "add", "mntrial", "type", *link]
     executables = {name: shutil.which(name, path=_search_path()) for name in ("ip", "nft")}
     if executables["ip"] is None:
         links, addresses, routes = [], [], []
