@@ -1,0 +1,223 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Members of a real etcd cluster on loopback, formed, joined and restarted as module etcd_member
+does it on three hosts; a small program stands for systemd.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from ansible_collections.multinet.flannel.plugins.module_utils._etcd.client import Client
+from ansible_collections.multinet.flannel.plugins.module_utils._etcd.decision import (
+    Declaration,
+    DeclaredMember,
+    MemberError,
+)
+from ansible_collections.multinet.flannel.plugins.module_utils._etcd.member import Installed, Member
+from ansible_collections.multinet.flannel.plugins.module_utils._etcd.membership import bring
+from etcd_server import free_port
+
+# A unit is a directory: environment files, the process id, whether it starts with the host.
+SYSTEMCTL = """#!{python}
+import os, pathlib, signal, subprocess, sys, time
+
+words = [word for word in sys.argv[1:] if not word.startswith("-")]
+verb, unit = words[0], pathlib.Path({units!r}, *words[1:2])
+pid_file = unit / "pid"
+
+
+def pid():
+    try:
+        found = int(pid_file.read_text())
+        # a zombie has no command line
+        return found if pathlib.Path("/proc", str(found), "cmdline").read_bytes() else 0
+    except (OSError, ValueError):
+        return 0
+
+
+def stop():
+    if pid():
+        os.kill(pid(), signal.SIGKILL)
+        while pid():
+            time.sleep(0.01)
+
+
+if verb == "show":
+    state = "enabled" if (unit / "enabled").exists() else "disabled"
+    print("LoadState=loaded\\nActiveState=" + ("active" if pid() else "inactive"))
+    print("UnitFileState=" + state + "\\nNeedDaemonReload=no\\nMainPID=" + str(pid()))
+elif verb == "enable":
+    (unit / "enabled").touch()
+elif verb in ("stop", "restart"):
+    stop()
+if verb in ("start", "restart") and not pid():
+    values = dict(os.environ)
+    for name in ("etcd.env", "initial.env"):
+        if (unit / name).exists():
+            lines = (unit / name).read_text().splitlines()
+            values.update(line.split("=", 1) for line in lines)
+    with open(unit / "log", "ab") as log:
+        started = subprocess.Popen([unit / "etcd"], env=values, stdout=log, stderr=log,
+                                   start_new_session=True)
+    pid_file.write_text(str(started.pid))
+"""
+
+
+def quick_client(urls):
+    """Where there is no quorum, etcd would think about it for longer."""
+    return Client(urls, timeout=2)
+
+
+class Hosts:
+    """Three hosts: what is declared of each, and what is on its disk."""
+
+    def __init__(self, directory, etcd):
+        self.directory = directory
+        self.declared = [
+            DeclaredMember(name, *(f"http://127.0.0.1:{free_port()}" for _url in range(2)))
+            for name in "abc"
+        ]
+        self.settings = {}
+        for member in self.declared:
+            (directory / member.name).mkdir()
+            shutil.copy(etcd, directory / member.name / "etcd")
+
+    def environment(self, member):
+        values = {
+            "ETCD_NAME": member.name,
+            "ETCD_DATA_DIR": self.directory / member.name / "data",
+            "ETCD_LOG_LEVEL": "error",
+            "ETCD_UNSAFE_NO_FSYNC": "true",
+            "ETCD_LISTEN_CLIENT_URLS": member.client_url,
+            "ETCD_ADVERTISE_CLIENT_URLS": member.client_url,
+            "ETCD_LISTEN_PEER_URLS": member.peer_url,
+            "ETCD_INITIAL_ADVERTISE_PEER_URLS": member.peer_url,
+            "ETCD_INITIAL_CLUSTER_STATE": "existing",
+            **self.settings,
+        }
+        return "".join(f"{name}={value}\n" for name, value in values.items())
+
+    def bring(self, name, check_mode=False, members="abc", **more):
+        """Do on one host what module etcd_member does; return what it returns."""
+        place = self.directory / name
+        member = next(member for member in self.declared if member.name == name)
+        (place / "etcd.env").write_text(self.environment(member), encoding="utf-8")
+        installed = Installed(
+            unit=name,
+            executable=str(place / "etcd"),
+            environment=self.environment(member),
+            initial_file=str(place / "initial.env"),
+            data_dir=str(place / "data"),
+        )
+        declared = [member for member in self.declared if member.name in members]
+        return bring(
+            Member(installed, quick_client, 30), Declaration(name, declared, **more), check_mode
+        )
+
+    def stop(self, name):
+        subprocess.run(["systemctl", "stop", name], check=True)
+
+    def listed(self):
+        """Return the members as etcd lists them."""
+        members = Client([member.client_url for member in self.declared]).members()
+        return sorted(member.name for member in members)
+
+    def close(self):
+        for path in self.directory.glob("*/pid"):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(path.read_text()), signal.SIGKILL)
+
+
+@pytest.fixture(name="hosts")
+def _hosts(tmp_path, upstream_bin, monkeypatch):
+    programs, units = tmp_path / "bin", tmp_path / "units"
+    programs.mkdir()
+    units.mkdir()
+    systemctl = programs / "systemctl"
+    systemctl.write_text(SYSTEMCTL.format(python=sys.executable, units=str(units)))
+    systemctl.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    hosts = Hosts(units, upstream_bin / "etcd")
+    try:
+        yield hosts
+    finally:
+        hosts.close()
+
+
+def test_the_life_of_a_cluster(hosts):
+    # nobody forms a cluster alone; when all are known to have no data, each does its part of one
+    assert [hosts.bring(name)["pending"] for name in "abc"] == ["form"] * 3
+    told = hosts.bring("a", check_mode=True, formers="abc")
+    assert told["done"] == ["new cluster formed", "started", "enabled"]
+    for name in "ab":
+        assert hosts.bring(name, formers="abc") == dict(told, data="none", pending="start")
+    # these two are a quorum in a moment: the third is one of three that form it, or comes late
+    assert "started" in hosts.bring("c", formers="abc")["done"]
+    for name in "ab":
+        assert hosts.bring(name, formers="abc", final=True) == {
+            "done": ["first start completed"],
+            "data": "forming",
+            "pending": "",
+            "why": "",
+        }
+    assert hosts.bring("c", formers="abc", final=True)["pending"] == ""
+    assert hosts.listed() == ["a", "b", "c"]
+    assert [hosts.bring(name)["done"] for name in "abc"] == [[]] * 3
+
+    # other settings, another executable
+    hosts.settings["ETCD_HEARTBEAT_INTERVAL"] = "150"
+    expected = ["restarted: its settings changed: ETCD_HEARTBEAT_INTERVAL"]
+    assert [hosts.bring(name)["done"] for name in "abc"] == [expected] * 3
+    replaced = hosts.directory / "a" / "etcd"
+    shutil.copy(replaced, f"{replaced}.new")
+    os.rename(f"{replaced}.new", replaced)
+    assert hosts.bring("a", check_mode=True)["done"] == ["restarted: its executable was replaced"]
+    assert hosts.bring("a")["done"] == ["restarted: its executable was replaced"]
+
+    # a member that the quorum needs is not restarted; the one that is missing starts
+    hosts.stop("b")
+    hosts.settings["ETCD_HEARTBEAT_INTERVAL"] = "160"
+    left = hosts.bring("a")
+    assert (left["done"], left["pending"]) == ([], "restart")
+    assert "only 1 of the 3 etcd members would answer" in left["why"]
+    with pytest.raises(MemberError, match="Start the missing ones first"):
+        hosts.bring("a", final=True)
+    assert hosts.bring("b")["done"] == ["started"]
+
+    # one that lost its data joins as another member
+    hosts.stop("c")
+    shutil.rmtree(hosts.directory / "c" / "data")
+    done = hosts.bring("c")["done"]
+    assert done[0].endswith(" removed from the cluster")
+    assert done[1:] == ["added to the cluster", "started", "first start completed"]
+    assert hosts.listed() == ["a", "b", "c"]
+
+    # one that is no longer declared goes when it may
+    with pytest.raises(MemberError, match="the member c, which is no longer declared"):
+        hosts.bring("b", members="ab")
+    hosts.stop("c")
+    assert hosts.bring("b", members="ab", prune=True)["done"][0].endswith("from the cluster")
+    assert hosts.listed() == ["a", "b"]
+
+
+def test_a_member_that_does_not_get_ready(hosts, monkeypatch):
+    """The end of its journal is in the sentence."""
+    journalctl = pathlib.Path(os.environ["PATH"].split(os.pathsep)[0], "journalctl")
+    journalctl.write_text('#!/bin/sh\necho \'{"level":"fatal","msg":"no room"}\'\n')
+    journalctl.chmod(0o755)
+    hosts.bring("a", members="a", formers="a")
+    hosts.stop("a")
+    (hosts.directory / "a" / "etcd").write_text("#!/bin/sh\nexit 1\n")
+    monkeypatch.setattr(time, "monotonic", iter(range(0, 10**6, 20)).__next__)
+    with pytest.raises(MemberError, match=r"didn't get ready within 30 s\..* says: no room"):
+        hosts.bring("a", members="a", formers="a", final=True)
