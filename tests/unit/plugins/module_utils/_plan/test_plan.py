@@ -332,7 +332,11 @@ def test_every_option_has_a_check_a_type_and_a_sound_default():
     assert plan([BLUE], every_default) == plan([BLUE])
 
 
-@pytest.mark.parametrize("kind", BACKENDS)
+def test_backends_that_are_agreed_on_are_those_there_are():
+    assert list(AGREED) == list(BACKENDS)
+
+
+@pytest.mark.parametrize("kind", AGREED)
 def test_a_backend_is_as_agreed(kind):
     """Its devices, ports and protocols, which the guard and the preflight work with."""
     agreed = AGREED[kind]
