@@ -115,14 +115,14 @@ def main() -> None:
     except ValueError as error:
         module.fail_json(msg=str(error), problems=[str(error)], architecture="")
     observed = observe.observe(module.run_command, plan, module.params["cni_conf_dir"])
-    problems = checks.problems(
-        observed,
+    deployment = checks.Deployment(
         plan,
-        deployed=deployed,
+        deployed,
         underlay_interface=module.params["underlay_interface"],
         prune=module.params["prune"],
         docker_network=(module.params["docker_network"] or {}).get("name", ""),
     )
+    problems = checks.problems(observed, deployment)
     params = module.params
     found = wiring.observe(module.run_command, params["containerd_config"])
     wish = {

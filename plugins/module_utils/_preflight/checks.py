@@ -6,15 +6,23 @@
 from __future__ import annotations
 
 import ipaddress
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import _architectures
 from .._plan import changes
 from .._plan.schema import BACKENDS
 
-#: What the kernel must be able to make for any network; backends have theirs in their table.
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Union
+
+    Facts = dict[str, Any]  # a plan, a network of it, or what observe.observe() returns
+    Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
+
+# What the kernel must be able to make for any network; backends have theirs in their table
 ALWAYS_NEEDED = ("bridge", "veth", "nftables", "br_netfilter")
 
-#: executable -> the package that has it, where the names differ
+# Executable -> the package that has it, where the names differ
 PACKAGES = {"ip": "iproute2", "nft": "nftables", "libnftables.so.1": "nftables"}
 
 KERNEL_REMEDY = {
@@ -29,44 +37,45 @@ KERNEL_REMEDY = {
 }
 
 
-def problems(
-    observed,
-    plan,
-    deployed=None,
-    underlay_interface="",
-    prune=False,
-    conf_name="00-multinet.conf",
-    docker_network="",
-):
-    """Say everything that stands in the way of deploying plan on a host.
+class Deployment(NamedTuple):
+    """What is going to be deployed on the host, and how."""
+
+    plan: Facts
+    deployed: Facts | None = None  # the plan last applied on this host
+    underlay_interface: str = ""
+    prune: bool = False  # whether networks that are no longer declared are removed
+    conf_name: str = "00-multinet.conf"  # of the meta-plugin's CNI configuration
+    docker_network: str = ""  # name of the network that docker's own bridge is in
+
+
+def problems(observed: Facts, deployment: Deployment) -> list[str]:
+    """Return what stands in the way of a deployment on a host, as sentences; none means go.
 
     observed: dict made by observe.observe(): python (list of int), machine (str), systemd (bool),
     executables ({name: path or None}), kernel ({feature: None or the error text}), links and
     addresses (lists as printed by 'ip -j -d link' and 'ip -j addr'), routes (list of {dst, dev}),
     cni_confs (list of file names), busy_ports (the healthz ports of the plan that are taken),
     busy_udp_ports (its tunnels' ports that are taken).
-    plan: as made by _plan.plan.plan(). deployed: the plan last applied on this host, or None.
-    docker_network: name of the network that docker's own bridge is in, or "".
-    Returns a list of sentences; an empty list means go.
     """
-    found = []
+    plan, deployed = deployment.plan, deployment.deployed
+    found: list[str] = []
     found += _platform(observed)
     found += _backends(observed, plan)
     found += _kernel(observed, plan)
-    found += _underlay(observed, underlay_interface)
-    found += _addresses(observed, plan, deployed, docker_network)
+    found += _underlay(observed, deployment.underlay_interface)
+    found += _addresses(observed, deployment)
     found += _devices(observed, plan, deployed)
     found += _ports(observed, plan, deployed)
     found += _tunnel_ports(observed, plan, deployed)
-    found += _cni(observed, plan, conf_name)
+    found += _cni(observed, plan, deployment.conf_name)
     found += _datastore(plan, deployed)
-    if not prune:
+    if not deployment.prune:
         found += _undeclared(plan, deployed)
     return found
 
 
-def warnings(observed, plan, deployed=None):
-    """Say what does not stand in the way, but will be missed: a list of sentences."""
+def warnings(observed: Facts, plan: Facts, deployed: Facts | None = None) -> list[str]:
+    """Return what does not stand in the way, but will be missed, as sentences."""
     found = []
     if observed["forward_policy"] == "drop":
         found.append(
@@ -91,7 +100,7 @@ def warnings(observed, plan, deployed=None):
     return found
 
 
-def stale_devices(observed, plan, deployed):
+def stale_devices(observed: Facts, plan: Facts, deployed: Facts | None) -> list[str]:
     """Return the devices (names) that networks of both plans had on this host and have no more:
     with another VNI, flanneld makes another one.
     """
@@ -106,7 +115,7 @@ def stale_devices(observed, plan, deployed):
     ]
 
 
-def footprint(network):
+def footprint(network: Facts) -> str:
     """Say in one clause what a network put on a host: for messages about its removal."""
     parts = ["unit " + network["unit"], "bridge " + network["bridge"]]
     parts += [
@@ -118,7 +127,7 @@ def footprint(network):
     return ", ".join(parts)
 
 
-def _platform(observed):
+def _platform(observed: Facts) -> Iterator[str]:
     if tuple(observed["python"][:2]) < (3, 9):
         version = ".".join(str(part) for part in observed["python"])
         yield (
@@ -143,7 +152,7 @@ def _platform(observed):
             )
 
 
-def _backends(observed, plan):
+def _backends(observed: Facts, plan: Facts) -> Iterator[str]:
     go_name = _architectures.SUPPORTED.get(observed["machine"])
     for network in plan["networks"]:
         if network["backend"]["type"] == "udp" and go_name not in _architectures.UDP_BACKEND:
@@ -154,7 +163,7 @@ def _backends(observed, plan):
             )
 
 
-def _kernel(observed, plan):
+def _kernel(observed: Facts, plan: Facts) -> Iterator[str]:
     links = [BACKENDS[network["backend"]["type"]].link.split() for network in plan["networks"]]
     for feature in dict.fromkeys([*ALWAYS_NEEDED, *(link[0] for link in links if link)]):
         error = observed["kernel"].get(feature)
@@ -166,7 +175,7 @@ def _kernel(observed, plan):
             yield f"The kernel of this host has no {feature} ({error}): {remedy}."
 
 
-def _underlay(observed, interface):
+def _underlay(observed: Facts, interface: str) -> Iterator[str]:
     if not interface:
         yield (
             "This host has no default route, so the underlay interface can't be derived: "
@@ -195,11 +204,11 @@ def _underlay(observed, interface):
         )
 
 
-def _addresses(observed, plan, deployed, docker_network):
-    for network in plan["networks"]:
-        ours = _our_devices(deployed) | (
-            {"docker0"} if network["name"] == docker_network else set()
-        )
+def _addresses(observed: Facts, deployment: Deployment) -> Iterator[str]:
+    for network in deployment.plan["networks"]:
+        ours = _our_devices(deployment.deployed)
+        if network["name"] == deployment.docker_network:
+            ours |= {"docker0"}
         for key in ("cidr", "ipv6_cidr"):
             if not network.get(key):
                 continue
@@ -212,13 +221,11 @@ def _addresses(observed, plan, deployed, docker_network):
                     )
 
 
-def _devices(observed, plan, deployed):
+def _devices(observed: Facts, plan: Facts, deployed: Facts | None) -> Iterator[str]:
     ours = _our_devices(deployed)
     for network in plan["networks"]:
-        backend, taken = (
-            network["backend"],
-            "this host already has one that the collection did not make",
-        )
+        backend = network["backend"]
+        taken = "this host already has one that the collection did not make"
         for link in observed["links"]:
             device = link["ifname"]
             if device in ours:
@@ -229,10 +236,10 @@ def _devices(observed, plan, deployed):
                     f" (ip link delete {device}), or rename the network."
                 )
             elif device in network["devices"]:
+                other = "backend.vni" if "vni" in backend else "backend"
                 yield (
                     f"Network '{network['name']}' needs the device {device}, but {taken}, as"
-                    " kube-flannel does. Choose another"
-                    f" {'backend.vni' if 'vni' in backend else 'backend'}; or, if no other flannel"
+                    f" kube-flannel does. Choose another {other}; or, if no other flannel"
                     f" runs here any more, remove it (ip link delete {device})."
                 )
             elif (
@@ -247,13 +254,13 @@ def _devices(observed, plan, deployed):
                 )
 
 
-def _vxlan(link):
+def _vxlan(link: Facts) -> Facts:
     """What 'ip -j -d link' says of a VXLAN device, {} of any other."""
     info = link.get("linkinfo", {})
     return info.get("info_data", {}) if info.get("info_kind") == "vxlan" else {}
 
 
-def _ports(observed, plan, deployed):
+def _ports(observed: Facts, plan: Facts, deployed: Facts | None) -> Iterator[str]:
     ours = {network["healthz_port"] for network in (deployed or {}).get("networks", [])}
     for network in plan["networks"]:
         if (
@@ -267,7 +274,7 @@ def _ports(observed, plan, deployed):
             )
 
 
-def _tunnel_ports(observed, plan, deployed):
+def _tunnel_ports(observed: Facts, plan: Facts, deployed: Facts | None) -> Iterator[str]:
     """VXLAN devices of one kind share a port, for the kernel tells them apart by VNI; nothing else
     does.
     """
@@ -290,34 +297,36 @@ def _tunnel_ports(observed, plan, deployed):
             )
             if backend["type"] == "vxlan" and holders and alike:
                 continue
+            by = f" by {', '.join(sorted(holders))}" if holders else ""
+            remedy = (
+                "Set backend.port to a free one"
+                if "port" in backend
+                else "Stop what uses it, or choose another backend"
+            )
             yield (
                 f"Network '{network['name']}': UDP port {port} of its tunnel is taken on this"
-                f" host{' by ' + ', '.join(sorted(holders)) if holders else ''}."
-                f" {'Set backend.port to a free one' if 'port' in backend else 'Stop what uses it, or choose another backend'}."
+                f" host{by}. {remedy}."
             )
 
 
-def _cni(observed, plan, conf_name):
+def _cni(observed: Facts, plan: Facts, conf_name: str) -> Iterator[str]:
     external = plan.get("external")
     foreign = sorted(name for name in observed["cni_confs"] if name != conf_name)
     if external and external["conf"] and external["conf"] not in foreign:
         yield (
             f"Network '{external['name']}' is another CNI's, and its configuration"
-            f" {external['file']} is not on this host, where there"
-            f" {'is ' + ', '.join(foreign) if foreign else 'is none'}. Install that CNI first, or"
-            " correct conf."
+            f" {external['file']} is not on this host, where there is"
+            f" {', '.join(foreign) or 'none'}. Install that CNI first, or correct conf."
         )
     elif external and not external["conf"] and len(foreign) != 1:
-        yield "Network '{}' is another CNI's, and {} on this host{}. {}.".format(
-            external["name"],
-            "more than one CNI configuration is" if foreign else "no CNI configuration is",
-            " ({})".format(", ".join(foreign)) if foreign else " in " + external["file"],
-            (
-                "Write conf: with the name of the one that pods have had so far"
-                if foreign
-                else "Install that CNI first"
-            ),
+        found = (
+            f"more than one CNI configuration is on this host ({', '.join(foreign)}). Write conf:"
+            " with the name of the one that pods have had so far"
+            if foreign
+            else f"no CNI configuration is on this host in {external['file']}. Install that CNI"
+            " first"
         )
+        yield f"Network '{external['name']}' is another CNI's, and {found}."
     for name in sorted(observed["cni_confs"]):
         if name < conf_name:
             yield (
@@ -326,7 +335,7 @@ def _cni(observed, plan, conf_name):
             )
 
 
-def _datastore(plan, deployed):
+def _datastore(plan: Facts, deployed: Facts | None) -> Iterator[str]:
     planned = {network["name"]: network for network in plan["networks"]}
     for network in (deployed or {}).get("networks", []):
         # a prefix for annotations has a network whose leases are Node objects
@@ -342,50 +351,42 @@ def _datastore(plan, deployed):
             )
 
 
-def _undeclared(plan, deployed):
+def _undeclared(plan: Facts, deployed: Facts | None) -> Iterator[str]:
     gone = changes.removed(deployed, plan)
     if gone:
+        named = "; ".join(f"network '{network['name']}' ({footprint(network)})" for network in gone)
         yield (
-            "Deployed here but no longer declared: {}. Declare it again, or run with"
-            " multinet_prune=true, which removes it completely.".format(
-                "; ".join(
-                    "network '{}' ({})".format(network["name"], footprint(network))
-                    for network in gone
-                )
-            )
+            f"Deployed here but no longer declared: {named}. Declare it again, or run with"
+            " multinet_prune=true, which removes it completely."
         )
 
 
-def _our_devices(deployed):
+def _our_devices(deployed: Facts | None) -> set[str]:
     return {
         device for network in (deployed or {}).get("networks", []) for device in network["devices"]
     }
 
 
-def _addresses_of(observed, interface):
+def _addresses_of(observed: Facts, interface: str) -> list[Facts]:
     for link in observed["addresses"]:
         if link["ifname"] == interface:
             return link.get("addr_info", [])
     return []
 
 
-def _foreign_prefixes(observed, ours):
-    """Yield (device, prefix) of every address and route of the host that is not on one of our
+def _foreign_prefixes(observed: Facts, ours: set[str]) -> list[tuple[str, Network]]:
+    """Return (device, prefix) of every address and route of the host that is not on one of our
     devices.
     """
-    seen = set()
+    seen: set[tuple[str, Network]] = set()
     for link in observed["addresses"]:
         if link["ifname"] in ours or link["ifname"] == "lo":
             continue
         for info in link.get("addr_info", []):
             if info.get("scope") == "link":
                 continue
-            seen.add(
-                (
-                    link["ifname"],
-                    ipaddress.ip_interface(f"{info['local']}/{info['prefixlen']}").network,
-                )
-            )
+            address = ipaddress.ip_interface(f"{info['local']}/{info['prefixlen']}")
+            seen.add((link["ifname"], address.network))
     for route in observed["routes"]:
         if route.get("dev") in ours or route.get("dst", "default") == "default":
             continue

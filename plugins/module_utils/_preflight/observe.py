@@ -16,8 +16,15 @@ import platform
 import shutil
 import socket
 import sys
+from typing import TYPE_CHECKING, Any
 
 from .._plan.schema import BACKENDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    # calls a command, returns its exit status, stdout and stderr, as AnsibleModule.run_command
+    Run = Callable[[list[str]], tuple[int, str, str]]
 
 # Feature -> command that makes such a thing in a throw-away network namespace, where it vanishes
 # with the process. What backends need besides is in their table.
@@ -30,12 +37,11 @@ KERNEL_TRIALS = {
 DEPLOYED = "/etc/multinet/deployed.json"
 
 
-def observe(run, plan, conf_dir):
+def observe(run: Run, plan: dict[str, Any], conf_dir: str) -> dict[str, Any]:
     """Return the observations that checks.problems() documents.
 
-    run: callable(list of str) -> (rc, stdout, stderr), as AnsibleModule.run_command.
-    plan: the plan to be deployed (only what it needs is tried). conf_dir: the CNI configuration
-    directory.
+    plan: the plan to be deployed (only what it needs is tried); conf_dir: the directory of CNI
+    configurations.
     """
     trials = dict(KERNEL_TRIALS)
     for network in plan["networks"]:
@@ -44,7 +50,7 @@ def observe(run, plan, conf_dir):
             trials[link[0]] = ["ip", "link", "add", "mntrial", "type", *link]
     executables = {name: shutil.which(name, path=_search_path()) for name in ("ip", "nft")}
     if executables["ip"] is None:
-        links, addresses, routes = [], [], []
+        links = addresses = routes = []
     else:
         links = _json(run, ["ip", "-j", "-d", "link"])
         addresses = _json(run, ["ip", "-j", "addr"])
@@ -55,7 +61,7 @@ def observe(run, plan, conf_dir):
         "systemd": os.path.isdir("/run/systemd/system"),
         "executables": dict(executables, **{"libnftables.so.1": _library("libnftables.so.1")}),
         "kernel": dict(
-            {feature: _try(run, argv) for feature, argv in trials.items()},
+            {feature: _try(run, command) for feature, command in trials.items()},
             br_netfilter=_br_netfilter(run),
         ),
         "links": links,
@@ -81,7 +87,7 @@ def observe(run, plan, conf_dir):
     }
 
 
-def deployed_plan(path=DEPLOYED):
+def deployed_plan(path: str = DEPLOYED) -> dict[str, Any] | None:
     """Return the plan last applied on this host, or None.
 
     Raises ValueError when the record can't be read as JSON.
@@ -98,7 +104,7 @@ def deployed_plan(path=DEPLOYED):
         ) from error
 
 
-def _library(name):
+def _library(name: str) -> str | None:
     try:
         ctypes.CDLL(name)
     except OSError:
@@ -106,50 +112,44 @@ def _library(name):
     return name
 
 
-def _forward_policy(run):
+def _forward_policy(run: Run) -> str:
     """Return the policy of iptables' FORWARD chain, which docker sets to drop."""
-    rc, out, dummy = run(["nft", "list", "chain", "ip", "filter", "FORWARD"])
-    return "drop" if rc == 0 and "policy drop" in out else "accept"
+    code, out, _ = run(["nft", "list", "chain", "ip", "filter", "FORWARD"])
+    return "drop" if code == 0 and "policy drop" in out else "accept"
 
 
-def _search_path():
-    return (
-        os.environ.get("PATH", "")
-        + os.pathsep
-        + os.pathsep.join(("/usr/sbin", "/sbin", "/usr/local/sbin"))
-    )
+def _search_path() -> str:
+    return os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin", "/usr/local/sbin"))
 
 
-def _json(run, argv):
-    rc, out, dummy = run(argv)
-    return json.loads(out) if rc == 0 and out.strip() else []
+def _json(run: Run, command: list[str]) -> list[dict[str, Any]]:
+    code, out, _ = run(command)
+    return json.loads(out) if code == 0 and out.strip() else []
 
 
-def _try(run, argv):
-    if shutil.which(argv[0], path=_search_path()) is None:
+def _try(run: Run, command: list[str]) -> str | None:
+    """Return why the kernel cannot make such a thing, None when it can."""
+    if shutil.which(command[0], path=_search_path()) is None:
         return None  # its absence is a sentence of its own
-    rc, out, err = run(["unshare", "--net"] + argv)
-    return (
-        None
-        if rc == 0
-        else (err or out).strip().splitlines()[-1]
-        if (err or out).strip()
-        else f"exit status {rc}"
-    )
+    code, out, err = run(["unshare", "--net", *command])
+    if code == 0:
+        return None
+    said = (err or out).strip().splitlines()
+    return said[-1] if said else f"exit status {code}"
 
 
-def _br_netfilter(run):
+def _br_netfilter(run: Run) -> str | None:
     if os.path.exists("/proc/sys/net/bridge/bridge-nf-call-iptables"):
         return None
-    rc, dummy, err = run(["modprobe", "--dry-run", "br_netfilter"])
-    return None if rc == 0 else err.strip() or "modprobe does not find it"
+    code, _, err = run(["modprobe", "--dry-run", "br_netfilter"])
+    return None if code == 0 else err.strip() or "modprobe does not find it"
 
 
-def _listdir(path):
+def _listdir(path: str) -> list[str]:
     return os.listdir(path) if os.path.isdir(path) else []
 
 
-def _busy(port):
+def _busy(port: int) -> bool:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -159,7 +159,7 @@ def _busy(port):
     return False
 
 
-def _busy_udp(port):
+def _busy_udp(port: int) -> bool:
     """Kernel's own sockets, a VXLAN device's for example, count as well."""
     for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
         try:

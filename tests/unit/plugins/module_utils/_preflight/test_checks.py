@@ -58,15 +58,14 @@ def test_problems(case):
                 for one, vni in zip(PLAN["networks"], case["deployed_vnis"])
             ]
         }
-    found = checks.problems(
-        observed,
+    deployment = checks.Deployment(
         plan,
-        deployed=deployed,
+        deployed,
         underlay_interface=case.get("underlay_interface", "eth0"),
         prune=case.get("prune", False),
         docker_network=case.get("docker_network", ""),
     )
-    assert found == case["problems"]
+    assert checks.problems(observed, deployment) == case["problems"]
 
 
 def test_a_device_of_another_vni_is_stale():
@@ -116,9 +115,9 @@ def test_a_host_keeps_its_data_store():
         ],
         "external": None,
     }
-    found = checks.problems(observed, after, deployed=before, underlay_interface="eth0")
+    found = checks.problems(observed, checks.Deployment(after, before, "eth0"))
     assert len(found) == 2 and found[0].startswith(
         "Network 'blue' is deployed here with multinet_datastore: etcd. With kubernetes this host"
         " would get another subnet"
     )
-    assert checks.problems(observed, after, deployed=after, underlay_interface="eth0") == []
+    assert checks.problems(observed, checks.Deployment(after, after, "eth0")) == []
