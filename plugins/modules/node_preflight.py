@@ -125,20 +125,20 @@ def main() -> None:
     problems = checks.problems(observed, deployment)
     params = module.params
     found = wiring.observe(module.run_command, params["containerd_config"])
-    wish = {
-        "conf_dir": params["cni_conf_dir"],
-        "bin_dir": params["cni_bin_dir"],
-        "containerd_config": params["containerd_config"],
-        "configure": params["containerd_configure"],
-        "docker_network": params["docker_network"],
-    }
+    settings = wiring.Settings(
+        params["cni_conf_dir"],
+        params["cni_bin_dir"],
+        params["containerd_config"],
+        params["containerd_configure"],
+        params["docker_network"],
+    )
     try:
-        files, former, record, restarts = wiring.due(found, wish)
+        due = wiring.due(found, settings)
         # or it has a warning to give
         wiring_due = bool(
-            files
-            or restarts
-            or record != former
+            due.changes
+            or due.restarts
+            or due.record != due.former
             or (found["crio"] is not None and wiring.crio_former_pods(params["cni_conf_dir"]))
         )
     except (wiring.WiringError, OSError) as error:

@@ -103,16 +103,16 @@ def main() -> None:
     )
     params = module.params
     try:
-        observed = wish = None
+        observed = settings = None
         if params["state"] == "present":
             observed = wiring.observe(module.run_command, params["containerd_config"])
-            wish = {
-                "conf_dir": params["cni_conf_dir"],
-                "bin_dir": params["cni_bin_dir"],
-                "containerd_config": params["containerd_config"],
-                "configure": params["configure"],
-                "docker_network": params["docker_network"],
-            }
+            settings = wiring.Settings(
+                params["cni_conf_dir"],
+                params["cni_bin_dir"],
+                params["containerd_config"],
+                params["configure"],
+                params["docker_network"],
+            )
             former_pods = (
                 wiring.crio_former_pods(params["cni_conf_dir"])
                 if observed["crio"] is not None
@@ -124,7 +124,7 @@ def main() -> None:
                     " them when it is started the next time. Before, make them anew, or write"
                     f' "disableGC": true into that configuration: {", ".join(former_pods)}.'
                 )
-        changes, former, record, restarts = wiring.due(observed, wish)
+        due = wiring.due(observed, settings)
         diff = [
             dict(
                 before_header=path,
@@ -132,16 +132,16 @@ def main() -> None:
                 before=wiring.read(path) or "",
                 after=text or "",
             )
-            for path, text in sorted(changes.items())
+            for path, text in sorted(due.changes.items())
         ]
-        if (changes or restarts or record != former) and not module.check_mode:
-            wiring.Host(module.run_command).bring(changes, former, record, restarts)
+        if (due.changes or due.restarts or due.record != due.former) and not module.check_mode:
+            wiring.Host(module.run_command).bring(due)
     except (wiring.WiringError, OSError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(
-        changed=bool(changes or restarts),
-        changed_files=sorted(changes),
-        restarted=restarts,
+        changed=bool(due.changes or due.restarts),
+        changed_files=sorted(due.changes),
+        restarted=due.restarts,
         diff=diff,
     )
 

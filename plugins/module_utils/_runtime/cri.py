@@ -10,6 +10,11 @@ from __future__ import annotations
 import glob
 import json
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
 # The sandbox of every pod has one. containerd also lies elsewhere in distributions that bring their
 # own; CRI-O writes one even if it drops the infra container.
 BUNDLES = (
@@ -34,44 +39,32 @@ CRIO = (
 )
 
 
-def sandbox(config):
+def sandbox(config: dict[str, Any]) -> dict[str, Any] | None:
     """Return {"namespace", "name", "uid", "container": id, "netns": path or "", "host_network":
-    bool} of an OCI configuration (dict).
-
-    None if it is no sandbox.
+    bool} of an OCI configuration; None if it is no sandbox.
     """
-    annotations = config.get("annotations") or {}
+    said = config.get("annotations") or {}
     for kind, name, namespace, uid, container in (CONTAINERD, CRIO):
-        if (
-            annotations.get(kind) == "sandbox"
-            and annotations.get(name)
-            and annotations.get(namespace)
-        ):
+        if said.get(kind) == "sandbox" and said.get(name) and said.get(namespace):
             # CRI-O names the host's own network namespace, too
-            shared = annotations.get("io.kubernetes.cri-o.HostNetwork") == "true"
-            own = (
-                []
-                if shared
-                else [
-                    item
-                    for item in (config.get("linux") or {}).get("namespaces") or []
-                    if item.get("type") == "network"
-                ]
-            )
+            shared = said.get("io.kubernetes.cri-o.HostNetwork") == "true"
+            namespaces = (config.get("linux") or {}).get("namespaces") or []
+            own = [one for one in namespaces if one.get("type") == "network" and not shared]
             return {
-                "namespace": annotations[namespace],
-                "name": annotations[name],
-                "uid": annotations.get(uid, ""),
-                "container": annotations.get(container, ""),
+                "namespace": said[namespace],
+                "name": said[name],
+                "uid": said.get(uid, ""),
+                "container": said.get(container, ""),
                 "netns": (own[0].get("path") or "") if own else "",
                 "host_network": not own,
             }
     return None
 
 
-def sandboxes(patterns=BUNDLES):
-    """Return what sandbox() says of every file that the patterns (globs) match; files that are torn
-    or go meanwhile stay out.
+def sandboxes(patterns: Iterable[str] = BUNDLES) -> list[dict[str, Any]]:
+    """Return what sandbox() says of every file that the globs match.
+
+    Files that are torn or go meanwhile stay out.
     """
     found = []
     for pattern in patterns:
@@ -86,6 +79,6 @@ def sandboxes(patterns=BUNDLES):
     return found
 
 
-def label(one):
+def label(one: dict[str, Any]) -> str:
     """Return what a sandbox is called in reports."""
     return f"{one['namespace']}/{one['name']}"

@@ -5,14 +5,12 @@
 
 from __future__ import annotations
 
-# : distribution -> paths: CNI configurations and executables, the configuration of containerd, the
-# kubelet's directory
+# Distribution -> paths: CNI configurations and executables, the configuration of containerd
 DISTRIBUTIONS = {
     "kubeadm": {
         "cni_conf_dir": "/etc/cni/net.d",
         "cni_bin_dir": "/opt/cni/bin",
         "containerd_config": "/etc/containerd/config.toml",
-        "kubelet_dir": "/var/lib/kubelet",
     },
     # The directory of executables since the releases of October 2024 (1.28.15, 1.29.10, 1.30.6,
     # 1.31.2); before, it was data/current/bin.
@@ -20,33 +18,27 @@ DISTRIBUTIONS = {
         "cni_conf_dir": "/var/lib/rancher/k3s/agent/etc/cni/net.d",
         "cni_bin_dir": "/var/lib/rancher/k3s/data/cni",
         "containerd_config": "/var/lib/rancher/k3s/agent/etc/containerd/config.toml",
-        "kubelet_dir": "/var/lib/kubelet",
     },
     "rke2": {
         "cni_conf_dir": "/etc/cni/net.d",
         "cni_bin_dir": "/opt/cni/bin",
         "containerd_config": "/var/lib/rancher/rke2/agent/etc/containerd/config.toml",
-        "kubelet_dir": "/var/lib/kubelet",
     },
     "k0s": {
         "cni_conf_dir": "/etc/cni/net.d",
         "cni_bin_dir": "/opt/cni/bin",
         "containerd_config": "/etc/k0s/containerd.toml",
-        "kubelet_dir": "/var/lib/k0s/kubelet",
     },
     "microk8s": {
         "cni_conf_dir": "/var/snap/microk8s/current/args/cni-network",
         "cni_bin_dir": "/var/snap/microk8s/current/opt/cni/bin",
         "containerd_config": "/var/snap/microk8s/current/args/containerd.toml",
-        "kubelet_dir": "/var/snap/microk8s/common/var/lib/kubelet",
     },
 }
 
 
-def paths(distribution):
-    """Return the paths (dict of str) of a distribution (str); raise ValueError with a sentence for
-    one that is not known.
-    """
+def paths(distribution: str) -> dict[str, str]:
+    """Return the paths of a distribution; raise ValueError with a sentence for an unknown one."""
     if distribution not in DISTRIBUTIONS:
         raise ValueError(
             f"multinet_kubernetes_distribution is {distribution!r}; write one of"

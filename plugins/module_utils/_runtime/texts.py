@@ -9,6 +9,13 @@ from __future__ import annotations
 
 import json
 import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from typing import Union
+
+    Value = Union[str, int, list[str]]  # of a key in TOML, on one line
 
 # containerd: version 1, 2 and 3 of its configuration have the same keys in tables of other names.
 _CONTAINERD_TABLE = re.compile(
@@ -31,7 +38,7 @@ _MANAGED = "# Ansible managed: multinet.flannel. It goes with the playbook reset
 # containerd
 
 
-def containerd_cni(text):
+def containerd_cni(text: str) -> dict[str, Any] | None:
     """Return what containerd's configuration says of CNI: {conf_dir: str, bin_dirs: list of str,
     max_conf_num: int}, its defaults where it says nothing.
 
@@ -39,9 +46,7 @@ def containerd_cni(text):
     """
     if _DISABLED.search(text):
         return None
-    found = {}
-    for dummy, key, value in containerd_lines(text):
-        found[key] = value
+    found: dict[str, Any] = {key: value for _, key, value in containerd_lines(text)}
     bin_dirs = found.get("bin_dirs") or (
         [found["bin_dir"]] if found.get("bin_dir") else ["/opt/cni/bin"]
     )
@@ -52,21 +57,21 @@ def containerd_cni(text):
     }
 
 
-def set_containerd_cni(text, values):
-    """Return containerd's configuration with other values ({key: str, int or list of str, or None:
-    without the key}) in its table of CNI.
+def set_containerd_cni(text: str, values: Mapping[str, Value | None]) -> str:
+    """Return containerd's configuration with other values in its table of CNI.
 
-    All other lines stay as they are; the table is added when there is none.
+    values: by key; None stands for no such key. All other lines stay as they are; the table is
+    added when there is none.
     """
     lines = text.splitlines(keepends=True)
-    places = {key: number for number, key, dummy in containerd_lines(text)}
+    places = {key: number for number, key, _ in containerd_lines(text)}
     header = next(
         (number for number, line in enumerate(lines) if _CONTAINERD_TABLE.match(line)), None
     )
     added = []
     for key, value in values.items():
         if key in places:
-            indent = re.match(r"\s*", lines[places[key]]).group()
+            indent = _indent(lines[places[key]])
             lines[places[key]] = "" if value is None else f"{indent}{key} = {json.dumps(value)}\n"
         elif value is not None:
             added.append(f"{key} = {json.dumps(value)}\n")
@@ -77,17 +82,18 @@ def set_containerd_cni(text, values):
         table = {"3": '"io.containerd.cri.v1.runtime"', "2": '"io.containerd.grpc.v1.cri"'}.get(
             version.group(1) if version else "1", "cri"
         )
-        return "{}\n[plugins.{}.cni]\n{}".format(
-            "".join(lines).rstrip("\n") + "\n" if lines else "",
-            table,
-            "".join("  " + line for line in added),
-        )
-    indent = re.match(r"\s*", lines[header]).group() + "  "
+        before = "".join(lines).rstrip("\n") + "\n" if lines else ""
+        return f"{before}\n[plugins.{table}.cni]\n{''.join('  ' + line for line in added)}"
+    indent = _indent(lines[header]) + "  "
     lines[header] = lines[header].rstrip("\n") + "\n"
     return "".join(lines[: header + 1] + [indent + line for line in added] + lines[header + 1 :])
 
 
-def containerd_lines(text):
+def _indent(line: str) -> str:
+    return line[: len(line) - len(line.lstrip())]
+
+
+def containerd_lines(text: str) -> Iterator[tuple[int, str, Value]]:
     """Yield (line number, key, value) of what matters in the table of CNI of containerd.
 
     Values are strings, numbers or lists of strings on one line.
@@ -98,36 +104,32 @@ def containerd_lines(text):
             inside = bool(_CONTAINERD_TABLE.match(line))
         key, equals, value = line.partition("=")
         if inside and equals and key.strip() in _CONTAINERD_KEYS:
-            strings = [
-                one or other for one, other in re.findall(r"""\"([^"]*)\"|'([^']*)'""", value)
-            ]
-            digits = re.match(r"\s*(-?\d+)", value)
-            yield (
-                number,
-                key.strip(),
-                (
-                    strings
-                    if value.lstrip().startswith("[")
-                    else int(digits.group(1))
-                    if digits
-                    else strings[0]
-                    if strings
-                    else ""
-                ),
-            )
+            yield number, key.strip(), _toml_value(value.lstrip())
+
+
+def _toml_value(text: str) -> Value:
+    strings = _toml_strings(text)
+    if text.startswith("["):
+        return strings
+    digits = re.match(r"-?\d+", text)
+    return int(digits.group()) if digits else "".join(strings[:1])
+
+
+def _toml_strings(text: str) -> list[str]:
+    return [one or other for one, other in re.findall(r"""\"([^"]*)\"|'([^']*)'""", text)]
 
 
 # CRI-O
 
 
-def crio_cni(files):
-    """Return what CRI-O's files (list of str, later ones override) say of CNI: {conf_dir: str,
-    bin_dirs: list of str, network: str},
+def crio_cni(files: Iterable[str]) -> dict[str, Any]:
+    """Return what CRI-O's files say of CNI: {conf_dir: str, bin_dirs: list of str, network: str},
     its defaults where they say nothing.
 
-    network: the name of the one network that it takes, "" for that of the first file.
+    files: their texts, later ones override. network: the name of the one network that it takes, ""
+    for that of the first file.
     """
-    found = {}
+    found: dict[str, list[str]] = {}
     for text in files:
         plain = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
         for key, value in re.findall(
@@ -135,9 +137,7 @@ def crio_cni(files):
             plain,
             re.MULTILINE,
         ):
-            found[key] = [
-                one or other for one, other in re.findall(r"\"([^\"]*)\"|'([^']*)'", value)
-            ]
+            found[key] = _toml_strings(value)
     return {
         "conf_dir": (found.get("network_dir") or ["/etc/cni/net.d"])[0].rstrip("/"),
         "bin_dirs": [
@@ -147,20 +147,22 @@ def crio_cni(files):
     }
 
 
-def crio_dropin(conf_dir, plugin_dirs):
-    """Return the drop-in by which CRI-O looks for CNI in these directories (str, list of str) and
-    takes the meta-plugin's configuration alone.
+def crio_dropin(conf_dir: str, plugin_dirs: list[str]) -> str:
+    """Return the drop-in by which CRI-O looks for CNI in these directories and takes the
+    meta-plugin's configuration alone.
     """
     return (
-        _MANAGED + '[crio.network]\ncni_default_network = "multinet"\nnetwork_dir ='
-        f" {json.dumps(conf_dir)}\nplugin_dirs = {json.dumps(plugin_dirs)}\n"
+        f"{_MANAGED}[crio.network]\n"
+        'cni_default_network = "multinet"\n'
+        f"network_dir = {json.dumps(conf_dir)}\n"
+        f"plugin_dirs = {json.dumps(plugin_dirs)}\n"
     )
 
 
 # The kubelet
 
 
-def kubelet_version(text):
+def kubelet_version(text: str) -> tuple[int, int] | None:
     """Return the version (major, minor) in what `kubelet --version` prints, None when there is none
     in it.
     """
@@ -168,9 +170,9 @@ def kubelet_version(text):
     return (int(found.group(1)), int(found.group(2))) if found else None
 
 
-def kubelet_variable(text, unit):
-    """Return the variable (str) that holds the kubelet's options: one the file (str) sets, else one
-    the unit (str, its text) uses; else None.
+def kubelet_variable(text: str, unit: str) -> str | None:
+    """Return the variable that holds the kubelet's options: one that a file (its text) sets, else
+    one that the unit (its text) uses; else None.
     """
     for variable in KUBELET_VARIABLES:
         if _assignment(text, variable):
@@ -179,7 +181,7 @@ def kubelet_variable(text, unit):
     return found[0] if found else None
 
 
-def kubelet_flags(text, variable):
+def kubelet_flags(text: str, variable: str) -> dict[str, str]:
     """Return which of the options about CNI a file sets in a variable: {option: value}."""
     found = _assignment(text, variable)
     flags = {}
@@ -190,7 +192,7 @@ def kubelet_flags(text, variable):
     return flags
 
 
-def set_kubelet_flags(text, variable, flags):
+def set_kubelet_flags(text: str, variable: str, flags: Mapping[str, str]) -> str:
     """Return the file with these options about CNI ({option: value}) and no others; all other
     options and lines stay as they are.
     """
@@ -198,11 +200,8 @@ def set_kubelet_flags(text, variable, flags):
         return text
     found = _assignment(text, variable)
     if not found:
-        return (
-            text
-            + ("" if not text or text.endswith("\n") else "\n")
-            + f'{variable}="{_joined(flags)}"\n'
-        )
+        end = "" if not text or text.endswith("\n") else "\n"
+        return f'{text}{end}{variable}="{_joined(flags)}"\n'
     value = _value(found)
     for flag in KUBELET_FLAGS:
         value = re.sub(_flag_pattern(flag), "", value)
@@ -213,24 +212,22 @@ def set_kubelet_flags(text, variable, flags):
     )
 
 
-def _joined(flags):
-    return " ".join("{}={}".format(*pair) for pair in flags.items())
+def _joined(flags: Mapping[str, str]) -> str:
+    return " ".join(f"{flag}={value}" for flag, value in flags.items())
 
 
-def _flag_pattern(flag):
+def _flag_pattern(flag: str) -> str:
     return rf"(?:(?<=\s)|^){re.escape(flag)}(?:(?:=|\s+(?!-))(?P<value>[^\s\"']*))?(?=\s|$)\s?"
 
 
-def _assignment(text, variable):
+def _assignment(text: str, variable: str) -> re.Match[str] | None:
     """The match of the line, or quoted lines, that set the variable; None when none does."""
-    return re.search(
-        rf"""^(?P<name>[ \t]*(?:export[ \t]+)?{variable}=)(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<bare>[^\s"']*)(?=[ \t]*$))""",
-        text,
-        re.MULTILINE,
-    )
+    name = rf"^(?P<name>[ \t]*(?:export[ \t]+)?{variable}=)"
+    value = r"""(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<bare>[^\s"']*)(?=[ \t]*$))"""
+    return re.search(name + value, text, re.MULTILINE)
 
 
-def _value(assignment):
+def _value(assignment: re.Match[str]) -> str:
     return next(
         (value for value in assignment.group("double", "single", "bare") if value is not None), ""
     )
@@ -239,9 +236,9 @@ def _value(assignment):
 # docker
 
 
-def docker_command(unit_text, own):
-    """Return the command line (str) that starts docker by its unit (what `systemctl cat` prints),
-    the drop-in `own` (a path) left out; None when none.
+def docker_command(unit_text: str, own: str) -> str | None:
+    """Return the command line that starts docker by its unit (what `systemctl cat` prints), the
+    drop-in `own` (a path) left out; None when none.
     """
     command, mine = None, False
     for line in re.sub(r"\s*\\\n\s*", " ", unit_text).splitlines():
@@ -253,12 +250,11 @@ def docker_command(unit_text, own):
     return command
 
 
-def docker_dropin(command, network):
+def docker_dropin(command: str, network: Mapping[str, Any]) -> str:
     """Return the drop-in of docker.service by which docker's own bridge is in a network of the
     plan: flannel's subnet and MTU at each start.
 
-    command: str, see docker_command(); network: one of the plan. docker waits for the network's
-    lease.
+    command: see docker_command(); network: one of the plan. docker waits for the network's lease.
     """
     accept = f"/usr/sbin/iptables -%s DOCKER-USER -%s {network['cidr']} -j ACCEPT"
     lines = [
@@ -283,9 +279,13 @@ def docker_dropin(command, network):
     return _MANAGED + "\n".join(lines) + "\n"
 
 
-def docker_farewell(dropin, address):
+def docker_last_dropin(dropin: str, address: str) -> str:
     """Return the drop-in (made of docker_dropin()'s) for one last start, by which docker's bridge
-    gets its former address (str) back and remembers it.
+    gets its former address back and remembers it.
     """
-    command = re.search(f"^ExecStart=(.+){re.escape(_IN_NETWORK)}$", dropin, re.MULTILINE).group(1)
+    command = next(
+        line[len("ExecStart=") : -len(_IN_NETWORK)]
+        for line in dropin.splitlines()
+        if line.startswith("ExecStart=") and line.endswith(_IN_NETWORK)
+    )
     return _MANAGED + f"[Service]\nExecStart=\nExecStart={command} --bip={address}\n"

@@ -10,19 +10,26 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .._cni import files
-from .._node import files as node_files
+from .._cni.files import remove
+from .._cni.files import write as write_whole
+from .._node.files import look
 from . import texts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    # calls a command, returns its exit status, stdout and stderr, as AnsibleModule.run_command
+    Run = Callable[[list[str]], tuple[int, str, str]]
 
 RECORD = "/etc/multinet/runtime.json"
 CRIO_DROPIN = "/etc/crio/crio.conf.d/90-multinet.conf"
 DOCKER_DROPIN = "/etc/systemd/system/docker.service.d/multinet.conf"
 KUBELET_FILES = ("/etc/default/kubelet", "/etc/sysconfig/kubelet")
 DOCKER_DAEMON = "/etc/docker/daemon.json"
-CONTAINERD = (  # that of distributions is made anew at each start, and not changed here
-    "/etc/containerd/config.toml"
-)
+# That of distributions is made anew at each start, and not changed here.
+CONTAINERD = "/etc/containerd/config.toml"
 RESULTS = "/var/lib/cni/results"
 LAST_KUBELET = (1, 23)  # the last one that called CNI itself
 
@@ -31,48 +38,62 @@ class WiringError(Exception):
     """It cannot be done; the message is a sentence."""
 
 
-def containerd_text(run, path):
+class Settings(NamedTuple):
+    """How the runtimes are to find the meta-plugin."""
+
+    conf_dir: str
+    bin_dir: str
+    containerd_config: str
+    configure: bool = False  # whether what containerd and CRI-O go by may be changed
+    docker_network: dict[str, Any] | None = None  # of the plan, for docker's own bridge
+
+
+class Due(NamedTuple):
+    """What is to be done on a host."""
+
+    changes: dict[str, str | None]  # path -> text, or None for no file
+    former: dict[str, Any]  # the record as it is, see recorded()
+    record: dict[str, Any]  # as it is to be
+    restarts: list[str]  # units
+
+
+def containerd_text(run: Run, path: str) -> str | None:
     """Return containerd's configuration (str) as it goes by it, imports and defaults included, or
     what is in the file where it cannot be asked; else None.
 
-    run: see observe(); path: str. containerd inside a distribution cannot be asked.
+    containerd inside a distribution cannot be asked.
     """
     executable = shutil.which("containerd") if path == CONTAINERD else None
-    rc, out, dummy = (
-        run([executable, "--config", path, "config", "dump"]) if executable else (1, "", "")
-    )
-    return out if rc == 0 else read(path)
+    if executable:
+        code, out, _ = run([executable, "--config", path, "config", "dump"])
+        if code == 0:
+            return out
+    return read(path)
 
 
-def crio_texts():
-    """Return the files of CRI-O's configuration but ours (list of str) in the order that it reads
-    them, None where there is no CRI-O.
+def crio_texts() -> list[str] | None:
+    """Return the files of CRI-O's configuration but ours in the order that it reads them, None
+    where there is no CRI-O.
     """
     if not (shutil.which("crio") or os.path.isdir("/etc/crio")):
         return None
     directory = os.path.dirname(CRIO_DROPIN)
-    paths = ["/etc/crio/crio.conf"] + sorted(
-        os.path.join(directory, name) for name in _listdir(directory)
-    )
+    dropins = sorted(os.path.join(directory, name) for name in _listdir(directory))
+    paths = ["/etc/crio/crio.conf", *dropins]
     return [read(path) or "" for path in paths if path != CRIO_DROPIN]
 
 
-def observe(run, containerd_config):
-    """Return what decide() goes by.
-
-    run: callable(list of str) -> (rc, stdout, stderr), as AnsibleModule.run_command;
-    containerd_config: path.
+def observe(run: Run, containerd_config: str) -> dict[str, Any]:
+    """Return what decide() goes by: files ({path: text or None}), containerd, crio, kubelet,
+    kubelet_unit, docker_unit (texts) and docker_address.
     """
-    found = {
-        path: read(path)
-        for path in (containerd_config, CRIO_DROPIN, DOCKER_DROPIN, DOCKER_DAEMON) + KUBELET_FILES
-    }
+    paths = (containerd_config, CRIO_DROPIN, DOCKER_DROPIN, DOCKER_DAEMON, *KUBELET_FILES)
     docker = shutil.which("dockerd")
     kubelet = shutil.which(
         "kubelet", path=os.environ.get("PATH", "") + ":/usr/local/bin:/usr/bin:/opt/bin"
     )
     return {
-        "files": found,
+        "files": {path: read(path) for path in paths},
         "containerd": containerd_text(run, containerd_config),
         "crio": crio_texts(),
         "kubelet": run([kubelet, "--version"])[1] if kubelet else None,
@@ -82,29 +103,27 @@ def observe(run, containerd_config):
     }
 
 
-def _unit(run, name):
+def _unit(run: Run, name: str) -> str:
     return run(["systemctl", "cat", name])[1] if shutil.which("systemctl") else ""
 
 
-def _address(run):
-    """Return the IPv4 address of docker's own bridge with its length (str), None when it has none."""
-    rc, out, dummy = (
-        run(["ip", "-j", "-4", "address", "show", "dev", "docker0"])
-        if shutil.which("ip")
-        else (1, "", "")
-    )
-    addresses = (
-        [info for link in json.loads(out or "[]") for info in link.get("addr_info", [])]
-        if rc == 0
-        else []
-    )
-    return f"{addresses[0]['local']}/{addresses[0]['prefixlen']}" if addresses else None
+def _address(run: Run) -> str | None:
+    """Return the IPv4 address of docker's own bridge with its length, None when it has none."""
+    if not shutil.which("ip"):
+        return None
+    code, out, _ = run(["ip", "-j", "-4", "address", "show", "dev", "docker0"])
+    for link in json.loads(out or "[]") if code == 0 else []:
+        for info in link.get("addr_info", []):
+            return f"{info['local']}/{info['prefixlen']}"
+    return None
 
 
-def containerd_problems(text, containerd_config, conf_dir, bin_dir, configure):
-    """Say (list of sentences) in what containerd would pass over the meta-plugin.
+def containerd_problems(
+    text: str | None, containerd_config: str, conf_dir: str, bin_dir: str, configure: bool
+) -> list[str]:
+    """Return in what containerd would pass over the meta-plugin, as sentences.
 
-    text: str or None, its configuration.
+    text: its configuration, see containerd_text().
     """
     said = texts.containerd_cni(text) if text is not None else None
     if said is None or (configure and containerd_config == CONTAINERD):
@@ -125,17 +144,20 @@ def containerd_problems(text, containerd_config, conf_dir, bin_dir, configure):
             f"containerd looks for CNI executables in {' and '.join(said['bin_dirs'])}, and"
             f" multinet_cni_bin_dir is {bin_dir}. Set it to {said['bin_dirs'][0]}{otherwise}."
         )
-    if said["max_conf_num"] != 1:
+    number = said["max_conf_num"]
+    if number != 1:
         problems.append(
-            f"containerd uses {'all' if said['max_conf_num'] < 1 else said['max_conf_num']} CNI"
-            f" configurations at once (max_conf_num = {said['max_conf_num']}), so every pod would"
-            f" be attached by others beside the meta-plugin. Set max_conf_num = 1 there{otherwise}."
+            f"containerd uses {'all' if number < 1 else number} CNI configurations at once"
+            f" (max_conf_num = {number}), so every pod would be attached by others beside the"
+            f" meta-plugin. Set max_conf_num = 1 there{otherwise}."
         )
     return problems
 
 
-def crio_problems(files, conf_dir, bin_dir, configure):
-    """Say (list of sentences) in what CRI-O would pass over the meta-plugin.
+def crio_problems(
+    files: list[str] | None, conf_dir: str, bin_dir: str, configure: bool
+) -> list[str]:
+    """Return in what CRI-O would pass over the meta-plugin, as sentences.
 
     files: see crio_texts().
     """
@@ -165,8 +187,8 @@ def crio_problems(files, conf_dir, bin_dir, configure):
     return problems
 
 
-def crio_former_pods(conf_dir, results=RESULTS):
-    """Return the pods (sorted list of "namespace/name") that CRI-O would detach at its next start.
+def crio_former_pods(conf_dir: str, results: str = RESULTS) -> list[str]:
+    """Return the pods ("namespace/name", sorted) that CRI-O would detach at its next start.
 
     At its start it takes every pod for one of the network that is the first now, and frees the
     attachments of all others whose files are in the directory, those of running pods too, unless
@@ -174,10 +196,8 @@ def crio_former_pods(conf_dir, results=RESULTS):
     keeps the attachments.
     """
     files = [_json(read(os.path.join(conf_dir, name))) for name in _listdir(conf_dir)]
-    networks = {file.get("name") for file in files if file.get("disableGC") is not True} - {
-        None,
-        "multinet",
-    }
+    networks = {file.get("name") for file in files if file.get("disableGC") is not True}
+    networks -= {None, "multinet"}
     found = set()
     for name in _listdir(results):
         kept = _json(read(os.path.join(results, name)))
@@ -187,89 +207,87 @@ def crio_former_pods(conf_dir, results=RESULTS):
     return sorted(found)
 
 
-def due(observed, wish):
-    """Return (changes, former record, record, restarts) of this host: see decide() and plan();
-    raise WiringError, OSError. wish: None takes everything back.
+def due(observed: dict[str, Any] | None, settings: Settings | None) -> Due:
+    """Return what is to be done on this host; raise WiringError, OSError.
+
+    observed: see observe(); settings: None takes everything back.
     """
     former = recorded()
-    changes, record, restarts = plan(read, decide(observed, wish) if wish else [], former)
-    return changes, former, record, restarts
+    wanted = decide(observed, settings) if observed and settings else []
+    changes, record, restarts = plan(read, wanted, former)
+    return Due(changes, former, record, restarts)
 
 
-def decide(observed, wish):
-    """Return the files that are to be as follows, a list of {path, content, unit: the unit that
-    reads it, address: docker's, there}; raise WiringError.
-
-    wish: conf_dir, bin_dir, containerd_config (str), configure (bool: whether what containerd and
-    CRI-O go by may be changed), docker_network (dict or None).
+def decide(observed: dict[str, Any], settings: Settings) -> list[dict[str, Any]]:
+    """Return the files that are to be as follows: {path, content, unit: the unit that reads it,
+    address: docker's, there} of each; raise WiringError.
     """
-    found = observed["files"]
     wanted = []
-    if (
-        wish["configure"]
-        and wish["containerd_config"] == CONTAINERD
-        and observed["containerd"] is not None
-    ):
-        wanted += _containerd(observed, wish)
-    # CRI-O watches the directory as containerd does; a restart would cost the pods of former
-    # networks theirs
-    if wish["configure"] and crio_problems(
-        observed["crio"], wish["conf_dir"], wish["bin_dir"], False
-    ):
-        known = texts.crio_cni(observed["crio"])["bin_dirs"]
-        content = texts.crio_dropin(
-            wish["conf_dir"], list(dict.fromkeys([wish["bin_dir"]] + known))
-        )
-        wanted.append({"path": CRIO_DROPIN, "content": content, "unit": "crio.service"})
+    if settings.configure:
+        wanted += _containerd(observed, settings)
+        wanted += _crio(observed, settings)
     version = texts.kubelet_version(observed["kubelet"]) if observed["kubelet"] else None
     if version and version <= LAST_KUBELET:
-        wanted.append(_kubelet(observed, wish))
-    if wish["docker_network"]:
-        command = texts.docker_command(observed["docker_unit"], DOCKER_DROPIN)
-        if command is None:
-            raise WiringError(
-                f"multinet_docker_network is '{wish['docker_network']['name']}', but this host has"
-                " no docker.service. Install docker, or leave the variable out for this host."
-            )
-        for key in ("bip", "mtu", "ip-masq"):
-            if key in _json(found[DOCKER_DAEMON]) or "--" + key in command:
-                raise WiringError(
-                    f"docker is given {key} by"
-                    f" {'its unit' if '--' + key in command else DOCKER_DAEMON} already, and takes"
-                    " it once alone. Remove it there, or leave the variable out for this host."
-                )
-        wanted.append(
-            {
-                "path": DOCKER_DROPIN,
-                "content": texts.docker_dropin(command, wish["docker_network"]),
-                "unit": "docker.service",
-                "address": observed["docker_address"],
-            }
-        )
+        wanted.append(_kubelet(observed, settings))
+    if settings.docker_network:
+        wanted.append(_docker(observed, settings.docker_network))
     return wanted
 
 
-def _containerd(observed, wish):
+def _docker(observed: dict[str, Any], network: dict[str, Any]) -> dict[str, Any]:
+    command = texts.docker_command(observed["docker_unit"], DOCKER_DROPIN)
+    if command is None:
+        raise WiringError(
+            f"multinet_docker_network is '{network['name']}', but this host has no docker.service."
+            " Install docker, or leave the variable out for this host."
+        )
+    for key in ("bip", "mtu", "ip-masq"):
+        by_unit = "--" + key in command
+        if by_unit or key in _json(observed["files"][DOCKER_DAEMON]):
+            raise WiringError(
+                f"docker is given {key} by {'its unit' if by_unit else DOCKER_DAEMON} already, and"
+                " takes it once alone. Remove it there, or leave the variable out for this host."
+            )
+    return {
+        "path": DOCKER_DROPIN,
+        "content": texts.docker_dropin(command, network),
+        "unit": "docker.service",
+        "address": observed["docker_address"],
+    }
+
+
+def _crio(observed: dict[str, Any], settings: Settings) -> list[dict[str, Any]]:
+    """CRI-O watches the directory as containerd does; a restart would cost the pods of former
+    networks theirs.
+    """
+    if not crio_problems(observed["crio"], settings.conf_dir, settings.bin_dir, False):
+        return []
+    known = texts.crio_cni(observed["crio"])["bin_dirs"]
+    bin_dirs = list(dict.fromkeys([settings.bin_dir, *known]))
+    content = texts.crio_dropin(settings.conf_dir, bin_dirs)
+    return [{"path": CRIO_DROPIN, "content": content, "unit": "crio.service"}]
+
+
+def _containerd(observed: dict[str, Any], settings: Settings) -> list[dict[str, Any]]:
     """Once it is ours, the file stays in the list: what is not in the list is taken back."""
+    said = observed["containerd"]
+    if settings.containerd_config != CONTAINERD or said is None:
+        return []
     text = found = observed["files"][CONTAINERD]
-    if containerd_problems(
-        observed["containerd"], CONTAINERD, wish["conf_dir"], wish["bin_dir"], False
-    ):
-        bin_key = "bin_dirs" if "bin_dirs" in observed["containerd"] else "bin_dir"
-        values = {
-            "conf_dir": wish["conf_dir"],
-            bin_key: [wish["bin_dir"]] if bin_key == "bin_dirs" else wish["bin_dir"],
-            "max_conf_num": 1,
-        }
+    if containerd_problems(said, CONTAINERD, settings.conf_dir, settings.bin_dir, False):
+        values: dict[str, Any] = {"conf_dir": settings.conf_dir}
+        if "bin_dirs" in said:
+            values["bin_dirs"] = [settings.bin_dir]
+        else:
+            values["bin_dir"] = settings.bin_dir
+        values["max_conf_num"] = 1
         text = texts.set_containerd_cni("version = 2\n" if found is None else found, values)
-    return (
-        [{"path": CONTAINERD, "content": text, "unit": "containerd.service"}]
-        if text is not None
-        else []
-    )
+    if text is None:
+        return []
+    return [{"path": CONTAINERD, "content": text, "unit": "containerd.service"}]
 
 
-def _kubelet(observed, wish):
+def _kubelet(observed: dict[str, Any], settings: Settings) -> dict[str, Any]:
     found = observed["files"]
     path = next((path for path in KUBELET_FILES if found[path] is not None), None)
     path = path or next(
@@ -284,8 +302,8 @@ def _kubelet(observed, wish):
         )
     flags = {
         "--network-plugin": "cni",
-        "--cni-conf-dir": wish["conf_dir"],
-        "--cni-bin-dir": wish["bin_dir"],
+        "--cni-conf-dir": settings.conf_dir,
+        "--cni-bin-dir": settings.bin_dir,
     }
     return {
         "path": path,
@@ -294,36 +312,38 @@ def _kubelet(observed, wish):
     }
 
 
-def take_back(path, now, record):
+def take_back(path: str, now: str | None, record: dict[str, Any]) -> str | None:
     """Return what a file is to be without what decide() put there: a text, or None for no file.
 
-    now: str or None, the file as it is; record: {before: str or None, after: str}. As it was
-    before, byte for byte; if somebody has changed it since, their changes stay and only our values
-    go back to what they were.
+    now: the file as it is; record: {before: str or None, after: str}. As it was before, byte for
+    byte; if somebody has changed it since, their changes stay and only our values go back to what
+    they were.
     """
     before = record["before"]
     if now is None or now == record["after"] or path in (CRIO_DROPIN, DOCKER_DROPIN):
         return before if now is not None else None
     if path in KUBELET_FILES:
         variable = texts.kubelet_variable(now, "")
-        return (
-            texts.set_kubelet_flags(now, variable, texts.kubelet_flags(before or "", variable))
-            if variable
-            else now
-        )
+        if not variable:
+            return now
+        flags = texts.kubelet_flags(before or "", variable)
+        return texts.set_kubelet_flags(now, variable, flags)
     ours = ("conf_dir", "bin_dir", "bin_dirs", "max_conf_num")
-    old = dict((key, value) for dummy, key, value in texts.containerd_lines(before or ""))
+    old = {key: value for _, key, value in texts.containerd_lines(before or "")}
     return texts.set_containerd_cni(now, {key: old.get(key) for key in ours})
 
 
-def plan(found, wanted, record):
-    """Return (changes, record, restarts): {path: text, or None for no file}, the record as it is to
-    be, the units that read what changes.
+def plan(
+    found: Callable[[str], str | None], wanted: Iterable[dict[str, Any]], record: dict[str, Any]
+) -> tuple[dict[str, str | None], dict[str, Any], list[str]]:
+    """Return changes, record and restarts, see Due.
 
-    found: callable(path) -> text or None; wanted: see decide(), an empty list takes everything
-    back; record: see recorded().
+    found: gives the text of a file; wanted: see decide(), nothing takes everything back; record:
+    see recorded().
     """
-    changes, files, restarts = {}, {}, list(record["pending"])
+    changes: dict[str, str | None] = {}
+    files: dict[str, dict[str, Any]] = {}
+    restarts = list(record["pending"])
     for item in wanted:
         path, now = item["path"], found(item["path"])
         old = record["files"].get(path)
@@ -349,62 +369,63 @@ def plan(found, wanted, record):
 
 
 class Host:
-    """The files and units of this host. run: see observe()."""
+    """The files and units of this host."""
 
-    def __init__(self, run):
+    def __init__(self, run: Run) -> None:
         self._run = run
 
-    def bring(self, changes, former, record, restarts):
-        """Do what plan() said.
+    def bring(self, due: Due) -> None:
+        """Do what is due; raise WiringError, OSError.
 
         The record is written ahead of the changes, with all that is to be taken back or restarted
         if this is interrupted.
         """
-        stopped = []
-        self._remember({"files": dict(former["files"], **record["files"]), "pending": restarts})
-        if changes.get(DOCKER_DROPIN, "") is None:
-            self._leave_network(former["files"][DOCKER_DROPIN])
-            stopped.append("docker.service")
-        for path, text in changes.items():
+        former = due.former["files"]
+        self._remember({"files": {**former, **due.record["files"]}, "pending": due.restarts})
+        docker_leaves = due.changes.get(DOCKER_DROPIN, "") is None
+        if docker_leaves:
+            self._leave_network(former[DOCKER_DROPIN])
+        for path, text in due.changes.items():
             write(path, text)
-        if changes.get(DOCKER_DROPIN, "") is None and not _listdir(os.path.dirname(DOCKER_DROPIN)):
+        if docker_leaves and not _listdir(os.path.dirname(DOCKER_DROPIN)):
             os.rmdir(os.path.dirname(DOCKER_DROPIN))
-        if any(path.startswith("/etc/systemd/") for path in changes):
+        if any(path.startswith("/etc/systemd/") for path in due.changes):
             self.systemctl("daemon-reload")
-        for unit in restarts:
-            if unit in stopped or self._run(["systemctl", "is-active", "--quiet", unit])[0] == 0:
+        for unit in due.restarts:
+            stopped_here = docker_leaves and unit == "docker.service"
+            if stopped_here or self._run(["systemctl", "is-active", "--quiet", unit])[0] == 0:
                 self.systemctl("restart", unit)
-        self._remember(record)
+        self._remember(due.record)
 
-    def _leave_network(self, record):
+    def _leave_network(self, record: dict[str, Any]) -> None:
         """Stop docker, which takes its rules back.
 
         Without a last start, it would go on with the address that it remembers.
         """
         self.systemctl("stop", "docker.service")
         if record.get("address"):
-            write(DOCKER_DROPIN, texts.docker_farewell(record["after"], record["address"]))
+            write(DOCKER_DROPIN, texts.docker_last_dropin(record["after"], record["address"]))
             self.systemctl("daemon-reload")
             self.systemctl("restart", "docker.service")
             self.systemctl("stop", "docker.service")
 
     @staticmethod
-    def _remember(record):
+    def _remember(record: dict[str, Any]) -> None:
         text = json.dumps(record, indent=2, sort_keys=True) + "\n"
-        write(
-            RECORD, text if record["files"] or record["pending"] else None, 0o600
-        )  # a kubelet's options may hold secrets
+        there_is = record["files"] or record["pending"]
+        write(RECORD, text if there_is else None, 0o600)  # a kubelet's options may hold secrets
 
-    def systemctl(self, *arguments):
-        rc, dummy, error = self._run(["systemctl"] + list(arguments))
-        if rc:
+    def systemctl(self, *arguments: str) -> None:
+        """Run systemctl; raise WiringError when it fails."""
+        code, _, error = self._run(["systemctl", *arguments])
+        if code:
             raise WiringError(
                 f"'systemctl {' '.join(arguments)}' failed: {error.strip()}. See journalctl -u"
                 f" {arguments[-1]}."
             )
 
 
-def read(path):
+def read(path: str) -> str | None:
     """Return the text of a file, None when there is none."""
     try:
         with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
@@ -413,19 +434,19 @@ def read(path):
         return None
 
 
-def write(path, text, mode=None):
+def write(path: str, text: str | None, mode: int | None = None) -> None:
     """Put a text where a file is, with the mode it had (else 0644); None: no file."""
     if text is None:
-        files.remove(path)
+        remove(path)
         return
-    state = node_files.look(path)
+    state = look(path)
     os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
     mode = mode if mode is not None else int(state.mode or "0644", 8)
     real = os.path.realpath(path)
-    files.write(real, text, mode, uid=state.uid, gid=state.gid)
+    write_whole(real, text, mode, uid=state.uid, gid=state.gid)
 
 
-def recorded():
+def recorded() -> dict[str, Any]:
     """Return the record ({files: {path: {before, after}}, pending: list of units}), empty when
     there is none; raise WiringError.
     """
@@ -441,7 +462,7 @@ def recorded():
         ) from error
 
 
-def _json(text):
+def _json(text: str | None) -> dict[str, Any]:
     try:
         value = json.loads(text) if text else {}
     except ValueError:
@@ -449,7 +470,7 @@ def _json(text):
     return value if isinstance(value, dict) else {}
 
 
-def _listdir(path):
+def _listdir(path: str) -> list[str]:
     try:
         return os.listdir(path)
     except OSError:

@@ -24,13 +24,7 @@ NETWORK = {
     "unit": "flanneld@blue.service",
     "subnet_file": "/run/flannel/networks/blue.env",
 }
-WISH = {
-    "conf_dir": "/etc/cni/net.d",
-    "bin_dir": "/opt/cni/bin",
-    "containerd_config": wiring.CONTAINERD,
-    "configure": False,
-    "docker_network": None,
-}
+WISH = wiring.Settings("/etc/cni/net.d", "/opt/cni/bin", wiring.CONTAINERD)
 FLAGS = {
     "--network-plugin": "cni",
     "--cni-conf-dir": "/etc/cni/net.d",
@@ -218,7 +212,7 @@ def test_a_table_that_is_not_there_is_added(text, table):
 def test_crio_stays_as_it_is_where_it_finds_the_meta_plugin():
     """A restart would cost running pods their network: with what its packages say, none is needed."""
     for files in ([], [data("crio.conf")], [data("crio.conf"), data("crio-debian.conf")]):
-        assert wiring.decide(observed({}, crio=files), dict(WISH, configure=True)) == []
+        assert wiring.decide(observed({}, crio=files), WISH._replace(configure=True)) == []
         assert wiring.crio_problems(files, "/etc/cni/net.d/", "/opt/cni/bin", False) == []
 
 
@@ -249,7 +243,7 @@ def test_crio_that_looks_elsewhere_gets_a_dropin_only_when_it_may():
         ),
     ]
     assert wiring.crio_problems(files, "/etc/cni/net.d", "/opt/cni/bin", True) == []
-    wanted = wiring.decide(observed({}, crio=files), dict(WISH, configure=True))
+    wanted = wiring.decide(observed({}, crio=files), WISH._replace(configure=True))
     assert [item["path"] for item in wanted] == [wiring.CRIO_DROPIN]
     assert wanted[0]["content"].splitlines()[1:] == [
         "[crio.network]",
@@ -385,7 +379,7 @@ def test_a_kubelet_without_a_file_gets_the_one_that_its_unit_reads():
 
 def test_docker_starts_as_before_and_in_the_network():
     wanted = wiring.decide(
-        observed({}, docker_unit=data("docker.service")), dict(WISH, docker_network=NETWORK)
+        observed({}, docker_unit=data("docker.service")), WISH._replace(docker_network=NETWORK)
     )
     assert [item["path"] for item in wanted] == [wiring.DOCKER_DROPIN]
     assert (
@@ -394,9 +388,9 @@ def test_docker_starts_as_before_and_in_the_network():
         " --mtu=${FLANNEL_MTU} --ip-masq=false\n" in wanted[0]["content"]
     )
     unit = data("docker.service") + f"\n# {wiring.DOCKER_DROPIN}\n{wanted[0]['content']}"
-    again = wiring.decide(observed({}, docker_unit=unit), dict(WISH, docker_network=NETWORK))
+    again = wiring.decide(observed({}, docker_unit=unit), WISH._replace(docker_network=NETWORK))
     assert again == wanted, "our own drop-in is not the unit's command"
-    assert texts.docker_farewell(wanted[0]["content"], "172.17.0.1/16").endswith(
+    assert texts.docker_last_dropin(wanted[0]["content"], "172.17.0.1/16").endswith(
         "ExecStart=/usr/sbin/dockerd -H fd:// --containerd=/run/containerd/containerd.sock"
         " $DOCKER_OPTS --bip=172.17.0.1/16\n"
     )
@@ -409,7 +403,7 @@ def test_the_address_that_docker_had_first_is_remembered():
     later = dict(seen, docker_address="10.1.5.1/24")
     dummy, record, dummy = wiring.plan(
         files.get,
-        wiring.decide(later, dict(wish, docker_network=dict(NETWORK, cidr="10.9.0.0/16"))),
+        wiring.decide(later, wish._replace(docker_network=dict(NETWORK, cidr="10.9.0.0/16"))),
         record,
     )
     assert record["files"][wiring.DOCKER_DROPIN]["address"] == "172.17.0.1/16"
@@ -430,7 +424,7 @@ def test_the_address_that_docker_had_first_is_remembered():
 def test_docker_that_cannot_be_in_a_network(files, unit, words):
     unit = data(unit) if unit == "docker.service" else unit
     with pytest.raises(wiring.WiringError, match=words):
-        wiring.decide(observed(files, docker_unit=unit), dict(WISH, docker_network=NETWORK))
+        wiring.decide(observed(files, docker_unit=unit), WISH._replace(docker_network=NETWORK))
 
 
 # What is changed, remembered and taken back
@@ -449,7 +443,7 @@ def everything():
         kubelet="Kubernetes v1.8.4",
         docker_unit=data("docker.service"),
     )
-    return files, seen, dict(WISH, configure=True, docker_network=NETWORK)
+    return files, seen, WISH._replace(configure=True, docker_network=NETWORK)
 
 
 def test_once_then_never_again_and_all_of_it_comes_back():
@@ -488,7 +482,7 @@ def test_what_is_no_longer_wanted_is_taken_back():
         kubelet="Kubernetes v1.24.1",
     )
     changes, record, restarts = wiring.plan(
-        files.get, wiring.decide(seen, dict(wish, docker_network=None)), record
+        files.get, wiring.decide(seen, wish._replace(docker_network=None)), record
     )
     assert changes == {"/etc/default/kubelet": data("kubelet-2017"), wiring.DOCKER_DROPIN: None}
     assert restarts == ["kubelet.service", "docker.service"]
