@@ -11,6 +11,7 @@ second call follow.
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
@@ -23,6 +24,20 @@ from ansible_collections.multinet.flannel.plugins.module_utils._node.sums import
 )
 from ansible_collections.multinet.flannel.plugins.plugin_utils._artifacts import releases
 from ansible_collections.multinet.flannel.plugins.plugin_utils._artifacts.store import Store
+
+if TYPE_CHECKING:
+    State = dict[str, Any]  # see look() of _node/executables.py
+    Table = dict[str, dict[str, Any]]  # see load_table() of _artifacts/releases.py
+
+
+class Wanted(NamedTuple):
+    """What a place on the host is to hold."""
+
+    sha256: str
+    file: str  # that has it, on the controller
+    according_to: str  # who demands this sum
+    release: str  # component and version
+
 
 _ARTIFACT = {
     "component": {"type": "str", "required": True},
@@ -49,9 +64,11 @@ class ActionModule(ActionBase):
     _supports_check_mode = True
     _supports_diff = True
 
-    def run(self, tmp=None, task_vars=None):
+    def run(
+        self, tmp: str | None = None, task_vars: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
-        dummy, arguments = self.validate_argument_spec(
+        _, arguments = self.validate_argument_spec(
             ARGUMENT_SPEC,
             mutually_exclusive=[("artifacts", "component")],
             required_one_of=[("artifacts", "component")],
@@ -63,7 +80,9 @@ class ActionModule(ActionBase):
             result.update(failed=True, msg=str(error))
         return result
 
-    def _install(self, arguments, task_vars):
+    def _install(
+        self, arguments: dict[str, Any], task_vars: dict[str, Any] | None
+    ) -> dict[str, Any]:
         table = releases.load_table()
         artifacts = arguments["artifacts"] or [{key: arguments[key] for key in _ARTIFACT}]
         errors = releases.check(artifacts, table)
@@ -82,24 +101,22 @@ class ActionModule(ActionBase):
             return {"changed": False, "changed_executables": []}
 
         arch = releases.architecture(arguments["architecture"] or report["machine"])
-        wanted = {}
+        wanted: dict[str, Wanted] = {}
         for artifact in artifacts:
             wanted.update(_wanted(dict(artifact, arch=arch), arguments, table))
         differing = {
             path: want
             for path, want in wanted.items()
-            if node_executables.differs(there[path], want["sha256"])
+            if node_executables.differs(there[path], want.sha256)
         }
         to_bring = {
-            path: want
-            for path, want in differing.items()
-            if there[path]["sha256"] != want["sha256"]
+            path: want for path, want in differing.items() if there[path]["sha256"] != want.sha256
         }
         for want in to_bring.values():
-            verify_sum(want["file"], want["sha256"], want["according_to"])
+            verify_sum(want.file, want.sha256, want.according_to)
         _must_have_room(to_bring, there)
         if differing and not self._task.check_mode:
-            self._bring(differing, to_bring, task_vars)
+            self._bring(differing, there, task_vars)
         result = {"changed": bool(differing), "changed_executables": sorted(differing)}
         if self._task.diff:
             result["diff"] = [
@@ -107,34 +124,45 @@ class ActionModule(ActionBase):
             ]
         return result
 
-    def _bring(self, differing, to_bring, task_vars):
-        """Transfer the files of ``to_bring`` and have all ``differing`` ones installed."""
+    def _bring(
+        self,
+        differing: dict[str, Wanted],
+        there: dict[str, State],
+        task_vars: dict[str, Any] | None,
+    ) -> None:
+        """Transfer the files that the host has not, and have all that differ installed."""
+        to_bring = [
+            path for path in sorted(differing) if there[path]["sha256"] != differing[path].sha256
+        ]
         shell = self._connection._shell
         if to_bring and not shell.tmpdir:
             self._make_tmp_path()
         sources = {}
-        for number, (path, want) in enumerate(sorted(to_bring.items())):
+        for number, path in enumerate(to_bring):
+            file = differing[path].file
             sources[path] = shell.join_path(shell.tmpdir, f"{number}-{os.path.basename(path)}")
             try:
-                self._transfer_file(want["file"], sources[path])
+                self._transfer_file(file, sources[path])
             except AnsibleConnectionFailure:
                 raise
             except AnsibleError as error:
                 raise ArtifactError(
-                    f"{want['file']} could not be copied to {shell.tmpdir} on the host: {error}."
+                    f"{file} could not be copied to {shell.tmpdir} on the host: {error}."
                     " Nothing was changed. Is there room?"
                 ) from error
         if sources:
             self._fixup_perms2((shell.tmpdir, *sources.values()))
         self._on_host(
             [
-                {"path": path, "sha256": want["sha256"], "src": sources.get(path)}
+                {"path": path, "sha256": want.sha256, "src": sources.get(path)}
                 for path, want in sorted(differing.items())
             ],
             task_vars,
         )
 
-    def _on_host(self, executables, task_vars):
+    def _on_host(
+        self, executables: list[dict[str, Any]], task_vars: dict[str, Any] | None
+    ) -> dict[str, Any]:
         """Call the module on the host; what it fails with is raised as ArtifactError."""
         report = self._execute_module(
             "multinet.flannel.node_executables", {"executables": executables}, task_vars=task_vars
@@ -146,7 +174,7 @@ class ActionModule(ActionBase):
         return report
 
 
-def _must_be_there(artifacts, there):
+def _must_be_there(artifacts: list[dict[str, Any]], there: dict[str, State]) -> None:
     """Source host: nothing is installed, so everything has to be there."""
     errors = []
     for artifact in artifacts:
@@ -165,10 +193,8 @@ def _must_be_there(artifacts, there):
         )
 
 
-def _wanted(artifact, arguments, table):
-    """Return what one artifact's places on the host are to hold: {path: {sha256, file (on the
-    controller), according_to, component, version}}.
-    """
+def _wanted(artifact: dict[str, Any], arguments: dict[str, Any], table: Table) -> dict[str, Wanted]:
+    """Return what the places of one artifact on the host are to hold, by path."""
     names = sorted(artifact["executables"])
     cache = Store(os.path.expanduser(arguments["cache_dir"]))
     key = (artifact["component"], artifact["version"], artifact["arch"])
@@ -185,7 +211,7 @@ def _wanted(artifact, arguments, table):
         if release["archive"] in found:  # upstream's archive: unpack it into the cache
             sha256, archive = found[release["archive"]]
             store = cache
-            store.fetch = lambda dummy, target: os.symlink(archive, target)
+            store.fetch = lambda _, target: os.symlink(archive, target)
             store.fill(
                 dict(
                     release,
@@ -197,42 +223,35 @@ def _wanted(artifact, arguments, table):
             found = store.find(release, names)
     according_to = os.path.join(store.folder(release), releases.SUMS_FILE)
     return {
-        path: {
-            "sha256": found[name][0],
-            "file": found[name][1],
-            "according_to": according_to,
-            "component": artifact["component"],
-            "version": artifact["version"],
-        }
+        path: Wanted(*found[name], according_to, f"{artifact['component']} {artifact['version']}")
         for name, path in artifact["executables"].items()
     }
 
 
-def _must_have_room(to_bring, there):
+def _must_have_room(to_bring: dict[str, Wanted], there: dict[str, State]) -> None:
     """Raise ArtifactError when a file system of the host cannot take the new executables beside the
     old ones.
     """
-    needed = {}
-    for path, want in to_bring.items():
-        needed.setdefault(there[path]["device"], []).append((path, os.path.getsize(want["file"])))
-    for items in needed.values():
-        free = there[items[0][0]]["free"]
-        total = sum(size for dummy, size in items)
-        if total > free:
+    by_device: dict[int, list[str]] = {}
+    for path in to_bring:
+        by_device.setdefault(there[path]["device"], []).append(path)
+    for paths in by_device.values():
+        free = there[paths[0]]["free"]
+        needed = sum(os.path.getsize(to_bring[path].file) for path in paths)
+        if needed > free:
             raise ArtifactError(
-                f"The disk is full: {', '.join((path for path, dummy in items))} needs"
-                f" {total / 1000000.0:.1f} MB and the file system has {free / 1000000.0:.1f} MB"
-                " free. Nothing was changed; make room on the host."
+                f"The disk is full: {', '.join(paths)} needs {needed / 1e6:.1f} MB and the file"
+                f" system has {free / 1e6:.1f} MB free. Nothing was changed; make room on the host."
             )
 
 
-def _diff(path, state, want):
+def _diff(path: str, state: State, want: Wanted) -> dict[str, str]:
     before = (
         "absent\n" if state["mode"] is None else f"sha256 {state['sha256']}, mode {state['mode']}\n"
     )
     return {
         "before_header": path,
-        "after_header": f"{path} ({want['component']} {want['version']})",
+        "after_header": f"{path} ({want.release})",
         "before": before,
-        "after": f"sha256 {want['sha256']}, mode {node_executables.MODE}\n",
+        "after": f"sha256 {want.sha256}, mode {node_executables.MODE}\n",
     }

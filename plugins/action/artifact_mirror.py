@@ -8,9 +8,10 @@ It works on the controller only and contacts no host.
 
 from __future__ import annotations
 
+from typing import Any
+
 from ansible.plugins.action import ActionBase
 from ansible_collections.multinet.flannel.plugins.module_utils import _architectures
-from ansible_collections.multinet.flannel.plugins.module_utils._node.files import NodeFilesError
 from ansible_collections.multinet.flannel.plugins.module_utils._node.sums import ArtifactError
 from ansible_collections.multinet.flannel.plugins.plugin_utils._artifacts import releases
 from ansible_collections.multinet.flannel.plugins.plugin_utils._artifacts.store import Store
@@ -30,19 +31,19 @@ class ActionModule(ActionBase):
     _supports_check_mode = True
     _supports_diff = True
 
-    def run(self, tmp=None, task_vars=None):
+    def run(
+        self, tmp: str | None = None, task_vars: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
-        dummy, arguments = self.validate_argument_spec(ARGUMENT_SPEC)
+        _, arguments = self.validate_argument_spec(ARGUMENT_SPEC)
         try:
             result.update(_mirror(arguments, self._task.check_mode, self._task.diff))
         except ArtifactError as error:
             result.update(failed=True, msg=str(error))
-        except NodeFilesError as error:
-            result.update(failed=True, msg=str(error))
         return result
 
 
-def _mirror(arguments, check_mode, diff):
+def _mirror(arguments: dict[str, Any], check_mode: bool, diff: bool) -> dict[str, Any]:
     store = Store(arguments["dir"])
     fetched = []
     missing = [release for release in _needed(store, arguments) if not store.verify(release)]
@@ -67,10 +68,10 @@ def _mirror(arguments, check_mode, diff):
     return result
 
 
-def _needed(store, arguments):
-    """Return the releases asked for; raises ArtifactError with everything that is wrong with the
-    request, before anything is fetched.
+def _needed(store: Store, arguments: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the releases asked for.
 
+    Raises ArtifactError with everything that is wrong with the request, before anything is fetched.
     What somebody put there by hand needs no sum in the table.
     """
     table = releases.load_table()

@@ -14,10 +14,16 @@ from __future__ import annotations
 
 import os
 import re
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from ansible_collections.multinet.flannel.plugins.module_utils import _architectures
 from ansible_collections.multinet.flannel.plugins.module_utils._node.sums import ArtifactError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    Table = dict[str, dict[str, Any]]
 
 SUMS_FILE = "SHA256SUMS"
 MIRROR_COMMAND = "ansible-playbook multinet.flannel.mirror -e multinet_artifact_dir=%s"
@@ -28,8 +34,8 @@ _SUM_LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 _ORIGIN_LINE = re.compile(r"# unpacked from (\S+) with sha256 ([0-9a-f]{64})")
 
 
-def architecture(machine):
-    """Return the release name (amd64, arm64) of a machine as the kernel calls it (x86_64, aarch64)."""
+def architecture(machine: str) -> str:
+    """Return Go's name (amd64, arm64) of an architecture, by either name; raise ArtifactError."""
     go_name = _architectures.supported(machine)
     if go_name is None:
         there = " and ".join(f"{name} ({go})" for name, go in _architectures.SUPPORTED.items())
@@ -39,10 +45,10 @@ def architecture(machine):
     return go_name
 
 
-def check(artifacts, table):
+def check(artifacts: Iterable[dict[str, Any]], table: Table) -> list[str]:
     """Return what is wrong with a list of artifacts as a list of sentences (empty: nothing)."""
     errors = []
-    owners = {}
+    owners: dict[str, str] = {}
     for artifact in artifacts:
         component, version = artifact["component"], artifact["version"]
         errors.extend(component_errors(component, version, table))
@@ -69,7 +75,7 @@ def check(artifacts, table):
     return errors
 
 
-def component_errors(component, version, table):
+def component_errors(component: str, version: str, table: Table) -> list[str]:
     """Return what is wrong with a component and its version, as a list of sentences."""
     if component not in table:
         return [f"There is no component {component!r}; there are {', '.join(sorted(table))}."]
@@ -81,7 +87,14 @@ def component_errors(component, version, table):
     return []
 
 
-def release(table, component, version, arch, base_urls=None, sums=None):
+def release(
+    table: Table,
+    component: str,
+    version: str,
+    arch: str,
+    base_urls: dict[str, str] | None = None,
+    sums: dict[str, Any] | None = None,
+) -> dict[str, Any]:
     """Return the release of a (checked) component, version and architecture.
 
     base_urls: {component: URL} instead of upstream's; sums: {component: {version: {arch: sha256}}}
@@ -103,24 +116,18 @@ def release(table, component, version, arch, base_urls=None, sums=None):
                 " digits 0-9a-f, in quotes."
             )
         return dict(unpinned, sha256=sha256, according_to=according_to)
-    there_is = [other for other, by_arch in dict(pinned, **given).items() if arch in by_arch]
+    others = [other for other, by_arch in dict(pinned, **given).items() if arch in by_arch]
+    there_is = f"there is one for {', '.join(others)}" if others else "nor for any other version"
     raise ArtifactError(
-        "No sha256 sum is known for {} {} on {} ({}). Choose a version that has one, put the sum of"
-        " {} into multinet_release_sums, or use a mirror directory.".format(
-            component,
-            version,
-            arch,
-            (
-                "there is one for {}".format(", ".join(there_is))
-                if there_is
-                else "nor for any other version"
-            ),
-            unpinned["archive"],
-        )
+        f"No sha256 sum is known for {component} {version} on {arch} ({there_is}). Choose a version"
+        f" that has one, put the sum of {unpinned['archive']} into multinet_release_sums, or use a"
+        " mirror directory."
     )
 
 
-def upstream(table, component, version, arch, base_urls=None):
+def upstream(
+    table: Table, component: str, version: str, arch: str, base_urls: dict[str, str] | None = None
+) -> dict[str, Any]:
     """Return the release without its sum: what upstream calls it and where it is."""
     entry = table[component]
     words = {"version": version, "arch": arch, "number": re.split(r"[-+]", version)[0]}
@@ -136,22 +143,24 @@ def upstream(table, component, version, arch, base_urls=None):
     }
 
 
-def folder(directory, component, version, arch):
+def folder(directory: str, component: str, version: str, arch: str) -> str:
     """Return where a mirror directory keeps an artifact."""
     return os.path.join(directory, component, version, f"linux-{arch}")
 
 
-def parse_sums(text, place):
-    """Read a SHA256SUMS file: return ({file name: sha256}, origin), origin being (archive, its
-    sha256) when this collection unpacked it, else None.
+def parse_sums(text: str, place: str) -> tuple[dict[str, str], tuple[str, str] | None]:
+    """Read a SHA256SUMS file: return ({file name: sha256}, origin); raise ArtifactError.
+
+    origin: (archive, its sha256) when this collection unpacked it, else None. place: the file, for
+    messages.
     """
-    sums = {}
-    origin = None
+    sums: dict[str, str] = {}
+    origin: tuple[str, str] | None = None
     for number, line in enumerate(text.splitlines(), 1):
         line = line.rstrip()
         found = _ORIGIN_LINE.fullmatch(line)
         if found:
-            origin = found.groups()
+            origin = found.group(1), found.group(2)
         if not line or line.startswith("#"):
             continue
         found = _SUM_LINE.fullmatch(line)
@@ -165,21 +174,21 @@ def parse_sums(text, place):
     return sums, origin
 
 
-def format_sums(sums, archive, sha256):
-    """Write a SHA256SUMS file (as `sha256sum -c` reads it) of what was unpacked from ``archive``."""
+def format_sums(sums: dict[str, str], archive: str, sha256: str) -> str:
+    """Return a SHA256SUMS file, as `sha256sum -c` reads it, of what an archive had."""
     lines = [f"# unpacked from {archive} with sha256 {sha256}"]
     lines.extend(f"{sums[name]}  {name}" for name in sorted(sums))
     return "\n".join(lines) + "\n"
 
 
-def default_versions(table):
+def default_versions(table: Table) -> dict[str, str]:
     """Return {component: the version that is installed unless another one is wanted}."""
     return {component: next(iter(entry["versions"])) for component, entry in table.items()}
 
 
-def load_table():
-    """Return the table of releases.yml: {component: {base_url, path, executables, versions:
-    {version: {arch: sha256}}}}.
+def load_table() -> Table:
+    """Return releases.yml: {component: {base_url, path, executables, versions: {version: {arch:
+    sha256}}}}.
     """
     with open(os.path.join(os.path.dirname(__file__), "releases.yml"), encoding="utf-8") as stream:
         return yaml.safe_load(stream)

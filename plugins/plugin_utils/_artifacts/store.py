@@ -18,6 +18,7 @@ import shutil
 import tarfile
 import time
 import urllib.error
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from ansible.module_utils.urls import open_url
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import files
@@ -29,14 +30,14 @@ from ansible_collections.multinet.flannel.plugins.module_utils._node.sums import
 
 from . import releases
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
 _ATTEMPTS = 3
 
 
-def download(url, path):
-    """Write what ``url`` gives to ``path``; the default of the ``fetch`` seam.
-
-    Raises ArtifactError.
-    """
+def download(url: str, path: str) -> None:
+    """Write what a URL gives to a file; raise ArtifactError, OSError. The default way to fetch."""
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             with (
@@ -60,20 +61,21 @@ def download(url, path):
 
 
 class Store:
-    """A mirror directory. ``fetch(url, path)`` brings an archive; it is only used by fill()."""
+    """A mirror directory."""
 
-    def __init__(self, directory, fetch=download):
+    def __init__(self, directory: str, fetch: Callable[[str, str], object] = download) -> None:
+        """fetch: writes what a URL gives to a path; only fill() calls it."""
         self.directory = directory
         self.fetch = fetch
 
-    def folder(self, wanted):
+    def folder(self, wanted: dict[str, Any]) -> str:
         """Return where an artifact or release (with component, version, arch) lies."""
         return releases.folder(
             self.directory, wanted["component"], wanted["version"], wanted["arch"]
         )
 
-    def sums(self, wanted):
-        """Return (sums, origin) as parse_sums() does, or (None, None) when there is no SHA256SUMS."""
+    def sums(self, wanted: dict[str, Any]) -> tuple[dict[str, str] | None, tuple[str, str] | None]:
+        """Return (sums, origin) as parse_sums() does, (None, None) where there is no SHA256SUMS."""
         place = os.path.join(self.folder(wanted), releases.SUMS_FILE)
         try:
             with open(place, encoding="utf-8") as stream:
@@ -84,9 +86,8 @@ class Store:
             raise ArtifactError(f"{place} cannot be read: {error}.") from error
         return releases.parse_sums(text, place)
 
-    def find(self, release, names):
-        """Return where the executables ``names`` of a release are: {name: (sha256 it is to have,
-        path)}.
+    def find(self, release: dict[str, Any], names: list[str]) -> dict[str, tuple[str, str]]:
+        """Return where executables of a release are: {name: (sha256 it is to have, path)}.
 
         When only upstream's archive is there, the result is {archive: (sha256, path)}. Raises
         ArtifactError.
@@ -96,7 +97,7 @@ class Store:
         make = "Make it with: " + releases.MIRROR_COMMAND % self.directory
         if not os.path.isdir(folder):
             raise ArtifactError(f"The mirror has no {what}: there is no directory {folder}. {make}")
-        sums, origin = self.sums(release)
+        sums, _ = self.sums(release)
         if sums is None:
             raise ArtifactError(
                 f"The mirror directory {folder} has no {releases.SUMS_FILE}. {make}, or by hand"
@@ -120,16 +121,15 @@ class Store:
                 )
         return {name: (sums[name], os.path.join(folder, name)) for name in chosen}
 
-    def verify(self, release):
-        """Return whether the release is here, whole: False when it is absent, or was unpacked by
-        fill() and is damaged.
+    def verify(self, release: dict[str, Any]) -> bool:
+        """Return whether the release is here, whole.
 
-        Raises ArtifactError for a damaged one that somebody put here by hand: it is not ours to
-        replace.
+        It is not when it is absent, or was unpacked by fill() and is damaged. Raises ArtifactError
+        for a damaged one that somebody put here by hand: it is not ours to replace.
         """
         if not os.path.isdir(self.folder(release)):
             return False
-        sums, origin = self.sums(release)
+        _, origin = self.sums(release)
         if origin is not None and origin != (release["archive"], release["sha256"]):
             return False
         try:
@@ -141,9 +141,9 @@ class Store:
             return False
         return True
 
-    def fill(self, release, renew=False):
-        """Make sure that the release is here, unpacked from the archive with the release's sum;
-        return whether something had to be done.
+    def fill(self, release: dict[str, Any], renew: bool = False) -> bool:
+        """Have the release here, unpacked from the archive with the release's sum; return whether
+        something had to be done.
 
         renew: do not believe what is there. Raises ArtifactError.
         """
@@ -152,14 +152,11 @@ class Store:
             with self._lock():
                 sums, origin = self.sums(release)
                 there = sums is not None and origin == (release["archive"], release["sha256"])
-                if (
-                    there
-                    and not renew
-                    and all(
-                        os.path.isfile(os.path.join(self.folder(release), name))
-                        for name in release["members"]
-                    )
-                ):
+                files_there = all(
+                    os.path.isfile(os.path.join(self.folder(release), name))
+                    for name in release["members"]
+                )
+                if there and files_there and not renew:
                     return False
                 self._unpack(release)
                 return True
@@ -170,13 +167,13 @@ class Store:
             ) from error
 
     @contextlib.contextmanager
-    def _lock(self):
+    def _lock(self) -> Iterator[None]:
         """Keep out other hosts' forks and other runs while the directory changes."""
         with open(os.path.join(self.directory, ".lock"), "w", encoding="utf-8") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
             yield
 
-    def _unpack(self, release):
+    def _unpack(self, release: dict[str, Any]) -> None:
         folder = self.folder(release)
         parent, name = os.path.split(folder)
         os.makedirs(parent, exist_ok=True)
@@ -200,9 +197,9 @@ class Store:
         finally:
             shutil.rmtree(work, ignore_errors=True)
 
-    def manifest(self):
+    def manifest(self) -> dict[str, Any]:
         """Return what the directory has: {artifacts: [{component, version, architecture, files:
-        {name: sha256}, archive?, archive_sha256?}]}.
+        {name: sha256}, and for what fill() unpacked archive, archive_sha256}]}.
         """
         found = []
         for component, version, machine in _levels(self.directory, 3):
@@ -211,7 +208,7 @@ class Store:
             arch = machine[len("linux-") :]
             sums, origin = self.sums({"component": component, "version": version, "arch": arch})
             if sums is not None:
-                entry = {
+                entry: dict[str, Any] = {
                     "component": component,
                     "version": version,
                     "architecture": arch,
@@ -222,19 +219,24 @@ class Store:
                 found.append(entry)
         return {"artifacts": found}
 
-    def write_manifest(self):
-        """Bring manifest.json up to date; return whether it had to change."""
+    def write_manifest(self) -> bool:
+        """Bring manifest.json up to date; return whether it had to change; raise ArtifactError."""
         path = os.path.join(self.directory, "manifest.json")
         text = json.dumps(self.manifest(), indent=2, sort_keys=True) + "\n"
-        with self._lock():
-            if files.read(path) == text.encode():
-                return False
-            files.write(path, text, 0o644)
-            return True
+        try:
+            with self._lock():
+                if files.read(path) == text.encode():
+                    return False
+                files.write(path, text, 0o644)
+        except OSError as error:
+            raise ArtifactError(
+                f"{path} could not be changed: {error.strerror or error}."
+            ) from error
+        return True
 
 
-def _extract(archive, release, directory):
-    """Yield the path of each executable of the release, unpacked into ``directory``."""
+def _extract(archive: str, release: dict[str, Any], directory: str) -> Iterator[str]:
+    """Yield the path of each executable of the release, unpacked into a directory."""
     try:
         with tarfile.open(archive) as tar:
             members = {os.path.normpath(member.name): member for member in tar if member.isreg()}
@@ -245,7 +247,8 @@ def _extract(archive, release, directory):
                         f" {release['component']} {release['version']} is known to be."
                     )
                 target = os.path.join(directory, name)
-                with tar.extractfile(members[member]) as source, open(target, "wb") as stream:
+                source = cast(IO[bytes], tar.extractfile(members[member]))  # it is a regular file
+                with source, open(target, "wb") as stream:
                     shutil.copyfileobj(source, stream, 1 << 20)
                     stream.flush()
                     os.fsync(stream.fileno())
@@ -254,10 +257,8 @@ def _extract(archive, release, directory):
         raise ArtifactError(f"{release['url']} is not a readable archive: {error}.") from error
 
 
-def _levels(directory, depth):
-    """Yield the names on the way to each directory ``depth`` levels below ``directory``, hidden
-    ones left out.
-    """
+def _levels(directory: str, depth: int) -> Iterator[tuple[str, ...]]:
+    """Yield the names on the way to each directory so many levels below one, but hidden ones."""
     if depth == 0:
         yield ()
         return
@@ -271,4 +272,4 @@ def _levels(directory, depth):
         return
     for name in names:
         for rest in _levels(os.path.join(directory, name), depth - 1):
-            yield (name,) + rest
+            yield (name, *rest)
