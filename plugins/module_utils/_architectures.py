@@ -24,9 +24,6 @@ GO_NAMES = {
 # Those that hosts may have, by the kernel's name
 SUPPORTED = {machine: GO_NAMES[machine] for machine in ("x86_64", "aarch64")}
 
-# Those whose releases of flannel have the backend udp, which is C
-UDP_BACKEND = ("amd64",)
-
 
 def supported(name: str) -> str | None:
     """Return Go's name of an architecture that hosts may have (by either name), None for others."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-from .._architectures import UDP_BACKEND
 from .._ports import ETCD_CLIENT, ETCD_PEER
 
 CNI_VERSIONS = ("0.3.1", "0.4.0", "1.0.0", "1.1.0")
@@ -447,7 +446,7 @@ BACKENDS = {
         keys={"port": _port("Port", 8285, TUNNEL)},
         about="amd64 alone, a port of its own. On mixed nodes write `vxlan` with the same port.",
         overhead=28,
-        architectures=UDP_BACKEND,
+        architectures=("amd64",),
         ports=("port",),
     ),
     "ipip": Backend(

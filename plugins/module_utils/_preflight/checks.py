@@ -155,9 +155,10 @@ def _platform(observed: Facts) -> Iterator[str]:
 def _backends(observed: Facts, plan: Facts) -> Iterator[str]:
     go_name = _architectures.SUPPORTED.get(observed["machine"])
     for network in plan["networks"]:
-        if network["backend"]["type"] == "udp" and go_name not in _architectures.UDP_BACKEND:
+        backend = network["backend"]["type"]
+        if BACKENDS[backend].architectures and go_name not in BACKENDS[backend].architectures:
             yield (
-                f"Network '{network['name']}': flanneld has no udp backend on"
+                f"Network '{network['name']}': flanneld has no {backend} backend on"
                 f" {observed['machine']}. Declare {{type: vxlan, vni: ..., port:"
                 f" {network['backend']['port']}}}, which does the same."
             )
