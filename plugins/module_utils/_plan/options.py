@@ -17,13 +17,20 @@ from .sentences import Report, nearest, show
 from .values import is_int
 
 
+class Claim(NamedTuple):
+    """A range and who has it: an option, or an entry of the declaration."""
+
+    owner: str
+    cidr: IPNetwork
+
+
 class Options(NamedTuple):
     """What the networks are checked against."""
 
     values: dict[str, Any]  # every option of schema.OPTIONS, with its default
-    taken: list[tuple[str, IPNetwork]]  # option and range that no network may overlap
-    cluster: dict[IPNetwork, int]  # where leases come from Kubernetes: its ranges, and the length
-    # of a node's subnet in each
+    taken: list[Claim]  # ranges that no network may overlap
+    # Where leases come from Kubernetes: its ranges, and the length of a node's subnet in each.
+    cluster: dict[IPNetwork, int]
 
 
 def check(options: Any, errors: list[str]) -> Options:
@@ -58,12 +65,12 @@ def check(options: Any, errors: list[str]) -> Options:
     values["cluster_cidrs"] = [str(one) for one in cluster]
     values["node_cidr_mask_sizes"] = list(cluster.values())
     taken = [
-        (key, one)
+        Claim(key, one)
         for key, option in OPTIONS.items()
         if option.kind == "ranges"
         for one in values[key]
     ]
-    taken += [("cluster_cidrs", one) for one in cluster]
+    taken += [Claim("cluster_cidrs", one) for one in cluster]
     return Options(values, taken, cluster if in_kubernetes else {})
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from .errors import PlanError
 from .ranges import halves
 from .schema import BACKENDS, IPSEC_UDP_ENCAP_OVERHEAD
+from .sentences import Report
 
 # In a pod: answer ARP only for the interface's own address, and never forward between its networks.
 POD_SYSCTLS = {
@@ -65,8 +66,21 @@ def flanneld_environment(network: dict[str, Any], settings: dict[str, Any]) -> s
     ca.crt, client.crt, client.key); with Kubernetes `subnet_server` (URL) and `node_name`. Raises
     PlanError where a value is missing or cannot stand in an environment file.
     """
-    kubernetes = network["annotation_prefix"] is not None
-    values = {
+    flags = _flanneld_flags(network, settings)
+    node_name = {"NODE_NAME": str(settings.get("node_name") or "")}
+    _check_environment(network, settings, flags | node_name)
+    others = node_name if network["annotation_prefix"] is not None else {}
+    if not BACKENDS[network["backend"]["type"]].starts_programs:
+        # At each start flanneld deletes the nftables tables that a flannel in nftables mode has,
+        # whosever they are. So it finds no nft (flannel, main.go and pkg/trafficmngr).
+        others["PATH"] = "/nonexistent"
+    lines = {f"FLANNELD_{flag}": flags[flag] for flag in sorted(flags)} | others
+    return "".join(f"{name}={value}\n" for name, value in lines.items())
+
+
+def _flanneld_flags(network: dict[str, Any], settings: dict[str, Any]) -> dict[str, str]:
+    """Flags of flanneld, by their names in an environment, with their values."""
+    flags = {
         "SUBNET_FILE": network["subnet_file"],
         # Several flanneld on one host would fight over the same chains: masquerade and forwarding
         # are the collection's own work.
@@ -75,8 +89,8 @@ def flanneld_environment(network: dict[str, Any], settings: dict[str, Any]) -> s
         "HEALTHZ_IP": "127.0.0.1",
         "HEALTHZ_PORT": str(network["healthz_port"]),
     }
-    if kubernetes:
-        values.update(
+    if network["annotation_prefix"] is not None:
+        flags.update(
             KUBE_SUBNET_MGR="true",
             KUBE_API_URL=f"{settings.get('subnet_server') or ''}/{network['name']}",
             KUBE_ANNOTATION_PREFIX=network["annotation_prefix"],
@@ -84,56 +98,46 @@ def flanneld_environment(network: dict[str, Any], settings: dict[str, Any]) -> s
             SET_NODE_NETWORK_UNAVAILABLE="false",
         )
     else:
-        values.update(
+        flags.update(
             ETCD_ENDPOINTS=",".join(settings.get("etcd_endpoints") or []),
             ETCD_PREFIX=network["etcd_prefix"],
         )
-    if settings.get("tls") and not kubernetes:
-        pki_dir = settings.get("pki_dir") or "/etc/multinet/pki"
-        values.update(
-            ETCD_CAFILE=pki_dir + "/ca.crt",
-            ETCD_CERTFILE=pki_dir + "/client.crt",
-            ETCD_KEYFILE=pki_dir + "/client.key",
-        )
-    for flag, key in (
-        ("IFACE", "interface"),
-        ("PUBLIC_IP", "public_ip"),
-        ("PUBLIC_IPV6", "public_ipv6"),
-    ):
-        if settings.get(key):
-            values[flag] = str(settings[key])
+        if settings.get("tls"):
+            pki_dir = settings.get("pki_dir") or "/etc/multinet/pki"
+            flags.update(
+                ETCD_CAFILE=f"{pki_dir}/ca.crt",
+                ETCD_CERTFILE=f"{pki_dir}/client.crt",
+                ETCD_KEYFILE=f"{pki_dir}/client.key",
+            )
+    underlay = {"IFACE": "interface", "PUBLIC_IP": "public_ip", "PUBLIC_IPV6": "public_ipv6"}
+    flags.update({flag: str(settings[key]) for flag, key in underlay.items() if settings.get(key)})
+    return flags
 
-    place = f"environment of flanneld for network {network['name']!r}"
+
+def _check_environment(
+    network: dict[str, Any], settings: dict[str, Any], values: dict[str, str]
+) -> None:
+    """Raise PlanError where a value is missing or cannot stand in an environment file."""
     errors: list[str] = []
-    if kubernetes:
-        errors.extend(
-            f"{place}: {key} is empty; write it."
-            for key in ("subnet_server", "node_name")
-            if not settings.get(key)
-        )
+    report = Report(f"environment of flanneld for network {network['name']!r}", errors)
+    if network["annotation_prefix"] is not None:
+        for key in ("subnet_server", "node_name"):
+            if not settings.get(key):
+                report.wrong(f"{key} is empty; write it")
     elif not values["ETCD_ENDPOINTS"]:
-        errors.append(f"{place}: etcd_endpoints is empty; write the URLs of the etcd members.")
+        report.wrong("etcd_endpoints is empty; write the URLs of the etcd members")
     if "IFACE" not in values and "PUBLIC_IP" not in values:
-        errors.append(
-            f"{place}: neither interface nor public_ip is given; write the interface that carries"
-            " the tunnels."
+        report.wrong(
+            "neither interface nor public_ip is given; write the interface that carries the tunnels"
         )
-    errors.extend(
-        f"{place}: {flag} {value!r} holds a blank, a quote, a backslash or a control character;"
-        " write it without."
-        for flag, value in sorted(
-            dict(values, NODE_NAME=str(settings.get("node_name") or "")).items()
-        )
-        if re.search(r"[\s\"'\\\x00-\x1f]", value)
-    )
+    for name, value in sorted(values.items()):
+        if re.search(r"[\s\"'\\\x00-\x1f]", value):
+            report.wrong(
+                f"{name} {value!r} holds a blank, a quote, a backslash or a control character;"
+                " write it without"
+            )
     if errors:
         raise PlanError(errors)
-    others = [f"NODE_NAME={settings['node_name']}\n"] if kubernetes else []
-    # At each start flanneld deletes the nftables tables that a flannel in nftables mode has,
-    # whosever they are. It does not find nft, and needs no other program, but for ipsec's charon
-    # (flannel, main.go and pkg/trafficmngr).
-    others += ["PATH=/nonexistent\n"] if network["backend"]["type"] != "ipsec" else []
-    return "".join([f"FLANNELD_{flag}={values[flag]}\n" for flag in sorted(values)] + others)
 
 
 def routes(network: dict[str, Any], open_to: list[dict[str, Any]]) -> list[str]:

@@ -339,6 +339,7 @@ class Backend(NamedTuple):
     ipv6_mtu: int | None = None  # `mtu` of a network with IPv6, where flannel's own is wrong
     architectures: tuple[str, ...] = ()  # the only ones that flannel has it on; empty: all
     link: str = ""  # kind of link that the kernel must know, with what `ip link add` needs
+    starts_programs: bool = False  # flanneld runs another program, found in its PATH
     single: str = ""  # why only one network of a host can use it; empty: any number can
     device: str | None = None  # host device, formatted with the backend's keys
     device_v6: str | None = None
@@ -475,6 +476,7 @@ BACKENDS = {
             "One network. `psk` has 96 characters or more. UDP ports 500 and 4500 are then taken."
         ),
         overhead=77,
+        starts_programs=True,  # charon
         single="its IKE daemon always listens on the same socket",
         fixed_ports=(500, 4500),
         protocols=(50,),

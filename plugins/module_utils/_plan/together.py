@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from .options import Options
+from .options import Claim, Options
 from .ranges import IPNetwork, free_space, overlaps, take_free_range
 from .schema import BACKENDS, FAMILIES, Family
 from .sentences import Report, nearest, show
@@ -51,7 +51,7 @@ def check(
     _check_allow_to(networks, externals, names)
     for family in FAMILIES:
         foreign = [
-            (entry.report.place, IPNetwork(entry.network[family.cidr]))
+            Claim(entry.report.place, IPNetwork(entry.network[family.cidr]))
             for entry in externals
             if entry.network[family.cidr]
         ]
@@ -118,31 +118,26 @@ def _check_allow_to(
                 )
 
 
-def _check_overlaps(
-    networks: Sequence[Entry], family: Family, taken: Sequence[tuple[str, IPNetwork]]
-) -> None:
+def _check_overlaps(networks: Sequence[Entry], family: Family, taken: Sequence[Claim]) -> None:
     """Each network against the ones before it and against the ranges of others, with a free range
     to write instead.
 
-    taken: whose, and range. The default network may have Kubernetes' own range: its subnets are
-    then those that Kubernetes gives its nodes.
+    The default network may have Kubernetes' own range: its subnets are then those that Kubernetes
+    gives its nodes.
     """
     declared = [entry for entry in networks if entry.network[family.cidr]]
-    ranges = [IPNetwork(entry.network[family.cidr]) for entry in declared]
-    whose = [entry.report.place for entry in declared] + [owner for owner, other in taken]
-    ranges += [other for owner, other in taken]
+    claims = [
+        *(Claim(entry.report.place, IPNetwork(entry.network[family.cidr])) for entry in declared),
+        *taken,
+    ]
+    ranges = [claim.cidr for claim in claims]
     free = None
-    for position, (others, entry) in enumerate(zip(overlaps(ranges), declared)):
-        own = ranges[position]
+    for position, (entry, own, found) in enumerate(zip(declared, ranges, overlaps(ranges))):
         hits = [
-            f"{whose[other]} ({ranges[other]})"
-            for other in others
+            f"{claims[other].owner} ({ranges[other]})"
+            for other in found
             if (other < position or other >= len(declared))
-            and not (
-                whose[other] == "cluster_cidrs"
-                and entry.network["default"]
-                and ranges[other] == own
-            )
+            and not (entry.network["default"] and claims[other] == Claim("cluster_cidrs", own))
         ]
         if not hits:
             continue

@@ -11,6 +11,7 @@ import copy
 import json
 import pathlib
 import re
+import time
 
 import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._plan import argument_spec
@@ -189,6 +190,23 @@ def test_blocked_follows_isolate_and_allow_to():
 def test_json_object_for_kubernetes_holds_the_same_configuration():
     network = plan([BLUE, RED])["networks"][1]
     assert json.loads(network["net_attach_def"]["spec"]["config"]) == network["cni_conflist"]
+
+
+def test_a_hundred_networks_are_planned_while_one_waits():
+    """Each is compared with each other: 0.03 s of a processor today, and not to be seconds."""
+    declared = [
+        {
+            "name": f"n{number}",
+            "cidr": f"10.{number}.0.0/16",
+            "default": number == 1,
+            "healthz_port": 20000 + number,
+            "backend": {"type": "vxlan", "vni": number},
+        }
+        for number in range(1, 101)
+    ]
+    start = time.process_time()
+    assert len(plan(declared)["networks"]) == 100
+    assert time.process_time() - start < 0.6
 
 
 # The environment of flanneld
