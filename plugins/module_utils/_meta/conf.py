@@ -18,7 +18,7 @@ from . import flannel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any, TypeVar
 
     from .state import Attached
@@ -31,45 +31,6 @@ LEGACY, NPWG = "legacy", "npwg"
 STATE_DIRECTORY = "/var/lib/cni/multinet"
 TIMEOUT_SECONDS = 180
 _OUR_KEYS = ("masterplugin", "ifName")
-KNOWN = frozenset(
-    (
-        "name",
-        "type",
-        "cniVersion",
-        "cniVersions",
-        "capabilities",
-        "runtimeConfig",
-        "prevResult",
-        "args",
-        "dns",
-        "ipam",
-        "disableCheck",
-        "disableGC",
-        "cni.dev/valid-attachments",
-        "cni.dev/attachments",
-        "delegates",
-        "kubeconfig",
-        "always_use_default",
-        "cniDir",
-        "binDir",
-        "confDir",
-        "clusterNetwork",
-        "defaultNetworks",
-        "systemNamespaces",
-        "multusNamespace",
-        "namespaceIsolation",
-        "globalNamespaces",
-        "readinessindicatorfile",
-        "retryDeleteOnError",
-        "auxiliaryCNIChainName",
-        "logFile",
-        "logLevel",
-        "logToStderr",
-        "logOptions",
-        "timeoutSeconds",
-        "inProcess",
-    )
-)
 # What a runtime hands over of the pod, when a configuration asks for it in `capabilities`.
 POD_ANNOTATIONS = "io.kubernetes.cri.pod-annotations"
 IN_PROCESS = ("flannel", "tuning")  # what in_process.py can do
@@ -118,7 +79,7 @@ class Delegate:
 
 
 class MetaConf:
-    """What a configuration says, one attribute a key; see parse().
+    """What a configuration says, one attribute a key; _KEYS has them.
 
     generation: LEGACY or NPWG, and why; delegates: the master first; runtime_config: what the
     runtime asks for by capability; timeout: seconds; unknown: keys that mean nothing here.
@@ -143,7 +104,7 @@ class MetaConf:
     bin_dirs: list[str]
     timeout: float
     runtime_config: dict[str, Any]
-    prev_result: dict[str, Any] | None
+    prev_result: dict[str, Any]
     retry_delete: bool
     in_process: list[str]
     unknown: list[str]
@@ -218,44 +179,27 @@ def parse(raw: dict[str, Any]) -> MetaConf:
             f"`name` {name!r} is not the name of a network: letters, digits, '_', '.', '-', and a"
             " letter or digit first"
         )
-    which, why = generation(raw)
-    kubeconfig = _string(raw, "kubeconfig", None)
-    cluster_network = _string(raw, "clusterNetwork", None)
-    bin_dir = _string(raw, "binDir", None)
-    always = _flag(raw, "always_use_default")
-    if always and not (kubeconfig and raw.get("delegates")):
-        raise _invalid("`always_use_default` needs `kubeconfig` and `delegates` as well")
-    delegates = []
-    if not cluster_network and (raw.get("delegates") or not (which == LEGACY and kubeconfig)):
-        delegates = _delegates(raw.get("delegates"), raw)
-    name_interfaces(delegates, which)
-    return MetaConf(
-        name=name,
-        generation=which,
-        why=why,
-        delegates=delegates,
-        always_use_default=always,
-        kubeconfig=kubeconfig,
-        cluster_network=cluster_network,
-        default_networks=_strings(raw, "defaultNetworks", []),
-        system_namespaces=_strings(raw, "systemNamespaces", ["kube-system"]),
-        multus_namespace=_string(raw, "multusNamespace", "kube-system"),
-        namespace_isolation=_flag(raw, "namespaceIsolation"),
-        global_namespaces=[
-            one.strip() for one in _string(raw, "globalNamespaces", "default").split(",")
-        ],
-        readiness_file=_string(raw, "readinessindicatorfile", None),
-        auxiliary_chain=_auxiliary_chain(raw, cluster_network),
-        conf_dir=_string(raw, "confDir", "/etc/cni/multus/net.d"),
-        state_directory=state_directory(raw),
-        bin_dirs=[bin_dir] if bin_dir else [],
-        timeout=_timeout(raw),
-        runtime_config=_object(raw, "runtimeConfig") or {},
-        prev_result=_object(raw, "prevResult"),
-        retry_delete=_flag(raw, "retryDeleteOnError"),
-        in_process=_in_process(raw),
-        unknown=sorted(key for key in raw if key not in KNOWN),
+    parsed = MetaConf(
+        **{attribute: read(raw, key, default) for key, attribute, read, default in _KEYS}
     )
+    parsed.name = name
+    parsed.generation, parsed.why = generation(raw)
+    parsed.unknown = sorted(key for key in raw if key not in _KNOWN)
+    if parsed.always_use_default and not (parsed.kubeconfig and raw.get("delegates")):
+        raise _invalid("`always_use_default` needs `kubeconfig` and `delegates` as well")
+    chain = parsed.auxiliary_chain
+    if chain and not (parsed.cluster_network and conf.is_name(chain)):
+        raise _invalid(
+            "`auxiliaryCNIChainName` is the name of a directory beside the file that"
+            " `clusterNetwork` is the path of, and needs one"
+        )
+    # legacy pods may name all of their networks
+    is_optional = parsed.generation == LEGACY and parsed.kubeconfig
+    parsed.delegates = []
+    if not parsed.cluster_network and (raw.get("delegates") or not is_optional):
+        parsed.delegates = _delegates(raw.get("delegates"), raw)
+    name_interfaces(parsed.delegates, parsed.generation)
+    return parsed
 
 
 def state_directory(raw: dict[str, Any]) -> str:
@@ -376,14 +320,7 @@ def _check_distinct(delegates: list[Delegate]) -> None:
                 )
 
 
-def _auxiliary_chain(raw: dict[str, Any], cluster_network: str | None) -> str | None:
-    chain = _string(raw, "auxiliaryCNIChainName", None)
-    if chain and not (cluster_network and conf.is_name(chain)):
-        raise _invalid(
-            "`auxiliaryCNIChainName` is the name of a directory beside the file that"
-            " `clusterNetwork` is the path of, and needs one"
-        )
-    return chain
+# Each reads the value of a key, returns the default where there is none, and raises Error.
 
 
 def _strings(raw: dict[str, Any], key: str, default: list[str]) -> list[str]:
@@ -395,11 +332,13 @@ def _strings(raw: dict[str, Any], key: str, default: list[str]) -> list[str]:
     return value
 
 
-def _flag(raw: dict[str, Any], key: str) -> bool:
+def _flag(raw: dict[str, Any], key: str, default: bool) -> bool:
     value = raw.get(key)
-    if value is not None and not isinstance(value, bool):
+    if value is None:
+        return default
+    if not isinstance(value, bool):
         raise _invalid(f"`{key}` is neither true nor false")
-    return bool(value)
+    return value
 
 
 def _string(raw: dict[str, Any], key: str, default: Default) -> str | Default:
@@ -409,26 +348,35 @@ def _string(raw: dict[str, Any], key: str, default: Default) -> str | Default:
     return value or default
 
 
-def _object(raw: dict[str, Any], key: str) -> dict[str, Any] | None:
+def _names(raw: dict[str, Any], key: str, default: str) -> list[str]:
+    return [name.strip() for name in _string(raw, key, default).split(",")]
+
+
+def _directories(raw: dict[str, Any], key: str, default: list[str]) -> list[str]:
+    directory = _string(raw, key, None)
+    return default if directory is None else [directory]
+
+
+def _object(raw: dict[str, Any], key: str, default: dict[str, Any]) -> dict[str, Any]:
     value = raw.get(key)
     if value is not None and not isinstance(value, dict):
         raise _invalid(f"`{key}` is not an object")
-    return value
+    return value or default
 
 
-def _timeout(raw: dict[str, Any]) -> float:
-    value = raw.get("timeoutSeconds", TIMEOUT_SECONDS)
+def _seconds(raw: dict[str, Any], key: str, default: float) -> float:
+    value = raw.get(key, default)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
-        raise _invalid(f"`timeoutSeconds` {value!r} is not a number of seconds above 0")
+        raise _invalid(f"`{key}` {value!r} is not a number of seconds above 0")
     return value
 
 
-def _in_process(raw: dict[str, Any]) -> list[str]:
-    names = _strings(raw, "inProcess", [])
+def _in_process(raw: dict[str, Any], key: str, default: list[str]) -> list[str]:
+    names = _strings(raw, key, default)
     unknown = [name for name in names if name not in IN_PROCESS]
     if unknown:
         raise _invalid(
-            f"`inProcess` has {', '.join(unknown)}; what can be done without its executable is"
+            f"`{key}` has {', '.join(unknown)}; what can be done without its executable is"
             f" {' and '.join(IN_PROCESS)}"
         )
     return names
@@ -438,3 +386,50 @@ def _invalid(sentence: str) -> errors.Error:
     return errors.Error(
         errors.INVALID_CONFIGURATION, f"The configuration of the meta-plugin: {sentence}."
     )
+
+
+# A key, the attribute of MetaConf that it becomes, how it is read, and its default.
+_KEYS: tuple[tuple[str, str, Callable[[dict[str, Any], str, Any], Any], Any], ...] = (
+    ("kubeconfig", "kubeconfig", _string, None),
+    ("clusterNetwork", "cluster_network", _string, None),
+    ("always_use_default", "always_use_default", _flag, False),
+    ("defaultNetworks", "default_networks", _strings, []),
+    ("systemNamespaces", "system_namespaces", _strings, ["kube-system"]),
+    ("multusNamespace", "multus_namespace", _string, "kube-system"),
+    ("namespaceIsolation", "namespace_isolation", _flag, False),
+    ("globalNamespaces", "global_namespaces", _names, "default"),
+    ("readinessindicatorfile", "readiness_file", _string, None),
+    ("auxiliaryCNIChainName", "auxiliary_chain", _string, None),
+    ("confDir", "conf_dir", _string, "/etc/cni/multus/net.d"),
+    ("cniDir", "state_directory", _string, STATE_DIRECTORY),
+    ("binDir", "bin_dirs", _directories, []),
+    ("timeoutSeconds", "timeout", _seconds, TIMEOUT_SECONDS),
+    ("runtimeConfig", "runtime_config", _object, {}),
+    ("prevResult", "prev_result", _object, {}),
+    ("retryDeleteOnError", "retry_delete", _flag, False),
+    ("inProcess", "in_process", _in_process, []),
+)
+_KNOWN = frozenset(
+    (
+        *(key for key, _attribute, _read, _default in _KEYS),
+        "delegates",
+        # read by log.py
+        "logFile",
+        "logLevel",
+        "logToStderr",
+        "logOptions",
+        # the specification's own
+        "name",
+        "type",
+        "cniVersion",
+        "cniVersions",
+        "capabilities",
+        "args",
+        "dns",
+        "ipam",
+        "disableCheck",
+        "disableGC",
+        "cni.dev/valid-attachments",
+        "cni.dev/attachments",
+    )
+)

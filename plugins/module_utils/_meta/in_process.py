@@ -29,6 +29,32 @@ _TUNING_ALLOWLIST = "/etc/cni/tuning/allowlist.conf"
 _TUNING_KEYS = frozenset(("cniVersion", "name", "type", "sysctl", "dataDir", "prevResult"))
 
 
+class Call:
+    """What a plugin is called with: its configuration, its environment, the seconds it may take,
+    and what finds and runs the plugins behind it.
+    """
+
+    def __init__(
+        self,
+        conf: dict[str, Any],
+        environ: dict[str, str],
+        *,
+        seconds: float | None,
+        execute: invoke.Exec,
+    ) -> None:
+        self.conf = conf
+        self.environ = environ
+        self.container_id = environ["CNI_CONTAINERID"]
+        self.interface = environ["CNI_IFNAME"]
+        self._seconds = seconds
+        self._execute = execute
+
+    def delegate(self, plugin: str, stdin: bytes) -> Outcome:
+        """Call another plugin; raise Error."""
+        file = self._execute.find(plugin, self.environ["CNI_PATH"].split(os.pathsep))
+        return self._execute.run(file, self.environ, stdin, self._seconds)
+
+
 class InProcess(invoke.Exec):
     """An invoke.Exec that does the work of some plugins itself.
 
@@ -51,8 +77,9 @@ class InProcess(invoke.Exec):
         serve = _SERVED.get((name, environ["CNI_COMMAND"])) if name in self.plugins else None
         done = None
         if serve:
+            plugin = conf.decode(stdin, "The configuration")
             try:
-                done = serve(self, conf.decode(stdin, "The configuration"), environ, seconds)
+                done = serve(Call(plugin, environ, seconds=seconds, execute=self.execute))
             except (OSError, UnicodeDecodeError):
                 pass  # the executable has the words for it
         return self.execute.run(file, environ, stdin, seconds) if done is None else done
@@ -73,7 +100,7 @@ class InProcess(invoke.Exec):
         for plugin in flannel.plugins(network) if "flannel" in self.plugins else ():
             plugin = runtime.plugin_conf(network, plugin, capability_args=capability_args)
             try:
-                delegate = self._flannel_delegate(plugin)
+                delegate = _flannel_delegate(plugin)
             except (OSError, UnicodeDecodeError):
                 continue
             if delegate:
@@ -82,109 +109,100 @@ class InProcess(invoke.Exec):
                 kept[file] = conf.encode(delegate)
         return kept
 
-    @staticmethod
-    def _flannel_delegate(plugin: dict[str, Any]) -> dict[str, Any] | None:
-        from . import flannel_plugin
 
-        if not flannel_plugin.is_plain(plugin):
-            return None
-        text = files.read(flannel.subnet_file(plugin)) or b""
-        lease = flannel_plugin.parse_lease(text.decode())
-        return flannel_plugin.delegate_conf(plugin, lease) if lease else None
+# What follows returns what the executable would, or None to have it asked.
 
-    # What follows returns what the executable would, or None to have it asked.
 
-    def _flannel_add(
-        self, plugin: dict[str, Any], environ: dict[str, str], seconds: float | None
-    ) -> Outcome | None:
-        delegate = self._flannel_delegate(plugin)
-        if not delegate:
-            return None
-        file = self._find(delegate["type"], environ)
-        text = conf.encode(delegate).encode()
-        _keep(flannel.data_directory(plugin), environ["CNI_CONTAINERID"], text)
-        return self.execute.run(file, environ, text, seconds)
-
-    def _flannel_delete(
-        self, plugin: dict[str, Any], environ: dict[str, str], seconds: float | None
-    ) -> Outcome | None:
-        from . import flannel_plugin
-
-        if not flannel_plugin.is_plain(plugin):
-            return None
-        file = os.path.join(flannel.data_directory(plugin), environ["CNI_CONTAINERID"])
-        text = files.read(file)
-        if text is None:
-            return 0, b"", b""
-        try:
-            delegate = conf.decode(text, file).get("type")
-        except errors.Error:
-            return None
-        if not isinstance(delegate, str) or not delegate:
-            return None
-        done = self.execute.run(self._find(delegate, environ), environ, text, seconds)
-        if done[0] == 0:
-            files.remove(file)
-        return done
-
-    def _find(self, name: str, environ: dict[str, str]) -> str:
-        return self.execute.find(name, environ["CNI_PATH"].split(os.pathsep))
-
-    def _flannel_check(self, plugin: dict[str, Any], *dummy: object) -> Outcome | None:
-        stated = plugin.get("cniVersion")
-        if stated in version.ALL and version.at_least(stated, "0.4.0"):
-            return 0, b"", b""
+def _flannel_add(call: Call) -> Outcome | None:
+    delegate = _flannel_delegate(call.conf)
+    if not delegate:
         return None
+    text = conf.encode(delegate).encode()
+    _keep(flannel.data_directory(call.conf), call.container_id, text)
+    return call.delegate(delegate["type"], text)
 
-    def _tuning_add(
-        self, plugin: dict[str, Any], environ: dict[str, str], dummy: object
-    ) -> Outcome | None:
-        """Sysctls alone, and only where the host's administrator allows all."""
-        result = plugin.get("prevResult")
-        if (
-            not _is_plain_tuning(plugin, environ)
-            or not isinstance(result, dict)
-            or os.path.lexists(_TUNING_ALLOWLIST)
-        ):
-            return None
-        sysctls = plugin.get("sysctl") or {}
-        places: dict[str, str] = {}
-        for key, value in sysctls.items():
-            place = _sysctl_file(key, environ["CNI_IFNAME"])
-            if place is None or place in places:
-                return None
-            places[place] = value
-        with netns.inside(environ["CNI_NETNS"]):
-            for place, value in places.items():
-                descriptor = os.open(place, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
-                try:
-                    os.write(descriptor, value.encode())
-                finally:
-                    os.close(descriptor)
-        return 0, conf.encode(result).encode(), b""
 
-    def _tuning_delete(
-        self, plugin: dict[str, Any], environ: dict[str, str], dummy: object
-    ) -> Outcome | None:
-        """Sysctls go with the namespace; only other changes of an interface would be taken back,
-        and those have a file.
-        """
-        kept = f"{environ['CNI_CONTAINERID']}_{environ['CNI_IFNAME']}.json"
-        if not _is_plain_tuning(plugin, environ) or os.path.lexists(
-            os.path.join(plugin.get("dataDir") or _TUNING_DIRECTORY, kept)
-        ):
-            return None
+def _flannel_delete(call: Call) -> Outcome | None:
+    from . import flannel_plugin
+
+    if not flannel_plugin.is_plain(call.conf):
+        return None
+    file = os.path.join(flannel.data_directory(call.conf), call.container_id)
+    text = files.read(file)
+    if text is None:
         return 0, b"", b""
+    try:
+        delegate = conf.decode(text, file).get("type")
+    except errors.Error:
+        return None
+    if not isinstance(delegate, str) or not delegate:
+        return None
+    done = call.delegate(delegate, text)
+    if done[0] == 0:
+        files.remove(file)
+    return done
 
 
-# CHECK of tuning, STATUS and all else: the executable. CHECK of flannel is empty.
-_SERVED: dict[tuple[str, str], Callable[..., Outcome | None]] = {
-    ("flannel", "ADD"): InProcess._flannel_add,
-    ("flannel", "DEL"): InProcess._flannel_delete,
-    ("flannel", "CHECK"): InProcess._flannel_check,
-    ("tuning", "ADD"): InProcess._tuning_add,
-    ("tuning", "DEL"): InProcess._tuning_delete,
+def _flannel_check(call: Call) -> Outcome | None:
+    """Flannel's CHECK is empty."""
+    stated = call.conf.get("cniVersion")
+    if stated in version.ALL and version.at_least(stated, "0.4.0"):
+        return 0, b"", b""
+    return None
+
+
+def _tuning_add(call: Call) -> Outcome | None:
+    """Sysctls alone, and only where the host's administrator allows all."""
+    result = call.conf.get("prevResult")
+    if not _is_plain_tuning(call) or not isinstance(result, dict):
+        return None
+    if os.path.lexists(_TUNING_ALLOWLIST):
+        return None
+    places: dict[str, str] = {}
+    for key, value in (call.conf.get("sysctl") or {}).items():
+        place = _sysctl_file(key, call.interface)
+        if place is None or place in places:
+            return None
+        places[place] = value
+    with netns.inside(call.environ["CNI_NETNS"]):
+        for place, value in places.items():
+            descriptor = os.open(place, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
+            try:
+                os.write(descriptor, value.encode())
+            finally:
+                os.close(descriptor)
+    return 0, conf.encode(result).encode(), b""
+
+
+def _tuning_delete(call: Call) -> Outcome | None:
+    """Sysctls go with the namespace; only other changes of an interface would be taken back, and
+    those have a file.
+    """
+    if not _is_plain_tuning(call):
+        return None
+    directory = call.conf.get("dataDir") or _TUNING_DIRECTORY
+    changes = os.path.join(directory, f"{call.container_id}_{call.interface}.json")
+    return None if os.path.lexists(changes) else (0, b"", b"")
+
+
+# All else (CHECK of tuning, STATUS) is left to the executable.
+_SERVED: dict[tuple[str, str], Callable[[Call], Outcome | None]] = {
+    ("flannel", "ADD"): _flannel_add,
+    ("flannel", "DEL"): _flannel_delete,
+    ("flannel", "CHECK"): _flannel_check,
+    ("tuning", "ADD"): _tuning_add,
+    ("tuning", "DEL"): _tuning_delete,
 }
+
+
+def _flannel_delegate(plugin: dict[str, Any]) -> dict[str, Any] | None:
+    from . import flannel_plugin
+
+    if not flannel_plugin.is_plain(plugin):
+        return None
+    text = files.read(flannel.subnet_file(plugin)) or b""
+    lease = flannel_plugin.parse_lease(text.decode())
+    return flannel_plugin.delegate_conf(plugin, lease) if lease else None
 
 
 def _keep(directory: str, container_id: str, text: bytes) -> None:
@@ -201,18 +219,18 @@ def _keep(directory: str, container_id: str, text: bytes) -> None:
         os.close(descriptor)
 
 
-def _is_plain_tuning(plugin: dict[str, Any], environ: dict[str, str]) -> bool:
+def _is_plain_tuning(call: Call) -> bool:
     """Whether there is nothing in it but sysctls: a hardware address, for one, may come by
     CNI_ARGS.
     """
-    sysctls = plugin.get("sysctl") or {}
-    if not _TUNING_KEYS.issuperset(plugin) or not isinstance(plugin.get("dataDir", ""), str):
+    if not _TUNING_KEYS.issuperset(call.conf) or not isinstance(call.conf.get("dataDir", ""), str):
         return False
-    if not isinstance(sysctls, dict) or not all(
-        isinstance(value, str) for value in sysctls.values()
-    ):
+    sysctls = call.conf.get("sysctl") or {}
+    if not isinstance(sysctls, dict):
         return False
-    args = environ.get("CNI_ARGS", "")
+    if not all(isinstance(value, str) for value in sysctls.values()):
+        return False
+    args = call.environ.get("CNI_ARGS", "")
     return not args or ("IgnoreUnknown=1" in args.split(";") and "mac" not in args.lower())
 
 

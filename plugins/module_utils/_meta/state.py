@@ -284,24 +284,8 @@ def _from_dict(raw: dict[str, Any]) -> State:
         )
         for one in raw["delegates"]
     ]
-    for one in attached:
-        if (
-            not isinstance(one.interface, str)
-            or not isinstance(one.network.name, str)
-            or not isinstance(one.capability_args, dict)
-        ):
-            raise ValueError("a delegate is incomplete")
-        if not isinstance(one.kept, dict) or not all(
-            isinstance(text, str) for text in one.kept.values()
-        ):
-            raise ValueError("a delegate is spoiled")
-        if not isinstance(one.result, (dict, type(None))) or not isinstance(
-            one.device_file, (str, type(None))
-        ):
-            raise ValueError("a delegate is spoiled")
-    if not all(
-        isinstance(raw[key], str) for key in ("name", "containerID", "ifName", "netns")
-    ) or not all(isinstance(one, str) for one in raw["path"]):
+    texts = [raw[key] for key in ("name", "containerID", "ifName", "netns")] + list(raw["path"])
+    if not all(isinstance(text, str) for text in texts) or not all(map(_is_sound, attached)):
         raise ValueError("it is spoiled")
     return State(
         conf_name=raw["name"],
@@ -312,4 +296,16 @@ def _from_dict(raw: dict[str, Any]) -> State:
         timeout=float(raw["timeoutSeconds"]),
         attached=attached,
         in_process=list(raw.get("inProcess") or []),
+    )
+
+
+def _is_sound(one: Attached) -> bool:
+    return (
+        isinstance(one.interface, str)
+        and isinstance(one.network.name, str)
+        and isinstance(one.capability_args, dict)
+        and isinstance(one.kept, dict)
+        and all(isinstance(text, str) for text in one.kept.values())
+        and isinstance(one.result, (dict, type(None)))
+        and isinstance(one.device_file, (str, type(None)))
     )

@@ -10,7 +10,7 @@ import pathlib
 
 import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import errors
-from ansible_collections.multinet.flannel.plugins.module_utils._meta import conf
+from ansible_collections.multinet.flannel.plugins.module_utils._meta import conf, in_process
 
 CASES = json.loads(
     (pathlib.Path(__file__).parent / "vectors" / "interfaces.json").read_text(encoding="utf-8")
@@ -177,3 +177,13 @@ def test_our_own_file_is_not_another_cnis(tmp_path):
 def test_a_file_that_cannot_be_one(entry):
     with pytest.raises(errors.Error, match="`file` is the path"):
         conf.parse({"name": "n", "delegates": [entry]})
+
+
+def test_what_may_be_done_in_process_is_what_can_be():
+    assert {plugin for plugin, _command in in_process._SERVED} == set(conf.IN_PROCESS)
+
+
+def test_every_key_becomes_an_attribute_that_has_a_type():
+    others = {"name", "generation", "why", "delegates", "unknown"}
+    attributes = {attribute for _key, attribute, _read, _default in conf._KEYS}
+    assert attributes | others == set(conf.MetaConf.__annotations__)
