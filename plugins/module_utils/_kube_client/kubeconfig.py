@@ -78,7 +78,7 @@ _SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 
 def in_cluster(environ: Mapping[str, str], directory: str = _SERVICE_ACCOUNT) -> Access | None:
-    """Return the way of a pod's service account, None when the environment names no API."""
+    """Return how a pod's service account reaches the API, None where the environment names none."""
     host, port = environ.get("KUBERNETES_SERVICE_HOST"), environ.get("KUBERNETES_SERVICE_PORT")
     if not host or not port:
         return None
@@ -87,7 +87,7 @@ def in_cluster(environ: Mapping[str, str], directory: str = _SERVICE_ACCOUNT) ->
 
 
 def load(path: str) -> Access:
-    """Return the way of a kubeconfig's current context; raise Error (code 5, 6 or 7)."""
+    """Return how a kubeconfig's current context reaches the API; raise Error (code 5, 6 or 7)."""
     try:
         with open(path, encoding="utf-8") as file:
             text = file.read()

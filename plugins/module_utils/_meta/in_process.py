@@ -49,9 +49,12 @@ class Call:
         self._seconds = seconds
         self._execute = execute
 
-    def delegate(self, plugin: str, stdin: bytes) -> Outcome:
-        """Call another plugin; raise Error."""
-        file = self._execute.find(plugin, self.environ["CNI_PATH"].split(os.pathsep))
+    def find(self, plugin: str) -> str:
+        """Return the file of another plugin; raise Error."""
+        return self._execute.find(plugin, self.environ["CNI_PATH"].split(os.pathsep))
+
+    def run(self, file: str, stdin: bytes) -> Outcome:
+        """Run another plugin in the same environment; raise Error."""
         return self._execute.run(file, self.environ, stdin, self._seconds)
 
 
@@ -117,9 +120,10 @@ def _flannel_add(call: Call) -> Outcome | None:
     delegate = _flannel_delegate(call.conf)
     if not delegate:
         return None
+    file = call.find(delegate["type"])  # nothing is kept for one that is not there
     text = conf.encode(delegate).encode()
     _keep(flannel.data_directory(call.conf), call.container_id, text)
-    return call.delegate(delegate["type"], text)
+    return call.run(file, text)
 
 
 def _flannel_delete(call: Call) -> Outcome | None:
@@ -137,7 +141,7 @@ def _flannel_delete(call: Call) -> Outcome | None:
         return None
     if not isinstance(delegate, str) or not delegate:
         return None
-    done = call.delegate(delegate, text)
+    done = call.run(call.find(delegate), text)
     if done[0] == 0:
         files.remove(file)
     return done
