@@ -33,7 +33,8 @@ ln -sfn "$PWD" ".build/tree/$collection"
 
 check ansible-lint ansible-lint -q --nocolor --format pep8 --skip-list yaml &
 check imports env PYTHONPATH=.build/tree lint-imports --no-logo --cache-dir .build/import-linter &
-check ruff ruff check --quiet --extend-ignore ANN,E501,RUF0,RUF100,UP031,B0,E402,SIM1,N81,D1,D400,C402,F8 &
+check ruff ruff check --quiet --extend-exclude "plugins/module_utils/_observe,plugins/filter,plugins/lookup,plugins/modules,tests,molecule/vlans,plugins/module_utils/__init__.py" &
+check mypy mypy --no-error-summary ".build/tree/$collection/plugins" scripts roles/isolation/files/isolation.py &
 check format ruff format --quiet --diff &
 check one-place python3 scripts/one_place.py &
 check markdown python3 scripts/markdown.py &
