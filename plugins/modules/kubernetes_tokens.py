@@ -80,7 +80,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes impor
 from ansible_collections.multinet.flannel.plugins.module_utils._tokens import token
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "kubeconfig": {"type": "str", "required": True},
