@@ -210,7 +210,7 @@ def test_a_table_that_is_not_there_is_added(text, table):
 
 
 def test_crio_stays_as_it_is_where_it_finds_the_meta_plugin():
-    """A restart would cost running pods their network: with what its packages say, none is needed."""
+    """A restart would cost running pods their network: with what packages say, none is needed."""
     for files in ([], [data("crio.conf")], [data("crio.conf"), data("crio-debian.conf")]):
         assert wiring.decide(observed({}, crio=files), WISH._replace(configure=True)) == []
         assert wiring.crio_problems(files, "/etc/cni/net.d/", "/opt/cni/bin", False) == []
@@ -398,10 +398,10 @@ def test_docker_starts_as_before_and_in_the_network():
 
 def test_the_address_that_docker_had_first_is_remembered():
     files, seen, wish = everything()
-    changes, record, dummy = wiring.plan(files.get, wiring.decide(seen, wish), NOTHING)
+    changes, record, _ = wiring.plan(files.get, wiring.decide(seen, wish), NOTHING)
     files.apply(changes)
     later = dict(seen, docker_address="10.1.5.1/24")
-    dummy, record, dummy = wiring.plan(
+    _, record, _ = wiring.plan(
         files.get,
         wiring.decide(later, wish._replace(docker_network=dict(NETWORK, cidr="10.9.0.0/16"))),
         record,
@@ -473,7 +473,7 @@ def test_once_then_never_again_and_all_of_it_comes_back():
 
 def test_what_is_no_longer_wanted_is_taken_back():
     files, seen, wish = everything()
-    changes, record, dummy = wiring.plan(files.get, wiring.decide(seen, wish), NOTHING)
+    changes, record, _ = wiring.plan(files.get, wiring.decide(seen, wish), NOTHING)
     files.apply(changes)
     seen = dict(
         seen,
@@ -501,16 +501,16 @@ def test_what_was_just_so_before_is_not_taken_back():
     text = texts.set_kubelet_flags(data("kubelet-2017"), "KUBELET_OPTS", FLAGS)
     files["/etc/default/kubelet"] = text
     seen = dict(seen, files={path: files.get(path) for path in seen["files"]})
-    changes, record, dummy = wiring.plan(files.get, wiring.decide(seen, wish), NOTHING)
+    changes, record, _ = wiring.plan(files.get, wiring.decide(seen, wish), NOTHING)
     assert "/etc/default/kubelet" not in changes and "/etc/default/kubelet" not in record["files"]
 
 
 def test_containerd_that_somebody_has_changed_since_keeps_their_changes():
     files, seen, wish = everything()
-    changes, record, dummy = wiring.plan(files.get, wiring.decide(seen, wish), NOTHING)
+    changes, record, _ = wiring.plan(files.get, wiring.decide(seen, wish), NOTHING)
     files.apply(changes)
     files[wiring.CONTAINERD] += '[debug]\n  level = "info"\n'
-    changes, dummy, dummy = wiring.plan(files.get, [], record)
+    changes, _, _ = wiring.plan(files.get, [], record)
     assert (
         changes[wiring.CONTAINERD] == data("containerd-debian.toml") + '[debug]\n  level = "info"\n'
     )
