@@ -143,15 +143,8 @@ def main() -> None:
         )
     except (wiring.WiringError, OSError) as error:
         problems.append(str(error))
-    runtimes = wiring.containerd_problems(
-        found["containerd"],
-        params["containerd_config"],
-        params["cni_conf_dir"],
-        params["cni_bin_dir"],
-        params["containerd_configure"],
-    ) + wiring.crio_problems(
-        found["crio"], params["cni_conf_dir"], params["cni_bin_dir"], params["containerd_configure"]
-    )
+    runtimes = wiring.containerd_problems(found["containerd"], settings)
+    runtimes += wiring.crio_problems(found["crio"], settings)
     # without Kubernetes, containerd may well serve docker alone, which asks no CNI
     problems += runtimes if plan.get("kubernetes") else []
     for sentence in (

@@ -118,20 +118,19 @@ def _address(run: Run) -> str | None:
     return None
 
 
-def containerd_problems(
-    text: str | None, containerd_config: str, conf_dir: str, bin_dir: str, configure: bool
-) -> list[str]:
+def containerd_problems(text: str | None, settings: Settings) -> list[str]:
     """Return in what containerd would pass over the meta-plugin, as sentences.
 
     text: its configuration, see containerd_text().
     """
+    conf_dir, bin_dir, config = settings[:3]
     said = texts.containerd_cni(text) if text is not None else None
-    if said is None or (configure and containerd_config == CONTAINERD):
+    if said is None or (settings.configure and config == CONTAINERD):
         return []
     problems = []
     otherwise = (
-        f", or set multinet_configure_containerd: true to have {containerd_config} changed"
-        if containerd_config == CONTAINERD
+        f", or set multinet_configure_containerd: true to have {config} changed"
+        if config == CONTAINERD
         else ""
     )
     if said["conf_dir"].rstrip("/") != conf_dir.rstrip("/"):
@@ -154,15 +153,14 @@ def containerd_problems(
     return problems
 
 
-def crio_problems(
-    files: list[str] | None, conf_dir: str, bin_dir: str, configure: bool
-) -> list[str]:
+def crio_problems(files: list[str] | None, settings: Settings) -> list[str]:
     """Return in what CRI-O would pass over the meta-plugin, as sentences.
 
     files: see crio_texts().
     """
-    if files is None or configure:
+    if files is None or settings.configure:
         return []
+    conf_dir, bin_dir = settings[:2]
     said = texts.crio_cni(files)
     otherwise = (
         "or set multinet_configure_containerd: true to have a drop-in of /etc/crio/crio.conf.d say"
@@ -260,7 +258,7 @@ def _crio(observed: dict[str, Any], settings: Settings) -> list[dict[str, Any]]:
     """CRI-O watches the directory as containerd does; a restart would cost the pods of former
     networks theirs.
     """
-    if not crio_problems(observed["crio"], settings.conf_dir, settings.bin_dir, False):
+    if not crio_problems(observed["crio"], settings._replace(configure=False)):
         return []
     known = texts.crio_cni(observed["crio"])["bin_dirs"]
     bin_dirs = list(dict.fromkeys([settings.bin_dir, *known]))
@@ -274,7 +272,7 @@ def _containerd(observed: dict[str, Any], settings: Settings) -> list[dict[str, 
     if settings.containerd_config != CONTAINERD or said is None:
         return []
     text = found = observed["files"][CONTAINERD]
-    if containerd_problems(said, CONTAINERD, settings.conf_dir, settings.bin_dir, False):
+    if containerd_problems(said, settings._replace(configure=False)):
         values: dict[str, Any] = {"conf_dir": settings.conf_dir}
         if "bin_dirs" in said:
             values["bin_dirs"] = [settings.bin_dir]

@@ -107,9 +107,7 @@ def test_containerd_without_a_word_on_cni_has_its_defaults():
 
 
 def test_where_containerd_looks_elsewhere_it_is_said():
-    found = wiring.containerd_problems(
-        data("containerd-debian.toml"), wiring.CONTAINERD, "/etc/cni/net.d", "/opt/cni/bin", False
-    )
+    found = wiring.containerd_problems(data("containerd-debian.toml"), WISH)
     assert found == [
         "containerd looks for CNI executables in /usr/lib/cni, and multinet_cni_bin_dir is"
         " /opt/cni/bin. Set it to /usr/lib/cni, or set multinet_configure_containerd: true to have"
@@ -118,26 +116,15 @@ def test_where_containerd_looks_elsewhere_it_is_said():
     assert (
         wiring.containerd_problems(
             data("containerd-debian.toml"),
-            wiring.CONTAINERD,
-            "/etc/cni/net.d/",
-            "/usr/lib/cni",
-            False,
+            wiring.Settings("/etc/cni/net.d/", "/usr/lib/cni", wiring.CONTAINERD),
         )
         == []
     )
     assert (
-        wiring.containerd_problems(
-            data("containerd-debian.toml"),
-            wiring.CONTAINERD,
-            "/etc/cni/net.d",
-            "/opt/cni/bin",
-            True,
-        )
+        wiring.containerd_problems(data("containerd-debian.toml"), WISH._replace(configure=True))
         == []
     )
-    several = wiring.containerd_problems(
-        data("containerd-2.toml"), wiring.CONTAINERD, "/etc/cni/net.d", "/opt/cni/bin", False
-    )
+    several = wiring.containerd_problems(data("containerd-2.toml"), WISH)
     assert len(several) == 1 and several[0].startswith(
         "containerd uses all CNI configurations at once (max_conf_num = 0)"
     )
@@ -145,19 +132,15 @@ def test_where_containerd_looks_elsewhere_it_is_said():
     assert (
         wiring.containerd_problems(
             data("containerd-k3s.toml"),
-            paths["containerd_config"],
-            paths["cni_conf_dir"],
-            paths["cni_bin_dir"],
-            False,
+            wiring.Settings(
+                paths["cni_conf_dir"], paths["cni_bin_dir"], paths["containerd_config"]
+            ),
         )
         == []
     )
     elsewhere = wiring.containerd_problems(
         data("containerd-k3s.toml"),
-        paths["containerd_config"],
-        "/etc/cni/net.d",
-        paths["cni_bin_dir"],
-        True,
+        wiring.Settings("/etc/cni/net.d", paths["cni_bin_dir"], paths["containerd_config"], True),
     )
     assert elsewhere == [
         "containerd looks for CNI configurations in /var/lib/rancher/k3s/agent/etc/cni/net.d, and"
@@ -213,7 +196,12 @@ def test_crio_stays_as_it_is_where_it_finds_the_meta_plugin():
     """A restart would cost running pods their network: with what packages say, none is needed."""
     for files in ([], [data("crio.conf")], [data("crio.conf"), data("crio-debian.conf")]):
         assert wiring.decide(observed({}, crio=files), WISH._replace(configure=True)) == []
-        assert wiring.crio_problems(files, "/etc/cni/net.d/", "/opt/cni/bin", False) == []
+        assert (
+            wiring.crio_problems(
+                files, wiring.Settings("/etc/cni/net.d/", "/opt/cni/bin", wiring.CONTAINERD)
+            )
+            == []
+        )
 
 
 def test_crio_that_looks_elsewhere_gets_a_dropin_only_when_it_may():
@@ -225,7 +213,7 @@ def test_crio_that_looks_elsewhere_gets_a_dropin_only_when_it_may():
         ),
     ]
     assert wiring.decide(observed({}, crio=files), WISH) == []
-    found = wiring.crio_problems(files, "/etc/cni/net.d", "/opt/cni/bin", False)
+    found = wiring.crio_problems(files, WISH)
     assert [
         sentence.split(", or set multinet_configure_containerd: true ")[0] for sentence in found
     ] == [
@@ -242,7 +230,7 @@ def test_crio_that_looks_elsewhere_gets_a_dropin_only_when_it_may():
             " attached by the meta-plugin. Remove that line"
         ),
     ]
-    assert wiring.crio_problems(files, "/etc/cni/net.d", "/opt/cni/bin", True) == []
+    assert wiring.crio_problems(files, WISH._replace(configure=True)) == []
     wanted = wiring.decide(observed({}, crio=files), WISH._replace(configure=True))
     assert [item["path"] for item in wanted] == [wiring.CRIO_DROPIN]
     assert wanted[0]["content"].splitlines()[1:] == [
@@ -259,7 +247,7 @@ def test_the_last_of_crios_files_decides():
         "[crio.network]\nplugin_dirs = [\n  '/c/',\n  # '/d',\n  \"/e\"\n]\n",
     ]
     assert texts.crio_cni(files) == {"conf_dir": "/a", "bin_dirs": ["/c", "/e"], "network": ""}
-    assert wiring.crio_problems(None, "/x", "/y", False) == []
+    assert wiring.crio_problems(None, wiring.Settings("/x", "/y", wiring.CONTAINERD)) == []
 
 
 def test_pods_that_crio_would_detach_at_its_next_start(tmp_path):
