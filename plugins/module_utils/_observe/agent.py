@@ -8,6 +8,8 @@ It notes every token of its run that arrives, answers those that ask for it by t
 and ends itself at a deadline. A packet socket sees what is delivered to a pod's interface before
 the pod's own filters; the host's own listener is an ordinary UDP socket, because there the guard of
 the host decides what arrives.
+
+Runs on hosts, standard library alone.
 """
 
 from __future__ import annotations
@@ -24,8 +26,11 @@ import signal
 import socket
 import struct
 import time
+from collections.abc import Callable
+from typing import Any, NoReturn, TextIO
 
-from . import cells, frames, netns
+from . import frames, netns
+from .ends import Facts, endpoints, node_addresses
 
 ETH_P_ALL = 3
 PACKET_OTHERHOST, PACKET_OUTGOING = 3, 4
@@ -36,11 +41,14 @@ RECEIVE_BUFFER = 8 << 20
 SNAP = 1024  # bytes of a frame that are looked at: the token is within
 
 
+_Handler = Callable[[socket.socket, str], Any]  # reads one message; the name is the listener's
+
+
 class AgentError(Exception):
     """The listener cannot be started or asked; the text says why and what to do."""
 
 
-def packet_socket(program, interface=None):
+def packet_socket(program: bytes, interface: str | None = None) -> socket.socket:
     """Return a non-blocking packet socket of the current namespace, on all interfaces or one,
     behind a BPF program (bytes).
     """
@@ -61,16 +69,15 @@ def packet_socket(program, interface=None):
     return sock
 
 
-def _bind_all(sock):
+def _bind_all(sock: socket.socket) -> None:
     """Bind a packet socket to every interface (index 0), which Python's own bind cannot say."""
     address = struct.pack("=HHiHBB8x", socket.AF_PACKET, socket.htons(ETH_P_ALL), 0, 0, 0, 0)
     if ctypes.CDLL(None, use_errno=True).bind(sock.fileno(), address, len(address)) != 0:
-        raise OSError(
-            ctypes.get_errno(), f"bind to all interfaces: {os.strerror(ctypes.get_errno())}"
-        )
+        number = ctypes.get_errno()
+        raise OSError(number, f"bind to all interfaces: {os.strerror(number)}")
 
 
-def answering_socket(family, port):
+def answering_socket(family: int, port: int) -> socket.socket:
     """Return a non-blocking UDP socket of the current namespace on port that learns which address
     was asked.
     """
@@ -87,7 +94,7 @@ def answering_socket(family, port):
     return sock
 
 
-def table_fulls():
+def table_fulls() -> int | None:
     """Return how often the kernel found its IPv4 and IPv6 neighbour tables full, None where it does
     not say (not the first namespace).
     """
@@ -101,16 +108,20 @@ def table_fulls():
     return total
 
 
-def directory(runtime_dir, run):
+def directory(runtime_dir: str, run: str) -> str:
+    """Return where the listener of a measurement keeps its files."""
     return os.path.join(runtime_dir, "probe-" + run)
 
 
 class Listener:
     """The sockets of one host's listener and what they have heard."""
 
-    def __init__(self, run, port, facts):
+    def __init__(self, run: str, port: int, facts: Facts) -> None:
         self.run, self.host, self.stopped = run, facts["host"], False
-        self.sockets, self.problems, self.heard, self.witnessed = [], [], {}, {}
+        self.sockets: list[tuple[socket.socket, str]] = []
+        self.problems: list[str] = []
+        self.heard: dict[tuple[str, ...], dict[str, Any]] = {}  # receipts, see read_receipts()
+        self.witnessed: dict[str, int] = {}
         self.watch = selectors.DefaultSelector()
         requests = frames.requests_filter(port)
         for pod in facts["pods"]:
@@ -129,7 +140,7 @@ class Listener:
         self.peers = {interface["peer"] for pod in facts["pods"] for interface in pod["interfaces"]}
         self._add(packet_socket(requests), self._on_sent, self.host)
 
-    def _answering(self, port, name, handler):
+    def _answering(self, port: int, name: str, handler: _Handler) -> None:
         for family in (socket.AF_INET, socket.AF_INET6):
             try:
                 self._add(answering_socket(family, port), handler, name)
@@ -137,23 +148,22 @@ class Listener:
                 if family == socket.AF_INET:
                     self.problems.append(f"{name}: nothing can answer on UDP port {port}: {error}.")
 
-    def _add(self, sock, handler, name):
+    def _add(self, sock: socket.socket, handler: _Handler, name: str) -> None:
         self.sockets.append((sock, name))
         self.watch.register(sock, selectors.EVENT_READ, (handler, name))
 
-    def serve(self, until, receipts):
+    def serve(self, until: float, receipts: TextIO) -> None:
         """Note and answer until the clock (time.monotonic) says until or stop() was called; new
         receipts go to the file receipts.
         """
         while time.monotonic() < until and not self.stopped:
-            for key, dummy in self.watch.select(timeout=0.2):
+            for key, _ in self.watch.select(timeout=0.2):
                 handler, name = key.data
-                for again in range(256):
+                for _ in range(256):
                     try:
                         handler(key.fileobj, name)
                     except OSError:
-                        # nothing more, or an interface went away: then the control at the end will
-                        # be missing
+                        # nothing more, or an interface went away, whose control will be missing
                         break
             new = [receipt for receipt in self.heard.values() if not receipt["written"]]
             for receipt in new:
@@ -164,18 +174,21 @@ class Listener:
             if new:
                 receipts.flush()
 
-    def stop(self, *dummy):
+    def stop(self, *_: Any) -> None:
+        """Let serve() return; also a handler of signals."""
         self.stopped = True
 
-    def _note(self, said, at, interface, source, address):
+    def _note(
+        self, token: dict[str, str], at: str, interface: str, source: str, address: str | None
+    ) -> None:
         receipt = self.heard.setdefault(
-            (said["cell"], at, interface, source),
+            (token["cell"], at, interface, source),
             {
-                "cell": said["cell"],
+                "cell": token["cell"],
                 "at": at,
                 "interface": interface,
                 "source": source,
-                "claimed": said["name"],
+                "claimed": token["name"],
                 "address": address,
                 "time": round(time.time(), 3),
                 "count": 0,
@@ -184,28 +197,31 @@ class Listener:
         )
         receipt["count"] += 1
 
-    def _on_packet(self, sock, name):
-        frame, (interface, dummy, kind, *dummy2) = sock.recvfrom(SNAP)
+    def _on_packet(self, sock: socket.socket, name: str) -> None:
+        frame, (interface, _, kind, *_) = sock.recvfrom(SNAP)
         said = frames.parse(frame) if kind not in (PACKET_OTHERHOST, PACKET_OUTGOING) else None
-        token = said and frames.read_token(said.get("payload", b""), self.run)
-        if token and token["type"] != "=":
-            self._note(token, name, interface, said["src"], said["dst"])
+        if said:
+            token = frames.read_token(said.get("payload", b""), self.run)
+            if token and token["type"] != "=":
+                self._note(token, name, interface, said["src"], said["dst"])
 
-    def _on_sent(self, sock, dummy):
-        frame, (interface, dummy1, kind, *dummy2) = sock.recvfrom(SNAP)
+    def _on_sent(self, sock: socket.socket, _: str) -> None:
+        frame, (interface, _, kind, *_) = sock.recvfrom(SNAP)
         said = frames.parse(frame) if kind != PACKET_OUTGOING and interface in self.peers else None
         token = said and frames.read_token(said.get("payload", b""), self.run)
         if token:
-            way, dummy3, origin = token["cell"].split("|")[:3]
-            self.witnessed[f"{way}|{origin}"] = self.witnessed.get(f"{way}|{origin}", 0) + 1
+            kind, _, origin = token["cell"].split("|")[:3]
+            self.witnessed[f"{kind}|{origin}"] = self.witnessed.get(f"{kind}|{origin}", 0) + 1
 
-    def _on_host_token(self, sock, name):
+    def _on_host_token(self, sock: socket.socket, name: str) -> None:
         token, asked, asker = self._answer(sock, name)
         if token and token["type"] != "=":
             self._note(token, name, "", asker, asked)
 
-    def _answer(self, sock, name):
-        payload, control, dummy, asker = sock.recvmsg(SNAP, 256)
+    def _answer(
+        self, sock: socket.socket, name: str
+    ) -> tuple[dict[str, str] | None, str | None, str]:
+        payload, control, _, asker = sock.recvmsg(SNAP, 256)
         token, asked = frames.read_token(payload, self.run), None
         for level, kind, data in control:
             if (level, kind) == (socket.IPPROTO_IP, IP_PKTINFO):
@@ -219,15 +235,16 @@ class Listener:
                 sock.sendmsg([frames.answer(self.run, token["cell"], name)], [pktinfo], 0, asker)
         return token, asked, asker[0].split("%")[0]
 
-    def close(self):
-        for sock, dummy in self.sockets:
+    def close(self) -> None:
+        """Close every socket."""
+        for sock, _ in self.sockets:
             sock.close()
 
-    def summary(self):
+    def summary(self) -> dict[str, Any]:
         """Return what is known only at the end: {"witnessed", "drops": {name: frames lost for want
         of room}}.
         """
-        drops = {}
+        drops: dict[str, int] = {}
         for sock, name in self.sockets:
             if sock.family == socket.AF_PACKET:
                 lost = struct.unpack("II", sock.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))[1]
@@ -238,7 +255,7 @@ class Listener:
         }
 
 
-def start(run, port, facts, runtime_dir, deadline):
+def start(run: str, port: int, facts: Facts, runtime_dir: str, deadline: float) -> dict[str, Any]:
     """Start the listener of this host and prove that it hears; it ends itself after deadline
     seconds.
 
@@ -261,11 +278,11 @@ def start(run, port, facts, runtime_dir, deadline):
     with open(os.path.join(place, "receipts"), "a", encoding="ascii"):
         pass
     control(run, port, facts, "begin")
-    _wait_for_controls(place, run, facts, "begin")
+    _wait_for_controls(place, facts, "begin")
     return {"problems": listener.problems, "table_fulls": fulls}
 
 
-def _become_agent(listener, place, lock, deadline):
+def _become_agent(listener: Listener, place: str, lock: int, deadline: float) -> NoReturn:
     """Leave the module's session and serve. Never returns."""
     status = 1
     try:
@@ -290,7 +307,7 @@ def _become_agent(listener, place, lock, deadline):
         os._exit(status)
 
 
-def running(place):
+def running(place: str) -> int | None:
     """Return the pid of the live listener of the directory place, None if it has ended."""
     try:
         with open(os.path.join(place, "lock"), encoding="ascii") as lock:
@@ -307,7 +324,7 @@ def running(place):
         return 0
 
 
-def refuse_second(runtime_dir):
+def refuse_second(runtime_dir: str) -> None:
     """Remove what ended measurements left under runtime_dir; raise AgentError if one is still
     running.
     """
@@ -321,10 +338,10 @@ def refuse_second(runtime_dir):
         shutil.rmtree(place, ignore_errors=True)
 
 
-def control(run, port, facts, when):
+def control(run: str, port: int, facts: Facts, when: str) -> None:
     """Send the controls: one broadcast a bridge, which every listener on it must hear, and a
-    datagram to each of the host's own addresses
-    and to each interface of a pod that another CNI owns.
+    datagram to each of the host's own addresses and to each interface of a pod that another CNI
+    owns.
 
     when: "begin" or "end".
     """
@@ -336,36 +353,33 @@ def control(run, port, facts, when):
             packet = frames.udp(
                 "0.0.0.0", "255.255.255.255", port + 1, port, frames.token(run, name, None, False)
             )
-            with contextlib.suppress(
-                OSError
-            ):  # a bridge that is down: the control stays missing, and says so
-                with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as sock:
-                    sock.bind((bridge["name"], 0))
-                    sock.send(frames.ethernet(bridge["mac"], frames.BROADCAST, packet))
-    foreign = [
+            # That of a bridge that is down stays missing, and says so.
+            with (
+                contextlib.suppress(OSError),
+                socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock,
+            ):
+                sock.bind((bridge["name"], 0))
+                sock.send(frames.ethernet(bridge["mac"], frames.BROADCAST, packet))
+    targets = [
+        (node["family"], node["id"], node["address"]) for node in node_addresses([facts])
+    ] + [
         (family, end["id"], address)
-        for end in cells.endpoints([facts])
+        for end in endpoints([facts])
         if end["external"]
         for family, address in end["addresses"].items()
         if address
     ]
-    for family, place, address in [
-        (node["family"], node["id"], node["address"]) for node in cells.node_addresses([facts])
-    ] + foreign:
+    for family, place, address in targets:
         name = "|".join(("control-" + when, family, place))
-        with (
-            contextlib.suppress(OSError),
-            socket.socket(
-                socket.AF_INET6 if family == "6" else socket.AF_INET, socket.SOCK_DGRAM
-            ) as sock,
-        ):
+        domain = socket.AF_INET6 if family == "6" else socket.AF_INET
+        with contextlib.suppress(OSError), socket.socket(domain, socket.SOCK_DGRAM) as sock:
             sock.sendto(frames.token(run, name, address, False), (address, port))
 
 
-def _wait_for_controls(place, run, facts, when, patience=5.0):
+def _wait_for_controls(place: str, facts: Facts, when: str, patience: float = 5.0) -> None:
     """Wait until every listener has its control, at most patience seconds."""
-    waiting = {(end["pod"], end["interface"]) for end in cells.endpoints([facts])} | {
-        (facts["host"], node["id"]) for node in cells.node_addresses([facts])
+    waiting = {(end["pod"], end["interface"]) for end in endpoints([facts])} | {
+        (facts["host"], node["id"]) for node in node_addresses([facts])
     }
     until = time.monotonic() + patience
     while waiting and time.monotonic() < until:
@@ -377,20 +391,22 @@ def _wait_for_controls(place, run, facts, when, patience=5.0):
                 )
 
 
-def read_receipts(place):
+def read_receipts(place: str) -> list[dict[str, Any]]:
     """Return the receipts noted so far: [{"cell", "at", "interface", "source", "claimed",
     "address", "time", "count"}].
     """
     found = []
-    with contextlib.suppress(OSError):
-        with open(os.path.join(place, "receipts"), encoding="ascii") as file:
-            for line in file:
-                with contextlib.suppress(ValueError):
-                    found.append(json.loads(line))
+    with (
+        contextlib.suppress(OSError),
+        open(os.path.join(place, "receipts"), encoding="ascii") as file,
+    ):
+        for line in file:
+            with contextlib.suppress(ValueError):
+                found.append(json.loads(line))
     return found
 
 
-def collect(run, port, facts, runtime_dir):
+def collect(run: str, port: int, facts: Facts, runtime_dir: str) -> dict[str, Any]:
     """Prove once more that the listener hears, stop it, and return what it heard.
 
     {"alive": bool, "receipts": [...], "witnessed": {"kind|sender": frames the host saw}, "drops":
@@ -400,7 +416,7 @@ def collect(run, port, facts, runtime_dir):
     pid = running(place)
     if pid:
         control(run, port, facts, "end")
-        _wait_for_controls(place, run, facts, "end")
+        _wait_for_controls(place, facts, "end")
         with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGTERM)
         until = time.monotonic() + 5
@@ -414,14 +430,16 @@ def collect(run, port, facts, runtime_dir):
         "table_fulls": table_fulls(),
         "gone": [f"{facts['host']}/{pod['label']}" for pod in facts["pods"] if has_gone(pod)],
     }
-    with contextlib.suppress(OSError, ValueError):
-        with open(os.path.join(place, "summary"), encoding="ascii") as file:
-            result.update(json.load(file))
+    with (
+        contextlib.suppress(OSError, ValueError),
+        open(os.path.join(place, "summary"), encoding="ascii") as file,
+    ):
+        result.update(json.load(file))
     shutil.rmtree(place, ignore_errors=True)
     return result
 
 
-def has_gone(pod):
+def has_gone(pod: dict[str, Any]) -> bool:
     """True if a pod's namespace, or one of the veths that led to it, is no longer there."""
     try:
         for interface in pod["interfaces"]:

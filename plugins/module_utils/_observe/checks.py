@@ -3,40 +3,53 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The static half of the verdict: what hosts and pods have, compared with what the plan promises.
 
-Pure.
+Pure, on the controller.
 """
 
 from __future__ import annotations
 
 import collections
 import ipaddress
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 from . import leaks
+from .ends import Facts
+from .facts import IPNetwork, lies_in
+
+Row = dict[str, Any]  # see deviations()
 
 
-def violations(plan, facts, cluster=None):
-    """Return ([violation, ...], number of comparisons made).
+class _Place(NamedTuple):
+    """Where a fact was read; pod and interface are "" for the host's own."""
 
-    cluster: what cluster.view() returned, None without Kubernetes.
+    host: str
+    pod: str = ""
+    interface: str = ""
+    network: str = ""
 
-    A violation: {"host", "pod", "interface", "what", "expected", "observed", "class", "class_name",
-    "repair", "sentence"}; "pod" and "interface" are "" for the host's own.
+
+def deviations(
+    plan: dict[str, Any], facts: Sequence[Facts], cluster: dict[str, Any] | None = None
+) -> tuple[list[Row], int]:
+    """Return what is not as planned, and how many comparisons were made.
+
+    cluster: what cluster.view() returned, None without Kubernetes. A deviation: {"host", "pod",
+    "interface", "network", "what", "expected", "observed", "class", "class_name", "repair",
+    "sentence"}; "pod" and "interface" are "" for the host's own.
     """
-    found = _Findings()
-    said = {one["uid"]: one for one in (cluster or {}).get("pods", []) if one["uid"]}
+    found = _Found()
+    said = {pod["uid"]: pod for pod in (cluster or {}).get("pods", []) if pod["uid"]}
     for host in facts:
         for network in plan["networks"]:
             _host_side(found, host, network, facts)
         for stranger in host["node"]["strangers"]:
-            found.add(
-                host["host"],
-                "",
-                stranger["interface"],
-                f"port of bridge {stranger['bridge']}",
-                "only veths of pods",
-                stranger["kind"],
-                14,
-                stranger["network"],
+            found.deviates(
+                _Place(host["host"], "", stranger["interface"], stranger["network"]),
+                leaks.SHARED_BRIDGE,
+                what=f"port of bridge {stranger['bridge']}",
+                expected="only veths of pods",
+                observed=stranger["kind"],
             )
         for pod in host["pods"]:
             _pod(found, plan, host, pod, _of_others(plan, said.get(pod.get("uid"))))
@@ -46,40 +59,51 @@ def violations(plan, facts, cluster=None):
     return found.rows, found.compared
 
 
-class _Findings:
-    def __init__(self):
-        self.rows, self.compared = [], 0
+class _Found:
+    """The deviations so far, and the number of comparisons."""
 
-    def expect(self, holds, *row):
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+        self.compared = 0
+
+    def expect(self, holds: bool, place: _Place, leak: leaks.Leak, **said: Any) -> None:
+        """Compare: if it does not hold, it is a deviation, see deviates()."""
         self.compared += 1
         if not holds:
-            self.add(*row)
+            self.deviates(place, leak, **said)
 
-    def add(self, host, pod, interface, what, expected, observed, number, network="", sentence=""):
-        place = " ".join(filter(None, (pod or host, interface)))
+    def deviates(
+        self,
+        place: _Place,
+        leak: leaks.Leak,
+        *,
+        what: str,
+        expected: Any,
+        observed: Any,
+        sentence: str = "",
+    ) -> None:
+        """Note a deviation; its sentence is made of the other three if it is not given."""
+        where = " ".join(filter(None, (place.pod or place.host, place.interface)))
         self.rows.append(
             {
-                "host": host,
-                "pod": pod,
-                "interface": interface,
-                "network": network,
+                **place._asdict(),
                 "what": what,
                 "expected": str(expected),
                 "observed": str(observed),
-                "class": number,
-                "class_name": leaks.CLASSES[number].name,
-                "repair": leaks.repair(leaks.CLASSES[number], host, network, network),
-                "sentence": f"{place}: {sentence or f'{what} is {observed}, expected {expected}.'}",
+                "class": leak.number,
+                "class_name": leak.name,
+                "repair": leaks.repair(leak, place.host, place.network, place.network),
+                "sentence": f"{where}: {sentence or f'{what} is {observed}, expected {expected}.'}",
             }
         )
 
 
-def _network(text):
+def _network(text: str) -> IPNetwork:
     return ipaddress.ip_network(text, strict=False)
 
 
-def host_subnets(side):
-    """Return the networks (ipaddress) this host leased, from flanneld's own file."""
+def host_subnets(side: dict[str, Any]) -> list[IPNetwork]:
+    """Return the networks this host leased, from flanneld's own file."""
     return [
         _network(side["lease"][key].split(",")[0])
         for key in ("FLANNEL_SUBNET", "FLANNEL_IPV6_SUBNET")
@@ -87,101 +111,71 @@ def host_subnets(side):
     ]
 
 
-def _host_side(found, host, network, facts):
-    name, side = host["host"], host["node"]["networks"][network["name"]]
+def _host_side(found: _Found, host: Facts, network: dict[str, Any], facts: Iterable[Facts]) -> None:
+    side = host["node"]["networks"][network["name"]]
+    here = _Place(host["host"], network=network["name"])
     subnets = host_subnets(side)
     found.expect(
         bool(subnets),
-        name,
-        "",
-        "",
-        f"the lease of network {network['name']}",
-        f"a subnet in {network['subnet_file']}",
-        "none",
-        0,
-        network["name"],
+        here,
+        leaks.NO_PATH,
+        what=f"the lease of network {network['name']}",
+        expected=f"a subnet in {network['subnet_file']}",
+        observed="none",
     )
-    for role, key in (("device", "vni"), ("device_v6", "vni")):
-        wanted, device = network.get(role), side[role]
-        if not wanted:
-            continue
-        found.expect(
-            device is not None,
-            name,
-            "",
-            wanted,
-            "tunnel device",
-            "present",
-            "missing",
-            0,
-            network["name"],
-        )
-        if device is None:
-            continue
-        found.expect(device["up"], name, "", wanted, "state", "up", "down", 0, network["name"])
-        if network["backend"]["type"] == "vxlan":
+    for role in ("device", "device_v6"):
+        if network.get(role):
+            _tunnel(found, here._replace(interface=network[role]), side[role], network["backend"])
+    for text in (side["bridge"] or {"addresses": []})["addresses"]:
+        address = ipaddress.ip_interface(text)
+        mine = [subnet for subnet in subnets if subnet.version == address.version]
+        if mine:
             found.expect(
-                device[key] == network["backend"].get("vni"),
-                name,
-                "",
-                wanted,
-                "VNI",
-                network["backend"].get("vni"),
-                device["vni"],
-                11,
-                network["name"],
+                any(address.ip in subnet for subnet in mine),
+                here._replace(interface=network["bridge"]),
+                leaks.DUPLICATE,
+                what="bridge address",
+                expected=f"inside {', '.join(map(str, subnets))}",
+                observed=text,
             )
-            found.expect(
-                device["port"] == network["backend"].get("port"),
-                name,
-                "",
-                wanted,
-                "UDP port",
-                network["backend"].get("port"),
-                device["port"],
-                11,
-                network["name"],
-            )
-    if side["bridge"]:
-        for text in side["bridge"]["addresses"]:
-            address = ipaddress.ip_interface(text)
-            if subnets and any(subnet.version == address.version for subnet in subnets):
-                found.expect(
-                    any(
-                        address.ip in subnet
-                        for subnet in subnets
-                        if subnet.version == address.version
-                    ),
-                    name,
-                    "",
-                    network["bridge"],
-                    "bridge address",
-                    f"inside {', '.join(map(str, subnets))}",
-                    text,
-                    20,
-                    network["name"],
-                )
     usable = [_network(route["prefix"]) for route in side["routes"] if not route["dead"]]
     for other in facts:
-        if other["host"] != name:
-            for subnet in host_subnets(other["node"]["networks"][network["name"]]):
-                there = any(
-                    route.version == subnet.version and subnet.subnet_of(route) for route in usable
-                )
-                found.expect(
-                    there,
-                    name,
-                    "",
-                    network.get("device") or "",
-                    f"route to {subnet} of {other['host']}",
-                    "present",
-                    "missing",
-                    0,
-                    network["name"],
-                )
+        if other["host"] == host["host"]:
+            continue
+        for subnet in host_subnets(other["node"]["networks"][network["name"]]):
+            found.expect(
+                any(lies_in(subnet, route) for route in usable),
+                here._replace(interface=network.get("device") or ""),
+                leaks.NO_PATH,
+                what=f"route to {subnet} of {other['host']}",
+                expected="present",
+                observed="missing",
+            )
 
 
-def _of_others(plan, said):
+def _tunnel(
+    found: _Found, place: _Place, device: dict[str, Any] | None, backend: dict[str, Any]
+) -> None:
+    found.expect(
+        device is not None,
+        place,
+        leaks.NO_PATH,
+        what="tunnel device",
+        expected="present",
+        observed="missing",
+    )
+    if device is None:
+        return
+    found.expect(device["up"], place, leaks.NO_PATH, what="state", expected="up", observed="down")
+    if backend["type"] == "vxlan":
+        for key, what in (("vni", "VNI"), ("port", "UDP port")):
+            wanted, has = backend.get(key), device[key]
+            found.expect(
+                has == wanted, place, leaks.WRONG_VNI, what=what, expected=wanted, observed=has
+            )
+
+
+def _of_others(plan: dict[str, Any], said: dict[str, Any] | None) -> set[str]:
     """Return the names of interfaces that a pod has of NetworkAttachmentDefinitions that are none
     of the plan's, as its network-status says.
     """
@@ -194,134 +188,88 @@ def _of_others(plan, said):
     }
 
 
-def _pod(found, plan, host, pod, of_others):
+def _pod(
+    found: _Found, plan: dict[str, Any], host: Facts, pod: dict[str, Any], of_others: set[str]
+) -> None:
     by_name = {network["name"]: network for network in plan["networks"]}
-    where = f"{host['host']}/{pod['label']}"
+    here = _Place(host["host"], f"{host['host']}/{pod['label']}")
     attached = {
         interface["network"]: interface for interface in pod["interfaces"] if interface["network"]
     }
     for network in plan["networks"]:
-        if (
-            pod.get("uid") and network["attach"] == "all"
-        ):  # other containers may have been given some networks only
+        # other containers than Kubernetes' may have been given some networks only
+        if pod.get("uid") and network["attach"] == "all":
             found.expect(
                 network["name"] in attached,
-                host["host"],
-                where,
-                network["interface"],
-                "interface",
-                "present",
-                "missing",
-                22,
-                network["name"],
+                here._replace(interface=network["interface"], network=network["name"]),
+                leaks.MISSING_INTERFACE,
+                what="interface",
+                expected="present",
+                observed="missing",
             )
     for interface in pod["interfaces"]:
         network = by_name.get(interface["network"])
+        place = here._replace(interface=interface["name"])
         if interface.get("external") or (network is None and interface["name"] in of_others):
             continue  # another CNI's
         if network is None:
-            found.add(
-                host["host"],
-                where,
-                interface["name"],
-                "bridge of its peer",
-                "a bridge of the plan",
-                interface["bridge"] or "none",
-                14,
+            found.deviates(
+                place,
+                leaks.SHARED_BRIDGE,
+                what="bridge of its peer",
+                expected="a bridge of the plan",
+                observed=interface["bridge"] or "none",
             )
             continue
-        side = host["node"]["networks"][network["name"]]
-        found.expect(
-            interface["up"],
-            host["host"],
-            where,
-            interface["name"],
-            "state",
-            "up",
-            "down",
-            0,
-            network["name"],
-        )
-        _addresses(found, host["host"], where, interface, network, host_subnets(side))
-        mtu = (network.get("delegate") or {}).get("mtu") or side["lease"].get("FLANNEL_MTU")
-        if mtu:
-            found.expect(
-                interface["mtu"] == int(mtu),
-                host["host"],
-                where,
-                interface["name"],
-                "MTU",
-                mtu,
-                interface["mtu"],
-                21,
-                network["name"],
-            )
-        for key, wanted in (("arp_ignore", 1), ("arp_announce", 2)):
-            # The kernel uses the larger of "all" and the interface's own value.
-            value = max(
-                pod["sysctls"].get("net/ipv4/conf/all/" + key, 0), interface["sysctls"].get(key, 0)
-            )
-            if len(attached) > 1:
-                found.expect(
-                    value == wanted,
-                    host["host"],
-                    where,
-                    interface["name"],
-                    key,
-                    wanted,
-                    value,
-                    7,
-                    network["name"],
-                )
-    first = plan["default_network"] or (plan.get("external") or {}).get("name")
-    for family, devices in sorted(pod["default_routes"].items()):
-        default = attached.get(first)
-        for device in devices:
-            if any(
-                interface["name"] == device and interface["network"]
-                for interface in pod["interfaces"]
-            ):
-                found.expect(
-                    default is not None and device == default["name"],
-                    host["host"],
-                    where,
-                    device,
-                    f"default route (IPv{family})",
-                    f"only by the interface on {first}",
-                    "by " + device,
-                    10,
-                )
-        if (
-            default is not None
-            and not default.get("external")
-            and any((":" in text) == (family == "6") for text in default["addresses"])
-        ):
-            found.expect(
-                bool(devices),
-                host["host"],
-                where,
-                default["name"],
-                f"default route (IPv{family})",
-                "by " + default["name"],
-                "none",
-                10,
-                plan["default_network"],
-            )
+        place = place._replace(network=network["name"])
+        _interface(found, place, interface, network, host["node"]["networks"][network["name"]])
+        if len(attached) > 1:
+            _arp_sysctls(found, place, pod, interface)
+    _default_routes(found, plan, here, pod, attached)
     for key in ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"):
         if len(attached) > 1 and key in pod["sysctls"]:
+            value = pod["sysctls"][key]
             found.expect(
-                pod["sysctls"][key] == 0,
-                host["host"],
-                where,
-                "",
-                key.replace("/", "."),
-                0,
-                pod["sysctls"][key],
-                9,
+                value == 0,
+                here,
+                leaks.POD_FORWARDS,
+                what=key.replace("/", "."),
+                expected=0,
+                observed=value,
             )
 
 
-def _addresses(found, host, where, interface, network, subnets):
+def _interface(
+    found: _Found,
+    place: _Place,
+    interface: dict[str, Any],
+    network: dict[str, Any],
+    side: dict[str, Any],
+) -> None:
+    """Compare a pod's interface with its network and with the host's side of it."""
+    found.expect(
+        interface["up"], place, leaks.NO_PATH, what="state", expected="up", observed="down"
+    )
+    _addresses(found, place, interface, network, host_subnets(side))
+    mtu = (network.get("delegate") or {}).get("mtu") or side["lease"].get("FLANNEL_MTU")
+    if mtu:
+        found.expect(
+            interface["mtu"] == int(mtu),
+            place,
+            leaks.MTU,
+            what="MTU",
+            expected=mtu,
+            observed=interface["mtu"],
+        )
+
+
+def _addresses(
+    found: _Found,
+    place: _Place,
+    interface: dict[str, Any],
+    network: dict[str, Any],
+    subnets: Iterable[IPNetwork],
+) -> None:
     for cidr, family in ((network["cidr"], 4), (network.get("ipv6_cidr"), 6)):
         mine = [
             text
@@ -331,143 +279,185 @@ def _addresses(found, host, where, interface, network, subnets):
         if cidr:
             found.expect(
                 bool(mine),
-                host,
-                where,
-                interface["name"],
-                f"IPv{family} address",
-                f"one of {cidr}",
-                "none",
-                0,
-                network["name"],
+                place,
+                leaks.NO_PATH,
+                what=f"IPv{family} address",
+                expected=f"one of {cidr}",
+                observed="none",
             )
         for text in mine:
             address = ipaddress.ip_interface(text).ip
             found.expect(
-                bool(cidr) and address in _network(cidr),
-                host,
-                where,
-                interface["name"],
-                "address",
-                f"inside {cidr}",
-                text,
-                20,
-                network["name"],
+                address in _network(cidr) if cidr else False,
+                place,
+                leaks.DUPLICATE,
+                what="address",
+                expected=f"inside {cidr}",
+                observed=text,
             )
             for subnet in subnets:
                 if subnet.version == family:
                     found.expect(
                         address in subnet,
-                        host,
-                        where,
-                        interface["name"],
-                        "address",
-                        f"inside the host's subnet {subnet}",
-                        text,
-                        20,
-                        network["name"],
+                        place,
+                        leaks.DUPLICATE,
+                        what="address",
+                        expected=f"inside the host's subnet {subnet}",
+                        observed=text,
                     )
 
 
-def _status(found, plan, facts, pods):
+def _arp_sysctls(
+    found: _Found, place: _Place, pod: dict[str, Any], interface: dict[str, Any]
+) -> None:
+    for key, wanted in (("arp_ignore", 1), ("arp_announce", 2)):
+        # The kernel uses the larger of "all" and the interface's own value.
+        of_all = pod["sysctls"].get("net/ipv4/conf/all/" + key, 0)
+        value = max(of_all, interface["sysctls"].get(key, 0))
+        found.expect(value == wanted, place, leaks.ARP, what=key, expected=wanted, observed=value)
+
+
+def _default_routes(
+    found: _Found,
+    plan: dict[str, Any],
+    here: _Place,
+    pod: dict[str, Any],
+    attached: dict[str, dict[str, Any]],
+) -> None:
+    first = plan["default_network"] or (plan.get("external") or {"name": ""})["name"]
+    default = attached.get(first)
+    ours = {interface["name"] for interface in pod["interfaces"] if interface["network"]}
+    for family, devices in sorted(pod["default_routes"].items()):
+        what = f"default route (IPv{family})"
+        for device in devices:
+            if device in ours:
+                found.expect(
+                    default is not None and device == default["name"],
+                    here._replace(interface=device),
+                    leaks.WRONG_ROUTE,
+                    what=what,
+                    expected=f"only by the interface on {first}",
+                    observed=f"by {device}",
+                )
+        if (
+            default is not None
+            and not default.get("external")
+            and any((":" in text) == (family == "6") for text in default["addresses"])
+        ):
+            found.expect(
+                bool(devices),
+                here._replace(interface=default["name"], network=plan["default_network"]),
+                leaks.WRONG_ROUTE,
+                what=what,
+                expected=f"by {default['name']}",
+                observed="none",
+            )
+
+
+def _status(
+    found: _Found, plan: dict[str, Any], facts: Iterable[Facts], pods: dict[str, dict[str, Any]]
+) -> None:
     """Compare each pod's annotation k8s.v1.cni.cncf.io/network-status (Network Plumbing Working
     Group's specification, section 3.5) with what the pod has.
     """
+    meta_plugin_writes_it = (plan.get("cni_conf") or {}).get("kubeconfig")
     for host in facts:
         for pod in host["pods"]:
             said = pods.get(pod.get("uid"))
             if not said or not said["running"]:
                 continue  # gone, or only being started, when the API was asked
-            place = (host["host"], f"{host['host']}/{pod['label']}")
-            wanted = (plan.get("cni_conf") or {}).get("kubeconfig")
-            if said["status"] is None:
-                if said["status_error"] or wanted:
-                    text = "it has no annotation network-status."
-                    if said["status_error"]:
-                        text = (
-                            f"its annotation network-status cannot be read: {said['status_error']}."
-                        )
-                    found.add(
-                        *place,
-                        "",
-                        "network-status",
-                        "an entry for each interface",
-                        said["status_error"] or "missing",
-                        22,
-                        "",
-                        text,
-                    )
-                continue
-            entries = {entry["interface"]: entry for entry in said["status"]}
-            real = {interface["name"]: interface for interface in pod["interfaces"]}
-            for name in sorted(set(entries) - set(real) - {""}):
-                found.add(
-                    *place,
-                    name,
-                    "interface",
-                    "present",
-                    "missing",
-                    22,
-                    "",
-                    "network-status names this interface, and the pod has none of that name.",
+            here = _Place(host["host"], f"{host['host']}/{pod['label']}")
+            error = said["status_error"]
+            if said["status"] is not None:
+                _interfaces_said(found, here, pod, said["status"])
+            elif error or meta_plugin_writes_it:
+                found.deviates(
+                    here,
+                    leaks.MISSING_INTERFACE,
+                    what="network-status",
+                    expected="an entry for each interface",
+                    observed=error or "missing",
+                    sentence=f"its annotation network-status cannot be read: {error}."
+                    if error
+                    else "it has no annotation network-status.",
                 )
-            for name, interface in sorted(real.items()):
-                row = place + (name,)
-                entry = entries.get(name)
-                if entry is None and not interface["network"]:
-                    continue  # a finding of its own
-                unnamed = "the pod has this interface, and network-status does not name it."
-                found.expect(
-                    entry is not None,
-                    *row,
-                    "interface",
-                    "named",
-                    "not named",
-                    22,
-                    interface["network"],
-                    unnamed,
-                )
-                if entry is None:
-                    continue
-                has = {text.split("/")[0] for text in interface["addresses"]}
-                tells = {str(ipaddress.ip_address(text.split("/")[0])) for text in entry["ips"]}
-                for what, value, other in (
-                    ("addresses", ", ".join(sorted(has)), ", ".join(sorted(tells))),
-                    (
-                        "MAC",
-                        (interface["mac"] or "").lower(),
-                        entry["mac"].lower() or (interface["mac"] or "").lower(),
-                    ),
-                ):
-                    sentence = (
-                        f"network-status says {what} {other or 'none'}, and the pod has"
-                        f" {value or 'none'}."
-                    )
-                    found.expect(
-                        value == other, *row, what, other, value, 22, interface["network"], sentence
-                    )
 
 
-def _duplicates(found, facts):
-    addresses, macs = collections.defaultdict(list), collections.defaultdict(list)
+def _interfaces_said(
+    found: _Found, here: _Place, pod: dict[str, Any], status: Iterable[dict[str, Any]]
+) -> None:
+    """Compare a pod's interfaces with those of its network-status."""
+    entries = {entry["interface"]: entry for entry in status}
+    real = {interface["name"]: interface for interface in pod["interfaces"]}
+    for name in sorted(set(entries) - set(real) - {""}):
+        found.deviates(
+            here._replace(interface=name),
+            leaks.MISSING_INTERFACE,
+            what="interface",
+            expected="present",
+            observed="missing",
+            sentence="network-status names this interface, and the pod has none of that name.",
+        )
+    for name, interface in sorted(real.items()):
+        place = here._replace(interface=name, network=interface["network"])
+        entry = entries.get(name)
+        if entry is None and not interface["network"]:
+            continue  # a finding of its own
+        found.expect(
+            entry is not None,
+            place,
+            leaks.MISSING_INTERFACE,
+            what="interface",
+            expected="named",
+            observed="not named",
+            sentence="the pod has this interface, and network-status does not name it.",
+        )
+        if entry is None:
+            continue
+        has = {text.split("/")[0] for text in interface["addresses"]}
+        told = {str(ipaddress.ip_address(text.split("/")[0])) for text in entry["ips"]}
+        mac = (interface["mac"] or "").lower()
+        for what, value, other in (
+            ("addresses", ", ".join(sorted(has)), ", ".join(sorted(told))),
+            ("MAC", mac, entry["mac"].lower() or mac),
+        ):
+            found.expect(
+                value == other,
+                place,
+                leaks.MISSING_INTERFACE,
+                what=what,
+                expected=other,
+                observed=value,
+                sentence=f"network-status says {what} {other or 'none'}, and the pod has"
+                f" {value or 'none'}.",
+            )
+
+
+def _duplicates(found: _Found, facts: Iterable[Facts]) -> None:
+    addresses: dict[str, list[_Place]] = collections.defaultdict(list)
+    macs: dict[tuple[str, str], list[_Place]] = collections.defaultdict(list)
     for host in facts:
         for pod in host["pods"]:
             for interface in pod["interfaces"]:
-                if interface["network"]:
-                    place = (host["host"], f"{host['host']}/{pod['label']}", interface["name"])
-                    macs[(interface["network"], interface["mac"])].append(place)
-                    for text in interface["addresses"]:
-                        addresses[text.split("/")[0]].append(place)
-    for what, table in (("address", addresses), ("MAC", macs)):
-        for key, places in sorted(table.items()):
-            value = key if what == "address" else key[1]
-            found.expect(
-                len(places) == 1,
-                places[0][0],
-                places[0][1],
-                places[0][2],
-                what,
-                "used once",
-                f"{value}, also used by"
-                f" {', '.join('{} {}'.format(*place[1:]) for place in places[1:])}",
-                20,
-            )
+                if not interface["network"]:
+                    continue
+                place = _Place(host["host"], f"{host['host']}/{pod['label']}", interface["name"])
+                macs[(interface["network"], interface["mac"])].append(place)
+                for text in interface["addresses"]:
+                    addresses[text.split("/")[0]].append(place)
+    for address, places in sorted(addresses.items()):
+        _used_once(found, "address", address, places)
+    for (_, mac), places in sorted(macs.items()):
+        _used_once(found, "MAC", mac, places)
+
+
+def _used_once(found: _Found, what: str, value: str, places: Sequence[_Place]) -> None:
+    others = ", ".join(f"{place.pod} {place.interface}" for place in places[1:])
+    found.expect(
+        len(places) == 1,
+        places[0],
+        leaks.DUPLICATE,
+        what=what,
+        expected="used once",
+        observed=f"{value}, also used by {others}",
+    )

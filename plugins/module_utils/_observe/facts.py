@@ -3,22 +3,30 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a host and every namespace attached to its networks really have, read from the kernel.
 
-Nothing here asks the code or the state files that attached them, save for labels to call them by. A
-pod of Kubernetes is called namespace/pod, after what the container runtime keeps of it.
+Nothing here asks the code or the state files that attached them, save for what they are called (see
+names.py).
+
+Runs on hosts, standard library alone.
 """
 
 from __future__ import annotations
 
-import glob
 import ipaddress
 import json
 import os
-import re
 import subprocess
 import time
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, Union
 
 from .._runtime import cri
-from . import netns
+from . import names, netns
+
+Link = dict[str, Any]  # of `ip -j -d addr`
+Routes = dict[str, list[dict[str, Any]]]  # of `ip -j -d route`, by family
+Pod = dict[str, Any]  # see pod()
+Port = dict[str, Any]  # see bridge_ports()
+IPNetwork = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
 POD_SYSCTLS = (
     "net/ipv4/ip_forward",
@@ -34,15 +42,45 @@ HOST_SYSCTLS = (
     "net/bridge/bridge-nf-call-iptables",
 )
 STATE_DIRS = ("/var/lib/cni/multinet", "/var/lib/cni/multinet-runtime")
-LOOKS, PAUSE = (
-    6,
-    0.5,
-)  # a pod that is being started or stopped is looked at again, at most so often, after so many seconds
+# A pod that is being started or stopped is looked at again: so often, after so many seconds.
+LOOKS, PAUSE = 6, 0.5
+# The kernel makes these in every namespace; nobody attached them.
+FALLBACK_TUNNELS = ("tunl0", "sit0", "ip6tnl0", "gre0")
 
 
-def gather(plan, host, state_dirs=STATE_DIRS, bundles=cri.BUNDLES):
-    """Return {"host", "node", "pods", "host_pods", "problems"} for this host, called host (str), in
-    the terms of plan (dict, see the plan's own documentation).
+class _Seen(NamedTuple):
+    """An attached namespace, and the ports by which it is attached."""
+
+    pod: Pod
+    ports: list[Port]
+
+
+class Namespace(NamedTuple):
+    """What is read from inside a namespace."""
+
+    path: str
+    inode: int
+    links: list[Link]
+    routes: Routes
+    sysctls: dict[str, dict[str, Any]]  # {"all": ..., "interfaces": {name: ...}}
+
+
+class Leading(NamedTuple):
+    """What leads to a namespace, seen from the host."""
+
+    ports: list[Port]  # on bridges of the plan
+    ends: dict[int, tuple[int, str]]  # see veths()
+    external: dict[str, Any] | None = None  # of the plan: another CNI that has one interface
+
+
+def gather(
+    plan: dict[str, Any],
+    host: str,
+    state_dirs: Iterable[str] = STATE_DIRS,
+    bundles: Iterable[str] = cri.BUNDLES,
+) -> dict[str, Any]:
+    """Return {"host", "node", "pods", "host_pods", "problems"} for this host, called host, in the
+    terms of plan (see the plan's own documentation).
 
     node: {"underlay": {"4": address or None, "6": ...}, "networks": {name: see network_side()},
     "sysctls": {...}, "strangers": [...]}.
@@ -52,7 +90,9 @@ def gather(plan, host, state_dirs=STATE_DIRS, bundles=cri.BUNDLES):
     files, see cri.sandboxes(). Raises OSError or subprocess.SubprocessError if the host itself
     cannot be looked at.
     """
-    pods, missing = {}, {}  # by link-netnsid
+    pods: dict[int, _Seen] = {}  # by link-netnsid
+    missing: dict[int, str] = {}
+    sandboxes: list[dict[str, Any]] = []
     for look in range(LOOKS):
         if look > 1:
             time.sleep(PAUSE)
@@ -64,23 +104,22 @@ def gather(plan, host, state_dirs=STATE_DIRS, bundles=cri.BUNDLES):
         }
         # Pods come and go: what was seen counts only while the same veths lead to it.
         pods = {
-            number: found for number, found in pods.items() if found["ports"] == behind.get(number)
+            number: found for number, found in pods.items() if found.ports == behind.get(number)
         }
         again = {
             number
             for number in behind
-            if number not in pods or unsettled(pods[number]["pod"], sandboxes)
+            if number not in pods or unsettled(pods[number].pod, sandboxes)
         }
         if look and not again:
             break
         found, missing = _look(plan, {number: behind[number] for number in again}, links)
         pods.update(found)
-        sandboxes = cri.sandboxes(
-            bundles
-        )  # after the look: a pod that still has its name then is not being taken down
-        names = labels(state_dirs, sandboxes)
+        # After the look: a pod that still has its name then is not being taken down.
+        sandboxes = cri.sandboxes(bundles)
+        labels = names.labels(state_dirs, sandboxes)
         for seen in pods.values():
-            call(seen["pod"], names.get(seen["pod"]["inode"], {}))
+            names.give_names(seen.pod, labels.get(seen.pod["inode"], {}))
     routes = {"4": _ip("-4", "route"), "6": _ip("-6", "route")}
     node = {
         "underlay": underlay(links, routes),
@@ -100,9 +139,9 @@ def gather(plan, host, state_dirs=STATE_DIRS, bundles=cri.BUNDLES):
     return {
         "host": host,
         "node": node,
-        "pods": unique(
+        "pods": names.unique(
             sorted(
-                (seen["pod"] for seen in pods.values()),
+                (seen.pod for seen in pods.values()),
                 key=lambda item: (item["label"], item["netns"]),
             )
         ),
@@ -120,14 +159,17 @@ def gather(plan, host, state_dirs=STATE_DIRS, bundles=cri.BUNDLES):
     }
 
 
-def _look(plan, behind, links):
-    """Return ({link-netnsid: {"pod", "ports"}}, {link-netnsid: why not}) for behind: {link-netnsid:
-    its ports}. links: the host's.
+def _look(
+    plan: dict[str, Any], behind: dict[int, list[Port]], links: list[Link]
+) -> tuple[dict[int, _Seen], dict[int, str]]:
+    """Return what is in the namespaces behind ({link-netnsid: its ports}), and {link-netnsid: why
+    not} of those that could not be looked into. links: the host's.
     """
-    found, missing = {}, {}
-    for dummy in range(
-        2
-    ):  # the process by which a namespace was found may end under our eyes; then another one leads there
+    found: dict[int, _Seen] = {}
+    missing: dict[int, str] = {}
+    # Twice: the process by which a namespace was found may end under our eyes; then another one
+    # leads there.
+    for _ in range(2):
         for inode, path in netns.candidates().items() if set(behind) - set(found) else ():
             number = None
             try:
@@ -136,24 +178,16 @@ def _look(plan, behind, links):
                     continue
                 with netns.inside(path, inode):
                     routes = {"4": _ip("-4", "route"), "6": _ip("-6", "route")}
-                    seen = pod(
-                        path,
-                        inode,
-                        _ip("addr"),
-                        routes,
-                        _pod_sysctls(),
-                        behind[number],
-                        plan.get("external"),
-                        veths(links, number),
-                    )
-                found[number] = {"pod": seen, "ports": behind[number]}
+                    inside = Namespace(path, inode, _ip("addr"), routes, _pod_sysctls())
+                leading = Leading(behind[number], veths(links, number), plan.get("external"))
+                found[number] = _Seen(pod(inside, leading), behind[number])
             except OSError as error:
                 if number in behind:
                     missing[number] = f" {path} could not be looked into: {error}."
     return found, missing
 
 
-def unsettled(seen, sandboxes):
+def unsettled(seen: Pod, sandboxes: Sequence[dict[str, Any]]) -> bool:
     """True if a pod (see pod()) looks like one that is just being started or stopped.
 
     sandboxes: what the container runtime of the host knows.
@@ -164,13 +198,14 @@ def unsettled(seen, sandboxes):
     )
 
 
-def bridge_ports(plan, links):
+def bridge_ports(
+    plan: dict[str, Any], links: list[Link]
+) -> tuple[list[Port], list[dict[str, Any]]]:
     """Return (ports, strangers) of the plan's bridges, from the host's links (`ip -j -d addr`).
 
     ports: [{"interface", "bridge", "network", "index", "peer", "netnsid"}] of the veths that lead
-    into another namespace;
-    strangers: [{"interface", "bridge", "network", "kind"}] whatever else is enslaved to a bridge of
-    the plan.
+    into another namespace; strangers: [{"interface", "bridge", "network", "kind"}] whatever else is
+    enslaved to a bridge of the plan.
     """
     networks = {network["bridge"]: network["name"] for network in plan["networks"]}
     ports, strangers = [], []
@@ -194,20 +229,14 @@ def bridge_ports(plan, links):
     return ports, strangers
 
 
-def network_side(network, links, routes):
+def network_side(network: dict[str, Any], links: list[Link], routes: Routes) -> dict[str, Any]:
     """Return the host's side of a network: {"bridge", "device", "device_v6", "lease", "routes":
-    [prefixes over its devices]}.
+    [{"prefix", "device", "gateway", "dead"}] into its ranges}.
 
-    A device is None when missing, else {"name", "mac", "mtu", "up", "addresses": [...], "vni",
-    "port"}.
-    lease: what flanneld wrote to its subnet file, {} without one.
+    A device is None when missing, see device(). lease: what flanneld wrote to its subnet file, {}
+    without one.
     """
     by_name = {link["ifname"]: link for link in links}
-    names = [
-        name
-        for name in (network["bridge"], network.get("device"), network.get("device_v6"))
-        if name
-    ]
     over = [
         {
             "prefix": route["dst"],
@@ -221,29 +250,32 @@ def network_side(network, links, routes):
     ]
     return {
         "bridge": device(by_name.get(network["bridge"])),
-        "device": device(by_name.get(network.get("device"))),
-        "device_v6": device(by_name.get(network.get("device_v6"))),
+        "device": device(by_name.get(network.get("device") or "")),
+        "device_v6": device(by_name.get(network.get("device_v6") or "")),
         "lease": lease(network["subnet_file"]),
         "routes": over,
     }
 
 
-def in_ranges(prefix, network):
-    """True if prefix (str, may be "default") lies in one of the network's ranges."""
+def in_ranges(prefix: str, network: dict[str, Any]) -> bool:
+    """True if prefix (may be "default") lies in one of the network's ranges."""
     try:
         inner = ipaddress.ip_network(prefix)
     except ValueError:
         return False
-    outers = [
-        ipaddress.ip_network(text)
-        for text in (network.get("cidr"), network.get("ipv6_cidr"))
-        if text
-    ]
-    return any(inner.version == outer.version and inner.subnet_of(outer) for outer in outers)
+    ranges = filter(None, (network.get("cidr"), network.get("ipv6_cidr")))
+    return any(lies_in(inner, ipaddress.ip_network(text)) for text in ranges)
 
 
-def device(link):
-    """Return the short description of a link of `ip -j -d addr`, None of None."""
+def lies_in(inner: IPNetwork, outer: IPNetwork) -> bool:
+    """True if a network lies in another; never if they are of two families."""
+    return inner.network_address in outer and inner.prefixlen >= outer.prefixlen
+
+
+def device(link: Link | None) -> dict[str, Any] | None:
+    """Return {"name", "mac", "mtu", "up", "addresses", "vni", "port", "local"} of a link, None of
+    None.
+    """
     if link is None:
         return None
     data = link.get("linkinfo", {}).get("info_data", {})
@@ -259,7 +291,7 @@ def device(link):
     }
 
 
-def addresses(link):
+def addresses(link: Link) -> list[str]:
     """Return ["10.1.5.2/24", ...] of a link; link-local addresses stay out."""
     return [
         f"{item['local']}/{item['prefixlen']}"
@@ -268,11 +300,11 @@ def addresses(link):
     ]
 
 
-def underlay(links, routes):
+def underlay(links: list[Link], routes: Routes) -> dict[str, str | None]:
     """Return {"4": address, "6": address}: what vxlan devices send from, else the address of the
     default route's interface; None without.
     """
-    found = {"4": None, "6": None}
+    found: dict[str, str | None] = {"4": None, "6": None}
     for link in links:
         data = link.get("linkinfo", {}).get("info_data", {})
         if link.get("linkinfo", {}).get("info_kind") == "vxlan":
@@ -288,7 +320,7 @@ def underlay(links, routes):
     return found
 
 
-def lease(path):
+def lease(path: str) -> dict[str, str]:
     """Return {"FLANNEL_SUBNET": ..., ...} as flanneld wrote it to path, {} if there is no such
     file.
     """
@@ -299,53 +331,49 @@ def lease(path):
         return {}
 
 
-def veths(links, number):
+def veths(links: list[Link], number: int) -> dict[int, tuple[int, str]]:
     """Return {index of the pod's end: (index, name) of the host's end} of the veths that lead into
     the namespace with that link-netnsid.
     """
     return {
-        link.get("link_index"): (link["ifindex"], link["ifname"])
+        link["link_index"]: (link["ifindex"], link["ifname"])
         for link in links
-        if link.get("link_netnsid") == number
+        if link.get("link_netnsid") == number and "link_index" in link
     }
 
 
-def pod(path, inode, links, routes, sysctls, ports, external=None, ends=None):
+def pod(inside: Namespace, leading: Leading) -> Pod:
     """Return what one attached namespace has.
-
-    external: the plan's entry of another CNI that owns one interface of every pod, or None; ends:
-    see veths().
 
     {"label", "namespace", "name", "uid" (the three of Kubernetes, else ""), "netns", "inode",
     "container": id or "", "interfaces": [...], "routes": {"4", "6"}, "default_routes": {"4":
-    [interfaces], "6": [...]}, "sysctls"};
-    an interface: {"name", "network" (None if its peer is on no bridge of the plan), "external":
-    bool, "bridge", "peer", "mac", "mtu", "up", "addresses", "gateway": {"4", "6"}, "sysctls"}.
+    [interfaces], "6": [...]}, "sysctls"}; an interface: {"name", "network" (None if its peer is on
+    no bridge of the plan), "external": bool, "bridge", "peer", "mac", "mtu", "up", "addresses",
+    "gateway": {"4", "6"}, "sysctls"}.
     """
-    by_index = {port["peer"]: port for port in ports}
+    by_index = {port["peer"]: port for port in leading.ports}
+    external, routes = leading.external, inside.routes
     interfaces = []
-    for link in links:
-        if link["link_type"] == "loopback" or link["ifname"] in (
-            "tunl0",
-            "sit0",
-            "ip6tnl0",
-            "gre0",
-        ):
+    for link in inside.links:
+        if link["link_type"] == "loopback" or link["ifname"] in FALLBACK_TUNNELS:
             continue
         port = by_index.get(link["ifindex"], {})
         if link.get("link_index") != port.get("index"):
             port = {}
-        index, peer = (ends or {}).get(link["ifindex"], (None, None))
-        foreign = not port and external is not None and link["ifname"] == external["interface"]
+        index, peer = leading.ends.get(link["ifindex"], (None, None))
+        # The one interface that another CNI owns.
+        owner = external if external and not port else None
+        if owner and owner["interface"] != link["ifname"]:
+            owner = None
         interfaces.append(
             {
                 "name": link["ifname"],
-                "network": external["name"] if foreign else port.get("network"),
-                "external": foreign,
+                "network": owner["name"] if owner else port.get("network"),
+                "external": owner is not None,
                 "bridge": port.get("bridge"),
                 "peer": (
                     port.get("interface")
-                    or (peer if foreign and link.get("link_index") == index else None)
+                    or (peer if owner and link.get("link_index") == index else None)
                 ),
                 "mac": link.get("address"),
                 "mtu": link["mtu"],
@@ -362,7 +390,7 @@ def pod(path, inode, links, routes, sysctls, ports, external=None, ends=None):
                     )
                     for family in ("4", "6")
                 },
-                "sysctls": sysctls["interfaces"].get(link["ifname"], {}),
+                "sysctls": inside.sysctls["interfaces"].get(link["ifname"], {}),
             }
         )
     return {
@@ -370,8 +398,8 @@ def pod(path, inode, links, routes, sysctls, ports, external=None, ends=None):
         "namespace": "",
         "name": "",
         "uid": "",
-        "netns": path,
-        "inode": inode,
+        "netns": inside.path,
+        "inode": inside.inode,
         "container": "",
         "interfaces": interfaces,
         "routes": {
@@ -391,107 +419,11 @@ def pod(path, inode, links, routes, sysctls, ports, external=None, ends=None):
             )
             for family in ("4", "6")
         },
-        "sysctls": sysctls["all"],
+        "sysctls": inside.sysctls["all"],
     }
 
 
-def call(seen, names):
-    """Give a pod (see pod()) its names: what labels() knows of its namespace, else the namespace's
-    own.
-    """
-    seen.update({key: names.get(key) or "" for key in ("namespace", "name", "uid", "container")})
-    path = seen["netns"]
-    seen["label"] = (
-        names.get("label")
-        or (seen["container"][:12] if path.startswith("/proc/") else "")
-        or label_of(path)
-    )
-
-
-def unique(pods):
-    """Return the pods with labels made safe for a token and unique on their host; a slash stands
-    only in namespace/pod.
-    """
-    seen = {}
-    for item in pods:
-        item["label"] = (
-            re.sub(f"[^A-Za-z0-9._{'/' if item['name'] else ''}-]+", "-", item["label"])
-            or "unnamed"
-        )
-        seen[item["label"]] = seen.get(item["label"], 0) + 1
-        if seen[item["label"]] > 1:
-            item["label"] += f"-{item['inode']}"
-    return pods
-
-
-def label_of(path):
-    """Return a name for the namespace at path: its own, or of the process that lives in it."""
-    match = re.match(r"/proc/(\d+)/ns/net$", path)
-    if not match:
-        return os.path.basename(path)
-    try:
-        with open(f"/proc/{match.group(1)}/comm", encoding="utf-8", errors="replace") as file:
-            return f"{file.read().strip()}-{match.group(1)}"
-    except OSError:
-        return f"pid-{match.group(1)}"
-
-
-def labels(state_dirs, sandboxes=()):
-    """Return {inode of a namespace: {"label", "namespace", "name", "uid", "container"}}, only to
-    call pods by name.
-
-    sandboxes: what the container runtime knows, see cri.sandboxes(); it counts for more than
-    whatever JSON the meta-plugin or the attaching runtime keeps.
-    """
-    found = {}
-    for one in sandboxes:
-        try:
-            inode = os.stat(one["netns"]).st_ino
-        except OSError:
-            continue  # it has gone, or is the host's own
-        found[inode] = {
-            "label": cri.label(one),
-            "namespace": one["namespace"],
-            "name": one["name"],
-            "uid": one["uid"],
-            "container": one["container"],
-        }
-    for directory in state_dirs:
-        for path in sorted(glob.glob(os.path.join(directory, "**", "*"), recursive=True)):
-            try:
-                with open(path, encoding="utf-8") as file:
-                    state = json.load(file)
-                inode = os.stat(state["netns"]).st_ino
-            except (OSError, ValueError, KeyError, TypeError):
-                continue  # a directory, another kind of file, or a namespace that has gone
-            kind, dummy, label = str(state.get("target") or "").partition(":")
-            said = {
-                "label": label if kind == "container" else "",
-                "container": str(
-                    state.get("containerID")
-                    or state.get("containerId")
-                    or state.get("container_id")
-                    or ""
-                ),
-            }
-            arguments = dict(
-                item.split("=", 1)
-                for item in str(state.get("args") or "").split(";")
-                if "=" in item
-            )
-            if arguments.get("K8S_POD_NAMESPACE") and arguments.get("K8S_POD_NAME"):
-                said.update(
-                    namespace=arguments["K8S_POD_NAMESPACE"],
-                    name=arguments["K8S_POD_NAME"],
-                    uid=arguments.get("K8S_POD_UID", ""),
-                )
-                said["label"] = cri.label(said)
-            known = found.setdefault(inode, {})
-            known.update({key: value for key, value in said.items() if not known.get(key)})
-    return found
-
-
-def _pod_sysctls():
+def _pod_sysctls() -> dict[str, dict[str, Any]]:
     interfaces = {}
     for name in os.listdir("/proc/sys/net/ipv4/conf"):
         values = _sysctls(f"net/ipv4/conf/{name}/{key}" for key in INTERFACE_SYSCTLS)
@@ -499,7 +431,7 @@ def _pod_sysctls():
     return {"all": _sysctls(POD_SYSCTLS), "interfaces": interfaces}
 
 
-def _sysctls(paths):
+def _sysctls(paths: Iterable[str]) -> dict[str, int]:
     """Return {path: int} of those that exist."""
     values = {}
     for path in paths:
@@ -511,8 +443,8 @@ def _sysctls(paths):
     return values
 
 
-def _ip(*arguments):
-    command = ["ip", "-j", "-d"] + list(arguments)
+def _ip(*arguments: str) -> list[dict[str, Any]]:
+    command = ["ip", "-j", "-d", *arguments]
     done = subprocess.run(command, capture_output=True, check=False, text=True)
     if done.returncode != 0:
         raise OSError(done.returncode, f"{' '.join(command)}: {done.stderr.strip()}")

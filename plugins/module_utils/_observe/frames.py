@@ -1,13 +1,17 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Build and read the few kinds of frame a measurement needs. Pure: bytes in, bytes out."""
+"""Build and read the few kinds of frame a measurement needs. Pure: bytes in, bytes out.
+
+Standard library alone: hosts send and read them, and so does a controller from outside.
+"""
 
 from __future__ import annotations
 
 import ipaddress
 import socket
 import struct
+from typing import Any
 
 IPV4, IPV6, ARP = 0x0800, 0x86DD, 0x0806
 TCP, UDP, ICMP, ICMPV6 = 6, 17, 1, 58
@@ -16,17 +20,18 @@ SYN, RST, ACK = 0x02, 0x04, 0x10
 MAGIC = "multinet1"
 
 
-def mac_bytes(mac):
+def mac_bytes(mac: str) -> bytes:
     """Return the 6 bytes of "aa:bb:cc:dd:ee:ff"."""
     return bytes.fromhex(mac.replace(":", ""))
 
 
-def mac_text(raw):
+def mac_text(raw: bytes) -> str:
+    """Return "aa:bb:cc:dd:ee:ff" of 6 bytes."""
     return ":".join(f"{byte:02x}" for byte in raw)
 
 
-def checksum(data):
-    """The Internet checksum (RFC 1071) of data."""
+def checksum(data: bytes) -> int:
+    """Return the Internet checksum (RFC 1071) of data."""
     if len(data) % 2:
         data += b"\0"
     total = sum(struct.unpack(f"!{len(data) // 2}H", data))
@@ -35,12 +40,12 @@ def checksum(data):
     return ~total & 0xFFFF
 
 
-def _transport_sum(src, dst, protocol, segment):
+def _transport_sum(src: str, dst: str, protocol: int, segment: bytes) -> int:
     pseudo = ipaddress.ip_address(src).packed + ipaddress.ip_address(dst).packed
     return checksum(pseudo + struct.pack("!IxxxB", len(segment), protocol) + segment)
 
 
-def ip(src, dst, protocol, payload):
+def ip(src: str, dst: str, protocol: int, payload: bytes) -> bytes:
     """Return an IPv4 or IPv6 packet (by the family of dst) with a hop limit of 64 and, for IPv4, DF
     set.
     """
@@ -53,14 +58,14 @@ def ip(src, dst, protocol, payload):
     return header[:10] + struct.pack("!H", checksum(header)) + header[12:] + payload
 
 
-def udp(src, dst, sport, dport, payload):
+def udp(src: str, dst: str, sport: int, dport: int, payload: bytes) -> bytes:
     """Return an IP packet with a UDP datagram."""
     segment = struct.pack("!HHHH", sport, dport, 8 + len(payload), 0) + payload
     value = _transport_sum(src, dst, UDP, segment) or 0xFFFF
     return ip(src, dst, UDP, segment[:6] + struct.pack("!H", value) + payload)
 
 
-def echo(src, dst, identifier, sequence, payload):
+def echo(src: str, dst: str, identifier: int, sequence: int, payload: bytes) -> bytes:
     """Return an IP packet with an ICMP or ICMPv6 echo request."""
     protocol, kind = (ICMPV6, 128) if ":" in dst else (ICMP, 8)
     message = struct.pack("!BBHHH", kind, 0, 0, identifier, sequence) + payload
@@ -68,7 +73,7 @@ def echo(src, dst, identifier, sequence, payload):
     return ip(src, dst, protocol, message[:2] + struct.pack("!H", value) + message[4:])
 
 
-def syn(src, dst, sport, dport, payload=b""):
+def syn(src: str, dst: str, sport: int, dport: int, payload: bytes = b"") -> bytes:
     """Return an IP packet with a TCP SYN.
 
     A payload reaches the receiver's interface, but no application: without TCP Fast Open the kernel
@@ -79,13 +84,13 @@ def syn(src, dst, sport, dport, payload=b""):
     return ip(src, dst, TCP, segment[:16] + struct.pack("!H", value) + segment[18:])
 
 
-def ethernet(src_mac, dst_mac, packet):
+def ethernet(src_mac: str, dst_mac: str, packet: bytes) -> bytes:
     """Return the Ethernet frame that carries an IP packet."""
     kind = IPV6 if packet[0] >> 4 == 6 else IPV4
     return mac_bytes(dst_mac) + mac_bytes(src_mac) + struct.pack("!H", kind) + packet
 
 
-def arp_request(src_mac, src, dst):
+def arp_request(src_mac: str, src: str, dst: str) -> bytes:
     """Return a broadcast Ethernet frame: who has dst, tell src."""
     body = (
         struct.pack("!HHBBH", 1, IPV4, 6, 4, 1)
@@ -97,12 +102,12 @@ def arp_request(src_mac, src, dst):
     return mac_bytes(BROADCAST) + mac_bytes(src_mac) + struct.pack("!H", ARP) + body
 
 
-def vxlan(vni, frame):
+def vxlan(vni: int, frame: bytes) -> bytes:
     """Return the VXLAN message (RFC 7348 section 5) that carries an Ethernet frame."""
     return struct.pack("!II", 0x08 << 24, vni << 8) + frame
 
 
-def link_local(mac):
+def link_local(mac: str) -> str:
     """Return the modified EUI-64 link-local address (RFC 4291 appendix A) of a MAC."""
     raw = mac_bytes(mac)
     return str(
@@ -112,7 +117,7 @@ def link_local(mac):
     )
 
 
-def parse(frame):
+def parse(frame: bytes) -> dict[str, Any] | None:
     """Return what a frame says: {"kind": "udp"|"tcp"|"echo-reply"|"arp-reply", "src", "dst", ...},
     or None if it is none of these.
 
@@ -166,41 +171,41 @@ def parse(frame):
         return None
 
 
-LOAD_HALF, LOAD_BYTE, LOAD_HALF_INDEXED, LOAD_BYTE_INDEXED, LOAD_HEADER_LENGTH = (
-    0x28,
-    0x30,
-    0x48,
-    0x50,
-    0xB1,
-)
+# Classic BPF, include/uapi/linux/bpf_common.h
+LOAD_HALF, LOAD_BYTE, LOAD_HALF_INDEXED, LOAD_BYTE_INDEXED = 0x28, 0x30, 0x48, 0x50
+LOAD_HEADER_LENGTH = 0xB1
 EQUAL, GREATER, ANY_BIT, AND, LEAVE = 0x15, 0x25, 0x45, 0x54, 0x06
 
 
-def requests_filter(port):
+# (name, code, operand, next if true, next if false)
+_Line = tuple[str, int, int, str, str]
+
+
+def requests_filter(port: int) -> bytes:
     """Return the classic BPF program (bytes of struct sock_filter) that passes UDP to port and TCP
     SYNs with a payload, over IPv4 and IPv6.
     """
+    # A packet that is longer than headers with all their options has a payload.
     return _filter(
         port,
         2,
         "drop",
-        # Longer than headers with all their options: there is a payload.
-        [
+        tcp=[
             ("tcp", LOAD_HALF, 16, "", ""),
             ("", GREATER, 120, "", "drop"),
             ("", LOAD_HEADER_LENGTH, 14, "", ""),
             ("", LOAD_BYTE_INDEXED, 14 + 13, "", ""),
         ],
-        [
+        tcp6=[
             ("tcp6", LOAD_HALF, 18, "", ""),
             ("", GREATER, 60, "", "drop"),
             ("", LOAD_BYTE, 54 + 13, "", ""),
         ],
-        [("", AND, SYN | ACK, "", ""), ("", EQUAL, SYN, "accept", "drop")],
+        flags=[("", AND, SYN | ACK, "", ""), ("", EQUAL, SYN, "accept", "drop")],
     )
 
 
-def answers_filter(port):
+def answers_filter(port: int) -> bytes:
     """Return the classic BPF program that passes UDP from port, TCP with SYN or RST, ICMP, ICMPv6
     and ARP.
     """
@@ -208,19 +213,27 @@ def answers_filter(port):
         port,
         0,
         "accept",
-        [("tcp", LOAD_HEADER_LENGTH, 14, "", ""), ("", LOAD_BYTE_INDEXED, 14 + 13, "", "")],
-        [("tcp6", LOAD_BYTE, 54 + 13, "", "")],
-        [("", ANY_BIT, SYN | RST, "accept", "drop")],
+        tcp=[("tcp", LOAD_HEADER_LENGTH, 14, "", ""), ("", LOAD_BYTE_INDEXED, 14 + 13, "", "")],
+        tcp6=[("tcp6", LOAD_BYTE, 54 + 13, "", "")],
+        flags=[("", ANY_BIT, SYN | RST, "accept", "drop")],
     )
 
 
-def _filter(port, port_offset, others, tcp, tcp6, flags):
-    """One line is (name, code, operand, next if true, next if false); port_offset is within the
-    transport header.
+def _filter(
+    port: int,
+    port_offset: int,
+    others: str,
+    *,
+    tcp: list[_Line],
+    tcp6: list[_Line],
+    flags: list[_Line],
+) -> bytes:
+    """Return a program (bytes). port_offset is within the transport header; others: what becomes of
+    ICMP and ARP.
 
     tcp, tcp6: the lines that load the flags of a TCP header; flags: the lines that judge them.
     """
-    lines = [
+    lines: list[_Line] = [
         ("", LOAD_HALF, 12, "", ""),
         ("", EQUAL, ARP, others, ""),
         ("", EQUAL, IPV6, "ipv6", ""),
@@ -239,38 +252,30 @@ def _filter(port, port_offset, others, tcp, tcp6, flags):
         ("", LOAD_HALF, 54 + port_offset, "", ""),
         ("", EQUAL, port, "accept", "drop"),
     ]
-    lines += (
-        tcp
-        + flags
-        + tcp6
-        + flags
-        + [("accept", LEAVE, 0x40000, "", ""), ("drop", LEAVE, 0, "", "")]
-    )
+    lines += tcp + flags + tcp6 + flags
+    lines += [("accept", LEAVE, 0x40000, "", ""), ("drop", LEAVE, 0, "", "")]
     place = {line[0]: number for number, line in enumerate(lines)}
     program = b""
-    for number, (dummy, code, operand, true, false) in enumerate(lines):
+    for number, (_, code, operand, true, false) in enumerate(lines):
         jumps = [place[name] - number - 1 if name else 0 for name in (true, false)]
         program += struct.pack("HBBI", code, jumps[0], jumps[1], operand)
     return program
 
 
-def token(run, cell, claimed, answer, size=0):
+def token(run: str, cell: str, claimed: str | None, answer: bool, size: int = 0) -> bytes:
     """Return the payload (bytes, padded to size) that says: measurement run, cell id, claimed
     source, and whether an answer is wanted.
     """
-    return (
-        (" ".join((MAGIC, run, "?" if answer else "!", cell, claimed or "-")) + "\n")
-        .encode("ascii")
-        .ljust(size, b"\0")
-    )
+    words = (MAGIC, run, "?" if answer else "!", cell, claimed or "-")
+    return f"{' '.join(words)}\n".encode("ascii").ljust(size, b"\0")
 
 
-def answer(run, cell, responder):
+def answer(run: str, cell: str, responder: str) -> bytes:
     """Return the payload of the answer to a token."""
     return (" ".join((MAGIC, run, "=", cell, responder)) + "\n").encode("ascii")
 
 
-def read_token(payload, run):
+def read_token(payload: bytes, run: str) -> dict[str, str] | None:
     """Return {"type": "?"|"!"|"=", "cell", "name" (claimed source or responder)} of this run's
     tokens and answers, None of anything else.
     """

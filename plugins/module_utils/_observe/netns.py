@@ -1,7 +1,10 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Find and enter network namespaces, for a process that may do so (root) and has one thread."""
+"""Find and enter network namespaces, for a process that may do so (root) and has one thread.
+
+Runs on hosts, standard library alone.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ import glob
 import os
 import socket
 import struct
+from collections.abc import Iterable, Iterator
 
 CLONE_NEWNET = 0x40000000
 NAMED = ("/run/netns/*", "/var/run/docker/netns/*")
@@ -24,21 +28,19 @@ NETNSA_NSID, NETNSA_FD = 1, 3
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def _enter(descriptor):
+def _enter(descriptor: int) -> None:
     if _libc.setns(descriptor, CLONE_NEWNET) != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"setns: {os.strerror(number)}")
 
 
 @contextlib.contextmanager
-def inside(path, inode=None):
-    """Run the body in the network namespace at path (str); None is the one we are in.
-
-    Sockets opened there stay there.
+def inside(path: str | None, inode: int | None = None) -> Iterator[None]:
+    """Run the body, and the executables that it starts, in the network namespace at path; None is
+    the one we are in. Sockets opened there stay there.
 
     inode: the number that the namespace must have, if given: the path of a process may lead
-    elsewhere by now. Raises OSError if it cannot be entered. Executables started in the body run
-    there too.
+    elsewhere by now. Raises OSError if it cannot be entered.
     """
     if path is None:
         yield
@@ -63,11 +65,11 @@ def inside(path, inode=None):
         os.close(home)
 
 
-def candidates(patterns=NAMED + (OF_PROCESSES,)):
+def candidates(patterns: Iterable[str] = (*NAMED, OF_PROCESSES)) -> dict[int, str]:
     """Return {inode: path} of every namespace that can be seen from here but our own; named ones
     win over a process's.
     """
-    found = {}
+    found: dict[int, str] = {}
     own = os.stat("/proc/self/ns/net").st_ino
     for pattern in patterns:
         for path in sorted(glob.glob(pattern)):
@@ -80,9 +82,9 @@ def candidates(patterns=NAMED + (OF_PROCESSES,)):
     return found
 
 
-def netnsid(path):
-    """Return the number (int) that links of the namespace we are in use as link-netnsid for the one
-    at path, or None if it has none.
+def netnsid(path: str) -> int | None:
+    """Return the number that links of the namespace we are in use as link-netnsid for the one at
+    path, or None if it has none.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:

@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The sender of a measurement: one host's share of the tokens, sent from inside each namespace, and
 the answers that come back.
+
+Runs on hosts, standard library alone; send_from_outside() on the controller.
 """
 
 from __future__ import annotations
@@ -13,46 +15,70 @@ import hashlib
 import random
 import socket
 import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
-from . import cells, frames, netns
+from . import frames, kinds, netns
 from .agent import PACKET_OUTGOING, packet_socket
+from .cells import Cell, cells, token_name, wants_answer
+from .ends import OUTSIDE, End, Facts, endpoints, host_end
 
 SO_BINDTODEVICE = 25
 IP_MTU_DISCOVER, IPV6_MTU_DISCOVER, PMTUDISC_PROBE = 10, 23, 3
 SYN_TOKEN = 128  # bytes: more than the options of any SYN, see frames.requests_filter()
 BURST, PAUSE = 50, 0.004  # at most about 10,000 tokens a second: no queue of a kernel overflows
+INNER_MAC = "02:00:00:00:00:01"  # of the frame in a forged VXLAN message: anybody's
 
 
-def digest(wanted):
-    """Return the fingerprint (str) of a list of cells, by which sender and verdict know that they
-    mean the same.
+class Task(NamedTuple):
+    """What one host, or the controller, is to send."""
+
+    run: str  # name of the measurement
+    port: int  # UDP port of the tokens
+    plan: dict[str, Any]
+    facts: Sequence[Facts]  # of all hosts that take part
+    host: str  # the name of this one, or OUTSIDE
+    cluster: dict[str, Any] | None = None  # see cells.cells()
+    per_host: int = 0  # receivers for each sender, see cells.cells()
+    rounds: int = 3  # how often what must arrive is sent until it is answered
+    wait: float = 0.5  # seconds for answers after each round
+
+    def share(self) -> list[Cell]:
+        """Return this sender's share of the cells."""
+        return list(
+            cells(
+                self.plan,
+                self.facts,
+                per_host=self.per_host,
+                only_from=self.host,
+                cluster=self.cluster,
+                outside=self.host == OUTSIDE,
+            )
+        )
+
+
+def digest(wanted: Iterable[Cell]) -> str:
+    """Return the fingerprint of a list of cells, by which sender and verdict know that they mean
+    the same.
     """
     return hashlib.sha256("\n".join(cell["id"] for cell in wanted).encode("ascii")).hexdigest()
 
 
-def send(run, port, plan, facts, host, per_host=0, rounds=3, wait=0.5, cluster=None):
-    """Send host's share of the tokens between all hosts of facts (list), and note the answers.
+def send(task: Task) -> dict[str, Any]:
+    """Send a host's share of the tokens, and note the answers.
 
-    cluster: see cells.cells().
-
-    What must not arrive is sent twice; what must is sent until it is answered, at most rounds
-    times; wait: seconds for answers after each round. Returns {"cells": int, "digest": str, "sent":
-    int, "errors": {cell id: why nothing could be sent}, "answers": {cell id: [{"by", "channel"}]},
-    "seconds": float}.
+    What must not arrive is sent twice; what must is sent until it is answered, at most task.rounds
+    times. Returns {"cells": int, "digest": str, "sent": int, "errors": {cell id: why nothing could
+    be sent}, "answers": {cell id: [{"by", "channel"}]}, "seconds": float}.
     """
     started = time.monotonic()
-    wanted = list(cells.cells(plan, facts, per_host, only_from=host, cluster=cluster))
-    ends = {end["id"]: end for end in cells.endpoints(facts) + [cells.host_end(host)]}
-    seats, errors = {}, {}
-    for end in ends.values():
-        if end["host"] == host and end["netns"] not in seats:
-            with contextlib.suppress(
-                OSError
-            ):  # a namespace that went away: its cells get an error below
-                seats[end["netns"]] = _Seat(run, port, end["netns"], end["inode"])
+    wanted = task.share()
+    ends = {end["id"]: end for end in [*endpoints(task.facts), host_end(task.host)]}
+    seats = _seats(task, ends.values())
+    errors: dict[str, str] = {}
     sent = 0
-    broadcast = set()
-    for turn in range(max(2, rounds)):
+    for turn in range(max(2, task.rounds)):
+        broadcast = set()
         again = [
             cell
             for cell in wanted
@@ -64,12 +90,12 @@ def send(run, port, plan, facts, host, per_host=0, rounds=3, wait=0.5, cluster=N
             if seat is None:
                 errors[cell["id"]] = "the sender's namespace could not be entered"
                 continue
-            if cell["kind"] == "l2" and (turn, cell["from"], cell["family"]) in broadcast:
+            if token_name(cell) in broadcast:
                 continue  # one is enough for all who may hear it
             try:
                 seat.send(cell, end)
-                if cell["kind"] == "l2":
-                    broadcast.add((turn, cell["from"], cell["family"]))
+                if cell["kind"] == kinds.L2.name:
+                    broadcast.add(token_name(cell))
                 errors.pop(cell["id"], None)
             except OSError as error:
                 errors[cell["id"]] = error.strerror or str(error)
@@ -77,7 +103,7 @@ def send(run, port, plan, facts, host, per_host=0, rounds=3, wait=0.5, cluster=N
             if sent % BURST == 0:
                 time.sleep(PAUSE)
                 seat.hear()
-        until = time.monotonic() + wait if again else 0
+        until = time.monotonic() + task.wait if again else 0
         while time.monotonic() < until:
             for seat in seats.values():
                 seat.hear()
@@ -96,165 +122,158 @@ def send(run, port, plan, facts, host, per_host=0, rounds=3, wait=0.5, cluster=N
     }
 
 
-def _answered(cell, ends, seats):
+def _seats(task: Task, ends: Iterable[End]) -> dict[str, _Seat]:
+    """Return {path: the sockets of that namespace} of the host's ends that are still there; the
+    cells of one that has gone get an error.
+    """
+    seats: dict[str, _Seat] = {}
+    for end in ends:
+        if end["host"] == task.host and end["netns"] not in seats:
+            with contextlib.suppress(OSError):
+                seats[end["netns"]] = _Seat(task.run, task.port, end["netns"], end["inode"])
+    return seats
+
+
+def _answered(cell: Cell, ends: dict[str, End], seats: dict[str, _Seat]) -> bool:
     seat = seats.get(ends[cell["from"]]["netns"])
     return seat is not None and cell["id"] in seat.answers
 
 
 class _Seat:
-    """The sockets of one namespace."""
+    """The sockets of one namespace, and the answers they have heard."""
 
-    def __init__(self, run, port, path, inode):
+    def __init__(self, run: str, port: int, path: str, inode: int) -> None:
         self.run, self.port, self.path, self.inode = run, port, path, inode
-        self.answers, self.sockets = {}, {}
-        self.expected_tcp, self.expected_arp = {}, {}
+        self.answers: dict[str, list[dict[str, str]]] = {}  # by cell id
+        self.sockets: dict[tuple[str, ...], socket.socket] = {}
+        self.expected_tcp: dict[tuple[str, str, int], str] = {}  # by interface, source, own port
+        self.expected_arp: dict[tuple[str, str], str] = {}  # by interface and address
         # A new source port each run: no flow of an earlier measurement lives on in connection
         # tracking.
         self.source_port = random.randrange(20000, 30000)
-        self.ports = collections.defaultdict(int)
+        self.ports: dict[str, int] = collections.defaultdict(int)
         with netns.inside(path, inode):
             self.listening = packet_socket(frames.answers_filter(port))
 
-    def close(self):
+    def close(self) -> None:
+        """Close every socket."""
         self.listening.close()
         for sock in self.sockets.values():
             sock.close()
 
-    def send(self, cell, end):
+    def send(self, cell: Cell, end: End) -> None:
         """Send the cell's token from the interface end; raises OSError if the kernel refuses."""
-        kind, address, source, mac = cell["kind"], cell["address"], cell["source"], end.get("mac")
-        # Where another CNI's gateway is, only the pod's own route tells.
-        if (
-            kind in ("unicast", "full", "natural", "host") and not cell["variant"].get("mac")
-        ) or end["external"]:
-            self._datagram(cell, end)
-            return
-        wants_answer = kind in ("forced", "node")
-        name = cell["id"] if kind != "l2" else "|".join(("l2", cell["family"], cell["from"]))
-        token = frames.token(self.run, name, source, wants_answer, self._full(cell, end))
-        raw = self._socket(("raw", end["interface"]))
-        if kind == "l2":
-            if cell["family"] == "4":
-                packet, target = (
-                    frames.udp(
-                        end["addresses"]["4"] or "0.0.0.0",
-                        "255.255.255.255",
-                        self.source_port,
-                        self.port,
-                        token,
-                    ),
-                    frames.BROADCAST,
-                )
-            else:
-                packet, target = (
-                    frames.udp(
-                        frames.link_local(mac), "ff02::1", self.source_port, self.port, token
-                    ),
-                    frames.ALL_NODES,
-                )
-            raw.send(frames.ethernet(mac, target, packet))
-            return
-        if kind == "arp":
-            self.expected_arp[(end["interface"], address)] = cell["id"]
-            raw.send(frames.arp_request(mac, source, address))
-            return
+        carrier = kinds.KINDS[cell["kind"]].carrier
+        if end["external"]:
+            carrier = kinds.PINNED  # where another CNI's gateway is, only the pod's route tells
+        elif cell["variant"].get("mac"):
+            carrier = kinds.GATEWAY
+        CARRY[carrier](self, cell, end)
+
+    def datagram(self, cell: Cell, end: End) -> None:
+        """Send by an ordinary socket, or one pinned to the interface and its address."""
+        pinned = kinds.KINDS[cell["kind"]].carrier != kinds.ORDINARY
+        sock = self._socket(
+            ("pinned", end["interface"], cell["source"]) if pinned else ("natural", cell["family"])
+        )
+        token = frames.token(self.run, cell["id"], cell["source"], True, _filling(cell, end))
+        sock.sendto(token, (cell["address"], self.port))
+
+    def frame(self, cell: Cell, end: End) -> None:
+        """Send a datagram in a frame of our own."""
+        self._by_gateway(cell, end, self._udp(cell, end))
+
+    def knock(self, cell: Cell, end: End) -> None:
+        """Send a datagram, an echo request and a SYN."""
+        source, address = cell["source"], cell["address"]
+        port = self._tcp_port(cell, end)
+        for packet in (
+            self._udp(cell, end),
+            frames.echo(source, address, self.source_port, 1, self._token(cell, end)),
+            frames.syn(source, address, port, self.port),
+        ):
+            self._by_gateway(cell, end, packet)
+
+    def broadcast(self, cell: Cell, end: End) -> None:
+        """Send a datagram to all on the bridge."""
+        if cell["family"] == "4":
+            source, address, target = (
+                end["addresses"]["4"] or "0.0.0.0",
+                "255.255.255.255",
+                frames.BROADCAST,
+            )
+        else:
+            source, address, target = frames.link_local(end["mac"]), "ff02::1", frames.ALL_NODES
+        packet = frames.udp(source, address, self.source_port, self.port, self._token(cell, end))
+        self._raw(end).send(frames.ethernet(end["mac"], target, packet))
+
+    def who_has(self, cell: Cell, end: End) -> None:
+        """Send an ARP request."""
+        self.expected_arp[(end["interface"], cell["address"])] = cell["id"]
+        self._raw(end).send(frames.arp_request(end["mac"], cell["source"], cell["address"]))
+
+    def tunnel(self, cell: Cell, end: End) -> None:
+        """Send a VXLAN message as a node would."""
+        message = _vxlan(cell, self.source_port, self.port, self._token(cell, end))
+        variant = cell["variant"]
+        outer = (cell["source"], variant["outer_address"], self.source_port, variant["port"])
+        self._by_gateway(cell, end, frames.udp(*outer, message))
+
+    def syn(self, cell: Cell, end: End) -> None:
+        """Send a SYN that carries the token."""
+        packet = frames.syn(
+            cell["source"],
+            cell["address"],
+            self._tcp_port(cell, end),
+            cell["variant"]["port"],
+            frames.token(self.run, cell["id"], cell["source"], False).ljust(SYN_TOKEN, b"\0"),
+        )
+        self._by_gateway(cell, end, packet)
+
+    def _token(self, cell: Cell, end: End) -> bytes:
+        return frames.token(
+            self.run, token_name(cell), cell["source"], wants_answer(cell), _filling(cell, end)
+        )
+
+    def _udp(self, cell: Cell, end: End) -> bytes:
+        token = self._token(cell, end)
+        return frames.udp(cell["source"], cell["address"], self.source_port, self.port, token)
+
+    def _by_gateway(self, cell: Cell, end: End, packet: bytes) -> None:
         target = cell["variant"].get("mac") or end["gateway_mac"]
         if not target:
             raise OSError(0, "the network has no bridge on this host, so no gateway to send to")
-        if kind == "inject":
-            variant = cell["variant"]
-            inner = frames.udp(variant["inner_source"], address, self.source_port, self.port, token)
-            message = frames.vxlan(
-                variant["vni"], frames.ethernet("02:00:00:00:00:01", variant["device_mac"], inner)
-            )
-            raw.send(
-                frames.ethernet(
-                    mac,
-                    target,
-                    frames.udp(
-                        source, variant["outer_address"], self.source_port, variant["port"], message
-                    ),
-                )
-            )
-            return
-        if kind in ("service", "port"):
-            syn = frames.syn(
-                source,
-                address,
-                self._tcp_port(cell, end),
-                cell["variant"]["port"],
-                token.ljust(SYN_TOKEN, b"\0"),
-            )
-            raw.send(frames.ethernet(mac, target, syn))
-            return
-        raw.send(
-            frames.ethernet(
-                mac, target, frames.udp(source, address, self.source_port, self.port, token)
-            )
-        )
-        if kind == "node":
-            raw.send(
-                frames.ethernet(
-                    mac, target, frames.echo(source, address, self.source_port, 1, token)
-                )
-            )
-            raw.send(
-                frames.ethernet(
-                    mac, target, frames.syn(source, address, self._tcp_port(cell, end), self.port)
-                )
-            )
+        self._raw(end).send(frames.ethernet(end["mac"], target, packet))
 
-    def _tcp_port(self, cell, end):
+    def _tcp_port(self, cell: Cell, end: End) -> int:
         """Return a source port by which the answer to a SYN of this cell will be known."""
         self.ports[cell["address"]] += 1
         port = self.source_port + 1 + self.ports[cell["address"]] % 10000
         self.expected_tcp[(end["interface"], cell["address"], port)] = cell["id"]
         return port
 
-    def _full(self, cell, end):
-        return end["mtu"] - (48 if cell["family"] == "6" else 28) if cell["kind"] == "full" else 0
+    def _raw(self, end: End) -> socket.socket:
+        return self._socket(("raw", end["interface"]))
 
-    def _datagram(self, cell, end):
-        pinned = cell["kind"] not in ("natural", "host")
-        sock = self._socket(
-            ("pinned", end["interface"], cell["source"]) if pinned else ("natural", cell["family"])
-        )
-        sock.sendto(
-            frames.token(self.run, cell["id"], cell["source"], True, self._full(cell, end)),
-            (cell["address"], self.port),
-        )
-
-    def _socket(self, key):
+    def _socket(self, key: tuple[str, ...]) -> socket.socket:
         """Return the socket for key, opened in the namespace on first use."""
         if key not in self.sockets:
             with netns.inside(self.path, self.inode):
                 if key[0] == "raw":
                     sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
                     sock.bind((key[1], 0))
+                elif key[0] == "natural":
+                    sock = socket.socket(_address_family(key[1]), socket.SOCK_DGRAM)
                 else:
-                    sixth = key[1] == "6" if key[0] == "natural" else ":" in key[2]
-                    sock = socket.socket(
-                        socket.AF_INET6 if sixth else socket.AF_INET, socket.SOCK_DGRAM
-                    )
-                    if key[0] == "pinned":
-                        # Address and device: one alone leaves by the wrong interface, or makes the
-                        # kernel invent an on-link route.
-                        sock.setsockopt(
-                            socket.SOL_SOCKET, SO_BINDTODEVICE, key[1].encode("ascii") + b"\0"
-                        )
-                        sock.bind((key[2], 0))
-                        if sixth:
-                            sock.setsockopt(socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER, PMTUDISC_PROBE)
-                        else:
-                            sock.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, PMTUDISC_PROBE)
+                    sock = _pinned_socket(interface=key[1], address=key[2])
             self.sockets[key] = sock
         return self.sockets[key]
 
-    def hear(self):
+    def hear(self) -> None:
         """Note the answers that have come."""
         while True:
             try:
-                frame, (interface, dummy, kind, *dummy2) = self.listening.recvfrom(2048)
+                frame, (interface, _, kind, *_) = self.listening.recvfrom(2048)
             except OSError:
                 return
             said = frames.parse(frame) if kind != PACKET_OUTGOING else None
@@ -269,64 +288,99 @@ class _Seat:
                 if token:
                     self._note(token["cell"], said["src"], "icmp")
             elif said["kind"] == "tcp":
-                self._note(
-                    self.expected_tcp.get((interface, said["src"], said["dport"])),
-                    said["src"],
-                    "tcp",
-                )
+                cell = self.expected_tcp.get((interface, said["src"], said["dport"]))
+                self._note(cell, said["src"], "tcp")
             elif said["kind"] == "arp-reply":
                 self._note(self.expected_arp.get((interface, said["src"])), said["mac"], "arp")
 
-    def _note(self, cell, by, channel):
+    def _note(self, cell: str | None, by: str, channel: str) -> None:
         if cell and {"by": by, "channel": channel} not in self.answers.setdefault(cell, []):
             self.answers[cell].append({"by": by, "channel": channel})
 
 
-def send_from_outside(run, port, plan, facts, cluster=None):
+CARRY: dict[str, Callable[[_Seat, Cell, End], None]] = {
+    kinds.PINNED: _Seat.datagram,
+    kinds.ORDINARY: _Seat.datagram,
+    kinds.GATEWAY: _Seat.frame,
+    kinds.KNOCK: _Seat.knock,
+    kinds.BROADCAST: _Seat.broadcast,
+    kinds.WHO_HAS: _Seat.who_has,
+    kinds.TUNNEL: _Seat.tunnel,
+    kinds.SYN: _Seat.syn,
+}
+
+
+def _filling(cell: Cell, end: End) -> int:
+    """Return the size of a token that fills the MTU, 0 for one of any size."""
+    if cell["kind"] != kinds.FULL.name:
+        return 0
+    return end["mtu"] - (48 if cell["family"] == "6" else 28)
+
+
+def _vxlan(cell: Cell, sport: int, dport: int, token: bytes) -> bytes:
+    """Return the VXLAN message that would bring a datagram with the token to the cell's pod."""
+    variant = cell["variant"]
+    inner = frames.udp(variant["inner_source"], cell["address"], sport, dport, token)
+    return frames.vxlan(variant["vni"], frames.ethernet(INNER_MAC, variant["device_mac"], inner))
+
+
+def _address_family(family: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if family == "6" else socket.AF_INET
+
+
+def _pinned_socket(interface: str, address: str) -> socket.socket:
+    """Return a UDP socket that uses this interface and address, and never fragments.
+
+    Both, as one alone leaves by the wrong interface, or makes the kernel invent an on-link route.
+    """
+    sixth = ":" in address
+    sock = socket.socket(_address_family("6" if sixth else "4"), socket.SOCK_DGRAM)
+    sock.setsockopt(socket.SOL_SOCKET, SO_BINDTODEVICE, interface.encode("ascii") + b"\0")
+    sock.bind((address, 0))
+    if sixth:
+        sock.setsockopt(socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER, PMTUDISC_PROBE)
+    else:
+        sock.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, PMTUDISC_PROBE)
+    return sock
+
+
+def send_from_outside(task: Task) -> dict[str, Any]:
     """Send what a host that is no node may try, from here, which needs no privileges; and one
     datagram to each host's own listener, to see what can be reached.
 
     Returns what send() does, without answers; "skipped" says why nothing was sent, if here is a
     node.
     """
-    wanted = list(cells.cells(plan, facts, only_from=cells.OUTSIDE, cluster=cluster, outside=True))
-    result = {
+    task = task._replace(host=OUTSIDE)
+    wanted = task.share()
+    nodes = {node for fact in task.facts for node in fact["node"]["underlay"].values() if node}
+    errors: dict[str, str] = {}
+    sent, skipped = 0, ""
+    for cell in wanted * 2:
+        outer_address, port = cell["variant"]["outer_address"], cell["variant"]["port"]
+        control = "|".join(("control-outside", cell["family"], cell["to_host"]))
+        token, control_token = (
+            frames.token(task.run, name, None, False) for name in (cell["id"], control)
+        )
+        try:
+            with socket.socket(_address_family(cell["family"]), socket.SOCK_DGRAM) as sock:
+                sock.connect((outer_address, port))
+                if sock.getsockname()[0] in nodes:
+                    skipped = (
+                        "The controller is a node itself, so that no one outside tried the tunnels."
+                    )
+                    break
+                sock.send(_vxlan(cell, task.port, task.port, token))
+                sock.sendto(control_token, (outer_address, task.port))
+            sent += 1
+        except OSError as error:
+            errors[cell["id"]] = error.strerror or str(error)
+    return {
         "cells": len(wanted),
         "digest": digest(wanted),
-        "sent": 0,
-        "errors": {},
+        "sent": sent,
+        "errors": errors,
         "answers": {},
         "seconds": 0.0,
-        "skipped": "",
+        "skipped": skipped,
     }
-    nodes = {address for fact in facts for address in fact["node"]["underlay"].values() if address}
-    for again in range(2):
-        for cell in wanted:
-            variant = cell["variant"]
-            name = frames.token(run, cell["id"], None, False)
-            inner = frames.udp(variant["inner_source"], cell["address"], port, port, name)
-            message = frames.vxlan(
-                variant["vni"], frames.ethernet("02:00:00:00:00:01", variant["device_mac"], inner)
-            )
-            try:
-                with socket.socket(
-                    socket.AF_INET6 if cell["family"] == "6" else socket.AF_INET, socket.SOCK_DGRAM
-                ) as sock:
-                    sock.connect((variant["outer_address"], variant["port"]))
-                    if sock.getsockname()[0] in nodes:
-                        return dict(
-                            result,
-                            skipped=(
-                                "The controller is a node itself, so that no one outside tried the"
-                                " tunnels."
-                            ),
-                        )
-                    sock.send(message)
-                    control = "|".join(("control-outside", cell["family"], cell["to_host"]))
-                    sock.sendto(
-                        frames.token(run, control, None, False), (variant["outer_address"], port)
-                    )
-                result["sent"] += 1
-            except OSError as error:
-                result["errors"][cell["id"]] = error.strerror or str(error)
-    return result

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import collections
 
-from ansible_collections.multinet.flannel.plugins.module_utils._observe import cells, kinds
+from ansible_collections.multinet.flannel.plugins.module_utils._observe import cells, ends, kinds
 
 from .world import load
 
@@ -31,11 +31,11 @@ def test_shares_of_the_hosts_are_the_whole():
 
 def test_forced_path_covers_every_foreign_pair_in_both_families():
     plan, facts = load()
-    ends = cells.endpoints(facts)
+    interfaces = ends.endpoints(facts)
     wanted = {
         (a["id"], b["id"], family)
-        for a in ends
-        for b in ends
+        for a in interfaces
+        for b in interfaces
         for family in "46"
         if a["pod"] != b["pod"] and a["network"] != b["network"]
     }
@@ -84,7 +84,7 @@ def test_sampling_limits_receivers_and_leaves_none_out_for_good():
     ]
     per_sender = collections.Counter((cell["from"], cell["to_host"]) for cell in wanted)
     assert max(per_sender.values()) == 3
-    assert {cell["to"] for cell in wanted} == {end["id"] for end in cells.endpoints(facts)}
+    assert {cell["to"] for cell in wanted} == {end["id"] for end in ends.endpoints(facts)}
 
 
 def test_crowded_hosts_spare_the_neighbour_table():

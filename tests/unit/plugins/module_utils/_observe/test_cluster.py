@@ -14,10 +14,12 @@ import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._observe import (
     cells,
     cluster,
-    verdict,
+    ends,
+    leaks,
+    sender,
 )
 
-from .world import VECTORS, load, note, perfect, receipt
+from .world import VECTORS, classes, evaluate, load, note, perfect, receipt
 
 LISTS = json.loads((VECTORS / "cluster.json").read_text(encoding="utf-8"))
 SERVICES = [
@@ -90,16 +92,14 @@ def _world():
 def address_of(facts, host, network):
     return next(
         end["addresses"]["4"]
-        for end in cells.endpoints(facts)
+        for end in ends.endpoints(facts)
         if (end["host"], end["network"]) == (host, network)
     )
 
 
-def evaluate(world, shares, after=None):
+def report_on(world, shares):
     plan, facts, known = world
-    return verdict.evaluate(
-        plan, facts, shares, ["h1", "h2"], cluster=known, cluster_after=after or known
-    )
+    return evaluate(plan, facts, shares, cluster=known, cluster_after=known)
 
 
 def test_view():
@@ -181,7 +181,7 @@ def test_what_is_tried(world):
     } == {("blue", "h2", "reached"), ("red", "h2", "blocked")}
     assert {
         cell["to"] for cell in wanted if cell["kind"] == "host" and cell["from_host"] == "h1"
-    } >= {end["id"] for end in cells.endpoints(facts) if end["host"] == "h1"}
+    } >= {end["id"] for end in ends.endpoints(facts) if end["host"] == "h1"}
     assert len({cell["id"] for cell in wanted}) == len(wanted)
 
 
@@ -206,7 +206,7 @@ def test_a_port_is_published_in_the_families_of_its_endpoints(world):
     assert families() == {"4"}
     sixes = {
         end["addresses"]["6"]
-        for end in cells.endpoints(facts)
+        for end in ends.endpoints(facts)
         if (end["host"], end["network"]) == ("h2", "blue")
     }
     known["ports"].append(dict(known["ports"][0], endpoints=sorted(sixes)))
@@ -254,7 +254,7 @@ def test_a_masqueraded_network_may_use_what_other_nodes_publish(world):
 
 def test_services_that_work_and_keep_apart(world):
     plan, facts, known = world
-    report = evaluate(world, perfect(plan, facts, known))
+    report = report_on(world, perfect(plan, facts, known))
     assert report["verdict"] == "as_planned", report["findings"] + report["gaps"]
     assert [note for note in report["notes"] if "shop/elsewhere:80" in note]
     assert {kind["kind"]: kind["planned"] for kind in report["coverage"]["kinds"]}["service"] > 0
@@ -270,11 +270,8 @@ def test_a_service_that_leads_into_another_network(world):
     )
     pod, interface = cell["variant"]["ends"][0].rsplit("/", 1)
     note(shares, pod.split("/")[0], receipt(cell["id"], pod, interface, cell["source"]))
-    report = evaluate(world, shares)
-    assert (report["verdict"], {finding["class"] for finding in report["findings"]}) == (
-        "leaks",
-        {17},
-    )
+    report = report_on(world, shares)
+    assert (report["verdict"], classes(report)) == ("leaks", {leaks.REDIRECTED})
 
 
 def test_a_service_that_nobody_answers(world):
@@ -286,11 +283,8 @@ def test_a_service_that_nobody_answers(world):
         if cell["kind"] == "service" and cell["variant"]["ends"] == []
     )
     shares[cell["from_host"]]["send"]["answers"].pop(cell["id"])
-    report = evaluate(world, shares)
-    assert (report["verdict"], {finding["class"] for finding in report["findings"]}) == (
-        "broken",
-        {26},
-    )
+    report = report_on(world, shares)
+    assert (report["verdict"], classes(report)) == ("broken", {leaks.NODE_TO_POD})
 
 
 def test_an_answer_by_no_endpoint_is_neither_the_service_nor_a_leak(world):
@@ -305,13 +299,13 @@ def test_an_answer_by_no_endpoint_is_neither_the_service_nor_a_leak(world):
                 share["collect"]["receipts"] = [
                     entry for entry in share["collect"]["receipts"] if entry["cell"] != cell["id"]
                 ]
-    report = evaluate(world, shares)
+    report = report_on(world, shares)
     assert {
         cell["verdict"]
         for cell in report["cells"]
         if cell["kind"] == "service" and cell["expected"] == "blocked"
     } == {"blocked-proven"}
-    assert {finding["class"] for finding in report["findings"]} == {26}
+    assert classes(report) == {leaks.NODE_TO_POD}
 
 
 @pytest.mark.parametrize(
@@ -332,12 +326,9 @@ def test_network_status_that_differs(world, change, words):
     plan, facts, known = world
     shares = perfect(plan, facts, known)
     known["pods"][0]["status"][0].update(change)
-    report = evaluate(world, shares)
+    report = report_on(world, shares)
     sentences = [finding["sentence"] for finding in report["findings"]]
-    assert (report["verdict"], {finding["class"] for finding in report["findings"]}) == (
-        "broken",
-        {22},
-    )
+    assert (report["verdict"], classes(report)) == ("broken", {leaks.MISSING_INTERFACE})
     assert any(words in sentence and sentence.startswith("h1/shop/a ") for sentence in sentences), (
         sentences
     )
@@ -356,21 +347,21 @@ def test_an_interface_of_somebody_elses_definition_is_no_stranger(world):
         addresses=["192.0.2.7/24"],
     )
     facts[0]["pods"][0]["interfaces"].append(more)
-    assert {finding["class"] for finding in evaluate(world, shares)["findings"]} == {14}
+    assert classes(report_on(world, shares)) == {leaks.SHARED_BRIDGE}
     known["pods"][0]["status"].append(
         {"interface": "net9", "network": "shop/storage", "ips": ["192.0.2.7"], "mac": more["mac"]}
     )
-    assert evaluate(world, shares)["verdict"] == "as_planned"
+    assert report_on(world, shares)["verdict"] == "as_planned"
     known["pods"][0]["status"][-1]["network"] = "shop/red"  # ours, and not on its bridge
-    assert {finding["class"] for finding in evaluate(world, shares)["findings"]} == {14}
+    assert classes(report_on(world, shares)) == {leaks.SHARED_BRIDGE}
 
 
 def test_network_status_is_missed_only_where_the_meta_plugin_should_write_it(world):
     plan, facts, known = world
     known["pods"][0]["status"] = None
-    assert evaluate(world, perfect(plan, facts, known))["verdict"] == "as_planned"
+    assert report_on(world, perfect(plan, facts, known))["verdict"] == "as_planned"
     plan["cni_conf"] = {"kubeconfig": "/etc/multinet/kubernetes/meta-plugin.kubeconfig"}
-    report = evaluate(world, perfect(plan, facts, known))
+    report = report_on(world, perfect(plan, facts, known))
     assert [finding["sentence"] for finding in report["findings"]] == [
         "h1/shop/a: it has no annotation network-status."
     ]
@@ -379,7 +370,7 @@ def test_network_status_is_missed_only_where_the_meta_plugin_should_write_it(wor
 def test_a_network_of_every_pod_that_one_lacks(world):
     plan, facts, known = world
     plan["networks"][0]["attach"] = "all"
-    report = evaluate(world, perfect(plan, facts, known))
+    report = report_on(world, perfect(plan, facts, known))
     pods = [(f"{host['host']}/{pod['label']}", pod) for host in facts for pod in host["pods"]]
     lacking = [
         (name, pod)
@@ -387,12 +378,12 @@ def test_a_network_of_every_pod_that_one_lacks(world):
         if "blue" not in {item["network"] for item in pod["interfaces"]}
     ]
     assert lacking and sorted(finding["pod"] for finding in report["findings"]) == sorted(
-        name for name, pod in lacking
+        name for name, _ in lacking
     )
-    for dummy, pod in lacking:
+    for _, pod in lacking:
         known["pods"] = [one for one in known["pods"] if one["uid"] != pod["uid"]]
         pod["uid"] = ""  # no pod of Kubernetes: it may have been given fewer
-    assert evaluate(world, perfect(plan, facts, known))["verdict"] == "as_planned"
+    assert report_on(world, perfect(plan, facts, known))["verdict"] == "as_planned"
 
 
 def test_a_pod_that_runs_but_was_not_found(world):
@@ -406,14 +397,10 @@ def test_a_pod_that_runs_but_was_not_found(world):
     shares = perfect(plan, facts, known)
     assert [
         gap
-        for gap in verdict.evaluate(
-            plan, facts, shares, ["h1", "h2"], cluster=before, cluster_after=after
-        )["gaps"]
+        for gap in evaluate(plan, facts, shares, cluster=before, cluster_after=after)["gaps"]
         if "shop/stray" in gap
     ]
-    started = verdict.evaluate(
-        plan, facts, shares, ["h1", "h2"], cluster=known, cluster_after=after
-    )
+    started = evaluate(plan, facts, shares, cluster=known, cluster_after=after)
     assert not [gap for gap in started["gaps"] if "shop/stray" in gap]
 
 
@@ -430,7 +417,7 @@ def test_a_pod_that_went_is_named_and_nothing_else_is_claimed(world):
         if gone in name:
             shares["h1"]["send"]["answers"].pop(name)
             shares["h1"]["send"]["errors"][name] = "No such device"
-    report = evaluate(world, shares)
+    report = report_on(world, shares)
     assert report["verdict"] == "inconclusive"
     assert {cell["reason"] for cell in report["cells"] if cell["outcome"] == "inconclusive"} == {
         gone + " went away while it was measured"
@@ -439,13 +426,12 @@ def test_a_pod_that_went_is_named_and_nothing_else_is_claimed(world):
 
 
 def test_an_api_that_cannot_be_read_is_a_note(world):
-    plan, facts, dummy = world
-    report = verdict.evaluate(
+    plan, facts, _ = world
+    report = evaluate(
         plan,
         facts,
         perfect(plan, facts),
-        ["h1", "h2"],
-        problem="The Kubernetes API could not be read: refused.",
+        cluster_problem="The Kubernetes API could not be read: refused.",
     )
     assert report["verdict"] == "as_planned"
     assert report["notes"][-1].endswith(
@@ -454,21 +440,20 @@ def test_an_api_that_cannot_be_read_is_a_note(world):
 
 
 def outside(plan, facts, shares, **changes):
-    wanted = list(cells.cells(plan, facts, only_from=cells.OUTSIDE, outside=True))
-    shares[cells.OUTSIDE] = {
+    wanted = list(cells.cells(plan, facts, only_from=ends.OUTSIDE, outside=True))
+    shares[ends.OUTSIDE] = {
         "send": dict(
-            {"digest": verdict.sender.digest(wanted), "errors": {}, "answers": {}, "skipped": ""},
-            **changes,
+            {"digest": sender.digest(wanted), "errors": {}, "answers": {}, "skipped": ""}, **changes
         )
     }
     return wanted
 
 
 def test_tunnels_tried_from_outside(world):
-    plan, facts, dummy = world
+    plan, facts, _ = world
     shares = perfect(plan, facts)
     wanted = outside(plan, facts, shares)
-    report = verdict.evaluate(plan, facts, shares, ["h1", "h2"])
+    report = evaluate(plan, facts, shares)
     assert (
         report["verdict"] == "as_planned"
         and len([note for note in report["notes"] if "from the controller" in note]) == 2
@@ -478,19 +463,14 @@ def test_tunnels_tried_from_outside(world):
             note(
                 shares, host, receipt(f"control-outside|{family}|{host}", host, "", "192.168.9.100")
             )
-    report = verdict.evaluate(plan, facts, shares, ["h1", "h2"])
+    report = evaluate(plan, facts, shares)
     assert report["verdict"] == "as_planned" and {
         cell["outcome"] for cell in report["cells"] if cell["kind"] == "outside"
     } == {"as planned"}
     pod, interface = wanted[0]["to"].rsplit("/", 1)
     note(shares, pod.split("/")[0], receipt(wanted[0]["id"], pod, interface, "10.1.2.0"))
-    report = verdict.evaluate(plan, facts, shares, ["h1", "h2"])
-    assert (report["verdict"], [finding["class"] for finding in report["findings"]]) == (
-        "leaks",
-        [13],
-    )
+    report = evaluate(plan, facts, shares)
+    assert (report["verdict"], classes(report)) == ("leaks", {leaks.INJECTION_FROM_OUTSIDE})
+    assert len(report["findings"]) == 1
     outside(plan, facts, shares, skipped="The controller is a node itself.")
-    assert (
-        "The controller is a node itself."
-        in verdict.evaluate(plan, facts, shares, ["h1", "h2"])["notes"]
-    )
+    assert "The controller is a node itself." in evaluate(plan, facts, shares)["notes"]

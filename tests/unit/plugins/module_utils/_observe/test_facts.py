@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 
-from ansible_collections.multinet.flannel.plugins.module_utils._observe import facts
+from ansible_collections.multinet.flannel.plugins.module_utils._observe import facts, names
 
 PLAN = {"networks": [{"name": "red", "bridge": "mn-red"}]}
 VETH = {
@@ -91,7 +91,7 @@ def test_labels_come_from_state_that_names_a_living_namespace(tmp_path):
         json.dumps({"netns": "/run/netns/no-such-one", "containerID": "c2"})
     )
     (tmp_path / "torn").write_text("{")
-    found = facts.labels([str(tmp_path), str(tmp_path / "missing")])
+    found = names.labels([str(tmp_path), str(tmp_path / "missing")])
     assert list(found.values()) == [
         {"label": "shop_web", "container": "c1", "namespace": "shop", "name": "web", "uid": ""}
     ]
@@ -103,7 +103,7 @@ def test_labels_are_safe_and_unique():
         {"label": label, "name": "web" if "shop" in label else "", "inode": number}
         for number, label in enumerate(labels, 1)
     ]
-    assert [pod["label"] for pod in facts.unique(pods)] == [
+    assert [pod["label"] for pod in names.unique(pods)] == [
         "a-b-c",
         "a-b-c-2",
         "unnamed",

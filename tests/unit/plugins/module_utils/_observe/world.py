@@ -10,7 +10,15 @@ from __future__ import annotations
 import json
 import pathlib
 
-from ansible_collections.multinet.flannel.plugins.module_utils._observe import cells, sender
+from ansible_collections.multinet.flannel.plugins.module_utils._observe import (
+    cells,
+    ends,
+    kinds,
+    leaks,
+    sender,
+    verdict,
+)
+from ansible_collections.multinet.flannel.plugins.module_utils._observe.evidence import Measurement
 
 VECTORS = pathlib.Path(__file__).parent / "vectors"
 
@@ -19,6 +27,16 @@ def load():
     """Return (plan, facts) of vectors/world.json."""
     world = json.loads((VECTORS / "world.json").read_text(encoding="utf-8"))
     return world["plan"], world["facts"]
+
+
+def evaluate(plan, facts, shares, hosts=("h1", "h2"), **more):
+    """Return the report on a measurement of these hosts."""
+    return verdict.evaluate(Measurement(plan, facts, shares, list(hosts), **more))
+
+
+def classes(report):
+    """Return the classes (set of leaks.Leak) of a report's findings."""
+    return {leaks.CLASSES[finding["class"]] for finding in report["findings"]}
 
 
 def receipt(cell, at, interface, source, address=None):
@@ -38,7 +56,7 @@ def perfect(plan, facts, cluster=None):
     """Return the shares {host: {"listen", "send", "collect"}} of a measurement in which all that
     must arrive does, and nothing else.
     """
-    ends = {end["id"]: end for end in cells.endpoints(facts)}
+    by_id = {end["id"]: end for end in ends.endpoints(facts)}
     shares = {}
     for host in facts:
         wanted = list(cells.cells(plan, facts, only_from=host["host"], cluster=cluster))
@@ -60,7 +78,7 @@ def perfect(plan, facts, cluster=None):
                 "witnessed": {f"{cell['kind']}|{cell['from']}": 2 for cell in wanted},
             },
         }
-    for end in ends.values():
+    for end in by_id.values():
         for when in ("begin", "end"):
             note(
                 shares,
@@ -72,7 +90,7 @@ def perfect(plan, facts, cluster=None):
                     "0.0.0.0",
                 ),
             )
-    for node in cells.node_addresses(facts):
+    for node in ends.node_addresses(facts):
         for when in ("begin", "end"):
             note(
                 shares,
@@ -86,30 +104,31 @@ def perfect(plan, facts, cluster=None):
                 ),
             )
     for cell in cells.cells(plan, facts, cluster=cluster):
-        if cell["kind"] in ("service", "port") and cell["expected"] == "reached":
+        if cell["expected"] != "reached":
+            continue
+        answers = shares[cell["from_host"]]["send"]["answers"]
+        if kinds.KINDS[cell["kind"]].receiver == kinds.ENDPOINT:
             for end in cell["variant"]["ends"][:1]:
-                arrive(shares, facts, dict(cell, to=end))
-            shares[cell["from_host"]]["send"]["answers"][cell["id"]] = [
-                {"by": cell["address"], "channel": "tcp"}
-            ]
-        elif cell["expected"] == "reached":
-            arrive(shares, facts, cell)
-            shares[cell["from_host"]]["send"]["answers"][cell["id"]] = (
-                [{"by": ends[cell["to"]]["pod"], "channel": "udp"}] if cell["kind"] != "l2" else []
-            )
+                _arrive(shares, by_id, dict(cell, to=end))
+            answers[cell["id"]] = [{"by": cell["address"], "channel": "tcp"}]
+        else:
+            _arrive(shares, by_id, cell)
+            answers[cell["id"]] = [{"by": by_id[cell["to"]]["pod"], "channel": "udp"}]
+            if cell["kind"] == "l2":
+                answers[cell["id"]] = []
     return shares
 
 
 def arrive(shares, facts, cell, source=None):
     """Let the token of a cell be received where it was meant to be."""
-    end = next(end for end in cells.endpoints(facts) if end["id"] == cell["to"])
-    name = cell["id"] if cell["kind"] != "l2" else "|".join(("l2", cell["family"], cell["from"]))
-    mine = [
-        end["addresses"][cell["family"]]
-        for end in cells.endpoints(facts)
-        if end["id"] == cell["from"]
-    ]
-    source = source or cell["source"] or (mine + ["192.168.9.1"])[0]
+    _arrive(shares, {end["id"]: end for end in ends.endpoints(facts)}, cell, source)
+
+
+def _arrive(shares, by_id, cell, source=None):
+    end, origin = by_id[cell["to"]], by_id.get(cell["from"])
+    own = origin["addresses"][cell["family"]] if origin else "192.168.9.1"
+    source = source or cell["source"] or own
+    name = cells.token_name(cell)
     note(shares, end["host"], receipt(name, end["pod"], end["interface"], source, cell["address"]))
 
 

@@ -11,7 +11,7 @@ import json
 import pathlib
 
 import pytest
-from ansible_collections.multinet.flannel.plugins.module_utils._observe import facts
+from ansible_collections.multinet.flannel.plugins.module_utils._observe import names
 from ansible_collections.multinet.flannel.plugins.module_utils._runtime import cri
 
 VECTORS = pathlib.Path(__file__).parent / "vectors"
@@ -58,7 +58,7 @@ def test_the_runtime_counts_for_more_than_state_files(tmp_path):
         )
     )
     gone = dict(sandbox, netns="/run/netns/no-such-one")
-    found = facts.labels(
+    found = names.labels(
         [str(tmp_path)], [gone, sandbox, dict(sandbox, netns="", host_network=True)]
     )
     assert list(found.values()) == [

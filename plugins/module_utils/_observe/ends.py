@@ -1,0 +1,105 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The ends between which a measurement sends: interfaces of pods, a host's own network, and the
+addresses that hosts have in the networks. All of it follows from the facts (see facts.gather()).
+
+Pure, standard library: each host and the controller derive the same ends from the same facts.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from typing import Any
+
+Facts = dict[str, Any]  # of one host, see facts.gather()
+End = dict[str, Any]  # see endpoints()
+ByFamily = dict[str, "str | None"]  # {"4": address, "6": address}, without prefix
+
+OUTSIDE = "@outside"  # the sender that is no node
+
+
+def endpoints(facts: Iterable[Facts]) -> list[End]:
+    """Return the attached interfaces that belong to a network of the plan, sorted by id
+    "host/pod/interface".
+
+    Each: {"id", "host", "pod" ("host/pod"), "netns", "inode", "interface", "network", "external":
+    bool, "mac", "mtu", "gateway_mac", "addresses": {"4": first address or None, "6": ...}}. A pod
+    of Kubernetes is "host/namespace/pod".
+    """
+    found = []
+    for host in facts:
+        for pod in host["pods"]:
+            for interface in pod["interfaces"]:
+                if interface["network"] is None:
+                    continue
+                side = host["node"]["networks"].get(interface["network"], {})
+                found.append(
+                    {
+                        "id": f"{host['host']}/{pod['label']}/{interface['name']}",
+                        "host": host["host"],
+                        "pod": f"{host['host']}/{pod['label']}",
+                        "netns": pod["netns"],
+                        "inode": pod["inode"],
+                        "interface": interface["name"],
+                        "network": interface["network"],
+                        "external": interface.get("external", False),
+                        "mac": interface["mac"],
+                        "mtu": interface["mtu"],
+                        "gateway_mac": (side.get("bridge") or {}).get("mac"),
+                        "addresses": by_family(interface["addresses"]),
+                    }
+                )
+    return sorted(found, key=lambda end: end["id"])
+
+
+def by_family(addresses: Iterable[str]) -> ByFamily:
+    """Return the first IPv4 and the first IPv6 address of ["10.1.5.2/24", ...]."""
+    found: ByFamily = {"4": None, "6": None}
+    for text in addresses:
+        address = ipaddress.ip_interface(text).ip
+        found[str(address.version)] = found[str(address.version)] or str(address)
+    return found
+
+
+def host_end(host: str) -> End:
+    """Return the end (see endpoints()) that stands for a host's own network: its processes, and
+    pods with hostNetwork.
+    """
+    return {
+        "id": f"{host}/@host",
+        "host": host,
+        "pod": f"{host}/@host",
+        "netns": None,
+        "inode": None,
+        "interface": "",
+        "network": "@host",
+        "external": False,
+        "mtu": 0,
+        "addresses": {"4": None, "6": None},
+    }
+
+
+def node_addresses(facts: Iterable[Facts]) -> list[End]:
+    """Return the addresses hosts have in the networks: [{"id": "host/@network/bridge", "host",
+    "network", "device", "family", "address"}].
+    """
+    found = []
+    for host in facts:
+        for network, side in sorted(host["node"]["networks"].items()):
+            for role in ("bridge", "device", "device_v6"):
+                device = side.get(role) or {"addresses": []}
+                for family, address in by_family(device["addresses"]).items():
+                    if address:
+                        found.append(
+                            {
+                                "id": f"{host['host']}/@{network}/{role}",
+                                "host": host["host"],
+                                "network": network,
+                                "device": device["name"],
+                                "family": family,
+                                "address": address,
+                            }
+                        )
+    return found

@@ -1,0 +1,261 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a measurement left: who sent what, who heard what, and what cannot be relied on.
+
+Pure, on the controller.
+"""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from . import kinds, sender
+from .cells import Cell, cells, token_name
+from .ends import OUTSIDE, End, Facts, endpoints, node_addresses
+
+
+class Measurement(NamedTuple):
+    """A measurement that is over, and what it is to be judged by."""
+
+    plan: dict[str, Any]
+    facts: list[Facts]  # what pod_interfaces_info returned, one per host that was reached
+    shares: dict[
+        str, dict[str, Any]
+    ]  # {host: {"listen", "send", "collect"}}, parts may be missing;
+    # the share of OUTSIDE has "send" alone
+    hosts: list[str]  # names of those that should have been measured
+    per_host: int = 0  # the sampling used, see cells.cells()
+    require_pods: bool = True  # whether a network without pods makes it inconclusive
+    about: dict[str, Any] | None = None  # {"run", "finished", ...}, copied into the report
+    cluster: dict[str, Any] | None = None  # cluster.view() before it, None without Kubernetes
+    cluster_after: dict[str, Any] | None = None  # and after it
+    cluster_problem: str = ""  # why the API could not be asked
+
+    def share(self, host: str) -> dict[str, Any]:
+        """Return what a host, or OUTSIDE, has reported."""
+        return self.shares.get(host) or {}
+
+    def sent(self, host: str) -> dict[str, Any]:
+        """Return what it has sent, see sender.send(); {} if it does not say."""
+        return self.share(host).get("send") or {}
+
+    def collected(self, host: str) -> dict[str, Any]:
+        """Return what it has heard, see agent.collect(); {} if it does not say."""
+        return self.share(host).get("collect") or {}
+
+    def outside_sent(self) -> bool:
+        """True if the controller, as a host that is no node, has sent."""
+        sent = self.sent(OUTSIDE)
+        return bool(sent) and not sent["skipped"]
+
+    def cells(self, only_from: str | None = None) -> Iterator[Cell]:
+        """Yield the cells that were to be measured, of one sending host or of all."""
+        return cells(
+            self.plan,
+            self.facts,
+            per_host=self.per_host,
+            only_from=only_from,
+            cluster=self.cluster,
+            outside=self.outside_sent(),
+        )
+
+
+class Evidence:
+    """What was seen, by cell and by listener."""
+
+    def __init__(self, measurement: Measurement) -> None:
+        self.measurement = measurement
+        self.ends = {end["id"]: end for end in endpoints(measurement.facts)}
+        self.receipts: dict[str, list[dict[str, Any]]] = {}  # by name of the token
+        self.gone: set[str] = set()  # pods that were stopped meanwhile
+        for host in measurement.shares:
+            collected = measurement.collected(host)
+            self.gone.update(collected.get("gone", []))
+            for receipt in collected.get("receipts", []):
+                self.receipts.setdefault(receipt["cell"], []).append(receipt)
+        self.witnessed = self._witnessed()
+        self.doubts = self._doubts()
+        senders = [fact["host"] for fact in measurement.facts]
+        if measurement.outside_sent():
+            senders.append(OUTSIDE)
+        self.mute = {host: self._mute(host) for host in senders}
+
+    def _witnessed(self) -> dict[str, set[str]]:
+        """Return {kind: the senders out of whose interface their own host saw such a frame come};
+        "" stands for any kind.
+        """
+        found: dict[str, set[str]] = collections.defaultdict(set)
+        for host in self.measurement.shares:
+            for name, frames in self.measurement.collected(host).get("witnessed", {}).items():
+                kind, origin = name.split("|", 1)
+                if frames and origin.split("/")[0] == host:
+                    found[kind].add(origin)
+                    found[""].add(origin)
+        return found
+
+    def _doubts(self) -> dict[str, str]:
+        """Return {listener: why its silence proves nothing, "" if it does}; a listener is a pod's
+        interface, or a node's address with its family.
+        """
+        doubts = {}
+        for end in self.ends.values():
+            control = end["id"] if end["external"] else f"{end['host']}/@{end['network']}"
+            family = "6" if end["external"] and not end["addresses"]["4"] else "4"
+            listener = _Listener(end["host"], end["pod"], end["interface"])
+            doubts[end["id"]] = self._doubt(listener, f"{family}|{control}")
+        for node in node_addresses(self.measurement.facts):
+            listener = _Listener(node["host"], node["host"], "")
+            doubts[node["id"] + node["family"]] = self._doubt(
+                listener, f"{node['family']}|{node['id']}"
+            )
+        return doubts
+
+    def _doubt(self, listener: _Listener, control: str) -> str:
+        collected = self.measurement.collected(listener.host)
+        if not collected:
+            return f"the listeners of {listener.host} were not collected"
+        if not collected["alive"]:
+            return f"the listener of {listener.host} had ended before the measurement was over"
+        place = (listener.at, listener.interface)
+        for when in ("begin", "end"):
+            heard = self.receipts.get(f"control-{when}|{control}", [])
+            if not any((receipt["at"], receipt["interface"]) == place for receipt in heard):
+                return f"{' '.join(filter(None, place))} did not hear its control at the {when}"
+        lost = collected["drops"].get(listener.at)
+        return f"{listener.at} lost {lost} frames for want of room" if lost else ""
+
+    def _mute(self, host: str) -> str:
+        """Return why what a host sent proves nothing, "" if it does."""
+        sent = self.measurement.sent(host)
+        if not sent:
+            return f"{host} sent nothing"
+        if sent["digest"] != sender.digest(self.measurement.cells(host)):
+            return f"{host} sent another list of tokens than the one expected"
+        share = self.measurement.share(host)
+        before, after = (
+            (share.get(part) or {}).get("table_fulls") for part in ("listen", "collect")
+        )
+        if before is not None and after is not None and after > before:
+            return (
+                f"the neighbour table of {host} overflowed {after - before} times"
+                " (net.ipv4.neigh.default.gc_thresh3)"
+            )
+        return ""
+
+    def doubt_of(self, cell: Cell) -> str:
+        """Return why the silence of a cell's listeners proves nothing, "" if it does."""
+        receiver = kinds.KINDS[cell["kind"]].receiver
+        listeners = [cell["to"]]
+        if receiver == kinds.ENDPOINT:
+            listeners = cell["variant"]["ends"]
+        elif receiver == kinds.NODE:
+            listeners = [cell["to"] + cell["family"]]
+        return next(filter(None, (self.doubts.get(listener, "") for listener in listeners)), "")
+
+    def heard(self, cell: Cell) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Return the receipts of a cell's token where it was to go, and those from elsewhere."""
+        receipts = self.receipts.get(token_name(cell))
+        if not receipts:
+            return [], []
+        there = [receipt for receipt in receipts if self._is_there(receipt, cell)]
+        elsewhere = [
+            receipt
+            for receipt in receipts
+            if receipt not in there and not self._is_passing(receipt, cell)
+        ]
+        return there, elsewhere
+
+    def _at(self, receipt: dict[str, Any]) -> str:
+        return f"{receipt['at']}/{receipt['interface']}"
+
+    def _is_there(self, receipt: dict[str, Any], cell: Cell) -> bool:
+        receiver = kinds.KINDS[cell["kind"]].receiver
+        if receiver == kinds.NODE:
+            return receipt["at"] == cell["to_host"] and receipt["address"] == cell["address"]
+        if receiver == kinds.ENDPOINT:  # any of them, also one that came meanwhile
+            end = self.ends.get(self._at(receipt))
+            return end is not None and end["network"] == cell["to_network"]
+        return self._at(receipt) == cell["to"]
+
+    def _is_passing(self, receipt: dict[str, Any], cell: Cell) -> bool:
+        """True for receipts that say nothing about this cell: a broadcast has many, and a relay's
+        first hop is on the sender's own network.
+        """
+        if cell["kind"] == kinds.L2.name:
+            return True
+        end = self.ends.get(self._at(receipt))
+        first_hop = end is not None and end["network"] == cell["from_network"]
+        return cell["kind"] == kinds.RELAY.name and first_hop
+
+    def stopped(self, cell: Cell) -> str:
+        """Return the pod of a cell that was stopped during the measurement, "" if none was."""
+        if not self.gone:
+            return ""
+        ends = [cell["from"], cell["to"], *cell["variant"].get("ends", [])]
+        pods = [end.rsplit("/", 1)[0] for end in ends]
+        pods.append(f"{cell['from_host']}/{cell['variant'].get('via')}")
+        return next((pod for pod in pods if pod in self.gone), "")
+
+    def left(self, cell: Cell) -> bool:
+        """True if the sender's host saw frames of this kind (of any, for those that carry the token
+        in another shape) come out of the sender's interface.
+        """
+        kind = kinds.KINDS[cell["kind"]]
+        if kind is kinds.OUTSIDE:
+            return True  # its control arrived, see in_reach()
+        if kind.carrier in (kinds.TUNNEL, kinds.WHO_HAS):
+            return cell["from"] in self.witnessed[""]
+        return cell["from"] in self.witnessed[kind.name]
+
+    def true_sources(self, cell: Cell) -> list[str | None]:
+        """Return the addresses (str) from which a cell's token may come."""
+        if cell["source"]:
+            return [cell["source"]]
+        pod = cell["from"].rsplit("/", 1)[0]
+        ends = [end for end in self.ends.values() if end["pod"] == pod]
+        there = [end for end in ends if end["network"] == cell["to_network"]]
+        return [end["addresses"][cell["family"]] for end in there or ends]
+
+    def in_reach(self, cell: Cell) -> bool:
+        """False for what was sent from outside to a host that cannot be reached from there."""
+        control = "|".join(("control-outside", cell["family"], cell["to_host"]))
+        return cell["kind"] != kinds.OUTSIDE.name or control in self.receipts
+
+    def out_of_reach(self) -> list[str]:
+        """Return the sentences on what was not tried from outside."""
+        sent = self.measurement.sent(OUTSIDE)
+        if not sent:
+            return []
+        if sent["skipped"]:
+            return [sent["skipped"]]
+        heard = {
+            name.split("|")[2] for name in self.receipts if name.startswith("control-outside|")
+        }
+        missed = sorted({end["host"] for end in self.ends.values()} - heard)
+        return [
+            f"Nothing from the controller arrives at {host}, so nobody outside tried its tunnels."
+            for host in missed
+        ]
+
+    def strays(self) -> Iterator[tuple[str, End, End, dict[str, Any]]]:
+        """Yield (family, sender, receiver, receipt) of every broadcast that was heard by another
+        than its sender.
+        """
+        for name, receipts in sorted(self.receipts.items()):
+            kind, family, origin = [*name.split("|"), "", ""][:3]
+            if kind != kinds.L2.name or origin not in self.ends:
+                continue
+            for receipt in receipts:
+                at = self.ends.get(self._at(receipt))
+                own = self.ends[origin]
+                if at and (at["pod"], at["network"]) != (own["pod"], own["network"]):
+                    yield family, own, at, receipt
+
+
+class _Listener(NamedTuple):
+    host: str
+    at: str  # its name in receipts
+    interface: str

@@ -1,0 +1,133 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is not as planned: each cell's class of leak, and one finding for each class.
+
+Pure, on the controller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from . import kinds, leaks
+from .cells import Cell
+from .judge import AS_PLANNED, BROKEN, INCONCLUSIVE, LEAK, ONE_WAY, REWRITTEN, WRONG_PEER
+
+WORST_FIRST = {LEAK: 0, BROKEN: 1, INCONCLUSIVE: 2}
+WORDS = {
+    LEAK: "arrived although they must not",
+    BROKEN: "did not arrive as they must",
+    INCONCLUSIVE: "prove nothing",
+}
+
+
+def classify(judged: Sequence[Cell]) -> None:
+    """Add "class" (number, None if as planned) and "class_name" to each cell."""
+    v4 = [cell for cell in judged if cell["family"] == "4"]
+    leaky = {_way(cell) for cell in v4 if cell["outcome"] == LEAK}
+    tight = {_way(cell) for cell in v4 if cell["expected"] == "blocked"} - leaky
+    small_arrive = {
+        (cell["family"], cell["from"], cell["to"])
+        for cell in judged
+        if cell["kind"] == kinds.UNICAST.name and cell["outcome"] == AS_PLANNED
+    }
+    for cell in judged:
+        leak = None
+        if cell["outcome"] == LEAK:
+            same_host = cell["from_host"] == cell["to_host"]
+            ipv6_alone = cell["family"] == "6" and _way(cell) in tight
+            leak = kinds.leak_of(kinds.KINDS[cell["kind"]], same_host, ipv6_alone)
+        elif cell["outcome"] == BROKEN:
+            leak = _failure(cell, (cell["family"], cell["from"], cell["to"]) in small_arrive)
+        elif cell["outcome"] == INCONCLUSIVE:
+            leak = leaks.NOT_MEASURED
+        cell["class"] = leak.number if leak else None
+        cell["class_name"] = leak.name if leak else ""
+
+
+def _way(cell: Cell) -> tuple[str, ...]:
+    """What IPv4 and IPv6 are compared by: what hosts forward is one matter, however it was sent."""
+    kind = kinds.KINDS[cell["kind"]]
+    what = "forward" if kind.leak is leaks.HOST_FORWARDING else kind.name
+    return what, cell["from_host"], cell["from_network"], cell["to_network"]
+
+
+def _failure(cell: Cell, small_arrives: bool) -> leaks.Leak:
+    kind = kinds.KINDS[cell["kind"]]
+    if kind.failure is not leaks.NO_PATH:
+        return kind.failure
+    if cell["verdict"] == WRONG_PEER:
+        return leaks.DUPLICATE
+    if REWRITTEN in cell["reason"]:
+        return leaks.MASQUERADE
+    if kind is kinds.FULL and small_arrives:
+        return leaks.MTU
+    return leaks.NO_PATH
+
+
+def of_cells(judged: Iterable[Cell]) -> list[dict[str, Any]]:
+    """Return one finding for each class of the cells that are not as planned, the worst first; what
+    is broken is told apart by network, what is open by reason.
+    """
+    groups: dict[tuple[str, int, str], list[Cell]] = {}
+    for cell in judged:
+        if cell["outcome"] != AS_PLANNED:
+            apart = {LEAK: "", BROKEN: cell["to_network"], INCONCLUSIVE: cell["reason"]}
+            key = (cell["outcome"], cell["class"], apart[cell["outcome"]])
+            groups.setdefault(key, []).append(cell)
+    order = sorted(groups, key=lambda key: (WORST_FIRST[key[0]], -len(groups[key]), key))
+    return [_finding(groups[key]) for key in order]
+
+
+def _finding(members: Sequence[Cell]) -> dict[str, Any]:
+    """Return the finding of cells of one outcome and class."""
+    first = members[0]
+    leak = leaks.CLASSES[first["class"]]
+    look = sorted({cell["to_host"] if leak.at_receiver else cell["from_host"] for cell in members})
+    pairs = [(cell["from_network"], cell["to_network"]) for cell in members]
+    source, target = pairs[0] if len(set(pairs)) == 1 else ("one network", "another")
+    forged = all(cell["kind"] == kinds.SPOOFED.name for cell in members)
+    finding = {
+        "outcome": first["outcome"],
+        "class": leak.number,
+        "class_name": leak.name,
+        "hosts": look,
+        "pairs": [
+            {"from": pair[0], "to": pair[1], "cells": pairs.count(pair)}
+            for pair in sorted(set(pairs))
+        ],
+        "cells": len(members),
+        "kinds": sorted({cell["kind"] for cell in members}),
+        "families": sorted({cell["family"] for cell in members}),
+        "one_way": sum(cell["verdict"] == ONE_WAY for cell in members),
+        "example": first["id"],
+        "reason": first["reason"],
+        "source_rewritten": sum(map(_is_rewritten, members)),
+        "repair": leaks.repair(leak, ", ".join(look), source, target, forged),
+    }
+    return dict(finding, sentence=_sentence(finding, source, target, first))
+
+
+def _is_rewritten(cell: Cell) -> bool:
+    """True if a cell's receiver saw another source than was sent."""
+    shown = kinds.KINDS[cell["kind"]].shows_masquerade
+    return shown and bool(set(cell["evidence"]["sources"]) - {cell["source"]})
+
+
+def _sentence(finding: dict[str, Any], source: str, target: str, first: Cell) -> str:
+    text = (
+        f"{finding['cells']} measurements ({', '.join(finding['kinds'])}) from {source} to"
+        f" {target} {WORDS[finding['outcome']]}"
+    )
+    if finding["one_way"]:
+        text += f", {finding['one_way']} of them one-way: unseen by the sender"
+    if finding["source_rewritten"]:
+        text += f", {finding['source_rewritten']} with another source than was sent (masquerade)"
+    return f"{text}. Such as {first['from']} to {first['to']}: {first['reason']}."
+
+
+def of_facts(deviations: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return a finding for each fact that is not as planned, see checks.deviations()."""
+    return [dict(row, outcome="deviation", cells=0, hosts=[row["host"]]) for row in deviations]

@@ -1,0 +1,113 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What attached namespaces are called: a pod of Kubernetes namespace/pod, after what the container
+runtime keeps of it; any other after the state of what attached it, or after itself. Names alone:
+nothing of what is measured is taken from there.
+
+Runs on hosts, standard library alone.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from .._runtime import cri
+
+# Whoever keeps state calls the container's id in its own way.
+CONTAINER_KEYS = ("containerID", "containerId", "container_id")
+
+
+def give_names(seen: dict[str, Any], names: dict[str, str]) -> None:
+    """Give a pod (see facts.pod()) its names: what labels() knows of its namespace, else the
+    namespace's own.
+    """
+    seen.update({key: names.get(key) or "" for key in ("namespace", "name", "uid", "container")})
+    path = seen["netns"]
+    seen["label"] = (
+        names.get("label")
+        or (seen["container"][:12] if path.startswith("/proc/") else "")
+        or label_of(path)
+    )
+
+
+def unique(pods: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the pods with labels made safe for a token and unique on their host; a slash stands
+    only in namespace/pod.
+    """
+    seen: dict[str, int] = {}
+    for item in pods:
+        allowed = "A-Za-z0-9._/-" if item["name"] else "A-Za-z0-9._-"
+        item["label"] = re.sub(f"[^{allowed}]+", "-", item["label"]) or "unnamed"
+        seen[item["label"]] = seen.get(item["label"], 0) + 1
+        if seen[item["label"]] > 1:
+            item["label"] += f"-{item['inode']}"
+    return pods
+
+
+def label_of(path: str) -> str:
+    """Return a name for the namespace at path: its own, or of the process that lives in it."""
+    match = re.match(r"/proc/(\d+)/ns/net$", path)
+    if not match:
+        return os.path.basename(path)
+    try:
+        with open(f"/proc/{match.group(1)}/comm", encoding="utf-8", errors="replace") as file:
+            return f"{file.read().strip()}-{match.group(1)}"
+    except OSError:
+        return f"pid-{match.group(1)}"
+
+
+def labels(
+    state_dirs: Iterable[str], sandboxes: Iterable[dict[str, Any]] = ()
+) -> dict[int, dict[str, str]]:
+    """Return {inode of a namespace: {"label", "namespace", "name", "uid", "container"}}.
+
+    sandboxes: what the container runtime knows, see cri.sandboxes(); it counts for more than
+    whatever JSON the meta-plugin or the attaching runtime keeps.
+    """
+    found: dict[int, dict[str, str]] = {}
+    for one in sandboxes:
+        try:
+            inode = os.stat(one["netns"]).st_ino
+        except OSError:
+            continue  # it has gone, or is the host's own
+        found[inode] = {
+            "label": cri.label(one),
+            "namespace": one["namespace"],
+            "name": one["name"],
+            "uid": one["uid"],
+            "container": one["container"],
+        }
+    for directory in state_dirs:
+        for path in sorted(glob.glob(os.path.join(directory, "**", "*"), recursive=True)):
+            try:
+                with open(path, encoding="utf-8") as file:
+                    state = json.load(file)
+                inode = os.stat(state["netns"]).st_ino
+            except (OSError, ValueError, KeyError, TypeError):
+                continue  # a directory, another kind of file, or a namespace that has gone
+            kind, _, label = str(state.get("target") or "").partition(":")
+            said = {
+                "label": label if kind == "container" else "",
+                "container": str(next(filter(None, map(state.get, CONTAINER_KEYS)), "")),
+            }
+            arguments = dict(
+                item.split("=", 1)
+                for item in str(state.get("args") or "").split(";")
+                if "=" in item
+            )
+            if arguments.get("K8S_POD_NAMESPACE") and arguments.get("K8S_POD_NAME"):
+                said.update(
+                    namespace=arguments["K8S_POD_NAMESPACE"],
+                    name=arguments["K8S_POD_NAME"],
+                    uid=arguments.get("K8S_POD_UID", ""),
+                )
+                said["label"] = cri.label(said)
+            known = found.setdefault(inode, {})
+            known.update({key: value for key, value in said.items() if not known.get(key)})
+    return found
