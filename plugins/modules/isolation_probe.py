@@ -116,10 +116,11 @@ share:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils import _ports
-from ansible_collections.multinet.flannel.plugins.module_utils._observe import agent, cells, sender
+from ansible_collections.multinet.flannel.plugins.module_utils._observe import agent, ends, sender
 
 
-def main():
+def main() -> None:
+    """Do one phase of a measurement."""
     module = AnsibleModule(
         argument_spec={
             "phase": {
@@ -161,28 +162,27 @@ def main():
                 " on this host, too."
             )
         )
+    task = sender.Task(
+        run=given["run"],
+        port=given["port"],
+        plan=given["plan"],
+        facts=given["facts"],
+        host=given["host"],
+        cluster=given["cluster"],
+        per_host=given["receivers_per_host"],
+        rounds=given["rounds"],
+        wait=given["wait"],
+    )
     try:
         if given["phase"] == "listen":
             result["share"] = agent.start(
                 given["run"], given["port"], mine[0], given["runtime_dir"], given["deadline"]
             )
         elif given["phase"] == "send":
-            result["share"] = sender.send(
-                given["run"],
-                given["port"],
-                given["plan"],
-                given["facts"],
-                given["host"],
-                given["receivers_per_host"],
-                given["rounds"],
-                given["wait"],
-                given["cluster"],
-            )
+            result["share"] = sender.send(task)
         elif given["phase"] == "outside":
-            result["share"] = sender.send_from_outside(
-                given["run"], given["port"], given["plan"], given["facts"]
-            )
-            result.update(host=cells.OUTSIDE, phase="send")
+            result["share"] = sender.send_from_outside(task)
+            result.update(host=ends.OUTSIDE, phase="send")
         else:
             result["share"] = agent.collect(
                 given["run"], given["port"], mine[0], given["runtime_dir"]

@@ -124,38 +124,27 @@ files:
 """
 
 import os
-import tempfile
 import time
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.multinet.flannel.plugins.module_utils._cni import files
 from ansible_collections.multinet.flannel.plugins.module_utils._observe import page, report, verdict
+from ansible_collections.multinet.flannel.plugins.module_utils._observe.evidence import Measurement
 
 
-def write(path, text):
-    """Replace the file at path (str) by text as a whole."""
-    descriptor, temporary = tempfile.mkstemp(
-        dir=os.path.dirname(path), prefix="." + os.path.basename(path)
-    )
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.chmod(temporary, 0o644)
-    os.rename(temporary, path)
-
-
-def by_host(results):
+def by_host(results: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Return {host: {phase: share}} of what isolation_probe returned; results without a share
     (skipped, failed, check mode) stay out.
     """
-    shares = {}
+    shares: dict[str, dict[str, Any]] = {}
     for result in results:
         if result.get("share"):
             shares.setdefault(result["host"], {})[result["phase"]] = result["share"]
     return shares
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "plan": {"type": "dict", "required": True},
@@ -181,31 +170,33 @@ def main():
     facts = sorted(
         (item for item in given["facts"] if "node" in item), key=lambda item: item["host"]
     )
-    measured = {"run": given["run"], "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+    finished = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     found = verdict.evaluate(
-        given["plan"],
-        facts,
-        by_host(given["shares"]),
-        given["hosts"],
-        given["receivers_per_host"],
-        given["require_pods"],
-        measured,
-        given["cluster"],
-        given["cluster_after"],
-        given["cluster_problem"],
+        Measurement(
+            plan=given["plan"],
+            facts=facts,
+            shares=by_host(given["shares"]),
+            hosts=given["hosts"],
+            per_host=given["receivers_per_host"],
+            require_pods=given["require_pods"],
+            about={"run": given["run"], "finished": finished},
+            cluster=given["cluster"],
+            cluster_after=given["cluster_after"],
+            cluster_problem=given["cluster_problem"],
+        )
     )
     lines = report.as_text(found)
-    files = {
+    forms = {
         "report.html": page.as_html,
         "report.json": report.as_json,
         "junit.xml": report.as_junit,
     }
-    paths = [os.path.join(given["report_dir"], name) for name in files]
+    paths = [os.path.join(given["report_dir"], name) for name in forms]
     if not module.check_mode:
         try:
             os.makedirs(given["report_dir"], exist_ok=True)
-            for path, render in zip(paths, files.values()):
-                write(path, render(found))
+            for path, render in zip(paths, forms.values()):
+                files.write(path, render(found), 0o644)
         except OSError as error:
             module.fail_json(
                 msg=(
@@ -213,10 +204,8 @@ def main():
                     " multinet_report_dir to a directory that can be written."
                 )
             )
-    classes = sorted(
-        {f"{finding['class']} {finding['class_name']}" for finding in found["findings"]},
-        key=lambda text: int(text.split()[0]),
-    )
+    numbered = {(finding["class"], finding["class_name"]) for finding in found["findings"]}
+    classes = [f"{number} {name}" for number, name in sorted(numbered)]
     result = {
         "changed": False,
         "verdict": found["verdict"],
@@ -226,14 +215,12 @@ def main():
         "coverage": found["coverage"],
         "files": [] if module.check_mode else paths,
     }
+    named = ", ".join(classes)
     if found["verdict"] != given["expect"] and not module.check_mode:
         module.fail_json(
-            msg="The verdict is {}, expected {}. {}{} See {}.".format(
-                found["verdict"],
-                given["expect"],
-                found["headline"],
-                " Classes: {}.".format(", ".join(classes)) if classes else "",
-                paths[0],
+            msg=(
+                f"The verdict is {found['verdict']}, expected {given['expect']}."
+                f" {found['headline']}{f' Classes: {named}.' if named else ''} See {paths[0]}."
             ),
             **result,
         )

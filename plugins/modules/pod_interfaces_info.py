@@ -87,7 +87,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils._observe.facts import gather
 
 
-def main():
+def main() -> None:
+    """Look at this host."""
     module = AnsibleModule(
         argument_spec={
             "plan": {"type": "dict", "required": True},

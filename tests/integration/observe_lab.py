@@ -27,6 +27,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._observe import (
     sender,
     verdict,
 )
+from ansible_collections.multinet.flannel.plugins.module_utils._observe.evidence import Measurement
 
 PORT = 47470
 LABS = itertools.count(1)
@@ -82,8 +83,7 @@ class ObserveLab:
             network["subnet_file"] = str(self.place / host / (network["name"] + ".env"))
         return plan
 
-    # --- building
-    # ---------------------------------------------------------------------------------------------------------
+    # --- building ---
 
     def __enter__(self):
         try:
@@ -115,12 +115,16 @@ class ObserveLab:
         return f"{'192.168.9.' if version == 4 else 'fd09::'}{self.hosts.index(host) + 1}"
 
     def mac(self, network, host, version=4):
-        return f"02:00:{version:02x}:00:{[item['name'] for item in self.plan['networks']].index(network['name']):02x}:{self.hosts.index(host) + 1:02x}"
+        names = [item["name"] for item in self.plan["networks"]]
+        number = names.index(network["name"])
+        return f"02:00:{version:02x}:00:{number:02x}:{self.hosts.index(host) + 1:02x}"
 
     def sysctl(self, name, path, value):
-        with netns.inside(self.path(name)):
-            with open("/proc/sys/" + path, "w", encoding="ascii") as file:
-                file.write(str(value))
+        with (
+            netns.inside(self.path(name)),
+            open("/proc/sys/" + path, "w", encoding="ascii") as file,
+        ):
+            file.write(str(value))
 
     def _build(self):
         for name in self.names():
@@ -172,9 +176,8 @@ class ObserveLab:
         for cidr in self.ranges(network):
             subnet = self.subnet(cidr, host)
             version, width = subnet.version, subnet.max_prefixlen
-            lease.append(
-                f"{'FLANNEL_SUBNET' if version == 4 else 'FLANNEL_IPV6_SUBNET'}={subnet[1]}/{subnet.prefixlen}"
-            )
+            key = "FLANNEL_SUBNET" if version == 4 else "FLANNEL_IPV6_SUBNET"
+            lease.append(f"{key}={subnet[1]}/{subnet.prefixlen}")
             device = network["device"] if version == 4 else network["device_v6"]
             backend = network["backend"]
             lines += [
@@ -258,8 +261,7 @@ class ObserveLab:
     def nft(self, host, text):
         run("ip", "netns", "exec", self.ns(host), "nft", "-f", "-", text=text)
 
-    # --- measuring
-    # --------------------------------------------------------------------------------------------------------
+    # --- measuring ---
 
     def measure(self, hosts=None, between=None, per_host=0):
         """Do what the role does: facts, listen, send, collect, verdict.
@@ -277,16 +279,15 @@ class ObserveLab:
                 if phase == "listen":
                     share = self.on(host, agent.start, token, PORT, mine, directory, 60)
                 elif phase == "send":
-                    share = self.on(
-                        host, sender.send, token, PORT, self.plan, known, host, per_host
-                    )
+                    task = sender.Task(token, PORT, self.plan, known, host, per_host=per_host)
+                    share = self.on(host, sender.send, task)
                 else:
                     share = self.on(host, agent.collect, token, PORT, mine, directory)
                 shares.setdefault(host, {})[phase] = share
             self.seconds[phase] = round(time.monotonic() - begun, 2)
             if phase == "send" and between:
                 between(token)
-        return verdict.evaluate(self.plan, known, shares, self.hosts, per_host)
+        return verdict.evaluate(Measurement(self.plan, known, shares, self.hosts, per_host))
 
     def on(self, host, function, *arguments):
         with netns.inside(self.path(host)):

@@ -11,9 +11,9 @@ import copy
 import json
 
 import pytest
+from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import cluster
 from ansible_collections.multinet.flannel.plugins.module_utils._observe import (
     cells,
-    cluster,
     ends,
     leaks,
     sender,
