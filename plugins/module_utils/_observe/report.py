@@ -3,14 +3,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The report (see verdict.evaluate) as text, JSON and JUnit.
 
-Pure: a report in, a string out. The HTML page is in page.py.
+Pure, on the controller: a report in, a string out. The HTML page is in page.py.
 """
 
 from __future__ import annotations
 
 import json
 import textwrap
-import xml.etree.ElementTree as xml
+from collections.abc import Iterable, Sequence
+from typing import Any
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element, SubElement
 
 SYMBOLS = {
     "reached": "✓",
@@ -18,7 +21,7 @@ SYMBOLS = {
     "leak": "✗ LEAK",
     "broken": "! BROKEN",
     "inconclusive": "? OPEN",
-    "unmeasured": "–",
+    "unmeasured": "\u2013",
 }
 VERDICTS = {
     "as_planned": "AS PLANNED",
@@ -31,7 +34,7 @@ SHORT = ("id", "expected", "verdict", "reason", "outcome")
 WIDTH = 70  # the YAML form of the default callback folds at 80
 
 
-def as_json(report):
+def as_json(report: dict[str, Any]) -> str:
     """Return report.json: a cell a line, those that are as planned in short."""
     lines = [
         json.dumps(
@@ -43,8 +46,8 @@ def as_json(report):
     return head[: head.rindex("[]")] + "[\n  " + ",\n  ".join(lines) + "\n ]\n}\n"
 
 
-def as_text(report):
-    """Return the lines (list of str) for a terminal: verdict, matrix of networks, pods, findings,
+def as_text(report: dict[str, Any]) -> list[str]:
+    """Return the lines for a terminal: verdict, matrix of networks, pods, findings,
     coverage.
     """
     lines = _wrap(f"{VERDICTS[report['verdict']]} - {report['headline']}") + [""]
@@ -94,102 +97,81 @@ def as_text(report):
     return lines
 
 
-def _wrap(text):
+def _wrap(text: str) -> list[str]:
     """Lines short enough for a terminal, so that no callback plugin folds them its own way."""
     return textwrap.wrap(
         text, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
     )
 
 
-def _cell_text(pair):
+def _cell_text(pair: dict[str, Any]) -> str:
     if pair["state"] in ("leak", "broken", "inconclusive"):
         return f"{SYMBOLS[pair['state']]} {pair[pair['state']]}/{pair['cells']}"
     return f"{SYMBOLS[pair['state']]} {pair['cells']}" if pair["cells"] else SYMBOLS[pair["state"]]
 
 
-def _table(rows):
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return [
         "   ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in rows
     ]
 
 
-def as_junit(report):
+def as_junit(report: dict[str, Any]) -> str:
     """Return junit.xml: a suite per pair of networks with a case per (kind, sending host, receiving
     host), one for facts and one for coverage.
     """
-    root = xml.Element("testsuites", name="multinet.flannel")
-    suites = {}
+    root = Element("testsuites", name="multinet.flannel")
+    pairs: dict[tuple[str, str], dict[tuple[str, str, str], list[dict[str, Any]]]] = {}
     for cell in report["cells"]:
-        suites.setdefault((cell["from_network"], cell["to_network"]), {}).setdefault(
-            (cell["kind"], cell["from_host"], cell["to_host"]), []
-        ).append(cell)
-    for pair in sorted(suites):
-        suite = _suite(root, "{} to {}".format(*pair))
-        for (kind, source, target), members in sorted(suites[pair].items()):
+        cases = pairs.setdefault((cell["from_network"], cell["to_network"]), {})
+        cases.setdefault((cell["kind"], cell["from_host"], cell["to_host"]), []).append(cell)
+    for (source, target), cases in sorted(pairs.items()):
+        suite = _suite(root, f"{source} to {target}")
+        for (kind, sender, receiver), members in sorted(cases.items()):
+            name = f"{kind}, {sender} to {receiver} ({len(members)} measurements)"
+            case = _case(suite, f"{source}.{target}", name)
             wrong = [cell for cell in members if cell["outcome"] in ("leak", "broken")]
             doubtful = [cell for cell in members if cell["outcome"] == "inconclusive"]
-            case = xml.SubElement(
-                suite,
-                "testcase",
-                classname="{}.{}".format(*pair),
-                name=f"{kind}, {source} to {target} ({len(members)} measurements)",
-            )
             if wrong:
-                _mark(
-                    suite,
-                    case,
-                    "failure",
-                    wrong[0]["outcome"],
-                    [
-                        f"{cell['id']}: expected {cell['expected']}, {cell['verdict']}"
-                        f" ({cell['reason']})"
-                        for cell in wrong
-                    ],
-                )
+                lines = [
+                    f"{cell['id']}: expected {cell['expected']}, {cell['verdict']}"
+                    f" ({cell['reason']})"
+                    for cell in wrong
+                ]
+                _mark(suite, case, "failure", wrong[0]["outcome"], lines)
             elif doubtful:
-                _mark(
-                    suite,
-                    case,
-                    "skipped",
-                    "inconclusive",
-                    [f"{cell['id']}: {cell['reason']}" for cell in doubtful],
-                )
+                lines = [f"{cell['id']}: {cell['reason']}" for cell in doubtful]
+                _mark(suite, case, "skipped", "inconclusive", lines)
     suite = _suite(root, "facts")
-    for finding in [finding for finding in report["findings"] if finding["outcome"] == "deviation"]:
-        _mark(
-            suite,
-            xml.SubElement(suite, "testcase", classname="facts", name=finding["sentence"]),
-            "failure",
-            finding["class_name"],
-            [finding["sentence"], finding["repair"]],
-        )
-    xml.SubElement(
-        suite,
-        "testcase",
-        classname="facts",
-        name=f"{report['coverage']['facts_compared']} facts compared",
-    )
+    for finding in report["findings"]:
+        if finding["outcome"] == "deviation":
+            case = _case(suite, "facts", finding["sentence"])
+            lines = [finding["sentence"], finding["repair"]]
+            _mark(suite, case, "failure", finding["class_name"], lines)
+    _case(suite, "facts", f"{report['coverage']['facts_compared']} facts compared")
     suite = _suite(root, "coverage")
-    case = xml.SubElement(
-        suite, "testcase", classname="coverage", name="everything that should be measured was"
-    )
+    case = _case(suite, "coverage", "everything that should be measured was")
     if report["gaps"]:
         _mark(suite, case, "failure", "inconclusive", report["gaps"])
     for suite in root:
         suite.set("tests", str(len(suite)))
-    return (
-        '<?xml version="1.0" encoding="utf-8"?>\n' + xml.tostring(root, encoding="unicode") + "\n"
-    )
+    text = ElementTree.tostring(root, encoding="unicode")
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'
 
 
-def _suite(root, name):
-    return xml.SubElement(
+def _suite(root: Element, name: str) -> Element:
+    return SubElement(
         root, "testsuite", name=name, tests="0", failures="0", skipped="0", errors="0"
     )
 
 
-def _mark(suite, case, tag, message, lines):
+def _case(suite: Element, classname: str, name: str) -> Element:
+    return SubElement(suite, "testcase", classname=classname, name=name)
+
+
+def _mark(suite: Element, case: Element, tag: str, message: str, lines: Iterable[str]) -> None:
+    """Mark a case with its first 50 lines, and count it."""
     key = {"failure": "failures", "skipped": "skipped"}[tag]
-    suite.set(key, str(int(suite.get(key)) + 1))
-    xml.SubElement(case, tag, message=message).text = "\n".join(lines[:50])
+    suite.set(key, str(int(suite.get(key, "0")) + 1))
+    SubElement(case, tag, message=message).text = "\n".join(list(lines)[:50])
