@@ -1,12 +1,14 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Compare a report with the truth table below. Usage: truth_table.py report.json"""
+"""Compare a report with the truth table below. Usage: truth_table.py report.json."""
 
 from __future__ import annotations
 
 import json
 import sys
+
+import jmespath
 
 # Who reaches whom (+) and who is proven not to (-), written down by hand. a, c, e are on one host,
 # b, d, f on the other. vlan001 has a, b, e; vlan002 has c, d; vlan003 has e and f.
@@ -20,6 +22,7 @@ e/eth0         +       +       -       -       .       .       -
 e/net1         -       -       -       -       .       .       +
 f/eth0         -       -       -       -       -       +       .
 """
+BETWEEN_PODS = "matrix.pods[?!contains(to, '/@')].[from, to, state]"
 STATES = {"+": "reached", "-": "blocked"}
 
 
@@ -40,11 +43,9 @@ def measured(path: str) -> dict[tuple[str, str], str]:
     left out.
     """
     with open(path, encoding="utf-8") as stream:
-        cells = json.load(stream)["matrix"]["pods"]
+        pairs = jmespath.search(BETWEEN_PODS, json.load(stream))
     return {
-        (cell["from"].split("/", 1)[1], cell["to"].split("/", 1)[1]): cell["state"]
-        for cell in cells
-        if "/@" not in cell["to"]
+        (source.split("/", 1)[1], target.split("/", 1)[1]): state for source, target, state in pairs
     }
 
 

@@ -83,8 +83,7 @@ class Lab:
         self._listeners: dict = {}
         self._senders: dict = {}
 
-    # --- addresses
-    # ------------------------------------------------------------------------------------------------------
+    # --- addresses ---
 
     def subnet(self, name: str, host: int, version: int = 4) -> t.Any:
         """The host's subnet of a network: the second of the range on h1, the third on h2."""
@@ -133,8 +132,7 @@ class Lab:
         """MAC of the tunnel device, which flannel publishes in its lease."""
         return f"02:00:00:{version:02x}:{list(self.networks).index(name):02x}:{host:02x}"
 
-    # --- building
-    # ---------------------------------------------------------------------------------------------------------
+    # --- building ---
 
     def ns(self, endpoint: str) -> str:
         return self.tag + endpoint
@@ -306,8 +304,7 @@ class Lab:
         with self.inside(endpoint), open("/proc/sys/net/" + path, "w", encoding="ascii") as handle:
             handle.write(value)
 
-    # --- rules
-    # --------------------------------------------------------------------------------------------------------------
+    # --- rules ---
 
     def run(self, endpoint: str, *command: str, text: str = "") -> str:
         """Run a command in the endpoint's network namespace."""
@@ -348,8 +345,7 @@ class Lab:
     def flush(self) -> None:
         self.nft("flush ruleset\n")
 
-    # --- probes
-    # -------------------------------------------------------------------------------------------------------------
+    # --- probes ---
 
     def send(
         self,

@@ -13,7 +13,7 @@ import signal
 
 import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import ruleset
-from ansible_collections.multinet.flannel.plugins.module_utils._observe import agent, facts
+from ansible_collections.multinet.flannel.plugins.module_utils._observe import agent, facts, leaks
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 from observe_lab import PORT, ObserveLab, run
 
@@ -71,8 +71,13 @@ def guard(lab, family, pairs):
         )
 
 
-def classes(report):
-    return {finding["class"] for finding in report["findings"]}
+def classes(report, *outcomes):
+    """Return the classes (set of leaks.Leak) of the findings, of these outcomes or of all."""
+    return {
+        leaks.CLASSES[finding["class"]]
+        for finding in report["findings"]
+        if not outcomes or finding["outcome"] in outcomes
+    }
 
 
 def outcomes(report, **wanted):
@@ -114,7 +119,12 @@ def test_without_a_guard_every_class_is_found(lab):
         lab.nft(host, "flush ruleset\n")
     report = lab.measure()
     assert report["verdict"] == "leaks"
-    assert {1, 2, 6, 12} <= classes(report)
+    assert classes(report) >= {
+        leaks.HOST_FORWARDING,
+        leaks.FOREIGN_TUNNEL,
+        leaks.NODE_ADDRESSES,
+        leaks.INJECTION,
+    }
     for family in ("4", "6"):
         assert set(outcomes(report, kind="forced", family=family)) == {"leak"}
         assert set(outcomes(report, kind="unicast", family=family)) == {"as planned"}
@@ -128,7 +138,7 @@ def test_with_the_guard_everything_is_as_planned(lab):
     assert all(kind["planned"] for kind in report["coverage"]["kinds"])
 
 
-def test_guard_for_ipv4_only_leaves_class_15(lab):
+def test_guard_for_ipv4_only_leaves_ipv6_open(lab):
     guard(
         lab,
         "ip",
@@ -136,7 +146,7 @@ def test_guard_for_ipv4_only_leaves_class_15(lab):
     )
     report = lab.measure()
     assert report["verdict"] == "leaks"
-    assert 15 in classes(report)
+    assert leaks.IPV6 in classes(report)
     assert set(outcomes(report, kind="forced", family="4")) == {"as planned"}
 
 
@@ -144,7 +154,8 @@ def test_bridge_rules_alone_are_half_a_guard(lab):
     guard(lab, "inet", [("mn-blue", "mn-red"), ("mn-red", "mn-blue")])
     report = lab.measure()
     assert report["verdict"] == "leaks"
-    assert 1 not in classes(report) and 2 in classes(report)
+    assert leaks.HOST_FORWARDING not in classes(report)
+    assert leaks.FOREIGN_TUNNEL in classes(report)
 
 
 def test_one_way_leak_is_seen_by_the_receiver(lab):
@@ -201,30 +212,22 @@ def test_one_wrong_fact_is_one_row(lab):
         lab.sysctl("h2-a", "net/ipv4/conf/all/arp_ignore", 1)
     rows = [finding for finding in report["findings"] if finding["outcome"] == "deviation"]
     assert {(row["pod"], row["what"], row["class"]) for row in rows} == {
-        ("h2/" + lab.ns("h2-a"), "arp_ignore", 7)
+        ("h2/" + lab.ns("h2-a"), "arp_ignore", leaks.ARP.number)
     }
-    assert 7 in {
-        finding["class"] for finding in report["findings"] if finding["outcome"] == "leak"
-    }, "the ARP probe sees it, too"
+    assert leaks.ARP in classes(report, "leak"), "the ARP probe sees it, too"
 
 
 def test_forwarding_pod_is_found(lab):
-    lab.sysctl(
-        "h1", "net/bridge/bridge-nf-call-iptables", 0
-    )  # else the guard sees, and stops, what crosses the bridge
+    # else the guard sees, and stops, what crosses the bridge
+    lab.sysctl("h1", "net/bridge/bridge-nf-call-iptables", 0)
     lab.sysctl("h1-b", "net/ipv4/ip_forward", 1)
     try:
         report = lab.measure()
     finally:
         lab.sysctl("h1-b", "net/ipv4/ip_forward", 0)
         lab.sysctl("h1", "net/bridge/bridge-nf-call-iptables", 1)
-    assert any(
-        finding["class"] == 9 and finding["outcome"] == "deviation"
-        for finding in report["findings"]
-    )
-    assert any(
-        finding["class"] == 9 and finding["outcome"] == "leak" for finding in report["findings"]
-    )
+    assert leaks.POD_FORWARDS in classes(report, "deviation")
+    assert leaks.POD_FORWARDS in classes(report, "leak")
 
 
 def test_broken_path_is_told_from_isolation(lab):

@@ -40,7 +40,8 @@ BOTH = ["blue", "red"]
 # A host has its own network namespace, and its own /run/multinet and subnet files.
 PYTHON = """#!/bin/sh
 mkdir -p /run/multinet /run/flannel/networks
-exec unshare -m sh -c 'mount --make-rprivate / && mount --bind {place}/run /run/multinet && mount --bind {place} /run/flannel/networks &&
+exec unshare -m sh -c 'mount --make-rprivate / &&
+mount --bind {place}/run /run/multinet && mount --bind {place} /run/flannel/networks &&
 exec ip netns exec {ns} /usr/bin/python3 "$@"' sh "$@"
 """
 

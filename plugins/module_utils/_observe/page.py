@@ -149,18 +149,7 @@ def _pods(report: Report) -> str:
         for finding in report["findings"]
         if finding["outcome"] == "deviation"
     }
-    head = [
-        "pod",
-        "host",
-        "interface",
-        "network",
-        "addresses",
-        "gateway",
-        "default route",
-        "MTU",
-        "MAC",
-        "kernel",
-    ]
+    head = ["pod", "host", "interface", "network", "addresses", "gateway", "default route"]
     rows = []
     for pod in report["pods"]:
         for number, interface in enumerate(pod["interfaces"]):
@@ -188,7 +177,7 @@ def _pods(report: Report) -> str:
                     small(", ".join(_kernel(pod, interface, of_pod=not number))),
                 ]
             )
-    return table(head, rows, "facts")
+    return table([*head, "MTU", "MAC", "kernel"], rows, "facts")
 
 
 def _kernel(pod: dict[str, Any], interface: dict[str, Any], of_pod: bool) -> list[str]:
