@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Make what the hosts of a test cluster mount as /etc/kubernetes: certificates, kubeconfigs, units, settings.
-# Usage: cluster.sh DIRECTORY CLUSTER-CIDRS KUBE-PROXY-MODE NAME=ADDRESS...; the first host is the control plane. A second run adds what is missing.
+# Make what the hosts of a test cluster mount as /etc/kubernetes: certificates, kubeconfigs, units,
+# settings. The first host is the control plane. A second run adds what is missing.
+# Usage: cluster.sh DIRECTORY CLUSTER-CIDRS KUBE-PROXY-MODE NAME=ADDRESS...
 set -euo pipefail
 source=$(cd "$(dirname "$0")" && pwd)
 directory=$1
@@ -10,7 +11,8 @@ shift 3
 server=${1#*=}
 
 mkdir -p "$directory"
-cp -R "$source"/{units,init.sh,image.sh,pod_image.sh,containerd.toml,cni.template,crio.conf,crio.conflist,kubelet.yml} "$directory/"
+cp -R "$source"/{units,{init,image,pod_image}.sh,containerd.toml,cni.template,crio.conf{,list}} \
+    "$source/kubelet.yml" "$directory/"
 cd "$directory"
 services=10.96.0.0/16
 [[ $cidrs != *,* ]] || services+=,fd00:96::/112
@@ -22,7 +24,8 @@ KUBE_PROXY_MODE=$proxy_mode
 ENV
 
 key() {
-    [ -e "$1.key" ] || openssl genpkey -quiet -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$1.key"
+    [ -e "$1.key" ] ||
+        openssl genpkey -quiet -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$1.key"
 }
 
 # NAME SUBJECT [EXTENSION]: a certificate for servers and clients.
@@ -31,10 +34,11 @@ certificate() {
     key "$1"
     openssl req -new -key "$1.key" -subj "$2" |
         openssl x509 -req -days 30 -CA ca.crt -CAkey ca.key -CAcreateserial -out "$1.crt" \
-            -extfile <(printf '%s\n' 'extendedKeyUsage=serverAuth,clientAuth' "${3:-}") 2>openssl.log || { cat openssl.log; exit 1; }
+            -extfile <(printf '%s\n' 'extendedKeyUsage=serverAuth,clientAuth' "${3:-}") \
+            2>openssl.log || { cat openssl.log; exit 1; }
 }
 
-# NAME SUBJECT: a kubeconfig that holds everything, so that it works on the hosts and on the controller.
+# NAME SUBJECT: a kubeconfig that holds everything, so that it works on hosts and the controller.
 kubeconfig() {
     certificate "$1" "$2"
     cat >"$1.conf" <<CONF
@@ -46,7 +50,9 @@ clusters:
     cluster: {server: "https://$server:6443", certificate-authority-data: $(base64 -w 0 ca.crt)}
 users:
   - name: $1
-    user: {client-certificate-data: $(base64 -w 0 "$1.crt"), client-key-data: $(base64 -w 0 "$1.key")}
+    user:
+      client-certificate-data: $(base64 -w 0 "$1.crt")
+      client-key-data: $(base64 -w 0 "$1.key")
 contexts:
   - name: test
     context: {cluster: test, user: $1}

@@ -1,6 +1,8 @@
 #!/bin/sh
-# The first process of a Kubernetes node's container: what a container has to be given to pass for a machine, then systemd.
-# Usage: init.sh [spare|crio]; a spare host is no node until someone starts its units; `crio`: with CRI-O in place of containerd.
+# The first process of a Kubernetes node's container: what a container has to be given to pass for a
+# machine, then systemd.
+# Usage: init.sh [spare|crio]. A spare host is no node until someone starts its units; `crio`: with
+# CRI-O in place of containerd.
 set -e
 
 # The machine's own settings, which kubelet writes: this node gets copies.
@@ -13,13 +15,15 @@ done
 for program in /opt/test-mirror/kubernetes/*/*/kube* /opt/mirror/etcd/*/*/etcd; do
     ln -sf "$program" /usr/local/sbin/
 done
-# What the node had before any network of ours: containerd writes the template's CNI configuration when the node has its podCIDR.
+# What the node had before any network of ours: containerd writes the template's CNI configuration
+# when the node has its podCIDR.
 mkdir -p /opt/cni/bin /etc/containerd
 for plugin in bridge host-local loopback portmap; do
     [ -e "/opt/cni/bin/$plugin" ] || cp /opt/mirror/cni-plugins/*/*/$plugin /opt/cni/bin/
 done
 [ -e /etc/containerd/cni.template ] || cp /etc/kubernetes/cni.template /etc/containerd/
-grep -qs sandbox_image /etc/containerd/config.toml || cp /etc/kubernetes/containerd.toml /etc/containerd/config.toml
+grep -qs sandbox_image /etc/containerd/config.toml ||
+    cp /etc/kubernetes/containerd.toml /etc/containerd/config.toml
 ln -sf /etc/kubernetes/units/*.service /etc/systemd/system/
 mkdir -p /etc/systemd/system/multi-user.target.wants
 if [ "${1:-}" = crio ]; then
@@ -28,7 +32,8 @@ if [ "${1:-}" = crio ]; then
         mkdir -p /etc/crio/crio.conf.d /etc/cni/net.d
         cp /etc/kubernetes/crio.conf /etc/crio/crio.conf.d/10-crio.conf
         cp /etc/kubernetes/crio.conflist /etc/cni/net.d/10-crio-bridge.conflist
-        echo KUBELET_RUNTIME=--container-runtime-endpoint=unix:///run/crio/crio.sock >/etc/kubelet.env
+        echo KUBELET_RUNTIME=--container-runtime-endpoint=unix:///run/crio/crio.sock \
+            >/etc/kubelet.env
     fi
     ln -sf /dev/null /etc/systemd/system/containerd.service
     ln -sf /etc/kubernetes/units/crio.service /etc/systemd/system/multi-user.target.wants/
@@ -40,7 +45,8 @@ done <"/etc/kubernetes/$(cat /proc/sys/kernel/hostname).units"
 mkdir -p /root/.kube
 ln -sf /etc/kubernetes/admin.conf /root/.kube/config
 
-# On a machine with the old cgroup tree: only the hierarchies that the container has for itself, or runc and kubelet see the machine's.
+# On a machine with the old cgroup tree: only the hierarchies that the container has for itself, or
+# runc and kubelet see the machine's.
 if mountpoint -q /sys/fs/cgroup/systemd; then
     umount -l /sys/fs/cgroup/systemd
     awk 'NR == 1 || $2' /proc/cgroups >/var/lib/test-cgroups
