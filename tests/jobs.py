@@ -34,7 +34,7 @@ class Job:
     command: tuple[str, ...]
     again: str
     room: str = ""
-    pid: int = 0
+    process: subprocess.Popen[bytes] | None = None
     status: int | None = None
     began: float = 0.0
     seconds: float = 0.0
@@ -50,7 +50,7 @@ class Job:
         LOGS.mkdir(parents=True, exist_ok=True)
         self.began = time.monotonic()
         with self.log.open("wb") as log:
-            self.pid = subprocess.Popen(
+            self.process = subprocess.Popen(
                 self.command,
                 cwd=ROOT,
                 env=environment,
@@ -58,26 +58,28 @@ class Job:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # ctrl-C is for the tests, which then end their jobs
-            ).pid
+            )
 
     def ended(self) -> bool:
-        """Look whether the running command has ended."""
+        """Look whether the command, which was running, has ended."""
+        assert self.process
         # Popen.poll would not say what the command used.
-        pid, status, used = os.wait4(self.pid, os.WNOHANG)
+        pid, status, used = os.wait4(self.process.pid, os.WNOHANG)
         if not pid:
             return False
-        self.status = os.waitstatus_to_exitcode(status)
+        self.status = self.process.returncode = os.waitstatus_to_exitcode(status)
         self.seconds = time.monotonic() - self.began
         self.cpu = used.ru_utime + used.ru_stime
         return True
 
     def kill(self) -> None:
-        """End the running command and all that it started."""
+        """End the command, which was running, and all that it started."""
+        assert self.process
         # Ansible's workers have sessions of their own, so a process group would not be enough.
-        for pid in reversed(_with_descendants(self.pid)):
+        for pid in reversed(_with_descendants(self.process.pid)):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        os.waitpid(self.pid, 0)
+        self.status = self.process.wait()
 
 
 class Jobs:
@@ -102,10 +104,10 @@ class Jobs:
 
     def stop(self) -> list[str]:
         """Start no more jobs, end those that run, and return their names."""
-        self._waiting = []
-        for job in self._running:
+        ended, self._running, self._waiting = self._running, [], []
+        for job in ended:
             job.kill()
-        return [job.name for job in self._running]
+        return [job.name for job in ended]
 
 
 def _with_descendants(pid: int) -> list[int]:
