@@ -23,5 +23,9 @@ for bin in "${PYENV_ROOT:-/nonexistent}"/versions/3.*/bin; do
 done
 PATH=$VIRTUAL_ENV/bin:$PATH
 
+# ansible-test runs programs from there; modules that others left in /tmp are not for them.
+mkdir "$tree/tmp"
+export TMPDIR=$tree/tmp
+
 cd "$copy"
 ansible-test sanity --color no "$@"
