@@ -20,11 +20,14 @@ S ?= default
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup test-programs cluster install hosts deploy demo test lint format hooks sanity unit integration bench bench-subnets bench-pods soak scenario run-scenario clean distclean
+.PHONY: help setup test-programs cluster install hosts deploy demo test lint format hooks sanity unit \
+	integration bench bench-subnets bench-pods soak scenario run-scenario remove-hosts clean distclean
 
 ENV := . .build/env &&
 DEMO := ansible-playbook -i inventories/demo
 PYTEST := python -m pytest
+# The glob says that molecule/ at the top is meant.
+MOLECULE := MOLECULE_GLOB='molecule/*/molecule.yml' molecule
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -69,7 +72,7 @@ test-programs:
 	@$(PYTHON) scripts/setup.py --tests
 
 cluster: test-programs
-	@$(ENV) MOLECULE_GLOB='molecule/*/molecule.yml' molecule create -s $(S)
+	@$(ENV) $(MOLECULE) create -s $(S)
 
 integration: test-programs
 	@$(ENV) $(PYTEST) tests/integration
@@ -93,9 +96,11 @@ soak: test-programs
 
 scenario: install run-scenario
 
-# The glob says that molecule/ at the top is meant.
 run-scenario:
-	@$(ENV) MOLECULE_GLOB='molecule/*/molecule.yml' molecule test -s $(S)
+	@$(ENV) $(MOLECULE) test -s $(S)
+
+remove-hosts:
+	@$(ENV) $(MOLECULE) destroy -s $(S)
 
 # The scenarios and the static checks run beside the others (tests/README.md).
 test: export MULTINET_BEGAN := $(shell date +%s)

@@ -118,10 +118,11 @@ def pytest_runtest_makereport(item: pytest.Item) -> t.Generator[None, t.Any, t.A
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
+    """End the jobs that run where the tests were stopped."""
     run = session.config.stash.get(RUN, None)
     ended = run.stop() if run else []
     if ended:
-        print(f"\nended: {', '.join(ended)}; `make clean` removes the test hosts that are left")
+        print(f"\nended: {', '.join(ended)}")
 
 
 def pytest_terminal_summary(

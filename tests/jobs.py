@@ -26,14 +26,16 @@ class Job:
     """A command; once it is done, its exit status and what it took.
 
     again: what a person types to run it alone. room: of the jobs that name the same one, one runs
-    at a time. seconds: by the clock. cpu: seconds that processors worked for the command, without
-    what the test hosts did.
+    at a time. undo: a command that removes what is left when the job was ended half way. seconds:
+    by the clock. cpu: seconds that processors worked for the command, without what the test hosts
+    did.
     """
 
     name: str
     command: tuple[str, ...]
     again: str
     room: str = ""
+    undo: tuple[str, ...] = ()
     process: subprocess.Popen[bytes] | None = None
     status: int | None = None
     began: float = 0.0
@@ -72,14 +74,24 @@ class Job:
         self.cpu = used.ru_utime + used.ru_stime
         return True
 
-    def kill(self) -> None:
-        """End the command, which was running, and all that it started."""
+    def kill(self, environment: dict[str, str]) -> None:
+        """End the command, which was running, and all that it started; remove what it left."""
         assert self.process
         # Ansible's workers have sessions of their own, so a process group would not be enough.
         for pid in reversed(_with_descendants(self.process.pid)):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.status = self.process.wait()
+        if self.undo:
+            subprocess.run(
+                self.undo,
+                cwd=ROOT,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                check=False,
+            )
 
 
 class Jobs:
@@ -106,7 +118,7 @@ class Jobs:
         """Start no more jobs, end those that run, and return their names."""
         ended, self._running, self._waiting = self._running, [], []
         for job in ended:
-            job.kill()
+            job.kill(self._environment)
         return [job.name for job in ended]
 
 

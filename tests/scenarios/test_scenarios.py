@@ -13,6 +13,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # What does most of its steps on a cluster like those of others: by hand, `make scenario S=...`.
 BY_HAND = {"kubernetes_flannel"}
+MAKE = ("make", "--no-print-directory")
 SCENARIOS = {path.parent.name for path in ROOT.glob("molecule/*/molecule.yml")} - BY_HAND
 
 
@@ -28,7 +29,8 @@ def room(scenario: str) -> str:
             name,
             marks=pytest.mark.job(
                 name=f"scenario {name}",
-                command=("make", "--no-print-directory", "run-scenario", f"S={name}"),
+                command=(*MAKE, "run-scenario", f"S={name}"),
+                undo=(*MAKE, "remove-hosts", f"S={name}"),
                 again=f"make scenario S={name}",
                 room=room(name),
             ),

@@ -60,6 +60,7 @@ def test_as_many_run_as_may():
 def test_stop_ends_what_a_job_started_in_sessions_of_its_own_too(tmp_path):
     script = f"setsid sh -c 'echo $$ >{tmp_path}/pid; sleep 60' & wait"
     one, two = job("one", script), job("two", "true")
+    one.undo = ("touch", str(tmp_path / "undone"))
     run = jobs.Jobs([one, two], dict(os.environ))
     run.tend(1)
     while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
@@ -68,6 +69,7 @@ def test_stop_ends_what_a_job_started_in_sessions_of_its_own_too(tmp_path):
     pid = int((tmp_path / "pid").read_text())
     stat = pathlib.Path(f"/proc/{pid}/stat")
     assert not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z"
+    assert (tmp_path / "undone").exists()
     assert run.tend(1) == [] and two.process is None
 
 
