@@ -1,0 +1,88 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One role in a play of the user's own, without facts and without another role before it: it finds
+what it needs by itself, or says it in a sentence.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import re
+from typing import Any
+
+import pytest
+from adhoc import Ansible
+
+ROLES = sorted(path.name for path in (pathlib.Path(__file__).parents[2] / "roles").iterdir())
+NOT_FOR_HOSTS = {"mirror", "multinet"}
+# Of those that find what they need by themselves, the ones that a host of any kind lets get far.
+GET_FAR = ("isolation", "meta_plugin", "subnet_server")
+OF_KUBERNETES = ("kubernetes", "subnet_server")
+COMMON = {
+    "multinet_networks": [
+        {
+            "name": "blue",
+            "cidr": "10.1.0.0/16",
+            "default": True,
+            "backend": {"type": "vxlan", "vni": 1},
+        }
+    ],
+    "multinet_release_base_urls": dict.fromkeys(
+        ("flannel", "flannel-cni", "cni-plugins", "etcd"), "http://127.0.0.1:1"
+    ),
+    "multinet_kubeconfig": "/nonexistent",
+}
+KUBERNETES = {"multinet_datastore": "kubernetes", "multinet_cluster_cidrs": ["10.64.0.0/16"]}
+AWAY = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
+# What Ansible says of an expression that it cannot work out, and Python of a program that ends.
+NO_SENTENCE = re.compile(r".*(?:is undefined|has no attribute|Traceback|NoneType).*")
+
+
+def run(
+    directory: pathlib.Path, roles: list[str], more: dict[str, Any], *options: str
+) -> dict[str, str]:
+    """Return what Ansible says while it runs each role alone, on a host of the role's name."""
+    hosts = {role: {**COMMON, **more} for role in roles}
+    for role in OF_KUBERNETES:
+        hosts[role] = {**COMMON, **KUBERNETES, **more}
+    # a run ends when no host of a play is left, so each has one more, which does nothing
+    hosts["idle"] = {}
+    alone = "inventory_hostname != 'idle'"
+    plays = [
+        {
+            "name": role,
+            "hosts": [role, "idle"],
+            "gather_facts": False,
+            "roles": [{"role": f"multinet.flannel.{role}", "when": alone}],
+        }
+        for role in roles
+    ]
+    ansible = Ansible(directory, hosts)
+    ansible.playbook(plays, *options)
+    parts = re.split(r"^PLAY \[(.*?)\] \**$", ansible.output, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2]))
+
+
+@pytest.fixture(scope="module", name="away")
+def _away(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The hosts cannot be reached: a role that says so has done all it can."""
+    return run(tmp_path_factory.mktemp("away"), ROLES, AWAY)
+
+
+@pytest.fixture(scope="module", name="checked")
+def _checked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The host is this machine, on which nothing is changed."""
+    return run(tmp_path_factory.mktemp("checked"), list(GET_FAR), {}, "--check")
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_alone(away: dict[str, str], role: str) -> None:
+    assert not NO_SENTENCE.findall(away[role]), away[role]
+    assert role in NOT_FOR_HOSTS or "UNREACHABLE!" in away[role], away[role]
+
+
+@pytest.mark.parametrize("role", GET_FAR)
+def test_a_role_alone_knows_its_host(checked: dict[str, str], role: str) -> None:
+    assert not NO_SENTENCE.findall(checked[role]), checked[role]
+    assert f"changed: [{role}]" in checked[role], "it wrote no file"

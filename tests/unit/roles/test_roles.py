@@ -1,0 +1,138 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the roles say of themselves in several places is the same in all of them."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import pathlib
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.multinet.flannel.plugins.lookup import library_files
+from ansible_collections.multinet.flannel.plugins.module_utils import _ports
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+ROLES = sorted(path.name for path in (ROOT / "roles").iterdir())
+
+
+def load(*place: str) -> Any:
+    path = ROOT.joinpath("roles", *place)
+    return yaml.safe_load(path.read_text()) if path.exists() else {}
+
+
+def settings(role: str) -> dict[str, Any]:
+    """The defaults of what users set in a role."""
+    return load(role, "defaults", "main.yml") or load(role, "defaults", "main", "settings.yml")
+
+
+def options(role: str) -> dict[str, Any]:
+    return load(role, "meta", "argument_specs.yml")["argument_specs"]["main"]["options"]
+
+
+def is_said(option: dict[str, Any], value: Any) -> bool:
+    """Whether the specification has the very default. What is worked out is told in words."""
+    default = option["default"]
+    in_words = isinstance(default, str) and (" " in default or option["type"] != "str")
+    return not (in_words or "{{" in str(value))
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_defaults_are_what_the_argument_specification_says(role: str) -> None:
+    defaults, specified = settings(role), options(role)
+    assert not set(defaults) - set(specified), "not in meta/argument_specs.yml"
+    own = {name for name in specified if name.startswith(role + "_")}
+    with_default = {name for name in own if "default" in specified[name]}
+    assert not with_default - set(defaults), "not in defaults/"
+    for name in with_default:
+        if is_said(specified[name], defaults[name]):
+            assert defaults[name] == specified[name]["default"], name
+
+
+def test_ports_of_roles_are_those_of_the_programs() -> None:
+    assert settings("multinet")["multinet_subnet_server_port"] == _ports.SUBNET_SERVER
+    assert settings("verify")["verify_port"] == _ports.PROBE
+    remote = options("subnet_server")["subnet_server_remote"]["options"]
+    assert remote["port"]["default"] == _ports.SUBNET_SERVER_REMOTE
+
+
+def test_what_is_derived_is_not_what_users_set() -> None:
+    derived = load("multinet", "defaults", "main", "derived.yml")
+    assert not set(derived) & (set(settings("multinet")) | set(options("multinet")))
+
+
+def test_every_filter_is_documented_and_used() -> None:
+    filters = ROOT / "plugins" / "filter"
+    modules = [
+        importlib.import_module(f"ansible_collections.multinet.flannel.plugins.filter.{path.stem}")
+        for path in filters.glob("*.py")
+    ]
+    names = {name for module in modules for name in module.FilterModule().filters()}
+    assert names == {path.stem for path in filters.glob("*.yml")}
+    texts = [
+        path.read_text()
+        for place in ("roles", "playbooks")
+        for path in (ROOT / place).rglob("*")
+        if path.suffix in (".yml", ".j2")
+    ]
+    unused = [
+        name
+        for name in sorted(names)
+        if not any(re.search(rf"multinet\.flannel\.{name}\b", text) for text in texts)
+    ]
+    assert unused == []
+
+
+# The library on hosts
+
+
+def imported(name: str) -> Iterator[str]:
+    """The files that a file of module_utils imports at any time, by their names there."""
+    path = library_files.MODULE_UTILS / name
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            place = path.parents[node.level - 1].joinpath(*(node.module or "").split("."))
+            for found in (place, *(place / alias.name for alias in node.names)):
+                if found.with_suffix(".py").is_file():
+                    yield (
+                        found.with_suffix(".py").relative_to(library_files.MODULE_UTILS).as_posix()
+                    )
+
+
+@pytest.mark.parametrize(
+    "program, main",
+    [
+        ("meta-plugin", "_meta/plugin.py"),
+        ("subnet-server", "_subnets/main.py"),
+        ("token-renewal", "_tokens/renew.py"),
+    ],
+)
+def test_a_program_has_all_that_it_imports(program: str, main: str) -> None:
+    installed = {
+        path.removeprefix("/usr/local/lib/multinet/multinet/")
+        for path in (file["path"] for file in library_files.library([program]))
+    }
+    needed: set[str] = set()
+    new = {main}
+    while new:
+        needed |= new
+        new = {name for file in new for name in imported(file)} - needed
+    assert not needed - installed
+    packages = {name.partition("/")[0] for name in needed if "/" in name}
+    assert {name.partition("/")[0] for name in installed if "/" in name} == packages
+
+
+def test_the_role_makes_the_directories_of_the_library() -> None:
+    task = next(
+        task
+        for task in load("meta_plugin", "tasks", "main.yml")
+        if "multinet.flannel.node_files" in task
+    )
+    made = {item["path"] for item in task["multinet.flannel.node_files"]["directories"]}
+    needed = {str(pathlib.PurePosixPath(file["path"]).parent) for file in library_files.library()}
+    assert needed <= made | {str(pathlib.PurePosixPath(path).parent) for path in made}
