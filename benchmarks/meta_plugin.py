@@ -33,7 +33,7 @@ if not (TREE / "flannel").exists():
     (TREE / "flannel").symlink_to(ROOT, target_is_directory=True)
 sys.path[:0] = [str(TREE.parent.parent), str(ROOT / "tests" / "integration")]
 import processes
-from ansible_collections.multinet.flannel.plugins.lookup import meta_plugin_files
+from ansible_collections.multinet.flannel.plugins.lookup import library_files, meta_plugin_launchers
 from ansible_collections.multinet.flannel.plugins.module_utils._architectures import SUPPORTED
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 from kube_api import KubeApi
@@ -386,7 +386,7 @@ def own_world(directory, executables, python, network=None):
     os.mkdir(BIN)
     for name, file in executables.items():
         shutil.copy(file, BIN + "/" + name)
-    for file in meta_plugin_files.library(LIBRARY) + meta_plugin_files.launchers(
+    for file in library_files.library(lib_dir=LIBRARY) + meta_plugin_launchers.launchers(
         ["multinet"], BIN, LIBRARY, python
     ):
         path = pathlib.Path(file["path"])

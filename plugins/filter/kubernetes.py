@@ -3,26 +3,29 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a Kubernetes cluster and its nodes get, from the plan.
 
-Most filters are a name for one pure function of module_utils/_kubernetes.
+Documentation: <name of the filter>.yml.
 """
 
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any
 
-import yaml
-from ansible.parsing.yaml import dumper
 from ansible_collections.multinet.flannel.plugins.filter import flanneld
 from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import (
     checks,
     daemonset,
-    node,
     objects,
 )
 from ansible_collections.multinet.flannel.plugins.module_utils._node import units
 
+_CLIENT_CERTIFICATES = ("ca.crt", "client.crt", "client.key")
+# Of the settings that units have, what the kubelet fills in for each node instead.
+_OF_THE_NODE = {"interface": "", "public_ip": "$(HOST_IP)", "node_name": "$(NODE_NAME)"}
 
-def kubernetes_objects(plan, settings):
+
+def kubernetes_objects(plan: dict[str, Any], settings: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return objects.objects(plan, settings), and with settings["daemonset"] what runs flanneld in
     pods. Raises AnsibleFilterError.
 
@@ -32,10 +35,7 @@ def kubernetes_objects(plan, settings):
     made = objects.objects(plan, settings)
     pods = settings.get("daemonset")
     if pods:
-        # the kubelet fills in what is each node's own
-        environments = flanneld.flanneld_units(
-            plan, dict(pods["flanneld"], public_ip="$(HOST_IP)", node_name="$(NODE_NAME)")
-        )
+        environments = flanneld.flanneld_units(plan, {**pods["flanneld"], **_OF_THE_NODE})
         made += daemonset.objects(
             plan,
             {
@@ -52,53 +52,39 @@ def kubernetes_objects(plan, settings):
     return made
 
 
-def _certificates(directory):
+def _certificates(directory: str) -> dict[str, str]:
     """Return {file name: content} of the client certificates in a directory; nothing while they are
     not made.
     """
-    if not directory:
+    files = [pathlib.Path(directory).expanduser() / name for name in _CLIENT_CERTIFICATES]
+    if not directory or not all(file.exists() for file in files):
         return {}
-    files = [
-        pathlib.Path(directory).expanduser() / file
-        for file in ("ca.crt", "client.crt", "client.key")
-    ]
-    return (
-        {file.name: file.read_text(encoding="ascii") for file in files}
-        if all(file.exists() for file in files)
-        else {}
+    return {file.name: file.read_text(encoding="ascii") for file in files}
+
+
+def kubernetes_problems(
+    plan: dict[str, Any], cluster: Mapping[str, Any], node_name: str, settings: Mapping[str, Any]
+) -> list[str]:
+    """Return what in the cluster, and about the host's Node object, stands in the way: sentences.
+
+    cluster: what module kubernetes_info returned. settings: see checks.cluster_problems().
+    """
+    return checks.cluster_problems(cluster, settings) + checks.node_problems(
+        cluster, node_name, plan
     )
 
 
-def kubernetes_manifest(made):
-    """Return objects (list of dict) as one YAML text; a Secret does not belong into a file, so
-    there is a comment on how to make it.
-    """
-    texts = [
-        (
-            f"# {objects.label(item)}: make it from the files in multinet_pki_dir:\n# kubectl -n"
-            f" {item['metadata']['namespace']} create secret generic {item['metadata']['name']}"
-            " --from-file=ca.crt --from-file=client.crt --from-file=client.key\n"
-            if item["kind"] == "Secret"
-            else yaml.dump(item, Dumper=dumper.AnsibleDumper, sort_keys=False, width=160)
-        )
-        for item in made
-    ]
-    return "".join("---\n" + text for text in texts)
+def node_names(hosts: list[str], hostvars: Mapping[str, Any]) -> list[str]:
+    """Return the names of the hosts' Node objects: multinet_node_name, or the host's own name."""
+    return [hostvars[host].get("multinet_node_name", host) for host in hosts]
 
 
 class FilterModule:
     """The filters of this file."""
 
-    def filters(self):
-        """Return the filters by name."""
+    def filters(self) -> dict[str, Callable[..., Any]]:
         return {
             "kubernetes_objects": kubernetes_objects,
-            "kubernetes_manifest": kubernetes_manifest,
-            "kubernetes_node_names": lambda hostvars, hosts: [
-                hostvars[host].get("multinet_node_name", host) for host in hosts
-            ],
-            "kubernetes_accounts": objects.accounts,
-            "kubernetes_node_files": node.files,
-            "kubernetes_cluster_problems": checks.cluster_problems,
-            "kubernetes_node_problems": checks.node_problems,
+            "kubernetes_problems": kubernetes_problems,
+            "node_names": node_names,
         }

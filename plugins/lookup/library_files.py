@@ -8,16 +8,18 @@ DOCUMENTATION = r"""
 name: library_files
 author: multinet.flannel authors (@multinet-flannel)
 version_added: 0.1.0
-short_description: Parts of the collection's library for programs that run on hosts
+short_description: The library that the collection's own programs on hosts run with
 description:
-  - Returns packages or single files of this collection's C(module_utils) as the files of M(multinet.flannel.node_files).
-  - Below O(lib_dir) they are the Python package C(multinet), in which they find each other as they do here.
+  - Returns the part of this collection's C(module_utils) that its programs on hosts run with, as
+    the files of M(multinet.flannel.node_files).
+  - Below O(lib_dir) it is the Python package C(multinet), in which the modules find each other as
+    they do here.
 options:
   _terms:
-    description: Names of packages (V(_tokens)) or of files in them (V(_tokens/token.py)).
+    description: The programs whose part is returned. None named means all of them.
     type: list
     elements: str
-    required: true
+    choices: [meta-plugin, subnet-server, token-renewal]
   lib_dir:
     description: Directory of the library.
     type: str
@@ -25,9 +27,9 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Install a part of the library
+- name: Install the library
   multinet.flannel.node_files:
-    files: "{{ query('multinet.flannel.library_files', '_tokens') }}"
+    files: "{{ query('multinet.flannel.library_files') }}"
 """
 
 RETURN = r"""
@@ -37,43 +39,53 @@ _raw:
   elements: dict
 """
 
-import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any
 
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
-MODULE_UTILS = os.path.join(
-    os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "module_utils"
-)
+MODULE_UTILS = pathlib.Path(__file__).resolve().parent.parent / "module_utils"
+# What each program imports: packages, or single files of them.
+PROGRAMS = {
+    "meta-plugin": ("_cni", "_kube_client", "_meta"),
+    "subnet-server": (
+        "_cni",
+        "_kube_client",
+        "_runtime/__init__.py",
+        "_runtime/cri.py",
+        "_subnets",
+    ),
+    "token-renewal": ("_cni", "_kube_client", "_tokens"),
+}
 
 
-def library(parts, lib_dir):
-    """Return the files (list of dict) of parts (list of str) of the library below lib_dir (str)."""
-    files = [{"path": lib_dir + "/multinet/__init__.py", "content": "", "mode": "0644"}]
-    for part in parts:
-        path = os.path.join(MODULE_UTILS, part)
-        names = (
-            [part]
-            if part.endswith(".py")
-            else [f"{part}/{name}" for name in sorted(os.listdir(path)) if name.endswith(".py")]
-        )
-        for name in names:
-            with open(os.path.join(MODULE_UTILS, name), encoding="utf-8") as file:
-                files.append(
-                    {"path": f"{lib_dir}/multinet/{name}", "content": file.read(), "mode": "0644"}
-                )
+def library(
+    programs: Sequence[str] = tuple(PROGRAMS), lib_dir: str = "/usr/local/lib/multinet"
+) -> list[dict[str, str]]:
+    """Return the files {path, content, mode} that programs run with, below lib_dir."""
+    files = [{"path": f"{lib_dir}/multinet/__init__.py", "content": "", "mode": "0644"}]
+    for part in sorted({part for program in programs for part in PROGRAMS[program]}):
+        place = MODULE_UTILS / part
+        for path in sorted(place.glob("*.py")) if place.is_dir() else [place]:
+            name = path.relative_to(MODULE_UTILS).as_posix()
+            content = path.read_text(encoding="utf-8")
+            files.append({"path": f"{lib_dir}/multinet/{name}", "content": content, "mode": "0644"})
     return files
 
 
 class LookupModule(LookupBase):
     """See DOCUMENTATION."""
 
-    def run(self, terms, variables=None, **kwargs):
+    def run(
+        self, terms: list[str], variables: dict[str, Any] | None = None, **kwargs: Any
+    ) -> list[dict[str, str]]:
+        """Return library() of the terms."""
         self.set_options(var_options=variables, direct=kwargs)
-        try:
-            return library(terms, self.get_option("lib_dir"))
-        except OSError as error:
+        unknown = [term for term in terms if term not in PROGRAMS]
+        if unknown:
             raise AnsibleLookupError(
-                "The library of the collection has no"
-                f" {os.path.relpath(error.filename, MODULE_UTILS)}."
-            ) from error
+                f"There is no program {unknown[0]!r}; write one of {', '.join(PROGRAMS)}."
+            )
+        return library(terms or tuple(PROGRAMS), self.get_option("lib_dir"))

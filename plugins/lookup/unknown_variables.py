@@ -10,8 +10,10 @@ author: multinet.flannel authors (@multinet-flannel)
 version_added: 0.1.0
 short_description: Variables of the host that no role of the collection knows
 description:
-  - Ansible takes a misspelt variable for one that nobody reads, and the default holds. This finds those that begin like the collection's own, C(multinet_).
-  - The known names are those in the argument specification and the defaults of the role P(multinet.flannel.multinet#role).
+  - Ansible takes a misspelt variable for one that nobody reads, and the default holds. This finds
+    those that begin like the collection's own, C(multinet_).
+  - The known names are those in the argument specification of the role
+    P(multinet.flannel.multinet#role), and those that it derives.
 options: {}
 """
 
@@ -24,34 +26,33 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _raw:
-  description: A sentence for each unknown variable, with the nearest known name; an empty list if there is none.
+  description: A sentence for each unknown variable, with the nearest known name; an empty list if
+    there is none.
   type: list
   elements: str
 """
 
-import os
+import pathlib
+from typing import Any
 
 from ansible.plugins.lookup import LookupBase
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.sentences import closest
 
 PREFIX = "multinet_"
-ROLE = os.path.join(
-    os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))),
-    "roles",
-    "multinet",
-)
+ROLE = pathlib.Path(__file__).resolve().parent.parent.parent / "roles" / "multinet"
 
 
 class LookupModule(LookupBase):
     """See DOCUMENTATION."""
 
-    def run(self, terms, variables=None, **kwargs):
+    def run(
+        self, terms: list[Any], variables: dict[str, Any] | None = None, **kwargs: Any
+    ) -> list[str]:
+        """Return a sentence for each unknown variable."""
+        specification = self._load("meta/argument_specs.yml")["argument_specs"]["main"]["options"]
+        derived = self._load("defaults/main/derived.yml")
         # without the prefix, which makes everything look alike
-        specified = self._loader.load_from_file(ROLE + "/meta/argument_specs.yml")[
-            "argument_specs"
-        ]["main"]["options"]
-        derived = self._loader.load_from_file(ROLE + "/defaults/main.yml")
-        known = sorted(name[len(PREFIX) :] for name in {**specified, **derived})
+        known = sorted(name[len(PREFIX) :] for name in {**specification, **derived})
         unknown = sorted(
             name[len(PREFIX) :]
             for name in variables or {}
@@ -59,7 +60,10 @@ class LookupModule(LookupBase):
         )
         return [self._sentence(name, closest(name, known)) for name in unknown]
 
-    def _sentence(self, name, meant):
+    def _load(self, path: str) -> dict[str, Any]:
+        return self._loader.load_from_file(str(ROLE / path))
+
+    def _sentence(self, name: str, meant: str | None) -> str:
         remedy = (
             "write " + PREFIX + meant
             if meant

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: kubernetes_tokens
-short_description: Tokens of service accounts, and what a host needs besides to use them
+short_description: The access of a host to the Kubernetes API, as files
 version_added: 0.1.0
 description:
-  - Asks the Kubernetes API (TokenRequest) for a token of each service account. Nothing at the API
-    changes by it.
+  - Asks the Kubernetes API (TokenRequest) for a token of each service account that the hosts use.
+    Nothing at the API changes by it.
+  - Returns the tokens, and the kubeconfigs that name them, as M(multinet.flannel.node_files) takes
+    them.
   - In check mode no token is asked for, and each one returned is empty.
 author: [multinet.flannel authors (@multinet-flannel)]
 extends_documentation_fragment:
@@ -26,11 +28,16 @@ options:
     description: Namespace of the service accounts.
     type: str
     default: kube-system
-  accounts:
-    description: Names of the service accounts.
-    type: list
-    elements: str
-    required: true
+  datastore:
+    description: Where leases come from. With V(kubernetes) there is a service account for the
+      subnet server, besides that of the meta-plugin.
+    type: str
+    choices: [etcd, kubernetes]
+    default: etcd
+  server:
+    description: URL of the API as the hosts reach it. By default, that of the kubeconfig.
+    type: str
+    default: ""
   seconds:
     description: How long the tokens are to live, at least 600. The API server may be set up to give
       them less.
@@ -46,28 +53,25 @@ EXAMPLES = r"""
 - name: Ask for a token of the meta-plugin
   multinet.flannel.kubernetes_tokens:
     kubeconfig: ~/.kube/config
-    accounts: [multinet]
   delegate_to: localhost
   run_once: true
   no_log: true
   register: issued
+
+- name: Write the access of this host to the API
+  multinet.flannel.node_files:
+    directories:
+      - {path: /etc/multinet/kubernetes, mode: "0700"}
+    files: "{{ issued.files }}"
 """
 
 RETURN = r"""
-server:
-  description: URL of the API, as the kubeconfig has it.
+files:
+  description: The certificates by which the API is trusted, where the kubeconfig has any, and a
+    kubeconfig and a token for each service account.
   returned: success
-  type: str
-  sample: https://192.0.2.10:6443
-ca:
-  description: The certificates (PEM) by which the API is trusted, or an empty string when the
-    hosts' own have to do.
-  returned: success
-  type: str
-tokens:
-  description: The tokens by the names of their service accounts.
-  returned: success
-  type: dict
+  type: list
+  elements: dict
 seconds:
   description: How long the token that ends first lives, 0 in check mode.
   returned: success
@@ -76,7 +80,11 @@ seconds:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import admin
+from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import (
+    admin,
+    node,
+    objects,
+)
 from ansible_collections.multinet.flannel.plugins.module_utils._tokens import token
 
 
@@ -85,13 +93,15 @@ def main() -> None:
         argument_spec={
             "kubeconfig": {"type": "str", "required": True},
             "namespace": {"type": "str", "default": "kube-system"},
-            "accounts": {"type": "list", "elements": "str", "required": True},
+            "datastore": {"type": "str", "choices": ["etcd", "kubernetes"], "default": "etcd"},
+            "server": {"type": "str", "default": ""},
             "seconds": {"type": "int", "default": 604800},
             "least_seconds": {"type": "int", "default": 600},
         },
         supports_check_mode=True,
     )
     params = module.params
+    accounts = objects.accounts(params)
     try:
         api = admin.Admin(params["kubeconfig"])
         # where the kubeconfig has none, that of the cluster's own pods
@@ -106,7 +116,7 @@ def main() -> None:
             name: (
                 "" if module.check_mode else api.token(params["namespace"], name, params["seconds"])
             )
-            for name in params["accounts"]
+            for name in accounts.values()
         }
         lives = [token.Token(text).seconds for text in tokens.values() if text]
     except (admin.AdminError, token.TokenError) as error:
@@ -119,8 +129,11 @@ def main() -> None:
                 f" for. Set kubernetes_token_seconds to {int(min(lives))}."
             )
         )
+    issued = {"server": api.server, "ca": ca, "tokens": tokens}
     module.exit_json(
-        changed=False, server=api.server, ca=ca, tokens=tokens, seconds=min(lives, default=0)
+        changed=False,
+        files=node.files(issued, accounts, params["server"]),
+        seconds=min(lives, default=0),
     )
 
 

@@ -13,7 +13,7 @@ import shlex
 import subprocess
 import sys
 
-from ansible_collections.multinet.flannel.plugins.lookup import meta_plugin_files
+from ansible_collections.multinet.flannel.plugins.lookup import library_files, meta_plugin_launchers
 
 # What a host keeps in these places is the test's own directory while a command runs.
 PLACES = ("/run/flannel", "/var/lib/cni", "/etc/cni", "/opt/cni", "/usr/local/lib/multinet")
@@ -56,9 +56,8 @@ class CniHost:
                 (self.path(BIN) / plugin.name).write_bytes(plugin.read_bytes())
                 (self.path(BIN) / plugin.name).chmod(0o755)
         # just as the role installs it
-        files = meta_plugin_files.library("/usr/local/lib/multinet") + meta_plugin_files.launchers(
-            names, BIN, "/usr/local/lib/multinet", python
-        )
+        files = library_files.library()
+        files += meta_plugin_launchers.launchers(names, BIN, "/usr/local/lib/multinet", python)
         for file in files:
             path = self.path(file["path"])
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import pathlib
 import stat
 import time
 
@@ -407,12 +408,17 @@ def test_a_token_of_an_account_that_was_made_anew_is_replaced(cluster, tmp_path)
 
 def test_the_module_that_asks_for_tokens(cluster):
     cluster.bring_about([BLUE])
-    issued = cluster.module("kubernetes_tokens", accounts=["multinet"], seconds=600)
-    assert Token(issued["tokens"]["multinet"]).seconds == issued["seconds"] == 600
-    assert issued["ca"] == cluster.api.authority.ca_crt.read_text() and not issued["changed"]
-    assert cluster.module("kubernetes_tokens", "--check", accounts=["multinet"])["tokens"] == {
-        "multinet": ""
-    }
+    issued = cluster.module("kubernetes_tokens", seconds=600)
+    written = {pathlib.PurePath(file["path"]).name: file for file in issued["files"]}
+    assert set(written) == {"ca.crt", "meta-plugin.kubeconfig", "meta-plugin.token"}
+    token = written["meta-plugin.token"]
+    assert Token(token["content"].strip()).seconds == issued["seconds"] == 600
+    assert token["secret"] and token["keep_token"] and not issued["changed"]
+    assert written["ca.crt"]["content"] == cluster.api.authority.ca_crt.read_text()
+    checked = cluster.module("kubernetes_tokens", "--check", server="https://192.0.2.1:6443")
+    written = {pathlib.PurePath(file["path"]).name: file for file in checked["files"]}
+    assert written["meta-plugin.token"]["content"] == ""
+    assert "https://192.0.2.1:6443" in written["meta-plugin.kubeconfig"]["content"]
 
 
 def test_an_api_that_is_away_leaves_the_token(cluster, tmp_path, capsys, monkeypatch):

@@ -70,6 +70,16 @@ WRONG = {
         {"multinet_colour": "blue"},
         ["multinet_colour", "another prefix"],
     ),
+    "a distribution that is none": (
+        [BLUE],
+        {"multinet_kubernetes_distribution": "minikube"},
+        ["'minikube'; write one of kubeadm, k3s, rke2, k0s, microk8s, or set"],
+    ),
+    "docker in no network": (
+        [BLUE],
+        {"multinet_docker_network": "purple"},
+        ["'purple', which is no network; write one of blue, or leave it out"],
+    ),
     "three mistakes at once": (
         [dict(BLUE, cidr="10.1.0.0/33", attach="some"), dict(RED, allow_to=["green"])],
         {},

@@ -131,6 +131,13 @@ OPTIONS = {
         pattern=_PATH,
         write="the path of a directory, such as /etc/cni/net.d",
     ),
+    "docker_network": Option(
+        "text",
+        "",
+        ("Name of the network that docker's own bridge is in. By default, it is in none.",),
+        pattern="[a-z0-9-]*",
+        write="the name of a network, or leave it out",
+    ),
     "datastore": Option(
         "choice", "etcd", ("Where leases come from.",), choices=("etcd", "kubernetes")
     ),

@@ -49,6 +49,7 @@ def check(
         "write healthz_port in one of the two, a free TCP port such as 20001",
     )
     _check_allow_to(networks, externals, names)
+    _check_docker_network(networks, options.values["docker_network"], errors)
     for family in FAMILIES:
         foreign = [
             Claim(entry.report.place, IPNetwork(entry.network[family.cidr]))
@@ -116,6 +117,15 @@ def _check_allow_to(
                 report.wrong(
                     f"allow_to holds {show(name)}, which is no network; {nearest(name, known)}"
                 )
+
+
+def _check_docker_network(networks: Sequence[Entry], name: str, errors: list[str]) -> None:
+    names = [str(entry.network["name"]) for entry in networks]
+    if name and name not in names:
+        Report("options", errors).wrong(
+            f"docker_network is {show(name)}, which is no network; write one of"
+            f" {', '.join(names)}, or leave it out"
+        )
 
 
 def _check_overlaps(networks: Sequence[Entry], family: Family, taken: Sequence[Claim]) -> None:

@@ -35,8 +35,9 @@ def test_the_execution_environment_has_what_is_needed():
     "code",
     [
         "from {0}plugins.filter import plan as it; it.plan_filter([])",
-        "from {0}plugins.filter import isolation as it;"
-        " it.isolation_ruleset({{'networks': [], 'blocked': []}})",
+        "from {0}plugins.filter import planned_files as it;"
+        " it.planned_files({{'networks': [], 'blocked': []}}, 'isolation',"
+        " {{'node_addresses': [], 'docker_network': ''}})",
     ],
 )
 def test_filters_say_it_in_one_sentence(code, tmp_path):

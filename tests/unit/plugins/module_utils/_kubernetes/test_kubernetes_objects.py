@@ -8,11 +8,7 @@ from __future__ import annotations
 import json
 
 import pytest
-import yaml
-from ansible_collections.multinet.flannel.plugins.filter.kubernetes import (
-    kubernetes_manifest,
-    kubernetes_objects,
-)
+from ansible_collections.multinet.flannel.plugins.filter.kubernetes import kubernetes_objects
 from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import objects
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 
@@ -139,14 +135,3 @@ def test_pods_with_leases_from_the_api():
             "value": "http://127.0.0.1:10253/" + name,
         } in container["env"]
         assert json.loads(config["data"][name + ".json"])["Backend"]["Type"] == "vxlan"
-
-
-def test_a_manifest_has_everything_but_secrets(tmp_path):
-    for name in ("ca.crt", "client.crt", "client.key"):
-        (tmp_path / name).write_text("hush")
-    items = made(pki_dir=tmp_path)
-    text = kubernetes_manifest(items)
-    assert [document for document in yaml.safe_load_all(text) if document] == [
-        item for item in items if item["kind"] != "Secret"
-    ]
-    assert "aHVzaA" not in text and "create secret generic multinet-etcd-client" in text

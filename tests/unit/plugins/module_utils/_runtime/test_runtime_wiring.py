@@ -11,13 +11,12 @@ import json
 import pathlib
 
 import pytest
-from ansible_collections.multinet.flannel.plugins.module_utils._runtime import (
-    presets,
-    texts,
-    wiring,
-)
+import yaml
+from ansible_collections.multinet.flannel.plugins.module_utils._runtime import texts, wiring
 
 DATA = pathlib.Path(__file__).parent / "data"
+ROLE = pathlib.Path(__file__).resolve().parents[5] / "roles" / "multinet"
+DISTRIBUTIONS = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())["__multinet_distributions"]
 NETWORK = {
     "name": "blue",
     "cidr": "10.1.0.0/16",
@@ -128,7 +127,7 @@ def test_where_containerd_looks_elsewhere_it_is_said():
     assert len(several) == 1 and several[0].startswith(
         "containerd uses all CNI configurations at once (max_conf_num = 0)"
     )
-    paths = presets.paths("k3s")
+    paths = DISTRIBUTIONS["k3s"]
     assert (
         wiring.containerd_problems(
             data("containerd-k3s.toml"),
@@ -508,14 +507,9 @@ def test_containerd_that_somebody_has_changed_since_keeps_their_changes():
 
 
 def test_distributions():
-    for name, paths in presets.DISTRIBUTIONS.items():
-        assert presets.paths(name) is paths and set(paths) == set(presets.DISTRIBUTIONS["kubeadm"])
+    for paths in DISTRIBUTIONS.values():
+        assert set(paths) == {"cni_conf_dir", "cni_bin_dir", "containerd_config"}
         assert all(path.startswith("/") and not path.endswith("/") for path in paths.values())
-    with pytest.raises(
-        ValueError,
-        match=(
-            "multinet_kubernetes_distribution is 'minikube'; write one of kubeadm, k3s, rke2, k0s,"
-            " microk8s"
-        ),
-    ):
-        presets.paths("minikube")
+    specification = yaml.safe_load((ROLE / "meta" / "argument_specs.yml").read_text())
+    option = specification["argument_specs"]["main"]["options"]["multinet_kubernetes_distribution"]
+    assert option["choices"] == list(DISTRIBUTIONS)

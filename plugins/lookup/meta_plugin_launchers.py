@@ -5,21 +5,21 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-name: meta_plugin_files
+name: meta_plugin_launchers
 author: multinet.flannel authors (@multinet-flannel)
 version_added: 0.1.0
-short_description: The files of the meta-plugin
+short_description: The executables that start the meta-plugin
 description:
-  - Returns the meta-plugin's library and its launchers as the files of M(multinet.flannel.node_files), so that one call installs all of it.
-  - The library is the part of this collection that the modules use as well.
+  - Returns them as the files of M(multinet.flannel.node_files), to be installed in one call with
+    the library (P(multinet.flannel.library_files#lookup)).
 options:
   _terms:
-    description: File names of the launchers.
+    description: File names of the executables.
     type: list
     elements: str
     required: true
   bin_dir:
-    description: Directory of the launchers, the host's CNI plugins.
+    description: Their directory, that of the host's CNI plugins.
     type: str
     required: true
   lib_dir:
@@ -35,21 +35,23 @@ options:
 EXAMPLES = r"""
 - name: Install the meta-plugin
   multinet.flannel.node_files:
-    files: "{{ query('multinet.flannel.meta_plugin_files', 'multinet', bin_dir='/opt/cni/bin', python='/usr/bin/python3') }}"
+    files: "{{ query('multinet.flannel.library_files')
+      + query('multinet.flannel.meta_plugin_launchers', 'multinet',
+              bin_dir='/opt/cni/bin', python='/usr/bin/python3') }}"
 """
 
 RETURN = r"""
 _raw:
-  description: The files, each with C(path), C(content) and C(mode); the launchers last.
+  description: The files, each with C(path), C(content) and C(mode).
   type: list
   elements: dict
 """
 
+from typing import Any
+
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
-from ansible_collections.multinet.flannel.plugins.lookup import library_files
 
-PACKAGES = ("_cni", "_kube_client", "_meta")
 # -I -S: nothing of the environment and no site-packages, which is also what starts quickest.
 LAUNCHER = """#!%(python)s -IS
 # The CNI meta-plugin of multinet.flannel.
@@ -64,13 +66,8 @@ os._exit(main(sys.argv[0]))
 """
 
 
-def library(lib_dir):
-    """Return the files of the library (list of dict) below lib_dir (str)."""
-    return library_files.library(PACKAGES, lib_dir)
-
-
-def launchers(names, bin_dir, lib_dir, python):
-    """Return the launchers (list of dict) for names (list of str)."""
+def launchers(names: list[str], bin_dir: str, lib_dir: str, python: str) -> list[dict[str, str]]:
+    """Return the executables {path, content, mode} of these names in bin_dir."""
     text = LAUNCHER % {"python": python, "lib_dir": lib_dir}
     return [{"path": f"{bin_dir}/{name}", "content": text, "mode": "0755"} for name in names]
 
@@ -78,11 +75,11 @@ def launchers(names, bin_dir, lib_dir, python):
 class LookupModule(LookupBase):
     """See DOCUMENTATION."""
 
-    def run(self, terms, variables=None, **kwargs):
+    def run(
+        self, terms: list[Any], variables: dict[str, Any] | None = None, **kwargs: Any
+    ) -> list[dict[str, str]]:
+        """Return launchers() of the terms; raise AnsibleLookupError for what cannot start."""
         self.set_options(var_options=variables, direct=kwargs)
-        bin_dir, lib_dir, python = (
-            self.get_option(key) for key in ("bin_dir", "lib_dir", "python")
-        )
         names = [name for term in terms for name in (term if isinstance(term, list) else [term])]
         for name in names:
             if not name or "/" in name:
@@ -90,10 +87,11 @@ class LookupModule(LookupBase):
                     f"The name {name!r} of the meta-plugin is not a file name; write it without a"
                     " directory."
                 )
+        python = self.get_option("python")
         # The first line of a script is cut off there by the kernel.
         if not python.startswith("/") or len(python) > 120 or " " in python:
             raise AnsibleLookupError(
                 f"The Python {python!r} cannot start a script; give an absolute path without"
                 " blanks, at most 120 characters."
             )
-        return library(lib_dir) + launchers(names, bin_dir, lib_dir, python)
+        return launchers(names, self.get_option("bin_dir"), self.get_option("lib_dir"), python)

@@ -1,0 +1,118 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Filter: what a host gets of the plan as files (documentation: planned_files.yml)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.multinet.flannel.plugins.filter.flanneld import flanneld_units
+from ansible_collections.multinet.flannel.plugins.module_utils import _ports
+from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import ruleset
+
+NETWORK_DIRECTORY = "/etc/cni/multinet/net.d"
+# What the subnet server reads of a network.
+_SUBNET_SERVER_KEYS = (
+    "name",
+    "annotation_prefix",
+    "cidr",
+    "subnet_len",
+    "ipv6_cidr",
+    "ipv6_subnet_len",
+    "flannel_config",
+    "subnet_file",
+    "bridge",
+    "ipam_dir",
+)
+
+
+def cni_files(plan: dict[str, Any], settings: dict[str, Any]) -> list[dict[str, str]]:
+    """One conflist per network, then the host's own configuration in settings["conf_dir"]."""
+    contents = [
+        (f"{NETWORK_DIRECTORY}/{network['name']}.conflist", network["cni_conflist"])
+        for network in plan["networks"]
+    ]
+    contents.append((f"{settings['conf_dir']}/00-multinet.conf", plan["cni_conf"]))
+    return [_file(path, json.dumps(content, indent=2) + "\n") for path, content in contents]
+
+
+def flanneld_files(plan: dict[str, Any], settings: dict[str, Any]) -> list[dict[str, str]]:
+    """The environment of each flanneld, and the network's configuration where no etcd has it."""
+    networks = plan["networks"]
+    files = [
+        _file(network["environment_file"], unit["environment"])
+        for network, unit in zip(networks, flanneld_units(plan, settings))
+    ]
+    for network in networks:
+        if network["net_config_file"]:
+            config = json.dumps(network["flannel_config"], indent=2, sort_keys=True)
+            files.append(_file(network["net_config_file"], config + "\n"))
+    return files
+
+
+def isolation_files(plan: dict[str, Any], settings: dict[str, Any]) -> list[dict[str, str]]:
+    """The nftables table."""
+    try:
+        text = ruleset(plan, settings["node_addresses"], settings["docker_network"])
+    except ValueError as error:
+        raise AnsibleFilterError(str(error)) from error
+    return [_file("/etc/multinet/isolation.nft", text)]
+
+
+def subnet_server_files(plan: dict[str, Any], settings: dict[str, Any]) -> list[dict[str, str]]:
+    """The configuration of the subnet server."""
+    config = json.dumps(subnet_server_config(plan, settings), indent=4, sort_keys=True)
+    return [_file("/etc/multinet/subnets.json", config + "\n", "0600")]
+
+
+def subnet_server_config(plan: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+    """What the subnet server of a host works from (see _subnets/main.py)."""
+    remote = settings.get("remote")
+    return {
+        "node_name": settings["node_name"],
+        "kubeconfig": settings["kubeconfig"],
+        "cluster_cidrs": plan["cluster_cidrs"],
+        "node_cidr_mask_sizes": plan["node_cidr_mask_sizes"],
+        "default_network": plan["default_network"],
+        "networks": [
+            {key: network[key] for key in _SUBNET_SERVER_KEYS} for network in plan["networks"]
+        ],
+        "listen": {"address": "127.0.0.1", "port": settings["port"]},
+        "remote": dict({"port": _ports.SUBNET_SERVER_REMOTE}, **remote) if remote else None,
+    }
+
+
+def _file(path: str, content: str, mode: str = "0644") -> dict[str, str]:
+    return {"path": path, "content": content, "mode": mode}
+
+
+PARTS = {
+    "cni": cni_files,
+    "flanneld": flanneld_files,
+    "isolation": isolation_files,
+    "subnet_server": subnet_server_files,
+}
+
+
+def planned_files(
+    plan: dict[str, Any], part: str, settings: dict[str, Any]
+) -> list[dict[str, str]]:
+    """Return the files of a part of PARTS as module node_files takes them. Raises
+    AnsibleFilterError with a sentence.
+    """
+    if part not in PARTS:
+        raise AnsibleFilterError(
+            f"The plan has no files of {part!r}; write one of {', '.join(PARTS)}."
+        )
+    return PARTS[part](plan, settings)
+
+
+class FilterModule:
+    """The filter of this file."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {"planned_files": planned_files}
