@@ -47,7 +47,6 @@ published:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import admin, cluster
-from ansible_collections.multinet.flannel.plugins.module_utils._libraries import MissingLibraryError
 
 LISTS = ("/api/v1/pods", "/api/v1/services", "/apis/discovery.k8s.io/v1/endpointslices")
 
@@ -66,10 +65,7 @@ def main() -> None:
                 " Services and EndpointSlices."
             )
         )
-    try:
-        seen = cluster.view(*found)
-    except MissingLibraryError as error:
-        module.fail_json(msg=str(error))
+    seen = cluster.view(*found)
     module.exit_json(
         changed=False, cluster=seen, published={key: seen[key] for key in ("services", "ports")}
     )

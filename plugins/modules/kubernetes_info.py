@@ -61,7 +61,6 @@ from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes.quest
     POD_CIDRS,
     ask,
 )
-from ansible_collections.multinet.flannel.plugins.module_utils._libraries import MissingLibraryError
 
 
 def main() -> None:
@@ -75,7 +74,7 @@ def main() -> None:
         namespaces = api.items("/api/v1/namespaces") or []
         pod_cidrs = {node["metadata"]["name"]: ask(POD_CIDRS, node) for node in nodes}
         names = ask(NAMES, namespaces)
-    except (admin.AdminError, MissingLibraryError) as error:
+    except admin.AdminError as error:
         module.fail_json(msg=str(error))
     module.exit_json(
         changed=False,

@@ -87,7 +87,6 @@ from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes impor
     apply,
     objects,
 )
-from ansible_collections.multinet.flannel.plugins.module_utils._libraries import MissingLibraryError
 
 
 def main() -> None:
@@ -122,7 +121,7 @@ def main() -> None:
         )
         if not module.check_mode:
             apply.wait_for_pods(api, wanted, params["pods_on"], params["no_pods_on"], patience)
-    except (admin.AdminError, MissingLibraryError) as error:
+    except admin.AdminError as error:
         module.fail_json(msg=str(error))
     module.exit_json(
         changed=bool(changes),

@@ -104,14 +104,7 @@ def main() -> None:
     accounts = objects.accounts(params)
     try:
         api = admin.Admin(params["kubeconfig"])
-        # where the kubeconfig has none, that of the cluster's own pods
-        ca = api.ca() or (
-            (
-                api.get(f"/api/v1/namespaces/{params['namespace']}/configmaps/kube-root-ca.crt")
-                or {}
-            ).get("data")
-            or {}
-        ).get("ca.crt", "")
+        ca = api.ca(params["namespace"])
         tokens = {
             name: (
                 "" if module.check_mode else api.token(params["namespace"], name, params["seconds"])

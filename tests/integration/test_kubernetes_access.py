@@ -329,7 +329,7 @@ def write_access(cluster, directory, check_mode=False):
         api = admin.Admin(str(cluster.kubeconfig))
         issued = {
             "server": api.server,
-            "ca": api.ca(),
+            "ca": api.ca("kube-system"),
             "tokens": {
                 name: "" if check_mode else api.token("kube-system", name, 600)
                 for name in found.values()

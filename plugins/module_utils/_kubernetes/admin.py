@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The Kubernetes API with an administrator's kubeconfig. Runs on the controller.
 
-Needs the Python package kubernetes, which knows every way to log in.
+Needs the Python packages kubernetes, which knows every way to log in, and jmespath.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 from .._libraries import MissingLibraryError, need
 from .._tokens.token import request
+from .questions import ROOT_CA, ask
 
 _CHUNK = 500  # items of a list at a time
 _TIMEOUT = (5, 30)  # seconds to connect, to answer
@@ -40,6 +41,7 @@ class Admin:
     def __init__(self, kubeconfig: str) -> None:
         try:
             need("kubernetes")
+            need("jmespath")  # answers are asked by it: all that is missing is said at the start
         except MissingLibraryError as error:
             raise AdminError(str(error)) from error
         import kubernetes  # with it come urllib3 and yaml
@@ -66,13 +68,14 @@ class Admin:
         self._configuration = self._client.configuration
         self.server: str = self._configuration.host
 
-    def ca(self) -> str | None:
-        """Return the certificates (PEM) by which the server is trusted, or None where the
-        kubeconfig names none.
+    def ca(self, namespace: str) -> str:
+        """Return the certificates (PEM) by which the server is trusted: those of the kubeconfig or,
+        where it names none, those that pods of a namespace are given; "" where there are neither.
         """
         path = self._configuration.ssl_ca_cert
         if not path or not self._configuration.verify_ssl:
-            return None
+            given = self.get(f"/api/v1/namespaces/{namespace}/configmaps/kube-root-ca.crt")
+            return ask(ROOT_CA, given) or ""
         with open(path, encoding="ascii") as file:
             return file.read()
 

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
-from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import questions
+from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import admin, questions
 
 
 def with_condition(kind, status):
@@ -63,3 +65,10 @@ def test_what_stays():
     pods = [pod("a", "1"), pod("b", "2"), pod("c", "1", deletionTimestamp="now"), {"metadata": {}}]
     found = questions.ask(questions.staying("multinet.flannel/sum", "1"), pods)
     assert questions.ask(questions.NAMES, found) == ["a"]
+
+
+@pytest.mark.parametrize("package", ["kubernetes", "jmespath"])
+def test_a_package_that_is_missing_is_said_at_the_start(monkeypatch, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(admin.AdminError, match=f"The Python package {package} is missing on the"):
+        admin.Admin("/kubeconfig")
