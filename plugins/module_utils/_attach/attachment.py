@@ -260,7 +260,7 @@ class Attacher:
             if path and namespaces.identity(path) == entry["namespace"]
         ]
         return runtime.Attachment(
-            entry["containerId"], same[0] if same else "", entry["ifName"], entry["cniArgs"]
+            entry["containerId"], same[0] if same else "", entry["ifName"], args=entry["cniArgs"]
         )
 
 

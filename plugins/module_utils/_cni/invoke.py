@@ -172,6 +172,7 @@ def exec_plugin(
     file: str,
     environ: dict[str, str],
     stdin: bytes,
+    *,
     seconds: float | None = None,
     relay: Callable[[bytes], object] = relay_stderr,
 ) -> bytes:

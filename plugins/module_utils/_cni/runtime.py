@@ -36,6 +36,7 @@ class Attachment:
         container_id: str,
         netns: str,
         interface: str,
+        *,
         args: str | None = None,
         capability_args: dict[str, Any] | None = None,
     ) -> None:
@@ -57,6 +58,7 @@ class Runtime:
         self,
         path: list[str],
         execute: invoke.Exec | None = None,
+        *,
         environ: Mapping[str, str] | None = None,
         relay: Callable[[bytes], object] = invoke.relay_stderr,
         deadline: float | None = None,
@@ -154,7 +156,12 @@ class Runtime:
             request = conf.encode(plugin_conf(network, plugin, result, attachment.capability_args))
             file = self.execute.find(plugin["type"], self.path)
             return invoke.exec_plugin(
-                self.execute, file, environ, request.encode(), self._seconds_left(), self.relay
+                self.execute,
+                file,
+                environ,
+                request.encode(),
+                seconds=self._seconds_left(),
+                relay=self.relay,
             )
         except errors.Error as error:
             raise error.within(f"plugin {plugin['type']}") from None

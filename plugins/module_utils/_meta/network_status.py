@@ -93,7 +93,7 @@ def _indented(value: Any, begin: str = "\n") -> str:
     return conf.encode(value)
 
 
-def tell(api: Client, pod: Pod, log: Log, kind: str, reason: str, message: str) -> None:
+def tell(api: Client, pod: Pod, log: Log, *, kind: str, reason: str, message: str) -> None:
     """Write an event for a pod, when that is possible: nobody's network depends on it.
 
     log: takes a level and a sentence.

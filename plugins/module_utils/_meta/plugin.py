@@ -149,7 +149,7 @@ class Plugin:
             from . import in_process as work  # where the configuration says so
 
             execute = work.InProcess(execute, in_process)
-        return runtime.Runtime(path, execute, environ, self._relay, deadline)
+        return runtime.Runtime(path, execute, environ=environ, relay=self._relay, deadline=deadline)
 
     def host_devices(self) -> Devices:
         """Return the devices that pods may have."""

@@ -111,7 +111,9 @@ class PodNetworks:
 
     def _tell(self, kind: str, reason: str, message: str) -> None:
         if self._api is not None and self._pod is not None and self._tells:
-            network_status.tell(self._api, self._pod, self.log, kind, reason, message)
+            network_status.tell(
+                self._api, self._pod, self.log, kind=kind, reason=reason, message=message
+            )
 
     def _access(self) -> Access | None:
         """How to reach the API: by the kubeconfig, else as a pod does, else not."""

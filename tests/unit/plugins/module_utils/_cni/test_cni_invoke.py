@@ -31,8 +31,8 @@ def test_stdin_environment_and_both_outputs(script):
         script('cat; echo "$X"; echo said >&2'),
         {"X": "y", "PATH": os.environ["PATH"]},
         b"in\n",
-        10,
-        stderr.append,
+        seconds=10,
+        relay=stderr.append,
     )
     assert out == b"in\ny\n"
     assert stderr == [b"said\n"]
@@ -48,7 +48,7 @@ def test_one_that_hangs_is_killed_with_what_it_started(script, tmp_path):
     file = script(f"(sleep 30; touch {tmp_path}/late) & echo $! > {tmp_path}/child; wait")
     begin = time.monotonic()
     with pytest.raises(errors.Error) as caught:
-        invoke.exec_plugin(invoke.Exec(), file, dict(os.environ), b"", 0.5)
+        invoke.exec_plugin(invoke.Exec(), file, dict(os.environ), b"", seconds=0.5)
     assert caught.value.code == errors.TRY_AGAIN_LATER
     assert time.monotonic() - begin < 5
     child = int((tmp_path / "child").read_text(encoding="utf-8"))
@@ -64,7 +64,9 @@ def test_one_that_hangs_is_killed_with_what_it_started(script, tmp_path):
 def test_one_that_leaves_a_child_behind_does_not_keep_us(script):
     begin = time.monotonic()
     assert (
-        invoke.exec_plugin(invoke.Exec(), script("sleep 5 & echo ok"), dict(os.environ), b"", 20)
+        invoke.exec_plugin(
+            invoke.Exec(), script("sleep 5 & echo ok"), dict(os.environ), b"", seconds=20
+        )
         == b"ok\n"
     )
     assert time.monotonic() - begin < 3
@@ -72,20 +74,22 @@ def test_one_that_leaves_a_child_behind_does_not_keep_us(script):
 
 def test_one_that_talks_without_end_is_killed(script):
     with pytest.raises(errors.Error, match="more than 16 MiB"):
-        invoke.exec_plugin(invoke.Exec(), script("exec cat /dev/zero"), dict(os.environ), b"", 20)
+        invoke.exec_plugin(
+            invoke.Exec(), script("exec cat /dev/zero"), dict(os.environ), b"", seconds=20
+        )
 
 
 def test_signals_and_silent_failures(script):
     with pytest.raises(errors.Error, match="signal 9"):
-        invoke.exec_plugin(invoke.Exec(), script("kill -9 $$"), dict(os.environ), b"", 10)
+        invoke.exec_plugin(invoke.Exec(), script("kill -9 $$"), dict(os.environ), b"", seconds=10)
     with pytest.raises(errors.Error) as caught:
         invoke.exec_plugin(
             invoke.Exec(),
             script("echo why >&2; exit 3"),
             dict(os.environ),
             b"",
-            10,
-            lambda text: None,
+            seconds=10,
+            relay=lambda text: None,
         )
     assert (caught.value.code, caught.value.details) == (999, "why")
     assert "exit status 3" in caught.value.msg
@@ -101,7 +105,7 @@ def test_a_file_that_is_just_being_written_is_tried_again(script, monkeypatch):
             writer.close()
 
         monkeypatch.setattr(invoke.time, "sleep", wait)
-        assert invoke.exec_plugin(invoke.Exec(), file, dict(os.environ), b"", 10) == b"ok\n"
+        assert invoke.exec_plugin(invoke.Exec(), file, dict(os.environ), b"", seconds=10) == b"ok\n"
     assert waits == [1.0]
 
 
@@ -120,4 +124,4 @@ def test_what_cannot_be_started_is_an_error(script):
     with open(file, "w", encoding="utf-8") as text:
         text.write("#!/no/such/interpreter\n")
     with pytest.raises(errors.Error, match="cannot be started"):
-        invoke.exec_plugin(invoke.Exec(), file, {}, b"", 10)
+        invoke.exec_plugin(invoke.Exec(), file, {}, b"", seconds=10)

@@ -50,7 +50,11 @@ NETWORK = {
     ],
 }
 ATTACHMENT = runtime.Attachment(
-    "cid", "/run/netns/x", "eth7", "A=B", {"portMappings": [1], "ips": ["10.0.0.9"]}
+    "cid",
+    "/run/netns/x",
+    "eth7",
+    args="A=B",
+    capability_args={"portMappings": [1], "ips": ["10.0.0.9"]},
 )
 
 
@@ -61,7 +65,7 @@ def calls_of(recorder):
 def make(answers=None, **kwargs):
     recorder = Recorder(answers)
     return recorder, runtime.Runtime(
-        ["/bin/cni"], recorder, {"TRACEPARENT": "t", "CNI_IFNAME": "eth0"}, **kwargs
+        ["/bin/cni"], recorder, environ={"TRACEPARENT": "t", "CNI_IFNAME": "eth0"}, **kwargs
     )
 
 
