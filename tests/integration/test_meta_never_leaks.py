@@ -313,7 +313,8 @@ def test_a_state_of_which_half_was_written(host, pod):
     assert host.cni("ADD", meta(), pod)[0] == 0
     directory = host.path("/var/lib/cni/multinet")
     # a write that was killed leaves a file that is not the state
-    (directory / f"id-{pod}:eth0.json.4711.tmp").write_text('{"format": 1, "na', encoding="utf-8")
+    for name in (f".id-{pod}:eth0.json.4711.tmp", f"id-{pod}:eth0.json.4711.tmp"):
+        (directory / name).write_text('{"format": 1, "na', encoding="utf-8")
     assert host.cni("DEL", "", pod) == (0, None)
     assert is_back_to_nothing(host, pod)
 

@@ -14,7 +14,7 @@ import pathlib
 import subprocess
 
 import pytest
-from ansible_collections.multinet.flannel.plugins.lookup import meta_plugin_files
+from ansible_collections.multinet.flannel.plugins.lookup import library_files
 from pythons import FOUND
 
 START = """
@@ -103,7 +103,7 @@ def test_what_is_imported_where_flannel_is_done_in_process(python, tmp_path):
 
 def check_imports(python, tmp_path, command, conf, expected):
     """Run a command of an installed meta-plugin; what it imports is what is expected."""
-    for file in meta_plugin_files.library(str(tmp_path)):
+    for file in library_files.library(["meta-plugin"], str(tmp_path)):
         path = pathlib.Path(file["path"])
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(file["content"], encoding="utf-8")
