@@ -20,7 +20,7 @@ import subprocess
 import sys
 import time
 
-from ansible_collections.multinet.flannel.plugins.filter.subnet_server import subnet_server_config
+from ansible_collections.multinet.flannel.plugins.filter.planned_files import subnet_server_config
 from ansible_collections.multinet.flannel.plugins.module_utils import _ports
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import netns
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.render import (

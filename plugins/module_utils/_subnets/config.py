@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The configuration of a subnet server: the file that filter subnet_server_config makes."""
+"""The configuration of a subnet server: the file that filter planned_files makes."""
 
 from __future__ import annotations
 
