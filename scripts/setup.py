@@ -397,9 +397,8 @@ def write_env(venv: pathlib.Path, mirror: pathlib.Path, key: pathlib.Path) -> No
         ),
         "ANSIBLE_HOME": BUILD / "ansible",
         "ANSIBLE_PRIVATE_KEY_FILE": key,
-        "ANSIBLE_SSH_CONTROL_PATH_DIR": (
-            CACHE / "cp"
-        ),  # a socket's path has to be short, whatever the checkout's is
+        # a socket's path has to be short, whatever the checkout's is
+        "ANSIBLE_SSH_CONTROL_PATH_DIR": CACHE / "cp",
         "MULTINET_CACHE": CACHE,
         "MULTINET_MIRROR": mirror,
         "MULTINET_TEST_MIRROR": mirror_directory(TEST_COMPONENTS),
