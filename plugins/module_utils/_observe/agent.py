@@ -29,6 +29,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NoReturn, TextIO
 
+from .._cni import files
 from . import frames, netns
 from .ends import Facts, endpoints, node_addresses
 
@@ -298,9 +299,7 @@ def _become_agent(listener: Listener, place: str, lock: int, deadline: float) ->
             file.write(f"{os.getpid()}\n")
         with open(os.path.join(place, "receipts"), "a", encoding="ascii") as receipts:
             listener.serve(time.monotonic() + deadline, receipts)
-        with open(os.path.join(place, "summary.new"), "w", encoding="ascii") as file:
-            json.dump(listener.summary(), file)
-        os.rename(os.path.join(place, "summary.new"), os.path.join(place, "summary"))
+        files.write(os.path.join(place, "summary"), json.dumps(listener.summary()))
         status = 0
     finally:
         os.close(lock)
