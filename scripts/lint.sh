@@ -39,7 +39,7 @@ check format ruff format --quiet --diff &
 check one-place python3 scripts/one_place.py &
 check markdown python3 scripts/markdown.py &
 check docs python3 scripts/docs.py --check &
-check yamllint yamllint --strict -d '{extends: .yamllint, rules: {line-length: {max: 160}, indentation: disable}}' . &
+check yamllint yamllint --strict . &
 git ls-files -z --cached --others --exclude-standard -- '*.sh' .ci/run >"$output/shell"
 check shellcheck xargs -0 -a "$output/shell" shellcheck &
 wait
