@@ -80,6 +80,22 @@ RULES = [
         "ansible.cfg",
         "write ansible_facts['...'], which is there where facts are not injected",
     ),
+    Rule(
+        "a port of the subnet server",
+        r"\b1025[34]\b",
+        "plugins/module_utils/_ports.py roles/multinet/defaults/main/settings.yml"
+        # what users are told, which a test compares with _ports.py
+        " roles/*/meta/argument_specs.yml"
+        # looks at it as a user does
+        " molecule/shared/kubernetes/failures.yml",
+        "use _ports.py, and in roles multinet_subnet_server_port",
+    ),
+    Rule(
+        "the Python of a host",
+        r"ansible_facts\['python'\]\[|\b(?!multinet)\w+_python: ",
+        "roles/multinet/defaults/main/settings.yml",
+        "use multinet_python",
+    ),
 ]
 
 
