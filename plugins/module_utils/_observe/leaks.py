@@ -110,6 +110,7 @@ INJECTION_FROM_OUTSIDE = Leak(
     closed_by="the guard in input: tunnel ports hear `isolation_node_addresses` alone",
     repair="On {host}, the guard must let only the nodes speak to tunnel ports: roles/isolation"
     " takes their addresses from the inventory; nft list table inet multinet.",
+    at_receiver=True,
 )
 SHARED_BRIDGE = Leak(
     14,

@@ -5,9 +5,13 @@
 
 from __future__ import annotations
 
+import pathlib
+
 import pytest
+import yaml
 from ansible_collections.multinet.flannel.plugins.module_utils._observe import kinds, leaks
 
+ROOT = pathlib.Path(__file__).parents[5]
 NAMES = {name: leak for name, leak in vars(leaks).items() if isinstance(leak, leaks.Leak)}
 
 
@@ -20,6 +24,19 @@ def test_every_class_has_a_number_and_a_name_of_its_own():
 def test_a_repair_leaves_nothing_to_fill_in(name):
     for forged in (False, True):
         assert "{" not in leaks.repair(NAMES[name], "h1", "blue", "red", forged)
+
+
+SCENARIOS = sorted(ROOT.glob("molecule/shared/inventory/group_vars/*.yml"))
+
+
+@pytest.mark.skipif(not SCENARIOS, reason="the scenarios are not here")
+def test_scenarios_wait_for_classes_that_there_are():
+    awaited = {
+        name
+        for path in SCENARIOS
+        for name in yaml.safe_load(path.read_text(encoding="utf-8")).get("test_leaks", [])
+    }
+    assert awaited and awaited <= {leak.name for leak in NAMES.values()}
 
 
 @pytest.mark.parametrize("name", NAMES)
