@@ -39,7 +39,7 @@ def cells(
 
     per_host: at most so many receiving pods per (sender, host, network), and Services per sender, 0
     for all. only_from: the name of one host, for its own share, or OUTSIDE. cluster: what
-    cluster.view() returned, None without Kubernetes. outside: whether the controller sends, too.
+    module cluster_info returned, None without Kubernetes. outside: whether the controller sends, too.
     """
     known = _Known(plan, facts)
     published = _published(known, cluster or {})

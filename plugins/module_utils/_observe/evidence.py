@@ -30,7 +30,7 @@ class Measurement(NamedTuple):
     per_host: int = 0  # the sampling used, see cells.cells()
     require_pods: bool = True  # whether a network without pods makes it inconclusive
     about: dict[str, Any] | None = None  # {"run", "finished", ...}, copied into the report
-    cluster: dict[str, Any] | None = None  # cluster.view() before it, None without Kubernetes
+    cluster: dict[str, Any] | None = None  # what cluster_info returned before it
     cluster_after: dict[str, Any] | None = None  # and after it
     cluster_problem: str = ""  # why the API could not be asked
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from . import leaks
 
-# How a token travels, see sender.py.
+# How a token travels; sender.CARRY has a function for each.
 PINNED = "pinned"  # a UDP socket bound to one interface and its address
 ORDINARY = "ordinary"  # a UDP socket as an application has it: routes decide
 GATEWAY = "gateway"  # a frame with a UDP datagram, to the gateway or another MAC
@@ -24,13 +24,10 @@ WHO_HAS = "who-has"  # an ARP request, which has no room for a token
 TUNNEL = "tunnel"  # a VXLAN message with the frame inside, to a node's tunnel port
 SYN = "syn"  # a TCP SYN with the token as payload, to the gateway
 
-CARRIERS = (PINNED, ORDINARY, GATEWAY, KNOCK, BROADCAST, WHO_HAS, TUNNEL, SYN)
-
 # Who is to receive it.
 POD = "pod"
 NODE = "node"  # a host, by one of its own addresses in a network
 ENDPOINT = "endpoint"  # whatever a Service or a published port leads to
-RECEIVERS = (POD, NODE, ENDPOINT)
 
 
 class Kind(NamedTuple):
