@@ -38,8 +38,8 @@ def cells(
     """Yield every cell to be measured between the hosts of facts, in a fixed order.
 
     per_host: at most so many receiving pods per (sender, host, network), and Services per sender, 0
-    for all. only_from: the name of one host, for its own share, or OUTSIDE. cluster: what
-    module cluster_info returned, None without Kubernetes. outside: whether the controller sends, too.
+    for all. only_from: the name of one host, for its own share, or OUTSIDE. cluster: what module
+    cluster_info returned, None without Kubernetes. outside: whether the controller sends, too.
     """
     known = _Known(plan, facts)
     published = _published(known, cluster or {})

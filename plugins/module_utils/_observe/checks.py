@@ -34,8 +34,8 @@ def deviations(
 ) -> tuple[list[Row], int]:
     """Return what is not as planned, and how many comparisons were made.
 
-    cluster: what module cluster_info returned, None without Kubernetes. A deviation: {"host", "pod",
-    "interface", "network", "what", "expected", "observed", "class", "class_name", "repair",
+    cluster: what module cluster_info returned, None without Kubernetes. A deviation: {"host",
+    "pod", "interface", "network", "what", "expected", "observed", "class", "class_name", "repair",
     "sentence"}; "pod" and "interface" are "" for the host's own.
     """
     found = _Found()
