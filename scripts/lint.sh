@@ -33,7 +33,7 @@ ln -sfn "$PWD" ".build/tree/$collection"
 
 check ansible-lint ansible-lint -q --nocolor --format pep8 --skip-list yaml &
 check imports env PYTHONPATH=.build/tree lint-imports --no-logo --cache-dir .build/import-linter &
-check ruff ruff check --quiet --extend-exclude "plugins/filter,plugins/lookup,plugins/modules,tests" &
+check ruff ruff check --quiet &
 check mypy mypy --no-error-summary ".build/tree/$collection/plugins" scripts roles/isolation/files/isolation.py &
 check format ruff format --quiet --diff &
 check one-place python3 scripts/one_place.py &
