@@ -81,19 +81,22 @@ RULES = [
         "write ansible_facts['...'], which is there where facts are not injected",
     ),
     Rule(
-        "a port of the subnet server",
-        r"\b1025[34]\b",
-        "plugins/module_utils/_ports.py roles/multinet/defaults/main/settings.yml"
-        # what users are told, which a test compares with _ports.py
+        "a port",
+        r"(?<!10\.0\.0\.1:)\b(2379|2380|1025[34]|47470)\b",
+        "plugins/module_utils/_ports.py"
+        # what users set and are told, which a test compares with _ports.py
+        " roles/multinet/defaults/main/settings.yml roles/verify/defaults/main.yml"
         " roles/*/meta/argument_specs.yml"
-        # looks at it as a user does
-        " molecule/shared/kubernetes/failures.yml",
+        # looked at as a user does, and servers of tests
+        " molecule/* tests/*",
         "use _ports.py, and in roles multinet_subnet_server_port",
     ),
     Rule(
         "the Python of a host",
-        r"ansible_facts\['python'\]\[|\b(?!multinet)\w+_python: ",
-        "roles/multinet/defaults/main/settings.yml",
+        r"ansible_facts\['python'\]\[|\b(?!multinet)\w+_python: |/usr/bin/python3",
+        "roles/multinet/defaults/main/settings.yml"
+        # of the test hosts
+        " ansible.cfg benchmarks/meta_plugin.py molecule/shared/kubernetes/*",
         "use multinet_python",
     ),
 ]

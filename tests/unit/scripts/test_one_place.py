@@ -22,7 +22,7 @@ BROKEN = {
     "a sha256 sum": ["sha256:" + "0af9" * 16],
     "the number of a leak class": ['finding["class"] == 14', '{"class": 21}', "CLASSES[4]"],
     "a fact as a variable of its own": ["{{ ansible_default_ipv4.address }}"],
-    "a port of the subnet server": ["http://127.0.0.1:10253/blue"],
+    "a port": ["http://127.0.0.1:10253/blue", "PORT = 2379", "verify_port: 47470"],
     "the Python of a host": [
         "meta_plugin_python: /usr/bin/python3",
         "{{ ansible_facts['python']['executable'] }}",
