@@ -11,12 +11,10 @@ older than any ADD can last. What cannot be looked into is an error, not garbage
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import glob
 import json
 import os
-import socket
 import time
 
 from .._cni import conf, errors, files, netlink, netns, skel, version
@@ -163,7 +161,7 @@ class _Search:
                 continue
             for name in _listdir(directory):
                 file = os.path.join(directory, name)
-                if not _is_address(name) or self._is_young(file):
+                if netlink.canonical(name) is None or self._is_young(file):
                     continue
                 container_id, interface = _holder(file)
                 if self._is_kept(container_id, network):
@@ -266,14 +264,6 @@ def _release(one: dict[str, Any]) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if _holder(one["file"])[0] in (one["container_id"], ""):  # nobody got it meanwhile
             files.remove(one["file"])
-
-
-def _is_address(name: str) -> bool:
-    for family in (socket.AF_INET, socket.AF_INET6):
-        with contextlib.suppress(OSError):
-            socket.inet_pton(family, name)
-            return True
-    return False
 
 
 def _age(file: str, now: float) -> float:

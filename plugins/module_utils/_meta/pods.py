@@ -45,12 +45,12 @@ def pod_path(namespace: str, name: str) -> str:
 def arguments(text: str) -> dict[str, str]:
     """Return CNI_ARGS (K=V;K=V) as a dict; raise Error (code 4)."""
     pairs = [part.partition("=") for part in text.split(";") if part]
-    if not all(equals for dummy, equals, dummy in pairs):
+    if not all(equals for _key, equals, _value in pairs):
         raise errors.Error(
             errors.INVALID_ENVIRONMENT,
             f"CNI_ARGS {text!r} is not a list of KEY=VALUE with semicolons between.",
         )
-    return {key: value for key, dummy, value in pairs}
+    return {key: value for key, _equals, value in pairs}
 
 
 def identify(request: Request, configuration: MetaConf, api: Client | None) -> Pod | None:

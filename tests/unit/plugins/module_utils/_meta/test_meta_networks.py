@@ -149,6 +149,13 @@ def test_a_network_objects_args_that_are_none(args):
         networks.legacy_conf({"metadata": {"name": "obj"}, "plugin": "p", "args": args}, "it")
 
 
+def test_a_legacy_pod_that_asks_where_there_is_no_api_is_refused():
+    raw = {"name": "m", "delegates": [{"type": "a", "masterplugin": True}]}
+    with pytest.raises(errors.Error, match="no Kubernetes API is configured") as caught:
+        resolve(raw, {annotations.LEGACY_NETWORKS: '[{"name": "x"}]'})
+    assert caught.value.code == errors.INVALID_CONFIGURATION
+
+
 # NPWG's form
 
 
