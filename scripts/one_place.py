@@ -57,7 +57,7 @@ RULES = [
         r"\b(flannel|flannel-cni|cni-plugins|etcd)[\"']?: *[\"']?v?[0-9]+\.[0-9]+\.[0-9]+"
         r"|\b(etcd|flannel)_version: *[\"']?[0-9]",
         "plugins/plugin_utils/_artifacts/releases.yml"
-        # built from sources, which have no tag of the release's name
+        # flannel's CNI plugin, whose sources are to be had as they were before it moved
         " molecule/shared/inventory/group_vars/all.yml inventories/demo/group_vars/all.yml",
         "the default is the first version of its component in releases.yml",
     ),
