@@ -31,7 +31,7 @@ collection=ansible_collections/multinet/flannel
 mkdir -p ".build/tree/${collection%/*}"
 ln -sfn "$PWD" ".build/tree/$collection"
 
-check ansible-lint ansible-lint -q --nocolor --format pep8 --skip-list yaml &
+check ansible-lint ansible-lint -q --nocolor --format pep8 &
 check imports env PYTHONPATH=.build/tree lint-imports --no-logo --cache-dir .build/import-linter &
 check ruff ruff check --quiet &
 check mypy mypy --no-error-summary ".build/tree/$collection/plugins" scripts roles/isolation/files/isolation.py &

@@ -109,7 +109,8 @@ def missing(path: pathlib.Path, text: str) -> list[str]:
 
 def _defines(path: pathlib.Path, name: str) -> bool:
     """True if the file has a function, a class or a constant, or a line's key, of this name."""
-    pattern = rf"^\s*(?:def |class |[\"']?)?{re.escape(name.split('.')[-1])}\b"
+    name = re.escape(name.split(".")[-1])
+    pattern = rf"^\s*(?:(?:def|class) {name}\b|[\"']?{name}[\"']?\s*[:=])"
     return path.is_file() and bool(re.search(pattern, path.read_text(encoding="utf-8"), re.M))
 
 
