@@ -30,10 +30,8 @@ import uuid
 PORT = 7000
 HOSTS = (1, 2)
 OUTSIDE = "outside"
-IP_TRANSPARENT, IPV6_TRANSPARENT = (
-    19,
-    75,
-)  # include/uapi/linux/{in,in6}.h: send from an address that is not ours
+# include/uapi/linux/{in,in6}.h: send from an address that is not ours
+IP_TRANSPARENT, IPV6_TRANSPARENT = 19, 75
 CLONE_NEWNET = 0x40000000
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -162,9 +160,8 @@ class Lab:
             text="".join(f"netns add {self.ns(name)}\n" for name in ["switch"] + self.endpoints),
         )
         for endpoint in self.endpoints:
-            self.sysctl(
-                endpoint, "ipv6/conf/default/accept_dad", "0"
-            )  # addresses are usable at once
+            # addresses are usable at once
+            self.sysctl(endpoint, "ipv6/conf/default/accept_dad", "0")
         wires = []
         for name in ("h1", "h2", OUTSIDE):
             wires.append(

@@ -284,9 +284,8 @@ def test_networks_on_the_host_and_the_cluster_network(host, api):
     assert status == 0, answer
     assert pod.addresses() == {"eth0": "10.23.0.2/24", "net1": "10.24.0.2/24"}
     assert pod.cni("DEL", conf) == (0, None)
-    assert (
-        pod.cni("ADD", dict(conf, defaultNetworks=["chosen"]))[0] == 0
-    )  # the same network twice is two attachments
+    # the same network twice is two attachments
+    assert pod.cni("ADD", dict(conf, defaultNetworks=["chosen"]))[0] == 0
     assert pod.addresses() == {
         "eth0": "10.23.0.3/24",
         "net1": "10.23.0.4/24",

@@ -22,10 +22,8 @@ class Measurement(NamedTuple):
 
     plan: dict[str, Any]
     facts: list[Facts]  # what pod_interfaces_info returned, one per host that was reached
-    shares: dict[
-        str, dict[str, Any]
-    ]  # {host: {"listen", "send", "collect"}}, parts may be missing;
-    # the share of OUTSIDE has "send" alone
+    # {host: {"listen", "send", "collect"}}, parts may be missing; that of OUTSIDE has "send" alone
+    shares: dict[str, dict[str, Any]]
     hosts: list[str]  # names of those that should have been measured
     per_host: int = 0  # the sampling used, see cells.cells()
     require_pods: bool = True  # whether a network without pods makes it inconclusive

@@ -17,9 +17,8 @@ from .judge import AS_PLANNED
 
 WORST_FIRST = ("leak", "broken", "inconclusive", "reached", "blocked")
 COUNTED = ("cells", "leak", "broken", "inconclusive")
-Entry = dict[
-    str, Any
-]  # {"state": one of WORST_FIRST or "unmeasured", and a number of each COUNTED}
+# {"state": one of WORST_FIRST or "unmeasured", and a number of each COUNTED}
+Entry = dict[str, Any]
 
 
 def entry(state: str = "blocked") -> Entry:

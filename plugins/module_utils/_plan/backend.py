@@ -77,11 +77,12 @@ def _check_keys(value: dict[Any, Any], name: str, report: Report) -> None:
     for key in value:
         if key == "type" or key in keys:
             continue
+        # flannel's own spelling
         ours = [
             own
             for own, described in keys.items()
             if isinstance(key, str) and letters(described.flannel) == letters(key)
-        ]  # flannel's own spelling
+        ]
         remedy = f"write {ours[0]}" if ours else nearest(key, keys)
         said = key if str(key).isprintable() else show(key)
         report.wrong(f"backend.{said} is not a key of the {name} backend; {remedy}")

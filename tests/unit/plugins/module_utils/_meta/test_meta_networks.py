@@ -175,13 +175,8 @@ def test_both_forms_of_the_annotation_and_positions():
         ["apps/l", "net3"],
         ["apps/m", "again"],
     ]
-    assert [one.network.name for one in short] == [
-        "default",
-        "m",
-        "own-name",
-        "l",
-        "m",
-    ]  # a missing name is the object's
+    # a missing name is the object's
+    assert [one.network.name for one in short] == ["default", "m", "own-name", "l", "m"]
     long = resolve(
         BASE,
         asked(
@@ -333,11 +328,9 @@ def test_networks_on_the_host(tmp_path):
     (tmp_path / "30-c.json").write_text('# c\n{"name": "j", "type": "json"}', encoding="utf-8")
     conf_dir = dict(BASE, confDir=str(tmp_path))
     found = resolve(conf_dir, asked("m,j"), dict([nad("m"), nad("j", "")]))
-    assert [plugin["type"] for one in found for plugin in one.network.plugins] == [
-        "a",
-        "of-list",
-        "json",
-    ]  # lists first
+    # lists first
+    types = [plugin["type"] for one in found for plugin in one.network.plugins]
+    assert types == ["a", "of-list", "json"]
     # where no API is configured but the runtime hands annotations over
     assert names(resolve(conf_dir, asked("m,j"))) == [
         ["default", "eth0"],
