@@ -18,7 +18,7 @@ SCENARIOS = {path.parent.name for path in ROOT.glob("molecule/*/molecule.yml")} 
 
 
 def room(scenario: str) -> str:
-    """Return the room of a scenario: two clusters would have too many watchers for one kernel."""
+    """Return the room of a scenario: a cluster at a time, for its share of inotify instances."""
     return "cluster" if scenario.startswith("kubernetes") else ""
 
 
