@@ -1,0 +1,321 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a host's networks are, read once: everything that compare.deviations() needs.
+
+Reads only. Runs on hosts.
+"""
+
+from __future__ import annotations
+
+import glob
+import http.client
+import json
+import os
+import subprocess
+import urllib.parse
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .._etcd import client as etcd
+from .._etcd import network_config
+from .._node import units
+from . import compare
+
+DEPLOYED = "/etc/multinet/deployed.json"
+GUARD_FILE = "/etc/multinet/isolation.nft"
+GUARD_STATE = "/run/multinet-isolation/state.json"
+CNI_DIRECTORY = "/etc/cni/multinet/net.d"
+SYSCTLS = ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding")
+PROPERTIES = "Id,LoadState,ActiveState,SubState,MainPID,NRestarts"
+SECONDS = 3.0  # for an answer of the data store
+
+Run = Callable[[Sequence[str]], str]
+
+
+class ObserveError(Exception):
+    """The host cannot be looked at. The message says what failed."""
+
+
+def deployed() -> dict[str, Any] | None:
+    """Return the plan that was last applied to this host, or None."""
+    try:
+        with open(DEPLOYED, encoding="utf-8") as file:
+            return json.load(file)["plan"]
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ObserveError(f"{DEPLOYED} cannot be read: {error}") from error
+
+
+def run(argv: Sequence[str]) -> str:
+    """Return what a command prints; raise ObserveError."""
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=20)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ObserveError(f"{argv[0]} cannot be run: {error}") from error
+    if done.returncode:
+        raise ObserveError(f"'{' '.join(argv)}' failed: {(done.stderr or done.stdout).strip()}")
+    return done.stdout
+
+
+def look(plan: dict[str, Any], cni_conf: str, execute: Run = run) -> dict[str, Any]:
+    """Return what this host is.
+
+    cni_conf: path of the CNI configuration that the container runtime reads.
+
+    {"links": {name: link()}, "routes": [{dst, dev, gateway}], "neighbours": {(device, address):
+    MAC}, "fdb": {(device, MAC): address}, "units": {unit: its properties, "process": the state
+    letter of its main process}, "subnet_files": {network: {variable: value}}, "sysctls": {path:
+    int}, "guard": {"devices": list or None without a table, "error", "file_changed"}, "underlay":
+    {network: {"addresses": those that flanneld takes, the first one first; "all": the host's;
+    "missing": a sentence or ""}}, "leases": {network: list of lease() or None},
+    "leases_problem": a sentence or "", "leases_wrong": bool, "cni_files": {path: what is wrong}}.
+    Raises ObserveError.
+    """
+    links = {one["ifname"]: link(one) for one in _json(execute, "addr")}
+    for one in links.values():
+        one["ports"] = sum(other["master"] == one["name"] for other in links.values())
+    wanted = [network["unit"] for network in plan["networks"]] if _has_units() else []
+    wanted.append(compare.GUARD)
+    if plan["datastore"] == "kubernetes":
+        wanted.append(compare.SUBNET_SERVER)
+    environments = {
+        network["name"]: units.parse_environment(_text(network["environment_file"]) or "")
+        for network in plan["networks"]
+    }
+    leases, problem, wrong = _leases(plan, environments)
+    return {
+        "links": links,
+        "routes": [
+            {key: route.get(key) for key in ("dst", "dev", "gateway")}
+            for family in ("-4", "-6")
+            for route in _json(execute, family, "route")
+        ],
+        "neighbours": {
+            (one["dev"], one["dst"]): one.get("lladdr")
+            for one in _json(execute, "neigh", "show", "nud", "permanent")
+        },
+        "fdb": {
+            (one["ifname"], one["mac"]): one["dst"]
+            for one in json.loads(execute(["bridge", "-j", "fdb", "show"]) or "[]")
+            if "dst" in one
+        },
+        "units": _units(execute, wanted),
+        "subnet_files": {
+            network["name"]: units.parse_environment(_text(network["subnet_file"]) or "")
+            for network in plan["networks"]
+        },
+        "sysctls": {path: _number("/proc/sys/" + path) for path in SYSCTLS},
+        "guard": _guard(execute),
+        "underlay": {name: underlay(links, one) for name, one in environments.items()},
+        "leases": leases,
+        "leases_problem": problem,
+        "leases_wrong": wrong,
+        "cni_files": _cni_files(plan, cni_conf),
+    }
+
+
+def link(one: dict[str, Any]) -> dict[str, Any]:
+    """Return the short form of a link of `ip -j -d addr`; link-local addresses stay out."""
+    data = one.get("linkinfo", {}).get("info_data", {})
+    return {
+        "name": one["ifname"],
+        "mac": one.get("address"),
+        "mtu": one["mtu"],
+        "up": "UP" in one["flags"],
+        "master": one.get("master"),
+        "addresses": [
+            f"{item['local']}/{item['prefixlen']}"
+            for item in one.get("addr_info", [])
+            if "local" in item and item.get("scope") != "link"
+        ],
+        "vni": data.get("id"),
+        "port": data.get("port"),
+        "local": data.get("local") or data.get("local6"),
+    }
+
+
+def underlay(links: dict[str, dict[str, Any]], environment: dict[str, str]) -> dict[str, Any]:
+    """Return the addresses from which a flanneld with this environment speaks."""
+    every = [
+        address.split("/")[0]
+        for one in links.values()
+        for address in one["addresses"]
+        if "." in address
+    ]
+    public, interface = environment.get("FLANNELD_PUBLIC_IP"), environment.get("FLANNELD_IFACE")
+    if public:
+        return {"addresses": [public], "all": every, "missing": ""}
+    if not interface:
+        return {"addresses": [], "all": every, "missing": ""}
+    if interface not in links:
+        return {"addresses": [], "all": every, "missing": f"the host has no interface {interface}"}
+    addresses = [one.split("/")[0] for one in links[interface]["addresses"] if "." in one]
+    missing = "" if addresses else f"the interface {interface} has no IPv4 address"
+    return {"addresses": addresses, "all": every, "missing": missing}
+
+
+def lease(subnet: str, ipv6_subnet: str, attributes: dict[str, Any]) -> dict[str, Any]:
+    """Return a lease: its subnets, and of flannel's LeaseAttrs what other hosts go by."""
+    data, data_v6 = attributes.get("BackendData"), attributes.get("BackendV6Data")
+    return {
+        "subnet": subnet,
+        "ipv6_subnet": ipv6_subnet,
+        "public_ip": str(attributes.get("PublicIP") or ""),
+        "public_ipv6": str(attributes.get("PublicIPv6") or ""),
+        "mac": str(data.get("VtepMAC") or "") if isinstance(data, dict) else "",
+        "mac_v6": str(data_v6.get("VtepMAC") or "") if isinstance(data_v6, dict) else "",
+    }
+
+
+def _leases(
+    plan: dict[str, Any], environments: dict[str, dict[str, str]]
+) -> tuple[dict[str, Any], str, bool]:
+    """Return ({network: leases or None}, why not, whether that is a fault of the data store)."""
+    found: dict[str, Any] = {network["name"]: None for network in plan["networks"]}
+    try:
+        for network in plan["networks"]:
+            environment = environments[network["name"]]
+            if plan["datastore"] == "kubernetes":
+                found[network["name"]] = _from_subnet_server(environment, network["name"])
+            elif environment.get("FLANNELD_ETCD_ENDPOINTS"):
+                found[network["name"]] = _from_etcd(environment, network["etcd_prefix"])
+            else:
+                return found, "This host has no settings of a flanneld to ask etcd with.", False
+    except etcd.EtcdError as error:
+        return found, str(error), True
+    except (OSError, ValueError, KeyError, http.client.HTTPException) as error:
+        return found, f"The subnet server does not answer ({error}).", True
+    return found, "", False
+
+
+def _from_etcd(environment: dict[str, str], prefix: str) -> list[dict[str, Any]]:
+    client = etcd.Client(
+        environment["FLANNELD_ETCD_ENDPOINTS"].split(","),
+        environment.get("FLANNELD_ETCD_CAFILE"),
+        environment.get("FLANNELD_ETCD_CERTFILE"),
+        environment.get("FLANNELD_ETCD_KEYFILE"),
+        SECONDS,
+    )
+    start = network_config.leases_prefix(prefix)
+    found = []
+    for item in client.prefix(start):
+        subnet, _, ipv6_subnet = item.key[len(start) :].partition("&")
+        try:
+            attributes = json.loads(item.value)
+        except ValueError:
+            attributes = {}
+        found.append(lease(_slash(subnet), _slash(ipv6_subnet), attributes))
+    return found
+
+
+def _from_subnet_server(environment: dict[str, str], name: str) -> list[dict[str, Any]]:
+    parts = urllib.parse.urlsplit(environment["FLANNELD_KUBE_API_URL"])
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=SECONDS)
+    try:
+        connection.request("GET", f"/v1/{name}/leases")
+        answer = connection.getresponse()
+        body = answer.read()
+    finally:
+        connection.close()
+    if answer.status != 200:
+        raise ValueError(f"status {answer.status}: {body[:200].decode('utf-8', 'replace')}")
+    return [
+        lease(one["Subnet"], one.get("IPv6Subnet") or "", one["Attrs"])
+        for one in json.loads(body)["snapshot"]
+    ]
+
+
+def _slash(key: str) -> str:
+    return "/".join(key.rsplit("-", 1))
+
+
+def _units(execute: Run, names: list[str]) -> dict[str, Any]:
+    shown = units.parse_show(execute(["systemctl", "show", "-p", PROPERTIES, *names]))
+    found: dict[str, Any] = {}
+    for name in names:
+        properties: dict[str, Any] = dict(shown.get(name, {}))
+        pid = int(properties.get("MainPID") or 0)
+        properties["process"] = _process_state(pid) if pid else ""
+        found[name] = properties
+    return found
+
+
+def _process_state(pid: int) -> str:
+    """Return the letter that proc(5) has for the state of a process, "" when it is gone."""
+    text = _text(f"/proc/{pid}/stat") or ""
+    return text.rpartition(")")[2].split()[0] if ")" in text else ""
+
+
+def _guard(execute: Run) -> dict[str, Any]:
+    try:
+        listed = json.loads(
+            execute(["nft", "-j", "list", "set", "inet", "multinet", "network_devices"])
+        )
+        devices: list[str] | None = next(
+            one["set"].get("elem", []) for one in listed["nftables"] if "set" in one
+        )
+    except ObserveError:
+        devices = None
+    try:
+        state = json.loads(_text(GUARD_STATE) or "{}")
+    except ValueError:
+        state = {}
+    try:
+        changed = os.stat(GUARD_FILE).st_mtime_ns > state.get("loaded_at", 0)
+    except OSError:
+        changed = False
+    return {"devices": devices, "error": state.get("error", ""), "file_changed": changed}
+
+
+def _cni_files(plan: dict[str, Any], cni_conf: str) -> dict[str, str]:
+    wanted = {
+        f"{CNI_DIRECTORY}/{network['name']}.conflist": network["cni_conflist"]
+        for network in plan["networks"]
+    }
+    wanted[cni_conf] = plan["cni_conf"]
+    wrong = {}
+    for path, conf in wanted.items():
+        text = _text(path)
+        try:
+            if text is None:
+                wrong[path] = "is not there: no pod gets what it says"
+            elif json.loads(text) != conf:
+                wrong[path] = "is not as planned"
+        except ValueError:
+            wrong[path] = "is no JSON: no pod gets what it says"
+    before = sorted(
+        name
+        for pattern in ("*.conf", "*.conflist", "*.json")
+        for name in map(os.path.basename, glob.glob(f"{os.path.dirname(cni_conf)}/{pattern}"))
+        if name < os.path.basename(cni_conf)
+    )
+    if before:
+        wrong[cni_conf] = (
+            f"is passed over: {before[0]} comes first, so pods get that one's networks"
+        )
+    return wrong
+
+
+def _has_units() -> bool:
+    return os.path.exists("/etc/systemd/system/flanneld@.service")
+
+
+def _json(execute: Run, *arguments: str) -> list[dict[str, Any]]:
+    return [one for one in json.loads(execute(["ip", "-j", "-d", *arguments]) or "[]") if one]
+
+
+def _text(path: str) -> str | None:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return None
+
+
+def _number(path: str) -> int | None:
+    try:
+        return int((_text(path) or "").split()[0])
+    except (ValueError, IndexError):
+        return None

@@ -1,0 +1,91 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What puts a deviation right, as steps that touch no running pod's traffic. Pure.
+
+Runs on hosts. A restarted flanneld keeps its subnet and makes its device, its routes and entries
+anew while what is there goes on forwarding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from . import compare
+
+# Deviations of which a restart of the network's daemon is the remedy.
+RESTART = ("daemon", "lease", "subnet_file", "device", "routes", "neighbours")
+
+
+class Step(NamedTuple):
+    """One repair: commands to run first (list of argv), the unit to restart ("" for none), why."""
+
+    commands: list[list[str]]
+    unit: str
+    reason: str
+
+
+def steps(plan: dict[str, Any], seen: dict[str, Any]) -> list[Step]:
+    """Return the repairs of what compare.deviations() finds; what is not among them needs a hand.
+
+    plan, seen: as for compare.deviations().
+    """
+    found = compare.deviations(plan, seen)
+    return [
+        *_host(plan, seen, found),
+        *(step for network in plan["networks"] for step in _network(network, seen, found)),
+    ]
+
+
+def _host(
+    plan: dict[str, Any], seen: dict[str, Any], found: list[compare.Deviation]
+) -> Iterator[Step]:
+    for one in found:
+        if one.kind == "forwarding":
+            off = compare.forwarding_off(plan, seen)
+            yield Step([["sysctl", "-qw", f"{path}=1"] for path in off], "", one.sentence)
+            return
+
+
+def _network(
+    network: dict[str, Any], seen: dict[str, Any], found: list[compare.Deviation]
+) -> Iterator[Step]:
+    mine = [one for one in found if one.network == network["name"]]
+    bridge = [one.sentence for one in mine if one.kind == "bridge"]
+    if bridge:
+        commands = _bridge(network, seen)
+        if commands:
+            yield Step(commands, "", bridge[0])
+    reasons = [one for one in mine if one.kind in RESTART]
+    if reasons and network["unit"] in seen["units"]:
+        yield Step(_former_addresses(network, seen), network["unit"], reasons[0].sentence)
+
+
+def _bridge(network: dict[str, Any], seen: dict[str, Any]) -> list[list[str]]:
+    link = seen["links"][network["bridge"]]
+    written = compare.subnets(seen["subnet_files"][network["name"]])
+    former = set(link["addresses"]) - set(written)
+    if former and not link["ports"]:
+        return [["ip", "link", "delete", network["bridge"]]]  # the next pod makes it anew
+    if former:
+        return []  # pods hold it: whoever owns them decides
+    commands = [
+        ["ip", "address", "add", address, "dev", network["bridge"]]
+        for address in written
+        if address not in link["addresses"]
+    ]
+    return commands + ([] if link["up"] else [["ip", "link", "set", network["bridge"], "up"]])
+
+
+def _former_addresses(network: dict[str, Any], seen: dict[str, Any]) -> list[list[str]]:
+    """A flanneld does not start on a device that has an address of a former subnet."""
+    written = compare.subnets(seen["subnet_files"][network["name"]])
+    wanted = {compare.base(subnet) for subnet in written}
+    return [
+        ["ip", "address", "delete", address, "dev", device]
+        for device in (network["device"], network["device_v6"])
+        if device and device in seen["links"] and wanted
+        for address in seen["links"][device]["addresses"]
+        if address.split("/")[0] not in wanted
+    ]

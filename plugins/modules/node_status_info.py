@@ -1,0 +1,99 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: node_status_info
+short_description: Whether the networks of a host are what was deployed
+version_added: 0.1.0
+author:
+  - multinet.flannel authors (@multinet-flannel)
+description:
+  - Compares what a host is with the plan that was last applied to it. For each network its daemon,
+    lease, subnet file, devices, bridge, and the way to every other host; for the host forwarding,
+    the guard and the CNI configuration.
+  - Every deviation comes with its cause and with what puts it right.
+extends_documentation_fragment:
+  - multinet.flannel.attributes
+  - multinet.flannel.attributes.info
+options:
+  cni_conf:
+    description: Path of the CNI configuration that the container runtime reads.
+    type: path
+    default: /etc/cni/net.d/00-multinet.conf
+notes:
+  - Needs root, and C(ip) and C(bridge) of iproute2 on the host.
+"""
+
+EXAMPLES = r"""
+- name: See whether the networks are what was deployed
+  multinet.flannel.node_status_info:
+  register: found
+"""
+
+RETURN = r"""
+ok:
+  description: Whether everything was looked at and is as it was deployed.
+  returned: success
+  type: bool
+deployed:
+  description: Whether anything is deployed on this host.
+  returned: success
+  type: bool
+networks:
+  description: Each network with its subnets on this host and whether it is as planned.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - name: blue
+      ok: true
+      subnets: [10.1.39.1/24]
+deviations:
+  description: What is not as planned, causes first. Those of the host itself have no network.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - network: blue
+      kind: device
+      sentence: the device flannel.1 is down
+      remedy: "restart the daemon: run the playbook site"
+lines:
+  description: The same for people, a line for each network and each deviation.
+  returned: success
+  type: list
+  elements: str
+  sample:
+    - "blue: 10.1.39.1/24, not as deployed"
+    - "  the device flannel.1 is down; restart the daemon: run the playbook site"
+    - "red: 10.3.21.1/24, as deployed"
+not_looked_at:
+  description: Sentences about what could not be looked at.
+  returned: success
+  type: list
+  elements: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.multinet.flannel.plugins.module_utils._drift import compare, observe
+
+
+def main() -> None:
+    """Look, compare, and return what deviates."""
+    module = AnsibleModule(
+        argument_spec={"cni_conf": {"type": "path", "default": "/etc/cni/net.d/00-multinet.conf"}},
+        supports_check_mode=True,
+    )
+    try:
+        plan = observe.deployed()
+        seen = observe.look(plan, module.params["cni_conf"]) if plan else None
+    except observe.ObserveError as error:
+        module.fail_json(msg=f"This host could not be looked at. {error}")
+    module.exit_json(changed=False, **compare.status(plan, seen))
+
+
+if __name__ == "__main__":
+    main()
