@@ -53,6 +53,11 @@ class Deviation(NamedTuple):
         """Return what puts it right."""
         return REMEDIES[self.kind].text
 
+    def line(self) -> str:
+        """Return it with its network and its remedy, for people."""
+        place = f"network {self.network}: " if self.network else ""
+        return f"{place}{self.sentence}; {self.remedy()}"
+
 
 def deviations(plan: dict[str, Any], seen: dict[str, Any]) -> list[Deviation]:
     """Return every difference between a plan and what observe.look() saw, causes first.
@@ -96,12 +101,14 @@ def status(plan: dict[str, Any] | None, seen: dict[str, Any] | None) -> dict[str
         }
         for network in plan["networks"]
     ]
-    lines = [_line(one) for one in found if not one.network] + unseen
+    lines = [one.line() for one in found if not one.network] + unseen
     for network in networks:
         state = "as deployed" if network["ok"] else "not as deployed"
         where = ", ".join(network["subnets"]) or "no subnet"
         lines.append(f"{network['name']}: {where}, {state}")
-        lines += ["  " + _line(one) for one in found if one.network == network["name"]]
+        lines += [
+            f"  {one.sentence}; {one.remedy()}" for one in found if one.network == network["name"]
+        ]
     return {
         "ok": not found and not unseen,
         "deployed": True,
@@ -110,10 +117,6 @@ def status(plan: dict[str, Any] | None, seen: dict[str, Any] | None) -> dict[str
         "not_looked_at": unseen,
         "lines": lines,
     }
-
-
-def _line(one: Deviation) -> str:
-    return f"{one.sentence}; {one.remedy()}"
 
 
 def _host(plan: dict[str, Any], seen: dict[str, Any]) -> Iterator[Deviation]:
@@ -364,9 +367,9 @@ def _peers(
                 wrong_way.append(f"{who} by {route.get('gateway')}")
                 continue
             if vxlan and mac:
-                if seen["neighbours"].get((device, base(subnet))) != mac:
+                if seen["neighbours"].get(device, {}).get(base(subnet)) != mac:
                     no_neighbour.append(who)
-                if seen["fdb"].get((device, mac)) != public:
+                if seen["fdb"].get(device, {}).get(mac) != public:
                     no_entry.append(who)
     if no_route:
         yield "routes", f"there is no route to {_some(no_route)}"

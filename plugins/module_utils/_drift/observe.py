@@ -14,7 +14,7 @@ import json
 import os
 import subprocess
 import urllib.parse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from .._etcd import client as etcd
@@ -64,8 +64,8 @@ def look(plan: dict[str, Any], cni_conf: str, execute: Run = run) -> dict[str, A
 
     cni_conf: path of the CNI configuration that the container runtime reads.
 
-    {"links": {name: link()}, "routes": [{dst, dev, gateway}], "neighbours": {(device, address):
-    MAC}, "fdb": {(device, MAC): address}, "units": {unit: its properties, "process": the state
+    {"links": {name: link()}, "routes": [{dst, dev, gateway}], "neighbours": {device: {address:
+    MAC}}, "fdb": {device: {MAC: address}}, "units": {unit: its properties, "process": the state
     letter of its main process}, "subnet_files": {network: {variable: value}}, "sysctls": {path:
     int}, "guard": {"devices": list or None without a table, "error", "file_changed"}, "underlay":
     {network: {"addresses": those that flanneld takes, the first one first; "all": the host's;
@@ -92,15 +92,15 @@ def look(plan: dict[str, Any], cni_conf: str, execute: Run = run) -> dict[str, A
             for family in ("-4", "-6")
             for route in _json(execute, family, "route")
         ],
-        "neighbours": {
-            (one["dev"], one["dst"]): one.get("lladdr")
+        "neighbours": _by_device(
+            (one["dev"], one["dst"], one.get("lladdr"))
             for one in _json(execute, "neigh", "show", "nud", "permanent")
-        },
-        "fdb": {
-            (one["ifname"], one["mac"]): one["dst"]
+        ),
+        "fdb": _by_device(
+            (one["ifname"], one["mac"], one["dst"])
             for one in json.loads(execute(["bridge", "-j", "fdb", "show"]) or "[]")
             if "dst" in one
-        },
+        ),
         "units": _units(execute, wanted),
         "subnet_files": {
             network["name"]: units.parse_environment(_text(network["subnet_file"]) or "")
@@ -114,6 +114,13 @@ def look(plan: dict[str, Any], cni_conf: str, execute: Run = run) -> dict[str, A
         "leases_wrong": wrong,
         "cni_files": _cni_files(plan, cni_conf),
     }
+
+
+def _by_device(entries: Iterable[tuple[str, str, Any]]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for device, key, value in entries:
+        found.setdefault(device, {})[key] = value
+    return found
 
 
 def link(one: dict[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,12 @@ class Step(NamedTuple):
     unit: str
     reason: str
 
+    def sentence(self) -> str:
+        """Say what is done and why."""
+        done = [f"`{' '.join(command)}`" for command in self.commands]
+        done += [f"{self.unit} is restarted"] if self.unit else []
+        return f"{', '.join(done)}: {self.reason}"
+
 
 def steps(plan: dict[str, Any], seen: dict[str, Any]) -> list[Step]:
     """Return the repairs of what compare.deviations() finds; what is not among them needs a hand.

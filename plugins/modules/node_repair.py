@@ -1,0 +1,117 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: node_repair
+short_description: Put right what has drifted from the networks that were deployed on a host
+version_added: 0.1.0
+author:
+  - multinet.flannel authors (@multinet-flannel)
+description:
+  - Compares what the host is with the plan that was last applied to it, as
+    M(multinet.flannel.node_status_info) does, and repairs what can be repaired without touching a
+    running pod's traffic. It restarts the one flanneld, takes an address of a former subnet off a
+    device, gives a bridge its address back, removes a bridge of a former subnet that no pod is on,
+    writes a sysctl back.
+  - What is left afterwards is returned; it needs a hand.
+extends_documentation_fragment:
+  - multinet.flannel.attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+    details: Shows each repair with the deviation that it is for.
+options:
+  cni_conf:
+    description: Path of the CNI configuration that the container runtime reads.
+    type: path
+    default: /etc/cni/net.d/00-multinet.conf
+  timeout:
+    description: Seconds until every daemon that was restarted must be ready, and its network be as
+      planned.
+    type: int
+    default: 90
+notes:
+  - Needs root, and C(ip) and C(bridge) of iproute2 on the host.
+"""
+
+EXAMPLES = r"""
+- name: Put right what has drifted
+  multinet.flannel.node_repair:
+"""
+
+RETURN = r"""
+repaired:
+  description: What was (in check mode would be) put right.
+  returned: success
+  type: list
+  elements: str
+  sample: ["flanneld@blue.service is restarted: the device flannel.1 is down"]
+left:
+  description: What still deviates, as sentences with what puts it right.
+  returned: success
+  type: list
+  elements: str
+"""
+
+import time
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.multinet.flannel.plugins.module_utils._drift import (
+    compare,
+    observe,
+    repair,
+)
+from ansible_collections.multinet.flannel.plugins.module_utils._node import units
+
+
+def main() -> None:
+    """Look, repair, and look again until it is as planned."""
+    module = AnsibleModule(
+        argument_spec={
+            "cni_conf": {"type": "path", "default": "/etc/cni/net.d/00-multinet.conf"},
+            "timeout": {"type": "int", "default": 90},
+        },
+        supports_check_mode=True,
+    )
+    cni_conf, timeout = module.params["cni_conf"], module.params["timeout"]
+    try:
+        plan = observe.deployed()
+        if plan is None:
+            module.exit_json(changed=False, repaired=[], left=[])
+            return
+        seen = observe.look(plan, cni_conf)
+        steps = repair.steps(plan, seen)
+        if steps and not module.check_mode:
+            for step in steps:
+                for command in step.commands:
+                    observe.run(command)
+            changes = [
+                units.Change(step.unit, "restart", step.reason) for step in steps if step.unit
+            ]
+            units.apply(units.Systemd(module.run_command), changes, [], timeout)
+            deadline = time.monotonic() + timeout
+            # other hosts' flanneld follow, and this one's learns of them
+            while repair.steps(plan, seen) and time.monotonic() < deadline:
+                time.sleep(0.5)
+                seen = observe.look(plan, cni_conf)
+        left = [one.line() for one in compare.deviations(plan, seen)]
+    except (observe.ObserveError, units.UnitError) as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(
+        changed=bool(steps),
+        repaired=[step.sentence() for step in steps],
+        left=[] if module.check_mode else left,
+        diff={
+            "before": "".join(f"{step.reason}\n" for step in steps),
+            "after": "".join(f"{step.sentence()}\n" for step in steps),
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()
