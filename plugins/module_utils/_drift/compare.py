@@ -221,6 +221,11 @@ def base(subnet: str) -> str:
     return str(ipaddress.ip_network(subnet, strict=False).network_address)
 
 
+def room(subnet: str) -> int:
+    """Return how many pods a subnet has addresses for: all but its ends and the gateway."""
+    return max(ipaddress.ip_network(subnet, strict=False).num_addresses - 3, 0)
+
+
 def _own(
     leases: list[dict[str, Any]], addresses: list[str], written: list[str]
 ) -> dict[str, Any] | None:

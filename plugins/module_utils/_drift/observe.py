@@ -12,6 +12,7 @@ import glob
 import http.client
 import json
 import os
+import re
 import subprocess
 import urllib.parse
 from collections.abc import Callable, Iterable, Sequence
@@ -29,6 +30,8 @@ CNI_DIRECTORY = "/etc/cni/multinet/net.d"
 SYSCTLS = ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding")
 PROPERTIES = "Id,LoadState,ActiveState,SubState,MainPID,NRestarts"
 SECONDS = 3.0  # for an answer of the data store
+
+_DROP = re.compile(r'counter packets (\d+) bytes \d+ drop comment "([^"]*)"')
 
 Run = Callable[[Sequence[str]], str]
 
@@ -67,10 +70,12 @@ def look(plan: dict[str, Any], cni_conf: str, execute: Run = run) -> dict[str, A
     {"links": {name: link()}, "routes": [{dst, dev, gateway}], "neighbours": {device: {address:
     MAC}}, "fdb": {device: {MAC: address}}, "units": {unit: its properties, "process": the state
     letter of its main process}, "subnet_files": {network: {variable: value}}, "sysctls": {path:
-    int}, "guard": {"devices": list or None without a table, "error", "file_changed"}, "underlay":
-    {network: {"addresses": those that flanneld takes, the first one first; "all": the host's;
-    "missing": a sentence or ""}}, "leases": {network: list of lease() or None},
-    "leases_problem": a sentence or "", "leases_wrong": bool, "cni_files": {path: what is wrong}}.
+    int}, "guard": {"devices": list or None without a table, "error", "file_changed", "held",
+    "dropped": {reason: packets}}, "underlay": {network: {"addresses": those that flanneld takes,
+    the first one first; "all": the host's; "missing": a sentence or ""}}, "leases": {network: list
+    of lease() or None}, "leases_problem": a sentence or "", "leases_wrong": bool, "cni_files":
+    {path: what is wrong}, "allocated": {network: addresses that host-local gave to pods}}.
+
     Raises ObserveError.
     """
     links = {one["ifname"]: link(one) for one in _json(execute, "addr")}
@@ -113,6 +118,9 @@ def look(plan: dict[str, Any], cni_conf: str, execute: Run = run) -> dict[str, A
         "leases_problem": problem,
         "leases_wrong": wrong,
         "cni_files": _cni_files(plan, cni_conf),
+        "allocated": {
+            network["name"]: _allocated(network["ipam_dir"]) for network in plan["networks"]
+        },
     }
 
 
@@ -256,15 +264,17 @@ def _process_state(pid: int) -> str:
 
 
 def _guard(execute: Run) -> dict[str, Any]:
+    devices: list[str] | None = None
+    drops: dict[str, int] = {}
     try:
         listed = json.loads(
             execute(["nft", "-j", "list", "set", "inet", "multinet", "network_devices"])
         )
-        devices: list[str] | None = next(
-            one["set"].get("elem", []) for one in listed["nftables"] if "set" in one
-        )
+        devices = next(one["set"].get("elem", []) for one in listed["nftables"] if "set" in one)
+        # not as JSON: nft 1.0 breaks off at the flag of a table that is owned
+        drops = dropped(execute(["nft", "list", "table", "inet", "multinet"]))
     except ObserveError:
-        devices = None
+        pass  # no table
     try:
         state = json.loads(_text(GUARD_STATE) or "{}")
     except ValueError:
@@ -273,7 +283,21 @@ def _guard(execute: Run) -> dict[str, Any]:
         changed = os.stat(GUARD_FILE).st_mtime_ns > state.get("loaded_at", 0)
     except OSError:
         changed = False
-    return {"devices": devices, "error": state.get("error", ""), "file_changed": changed}
+    return {
+        "devices": devices,
+        "error": state.get("error", ""),
+        "file_changed": changed,
+        "held": state.get("held", ""),
+        "dropped": drops,
+    }
+
+
+def dropped(table: str) -> dict[str, int]:
+    """Return {reason: packets} of the rules of a table that drop; the reason is a rule's comment."""
+    found: dict[str, int] = {}
+    for packets, reason in _DROP.findall(table):
+        found[reason] = found.get(reason, 0) + int(packets)
+    return found
 
 
 def _cni_files(plan: dict[str, Any], cni_conf: str) -> dict[str, str]:
@@ -303,6 +327,11 @@ def _cni_files(plan: dict[str, Any], cni_conf: str) -> dict[str, str]:
             f"is passed over: {before[0]} comes first, so pods get that one's networks"
         )
     return wrong
+
+
+def _allocated(directory: str) -> int:
+    """Return how many addresses host-local has given out: a file each, called after it."""
+    return len(glob.glob(f"{directory}/[0-9]*.*") + glob.glob(f"{directory}/*:*"))
 
 
 def _has_units() -> bool:

@@ -18,10 +18,13 @@ from . import compare
 RESTART = ("daemon", "lease", "subnet_file", "device", "routes", "neighbours")
 
 
-class Step(NamedTuple):
-    """One repair: commands to run first (list of argv), the unit to restart ("" for none), why."""
+Commands = tuple[tuple[str, ...], ...]
 
-    commands: list[list[str]]
+
+class Step(NamedTuple):
+    """One repair: commands to run first (argv each), the unit to restart ("" for none), why."""
+
+    commands: Commands
     unit: str
     reason: str
 
@@ -50,7 +53,7 @@ def _host(
     for one in found:
         if one.kind == "forwarding":
             off = compare.forwarding_off(plan, seen)
-            yield Step([["sysctl", "-qw", f"{path}=1"] for path in off], "", one.sentence)
+            yield Step(tuple(("sysctl", "-qw", f"{path}=1") for path in off), "", one.sentence)
             return
 
 
@@ -68,30 +71,30 @@ def _network(
         yield Step(_former_addresses(network, seen), network["unit"], reasons[0].sentence)
 
 
-def _bridge(network: dict[str, Any], seen: dict[str, Any]) -> list[list[str]]:
+def _bridge(network: dict[str, Any], seen: dict[str, Any]) -> Commands:
     link = seen["links"][network["bridge"]]
     written = compare.subnets(seen["subnet_files"][network["name"]])
     former = set(link["addresses"]) - set(written)
     if former and not link["ports"]:
-        return [["ip", "link", "delete", network["bridge"]]]  # the next pod makes it anew
+        return (("ip", "link", "delete", network["bridge"]),)  # the next pod makes it anew
     if former:
-        return []  # pods hold it: whoever owns them decides
-    commands = [
-        ["ip", "address", "add", address, "dev", network["bridge"]]
+        return ()  # pods hold it: whoever owns them decides
+    missing = tuple(
+        ("ip", "address", "add", address, "dev", network["bridge"])
         for address in written
         if address not in link["addresses"]
-    ]
-    return commands + ([] if link["up"] else [["ip", "link", "set", network["bridge"], "up"]])
+    )
+    return missing if link["up"] else (*missing, ("ip", "link", "set", network["bridge"], "up"))
 
 
-def _former_addresses(network: dict[str, Any], seen: dict[str, Any]) -> list[list[str]]:
+def _former_addresses(network: dict[str, Any], seen: dict[str, Any]) -> Commands:
     """A flanneld does not start on a device that has an address of a former subnet."""
     written = compare.subnets(seen["subnet_files"][network["name"]])
     wanted = {compare.base(subnet) for subnet in written}
-    return [
-        ["ip", "address", "delete", address, "dev", device]
+    return tuple(
+        ("ip", "address", "delete", address, "dev", device)
         for device in (network["device"], network["device_v6"])
         if device and device in seen["links"] and wanted
         for address in seen["links"][device]["addresses"]
         if address.split("/")[0] not in wanted
-    ]
+    )

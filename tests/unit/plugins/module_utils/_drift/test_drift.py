@@ -14,7 +14,7 @@ import json
 import pathlib
 
 import pytest
-from ansible_collections.multinet.flannel.plugins.module_utils._drift import compare, repair
+from ansible_collections.multinet.flannel.plugins.module_utils._drift import compare, keeper, repair
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 
 VECTORS = pathlib.Path(__file__).parent / "vectors"
@@ -91,3 +91,91 @@ def test_what_cannot_be_looked_at_is_never_called_right():
 def test_of_all_kinds_of_deviation_there_is_a_fault():
     """Or a kind could be renamed and never be told again."""
     assert {kind for fault in FAULTS for _, kind, _ in fault["deviations"]} == set(compare.REMEDIES)
+
+
+class Hands:
+    """A keeper with a made-up host and clock; records what it does and says."""
+
+    def __init__(self):
+        self.seen, self.now, self.done, self.said = copy.deepcopy(HOST), 1000.0, [], []
+        self.keeper = keeper.Keeper(
+            lambda: (PLAN, self.seen), self.done.append, self.said.append, lambda: self.now
+        )
+
+    def round(self):
+        self.keeper.round()
+        self.now += keeper.INTERVAL
+
+
+def test_the_keeper_repairs_what_is_wrong_twice():
+    hands = Hands()
+    hands.round()
+    assert not hands.done and not hands.said
+    hands.seen["links"]["flannel.1"]["up"] = False
+    hands.round()
+    assert not hands.done and hands.said == [
+        "Not as deployed: network blue: the device flannel.1 is down; restart the daemon: run the"
+        " playbook site."
+    ]
+    hands.round()
+    assert [step.unit for step in hands.done] == ["flanneld@blue.service"]
+    hands.seen = copy.deepcopy(HOST)
+    hands.round()
+    assert hands.said[-1] == "As deployed again: network blue: the device flannel.1 is down."
+    assert len(hands.done) == 1
+
+
+def test_the_keeper_waits_longer_from_try_to_try():
+    hands = Hands()
+    hands.seen["links"]["flannel.1"]["up"] = False
+    when = []
+    for _ in range(100):
+        before = len(hands.done)
+        hands.round()
+        when += [hands.now] * (len(hands.done) - before)
+    gaps = [later - earlier for earlier, later in zip(when, when[1:])]
+    assert gaps == [60, 120, 240, 480, 960, 960]
+
+
+@pytest.mark.parametrize("state", ["inactive", "activating", "deactivating"])
+def test_the_keeper_leaves_what_an_administrator_stopped(state):
+    hands = Hands()
+    hands.seen["units"]["flanneld@blue.service"]["ActiveState"] = state
+    for _ in range(5):
+        hands.round()
+    assert not hands.done
+    assert len(hands.said) == 1
+
+
+def test_the_keeper_restarts_nothing_while_the_data_store_is_away():
+    hands = Hands()
+    hands.seen["links"]["flannel.1"]["up"] = False
+    hands.seen.update(
+        leases={"blue": None, "red": None}, leases_problem="Refused.", leases_wrong=True
+    )
+    for _ in range(5):
+        hands.round()
+    assert not hands.done
+
+
+def test_what_the_keeper_publishes():
+    seen = copy.deepcopy(HOST)
+    seen["links"]["flannel.1"]["up"] = False
+    text = keeper.exposition(list(keeper.samples(PLAN, seen, keeper.Counter(host=2))), 17.25)
+    for line in (
+        'multinet_network_up{network="blue"} 0',
+        'multinet_network_up{network="red"} 1',
+        'multinet_deviations{kind="device",network="blue"} 1',
+        'multinet_repairs_total{unit="host"} 2',
+        'multinet_leases{network="blue"} 3',
+        'multinet_addresses{network="blue"} 253',
+        'multinet_addresses_used{network="blue"} 2',
+        "multinet_guard_owned 1",
+        'multinet_guard_dropped_packets_total{reason="a pod to a tunnel"} 3',
+        "multinet_data_store_up 1",
+        "multinet_last_look_timestamp_seconds 17.25",
+        "# TYPE multinet_network_up gauge",
+    ):
+        assert line + "\n" in text
+    families = {line.split()[2] for line in text.splitlines() if line.startswith("# HELP")}
+    assert families == set(keeper.FAMILIES)
