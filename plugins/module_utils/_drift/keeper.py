@@ -157,7 +157,7 @@ def exposition(found: list[tuple[str, dict[str, str], float]], now: float) -> st
         lines += [f"# HELP {name} {text}", f"# TYPE {name} {kind}"] if of_it else []
         for _, labels, value in of_it:
             pairs = ",".join(f"{key}={json.dumps(text)}" for key, text in sorted(labels.items()))
-            lines.append(f"{name}{'{' + pairs + '}' if pairs else ''} {value:g}")
+            lines.append(f"{name}{'{' + pairs + '}' if pairs else ''} {value:.15g}")
     return "\n".join(lines) + "\n"
 
 

@@ -293,7 +293,7 @@ def _guard(execute: Run) -> dict[str, Any]:
 
 
 def dropped(table: str) -> dict[str, int]:
-    """Return {reason: packets} of the rules of a table that drop; the reason is a rule's comment."""
+    """Return {reason: packets} of the rules of a table that drop: a reason is a rule's comment."""
     found: dict[str, int] = {}
     for packets, reason in _DROP.findall(table):
         found[reason] = found.get(reason, 0) + int(packets)
