@@ -19,7 +19,7 @@ options:
     description: The programs whose part is returned. None named means all of them.
     type: list
     elements: str
-    choices: [meta-plugin, subnet-server, token-renewal]
+    choices: [keeper, meta-plugin, subnet-server, token-renewal]
   lib_dir:
     description: Directory of the library.
     type: str
@@ -48,7 +48,17 @@ from ansible.plugins.lookup import LookupBase
 
 MODULE_UTILS = pathlib.Path(__file__).resolve().parent.parent / "module_utils"
 # What each program imports: packages, or single files of them.
-PROGRAMS = {
+PROGRAMS: dict[str, tuple[str, ...]] = {
+    "keeper": (
+        "_cni/__init__.py",
+        "_cni/files.py",
+        "_drift",
+        "_etcd/__init__.py",
+        "_etcd/client.py",
+        "_etcd/network_config.py",
+        "_node/__init__.py",
+        "_node/units.py",
+    ),
     "meta-plugin": ("_cni", "_kube_client", "_meta"),
     "subnet-server": (
         "_cni",

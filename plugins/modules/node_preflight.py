@@ -67,6 +67,11 @@ stale_devices:
   returned: success
   type: list
   elements: str
+drift:
+  description: What M(multinet.flannel.node_repair) would put right, and why.
+  returned: success
+  type: list
+  elements: str
 wiring_due:
   description: Whether M(multinet.flannel.runtime_wiring) has anything to do here.
   returned: success
@@ -88,11 +93,27 @@ problems:
   elements: str
 """
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils._architectures import SUPPORTED
+from ansible_collections.multinet.flannel.plugins.module_utils._drift import observe as drift
+from ansible_collections.multinet.flannel.plugins.module_utils._drift import repair
 from ansible_collections.multinet.flannel.plugins.module_utils._plan import changes
 from ansible_collections.multinet.flannel.plugins.module_utils._preflight import checks, observe
 from ansible_collections.multinet.flannel.plugins.module_utils._runtime import wiring
+
+
+def _drift(module: AnsibleModule, deployed: dict[str, Any] | None) -> list[str]:
+    """Return what has drifted from the plan that was last applied and can be put right."""
+    if not deployed:
+        return []
+    try:
+        seen = drift.look(deployed, module.params["cni_conf_dir"] + "/00-multinet.conf")
+    except drift.ObserveError as error:
+        module.warn(f"What has drifted on this host could not be looked at. {error}")
+        return []
+    return [step.sentence() for step in repair.steps(deployed, seen)]
 
 
 def main() -> None:
@@ -166,6 +187,7 @@ def main() -> None:
         problems=[],
         removed=changes.removed(deployed, plan),
         stale_devices=checks.stale_devices(observed, plan, deployed),
+        drift=_drift(module, deployed),
         wiring_due=wiring_due,
     )
 

@@ -18,6 +18,7 @@ description:
     writes a sysctl back.
   - What is left afterwards is returned; it needs a hand.
 extends_documentation_fragment:
+  - multinet.flannel.cni_conf
   - multinet.flannel.attributes
 attributes:
   check_mode:
@@ -26,17 +27,11 @@ attributes:
     support: full
     details: Shows each repair with the deviation that it is for.
 options:
-  cni_conf:
-    description: Path of the CNI configuration that the container runtime reads.
-    type: path
-    default: /etc/cni/net.d/00-multinet.conf
   timeout:
     description: Seconds until every daemon that was restarted must be ready, and its network be as
       planned.
     type: int
     default: 90
-notes:
-  - Needs root, and C(ip) and C(bridge) of iproute2 on the host.
 """
 
 EXAMPLES = r"""
@@ -68,6 +63,8 @@ from ansible_collections.multinet.flannel.plugins.module_utils._drift import (
 )
 from ansible_collections.multinet.flannel.plugins.module_utils._node import units
 
+PATIENCE = 6  # looks, half a second apart
+
 
 def main() -> None:
     """Look, repair, and look again until it is as planned."""
@@ -86,6 +83,11 @@ def main() -> None:
             return
         seen = observe.look(plan, cni_conf)
         steps = repair.steps(plan, seen)
+        for _ in range(0 if module.check_mode else PATIENCE):
+            if steps:  # a daemon that has just been started is about to do it itself
+                time.sleep(0.5)
+                seen = observe.look(plan, cni_conf)
+                steps = repair.steps(plan, seen)
         if steps and not module.check_mode:
             for step in steps:
                 for command in step.commands:

@@ -16,15 +16,9 @@ description:
     the guard and the CNI configuration.
   - Every deviation comes with its cause and with what puts it right.
 extends_documentation_fragment:
+  - multinet.flannel.cni_conf
   - multinet.flannel.attributes
   - multinet.flannel.attributes.info
-options:
-  cni_conf:
-    description: Path of the CNI configuration that the container runtime reads.
-    type: path
-    default: /etc/cni/net.d/00-multinet.conf
-notes:
-  - Needs root, and C(ip) and C(bridge) of iproute2 on the host.
 """
 
 EXAMPLES = r"""

@@ -17,6 +17,10 @@ GUARD = "multinet-isolation.service"
 SUBNET_SERVER = "multinet-subnets.service"
 
 
+# Backends of which each other host's subnet has a route of its own.
+ROUTED = ("vxlan", "host-gw")
+
+
 class Remedy(NamedTuple):
     """What puts a deviation right: says the sentence's end; by: who can do it, `site` or `hand`."""
 
@@ -195,7 +199,7 @@ def _network(network: dict[str, Any], seen: dict[str, Any]) -> Iterator[Deviatio
     mine = [str(ipaddress.ip_network(subnet, strict=False)) for subnet in written]
     yield from (wrong("device", text) for text in _devices(network, seen, own, mine, underlay))
     yield from (wrong("bridge", text) for text in _bridge(network, seen, written))
-    if leases is not None and network["backend"]["type"] != "alloc":
+    if leases is not None and network["backend"]["type"] in ROUTED:
         others = [lease for lease in leases if lease is not own]
         yield from (wrong(kind, text) for kind, text in _peers(network, seen, others) if others)
 

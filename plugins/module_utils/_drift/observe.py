@@ -24,6 +24,7 @@ from .._node import units
 from . import compare
 
 DEPLOYED = "/etc/multinet/deployed.json"
+UNIT_FILE = "/etc/systemd/system/flanneld@.service"
 GUARD_FILE = "/etc/multinet/isolation.nft"
 GUARD_STATE = "/run/multinet-isolation/state.json"
 CNI_DIRECTORY = "/etc/cni/multinet/net.d"
@@ -81,14 +82,13 @@ def look(plan: dict[str, Any], cni_conf: str, execute: Run = run) -> dict[str, A
     links = {one["ifname"]: link(one) for one in _json(execute, "addr")}
     for one in links.values():
         one["ports"] = sum(other["master"] == one["name"] for other in links.values())
-    wanted = [network["unit"] for network in plan["networks"]] if _has_units() else []
+    in_pods = not os.path.exists(UNIT_FILE)
+    wanted = [] if in_pods else [network["unit"] for network in plan["networks"]]
     wanted.append(compare.GUARD)
     if plan["datastore"] == "kubernetes":
         wanted.append(compare.SUBNET_SERVER)
-    environments = {
-        network["name"]: units.parse_environment(_text(network["environment_file"]) or "")
-        for network in plan["networks"]
-    }
+    daemons = _daemons()
+    environments = {network["name"]: _environment(network, daemons) for network in plan["networks"]}
     leases, problem, wrong = _leases(plan, environments)
     return {
         "links": links,
@@ -106,7 +106,14 @@ def look(plan: dict[str, Any], cni_conf: str, execute: Run = run) -> dict[str, A
             for one in json.loads(execute(["bridge", "-j", "fdb", "show"]) or "[]")
             if "dst" in one
         ),
-        "units": _units(execute, wanted),
+        "units": dict(
+            _units(execute, wanted),
+            **{
+                network["unit"]: _in_pod(daemons.get(network["subnet_file"]))
+                for network in plan["networks"]
+                if in_pods
+            },
+        ),
         "subnet_files": {
             network["name"]: units.parse_environment(_text(network["subnet_file"]) or "")
             for network in plan["networks"]
@@ -192,12 +199,12 @@ def _leases(
     try:
         for network in plan["networks"]:
             environment = environments[network["name"]]
-            if plan["datastore"] == "kubernetes":
+            if plan["datastore"] == "kubernetes" and environment.get("FLANNELD_KUBE_API_URL"):
                 found[network["name"]] = _from_subnet_server(environment, network["name"])
             elif environment.get("FLANNELD_ETCD_ENDPOINTS"):
                 found[network["name"]] = _from_etcd(environment, network["etcd_prefix"])
             else:
-                return found, "This host has no settings of a flanneld to ask etcd with.", False
+                return found, "No flanneld of it is set up on this host.", False
     except etcd.EtcdError as error:
         return found, str(error), True
     except (OSError, ValueError, KeyError, http.client.HTTPException) as error:
@@ -255,6 +262,35 @@ def _units(execute: Run, names: list[str]) -> dict[str, Any]:
         properties["process"] = _process_state(pid) if pid else ""
         found[name] = properties
     return found
+
+
+def _daemons() -> dict[str, int]:
+    """Return {subnet file: process} of the flanneld that run on this host, in pods as well."""
+    found = {}
+    for path in glob.glob("/proc/[0-9]*/comm"):
+        if (_text(path) or "").strip() == "flanneld":
+            pid = int(path.split("/")[2])
+            process = units.read_process(pid)
+            if process and "FLANNELD_SUBNET_FILE" in process.environment:
+                found[process.environment["FLANNELD_SUBNET_FILE"]] = pid
+    return found
+
+
+def _in_pod(pid: int | None) -> dict[str, Any]:
+    """Return the state of a flanneld in a pod in systemd's words."""
+    if pid is None:
+        return {"ActiveState": "inactive", "SubState": "no pod of it runs here", "pod": True}
+    return {"ActiveState": "active", "process": _process_state(pid), "pod": True}
+
+
+def _environment(network: dict[str, Any], daemons: dict[str, int]) -> dict[str, str]:
+    """Return what the flanneld of a network runs with, by its unit's file or its process."""
+    text = _text(network["environment_file"])
+    if text is not None:
+        return units.parse_environment(text)
+    pid = daemons.get(network["subnet_file"])
+    process = units.read_process(pid) if pid else None
+    return process.environment if process else {}
 
 
 def _process_state(pid: int) -> str:
@@ -332,10 +368,6 @@ def _cni_files(plan: dict[str, Any], cni_conf: str) -> dict[str, str]:
 def _allocated(directory: str) -> int:
     """Return how many addresses host-local has given out: a file each, called after it."""
     return len(glob.glob(f"{directory}/[0-9]*.*") + glob.glob(f"{directory}/*:*"))
-
-
-def _has_units() -> bool:
-    return os.path.exists("/etc/systemd/system/flanneld@.service")
 
 
 def _json(execute: Run, *arguments: str) -> list[dict[str, Any]]:

@@ -67,7 +67,8 @@ def _network(
         if commands:
             yield Step(commands, "", bridge[0])
     reasons = [one for one in mine if one.kind in RESTART]
-    if reasons and network["unit"] in seen["units"]:
+    state = seen["units"].get(network["unit"])
+    if reasons and state is not None and not state.get("pod"):  # a pod is the cluster's affair
         yield Step(_former_addresses(network, seen), network["unit"], reasons[0].sentence)
 
 
