@@ -75,14 +75,16 @@ def library(
     programs: Sequence[str] = tuple(PROGRAMS), lib_dir: str = "/usr/local/lib/multinet"
 ) -> list[dict[str, str]]:
     """Return the files {path, content, mode} that programs run with, below lib_dir."""
-    files = [{"path": f"{lib_dir}/multinet/__init__.py", "content": "", "mode": "0644"}]
+    files = {f"{lib_dir}/multinet/__init__.py": ""}
     for part in sorted({part for program in programs for part in PROGRAMS[program]}):
         place = MODULE_UTILS / part
         for path in sorted(place.glob("*.py")) if place.is_dir() else [place]:
             name = path.relative_to(MODULE_UTILS).as_posix()
-            content = path.read_text(encoding="utf-8")
-            files.append({"path": f"{lib_dir}/multinet/{name}", "content": content, "mode": "0644"})
-    return files
+            files[f"{lib_dir}/multinet/{name}"] = path.read_text(encoding="utf-8")
+    return [
+        {"path": path, "content": content, "mode": "0644"}
+        for path, content in sorted(files.items())
+    ]
 
 
 class LookupModule(LookupBase):
