@@ -28,6 +28,9 @@ SUMS = {
 }
 
 
+UNIT_FILE_CHANGED = "its unit file changed"
+
+
 class UnitError(Exception):
     """A unit that did not get ready. The message says which, and what it printed last."""
 
@@ -95,7 +98,7 @@ def reason_to_change(
     if properties.get("ActiveState") != "active" or (has_process and process is None):
         return "it does not run"
     if properties.get("NeedDaemonReload") == "yes":
-        return "its unit file changed"
+        return UNIT_FILE_CHANGED
     if process is not None:
         if unit.executable and process.executable != unit.executable:
             return "its executable was replaced"
@@ -202,8 +205,10 @@ def apply(
     timeout: seconds for all of them together.
     """
     systemd.systemctl("daemon-reload")
-    if enable:
-        systemd.systemctl("enable", *enable)
+    # another unit file may want to be wanted by other units
+    anew = [change.unit for change in changes if change.reason == UNIT_FILE_CHANGED]
+    if enable or anew:
+        systemd.systemctl("enable", *dict.fromkeys([*enable, *anew]))
     units: dict[str, list[str]] = {"reload": [], "start": [], "restart": []}
     for change in changes:
         units[change.verb].append(change.unit)

@@ -117,6 +117,15 @@ def test_a_unit_that_must_not_stop_is_started_when_it_does_not_run():
     assert host.called == ["daemon-reload", f"reset-failed {name}", f"start --no-block {name}"]
 
 
+def test_a_unit_whose_file_changed_is_enabled_anew_before_it_is_restarted():
+    """The file may say that it is wanted by another unit."""
+    host = Host(NeedDaemonReload="yes")
+    changes, enable = units.plan(units.Systemd(host), [units.Unit("flanneld@red.service")])
+    assert enable == []
+    units.apply(units.Systemd(host), changes, enable, 5)
+    assert host.called[:2] == ["daemon-reload", "enable flanneld@red.service"]
+
+
 def test_a_unit_that_cannot_be_reloaded_is_named_with_what_it_printed():
     host = Host()
     host.failing = ("reload",)
