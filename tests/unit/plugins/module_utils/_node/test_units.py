@@ -119,7 +119,7 @@ def test_a_unit_that_must_not_stop_is_started_when_it_does_not_run():
 
 def test_a_unit_whose_file_changed_is_enabled_anew_before_it_is_restarted():
     """The file may say that it is wanted by another unit."""
-    host = Host(NeedDaemonReload="yes")
+    host = Host(NeedDaemonReload="yes", MainPID=str(os.getpid()))
     changes, enable = units.plan(units.Systemd(host), [units.Unit("flanneld@red.service")])
     assert enable == []
     units.apply(units.Systemd(host), changes, enable, 5)
