@@ -87,6 +87,7 @@ class _Known:
     """The plan and the facts by the keys the rules below ask for."""
 
     def __init__(self, plan: dict[str, Any], facts: Sequence[Facts]) -> None:
+        facts = sorted(facts, key=lambda host: host["host"])  # a play has its own order
         self.blocked = {tuple(pair) for pair in plan["blocked"]}
         self.default = plan["default_network"]
         self.networks = {network["name"]: network for network in plan["networks"]}

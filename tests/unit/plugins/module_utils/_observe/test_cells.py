@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import collections
+import json
 
+import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._observe import cells, ends, kinds
 
 from .world import load
@@ -19,6 +21,17 @@ def test_ids_are_unique_and_all_kinds_occur():
     assert {cell["kind"] for cell in wanted} == {
         kind.name for kind in kinds.KINDS.values() if kind.everywhere
     }
+
+
+@pytest.mark.parametrize("names", [("node2", "node10"), ("B.example", "a_1"), ("h1", "h2")])
+def test_the_order_and_the_names_of_hosts_decide_nothing(names):
+    """A host has the facts in the order of the play, the controller in that of the report."""
+    plan, facts = load()
+    text = json.dumps(facts).replace('"h1', '"' + names[0]).replace('"h2', '"' + names[1])
+    facts = json.loads(text)
+    assert [fact["host"] for fact in facts] == list(names)
+    forth, back = (list(cells.cells(plan, order)) for order in (facts, facts[::-1]))
+    assert forth == back
 
 
 def test_shares_of_the_hosts_are_the_whole():
