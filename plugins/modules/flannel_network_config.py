@@ -44,6 +44,10 @@ options:
     type: str
     choices: [present, absent]
     default: present
+  only_leases:
+    description: With O(state=absent), the subnets of each network, by its name, whose leases go if
+      this host holds them. The configuration stays then, and so does every other host's lease.
+    type: dict
   allow_range_change:
     description: Change the range of a network even while hosts hold leases of it.
     type: bool
@@ -93,7 +97,8 @@ networks:
       description: Its prefix in etcd.
       type: str
     action:
-      description: V(created), V(updated), V(removed) or V(unchanged).
+      description: V(created), V(updated), V(removed), V(released) (with
+        O(ignore:only_leases)) or V(unchanged).
       type: str
     before:
       description: The configuration as found; null when there was none, a string when what was
@@ -154,6 +159,7 @@ def main() -> None:
             "client_key": {"type": "path", "no_log": False},
             "networks": {"type": "list", "elements": "dict", "required": True},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "only_leases": {"type": "dict"},
             "allow_range_change": {"type": "bool", "default": False},
             "when_unreachable": {"type": "str", "choices": ["fail", "empty"], "default": "fail"},
             "timeout": {"type": "int", "default": 5},
@@ -163,7 +169,12 @@ def main() -> None:
     params = module.params
     try:
         network_config.check(params["networks"])
-        decisions = _decide(params, module.check_mode)
+        only = params["only_leases"]
+        decisions = _decide(
+            params,
+            module.check_mode,
+            None if only is None else network_config.Leases(only, _addresses(module)),
+        )
         changed = any(decision["operations"] for decision in decisions)
         if changed and not module.check_mode:
             _write(_client(params), decisions)
@@ -194,7 +205,20 @@ def _client(params: dict[str, Any]) -> Client:
     )
 
 
-def _decide(params: dict[str, Any], check_mode: bool) -> list[dict[str, Any]]:
+def _addresses(module: AnsibleModule) -> set[str]:
+    """Return the addresses of this host."""
+    _, listed, _ = module.run_command(["ip", "-j", "addr"], check_rc=True)
+    return {
+        address["local"]
+        for link in json.loads(listed)
+        for address in link.get("addr_info", [])
+        if "local" in address
+    }
+
+
+def _decide(
+    params: dict[str, Any], check_mode: bool, only: network_config.Leases | None
+) -> list[dict[str, Any]]:
     try:
         client = _client(params)
         stored = {
@@ -212,7 +236,7 @@ def _decide(params: dict[str, Any], check_mode: bool) -> list[dict[str, Any]]:
             raise
         stored = {}
     return network_config.decide(
-        params["networks"], stored, params["state"], params["allow_range_change"]
+        params["networks"], stored, params["state"], params["allow_range_change"], only
     )
 
 
@@ -229,7 +253,7 @@ def _write(client: Client, decisions: list[dict[str, Any]]) -> None:
 def _diff(decision: dict[str, Any]) -> dict[str, str]:
     """Ansible's diff of one network: its configuration and, when they go, its leases."""
     key = network_config.config_key(decision["prefix"])
-    removed = decision["leases"] if decision["action"] == "removed" else []
+    removed = decision["leases"] if decision["action"] in ("removed", "released") else []
     before = [] if decision["before"] is None else [{key: decision["before"]}]
     before += [
         {network_config.leases_prefix(decision["prefix"]) + lease["subnet"]: lease["public_ip"]}

@@ -84,6 +84,12 @@ networks:
   returned: success
   type: list
   elements: dict
+subnets:
+  description: The subnets that this host had of each network, by the network's name.
+  returned: success
+  type: dict
+  sample:
+    red: [10.3.7.0/24]
 removed:
   description: What was (in check mode would be) removed, in order.
   returned: always
@@ -92,11 +98,13 @@ removed:
   sample: ["unit flanneld@red.service", "device mn-red"]
 """
 
+import ipaddress
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils._attach import detachment
 from ansible_collections.multinet.flannel.plugins.module_utils._node import network_removal, removal
+from ansible_collections.multinet.flannel.plugins.module_utils._node.units import parse_environment
 from ansible_collections.multinet.flannel.plugins.module_utils._preflight import observe
 
 
@@ -114,6 +122,20 @@ def removal_steps(host: removal.Host, params: dict[str, Any]) -> list[removal.St
     known = {step.what for step in steps}
     steps += [step for step in removal.path_steps(params["paths"]) if step.what not in known]
     return steps + removal.empty_directory_steps(params["empty_directories"])
+
+
+def _subnets(path: str) -> list[str]:
+    """Return the subnets that a flanneld wrote into its file, none without one."""
+    try:
+        with open(path, encoding="ascii") as file:
+            written = parse_environment(file.read())
+    except OSError:
+        return []
+    return [
+        str(ipaddress.ip_network(written[key], strict=False))
+        for key in ("FLANNEL_SUBNET", "FLANNEL_IPV6_SUBNET")
+        if written.get(key)
+    ]
 
 
 def main() -> None:
@@ -142,6 +164,7 @@ def main() -> None:
                 for network in (observe.deployed_plan() or {}).get("networks", [])
                 if network["name"] not in named
             ]
+        held = {network["name"]: _subnets(network["subnet_file"]) for network in networks}
         host = removal.Host(module.run_command)
         steps = removal_steps(host, dict(params, networks=networks))
         if not module.check_mode:
@@ -157,6 +180,7 @@ def main() -> None:
         changed=bool(removed),
         removed=removed,
         networks=networks,
+        subnets=held,
         diff=dict(before="".join(what + "\n" for what in removed), after=""),
     )
 

@@ -233,6 +233,24 @@ def test_absent_removes_a_networks_keys_and_no_others(module, etcdctl):
     assert module(networks=[BLUE], state="absent")["changed"] is False
 
 
+def test_a_host_that_goes_takes_its_own_leases_alone(module, etcdctl):
+    """Whatever the inventory says: the configuration and the other hosts' leases stay."""
+    module()
+    mine = dict(LEASE, PublicIP="127.0.0.1")
+    for subnet, lease in (("10.1.5.0-24", mine), ("10.1.6.0-24", LEASE), ("10.1.7.0-24", LEASE)):
+        etcdctl("put", f"/coreos.com/network/blue/subnets/{subnet}", json.dumps(lease))
+    before = etcdctl("get", "--prefix", "/", "--keys-only").split()
+    # the third subnet was this host's once, and is another's by now
+    going = {"only_leases": {"blue": ["10.1.5.0/24", "10.1.7.0/24"]}, "state": "absent"}
+    foretold = module(**going, check=True)
+    assert actions(foretold) == {"blue": "released", "red": "unchanged"}
+    assert etcdctl("get", "--prefix", "/", "--keys-only").split() == before
+    assert actions(module(**going)) == {"blue": "released", "red": "unchanged"}
+    before.remove("/coreos.com/network/blue/subnets/10.1.5.0-24")
+    assert etcdctl("get", "--prefix", "/", "--keys-only").split() == before
+    assert module(**going)["changed"] is False
+
+
 # The client
 
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from .client import KeyValue
 
@@ -38,6 +38,13 @@ class NetworkConfigError(Exception):
     def __init__(self, errors: Iterable[str]) -> None:
         self.errors = list(errors)
         super().__init__(" ".join(self.errors))
+
+
+class Leases(NamedTuple):
+    """The leases of one host: its subnets by network, and its addresses."""
+
+    subnets: Mapping[str, Sequence[str]]
+    addresses: Collection[str]
 
 
 def config_key(prefix: str) -> str:
@@ -116,15 +123,17 @@ def decide(
     stored: Mapping[str, Sequence[KeyValue]],
     state: str = "present",
     allow_range_change: bool = False,
+    only: Leases | None = None,
 ) -> list[dict[str, Any]]:
     """Compare the declared networks with the stored keys.
 
     networks: as check() wants them; stored: {network name: what is under its prefix}; state:
-    present or absent. Returns [{name, prefix, action, before, after, leases, compares,
-    operations}] in the order of networks. action is created, updated, removed or unchanged; before
-    and after are the configuration (a dict; a str when what is stored is no JSON object; None: no
-    key); compares and operations are for Client.txn. Raises NetworkConfigError when a range would
-    change under leases.
+    present or absent. only: then absent takes these leases alone.
+
+    Returns [{name, prefix, action, before, after, leases, compares, operations}] in the order of
+    networks. action is created, updated, removed, released or unchanged; before and after are the
+    configuration (a dict; a str when what is stored is no JSON object; None: no key); compares and
+    operations are for Client.txn. Raises NetworkConfigError when a range would change under leases.
     """
     errors: list[str] = []
     decisions = []
@@ -137,12 +146,14 @@ def decide(
             "prefix": prefix,
             "action": "unchanged",
             "before": _config(current),
-            "after": None if state == "absent" else network["flannel_config"],
+            "after": network["flannel_config"] if state == "present" else None,
             "leases": leases(found, prefix),
             "compares": [],
             "operations": [],
         }
-        if state == "absent":
+        if state == "absent" and only is not None:
+            _release(decision, found, only)
+        elif state == "absent":
             _remove(decision)
         elif decision["before"] != decision["after"]:
             _write(decision, current, allow_range_change, errors)
@@ -150,6 +161,24 @@ def decide(
     if errors:
         raise NetworkConfigError(errors)
     return decisions
+
+
+def _release(decision: dict[str, Any], found: Sequence[KeyValue], only: Leases) -> None:
+    """Take a host's own leases: others keep theirs, also one that has its subnet by now."""
+    subnets = only.subnets.get(decision["name"], [])
+    decision["after"] = decision["before"]
+    decision["leases"] = [
+        lease
+        for lease in decision["leases"]
+        if lease["subnet"] in subnets and lease["public_ip"] in only.addresses
+    ]
+    start = leases_prefix(decision["prefix"])
+    keys = {start + lease["subnet"].replace("/", "-") for lease in decision["leases"]}
+    mine = [item for item in found if item.key.partition("&")[0] in keys]
+    decision["compares"] = [("revision", item.key, item.mod_revision) for item in mine]
+    decision["operations"] = [("delete", item.key) for item in mine]
+    if mine:
+        decision["action"] = "released"
 
 
 def _remove(decision: dict[str, Any]) -> None:
