@@ -121,3 +121,20 @@ def test_a_right_declaration_does_touch_the_host(tmp_path):
     ansible = Ansible(tmp_path, {"host1": variables})
     assert ansible.playbook("multinet.flannel.site") != 0
     assert "UNREACHABLE" in ansible.output
+
+
+def test_no_report_is_left_when_no_host_can_be_reached(tmp_path):
+    """It would say what was."""
+    variables = {
+        "multinet_networks": [BLUE, RED],
+        "multinet_report_dir": str(tmp_path / "report"),
+        "ansible_connection": "ssh",
+        "ansible_host": "127.0.0.1",
+        "ansible_port": 1,
+    }
+    (tmp_path / "report").mkdir()
+    old = [tmp_path / "report" / name for name in ("report.json", "report.html", "junit.xml")]
+    for path in old:
+        path.write_text("as planned", encoding="utf-8")
+    assert Ansible(tmp_path, {"host1": variables}).playbook("multinet.flannel.verify") != 0
+    assert not any(path.exists() for path in old)
