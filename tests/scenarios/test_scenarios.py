@@ -12,7 +12,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # What does most of its steps on a cluster like those of others: by hand, `make scenario S=...`.
-BY_HAND = {"kubernetes_flannel"}
+BY_HAND = {"faults", "kubernetes_flannel"}
 MAKE = ("make", "--no-print-directory")
 SCENARIOS = {path.parent.name for path in ROOT.glob("molecule/*/molecule.yml")} - BY_HAND
 

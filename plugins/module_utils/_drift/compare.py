@@ -308,6 +308,9 @@ def _devices(
             ):
                 if is_now != wanted:
                     yield f"{device} has {what} {is_now}, planned is {wanted}"
+            mtu = (seen["subnet_files"].get(network["name"]) or {}).get("FLANNEL_MTU", "")
+            if key == "device" and mtu.isdigit() and link["mtu"] != int(mtu):
+                yield f"{device} has the MTU {link['mtu']}, and pods get {mtu}"
             local = link["local"]
             if version == 4 and underlay.get("addresses") and local not in underlay["addresses"]:
                 yield (
