@@ -10,7 +10,6 @@ it lasts, and write a table. Ends with 1 when one is not named, or not repaired.
 from __future__ import annotations
 
 import json
-import os
 import pathlib
 import re
 import subprocess
@@ -31,7 +30,7 @@ seen = observe.look(plan, "/etc/cni/net.d/00-multinet.conf")
 print(json.dumps(compare.status(plan, seen)))
 """
 ETCD = """etcd() {
-  ETCDCTL_API=3 etcdctl --endpoints https://198.18.60.11:2379 --cacert /etc/multinet/pki/ca.crt \\
+  ETCDCTL_API=3 etcdctl --endpoints https://198.18.190.11:2379 --cacert /etc/multinet/pki/ca.crt \\
     --cert /etc/multinet/pki/client.crt --key /etc/multinet/pki/client.key "$@"
 }
 """
@@ -69,12 +68,10 @@ def wait(what, seconds=PATIENCE):
 def site():
     """Run the playbook site."""
     inventories = [f"--inventory={HERE.parent}/shared/inventory", f"--inventory={HERE}/inventory"]
-    subprocess.run(
-        ["ansible-playbook", *inventories, "multinet.flannel.site"],
-        check=True,
-        capture_output=True,
-        env=dict(os.environ),
-    )
+    command = ["ansible-playbook", *inventories, "multinet.flannel.site"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"site failed: {done.stdout[-3000:]}{done.stderr[-1000:]}")
 
 
 class Stream:

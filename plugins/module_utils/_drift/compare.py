@@ -140,9 +140,13 @@ def _host(plan: dict[str, Any], seen: dict[str, Any]) -> Iterator[Deviation]:
 
 
 def forwarding_off(plan: dict[str, Any], seen: dict[str, Any]) -> list[str]:
-    """Return the sysctls (paths below /proc/sys) that the networks need to be 1 and are not."""
-    wanted = ["net/ipv4/ip_forward"]
-    if any(network["ipv6_cidr"] for network in plan["networks"]):
+    """Return the sysctls (paths below /proc/sys) that the networks need to be 1 and are not.
+
+    The bridge plugin switches them on with the first pod, so without a bridge they may be off.
+    """
+    used = [network for network in plan["networks"] if network["bridge"] in seen["links"]]
+    wanted = ["net/ipv4/ip_forward"] if used else []
+    if any(network["ipv6_cidr"] for network in used):
         wanted.append("net/ipv6/conf/all/forwarding")
     return [path for path in wanted if seen["sysctls"].get(path) != 1]
 
