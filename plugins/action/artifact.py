@@ -68,7 +68,7 @@ class ActionModule(ActionBase):
         self, tmp: str | None = None, task_vars: dict[str, Any] | None = None
     ) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
-        _, arguments = self.validate_argument_spec(
+        dummy, arguments = self.validate_argument_spec(
             ARGUMENT_SPEC,
             mutually_exclusive=[("artifacts", "component")],
             required_one_of=[("artifacts", "component")],
@@ -211,7 +211,7 @@ def _wanted(artifact: dict[str, Any], arguments: dict[str, Any], table: Table) -
         if release["archive"] in found:  # upstream's archive: unpack it into the cache
             sha256, archive = found[release["archive"]]
             store = cache
-            store.fetch = lambda _, target: os.symlink(archive, target)
+            store.fetch = lambda dummy, target: os.symlink(archive, target)
             store.fill(
                 dict(
                     release,

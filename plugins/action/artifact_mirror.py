@@ -35,7 +35,7 @@ class ActionModule(ActionBase):
         self, tmp: str | None = None, task_vars: dict[str, Any] | None = None
     ) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
-        _, arguments = self.validate_argument_spec(ARGUMENT_SPEC)
+        dummy, arguments = self.validate_argument_spec(ARGUMENT_SPEC)
         try:
             result.update(_mirror(arguments, self._task.check_mode, self._task.diff))
         except ArtifactError as error:

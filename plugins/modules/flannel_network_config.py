@@ -207,7 +207,7 @@ def _client(params: dict[str, Any]) -> Client:
 
 def _addresses(module: AnsibleModule) -> set[str]:
     """Return the addresses of this host."""
-    _, listed, _ = module.run_command(["ip", "-j", "addr"], check_rc=True)
+    dummy, listed, dummy = module.run_command(["ip", "-j", "addr"], check_rc=True)
     return {
         address["local"]
         for link in json.loads(listed)

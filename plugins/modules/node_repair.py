@@ -83,7 +83,7 @@ def main() -> None:
             return
         seen = observe.look(plan, cni_conf)
         steps = repair.steps(plan, seen)
-        for _ in range(0 if module.check_mode else PATIENCE):
+        for dummy in range(0 if module.check_mode else PATIENCE):
             if steps:  # a daemon that has just been started is about to do it itself
                 time.sleep(0.5)
                 seen = observe.look(plan, cni_conf)

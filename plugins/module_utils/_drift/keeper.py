@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -86,7 +85,7 @@ class Keeper:
         return self._clock() - last >= patience
 
     def _repair(self, step: repair.Step) -> None:
-        times, _ = self._tries.get(_what(step), (0, 0.0))
+        times, dummy = self._tries.get(_what(step), (0, 0.0))
         self._tries[_what(step)] = (times + 1, self._clock())
         self.repairs[step.unit or "host"] += 1
         try:
@@ -155,7 +154,7 @@ def exposition(found: list[tuple[str, dict[str, str], float]], now: float) -> st
     for name, (kind, text) in FAMILIES.items():
         of_it = [one for one in found if one[0] == name]
         lines += [f"# HELP {name} {text}", f"# TYPE {name} {kind}"] if of_it else []
-        for _, labels, value in of_it:
+        for dummy, labels, value in of_it:
             pairs = ",".join(f"{key}={json.dumps(text)}" for key, text in sorted(labels.items()))
             lines.append(f"{name}{'{' + pairs + '}' if pairs else ''} {value:.15g}")
     return "\n".join(lines) + "\n"
@@ -177,12 +176,12 @@ def _run(argv: list[str]) -> tuple[int, str, str]:
 
 def say(sentence: str) -> None:
     """Log a sentence."""
-    print(" ".join(sentence.split()), flush=True)
+    sys.stdout.write(" ".join(sentence.split()) + "\n")
+    sys.stdout.flush()
 
 
 def main(arguments: list[str]) -> int:
-    """Run until SIGTERM. arguments: the path of the CNI configuration that the runtime reads."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    """Run until the end. arguments: the path of the CNI configuration that the runtime reads."""
     (cni_conf,) = arguments
 
     def look() -> tuple[dict[str, Any], dict[str, Any]] | None:

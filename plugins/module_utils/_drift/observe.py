@@ -223,7 +223,7 @@ def _from_etcd(environment: dict[str, str], prefix: str) -> list[dict[str, Any]]
     start = network_config.leases_prefix(prefix)
     found = []
     for item in client.prefix(start):
-        subnet, _, ipv6_subnet = item.key[len(start) :].partition("&")
+        subnet, dummy, ipv6_subnet = item.key[len(start) :].partition("&")
         try:
             attributes = json.loads(item.value)
         except ValueError:

@@ -75,7 +75,7 @@ def install(wanted: Iterable[dict[str, Any]]) -> None:
             verify_sum(staged[-1][0], item["sha256"], "the controller", arrived)
         files.commit(staged)
     except (OSError, ArtifactError) as error:
-        for temporary, _ in staged:
+        for temporary, dummy in staged:
             with contextlib.suppress(OSError):
                 files.remove(temporary)
         if isinstance(error, ArtifactError):

@@ -347,7 +347,7 @@ def apply(changes: Sequence[Change]) -> None:
             if change.action == "remove":
                 _remove(change)
     except OSError as error:
-        for temporary, _ in staged:
+        for temporary, dummy in staged:
             with contextlib.suppress(OSError):
                 remove(temporary)
         raise NodeFilesError(

@@ -56,7 +56,7 @@ class Host:
 
     def has_unit(self, name: str) -> bool:
         """Whether systemd knows a unit as running or enabled."""
-        _, out, _ = self._run(["systemctl", "show", "-p", "ActiveState,UnitFileState", name])
+        out = self._run(["systemctl", "show", "-p", "ActiveState,UnitFileState", name])[1]
         properties = dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
         active = properties.get("ActiveState") not in ("inactive", None)
         return active or properties.get("UnitFileState") in ("enabled", "enabled-runtime")
@@ -64,7 +64,7 @@ class Host:
     def routes_inside(self, cidr: str) -> list[dict[str, str]]:
         """Return the routes ({dst, dev}) of the main table that lie inside a range."""
         version = ipaddress.ip_network(cidr).version
-        _, out, _ = self._run(["ip", f"-{version}", "-j", "route"])
+        out = self._run(["ip", f"-{version}", "-j", "route"])[1]
         routes = json.loads(out) if out.strip() else []
         return [
             route

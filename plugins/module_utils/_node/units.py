@@ -71,7 +71,7 @@ def parse_environment(text: str) -> dict[str, str]:
         for line in text.splitlines()
         if line.strip() and not line.startswith("#")
     )
-    return {name.strip(): value.strip() for name, _, value in pairs}
+    return {name.strip(): value.strip() for name, dummy, value in pairs}
 
 
 def parse_show(output: str) -> dict[str, dict[str, str]]:
@@ -128,7 +128,7 @@ def read_process(pid: int, proc: str = "/proc") -> Process | None:
                 for item in environ.read().split(b"\0")
                 if item
             ]
-        return Process({name: value for name, _, value in pairs}, os.readlink(base + "/exe"))
+        return Process({name: value for name, dummy, value in pairs}, os.readlink(base + "/exe"))
     except OSError:
         return None
 
@@ -165,7 +165,7 @@ class Systemd:
 
     def last_words(self, unit: str, lines: int = 6) -> str:
         """Return the last lines of a unit in the journal."""
-        code, out, _ = self._run(
+        code, out, dummy = self._run(
             ["journalctl", "--no-pager", "-o", "cat", "-n", str(lines), "-u", unit]
         )
         return out.strip() if code == 0 and out.strip() else "(the journal has nothing of it)"

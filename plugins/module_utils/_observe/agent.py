@@ -158,9 +158,9 @@ class Listener:
         receipts go to the file receipts.
         """
         while time.monotonic() < until and not self.stopped:
-            for key, _ in self.watch.select(timeout=0.2):
+            for key, dummy in self.watch.select(timeout=0.2):
                 handler, name = key.data
-                for _ in range(256):
+                for dummy in range(256):
                     try:
                         handler(key.fileobj, name)
                     except OSError:
@@ -175,7 +175,7 @@ class Listener:
             if new:
                 receipts.flush()
 
-    def stop(self, *_: Any) -> None:
+    def stop(self, *dummy: Any) -> None:
         """Let serve() return; also a handler of signals."""
         self.stopped = True
 
@@ -199,19 +199,19 @@ class Listener:
         receipt["count"] += 1
 
     def _on_packet(self, sock: socket.socket, name: str) -> None:
-        frame, (interface, _, kind, *_) = sock.recvfrom(SNAP)
+        frame, (interface, dummy, kind, *dummy) = sock.recvfrom(SNAP)
         said = frames.parse(frame) if kind not in (PACKET_OTHERHOST, PACKET_OUTGOING) else None
         if said:
             token = frames.read_token(said.get("payload", b""), self.run)
             if token and token["type"] != "=":
                 self._note(token, name, interface, said["src"], said["dst"])
 
-    def _on_sent(self, sock: socket.socket, _: str) -> None:
-        frame, (interface, _, kind, *_) = sock.recvfrom(SNAP)
+    def _on_sent(self, sock: socket.socket, dummy: str) -> None:
+        frame, (interface, dummy, kind, *dummy) = sock.recvfrom(SNAP)
         said = frames.parse(frame) if kind != PACKET_OUTGOING and interface in self.peers else None
         token = said and frames.read_token(said.get("payload", b""), self.run)
         if token:
-            kind, _, origin = token["cell"].split("|")[:3]
+            kind, dummy, origin = token["cell"].split("|")[:3]
             self.witnessed[f"{kind}|{origin}"] = self.witnessed.get(f"{kind}|{origin}", 0) + 1
 
     def _on_host_token(self, sock: socket.socket, name: str) -> None:
@@ -222,7 +222,7 @@ class Listener:
     def _answer(
         self, sock: socket.socket, name: str
     ) -> tuple[dict[str, str] | None, str | None, str]:
-        payload, control, _, asker = sock.recvmsg(SNAP, 256)
+        payload, control, dummy, asker = sock.recvmsg(SNAP, 256)
         token, asked = frames.read_token(payload, self.run), None
         for level, kind, data in control:
             if (level, kind) == (socket.IPPROTO_IP, IP_PKTINFO):
@@ -238,7 +238,7 @@ class Listener:
 
     def close(self) -> None:
         """Close every socket."""
-        for sock, _ in self.sockets:
+        for sock, dummy in self.sockets:
             sock.close()
 
     def summary(self) -> dict[str, Any]:

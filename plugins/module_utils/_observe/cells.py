@@ -114,7 +114,9 @@ class _Known:
         """True if a mesh of all pods of the host needs more neighbour entries than half of what a
         kernel holds by default.
         """
-        mesh = sum(len(group) ** 2 for (where, _), group in self.groups.items() if where == host)
+        mesh = sum(
+            len(group) ** 2 for (where, dummy), group in self.groups.items() if where == host
+        )
         return mesh > NEIGHBOURS // 2
 
 

@@ -447,7 +447,7 @@ def _duplicates(found: _Found, facts: Iterable[Facts]) -> None:
                     addresses[text.split("/")[0]].append(place)
     for address, places in sorted(addresses.items()):
         _used_once(found, "address", address, places)
-    for (_, mac), places in sorted(macs.items()):
+    for (dummy, mac), places in sorted(macs.items()):
         _used_once(found, "MAC", mac, places)
 
 

@@ -169,7 +169,7 @@ def _look(
     missing: dict[int, str] = {}
     # Twice: the process by which a namespace was found may end under our eyes; then another one
     # leads there.
-    for _ in range(2):
+    for dummy in range(2):
         for inode, path in netns.candidates().items() if set(behind) - set(found) else ():
             number = None
             try:

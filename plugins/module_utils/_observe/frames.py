@@ -256,7 +256,7 @@ def _filter(
     lines += [("accept", LEAVE, 0x40000, "", ""), ("drop", LEAVE, 0, "", "")]
     place = {line[0]: number for number, line in enumerate(lines)}
     program = b""
-    for number, (_, code, operand, true, false) in enumerate(lines):
+    for number, (dummy, code, operand, true, false) in enumerate(lines):
         jumps = [place[name] - number - 1 if name else 0 for name in (true, false)]
         program += struct.pack("HBBI", code, jumps[0], jumps[1], operand)
     return program

@@ -192,5 +192,6 @@ def leak_of(kind: Kind, same_host: bool, ipv6_alone: bool) -> leaks.Leak:
         return kind.leak_ipv6
     if not same_host and kind.leak_across:
         return kind.leak_across
-    assert kind.leak, f"{kind.name} is never sent where it must not arrive"
+    if kind.leak is None:
+        raise ValueError(f"{kind.name} is never sent where it must not arrive")
     return kind.leak

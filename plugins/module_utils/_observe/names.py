@@ -91,7 +91,7 @@ def labels(
                 inode = os.stat(state["netns"]).st_ino
             except (OSError, ValueError, KeyError, TypeError):
                 continue  # a directory, another kind of file, or a namespace that has gone
-            kind, _, label = str(state.get("target") or "").partition(":")
+            kind, dummy, label = str(state.get("target") or "").partition(":")
             said = {
                 "label": label if kind == "container" else "",
                 "container": str(next(filter(None, map(state.get, CONTAINER_KEYS)), "")),

@@ -253,7 +253,7 @@ def _coverage(report: Report) -> str:
     for kind in report["coverage"]["kinds"]:
         planned = kind["planned"]
         share = 100 * kind["as_planned"] / planned if planned else 0
-        bar = f'<span class="bar{"" if planned else " none"}"><i style="width:{share:.1f}%"></i>'
+        gauge = f'<span class="bar{"" if planned else " none"}"><i style="width:{share:.1f}%"></i>'
         rows.append(
             [
                 bold(kind["kind"]),
@@ -262,7 +262,7 @@ def _coverage(report: Report) -> str:
                 str(kind["expected_reached"]),
                 str(kind["expected_blocked"]),
                 str(planned - kind["measured"]),
-                f"{bar}</span> {kind['as_planned']}",
+                f"{gauge}</span> {kind['as_planned']}",
             ]
         )
     sampling = report["coverage"]["receivers_per_host"]

@@ -162,7 +162,7 @@ def of_kubernetes(report: dict[str, Any]) -> str:
     names = [network["name"] for network in report["networks"]]
     entries: dict[tuple[str, str], dict[str | None, matrix.Entry]] = {}
     for pair in report["matrix"]["pods"]:
-        kind, _, target = pair["to"].partition("/")
+        kind, dummy, target = pair["to"].partition("/")
         if pair["from"].endswith("/@host"):
             key, network = ("node", pair["from"].rsplit("/", 1)[0]), networks.get(pair["to"])
         elif kind in ("@service", "@port"):

@@ -273,7 +273,7 @@ class _Seat:
         """Note the answers that have come."""
         while True:
             try:
-                frame, (interface, _, kind, *_) = self.listening.recvfrom(2048)
+                frame, (interface, dummy, kind, *dummy) = self.listening.recvfrom(2048)
             except OSError:
                 return
             said = frames.parse(frame) if kind != PACKET_OUTGOING else None

@@ -31,7 +31,7 @@ def plan(networks: Any, options: Any = None) -> dict[str, Any]:
     need("netaddr")
     checked = check(networks, options)
     pairs = blocked(checked.networks + _apart(checked.external))
-    shut = {(source, target) for source, target in pairs}
+    shut = {tuple(pair) for pair in pairs}
     planned = []
     for network in checked.networks:
         name = network["name"]

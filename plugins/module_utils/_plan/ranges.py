@@ -108,7 +108,7 @@ def overlaps(ranges: Sequence[IPNetwork]) -> list[list[int]]:
     Of two ranges that overlap, one holds the other. So one walk in the order of addresses, a range
     ahead of those that it holds, meets each of them while those that hold it are still open.
     """
-    found: list[list[int]] = [[] for _ in ranges]
+    found: list[list[int]] = [[] for dummy in ranges]
     holding: list[int] = []
     for position in sorted(range(len(ranges)), key=lambda index: ranges[index].sort_key()):
         while holding and ranges[position] not in ranges[holding[-1]]:

@@ -208,13 +208,14 @@ def _underlay(observed: Facts, interface: str) -> Iterator[str]:
 def _addresses(observed: Facts, deployment: Deployment) -> Iterator[str]:
     for network in deployment.plan["networks"]:
         ours = _our_devices(deployment.deployed)
+        routed = _routed_ranges(deployment.deployed)
         if network["name"] == deployment.docker_network:
             ours |= {"docker0"}
         for key in ("cidr", "ipv6_cidr"):
             if not network.get(key):
                 continue
             prefix = ipaddress.ip_network(network[key])
-            for dev, other in _foreign_prefixes(observed, ours):
+            for dev, other in _foreign_prefixes(observed, ours, routed):
                 if other.version == prefix.version and other.overlaps(prefix):
                     yield (
                         f"Network '{network['name']}': {key} {prefix} overlaps {other}, which this"
@@ -375,9 +376,24 @@ def _addresses_of(observed: Facts, interface: str) -> list[Facts]:
     return []
 
 
-def _foreign_prefixes(observed: Facts, ours: set[str]) -> list[tuple[str, Network]]:
+def _routed_ranges(deployed: Facts | None) -> list[Network]:
+    """Return the ranges of the networks that are deployed here and use the underlay's device."""
+    return [
+        ipaddress.ip_network(network[key])
+        for network in (deployed or {}).get("networks", [])
+        if network["backend"]["type"] == "host-gw" or network["backend"].get("direct_routing")
+        for key in ("cidr", "ipv6_cidr")
+        if network.get(key)
+    ]
+
+
+def _foreign_prefixes(
+    observed: Facts, ours: set[str], ranges: list[Network]
+) -> list[tuple[str, Network]]:
     """Return (device, prefix) of every address and route of the host that is not on one of our
     devices.
+
+    ranges: a route by a gateway inside one of them is flanneld's own, see _routed_ranges().
     """
     seen: set[tuple[str, Network]] = set()
     for link in observed["addresses"]:
@@ -392,6 +408,16 @@ def _foreign_prefixes(observed: Facts, ours: set[str]) -> list[tuple[str, Networ
         if route.get("dev") in ours or route.get("dst", "default") == "default":
             continue
         prefix = ipaddress.ip_network(route["dst"], strict=False)
+        if route.get("gateway") and any(_is_inside(prefix, one) for one in ranges):
+            continue
         if not prefix.is_link_local and not prefix.is_multicast and prefix.prefixlen:
             seen.add((route.get("dev", "a route"), prefix))
     return sorted(seen, key=str)
+
+
+def _is_inside(inner: Network, outer: Network) -> bool:
+    return (
+        inner.version == outer.version
+        and inner.network_address in outer
+        and inner.prefixlen >= outer.prefixlen
+    )

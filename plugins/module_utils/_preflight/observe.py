@@ -114,7 +114,7 @@ def _library(name: str) -> str | None:
 
 def _forward_policy(run: Run) -> str:
     """Return the policy of iptables' FORWARD chain, which docker sets to drop."""
-    code, out, _ = run(["nft", "list", "chain", "ip", "filter", "FORWARD"])
+    code, out, dummy = run(["nft", "list", "chain", "ip", "filter", "FORWARD"])
     return "drop" if code == 0 and "policy drop" in out else "accept"
 
 
@@ -123,7 +123,7 @@ def _search_path() -> str:
 
 
 def _json(run: Run, command: list[str]) -> list[dict[str, Any]]:
-    code, out, _ = run(command)
+    code, out, dummy = run(command)
     return json.loads(out) if code == 0 and out.strip() else []
 
 
@@ -141,7 +141,7 @@ def _try(run: Run, command: list[str]) -> str | None:
 def _br_netfilter(run: Run) -> str | None:
     if os.path.exists("/proc/sys/net/bridge/bridge-nf-call-iptables"):
         return None
-    code, _, err = run(["modprobe", "--dry-run", "br_netfilter"])
+    code, dummy, err = run(["modprobe", "--dry-run", "br_netfilter"])
     return None if code == 0 else err.strip() or "modprobe does not find it"
 
 

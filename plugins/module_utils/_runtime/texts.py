@@ -46,7 +46,7 @@ def containerd_cni(text: str) -> dict[str, Any] | None:
     """
     if _DISABLED.search(text):
         return None
-    found: dict[str, Any] = {key: value for _, key, value in containerd_lines(text)}
+    found: dict[str, Any] = {key: value for dummy, key, value in containerd_lines(text)}
     bin_dirs = found.get("bin_dirs") or (
         [found["bin_dir"]] if found.get("bin_dir") else ["/opt/cni/bin"]
     )
@@ -64,7 +64,7 @@ def set_containerd_cni(text: str, values: Mapping[str, Value | None]) -> str:
     added when there is none.
     """
     lines = text.splitlines(keepends=True)
-    places = {key: number for number, key, _ in containerd_lines(text)}
+    places = {key: number for number, key, dummy in containerd_lines(text)}
     header = next(
         (number for number, line in enumerate(lines) if _CONTAINERD_TABLE.match(line)), None
     )

@@ -65,7 +65,7 @@ def containerd_text(run: Run, path: str) -> str | None:
     """
     executable = shutil.which("containerd") if path == CONTAINERD else None
     if executable:
-        code, out, _ = run([executable, "--config", path, "config", "dump"])
+        code, out, dummy = run([executable, "--config", path, "config", "dump"])
         if code == 0:
             return out
     return read(path)
@@ -111,7 +111,7 @@ def _address(run: Run) -> str | None:
     """Return the IPv4 address of docker's own bridge with its length, None when it has none."""
     if not shutil.which("ip"):
         return None
-    code, out, _ = run(["ip", "-j", "-4", "address", "show", "dev", "docker0"])
+    code, out, dummy = run(["ip", "-j", "-4", "address", "show", "dev", "docker0"])
     for link in json.loads(out or "[]") if code == 0 else []:
         for info in link.get("addr_info", []):
             return f"{info['local']}/{info['prefixlen']}"
@@ -327,7 +327,7 @@ def take_back(path: str, now: str | None, record: dict[str, Any]) -> str | None:
         flags = texts.kubelet_flags(before or "", variable)
         return texts.set_kubelet_flags(now, variable, flags)
     ours = ("conf_dir", "bin_dir", "bin_dirs", "max_conf_num")
-    old = {key: value for _, key, value in texts.containerd_lines(before or "")}
+    old = {key: value for dummy, key, value in texts.containerd_lines(before or "")}
     return texts.set_containerd_cni(now, {key: old.get(key) for key in ours})
 
 
@@ -415,7 +415,7 @@ class Host:
 
     def systemctl(self, *arguments: str) -> None:
         """Run systemctl; raise WiringError when it fails."""
-        code, _, error = self._run(["systemctl", *arguments])
+        code, dummy, error = self._run(["systemctl", *arguments])
         if code:
             raise WiringError(
                 f"'systemctl {' '.join(arguments)}' failed: {error.strip()}. See journalctl -u"

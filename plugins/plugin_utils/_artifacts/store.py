@@ -97,7 +97,7 @@ class Store:
         make = "Make it with: " + releases.MIRROR_COMMAND % self.directory
         if not os.path.isdir(folder):
             raise ArtifactError(f"The mirror has no {what}: there is no directory {folder}. {make}")
-        sums, _ = self.sums(release)
+        sums, dummy = self.sums(release)
         if sums is None:
             raise ArtifactError(
                 f"The mirror directory {folder} has no {releases.SUMS_FILE}. {make}, or by hand"
@@ -129,7 +129,7 @@ class Store:
         """
         if not os.path.isdir(self.folder(release)):
             return False
-        _, origin = self.sums(release)
+        dummy, origin = self.sums(release)
         if origin is not None and origin != (release["archive"], release["sha256"]):
             return False
         try:

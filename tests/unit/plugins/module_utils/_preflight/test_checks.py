@@ -121,3 +121,19 @@ def test_a_host_keeps_its_data_store():
         " would get another subnet"
     )
     assert checks.problems(observed, checks.Deployment(after, after, "eth0")) == []
+
+
+@pytest.mark.parametrize(
+    "backend", [{"type": "host-gw"}, {"type": "vxlan", "direct_routing": True}]
+)
+def test_routes_that_flanneld_leads_over_the_underlay_are_its_own(backend):
+    """Or a second run would be refused for what the first one made."""
+    deployed = copy.deepcopy(PLAN)
+    deployed["networks"][1]["backend"] = dict(PLAN["networks"][1]["backend"], **backend)
+    observed = copy.deepcopy(VECTORS["host"])
+    own = {"dst": "10.3.7.0/24", "dev": "eth0", "gateway": "192.0.2.12"}
+    observed["routes"].append(own)
+    found = checks.problems(observed, checks.Deployment(PLAN, deployed, "eth0"))
+    assert not [one for one in found if "overlaps" in one]
+    fresh = checks.problems(observed, checks.Deployment(PLAN, None, "eth0"))
+    assert [one for one in fresh if "overlaps 10.3.7.0/24" in one]
