@@ -64,7 +64,10 @@ class Keeper:
         self.repairs: Counter[str] = Counter()
 
     def round(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """Look once, repair what was wrong at the last look, too, and return what was seen."""
+        """Look once, repair what is due, and return what was seen.
+
+        A daemon may be about to put it right itself, so what restarts one waits for a second look.
+        """
         found = self._look()
         if found is None:
             return None
@@ -72,7 +75,7 @@ class Keeper:
         steps = [step for step in repair.steps(plan, seen) if safe(step, seen)]
         self._tell(plan, seen)
         for step in steps:
-            if step in self._doubts and self._due(step):
+            if (at_once(step) or step in self._doubts) and self._due(step):
                 self._repair(step)
         self._doubts = set(steps)
         wrong = {_what(step) for step in steps}
@@ -103,6 +106,11 @@ class Keeper:
         for line in sorted(self._told - now):
             self._say(f"As deployed again: {line.partition(';')[0]}.")
         self._told = now
+
+
+def at_once(step: repair.Step) -> bool:
+    """Say whether a step may be taken at the first look: it restarts and deletes nothing."""
+    return not step.unit and not any("delete" in command for command in step.commands)
 
 
 def safe(step: repair.Step, seen: dict[str, Any]) -> bool:

@@ -125,6 +125,26 @@ def test_the_keeper_repairs_what_is_wrong_twice():
     assert len(hands.done) == 1
 
 
+@pytest.mark.parametrize(
+    "path, value",
+    [(["sysctls", "net/ipv4/ip_forward"], 0), (["links", "mn-blue", "addresses"], [])],
+)
+def test_the_keeper_repairs_at_once_what_restarts_and_deletes_nothing(path, value):
+    hands = Hands()
+    inner(hands.seen, path)[path[-1]] = value
+    hands.round()
+    assert len(hands.done) == 1
+
+
+def test_the_keeper_deletes_nothing_at_the_first_look():
+    hands = Hands()
+    hands.seen["links"]["mn-blue"].update(addresses=["10.1.7.1/24"], ports=0)
+    hands.round()
+    assert not hands.done
+    hands.round()
+    assert [step.commands for step in hands.done] == [(("ip", "link", "delete", "mn-blue"),)]
+
+
 def test_the_keeper_waits_longer_from_try_to_try():
     hands = Hands()
     hands.seen["links"]["flannel.1"]["up"] = False
