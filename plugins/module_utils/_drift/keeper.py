@@ -59,7 +59,8 @@ class Keeper:
         """look: returns (plan, seen), None where nothing is deployed. act: does a step."""
         self._look, self._act, self._say, self._clock = look, act, say, clock
         self._doubts: set[repair.Step] = set()
-        self._tries: dict[str, tuple[int, float]] = {}  # what -> (how often, when last)
+        self._tries: dict[repair.Step, tuple[int, float]] = {}  # how often, when last
+        self._restarted: dict[str, float] = {}  # unit -> when
         self._told: set[str] = set()
         self.repairs: Counter[str] = Counter()
 
@@ -78,18 +79,21 @@ class Keeper:
             if (at_once(step) or step in self._doubts) and self._due(step):
                 self._repair(step)
         self._doubts = set(steps)
-        wrong = {_what(step) for step in steps}
-        self._tries = {what: tried for what, tried in self._tries.items() if what in wrong}
+        self._tries = {step: tried for step, tried in self._tries.items() if step in self._doubts}
         return plan, seen
 
     def _due(self, step: repair.Step) -> bool:
-        times, last = self._tries.get(_what(step), (0, 0.0))
+        times, last = self._tries.get(step, (0, 0.0))
         patience = min(PATIENCE * 2 ** (times - 1), MOST_PATIENCE) if times else 0.0
-        return self._clock() - last >= patience
+        # whatever the reasons, a daemon is not restarted over and over
+        since = self._clock() - self._restarted.get(step.unit, -PATIENCE)
+        return self._clock() - last >= patience and since >= PATIENCE
 
     def _repair(self, step: repair.Step) -> None:
-        times, dummy = self._tries.get(_what(step), (0, 0.0))
-        self._tries[_what(step)] = (times + 1, self._clock())
+        times, dummy = self._tries.get(step, (0, 0.0))
+        self._tries[step] = (times + 1, self._clock())
+        if step.unit:
+            self._restarted[step.unit] = self._clock()
         self.repairs[step.unit or "host"] += 1
         try:
             self._act(step)
@@ -123,10 +127,6 @@ def safe(step: repair.Step, seen: dict[str, Any]) -> bool:
         return True
     active = seen["units"].get(step.unit, {}).get("ActiveState")
     return active in ("active", "failed") and not seen["leases_wrong"]
-
-
-def _what(step: repair.Step) -> str:
-    return step.unit or " ".join(word for command in step.commands for word in command)
 
 
 def samples(

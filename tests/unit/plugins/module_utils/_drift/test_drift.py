@@ -157,6 +157,18 @@ def test_the_keeper_waits_longer_from_try_to_try():
     assert gaps == [60, 120, 240, 480, 960, 960]
 
 
+def test_another_fault_does_not_wait_for_the_last_ones_patience():
+    hands = Hands()
+    for path in (["links", "flannel.1", "up"], ["links", "flannel.1", "addresses"]) * 2:
+        hands.seen = copy.deepcopy(HOST)
+        inner(hands.seen, path)[path[-1]] = type(inner(hands.seen, path)[path[-1]])()
+        before, rounds = len(hands.done), 0
+        while len(hands.done) == before:
+            hands.round()
+            rounds += 1
+        assert rounds <= 3
+
+
 @pytest.mark.parametrize("state", ["inactive", "activating", "deactivating"])
 def test_the_keeper_leaves_what_an_administrator_stopped(state):
     hands = Hands()
