@@ -224,6 +224,12 @@ def subnets(written: dict[str, str]) -> list[str]:
     return [written[key] for key in ("FLANNEL_SUBNET", "FLANNEL_IPV6_SUBNET") if written.get(key)]
 
 
+def planned_mtu(network: dict[str, Any], seen: dict[str, Any]) -> int | None:
+    """Return the MTU that pods get, and the vxlan device has; None while no flanneld said it."""
+    text = seen["subnet_files"][network["name"]].get("FLANNEL_MTU", "")
+    return int(text) if network["backend"]["type"] == "vxlan" and text.isdigit() else None
+
+
 def base(subnet: str) -> str:
     """Return the address of a subnet that its tunnel device has: the first one of the range."""
     return str(ipaddress.ip_network(subnet, strict=False).network_address)
@@ -312,8 +318,8 @@ def _devices(
             ):
                 if is_now != wanted:
                     yield f"{device} has {what} {is_now}, planned is {wanted}"
-            mtu = (seen["subnet_files"].get(network["name"]) or {}).get("FLANNEL_MTU", "")
-            if key == "device" and mtu.isdigit() and link["mtu"] != int(mtu):
+            mtu = planned_mtu(network, seen)
+            if key == "device" and mtu not in (None, link["mtu"]):
                 yield f"{device} has the MTU {link['mtu']}, and pods get {mtu}"
             local = link["local"]
             if version == 4 and underlay.get("addresses") and local not in underlay["addresses"]:

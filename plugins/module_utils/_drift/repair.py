@@ -69,7 +69,8 @@ def _network(
     reasons = [one for one in mine if one.kind in RESTART]
     state = seen["units"].get(network["unit"])
     if reasons and state is not None and not state.get("pod"):  # a pod is the cluster's affair
-        yield Step(_former_addresses(network, seen), network["unit"], reasons[0].sentence)
+        commands = (*_mtu(network, seen), *_former_addresses(network, seen))
+        yield Step(commands, network["unit"], reasons[0].sentence)
 
 
 def _bridge(network: dict[str, Any], seen: dict[str, Any]) -> Commands:
@@ -86,6 +87,17 @@ def _bridge(network: dict[str, Any], seen: dict[str, Any]) -> Commands:
         if address not in link["addresses"]
     )
     return missing if link["up"] else (*missing, ("ip", "link", "set", network["bridge"], "up"))
+
+
+def _mtu(network: dict[str, Any], seen: dict[str, Any]) -> Commands:
+    """A flanneld takes a device of its kind as it is, whatever its MTU."""
+    device, mtu = network["device"], compare.planned_mtu(network, seen)
+    link = seen["links"].get(device)
+    return (
+        ()
+        if link is None or mtu in (None, link["mtu"])
+        else (("ip", "link", "set", device, "mtu", str(mtu)),)
+    )
 
 
 def _former_addresses(network: dict[str, Any], seen: dict[str, Any]) -> Commands:
