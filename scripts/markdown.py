@@ -91,7 +91,7 @@ def missing(path: pathlib.Path, text: str) -> list[str]:
         if "://" not in target and not (path.parent / target).exists()
     ]
     for name in CODE.findall(text):
-        file, _, definition = name.partition(":")
+        file, dummy, definition = name.partition(":")
         if set(file) & set("{$"):
             continue
         if TOP.match(file):

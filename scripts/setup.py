@@ -244,7 +244,7 @@ def source_of(component: str) -> Source:
         if tools and f"{tools[0][0]}/".startswith(f"{module}/"):
             renamed = {
                 re.sub(r"/v\d+$", "", path).rpartition("/")[2]: name
-                for path, _, name in tools
+                for path, dummy, name in tools
                 if name
             }
             return Source(module, version, renamed)

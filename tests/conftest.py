@@ -85,7 +85,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtestloop(session: pytest.Session) -> None:
     if not session.config.option.collectonly:
         # Whoever ends this run ends its jobs, as ctrl-C does.
-        signal.signal(signal.SIGTERM, lambda *_: pytest.exit("terminated", returncode=143))
+        signal.signal(signal.SIGTERM, lambda *dummy: pytest.exit("terminated", returncode=143))
         session.config.stash[RUN] = Run(
             [item.stash[JOB] for item in session.items if JOB in item.stash]
         )

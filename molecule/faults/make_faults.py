@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Make every fault of faults.yml on the scenario's hosts, see what status says of it and how long
+"""Make every fault of vars/faults.yml on the scenario's hosts, see what status says of it and how long
 it lasts, and write a table. Ends with 1 when one is not named, or not repaired.
 
     make_faults.py FILE
@@ -134,7 +134,8 @@ def main(target):
         "| --- |" + " --- |" * 4,
     ]
     failures = []
-    for fault in yaml.safe_load((HERE / "faults.yml").read_text(encoding="utf-8")):
+    listed = yaml.safe_load((HERE / "vars" / "faults.yml").read_text(encoding="utf-8"))
+    for fault in listed["faults"]:
         row, wrong = make(fault)
         print(row, flush=True)
         rows.append(row)

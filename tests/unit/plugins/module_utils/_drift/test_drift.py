@@ -58,9 +58,9 @@ def inner(seen, path):
 def test_a_fault_is_named(fault):
     found = compare.deviations(PLAN, host_with(fault))
     assert [(one.network, one.kind) for one in found] == [
-        (network, kind) for network, kind, _ in fault["deviations"]
+        (network, kind) for network, kind, dummy in fault["deviations"]
     ], [one.sentence for one in found]
-    for one, (_, _, words) in zip(found, fault["deviations"]):
+    for one, (dummy, dummy, words) in zip(found, fault["deviations"]):
         assert words in one.sentence
 
 
@@ -90,7 +90,9 @@ def test_what_cannot_be_looked_at_is_never_called_right():
 
 def test_of_all_kinds_of_deviation_there_is_a_fault():
     """Or a kind could be renamed and never be told again."""
-    assert {kind for fault in FAULTS for _, kind, _ in fault["deviations"]} == set(compare.REMEDIES)
+    assert {kind for fault in FAULTS for dummy, kind, dummy in fault["deviations"]} == set(
+        compare.REMEDIES
+    )
 
 
 class Hands:
@@ -149,7 +151,7 @@ def test_the_keeper_waits_longer_from_try_to_try():
     hands = Hands()
     hands.seen["links"]["flannel.1"]["up"] = False
     when = []
-    for _ in range(100):
+    for dummy in range(100):
         before = len(hands.done)
         hands.round()
         when += [hands.now] * (len(hands.done) - before)
@@ -173,7 +175,7 @@ def test_another_fault_does_not_wait_for_the_last_ones_patience():
 def test_the_keeper_leaves_what_an_administrator_stopped(state):
     hands = Hands()
     hands.seen["units"]["flanneld@blue.service"]["ActiveState"] = state
-    for _ in range(5):
+    for dummy in range(5):
         hands.round()
     assert not hands.done
     assert len(hands.said) == 1
@@ -185,7 +187,7 @@ def test_the_keeper_restarts_nothing_while_the_data_store_is_away():
     hands.seen.update(
         leases={"blue": None, "red": None}, leases_problem="Refused.", leases_wrong=True
     )
-    for _ in range(5):
+    for dummy in range(5):
         hands.round()
     assert not hands.done
 

@@ -378,9 +378,9 @@ def test_a_network_of_every_pod_that_one_lacks(world):
         if "blue" not in {item["network"] for item in pod["interfaces"]}
     ]
     assert lacking and sorted(finding["pod"] for finding in report["findings"]) == sorted(
-        name for name, _ in lacking
+        name for name, dummy in lacking
     )
-    for _, pod in lacking:
+    for dummy, pod in lacking:
         known["pods"] = [one for one in known["pods"] if one["uid"] != pod["uid"]]
         pod["uid"] = ""  # no pod of Kubernetes: it may have been given fewer
     assert report_on(world, perfect(plan, facts, known))["verdict"] == "as_planned"
@@ -426,7 +426,7 @@ def test_a_pod_that_went_is_named_and_nothing_else_is_claimed(world):
 
 
 def test_an_api_that_cannot_be_read_is_a_note(world):
-    plan, facts, _ = world
+    plan, facts, dummy = world
     report = evaluate(
         plan,
         facts,
@@ -450,7 +450,7 @@ def outside(plan, facts, shares, **changes):
 
 
 def test_tunnels_tried_from_outside(world):
-    plan, facts, _ = world
+    plan, facts, dummy = world
     shares = perfect(plan, facts)
     wanted = outside(plan, facts, shares)
     report = evaluate(plan, facts, shares)

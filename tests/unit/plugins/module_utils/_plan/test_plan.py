@@ -584,7 +584,7 @@ def test_a_network_has_a_subnet_for_every_node_or_is_refused(bits, length, subne
 
 def test_what_cannot_be_shown_or_walked():
     deep: list = []
-    for _ in range(100000):
+    for dummy in range(100000):
         deep = [deep]
     for value in (deep, 10**5000, -(10**5000), float("inf")):
         for key in NETWORK_KEYS:

@@ -385,10 +385,10 @@ def test_docker_starts_as_before_and_in_the_network():
 
 def test_the_address_that_docker_had_first_is_remembered():
     files, seen, wish = everything()
-    changes, record, _ = wiring.plan(files.get, wiring.decide(seen, wish), NOTHING)
+    changes, record, dummy = wiring.plan(files.get, wiring.decide(seen, wish), NOTHING)
     files.apply(changes)
     later = dict(seen, docker_address="10.1.5.1/24")
-    _, record, _ = wiring.plan(
+    dummy, record, dummy = wiring.plan(
         files.get,
         wiring.decide(later, wish._replace(docker_network=dict(NETWORK, cidr="10.9.0.0/16"))),
         record,
@@ -460,7 +460,7 @@ def test_once_then_never_again_and_all_of_it_comes_back():
 
 def test_what_is_no_longer_wanted_is_taken_back():
     files, seen, wish = everything()
-    changes, record, _ = wiring.plan(files.get, wiring.decide(seen, wish), NOTHING)
+    changes, record, dummy = wiring.plan(files.get, wiring.decide(seen, wish), NOTHING)
     files.apply(changes)
     seen = dict(
         seen,
@@ -488,16 +488,16 @@ def test_what_was_just_so_before_is_not_taken_back():
     text = texts.set_kubelet_flags(data("kubelet-2017"), "KUBELET_OPTS", FLAGS)
     files["/etc/default/kubelet"] = text
     seen = dict(seen, files={path: files.get(path) for path in seen["files"]})
-    changes, record, _ = wiring.plan(files.get, wiring.decide(seen, wish), NOTHING)
+    changes, record, dummy = wiring.plan(files.get, wiring.decide(seen, wish), NOTHING)
     assert "/etc/default/kubelet" not in changes and "/etc/default/kubelet" not in record["files"]
 
 
 def test_containerd_that_somebody_has_changed_since_keeps_their_changes():
     files, seen, wish = everything()
-    changes, record, _ = wiring.plan(files.get, wiring.decide(seen, wish), NOTHING)
+    changes, record, dummy = wiring.plan(files.get, wiring.decide(seen, wish), NOTHING)
     files.apply(changes)
     files[wiring.CONTAINERD] += '[debug]\n  level = "info"\n'
-    changes, _, _ = wiring.plan(files.get, [], record)
+    changes, dummy, dummy = wiring.plan(files.get, [], record)
     assert (
         changes[wiring.CONTAINERD] == data("containerd-debian.toml") + '[debug]\n  level = "info"\n'
     )
