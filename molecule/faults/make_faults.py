@@ -1,8 +1,8 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Make every fault of vars/faults.yml on the scenario's hosts, see what status says of it and how long
-it lasts, and write a table. Ends with 1 when one is not named, or not repaired.
+"""Make every fault of vars/faults.yml on the scenario's hosts, and write a table of what becomes of
+them: what status says, and how long each lasts. Ends with 1 when one is not named, or not repaired.
 
     make_faults.py FILE
 """
