@@ -25,7 +25,8 @@ LOOK = """
 import json, sys
 sys.path.insert(0, "/usr/local/lib/multinet")
 from multinet._drift import compare, observe
-plan = observe.deployed()
+from multinet._node import deployed
+plan = deployed.plan()
 seen = observe.look(plan, "/etc/cni/net.d/00-multinet.conf")
 print(json.dumps(compare.status(plan, seen)))
 """

@@ -127,6 +127,12 @@ networks:
         backend_type:
           description: The backend the host runs.
           type: str
+        mac:
+          description: The MAC of the host's VXLAN device, or an empty string.
+          type: str
+        mac_v6:
+          description: That of its device for IPv6, or an empty string.
+          type: str
   sample:
     - name: blue
       prefix: /coreos.com/network/blue
@@ -134,7 +140,7 @@ networks:
       before: &config {Network: 10.1.0.0/16, SubnetLen: 24, Backend: {Type: vxlan, VNI: 1}}
       after: *config
       leases: [{subnet: 10.1.5.0/24, ipv6_subnet: "", public_ip: 192.0.2.7, public_ipv6: "",
-        backend_type: vxlan}]
+        backend_type: vxlan, mac: "1a:fc:e5:a0:5a:37", mac_v6: ""}]
 """
 
 import json

@@ -97,8 +97,9 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils._architectures import SUPPORTED
+from ansible_collections.multinet.flannel.plugins.module_utils._drift import compare, repair
 from ansible_collections.multinet.flannel.plugins.module_utils._drift import observe as drift
-from ansible_collections.multinet.flannel.plugins.module_utils._drift import repair
+from ansible_collections.multinet.flannel.plugins.module_utils._node import deployed as record
 from ansible_collections.multinet.flannel.plugins.module_utils._plan import changes
 from ansible_collections.multinet.flannel.plugins.module_utils._preflight import checks, observe
 from ansible_collections.multinet.flannel.plugins.module_utils._runtime import wiring
@@ -113,7 +114,8 @@ def _drift(module: AnsibleModule, deployed: dict[str, Any] | None) -> list[str]:
     except drift.ObserveError as error:
         module.warn(f"What has drifted on this host could not be looked at. {error}")
         return []
-    return [step.sentence() for step in repair.steps(deployed, seen)]
+    found = compare.deviations(deployed, seen)
+    return [step.sentence() for step in repair.steps(deployed, seen, found)]
 
 
 def main() -> None:
@@ -132,8 +134,8 @@ def main() -> None:
     )
     plan = module.params["plan"]
     try:
-        deployed = observe.deployed_plan()
-    except ValueError as error:
+        deployed = record.plan()
+    except record.DeployedError as error:
         module.fail_json(msg=str(error), problems=[str(error)], architecture="")
     observed = observe.observe(module.run_command, plan, module.params["cni_conf_dir"])
     deployment = checks.Deployment(

@@ -98,14 +98,16 @@ removed:
   sample: ["unit flanneld@red.service", "device mn-red"]
 """
 
-import ipaddress
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils._attach import detachment
-from ansible_collections.multinet.flannel.plugins.module_utils._node import network_removal, removal
-from ansible_collections.multinet.flannel.plugins.module_utils._node.units import parse_environment
-from ansible_collections.multinet.flannel.plugins.module_utils._preflight import observe
+from ansible_collections.multinet.flannel.plugins.module_utils._node import (
+    deployed,
+    network_removal,
+    removal,
+    subnet_file,
+)
 
 
 def removal_steps(host: removal.Host, params: dict[str, Any]) -> list[removal.Step]:
@@ -122,20 +124,6 @@ def removal_steps(host: removal.Host, params: dict[str, Any]) -> list[removal.St
     known = {step.what for step in steps}
     steps += [step for step in removal.path_steps(params["paths"]) if step.what not in known]
     return steps + removal.empty_directory_steps(params["empty_directories"])
-
-
-def _subnets(path: str) -> list[str]:
-    """Return the subnets that a flanneld wrote into its file, none without one."""
-    try:
-        with open(path, encoding="ascii") as file:
-            written = parse_environment(file.read())
-    except OSError:
-        return []
-    return [
-        str(ipaddress.ip_network(written[key], strict=False))
-        for key in ("FLANNEL_SUBNET", "FLANNEL_IPV6_SUBNET")
-        if written.get(key)
-    ]
 
 
 def main() -> None:
@@ -161,17 +149,20 @@ def main() -> None:
             named = {network["name"] for network in networks}
             networks += [
                 network
-                for network in (observe.deployed_plan() or {}).get("networks", [])
+                for network in (deployed.plan() or {}).get("networks", [])
                 if network["name"] not in named
             ]
-        held = {network["name"]: _subnets(network["subnet_file"]) for network in networks}
+        written = {
+            network["name"]: subnet_file.read(network["subnet_file"]) for network in networks
+        }
+        held = {name: list(map(str, subnet_file.subnets(one))) for name, one in written.items()}
         host = removal.Host(module.run_command)
         steps = removal_steps(host, dict(params, networks=networks))
         if not module.check_mode:
             for step in steps:
                 step.act()
                 done.append(step.what)
-    except (removal.RemovalError, OSError, ValueError) as error:
+    except (removal.RemovalError, deployed.DeployedError, OSError, ValueError) as error:
         module.fail_json(
             msg=f"{error} Removed before that: {', '.join(done) or 'nothing'}.", removed=done
         )

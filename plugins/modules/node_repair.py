@@ -54,6 +54,7 @@ left:
 """
 
 import time
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils._drift import (
@@ -61,9 +62,16 @@ from ansible_collections.multinet.flannel.plugins.module_utils._drift import (
     observe,
     repair,
 )
-from ansible_collections.multinet.flannel.plugins.module_utils._node import units
+from ansible_collections.multinet.flannel.plugins.module_utils._node import deployed, units
 
 PATIENCE = 6  # looks, half a second apart
+
+
+def look(plan: dict[str, Any], cni_conf: str) -> tuple[list[compare.Deviation], list[repair.Step]]:
+    """Return what deviates from the plan, and what puts it right."""
+    seen = observe.look(plan, cni_conf)
+    found = compare.deviations(plan, seen)
+    return found, repair.steps(plan, seen, found)
 
 
 def main() -> None:
@@ -77,40 +85,37 @@ def main() -> None:
     )
     cni_conf, timeout = module.params["cni_conf"], module.params["timeout"]
     try:
-        plan = observe.deployed()
+        plan = deployed.plan()
         if plan is None:
             module.exit_json(changed=False, repaired=[], left=[])
             return
-        seen = observe.look(plan, cni_conf)
-        steps = repair.steps(plan, seen)
+        found, steps = look(plan, cni_conf)
         for dummy in range(0 if module.check_mode else PATIENCE):
             if steps:  # a daemon that has just been started is about to do it itself
                 time.sleep(0.5)
-                seen = observe.look(plan, cni_conf)
-                steps = repair.steps(plan, seen)
-        if steps and not module.check_mode:
-            for step in steps:
+                found, steps = look(plan, cni_conf)
+        due = steps
+        if due and not module.check_mode:
+            for step in due:
                 for command in step.commands:
                     observe.run(command)
-            changes = [
-                units.Change(step.unit, "restart", step.reason) for step in steps if step.unit
-            ]
+            changes = [units.Change(step.unit, "restart", step.reason) for step in due if step.unit]
             units.apply(units.Systemd(module.run_command), changes, [], timeout)
             deadline = time.monotonic() + timeout
             # other hosts' flanneld follow, and this one's learns of them
-            while repair.steps(plan, seen) and time.monotonic() < deadline:
+            while steps and time.monotonic() < deadline:
                 time.sleep(0.5)
-                seen = observe.look(plan, cni_conf)
-        left = [one.line() for one in compare.deviations(plan, seen)]
-    except (observe.ObserveError, units.UnitError) as error:
+                found, steps = look(plan, cni_conf)
+        left = [one.line() for one in found]
+    except (deployed.DeployedError, observe.ObserveError, units.UnitError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(
-        changed=bool(steps),
-        repaired=[step.sentence() for step in steps],
+        changed=bool(due),
+        repaired=[step.sentence() for step in due],
         left=[] if module.check_mode else left,
         diff={
-            "before": "".join(f"{step.reason}\n" for step in steps),
-            "after": "".join(f"{step.sentence()}\n" for step in steps),
+            "before": "".join(f"{step.reason}\n" for step in due),
+            "after": "".join(f"{step.sentence()}\n" for step in due),
         },
     )
 

@@ -73,6 +73,7 @@ not_looked_at:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils._drift import compare, observe
+from ansible_collections.multinet.flannel.plugins.module_utils._node import deployed
 
 
 def main() -> None:
@@ -82,9 +83,9 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        plan = observe.deployed()
+        plan = deployed.plan()
         seen = observe.look(plan, module.params["cni_conf"]) if plan else None
-    except observe.ObserveError as error:
+    except (deployed.DeployedError, observe.ObserveError) as error:
         module.fail_json(msg=f"This host could not be looked at. {error}")
     module.exit_json(changed=False, **compare.status(plan, seen))
 

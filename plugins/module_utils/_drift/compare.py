@@ -13,12 +13,11 @@ import ipaddress
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from .._node import subnet_file
+from .._plan.schema import BACKENDS, leads_over_underlay
+
 GUARD = "multinet-isolation.service"
 SUBNET_SERVER = "multinet-subnets.service"
-
-
-# Backends of which each other host's subnet has a route of its own.
-ROUTED = ("vxlan", "host-gw")
 
 
 class Remedy(NamedTuple):
@@ -101,7 +100,7 @@ def status(plan: dict[str, Any] | None, seen: dict[str, Any] | None) -> dict[str
         {
             "name": network["name"],
             "ok": not any(one.network == network["name"] for one in found),
-            "subnets": subnets(seen["subnet_files"][network["name"]]),
+            "subnets": subnet_file.gateways(seen["subnet_files"][network["name"]]),
         }
         for network in plan["networks"]
     ]
@@ -190,7 +189,7 @@ def _network(network: dict[str, Any], seen: dict[str, Any]) -> Iterator[Deviatio
     if underlay.get("missing"):
         yield wrong("underlay", underlay["missing"])
 
-    written = subnets(seen["subnet_files"].get(name) or {})
+    written = subnet_file.gateways(seen["subnet_files"].get(name) or {})
     if not written:
         yield wrong("subnet_file", f"{network['subnet_file']} says no subnet, so no pod can start")
     leases = seen["leases"].get(name)
@@ -203,7 +202,7 @@ def _network(network: dict[str, Any], seen: dict[str, Any]) -> Iterator[Deviatio
     mine = [str(ipaddress.ip_network(subnet, strict=False)) for subnet in written]
     yield from (wrong("device", text) for text in _devices(network, seen, own, mine, underlay))
     yield from (wrong("bridge", text) for text in _bridge(network, seen, written))
-    if leases is not None and network["backend"]["type"] in ROUTED:
+    if leases is not None and BACKENDS[network["backend"]["type"]].routes == "subnet":
         others = [lease for lease in leases if lease is not own]
         yield from (wrong(kind, text) for kind, text in _peers(network, seen, others) if others)
 
@@ -217,11 +216,6 @@ def _why_down(state: dict[str, Any]) -> str:
     if state.get("process") in ("T", "t"):
         return "is stopped by a signal (SIGSTOP): it renews no lease and follows no other host"
     return ""
-
-
-def subnets(written: dict[str, str]) -> list[str]:
-    """Return the subnets (gateway address and length) that a subnet file says."""
-    return [written[key] for key in ("FLANNEL_SUBNET", "FLANNEL_IPV6_SUBNET") if written.get(key)]
 
 
 def planned_mtu(network: dict[str, Any], seen: dict[str, Any]) -> int | None:
@@ -367,7 +361,7 @@ def _peers(
     routes = {route["dst"]: route for route in seen["routes"]}
     no_route, wrong_way, no_neighbour, no_entry = [], [], [], []
     vxlan = network["backend"]["type"] == "vxlan"
-    direct = bool(network["backend"].get("direct_routing"))
+    over_underlay = leads_over_underlay(network["backend"])
     for lease in others:
         for subnet, device, mac, public in (
             (lease["subnet"], network["device"], lease["mac"], lease["public_ip"]),
@@ -380,13 +374,12 @@ def _peers(
             if route is None:
                 no_route.append(who)
                 continue
-            if direct and route.get("gateway") == public:
+            if over_underlay and route["gateway"] == public:
                 continue
-            if device and route["dev"] != device:
-                wrong_way.append(f"{who} by {route['dev']}")
-                continue
-            if network["backend"]["type"] == "host-gw" and route.get("gateway") != public:
-                wrong_way.append(f"{who} by {route.get('gateway')}")
+            way = (device, base(subnet) if vxlan else public)
+            if (route["dev"], route["gateway"]) != way:
+                via = f" via {route['gateway']}" if route["gateway"] else ""
+                wrong_way.append(f"{who} by {route['dev']}{via}")
                 continue
             if vxlan and mac:
                 if seen["neighbours"].get(device, {}).get(base(subnet)) != mac:

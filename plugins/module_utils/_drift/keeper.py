@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from .._cni import files
-from .._node import units
+from .._node import deployed, subnet_file, units
 from . import compare, observe, repair
 
 INTERVAL = 30.0
@@ -73,8 +73,9 @@ class Keeper:
         if found is None:
             return None
         plan, seen = found
-        steps = [step for step in repair.steps(plan, seen) if safe(step, seen)]
-        self._tell(plan, seen)
+        deviations = compare.deviations(plan, seen)
+        steps = [step for step in repair.steps(plan, seen, deviations) if safe(step, seen)]
+        self._tell(deviations)
         for step in steps:
             if (at_once(step) or step in self._doubts) and self._due(step):
                 self._repair(step)
@@ -102,9 +103,9 @@ class Keeper:
         else:
             self._say(f"{step.sentence()}.")
 
-    def _tell(self, plan: dict[str, Any], seen: dict[str, Any]) -> None:
+    def _tell(self, found: list[compare.Deviation]) -> None:
         """Say what deviates when it begins, and when it ends."""
-        now = {one.line() for one in compare.deviations(plan, seen)}
+        now = {one.line() for one in found}
         for line in sorted(now - self._told):
             self._say(f"Not as deployed: {line}.")
         for line in sorted(self._told - now):
@@ -146,7 +147,7 @@ def samples(
         leases = seen["leases"].get(network["name"])
         if leases is not None:
             yield "multinet_leases", labels, len(leases)
-        for subnet in compare.subnets(seen["subnet_files"][network["name"]])[:1]:
+        for subnet in subnet_file.gateways(seen["subnet_files"][network["name"]])[:1]:
             yield "multinet_addresses", labels, compare.room(subnet)
         yield "multinet_addresses_used", labels, seen["allocated"].get(network["name"], 0)
     yield "multinet_guard_owned", {}, float(seen["guard"]["held"] == "owned")
@@ -193,7 +194,7 @@ def main(arguments: list[str]) -> int:
     (cni_conf,) = arguments
 
     def look() -> tuple[dict[str, Any], dict[str, Any]] | None:
-        plan = observe.deployed()
+        plan = deployed.plan()
         return (plan, observe.look(plan, cni_conf)) if plan else None
 
     keeper = Keeper(look, act, say)
@@ -201,7 +202,7 @@ def main(arguments: list[str]) -> int:
     while True:
         try:
             found = keeper.round()
-        except observe.ObserveError as error:
+        except (deployed.DeployedError, observe.ObserveError) as error:
             say(f"The host could not be looked at. {error}")
             found = None
         if found:

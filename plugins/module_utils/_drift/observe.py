@@ -20,10 +20,10 @@ from typing import Any
 
 from .._etcd import client as etcd
 from .._etcd import network_config
-from .._node import units
+from .._node import subnet_file, units
+from .._node.links import brief
 from . import compare
 
-DEPLOYED = "/etc/multinet/deployed.json"
 UNIT_FILE = "/etc/systemd/system/flanneld@.service"
 GUARD_FILE = "/etc/multinet/isolation.nft"
 GUARD_STATE = "/run/multinet-isolation/state.json"
@@ -39,17 +39,6 @@ Run = Callable[[Sequence[str]], str]
 
 class ObserveError(Exception):
     """The host cannot be looked at. The message says what failed."""
-
-
-def deployed() -> dict[str, Any] | None:
-    """Return the plan that was last applied to this host, or None."""
-    try:
-        with open(DEPLOYED, encoding="utf-8") as file:
-            return json.load(file)["plan"]
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ObserveError(f"{DEPLOYED} cannot be read: {error}") from error
 
 
 def run(argv: Sequence[str]) -> str:
@@ -68,18 +57,19 @@ def look(plan: dict[str, Any], cni_conf: str, execute: Run = run) -> dict[str, A
 
     cni_conf: path of the CNI configuration that the container runtime reads.
 
-    {"links": {name: link()}, "routes": [{dst, dev, gateway}], "neighbours": {device: {address:
-    MAC}}, "fdb": {device: {MAC: address}}, "units": {unit: its properties, "process": the state
-    letter of its main process}, "subnet_files": {network: {variable: value}}, "sysctls": {path:
-    int}, "guard": {"devices": list or None without a table, "error", "file_changed", "held",
-    "dropped": {reason: packets}}, "underlay": {network: {"addresses": those that flanneld takes,
-    the first one first; "all": the host's; "missing": a sentence or ""}}, "leases": {network: list
-    of lease() or None}, "leases_problem": a sentence or "", "leases_wrong": bool, "cni_files":
-    {path: what is wrong}, "allocated": {network: addresses that host-local gave to pods}}.
+    {"links": {name: links.brief(), with "ports": how many links are on it}, "routes": [{dst, dev,
+    gateway}], "neighbours": {device: {address: MAC}}, "fdb": {device: {MAC: address}}, "units":
+    {unit: its properties, "process": the state letter of its main process}, "subnet_files":
+    {network: {variable: value}}, "sysctls": {path: int}, "guard": {"devices": list or None without
+    a table, "error", "file_changed", "held", "dropped": {reason: packets}}, "underlay": {network:
+    {"addresses": those that flanneld takes, the first one first; "all": the host's; "missing": a
+    sentence or ""}}, "leases": {network: list of network_config.lease() or None},
+    "leases_problem": a sentence or "", "leases_wrong": bool, "cni_files": {path: what is wrong},
+    "allocated": {network: addresses that host-local gave to pods}}.
 
     Raises ObserveError.
     """
-    links = {one["ifname"]: link(one) for one in _json(execute, "addr")}
+    links = {one["ifname"]: brief(one) for one in _json(execute, "addr")}
     for one in links.values():
         one["ports"] = sum(other["master"] == one["name"] for other in links.values())
     in_pods = not os.path.exists(UNIT_FILE)
@@ -115,7 +105,7 @@ def look(plan: dict[str, Any], cni_conf: str, execute: Run = run) -> dict[str, A
             },
         ),
         "subnet_files": {
-            network["name"]: units.parse_environment(_text(network["subnet_file"]) or "")
+            network["name"]: subnet_file.read(network["subnet_file"])
             for network in plan["networks"]
         },
         "sysctls": {path: _number("/proc/sys/" + path) for path in SYSCTLS},
@@ -138,26 +128,6 @@ def _by_device(entries: Iterable[tuple[str, str, Any]]) -> dict[str, dict[str, A
     return found
 
 
-def link(one: dict[str, Any]) -> dict[str, Any]:
-    """Return the short form of a link of `ip -j -d addr`; link-local addresses stay out."""
-    data = one.get("linkinfo", {}).get("info_data", {})
-    return {
-        "name": one["ifname"],
-        "mac": one.get("address"),
-        "mtu": one["mtu"],
-        "up": "UP" in one["flags"],
-        "master": one.get("master"),
-        "addresses": [
-            f"{item['local']}/{item['prefixlen']}"
-            for item in one.get("addr_info", [])
-            if "local" in item and item.get("scope") != "link"
-        ],
-        "vni": data.get("id"),
-        "port": data.get("port"),
-        "local": data.get("local") or data.get("local6"),
-    }
-
-
 def underlay(links: dict[str, dict[str, Any]], environment: dict[str, str]) -> dict[str, Any]:
     """Return the addresses from which a flanneld with this environment speaks."""
     every = [
@@ -178,31 +148,21 @@ def underlay(links: dict[str, dict[str, Any]], environment: dict[str, str]) -> d
     return {"addresses": addresses, "all": every, "missing": missing}
 
 
-def lease(subnet: str, ipv6_subnet: str, attributes: dict[str, Any]) -> dict[str, Any]:
-    """Return a lease: its subnets, and of flannel's LeaseAttrs what other hosts go by."""
-    data, data_v6 = attributes.get("BackendData"), attributes.get("BackendV6Data")
-    return {
-        "subnet": subnet,
-        "ipv6_subnet": ipv6_subnet,
-        "public_ip": str(attributes.get("PublicIP") or ""),
-        "public_ipv6": str(attributes.get("PublicIPv6") or ""),
-        "mac": str(data.get("VtepMAC") or "") if isinstance(data, dict) else "",
-        "mac_v6": str(data_v6.get("VtepMAC") or "") if isinstance(data_v6, dict) else "",
-    }
-
-
 def _leases(
     plan: dict[str, Any], environments: dict[str, dict[str, str]]
 ) -> tuple[dict[str, Any], str, bool]:
     """Return ({network: leases or None}, why not, whether that is a fault of the data store)."""
     found: dict[str, Any] = {network["name"]: None for network in plan["networks"]}
+    clients: dict[tuple[str, ...], etcd.Client] = {}
     try:
         for network in plan["networks"]:
             environment = environments[network["name"]]
             if plan["datastore"] == "kubernetes" and environment.get("FLANNELD_KUBE_API_URL"):
                 found[network["name"]] = _from_subnet_server(environment, network["name"])
             elif environment.get("FLANNELD_ETCD_ENDPOINTS"):
-                found[network["name"]] = _from_etcd(environment, network["etcd_prefix"])
+                prefix = network["etcd_prefix"]
+                stored = _client(environment, clients).prefix(network_config.leases_prefix(prefix))
+                found[network["name"]] = network_config.leases(stored, prefix)
             else:
                 return found, "No flanneld of it is set up on this host.", False
     except etcd.EtcdError as error:
@@ -212,24 +172,20 @@ def _leases(
     return found, "", False
 
 
-def _from_etcd(environment: dict[str, str], prefix: str) -> list[dict[str, Any]]:
-    client = etcd.Client(
-        environment["FLANNELD_ETCD_ENDPOINTS"].split(","),
-        environment.get("FLANNELD_ETCD_CAFILE"),
-        environment.get("FLANNELD_ETCD_CERTFILE"),
-        environment.get("FLANNELD_ETCD_KEYFILE"),
-        SECONDS,
+def _client(
+    environment: dict[str, str], clients: dict[tuple[str, ...], etcd.Client]
+) -> etcd.Client:
+    """Return the client for a flanneld's etcd, one for all that have the same settings."""
+    settings = tuple(
+        environment.get(f"FLANNELD_ETCD_{key}", "")
+        for key in ("ENDPOINTS", "CAFILE", "CERTFILE", "KEYFILE")
     )
-    start = network_config.leases_prefix(prefix)
-    found = []
-    for item in client.prefix(start):
-        subnet, dummy, ipv6_subnet = item.key[len(start) :].partition("&")
-        try:
-            attributes = json.loads(item.value)
-        except ValueError:
-            attributes = {}
-        found.append(lease(_slash(subnet), _slash(ipv6_subnet), attributes))
-    return found
+    if settings not in clients:
+        endpoints, ca, certificate, key = settings
+        clients[settings] = etcd.Client(
+            endpoints.split(","), ca or None, certificate or None, key or None, SECONDS
+        )
+    return clients[settings]
 
 
 def _from_subnet_server(environment: dict[str, str], name: str) -> list[dict[str, Any]]:
@@ -244,13 +200,9 @@ def _from_subnet_server(environment: dict[str, str], name: str) -> list[dict[str
     if answer.status != 200:
         raise ValueError(f"status {answer.status}: {body[:200].decode('utf-8', 'replace')}")
     return [
-        lease(one["Subnet"], one.get("IPv6Subnet") or "", one["Attrs"])
+        network_config.lease(one["Subnet"], one.get("IPv6Subnet") or "", one["Attrs"])
         for one in json.loads(body)["snapshot"]
     ]
-
-
-def _slash(key: str) -> str:
-    return "/".join(key.rsplit("-", 1))
 
 
 def _units(execute: Run, names: list[str]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from .._node import subnet_file
 from . import compare
 
 # Deviations of which a restart of the network's daemon is the remedy.
@@ -35,12 +36,11 @@ class Step(NamedTuple):
         return f"{', '.join(done)}: {self.reason}"
 
 
-def steps(plan: dict[str, Any], seen: dict[str, Any]) -> list[Step]:
-    """Return the repairs of what compare.deviations() finds; what is not among them needs a hand.
+def steps(plan: dict[str, Any], seen: dict[str, Any], found: list[compare.Deviation]) -> list[Step]:
+    """Return the repairs of deviations; what is not among them needs a hand.
 
-    plan, seen: as for compare.deviations().
+    plan, seen: as for compare.deviations(), which found them.
     """
-    found = compare.deviations(plan, seen)
     return [
         *_host(plan, seen, found),
         *(step for network in plan["networks"] for step in _network(network, seen, found)),
@@ -75,7 +75,7 @@ def _network(
 
 def _bridge(network: dict[str, Any], seen: dict[str, Any]) -> Commands:
     link = seen["links"][network["bridge"]]
-    written = compare.subnets(seen["subnet_files"][network["name"]])
+    written = subnet_file.gateways(seen["subnet_files"][network["name"]])
     former = set(link["addresses"]) - set(written)
     if former and not link["ports"]:
         return (("ip", "link", "delete", network["bridge"]),)  # the next pod makes it anew
@@ -102,7 +102,7 @@ def _mtu(network: dict[str, Any], seen: dict[str, Any]) -> Commands:
 
 def _former_addresses(network: dict[str, Any], seen: dict[str, Any]) -> Commands:
     """A flanneld does not start on a device that has an address of a former subnet."""
-    written = compare.subnets(seen["subnet_files"][network["name"]])
+    written = subnet_file.gateways(seen["subnet_files"][network["name"]])
     wanted = {compare.base(subnet) for subnet in written}
     return tuple(
         ("ip", "address", "delete", address, "dev", device)

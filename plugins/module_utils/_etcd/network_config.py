@@ -16,6 +16,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from .._ranges import is_within
 from .client import KeyValue
 
 # A flanneld that runs keeps the subnet it has; with another of these its neighbours would look for
@@ -93,29 +94,41 @@ def check(networks: Sequence[Mapping[str, Any]]) -> None:
 
 
 def leases(stored: Iterable[KeyValue], prefix: str) -> list[dict[str, str]]:
-    """Return the leases under a network's prefix as [{subnet, ipv6_subnet, public_ip, public_ipv6,
-    backend_type}], sorted by subnet.
-
-    What can't be read in a lease is an empty string: it still is a lease.
-    """
+    """Return the leases under a network's prefix, see lease(), sorted by subnet."""
     found = []
     start = leases_prefix(prefix)
     for item in stored:
         if item.key.startswith(start):
-            value = _json(item.value)
-            value = value if isinstance(value, dict) else {}
             # dual stack: 10.1.5.0-24&2001:db8:1::-64
-            subnet, _separator, ipv6_subnet = item.key[len(start) :].partition("&")
-            found.append(
-                {
-                    "subnet": "/".join(subnet.rsplit("-", 1)),
-                    "ipv6_subnet": "/".join(ipv6_subnet.rsplit("-", 1)),
-                    "public_ip": str(value.get("PublicIP") or ""),
-                    "public_ipv6": str(value.get("PublicIPv6") or ""),
-                    "backend_type": str(value.get("BackendType") or ""),
-                }
-            )
+            subnet, dummy, ipv6_subnet = item.key[len(start) :].partition("&")
+            found.append(lease(_range(subnet), _range(ipv6_subnet), _json(item.value)))
     return sorted(found, key=lambda lease: lease["subnet"])
+
+
+def _range(text: str) -> str:
+    return "/".join(text.rsplit("-", 1))
+
+
+def lease(subnet: str, ipv6_subnet: str, attributes: Any) -> dict[str, str]:
+    """Return {subnet, ipv6_subnet, public_ip, public_ipv6, backend_type, mac, mac_v6} of a lease.
+
+    attributes: flannel's LeaseAttrs; what can't be read there is an empty string, and it still is
+    a lease. mac, mac_v6: of the host's VXLAN devices.
+    """
+    attributes = attributes if isinstance(attributes, dict) else {}
+    data, data_v6 = (
+        one if isinstance(one, dict) else {}
+        for one in (attributes.get("BackendData"), attributes.get("BackendV6Data"))
+    )
+    found = {
+        "public_ip": attributes.get("PublicIP"),
+        "public_ipv6": attributes.get("PublicIPv6"),
+        "backend_type": attributes.get("BackendType"),
+        "mac": data.get("VtepMAC"),
+        "mac_v6": data_v6.get("VtepMAC"),
+    }
+    texts = {key: str(value or "") for key, value in found.items()}
+    return {"subnet": subnet, "ipv6_subnet": ipv6_subnet, **texts}
 
 
 def decide(
@@ -243,9 +256,7 @@ def _fits(lease: Mapping[str, str], config: Mapping[str, Any]) -> bool:
     try:
         subnet = ipaddress.ip_network(lease["subnet"])
         network = ipaddress.ip_network(config["Network"], strict=False)
-        return subnet.prefixlen == config.get("SubnetLen") and (
-            subnet.prefixlen >= network.prefixlen and subnet.network_address in network
-        )
+        return subnet.prefixlen == config.get("SubnetLen") and is_within(subnet, network)
     except (KeyError, ValueError):
         return False
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from .._node.units import parse_environment
+from .._node import subnet_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,7 +31,11 @@ def wait_for_subnets(
     """
     deadline = clock() + timeout
     while True:
-        waiting = [path for path, cidr in cidrs.items() if _network_of(path) != cidr]
+        waiting = [
+            path
+            for path, cidr in cidrs.items()
+            if subnet_file.read(path).get("FLANNEL_NETWORK") != cidr
+        ]
         if not waiting:
             return
         if clock() > deadline:
@@ -43,12 +47,3 @@ def wait_for_subnets(
                 )
             )
         sleep(0.2)
-
-
-def _network_of(path: str) -> str | None:
-    """Return the range of the network that a subnet file is about, None when there is none."""
-    try:
-        with open(path, encoding="ascii") as file:
-            return parse_environment(file.read()).get("FLANNEL_NETWORK")
-    except FileNotFoundError:
-        return None

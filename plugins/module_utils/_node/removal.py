@@ -12,6 +12,8 @@ import os
 import shutil
 from typing import TYPE_CHECKING, NamedTuple
 
+from .._ranges import is_within
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -63,20 +65,15 @@ class Host:
 
     def routes_inside(self, cidr: str) -> list[dict[str, str]]:
         """Return the routes ({dst, dev}) of the main table that lie inside a range."""
-        version = ipaddress.ip_network(cidr).version
-        out = self._run(["ip", f"-{version}", "-j", "route"])[1]
+        outer = ipaddress.ip_network(cidr)
+        out = self._run(["ip", f"-{outer.version}", "-j", "route"])[1]
         routes = json.loads(out) if out.strip() else []
         return [
             route
             for route in routes
-            if route["dst"] != "default" and _is_inside(route["dst"], cidr)
+            if route["dst"] != "default"
+            and is_within(ipaddress.ip_network(route["dst"], strict=False), outer)
         ]
-
-
-def _is_inside(inner: str, outer: str) -> bool:
-    """Whether a range of addresses lies in another one of the same family."""
-    a, b = ipaddress.ip_network(inner, strict=False), ipaddress.ip_network(outer)
-    return int(b[0]) <= int(a[0]) and int(a[-1]) <= int(b[-1])
 
 
 def unit_steps(host: Host, units: Iterable[str]) -> list[Step]:

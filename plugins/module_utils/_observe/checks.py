@@ -13,9 +13,10 @@ import ipaddress
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from .._node import subnet_file
+from .._ranges import Range, is_within
 from . import leaks
 from .ends import Facts
-from .facts import IPNetwork, lies_in
 
 Row = dict[str, Any]  # see deviations()
 
@@ -98,23 +99,14 @@ class _Found:
         )
 
 
-def _network(text: str) -> IPNetwork:
+def _network(text: str) -> Range:
     return ipaddress.ip_network(text, strict=False)
-
-
-def host_subnets(side: dict[str, Any]) -> list[IPNetwork]:
-    """Return the networks this host leased, from flanneld's own file."""
-    return [
-        _network(side["lease"][key].split(",")[0])
-        for key in ("FLANNEL_SUBNET", "FLANNEL_IPV6_SUBNET")
-        if side["lease"].get(key)
-    ]
 
 
 def _host_side(found: _Found, host: Facts, network: dict[str, Any], facts: Iterable[Facts]) -> None:
     side = host["node"]["networks"][network["name"]]
     here = _Place(host["host"], network=network["name"])
-    subnets = host_subnets(side)
+    subnets = subnet_file.subnets(side["lease"])
     found.expect(
         bool(subnets),
         here,
@@ -142,9 +134,9 @@ def _host_side(found: _Found, host: Facts, network: dict[str, Any], facts: Itera
     for other in facts:
         if other["host"] == host["host"]:
             continue
-        for subnet in host_subnets(other["node"]["networks"][network["name"]]):
+        for subnet in subnet_file.subnets(other["node"]["networks"][network["name"]]["lease"]):
             found.expect(
-                any(lies_in(subnet, route) for route in usable),
+                any(is_within(subnet, route) for route in usable),
                 here._replace(interface=network.get("device") or ""),
                 leaks.NO_PATH,
                 what=f"route to {subnet} of {other['host']}",
@@ -250,7 +242,7 @@ def _interface(
     found.expect(
         interface["up"], place, leaks.NO_PATH, what="state", expected="up", observed="down"
     )
-    _addresses(found, place, interface, network, host_subnets(side))
+    _addresses(found, place, interface, network, subnet_file.subnets(side["lease"]))
     mtu = (network.get("delegate") or {}).get("mtu") or side["lease"].get("FLANNEL_MTU")
     if mtu:
         found.expect(
@@ -268,7 +260,7 @@ def _addresses(
     place: _Place,
     interface: dict[str, Any],
     network: dict[str, Any],
-    subnets: Iterable[IPNetwork],
+    subnets: Iterable[Range],
 ) -> None:
     for cidr, family in ((network["cidr"], 4), (network.get("ipv6_cidr"), 6)):
         mine = [

@@ -17,16 +17,17 @@ import os
 import subprocess
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, Union
+from typing import Any, NamedTuple
 
+from .._node import subnet_file
+from .._node.links import Link, addresses, brief
+from .._ranges import is_within
 from .._runtime import cri
 from . import names, netns
 
-Link = dict[str, Any]  # of `ip -j -d addr`
 Routes = dict[str, list[dict[str, Any]]]  # of `ip -j -d route`, by family
 Pod = dict[str, Any]  # see pod()
 Port = dict[str, Any]  # see bridge_ports()
-IPNetwork = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
 POD_SYSCTLS = (
     "net/ipv4/ip_forward",
@@ -252,7 +253,7 @@ def network_side(network: dict[str, Any], links: list[Link], routes: Routes) -> 
         "bridge": device(by_name.get(network["bridge"])),
         "device": device(by_name.get(network.get("device") or "")),
         "device_v6": device(by_name.get(network.get("device_v6") or "")),
-        "lease": lease(network["subnet_file"]),
+        "lease": subnet_file.read(network["subnet_file"]),
         "routes": over,
     }
 
@@ -264,40 +265,12 @@ def in_ranges(prefix: str, network: dict[str, Any]) -> bool:
     except ValueError:
         return False
     ranges = filter(None, (network.get("cidr"), network.get("ipv6_cidr")))
-    return any(lies_in(inner, ipaddress.ip_network(text)) for text in ranges)
+    return any(is_within(inner, ipaddress.ip_network(text)) for text in ranges)
 
 
-def lies_in(inner: IPNetwork, outer: IPNetwork) -> bool:
-    """True if a network lies in another; never if they are of two families."""
-    return inner.network_address in outer and inner.prefixlen >= outer.prefixlen
-
-
-def device(link: Link | None) -> dict[str, Any] | None:
-    """Return {"name", "mac", "mtu", "up", "addresses", "vni", "port", "local"} of a link, None of
-    None.
-    """
-    if link is None:
-        return None
-    data = link.get("linkinfo", {}).get("info_data", {})
-    return {
-        "name": link["ifname"],
-        "mac": link.get("address"),
-        "mtu": link["mtu"],
-        "up": "UP" in link["flags"],
-        "addresses": addresses(link),
-        "vni": data.get("id"),
-        "port": data.get("port"),
-        "local": data.get("local") or data.get("local6"),
-    }
-
-
-def addresses(link: Link) -> list[str]:
-    """Return ["10.1.5.2/24", ...] of a link; link-local addresses stay out."""
-    return [
-        f"{item['local']}/{item['prefixlen']}"
-        for item in link.get("addr_info", [])
-        if "local" in item and item.get("scope") != "link"
-    ]
+def device(one: Link | None) -> dict[str, Any] | None:
+    """Return links.brief() of a link, None of None."""
+    return None if one is None else brief(one)
 
 
 def underlay(links: list[Link], routes: Routes) -> dict[str, str | None]:
@@ -318,17 +291,6 @@ def underlay(links: list[Link], routes: Routes) -> dict[str, str | None]:
                     if (":" in address) == (family == "6"):
                         found[family] = found[family] or address.split("/")[0]
     return found
-
-
-def lease(path: str) -> dict[str, str]:
-    """Return {"FLANNEL_SUBNET": ..., ...} as flanneld wrote it to path, {} if there is no such
-    file.
-    """
-    try:
-        with open(path, encoding="utf-8") as file:
-            return dict(line.strip().split("=", 1) for line in file if "=" in line)
-    except OSError:
-        return {}
 
 
 def veths(links: list[Link], number: int) -> dict[int, tuple[int, str]]:

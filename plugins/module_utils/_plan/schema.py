@@ -350,6 +350,7 @@ class Backend(NamedTuple):
     single: str = ""  # why only one network of a host can use it; empty: any number can
     device: str | None = None  # host device, formatted with the backend's keys
     device_v6: str | None = None
+    routes: str = ""  # to what flanneld makes routes: each other host's "subnet", or the "range"
     ports: tuple[str, ...] = ()  # keys that hold UDP ports the host listens on
     fixed_ports: tuple[int, ...] = ()  # UDP ports that cannot be chosen
     protocols: tuple[int, ...] = ()  # IP protocol numbers of the tunnel, where it is not UDP
@@ -411,9 +412,12 @@ BACKENDS = {
         link="vxlan id 1 dstport 4789",
         device="flannel.{vni}",
         device_v6="flannel-v6.{vni}",
+        routes="subnet",
         ports=("port",),
     ),
-    "host-gw": Backend(keys={}, about="All nodes on one link.", overhead=0, ipv6=True),
+    "host-gw": Backend(
+        keys={}, about="All nodes on one link.", overhead=0, ipv6=True, routes="subnet"
+    ),
     "wireguard": Backend(
         keys={
             "port": _port("ListenPort", 51820, TUNNEL),
@@ -448,6 +452,7 @@ BACKENDS = {
         single="its device is always called flannel-wg",
         device="flannel-wg",
         device_v6="flannel-wg-v6",
+        routes="range",
         ports=("port",),
     ),
     "udp": Backend(
@@ -455,6 +460,7 @@ BACKENDS = {
         about="amd64 alone, a port of its own. On mixed nodes write `vxlan` with the same port.",
         overhead=28,
         architectures=("amd64",),
+        routes="range",
         ports=("port",),
     ),
     "ipip": Backend(
@@ -463,6 +469,7 @@ BACKENDS = {
         overhead=20,
         single="its device is always called flannel.ipip",
         device="flannel.ipip",
+        routes="subnet",
         protocols=(4,),
     ),
     "ipsec": Backend(
@@ -493,6 +500,17 @@ BACKENDS = {
     ),
 }
 IPSEC_UDP_ENCAP_OVERHEAD = 8
+
+
+def leads_over_underlay(backend: dict[str, Any]) -> bool:
+    """Whether routes to other hosts' subnets may lead over the underlay's own device.
+
+    backend: that of a network of a plan.
+    """
+    kind = BACKENDS[backend["type"]]
+    return kind.routes == "subnet" and (not kind.device or bool(backend.get("direct_routing")))
+
+
 # Backends of flannel that this collection does not run, with the reason.
 BACKENDS_REFUSED = {
     "extension": "runs commands of your own, whose devices nobody here could isolate or remove",

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import _architectures
 from .._plan import changes
-from .._plan.schema import BACKENDS
+from .._plan.schema import BACKENDS, leads_over_underlay
+from .._ranges import Range, is_within
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Union
 
     Facts = dict[str, Any]  # a plan, a network of it, or what observe.observe() returns
-    Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
 # What the kernel must be able to make for any network; backends have theirs in their table
 ALWAYS_NEEDED = ("bridge", "veth", "nftables", "br_netfilter")
@@ -376,26 +375,26 @@ def _addresses_of(observed: Facts, interface: str) -> list[Facts]:
     return []
 
 
-def _routed_ranges(deployed: Facts | None) -> list[Network]:
+def _routed_ranges(deployed: Facts | None) -> list[Range]:
     """Return the ranges of the networks that are deployed here and use the underlay's device."""
     return [
         ipaddress.ip_network(network[key])
         for network in (deployed or {}).get("networks", [])
-        if network["backend"]["type"] == "host-gw" or network["backend"].get("direct_routing")
+        if leads_over_underlay(network["backend"])
         for key in ("cidr", "ipv6_cidr")
         if network.get(key)
     ]
 
 
 def _foreign_prefixes(
-    observed: Facts, ours: set[str], ranges: list[Network]
-) -> list[tuple[str, Network]]:
+    observed: Facts, ours: set[str], ranges: list[Range]
+) -> list[tuple[str, Range]]:
     """Return (device, prefix) of every address and route of the host that is not on one of our
     devices.
 
     ranges: a route by a gateway inside one of them is flanneld's own, see _routed_ranges().
     """
-    seen: set[tuple[str, Network]] = set()
+    seen: set[tuple[str, Range]] = set()
     for link in observed["addresses"]:
         if link["ifname"] in ours or link["ifname"] == "lo":
             continue
@@ -408,16 +407,8 @@ def _foreign_prefixes(
         if route.get("dev") in ours or route.get("dst", "default") == "default":
             continue
         prefix = ipaddress.ip_network(route["dst"], strict=False)
-        if route.get("gateway") and any(_is_inside(prefix, one) for one in ranges):
+        if route.get("gateway") and any(is_within(prefix, one) for one in ranges):
             continue
         if not prefix.is_link_local and not prefix.is_multicast and prefix.prefixlen:
             seen.add((route.get("dev", "a route"), prefix))
     return sorted(seen, key=str)
-
-
-def _is_inside(inner: Network, outer: Network) -> bool:
-    return (
-        inner.version == outer.version
-        and inner.network_address in outer
-        and inner.prefixlen >= outer.prefixlen
-    )

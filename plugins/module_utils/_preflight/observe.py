@@ -34,8 +34,6 @@ KERNEL_TRIALS = {
     "nftables": ["nft", "add", "table", "inet", "mntrial"],
 }
 
-DEPLOYED = "/etc/multinet/deployed.json"
-
 
 def observe(run: Run, plan: dict[str, Any], conf_dir: str) -> dict[str, Any]:
     """Return the observations that checks.problems() documents.
@@ -85,23 +83,6 @@ def observe(run: Run, plan: dict[str, Any], conf_dir: str) -> dict[str, Any]:
             }
         ),
     }
-
-
-def deployed_plan(path: str = DEPLOYED) -> dict[str, Any] | None:
-    """Return the plan last applied on this host, or None.
-
-    Raises ValueError when the record can't be read as JSON.
-    """
-    try:
-        with open(path, encoding="utf-8") as record:
-            return json.load(record)["plan"]
-    except FileNotFoundError:
-        return None
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"The record of what is deployed, {path}, can't be read ({error}). Restore it from a"
-            " backup, or remove it and what it described by hand."
-        ) from error
 
 
 def _library(name: str) -> str | None:

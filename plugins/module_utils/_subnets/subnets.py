@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping, Sequence
-from typing import Any, Union
+from typing import Any
 
-Range = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
+from .._ranges import Range, is_within
 
 # What every annotation_prefix of a plan ends with.
 DOMAIN = ".multinet.flannel"
@@ -88,11 +88,6 @@ class Cluster:
         return (int(pod_cidr.network_address) - int(network.network_address)) >> (
             pod_cidr.max_prefixlen - size
         )
-
-
-def is_within(inner: Range, outer: Range) -> bool:
-    """Whether all addresses of a range are in another."""
-    return inner.prefixlen >= outer.prefixlen and inner.network_address in outer
 
 
 class Network:

@@ -66,7 +66,8 @@ def test_a_fault_is_named(fault):
 
 @pytest.mark.parametrize("fault", FAULTS, ids=[fault["what"] for fault in FAULTS])
 def test_a_fault_is_repaired_by_what_touches_no_pod(fault):
-    steps = repair.steps(PLAN, host_with(fault))
+    seen = host_with(fault)
+    steps = repair.steps(PLAN, seen, compare.deviations(PLAN, seen))
     assert [
         [word for command in step.commands for word in command] + [step.unit] * bool(step.unit)
         for step in steps

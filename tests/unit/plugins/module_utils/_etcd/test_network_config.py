@@ -89,7 +89,13 @@ def test_tells_all_refusals_at_once():
 
 
 def test_reads_dual_stack_leases():
-    lease = {"PublicIP": "192.0.2.7", "PublicIPv6": "2001:db8::7", "BackendType": "vxlan"}
+    lease = {
+        "PublicIP": "192.0.2.7",
+        "PublicIPv6": "2001:db8::7",
+        "BackendType": "vxlan",
+        "BackendData": {"VNI": 1, "VtepMAC": "1a:fc:e5:a0:5a:37"},
+        "BackendV6Data": {"VNI": 1, "VtepMAC": "1a:fc:e5:a0:5a:38"},
+    }
     assert network_config.leases(
         [
             KeyValue("/n/subnets/10.1.5.0-24&2001:db8:0:5::-64", json.dumps(lease), 1),
@@ -103,6 +109,8 @@ def test_reads_dual_stack_leases():
             "public_ip": "192.0.2.7",
             "public_ipv6": "2001:db8::7",
             "backend_type": "vxlan",
+            "mac": "1a:fc:e5:a0:5a:37",
+            "mac_v6": "1a:fc:e5:a0:5a:38",
         }
     ]
 

@@ -43,20 +43,6 @@ def test_ports_are_told_from_strangers():
     ]
 
 
-def test_lease(tmp_path):
-    path = tmp_path / "red.env"
-    assert facts.lease(str(path)) == {}
-    path.write_text(
-        "FLANNEL_NETWORK=10.3.0.0/16\nFLANNEL_SUBNET=10.3.7.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=false\n"
-    )
-    assert facts.lease(str(path)) == {
-        "FLANNEL_NETWORK": "10.3.0.0/16",
-        "FLANNEL_SUBNET": "10.3.7.1/24",
-        "FLANNEL_MTU": "1450",
-        "FLANNEL_IPMASQ": "false",
-    }
-
-
 def test_underlay_is_what_the_tunnels_use_else_the_default_route():
     eth0 = {
         "ifname": "eth0",
