@@ -479,12 +479,21 @@ class Holder:
             RUNTIME_DIRECTORY=str(directory / "run"),
         )
         self.log = (directory / "log").open("w+", encoding="utf-8")
+        self.start()
+
+    def start(self, kept=None):
+        """Start it. kept: the descriptor that systemd kept of one that was killed."""
+        command = ["ip", "netns", "exec", self.lab.ns("h1"), sys.executable, "-I"]
+        command += [str(self.program), "hold"]
+        environment, descriptors = self.environment, ()
+        if kept is not None:
+            command = ["bash", "-c", f'LISTEN_PID=$$ exec "$@" 3<&{kept}', "bash", *command]
+            environment, descriptors = dict(environment, LISTEN_FDS="1"), (kept,)
         self.process = subprocess.Popen(
-            ["ip", "netns", "exec", lab.ns("h1"), sys.executable, "-I", str(program), "hold"],
-            env=self.environment,
-            stderr=self.log,
+            command, env=environment, stderr=self.log, pass_fds=descriptors
         )
-        self.until(lambda: self.read().get("held"))
+        loaded = self.read().get("loaded_at")
+        self.until(lambda: self.read().get("loaded_at", loaded) != loaded)
 
     def read(self):
         return json.loads(self.state.read_text(encoding="utf-8")) if self.state.exists() else {}
@@ -611,6 +620,45 @@ def test_a_stopped_guard_leaves_the_table_and_a_new_one_takes_over(lab, holder, 
     assert "flags owner" not in lab.run("h1", "nft", "list", "table", "inet", "multinet")
     holder(flags)
     assert closed(lab)
+
+
+def test_a_killed_guard_takes_nothing_along(lab, holder, tmp_path, monkeypatch):
+    """No packet passes while it is away, nobody else can change the table, the next one gets it."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        guard = holder()
+        told, (kept,), _flags, _address = socket.recv_fds(systemd, 4096, 1)
+        assert b"FDSTORE=1" in told
+        for dummy in range(2):
+            sent, arrived = stream_through(lab, lambda: kill(guard))
+            assert (sent > 500, arrived) == (True, 0)
+            with pytest.raises(RuntimeError, match="not permitted"):
+                lab.run("h1", "nft", "delete", "table", "inet", "multinet")
+            lab.run("h1", "nft", "flush", "ruleset")
+            assert closed(lab)
+            sent, arrived = stream_through(lab, lambda: begin(guard, kept))
+            assert (sent > 500, arrived) == (True, 0)
+        for opened in (1, 0):  # what comes next changes the table of what went before
+            allowed = {"blue": {"allow_to": ["red"]}} if opened else {}
+            guard.rules.write_text(ruleset(declared(**allowed)), encoding="utf-8")
+            assert guard.reload().returncode == 0
+            cells = [(sender, lab.pod_address(target)) for sender, target in CELL_KINDS]
+            assert len(lab.probe(cells)) == opened
+        assert guard.read()["restored"] == 0, "its own changes are no business of the guard"
+        os.close(kept)
+
+
+def kill(guard):
+    """Kill the guard; return what stream_through() takes for an action."""
+    guard.end(signal.SIGKILL)
+    return subprocess.Popen(["true"])
+
+
+def begin(guard, kept):
+    """Start the guard with what was kept; return what stream_through() takes for an action."""
+    guard.start(kept)
+    return subprocess.Popen(["true"])
 
 
 @pytest.mark.parametrize("flags", [None, ("",)], ids=["owned", "watched"])

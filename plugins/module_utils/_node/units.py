@@ -205,10 +205,10 @@ def apply(
     timeout: seconds for all of them together.
     """
     systemd.systemctl("daemon-reload")
-    # another unit file may want to be wanted by other units
+    # another unit file may want to be wanted by other units, and no longer by some
     anew = [change.unit for change in changes if change.reason == UNIT_FILE_CHANGED]
     if enable or anew:
-        systemd.systemctl("enable", *dict.fromkeys([*enable, *anew]))
+        systemd.systemctl("reenable", *dict.fromkeys([*enable, *anew]))
     units: dict[str, list[str]] = {"reload": [], "start": [], "restart": []}
     for change in changes:
         units[change.verb].append(change.unit)

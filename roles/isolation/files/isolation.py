@@ -6,7 +6,9 @@
 Where kernel (5.12) and nft (1.0) can do it, this process owns the table: `nft flush ruleset` passes
 over it and nobody else can change it. Elsewhere it listens to the kernel's ruleset events and puts
 the table back as soon as somebody has touched it. It also follows the file. It goes as it came: on
-SIGTERM the table stays, without an owner. It is one file that needs nothing of the library.
+SIGTERM the table stays, without an owner. Killed, it leaves the socket that owns the table with
+systemd (sd_pid_notify_with_fds(3), FDSTORE=1), so the table stays as it is, and whoever comes next
+gets that socket. It is one file that needs nothing of the library.
 
     isolation.py hold      run (the unit multinet-isolation.service)
     isolation.py reload    have the process $MAINPID load the file, and wait for the result
@@ -47,6 +49,8 @@ NETLINK_NETFILTER, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP = 12, 270, 1
 NFNLGRP_NFTABLES, NFNL_SUBSYS_NFTABLES, NFPROTO_INET = 7, 10, 1
 NFT_MSG_NEWGEN, NFTA_TABLE, NFTA_GEN_PROC_PID, NFTA_GEN_PROC_NAME = 15, 1, 2, 3
 
+KEPT = 3  # SD_LISTEN_FDS_START: where a program finds the descriptor that was kept for it
+
 FILE_CHECK_SECONDS = 2
 RELOAD_SECONDS = 20
 
@@ -63,10 +67,12 @@ def say(sentence: str, level: int = 5) -> None:
 class Nft:
     """libnftables in this process.
 
-    What it makes with the flag `owner` belongs to its netlink socket: why this is no `nft` command.
+    What it makes with the flag `owner` belongs to its netlink socket: why this is no `nft` command,
+    and why the socket outlives the process.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, kept: int | None = None) -> None:
+        """kept: descriptor of the socket of the guard before, which owns the table."""
         try:
             self._lib = ctypes.CDLL("libnftables.so.1")
         except OSError as error:
@@ -85,34 +91,35 @@ class Nft:
         self._ctx = self._lib.nft_ctx_new(0)
         for name in ("output", "error"):
             getattr(self._lib, "nft_ctx_buffer_" + name)(self._ctx)
-        failure = self.run("list tables")  # the socket gets its address with the first message
+        self.descriptor = self._descriptor(inherited)
+        os.set_inheritable(self.descriptor, False)
+        if kept is not None:  # in the place of the library's own, which nobody has used yet
+            _empty(kept)
+            os.dup2(kept, self.descriptor, inheritable=False)
+            os.close(kept)
+        failure = self.run("list tables")  # a new socket gets its address with the first message
         if failure:
             raise GuardError(f"nftables does not answer: {failure}")
-        self.port = self._port(inherited)
+        # the socket's netlink address: by it our own changes are told from those of others
+        with socket.socket(fileno=os.dup(self.descriptor)) as sock:
+            self.port = sock.getsockname()[0]
 
-    def _port(self, inherited: set[int]) -> int:
-        """Return the netlink address of the library's socket, the only new one.
-
-        By it our own changes are told from those of others.
-        """
-        for inode, (descriptor, port) in self._sockets().items():
+    def _descriptor(self, inherited: set[int]) -> int:
+        """Return the descriptor of the library's socket, the only new one."""
+        for inode, descriptor in self._sockets().items():
             if inode not in inherited:
-                os.set_inheritable(descriptor, False)
-                return port
+                return descriptor
         raise GuardError("libnftables opened no netlink socket.")
 
     @staticmethod
-    def _sockets() -> dict[int, tuple[int, int]]:
-        """Return the netlink sockets of this process: {inode: (descriptor, address)}."""
+    def _sockets() -> dict[int, int]:
+        """Return the netlink sockets of this process: {inode: descriptor}."""
         found = {}
         for descriptor in os.listdir("/proc/self/fd"):
             try:
                 with socket.socket(fileno=os.dup(int(descriptor))) as sock:
                     if sock.family == socket.AF_NETLINK:
-                        found[os.fstat(sock.fileno()).st_ino] = (
-                            int(descriptor),
-                            sock.getsockname()[0],
-                        )
+                        found[os.fstat(sock.fileno()).st_ino] = int(descriptor)
             except OSError:  # no socket
                 continue
         return found
@@ -258,6 +265,19 @@ def messages(data: bytes) -> Iterator[tuple[int, int, int, dict[int, bytes]]]:
         offset += (length + 3) & ~3
 
 
+def _empty(descriptor: int) -> None:
+    """Read what a netlink socket still has of answers to a process that was killed."""
+    with socket.socket(fileno=os.dup(descriptor)) as sock:
+        sock.setblocking(False)
+        while True:
+            try:
+                sock.recv(1 << 20)
+            except BlockingIOError:
+                return
+            except OSError:  # ENOBUFS: there was more than it could keep
+                continue
+
+
 def _bytes_of(path: str) -> bytes:
     with open(path, "rb") as file:
         return file.read()
@@ -272,12 +292,21 @@ def stamp(path: str) -> tuple[int, int, int] | None:
     return found.st_ino, found.st_mtime_ns, found.st_size
 
 
-def tell_systemd(text: str) -> None:
-    """Send the unit's state, see sd_notify(3)."""
+def tell_systemd(text: str, descriptors: Sequence[int] = ()) -> None:
+    """Send the unit's state, see sd_notify(3), and descriptors for systemd to keep."""
     address = os.environ.get("NOTIFY_SOCKET")
     if address:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-            sock.sendto(text.encode(), "\0" + address[1:] if address.startswith("@") else address)
+            sock.connect("\0" + address[1:] if address.startswith("@") else address)
+            socket.send_fds(sock, [text.encode()], descriptors)
+
+
+def kept_socket() -> int | None:
+    """Return the descriptor that systemd, or the program before, kept for this process; see
+    sd_listen_fds(3). None when there is none.
+    """
+    mine = os.environ.get("LISTEN_PID") == str(os.getpid())
+    return KEPT if mine and os.environ.get("LISTEN_FDS") == "1" else None
 
 
 def write_state(guard: Guard) -> None:
@@ -309,7 +338,11 @@ def hold() -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_arguments: None)  # what matters is the number in wake_read
 
-    nft = Nft()
+    kept = kept_socket()
+    nft = Nft(kept)
+    if kept is None:
+        # before the table belongs to it; without FDPOLL, systemd would drop it on an error
+        tell_systemd("FDSTORE=1\nFDNAME=nft\nFDPOLL=0", [nft.descriptor])
     events = Events(nft.port)
     guard = Guard(nft)
     rules = stamp(RULES)
@@ -342,6 +375,8 @@ def hold() -> None:
                 write_state(guard)
             if signal.SIGHUP in signals and _bytes_of(__file__) != guard.program:
                 guard.release()
+                os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")
+                os.dup2(nft.descriptor, KEPT, inheritable=True)
                 command = [sys.executable, "-I", "-S", os.path.abspath(__file__), *sys.argv[1:]]
                 os.execv(command[0], command)  # the new program takes over
             if signal.SIGHUP in signals or stamp(RULES) != rules:

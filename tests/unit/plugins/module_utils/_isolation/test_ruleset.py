@@ -17,6 +17,8 @@ import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import ruleset
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 
+ROLES = pathlib.Path(__file__).resolve().parents[5] / "roles"
+FLANNELD_UNIT = ROLES / "flanneld" / "templates" / "flanneld@.service.j2"
 VECTORS = sorted((pathlib.Path(__file__).parent / "vectors").glob("*.json"))
 
 
@@ -43,6 +45,14 @@ def many(count):
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda path: path.stem)
 def test_text_is_as_agreed(vector):
     assert text_of(vector) == vector.with_suffix(".nft").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=lambda path: path.stem)
+def test_each_network_has_the_chain_that_its_flanneld_asks_for(vector):
+    asked = re.search(r"nft list chain inet multinet (\S+)%i ", FLANNELD_UNIT.read_text("utf-8"))
+    for network in json.loads(vector.read_text(encoding="utf-8"))["networks"]:
+        if network.get("default") != "external":
+            assert f"chain {asked.group(1)}{network['name']} {{" in text_of(vector)
 
 
 @pytest.mark.skipif(

@@ -118,12 +118,12 @@ def test_a_unit_that_must_not_stop_is_started_when_it_does_not_run():
 
 
 def test_a_unit_whose_file_changed_is_enabled_anew_before_it_is_restarted():
-    """The file may say that it is wanted by another unit."""
+    """The file may say that it is wanted by other units than before."""
     host = Host(NeedDaemonReload="yes", MainPID=str(os.getpid()))
     changes, enable = units.plan(units.Systemd(host), [units.Unit("flanneld@red.service")])
     assert enable == []
     units.apply(units.Systemd(host), changes, enable, 5)
-    assert host.called[:2] == ["daemon-reload", "enable flanneld@red.service"]
+    assert host.called[:2] == ["daemon-reload", "reenable flanneld@red.service"]
 
 
 def test_a_unit_that_cannot_be_reloaded_is_named_with_what_it_printed():
