@@ -70,6 +70,16 @@ WRONG = {
         {"multinet_colour": "blue"},
         ["multinet_colour", "another prefix"],
     ),
+    "a role's variable with a typo": (
+        [BLUE],
+        {"isolation_node_adresses": ["192.0.2.11"]},
+        ["isolation_node_adresses: write isolation_node_addresses;"],
+    ),
+    "a rule that cannot be read": (
+        [BLUE],
+        {"multinet_expectations": [{"that": "length(plan.networks) == 2", "message": "x"}]},
+        ["multinet_expectations number 1:", "character 26, '2'; write a number in backticks: `2`"],
+    ),
     "a distribution that is none": (
         [BLUE],
         {"multinet_kubernetes_distribution": "minikube"},
@@ -107,6 +117,16 @@ def test_wrong_declaration_touches_no_host(tmp_path, name):
     assert "unreachable=0" in ansible.output
     for word in said:
         assert word in ansible.output, ansible.output
+
+
+def test_a_role_alone_refuses_it_too(tmp_path):
+    away = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
+    hosts = {"host1": away, "host2": dict(away, verfiy_port=1)}
+    ansible = Ansible(tmp_path, hosts)
+    role = {"hosts": "all", "gather_facts": False, "roles": ["multinet.flannel.verify"]}
+    assert ansible.playbook([role], "--tags", "none") != 0
+    assert "verfiy_port (of host2): write verify_port;" in ansible.output
+    assert "UNREACHABLE" not in ansible.output
 
 
 def test_a_right_declaration_does_touch_the_host(tmp_path):

@@ -1,0 +1,112 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A misspelt variable is found, and what others call theirs is left alone."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from ansible_collections.multinet.flannel.plugins.lookup import unknown_variables
+from ansible_collections.multinet.flannel.plugins.module_utils._site.variables import (
+    distance,
+    misspelt,
+    near,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+KNOWN = sorted(unknown_variables.known())
+
+# What Kubespray, Compass and others call theirs, that begins as ours does or comes close.
+FOREIGN = re.findall(
+    r"\S+",
+    """
+etcd_access_address etcd_access_addresses etcd_address etcd_alt_name etcd_backup_prefix etcd_ca
+etcd_ca_cert etcd_ca_cert_file etcd_cacert etcd_cert etcd_cert_dir etcd_cert_file etcd_client_url
+etcd_compaction_retention etcd_config_dir etcd_cpu_limit etcd_data_dir etcd_deployment_type
+etcd_download_url etcd_election_timeout etcd_endpoints etcd_events_data_dir etcd_extra_vars
+etcd_heartbeat_interval etcd_hosts etcd_image_tag etcd_key etcd_kubeadm_enabled etcd_log_level
+etcd_max_snapshots etcd_member_name etcd_members etcd_memory_limit etcd_metrics_port
+etcd_node_certs etcd_owner etcd_peer_url etcd_quota_backend_bytes etcd_removed_nodes etcd_retries
+etcd_script_dir etcd_secure_client etcd_servers etcd_snapshot_count etcd_tls_cipher_suites
+etcd_version flannel_backend_type flannel_interface flannel_interface_regexp flannel_memory_limit
+flannel_vxlan_direct_routing flannel_vxlan_port flannel_vxlan_vni kube_network_node_prefix
+kube_network_plugin kube_network_plugin_multus kube_pods_subnet kubernetes_audit
+kubernetes_user_manifests_path multus_conf_file multus_namespace_isolation network_cfg
+network_mapping public_vip reset_confirmation reset_containerd reset_crio reset_iface reset_nodes
+reset_restart_network runtime_engine runtime_handler runtime_path runtime_root runtime_type
+status_code state_file gateway_networks mirror_url host_networks node_addresses download_timeout
+report_dir __multinet_docker_network _multinet_networks
+""",
+)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("isolation_node_adresses", "isolation_node_addresses"),
+        ("isolation_nodes_addresses", "isolation_node_addresses"),
+        ("isolaton_node_address", None),  # three edits
+        ("Isolation-Node-Addresses", "isolation_node_addresses"),
+        ("verfiy_port", "verify_port"),
+        ("verify_recievers_per_hosts", "verify_receivers_per_host"),
+        ("etcd_timeouts", "etcd_timeout"),
+        ("etcd_certificates_days", "etcd_certificate_days"),
+        ("gc_garce", "gc_grace"),
+        ("reset_path", "reset_paths"),
+        ("multient_networks", "multinet_networks"),
+        ("kubernetes_token_second", "kubernetes_token_seconds"),
+    ],
+)
+def test_the_name_that_is_meant(written, meant):
+    assert near(written, KNOWN) == meant
+    told = misspelt({written: ["n1"]}, KNOWN, 1)
+    assert told == (
+        [
+            f"There is no variable {written}: write {meant}; a variable of your own needs another"
+            " name."
+        ]
+        if meant
+        else []
+    )
+
+
+def test_what_begins_with_our_prefix_is_ours():
+    told = misspelt({"multinet_colour": ["n1"], "multinet_datstore": ["n1"]}, KNOWN, 2)
+    assert told[0].startswith("There is no variable multinet_colour (of n1): `ansible-doc")
+    assert "multinet_datstore (of n1): write multinet_datastore;" in told[1]
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_what_others_have_is_left_alone(name):
+    assert misspelt({name: ["n1"]}, KNOWN, 1) == []
+
+
+def test_no_name_of_ours_is_misspelt():
+    assert misspelt({name: ["n1"] for name in KNOWN}, KNOWN, 1) == []
+
+
+WORDS = st.text("ab_c", max_size=6)
+
+
+@given(WORDS, WORDS)
+def test_edits(one, other):
+    edits = distance(one, other)
+    assert edits == distance(other, one)
+    assert (edits == 0) == (one == other)
+    assert abs(len(one) - len(other)) <= edits <= max(len(one), len(other))
+
+
+@given(st.sampled_from(KNOWN), st.data())
+def test_every_name_with_one_edit_is_found(name, data):
+    """Whatever is left out before the edits are counted."""
+    place = data.draw(st.integers(1, len(name) - 2))
+    swapped = name[:place] + name[place + 1] + name[place] + name[place + 2 :]
+    edited = data.draw(
+        st.sampled_from(
+            [name[:place] + name[place + 1 :], name[:place] + "x" + name[place:], swapped]
+        )
+    )
+    assert near(edited, KNOWN) is not None
