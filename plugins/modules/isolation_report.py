@@ -60,6 +60,23 @@ options:
       there is no Kubernetes.
     type: str
     default: ""
+  expectations:
+    description:
+      - The site's own rules. Those that read nothing but C(plan) and C(report) are asked; one that
+        does not hold makes the verdict V(broken), unless it is V(leaks).
+      - They need the Python package C(jmespath) where the module runs.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      that:
+        description: An expression in JMESPath, true where all is well.
+        type: str
+        required: true
+      message:
+        description: A sentence for those who read that it does not hold.
+        type: str
+        required: true
   run:
     description: The name of the measurement.
     type: str
@@ -103,8 +120,8 @@ text:
   type: list
   elements: str
 counts:
-  description: How many measurements were as planned, leak, broken, inconclusive, and how many facts
-    deviate.
+  description: How many measurements were as planned, leak, broken, inconclusive, how many facts
+    deviate, and how many of the site's own rules do not hold.
   returned: always
   type: dict
 classes:
@@ -123,14 +140,17 @@ files:
   elements: str
 """
 
+import json
 import os
 import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import files
+from ansible_collections.multinet.flannel.plugins.module_utils._libraries import MissingLibraryError
 from ansible_collections.multinet.flannel.plugins.module_utils._observe import page, report, verdict
 from ansible_collections.multinet.flannel.plugins.module_utils._observe.evidence import Measurement
+from ansible_collections.multinet.flannel.plugins.module_utils._site import expectations
 
 
 def by_host(results: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -155,6 +175,15 @@ def main() -> None:
             "cluster": {"type": "dict"},
             "cluster_after": {"type": "dict"},
             "cluster_problem": {"type": "str", "default": ""},
+            "expectations": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "that": {"type": "str", "required": True},
+                    "message": {"type": "str", "required": True},
+                },
+            },
             "run": {"type": "str", "default": ""},
             "receivers_per_host": {"type": "int", "default": 0},
             "require_pods": {"type": "bool", "default": True},
@@ -185,6 +214,14 @@ def main() -> None:
             cluster_problem=given["cluster_problem"],
         )
     )
+    rules = []
+    if given["expectations"]:
+        documents = {"plan": given["plan"], "report": json.loads(json.dumps(found))}
+        try:
+            rules = expectations.judged(given["expectations"], documents)
+        except MissingLibraryError as error:
+            module.fail_json(msg=str(error))
+    found = verdict.with_expectations(found, rules)
     lines = report.as_text(found)
     forms = {
         "report.html": page.as_html,

@@ -104,15 +104,20 @@ def test_red_without_a_guard(lab):
         "report.html",
         "report.json",
     ]
-    status, output, report = play(lab, "-e", "verify_expect=leaks")
-    assert status == 0, output
+    rule = {"that": "length(plan.networks) == `3`", "message": "There are three networks."}
+    expected = json.dumps({"verify_expect": "leaks", "multinet_expectations": [rule]})
+    status, output, report = play(lab, "-e", expected)
+    assert status == 0 and "RULE There are three networks." in output, output
+    assert report["counts"]["expectations"] == 1
 
 
 def test_green_with_the_guard_and_nothing_changed(lab):
     for host in lab.hosts:
         lab.nft(host, "flush ruleset\n" + ruleset(PLAN))
-    status, output, report = play(lab)
+    rule = {"that": "length(report.pods) == `3`", "message": "There are three pods."}
+    status, output, report = play(lab, "-e", json.dumps({"multinet_expectations": [rule]}))
     assert status == 0 and report["verdict"] == "as_planned", output
+    assert [one["holds"] for one in report["expectations"]] == [True]
     assert "changed=1" not in output and "blue        ✓" in output
     assert not list((lab.place / "h1" / "run").iterdir())
 

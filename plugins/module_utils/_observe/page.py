@@ -12,7 +12,7 @@ from typing import Any
 from . import kinds, page_matrices
 from .page_look import ICONS, METHOD, STYLE
 from .page_parts import bold, escaped, icon, section, small, table
-from .report import VERDICTS
+from .report import VERDICTS, broken_rules
 
 Report = dict[str, Any]
 
@@ -109,6 +109,10 @@ def _tiles(report: Report) -> str:
 def _findings(report: Report) -> str:
     """Return the section on what is not as planned, "" if all is."""
     cards = "".join(map(_finding, report["findings"]))
+    for rule in broken_rules(report):
+        title = f"<h3>{icon('broken')}Rule: {escaped(rule['message'])}</h3>"
+        why = escaped(rule["problem"] or f"{rule['that']} is false")
+        cards += f'<article class="finding broken">{title}<p>{why}</p></article>'
     for gap in report["gaps"]:
         title = f"<h3>{icon('inconclusive')}Gap</h3>"
         cards += f'<article class="finding inconclusive">{title}<p>{escaped(gap)}</p></article>'

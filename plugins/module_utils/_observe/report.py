@@ -81,11 +81,14 @@ def as_text(report: dict[str, Any]) -> list[str]:
         lines.append(
             f"... and {len(report['findings']) - FINDINGS_SHOWN} more findings in the report."
         )
+    for rule in broken_rules(report):
+        lines += _wrap(f"RULE {rule['message']}")
+        lines += _wrap(f"-> {rule['problem'] or rule['that'] + ' is false'}")
     for gap in report["gaps"]:
         lines += _wrap(f"GAP {gap}")
     for note in report["notes"]:
         lines += _wrap(f"NOTE {note}")
-    if report["findings"] or report["gaps"] or report["notes"]:
+    if report["findings"] or broken_rules(report) or report["gaps"] or report["notes"]:
         lines.append("")
     coverage = report["coverage"]
     lines += _wrap(
@@ -95,6 +98,11 @@ def as_text(report: dict[str, Any]) -> list[str]:
         f" {len(report['pods'])} pods."
     )
     return lines
+
+
+def broken_rules(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the site's own rules that do not hold."""
+    return [rule for rule in report["expectations"] if not rule["holds"]]
 
 
 def _wrap(text: str) -> list[str]:
@@ -119,7 +127,7 @@ def _table(rows: Sequence[Sequence[str]]) -> list[str]:
 
 def as_junit(report: dict[str, Any]) -> str:
     """Return junit.xml: a suite per pair of networks with a case per (kind, sending host, receiving
-    host), one for facts and one for coverage.
+    host), one for facts, one for the site's own rules and one for coverage.
     """
     root = Element("testsuites", name="multinet.flannel")
     pairs: dict[tuple[str, str], dict[tuple[str, str, str], list[dict[str, Any]]]] = {}
@@ -150,6 +158,11 @@ def as_junit(report: dict[str, Any]) -> str:
             lines = [finding["sentence"], finding["repair"]]
             _mark(suite, case, "failure", finding["class_name"], lines)
     _case(suite, "facts", f"{report['coverage']['facts_compared']} facts compared")
+    suite = _suite(root, "expectations")
+    for rule in report["expectations"]:
+        case = _case(suite, "expectations", rule["that"])
+        if not rule["holds"]:
+            _mark(suite, case, "failure", rule["message"], [rule["message"], rule["problem"]])
     suite = _suite(root, "coverage")
     case = _case(suite, "coverage", "everything that should be measured was")
     if report["gaps"]:

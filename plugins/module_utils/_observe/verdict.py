@@ -29,6 +29,7 @@ def evaluate(measurement: Measurement) -> dict[str, Any]:
     deviations, compared = checks.deviations(plan, facts, measurement.cluster_after)
     counts = {outcome: sum(cell["outcome"] == outcome for cell in judged) for outcome in OUTCOMES}
     counts["deviations"] = len(deviations)
+    counts["expectations"] = 0
     gaps = coverage.gaps(measurement, evidence)
     too_few_pods = coverage.too_few_pods(plan, judged)
     notes = too_few_pods + evidence.out_of_reach() + coverage.untried(judged, cluster)
@@ -49,6 +50,7 @@ def evaluate(measurement: Measurement) -> dict[str, Any]:
         "blocked": [list(pair) for pair in plan["blocked"]],
         "hosts": _hosts(measurement),
         "pods": _pods(measurement),
+        "expectations": [],
         "findings": findings.of_cells(judged) + findings.of_facts(deviations),
         "gaps": gaps,
         "notes": notes,
@@ -58,6 +60,22 @@ def evaluate(measurement: Measurement) -> dict[str, Any]:
     }
     report["headline"] = _headline(report, limited=bool(too_few_pods))
     return report
+
+
+def with_expectations(report: dict[str, Any], judged: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the report with the site's own rules in it; one that does not hold is broken.
+
+    judged: as _site.expectations.judged() returns them, about this report.
+    """
+    failed = sum(not rule["holds"] for rule in judged)
+    expected = dict(
+        report, counts=dict(report["counts"], expectations=failed), expectations=list(judged)
+    )
+    if failed:
+        expected["verdict"] = "leaks" if report["verdict"] == "leaks" else "broken"
+        of_them = f"{failed} of the site's {len(judged)} rules"
+        expected["headline"] += f" {of_them} {'does' if failed == 1 else 'do'} not hold."
+    return expected
 
 
 def _overall(counts: dict[str, int], gaps: Sequence[str]) -> str:

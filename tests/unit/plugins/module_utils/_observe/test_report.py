@@ -15,6 +15,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._observe import (
     leaks,
     page,
     report,
+    verdict,
 )
 
 from .world import arrive, evaluate, load, perfect
@@ -145,3 +146,38 @@ def test_page_of_many_pods_is_drawn_by_host(good):
     many["pods"] += [dict(pod, label=f"p{number}", id=f"h1/p{number}") for number in range(60)]
     text = page.as_html(many)
     assert "all pods" in text and Page(text).wrong == []
+
+
+# A site's own rules
+
+HOLDS = {"that": "plan.x", "message": "x is so.", "holds": True, "problem": ""}
+FALSE = {"that": "plan.y", "message": "y < z is so.", "holds": False, "problem": ""}
+UNANSWERED = dict(FALSE, problem="`plan.y` is null, neither true nor false.")
+
+
+def test_a_rule_that_does_not_hold_is_red_in_every_form(good):
+    red = verdict.with_expectations(good, [HOLDS, FALSE, UNANSWERED])
+    assert (red["verdict"], red["counts"]["expectations"]) == ("broken", 2)
+    assert red["headline"] == good["headline"] + " 2 of the site's 3 rules do not hold."
+    assert json.loads(report.as_json(red))["expectations"] == [HOLDS, FALSE, UNANSWERED]
+    lines = report.as_text(red)
+    assert lines[0].startswith("BROKEN - ") and lines.count("RULE y < z is so.") == 2
+    assert "-> plan.y is false" in lines and f"-> {UNANSWERED['problem']}" in lines
+    suites = {suite.get("name"): suite for suite in ElementTree.fromstring(report.as_junit(red))}
+    assert (suites["expectations"].get("tests"), suites["expectations"].get("failures")) == (
+        "3",
+        "2",
+    )
+    assert [failure.get("message") for failure in suites["expectations"].iter("failure")] == [
+        "y < z is so."
+    ] * 2
+    drawn = page.as_html(red)
+    assert drawn.count("Rule: y &lt; z is so.") == 2 and "x is so" not in drawn
+
+
+def test_rules_that_hold_change_nothing_and_a_leak_stays_one(good, bad):
+    kept = verdict.with_expectations(good, [HOLDS])
+    assert (kept["verdict"], kept["headline"]) == (good["verdict"], good["headline"])
+    leaks_still = verdict.with_expectations(bad, [FALSE])
+    assert leaks_still["verdict"] == "leaks"
+    assert leaks_still["headline"].endswith("1 of the site's 1 rules does not hold.")
