@@ -190,7 +190,10 @@ def test_del_without_configuration_and_without_the_namespace(host, pod):
         host.path(file).unlink()
     assert host.cni("DEL", "", pod, CNI_NETNS="") == (0, None)
     assert host.leftovers() == []
-    assert host.cni("DEL", "", pod, CNI_NETNS="") == (0, None)
+    assert host.cni("DEL", today(), pod, CNI_NETNS="") == (0, None)
+    # nobody knows what an attachment without state and configuration is
+    status, answer = host.cni("DEL", "", pod, CNI_NETNS="")
+    assert (status, answer["code"]) == (1, 6)
 
 
 def test_a_delegate_that_fails_takes_all_others_back(host, pod):

@@ -13,10 +13,25 @@ from . import errors, quick_json, version
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any, NoReturn
 
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
 _SUFFIXES = (".conf", ".conflist", ".json")
+# The keys of a network and of its plugins that are read here; plugins read their own.
+_KEYS = frozenset(
+    (
+        "name",
+        "type",
+        "cniVersion",
+        "cniVersions",
+        "capabilities",
+        "plugins",
+        "disableCheck",
+        "disableGC",
+        "loadOnlyInlinedPlugins",
+    )
+)
 
 
 class NetworkList:
@@ -137,13 +152,48 @@ def _encode(value: Any) -> str:
     return value.text if isinstance(value, _Number) else quick_json.dumps(value)
 
 
+def folded(raw: dict[str, Any], known: Iterable[str]) -> dict[str, Any]:
+    """Return an object with its keys written as in known, whatever their case.
+
+    Go's JSON ignores it, so what works with other programs may be written so; a key that is there
+    in both forms counts as it is known.
+    """
+    keys = {key.lower(): key for key in known}
+    if all(keys.get(key.lower(), key) == key for key in raw):
+        return raw
+    other = {keys[key.lower()]: value for key, value in raw.items() if key.lower() in keys}
+    rest = {key: value for key, value in raw.items() if key.lower() not in keys}
+    return {**rest, **other, **{key: raw[key] for key in other if key in raw}}
+
+
+def meant(key: str, known: Iterable[str]) -> str | None:
+    """Return the known key that an unknown one is nearly, None where it is like none of them."""
+    import difflib  # where a key is unknown
+
+    names = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(key.lower(), names, 1, 0.85)
+    return names[near[0]] if near else None
+
+
+def network_keys(raw: dict[str, Any]) -> dict[str, Any]:
+    """Return a network's configuration with those of its keys that are read here in the case of the
+    specification, its plugins' too.
+    """
+    raw = folded(raw, _KEYS)
+    plugins = raw.get("plugins")
+    if isinstance(plugins, list):
+        plugins = [folded(one, _KEYS) if isinstance(one, dict) else one for one in plugins]
+        raw = dict(raw, plugins=plugins)
+    return raw
+
+
 def parse(raw: dict[str, Any], where: str, name: str | None = None) -> NetworkList:
     """Return the network of a configuration: a list, or a single plugin's configuration.
 
     where: names it in errors; name: the network's name when the configuration has none. Raises
     Error with code 7 (or 1: unknown cniVersion).
     """
-    plugins = raw.get("plugins") if "plugins" in raw else [raw]
+    plugins = [raw] if raw.get("plugins") is None else raw["plugins"]
     if not isinstance(plugins, list) or not plugins:
         raise _invalid(where, "`plugins` is not a list with at least one plugin's configuration")
     for place, plugin in enumerate(plugins):
@@ -189,7 +239,7 @@ def _version(raw: dict[str, Any], where: str) -> str | None:
     None when neither says anything.
     """
     stated = raw.get("cniVersion")
-    several = raw.get("cniVersions", [])
+    several = raw.get("cniVersions") or []
     if not isinstance(several, list):
         raise _invalid(where, "`cniVersions` is not a list")
     if stated in (None, "") and not several:
@@ -205,7 +255,7 @@ def _version(raw: dict[str, Any], where: str) -> str | None:
 
 
 def _flag(raw: dict[str, Any], key: str, where: str) -> bool:
-    value = raw.get(key, False)
+    value = raw.get(key) or False
     if value in ("true", "false"):  # libcni takes the words as well
         return value == "true"
     if not isinstance(value, bool):
@@ -218,7 +268,26 @@ def _invalid(where: str, sentence: str) -> errors.Error:
 
 
 def read_file(path: str) -> dict[str, Any]:
-    """Return the JSON object in a file, as it is written there; raise Error."""
+    """Return the network's configuration in a file; raise Error.
+
+    A list gets the plugins of <its directory>/<its name>/*.conf as well, after its own, unless it
+    has `loadOnlyInlinedPlugins` (SPEC section 1; libcni's NetworkConfFromFile).
+    """
+    raw = _read(path)
+    name = raw.get("name")
+    is_list = raw.get("plugins") is not None or path.endswith(".conflist")
+    if not is_list or not isinstance(name, str) or not is_name(name):
+        return raw
+    if _flag(raw, "loadOnlyInlinedPlugins", path):
+        return raw
+    directory = os.path.join(os.path.dirname(path), name)
+    inlined = raw.get("plugins") or []
+    if not os.path.isdir(directory) or not isinstance(inlined, list):
+        return raw
+    return dict(raw, plugins=inlined + [_read(file) for file in files(directory, (".conf",))])
+
+
+def _read(path: str) -> dict[str, Any]:
     try:
         with open(path, "rb") as file:
             text = file.read()
@@ -226,7 +295,7 @@ def read_file(path: str) -> dict[str, Any]:
         raise errors.Error(
             errors.IO_FAILURE, f"The network configuration {path} cannot be read.", error.strerror
         ) from None
-    return decode(text, path, comments=True)
+    return network_keys(decode(text, path, comments=True))
 
 
 def load_file(path: str) -> NetworkList:
@@ -234,7 +303,7 @@ def load_file(path: str) -> NetworkList:
     return parse(read_file(path), path)
 
 
-def files(path: str) -> list[str]:
+def files(path: str, suffixes: tuple[str, ...] = _SUFFIXES) -> list[str]:
     """Return the configuration files in a directory (paths) in the order in which a runtime looks
     at them; raise Error.
     """
@@ -242,7 +311,7 @@ def files(path: str) -> list[str]:
         names = sorted(
             name
             for name in os.listdir(path)
-            if name.endswith(_SUFFIXES) and not name.startswith(".")
+            if name.endswith(suffixes) and not name.startswith(".")
         )
     except OSError as error:
         raise errors.Error(

@@ -20,6 +20,7 @@ _ADDED_1_1 = {
     "interfaces": ("mtu", "socketPath", "pciID"),
     "routes": ("mtu", "advmss", "priority", "table", "scope"),
 }
+DEFAULT_ROUTES = {"0.0.0.0/0": "4", "::/0": "6"}  # destination: family
 _LISTS = {"interfaces": "name", "ips": "address", "routes": "dst"}
 
 
@@ -81,6 +82,19 @@ def to_latest(result: dict[str, Any]) -> dict[str, Any]:
             for item in items
         ]
     return latest
+
+
+def default_families(result: dict[str, Any]) -> set[str]:
+    """Return the families ("4", "6") of which a result (with cniVersion) has a default route."""
+    routes = to_latest(result)["routes"]
+    return {DEFAULT_ROUTES[route["dst"]] for route in routes if route["dst"] in DEFAULT_ROUTES}
+
+
+def default_gateways(result: dict[str, Any]) -> list[str]:
+    """Return the gateways of a result's default routes, one of each family."""
+    routes = [route for route in to_latest(result)["routes"] if route.get("gw")]
+    found = {route["dst"]: route["gw"] for route in reversed(routes)}
+    return [found[dst] for dst in DEFAULT_ROUTES if dst in found]
 
 
 def _add_family(latest: dict[str, Any], part: object, family: str) -> None:

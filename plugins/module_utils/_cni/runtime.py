@@ -1,8 +1,8 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run the plugins of a network: what libcni's AddNetworkList, DelNetworkList, CheckNetworkList and
-GetStatusNetworkList do (SPEC section 3).
+"""Run the plugins of a network: what libcni's AddNetworkList, DelNetworkList, CheckNetworkList,
+GetStatusNetworkList and GCNetworkList (its last part) do (SPEC section 3).
 
 Nothing is remembered here: the result of add() is handed to check() and delete() by the caller, who
 keeps it (cache.py).
@@ -134,6 +134,26 @@ class Runtime:
         if version.at_least(network.version, "1.1.0"):
             for plugin in network.plugins:
                 self._call("STATUS", network, plugin, Attachment("", "", ""))
+
+    def gc(self, network: NetworkList, valid: list[tuple[str, str]]) -> None:
+        """Tell every plugin which attachments (container id, interface) of the network are valid;
+        raise one Error for all that failed.
+
+        Networks that know no GC, or have `disableGC`, are not told.
+        """
+        if network.disable_gc or not version.at_least(network.version, "1.1.0"):
+            return
+        listed = [{"containerID": one, "ifname": interface} for one, interface in valid]
+        # libcni writes the key of an earlier text of the specification, too
+        told = {"cni.dev/valid-attachments": listed, "cni.dev/attachments": listed}
+        failed = []
+        for plugin in network.plugins:
+            try:
+                self._call("GC", network, dict(plugin, **told), Attachment("", "", ""))
+            except errors.Error as error:
+                failed.append(error)
+        if failed:
+            raise errors.join(failed)
 
     def _call(
         self,

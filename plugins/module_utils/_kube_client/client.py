@@ -72,6 +72,12 @@ class Client:
         """
         return self._request("PATCH", path, change, "application/merge-patch+json")
 
+    def put(self, path: str, item: dict[str, Any]) -> dict[str, Any] | None:
+        """Replace an object, whose `resourceVersion` is what it was read as; return it, None when
+        there is none; raise ApiError (status 409: somebody has changed it since).
+        """
+        return self._request("PUT", path, item, "application/json")
+
     def post(self, path: str, item: dict[str, Any]) -> dict[str, Any] | None:
         """Create an object; return it; raise ApiError."""
         return self._request("POST", path, item, "application/json")

@@ -5,8 +5,9 @@
 (kubernetes.io/docs/reference/config-api/kubeconfig.v1).
 
 Kubeconfigs are YAML, which the standard library does not read; of YAML this reads what kubectl,
-kubeadm, kubelet and installers write: block mappings and lists, quoted and plain scalars, literal
-blocks, and JSON. Everything else is refused by its line, never guessed.
+kubeadm, kubelet and installers write: block mappings and lists, those in brackets on one line,
+quoted and plain scalars, literal blocks, and JSON. Everything else is refused by its line, never
+guessed.
 """
 
 from __future__ import annotations
@@ -74,6 +75,7 @@ _TEXTS = frozenset(
         "client-key-data",
     )
 )
+_WORDS = {"null": None, "~": None, "true": True, "false": False}
 _SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 
@@ -351,12 +353,74 @@ def _inline(text: str) -> Any:
         try:
             value, end = json.JSONDecoder().raw_decode(text)
         except ValueError:
-            return _Yaml
+            if text[0] == '"':
+                return _Yaml
+            value, end = _Flow(text).read()
         return value if _is_end(text[end:]) else _Yaml
     plain = text.partition(" #")[0].strip()
     if ": " in plain or plain.endswith(":") or plain.startswith(("- ", "? ", ",", "]", "}")):
         return _Yaml
-    return {"null": None, "~": None, "true": True, "false": False}.get(plain, plain)
+    return _WORDS.get(plain, plain)
+
+
+class _Flow:
+    """A list or mapping on one line, in brackets: `{cluster: local, user: 'me'}`."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.place = 0
+
+    def read(self) -> tuple[Any, int]:
+        """Return the value and where it ends; (_Yaml, 0) when it is none."""
+        try:
+            return self._value(), self.place
+        except (IndexError, ValueError):
+            return _Yaml, 0
+
+    def _next(self) -> str:
+        """The next character that is no space."""
+        while self.text[self.place] == " ":
+            self.place += 1
+        return self.text[self.place]
+
+    def _value(self) -> Any:
+        first = self._next()
+        if first in "[{":
+            self.place += 1
+            return self._items("]") if first == "[" else dict(self._items("}"))
+        if first in "\"'":
+            return self._quoted(first)
+        end = self.place
+        while self.text[end] not in ",[]{}" and self.text[end : end + 2] not in (": ", " #"):
+            end += 1
+        plain, self.place = self.text[self.place : end].strip(), end
+        if not plain or plain[0] in "&*!@`%|>?":
+            raise ValueError(plain)
+        return _WORDS.get(plain, plain)
+
+    def _quoted(self, quote: str) -> str:
+        end = self.text.index(quote, self.place + 1)
+        if "\\" in self.text[self.place : end] or self.text[end + 1] == quote:
+            raise ValueError(self.text)  # nobody writes such into a kubeconfig
+        value, self.place = self.text[self.place + 1 : end], end + 1
+        return value
+
+    def _items(self, closing: str) -> list[Any]:
+        found: list[Any] = []
+        while self._next() != closing:
+            item = self._value()
+            if closing == "}":
+                if self._next() != ":":
+                    raise ValueError(item)
+                self.place += 1
+                item = (item, self._value())
+            found.append(item)
+            if self._next() == ",":
+                self.place += 1
+            elif self._next() != closing:
+                raise ValueError(self.text)
+        self.place += 1
+        return found
 
 
 def _is_end(text: str) -> bool:

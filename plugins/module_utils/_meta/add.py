@@ -114,14 +114,17 @@ class _Add:
         self.store.begin(state)
         tried: list[states.Attached] = []
         try:
-            for delegate, one in zip(delegates, state.attached):
+            for one in state.attached:
+                if one.chained and not tried[-1].chained:
+                    self._settle_default_routes(tried, delegates)
                 tried.append(one)
                 self._attach(cni, one, self._prev_result(state, one))
-                self._set_default_route(one, delegate, delegates)
                 self.log(
                     "debug",
                     f"{one.interface} of network {one.raw['name']} is attached: {one.result}",
                 )
+            if not tried[-1].chained:
+                self._settle_default_routes(tried, delegates)
             answer = results.convert(state.attached[0].final_result, request.version)
             self.store.write(state)
             networks.publish(state.attached)
@@ -156,6 +159,7 @@ class _Add:
                     full_name=delegate.full_name,
                     chained=delegate.chained,
                     device_file=file,
+                    args=delegate.args,
                 )
             )
         return planned
@@ -215,29 +219,52 @@ class _Add:
         self, cni: runtime.Runtime, one: states.Attached, prev_result: dict[str, Any] | None
     ) -> None:
         network = one.network
-        attachment = runtime.Attachment(
-            self.request.container_id,
-            self.request.netns,
-            one.interface,
-            capability_args=one.capability_args,
-        )
+        attachment = one.attachment(cni, self.request.container_id, self.request.netns)
         try:
             one.result = cni.add(network, attachment, prev_result)
+            if one.args:
+                self._check_told(one)
         except errors.Error as error:
             # flanneld may have gone meanwhile, which is a better answer than the plugin's
             flannel.check_lease(network)
             raise error.within(one.place) from None
         one.kept = flannel.remembered(network, self.request.container_id)
 
-    def _set_default_route(
-        self, one: states.Attached, delegate: Delegate, delegates: list[Delegate]
+    @staticmethod
+    def _check_told(one: states.Attached) -> None:
+        """Raise Error where plugins have not done what CNI_ARGS say: they need not know them."""
+        from .._cni import netlink
+
+        latest = results.to_latest(one.final_result)
+        given = {netlink.canonical(item["address"]) for item in latest["ips"]}
+        given |= {
+            str(item.get("mac")).lower() for item in latest["interfaces"] if item.get("sandbox")
+        }
+        wanted = [netlink.canonical(text) for text in one.args.get("IP", "").split(",") if text]
+        if "MAC" in one.args:
+            wanted.append(one.args["MAC"].lower().replace("-", ":"))
+        missing = [text for text in wanted if text not in given]
+        if missing:
+            raise errors.Error(
+                errors.INVALID_CONFIGURATION,
+                f"The pod asks for {', '.join(map(str, missing))}, which it was not given: none of"
+                " the network's plugins has the capability, nor does what CNI_ARGS say.",
+                "Add `ips` or `mac` to the `capabilities` of a plugin that can do it, or take it"
+                " out of the pod's annotation.",
+            )
+
+    def _settle_default_routes(
+        self, attached: list[states.Attached], delegates: list[Delegate]
     ) -> None:
-        """Where a pod says which network has the default route, the others have none."""
-        if one.chained or all(each.default_route is None for each in delegates):
+        """Leave one default route of each family, where another than the master may have one."""
+        told = [delegate.default_route for delegate in delegates[: len(attached)]]
+        if all(gateways is None for gateways in told) and not any(
+            results.default_families(one.final_result) for one in attached[1:]
+        ):
             return
         from . import gateway
 
-        gateway.apply(self.request.netns, one, delegate.default_route)
+        gateway.settle(self.request.netns, list(zip(attached, told)))
 
     def _undo(
         self, state: states.State, tried: list[states.Attached], error: errors.Error

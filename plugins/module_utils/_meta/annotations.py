@@ -113,11 +113,11 @@ def _json_list(text: str, where: str) -> list[Any]:
 
 def _short(text: str, namespace: str, where: str) -> Selection:
     """What `[namespace/]name[@interface]` selects."""
-    path, at, interface = text.partition("@")
-    before, slash, name = path.rpartition("/")
+    path, at, interface = (part.strip() for part in text.partition("@"))
+    before, slash, name = (part.strip() for part in path.rpartition("/"))
     if slash:
         namespace = before
-    if not _is_label(name) or not _is_label(namespace):
+    if not _is_name(name) or not _is_label(namespace) or "@" in interface:
         raise _invalid(where, f"{text!r} is not [namespace/]name[@interface]")
     if at and not conf.is_interface_name(interface):
         raise _invalid(where, f"{interface!r} is not the name of an interface")
@@ -127,13 +127,14 @@ def _short(text: str, namespace: str, where: str) -> Selection:
 def _element(element: object, namespace: str, where: str) -> Selection:
     if not isinstance(element, dict):
         raise _invalid(where, "it is not an object")
+    element = conf.folded(element, _KEYS)
     name, space = element.get("name"), element.get("namespace") or namespace
-    if not _is_label(name) or not _is_label(space):
+    if not _is_name(name) or not _is_label(space):
         raise _invalid(
             where,
             f"`name` {name!r} and `namespace` {space!r} are not both names of Kubernetes objects",
         )
-    interface = element.get("interface") or element.get("interfaceRequest")
+    interface = element.get("interface") or element.get("interfaceRequest") or None
     if interface is not None and not (
         isinstance(interface, str) and conf.is_interface_name(interface)
     ):
@@ -145,6 +146,10 @@ def _element(element: object, namespace: str, where: str) -> Selection:
         raise _invalid(where, "`ips` and `ipam-claim-reference` exclude each other")
     # keys without a period are the specification's own (section 4.1.2.1)
     unknown = sorted(key for key in element if key not in _KEYS and "." not in key)
+    for key in unknown:
+        near = conf.meant(key, _KEYS)
+        if near:  # ignored, the pod would start without what it asks for
+            raise _invalid(where, f"`{key}` means nothing; write `{near}`, or take it out")
     return Selection(
         space,
         name,
@@ -159,14 +164,15 @@ def _element(element: object, namespace: str, where: str) -> Selection:
 def _capability_args(element: dict[str, Any], where: str) -> dict[str, Any]:
     wanted = {}
     for key, (capability, read) in _CAPABILITIES.items():
-        if element.get(key) is not None:
+        # Go's programs write what is empty, and take it for absent
+        if element.get(key) not in (None, "", [], {}):
             wanted[capability] = read(element[key], f"{where}, `{key}`")
     return wanted
 
 
 def _ips(value: object, where: str) -> list[str]:
-    if not isinstance(value, list) or not value:
-        raise _invalid(where, "it is not a list with at least one address")
+    if not isinstance(value, list):
+        raise _invalid(where, "it is not a list of addresses")
     for address in value:
         if not isinstance(address, str) or not _is_address(address):
             raise _invalid(
@@ -204,8 +210,8 @@ def _text(value: object, where: str) -> str:
 
 
 def _port_mappings(value: object, where: str) -> list[dict[str, Any]]:
-    if not isinstance(value, list) or not value or not all(isinstance(one, dict) for one in value):
-        raise _invalid(where, "it is not a list with at least one object")
+    if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
+        raise _invalid(where, "it is not a list of objects")
     mappings = []
     for one in value:
         for key in ("hostPort", "containerPort"):
@@ -222,14 +228,13 @@ def _port_mappings(value: object, where: str) -> list[dict[str, Any]]:
 
 
 def _bandwidth(value: object, where: str) -> dict[str, Any]:
-    if not isinstance(value, dict) or not value:
+    if not isinstance(value, dict):
         raise _invalid(where, "it is not an object with a rate")
+    value = {key: bits for key, bits in value.items() if bits or bits is False}  # 0: no limit
     wanted = dict(value)
     for rate, burst in (("ingressRate", "ingressBurst"), ("egressRate", "egressBurst")):
         for key in (rate, burst):
-            bits = value.get(key)
-            if bits is None:
-                continue
+            bits = value.get(key, 1)
             if isinstance(bits, bool) or not isinstance(bits, int) or bits <= 0:
                 raise _invalid(where, f"`{key}` {bits!r} is not a number of bits above 0")
         if value.get(burst) and not value.get(rate):
@@ -275,6 +280,11 @@ def _is_label(text: object) -> TypeGuard[str]:
         and _LABEL_CHARACTERS.issuperset(text)
         and "-" not in (text[0], text[-1])
     )
+
+
+def _is_name(text: object) -> TypeGuard[str]:
+    """Say whether Kubernetes takes text as the name of an object: labels with dots between."""
+    return isinstance(text, str) and len(text) <= 253 and all(map(_is_label, text.split(".")))
 
 
 def _is_bytes(text: str, number: int, separator: str) -> bool:

@@ -31,6 +31,7 @@ LEGACY, NPWG = "legacy", "npwg"
 STATE_DIRECTORY = "/var/lib/cni/multinet"
 TIMEOUT_SECONDS = 180
 _OUR_KEYS = ("masterplugin", "ifName")
+_DELEGATE_KEYS = (*_OUR_KEYS, "file")
 # What a runtime hands over of the pod, when a configuration asks for it in `capabilities`.
 POD_ANNOTATIONS = "io.kubernetes.cri.pod-annotations"
 IN_PROCESS = ("flannel", "tuning")  # what in_process.py can do
@@ -42,7 +43,8 @@ class Delegate:
     raw: the network's configuration as it goes to the plugins; asked: the interface that was asked
     for; interface: its own, None for that of the request; full_name: namespace/name of its
     NetworkAttachmentDefinition; resource, device: what a device plugin has given the pod for it;
-    capability_args: what the pod wants of it by capability; default_route: gateways, None when the
+    capability_args: what the pod wants of it by capability; args: what it wants by CNI_ARGS;
+    default_route: gateways, None when the
     pod did not ask it for the default route; chained: whether its plugins work on the master's
     interface and result; where: names the configuration in errors.
     """
@@ -64,6 +66,7 @@ class Delegate:
         self.resource = resource
         self.device: str | None = None
         self.capability_args: dict[str, Any] = {}
+        self.args: dict[str, str] = {}
         self.default_route: list[str] | None = None
         self.chained = chained
         self.where = where
@@ -153,7 +156,7 @@ class ConfiguredNetworks:
 def generation(raw: dict[str, Any]) -> tuple[str, str]:
     """Return of which generation a configuration is, LEGACY or NPWG, and why.
 
-    This is the one place where it is decided.
+    This is the one place where it is decided. raw: its keys as folded() returns them.
 
     LEGACY: interfaces net0, net1, ...; annotation `networks`; Network objects. NPWG: net1, net2,
     ... by position; annotations k8s.v1.cni.cncf.io/...; NetworkAttachmentDefinitions.
@@ -171,8 +174,20 @@ def generation(raw: dict[str, Any]) -> tuple[str, str]:
     return NPWG, "nothing in it is of the first generation"
 
 
+def folded(raw: dict[str, Any]) -> dict[str, Any]:
+    """Return a configuration, and its delegates, with all keys that are ours in our own case."""
+    raw = conf.folded(raw, _KNOWN)
+    entries = raw.get("delegates")
+    if isinstance(entries, list):
+        entries = [
+            conf.folded(one, _DELEGATE_KEYS) if isinstance(one, dict) else one for one in entries
+        ]
+        raw = dict(raw, delegates=entries)
+    return raw
+
+
 def parse(raw: dict[str, Any]) -> MetaConf:
-    """Return what the configuration on stdin says; raise Error with code 7."""
+    """Return what the configuration on stdin, folded(), says; raise Error with code 7."""
     name = raw.get("name")
     if not isinstance(name, str) or not conf.is_name(name):
         raise _invalid(
@@ -185,6 +200,10 @@ def parse(raw: dict[str, Any]) -> MetaConf:
     parsed.name = name
     parsed.generation, parsed.why = generation(raw)
     parsed.unknown = sorted(key for key in raw if key not in _KNOWN)
+    for key in parsed.unknown:
+        near = conf.meant(key, _KNOWN)
+        if near:  # ignored, pods would start without what it asks for
+            raise _invalid(f"`{key}` means nothing; write `{near}`, or take it out")
     if parsed.always_use_default and not (parsed.kubeconfig and raw.get("delegates")):
         raise _invalid("`always_use_default` needs `kubeconfig` and `delegates` as well")
     chain = parsed.auxiliary_chain
@@ -233,7 +252,7 @@ def _delegates(entries: object, own: dict[str, Any]) -> list[Delegate]:
     for place, entry in enumerate(entries):
         if not isinstance(entry, dict):
             raise _invalid(f"delegate {place} is not an object")
-        if not isinstance(entry.get("masterplugin", False), bool):
+        if not isinstance(entry.get("masterplugin") or False, bool):
             raise _invalid(f"`masterplugin` of delegate {place} is neither true nor false")
     masters = [place for place, entry in enumerate(entries) if entry.get("masterplugin")]
     if len(masters) > 1:
@@ -249,9 +268,11 @@ def _delegates(entries: object, own: dict[str, Any]) -> list[Delegate]:
 def _delegate(entry: dict[str, Any], place: int, own: dict[str, Any], is_master: bool) -> Delegate:
     where = f"delegate {place}"
     raw = {key: value for key, value in entry.items() if key not in _OUR_KEYS}
+    raw = conf.network_keys(raw)
     if "file" in raw:
         raw, where = _from_file(raw, where, own.get("type"))
-    raw.setdefault("name", own["name"])  # the first generation did not ask for names; CNI does
+    if raw.get("name") is None:
+        raw = dict(raw, name=own["name"])  # the first generation did not ask for names; CNI does
     # the master's interface is the request's, whatever it was planned to be
     asked = None if is_master else entry.get("ifName")
     if asked is not None and not (isinstance(asked, str) and conf.is_interface_name(asked)):
@@ -342,8 +363,8 @@ def _flag(raw: dict[str, Any], key: str, default: bool) -> bool:
 
 
 def _string(raw: dict[str, Any], key: str, default: Default) -> str | Default:
-    value = raw.get(key, "")
-    if not isinstance(value, str):
+    value = raw.get(key)
+    if value is not None and not isinstance(value, str):
         raise _invalid(f"`{key}` is not a string")
     return value or default
 
@@ -365,7 +386,7 @@ def _object(raw: dict[str, Any], key: str, default: dict[str, Any]) -> dict[str,
 
 
 def _seconds(raw: dict[str, Any], key: str, default: float) -> float:
-    value = raw.get(key, default)
+    value = default if raw.get(key) is None else raw[key]
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
         raise _invalid(f"`{key}` {value!r} is not a number of seconds above 0")
     return value

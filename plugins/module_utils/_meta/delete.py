@@ -63,14 +63,30 @@ def _delete(plugin: Plugin, request: Request, store: states.Store) -> None:
         store.discard(request.container_id, request.interface)
     except OSError:
         pass  # half of a state that never was; it stands for nothing
+    if not request.conf:
+        raise errors.Error(
+            errors.DECODING_FAILURE,
+            "The network configuration on stdin is empty or not JSON, and there is no state of the"
+            f" attachment in {store.directory}: nobody knows what to detach.",
+        )
     # Delegates that go by the container alone would take away what another interface of it still
     # uses.
     if not store.interfaces_of(request.container_id):
         _detach_by_conf(plugin, request)
 
 
-def detach(plugin: Plugin, request: Request, store: states.Store, state: states.State) -> None:
-    """Detach all of a state and forget it; raise Error, and keep it for the next DEL then."""
+def detach(
+    plugin: Plugin,
+    request: Request,
+    store: states.Store,
+    state: states.State,
+    *,
+    keep: list[states.Attached] | None = None,
+) -> None:
+    """Detach all of a state and forget it; raise Error, and keep it for the next DEL then.
+
+    keep: what is not to be detached now and what the state is about from then on.
+    """
     _remember(store, state)
     path = runtime.search_path(request.path, state.path)
     failed = detach_all(
@@ -84,7 +100,11 @@ def detach(plugin: Plugin, request: Request, store: states.Store, state: states.
         error = errors.join(failed)
         plugin.logger(request)("error", str(error))
         raise error
-    store.remove(state)
+    if keep:
+        state.attached = keep
+        store.write(state)
+    else:
+        store.remove(state)
 
 
 def _remember(store: states.Store, state: states.State) -> None:
@@ -119,11 +139,6 @@ def _detach_by_conf(plugin: Plugin, request: Request) -> None:
         for one in delegates
         if not one.chained
     ]
-    if os.path.exists(request.netns):
-        # An ADD that was refused is followed by a DEL as well: what is not there is not touched,
-        # others may have state under the same id.
-        present = plugin.interfaces(request.netns)
-        attached = [one for one in attached if one.interface in present]
     path = runtime.search_path(configuration.bin_dirs, request.path)
     failed = detach_all(
         plugin.runtime(request, path, in_process=configuration.in_process),
@@ -153,9 +168,7 @@ def detach_all(
         now = time.monotonic()
         cni.deadline = now + max(deadline - now, 1.0) / left
         try:
-            attachment = runtime.Attachment(
-                container_id, netns, one.interface, capability_args=one.capability_args
-            )
+            attachment = one.attachment(cni, container_id, netns)
             flannel.put_back(one.network, container_id, one.kept)
             cni.delete(one.network, attachment, one.result)
             _remove_device_file(one)

@@ -30,24 +30,34 @@ class Devices:
     def __init__(self, checkpoint: str = CHECKPOINT, directory: str = DIRECTORY) -> None:
         self.checkpoint = checkpoint
         self.directory = directory
-        self._left: dict[str, list[str]] | None = None
+        self._data: dict[str, Any] | None = None
+        self._left: dict[str, list[str]] = {}
 
-    def take(self, pod: Pod, resource: str) -> str:
-        """Return the next device of a resource that a pod has; raise Error when none is left."""
-        left = self._left = self._of_pod(pod) if self._left is None else self._left
-        if not left.get(resource):
-            raise errors.Error(
-                errors.INVALID_CONFIGURATION,
-                f"The pod {pod} has no device of {resource} left for its networks.",
-                "Does it ask for enough of them in its resources?",
-            )
-        return left[resource].pop(0)
+    def take(self, pod: Pod, resource: str) -> str | None:
+        """Return the next device of a resource that a pod has; None where no device plugin offers
+        the resource, which then is counted by the scheduler alone (ovs-cni, bridge-marker); raise
+        Error when none is left.
+        """
+        if self._data is None:
+            text = files.read(self.checkpoint)
+            decoded = conf.decode(text, self.checkpoint) if text is not None else {}
+            self._data = decoded.get("Data") or {}
+            self._left = self._of_pod(pod, self._data)
+        if self._left.get(resource):
+            return self._left[resource].pop(0)
+        if resource not in self._left and not (self._data.get("RegisteredDevices") or {}).get(
+            resource
+        ):
+            return None
+        raise errors.Error(
+            errors.INVALID_CONFIGURATION,
+            f"The pod {pod} has no device of {resource} left for its networks.",
+            f"Each of its networks with {resource} takes one; raise `{resource}` in the pod's"
+            " resources.",
+        )
 
-    def _of_pod(self, pod: Pod) -> dict[str, list[str]]:
-        text = files.read(self.checkpoint)
-        if text is None:
-            return {}
-        data = conf.decode(text, self.checkpoint).get("Data") or {}
+    @staticmethod
+    def _of_pod(pod: Pod, data: dict[str, Any]) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
         for entry in data.get("PodDeviceEntries") or []:
             if entry.get("PodUID") != pod.uid:
@@ -56,7 +66,7 @@ class Devices:
             if not isinstance(ids, list):  # lists by NUMA node since Kubernetes 1.20
                 ids = [one for listed in ids.values() for one in listed]
             found.setdefault(entry.get("ResourceName"), []).extend(ids)
-        return {resource: sorted(ids) for resource, ids in found.items()}
+        return found
 
     def file(self, full_name: str, container_id: str, interface: str) -> str:
         """Return where a plugin describes its device, by the network's name, the container and the

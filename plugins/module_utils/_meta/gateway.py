@@ -1,46 +1,64 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which network has the default route, where a pod says so (NPWG 1.3, 4.1.2.1.9).
+"""Which network has the default route of a pod, one of each family: the one that the pod says (NPWG
+1.3, 4.1.2.1.9), else the first that has one, the master before all others.
 
-One network may ask for it. The others lose theirs as soon as they are attached; the one that asks
-keeps what its plugins made, or gets the gateways it names. Results are changed in the same way, so
-that CHECK finds what is there.
+The others lose theirs: two would share the pod's traffic (a route of the same metric is taken for
+one more way). Results are changed in the same way, so that CHECK finds what is there.
 """
 
 from __future__ import annotations
 
 from .._cni import errors, netlink, version
+from .._cni import result as results
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from .state import Attached
 
-_DEFAULTS = {"0.0.0.0/0": "4", "::/0": "6"}
 
+def settle(netns: str, attached: Sequence[tuple[Attached, list[str] | None]]) -> None:
+    """Change the default routes in the kernel and in the results; raise Error.
 
-def apply(netns: str, attached: Attached, gateways: list[str] | None) -> None:
-    """Change the default routes of what was just attached, in the kernel and in its result; raise
-    Error.
-
-    gateways: addresses, empty to keep what is there, None for a network that did not ask while
-    another one did.
+    attached: the networks, the master first, with the gateways that the pod says for them (empty:
+    those that its plugins gave it; None: it says nothing).
     """
-    if gateways == []:
+    asked, gateways = next(
+        ((one, given) for one, given in attached if given is not None), (None, [])
+    )
+    if asked and not gateways:
+        gateways = results.default_gateways(asked.final_result)
+    wanted = {_family(gateway) for gateway in gateways}
+    taken: set[str] = set()
+    for one, _given in attached:
+        has = results.default_families(one.final_result)
+        if one is asked:
+            taken |= has
+            continue
+        # the kernel is not asked what a plugin did not tell, but where the pod wants another one
+        _change(netns, one, (has & taken) | wanted, [])
+        taken |= has - wanted
+    if asked and gateways:
+        _change(netns, asked, wanted, gateways)
+
+
+def _change(netns: str, attached: Attached, families: set[str], gateways: list[str]) -> None:
+    if not families:
         return
-    families = {"4", "6"} if gateways is None else {_family(gateway) for gateway in gateways}
     try:
-        if gateways is None:
-            netlink.remove_default_routes(netns, attached.interface, families)
-        else:
+        if gateways:
             netlink.set_default_routes(netns, attached.interface, gateways)
+        else:
+            netlink.remove_default_routes(netns, attached.interface, families)
     except errors.Error as error:
         # a plugin that made no interface made no route either
-        if gateways is not None or error.code != errors.UNKNOWN_CONTAINER:
+        if gateways or error.code != errors.UNKNOWN_CONTAINER:
             raise
-    attached.result = with_gateways(attached.final_result, families, gateways or [])
+    attached.result = with_gateways(attached.final_result, families, gateways)
 
 
 def with_gateways(
@@ -64,7 +82,8 @@ def with_gateways(
 def _routes(
     routes: list[dict[str, Any]] | None, families: set[str], gateways: list[str]
 ) -> list[dict[str, Any]]:
-    kept = [route for route in routes or [] if _DEFAULTS.get(route["dst"]) not in families]
+    known = results.DEFAULT_ROUTES
+    kept = [route for route in routes or [] if known.get(route["dst"]) not in families]
     return kept + [
         {"dst": "::/0" if _family(gateway) == "6" else "0.0.0.0/0", "gw": gateway}
         for gateway in gateways

@@ -1,14 +1,15 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""GC: detach what this configuration attached and the runtime no longer lists.
-
-Plugins have no GC of their own, so it is DEL that is called.
+"""GC: detach what this configuration attached and the runtime no longer lists, by DEL; then hand GC
+on to the plugins of the networks that know it.
 """
 
 from __future__ import annotations
 
-from .._cni import errors
+import time
+
+from .._cni import errors, runtime
 from . import conf, delete, lock
 from . import state as states
 
@@ -23,9 +24,13 @@ _VALID_KEYS = ("cni.dev/valid-attachments", "cni.dev/attachments")
 
 
 def gc(plugin: Plugin, request: Request) -> None:
-    """Detach every attachment of this configuration that is not listed; raise one Error for all
-    that could not be.
+    """Detach every attachment of this configuration that is not listed, and tell the networks'
+    plugins what is valid; raise one Error for all that could not be.
+
+    Networks with `disableGC` are left alone: others attach to them, too.
     """
+    if request.conf.get("disableGC") in (True, "true"):
+        return
     key = next((key for key in _VALID_KEYS if key in request.conf), None)
     if key is None:
         return  # a caller that lists nothing, not even an empty list, does not say what may go
@@ -47,9 +52,56 @@ def gc(plugin: Plugin, request: Request) -> None:
                 if state is None:
                     store.discard(container_id, interface)
                 elif state.conf_name == request.conf.get("name"):
-                    delete.detach(plugin, request, store, state)
+                    _detach(plugin, request, store, state)
         except (errors.Error, OSError) as error:
             place = f"container {container_id}, interface {interface}"
             failed.append(errors.as_error(error, "The meta-plugin failed.").within(place))
+    failed += _hand_on(plugin, request, store, valid)
     if failed:
         raise errors.join(failed)
+
+
+def _detach(plugin: Plugin, request: Request, store: states.Store, state: states.State) -> None:
+    """Detach a state but for the networks that GC leaves alone; those stay in it, for a DEL."""
+    kept = [one for one in state.attached if one.network.disable_gc]
+    if not kept:
+        delete.detach(plugin, request, store, state)
+        return
+    state.attached = [one for one in state.attached if not one.network.disable_gc]
+    delete.detach(plugin, request, store, state, keep=kept)
+
+
+def _hand_on(
+    plugin: Plugin, request: Request, store: states.Store, valid: set[tuple[object, object]]
+) -> list[errors.Error]:
+    """Tell the plugins of each network which attachments are valid: those of every state that is
+    left. Return the errors.
+
+    Where the runtime has an attachment that no state tells of, nobody is told anything: its
+    addresses would be freed.
+    """
+    known = set(store.attachments())
+    if not known.issuperset(valid):
+        return []
+    configuration = conf.parse(request.conf)
+    networks = {one.raw["name"]: one.network for one in configuration.delegates}
+    attachments: dict[str, list[tuple[str, str]]] = {name: [] for name in networks}
+    try:
+        for container_id, interface in known:
+            state = store.read(container_id, interface)
+            for one in state.attached if state else ():
+                networks.setdefault(one.raw["name"], one.network)
+                found = attachments.setdefault(one.raw["name"], [])
+                found.append((container_id, one.interface))
+    except states.Corrupt:
+        return []  # nobody knows what it holds
+    path = runtime.search_path(configuration.bin_dirs, request.path)
+    deadline = time.monotonic() + configuration.timeout
+    cni = plugin.runtime(request, path, deadline=deadline, in_process=configuration.in_process)
+    failed = []
+    for name, network in networks.items():
+        try:
+            cni.gc(network, sorted(attachments[name]))
+        except errors.Error as error:
+            failed.append(error.within(f"network {name}"))
+    return failed

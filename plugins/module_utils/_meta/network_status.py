@@ -24,21 +24,39 @@ if TYPE_CHECKING:
     from .state import Attached
 
 _EVENT_SECONDS = 2.0
+_FORBIDDEN, _CONFLICT = 403, 409
+_REPLACE_TRIES = 5
 
 
 def status(attached: list[Attached]) -> list[dict[str, Any]]:
-    """Return the value of the annotation for what was attached, the master first."""
-    return [_entry(one, number == 0) for number, one in enumerate(attached) if not one.chained]
+    """Return the value of the annotation for what was attached, the master first: an entry for each
+    interface in the container.
+    """
+    entries = []
+    for number, one in enumerate(attached):
+        if not one.chained:
+            entries += _entries(one, number == 0)
+    return entries
 
 
-def _entry(one: Attached, is_default: bool) -> dict[str, Any]:
+def _entries(one: Attached, is_default: bool) -> list[dict[str, Any]]:
     latest = results.to_latest(one.final_result)
-    # The first interface that is inside a sandbox is the one the entry is about (section 5.2).
-    inside = (place for place, item in enumerate(latest["interfaces"]) if item.get("sandbox"))
-    index = next(inside, None)
+    inside = [place for place, item in enumerate(latest["interfaces"]) if item.get("sandbox")]
+    if not inside:
+        return [_entry(one, latest, None, is_default=is_default)]
+    # the network's route, DNS and addresses without interface are the first one's
+    return [
+        _entry(one, latest, place, is_default=is_default and place == inside[0], number=number)
+        for number, place in enumerate(inside)
+    ]
+
+
+def _entry(
+    one: Attached, latest: dict[str, Any], index: int | None, *, is_default: bool, number: int = 0
+) -> dict[str, Any]:
     interface: dict[str, Any] = {} if index is None else latest["interfaces"][index]
     own = [item for item in latest["ips"] if index is not None and item.get("interface") == index]
-    if not own:
+    if not own and not number:
         own = [
             item
             for item in latest["ips"]
@@ -56,10 +74,12 @@ def _entry(one: Attached, is_default: bool) -> dict[str, Any]:
         entry["mtu"] = interface["mtu"]
     entry["default"] = is_default
     entry["dns"] = {key: value for key, value in latest["dns"].items() if value}
+    if number:
+        return dict(entry, dns={})
     gateways = [
         route["gw"]
         for route in latest["routes"]
-        if route.get("gw") and route["dst"] in ("0.0.0.0/0", "::/0")
+        if route.get("gw") and route["dst"] in results.DEFAULT_ROUTES
     ]
     if gateways:
         entry["gateway"] = gateways
@@ -74,12 +94,35 @@ def publish(api: Client, pod: Pod, attached: list[Attached]) -> bool:
     Error.
 
     By PATCH, and by the subresource status: nothing else of the pod is touched or may be (no role
-    needs to change pods).
+    needs to change pods). Multus' own ClusterRole grants `update` alone; with it the pod is read
+    and replaced.
     """
-    metadata: dict[str, Any] = {"annotations": {notes.STATUS: _indented(status(attached))}}
+    annotation = {notes.STATUS: _indented(status(attached))}
+    metadata: dict[str, Any] = {"annotations": annotation}
     if pod.uid:
         metadata["uid"] = pod.uid  # another pod of the same name is not ours
-    return api.patch(pod.path + "/status", {"metadata": metadata}) is not None
+    try:
+        return api.patch(pod.path + "/status", {"metadata": metadata}) is not None
+    except errors.Error as error:
+        if getattr(error, "status", None) != _FORBIDDEN:
+            raise
+        return _replace(api, pod, annotation)
+
+
+def _replace(api: Client, pod: Pod, annotation: dict[str, str]) -> bool:
+    for attempt in range(_REPLACE_TRIES):
+        item = api.get(pod.path)
+        if item is None or (pod.uid and item["metadata"].get("uid") != pod.uid):
+            return False
+        metadata = item["metadata"]
+        annotations = {**(metadata.get("annotations") or {}), **annotation}
+        item = dict(item, metadata=dict(metadata, annotations=annotations))
+        try:
+            return api.put(pod.path + "/status", item) is not None
+        except errors.Error as error:
+            if getattr(error, "status", None) != _CONFLICT or attempt == _REPLACE_TRIES - 1:
+                raise
+    raise AssertionError("the last attempt returned or raised")
 
 
 def _indented(value: Any, begin: str = "\n") -> str:

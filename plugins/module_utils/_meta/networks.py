@@ -125,6 +125,7 @@ class Resolver:
                     f"The pod's annotation {notes.DEFAULT_NETWORK} names {len(asked)}"
                     " networks; it takes one.",
                 )
+            self._check_namespace(pod, asked[0])
             delegates[0] = self._selected(pod, asked[0])
         for selection in notes.parse(pod.annotations.get(notes.NETWORKS) or "", pod.namespace):
             self._check_namespace(pod, selection)
@@ -167,7 +168,7 @@ class Resolver:
         delegate.default_route = selection.default_route
         self._add_device(pod, delegate, selection)
         delegate.capability_args.update(selection.capability_args)
-        check_capabilities(delegate, selection)
+        delegate.args = check_capabilities(delegate, selection)
         if selection.cni_args:
             delegate.raw = with_plugins(
                 delegate.raw, lambda plugin: _with_cni_args(plugin, selection.cni_args)
@@ -197,7 +198,7 @@ class Resolver:
                 raise errors.Error(
                     errors.INVALID_CONFIGURATION, f"The `config` of {where} is no text."
                 )
-            raw = cni_conf.decode(text, f"The `config` of {where}")
+            raw = cni_conf.network_keys(cni_conf.decode(text, f"The `config` of {where}"))
             raw = raw if raw.get("name") else dict(raw, name=name)
         else:
             raw = on_disk(name, self.configuration.conf_dir)
@@ -302,21 +303,28 @@ def on_disk(name: str, directory: str) -> dict[str, Any] | None:
     return None
 
 
-def check_capabilities(delegate: Delegate, selection: Selection) -> None:
-    """Raise Error where a pod asks for what no plugin of its network can do (NPWG 1.3, 4.1.2.1.x):
-    it would be ignored silently.
+def check_capabilities(delegate: Delegate, selection: Selection) -> dict[str, str]:
+    """Return what a pod asks for and CNI_ARGS can say to plugins without the capability ({"IP":
+    addresses, "MAC": address}), which they may ignore: add.py looks at their results.
+
+    Raises Error where a pod asks for what no plugin of its network can do (NPWG 1.3, 4.1.2.1.x): it
+    would be ignored silently.
     """
     able = delegate.parsed(f"the network {selection.full_name}").capabilities
+    wanted = selection.capability_args
     # a device id is in the configuration itself as well
-    missing = sorted(set(selection.capability_args).difference(able, ("deviceID",)))
-    if missing:
-        raise errors.Error(
-            errors.INVALID_CONFIGURATION,
-            f"The pod asks for {', '.join(missing)} in the network {selection.full_name}, and none"
-            " of its plugins has this capability.",
-            "Add it to the `capabilities` of a plugin that can do it, or take it out of the pod's"
-            " annotation.",
-        )
+    missing = sorted(set(wanted).difference(able, ("deviceID", "ips", "mac")))
+    if not missing:
+        args = {"IP": ",".join(wanted.get("ips", ())), "MAC": wanted.get("mac", "")}
+        told = [key for key, name in (("IP", "ips"), ("MAC", "mac")) if name not in able]
+        return {key: args[key] for key in told if args[key]}
+    raise errors.Error(
+        errors.INVALID_CONFIGURATION,
+        f"The pod asks for {', '.join(missing)} in the network {selection.full_name}, and none of"
+        " its plugins has this capability.",
+        "Add it to the `capabilities` of a plugin that can do it, or take it out of the pod's"
+        " annotation.",
+    )
 
 
 def with_plugins(

@@ -67,13 +67,14 @@ class Plugin:
 
     def handlers(self) -> dict[str, Callable[[Request], dict[str, Any] | None]]:
         """Return what skel.main() dispatches to."""
-        return {
+        commands = {
             "ADD": self.add,
             "DEL": self.delete,
             "CHECK": self.check,
             "STATUS": self.status,
             "GC": self.gc,
         }
+        return {name: _with_our_keys(command) for name, command in commands.items()}
 
     def add(self, request: Request) -> dict[str, Any]:
         """Attach to all networks or to none; return the master's result."""
@@ -88,7 +89,7 @@ class Plugin:
         delete.delete(self, request)
 
     def check(self, request: Request) -> None:
-        """Every interface of the state is there, and every delegate that knows CHECK agrees."""
+        """Every interface of the state is there, and the master's plugins agree."""
         from . import check
 
         check.check(self, request)
@@ -192,6 +193,20 @@ class Plugin:
         return errors.Error(
             errors.INVALID_CONFIGURATION, "The meta-plugin cannot be its own delegate.", details
         )
+
+
+def _with_our_keys(
+    command: Callable[[Request], dict[str, Any] | None],
+) -> Callable[[Request], dict[str, Any] | None]:
+    """Let a command see the configuration's keys in one case, whatever they are written in."""
+
+    def served(request: Request) -> dict[str, Any] | None:
+        from . import conf  # as every command does
+
+        request.conf = conf.folded(request.conf)
+        return command(request)
+
+    return served
 
 
 def _same_program(file: str, own_file: str | None) -> bool:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import time
 
-from .._cni import conf, errors, files
+from .._cni import conf, errors, files, runtime
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,8 +53,8 @@ class Attached:
 
     raw: its configuration; result: None while its ADD has not ended; full_name: namespace/name of
     its NetworkAttachmentDefinition; chained: whether it works on the master's interface;
-    device_file: where its device is described; kept: {file: text}, what a flannel plugin needs at
-    DEL.
+    device_file: where its device is described; args: what CNI_ARGS say beside the request's own;
+    kept: {file: text}, what a flannel plugin needs at DEL.
     """
 
     def __init__(
@@ -67,6 +67,7 @@ class Attached:
         full_name: str | None = None,
         chained: bool = False,
         device_file: str | None = None,
+        args: dict[str, str] | None = None,
         kept: dict[str, str] | None = None,
     ) -> None:
         self.raw = raw
@@ -76,6 +77,7 @@ class Attached:
         self.full_name = full_name
         self.chained = chained
         self.device_file = device_file
+        self.args = args or {}
         self.kept = kept or {}
 
     @property
@@ -94,6 +96,30 @@ class Attached:
     def place(self) -> str:
         """What names it in errors."""
         return f"network {self.raw.get('name')}, interface {self.interface}"
+
+    def attachment(self, cni: runtime.Runtime, container_id: str, netns: str) -> runtime.Attachment:
+        """Return what the plugins are called for; netns: a path, empty when it is gone."""
+        return runtime.Attachment(
+            container_id,
+            netns,
+            self.interface,
+            args=_cni_args(cni.environ.get("CNI_ARGS", ""), self.args),
+            capability_args=self.capability_args,
+        )
+
+
+def _cni_args(given: str, own: dict[str, str]) -> str | None:
+    """Return the CNI_ARGS of a delegate, None where they are those given to us.
+
+    Not every plugin knows the kubelet's keys and ours; they refuse others without `IgnoreUnknown`.
+    """
+    is_strict = "IgnoreUnknown=" not in given
+    if not own and not (is_strict and "K8S_POD_" in given):
+        return None
+    parts = [given] if given else []
+    if is_strict:
+        parts.append("IgnoreUnknown=1")
+    return ";".join(parts + [f"{key}={value}" for key, value in own.items()])
 
 
 class State:
@@ -263,6 +289,7 @@ def _attached_to_dict(one: Attached) -> dict[str, Any]:
         "name": one.full_name,
         "chained": one.chained,
         "deviceFile": one.device_file,
+        "args": one.args,
         "kept": one.kept,
     }
     return dict(raw, **{key: value for key, value in more.items() if value})
@@ -280,6 +307,7 @@ def _from_dict(raw: dict[str, Any]) -> State:
             full_name=one.get("name"),
             chained=bool(one.get("chained")),
             device_file=one.get("deviceFile"),
+            args=one.get("args"),
             kept=one.get("kept"),
         )
         for one in raw["delegates"]
@@ -305,7 +333,8 @@ def _is_sound(one: Attached) -> bool:
         and isinstance(one.network.name, str)
         and isinstance(one.capability_args, dict)
         and isinstance(one.kept, dict)
-        and all(isinstance(text, str) for text in one.kept.values())
+        and isinstance(one.args, dict)
+        and all(isinstance(text, str) for text in [*one.kept.values(), *one.args.values()])
         and isinstance(one.result, (dict, type(None)))
         and isinstance(one.device_file, (str, type(None)))
     )

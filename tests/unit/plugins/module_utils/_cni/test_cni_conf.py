@@ -90,6 +90,32 @@ def test_a_runtime_takes_the_first_file_by_name(tmp_path):
     assert conf.load_directory(str(tmp_path)).name == "a"
 
 
+@pytest.mark.parametrize(
+    ("raw", "types"),
+    [
+        ({"plugins": [{"type": "a"}]}, ["a", "b", "c"]),
+        ({"Plugins": [{"Type": "a"}]}, ["a", "b", "c"]),
+        ({}, ["b", "c"]),
+        ({"plugins": [{"type": "a"}], "loadOnlyInlinedPlugins": True}, ["a"]),
+        ({"plugins": [{"type": "a"}], "name": "other"}, ["a"]),
+    ],
+)
+def test_a_list_gets_the_plugins_of_the_directory_of_its_name(tmp_path, raw, types):
+    (tmp_path / "net").mkdir()
+    for file, text in (("2.conf", "c"), ("1.conf", "b"), ("3.conflist", "no"), (".4.conf", "no")):
+        (tmp_path / "net" / file).write_text(f'{{"type": "{text}"}}', encoding="utf-8")
+    file = tmp_path / "10-net.conflist"
+    file.write_text(json.dumps({"name": "net", **raw}), encoding="utf-8")
+    assert [one["type"] for one in conf.load_file(str(file)).plugins] == types
+
+
+def test_a_single_plugins_file_gets_no_others(tmp_path):
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net" / "1.conf").write_text('{"type": "b"}', encoding="utf-8")
+    (tmp_path / "10-net.conf").write_text('{"name": "net", "type": "a"}', encoding="utf-8")
+    assert [one["type"] for one in conf.load_file(str(tmp_path / "10-net.conf")).plugins] == ["a"]
+
+
 def test_an_empty_or_missing_directory_is_an_error(tmp_path):
     with pytest.raises(errors.Error, match="no network configuration"):
         conf.load_directory(str(tmp_path))

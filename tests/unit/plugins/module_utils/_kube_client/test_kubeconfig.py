@@ -87,8 +87,19 @@ current-context: c
 """
 
 
+FLOW = """
+clusters: [{name: c, cluster: {server: https://h:1/x, insecure-skip-tls-verify: true}}]
+contexts:
+- {name: "x", context: {cluster: c, user: 'u'}}  # by hand
+users: [ {name: u, user: {token: a.b:c, tokenFile: ~}} ]
+current-context: x
+more: [b, [], {}, "c", null]
+"""
+
+
 @pytest.mark.parametrize(
-    "text", [KUBECTL, MULTUS, INSTALLER, "", "a:\nb: ~\n", "- 1\n- a: 2\n  b:\n  - 3\n- 'x'\n"]
+    "text",
+    [KUBECTL, MULTUS, INSTALLER, FLOW, "", "a:\nb: ~\n", "- 1\n- a: 2\n  b:\n  - 3\n- 'x'\n"],
 )
 def test_yaml_is_read_as_by_a_library(text):
     def as_text(value):
@@ -118,7 +129,13 @@ def test_yaml_is_read_as_by_a_library(text):
         "\ta: 1\n\tb: 2",
         "a:\n\t b: 1",
         "a: 1\n b: 2",
-        "a: [b]",
+        "a: [b",
+        "a: [b c: d]",
+        "a: {b, c: d}",
+        "a: {b: c} d",
+        "a: {b: *x}",
+        "a: [b, 'it''s']",
+        "a: [b,\n  c]",
         "---\na: 1\n---\nb: 2",
         "a: b: c",
         "a: @x",
@@ -153,6 +170,8 @@ def test_what_it_says(tmp_path):
         "eyJhbGci.x.y",
         False,
     )
+    one = load(tmp_path, FLOW)
+    assert (one.server, one.token, one.insecure) == ("https://h:1/x", "a.b:c", True)
     one = load(tmp_path, INSTALLER)
     assert (one.server, one.tls_name, one.proxy) == (
         "https://o:2",

@@ -11,8 +11,10 @@ import io
 import json
 
 import pytest
-from ansible_collections.multinet.flannel.plugins.module_utils._cni import errors, skel
+from ansible_collections.multinet.flannel.plugins.module_utils._cni import errors, netlink, skel
+from ansible_collections.multinet.flannel.plugins.module_utils._kube_client import client
 from ansible_collections.multinet.flannel.plugins.module_utils._meta import (
+    conf,
     devices,
     log,
     plugin,
@@ -32,6 +34,9 @@ class Machine:
         self.calls = []
         self.attached = {}
         self.present = {"lo"}
+        self.listed = {}  # {plugin: the container's interfaces in its result}
+        self.routes = {}  # {plugin: the routes in its result}
+        self.addresses = {}  # {plugin: the address in its result}
         self.requests = []
 
     def find(self, name, path):
@@ -56,18 +61,18 @@ class Machine:
             self.attached.pop((name, environ["CNI_CONTAINERID"]), None)
         if command != "ADD":
             return 0, b"", b""
-        number = NAMES.index(name) + 1
-        return (
-            0,
-            json.dumps(
-                {
-                    "cniVersion": "0.4.0",
-                    "ips": [{"version": "4", "address": f"10.{number}.0.2/24"}],
-                    "dns": {},
-                }
-            ).encode(),
-            b"chatter\n",
-        )
+        address = self.addresses.get(name, f"10.{NAMES.index(name) + 1}.0.2/24")
+        result = {
+            "cniVersion": "0.4.0",
+            "ips": [{"version": "4", "address": address}],
+            "interfaces": [
+                {"name": one, "sandbox": environ["CNI_NETNS"], "mac": "02:00:00:00:00:07"}
+                for one in self.listed.get(name, [])
+            ],
+            "routes": self.routes.get(name, []),
+            "dns": {},
+        }
+        return 0, json.dumps(result).encode(), b"chatter\n"
 
 
 @pytest.fixture(name="machine")
@@ -259,6 +264,46 @@ def test_the_masters_interface_may_not_be_another_ones(serve, machine):
     assert machine.calls == []
 
 
+@pytest.fixture(name="kernel")
+def _kernel(monkeypatch):
+    """What was done to default routes: [(interface, families or gateways)]."""
+    done = []
+    monkeypatch.setattr(
+        netlink,
+        "remove_default_routes",
+        lambda path, interface, families: done.append((interface, sorted(families))),
+    )
+    monkeypatch.setattr(
+        netlink,
+        "set_default_routes",
+        lambda path, interface, gateways: done.append((interface, gateways)),
+    )
+    return done
+
+
+FOUR = {"dst": "0.0.0.0/0", "gw": "10.0.0.1"}
+SIX = {"dst": "::/0", "gw": "fd00::1"}
+
+
+@pytest.mark.parametrize(
+    ("routes", "done", "left"),
+    [
+        ({"c": [FOUR, SIX]}, [], {"c": [FOUR, SIX]}),
+        # the master's, whatever a delegate does; a family that it has not is the next one's
+        ({"c": [FOUR], "a": [FOUR]}, [("net0", ["4"])], {"c": [FOUR]}),
+        ({"c": [FOUR], "a": [FOUR, SIX], "b": [SIX]}, None, {"c": [FOUR], "a": [SIX]}),
+        ({"a": [FOUR], "d": [FOUR]}, [("net2", ["4"])], {"a": [FOUR]}),
+    ],
+)
+def test_the_default_route_is_the_masters(serve, machine, tmp_path, kernel, routes, done, left):
+    machine.routes = routes
+    assert serve("ADD")[0] == 0
+    assert done is None or kernel == done
+    kept = json.loads((tmp_path / "state" / "cid:eth0.json").read_text(encoding="utf-8"))
+    results = {one["conf"]["type"]: one["result"].get("routes", []) for one in kept["delegates"]}
+    assert results == {name: left.get(name, []) for name in NAMES}
+
+
 def test_del_goes_backwards_and_may_be_repeated(serve, machine, tmp_path):
     serve("ADD")
     del machine.calls[:]
@@ -308,16 +353,12 @@ def test_del_tries_all_and_keeps_the_state_until_all_succeeded(serve, machine, t
     assert (machine.attached, states(tmp_path)) == ({}, [])
 
 
-def test_del_without_state_detaches_what_the_configuration_names_and_the_namespace_has(
-    serve, machine, tmp_path
-):
+def test_del_without_state_detaches_what_the_configuration_names(serve, machine, tmp_path):
+    """Also where the namespace has no such interface: not every plugin makes one."""
     serve("ADD")
     (tmp_path / "state" / "cid:eth0.json").unlink()
-    machine.present = {"eth0", "net0", "net2"}
+    machine.present = {"lo", "eth0"}
     assert serve("DEL") == (0, None)
-    assert set(machine.attached.values()) == {"net1"}
-    # without a namespace there is nothing to look at
-    assert serve("DEL", CNI_NETNS="") == (0, None)
     assert machine.attached == {}
 
 
@@ -333,8 +374,19 @@ def test_del_without_anything_succeeds(serve, machine, tmp_path):
     assert serve("DEL", {"delegates": None}) == (0, None)
     assert serve("DEL", {"delegates": [{"type": "flannel", "masterplugin": 5}]}) == (0, None)
     assert machine.calls == []
-    # and where there is no configuration at all, the state is looked for in its usual place
-    assert serve("DEL", b"", CNI_CONTAINERID="no-such-container") == (0, None)
+
+
+@pytest.mark.parametrize("stdin", [b"", b"rubbish", b"[1]"])
+def test_del_without_a_configuration_goes_by_the_state_or_fails(
+    serve, machine, tmp_path, monkeypatch, stdin
+):
+    serve("ADD")
+    status, answer = serve("DEL", stdin)
+    assert (status, answer["code"]) == (1, errors.DECODING_FAILURE)
+    monkeypatch.setattr(conf, "STATE_DIRECTORY", str(tmp_path / "state"))
+    assert serve("DEL", stdin) == (0, None)
+    assert (machine.attached, states(tmp_path)) == ({}, [])
+    assert serve("DEL", stdin)[0] == 1
 
 
 @pytest.mark.parametrize(
@@ -367,20 +419,32 @@ def test_another_attachments_state_is_none_of_ours(serve, machine, tmp_path):
     assert machine.attached == before
 
 
-def test_check(serve, machine):
+def test_check(serve, machine, tmp_path):
     assert serve("CHECK")[1]["code"] == errors.UNKNOWN_CONTAINER
+    machine.listed = {"b": ["net1", "other"]}
     serve("ADD")
-    machine.present.update({"eth0", "net0", "net1", "net2"})
+    # what no result lists is not asked for
+    machine.present.update({"net1", "other"})
     del machine.calls[:]
     assert serve("CHECK") == (0, None)
     assert machine.calls == ["CHECK c eth0", "CHECK a net0", "CHECK b net1", "CHECK d net2"]
-    machine.present.discard("net1")
-    status, answer = serve("CHECK")
-    assert status == 1 and "net1" in answer["msg"]
-    machine.present.add("net1")
+    for interface in ("net1", "other"):
+        machine.present.discard(interface)
+        status, answer = serve("CHECK")
+        assert status == 1 and interface in answer["msg"]
+        machine.present.add(interface)
+
+
+def test_the_check_of_the_masters_plugins_alone_decides(serve, machine, tmp_path):
+    """Others are asked, and the log tells what they say."""
+    log = {"logLevel": "error", "logFile": str(tmp_path / "log")}
+    serve("ADD")
     machine.fail[("CHECK", "d")] = {"code": 101, "msg": "wrong"}
+    assert serve("CHECK", log) == (0, None)
+    assert "net-d" in (tmp_path / "log").read_text(encoding="utf-8")
+    machine.fail[("CHECK", "c")] = {"code": 101, "msg": "wrong"}
     status, answer = serve("CHECK")
-    assert (status, answer["code"]) == (1, 101) and "net-d" in answer["msg"]
+    assert (status, answer["code"]) == (1, 101) and "net-c" in answer["msg"]
 
 
 def test_status_says_what_is_missing(serve, tmp_path):
@@ -420,6 +484,34 @@ def test_gc_detaches_what_the_runtime_no_longer_lists(serve, machine, tmp_path):
     assert states(tmp_path) == ["four:eth0.json"]
 
 
+def test_gc_is_handed_on_to_plugins_that_know_it(serve, machine, tmp_path):
+    delegates = [
+        {"type": "a", "name": "net-a", "cniVersion": "1.1.0"},
+        {"type": "b", "name": "net-b", "cniVersion": "1.0.0"},
+        {"type": "c", "name": "net-c", "cniVersion": "1.1.0", "disableGC": True},
+    ]
+    base = {"delegates": delegates, "cniVersion": "1.1.0"}
+    for container in ("one", "two"):
+        serve("ADD", base, CNI_CONTAINERID=container)
+    del machine.requests[:]
+    valid = {"cni.dev/valid-attachments": [{"containerID": "two", "ifname": "eth0"}]}
+    assert serve("GC", dict(base, **valid)) == (0, None)
+    told = [(one[1], one[3]) for one in machine.requests if one[0] == "GC"]
+    assert [name for name, dummy in told] == ["a"]
+    assert told[0][1]["cni.dev/valid-attachments"] == [{"containerID": "two", "ifname": "eth0"}]
+    # what has `disableGC` is not detached, and the state keeps it for a DEL
+    assert set(machine.attached) == {("a", "two"), ("b", "two"), ("c", "one"), ("c", "two")}
+    assert serve("DEL", base, CNI_CONTAINERID="one") == (0, None)
+    assert ("c", "one") not in machine.attached
+    # an attachment of which nothing is known: plugins would free its addresses
+    del machine.requests[:]
+    valid["cni.dev/valid-attachments"].append({"containerID": "three", "ifname": "eth0"})
+    assert serve("GC", dict(base, **valid)) == (0, None)
+    assert machine.requests == []
+    assert serve("GC", dict(base, disableGC=True, **{"cni.dev/attachments": []})) == (0, None)
+    assert states(tmp_path) == ["two:eth0.json"]
+
+
 def test_what_the_runtime_asks_for_reaches_the_default_network_alone(serve, machine):
     delegates = [
         {"type": name, "name": name, "cniVersion": "0.4.0", "capabilities": {"portMappings": True}}
@@ -437,13 +529,27 @@ def test_what_the_runtime_asks_for_reaches_the_default_network_alone(serve, mach
 
 
 def test_delegates_inherit_the_environment(serve, machine):
-    serve("ADD", CNI_ARGS="K8S_POD_NAME=x", TRACEPARENT="t")
+    serve("ADD", CNI_ARGS="IgnoreUnknown=1;K8S_POD_NAME=x", TRACEPARENT="t")
     for _dummy, _name, environ, _dummy2, _dummy3 in machine.requests:
         assert (environ["CNI_ARGS"], environ["TRACEPARENT"], environ["CNI_PATH"]) == (
-            "K8S_POD_NAME=x",
+            "IgnoreUnknown=1;K8S_POD_NAME=x",
             "t",
             "/bin/cni",
         )
+
+
+@pytest.mark.parametrize(
+    ("given", "delegates"),
+    [
+        ("K8S_POD_NAME=x", "K8S_POD_NAME=x;IgnoreUnknown=1"),
+        ("IgnoreUnknown=0;K8S_POD_NAME=x", "IgnoreUnknown=0;K8S_POD_NAME=x"),
+        ("IP=10.0.0.7", "IP=10.0.0.7"),
+    ],
+)
+def test_delegates_need_not_know_the_kubelets_keys(serve, machine, given, delegates):
+    serve("ADD", CNI_ARGS=given)
+    serve("DEL", CNI_ARGS=given)
+    assert {one[2]["CNI_ARGS"] for one in machine.requests} == {delegates}
 
 
 @pytest.mark.parametrize("runtimes, delegates", [({}, "1"), ({"GOMAXPROCS": "3"}, "3")])
@@ -551,7 +657,98 @@ def test_a_full_log_makes_room(tmp_path):
     assert file.read_text(encoding="utf-8").endswith("c/eth0: again\n")
 
 
-def test_a_device_is_described_to_its_plugin_and_to_the_pod(machine, tmp_path):
+class Api:
+    """One pod and one NetworkAttachmentDefinition; notes what the pod is told."""
+
+    def __init__(self, networks, config, resource=None, may_patch=True):
+        annotations = {"k8s.v1.cni.cncf.io/networks": networks}
+        self.pod = {"metadata": {"uid": "u", "annotations": annotations, "resourceVersion": "1"}}
+        self.nad = {"metadata": {"annotations": {}}, "spec": {"config": json.dumps(config)}}
+        if resource:
+            self.nad["metadata"]["annotations"]["k8s.v1.cni.cncf.io/resourceName"] = resource
+        self.may_patch = may_patch
+        self.changes = []
+
+    def get(self, path):
+        return self.pod if "pods" in path else self.nad
+
+    def patch(self, path, change):
+        if not self.may_patch:
+            raise client.ApiError(errors.INVALID_CONFIGURATION, "Forbidden.", "", 403)
+        self.changes.append((path, change))
+        return {}
+
+    def put(self, path, item):
+        if item["metadata"]["resourceVersion"] == "1":
+            self.pod = json.loads(json.dumps(self.pod))
+            self.pod["metadata"]["resourceVersion"] = "2"  # somebody else was faster
+            raise client.ApiError(errors.IO_FAILURE, "Conflict.", "", 409)
+        self.changes.append((path, item))
+        return {}
+
+    def post(self, path, item):
+        return {}
+
+    def limit(self, seconds):
+        pass
+
+    def close(self):
+        pass
+
+    @property
+    def told(self):
+        """The value of network-status."""
+        text = self.changes[-1][1]["metadata"]["annotations"]["k8s.v1.cni.cncf.io/network-status"]
+        return json.loads(text)
+
+
+@pytest.fixture(name="serve_pod")
+def _serve_pod(machine, tmp_path):
+    """Return a function: (command, Api) -> (exit status, answer), with `a` as default network."""
+    (tmp_path / "kubeconfig").write_text(
+        '{"contexts": [{"name": "c", "context": {"cluster": "c"}}], "clusters": [{"name": "c",'
+        ' "cluster": {"server": "https://x"}}]}',
+        encoding="utf-8",
+    )
+    raw = {
+        "name": "m",
+        "cniVersion": "1.0.0",
+        "delegates": [{"type": "a", "name": "a", "cniVersion": "0.4.0"}],
+        "kubeconfig": str(tmp_path / "kubeconfig"),
+        "cniDir": str(tmp_path / "state"),
+    }
+
+    def serve_pod(command, api):
+        one = plugin.Plugin(
+            execute=machine,
+            interfaces=lambda path: machine.present,
+            relay=lambda text: None,
+            connect=lambda access, environ, seconds: api,
+            devices=devices.Devices(str(tmp_path / "checkpoint"), str(tmp_path)),
+        )
+        environ = {
+            "CNI_COMMAND": command,
+            "CNI_CONTAINERID": "cid",
+            "CNI_NETNS": str(tmp_path),
+            "CNI_IFNAME": "eth0",
+            "CNI_PATH": "/bin/cni",
+            "CNI_ARGS": "K8S_POD_NAMESPACE=apps;K8S_POD_NAME=p;K8S_POD_UID=u",
+        }
+        out = io.StringIO()
+        status = skel.main(
+            one.handlers(),
+            plugin.ABOUT,
+            environ=environ,
+            stdin=io.BytesIO(json.dumps(raw).encode()),
+            stdout=out,
+            stderr=io.StringIO(),
+        )
+        return status, json.loads(out.getvalue()) if out.getvalue() else None
+
+    return serve_pod
+
+
+def test_a_device_is_described_to_its_plugin_and_to_the_pod(serve_pod, machine, tmp_path):
     (tmp_path / "dp").mkdir()
     (tmp_path / "dp" / "vendor-nic-0000:03:00.1-device.json").write_text(
         '{"type": "pci", "version": "1.1.0"}', encoding="utf-8"
@@ -561,82 +758,90 @@ def test_a_device_is_described_to_its_plugin_and_to_the_pod(machine, tmp_path):
         ' {"0": ["0000:03:00.1"]}}]}}',
         encoding="utf-8",
     )
-    (tmp_path / "kubeconfig").write_text(
-        '{"contexts": [{"name": "c", "context": {"cluster": "c"}}], "clusters": [{"name": "c",'
-        ' "cluster": {"server": "https://x"}}]}',
-        encoding="utf-8",
-    )
     config = {
         "type": "b",
         "cniVersion": "0.4.0",
         "capabilities": {"CNIDeviceInfoFile": True, "deviceID": True},
     }
-    patched = []
-
-    class Api:
-        def get(self, path):
-            if "pods" in path:
-                return {
-                    "metadata": {"uid": "u", "annotations": {"k8s.v1.cni.cncf.io/networks": "n"}}
-                }
-            return {
-                "metadata": {"annotations": {"k8s.v1.cni.cncf.io/resourceName": "vendor/nic"}},
-                "spec": {"config": json.dumps(config)},
-            }
-
-        def patch(self, path, change):
-            patched.append((path, change))
-            return {}
-
-        def post(self, path, item):
-            return {}
-
-        def limit(self, seconds):
-            pass
-
-        def close(self):
-            pass
-
-    one = plugin.Plugin(
-        execute=machine,
-        interfaces=lambda path: machine.present,
-        relay=lambda text: None,
-        connect=lambda access, environ, seconds: Api(),
-        devices=devices.Devices(str(tmp_path / "checkpoint"), str(tmp_path)),
-    )
-
-    def serve(command):
-        environ = {
-            "CNI_COMMAND": command,
-            "CNI_CONTAINERID": "cid",
-            "CNI_NETNS": str(tmp_path),
-            "CNI_IFNAME": "eth0",
-            "CNI_PATH": "/bin/cni",
-            "CNI_ARGS": "K8S_POD_NAMESPACE=apps;K8S_POD_NAME=p;K8S_POD_UID=u",
-        }
-        places = {"kubeconfig": str(tmp_path / "kubeconfig"), "cniDir": str(tmp_path / "state")}
-        conf = dict(
-            {"name": "m", "cniVersion": "1.0.0", "delegates": [{"type": "a", "name": "a"}]},
-            **places,
-        )
-        return skel.main(
-            one.handlers(),
-            plugin.ABOUT,
-            environ=environ,
-            stdin=io.BytesIO(json.dumps(conf).encode()),
-            stdout=io.StringIO(),
-            stderr=io.StringIO(),
-        )
-
-    assert serve("ADD") == 0
+    api = Api("n", config, resource="vendor/nic")
+    assert serve_pod("ADD", api)[0] == 0
     request = machine.requests[-1][3]
     file = tmp_path / "cni" / "apps-n-cid_net1"
     assert (request["deviceID"], request["pciBusID"]) == ("0000:03:00.1", "0000:03:00.1")
     assert request["runtimeConfig"] == {"CNIDeviceInfoFile": str(file), "deviceID": "0000:03:00.1"}
     assert json.loads(file.read_text(encoding="utf-8"))["type"] == "pci"
-    path, change = patched[0]
+    path, change = api.changes[0]
     assert path == "/api/v1/namespaces/apps/pods/p/status" and change["metadata"]["uid"] == "u"
-    told = json.loads(change["metadata"]["annotations"]["k8s.v1.cni.cncf.io/network-status"])
-    assert told[1]["device-info"] == {"type": "pci", "version": "1.1.0"}
-    assert serve("DEL") == 0
+    assert api.told[1]["device-info"] == {"type": "pci", "version": "1.1.0"}
+    assert serve_pod("DEL", api)[0] == 0
     assert not file.exists()
+
+
+B = {"type": "b", "cniVersion": "0.4.0"}
+
+
+def test_a_role_that_may_update_but_not_patch_is_enough(serve_pod):
+    """Multus' own ClusterRole is such a one; the pod may change in between."""
+    api = Api("n", B, may_patch=False)
+    assert serve_pod("ADD", api)[0] == 0
+    path, item = api.changes[0]
+    assert path == "/api/v1/namespaces/apps/pods/p/status"
+    assert item["metadata"]["resourceVersion"] == "2"
+    assert [one["name"] for one in api.told] == ["a", "apps/n"]
+    assert item["metadata"]["annotations"]["k8s.v1.cni.cncf.io/networks"] == "n"
+
+
+def test_the_status_has_an_entry_for_each_interface(serve_pod, machine):
+    machine.listed = {"a": ["eth0", "extra"], "b": ["net1"]}
+    api = Api("n", B)
+    assert serve_pod("ADD", api)[0] == 0
+    told = [(one["name"], one["interface"], one["default"], one.get("ips")) for one in api.told]
+    assert told == [
+        ("a", "eth0", True, ["10.1.0.2"]),
+        ("a", "extra", False, None),
+        ("apps/n", "net1", False, ["10.2.0.2"]),
+    ]
+
+
+ASKED = json.dumps([{"name": "n", "ips": ["10.2.0.77"], "mac": "02-00-00-00-00-07"}])
+
+
+@pytest.mark.parametrize(
+    ("address", "listed", "missing"),
+    [
+        ("10.2.0.77/24", ["net1"], ""),
+        ("10.2.0.78/24", ["net1"], "10.2.0.77"),
+        ("10.2.0.77/24", [], "02:00:00:00:00:07"),
+    ],
+)
+def test_what_cni_args_ask_for_is_given_or_the_pod_is_refused(
+    serve_pod, machine, tmp_path, address, listed, missing
+):
+    machine.addresses, machine.listed = {"b": address}, {"b": listed}
+    api = Api(ASKED, B)
+    status, answer = serve_pod("ADD", api)
+    command, name, environ = machine.requests[1][:3]
+    assert (command, name) == ("ADD", "b")
+    assert environ["CNI_ARGS"].endswith(";IgnoreUnknown=1;IP=10.2.0.77;MAC=02-00-00-00-00-07")
+    if missing:
+        assert status == 1 and missing in answer["msg"]
+        assert machine.attached == {}
+        return
+    assert status == 0
+    assert serve_pod("DEL", api)[0] == 0
+    assert machine.requests[-2][2]["CNI_ARGS"] == environ["CNI_ARGS"]
+
+
+@pytest.mark.parametrize(
+    ("gateways", "done"),
+    [
+        (["10.2.0.9"], [("eth0", ["4"]), ("net1", ["10.2.0.9"])]),
+        (["10.2.0.9", "fd00::9"], [("eth0", ["4", "6"]), ("net1", ["10.2.0.9", "fd00::9"])]),
+        ([], [("eth0", ["4"]), ("net1", ["10.0.0.1"])]),
+    ],
+)
+def test_a_default_route_of_one_family_leaves_the_other(serve_pod, machine, kernel, gateways, done):
+    machine.routes = {"a": [FOUR, SIX], "b": [FOUR]}
+    asked = json.dumps([{"name": "n", "default-route": gateways}])
+    assert serve_pod("ADD", Api(asked, B))[0] == 0
+    assert kernel == done

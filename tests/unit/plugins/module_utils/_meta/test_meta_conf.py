@@ -36,6 +36,49 @@ def test_our_own_keys_are_not_handed_on_all_others_are():
     assert "masterplugin" in entry
 
 
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {"kubeConfig": "/k"},
+        {"Kubeconfig": None, "kubeconfig": "/k"},
+        {"KUBECONFIG": "/other", "kubeconfig": "/k"},
+    ],
+)
+def test_keys_may_be_in_another_case_as_with_gos_json(raw):
+    entries = [{"Type": "a", "name": "a"}, {"type": "b", "MasterPlugin": True, "IfName": "x"}]
+    parsed = conf.parse(conf.folded(dict(raw, Name="n", Delegates=entries)))
+    assert (parsed.kubeconfig, parsed.unknown) == ("/k", [])
+    assert [one.raw for one in parsed.delegates] == [
+        {"type": "b", "name": "n"},
+        {"type": "a", "name": "a"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "near"), [("kubeconfg", "kubeconfig"), ("namespaceIsolate", "namespaceIsolation")]
+)
+def test_a_misspelt_key_is_refused_with_the_right_one(key, near):
+    with pytest.raises(errors.Error) as caught:
+        conf.parse({"name": "n", "delegates": [{"type": "a"}], key: "/k"})
+    assert f"`{key}`" in caught.value.msg and f"`{near}`" in caught.value.msg
+    assert conf.parse({"name": "n", "delegates": [{"type": "a"}], "logo": 1}).unknown == ["logo"]
+
+
+def test_null_is_absent():
+    plain = {"name": "n", "delegates": [{"type": "a", "name": "a"}]}
+    keys = [key for key, _attribute, _read, _default in conf._KEYS]
+    parsed = conf.parse(dict(plain, **dict.fromkeys(keys)))
+    want = conf.parse(plain)
+    assert [getattr(parsed, one) for _key, one, _read, _default in conf._KEYS] == [
+        getattr(want, one) for _key, one, _read, _default in conf._KEYS
+    ]
+    nothing = dict.fromkeys(
+        ("masterplugin", "ifName", "plugins", "cniVersion", "cniVersions", "capabilities", "name")
+    )
+    entry = dict(nothing, type="a", disableCheck=None, disableGC=None)
+    assert conf.parse({"name": "n", "delegates": [entry]}).master.network.name == "n"
+
+
 def flannel(**keys):
     number = keys.pop("number")
     base = {
@@ -148,6 +191,15 @@ def test_another_cnis_file_is_the_master_as_it_is(tmp_path):
         ("b", "net1"),
     ]
     assert parsed.master.raw == OTHER
+
+
+def test_another_cnis_list_has_the_plugins_of_its_directory(tmp_path):
+    plugins = {"name": "k8s", "cniVersion": "1.0.0", "plugins": [{"type": "calico"}]}
+    write(tmp_path / "10-calico.conflist", plugins)
+    (tmp_path / "k8s").mkdir()
+    write(tmp_path / "k8s" / "10-portmap.conf", {"type": "portmap"})
+    parsed = conf.parse(external(tmp_path / "10-calico.conflist"))
+    assert [one["type"] for one in parsed.master.network.plugins] == ["calico", "portmap"]
 
 
 def test_of_a_directory_it_is_the_first_one_that_is_not_our_own(tmp_path):

@@ -206,8 +206,10 @@ def test_both_forms_of_the_annotation_and_positions():
     [
         "a/b/c",
         "a@b@c",
+        "m@x@y",
         "A",
-        "a.b",
+        "a..b",
+        "a.b/m",
         "m@",
         "m@much-too-long-for-it",
         "m@a b",
@@ -228,8 +230,21 @@ def test_both_forms_of_the_annotation_and_positions():
 )
 def test_an_annotation_that_is_none_is_an_error(text):
     with pytest.raises(errors.Error) as caught:
-        resolve(BASE, asked(text), dict([nad("m", MACVLAN)]))
+        annotations.parse(text, "apps")
     assert caught.value.code == errors.INVALID_CONFIGURATION
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("v1.1-net", ("apps", "v1.1-net", None)),
+        ("ns /a @ x0", ("ns", "a", "x0")),
+        ('[{"Name": "a", "NameSpace": "ns", "Interface": "x0"}]', ("ns", "a", "x0")),
+    ],
+)
+def test_an_annotation_as_multus_takes_it(text, found):
+    (one,) = annotations.parse(text, "apps")
+    assert (one.namespace, one.name, one.interface) == found
 
 
 SELECTION = json.loads((VECTORS / "selections.json").read_text(encoding="utf-8"))
@@ -249,8 +264,6 @@ def test_what_a_pod_may_ask_of_a_network(case):
 @pytest.mark.parametrize(
     ("keys", "capability"),
     [
-        ({"ips": ["10.0.0.1"]}, "ips"),
-        ({"mac": "02:00:00:00:00:01"}, "mac"),
         ({"portMappings": [{"hostPort": 1, "containerPort": 2}]}, "portMappings"),
         ({"bandwidth": {"ingressRate": 5}}, "bandwidth"),
         ({"infiniband-guid": "00:11:22:33:44:55:66:77"}, "infinibandGUID"),
@@ -270,6 +283,20 @@ def test_what_no_plugin_can_do_is_an_error(keys, capability):
         with pytest.raises(errors.Error) as caught:
             resolve(BASE, notes, objects)
         assert capability in caught.value.msg and "apps/m" in caught.value.msg
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "args"),
+    [
+        ({}, {"IP": "10.0.0.7,fd00::7/64", "MAC": "02:00:00:00:00:01"}),
+        ({"ips": True}, {"MAC": "02:00:00:00:00:01"}),
+        ({"ips": True, "mac": True}, {}),
+    ],
+)
+def test_addresses_are_told_by_cni_args_where_no_plugin_has_the_capability(capabilities, args):
+    keys = {"name": "m", "ips": ["10.0.0.7", "fd00::7/64"], "mac": "02:00:00:00:00:01"}
+    objects = dict([nad("m", {"type": "x", "capabilities": capabilities})])
+    assert resolve(BASE, asked([keys]), objects)[1].args == args
 
 
 def test_cni_args_of_the_pod_go_over_those_of_the_network():
@@ -470,14 +497,41 @@ def test_devices_are_given_out_in_order(tmp_path):
         )
 
     one, two, three = found("m@a,m@b,o")[1:]
-    assert [one.device, two.device, three.device] == ["0000:03:00.1", "0000:03:00.2", "x"]
+    assert [one.device, two.device, three.device] == ["0000:03:00.2", "0000:03:00.1", "x"]
     assert [(plugin["deviceID"], plugin["pciBusID"]) for plugin in one.raw["plugins"]] == [
-        ("0000:03:00.1", "0000:03:00.1")
+        ("0000:03:00.2", "0000:03:00.2")
     ] * 2
     with pytest.raises(errors.Error) as caught:
         found("m@a,m@b,m@c")
     assert "vendor/nic" in caught.value.msg
     assert found('[{"name": "m", "deviceID": "mine"}]')[1].raw["plugins"][0]["deviceID"] == "mine"
+
+
+def test_a_resource_without_a_device_plugin_gives_no_device(tmp_path):
+    """The scheduler counts it alone (bridge-marker, ovs-cni)."""
+    checkpoint = tmp_path / "checkpoint"
+    objects = dict(
+        [
+            nad("br", {"type": "bridge", "pciBusID": "kept"}, resource="bridge.example/br1"),
+            nad("m", {"type": "sriov"}, resource="vendor/nic"),
+        ]
+    )
+
+    def found(text):
+        return resolve(
+            BASE, asked(text), objects, host_devices=devices.Devices(str(checkpoint), str(tmp_path))
+        )
+
+    one = found("br")[1]
+    assert (one.device, one.raw["pciBusID"]) == (None, "kept")
+    checkpoint.write_text(
+        json.dumps({"Data": {"RegisteredDevices": {"vendor/nic": ["0000:03:00.1"]}}}),
+        encoding="utf-8",
+    )
+    assert found("br")[1].device is None
+    with pytest.raises(errors.Error) as caught:  # a device plugin offers it, the pod asked for none
+        found("m")
+    assert "vendor/nic" in caught.value.msg
 
 
 def test_the_auxiliary_chain(tmp_path):
