@@ -133,6 +133,15 @@ networks:
         mac_v6:
           description: That of its device for IPv6, or an empty string.
           type: str
+        key:
+          description: The public key of the host's WireGuard device, or an empty string.
+          type: str
+        key_v6:
+          description: That of its device for IPv6, or an empty string.
+          type: str
+        id:
+          description: The lease of etcd's own that its key ends with, or 0.
+          type: int
   sample:
     - name: blue
       prefix: /coreos.com/network/blue
@@ -140,7 +149,8 @@ networks:
       before: &config {Network: 10.1.0.0/16, SubnetLen: 24, Backend: {Type: vxlan, VNI: 1}}
       after: *config
       leases: [{subnet: 10.1.5.0/24, ipv6_subnet: "", public_ip: 192.0.2.7, public_ipv6: "",
-        backend_type: vxlan, mac: "1a:fc:e5:a0:5a:37", mac_v6: ""}]
+        backend_type: vxlan, mac: "1a:fc:e5:a0:5a:37", mac_v6: "", key: "",
+        key_v6: "", id: 7587895}]
 """
 
 import json

@@ -11,9 +11,10 @@ version_added: 0.1.0
 author:
   - multinet.flannel authors (@multinet-flannel)
 description:
-  - Compares what a host is with the plan that was last applied to it. For each network its daemon,
-    lease, subnet file, devices, bridge, and the way to every other host; for the host forwarding,
-    the guard and the CNI configuration.
+  - Compares what a host is with the plan that was last applied to it. For each network its
+    configuration in the data store, its daemon, lease, subnet file, devices, bridge, the MTU of its
+    pods, and the way to every other host; for the host sysctls, the guard, the executables, the
+    data store and the CNI configuration.
   - Every deviation comes with its cause and with what puts it right.
 extends_documentation_fragment:
   - multinet.flannel.cni_conf
@@ -29,7 +30,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 ok:
-  description: Whether everything was looked at and is as it was deployed.
+  description: Whether everything that can be looked at was, and is as it was deployed.
   returned: success
   type: bool
 deployed:

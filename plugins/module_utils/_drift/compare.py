@@ -1,65 +1,160 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a network of a host is, against what was planned: every difference with its cause. Pure.
+"""What a host is, against what was planned: every difference with its cause. Pure.
 
-Runs on hosts. What flannel makes of a lease: pkg/backend/vxlan/vxlan_network.go (a route, a
-neighbour and an FDB entry for every other host), pkg/backend/route_network.go (host-gw: a route).
+Runs on hosts.
 """
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from .._node import subnet_file
-from .._plan.schema import BACKENDS, leads_over_underlay
+from . import network as networks
 
 GUARD = "multinet-isolation.service"
 SUBNET_SERVER = "multinet-subnets.service"
 
 
-class Remedy(NamedTuple):
-    """What puts a deviation right: says the sentence's end; by: who can do it, `site` or `hand`."""
+class Kind(NamedTuple):
+    """One kind of deviation. compared, read: what, and where it is read, for people; by: who
+    repairs it, `keeper` (and site), `site` or `hand`; remedy: what puts it right, the end of a
+    sentence.
+    """
 
-    text: str
-    by: str = "site"
+    compared: str
+    read: str
+    by: str
+    remedy: str
 
 
-# What is wrong -> what puts it right. The order is that of cause and effect: of two deviations of
-# one network, the one that stands first here is told first.
-REMEDIES = {
-    "forwarding": Remedy("set it back to 1, and find out what changed it"),
-    "guard": Remedy("run the playbook site"),
-    "datastore": Remedy("see to the data store", "hand"),
-    "daemon": Remedy("start it: run the playbook site"),
-    "underlay": Remedy("run the playbook site"),
-    "lease": Remedy("restart the daemon: run the playbook site"),
-    "subnet_file": Remedy("restart the daemon: run the playbook site"),
-    "device": Remedy("restart the daemon: run the playbook site"),
-    "bridge": Remedy("detach the pods that use it and run the playbook site"),
-    "routes": Remedy("restart the daemon: run the playbook site"),
-    "neighbours": Remedy("restart the daemon: run the playbook site"),
-    "cni": Remedy("run the playbook site"),
+_RESTART = "restart the daemon: run the playbook site"
+
+# What is compared. The order is that of cause and effect: of two deviations of one network, the one
+# that stands first here is told first. docs/operations.md has it as a table.
+KINDS = {
+    "sysctls": Kind(
+        "forwarding of the host and of each bridge and tunnel device; IPv6 where a network has it",
+        "`/proc/sys/net`",
+        "keeper",
+        "set it back, and find out what changed it",
+    ),
+    "guard": Kind(
+        "the guard's unit, its table and the networks in it, its file",
+        "systemd, `nft`, `/run/multinet-isolation`",
+        "site",
+        "run the playbook site",
+    ),
+    "executables": Kind(
+        "what the collection installed: there, and with the sum it had",
+        "the files, `/etc/multinet/executables.json`",
+        "site",
+        "run the playbook site",
+    ),
+    "datastore": Kind(
+        "etcd, or the subnet server: it answers, has no alarm and room left",
+        "its API, with flanneld's own certificate",
+        "hand",
+        "see to the data store",
+    ),
+    "config": Kind(
+        "flannel's configuration of the network", "etcd", "site", "run the playbook site"
+    ),
+    "daemon": Kind(
+        "flanneld runs and is not stopped",
+        "systemd, `/proc`",
+        "keeper",
+        "start it: run the playbook site",
+    ),
+    "underlay": Kind(
+        "the interface that flanneld sends by: there, with an address",
+        "`ip`, flanneld's environment",
+        "hand",
+        "give the host its interface back, or run the playbook site with another one",
+    ),
+    "lease": Kind(
+        "the host has one lease: of the subnet file's subnet, of an address it has, renewed",
+        "etcd; with Kubernetes the Nodes' annotations, by the subnet server",
+        "keeper",
+        _RESTART,
+    ),
+    "peers": Kind(
+        "no other host has a lease of this host's subnet, or another backend",
+        "the same",
+        "hand",
+        "run the playbook site for all hosts",
+    ),
+    "subnet_file": Kind(
+        "flanneld's subnet file says a subnet", "`/run/flannel`", "keeper", _RESTART
+    ),
+    "device": Kind(
+        "the tunnel's devices: there, up, VNI, port, MTU, addresses, the MAC that the lease tells",
+        "`ip`",
+        "keeper",
+        _RESTART,
+    ),
+    "bridge": Kind(
+        "the bridge, where there is one: up, MTU, the subnet's address and no former one",
+        "`ip`",
+        "keeper",
+        "detach the pods that use it and run the playbook site",
+    ),
+    "mtu": Kind(
+        "pods have the MTU that new ones get, and the underlay carries it",
+        "`ip`, the subnet file",
+        "hand",
+        "give the underlay its MTU back, or restart the daemon; then attach the pods again",
+    ),
+    "routes": Kind(
+        "a route to every other host's subnet, by the right way; ipsec's policies",
+        "`ip`",
+        "keeper",
+        _RESTART,
+    ),
+    "neighbours": Kind(
+        "vxlan's neighbour and FDB entry of every other host; WireGuard's peers",
+        "`ip`, `bridge`, `wg`",
+        "keeper",
+        _RESTART,
+    ),
+    "cni": Kind(
+        "the CNI configuration of the host and of each network; none comes before it",
+        "the files",
+        "site",
+        "run the playbook site",
+    ),
 }
 
 
 class Deviation(NamedTuple):
-    """One difference: network (its name, "" for the host's own), kind (of REMEDIES), sentence."""
+    """One difference: network (its name, "" for the host's own), kind (of KINDS), sentence, and
+    what puts it right where that is not the kind's.
+    """
 
     network: str
     kind: str
     sentence: str
+    own_remedy: str = ""
 
     def remedy(self) -> str:
         """Return what puts it right."""
-        return REMEDIES[self.kind].text
+        return self.own_remedy or KINDS[self.kind].remedy
 
     def line(self) -> str:
         """Return it with its network and its remedy, for people."""
         place = f"network {self.network}: " if self.network else ""
         return f"{place}{self.sentence}; {self.remedy()}"
+
+    def as_dict(self) -> dict[str, str]:
+        """Return {network, kind, sentence, remedy}, for programs."""
+        return {
+            "network": self.network,
+            "kind": self.kind,
+            "sentence": self.sentence,
+            "remedy": self.remedy(),
+        }
 
 
 def deviations(plan: dict[str, Any], seen: dict[str, Any]) -> list[Deviation]:
@@ -69,17 +164,30 @@ def deviations(plan: dict[str, Any], seen: dict[str, Any]) -> list[Deviation]:
     """
     found = [*_host(plan, seen)]
     for network in plan["networks"]:
-        found += _network(network, seen)
-    order = list(REMEDIES)
+        found += [
+            Deviation(network["name"], kind, sentence)
+            for kind, sentence in networks.deviations(network, seen)
+        ]
+    order = list(KINDS)
     return sorted(found, key=lambda one: (one.network, order.index(one.kind)))
 
 
 def not_compared(plan: dict[str, Any], seen: dict[str, Any]) -> list[str]:
-    """Return what could not be looked at, as sentences: no verdict is better than its eyes."""
+    """Return what should have been looked at and was not, as sentences: no verdict is better than
+    its eyes.
+    """
     return [
         f"The leases of network {network['name']} were not looked at. {seen['leases_problem']}"
         for network in plan["networks"]
         if seen["leases"].get(network["name"]) is None and not seen["leases_wrong"]
+    ]
+
+
+def never_compared(plan: dict[str, Any], seen: dict[str, Any]) -> list[str]:
+    """Return what nobody can look at on this host, as sentences."""
+    return [
+        *seen["blind"],
+        *(text for network in plan["networks"] for text in networks.never_compared(network, seen)),
     ]
 
 
@@ -96,7 +204,8 @@ def status(plan: dict[str, Any] | None, seen: dict[str, Any] | None) -> dict[str
             "lines": [nothing],
         }
     found, unseen = deviations(plan, seen), not_compared(plan, seen)
-    networks = [
+    never = never_compared(plan, seen)
+    states = [
         {
             "name": network["name"],
             "ok": not any(one.network == network["name"] for one in found),
@@ -104,8 +213,8 @@ def status(plan: dict[str, Any] | None, seen: dict[str, Any] | None) -> dict[str
         }
         for network in plan["networks"]
     ]
-    lines = [one.line() for one in found if not one.network] + unseen
-    for network in networks:
+    lines = [one.line() for one in found if not one.network] + unseen + never
+    for network in states:
         state = "as deployed" if network["ok"] else "not as deployed"
         where = ", ".join(network["subnets"]) or "no subnet"
         lines.append(f"{network['name']}: {where}, {state}")
@@ -115,39 +224,115 @@ def status(plan: dict[str, Any] | None, seen: dict[str, Any] | None) -> dict[str
     return {
         "ok": not found and not unseen,
         "deployed": True,
-        "networks": networks,
-        "deviations": [dict(one._asdict(), remedy=one.remedy()) for one in found],
-        "not_looked_at": unseen,
+        "networks": states,
+        "deviations": [one.as_dict() for one in found],
+        "not_looked_at": unseen + never,
         "lines": lines,
     }
 
 
 def _host(plan: dict[str, Any], seen: dict[str, Any]) -> Iterator[Deviation]:
-    off = forwarding_off(plan, seen)
-    if off:
-        names = " and ".join(path.replace("/", ".") for path in off)
-        yield Deviation(
-            "",
-            "forwarding",
-            f"{names} is not 1, so this host forwards nothing between pods and hosts",
-        )
+    for path, wanted in sysctls_wrong(plan, seen).items():
+        yield Deviation("", "sysctls", _sysctl(path, wanted))
     yield from _guard(plan, seen)
-    if seen["leases_wrong"]:
-        yield Deviation("", "datastore", seen["leases_problem"].rstrip("."))
+    for path, reason in sorted(seen["executables"].items()):
+        yield Deviation("", "executables", f"{path} {reason}")
+    yield from _datastore(seen)
     for path, reason in sorted(seen["cni_files"].items()):
         yield Deviation("", "cni", f"{path} {reason}")
 
 
-def forwarding_off(plan: dict[str, Any], seen: dict[str, Any]) -> list[str]:
-    """Return the sysctls (paths below /proc/sys) that the networks need to be 1 and are not.
+def _sysctl(path: str, wanted: int) -> str:
+    name = path.translate({ord("/"): ".", ord("."): "/"})  # as sysctl(8) has it
+    lost = "forwards nothing that comes in there"
+    if path in ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"):
+        lost = "forwards nothing between pods and hosts"
+    return f"{name} is not {wanted}, so this host {lost if wanted else 'has no IPv6 there'}"
 
-    The bridge plugin switches them on with the first pod, so without a bridge they may be off.
+
+def sysctl_paths(plan: dict[str, Any], links: dict[str, Any]) -> dict[str, int]:
+    """Return {path below /proc/sys: what the networks need there}, the host's own first.
+
+    links: what is on the host. The bridge plugin switches forwarding on with the first pod, so
+    without a bridge it may be off.
     """
-    used = [network for network in plan["networks"] if network["bridge"] in seen["links"]]
-    wanted = ["net/ipv4/ip_forward"] if used else []
+    used = [network for network in plan["networks"] if network["bridge"] in links]
+    wanted = {"net/ipv4/ip_forward": 1} if used else {}
     if any(network["ipv6_cidr"] for network in used):
-        wanted.append("net/ipv6/conf/all/forwarding")
-    return [path for path in wanted if seen["sysctls"].get(path) != 1]
+        wanted["net/ipv6/conf/all/forwarding"] = 1
+    for network in used:
+        for device in network["devices"]:
+            if device not in links:
+                continue
+            if device != network["device_v6"]:
+                wanted[f"net/ipv4/conf/{device}/forwarding"] = 1
+            if network["ipv6_cidr"] and device != network["device"]:
+                wanted[f"net/ipv6/conf/{device}/disable_ipv6"] = 0
+                wanted[f"net/ipv6/conf/{device}/forwarding"] = 1
+    return wanted
+
+
+def sysctls_wrong(plan: dict[str, Any], seen: dict[str, Any]) -> dict[str, int]:
+    """Return {path: what it must be} of the sysctls that are something else. Those of devices
+    follow the host's, so with that wrong they are not named.
+    """
+    wrong = {
+        path: wanted
+        for path, wanted in sysctl_paths(plan, seen["links"]).items()
+        if seen["sysctls"].get(path) != wanted
+    }
+    for whole, part in (
+        ("net/ipv4/ip_forward", "net/ipv4/conf/"),
+        ("net/ipv6/conf/all/forwarding", "net/ipv6/conf/"),
+    ):
+        if whole in wrong:
+            wrong = {
+                path: wanted
+                for path, wanted in wrong.items()
+                if path == whole or not (path.startswith(part) and path.endswith("/forwarding"))
+            }
+    return wrong
+
+
+def _datastore(seen: dict[str, Any]) -> Iterator[Deviation]:
+    if seen["leases_wrong"]:
+        yield Deviation("", "datastore", seen["leases_problem"].rstrip("."))
+    etcd = seen["etcd"]
+    if etcd is None:
+        return
+    for alarm in etcd["alarms"]:
+        sentence, remedy = ALARMS.get(alarm, (f"has the alarm {alarm}", ""))
+        yield Deviation("", "datastore", f"etcd at {etcd['endpoint']} {sentence}", remedy)
+    if etcd["quota"] and etcd["db_size"] > FULL * etcd["quota"] and "NOSPACE" not in etcd["alarms"]:
+        yield Deviation(
+            "",
+            "datastore",
+            f"the database of etcd at {etcd['endpoint']} has {_mib(etcd['db_size'])} of the"
+            f" {_mib(etcd['quota'])} that it may have, and then takes no lease any more",
+            _MORE_ROOM,
+        )
+
+
+FULL = 0.8  # of its quota
+_MORE_ROOM = (
+    "compact and defragment it (etcdctl compact, etcdctl defrag), or give it a larger"
+    " --quota-backend-bytes"
+)
+# etcd's alarms (api/etcdserverpb/rpc.proto: AlarmType)
+ALARMS = {
+    "NOSPACE": (
+        "has the alarm NOSPACE: its database is full, so no lease is taken or renewed",
+        f"{_MORE_ROOM}; then: etcdctl alarm disarm",
+    ),
+    "CORRUPT": (
+        "has the alarm CORRUPT: its members do not hold the same, so it takes no writes",
+        "replace the member that is wrong; then: etcdctl alarm disarm",
+    ),
+}
+
+
+def _mib(size: int) -> str:
+    return f"{size // (1 << 20)} MiB"
 
 
 def _guard(plan: dict[str, Any], seen: dict[str, Any]) -> Iterator[Deviation]:
@@ -176,230 +361,5 @@ def _guard(plan: dict[str, Any], seen: dict[str, Any]) -> Iterator[Deviation]:
         yield Deviation("", "guard", "the guard's file is newer than the table that it loaded")
 
 
-def _network(network: dict[str, Any], seen: dict[str, Any]) -> Iterator[Deviation]:
-    def wrong(kind: str, sentence: str) -> Deviation:
-        return Deviation(network["name"], kind, sentence)
-
-    name, unit = network["name"], network["unit"]
-    state = seen["units"].get(unit)
-    down = _why_down(state) if state is not None else ""
-    if down:
-        yield wrong("daemon", f"{unit} {down}")
-    underlay = seen["underlay"].get(name) or {}
-    if underlay.get("missing"):
-        yield wrong("underlay", underlay["missing"])
-
-    written = subnet_file.gateways(seen["subnet_files"].get(name) or {})
-    if not written:
-        yield wrong("subnet_file", f"{network['subnet_file']} says no subnet, so no pod can start")
-    leases = seen["leases"].get(name)
-    own = None
-    if leases is not None:
-        own = _own(leases, underlay.get("addresses", []), written)
-        yield from (wrong("lease", text) for text in _lease(own, underlay, written, leases, unit))
-    if down:
-        return  # what a daemon makes is as it was when it last ran
-    mine = [str(ipaddress.ip_network(subnet, strict=False)) for subnet in written]
-    yield from (wrong("device", text) for text in _devices(network, seen, own, mine, underlay))
-    yield from (wrong("bridge", text) for text in _bridge(network, seen, written))
-    if leases is not None and BACKENDS[network["backend"]["type"]].routes == "subnet":
-        others = [lease for lease in leases if lease is not own]
-        yield from (wrong(kind, text) for kind, text in _peers(network, seen, others) if others)
-
-
-def _why_down(state: dict[str, Any]) -> str:
-    """Say why a unit does not do its work, "" if it seems to."""
-    if state.get("LoadState") == "not-found":
-        return "is not installed"
-    if state.get("ActiveState") != "active":
-        return f"is {state.get('ActiveState')} ({state.get('SubState')})"
-    if state.get("process") in ("T", "t"):
-        return "is stopped by a signal (SIGSTOP): it renews no lease and follows no other host"
-    return ""
-
-
-def planned_mtu(network: dict[str, Any], seen: dict[str, Any]) -> int | None:
-    """Return the MTU that pods get, and the vxlan device has; None while no flanneld said it."""
-    text = seen["subnet_files"][network["name"]].get("FLANNEL_MTU", "")
-    return int(text) if network["backend"]["type"] == "vxlan" and text.isdigit() else None
-
-
-def base(subnet: str) -> str:
-    """Return the address of a subnet that its tunnel device has: the first one of the range."""
-    return str(ipaddress.ip_network(subnet, strict=False).network_address)
-
-
-def room(subnet: str) -> int:
-    """Return how many pods a subnet has addresses for: all but its ends and the gateway."""
-    return max(ipaddress.ip_network(subnet, strict=False).num_addresses - 3, 0)
-
-
-def _own(
-    leases: list[dict[str, Any]], addresses: list[str], written: list[str]
-) -> dict[str, Any] | None:
-    """Return this host's lease: that of its subnet, else that of its address."""
-    mine = {str(ipaddress.ip_network(subnet, strict=False)) for subnet in written}
-    for lease in leases:
-        if mine & {lease["subnet"], lease["ipv6_subnet"]}:
-            return lease
-    for lease in leases:
-        if lease["public_ip"] in addresses:
-            return lease
-    return None
-
-
-def _lease(
-    own: dict[str, Any] | None,
-    underlay: dict[str, Any],
-    written: list[str],
-    leases: list[dict[str, Any]],
-    unit: str,
-) -> Iterator[str]:
-    addresses = underlay.get("addresses", [])
-    if own is None:
-        if written:
-            yield f"{unit} works with {', '.join(written)} and holds no lease of it"
-        return
-    if addresses and own["public_ip"] and own["public_ip"] not in addresses:
-        if own["public_ip"] in underlay.get("all", []):
-            yield (
-                f"{unit} holds the lease of {own['public_ip']}, which is not the underlay's address"
-                f" ({addresses[0]})"
-            )
-        else:
-            yield (
-                f"{unit} works with {own['subnet']}, and the lease of it is that of"
-                f" {own['public_ip']}, which this host does not have"
-            )
-    mine = {str(ipaddress.ip_network(subnet, strict=False)) for subnet in written}
-    held = {subnet for subnet in (own["subnet"], own["ipv6_subnet"]) if subnet}
-    if written and mine != held:
-        yield (
-            f"the lease in the data store is {', '.join(sorted(held))} and the subnet file says"
-            f" {', '.join(sorted(mine))}"
-        )
-    twice = [
-        other["subnet"]
-        for other in leases
-        if other is not own and own["public_ip"] and other["public_ip"] == own["public_ip"]
-    ]
-    if twice:
-        yield f"{own['public_ip']} holds a second lease ({', '.join(twice)})"
-
-
-def _devices(
-    network: dict[str, Any],
-    seen: dict[str, Any],
-    own: dict[str, Any] | None,
-    mine: list[str],
-    underlay: dict[str, Any],
-) -> Iterator[str]:
-    for key, mac, version in (("device", "mac", 4), ("device_v6", "mac_v6", 6)):
-        device = network[key]
-        if not device or (key == "device_v6" and device == network["device"]):
-            continue
-        link = seen["links"].get(device)
-        if link is None:
-            yield f"the device {device} is not there"
-            continue
-        if not link["up"]:
-            yield f"the device {device} is down"
-        if network["backend"]["type"] == "vxlan":
-            backend = network["backend"]
-            for what, is_now, wanted in (
-                ("VNI", link["vni"], backend["vni"]),
-                ("UDP port", link["port"], backend["port"]),
-            ):
-                if is_now != wanted:
-                    yield f"{device} has {what} {is_now}, planned is {wanted}"
-            mtu = planned_mtu(network, seen)
-            if key == "device" and mtu not in (None, link["mtu"]):
-                yield f"{device} has the MTU {link['mtu']}, and pods get {mtu}"
-            local = link["local"]
-            if version == 4 and underlay.get("addresses") and local not in underlay["addresses"]:
-                yield (
-                    f"{device} sends from {local}, and the underlay's address is"
-                    f" {underlay['addresses'][0]}"
-                )
-            if own and own[mac] and own[mac] != link["mac"]:
-                yield (
-                    f"{device} has the MAC {link['mac']}, and its lease tells the other hosts"
-                    f" {own[mac]}"
-                )
-            bases = [
-                base(subnet) for subnet in mine if ipaddress.ip_network(subnet).version == version
-            ]
-            has = {address.split("/")[0] for address in link["addresses"]}
-            missing = [base for base in bases if base not in has]
-            former = sorted(has - set(bases)) if bases else []
-            if missing:
-                yield f"{device} lacks the address {', '.join(missing)}"
-            if former:
-                yield f"{device} has the address {', '.join(former)}, which is not of its subnet"
-
-
-def _bridge(network: dict[str, Any], seen: dict[str, Any], written: list[str]) -> Iterator[str]:
-    link = seen["links"].get(network["bridge"])
-    if link is None or not written:
-        return  # the first pod makes it
-    has = set(link["addresses"])
-    former = sorted(has - set(written))
-    missing = sorted(set(written) - has)
-    pods = f" ({link['ports']} interfaces of pods are on it)" if link["ports"] else ""
-    if missing:
-        yield f"the bridge {link['name']} lacks the address {', '.join(missing)}{pods}"
-    if former:
-        yield f"the bridge {link['name']} has {', '.join(former)}, of a former subnet{pods}"
-    if not link["up"]:
-        yield f"the bridge {link['name']} is down{pods}"
-
-
-def _peers(
-    network: dict[str, Any], seen: dict[str, Any], others: list[dict[str, Any]]
-) -> Iterator[tuple[str, str]]:
-    """Yield (kind, sentence) about what leads to every other host's subnet."""
-    routes = {route["dst"]: route for route in seen["routes"]}
-    no_route, wrong_way, no_neighbour, no_entry = [], [], [], []
-    vxlan = network["backend"]["type"] == "vxlan"
-    over_underlay = leads_over_underlay(network["backend"])
-    for lease in others:
-        for subnet, device, mac, public in (
-            (lease["subnet"], network["device"], lease["mac"], lease["public_ip"]),
-            (lease["ipv6_subnet"], network["device_v6"], lease["mac_v6"], lease["public_ipv6"]),
-        ):
-            if not subnet:
-                continue
-            who = f"{subnet} ({public})"
-            route = routes.get(subnet)
-            if route is None:
-                no_route.append(who)
-                continue
-            if over_underlay and route["gateway"] == public:
-                continue
-            way = (device, base(subnet) if vxlan else public)
-            if (route["dev"], route["gateway"]) != way:
-                via = f" via {route['gateway']}" if route["gateway"] else ""
-                wrong_way.append(f"{who} by {route['dev']}{via}")
-                continue
-            if vxlan and mac:
-                if seen["neighbours"].get(device, {}).get(base(subnet)) != mac:
-                    no_neighbour.append(who)
-                if seen["fdb"].get(device, {}).get(mac) != public:
-                    no_entry.append(who)
-    if no_route:
-        yield "routes", f"there is no route to {_some(no_route)}"
-    if wrong_way:
-        yield "routes", f"the route leads elsewhere: to {_some(wrong_way)}"
-    if no_neighbour:
-        yield "neighbours", f"the neighbour entry is missing or wrong for {_some(no_neighbour)}"
-    if no_entry:
-        yield "neighbours", f"the FDB entry is missing or wrong for {_some(no_entry)}"
-
-
 def _names(what: str, names: list[str]) -> str:
     return f"{what}{'s' if len(names) > 1 else ''} {', '.join(names)}"
-
-
-def _some(items: list[str], most: int = 3) -> str:
-    more = len(items) - most
-    return ", ".join(items[:most]) + (f" and {more} more" if more > 0 else "")

@@ -24,6 +24,7 @@ from typing import Any
 from .._cni import files
 from .._node import deployed, subnet_file, units
 from . import compare, observe, repair
+from . import network as networks
 
 INTERVAL = 30.0
 PATIENCE = 60.0  # after a repair, before the same one is tried again; doubled each time
@@ -148,7 +149,7 @@ def samples(
         if leases is not None:
             yield "multinet_leases", labels, len(leases)
         for subnet in subnet_file.gateways(seen["subnet_files"][network["name"]])[:1]:
-            yield "multinet_addresses", labels, compare.room(subnet)
+            yield "multinet_addresses", labels, networks.room(subnet)
         yield "multinet_addresses_used", labels, seen["allocated"].get(network["name"], 0)
     yield "multinet_guard_owned", {}, float(seen["guard"]["held"] == "owned")
     for reason, packets in sorted(seen["guard"]["dropped"].items()):

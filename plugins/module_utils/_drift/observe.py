@@ -8,31 +8,35 @@ Reads only. Runs on hosts.
 
 from __future__ import annotations
 
+import functools
 import glob
-import http.client
 import json
 import os
 import re
+import shutil
+import stat
 import subprocess
-import urllib.parse
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from .._etcd import client as etcd
-from .._etcd import network_config
 from .._node import subnet_file, units
 from .._node.links import brief
-from . import compare
+from .._node.sums import sha256_of
+from . import compare, datastore
 
 UNIT_FILE = "/etc/systemd/system/flanneld@.service"
 GUARD_FILE = "/etc/multinet/isolation.nft"
 GUARD_STATE = "/run/multinet-isolation/state.json"
+EXECUTABLES = "/etc/multinet/executables.json"
 CNI_DIRECTORY = "/etc/cni/multinet/net.d"
-SYSCTLS = ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding")
 PROPERTIES = "Id,LoadState,ActiveState,SubState,MainPID,NRestarts"
-SECONDS = 3.0  # for an answer of the data store
 
 _DROP = re.compile(r'counter packets (\d+) bytes \d+ drop comment "([^"]*)"')
+
+# "src 10.7.1.0/24 dst 10.7.2.0/24 \n\tdir out priority 0 \n\ttmpl src 192.0.2.1 dst 192.0.2.2"
+_POLICY = re.compile(
+    r"^src \S+ dst (\S+)\s+dir out\b[^\n]*\n\s+tmpl src \S+ dst (\S+)", re.MULTILINE
+)
 
 Run = Callable[[Sequence[str]], str]
 
@@ -58,14 +62,18 @@ def look(plan: dict[str, Any], cni_conf: str, execute: Run = run) -> dict[str, A
     cni_conf: path of the CNI configuration that the container runtime reads.
 
     {"links": {name: links.brief(), with "ports": how many links are on it}, "routes": [{dst, dev,
-    gateway}], "neighbours": {device: {address: MAC}}, "fdb": {device: {MAC: address}}, "units":
-    {unit: its properties, "process": the state letter of its main process}, "subnet_files":
-    {network: {variable: value}}, "sysctls": {path: int}, "guard": {"devices": list or None without
-    a table, "error", "file_changed", "held", "dropped": {reason: packets}}, "underlay": {network:
-    {"addresses": those that flanneld takes, the first one first; "all": the host's; "missing": a
-    sentence or ""}}, "leases": {network: list of network_config.lease() or None},
-    "leases_problem": a sentence or "", "leases_wrong": bool, "cni_files": {path: what is wrong},
-    "allocated": {network: addresses that host-local gave to pods}}.
+    gateway}], "neighbours": {device: {address: MAC}}, "fdb": {device: {MAC: address}}, "xfrm":
+    {subnet: the host that a policy leads to it by}, "wireguard": {device: {public key: [ranges]}}
+    or None without the command wg, "units": {unit: its properties, "process": the state letter of
+    its main process}, "subnet_files": {network: {variable: value}}, "sysctls": {path: int},
+    "guard": {"devices": list or None without a table, "error", "file_changed", "held", "dropped":
+    {reason: packets}}, "underlay": {network: underlay()}, "leases": {network: list of
+    network_config.lease() or None}, "lease_seconds": {network: how long this host's lease in etcd
+    lasts unless it is renewed}, "configs": {network: what network_config.config() returns, or
+    None}, "etcd": etcd's status() or None, "leases_problem": a sentence or "", "leases_wrong":
+    bool, "executables": {path: what is wrong}, "cni_files": {path: what is wrong}, "allocated":
+    {network: addresses that host-local gave to pods}, "blind": sentences about what nobody can
+    look at}.
 
     Raises ObserveError.
     """
@@ -73,13 +81,17 @@ def look(plan: dict[str, Any], cni_conf: str, execute: Run = run) -> dict[str, A
     for one in links.values():
         one["ports"] = sum(other["master"] == one["name"] for other in links.values())
     in_pods = not os.path.exists(UNIT_FILE)
+    backends = {network["backend"]["type"] for network in plan["networks"]}
     wanted = [] if in_pods else [network["unit"] for network in plan["networks"]]
     wanted.append(compare.GUARD)
     if plan["datastore"] == "kubernetes":
         wanted.append(compare.SUBNET_SERVER)
     daemons = _daemons()
     environments = {network["name"]: _environment(network, daemons) for network in plan["networks"]}
-    leases, problem, wrong = _leases(plan, environments)
+    subnet_files = {
+        network["name"]: subnet_file.read(network["subnet_file"]) for network in plan["networks"]
+    }
+    store = datastore.read(plan, environments, subnet_files)
     return {
         "links": links,
         "routes": [
@@ -104,21 +116,71 @@ def look(plan: dict[str, Any], cni_conf: str, execute: Run = run) -> dict[str, A
                 if in_pods
             },
         ),
-        "subnet_files": {
-            network["name"]: subnet_file.read(network["subnet_file"])
-            for network in plan["networks"]
+        "xfrm": _xfrm(execute) if "ipsec" in backends else {},
+        "wireguard": _wireguard(execute) if "wireguard" in backends else {},
+        "subnet_files": subnet_files,
+        "sysctls": {
+            path: _number("/proc/sys/" + path) for path in compare.sysctl_paths(plan, links)
         },
-        "sysctls": {path: _number("/proc/sys/" + path) for path in SYSCTLS},
         "guard": _guard(execute),
         "underlay": {name: underlay(links, one) for name, one in environments.items()},
-        "leases": leases,
-        "leases_problem": problem,
-        "leases_wrong": wrong,
+        **store,
+        "executables": _executables(),
         "cni_files": _cni_files(plan, cni_conf),
         "allocated": {
             network["name"]: _allocated(network["ipam_dir"]) for network in plan["networks"]
         },
+        "blind": _blind(store["etcd"]),
     }
+
+
+def _blind(etcd: dict[str, Any] | None) -> list[str]:
+    if etcd is None or etcd["quota"]:
+        return []
+    return [
+        f"How full the database of etcd at {etcd['endpoint']} is was not looked at: etcd"
+        f" {etcd['version']} does not say what it may have (3.6 does)."
+    ]
+
+
+def _xfrm(execute: Run) -> dict[str, str]:
+    """Return {subnet: the host that a policy leads to it by}."""
+    return dict(_POLICY.findall(execute(["ip", "xfrm", "policy"])))
+
+
+def _wireguard(execute: Run) -> dict[str, dict[str, list[str]]] | None:
+    if not shutil.which("wg"):
+        return None
+    found: dict[str, dict[str, list[str]]] = {}
+    for line in execute(["wg", "show", "all", "allowed-ips"]).splitlines():
+        device, key, ranges = line.split("\t", 2)
+        found.setdefault(device, {})[key] = ranges.split()
+    return found
+
+
+def _executables(record: str = EXECUTABLES) -> dict[str, str]:
+    """Return {path: what is wrong} of the executables that were installed here."""
+    wrong = {}
+    try:
+        installed = json.loads(_text(record) or "{}")
+    except ValueError:
+        return {record: "is no JSON"}
+    for path, wanted in installed.items():
+        try:
+            found = os.stat(path)
+            if _sum(path, found.st_size, found.st_mtime_ns, found.st_ino) != wanted:
+                wrong[path] = "is not what the collection installed: it has another sum"
+            elif not found.st_mode & stat.S_IXUSR:
+                wrong[path] = "cannot be executed"
+        except OSError as error:
+            wrong[path] = f"cannot be read: {error.strerror}"
+    return wrong
+
+
+@functools.lru_cache(maxsize=64)
+def _sum(path: str, size: int, mtime: int, inode: int) -> str:
+    """Return a file's sum; a process that looks again and again reads only what has changed."""
+    return sha256_of(path)
 
 
 def _by_device(entries: Iterable[tuple[str, str, Any]]) -> dict[str, dict[str, Any]]:
@@ -129,80 +191,31 @@ def _by_device(entries: Iterable[tuple[str, str, Any]]) -> dict[str, dict[str, A
 
 
 def underlay(links: dict[str, dict[str, Any]], environment: dict[str, str]) -> dict[str, Any]:
-    """Return the addresses from which a flanneld with this environment speaks."""
-    every = [
-        address.split("/")[0]
-        for one in links.values()
-        for address in one["addresses"]
-        if "." in address
-    ]
-    public, interface = environment.get("FLANNELD_PUBLIC_IP"), environment.get("FLANNELD_IFACE")
-    if public:
-        return {"addresses": [public], "all": every, "missing": ""}
-    if not interface:
-        return {"addresses": [], "all": every, "missing": ""}
-    if interface not in links:
-        return {"addresses": [], "all": every, "missing": f"the host has no interface {interface}"}
-    addresses = [one.split("/")[0] for one in links[interface]["addresses"] if "." in one]
-    missing = "" if addresses else f"the interface {interface} has no IPv4 address"
-    return {"addresses": addresses, "all": every, "missing": missing}
-
-
-def _leases(
-    plan: dict[str, Any], environments: dict[str, dict[str, str]]
-) -> tuple[dict[str, Any], str, bool]:
-    """Return ({network: leases or None}, why not, whether that is a fault of the data store)."""
-    found: dict[str, Any] = {network["name"]: None for network in plan["networks"]}
-    clients: dict[tuple[str, ...], etcd.Client] = {}
-    try:
-        for network in plan["networks"]:
-            environment = environments[network["name"]]
-            if plan["datastore"] == "kubernetes" and environment.get("FLANNELD_KUBE_API_URL"):
-                found[network["name"]] = _from_subnet_server(environment, network["name"])
-            elif environment.get("FLANNELD_ETCD_ENDPOINTS"):
-                prefix = network["etcd_prefix"]
-                stored = _client(environment, clients).prefix(network_config.leases_prefix(prefix))
-                found[network["name"]] = network_config.leases(stored, prefix)
-            else:
-                return found, "No flanneld of it is set up on this host.", False
-    except etcd.EtcdError as error:
-        return found, str(error), True
-    except (OSError, ValueError, KeyError, http.client.HTTPException) as error:
-        return found, f"The subnet server does not answer ({error}).", True
-    return found, "", False
-
-
-def _client(
-    environment: dict[str, str], clients: dict[tuple[str, ...], etcd.Client]
-) -> etcd.Client:
-    """Return the client for a flanneld's etcd, one for all that have the same settings."""
-    settings = tuple(
-        environment.get(f"FLANNELD_ETCD_{key}", "")
-        for key in ("ENDPOINTS", "CAFILE", "CERTFILE", "KEYFILE")
-    )
-    if settings not in clients:
-        endpoints, ca, certificate, key = settings
-        clients[settings] = etcd.Client(
-            endpoints.split(","), ca or None, certificate or None, key or None, SECONDS
-        )
-    return clients[settings]
-
-
-def _from_subnet_server(environment: dict[str, str], name: str) -> list[dict[str, Any]]:
-    parts = urllib.parse.urlsplit(environment["FLANNELD_KUBE_API_URL"])
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=SECONDS)
-    try:
-        connection.request("GET", f"/v1/{name}/leases")
-        answer = connection.getresponse()
-        body = answer.read()
-    finally:
-        connection.close()
-    if answer.status != 200:
-        raise ValueError(f"status {answer.status}: {body[:200].decode('utf-8', 'replace')}")
-    return [
-        network_config.lease(one["Subnet"], one.get("IPv6Subnet") or "", one["Attrs"])
-        for one in json.loads(body)["snapshot"]
-    ]
+    """Return whence a flanneld with this environment speaks: {"interface": its name or "",
+    "addresses", "addresses_v6": those that it takes, the first one first, "all": the host's,
+    "missing": a sentence or ""}.
+    """
+    every = [address.split("/")[0] for one in links.values() for address in one["addresses"]]
+    interface = environment.get("FLANNELD_IFACE", "")
+    found: dict[str, Any] = {
+        "interface": interface,
+        "addresses": [],
+        "addresses_v6": [],
+        "all": every,
+        "missing": "",
+    }
+    here = [one.split("/")[0] for one in links.get(interface, {"addresses": []})["addresses"]]
+    for key, variable, mark in (
+        ("addresses", "FLANNELD_PUBLIC_IP", "."),
+        ("addresses_v6", "FLANNELD_PUBLIC_IPV6", ":"),
+    ):
+        public = environment.get(variable)
+        found[key] = [public] if public else [one for one in here if mark in one]
+    if interface and interface not in links:
+        found["missing"] = f"the host has no interface {interface}"
+    elif interface and not found["addresses"]:
+        found["missing"] = f"the interface {interface} has no IPv4 address"
+    return found
 
 
 def _units(execute: Run, names: list[str]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from .._node import subnet_file
 from . import compare
+from . import network as networks
 
 # Deviations of which a restart of the network's daemon is the remedy.
 RESTART = ("daemon", "lease", "subnet_file", "device", "routes", "neighbours")
@@ -51,9 +52,10 @@ def _host(
     plan: dict[str, Any], seen: dict[str, Any], found: list[compare.Deviation]
 ) -> Iterator[Step]:
     for one in found:
-        if one.kind == "forwarding":
-            off = compare.forwarding_off(plan, seen)
-            yield Step(tuple(("sysctl", "-qw", f"{path}=1") for path in off), "", one.sentence)
+        if one.kind == "sysctls":
+            wrong = compare.sysctls_wrong(plan, seen)
+            commands = (("sysctl", "-qw", f"{path}={value}") for path, value in wrong.items())
+            yield Step(tuple(commands), "", one.sentence)
             return
 
 
@@ -86,12 +88,15 @@ def _bridge(network: dict[str, Any], seen: dict[str, Any]) -> Commands:
         for address in written
         if address not in link["addresses"]
     )
-    return missing if link["up"] else (*missing, ("ip", "link", "set", network["bridge"], "up"))
+    mtu = networks.bridge_mtu(network, seen)
+    right: list[tuple[str, ...]] = [] if mtu in (None, link["mtu"]) else [("mtu", str(mtu))]
+    right += [] if link["up"] else [("up",)]
+    return (*missing, *(("ip", "link", "set", network["bridge"], *words) for words in right))
 
 
 def _mtu(network: dict[str, Any], seen: dict[str, Any]) -> Commands:
     """A flanneld takes a device of its kind as it is, whatever its MTU."""
-    device, mtu = network["device"], compare.planned_mtu(network, seen)
+    device, mtu = network["device"], networks.tunnel_mtu(network, seen)
     link = seen["links"].get(device)
     return (
         ()
@@ -103,7 +108,7 @@ def _mtu(network: dict[str, Any], seen: dict[str, Any]) -> Commands:
 def _former_addresses(network: dict[str, Any], seen: dict[str, Any]) -> Commands:
     """A flanneld does not start on a device that has an address of a former subnet."""
     written = subnet_file.gateways(seen["subnet_files"][network["name"]])
-    wanted = {compare.base(subnet) for subnet in written}
+    wanted = {networks.base(subnet) for subnet in written}
     return tuple(
         ("ip", "address", "delete", address, "dev", device)
         for device in (network["device"], network["device_v6"])

@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import re
 import socket
 import ssl
 import urllib.parse
@@ -164,6 +165,11 @@ class Client:
         """Return the id of a new lease of ttl seconds."""
         return int(self._post("/v3/lease/grant", {"TTL": str(ttl), "ID": "0"})["ID"])
 
+    def lease_seconds(self, lease: int) -> int:
+        """Return for how many seconds a lease lasts if nobody renews it; -1: it is over."""
+        answer = self._post("/v3/lease/timetolive", {"ID": str(lease)}, read=True)
+        return int(answer.get("TTL", 0))
+
     def lease_revoke(self, lease: int) -> None:
         """End a lease: the keys attached to it go."""
         self._post("/v3/lease/revoke", {"ID": str(lease)})
@@ -171,15 +177,20 @@ class Client:
     # The cluster
 
     def status(self) -> dict[str, Any]:
-        """Return {version, db_size (bytes), leader (member id), member (id of who answered)} of the
-        first endpoint that answers.
+        """Return {version, db_size, quota (bytes; 0: unknown, etcd says it from 3.6 on), alarms
+        (names), leader (member id), member (id of who answered), endpoint (its URL)} of the first
+        endpoint that answers.
         """
         answer = self._post("/v3/maintenance/status", {}, read=True)
         return {
             "version": answer.get("version", ""),
             "db_size": int(answer.get("dbSize", 0)),
+            "quota": int(answer.get("dbSizeQuota", 0)),
+            # "memberID:8630161756594109333 alarm:NOSPACE "
+            "alarms": sorted(set(re.findall(r"alarm:(\w+)", " ".join(answer.get("errors", []))))),
             "leader": int(answer.get("leader", 0)),
             "member": int(answer["header"]["member_id"]),
+            "endpoint": self._endpoints[0].url,
         }
 
     def check_health(self) -> None:

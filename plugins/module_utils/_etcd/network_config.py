@@ -93,7 +93,13 @@ def check(networks: Sequence[Mapping[str, Any]]) -> None:
         raise NetworkConfigError(errors)
 
 
-def leases(stored: Iterable[KeyValue], prefix: str) -> list[dict[str, str]]:
+def config(stored: Iterable[KeyValue], prefix: str) -> Any:
+    """Return a network's configuration: a dict, {} without one; a str when it is no JSON object."""
+    item = next((item for item in stored if item.key == config_key(prefix)), None)
+    return {} if item is None else _config(item)
+
+
+def leases(stored: Iterable[KeyValue], prefix: str) -> list[dict[str, Any]]:
     """Return the leases under a network's prefix, see lease(), sorted by subnet."""
     found = []
     start = leases_prefix(prefix)
@@ -101,7 +107,8 @@ def leases(stored: Iterable[KeyValue], prefix: str) -> list[dict[str, str]]:
         if item.key.startswith(start):
             # dual stack: 10.1.5.0-24&2001:db8:1::-64
             subnet, dummy, ipv6_subnet = item.key[len(start) :].partition("&")
-            found.append(lease(_range(subnet), _range(ipv6_subnet), _json(item.value)))
+            attributes = _json(item.value)
+            found.append(lease(_range(subnet), _range(ipv6_subnet), attributes, item.lease))
     return sorted(found, key=lambda lease: lease["subnet"])
 
 
@@ -109,11 +116,13 @@ def _range(text: str) -> str:
     return "/".join(text.rsplit("-", 1))
 
 
-def lease(subnet: str, ipv6_subnet: str, attributes: Any) -> dict[str, str]:
-    """Return {subnet, ipv6_subnet, public_ip, public_ipv6, backend_type, mac, mac_v6} of a lease.
+def lease(subnet: str, ipv6_subnet: str, attributes: Any, lease_id: int = 0) -> dict[str, Any]:
+    """Return {subnet, ipv6_subnet, public_ip, public_ipv6, backend_type, mac, mac_v6, key, key_v6,
+    id} of a lease.
 
     attributes: flannel's LeaseAttrs; what can't be read there is an empty string, and it still is
-    a lease. mac, mac_v6: of the host's VXLAN devices.
+    a lease. mac, mac_v6: of the host's VXLAN devices; key, key_v6: WireGuard's public keys; id:
+    of etcd's own lease that the key ends with, 0 without one.
     """
     attributes = attributes if isinstance(attributes, dict) else {}
     data, data_v6 = (
@@ -126,9 +135,11 @@ def lease(subnet: str, ipv6_subnet: str, attributes: Any) -> dict[str, str]:
         "backend_type": attributes.get("BackendType"),
         "mac": data.get("VtepMAC"),
         "mac_v6": data_v6.get("VtepMAC"),
+        "key": data.get("PublicKey"),
+        "key_v6": data_v6.get("PublicKey"),
     }
     texts = {key: str(value or "") for key, value in found.items()}
-    return {"subnet": subnet, "ipv6_subnet": ipv6_subnet, **texts}
+    return {"subnet": subnet, "ipv6_subnet": ipv6_subnet, **texts, "id": lease_id}
 
 
 def decide(

@@ -11,12 +11,14 @@ Link = dict[str, Any]  # of `ip -j -d addr`
 
 
 def brief(one: Link) -> dict[str, Any]:
-    """Return {"name", "mac", "mtu", "up", "master" (the bridge it is on, or None), "addresses",
-    "vni", "port", "local"} of a link; the last three are a VXLAN device's, else None.
+    """Return {"name", "kind" ("" of a real one), "mac", "mtu", "up", "master" (the bridge it is on,
+    or None), "addresses", "vni", "port", "local"} of a link; the last three are a VXLAN device's,
+    else None.
     """
     data = one.get("linkinfo", {}).get("info_data", {})
     return {
         "name": one["ifname"],
+        "kind": one.get("linkinfo", {}).get("info_kind", ""),
         "mac": one.get("address"),
         "mtu": one["mtu"],
         "up": "UP" in one["flags"],

@@ -89,13 +89,6 @@ def test_what_cannot_be_looked_at_is_never_called_right():
     ]
 
 
-def test_of_all_kinds_of_deviation_there_is_a_fault():
-    """Or a kind could be renamed and never be told again."""
-    assert {kind for fault in FAULTS for dummy, kind, dummy in fault["deviations"]} == set(
-        compare.REMEDIES
-    )
-
-
 class Hands:
     """A keeper with a made-up host and clock; records what it does and says."""
 

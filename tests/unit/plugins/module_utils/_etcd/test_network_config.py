@@ -111,6 +111,9 @@ def test_reads_dual_stack_leases():
             "backend_type": "vxlan",
             "mac": "1a:fc:e5:a0:5a:37",
             "mac_v6": "1a:fc:e5:a0:5a:38",
+            "key": "",
+            "key_v6": "",
+            "id": 0,
         }
     ]
 

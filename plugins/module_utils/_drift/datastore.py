@@ -1,0 +1,123 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the data store says of this host's networks, asked as their flanneld ask: with the settings
+and the certificate that they run with.
+
+Reads only. Runs on hosts.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import time
+import urllib.parse
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .._etcd import client as etcd
+from .._etcd import network_config
+from .._node import subnet_file
+
+SECONDS = 3.0  # for an answer
+
+_ends: dict[int, float] = {}  # lease -> when it ends, by time.monotonic()
+
+
+def read(
+    plan: dict[str, Any],
+    environments: Mapping[str, Mapping[str, str]],
+    subnet_files: Mapping[str, Mapping[str, str]],
+) -> dict[str, Any]:
+    """Return what observe.look() says of the data store: {"leases", "configs", "lease_seconds",
+    "etcd", "leases_problem", "leases_wrong"}.
+
+    environments: {network: what its flanneld runs with}; subnet_files: {network: what it wrote}.
+    """
+    names = [network["name"] for network in plan["networks"]]
+    found: dict[str, Any] = {
+        "leases": dict.fromkeys(names),
+        "configs": dict.fromkeys(names),
+        "lease_seconds": {},
+        "etcd": None,
+        "leases_problem": "",
+        "leases_wrong": False,
+    }
+    together: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    try:
+        for network in plan["networks"]:
+            environment = environments[network["name"]]
+            if plan["datastore"] == "kubernetes" and environment.get("FLANNELD_KUBE_API_URL"):
+                url = environment["FLANNELD_KUBE_API_URL"]
+                found["leases"][network["name"]] = _from_subnet_server(url, network["name"])
+            elif environment.get("FLANNELD_ETCD_ENDPOINTS"):
+                parent = os.path.dirname(network["etcd_prefix"])
+                together.setdefault((*_settings(environment), parent), []).append(network)
+            else:
+                found["leases_problem"] = "No flanneld of it is set up on this host."
+        for settings, networks in together.items():
+            _from_etcd(found, settings, networks, subnet_files)
+    except etcd.EtcdError as error:
+        found.update(leases_problem=str(error), leases_wrong=True)
+    except (OSError, ValueError, KeyError, http.client.HTTPException) as error:
+        problem = f"The subnet server does not answer ({error})."
+        found.update(leases_problem=problem, leases_wrong=True)
+    return found
+
+
+def _settings(environment: Mapping[str, str]) -> tuple[str, ...]:
+    keys = ("ENDPOINTS", "CAFILE", "CERTFILE", "KEYFILE")
+    return tuple(environment.get(f"FLANNELD_ETCD_{key}", "") for key in keys)
+
+
+def _from_etcd(
+    found: dict[str, Any],
+    settings: tuple[str, ...],
+    networks: Sequence[dict[str, Any]],
+    subnet_files: Mapping[str, Mapping[str, str]],
+) -> None:
+    """Ask for all networks at once that have an etcd in common, and the path of their keys."""
+    endpoints, ca, certificate, key, parent = settings
+    client = etcd.Client(
+        endpoints.split(","), ca or None, certificate or None, key or None, SECONDS
+    )
+    alone = len(networks) == 1
+    stored = client.prefix((networks[0]["etcd_prefix"] if alone else parent) + "/")
+    for network in networks:
+        name, prefix = network["name"], network["etcd_prefix"]
+        leases = network_config.leases(stored, prefix)
+        found["leases"][name] = leases
+        found["configs"][name] = network_config.config(stored, prefix)
+        mine = {str(subnet) for subnet in subnet_file.subnets(subnet_files[name])}
+        for lease in leases:
+            if lease["id"] and mine & {lease["subnet"], lease["ipv6_subnet"]}:
+                found["lease_seconds"][name] = _seconds(client, lease["id"])
+    if found["etcd"] is None:
+        found["etcd"] = client.status()
+
+
+def _seconds(client: etcd.Client, lease: int) -> int:
+    """Return how long a lease lasts. flanneld renews by a new one, so each is asked for once."""
+    now = time.monotonic()
+    if lease not in _ends:
+        _ends[lease] = now + client.lease_seconds(lease)
+    return int(_ends[lease] - now)
+
+
+def _from_subnet_server(url: str, name: str) -> list[dict[str, Any]]:
+    parts = urllib.parse.urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=SECONDS)
+    try:
+        connection.request("GET", f"/v1/{name}/leases")
+        answer = connection.getresponse()
+        body = answer.read()
+    finally:
+        connection.close()
+    if answer.status != 200:
+        raise ValueError(f"status {answer.status}: {body[:200].decode('utf-8', 'replace')}")
+    return [
+        network_config.lease(one["Subnet"], one.get("IPv6Subnet") or "", one["Attrs"])
+        for one in json.loads(body)["snapshot"]
+    ]

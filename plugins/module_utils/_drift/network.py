@@ -1,0 +1,452 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What one network of a host is, against what was planned. Pure; for compare.deviations().
+
+Runs on hosts. What flannel makes of a lease is in its pkg/backend: vxlan/vxlan_network.go (a route,
+a neighbour and an FDB entry for every other host), route_network.go (host-gw, ipip: a route),
+wireguard/device.go and udp/udp_network_amd64.go (one route for all), ipsec/handle_xfrm.go
+(policies).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from typing import Any
+
+from .._node import subnet_file
+from .._plan.schema import BACKENDS, leads_over_underlay
+
+# A lease is renewed an hour before it ends, and each minute from then on until that works (flannel,
+# pkg/subnet/etcd/local_manager.go; its --subnet-lease-renew-margin). Five of them may fail.
+RENEWED_BEFORE = 60 * 60 - 5 * 60
+
+Seen = dict[str, Any]  # what observe.look() returns
+Network = dict[str, Any]  # of a plan
+Lease = dict[str, str]  # of network_config.lease()
+Found = Iterator[tuple[str, str]]  # (kind of compare.KINDS, sentence)
+
+
+def deviations(network: Network, seen: Seen) -> Found:
+    """Yield (kind, sentence) of everything about a network that is not as planned."""
+    name, unit = network["name"], network["unit"]
+    config = seen["configs"].get(name)
+    if config is not None and config != network["flannel_config"]:
+        yield "config", _config(network["flannel_config"], config)
+    state = seen["units"].get(unit)
+    down = _why_down(state) if state is not None else ""
+    if down:
+        yield "daemon", f"{unit} {down}"
+    underlay = seen["underlay"].get(name) or {}
+    if underlay.get("missing"):
+        yield "underlay", underlay["missing"]
+    written = subnet_file.gateways(seen["subnet_files"].get(name) or {})
+    if not written:
+        yield "subnet_file", f"{network['subnet_file']} says no subnet, so no pod can start"
+    leases = seen["leases"].get(name)
+    own = None
+    if leases is not None:
+        own = _own(leases, underlay.get("addresses", []), written)
+        for text in _lease(own, underlay, written, leases, unit):
+            yield "lease", text
+        seconds = seen["lease_seconds"].get(name)
+        if own and not down and seconds is not None and seconds < RENEWED_BEFORE:
+            yield (
+                "lease",
+                f"{unit} runs and does not renew its lease of {own['subnet']}, which ends in"
+                f" {max(seconds, 0) // 60} minutes",
+            )
+        for text in _other_hosts(network, own, leases):
+            yield "peers", text
+    for text in _mtu(network, seen, underlay):
+        yield "mtu", text
+    if down:
+        return  # what a daemon makes is as it was when it last ran
+    for text in _devices(network, seen, own, underlay):
+        yield "device", text
+    for text in _bridge(network, seen, written):
+        yield "bridge", text
+    if leases is not None:
+        yield from _ways(network, seen, [lease for lease in leases if lease is not own])
+
+
+def never_compared(network: Network, seen: Seen) -> Iterator[str]:
+    """Yield sentences about what nobody can look at on this host."""
+    name, backend = network["name"], network["backend"]["type"]
+    if backend == "udp":
+        yield (
+            f"Which hosts the flanneld of network {name} sends to was not looked at: it alone knows"
+            " (backend udp)."
+        )
+    if backend == "wireguard" and seen["wireguard"] is None:
+        yield (
+            f"The peers of network {name} were not looked at. Install wireguard-tools, which has"
+            " the command wg."
+        )
+
+
+def _config(planned: dict[str, Any], found: Any) -> str:
+    if not isinstance(found, dict) or not found:
+        return "its configuration is not in the data store, so no flanneld that starts gets a lease"
+    names = sorted(key for key in {*planned, *found} if planned.get(key) != found.get(key))
+    return f"its configuration in the data store is another one ({', '.join(names)})"
+
+
+def _why_down(state: dict[str, Any]) -> str:
+    """Say why a unit does not do its work, "" if it seems to."""
+    if state.get("LoadState") == "not-found":
+        return "is not installed"
+    if state.get("ActiveState") != "active":
+        return f"is {state.get('ActiveState')} ({state.get('SubState')})"
+    if state.get("process") in ("T", "t"):
+        return "is stopped by a signal (SIGSTOP): it renews no lease and follows no other host"
+    return ""
+
+
+def base(subnet: str) -> str:
+    """Return the address of a subnet that its tunnel device has: the first one of the range."""
+    return str(ipaddress.ip_network(subnet, strict=False).network_address)
+
+
+def room(subnet: str) -> int:
+    """Return how many pods a subnet has addresses for: all but its ends and the gateway."""
+    return max(ipaddress.ip_network(subnet, strict=False).num_addresses - 3, 0)
+
+
+def tunnel_mtu(network: Network, seen: Seen) -> int | None:
+    """Return the MTU that a network's own devices have; None while no flanneld said it, and where
+    there is no such device.
+    """
+    text = seen["subnet_files"][network["name"]].get("FLANNEL_MTU", "")
+    return int(text) if network["device"] and text.isdigit() else None
+
+
+def pods_mtu(network: Network, seen: Seen) -> int | None:
+    """Return the MTU that pods' interfaces and their bridge get, None while no flanneld said it."""
+    text = seen["subnet_files"][network["name"]].get("FLANNEL_MTU", "")
+    given = network["delegate"].get("mtu")
+    return given or (int(text) if text.isdigit() else None)
+
+
+# Leases
+
+
+def _own(leases: list[Lease], addresses: list[str], written: list[str]) -> Lease | None:
+    """Return this host's lease: that of its subnet, else that of its address."""
+    mine = set(_ranges(written))
+    for lease in leases:
+        if mine & {lease["subnet"], lease["ipv6_subnet"]} and lease["public_ip"] in addresses:
+            return lease
+    for lease in leases:
+        if mine & {lease["subnet"], lease["ipv6_subnet"]}:
+            return lease
+    for lease in leases:
+        if lease["public_ip"] in addresses:
+            return lease
+    return None
+
+
+def _ranges(written: list[str]) -> list[str]:
+    return [str(ipaddress.ip_network(subnet, strict=False)) for subnet in written]
+
+
+def _lease(
+    own: Lease | None, underlay: dict[str, Any], written: list[str], leases: list[Lease], unit: str
+) -> Iterator[str]:
+    if own is None:
+        if written:
+            yield f"{unit} works with {', '.join(written)} and holds no lease of it"
+        return
+    for key, has in (("public_ip", "addresses"), ("public_ipv6", "addresses_v6")):
+        yield from _public_ip(own[key], own["subnet"], underlay, has, unit)
+    mine = set(_ranges(written))
+    held = {subnet for subnet in (own["subnet"], own["ipv6_subnet"]) if subnet}
+    if written and mine != held:
+        yield (
+            f"the lease in the data store is {', '.join(sorted(held))} and the subnet file says"
+            f" {', '.join(sorted(mine))}"
+        )
+    twice = [
+        other["subnet"]
+        for other in leases
+        if other is not own and own["public_ip"] and other["public_ip"] == own["public_ip"]
+    ]
+    if twice:
+        yield f"{own['public_ip']} holds a second lease ({', '.join(twice)})"
+
+
+def _public_ip(
+    public: str, subnet: str, underlay: dict[str, Any], has: str, unit: str
+) -> Iterator[str]:
+    """Compare the address that a lease names with those of the host."""
+    addresses = underlay.get(has, [])
+    if not addresses or not public or public in addresses:
+        return
+    if public in underlay.get("all", []):
+        yield (
+            f"{unit} holds the lease of {public}, which is not the underlay's address"
+            f" ({addresses[0]})"
+        )
+    else:
+        yield (
+            f"{unit} works with {subnet}, and the lease of it is that of {public}, which this host"
+            " does not have"
+        )
+
+
+def _other_hosts(network: Network, own: Lease | None, leases: list[Lease]) -> Iterator[str]:
+    """Compare the leases of other hosts with this one's, and with the plan."""
+    for other in leases:
+        if own is None or other is own or other["public_ip"] == own["public_ip"]:
+            continue
+        same = [
+            other[key] for key in ("subnet", "ipv6_subnet") if other[key] and other[key] == own[key]
+        ]
+        if same:
+            yield f"{other['public_ip']} holds a lease of this host's {', '.join(same)}, too"
+    backend = network["backend"]["type"]
+    strangers = [
+        f"{other['subnet']} ({other['public_ip']}, {other['backend_type']})"
+        for other in leases
+        # flannel's udp names none
+        if other is not own and other["backend_type"] not in ("", backend)
+    ]
+    if strangers:
+        yield (
+            f"other hosts run another backend than {backend}, and get nothing from here:"
+            f" {some(strangers)}"
+        )
+
+
+# Devices
+
+
+def _devices(
+    network: Network, seen: Seen, own: Lease | None, underlay: dict[str, Any]
+) -> Iterator[str]:
+    written = seen["subnet_files"].get(network["name"]) or {}
+    subnets = {subnet.version: str(subnet) for subnet in subnet_file.subnets(written)}
+    devices = {4: network["device"], 6: network["device_v6"]}
+    if network["backend"].get("mode", "separate") != "separate":
+        devices[6] = network["device"]  # one WireGuard device for both families
+    if network["backend"]["type"] == "udp":
+        devices = {4: udp_device(subnets.get(4), seen)}
+        if subnets and not devices[4]:
+            yield f"no device has the address {base(subnets[4])}"
+    for device in filter(None, dict.fromkeys(devices.values())):
+        link = seen["links"].get(device)
+        if link is None:
+            yield f"the device {device} is not there"
+            continue
+        if not link["up"]:
+            yield f"the device {device} is down"
+        mtu = tunnel_mtu(network, seen)
+        if device == network["device"] and mtu not in (None, link["mtu"]):
+            yield f"{device} has the MTU {link['mtu']}, and pods get {mtu}"
+        if network["backend"]["type"] == "vxlan":
+            version = 6 if device == network["device_v6"] else 4
+            yield from _vxlan(network, link, own, underlay, version)
+        bases = [
+            base(subnet) for version, subnet in subnets.items() if devices.get(version) == device
+        ]
+        has = {address.split("/")[0] for address in link["addresses"]}
+        missing = [base for base in bases if base not in has]
+        former = sorted(has - set(bases)) if bases else []
+        if missing:
+            yield f"{device} lacks the address {', '.join(missing)}"
+        if former:
+            yield f"{device} has the address {', '.join(former)}, which is not of its subnet"
+
+
+def _vxlan(
+    network: Network,
+    link: dict[str, Any],
+    own: Lease | None,
+    underlay: dict[str, Any],
+    version: int,
+) -> Iterator[str]:
+    backend, device = network["backend"], link["name"]
+    for what, is_now, wanted in (
+        ("VNI", link["vni"], backend["vni"]),
+        ("UDP port", link["port"], backend["port"]),
+    ):
+        if is_now != wanted:
+            yield f"{device} has {what} {is_now}, planned is {wanted}"
+    addresses = underlay.get("addresses_v6" if version == 6 else "addresses")
+    if addresses and link["local"] not in addresses:
+        yield f"{device} sends from {link['local']}, and the underlay's address is {addresses[0]}"
+    told = own["mac_v6" if version == 6 else "mac"] if own else ""
+    if told and told != link["mac"]:
+        yield f"{device} has the MAC {link['mac']}, and its lease tells the other hosts {told}"
+
+
+def udp_device(subnet: str | None, seen: Seen) -> str:
+    """Return the device of a network of flannel's backend udp, whose name the kernel chose: the tun
+    that has the subnet's address; "" without one.
+    """
+    wanted = f"{base(subnet)}/32" if subnet else ""
+    for name, link in seen["links"].items():
+        if link["kind"] == "tun" and wanted in link["addresses"]:
+            return name
+    return ""
+
+
+def _bridge(network: Network, seen: Seen, written: list[str]) -> Iterator[str]:
+    link = seen["links"].get(network["bridge"])
+    if link is None or not written:
+        return  # the first pod makes it
+    has = set(link["addresses"])
+    former = sorted(has - set(written))
+    missing = sorted(set(written) - has)
+    pods = f" ({link['ports']} interfaces of pods are on it)" if link["ports"] else ""
+    if missing:
+        yield f"the bridge {link['name']} lacks the address {', '.join(missing)}{pods}"
+    if former:
+        yield f"the bridge {link['name']} has {', '.join(former)}, of a former subnet{pods}"
+    if not link["up"]:
+        yield f"the bridge {link['name']} is down{pods}"
+    mtu = bridge_mtu(network, seen)
+    if mtu not in (None, link["mtu"]):
+        yield f"the bridge {link['name']} has the MTU {link['mtu']}, and pods on it have {mtu}"
+
+
+def bridge_mtu(network: Network, seen: Seen) -> int | None:
+    """Return the MTU that a network's bridge should have, None where nothing says so: that of its
+    pods, which may have an older one than new pods get.
+    """
+    ports = [one["mtu"] for one in seen["links"].values() if one["master"] == network["bridge"]]
+    return min(ports) if ports else None
+
+
+def _mtu(network: Network, seen: Seen, underlay: dict[str, Any]) -> Iterator[str]:
+    """Compare the MTU of pods with that of new ones, and with what the underlay carries."""
+    mtu = pods_mtu(network, seen)
+    if mtu is None:
+        return
+    others = sorted(
+        {
+            one["mtu"]
+            for one in seen["links"].values()
+            if one["master"] == network["bridge"] and one["mtu"] != mtu
+        }
+    )
+    if others:
+        yield (
+            f"pods on {network['bridge']} have the MTU {', '.join(map(str, others))}, and new ones"
+            f" get {mtu}"
+        )
+    below = seen["links"].get(underlay.get("interface") or "")
+    needed = mtu + network["mtu_overhead"]
+    if below and below["mtu"] < needed and network["backend"]["type"] != "alloc":
+        yield (
+            f"{below['name']} has the MTU {below['mtu']}, and full packets of pods ({mtu}) need"
+            f" {needed} on it"
+        )
+
+
+# The way to other hosts
+
+
+def _ways(network: Network, seen: Seen, others: list[Lease]) -> Found:
+    """Yield (kind, sentence) about what leads to every other host's subnet."""
+    backend = network["backend"]["type"]
+    others = [other for other in others if other["backend_type"] in ("", backend)]
+    routes: dict[str, dict[str, Any]] = {}
+    for route in seen["routes"]:
+        routes.setdefault(route["dst"], route)  # the first one counts: `ip` sorts by metric
+    if BACKENDS[backend].routes == "subnet":
+        yield from _routes_to_each(network, seen, routes, others)
+    if BACKENDS[backend].routes == "range" and others:
+        yield from _route_to_all(network, seen, routes)
+    if backend == "wireguard" and seen["wireguard"] is not None:
+        yield from _wireguard_peers(network, seen, others)
+    if backend == "ipsec":
+        lost = [
+            f"{other['subnet']} ({other['public_ip']})"
+            for other in others
+            if seen["xfrm"].get(other["subnet"]) != other["public_ip"]
+        ]
+        if lost:
+            yield "routes", f"there is no policy (ip xfrm) that leads to {some(lost)}"
+
+
+def _routes_to_each(
+    network: Network, seen: Seen, routes: dict[str, dict[str, Any]], others: list[Lease]
+) -> Found:
+    no_route, wrong_way, no_neighbour, no_entry = [], [], [], []
+    vxlan = network["backend"]["type"] == "vxlan"
+    over_underlay = leads_over_underlay(network["backend"])
+    for lease in others:
+        for subnet, device, mac, public in (
+            (lease["subnet"], network["device"], lease["mac"], lease["public_ip"]),
+            (lease["ipv6_subnet"], network["device_v6"], lease["mac_v6"], lease["public_ipv6"]),
+        ):
+            if not subnet:
+                continue
+            who = f"{subnet} ({public})"
+            route = routes.get(subnet)
+            if route is None:
+                no_route.append(who)
+                continue
+            if over_underlay and route["gateway"] == public:
+                continue
+            way = (device, base(subnet) if vxlan else public)
+            if (route["dev"], route["gateway"]) != way:
+                via = f" via {route['gateway']}" if route["gateway"] else ""
+                wrong_way.append(f"{who} by {route['dev']}{via}")
+                continue
+            if vxlan and mac:
+                if seen["neighbours"].get(device, {}).get(base(subnet)) != mac:
+                    no_neighbour.append(who)
+                if seen["fdb"].get(device, {}).get(mac) != public:
+                    no_entry.append(who)
+    if no_route:
+        yield "routes", f"there is no route to {some(no_route)}"
+    if wrong_way:
+        yield "routes", f"the route leads elsewhere: to {some(wrong_way)}"
+    if no_neighbour:
+        yield "neighbours", f"the neighbour entry is missing or wrong for {some(no_neighbour)}"
+    if no_entry:
+        yield "neighbours", f"the FDB entry is missing or wrong for {some(no_entry)}"
+
+
+def _route_to_all(network: Network, seen: Seen, routes: dict[str, dict[str, Any]]) -> Found:
+    written = seen["subnet_files"].get(network["name"]) or {}
+    own = {subnet.version: str(subnet) for subnet in subnet_file.subnets(written)}
+    udp = network["backend"]["type"] == "udp"
+    for cidr, device in (
+        (network["cidr"], udp_device(own.get(4), seen) if udp else network["device"]),
+        (network["ipv6_cidr"], network["device_v6"]),
+    ):
+        if not cidr or not device:
+            continue
+        route = routes.get(cidr)
+        if route is None:
+            yield "routes", f"there is no route to {cidr}"
+        elif route["dev"] != device:
+            yield "routes", f"the route leads elsewhere: to {cidr} by {route['dev']}"
+
+
+def _wireguard_peers(network: Network, seen: Seen, others: list[Lease]) -> Found:
+    """A peer's allowed addresses are what is sent to it, and taken from it."""
+    lost = []
+    for other in others:
+        for subnet, key, device in (
+            (other["subnet"], other["key"], network["device"]),
+            (other["ipv6_subnet"], other["key_v6"] or other["key"], network["device_v6"]),
+        ):
+            peers = {
+                **seen["wireguard"].get(network["device"], {}),
+                **seen["wireguard"].get(device, {}),
+            }
+            if subnet and key and subnet not in peers.get(key, []):
+                lost.append(f"{subnet} ({other['public_ip']})")
+    if lost:
+        yield "neighbours", f"there is no WireGuard peer for {some(lost)}"
+
+
+def some(items: list[str], most: int = 3) -> str:
+    """Return a list of things in words, the first few of many."""
+    more = len(items) - most
+    return ", ".join(items[:most]) + (f" and {more} more" if more > 0 else "")
