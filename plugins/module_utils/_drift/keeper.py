@@ -150,7 +150,8 @@ def samples(
             yield "multinet_leases", labels, len(leases)
         for subnet in subnet_file.gateways(seen["subnet_files"][network["name"]])[:1]:
             yield "multinet_addresses", labels, networks.room(subnet)
-        yield "multinet_addresses_used", labels, seen["allocated"].get(network["name"], 0)
+        # the subnet above is that of IPv4, which every network has
+        yield "multinet_addresses_used", labels, seen["allocated"][network["name"]]["4"]
     yield "multinet_guard_owned", {}, float(seen["guard"]["held"] == "owned")
     for reason, packets in sorted(seen["guard"]["dropped"].items()):
         yield "multinet_guard_dropped_packets_total", {"reason": reason}, packets

@@ -72,8 +72,8 @@ def look(plan: dict[str, Any], cni_conf: str, execute: Run = run) -> dict[str, A
     lasts unless it is renewed}, "configs": {network: what network_config.config() returns, or
     None}, "etcd": etcd's status() or None, "leases_problem": a sentence or "", "leases_wrong":
     bool, "executables": {path: what is wrong}, "cni_files": {path: what is wrong}, "allocated":
-    {network: addresses that host-local gave to pods}, "blind": sentences about what nobody can
-    look at}.
+    {network: {"4" or "6": addresses that host-local gave to pods}}, "blind": sentences about what
+    nobody can look at}.
 
     Raises ObserveError.
     """
@@ -330,9 +330,11 @@ def _cni_files(plan: dict[str, Any], cni_conf: str) -> dict[str, str]:
     return wrong
 
 
-def _allocated(directory: str) -> int:
-    """Return how many addresses host-local has given out: a file each, called after it."""
-    return len(glob.glob(f"{directory}/[0-9]*.*") + glob.glob(f"{directory}/*:*"))
+def _allocated(directory: str) -> dict[str, int]:
+    """Return how many addresses of each family host-local has given out: a file each, called after
+    the address.
+    """
+    return {"4": len(glob.glob(f"{directory}/[0-9]*.*")), "6": len(glob.glob(f"{directory}/*:*"))}
 
 
 def _json(execute: Run, *arguments: str) -> list[dict[str, Any]]:
