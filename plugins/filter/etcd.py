@@ -26,7 +26,7 @@ def etcd_members(
 ) -> list[dict[str, str]]:
     """Return members.members(); record: path of the file in which the last run left them."""
     try:
-        return members.members(groups, hostvars, tls, _recorded(record))
+        return members.members(groups, hostvars, tls, recorded(record))
     except members.MembersError as error:
         raise AnsibleFilterError(str(error)) from error
 
@@ -44,11 +44,12 @@ def etcd_due(
     wanted = members.certificates(declared)
     return {
         "certificates": certificates.due(wanted, directory, renew_days) if tls else [],
-        "record": _recorded(record) != declared,
+        "record": recorded(record) != declared,
     }
 
 
-def _recorded(record: str | None) -> list[dict[str, str]]:
+def recorded(record: str | None) -> list[dict[str, str]]:
+    """Return the members that the last run left in a file, none without one."""
     if record is None:
         return []
     try:

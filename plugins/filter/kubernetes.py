@@ -22,7 +22,12 @@ from ansible_collections.multinet.flannel.plugins.module_utils._node import unit
 
 _CLIENT_CERTIFICATES = ("ca.crt", "client.crt", "client.key")
 # Of the settings that units have, what the kubelet fills in for each node instead.
-_OF_THE_NODE = {"interface": "", "public_ip": "$(HOST_IP)", "node_name": "$(NODE_NAME)"}
+_OF_THE_NODE = {
+    "interface": "",
+    "public_ip": "$(HOST_IP)",
+    "public_ipv6": "",
+    "node_name": "$(NODE_NAME)",
+}
 
 
 def kubernetes_objects(plan: dict[str, Any], settings: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -115,7 +115,9 @@ def _drift(module: AnsibleModule, deployed: dict[str, Any] | None) -> list[str]:
         module.warn(f"What has drifted on this host could not be looked at. {error}")
         return []
     found = compare.deviations(deployed, seen)
-    return [step.sentence() for step in repair.steps(deployed, seen, found)]
+    # what flanneld is told of the underlay is written anew, and then the rest is looked at again
+    underlay = [one.line() for one in found if one.kind == "underlay"]
+    return underlay + [step.sentence() for step in repair.steps(deployed, seen, found)]
 
 
 def main() -> None:

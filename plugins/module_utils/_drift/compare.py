@@ -69,10 +69,10 @@ KINDS = {
         "start it: run the playbook site",
     ),
     "underlay": Kind(
-        "the interface that flanneld sends by: there, with an address",
+        "the address that flanneld was told to send from, or its interface: there",
         "`ip`, flanneld's environment",
-        "hand",
-        "give the host its interface back, or run the playbook site with another one",
+        "site",
+        "run the playbook site, or give the host back what it had",
     ),
     "lease": Kind(
         "the host has one lease: of the subnet file's subnet, of an address it has, renewed",

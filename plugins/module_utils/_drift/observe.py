@@ -196,7 +196,14 @@ def underlay(links: dict[str, dict[str, Any]], environment: dict[str, str]) -> d
     "missing": a sentence or ""}.
     """
     every = [address.split("/")[0] for one in links.values() for address in one["addresses"]]
-    interface = environment.get("FLANNELD_IFACE", "")
+    public = environment.get("FLANNELD_PUBLIC_IP", "")
+    named = environment.get("FLANNELD_IFACE", "")
+    holding = [
+        name
+        for name, one in links.items()
+        if public in (address.split("/")[0] for address in one["addresses"])
+    ]
+    interface = named or (holding[0] if holding else "")
     found: dict[str, Any] = {
         "interface": interface,
         "addresses": [],
@@ -209,9 +216,11 @@ def underlay(links: dict[str, dict[str, Any]], environment: dict[str, str]) -> d
         ("addresses", "FLANNELD_PUBLIC_IP", "."),
         ("addresses_v6", "FLANNELD_PUBLIC_IPV6", ":"),
     ):
-        public = environment.get(variable)
-        found[key] = [public] if public else [one for one in here if mark in one]
-    if interface and interface not in links:
+        said = environment.get(variable)
+        found[key] = [said] if said else [one for one in here if mark in one]
+    if public and not interface:  # behind NAT, the interface is named beside it
+        found["missing"] = f"the host does not have the address {public} any more"
+    elif interface and interface not in links:
         found["missing"] = f"the host has no interface {interface}"
     elif interface and not found["addresses"]:
         found["missing"] = f"the interface {interface} has no IPv4 address"

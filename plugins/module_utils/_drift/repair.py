@@ -68,6 +68,8 @@ def _network(
         commands = _bridge(network, seen)
         if commands:
             yield Step(commands, "", bridge[0])
+    if any(one.kind == "underlay" for one in mine):
+        return  # no daemon could start; site writes what it is to start with
     reasons = [one for one in mine if one.kind in RESTART]
     state = seen["units"].get(network["unit"])
     if reasons and state is not None and not state.get("pod"):  # a pod is the cluster's affair

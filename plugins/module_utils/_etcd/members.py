@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from .. import _underlay
 from .._ports import ETCD_CLIENT, ETCD_PEER
 
 _DNS_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
@@ -96,36 +97,12 @@ def members(
 def member_address(name: str, variables: Mapping[str, Any], recorded: str | None = None) -> str:
     """Return the address at which the others reach a host.
 
-    variables: the host's hostvars. In this order: multinet_node_address; the address of
-    multinet_underlay_interface; the address of the default route's interface; recorded;
-    ansible_host and the host's name if they are addresses. Raises ValueError with a sentence.
+    variables: the host's hostvars. In this order: _underlay.node_address(); recorded; ansible_host
+    and the host's name if they are addresses. Raises ValueError with a sentence.
     """
-    explicit = variables.get("multinet_node_address")
-    if explicit:
-        if not _is_address(explicit):
-            raise ValueError(
-                f"{name}: multinet_node_address is {explicit!r}, which is no address. Write it as"
-                " 10.0.0.1."
-            )
-        return str(explicit)
-    facts = variables.get("ansible_facts") or {}
-    interface = variables.get("multinet_underlay_interface")
-    if facts and interface:
-        fact = facts.get(interface.replace("-", "_").replace(".", "_")) or {}
-        address = (fact.get("ipv4") or {}).get("address")
-        if not address:
-            raise ValueError(
-                f"{name}: the interface {interface} (multinet_underlay_interface) is not there or"
-                " has no IPv4 address."
-            )
-        return str(address)
-    for address in (
-        (facts.get("default_ipv4") or {}).get("address"),
-        recorded,
-        variables.get("ansible_host"),
-        name,
-    ):
-        if address and _is_address(address):
+    known = (_underlay.node_address(name, variables), recorded, variables.get("ansible_host"), name)
+    for address in known:
+        if address and _underlay.is_address(address):
             return str(address)
     raise ValueError(
         f"{name}: the address of this etcd member isn't known, for its facts were not gathered. Run"
@@ -143,17 +120,9 @@ def certificates(declared: Iterable[Mapping[str, str]]) -> list[dict[str, Any]]:
     for member in declared:
         name, address = member["name"], ipaddress.ip_address(member["address"])
         names = [f"IP:{address}", "IP:127.0.0.1", "DNS:localhost"]
-        if _DNS_NAME.fullmatch(name) and not _is_address(name):
+        if _DNS_NAME.fullmatch(name) and not _underlay.is_address(name):
             names.append("DNS:" + name)
         wanted.append(
             {"name": "server-" + name, "common_name": name[:64], "subject_alt_name": names}
         )
     return wanted
-
-
-def _is_address(text: Any) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True

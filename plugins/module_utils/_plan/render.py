@@ -109,7 +109,9 @@ def _flanneld_flags(network: dict[str, Any], settings: dict[str, Any]) -> dict[s
                 ETCD_CERTFILE=f"{pki_dir}/client.crt",
                 ETCD_KEYFILE=f"{pki_dir}/client.key",
             )
-    underlay = {"IFACE": "interface", "PUBLIC_IP": "public_ip", "PUBLIC_IPV6": "public_ipv6"}
+    underlay = {"IFACE": "interface", "PUBLIC_IP": "public_ip"}
+    if network["ipv6_cidr"]:
+        underlay["PUBLIC_IPV6"] = "public_ipv6"
     flags.update({flag: str(settings[key]) for flag, key in underlay.items() if settings.get(key)})
     return flags
 

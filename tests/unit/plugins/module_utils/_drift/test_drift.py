@@ -14,7 +14,12 @@ import json
 import pathlib
 
 import pytest
-from ansible_collections.multinet.flannel.plugins.module_utils._drift import compare, keeper, repair
+from ansible_collections.multinet.flannel.plugins.module_utils._drift import (
+    compare,
+    keeper,
+    observe,
+    repair,
+)
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 
 VECTORS = pathlib.Path(__file__).parent / "vectors"
@@ -73,6 +78,33 @@ def test_a_fault_is_repaired_by_what_touches_no_pod(fault):
         for step in steps
     ] == fault["steps"]
     assert all(step.reason in step.sentence() for step in steps)
+
+
+@pytest.mark.parametrize(
+    "environment, addresses, missing",
+    [
+        ({"PUBLIC_IP": "10.77.0.5"}, ["10.77.0.5"], ""),
+        ({"PUBLIC_IP": "10.77.0.6"}, ["10.77.0.6"], "does not have the address 10.77.0.6 any more"),
+        ({"PUBLIC_IP": "203.0.113.9", "IFACE": "eth0"}, ["203.0.113.9"], ""),  # NAT
+        ({"IFACE": "eth0"}, ["10.77.0.100", "10.77.0.5"], ""),
+        ({"IFACE": "eth1"}, [], "no interface eth1"),
+    ],
+)
+def test_what_flanneld_was_told_of_the_underlay_is_still_so(environment, addresses, missing):
+    links = {"eth0": {"addresses": ["10.77.0.100/32", "10.77.0.5/24", "fd00::5/64"]}}
+    flags = {f"FLANNELD_{name}": value for name, value in environment.items()}
+    found = observe.underlay(links, flags)
+    assert found["addresses"] == addresses
+    assert missing in found["missing"] and bool(missing) == bool(found["missing"])
+
+
+def test_no_daemon_is_restarted_that_could_not_start():
+    seen = copy.deepcopy(HOST)
+    seen["underlay"]["blue"]["missing"] = "the host does not have the address 198.18.50.12 any more"
+    seen["leases"]["blue"] = []
+    found = compare.deviations(PLAN, seen)
+    assert {one.kind for one in found} >= {"underlay", "lease"}
+    assert repair.steps(PLAN, seen, found) == []
 
 
 def test_what_cannot_be_looked_at_is_never_called_right():

@@ -7,7 +7,12 @@ from __future__ import annotations
 import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._etcd import members
 
-FACTS = {"default_ipv4": {"address": "10.0.0.5"}, "br_ex": {"ipv4": {"address": "10.9.0.5"}}}
+FACTS = {
+    "default_ipv4": {"address": "10.0.0.5"},
+    "interfaces": ["lo", "eth0", "br-ex", "bond0.100"],
+    "br_ex": {"ipv4": {"address": "10.9.0.5"}},
+    "bond0.100": {"ipv4": {"address": "10.9.0.6"}},
+}
 
 
 def refused(*arguments, **options):
@@ -34,6 +39,7 @@ def test_knows_the_members(groups, names):
     [
         ({"multinet_node_address": "10.0.0.1", "ansible_facts": FACTS}, "10.0.0.9", "10.0.0.1"),
         ({"multinet_underlay_interface": "br-ex", "ansible_facts": FACTS}, None, "10.9.0.5"),
+        ({"multinet_underlay_interface": "bond0.100", "ansible_facts": FACTS}, None, "10.9.0.6"),
         ({"ansible_facts": FACTS, "ansible_host": "192.0.2.1"}, "10.0.0.9", "10.0.0.5"),
         ({"ansible_host": "192.0.2.1"}, "10.0.0.9", "10.0.0.9"),
         ({"ansible_host": "192.0.2.1", "multinet_underlay_interface": "br-ex"}, None, "192.0.2.1"),

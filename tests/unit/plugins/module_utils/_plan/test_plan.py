@@ -254,6 +254,13 @@ def test_environment_without_tls_and_by_address():
     assert "FILE=/etc" not in text and "IFACE" not in text
 
 
+def test_an_ipv6_address_is_for_networks_that_have_ipv6():
+    dual = dict(BLUE, ipv6_cidr="fd00:10:1::/48")
+    said = dict(SETTINGS, public_ipv6="fd00:77::5")
+    texts = [flanneld_environment(plan([one])["networks"][0], said) for one in (BLUE, dual)]
+    assert ["FLANNELD_PUBLIC_IPV6=fd00:77::5\n" in text for text in texts] == [False, True]
+
+
 KUBERNETES = {"datastore": "kubernetes", "cluster_cidrs": ["10.244.0.0/16"]}
 LEASES = {"subnet_server": "http://127.0.0.1:10253", "node_name": "worker-1", "interface": "eth1"}
 

@@ -1,0 +1,50 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What follows from the inventory, and from what Ansible knows of its hosts.
+
+Documentation: <name of the filter>.yml.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ansible_collections.multinet.flannel.plugins.filter import etcd
+from ansible_collections.multinet.flannel.plugins.module_utils import _underlay
+from ansible_collections.multinet.flannel.plugins.module_utils._etcd import members
+
+
+def flanneld_underlay(
+    facts: Mapping[str, Any], interface: str, node_address: str = ""
+) -> dict[str, str]:
+    """Return _underlay.flanneld_underlay()."""
+    return _underlay.flanneld_underlay(facts, interface, node_address)
+
+
+def inventory_problems(
+    groups: Mapping[str, list[str]],
+    hostvars: Mapping[str, Any],
+    nodes: list[str],
+    etcd_record: str = "",
+) -> list[str]:
+    """Return what stands in the way as soon as hosts are looked at together, as sentences.
+
+    nodes: names of those that carry networks, and whose facts were gathered in this run.
+    etcd_record: path of the file in which the last run left the members of an etcd of ours, or "".
+    """
+    found = _underlay.shared_addresses(hostvars, nodes)
+    if etcd_record:
+        try:
+            members.members(groups, hostvars, recorded=etcd.recorded(etcd_record))
+        except members.MembersError as error:
+            found += error.errors
+    return found
+
+
+class FilterModule:
+    """The filters of this file."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {"flanneld_underlay": flanneld_underlay, "inventory_problems": inventory_problems}
