@@ -23,7 +23,8 @@ _RESULT = re.compile(
 class Ansible:
     """An inventory of hosts (name -> variables) below a directory, and ways to run things on it."""
 
-    def __init__(self, directory, hosts):
+    def __init__(self, directory, hosts, for_all=None):
+        """for_all: variables of the group all, which the controller has as well."""
         self.directory = pathlib.Path(directory)
         namespace = self.directory / "collections" / "ansible_collections" / "multinet"
         namespace.mkdir(parents=True)
@@ -32,7 +33,12 @@ class Ansible:
         local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
         self.inventory.write_text(
             json.dumps(
-                {"all": {"hosts": {name: dict(local, **values) for name, values in hosts.items()}}}
+                {
+                    "all": {
+                        "hosts": {name: dict(local, **values) for name, values in hosts.items()},
+                        "vars": for_all or {},
+                    }
+                }
             )
         )
         self.output = ""

@@ -88,6 +88,51 @@ def test_every_filter_is_documented_and_used() -> None:
     assert unused == []
 
 
+# Whatever an inventory says
+
+
+def tasks(node: Any, inherited: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every task below a part of a file of tasks, with what its blocks (or `apply`) hand down."""
+    for task in node if isinstance(node, list) else []:
+        applied = (task.get("ansible.builtin.include_tasks") or {}) if "block" not in task else {}
+        applied = applied.get("apply", {}) if isinstance(applied, dict) else {}
+        own = {**inherited, **task, **applied}
+        own["vars"] = {
+            **inherited.get("vars", {}),
+            **task.get("vars", {}),
+            **applied.get("vars", {}),
+        }
+        yield own
+        handed = {key: own[key] for key in ("delegate_to", "vars") if key in own}
+        yield from tasks(task.get("block"), handed)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_what_runs_on_the_controller_becomes_nobody_else(role: str) -> None:
+    """Its user may have no sudo, and the keyword `become` is weaker than a variable
+    ansible_become of the inventory.
+    """
+    for path in (ROOT / "roles" / role / "tasks").glob("*.yml"):
+        for task in tasks(yaml.safe_load(path.read_text()), {}):
+            if task.get("delegate_to") == "localhost":
+                assert task["vars"].get("ansible_become") is False, task["name"]
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "playbooks").glob("*.yml")), ids=lambda path: path.stem
+)
+def test_a_play_takes_no_facts_of_before(path: pathlib.Path) -> None:
+    """Those of a cache may be of an address that the host no longer has."""
+    assert all(play["gather_facts"] is False for play in yaml.safe_load(path.read_text()))
+
+
+@pytest.mark.parametrize("name", ["site", "status", "verify", "reset"])
+def test_plays_in_which_hosts_wait_for_each_other_do_so(name: str) -> None:
+    """ANSIBLE_STRATEGY=free would have it otherwise."""
+    plays = yaml.safe_load((ROOT / "playbooks" / f"{name}.yml").read_text())
+    assert all(play["strategy"] == "ansible.builtin.linear" for play in plays)
+
+
 # The library on hosts
 
 
