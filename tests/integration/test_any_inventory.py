@@ -1,0 +1,62 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Inventories as sites have them: each works, or ends in a sentence before anything was changed."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any
+
+import pytest
+from adhoc import Ansible
+
+BLUE = {
+    "name": "blue",
+    "cidr": "10.1.0.0/16",
+    "default": True,
+    "backend": {"type": "vxlan", "vni": 1},
+}
+AWAY = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
+
+
+def site(
+    directory: pathlib.Path,
+    hosts: dict[str, dict[str, Any]],
+    for_all: dict[str, Any],
+    *options: str,
+) -> str:
+    """Return what the playbook site says of hosts that cannot be reached."""
+    ansible = Ansible(
+        directory,
+        {name: {**AWAY, **variables} for name, variables in hosts.items()},
+        {"multinet_networks": [BLUE], **for_all},
+    )
+    assert ansible.playbook("multinet.flannel.site", *options) != 0
+    return ansible.output
+
+
+def test_the_controllers_user_needs_no_sudo(tmp_path: pathlib.Path) -> None:
+    become = {
+        "ansible_become": True,
+        "ansible_become_user": "other",
+        "ansible_become_exe": "/nonexistent/sudo",
+    }
+    output = site(tmp_path, {"node1": {}}, become)
+    assert "UNREACHABLE" in output and "/nonexistent/sudo" not in output, output
+
+
+def test_there_is_one_declaration_for_all_hosts(tmp_path: pathlib.Path) -> None:
+    other = {"multinet_networks": [dict(BLUE, cidr="10.2.0.0/16")]}
+    output = site(tmp_path, {"node1": {}, "node2": other}, {})
+    assert "multinet_networks is not the same for node2 as for node1" in output, output
+    assert "UNREACHABLE" not in output
+
+
+@pytest.mark.parametrize("limit", ["etcd1", "node1"])
+def test_hosts_of_etcd_alone_know_nothing_of_networks(tmp_path: pathlib.Path, limit: str) -> None:
+    hosts = {"etcd1": {"multinet_networks": []}, "node1": {}}
+    inventory = tmp_path / "groups.ini"
+    inventory.write_text("[multinet_etcd]\netcd1\n[multinet_nodes]\nnode1\n")
+    output = site(tmp_path, hosts, {}, "-i", str(inventory), "--limit", limit)
+    assert f"fatal: [{limit}]: UNREACHABLE" in output, output
