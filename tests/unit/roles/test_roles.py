@@ -126,7 +126,7 @@ def test_a_play_takes_no_facts_of_before(path: pathlib.Path) -> None:
     assert all(play["gather_facts"] is False for play in yaml.safe_load(path.read_text()))
 
 
-@pytest.mark.parametrize("name", ["site", "status", "verify", "reset"])
+@pytest.mark.parametrize("name", ["site", "status", "verify", "reset", "addresses"])
 def test_plays_in_which_hosts_wait_for_each_other_do_so(name: str) -> None:
     """ANSIBLE_STRATEGY=free would have it otherwise."""
     plays = yaml.safe_load((ROOT / "playbooks" / f"{name}.yml").read_text())
