@@ -59,6 +59,7 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
         "_node/__init__.py",
         "_node/deployed.py",
         "_node/links.py",
+        "_node/lock.py",
         "_node/sums.py",
         "_node/subnet_file.py",
         "_node/units.py",

@@ -130,7 +130,7 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.multinet.flannel.plugins.module_utils._node import files
+from ansible_collections.multinet.flannel.plugins.module_utils._node import files, lock
 from ansible_collections.multinet.flannel.plugins.module_utils._tokens import token
 
 
@@ -190,8 +190,11 @@ def main() -> None:
         if errors:
             raise files.NodeFilesError(errors)
         changes = files.decide(wish)
-        if not module.check_mode:
-            files.apply(changes)
+        if changes and not module.check_mode:
+            with lock.by_run():
+                files.apply(changes)
+    except lock.LockError as error:
+        module.fail_json(msg=str(error), errors=[str(error)])
     except files.NodeFilesError as error:
         module.fail_json(msg=str(error), errors=error.errors)
     module.exit_json(

@@ -104,6 +104,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils._attach import detachment
 from ansible_collections.multinet.flannel.plugins.module_utils._node import (
     deployed,
+    lock,
     network_removal,
     removal,
     subnet_file,
@@ -158,11 +159,18 @@ def main() -> None:
         held = {name: list(map(str, subnet_file.subnets(one))) for name, one in written.items()}
         host = removal.Host(module.run_command)
         steps = removal_steps(host, dict(params, networks=networks))
-        if not module.check_mode:
-            for step in steps:
-                step.act()
-                done.append(step.what)
-    except (removal.RemovalError, deployed.DeployedError, OSError, ValueError) as error:
+        if steps and not module.check_mode:
+            with lock.by_run():
+                for step in steps:
+                    step.act()
+                    done.append(step.what)
+    except (
+        removal.RemovalError,
+        lock.LockError,
+        deployed.DeployedError,
+        OSError,
+        ValueError,
+    ) as error:
         module.fail_json(
             msg=f"{error} Removed before that: {', '.join(done) or 'nothing'}.", removed=done
         )

@@ -62,7 +62,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._drift import (
     observe,
     repair,
 )
-from ansible_collections.multinet.flannel.plugins.module_utils._node import deployed, units
+from ansible_collections.multinet.flannel.plugins.module_utils._node import deployed, lock, units
 
 PATIENCE = 6  # looks, half a second apart
 
@@ -96,18 +96,21 @@ def main() -> None:
                 found, steps = look(plan, cni_conf)
         due = steps
         if due and not module.check_mode:
-            for step in due:
-                for command in step.commands:
-                    observe.run(command)
-            changes = [units.Change(step.unit, "restart", step.reason) for step in due if step.unit]
-            units.apply(units.Systemd(module.run_command), changes, [], timeout)
+            with lock.by_run():
+                for step in due:
+                    for command in step.commands:
+                        observe.run(command)
+                changes = [
+                    units.Change(step.unit, "restart", step.reason) for step in due if step.unit
+                ]
+                units.apply(units.Systemd(module.run_command), changes, [], timeout)
             deadline = time.monotonic() + timeout
             # other hosts' flanneld follow, and this one's learns of them
             while steps and time.monotonic() < deadline:
                 time.sleep(0.5)
                 found, steps = look(plan, cni_conf)
         left = [one.line() for one in found]
-    except (deployed.DeployedError, observe.ObserveError, units.UnitError) as error:
+    except (deployed.DeployedError, observe.ObserveError, units.UnitError, lock.LockError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(
         changed=bool(due),

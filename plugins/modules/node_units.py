@@ -114,7 +114,7 @@ enabled:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.multinet.flannel.plugins.module_utils._node import units
+from ansible_collections.multinet.flannel.plugins.module_utils._node import lock, units
 
 
 def main() -> None:
@@ -159,8 +159,9 @@ def main() -> None:
     try:
         changes, enable = units.plan(systemd, wanted)
         if (changes or enable) and not module.check_mode:
-            units.apply(systemd, changes, enable, module.params["timeout"])
-    except units.UnitError as error:
+            with lock.by_run():
+                units.apply(systemd, changes, enable, module.params["timeout"])
+    except (units.UnitError, lock.LockError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(
         changed=bool(changes or enable),

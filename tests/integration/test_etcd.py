@@ -278,8 +278,10 @@ def test_leases_carry_keys(client):
     lease = client.lease_grant(60)
     client.put("/leased", "é", lease)
     assert (client.get("/leased").value, client.get("/leased").lease) == ("é", lease)
+    assert 50 < client.lease_seconds(lease) <= 60
     client.lease_revoke(lease)
     assert client.get("/leased") is None
+    assert client.lease_seconds(lease) == -1
 
 
 def test_tells_status_and_members(client, url):

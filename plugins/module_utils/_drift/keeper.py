@@ -3,172 +3,179 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The keeper: looks at this host's networks every half minute and repairs what is safe.
 
-It never touches a running pod's traffic, and never what an administrator stopped. What it does, and
-what it leaves to a hand, it says on standard output, one sentence a line; numbers go to a file that
-Prometheus' node exporter reads (textfile collector).
+It never touches a running pod's traffic, and never what an administrator stopped, nor anything
+while a run of Ansible changes the host. What it does, and what it leaves to a hand, it says on
+standard output, one sentence a line; its numbers (metrics.py) go to a file for Prometheus' node
+exporter (textfile collector), and to who asks for them (endpoint.py).
 
 Runs on hosts: standard library alone.
 """
 
 from __future__ import annotations
 
-import json
+import argparse
+import contextlib
 import os
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from .._cni import files
-from .._node import deployed, subnet_file, units
-from . import compare, observe, repair
-from . import network as networks
+from .._node import deployed, lock, units
+from . import compare, endpoint, metrics, observe, repair
 
 INTERVAL = 30.0
-PATIENCE = 60.0  # after a repair, before the same one is tried again; doubled each time
+# After a repair, before the same one is tried again; doubled each time. A fault that stays away for
+# as long is a new one when it comes back.
+PATIENCE = 60.0
 MOST_PATIENCE = 960.0
+# Whatever the reasons, a daemon is restarted at most so often in a row, then once in MOST_PATIENCE.
+MOST_RESTARTS = 30
 READY_SECONDS = 60
 METRICS = "/run/multinet/metrics/multinet.prom"
 
-# What is published: name -> (type, help).
-FAMILIES = {
-    "multinet_network_up": ("gauge", "1 where nothing of the network deviates on this host"),
-    "multinet_deviations": ("gauge", "what deviates from what was deployed, by kind"),
-    "multinet_repairs_total": ("counter", "repairs that the keeper made"),
-    "multinet_leases": ("gauge", "leases of the network in the data store"),
-    "multinet_addresses": ("gauge", "addresses of this host's subnet that pods can have"),
-    "multinet_addresses_used": ("gauge", "those of them that pods have"),
-    "multinet_guard_owned": ("gauge", "1 where nobody else can change the guard's table"),
-    "multinet_guard_dropped_packets_total": ("counter", "what the guard dropped, by reason"),
-    "multinet_data_store_up": ("gauge", "1 where the leases could be read"),
-    "multinet_last_look_timestamp_seconds": ("gauge", "when the keeper last looked"),
-}
+Look = Callable[[], "tuple[dict[str, Any], dict[str, Any]] | None"]
 
 
 class Keeper:
-    """Decides what is repaired when; `look`, `act`, `say` are its only effects."""
+    """Decides what is repaired when; `look`, `act`, `say`, `alone` are its only effects."""
 
     def __init__(
         self,
-        look: Callable[[], tuple[dict[str, Any], dict[str, Any]] | None],
+        look: Look,
         act: Callable[[repair.Step], None],
         say: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
+        alone: Callable[[], contextlib.AbstractContextManager[bool]] = lambda: (
+            contextlib.nullcontext(True)
+        ),
     ) -> None:
-        """look: returns (plan, seen), None where nothing is deployed. act: does a step."""
+        """look: returns (plan, seen), None where nothing is deployed. act: does a step. alone: for
+        the time of a with block nobody else changes the host, or somebody does (False).
+        """
         self._look, self._act, self._say, self._clock = look, act, say, clock
+        self._alone = alone
         self._doubts: set[repair.Step] = set()
-        self._tries: dict[repair.Step, tuple[int, float]] = {}  # how often, when last
-        self._restarted: dict[str, float] = {}  # unit -> when
-        self._told: set[str] = set()
-        self.repairs: Counter[str] = Counter()
+        # how often it was done, when last, and when its fault was seen last
+        self._tries: dict[repair.Step, tuple[int, float, float]] = {}
+        # unit -> how many restarts it may have, and when it had the last one
+        self._restarts: dict[str, tuple[float, float]] = {}
+        self._told: dict[str, str] = {}
+        self.counts = metrics.Counts()
 
     def round(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """Look once, repair what is due, and return what was seen.
+        """Look once, repair what is due, and return what was seen, None where there is nothing.
 
         A daemon may be about to put it right itself, so what restarts one waits for a second look.
         """
-        found = self._look()
-        if found is None:
-            return None
-        plan, seen = found
-        deviations = compare.deviations(plan, seen)
-        steps = [step for step in repair.steps(plan, seen, deviations) if safe(step, seen)]
-        self._tell(deviations)
-        for step in steps:
-            if (at_once(step) or step in self._doubts) and self._due(step):
-                self._repair(step)
-        self._doubts = set(steps)
-        self._tries = {step: tried for step, tried in self._tries.items() if step in self._doubts}
-        return plan, seen
+        began = self._clock()
+        self.counts.looks += 1
+        try:
+            looked = self._look()
+        except (deployed.DeployedError, observe.ObserveError) as error:
+            self.counts.failures += 1
+            again = {f"The host could not be looked at. {error}": "It can be looked at again."}
+            self._tell({**self._told, **again})
+            looked = None
+        else:
+            if looked is None:
+                self._told = {}  # nothing is deployed any more
+            else:
+                self._tell(_sentences(*looked))
+        self.counts.seconds = self._clock() - began
+        steps = list(_safe_steps(*looked)) if looked else []
+        due = [
+            step for step in steps if (at_once(step) or step in self._doubts) and self._due(step)
+        ]
+        if due:
+            with self._alone() as alone:
+                # after one that failed, the others may not be what is needed
+                all(self._repair(step) for step in due if alone)
+        self._remember(steps)
+        return looked
 
     def _due(self, step: repair.Step) -> bool:
-        times, last = self._tries.get(step, (0, 0.0))
-        patience = min(PATIENCE * 2 ** (times - 1), MOST_PATIENCE) if times else 0.0
+        now = self._clock()
+        times, last, dummy = self._tries.get(step, (0, now, now))
+        if now - last < patience(times):
+            return False
         # whatever the reasons, a daemon is not restarted over and over
-        since = self._clock() - self._restarted.get(step.unit, -PATIENCE)
-        return self._clock() - last >= patience and since >= PATIENCE
+        return not step.unit or (self._may_restart(step.unit) >= 1 and self._rested(step.unit))
 
-    def _repair(self, step: repair.Step) -> None:
-        times, dummy = self._tries.get(step, (0, 0.0))
-        self._tries[step] = (times + 1, self._clock())
+    def _may_restart(self, unit: str) -> float:
+        left, last = self._restarts.get(unit, (MOST_RESTARTS, 0.0))
+        return min(left + (self._clock() - last) / MOST_PATIENCE, MOST_RESTARTS)
+
+    def _rested(self, unit: str) -> bool:
+        return unit not in self._restarts or self._clock() - self._restarts[unit][1] >= PATIENCE
+
+    def _repair(self, step: repair.Step) -> bool:
+        """Do a step; return whether it could be done."""
+        now = self._clock()
+        self._tries[step] = (self._tries.get(step, (0, 0.0, 0.0))[0] + 1, now, now)
         if step.unit:
-            self._restarted[step.unit] = self._clock()
-        self.repairs[step.unit or "host"] += 1
+            self._restarts[step.unit] = (self._may_restart(step.unit) - 1, now)
         try:
             self._act(step)
         except (observe.ObserveError, units.UnitError) as error:
+            self.counts.failed_repairs[step.network] += 1
             self._say(f"This could not be repaired ({step.reason}): {error}")
-        else:
-            self._say(f"{step.sentence()}.")
+            return False
+        self.counts.repairs[step.network] += 1
+        self._say(f"{step.sentence()}.")
+        return True
 
-    def _tell(self, found: list[compare.Deviation]) -> None:
-        """Say what deviates when it begins, and when it ends."""
-        now = {one.line() for one in found}
-        for line in sorted(now - self._told):
-            self._say(f"Not as deployed: {line}.")
-        for line in sorted(self._told - now):
-            self._say(f"As deployed again: {line.partition(';')[0]}.")
+    def _remember(self, steps: list[repair.Step]) -> None:
+        """Keep what a next look needs to know of these steps, and of what was tried before."""
+        self._doubts = set(steps)
+        now = self._clock()
+        for step, (times, last, seen) in list(self._tries.items()):
+            if step in self._doubts:
+                self._tries[step] = (times, last, now)
+            elif now - seen >= patience(times):
+                del self._tries[step]
+
+    def _tell(self, now: dict[str, str]) -> None:
+        """Say what is wrong when it begins, and when it ends ({the one sentence: the other})."""
+        for sentence in sorted(set(now) - set(self._told)):
+            self._say(sentence)
+        for sentence in sorted(set(self._told) - set(now)):
+            self._say(self._told[sentence])
         self._told = now
+
+
+def patience(times: int) -> float:
+    """Return for how many seconds a step is not taken again that was taken so many times."""
+    return min(PATIENCE * 2 ** (times - 1), MOST_PATIENCE) if times else 0.0
+
+
+def _sentences(plan: dict[str, Any], seen: dict[str, Any]) -> dict[str, str]:
+    lines = [one.line() for one in compare.deviations(plan, seen)]
+    return {
+        f"Not as deployed: {line}.": f"As deployed again: {line.partition(';')[0]}."
+        for line in lines
+    }
+
+
+def _safe_steps(plan: dict[str, Any], seen: dict[str, Any]) -> Iterator[repair.Step]:
+    """Yield the steps that may be taken without anybody looking on.
+
+    A unit that an administrator stopped stays stopped; and while the data store takes no lease, a
+    flanneld that is restarted would not come up.
+    """
+    found = compare.deviations(plan, seen)
+    no_store = seen["leases_wrong"] or (seen["etcd"] or {}).get("alarms")
+    for step in repair.steps(plan, seen, found):
+        active = seen["units"].get(step.unit, {}).get("ActiveState")
+        if not step.unit or (active in ("active", "failed") and not no_store):
+            yield step
 
 
 def at_once(step: repair.Step) -> bool:
     """Say whether a step may be taken at the first look: it restarts and deletes nothing."""
     return not step.unit and not any("delete" in command for command in step.commands)
-
-
-def safe(step: repair.Step, seen: dict[str, Any]) -> bool:
-    """Say whether a step may be taken without anybody looking on.
-
-    A unit that an administrator stopped stays stopped; and while the data store is away, a flanneld
-    that is restarted would not come up.
-    """
-    if not step.unit:
-        return True
-    active = seen["units"].get(step.unit, {}).get("ActiveState")
-    return active in ("active", "failed") and not seen["leases_wrong"]
-
-
-def samples(
-    plan: dict[str, Any], seen: dict[str, Any], repairs: Counter[str]
-) -> Iterator[tuple[str, dict[str, str], float]]:
-    """Yield (name, labels, value) of what is published."""
-    found = compare.deviations(plan, seen)
-    wrong = Counter((one.network, one.kind) for one in found)
-    for (network, kind), count in sorted(wrong.items()):
-        yield "multinet_deviations", {"network": network, "kind": kind}, count
-    for unit, count in sorted(repairs.items()):
-        yield "multinet_repairs_total", {"unit": unit}, count
-    for network in plan["networks"]:
-        labels = {"network": network["name"]}
-        up = not any(one.network == network["name"] for one in found)
-        yield "multinet_network_up", labels, float(up)
-        leases = seen["leases"].get(network["name"])
-        if leases is not None:
-            yield "multinet_leases", labels, len(leases)
-        for subnet in subnet_file.gateways(seen["subnet_files"][network["name"]])[:1]:
-            yield "multinet_addresses", labels, networks.room(subnet)
-        # the subnet above is that of IPv4, which every network has
-        yield "multinet_addresses_used", labels, seen["allocated"][network["name"]]["4"]
-    yield "multinet_guard_owned", {}, float(seen["guard"]["held"] == "owned")
-    for reason, packets in sorted(seen["guard"]["dropped"].items()):
-        yield "multinet_guard_dropped_packets_total", {"reason": reason}, packets
-    yield "multinet_data_store_up", {}, float(not seen["leases_wrong"])
-
-
-def exposition(found: list[tuple[str, dict[str, str], float]], now: float) -> str:
-    """Return samples in Prometheus' text format (0.0.4)."""
-    lines = []
-    found = [*found, ("multinet_last_look_timestamp_seconds", {}, round(now, 3))]
-    for name, (kind, text) in FAMILIES.items():
-        of_it = [one for one in found if one[0] == name]
-        lines += [f"# HELP {name} {text}", f"# TYPE {name} {kind}"] if of_it else []
-        for dummy, labels, value in of_it:
-            pairs = ",".join(f"{key}={json.dumps(text)}" for key, text in sorted(labels.items()))
-            lines.append(f"{name}{'{' + pairs + '}' if pairs else ''} {value:.15g}")
-    return "\n".join(lines) + "\n"
 
 
 def act(step: repair.Step) -> None:
@@ -191,23 +198,56 @@ def say(sentence: str) -> None:
     sys.stdout.flush()
 
 
+class Publisher:
+    """What is published: the file of the textfile collector, and the text that is served."""
+
+    def __init__(self, version: str, path: str = METRICS) -> None:
+        self._version, self._path = version, path
+        self.text = b""
+
+    def publish(
+        self, counts: metrics.Counts, looked: tuple[dict[str, Any], dict[str, Any]] | None
+    ) -> None:
+        """Publish what a round has shown. Of a host that could not be looked at nothing is said."""
+        samples = [*metrics.of_keeper(counts, self._version, metrics.usage())]
+        samples += metrics.of_host(*looked, counts, time.time()) if looked else []
+        self._write(samples)
+
+    def stop(self) -> None:
+        """Publish that the keeper has ended."""
+        self._write(list(metrics.of_stopped(self._version)))
+
+    def _write(self, samples: list[metrics.Sample]) -> None:
+        text = metrics.exposition(samples)
+        self.text = text.encode()
+        files.write(self._path, text, 0o644, sync_name=False)
+
+
 def main(arguments: list[str]) -> int:
-    """Run until the end. arguments: the path of the CNI configuration that the runtime reads."""
-    (cni_conf,) = arguments
+    """Run until the end, or with --stopped say once that the keeper has ended."""
+    parser = argparse.ArgumentParser(prog="keeper")
+    parser.add_argument("--version", required=True, help="of the collection")
+    parser.add_argument("--cni-conf", help="the CNI configuration that the runtime reads")
+    parser.add_argument("--socket", default="", help="unix socket that serves the metrics")
+    parser.add_argument("--group", default="root", help="who may connect to it")
+    parser.add_argument("--port", type=int, default=0, help="loopback port that serves them, too")
+    parser.add_argument("--stopped", action="store_true", help="say that the keeper has ended")
+    told = parser.parse_args(arguments)
+    publisher = Publisher(told.version)
+    os.makedirs(os.path.dirname(METRICS), mode=0o755, exist_ok=True)
+    if told.stopped:
+        publisher.stop()
+        return 0
 
     def look() -> tuple[dict[str, Any], dict[str, Any]] | None:
         plan = deployed.plan()
-        return (plan, observe.look(plan, cni_conf)) if plan else None
+        return (plan, observe.look(plan, told.cni_conf)) if plan else None
 
-    keeper = Keeper(look, act, say)
-    os.makedirs(os.path.dirname(METRICS), mode=0o755, exist_ok=True)
+    keeper = Keeper(look, act, say, alone=lock.by_keeper)
+    places = [endpoint.Place(path=told.socket, group=told.group)] if told.socket else []
+    places += [endpoint.Place(port=told.port)] if told.port else []
+    publisher.publish(keeper.counts, None)
+    endpoint.Endpoint(lambda: publisher.text, say).start(places)
     while True:
-        try:
-            found = keeper.round()
-        except (deployed.DeployedError, observe.ObserveError) as error:
-            say(f"The host could not be looked at. {error}")
-            found = None
-        if found:
-            text = exposition(list(samples(*found, keeper.repairs)), time.time())
-            files.write(METRICS, text, 0o644)
+        publisher.publish(keeper.counts, keeper.round())
         time.sleep(INTERVAL)

@@ -66,8 +66,8 @@ def look(plan: dict[str, Any], cni_conf: str, execute: Run = run) -> dict[str, A
     {subnet: the host that a policy leads to it by}, "wireguard": {device: {public key: [ranges]}}
     or None without the command wg, "units": {unit: its properties, "process": the state letter of
     its main process}, "subnet_files": {network: {variable: value}}, "sysctls": {path: int},
-    "guard": {"devices": list or None without a table, "error", "file_changed", "held", "dropped":
-    {reason: packets}}, "underlay": {network: underlay()}, "leases": {network: list of
+    "guard": {"devices": list or None without a table, "error", "file_changed", "held", "restored",
+    "dropped": {reason: packets}}, "underlay": {network: underlay()}, "leases": {network: list of
     network_config.lease() or None}, "lease_seconds": {network: how long this host's lease in etcd
     lasts unless it is renewed}, "configs": {network: what network_config.config() returns, or
     None}, "etcd": etcd's status() or None, "leases_problem": a sentence or "", "leases_wrong":
@@ -298,6 +298,7 @@ def _guard(execute: Run) -> dict[str, Any]:
         "error": state.get("error", ""),
         "file_changed": changed,
         "held": state.get("held", ""),
+        "restored": state.get("restored", 0),
         "dropped": drops,
     }
 

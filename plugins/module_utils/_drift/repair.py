@@ -24,11 +24,15 @@ Commands = tuple[tuple[str, ...], ...]
 
 
 class Step(NamedTuple):
-    """One repair: commands to run first (argv each), the unit to restart ("" for none), why."""
+    """One repair: commands to run first (argv each), the unit to restart ("" for none), why.
+
+    network: whose it is, "" for the host's own.
+    """
 
     commands: Commands
     unit: str
     reason: str
+    network: str = ""
 
     def sentence(self) -> str:
         """Say what is done and why."""
@@ -67,14 +71,14 @@ def _network(
     if bridge:
         commands = _bridge(network, seen)
         if commands:
-            yield Step(commands, "", bridge[0])
+            yield Step(commands, "", bridge[0], network["name"])
     if any(one.kind == "underlay" for one in mine):
         return  # no daemon could start; site writes what it is to start with
     reasons = [one for one in mine if one.kind in RESTART]
     state = seen["units"].get(network["unit"])
     if reasons and state is not None and not state.get("pod"):  # a pod is the cluster's affair
         commands = (*_mtu(network, seen), *_former_addresses(network, seen))
-        yield Step(commands, network["unit"], reasons[0].sentence)
+        yield Step(commands, network["unit"], reasons[0].sentence, network["name"])
 
 
 def _bridge(network: dict[str, Any], seen: dict[str, Any]) -> Commands:
