@@ -385,6 +385,30 @@ def make_ssh_key() -> pathlib.Path:
     return key
 
 
+def fetch_promtool() -> None:
+    """Take Prometheus' promtool out of its Debian package, which also has a server."""
+    target = promtool()
+    if not target.exists():
+        say("promtool", "downloading")
+        partial = scratch(target.parent)
+        partial.mkdir(parents=True)
+        run("promtool", ["apt-get", "update", "-q"])
+        download = ["apt-get", "-o", "APT::Sandbox::User=root", "download", "-q", "prometheus"]
+        run("promtool", download, cwd=partial)
+        (package,) = partial.glob("*.deb")
+        run("promtool", ["dpkg-deb", "--extract", str(package), str(partial)])
+        (partial / "usr" / "bin" / "promtool").rename(partial / "promtool")
+        shutil.rmtree(partial / "usr")
+        package.unlink()
+        partial.rename(target.parent)
+    say("promtool", "there")
+
+
+def promtool() -> pathlib.Path:
+    """Return where promtool is, or would be."""
+    return CACHE / "promtool" / digest(inspect.getsource(fetch_promtool)) / "promtool"
+
+
 def write_env(venv: pathlib.Path, mirror: pathlib.Path, key: pathlib.Path) -> None:
     """Write .build/env, which a shell sources before it uses what was set up."""
     collections = BUILD / "collections"
@@ -403,6 +427,7 @@ def write_env(venv: pathlib.Path, mirror: pathlib.Path, key: pathlib.Path) -> No
         "MULTINET_MIRROR": mirror,
         "MULTINET_TEST_MIRROR": mirror_directory(TEST_COMPONENTS),
         "MULTINET_HOST_IMAGE": image_name([]),
+        "MULTINET_PROMTOOL": promtool(),
         "MULTINET_NODE_IMAGE": image_name(NODE_PACKAGES),
         "MULTINET_SSH_DIR": key.parent,
     }
@@ -431,13 +456,15 @@ def main() -> None:
         with concurrent.futures.ThreadPoolExecutor() as pool:
             # The network's work and the processor's work side by side.
             tests = "--tests" in sys.argv[1:]
-            images = pool.submit(make_images, tests)
+            others = [pool.submit(make_images, tests)]
+            others += [pool.submit(fetch_promtool)] if tests else []
             stages = [
                 pool.submit(make_venv),
                 pool.submit(make_mirror, tests),
                 pool.submit(make_ssh_key),
             ]
-            images.result()
+            for other in others:
+                other.result()
             write_env(*(stage.result() for stage in stages))
     say("setup", f"complete; `. {BUILD}/env` gives a shell the same environment")
 
