@@ -15,6 +15,11 @@ description:
     from the running process (its environment and its executable), so an interrupted run is
     completed by the next one.
   - systemd reads the unit files again when one of them changed.
+  - Before a flanneld is started or restarted, the host asks the data store that the unit's
+    O(units[].environment) names, with the same certificates. When a flanneld would get no answer,
+    nothing is touched, and the failure says why in a sentence.
+  - A unit that ends for good is not waited for, and the line of its journal that tells is the
+    message.
 author:
   - multinet.flannel authors (@multinet-flannel)
 extends_documentation_fragment:
@@ -114,6 +119,7 @@ enabled:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.multinet.flannel.plugins.module_utils._flanneld import data_store
 from ansible_collections.multinet.flannel.plugins.module_utils._node import lock, units
 
 
@@ -159,6 +165,7 @@ def main() -> None:
     try:
         changes, enable = units.plan(systemd, wanted)
         if (changes or enable) and not module.check_mode:
+            _ask_first(module, wanted, changes)
             with lock.by_run():
                 units.apply(systemd, changes, enable, module.params["timeout"])
     except (units.UnitError, lock.LockError) as error:
@@ -179,6 +186,21 @@ def main() -> None:
             ),
         },
     )
+
+
+def _ask_first(
+    module: AnsibleModule, wanted: list[units.Unit], changes: list[units.Change]
+) -> None:
+    """Fail with the reason where a flanneld would wait for its data store in vain."""
+    begun = {change.unit for change in changes if change.verb != "reload"}
+    problems = data_store.problems(
+        {unit.name: unit.environment for unit in wanted if unit.name in begun}
+    )
+    if problems:
+        module.fail_json(
+            msg="\n".join(problems)
+            + "\nNothing was started or stopped: what ran before runs as it did."
+        )
 
 
 if __name__ == "__main__":

@@ -30,16 +30,20 @@ class Authority:
             "ca", self.key, self._build(self.name, self.key, days=30, ca=True)
         )
 
-    def issue(self, name, addresses=("127.0.0.1",), days=30, usages=("server", "client")):
-        """Return (certificate path, key path)."""
+    def issue(
+        self, name, addresses=("127.0.0.1",), days=30, usages=("server", "client"), begins=-60
+    ):
+        """Return (certificate path, key path). days, begins: from now."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        certificate = self._write(name, key, self._build(subject, key, addresses, days, usages))
+        certificate = self._write(
+            name, key, self._build(subject, key, addresses, days, usages, begins=begins)
+        )
         return certificate, self.directory / (name + ".key")
 
-    def _build(self, subject, key, addresses=(), days=30, usages=(), ca=False):
+    def _build(self, subject, key, addresses=(), days=30, usages=(), ca=False, begins=-60):
         now = datetime.datetime.now(datetime.timezone.utc)
-        begin = now - datetime.timedelta(days=60)
+        begin = now + datetime.timedelta(days=begins)
         builder = (
             x509.CertificateBuilder()
             .subject_name(subject)
@@ -107,10 +111,11 @@ def free_port():
 
 
 @contextlib.contextmanager
-def running_etcd(executable, directory, tls=None):
+def running_etcd(executable, directory, tls=None, options=()):
     """Run one etcd with its data in directory and yield its client URL.
 
     tls: None, or the paths (ca.crt, server.crt, server.key); then it asks for client certificates.
+    options: more of its command line.
     """
     scheme = "https" if tls else "http"
     client = f"{scheme}://127.0.0.1:{free_port()}"
@@ -125,6 +130,7 @@ def running_etcd(executable, directory, tls=None):
         "--listen-peer-urls=" + peer,
         "--initial-advertise-peer-urls=" + peer,
         "--initial-cluster=one=" + peer,
+        *options,
     ]
     if tls:
         command += [

@@ -277,8 +277,29 @@ def test_nobody_there(server, pki):
         free.bind(("127.0.0.1", 0))
         url = f"https://127.0.0.1:{free.getsockname()[1]}"
     error, seconds = failure(client(server, pki, 0.6, url=url))
-    assert error.code == errors.TRY_AGAIN_LATER and url in error.msg
+    assert error.code == errors.TRY_AGAIN_LATER
+    assert error.msg == (
+        f"The Kubernetes API {url} does not answer: connection refused. Start it, or correct the"
+        " address in the kubeconfig."
+    )
     assert seconds < 1
+
+
+def test_the_reason_is_in_the_sentence(server, pki):
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        url = f"https://127.0.0.1:{silent.getsockname()[1]}"
+        assert "does not answer in time" in failure(client(server, pki, 0.5, url=url))[0].msg
+    named = failure(client(server, pki, 0.5, url="https://nowhere.invalid:6443"))[0].msg
+    assert "its name is not known here" in named
+    for keys, reason in (
+        ({"ca_file": str(pki / "other-ca.crt")}, "Give the authority that signed it"),
+        ({"tls_name": "another"}, "does not name that address"),
+    ):
+        assert reason in failure(client(server, pki, 30, **keys))[0].msg
+    server.answer = lambda handler: handler.reply(200, b"<html>")
+    assert "as when a proxy answers in its place" in failure(client(server, pki, 0.5))[0].msg
 
 
 def test_whom_we_trust(server, pki):

@@ -11,14 +11,19 @@ Every error is a sentence. Needs etcd 3.4 or newer, the first whose gateway is a
 from __future__ import annotations
 
 import base64
+import contextlib
+import email.utils
 import http.client
 import json
 import re
-import socket
 import ssl
 import urllib.parse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import timezone
+from types import MappingProxyType
 from typing import Any, NamedTuple
+
+from . import certificate, reasons
 
 UNAVAILABLE = 14  # gRPC status code: no leader, no quorum, not yet started
 
@@ -99,7 +104,7 @@ class Client:
             )
         self._endpoints = [parse_endpoint(url) for url in endpoints]
         self._timeout = timeout
-        self._has_client_cert = bool(client_cert)
+        self._client_cert, self._client_key = client_cert, client_key
         self._tls = None
         if any(endpoint.scheme == "https" for endpoint in self._endpoints):
             self._tls = tls_context(ca_cert, client_cert, client_key)
@@ -266,15 +271,15 @@ class Client:
             try:
                 connection.connect()
             except (OSError, ssl.SSLError) as error:
-                raise EtcdUnreachable(
-                    explain(url, error, self._has_client_cert, connecting=True)
-                ) from error
+                stage = reasons.GREETING if connection.sock else reasons.CONNECTING
+                raise EtcdUnreachable(self._explain(endpoint, error, stage)) from error
             try:
                 connection.request(
                     "POST", path, json.dumps(body).encode(), {"Content-Type": "application/json"}
                 )
                 response = connection.getresponse()
                 status, data = response.status, response.read()
+                headers = {name.lower(): value for name, value in response.getheaders()}
             except (OSError, http.client.HTTPException) as broken:
                 cause = _alert(connection, broken) or broken
                 # With TLS 1.3 a server refuses a client's certificate only after the handshake,
@@ -282,9 +287,9 @@ class Client:
                 if (
                     read
                     or isinstance(cause, ssl.SSLError)
-                    or (endpoint.scheme == "https" and not self._has_client_cert)
+                    or (endpoint.scheme == "https" and not self._client_cert)
                 ):
-                    raise EtcdUnreachable(explain(url, cause, self._has_client_cert)) from cause
+                    raise EtcdUnreachable(self._explain(endpoint, cause, reasons.ASKING)) from cause
                 raise EtcdUncertain(
                     f"etcd at {url} broke the connection during a write"
                     f" ({cause or type(cause).__name__}), so whether it was done isn't known. Run"
@@ -292,7 +297,36 @@ class Client:
                 ) from cause
         finally:
             connection.close()
-        return _answer(url, path, status, data, read)
+        return _answer(url, path, status, data, read, headers)
+
+    def _explain(self, endpoint: Endpoint, error: BaseException, stage: str) -> str:
+        return reasons.explain(
+            endpoint.url, error, self._client_cert, stage, lambda: self._look(endpoint)
+        )
+
+    def _look(self, endpoint: Endpoint) -> reasons.Server:
+        """Return what a server shows to a client that does not check it. It is believed in nothing:
+        it makes a sentence clearer.
+        """
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        if self._client_cert:
+            context.load_cert_chain(self._client_cert, self._client_key)
+        connection = http.client.HTTPSConnection(
+            endpoint.host, endpoint.port, timeout=self._timeout, context=context
+        )
+        shown, clock = None, None
+        with (
+            contextlib.closing(connection),
+            contextlib.suppress(OSError, ValueError, TypeError, http.client.HTTPException),
+        ):
+            connection.connect()
+            shown = certificate.read(connection.sock.getpeercert(binary_form=True) or b"")
+            connection.request("GET", "/version")
+            date = connection.getresponse().getheader("Date") or ""
+            clock = email.utils.parsedate_to_datetime(date).astimezone(timezone.utc)
+        return reasons.Server(shown, clock)
 
 
 def parse_endpoint(url: Any) -> Endpoint:
@@ -378,45 +412,6 @@ def tls_context(
     return context
 
 
-def explain(url: str, error: BaseException, has_client_cert: bool, connecting: bool = False) -> str:
-    """Return the sentence for an exception met while speaking to a URL; connecting: before any byte
-    of the request was sent.
-    """
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return _explain_verification(url, error)
-    if isinstance(error, ssl.SSLError) or (
-        isinstance(error, (ConnectionResetError, BrokenPipeError)) and url.startswith("https:")
-    ):
-        return _explain_tls(url, error, has_client_cert, connecting)
-    if isinstance(error, socket.gaierror):
-        return (
-            f"etcd at {url} can't be reached: its name isn't known here. Correct the endpoint or"
-            " the host's name resolution."
-        )
-    if isinstance(error, (socket.timeout, TimeoutError)):
-        return (
-            f"etcd at {url} can't be reached: no answer in time. Check the address, the network and"
-            " firewalls between."
-        )
-    if isinstance(error, ConnectionRefusedError):
-        return (
-            f"etcd at {url} can't be reached: connection refused. Start etcd there or correct the"
-            " endpoint."
-        )
-    if isinstance(error, (ConnectionResetError, BrokenPipeError)):
-        return (
-            f"What answers at {url} closes the connection, as an etcd with TLS does. Write https://"
-            " if it is one, else correct the endpoint."
-        )
-    if isinstance(error, http.client.HTTPException):
-        return f"What answers at {url} is no etcd: it doesn't speak HTTP. Correct the endpoint."
-    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return (
-        f"etcd at {url} can't be reached: {reason.lower()}. Start etcd there or correct the"
-        " endpoint."
-    )
-
-
 def _alert(connection: http.client.HTTPConnection, broken: BaseException) -> ssl.SSLError | None:
     """Return the TLS alert that may be waiting on a connection that broke while we wrote (broken:
     the exception), or None.
@@ -434,49 +429,14 @@ def _alert(connection: http.client.HTTPConnection, broken: BaseException) -> ssl
     return None
 
 
-def _explain_verification(url: str, error: ssl.SSLCertVerificationError) -> str:
-    # Numbers of OpenSSL's X509_verify_cert(3).
-    if error.verify_code in (9, 10):
-        return (
-            f"The certificate of etcd at {url} isn't valid at this time (expired, or a clock is"
-            " wrong). Renew it or set the clock."
-        )
-    if error.verify_code in (62, 64):
-        return (
-            f"The certificate of etcd at {url} isn't made out for that address. Use an address it"
-            " names, or renew it with this one."
-        )
-    return (
-        f"The certificate of etcd at {url} isn't signed by the CA given"
-        f" ({error.verify_message or 'verification failed'}). Give the CA that signed it."
-    )
-
-
-def _explain_tls(url: str, error: BaseException, has_client_cert: bool, connecting: bool) -> str:
-    reason = (getattr(error, "reason", None) or "").lower().replace("_", " ")
-    if (
-        "wrong version number" in reason
-        or "record layer" in reason
-        or (connecting and isinstance(error, (ssl.SSLEOFError, ConnectionResetError)))
-    ):
-        return f"etcd at {url} doesn't speak TLS. Write http:// or give it certificates."
-    if not has_client_cert:
-        return (
-            f"etcd at {url} wants a client certificate and none is given. Give a client certificate"
-            " and its key."
-        )
-    if "alert" in reason:
-        return (
-            f"etcd at {url} refuses the client certificate ({reason}). Give one that is signed by"
-            " the CA that etcd trusts."
-        )
-    return (
-        f"etcd at {url} broke the connection, as it does when it refuses the client certificate or"
-        " ends. Its own log says why."
-    )
-
-
-def _answer(url: str, path: str, status: int, data: bytes, read: bool) -> dict[str, Any]:
+def _answer(
+    url: str,
+    path: str,
+    status: int,
+    data: bytes,
+    read: bool,
+    headers: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, Any]:
     try:
         answer = json.loads(data)
     except ValueError:
@@ -485,14 +445,13 @@ def _answer(url: str, path: str, status: int, data: bytes, read: bool) -> dict[s
                 f"etcd at {url} speaks TLS. Write https:// and give the CA and a client"
                 " certificate."
             ) from None
+        if b"CommonName of client" in data:  # its gateway, when authentication is on
+            raise EtcdError(reasons.refusal(url, data.decode("utf-8", "replace").strip())) from None
         answer = None
     if status == 200 and isinstance(answer, dict):
         return answer
     if not isinstance(answer, dict) or "code" not in answer:
-        raise EtcdUnreachable(
-            f"What answers at {url} is no etcd 3.4 or newer (HTTP status {status} for {path})."
-            " Correct the endpoint or upgrade etcd."
-        )
+        raise EtcdUnreachable(reasons.no_etcd(url, path, status, headers))
     message = str(answer.get("message") or answer.get("error") or "no reason given")
     if not read and "timed out" in message:
         raise EtcdUncertain(
@@ -504,12 +463,7 @@ def _answer(url: str, path: str, status: int, data: bytes, read: bool) -> dict[s
             f"etcd at {url} can't serve now: no quorum ({message}). Start the members that are"
             " missing: more than half of them must run."
         )
-    if "user name is empty" in message or "permission denied" in message:
-        raise EtcdError(
-            f"etcd at {url} refuses the request ({message}). Let the client certificate's common"
-            " name be a user that may."
-        )
-    raise EtcdError(f"etcd at {url} refuses the request: {message.rstrip('.')}.")
+    raise EtcdError(reasons.refusal(url, message))
 
 
 def _encode(text: str) -> str:

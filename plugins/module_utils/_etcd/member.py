@@ -9,14 +9,14 @@ Effects only; membership.py says when.
 from __future__ import annotations
 
 import contextlib
+import functools
 import glob
-import json
 import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar
 
 from .._cni import files
 from .._node import units
@@ -185,9 +185,9 @@ class Member:
 
     def wait(self, url: str) -> None:
         """Return when the member says that it is ready and answers at a URL; raise MemberError with
-        the end of its journal when it doesn't in time.
+        the reason by its journal when it doesn't in time, or never will.
         """
-        unit = self._installed.unit
+        unit, ends = self._installed.unit, units.Ends()
         since, deadline = time.time(), time.monotonic() + self._timeout
         while True:
             # Joins the start that is under way, and returns when the daemon has said that it is
@@ -198,18 +198,16 @@ class Member:
                 self._connect([url]).check_health()
                 return
             except EtcdError as error:
-                if time.monotonic() > deadline:
+                systemd = units.Systemd(_run)
+                shown = systemd.show([unit]).get(unit, {"ActiveState": "activating"})
+                ends = ends.after(shown, functools.partial(systemd.reason, unit, since))
+                if ends.for_good or time.monotonic() > deadline:
+                    became = ends.for_good or f"didn't get ready within {self._timeout} s"
                     raise MemberError(
-                        f"etcd ({unit}) didn't get ready within {self._timeout} s. {error} Its"
-                        f" journal says: {self._journal(since)}"
+                        f"etcd ({unit}) {became}. {error} Its journal says:"
+                        f" {systemd.reason(unit, since)}"
                     ) from error
             time.sleep(_AGAIN)  # it fails and systemd tries again
-
-    def _journal(self, since: float) -> str:
-        command = ["journalctl", "-u", self._installed.unit, "--since", f"@{int(since)}"]
-        command += ["-n", "100", "-o", "cat", "--no-pager"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        return reason_in(done.stdout)
 
     def _must(self, *arguments: str) -> None:
         done = self._systemctl(*arguments)
@@ -244,25 +242,6 @@ class Member:
             time.sleep(_SETTLE)
 
 
-def reason_in(journal: str) -> str:
-    """Return why etcd ended or doesn't get ready, from the text of its journal: its last fatal
-    message, else its last error, else the last line.
-    """
-    lines = journal.strip().splitlines()
-    entries = [
-        entry
-        for entry in map(_json_object, lines)
-        if entry.get("level") in ("fatal", "panic", "error")
-    ]
-    entries.sort(key=lambda entry: entry["level"] != "error")  # keeps the order in time
-    if entries:
-        return ": ".join(str(entries[-1][key]) for key in ("msg", "error") if entries[-1].get(key))
-    return lines[-1] if lines else "nothing"
-
-
-def _json_object(line: str) -> Mapping[str, Any]:
-    try:
-        entry = json.loads(line)
-    except ValueError:
-        return {}
-    return entry if isinstance(entry, dict) else {}
+def _run(argv: list[str]) -> tuple[int, str, str]:
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout, done.stderr

@@ -97,7 +97,7 @@ class Client:
                 status, answer = self._exchange(method, path, data, content_type)
             except (OSError, https.ProtocolError) as error:
                 self.close()
-                problem = _no_answer(self.access.server, what, error)
+                problem = no_answer(self.access.server, error, what)
                 if problem.code != errors.TRY_AGAIN_LATER:
                     raise problem from None
             else:
@@ -186,28 +186,53 @@ class Client:
             answer = conf.decode(text, "The answer") if text else {}
         except errors.Error:
             if status < 300:
-                raise https.ProtocolError("the answer is not a JSON object") from None
+                raise https.ProtocolError(
+                    "what it says is no JSON object, as when a proxy answers in its place"
+                ) from None
             answer = {"message": text[:200].decode("utf-8", "replace")}
         return status, answer
 
 
-def _no_answer(server: str, what: str, error: Exception) -> ApiError:
-    """Return the error for a request that got no answer; code 11 where it may get one later."""
+def no_answer(server: str, error: Exception, what: str = "") -> ApiError:
+    """Return the error for a request (what) that got no answer, with the reason in its message;
+    code 11 where it may get one later.
+    """
+    code, details = errors.IO_FAILURE, f"{what}: {error or type(error).__name__}"
     if isinstance(error, https.ssl.SSLCertVerificationError):
-        return ApiError(
-            errors.IO_FAILURE,
-            f"The certificate of the Kubernetes API {server} is not accepted.",
-            str(error),
+        msg = f"The certificate of the Kubernetes API {server} is not accepted: {_verified(error)}"
+    elif isinstance(error, https.ssl.SSLError) and "ALERT" in str(error):
+        msg = (
+            f"The Kubernetes API {server} refuses our certificate. Give one that its authority"
+            " signed, and that has not ended."
         )
-    if isinstance(error, https.ssl.SSLError) and "ALERT" in str(error):
-        return ApiError(
-            errors.IO_FAILURE, f"The Kubernetes API {server} refuses our certificate.", str(error)
-        )
-    return ApiError(
-        errors.TRY_AGAIN_LATER,
-        f"The Kubernetes API {server} does not answer.",
-        f"{what}: {error or type(error).__name__}",
-    )
+    else:
+        code = errors.TRY_AGAIN_LATER
+        msg = f"The Kubernetes API {server} does not answer{_unreached(error)}"
+    return ApiError(code, msg, details)
+
+
+def _verified(error: Any) -> str:
+    # Numbers of OpenSSL's X509_verify_cert(3).
+    if error.verify_code == 9:
+        return "it is not valid yet. Set the clock of this host."
+    if error.verify_code == 10:
+        return "it has ended. Renew it, or set the clock of this host."
+    if error.verify_code in (62, 64):
+        return "it does not name that address. Use one that it names, or tls-server-name."
+    return f"{error.verify_message}. Give the authority that signed it; a proxy may have."
+
+
+def _unreached(error: Exception) -> str:
+    """Return the end of the sentence for a server that could not be spoken to."""
+    if isinstance(error, ConnectionRefusedError):
+        return ": connection refused. Start it, or correct the address in the kubeconfig."
+    if isinstance(error, (TimeoutError, https.TimedOut)):
+        return " in time. A firewall between drops it, no host has that address, or it hangs."
+    if isinstance(error, https.UnknownName):
+        return ": its name is not known here. Correct it, or the host's name resolution."
+    if getattr(error, "errno", None) in (101, 113):  # ENETUNREACH, EHOSTUNREACH
+        return f": {error}. Its host is down, or a route is missing, or a firewall rejects it."
+    return f": {error or type(error).__name__}."
 
 
 def _problem(server: str, what: str, status: int, answer: dict[str, Any]) -> ApiError:

@@ -56,6 +56,9 @@ _LINE_LIMIT, _LINES_LIMIT = 65536, 200
 _CHUNK = 65536
 
 
+TimedOut, UnknownName = _socket.timeout, _socket.gaierror
+
+
 class ProtocolError(Exception):
     """The other side speaks no HTTP, or says too much."""
 

@@ -11,12 +11,24 @@ from __future__ import annotations
 import json
 import os
 import time
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
+
+from . import journal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-PROPERTIES = ("Id", "ActiveState", "MainPID", "UnitFileState", "NeedDaemonReload")
+PROPERTIES = (
+    "Id",
+    "ActiveState",
+    "MainPID",
+    "UnitFileState",
+    "NeedDaemonReload",
+    "NRestarts",
+    "Job",
+    "ConditionResult",
+)
 
 # Variables that a unit has in its environment only so that its process can be compared: the sum of
 # what is read when it starts. Why it must start again when only this differs.
@@ -30,9 +42,13 @@ SUMS = {
 
 UNIT_FILE_CHANGED = "its unit file changed"
 
+# A daemon that has ended so often for the same reason will do so again. systemd itself never gives
+# up with these units, for at boot what they need may come late.
+ENDS_ENOUGH = 4
+
 
 class UnitError(Exception):
-    """A unit that did not get ready. The message says which, and what it printed last."""
+    """A unit that did not get ready. The message says which, and why, by its journal."""
 
 
 class Unit(NamedTuple):
@@ -163,12 +179,13 @@ class Systemd:
             command = " ".join(["systemctl", verb, *arguments])
             raise UnitError(f"'{command}' failed: {(err or out).strip()}")
 
-    def last_words(self, unit: str, lines: int = 6) -> str:
-        """Return the last lines of a unit in the journal."""
-        code, out, dummy = self._run(
-            ["journalctl", "--no-pager", "-o", "cat", "-n", str(lines), "-u", unit]
-        )
-        return out.strip() if code == 0 and out.strip() else "(the journal has nothing of it)"
+    def reason(self, unit: str, since: float = 0.0) -> str:
+        """Return the line of a unit's journal that tells why it does not get ready. since: seconds
+        since the epoch.
+        """
+        command = ["journalctl", "--no-pager", "-o", "cat", "-n", "200", "-u", unit]
+        code, out, dummy = self._run([*command, "--since", f"@{since:.3f}"])
+        return (journal.reason_in(out) if code == 0 else "") or "(the journal has nothing of it)"
 
 
 def plan(systemd: Systemd, units: Sequence[Unit]) -> tuple[list[Change], list[str]]:
@@ -216,30 +233,67 @@ def apply(
         try:
             systemd.systemctl("reload", unit)
         except UnitError as error:
-            raise UnitError(f"{error} It printed last:\n{systemd.last_words(unit)}") from error
+            raise UnitError(f"{error}. Its journal says: {systemd.reason(unit)}") from error
     begun = units["start"] + units["restart"]
     if not begun:
         return
     # a unit that failed too often in a row is not started again unless its counter is cleared
     systemd.systemctl("reset-failed", *begun)
+    since = time.time()
     for verb in ("start", "restart"):
         if units[verb]:
             systemd.systemctl(verb, "--no-block", *units[verb])
     deadline = clock() + timeout
+    ends = dict.fromkeys(begun, Ends())
     while True:
-        waiting = [
-            unit
+        waiting = {
+            unit: properties
             for unit, properties in systemd.show(begun).items()
-            if properties["ActiveState"] != "active"
-        ]
+            # restarted in a moment, it is still active
+            if properties["ActiveState"] != "active" or properties.get("Job")
+        }
         if not waiting:
             return
-        if clock() > deadline:
+        is_over = clock() > deadline
+        found = []
+        for unit, properties in waiting.items():
+            ends[unit] = ends[unit].after(properties, partial(systemd.reason, unit, since))
+            if is_over:
+                found.append(f"{unit} did not get ready in {timeout} s")
+            elif ends[unit].for_good:
+                found.append(f"{unit} {ends[unit].for_good}")
+        if found:
             raise UnitError(
                 "\n".join(
-                    f"{unit} did not get ready in {timeout} s. It printed last:\n"
-                    f"{systemd.last_words(unit)}"
-                    for unit in waiting
+                    f"{one}. Its journal says: {systemd.reason(one.split()[0], since)}"
+                    for one in found
                 )
             )
         sleep(0.2)
+
+
+class Ends(NamedTuple):
+    """How a unit that is waited for has ended so far."""
+
+    restarts: int | None = None  # systemd's count; None before it was looked at
+    reason: str = ""
+    times: int = 0  # it ended for that reason, in a row
+    for_good: str = ""  # what has become of it, when it will not get ready
+
+    def after(self, properties: Mapping[str, str], reason: Callable[[], str]) -> Ends:
+        """Return this with what systemd says now. reason: reads why it ended."""
+        restarts = int(properties.get("NRestarts") or 0)
+        if self.restarts is None or restarts < self.restarts:
+            return self._replace(restarts=restarts)
+        if restarts > self.restarts:
+            why = reason()
+            times = self.times + 1 if why == self.reason else 1
+            for_good = f"ended {times} times for the same reason" if times >= ENDS_ENOUGH else ""
+            return Ends(restarts, why, times, for_good)
+        if properties["ActiveState"] == "failed":
+            return self._replace(for_good="failed")
+        if properties["ActiveState"] == "inactive" and not properties.get("Job"):
+            if properties.get("ConditionResult") == "no":
+                return self._replace(for_good="was not started, for a condition of it is not met")
+            return self._replace(for_good="ended")
+        return self

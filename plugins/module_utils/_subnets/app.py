@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from .config import Config
 from .exchange import Refusal
 from .metrics import Metrics
@@ -16,13 +18,23 @@ PATIENCE = 5.0
 
 
 class App:
-    """config: what is served; kept: the nodes as they are known; api: where they are changed."""
+    """config: what is served; kept: the nodes as they are known; api: where they are changed; why:
+    returns the sentence why the nodes are not known.
+    """
 
-    def __init__(self, config: Config, kept: Nodes, api: Upstream, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        config: Config,
+        kept: Nodes,
+        api: Upstream,
+        metrics: Metrics,
+        why: Callable[[], str] = lambda: "Nothing was asked yet.",
+    ) -> None:
         self.config = config
         self.kept = kept
         self.api = api
         self.metrics = metrics
+        self._why = why
 
     def network(self, name: str | None) -> Network:
         """Return the network of a name; raise Refusal."""
@@ -41,9 +53,5 @@ class App:
         """
         found, version = self.kept.snapshot(seconds)
         if version is None:
-            raise Refusal(
-                503,
-                "The nodes are not known yet: the Kubernetes API has not answered since this server"
-                " started.",
-            )
+            raise Refusal(503, f"The nodes are not known yet. {self._why()}")
         return found, version

@@ -60,7 +60,7 @@ def serve(told: config.Config, installed: str) -> list[threading.Thread]:
             *keeper.samples(),
         ]
     )
-    shared = app.App(told, kept, api, counted)
+    shared = app.App(told, kept, api, counted, lambda: follower.failure)
     servers = [server.Server(told.listen, shared)]
     remote = told.remote
     if remote:

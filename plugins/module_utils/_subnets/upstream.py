@@ -148,10 +148,7 @@ class _Connection:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self._connection.close()
         if isinstance(error, (OSError, http.client.HTTPException)):
-            raise Unavailable(
-                f"The Kubernetes API {self._access.server} does not answer:"
-                f" {error or type(error).__name__}."
-            ) from None
+            raise Unavailable(kube.no_answer(self._access.server, error).msg) from None
         if isinstance(error, errors.Error):
             raise Unavailable(_sentence(error)) from None
         if isinstance(
@@ -214,9 +211,13 @@ def _sentence(error: errors.Error) -> str:
 
 
 def _unavailable(what: str, status: int | None, answer: Mapping[str, Any]) -> Unavailable:
+    remedy = {
+        401: " The token has ended, or is not this cluster's: run the playbook site.",
+        403: " The service account's role (RBAC) has to allow it: run the playbook site.",
+    }.get(status or 0, "")
     return Unavailable(
         f"The Kubernetes API does not let us {what}: HTTP {status},"
-        f" {str(answer.get('message') or '')[:300].rstrip('.')}.",
+        f" {str(answer.get('message') or '')[:300].rstrip('.')}.{remedy}",
         status,
     )
 
@@ -242,7 +243,7 @@ class Follower(threading.Thread):
         self._sleep = sleep
         self._listed = False
         self.connected = False
-        self.failure = "nothing was asked yet"
+        self.failure = "Nothing was asked yet."
 
     def run(self) -> None:
         """Follow; on a failure wait, at first shortly."""

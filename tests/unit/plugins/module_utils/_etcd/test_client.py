@@ -81,7 +81,7 @@ def test_names_the_file_that_does_not_serve(tmp_path):
             400,
             b'{"code":3,"message":"etcdserver: user name is empty"}',
             client.EtcdError,
-            "common name",
+            "knows no users by certificate",
         ),
         (
             400,

@@ -15,7 +15,6 @@ from ansible_collections.multinet.flannel.plugins.module_utils._etcd.decision im
     MemberError,
     Seen,
 )
-from ansible_collections.multinet.flannel.plugins.module_utils._etcd.member import reason_in
 from ansible_collections.multinet.flannel.plugins.module_utils._node.units import parse_environment
 
 DECLARED = [DeclaredMember(name, f"https://{name}:2380", f"https://{name}:2379") for name in "abc"]
@@ -173,26 +172,3 @@ def test_writes_the_environment_of_the_first_start():
         )
         == "ETCD_INITIAL_CLUSTER=a=https://a:2380,b=https://b:2380\nETCD_INITIAL_CLUSTER_STATE=new\n"
     )
-
-
-@pytest.mark.parametrize(
-    "journal, reason",
-    [
-        (
-            '{"level":"fatal","msg":"discovery failed","error":"no peers"}\n'
-            '{"level":"error","msg":"closed"}\n'
-            "unit failed",
-            "discovery failed: no peers",
-        ),
-        (
-            '{"level":"error","msg":"first"}\n'
-            '{"level":"error","msg":"second"}\n'
-            '{"level":"info","msg":"x"}',
-            "second",
-        ),
-        ("etcd on unsupported platform\n", "etcd on unsupported platform"),
-        ("", "nothing"),
-    ],
-)
-def test_finds_the_reason_in_the_journal(journal, reason):
-    assert reason_in(journal) == reason

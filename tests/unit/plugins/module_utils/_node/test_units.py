@@ -163,7 +163,7 @@ def test_show_of_several_units():
     }
 
 
-def test_a_unit_that_is_not_ready_in_time_is_named_with_what_it_printed():
+def test_a_unit_that_is_not_ready_in_time_is_named_with_its_reason():
     def run(argv):
         if argv[1] == "show":
             return 0, "Id=flanneld@a.service\nActiveState=activating\n", ""
@@ -172,7 +172,7 @@ def test_a_unit_that_is_not_ready_in_time_is_named_with_what_it_printed():
     clock = iter(range(100))
     with pytest.raises(
         units.UnitError,
-        match=r"flanneld@a.service did not get ready in 5 s. It printed last:\nno route to etcd",
+        match=r"flanneld@a.service did not get ready in 5 s. Its journal says: no route to etcd",
     ):
         units.apply(
             units.Systemd(run),
@@ -182,3 +182,63 @@ def test_a_unit_that_is_not_ready_in_time_is_named_with_what_it_printed():
             clock=lambda: next(clock),
             sleep=lambda dummy: None,
         )
+
+
+ENDS_WITH = "E1126 21:30:00.000001   12 main.go:325] Failed to find any valid interface to use: %s"
+
+
+@pytest.mark.parametrize(
+    "seen, told",
+    [
+        (
+            [{"NRestarts": str(count)} for count in range(9)],
+            "a.service ended 4 times for the same reason. Its journal says: Failed to find any",
+        ),
+        ([{}, {"ActiveState": "failed"}], "a.service failed. Its journal says"),
+        (
+            [{"Job": "7"}, {"ActiveState": "inactive", "ConditionResult": "no"}],
+            "a.service was not started, for a condition of it is not met",
+        ),
+        ([{"ActiveState": "inactive", "Job": "7"}, {"ActiveState": "inactive"}], "a.service ended"),
+    ],
+)
+def test_a_unit_that_will_not_get_ready_is_not_waited_for(seen, told):
+    """Time never runs out here."""
+    shown = iter(seen)
+
+    def run(argv):
+        if argv[1] == "show":
+            properties = dict({"Id": "a.service", "ActiveState": "activating"}, **next(shown))
+            return 0, "".join(f"{key}={value}\n" for key, value in properties.items()), ""
+        return 0, ENDS_WITH % "none\n" if argv[0] == "journalctl" else "", ""
+
+    with pytest.raises(units.UnitError, match=told):
+        start(run)
+
+
+def start(run):
+    changes = [units.Change("a.service", "start", "it does not run")]
+    units.apply(units.Systemd(run), changes, [], 5, clock=lambda: 0, sleep=lambda dummy: None)
+
+
+def test_a_unit_that_ends_for_other_reasons_each_time_is_waited_for():
+    count = iter(range(100))
+
+    def run(argv):
+        number = next(count)
+        if argv[1] == "show":
+            state = "active" if number > 60 else "activating"
+            return 0, f"Id=a.service\nActiveState={state}\nNRestarts={number}\n", ""
+        return 0, ENDS_WITH % f"{number}\n" if argv[0] == "journalctl" else "", ""
+
+    start(run)
+
+
+def test_a_unit_that_is_still_active_is_waited_for_while_its_restart_is_due():
+    shown = iter(["Job=7\nActiveState=active", "ActiveState=activating", "ActiveState=active"])
+
+    def run(argv):
+        return 0, f"Id=a.service\n{next(shown)}\n" if argv[1] == "show" else "", ""
+
+    start(run)
+    assert next(shown, None) is None
