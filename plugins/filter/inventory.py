@@ -14,6 +14,7 @@ from typing import Any
 from ansible_collections.multinet.flannel.plugins.filter import etcd
 from ansible_collections.multinet.flannel.plugins.module_utils import _underlay
 from ansible_collections.multinet.flannel.plugins.module_utils._etcd import members
+from ansible_collections.multinet.flannel.plugins.module_utils._node import root
 
 
 def flanneld_underlay(
@@ -26,15 +27,23 @@ def flanneld_underlay(
 def inventory_problems(
     groups: Mapping[str, list[str]],
     hostvars: Mapping[str, Any],
+    hosts: list[str],
     nodes: list[str],
     etcd_record: str = "",
 ) -> list[str]:
     """Return what stands in the way as soon as hosts are looked at together, as sentences.
 
-    nodes: names of those that carry networks, and whose facts were gathered in this run.
-    etcd_record: path of the file in which the last run left the members of an etcd of ours, or "".
+    hosts: names of those whose facts were gathered in this run. nodes: names of all that carry
+    networks. etcd_record: path of the file in which the last run left the members of an etcd of
+    ours, or "".
     """
-    found = _underlay.shared_addresses(hostvars, nodes)
+    users: dict[str, list[str]] = {}
+    for host in hosts:
+        facts = hostvars[host]["ansible_facts"]
+        if facts.get("effective_user_id"):
+            users.setdefault(facts["user_id"], []).append(host)
+    found = [root.sentence(", ".join(names), user) for user, names in users.items()]
+    found += _underlay.shared_addresses(hostvars, [host for host in hosts if host in nodes])
     if etcd_record:
         try:
             members.members(groups, hostvars, recorded=etcd.recorded(etcd_record))

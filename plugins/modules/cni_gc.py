@@ -115,6 +115,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import errors
 from ansible_collections.multinet.flannel.plugins.module_utils._meta import garbage
+from ansible_collections.multinet.flannel.plugins.module_utils._node import root
 
 
 def listing(found: dict[str, Any]) -> str:
@@ -146,6 +147,9 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    refused = root.problem()
+    if refused:
+        module.fail_json(msg=refused)
     wanted = module.params
     if wanted["grace"] < 0:
         module.fail_json(msg=f"`grace` is {wanted['grace']}; write a number of seconds, 0 or more.")

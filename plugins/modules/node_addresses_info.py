@@ -67,7 +67,11 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils._drift import network as networks
 from ansible_collections.multinet.flannel.plugins.module_utils._drift import observe
-from ansible_collections.multinet.flannel.plugins.module_utils._node import deployed, subnet_file
+from ansible_collections.multinet.flannel.plugins.module_utils._node import (
+    deployed,
+    root,
+    subnet_file,
+)
 
 
 def addresses(plan: dict[str, Any], seen: dict[str, Any]) -> dict[str, Any]:
@@ -101,6 +105,9 @@ NOTHING: dict[str, Any] = {"networks": [], "datastore": "", "cni_conf": None}
 def main() -> None:
     """Look at this host, and return its addresses."""
     module = AnsibleModule(argument_spec={}, supports_check_mode=True)
+    refused = root.problem()
+    if refused:
+        module.fail_json(msg=refused)
     try:
         plan = deployed.plan() or NOTHING
         # what the container runtime reads is of no interest here

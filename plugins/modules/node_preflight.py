@@ -100,6 +100,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._architectures im
 from ansible_collections.multinet.flannel.plugins.module_utils._drift import compare, repair
 from ansible_collections.multinet.flannel.plugins.module_utils._drift import observe as drift
 from ansible_collections.multinet.flannel.plugins.module_utils._node import deployed as record
+from ansible_collections.multinet.flannel.plugins.module_utils._node import root
 from ansible_collections.multinet.flannel.plugins.module_utils._plan import changes
 from ansible_collections.multinet.flannel.plugins.module_utils._preflight import checks, observe
 from ansible_collections.multinet.flannel.plugins.module_utils._runtime import wiring
@@ -134,17 +135,24 @@ def main() -> None:
         ),
         supports_check_mode=True,
     )
+    refused = root.problem()
+    if refused:
+        module.fail_json(msg=refused, problems=[refused], architecture="")
     plan = module.params["plan"]
     try:
         deployed = record.plan()
     except record.DeployedError as error:
         module.fail_json(msg=str(error), problems=[str(error)], architecture="")
-    observed = observe.observe(module.run_command, plan, module.params["cni_conf_dir"])
+    observed = observe.observe(
+        module.run_command, plan, module.params["cni_conf_dir"], module.params["cni_bin_dir"]
+    )
     deployment = checks.Deployment(
         plan,
         deployed,
         underlay_interface=module.params["underlay_interface"],
         prune=module.params["prune"],
+        cni_conf_dir=module.params["cni_conf_dir"],
+        cni_bin_dir=module.params["cni_bin_dir"],
         docker_network=(module.params["docker_network"] or {}).get("name", ""),
     )
     problems = checks.problems(observed, deployment)

@@ -107,6 +107,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._node import (
     lock,
     network_removal,
     removal,
+    root,
     subnet_file,
 )
 
@@ -142,6 +143,9 @@ def main() -> None:
         ),
         supports_check_mode=True,
     )
+    refused = root.problem()
+    if refused:
+        module.fail_json(msg=refused)
     params = module.params
     done = []
     try:

@@ -74,7 +74,7 @@ not_looked_at:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils._drift import compare, observe
-from ansible_collections.multinet.flannel.plugins.module_utils._node import deployed
+from ansible_collections.multinet.flannel.plugins.module_utils._node import deployed, root
 
 
 def main() -> None:
@@ -83,6 +83,9 @@ def main() -> None:
         argument_spec={"cni_conf": {"type": "path", "default": "/etc/cni/net.d/00-multinet.conf"}},
         supports_check_mode=True,
     )
+    refused = root.problem()
+    if refused:
+        module.fail_json(msg=refused)
     try:
         plan = deployed.plan()
         seen = observe.look(plan, module.params["cni_conf"]) if plan else None

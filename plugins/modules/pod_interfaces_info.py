@@ -84,6 +84,7 @@ problems:
 import subprocess
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.multinet.flannel.plugins.module_utils._node import root
 from ansible_collections.multinet.flannel.plugins.module_utils._observe.facts import gather
 
 
@@ -102,6 +103,9 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    refused = root.problem()
+    if refused:
+        module.fail_json(msg=refused)
     module.get_bin_path("ip", required=True, opt_dirs=["/sbin", "/usr/sbin"])
     try:
         found = gather(module.params["plan"], module.params["host"], module.params["state_dirs"])

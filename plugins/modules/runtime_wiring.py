@@ -86,6 +86,7 @@ restarted:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.multinet.flannel.plugins.module_utils._node import root
 from ansible_collections.multinet.flannel.plugins.module_utils._runtime import wiring
 
 
@@ -101,6 +102,9 @@ def main() -> None:
         ),
         supports_check_mode=True,
     )
+    refused = root.problem()
+    if refused:
+        module.fail_json(msg=refused)
     params = module.params
     try:
         observed = settings = None

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import pathlib
+import re
 from typing import Any
 
 import pytest
@@ -60,3 +61,35 @@ def test_hosts_of_etcd_alone_know_nothing_of_networks(tmp_path: pathlib.Path, li
     inventory.write_text("[multinet_etcd]\netcd1\n[multinet_nodes]\nnode1\n")
     output = site(tmp_path, hosts, {}, "-i", str(inventory), "--limit", limit)
     assert f"fatal: [{limit}]: UNREACHABLE" in output, output
+
+
+# As their first task on a host asks, whichever role it is
+NEED_ROOT = ("addresses", "gc", "preflight", "reset", "status", "verify")
+
+
+def test_a_user_without_root_gets_a_sentence(tmp_path: pathlib.Path) -> None:
+    other: dict[str, Any] = {
+        "multinet_networks": [BLUE],
+        "multinet_datastore": "kubernetes",
+        "multinet_kubernetes": False,
+        "multinet_cluster_cidrs": ["10.64.0.0/16"],
+        "ansible_python_interpreter": "/usr/bin/python3",
+        "ansible_become": True,
+        "ansible_become_method": "su",
+        "ansible_become_flags": "-s /bin/sh",
+        "ansible_become_user": "nobody",
+    }
+    plays = [
+        {
+            "name": role,
+            "hosts": [role, "idle"],
+            "gather_facts": False,
+            "roles": [{"role": f"multinet.flannel.{role}", "when": "inventory_hostname != 'idle'"}],
+        }
+        for role in NEED_ROOT
+    ]
+    ansible = Ansible(tmp_path, {**dict.fromkeys(NEED_ROOT, other), "idle": {}})
+    ansible.playbook(plays)
+    for role, said in zip(NEED_ROOT, re.split(r"^PLAY \[.*$", ansible.output, flags=re.M)[1:]):
+        assert "as nobody, who is not root. Write ansible_become: true" in said, said
+        assert role in ("addresses", "status") or f"{role}: FAILED!" in said, said

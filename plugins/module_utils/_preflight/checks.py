@@ -45,6 +45,8 @@ class Deployment(NamedTuple):
     prune: bool = False  # whether networks that are no longer declared are removed
     conf_name: str = "00-multinet.conf"  # of the meta-plugin's CNI configuration
     docker_network: str = ""  # name of the network that docker's own bridge is in
+    cni_conf_dir: str = "/etc/cni/net.d"
+    cni_bin_dir: str = "/opt/cni/bin"
 
 
 def problems(observed: Facts, deployment: Deployment) -> list[str]:
@@ -53,6 +55,7 @@ def problems(observed: Facts, deployment: Deployment) -> list[str]:
     observed: dict made by observe.observe(): python (list of int), machine (str), systemd (bool),
     executables ({name: path or None}), kernel ({feature: None or the error text}), links and
     addresses (lists as printed by 'ip -j -d link' and 'ip -j addr'), routes (list of {dst, dev}),
+    ipv6_off (why no device gets IPv6, or ""), read_only (directories that cannot be written to),
     cni_confs (list of file names), busy_ports (the healthz ports of the plan that are taken),
     busy_udp_ports (its tunnels' ports that are taken).
     """
@@ -61,7 +64,9 @@ def problems(observed: Facts, deployment: Deployment) -> list[str]:
     found += _platform(observed)
     found += _backends(observed, plan)
     found += _kernel(observed, plan)
+    found += _read_only(observed, deployment)
     found += _underlay(observed, deployment.underlay_interface)
+    found += _ipv6(observed, plan, deployment.underlay_interface)
     found += _addresses(observed, deployment)
     found += _devices(observed, plan, deployed)
     found += _ports(observed, plan, deployed)
@@ -201,6 +206,49 @@ def _underlay(observed: Facts, interface: str) -> Iterator[str]:
         yield (
             f"The underlay interface '{interface}' has no IPv4 address. Give it one, or set"
             " multinet_underlay_interface to another one."
+        )
+
+
+def _read_only(observed: Facts, deployment: Deployment) -> Iterator[str]:
+    settings = {
+        deployment.cni_bin_dir: "multinet_cni_bin_dir",
+        deployment.cni_conf_dir: "multinet_cni_conf_dir",
+    }
+    fixed = []
+    for directory in observed["read_only"]:
+        if directory in settings:
+            yield (
+                f"{settings[directory]} is {directory}, which cannot be written to on this host."
+                f" Set {settings[directory]} to a directory that can, and the container runtime's"
+                " directory to the same."
+            )
+        else:
+            fixed.append(directory)
+    if fixed:
+        yield (
+            f"{', '.join(fixed)} cannot be written to on this host, and the collection keeps what"
+            " it installs there. Mount a file system that can be written to over it, an overlay for"
+            " example."
+        )
+
+
+def _ipv6(observed: Facts, plan: Facts, interface: str) -> Iterator[str]:
+    names = [network["name"] for network in plan["networks"] if network.get("ipv6_cidr")]
+    if not names:
+        return
+    have = f"Network '{names[0]}' has ipv6_cidr"
+    if observed["ipv6_off"]:
+        yield (
+            f"{have}, but IPv6 is switched off on this host: {observed['ipv6_off']}. Switch it on,"
+            " or leave ipv6_cidr out."
+        )
+    elif any(link["ifname"] == interface for link in observed["links"]) and not any(
+        address["family"] == "inet6" and address.get("scope") != "link"
+        for address in _addresses_of(observed, interface)
+    ):
+        yield (
+            f"{have}, and the underlay interface '{interface}' has no IPv6 address that its tunnels"
+            " could end at. Give it one, or leave ipv6_cidr out."
         )
 
 

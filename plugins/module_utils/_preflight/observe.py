@@ -35,11 +35,15 @@ KERNEL_TRIALS = {
 }
 
 
-def observe(run: Run, plan: dict[str, Any], conf_dir: str) -> dict[str, Any]:
+# What is written to, beside the two directories that users may set
+WRITTEN = ("/etc", "/run", "/usr/local/bin", "/usr/local/lib", "/var/lib")
+
+
+def observe(run: Run, plan: dict[str, Any], conf_dir: str, bin_dir: str) -> dict[str, Any]:
     """Return the observations that checks.problems() documents.
 
-    plan: the plan to be deployed (only what it needs is tried); conf_dir: the directory of CNI
-    configurations.
+    plan: the plan to be deployed (only what it needs is tried); conf_dir, bin_dir: the directories
+    of CNI's configurations and executables.
     """
     trials = dict(KERNEL_TRIALS)
     for network in plan["networks"]:
@@ -65,6 +69,8 @@ def observe(run: Run, plan: dict[str, Any], conf_dir: str) -> dict[str, Any]:
         "links": links,
         "addresses": addresses,
         "routes": routes,
+        "ipv6_off": _ipv6_off(),
+        "read_only": [path for path in (conf_dir, bin_dir, *WRITTEN) if _read_only(path)],
         "cni_confs": sorted(
             name for name in _listdir(conf_dir) if name.endswith((".conf", ".conflist", ".json"))
         ),
@@ -128,6 +134,25 @@ def _br_netfilter(run: Run) -> str | None:
 
 def _listdir(path: str) -> list[str]:
     return os.listdir(path) if os.path.isdir(path) else []
+
+
+def _ipv6_off() -> str:
+    """Return what switches IPv6 off for devices that are made, "" if nothing does."""
+    if not os.path.isdir("/proc/sys/net/ipv6"):
+        return "the kernel was started with ipv6.disable=1, or has no IPv6"
+    for name in ("all", "default"):
+        path = f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6"
+        with open(path, encoding="ascii") as setting:
+            if setting.read().strip() != "0":
+                return f"the sysctl net.ipv6.conf.{name}.disable_ipv6 is 1"
+    return ""
+
+
+def _read_only(path: str) -> bool:
+    """Whether nothing can be made in a directory, or where it would be, even by root."""
+    while not os.path.isdir(path):
+        path = os.path.dirname(path)
+    return not os.access(path, os.W_OK)
 
 
 def _busy(port: int) -> bool:

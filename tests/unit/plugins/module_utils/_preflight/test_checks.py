@@ -46,7 +46,9 @@ def test_problems(case):
         observed[key] = dict(observed[key], **value) if isinstance(value, dict) else value
     plan = {
         "networks": [
-            n for n in PLAN["networks"] if n["name"] in case.get("declared", ["blue", "red"])
+            dict(n, ipv6_cidr=case.get("ipv6_cidr"))
+            for n in PLAN["networks"]
+            if n["name"] in case.get("declared", ["blue", "red"])
         ],
         "external": case.get("external"),
     }

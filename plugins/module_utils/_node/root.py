@@ -1,0 +1,28 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether a module may do on its host what it is to do. Runs on hosts."""
+
+from __future__ import annotations
+
+import getpass
+import os
+
+
+def problem() -> str:
+    """Return why not as a sentence, or "": what it would find without root is not what is."""
+    if os.geteuid() == 0:
+        return ""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # no such user on the host
+        name = str(os.geteuid())
+    return sentence("this host", name)
+
+
+def sentence(hosts: str, user: str) -> str:
+    """Return the sentence for hosts on which Ansible works as a user who is not root."""
+    return (
+        f"Ansible works on {hosts} as {user}, who is not root. Write ansible_become: true for it,"
+        " and run with --ask-become-pass where sudo wants a password."
+    )
