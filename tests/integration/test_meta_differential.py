@@ -248,3 +248,66 @@ def test_as_multus_or_for_a_reason(case, tmp_path, upstream_bin, api):
         key: (ours[key], theirs[key]) for key in differing
     }
     assert ours["DEL"] == 0 and ours["left"] == []
+
+
+PORTS = {"portMappings": [{"hostPort": 18080, "containerPort": 80, "protocol": "tcp"}]}
+WITH_PORTS = dict(
+    CLUSTER,
+    delegates=[
+        {
+            "name": "default",
+            "cniVersion": "1.0.0",
+            "plugins": [
+                {key: value for key, value in DEFAULT[0].items() if key not in ("name",)},
+                {"type": "portmap", "capabilities": {"portMappings": True}},
+            ],
+        }
+    ],
+    runtimeConfig=PORTS,
+)
+
+
+def rules(host):
+    """Return the rules of the host that name the port."""
+    done = host.run(["sh", "-c", "iptables-save; nft list ruleset"])
+    return [line for line in done.stdout.splitlines() if "18080" in line]
+
+
+@pytest.mark.parametrize("by", ["multus", "runtime"])
+def test_what_others_attached_is_detached_after_the_takeover(by, tmp_path, upstream_bin, api):
+    """As libcni remembers it, with the ports that the plugins were told: from Multus all networks,
+    of what the runtime called itself the one of this interface.
+    """
+    if not (upstream_bin / "multus").exists():
+        pytest.skip("there is no multus among the upstream programs")
+    host = CniHost(tmp_path / "host", upstream_bin, ("multinet", "multus"), shared=api.name)
+    try:
+        shutil.copy(upstream_bin / "multus", host.path(BIN) / "multus-thin")
+        certificate, key = api.issue_client("both", "system:masters")
+        api.kubeconfig(
+            tmp_path / "kubeconfig",
+            {"client-certificate": str(certificate), "client-key": str(key)},
+        )
+        text = json.dumps(WITH_PORTS).replace("KUBECONFIG", str(tmp_path / "kubeconfig"))
+        pod = Pod(host, api, notes=asked("red"))
+        status, answer = pod.cni("ADD", text, plugin="multus-thin")
+        assert status == 0, answer
+        assert set(pod.addresses()) == {"eth0", "net1"} and rules(host)
+        cached = host.path("/var/lib/cni/multus/results")
+        assert len(list(cached.iterdir())) == 2
+        if by == "runtime":
+            shutil.move(cached, host.path("/var/lib/cni/results"))
+            shutil.rmtree(host.path("/var/lib/cni/multus"))
+            cached = host.path("/var/lib/cni/results")
+        ours = {"name": "multinet", "cniVersion": "1.0.0", "type": "multinet"}
+        ours["delegates"] = [bridge("blue", "10.77.0.0/24")]
+        assert pod.cni("DEL", ours)[0] == 0
+        assert rules(host) == []
+        left = host.leftovers()
+        if by == "runtime":
+            assert len(left) == 3, left  # net1's: its address, its host end, its entry
+            assert [file.name.partition("-")[0] for file in cached.iterdir()] == ["red"]
+        else:
+            assert left == [] and list(cached.iterdir()) == [] and pod.addresses() == {}
+    finally:
+        host.close()

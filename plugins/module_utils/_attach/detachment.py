@@ -10,15 +10,16 @@ from __future__ import annotations
 import os
 import time
 
-from .._cni import cache, conf, errors, runtime
+from .._cni import cache, conf, errors, invoke, runtime
 from .._meta import conf as meta_conf
 from .._meta import flannel, lock
 from .._meta import state as meta_state
+from .._meta.in_process import InProcess
 from .._node.removal import RemovalError, Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import Any
 
     from .._cni.conf import NetworkList
@@ -73,10 +74,9 @@ def _from_state(
             here = [one for one in now.attached if one.interface == attached.interface]
             for one in here:
                 flannel.put_back(one.network, now.container_id, one.kept)
-                attachment = runtime.Attachment(
-                    now.container_id, _existing(now.netns), one.interface, args=""
-                )
-                _delete(now.path, one.network, attachment, one.result)
+                cni = _runtime(now.path, now.in_process)
+                attachment = one.attachment(cni, now.container_id, _existing(now.netns))
+                _delete(cni, one.network, attachment, one.result)
             if not here:
                 return
             now.attached = [one for one in now.attached if one not in here]
@@ -104,7 +104,7 @@ def _from_cache(entries: cache.Cache, entry: dict[str, Any], bin_dir: str) -> Ca
         attachment = runtime.Attachment(
             entry["containerId"], _existing(entry["netns"]), entry["ifName"], args=""
         )
-        _delete([bin_dir], network, attachment, entry["result"])
+        _delete(_runtime([bin_dir]), network, attachment, entry["result"])
         entries.remove(entry)
 
     return detach
@@ -114,13 +114,19 @@ def _existing(netns: str) -> str:
     return netns if netns and os.path.exists(netns) else ""
 
 
+def _runtime(path: list[str], in_process: Iterable[str] = ()) -> runtime.Runtime:
+    """in_process: the plugins whose work is done without their executables."""
+    execute = InProcess(invoke.Exec(), in_process)
+    environ = {key: value for key, value in os.environ.items() if key != "CNI_ARGS"}
+    return runtime.Runtime(path, execute, environ=environ, deadline=time.monotonic() + TIMEOUT)
+
+
 def _delete(
-    path: list[str],
+    cni: runtime.Runtime,
     network: NetworkList,
     attachment: runtime.Attachment,
     result: dict[str, Any] | None,
 ) -> None:
-    cni = runtime.Runtime(path, environ=dict(os.environ), deadline=time.monotonic() + TIMEOUT)
     try:
         cni.delete(network, attachment, result)
     except errors.Error as error:

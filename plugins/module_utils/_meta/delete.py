@@ -71,7 +71,7 @@ def _delete(plugin: Plugin, request: Request, store: states.Store) -> None:
         )
     # Delegates that go by the container alone would take away what another interface of it still
     # uses.
-    if not store.interfaces_of(request.container_id):
+    if not store.interfaces_of(request.container_id) and not _detach_foreign(plugin, request):
         _detach_by_conf(plugin, request)
 
 
@@ -119,6 +119,33 @@ def _remember(store: states.Store, state: states.State) -> None:
             pass  # a full disk; taking away goes on
 
 
+def _detach_foreign(plugin: Plugin, request: Request) -> bool:
+    """Detach what another CNI had attached before this plugin took its place; return whether there
+    was something; raise Error.
+    """
+    from . import foreign
+
+    found, files_of_it = foreign.remembered(
+        request.container_id,
+        request.interface,
+        request.conf.get("type"),
+        plugin.others or foreign.Places(),
+    )
+    if not found:
+        return False
+    bin_dirs = [request.conf["binDir"]] if isinstance(request.conf.get("binDir"), str) else []
+    cni = plugin.runtime(
+        request,
+        runtime.search_path(bin_dirs, request.path),
+        deadline=time.monotonic() + conf.TIMEOUT_SECONDS,
+    )
+    netns = request.netns if os.path.exists(request.netns) else ""
+    failed = foreign.detach(cni, found, files_of_it, netns)
+    if failed:
+        raise errors.join(failed)
+    return True
+
+
 def _detach_by_conf(plugin: Plugin, request: Request) -> None:
     """Without a state, what the configuration names is detached as well as it can be: a state may
     have been lost.
@@ -139,6 +166,13 @@ def _detach_by_conf(plugin: Plugin, request: Request) -> None:
         for one in delegates
         if not one.chained
     ]
+    if os.path.exists(request.netns):
+        # An ADD that was refused is followed by a DEL as well. Flannel's goes by the container
+        # alone: without its interface, the file that it would take away is another attachment's.
+        present = plugin.interfaces(request.netns)
+        attached = [
+            one for one in attached if one.interface in present or not flannel.plugins(one.network)
+        ]
     path = runtime.search_path(configuration.bin_dirs, request.path)
     failed = detach_all(
         plugin.runtime(request, path, in_process=configuration.in_process),

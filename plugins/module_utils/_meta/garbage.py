@@ -29,7 +29,12 @@ if TYPE_CHECKING:
     Garbage = dict[str, list[Any]]
 
 # Where runtimes and we remember what they attached, one JSON file each (libcni's cache; ours).
-CACHES = ("/var/lib/cni/results", "/var/lib/cni/cache/results", "/var/lib/cni/multinet-runtime")
+CACHES = (
+    "/var/lib/cni/results",
+    "/var/lib/cni/cache/results",
+    "/var/lib/cni/multus/results",
+    "/var/lib/cni/multinet-runtime",
+)
 _NAMESPACES = ("/run/netns/*", "/run/docker/netns/*", "/proc/[0-9]*/ns/net")
 
 

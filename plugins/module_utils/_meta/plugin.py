@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .._cni.skel import Request
     from .conf import ConfiguredNetworks, Delegate, MetaConf
     from .devices import Devices
+    from .foreign import Places
     from .log import Log
     from .pod_networks import Connect, PodNetworks
 
@@ -43,7 +44,8 @@ class Plugin:
     execute: finds and runs delegates; interfaces: path of a network namespace -> the names in it;
     addresses: such a path and an interface -> its addresses; relay: takes what a delegate wrote to
     stderr; own_file: our own executable; connect: an Access, an environment and seconds -> the
-    Client that may take so long. What is not given is the host's.
+    Client that may take so long; others: where other CNIs keep what they attached. What is not
+    given is the host's.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Plugin:
         own_file: str | None = None,
         connect: Connect | None = None,
         devices: Devices | None = None,
+        others: Places | None = None,
     ) -> None:
         self.execute = execute or invoke.Exec()
         self.interfaces = interfaces
@@ -64,6 +67,7 @@ class Plugin:
         self._own_file = own_file
         self._connect = connect
         self._devices = devices
+        self.others = others
 
     def handlers(self) -> dict[str, Callable[[Request], dict[str, Any] | None]]:
         """Return what skel.main() dispatches to."""

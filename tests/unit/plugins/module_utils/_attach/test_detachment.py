@@ -3,12 +3,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import json
 import threading
 import time
 
 from ansible_collections.multinet.flannel.plugins.module_utils._attach import detachment
 from ansible_collections.multinet.flannel.plugins.module_utils._meta import lock
 from ansible_collections.multinet.flannel.plugins.module_utils._meta import state as states
+
+QUIET = {"type": "quiet", "capabilities": {"portMappings": True}}
 
 
 def three_networks(tmp_path, script="#!/bin/sh\n"):
@@ -20,11 +23,14 @@ def three_networks(tmp_path, script="#!/bin/sh\n"):
     plugin.write_text(script)
     plugin.chmod(0o755)
     delegates = [
-        {"name": "multinet-" + name, "cniVersion": "0.4.0", "plugins": [{"type": "quiet"}]}
+        {"name": "multinet-" + name, "cniVersion": "0.4.0", "plugins": [QUIET]}
         for name in ("blue", "red", "green")
     ]
     store = states.Store(str(tmp_path / "state"))
-    attached = [states.Attached(raw, f"net{number}") for number, raw in enumerate(delegates)]
+    attached = [
+        states.Attached(raw, f"net{number}", capability_args={"portMappings": [number]})
+        for number, raw in enumerate(delegates)
+    ]
     store.write(
         states.State(
             conf_name="multinet",
@@ -48,6 +54,14 @@ def test_two_networks_at_once_leave_a_container_with_the_third_alone(tmp_path):
     for step in steps:
         step.act()
     assert [one.raw["name"] for one in store.read("pod", "eth0").attached] == ["multinet-blue"]
+
+
+def test_plugins_are_told_the_ports_as_at_add(tmp_path):
+    """Without them portmap leaves its rules."""
+    dummy, steps_of = three_networks(tmp_path, f"#!/bin/sh\ncat >>{tmp_path}/stdin\n")
+    steps_of("red")[0].act()
+    told = json.loads((tmp_path / "stdin").read_text(encoding="utf-8"))
+    assert told["runtimeConfig"] == {"portMappings": [1]}
 
 
 def test_a_container_that_the_runtime_is_at_work_on_is_waited_for(tmp_path):
