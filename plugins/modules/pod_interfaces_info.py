@@ -19,6 +19,7 @@ description:
     asked, and nothing is run in a pod.
 extends_documentation_fragment:
   - multinet.flannel.plan
+  - multinet.flannel.cni_conf
   - multinet.flannel.attributes
   - multinet.flannel.attributes.info
 options:
@@ -35,8 +36,6 @@ options:
     type: list
     elements: path
     default: [/var/lib/cni/multinet, /var/lib/cni/multinet-runtime]
-notes:
-  - Needs root and C(ip) of iproute2 on the host.
 """
 
 EXAMPLES = r"""
@@ -74,6 +73,12 @@ host_pods:
   returned: success
   type: list
   elements: dict
+drift:
+  description: What is not as it was deployed on this host, C(deviations), as
+    M(multinet.flannel.node_status_info) returns it. And C(failed_to_look), sentences about what
+    could not be looked at for it.
+  returned: success
+  type: dict
 problems:
   description: Sentences about what could not be looked at.
   returned: success
@@ -82,10 +87,28 @@ problems:
 """
 
 import subprocess
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.multinet.flannel.plugins.module_utils._node import root
+from ansible_collections.multinet.flannel.plugins.module_utils._drift import compare, observe
+from ansible_collections.multinet.flannel.plugins.module_utils._node import deployed, root
 from ansible_collections.multinet.flannel.plugins.module_utils._observe.facts import gather
+
+
+def drift(cni_conf: str) -> dict[str, Any]:
+    """Return what the host itself says of its networks, for the report: see RETURN."""
+    try:
+        plan = deployed.plan()
+        if plan is None:
+            return {"deviations": [], "failed_to_look": []}
+        seen = observe.look(plan, cni_conf)
+    except (deployed.DeployedError, observe.ObserveError) as error:
+        sentence = f"What is not as deployed on this host could not be looked at. {error}"
+        return {"deviations": [], "failed_to_look": [sentence]}
+    return {
+        "deviations": [one.as_dict() for one in compare.deviations(plan, seen)],
+        "failed_to_look": compare.not_compared(plan, seen),
+    }
 
 
 def main() -> None:
@@ -95,6 +118,7 @@ def main() -> None:
             "plan": {"type": "dict", "required": True},
             "host": {"type": "str", "required": True},
             "node_name": {"type": "str"},
+            "cni_conf": {"type": "path", "default": "/etc/cni/net.d/00-multinet.conf"},
             "state_dirs": {
                 "type": "list",
                 "elements": "path",
@@ -112,7 +136,10 @@ def main() -> None:
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         module.fail_json(msg=f"The network of this host could not be looked at: {error}.")
     module.exit_json(
-        changed=False, node_name=module.params["node_name"] or module.params["host"], **found
+        changed=False,
+        node_name=module.params["node_name"] or module.params["host"],
+        drift=drift(module.params["cni_conf"]),
+        **found,
     )
 
 

@@ -99,7 +99,7 @@ KINDS = {
         "the bridge, where there is one: up, MTU, the subnet's address and no former one",
         "`ip`",
         "keeper",
-        "detach the pods that use it and run the playbook site",
+        "run the playbook site",
     ),
     "mtu": Kind(
         "pods have the MTU that new ones get, and the underlay carries it",

@@ -300,10 +300,11 @@ def _bridge(network: Network, seen: Seen, written: list[str]) -> Iterator[str]:
     former = sorted(has - set(written))
     missing = sorted(set(written) - has)
     pods = f" ({link['ports']} interfaces of pods are on it)" if link["ports"] else ""
+    first = " (detach the pods that are on it first)" if link["ports"] else ""
     if missing:
         yield f"the bridge {link['name']} lacks the address {', '.join(missing)}{pods}"
     if former:
-        yield f"the bridge {link['name']} has {', '.join(former)}, of a former subnet{pods}"
+        yield f"the bridge {link['name']} has {', '.join(former)}, of a former subnet{first}"
     if not link["up"]:
         yield f"the bridge {link['name']} is down{pods}"
     mtu = bridge_mtu(network, seen)

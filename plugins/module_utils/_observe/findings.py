@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from . import kinds, leaks
+from . import causes, kinds, leaks
 from .cells import Cell
 from .judge import AS_PLANNED, BROKEN, INCONCLUSIVE, LEAK, ONE_WAY, REWRITTEN, WRONG_PEER
 
@@ -67,9 +67,11 @@ def _failure(cell: Cell, small_arrives: bool) -> leaks.Leak:
     return leaks.NO_PATH
 
 
-def of_cells(judged: Iterable[Cell]) -> list[dict[str, Any]]:
+def of_cells(judged: Iterable[Cell], drift: Sequence[causes.Cause] = ()) -> list[dict[str, Any]]:
     """Return one finding for each class of the cells that are not as planned, the worst first; what
     is broken is told apart by network, what is open by reason.
+
+    drift: what deviates on hosts, see causes.of_hosts().
     """
     groups: dict[tuple[str, int, str], list[Cell]] = {}
     for cell in judged:
@@ -78,10 +80,10 @@ def of_cells(judged: Iterable[Cell]) -> list[dict[str, Any]]:
             key = (cell["outcome"], cell["class"], apart[cell["outcome"]])
             groups.setdefault(key, []).append(cell)
     order = sorted(groups, key=lambda key: (WORST_FIRST[key[0]], -len(groups[key]), key))
-    return [_finding(groups[key]) for key in order]
+    return [_finding(groups[key], drift) for key in order]
 
 
-def _finding(members: Sequence[Cell]) -> dict[str, Any]:
+def _finding(members: Sequence[Cell], drift: Sequence[causes.Cause]) -> dict[str, Any]:
     """Return the finding of cells of one outcome and class."""
     first = members[0]
     leak = leaks.CLASSES[first["class"]]
@@ -89,6 +91,13 @@ def _finding(members: Sequence[Cell]) -> dict[str, Any]:
     pairs = [(cell["from_network"], cell["to_network"]) for cell in members]
     source, target = pairs[0] if len(set(pairs)) == 1 else ("one network", "another")
     forged = all(cell["kind"] == kinds.SPOOFED.name for cell in members)
+    ends = {cell[key] for cell in members for key in ("from_host", "to_host")}
+    networks = {network for pair in pairs for network in pair}
+    why = (
+        causes.among(drift, ends, networks, leak=first["outcome"] == LEAK)
+        if first["outcome"] in (LEAK, BROKEN)
+        else []
+    )
     finding = {
         "outcome": first["outcome"],
         "class": leak.number,
@@ -105,7 +114,10 @@ def _finding(members: Sequence[Cell]) -> dict[str, Any]:
         "example": first["id"],
         "reason": first["reason"],
         "source_rewritten": sum(map(_is_rewritten, members)),
-        "repair": leaks.repair(leak, ", ".join(look), source, target, forged),
+        "causes": why,
+        "repair": (
+            causes.repair(why) or leaks.repair(leak, ", ".join(look), source, target, forged)
+        ),
     }
     return dict(finding, sentence=_sentence(finding, source, target, first))
 
@@ -128,6 +140,18 @@ def _sentence(finding: dict[str, Any], source: str, target: str, first: Cell) ->
     return f"{text}. Such as {first['from']} to {first['to']}: {first['reason']}."
 
 
-def of_facts(deviations: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return a finding for each fact that is not as planned, see checks.deviations()."""
-    return [dict(row, outcome="deviation", cells=0, hosts=[row["host"]]) for row in deviations]
+def of_facts(
+    deviations: Iterable[dict[str, Any]], drift: Sequence[causes.Cause] = ()
+) -> list[dict[str, Any]]:
+    """Return a finding for each fact that is not as planned, see checks.deviations().
+
+    drift: what deviates on hosts, see causes.of_hosts(); it says why a host's own facts are so.
+    """
+    found = []
+    for row in deviations:
+        why = [] if row["pod"] else causes.among(drift, [row["host"]], [row["network"]])
+        repair = causes.repair(why) or row["repair"]
+        found.append(
+            dict(row, outcome="deviation", cells=0, hosts=[row["host"]], causes=why, repair=repair)
+        )
+    return found

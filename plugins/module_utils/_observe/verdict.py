@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from . import checks, coverage, findings, matrix
+from . import causes, checks, coverage, findings, matrix
 from .evidence import Evidence, Measurement
 from .judge import BROKEN, INCONCLUSIVE, LEAK, OUTCOMES, judge, unplanned
 
@@ -28,7 +28,10 @@ def evaluate(measurement: Measurement) -> dict[str, Any]:
     findings.classify(judged)
     deviations, compared = checks.deviations(plan, facts, measurement.cluster_after)
     counts = {outcome: sum(cell["outcome"] == outcome for cell in judged) for outcome in OUTCOMES}
+    drift = causes.of_hosts(facts)
+    found = findings.of_cells(judged, drift) + findings.of_facts(deviations, drift)
     counts["deviations"] = len(deviations)
+    counts["drift"] = len(drift)
     counts["expectations"] = 0
     gaps = coverage.gaps(measurement, evidence)
     too_few_pods = coverage.too_few_pods(plan, judged)
@@ -38,6 +41,7 @@ def evaluate(measurement: Measurement) -> dict[str, Any]:
             "Services, published ports and network-status were left out."
             f" {measurement.cluster_problem}"
         )
+    notes += causes.notes(drift, found) + causes.unseen(facts)
     networks = [_network(network) for network in plan["networks"] + _external(plan)]
     names = [network["name"] for network in networks]
     report = {
@@ -51,7 +55,8 @@ def evaluate(measurement: Measurement) -> dict[str, Any]:
         "hosts": _hosts(measurement),
         "pods": _pods(measurement),
         "expectations": [],
-        "findings": findings.of_cells(judged) + findings.of_facts(deviations),
+        "findings": found,
+        "drift": drift,
         "gaps": gaps,
         "notes": notes,
         "matrix": {"networks": matrix.of_networks(names, judged), "pods": matrix.of_pods(judged)},
@@ -108,8 +113,15 @@ def _headline(report: dict[str, Any], limited: bool) -> str:
     return (
         f"{len(report['pods'])} pods on {hosts} hosts, {cells} measurements: each network is"
         " connected inside and isolated from the others"
-        f"{', as far as there are pods to show it' if limited else ''}."
+        f"{', as far as there are pods to show it' if limited else ''}.{_drift(counts['drift'])}"
     )
+
+
+def _drift(count: int) -> str:
+    if not count:
+        return ""
+    things = "1 thing on the hosts is" if count == 1 else f"{count} things on the hosts are"
+    return f" But {things} not as deployed: see the notes."
 
 
 def _external(plan: dict[str, Any]) -> list[dict[str, Any]]:

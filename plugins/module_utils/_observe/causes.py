@@ -1,0 +1,79 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What hosts say of themselves (module node_status_info), as the cause of what was measured.
+
+A finding says what does not arrive; what deviates on the hosts at its two ends says why, and what
+puts it right. What deviates and broke nothing that was measured is a note: it will.
+
+Pure, on the controller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+from .ends import Facts
+
+Cause = dict[str, str]  # {"host", "network", "kind", "sentence", "remedy"}
+
+# Kinds of deviations (_drift.compare.KINDS) that cut no way between pods that are attached
+_HARMLESS = ("cni", "executables")
+_OPENS = ("guard",)  # and those that may open one
+_SHOWN = 3
+
+
+def of_hosts(facts: Iterable[Facts]) -> list[Cause]:
+    """Return everything that deviates on hosts from what was deployed on them.
+
+    facts: of each host what module pod_interfaces_info returned.
+    """
+    return [
+        {"host": fact["host"], **one}
+        for fact in facts
+        for one in fact.get("drift", {}).get("deviations", [])
+    ]
+
+
+def unseen(facts: Iterable[Facts]) -> list[str]:
+    """Return sentences about what hosts should have looked at and did not."""
+    return [
+        f"{fact['host']}: {text}"
+        for fact in facts
+        for text in fact.get("drift", {}).get("failed_to_look", [])
+    ]
+
+
+def among(
+    causes: Iterable[Cause], hosts: Collection[str], networks: Collection[str], leak: bool = False
+) -> list[Cause]:
+    """Return those that may be why something does not arrive between these hosts in these networks
+    (leak: why it does).
+    """
+    return [
+        cause
+        for cause in causes
+        if cause["host"] in hosts
+        and cause["network"] in ("", *networks)
+        and (cause["kind"] in _OPENS if leak else cause["kind"] not in _HARMLESS)
+    ]
+
+
+def repair(found: Sequence[Cause]) -> str:
+    """Return what is wrong on the hosts, and what puts it right, the first few of many."""
+    texts = [f"On {one['host']}, {one['sentence']}; {one['remedy']}." for one in found[:_SHOWN]]
+    more = len(found) - _SHOWN
+    return " ".join(texts + ([f"{more} more such deviations are in report.json."] * (more > 0)))
+
+
+def notes(causes: Iterable[Cause], findings: Iterable[dict[str, Any]]) -> list[str]:
+    """Return a sentence for each deviation that no finding names as its cause."""
+    named = [cause for finding in findings for cause in finding["causes"]]
+    return [
+        f"Not as deployed on {one['host']}"
+        f"{', network ' + one['network'] if one['network'] else ''}: {one['sentence']};"
+        f" {one['remedy']}."
+        for one in causes
+        if one not in named
+    ]

@@ -1,0 +1,116 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What deviates on hosts, as the cause of what was measured, or as a note."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.multinet.flannel.plugins.module_utils._observe import report as forms
+
+from .test_verdict import change
+from .world import evaluate, load, perfect
+
+LEASE = {
+    "network": "blue",
+    "kind": "lease",
+    "sentence": "flanneld@blue.service holds the lease of 198.18.61.13, which the host no longer"
+    " has",
+    "remedy": "restart the daemon: run the playbook site",
+}
+FORWARDING = {
+    "network": "",
+    "kind": "sysctls",
+    "sentence": "net.ipv4.ip_forward is not 1",
+    "remedy": "set it back",
+}
+GUARD = {
+    "network": "",
+    "kind": "guard",
+    "sentence": "the guard's table inet multinet is not in the kernel",
+    "remedy": "run the playbook site",
+}
+CNI = {"network": "", "kind": "cni", "sentence": "x is no JSON", "remedy": "run the playbook site"}
+LOST = {"forget": "unicast|4|h1/a/eth0|h2/a/eth0"}
+LEAKED = {"receive": "forced|4|h1/a/eth0|h1/b/net1", "answer": True}
+
+
+def measured(steps, **drift):
+    """Return the report where hosts (h1, h2) say that this deviates."""
+    plan, facts = load()
+    for fact in facts:
+        fact["drift"] = {"deviations": drift.get(fact["host"], []), "failed_to_look": []}
+    shares = perfect(plan, facts)
+    for step in steps:
+        change(plan, facts, shares, step)
+    return evaluate(plan, facts, shares)
+
+
+@pytest.mark.parametrize("host", ["h1", "h2"])
+def test_what_does_not_arrive_has_its_cause_at_either_end(host):
+    report = measured([LOST], **{host: [LEASE]})
+    (finding,) = report["findings"]
+    assert finding["causes"] == [{"host": host, **LEASE}]
+    assert finding["repair"] == (
+        f"On {host}, flanneld@blue.service holds the lease of 198.18.61.13, which the host no"
+        " longer has; restart the daemon: run the playbook site."
+    )
+    assert "systemctl status" not in " ".join(forms.as_text(report))
+    assert not any("Not as deployed" in note for note in report["notes"])
+
+
+def test_the_hosts_own_matters_are_causes_as_well():
+    (finding,) = measured([LOST], h2=[FORWARDING, LEASE])["findings"]
+    assert [cause["kind"] for cause in finding["causes"]] == ["sysctls", "lease"]
+
+
+def test_another_network_or_what_cuts_no_way_is_no_cause():
+    red = dict(LEASE, network="red")
+    report = measured([LOST], h1=[red, CNI])
+    (finding,) = report["findings"]
+    assert finding["causes"] == [] and "systemctl status" in finding["repair"]
+    assert len([note for note in report["notes"] if "Not as deployed on h1" in note]) == 2
+
+
+def test_a_leak_has_the_guard_alone_as_its_cause():
+    (finding,) = measured([LEAKED], h1=[FORWARDING, GUARD, LEASE])["findings"]
+    assert [cause["kind"] for cause in finding["causes"]] == ["guard"]
+
+
+def test_a_fact_has_the_cause_of_its_host():
+    plan, facts = load()
+    shares = perfect(plan, facts)
+    facts[0]["node"]["networks"]["blue"]["device"]["up"] = False
+    down = dict(LEASE, kind="device", sentence="the device flannel.1 is down")
+    facts[0]["drift"] = {"deviations": [down], "failed_to_look": []}
+    (finding,) = evaluate(plan, facts, shares)["findings"]
+    assert finding["repair"].startswith("On h1, the device flannel.1 is down; restart")
+
+
+def test_green_says_what_is_not_as_deployed():
+    report = measured([], h1=[LEASE], h2=[CNI])
+    assert report["verdict"] == "as_planned"
+    assert report["headline"].endswith(
+        " But 2 things on the hosts are not as deployed: see the notes."
+    )
+    assert report["notes"] == [
+        "Not as deployed on h1, network blue: flanneld@blue.service holds the lease of"
+        " 198.18.61.13, which the host no longer has; restart the daemon: run the playbook site.",
+        "Not as deployed on h2: x is no JSON; run the playbook site.",
+    ]
+    assert report["counts"]["drift"] == 2
+    assert report["drift"][0] == {"host": "h1", **LEASE}
+
+
+def test_what_could_not_be_looked_at_is_said():
+    plan, facts = load()
+    facts[1]["drift"] = {"deviations": [], "failed_to_look": ["The leases were not looked at."]}
+    report = evaluate(plan, facts, perfect(plan, facts))
+    assert report["notes"] == ["h2: The leases were not looked at."]
+
+
+def test_many_causes_are_a_few_sentences():
+    many = [dict(LEASE, sentence=f"fault {number}") for number in range(9)]
+    (finding,) = measured([LOST], h1=many)["findings"]
+    assert "fault 2;" in finding["repair"] and "fault 3;" not in finding["repair"]
+    assert finding["repair"].endswith("6 more such deviations are in report.json.")
