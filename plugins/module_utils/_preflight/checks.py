@@ -254,7 +254,7 @@ def _ipv6(observed: Facts, plan: Facts, interface: str) -> Iterator[str]:
 
 def _addresses(observed: Facts, deployment: Deployment) -> Iterator[str]:
     for network in deployment.plan["networks"]:
-        ours = _our_devices(deployment.deployed)
+        ours = _our_devices(deployment.deployed) | _tuns(observed, deployment.deployed)
         routed = _routed_ranges(deployment.deployed)
         if network["name"] == deployment.docker_network:
             ours |= {"docker0"}
@@ -414,6 +414,30 @@ def _our_devices(deployed: Facts | None) -> set[str]:
     return {
         device for network in (deployed or {}).get("networks", []) for device in network["devices"]
     }
+
+
+def _tuns(observed: Facts, deployed: Facts | None) -> set[str]:
+    """Return the devices of the networks that are deployed here with flannel's backend udp: the
+    kernel names them (flannel0, ...), so they are known by their addresses.
+    """
+    ranges = [
+        ipaddress.ip_network(network["cidr"])
+        for network in (deployed or {}).get("networks", [])
+        if network["backend"]["type"] == "udp"
+    ]
+    found = set()
+    for link in observed["links"]:
+        if link.get("linkinfo", {}).get("info_kind") == "tun":
+            addresses = [
+                ipaddress.ip_network(one["local"])
+                for one in _addresses_of(observed, link["ifname"])
+                if one.get("scope") != "link"
+            ]
+            if addresses and all(
+                any(is_within(address, one) for one in ranges) for address in addresses
+            ):
+                found.add(link["ifname"])
+    return found
 
 
 def _addresses_of(observed: Facts, interface: str) -> list[Facts]:

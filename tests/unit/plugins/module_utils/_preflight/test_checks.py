@@ -139,3 +139,20 @@ def test_routes_that_flanneld_leads_over_the_underlay_are_its_own(backend):
     assert not [one for one in found if "overlaps" in one]
     fresh = checks.problems(observed, checks.Deployment(PLAN, None, "eth0"))
     assert [one for one in fresh if "overlaps 10.3.7.0/24" in one]
+
+
+def test_the_device_of_a_network_with_udp_is_its_own():
+    """The kernel names it, so the plan does not know it; a second run was refused for it."""
+    deployed = copy.deepcopy(PLAN)
+    deployed["networks"][1]["backend"] = {"type": "udp", "port": 8285}
+    observed = copy.deepcopy(VECTORS["host"])
+    tun = {"ifname": "flannel0", "flags": ["UP"], "linkinfo": {"info_kind": "tun"}}
+    address = {"family": "inet", "local": "10.3.7.0", "prefixlen": 32, "scope": "global"}
+    observed["links"].append(tun)
+    observed["addresses"].append({"ifname": "flannel0", "addr_info": [address]})
+    observed["routes"].append({"dst": "10.3.0.0/16", "dev": "flannel0"})
+    found = checks.problems(observed, checks.Deployment(PLAN, deployed, "eth0"))
+    assert not [one for one in found if "overlaps" in one]
+    for other in (PLAN, None):
+        fresh = checks.problems(observed, checks.Deployment(PLAN, other, "eth0"))
+        assert [one for one in fresh if "10.3.0.0/16 overlaps 10.3.0.0/16" in one]
