@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -64,9 +65,8 @@ def _lab(tmp_path_factory):
         yield lab
 
 
-def play(lab, *arguments):
-    """Run the playbook and return (exit status, output, report.json or None)."""
-    shutil.rmtree(lab.place / "multinet-report", ignore_errors=True)
+def start(lab, *arguments):
+    """Start the playbook, in a process group of its own."""
     tree = next(
         path
         for path in sys.path
@@ -78,18 +78,26 @@ def play(lab, *arguments):
         ANSIBLE_LOCALHOST_WARNING="false",
         ANSIBLE_NOCOLOR="1",
         ANSIBLE_CALLBACK_RESULT_FORMAT="yaml",
+        PYTHONUNBUFFERED="1",
     )
-    done = subprocess.run(
+    return subprocess.Popen(
         [PLAYBOOK, "-i", str(lab.place / "inventory.yml"), "multinet.flannel.verify", *arguments],
         env=environment,
         cwd=lab.place,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        check=False,
+        start_new_session=True,
     )
+
+
+def play(lab, *arguments):
+    """Run the playbook and return (exit status, output, report.json or None)."""
+    shutil.rmtree(lab.place / "multinet-report", ignore_errors=True)
+    running = start(lab, *arguments)
+    output = running.communicate()[0]
     path = lab.place / "multinet-report" / "report.json"
-    return done.returncode, done.stdout, json.loads(path.read_text()) if path.exists() else None
+    return running.returncode, output, json.loads(path.read_text()) if path.exists() else None
 
 
 def test_red_without_a_guard(lab):
@@ -122,13 +130,35 @@ def test_green_with_the_guard_and_nothing_changed(lab):
     assert not list((lab.place / "h1" / "run").iterdir())
 
 
-def test_a_host_left_out_is_not_green(lab):
-    status, output, report = play(lab, "--limit", "h1")
-    assert (
-        status == 2
-        and report["verdict"] == "inconclusive"
-        and "Host h2 was not reached." in report["gaps"]
-    ), output
+@pytest.fixture(name="down")
+def _down(lab):
+    """The options that add a host which cannot be reached."""
+    path = lab.place / "down.json"
+    away = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
+    path.write_text(json.dumps({"all": {"hosts": {"down": away}}}))
+    return ["-i", str(path)]
+
+
+def test_a_host_left_out_or_down_is_not_green(lab, down):
+    status, output, report = play(lab, *down, "--limit", "h1,down")
+    assert status and report["verdict"] == "inconclusive", output
+    assert {"Host h2 was not reached.", "Host down was not reached."} <= set(report["gaps"])
+
+
+def test_a_run_that_is_stopped_half_way_leaves_no_old_report(lab, down):
+    directory = lab.place / "multinet-report"
+    directory.mkdir(exist_ok=True)
+    old = [directory / name for name in ("report.json", "report.html", "junit.xml")]
+    for path in old:
+        path.write_text("as planned", encoding="utf-8")
+    running = start(lab, *down, "-e", "verify_deadline=5", "-e", "verify_wait=2")
+    for line in running.stdout:
+        if "TASK [multinet.flannel.verify : Send]" in line:
+            break
+    os.killpg(running.pid, signal.SIGINT)  # as ctrl-C does
+    running.stdout.read()
+    assert running.wait() != 0
+    assert not any(path.exists() for path in old)
 
 
 def test_check_mode_measures_nothing_and_does_not_fail(lab):
