@@ -1,7 +1,7 @@
 # Everything here sets up what it needs by itself (scripts/setup.py): run as root on Debian 12 or Ubuntu 24.04.
 #   make demo           three hosts, two networks, attached pods, and the proof that they are isolated
 #   make test           everything that is tested, but for make scenario S=kubernetes_flannel
-#   make clean          remove the hosts and networks of the demo and of all scenarios
+#   make clean          remove the hosts and networks of this checkout: the demo's, and those of all scenarios
 #   make distclean      remove the cache too
 # Parts of them:
 #   make setup          tools, upstream programs, host image

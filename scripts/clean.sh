@@ -1,12 +1,29 @@
 #!/usr/bin/env bash
-# Remove the hosts and networks of the demo and of all scenarios, and what was built in this
-# checkout; the cache stays.
+# Remove the hosts of the demo and of all scenarios that this checkout made, with their networks,
+# and what was built in it; the cache stays, and so do the hosts of other checkouts.
+# With --list it says which hosts and networks, and removes nothing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+hosts=() networks=()
 if command -v podman >/dev/null; then
-    podman ps -aq --filter label=multinet=test-host | xargs -r podman rm -f -v -t 0 >/dev/null
-    grep -rhoP '^ *test_network: \K\S+' inventories molecule benchmarks |
-        xargs -r -n 1 podman network rm -f >/dev/null 2>&1 || true
+    # molecule/default/create.yml sets the label
+    mapfile -t hosts < <(podman ps -a --filter "label=multinet.checkout=$(pwd -P)" --format '{{.Names}}')
 fi
+if [ ${#hosts[@]} -gt 0 ]; then
+    mapfile -t networks < <(podman inspect --type container \
+        --format '{{range $name, $_ := .NetworkSettings.Networks}}{{println $name}}{{end}}' \
+        "${hosts[@]}" | grep . | sort -u)
+fi
+if [ "${1:-}" = --list ]; then
+    [ ${#hosts[@]} -eq 0 ] || printf '%s\n' "${hosts[@]}" "${networks[@]}"
+    exit
+fi
+if [ ${#hosts[@]} -gt 0 ]; then
+    podman rm --force --volumes --time 0 "${hosts[@]}" >/dev/null
+fi
+for network in "${networks[@]}"; do
+    # one that hosts of another checkout are in stays
+    podman network rm "$network" >/dev/null 2>&1 || echo "The network $network stays: it is used."
+done
 rm -rf .build .ansible .pytest_cache .hypothesis
