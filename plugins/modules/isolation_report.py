@@ -104,7 +104,7 @@ EXAMPLES = r"""
     facts: "{{ facts_of_all_hosts }}"
     shares: "{{ shares_of_all_hosts }}"
     hosts: "{{ groups['multinet_nodes'] }}"
-    report_dir: "{{ inventory_dir }}/multinet-report"
+    report_dir: "{{ playbook_dir }}/report"
   delegate_to: localhost
   run_once: true
 """

@@ -93,10 +93,10 @@ def start(lab, *arguments):
 
 def play(lab, *arguments):
     """Run the playbook and return (exit status, output, report.json or None)."""
-    shutil.rmtree(lab.place / "multinet-report", ignore_errors=True)
+    shutil.rmtree(lab.place / ".multinet" / "multinet-report", ignore_errors=True)
     running = start(lab, *arguments)
     output = running.communicate()[0]
-    path = lab.place / "multinet-report" / "report.json"
+    path = lab.place / ".multinet" / "multinet-report" / "report.json"
     return running.returncode, output, json.loads(path.read_text()) if path.exists() else None
 
 
@@ -107,11 +107,9 @@ def test_red_without_a_guard(lab):
         "The verdict is leaks, expected as_planned." in output
         and "host forwarding between bridges" in output
     )
-    assert sorted(path.name for path in (lab.place / "multinet-report").iterdir()) == [
-        "junit.xml",
-        "report.html",
-        "report.json",
-    ]
+    assert sorted(
+        path.name for path in (lab.place / ".multinet" / "multinet-report").iterdir()
+    ) == ["junit.xml", "report.html", "report.json"]
     rule = {"that": "length(plan.networks) == `3`", "message": "There are three networks."}
     expected = json.dumps({"verify_expect": "leaks", "multinet_expectations": [rule]})
     status, output, report = play(lab, "-e", expected)
@@ -146,7 +144,7 @@ def test_a_host_left_out_or_down_is_not_green(lab, down):
 
 
 def test_a_run_that_is_stopped_half_way_leaves_no_old_report(lab, down):
-    directory = lab.place / "multinet-report"
+    directory = lab.place / ".multinet" / "multinet-report"
     directory.mkdir(exist_ok=True)
     old = [directory / name for name in ("report.json", "report.html", "junit.xml")]
     for path in old:

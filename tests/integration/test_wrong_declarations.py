@@ -90,6 +90,12 @@ WRONG = {
         {"multinet_docker_network": "purple"},
         ["'purple', which is no network; write one of blue, or leave it out"],
     ),
+    "no networks at all, to be pruned": (
+        [],
+        {"multinet_prune": True},
+        ["multinet_networks: the list is empty"],
+    ),
+    "a misspelt multinet_prune": ([BLUE, RED], {"multinet_prun": True}, ["multinet_prune"]),
     "three mistakes at once": (
         [dict(BLUE, cidr="10.1.0.0/33", attach="some"), dict(RED, allow_to=["green"])],
         {},
@@ -158,3 +164,36 @@ def test_no_report_is_left_when_no_host_can_be_reached(tmp_path):
         path.write_text("as planned", encoding="utf-8")
     assert Ansible(tmp_path, {"host1": variables}).playbook("multinet.flannel.verify") != 0
     assert not any(path.exists() for path in old)
+
+
+def test_nothing_that_is_written_becomes_inventory(tmp_path):
+    """An inventory that is a directory, as README says, in which a former version left its files.
+    They are moved, none is made anew, and no run takes a line of them for a host.
+    """
+    directory = tmp_path / "inventory"
+    old, new = directory / "multinet-pki", directory / ".multinet" / "multinet-pki"
+    ansible = Ansible(tmp_path, {"host1": {"multinet_networks": [BLUE, RED]}})
+    files = {
+        "multinet-pki/ca.crt": "-----BEGIN CERTIFICATE-----\n",
+        "multinet-pki/members.json": "[]",
+        "multinet-report/junit.xml": "<?xml version='1.0'?>\n",
+        "multinet-manifests/multinet.yml": "kind: Node\n",
+    }
+    for name, text in files.items():
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        (directory / name).write_text(text)
+    ansible.inventory.rename(directory / "hosts.json")
+    ansible.inventory = directory
+    show = {"ansible.builtin.debug": {"msg": "at {{ multinet_pki_dir }}, of {{ groups['all'] }}"}}
+    role = {"ansible.builtin.import_role": {"name": "multinet.flannel.preflight"}}
+    role["ansible.builtin.import_role"]["tasks_from"] = "declaration"
+    play = {"hosts": "host1", "gather_facts": False, "tasks": [role, show]}
+    # check mode moves nothing, and finds what is there
+    ansible.playbook([play], "--check", "--tags=all,always")
+    assert f"at {old}, of" in ansible.output and (old / "ca.crt").exists(), ansible.output
+    assert ansible.playbook([play]) == 0, ansible.output
+    assert f"at {new}, of" in ansible.output
+    for name, text in files.items():
+        assert (directory / ".multinet" / name).read_text() == text
+    assert ansible.playbook([play]) == 0 and "changed=0" in ansible.output
+    assert f"at {new}, of ['host1']" in ansible.output, ansible.output
