@@ -55,6 +55,7 @@ ARGUMENT_SPEC = {
     "architecture": {"type": "str"},
     "base_urls": {"type": "dict", "default": {}},
     "sums": {"type": "dict", "default": {}},
+    "record": {"type": "bool", "default": False},
 }
 
 
@@ -84,7 +85,9 @@ class ActionModule(ActionBase):
         self, arguments: dict[str, Any], task_vars: dict[str, Any] | None
     ) -> dict[str, Any]:
         table = releases.load_table()
-        artifacts = arguments["artifacts"] or [{key: arguments[key] for key in _ARTIFACT}]
+        artifacts = arguments["artifacts"]
+        if artifacts is None:
+            artifacts = [{key: arguments[key] for key in _ARTIFACT}]
         errors = releases.check(artifacts, table)
         if arguments["source"] == "mirror" and not arguments["dir"]:
             errors.append(
@@ -98,7 +101,7 @@ class ActionModule(ActionBase):
         there = {state["path"]: state for state in report["executables"]}
         if arguments["source"] == "host":
             _must_be_there(artifacts, there)
-            return {"changed": False, "changed_executables": []}
+            return {"changed": False, "changed_executables": [], "host": report["host"]}
 
         arch = releases.architecture(arguments["architecture"] or report["machine"])
         wanted: dict[str, Wanted] = {}
@@ -116,8 +119,12 @@ class ActionModule(ActionBase):
             verify_sum(want.file, want.sha256, want.according_to)
         _must_have_room(to_bring, there)
         if differing and not self._task.check_mode:
-            self._bring(differing, there, task_vars)
-        result = {"changed": bool(differing), "changed_executables": sorted(differing)}
+            self._bring(differing, there, arguments["record"], task_vars)
+        result = {
+            "changed": bool(differing),
+            "changed_executables": sorted(differing),
+            "host": report["host"],
+        }
         if self._task.diff:
             result["diff"] = [
                 _diff(path, there[path], want) for path, want in sorted(differing.items())
@@ -128,6 +135,7 @@ class ActionModule(ActionBase):
         self,
         differing: dict[str, Wanted],
         there: dict[str, State],
+        record: bool,
         task_vars: dict[str, Any] | None,
     ) -> None:
         """Transfer the files that the host has not, and have all that differ installed."""
@@ -158,14 +166,20 @@ class ActionModule(ActionBase):
                 for path, want in sorted(differing.items())
             ],
             task_vars,
+            record,
         )
 
     def _on_host(
-        self, executables: list[dict[str, Any]], task_vars: dict[str, Any] | None
+        self,
+        executables: list[dict[str, Any]],
+        task_vars: dict[str, Any] | None,
+        record: bool = False,
     ) -> dict[str, Any]:
         """Call the module on the host; what it fails with is raised as ArtifactError."""
         report = self._execute_module(
-            "multinet.flannel.node_executables", {"executables": executables}, task_vars=task_vars
+            "multinet.flannel.node_executables",
+            {"executables": executables, "record": record},
+            task_vars=task_vars,
         )
         if report.get("failed"):
             raise ArtifactError(

@@ -79,6 +79,10 @@ options:
     description: The architecture, V(amd64) or V(arm64) or as the kernel calls it. When absent, the
       host is asked.
     type: str
+  record:
+    description: Whether the host is to remember what is installed, so that a reset removes it.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -116,4 +120,8 @@ changed_executables:
   elements: str
   returned: success
   sample: [/usr/local/bin/flanneld]
+host:
+  description: Which machine this is, as M(multinet.flannel.node_executables) returns it.
+  type: dict
+  returned: success
 """

@@ -30,11 +30,23 @@ attributes:
     details: There is no text to compare; RV(done) says what is done.
 options:
   name:
-    description: The name of this host's member.
+    description: The name of this host's member, which is that of the host.
     type: str
     required: true
+  state:
+    description: V(absent) takes the member whose data is on this host out of the cluster of those
+      that stay, so that the data may go. It fails if they could not go on without it, or if the
+      data is that of a member that stays, under another name of this machine.
+    type: str
+    choices: [present, absent]
+    default: present
+  going:
+    description: With O(state=absent), names of hosts that are reset in the same run.
+    type: list
+    elements: str
+    default: []
   members:
-    description: All declared members, this one among them.
+    description: All declared members, this one among them unless it is to go.
     type: list
     elements: dict
     required: true
@@ -56,9 +68,9 @@ options:
         type: str
   environment:
     description: The text of the unit's environment file; the member is restarted when it runs with
-      other settings.
+      other settings. Needed for O(state=present).
     type: str
-    required: true
+    default: ""
   unit:
     description: The systemd unit. It must be there.
     type: str
@@ -129,29 +141,32 @@ data:
   description: What data was found on the host. V(none), V(forming) (of a cluster that was never
     seen to work) or V(established).
   type: str
-  returned: success
+  returned: with O(ignore:state=present)
 pending:
   description: What is left to be done once the other members were dealt with. V(form), V(start),
     V(restart) or an empty string.
   type: str
-  returned: success
+  returned: with O(ignore:state=present)
 why:
   description: Why it is pending, as a sentence, or an empty string.
   type: str
-  returned: success
+  returned: with O(ignore:state=present)
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils._etcd.client import Client, EtcdError
 from ansible_collections.multinet.flannel.plugins.module_utils._etcd.decision import (
     Declaration,
     DeclaredMember,
+    Leaving,
     MemberError,
 )
 from ansible_collections.multinet.flannel.plugins.module_utils._etcd.member import Installed, Member
-from ansible_collections.multinet.flannel.plugins.module_utils._etcd.membership import bring
+from ansible_collections.multinet.flannel.plugins.module_utils._etcd.membership import bring, leave
+from ansible_collections.multinet.flannel.plugins.module_utils._node import identity
 
 
 def main() -> None:
@@ -169,7 +184,9 @@ def main() -> None:
                     "address": {"type": "str"},
                 },
             },
-            "environment": {"type": "str", "required": True},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "going": {"type": "list", "elements": "str", "default": []},
+            "environment": {"type": "str", "default": ""},
             "unit": {"type": "str", "default": "multinet-etcd.service"},
             "executable": {"type": "path", "default": "/usr/local/bin/etcd"},
             "data_dir": {"type": "path", "default": "/var/lib/multinet/etcd"},
@@ -183,10 +200,12 @@ def main() -> None:
             "client_key": {"type": "path", "no_log": False},
             "timeout": {"type": "int", "default": 60},
         },
+        required_if=[("state", "present", ("environment",))],
         supports_check_mode=True,
     )
     params = module.params
-    if params["name"] not in [member["name"] for member in params["members"]]:
+    names = [member["name"] for member in params["members"]]
+    if params["state"] == "present" and params["name"] not in names:
         module.fail_json(
             msg=(
                 f"name is {params['name']}, which isn't among members. Give the name of one of"
@@ -198,16 +217,23 @@ def main() -> None:
         return Client(urls, params["ca_cert"], params["client_cert"], params["client_key"])
 
     installed = Installed(**{key: params[key] for key in Installed._fields})
-    declaration = Declaration(
-        **{key: params[key] for key in Declaration._fields if key != "members"},
-        members=[
-            DeclaredMember(*(member[key] for key in DeclaredMember._fields))
-            for member in params["members"]
-        ],
-    )
+    members = [
+        DeclaredMember(*(member[key] for key in DeclaredMember._fields))
+        for member in params["members"]
+    ]
+    member = Member(installed, connect, params["timeout"])
+    result: dict[str, Any]
     try:
-        member = Member(installed, connect, params["timeout"])
-        result = bring(member, declaration, module.check_mode)
+        if params["state"] == "absent":
+            here = identity.look()["member"]
+            leaving = Leaving(params["name"], here, members, params["going"])
+            result = {"done": leave(member, leaving, module.check_mode)}
+        else:
+            declaration = Declaration(
+                **{key: params[key] for key in Declaration._fields if key != "members"},
+                members=members,
+            )
+            result = bring(member, declaration, module.check_mode)
     except (MemberError, EtcdError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=bool(result["done"]), **result)

@@ -44,10 +44,21 @@ options:
     type: str
     choices: [present, absent]
     default: present
-  only_leases:
-    description: With O(state=absent), the subnets of each network, by its name, whose leases go if
-      this host holds them. The configuration stays then, and so does every other host's lease.
-    type: dict
+  leaving:
+    description: With O(state=absent), the hosts whose leases go, each as
+      M(multinet.flannel.node_removal) returns RV(multinet.flannel.node_removal#module:leases).
+      Every other host keeps its lease then, and the configuration stays.
+    type: list
+    elements: dict
+  last:
+    description: With O(leaving), a network's configuration goes too if no other host has a lease of
+      it.
+    type: bool
+    default: false
+  prune:
+    description: With O(last), it goes with the leases that other hosts have.
+    type: bool
+    default: false
   allow_range_change:
     description: Change the range of a network even while hosts hold leases of it.
     type: bool
@@ -98,7 +109,7 @@ networks:
       type: str
     action:
       description: V(created), V(updated), V(removed), V(released) (with
-        O(ignore:only_leases)) or V(unchanged).
+        O(ignore:leaving)) or V(unchanged).
       type: str
     before:
       description: The configuration as found; null when there was none, a string when what was
@@ -108,7 +119,8 @@ networks:
       description: The configuration as it is now; null when it was removed.
       type: dict
     leases:
-      description: The leases found (before a removal), sorted by subnet.
+      description: The leases found (before a removal; with O(ignore:leaving) those that go),
+        sorted by subnet.
       type: list
       elements: dict
       contains:
@@ -142,6 +154,14 @@ networks:
         id:
           description: The lease of etcd's own that its key ends with, or 0.
           type: int
+    others:
+      description: With O(ignore:leaving), the leases of hosts that are not among those.
+      type: list
+      elements: dict
+    keys:
+      description: The keys that were (in check mode, would be) removed.
+      type: list
+      elements: str
   sample:
     - name: blue
       prefix: /coreos.com/network/blue
@@ -151,9 +171,12 @@ networks:
       leases: [{subnet: 10.1.5.0/24, ipv6_subnet: "", public_ip: 192.0.2.7, public_ipv6: "",
         backend_type: vxlan, mac: "1a:fc:e5:a0:5a:37", mac_v6: "", key: "",
         key_v6: "", id: 7587895}]
+      others: []
+      keys: []
 """
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -165,6 +188,8 @@ from ansible_collections.multinet.flannel.plugins.module_utils._etcd.client impo
     EtcdUnreachable,
 )
 
+_OPERATIONS = 100  # in one transaction; etcd takes 128 unless it is told otherwise
+
 
 def main() -> None:
     module = AnsibleModule(
@@ -175,7 +200,9 @@ def main() -> None:
             "client_key": {"type": "path", "no_log": False},
             "networks": {"type": "list", "elements": "dict", "required": True},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "only_leases": {"type": "dict"},
+            "leaving": {"type": "list", "elements": "dict"},
+            "last": {"type": "bool", "default": False},
+            "prune": {"type": "bool", "default": False},
             "allow_range_change": {"type": "bool", "default": False},
             "when_unreachable": {"type": "str", "choices": ["fail", "empty"], "default": "fail"},
             "timeout": {"type": "int", "default": 5},
@@ -185,12 +212,7 @@ def main() -> None:
     params = module.params
     try:
         network_config.check(params["networks"])
-        only = params["only_leases"]
-        decisions = _decide(
-            params,
-            module.check_mode,
-            None if only is None else network_config.Leases(only, _addresses(module)),
-        )
+        decisions = _decide(params, module.check_mode)
         changed = any(decision["operations"] for decision in decisions)
         if changed and not module.check_mode:
             _write(_client(params), decisions)
@@ -203,7 +225,16 @@ def main() -> None:
         networks=[
             {
                 key: decision[key]
-                for key in ("name", "prefix", "action", "before", "after", "leases")
+                for key in (
+                    "name",
+                    "prefix",
+                    "action",
+                    "before",
+                    "after",
+                    "leases",
+                    "others",
+                    "keys",
+                )
             }
             for decision in decisions
         ],
@@ -221,20 +252,7 @@ def _client(params: dict[str, Any]) -> Client:
     )
 
 
-def _addresses(module: AnsibleModule) -> set[str]:
-    """Return the addresses of this host."""
-    dummy, listed, dummy = module.run_command(["ip", "-j", "addr"], check_rc=True)
-    return {
-        address["local"]
-        for link in json.loads(listed)
-        for address in link.get("addr_info", [])
-        if "local" in address
-    }
-
-
-def _decide(
-    params: dict[str, Any], check_mode: bool, only: network_config.Leases | None
-) -> list[dict[str, Any]]:
+def _decide(params: dict[str, Any], check_mode: bool) -> list[dict[str, Any]]:
     try:
         client = _client(params)
         stored = {
@@ -252,18 +270,42 @@ def _decide(
             raise
         stored = {}
     return network_config.decide(
-        params["networks"], stored, params["state"], params["allow_range_change"], only
+        params["networks"],
+        stored,
+        params["state"],
+        params["allow_range_change"],
+        None
+        if params["leaving"] is None
+        else network_config.Leaving(params["leaving"], params["last"], params["prune"]),
     )
 
 
 def _write(client: Client, decisions: list[dict[str, Any]]) -> None:
-    compares = [compare for decision in decisions for compare in decision["compares"]]
-    operations = [operation for decision in decisions for operation in decision["operations"]]
-    if not client.txn(compares, operations):
-        raise EtcdError(
-            "The networks' keys in etcd changed while they were compared with the declaration, so"
-            " nothing was written. Run again."
-        )
+    """Do all in one transaction; leases, which are many, a part at a time."""
+    begun = False
+    for compares, operations in [*_leases(decisions), _others(decisions)]:
+        if operations and not client.txn(compares, operations):
+            raise EtcdError(
+                "The networks' keys in etcd changed while they were compared with the declaration,"
+                f" so {'the rest was left' if begun else 'nothing was written'}. Run again."
+            )
+        begun = True
+
+
+def _leases(decisions: list[dict[str, Any]]) -> Iterator[tuple[list[Any], list[Any]]]:
+    for decision in decisions:
+        for begin in range(0, len(decision["operations"]), _OPERATIONS):
+            if decision["action"] == "released":
+                part = slice(begin, begin + _OPERATIONS)
+                yield decision["compares"][part], decision["operations"][part]
+
+
+def _others(decisions: list[dict[str, Any]]) -> tuple[list[Any], list[Any]]:
+    chosen = [decision for decision in decisions if decision["action"] != "released"]
+    return (
+        [compare for decision in chosen for compare in decision["compares"]],
+        [operation for decision in chosen for operation in decision["operations"]],
+    )
 
 
 def _diff(decision: dict[str, Any]) -> dict[str, str]:

@@ -42,6 +42,11 @@ options:
       src:
         description: A file on the host to install it from when its sum differs.
         type: path
+  record:
+    description: Whether to write into C(/etc/multinet/executables.json) what is installed, for
+      M(multinet.flannel.node_removal).
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -57,6 +62,23 @@ machine:
   type: str
   returned: success
   sample: x86_64
+host:
+  description: Which machine this is, and what of a data store lies on it.
+  type: dict
+  returned: success
+  contains:
+    machine:
+      description: The same text under every name of a machine, and another on every other machine.
+      type: str
+    member:
+      description: Name of the etcd member whose data is here, null without one.
+      type: str
+    ca:
+      description: Sum of the certificate of the CA that etcd is reached with, null without one.
+      type: str
+    deployed_as:
+      description: The name under which networks were deployed here, null without any.
+      type: str
 executables:
   description: Each executable as it was found.
   type: list
@@ -88,7 +110,7 @@ changed_executables:
 import platform
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.multinet.flannel.plugins.module_utils._node import executables
+from ansible_collections.multinet.flannel.plugins.module_utils._node import executables, identity
 from ansible_collections.multinet.flannel.plugins.module_utils._node.sums import ArtifactError
 
 
@@ -104,7 +126,8 @@ def main() -> None:
                     "sha256": {"type": "str"},
                     "src": {"type": "path"},
                 },
-            }
+            },
+            "record": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
@@ -115,7 +138,7 @@ def main() -> None:
             item for item, state in zip(wanted, found) if executables.differs(state, item["sha256"])
         ]
         if not module.check_mode:
-            executables.install(differing)
+            executables.install(differing, executables.RECORD if module.params["record"] else None)
     except ArtifactError as error:
         module.fail_json(msg=str(error))
     module.exit_json(
@@ -123,6 +146,7 @@ def main() -> None:
         changed_executables=[item["path"] for item in differing],
         executables=found,
         machine=platform.machine(),
+        host=identity.look(),
     )
 
 

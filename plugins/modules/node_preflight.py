@@ -67,6 +67,12 @@ stale_devices:
   returned: success
   type: list
   elements: str
+own_directories:
+  description: Directories that others may use as well, but which the host did not have before
+    anything was deployed.
+  returned: success
+  type: list
+  elements: str
 drift:
   description: What M(multinet.flannel.node_repair) would put right, and why.
   returned: success
@@ -140,9 +146,17 @@ def main() -> None:
         module.fail_json(msg=refused, problems=[refused], architecture="")
     plan = module.params["plan"]
     try:
-        deployed = record.plan()
+        deployment_record = record.read()
     except record.DeployedError as error:
         module.fail_json(msg=str(error), problems=[str(error)], architecture="")
+    deployed = deployment_record["plan"] if deployment_record else None
+    own_directories = (
+        deployment_record.get("directories", [])
+        if deployment_record
+        else observe.missing_directories(
+            module.params["cni_conf_dir"], module.params["cni_bin_dir"]
+        )
+    )
     observed = observe.observe(
         module.run_command, plan, module.params["cni_conf_dir"], module.params["cni_bin_dir"]
     )
@@ -199,6 +213,7 @@ def main() -> None:
         problems=[],
         removed=changes.removed(deployed, plan),
         stale_devices=checks.stale_devices(observed, plan, deployed),
+        own_directories=own_directories,
         drift=_drift(module, deployed),
         wiring_due=wiring_due,
     )

@@ -15,6 +15,8 @@ description:
     containers, the daemon, its devices and its files.
   - What is not there is passed over, so a removal that was stopped half way is completed by the
     next one. The host's own record of what is deployed is left as it is.
+  - By what the leases of networks are known in etcd is written down before the networks go, and
+    goes with C(/etc/multinet).
 author:
   - multinet.flannel authors (@multinet-flannel)
 extends_documentation_fragment:
@@ -63,9 +65,15 @@ options:
     type: list
     elements: path
     default: []
+  executables:
+    description: Executables to remove, of those that the collection installed. All others stay, and
+      RV(kept) says why.
+    type: list
+    elements: path
   empty_directories:
     description: Directories to remove only if nothing is left in them, because others may use them
-      as well.
+      as well. With O(all_deployed), those that the host did not have before the first deployment
+      are among them.
     type: list
     elements: path
     default: []
@@ -84,12 +92,45 @@ networks:
   returned: success
   type: list
   elements: dict
-subnets:
-  description: The subnets that this host had of each network, by the network's name.
+leases:
+  description: By what the host's leases of each network are known, by the network's name.
   returned: success
   type: dict
+  contains:
+    subnets:
+      description: The subnets of the network that this host had.
+      type: list
+      elements: str
+    public:
+      description: The addresses one of which its flanneld published.
+      type: list
+      elements: str
+    mac:
+      description: The MAC of its tunnel device, null without one.
+      type: str
   sample:
-    red: [10.3.7.0/24]
+    red: {subnets: [10.3.7.0/24], public: [192.0.2.7], mac: "82:00:00:00:00:01"}
+host:
+  description: Which machine this is, as M(multinet.flannel.node_executables) returns it.
+  returned: success
+  type: dict
+etcd:
+  description: How the daemons of the networks reach etcd, as far as they say.
+  returned: success
+  type: dict
+  contains:
+    endpoints:
+      description: URLs.
+      type: list
+      elements: str
+    tls:
+      description: Whether they have certificates for it.
+      type: bool
+kept:
+  description: Executables that stay, and why, a sentence each.
+  returned: success
+  type: list
+  elements: str
 removed:
   description: What was (in check mode would be) removed, in order.
   returned: always
@@ -104,12 +145,14 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils._attach import detachment
 from ansible_collections.multinet.flannel.plugins.module_utils._node import (
     deployed,
+    executables,
+    identity,
     lock,
     network_removal,
     removal,
     root,
-    subnet_file,
 )
+from ansible_collections.multinet.flannel.plugins.module_utils._node.sums import ArtifactError
 
 
 def removal_steps(host: removal.Host, params: dict[str, Any]) -> list[removal.Step]:
@@ -124,8 +167,28 @@ def removal_steps(host: removal.Host, params: dict[str, Any]) -> list[removal.St
     steps += removal.unit_steps(host, params["units"])
     steps += removal.table_steps(host, params["nft_tables"])
     known = {step.what for step in steps}
-    steps += [step for step in removal.path_steps(params["paths"]) if step.what not in known]
-    return steps + removal.empty_directory_steps(params["empty_directories"])
+    # The host's record says what is ours: what is cut off before its end must find it
+    record = [path for path in params["paths"] if deployed.PATH.startswith(path.rstrip("/") + "/")]
+    others = [path for path in params["paths"] if path not in record]
+    steps += [step for step in removal.path_steps(others) if step.what not in known]
+    going = removal.paths_there(params["paths"])
+    steps += removal.empty_directory_steps(params["empty_directories"], going)
+    return steps + removal.path_steps(record)
+
+
+def sort_executables(asked: list[str]) -> tuple[list[str], list[str]]:
+    """Return (paths of executables that go, why others stay, a sentence for each reason)."""
+    ours = executables.recorded()
+    why = {path: executables.why_not_ours(path, ours) for path in removal.paths_there(asked)}
+    going = [path for path, reason in why.items() if not reason]
+    for path in removal.paths_there(sorted(set(ours) - set(asked))):
+        why[path] = executables.why_not_ours(path, ours) or (
+            "other CNI configurations may need what is there (reset_executables has it removed)"
+        )
+    reasons: dict[str, list[str]] = {}
+    for path, reason in why.items():
+        reasons.setdefault(reason, []).append(path)
+    return going, [f"Stays: {', '.join(reasons[one])}: {one}." for one in reasons if one]
 
 
 def main() -> None:
@@ -139,6 +202,7 @@ def main() -> None:
             units=dict(type="list", elements="str", default=[]),
             nft_tables=dict(type="list", elements="str", default=[]),
             paths=dict(type="list", elements="path", default=[]),
+            executables=dict(type="list", elements="path"),
             empty_directories=dict(type="list", elements="path", default=[]),
         ),
         supports_check_mode=True,
@@ -147,28 +211,39 @@ def main() -> None:
     if refused:
         module.fail_json(msg=refused)
     params = module.params
-    done = []
+    done: list[str] = []
     try:
         networks = list(params["networks"])
+        directories = list(params["empty_directories"])
         if params["all_deployed"]:
+            record = deployed.read() or {}
             named = {network["name"] for network in networks}
             networks += [
                 network
-                for network in (deployed.plan() or {}).get("networks", [])
+                for network in record.get("plan", {}).get("networks", [])
                 if network["name"] not in named
             ]
-        written = {
-            network["name"]: subnet_file.read(network["subnet_file"]) for network in networks
-        }
-        held = {name: list(map(str, subnet_file.subnets(one))) for name, one in written.items()}
+            directories += record.get("directories", [])
         host = removal.Host(module.run_command)
-        steps = removal_steps(host, dict(params, networks=networks))
+        leases = network_removal.held(host, networks)
+        going: list[str] = []
+        kept: list[str] = []
+        if params["executables"] is not None:
+            going, kept = sort_executables(params["executables"])
+        paths = params["paths"] + going
+        steps = removal_steps(
+            host, dict(params, networks=networks, paths=paths, empty_directories=directories)
+        )
+        who, etcd = identity.look(), network_removal.data_store(networks)
         if steps and not module.check_mode:
             with lock.by_run():
+                if networks:
+                    network_removal.remember(leases)
                 for step in steps:
                     step.act()
                     done.append(step.what)
     except (
+        ArtifactError,
         removal.RemovalError,
         lock.LockError,
         deployed.DeployedError,
@@ -182,8 +257,11 @@ def main() -> None:
     module.exit_json(
         changed=bool(removed),
         removed=removed,
+        kept=kept,
         networks=networks,
-        subnets=held,
+        leases=leases,
+        etcd=etcd,
+        host=who,
         diff=dict(before="".join(what + "\n" for what in removed), after=""),
     )
 

@@ -233,22 +233,57 @@ def test_absent_removes_a_networks_keys_and_no_others(module, etcdctl):
     assert module(networks=[BLUE], state="absent")["changed"] is False
 
 
-def test_a_host_that_goes_takes_its_own_leases_alone(module, etcdctl):
+def test_a_host_that_leaves_takes_its_own_leases_alone(module, etcdctl):
     """Whatever the inventory says: the configuration and the other hosts' leases stay."""
     module()
-    mine = dict(LEASE, PublicIP="127.0.0.1")
-    for subnet, lease in (("10.1.5.0-24", mine), ("10.1.6.0-24", LEASE), ("10.1.7.0-24", LEASE)):
-        etcdctl("put", f"/coreos.com/network/blue/subnets/{subnet}", json.dumps(lease))
+    translated = dict(LEASE, PublicIP="203.0.113.9")  # of a host behind a NAT
+    leases = {
+        "10.1.5.0-24": dict(LEASE, PublicIP="192.0.2.1", BackendData={"VtepMAC": "82:01"}),
+        "10.1.6.0-24": dict(LEASE, BackendData={"VtepMAC": "82:02"}),
+        # the third subnet was the host's once, and is another's by now
+        "10.1.7.0-24": dict(LEASE, BackendData={"VtepMAC": "82:03"}),
+        "10.1.8.0-24": dict(translated, BackendData={"VtepMAC": "82:04"}),
+    }
+    prefix = "/coreos.com/network/blue/subnets/"
+    for subnet, lease in leases.items():
+        etcdctl("put", prefix + subnet, json.dumps(lease))
+    # two clusters on one etcd: a prefix that begins alike
+    etcdctl("put", "/coreos.com/network/bluegreen/subnets/10.1.5.0-24", json.dumps(LEASE))
     before = etcdctl("get", "--prefix", "/", "--keys-only").split()
-    # the third subnet was this host's once, and is another's by now
-    going = {"only_leases": {"blue": ["10.1.5.0/24", "10.1.7.0/24"]}, "state": "absent"}
+    one = {
+        "subnets": ["10.1.5.0/24", "10.1.7.0/24", "10.1.8.0/24"],
+        "public": ["192.0.2.1", "127.0.0.1"],
+        "mac": "82:04",
+    }
+    going = {"leaving": [{"blue": one}], "state": "absent", "last": True}
     foretold = module(**going, check=True)
-    assert actions(foretold) == {"blue": "released", "red": "unchanged"}
+    assert actions(foretold) == {"blue": "released", "red": "removed"}
+    assert foretold["networks"][0]["keys"] == [prefix + "10.1.5.0-24", prefix + "10.1.8.0-24"]
+    assert [lease["subnet"] for lease in foretold["networks"][0]["others"]] == [
+        "10.1.6.0/24",
+        "10.1.7.0/24",
+    ]
     assert etcdctl("get", "--prefix", "/", "--keys-only").split() == before
-    assert actions(module(**going)) == {"blue": "released", "red": "unchanged"}
-    before.remove("/coreos.com/network/blue/subnets/10.1.5.0-24")
-    assert etcdctl("get", "--prefix", "/", "--keys-only").split() == before
+    gone = [
+        prefix + "10.1.5.0-24",
+        prefix + "10.1.8.0-24",
+        "/coreos.com/network/red/config",  # nobody has a lease of it
+    ]
+    assert actions(module(**going)) == {"blue": "released", "red": "removed"}
+    assert etcdctl("get", "--prefix", "/", "--keys-only").split() == [
+        key for key in before if key not in gone
+    ]
     assert module(**going)["changed"] is False
+    # a host that no longer knows its subnet goes by its address, as flanneld does
+    two = {"subnets": [], "public": ["192.0.2.7"], "mac": None}
+    assert actions(module(leaving=[{"blue": two}], state="absent")) == {
+        "blue": "released",
+        "red": "unchanged",
+    }
+    assert etcdctl("get", "--prefix", "/", "--keys-only").split() == [
+        "/coreos.com/network/blue/config",
+        "/coreos.com/network/bluegreen/subnets/10.1.5.0-24",
+    ]
 
 
 # The client
@@ -257,6 +292,21 @@ def test_a_host_that_goes_takes_its_own_leases_alone(module, etcdctl):
 @pytest.fixture
 def client(url, tls, etcdctl):
     return etcd.Client([url], **tls)
+
+
+def test_the_leases_of_many_hosts_go_although_a_transaction_has_a_limit(module, client, etcdctl):
+    module()
+    hosts = []
+    for number in range(250):
+        address, subnet = f"192.0.2.{number}", f"10.1.{number}.0"
+        lease = json.dumps(dict(LEASE, PublicIP=address))
+        client.txn([], [("put", f"/coreos.com/network/blue/subnets/{subnet}-24", lease)])
+        hosts.append({"blue": {"subnets": [subnet + "/24"], "public": [address], "mac": None}})
+    result = module(networks=[BLUE], leaving=hosts, state="absent")
+    assert len(result["networks"][0]["keys"]) == 250
+    assert etcdctl("get", "--prefix", "/coreos.com/network/blue", "--keys-only").split() == [
+        "/coreos.com/network/blue/config"
+    ]
 
 
 def test_a_transaction_is_refused_when_the_key_changed(client):

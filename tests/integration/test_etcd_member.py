@@ -17,14 +17,18 @@ import sys
 import time
 
 import pytest
-from ansible_collections.multinet.flannel.plugins.module_utils._etcd.client import Client
+from ansible_collections.multinet.flannel.plugins.module_utils._etcd.client import (
+    Client,
+    EtcdUnavailable,
+)
 from ansible_collections.multinet.flannel.plugins.module_utils._etcd.decision import (
     Declaration,
     DeclaredMember,
+    Leaving,
     MemberError,
 )
 from ansible_collections.multinet.flannel.plugins.module_utils._etcd.member import Installed, Member
-from ansible_collections.multinet.flannel.plugins.module_utils._etcd.membership import bring
+from ansible_collections.multinet.flannel.plugins.module_utils._etcd.membership import bring, leave
 from etcd_server import free_port
 
 # A unit is a directory: environment files, the process id, whether it starts with the host.
@@ -124,13 +128,24 @@ class Hosts:
             Member(installed, quick_client, 30), Declaration(name, declared, **more), check_mode
         )
 
+    def leave(self, name, members, **more):
+        """Do on one host what the module does with state: absent."""
+        declared = [member for member in self.declared if member.name in members]
+        installed = Installed(name, "", "", "", "")
+        member = Member(installed, quick_client, 30)
+        return leave(member, Leaving(name, name, declared, **more))
+
     def stop(self, name):
         subprocess.run(["systemctl", "stop", name], check=True)
 
     def listed(self):
-        """Return the members as etcd lists them."""
-        members = Client([member.client_url for member in self.declared]).members()
-        return sorted(member.name for member in members)
+        """Return the members as etcd lists them, once it has a leader."""
+        for dummy in range(100):
+            with contextlib.suppress(EtcdUnavailable):
+                members = Client([member.client_url for member in self.declared]).members()
+                return sorted(member.name for member in members)
+            time.sleep(0.1)
+        return []
 
     def close(self):
         for path in self.directory.glob("*/pid"):
@@ -208,6 +223,22 @@ def test_the_life_of_a_cluster(hosts):
     hosts.stop("c")
     assert hosts.bring("b", members="ab", prune=True)["done"][0].endswith("from the cluster")
     assert hosts.listed() == ["a", "b"]
+
+    # one whose data is to go leaves before, and not while the others could not go on
+    hosts.stop("a")
+    with pytest.raises(MemberError, match="no cluster answers"):
+        hosts.leave("b", "a")
+    hosts.bring("a", members="ab")
+    hosts.bring("a", members="ab", final=True)
+    assert hosts.leave("b", "ab", going=["b"]) == ["member b removed from the cluster"]
+    assert hosts.listed() == ["a"]
+    assert hosts.leave("b", "a") == []
+
+
+def test_a_data_directory_that_is_not_etcds_is_no_loss(hosts):
+    hosts.settings["ETCD_DATA_DIR"] = "/elsewhere"
+    with pytest.raises(MemberError, match="but etcd's settings say /elsewhere"):
+        hosts.bring("a", members="a", formers="a")
 
 
 def test_a_member_that_does_not_get_ready(hosts, monkeypatch):

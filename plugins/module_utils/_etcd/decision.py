@@ -10,7 +10,7 @@ it starts: https://etcd.io/docs/v3.5/op-guide/runtime-configuration/ says why.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ class Seen(NamedTuple):
     healthy: bool = False  # this member answers
     others_healthy: int = 0  # how many of the others listed do
     restart_reason: str = ""  # why it must be restarted
+    living: Sequence[int] = ()  # ids of the renamed() that answer
 
 
 class Initial(NamedTuple):
@@ -96,7 +97,7 @@ def decide(declaration: Declaration, seen: Seen) -> Decision:
         # The quorum isn't there, so there is none to lose; it comes when all members have been
         # started, so this one isn't waited for.
         return Decision(service=_start_or_restart(seen), pending="start")
-    remove = _strangers(declaration, seen.listed)
+    remove = _strangers(declaration, seen)
     mine = find(seen.listed, declaration.me)
     if seen.data == NONE:
         return _join(declaration, seen, mine, remove)
@@ -123,6 +124,57 @@ def decide(declaration: Declaration, seen: Seen) -> Decision:
     )
 
 
+class Leaving(NamedTuple):
+    """A host whose etcd data is to go, and what is known of it."""
+
+    name: str  # of the host, as the inventory has it
+    member: str | None  # whose data is on it; None without data
+    members: Sequence[DeclaredMember]  # all that are declared
+    going: Sequence[str] = ()  # names of hosts that are reset in the same run
+
+    @property
+    def staying(self) -> list[DeclaredMember]:
+        """The declared members that go on."""
+        return [one for one in self.members if one.name not in self.going]
+
+
+def decide_leaving(
+    leaving: Leaving, listed: Sequence[ListedMember] | None, healthy: Callable[[str], bool]
+) -> int | None:
+    """Return the id of the member to take out of the cluster before its data goes, None when there
+    is nothing to take out.
+
+    listed: what the members that stay list, None where no cluster answers; healthy: whether the
+    member at a client URL answers. Raises MemberError when the data must not go.
+    """
+    member, staying = leaving.member, leaving.staying
+    if member is None or not staying:
+        return None
+    if member in [one.name for one in staying]:
+        raise MemberError(
+            f"{leaving.name} holds the data of the etcd member {member}, which the inventory has"
+            f" under that name: they are one machine. Write {member} wherever the inventory has"
+            f" {leaving.name}."
+        )
+    if listed is None:
+        raise MemberError(
+            f"{leaving.name} holds the data of the etcd member {member}, and no cluster answers at"
+            f" {', '.join(one.client_url for one in staying)}, which would have to let it go. Start"
+            " the other members first."
+        )
+    mine = next((one for one in listed if one.name == member), None)
+    if mine is None:
+        return None
+    others = [one for one in listed if one.id != mine.id]
+    answer = sum(any(healthy(url) for url in one.client_urls) for one in others)
+    if answer < len(others) // 2 + 1:
+        raise MemberError(
+            f"Without {member}, only {answer} of the {len(others)} etcd members that are left would"
+            f" answer, and nothing could be written any more. Start the missing ones first."
+        )
+    return mine.id
+
+
 def find(listed: Sequence[ListedMember], declared: DeclaredMember) -> ListedMember | None:
     """Return the declared member as the cluster lists it, None when it doesn't."""
     return next((member for member in listed if _is_same(member, declared)), None)
@@ -135,13 +187,33 @@ def _is_same(listed: ListedMember, declared: DeclaredMember) -> bool:
     return declared.peer_url in listed.peer_urls
 
 
-def _strangers(declaration: Declaration, listed: Sequence[ListedMember]) -> tuple[int, ...]:
+def renamed(
+    declaration: Declaration, listed: Sequence[ListedMember]
+) -> list[tuple[ListedMember, DeclaredMember]]:
+    """Return the members that are listed where the inventory has one of another name."""
+    return [
+        (member, declared)
+        for member in listed
+        for declared in declaration.members
+        if declared.peer_url in member.peer_urls and not _is_same(member, declared)
+    ]
+
+
+def _strangers(declaration: Declaration, seen: Seen) -> tuple[int, ...]:
     """Return the ids of the members that aren't declared; raise MemberError if they may not go."""
     strangers = [
         member
-        for member in listed
+        for member in seen.listed or ()
         if not any(_is_same(member, declared) for declared in declaration.members)
     ]
+    for member, declared in renamed(declaration, strangers):
+        if member.id in seen.living:
+            raise MemberError(
+                f"etcd knows the member at {declared.peer_url} as {member.name}, and the inventory"
+                f" calls it {declared.name}. Call it {member.name} again; for another name, take it"
+                " out of the group multinet_etcd first, with multinet_prune, and put it back under"
+                " the new name afterwards."
+            )
     if strangers and not declaration.prune:
         names = ", ".join(member.name or member.peer_urls[0] for member in strangers)
         raise MemberError(

@@ -64,7 +64,18 @@ class Member:
     # What is
 
     def data(self) -> str:
-        """Return what is on the disk: NONE, FORMING or ESTABLISHED."""
+        """Return what is on the disk: NONE, FORMING or ESTABLISHED.
+
+        Raises MemberError where etcd has its data elsewhere: an empty place would be taken for a
+        loss.
+        """
+        settings = units.parse_environment(self._installed.environment)
+        place = settings.get("ETCD_DATA_DIR", self._installed.data_dir)
+        if os.path.normpath(place) != os.path.normpath(self._installed.data_dir):
+            raise MemberError(
+                f"data_dir is {self._installed.data_dir}, but etcd's settings say {place}"
+                " (ETCD_DATA_DIR). Write the same place in both."
+            )
         # As etcd itself sees it (server/storage/wal, Exist): a start that failed leaves
         # directories, too.
         directory = glob.escape(self._installed.data_dir)

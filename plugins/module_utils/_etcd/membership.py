@@ -12,7 +12,18 @@ import functools
 from typing import Any
 
 from .client import Client
-from .decision import NONE, Decision, Declaration, MemberError, Seen, decide, find
+from .decision import (
+    NONE,
+    Decision,
+    Declaration,
+    Leaving,
+    MemberError,
+    Seen,
+    decide,
+    decide_leaving,
+    find,
+    renamed,
+)
 from .member import Member, Service
 
 
@@ -40,6 +51,22 @@ def bring(member: Member, declaration: Declaration, check_mode: bool = False) ->
     }
 
 
+def leave(member: Member, leaving: Leaving, check_mode: bool = False) -> list[str]:
+    """Take this host's member out of its cluster, whose data may go then.
+
+    Returns what was (in check mode, would be) done, in words. Raises MemberError, then the data
+    must stay, and EtcdError.
+    """
+    urls = [one.client_url for one in leaving.staying]
+    listed = member.listed(urls)[0] if leaving.member and urls else None
+    member_id = decide_leaving(leaving, listed, member.is_healthy)
+    if member_id is None:
+        return []
+    if not check_mode:
+        member.change_cluster(urls, functools.partial(_remove, member_id))
+    return [f"member {leaving.member} removed from the cluster"]
+
+
 def _look(member: Member, declaration: Declaration, service: Service) -> tuple[Seen, str]:
     """Return (what is so, why no cluster answers)."""
     listed, no_cluster = member.listed(declaration.urls)
@@ -53,6 +80,12 @@ def _look(member: Member, declaration: Declaration, service: Service) -> tuple[S
         ),
         restart_reason=reason or (declaration.restart_reason if service.active else ""),
     )
+    living = [
+        one.id
+        for one, dummy in renamed(declaration, listed or [])
+        if any(map(member.is_healthy, one.client_urls))
+    ]
+    seen = seen._replace(living=living)
     if seen.restart_reason and listed is not None:  # only then it matters, and it takes time
         others = [
             one.client_urls[0] for one in listed if one.name != declaration.name and one.client_urls

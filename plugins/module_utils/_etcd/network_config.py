@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .._ranges import is_within
@@ -41,11 +41,15 @@ class NetworkConfigError(Exception):
         super().__init__(" ".join(self.errors))
 
 
-class Leases(NamedTuple):
-    """The leases of one host: its subnets by network, and its addresses."""
+class Leaving(NamedTuple):
+    """The hosts that leave, and what goes with them."""
 
-    subnets: Mapping[str, Sequence[str]]
-    addresses: Collection[str]
+    # of each host: what node_removal returns as leases, {network: {subnets, public, mac}}
+    hosts: Sequence[Mapping[str, Mapping[str, Any]]]
+    # whether configurations go, too, where no other host has a lease
+    last: bool = False
+    # whether other hosts' leases go then as well
+    prune: bool = False
 
 
 def config_key(prefix: str) -> str:
@@ -147,17 +151,20 @@ def decide(
     stored: Mapping[str, Sequence[KeyValue]],
     state: str = "present",
     allow_range_change: bool = False,
-    only: Leases | None = None,
+    leaving: Leaving | None = None,
 ) -> list[dict[str, Any]]:
     """Compare the declared networks with the stored keys.
 
     networks: as check() wants them; stored: {network name: what is under its prefix}; state:
-    present or absent. only: then absent takes these leases alone.
+    present or absent. leaving: then absent takes these hosts' leases, and a configuration only when
+    it is nobody's any more.
 
-    Returns [{name, prefix, action, before, after, leases, compares, operations}] in the order of
-    networks. action is created, updated, removed, released or unchanged; before and after are the
-    configuration (a dict; a str when what is stored is no JSON object; None: no key); compares and
-    operations are for Client.txn. Raises NetworkConfigError when a range would change under leases.
+    Returns [{name, prefix, action, before, after, leases, others, keys, compares, operations}] in
+    the order of networks. action is created, updated, removed, released or unchanged; before and
+    after are the configuration (a dict; a str when what is stored is no JSON object; None: no key);
+    leases are those found, with leaving those that go; others those that no leaving host holds;
+    keys are those that go; compares and operations are for Client.txn. Raises NetworkConfigError
+    when a range would change under leases.
     """
     errors: list[str] = []
     decisions = []
@@ -172,13 +179,15 @@ def decide(
             "before": _config(current),
             "after": network["flannel_config"] if state == "present" else None,
             "leases": leases(found, prefix),
+            "others": [],
+            "keys": [],
             "compares": [],
             "operations": [],
         }
-        if state == "absent" and only is not None:
-            _release(decision, found, only)
+        if state == "absent" and leaving is not None:
+            _release(decision, found, leaving)
         elif state == "absent":
-            _remove(decision)
+            _remove(decision, found)
         elif decision["before"] != decision["after"]:
             _write(decision, current, allow_range_change, errors)
         decisions.append(decision)
@@ -187,32 +196,54 @@ def decide(
     return decisions
 
 
-def _release(decision: dict[str, Any], found: Sequence[KeyValue], only: Leases) -> None:
-    """Take a host's own leases: others keep theirs, also one that has its subnet by now."""
-    subnets = only.subnets.get(decision["name"], [])
-    decision["after"] = decision["before"]
-    decision["leases"] = [
-        lease
-        for lease in decision["leases"]
-        if lease["subnet"] in subnets and lease["public_ip"] in only.addresses
-    ]
+def _release(decision: dict[str, Any], found: Sequence[KeyValue], leaving: Leaving) -> None:
+    """Take the leases of hosts that leave. Others keep theirs, also one that has a leaving host's
+    subnet by now, and with it the configuration.
+    """
     start = leases_prefix(decision["prefix"])
-    keys = {start + lease["subnet"].replace("/", "-") for lease in decision["leases"]}
-    mine = [item for item in found if item.key.partition("&")[0] in keys]
-    decision["compares"] = [("revision", item.key, item.mod_revision) for item in mine]
-    decision["operations"] = [("delete", item.key) for item in mine]
-    if mine:
+    held = [host[decision["name"]] for host in leaving.hosts if decision["name"] in host]
+    going = [
+        item
+        for item in found
+        for lease in leases([item], decision["prefix"])
+        if any(_is_held(lease, one) for one in held)
+    ]
+    others = [item for item in found if item.key.startswith(start) and item not in going]
+    decision["others"] = leases(others, decision["prefix"])
+    if leaving.last and (leaving.prune or not others):
+        _remove(decision, found)
+        return
+    decision["after"] = decision["before"]
+    decision["leases"] = leases(going, decision["prefix"])
+    decision["keys"] = [item.key for item in going]
+    decision["compares"] = [("revision", item.key, item.mod_revision) for item in going]
+    decision["operations"] = [("delete", item.key) for item in going]
+    if going:
         decision["action"] = "released"
 
 
-def _remove(decision: dict[str, Any]) -> None:
+def _is_held(lease: Mapping[str, Any], held: Mapping[str, Any]) -> bool:
+    """Whether a lease is a host's: its subnet, and besides that its address or the MAC of its
+    tunnel device, for behind a NAT the address is not the host's. Where the host no longer knows
+    its subnet, flanneld itself would go by the address alone (pkg/subnet/etcd/local_manager.go).
+    """
+    is_its_address = lease["public_ip"] in held["public"]
+    if not held["subnets"]:
+        return is_its_address
+    is_its_device = bool(lease["mac"]) and lease["mac"] == held["mac"]
+    return lease["subnet"] in held["subnets"] and (is_its_address or is_its_device)
+
+
+def _remove(decision: dict[str, Any], found: Sequence[KeyValue]) -> None:
     if decision["before"] is None and not decision["leases"]:
         return
+    start, config = leases_prefix(decision["prefix"]), config_key(decision["prefix"])
     decision["action"] = "removed"
-    decision["operations"] = [
-        ("delete", config_key(decision["prefix"])),
-        ("delete_prefix", leases_prefix(decision["prefix"])),
+    decision["after"] = None
+    decision["keys"] = [
+        item.key for item in found if item.key == config or item.key.startswith(start)
     ]
+    decision["operations"] = [("delete", config), ("delete_prefix", start)]
 
 
 def _write(

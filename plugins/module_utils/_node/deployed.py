@@ -20,9 +20,21 @@ def plan(path: str = PATH) -> dict[str, Any] | None:
 
     Raises DeployedError.
     """
+    found = read(path)
+    return found["plan"] if found else None
+
+
+def read(path: str = PATH) -> dict[str, Any] | None:
+    """Return the whole record: {plan, host: the host's name in the inventory then, directories:
+    those that others may use as well, and which it did not have before}, None without one.
+
+    Records of older versions have the plan alone. Raises DeployedError.
+    """
     try:
-        with open(path, encoding="utf-8") as record:
-            return json.load(record)["plan"]
+        with open(path, encoding="utf-8") as stream:
+            found: dict[str, Any] = json.load(stream)
+            found["plan"]["networks"]  # else it is no record
+            return found
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:

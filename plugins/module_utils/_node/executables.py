@@ -1,11 +1,12 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Executables of a host: what is there, and installing verified ones by rename."""
+"""Executables of a host: what is there, installing verified ones by rename, and whose they are."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import stat
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MODE = "0755"
+# Which executables the collection installed here: {path: sha256}
+RECORD = "/etc/multinet/executables.json"
+# What the meta-plugin's own executable is known by (lookup meta_plugin_launchers)
+_LAUNCHER = b"# The CNI meta-plugin of multinet.flannel.\n"
 
 
 def look(path: str) -> dict[str, Any]:
@@ -56,14 +61,47 @@ def differs(state: dict[str, Any], sha256: str | None) -> bool:
     return sha256 is not None and (state["sha256"] != sha256 or state["mode"] != MODE)
 
 
-def install(wanted: Iterable[dict[str, Any]]) -> None:
+def recorded(record: str = RECORD) -> dict[str, str]:
+    """Return {path: sha256} of the executables that were installed; raise ArtifactError."""
+    try:
+        with open(record, encoding="utf-8") as stream:
+            return dict(json.load(stream))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError) as error:
+        raise ArtifactError(
+            f"The record of the installed executables, {record}, can't be read ({error})."
+            " Remove it: then a reset keeps them, and says so."
+        ) from error
+
+
+def why_not_ours(path: str, ours: dict[str, str]) -> str:
+    """Return why an executable that is there is not the collection's, "" for one that is.
+
+    ours: as recorded() returns it. Raises ArtifactError.
+    """
+    with contextlib.suppress(OSError), open(path, "rb") as stream:
+        if _LAUNCHER in stream.read(512):
+            return ""
+    if path not in ours:
+        return "not installed by the collection"
+    if look(path)["sha256"] != ours[path]:
+        return "replaced since the collection installed it"
+    return ""
+
+
+def install(wanted: Iterable[dict[str, Any]], record: str | None = None) -> None:
     """Install executables, all or none, and set the mode of what is already right.
 
-    wanted: {path, sha256, src} of each. Raises ArtifactError.
+    wanted: {path, sha256, src} of each. record: the file that keeps which were installed. Raises
+    ArtifactError.
     """
+    wanted = list(wanted)
     staged: list[tuple[str, str]] = []
     path = ""
     try:
+        if record:
+            _remember(record, wanted)
         for item in wanted:
             path = item["path"]
             source = _source(item)
@@ -83,6 +121,19 @@ def install(wanted: Iterable[dict[str, Any]]) -> None:
         raise ArtifactError(
             f"{path} could not be installed: {error.strerror or error}. Nothing was changed."
         ) from error
+
+
+def _remember(record: str, wanted: Iterable[dict[str, Any]]) -> None:
+    """Write down what is going to be installed; without the file of that sum it means nothing."""
+    new = {
+        item["path"]: item["sha256"]
+        for item in wanted
+        if look(item["path"])["sha256"] != item["sha256"]
+    }
+    if new:
+        os.makedirs(os.path.dirname(record), 0o755, exist_ok=True)
+        text = json.dumps({**recorded(record), **new}, indent=2, sort_keys=True) + "\n"
+        files.write(record, text, 0o644)
 
 
 def _source(item: dict[str, Any]) -> str:

@@ -6,13 +6,76 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 from .._cni import files
+from . import subnet_file
 from .removal import Host, RemovalError, Step, device_steps, path_steps, unit_steps
+from .units import parse_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
+
+# What held() said before the files that say it were removed: a removal that is cut off is not to
+# forget which leases are this host's
+LEASES = "/etc/multinet/leases.json"
+
+
+def held(
+    host: Host, networks: Sequence[dict[str, Any]], record: str = LEASES
+) -> dict[str, dict[str, Any]]:
+    """Return by what this host's leases of networks (those of a plan) are known: {network:
+    {subnets: [10.1.5.0/24], public: addresses that its flanneld may have published, mac: of its
+    tunnel device, or None}}.
+
+    record: the file of remember().
+    """
+    try:
+        remembered = json.loads(_text(record) or "{}")
+    except ValueError:
+        remembered = {}
+    addresses = host.addresses()
+    found = {}
+    for network in networks:
+        environment = parse_environment(_text(network["environment_file"]))
+        public = environment.get("FLANNELD_PUBLIC_IP")
+        interface = addresses.get(environment.get("FLANNELD_IFACE", ""))
+        every = sorted({one for of_link in addresses.values() for one in of_link})
+        now = {
+            "subnets": [
+                str(one) for one in subnet_file.subnets(subnet_file.read(network["subnet_file"]))
+            ],
+            "public": [public] if public else interface or every,
+            "mac": host.mac(network["device"]) if network.get("device") else None,
+        }
+        before = remembered.get(network["name"])
+        found[network["name"]] = before if before and not now["subnets"] else now
+    return found
+
+
+def data_store(networks: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return how the first flanneld that says it reaches etcd: {endpoints: URLs, tls: bool}."""
+    for network in networks:
+        environment = parse_environment(_text(network["environment_file"]))
+        endpoints = environment.get("FLANNELD_ETCD_ENDPOINTS")
+        if endpoints:
+            return {"endpoints": endpoints.split(","), "tls": "FLANNELD_ETCD_CAFILE" in environment}
+    return {"endpoints": [], "tls": False}
+
+
+def remember(leases: dict[str, dict[str, Any]], record: str = LEASES) -> None:
+    """Write down what held() said."""
+    if os.path.isdir(os.path.dirname(record)):
+        files.write(record, json.dumps(leases, indent=2) + "\n", 0o600)
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return stream.read()
+    except OSError:
+        return ""
 
 
 def network_steps(

@@ -50,6 +50,23 @@ class Host:
         """Whether there is a network device."""
         return os.path.isdir("/sys/class/net/" + name)
 
+    def addresses(self) -> dict[str, list[str]]:
+        """Return the addresses of each network device but the loopback."""
+        out = self._run(["ip", "-j", "addr"])[1]
+        return {
+            link["ifname"]: [one["local"] for one in link.get("addr_info", []) if "local" in one]
+            for link in (json.loads(out) if out.strip() else [])
+            if link.get("ifname", "lo") != "lo"
+        }
+
+    def mac(self, name: str) -> str | None:
+        """Return the MAC of a network device, None where there is none."""
+        try:
+            with open(f"/sys/class/net/{name}/address", encoding="ascii") as stream:
+                return stream.read().strip()
+        except OSError:
+            return None
+
     def has_table(self, name: str) -> bool:
         """Whether there is an nftables table of family inet."""
         if not shutil.which("nft"):
@@ -108,15 +125,19 @@ def path_steps(paths: Iterable[str]) -> list[Step]:
 
     A * in a path stands for any part of a name.
     """
-    there = [
+    return [
+        Step(("directory " if os.path.isdir(path) else "file ") + path, _remover(path))
+        for path in paths_there(paths)
+    ]
+
+
+def paths_there(paths: Iterable[str]) -> list[str]:
+    """Return those of the paths that are there. A * in one stands for any part of a name."""
+    return [
         found
         for path in paths
         for found in (sorted(glob.glob(path)) if "*" in path else [path])
         if os.path.lexists(found)
-    ]
-    return [
-        Step(("directory " if os.path.isdir(path) else "file ") + path, _remover(path))
-        for path in there
     ]
 
 
@@ -130,20 +151,25 @@ def _remover(path: str) -> Callable[[], None]:
     return remove
 
 
-def empty_directory_steps(paths: Iterable[str]) -> list[Step]:
-    """Return the steps that delete directories others may use as well: only where they are empty by
-    then.
+def empty_directory_steps(paths: Iterable[str], going: Iterable[str] = ()) -> list[Step]:
+    """Return the steps that delete directories others may use as well: those in which nothing is
+    left once the paths in `going` are gone. What is inside goes before what holds it.
     """
-    return [
-        Step(f"directory {path} if empty", _empty_remover(path))
-        for path in paths
-        if os.path.isdir(path)
-    ]
+    steps: list[Step] = []
+    gone = set(going)
+    for path in sorted(set(paths), key=lambda one: (-one.count("/"), one)):
+        if path in gone or os.path.islink(path) or not os.path.isdir(path):
+            continue
+        if all(os.path.join(path, name) in gone for name in os.listdir(path)):
+            gone.add(path)
+            steps.append(Step(f"directory {path}", _empty_remover(path)))
+    return steps
 
 
 def _empty_remover(path: str) -> Callable[[], None]:
     def remove() -> None:
-        if not os.listdir(path):
+        # somebody may have put something there by now
+        if os.path.isdir(path) and not os.listdir(path):
             os.rmdir(path)
 
     return remove

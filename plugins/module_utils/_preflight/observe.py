@@ -91,6 +91,14 @@ def observe(run: Run, plan: dict[str, Any], conf_dir: str, bin_dir: str) -> dict
     }
 
 
+def missing_directories(conf_dir: str, bin_dir: str) -> list[str]:
+    """Return the directories of CNI and flannel that this host does not have: they will be ours."""
+    shared = [conf_dir, bin_dir, "/etc/cni", "/opt/cni", "/var/lib/cni/networks"]
+    shared += ["/var/lib/cni/results", "/etc/flannel", "/run/flannel"]
+    above = [os.path.dirname(path) for path in shared]
+    return sorted(path for path in {*shared, *above} if not os.path.isdir(path))
+
+
 def _library(name: str) -> str | None:
     try:
         ctypes.CDLL(name)

@@ -94,6 +94,54 @@ def test_members_that_are_not_declared_stop_the_run_or_go():
     assert differs(decide("established", LIVING + [stranger], prune=True)) == {"remove": (9,)}
 
 
+def test_a_member_that_only_has_another_name_now_is_not_taken_out():
+    """multinet_prune with a typo in a name, or a host that was renamed in the inventory."""
+    declared = [DECLARED[0], DECLARED[1], DECLARED[2]._replace(name="C")]
+    with pytest.raises(MemberError, match=r"the member at https://c:2380 as c,.* calls it C"):
+        decide("established", LIVING, declared=declared, prune=True, living=[3])
+    # a new machine at the address of one that is dead
+    assert differs(decide("established", LIVING, declared=declared, prune=True)) == {"remove": (3,)}
+
+
+# Leaving
+
+
+def leaving(member="a", going=(), listed=LIVING, dead=(), name=None, declared=DECLARED):
+    listed = [one._replace(client_urls=[f"https://{one.name}:2379"]) for one in listed or []]
+    return decision.decide_leaving(
+        decision.Leaving(name or member, member, declared, going),
+        listed or None,
+        lambda url: url.split("/")[2].split(":")[0] not in dead,
+    )
+
+
+def test_a_member_leaves_before_its_data_goes():
+    assert leaving("c", declared=DECLARED[:2]) == 3  # taken out of the group
+    assert leaving("c", going=["c"]) == 3  # its host is reset
+    assert leaving("c", going=["c"], listed=LIVING[:2]) is None  # it was taken out before
+    assert leaving(None, name="d", going=["d"]) is None  # no member at all
+
+
+def test_nobody_is_asked_when_all_members_go():
+    assert leaving("c", going=["a", "b", "c"], listed=None) is None
+
+
+def test_no_member_leaves_that_the_quorum_needs():
+    with pytest.raises(MemberError, match="only 1 of the 2 etcd members that are left would"):
+        leaving("c", going=["c"], dead=["b"])
+
+
+def test_no_member_leaves_while_no_cluster_answers():
+    with pytest.raises(MemberError, match="no cluster answers at https://a:2379, https://b:2379"):
+        leaving("c", going=["c"], listed=None)
+
+
+def test_the_data_of_a_member_that_stays_stays_under_any_name_of_its_machine():
+    for going in ([], ["node3"]):
+        with pytest.raises(MemberError, match="node3 holds the data of the etcd member c"):
+            leaving("c", going=going, name="node3")
+
+
 def test_tells_the_cluster_a_new_address():
     moved = [LIVING[0]._replace(peer_urls=["https://old:2380"])] + LIVING[1:]
     assert differs(decide("established", moved)) == {"update": 1}

@@ -8,6 +8,7 @@ import hashlib
 import os
 
 import pytest
+from ansible_collections.multinet.flannel.plugins.lookup import meta_plugin_launchers
 from ansible_collections.multinet.flannel.plugins.module_utils._node import executables
 from ansible_collections.multinet.flannel.plugins.module_utils._node.sums import ArtifactError
 
@@ -64,3 +65,48 @@ def test_a_directory_in_the_way_is_named(tmp_path, source):
     (tmp_path / "x").mkdir()
     with pytest.raises(ArtifactError, match="x is a directory, not an executable"):
         executables.install([{"path": str(tmp_path / "x"), "sha256": SUM, "src": source}])
+
+
+def test_only_what_was_installed_is_ours(tmp_path, source):
+    record, path = str(tmp_path / "record.json"), str(tmp_path / "bin/x")
+    there = tmp_path / "there"  # the very executable, put there by somebody else
+    there.write_bytes(NEW)
+    there.chmod(0o644)
+    wanted = [
+        {"path": path, "sha256": SUM, "src": source},
+        {"path": str(there), "sha256": SUM, "src": source},
+    ]
+    executables.install(wanted, record)
+    ours = executables.recorded(record)
+    assert ours == {path: SUM}
+    assert executables.why_not_ours(path, ours) == ""
+    assert executables.why_not_ours(str(there), ours) == "not installed by the collection"
+    # source host, or another package, replaced it since
+    (tmp_path / "bin/x").write_bytes(b"other")
+    assert executables.why_not_ours(path, ours) == "replaced since the collection installed it"
+    assert executables.recorded(str(tmp_path / "none.json")) == {}
+
+
+def test_what_was_not_installed_in_the_end_is_not_ours(tmp_path, source):
+    """The record is written first: a run that is killed in between forgets nothing."""
+    record, path = str(tmp_path / "record.json"), tmp_path / "x"
+    path.write_bytes(b"of another package")
+    wanted = [{"path": str(path), "sha256": "0" * 64, "src": source}]
+    with pytest.raises(ArtifactError):
+        executables.install(wanted, record)
+    ours = executables.recorded(record)
+    assert executables.why_not_ours(str(path), ours) == "replaced since the collection installed it"
+
+
+def test_the_meta_plugin_is_known_by_what_it_is(tmp_path):
+    text = meta_plugin_launchers.launchers(["multus"], str(tmp_path), "/lib", "/usr/bin/python3")
+    (tmp_path / "multus").write_text(text[0]["content"])
+    assert executables.why_not_ours(str(tmp_path / "multus"), {}) == ""
+    (tmp_path / "multus").write_bytes(b"\x7fELF, the real one")
+    assert executables.why_not_ours(str(tmp_path / "multus"), {}) != ""
+
+
+def test_a_record_that_is_torn_is_said(tmp_path):
+    (tmp_path / "record.json").write_text("{")
+    with pytest.raises(ArtifactError, match="Remove it: then a reset keeps them"):
+        executables.recorded(str(tmp_path / "record.json"))

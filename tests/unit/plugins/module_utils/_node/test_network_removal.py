@@ -97,3 +97,59 @@ def test_a_configuration_without_delegates_goes_and_one_that_is_torn_is_said(tmp
     conf.write_text("half a fi", encoding="ascii")
     with pytest.raises(removal.RemovalError, match="is not JSON"):
         steps_of(Host(), network, conf)
+
+
+def test_a_lease_is_known_by_what_its_daemon_published(tmp_path, network):
+    class Addressed(Host):
+        def run(self, command):
+            if command == ["ip", "-j", "addr"]:
+                links = [
+                    ("lo", ["127.0.0.1"]),
+                    ("eth0", ["192.0.2.7"]),
+                    ("docker0", ["172.17.0.1"]),
+                ]
+                out = [
+                    {"ifname": name, "addr_info": [{"local": one} for one in every]}
+                    for name, every in links
+                ]
+                return 0, json.dumps(out), ""
+            return super().run(command)
+
+        def mac(self, name):
+            return "82:01"
+
+    record = str(tmp_path / "leases.json")
+
+    def held(**changes):
+        return network_removal.held(Addressed(), [dict(network, **changes)], record)["red"]
+
+    subnet, environment = tmp_path / "red.subnet", tmp_path / "red.env"
+    subnet.write_text("FLANNEL_NETWORK=10.3.0.0/16\nFLANNEL_SUBNET=10.3.7.1/24\n")
+    environment.write_text("FLANNELD_IFACE=eth0\n")
+    known = {"subnets": ["10.3.7.0/24"], "public": ["192.0.2.7"], "mac": None}
+    assert held() == known
+    assert held(device="flannel.2")["mac"] == "82:01"
+    # behind a NAT
+    environment.write_text("FLANNELD_IFACE=eth0\nFLANNELD_PUBLIC_IP=203.0.113.9\n")
+    assert held()["public"] == ["203.0.113.9"]
+    # flanneld in a pod: no file says how it runs
+    environment.unlink()
+    assert held()["public"] == ["172.17.0.1", "192.0.2.7"]
+    # a removal that was cut off has taken the subnet file already
+    network_removal.remember({"red": dict(known, mac="82:01")}, record)
+    subnet.unlink()
+    assert held() == dict(known, mac="82:01")
+    # and a record that is torn is none
+    (tmp_path / "leases.json").write_text("{")
+    assert held()["subnets"] == []
+
+
+def test_etcd_is_where_the_daemons_have_it(tmp_path, network):
+    """Not where an inventory that is wrong by now has it."""
+    environment = tmp_path / "red.env"
+    environment.write_text(
+        "FLANNELD_ETCD_ENDPOINTS=https://a:1,https://b:1\nFLANNELD_ETCD_CAFILE=/ca\n"
+    )
+    found = network_removal.data_store([dict(network, environment_file="/nonexistent"), network])
+    assert found == {"endpoints": ["https://a:1", "https://b:1"], "tls": True}
+    assert network_removal.data_store([]) == {"endpoints": [], "tls": False}

@@ -23,3 +23,24 @@ def test_a_star_stands_for_any_part_of_a_name_and_a_bracket_for_itself(tmp_path)
     for step in steps:
         step.act()
     assert [path.name for path in tmp_path.iterdir()] == ["other-1-eth0"]
+
+
+def test_a_directory_goes_when_nothing_is_left_in_it(tmp_path):
+    for name in ("cni/net.d", "shared/ours", "foreign"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "cni/net.d/ours.conf").write_text("{}")
+    (tmp_path / "foreign/file").write_text("")
+    (tmp_path / "link").symlink_to("cni")
+    paths = [str(tmp_path / name) for name in ("cni/net.d/ours.conf", "shared/ours")]
+    names = ("cni", "cni/net.d", "shared", "foreign", "link", "absent")
+    steps = removal.empty_directory_steps([str(tmp_path / name) for name in names], paths)
+    # what is inside comes first
+    assert [step.what for step in steps] == [
+        f"directory {tmp_path / name}" for name in ("cni/net.d", "cni", "shared")
+    ]
+    for step in removal.path_steps(paths):
+        step.act()
+    (tmp_path / "shared/new").write_text("")  # by somebody else, meanwhile
+    for step in steps:
+        step.act()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["foreign", "link", "shared"]

@@ -1,0 +1,183 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What only all hosts of a run together show: one machine under two names, data that a run or a
+reset would take from hosts that still need it. Pure; runs on the controller.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    Hosts = Mapping[str, Mapping[str, Any]]  # by inventory name: what identity.look() returns
+
+
+class Inventory(NamedTuple):
+    """What the inventory has. Names are inventory names, in its order."""
+
+    nodes: Sequence[str]
+    members: Sequence[str] = ()  # of an etcd of ours; () for another data store
+    running: Sequence[str] = ()  # the hosts of this run, also those that did not answer
+    pki_dir: str = ""  # on the controller; "" where no certificates are made
+    has_ca: bool = True  # whether the CA's certificate and key are in it
+
+
+def problems(hosts: Hosts, inventory: Inventory) -> list[str]:
+    """Return why site must not go on, as sentences; hosts: those that answered."""
+    return [
+        *_two_names(hosts, inventory),
+        *_member_elsewhere(hosts, inventory),
+        *_moved(hosts, inventory),
+        *_lost_ca(hosts, inventory),
+    ]
+
+
+def first_names(hosts: Hosts, inventory: Inventory) -> dict[str, str]:
+    """Return {name: the name that stands for its machine}: a node's before others."""
+    order = sorted(hosts, key=lambda name: (name not in inventory.nodes, _place(name, inventory)))
+    first: dict[str, str] = {}
+    for name in order:
+        first.setdefault(hosts[name]["machine"], name)
+    return {name: first[hosts[name]["machine"]] for name in hosts}
+
+
+def reset_problems(
+    hosts: Hosts,
+    inventory: Inventory,
+    leases: Iterable[Mapping[str, str]] = (),
+    prune: bool = False,
+) -> list[str]:
+    """Return why the hosts of a run must not be reset, as sentences.
+
+    leases: those of the data store ({subnet, public_ip, ...}) that none of these hosts holds;
+    prune: whether hosts that the inventory does not have may lose what they have.
+    """
+    staying = _without(inventory.nodes, inventory.running)
+    found = []
+    for name, host in hosts.items():
+        for other in (host["member"], host["deployed_as"]):
+            known = other in inventory.nodes or other in inventory.members
+            if known and other not in inventory.running:
+                found.append(
+                    f"{name} is the machine that the inventory also calls {other}, and a reset"
+                    f" would take what {other} has. Reset both: --limit {name},{other}."
+                )
+                break
+    if not _etcd_goes(inventory):
+        return found
+    if staying:
+        found.append(
+            f"{_and(staying)} still take leases from the etcd of {_and(inventory.members)}, which"
+            " would go with all its data. Reset all hosts at once (without --limit), or put other"
+            " hosts into multinet_etcd first, as roles/etcd/README.md says."
+        )
+        return found
+    silent = _without(inventory.running, hosts)
+    others = sorted({lease["public_ip"] or lease["subnet"] for lease in leases})
+    if len(others) > len(silent) and not prune:
+        found.append(
+            f"The etcd of {_and(inventory.members)} would go with all its data, but in it are"
+            f" leases of {_and(others)}, which this run does not have. Add what is missing to the"
+            " inventory, wait until the leases end (a day), or set multinet_prune to true if those"
+            " hosts are gone."
+        )
+    return found
+
+
+def _etcd_goes(inventory: Inventory) -> bool:
+    return bool(inventory.members) and not _without(inventory.members, inventory.running)
+
+
+def _two_names(hosts: Hosts, inventory: Inventory) -> list[str]:
+    machines: dict[str, list[str]] = {}
+    for name in hosts:
+        machines.setdefault(hosts[name]["machine"], []).append(name)
+    return [
+        _one_name(_kept(names, hosts, inventory), names)
+        for names in machines.values()
+        if len(names) > 1
+    ]
+
+
+def _member_elsewhere(hosts: Hosts, inventory: Inventory) -> list[str]:
+    """A machine that holds the data of a member which the inventory has under another name."""
+    return [
+        f"{name} holds the data of the etcd member {host['member']}, which multinet_etcd names. If"
+        f" both are one machine, write {host['member']} wherever the inventory has {name}; if"
+        f" {name} is a copy of it, remove /etc/multinet and /var/lib/multinet from {name}."
+        for name, host in hosts.items()
+        if host["member"] in inventory.members
+        and name != host["member"]
+        # else the sentence about two names has it
+        and hosts.get(host["member"], {}).get("machine") != host["machine"]
+    ]
+
+
+def _moved(hosts: Hosts, inventory: Inventory) -> list[str]:
+    """All data is with former members: a new etcd would begin empty."""
+    if not inventory.members or _without(inventory.members, hosts):
+        return []
+    if any(hosts[name]["member"] for name in inventory.members):
+        return []
+    former = [name for name, host in hosts.items() if host["member"]]
+    return [
+        f"The etcd data of the networks is on {_and(former)}, and a new etcd on"
+        f" {_and(inventory.members)} would begin without it. Put one of the former members back"
+        " into multinet_etcd, let the new ones join, and take it out afterwards. To begin anew"
+        " instead, remove /var/lib/multinet/etcd from them."
+        for dummy in former[:1]
+    ]
+
+
+def _lost_ca(hosts: Hosts, inventory: Inventory) -> list[str]:
+    if not inventory.pki_dir or inventory.has_ca:
+        return []
+    return [
+        f"{inventory.pki_dir} (multinet_pki_dir) has no CA, but {_and(with_ca)} got certificates"
+        " of one, and a new one would cut them off from their etcd. Put the directory back where"
+        " it was, or set multinet_pki_dir to where it is. To begin anew instead, remove"
+        " /etc/multinet/pki from all hosts."
+        for with_ca in [[name for name, host in hosts.items() if host["ca"]]]
+        if with_ca
+    ]
+
+
+def _kept(names: Sequence[str], hosts: Hosts, inventory: Inventory) -> str:
+    """Return the name that costs nothing to keep: the one that etcd knows."""
+    for name in names:
+        if hosts[name]["member"] in names:
+            return str(hosts[name]["member"])
+    return min(names, key=lambda name: (name not in inventory.members, _place(name, inventory)))
+
+
+def _one_name(kept: str, names: Iterable[str]) -> str:
+    others = [name for name in names if name != kept]
+    return (
+        f"{_and([kept, *others])} are one machine, and what is done under one name would be undone"
+        f" under another. Give it one name: write {kept} wherever the inventory has {_or(others)}"
+        " (multinet_node_name is the name that Kubernetes has for it)."
+    )
+
+
+def _place(name: str, inventory: Inventory) -> int:
+    order = [*inventory.running, *inventory.nodes, *inventory.members]
+    return order.index(name) if name in order else len(order)
+
+
+def _without(names: Iterable[str], others: Collection[str]) -> list[str]:
+    return [name for name in names if name not in others]
+
+
+def _and(names: Sequence[str]) -> str:
+    return _listed(names, "and")
+
+
+def _or(names: Sequence[str]) -> str:
+    return _listed(names, "or")
+
+
+def _listed(names: Sequence[str], word: str) -> str:
+    return f" {word} ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
