@@ -15,6 +15,7 @@ import subprocess
 import sys
 
 import pytest
+import test_lab
 from ansible_collections.multinet.flannel.plugins.module_utils._drift import keeper, observe
 from ansible_collections.multinet.flannel.plugins.module_utils._node import lock, units
 from drift_host import FAULTS, HOST, PLAN, host_with, inner
@@ -244,6 +245,31 @@ def test_while_a_run_changes_the_host_the_keeper_only_looks():
         hands.round()
         assert bool(hands.done) == (number >= 6)
     assert hands.keeper.counts.repairs == {"blue": 1}
+
+
+@pytest.mark.parametrize(
+    "plan, seen",
+    [(PLAN, host_with(fault)) for fault in FAULTS]
+    + [(test_lab.PLAN, test_lab.host_with(fault)) for fault in test_lab.FAULTS],
+)
+def test_no_step_of_the_keeper_touches_what_a_pod_uses(plan, seen):
+    """It adds what is missing, sets up what is down, restarts a flanneld, which carries nothing."""
+    tunnels = {network[key] for network in plan["networks"] for key in ("device", "device_v6")}
+    for step in keeper._safe_steps(plan, seen):
+        assert step.unit == "" or step.unit.startswith("flanneld@")
+        for command in step.commands:
+            if command[0] == "sysctl":
+                continue
+            assert command[0] == "ip", command
+            verb, device = command[1:3], command[-1] if command[1] == "address" else command[3]
+            if verb == ("link", "delete"):
+                assert seen["links"][device]["ports"] == 0
+            elif verb == ("address", "delete"):
+                assert device in tunnels
+            elif verb == ("link", "set"):
+                assert command[4:] == ("up",) or command[4] == "mtu"  # the one that pods have
+            else:
+                assert verb == ("address", "add"), command
 
 
 class Time:
