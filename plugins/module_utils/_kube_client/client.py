@@ -19,7 +19,6 @@ from . import https
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import http.client
-    from collections.abc import Mapping
     from signal import ITIMER_REAL, SIGALRM, setitimer, signal
     from typing import Any, NoReturn
 
@@ -42,13 +41,12 @@ class ApiError(errors.Error):
 
 
 class Client:
-    """environ: for the proxy; seconds: how long all requests until the next limit() may take."""
+    """seconds: how long all requests until the next limit() may take. A proxy is the kubeconfig's:
+    that of the environment is for the runtime's images, or the machine's, and leads elsewhere.
+    """
 
-    def __init__(
-        self, access: Access, environ: Mapping[str, str] | None = None, seconds: float = 10.0
-    ) -> None:
+    def __init__(self, access: Access, seconds: float = 10.0) -> None:
         self.access = access
-        self.environ = os.environ if environ is None else environ
         self.deadline = time.monotonic() + seconds
         self._connection: https.Connection | None = None
 
@@ -132,7 +130,7 @@ class Client:
     def _connect(self) -> https.Connection:
         access = self.access
         secure, host, port, _path = split_url(access.server)
-        proxy = access.proxy or proxy_for(self.environ, "https" if secure else "http", host)
+        proxy = access.proxy
         try:
             context = (
                 https.tls_context(access.ca_file, access.ca_data, access.insecure)
@@ -295,9 +293,7 @@ def bearer_token(access: Access) -> str | None:
         ) from None
 
 
-def connect(
-    access: Access, environ: Mapping[str, str], seconds: float
-) -> http.client.HTTPConnection:
+def connect(access: Access, seconds: float) -> http.client.HTTPConnection:
     """Return a connection to a server that waits so long (seconds) for each answer; raise ApiError.
 
     For programs that stay, and read answers that do not end.
@@ -306,7 +302,7 @@ def connect(
     import ssl
 
     secure, host, port, _path = split_url(access.server)
-    proxy = access.proxy or proxy_for(environ, "https" if secure else "http", host)
+    proxy = access.proxy
     to_host, to_port, headers = _proxy_address(proxy) if proxy else (host, port, {})
     if not secure:
         connection = http.client.HTTPConnection(to_host, to_port, timeout=seconds)
@@ -416,42 +412,6 @@ class _File:
     def __exit__(self, *dummy: object) -> None:
         if self.descriptor is not None:
             os.close(self.descriptor)
-
-
-def proxy_for(environ: Mapping[str, str], scheme: str, host: str) -> str | None:
-    """Return the URL of the proxy for a host by the environment, if there is one (as Go's net/http
-    decides it).
-    """
-
-    def value(name: str) -> str:
-        return environ.get(name.upper()) or environ.get(name) or ""
-
-    proxy = value(scheme + "_proxy")
-    if not proxy or host == "localhost":
-        return None
-    import ipaddress  # only where a proxy is configured
-
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        address = None
-    if address is not None and address.is_loopback:
-        return None
-    for entry in (entry.strip() for entry in value("no_proxy").split(",")):
-        if entry == "*":
-            return None
-        if address is not None:
-            try:
-                if address in ipaddress.ip_network(entry, strict=False):
-                    return None
-            except ValueError:
-                pass  # a name
-        name = entry.partition(":")[0].lower()
-        if name and (
-            host.lower() == name.lstrip(".") or host.lower().endswith("." + name.lstrip("."))
-        ):
-            return None
-    return proxy if "://" in proxy else "http://" + proxy
 
 
 def _proxy_address(proxy: str) -> tuple[str, int, dict[str, str]]:

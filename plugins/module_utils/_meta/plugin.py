@@ -43,7 +43,7 @@ class Plugin:
 
     execute: finds and runs delegates; interfaces: path of a network namespace -> the names in it;
     addresses: such a path and an interface -> its addresses; relay: takes what a delegate wrote to
-    stderr; own_file: our own executable; connect: an Access, an environment and seconds -> the
+    stderr; own_file: our own executable; connect: an Access and seconds -> the
     Client that may take so long; others: where other CNIs keep what they attached. What is not
     given is the host's.
     """

@@ -12,7 +12,7 @@ from . import conf, devices, network_status, networks, pods
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from .._cni.skel import Request
     from .._kube_client.client import Client
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from .log import Log
     from .state import Attached
 
-    # How to reach the API, an environment (for proxies), seconds for all requests.
-    Connect = Callable[[Access, Mapping[str, str], float], Client]
+    # How to reach the API, seconds for all requests.
+    Connect = Callable[[Access, float], Client]
 
 # What the API may take of an ADD before it, at most.
 _API_SECONDS = 15
 
 
-def connect(access: Access, environ: Mapping[str, str], seconds: float) -> Client:
+def connect(access: Access, seconds: float) -> Client:
     """Return a client of the API whose requests may take so long in all."""
     from .._kube_client import client as kube
 
-    return kube.Client(access, environ, seconds)
+    return kube.Client(access, seconds)
 
 
 def on_disk(configuration: conf.MetaConf, log: Log) -> list[conf.Delegate]:
@@ -72,7 +72,7 @@ class PodNetworks:
             return configuration.delegates
         if access is not None:
             seconds = min(_API_SECONDS, configuration.timeout / 4)
-            self._api = self._connect(access, self.request.environ, seconds)
+            self._api = self._connect(access, seconds)
         if self.request.command == "ADD":
             self._pod = pods.identify(self.request, configuration, self._api)
         elif configuration.generation == conf.LEGACY:

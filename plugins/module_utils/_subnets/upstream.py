@@ -10,7 +10,6 @@ from __future__ import annotations
 import gzip
 import http.client
 import json
-import os
 import random
 import threading
 import time
@@ -138,7 +137,7 @@ class _Connection:
     def __init__(self, path: str, seconds: float) -> None:
         try:
             self._access = kubeconfig.load(path)
-            self._connection = kube.connect(self._access, os.environ, seconds)
+            self._connection = kube.connect(self._access, seconds)
         except errors.Error as error:
             raise Unavailable(_sentence(error)) from None
 

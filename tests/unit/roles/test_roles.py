@@ -181,3 +181,26 @@ def test_the_role_makes_the_directories_of_the_library() -> None:
     made = {item["path"] for item in task["multinet.flannel.node_files"]["directories"]}
     needed = {str(pathlib.PurePosixPath(file["path"]).parent) for file in library_files.library()}
     assert needed <= made | {str(pathlib.PurePosixPath(path).parent) for path in made}
+
+
+UNITS = sorted(ROOT.glob("roles/*/templates/*.service.j2"))
+# It speaks with the kernel alone.
+WITHOUT_NETWORK = {"multinet-isolation.service.j2"}
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)
+def test_a_proxy_of_the_machine_does_not_reach_the_daemons(unit: pathlib.Path) -> None:
+    found = re.findall(r"^UnsetEnvironment=(.*)$", unit.read_text(), re.MULTILINE)
+    names = {name for line in found for name in line.split()}
+    wanted = {f"{kind}_PROXY" for kind in ("HTTP", "HTTPS", "ALL")}
+    wanted |= {name.lower() for name in wanted}
+    assert names >= wanted or unit.name in WITHOUT_NETWORK
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)
+def test_nobody_waits_for_ever_for_a_unit_that_waits_for_others(unit: pathlib.Path) -> None:
+    """A start that ends by its own timeout begins anew, so that its job is always there."""
+    text = unit.read_text()
+    waits = "wait for nobody" if unit.name in WITHOUT_NETWORK else "Type=notify"
+    if waits in text and ("Before=" in text or "TimeoutStartSec=infinity" in text):
+        assert re.search(r"^JobRunningTimeoutSec=\d+$", text, re.MULTILINE)

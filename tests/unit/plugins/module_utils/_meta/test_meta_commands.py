@@ -723,7 +723,7 @@ def _serve_pod(machine, tmp_path):
             execute=machine,
             interfaces=lambda path: machine.present,
             relay=lambda text: None,
-            connect=lambda access, environ, seconds: api,
+            connect=lambda access, seconds: api,
             devices=devices.Devices(str(tmp_path / "checkpoint"), str(tmp_path)),
         )
         environ = {
