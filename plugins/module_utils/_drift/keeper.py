@@ -79,24 +79,19 @@ class Keeper:
             again = {f"The host could not be looked at. {error}": "It can be looked at again."}
             self._tell({**self._told, **again})
             looked = None
-        else:
-            if looked is None:
-                self._told = {}  # nothing is deployed any more
-            else:
-                self._tell(_sentences(*looked))
         self.counts.seconds = self._clock() - began
         steps = list(_safe_steps(*looked)) if looked else []
-        due = [
-            step for step in steps if (at_once(step) or step in self._doubts) and self._due(step)
-        ]
-        if due:
-            with self._alone() as alone:
+        with self._alone() as alone:
+            if looked and alone:  # what a run has in hand deviates until it ends
+                self._tell(_sentences(*looked))
                 # after one that failed, the others may not be what is needed
-                all(self._repair(step) for step in due if alone)
+                all(self._repair(step) for step in steps if self._due(step))
         self._remember(steps)
         return looked
 
     def _due(self, step: repair.Step) -> bool:
+        if not at_once(step) and step not in self._doubts:
+            return False
         now = self._clock()
         times, last, dummy = self._tries.get(step, (0, now, now))
         if now - last < patience(times):
