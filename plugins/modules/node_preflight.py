@@ -195,7 +195,7 @@ def main() -> None:
     # without Kubernetes, containerd may well serve docker alone, which asks no CNI
     problems += runtimes if plan.get("kubernetes") else []
     for sentence in (
-        checks.warnings(observed, plan, deployed)
+        checks.warnings(observed, plan, deployed, module.params["underlay_interface"])
         + ([] if plan.get("kubernetes") else runtimes)
         + changes.changed(deployed, plan)
     ):

@@ -47,6 +47,12 @@ KINDS = {
         "site",
         "run the playbook site",
     ),
+    "firewall": Kind(
+        "that other firewalls let pass what pods of two hosts, and tunnels, send each other",
+        "`nft`, `iptables-nft-save`, `iptables-legacy-save`",
+        "hand",
+        "let it pass",
+    ),
     "executables": Kind(
         "what the collection installed: there, and with the sum it had",
         "the files, `/etc/multinet/executables.json`",
@@ -167,6 +173,11 @@ def deviations(plan: dict[str, Any], seen: dict[str, Any]) -> list[Deviation]:
         found += [
             Deviation(network["name"], kind, sentence)
             for kind, sentence in networks.deviations(network, seen)
+        ]
+        found += [
+            Deviation(network["name"], "firewall", one.sentence, one.remedy)
+            for one in networks.closed_ways(network, seen)
+            if one.sure
         ]
     order = list(KINDS)
     return sorted(found, key=lambda one: (one.network, order.index(one.kind)))

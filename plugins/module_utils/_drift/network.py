@@ -15,7 +15,7 @@ import ipaddress
 from collections.abc import Iterator
 from typing import Any
 
-from .._node import subnet_file
+from .._node import firewalls, passage, subnet_file
 from .._plan.schema import BACKENDS, leads_over_underlay
 
 # A lease is renewed an hour before it ends, and each minute from then on until that works (flannel,
@@ -74,6 +74,9 @@ def deviations(network: Network, seen: Seen) -> Found:
 def never_compared(network: Network, seen: Seen) -> Iterator[str]:
     """Yield sentences about what nobody can look at on this host."""
     name, backend = network["name"], network["backend"]["type"]
+    for one in closed_ways(network, seen):
+        if not one.sure:
+            yield f"Network {name}: {one.sentence}"
     if backend == "udp":
         yield (
             f"Which hosts the flanneld of network {name} sends to was not looked at: it alone knows"
@@ -445,6 +448,41 @@ def _wireguard_peers(network: Network, seen: Seen, others: list[Lease]) -> Found
                 lost.append(f"{subnet} ({other['public_ip']})")
     if lost:
         yield "neighbours", f"there is no WireGuard peer for {some(lost)}"
+
+
+def closed_ways(network: Network, seen: Seen) -> Iterator[passage.Closed]:
+    """Yield what other firewalls do not let pass between this host and another one."""
+    underlay = seen["underlay"].get(network["name"]) or {}
+    written = seen["subnet_files"].get(network["name"]) or {}
+    leases = seen["leases"].get(network["name"]) or []
+    own = _own(leases, underlay.get("addresses", []), subnet_file.gateways(written))
+    other = next((lease for lease in leases if lease is not own), None)
+    if other is None:
+        return
+    tables = [firewalls.Table(*one) for one in seen["firewalls"]]
+    told = set()  # what holds for both families is one matter
+    ways = {route["dst"]: route["dev"] for route in reversed(seen["routes"])}
+    for subnet in subnet_file.subnets(written):
+        six = subnet.version == 6
+        there = other["ipv6_subnet" if six else "subnet"]
+        hosts = underlay.get("addresses_v6" if six else "addresses", [])
+        if not there:
+            continue
+        wide = network["ipv6_cidr" if six else "cidr"]
+        device = network["device_v6" if six else "device"] or underlay.get("interface", "")
+        place = passage.Place(
+            way=ways.get(there) or ways.get(wide) or device,
+            underlay=underlay.get("interface", ""),
+            pod=str(subnet.network_address + 2),
+            other_pod=str(ipaddress.ip_network(there).network_address + 2),
+            host=hosts[0] if hosts else "",
+            other_host=other["public_ipv6" if six else "public_ip"],
+            bridged=seen["bridges_filtered"],
+        )
+        for one in passage.closed(network, place, tables, subnet.version):
+            if one.sentence not in told:
+                told.add(one.sentence)
+                yield one
 
 
 def some(items: list[str], most: int = 3) -> str:

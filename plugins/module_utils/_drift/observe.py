@@ -16,10 +16,11 @@ import re
 import shutil
 import stat
 import subprocess
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from .._node import subnet_file, units
+from .._node import firewalls, subnet_file, units
 from .._node.links import brief
 from .._node.sums import sha256_of
 from . import compare, datastore
@@ -27,6 +28,7 @@ from . import compare, datastore
 UNIT_FILE = "/etc/systemd/system/flanneld@.service"
 GUARD_FILE = "/etc/multinet/isolation.nft"
 GUARD_STATE = "/run/multinet-isolation/state.json"
+FIREWALLS_EVERY = 300.0  # seconds
 EXECUTABLES = "/etc/multinet/executables.json"
 CNI_DIRECTORY = "/etc/cni/multinet/net.d"
 PROPERTIES = "Id,LoadState,ActiveState,SubState,MainPID,NRestarts"
@@ -72,8 +74,9 @@ def look(plan: dict[str, Any], cni_conf: str, execute: Run = run) -> dict[str, A
     lasts unless it is renewed}, "configs": {network: what network_config.config() returns, or
     None}, "etcd": etcd's status() or None, "leases_problem": a sentence or "", "leases_wrong":
     bool, "executables": {path: what is wrong}, "cni_files": {path: what is wrong}, "allocated":
-    {network: {"4" or "6": addresses that host-local gave to pods}}, "blind": sentences about what
-    nobody can look at}.
+    {network: {"4" or "6": addresses that host-local gave to pods}}, "firewalls": list of
+    firewalls.Table, "bridges_filtered": whether they see what a bridge passes on, "blind":
+    sentences about what nobody can look at}.
 
     Raises ObserveError.
     """
@@ -91,6 +94,7 @@ def look(plan: dict[str, Any], cni_conf: str, execute: Run = run) -> dict[str, A
     subnet_files = {
         network["name"]: subnet_file.read(network["subnet_file"]) for network in plan["networks"]
     }
+    tables, unseen = _firewalls(execute)
     store = datastore.read(plan, environments, subnet_files)
     return {
         "links": links,
@@ -130,8 +134,28 @@ def look(plan: dict[str, Any], cni_conf: str, execute: Run = run) -> dict[str, A
         "allocated": {
             network["name"]: _allocated(network["ipam_dir"]) for network in plan["networks"]
         },
-        "blind": _blind(store["etcd"]),
+        "firewalls": tables,
+        "bridges_filtered": _number("/proc/sys/net/bridge/bridge-nf-call-iptables") == 1,
+        "blind": [*_blind(store["etcd"]), *unseen],
     }
+
+
+_last_firewalls: tuple[float, tuple[list[firewalls.Table], list[str]]] | None = None
+
+
+def _firewalls(execute: Run) -> tuple[list[firewalls.Table], list[str]]:
+    """Return what firewalls.look() does. They are long and change seldom, so a process that looks
+    again and again reads them every few minutes.
+    """
+    global _last_firewalls  # what this process saw last
+    now = time.monotonic()
+    if _last_firewalls is None or now - _last_firewalls[0] > FIREWALLS_EVERY:
+        try:
+            found = firewalls.look(execute)
+        except (ObserveError, ValueError, KeyError, IndexError) as error:
+            found = [], [f"What other firewalls drop was not looked at: {error}."]
+        _last_firewalls = now, found
+    return _last_firewalls[1]
 
 
 def _blind(etcd: dict[str, Any] | None) -> list[str]:

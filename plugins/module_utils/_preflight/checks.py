@@ -9,6 +9,7 @@ import ipaddress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import _architectures
+from .._node import passage
 from .._plan import changes
 from .._plan.schema import BACKENDS, leads_over_underlay
 from .._ranges import Range, is_within
@@ -55,6 +56,7 @@ def problems(observed: Facts, deployment: Deployment) -> list[str]:
     observed: dict made by observe.observe(): python (list of int), machine (str), systemd (bool),
     executables ({name: path or None}), kernel ({feature: None or the error text}), links and
     addresses (lists as printed by 'ip -j -d link' and 'ip -j addr'), routes (list of {dst, dev}),
+    firewalls (list of firewalls.Table: others' rules),
     ipv6_off (why no device gets IPv6, or ""), read_only (directories that cannot be written to),
     cni_confs (list of file names), busy_ports (the healthz ports of the plan that are taken),
     busy_udp_ports (its tunnels' ports that are taken).
@@ -78,15 +80,11 @@ def problems(observed: Facts, deployment: Deployment) -> list[str]:
     return found
 
 
-def warnings(observed: Facts, plan: Facts, deployed: Facts | None = None) -> list[str]:
+def warnings(
+    observed: Facts, plan: Facts, deployed: Facts | None = None, underlay_interface: str = ""
+) -> list[str]:
     """Return what does not stand in the way, but will be missed, as sentences."""
-    found = []
-    if observed["forward_policy"] == "drop":
-        found.append(
-            "iptables drops what it forwards on this host (policy of FORWARD; docker sets it), and"
-            " with it traffic between pods of different hosts. Accept the networks there, as"
-            " roles/isolation/README.md shows."
-        )
+    found = list(_closed(observed, plan, underlay_interface))
     others = {
         link["ifname"]: _vxlan(link).get("port")
         for link in observed["links"]
@@ -102,6 +100,33 @@ def warnings(observed: Facts, plan: Facts, deployed: Facts | None = None) -> lis
                 " neither. Another backend.port keeps the two apart."
             )
     return found
+
+
+def _closed(observed: Facts, plan: Facts, underlay: str) -> Iterator[str]:
+    """Yield what other firewalls would drop, of a packet to any other host."""
+    if not observed["firewalls"]:
+        return
+    addresses = [ipaddress.ip_address(a["local"]) for a in _addresses_of(observed, underlay)]
+    for network in plan["networks"]:
+        for version, cidr, device in (
+            (4, network["cidr"], network["device"]),
+            (6, network["ipv6_cidr"], network["device_v6"]),
+        ):
+            if not cidr:
+                continue
+            host = next((one for one in addresses if one.version == version), None)
+            pods = ipaddress.ip_network(cidr)
+            place = passage.Place(
+                way=device or underlay,
+                underlay=underlay,
+                pod=str(pods[2]),
+                other_pod=str(pods[-2]),
+                host=str(host or ""),
+                other_host=str(host + 1) if host else "",
+            )
+            for one in passage.closed(network, place, observed["firewalls"], version):
+                if one.sure:
+                    yield f"Network '{network['name']}': {one.sentence}; {one.remedy}."
 
 
 def stale_devices(observed: Facts, plan: Facts, deployed: Facts | None) -> list[str]:

@@ -18,10 +18,11 @@ import socket
 import sys
 from typing import TYPE_CHECKING, Any
 
+from .._node import firewalls
 from .._plan.schema import BACKENDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     # calls a command, returns its exit status, stdout and stderr, as AnsibleModule.run_command
     Run = Callable[[list[str]], tuple[int, str, str]]
@@ -74,7 +75,7 @@ def observe(run: Run, plan: dict[str, Any], conf_dir: str, bin_dir: str) -> dict
         "cni_confs": sorted(
             name for name in _listdir(conf_dir) if name.endswith((".conf", ".conflist", ".json"))
         ),
-        "forward_policy": _forward_policy(run) if executables["nft"] else "accept",
+        "firewalls": _firewalls(run) if executables["nft"] else [],
         "busy_ports": [
             network["healthz_port"]
             for network in plan["networks"]
@@ -107,10 +108,19 @@ def _library(name: str) -> str | None:
     return name
 
 
-def _forward_policy(run: Run) -> str:
-    """Return the policy of iptables' FORWARD chain, which docker sets to drop."""
-    code, out, dummy = run(["nft", "list", "chain", "ip", "filter", "FORWARD"])
-    return "drop" if code == 0 and "policy drop" in out else "accept"
+def _firewalls(run: Run) -> list[firewalls.Table]:
+    """Return the tables of others; what cannot be read now is looked at once there are networks."""
+
+    def out(argv: Sequence[str]) -> str:
+        code, text, err = run(list(argv))
+        if code:
+            raise OSError(code, err)
+        return text
+
+    try:
+        return firewalls.look(out)[0]
+    except (OSError, ValueError, KeyError, IndexError):
+        return []
 
 
 def _search_path() -> str:

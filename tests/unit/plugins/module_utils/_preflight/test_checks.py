@@ -8,6 +8,7 @@ import json
 import pathlib
 
 import pytest
+from ansible_collections.multinet.flannel.plugins.module_utils._node import firewalls
 from ansible_collections.multinet.flannel.plugins.module_utils._preflight import checks
 
 VECTORS = json.loads((pathlib.Path(__file__).parent / "vectors" / "problems.json").read_text())
@@ -98,13 +99,31 @@ def vxlan(name, vni, port, **more):
 
 def test_a_port_shared_with_another_flannel_is_a_warning():
     observed = dict(
-        copy.deepcopy(VECTORS["host"]), forward_policy="accept", links=[vxlan("flannel.4", 4, 8286)]
+        copy.deepcopy(VECTORS["host"]), firewalls=[], links=[vxlan("flannel.4", 4, 8286)]
     )
     found = checks.warnings(observed, PLAN)
     assert len(found) == 1 and found[0].startswith(
         "Network 'red': UDP port 8286 is also that of flannel.4, which the collection did not make."
     )
     assert checks.warnings(dict(observed, links=[vxlan("flannel.2", 2, 8286)]), PLAN, PLAN) == []
+
+
+def test_what_another_firewall_would_drop_is_a_warning():
+    docker = firewalls.of_iptables(
+        "*filter\n:FORWARD DROP [0:0]\n:DOCKER-USER - [0:0]\n-A FORWARD -j DOCKER-USER\n"
+        "-A DOCKER-USER -s 10.3.0.0/16 -j ACCEPT\nCOMMIT\n",
+        4,
+        "iptables-nft",
+    )
+    plan = {"networks": [dict(one, tunnel_protocols=[]) for one in PLAN["networks"]]}
+    found = checks.warnings(
+        dict(copy.deepcopy(VECTORS["host"]), firewalls=docker), plan, None, "eth0"
+    )
+    assert found == [
+        "Network 'blue': docker drops what its pods send to other hosts and what comes for its pods"
+        " from other hosts (table ip filter, chain FORWARD (iptables-nft)); let it pass, where its"
+        " rules are kept: iptables -I DOCKER-USER -s 10.1.0.0/16 -j ACCEPT, and the same with -d."
+    ]
 
 
 def test_a_host_keeps_its_data_store():
