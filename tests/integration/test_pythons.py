@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The meta-plugin stands on private modules of Python, for their time to import: what that promises
-holds on every Python at hand, and on those to come.
+holds on every Python at hand, and on those to come. The keeper runs on every Python at hand, too.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import sys
 import threading
 
 import pytest
+from ansible_collections.multinet.flannel.plugins.lookup import library_files
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import quick_json
 from ansible_collections.multinet.flannel.plugins.module_utils._kube_client import https
 from etcd_server import Authority
@@ -47,6 +48,19 @@ hooks = dict(parse_float=float, parse_int=int, parse_constant=str)
 assert quick_json.loads('{"a": [1, 2.5, "x", {}]}', **hooks) == {"a": [1, 2.5, "x", {}]}
 assert quick_json.dumps("x") == '"x"'
 assert "json" not in sys.modules
+"""
+KEEPER = """
+import os, socket, sys, time
+sys.path.insert(0, sys.argv[1])
+from multinet._drift import endpoint, keeper
+path = sys.argv[1] + "/socket"
+endpoint.Endpoint(lambda: b"x 1\\n" * 100000, print).start([endpoint.Place(path, "root")])
+with socket.socket(socket.AF_UNIX) as client:
+    while client.connect_ex(path):
+        time.sleep(0.01)
+    client.send(b"GET /metrics HTTP/1.1\\r\\n\\r\\n")
+    assert client.makefile().read().count("x 1") == 100000
+keeper.Keeper(lambda: None, print, print).round()
 """
 
 
@@ -151,3 +165,14 @@ def test_json_is_read_and_written_without_its_module(python):
         [FOUND[python], "-IS", "-c", JSON, str(pathlib.Path(quick_json.__file__).parent)],
         check=True,
     )
+
+
+@pytest.mark.parametrize("python", FOUND.values(), ids=FOUND)
+def test_the_keeper_looks_and_answers(tmp_path, python):
+    for file in library_files.library(["keeper"], str(tmp_path)):
+        path = pathlib.Path(file["path"])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(file["content"], encoding="utf-8")
+    command = [python, "-IS", "-c", KEEPER, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert not done.returncode, done.stderr
