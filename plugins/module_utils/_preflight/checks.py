@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .. import _architectures
 from .._node import passage
 from .._plan import changes
-from .._plan.schema import BACKENDS, leads_over_underlay
+from .._plan.schema import BACKENDS
 from .._ranges import Range, is_within
 
 if TYPE_CHECKING:
@@ -280,14 +280,14 @@ def _ipv6(observed: Facts, plan: Facts, interface: str) -> Iterator[str]:
 def _addresses(observed: Facts, deployment: Deployment) -> Iterator[str]:
     for network in deployment.plan["networks"]:
         ours = _our_devices(deployment.deployed) | _tuns(observed, deployment.deployed)
-        routed = _routed_ranges(deployment.deployed)
+        leased = _leased(deployment.deployed)
         if network["name"] == deployment.docker_network:
             ours |= {"docker0"}
         for key in ("cidr", "ipv6_cidr"):
             if not network.get(key):
                 continue
             prefix = ipaddress.ip_network(network[key])
-            for dev, other in _foreign_prefixes(observed, ours, routed):
+            for dev, other in _foreign_prefixes(observed, ours, leased):
                 if other.version == prefix.version and other.overlaps(prefix):
                     yield (
                         f"Network '{network['name']}': {key} {prefix} overlaps {other}, which this"
@@ -472,24 +472,24 @@ def _addresses_of(observed: Facts, interface: str) -> list[Facts]:
     return []
 
 
-def _routed_ranges(deployed: Facts | None) -> list[Range]:
-    """Return the ranges of the networks that are deployed here and use the underlay's device."""
+def _leased(deployed: Facts | None) -> list[tuple[Range, int]]:
+    """Return (range, length of a lease in it) of the networks that are deployed here."""
     return [
-        ipaddress.ip_network(network[key])
+        (ipaddress.ip_network(network[key]), network[length])
         for network in (deployed or {}).get("networks", [])
-        if leads_over_underlay(network["backend"])
-        for key in ("cidr", "ipv6_cidr")
+        for key, length in (("cidr", "subnet_len"), ("ipv6_cidr", "ipv6_subnet_len"))
         if network.get(key)
     ]
 
 
 def _foreign_prefixes(
-    observed: Facts, ours: set[str], ranges: list[Range]
+    observed: Facts, ours: set[str], leased: list[tuple[Range, int]]
 ) -> list[tuple[str, Range]]:
     """Return (device, prefix) of every address and route of the host that is not on one of our
     devices.
 
-    ranges: a route by a gateway inside one of them is flanneld's own, see _routed_ranges().
+    leased: see _leased(). A route to such a lease is flanneld's own, by the underlay's device where
+    the backend has none; or it leads elsewhere, and then it has drifted, and is put right.
     """
     seen: set[tuple[str, Range]] = set()
     for link in observed["addresses"]:
@@ -504,7 +504,7 @@ def _foreign_prefixes(
         if route.get("dev") in ours or route.get("dst", "default") == "default":
             continue
         prefix = ipaddress.ip_network(route["dst"], strict=False)
-        if route.get("gateway") and any(is_within(prefix, one) for one in ranges):
+        if any(is_within(prefix, one) and prefix.prefixlen == length for one, length in leased):
             continue
         if not prefix.is_link_local and not prefix.is_multicast and prefix.prefixlen:
             seen.add((route.get("dev", "a route"), prefix))

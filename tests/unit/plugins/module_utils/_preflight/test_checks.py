@@ -19,6 +19,8 @@ def network(name, cidr, vni, port, healthz_port):
         "name": name,
         "cidr": cidr,
         "ipv6_cidr": None,
+        "subnet_len": 24,
+        "ipv6_subnet_len": 64,
         "backend": {"type": "vxlan", "vni": vni, "port": port},
         "bridge": "mn-" + name,
         "device": f"flannel.{vni}",
@@ -158,6 +160,17 @@ def test_routes_that_flanneld_leads_over_the_underlay_are_its_own(backend):
     assert not [one for one in found if "overlaps" in one]
     fresh = checks.problems(observed, checks.Deployment(PLAN, None, "eth0"))
     assert [one for one in fresh if "overlaps 10.3.7.0/24" in one]
+
+
+@pytest.mark.parametrize("dst, is_drift", [("10.1.7.0/24", True), ("10.1.0.0/20", False)])
+def test_a_route_that_leads_a_lease_elsewhere_is_drift_that_site_repairs(dst, is_drift):
+    """Or site would be refused for what it is to put right."""
+    observed = copy.deepcopy(VECTORS["host"])
+    observed["routes"].append({"dst": dst, "dev": "eth0"})
+    found = checks.problems(observed, checks.Deployment(PLAN, PLAN, "eth0"))
+    assert any("overlaps" in one for one in found) != is_drift
+    fresh = checks.problems(observed, checks.Deployment(PLAN, None, "eth0"))
+    assert [one for one in fresh if f"overlaps {dst}" in one]
 
 
 def test_the_device_of_a_network_with_udp_is_its_own():
