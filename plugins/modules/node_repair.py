@@ -27,6 +27,13 @@ attributes:
     support: full
     details: Shows each repair with the deviation that it is for.
 options:
+  public_ip:
+    description:
+      - The address that this host's daemons are going to be told when they are restarted. If given,
+        nothing is compared or repaired. The host's leases in etcd get that address instead of the
+        one that its daemons still run with, since a flanneld that does not find its address there
+        takes another subnet, and the host's pods lose their network.
+    type: str
   timeout:
     description: Seconds until every daemon that was restarted must be ready, and its network be as
       planned.
@@ -37,6 +44,10 @@ options:
 EXAMPLES = r"""
 - name: Put right what has drifted
   multinet.flannel.node_repair:
+
+- name: Keep the subnets of a host that has another address now
+  multinet.flannel.node_repair:
+    public_ip: 192.0.2.7
 """
 
 RETURN = r"""
@@ -62,6 +73,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._drift import (
     observe,
     repair,
 )
+from ansible_collections.multinet.flannel.plugins.module_utils._etcd import client, handover
 from ansible_collections.multinet.flannel.plugins.module_utils._node import deployed, lock, units
 
 PATIENCE = 6  # looks, half a second apart
@@ -74,11 +86,21 @@ def look(plan: dict[str, Any], cni_conf: str) -> tuple[list[compare.Deviation], 
     return found, repair.steps(plan, seen, found)
 
 
+def hand_over(module: AnsibleModule, plan: dict[str, Any], public_ip: str) -> list[str]:
+    """Give the host's leases another address; return sentences about it."""
+    names = [network["unit"] for network in plan["networks"]]
+    shown = units.Systemd(module.run_command).show(names)
+    running = {name: int(shown.get(name, {}).get("MainPID") or 0) for name in names}
+    with lock.by_run():
+        return handover.hand_over(plan["networks"], running, public_ip, check=module.check_mode)
+
+
 def main() -> None:
     """Look, repair, and look again until it is as planned."""
     module = AnsibleModule(
         argument_spec={
             "cni_conf": {"type": "path", "default": "/etc/cni/net.d/00-multinet.conf"},
+            "public_ip": {"type": "str"},
             "timeout": {"type": "int", "default": 90},
         },
         supports_check_mode=True,
@@ -88,6 +110,13 @@ def main() -> None:
         plan = deployed.plan()
         if plan is None:
             module.exit_json(changed=False, repaired=[], left=[])
+            return
+        if module.params["public_ip"]:
+            said = hand_over(module, plan, module.params["public_ip"])
+            after = "".join(f"{sentence}\n" for sentence in said)
+            module.exit_json(
+                changed=bool(said), repaired=said, left=[], diff={"before": "", "after": after}
+            )
             return
         found, steps = look(plan, cni_conf)
         for dummy in range(0 if module.check_mode else PATIENCE):
@@ -110,7 +139,13 @@ def main() -> None:
                 time.sleep(0.5)
                 found, steps = look(plan, cni_conf)
         left = [one.line() for one in found]
-    except (deployed.DeployedError, observe.ObserveError, units.UnitError, lock.LockError) as error:
+    except (
+        deployed.DeployedError,
+        observe.ObserveError,
+        units.UnitError,
+        lock.LockError,
+        client.EtcdError,
+    ) as error:
         module.fail_json(msg=str(error))
     module.exit_json(
         changed=bool(due),

@@ -141,7 +141,8 @@ class Client:
 
         compares: list of ("revision", key, mod_revision; 0: the key must not exist) and ("empty",
         prefix: no key starts with it).
-        operations: list of ("put", key, value), ("delete", key) and ("delete_prefix", prefix).
+        operations: list of ("put", key, value), the same with a lease's id, ("delete", key) and
+        ("delete_prefix", prefix).
         """
         answer = self._post(
             "/v3/kv/txn",
@@ -494,7 +495,9 @@ def _compare(item: tuple[Any, ...]) -> dict[str, Any]:
 
 def _operation(item: tuple[str, ...]) -> dict[str, Any]:
     if item[0] == "put":
-        return {"request_put": {"key": _encode(item[1]), "value": _encode(item[2])}}
+        lease = item[3] if len(item) > 3 else "0"
+        put = {"key": _encode(item[1]), "value": _encode(item[2]), "lease": lease}
+        return {"request_put": put}
     if item[0] == "delete":
         return {"request_delete_range": {"key": _encode(item[1])}}
     return {

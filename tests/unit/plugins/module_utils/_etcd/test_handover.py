@@ -1,0 +1,78 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which lease a host with another address keeps, and whose it never touches."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from ansible_collections.multinet.flannel.plugins.module_utils._etcd import handover
+from ansible_collections.multinet.flannel.plugins.module_utils._etcd.client import KeyValue
+
+PREFIX = "/coreos.com/network/blue"
+SUBNET, FORMER, ADDRESS = "10.1.5.0/24", "198.18.0.11", "198.18.0.111"
+
+
+def lease(subnet, public_ip, number=7):
+    attributes = {"PublicIP": public_ip, "BackendType": "vxlan", "BackendData": {"VNI": 1}}
+    key = f"{PREFIX}/subnets/{subnet.replace('/', '-')}"
+    return KeyValue(key, json.dumps(attributes), 42, number)
+
+
+def decide(*stored, former=FORMER, address=ADDRESS):
+    return handover.decide(stored, PREFIX, SUBNET, former, address)
+
+
+def test_the_lease_of_the_former_address_gets_the_new_one_and_nothing_else_changes():
+    own, other = lease(SUBNET, FORMER), lease("10.1.6.0/24", "198.18.0.12")
+    due = decide(other, own)
+    assert due.lease == own
+    assert json.loads(due.value) == {**json.loads(own.value), "PublicIP": ADDRESS}
+    assert due.sentence == f"the lease of {SUBNET} goes from {FORMER} to {ADDRESS}"
+
+
+def test_a_lease_of_both_families_is_found_too():
+    own = lease(SUBNET, FORMER)
+    assert decide(own._replace(key=f"{own.key}&2001:db8:1::-64")) is not None
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        [],
+        [lease(SUBNET, "198.18.0.99")],
+        [lease("10.1.6.0/24", FORMER)],
+        [lease(SUBNET, FORMER), lease("10.1.6.0/24", ADDRESS)],
+        [lease(SUBNET, FORMER)._replace(value="rubbish")],
+    ],
+    ids=["none", "another host's", "another subnet", "flanneld finds another one", "rubbish"],
+)
+def test_any_other_lease_stays(stored):
+    assert decide(*stored) is None
+
+
+@pytest.mark.parametrize("former, address", [(ADDRESS, ADDRESS), ("", ADDRESS), (FORMER, "")])
+def test_nothing_is_handed_over_without_another_address(former, address):
+    assert decide(lease(SUBNET, FORMER), former=former, address=address) is None
+
+
+class Client:
+    """Records what is written."""
+
+    def __init__(self):
+        self.transactions = []
+
+    def txn(self, compares, operations):
+        self.transactions.append((compares, operations))
+        return True
+
+
+def test_it_is_written_only_where_nobody_else_has_and_ends_with_its_lease():
+    client, own = Client(), lease(SUBNET, FORMER)
+    due = decide(own)
+    assert due.write(client)
+    assert client.transactions == [
+        ([("revision", own.key, 42)], [("put", own.key, due.value, "7")])
+    ]
