@@ -10,6 +10,7 @@
 #   make lint sanity unit integration
 #   make format         write what `make lint` wants of the dialect; make hooks: have git ask for it
 #   make scenario S=vlans
+#   make faults             each fault of molecule/faults made for real; the table goes to .build/faults.md. FAULT=etcd: those alone
 #   make cluster S=kubernetes_etcd   a real Kubernetes cluster in three hosts, nothing of the collection on it yet
 #   make bench              the meta-plugin beside Multus and the bare delegates
 #   make bench-subnets      the subnet server beside plain flanneld
@@ -21,7 +22,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help setup test-programs cluster install hosts deploy demo test lint format hooks sanity unit \
-	integration bench bench-subnets bench-pods soak scenario run-scenario remove-hosts clean distclean
+	integration bench bench-subnets bench-pods soak faults scenario run-scenario remove-hosts clean distclean
 
 ENV := . .build/env &&
 DEMO := ansible-playbook -i inventories/demo
@@ -93,6 +94,10 @@ bench-pods: install test-programs
 soak: test-programs
 	@$(ENV) MULTINET_SOAK_ROUNDS=5000 MULTINET_EXAMPLES=1000000 $(PYTEST) \
 		tests/integration/test_meta_never_leaks.py tests/unit/plugins/module_utils/_meta/test_meta_properties.py
+
+# What is in the table of docs/operations.md.
+faults: install
+	@$(ENV) FAULT='$(FAULT)' $(MOLECULE) test -s faults
 
 scenario: install run-scenario
 

@@ -2,15 +2,24 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Make every fault of vars/faults.yml on the scenario's hosts, and write a table of what becomes of
-them: what status says, and how long each lasts. Ends with 1 when one is not named, or not repaired.
+them: what status and site say, who repairs each after how long, what was lost meanwhile.
 
-    make_faults.py FILE
+Three hosts have a fault each at the same time; what more than one host feels is made alone. What
+site repairs is made before one run of `site --check --diff` and one of site; some of what the
+keeper repairs is made again while it is stopped, for another two.
+Ends with 1 when a fault is not named or not repaired, and says which, after all have been made.
+
+    make_faults.py FILE [WORDS]     WORDS: only faults in whose name this expression is found
 """
 
 from __future__ import annotations
 
+import concurrent.futures
+import itertools
 import json
+import os
 import pathlib
+import queue
 import re
 import subprocess
 import sys
@@ -19,32 +28,79 @@ import time
 import yaml
 
 HERE = pathlib.Path(__file__).resolve().parent
-HOSTS = ("mn-faults-1", "mn-faults-2")
-PATIENCE = 150.0  # seconds until somebody has repaired it
+STORE = "mn-faults-1"  # the data store, and the pods that packets go to
+LANES = ("mn-faults-2", "mn-faults-3", "mn-faults-4")
+HOSTS = (STORE, *LANES)
+INTERFACES = {"blue": "eth0", "red": "net1"}  # of the pods
+PATIENCE = 180.0  # seconds until somebody has repaired it
 LOOK = """
 import json, sys
 sys.path.insert(0, "/usr/local/lib/multinet")
 from multinet._drift import compare, observe
 from multinet._node import deployed
 plan = deployed.plan()
-seen = observe.look(plan, "/etc/cni/net.d/00-multinet.conf")
+seen = observe.look(plan, "/etc/cni/net.d/00-multinet.conf") if plan else None
 print(json.dumps(compare.status(plan, seen)))
 """
-ETCD = """etcd() {
-  ETCDCTL_API=3 etcdctl --endpoints https://198.18.190.11:2379 --cacert /etc/multinet/pki/ca.crt \\
-    --cert /etc/multinet/pki/client.crt --key /etc/multinet/pki/client.key "$@"
+# A keeper that has just looked, and remembers nothing of the faults before.
+FRESH_KEEPER = """
+systemctl restart multinet-keeper
+touch /run/began
+until test /run/multinet/metrics/multinet.prom -nt /run/began; do sleep 0.1; done
+"""
+# What `do` and `undo` may use.
+SHELL = """
+set -eu
+etcd() {
+  pki=/etc/multinet/pki
+  ETCDCTL_API=3 /root/etcdctl --endpoints https://198.18.190.11:2379 --cacert $pki/ca.crt \\
+    --cert $pki/client.crt --key $pki/client.key "$@"
+}
+lease() {  # the key of this host's lease of a network
+  subnet=$(. "/run/flannel/networks/$1.env"; echo "$FLANNEL_SUBNET")
+  echo "/coreos.com/network/$1/subnets/${subnet%.1/*}.0-24"
 }
 """
 
 
 def on(host, *command, check=True):
-    """Run a command on a host and return what it prints."""
-    done = subprocess.run(
-        ["podman", "exec", host, *command], capture_output=True, text=True, check=False
-    )
+    """Run a command on a host, or on this machine, and return what it prints."""
+    inside = [] if host == "localhost" else ["podman", "exec", host]
+    done = subprocess.run([*inside, *command], capture_output=True, text=True, check=False)
     if check and done.returncode:
-        raise RuntimeError(f"{host}: {' '.join(command)}: {done.stderr}{done.stdout}")
+        raise RuntimeError(f"{host}: {command[0]}: {done.stderr[-1000:]}{done.stdout[-1000:]}")
     return done.stdout
+
+
+def playbook(name, *options):
+    """Run a playbook; return ({host: results of its tasks that changed or failed}, success)."""
+    inventories = [f"--inventory={HERE.parent}/shared/inventory", f"--inventory={HERE}/inventory"]
+    done = subprocess.run(
+        ["ansible-playbook", *inventories, name, *options],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=dict(os.environ, ANSIBLE_STDOUT_CALLBACK="ansible.posix.json"),
+    )
+    try:
+        plays = json.loads(done.stdout[done.stdout.index("{\n") :])["plays"]
+    except ValueError as error:
+        raise RuntimeError(f"{name}: {done.stdout[-2000:]}{done.stderr[-2000:]}") from error
+    results = {host: [] for host in HOSTS}
+    for play in plays:
+        for task in play["tasks"]:
+            for host, result in task["hosts"].items():
+                if result.get("changed") or result.get("failed"):
+                    results[host].append(dict(result, task=task["task"]["name"]))
+    return results, done.returncode == 0
+
+
+def site(*options):
+    """Run the playbook site as playbook() does; raise when it fails."""
+    results, success = playbook("multinet.flannel.site", *options)
+    if not success:
+        raise RuntimeError(f"site failed: {json.dumps(results)[-3000:]}")
+    return results
 
 
 def status(host):
@@ -52,100 +108,222 @@ def status(host):
     return json.loads(on(host, "python3", "-IS", "-c", LOOK))
 
 
+def sentences(host):
+    """Return what status says of a host, as sentences."""
+    try:
+        return status(host)["lines"]
+    except RuntimeError as error:  # a host that is not up, a plan that cannot be read
+        return [str(error)]
+
+
+def is_well(host):
+    """Say whether a host is as deployed, and the store's host finds its way to it."""
+    try:
+        if not status(host)["ok"]:
+            return False
+        address = re.search(
+            r"198[.]18[.]190[.]\d+", on(host, "ip", "-br", "address", "show", "eth0")
+        )
+        lines = status(STORE)["lines"]
+        return address is not None and not any(f"({address[0]})" in line for line in lines)
+    except RuntimeError:
+        return False
+
+
 def all_is_well():
-    return all(status(host)["ok"] for host in HOSTS)
+    """Say whether every host is as deployed."""
+    try:
+        return all(status(host)["ok"] for host in HOSTS)
+    except RuntimeError:
+        return False
 
 
 def wait(what, seconds=PATIENCE):
-    """Wait for something to be true; return how long that took, None when it never was."""
-    start = time.monotonic()
-    while time.monotonic() - start < seconds:
-        if what():
-            return time.monotonic() - start
-        time.sleep(2)
-    return None
-
-
-def site():
-    """Run the playbook site."""
-    inventories = [f"--inventory={HERE.parent}/shared/inventory", f"--inventory={HERE}/inventory"]
-    command = ["ansible-playbook", *inventories, "multinet.flannel.site"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"site failed: {done.stdout[-3000:]}{done.stderr[-1000:]}")
+    """Wait for something to be true; return whether it ever was."""
+    end = time.monotonic() + seconds
+    while not what():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.5)
+    return True
 
 
 class Stream:
-    """Packets from the pod on one host to the pod on the other, while a fault lasts."""
+    """Packets from the pod on a host to the pod on the store's host, while a fault lasts."""
 
-    def __init__(self, network):
-        interface = {"blue": "eth0", "red": "net1"}[network]
-        shown = json.loads(
-            on(HOSTS[0], "ip", "netns", "exec", "a", "ip", "-j", "-4", "addr", "show", interface)
-        )
-        address = shown[0]["addr_info"][0]["local"]
-        command = f"exec ip netns exec a ping -i 0.1 -q -W 1 {address}"
+    def __init__(self, host, network):
+        show = ["ip", "netns", "exec", "a", "ip", "-j", "-4", "address", "show"]
+        shown = json.loads(on(STORE, *show, INTERFACES[network]))
+        self.host, self.address = host, shown[0]["addr_info"][0]["local"]
+        command = f"exec ip netns exec a ping -i 0.1 -q -W 1 {self.address}"
         self.process = subprocess.Popen(
-            ["podman", "exec", HOSTS[1], "sh", "-c", command], stdout=subprocess.PIPE, text=True
+            ["podman", "exec", host, "sh", "-c", command], stdout=subprocess.PIPE, text=True
         )
-        time.sleep(1)
+        time.sleep(0.5)
 
     def lost(self):
-        """End it and return (packets lost, packets sent)."""
-        on(HOSTS[1], "pkill", "-INT", "-x", "ping")
+        """End it, and say what was lost."""
+        on(self.host, "pkill", "-INT", "-f", f"^ping .*{self.address}$", check=False)
         said = self.process.communicate(timeout=30)[0]
-        sent, received = re.search(r"(\d+) packets transmitted, (\d+) received", said).groups()
-        return int(sent) - int(received), int(sent)
+        found = re.search(r"(\d+) packets transmitted, (\d+) received", said)
+        if found is None:
+            return "the pod ended"
+        sent, received = int(found[1]), int(found[2])
+        return f"{sent - received} of {sent}"
 
 
-def make(fault):
-    """Make a fault; return (a row of the table, what is wrong with what became of it)."""
-    host = fault.get("on", HOSTS[1])
-    stream = Stream(fault.get("network", "blue"))
+class Fault:
+    """A fault of vars/faults.yml on a host, and what became of it: a row, and what is wrong."""
+
+    def __init__(self, declared, host):
+        self.declared, self.lane, self.host = declared, host, declared.get("on", host)
+        self.site, self.took, self.lost, self.wrong = "", "", "", []
+
+    def make(self):
+        """Make it, and see whether status says so."""
+        self.stream = Stream(self.lane, self.network)
+        self.began = time.monotonic()
+        self.shell("do")
+        words = self.declared.get("says", "")
+        if words and not wait(lambda: any(words in line for line in sentences(self.lane)), 20):
+            self.wrong.append(f"status does not say {words!r}, but {sentences(self.lane)}")
+
+    def shell(self, key):
+        """Do what is declared."""
+        if key in self.declared:
+            on(self.host, "bash", "-c", SHELL + self.declared[key])
+
+    def see(self, well):
+        """Wait until it is over."""
+        if not wait(well):
+            self.wrong.append(f"it was not repaired: {[sentences(host) for host in HOSTS]}")
+        self.took = f"{time.monotonic() - self.began:.0f} s"
+        self.lost = self.stream.lost()
+
+    def expect(self, results):
+        """Compare what site said with what is declared."""
+        said = json.dumps([results.get(host, []) for host in (self.host, STORE)])
+        words = self.declared["site"]
+        if words not in said:
+            self.wrong.append(f"site does not say {words!r}, but {said[:3000]}")
+
+    @property
+    def network(self):
+        """The network whose packets are counted."""
+        return self.declared.get("network", "blue")
+
+    @property
+    def row(self):
+        """Its row of the table."""
+        one = self.declared
+        said = one.get("says") or "nothing: it is over"
+        cells = [one["what"], said, one.get("site", "-"), one["by"], self.took, self.lost]
+        return "| " + " | ".join(cells) + " |"
+
+
+def guarded(fault, act):
+    """Do something with a fault; whatever fails is its own failure, and the next is made."""
+    try:
+        act()
+    except (RuntimeError, OSError, subprocess.SubprocessError, ValueError) as error:
+        fault.wrong.append(f"{type(error).__name__}: {error}")
+    for one in fault.wrong:
+        print(f"  WRONG: {fault.declared['what']}: {one}", flush=True)
+
+
+def repaired_by_itself(fault, well):
+    """Make a fault and wait until whoever repairs it has done so."""
+    limit = ["--limit", f"{STORE},{fault.lane}"]
+
+    def act():
+        if fault.declared["by"] == "keeper":
+            on(fault.lane, "bash", "-c", FRESH_KEEPER)
+        fault.make()
+        fault.shell("undo")
+        if fault.declared.get("pods"):
+            playbook(str(HERE / "pods.yml"), *([] if fault.host == "localhost" else limit))
+        fault.see(well)
+
+    guarded(fault, act)
+    print(fault.row, flush=True)
+    if fault.wrong:  # what comes next must not suffer from it
+        guarded(fault, lambda: site(*limit))
+
+
+def in_lanes(declared):
+    """Make faults on three hosts at the same time; return them."""
+    waiting, done = queue.SimpleQueue(), []
+    for one in declared:
+        waiting.put(one)
+
+    def lane(host):
+        while True:
+            try:
+                fault = Fault(waiting.get_nowait(), host)
+            except queue.Empty:
+                return
+            repaired_by_itself(fault, lambda: is_well(host))
+            done.append(fault)
+
+    with concurrent.futures.ThreadPoolExecutor(len(LANES)) as pool:
+        list(pool.map(lane, LANES))
+    return done
+
+
+def repaired_by_site(faults, keeper):
+    """Make faults, and have site say what it would do, and do it. keeper: whether it runs."""
+    if not faults:
+        return
+    if not keeper:
+        for host in HOSTS:
+            on(host, "systemctl", "stop", "multinet-keeper")
+    for fault in faults:
+        guarded(fault, fault.make)
+    said, dummy = playbook("multinet.flannel.site", "--check", "--diff")
     began = time.monotonic()
-    on(host, "bash", "-c", ETCD + fault["do"])
-    said, wrong = "", []
-    if fault.get("says"):
-        words = fault["says"]
-        seen = wait(
-            lambda: any(words in one["sentence"] for one in status(HOSTS[1])["deviations"]), 20
-        )
-        said = words
-        if seen is None:
-            found = [one["sentence"] for one in status(HOSTS[1])["deviations"]]
-            wrong.append(f"status does not say {words!r}, but {found}")
-    if fault["by"] == "site":
-        site()
-    if fault.get("undo"):
-        on(host, "bash", "-c", ETCD + fault["undo"])
-    repaired = wait(all_is_well)
-    took = time.monotonic() - began
-    lost, sent = stream.lost()
-    if repaired is None:
-        wrong.append(f"it was not repaired: {[status(one)['lines'] for one in HOSTS]}")
-        site()
-    row = f"| {fault['what']} | {said or 'nothing: it is over'} | {fault['by']} | {took:.0f} s |"
-    return f"{row} {lost} of {sent} |", wrong
+    results, success = playbook("multinet.flannel.site")
+    for fault in faults:
+        fault.began = began
+        if not success:
+            fault.wrong.append(f"site failed: {json.dumps(results)[:3000]}")
+        guarded(fault, lambda fault=fault: (fault.expect(said), fault.see(all_is_well)))
+        print(fault.row, flush=True)
 
 
-def main(target):
+def main(target, words=""):
     """Make them all and write the table."""
+    for host in LANES:  # only the data store's host has it
+        copy = f"podman cp {STORE}:/usr/local/bin/etcdctl - | podman cp - {host}:/root"
+        on("localhost", "bash", "-c", copy)
+    listed = yaml.safe_load((HERE / "vars" / "faults.yml").read_text(encoding="utf-8"))["faults"]
+    listed = [one for one in listed if re.search(words, one["what"])]
+    by_itself = [one for one in listed if one["by"] != "site"]
+    done = in_lanes([one for one in by_itself if not one.get("alone")])
+    for one in by_itself:
+        if one.get("alone"):
+            fault = Fault(one, LANES[0])
+            repaired_by_itself(fault, all_is_well)
+            done.append(fault)
+    spread = itertools.cycle(LANES)
+    by_site = [Fault(one, one["on"]) for one in listed if one["by"] == "site"]
+    instead = [Fault(one, next(spread)) for one in by_itself if "site" in one]
+    repaired_by_site(by_site, keeper=True)
+    repaired_by_site(instead, keeper=False)
+    done += by_site
+    failures = [f"{one.declared['what']}: {why}" for one in done + instead for why in one.wrong]
+    again = {} if words else playbook("multinet.flannel.site", "--check")[0]
+    if any(again.values()):
+        failures.append(f"afterwards site would still change: {json.dumps(again)[:3000]}")
+    order = [one["what"] for one in listed]
     rows = [
-        "| fault | status says | repaired by | after | packets lost |",
-        "| --- |" + " --- |" * 4,
+        "| fault | status says | site says | repaired by | after | packets lost |",
+        "| --- |" + " --- |" * 5,
+        *(one.row for one in sorted(done, key=lambda one: order.index(one.declared["what"]))),
     ]
-    failures = []
-    listed = yaml.safe_load((HERE / "vars" / "faults.yml").read_text(encoding="utf-8"))
-    for fault in listed["faults"]:
-        row, wrong = make(fault)
-        print(row, flush=True)
-        rows.append(row)
-        failures += [f"{fault['what']}: {one}" for one in wrong]
-        for one in wrong:
-            print(f"  WRONG: {one}", flush=True)
     pathlib.Path(target).write_text("\n".join(rows) + "\n", encoding="utf-8")
+    print(f"{len(done)} faults, {len(failures)} failures", flush=True)
     return "\n".join(failures)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]) or 0)
+    sys.exit(main(*sys.argv[1:]) or 0)
