@@ -21,6 +21,7 @@ from typing import NamedTuple
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from plugins.module_utils._drift import compare  # noqa: E402 - found by the line above
 from plugins.module_utils._observe import kinds, leaks  # noqa: E402 - found by the line above
 from plugins.module_utils._plan import schema  # noqa: E402 - found by the line above
 
@@ -104,6 +105,17 @@ def _backend_key(name: str, key: schema.Key) -> str:
     return f"`{name}` ({note})" if note else f"`{name}`"
 
 
+def deviations() -> str:
+    """The kinds of deviations, causes first."""
+    return table(
+        ("kind", "what is compared", "read from", "repaired by", "what its line says to do"),
+        (
+            (f"`{name}`", kind.compared, kind.read, compare.BY[kind.by], kind.remedy)
+            for name, kind in compare.KINDS.items()
+        ),
+    )
+
+
 class Part(NamedTuple):
     """One generated part of a document."""
 
@@ -116,6 +128,7 @@ PARTS = [
     Part("docs/declaration.md", "keys of a network", lambda: keys(schema.NETWORK_KEYS)),
     Part("docs/declaration.md", "keys of another CNI", lambda: keys(schema.EXTERNAL_KEYS)),
     Part("docs/declaration.md", "backends", backends),
+    Part("docs/operations.md", "kinds of deviations", deviations),
     Part("docs/report.md", "kinds of probe", probe_kinds),
     Part("docs/report.md", "leak classes", leak_classes),
 ]

@@ -60,6 +60,7 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
         "_etcd/reasons.py",
         "_node/__init__.py",
         "_node/deployed.py",
+        "_node/executables.py",
         "_node/firewalls.py",
         "_node/links.py",
         "_node/lock.py",

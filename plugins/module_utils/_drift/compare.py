@@ -30,6 +30,9 @@ class Kind(NamedTuple):
     remedy: str
 
 
+# Who repairs it, in the words of docs/operations.md
+BY = {"keeper": "the keeper, and `site`", "site": "`site`", "hand": "you"}
+
 _RESTART = "restart the daemon: run the playbook site"
 
 # What is compared. The order is that of cause and effect: of two deviations of one network, the one

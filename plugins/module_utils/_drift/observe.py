@@ -20,16 +20,15 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from .._node import firewalls, subnet_file, units
+from .._node import executables, firewalls, subnet_file, units
 from .._node.links import brief
-from .._node.sums import sha256_of
+from .._node.sums import ArtifactError, sha256_of
 from . import compare, datastore
 
 UNIT_FILE = "/etc/systemd/system/flanneld@.service"
 GUARD_FILE = "/etc/multinet/isolation.nft"
 GUARD_STATE = "/run/multinet-isolation/state.json"
 FIREWALLS_EVERY = 300.0  # seconds
-EXECUTABLES = "/etc/multinet/executables.json"
 CNI_DIRECTORY = "/etc/cni/multinet/net.d"
 PROPERTIES = "Id,LoadState,ActiveState,SubState,MainPID,NRestarts"
 
@@ -182,13 +181,13 @@ def _wireguard(execute: Run) -> dict[str, dict[str, list[str]]] | None:
     return found
 
 
-def _executables(record: str = EXECUTABLES) -> dict[str, str]:
+def _executables() -> dict[str, str]:
     """Return {path: what is wrong} of the executables that were installed here."""
-    wrong = {}
     try:
-        installed = json.loads(_text(record) or "{}")
-    except ValueError:
-        return {record: "is no JSON"}
+        installed = executables.recorded()
+    except ArtifactError as error:
+        return {executables.RECORD: f"cannot be read: {error}"}
+    wrong = {}
     for path, wanted in installed.items():
         try:
             found = os.stat(path)

@@ -81,6 +81,23 @@ def test_of_all_kinds_of_deviation_there_is_a_fault():
     )
 
 
+@pytest.mark.parametrize("kind", compare.KINDS)
+def test_what_a_kind_says_of_its_repair_is_true(kind):
+    """docs/operations.md has it: what the keeper repairs has steps, and nothing else has any."""
+    faults = [*FAULTS, *json.loads((VECTORS / "faults.json").read_text(encoding="utf-8"))]
+    alone = [
+        fault["steps"]
+        for fault in faults
+        if {found for dummy, found, dummy in fault["deviations"]} == {kind}
+    ]
+    assert alone
+    if compare.KINDS[kind].by == "keeper":
+        assert any(alone)
+    else:
+        assert not any(alone)
+    assert compare.KINDS[kind].by in compare.BY
+
+
 def test_what_nobody_can_look_at_is_said_and_no_fault():
     said = compare.status(PLAN, HOST)
     assert said["ok"]
