@@ -154,6 +154,13 @@ def main() -> None:
         module.exit_json(**result)
     if not given["run"].isalnum():
         module.fail_json(msg=f"run is {given['run']!r}; write letters and digits only.")
+    if not all(given["facts"]):
+        module.fail_json(
+            msg=(
+                "Not every host of the play has been looked at, and all are measured at once: leave"
+                " `serial` out of the play, and give it the strategy linear."
+            )
+        )
     mine = [facts for facts in given["facts"] if facts.get("host") == given["host"]]
     if not mine and given["phase"] != "outside":
         module.fail_json(

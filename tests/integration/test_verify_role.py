@@ -65,7 +65,7 @@ def _lab(tmp_path_factory):
         yield lab
 
 
-def start(lab, *arguments):
+def start(lab, *arguments, playbook="multinet.flannel.verify", **environment):
     """Start the playbook, in a process group of its own."""
     tree = next(
         path
@@ -78,10 +78,11 @@ def start(lab, *arguments):
         ANSIBLE_LOCALHOST_WARNING="false",
         ANSIBLE_NOCOLOR="1",
         ANSIBLE_CALLBACK_RESULT_FORMAT="yaml",
+        **environment,
         PYTHONUNBUFFERED="1",
     )
     return subprocess.Popen(
-        [PLAYBOOK, "-i", str(lab.place / "inventory.yml"), "multinet.flannel.verify", *arguments],
+        [PLAYBOOK, "-i", str(lab.place / "inventory.yml"), playbook, *arguments],
         env=environment,
         cwd=lab.place,
         stdout=subprocess.PIPE,
@@ -91,10 +92,10 @@ def start(lab, *arguments):
     )
 
 
-def play(lab, *arguments):
+def play(lab, *arguments, **how):
     """Run the playbook and return (exit status, output, report.json or None)."""
     shutil.rmtree(lab.place / ".multinet" / "multinet-report", ignore_errors=True)
-    running = start(lab, *arguments)
+    running = start(lab, *arguments, **how)
     output = running.communicate()[0]
     path = lab.place / ".multinet" / "multinet-report" / "report.json"
     return running.returncode, output, json.loads(path.read_text()) if path.exists() else None
@@ -121,7 +122,10 @@ def test_green_with_the_guard_and_nothing_changed(lab):
     for host in lab.hosts:
         lab.nft(host, "flush ruleset\n" + ruleset(PLAN))
     rule = {"that": "length(report.pods) == `3`", "message": "There are three pods."}
-    status, output, report = play(lab, "-e", json.dumps({"multinet_expectations": [rule]}))
+    # one playbook is the barrier between listening and sending, whatever strategy others have
+    status, output, report = play(
+        lab, "-e", json.dumps({"multinet_expectations": [rule]}), ANSIBLE_STRATEGY="free"
+    )
     assert status == 0 and report["verdict"] == "as_planned", output
     assert [one["holds"] for one in report["expectations"]] == [True]
     assert "changed=1" not in output and "blue        ✓" in output
@@ -157,6 +161,15 @@ def test_a_run_that_is_stopped_half_way_leaves_no_old_report(lab, down):
     running.stdout.read()
     assert running.wait() != 0
     assert not any(path.exists() for path in old)
+
+
+def test_hosts_one_after_the_other_are_no_measurement(lab):
+    playbook = lab.place / "own.json"
+    own = {"hosts": "all", "serial": 1, "gather_facts": False, "roles": ["multinet.flannel.verify"]}
+    playbook.write_text(json.dumps([own]))
+    status, output, report = play(lab, playbook=str(playbook))
+    assert status == 2 and report is None, output
+    assert "all are measured at once: leave `serial` out of the play" in output
 
 
 def test_check_mode_measures_nothing_and_does_not_fail(lab):

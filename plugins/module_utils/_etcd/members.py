@@ -104,6 +104,12 @@ def member_address(name: str, variables: Mapping[str, Any], recorded: str | None
     for address in known:
         if address and _underlay.is_address(address):
             return str(address)
+    if (variables.get("ansible_facts") or {}).get("interfaces"):
+        raise ValueError(
+            f"{name}: this host has no default route, so the address of this etcd member isn't"
+            " known. Set multinet_underlay_interface to the interface that reaches the other hosts,"
+            " or multinet_node_address."
+        )
     raise ValueError(
         f"{name}: the address of this etcd member isn't known, for its facts were not gathered. Run"
         " without --limit, or set multinet_node_address for it."

@@ -1,0 +1,112 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: declaration_problems
+author: multinet.flannel authors (@multinet-flannel)
+version_added: 0.1.0
+short_description: What is wrong with a declaration as it is written in the inventory
+description:
+  - Finds what the module M(multinet.flannel.network_plan) cannot see, which gets the values of one
+    host.
+  - What is done once for all hosts is done with the variables of one of them. Those of them that
+    are set otherwise for another host, in its host_vars for example, are a problem. Looked at are
+    C(multinet_networks) and what decides where leases are.
+  - To YAML a number that begins with 0 is octal, so C(vni=010) is 8.
+options:
+  _terms:
+    description: Names of the hosts that carry networks.
+    type: list
+    elements: str
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Check how the declaration is written
+  ansible.builtin.assert:
+    that: query('multinet.flannel.declaration_problems', *multinet_nodes) | length == 0
+"""
+
+RETURN = r"""
+_raw:
+  description: A sentence for each problem.
+  type: list
+  elements: str
+"""
+
+import linecache
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ansible.plugins.lookup import LookupBase
+
+try:
+    # There is no public way to learn where a value was written
+    from ansible._internal._datatag._tags import Origin
+except ImportError:
+    Origin = None
+
+# What two hosts of one cluster cannot have differently
+ONE_FOR_ALL = (
+    "multinet_networks",
+    "multinet_datastore",
+    "multinet_etcd_prefix",
+    "multinet_kubernetes",
+    "multinet_kubernetes_namespace",
+    "multinet_flanneld_form",
+    "multinet_cluster_cidrs",
+    "multinet_node_cidr_mask_sizes",
+)
+_NOT_SET = object()
+
+
+def differing(hosts: list[str], hostvars: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each variable of ONE_FOR_ALL that is not the same for all hosts."""
+    found = []
+    for name in ONE_FOR_ALL:
+        values = {host: hostvars[host].get(name, _NOT_SET) for host in hosts}
+        others = [host for host in hosts if values[host] != values[hosts[0]]]
+        if others:
+            more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+            found.append(
+                f"{name} is not the same for {', '.join(others[:3])}{more} as for {hosts[0]}, and"
+                " there can be one alone for all hosts. Write it once, in group_vars/all.yml."
+            )
+    return found
+
+
+def octal(value: Any) -> Iterator[str]:
+    """Yield a sentence for each number in a value that was written with a 0 before it."""
+    if isinstance(value, Mapping):
+        for item in value.values():
+            yield from octal(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from octal(item)
+    elif isinstance(value, int) and Origin is not None:
+        origin = Origin.get_tag(value)
+        if origin and origin.path and origin.line_num and origin.col_num:
+            line = linecache.getline(str(origin.path), origin.line_num)
+            written = re.match(r"0[0-7]+\b", line[origin.col_num - 1 :])
+            if written:
+                yield (
+                    f"{origin.path}, line {origin.line_num}: {written[0]} is {int(value)}, for a"
+                    f" number that begins with 0 is octal in YAML. Write {written[0].lstrip('0')},"
+                    f" or {int(value)} if that is meant."
+                )
+
+
+class LookupModule(LookupBase):
+    """See DOCUMENTATION."""
+
+    def run(
+        self, terms: list[str], variables: dict[str, Any] | None = None, **kwargs: Any
+    ) -> list[str]:
+        """Return the sentences of differing() and octal() about the hosts."""
+        hosts, hostvars = list(terms), (variables or {})["hostvars"]
+        networks = hostvars[hosts[0]].get("multinet_networks") if hosts else None
+        return [*differing(hosts, hostvars), *octal(networks)]
