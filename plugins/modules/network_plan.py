@@ -15,8 +15,7 @@ description:
   - Checks a list of networks as the roles of this collection do and returns the plan they would
     work from.
   - Everything that is wrong is reported at once, one sentence a line, before any host is touched.
-  - Reads and changes nothing but its arguments. It needs the controller's Python
-    (C(delegate_to=localhost) with C(ansible_python_interpreter={{ ansible_playbook_python }})).
+  - Works on the controller, reads nothing but its arguments and changes nothing.
 extends_documentation_fragment:
   - multinet.flannel.attributes
   - multinet.flannel.attributes.info
@@ -43,10 +42,7 @@ EXAMPLES = r"""
       underlay_cidrs: [192.168.7.0/24]
       architectures: [amd64, arm64]
       node_count: "{{ ansible_play_hosts_all | length }}"
-  delegate_to: localhost
   run_once: true
-  vars:
-    ansible_python_interpreter: "{{ ansible_playbook_python }}"
   register: declared
 
 - name: Show which networks may not reach each other
@@ -119,51 +115,3 @@ errors:
   elements: str
   sample: ["network 'red': cidr '10.3.1.0/16' has host bits set; write '10.3.0.0/16'."]
 """
-
-from typing import Any
-
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.multinet.flannel.plugins.module_utils._libraries import MissingLibraryError
-from ansible_collections.multinet.flannel.plugins.module_utils._plan import argument_spec
-from ansible_collections.multinet.flannel.plugins.module_utils._plan.errors import PlanError
-from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
-
-
-def main() -> None:
-    """Check the declaration and return the plan, or every mistake at once."""
-    module = AnsibleModule(
-        argument_spec={
-            "networks": {"type": "raw", "required": True},
-            "options": {"type": "dict", "options": argument_spec.spec()},
-        },
-        supports_check_mode=True,
-    )
-    networks = module.params["networks"]
-    module.no_log_values.update(_secrets(networks))
-    try:
-        planned = plan(networks, module.params["options"])
-    except MissingLibraryError as error:
-        module.fail_json(msg=str(error), errors=[str(error)])
-    except PlanError as error:
-        module.fail_json(
-            msg=f"The networks cannot be set up as declared:\n{error}", errors=error.errors
-        )
-    module.exit_json(changed=False, plan=planned, errors=[])
-
-
-def _secrets(networks: Any) -> set[str]:
-    """What no output may show: the pre-shared keys of the backends."""
-    backends = [
-        network.get("backend")
-        for network in (networks if isinstance(networks, list) else [])
-        if isinstance(network, dict)
-    ]
-    return {
-        str(backend["psk"])
-        for backend in backends
-        if isinstance(backend, dict) and backend.get("psk")
-    }
-
-
-if __name__ == "__main__":
-    main()
