@@ -426,6 +426,10 @@ def test_the_mirror_playbook(ansible, upstream, tmp_path):
     assert fill() == 0, ansible.output
     daemon = mirror / "flannel/0.28.4/linux-amd64/flanneld"
     assert daemon.read_text() == "the daemon"
+    # for the hosts that need its executable
+    assert not (mirror / "flannel-cni").exists()
+    variables["multinet_meta_plugin_in_process"] = []
+    assert fill() == 0 and "changed=1" in ansible.output, ansible.output
     assert (mirror / "flannel-cni/1.9.1-flannel3/linux-amd64/flannel").read_text() == "cni"
     assert [
         item["component"]
@@ -468,8 +472,20 @@ def test_the_role_cni_plugins(ansible, tmp_path, upstream_bin):
             "multinet_artifact_source": "mirror",
             "multinet_artifact_dir": str(mirror),
             "multinet_cni_bin_dir": str(tmp_path / "cni"),
+            "multinet_networks": [
+                {
+                    "name": "blue",
+                    "cidr": "10.1.0.0/16",
+                    "default": True,
+                    "backend": {"type": "vxlan", "vni": 1},
+                }
+            ],
         },
     }
+    assert ansible.playbook([play]) == 0, ansible.output
+    assert sorted(os.listdir(tmp_path / "cni")) == ["bridge", "host-local", "loopback"]
+    # those whose work the meta-plugin does, for who does not want that, and those of Kubernetes
+    play["vars"].update(multinet_meta_plugin_in_process=[], multinet_kubernetes=True)
     assert ansible.playbook([play]) == 0, ansible.output
     assert sorted(os.listdir(tmp_path / "cni")) == [
         "bridge",

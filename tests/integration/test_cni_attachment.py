@@ -14,7 +14,7 @@ import subprocess
 import sys
 
 import pytest
-from ansible_collections.multinet.flannel.plugins.module_utils._plan import plan
+from ansible_collections.multinet.flannel.plugins.module_utils._plan import executables, plan
 from cni_host import BIN, NET, CniHost
 
 NETWORK_DIRECTORY = "/etc/cni/multinet/net.d"
@@ -47,7 +47,10 @@ if os.geteuid() != 0:
 @pytest.fixture(name="host")
 def _host(tmp_path, upstream_bin):
     host = CniHost(tmp_path, upstream_bin)
-    planned = plan.plan(DECLARATION, {})
+    planned = plan.plan(DECLARATION, {"in_process": ["flannel", "tuning"]})
+    for plugin in host.path(BIN).iterdir():  # a node has no more than it needs
+        if plugin.name not in (*executables.executables(planned), "multinet"):
+            plugin.unlink()
     host.path(NETWORK_DIRECTORY).mkdir(parents=True)
     for number, network in enumerate(planned["networks"]):
         host.lease(network["subnet_file"], f"10.{2 * number + 1}.5.1/24", network["cidr"])

@@ -28,7 +28,8 @@ from multinet._cni import errors, invoke
 from multinet._meta.in_process import InProcess
 try:
     execute = InProcess(invoke.Exec(), ["flannel", "tuning"])
-    status, out, err = execute.run(sys.argv[1], dict(os.environ), sys.stdin.buffer.read(), 30)
+    file = execute.find(os.path.basename(sys.argv[1]), os.environ["CNI_PATH"].split(":"))
+    status, out, err = execute.run(file, dict(os.environ), sys.stdin.buffer.read(), 30)
 except errors.Error as error:
     status, out, err = 1, ('{"code": %d, "msg": ""}' % error.code).encode(), str(error).encode()
 sys.stdout.buffer.write(out)
@@ -215,6 +216,11 @@ PLAIN = {
         LEASE,
         {"CNI_ARGS": "K8S_POD_NAME=a;IgnoreUnknown=1"},
     ),
+    "tuning: a pod called machine": (
+        tuning({"net.ipv4.ip_forward": "0"}),
+        LEASE,
+        {"CNI_ARGS": "IgnoreUnknown=1;K8S_POD_NAME=machine"},
+    ),
 }
 # What is left to the executable.
 LEFT = {
@@ -328,12 +334,14 @@ class World(CniHost):
         return found
 
 
-def life(directory, upstream_bin, conf, lease, environ, add, delete):
-    """ADD, CHECK and DEL of a plugin; return what is to be compared, a list of one dict each, and
-    the names of what was called.
+def life(directory, upstream_bin, conf, lease, environ, add, delete, *, installed=True):
+    """ADD, CHECK and DEL of a plugin, whose executable may be installed; return what is to be
+    compared, a list of one dict each, and the names of what was called.
     """
     directory.mkdir()
     host = World(directory, upstream_bin)
+    if not installed:
+        (host.path(BIN) / conf["type"]).unlink()
     try:
         if lease is not None:
             file = host.path(
@@ -413,12 +421,18 @@ def test_plain_is_done_without_the_executable_and_just_so(what, tmp_path, upstre
     theirs, _named = life(
         tmp_path / "theirs", upstream_bin, *PLAIN[what], "executable", "executable"
     )
-    ours, named = life(tmp_path / "ours", upstream_bin, *PLAIN[what], "in process", "in process")
     conf = PLAIN[what][0]
-    # CHECK of tuning is the executable's, and so is one that its version does not know
-    assert named.count(conf["type"]) == (conf["type"] == "tuning" or "cniVersion" not in conf), (
-        named
+    # a CHECK that its version does not know is the executable's
+    needed = "cniVersion" not in conf
+    ours, named = life(
+        tmp_path / "ours",
+        upstream_bin,
+        *PLAIN[what],
+        "in process",
+        "in process",
+        installed=needed or what == "a caller's environment",
     )
+    assert named.count(conf["type"]) == needed, named
     succeeded = [[one["answer"][0] for one in told] for told in (ours, theirs)]
     if what == "a plugin behind it that is not there":
         assert (
@@ -436,6 +450,54 @@ def test_plain_is_done_without_the_executable_and_just_so(what, tmp_path, upstre
     else:
         assert ours == theirs
     assert ours[-1]["kept"] == {} or all("last_reserved_ip" in name for name in ours[-1]["kept"])
+
+
+@pytest.mark.parametrize("what", ["no subnet file", "dns", "tuning: another MTU"])
+def test_what_is_left_to_an_executable_that_is_missing_is_an_error(what, tmp_path, upstream_bin):
+    ours, named = life(
+        tmp_path / "ours", upstream_bin, *LEFT[what], "in process", "in process", installed=False
+    )
+    assert ours[0]["answer"] == [False, 5]
+    assert (ours[0]["kept"], named) == ({}, [])
+
+
+@pytest.mark.parametrize("command", ["STATUS", "GC"])
+@pytest.mark.parametrize("conf", [flannel(cniVersion="1.1.0"), tuning({}, cniVersion="1.1.0")])
+def test_status_and_gc_need_no_executable(command, conf, tmp_path, upstream_bin):
+    (tmp_path / "host").mkdir()
+    host = World(tmp_path / "host", upstream_bin)
+    try:
+        (host.path(BIN) / conf["type"]).unlink()
+        if command == "STATUS" and conf["type"] == "flannel":
+            assert host.ask("in process", command, conf, host.pod(), {}) == (False, 5)
+        host.path("/run/flannel/subnet.env").write_text(LEASE, encoding="utf-8")
+        assert host.ask("in process", command, conf, host.pod(), {}) == (True, None)
+        (host.path(BIN) / "bridge").unlink()
+        ready = host.ask("in process", "STATUS", conf, host.pod(), {})
+        assert ready == ((False, 5) if conf["type"] == "flannel" else (True, None))
+    finally:
+        host.close()
+
+
+def test_a_sysctl_that_was_changed_is_found(tmp_path, upstream_bin):
+    conf = tuning({"net.ipv4.ip_forward": "0"})
+    (tmp_path / "host").mkdir()
+    host = World(tmp_path / "host", upstream_bin)
+    try:
+        pod = host.pod()
+        subprocess.run(
+            ["ip", "-n", pod, "link", "add", "eth0", "type", "veth", "peer", "name", "other"],
+            check=True,
+        )
+        (host.path(BIN) / "tuning").unlink()
+        assert host.ask("in process", "ADD", conf, pod, {})[0]
+        assert host.ask("in process", "CHECK", conf, pod, {}) == (True, None)
+        subprocess.run(
+            ["ip", "netns", "exec", pod, "sysctl", "-qw", "net.ipv4.ip_forward=1"], check=True
+        )
+        assert host.ask("in process", "CHECK", conf, pod, {}) == (False, 5)
+    finally:
+        host.close()
 
 
 @pytest.mark.parametrize("what", LEFT)

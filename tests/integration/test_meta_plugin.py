@@ -304,6 +304,33 @@ def test_what_was_attached_by_one_form_is_detached_by_the_other(host, pod, one, 
     assert host.leftovers() == []
 
 
+@pytest.mark.parametrize("installed_at_add", [False, True])
+def test_a_node_needs_no_executable_of_what_is_done_in_process(host, pod, installed_at_add):
+    conf = today(cniVersion="1.1.0", inProcess=[] if installed_at_add else ["flannel", "tuning"])
+    if installed_at_add:
+        assert host.cni("ADD", conf, pod)[0] == 0
+    else:
+        for delegate in conf["delegates"]:
+            delegate["cniVersion"] = "1.1.0"
+    for name in ("flannel", "tuning"):
+        (host.path(BIN) / name).unlink()
+    if not installed_at_add:
+        assert host.cni("STATUS", conf, pod) == (0, None)
+        status, answer = host.cni("ADD", conf, pod)
+        assert status == 0, answer
+        assert host.addresses(pod) == {"eth0": "10.1.5.2/24", "net1": "10.3.7.2/24"}
+        assert host.cni("CHECK", dict(conf, prevResult=answer), pod) == (0, None)
+        # what is not plain is an error, and nothing stays
+        host.path("/run/flannel/subnet2.env").write_text("FLANNEL_MTU=1450\n", encoding="utf-8")
+        status, answer = host.cni("ADD", conf, host.pod())
+        assert (status, answer["code"]) == (1, 5)
+        assert "There is no executable flannel in" in answer["msg"], answer
+    valid = {"cni.dev/valid-attachments": [{"containerID": pod, "ifname": "eth0"}]}
+    assert host.cni("GC", dict(conf, **valid), pod) == (0, None)
+    assert host.cni("DEL", conf, pod) == (0, None)
+    assert host.leftovers() == []
+
+
 @pytest.mark.parametrize("in_process", [[], ["flannel", "tuning"]])
 def test_a_flannel_plugin_that_was_killed_before_it_filled_its_file(host, pod, in_process):
     conf = today(inProcess=in_process)

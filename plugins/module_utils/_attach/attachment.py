@@ -14,7 +14,7 @@ from .._cni import conf, errors, invoke, runtime
 from .._cni import netns as namespaces
 from .._cni import result as results
 from .._meta import conf as meta_conf
-from .._meta import flannel
+from .._meta import flannel, in_process
 from .._meta import state as meta_state
 
 TYPE_CHECKING = False
@@ -180,6 +180,7 @@ class Attacher:
                 "Start the container without a network, or name another `interface`.",
             )
         self._runtime().find(wanted.network)
+        flannel.check_lease(wanted.network)
         flannel.check_unused(wanted.network, str(target.container_id))
         entry: dict[str, Any] = {
             "containerId": target.container_id,
@@ -248,8 +249,11 @@ class Attacher:
         return None
 
     def _runtime(self) -> runtime.Runtime:
+        execute = in_process.InProcess(
+            self.execute or invoke.Exec(), (), when_missing=meta_conf.IN_PROCESS
+        )
         return runtime.Runtime(
-            self.path, self.execute, relay=self.relay, deadline=time.monotonic() + self.timeout
+            self.path, execute, relay=self.relay, deadline=time.monotonic() + self.timeout
         )
 
     def _attachment(self, target: Target, entry: dict[str, Any]) -> runtime.Attachment:

@@ -94,7 +94,7 @@ class _Add:
         request, configuration = self.request, self.configuration
         delegates = networks.delegates()
         path = runtime.search_path(configuration.bin_dirs, request.path)
-        self.plugin.refuse_itself(request, delegates, path)
+        self.plugin.refuse_itself(request, delegates, path, configuration.in_process)
         state = states.State(
             conf_name=configuration.name,
             container_id=request.container_id,

@@ -90,7 +90,8 @@ def detach(
     _remember(store, state)
     path = runtime.search_path(request.path, state.path)
     failed = detach_all(
-        plugin.runtime(request, path, in_process=state.in_process),
+        # by executables once, which may have gone since
+        plugin.runtime(request, path, in_process=state.in_process, when_missing=conf.IN_PROCESS),
         state.attached,
         container_id=state.container_id,
         netns=request.netns or (state.netns if os.path.exists(state.netns) else ""),
@@ -175,7 +176,9 @@ def _detach_by_conf(plugin: Plugin, request: Request) -> None:
         ]
     path = runtime.search_path(configuration.bin_dirs, request.path)
     failed = detach_all(
-        plugin.runtime(request, path, in_process=configuration.in_process),
+        plugin.runtime(
+            request, path, in_process=configuration.in_process, when_missing=conf.IN_PROCESS
+        ),
         attached,
         container_id=request.container_id,
         netns=request.netns,

@@ -97,7 +97,13 @@ def _hand_on(
         return []  # nobody knows what it holds
     path = runtime.search_path(configuration.bin_dirs, request.path)
     deadline = time.monotonic() + configuration.timeout
-    cni = plugin.runtime(request, path, deadline=deadline, in_process=configuration.in_process)
+    cni = plugin.runtime(
+        request,
+        path,
+        deadline=deadline,
+        in_process=configuration.in_process,
+        when_missing=conf.IN_PROCESS,
+    )
     failed = []
     for name, network in networks.items():
         try:

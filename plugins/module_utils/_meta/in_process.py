@@ -4,8 +4,9 @@
 """Do what some of upstream's plugins do without starting them: a process less for each, network and
 operation.
 
-Only what is plain: the rest, and with it every error, is left to the executable, which has to be
-there. Whatever one form attached, the other can detach: the files on the host are the same
+Only what is plain: the rest, and with it every error, is left to the executable. A host whose
+configurations are plain needs none; where one would be asked that is not there, the error says so.
+Whatever one form attached, the other can detach: the files on the host are the same
 (tests/integration/test_in_process.py runs both side by side).
 """
 
@@ -61,30 +62,48 @@ class Call:
 class InProcess(invoke.Exec):
     """An invoke.Exec that does the work of some plugins itself.
 
-    execute: for all others; plugins: names out of conf.IN_PROCESS.
+    execute: for all others; plugins: names out of conf.IN_PROCESS; when_missing: those whose work
+    is done here where there is no executable, by default the same.
     """
 
-    def __init__(self, execute: invoke.Exec, plugins: Iterable[str]) -> None:
+    def __init__(
+        self,
+        execute: invoke.Exec,
+        plugins: Iterable[str],
+        when_missing: Iterable[str] | None = None,
+    ) -> None:
         self.execute = execute
         self.plugins = plugins
+        self.when_missing = plugins if when_missing is None else when_missing
 
     def find(self, plugin: str, path: list[str]) -> str:
-        """See invoke.Exec: the executable has to be there as well, for what is left to it."""
-        return self.execute.find(plugin, path)
+        """See invoke.Exec. The bare name stands for an executable that is not there, and is not
+        needed for what is plain.
+        """
+        try:
+            return self.execute.find(plugin, path)
+        except errors.Error:
+            if plugin not in self.when_missing:
+                raise
+            return plugin
 
     def run(
         self, file: str, environ: dict[str, str], stdin: bytes, seconds: float | None
     ) -> Outcome:
         """See invoke.Exec."""
         name = os.path.basename(file)
-        serve = _SERVED.get((name, environ["CNI_COMMAND"])) if name in self.plugins else None
-        done = None
-        if serve:
+        is_missing = file == name
+        done, why = None, ""
+        if is_missing or name in self.plugins:
+            serve = _SERVED.get((name, environ["CNI_COMMAND"]))
             plugin = conf.decode(stdin, "The configuration")
             try:
-                done = serve(Call(plugin, environ, seconds=seconds, execute=self.execute))
-            except (OSError, UnicodeDecodeError):
-                pass  # the executable has the words for it
+                if serve:
+                    done = serve(Call(plugin, environ, seconds=seconds, execute=self.execute))
+            except (OSError, UnicodeDecodeError) as error:
+                why = str(error)  # the executable has better words for it
+        if done is None and is_missing:
+            raise _needs_executable(name, environ, plugin, why)
         return self.execute.run(file, environ, stdin, seconds) if done is None else done
 
     def will_keep(
@@ -155,19 +174,26 @@ def _flannel_check(call: Call) -> Outcome | None:
     return None
 
 
+def _flannel_status(call: Call) -> Outcome | None:
+    """Ready is who has a lease, and the plugin behind."""
+    delegate = _flannel_delegate(call.conf)
+    if not delegate:
+        return None
+    call.find(delegate["type"])
+    return 0, b"", b""
+
+
+def _nothing(call: Call) -> Outcome | None:
+    """For commands that upstream's plugin does not know, and CNI's library answers for it."""
+    return 0, b"", b""
+
+
 def _tuning_add(call: Call) -> Outcome | None:
     """Sysctls alone, and only where the host's administrator allows all."""
     result = call.conf.get("prevResult")
-    if not _is_plain_tuning(call) or not isinstance(result, dict):
+    places = _sysctls(call)
+    if places is None or not isinstance(result, dict) or os.path.lexists(_TUNING_ALLOWLIST):
         return None
-    if os.path.lexists(_TUNING_ALLOWLIST):
-        return None
-    places: dict[str, str] = {}
-    for key, value in (call.conf.get("sysctl") or {}).items():
-        place = _sysctl_file(key, call.interface)
-        if place is None or place in places:
-            return None
-        places[place] = value
     with netns.inside(call.environ["CNI_NETNS"]):
         for place, value in places.items():
             descriptor = os.open(place, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
@@ -189,14 +215,50 @@ def _tuning_delete(call: Call) -> Outcome | None:
     return None if os.path.lexists(changes) else (0, b"", b"")
 
 
-# All else (CHECK of tuning, STATUS) is left to the executable.
+def _tuning_check(call: Call) -> Outcome | None:
+    """Every sysctl is what ADD made it."""
+    places = _sysctls(call)
+    if places is None or not isinstance(call.conf.get("prevResult"), dict):
+        return None
+    with netns.inside(call.environ["CNI_NETNS"]):
+        for place, value in places.items():
+            found = (files.read(place) or b"").decode().strip()
+            if found != value.strip():
+                raise OSError(f"{place} is {found!r}, and was set to {value!r}")
+    return 0, b"", b""
+
+
 _SERVED: dict[tuple[str, str], Callable[[Call], Outcome | None]] = {
     ("flannel", "ADD"): _flannel_add,
     ("flannel", "DEL"): _flannel_delete,
     ("flannel", "CHECK"): _flannel_check,
+    ("flannel", "STATUS"): _flannel_status,
+    ("flannel", "GC"): _nothing,
     ("tuning", "ADD"): _tuning_add,
     ("tuning", "DEL"): _tuning_delete,
+    ("tuning", "CHECK"): _tuning_check,
+    ("tuning", "STATUS"): _nothing,
+    ("tuning", "GC"): _nothing,
 }
+
+
+def _needs_executable(
+    name: str, environ: dict[str, str], plugin: dict[str, Any], why: str
+) -> errors.Error:
+    """Return the Error for what is left to an executable that is not there."""
+    plain = {
+        "flannel": "It reads a configuration as the collection writes it, and the subnet file"
+        f" {flannel.subnet_file(plugin)} as flanneld does.",
+        "tuning": "It sets sysctls of the network, where the host has no"
+        f" {_TUNING_ALLOWLIST}, and nothing else.",
+    }
+    where = ", ".join(environ["CNI_PATH"].split(os.pathsep))
+    return errors.Error(
+        errors.IO_FAILURE,
+        f"There is no executable {name} in {where}, and what its {environ['CNI_COMMAND']} is asked"
+        f" for here is more than the meta-plugin does without.",
+        why or f"{plain[name]} Otherwise install the plugin.",
+    )
 
 
 def _flannel_delegate(plugin: dict[str, Any]) -> dict[str, Any] | None:
@@ -234,8 +296,24 @@ def _is_plain_tuning(call: Call) -> bool:
         return False
     if not all(isinstance(value, str) for value in sysctls.values()):
         return False
-    args = call.environ.get("CNI_ARGS", "")
-    return not args or ("IgnoreUnknown=1" in args.split(";") and "mac" not in args.lower())
+    args = [pair.split("=") for pair in call.environ.get("CNI_ARGS", "").split(";") if pair]
+    return not args or (
+        ["IgnoreUnknown", "1"] in args
+        and all(len(pair) == 2 and pair[0].upper() != "MAC" for pair in args)
+    )
+
+
+def _sysctls(call: Call) -> dict[str, str] | None:
+    """{file: value} of what a plain tuning sets; None where it is not plain."""
+    if not _is_plain_tuning(call):
+        return None
+    places: dict[str, str] = {}
+    for key, value in (call.conf.get("sysctl") or {}).items():
+        place = _sysctl_file(key, call.interface)
+        if place is None or place in places:
+            return None
+        places[place] = value
+    return places
 
 
 def _sysctl_file(key: str, interface: str) -> str | None:

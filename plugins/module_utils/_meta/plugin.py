@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from signal import SIG_IGN, SIGTERM, signal
     from typing import Any, Union
 
+    from .._cni.invoke import Outcome
     from .._cni.skel import Request
     from .conf import ConfiguredNetworks, Delegate, MetaConf
     from .devices import Devices
@@ -143,9 +144,10 @@ class Plugin:
         *,
         deadline: float | None = None,
         in_process: Iterable[str] = (),
+        when_missing: Iterable[str] | None = None,
     ) -> runtime.Runtime:
-        """Return what calls delegates: those found in path, until the deadline; in_process: the
-        plugins whose work is done without their executables.
+        """Return what calls delegates: those found in path, until the deadline; in_process,
+        when_missing: the plugins whose work is done without their executables, see InProcess.
         """
         environ = dict(_DELEGATES_DEFAULTS, **request.environ)
         environ[_MARK] = "1"
@@ -153,7 +155,9 @@ class Plugin:
         if in_process:
             from . import in_process as work  # where the configuration says so
 
-            execute = work.InProcess(execute, in_process)
+            execute = work.InProcess(execute, in_process, when_missing)
+        elif when_missing:
+            execute = _Spare(execute, when_missing)
         return runtime.Runtime(path, execute, environ=environ, relay=self._relay, deadline=deadline)
 
     def host_devices(self) -> Devices:
@@ -179,13 +183,17 @@ class Plugin:
         return bool(request.environ.get(_MARK))
 
     def refuse_itself(
-        self, request: Request, delegates: Iterable[Delegate], path: list[str]
+        self,
+        request: Request,
+        delegates: Iterable[Delegate],
+        path: list[str],
+        in_process: Iterable[str],
     ) -> None:
-        """Raise Error where a delegate's executable is this plugin, or is missing."""
-        cni = self.runtime(request, path)
+        """Raise Error where a delegate's executable is this plugin, or is missing and needed."""
+        cni = self.runtime(request, path, in_process=in_process)
         for delegate in delegates:
             for file in cni.find(delegate.network):
-                if _same_program(file, self._own_file):
+                if os.path.isabs(file) and _same_program(file, self._own_file):
                     raise self.delegates_to_itself(
                         f"The plugin {file} of the network {delegate.network.name} is the"
                         " meta-plugin."
@@ -211,6 +219,34 @@ def _with_our_keys(
         return command(request)
 
     return served
+
+
+class _Spare(invoke.Exec):
+    """As in_process.InProcess, for plugins whose executable is missing alone; imported then."""
+
+    def __init__(self, execute: invoke.Exec, when_missing: Iterable[str]) -> None:
+        self.execute = execute
+        self.when_missing = when_missing
+
+    def find(self, plugin: str, path: list[str]) -> str:
+        """See invoke.Exec."""
+        try:
+            return self.execute.find(plugin, path)
+        except errors.Error:
+            if plugin not in self.when_missing:
+                raise
+            return plugin
+
+    def run(
+        self, file: str, environ: dict[str, str], stdin: bytes, seconds: float | None
+    ) -> Outcome:
+        """See invoke.Exec."""
+        execute = self.execute
+        if file in self.when_missing:
+            from .in_process import InProcess
+
+            execute = InProcess(execute, (), self.when_missing)
+        return execute.run(file, environ, stdin, seconds)
 
 
 def _same_program(file: str, own_file: str | None) -> bool:

@@ -40,8 +40,10 @@ def status(plugin: Plugin, request: Request) -> None:
     finally:
         networks.close()
     path = runtime.search_path(configuration.bin_dirs, request.path)
-    plugin.refuse_itself(request, delegates, path)
-    cni = plugin.runtime(request, path, deadline=time.monotonic() + configuration.timeout)
+    in_process = configuration.in_process
+    plugin.refuse_itself(request, delegates, path, in_process)
+    deadline = time.monotonic() + configuration.timeout
+    cni = plugin.runtime(request, path, deadline=deadline, in_process=in_process)
     for delegate in delegates:
         try:
             flannel.check_lease(delegate.network)

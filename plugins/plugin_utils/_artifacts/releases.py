@@ -12,6 +12,7 @@ An artifact is {component, version, executables: {name: path on the host}}. A re
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from typing import TYPE_CHECKING, Any
@@ -186,9 +187,15 @@ def default_versions(table: Table) -> dict[str, str]:
     return {component: next(iter(entry["versions"])) for component, entry in table.items()}
 
 
+def executables(table: Table) -> dict[str, set[str]]:
+    """Return {component: the names of its executables}."""
+    return {component: set(entry["executables"]) for component, entry in table.items()}
+
+
+@functools.cache
 def load_table() -> Table:
     """Return releases.yml: {component: {base_url, path, executables, versions: {version: {arch:
-    sha256}}}}.
+    sha256}}}}, not to be changed.
     """
     with open(os.path.join(os.path.dirname(__file__), "releases.yml"), encoding="utf-8") as stream:
-        return yaml.safe_load(stream)
+        return yaml.load(stream, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))

@@ -7,16 +7,21 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import pathlib
 import re
 import tarfile
 
 import pytest
+import yaml
+from ansible_collections.multinet.flannel.plugins.filter.cni_artifacts import cni_artifacts
 from ansible_collections.multinet.flannel.plugins.module_utils._architectures import SUPPORTED
 from ansible_collections.multinet.flannel.plugins.module_utils._node.sums import ArtifactError
+from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 from ansible_collections.multinet.flannel.plugins.plugin_utils._artifacts import releases
 from ansible_collections.multinet.flannel.plugins.plugin_utils._artifacts.store import Store
 
 TABLE = releases.load_table()
+ROOT = pathlib.Path(__file__).resolve().parents[5]
 # Releases of which only the sum of one architecture is publicly known; everything else has both.
 ONE_ARCHITECTURE = {("flannel-cni", "1.9.1-flannel3"): {"arm64"}}
 
@@ -291,3 +296,62 @@ class TestStore:
         with pytest.raises(ArtifactError) as caught:
             self.store.find(self.release, ["flanneld"])
         assert error in str(caught.value)
+
+
+# The first run, with what the README says and nothing else
+
+
+def first_run(**options):
+    """Return the artifacts of the README's inventory: the CNI plugins, flanneld and etcd."""
+    shown = re.search(
+        r"```yaml\n(multinet_networks:.*?)```", (ROOT / "README.md").read_text(), re.S
+    )
+    settings = yaml.safe_load(
+        (ROOT / "roles/multinet/defaults/main/settings.yml").read_text(encoding="utf-8")
+    )
+    options.setdefault("in_process", settings["multinet_meta_plugin_in_process"])
+    versions = releases.default_versions(TABLE)
+    declared = yaml.safe_load(shown.group(1))["multinet_networks"]
+    assert settings["multinet_cni_artifacts"] == []
+    return [
+        *cni_artifacts(plan(declared, options), versions, "/opt/cni/bin"),
+        *(
+            {"component": component, "version": versions[component]}
+            for component in ("flannel", "etcd")
+        ),
+    ]
+
+
+@pytest.mark.parametrize("arch", sorted(SUPPORTED.values()))
+def test_all_that_the_first_run_needs_has_a_sum(arch):
+    needed = first_run()
+    assert [artifact["component"] for artifact in needed] == ["cni-plugins", "flannel", "etcd"]
+    for artifact in needed:
+        assert releases.release(TABLE, artifact["component"], artifact["version"], arch)["sha256"]
+
+
+@pytest.mark.parametrize(
+    "options, executables",
+    [
+        ({}, {"cni-plugins": ["bridge", "host-local", "loopback"]}),
+        ({"kubernetes": True}, {"cni-plugins": ["bridge", "host-local", "loopback", "portmap"]}),
+        (
+            {"in_process": ["tuning"]},
+            {"flannel-cni": ["flannel"], "cni-plugins": ["bridge", "host-local", "loopback"]},
+        ),
+        (
+            {"in_process": []},
+            {
+                "flannel-cni": ["flannel"],
+                "cni-plugins": ["bridge", "host-local", "loopback", "tuning"],
+            },
+        ),
+    ],
+)
+def test_what_nothing_starts_is_not_installed(options, executables):
+    artifacts = [artifact for artifact in first_run(**options) if "executables" in artifact]
+    assert {one["component"]: list(one["executables"]) for one in artifacts} == executables
+    for artifact in artifacts:
+        for name, path in artifact["executables"].items():
+            assert path == "/opt/cni/bin/" + name
+    assert releases.check(artifacts, TABLE) == []

@@ -1,0 +1,23 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which CNI executables a node needs for its networks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def executables(plan: dict[str, Any]) -> list[str]:
+    """Return the names, in alphabetical order, of what is started for a pod of plan()'s networks.
+
+    Plugins whose work the meta-plugin does itself (_meta/in_process.py) are not. loopback is what
+    container runtimes start for `lo`, whatever the networks are.
+    """
+    needed = {"loopback"}
+    for network in plan["networks"]:
+        for plugin in network["cni_conflist"]["plugins"]:
+            needed.add(plugin["type"])
+            if plugin["type"] == "flannel":  # what it hands over to; see _plan/render.py
+                needed |= {"bridge", "host-local"}
+    return sorted(needed - set(plan["cni_conf"].get("inProcess", [])))
