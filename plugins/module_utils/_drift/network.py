@@ -303,7 +303,9 @@ def _bridge(network: Network, seen: Seen, written: list[str]) -> Iterator[str]:
     former = sorted(has - set(written))
     missing = sorted(set(written) - has)
     pods = f" ({link['ports']} interfaces of pods are on it)" if link["ports"] else ""
-    first = " (detach the pods that are on it first)" if link["ports"] else ""
+    held = _held(seen["pods"].get(network["name"], []), former)
+    which = f"with the addresses {some(held)}" if held else "that are on it"
+    first = f" (detach the pods {which} first)" if link["ports"] else ""
     if missing:
         yield f"the bridge {link['name']} lacks the address {', '.join(missing)}{pods}"
     if former:
@@ -313,6 +315,14 @@ def _bridge(network: Network, seen: Seen, written: list[str]) -> Iterator[str]:
     mtu = bridge_mtu(network, seen)
     if mtu not in (None, link["mtu"]):
         yield f"the bridge {link['name']} has the MTU {link['mtu']}, and pods on it have {mtu}"
+
+
+def _held(addresses: list[str], subnets: list[str]) -> list[str]:
+    """Return those of pods' addresses that are of some subnets."""
+    ranges = [ipaddress.ip_network(subnet, strict=False) for subnet in subnets]
+    return [
+        one for one in addresses if any(ipaddress.ip_address(one) in within for within in ranges)
+    ]
 
 
 def bridge_mtu(network: Network, seen: Seen) -> int | None:

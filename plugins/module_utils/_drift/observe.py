@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import glob
+import ipaddress
 import json
 import os
 import re
@@ -73,9 +74,9 @@ def look(plan: dict[str, Any], cni_conf: str, execute: Run = run) -> dict[str, A
     lasts unless it is renewed}, "configs": {network: what network_config.config() returns, or
     None}, "etcd": etcd's status() or None, "leases_problem": a sentence or "", "leases_wrong":
     bool, "executables": {path: what is wrong}, "cni_files": {path: what is wrong}, "allocated":
-    {network: {"4" or "6": addresses that host-local gave to pods}}, "firewalls": list of
-    firewalls.Table, "bridges_filtered": whether they see what a bridge passes on, "blind":
-    sentences about what nobody can look at}.
+    {network: {"4" or "6": how many addresses host-local gave to pods}}, "pods": {network: these
+    addresses}, "firewalls": list of firewalls.Table, "bridges_filtered": whether they see what a
+    bridge passes on, "blind": sentences about what nobody can look at}.
 
     Raises ObserveError.
     """
@@ -95,6 +96,7 @@ def look(plan: dict[str, Any], cni_conf: str, execute: Run = run) -> dict[str, A
     }
     tables, unseen = _firewalls(execute)
     store = datastore.read(plan, environments, subnet_files)
+    pods = {network["name"]: _given(network["ipam_dir"]) for network in plan["networks"]}
     return {
         "links": links,
         "routes": [
@@ -130,9 +132,8 @@ def look(plan: dict[str, Any], cni_conf: str, execute: Run = run) -> dict[str, A
         **store,
         "executables": _executables(),
         "cni_files": _cni_files(plan, cni_conf),
-        "allocated": {
-            network["name"]: _allocated(network["ipam_dir"]) for network in plan["networks"]
-        },
+        "allocated": {name: _allocated(given) for name, given in pods.items()},
+        "pods": pods,
         "firewalls": tables,
         "bridges_filtered": _number("/proc/sys/net/bridge/bridge-nf-call-iptables") == 1,
         "blind": [*_blind(store["etcd"]), *unseen],
@@ -363,11 +364,23 @@ def _cni_files(plan: dict[str, Any], cni_conf: str) -> dict[str, str]:
     return wrong
 
 
-def _allocated(directory: str) -> dict[str, int]:
-    """Return how many addresses of each family host-local has given out: a file each, called after
-    the address.
-    """
-    return {"4": len(glob.glob(f"{directory}/[0-9]*.*")), "6": len(glob.glob(f"{directory}/*:*"))}
+def _given(directory: str) -> list[str]:
+    """Return the addresses that host-local has given to pods: a file each, called after it."""
+    return sorted(filter(_is_address, map(os.path.basename, glob.glob(f"{directory}/*"))))
+
+
+def _allocated(given: list[str]) -> dict[str, int]:
+    """Return how many addresses there are of each family."""
+    v6 = sum(":" in one for one in given)
+    return {"4": len(given) - v6, "6": v6}
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _json(execute: Run, *arguments: str) -> list[dict[str, Any]]:
