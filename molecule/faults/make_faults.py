@@ -42,8 +42,9 @@ plan = deployed.plan()
 seen = observe.look(plan, "/etc/cni/net.d/00-multinet.conf") if plan else None
 print(json.dumps(compare.status(plan, seen)))
 """
-# A keeper that has just looked, and remembers nothing of the faults before.
+# A keeper that has just looked, and remembers nothing of the faults and the runs before.
 FRESH_KEEPER = """
+rm -f /run/multinet/changes.lock
 systemctl restart multinet-keeper
 touch /run/began
 until test /run/multinet/metrics/multinet.prom -nt /run/began; do sleep 0.1; done
@@ -144,7 +145,7 @@ def wait(what, seconds=PATIENCE):
     while not what():
         if time.monotonic() > end:
             return False
-        time.sleep(0.5)
+        time.sleep(1)
     return True
 
 
