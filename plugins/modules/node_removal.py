@@ -167,13 +167,8 @@ def removal_steps(host: removal.Host, params: dict[str, Any]) -> list[removal.St
     steps += removal.unit_steps(host, params["units"])
     steps += removal.table_steps(host, params["nft_tables"])
     known = {step.what for step in steps}
-    # The host's record says what is ours: what is cut off before its end must find it
-    record = [path for path in params["paths"] if deployed.PATH.startswith(path.rstrip("/") + "/")]
-    others = [path for path in params["paths"] if path not in record]
-    steps += [step for step in removal.path_steps(others) if step.what not in known]
-    going = removal.paths_there(params["paths"])
-    steps += removal.empty_directory_steps(params["empty_directories"], going)
-    return steps + removal.path_steps(record)
+    rest = removal.rest_steps(params["paths"], params["empty_directories"], deployed.PATH)
+    return steps + [step for step in rest if step.what not in known]
 
 
 def sort_executables(asked: list[str]) -> tuple[list[str], list[str]]:

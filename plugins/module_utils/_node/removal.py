@@ -166,6 +166,17 @@ def empty_directory_steps(paths: Iterable[str], going: Iterable[str] = ()) -> li
     return steps
 
 
+def rest_steps(paths: Iterable[str], directories: Iterable[str], record: str) -> list[Step]:
+    """Return the steps that delete paths and, where they are empty then, directories. The path with
+    the record of what is ours comes last: a removal that was cut off must find it.
+    """
+    paths = list(paths)
+    last = [path for path in paths if record.startswith(path.rstrip("/") + "/")]
+    steps = path_steps(path for path in paths if path not in last)
+    steps += empty_directory_steps(directories, paths_there(paths))
+    return steps + path_steps(last)
+
+
 def _empty_remover(path: str) -> Callable[[], None]:
     def remove() -> None:
         # somebody may have put something there by now

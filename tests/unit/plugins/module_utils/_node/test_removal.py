@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._node import removal
 
 
@@ -44,3 +45,29 @@ def test_a_directory_goes_when_nothing_is_left_in_it(tmp_path):
     for step in steps:
         step.act()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["foreign", "link", "shared"]
+
+
+@pytest.mark.parametrize("done", range(6))
+def test_a_removal_that_is_cut_off_anywhere_is_completed_by_the_next(tmp_path, done):
+    """Which directories are ours stands in the record alone."""
+    for name in ("etc/multinet/deployed.json", "bin/flanneld", "var/state", "cni/net.d/ours.conf"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    record = tmp_path / "etc/multinet/deployed.json"
+
+    def steps():
+        directories = ["cni", "cni/net.d", "bin", "var"] if record.exists() else []
+        return removal.rest_steps(
+            [
+                str(tmp_path / name)
+                for name in ("etc/multinet", "bin/flanneld", "var/state", "cni/net.d/ours.conf")
+            ],
+            [str(tmp_path / name) for name in directories],
+            str(record),
+        )
+
+    for step in steps()[:done]:
+        step.act()
+    for step in steps():
+        step.act()
+    assert [path.name for path in tmp_path.rglob("*")] == ["etc"]
