@@ -229,13 +229,13 @@ def test_only_ready_pods_made_as_they_say_now_count(cluster):
             "PATCH", f"{place}/{name}/status", {"status": status}, "application/merge-patch+json"
         )
 
-    def wait(**more):
+    def wait(seconds=0, **more):
         with netns.inside("/run/netns/" + cluster.api.name):
             apply.wait_for_pods(
                 admin.Admin(str(cluster.kubeconfig)),
                 wanted,
                 ["n1"],
-                patience=apply.Patience(0, sleep=lambda seconds: None),
+                patience=apply.Patience(seconds, sleep=lambda seconds: None),
                 **more,
             )
 
@@ -260,6 +260,33 @@ def test_only_ready_pods_made_as_they_say_now_count(cluster):
             == f"After 0 s, {missing} (ImagePullBackOff: no such image). Look at it with kubectl,"
             " then run again."
         )
+        # what will stay so is not waited for
+        log = "E1126 21:30:00.1   12 main.go:325] Failed to find any valid interface to use: no"
+        for container, said in (
+            (
+                {"state": {"waiting": {"reason": "ErrImageNeverPull"}}, "restartCount": 0},
+                "(ErrImageNeverPull)",
+            ),
+            (
+                {
+                    "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+                    "lastState": {"terminated": {"exitCode": 1, "message": log}},
+                    "restartCount": 3,
+                },
+                "(CrashLoopBackOff) (its log says: Failed to find any valid interface to use: no)",
+            ),
+        ):
+            named = dict(container, name="flanneld", image="", imageID="", ready=False)
+            cluster.api.ok(
+                "PATCH",
+                place + "/waiting/status",
+                {"status": {"containerStatuses": [named]}},
+                "application/merge-patch+json",
+            )
+            with pytest.raises(admin.AdminError) as refused:
+                wait(seconds=1e9)
+            sentence = f"{missing} {said}. Look at it with kubectl, then run again."
+            assert str(refused.value) == sentence
         cluster.api.ok(
             "PATCH",
             place + "/waiting/status",

@@ -16,9 +16,10 @@ import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
+from .._node.journal import reason_in
 from . import daemonset, objects
 from .admin import Admin, AdminError
-from .questions import IS_ESTABLISHED, IS_READY, NOT_RUNNING, ask, staying
+from .questions import ENDED, IS_ESTABLISHED, IS_READY, NOT_RUNNING, ask, staying
 
 Item = dict[str, Any]  # an object, as the API's JSON has it
 
@@ -26,6 +27,9 @@ Item = dict[str, Any]  # an object, as the API's JSON has it
 _NOISE = ("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink")
 _HIDDEN = "(not shown: a secret)\n"
 _SHOWN = 3  # of the problems that a wait ended with
+# A pod that waits for one of these reasons does so until somebody changes something.
+_FOR_GOOD = ("InvalidImageName", "ErrImageNeverPull")
+_ENDS_ENOUGH = 3  # how often a container is started again before it counts as one that never runs
 
 
 class Patience(NamedTuple):
@@ -122,21 +126,26 @@ def wait_for_pods(
     patience: Patience = PATIENCE,
 ) -> None:
     """Wait until the DaemonSets among the wanted objects have a ready pod, made as they say now, on
-    each of these nodes, and none on those without. Raises AdminError.
+    each of these nodes, and none on those without. Raises AdminError, at once where a pod will not
+    get ready.
     """
     daemon_sets = [item for item in wanted if item["kind"] == "DaemonSet"]
 
     def problem() -> str:
         found = [one for item in daemon_sets for one in _pod_problems(api, item, nodes, without)]
         more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-        return "; ".join(found[:_SHOWN]) + more
+        sentence = "; ".join(one for one, dummy in found[:_SHOWN]) + more
+        if any(for_good for dummy, for_good in found):
+            raise AdminError(f"{sentence}. Look at it with kubectl, then run again.")
+        return sentence
 
     patience.wait(problem, 0.5)
 
 
 def _pod_problems(
     api: Admin, daemon_set: Item, nodes: Collection[str], without: Collection[str]
-) -> list[str]:
+) -> list[tuple[str, bool]]:
+    """Return [(a sentence's part, whether it will stay so)]."""
     name, spec = objects.label(daemon_set), daemon_set["spec"]
     labels = sorted(spec["selector"]["matchLabels"].items())
     pods = api.items(
@@ -148,16 +157,27 @@ def _pod_problems(
     by_node = {
         pod["spec"].get("nodeName"): pod for pod in ask(staying(daemonset.SUM, made_of), pods or [])
     }
-    problems = [f"{name} still has a pod on the node {node}" for node in without if node in here]
+    problems = [
+        (f"{name} still has a pod on the node {node}", False) for node in without if node in here
+    ]
     for node in nodes:
         pod = by_node.get(node)
         if not ask(IS_READY, pod):
-            reasons = [
-                f" ({': '.join(part for part in reason if part)})"
-                for reason in ask(NOT_RUNNING, pod) or ()
-            ]
-            problems.append(f"{name} has no ready pod on the node {node}{''.join(reasons)}")
+            reasons, for_good = _why(pod)
+            problems.append((f"{name} has no ready pod on the node {node}{reasons}", for_good))
     return problems
+
+
+def _why(pod: Item | None) -> tuple[str, bool]:
+    """Return why a pod does not run, and whether it will stay so."""
+    waits = ask(NOT_RUNNING, pod) or []
+    ends = ask(ENDED, pod) or []
+    said = [": ".join(part for part in reason if part) for reason in waits]
+    said += [f"its log says: {reason_in(log)}" for dummy, log in ends if log]
+    for_good = any(reason in _FOR_GOOD for reason, dummy in waits) or (
+        bool(waits) and any(times >= _ENDS_ENOUGH for times, dummy in ends)
+    )
+    return "".join(f" ({one})" for one in said), for_good
 
 
 def _ours(api: Admin, kind: str) -> list[Item] | None:

@@ -109,6 +109,8 @@ def _daemon_set(
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN"]},
         },
+        # why it ended stands in the pod's status
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "resources": {"requests": {"cpu": "20m", "memory": "50Mi"}},
         "readinessProbe": dict(probe, periodSeconds=5),
         "livenessProbe": dict(probe, periodSeconds=20, failureThreshold=6),

@@ -25,6 +25,11 @@ NOT_RUNNING = (
     "status.containerStatuses[].state.[waiting || terminated][] | [?reason].[reason, message]"
 )
 
+# of a pod: [how often, the end of its log] of each container that ended before
+ENDED = (
+    "status.containerStatuses[?lastState.terminated].[restartCount, lastState.terminated.message]"
+)
+
 # of a ConfigMap kube-root-ca.crt: the certificates by which pods trust the API
 ROOT_CA = 'data."ca.crt"'
 

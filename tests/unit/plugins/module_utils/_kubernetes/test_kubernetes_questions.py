@@ -58,6 +58,13 @@ def test_why_containers_do_not_run():
     assert questions.ask(questions.NOT_RUNNING, {}) is None
 
 
+def test_how_containers_ended():
+    ended = {"restartCount": 4, "lastState": {"terminated": {"message": "no route\\n"}}}
+    pod = {"status": {"containerStatuses": [ended, {"restartCount": 0, "lastState": {}}]}}
+    assert questions.ask(questions.ENDED, pod) == [[4, "no route\\n"]]
+    assert questions.ask(questions.ENDED, {}) is None
+
+
 def test_what_stays():
     def pod(name, value, **more):
         return {"metadata": dict(more, name=name, annotations={"multinet.flannel/sum": value})}
