@@ -74,6 +74,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._drift import (
     repair,
 )
 from ansible_collections.multinet.flannel.plugins.module_utils._etcd import client, handover
+from ansible_collections.multinet.flannel.plugins.module_utils._flanneld import data_store
 from ansible_collections.multinet.flannel.plugins.module_utils._node import deployed, lock, units
 
 PATIENCE = 6  # looks, half a second apart
@@ -125,6 +126,10 @@ def main() -> None:
                 found, steps = look(plan, cni_conf)
         due = steps
         if due and not module.check_mode:
+            # a flanneld that is restarted while its data store is away would not come up
+            wrong = data_store.problems(data_store.environments(step.unit for step in due))
+            if wrong:
+                module.fail_json(msg="\n".join([*wrong, "Nothing was repaired."]))
             with lock.by_run():
                 for step in due:
                     for command in step.commands:

@@ -86,6 +86,16 @@ def test_nothing_is_said_of_an_etcd_that_answers(etcd, client, monkeypatch):
     assert said(f"https://127.0.0.1:{free_port()},{url}", client) == ""
 
 
+def test_units_are_asked_for_by_the_files_that_they_read(etcd, client, tmp_path):
+    told = environment(f"https://127.0.0.1:{free_port()}", client)
+    text = "".join(f"{name}={value}\n" for name, value in told.items())
+    (tmp_path / "blue.env").write_text("# Ansible managed\n" + text, encoding="utf-8")
+    names = ("flanneld@blue.service", "flanneld@gone.service", "multinet-isolation.service", "")
+    found = data_store.environments(names, str(tmp_path))
+    assert found == {"flanneld@blue.service": told}
+    assert "connection refused" in "".join(data_store.problems(found))
+
+
 def test_a_network_without_configuration_is_named_and_asked_for_once(etcd, client):
     url = etcd()
     configure(url, client)

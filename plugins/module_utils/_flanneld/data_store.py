@@ -11,16 +11,37 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import time
 import urllib.parse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from .._etcd import network_config, reasons
 from .._etcd.client import Client, EtcdError, EtcdUnavailable
+from .._node.units import parse_environment
 
 TIMEOUT = 5.0  # seconds for each endpoint
 PATIENCE = 10.0  # seconds in which a cluster finds a leader, and a subnet server its API
 _AGAIN = 0.5
+_UNIT = re.compile(r"flanneld@(.+)\.service")
+
+
+def environments(
+    units: Iterable[str], directory: str = "/etc/flannel"
+) -> dict[str, dict[str, str]]:
+    """Return {unit: what its flanneld has in its environment} of those that are flanneld's, by the
+    files that they read.
+    """
+    found = {}
+    for unit in units:
+        network = _UNIT.fullmatch(unit)
+        if network:
+            try:
+                with open(f"{directory}/{network.group(1)}.env", encoding="utf-8") as file:
+                    found[unit] = parse_environment(file.read())
+            except FileNotFoundError:
+                continue
+    return found
 
 
 def problems(
