@@ -51,6 +51,7 @@ def check(declared: Any, given_options: Any) -> Checked:
             networks.append(Entry(report, network.check(item, report, settings)))
     if names:
         defaults.interfaces(entry.network for entry in networks)
+        defaults.healthz_ports(entry.network for entry in networks)
         together.check(networks, externals, names, settings, errors)
     elif isinstance(declared, list):
         errors.append(

@@ -33,21 +33,29 @@ def node_cidr_mask_sizes(ranges: Iterable[IPNetwork]) -> list[int]:
 def network(given: dict[str, Any]) -> dict[str, Any]:
     """Return the network with the defaults of the keys that are not in `given`.
 
-    Ranges, backend and interface have theirs from the functions below.
+    Ranges, backend, interface and health port have theirs from the functions below.
     """
     filled = {key: copy.copy(described.default) for key, described in NETWORK_KEYS.items()} | given
     if "attach" not in given:
         filled["attach"] = "all" if filled["default"] else "request"
     if "masquerade" not in given:
         filled["masquerade"] = filled["default"]
-    if "healthz_port" not in given and filled["name"]:
-        filled["healthz_port"] = healthz_port(filled["name"])
     return filled
 
 
-def healthz_port(name: str) -> int:
-    """TCP port of a network's flanneld on 127.0.0.1: the same on every host and in every run."""
-    return HEALTHZ_BASE + zlib.crc32(name.encode()) % HEALTHZ_SPAN
+def healthz_ports(networks: Iterable[dict[str, Any]]) -> None:
+    """Give the networks that have none the TCP port of their flanneld on 127.0.0.1: the same on
+    every host and in every run, for it depends on the name. Of two names with the same one, the
+    later network has the next, so that one that is added at the end moves no other.
+    """
+    taken: set[int] = set()
+    for one in networks:
+        if one["healthz_port"] is None and one["name"]:
+            place = zlib.crc32(one["name"].encode())
+            while place % HEALTHZ_SPAN in taken:
+                place += 1
+            taken.add(place % HEALTHZ_SPAN)
+            one["healthz_port"] = HEALTHZ_BASE + place % HEALTHZ_SPAN
 
 
 def subnet_len(cidr: IPNetwork, family: Family, cluster: dict[IPNetwork, int]) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 from . import backend, defaults, subnets
 from .options import Options
-from .schema import DELEGATE_REFUSED, ETCD_PORTS, MAX_INTERFACE, MAX_NAME, NAME, NETWORK_KEYS
+from .schema import DELEGATE_REFUSED, MAX_INTERFACE, MAX_NAME, NAME, NETWORK_KEYS, OTHERS_PORTS
 from .sentences import Report, nearest, show
 from .values import SIMPLE, check_value
 
@@ -158,10 +158,13 @@ def _plain(value: Any) -> Any:
 
 
 def _healthz_port(value: Any, report: Report) -> int | None:
-    if value in ETCD_PORTS:
-        report.wrong(f"healthz_port {value} is etcd's own; write another, for example 20001")
+    port = check_value("healthz_port", NETWORK_KEYS["healthz_port"], value, report)
+    if port in OTHERS_PORTS:
+        report.wrong(
+            f"healthz_port {port} is {OTHERS_PORTS[port]}; write another, for example 20001"
+        )
         return None
-    return check_value("healthz_port", NETWORK_KEYS["healthz_port"], value, report)
+    return port
 
 
 _OWN_CHECKS: dict[str, Callable[[Any, Report], Any]] = {

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-from .._ports import ETCD_CLIENT, ETCD_PEER
+from .._ports import ETCD_CLIENT, ETCD_PEER, PROBE, SUBNET_SERVER, SUBNET_SERVER_REMOTE
 
 CNI_VERSIONS = ("0.3.1", "0.4.0", "1.0.0", "1.1.0")
 # Lists of plugins exist since 0.3.0, whose own result format was broken; 0.3.1 corrected it.
@@ -20,7 +20,14 @@ CNI_VERSIONS = ("0.3.1", "0.4.0", "1.0.0", "1.1.0")
 MAX_NAME = 12  # "mn-" + name is a device name, and Linux allows 15 characters
 NAME = re.compile("[a-z]([a-z0-9-]*[a-z0-9])?")
 MAX_INTERFACE = 15  # IFNAMSIZ - 1
-ETCD_PORTS = (ETCD_CLIENT, ETCD_PEER)
+# TCP ports on the nodes that are somebody's already, and whose.
+OTHERS_PORTS = {
+    ETCD_CLIENT: "etcd's own",
+    ETCD_PEER: "etcd's own",
+    SUBNET_SERVER: "the subnet server's",
+    SUBNET_SERVER_REMOTE: "the subnet server's",
+    PROBE: "the verification's",
+}
 IPV6_MIN_MTU = 1280  # RFC 8200, section 5
 NODE_CIDR_MASK_SIZES = {4: 24, 6: 64}  # kube-controller-manager's defaults
 MAX_CLUSTER_BITS = 16  # it refuses ranges of more than 2^16 subnets
@@ -290,7 +297,7 @@ NETWORK_KEYS = {
     "healthz_port": Key(
         "integer",
         "TCP port of the network's flanneld on 127.0.0.1. By default a number from 20000 to 29999"
-        " that depends on the name alone.",
+        " that depends on the name; where two names have the same, the later network has the next.",
         low=1024,
         high=65535,
         why="a TCP port on 127.0.0.1",

@@ -41,10 +41,8 @@ def check(
         _check_unique(
             [*externals, *networks], "interface", "write another interface for one of the two"
         )
-    # of equal names, the default ports are equal too
-    distinct = [entry for entry in networks if names.count(entry.network["name"]) == 1]
     _check_unique(
-        distinct,
+        networks,
         "healthz_port",
         "write healthz_port in one of the two, a free TCP port such as 20001",
     )

@@ -600,3 +600,22 @@ def test_what_cannot_be_shown_or_walked():
         for key in OPTIONS:
             with pytest.raises(PlanError):
                 plan([BLUE], {key: value})
+
+
+def many(number):
+    return [
+        {
+            "name": f"net-{one}",
+            "cidr": f"10.{one}.0.0/16",
+            "default": one == 0,
+            "backend": {"type": "vxlan", "vni": one + 1},
+        }
+        for one in range(number)
+    ]
+
+
+def test_health_ports_of_200_networks_differ_and_stay_when_one_is_added():
+    planned = [network["healthz_port"] for network in plan(many(200))["networks"]]
+    assert len(set(planned)) == 200
+    assert all(20000 <= port < 30000 for port in planned)
+    assert [network["healthz_port"] for network in plan(many(201))["networks"]][:200] == planned
