@@ -62,21 +62,14 @@ options:
     default: ""
   expectations:
     description:
-      - The site's own rules. Those that read nothing but C(plan) and C(report) are asked; one that
-        does not hold makes the verdict V(broken), unless it is V(leaks).
+      - The site's own rules, each with C(that), an expression in JMESPath which is true where all
+        is well, and C(message), a sentence for those who read that it is not.
+      - Those that read nothing but C(plan) and C(report) are asked; one that does not hold makes
+        the verdict V(broken), unless it is V(leaks).
       - They need the Python package C(jmespath) where the module runs.
     type: list
     elements: dict
     default: []
-    suboptions:
-      that:
-        description: An expression in JMESPath, true where all is well.
-        type: str
-        required: true
-      message:
-        description: A sentence for those who read that it does not hold.
-        type: str
-        required: true
   run:
     description: The name of the measurement.
     type: str
@@ -175,15 +168,7 @@ def main() -> None:
             "cluster": {"type": "dict"},
             "cluster_after": {"type": "dict"},
             "cluster_problem": {"type": "str", "default": ""},
-            "expectations": {
-                "type": "list",
-                "elements": "dict",
-                "default": [],
-                "options": {
-                    "that": {"type": "str", "required": True},
-                    "message": {"type": "str", "required": True},
-                },
-            },
+            "expectations": {"type": "list", "elements": "dict", "default": []},
             "run": {"type": "str", "default": ""},
             "receivers_per_host": {"type": "int", "default": 0},
             "require_pods": {"type": "bool", "default": True},
@@ -218,6 +203,9 @@ def main() -> None:
     if given["expectations"]:
         documents = {"plan": given["plan"], "report": json.loads(json.dumps(found))}
         try:
+            wrong = expectations.problems(given["expectations"])
+            if wrong:
+                module.fail_json(msg=" ".join(wrong))
             rules = expectations.judged(given["expectations"], documents)
         except MissingLibraryError as error:
             module.fail_json(msg=str(error))

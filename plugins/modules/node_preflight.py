@@ -74,7 +74,8 @@ own_directories:
   type: list
   elements: str
 drift:
-  description: What M(multinet.flannel.node_repair) would put right, and why.
+  description: What M(multinet.flannel.node_repair) has to look at when the daemons run, which is
+    what has drifted, and what networks that change may leave of what they were.
   returned: success
   type: list
   elements: str
@@ -194,10 +195,11 @@ def main() -> None:
     runtimes += wiring.crio_problems(found["crio"], settings)
     # without Kubernetes, containerd may well serve docker alone, which asks no CNI
     problems += runtimes if plan.get("kubernetes") else []
+    changed = changes.changed(deployed, plan)
     for sentence in (
         checks.warnings(observed, plan, deployed, module.params["underlay_interface"])
         + ([] if plan.get("kubernetes") else runtimes)
-        + changes.changed(deployed, plan)
+        + changed
     ):
         module.warn(sentence)
     architecture = SUPPORTED.get(observed["machine"], observed["machine"])
@@ -214,7 +216,7 @@ def main() -> None:
         removed=changes.removed(deployed, plan),
         stale_devices=checks.stale_devices(observed, plan, deployed),
         own_directories=own_directories,
-        drift=_drift(module, deployed),
+        drift=_drift(module, deployed) + changed,
         wiring_due=wiring_due,
     )
 
