@@ -94,7 +94,7 @@ WORDS = st.text("ab_c", max_size=6)
 @given(WORDS, WORDS)
 def test_edits(one, other):
     edits = distance(one, other)
-    assert edits == distance(other, one)
+    assert edits == distance(one=other, other=one)
     assert (edits == 0) == (one == other)
     assert abs(len(one) - len(other)) <= edits <= max(len(one), len(other))
 
