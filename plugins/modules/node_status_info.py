@@ -13,8 +13,8 @@ author:
 description:
   - Compares what a host is with the plan that was last applied to it. For each network its
     configuration in the data store, its daemon, lease, subnet file, devices, bridge, the MTU of its
-    pods, and the way to every other host; for the host sysctls, the guard, the executables, the
-    data store and the CNI configuration.
+    pods, and the way to every other host; for the host sysctls, the guard, what other firewalls
+    drop, the executables, the data store and the CNI configuration.
   - Every deviation comes with its cause and with what puts it right.
 extends_documentation_fragment:
   - multinet.flannel.cni_conf

@@ -166,6 +166,19 @@ class Deviation(NamedTuple):
         }
 
 
+class Compared(NamedTuple):
+    """A look at a host: the plan deployed there, what observe.look() saw, what deviates."""
+
+    plan: dict[str, Any]
+    seen: dict[str, Any]
+    found: list[Deviation]
+
+
+def compared(plan: dict[str, Any], seen: dict[str, Any]) -> Compared:
+    """Return a look with what deviates."""
+    return Compared(plan, seen, deviations(plan, seen))
+
+
 def deviations(plan: dict[str, Any], seen: dict[str, Any]) -> list[Deviation]:
     """Return every difference between a plan and what observe.look() saw, causes first.
 

@@ -65,29 +65,31 @@ class Keeper:
         self._told: dict[str, str] = {}
         self.counts = metrics.Counts()
 
-    def round(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """Look once, repair what is due, and return what was seen, None where there is nothing.
+    def round(self) -> compare.Compared | None:
+        """Look once, repair what is due, and return what was found, None where there is nothing.
 
         A daemon may be about to put it right itself, so what restarts one waits for a second look.
         """
         began = self._clock()
         self.counts.looks += 1
+        compared = None
         try:
             looked = self._look()
         except (deployed.DeployedError, observe.ObserveError) as error:
             self.counts.failures += 1
             again = {f"The host could not be looked at. {error}": "It can be looked at again."}
             self._tell({**self._told, **again})
-            looked = None
+        else:
+            compared = compare.compared(*looked) if looked else None
         self.counts.seconds = self._clock() - began
-        steps = list(_safe_steps(*looked)) if looked else []
+        steps = list(_safe_steps(compared)) if compared else []
         with self._alone() as alone:
-            if looked and alone:  # what a run has in hand deviates until it ends
-                self._tell(_sentences(*looked))
+            if compared and alone:  # what a run has in hand deviates until it ends
+                self._tell(_sentences(compared))
                 # after one that failed, the others may not be what is needed
                 all(self._repair(step) for step in steps if self._due(step))
         self._remember(steps)
-        return looked
+        return compared
 
     def _due(self, step: repair.Step) -> bool:
         if not at_once(step) and step not in self._doubts:
@@ -146,23 +148,23 @@ def patience(times: int) -> float:
     return min(PATIENCE * 2 ** (times - 1), MOST_PATIENCE) if times else 0.0
 
 
-def _sentences(plan: dict[str, Any], seen: dict[str, Any]) -> dict[str, str]:
-    lines = [one.line() for one in compare.deviations(plan, seen)]
+def _sentences(compared: compare.Compared) -> dict[str, str]:
+    lines = [one.line() for one in compared.found]
     return {
         f"Not as deployed: {line}.": f"As deployed again: {line.partition(';')[0]}."
         for line in lines
     }
 
 
-def _safe_steps(plan: dict[str, Any], seen: dict[str, Any]) -> Iterator[repair.Step]:
+def _safe_steps(compared: compare.Compared) -> Iterator[repair.Step]:
     """Yield the steps that may be taken without anybody looking on.
 
     A unit that an administrator stopped stays stopped; and while the data store takes no lease, a
     flanneld that is restarted would not come up.
     """
-    found = compare.deviations(plan, seen)
+    seen = compared.seen
     no_store = seen["leases_wrong"] or (seen["etcd"] or {}).get("alarms")
-    for step in repair.steps(plan, seen, found):
+    for step in repair.steps(*compared):
         active = seen["units"].get(step.unit, {}).get("ActiveState")
         if not step.unit or (active in ("active", "failed") and not no_store):
             yield step
@@ -200,12 +202,10 @@ class Publisher:
         self._version, self._path = version, path
         self.text = b""
 
-    def publish(
-        self, counts: metrics.Counts, looked: tuple[dict[str, Any], dict[str, Any]] | None
-    ) -> None:
+    def publish(self, counts: metrics.Counts, compared: compare.Compared | None) -> None:
         """Publish what a round has shown. Of a host that could not be looked at nothing is said."""
         samples = [*metrics.of_keeper(counts, self._version, metrics.usage())]
-        samples += metrics.of_host(*looked, counts, time.time()) if looked else []
+        samples += metrics.of_host(compared, counts, time.time()) if compared else []
         self._write(samples)
 
     def stop(self) -> None:

@@ -89,12 +89,10 @@ def of_keeper(counts: Counts, version: str, usage: tuple[float, int]) -> Iterato
     yield Sample("multinet_keeper_resident_memory_bytes", {}, usage[1])
 
 
-def of_host(
-    plan: dict[str, Any], seen: dict[str, Any], counts: Counts, now: float
-) -> Iterator[Sample]:
-    """Yield what is said of a host. plan, seen: as for compare.deviations(); now: Unix time."""
+def of_host(compared: compare.Compared, counts: Counts, now: float) -> Iterator[Sample]:
+    """Yield what is said of a host. now: Unix time."""
+    plan, seen, found = compared
     yield Sample("multinet_last_look_timestamp_seconds", {}, round(now, 3))
-    found = compare.deviations(plan, seen)
     wrong = Counter((one.network, one.kind) for one in found)
     for (name, kind), count in sorted(wrong.items()):
         yield Sample("multinet_deviations", {"network": name, "kind": kind}, count)

@@ -15,7 +15,7 @@ import ipaddress
 from collections.abc import Iterator
 from typing import Any
 
-from .._node import firewalls, passage, subnet_file
+from .._node import passage, subnet_file
 from .._plan.schema import BACKENDS, leads_over_underlay
 
 # A lease is renewed an hour before it ends, and each minute from then on until that works (flannel,
@@ -469,7 +469,6 @@ def closed_ways(network: Network, seen: Seen) -> Iterator[passage.Closed]:
     other = next((lease for lease in leases if lease is not own), None)
     if other is None:
         return
-    tables = [firewalls.Table(*one) for one in seen["firewalls"]]
     told = set()  # what holds for both families is one matter
     ways = {route["dst"]: route["dev"] for route in reversed(seen["routes"])}
     for subnet in subnet_file.subnets(written):
@@ -489,7 +488,7 @@ def closed_ways(network: Network, seen: Seen) -> Iterator[passage.Closed]:
             other_host=other["public_ipv6" if six else "public_ip"],
             bridged=seen["bridges_filtered"],
         )
-        for one in passage.closed(network, place, tables, subnet.version):
+        for one in passage.closed(network, place, seen["firewalls"], subnet.version):
             if one.sentence not in told:
                 told.add(one.sentence)
                 yield one

@@ -53,18 +53,34 @@ class Packet(NamedTuple):
         return ipaddress.ip_address(self.saddr).version
 
 
-class Table(NamedTuple):
-    """One table. tool: who it is listed by (nft, iptables-nft, iptables-legacy); chains: {name: its
-    rules, each a list of expressions in nft's JSON}; hooks: {name of a chain: (hook, policy)};
-    sets: {name: elements}.
-    """
+class Table:
+    """One table of somebody's."""
 
-    tool: str
-    family: str
-    name: str
-    chains: dict[str, list[list[dict[str, Any]]]]
-    hooks: dict[str, tuple[str, str]]
-    sets: dict[str, list[Any]]
+    def __init__(
+        self,
+        tool: str,
+        family: str,
+        name: str,
+        chains: dict[str, list[list[dict[str, Any]]]] | None = None,
+        hooks: dict[str, tuple[str, str]] | None = None,
+        sets: dict[str, list[Any]] | None = None,
+    ) -> None:
+        """tool: who lists it (nft, iptables-nft, iptables-legacy); chains: {name: its rules, each a
+        list of expressions in nft's JSON}; hooks: {name of a chain: (hook, policy)}; sets: {name:
+        elements}.
+        """
+        self.tool, self.family, self.name = tool, family, name
+        self.chains, self.hooks, self.sets = chains or {}, hooks or {}, sets or {}
+        self._known: dict[tuple[str, Packet], str] = {}
+
+    def outcome(self, chain: str, packet: Packet) -> str:
+        """Return what a chain with a hook makes of a packet: ACCEPT, DROP or UNKNOWN."""
+        key = chain, packet
+        if key not in self._known:
+            policy = self.hooks[chain][1]
+            found = {policy if one == _END else one for one in _Walk(self, packet).of(chain)}
+            self._known[key] = found.pop() if len(found) == 1 else UNKNOWN
+        return self._known[key]
 
     def where(self, chain: str) -> str:
         """Return what a chain of this table is called, for people."""
@@ -86,11 +102,11 @@ def outcomes(tables: Sequence[Table], packet: Packet) -> Iterator[tuple[Table, s
     """Yield (table, chain, DROP or UNKNOWN) of each chain that does not just let a packet pass."""
     families = ("inet", "ip" if packet.version == 4 else "ip6")
     for table in tables:
-        for chain, (hook, policy) in table.hooks.items():
+        for chain, (hook, dummy) in table.hooks.items():
             if hook == packet.hook and table.family in families:
-                found = {policy if one == _END else one for one in _Walk(table, packet).of(chain)}
-                if found != {ACCEPT}:
-                    yield table, chain, DROP if found == {DROP} else UNKNOWN
+                outcome = table.outcome(chain, packet)
+                if outcome != ACCEPT:
+                    yield table, chain, outcome
 
 
 # Following rules
@@ -337,11 +353,11 @@ def _has_legacy(path: str) -> bool:
 
 def of_nft(text: str) -> Table:
     """Return a table as `nft -j list table` prints it."""
-    table = Table("nft", "", "", {}, {}, {})
+    table = Table("nft", "", "")
     for entry in json.loads(text)["nftables"]:
         ((kind, one),) = entry.items()
         if kind == "table":
-            table = table._replace(family=one["family"], name=one["name"])
+            table.family, table.name = one["family"], one["name"]
         elif kind == "chain":
             table.chains[one["name"]] = []
             if one.get("type") == "filter":
@@ -361,7 +377,7 @@ def of_iptables(text: str, version: int, tool: str) -> list[Table]:
     family = "ip" if version == 4 else "ip6"
     for line in text.splitlines():
         if line.startswith("*"):
-            tables.append(Table(tool, family, line[1:].strip(), {}, {}, {}))
+            tables.append(Table(tool, family, line[1:].strip()))
         elif line.startswith(":"):
             chain, policy = line[1:].split()[:2]
             tables[-1].chains[chain] = []

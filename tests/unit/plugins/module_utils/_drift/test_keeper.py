@@ -16,7 +16,11 @@ import sys
 
 import pytest
 import test_lab
-from ansible_collections.multinet.flannel.plugins.module_utils._drift import keeper, observe
+from ansible_collections.multinet.flannel.plugins.module_utils._drift import (
+    compare,
+    keeper,
+    observe,
+)
 from ansible_collections.multinet.flannel.plugins.module_utils._node import lock, units
 from drift_host import FAULTS, HOST, PLAN, host_with, inner
 
@@ -256,7 +260,7 @@ def test_while_a_run_changes_the_host_the_keeper_only_looks():
 def test_no_step_of_the_keeper_touches_what_a_pod_uses(plan, seen):
     """It adds what is missing, sets up what is down, restarts a flanneld, which carries nothing."""
     tunnels = {network[key] for network in plan["networks"] for key in ("device", "device_v6")}
-    for step in keeper._safe_steps(plan, seen):
+    for step in keeper._safe_steps(compare.compared(plan, seen)):
         assert step.unit == "" or step.unit.startswith("flanneld@")
         for command in step.commands:
             if command[0] == "sysctl":

@@ -15,6 +15,7 @@ import pathlib
 
 import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._drift import compare, repair
+from ansible_collections.multinet.flannel.plugins.module_utils._node import firewalls
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 
 VECTORS = pathlib.Path(__file__).parent / "vectors"
@@ -49,6 +50,7 @@ def host_with(fault):
         inner(seen, path)[path[-1]] = value
     for path in fault["delete"]:
         del inner(seen, path)[path[-1]]
+    seen["firewalls"] = [firewalls.Table(*one) for one in seen["firewalls"]]
     return seen
 
 

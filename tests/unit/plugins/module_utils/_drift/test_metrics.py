@@ -15,6 +15,7 @@ import stat
 
 import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._drift import (
+    compare,
     endpoint,
     keeper,
     metrics,
@@ -25,7 +26,7 @@ from exposition import parse
 
 def published(seen, plan=PLAN, counts=None):
     """Return {(name, labels): value} of what is published of a host."""
-    samples = metrics.of_host(plan, seen, counts or metrics.Counts(), 1000.25)
+    samples = metrics.of_host(compare.compared(plan, seen), counts or metrics.Counts(), 1000.25)
     return parse(metrics.exposition(samples))
 
 
@@ -111,7 +112,7 @@ def test_all_families_are_published_by_a_keeper_that_runs():
     counts, seen = metrics.Counts(), copy.deepcopy(HOST)
     seen["links"]["flannel.1"]["up"] = False
     samples = [*metrics.of_keeper(counts, "1.2.3", (1.5, 2**24))]
-    samples += metrics.of_host(PLAN, seen, counts, 1.0)
+    samples += metrics.of_host(compare.compared(PLAN, seen), counts, 1.0)
     assert {one.name for one in samples} == set(metrics.FAMILIES)
     found = parse(metrics.exposition(samples))
     assert found["multinet_keeper_up"] == 1
@@ -135,7 +136,7 @@ def test_a_family_is_named_as_its_type_says():
 def test_a_keeper_that_ended_says_only_that(tmp_path):
     path = tmp_path / "multinet.prom"
     publisher = keeper.Publisher("1.2.3", str(path))
-    publisher.publish(metrics.Counts(), (PLAN, HOST))
+    publisher.publish(metrics.Counts(), compare.compared(PLAN, HOST))
     assert "multinet_network_up" in parse(path.read_text(encoding="utf-8")).__str__()
     assert path.stat().st_mode & 0o777 == 0o644
     assert path.read_bytes() == publisher.text
