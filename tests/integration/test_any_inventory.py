@@ -5,10 +5,14 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import re
+import subprocess
+import sys
 from typing import Any
 
+import pytest
 from adhoc import Ansible
 
 BLUE = {
@@ -104,3 +108,37 @@ def test_a_user_without_root_gets_a_sentence(tmp_path: pathlib.Path) -> None:
     for role, said in zip(NEED_ROOT, re.split(r"^PLAY \[.*$", ansible.output, flags=re.M)[1:]):
         assert "as nobody, who is not root. Write ansible_become: true" in said, said
         assert role in ("addresses", "status") or f"{role}: FAILED!" in said, said
+
+
+# In a host's own namespaces: a directory bound read-only, and IPv6 switched off
+LOOK = """
+import sys
+from ansible_collections.multinet.flannel.plugins.module_utils._preflight import observe
+made = {"networks": []}
+found = observe.observe(lambda command: (1, "", ""), made, sys.argv[1] + "/net.d", sys.argv[2])
+print(found["ipv6_off"], *found["read_only"], sep="\\n")
+"""
+LOOKED_AT = """
+mount --bind "$2" "$2" && mount -o remount,ro,bind "$2"
+echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6
+exec "$1" -c "$3" "$4" "$2/bin"
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_what_cannot_be_written_and_ipv6_that_is_off_are_seen(tmp_path: pathlib.Path) -> None:
+    fixed, free = tmp_path / "fixed", tmp_path / "free"
+    fixed.mkdir()
+    free.mkdir()
+    arguments = [sys.executable, str(fixed), LOOK, str(free)]
+    done = subprocess.run(
+        ["unshare", "-mn", "sh", "-ec", LOOKED_AT, "sh", *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert done.stdout.splitlines() == [
+        "the sysctl net.ipv6.conf.default.disable_ipv6 is 1",
+        f"{fixed}/bin",
+    ]
