@@ -39,7 +39,7 @@ def inventory_problems(
     """
     users: dict[str, list[str]] = {}
     for host in hosts:
-        facts = hostvars[host]["ansible_facts"]
+        facts = hostvars[host].get("ansible_facts") or {}  # with `serial`, of some hosts only
         if facts.get("effective_user_id"):
             users.setdefault(facts["user_id"], []).append(host)
     found = [root.sentence(", ".join(names), user) for user, names in users.items()]

@@ -108,14 +108,16 @@ def tasks(node: Any, inherited: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_what_runs_on_the_controller_becomes_nobody_else(role: str) -> None:
-    """Its user may have no sudo, and the keyword `become` is weaker than a variable
-    ansible_become of the inventory.
+def test_what_runs_on_the_controller_is_not_as_on_hosts(role: str) -> None:
+    """Its user may have no sudo, and it no Python where hosts have theirs. A keyword is weaker than
+    a variable of the inventory, such as ansible_become.
     """
     for path in (ROOT / "roles" / role / "tasks").glob("*.yml"):
         for task in tasks(yaml.safe_load(path.read_text()), {}):
             if task.get("delegate_to") == "localhost":
                 assert task["vars"].get("ansible_become") is False, task["name"]
+                python = task["vars"].get("ansible_python_interpreter")
+                assert python == "{{ ansible_playbook_python }}", task["name"]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ import re
 
 import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._etcd import members
+from hypothesis import given
+from hypothesis import strategies as st
 
 FACTS = {
     "default_ipv4": {"address": "10.0.0.5"},
@@ -65,6 +67,27 @@ def test_knows_a_members_address(variables, recorded, address):
 )
 def test_guesses_no_address(variables, told):
     assert re.search(told, refused({"all": ["node1"]}, {"node1": variables}))
+
+
+NAMES = st.lists(
+    st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,30}", fullmatch=True),
+    min_size=3,
+    max_size=3,
+    unique=True,
+)
+
+
+@given(NAMES, st.randoms(use_true_random=False))
+def test_names_and_order_of_hosts_decide_nothing(names, random):
+    hostvars = {
+        name: {"ansible_facts": {**FACTS, "default_ipv4": {"address": f"10.0.0.{number}"}}}
+        for number, name in enumerate(names)
+    }
+    found = members.members({"multinet_etcd": names}, hostvars)
+    assert [member["address"] for member in found] == ["10.0.0.0", "10.0.0.1", "10.0.0.2"]
+    shuffled = random.sample(names, len(names))
+    others = members.members({"multinet_etcd": shuffled}, hostvars)
+    assert sorted(others, key=str) == sorted(found, key=str)
 
 
 def test_derives_urls():
