@@ -65,8 +65,13 @@ _NOT_SET = object()
 
 
 def differing(hosts: list[str], hostvars: Mapping[str, Any]) -> list[str]:
-    """Return a sentence for each variable of ONE_FOR_ALL that is not the same for all hosts."""
+    """Return a sentence for each variable of ONE_FOR_ALL that is not the same for all hosts.
+
+    Without the group multinet_nodes hosts may be all of the inventory, also such as have nothing to
+    do with the networks: those for which no networks are declared are not looked at.
+    """
     found = []
+    hosts = [host for host in hosts if ONE_FOR_ALL[0] in hostvars[host]]
     for name in ONE_FOR_ALL:
         values = {host: hostvars[host].get(name, _NOT_SET) for host in hosts}
         others = [host for host in hosts if values[host] != values[hosts[0]]]

@@ -43,25 +43,27 @@ def run(
     directory: pathlib.Path, roles: list[str], more: dict[str, Any], *options: str
 ) -> dict[str, str]:
     """Return what Ansible says while it runs each role alone, on a host of the role's name."""
-    hosts = {role: {**COMMON, **more} for role in roles}
-    for role in OF_KUBERNETES:
-        hosts[role] = {**COMMON, **KUBERNETES, **more}
-    # a run ends when no host of a play is left, so each has one more, which does nothing
-    hosts["idle"] = {}
-    alone = "inventory_hostname != 'idle'"
-    plays = [
-        {
-            "name": role,
-            "hosts": [role, "idle"],
-            "gather_facts": False,
-            "roles": [{"role": f"multinet.flannel.{role}", "when": alone}],
-        }
-        for role in roles
-    ]
-    ansible = Ansible(directory, hosts)
-    ansible.playbook(plays, *options)
-    parts = re.split(r"^PLAY \[(.*?)\] \**$", ansible.output, flags=re.MULTILINE)
-    return dict(zip(parts[1::2], parts[2::2]))
+    said: dict[str, str] = {}
+    # an inventory has one declaration for all of its hosts
+    for place, variables in (("etcd", COMMON), ("kubernetes", {**COMMON, **KUBERNETES})):
+        some = [role for role in roles if (role in OF_KUBERNETES) == (place == "kubernetes")]
+        # a run ends when no host of a play is left, so each has one more, which does nothing
+        hosts = {**dict.fromkeys(some, {**variables, **more}), "idle": {}}
+        alone = "inventory_hostname != 'idle'"
+        plays = [
+            {
+                "name": role,
+                "hosts": [role, "idle"],
+                "gather_facts": False,
+                "roles": [{"role": f"multinet.flannel.{role}", "when": alone}],
+            }
+            for role in some
+        ]
+        ansible = Ansible(directory / place, hosts)
+        ansible.playbook(plays, *options)
+        parts = re.split(r"^PLAY \[(.*?)\] \**$", ansible.output, flags=re.MULTILINE)
+        said.update(zip(parts[1::2], parts[2::2]))
+    return said
 
 
 @pytest.fixture(scope="module", name="away")
