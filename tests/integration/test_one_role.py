@@ -48,7 +48,8 @@ def run(
     for place, variables in (("etcd", COMMON), ("kubernetes", {**COMMON, **KUBERNETES})):
         some = [role for role in roles if (role in OF_KUBERNETES) == (place == "kubernetes")]
         # a run ends when no host of a play is left, so each has one more, which does nothing
-        hosts = {**dict.fromkeys(some, {**variables, **more}), "idle": {}}
+        own = {**variables, **more}
+        hosts: dict[str, dict[str, Any]] = {**dict.fromkeys(some, own), "idle": {}}
         alone = "inventory_hostname != 'idle'"
         plays = [
             {
