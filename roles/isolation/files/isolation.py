@@ -51,6 +51,11 @@ NFT_MSG_NEWGEN, NFTA_TABLE, NFTA_GEN_PROC_PID, NFTA_GEN_PROC_NAME = 15, 1, 2, 3
 
 KEPT = 3  # SD_LISTEN_FDS_START: where a program finds the descriptor that was kept for it
 
+# libnftables.h: tables without their counters
+NFT_CTX_OUTPUT_STATELESS = 2
+# What others may do before we have read of it; kube-proxy's Services are some MiB.
+SO_RCVBUFFORCE, EVENT_BYTES = 33, 8 << 20
+
 FILE_CHECK_SECONDS = 2
 RELOAD_SECONDS = 20
 
@@ -91,6 +96,9 @@ class Nft:
         self._ctx = self._lib.nft_ctx_new(0)
         for name in ("output", "error"):
             getattr(self._lib, "nft_ctx_buffer_" + name)(self._ctx)
+        self._lib.nft_ctx_output_set_flags.argtypes = [ctypes.c_void_p, ctypes.c_uint]
+        self._lib.nft_ctx_output_set_flags(self._ctx, NFT_CTX_OUTPUT_STATELESS)
+        self.output = b""  # of the last run()
         self.descriptor = self._descriptor(inherited)
         os.set_inheritable(self.descriptor, False)
         if kept is not None:  # in the place of the library's own, which nobody has used yet
@@ -127,7 +135,7 @@ class Nft:
     def run(self, commands: str) -> str:
         """Run nft commands as one transaction; return the error, empty when they were applied."""
         code = self._lib.nft_run_cmd_from_buffer(self._ctx, commands.encode())
-        self._lib.nft_ctx_get_output_buffer(self._ctx)  # empties it
+        self.output = self._lib.nft_ctx_get_output_buffer(self._ctx)  # empties it
         error = self._lib.nft_ctx_get_error_buffer(self._ctx).decode("utf-8", "replace").strip()
         return (error or "nft failed without saying why") if code else ""
 
@@ -140,6 +148,7 @@ class Guard:
         self.program = _bytes_of(__file__)
         self.rules = b""  # the file of which the table is in the kernel
         self.definition = ""  # that table
+        self.listing = b""  # as nft listed it when it was loaded
         self.flags: str | None = None  # of FLAGS, once one was accepted
         self.loaded_at = 0  # when the file was last looked at, successful or not
         self.error = ""  # why the file is not what is in the kernel
@@ -177,6 +186,10 @@ class Guard:
         self._apply(definition, FLAGS if self.flags is None else (self.flags,))
         self.rules = rules
 
+    def is_as_loaded(self) -> bool:
+        """Say whether the table in the kernel is the one that was last loaded."""
+        return not self.nft.run(f"list table {TABLE}") and self.nft.output == self.listing
+
     def restore(self) -> None:
         """Put the table back as it was last loaded."""
         self._apply(self.definition, (self.flags or "",))
@@ -195,8 +208,13 @@ class Guard:
             error = self.nft.run((f"delete table {TABLE}\n" if there else "") + flagged)
             if not error:
                 self.definition, self.flags = definition, flags
+                self.nft.run(f"list table {TABLE}")
+                self.listing = self.nft.output
                 return
         raise GuardError(f"the table of {RULES} cannot be loaded: {error}")
+
+
+SOMEBODY = "somebody"
 
 
 class Events:
@@ -206,22 +224,24 @@ class Events:
         self._own_port = own_port
         self.socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
         self.socket.bind((0, 0))
+        self.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, EVENT_BYTES)
         self.socket.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, NFNLGRP_NFTABLES)
         self.socket.setblocking(False)
 
     def touched_by(self) -> str | None:
         """Read what there is.
 
-        Returns who changed our table ("process 17 (nft)"), or None when nobody else did.
+        Returns who changed our table ("process 17 (nft)"), None when nobody else did, and SOMEBODY
+        when more happened than the kernel could tell: then it may be nobody.
         """
-        touched, who = False, None
+        touched, who, lost = False, None, False
         while True:
             try:
                 data = self.socket.recv(1 << 20)
             except BlockingIOError:
-                return who or ("somebody" if touched else None)
-            except OSError:  # ENOBUFS: more happened than the kernel could tell
-                touched, who = True, "somebody"
+                return SOMEBODY if lost or touched else who
+            except OSError:  # ENOBUFS; the author of the next transaction may be another one
+                lost = True
                 continue
             for port, kind, family, attributes in messages(data):
                 if kind == NFT_MSG_NEWGEN:
@@ -364,7 +384,7 @@ def hold() -> None:
                 return
             began = time.monotonic()
             who = events.touched_by()
-            if who:
+            if who and not (who == SOMEBODY and guard.is_as_loaded()):
                 guard.restore()
                 gap = (time.monotonic() - began) * 1000
                 say(
