@@ -122,10 +122,13 @@ def _drift(module: AnsibleModule, deployed: dict[str, Any] | None) -> list[str]:
     except drift.ObserveError as error:
         module.warn(f"What has drifted on this host could not be looked at. {error}")
         return []
-    found = compare.deviations(deployed, seen)
+    compared = compare.compared(deployed, seen)
+    steps = repair.steps(*compared)
+    for one in repair.left_to_hands(compared, steps):
+        module.warn(f"Not as deployed: {one.line()}.")
     # what flanneld is told of the underlay is written anew, and then the rest is looked at again
-    underlay = [one.line() for one in found if one.kind == "underlay"]
-    return underlay + [step.sentence() for step in repair.steps(deployed, seen, found)]
+    underlay = [one.line() for one in compared.found if one.kind == "underlay"]
+    return underlay + [step.sentence() for step in steps]
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ import sys
 import threading
 
 import pytest
+from ansible_collections.multinet.flannel.plugins.module_utils._drift import datastore
 from ansible_collections.multinet.flannel.plugins.module_utils._etcd import client as etcd
 from etcd_server import Authority, free_port, running_etcd
 
@@ -322,6 +323,57 @@ def test_a_transaction_is_refused_when_a_lease_came(client):
     assert client.txn([("empty", "/n/subnets/")], [("put", "/n/config", "1")])
     client.put("/n/subnets/10.1.5.0-24", "{}")
     assert not client.txn([("empty", "/n/subnets/")], [("put", "/n/config", "2")])
+
+
+def test_alarms_and_room_are_known(client, etcdctl):
+    found = client.status()
+    assert found["alarms"] == [] and 0 < found["db_size"] < found["quota"]
+    change = {"memberID": str(found["member"]), "alarm": "NOSPACE"}
+    client._post("/v3/maintenance/alarm", {"action": "ACTIVATE", **change})
+    try:
+        assert client.status()["alarms"] == ["NOSPACE"]
+    finally:
+        etcdctl("alarm", "disarm")
+    assert client.status()["alarms"] == []
+
+
+def test_a_host_asks_once_for_all_its_networks(module, client, url, tls, monkeypatch):
+    module()
+    lease = client.lease_grant(3600)
+    for name, subnet in (("blue", "10.1.5.0-24"), ("red", "10.3.5.0-24")):
+        client.put(f"/coreos.com/network/{name}/subnets/{subnet}", json.dumps(LEASE), lease)
+    asked = []
+    post = etcd.Client._post
+
+    def counted(self, path, *more, **named):
+        asked.append(path)
+        return post(self, path, *more, **named)
+
+    monkeypatch.setattr(etcd.Client, "_post", counted)
+    environment = {
+        "FLANNELD_ETCD_ENDPOINTS": url,
+        "FLANNELD_ETCD_CAFILE": tls["ca_cert"],
+        "FLANNELD_ETCD_CERTFILE": tls["client_cert"],
+        "FLANNELD_ETCD_KEYFILE": tls["client_key"],
+    }
+    networks = [BLUE, RED]
+    plan = {"datastore": "etcd", "networks": networks}
+    written = {"blue": {"FLANNEL_SUBNET": "10.1.5.1/24"}, "red": {"FLANNEL_SUBNET": "10.3.5.1/24"}}
+    for dummy in range(2):
+        asked.clear()
+        found = datastore.read(plan, dict.fromkeys(written, environment), written)
+        assert found["configs"] == {one["name"]: one["flannel_config"] for one in networks}
+        assert found["leases"]["blue"][0]["mac"] == "82:00:00:00:00:01"
+        assert 3500 < found["lease_seconds"]["red"] <= 3600
+        assert not found["leases_wrong"] and found["etcd"]["alarms"] == []
+        assert asked.count("/v3/kv/range") == 1
+    assert "/v3/lease/timetolive" not in asked  # the second look knows when it ends
+    client.txn([], [("delete", "/coreos.com/network/blue/config")])
+    found = datastore.read(plan, dict.fromkeys(written, environment), written)
+    assert found["configs"]["blue"] == {}
+    away = dict(environment, FLANNELD_ETCD_ENDPOINTS=f"https://127.0.0.1:{free_port()}")
+    found = datastore.read(plan, dict.fromkeys(written, away), written)
+    assert found["leases_wrong"] and found["leases"] == {"blue": None, "red": None}
 
 
 def test_leases_carry_keys(client):

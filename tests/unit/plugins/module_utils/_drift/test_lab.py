@@ -107,3 +107,110 @@ def test_what_nobody_can_look_at_is_said_and_no_fault():
         "Which hosts the flanneld of network grey sends to was not looked at: it alone knows"
         " (backend udp)."
     ]
+
+
+def test_what_site_does_not_repair_is_said_by_it():
+    """All else is put right by a step, or by the task that writes it."""
+    for what, kinds in (
+        ("the underlay's MTU was lowered", ["mtu"] * 4),
+        ("etcd is full", ["datastore"]),
+        ("another host runs another backend", ["peers"]),
+        ("the bridge's MTU was lowered", []),
+        ("firewalld knows one network alone", []),
+        ("the configuration is gone", []),
+    ):
+        seen = host_with(next(fault for fault in FAULTS if fault["what"] == what))
+        compared = compare.compared(PLAN, seen)
+        left = repair.left_to_hands(compared, repair.steps(*compared))
+        assert [one.kind for one in left] == kinds, what
+    seen = copy.deepcopy(HOST)
+    seen["links"]["mn-red"]["addresses"].append("10.3.7.1/24")
+    compared = compare.compared(PLAN, seen)
+    (one,) = repair.left_to_hands(compared, repair.steps(*compared))
+    assert "10.3.7.1/24, of a former subnet" in one.sentence
+
+
+def with_backend(**backend):
+    """Return the plan with another backend for grey, and what is seen of its host."""
+    networks = plan(
+        [
+            {
+                "name": "grey",
+                "cidr": "10.7.0.0/16",
+                "ipv6_cidr": "fd00:7::/48" if backend["type"] == "wireguard" else None,
+                "default": True,
+                "backend": backend,
+            }
+        ]
+    )
+    seen = copy.deepcopy(HOST)
+    seen["configs"]["grey"] = networks["networks"][0]["flannel_config"]
+    seen["subnet_files"]["grey"]["FLANNEL_MTU"] = "1400"
+    for link in seen["links"].values():
+        if link["name"] == "mn-grey" or link["master"] == "mn-grey":
+            link["mtu"] = 1400
+    return networks, seen
+
+
+def told(networks, seen):
+    return [(one.kind, one.sentence) for one in compare.deviations(networks, seen)]
+
+
+def test_ipip_has_a_route_to_each_host_by_its_address():
+    networks, seen = with_backend(type="ipip")
+    device = dict(seen["links"].pop("flannel0"), name="flannel.ipip", kind="ipip", mtu=1400)
+    seen["links"]["flannel.ipip"] = device
+    seen["sysctls"]["net/ipv4/conf/flannel.ipip/forwarding"] = 1
+    seen["guard"]["devices"].append("flannel.ipip")
+    ((kind, sentence),) = told(networks, seen)
+    assert (kind, sentence) == ("routes", "there is no route to 10.7.85.0/24 (198.18.201.12)")
+    route = {"dst": "10.7.85.0/24", "dev": "flannel.ipip", "gateway": "198.18.201.12"}
+    seen["routes"].append(route)
+    assert told(networks, seen) == []
+    route["dev"] = "eth0"  # only with direct_routing
+    assert told(networks, seen)[0][0] == "routes"
+    assert with_backend(type="ipip", direct_routing=True)[0]
+    networks = with_backend(type="ipip", direct_routing=True)[0]
+    seen["configs"]["grey"] = networks["networks"][0]["flannel_config"]
+    assert told(networks, seen) == []
+
+
+def test_ipsec_has_a_policy_for_each_host():
+    networks, seen = with_backend(type="ipsec", psk="x" * 96)
+    assert told(networks, seen) == [
+        ("routes", "there is no policy (ip xfrm) that leads to 10.7.85.0/24 (198.18.201.12)")
+    ]
+    seen["xfrm"] = {"10.7.85.0/24": "198.18.201.12"}
+    assert told(networks, seen) == []
+
+
+def test_wireguard_has_a_route_for_all_and_a_peer_for_each_host():
+    networks, seen = with_backend(type="wireguard")
+    seen["subnet_files"]["grey"]["FLANNEL_IPV6_SUBNET"] = "fd00:7:0:1::1/64"
+    own, other = seen["leases"]["grey"]
+    own.update(ipv6_subnet="fd00:7:0:1::/64", public_ipv6="fd00:201::2", key="A", key_v6="B")
+    other.update(ipv6_subnet="fd00:7:0:2::/64", public_ipv6="fd00:201::3", key="C", key_v6="D")
+    seen["links"]["mn-grey"]["addresses"].append("fd00:7:0:1::1/64")
+    first = seen["links"].pop("flannel0")
+    for name, address in (("flannel-wg", "10.7.83.0/32"), ("flannel-wg-v6", "fd00:7:0:1::/128")):
+        seen["links"][name] = dict(
+            first, name=name, kind="wireguard", mtu=1400, addresses=[address]
+        )
+        seen["guard"]["devices"].append(name)
+    for path in compare.sysctl_paths(networks, seen["links"]):
+        seen["sysctls"][path] = 0 if path.endswith("disable_ipv6") else 1
+    seen["routes"] = [
+        {"dst": "10.7.0.0/16", "dev": "flannel-wg", "gateway": None},
+        {"dst": "fd00:7::/48", "dev": "flannel-wg-v6", "gateway": None},
+    ]
+    seen["wireguard"] = None
+    assert told(networks, seen) == []
+    assert [text for text in compare.never_compared(networks, seen) if "wireguard-tools" in text]
+    seen["wireguard"] = {"flannel-wg": {"C": ["10.7.85.0/24"]}, "flannel-wg-v6": {"D": []}}
+    assert told(networks, seen) == [
+        ("neighbours", "there is no WireGuard peer for fd00:7:0:2::/64 (198.18.201.12)")
+    ]
+    seen["wireguard"]["flannel-wg-v6"]["D"] = ["fd00:7:0:2::/64"]
+    assert told(networks, seen) == []
+    del seen["routes"][1]
+    assert told(networks, seen) == [("routes", "there is no route to fd00:7::/48")]
