@@ -62,8 +62,11 @@ def among(
 
 def repair(found: Sequence[Cause]) -> str:
     """Return what is wrong on the hosts, and what puts it right, the first few of many."""
-    texts = [f"On {one['host']}, {one['sentence']}; {one['remedy']}." for one in found[:_SHOWN]]
-    more = len(found) - _SHOWN
+    hosts: dict[str, list[str]] = {}
+    for one in found:
+        hosts.setdefault(f"{one['sentence']}; {one['remedy']}.", []).append(one["host"])
+    texts = [f"On {', '.join(names)}, {text}" for text, names in list(hosts.items())[:_SHOWN]]
+    more = len(hosts) - _SHOWN
     return " ".join(texts + ([f"{more} more such deviations are in report.json."] * (more > 0)))
 
 

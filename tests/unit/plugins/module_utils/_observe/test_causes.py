@@ -109,6 +109,11 @@ def test_what_could_not_be_looked_at_is_said():
     assert report["notes"] == ["h2: The leases were not looked at."]
 
 
+def test_what_is_wrong_on_several_hosts_is_said_once():
+    (finding,) = measured([LOST], h1=[FORWARDING], h2=[FORWARDING])["findings"]
+    assert finding["repair"] == "On h1, h2, net.ipv4.ip_forward is not 1; set it back."
+
+
 def test_many_causes_are_a_few_sentences():
     many = [dict(LEASE, sentence=f"fault {number}") for number in range(9)]
     (finding,) = measured([LOST], h1=many)["findings"]
