@@ -47,9 +47,8 @@ options:
     required: true
   facts:
     description: What M(multinet.flannel.pod_interfaces_info) returned on the hosts that take part,
-      this one among them.
-    type: list
-    elements: dict
+      this one among them, as a list or as its JSON text.
+    type: json
     required: true
   cluster:
     description: What M(multinet.flannel.cluster_info) returned as C(published) before the
@@ -114,6 +113,9 @@ share:
   type: dict
 """
 
+import json
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils import _ports
 from ansible_collections.multinet.flannel.plugins.module_utils._observe import agent, ends, sender
@@ -131,7 +133,7 @@ def main() -> None:
             "run": {"type": "str", "required": True},
             "plan": {"type": "dict", "required": True},
             "host": {"type": "str", "required": True},
-            "facts": {"type": "list", "elements": "dict", "required": True},
+            "facts": {"type": "json", "required": True},
             "cluster": {"type": "dict"},
             "port": {"type": "int", "default": _ports.PROBE},
             "deadline": {"type": "int", "default": 300},
@@ -154,14 +156,15 @@ def main() -> None:
         module.exit_json(**result)
     if not given["run"].isalnum():
         module.fail_json(msg=f"run is {given['run']!r}; write letters and digits only.")
-    if not all(given["facts"]):
+    found = _listed(module, given["facts"])
+    if not all(found):
         module.fail_json(
             msg=(
                 "Not every host of the play has been looked at, and all are measured at once: leave"
                 " `serial` out of the play, and give it the strategy linear."
             )
         )
-    mine = [facts for facts in given["facts"] if facts.get("host") == given["host"]]
+    mine = [facts for facts in found if facts.get("host") == given["host"]]
     if not mine and given["phase"] != "outside":
         module.fail_json(
             msg=(
@@ -173,7 +176,7 @@ def main() -> None:
         run=given["run"],
         port=given["port"],
         plan=given["plan"],
-        facts=given["facts"],
+        facts=found,
         host=given["host"],
         cluster=given["cluster"],
         per_host=given["receivers_per_host"],
@@ -197,6 +200,17 @@ def main() -> None:
     except (OSError, agent.AgentError) as error:
         module.fail_json(msg=f"The {given['phase']} phase failed on {given['host']}: {error}")
     module.exit_json(**result)
+
+
+def _listed(module: AnsibleModule, text: str) -> list[dict[str, Any]]:
+    """Return what the JSON text of `facts` says; end where it is no list of mappings."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        module.fail_json(msg="facts is no list of what pod_interfaces_info returned.")
+    return found
 
 
 if __name__ == "__main__":
