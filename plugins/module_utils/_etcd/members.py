@@ -66,9 +66,10 @@ def members(
     if known and names and not set(known) & set(names):
         errors.append(
             f"etcd would move from {', '.join(sorted(known))} to {', '.join(names)}, which have"
-            " nothing in common, and the networks' leases would be lost. Put one of the former"
-            " back into multinet_etcd, let the new ones join, and take it out afterwards. To begin"
-            " anew instead, remove members.json in multinet_pki_dir."
+            " nothing in common, and the networks' leases would be lost. Put"
+            f" {min(known)} back into multinet_etcd, and one host more so that their number stays"
+            " odd; let the new ones join, and take these two out afterwards. To begin anew instead,"
+            " remove members.json in multinet_pki_dir."
         )
     found = []
     for name in names:

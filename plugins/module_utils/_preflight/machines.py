@@ -126,8 +126,9 @@ def _moved(hosts: Hosts, inventory: Inventory) -> list[str]:
     return [
         f"The etcd data of the networks is on {_and(former)}, and a new etcd on"
         f" {_and(inventory.members)} would begin without it. Put one of the former members back"
-        " into multinet_etcd, let the new ones join, and take it out afterwards. To begin anew"
-        " instead, remove /var/lib/multinet/etcd from them."
+        " into multinet_etcd, and one host more so that their number stays odd; let the new ones"
+        " join, and take these two out afterwards. To begin anew instead, remove"
+        " /var/lib/multinet/etcd from them."
         for dummy in former[:1]
     ]
 

@@ -144,3 +144,12 @@ def test_names_the_certificates():
         "DNS:node-1",
     ]
     assert wanted[2]["subject_alt_name"] == ["IP:2001:db8::2", "IP:127.0.0.1", "DNS:localhost"]
+
+
+def test_a_move_is_told_in_steps_that_are_allowed():
+    """The hosts that the sentence asks for are an odd number, which is not refused in its turn."""
+    recorded = [{"name": "a", "address": "10.0.0.1"}]
+    addresses = {name: {"multinet_node_address": f"10.0.0.{n}"} for n, name in enumerate("abc", 1)}
+    told = refused({"multinet_etcd": ["c"]}, addresses, recorded=recorded)
+    assert "Put a back into multinet_etcd, and one host more so that their number stays odd" in told
+    assert members.members({"multinet_etcd": ["a", "b", "c"]}, addresses, recorded=recorded)
