@@ -216,9 +216,12 @@ def _strangers(declaration: Declaration, seen: Seen) -> tuple[int, ...]:
             )
     if strangers and not declaration.prune:
         names = ", ".join(member.name or member.peer_urls[0] for member in strangers)
+        members, are, them = (
+            ("members", "are", "them") if len(strangers) > 1 else ("member", "is", "it")
+        )
         raise MemberError(
-            f"etcd has the member {names}, which is no longer declared. Put it back into the group"
-            " multinet_etcd, or set multinet_prune to true to take it out."
+            f"etcd has the {members} {names}, which {are} no longer declared. Put {them} back into"
+            f" the group multinet_etcd, or set multinet_prune to true to take {them} out."
         )
     return tuple(member.id for member in strangers)
 
