@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from .client import Client
+from .client import Client, EtcdUnavailable, EtcdUncertain
 from .decision import (
     NONE,
     Decision,
@@ -129,7 +129,15 @@ def _change_cluster(member: Member, declaration: Declaration, decision: Decision
 
 
 def _remove(member_id: int, etcd: Client) -> None:
-    etcd.member_remove(member_id)
+    """Take a member out, unless a request that got no answer has done it: the one before it may
+    have been the leader.
+    """
+    if all(one.id != member_id for one in etcd.members()):
+        return
+    try:
+        etcd.member_remove(member_id)
+    except EtcdUncertain as error:
+        raise EtcdUnavailable(str(error)) from error  # to be asked again
 
 
 def _update_address(member: Member, declaration: Declaration) -> None:

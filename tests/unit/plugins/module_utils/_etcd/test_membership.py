@@ -5,8 +5,16 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.multinet.flannel.plugins.module_utils._etcd import decision, environment
-from ansible_collections.multinet.flannel.plugins.module_utils._etcd.client import ListedMember
+from ansible_collections.multinet.flannel.plugins.module_utils._etcd import (
+    decision,
+    environment,
+    membership,
+)
+from ansible_collections.multinet.flannel.plugins.module_utils._etcd.client import (
+    EtcdUnavailable,
+    EtcdUncertain,
+    ListedMember,
+)
 from ansible_collections.multinet.flannel.plugins.module_utils._etcd.decision import (
     Decision,
     Declaration,
@@ -220,3 +228,31 @@ def test_writes_the_environment_of_the_first_start():
         )
         == "ETCD_INITIAL_CLUSTER=a=https://a:2380,b=https://b:2380\nETCD_INITIAL_CLUSTER_STATE=new\n"
     )
+
+
+class Cluster:
+    """What answers the first request to take a member out too late; it may have done it."""
+
+    def __init__(self, members, done):
+        self.ids, self._done, self.asked = list(members), done, 0
+
+    def members(self):
+        return [ListedMember(number, "", [], []) for number in self.ids]
+
+    def member_remove(self, member_id):
+        self.asked += 1
+        if self.asked == 1 and not self._done:
+            raise EtcdUncertain("The read operation timed out.")
+        self.ids.remove(member_id)
+        if self.asked == 1:
+            raise EtcdUncertain("The read operation timed out.")
+
+
+@pytest.mark.parametrize("done", [True, False])
+def test_a_removal_without_an_answer_is_looked_at_and_asked_again(done):
+    """The member that left before it was the leader, perhaps."""
+    cluster = Cluster([1, 2], done)
+    with pytest.raises(EtcdUnavailable):  # which Member.change_cluster() waits for
+        membership._remove(2, cluster)
+    membership._remove(2, cluster)
+    assert (cluster.ids, cluster.asked) == ([1], 1 if done else 2)
