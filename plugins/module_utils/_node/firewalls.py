@@ -324,7 +324,10 @@ def look(run: Run) -> tuple[list[Table], list[str]]:
         version = {"ip": 4, "ip6": 6}.get(family)
         as_text = version in versions and name in IPTABLES
         if family in ("inet", "ip", "ip6") and name not in OURS and not as_text:
-            tables.append(of_nft(run(["nft", "-j", "list", "table", family, name])))
+            try:
+                tables.append(of_nft(run(["nft", "-j", "list", "table", family, name])))
+            except (ValueError, KeyError):  # nft 1.0 breaks off at some flags of tables
+                blind.append(f"What table {family} {name} drops was not looked at: nft garbles it.")
     for version in sorted(versions):
         tables += of_iptables(run([_saver(version, "nft")]), version, "iptables-nft")
     for version, path in LEGACY.items():

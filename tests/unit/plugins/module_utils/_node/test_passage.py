@@ -107,3 +107,21 @@ def test_what_cannot_be_told_is_not_called_closed():
     )
     assert not one.sure and one.sentence.startswith("Whether iptables lets pass what its pods send")
     assert one.sentence.endswith("could not be told.")
+
+
+def test_a_table_that_nft_cannot_print_is_said_and_hides_no_other(monkeypatch):
+    monkeypatch.setattr(firewalls, "LEGACY", {})
+    printed = {
+        "broken": '{"nftables": [{"table": {"flags": "',
+        "good": '{"nftables": [{"table": {"family": "inet", "name": "good"}}, {"chain": {"name":'
+        ' "c", "type": "filter", "hook": "forward", "policy": "drop"}}]}',
+    }
+
+    def run(argv):
+        if argv[1] == "list":
+            return "table inet multinet\ntable inet broken\ntable inet good\n"
+        return printed[argv[-1]]
+
+    tables, blind = firewalls.look(run)
+    assert [table.name for table in tables] == ["good"]
+    assert blind == ["What table inet broken drops was not looked at: nft garbles it."]
