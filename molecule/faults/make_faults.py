@@ -91,16 +91,26 @@ def playbook(name, *options):
     for play in plays:
         for task in play["tasks"]:
             for host, result in task["hosts"].items():
-                if result.get("changed") or result.get("failed"):
+                if {"changed", "failed", "unreachable"} & {key for key in result if result[key]}:
                     results[host].append(dict(result, task=task["task"]["name"]))
     return results, done.returncode == 0
+
+
+def reasons(results):
+    """Return what made tasks fail, of the results of a playbook."""
+    return [
+        f"{host}: {one['task']}: {one.get('msg')}"
+        for host, listed in results.items()
+        for one in listed
+        if one.get("failed") or one.get("unreachable")
+    ]
 
 
 def site(*options):
     """Run the playbook site as playbook() does; raise when it fails."""
     results, success = playbook("multinet.flannel.site", *options)
     if not success:
-        raise RuntimeError(f"site failed: {json.dumps(results)[-3000:]}")
+        raise RuntimeError(f"site failed: {reasons(results)}")
     return results
 
 
@@ -178,7 +188,8 @@ class Fault:
 
     def __init__(self, declared, host):
         self.declared, self.lane, self.host = declared, host, declared.get("on", host)
-        self.site, self.took, self.lost, self.wrong = "", "", "", []
+        self.stream, self.began = None, time.monotonic()
+        self.took, self.lost, self.wrong = "", "", []
 
     def make(self):
         """Make it, and see whether status says so."""
@@ -199,7 +210,7 @@ class Fault:
         if not wait(well):
             self.wrong.append(f"it was not repaired: {[sentences(host) for host in HOSTS]}")
         self.took = f"{time.monotonic() - self.began:.0f} s"
-        self.lost = self.stream.lost()
+        self.lost = self.stream.lost() if self.stream else ""
 
     def expect(self, results):
         """Compare what site said with what is declared."""
@@ -234,21 +245,22 @@ def guarded(fault, act):
 
 def repaired_by_itself(fault, well):
     """Make a fault and wait until whoever repairs it has done so."""
-    limit = ["--limit", f"{STORE},{fault.lane}"]
 
     def act():
         if fault.declared["by"] == "keeper":
             on(fault.lane, "bash", "-c", FRESH_KEEPER)
         fault.make()
         fault.shell("undo")
-        if fault.declared.get("pods"):
-            playbook(str(HERE / "pods.yml"), *([] if fault.host == "localhost" else limit))
+        if fault.declared.get("pods") == "undo":
+            playbook(str(HERE / "pods.yml"), "--limit", fault.lane)
         fault.see(well)
+        if fault.declared.get("pods") == "after":
+            playbook(str(HERE / "pods.yml"))
 
     guarded(fault, act)
     print(fault.row, flush=True)
     if fault.wrong:  # what comes next must not suffer from it
-        guarded(fault, lambda: site(*limit))
+        guarded(fault, lambda: site("--limit", f"{STORE},{fault.lane}"))
 
 
 def in_lanes(declared):
@@ -286,7 +298,7 @@ def repaired_by_site(faults, keeper):
     for fault in faults:
         fault.began = began
         if not success:
-            fault.wrong.append(f"site failed: {json.dumps(results)[:3000]}")
+            fault.wrong.append(f"site failed: {reasons(results)}")
         guarded(fault, lambda fault=fault: (fault.expect(said), fault.see(all_is_well)))
         print(fault.row, flush=True)
 
