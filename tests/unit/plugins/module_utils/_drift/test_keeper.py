@@ -209,7 +209,9 @@ def test_a_host_that_cannot_be_looked_at_is_told_once():
     hands = Hands()
     hands.seen = host_with(DEVICE_DOWN)
     hands.round()
-    hands.keeper._look = lambda: (_ for _ in ()).throw(observe.ObserveError("ip: no such file"))
+    hands.keeper._look = lambda: (dummy for dummy in ()).throw(
+        observe.ObserveError("ip: no such file")
+    )
     for dummy in range(3):
         assert hands.keeper.round() is None
     hands.keeper._look = lambda: (PLAN, hands.seen)
