@@ -205,9 +205,9 @@ class Fault:
         if key in self.declared:
             on(self.host, "bash", "-c", SHELL + self.declared[key])
 
-    def see(self, well):
+    def see(self, well, seconds=PATIENCE):
         """Wait until it is over."""
-        if not wait(well):
+        if not wait(well, seconds):
             self.wrong.append(f"it was not repaired: {[sentences(host) for host in HOSTS]}")
         self.took = f"{time.monotonic() - self.began:.0f} s"
         self.lost = self.stream.lost() if self.stream else ""
@@ -228,7 +228,8 @@ class Fault:
     def row(self):
         """Its row of the table."""
         one = self.declared
-        said = one.get("says") or "nothing: it is over"
+        nothing = "nothing" if one["by"] == "site" else "nothing: it is over"
+        said = one.get("says") or nothing
         cells = [one["what"], said, one.get("site", "-"), one["by"], self.took, self.lost]
         return "| " + " | ".join(cells) + " |"
 
@@ -295,11 +296,14 @@ def repaired_by_site(faults, keeper):
     said, dummy = playbook("multinet.flannel.site", "--check", "--diff")
     began = time.monotonic()
     results, success = playbook("multinet.flannel.site")
+    over = wait(all_is_well)
+    took = time.monotonic() - began
     for fault in faults:
-        fault.began = began
+        fault.began = time.monotonic() - took
         if not success:
             fault.wrong.append(f"site failed: {reasons(results)}")
-        guarded(fault, lambda fault=fault: (fault.expect(said), fault.see(all_is_well)))
+        fault.expect(said)
+        guarded(fault, lambda fault=fault: fault.see(lambda: over, 0))
         print(fault.row, flush=True)
 
 
