@@ -114,11 +114,11 @@ def main() -> None:
             client = Client(
                 params["endpoints"], timeout=params["timeout"], **_files(params, directory)
             )
-        client.check_health()
-        result = {
-            "version": client.status()["version"],
-            "members": [member._asdict() for member in client.members()],
-        }
+            client.check_health()  # where it fails, the files are read again for the reason
+            result = {
+                "version": client.status()["version"],
+                "members": [member._asdict() for member in client.members()],
+            }
     except EtcdError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=False, **result)

@@ -312,8 +312,6 @@ class Client:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-        if self._client_cert:
-            context.load_cert_chain(self._client_cert, self._client_key)
         connection = http.client.HTTPSConnection(
             endpoint.host, endpoint.port, timeout=self._timeout, context=context
         )
@@ -322,6 +320,8 @@ class Client:
             contextlib.closing(connection),
             contextlib.suppress(OSError, ValueError, TypeError, http.client.HTTPException),
         ):
+            if self._client_cert:
+                context.load_cert_chain(self._client_cert, self._client_key)
             connection.connect()
             shown = certificate.read(connection.sock.getpeercert(binary_form=True) or b"")
             connection.request("GET", "/version")
