@@ -223,7 +223,7 @@ def test_a_plugin_that_is_missing_is_said(host, gc):
     subprocess.run(["ip", "netns", "del", pod], check=True)
     state = host.path(f"/var/lib/cni/multinet/id-{pod}:eth0.json")
     old(state)
-    (host.path("/opt/cni/bin") / "flannel").unlink()
+    (host.path("/opt/cni/bin") / "bridge").unlink()
     result = gc()
-    assert result["failed"] and "flannel" in result["msg"]
+    assert result["failed"] and "bridge" in result["msg"]
     assert state.exists()
