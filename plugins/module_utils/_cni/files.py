@@ -174,6 +174,14 @@ def read(path: str) -> bytes | None:
         return file.read()
 
 
+def listed(directory: str) -> list[str]:
+    """Return the names in a directory, sorted; none where there is no directory. Raises OSError."""
+    try:
+        return sorted(os.listdir(directory))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
 def remove(path: str) -> None:
     """Remove a file; one that is not there is as good; raise OSError."""
     try:

@@ -15,7 +15,7 @@ from . import conf, errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from signal import SIGKILL, SIGPIPE, SIGTERM, SIGXFSZ
 
     # Exit status, stdout, stderr.
@@ -67,6 +67,27 @@ class Exec:
         finally:
             for stream in streams:
                 os.close(stream)
+
+
+class Substitute(Exec):
+    """Another Exec, but for plugins that can do without an executable: whoever derives from it does
+    their work in run().
+
+    execute: the other one; when_missing: names of those plugins.
+    """
+
+    def __init__(self, execute: Exec, when_missing: Iterable[str]) -> None:
+        self.execute = execute
+        self.when_missing = when_missing
+
+    def find(self, plugin: str, path: list[str]) -> str:
+        """See Exec. The bare name stands for an executable that is not there."""
+        try:
+            return self.execute.find(plugin, path)
+        except errors.Error:
+            if plugin not in self.when_missing:
+                raise
+            return plugin
 
 
 def _anonymous_file(name: str) -> int:

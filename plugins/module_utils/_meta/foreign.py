@@ -101,7 +101,7 @@ def remembered(
 
 
 def _of_container(directory: str, container_id: str) -> list[Remembered]:
-    files_of_it = [name for name in _names(directory) if f"-{container_id}-" in name]
+    files_of_it = [name for name in files.listed(directory) if f"-{container_id}-" in name]
     found = [_read(os.path.join(directory, name)) for name in files_of_it]
     return [one for one in found if one and one.container_id == container_id]
 
@@ -131,13 +131,6 @@ def _remove(file: str) -> None:
         raise errors.Error(
             errors.IO_FAILURE, f"{file} cannot be removed.", error.strerror
         ) from None
-
-
-def _names(directory: str) -> list[str]:
-    try:
-        return sorted(os.listdir(directory))
-    except (FileNotFoundError, NotADirectoryError):
-        return []
 
 
 def _read(file: str) -> Remembered | None:

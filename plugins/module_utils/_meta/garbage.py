@@ -160,11 +160,11 @@ class _Search:
         """
         found = []
         present: set[str] | None = None
-        for network in _listdir(self.host.ipam_directory):
+        for network in files.listed(self.host.ipam_directory):
             directory = os.path.join(self.host.ipam_directory, network)
             if not self.is_ours(network) or not os.path.isdir(directory):
                 continue
-            for name in _listdir(directory):
+            for name in files.listed(directory):
                 file = os.path.join(directory, name)
                 if netlink.canonical(name) is None or self._is_young(file):
                     continue
@@ -220,7 +220,7 @@ def _remembered(directories: Iterable[str]) -> set[str]:
     """The ids of the containers that some runtime remembers with a namespace that is there."""
     live = set()
     for directory in directories:
-        for name in _listdir(directory):
+        for name in files.listed(directory):
             try:
                 with open(os.path.join(directory, name), encoding="utf-8") as file:
                     entry = json.load(file)
@@ -276,10 +276,3 @@ def _age(file: str, now: float) -> float:
         return now - os.stat(file).st_mtime
     except OSError:
         return 0
-
-
-def _listdir(path: str) -> list[str]:
-    try:
-        return sorted(os.listdir(path))
-    except (FileNotFoundError, NotADirectoryError):
-        return []

@@ -59,7 +59,7 @@ class Call:
         return self._execute.run(file, self.environ, stdin, self._seconds)
 
 
-class InProcess(invoke.Exec):
+class InProcess(invoke.Substitute):
     """An invoke.Exec that does the work of some plugins itself.
 
     execute: for all others; plugins: names out of conf.IN_PROCESS; when_missing: those whose work
@@ -72,20 +72,8 @@ class InProcess(invoke.Exec):
         plugins: Iterable[str],
         when_missing: Iterable[str] | None = None,
     ) -> None:
-        self.execute = execute
+        super().__init__(execute, plugins if when_missing is None else when_missing)
         self.plugins = plugins
-        self.when_missing = plugins if when_missing is None else when_missing
-
-    def find(self, plugin: str, path: list[str]) -> str:
-        """See invoke.Exec. The bare name stands for an executable that is not there, and is not
-        needed for what is plain.
-        """
-        try:
-            return self.execute.find(plugin, path)
-        except errors.Error:
-            if plugin not in self.when_missing:
-                raise
-            return plugin
 
     def run(
         self, file: str, environ: dict[str, str], stdin: bytes, seconds: float | None

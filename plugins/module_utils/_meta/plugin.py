@@ -221,21 +221,8 @@ def _with_our_keys(
     return served
 
 
-class _Spare(invoke.Exec):
+class _Spare(invoke.Substitute):
     """As in_process.InProcess, for plugins whose executable is missing alone; imported then."""
-
-    def __init__(self, execute: invoke.Exec, when_missing: Iterable[str]) -> None:
-        self.execute = execute
-        self.when_missing = when_missing
-
-    def find(self, plugin: str, path: list[str]) -> str:
-        """See invoke.Exec."""
-        try:
-            return self.execute.find(plugin, path)
-        except errors.Error:
-            if plugin not in self.when_missing:
-                raise
-            return plugin
 
     def run(
         self, file: str, environ: dict[str, str], stdin: bytes, seconds: float | None

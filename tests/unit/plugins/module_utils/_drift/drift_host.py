@@ -32,9 +32,9 @@ PLAN = plan(
 )
 
 
-def host_with(fault):
-    """Return what would be seen on the host with a fault."""
-    seen = copy.deepcopy(HOST)
+def host_with(fault, host=HOST):
+    """Return what would be seen on a host with a fault."""
+    seen = copy.deepcopy(host)
     for path, value in fault["set"]:
         inner(seen, path)[path[-1]] = value
     for path in fault["delete"]:

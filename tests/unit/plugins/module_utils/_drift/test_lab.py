@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import copy
 import json
-import pathlib
 
+import drift_host
 import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._drift import compare, repair
 from ansible_collections.multinet.flannel.plugins.module_utils._node import firewalls
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 
-VECTORS = pathlib.Path(__file__).parent / "vectors"
+VECTORS = drift_host.VECTORS
 HOST = json.loads((VECTORS / "lab.json").read_text(encoding="utf-8"))
 FAULTS = json.loads((VECTORS / "lab_faults.json").read_text(encoding="utf-8"))
 PLAN = plan(
@@ -44,19 +44,9 @@ PLAN = plan(
 
 
 def host_with(fault):
-    """Return what would be seen on the host with a fault."""
-    seen = copy.deepcopy(HOST)
-    for path, value in fault["set"]:
-        inner(seen, path)[path[-1]] = value
-    for path in fault["delete"]:
-        del inner(seen, path)[path[-1]]
+    """Return what would be seen on this host with a fault."""
+    seen = drift_host.host_with(fault, HOST)
     seen["firewalls"] = [firewalls.Table(*one) for one in seen["firewalls"]]
-    return seen
-
-
-def inner(seen, path):
-    for key in path[:-1]:
-        seen = seen[key]
     return seen
 
 
@@ -77,7 +67,7 @@ def test_a_fault_is_named_and_repaired(fault):
 
 def test_of_all_kinds_of_deviation_there_is_a_fault():
     """Or a kind could be renamed and never be told again."""
-    faults = [*FAULTS, *json.loads((VECTORS / "faults.json").read_text(encoding="utf-8"))]
+    faults = [*FAULTS, *drift_host.FAULTS]
     assert {kind for fault in faults for dummy, kind, dummy in fault["deviations"]} == set(
         compare.KINDS
     )
@@ -86,7 +76,7 @@ def test_of_all_kinds_of_deviation_there_is_a_fault():
 @pytest.mark.parametrize("kind", compare.KINDS)
 def test_what_a_kind_says_of_its_repair_is_true(kind):
     """docs/operations.md has it: what the keeper repairs has steps, and nothing else has any."""
-    faults = [*FAULTS, *json.loads((VECTORS / "faults.json").read_text(encoding="utf-8"))]
+    faults = [*FAULTS, *drift_host.FAULTS]
     alone = [
         fault["steps"]
         for fault in faults
