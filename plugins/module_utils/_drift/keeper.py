@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -181,12 +180,7 @@ def act(step: repair.Step) -> None:
         observe.run(command)
     if step.unit:
         change = units.Change(step.unit, "restart", step.reason)
-        units.apply(units.Systemd(_run), [change], [], READY_SECONDS)
-
-
-def _run(argv: list[str]) -> tuple[int, str, str]:
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    return done.returncode, done.stdout, done.stderr
+        units.apply(units.Systemd(units.run), [change], [], READY_SECONDS)
 
 
 def say(sentence: str) -> None:

@@ -209,7 +209,7 @@ class Member:
                 self._connect([url]).check_health()
                 return
             except EtcdError as error:
-                systemd = units.Systemd(_run)
+                systemd = units.Systemd(units.run)
                 shown = systemd.show([unit]).get(unit, {"ActiveState": "activating"})
                 ends = ends.after(shown, functools.partial(systemd.reason, unit, since))
                 if ends.for_good or time.monotonic() > deadline:
@@ -251,8 +251,3 @@ class Member:
                 if time.monotonic() > deadline:
                     raise
             time.sleep(_SETTLE)
-
-
-def _run(argv: list[str]) -> tuple[int, str, str]:
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    return done.returncode, done.stdout, done.stderr

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import time
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
@@ -156,6 +157,12 @@ def read_state(path: str) -> dict[str, str]:
             return dict(json.load(file)["environment"])
     except (OSError, ValueError, KeyError, TypeError):
         return {}
+
+
+def run(argv: list[str]) -> tuple[int, str, str]:
+    """Run a command where there is no AnsibleModule; return (exit status, stdout, stderr)."""
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout, done.stderr
 
 
 class Systemd:
