@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import ipaddress
+import json
 import os
 import select
 import socket
@@ -27,6 +28,8 @@ import time
 import typing as t
 import uuid
 
+from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
+
 PORT = 7000
 HOSTS = (1, 2)
 OUTSIDE = "outside"
@@ -35,6 +38,36 @@ IP_TRANSPARENT, IPV6_TRANSPARENT = 19, 75
 CLONE_NEWNET = 0x40000000
 
 _libc = ctypes.CDLL(None, use_errno=True)
+
+
+# Addresses that no declaration knows: there, only the devices tell the networks apart.
+HAND_MADE_IPV6 = {"red": "fd00:3::/48"}
+NETWORKS = ("blue", "red", "green")
+
+
+def declared(**changes: dict) -> dict:
+    """The plan of three networks; changes: network -> keys to set."""
+    networks = [
+        {
+            "name": "blue",
+            "cidr": "10.1.0.0/16",
+            "ipv6_cidr": "fd00:1::/48",
+            "default": True,
+            "backend": {"type": "vxlan", "vni": 1},
+        },
+        {
+            "name": "red",
+            "cidr": "10.3.0.0/16",
+            "backend": {"type": "vxlan", "vni": 2, "port": 8286},
+        },
+        {
+            "name": "green",
+            "cidr": "10.5.0.0/16",
+            "ipv6_cidr": "fd00:5::/48",
+            "backend": {"type": "host-gw"},
+        },
+    ]
+    return plan([dict(network, **changes.get(network["name"], {})) for network in networks])
 
 
 class Receipt(t.NamedTuple):
@@ -58,13 +91,13 @@ def run(*command: str, text: str = "") -> str:
 class Lab:
     """The hosts and pods. Use as a context manager; everything is gone afterwards.
 
-    plan: of the product. hand_made_ipv6: network -> IPv6 range (/48) that its bridges and pods get
-    although the plan has none for it.
+    planned: a plan of the product. hand_made_ipv6: network -> IPv6 range (/48) that its bridges and
+    pods get although the plan has none for it.
     """
 
-    def __init__(self, plan: dict, hand_made_ipv6: dict | None = None) -> None:
-        self.plan = plan
-        self.networks = {network["name"]: network for network in plan["networks"]}
+    def __init__(self, planned: dict, hand_made_ipv6: dict | None = None) -> None:
+        self.plan = planned
+        self.networks = {network["name"]: network for network in planned["networks"]}
         self.ipv6 = dict(
             {
                 name: network["ipv6_cidr"]
@@ -351,10 +384,11 @@ class Lab:
         port: int = PORT,
         payload: bytes | None = None,
         forged: str = "",
+        source_port: int = 0,
     ) -> str:
-        """Send one UDP packet from a new port, and return the token in it.
+        """Send one UDP packet, and return the token in it.
 
-        forged: a source address that the sender does not have.
+        forged: a source address that the sender does not have. source_port: 0 is a new one.
 
         Raises OSError when the sender itself could not send: silence that follows would prove
         nothing.
@@ -373,11 +407,15 @@ class Lab:
                 else (socket.IPPROTO_IPV6, IPV6_TRANSPARENT)
             )
             sock.setsockopt(level, option, 1)
-            sock.bind(_socket_address(forged, 0))
+            sock.bind(_socket_address(forged, source_port))
+        elif source_port:
+            sock.bind(_socket_address("0.0.0.0" if version == 4 else "::", source_port))
         sock.sendto(token.encode() if payload is None else payload, _socket_address(address, port))
         return token
 
-    def inject(self, sender: str, address: str, victim: str, forged: str = "") -> str:
+    def inject(
+        self, sender: str, address: str, victim: str, forged: str = "", source_port: int = 0
+    ) -> str:
         """Speak VXLAN to a node's address, as if the victim's network had a packet for the victim.
 
         Returns the token inside.
@@ -391,8 +429,23 @@ class Lab:
             self.mac(name, number, outer).replace(":", "") + "020000000099" + "0800"
         )
         vxlan = struct.pack("!II", 0x08000000, network["backend"]["vni"] << 8)
-        self.send(sender, address, network["backend"]["port"], vxlan + ethernet + inner, forged)
+        port = network["backend"]["port"]
+        self.send(sender, address, port, vxlan + ethernet + inner, forged, source_port)
         return token
+
+    def frame(self, sender: str, mac: str, packet: bytes) -> None:
+        """Put an IP packet on the sender's wire, to a MAC address of its bridge's network."""
+        with self.inside(sender):
+            wire = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM)
+        kind = 0x86DD if packet[0] >> 4 == 6 else 0x0800
+        with wire:
+            wire.sendto(packet, ("eth0", kind, 0, 0, bytes.fromhex(mac.replace(":", ""))))
+
+    def bridge_mac(self, name: str, host: int) -> str:
+        """MAC of the gateway of a network's pods."""
+        with self.inside(f"h{host}"):
+            answer = run("ip", "-j", "link", "show", self.networks[name]["bridge"])
+        return json.loads(answer)[0]["address"]
 
     def receipts(self, tokens: t.Iterable[str], wait: float = 0.25) -> dict:
         """Token -> Receipt of those that arrived within `wait` seconds.

@@ -22,38 +22,9 @@ import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import ruleset
 from ansible_collections.multinet.flannel.plugins.module_utils._node import units
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
-from lab import OUTSIDE, Lab
+from lab import HAND_MADE_IPV6, NETWORKS, OUTSIDE, Lab, declared
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-
-# Addresses that no declaration knows: there, only the devices tell the networks apart.
-HAND_MADE_IPV6 = {"red": "fd00:3::/48"}
-NETWORKS = ("blue", "red", "green")
-
-
-def declared(**changes):
-    """The plan of the lab's three networks; changes: network -> keys to set."""
-    networks = [
-        {
-            "name": "blue",
-            "cidr": "10.1.0.0/16",
-            "ipv6_cidr": "fd00:1::/48",
-            "default": True,
-            "backend": {"type": "vxlan", "vni": 1},
-        },
-        {
-            "name": "red",
-            "cidr": "10.3.0.0/16",
-            "backend": {"type": "vxlan", "vni": 2, "port": 8286},
-        },
-        {
-            "name": "green",
-            "cidr": "10.5.0.0/16",
-            "ipv6_cidr": "fd00:5::/48",
-            "backend": {"type": "host-gw"},
-        },
-    ]
-    return plan([dict(network, **changes.get(network["name"], {})) for network in networks])
 
 
 @pytest.fixture(scope="module", name="world")
@@ -546,18 +517,19 @@ def _holder(lab, tmp_path):
         holder.log.close()
 
 
-def stream_through(lab, action, seconds=0.6):
+def stream_through(lab, action, seconds=0.6, targets=()):
     """Send from blue to red on h1 as fast as this process can, run the action in the midst of it;
-    returns (sent, arrived).
+    returns (sent, arrived). targets: addresses, by default red's pod.
     """
+    targets = list(targets) or [lab.pod_address("h1-red")]
     with lab.inside("h1-blue"):
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sent, tokens, began, acted = 0, [], time.monotonic(), None
-    while time.monotonic() < began + seconds or sent < 600:
+    while time.monotonic() < began + seconds or sent < 600 or acted.poll() is None:
         if acted is None and time.monotonic() > began + seconds / 3:
             acted = action()
         tokens.append(f"stream-{sent}")
-        sock.sendto(tokens[-1].encode(), (lab.pod_address("h1-red"), 7000))
+        sock.sendto(tokens[-1].encode(), (targets[sent % len(targets)], 7000))
         sent += 1
         time.sleep(0.0001)
     sock.close()
@@ -714,6 +686,21 @@ def test_reload_waits_for_the_new_table_and_keeps_the_old_one_when_it_is_wrong(l
     # it follows the file by itself: a run that was cut off before its reload
     guard.until(lambda: not guard.read()["error"])
     assert closed(lab)
+
+
+def test_nothing_passes_while_a_table_takes_the_place_of_another(lab, holder):
+    """To pods, and to addresses of the host itself."""
+    guard = holder()
+    reload = f"{sys.executable} -I {guard.program} reload"
+    sent, arrived = stream_through(
+        lab,
+        lambda: subprocess.Popen(
+            ["sh", "-ec", f"for dummy in 1 2 3 4 5 6 7 8 9 10; do {reload}; done"],
+            env=dict(guard.environment, MAINPID=str(guard.process.pid)),
+        ),
+        targets=[lab.gateway("red", 1), lab.gateway("green", 1), lab.pod_address("h1-red")],
+    )
+    assert (sent > 1000, arrived) == (True, 0)
 
 
 def test_a_new_program_takes_over_on_reload(lab, holder):

@@ -11,14 +11,25 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from .._libraries import need
-from .._plan.ranges import parse_address
+from .._plan.ranges import WIDTH, parse_address, parse_network
+from .._ports import ETCD_CLIENT, ETCD_PEER
 
 TABLE = "inet multinet"
 DOCKER_BRIDGE = "docker0"
+TRUSTED = "trusted"  # in the place of node addresses: the whole underlay
+
+# TCP ports of nodes that no pod needs: whoever writes to the leases has the networks.
+CLOSED_PORTS = (ETCD_CLIENT, ETCD_PEER)
+
+# Where masquerade looks for a port. Answers to it arrive at the node: not where a node, a hostPort
+# or a NodePort listens, and not on a tunnel's port.
+MASQUERADE_PORTS = (32768, 65535)
+WITH_PORTS = ("tcp", "udp", "sctp", "dccp", "udplite")
 
 # What is dropped at any priority is dropped for good; ours come early so that the counters here
 # tell why, and nothing after us sees it.
 PRIORITY_SOURCES = -290  # after raw, ahead of connection tracking: no entry for a forged packet
+PRIORITY_SENT = -300  # ahead of connection tracking
 PRIORITY_GUARD = -150  # ahead of the filter chains of others, after DNAT: the real target counts
 PRIORITY_MASQUERADE = 95  # just ahead of srcnat
 
@@ -34,18 +45,48 @@ class Family(NamedTuple):
     version: int
     multicast: str
     own: tuple[str, ...]  # sources that every interface may use
+    too_big: str  # the ICMP error that lowers what the kernel sends to a destination
+    quoted: int  # bits from the ICMP header to that destination, in the packet it quotes
+    redirect: str
 
 
 FAMILIES = (
-    Family("ip", "", "ipv4_addr", "cidr", "device", 4, "224.0.0.0/4", ()),
+    Family(
+        "ip",
+        "",
+        "ipv4_addr",
+        "cidr",
+        "device",
+        4,
+        "224.0.0.0/4",
+        (),
+        "icmp type destination-unreachable icmp code frag-needed",
+        (8 + 16) * 8,
+        "icmp type redirect",
+    ),
     # Neighbour discovery: the unspecified address while it looks for duplicates, link-local
     # afterwards.
-    Family("ip6", "6", "ipv6_addr", "ipv6_cidr", "device_v6", 6, "ff00::/8", ("::", "fe80::/10")),
+    Family(
+        "ip6",
+        "6",
+        "ipv6_addr",
+        "ipv6_cidr",
+        "device_v6",
+        6,
+        "ff00::/8",
+        ("fe80::/10", "::"),
+        "icmpv6 type packet-too-big",
+        (8 + 24) * 8,
+        "icmpv6 type nd-redirect",
+    ),
 )
 
 
 def ruleset(
-    plan: dict[str, Any], node_addresses: Sequence[str] = (), docker_network: str = ""
+    plan: dict[str, Any],
+    node_addresses: Sequence[str] | str = TRUSTED,
+    docker_network: str = "",
+    closed_ports: Sequence[int] = CLOSED_PORTS,
 ) -> str:
     """Return the text for `nft -f` that puts the whole table `inet multinet` in place, in one
     transaction.
@@ -53,9 +94,10 @@ def ruleset(
     plan: what plan() returns; of its networks `name`, `cidr`, `ipv6_cidr`, `backend`, `masquerade`,
     `bridge`, `device`, `device_v6`, `devices`, `tunnel_ports`, `tunnel_protocols` are read,
     `blocked`, the ordered pairs that are not let through, and `external`, another CNI's network.
-    node_addresses: underlay addresses of all nodes; when there are any, no one else's packets reach
-    the tunnel ports.
+    node_addresses: underlay addresses of all nodes, and no one else's packets reach the tunnel
+    ports; or TRUSTED.
     docker_network: name of the network that docker's own bridge of this host is in; empty: none.
+    closed_ports: TCP ports of nodes that pods do not reach.
     Raises ValueError with a sentence for a node address that is none, or without netaddr.
     """
     need("netaddr")
@@ -67,11 +109,11 @@ def ruleset(
         ],
     )
     networks = plan["networks"]
-    nodes = _by_version(node_addresses)
+    nodes = _by_version([] if node_addresses == TRUSTED else node_addresses)
     reach = _reach(plan)
     external = _external(plan)
     lines: list[str] = []
-    lines += _sets(networks, nodes)
+    lines += _sets(networks, nodes, closed_ports)
     lines += _sources(networks, reach)
     lines += _guard(networks, nodes, external)
     lines += _from_networks(networks, reach, external, nodes)
@@ -102,9 +144,7 @@ def _reach(plan: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
 
 
 def _with_docker(network: dict[str, Any]) -> dict[str, Any]:
-    return dict(
-        network, devices=network["devices"] + [DOCKER_BRIDGE], other_bridges=[DOCKER_BRIDGE]
-    )
+    return dict(network, devices=network["devices"] + [DOCKER_BRIDGE])
 
 
 class External(NamedTuple):
@@ -184,10 +224,8 @@ def _any_of(elements: Sequence[Any]) -> str:
     return str(elements[0]) if len(elements) == 1 else _braces(elements)
 
 
-def _set(name: str, kind: str, elements: Sequence[Any], interval: bool = False) -> list[str]:
+def _set(name: str, kind: str, elements: Sequence[Any]) -> list[str]:
     lines = [f"set {name} {{", f"\ttype {kind}"]
-    if interval:
-        lines.append("\tflags interval")
     if elements:
         lines.append("\telements = " + _braces(elements))
     return lines + ["}"]
@@ -210,6 +248,78 @@ def _families(networks: Sequence[dict[str, Any]]) -> list[Family]:
     return [family for family in FAMILIES if _ranges(networks, family)]
 
 
+class Prefixes(NamedTuple):
+    """Ranges of one family that have prefixes of one length.
+
+    A set of them holds their first addresses, and an address is masked before it is looked up. The
+    kernel begins to find what a set of intervals holds only a moment after the table is in force,
+    and is slower at it.
+    """
+
+    length: int
+    mask: str
+    found: list[tuple[str, dict[str, Any]]]  # (first address, network)
+
+    def of(self, family: Family, side: str) -> str:
+        """Expression of the masked address."""
+        return f"{family.ip} {side} & {self.mask}"
+
+
+def _prefixes(networks: Sequence[dict[str, Any]], family: Family) -> list[Prefixes]:
+    made: dict[int, Prefixes] = {}
+    for network in networks:
+        if network.get(family.cidr):
+            one = parse_network(network[family.cidr], family.version)
+            length = one.prefixlen
+            made.setdefault(length, Prefixes(length, str(one.netmask), []))
+            made[length].found.append((str(one.network), network))
+    return [made[length] for length in sorted(made)]
+
+
+def _name(name: str, family: Family, prefixes: Prefixes) -> str:
+    return f"{name}{family.suffix}_{prefixes.length}"
+
+
+def _range_sets(name: str, networks: Sequence[dict[str, Any]]) -> list[str]:
+    return [
+        line
+        for family in FAMILIES
+        for prefixes in _prefixes(networks, family)
+        for line in _set(
+            _name(name, family, prefixes),
+            family.set_type,
+            [address for address, dummy in prefixes.found],
+        )
+    ]
+
+
+def _in_ranges(
+    networks: Sequence[dict[str, Any]], family: Family, side: str, name: str = "network_ranges"
+) -> list[str]:
+    """Expressions, each of which matches an address of some of the networks; name: of the sets."""
+    return [
+        f"{prefixes.of(family, side)} @{_name(name, family, prefixes)}"
+        for prefixes in _prefixes(networks, family)
+    ]
+
+
+def _in_no_range(networks: Sequence[dict[str, Any]], family: Family, side: str) -> str:
+    """Expression that matches an address of none of the networks."""
+    return " ".join(
+        f"{prefixes.of(family, side)} != @{_name('network_ranges', family, prefixes)}"
+        for prefixes in _prefixes(networks, family)
+    )
+
+
+def _by_source(networks: Sequence[dict[str, Any]]) -> list[str]:
+    return [
+        f"{prefixes.of(family, 'saddr')} "
+        + _vmap([(address, "jump from_" + network["name"]) for address, network in prefixes.found])
+        for family in FAMILIES
+        for prefixes in _prefixes(networks, family)
+    ]
+
+
 def _protocols(networks: list[dict[str, Any]]) -> list[int]:
     """Numbers of the IP protocols that tunnels other than UDP ones use (4 ipip, 50 ESP)."""
     return sorted(
@@ -217,50 +327,54 @@ def _protocols(networks: list[dict[str, Any]]) -> list[int]:
     )
 
 
+def _ports(networks: list[dict[str, Any]]) -> list[int]:
+    return sorted({port for network in networks for port in network["tunnel_ports"]})
+
+
 def _tunnel_matches(networks: list[dict[str, Any]]) -> list[str]:
     """Expressions, each of which matches packets that a tunnel of this host would take in."""
     matches = []
-    if any(network["tunnel_ports"] for network in networks):
+    if _ports(networks):
         matches.append("udp dport @tunnel_ports")
     if _protocols(networks):
         matches.append("meta l4proto " + _any_of(_protocols(networks)))
     return matches
 
 
+def _origins(
+    networks: list[dict[str, Any]], external: External | None, nodes: dict[int, list[str]]
+) -> list[str]:
+    """Expressions, each of which matches what came from a pod."""
+    return [
+        "iifname @network_devices",
+        *(
+            match
+            for family in _families(networks)
+            for match in _in_ranges(networks, family, "saddr")
+        ),
+        *_external_matches(external, nodes, "saddr"),
+    ]
+
+
 # The parts of the table
 
 
-def _sets(networks: list[dict[str, Any]], nodes: dict[int, list[str]]) -> list[str]:
+def _sets(
+    networks: list[dict[str, Any]], nodes: dict[int, list[str]], closed_ports: Sequence[int]
+) -> list[str]:
     lines = ["# Devices and ranges of all the networks, and what their tunnels listen on."]
     lines += _set(
         "network_devices",
         "ifname",
         _quoted([device for network in networks for device in network["devices"]]),
     )
-    for family in _families(networks):
-        lines += _set(
-            "network_ranges" + family.suffix,
-            family.set_type,
-            _ranges(networks, family),
-            interval=True,
-        )
-    lines += _set(
-        "tunnel_ports",
-        "inet_service",
-        sorted({port for network in networks for port in network["tunnel_ports"]}),
-    )
+    lines += _range_sets("network_ranges", networks)
+    lines += _set("tunnel_ports", "inet_service", _ports(networks))
+    lines += _set("closed_ports", "inet_service", sorted(closed_ports))
     if any(nodes.values()):
         for family in FAMILIES:
             lines += _set("nodes" + family.suffix, family.set_type, nodes[family.version])
-    masqueraded = [network for network in networks if network["masquerade"]]
-    for family in _families(masqueraded):
-        lines += _set(
-            "masqueraded" + family.suffix,
-            family.set_type,
-            _ranges(masqueraded, family),
-            interval=True,
-        )
-    return lines
+    return lines + _range_sets("masqueraded", [one for one in networks if one["masquerade"]])
 
 
 def _sources(networks: list[dict[str, Any]], reach: dict[str, list[dict[str, Any]]]) -> list[str]:
@@ -280,7 +394,12 @@ def _sources(networks: list[dict[str, Any]], reach: dict[str, list[dict[str, Any
             for other in networks
             if network in reach[other["name"]] and other not in reach[name]
         ]
-        bridges = [network["bridge"]] + network.get("other_bridges", [])
+        tunnels = [
+            device
+            for device in network["devices"]
+            if device in (network["device"], network["device_v6"])
+        ]
+        bridges = [device for device in network["devices"] if device not in tunnels]
         by_device += [(f'"{bridge}"', "goto pods_of_" + name) for bridge in bridges]
         chains += ["", f"chain pods_of_{name} {{"]
         chains += _accept_sources([network])
@@ -288,7 +407,6 @@ def _sources(networks: list[dict[str, Any]], reach: dict[str, list[dict[str, Any
             "\t" + _drop("", f"{name}: a pod used a source address that is not the network's"),
             "}",
         ]
-        tunnels = [device for device in network["devices"] if device not in bridges]
         if tunnels:
             by_device += [(f'"{device}"', "goto tunnel_of_" + name) for device in tunnels]
             chains += ["", f"chain tunnel_of_{name} {{"]
@@ -304,34 +422,48 @@ def _sources(networks: list[dict[str, Any]], reach: dict[str, list[dict[str, Any
             ]
         for family in FAMILIES:
             if network.get(family.cidr) and _is_routed(network, family):
-                elsewhere.append(f"\t{family.ip} saddr {network[family.cidr]} accept")
-                others = _ranges(peers, family)
-                if others:
-                    elsewhere.append(
-                        f"\t{family.ip} daddr {network[family.cidr]} {family.ip} saddr"
-                        f" {_any_of(others)} accept"
-                    )
+                ipsec = network["backend"]["type"] == "ipsec"
+                comes = "meta ipsec exists" if ipsec else "fib saddr . iif oif exists"
+                elsewhere.append(f"\t{family.ip} saddr {network[family.cidr]} {comes} accept")
+                elsewhere += [
+                    f"\t{family.ip} daddr {network[family.cidr]} {family.ip} saddr {other}"
+                    + (" meta ipsec exists" if ipsec else "")
+                    + " accept"
+                    for other in _ranges(peers, family)
+                ]
     lines = [
         "",
         "# 1. Source addresses: each device brings in its own network's only.",
         "chain sources {",
         f"\ttype filter hook prerouting priority {PRIORITY_SOURCES}; policy accept;",
-        "\tiifname " + _vmap(by_device),
     ]
+    if _ports(networks):
+        lines += [
+            "\t# no connection of anybody's can take a tunnel's packets for its own",
+            "\tudp dport @tunnel_ports fib daddr type local notrack",
+        ]
+    lines.append("\tiifname " + _vmap(by_device))
     if elsewhere:
         lines += [
             "\t# networks that reach other nodes through the underlay itself, without a tunnel"
-            " device"
+            " device: from where the way back leads"
         ] + elsewhere
     lines += [
-        "\t"
-        + _drop(
-            f"{family.ip} saddr @network_ranges{family.suffix}",
-            "a network's address as source, but not from one of its devices",
-        )
+        "\t" + _drop(match, "a network's address as source, but not from one of its devices")
         for family in _families(networks)
+        for match in _in_ranges(networks, family, "saddr")
     ]
-    return lines + ["}"] + chains
+    lines += ["}"] + chains
+    if _ports(networks):
+        lines += [
+            "",
+            "chain sent {",
+            f"\ttype filter hook output priority {PRIORITY_SENT}; policy accept;",
+            "\tudp dport @tunnel_ports notrack",
+            "\tudp sport @tunnel_ports notrack",
+            "}",
+        ]
+    return lines
 
 
 def _is_routed(network: dict[str, Any], family: Family) -> bool:
@@ -343,9 +475,9 @@ def _is_routed(network: dict[str, Any], family: Family) -> bool:
 
 def _accept_sources(networks: list[dict[str, Any]]) -> list[str]:
     return [
-        f"\t{family.ip} saddr {_any_of(list(family.own) + _ranges(networks, family))} accept"
+        f"\t{family.ip} saddr {cidr} accept"
         for family in FAMILIES
-        if family.own or _ranges(networks, family)
+        for cidr in [*_ranges(networks, family), *family.own]
     ]
 
 
@@ -358,6 +490,7 @@ def _guard(
     IPVS takes what is for the address of a Service in on input, and sends it on through output with
     the pod as its source; forward does not see it.
     """
+    closed = "tcp dport @closed_ports"
     lines = [
         "",
         "# 2. From network to network: through this host (forward), and to its own addresses in"
@@ -365,10 +498,23 @@ def _guard(
         "chain forward {",
         f"\ttype filter hook forward priority {PRIORITY_GUARD}; policy accept;",
         "\tjump guard",
+    ]
+    lines += [
+        f"\t{closed} {family.ip} daddr @nodes{family.suffix} jump to_closed_port"
+        for family in FAMILIES
+        if nodes[family.version]
+    ]
+    lines += [
         "}",
         "",
         "chain input {",
         f"\ttype filter hook input priority {PRIORITY_GUARD}; policy accept;",
+        '\tiifname "lo" accept',
+        "\t# what pods may not do with the host itself",
+        "\t" + closed + " jump to_closed_port",
+        "\t"
+        + _drop("iifname @network_devices ip daddr 127.0.0.0/8", "a pod to the host's loopback"),
+        "\tmeta l4proto { icmp, ipv6-icmp } jump icmp_to_host",
         "\tjump guard",
     ]
     if any(nodes.values()):
@@ -381,18 +527,9 @@ def _guard(
             for match in _tunnel_matches(networks)
             for family in FAMILIES
         ]
-    foreign = _external_matches(external, nodes, "saddr")
-    by_source = [
-        f"\t{family.ip} saddr "
-        + _vmap(
-            [
-                (network[family.cidr], "jump from_" + network["name"])
-                for network in networks
-                if network.get(family.cidr)
-            ]
-        )
-        for family in _families(networks)
-    ] + ["\t" + match + " jump from_external" for match in foreign]
+    by_source = ["\t" + rule for rule in _by_source(networks)] + [
+        f"\t{match} jump from_external" for match in _external_matches(external, nodes, "saddr")
+    ]
     lines += [
         "}",
         "",
@@ -401,30 +538,56 @@ def _guard(
         "chain output {",
         f"\ttype filter hook output priority {PRIORITY_GUARD}; policy accept;",
         '\toifname "lo" return',
-    ] + by_source
-    lines += ["}", "", "chain guard {", '\tiifname "lo" return']
-    origins = ["iifname @network_devices"] + [
-        f"{family.ip} saddr @network_ranges{family.suffix}" for family in _families(networks)
+        *(
+            "\t" + _drop(f"oifname @network_devices {family.redirect}", "redirects nobody")
+            for family in FAMILIES
+        ),
+        *by_source,
+        "}",
+        "",
+        "chain guard {",
     ]
-    origins += foreign
     # The tunnels of VXLAN and udp believe whoever speaks to them, at any address of any node.
-    lines += [
-        "\t" + _drop(f"{origin} {match}", "a pod to a tunnel")
-        for match in _tunnel_matches(networks)
-        for origin in origins
+    lines += [f"\t{match} jump to_tunnel" for match in _tunnel_matches(networks)]
+    by_device = [
+        (f'"{device}"', "jump from_" + network["name"])
+        for network in networks
+        for device in network["devices"]
     ]
-    if networks:
-        lines.append(
-            "\tiifname "
-            + _vmap(
-                [
-                    (f'"{device}"', "jump from_" + network["name"])
-                    for network in networks
-                    for device in network["devices"]
-                ]
+    lines.append("\tiifname " + _vmap([('"lo"', "return"), *by_device]))
+    lines += [*by_source, "}"]
+    origins = _origins(networks, external, nodes)
+    lines += ["", "chain to_tunnel {"]
+    lines += ["\t" + _drop(origin, "a pod to a tunnel") for origin in origins]
+    lines += ["}", "", "chain to_closed_port {"]
+    lines += ["\t" + _drop(origin, "a pod to a closed port of a node") for origin in origins]
+    return [*lines, "}", *_icmp_to_host(networks, origins)]
+
+
+def _icmp_to_host(networks: list[dict[str, Any]], origins: list[str]) -> list[str]:
+    """What a pod tells the host of ways: nothing about other networks' or the tunnels' own.
+
+    The kernel believes who says that a packet was too big, whatever packet that quotes; what counts
+    is the destination in it.
+    """
+    lines = ["", "chain icmp_to_host {"]
+    for family in FAMILIES:
+        lines += [
+            f"\t{family.too_big} jump too_big",
+            "\t" + _drop(f"iifname @network_devices {family.redirect}", "a pod redirects the host"),
+        ]
+    lines += ["}", "", "chain too_big {"]
+    for family in FAMILIES:
+        for cidr in _ranges(networks, family):
+            one = parse_network(cidr, family.version)
+            prefix = int(one.network) >> (WIDTH[family.version] - one.prefixlen)
+            lines.append(
+                f"\t{family.ip} saddr {cidr} @th,{family.quoted},{one.prefixlen} {prefix:#x} return"
             )
-        )
-    return lines + by_source + ["}"]
+    lines += [
+        "\t" + _drop(origin, "a pod lowers an MTU that is not its network's") for origin in origins
+    ]
+    return [*lines, "}"]
 
 
 def _external_matches(
@@ -457,11 +620,9 @@ def _from_external(external: External | None) -> list[str]:
     )
     lines += [
         "\t"
-        + _drop(
-            f"{family.ip} daddr {_any_of(_ranges(external.apart, family))}",
-            f"{external.name}: to an address of another network",
-        )
-        for family in _families(external.apart)
+        + _drop(f"{family.ip} daddr {cidr}", f"{external.name}: to an address of another network")
+        for family in FAMILIES
+        for cidr in _ranges(external.apart, family)
     ]
     return lines + ["}"]
 
@@ -483,6 +644,12 @@ def _from_networks(
         ]
         lines += ["", f"chain from_{name} {{"]
         lines += [
+            f"\toifname {_any_of(_quoted(network['devices']))} {family.ip} saddr"
+            f" {network[family.cidr]} {family.ip} daddr {network[family.cidr]} accept"
+            for family in FAMILIES
+            if network.get(family.cidr)
+        ]
+        lines += [
             f"\tct state established,related ct direction reply {family.ip} daddr"
             f' {asker[family.cidr]} return comment "answers to {asker["name"]}, which may reach'
             f' {name}"'
@@ -499,11 +666,11 @@ def _from_networks(
             )
         )
         for family in _families(networks):
-            mine = _ranges(targets, family)
-            match = f"{family.ip} daddr @network_ranges{family.suffix}"
-            if mine:
-                match += f" {family.ip} daddr != {_any_of(mine)}"
-            lines.append("\t" + _drop(match, f"{name}: to an address of another network"))
+            mine = "".join(f" {family.ip} daddr != {cidr}" for cidr in _ranges(targets, family))
+            lines += [
+                "\t" + _drop(match + mine, f"{name}: to an address of another network")
+                for match in _in_ranges(networks, family, "daddr")
+            ]
         if external and network in external.apart:
             lines += [
                 "\t" + _drop(match, f"{name}: to an address of {external.name}")
@@ -533,14 +700,34 @@ def _masquerade(networks: list[dict[str, Any]]) -> list[str]:
         ]
         if tunnels:
             lines.append(
-                f"\toifname {_any_of(_quoted(tunnels))} {family.ip} saddr !="
-                f" @network_ranges{family.suffix} counter masquerade fully-random"
+                f"\toifname {_any_of(_quoted(tunnels))} {_in_no_range(networks, family, 'saddr')}"
+                " goto as_host"
             )
     lines.append("\toifname @network_devices accept")
     for family in _families(masqueraded):
-        lines.append(
-            f"\t{family.ip} saddr @masqueraded{family.suffix} {family.ip} daddr !="
-            f" @network_ranges{family.suffix} {family.ip} daddr != {family.multicast} counter"
-            " masquerade fully-random"
-        )
-    return lines + ["}"]
+        lines += [
+            f"\t{match} {_in_no_range(networks, family, 'daddr')} {family.ip} daddr !="
+            f" {family.multicast} goto as_host"
+            for match in _in_ranges(masqueraded, family, "saddr", "masqueraded")
+        ]
+    first, last = _masquerade_ports(_ports(networks))
+    return lines + [
+        "}",
+        "",
+        "chain as_host {",
+        "\t# answers come to these ports of the host: not where it, a hostPort, a NodePort or a"
+        " tunnel listens",
+        f"\tmeta l4proto {_braces(WITH_PORTS)} counter masquerade to :{first}-{last} fully-random",
+        "\tcounter masquerade fully-random",
+        "}",
+    ]
+
+
+def _masquerade_ports(taken: Sequence[int]) -> tuple[int, int]:
+    """First and last of the most ports in a row, of MASQUERADE_PORTS, that are not taken."""
+    first, last = MASQUERADE_PORTS
+    edges = [first - 1, *(port for port in sorted(taken) if first <= port <= last), last + 1]
+    return max(
+        ((low + 1, high - 1) for low, high in zip(edges, edges[1:])),
+        key=lambda one: one[1] - one[0],
+    )

@@ -12,7 +12,15 @@ from typing import Any
 
 from . import backend, defaults, subnets
 from .options import Options
-from .schema import DELEGATE_REFUSED, MAX_INTERFACE, MAX_NAME, NAME, NETWORK_KEYS, OTHERS_PORTS
+from .schema import (
+    DELEGATE_REFUSED,
+    MAX_INTERFACE,
+    MAX_NAME,
+    MAX_VLAN,
+    NAME,
+    NETWORK_KEYS,
+    OTHERS_PORTS,
+)
 from .sentences import Report, nearest, show
 from .values import SIMPLE, check_value
 
@@ -40,7 +48,22 @@ def check(declared: dict[Any, Any], report: Report, options: Options) -> dict[st
         _check_default(given, report)
     given.update(subnets.check(declared, report, options))
     given["backend"] = backend.check(declared.get("backend"), given["ipv6_cidr"], report, options)
+    _check_vlan(given, report)
     return defaults.network(given)
+
+
+def _check_vlan(given: dict[str, Any], report: Report) -> None:
+    """With a VLAN, the gateway is a device mn-<name>.<vlan>, which the guard knows by its name."""
+    vlan = given.get("delegate", {}).get("vlan")
+    if vlan is None:
+        return
+    if isinstance(vlan, bool) or not isinstance(vlan, int) or not 0 <= vlan <= MAX_VLAN:
+        report.wrong(f"delegate.vlan is {show(vlan)}; write a number from 1 to {MAX_VLAN}")
+    elif vlan and given["name"] and len(f"mn-{given['name']}.{vlan}") > MAX_INTERFACE:
+        report.wrong(
+            f"delegate.vlan {vlan} makes a device mn-{given['name']}.{vlan}, but Linux allows"
+            f" {MAX_INTERFACE} characters; write a shorter name of the network"
+        )
 
 
 def check_name(declared: dict[Any, Any], report: Report) -> str | None:

@@ -287,7 +287,12 @@ def render(
         tunnel_protocols=list(kind.protocols),
         mtu_overhead=kind.overhead + (IPSEC_UDP_ENCAP_OVERHEAD if backend.get("udp_encap") else 0),
     )
-    planned["devices"] = list(dict.fromkeys(filter(None, [planned["bridge"], device, device_v6])))
+    # with a VLAN, the bridge plugin makes the gateway a device of its own
+    vlan = network["delegate"].get("vlan")
+    gateway = f"{planned['bridge']}.{vlan}" if vlan else None
+    planned["devices"] = list(
+        dict.fromkeys(filter(None, [planned["bridge"], device, device_v6, gateway]))
+    )
     planned["flannel_config"] = flannel_config(planned)
     planned["cni_conflist"] = {
         "name": planned["cni_name"],

@@ -20,6 +20,7 @@ CNI_VERSIONS = ("0.3.1", "0.4.0", "1.0.0", "1.1.0")
 MAX_NAME = 12  # "mn-" + name is a device name, and Linux allows 15 characters
 NAME = re.compile("[a-z]([a-z0-9-]*[a-z0-9])?")
 MAX_INTERFACE = 15  # IFNAMSIZ - 1
+MAX_VLAN = 4094  # 802.1Q
 # TCP ports on the nodes that are somebody's already, and whose.
 OTHERS_PORTS = {
     ETCD_CLIENT: "etcd's own",
