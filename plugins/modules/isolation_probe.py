@@ -41,6 +41,11 @@ options:
       before. Letters and digits.
     type: str
     required: true
+  key:
+    description: A secret of this measurement, the same on all hosts and for all phases, random and
+      used once. The tokens are signed with it, so that no pod can make or change one.
+    type: str
+    required: true
   host:
     description: The name of this host, as given to M(multinet.flannel.pod_interfaces_info).
     type: str
@@ -89,6 +94,7 @@ EXAMPLES = r"""
   multinet.flannel.isolation_probe:
     phase: listen
     run: a1b2c3d4
+    key: "{{ lookup('ansible.builtin.password', '/dev/null', length=32, seed=inventory_file) }}"
     plan: "{{ multinet_plan }}"
     host: "{{ inventory_hostname }}"
     facts: "{{ ansible_play_hosts | map('extract', hostvars, 'found') }}"
@@ -118,7 +124,12 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils import _ports
-from ansible_collections.multinet.flannel.plugins.module_utils._observe import agent, ends, sender
+from ansible_collections.multinet.flannel.plugins.module_utils._observe import (
+    agent,
+    ends,
+    frames,
+    sender,
+)
 
 
 def main() -> None:
@@ -131,6 +142,7 @@ def main() -> None:
                 "required": True,
             },
             "run": {"type": "str", "required": True},
+            "key": {"type": "str", "required": True, "no_log": True},
             "plan": {"type": "dict", "required": True},
             "host": {"type": "str", "required": True},
             "facts": {"type": "json", "required": True},
@@ -172,8 +184,9 @@ def main() -> None:
                 " on this host, too."
             )
         )
+    run = frames.Run(given["run"], given["key"].encode("utf-8"))
     task = sender.Task(
-        run=given["run"],
+        run=run,
         port=given["port"],
         plan=given["plan"],
         facts=found,
@@ -182,11 +195,17 @@ def main() -> None:
         per_host=given["receivers_per_host"],
         rounds=given["rounds"],
         wait=given["wait"],
+        runtime_dir=given["runtime_dir"],
     )
     try:
         if given["phase"] == "listen":
             result["share"] = agent.start(
-                given["run"], given["port"], mine[0], given["runtime_dir"], given["deadline"]
+                run,
+                given["port"],
+                mine[0],
+                given["runtime_dir"],
+                given["deadline"],
+                ends.tunnel_ports(found),
             )
         elif given["phase"] == "send":
             result["share"] = sender.send(task)
@@ -194,9 +213,7 @@ def main() -> None:
             result["share"] = sender.send_from_outside(task)
             result.update(host=ends.OUTSIDE, phase="send")
         else:
-            result["share"] = agent.collect(
-                given["run"], given["port"], mine[0], given["runtime_dir"]
-            )
+            result["share"] = agent.collect(run, given["port"], mine[0], given["runtime_dir"])
     except (OSError, agent.AgentError) as error:
         module.fail_json(msg=f"The {given['phase']} phase failed on {given['host']}: {error}")
     module.exit_json(**result)

@@ -22,7 +22,9 @@ import time
 
 from ansible_collections.multinet.flannel.plugins.module_utils._observe import (
     agent,
+    ends,
     facts,
+    frames,
     netns,
     sender,
     verdict,
@@ -263,13 +265,14 @@ class ObserveLab:
 
     # --- measuring ---
 
-    def measure(self, hosts=None, between=None, per_host=0):
+    def measure(self, hosts=None, between=None, per_host=0, listening=None):
         """Do what the role does: facts, listen, send, collect, verdict.
 
-        between: called after all hosts have sent. Returns the report.
+        listening: called when all hosts listen, between: after all have sent. Returns the report.
         """
         self.count += 1
-        token, hosts, shares = f"run{os.getpid()}x{self.count}", hosts or self.hosts, {}
+        token = frames.Run(f"run{os.getpid()}x{self.count}", os.urandom(16))
+        hosts, shares = hosts or self.hosts, {}
         known = [self.on(host, facts.gather, self.plan_of(host), host) for host in hosts]
         self.seconds = {}
         for phase in ("listen", "send", "collect"):
@@ -277,16 +280,28 @@ class ObserveLab:
             for host, mine in zip(hosts, known):
                 directory = str(self.place / host)
                 if phase == "listen":
-                    share = self.on(host, agent.start, token, PORT, mine, directory, 60)
+                    tunnels = ends.tunnel_ports(known)
+                    share = self.on(host, agent.start, token, PORT, mine, directory, 60, tunnels)
                 elif phase == "send":
-                    task = sender.Task(token, PORT, self.plan, known, host, per_host=per_host)
+                    task = sender.Task(
+                        token,
+                        PORT,
+                        self.plan,
+                        known,
+                        host,
+                        per_host=per_host,
+                        wait=0.3,
+                        runtime_dir=directory,
+                    )
                     share = self.on(host, sender.send, task)
                 else:
                     share = self.on(host, agent.collect, token, PORT, mine, directory)
                 shares.setdefault(host, {})[phase] = share
             self.seconds[phase] = round(time.monotonic() - begun, 2)
+            if phase == "listen" and listening:
+                listening()
             if phase == "send" and between:
-                between(token)
+                between(token.name)
         return verdict.evaluate(Measurement(self.plan, known, shares, self.hosts, per_host))
 
     def on(self, host, function, *arguments):

@@ -14,6 +14,7 @@ import signal
 import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import ruleset
 from ansible_collections.multinet.flannel.plugins.module_utils._observe import agent, facts, leaks
+from ansible_collections.multinet.flannel.plugins.module_utils._observe.frames import Run
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 from observe_lab import PORT, ObserveLab, run
 
@@ -259,20 +260,20 @@ def test_broken_path_is_told_from_isolation(lab):
 def test_second_measurement_is_refused_while_one_runs(lab):
     known = lab.on("h1", facts.gather, lab.plan_of("h1"), "h1")
     place = str(lab.place / "h1")
-    lab.on("h1", agent.start, "first", PORT, known, place, 30)
+    lab.on("h1", agent.start, Run("first", b"key"), PORT, known, place, 30)
     try:
         with pytest.raises(agent.AgentError, match="Another measurement is running"):
-            lab.on("h1", agent.start, "second", PORT, known, place, 30)
+            lab.on("h1", agent.start, Run("second", b"key"), PORT, known, place, 30)
     finally:
-        assert lab.on("h1", agent.collect, "first", PORT, known, place)["alive"]
+        assert lab.on("h1", agent.collect, Run("first", b"key"), PORT, known, place)["alive"]
     assert not list((lab.place / "h1").glob("probe-*"))
 
 
 def test_listener_ends_itself(lab):
     known = lab.on("h1", facts.gather, lab.plan_of("h1"), "h1")
     place = str(lab.place / "h1")
-    lab.on("h1", agent.start, "short", PORT, known, place, 0)
-    assert not lab.on("h1", agent.collect, "short", PORT, known, place)["alive"]
+    lab.on("h1", agent.start, Run("short", b"key"), PORT, known, place, 0)
+    assert not lab.on("h1", agent.collect, Run("short", b"key"), PORT, known, place)["alive"]
 
 
 def test_a_pod_that_goes_meanwhile_makes_its_own_cells_inconclusive(tmp_path):
@@ -300,7 +301,7 @@ def test_a_pod_that_goes_meanwhile_makes_its_own_cells_inconclusive(tmp_path):
 def test_a_path_that_leads_to_another_namespace_is_not_entered(lab):
     known = lab.on("h1", facts.gather, lab.plan_of("h1"), "h1")
     known["pods"][0]["inode"] += 1  # as if a process id had been used again
-    listener = lab.on("h1", agent.Listener, "again", PORT, known)
+    listener = lab.on("h1", agent.Listener, Run("again", b"key"), PORT, known)
     listener.close()
     assert len(listener.problems) == 1 and "leads to another namespace" in listener.problems[0]
 

@@ -6,8 +6,9 @@ in the host's own.
 
 It notes every token of its run that arrives, answers those that ask for it by the pod's own routes,
 and ends itself at a deadline. A packet socket sees what is delivered to a pod's interface before
-the pod's own filters; the host's own listener is an ordinary UDP socket, because there the guard of
-the host decides what arrives.
+the pod's own filters. The host's own listeners are ordinary sockets (UDP, and raw ones of TCP and
+ICMP), because there the guard of the host decides what arrives. What passes the host's ends of the
+pods' veths is witness.py's.
 
 Runs on hosts, standard library alone.
 """
@@ -26,20 +27,25 @@ import signal
 import socket
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, NoReturn, TextIO
 
 from .._cni import files
 from . import frames, netns
 from .ends import Facts, endpoints, node_addresses
+from .witness import PACKET_AUXDATA, PACKET_OUTGOING, Ledger, Witness
 
 ETH_P_ALL = 3
-PACKET_OTHERHOST, PACKET_OUTGOING = 3, 4
+PACKET_OTHERHOST = 3
 SO_ATTACH_FILTER, SO_RCVBUFFORCE = 26, 33
 SOL_PACKET, PACKET_STATISTICS = 263, 6
+SO_MEMINFO = 55  # nine numbers, the last is what was dropped
 IP_PKTINFO = 8
 RECEIVE_BUFFER = 8 << 20
-SNAP = 1024  # bytes of a frame that are looked at: the token is within
+SNAP = 2048  # bytes of a frame that are looked at: the token is within
+# Nobody but a pod that sends a token again, by other names, comes near these.
+SOURCES = 4  # of one token at one interface
+RECEIPTS = 500_000  # of one listener; more are counted as lost
 
 
 _Handler = Callable[[socket.socket, str], Any]  # reads one message; the name is the listener's
@@ -54,12 +60,8 @@ def packet_socket(program: bytes, interface: str | None = None) -> socket.socket
     behind a BPF program (bytes).
     """
     sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-    code = ctypes.create_string_buffer(program)
-    sock.setsockopt(
-        socket.SOL_SOCKET,
-        SO_ATTACH_FILTER,
-        struct.pack("HL", len(program) // 8, ctypes.addressof(code)),
-    )
+    _attach_filter(sock, program)
+    sock.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
     with contextlib.suppress(OSError):
         sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER)
     sock.setblocking(False)
@@ -67,6 +69,26 @@ def packet_socket(program: bytes, interface: str | None = None) -> socket.socket
         sock.bind((interface, ETH_P_ALL))
     else:
         _bind_all(sock)
+    return sock
+
+
+def _attach_filter(sock: socket.socket, program: bytes) -> None:
+    code = ctypes.create_string_buffer(program)
+    filled = struct.pack("HL", len(program) // 8, ctypes.addressof(code))
+    sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, filled)
+
+
+def raw_socket(family: int, protocol: int, port: int) -> socket.socket:
+    """Return a non-blocking socket of the current namespace that hears what of a protocol is for
+    the tokens and for the host itself, behind its filters.
+    """
+    sock = socket.socket(family, socket.SOCK_RAW, protocol)
+    _attach_filter(sock, frames.local_filter(family == socket.AF_INET6, protocol, port))
+    if family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER)
+    sock.setblocking(False)
     return sock
 
 
@@ -117,14 +139,23 @@ def directory(runtime_dir: str, run: str) -> str:
 class Listener:
     """The sockets of one host's listener and what they have heard."""
 
-    def __init__(self, run: str, port: int, facts: Facts) -> None:
+    def __init__(
+        self, run: frames.Run, port: int, facts: Facts, tunnels: Collection[int] = ()
+    ) -> None:
+        """tunnels: the UDP ports of all tunnels, see ends.tunnel_ports()."""
         self.run, self.host, self.stopped = run, facts["host"], False
         self.sockets: list[tuple[socket.socket, str]] = []
         self.problems: list[str] = []
-        self.heard: dict[tuple[str, ...], dict[str, Any]] = {}  # receipts, see read_receipts()
-        self.witnessed: dict[str, int] = {}
+        # Receipts, see read_receipts(), by token, listener, interface and protocol, and by source
+        self.heard: dict[tuple[str, ...], dict[str, dict[str, Any]]] = {}
+        self.new: list[dict[str, Any]] = []
+        self.receipts: dict[str, int] = {}  # number, by listener
+        self.lost: dict[str, int] = {}  # by listener
+        # What the host delivered to a pod, which need not say so: (source, address)
+        self.delivered: dict[tuple[str, ...], tuple[str, str]] = {}
         self.watch = selectors.DefaultSelector()
-        requests = frames.requests_filter(port)
+        self.witness = Witness(run, port, facts)
+        requests = frames.requests_filter([port])
         for pod in facts["pods"]:
             name = f"{self.host}/{pod['label']}"
             try:
@@ -136,10 +167,23 @@ class Listener:
                     f"{name}: no listener in its namespace {pod['netns']}: {error}."
                 )
         self._answering(port, self.host, self._on_host_token)
-        # At the pods' host-side ends every frame a pod sends is seen, before any filter of the
-        # host, br_netfilter's included.
-        self.peers = {interface["peer"] for pod in facts["pods"] for interface in pod["interfaces"]}
-        self._add(packet_socket(requests), self._on_sent, self.host)
+        for family, protocol in (
+            (socket.AF_INET, frames.TCP),
+            (socket.AF_INET, frames.ICMP),
+            (socket.AF_INET6, frames.TCP),
+            (socket.AF_INET6, frames.ICMPV6),
+        ):
+            try:
+                self._add(raw_socket(family, protocol, port), self._on_host_packet, self.host)
+            except OSError as error:
+                if family == socket.AF_INET:
+                    self.problems.append(f"{self.host}: no listener for {protocol}: {error}.")
+        seen = frames.requests_filter({port, *tunnels}, arp=True)
+        for peer, end in self.witness.ends.items():
+            try:
+                self._add(packet_socket(seen, peer), self._on_peer, peer)
+            except OSError as error:
+                self.problems.append(f"{end['id']}: no witness at its host's end {peer}: {error}.")
 
     def _answering(self, port: int, name: str, handler: _Handler) -> None:
         for family in (socket.AF_INET, socket.AF_INET6):
@@ -166,37 +210,26 @@ class Listener:
                     except OSError:
                         # nothing more, or an interface went away, whose control will be missing
                         break
-            new = [receipt for receipt in self.heard.values() if not receipt["written"]]
-            for receipt in new:
-                receipt["written"] = True
-                receipts.write(
-                    json.dumps({key: receipt[key] for key in receipt if key != "written"}) + "\n"
-                )
-            if new:
+            if self.new:
+                receipts.writelines(json.dumps(receipt) + "\n" for receipt in self.new)
                 receipts.flush()
+                self.new = []
 
     def stop(self, *dummy: Any) -> None:
         """Let serve() return; also a handler of signals."""
         self.stopped = True
 
-    def _note(
-        self, token: dict[str, str], at: str, interface: str, source: str, address: str | None
-    ) -> None:
-        receipt = self.heard.setdefault(
-            (token["cell"], at, interface, source),
-            {
-                "cell": token["cell"],
-                "at": at,
-                "interface": interface,
-                "source": source,
-                "claimed": token["name"],
-                "address": address,
-                "time": round(time.time(), 3),
-                "count": 0,
-                "written": False,
-            },
-        )
-        receipt["count"] += 1
+    def _note(self, key: tuple[str, str, str, str], source: str, address: str | None) -> None:
+        """key: the token, the listener, the interface and the protocol."""
+        sources = self.heard.setdefault(key, {})
+        if source in sources:
+            return
+        if len(sources) >= SOURCES or self.receipts.get(key[1], 0) >= RECEIPTS:
+            self.lost[key[1]] = self.lost.get(key[1], 0) + 1
+            return
+        self.receipts[key[1]] = self.receipts.get(key[1], 0) + 1
+        sources[source] = _receipt(key, source, address, True)
+        self.new.append(sources[source])
 
     def _on_packet(self, sock: socket.socket, name: str) -> None:
         frame, (interface, dummy, kind, *dummy) = sock.recvfrom(SNAP)
@@ -204,20 +237,41 @@ class Listener:
         if said:
             token = frames.read_token(said.get("payload", b""), self.run)
             if token and token["type"] != "=":
-                self._note(token, name, interface, said["src"], said["dst"])
+                self._note((token["cell"], name, interface, said["kind"]), said["src"], said["dst"])
 
-    def _on_sent(self, sock: socket.socket, dummy: str) -> None:
-        frame, (interface, dummy, kind, *dummy) = sock.recvfrom(SNAP)
-        said = frames.parse(frame) if kind != PACKET_OUTGOING and interface in self.peers else None
-        token = said and frames.read_token(said.get("payload", b""), self.run)
-        if token:
-            kind, dummy, origin = token["cell"].split("|")[:3]
-            self.witnessed[f"{kind}|{origin}"] = self.witnessed.get(f"{kind}|{origin}", 0) + 1
+    def _on_peer(self, sock: socket.socket, peer: str) -> None:
+        found = self.witness.look(sock, peer)
+        if found and found[0]["type"] != "=":
+            token, said = found
+            end = self.witness.ends[peer]
+            self.delivered.setdefault(
+                (token["cell"], end["pod"], end["interface"], said["kind"]),
+                (said["src"], said["dst"]),
+            )
 
     def _on_host_token(self, sock: socket.socket, name: str) -> None:
         token, asked, asker = self._answer(sock, name)
         if token and token["type"] != "=":
-            self._note(token, name, "", asker, asked)
+            self._note((token["cell"], name, "", "udp"), asker, asked)
+
+    def _on_host_packet(self, sock: socket.socket, name: str) -> None:
+        """Of TCP and ICMP: IPv4 with its header, IPv6 without (RFC 3542 section 3)."""
+        packet, control, dummy, asker = sock.recvmsg(SNAP, 256)
+        asked = None
+        if sock.family == socket.AF_INET6:
+            for level, kind, data in control:
+                if (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO):
+                    asked = data[:16]
+            if asked is None:
+                return
+            source = socket.inet_pton(socket.AF_INET6, asker[0].split("%")[0])
+            packet = struct.pack("!IHBB", 6 << 28, len(packet), sock.proto, 64) + (
+                source + asked + packet
+            )
+        said = frames.parse(bytes(12) + frames.ethernet("", "", packet))
+        token = said and frames.read_token(said.get("payload", b""), self.run)
+        if said and token and token["type"] != "=":
+            self._note((token["cell"], name, "", said["kind"]), said["src"], said["dst"])
 
     def _answer(
         self, sock: socket.socket, name: str
@@ -241,34 +295,66 @@ class Listener:
         for sock, dummy in self.sockets:
             sock.close()
 
-    def summary(self) -> dict[str, Any]:
-        """Return what is known only at the end: {"witnessed", "drops": {name: frames lost for want
-        of room}}.
+    def summary(self, sent: Ledger | None) -> dict[str, Any]:
+        """Return what is known only at the end: what the witness says (see Witness.account()),
+        "drops": {name: frames lost for want of room} and "delivered", receipts of what a pod was
+        given and did not see.
+
+        sent: what this host has sent, None if that is not known.
         """
-        drops: dict[str, int] = {}
+        drops = dict(self.lost)
         for sock, name in self.sockets:
             if sock.family == socket.AF_PACKET:
                 lost = struct.unpack("II", sock.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))[1]
-                drops[name] = drops.get(name, 0) + lost
+            else:
+                lost = struct.unpack("9I", sock.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, 36))[8]
+            drops[name] = drops.get(name, 0) + lost
         return {
-            "witnessed": self.witnessed,
-            "drops": {name: lost for name, lost in drops.items() if lost},
+            **self.witness.account(sent),
+            "drops": {self._name(name): lost for name, lost in drops.items() if lost},
+            "delivered": [
+                _receipt(key, *told, False)
+                for key, told in self.delivered.items()
+                if key not in self.heard
+            ],
         }
 
+    def _name(self, listener: str) -> str:
+        """Return the pod of a host's end, any other listener as it is."""
+        end = self.witness.ends.get(listener)
+        return end["id"] if end else listener
 
-def start(run: str, port: int, facts: Facts, runtime_dir: str, deadline: float) -> dict[str, Any]:
+
+def _receipt(
+    key: tuple[str, ...], source: str, address: str | None, inside: bool
+) -> dict[str, Any]:
+    """key: the token, the listener, the interface and the protocol."""
+    names = ("cell", "at", "interface", "protocol")
+    return {**dict(zip(names, key)), "source": source, "address": address, "inside": inside}
+
+
+def start(
+    run: frames.Run,
+    port: int,
+    facts: Facts,
+    runtime_dir: str,
+    deadline: float,
+    tunnels: Collection[int] = (),
+) -> dict[str, Any]:
     """Start the listener of this host and prove that it hears; it ends itself after deadline
     seconds.
+
+    tunnels: the UDP ports of all tunnels, see ends.tunnel_ports().
 
     Returns {"problems": [sentences], "table_fulls": int or None}. Raises AgentError if another
     measurement runs here.
     """
     refuse_second(runtime_dir)
-    place = directory(runtime_dir, run)
+    place = directory(runtime_dir, run.name)
     os.makedirs(place, mode=0o700)
     lock = os.open(os.path.join(place, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)
-    listener = Listener(run, port, facts)
+    listener = Listener(run, port, facts, tunnels)
     fulls = table_fulls()
     child = os.fork()
     if child == 0:
@@ -299,7 +385,10 @@ def _become_agent(listener: Listener, place: str, lock: int, deadline: float) ->
             file.write(f"{os.getpid()}\n")
         with open(os.path.join(place, "receipts"), "a", encoding="ascii") as receipts:
             listener.serve(time.monotonic() + deadline, receipts)
-        files.write(os.path.join(place, "summary"), json.dumps(listener.summary()))
+        sent = None
+        with contextlib.suppress(OSError, ValueError):  # not sent: nothing is believed
+            sent = Ledger.load(place)
+        files.write(os.path.join(place, "summary"), json.dumps(listener.summary(sent)))
         status = 0
     finally:
         os.close(lock)
@@ -337,7 +426,7 @@ def refuse_second(runtime_dir: str) -> None:
         shutil.rmtree(place, ignore_errors=True)
 
 
-def control(run: str, port: int, facts: Facts, when: str) -> None:
+def control(run: frames.Run, port: int, facts: Facts, when: str) -> None:
     """Send the controls: one broadcast a bridge, which every listener on it must hear, and a
     datagram to each of the host's own addresses and to each interface of a pod that another CNI
     owns.
@@ -391,8 +480,8 @@ def _wait_for_controls(place: str, facts: Facts, when: str, patience: float = 5.
 
 
 def read_receipts(place: str) -> list[dict[str, Any]]:
-    """Return the receipts noted so far: [{"cell", "at", "interface", "source", "claimed",
-    "address", "time", "count"}].
+    """Return the receipts noted so far: [{"cell" (the token), "at", "interface", "protocol"
+    ("udp"|"tcp"|"icmp"), "source", "address", "inside": whether the receiver itself saw it}].
     """
     found = []
     with (
@@ -405,13 +494,14 @@ def read_receipts(place: str) -> list[dict[str, Any]]:
     return found
 
 
-def collect(run: str, port: int, facts: Facts, runtime_dir: str) -> dict[str, Any]:
+def collect(run: frames.Run, port: int, facts: Facts, runtime_dir: str) -> dict[str, Any]:
     """Prove once more that the listener hears, stop it, and return what it heard.
 
-    {"alive": bool, "receipts": [...], "witnessed": {"kind|sender": frames the host saw}, "drops":
-    {listener: frames lost}, "table_fulls": int or None, "gone": pods that are no longer there}
+    {"alive": bool, "receipts": [...], "witnessed", "unwitnessed", "handed_on",
+    "suspects" (see Witness.account()), "drops": {listener: frames lost},
+    "table_fulls": int or None, "gone": pods that are no longer there}
     """
-    place = directory(runtime_dir, run)
+    place = directory(runtime_dir, run.name)
     pid = running(place)
     if pid:
         control(run, port, facts, "end")
@@ -421,11 +511,15 @@ def collect(run: str, port: int, facts: Facts, runtime_dir: str) -> dict[str, An
         until = time.monotonic() + 5
         while running(place) is not None and time.monotonic() < until:
             time.sleep(0.02)
-    result = {
+    result: dict[str, Any] = {
         "alive": bool(pid),
-        "receipts": read_receipts(place),
+        "receipts": [],
         "witnessed": {},
+        "unwitnessed": None,
+        "handed_on": {},
+        "suspects": [],
         "drops": {},
+        "delivered": [],
         "table_fulls": table_fulls(),
         "gone": [f"{facts['host']}/{pod['label']}" for pod in facts["pods"] if has_gone(pod)],
     }
@@ -434,6 +528,7 @@ def collect(run: str, port: int, facts: Facts, runtime_dir: str) -> dict[str, An
         open(os.path.join(place, "summary"), encoding="ascii") as file,
     ):
         result.update(json.load(file))
+    result["receipts"] = [*read_receipts(place), *result.pop("delivered")]
     shutil.rmtree(place, ignore_errors=True)
     return result
 

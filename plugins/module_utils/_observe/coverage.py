@@ -20,8 +20,8 @@ from .judge import AS_PLANNED, INCONCLUSIVE
 NAMES_SHOWN = 5
 
 
-def gaps(measurement: Measurement, evidence: Evidence) -> list[str]:
-    """Return sentences on what was to be measured and was not."""
+def gaps(measurement: Measurement, evidence: Evidence, judged: Sequence[Cell] = ()) -> list[str]:
+    """Return sentences on what was to be measured and was not, and on who was in the way."""
     plan, facts = measurement.plan, measurement.facts
     seen = {fact["host"] for fact in facts}
     found = [f"Host {host} was not reached." for host in sorted(set(measurement.hosts) - seen)]
@@ -44,6 +44,12 @@ def gaps(measurement: Measurement, evidence: Evidence) -> list[str]:
             for network in plan["networks"]
             if network["name"] not in present
         ]
+    found += [f"Suspect: {sentence}" for sentence in evidence.suspects()]
+    unknown = evidence.unknown(judged)
+    if unknown:
+        found.append(
+            f"{len(unknown)} tokens arrived that nobody was to send, such as {unknown[0]!r}."
+        )
     return found + _unseen_pods(measurement)
 
 

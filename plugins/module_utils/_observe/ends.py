@@ -24,9 +24,9 @@ def endpoints(facts: Iterable[Facts]) -> list[End]:
     """Return the attached interfaces that belong to a network of the plan, sorted by id
     "host/pod/interface".
 
-    Each: {"id", "host", "pod" ("host/pod"), "netns", "inode", "interface", "network", "external":
-    bool, "mac", "mtu", "gateway_mac", "addresses": {"4": first address or None, "6": ...}}. A pod
-    of Kubernetes is "host/namespace/pod".
+    Each: {"id", "host", "pod" ("host/pod"), "netns", "inode", "interface", "peer": name of the
+    host's end of it or None, "network", "external": bool, "mac", "mtu", "gateway_mac", "addresses":
+    {"4": first address or None, "6": ...}}. A pod of Kubernetes is "host/namespace/pod".
     """
     found = []
     for host in facts:
@@ -43,6 +43,7 @@ def endpoints(facts: Iterable[Facts]) -> list[End]:
                         "netns": pod["netns"],
                         "inode": pod["inode"],
                         "interface": interface["name"],
+                        "peer": interface.get("peer"),
                         "network": interface["network"],
                         "external": interface.get("external", False),
                         "mac": interface["mac"],
@@ -74,6 +75,7 @@ def host_end(host: str) -> End:
         "netns": None,
         "inode": None,
         "interface": "",
+        "peer": None,
         "network": "@host",
         "external": False,
         "mtu": 0,
@@ -103,3 +105,14 @@ def node_addresses(facts: Iterable[Facts]) -> list[End]:
                             }
                         )
     return found
+
+
+def tunnel_ports(facts: Iterable[Facts]) -> set[int]:
+    """Return the UDP ports of all VXLAN devices that the hosts have in the networks."""
+    return {
+        side[role]["port"]
+        for host in facts
+        for side in host["node"]["networks"].values()
+        for role in ("device", "device_v6")
+        if side.get(role) and side[role].get("port")
+    }

@@ -9,7 +9,7 @@ Pure, on the controller.
 from __future__ import annotations
 
 import collections
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from . import kinds, sender
@@ -67,11 +67,14 @@ class Evidence:
     def __init__(self, measurement: Measurement) -> None:
         self.measurement = measurement
         self.ends = {end["id"]: end for end in endpoints(measurement.facts)}
+        self.by_mac = {end["mac"]: end for end in self.ends.values()}
         self.receipts: dict[str, list[dict[str, Any]]] = {}  # by name of the token
         self.gone: set[str] = set()  # pods that were stopped meanwhile
+        self.handed_on: dict[str, str] = {}  # token: interface of another pod that sent it again
         for host in measurement.shares:
             collected = measurement.collected(host)
             self.gone.update(collected.get("gone", []))
+            self.handed_on.update(collected.get("handed_on", {}))
             for receipt in collected.get("receipts", []):
                 self.receipts.setdefault(receipt["cell"], []).append(receipt)
         self.witnessed = self._witnessed()
@@ -82,8 +85,8 @@ class Evidence:
         self.mute = {host: self._mute(host) for host in senders}
 
     def _witnessed(self) -> dict[str, set[str]]:
-        """Return {kind: the senders out of whose interface their own host saw such a frame come};
-        "" stands for any kind.
+        """Return {kind: the senders out of whose interface their own host saw such a frame
+        come}.
         """
         found: dict[str, set[str]] = collections.defaultdict(set)
         for host in self.measurement.shares:
@@ -91,7 +94,6 @@ class Evidence:
                 kind, origin = name.split("|", 1)
                 if frames and origin.split("/")[0] == host:
                     found[kind].add(origin)
-                    found[""].add(origin)
         return found
 
     def _doubts(self) -> dict[str, str]:
@@ -122,7 +124,9 @@ class Evidence:
             heard = self.receipts.get(f"control-{when}|{control}", [])
             if not any((receipt["at"], receipt["interface"]) == place for receipt in heard):
                 return f"{' '.join(filter(None, place))} did not hear its control at the {when}"
-        lost = collected["drops"].get(listener.at)
+        # its own, and what was seen of it at its host's end
+        names = (listener.at, f"{listener.at}/{listener.interface}")
+        lost = sum(collected["drops"].get(name, 0) for name in names)
         return f"{listener.at} lost {lost} frames for want of room" if lost else ""
 
     def _mute(self, host: str) -> str:
@@ -132,6 +136,8 @@ class Evidence:
             return f"{host} sent nothing"
         if sent["digest"] != sender.digest(self.measurement.cells(host)):
             return f"{host} sent another list of tokens than the one expected"
+        if host != OUTSIDE and sent["noted"] < len(self._to_compare(host, sent["errors"])):
+            return f"{host} did not tell its witness all that it sent"
         share = self.measurement.share(host)
         before, after = (
             (share.get(part) or {}).get("table_fulls") for part in ("listen", "collect")
@@ -142,6 +148,14 @@ class Evidence:
                 " (net.ipv4.neigh.default.gc_thresh3)"
             )
         return ""
+
+    def _to_compare(self, host: str, errors: Collection[str]) -> set[str]:
+        """Return the tokens of a host whose frames its witness must have compared."""
+        return {
+            token_name(cell)
+            for cell in self.measurement.cells(host)
+            if cell["expected"] == "blocked" and cell["id"] not in errors
+        }
 
     def doubt_of(self, cell: Cell) -> str:
         """Return why the silence of a cell's listeners proves nothing, "" if it does."""
@@ -159,6 +173,8 @@ class Evidence:
         if not receipts:
             return [], []
         there = [receipt for receipt in receipts if self._is_there(receipt, cell)]
+        if cell["expected"] == "reached" and token_name(cell) in self.handed_on:
+            return there, []  # it is who handed it on that is elsewhere, see suspects()
         elsewhere = [
             receipt
             for receipt in receipts
@@ -197,16 +213,47 @@ class Evidence:
         pods.append(f"{cell['from_host']}/{cell['variant'].get('via')}")
         return next((pod for pod in pods if pod in self.gone), "")
 
-    def left(self, cell: Cell) -> bool:
-        """True if the sender's host saw frames of this kind (of any, for those that carry the token
-        in another shape) come out of the sender's interface.
+    def never_left(self, cell: Cell) -> str:
+        """Return why a cell's token cannot have arrived, whatever is between its ends, "" if the
+        sender's host saw it come out of the pod's interface as it was sent.
+
+        For one that must arrive it is enough that others of its kind came out: the kernel of a pod
+        sends nothing to a neighbour that does not answer.
         """
-        kind = kinds.KINDS[cell["kind"]]
-        if kind is kinds.OUTSIDE:
-            return True  # its control arrived, see in_reach()
-        if kind.carrier in (kinds.TUNNEL, kinds.WHO_HAS):
-            return cell["from"] in self.witnessed[""]
-        return cell["from"] in self.witnessed[kind.name]
+        if cell["kind"] in (kinds.OUTSIDE.name, kinds.HOST.name):
+            return ""  # the first has a control, see in_reach(); the other is in no pod
+        if cell["expected"] == "reached":
+            if cell["from"] in self.witnessed[cell["kind"]]:
+                return ""
+            return "the sender's host never saw such a frame leave the pod"
+        unwitnessed = self.measurement.collected(cell["from_host"]).get("unwitnessed")
+        if unwitnessed is None:
+            return f"the witness of {cell['from_host']} gave no account"
+        return str(unwitnessed.get(token_name(cell), ""))
+
+    def is_on(self, cell: Cell) -> bool:
+        """True if the sending pod is itself on the receiver's network."""
+        pod = cell["from"].rsplit("/", 1)[0]
+        return any(
+            end["pod"] == pod and end["network"] == cell["to_network"] for end in self.ends.values()
+        )
+
+    def unknown(self, judged: Iterable[Cell]) -> list[str]:
+        """Return the tokens that were heard and that nobody was to send."""
+        known = {token_name(cell) for cell in judged}
+        return [
+            name
+            for name in self.receipts
+            if name not in known and not name.startswith(("control-", kinds.L2.name + "|"))
+        ]
+
+    def suspects(self) -> list[str]:
+        """Return the sentences on pods that did what no pod does, see Witness.account()."""
+        return [
+            sentence
+            for host in sorted(self.measurement.shares)
+            for sentence in self.measurement.collected(host).get("suspects", [])
+        ]
 
     def true_sources(self, cell: Cell) -> list[str | None]:
         """Return the addresses (str) from which a cell's token may come."""
@@ -230,7 +277,7 @@ class Evidence:
         if sent["skipped"]:
             return [sent["skipped"]]
         heard = {
-            name.split("|")[2] for name in self.receipts if name.startswith("control-outside|")
+            name.split("|", 2)[-1] for name in self.receipts if name.startswith("control-outside|")
         }
         missed = sorted({end["host"] for end in self.ends.values()} - heard)
         return [

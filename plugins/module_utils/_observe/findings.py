@@ -14,6 +14,7 @@ from typing import Any
 from . import causes, kinds, leaks
 from .cells import Cell
 from .judge import AS_PLANNED, BROKEN, INCONCLUSIVE, LEAK, ONE_WAY, REWRITTEN, WRONG_PEER
+from .witness import CHANGED
 
 WORST_FIRST = {LEAK: 0, BROKEN: 1, INCONCLUSIVE: 2}
 WORDS = {
@@ -39,6 +40,8 @@ def classify(judged: Sequence[Cell]) -> None:
             same_host = cell["from_host"] == cell["to_host"]
             ipv6_alone = cell["family"] == "6" and _way(cell) in tight
             leak = kinds.leak_of(kinds.KINDS[cell["kind"]], same_host, ipv6_alone)
+            if cell["evidence"]["handed_on"]:
+                leak = leaks.POD_FORWARDS
         elif cell["outcome"] == BROKEN:
             leak = _failure(cell, (cell["family"], cell["from"], cell["to"]) in small_arrive)
         elif cell["outcome"] == INCONCLUSIVE:
@@ -76,18 +79,31 @@ def of_cells(judged: Iterable[Cell], drift: Sequence[causes.Cause] = ()) -> list
     groups: dict[tuple[str, int, str], list[Cell]] = {}
     for cell in judged:
         if cell["outcome"] != AS_PLANNED:
-            apart = {LEAK: "", BROKEN: cell["to_network"], INCONCLUSIVE: cell["reason"]}
+            apart = {LEAK: "", BROKEN: cell["to_network"], INCONCLUSIVE: _cause(cell)}
             key = (cell["outcome"], cell["class"], apart[cell["outcome"]])
             groups.setdefault(key, []).append(cell)
     order = sorted(groups, key=lambda key: (WORST_FIRST[key[0]], -len(groups[key]), key))
     return [_finding(groups[key], drift) for key in order]
 
 
+def _cause(cell: Cell) -> str:
+    """Return what open cells are told apart by: who changed a token, whatever it was in each."""
+    return str(cell["reason"].split(f"{CHANGED}:")[0])
+
+
+def _where(cell: Cell, leak: leaks.Leak) -> str:
+    """Return the host to look at."""
+    by = cell["evidence"]["handed_on"]
+    if by and leak is leaks.POD_FORWARDS:
+        return str(by.split("/", 1)[0])
+    return str(cell["to_host"] if leak.at_receiver else cell["from_host"])
+
+
 def _finding(members: Sequence[Cell], drift: Sequence[causes.Cause]) -> dict[str, Any]:
     """Return the finding of cells of one outcome and class."""
     first = members[0]
     leak = leaks.CLASSES[first["class"]]
-    look = sorted({cell["to_host"] if leak.at_receiver else cell["from_host"] for cell in members})
+    look = sorted({_where(cell, leak) for cell in members})
     pairs = [(cell["from_network"], cell["to_network"]) for cell in members]
     source, target = pairs[0] if len(set(pairs)) == 1 else ("one network", "another")
     forged = all(cell["kind"] == kinds.SPOOFED.name for cell in members)

@@ -8,16 +8,30 @@ Standard library alone: hosts send and read them, and so does a controller from 
 
 from __future__ import annotations
 
+import hmac
 import ipaddress
 import socket
 import struct
-from typing import Any
+from collections.abc import Collection
+from typing import Any, NamedTuple
 
 IPV4, IPV6, ARP = 0x0800, 0x86DD, 0x0806
 TCP, UDP, ICMP, ICMPV6 = 6, 17, 1, 58
 BROADCAST, ALL_NODES = "ff:ff:ff:ff:ff:ff", "33:33:00:00:00:01"
 SYN, RST, ACK = 0x02, 0x04, 0x10
-MAGIC = "multinet1"
+MAGIC = "multinet2"
+SEAL = 8  # bytes of a token's HMAC
+LOWEST_TTL = 32  # of a packet that an ordinary socket sends: the kernel's own is 64
+VXLAN_HEADER = 8
+
+
+class Run(NamedTuple):
+    """A measurement: its name, which every token shows, and the key of its tokens, which hosts and
+    the controller know and no pod does.
+    """
+
+    name: str
+    key: bytes
 
 
 def mac_bytes(mac: str) -> bytes:
@@ -73,13 +87,17 @@ def echo(src: str, dst: str, identifier: int, sequence: int, payload: bytes) -> 
     return ip(src, dst, protocol, message[:2] + struct.pack("!H", value) + message[4:])
 
 
-def syn(src: str, dst: str, sport: int, dport: int, payload: bytes = b"") -> bytes:
+def syn(
+    src: str, dst: str, sport: int, dport: int, payload: bytes = b"", sequence: int = 1
+) -> bytes:
     """Return an IP packet with a TCP SYN.
 
     A payload reaches the receiver's interface, but no application: without TCP Fast Open the kernel
     drops it.
     """
-    segment = struct.pack("!HHIIBBHHH", sport, dport, 1, 0, 5 << 4, SYN, 1024, 0, 0) + payload
+    segment = (
+        struct.pack("!HHIIBBHHH", sport, dport, sequence, 0, 5 << 4, SYN, 1024, 0, 0) + payload
+    )
     value = _transport_sum(src, dst, TCP, segment)
     return ip(src, dst, TCP, segment[:16] + struct.pack("!H", value) + segment[18:])
 
@@ -117,12 +135,21 @@ def link_local(mac: str) -> str:
     )
 
 
-def parse(frame: bytes) -> dict[str, Any] | None:
-    """Return what a frame says: {"kind": "udp"|"tcp"|"echo-reply"|"arp-reply", "src", "dst", ...},
-    or None if it is none of these.
+# By protocol and type
+ECHO = {
+    (ICMP, 8): "icmp",
+    (ICMPV6, 128): "icmp",
+    (ICMP, 0): "echo-reply",
+    (ICMPV6, 129): "echo-reply",
+}
 
-    udp: sport, dport, payload. tcp: sport, dport, flags, payload. echo-reply: payload. arp-reply:
-    mac (of src). Cut frames and fragments give None.
+
+def parse(frame: bytes) -> dict[str, Any] | None:
+    """Return what a frame says: {"kind": "udp"|"tcp"|"icmp"|"echo-reply"|"arp-reply", "src", "dst",
+    ...}, or None if it is none of these.
+
+    udp: sport, dport, payload. tcp: sport, dport, flags, ack, payload. icmp (an echo request),
+    echo-reply: payload. arp-reply: mac (of src). Cut frames and fragments give None.
     """
     try:
         kind = struct.unpack_from("!H", frame, 12)[0]
@@ -157,15 +184,12 @@ def parse(frame: bytes) -> dict[str, Any] | None:
                 said,
                 kind="tcp",
                 flags=frame[offset + 13],
+                ack=struct.unpack_from("!I", frame, offset + 8)[0],
                 payload=bytes(frame[offset + (frame[offset + 12] >> 4) * 4 :]),
             )
-        if (protocol, frame[offset]) in ((ICMP, 0), (ICMPV6, 129)):
-            return {
-                "kind": "echo-reply",
-                "src": src,
-                "dst": dst,
-                "payload": bytes(frame[offset + 8 :]),
-            }
+        kind = ECHO.get((protocol, frame[offset]))
+        if kind:
+            return {"kind": kind, "src": src, "dst": dst, "payload": bytes(frame[offset + 8 :])}
         return None
     except (struct.error, IndexError, OSError, ValueError):
         return None
@@ -174,22 +198,23 @@ def parse(frame: bytes) -> dict[str, Any] | None:
 # Classic BPF, include/uapi/linux/bpf_common.h
 LOAD_HALF, LOAD_BYTE, LOAD_HALF_INDEXED, LOAD_BYTE_INDEXED = 0x28, 0x30, 0x48, 0x50
 LOAD_HEADER_LENGTH = 0xB1
-EQUAL, GREATER, ANY_BIT, AND, LEAVE = 0x15, 0x25, 0x45, 0x54, 0x06
+EQUAL, GREATER, AT_LEAST, ANY_BIT, AND, LEAVE = 0x15, 0x25, 0x35, 0x45, 0x54, 0x06
+MANY = 48  # ports; more are a range
 
 
 # (name, code, operand, next if true, next if false)
 _Line = tuple[str, int, int, str, str]
 
 
-def requests_filter(port: int) -> bytes:
-    """Return the classic BPF program (bytes of struct sock_filter) that passes UDP to port and TCP
-    SYNs with a payload, over IPv4 and IPv6.
+def requests_filter(ports: Collection[int], arp: bool = False) -> bytes:
+    """Return the classic BPF program (bytes of struct sock_filter) that passes UDP to these ports,
+    TCP SYNs with a payload and echo requests, over IPv4 and IPv6. arp: and ARP.
     """
     # A packet that is longer than headers with all their options has a payload.
     return _filter(
-        port,
+        ports,
         2,
-        "drop",
+        "accept" if arp else "drop",
         tcp=[
             ("tcp", LOAD_HALF, 16, "", ""),
             ("", GREATER, 120, "", "drop"),
@@ -202,58 +227,91 @@ def requests_filter(port: int) -> bytes:
             ("", LOAD_BYTE, 54 + 13, "", ""),
         ],
         flags=[("", AND, SYN | ACK, "", ""), ("", EQUAL, SYN, "accept", "drop")],
+        echo=(8, 128),
     )
 
 
 def answers_filter(port: int) -> bytes:
-    """Return the classic BPF program that passes UDP from port, TCP with SYN or RST, ICMP, ICMPv6
+    """Return the classic BPF program that passes UDP from port, TCP with SYN or RST, echo replies
     and ARP.
     """
     return _filter(
-        port,
+        [port],
         0,
         "accept",
         tcp=[("tcp", LOAD_HEADER_LENGTH, 14, "", ""), ("", LOAD_BYTE_INDEXED, 14 + 13, "", "")],
         tcp6=[("tcp6", LOAD_BYTE, 54 + 13, "", "")],
         flags=[("", ANY_BIT, SYN | RST, "accept", "drop")],
+        echo=(0, 129),
     )
 
 
+def local_filter(ipv6: bool, protocol: int, port: int) -> bytes:
+    """Return the classic BPF program of a raw socket of TCP or ICMP: what is to port, or an echo
+    request. IPv4 packets have their header there, IPv6 ones have none.
+    """
+    wanted = port if protocol == TCP else {ICMP: 8, ICMPV6: 128}[protocol]
+    load = LOAD_HALF if protocol == TCP else LOAD_BYTE
+    place = 2 if protocol == TCP else 0
+    begin: list[_Line] = [("", load, place, "", "")]
+    if not ipv6:
+        indexed = LOAD_HALF_INDEXED if protocol == TCP else LOAD_BYTE_INDEXED
+        begin = [("", LOAD_HEADER_LENGTH, 0, "", ""), ("", indexed, place, "", "")]
+    return _program([*begin, ("", EQUAL, wanted, "accept", "drop"), *_END])
+
+
 def _filter(
-    port: int,
+    ports: Collection[int],
     port_offset: int,
-    others: str,
+    arp: str,
     *,
     tcp: list[_Line],
     tcp6: list[_Line],
     flags: list[_Line],
+    echo: tuple[int, int],
 ) -> bytes:
-    """Return a program (bytes). port_offset is within the transport header; others: what becomes of
-    ICMP and ARP.
+    """Return a program (bytes). port_offset is within the transport header; arp: what becomes of
+    it.
 
     tcp, tcp6: the lines that load the flags of a TCP header; flags: the lines that judge them.
+    echo: the types of ICMP and ICMPv6 that pass.
     """
+    any_port: list[_Line] = [("", EQUAL, port, "accept", "") for port in sorted(ports)]
+    any_port.append(("", LEAVE, 0, "", ""))
+    if len(ports) > MANY:  # a jump goes 255 lines at most
+        any_port = [("", AT_LEAST, min(ports), "", "drop"), ("", GREATER, max(ports), "drop", "")]
+        any_port.append(("", LEAVE, 0x40000, "", ""))
     lines: list[_Line] = [
         ("", LOAD_HALF, 12, "", ""),
-        ("", EQUAL, ARP, others, ""),
+        ("", EQUAL, ARP, arp, ""),
         ("", EQUAL, IPV6, "ipv6", ""),
         ("", EQUAL, IPV4, "", "drop"),
         ("", LOAD_BYTE, 23, "", ""),
-        ("", EQUAL, ICMP, others, ""),
+        ("", EQUAL, ICMP, "icmp", ""),
         ("", EQUAL, TCP, "tcp", ""),
         ("", EQUAL, UDP, "", "drop"),
         ("", LOAD_HEADER_LENGTH, 14, "", ""),
         ("", LOAD_HALF_INDEXED, 14 + port_offset, "", ""),
-        ("", EQUAL, port, "accept", "drop"),
+        *any_port,
+        ("icmp", LOAD_HEADER_LENGTH, 14, "", ""),
+        ("", LOAD_BYTE_INDEXED, 14, "", ""),
+        ("", EQUAL, echo[0], "accept", "drop"),
         ("ipv6", LOAD_BYTE, 20, "", ""),
-        ("", EQUAL, ICMPV6, others, ""),
+        ("", EQUAL, ICMPV6, "icmp6", ""),
         ("", EQUAL, TCP, "tcp6", ""),
         ("", EQUAL, UDP, "", "drop"),
         ("", LOAD_HALF, 54 + port_offset, "", ""),
-        ("", EQUAL, port, "accept", "drop"),
+        *any_port,
+        ("icmp6", LOAD_BYTE, 54, "", ""),
+        ("", EQUAL, echo[1], "accept", "drop"),
     ]
-    lines += tcp + flags + tcp6 + flags
-    lines += [("accept", LEAVE, 0x40000, "", ""), ("drop", LEAVE, 0, "", "")]
+    return _program(lines + tcp + flags + tcp6 + flags + _END)
+
+
+_END: list[_Line] = [("accept", LEAVE, 0x40000, "", ""), ("drop", LEAVE, 0, "", "")]
+
+
+def _program(lines: list[_Line]) -> bytes:
     place = {line[0]: number for number, line in enumerate(lines)}
     program = b""
     for number, (dummy, code, operand, true, false) in enumerate(lines):
@@ -262,26 +320,109 @@ def _filter(
     return program
 
 
-def token(run: str, cell: str, claimed: str | None, answer: bool, size: int = 0) -> bytes:
-    """Return the payload (bytes, padded to size) that says: measurement run, cell id, claimed
-    source, and whether an answer is wanted.
+def _sealed(run: Run, words: tuple[str, ...]) -> bytes:
+    said = " ".join((MAGIC, run.name, *words)).encode("ascii")
+    return said + b" " + hmac.digest(run.key, said, "sha256")[:SEAL].hex().encode("ascii") + b"\n"
+
+
+def token(run: Run, cell: str, claimed: str | None, answer: bool, size: int = 0) -> bytes:
+    """Return the payload (bytes, padded to size) that says: measurement, cell id, claimed source,
+    and whether an answer is wanted. It ends in an HMAC, so that no pod can make another.
     """
-    words = (MAGIC, run, "?" if answer else "!", cell, claimed or "-")
-    return f"{' '.join(words)}\n".encode("ascii").ljust(size, b"\0")
+    return _sealed(run, ("?" if answer else "!", cell, claimed or "-")).ljust(size, b"\0")
 
 
-def answer(run: str, cell: str, responder: str) -> bytes:
+def answer(run: Run, cell: str, responder: str) -> bytes:
     """Return the payload of the answer to a token."""
-    return (" ".join((MAGIC, run, "=", cell, responder)) + "\n").encode("ascii")
+    return _sealed(run, ("=", cell, responder))
 
 
-def read_token(payload: bytes, run: str) -> dict[str, str] | None:
+def read_token(payload: bytes, run: Run) -> dict[str, str] | None:
     """Return {"type": "?"|"!"|"=", "cell", "name" (claimed source or responder)} of this run's
-    tokens and answers, None of anything else.
+    tokens and answers, None of anything else, whatever the bytes.
     """
     if not payload.startswith(MAGIC.encode("ascii")):
         return None
-    words = payload.split(b"\n", 1)[0].decode("ascii", "replace").split(" ")
-    if len(words) != 5 or words[1] != run:
+    said, dummy, seal = payload.split(b"\n", 1)[0].rpartition(b" ")
+    if not hmac.compare_digest(
+        hmac.digest(run.key, said, "sha256")[:SEAL].hex().encode("ascii"), seal
+    ):
+        return None
+    words = said.decode("ascii").split(" ")
+    if len(words) != 5 or words[1] != run.name:
         return None
     return {"type": words[2], "cell": words[3], "name": words[4]}
+
+
+def inner(said: dict[str, Any], port: int) -> dict[str, Any]:
+    """Return what the frame within a VXLAN message says, of anything else than that itself.
+
+    said: see parse(). port: the tokens' own, whose messages carry no frame.
+    """
+    if said["kind"] == "udp" and said["dport"] != port:
+        return parse(said["payload"][VXLAN_HEADER:]) or said
+    return said
+
+
+_FIELDS: list[tuple[str, int, int, int, Any]] = [  # name, EtherType (0: any), from, to, as text
+    ("destination MAC", 0, 0, 6, mac_text),
+    ("source MAC", 0, 6, 12, mac_text),
+    ("EtherType", 0, 12, 14, bytes.hex),
+    ("IP header", IPV4, 14, 15, bytes.hex),
+    ("IP length", IPV4, 16, 18, lambda raw: str(int.from_bytes(raw, "big"))),
+    ("fragment field", IPV4, 20, 22, bytes.hex),
+    ("TTL", IPV4, 22, 23, lambda raw: str(raw[0])),
+    ("protocol", IPV4, 23, 24, lambda raw: str(raw[0])),
+    ("source", IPV4, 26, 30, socket.inet_ntoa),
+    ("destination", IPV4, 30, 34, socket.inet_ntoa),
+    ("IP length", IPV6, 18, 20, lambda raw: str(int.from_bytes(raw, "big"))),
+    ("next header", IPV6, 20, 21, lambda raw: str(raw[0])),
+    ("hop limit", IPV6, 21, 22, lambda raw: str(raw[0])),
+    ("source", IPV6, 22, 38, lambda raw: str(ipaddress.IPv6Address(raw))),
+    ("destination", IPV6, 38, 54, lambda raw: str(ipaddress.IPv6Address(raw))),
+]
+HEAD = 54  # bytes of a frame that difference() and misfit() look at
+
+
+def difference(sent: bytes, seen: bytes) -> str:
+    """Return what a frame had and what it was sent with, such as "TTL 1 instead of 64".
+
+    sent, seen: the first HEAD bytes of each.
+    """
+    kind = struct.unpack_from("!H", sent, 12)[0]
+    for name, of, start, end, text in _FIELDS:
+        if of in (0, kind) and sent[start:end] != seen[start:end] and len(seen) >= end:
+            return f"{name} {text(seen[start:end])} instead of {text(sent[start:end])}"
+    return "another content"
+
+
+def misfit(head: bytes, length: int, address: str, mac: str | None) -> str:
+    """Return why a packet that an ordinary socket sent cannot arrive, "" if it can.
+
+    head: the first HEAD bytes of its frame, which had length bytes. address: where it must go. mac:
+    of the first hop, None if that is not known.
+    """
+    try:
+        kind = struct.unpack_from("!H", head, 12)[0]
+        if mac and mac_text(head[:6]) != mac:
+            return f"destination MAC {mac_text(head[:6])} instead of the gateway's {mac}"
+        if kind == IPV4:
+            target, ttl = socket.inet_ntoa(head[30:34]), head[22]
+            whole = 14 + struct.unpack_from("!H", head, 16)[0]
+            fragment = struct.unpack_from("!H", head, 20)[0] & 0x3FFF
+            sound = head[14] == 0x45 and not fragment and checksum(head[14:34]) == 0
+        elif kind == IPV6:
+            target, ttl = str(ipaddress.IPv6Address(head[38:54])), head[21]
+            whole = 54 + struct.unpack_from("!H", head, 18)[0]
+            sound = head[20] in (TCP, UDP, ICMPV6)
+        else:
+            return f"EtherType {kind:04x}"
+    except (struct.error, IndexError, OSError, ValueError):
+        return "no whole header"
+    if target != address:
+        return f"destination {target} instead of {address}"
+    if ttl < LOWEST_TTL:
+        return f"TTL {ttl}"
+    if whole != length:
+        return f"IP length {whole - 14} in a frame of {length} bytes"
+    return "" if sound else "a header that no router takes"

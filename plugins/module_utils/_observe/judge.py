@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from . import kinds
-from .cells import Cell, wants_answer
+from .cells import Cell, token_name, wants_answer
 from .evidence import Evidence
 
 REACHED, ONE_WAY, WRONG_PEER = "reached", "one-way", "wrong-peer"
@@ -73,10 +73,12 @@ def judge(cell: Cell, evidence: Evidence) -> Cell:
         verdict, reason = INCONCLUSIVE, f"{stopped} went away while it was measured"
     sources = sorted({receipt["source"] for receipt in there})
     outcome = AS_PLANNED
+    by = evidence.handed_on.get(token_name(cell), "") if there else ""
     if verdict == INCONCLUSIVE:
         outcome = INCONCLUSIVE
     elif not seen.must_arrive:
         outcome = AS_PLANNED if verdict == BLOCKED else LEAK
+        reason += _handed_on(token_name(cell), evidence) * bool(there)
     else:
         rewritten = set(sources) - set(evidence.true_sources(cell)) if kind.keeps_source else set()
         # Into a network that it may reach, a pod needs no way back.
@@ -95,8 +97,14 @@ def judge(cell: Cell, evidence: Evidence) -> Cell:
             "answers": answers,
             "sources": sources,
             "elsewhere": sorted({_place(receipt) for receipt in elsewhere}),
+            "handed_on": by,
         },
     )
+
+
+def _handed_on(token: str, evidence: Evidence) -> str:
+    by = evidence.handed_on.get(token)
+    return f"; {by} handed it on" if by else ""
 
 
 def _place(receipt: dict[str, Any]) -> str:
@@ -108,7 +116,8 @@ def _rule(seen: _Seen) -> Ruling:
     sender sent, the listener listened, nobody unknown answered, and the frame left the pod.
     """
     return (
-        _heard(seen)
+        _sent_otherwise(seen)
+        or _heard(seen)
         or _not_sent(seen)
         or _not_listened_for(seen)
         or _answered_by_no_endpoint(seen)
@@ -117,30 +126,81 @@ def _rule(seen: _Seen) -> Ruling:
     )
 
 
+def _sent_otherwise(seen: _Seen) -> Ruling | None:
+    """The pod changed what must not arrive, and what came of that is no affair of the host: it
+    arrived elsewhere, or by the pod's own way into the receiver's network.
+    """
+    if seen.must_arrive or not (seen.answers or seen.there or seen.elsewhere):
+        return None
+    why = seen.evidence.never_left(seen.cell)
+    by_host = (seen.there or seen.answers) and not _strangers(seen)
+    if not why or (by_host and not seen.evidence.is_on(seen.cell)):
+        return None
+    return Ruling(INCONCLUSIVE, why)
+
+
 def _heard(seen: _Seen) -> Ruling | None:
     """Somebody has the token, or has answered."""
     cell, kind, answers = seen.cell, seen.kind, seen.answers
     if not (answers or seen.there or seen.elsewhere):
         return None
-    receiver = cell["to_host"] if kind.receiver == kinds.NODE else cell["to"].rsplit("/", 1)[0]
-    said_by = {answer["by"] for answer in answers if answer["channel"] == "udp"}
-    if said_by - {receiver}:
-        return Ruling(WRONG_PEER, f"answered by {', '.join(sorted(said_by - {receiver}))}")
+    strangers = _strangers(seen)
+    if strangers:
+        return Ruling(WRONG_PEER, f"answered by {', '.join(strangers)}")
+    if seen.must_arrive and (seen.there or seen.elsewhere):
+        ruling = _arrived_in_part(seen)
+        if ruling:
+            return ruling
     by_a_host = kind.receiver == kinds.ENDPOINT and not cell["variant"]["ends"]
-    if answers and (seen.there or kind.answer_suffices or by_a_host):
-        channels = sorted({answer["channel"] for answer in answers})
+    channels = sorted({answer["channel"] for answer in answers})
+    # Of what must arrive, the listener's own answer; a filter of the pod may keep back the kernel's
+    answered = "udp" in channels or not seen.must_arrive or "udp" not in kind.protocols
+    if answers and answered and (seen.there or kind.answer_suffices or by_a_host):
         return Ruling(REACHED, f"answered ({', '.join(channels)})")
     if seen.there:
         if seen.must_arrive and not seen.evidence.measurement.sent(cell["from_host"]):
             return Ruling(INCONCLUSIVE, f"{cell['from_host']} gave no account of the answers")
+        some = _some(seen)
         if wants_answer(cell):
-            return Ruling(ONE_WAY, "the token arrived, no answer came back")
-        return Ruling(REACHED, "the token arrived")
+            return Ruling(ONE_WAY, f"the token arrived{some}, no answer came back")
+        return Ruling(REACHED, f"the token arrived{some}")
     if seen.elsewhere:
         return Ruling(WRONG_PEER, f"the token arrived at {_place(seen.elsewhere[0])}")
     if kind.receiver != kinds.ENDPOINT:
         return Ruling(INCONCLUSIVE, "answered, but the receiver did not note the token")
     return None
+
+
+def _some(seen: _Seen) -> str:
+    """Return by which protocols a token arrived, "" if by all that it was sent by."""
+    arrived = {receipt["protocol"] for receipt in seen.there}
+    return "" if arrived >= set(seen.kind.protocols) else f" ({', '.join(sorted(arrived))})"
+
+
+def _strangers(seen: _Seen) -> list[str]:
+    """Return who answered in the receiver's place."""
+    cell = seen.cell
+    node = seen.kind.receiver == kinds.NODE
+    receiver = cell["to_host"] if node else cell["to"].rsplit("/", 1)[0]
+    found = {answer["by"] for answer in seen.answers if answer["channel"] == "udp"} - {receiver}
+    for answer in seen.answers:
+        end = seen.evidence.by_mac.get(answer["by"]) if answer["channel"] == "arp" else None
+        if end and end["pod"] != receiver:
+            found.add(end["id"])
+    return sorted(found)
+
+
+def _arrived_in_part(seen: _Seen) -> Ruling | None:
+    """A token that must arrive did so by some protocols only, or was delivered and never seen."""
+    inside = {receipt["protocol"] for receipt in seen.there if receipt["inside"]}
+    given = {receipt["protocol"] for receipt in seen.there} - inside
+    if given and inside < set(seen.kind.protocols):
+        told = ", ".join(sorted(given))
+        return Ruling(BLOCKED, f"its host delivered it ({told}), and the pod never saw it")
+    missing = [protocol for protocol in seen.kind.protocols if protocol not in inside]
+    if not inside or not missing:
+        return None
+    return Ruling(BLOCKED, f"{', '.join(sorted(inside))} arrived, {', '.join(missing)} did not")
 
 
 def _not_sent(seen: _Seen) -> Ruling | None:
@@ -172,9 +232,8 @@ def _answered_by_no_endpoint(seen: _Seen) -> Ruling | None:
 
 
 def _never_left(seen: _Seen) -> Ruling | None:
-    if seen.evidence.left(seen.cell):
-        return None
-    return Ruling(INCONCLUSIVE, "the sender's host never saw such a frame leave the pod")
+    why = seen.evidence.never_left(seen.cell)
+    return Ruling(INCONCLUSIVE, why) if why else None
 
 
 def unplanned(judged: Iterable[Cell], evidence: Evidence) -> list[Cell]:
@@ -202,9 +261,14 @@ def unplanned(judged: Iterable[Cell], evidence: Evidence) -> list[Cell]:
             "address": None,
             "variant": {},
             "verdict": REACHED,
-            "reason": "a broadcast arrived",
+            "reason": "a broadcast arrived" + _handed_on(receipt["cell"], evidence),
             "outcome": LEAK,
-            "evidence": {"answers": [], "sources": [receipt["source"]], "elsewhere": []},
+            "evidence": {
+                "answers": [],
+                "sources": [receipt["source"]],
+                "elsewhere": [],
+                "handed_on": evidence.handed_on.get(receipt["cell"], ""),
+            },
         }
         for family, origin, at, receipt in evidence.strays()
         if (family, origin["id"], at["id"]) not in planned

@@ -15,14 +15,17 @@ from typing import NamedTuple
 from . import leaks
 
 # How a token travels; sender.CARRY has a function for each.
-PINNED = "pinned"  # a UDP socket bound to one interface and its address
-ORDINARY = "ordinary"  # a UDP socket as an application has it: routes decide
-GATEWAY = "gateway"  # a frame with a UDP datagram, to the gateway or another MAC
-KNOCK = "knock"  # the same, and an ICMP echo and a TCP SYN: any answer counts
+PINNED = "pinned"  # sockets bound to one interface and its address
+ORDINARY = "ordinary"  # sockets as an application has them: routes decide
+GATEWAY = "gateway"  # frames to the gateway or another MAC
 BROADCAST = "broadcast"  # one frame for all who may hear it
 WHO_HAS = "who-has"  # an ARP request, which has no room for a token
 TUNNEL = "tunnel"  # a VXLAN message with the frame inside, to a node's tunnel port
 SYN = "syn"  # a TCP SYN with the token as payload, to the gateway
+
+# What a token travels in: a datagram, a SYN with a payload, an echo request. All of them where a
+# filter may tell them apart.
+ALL_PROTOCOLS = ("udp", "tcp", "icmp")
 
 # Who is to receive it.
 POD = "pod"
@@ -47,12 +50,13 @@ class Kind(NamedTuple):
     keeps_source: bool = False  # it must arrive with the pod's own address as its source
     shows_masquerade: bool = False  # another source than was sent is counted in findings
     everywhere: bool = True  # False: needs Kubernetes, or a controller that is no node
+    protocols: tuple[str, ...] = ALL_PROTOCOLS
 
 
 UNICAST = Kind(
     "unicast",
     PINNED,
-    "a socket on the interface, to a peer on the same network, and its answer",
+    "UDP, TCP and ICMP from the interface, to a peer on the same network, and its answer",
     "a network connects its pods, both ways and with their true addresses",
     answered=True,
     keeps_source=True,
@@ -61,16 +65,18 @@ UNICAST = Kind(
 FULL = Kind(
     "full",
     PINNED,
-    "the same with packets that fill the MTU, fragmenting forbidden",
+    "UDP packets that fill the MTU, fragmenting forbidden",
     "packets of the promised size arrive",
     answered=True,
     keeps_source=True,
     shows_masquerade=True,
+    protocols=("udp",),
 )
 FORCED = Kind(
     "forced",
     GATEWAY,
-    "a frame to the gateway for a pod of another network, whatever the pod's routes say",
+    "frames (UDP, TCP, ICMP) to the gateway for a pod of another network, whatever the pod's"
+    " routes say",
     "no host forwards from one network into another",
     answered=True,
     leak=leaks.HOST_FORWARDING,
@@ -88,7 +94,7 @@ SPOOFED = Kind(
 NATURAL = Kind(
     "natural",
     ORDINARY,
-    "an ordinary socket, the pod's own routes decide",
+    "ordinary sockets (UDP, TCP, ICMP), the pod's own routes decide",
     "what an application sees",
     answered=True,
     leak=leaks.HOST_FORWARDING,
@@ -97,9 +103,9 @@ NATURAL = Kind(
 )
 NODE_ADDRESS = Kind(
     "node",
-    KNOCK,
-    "gateway and tunnel addresses of other networks on every host: UDP, ICMP, TCP",
-    "no host answers by an address of another network; a reset is an answer, too",
+    GATEWAY,
+    "UDP, TCP and ICMP to gateway and tunnel addresses of other networks on every host",
+    "no host takes, or answers, what comes to an address of another network",
     receiver=NODE,
     answered=True,
     answer_suffices=True,
@@ -108,7 +114,7 @@ NODE_ADDRESS = Kind(
 RELAY = Kind(
     "relay",
     GATEWAY,
-    "by way of a neighbour that is on several networks",
+    "UDP, TCP and ICMP by way of a neighbour that is on several networks",
     "no pod forwards from one of its networks into another",
     leak=leaks.POD_FORWARDS,
 )
@@ -119,6 +125,7 @@ ARP = Kind(
     "a pod answers for the addresses of that one interface alone",
     answer_suffices=True,
     leak=leaks.ARP,
+    protocols=("arp",),
 )
 INJECT = Kind(
     "inject",
@@ -126,6 +133,7 @@ INJECT = Kind(
     "a VXLAN message to a node's tunnel port, also in another node's name",
     "no pod can put a frame into another network's tunnel",
     leak=leaks.INJECTION,
+    protocols=("udp",),
 )
 L2 = Kind(
     "l2",
@@ -135,6 +143,7 @@ L2 = Kind(
     leak=leaks.SHARED_BRIDGE,
     leak_across=leaks.BROADCAST,
     leak_ipv6=None,
+    protocols=("udp",),
 )
 SERVICE = Kind(
     "service",
@@ -147,6 +156,7 @@ SERVICE = Kind(
     leak=leaks.REDIRECTED,
     failure=leaks.NODE_TO_POD,
     everywhere=False,
+    protocols=("tcp",),
 )
 PORT = Kind(
     "port",
@@ -158,11 +168,12 @@ PORT = Kind(
     leak=leaks.REDIRECTED,
     failure=leaks.NODE_TO_POD,
     everywhere=False,
+    protocols=("tcp",),
 )
 HOST = Kind(
     "host",
     ORDINARY,
-    "an ordinary socket in the node's own network, as the kubelet's probes have",
+    "ordinary sockets in the node's own network, as the kubelet's probes have",
     "a node reaches the pods on it",
     answered=True,
     failure=leaks.NODE_TO_POD,
@@ -176,10 +187,16 @@ OUTSIDE = Kind(
     leak=leaks.INJECTION_FROM_OUTSIDE,
     leak_ipv6=None,
     everywhere=False,
+    protocols=("udp",),
 )
 
 # By name, in the order of reports.
 KINDS = {kind.name: kind for kind in list(vars().values()) if isinstance(kind, Kind)}
+
+
+def protocols(name: str) -> tuple[str, ...]:
+    """Return what the tokens of a kind travel in."""
+    return KINDS[name].protocols
 
 
 def leak_of(kind: Kind, same_host: bool, ipv6_alone: bool) -> leaks.Leak:

@@ -15,13 +15,14 @@ import hashlib
 import random
 import socket
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from . import frames, kinds, netns
+from . import agent, frames, kinds, netns
 from .agent import PACKET_OUTGOING, packet_socket
 from .cells import Cell, cells, token_name, wants_answer
 from .ends import OUTSIDE, End, Facts, endpoints, host_end
+from .witness import Ledger
 
 SO_BINDTODEVICE = 25
 IP_MTU_DISCOVER, IPV6_MTU_DISCOVER, PMTUDISC_PROBE = 10, 23, 3
@@ -33,7 +34,7 @@ INNER_MAC = "02:00:00:00:00:01"  # of the frame in a forged VXLAN message: anybo
 class Task(NamedTuple):
     """What one host, or the controller, is to send."""
 
-    run: str  # name of the measurement
+    run: frames.Run
     port: int  # UDP port of the tokens
     plan: dict[str, Any]
     facts: Sequence[Facts]  # of all hosts that take part
@@ -42,6 +43,7 @@ class Task(NamedTuple):
     per_host: int = 0  # receivers for each sender, see cells.cells()
     rounds: int = 3  # how often what must arrive is sent until it is answered
     wait: float = 0.5  # seconds for answers after each round
+    runtime_dir: str = ""  # where the listener keeps its files
 
     def share(self) -> list[Cell]:
         """Return this sender's share of the cells."""
@@ -67,14 +69,16 @@ def digest(wanted: Iterable[Cell]) -> str:
 def send(task: Task) -> dict[str, Any]:
     """Send a host's share of the tokens, and note the answers.
 
-    What must not arrive is sent twice; what must is sent until it is answered, at most task.rounds
-    times. Returns {"cells": int, "digest": str, "sent": int, "errors": {cell id: why nothing could
-    be sent}, "answers": {cell id: [{"by", "channel"}]}, "seconds": float}.
+    What must not arrive, or is not answered, is sent twice; all else until it is answered, at most
+    task.rounds times. Returns {"cells": int, "digest": str, "sent": int, "errors": {cell id: why
+    nothing could be sent}, "answers": {cell id: [{"by", "channel"}]}, "noted": number of tokens
+    whose frames the witness is to compare, "seconds": float}.
     """
     started = time.monotonic()
     wanted = task.share()
     ends = {end["id"]: end for end in [*endpoints(task.facts), host_end(task.host)]}
-    seats = _seats(task, ends.values())
+    ledger = Ledger()
+    seats = _seats(task, ends.values(), {cell["from"] for cell in wanted}, ledger)
     errors: dict[str, str] = {}
     sent = 0
     for turn in range(max(2, task.rounds)):
@@ -82,7 +86,11 @@ def send(task: Task) -> dict[str, Any]:
         again = [
             cell
             for cell in wanted
-            if (turn < 2 if cell["expected"] == "blocked" else not _answered(cell, ends, seats))
+            if (
+                not _answered(cell, ends, seats)
+                if cell["expected"] == "reached" and wants_answer(cell)
+                else turn < 2
+            )
         ]
         for cell in again:
             end = ends[cell["from"]]
@@ -112,53 +120,69 @@ def send(task: Task) -> dict[str, Any]:
     for seat in seats.values():
         answers.update(seat.answers)
         seat.close()
+    with contextlib.suppress(OSError):  # no listener: nothing will be believed
+        ledger.save(agent.directory(task.runtime_dir, task.run.name))
     return {
         "cells": len(wanted),
         "digest": digest(wanted),
         "sent": sent,
         "errors": errors,
         "answers": answers,
+        "noted": len(ledger.tokens),
         "seconds": round(time.monotonic() - started, 3),
     }
 
 
-def _seats(task: Task, ends: Iterable[End]) -> dict[str, _Seat]:
-    """Return {path: the sockets of that namespace} of the host's ends that are still there; the
-    cells of one that has gone get an error.
+def _seats(
+    task: Task, ends: Iterable[End], senders: Collection[str], ledger: Ledger
+) -> dict[str, _Seat]:
+    """Return {path: the sockets of that namespace} of those of the host's ends that send and are
+    still there; the cells of one that has gone get an error.
     """
     seats: dict[str, _Seat] = {}
-    for end in ends:
-        if end["host"] == task.host and end["netns"] not in seats:
-            with contextlib.suppress(OSError):
-                seats[end["netns"]] = _Seat(task.run, task.port, end["netns"], end["inode"])
+    mine = [end for end in ends if end["host"] == task.host]
+    for path in {end["netns"]: None for end in mine if end["id"] in senders}:
+        there = [end for end in mine if end["netns"] == path]
+        with contextlib.suppress(OSError):
+            seats[path] = _Seat(task, there, ledger)
     return seats
 
 
 def _answered(cell: Cell, ends: dict[str, End], seats: dict[str, _Seat]) -> bool:
     seat = seats.get(ends[cell["from"]]["netns"])
-    return seat is not None and cell["id"] in seat.answers
+    heard = seat.answers.get(cell["id"], []) if seat else []
+    return len({answer["channel"] for answer in heard}) >= len(kinds.protocols(cell["kind"]))
 
 
 class _Seat:
     """The sockets of one namespace, and the answers they have heard."""
 
-    def __init__(self, run: str, port: int, path: str, inode: int) -> None:
-        self.run, self.port, self.path, self.inode = run, port, path, inode
+    def __init__(self, task: Task, ends: Sequence[End], ledger: Ledger) -> None:
+        """ends: all that are in the namespace."""
+        self.run, self.port, self.ends, self.ledger = task.run, task.port, ends, ledger
+        self.path, self.inode = ends[0]["netns"], ends[0]["inode"]
         self.answers: dict[str, list[dict[str, str]]] = {}  # by cell id
         self.sockets: dict[tuple[str, ...], socket.socket] = {}
-        self.expected_tcp: dict[tuple[str, str, int], str] = {}  # by interface, source, own port
+        self.expected_tcp: dict[tuple[str, int], str] = {}  # by source and own port
         self.expected_arp: dict[tuple[str, str], str] = {}  # by interface and address
         # A new source port each run: no flow of an earlier measurement lives on in connection
-        # tracking.
+        # tracking. And a sequence number that only who has seen the SYN can acknowledge.
         self.source_port = random.randrange(20000, 30000)
-        self.ports: dict[str, int] = collections.defaultdict(int)
-        with netns.inside(path, inode):
-            self.listening = packet_socket(frames.answers_filter(port))
+        self.sequence = random.SystemRandom().randrange(1 << 32)
+        self.ports: dict[str, int] = {}  # of TCP, by cell
+        self.used: dict[str, int] = collections.defaultdict(int)  # how many, by address
+        # What the host delivers is heard at its own end, where the pod can forge nothing
+        program = frames.answers_filter(task.port)
+        self.listening = [
+            (packet_socket(program, end["peer"]), end["interface"]) for end in ends if end["peer"]
+        ]
+        if not self.listening:
+            with netns.inside(self.path, self.inode):
+                self.listening = [(packet_socket(program), "")]
 
     def close(self) -> None:
         """Close every socket."""
-        self.listening.close()
-        for sock in self.sockets.values():
+        for sock in [sock for sock, dummy in self.listening] + list(self.sockets.values()):
             sock.close()
 
     def send(self, cell: Cell, end: End) -> None:
@@ -170,29 +194,55 @@ class _Seat:
             carrier = kinds.GATEWAY
         CARRY[carrier](self, cell, end)
 
-    def datagram(self, cell: Cell, end: End) -> None:
-        """Send by an ordinary socket, or one pinned to the interface and its address."""
+    def packets(self, cell: Cell, end: End) -> None:
+        """Send by ordinary sockets, or ones pinned to the interface and its address."""
         pinned = kinds.KINDS[cell["kind"]].carrier != kinds.ORDINARY
         sock = self._socket(
             ("pinned", end["interface"], cell["source"]) if pinned else ("natural", cell["family"])
         )
-        token = frames.token(self.run, cell["id"], cell["source"], True, _filling(cell, end))
-        sock.sendto(token, (cell["address"], self.port))
+        goal = (cell["address"], self.port)
+        if cell["expected"] == "blocked":
+            self._expect_packets(cell, end if pinned else None)
+        sock.sendto(self._token(cell, end), goal)
+        if len(kinds.protocols(cell["kind"])) == 1:
+            return
+        source = cell["source"] or self._source_of(sock, goal)
+        raw = self._socket(("ip", cell["family"], end["interface"] if pinned else ""))
+        for dummy, packet in self._tcp_and_icmp(cell, end, source):
+            raw.sendto(packet, (cell["address"], 0))
 
-    def frame(self, cell: Cell, end: End) -> None:
-        """Send a datagram in a frame of our own."""
-        self._by_gateway(cell, end, self._udp(cell, end))
+    def _source_of(self, sock: socket.socket, goal: tuple[str, int]) -> str:
+        """Return the address from which an ordinary socket sends there."""
+        with netns.inside(self.path, self.inode), socket.socket(sock.family, sock.type) as asking:
+            asking.connect(goal)
+            return str(asking.getsockname()[0])
 
-    def knock(self, cell: Cell, end: End) -> None:
-        """Send a datagram, an echo request and a SYN."""
-        source, address = cell["source"], cell["address"]
-        port = self._tcp_port(cell, end)
-        for packet in (
-            self._udp(cell, end),
-            frames.echo(source, address, self.source_port, 1, self._token(cell, end)),
-            frames.syn(source, address, port, self.port),
-        ):
-            self._by_gateway(cell, end, packet)
+    def _expect_packets(self, cell: Cell, by: End | None) -> None:
+        """Tell the witness of packets whose first hop the pod's kernel finds: by one of the ends
+        of the pod.
+        """
+        ends = [by] if by else [end for end in self.ends if end["peer"]]
+        firsts = {end["id"]: None if end["external"] else end["gateway_mac"] for end in ends if end}
+        for protocol in kinds.protocols(cell["kind"]):
+            self.ledger.packet(token_name(cell), cell["address"], protocol, firsts)
+
+    def _tcp_and_icmp(self, cell: Cell, end: End, source: str) -> list[tuple[str, bytes]]:
+        """Return [(protocol, packet)] of a cell's SYN and echo request."""
+        address, token = cell["address"], self._token(cell, end)
+        port = self._tcp_port(cell)
+        syn = frames.syn(
+            source, address, port, self.port, token.ljust(SYN_TOKEN, b"\0"), self.sequence
+        )
+        return [("tcp", syn), ("icmp", frames.echo(source, address, self.source_port, 1, token))]
+
+    def by_frame(self, cell: Cell, end: End) -> None:
+        """Send a datagram, an echo request and a SYN in frames of our own."""
+        token = self._token(cell, end)
+        udp = frames.udp(cell["source"], cell["address"], self.source_port, self.port, token)
+        self._by_gateway(cell, end, "udp", udp)
+        if len(kinds.protocols(cell["kind"])) > 1:
+            for protocol, packet in self._tcp_and_icmp(cell, end, cell["source"]):
+                self._by_gateway(cell, end, protocol, packet)
 
     def broadcast(self, cell: Cell, end: End) -> None:
         """Send a datagram to all on the bridge."""
@@ -205,55 +255,57 @@ class _Seat:
         else:
             source, address, target = frames.link_local(end["mac"]), "ff02::1", frames.ALL_NODES
         packet = frames.udp(source, address, self.source_port, self.port, self._token(cell, end))
-        self._raw(end).send(frames.ethernet(end["mac"], target, packet))
+        self._emit(cell, end, "udp", frames.ethernet(end["mac"], target, packet))
 
     def who_has(self, cell: Cell, end: End) -> None:
         """Send an ARP request."""
         self.expected_arp[(end["interface"], cell["address"])] = cell["id"]
-        self._raw(end).send(frames.arp_request(end["mac"], cell["source"], cell["address"]))
+        asked = frames.arp_request(end["mac"], cell["source"], cell["address"])
+        self._emit(cell, end, "arp", asked)
 
     def tunnel(self, cell: Cell, end: End) -> None:
         """Send a VXLAN message as a node would."""
         message = _vxlan(cell, self.source_port, self.port, self._token(cell, end))
         variant = cell["variant"]
         outer = (cell["source"], variant["outer_address"], self.source_port, variant["port"])
-        self._by_gateway(cell, end, frames.udp(*outer, message))
+        self._by_gateway(cell, end, "udp", frames.udp(*outer, message))
 
     def syn(self, cell: Cell, end: End) -> None:
         """Send a SYN that carries the token."""
         packet = frames.syn(
             cell["source"],
             cell["address"],
-            self._tcp_port(cell, end),
+            self._tcp_port(cell),
             cell["variant"]["port"],
-            frames.token(self.run, cell["id"], cell["source"], False).ljust(SYN_TOKEN, b"\0"),
+            self._token(cell, end, False).ljust(SYN_TOKEN, b"\0"),
+            self.sequence,
         )
-        self._by_gateway(cell, end, packet)
+        self._by_gateway(cell, end, "tcp", packet)
 
-    def _token(self, cell: Cell, end: End) -> bytes:
-        return frames.token(
-            self.run, token_name(cell), cell["source"], wants_answer(cell), _filling(cell, end)
-        )
+    def _token(self, cell: Cell, end: End, answer: bool | None = None) -> bytes:
+        answer = wants_answer(cell) if answer is None else answer
+        return frames.token(self.run, token_name(cell), cell["source"], answer, _filling(cell, end))
 
-    def _udp(self, cell: Cell, end: End) -> bytes:
-        token = self._token(cell, end)
-        return frames.udp(cell["source"], cell["address"], self.source_port, self.port, token)
-
-    def _by_gateway(self, cell: Cell, end: End, packet: bytes) -> None:
+    def _by_gateway(self, cell: Cell, end: End, protocol: str, packet: bytes) -> None:
         target = cell["variant"].get("mac") or end["gateway_mac"]
         if not target:
             raise OSError(0, "the network has no bridge on this host, so no gateway to send to")
-        self._raw(end).send(frames.ethernet(end["mac"], target, packet))
+        self._emit(cell, end, protocol, frames.ethernet(end["mac"], target, packet))
 
-    def _tcp_port(self, cell: Cell, end: End) -> int:
-        """Return a source port by which the answer to a SYN of this cell will be known."""
-        self.ports[cell["address"]] += 1
-        port = self.source_port + 1 + self.ports[cell["address"]] % 10000
-        self.expected_tcp[(end["interface"], cell["address"], port)] = cell["id"]
-        return port
+    def _emit(self, cell: Cell, end: End, protocol: str, frame: bytes) -> None:
+        """Send a frame; the witness is to compare it if it must not arrive."""
+        if cell["expected"] == "blocked" or cell["kind"] == kinds.L2.name:
+            self.ledger.frame(token_name(cell), end["id"], protocol, frame)
+        self._socket(("raw", end["interface"])).send(frame)
 
-    def _raw(self, end: End) -> socket.socket:
-        return self._socket(("raw", end["interface"]))
+    def _tcp_port(self, cell: Cell) -> int:
+        """Return the source port by which the answer to a SYN of this cell will be known."""
+        name, address = cell["id"], cell["address"]
+        if name not in self.ports:
+            self.used[address] += 1
+            self.ports[name] = self.source_port + 1 + self.used[address] % 10000
+            self.expected_tcp[(address, self.ports[name])] = name
+        return self.ports[name]
 
     def _socket(self, key: tuple[str, ...]) -> socket.socket:
         """Return the socket for key, opened in the namespace on first use."""
@@ -262,6 +314,8 @@ class _Seat:
                 if key[0] == "raw":
                     sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
                     sock.bind((key[1], 0))
+                elif key[0] == "ip":
+                    sock = _raw_ip_socket(key[1], key[2])
                 elif key[0] == "natural":
                     sock = socket.socket(_address_family(key[1]), socket.SOCK_DGRAM)
                 else:
@@ -271,27 +325,34 @@ class _Seat:
 
     def hear(self) -> None:
         """Note the answers that have come."""
-        while True:
-            try:
-                frame, (interface, dummy, kind, *dummy) = self.listening.recvfrom(2048)
-            except OSError:
-                return
-            said = frames.parse(frame) if kind != PACKET_OUTGOING else None
-            if said is None:
-                continue
-            if said["kind"] == "udp":
-                token = frames.read_token(said["payload"], self.run)
-                if token and token["type"] == "=":
-                    self._note(token["cell"], token["name"], "udp")
-            elif said["kind"] == "echo-reply":
-                token = frames.read_token(said["payload"], self.run)
-                if token:
-                    self._note(token["cell"], said["src"], "icmp")
-            elif said["kind"] == "tcp":
-                cell = self.expected_tcp.get((interface, said["src"], said["dport"]))
-                self._note(cell, said["src"], "tcp")
-            elif said["kind"] == "arp-reply":
-                self._note(self.expected_arp.get((interface, said["src"])), said["mac"], "arp")
+        for sock, interface in self.listening:
+            while True:
+                try:
+                    frame, (dummy, dummy, kind, *dummy) = sock.recvfrom(2048)
+                except OSError:
+                    break
+                # At the host's end what goes out goes into the pod.
+                if (kind == PACKET_OUTGOING) == bool(interface):
+                    self._hear(frame, interface)
+
+    def _hear(self, frame: bytes, interface: str) -> None:
+        said = frames.parse(frame)
+        if said is None:
+            return
+        if said["kind"] == "udp":
+            token = frames.read_token(said["payload"], self.run)
+            if token and token["type"] == "=":
+                self._note(token["cell"], token["name"], "udp")
+        elif said["kind"] == "echo-reply":
+            token = frames.read_token(said["payload"], self.run)
+            if token and token["type"] != "=":
+                self._note(token["cell"], said["src"], "icmp")
+        elif said["kind"] == "tcp":
+            # One that acknowledges our SYN, with or without what was in it (RFC 9293 3.10.7)
+            if (said["ack"] - self.sequence - 1) & 0xFFFFFFFF <= SYN_TOKEN + 1024:
+                self._note(self.expected_tcp.get((said["src"], said["dport"])), said["src"], "tcp")
+        elif said["kind"] == "arp-reply":
+            self._note(self.expected_arp.get((interface, said["src"])), said["mac"], "arp")
 
     def _note(self, cell: str | None, by: str, channel: str) -> None:
         if cell and {"by": by, "channel": channel} not in self.answers.setdefault(cell, []):
@@ -299,10 +360,9 @@ class _Seat:
 
 
 CARRY: dict[str, Callable[[_Seat, Cell, End], None]] = {
-    kinds.PINNED: _Seat.datagram,
-    kinds.ORDINARY: _Seat.datagram,
-    kinds.GATEWAY: _Seat.frame,
-    kinds.KNOCK: _Seat.knock,
+    kinds.PINNED: _Seat.packets,
+    kinds.ORDINARY: _Seat.packets,
+    kinds.GATEWAY: _Seat.by_frame,
     kinds.BROADCAST: _Seat.broadcast,
     kinds.WHO_HAS: _Seat.who_has,
     kinds.TUNNEL: _Seat.tunnel,
@@ -344,6 +404,16 @@ def _pinned_socket(interface: str, address: str) -> socket.socket:
     return sock
 
 
+def _raw_ip_socket(family: str, interface: str) -> socket.socket:
+    """Return a socket for whole packets, that finds their way as any other does; by this interface
+    if one is given.
+    """
+    sock = socket.socket(_address_family(family), socket.SOCK_RAW, socket.IPPROTO_RAW)
+    if interface:
+        sock.setsockopt(socket.SOL_SOCKET, SO_BINDTODEVICE, interface.encode("ascii") + b"\0")
+    return sock
+
+
 def send_from_outside(task: Task) -> dict[str, Any]:
     """Send what a host that is no node may try, from here, which needs no privileges; and one
     datagram to each host's own listener, to see what can be reached.
@@ -381,6 +451,7 @@ def send_from_outside(task: Task) -> dict[str, Any]:
         "sent": sent,
         "errors": errors,
         "answers": {},
+        "noted": 0,
         "seconds": 0.0,
         "skipped": skipped,
     }

@@ -33,7 +33,7 @@ def evaluate(measurement: Measurement) -> dict[str, Any]:
     counts["deviations"] = len(deviations)
     counts["drift"] = len(drift)
     counts["expectations"] = 0
-    gaps = coverage.gaps(measurement, evidence)
+    gaps = coverage.gaps(measurement, evidence, judged)
     too_few_pods = coverage.too_few_pods(plan, judged)
     notes = too_few_pods + evidence.out_of_reach() + coverage.untried(judged, cluster)
     if measurement.cluster_problem:

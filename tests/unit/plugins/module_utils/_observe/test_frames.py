@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import struct
 
 import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._observe import frames
 
+RUN = frames.Run("run1", b"key")
 A, B = "02:00:00:00:00:01", "02:00:00:00:00:02"
 
 
@@ -66,20 +68,20 @@ def test_cut_frames_are_nothing(frame):
 
 
 def test_tokens():
-    payload = frames.token("run1", "forced|4|h1/a/eth0|h2/b/net1", "10.1.1.2", True, 1000)
+    payload = frames.token(RUN, "forced|4|h1/a/eth0|h2/b/net1", "10.1.1.2", True, 1000)
     assert len(payload) == 1000
-    assert frames.read_token(payload, "run1") == {
+    assert frames.read_token(payload, RUN) == {
         "type": "?",
         "cell": "forced|4|h1/a/eth0|h2/b/net1",
         "name": "10.1.1.2",
     }
-    assert frames.read_token(payload, "run2") is None
-    assert frames.read_token(frames.answer("run1", "c", "h1/a"), "run1") == {
+    assert frames.read_token(payload, frames.Run("run2", b"key")) is None
+    assert frames.read_token(frames.answer(RUN, "c", "h1/a"), RUN) == {
         "type": "=",
         "cell": "c",
         "name": "h1/a",
     }
-    assert frames.read_token(b"\xff" * 40, "run1") is None
+    assert frames.read_token(b"\xff" * 40, RUN) is None
 
 
 def run_filter(program, frame):
@@ -104,12 +106,13 @@ def run_filter(program, frame):
                 accumulator = frame[operand + index]
             elif code == 0x54:
                 accumulator &= operand
-            elif code in (0x15, 0x25, 0x45):
+            elif code in (0x15, 0x25, 0x35, 0x45):
                 at += (
                     true
                     if {
                         0x15: accumulator == operand,
                         0x25: accumulator > operand,
+                        0x35: accumulator >= operand,
                         0x45: accumulator & operand,
                     }[code]
                     else false
@@ -145,15 +148,77 @@ ECHO = [
     frames.ethernet(A, B, frames.echo(*ends, 1, 1, b""))
     for ends in (("10.1.1.2", "10.3.1.2"), ("fd00::1", "fd00::2"))
 ]
+REPLY = [
+    frame[:offset] + bytes([kind]) + frame[offset + 1 :]
+    for frame, offset, kind in ((ECHO[0], 34, 0), (ECHO[1], 54, 129))
+]
 ARP = [frames.arp_request(A, "10.1.1.2", "10.3.1.2")]
 
 
 def test_filters():
-    requests, answers = frames.requests_filter(7000), frames.answers_filter(7000)
-    assert all(run_filter(requests, frame) for frame in UDP_TO + SYN_TOKEN)
-    assert not any(
-        run_filter(requests, frame) for frame in UDP_FROM + TCP_FROM + TCP_DATA + ECHO + ARP
-    )
-    assert all(run_filter(answers, frame) for frame in UDP_FROM + TCP_FROM + ECHO + ARP)
-    assert not any(run_filter(answers, frame) for frame in UDP_TO + TCP_DATA)
+    requests, answers = frames.requests_filter([7000]), frames.answers_filter(7000)
+    assert all(run_filter(requests, frame) for frame in UDP_TO + SYN_TOKEN + ECHO)
+    others = UDP_FROM + TCP_FROM + TCP_DATA + REPLY
+    assert not any(run_filter(requests, frame) for frame in others + ARP)
+    assert all(run_filter(answers, frame) for frame in UDP_FROM + TCP_FROM + REPLY + ARP)
+    assert not any(run_filter(answers, frame) for frame in UDP_TO + TCP_DATA + ECHO)
+    for ports in ({*range(9000, 9040), 7000}, {*range(9000, 9200), 7000}):
+        witness = frames.requests_filter(ports, arp=True)
+        assert all(run_filter(witness, frame) for frame in UDP_TO + SYN_TOKEN + ECHO + ARP)
+        assert not any(run_filter(witness, frame) for frame in others)
     assert socket.htons(1)  # the programs are in host order, the frames in network order
+
+
+def test_filters_of_a_hosts_raw_sockets():
+    for ipv6, frame in ((False, SYN_TOKEN[0]), (True, SYN_TOKEN[1])):
+        there = frame[54:] if ipv6 else frame[14:]
+        assert run_filter(frames.local_filter(ipv6, frames.TCP, 80), there)
+        assert not run_filter(frames.local_filter(ipv6, frames.TCP, 81), there)
+    for protocol, offset, frame, reply in (
+        (frames.ICMP, 14, ECHO[0], REPLY[0]),
+        (frames.ICMPV6, 54, ECHO[1], REPLY[1]),
+    ):
+        program = frames.local_filter(protocol == frames.ICMPV6, protocol, 7000)
+        assert run_filter(program, frame[offset:]) and not run_filter(program, reply[offset:])
+
+
+def test_no_token_is_believed_but_of_this_runs_key():
+    payload = frames.token(RUN, "forced|4|h1/a/eth0|h2/b/net1", "10.1.1.2", True)
+    assert frames.read_token(payload, frames.Run("run1", b"another key")) is None
+    for at in range(len(payload) - 1):
+        changed = payload[:at] + bytes([payload[at] ^ 1]) + payload[at + 1 :]
+        assert frames.read_token(changed, RUN) is None, at
+    for other in (b"", b"multinet2", b"multinet2 \xff\xfe\n", payload[:-10], payload[9:]):
+        assert frames.read_token(other, RUN) is None
+
+
+def test_nothing_that_arrives_is_more_than_nothing():
+    """Whatever the bytes, there is no exception, and no token."""
+    made = random.Random(7)
+    whole = [*UDP_TO, *SYN_TOKEN, *ECHO, *REPLY, *ARP]
+    for dummy in range(5000):
+        frame = bytearray(made.choice(whole))
+        for dummy in range(made.randrange(1, 6)):
+            frame[made.randrange(len(frame))] = made.getrandbits(8)
+        frame = bytes(frame[: made.randrange(len(frame) + 1)])
+        said = frames.parse(frame)
+        if said:
+            said = frames.inner(said, 7000)
+            assert frames.read_token(said.get("payload", b""), RUN) is None
+        frames.difference(whole[0][:54], frame[:54])
+        frames.misfit(frame[:54], len(frame), "10.3.1.2", None)
+
+
+@pytest.mark.parametrize("src, dst", [("10.1.1.2", "10.3.1.2"), ("fd00:1::2", "fd00:3::2")])
+def test_what_an_ordinary_socket_sent_fits_or_not(src, dst):
+    frame = frames.ethernet(A, B, frames.udp(src, dst, 1000, 2000, b"hello"))
+    head, length = frame[:54], len(frame)
+    assert frames.misfit(head, length, dst, B) == ""
+    assert "destination MAC" in frames.misfit(head, length, dst, A)
+    assert "destination" in frames.misfit(head, length, src, B)
+    assert "IP length" in frames.misfit(head, length + 1, dst, B)
+    place = 22 if ":" not in dst else 21
+    low = head[:place] + b"\x01" + head[place + 1 :]
+    assert frames.misfit(low, length, dst, B).startswith("TTL 1")
+    name = "TTL" if ":" not in dst else "hop limit"
+    assert frames.difference(head, low) == f"{name} 1 instead of 64"

@@ -36,6 +36,10 @@ def change(plan, facts, shares, step):
             )
         else:
             arrive(shares, facts, by_id[name], step.get("source"))
+        if "handed_on" in step:
+            shares[step["handed_on"].split("/")[0]]["collect"]["handed_on"][name] = step[
+                "handed_on"
+            ]
         if step.get("answer"):
             cell = by_id[name]
             shares[cell["from_host"]]["send"]["answers"][name] = [
@@ -52,6 +56,20 @@ def change(plan, facts, shares, step):
                 entry for entry in share["collect"]["receipts"] if entry["cell"] != step["forget"]
             ]
             share["send"]["answers"].pop(step["forget"], None)
+    elif "lost" in step:
+        for share in shares.values():
+            share["collect"]["receipts"] = [
+                entry
+                for entry in share["collect"]["receipts"]
+                if (entry["cell"], entry["protocol"]) != (step["lost"], step["protocol"])
+            ]
+    elif "hidden" in step:
+        for share in shares.values():
+            for entry in share["collect"]["receipts"]:
+                entry["inside"] = entry["inside"] and entry["cell"] != step["hidden"]
+    elif "changed" in step:
+        share = shares[by_id[step["changed"]]["from_host"]]
+        share["collect"]["unwitnessed"][step["changed"]] = step["why"]
     elif "error" in step:
         shares[by_id[step["error"]]["from_host"]]["send"]["errors"][step["error"]] = step["text"]
     elif "share" in step:
@@ -134,3 +152,31 @@ def test_counts_add_up():
         == sum(kind["planned"] for kind in report["coverage"]["kinds"])
     )
     assert sum(pair["cells"] for pair in report["matrix"]["networks"]) == len(report["cells"])
+
+
+def test_ids_that_nobody_planned_end_no_report_and_are_not_green():
+    plan, facts = load()
+    shares = perfect(plan, facts)
+    for name in ("", "nopipes", "control-outside", "l2", "l2|4", "forced|4|x", "|||", "a|b|c|d|e"):
+        note(shares, "h1", receipt(name, "h1/a", "eth0", "10.9.9.9"))
+    report = evaluate(plan, facts, shares)
+    assert report["verdict"] == "inconclusive"
+    assert any("tokens arrived that nobody was to send" in gap for gap in report["gaps"])
+
+
+def test_a_suspect_is_a_gap():
+    plan, facts = load()
+    shares = perfect(plan, facts)
+    shares["h1"]["collect"]["suspects"] = ["h1/a/eth0 sent 9 tokens of other pods."]
+    report = evaluate(plan, facts, shares)
+    assert report["verdict"] == "inconclusive"
+    assert "Suspect: h1/a/eth0 sent 9 tokens of other pods." in report["gaps"]
+
+
+def test_a_sender_that_keeps_no_account_of_what_it_sent_proves_nothing():
+    plan, facts = load()
+    shares = perfect(plan, facts)
+    shares["h1"]["send"]["noted"] = 0
+    report = evaluate(plan, facts, shares)
+    assert report["verdict"] == "inconclusive"
+    assert "did not tell its witness all that it sent" in report["findings"][0]["reason"]

@@ -39,16 +39,15 @@ def classes(report):
     return {leaks.CLASSES[finding["class"]] for finding in report["findings"]}
 
 
-def receipt(cell, at, interface, source, address=None):
+def receipt(cell, at, interface, source, address=None, protocol="udp"):
     return {
         "cell": cell,
         "at": at,
         "interface": interface,
+        "protocol": protocol,
         "source": source,
-        "claimed": "-",
         "address": address,
-        "time": 0,
-        "count": 1,
+        "inside": True,
     }
 
 
@@ -68,6 +67,7 @@ def perfect(plan, facts, cluster=None):
                 "sent": len(wanted),
                 "errors": {},
                 "answers": {},
+                "noted": len(wanted),
                 "seconds": 1.0,
             },
             "collect": {
@@ -75,6 +75,9 @@ def perfect(plan, facts, cluster=None):
                 "receipts": [],
                 "drops": {},
                 "table_fulls": None,
+                "unwitnessed": {},
+                "handed_on": {},
+                "suspects": [],
                 "witnessed": {f"{cell['kind']}|{cell['from']}": 2 for cell in wanted},
             },
         }
@@ -129,7 +132,9 @@ def _arrive(shares, by_id, cell, source=None):
     own = origin["addresses"][cell["family"]] if origin else "192.168.9.1"
     source = source or cell["source"] or own
     name = cells.token_name(cell)
-    note(shares, end["host"], receipt(name, end["pod"], end["interface"], source, cell["address"]))
+    for protocol in kinds.protocols(cell["kind"]):
+        place = (end["pod"], end["interface"])
+        note(shares, end["host"], receipt(name, *place, source, cell["address"], protocol))
 
 
 def note(shares, host, entry):

@@ -1,0 +1,236 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A pod whose owner has CAP_NET_ADMIN, and wants the verifier to say what is not so: it turns no
+cell green, blames nobody else, and ends no run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import random
+import socket
+import time
+
+import pytest
+from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import ruleset
+from ansible_collections.multinet.flannel.plugins.module_utils._observe import frames, leaks, netns
+from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
+from observe_lab import PORT, ObserveLab, run
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+
+PLAN = plan(
+    [
+        {
+            "name": "blue",
+            "cidr": "10.1.0.0/16",
+            "ipv6_cidr": "fd00:1::/48",
+            "default": True,
+            "backend": {"type": "vxlan", "vni": 1},
+        },
+        {
+            "name": "red",
+            "cidr": "10.3.0.0/16",
+            "ipv6_cidr": "fd00:3::/48",
+            "backend": {"type": "vxlan", "vni": 2, "port": 8286},
+        },
+    ]
+)
+BOTH = ["blue", "red"]
+HOSTILE = "h1-a"
+
+# What the owner of a pod does to all that leaves by eth0
+TRICKS = {
+    "rewrites the destination": "ip daddr set 10.1.1.1",
+    "rewrites the destination over IPv6": "ip6 daddr set fd00:1:0:1::1",
+    "sends to a MAC that nobody has": "ether daddr set 02:de:ad:00:00:01",
+    "with a TTL of 1": "ip ttl set 1",
+    "with a hop limit of 1": "ip6 hoplimit set 1",
+    "with a wrong IP length": "ip length set 900",
+    "with a wrong checksum": "ip checksum set 1",
+    "in another's name": "ip saddr set 10.1.1.99",
+    "in pieces": "ip frag-off set 0x2000",
+    "wired to its other interface": "fwd to net1",
+    "only ARP is dropped": "ether type arp drop",
+    "only TCP is dropped": "meta l4proto tcp drop",
+    "only tunnels are dropped": "udp dport { 8472, 8286 } drop",
+}
+
+
+@pytest.fixture(scope="module", name="lab")
+def _lab(tmp_path_factory):
+    with ObserveLab(
+        PLAN, {"h1": {"a": BOTH, "b": BOTH}, "h2": {"a": BOTH}}, tmp_path_factory.mktemp("hostile")
+    ) as lab:
+        yield lab
+
+
+def in_pod(lab, pod, *command, text=""):
+    return run("ip", "netns", "exec", lab.ns(pod), *command, text=text)
+
+
+def test_what_pods_do_to_their_own_tokens_turns_no_leak_green(tmp_path):
+    """A pod for each trick, no guard: what leaks while they do nothing is never as planned."""
+    pods = {f"p{number}": what for number, what in enumerate(TRICKS.values())}
+    on_h1 = {pod: BOTH if "fwd" in what else ["blue"] for pod, what in pods.items()}
+    with ObserveLab(PLAN, {"h1": {**on_h1, "b": BOTH}, "h2": {"a": ["red"]}}, tmp_path) as lab:
+        before = lab.measure()
+        for pod, what in pods.items():
+            text = (
+                "table netdev evil {\n  chain out {\n    type filter hook egress device eth0"
+                f" priority 0\n    {what}\n  }}\n}}\n"
+            )
+            in_pod(lab, f"h1-{pod}", "nft", "-f", "-", text=text)
+        cells = {cell["id"]: cell for cell in lab.measure()["cells"]}
+        for (name, dummy), pod in zip(TRICKS.items(), pods):
+            mine = f"h1/{lab.ns('h1-' + pod)}"
+            leaks_of_it = [
+                cell["id"]
+                for cell in before["cells"]
+                if cell["outcome"] == "leak" and cell["from"] == mine + "/eth0"
+            ]
+            found = [cells[identity] for identity in leaks_of_it]
+            assert len(found) > 10, name
+            assert not [cell["id"] for cell in found if cell["outcome"] == "as planned"], name
+        named = {
+            cell["id"]
+            for cell in cells.values()
+            if cell["outcome"] == "inconclusive" and cell["from"].split("/")[1] == lab.ns("h1-b")
+        }
+        assert not named, "a pod that does nothing is not the one that changed its tokens"
+
+
+def _guarded(lab):
+    for host in lab.hosts:
+        lab.nft(host, "flush ruleset\n" + ruleset(PLAN))
+
+
+@contextlib.contextmanager
+def beside(lab, pod, function):
+    """Run function(until) in a pod, as a process of its own, for as long as the body."""
+
+    def inside(stop):
+        with netns.inside(lab.path(pod)):
+            function(stop)
+
+    stop = multiprocessing.get_context("fork").Event()
+    process = multiprocessing.get_context("fork").Process(target=inside, args=(stop,))
+    process.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        process.join(10)
+        process.kill()
+
+
+def answer_everything(stop):
+    """Send back all that comes with a token, turned round; send it again by the other interface;
+    and say of every address that it is ours.
+    """
+    socks = {}
+    for name in ("eth0", "net1"):
+        socks[name] = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+        socks[name].bind((name, 3))
+        socks[name].settimeout(0.02)
+    macs = {name: sock.getsockname()[4] for name, sock in socks.items()}
+    while not stop.is_set():
+        for name, sock in socks.items():
+            with contextlib.suppress(OSError):
+                frame, about = sock.recvfrom(2048)
+                if about[2] == 4 or frame[6:12] in macs.values():
+                    continue  # our own
+                if frame[12:14] == b"\x08\x06" and frame[20:22] == b"\x00\x01":
+                    reply = frame[6:12] + macs[name] + frame[12:20] + b"\x00\x02" + macs[name]
+                    sock.send(reply + frame[38:42] + frame[22:32])
+                said = frames.parse(frame)
+                if not said or said["kind"] not in ("udp", "tcp", "icmp"):
+                    continue
+                payload = said["payload"]
+                if said["kind"] == "udp":
+                    back = frames.udp(
+                        said["dst"], said["src"], said["dport"], said["sport"], payload
+                    )
+                    sock.send(frames.ethernet(frames.mac_text(macs[name]), "ff" * 6, back))
+                other = "net1" if name == "eth0" else "eth0"
+                socks[other].send(b"\xff" * 6 + macs[other] + frame[12:])
+
+
+def test_a_pod_that_answers_everything_and_sends_all_of_it_again_is_the_suspect(lab):
+    _guarded(lab)
+    with beside(lab, HOSTILE, answer_everything):
+        report = lab.measure()
+    me = f"h1/{lab.ns(HOSTILE)}"
+    assert report["verdict"] != "as_planned"
+    suspects = [gap for gap in report["gaps"] if gap.startswith("Suspect: ")]
+    assert suspects and all(gap.startswith(f"Suspect: {me}/") for gap in suspects), suspects
+    for finding in report["findings"]:
+        if finding["outcome"] == "leak":
+            assert finding["class"] in (leaks.POD_FORWARDS.number, leaks.ARP.number), finding
+            assert me in finding["sentence"], finding["sentence"]
+    blamed = [cell for cell in report["cells"] if cell["outcome"] == "broken"]
+    assert all(me in cell["id"] for cell in blamed), [cell["id"] for cell in blamed]
+
+
+def garbage(stop):
+    """Send to the listeners what no verifier would, as fast as it goes."""
+    made = random.Random(1)
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+    named = [
+        b"multinet2 r ! cell 10.1.1.1 00\n",
+        b"multinet1 r ! nopipes -\n",
+        b"multinet2 \xff\xfe | | |\n",
+        b"multinet2 r ! control-outside - 0123456789abcdef\n",
+        b"multinet2",
+        b"",
+    ]
+    begun = time.monotonic()
+    while not stop.is_set():
+        for target in ("10.1.1.1", "10.1.1.11", "10.1.1.255", "10.1.2.10"):
+            for data in [*named, bytes(made.getrandbits(8) for dummy in range(30))]:
+                with contextlib.suppress(OSError):
+                    sock.sendto(data, (target, PORT))
+        if time.monotonic() - begun > 60:
+            break
+        time.sleep(0.001)
+
+
+def test_garbage_ends_no_run_and_its_sender_is_the_suspect(lab):
+    _guarded(lab)
+    with beside(lab, HOSTILE, garbage):
+        report = lab.measure()
+    assert report["counts"]["leak"] == 0 and report["counts"]["broken"] == 0, report["findings"]
+    assert f"Suspect: h1/{lab.ns(HOSTILE)}/eth0 sent" in "\n".join(report["gaps"])
+    assert "ended before" not in str(report["findings"])
+
+
+def test_what_a_pod_hides_from_its_listener_is_delivered_all_the_same(lab):
+    """It takes another MAC, so that its kernel calls what comes to the true one somebody else's."""
+    for host in lab.hosts:
+        lab.nft(host, "flush ruleset\n")
+    name = f"h1/{lab.ns(HOSTILE)}/net1"
+    mac = in_pod(lab, HOSTILE, "cat", "/sys/class/net/net1/address").strip()
+    addresses = ["10.3.1.10", "fd00:3:0:1::a"]
+
+    def hide():
+        lab.ip(
+            "h1",
+            [f"neigh replace {one} lladdr {mac} dev mn-red nud permanent" for one in addresses],
+        )
+        lab.ip(HOSTILE, ["link set net1 address 02:00:00:00:00:77"])
+
+    try:
+        report = lab.measure(listening=hide)
+    finally:
+        lab.ip(HOSTILE, [f"link set net1 address {mac}"])
+        lab.ip("h1", [f"neigh del {one} dev mn-red" for one in addresses])
+    cells = [
+        cell
+        for cell in report["cells"]
+        if cell["kind"] == "forced" and cell["to"] == name and cell["from_host"] == "h2"
+    ]
+    assert cells and {cell["outcome"] for cell in cells} == {"leak"}
