@@ -7,9 +7,13 @@ them: what status and site say, who repairs each after how long, what was lost m
 Three hosts have a fault each at the same time; what more than one host feels is made alone. What
 site repairs is made before one run of `site --check --diff` and one of site; some of what the
 keeper repairs is made again while it is stopped, for another two.
+After a fault that is not repaired as it should be its host is brought back, by site or by a reboot,
+so that the next ones do not suffer from it; a host that stays wrong gets no more of them.
 Ends with 1 when a fault is not named or not repaired, and says which, after all have been made.
 
     make_faults.py FILE [WORDS]     WORDS: only faults in whose name this expression is found
+
+FILE grows row by row, and beside it FILE's .log.
 """
 
 from __future__ import annotations
@@ -33,6 +37,8 @@ LANES = ("mn-faults-2", "mn-faults-3", "mn-faults-4")
 HOSTS = (STORE, *LANES)
 INTERFACES = {"blue": "eth0", "red": "net1"}  # of the pods
 PATIENCE = 180.0  # seconds until somebody has repaired it
+TROUBLE = (RuntimeError, OSError, LookupError, ValueError, subprocess.SubprocessError)
+LONGEST = 900  # seconds that a command or a playbook may take
 LOOK = """
 import json, sys
 sys.path.insert(0, "/usr/local/lib/multinet")
@@ -49,9 +55,18 @@ systemctl restart multinet-keeper
 touch /run/began
 until test /run/multinet/metrics/multinet.prom -nt /run/began; do sleep 0.1; done
 """
-# What `do` and `undo` may use.
+# What `do`, `undo` and `tidy` may use; PEER is the address that packets go to.
 SHELL = """
 set -eu
+control_groups() {  # each host's systemd takes the others' away once they are empty, and then
+  # podman exec fails
+  for id in $(podman ps -q --no-trunc --filter name=mn-faults-); do
+    mkdir -p /sys/fs/cgroup/systemd/libpod_parent/libpod-$id
+  done
+}
+sums() {  # of what a run of site must leave whole
+  find "$1" -type f ! -name full -exec sha256sum {} + | sort
+}
 etcd() {
   pki=/etc/multinet/pki
   ETCDCTL_API=3 /root/etcdctl --endpoints https://198.18.190.11:2379 --cacert $pki/ca.crt \\
@@ -67,7 +82,9 @@ lease() {  # the key of this host's lease of a network
 def on(host, *command, check=True):
     """Run a command on a host, or on this machine, and return what it prints."""
     inside = [] if host == "localhost" else ["podman", "exec", host]
-    done = subprocess.run([*inside, *command], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*inside, *command], capture_output=True, text=True, check=False, timeout=LONGEST
+    )
     if check and done.returncode:
         raise RuntimeError(f"{host}: {command[0]}: {done.stderr[-1000:]}{done.stdout[-1000:]}")
     return done.stdout
@@ -82,6 +99,7 @@ def playbook(name, *options):
         text=True,
         check=False,
         env=dict(os.environ, ANSIBLE_STDOUT_CALLBACK="ansible.posix.json"),
+        timeout=LONGEST,
     )
     try:
         plays = json.loads(done.stdout[done.stdout.index("{\n") :])["plays"]
@@ -114,6 +132,13 @@ def site(*options):
     return results
 
 
+def reboot(host):
+    """Reboot a host, and make its pods anew."""
+    on("localhost", "podman", "restart", "--time", "3", host)
+    on("localhost", "bash", "-c", f"{SHELL}control_groups")
+    playbook(str(HERE / "pods.yml"), "--limit", host)
+
+
 def status(host):
     """Return what module node_status_info would."""
     return json.loads(on(host, "python3", "-IS", "-c", LOOK))
@@ -141,10 +166,10 @@ def is_well(host):
         return False
 
 
-def all_is_well():
-    """Say whether every host is as deployed."""
+def all_are_well(but=()):
+    """Say whether every host is as deployed, but for some."""
     try:
-        return all(status(host)["ok"] for host in HOSTS)
+        return all(status(host)["ok"] for host in HOSTS if host not in but)
     except RuntimeError:
         return False
 
@@ -190,11 +215,12 @@ class Fault:
         self.declared, self.lane, self.host = declared, host, declared.get("on", host)
         self.stream, self.began = None, time.monotonic()
         self.took, self.lost, self.wrong = "", "", []
+        self.owed = False  # whether it has to be undone
 
     def make(self):
         """Make it, and see whether status says so."""
         self.stream = Stream(self.lane, self.network)
-        self.began = time.monotonic()
+        self.began, self.owed = time.monotonic(), True
         self.shell("do")
         words = self.declared.get("says", "")
         if words and not wait(lambda: any(words in line for line in sentences(self.lane)), 20):
@@ -203,7 +229,23 @@ class Fault:
     def shell(self, key):
         """Do what is declared."""
         if key in self.declared:
-            on(self.host, "bash", "-c", SHELL + self.declared[key])
+            address = self.stream.address if self.stream else ""
+            on(self.host, "bash", "-c", f"PEER={address}\n{SHELL}{self.declared[key]}")
+
+    def undo(self):
+        """Take it back, and what it needed, once."""
+        if self.owed:
+            self.owed = False
+            self.shell("undo")
+
+    def run_site(self):
+        """Have site end, as it must, in the sentence that is declared."""
+        words = self.declared.get("site_ends")
+        if words:
+            results, success = playbook("multinet.flannel.site", "--limit", f"{STORE},{self.lane}")
+            said = reasons(results)
+            if success or len(said) != 1 or words not in said[0] or "Traceback" in said[0]:
+                self.wrong.append(f"site does not end with {words!r}, but with {said}")
 
     def see(self, well, seconds=PATIENCE):
         """Wait until it is over."""
@@ -230,43 +272,103 @@ class Fault:
         one = self.declared
         nothing = "nothing" if one["by"] == "site" else "nothing: it is over"
         said = one.get("says") or nothing
-        cells = [one["what"], said, one.get("site", "-"), one["by"], self.took, self.lost]
+        of_site = one.get("site", one.get("site_ends", "-"))
+        cells = [one["what"], said, of_site, one["by"], self.took, self.lost]
         return "| " + " | ".join(cells) + " |"
 
 
-def guarded(fault, act):
-    """Do something with a fault; whatever fails is its own failure, and the next is made."""
-    try:
-        act()
-    except (RuntimeError, OSError, subprocess.SubprocessError, ValueError) as error:
-        fault.wrong.append(f"{type(error).__name__}: {error}")
-    for one in fault.wrong:
-        print(f"  WRONG: {fault.declared['what']}: {one}", flush=True)
+class Run:
+    """What has become of all faults so far, in a table that grows with them.
+
+    target: path of the table; listed: the faults as they are declared.
+    """
+
+    def __init__(self, target, listed):
+        self.target, self.order = pathlib.Path(target), [one["what"] for one in listed]
+        self.done, self.failures, self.lost_hosts = [], [], []
+        self.target.with_suffix(".log").write_text("", encoding="utf-8")
+
+    def tell(self, text):
+        """Say what goes on."""
+        print(text, flush=True)
+        with self.target.with_suffix(".log").open("a", encoding="utf-8") as stream:
+            stream.write(f"{time.strftime('%H:%M:%S')} {text}\n")
+
+    def all_are_well(self):
+        """Say whether every host that gets faults is as deployed."""
+        return all_are_well(self.lost_hosts)
+
+    def guarded(self, fault, act):
+        """Do something with a fault; whatever fails is its own failure, and the next is made."""
+        try:
+            act()
+        except TROUBLE as error:
+            fault.wrong.append(f"{type(error).__name__}: {error}")
+
+    def over(self, fault):
+        """Keep what became of a fault as a row of the table, unless it has one."""
+        for why in fault.wrong:
+            self.failures.append(f"{fault.declared['what']}: {why}")
+            self.tell(f"  WRONG: {self.failures[-1]}")
+        self.tell(f"{fault.lane}: {fault.row}")
+        if not any(one.declared is fault.declared for one in self.done):
+            self.done.append(fault)
+        rows = [
+            "| fault | status says | site says | repaired by | after | packets lost |",
+            "| --- |" + " --- |" * 5,
+            *(
+                one.row
+                for one in sorted(self.done, key=lambda one: self.order.index(one.declared["what"]))
+            ),
+        ]
+        self.target.write_text("\n".join(rows) + "\n", encoding="utf-8")
+
+    def bring_back(self, host, well):
+        """Bring a host back that a fault may have left as it should not be; say whether it is."""
+
+        def by_site():
+            playbook("multinet.flannel.site", "--limit", f"{STORE},{host}")
+
+        for way in (by_site, lambda: (reboot(host), by_site())):
+            try:
+                if wait(well, 5):
+                    return True
+                way()
+            except TROUBLE as error:
+                self.tell(f"  {host} could not be brought back: {error}")
+        if wait(well, PATIENCE):
+            return True
+        self.lost_hosts.append(host)
+        self.failures.append(
+            f"{host} stays as it should not be, and gets no more faults: {sentences(host)}"
+        )
+        return False
 
 
-def repaired_by_itself(fault, well):
-    """Make a fault and wait until whoever repairs it has done so."""
+def repaired_by_itself(run, fault, well):
+    """Make a fault and wait until whoever repairs it has done so; say whether all is well then."""
 
     def act():
         if fault.declared["by"] == "keeper":
             on(fault.lane, "bash", "-c", FRESH_KEEPER)
         fault.make()
-        fault.shell("undo")
+        fault.run_site()
+        fault.undo()
         if fault.declared.get("pods") == "undo":
             playbook(str(HERE / "pods.yml"), "--limit", fault.lane)
         fault.see(well)
         if fault.declared.get("pods") == "after":
             playbook(str(HERE / "pods.yml"))
 
-    guarded(fault, act)
-    print(fault.row, flush=True)
-    if fault.wrong:  # what comes next must not suffer from it
-        guarded(fault, lambda: site("--limit", f"{STORE},{fault.lane}"))
+    for step in (act, fault.undo, lambda: fault.shell("tidy")):
+        run.guarded(fault, step)
+    run.over(fault)
+    return not fault.wrong or run.bring_back(fault.lane, well)
 
 
-def in_lanes(declared):
-    """Make faults on three hosts at the same time; return them."""
-    waiting, done = queue.SimpleQueue(), []
+def in_lanes(run, declared):
+    """Make faults on three hosts at the same time."""
+    waiting = queue.SimpleQueue()
     for one in declared:
         waiting.put(one)
 
@@ -276,15 +378,21 @@ def in_lanes(declared):
                 fault = Fault(waiting.get_nowait(), host)
             except queue.Empty:
                 return
-            repaired_by_itself(fault, lambda: is_well(host))
-            done.append(fault)
+            if not repaired_by_itself(run, fault, lambda: is_well(host)):
+                return
 
     with concurrent.futures.ThreadPoolExecutor(len(LANES)) as pool:
         list(pool.map(lane, LANES))
-    return done
+    run.failures += [f"{one['what']}: no host was left for it" for one in left_in(waiting)]
 
 
-def repaired_by_site(faults, keeper):
+def left_in(waiting):
+    """Yield what nobody has taken out of a queue."""
+    while not waiting.empty():
+        yield waiting.get()
+
+
+def repaired_by_site(run, faults, keeper):
     """Make faults, and have site say what it would do, and do it. keeper: whether it runs."""
     if not faults:
         return
@@ -292,54 +400,54 @@ def repaired_by_site(faults, keeper):
         for host in HOSTS:
             on(host, "systemctl", "stop", "multinet-keeper")
     for fault in faults:
-        guarded(fault, fault.make)
+        run.guarded(fault, fault.make)
     said, dummy = playbook("multinet.flannel.site", "--check", "--diff")
     began = time.monotonic()
     results, success = playbook("multinet.flannel.site")
-    over = wait(all_is_well)
+    over = wait(run.all_are_well)
     took = time.monotonic() - began
     for fault in faults:
         fault.began = time.monotonic() - took
         if not success:
             fault.wrong.append(f"site failed: {reasons(results)}")
         fault.expect(said)
-        guarded(fault, lambda fault=fault: fault.see(lambda: over, 0))
-        print(fault.row, flush=True)
+        run.guarded(fault, lambda fault=fault: fault.see(lambda: over, 0))
+        run.over(fault)
+    if not over:
+        for host in {fault.lane for fault in faults}:
+            run.bring_back(host, lambda host=host: is_well(host))
 
 
 def main(target, words=""):
-    """Make them all and write the table."""
+    """Make them all and write the table; return what went wrong, a line each."""
     for host in LANES:  # only the data store's host has it
         copy = f"podman cp {STORE}:/usr/local/bin/etcdctl - | podman cp - {host}:/root"
         on("localhost", "bash", "-c", copy)
     listed = yaml.safe_load((HERE / "vars" / "faults.yml").read_text(encoding="utf-8"))["faults"]
     listed = [one for one in listed if re.search(words, one["what"])]
+    run = Run(target, listed)
     by_itself = [one for one in listed if one["by"] != "site"]
-    done = in_lanes([one for one in by_itself if not one.get("alone")])
+    in_lanes(run, [one for one in by_itself if not one.get("alone")])
     for one in by_itself:
-        if one.get("alone"):
-            fault = Fault(one, LANES[0])
-            repaired_by_itself(fault, all_is_well)
-            done.append(fault)
+        lanes = [host for host in LANES if host not in run.lost_hosts]
+        if one.get("alone") and lanes:
+            repaired_by_itself(run, Fault(one, lanes[0]), run.all_are_well)
     spread = itertools.cycle(LANES)
     by_site = [Fault(one, one["on"]) for one in listed if one["by"] == "site"]
     instead = [Fault(one, next(spread)) for one in by_itself if "site" in one]
-    repaired_by_site(by_site, keeper=True)
-    repaired_by_site(instead, keeper=False)
-    done += by_site
-    failures = [f"{one.declared['what']}: {why}" for one in done + instead for why in one.wrong]
-    again = {} if words else playbook("multinet.flannel.site", "--check")[0]
+    for faults, keeper in ((by_site, True), (instead, False)):
+        try:
+            repaired_by_site(run, faults, keeper)
+        except TROUBLE as error:
+            run.failures.append(f"{len(faults)} faults that site repairs: {error}")
+    try:
+        again = {} if words else playbook("multinet.flannel.site", "--check")[0]
+    except TROUBLE as error:
+        again = {"": str(error)}
     if any(again.values()):
-        failures.append(f"afterwards site would still change: {json.dumps(again)[:3000]}")
-    order = [one["what"] for one in listed]
-    rows = [
-        "| fault | status says | site says | repaired by | after | packets lost |",
-        "| --- |" + " --- |" * 5,
-        *(one.row for one in sorted(done, key=lambda one: order.index(one.declared["what"]))),
-    ]
-    pathlib.Path(target).write_text("\n".join(rows) + "\n", encoding="utf-8")
-    print(f"{len(done)} faults, {len(failures)} failures", flush=True)
-    return "\n".join(failures)
+        run.failures.append(f"afterwards site would still change: {json.dumps(again)[:3000]}")
+    run.tell(f"{len(run.done)} faults, {len(run.failures)} failures")
+    return "\n".join(run.failures)
 
 
 if __name__ == "__main__":

@@ -96,6 +96,17 @@ def hand_over(module: AnsibleModule, plan: dict[str, Any], public_ip: str) -> li
         return handover.hand_over(plan["networks"], running, public_ip, check=module.check_mode)
 
 
+def repair_all(module: AnsibleModule, due: list[repair.Step]) -> None:
+    """Take steps; raise ObserveError, UnitError or LockError."""
+    with lock.by_run():
+        for step in due:
+            for command in step.commands:
+                observe.run(command)
+        changes = [units.Change(step.unit, "restart", step.reason) for step in due if step.unit]
+        timeout = module.params["timeout"]
+        units.apply(units.Systemd(module.run_command), changes, [], timeout)
+
+
 def main() -> None:
     """Look, repair, and look again until it is as planned."""
     module = AnsibleModule(
@@ -124,26 +135,28 @@ def main() -> None:
             if steps:  # a daemon that has just been started is about to do it itself
                 time.sleep(0.5)
                 found, steps = look(plan, cni_conf)
-        due = steps
+        due = list(steps)
         if due and not module.check_mode:
             # a flanneld that is restarted while its data store is away would not come up
             wrong = data_store.problems(data_store.environments(step.unit for step in due))
             if wrong:
                 module.fail_json(msg="\n".join([*wrong, "Nothing was repaired."]))
-            with lock.by_run():
-                for step in due:
-                    for command in step.commands:
-                        observe.run(command)
-                changes = [
-                    units.Change(step.unit, "restart", step.reason) for step in due if step.unit
-                ]
-                units.apply(units.Systemd(module.run_command), changes, [], timeout)
+            repair_all(module, due)
             deadline = time.monotonic() + timeout
             # other hosts' flanneld follow, and this one's learns of them
             while steps and time.monotonic() < deadline:
                 time.sleep(0.5)
                 found, steps = look(plan, cni_conf)
+                # what a daemon that was down hid; what it makes itself, it is about to make
+                hidden = [step for step in steps if not step.unit and step not in due]
+                if hidden:
+                    repair_all(module, hidden)
+                    due += hidden
         left = [one.line() for one in found]
+        if steps and not module.check_mode:
+            module.warn(
+                f"Not put right within {timeout} s: {' '.join(step.reason + '.' for step in steps)}"
+            )
     except (
         deployed.DeployedError,
         observe.ObserveError,

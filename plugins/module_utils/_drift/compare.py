@@ -39,7 +39,8 @@ _RESTART = "restart the daemon: run the playbook site"
 # that stands first here is told first. docs/operations.md has it as a table.
 KINDS = {
     "sysctls": Kind(
-        "forwarding of the host and of each bridge and tunnel device; IPv6 where a network has it",
+        "forwarding of the host and of each bridge and tunnel device; IPv6 where a network has it;"
+        " with Kubernetes, that firewalls see what bridges pass on",
         "`/proc/sys/net`",
         "keeper",
         "set it back, and find out what changed it",
@@ -271,10 +272,22 @@ def _host(plan: dict[str, Any], seen: dict[str, Any]) -> Iterator[Deviation]:
 
 def _sysctl(path: str, wanted: int) -> str:
     name = path.translate({ord("/"): ".", ord("."): "/"})  # as sysctl(8) has it
+    if path in _BRIDGED.values():
+        return (
+            f"{name} is not {wanted}, so a pod gets no answer from a Service whose pod is on the"
+            " same bridge"
+        )
     lost = "forwards nothing that comes in there"
     if path in ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"):
         lost = "forwards nothing between pods and hosts"
     return f"{name} is not {wanted}, so this host {lost if wanted else 'has no IPv6 there'}"
+
+
+# Whether firewalls see what bridges pass on (br_netfilter): kube-proxy must see answers, too
+_BRIDGED = {
+    "cidr": "net/bridge/bridge-nf-call-iptables",
+    "ipv6_cidr": "net/bridge/bridge-nf-call-ip6tables",
+}
 
 
 def sysctl_paths(plan: dict[str, Any], links: dict[str, Any]) -> dict[str, int]:
@@ -287,6 +300,10 @@ def sysctl_paths(plan: dict[str, Any], links: dict[str, Any]) -> dict[str, int]:
     wanted = {"net/ipv4/ip_forward": 1} if used else {}
     if any(network["ipv6_cidr"] for network in used):
         wanted["net/ipv6/conf/all/forwarding"] = 1
+    if plan.get("kubernetes"):
+        for key, path in _BRIDGED.items():
+            if any(network[key] for network in used):
+                wanted[path] = 1
     for network in used:
         for device in network["devices"]:
             if device not in links:

@@ -56,6 +56,7 @@ class Keeper:
         """
         self._look, self._act, self._say, self._clock = look, act, say, clock
         self._alone = alone
+        # without their reasons: which other hosts stand in one may change from look to look
         self._doubts: set[repair.Step] = set()
         # how often it was done, when last, and when its fault was seen last
         self._tries: dict[repair.Step, tuple[int, float, float]] = {}
@@ -91,7 +92,7 @@ class Keeper:
         return compared
 
     def _due(self, step: repair.Step) -> bool:
-        if not at_once(step) and step not in self._doubts:
+        if not at_once(step) and step._replace(reason="") not in self._doubts:
             return False
         now = self._clock()
         times, last, dummy = self._tries.get(step, (0, now, now))
@@ -125,10 +126,10 @@ class Keeper:
 
     def _remember(self, steps: list[repair.Step]) -> None:
         """Keep what a next look needs to know of these steps, and of what was tried before."""
-        self._doubts = set(steps)
+        self._doubts = {step._replace(reason="") for step in steps}
         now = self._clock()
         for step, (times, last, seen) in list(self._tries.items()):
-            if step in self._doubts:
+            if step in steps:
                 self._tries[step] = (times, last, now)
             elif now - seen >= patience(times):
                 del self._tries[step]
@@ -192,8 +193,9 @@ def say(sentence: str) -> None:
 class Publisher:
     """What is published: the file of the textfile collector, and the text that is served."""
 
-    def __init__(self, version: str, path: str = METRICS) -> None:
-        self._version, self._path = version, path
+    def __init__(self, version: str, path: str = METRICS, say: Callable[[str], None] = say) -> None:
+        self._version, self._path, self._say = version, path, say
+        self._told = False
         self.text = b""
 
     def publish(self, counts: metrics.Counts, compared: compare.Compared | None) -> None:
@@ -209,7 +211,14 @@ class Publisher:
     def _write(self, samples: list[metrics.Sample]) -> None:
         text = metrics.exposition(samples)
         self.text = text.encode()
-        files.write(self._path, text, 0o644, sync_name=False)
+        try:
+            files.write(self._path, text, 0o644, sync_name=False)
+        except OSError as error:  # repairing goes on
+            if not self._told:
+                self._say(f"The metrics could not be written to {self._path}: {error.strerror}.")
+            self._told = True
+        else:
+            self._told = False
 
 
 def main(arguments: list[str]) -> int:

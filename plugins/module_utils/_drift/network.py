@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from .._node import passage, subnet_file
 from .._plan.schema import BACKENDS, leads_over_underlay
@@ -61,14 +61,14 @@ def deviations(network: Network, seen: Seen) -> Found:
             yield "peers", text
     for text in _mtu(network, seen, underlay):
         yield "mtu", text
+    for text in _bridge(network, seen, written):
+        yield "bridge", text
     if down:
         return  # what a daemon makes is as it was when it last ran
     for text in _devices(network, seen, own, underlay):
         yield "device", text
-    for text in _bridge(network, seen, written):
-        yield "bridge", text
     if leases is not None:
-        yield from _ways(network, seen, [lease for lease in leases if lease is not own])
+        yield from _ways(network, seen, own, _others(network, leases, own))
 
 
 def never_compared(network: Network, seen: Seen) -> Iterator[str]:
@@ -362,10 +362,9 @@ def _mtu(network: Network, seen: Seen, underlay: dict[str, Any]) -> Iterator[str
 # The way to other hosts
 
 
-def _ways(network: Network, seen: Seen, others: list[Lease]) -> Found:
+def _ways(network: Network, seen: Seen, own: Lease | None, others: list[Lease]) -> Found:
     """Yield (kind, sentence) about what leads to every other host's subnet."""
     backend = network["backend"]["type"]
-    others = [other for other in others if other["backend_type"] in ("", backend)]
     routes: dict[str, dict[str, Any]] = {}
     for route in seen["routes"]:
         routes.setdefault(route["dst"], route)  # the first one counts: `ip` sorts by metric
@@ -373,6 +372,13 @@ def _ways(network: Network, seen: Seen, others: list[Lease]) -> Found:
         yield from _routes_to_each(network, seen, routes, others)
     if BACKENDS[backend].routes == "range" and others:
         yield from _route_to_all(network, seen, routes)
+    apart = [other for other in others if not _shares_subnet(other, own)]
+    parts = [f"{route['dst']} by {route['dev']}" for route in _narrower(network, seen, apart)]
+    if parts:
+        yield (
+            "routes",
+            f"a narrower route leads a part of another host's subnet away: {some(parts)}",
+        )
     if backend == "wireguard" and seen["wireguard"] is not None:
         yield from _wireguard_peers(network, seen, others)
     if backend == "ipsec":
@@ -385,36 +391,110 @@ def _ways(network: Network, seen: Seen, others: list[Lease]) -> Found:
             yield "routes", f"there is no policy (ip xfrm) that leads to {some(lost)}"
 
 
+class End(NamedTuple):
+    """Where a lease's subnet of one family is: its tunnel device here, the other one's MAC and the
+    other host's address.
+    """
+
+    subnet: str
+    device: str
+    mac: str
+    public: str
+
+
+def _ends(network: Network, lease: Lease) -> list[End]:
+    v4 = End(lease["subnet"], network["device"], lease["mac"], lease["public_ip"])
+    v6 = End(lease["ipv6_subnet"], network["device_v6"], lease["mac_v6"], lease["public_ipv6"])
+    return [end for end in (v4, v6) if end.subnet]
+
+
+def _leads_there(network: Network, route: dict[str, Any], end: End) -> bool:
+    """Whether a route is the way that flanneld has to another host's subnet."""
+    if BACKENDS[network["backend"]["type"]].routes == "range":
+        return bool(route["dev"] == end.device)
+    if leads_over_underlay(network["backend"]) and route["gateway"] == end.public:
+        return True
+    vxlan = network["backend"]["type"] == "vxlan"
+    way = (end.device, base(end.subnet) if vxlan else end.public)
+    return (route["dev"], route["gateway"]) == way
+
+
+def _narrower(network: Network, seen: Seen, others: list[Lease]) -> list[dict[str, Any]]:
+    """Return the routes to parts of other hosts' subnets that lead elsewhere."""
+    ends = {
+        ipaddress.ip_network(end.subnet): end for lease in others for end in _ends(network, lease)
+    }
+    backend = network["backend"]["type"]
+    if not ends or not BACKENDS[backend].routes or backend == "udp":  # its device has any name
+        return []
+    shortest = min(subnet.prefixlen for subnet in ends)
+    lengths = sorted({subnet.prefixlen for subnet in ends})
+    found = []
+    for route in seen["routes"]:
+        dst, dummy, length = route["dst"].partition("/")
+        if dst == "default" or (length and int(length) <= shortest):
+            continue
+        part = ipaddress.ip_network(route["dst"])
+        for one in lengths:
+            end = ends.get(part.supernet(new_prefix=one)) if one < part.prefixlen else None
+            if end and not _leads_there(network, route, end):
+                found.append(route)
+    return found
+
+
+def strays(network: Network, seen: Seen) -> list[dict[str, Any]]:
+    """Return the routes (of seen) that somebody else made and that stay in the way of flanneld's
+    when it starts: before its own of the same subnet, or narrower.
+    """
+    leases = seen["leases"].get(network["name"])
+    if leases is None:
+        return []
+    underlay = seen["underlay"].get(network["name"]) or {}
+    written = subnet_file.gateways(seen["subnet_files"].get(network["name"]) or {})
+    own = _own(leases, underlay.get("addresses", []), written)
+    others = [one for one in _others(network, leases, own) if not _shares_subnet(one, own)]
+    found = _narrower(network, seen, others)
+    if BACKENDS[network["backend"]["type"]].routes == "subnet":
+        to_each: dict[str, list[dict[str, Any]]] = {}
+        for route in seen["routes"]:
+            to_each.setdefault(route["dst"], []).append(route)
+        for end in (end for lease in others for end in _ends(network, lease)):
+            ways = to_each.get(end.subnet, [])
+            right = [number for number, way in enumerate(ways) if _leads_there(network, way, end)]
+            found += ways[: right[0]] if right else []
+    return found
+
+
+def _others(network: Network, leases: list[Lease], own: Lease | None) -> list[Lease]:
+    """Return the leases of other hosts that a flanneld of this network sends to."""
+    mine = ("", network["backend"]["type"])
+    return [one for one in leases if one is not own and one["backend_type"] in mine]
+
+
+def _shares_subnet(lease: Lease, own: Lease | None) -> bool:
+    """Whether another host's lease is of this host's subnet as well."""
+    keys = ("subnet", "ipv6_subnet")
+    return own is not None and any(lease[key] and lease[key] == own[key] for key in keys)
+
+
 def _routes_to_each(
     network: Network, seen: Seen, routes: dict[str, dict[str, Any]], others: list[Lease]
 ) -> Found:
     no_route, wrong_way, no_neighbour, no_entry = [], [], [], []
     vxlan = network["backend"]["type"] == "vxlan"
-    over_underlay = leads_over_underlay(network["backend"])
-    for lease in others:
-        for subnet, device, mac, public in (
-            (lease["subnet"], network["device"], lease["mac"], lease["public_ip"]),
-            (lease["ipv6_subnet"], network["device_v6"], lease["mac_v6"], lease["public_ipv6"]),
-        ):
-            if not subnet:
-                continue
-            who = f"{subnet} ({public})"
-            route = routes.get(subnet)
-            if route is None:
-                no_route.append(who)
-                continue
-            if over_underlay and route["gateway"] == public:
-                continue
-            way = (device, base(subnet) if vxlan else public)
-            if (route["dev"], route["gateway"]) != way:
-                via = f" via {route['gateway']}" if route["gateway"] else ""
-                wrong_way.append(f"{who} by {route['dev']}{via}")
-                continue
-            if vxlan and mac:
-                if seen["neighbours"].get(device, {}).get(base(subnet)) != mac:
-                    no_neighbour.append(who)
-                if seen["fdb"].get(device, {}).get(mac) != public:
-                    no_entry.append(who)
+    for end in (end for lease in others for end in _ends(network, lease)):
+        who = f"{end.subnet} ({end.public})"
+        route = routes.get(end.subnet)
+        if route is None:
+            no_route.append(who)
+        elif not _leads_there(network, route, end):
+            via = f" via {route['gateway']}" if route["gateway"] else ""
+            wrong_way.append(f"{who} by {route['dev']}{via}")
+        elif vxlan and end.mac and route["dev"] == end.device:
+            if seen["neighbours"].get(end.device, {}).get(base(end.subnet)) != end.mac:
+                no_neighbour.append(who)
+            if seen["fdb"].get(end.device, {}).get(end.mac) != end.public:
+                no_entry.append(who)
     if no_route:
         yield "routes", f"there is no route to {some(no_route)}"
     if wrong_way:

@@ -91,7 +91,11 @@ def _network(
     reasons = [one for one in mine if one.kind in RESTART]
     state = seen["units"].get(network["unit"])
     if reasons and state is not None and not state.get("pod"):  # a pod is the cluster's affair
-        commands = (*_mtu(network, seen), *_former_addresses(network, seen))
+        commands = (
+            *_mtu(network, seen),
+            *_former_addresses(network, seen),
+            *_stray_routes(network, seen),
+        )
         yield Step(commands, network["unit"], reasons[0].sentence, network["name"])
 
 
@@ -122,6 +126,14 @@ def _mtu(network: dict[str, Any], seen: dict[str, Any]) -> Commands:
         ()
         if link is None or mtu in (None, link["mtu"])
         else (("ip", "link", "set", device, "mtu", str(mtu)),)
+    )
+
+
+def _stray_routes(network: dict[str, Any], seen: dict[str, Any]) -> Commands:
+    """A flanneld replaces a route to another host's subnet, and none beside its own."""
+    return tuple(
+        ("ip", "route", "delete", route["dst"], *(("dev", route["dev"]) if route["dev"] else ()))
+        for route in networks.strays(network, seen)
     )
 
 

@@ -35,8 +35,8 @@ def by_run(
     """Hold the lock while a module changes something; raise LockError."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except FileNotFoundError:
-        yield  # no keeper was ever here
+    except OSError:
+        yield  # no keeper was ever here; or the disk is full, and nobody else can make it either
         return
     try:
         deadline = clock() + PATIENCE
@@ -50,8 +50,9 @@ def by_run(
         try:
             yield
         finally:
-            # the clock of all processes since boot, which nobody sets
-            os.pwrite(descriptor, f"{clock():020.3f}\n".encode(), 0)
+            with contextlib.suppress(OSError):  # a full disk
+                # the clock of all processes since boot, which nobody sets
+                os.pwrite(descriptor, f"{clock():020.3f}\n".encode(), 0)
     finally:
         os.close(descriptor)
 
@@ -59,7 +60,11 @@ def by_run(
 @contextlib.contextmanager
 def by_keeper(path: str = PATH, clock: Callable[[], float] = time.monotonic) -> Iterator[bool]:
     """Hold the lock if no run is going on; the with block learns by True whether that is so."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError:
+        yield True  # it cannot be made, so no run holds it
+        return
     try:
         yield _take(descriptor) and not 0 <= clock() - _ended(descriptor) < QUIET
     finally:

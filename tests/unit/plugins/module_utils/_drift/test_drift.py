@@ -80,3 +80,20 @@ def test_what_cannot_be_looked_at_is_never_called_right():
     assert compare.status(None, None)["lines"] == [
         "nothing is deployed on this host; run the playbook site"
     ]
+
+
+def test_services_need_what_firewalls_see_of_a_bridge():
+    """A pod's answer to one on its own bridge passes no router: kube-proxy would not see it."""
+    path = "net/bridge/bridge-nf-call-iptables"
+    in_cluster = {**PLAN, "kubernetes": True}
+    assert path not in compare.sysctl_paths(PLAN, HOST["links"])
+    seen = copy.deepcopy(HOST)
+    seen["sysctls"][path] = 0
+    found = compare.deviations(in_cluster, seen)
+    assert [one.sentence for one in found] == [
+        "net.bridge.bridge-nf-call-iptables is not 1, so a pod gets no answer from a Service whose"
+        " pod is on the same bridge"
+    ]
+    commands = repair.steps(in_cluster, seen, found)[0].commands
+    assert commands == (("sysctl", "-qw", f"{path}=1"),)
+    assert compare.sysctl_paths(in_cluster, {}) == {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import ipaddress
 import json
 import random
 import subprocess
@@ -21,7 +22,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._drift import (
     keeper,
     observe,
 )
-from ansible_collections.multinet.flannel.plugins.module_utils._node import lock, units
+from ansible_collections.multinet.flannel.plugins.module_utils._node import lock, subnet_file, units
 from drift_host import FAULTS, HOST, PLAN, host_with, inner
 
 
@@ -99,6 +100,16 @@ def test_another_fault_does_not_wait_for_the_last_ones_patience():
             hands.round()
             rounds += 1
         assert rounds <= 3
+
+
+def test_the_keeper_repairs_what_is_wrong_in_other_words_at_each_look():
+    """On a large site other hosts come and go meanwhile, and stand in the sentence."""
+    hands = Hands()
+    for lost in ("10.1.19.0/24", "10.1.85.0/24"):
+        hands.seen = copy.deepcopy(HOST)
+        hands.seen["routes"] = [one for one in HOST["routes"] if one["dst"] != lost]
+        hands.round()
+    assert [step.unit for step in hands.done] == ["flanneld@blue.service"]
 
 
 @pytest.mark.parametrize("state", ["inactive", "activating", "deactivating"])
@@ -273,6 +284,14 @@ def test_no_step_of_the_keeper_touches_what_a_pod_uses(plan, seen):
                 assert seen["links"][device]["ports"] == 0
             elif verb == ("address", "delete"):
                 assert device in tunnels
+            elif verb == ("route", "delete"):  # to another host's subnet, never to pods here
+                assert command[-1] not in {network["bridge"] for network in plan["networks"]}
+                assert not any(
+                    ipaddress.ip_network(command[3]).overlaps(subnet)
+                    for written in seen["subnet_files"].values()
+                    for subnet in subnet_file.subnets(written)
+                    if subnet.version == ipaddress.ip_network(command[3]).version
+                )
             elif verb == ("link", "set"):
                 assert command[4:] == ("up",) or command[4] == "mtu"  # the one that pods have
             else:
@@ -353,3 +372,10 @@ def test_a_module_that_was_killed_leaves_the_lock_free(place):
     )
     subprocess.run([sys.executable, "-c", code], check=False)
     assert is_free(place, Time())
+
+
+@pytest.mark.parametrize("holds", [lock.by_run, lock.by_keeper])
+def test_a_lock_that_cannot_be_made_is_nobodys(holds):
+    """On a full disk, for which /dev/null stands: whoever comes finds no lock either."""
+    with holds("/dev/null/changes.lock") as alone:
+        assert alone in (None, True)

@@ -148,6 +148,16 @@ def test_a_keeper_that_ended_says_only_that(tmp_path):
     assert os.listdir(tmp_path) == ["multinet.prom"]  # nothing half written is left
 
 
+def test_a_file_that_cannot_be_written_ends_no_keeper():
+    """/dev/null stands for a full disk: nothing can be made in it."""
+    said = []
+    publisher = keeper.Publisher("1.2.3", "/dev/null/multinet.prom", said.append)
+    for dummy in range(2):
+        publisher.publish(metrics.Counts(), None)
+    assert said == ["The metrics could not be written to /dev/null/multinet.prom: Not a directory."]
+    assert b"multinet_keeper_up 1" in publisher.text
+
+
 def test_of_a_host_that_could_not_be_looked_at_nothing_is_said(tmp_path):
     publisher = keeper.Publisher("1.2.3", str(tmp_path / "multinet.prom"))
     publisher.publish(metrics.Counts(), None)
