@@ -12,9 +12,11 @@ version_added: 0.1.0
 description:
   - Writes the key C(<prefix>/config) of each network, from which flanneld learns the network's
     range and backend, or removes the network's keys.
-  - All keys are written in one transaction, and only if none of them changed since they were read.
-    Configurations are compared as JSON, so another
-    formatting is no change.
+  - Keys are written in one transaction, and only if none of them changed since they were read. More
+    networks than etcd takes in one (from 50 on, with its default of 128 operations) are written in
+    several. One that fails leaves what those before it wrote, each network whole, and says so;
+    running again finishes it.
+  - Configurations are compared as JSON, so another formatting is no change.
   - Refuses to change the range of a network while hosts hold leases of it.
   - Speaks to etcd's JSON gateway, so it needs etcd 3.4 or newer.
 author: [multinet.flannel authors (@multinet-flannel)]
@@ -176,7 +178,6 @@ networks:
 """
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -187,8 +188,6 @@ from ansible_collections.multinet.flannel.plugins.module_utils._etcd.client impo
     EtcdFileMissing,
     EtcdUnreachable,
 )
-
-_OPERATIONS = 100  # in one transaction; etcd takes 128 unless it is told otherwise
 
 
 def main() -> None:
@@ -215,7 +214,7 @@ def main() -> None:
         decisions = _decide(params, module.check_mode)
         changed = any(decision["operations"] for decision in decisions)
         if changed and not module.check_mode:
-            _write(_client(params), decisions)
+            network_config.write(_client(params), network_config.transactions(decisions))
     except network_config.NetworkConfigError as error:
         module.fail_json(msg=str(error), errors=error.errors)
     except EtcdError as error:
@@ -277,34 +276,6 @@ def _decide(params: dict[str, Any], check_mode: bool) -> list[dict[str, Any]]:
         None
         if params["leaving"] is None
         else network_config.Leaving(params["leaving"], params["last"], params["prune"]),
-    )
-
-
-def _write(client: Client, decisions: list[dict[str, Any]]) -> None:
-    """Do all in one transaction; leases, which are many, a part at a time."""
-    begun = False
-    for compares, operations in [*_leases(decisions), _others(decisions)]:
-        if operations and not client.txn(compares, operations):
-            raise EtcdError(
-                "The networks' keys in etcd changed while they were compared with the declaration,"
-                f" so {'the rest was left' if begun else 'nothing was written'}. Run again."
-            )
-        begun = True
-
-
-def _leases(decisions: list[dict[str, Any]]) -> Iterator[tuple[list[Any], list[Any]]]:
-    for decision in decisions:
-        for begin in range(0, len(decision["operations"]), _OPERATIONS):
-            if decision["action"] == "released":
-                part = slice(begin, begin + _OPERATIONS)
-                yield decision["compares"][part], decision["operations"][part]
-
-
-def _others(decisions: list[dict[str, Any]]) -> tuple[list[Any], list[Any]]:
-    chosen = [decision for decision in decisions if decision["action"] != "released"]
-    return (
-        [compare for decision in chosen for compare in decision["compares"]],
-        [operation for decision in chosen for operation in decision["operations"]],
     )
 
 

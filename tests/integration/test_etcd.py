@@ -310,6 +310,38 @@ def test_the_leases_of_many_hosts_go_although_a_transaction_has_a_limit(module, 
     ]
 
 
+def many(number, third=0):
+    """Return networks, each with a range of its own; third: what its third byte is."""
+    return [
+        {
+            "name": f"n{one}",
+            "etcd_prefix": f"/coreos.com/network/n{one}",
+            "flannel_config": {"Network": f"10.{one}.{third}.0/24", "SubnetLen": 26},
+        }
+        for one in range(number)
+    ]
+
+
+def test_more_networks_than_a_transaction_takes(module, etcdctl):
+    """Each with one operation (created), two comparisons (range) and two operations (removed)."""
+    for params, action in (
+        ({"networks": many(200)}, "created"),
+        ({"networks": many(200)}, "unchanged"),
+        ({"networks": many(200, third=1)}, "updated"),
+        ({"networks": many(200, third=1), "state": "absent"}, "removed"),
+    ):
+        assert set(actions(module(**params)).values()) == {action}
+        there = etcdctl("get", "--prefix", "/coreos.com/network/n", "--keys-only").split()
+        assert len(there) == (0 if action == "removed" else 200)
+
+
+def test_what_is_left_half_written_is_finished_by_the_next_run(module, client, etcdctl):
+    assert set(actions(module(networks=many(90))).values()) == {"created"}
+    networks = many(200)
+    found = actions(module(networks=networks))
+    assert [found[one["name"]] for one in networks] == ["unchanged"] * 90 + ["created"] * 110
+
+
 def test_a_transaction_is_refused_when_the_key_changed(client):
     assert client.txn([("revision", "/a", 0)], [("put", "/a", "1")])
     assert not client.txn([("revision", "/a", 0)], [("put", "/a", "2")])

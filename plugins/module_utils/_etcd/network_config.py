@@ -1,8 +1,9 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The networks' keys in etcd: what is there against what is declared. Pure; standard library alone,
-for it runs on a host that reaches etcd.
+"""The networks' keys in etcd: what is there against what is declared. Pure, but for write().
+
+Standard library alone, for it runs on a host that reaches etcd.
 
 Layout (flannel, pkg/subnet/etcd/registry.go): <prefix>/config is the network's configuration as
 JSON, <prefix>/subnets/10.1.5.0-24 the lease of one host, JSON too: {"PublicIP": "192.0.2.7",
@@ -17,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .._ranges import is_within
-from .client import KeyValue
+from .client import Client, EtcdError, KeyValue
 
 # A flanneld that runs keeps the subnet it has; with another of these its neighbours would look for
 # it elsewhere.
@@ -39,6 +40,20 @@ class NetworkConfigError(Exception):
     def __init__(self, errors: Iterable[str]) -> None:
         self.errors = list(errors)
         super().__init__(" ".join(self.errors))
+
+
+# Comparisons, and operations, in one transaction; etcd takes 128 of each (its --max-txn-ops)
+MOST = 100
+
+
+class Transaction(NamedTuple):
+    """What is written at once, if every comparison holds, for Client.txn; names: of the networks
+    that it brings to what is declared.
+    """
+
+    names: list[str]
+    compares: list[Any]
+    operations: list[Any]
 
 
 class Leaving(NamedTuple):
@@ -194,6 +209,55 @@ def decide(
     if errors:
         raise NetworkConfigError(errors)
     return decisions
+
+
+def transactions(decisions: Sequence[Mapping[str, Any]]) -> list[Transaction]:
+    """Return what is to be written, in as few transactions as etcd takes, leases that go first.
+
+    A network is written whole, but for leases of hosts that leave, which may be many. decisions: of
+    decide().
+    """
+    made: list[Transaction] = []
+    for decision in decisions:
+        compares, operations = decision["compares"], decision["operations"]
+        if decision["action"] == "released":
+            for begin in range(0, len(operations), MOST):
+                part = slice(begin, begin + MOST)
+                made.append(Transaction([decision["name"]], compares[part], operations[part]))
+    rest = [one for one in decisions if one["action"] != "released" and one["operations"]]
+    room = 0
+    for decision in rest:
+        size = max(len(decision["compares"]), len(decision["operations"]))
+        if size > room:
+            made.append(Transaction([], [], []))
+            room = MOST
+        made[-1].names.append(decision["name"])
+        made[-1].compares.extend(decision["compares"])
+        made[-1].operations.extend(decision["operations"])
+        room -= size
+    return made
+
+
+def write(client: Client, due: Sequence[Transaction]) -> None:
+    """Write them, one after the other; raise EtcdError, which says how far it came.
+
+    What is written stays: another run finds it as declared, and writes the rest.
+    """
+    every = {name for one in due for name in one.names}
+    for number, one in enumerate(due):
+        left = {name for other in due[number:] for name in other.names}
+        far = f"{len(every - left)} of {len(every)} networks were written and the others left"
+        try:
+            done = client.txn(one.compares, one.operations)
+        except EtcdError as error:
+            if not number:
+                raise
+            raise EtcdError(f"{error} {far[0].upper()}{far[1:]}. Run again.") from error
+        if not done:
+            raise EtcdError(
+                "The networks' keys in etcd changed while they were compared with the declaration,"
+                f" so {far if number else 'nothing was written'}. Run again."
+            )
 
 
 def _release(decision: dict[str, Any], found: Sequence[KeyValue], leaving: Leaving) -> None:

@@ -9,7 +9,10 @@ import pathlib
 
 import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._etcd import network_config
-from ansible_collections.multinet.flannel.plugins.module_utils._etcd.client import KeyValue
+from ansible_collections.multinet.flannel.plugins.module_utils._etcd.client import (
+    EtcdError,
+    KeyValue,
+)
 
 VECTORS = json.loads(
     pathlib.Path(__file__).with_name("vectors").joinpath("network_config.json").read_text()
@@ -149,3 +152,68 @@ def test_says_what_is_wrong_with_the_networks(networks, told):
     with pytest.raises(network_config.NetworkConfigError) as raised:
         network_config.check(networks)
     assert told in str(raised.value)
+
+
+def decisions_of(*sizes, action="created"):
+    """Return a decision for each (number of comparisons, number of operations)."""
+    return [
+        {
+            "name": f"n{number}",
+            "action": action,
+            "compares": [("revision", f"{number}/{one}", 0) for one in range(compares)],
+            "operations": [("delete", f"{number}/{one}") for one in range(operations)],
+        }
+        for number, (compares, operations) in enumerate(sizes)
+    ]
+
+
+@pytest.mark.parametrize(
+    "sizes, parts",
+    [
+        ([(1, 1)] * 3, [3]),
+        ([(1, 1)] * 250, [100, 100, 50]),
+        ([(2, 1)] * 60, [50, 10]),  # comparisons count as well
+        ([(0, 2)] * 60, [50, 10]),
+        ([(0, 0)] * 300, []),
+    ],
+)
+def test_no_transaction_is_larger_than_etcd_takes(sizes, parts):
+    made = network_config.transactions(decisions_of(*sizes))
+    assert [len(one.names) for one in made] == parts
+    assert all(len(one.compares) <= 100 and len(one.operations) <= 100 for one in made)
+
+
+def test_the_leases_of_one_network_are_more_than_a_transaction_takes():
+    made = network_config.transactions(decisions_of((250, 250), action="released"))
+    assert [(len(one.compares), len(one.operations)) for one in made] == [
+        (100, 100),
+        (100, 100),
+        (50, 50),
+    ]
+
+
+def test_writing_is_whole_or_says_how_far_it_came():
+    class Client:
+        def __init__(self, answers):
+            self.answers = iter(answers)
+
+        def txn(self, dummy, operations):
+            answer = next(self.answers)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+    due = network_config.transactions(decisions_of(*[(1, 1)] * 250))
+    network_config.write(Client([True, True, True]), due)
+    for answers, said in (
+        ([False], "so nothing was written. Run again."),
+        ([True, False], "so 100 of 250 networks were written and the others left. Run again."),
+    ):
+        with pytest.raises(EtcdError) as raised:
+            network_config.write(Client(answers), due)
+        assert said in str(raised.value)
+    with pytest.raises(EtcdError) as raised:
+        network_config.write(Client([True, True, EtcdError("Refused.")]), due)
+    assert str(raised.value) == (
+        "Refused. 200 of 250 networks were written and the others left. Run again."
+    )
