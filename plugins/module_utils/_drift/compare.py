@@ -123,6 +123,12 @@ KINDS = {
         "keeper",
         _RESTART,
     ),
+    "detours": Kind(
+        "no narrower route leads a part of another host's subnet elsewhere",
+        "`ip`",
+        "hand",
+        "take the route away (ip route delete)",
+    ),
     "neighbours": Kind(
         "vxlan's neighbour and FDB entry of every other host; WireGuard's peers",
         "`ip`, `bridge`, `wg`",

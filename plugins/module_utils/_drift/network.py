@@ -373,10 +373,10 @@ def _ways(network: Network, seen: Seen, own: Lease | None, others: list[Lease]) 
     if BACKENDS[backend].routes == "range" and others:
         yield from _route_to_all(network, seen, routes)
     apart = [other for other in others if not _shares_subnet(other, own)]
-    parts = [f"{route['dst']} by {route['dev']}" for route in _narrower(network, seen, apart)]
+    parts = [route["dst"] + _way(route) for route in _narrower(network, seen, apart)]
     if parts:
         yield (
-            "routes",
+            "detours",
             f"a narrower route leads a part of another host's subnet away: {some(parts)}",
         )
     if backend == "wireguard" and seen["wireguard"] is not None:
@@ -419,6 +419,12 @@ def _leads_there(network: Network, route: dict[str, Any], end: End) -> bool:
     return (route["dev"], route["gateway"]) == way
 
 
+def _way(route: dict[str, Any]) -> str:
+    """Say where a route leads; one that discards has no device."""
+    by = f" by {route['dev']}" if route["dev"] else " nowhere"
+    return f"{by} via {route['gateway']}" if route["gateway"] else by
+
+
 def _narrower(network: Network, seen: Seen, others: list[Lease]) -> list[dict[str, Any]]:
     """Return the routes to parts of other hosts' subnets that lead elsewhere."""
     ends = {
@@ -443,25 +449,24 @@ def _narrower(network: Network, seen: Seen, others: list[Lease]) -> list[dict[st
 
 
 def strays(network: Network, seen: Seen) -> list[dict[str, Any]]:
-    """Return the routes (of seen) that somebody else made and that stay in the way of flanneld's
-    when it starts: before its own of the same subnet, or narrower.
+    """Return the routes (of seen) that somebody put before flanneld's own of the same subnet, which
+    it leaves there when it starts.
     """
     leases = seen["leases"].get(network["name"])
-    if leases is None:
+    if leases is None or BACKENDS[network["backend"]["type"]].routes != "subnet":
         return []
     underlay = seen["underlay"].get(network["name"]) or {}
     written = subnet_file.gateways(seen["subnet_files"].get(network["name"]) or {})
     own = _own(leases, underlay.get("addresses", []), written)
     others = [one for one in _others(network, leases, own) if not _shares_subnet(one, own)]
-    found = _narrower(network, seen, others)
-    if BACKENDS[network["backend"]["type"]].routes == "subnet":
-        to_each: dict[str, list[dict[str, Any]]] = {}
-        for route in seen["routes"]:
-            to_each.setdefault(route["dst"], []).append(route)
-        for end in (end for lease in others for end in _ends(network, lease)):
-            ways = to_each.get(end.subnet, [])
-            right = [number for number, way in enumerate(ways) if _leads_there(network, way, end)]
-            found += ways[: right[0]] if right else []
+    to_each: dict[str, list[dict[str, Any]]] = {}
+    for route in seen["routes"]:
+        to_each.setdefault(route["dst"], []).append(route)
+    found: list[dict[str, Any]] = []
+    for end in (end for lease in others for end in _ends(network, lease)):
+        ways = to_each.get(end.subnet, [])
+        right = [number for number, way in enumerate(ways) if _leads_there(network, way, end)]
+        found += ways[: right[0]] if right else []
     return found
 
 
@@ -488,8 +493,7 @@ def _routes_to_each(
         if route is None:
             no_route.append(who)
         elif not _leads_there(network, route, end):
-            via = f" via {route['gateway']}" if route["gateway"] else ""
-            wrong_way.append(f"{who} by {route['dev']}{via}")
+            wrong_way.append(f"{who}{_way(route)}")
         elif vxlan and end.mac and route["dev"] == end.device:
             if seen["neighbours"].get(end.device, {}).get(base(end.subnet)) != end.mac:
                 no_neighbour.append(who)
