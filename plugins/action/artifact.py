@@ -56,6 +56,7 @@ ARGUMENT_SPEC = {
     "base_urls": {"type": "dict", "default": {}},
     "sums": {"type": "dict", "default": {}},
     "record": {"type": "bool", "default": False},
+    "adopt": {"type": "bool", "default": False},
 }
 
 
@@ -101,7 +102,12 @@ class ActionModule(ActionBase):
         there = {state["path"]: state for state in report["executables"]}
         if arguments["source"] == "host":
             _must_be_there(artifacts, there)
-            return {"changed": False, "changed_executables": [], "host": report["host"]}
+            return {
+                "changed": False,
+                "changed_executables": [],
+                "record_is_lost": False,
+                "host": report["host"],
+            }
 
         arch = releases.architecture(arguments["architecture"] or report["machine"])
         wanted: dict[str, Wanted] = {}
@@ -120,9 +126,13 @@ class ActionModule(ActionBase):
         _must_have_room(to_bring, there)
         if differing and not self._task.check_mode:
             self._bring(differing, there, arguments["record"], task_vars)
+        if arguments["adopt"] and not self._task.check_mode:
+            ours = [{"path": path, "sha256": want.sha256} for path, want in wanted.items()]
+            self._on_host(ours, task_vars, record=True, adopt=True)
         result = {
-            "changed": bool(differing),
+            "changed": bool(differing) or arguments["adopt"],
             "changed_executables": sorted(differing),
+            "record_is_lost": report["record_is_lost"],
             "host": report["host"],
         }
         if self._task.diff:
@@ -174,11 +184,12 @@ class ActionModule(ActionBase):
         executables: list[dict[str, Any]],
         task_vars: dict[str, Any] | None,
         record: bool = False,
+        adopt: bool = False,
     ) -> dict[str, Any]:
         """Call the module on the host; what it fails with is raised as ArtifactError."""
         report = self._execute_module(
             "multinet.flannel.node_executables",
-            {"executables": executables, "record": record},
+            {"executables": executables, "record": record, "adopt": adopt},
             task_vars=task_vars,
         )
         if report.get("failed"):

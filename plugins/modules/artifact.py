@@ -83,6 +83,11 @@ options:
     description: Whether the host is to remember what is installed, so that a reset removes it.
     type: bool
     default: false
+  adopt:
+    description: With O(record), whether it is to remember what has been there, too, as a host
+      needs it whose record was lost, see RV(record_is_lost). Not with O(source=host).
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -114,6 +119,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+record_is_lost:
+  description: Whether the host has networks of the collection and remembers no executable.
+  type: bool
+  returned: success
 changed_executables:
   description: Paths that were (in check mode, would be) installed.
   type: list

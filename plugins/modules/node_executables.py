@@ -47,6 +47,11 @@ options:
       M(multinet.flannel.node_removal).
     type: bool
     default: false
+  adopt:
+    description: With O(record), whether what is there with its sum is written into it as well. For
+      hosts whose record is lost, see RV(record_is_lost).
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -100,6 +105,11 @@ executables:
     free:
       description: Bytes free on that file system.
       type: int
+record_is_lost:
+  description: Whether networks are deployed on the host, and C(/etc/multinet/executables.json) is
+    not there.
+  type: bool
+  returned: success
 changed_executables:
   description: Paths that were (in check mode, would be) installed.
   type: list
@@ -128,23 +138,29 @@ def main() -> None:
                 },
             },
             "record": {"type": "bool", "default": False},
+            "adopt": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
     wanted = module.params["executables"]
+    lost = executables.is_lost()
     try:
         found = [executables.look(item["path"]) for item in wanted]
         differing = [
             item for item, state in zip(wanted, found) if executables.differs(state, item["sha256"])
         ]
         if not module.check_mode:
-            executables.install(differing, executables.RECORD if module.params["record"] else None)
+            ours = wanted if module.params["adopt"] else []
+            executables.install(
+                differing, executables.RECORD if module.params["record"] else None, ours
+            )
     except ArtifactError as error:
         module.fail_json(msg=str(error))
     module.exit_json(
         changed=bool(differing),
         changed_executables=[item["path"] for item in differing],
         executables=found,
+        record_is_lost=lost,
         machine=platform.machine(),
         host=identity.look(),
     )

@@ -153,7 +153,14 @@ def main() -> None:
         deployment_record = record.read()
     except record.DeployedError as error:
         module.fail_json(msg=str(error), problems=[str(error)], architecture="")
-    deployed = deployment_record["plan"] if deployment_record else None
+    unknown: list[str] = []
+    if deployment_record:
+        deployed = deployment_record["plan"]
+    else:
+        deployed, unknown = record.found_again(plan)
+    if deployed and not deployment_record:
+        names = [network["name"] for network in deployed["networks"]]
+        module.warn(f"{record.is_lost(names)}. They are taken for what is declared.")
     own_directories = (
         deployment_record.get("directories", [])
         if deployment_record
@@ -174,6 +181,11 @@ def main() -> None:
         docker_network=(module.params["docker_network"] or {}).get("name", ""),
     )
     problems = checks.problems(observed, deployment)
+    if unknown:
+        problems.append(
+            f"{record.is_lost(unknown)}, and not declared, so nobody knows what it has on this"
+            " host. Declare it as it was, run the playbook site, and remove it then."
+        )
     params = module.params
     found = wiring.observe(module.run_command, params["containerd_config"])
     settings = wiring.Settings(

@@ -212,6 +212,11 @@ def main() -> None:
         directories = list(params["empty_directories"])
         if params["all_deployed"]:
             record = deployed.read() or {}
+            lost = [] if record else deployed.networks_here()
+            if lost:  # or their daemons and devices would stay, without anybody who knows them
+                raise deployed.DeployedError(
+                    f"{deployed.is_lost(lost)}. {deployed.ANEW}, and then this one again."
+                )
             named = {network["name"] for network in networks}
             networks += [
                 network

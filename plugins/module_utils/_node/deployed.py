@@ -1,26 +1,40 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The plan that was last applied to this host, as role flanneld leaves it there."""
+"""The plan that was last applied to this host, as role flanneld leaves it there; and what a host
+that lost it is known by.
+"""
 
 from __future__ import annotations
 
+import glob
 import json
+import os
 from typing import Any
 
 PATH = "/etc/multinet/deployed.json"
+# Files that each network has, in directories of ours or with words of ours
+_CNI = "etc/cni/multinet/net.d/*.conflist"
+_SUBNETS = "run/flannel/networks/*.env"
+_SETTINGS = "etc/flannel/*.env"
+_IN_SETTINGS = "FLANNELD_SUBNET_FILE=/run/flannel/networks/"
+ANEW = "Run the playbook site, which writes it anew"
 
 
 class DeployedError(Exception):
-    """The record cannot be read. The message says why and what to do."""
+    """The record cannot be read, or is lost. The message says why and what to do."""
 
 
-def plan(path: str = PATH) -> dict[str, Any] | None:
-    """Return the plan last applied on this host (see _plan.plan.plan()), None without a record.
+def plan(root: str = "/") -> dict[str, Any] | None:
+    """Return the plan last applied on this host (see _plan.plan.plan()), None where nothing is
+    deployed.
 
-    Raises DeployedError.
+    root: where the host's files are; for tests. Raises DeployedError.
     """
-    found = read(path)
+    found = read(root + PATH.lstrip("/"))
+    lost = [] if found else networks_here(root)
+    if lost:
+        raise DeployedError(f"{is_lost(lost)}. {ANEW}.")
     return found["plan"] if found else None
 
 
@@ -39,6 +53,38 @@ def read(path: str = PATH) -> dict[str, Any] | None:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DeployedError(
-            f"The record of what is deployed, {path}, can't be read ({error}). Restore it from a"
-            " backup, or remove it and what it described by hand."
+            f"The record of what is deployed, {path}, can't be read ({error}). Remove it. {ANEW}."
         ) from error
+
+
+def is_lost(names: list[str]) -> str:
+    """Return a clause that says that networks are here without a record."""
+    which = f"the networks {', '.join(names)} are" if len(names) > 1 else f"network {names[0]} is"
+    return f"The record of what is deployed, {PATH}, is lost, and {which} here"
+
+
+def networks_here(root: str = "/") -> list[str]:
+    """Return the names of the networks that this host has files of, sorted."""
+    paths = glob.glob(root + _CNI) + glob.glob(root + _SUBNETS)
+    paths += [path for path in glob.glob(root + _SETTINGS) if _IN_SETTINGS in _text(path)]
+    return sorted({os.path.splitext(os.path.basename(path))[0] for path in paths})
+
+
+def found_again(planned: dict[str, Any], root: str = "/") -> tuple[dict[str, Any], list[str]]:
+    """Return (what of a plan is on a host that lost its record, {} for nothing; the names of its
+    other networks, which the plan does not have).
+
+    They are taken for what is planned now: what they were, nobody knows.
+    """
+    here = networks_here(root)
+    networks = [one for one in planned["networks"] if one["name"] in here]
+    others = sorted(set(here) - {one["name"] for one in networks})
+    return ({**planned, "networks": networks} if networks else {}), others
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            return stream.read()
+    except OSError:
+        return ""

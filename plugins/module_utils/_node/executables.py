@@ -12,6 +12,7 @@ import stat
 from typing import TYPE_CHECKING, Any
 
 from .._cni import files
+from . import deployed
 from .sums import ArtifactError, sha256_of, verify_sum
 
 if TYPE_CHECKING:
@@ -90,10 +91,18 @@ def why_not_ours(path: str, ours: dict[str, str]) -> str:
     return ""
 
 
-def install(wanted: Iterable[dict[str, Any]], record: str | None = None) -> None:
+def is_lost(record: str = RECORD, networks: str = deployed.PATH) -> bool:
+    """Say whether networks are deployed here and nothing says which executables were installed."""
+    return os.path.exists(networks) and not os.path.exists(record)
+
+
+def install(
+    wanted: Iterable[dict[str, Any]], record: str | None = None, ours: Iterable[dict[str, Any]] = ()
+) -> None:
     """Install executables, all or none, and set the mode of what is already right.
 
-    wanted: {path, sha256, src} of each. record: the file that keeps which were installed. Raises
+    wanted: {path, sha256, src} of each. record: the file that keeps which were installed. ours:
+    {path, sha256} of others that are written into it, too, where what is there has that sum. Raises
     ArtifactError.
     """
     wanted = list(wanted)
@@ -101,7 +110,7 @@ def install(wanted: Iterable[dict[str, Any]], record: str | None = None) -> None
     path = ""
     try:
         if record:
-            _remember(record, wanted)
+            _remember(record, wanted, ours)
         for item in wanted:
             path = item["path"]
             source = _source(item)
@@ -123,13 +132,20 @@ def install(wanted: Iterable[dict[str, Any]], record: str | None = None) -> None
         ) from error
 
 
-def _remember(record: str, wanted: Iterable[dict[str, Any]]) -> None:
+def _remember(
+    record: str, wanted: Iterable[dict[str, Any]], ours: Iterable[dict[str, Any]]
+) -> None:
     """Write down what is going to be installed; without the file of that sum it means nothing."""
     new = {
         item["path"]: item["sha256"]
         for item in wanted
         if look(item["path"])["sha256"] != item["sha256"]
     }
+    new.update(
+        (item["path"], item["sha256"])
+        for item in ours
+        if item["sha256"] and look(item["path"])["sha256"] == item["sha256"]
+    )
     if new:
         os.makedirs(os.path.dirname(record), 0o755, exist_ok=True)
         text = json.dumps({**recorded(record), **new}, indent=2, sort_keys=True) + "\n"

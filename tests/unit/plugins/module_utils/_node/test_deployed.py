@@ -9,13 +9,49 @@ import json
 import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._node import deployed
 
+PLAN = {"datastore": "etcd", "networks": [{"name": "blue"}, {"name": "red"}, {"name": "green"}]}
 
-def test_the_record_is_read_or_named(tmp_path):
-    path = tmp_path / "deployed.json"
-    assert deployed.plan(str(path)) is None
-    path.write_text(json.dumps({"plan": {"networks": []}}))
-    assert deployed.plan(str(path)) == {"networks": []}
+
+@pytest.fixture(name="host")
+def _host(tmp_path):
+    """A host with files of a network, as a function of (path, content); it returns its root."""
+
+    def with_file(path, content=""):
+        file = tmp_path / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content, encoding="utf-8")
+
+    with_file.root = f"{tmp_path}/"
+    return with_file
+
+
+def test_the_record_is_read_or_named(host):
+    assert deployed.plan(host.root) is None
+    host("etc/multinet/deployed.json", json.dumps({"plan": {"networks": []}}))
+    assert deployed.plan(host.root) == {"networks": []}
     for broken in ("{", "[]", "{}"):
-        path.write_text(broken)
+        host("etc/multinet/deployed.json", broken)
         with pytest.raises(deployed.DeployedError, match="json, can't be read"):
-            deployed.plan(str(path))
+            deployed.plan(host.root)
+
+
+def test_a_host_that_lost_its_record_knows_its_networks_by_their_files(host):
+    host("etc/cni/multinet/net.d/red.conflist")
+    host("etc/flannel/blue.env", "FLANNELD_SUBNET_FILE=/run/flannel/networks/blue.env\n")
+    host("run/flannel/networks/green.env")
+    host("etc/flannel/other.env", "FLANNELD_SUBNET_FILE=/run/flannel/subnet.env\n")
+    host("etc/cni/net.d/10-flannel.conflist")
+    assert deployed.networks_here(host.root) == ["blue", "green", "red"]
+    with pytest.raises(deployed.DeployedError) as raised:
+        deployed.plan(host.root)
+    assert "is lost, and the networks blue, green, red are here" in str(raised.value)
+    assert "run the playbook site, which writes it anew" in str(raised.value).lower()
+
+
+def test_what_is_deployed_is_found_again(host):
+    assert deployed.found_again(PLAN, host.root) == ({}, [])
+    host("etc/cni/multinet/net.d/blue.conflist")
+    plan = {"datastore": "etcd", "networks": [{"name": "blue"}]}
+    assert deployed.found_again(PLAN, host.root) == (plan, [])
+    host("etc/cni/multinet/net.d/old.conflist")
+    assert deployed.found_again(PLAN, host.root) == (plan, ["old"])

@@ -106,6 +106,21 @@ def test_the_meta_plugin_is_known_by_what_it_is(tmp_path):
     assert executables.why_not_ours(str(tmp_path / "multus"), {}) != ""
 
 
+def test_what_is_there_is_recorded_where_the_record_is_lost(tmp_path):
+    """A host without a record of what is deployed has nothing of ours yet."""
+    record, deployed = str(tmp_path / "etc/executables.json"), tmp_path / "etc/deployed.json"
+    assert not executables.is_lost(record, str(deployed))
+    deployed.parent.mkdir()
+    deployed.touch()
+    assert executables.is_lost(record, str(deployed))
+    there, other = tmp_path / "there", tmp_path / "other"
+    there.write_bytes(NEW)
+    other.write_text("somebody else's", encoding="utf-8")
+    executables.install([], record, [{"path": str(path), "sha256": SUM} for path in (there, other)])
+    assert executables.recorded(record) == {str(there): SUM}
+    assert not executables.is_lost(record, str(deployed))
+
+
 def test_a_record_that_is_torn_is_said(tmp_path):
     (tmp_path / "record.json").write_text("{")
     with pytest.raises(ArtifactError, match="Remove it: then a reset keeps them"):
