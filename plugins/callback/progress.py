@@ -1,0 +1,71 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: progress
+type: notification
+author: multinet.flannel authors (@multinet-flannel)
+version_added: 0.1.0
+short_description: Write how far the hosts are to a file, a line of JSON for each step
+description:
+  - For an installer that starts C(ansible-playbook) and shows its own users where it is.
+  - Each line has C(time) (seconds since 1970), C(host), C(state) (INSTALLING, SUCCESSFUL or ERROR),
+    C(percentage) (0 to 1, of the whole run), C(message) and C(severity) (INFO, WARNING or ERROR).
+  - The last line has C(end) and C(failed), the hosts that did not get to the end. Where it is
+    missing, the playbook was killed. What counts is the exit code.
+  - In check mode nothing is written. A file that cannot be written is a warning.
+requirements:
+  - To be enabled, C(callbacks_enabled = multinet.flannel.progress) in C(ansible.cfg), or the
+    environment's C(ANSIBLE_CALLBACKS_ENABLED).
+options:
+  file:
+    description: The file. It is begun anew.
+    type: path
+    required: true
+    env: [{name: MULTINET_PROGRESS_FILE}]
+    ini: [{section: callback_multinet_progress, key: file}]
+"""
+
+import json
+import time
+from typing import IO, Any
+
+from ansible_collections.multinet.flannel.plugins.plugin_utils._progress_callback import (
+    ProgressCallback,
+)
+
+
+class CallbackModule(ProgressCallback):
+    """See DOCUMENTATION."""
+
+    CALLBACK_NAME = "multinet.flannel.progress"
+    CALLBACK_TYPE = "notification"
+    CALLBACK_NEEDS_ENABLED = True
+
+    _file: IO[str] | None = None
+
+    def begin(self, variables: dict[str, Any]) -> None:
+        """Begin the file."""
+        path = self.get_option("file")
+        try:
+            # it is open until the playbook ends
+            self._file = open(path, "w", encoding="utf-8")  # noqa: SIM115
+        except OSError as error:
+            self._display.warning(f"The progress is not written to {path}: {error.strerror}")
+
+    def tell(self, telling: dict[str, Any]) -> None:
+        """Write a line."""
+        if self._file:
+            try:
+                self._file.write(json.dumps({"time": round(time.time(), 3), **telling}) + "\n")
+                self._file.flush()
+            except OSError as error:
+                self._display.warning(f"The progress is not written any more: {error.strerror}")
+                self._file = None
+
+    def finish(self, failed: list[str]) -> None:
+        """Write the last line."""
+        self.tell({"end": True, "failed": failed})
