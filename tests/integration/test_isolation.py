@@ -14,6 +14,7 @@ import os
 import pathlib
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -22,7 +23,7 @@ import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import ruleset
 from ansible_collections.multinet.flannel.plugins.module_utils._node import units
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
-from lab import HAND_MADE_IPV6, NETWORKS, OUTSIDE, Lab, declared
+from lab import HAND_MADE_IPV6, NETWORKS, OUTSIDE, Lab, declared, udp_packet
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
@@ -429,20 +430,23 @@ GUARD = (
 class Holder:
     """The guard's process on h1."""
 
-    def __init__(self, lab, directory, flags=None):
+    def __init__(self, lab, directory, flags=None, nodes="trusted"):
         self.lab, self.rules, self.state = (
             lab,
             directory / "isolation.nft",
             directory / "run" / "state.json",
         )
-        self.rules.write_text(ruleset(declared()), encoding="utf-8")
+        self.rules.write_text(ruleset(declared(), nodes), encoding="utf-8")
         program = directory / "guard.py"
         text = GUARD.read_text(encoding="utf-8")
         if flags is not None:  # as on a kernel that knows no better
             text = text.replace('FLAGS = ("owner, persist", "owner", "")', f"FLAGS = {flags!r}")
             assert repr(flags) in text
         program.write_text(
-            text.replace("FILE_CHECK_SECONDS = 2", "FILE_CHECK_SECONDS = 0.1"), encoding="utf-8"
+            text.replace("FILE_CHECK_SECONDS = 2", "FILE_CHECK_SECONDS = 0.1").replace(
+                "LOOK_SECONDS = 0.5", "LOOK_SECONDS = 0.05"
+            ),
+            encoding="utf-8",
         )
         self.program = program
         self.environment = dict(
@@ -506,8 +510,8 @@ class Holder:
 def _holder(lab, tmp_path):
     started = []
 
-    def start(flags=None):
-        started.append(Holder(lab, tmp_path, flags))
+    def start(flags=None, nodes="trusted"):
+        started.append(Holder(lab, tmp_path, flags, nodes))
         return started[-1]
 
     yield start
@@ -515,6 +519,66 @@ def _holder(lab, tmp_path):
         if holder.process.poll() is None:
             holder.end(signal.SIGKILL)
         holder.log.close()
+
+
+@pytest.mark.parametrize("flags", [None, ("",)], ids=["owned", "watched"])
+def test_tunnels_take_packets_of_those_that_flanneld_has_leases_of(lab, holder, flags):
+    """As nodes come and go, at a reload, and when somebody has removed the table."""
+    guard = holder(flags, nodes="leases")
+    assert guard.read()["filled"]["nodes"] == [lab.underlay(1), lab.underlay(2)]
+    assert lab.underlay(2, 6) in guard.read()["filled"]["nodes6"]
+    nodes = {("h2", lab.underlay(1), victim, "") for victim in ("h1-red", "h1-blue")}
+    joining = {(OUTSIDE, lab.underlay(1), victim, "") for victim in ("h1-red", "h1-blue")}
+    assert injected(lab, nodes | joining) == nodes
+    entry = ["02:00:00:04:01:64", "dev", "flannel.2", "dst", lab.underlay(100)]
+    lab.run("h1", "bridge", "fdb", "add", *entry)
+    guard.until(lambda: lab.underlay(100) in guard.read()["filled"]["nodes"])
+    assert injected(lab, nodes | joining) == nodes | joining
+    assert guard.reload().returncode == 0
+    if flags:
+        lab.run("h1", "nft", "delete", "table", "inet", "multinet")
+        guard.until(lambda: guard.read()["restored"] == 1)
+    assert injected(lab, nodes | joining) == nodes | joining
+    lab.run("h1", "bridge", "fdb", "del", *entry)
+    guard.until(lambda: lab.underlay(100) not in guard.read()["filled"]["nodes"])
+    assert injected(lab, nodes | joining) == nodes
+    assert guard.read()["restored"] == len(flags or ())
+    guard.end()
+    assert injected(lab, nodes | joining) == nodes
+
+
+def test_a_node_without_a_tunnel_device_is_known_by_its_route(lab, holder):
+    guard = holder(nodes="leases")
+    route = ["10.5.77.0/24", "via", lab.underlay(77), "dev", "eth0", "onlink"]
+    lab.run("h1", "ip", "route", "add", *route)
+    guard.until(lambda: lab.underlay(77) in guard.read()["filled"]["nodes"])
+    lab.run("h1", "ip", "route", "del", *route)
+    guard.until(lambda: lab.underlay(77) not in guard.read()["filled"]["nodes"])
+
+
+def test_a_pod_reaches_no_tunnel_of_somebody_else(lab, holder):
+    """Of another CNI, say, whose pods believe what comes out of it."""
+    lab.flush()
+    inner = udp_packet("172.31.0.2", "172.31.0.1", b"into it")
+    ethernet = bytes.fromhex("020000000001" + "020000000099" + "0800")
+    vxlan = struct.pack("!II", 0x08000000, 4096 << 8) + ethernet + inner
+
+    def arrives():
+        lab.send("h1-blue", lab.underlay(1), 4789, vxlan)
+        return "into it" in lab.receipts(["into it"])
+
+    device = ["vxlan.calico", "address", "02:00:00:00:00:01", "type", "vxlan", "id", "4096"]
+    lab.run("h1", "ip", "link", "add", *device, "dstport", "4789", "dev", "eth0", "nolearning")
+    try:
+        lab.run("h1", "ip", "addr", "add", "172.31.0.1/24", "dev", "vxlan.calico")
+        lab.run("h1", "ip", "link", "set", "vxlan.calico", "up")
+        assert arrives(), "without the guard this should have got through"
+        guard = holder()
+        assert guard.read()["filled"]["other_tunnel_ports"] == ["4789"]
+        assert not arrives()
+    finally:
+        lab.run("h1", "ip", "link", "del", "vxlan.calico")
+    guard.until(lambda: guard.read()["filled"]["other_tunnel_ports"] == [])
 
 
 def stream_through(lab, action, seconds=0.6, targets=()):

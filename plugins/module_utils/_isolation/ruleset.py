@@ -16,7 +16,11 @@ from .._ports import ETCD_CLIENT, ETCD_PEER
 
 TABLE = "inet multinet"
 DOCKER_BRIDGE = "docker0"
-TRUSTED = "trusted"  # in the place of node addresses: the whole underlay
+# In the place of node addresses: those that flanneld makes ways to, by its leases, which the guard
+# puts into the table; and the whole underlay.
+LEASES, TRUSTED = "leases", "trusted"
+# Backends whose other nodes the kernel knows. Those of wireguard and ipsec it knows by their keys.
+FOLLOWED = ("vxlan", "ipip")
 
 # TCP ports of nodes that no pod needs: whoever writes to the leases has the networks.
 CLOSED_PORTS = (ETCD_CLIENT, ETCD_PEER)
@@ -24,6 +28,8 @@ CLOSED_PORTS = (ETCD_CLIENT, ETCD_PEER)
 # Where masquerade looks for a port. Answers to it arrive at the node: not where a node, a hostPort
 # or a NodePort listens, and not on a tunnel's port.
 MASQUERADE_PORTS = (32768, 65535)
+# Sets of what tunnels that are not the networks' take in -> their type.
+OTHERS = {"other_tunnel_ports": "inet_service", "other_tunnel_protocols": "inet_proto"}
 WITH_PORTS = ("tcp", "udp", "sctp", "dccp", "udplite")
 
 # What is dropped at any priority is dropped for good; ours come early so that the counters here
@@ -95,7 +101,7 @@ def ruleset(
     `bridge`, `device`, `device_v6`, `devices`, `tunnel_ports`, `tunnel_protocols` are read,
     `blocked`, the ordered pairs that are not let through, and `external`, another CNI's network.
     node_addresses: underlay addresses of all nodes, and no one else's packets reach the tunnel
-    ports; or TRUSTED.
+    ports; or LEASES, or TRUSTED.
     docker_network: name of the network that docker's own bridge of this host is in; empty: none.
     closed_ports: TCP ports of nodes that pods do not reach.
     Raises ValueError with a sentence for a node address that is none, or without netaddr.
@@ -109,7 +115,7 @@ def ruleset(
         ],
     )
     networks = plan["networks"]
-    nodes = _by_version([] if node_addresses == TRUSTED else node_addresses)
+    nodes = _nodes(node_addresses)
     reach = _reach(plan)
     external = _external(plan)
     lines: list[str] = []
@@ -167,17 +173,35 @@ def _external(plan: dict[str, Any]) -> External | None:
     return External(network["name"], network, apart) if blocked else None
 
 
-def _by_version(addresses: Sequence[str]) -> dict[int, list[str]]:
-    nodes: dict[int, list[str]] = {4: [], 6: []}
-    for text in addresses:
+class Nodes(NamedTuple):
+    """The nodes' underlay addresses."""
+
+    addresses: dict[int, list[str]]  # version -> as declared
+    followed: bool  # whether the guard finds them
+
+    @property
+    def families(self) -> list[Family]:
+        """The families with a set of them: none when the underlay is trusted."""
+        known = self.followed or any(self.addresses.values())
+        return list(FAMILIES) if known else []
+
+
+def _nodes(declared: Sequence[str] | str) -> Nodes:
+    nodes = Nodes({4: [], 6: []}, declared == LEASES)
+    if not declared or (isinstance(declared, str) and declared not in (LEASES, TRUSTED)):
+        raise ValueError(
+            f"node_addresses is {declared!r}; write {LEASES}, {TRUSTED}, or the list of the"
+            " addresses that all nodes' tunnels use"
+        )
+    for text in [] if declared in (LEASES, TRUSTED) else declared:
         address = parse_address(text)
         if address is None:
             raise ValueError(
                 f"node_addresses: {text!r} is no IP address; write the address that the node's"
                 " tunnels use, such as 192.168.7.11."
             )
-        if str(address) not in nodes[address.version]:
-            nodes[address.version].append(str(address))
+        if str(address) not in nodes.addresses[address.version]:
+            nodes.addresses[address.version].append(str(address))
     return nodes
 
 
@@ -332,18 +356,16 @@ def _ports(networks: list[dict[str, Any]]) -> list[int]:
 
 
 def _tunnel_matches(networks: list[dict[str, Any]]) -> list[str]:
-    """Expressions, each of which matches packets that a tunnel of this host would take in."""
+    """Expressions, each of which matches packets that a tunnel of the networks would take in."""
     matches = []
     if _ports(networks):
-        matches.append("udp dport @tunnel_ports")
+        matches.append("udp dport " + _any_of(_ports(networks)))
     if _protocols(networks):
         matches.append("meta l4proto " + _any_of(_protocols(networks)))
     return matches
 
 
-def _origins(
-    networks: list[dict[str, Any]], external: External | None, nodes: dict[int, list[str]]
-) -> list[str]:
+def _origins(networks: list[dict[str, Any]], external: External | None, nodes: Nodes) -> list[str]:
     """Expressions, each of which matches what came from a pod."""
     return [
         "iifname @network_devices",
@@ -359,9 +381,7 @@ def _origins(
 # The parts of the table
 
 
-def _sets(
-    networks: list[dict[str, Any]], nodes: dict[int, list[str]], closed_ports: Sequence[int]
-) -> list[str]:
+def _sets(networks: list[dict[str, Any]], nodes: Nodes, closed_ports: Sequence[int]) -> list[str]:
     lines = ["# Devices and ranges of all the networks, and what their tunnels listen on."]
     lines += _set(
         "network_devices",
@@ -371,10 +391,12 @@ def _sets(
     lines += _range_sets("network_ranges", networks)
     lines += _set("tunnel_ports", "inet_service", _ports(networks))
     lines += _set("closed_ports", "inet_service", sorted(closed_ports))
-    if any(nodes.values()):
-        for family in FAMILIES:
-            lines += _set("nodes" + family.suffix, family.set_type, nodes[family.version])
-    return lines + _range_sets("masqueraded", [one for one in networks if one["masquerade"]])
+    lines += _range_sets("masqueraded", [one for one in networks if one["masquerade"]])
+    followed = ["nodes" + family.suffix for family in nodes.families if nodes.followed]
+    lines.append("# filled by the guard: " + " ".join([*followed, *OTHERS]))
+    for family in nodes.families:
+        lines += _set("nodes" + family.suffix, family.set_type, nodes.addresses[family.version])
+    return lines + [line for name, kind in OTHERS.items() for line in _set(name, kind, [])]
 
 
 def _sources(networks: list[dict[str, Any]], reach: dict[str, list[dict[str, Any]]]) -> list[str]:
@@ -481,9 +503,7 @@ def _accept_sources(networks: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def _guard(
-    networks: list[dict[str, Any]], nodes: dict[int, list[str]], external: External | None
-) -> list[str]:
+def _guard(networks: list[dict[str, Any]], nodes: Nodes, external: External | None) -> list[str]:
     """The ways that a pod's packet can take here, through this host, to it, and out of it:
     from_<network> judges what came from a network, by device or source.
 
@@ -501,8 +521,7 @@ def _guard(
     ]
     lines += [
         f"\t{closed} {family.ip} daddr @nodes{family.suffix} jump to_closed_port"
-        for family in FAMILIES
-        if nodes[family.version]
+        for family in nodes.families
     ]
     lines += [
         "}",
@@ -517,16 +536,16 @@ def _guard(
         "\tmeta l4proto { icmp, ipv6-icmp } jump icmp_to_host",
         "\tjump guard",
     ]
-    if any(nodes.values()):
-        lines += [
-            "\t"
-            + _drop(
-                f"{match} {family.ip} saddr != @nodes{family.suffix}",
-                "to a tunnel, from a host that is no node",
-            )
-            for match in _tunnel_matches(networks)
-            for family in FAMILIES
-        ]
+    told = [one for one in networks if not nodes.followed or one["backend"]["type"] in FOLLOWED]
+    lines += [
+        "\t"
+        + _drop(
+            f"{match} {family.ip} saddr != @nodes{family.suffix}",
+            "to a tunnel, from a host that is no node",
+        )
+        for match in _tunnel_matches(told)
+        for family in nodes.families
+    ]
     by_source = ["\t" + rule for rule in _by_source(networks)] + [
         f"\t{match} jump from_external" for match in _external_matches(external, nodes, "saddr")
     ]
@@ -555,7 +574,13 @@ def _guard(
         for device in network["devices"]
     ]
     lines.append("\tiifname " + _vmap([('"lo"', "return"), *by_device]))
-    lines += [*by_source, "}"]
+    lines += [
+        *by_source,
+        "\t# those are at addresses of nodes, so what stays in its network needs no look",
+        "\tudp dport @other_tunnel_ports jump to_tunnel",
+        "\tmeta l4proto @other_tunnel_protocols jump to_tunnel",
+        "}",
+    ]
     origins = _origins(networks, external, nodes)
     lines += ["", "chain to_tunnel {"]
     lines += ["\t" + _drop(origin, "a pod to a tunnel") for origin in origins]
@@ -590,16 +615,14 @@ def _icmp_to_host(networks: list[dict[str, Any]], origins: list[str]) -> list[st
     return [*lines, "}"]
 
 
-def _external_matches(
-    external: External | None, nodes: dict[int, list[str]], side: str
-) -> list[str]:
+def _external_matches(external: External | None, nodes: Nodes, side: str) -> list[str]:
     """Expressions that match packets from (saddr) or to (daddr) pods of another CNI.
 
     Some give pods addresses of the range that nodes have theirs in.
     """
     return [
         f"{family.ip} {side} {external.network[family.cidr]}"
-        + (f" {family.ip} {side} != @nodes{family.suffix}" if any(nodes.values()) else "")
+        + (f" {family.ip} {side} != @nodes{family.suffix}" if nodes.families else "")
         for family in FAMILIES
         if external and external.network[family.cidr]
     ]
@@ -631,7 +654,7 @@ def _from_networks(
     networks: list[dict[str, Any]],
     reach: dict[str, list[dict[str, Any]]],
     external: External | None,
-    nodes: dict[int, list[str]],
+    nodes: Nodes,
 ) -> list[str]:
     lines: list[str] = []
     for network in networks:

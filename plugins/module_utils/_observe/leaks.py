@@ -107,7 +107,7 @@ INJECTION = Leak(
 INJECTION_FROM_OUTSIDE = Leak(
     13,
     "tunnel injection from outside",
-    closed_by="the guard in input: tunnel ports hear `isolation_node_addresses` alone",
+    closed_by="the guard in input: tunnel ports hear the nodes alone",
     repair="On {host}, the guard must let only the nodes speak to tunnel ports: roles/isolation"
     " takes their addresses from the inventory; nft list table inet multinet.",
     at_receiver=True,

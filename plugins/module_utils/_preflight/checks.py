@@ -96,8 +96,8 @@ def warnings(
                 f"Network '{network['name']}': UDP port {port} is also that of"
                 f" {' and '.join(sorted(name for name in others if others[name] == port))}, which"
                 " the collection did not make. Both work, but the guard is in charge of the whole"
-                " port: with isolation_node_addresses, hosts that are not among them reach"
-                " neither. Another backend.port keeps the two apart."
+                " port: hosts that are no nodes to it (isolation_node_addresses) reach neither."
+                " Another backend.port keeps the two apart."
             )
     return found
 

@@ -10,6 +10,9 @@ SIGTERM the table stays, without an owner. Killed, it leaves the socket that own
 systemd (sd_pid_notify_with_fds(3), FDSTORE=1), so the table stays as it is, and whoever comes next
 gets that socket. It is one file that needs nothing of the library.
 
+Some sets of the table it fills itself, from what the kernel has: the nodes are those that flanneld
+has made ways to, for their leases say so, and the tunnels of others are devices. It follows both.
+
     isolation.py hold      run (the unit multinet-isolation.service)
     isolation.py reload    have the process $MAINPID load the file, and wait for the result
 """
@@ -18,8 +21,10 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import ipaddress
 import json
 import os
+import re
 import select
 import signal
 import socket
@@ -29,7 +34,7 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
 TABLE = "inet multinet"
@@ -49,6 +54,27 @@ NETLINK_NETFILTER, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP = 12, 270, 1
 NFNLGRP_NFTABLES, NFNL_SUBSYS_NFTABLES, NFPROTO_INET = 7, 10, 1
 NFT_MSG_NEWGEN, NFTA_TABLE, NFTA_GEN_PROC_PID, NFTA_GEN_PROC_NAME = 15, 1, 2, 3
 
+# include/uapi/linux/{netlink,rtnetlink,if_link,if_addr,neighbour,if_tunnel}.h
+NLM_F_REQUEST_DUMP, NLMSG_ERROR, NLMSG_DONE = 0x301, 2, 3
+RTM_GETLINK, RTM_GETADDR, RTM_GETROUTE, RTM_GETNEIGH = 18, 22, 26, 30
+LINK, IPV4_ADDRESS, IPV4_ROUTE, IPV6_ADDRESS, IPV6_ROUTE, NEIGHBOUR = 1, 0x10, 0x40, 0x100, 0x400, 4
+AF_BRIDGE, IFF_UP = 7, 1
+IFLA_IFNAME, IFLA_LINKINFO, IFLA_INFO_KIND, IFLA_INFO_DATA = 3, 18, 1, 2
+IFA_ADDRESS, IFA_LOCAL, NDA_DST, RTA_DST, RTA_GATEWAY = 1, 2, 1, 1, 5
+# kind of a tunnel device -> the attribute with its UDP port, or the IP protocols it takes in
+PORT_OF = {b"vxlan": 15, b"geneve": 5, b"bareudp": 1}
+PROTOCOLS_OF = {
+    **dict.fromkeys((b"gre", b"gretap", b"erspan", b"ip6gre", b"ip6gretap", b"ip6erspan"), (47,)),
+    b"ipip": (4,),
+    b"sit": (4, 41),
+    b"ip6tnl": (4, 41),
+}
+# In the file: which sets are filled here.
+FILLED = re.compile(r"^\t# filled by the guard: (.+)$", re.M)
+DEVICES = re.compile(r"\tset network_devices \{\n.*\n\t\telements = \{ (.*) \}")
+PORTS = re.compile(r"\tset tunnel_ports \{\n.*\n\t\telements = \{ (.*) \}")
+RANGES = re.compile(r"\tset network_ranges6?_(\d+) \{\n.*\n\t\telements = \{ (.*) \}")
+
 KEPT = 3  # SD_LISTEN_FDS_START: where a program finds the descriptor that was kept for it
 
 # libnftables.h: tables without their counters
@@ -58,6 +84,8 @@ SO_RCVBUFFORCE, EVENT_BYTES = 33, 8 << 20
 
 FILE_CHECK_SECONDS = 2
 RELOAD_SECONDS = 20
+# Between two looks at what the kernel has, however much happens there.
+LOOK_SECONDS = 0.5
 
 
 class GuardError(Exception):
@@ -143,8 +171,11 @@ class Nft:
 class Guard:
     """The table, and what this process knows of it."""
 
-    def __init__(self, nft: Nft) -> None:
+    def __init__(self, nft: Nft, look: Callable[[str], dict[str, set[str]]]) -> None:
+        """look: gives the definition of a table what its sets are to hold, see surroundings()."""
         self.nft = nft
+        self.look = look
+        self.filled: dict[str, set[str]] = {}  # set of the table -> what it holds
         self.program = _bytes_of(__file__)
         self.rules = b""  # the file of which the table is in the kernel
         self.definition = ""  # that table
@@ -186,6 +217,25 @@ class Guard:
         self._apply(definition, FLAGS if self.flags is None else (self.flags,))
         self.rules = rules
 
+    def follow(self) -> bool:
+        """Fill the sets anew from what the kernel has now; say whether anything was different.
+
+        Raises GuardError; they then stay as they are.
+        """
+        wanted = self._look(self.definition)
+        if wanted == self.filled:
+            return False
+        commands = "".join(
+            _elements("add", name, wanted[name] - held)
+            + _elements("delete", name, held - wanted[name])
+            for name, held in self.filled.items()
+        )
+        if self.nft.run(commands):
+            self._apply(self.definition, (self.flags or "",))
+        self.filled = wanted
+        self._remember()
+        return True
+
     def is_as_loaded(self) -> bool:
         """Say whether the table in the kernel is the one that was last loaded."""
         return not self.nft.run(f"list table {TABLE}") and self.nft.output == self.listing
@@ -201,17 +251,134 @@ class Guard:
             self._apply(self.definition, ("",))
 
     def _apply(self, definition: str, choices: Sequence[str]) -> None:
-        error = ""
+        error, filled = "", self._look(definition)
+        elements = "".join(_elements("add", name, held) for name, held in filled.items())
         for flags in choices:
             flagged = OPEN + f"\tflags {flags}\n" + definition[len(OPEN) :] if flags else definition
             there = not self.nft.run(f"list table {TABLE}")
-            error = self.nft.run((f"delete table {TABLE}\n" if there else "") + flagged)
+            commands = (f"delete table {TABLE}\n" if there else "") + flagged + elements
+            error = self.nft.run(commands)
             if not error:
-                self.definition, self.flags = definition, flags
-                self.nft.run(f"list table {TABLE}")
-                self.listing = self.nft.output
+                self.definition, self.flags, self.filled = definition, flags, filled
+                self._remember()
                 return
         raise GuardError(f"the table of {RULES} cannot be loaded: {error}")
+
+    def _look(self, definition: str) -> dict[str, set[str]]:
+        try:
+            return self.look(definition)
+        except OSError as error:
+            raise GuardError(f"the kernel does not tell its devices and routes: {error}") from error
+
+    def _remember(self) -> None:
+        self.nft.run(f"list table {TABLE}")
+        self.listing = self.nft.output
+
+
+def _elements(verb: str, name: str, elements: set[str]) -> str:
+    """Return the nft command that adds elements to a set of the table, or deletes them."""
+    listed = ", ".join(sorted(elements))
+    return f"{verb} element {TABLE} {name} {{ {listed} }}\n" if elements else ""
+
+
+def surroundings(definition: str) -> dict[str, set[str]]:
+    """Return what the sets hold that a table's definition leaves to the guard: {name: elements}.
+
+    nodes, nodes6: this host's own addresses, and those that flanneld has made ways to, be it in a
+    tunnel's forwarding table or as the gateway of a network's route; where a tunnel of others
+    shares a port with one of the networks', also its nodes. other_tunnel_ports,
+    other_tunnel_protocols: of tunnel devices that are not the networks'.
+    Raises OSError.
+    """
+    names = [name for line in FILLED.findall(definition) for name in line.split()]
+    if not names:
+        return {}
+    devices = set(re.findall(r'"([^"]+)"', "".join(DEVICES.findall(definition))))
+    ranges = [
+        ipaddress.ip_network(f"{address}/{length}")
+        for length, addresses in RANGES.findall(definition)
+        for address in addresses.split(", ")
+    ]
+    found: dict[str, set[str]] = {
+        name: set() for name in ("nodes", "nodes6", "other_tunnel_ports", "other_tunnel_protocols")
+    }
+
+    def node(packed: bytes) -> None:
+        address = ipaddress.ip_address(packed)
+        special = address.is_loopback or address.is_link_local or address.is_unspecified
+        if not special and not any(address in one for one in ranges):
+            found["nodes" if address.version == 4 else "nodes6"].add(str(address))
+
+    shared = {port for ports in PORTS.findall(definition) for port in ports.split(", ")}
+    tunnels = set()
+    for body, attributes in dump(RTM_GETLINK, 16):
+        index, flags = struct.unpack_from("=iI", body, 4)
+        if attributes[IFLA_IFNAME].rstrip(b"\0").decode("utf-8", "replace") in devices:
+            tunnels.add(index)
+        elif flags & IFF_UP:
+            ports, protocols = _tunnel(attributes.get(IFLA_LINKINFO, b""))
+            if ports & shared:
+                tunnels.add(index)
+            found["other_tunnel_ports"] |= ports
+            found["other_tunnel_protocols"] |= protocols
+    for dummy, attributes in dump(RTM_GETADDR, 8):
+        node(attributes.get(IFA_LOCAL) or attributes[IFA_ADDRESS])
+    for body, attributes in dump(RTM_GETNEIGH, 12, AF_BRIDGE):
+        if struct.unpack_from("=i", body, 4)[0] in tunnels and NDA_DST in attributes:
+            node(attributes[NDA_DST])
+    for dummy, attributes in dump(RTM_GETROUTE, 12):
+        if RTA_DST in attributes and RTA_GATEWAY in attributes:
+            target = ipaddress.ip_address(attributes[RTA_DST])
+            if any(target in one for one in ranges):
+                node(attributes[RTA_GATEWAY])
+    return {name: found[name] for name in names}
+
+
+def _tunnel(info: bytes) -> tuple[set[str], set[str]]:
+    """Return (UDP ports, IP protocols) that a device takes in, by its IFLA_LINKINFO."""
+    told = attributes_of(info)
+    kind = told.get(IFLA_INFO_KIND, b"").rstrip(b"\0")
+    port = attributes_of(told.get(IFLA_INFO_DATA, b"")).get(PORT_OF.get(kind, 0))
+    ports = {str(int.from_bytes(port, "big"))} if port else set()
+    return ports, {str(number) for number in PROTOCOLS_OF.get(kind, ())}
+
+
+def dump(kind: int, size: int, family: int = 0) -> Iterator[tuple[bytes, dict[int, bytes]]]:
+    """Yield (fixed part, {attribute: bytes}) of what rtnetlink(7) has of a kind.
+
+    kind: RTM_GET*. size: of the fixed part, in bytes. family: 0 is all. Raises OSError.
+    """
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as sock:
+        sock.bind((0, 0))
+        request = struct.pack("=B", family).ljust(size, b"\0")
+        sock.send(struct.pack("=IHHII", 16 + size, kind, NLM_F_REQUEST_DUMP, 1, 0) + request)
+        while True:
+            data, offset = sock.recv(1 << 20), 0
+            while offset + 16 <= len(data):
+                length, answer = struct.unpack_from("=IH", data, offset)
+                if answer == NLMSG_DONE or length < 16:
+                    return
+                if answer == NLMSG_ERROR:
+                    number = -struct.unpack_from("=i", data, offset + 16)[0]
+                    raise OSError(number, os.strerror(number))
+                begin = offset + 16
+                yield (
+                    data[begin : begin + size],
+                    attributes_of(data[begin + size : offset + length]),
+                )
+                offset += (length + 3) & ~3
+
+
+def attributes_of(data: bytes) -> dict[int, bytes]:
+    """Return {attribute: bytes} of netlink attributes in a row."""
+    attributes, at = {}, 0
+    while at + 4 <= len(data):
+        size, name = struct.unpack_from("=HH", data, at)
+        if size < 4:
+            break
+        attributes[name & 0x3FFF] = data[at + 4 : at + size]
+        at += (size + 3) & ~3
+    return attributes
 
 
 SOMEBODY = "somebody"
@@ -273,16 +440,42 @@ def messages(data: bytes) -> Iterator[tuple[int, int, int, dict[int, bytes]]]:
         if length < 20:
             return
         if kind >> 8 == NFNL_SUBSYS_NFTABLES:
-            attributes: dict[int, bytes] = {}
-            at, end = offset + 20, min(offset + length, len(data))
-            while at + 4 <= end:
-                size, name = struct.unpack_from("=HH", data, at)
-                if size < 4:
-                    break
-                attributes[name & 0x3FFF] = data[at + 4 : at + size]
-                at += (size + 3) & ~3
+            attributes = attributes_of(data[offset + 20 : offset + length])
             yield port, kind & 0xFF, data[offset + 16], attributes
         offset += (length + 3) & ~3
+
+
+class Changes:
+    """The kernel's messages about devices, addresses, routes and neighbours: that there were some
+    is all that counts.
+    """
+
+    def __init__(self) -> None:
+        self.socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+        groups = LINK | NEIGHBOUR | IPV4_ADDRESS | IPV4_ROUTE | IPV6_ADDRESS | IPV6_ROUTE
+        self.socket.bind((0, groups))
+        self.socket.setblocking(False)
+        self.missed = True  # whether there is something to look at
+        self._looked_at = 0.0
+
+    def rested(self) -> bool:
+        """Say whether the last look was long enough ago."""
+        return time.monotonic() - self._looked_at >= LOOK_SECONDS
+
+    def due(self) -> bool:
+        """Say whether it is time to look again."""
+        if not self.rested():
+            return False
+        while True:
+            try:
+                self.socket.recv(1 << 16)
+            except BlockingIOError:
+                break
+            except OSError:  # ENOBUFS: more than it could keep
+                pass
+            self.missed = True
+        due, self.missed, self._looked_at = self.missed, False, time.monotonic()
+        return due
 
 
 def _empty(descriptor: int) -> None:
@@ -340,6 +533,8 @@ def write_state(guard: Guard) -> None:
         "flags": guard.flags,
         "error": guard.error,
         "restored": guard.restored,
+        "networks": re.findall(r"^\tchain pods_of_(\S+) \{$", guard.definition, re.M),
+        "filled": {name: sorted(held) for name, held in guard.filled.items()},
         "environment": {"MULTINET_INSTALLED_SHA256": guard.installed_sum},
     }
     os.makedirs(os.path.dirname(STATE), exist_ok=True)
@@ -364,7 +559,8 @@ def hold() -> None:
         # before the table belongs to it; without FDPOLL, systemd would drop it on an error
         tell_systemd("FDSTORE=1\nFDNAME=nft\nFDPOLL=0", [nft.descriptor])
     events = Events(nft.port)
-    guard = Guard(nft)
+    changes = Changes()
+    guard = Guard(nft, surroundings)
     rules = stamp(RULES)
     guard.load()
     write_state(guard)
@@ -378,7 +574,13 @@ def hold() -> None:
     say(f"table {TABLE} is loaded and {how}.")
     try:
         while True:
-            ready = select.select([events.socket, wake_read], [], [], FILE_CHECK_SECONDS)[0]
+            rested = changes.rested()
+            ready = select.select(
+                [events.socket, wake_read, *([changes.socket] if rested else [])],
+                [],
+                [],
+                FILE_CHECK_SECONDS if rested else LOOK_SECONDS,
+            )[0]
             signals = wake_read.recv(64) if wake_read in ready else b""
             if signal.SIGTERM in signals or signal.SIGINT in signals:
                 return
@@ -393,6 +595,12 @@ def hold() -> None:
                     4,
                 )
                 write_state(guard)
+            try:
+                if changes.due() and guard.follow():
+                    write_state(guard)
+            except GuardError as error:
+                changes.missed = True
+                say(f"{error} What the table knows of nodes and tunnels stays as it was.", 4)
             if signal.SIGHUP in signals and _bytes_of(__file__) != guard.program:
                 guard.release()
                 os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")

@@ -140,6 +140,12 @@ def test_a_node_address_must_be_one():
         ruleset(many(1), ["node-1"])
 
 
+@pytest.mark.parametrize("wrong", [[], "", "lease", None])
+def test_node_addresses_are_a_choice_or_a_list(wrong):
+    with pytest.raises(ValueError, match="write leases, trusted, or the list of the addresses"):
+        ruleset(many(1), wrong)
+
+
 def test_dockers_bridge_is_one_of_the_networks_own():
     text = ruleset(many(2), docker_network="n2")
     assert '"docker0" : goto pods_of_n2' in text and '"docker0" : jump from_n2' in text
