@@ -30,8 +30,8 @@ LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
 CODE = re.compile(r"`([^`\s]+)`")
 # What a path begins with, from the root of the repository; packages of the core go by their names.
 TOP = re.compile(
-    r"benchmarks/|changelogs/|docs/|inventories/|meta/|molecule/|playbooks/|plugins/|roles/|scripts/"
-    r"|tests/"
+    r"benchmarks/|changelogs/|docs/|installers/|inventories/|meta/|molecule/|playbooks/|plugins/"
+    r"|roles/|scripts/|tests/"
 )
 PACKAGE = re.compile(r"_\w+/")
 CORE = ("plugins/module_utils", "plugins/plugin_utils")
