@@ -15,15 +15,25 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
+from ansible_collections.multinet.flannel.plugins.module_utils._node import executable_file
 from ansible_collections.multinet.flannel.plugins.module_utils._node import (
     executables as node_executables,
+)
+from ansible_collections.multinet.flannel.plugins.module_utils._node.executable_file import (
+    interpreter,
 )
 from ansible_collections.multinet.flannel.plugins.module_utils._node.sums import (
     ArtifactError,
     verify_sum,
 )
 from ansible_collections.multinet.flannel.plugins.plugin_utils._artifacts import releases
-from ansible_collections.multinet.flannel.plugins.plugin_utils._artifacts.store import Store
+from ansible_collections.multinet.flannel.plugins.plugin_utils._artifacts.store import (
+    Store,
+    executable_problem,
+)
+from ansible_collections.multinet.flannel.plugins.plugin_utils._artifacts.store import (
+    missing as releases_missing,
+)
 
 if TYPE_CHECKING:
     State = dict[str, Any]  # see look() of _node/executables.py
@@ -39,6 +49,8 @@ class Wanted(NamedTuple):
     release: str  # component and version
 
 
+# Ansible itself needs it on a host
+_SHELL = "/bin/sh"
 _ARTIFACT = {
     "component": {"type": "str", "required": True},
     "version": {"type": "str", "required": True},
@@ -98,21 +110,22 @@ class ActionModule(ActionBase):
         if errors:
             raise ArtifactError(" ".join(errors))
         paths = [path for artifact in artifacts for path in artifact["executables"].values()]
-        report = self._on_host([{"path": path} for path in paths], task_vars)
-        there = {state["path"]: state for state in report["executables"]}
         if arguments["source"] == "host":
-            _must_be_there(artifacts, there)
-            return {
+            report = self._on_host(_to_try(artifacts), task_vars)
+            there = {state["path"]: state for state in report["executables"]}
+            result = {
                 "changed": False,
                 "changed_executables": [],
                 "record_is_lost": False,
                 "host": report["host"],
             }
+            warnings = _must_run(artifacts, there)
+            return dict(result, warnings=warnings) if warnings else result
 
+        report = self._on_host([{"path": path} for path in paths], task_vars)
+        there = {state["path"]: state for state in report["executables"]}
         arch = releases.architecture(arguments["architecture"] or report["machine"])
-        wanted: dict[str, Wanted] = {}
-        for artifact in artifacts:
-            wanted.update(_wanted(dict(artifact, arch=arch), arguments, table))
+        wanted = _wanted([dict(artifact, arch=arch) for artifact in artifacts], arguments, table)
         differing = {
             path: want
             for path, want in wanted.items()
@@ -123,6 +136,11 @@ class ActionModule(ActionBase):
         }
         for want in to_bring.values():
             verify_sum(want.file, want.sha256, want.according_to)
+        # also of what is there already: it may have been installed from here
+        wrong = [executable_problem(want.file, want.sha256, arch) for want in wanted.values()]
+        if any(wrong):
+            raise ArtifactError(" ".join(filter(None, wrong)))
+        self._must_have_interpreters(to_bring, task_vars)
         _must_have_room(to_bring, there)
         if differing and not self._task.check_mode:
             self._bring(differing, there, arguments["record"], task_vars)
@@ -140,6 +158,25 @@ class ActionModule(ActionBase):
                 _diff(path, there[path], want) for path, want in sorted(differing.items())
             ]
         return result
+
+    def _must_have_interpreters(
+        self, to_bring: dict[str, Wanted], task_vars: dict[str, Any] | None
+    ) -> None:
+        """Raise ArtifactError when the host has not the program that runs a script of these."""
+        needed = {path: executable_file.read(want.file)[0] for path, want in to_bring.items()}
+        scripts = {path: found for path, head in needed.items() if (found := interpreter(head))}
+        asked = [{"path": path} for path in sorted({*scripts.values()} - {_SHELL})]
+        if not asked:  # upstream's are none; asking costs a round trip
+            return
+        report = self._on_host(asked, task_vars)
+        missing = {state["path"] for state in report["executables"] if state["mode"] is None}
+        errors = [
+            f"{to_bring[path].file} is a script for {program}, which is not on the host."
+            for path, program in sorted(scripts.items())
+            if program in missing
+        ]
+        if errors:
+            raise ArtifactError(f"{' '.join(errors)} Install it there, or take an executable.")
 
     def _bring(
         self,
@@ -199,27 +236,58 @@ class ActionModule(ActionBase):
         return report
 
 
-def _must_be_there(artifacts: list[dict[str, Any]], there: dict[str, State]) -> None:
-    """Source host: nothing is installed, so everything has to be there."""
-    errors = []
+def _to_try(artifacts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return what the module is asked about executables that the host has from others."""
+    return [
+        {"path": path, "version_arguments": releases.SAYS_VERSION.get(name, [])}
+        for artifact in artifacts
+        for name, path in artifact["executables"].items()
+    ]
+
+
+def _must_run(artifacts: list[dict[str, Any]], there: dict[str, State]) -> list[str]:
+    """Source host: nothing is installed, so everything has to be there and run; return warnings."""
+    errors, warnings = [], []
     for artifact in artifacts:
         for name, path in sorted(artifact["executables"].items()):
-            if there[path]["sha256"] is None:
-                errors.append(f"{path} ({name} of {artifact['component']}) is not there.")
-            elif not int(there[path]["mode"], 8) & 0o100:
-                errors.append(
-                    f"{path} ({name} of {artifact['component']}) is not executable, its mode is"
-                    f" {there[path]['mode']}."
-                )
+            state, what = there[path], f"{path} ({name} of {artifact['component']})"
+            if state["sha256"] is None:
+                errors.append(f"{what} is not there.")
+            elif not int(state["mode"], 8) & 0o100:
+                errors.append(f"{what} is not executable, its mode is {state['mode']}.")
+            elif state["problem"]:
+                errors.append(f"{what} {state['problem']}.")
+            elif name != "etcdctl":  # it comes with etcd
+                warnings += releases.version_warnings(artifact, what, state["version"])
     if errors:
         raise ArtifactError(
             f"{' '.join(errors)} The source is host, which installs nothing: put them there, or"
             " choose the source release or mirror."
         )
+    return warnings
 
 
-def _wanted(artifact: dict[str, Any], arguments: dict[str, Any], table: Table) -> dict[str, Wanted]:
-    """Return what the places of one artifact on the host are to hold, by path."""
+def _wanted(
+    artifacts: list[dict[str, Any]], arguments: dict[str, Any], table: Table
+) -> dict[str, Wanted]:
+    """Return what the places of artifacts on the host are to hold, by path.
+
+    Raises ArtifactError with all that is missing, before anything is downloaded or unpacked.
+    """
+    origin = arguments["dir"] if arguments["source"] == "mirror" else None
+    problems = releases_missing(artifacts, table, origin, arguments["base_urls"], arguments["sums"])
+    if problems:
+        raise ArtifactError(" ".join(problems))
+    wanted = {}
+    for artifact in artifacts:
+        wanted.update(_one_wanted(artifact, arguments, table))
+    return wanted
+
+
+def _one_wanted(
+    artifact: dict[str, Any], arguments: dict[str, Any], table: Table
+) -> dict[str, Wanted]:
+    """Return what the places of one artifact are to hold; its release is known or in the mirror."""
     names = sorted(artifact["executables"])
     cache = Store(os.path.expanduser(arguments["cache_dir"]))
     key = (artifact["component"], artifact["version"], artifact["arch"])

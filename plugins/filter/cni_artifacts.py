@@ -1,15 +1,18 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Filter: the CNI executables of a node (documentation: cni_artifacts.yml)."""
+"""Filters: the CNI executables of a node, and which executables cannot be had (documentation:
+cni_artifacts.yml, artifact_problems.yml).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from ansible_collections.multinet.flannel.plugins.module_utils import _architectures
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.executables import executables
-from ansible_collections.multinet.flannel.plugins.plugin_utils._artifacts import releases
+from ansible_collections.multinet.flannel.plugins.plugin_utils._artifacts import releases, store
 
 
 def cni_artifacts(
@@ -31,8 +34,45 @@ def cni_artifacts(
     ]
 
 
+def artifact_problems(
+    needs: Iterable[Mapping[str, Any]],
+    hostvars: Mapping[str, Any],
+    hosts: Iterable[str],
+    settings: Mapping[str, Any],
+) -> list[str]:
+    """Return a sentence for each artifact that cannot be had, with the hosts that need it.
+
+    needs: [{hosts: names, artifacts}]. hosts: names of those whose facts were gathered. settings:
+    {source, dir, sums}. Nothing is fetched, and what is there is not read but its lists.
+    """
+    if settings["source"] == "host":
+        return []
+    learnt = set(hosts)
+    told: dict[str, list[str]] = {}
+    for need in needs:
+        by_architecture: dict[str, list[str]] = {}
+        for name in need["hosts"]:
+            facts = hostvars[name].get("ansible_facts") or {} if name in learnt else {}
+            arch = _architectures.supported(facts.get("architecture", ""))
+            if arch:  # what is not supported, preflight says
+                by_architecture.setdefault(arch, []).append(name)
+        for arch, names in by_architecture.items():
+            for sentence in store.missing(
+                [dict(artifact, arch=arch) for artifact in need["artifacts"]],
+                releases.load_table(),
+                settings["dir"] if settings["source"] == "mirror" else None,
+                sums=settings["sums"],
+            ):
+                told.setdefault(sentence, []).extend(names)
+    return [
+        f"For {', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}:"
+        f" {sentence}"
+        for sentence, names in told.items()
+    ]
+
+
 class FilterModule:
-    """The filter of this file."""
+    """The filters of this file."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"cni_artifacts": cni_artifacts}
+        return {"artifact_problems": artifact_problems, "cni_artifacts": cni_artifacts}

@@ -42,6 +42,11 @@ options:
       src:
         description: A file on the host to install it from when its sum differs.
         type: path
+      version_arguments:
+        description: Arguments with which it says its version and ends. When given, one that is
+          there is run with them, to see whether it runs on this host.
+        type: list
+        elements: str
   record:
     description: Whether to write into C(/etc/multinet/executables.json) what is installed, for
       M(multinet.flannel.node_removal).
@@ -105,6 +110,14 @@ executables:
     free:
       description: Bytes free on that file system.
       type: int
+    problem:
+      description: Why it does not run on this host, empty for one that does.
+      type: str
+      returned: when it was tried
+    version:
+      description: The version that it says it has, empty when it says none.
+      type: str
+      returned: when it was tried
 record_is_lost:
   description: Whether networks are deployed on the host, and C(/etc/multinet/executables.json) is
     not there.
@@ -120,6 +133,7 @@ changed_executables:
 import platform
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.multinet.flannel.plugins.module_utils._architectures import GO_NAMES
 from ansible_collections.multinet.flannel.plugins.module_utils._node import executables, identity
 from ansible_collections.multinet.flannel.plugins.module_utils._node.sums import ArtifactError
 
@@ -135,6 +149,7 @@ def main() -> None:
                     "path": {"type": "path", "required": True},
                     "sha256": {"type": "str"},
                     "src": {"type": "path"},
+                    "version_arguments": {"type": "list", "elements": "str"},
                 },
             },
             "record": {"type": "bool", "default": False},
@@ -146,6 +161,13 @@ def main() -> None:
     lost = executables.is_lost()
     try:
         found = [executables.look(item["path"]) for item in wanted]
+        machine = platform.machine()
+        for item, state in zip(wanted, found):
+            if item["version_arguments"] is not None and state["sha256"]:
+                architecture = GO_NAMES.get(machine, machine)
+                state.update(
+                    executables.tried(item["path"], item["version_arguments"], architecture)
+                )
         differing = [
             item for item, state in zip(wanted, found) if executables.differs(state, item["sha256"])
         ]
@@ -161,7 +183,7 @@ def main() -> None:
         changed_executables=[item["path"] for item in differing],
         executables=found,
         record_is_lost=lost,
-        machine=platform.machine(),
+        machine=machine,
         host=identity.look(),
     )
 

@@ -48,11 +48,6 @@ WRONG = {
     ),
     "name too long": ([dict(BLUE, name="a-name-too-long")], {}, ["a-name-too-long", "12"]),
     "a name that breaks the watch": ([dict(BLUE, name="subnets")], {}, ["subnets"]),
-    "udp on arm64": (
-        [dict(BLUE, backend={"type": "udp"})],
-        {"multinet_architectures": ["arm64"]},
-        ["udp", "arm64", "vxlan"],
-    ),
     "wireguard twice": (
         [dict(BLUE, backend={"type": "wireguard"}), dict(RED, backend={"type": "wireguard"})],
         {},

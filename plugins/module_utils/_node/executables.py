@@ -8,17 +8,22 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import stat
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 from .._cni import files
-from . import deployed
+from . import deployed, executable_file
 from .sums import ArtifactError, sha256_of, verify_sum
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MODE = "0755"
+# How long an executable may take to say its version, in seconds
+TRIED_FOR = 20
+_VERSION = re.compile(r"\bv?([0-9]+\.[0-9]+\.[0-9]+(?:-[0-9A-Za-z.]+)?)\b")
 # Which executables the collection installed here: {path: sha256}
 RECORD = "/etc/multinet/executables.json"
 # What the meta-plugin's own executable is known by (lookup meta_plugin_launchers)
@@ -52,6 +57,43 @@ def look(path: str) -> dict[str, Any]:
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read: {error.strerror}.") from error
     return state
+
+
+def tried(path: str, arguments: list[str], architecture: str) -> dict[str, str]:
+    """Run an executable that is there to see whether it runs here; return {problem, version}.
+
+    arguments: with which it says its version and ends. architecture: of this host, Go's name.
+    problem: a clause such as `is empty`, "" for one that runs. version: the first it says, "" for
+    none.
+    """
+    try:
+        problem = executable_file.problem(*executable_file.read(path), architecture)
+        # what is right for another host is not run: an emulator may be registered for it
+        if problem:
+            return {"problem": problem, "version": ""}
+        done = subprocess.run(
+            [path, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=TRIED_FOR,
+            check=False,
+        )
+    except OSError as error:
+        # for want of what runs it, the kernel says of the file itself that it is not there
+        reason = error.strerror
+        if isinstance(error, FileNotFoundError) and os.path.exists(path):
+            reason = "the program or loader that runs it is not on this host"
+        return {"problem": f"cannot be run: {reason}", "version": ""}
+    except subprocess.TimeoutExpired:
+        problem = f"did not end within {TRIED_FOR} s when it was asked for its version"
+        return {"problem": problem, "version": ""}
+    said = done.stdout.decode("utf-8", "replace")
+    if done.returncode < 0 or done.returncode in (126, 127):  # by a signal, or a script's shell
+        line = next(iter(said.splitlines()), f"exit status {done.returncode}")
+        return {"problem": f"cannot be run: {line}", "version": ""}
+    version = _VERSION.search(said)
+    return {"problem": "", "version": version.group(1) if version else ""}
 
 
 def differs(state: dict[str, Any], sha256: str | None) -> bool:

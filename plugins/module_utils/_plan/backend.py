@@ -91,13 +91,14 @@ def _check_keys(value: dict[Any, Any], name: str, report: Report) -> None:
 def _check_architectures(
     name: str, kind: Backend, architectures: list[str] | None, report: Report
 ) -> None:
-    if not kind.architectures or (architectures and set(architectures) <= set(kind.architectures)):
-        return
-    known = ", ".join(sorted(set(architectures or []))) or "of an architecture that is not known"
-    report.wrong(
-        f"backend.type is {show(name)}, which flannel has on {' and '.join(kind.architectures)}"
-        f" alone, and the nodes are {known}; write vxlan, which does the same on the same port"
-    )
+    # of nodes that are not known yet, preflight judges by what they are
+    others = sorted(set(architectures or []) - set(kind.architectures))
+    if kind.architectures and others:
+        report.wrong(
+            f"backend.type is {show(name)}, which flannel has on {' and '.join(kind.architectures)}"
+            f" alone, and nodes are {', '.join(others)}; write vxlan, which does the same on the"
+            " same port"
+        )
 
 
 def _check_ipv6(backend: dict[str, Any], ipv6_cidr: str, report: Report) -> None:

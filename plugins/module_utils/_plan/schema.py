@@ -85,7 +85,7 @@ OPTIONS = {
         (
             "Architectures of the nodes by the names Go has for them, such as V(amd64) and"
             " V(arm64).",
-            "The C(udp) backend is refused unless all of them are known to be V(amd64).",
+            "The C(udp) backend is refused where one is known not to be V(amd64).",
         ),
     ),
     "etcd_prefix": Option(

@@ -164,9 +164,10 @@ def _platform(observed: Facts) -> Iterator[str]:
             " set ansible_python_interpreter to it."
         )
     if observed["machine"] not in _architectures.SUPPORTED:
+        *most, last = sorted(_architectures.SUPPORTED)
         yield (
             f"The architecture {observed['machine']} is not supported: use a host with"
-            f" {' or '.join(sorted(_architectures.SUPPORTED))}."
+            f" {', '.join(most)} or {last}."
         )
     if not observed["systemd"]:
         yield (

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 SUMS_FILE = "SHA256SUMS"
 MIRROR_COMMAND = "ansible-playbook multinet.flannel.mirror -e multinet_artifact_dir=%s"
 
+# With which an executable says its version; the CNI plugins say it when they are told nothing
+SAYS_VERSION = {"flanneld": ["--version"], "etcd": ["--version"], "etcdctl": ["version"]}
+
 _VERSION = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+([-+.][0-9A-Za-z.+-]*)?")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SUM_LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
@@ -39,7 +42,7 @@ def architecture(machine: str) -> str:
     """Return Go's name (amd64, arm64) of an architecture, by either name; raise ArtifactError."""
     go_name = _architectures.supported(machine)
     if go_name is None:
-        there = " and ".join(f"{name} ({go})" for name, go in _architectures.SUPPORTED.items())
+        there = ", ".join(dict.fromkeys(_architectures.SUPPORTED.values()))
         raise ArtifactError(
             f"The architecture {machine} is not supported: the executables are there for {there}."
         )
@@ -86,6 +89,22 @@ def component_errors(component: str, version: str, table: Table) -> list[str]:
             " a v."
         ]
     return []
+
+
+def version_warnings(artifact: dict[str, Any], what: str, found: str) -> list[str]:
+    """Return what to say of an executable of others: unless its version is the declared one.
+
+    what: the executable, in words; found: the version it says, "" when it says none.
+    """
+    component, declared = artifact["component"], artifact["version"]
+    if not found:
+        return [f"{what} does not say its version; {declared} is declared."]
+    if found.split("-")[0] == declared.split("-")[0]:
+        return []
+    return [
+        f"{what} has the version {found}, and {declared} is declared: write multinet_versions:"
+        f" {{{component}: {found}}}."
+    ]
 
 
 def release(

@@ -11,17 +11,21 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import gzip
 import http.client
 import json
+import lzma
 import os
 import shutil
 import tarfile
 import time
 import urllib.error
+import zlib
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from ansible.module_utils.urls import open_url
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import files
+from ansible_collections.multinet.flannel.plugins.module_utils._node import executable_file
 from ansible_collections.multinet.flannel.plugins.module_utils._node.sums import (
     ArtifactError,
     sha256_of,
@@ -31,7 +35,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._node.sums import
 from . import releases
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 _ATTEMPTS = 3
 
@@ -58,6 +62,20 @@ def download(url: str, path: str) -> None:
                     " directory."
                 ) from error
             time.sleep(attempt)
+
+
+def executable_problem(path: str, sha256: str, architecture: str) -> str:
+    """Return a sentence when a file with its right sum cannot be executed on an architecture.
+
+    "" also where the sum is wrong: that is told where the file is used. Raises OSError.
+    """
+    problem = executable_file.problem(*executable_file.read(path), architecture)
+    if not problem or sha256_of(path) != sha256:
+        return ""
+    return (
+        f"{path} {problem}. It has the sum beside it, so the wrong file was put there: put that for"
+        f" linux-{architecture} in its place, and its sum into {releases.SUMS_FILE}."
+    )
 
 
 class Store:
@@ -133,8 +151,14 @@ class Store:
         if origin is not None and origin != (release["archive"], release["sha256"]):
             return False
         try:
-            for sha256, path in self.find(release, sorted(release["members"])).values():
+            found = self.find(release, sorted(release["members"]))
+            wrong = []
+            for name, (sha256, path) in found.items():
                 verify_sum(path, sha256, f"the {releases.SUMS_FILE} beside it")
+                if name in release["members"]:
+                    wrong.append(executable_problem(path, sha256, release["arch"]))
+            if any(wrong):
+                raise ArtifactError(" ".join(filter(None, wrong)))
         except ArtifactError:
             if origin is None:
                 raise
@@ -183,10 +207,17 @@ class Store:
         try:
             archive = os.path.join(work, release["archive"])
             self.fetch(release["url"], archive)
-            verify_sum(archive, release["sha256"], release["according_to"], release["url"])
+            _check_archive(archive, release)
             sums = {}
             for executable in _extract(archive, release, work):
                 os.chmod(executable, 0o755)
+                head, size = executable_file.read(executable)
+                problem = executable_file.problem(head, size, release["arch"])
+                if problem:
+                    raise ArtifactError(
+                        f"{os.path.basename(executable)} of {release['url']} {problem}. Nothing was"
+                        " kept of it; find out what was published there."
+                    )
                 sums[os.path.basename(executable)] = sha256_of(executable)
             os.unlink(archive)
             text = releases.format_sums(sums, release["archive"], release["sha256"])
@@ -235,11 +266,55 @@ class Store:
         return True
 
 
+def missing(
+    artifacts: Iterable[dict[str, Any]],
+    table: dict[str, dict[str, Any]],
+    mirror: str | None,
+    base_urls: dict[str, str] | None = None,
+    sums: dict[str, Any] | None = None,
+) -> list[str]:
+    """Return a sentence for each artifact, with arch, that cannot be had. Fetches nothing.
+
+    mirror: the directory to take them from; None: upstream's releases, whose sums must be known.
+    """
+    found = []
+    for artifact in artifacts:
+        key = (artifact["component"], artifact["version"], artifact["arch"])
+        try:
+            if mirror is None:
+                releases.release(table, *key, base_urls=base_urls, sums=sums)
+            else:
+                Store(mirror).find(releases.upstream(table, *key), sorted(artifact["executables"]))
+        except ArtifactError as error:
+            found.append(str(error))
+    return found
+
+
+def _check_archive(archive: str, release: dict[str, Any]) -> None:
+    """Raise ArtifactError unless it has the sum that it is to have, saying what came instead."""
+    head, dummy = executable_file.read(archive)
+    if executable_file.kind(head) == "a web page":
+        raise ArtifactError(
+            f"{release['url']} is a web page, not an archive, as proxies and logins send one. Look"
+            " at it with a browser; give the proxy or the login what it asks for, or use another"
+            " place (multinet_release_base_urls)."
+        )
+    verify_sum(archive, release["sha256"], release["according_to"], release["url"])
+
+
 def _extract(archive: str, release: dict[str, Any], directory: str) -> Iterator[str]:
     """Yield the path of each executable of the release, unpacked into a directory."""
     try:
         with tarfile.open(archive) as tar:
-            members = {os.path.normpath(member.name): member for member in tar if member.isreg()}
+            members = {}
+            for member in tar:
+                if member.name.startswith("/") or ".." in member.name.split("/"):
+                    raise ArtifactError(
+                        f"The archive {release['url']} has {member.name!r}, which leads out of it."
+                        " Nothing was unpacked; upstream's archives have no such name."
+                    )
+                if member.isreg():
+                    members[os.path.normpath(member.name)] = member
             for name, member in sorted(release["members"].items()):
                 if member not in members:
                     raise ArtifactError(
@@ -253,7 +328,7 @@ def _extract(archive: str, release: dict[str, Any], directory: str) -> Iterator[
                     stream.flush()
                     os.fsync(stream.fileno())
                 yield target
-    except (tarfile.TarError, EOFError) as error:
+    except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error, lzma.LZMAError) as error:
         raise ArtifactError(f"{release['url']} is not a readable archive: {error}.") from error
 
 

@@ -14,8 +14,11 @@ from ansible_collections.multinet.flannel.plugins.module_utils import _architect
         ("amd64", "amd64"),
         ("aarch64", "arm64"),
         ("arm64", "arm64"),
-        ("riscv64", None),
-        ("armv7l", None),
+        ("riscv64", "riscv64"),
+        ("armv7l", "arm"),
+        ("arm", "arm"),
+        ("i686", None),
+        ("386", None),
         ("sparc", None),
     ],
 )

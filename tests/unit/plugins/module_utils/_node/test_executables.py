@@ -9,8 +9,10 @@ import os
 
 import pytest
 from ansible_collections.multinet.flannel.plugins.lookup import meta_plugin_launchers
+from ansible_collections.multinet.flannel.plugins.module_utils import _architectures
 from ansible_collections.multinet.flannel.plugins.module_utils._node import executables
 from ansible_collections.multinet.flannel.plugins.module_utils._node.sums import ArtifactError
+from elf import elf
 
 NEW = b"#!/bin/sh\necho new\n"
 SUM = hashlib.sha256(NEW).hexdigest()
@@ -125,3 +127,37 @@ def test_a_record_that_is_torn_is_said(tmp_path):
     (tmp_path / "record.json").write_text("{")
     with pytest.raises(ArtifactError, match="Remove it: then a reset keeps them"):
         executables.recorded(str(tmp_path / "record.json"))
+
+
+HERE = _architectures.GO_NAMES[os.uname().machine]
+OTHER = "s390x" if HERE != "s390x" else "amd64"
+
+
+@pytest.mark.parametrize(
+    "content, problem, version",
+    [
+        ("#!/bin/sh\necho CNI bridge plugin v1.9.1 >&2\n", "", "1.9.1"),
+        ('#!/bin/sh\n[ "$1" = --version ] && echo v0.27.4-dirty\n', "", "0.27.4-dirty"),
+        ("#!/bin/sh\necho plugin version unknown; exit 1\n", "", ""),
+        ("#!/nowhere/sh\n", "cannot be run: the program or loader that runs it is not on this", ""),
+        ("#!/bin/sh\nexec /nowhere/flanneld\n", "cannot be run: ", ""),
+        ("#!/bin/sh\nkill -SEGV $$\n", "cannot be run: exit status -11", ""),
+        ("text", "is a file of another kind, not an executable", ""),
+        (elf(OTHER), f"is an executable for {OTHER}, not for {HERE}", ""),
+    ],
+)
+def test_what_is_there_already_is_tried(tmp_path, content, problem, version):
+    path = tmp_path / "x"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    path.chmod(0o755)
+    tried = executables.tried(str(path), ["--version"], HERE)
+    assert tried["problem"].startswith(problem) and bool(problem) == bool(tried["problem"])
+    assert tried["version"] == version
+
+
+def test_what_does_not_say_its_version_and_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(executables, "TRIED_FOR", 0.1)
+    path = tmp_path / "x"
+    path.write_text("#!/bin/sh\nexec sleep 60\n")
+    path.chmod(0o755)
+    assert "did not end within" in executables.tried(str(path), [], HERE)["problem"]

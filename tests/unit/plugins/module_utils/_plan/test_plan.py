@@ -382,7 +382,7 @@ def test_backends_that_are_agreed_on_are_those_there_are():
 def test_a_backend_is_as_agreed(kind):
     """Its devices, ports and protocols, which the guard and the preflight work with."""
     agreed = AGREED[kind]
-    planned = plan([dict(BLUE, **agreed["declared"])], {"architectures": ["amd64"]})["networks"][0]
+    planned = plan([dict(BLUE, **agreed["declared"])])["networks"][0]
     assert {key: planned[key] for key in agreed["planned"]} == agreed["planned"]
     assert planned["flannel_config"]["Backend"] == agreed["flannel"]
 
@@ -399,9 +399,7 @@ def test_every_key_of_a_backend_can_be_written_and_has_a_name_of_flannels(kind):
         for name, key in backend.keys.items()
         if not key.pattern
     }
-    planned = plan([dict(BLUE, backend=dict(written, type=kind))], {"architectures": ["amd64"]})[
-        "networks"
-    ][0]
+    planned = plan([dict(BLUE, backend=dict(written, type=kind))])["networks"][0]
     assert planned["backend"].items() >= written.items()
     assert planned["flannel_config"]["Backend"] == {
         "Type": kind,

@@ -42,6 +42,23 @@ PLAN = {
 }
 
 
+@pytest.mark.parametrize(
+    "machine, refused", [("x86_64", False), ("aarch64", True), ("armv7l", True), ("s390x", True)]
+)
+def test_udp_is_refused_by_what_the_host_is(machine, refused):
+    plan = {"networks": [dict(PLAN["networks"][0], backend={"type": "udp", "port": 8285})]}
+    observed = dict(copy.deepcopy(VECTORS["host"]), machine=machine)
+    deployment = checks.Deployment(plan, None, underlay_interface="eth0")
+    assert (
+        checks.problems(observed, deployment)
+        == [
+            f"Network 'blue': flanneld has no udp backend on {machine}. Declare {{type: vxlan, vni:"
+            " ..., port: 8285}, which does the same."
+        ]
+        * refused
+    )
+
+
 @pytest.mark.parametrize("case", VECTORS["cases"], ids=lambda case: case["name"])
 def test_problems(case):
     observed = copy.deepcopy(VECTORS["host"])

@@ -13,14 +13,19 @@ import tarfile
 
 import pytest
 import yaml
-from ansible_collections.multinet.flannel.plugins.filter.cni_artifacts import cni_artifacts
-from ansible_collections.multinet.flannel.plugins.module_utils._architectures import SUPPORTED
+from ansible_collections.multinet.flannel.plugins.filter.cni_artifacts import (
+    artifact_problems,
+    cni_artifacts,
+)
+from ansible_collections.multinet.flannel.plugins.module_utils import _architectures
 from ansible_collections.multinet.flannel.plugins.module_utils._node.sums import ArtifactError
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 from ansible_collections.multinet.flannel.plugins.plugin_utils._artifacts import releases
 from ansible_collections.multinet.flannel.plugins.plugin_utils._artifacts.store import Store
+from elf import elf
 
 TABLE = releases.load_table()
+DAEMON = elf("amd64")
 ROOT = pathlib.Path(__file__).resolve().parents[5]
 # Releases of which only the sum of one architecture is publicly known; everything else has both.
 ONE_ARCHITECTURE = {("flannel-cni", "1.9.1-flannel3"): {"arm64"}}
@@ -36,7 +41,8 @@ def test_the_table_is_in_order_and_complete(component):
     numbers = [[int(number) for number in re.findall("[0-9]+", version)] for version in versions]
     assert numbers == sorted(numbers, reverse=True), "newest first"
     for version, sums in versions.items():
-        assert set(sums) == ONE_ARCHITECTURE.get((component, version), set(SUPPORTED.values()))
+        always = ONE_ARCHITECTURE.get((component, version), set(_architectures.ALWAYS))
+        assert always <= set(sums) <= set(_architectures.SUPPORTED.values())
         assert all(re.fullmatch("[0-9a-f]{64}", sum_) for sum_ in sums.values())
         assert releases.component_errors(component, version, TABLE) == []
     sums = [sum_ for by_arch in versions.values() for sum_ in by_arch.values()]
@@ -124,8 +130,8 @@ def test_architectures():
         "arm64",
         "arm64",
     ]
-    with pytest.raises(ArtifactError, match="The architecture riscv64 is not supported"):
-        releases.architecture("riscv64")
+    with pytest.raises(ArtifactError, match="The architecture i686 is not supported"):
+        releases.architecture("i686")
 
 
 @pytest.mark.parametrize(
@@ -192,7 +198,7 @@ class TestStore:
 
     @pytest.fixture(autouse=True)
     def _make(self, tmp_path):
-        self.content, self.sum = archive({"./flanneld": b"daemon", "README.md": b""})
+        self.content, self.sum = archive({"./flanneld": DAEMON, "README.md": b""})
         self.fetched = []
         self.store = Store(str(tmp_path / "store"), fetch=self.fetch)
         self.release = self.pinned(self.sum)
@@ -216,7 +222,7 @@ class TestStore:
         assert os.listdir(os.path.dirname(folder)) == ["linux-amd64"]
         assert self.store.verify(self.release) is True
         assert self.store.find(self.release, ["flanneld"]) == {
-            "flanneld": (hashlib.sha256(b"daemon").hexdigest(), os.path.join(folder, "flanneld"))
+            "flanneld": (hashlib.sha256(DAEMON).hexdigest(), os.path.join(folder, "flanneld"))
         }
 
     def test_a_wrong_sum_leaves_nothing(self):
@@ -232,9 +238,54 @@ class TestStore:
             self.store.fill(self.pinned(sha256))
 
     def test_not_an_archive(self):
-        self.content = b"<html>"
-        with pytest.raises(ArtifactError, match="is not a readable archive"):
-            self.store.fill(self.pinned(hashlib.sha256(b"<html>").hexdigest()))
+        for content, said in (
+            (b"rubbish", "is not a readable archive"),
+            (b"\x1f\x8brubbish", "is not a readable archive"),
+            (self.content[: len(self.content) // 2], "is not a readable archive"),
+            (b"<html>Log in", "is a web page, not an archive"),
+        ):
+            self.content = content
+            with pytest.raises(ArtifactError, match=said):
+                self.store.fill(self.pinned(hashlib.sha256(content).hexdigest()))
+
+    def test_a_web_page_is_said_before_its_sum(self):
+        self.content = b"<!DOCTYPE html>"
+        with pytest.raises(ArtifactError, match="is a web page, not an archive"):
+            self.store.fill(self.release)
+
+    @pytest.mark.parametrize("name", ["../flanneld", "/usr/local/bin/flanneld", "a/../../b"])
+    def test_an_archive_that_leads_out_of_itself(self, name):
+        self.content, sha256 = archive({"flanneld": DAEMON, name: b""})
+        with pytest.raises(ArtifactError, match="which leads out of it"):
+            self.store.fill(self.pinned(sha256))
+        assert not os.path.exists(self.store.folder(self.release))
+
+    @pytest.mark.parametrize(
+        "content, said",
+        [
+            (elf("arm64"), "is an executable for arm64, not for amd64"),
+            (DAEMON[:-1], "is cut off"),
+            (b"", "is empty"),
+        ],
+    )
+    def test_an_archive_with_an_executable_that_cannot_run(self, content, said):
+        self.content, sha256 = archive({"flanneld": content})
+        with pytest.raises(ArtifactError, match=f"flanneld of https.* {said}"):
+            self.store.fill(self.pinned(sha256))
+        assert not os.path.exists(self.store.folder(self.release))
+
+    def test_filled_by_hand_with_an_executable_of_another_architecture(self):
+        content = elf("arm64")
+        self.by_hand("", flanneld="")
+        folder = self.store.folder(self.release)
+        with open(os.path.join(folder, "flanneld"), "wb") as stream:
+            stream.write(content)
+        with open(os.path.join(folder, "SHA256SUMS"), "w", encoding="utf-8") as stream:
+            stream.write(f"{hashlib.sha256(content).hexdigest()}  flanneld\n")
+        with pytest.raises(
+            ArtifactError, match=r"for arm64, not for amd64\. It has the sum beside"
+        ):
+            self.store.verify(self.release)
 
     def test_what_it_unpacked_and_is_damaged_is_known_and_renewed(self):
         self.store.fill(self.release)
@@ -246,7 +297,7 @@ class TestStore:
 
     def test_a_new_pin_fetches_again(self):
         self.store.fill(self.release)
-        self.content, sha256 = archive({"flanneld": b"other"})
+        self.content, sha256 = archive({"flanneld": elf("amd64", content="other")})
         assert self.store.fill(self.pinned(sha256)) is True
 
     def by_hand(self, sums, **contents):
@@ -260,8 +311,8 @@ class TestStore:
                 stream.write(sums)
 
     def test_filled_by_hand(self):
-        sha256 = hashlib.sha256(b"own build").hexdigest()
-        self.by_hand(f"{sha256}  flanneld\n", flanneld="own build")
+        sha256 = hashlib.sha256(b"#!/bin/sh\n").hexdigest()
+        self.by_hand(f"{sha256}  flanneld\n", flanneld="#!/bin/sh\n")
         assert self.store.verify(self.release) is True
         assert self.store.manifest() == {
             "artifacts": [
@@ -275,7 +326,7 @@ class TestStore:
         }
 
     def test_filled_by_hand_and_damaged_is_never_overwritten(self):
-        self.by_hand(f"{'0' * 64}  flanneld\n", flanneld="own build")
+        self.by_hand(f"{'0' * 64}  flanneld\n", flanneld="#!/bin/sh\n")
         with pytest.raises(ArtifactError, match="wrong sha256 sum"):
             self.store.verify(self.release)
 
@@ -296,6 +347,59 @@ class TestStore:
         with pytest.raises(ArtifactError) as caught:
             self.store.find(self.release, ["flanneld"])
         assert error in str(caught.value)
+
+
+def test_all_that_is_missing_is_named_at_once(tmp_path):
+    hosts = {"a": "x86_64", "b": "aarch64", "c": "aarch64", "d": "sparc", "e": ""}
+    hostvars = {name: {"ansible_facts": {"architecture": arch}} for name, arch in hosts.items()}
+    needs = [
+        {
+            "hosts": list(hosts),
+            "artifacts": [
+                {"component": "flannel", "version": "0.27.4", "executables": {"flanneld": "/f"}},
+                {"component": "flannel", "version": "0.1.0", "executables": {"flanneld": "/g"}},
+            ],
+        },
+        {
+            "hosts": ["b"],
+            "artifacts": [{"component": "etcd", "version": "1.0.0", "executables": {"etcd": "/e"}}],
+        },
+    ]
+    settings = {"source": "release", "dir": "", "sums": {}}
+    asked = list(hosts)[:4]  # e has not been asked
+    told = artifact_problems(needs, hostvars, asked, settings)
+    assert [sentence.split(" (there")[0] for sentence in told] == [
+        "For a: No sha256 sum is known for flannel 0.1.0 on amd64",
+        "For b, c: No sha256 sum is known for flannel 0.1.0 on arm64",
+        "For b: No sha256 sum is known for etcd 1.0.0 on arm64",
+    ]
+    sums = {"flannel": {"0.1.0": dict.fromkeys(("amd64", "arm64"), "a" * 64)}}
+    assert len(artifact_problems(needs, hostvars, asked, dict(settings, sums=sums))) == 1
+    mirror = dict(settings, source="mirror", dir=str(tmp_path))
+    told = artifact_problems(needs, hostvars, asked, mirror)
+    assert len(told) == 5 and told[1].startswith("For a: The mirror has no flannel 0.1.0 for amd64")
+    assert artifact_problems(needs, hostvars, asked, dict(settings, source="host")) == []
+
+
+@pytest.mark.parametrize(
+    "declared, found, said",
+    [
+        ("0.27.4", "0.27.4", []),
+        ("1.9.1-flannel3", "1.9.1", []),
+        ("0.27.4", "", ["X does not say its version; 0.27.4 is declared."]),
+        (
+            "3.6.14",
+            "3.4.23",
+            [
+                "X has the version 3.4.23, and 3.6.14 is declared: write multinet_versions:"
+                " {etcd: 3.4.23}."
+            ],
+        ),
+    ],
+)
+def test_the_version_of_an_executable_of_others(declared, found, said):
+    artifact = {"component": "etcd", "version": declared}
+    assert releases.version_warnings(artifact, "X", found) == said
 
 
 # The first run, with what the README says and nothing else
@@ -322,7 +426,7 @@ def first_run(**options):
     ]
 
 
-@pytest.mark.parametrize("arch", sorted(SUPPORTED.values()))
+@pytest.mark.parametrize("arch", _architectures.ALWAYS)
 def test_all_that_the_first_run_needs_has_a_sum(arch):
     needed = first_run()
     assert [artifact["component"] for artifact in needed] == ["cni-plugins", "flannel", "etcd"]
