@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import re
 import urllib.parse
 from collections.abc import Iterable
 from typing import Any
@@ -40,13 +41,18 @@ class Exchange:
     """
 
     def __init__(self, handler: http.server.BaseHTTPRequestHandler) -> None:
-        parts = urllib.parse.urlsplit(handler.path)
+        try:
+            parts = urllib.parse.urlsplit(handler.path)
+        except ValueError:
+            parts = None
         self._handler = handler
         self._began = False
         self.command = handler.command
         self.path = handler.path
-        self.steps = [urllib.parse.unquote(step) for step in parts.path.split("/")[1:] or [""]]
-        self.query = dict(urllib.parse.parse_qsl(parts.query, keep_blank_values=True))
+        self._is_path = parts is not None
+        path, query = (parts.path, parts.query) if parts else ("", "")
+        self.steps = [urllib.parse.unquote(step) for step in path.split("/")[1:] or [""]]
+        self.query = dict(urllib.parse.parse_qsl(query, keep_blank_values=True))
         self.body = b""
         self.content_type = (handler.headers.get("Content-Type") or "").partition(";")[0]
         self.status = 200
@@ -65,14 +71,22 @@ class Exchange:
     def read_body(self) -> None:
         """Read the request's body; raise Refusal."""
         headers = self._handler.headers
+        if not self._is_path:
+            self._handler.close_connection = True
+            raise Refusal(400, "What is asked for is no path.")
         if headers.get("Transfer-Encoding"):
             self._handler.close_connection = True
             raise Refusal(400, "A body must come with its Content-Length.")
-        length = headers.get("Content-Length") or "0"
-        if not length.isdigit() or int(length) > _BODY_LIMIT:
+        lengths = headers.get_all("Content-Length", ["0"])
+        # digits of other scripts are digits too, and a number of thousands of them is an error
+        if len(lengths) != 1 or not re.fullmatch("[0-9]{1,9}", lengths[0]):
+            self._handler.close_connection = True
+            raise Refusal(400, "The Content-Length is no number of bytes, or there are two.")
+        length = int(lengths[0])
+        if length > _BODY_LIMIT:
             self._handler.close_connection = True
             raise Refusal(400, f"The body is longer than {_BODY_LIMIT} bytes.")
-        self.body = self._handler.rfile.read(int(length))
+        self.body = self._handler.rfile.read(length)
 
     def json(self) -> Any:
         """Return what the body holds; raise Refusal."""

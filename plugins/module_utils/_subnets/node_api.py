@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -166,7 +167,7 @@ class NodeApi:
 
 
 def _seconds(asked: str) -> float:
-    return min(float(asked), _LONGEST_WATCH) if asked.isdigit() and int(asked) else _WATCH
+    return min(float(asked), _LONGEST_WATCH) if re.fullmatch("0*[1-9][0-9]{0,8}", asked) else _WATCH
 
 
 def _event(kind: str, item: dict[str, Any]) -> bytes:

@@ -4,17 +4,20 @@
 """Who is at the other end of a connection, and what that peer may do.
 
 On loopback it is a process of this host, known by its user: only the user that the server runs as
-is served, for whoever could write a node's annotations could draw its traffic. Beyond the host it
-is who its certificate says.
+is served, for whoever could write a node's annotations could draw its traffic. (A token would be
+no other way: flanneld's client sends none without TLS.) Beyond the host it is who its certificate
+says.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import os
+import socket
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+_ESTABLISHED = 1  # TCP_ESTABLISHED (Linux, include/net/tcp_states.h)
 _NODE_USER = "system:node:"  # what Kubernetes puts before the name of a node in its certificate
 
 
@@ -27,11 +30,16 @@ class Peer(NamedTuple):
     node: str
 
 
-def of_process(client: tuple[str, int], server: tuple[str, int], own_node: str) -> Peer:
-    """Return the Peer behind a connection on loopback. client, server: its ends; own_node: name of
-    this host's node.
+def of_process(connection: socket.socket, own_node: str) -> Peer:
+    """Return the Peer behind a connection on loopback. own_node: name of this host's node.
+
+    The order matters: when this end is still established after the look, nobody had closed the
+    other one, so the row that was found is its and not that of a later connection with its port.
     """
-    return Peer(owner(client, server) == os.geteuid(), own_node)
+    client, server = connection.getpeername()[:2], connection.getsockname()[:2]
+    user = owner(client, server)
+    info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
+    return Peer(user == os.geteuid() and info[0] == _ESTABLISHED, own_node)
 
 
 def of_certificate(certificate: Mapping[str, Any]) -> Peer:
@@ -44,7 +52,8 @@ def of_certificate(certificate: Mapping[str, Any]) -> Peer:
 def owner(
     client: tuple[str, int], server: tuple[str, int], table: str = "/proc/self/net/"
 ) -> int | None:
-    """Return the user id behind a TCP connection on this host, None when it is gone.
+    """Return the user id behind a TCP connection on this host, None when it is gone: a row of one
+    that is closed stays for a minute, without an inode, and says user 0 whoever it was.
 
     client, server: its ends; table: the directory with the kernel's tables tcp and tcp6.
     """
@@ -53,7 +62,8 @@ def owner(
         for line in file:
             fields = line.split()
             if fields[1:3] == ends:
-                return int(fields[7])
+                is_held = int(fields[3], 16) == _ESTABLISHED and fields[9] != "0"
+                return int(fields[7]) if is_held else None
     return None
 
 

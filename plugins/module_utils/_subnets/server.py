@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import socket
 import socketserver
@@ -28,6 +29,7 @@ from .node_api import NodeApi
 _CONNECTIONS = 128
 # of them, those of other users: they get health and metrics, and must not keep flanneld out
 _STRANGERS = 8
+STRANGERS_SECONDS = 15.0  # of a stranger's connection in all, and of a TLS greeting
 _IDLE = 120.0  # seconds of a connection without a request, and of a write nobody takes
 _PUBLIC = ("healthz", "readyz", "metrics")
 
@@ -85,6 +87,11 @@ def tls_context(certificate: str, key: str, client_ca: str) -> ssl.SSLContext:
     return context
 
 
+def _end(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+
+
 class Handler(http.server.BaseHTTPRequestHandler):
     """One connection."""
 
@@ -100,22 +107,30 @@ class Handler(http.server.BaseHTTPRequestHandler):
         """Greet by TLS where that is asked for; learn who the client is."""
         if self.server.tls:
             self.request.settimeout(_IDLE)
+            end = self._end_later()
             self.request = self.server.tls().wrap_socket(self.request, server_side=True)
+            end.cancel()
             self.peer = peer.of_certificate(self.request.getpeercert())
         else:
-            host, port = self.request.getsockname()[:2]
-            self.peer = peer.of_process(
-                self.client_address[:2], (host, port), self.server.app.config.node_name
-            )
+            self.peer = peer.of_process(self.request, self.server.app.config.node_name)
         if not self.peer.served and not self.server.strangers.acquire(blocking=False):
             raise ConnectionRefusedError()
         super().setup()
         if not self.peer.served:
+            self._end = self._end_later()
             self.connection.settimeout(PATIENCE)
+
+    def _end_later(self) -> threading.Timer:
+        """End the connection after a time, however much of a request has come by then."""
+        timer = threading.Timer(STRANGERS_SECONDS, _end, [self.request])
+        timer.daemon = True
+        timer.start()
+        return timer
 
     def finish(self) -> None:
         """Give back what the connection took, and close what TLS has put around it."""
         if not self.peer.served:
+            self._end.cancel()
             self.server.strangers.release()
         super().finish()
         if self.server.tls:

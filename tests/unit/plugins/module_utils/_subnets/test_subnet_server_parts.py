@@ -77,7 +77,7 @@ def test_a_certificate_names_a_node(common_name, node):
 
 
 def test_the_user_behind_a_connection(tmp_path):
-    row = "   0: {}:0035 {}:9C40 01 0:0 0:0 0 {} 0 1"
+    row = "   0: {}:0035 {}:9C40 01 0:0 0:0 0 {} 0 1 2"
     (tmp_path / "tcp").write_text(
         "head\n" + row.format("0100007F", "0100007F", 7), encoding="ascii"
     )
@@ -88,6 +88,14 @@ def test_the_user_behind_a_connection(tmp_path):
     assert peer.owner(("127.0.0.1", 53), ("127.0.0.1", 40000), table) == 7
     assert peer.owner(("::1", 53), ("::1", 40000), table) == 8
     assert peer.owner(("127.0.0.1", 54), ("127.0.0.1", 40000), table) is None
+
+
+@pytest.mark.parametrize(
+    "row", ["06 0:0 3:1 0 0 0 0 3 x", "08 0:0 0:0 0 0 0 4711 1 x", "01 0:0 0:0 0 0 0 0 3 x"]
+)
+def test_a_closed_connection_has_no_user(tmp_path, row):
+    (tmp_path / "tcp").write_text(f"head\n 0: 0100007F:0035 0100007F:9C40 {row}", encoding="ascii")
+    assert peer.owner(("127.0.0.1", 53), ("127.0.0.1", 40000), f"{tmp_path}/") is None
 
 
 def test_metrics():
