@@ -79,6 +79,8 @@ def objects(plan: Mapping[str, Any], settings: Mapping[str, Any]) -> list[Item]:
         _rule("", ["events"], ["create"]),
         _rule("k8s.cni.cncf.io", ["network-attachment-definitions"], ["get"]),
     ]
+    if any(isinstance(network["namespaces"] or [], dict) for network in plan["networks"]):
+        meta_rules.append(_rule("", ["namespaces"], ["get"]))  # their labels are selected by
     if settings.get("legacy_crds"):
         made.append(_legacy_crd())
         # in any group they were in

@@ -100,6 +100,7 @@ class MetaConf:
     multus_namespace: str
     namespace_isolation: bool
     global_namespaces: list[str]
+    namespaces: list[dict[str, Any]]
     readiness_file: str | None
     auxiliary_chain: str | None
     conf_dir: str
@@ -385,6 +386,20 @@ def _object(raw: dict[str, Any], key: str, default: dict[str, Any]) -> dict[str,
     return value or default
 
 
+def _closed(raw: dict[str, Any], key: str, default: list[Any]) -> list[dict[str, Any]]:
+    """Networks that are not for everybody: tenancy.check() says what is in each."""
+    value = default if raw.get(key) is None else raw[key]
+    if not isinstance(value, list) or not all(
+        isinstance(one, dict)
+        and isinstance(one.get("network"), str)
+        and isinstance(one.get("things"), list)
+        and isinstance(one.get("namespaces"), (list, dict))
+        for one in value
+    ):
+        raise _invalid(f"`{key}` is not a list of networks, each with `things` and `namespaces`")
+    return value
+
+
 def _seconds(raw: dict[str, Any], key: str, default: float) -> float:
     value = default if raw.get(key) is None else raw[key]
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
@@ -419,6 +434,7 @@ _KEYS: tuple[tuple[str, str, Callable[[dict[str, Any], str, Any], Any], Any], ..
     ("multusNamespace", "multus_namespace", _string, "kube-system"),
     ("namespaceIsolation", "namespace_isolation", _flag, False),
     ("globalNamespaces", "global_namespaces", _names, "default"),
+    ("namespaces", "namespaces", _closed, []),
     ("readinessindicatorfile", "readiness_file", _string, None),
     ("auxiliaryCNIChainName", "auxiliary_chain", _string, None),
     ("confDir", "conf_dir", _string, "/etc/cni/multus/net.d"),

@@ -166,6 +166,7 @@ class Resolver:
             )
         delegate.asked = selection.interface
         delegate.default_route = selection.default_route
+        self._check_tenancy(pod, delegate, selection)
         self._add_device(pod, delegate, selection)
         delegate.capability_args.update(selection.capability_args)
         delegate.args = check_capabilities(delegate, selection)
@@ -174,6 +175,16 @@ class Resolver:
                 delegate.raw, lambda plugin: _with_cni_args(plugin, selection.cni_args)
             )
         return delegate
+
+    def _check_tenancy(self, pod: Pod, delegate: Delegate, selection: Selection) -> None:
+        closed = self.configuration.namespaces
+        if not closed and not selection.cni_args:
+            return
+        from . import tenancy
+
+        tenancy.check(pod, delegate, closed, self.api)
+        if selection.cni_args:
+            tenancy.check_cni_args(delegate, selection.cni_args)
 
     def _nowhere(self, name: str) -> str:
         place = f"no file in {self.configuration.conf_dir} has the name {name}"

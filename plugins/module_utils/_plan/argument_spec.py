@@ -20,6 +20,7 @@ TYPES = {
     "cluster": ("list", "str"),
     "count": ("int", ""),
     "lengths": ("list", "int"),
+    "namespaces": ("list", "str"),
     "path": ("path", ""),
     "ranges": ("list", "str"),
     "text": ("str", ""),

@@ -24,6 +24,8 @@ from .schema import (
 from .sentences import Report, nearest, show
 from .values import SIMPLE, check_value
 
+_LABEL = re.compile("[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # RFC 1123, as names of namespaces are
+_SELECTOR = ("matchLabels", "matchExpressions")
 _INTERFACE = re.compile("[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -46,6 +48,13 @@ def check(declared: dict[Any, Any], report: Report, options: Options) -> dict[st
             given[key] = check_value(key, described, value, report)
     if given.get("default"):
         _check_default(given, report)
+    if given.get("namespaces") is not None and (
+        given.get("default") or given.get("attach") == "all"
+    ):
+        report.wrong(
+            "namespaces is given, but every pod has the network; write attach: request, or leave"
+            " namespaces out"
+        )
     given.update(subnets.check(declared, report, options))
     given["backend"] = backend.check(declared.get("backend"), given["ipv6_cidr"], report, options)
     _check_vlan(given, report)
@@ -141,6 +150,55 @@ def _allow_to(value: Any, report: Report) -> list[str]:
     return [str(name) for name in value if isinstance(name, str)]
 
 
+def _namespaces(value: Any, report: Report) -> list[str] | dict[str, Any] | None:
+    """Names of namespaces, or a label selector (Kubernetes, LabelSelector)."""
+    if isinstance(value, list):
+        for name in value:
+            if not isinstance(name, str) or not _LABEL.fullmatch(name):
+                report.wrong(
+                    f"namespaces holds {show(name)}; write names of namespaces in lower case"
+                )
+        if value:
+            return [str(name) for name in value if isinstance(name, str)]
+        report.wrong("namespaces is empty, so nobody could use it; write names, or leave it out")
+        return None
+    if not isinstance(value, dict) or not _is_json(value):
+        report.wrong(
+            f"namespaces is {show(value)}; write a list of names of namespaces, or a label selector"
+            " such as {matchLabels: {team: a}}"
+        )
+        return None
+    for key in value:
+        if key not in _SELECTOR:
+            report.wrong(
+                f"namespaces: {show(key)} is no key of a selector; {nearest(key, _SELECTOR)}"
+            )
+    labels = value.get("matchLabels") or {}
+    if not isinstance(labels, dict) or not all(
+        isinstance(text, str) for pair in labels.items() for text in pair
+    ):
+        report.wrong("namespaces.matchLabels is not a mapping of texts; write {label: value}")
+    expressions = value.get("matchExpressions") or []
+    if not isinstance(expressions, list) or not all(map(_is_expression, expressions)):
+        report.wrong(
+            "namespaces.matchExpressions is not what it should be; write a list of {key, operator,"
+            " values}, the operator one of In, NotIn (both with values), Exists, DoesNotExist"
+        )
+    return _plain(value)
+
+
+def _is_expression(one: Any) -> bool:
+    if not isinstance(one, dict) or not set(one) <= {"key", "operator", "values"}:
+        return False
+    values = one.get("values") or []
+    return (
+        isinstance(one.get("key"), str)
+        and isinstance(values, list)
+        and all(isinstance(value, str) for value in values)
+        and one.get("operator") in (("In", "NotIn") if values else ("Exists", "DoesNotExist"))
+    )
+
+
 def _delegate(value: Any, report: Report) -> dict[str, Any]:
     if not isinstance(value, dict):
         report.wrong(
@@ -194,5 +252,6 @@ _OWN_CHECKS: dict[str, Callable[[Any, Report], Any]] = {
     "interface": _interface,
     "allow_to": _allow_to,
     "delegate": _delegate,
+    "namespaces": _namespaces,
     "healthz_port": _healthz_port,
 }

@@ -168,6 +168,13 @@ def _count(key: str, option: Option, value: Any, report: Report) -> int | None:
     return None
 
 
+def _namespaces(key: str, option: Option, value: Any, report: Report) -> list[str] | None:
+    if isinstance(value, list) and all(isinstance(item, str) and item for item in value):
+        return [str(item) for item in value]
+    report.wrong(f"{key} is {show(value)}; write a list of names of namespaces")
+    return None
+
+
 def _boolean(key: str, option: Option, value: Any, report: Report) -> bool | None:
     if isinstance(value, bool):
         return value
@@ -183,6 +190,7 @@ CHECKS: dict[str, Callable[[str, Option, Any, Report], Any]] = {
     "cluster": _cluster_ranges,
     "count": _count,
     "lengths": _lengths,
+    "namespaces": _namespaces,
     "path": _text,
     "ranges": _ranges,
     "text": _text,

@@ -220,6 +220,9 @@ def cni_conf(
         conf["capabilities"] = capabilities
     if settings["in_process"]:
         conf["inProcess"] = settings["in_process"]
+    closed = _closed(planned, settings) if settings["kubernetes"] else []
+    if closed:
+        conf["namespaces"] = closed
     conf["delegates"] = []
     if external:
         conf["delegates"].append(
@@ -232,6 +235,23 @@ def cni_conf(
                 {**delegate, "masterplugin": True} if network["default"] else delegate
             )
     return conf
+
+
+def _closed(planned: list[dict[str, Any]], settings: dict[str, Any]) -> list[dict[str, Any]]:
+    """Who may ask for each network that not every pod has (_meta/tenancy.py)."""
+    return [
+        {
+            "network": network["name"],
+            "things": [network["cni_name"], network["subnet_file"], *network["devices"]],
+            "namespaces": (
+                settings["nad_namespaces"]
+                if network["namespaces"] is None
+                else network["namespaces"]
+            ),
+        }
+        for network in planned
+        if network["attach"] == "request" and network["namespaces"] != {}
+    ]
 
 
 def net_attach_def(network: dict[str, Any]) -> dict[str, Any]:

@@ -157,6 +157,14 @@ OPTIONS = {
             "By default, when C(datastore) is V(kubernetes).",
         ),
     ),
+    "nad_namespaces": Option(
+        "namespaces",
+        ["default"],
+        (
+            "Namespaces whose pods may ask for the networks, where C(namespaces) of a network says"
+            " nothing else.",
+        ),
+    ),
     "cluster_cidrs": Option(
         "cluster",
         [],
@@ -239,6 +247,12 @@ NETWORK_KEYS = {
         " is `all`, any other `request` unless it says otherwise.",
         choices=("all", "request"),
         write="all (every pod) or request (pods that ask for it)",
+    ),
+    "namespaces": Key(
+        "list of names, or label selector",
+        "Namespaces of Kubernetes whose pods may ask for it: their names, or a selector of their"
+        " labels (`{matchLabels: {team: a}}`, `matchExpressions`; `{}` is all of them). By default"
+        " those of `multinet_nad_namespaces`. Not with `attach: all`, which is for every pod.",
     ),
     "interface": Key(
         "device name",

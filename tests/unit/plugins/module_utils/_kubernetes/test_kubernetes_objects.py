@@ -135,3 +135,15 @@ def test_pods_with_leases_from_the_api():
             "value": "http://127.0.0.1:10253/" + name,
         } in container["env"]
         assert json.loads(config["data"][name + ".json"])["Backend"]["Type"] == "vxlan"
+
+
+@pytest.mark.parametrize(
+    ("namespaces", "may"), [(["a"], False), ({}, False), ({"matchLabels": {"team": "a"}}, True)]
+)
+def test_labels_of_namespaces_are_read_where_a_selector_needs_them(namespaces, may):
+    networks = [NETWORKS[0], dict(NETWORKS[1], namespaces=namespaces)]
+    items = kubernetes_objects(
+        plan(networks, {"kubernetes": True}), dict(SETTINGS, datastore="etcd")
+    )
+    (role,) = of_kind(items, "ClusterRole")
+    assert may == any(rule["resources"] == ["namespaces"] for rule in role["rules"])

@@ -312,6 +312,93 @@ def test_cni_args_of_the_pod_go_over_those_of_the_network():
     assert raw["plugins"][1]["args"] == {"cni": {"b": 2, "c": {"d": [3]}}}
 
 
+@pytest.mark.parametrize(
+    ("cni_args", "is_for_pods"),
+    [
+        ({"sysctl": {"net.ipv4.ip_forward": "1"}}, False),
+        ({"SysCtl": {}}, False),
+        ({"promisc": True}, False),
+        ({"allmulti": True}, False),
+        ({"mtu": 1400}, True),
+    ],
+)
+def test_what_keeps_networks_apart_is_not_for_pods_to_ask(cni_args, is_for_pods):
+    """The plugin tuning takes the pod's cni-args before what its configuration says."""
+    tuning = {"type": "tuning", "sysctl": {"net.ipv4.ip_forward": "0"}}
+    objects = dict([nad("m", {"plugins": [{"type": "x"}, tuning]})])
+    notes = asked([{"name": "m", "cni-args": cni_args}])
+    if is_for_pods:
+        assert resolve(BASE, notes, objects)[1].raw["plugins"][1]["args"] == {"cni": cni_args}
+        return
+    with pytest.raises(errors.Error) as caught:
+        resolve(BASE, notes, objects)
+    (key,) = cni_args
+    assert f"by `cni-args` for {key.lower()} in the network apps/m" in caught.value.msg
+
+
+GREEN = {"name": "multinet-green", "plugins": [{"type": "flannel", "delegate": {"bridge": "mn-g"}}]}
+
+
+def closed(namespaces):
+    """Return a configuration in which the network green is for some namespaces alone."""
+    green = {"network": "green", "things": ["multinet-green", "mn-g"], "namespaces": namespaces}
+    return dict(BASE, multusNamespace="default", namespaces=[green])
+
+
+@pytest.mark.parametrize("annotation", [annotations.NETWORKS, annotations.DEFAULT_NETWORK])
+@pytest.mark.parametrize(
+    ("namespaces", "may"),
+    [
+        (["default"], False),
+        (["default", "apps"], True),
+        ({}, True),
+        ({"matchLabels": {"team": "a"}}, True),
+        ({"matchLabels": {"team": "b"}}, False),
+        ({"matchExpressions": [{"key": "team", "operator": "In", "values": ["a"]}]}, True),
+        ({"matchExpressions": [{"key": "team", "operator": "NotIn", "values": ["a"]}]}, False),
+        ({"matchExpressions": [{"key": "team", "operator": "Exists"}]}, True),
+        ({"matchExpressions": [{"key": "team", "operator": "DoesNotExist"}]}, False),
+        ({"matchExpressions": [{"key": "other", "operator": "In", "values": ["a"]}]}, False),
+    ],
+)
+def test_a_network_is_for_the_namespaces_that_are_declared(annotation, namespaces, may):
+    objects = dict([nad("green", GREEN, "default")])
+    objects["/api/v1/namespaces/apps"] = {"metadata": {"labels": {"team": "a"}}}
+    notes = {annotation: "default/green"}
+    if may:
+        assert "default/green" in [
+            one[0] for one in names(resolve(closed(namespaces), notes, objects))
+        ]
+        return
+    with pytest.raises(errors.Error) as caught:
+        resolve(closed(namespaces), notes, objects)
+    assert caught.value.code == errors.INVALID_CONFIGURATION
+    assert caught.value.msg.startswith(
+        "A pod of the namespace apps may not use the network default/green: it is for"
+    )
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        GREEN,
+        dict(GREEN, name="mine"),  # its bridge
+        {"name": "multinet-green", "type": "x"},  # its addresses, by host-local
+        {"name": "mine", "plugins": [{"type": "macvlan", "master": "mn-g"}]},
+    ],
+)
+def test_nor_by_a_definition_of_ones_own(config):
+    objects = dict([nad("mine", config)])
+    with pytest.raises(errors.Error, match="may not use the network apps/mine"):
+        resolve(closed(["default"]), asked("mine"), objects)
+    assert len(resolve(closed(["default"]), asked("mine"), dict([nad("mine", MACVLAN)]))) == 2
+
+
+def test_closed_networks_are_written_as_they_should_be():
+    with pytest.raises(errors.Error, match="`namespaces` is not a list of networks"):
+        conf.parse(dict(BASE, namespaces={"green": ["default"]}))
+
+
 def test_the_default_route_is_one_networks():
     objects = dict([nad("m", MACVLAN), nad("n", MACVLAN)])
     found = resolve(

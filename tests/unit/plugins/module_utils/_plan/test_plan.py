@@ -526,7 +526,32 @@ def test_kubernetes_pods_ask_by_annotation():
         "type": "portmap",
         "capabilities": {"portMappings": True},
     }
+    assert conf.pop("namespaces") == [
+        {
+            "network": "red",
+            "things": ["multinet-red", "/run/flannel/networks/red.env", "mn-red", "flannel.2"],
+            "namespaces": ["default"],
+        }
+    ]
     assert conf == plan([BLUE, RED])["cni_conf"]
+
+
+@pytest.mark.parametrize(
+    ("declared", "asked"),
+    [
+        (None, ["a", "b"]),
+        (["c"], ["c"]),
+        ({"matchLabels": {"team": "x"}}, {"matchLabels": {"team": "x"}}),
+    ],
+)
+def test_who_may_ask_for_a_network(declared, asked):
+    """By default the namespaces that have its definition; a network of every pod is for all."""
+    options = {"kubernetes": True, "nad_namespaces": ["a", "b"]}
+    networks = [BLUE, dict(RED, namespaces=declared)]
+    (closed,) = plan(networks, options)["cni_conf"]["namespaces"]
+    assert closed["namespaces"] == asked
+    for open_to_all in ({"attach": "all"}, {"namespaces": {}}):
+        assert "namespaces" not in plan([BLUE, dict(RED, **open_to_all)], options)["cni_conf"]
 
 
 def test_an_external_network_is_none_of_ours():
