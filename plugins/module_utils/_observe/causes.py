@@ -4,7 +4,8 @@
 """What hosts say of themselves (module node_status_info), as the cause of what was measured.
 
 A finding says what does not arrive; what deviates on the hosts at its two ends says why, and what
-puts it right. What deviates and broke nothing that was measured is a note: it will.
+puts it right. What deviates and broke nothing that was measured is a finding of its own: it will.
+Only what cuts no way between pods that are attached is a note.
 
 Pure, on the controller.
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
+from . import leaks
 from .ends import Facts
 
 Cause = dict[str, str]  # {"host", "network", "kind", "sentence", "remedy"}
@@ -21,6 +23,7 @@ Cause = dict[str, str]  # {"host", "network", "kind", "sentence", "remedy"}
 # Kinds of deviations (_drift.compare.KINDS) that cut no way between pods that are attached
 _HARMLESS = ("cni", "executables")
 _OPENS = ("guard",)  # and those that may open one
+_LEAKS = {"guard": leaks.HOST_FORWARDING, "mtu": leaks.MTU}
 _SHOWN = 3
 
 
@@ -70,8 +73,21 @@ def repair(found: Sequence[Cause]) -> str:
     return " ".join(texts + ([f"{more} more such deviations are in report.json."] * (more > 0)))
 
 
+def cutting(causes: Iterable[Cause], findings: Iterable[dict[str, Any]]) -> list[Cause]:
+    """Return the deviations that no finding names as its cause, and that cut a way or open one."""
+    named = [cause for finding in findings for cause in finding["causes"]]
+    return [one for one in causes if one["kind"] not in _HARMLESS and one not in named]
+
+
+def leak_of(cause: Cause) -> leaks.Leak:
+    """Return the class of what a deviation may do to packets."""
+    return _LEAKS.get(cause["kind"], leaks.NO_PATH)
+
+
 def notes(causes: Iterable[Cause], findings: Iterable[dict[str, Any]]) -> list[str]:
-    """Return a sentence for each deviation that no finding names as its cause."""
+    """Return a sentence for each deviation that no finding names as its cause, and that cuts no
+    way.
+    """
     named = [cause for finding in findings for cause in finding["causes"]]
     return [
         f"Not as deployed on {one['host']}"

@@ -57,6 +57,7 @@ def cells(
             for receiver in receivers[:1]:
                 yield from _injections(sender, receiver, known)
         yield from _to_node_addresses(sender, known)
+        yield from _out(sender, known)
         if not sender["external"]:
             yield from _relays(sender, known)
             for kind, targets in published.items():
@@ -216,6 +217,28 @@ def _to_node_addresses(sender: End, known: _Known) -> Iterator[Cell]:
         if source and known.is_blocked(sender, target):
             packet = _Packet(target["family"], source, target["address"])
             yield _cell(kinds.NODE_ADDRESS, sender, target, "blocked", packet)
+
+
+def _out(sender: End, known: _Known) -> Iterator[Cell]:
+    """From a network that is masqueraded to the next other host that has an address of the
+    underlay.
+    """
+    if sender["external"] or not known.networks[sender["network"]].get("masquerade"):
+        return
+    hosts = sorted(known.hosts)
+    start = hosts.index(sender["host"]) + 1
+    for family in ("4", "6"):
+        source, own = (sender["addresses"][family], known.hosts[sender["host"]]["underlay"][family])
+        others = [
+            (host, known.hosts[host]["underlay"][family])
+            for host in hosts[start:] + hosts[: start - 1]
+            if known.hosts[host]["underlay"][family]
+        ]
+        if source and own and others:
+            host, address = others[0]
+            goal = {"id": f"{host}/@host/underlay", "network": "@host", "host": host}
+            packet = _Packet(family, source, address)
+            yield _cell(kinds.OUT, sender, goal, "reached", packet, name=own)
 
 
 def _relays(sender: End, known: _Known) -> Iterator[Cell]:

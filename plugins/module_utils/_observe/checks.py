@@ -214,10 +214,23 @@ def _pod(
             )
             continue
         place = place._replace(network=network["name"])
+        found.expect(
+            interface["bridge"] == network["bridge"],
+            place,
+            leaks.SHARED_BRIDGE,
+            what="bridge of its peer",
+            expected=network["bridge"],
+            observed=interface["bridge"],
+        )
         _interface(found, place, interface, network, host["node"]["networks"][network["name"]])
         if len(attached) > 1:
             _arp_sysctls(found, place, pod, interface)
     _default_routes(found, plan, here, pod, attached)
+    for name, interface in sorted(attached.items()):
+        if name in by_name:
+            side = host["node"]["networks"][name]
+            place = here._replace(interface=interface["name"], network=name)
+            _routes(found, place, pod, interface, by_name[name], side)
     for key in ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"):
         if len(attached) > 1 and key in pod["sysctls"]:
             value = pod["sysctls"][key]
@@ -344,6 +357,59 @@ def _default_routes(
                 expected=f"by {default['name']}",
                 observed="none",
             )
+
+
+def _routes(
+    found: _Found,
+    place: _Place,
+    pod: dict[str, Any],
+    interface: dict[str, Any],
+    network: dict[str, Any],
+    side: dict[str, Any],
+) -> None:
+    """Compare a pod's routes into a network with its interface there, and the gateway's address."""
+    bridge = (side["bridge"] or {"addresses": []})["addresses"]
+    gateways = {str(ipaddress.ip_interface(text).ip) for text in bridge}
+    for family, cidr in (("4", network["cidr"]), ("6", network.get("ipv6_cidr"))):
+        if not cidr or not any((":" in text) == (family == "6") for text in interface["addresses"]):
+            continue
+        into = [route for route in pod["routes"][family] if _overlap(route["dst"], cidr)]
+        for route in into:
+            way = f"by {route.get('dev', 'nothing')}" + (
+                f" via {route['gateway']}" if "gateway" in route else ""
+            )
+            right = route.get("dev") == interface["name"] and (
+                "gateway" not in route or not gateways or route["gateway"] in gateways
+            )
+            found.expect(
+                right,
+                place,
+                leaks.WRONG_ROUTE,
+                what=f"route to {route['dst']}",
+                expected=f"by {interface['name']}"
+                + (f" via {' or '.join(sorted(gateways))}" if "gateway" in route else ""),
+                observed=way,
+            )
+        whole = [route["dst"] for route in into] + ["default"] * network["default"]
+        found.expect(
+            any(
+                dst == "default" or is_within(_network(cidr), ipaddress.ip_network(dst))
+                for dst in whole
+            ),
+            place,
+            leaks.WRONG_ROUTE,
+            what=f"route to {cidr}",
+            expected=f"by {interface['name']}",
+            observed="none",
+        )
+
+
+def _overlap(dst: str, cidr: str) -> bool:
+    """True if a route's destination (may be "default") is in or around a range."""
+    try:
+        return _network(dst).overlaps(_network(cidr))
+    except (ValueError, TypeError):  # "default", another family
+        return False
 
 
 def _status(

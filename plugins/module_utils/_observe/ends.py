@@ -25,16 +25,20 @@ def endpoints(facts: Iterable[Facts]) -> list[End]:
     "host/pod/interface".
 
     Each: {"id", "host", "pod" ("host/pod"), "netns", "inode", "interface", "peer": name of the
-    host's end of it or None, "network", "external": bool, "mac", "mtu", "gateway_mac", "addresses":
+    host's end of it or None, "network", "wired": the network
+    whose bridge it is on, "external": bool, "mac", "mtu", "gateway_mac", "addresses":
     {"4": first address or None, "6": ...}}. A pod of Kubernetes is "host/namespace/pod".
     """
     found = []
     for host in facts:
+        sides = host["node"]["networks"]
+        of_bridge = {side["bridge"]["name"]: name for name, side in sides.items() if side["bridge"]}
         for pod in host["pods"]:
             for interface in pod["interfaces"]:
                 if interface["network"] is None:
                     continue
-                side = host["node"]["networks"].get(interface["network"], {})
+                wired = of_bridge.get(interface.get("bridge"), interface["network"])
+                side = sides.get(wired, {})
                 found.append(
                     {
                         "id": f"{host['host']}/{pod['label']}/{interface['name']}",
@@ -45,6 +49,7 @@ def endpoints(facts: Iterable[Facts]) -> list[End]:
                         "interface": interface["name"],
                         "peer": interface.get("peer"),
                         "network": interface["network"],
+                        "wired": wired,
                         "external": interface.get("external", False),
                         "mac": interface["mac"],
                         "mtu": interface["mtu"],

@@ -102,7 +102,7 @@ class Evidence:
         """
         doubts = {}
         for end in self.ends.values():
-            control = end["id"] if end["external"] else f"{end['host']}/@{end['network']}"
+            control = end["id"] if end["external"] else f"{end['host']}/@{end['wired']}"
             family = "6" if end["external"] and not end["addresses"]["4"] else "4"
             listener = _Listener(end["host"], end["pod"], end["interface"])
             doubts[end["id"]] = self._doubt(listener, f"{family}|{control}")
@@ -231,6 +231,14 @@ class Evidence:
             return f"the witness of {cell['from_host']} gave no account"
         return str(unwitnessed.get(token_name(cell), ""))
 
+    def miswired(self, cell: Cell) -> str:
+        """Return the end of a cell that is on the bridge of another network, "" if none is."""
+        for name in (cell["from"], cell["to"]):
+            end = self.ends.get(name)
+            if end and end["wired"] != end["network"]:
+                return name
+        return ""
+
     def is_on(self, cell: Cell) -> bool:
         """True if the sending pod is itself on the receiver's network."""
         pod = cell["from"].rsplit("/", 1)[0]
@@ -257,6 +265,8 @@ class Evidence:
 
     def true_sources(self, cell: Cell) -> list[str | None]:
         """Return the addresses (str) from which a cell's token may come."""
+        if cell["kind"] == kinds.OUT.name:
+            return [cell["variant"]["name"]]  # of the node
         if cell["source"]:
             return [cell["source"]]
         pod = cell["from"].rsplit("/", 1)[0]
@@ -265,12 +275,28 @@ class Evidence:
         return [end["addresses"][cell["family"]] for end in there or ends]
 
     def in_reach(self, cell: Cell) -> bool:
-        """False for what was sent from outside to a host that cannot be reached from there."""
+        """False for what was sent to a host that cannot be reached from there: from outside, or by
+        a pod's way out.
+        """
+        if cell["kind"] == kinds.OUT.name:
+            return sender.way_out(cell) in self.receipts
         control = "|".join(("control-outside", cell["family"], cell["to_host"]))
         return cell["kind"] != kinds.OUTSIDE.name or control in self.receipts
 
     def out_of_reach(self) -> list[str]:
-        """Return the sentences on what was not tried from outside."""
+        """Return the sentences on what was not tried from outside, or by a way out."""
+        ways = {
+            (cell["from_host"], cell["to_host"])
+            for cell in self.measurement.cells()
+            if cell["kind"] == kinds.OUT.name and not self.in_reach(cell)
+        }
+        return self._not_from_outside() + [
+            f"What {here} itself sends to {there} does not arrive, so the way out of its pods was"
+            " not measured."
+            for here, there in sorted(ways)
+        ]
+
+    def _not_from_outside(self) -> list[str]:
         sent = self.measurement.sent(OUTSIDE)
         if not sent:
             return []

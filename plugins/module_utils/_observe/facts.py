@@ -181,7 +181,7 @@ def _look(
                     routes = {"4": _ip("-4", "route"), "6": _ip("-6", "route")}
                     inside = Namespace(path, inode, _ip("addr"), routes, _pod_sysctls())
                 leading = Leading(behind[number], veths(links, number), plan.get("external"))
-                found[number] = _Seen(pod(inside, leading), behind[number])
+                found[number] = _Seen(meant(plan, pod(inside, leading)), behind[number])
             except OSError as error:
                 if number in behind:
                     missing[number] = f" {path} could not be looked into: {error}."
@@ -383,6 +383,18 @@ def pod(inside: Namespace, leading: Leading) -> Pod:
         },
         "sysctls": inside.sysctls["all"],
     }
+
+
+def meant(plan: dict[str, Any], seen: Pod) -> Pod:
+    """Return a pod whose interfaces belong to the networks that their addresses are of, not to
+    those of the bridges that they are on: one on a wrong bridge is a way between two networks.
+    """
+    for interface in seen["interfaces"]:
+        if interface["bridge"] and interface["addresses"]:
+            address = str(ipaddress.ip_interface(interface["addresses"][0]).ip)
+            own = [one["name"] for one in plan["networks"] if in_ranges(address, one)]
+            interface["network"] = own[0] if own else interface["network"]
+    return seen
 
 
 def _pod_sysctls() -> dict[str, dict[str, Any]]:

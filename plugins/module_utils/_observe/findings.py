@@ -42,6 +42,10 @@ def classify(judged: Sequence[Cell]) -> None:
             leak = kinds.leak_of(kinds.KINDS[cell["kind"]], same_host, ipv6_alone)
             if cell["evidence"]["handed_on"]:
                 leak = leaks.POD_FORWARDS
+            elif cell["evidence"]["miswired"]:
+                leak = leaks.SHARED_BRIDGE
+        elif cell["outcome"] == BROKEN and cell["evidence"]["miswired"]:
+            leak = leaks.SHARED_BRIDGE
         elif cell["outcome"] == BROKEN:
             leak = _failure(cell, (cell["family"], cell["from"], cell["to"]) in small_arrive)
         elif cell["outcome"] == INCONCLUSIVE:
@@ -93,17 +97,29 @@ def _cause(cell: Cell) -> str:
 
 def _where(cell: Cell, leak: leaks.Leak) -> str:
     """Return the host to look at."""
-    by = cell["evidence"]["handed_on"]
-    if by and leak is leaks.POD_FORWARDS:
+    by = cell["evidence"]["handed_on" if leak is leaks.POD_FORWARDS else "miswired"]
+    if by and leak in (leaks.POD_FORWARDS, leaks.SHARED_BRIDGE):
         return str(by.split("/", 1)[0])
     return str(cell["to_host"] if leak.at_receiver else cell["from_host"])
+
+
+def _hosts(members: Sequence[Cell], leak: leaks.Leak) -> list[str]:
+    """Return the hosts to look at: the one that is an end of all the cells, if there is one; of
+    what does not arrive, too.
+    """
+    look = sorted({_where(cell, leak) for cell in members})
+    ends = [{cell["from_host"], cell["to_host"]} for cell in members]
+    common = set.intersection(*ends)
+    if len(look) > 1 and len(common) == 1:
+        return sorted(common)
+    return look
 
 
 def _finding(members: Sequence[Cell], drift: Sequence[causes.Cause]) -> dict[str, Any]:
     """Return the finding of cells of one outcome and class."""
     first = members[0]
     leak = leaks.CLASSES[first["class"]]
-    look = sorted({_where(cell, leak) for cell in members})
+    look = _hosts(members, leak)
     pairs = [(cell["from_network"], cell["to_network"]) for cell in members]
     source, target = pairs[0] if len(set(pairs)) == 1 else ("one network", "another")
     forged = all(cell["kind"] == kinds.SPOOFED.name for cell in members)
@@ -114,6 +130,8 @@ def _finding(members: Sequence[Cell], drift: Sequence[causes.Cause]) -> dict[str
         if first["outcome"] in (LEAK, BROKEN)
         else []
     )
+    if first["outcome"] == LEAK and why:
+        look = sorted({one["host"] for one in why})
     finding = {
         "outcome": first["outcome"],
         "class": leak.number,
@@ -169,5 +187,36 @@ def of_facts(
         repair = causes.repair(why) or row["repair"]
         found.append(
             dict(row, outcome="deviation", cells=0, hosts=[row["host"]], causes=why, repair=repair)
+        )
+    return found
+
+
+def of_drift(
+    drift: Sequence[causes.Cause], findings: Iterable[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return a finding for each thing on a host that is not as deployed, cuts a way or opens one,
+    and is the cause of none of the findings.
+    """
+    found = []
+    for one in causes.cutting(drift, findings):
+        leak = causes.leak_of(one)
+        found.append(
+            {
+                "host": one["host"],
+                "pod": "",
+                "interface": "",
+                "network": one["network"],
+                "what": one["kind"],
+                "expected": "as deployed",
+                "observed": one["sentence"],
+                "class": leak.number,
+                "class_name": leak.name,
+                "sentence": f"{one['host']}: {one['sentence']}.",
+                "outcome": "deviation",
+                "cells": 0,
+                "hosts": [one["host"]],
+                "causes": [one],
+                "repair": causes.repair([one]),
+            }
         )
     return found

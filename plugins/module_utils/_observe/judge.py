@@ -85,7 +85,8 @@ def judge(cell: Cell, evidence: Evidence) -> Cell:
         one_way_is_enough = cell["from_network"] != cell["to_network"]
         if rewritten:
             outcome = BROKEN
-            reason = f"the receiver saw the source {', '.join(sorted(rewritten))} {REWRITTEN}"
+            own = "instead of the node's" if kind is kinds.OUT else REWRITTEN
+            reason = f"the receiver saw the source {', '.join(sorted(rewritten))} {own}"
         elif verdict != REACHED and not (verdict == ONE_WAY and one_way_is_enough):
             outcome = BROKEN
     return dict(
@@ -98,6 +99,7 @@ def judge(cell: Cell, evidence: Evidence) -> Cell:
             "sources": sources,
             "elsewhere": sorted({_place(receipt) for receipt in elsewhere}),
             "handed_on": by,
+            "miswired": evidence.miswired(cell),
         },
     )
 
@@ -268,6 +270,7 @@ def unplanned(judged: Iterable[Cell], evidence: Evidence) -> list[Cell]:
                 "sources": [receipt["source"]],
                 "elsewhere": [],
                 "handed_on": evidence.handed_on.get(receipt["cell"], ""),
+                "miswired": evidence.miswired({"from": origin["id"], "to": at["id"]}),
             },
         }
         for family, origin, at, receipt in evidence.strays()

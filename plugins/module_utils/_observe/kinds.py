@@ -111,6 +111,17 @@ NODE_ADDRESS = Kind(
     answer_suffices=True,
     leak=leaks.NODE_ADDRESSES,
 )
+OUT = Kind(
+    "out",
+    GATEWAY,
+    "a datagram to another node's own address, from networks with masquerade",
+    "pods reach what is outside of the networks, in their node's name",
+    receiver=NODE,
+    answered=True,
+    failure=leaks.NO_WAY_OUT,
+    keeps_source=True,
+    protocols=("udp",),
+)
 RELAY = Kind(
     "relay",
     GATEWAY,

@@ -62,7 +62,6 @@ NODE_ADDRESSES = Leak(
     closed_by="the guard in input, from device to foreign addresses",
     repair="On {host}, the guard must drop in its input chain what comes from a device of {source}"
     " for addresses of {target}.",
-    at_receiver=True,
 )
 ARP = Leak(
     7,
@@ -84,9 +83,9 @@ WRONG_ROUTE = Leak(
     10,
     "route or default gateway on the wrong interface",
     closed_by="`isDefaultGateway` for the default network's delegate alone",
-    repair="Look at the routes in that pod on {host}; only the default network's delegate may have"
-    " isDefaultGateway.",
-    shown_by="the pod's default routes",
+    repair="Look at the routes in that pod on {host}: each network's ranges by its own interface"
+    " and gateway; only the default network's delegate may have isDefaultGateway.",
+    shown_by="the pod's routes",
 )
 WRONG_VNI = Leak(
     11,
@@ -102,7 +101,6 @@ INJECTION = Leak(
     closed_by="the guard in input and forward: nothing from a pod to a tunnel port",
     repair="On {host}, the guard must drop what pods send to tunnel ports (UDP), in input and"
     " forward, for every address of a node.",
-    at_receiver=True,
 )
 INJECTION_FROM_OUTSIDE = Leak(
     13,
@@ -179,6 +177,15 @@ NODE_TO_POD = Leak(
     " iptables-save), at net.bridge.bridge-nf-call-iptables, which must be 1, and at what inet"
     " multinet dropped.",
     shown_by="`service`, `port` or `host` that must arrive and does not",
+)
+
+NO_WAY_OUT = Leak(
+    27,
+    "no way out",
+    closed_by="the guard's masquerade of networks with `masquerade: true`",
+    repair="On {host}, what pods of {source} send out of the networks must leave in the node's"
+    " name: nft list chain inet multinet masquerade; look at other firewalls, too.",
+    shown_by="`out` that does not arrive, or not in the node's name",
 )
 
 CLASSES = {leak.number: leak for leak in list(vars().values()) if isinstance(leak, Leak)}

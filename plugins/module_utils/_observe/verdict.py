@@ -30,7 +30,9 @@ def evaluate(measurement: Measurement) -> dict[str, Any]:
     counts = {outcome: sum(cell["outcome"] == outcome for cell in judged) for outcome in OUTCOMES}
     drift = causes.of_hosts(facts)
     found = findings.of_cells(judged, drift) + findings.of_facts(deviations, drift)
-    counts["deviations"] = len(deviations)
+    of_drift = findings.of_drift(drift, found)
+    found += of_drift
+    counts["deviations"] = len(deviations) + len(of_drift)
     counts["drift"] = len(drift)
     counts["expectations"] = 0
     gaps = coverage.gaps(measurement, evidence, judged)

@@ -67,14 +67,23 @@ def test_the_hosts_own_matters_are_causes_as_well():
 def test_another_network_or_what_cuts_no_way_is_no_cause():
     red = dict(LEASE, network="red")
     report = measured([LOST], h1=[red, CNI])
-    (finding,) = report["findings"]
+    finding, other = report["findings"]
     assert finding["causes"] == [] and "systemctl status" in finding["repair"]
-    assert len([note for note in report["notes"] if "Not as deployed on h1" in note]) == 2
+    assert (other["outcome"], other["network"], other["hosts"]) == ("deviation", "red", ["h1"])
+    assert len([note for note in report["notes"] if "Not as deployed on h1" in note]) == 1
 
 
 def test_a_leak_has_the_guard_alone_as_its_cause():
-    (finding,) = measured([LEAKED], h1=[FORWARDING, GUARD, LEASE])["findings"]
+    finding, *others = measured([LEAKED], h1=[FORWARDING, GUARD, LEASE])["findings"]
     assert [cause["kind"] for cause in finding["causes"]] == ["guard"]
+    assert [other["what"] for other in others] == ["sysctls", "lease"]
+
+
+def test_a_leak_is_looked_for_where_the_guard_is_not_as_deployed():
+    """Its token arrived at h2, whose own guard is as it should be."""
+    leaked = {"receive": "forced|4|h1/a/eth0|h2/c/net1"}
+    back = {"receive": "forced|4|h2/a/eth0|h1/b/net1"}
+    assert measured([leaked, back], h1=[GUARD])["findings"][0]["hosts"] == ["h1"]
 
 
 def test_a_fact_has_the_cause_of_its_host():
@@ -87,19 +96,23 @@ def test_a_fact_has_the_cause_of_its_host():
     assert finding["repair"].startswith("On h1, the device flannel.1 is down; restart")
 
 
-def test_green_says_what_is_not_as_deployed():
+def test_what_cuts_a_way_is_never_green_though_all_arrives():
     report = measured([], h1=[LEASE], h2=[CNI])
+    assert report["verdict"] == "broken"
+    (finding,) = report["findings"]
+    assert finding["sentence"] == f"h1: {LEASE['sentence']}." and finding["class"] == 0
+    assert finding["repair"].endswith("restart the daemon: run the playbook site.")
+    assert report["counts"]["drift"] == 2 and report["counts"]["deviations"] == 1
+    assert report["drift"][0] == {"host": "h1", **LEASE}
+
+
+def test_green_says_what_is_not_as_deployed():
+    report = measured([], h2=[CNI])
     assert report["verdict"] == "as_planned"
     assert report["headline"].endswith(
-        " But 2 things on the hosts are not as deployed: see the notes."
+        " But 1 thing on the hosts is not as deployed: see the notes."
     )
-    assert report["notes"] == [
-        "Not as deployed on h1, network blue: flanneld@blue.service holds the lease of"
-        " 198.18.61.13, which the host no longer has; restart the daemon: run the playbook site.",
-        "Not as deployed on h2: x is no JSON; run the playbook site.",
-    ]
-    assert report["counts"]["drift"] == 2
-    assert report["drift"][0] == {"host": "h1", **LEASE}
+    assert report["notes"] == ["Not as deployed on h2: x is no JSON; run the playbook site."]
 
 
 def test_what_could_not_be_looked_at_is_said():

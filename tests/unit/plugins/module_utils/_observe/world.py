@@ -26,7 +26,22 @@ VECTORS = pathlib.Path(__file__).parent / "vectors"
 def load():
     """Return (plan, facts) of vectors/world.json."""
     world = json.loads((VECTORS / "world.json").read_text(encoding="utf-8"))
+    world["plan"]["networks"][0]["masquerade"] = True
+    for host in world["facts"]:
+        for pod in host["pods"]:
+            pod["routes"] = {family: _routes(world["plan"], pod, family) for family in ("4", "6")}
     return world["plan"], world["facts"]
+
+
+def _routes(plan, pod, family):
+    """The routes that CNI gives a pod."""
+    found = []
+    for interface in pod["interfaces"]:
+        network = next(one for one in plan["networks"] if one["name"] == interface["network"])
+        cidr = network["cidr" if family == "4" else "ipv6_cidr"]
+        gateway = interface["gateway"][family]
+        found.append({"dst": cidr, "gateway": gateway, "dev": interface["name"]})
+    return found
 
 
 def evaluate(plan, facts, shares, hosts=("h1", "h2"), **more):
@@ -110,7 +125,12 @@ def perfect(plan, facts, cluster=None):
         if cell["expected"] != "reached":
             continue
         answers = shares[cell["from_host"]]["send"]["answers"]
-        if kinds.KINDS[cell["kind"]].receiver == kinds.ENDPOINT:
+        if cell["kind"] == "out":
+            there, own = cell["to_host"], cell["variant"]["name"]
+            for name in (cell["id"], sender.way_out(cell)):
+                note(shares, there, receipt(name, there, "", own, cell["address"]))
+            answers[cell["id"]] = [{"by": there, "channel": "udp"}]
+        elif kinds.KINDS[cell["kind"]].receiver == kinds.ENDPOINT:
             for end in cell["variant"]["ends"][:1]:
                 _arrive(shares, by_id, dict(cell, to=end))
             answers[cell["id"]] = [{"by": cell["address"], "channel": "tcp"}]
