@@ -12,6 +12,7 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 from ansible_collections.multinet.flannel.plugins.filter.flanneld import flanneld_units
 from ansible_collections.multinet.flannel.plugins.module_utils import _ports
+from ansible_collections.multinet.flannel.plugins.module_utils._isolation import ports
 from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import ruleset
 
 NETWORK_DIRECTORY = "/etc/cni/multinet/net.d"
@@ -55,11 +56,12 @@ def flanneld_files(plan: dict[str, Any], settings: dict[str, Any]) -> list[dict[
 
 
 def isolation_files(plan: dict[str, Any], settings: dict[str, Any]) -> list[dict[str, str]]:
-    """The nftables table."""
+    """The nftables tables."""
     try:
         text = ruleset(plan, settings["node_addresses"], settings["docker_network"])
     except ValueError as error:
         raise AnsibleFilterError(str(error)) from error
+    text += "\n" + ports.table(plan, settings["docker_network"])
     return [_file("/etc/multinet/isolation.nft", text)]
 
 

@@ -56,7 +56,8 @@ options:
     elements: str
     default: []
   nft_tables:
-    description: nftables tables of family inet to delete after the units are stopped.
+    description: nftables tables to delete after the units are stopped, of the families inet and
+      bridge.
     type: list
     elements: str
     default: []

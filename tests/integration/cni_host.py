@@ -16,7 +16,15 @@ import sys
 from ansible_collections.multinet.flannel.plugins.lookup import library_files, meta_plugin_launchers
 
 # What a host keeps in these places is the test's own directory while a command runs.
-PLACES = ("/run/flannel", "/var/lib/cni", "/etc/cni", "/opt/cni", "/usr/local/lib/multinet")
+PLACES = (
+    "/run/flannel",
+    "/run/multinet-isolation",
+    "/var/lib/cni",
+    "/etc/cni",
+    "/etc/multinet",
+    "/opt/cni",
+    "/usr/local/lib/multinet",
+)
 BIN, NET = "/opt/cni/bin", "/etc/cni/net.d"
 
 

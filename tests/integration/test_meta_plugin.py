@@ -10,13 +10,19 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
+from ansible_collections.multinet.flannel.plugins.module_utils._isolation import ports
+from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import ruleset
+from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 from cni_host import BIN, NET, CniHost
 
+GUARD = pathlib.Path(__file__).resolve().parents[2] / "roles/isolation/files/isolation.py"
 SEED = (pathlib.Path(__file__).parent / "data" / "10-2flannels.conf").read_text(encoding="utf-8")
 
 if os.geteuid() != 0:
@@ -472,3 +478,83 @@ def test_stderr_of_a_delegate_is_handed_on_and_is_no_failure(host, pod):
     done = host.run([BIN + "/multinet"], json.dumps(conf), host.environ("ADD", pod))
     assert done.returncode == 0
     assert done.stderr == "a word from chatty\n"
+
+
+# The guard of the host
+
+
+@pytest.fixture(name="guard")
+def _guard(host):
+    """The guard of the host, with its two networks declared; starts when it is called."""
+    networks = [
+        {"name": "blue", "cidr": "10.1.0.0/16", "default": True},
+        {"name": "red", "cidr": "10.3.0.0/16"},
+    ]
+    for number, network in enumerate(networks, 1):
+        network["backend"] = {"type": "vxlan", "vni": number, "port": 8471 + number}
+    the_plan = plan(networks)
+    rules = host.path("/etc/multinet/isolation.nft")
+    rules.write_text(ruleset(the_plan) + ports.table(the_plan), encoding="utf-8")
+    started = []
+
+    def start():
+        command = host.command([sys.executable, "-I", str(GUARD), "hold"])
+        started.append(subprocess.Popen(command))
+        deadline = time.monotonic() + 10
+        while not host.path("/run/multinet-isolation/state.json").exists():
+            assert started[-1].poll() is None and time.monotonic() < deadline
+            time.sleep(0.01)
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def given(host):
+    """Return the chains that the host's table leads ports to, and the text of the table."""
+    text = host.run(["nft", "list", "table", "bridge", "multinet"]).stdout
+    return sorted(re.findall(r"goto (given_\S+?)[ ,]", text)), text
+
+
+def test_a_pod_is_held_to_what_it_was_given_while_it_is_attached(host, pod, guard):
+    guard()
+    status, answer = host.cni("ADD", today(), pod)
+    assert status == 0, answer
+    chains, text = given(host)
+    assert chains == ["given_mn-blue", "given_mn-red"]
+    inside = json.loads(host.run(["ip", "-n", pod, "-j", "addr"]).stdout)
+    for link in inside:
+        if link["ifname"] in ("eth0", "net1"):
+            assert link["address"] in text
+            address = next(one["local"] for one in link["addr_info"] if one["family"] == "inet")
+            assert f"{link['address']} . {address}" in text
+    assert host.cni("CHECK", dict(today(), prevResult=answer), pod)[0] == 0
+    assert host.cni("DEL", today(), pod)[0] == 0
+    deadline = time.monotonic() + 10
+    while given(host)[0]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_without_the_guard_nothing_stays_attached(host, pod, guard):
+    begin = time.monotonic()
+    status, answer = host.cni("ADD", today(), pod)
+    assert status == 1 and time.monotonic() - begin < 30
+    assert answer["code"] == 11
+    assert "guard of this host does not answer" in answer["msg"]
+    assert not list(host.path("/var/lib/cni/multinet").glob("*.json"))
+    assert "eth0" not in host.run(["ip", "-n", pod, "-br", "link"]).stdout
+    guard()
+    assert host.cni("ADD", today(), pod)[0] == 0, "the runtime tries again"
+
+
+def test_pods_that_run_already_are_known_to_a_guard_that_comes_later(host, pod, guard):
+    rules = host.path("/etc/multinet/isolation.nft")
+    text = rules.read_text(encoding="utf-8")
+    rules.unlink()
+    assert host.cni("ADD", today(), pod)[0] == 0
+    rules.write_text(text, encoding="utf-8")
+    guard()
+    assert given(host)[0] == ["given_mn-blue", "given_mn-red"]

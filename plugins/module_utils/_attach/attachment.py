@@ -14,7 +14,7 @@ from .._cni import conf, errors, invoke, runtime
 from .._cni import netns as namespaces
 from .._cni import result as results
 from .._meta import conf as meta_conf
-from .._meta import flannel, in_process
+from .._meta import flannel, guard, in_process
 from .._meta import state as meta_state
 
 TYPE_CHECKING = False
@@ -113,7 +113,8 @@ class Attacher:
     """Attaches and detaches.
 
     path: plugin directories; args: CNI_ARGS; timeout: seconds for one ADD or DEL; execute, relay:
-    see runtime.Runtime; interfaces: path of a namespace -> the names in it.
+    see runtime.Runtime; interfaces: path of a namespace -> the names in it; tell_guard: has the
+    host's guard look at the file of an entry.
     """
 
     def __init__(
@@ -126,6 +127,7 @@ class Attacher:
         execute: invoke.Exec | None = None,
         relay: Callable[[bytes], object] = invoke.relay_stderr,
         interfaces: Callable[[str], set[str]] = namespaces.interfaces,
+        tell_guard: Callable[[str], object] = guard.told,
     ) -> None:
         self.path = path
         self.cache = cache
@@ -134,6 +136,7 @@ class Attacher:
         self.execute = execute
         self.relay = relay
         self.interfaces = interfaces
+        self.tell_guard = tell_guard
 
     def entries(self, target: Target) -> list[dict[str, Any]]:
         """Return what a target is attached to, oldest first; a container that is gone is known by
@@ -200,6 +203,8 @@ class Attacher:
         try:
             entry["result"] = self._runtime().add(wanted.network, self._attachment(target, entry))
             self.cache.put(entry)
+            if meta_state.is_on_our_bridge(entry["result"]):
+                self.tell_guard(self.cache.file(entry))
         except errors.Error as error:
             try:
                 self.detach(target, entry)

@@ -31,7 +31,7 @@ class Cache:
         entry = dict(entry, kind=_KIND)
         try:
             os.makedirs(self.directory, mode=0o700, exist_ok=True)
-            files.write(self._file(entry), conf.encode(entry))
+            files.write(self.file(entry), conf.encode(entry))
         except OSError as error:
             raise errors.Error(
                 errors.IO_FAILURE,
@@ -42,10 +42,10 @@ class Cache:
     def remove(self, entry: dict[str, Any]) -> None:
         """Forget an entry; raise Error."""
         try:
-            files.remove(self._file(entry))
+            files.remove(self.file(entry))
         except OSError as error:
             raise errors.Error(
-                errors.IO_FAILURE, f"{self._file(entry)} cannot be removed.", error.strerror
+                errors.IO_FAILURE, f"{self.file(entry)} cannot be removed.", error.strerror
             ) from None
 
     def entries(self) -> list[dict[str, Any]]:
@@ -71,14 +71,15 @@ class Cache:
         if text is None:
             return None  # another one removed it meanwhile
         entry = conf.decode(text, file)
-        if entry.get("kind") != _KIND or self._file(entry) != file:
+        if entry.get("kind") != _KIND or self.file(entry) != file:
             raise errors.Error(
                 errors.DECODING_FAILURE,
                 f"{file} is not what its name says; look at it and remove it.",
             )
         return entry
 
-    def _file(self, entry: dict[str, Any]) -> str:
+    def file(self, entry: dict[str, Any]) -> str:
+        """Return the file of an entry."""
         # ':' is in none of the three, so no two attachments share a name.
         return os.path.join(
             self.directory,

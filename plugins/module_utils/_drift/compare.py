@@ -394,6 +394,13 @@ def _guard(plan: dict[str, Any], seen: dict[str, Any]) -> Iterator[Deviation]:
             "the guard's table inet multinet is not in the kernel: nothing is kept apart",
         )
         return
+    if guard["ports"] is None:
+        yield Deviation(
+            "",
+            "guard",
+            "the guard's table bridge multinet is not in the kernel: pods send with any MAC and"
+            " address",
+        )
     open_to_all = [
         network["name"]
         for network in plan["networks"]

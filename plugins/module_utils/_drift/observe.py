@@ -35,6 +35,8 @@ PROPERTIES = "Id,LoadState,ActiveState,SubState,MainPID,NRestarts"
 
 _DROP = re.compile(r'counter packets (\d+) bytes \d+ drop comment "([^"]*)"')
 
+_PORT = re.compile(r'"(\S+)" : goto ([^\s,]+)')
+
 # "src 10.7.1.0/24 dst 10.7.2.0/24 \n\tdir out priority 0 \n\ttmpl src 192.0.2.1 dst 192.0.2.2"
 _POLICY = re.compile(
     r"^src \S+ dst (\S+)\s+dir out\b[^\n]*\n\s+tmpl src \S+ dst (\S+)", re.MULTILINE
@@ -69,8 +71,9 @@ def look(plan: dict[str, Any], cni_conf: str, execute: Run = run) -> dict[str, A
     or None without the command wg, "units": {unit: its properties, "process": the state letter of
     its main process}, "subnet_files": {network: {variable: value}}, "sysctls": {path: int},
     "guard": {"devices": list or None without a table, "error", "file_changed", "held", "restored",
-    "dropped": {reason: packets}}, "underlay": {network: underlay()}, "leases": {network: list of
-    network_config.lease() or None}, "lease_seconds": {network: how long this host's lease in etcd
+    "dropped": {reason: packets}, "ports": {port of a bridge: its chain} or None}, "underlay":
+    {network: underlay()}, "leases": {network: list of network_config.lease() or None},
+    "lease_seconds": {network: how long this host's lease in etcd
     lasts unless it is renewed}, "configs": {network: what network_config.config() returns, or
     None}, "etcd": etcd's status() or None, "leases_problem": a sentence or "", "leases_wrong":
     bool, "executables": {path: what is wrong}, "cni_files": {path: what is wrong}, "allocated":
@@ -300,6 +303,7 @@ def _process_state(pid: int) -> str:
 def _guard(execute: Run) -> dict[str, Any]:
     devices: list[str] | None = None
     drops: dict[str, int] = {}
+    ports: dict[str, str] | None
     try:
         listed = json.loads(
             execute(["nft", "-j", "list", "set", "inet", "multinet", "network_devices"])
@@ -309,6 +313,12 @@ def _guard(execute: Run) -> dict[str, Any]:
         drops = dropped(execute(["nft", "list", "table", "inet", "multinet"]))
     except ObserveError:
         pass  # no table
+    try:
+        listed_ports = execute(["nft", "list", "table", "bridge", "multinet"])
+        ports = dict(_PORT.findall(listed_ports.partition("map bridged")[0]))
+        drops.update(dropped(listed_ports))
+    except ObserveError:
+        ports = None
     try:
         state = json.loads(_text(GUARD_STATE) or "{}")
     except ValueError:
@@ -324,6 +334,7 @@ def _guard(execute: Run) -> dict[str, Any]:
         "held": state.get("held", ""),
         "restored": state.get("restored", 0),
         "dropped": drops,
+        "ports": ports,
     }
 
 

@@ -127,6 +127,7 @@ class _Add:
                 self._settle_default_routes(tried, delegates)
             answer = results.convert(state.attached[0].final_result, request.version)
             self.store.write(state)
+            self.plugin.tell_guard(self.store, state)
             networks.publish(state.attached)
         except Exception as error:  # whatever it was, nothing stays half attached
             failure = errors.as_error(error, "The meta-plugin failed.")

@@ -45,6 +45,7 @@ def check(plugin: Plugin, request: Request) -> None:
             _check(plugin, request, cni, attached, present, is_master=is_master)
         except errors.Error as error:
             raise error.within(attached.place) from None
+    plugin.tell_guard(store, state)
 
 
 def _check(

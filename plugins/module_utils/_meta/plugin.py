@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .foreign import Places
     from .log import Log
     from .pod_networks import Connect, PodNetworks
+    from .state import State, Store
 
     Networks = Union[ConfiguredNetworks, PodNetworks]
 else:
@@ -45,8 +46,8 @@ class Plugin:
     execute: finds and runs delegates; interfaces: path of a network namespace -> the names in it;
     addresses: such a path and an interface -> its addresses; relay: takes what a delegate wrote to
     stderr; own_file: our own executable; connect: an Access and seconds -> the
-    Client that may take so long; others: where other CNIs keep what they attached. What is not
-    given is the host's.
+    Client that may take so long; others: where other CNIs keep what they attached; guard: has the
+    host's guard look at the file of a state. What is not given is the host's.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Plugin:
         connect: Connect | None = None,
         devices: Devices | None = None,
         others: Places | None = None,
+        guard: Callable[[str], object] | None = None,
     ) -> None:
         self.execute = execute or invoke.Exec()
         self.interfaces = interfaces
@@ -69,6 +71,7 @@ class Plugin:
         self._connect = connect
         self._devices = devices
         self.others = others
+        self._guard = guard
 
     def handlers(self) -> dict[str, Callable[[Request], dict[str, Any] | None]]:
         """Return what skel.main() dispatches to."""
@@ -175,6 +178,17 @@ class Plugin:
         from .._cni import netlink
 
         return netlink.addresses(path, interface)
+
+    def tell_guard(self, store: Store, state: State) -> None:
+        """Have the host's guard keep the ports of a state, which is written, to what CNI gave them;
+        raise Error.
+        """
+        from . import state as states
+
+        if any(states.is_on_our_bridge(one.result) for one in state.attached):
+            from . import guard  # for those alone
+
+            (self._guard or guard.told)(store.file(state.container_id, state.interface))
 
     # what would be its own delegate
 

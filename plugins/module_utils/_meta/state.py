@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _FORMAT = 1
+_BRIDGE = "mn-"  # how the plan names the bridges of its networks
 
 
 class Corrupt(Exception):
@@ -120,6 +121,14 @@ def _cni_args(given: str, own: dict[str, str]) -> str | None:
     if is_strict:
         parts.append("IgnoreUnknown=1")
     return ";".join(parts + [f"{key}={value}" for key, value in own.items()])
+
+
+def is_on_our_bridge(result: dict[str, Any] | None) -> bool:
+    """Say whether a CNI result has a port on a bridge of ours, which the guard is told of."""
+    return any(
+        str(interface.get("name")).startswith(_BRIDGE) and not interface.get("sandbox")
+        for interface in (result or {}).get("interfaces") or ()
+    )
 
 
 class State:

@@ -67,11 +67,11 @@ class Host:
         except OSError:
             return None
 
-    def has_table(self, name: str) -> bool:
-        """Whether there is an nftables table of family inet."""
+    def has_table(self, family: str, name: str) -> bool:
+        """Whether there is an nftables table."""
         if not shutil.which("nft"):
             return False
-        return self._run(["nft", "list", "table", "inet", name])[0] == 0
+        return self._run(["nft", "list", "table", family, name])[0] == 0
 
     def has_unit(self, name: str) -> bool:
         """Whether systemd knows a unit as running or enabled."""
@@ -112,11 +112,12 @@ def device_steps(host: Host, devices: Iterable[str]) -> list[Step]:
 
 
 def table_steps(host: Host, tables: Iterable[str]) -> list[Step]:
-    """Return the steps that delete nftables tables of family inet."""
+    """Return the steps that delete nftables tables of the families that the guard has."""
     return [
-        host.step(f"nftables table inet {table}", ["nft", "delete", "table", "inet", table])
+        host.step(f"nftables table {family} {table}", ["nft", "delete", "table", family, table])
         for table in tables
-        if host.has_table(table)
+        for family in ("inet", "bridge")
+        if host.has_table(family, table)
     ]
 
 

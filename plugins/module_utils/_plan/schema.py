@@ -301,6 +301,14 @@ NETWORK_KEYS = {
         " the routes. The other direction stays closed unless declared there.",
         default=[],
     ),
+    "spoofing": Key(
+        "string",
+        "`blocked`: a pod sends with the MAC and the addresses that it was given, and no others."
+        " `allowed`: with any of the network, as keepalived and virtual machines in pods do.",
+        default="blocked",
+        choices=("blocked", "allowed"),
+        write="blocked (own addresses alone) or allowed (any of the network)",
+    ),
     "delegate": Key(
         "mapping",
         "More keys for the CNI plugin bridge, for example `{promiscMode: true}`. Not `name`,"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Facts = dict[str, Any]  # a plan, a network of it, or what observe.observe() returns
 
 # What the kernel must be able to make for any network; backends have theirs in their table
-ALWAYS_NEEDED = ("bridge", "veth", "nftables", "br_netfilter")
+ALWAYS_NEEDED = ("bridge", "veth", "nftables", "nftables for bridges", "br_netfilter")
 
 # Executable -> the package that has it, where the names differ
 PACKAGES = {"ip": "iproute2", "nft": "nftables", "libnftables.so.1": "nftables"}
@@ -33,6 +33,10 @@ KERNEL_REMEDY = {
     "nftables": (
         "isolation is enforced with it. Install the package nftables and a kernel with"
         " CONFIG_NF_TABLES_INET"
+    ),
+    "nftables for bridges": (
+        "pods are kept to their own addresses with it. Install nftables 1.0 or later and a kernel"
+        " with CONFIG_NF_TABLES_BRIDGE"
     ),
 }
 

@@ -33,6 +33,12 @@ KERNEL_TRIALS = {
     "bridge": ["ip", "link", "add", "mntrial", "type", "bridge"],
     "veth": ["ip", "link", "add", "mntrial", "type", "veth", "peer", "name", "mntrial2"],
     "nftables": ["nft", "add", "table", "inet", "mntrial"],
+    "nftables for bridges": [
+        "nft",
+        "add table bridge mntrial;"
+        " add set bridge mntrial trial { typeof iifname . @th,64,128; };"
+        " add chain bridge mntrial trial { type filter hook prerouting priority -300; }",
+    ],
 }
 
 

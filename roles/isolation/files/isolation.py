@@ -1,16 +1,19 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Keep the nftables table of /etc/multinet/isolation.nft in the kernel, whatever others do to it.
+"""Keep the nftables tables of /etc/multinet/isolation.nft in the kernel, whatever others do.
 
-Where kernel (5.12) and nft (1.0) can do it, this process owns the table: `nft flush ruleset` passes
-over it and nobody else can change it. Elsewhere it listens to the kernel's ruleset events and puts
-the table back as soon as somebody has touched it. It also follows the file. It goes as it came: on
-SIGTERM the table stays, without an owner. Killed, it leaves the socket that owns the table with
-systemd (sd_pid_notify_with_fds(3), FDSTORE=1), so the table stays as it is, and whoever comes next
-gets that socket. It is one file that needs nothing of the library.
+Where kernel (5.12) and nft (1.0) can do it, this process owns them: `nft flush ruleset` passes over
+them and nobody else can change them. Elsewhere it listens to the kernel's ruleset events and puts
+them back as soon as somebody has touched them. It also follows the file. It goes as it came: on
+SIGTERM the tables stay, without an owner. Killed, it leaves the socket that owns them with systemd
+(sd_pid_notify_with_fds(3), FDSTORE=1), so they stay as they are, and whoever comes next gets that
+socket. It is one file that needs nothing of the library.
 
-Some sets of the table it fills itself, from what the kernel has: the nodes are those that flanneld
+What a port of a bridge may send with changes with every pod. Whoever attaches one leaves a file
+about it, and asks here, at the socket ASKED, to have the file looked at. The files are the truth.
+
+Some sets of the tables it fills itself, from what the kernel has: the nodes are those that flanneld
 has made ways to, for their leases say so, and the tunnels of others are devices. It follows both.
 
     isolation.py hold      run (the unit multinet-isolation.service)
@@ -31,19 +34,28 @@ import socket
 import struct
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
 TABLE = "inet multinet"
-# How the file begins, comments aside: by itself it replaces a table that is nobody's. An owner has
-# to say it differently.
-DECLARE = f"table {TABLE}\ndelete table {TABLE}\n"
-OPEN = f"table {TABLE} {{\n"
+PORTS_TABLE = "bridge multinet"  # whose sets the ports of pods are in
+# How a table begins in the file: by itself it replaces one that is nobody's. An owner has to say it
+# differently.
+DECLARED = re.compile(
+    r"^table (\w+ multinet)\ndelete table \1\n(table \1 \{\n.*?^\}\n)", re.M | re.S
+)
+CHAIN = re.compile(r"^\tchain (\S+) \{$", re.M)
 RULES = os.environ.get("MULTINET_ISOLATION_RULES", "/etc/multinet/isolation.nft")
-STATE = os.path.join(os.environ.get("RUNTIME_DIRECTORY", "/run/multinet-isolation"), "state.json")
+RUNTIME = os.environ.get("RUNTIME_DIRECTORY", "/run/multinet-isolation")
+STATE = os.path.join(RUNTIME, "state.json")
+ASKED = os.path.join(RUNTIME, "ports.sock")
+# Where the meta-plugin and the module cni_attachment leave what they attached.
+ATTACHMENTS = os.environ.get(
+    "MULTINET_ISOLATION_ATTACHMENTS", "/var/lib/cni/multinet:/var/lib/cni/multinet-runtime"
+).split(":")
 
 # Flags of the table, the best first. With `persist` (kernel 6.9, nft 1.1) it stays even when its
 # owner is killed.
@@ -51,7 +63,7 @@ FLAGS = ("owner, persist", "owner", "")
 
 # include/uapi/linux/netfilter/{nfnetlink,nf_tables}.h
 NETLINK_NETFILTER, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP = 12, 270, 1
-NFNLGRP_NFTABLES, NFNL_SUBSYS_NFTABLES, NFPROTO_INET = 7, 10, 1
+NFNLGRP_NFTABLES, NFNL_SUBSYS_NFTABLES, NFPROTO_INET, NFPROTO_BRIDGE = 7, 10, 1, 7
 NFT_MSG_NEWGEN, NFTA_TABLE, NFTA_GEN_PROC_PID, NFTA_GEN_PROC_NAME = 15, 1, 2, 3
 
 # include/uapi/linux/{netlink,rtnetlink,if_link,if_addr,neighbour,if_tunnel}.h
@@ -86,6 +98,9 @@ FILE_CHECK_SECONDS = 2
 RELOAD_SECONDS = 20
 # Between two looks at what the kernel has, however much happens there.
 LOOK_SECONDS = 0.5
+# What the plan calls the networks' bridges, and what a port and a MAC look like.
+BRIDGE, NAME, MAC = "mn-", re.compile(r"[\w.@-]{1,15}"), re.compile("([0-9a-f]{2}:){5}[0-9a-f]{2}")
+ASK_SECONDS = 0.5  # who asks has its question ready
 
 
 class GuardError(Exception):
@@ -169,17 +184,18 @@ class Nft:
 
 
 class Guard:
-    """The table, and what this process knows of it."""
+    """The tables, and what this process knows of them."""
 
     def __init__(self, nft: Nft, look: Callable[[str], dict[str, set[str]]]) -> None:
         """look: gives the definition of a table what its sets are to hold, see surroundings()."""
         self.nft = nft
         self.look = look
-        self.filled: dict[str, set[str]] = {}  # set of the table -> what it holds
+        self.ports = Ports()
+        self.filled: dict[str, set[str]] = {}  # table and set -> what it holds
         self.program = _bytes_of(__file__)
-        self.rules = b""  # the file of which the table is in the kernel
-        self.definition = ""  # that table
-        self.listing = b""  # as nft listed it when it was loaded
+        self.rules = b""  # the file of which the tables are in the kernel
+        self.definitions: dict[str, str] = {}  # those tables
+        self.listing: list[bytes] = []  # as nft listed them when they were last changed
         self.flags: str | None = None  # of FLAGS, once one was accepted
         self.loaded_at = 0  # when the file was last looked at, successful or not
         self.error = ""  # why the file is not what is in the kernel
@@ -208,77 +224,246 @@ class Guard:
                 f"{RULES} cannot be read ({error.strerror}); run the playbook multinet.flannel.site"
                 " again."
             ) from error
-        definition = rules.decode("utf-8", "replace").partition(DECLARE)[2]
-        if not definition.startswith(OPEN):
+        definitions = dict(DECLARED.findall(rules.decode("utf-8", "replace")))
+        if TABLE not in definitions:
             raise GuardError(
                 f"{RULES} was not written by multinet.flannel; run the playbook"
                 " multinet.flannel.site again."
             )
-        self._apply(definition, FLAGS if self.flags is None else (self.flags,))
+        self.ports.read_all()
+        self._apply(definitions, FLAGS if self.flags is None else (self.flags,))
         self.rules = rules
 
-    def follow(self) -> bool:
-        """Fill the sets anew from what the kernel has now; say whether anything was different.
+    def follow(self, ports_alone: bool = False) -> bool:
+        """Fill the sets anew from what there is now; say whether anything was different.
 
         Raises GuardError; they then stay as they are.
         """
-        wanted = self._look(self.definition)
+        self.ports.forget_gone()
+        wanted = self._look(self.definitions, ports_alone)
         if wanted == self.filled:
             return False
-        commands = "".join(
-            _elements("add", name, wanted[name] - held)
-            + _elements("delete", name, held - wanted[name])
+        commands = [
+            _elements(verb, name, elements)
             for name, held in self.filled.items()
-        )
-        if self.nft.run(commands):
-            self._apply(self.definition, (self.flags or "",))
+            # a port that has another chain is deleted first
+            for verb, elements in (("delete", held - wanted[name]), ("add", wanted[name] - held))
+        ]
+        if self.nft.run("".join(commands)):
+            # they hold not what they should: all of it anew
+            self._apply(self.definitions, (self.flags or "",))
         self.filled = wanted
         self._remember()
         return True
 
+    def look_at(self, file: str) -> None:
+        """Have the ports of an attachment's file in the table, or no more, where it is gone.
+
+        Raises GuardError.
+        """
+        self.ports.read(file)
+        self.follow(ports_alone=True)
+
     def is_as_loaded(self) -> bool:
-        """Say whether the table in the kernel is the one that was last loaded."""
-        return not self.nft.run(f"list table {TABLE}") and self.nft.output == self.listing
+        """Say whether the tables in the kernel are those that were last loaded."""
+        return self.owned or self._list() == self.listing
 
     def restore(self) -> None:
-        """Put the table back as it was last loaded."""
-        self._apply(self.definition, (self.flags or "",))
+        """Put the tables back as they were last loaded."""
+        self._apply(self.definitions, (self.flags or "",))
         self.restored += 1
 
     def release(self) -> None:
-        """Leave the table to nobody, as it is."""
-        if self.owned and self.definition:
-            self._apply(self.definition, ("",))
+        """Leave the tables to nobody, as they are."""
+        if self.owned and self.definitions:
+            self._apply(self.definitions, ("",))
 
-    def _apply(self, definition: str, choices: Sequence[str]) -> None:
-        error, filled = "", self._look(definition)
+    def _apply(self, definitions: dict[str, str], choices: Sequence[str]) -> None:
+        error, filled = "", self._look(definitions)
         elements = "".join(_elements("add", name, held) for name, held in filled.items())
+        there = [
+            table
+            for table in dict.fromkeys([*self.definitions, *definitions, PORTS_TABLE])
+            if not self.nft.run(f"list table {table}")
+        ]
         for flags in choices:
-            flagged = OPEN + f"\tflags {flags}\n" + definition[len(OPEN) :] if flags else definition
-            there = not self.nft.run(f"list table {TABLE}")
-            commands = (f"delete table {TABLE}\n" if there else "") + flagged + elements
-            error = self.nft.run(commands)
+            commands = "".join(f"delete table {table}\n" for table in there)
+            for table, definition in definitions.items():
+                opened = f"table {table} {{\n"
+                commands += opened + (f"\tflags {flags}\n" if flags else "")
+                commands += definition[len(opened) :]
+            error = self.nft.run(commands + elements)
             if not error:
-                self.definition, self.flags, self.filled = definition, flags, filled
+                self.definitions, self.flags, self.filled = definitions, flags, filled
                 self._remember()
                 return
-        raise GuardError(f"the table of {RULES} cannot be loaded: {error}")
+        raise GuardError(f"the tables of {RULES} cannot be loaded: {error}")
 
-    def _look(self, definition: str) -> dict[str, set[str]]:
-        try:
-            return self.look(definition)
-        except OSError as error:
-            raise GuardError(f"the kernel does not tell its devices and routes: {error}") from error
+    def _look(self, definitions: dict[str, str], ports_alone: bool = False) -> dict[str, set[str]]:
+        """Return what the sets of the tables are to hold."""
+        if ports_alone:
+            found = dict(self.filled)
+        else:
+            try:
+                sets = self.look(definitions[TABLE])
+            except OSError as error:
+                raise GuardError(
+                    f"the kernel does not tell its devices and routes: {error}"
+                ) from error
+            found = {f"{TABLE} {name}": elements for name, elements in sets.items()}
+        sets = self.ports.elements(definitions.get(PORTS_TABLE, ""))
+        return found | {f"{PORTS_TABLE} {name}": elements for name, elements in sets.items()}
+
+    def _list(self) -> list[bytes]:
+        listed = []
+        for table in self.definitions:
+            self.nft.run(f"list table {table}")
+            listed.append(self.nft.output)
+        return listed
 
     def _remember(self) -> None:
-        self.nft.run(f"list table {TABLE}")
-        self.listing = self.nft.output
+        if not self.owned:  # others can change it
+            self.listing = self._list()
 
 
 def _elements(verb: str, name: str, elements: set[str]) -> str:
-    """Return the nft command that adds elements to a set of the table, or deletes them."""
+    """Return the nft command that adds elements to a set (with its table), or deletes them."""
     listed = ", ".join(sorted(elements))
-    return f"{verb} element {TABLE} {name} {{ {listed} }}\n" if elements else ""
+    return f"{verb} element {name} {{ {listed} }}\n" if elements else ""
+
+
+class Ports:
+    """The ports of the bridges: what CNI gave them, by the files of who attached them, and those
+    that no file knows.
+    """
+
+    def __init__(self) -> None:
+        self._of_file: dict[str, dict[str, Port]] = {}
+
+    def elements(self, table: str) -> dict[str, set[str]]:
+        """Return {map or set of the table, given as its text: its elements as nft writes them}."""
+        chains = set(CHAIN.findall(table))
+        if not chains:
+            return {}
+        known = {name: port for ports in self._of_file.values() for name, port in ports.items()}
+        bridges = {port.name: port.bridge for port in known.values()}
+        for chain in chains:
+            if chain.startswith("any_"):
+                bridge = chain[len("any_") :]
+                bridges.update(dict.fromkeys(_ports_of(bridge), bridge))
+        names = ("ports", "bridged", "macs", "addresses", "addresses6", "targets")
+        found: dict[str, set[str]] = {name: set() for name in names}
+        for name, bridge in bridges.items():
+            given = f"given_{bridge}"
+            chain = given if name in known and given in chains else f"any_{bridge}"
+            if chain in chains:
+                found["ports"].add(f'"{name}" : goto {chain}')
+                found["bridged"].add(f'"{name}" : goto within_{bridge}')
+                if name in known:
+                    for kind, elements in known[name].elements().items():
+                        found[kind] |= elements
+        return found
+
+    def read_all(self) -> None:
+        """Look at every file there is."""
+        files = {
+            os.path.join(directory, name)
+            for directory in ATTACHMENTS
+            if os.path.isdir(directory)
+            for name in os.listdir(directory)
+            if name.endswith(".json") and not name.startswith(".")
+        }
+        # the latest last: it is right about a name that two of them have
+        for file in sorted(files | set(self._of_file), key=lambda file: (stamp(file) or (0, 0))[1]):
+            try:
+                self.read(file)
+            except GuardError as error:
+                say(f"{error} Its ports are held to the addresses of their networks alone.", 4)
+
+    def read(self, file: str) -> None:
+        """Look at one file, which may be gone; raise GuardError where it is spoiled."""
+        self._of_file.pop(file, None)
+        try:
+            entry = json.loads(_bytes_of(file))
+            results = [entry.get("result")]
+            results += [one.get("result") for one in entry.get("delegates", ())]
+            ports = [port_of(result) for result in results if result]
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise GuardError(f"{file} cannot be read ({error.strerror}).") from error
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise GuardError(f"{file} is spoiled ({error}).") from error
+        found = {port.name: port for port in ports if port}
+        # the name of a port may be another one's by now, whose DEL was never heard of
+        for others in self._of_file.values():
+            for name in found:
+                others.pop(name, None)
+        if found:
+            self._of_file[file] = found
+
+    def forget_gone(self) -> None:
+        """Forget the files that are gone, of which nobody said so."""
+        for file in [file for file in self._of_file if not os.path.exists(file)]:
+            del self._of_file[file]
+
+
+def _ports_of(bridge: str) -> list[str]:
+    try:
+        return [n for n in os.listdir(f"/sys/class/net/{bridge}/brif") if NAME.fullmatch(n)]
+    except OSError:  # there is none, no more or not yet
+        return []
+
+
+class Port(NamedTuple):
+    """What CNI gave the port of a bridge. addresses: IPv4, as text; addresses6: in octets."""
+
+    name: str
+    bridge: str
+    mac: str
+    addresses: list[str]
+    addresses6: list[bytes]
+
+    def elements(self) -> dict[str, set[str]]:
+        """Return {set of the table: its elements, for what was given}."""
+        sender = f'"{self.name}" . {self.mac}'
+        plain6 = [socket.inet_ntop(socket.AF_INET6, packed) for packed in self.addresses6]
+        return {
+            "macs": {sender},
+            "addresses": {f"{sender} . {plain}" for plain in self.addresses},
+            "addresses6": {f"{sender} . {plain}" for plain in plain6},
+            "targets": {f'"{self.name}" . 0x{packed.hex()}' for packed in self.addresses6},
+        }
+
+
+def port_of(result: dict[str, Any]) -> Port | None:
+    """Return the port that a CNI result (0.3.0 and later) tells of, None where there is none on a
+    bridge of ours.
+
+    Raises ValueError, KeyError, TypeError, AttributeError or OSError for what is no result.
+    """
+    interfaces = result.get("interfaces") or []
+    on_host = [one["name"] for one in interfaces if not one.get("sandbox")]
+    bridge = next((name for name in on_host if name.startswith(BRIDGE)), "")
+    name = next((name for name in on_host if not name.startswith(BRIDGE)), "")
+    inside = {index: one for index, one in enumerate(interfaces) if one.get("sandbox")}
+    if not bridge or not name or not inside:
+        return None
+    mac = next(iter(inside.values()))["mac"].lower()
+    if not NAME.fullmatch(name) or not MAC.fullmatch(mac):
+        raise ValueError(f"a port {name!r} with the MAC {mac!r}")
+    octets = bytes.fromhex(mac.replace(":", ""))
+    # the link-local address that the kernel makes of a MAC (RFC 4291, appendix A)
+    own = b"\xfe\x80" + bytes(6) + bytes([octets[0] ^ 2]) + octets[1:3] + b"\xff\xfe" + octets[3:]
+    port = Port(name, bridge.partition(".")[0], mac, [], [own])
+    for one in result.get("ips") or []:
+        address = one["address"].partition("/")[0]
+        if ":" in address:
+            port.addresses6.append(socket.inet_pton(socket.AF_INET6, address))
+        else:
+            packed = socket.inet_pton(socket.AF_INET, address)
+            port.addresses.append(socket.inet_ntop(socket.AF_INET, packed))
+    return port
 
 
 def surroundings(definition: str) -> dict[str, set[str]]:
@@ -381,6 +566,51 @@ def attributes_of(data: bytes) -> dict[int, bytes]:
     return attributes
 
 
+class Questions:
+    """The socket at which root asks to have a file looked at; see look_at() of Guard.
+
+    One packet is the file's path, one is the answer: nothing, or why not.
+    """
+
+    def __init__(self) -> None:
+        os.makedirs(RUNTIME, exist_ok=True)
+        if os.path.lexists(ASKED):
+            os.unlink(ASKED)
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        before = os.umask(0o177)
+        self.socket.bind(ASKED)
+        os.umask(before)
+        self.socket.listen(128)
+        self.socket.setblocking(False)
+
+    def answer(self, guard: Guard) -> None:
+        """Answer all that ask."""
+        while True:
+            try:
+                asker = self.socket.accept()[0]
+            except OSError:  # nobody any more
+                return
+            with asker:
+                try:
+                    self._answer(guard, asker)
+                except OSError:  # who asked has gone
+                    continue
+
+    @staticmethod
+    def _answer(guard: Guard, asker: socket.socket) -> None:
+        peer = asker.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        if struct.unpack("=iII", peer)[1] != 0:
+            return
+        asker.settimeout(ASK_SECONDS)
+        error = ""
+        try:
+            guard.look_at(os.fsdecode(asker.recv(4096)))
+        except GuardError as failed:
+            error = str(failed)
+            say(error, 3)
+        asker.send(error.encode() or b"\n")
+
+
 SOMEBODY = "somebody"
 
 
@@ -416,7 +646,7 @@ class Events:
                         touched, who = False, _author(attributes)
                 elif (
                     port != self._own_port
-                    and family == NFPROTO_INET
+                    and family in (NFPROTO_INET, NFPROTO_BRIDGE)
                     and attributes.get(NFTA_TABLE) == TABLE.split()[1].encode() + b"\0"
                 ):
                     touched = True
@@ -533,8 +763,12 @@ def write_state(guard: Guard) -> None:
         "flags": guard.flags,
         "error": guard.error,
         "restored": guard.restored,
-        "networks": re.findall(r"^\tchain pods_of_(\S+) \{$", guard.definition, re.M),
-        "filled": {name: sorted(held) for name, held in guard.filled.items()},
+        "networks": re.findall(r"^\tchain pods_of_(\S+) \{$", guard.definitions[TABLE], re.M),
+        "filled": {
+            name.split()[-1]: sorted(held)
+            for name, held in guard.filled.items()
+            if name.startswith(TABLE)
+        },
         "environment": {"MULTINET_INSTALLED_SHA256": guard.installed_sum},
     }
     os.makedirs(os.path.dirname(STATE), exist_ok=True)
@@ -563,6 +797,7 @@ def hold() -> None:
     guard = Guard(nft, surroundings)
     rules = stamp(RULES)
     guard.load()
+    questions = Questions()
     write_state(guard)
     tell_systemd("READY=1")
     how = (
@@ -576,7 +811,7 @@ def hold() -> None:
         while True:
             rested = changes.rested()
             ready = select.select(
-                [events.socket, wake_read, *([changes.socket] if rested else [])],
+                [events.socket, wake_read, questions.socket, *([changes.socket] if rested else [])],
                 [],
                 [],
                 FILE_CHECK_SECONDS if rested else LOOK_SECONDS,
@@ -596,11 +831,14 @@ def hold() -> None:
                 )
                 write_state(guard)
             try:
-                if changes.due() and guard.follow():
+                # files that are gone, the kernel does not tell
+                due = changes.due()
+                if (due or not ready) and guard.follow(ports_alone=not due):
                     write_state(guard)
             except GuardError as error:
                 changes.missed = True
                 say(f"{error} What the table knows of nodes and tunnels stays as it was.", 4)
+            questions.answer(guard)
             if signal.SIGHUP in signals and _bytes_of(__file__) != guard.program:
                 guard.release()
                 os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")

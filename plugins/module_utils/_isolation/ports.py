@@ -1,0 +1,177 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The nftables table of the networks' bridges: what their ports may send. Pure.
+
+A port that CNI attached sends with the MAC and the addresses that it was given. Of any other port
+nothing is known but its bridge, so its addresses are the network's. The guard finds the ports and
+fills the maps and sets (roles/isolation/files/isolation.py:Ports), because kernels without
+nft_meta_bridge do not tell the bridge of a port. What is sent decides here, and not to whom: a pod
+may send anywhere, and what is routed is the table `inet multinet`'s.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+TABLE = "bridge multinet"
+
+# The hooks come ahead of br_netfilter (0), which hands frames to the IP tables, and of anybody's
+# rules. The bridge learns a frame's MAC only after them.
+_SETS = """\
+	# Which chain judges what a port sends to others of its bridge and to the host, and what to
+	# others of its bridge alone.
+	map ports {
+		type ifname : verdict
+	}
+	map bridged {
+		type ifname : verdict
+	}
+	# what CNI gave each port
+	set macs {
+		type ifname . ether_addr
+	}
+	set addresses {
+		type ifname . ether_addr . ipv4_addr
+	}
+	set addresses6 {
+		type ifname . ether_addr . ipv6_addr
+	}
+	# addresses6 again, to compare with what a neighbour advertisement is about
+	set targets {
+		typeof iifname . @th,64,128
+	}
+
+	chain prerouting {
+		type filter hook prerouting priority -300; policy accept;
+		iifname vmap @ports
+	}
+
+	chain forward {
+		type filter hook forward priority -300; policy accept;
+		iifname vmap @bridged
+	}
+"""
+
+_SHARED = """\
+	# Of a port that CNI attached: what is neither IPv4 nor IPv6 from an address of its own.
+	chain without_own_address {
+		iifname . ether saddr != @macs counter drop comment "a pod used a MAC that is not its own"
+		iifname . arp saddr ether . arp saddr ip @addresses accept
+		arp saddr ip 0.0.0.0 iifname . ether saddr . arp daddr ip @addresses accept
+		# the search for a duplicate of its own address, and the groups it listens to meanwhile
+		ip6 saddr :: icmpv6 type nd-neighbor-solicit iifname . @th,64,128 @targets accept
+		ip6 saddr :: icmpv6 type { mld-listener-report, mld2-listener-report } accept
+		ether type arp counter drop comment "a pod claimed an address that is not its own (ARP)"
+		counter drop comment "a pod used a source address that is not its own"
+	}
+
+	chain from_own_address {
+		meta l4proto vmap { udp : goto servers, icmp : goto redirects, ipv6-icmp : goto neighbours }
+	}
+
+	chain from_any_address {
+		meta l4proto vmap { udp : goto servers, icmp : goto redirects, ipv6-icmp : goto routers }
+	}
+
+	chain servers {
+		udp sport { 67, 547 } counter drop comment "a pod answered as a DHCP server"
+	}
+
+	chain redirects {
+		icmp type redirect counter drop comment "a pod redirected others (ICMP)"
+	}
+
+	chain neighbours {
+		icmpv6 type != nd-neighbor-advert goto routers
+		iifname . @th,64,128 @targets accept
+		counter drop comment "a pod claimed an address that is not its own (ND)"
+	}
+
+	chain routers {
+		icmpv6 type nd-router-advert counter drop comment "a pod advertised itself as a router"
+		icmpv6 type nd-redirect counter drop comment "a pod redirected others (ICMPv6)"
+	}
+"""
+
+
+def table(plan: dict[str, Any], docker_network: str = "", docker_bridge: str = "docker0") -> str:
+    """Return the text for `nft -f` that puts the whole table `bridge multinet` in place, without
+    ports.
+
+    Each bridge has the chains `any_<bridge>`, for ports that somebody attached, `within_<bridge>`,
+    and unless its network allows spoofing `given_<bridge>`, for ports that CNI attached.
+    plan: what plan() returns; of its networks `name`, `cidr`, `ipv6_cidr`, `bridge`, `spoofing`,
+    `delegate` are read, and `blocked`. docker_network: name of the network that docker's own bridge
+    of this host, docker_bridge, is in; empty: none.
+    """
+    parts = [_SETS]
+    for network in plan["networks"]:
+        docker = [docker_bridge] if network["name"] == docker_network else []
+        for bridge in [network["bridge"], *docker]:
+            if network["spoofing"] == "blocked":
+                parts.append(_chain("given_" + bridge, _kinds(network) + _GIVEN))
+            parts.append(_chain("any_" + bridge, _kinds(network) + _any(network)))
+            parts.append(_chain("within_" + bridge, _within(network, plan)))
+    body = "\n".join([*parts, _SHARED])
+    # Declared first, so that the deletion finds a table on the first run too.
+    return (
+        "# What the ports of their bridges may send (see what was dropped, and why: nft list table"
+        f" {TABLE}):\ntable {TABLE}\ndelete table {TABLE}\ntable {TABLE} {{\n{body}}}\n"
+    )
+
+
+_GIVEN = [
+    "iifname . ether saddr . ip saddr @addresses goto from_own_address",
+    "iifname . ether saddr . ip6 saddr @addresses6 goto from_own_address",
+    "goto without_own_address",
+]
+
+
+def _kinds(network: dict[str, Any]) -> list[str]:
+    """Rules against frames that no IP table would look into."""
+    # a trunk has VLANs, and no tag without one (VID 0)
+    trunk = ["ether type 8021q vlan id != 0 accept"] if network["delegate"].get("vlanTrunk") else []
+    return [
+        *trunk,
+        _drop("ether type { 8021q, 8021ad }", network, "a pod sent a frame with a VLAN tag"),
+        _drop("ether type != { ip, arp, ip6 }", network, "a pod sent what is neither IP nor ARP"),
+    ]
+
+
+def _any(network: dict[str, Any]) -> list[str]:
+    """Rules against addresses that are not the network's."""
+    lines = []
+    if not network["delegate"].get("vlan"):  # where the gateway is a port, too
+        used = "a pod used an address that is not the network's"
+        v4, v6 = ([network[key]] if network[key] else [] for key in ("cidr", "ipv6_cidr"))
+        for match, ranges in (
+            ("ip saddr", v4),
+            ("arp saddr ip", ["0.0.0.0", *v4]),
+            ("ip6 saddr", ["::", "fe80::/10", *v6]),
+        ):
+            lines.append(_drop(f"{match} != {{ {', '.join(ranges)} }}", network, used))
+    return [*lines, "goto from_any_address"]
+
+
+def _within(network: dict[str, Any], plan: dict[str, Any]) -> list[str]:
+    """Rules against what a neighbour in the network sends to an address that a pod has in another
+    network: the pod would take it.
+    """
+    blocked = {tuple(pair) for pair in plan["blocked"]}
+    others = [one for one in plan["networks"] if (network["name"], one["name"]) in blocked]
+    lines = []
+    for match, key in (("ip daddr", "cidr"), ("arp daddr ip", "cidr"), ("ip6 daddr", "ipv6_cidr")):
+        ranges = ", ".join(other[key] for other in others if other[key])
+        if ranges:
+            why = "to an address of another network, by a neighbour in this one"
+            lines.append(_drop(f"{match} {{ {ranges} }}", network, why))
+    return lines
+
+
+def _drop(match: str, network: dict[str, Any], reason: str) -> str:
+    return f'{match} counter drop comment "{network["name"]}: {reason}"'
+
+
+def _chain(name: str, lines: list[str]) -> str:
+    return f"\tchain {name} {{\n" + "".join(f"\t\t{line}\n" for line in lines) + "\t}\n"

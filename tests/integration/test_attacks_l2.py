@@ -1,0 +1,532 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a hostile pod can send to its neighbours on a bridge: every attack arrives without the table
+`bridge multinet`, and none with it, while what pods send rightly still arrives.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import pathlib
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+import uuid
+
+import pytest
+from ansible_collections.multinet.flannel.plugins.module_utils._cni import errors
+from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ports import table
+from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import ruleset
+from ansible_collections.multinet.flannel.plugins.module_utils._meta import guard as asking
+from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
+from lab import Lab
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+
+GUARD = pathlib.Path(__file__).resolve().parents[2] / "roles/isolation/files/isolation.py"
+ETH_P_ALL = 3
+ALL_NODES, BROADCAST = "33:33:00:00:00:01", "ff:ff:ff:ff:ff:ff"
+ME, HER = "h1-blue", "h1-blue-b"
+
+
+def declared(**blue):
+    """The plan of two networks; blue: keys of the first."""
+    backend = {"type": "vxlan", "vni": 1}
+    return plan(
+        [
+            {"name": "blue", "cidr": "10.1.0.0/16", "ipv6_cidr": "fd00:1::/48", "default": True}
+            | {"backend": backend}
+            | blue,
+            {"name": "red", "cidr": "10.3.0.0/16", "backend": {**backend, "vni": 2, "port": 8286}},
+        ]
+    )
+
+
+# --- frames ---
+
+
+def mac(text):
+    return bytes.fromhex(text.replace(":", ""))
+
+
+def packed(address):
+    return ipaddress.ip_address(address).packed
+
+
+def ethernet(target, source, kind, payload, *tags):
+    """A frame; tags: (ethertype, VLAN id) ahead of its kind."""
+    tagged = b"".join(struct.pack("!HH", *tag) for tag in tags)
+    return mac(target) + mac(source) + tagged + struct.pack("!H", kind) + payload
+
+
+def arp(operation, sender, target):
+    """sender, target: (MAC, address)."""
+    head = struct.pack("!HHBBH", 1, 0x0800, 6, 4, operation)
+    return head + b"".join(mac(one) + packed(address) for one, address in (sender, target))
+
+
+def checksum(data):
+    data += b"\0" * (len(data) % 2)
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total > 0xFFFF:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+
+def ipv4(source, target, protocol, payload):
+    head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(payload), 7, 0, 64, protocol, 0)
+    head += packed(source) + packed(target)
+    return head[:10] + struct.pack("!H", checksum(head)) + head[12:] + payload
+
+
+def ipv6(source, target, protocol, payload, hops=255):
+    head = struct.pack("!IHBB", 6 << 28, len(payload), protocol, hops)
+    return head + packed(source) + packed(target) + payload
+
+
+def udp(sport, dport):
+    return struct.pack("!HHHH", sport, dport, 24, 0) + uuid.uuid4().bytes
+
+
+def icmpv6(source, target, kind, body):
+    """A message with its checksum; body: what follows it."""
+    pseudo = packed(source) + packed(target) + struct.pack("!II", 4 + len(body), 58)
+    total = checksum(pseudo + struct.pack("!BBH", kind, 0, 0) + body)
+    return struct.pack("!BBH", kind, 0, total) + body
+
+
+def advertisement(source, target, about, link):
+    """A neighbour advertisement with the flags solicited and override."""
+    body = struct.pack("!I", 0x60000000) + packed(about) + b"\2\1" + mac(link)
+    return ipv6(source, target, 58, icmpv6(source, target, 136, body))
+
+
+def router_advertisement(source, target="ff02::1"):
+    """One that makes its sender the default router for half an hour."""
+    body = struct.pack("!BBHII", 64, 0, 1800, 0, 0)
+    return icmpv6(source, target, 134, body)
+
+
+# --- the lab ---
+
+
+class Host:
+    """Host h1 with a guard of its own; of its pods, those in `known` were attached by CNI."""
+
+    def __init__(self, lab, directory, the_plan, known):
+        self.lab, self.directory, self.plan = lab, directory, the_plan
+        self.attachments = directory / "attachments"
+        self.attachments.mkdir()
+        self.rules = directory / "isolation.nft"
+        self.rules.write_text(ruleset(the_plan) + table(the_plan), encoding="utf-8")
+        for pod in known:
+            self.attach(pod)
+        environment = dict(
+            os.environ,
+            MULTINET_ISOLATION_RULES=str(self.rules),
+            MULTINET_ISOLATION_ATTACHMENTS=str(self.attachments),
+            RUNTIME_DIRECTORY=str(directory / "run"),
+        )
+        command = ["ip", "netns", "exec", lab.ns("h1"), sys.executable, "-I", str(GUARD), "hold"]
+        self.process = subprocess.Popen(command, env=environment)
+        self.until(lambda: (directory / "run" / "state.json").exists())
+
+    def close(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def until(self, condition):
+        deadline = time.monotonic() + 10
+        while not condition():
+            assert self.process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.01)
+
+    def port(self, pod):
+        _host, network, number = self.lab.parts(pod)
+        return f"v-{network}{number}"
+
+    def attach(self, pod, port=None):
+        """Leave the file that the meta-plugin would; return it."""
+        network = self.lab.parts(pod)[1]
+        versions = (4, 6) if network in self.lab.ipv6 else (4,)
+        result = {
+            "cniVersion": "1.0.0",
+            "interfaces": [
+                {"name": f"mn-{network}", "mac": "02:00:00:00:00:01"},
+                {"name": port or self.port(pod), "mac": "02:00:00:00:00:02"},
+                {"name": "eth0", "mac": hardware(self.lab, pod), "sandbox": "/run/netns/x"},
+            ],
+            "ips": [
+                {"address": f"{self.lab.pod_address(pod, version)}/24", "interface": 2}
+                for version in versions
+            ],
+        }
+        file = self.attachments / f"{pod}:eth0.json"
+        file.write_text(json.dumps({"delegates": [{"result": result}]}), encoding="utf-8")
+        return file
+
+    def ask(self, file):
+        """Tell the guard about a file as the meta-plugin does."""
+        return asking.told(
+            str(file),
+            rules=str(self.rules),
+            address=str(self.directory / "run" / "ports.sock"),
+            seconds=2,
+        )
+
+    def listed(self):
+        return self.lab.run("h1", "nft", "list", "table", "bridge", "multinet")
+
+
+def hardware(lab, pod, device="eth0"):
+    return lab.run(pod, "cat", f"/sys/class/net/{device}/address").strip()
+
+
+@pytest.fixture(scope="module", name="lab")
+def _lab():
+    with Lab(declared()) as lab:
+        # a pod of blue that is on red as well, without what the collection sets in pods
+        lab._ip(
+            HER,
+            [
+                f"link add eth1 type veth peer name v-red-too netns {lab.ns('h1')}",
+                "link set eth1 up",
+                f"addr add {lab.subnet('red', 1)[12]}/24 dev eth1",
+            ],
+        )
+        lab._ip("h1", ["link set v-red-too master mn-red", "link set v-red-too up"])
+        for path in ("ipv4/conf/all/rp_filter", "ipv4/conf/eth0/rp_filter"):
+            lab.sysctl(HER, path, "0")
+        yield lab
+
+
+@pytest.fixture(name="host")
+def _host(lab, tmp_path):
+    started = []
+
+    def start(the_plan=None, known=(ME, HER, "h1-red")):
+        started.append(Host(lab, tmp_path, the_plan or declared(), known))
+        return started[-1]
+
+    lab.flush()
+    yield start
+    for one in started:
+        one.close()
+    lab.flush()
+
+
+def arrivals(lab, sender, receiver, frames, device="eth0"):
+    """Send frames ({name: frame}) from a pod; return the names of those that the other got."""
+    tokens = {name: uuid.uuid4().bytes for name in frames}
+    with lab.inside(receiver):
+        ears = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
+        ears.bind((device, ETH_P_ALL))
+    with lab.inside(sender):
+        mouth = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        mouth.bind(("eth0", 0))
+    heard = set()
+    with ears, mouth:
+        for name, frame in frames.items():
+            mouth.send(frame + tokens[name])  # behind the packet, where nobody looks
+        deadline = time.monotonic() + 0.3
+        while time.monotonic() < deadline and heard != set(frames):
+            if select.select([ears], [], [], 0.05)[0]:
+                data = ears.recv(4096)
+                # br_netfilter cuts off what is behind a packet
+                heard |= {
+                    name for name, token in tokens.items() if token in data or data == frames[name]
+                }
+    return heard
+
+
+class World:
+    """Who is who."""
+
+    def __init__(self, lab):
+        self.mine, self.hers = hardware(lab, ME), hardware(lab, HER)
+        self.me, self.her = lab.pod_address(ME), lab.pod_address(HER)
+        self.me6, self.her6 = lab.pod_address(ME, 6), lab.pod_address(HER, 6)
+        self.local = lab.link_local(ME, "eth0").partition("%")[0]
+        self.her_local = lab.link_local(HER, "eth0").partition("%")[0]
+        self.gateway, self.gateway6 = lab.gateway("blue", 1), lab.gateway("blue", 1, 6)
+        self.her_red = str(lab.subnet("red", 1)[12])
+        self.red = lab.pod_address("h1-red")
+
+    def rightful(self):
+        """What pods send rightly, to her."""
+        me, her, mine, hers = self.me, self.her, self.mine, self.hers
+        listener = b"\0\0\0\1" + b"\4\0\0\0" + packed("ff02::1:ff00:10")
+        router_alert = bytes([58, 0, 5, 2, 0, 0, 1, 0])
+        solicitation = b"\0\0\0\0" + packed(self.me6)
+        return {
+            "UDP": ethernet(hers, mine, 0x0800, ipv4(me, her, 17, udp(4000, 4000))),
+            "UDP to anywhere": ethernet(hers, mine, 0x0800, ipv4(me, "8.8.8.8", 17, udp(4, 53))),
+            "multicast": ethernet(
+                "01:00:5e:00:00:fb", mine, 0x0800, ipv4(me, "224.0.0.251", 17, udp(5353, 5353))
+            ),
+            "IPv6": ethernet(hers, mine, 0x86DD, ipv6(self.me6, self.her6, 17, udp(4, 4))),
+            "link-local": ethernet(hers, mine, 0x86DD, ipv6(self.local, self.her6, 17, udp(4, 4))),
+            "ARP request": ethernet(
+                BROADCAST, mine, 0x0806, arp(1, (mine, me), ("00:00:00:00:00:00", her))
+            ),
+            "ARP reply": ethernet(hers, mine, 0x0806, arp(2, (mine, me), (hers, her))),
+            "gratuitous ARP": ethernet(
+                BROADCAST, mine, 0x0806, arp(1, (mine, me), ("00:00:00:00:00:00", me))
+            ),
+            "ARP probe": ethernet(
+                BROADCAST, mine, 0x0806, arp(1, (mine, "0.0.0.0"), ("00:00:00:00:00:00", me))
+            ),
+            "NA": ethernet(hers, mine, 0x86DD, advertisement(self.me6, self.her6, self.me6, mine)),
+            "DAD": ethernet(
+                ALL_NODES,
+                mine,
+                0x86DD,
+                ipv6("::", "ff02::1", 58, icmpv6("::", "ff02::1", 135, solicitation)),
+            ),
+            "MLD from nobody yet": ethernet(
+                "33:33:00:00:00:16",
+                mine,
+                0x86DD,
+                ipv6(
+                    "::", "ff02::16", 0, router_alert + icmpv6("::", "ff02::16", 143, listener), 1
+                ),
+            ),
+        }
+
+    def of_any_port(self):
+        """Attacks that no port of a bridge may begin, whoever attached it."""
+        me, her, mine, hers, local = self.me, self.her, self.mine, self.hers, self.local
+        plain = ipv4(me, her, 17, udp(4000, 4000))
+        advertised = router_advertisement(local)
+        from_me = ipv6(local, "ff02::1", 58, advertised)
+        options = bytes([58, 0, 1, 4, 0, 0, 0, 0])
+        fragment = struct.pack("!BBHI", 58, 0, 0, 7)
+        redirect = struct.pack("!BBH", 5, 1, 0) + packed(me) + ipv4(her, "8.8.8.8", 17, udp(4, 4))
+        redirect = redirect[:2] + struct.pack("!H", checksum(redirect)) + redirect[4:]
+        redirect6 = b"\0\0\0\0" + packed(local) + packed("fd00:9::1")
+        return {
+            "802.1p (VID 0)": ethernet(hers, mine, 0x0800, plain, (0x8100, 0x6000)),
+            "802.1Q": ethernet(hers, mine, 0x0800, plain, (0x8100, 5)),
+            "802.1ad": ethernet(hers, mine, 0x0800, plain, (0x88A8, 5)),
+            "QinQ": ethernet(hers, mine, 0x0800, plain, (0x88A8, 0), (0x8100, 0)),
+            "two tags": ethernet(hers, mine, 0x0800, plain, (0x8100, 0), (0x8100, 0)),
+            "tagged ARP": ethernet(
+                hers, mine, 0x0806, arp(2, (mine, self.gateway), (hers, her)), (0x8100, 0)
+            ),
+            "tagged RA": ethernet(ALL_NODES, mine, 0x86DD, from_me, (0x8100, 0)),
+            "EtherType of nobody": ethernet(hers, mine, 0x88B5, b"x" * 46),
+            "PPPoE": ethernet(hers, mine, 0x8863, b"\x11\x09" + b"\0" * 44),
+            "802.3 with LLC": ethernet(hers, mine, 46, b"\xaa\xaa\3\0\0\0\x08\0" + plain),
+            "address of another network": ethernet(
+                hers, mine, 0x0800, ipv4(self.red, her, 17, udp(4, 4))
+            ),
+            "address of the world": ethernet(
+                hers, mine, 0x0800, ipv4("8.8.8.8", her, 17, udp(53, 4))
+            ),
+            "IPv6 address of the world": ethernet(
+                hers, mine, 0x86DD, ipv6("2001:db8::1", self.her6, 17, udp(4, 4))
+            ),
+            "ARP for an address of another network": ethernet(
+                hers, mine, 0x0806, arp(2, (mine, self.red), (hers, her))
+            ),
+            "to her address in another network": ethernet(
+                hers, mine, 0x0800, ipv4(me, self.her_red, 17, udp(4, 4))
+            ),
+            "ARP request for her address in another network": ethernet(
+                hers, mine, 0x0806, arp(1, (mine, me), ("00:00:00:00:00:00", self.her_red))
+            ),
+            "RA": ethernet(ALL_NODES, mine, 0x86DD, from_me),
+            "RA behind options": ethernet(
+                ALL_NODES, mine, 0x86DD, ipv6(local, "ff02::1", 60, options + advertised)
+            ),
+            "RA in a fragment of one": ethernet(
+                ALL_NODES, mine, 0x86DD, ipv6(local, "ff02::1", 44, fragment + advertised)
+            ),
+            "DHCP offer": ethernet(hers, mine, 0x0800, ipv4(me, her, 17, udp(67, 68))),
+            "DHCPv6 advertise": ethernet(
+                hers, mine, 0x86DD, ipv6(local, self.her_local, 17, udp(547, 546))
+            ),
+            "ICMP redirect": ethernet(hers, mine, 0x0800, ipv4(me, her, 1, redirect)),
+            "ICMP redirect in the gateway's name": ethernet(
+                hers, mine, 0x0800, ipv4(self.gateway, her, 1, redirect)
+            ),
+            "ICMPv6 redirect": ethernet(
+                hers,
+                mine,
+                0x86DD,
+                ipv6(local, self.her6, 58, icmpv6(local, self.her6, 137, redirect6)),
+            ),
+        }
+
+    def of_a_pod(self):
+        """Attacks on neighbours in the network: with a MAC or an address that CNI did not give."""
+        me, her, mine, hers = self.me, self.her, self.mine, self.hers
+        nobody = "00:00:00:00:00:00"
+        solicitation = b"\0\0\0\0" + packed(self.her6)
+        return {
+            "ARP poisoning": ethernet(
+                hers, mine, 0x0806, arp(2, (mine, self.gateway), (hers, her))
+            ),
+            "ARP poisoning by a request": ethernet(
+                hers, mine, 0x0806, arp(1, (mine, self.gateway), (nobody, her))
+            ),
+            "gratuitous ARP for a neighbour": ethernet(
+                BROADCAST, mine, 0x0806, arp(1, (mine, her), (nobody, her))
+            ),
+            "ARP with another MAC inside": ethernet(
+                hers, mine, 0x0806, arp(2, ("02:00:00:00:00:99", me), (hers, her))
+            ),
+            "ARP probe for a neighbour": ethernet(
+                BROADCAST, mine, 0x0806, arp(1, (mine, "0.0.0.0"), (nobody, her))
+            ),
+            "NA for the gateway": ethernet(
+                hers, mine, 0x86DD, advertisement(self.gateway6, self.her6, self.gateway6, mine)
+            ),
+            "NA from itself for the gateway": ethernet(
+                hers, mine, 0x86DD, advertisement(self.me6, self.her6, self.gateway6, mine)
+            ),
+            "NA for a neighbour's link-local address": ethernet(
+                hers, mine, 0x86DD, advertisement(self.local, self.her6, self.her_local, mine)
+            ),
+            "DAD for a neighbour's address": ethernet(
+                ALL_NODES,
+                mine,
+                0x86DD,
+                ipv6("::", "ff02::1", 58, icmpv6("::", "ff02::1", 135, solicitation)),
+            ),
+            "another MAC": ethernet(
+                hers, "02:00:00:00:00:99", 0x0800, ipv4(me, her, 17, udp(4000, 4000))
+            ),
+            "another MAC, IPv6": ethernet(
+                hers, "02:00:00:00:00:99", 0x86DD, ipv6(self.me6, self.her6, 17, udp(4, 4))
+            ),
+            "neighbour's address": ethernet(
+                hers, mine, 0x0800, ipv4(self.gateway, her, 17, udp(4000, 4000))
+            ),
+            "neighbour's IPv6 address": ethernet(
+                hers, mine, 0x86DD, ipv6(self.gateway6, self.her6, 17, udp(4, 4))
+            ),
+            "neighbour's link-local address": ethernet(
+                hers, mine, 0x86DD, ipv6("fe80::1", self.her6, 17, udp(4, 4))
+            ),
+            "from nobody": ethernet(hers, mine, 0x0800, ipv4("0.0.0.0", her, 17, udp(68, 67))),
+            "from nobody, IPv6": ethernet(hers, mine, 0x86DD, ipv6("::", self.her6, 17, udp(4, 4))),
+        }
+
+
+@pytest.mark.parametrize("br_netfilter", ["0", "1"])
+def test_every_attack_arrives_without_the_table(lab, br_netfilter):
+    """The control of all others."""
+    lab.flush()
+    lab.sysctl("h1", "bridge/bridge-nf-call-iptables", br_netfilter)
+    lab.sysctl("h1", "bridge/bridge-nf-call-ip6tables", br_netfilter)
+    world = World(lab)
+    frames = world.rightful() | world.of_any_port() | world.of_a_pod()
+    assert set(frames) - arrivals(lab, ME, HER, frames) == set()
+
+
+@pytest.mark.parametrize("br_netfilter", ["0", "1"])
+def test_a_pod_sends_what_it_was_given_and_nothing_else(lab, host, br_netfilter):
+    host()
+    lab.sysctl("h1", "bridge/bridge-nf-call-iptables", br_netfilter)
+    lab.sysctl("h1", "bridge/bridge-nf-call-ip6tables", br_netfilter)
+    world = World(lab)
+    assert arrivals(lab, ME, HER, world.of_any_port() | world.of_a_pod()) == set()
+    assert arrivals(lab, ME, HER, world.rightful()) == set(world.rightful())
+
+
+@pytest.mark.parametrize(
+    ("keys", "known"), [({"spoofing": "allowed"}, (ME, HER)), ({}, (HER,))], ids=["allowed", "new"]
+)
+def test_of_others_and_where_it_is_allowed_the_network_alone_is_kept(lab, host, keys, known):
+    host(declared(**keys), known)
+    world = World(lab)
+    assert arrivals(lab, ME, HER, world.of_any_port()) == set()
+    frames = world.rightful() | world.of_a_pod()
+    assert set(frames) - arrivals(lab, ME, HER, frames) == {"from nobody"}
+
+
+def test_a_port_is_kept_from_the_answer_to_its_add_until_its_file_is_gone(lab, host):
+    one = host(known=(HER,))
+    world = World(lab)
+    attack = {"another MAC": world.of_a_pod()["another MAC"]}
+    assert arrivals(lab, ME, HER, attack) == set(attack), "nobody has said what it was given"
+    file = one.attach(ME)
+    assert one.ask(file)
+    assert arrivals(lab, ME, HER, attack) == set()
+    lab.run("h1", "nft", "flush", "ruleset")
+    assert arrivals(lab, ME, HER, attack) == set(), "a flush passes the table by"
+    file.unlink()
+    one.until(lambda: f'"{one.port(ME)}" : goto any_mn-blue' in one.listed())
+    assert world.mine not in one.listed()
+
+
+def test_the_latest_is_right_about_a_port_whose_former_pod_was_never_taken_away(lab, host):
+    one = host()
+    file = one.attach("h1-red", port=one.port(ME))
+    one.ask(file)
+    assert World(lab).mine not in one.listed()
+    assert f'"{one.port(ME)}" . {hardware(lab, "h1-red")}' in one.listed()
+    assert f'"{one.port(ME)}" : goto given_mn-blue' in one.listed(), "where it is counts"
+
+
+def test_a_guard_that_is_stopped_leaves_what_ports_may_send(lab, host):
+    one = host()
+    one.process.terminate()
+    one.process.wait()
+    world = World(lab)
+    assert arrivals(lab, ME, HER, world.of_a_pod()) == set()
+
+
+def test_a_spoiled_file_is_told_and_nobody_else_is_forgotten(lab, host):
+    one = host()
+    spoiled = one.attachments / "x:eth0.json"
+    spoiled.write_text('{"delegates": [{"result": {"interfaces": 5}}]}', encoding="utf-8")
+    with pytest.raises(errors.Error, match="cannot keep the pod") as failed:
+        one.ask(spoiled)
+    assert "is spoiled" in failed.value.details
+    world = World(lab)
+    assert arrivals(lab, ME, HER, world.of_a_pod()) == set()
+
+
+def test_nobody_but_root_is_listened_to(host):
+    one = host()
+    script = (
+        "import socket, sys; socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)"
+        ".connect(sys.argv[1])"
+    )
+    os.chmod(one.directory.parent, 0o755)
+    address = one.directory / "run" / "ports.sock"
+    assert address.stat().st_mode & 0o777 == 0o600
+    done = subprocess.run(
+        ["setpriv", "--reuid=65534", "--clear-groups", "python3", "-c", script, str(address)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "PermissionError" in done.stderr
+
+
+def test_without_a_guard_that_answers_the_pod_is_refused(tmp_path):
+    rules = tmp_path / "isolation.nft"
+
+    def ask():
+        return asking.told(
+            "/file", rules=str(rules), address=str(tmp_path / "no.sock"), seconds=0.1
+        )
+
+    assert not ask(), "isolation is not deployed"
+    rules.write_text("table inet multinet {\n}\n", encoding="utf-8")
+    assert not ask(), "it is, without ports"
+    rules.write_text(table(declared()), encoding="utf-8")
+    with pytest.raises(errors.Error, match="does not answer") as failed:
+        ask()
+    assert failed.value.code == errors.TRY_AGAIN_LATER
+    assert "systemctl status multinet-isolation" in failed.value.details
