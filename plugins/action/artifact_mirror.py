@@ -80,7 +80,7 @@ def _needed(store: Store, arguments: dict[str, Any]) -> list[dict[str, Any]]:
     for component, version in sorted(arguments["versions"].items()):
         wrong = releases.component_errors(component, str(version), table)
         errors.extend(wrong)
-        for machine in [] if wrong else arguments["architectures"] or _architectures.SUPPORTED:
+        for machine in [] if wrong else arguments["architectures"] or _architectures.ALWAYS:
             try:
                 key = (component, str(version), releases.architecture(machine))
                 release = releases.upstream(table, *key)

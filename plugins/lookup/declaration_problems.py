@@ -43,6 +43,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible.plugins.lookup import LookupBase
+from ansible_collections.multinet.flannel.plugins.plugin_utils._artifacts import releases
 
 try:
     # There is no public way to learn where a value was written
@@ -111,7 +112,11 @@ class LookupModule(LookupBase):
     def run(
         self, terms: list[str], variables: dict[str, Any] | None = None, **kwargs: Any
     ) -> list[str]:
-        """Return the sentences of differing() and octal() about the hosts."""
+        """Return the sentences of differing(), octal() and version_problems() about the hosts."""
         hosts, hostvars = list(terms), (variables or {})["hostvars"]
-        networks = hostvars[hosts[0]].get("multinet_networks") if hosts else None
-        return [*differing(hosts, hostvars), *octal(networks)]
+        first = hostvars[hosts[0]] if hosts else {}
+        return [
+            *differing(hosts, hostvars),
+            *octal(first.get("multinet_networks")),
+            *releases.version_problems(first.get("multinet_versions", {}), releases.load_table()),
+        ]

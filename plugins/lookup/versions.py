@@ -8,18 +8,22 @@ DOCUMENTATION = r"""
 name: versions
 author: multinet.flannel authors (@multinet-flannel)
 version_added: 0.1.0
-short_description: The version of each component that is installed by default
+short_description: The version of each component that is installed
 description:
   - Reads the collection's one table of versions and sums,
     C(plugins/plugin_utils/_artifacts/releases.yml).
-options: {}
+options:
+  _terms:
+    description: Mappings of a component to its version, instead of the default. Those of the later
+      ones win.
+    type: list
+    elements: dict
 """
 
 EXAMPLES = r"""
-- name: Use another flannel, and of everything else the default
-  ansible.builtin.import_playbook: multinet.flannel.site
-  vars:
-    multinet_versions: "{{ lookup('multinet.flannel.versions') | combine({'flannel': '0.27.3'}) }}"
+- name: Say the versions with another flannel, and of everything else the default
+  ansible.builtin.debug:
+    msg: "{{ lookup('multinet.flannel.versions', {'flannel': '0.27.3'}) }}"
 """
 
 RETURN = r"""
@@ -32,6 +36,7 @@ _raw:
 
 from typing import Any
 
+from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
 from ansible_collections.multinet.flannel.plugins.plugin_utils._artifacts import releases
 
@@ -42,4 +47,11 @@ class LookupModule(LookupBase):
     def run(
         self, terms: list[Any], variables: dict[str, Any] | None = None, **kwargs: Any
     ) -> list[dict[str, str]]:
-        return [releases.default_versions(releases.load_table())]
+        table = releases.load_table()
+        versions = releases.default_versions(table)
+        for term in terms:
+            problems = releases.version_problems(term, table)
+            if problems:
+                raise AnsibleError(" ".join(problems))
+            versions.update({component: str(version) for component, version in term.items()})
+        return [versions]

@@ -35,7 +35,7 @@ options:
     type: dict
     required: true
   architectures:
-    description: The architectures that are wanted. When empty, all that hosts may have.
+    description: The architectures that are wanted. When empty, V(amd64) and V(arm64).
     type: list
     elements: str
     default: []

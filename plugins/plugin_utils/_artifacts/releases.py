@@ -15,6 +15,7 @@ from __future__ import annotations
 import functools
 import os
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -204,6 +205,20 @@ def format_sums(sums: dict[str, str], archive: str, sha256: str) -> str:
 def default_versions(table: Table) -> dict[str, str]:
     """Return {component: the version that is installed unless another one is wanted}."""
     return {component: next(iter(entry["versions"])) for component, entry in table.items()}
+
+
+def version_problems(versions: Any, table: Table) -> list[str]:
+    """Return what is wrong with a user's versions, {component: version}, as sentences."""
+    if not isinstance(versions, Mapping):
+        return [
+            f"multinet_versions is {versions!r}; write component: version, such as"
+            f" {{{next(iter(table))}: {next(iter(default_versions(table).values()))}}}."
+        ]
+    return [
+        f"multinet_versions: {sentence}"
+        for component, version in versions.items()
+        for sentence in component_errors(component, str(version), table)
+    ]
 
 
 def executables(table: Table) -> dict[str, set[str]]:
