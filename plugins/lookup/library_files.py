@@ -50,6 +50,7 @@ MODULE_UTILS = pathlib.Path(__file__).resolve().parent.parent / "module_utils"
 # What each program imports: packages, or single files of them.
 PROGRAMS: dict[str, tuple[str, ...]] = {
     "keeper": (
+        "_architectures.py",
         "_cni/__init__.py",
         "_cni/files.py",
         "_drift",
@@ -60,6 +61,7 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
         "_etcd/reasons.py",
         "_node/__init__.py",
         "_node/deployed.py",
+        "_node/executable_file.py",
         "_node/executables.py",
         "_node/firewalls.py",
         "_node/links.py",
