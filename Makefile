@@ -11,6 +11,7 @@
 #   make format         write what `make lint` wants of the dialect; make hooks: have git ask for it
 #   make scenario S=vlans
 #   make faults             each fault of molecule/faults made for real; the table goes to .build/faults.md. FAULT=etcd: those alone
+#   make planted            each fault of tests/integration/test_planted_faults.py, and the finding that it must give
 #   make cluster S=kubernetes_etcd   a real Kubernetes cluster in three hosts, nothing of the collection on it yet
 #   make bench              the meta-plugin beside Multus and the bare delegates
 #   make bench-subnets      the subnet server beside plain flanneld
@@ -22,7 +23,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help setup test-programs cluster install hosts deploy demo test lint format hooks sanity unit \
-	integration bench bench-subnets bench-pods soak faults scenario run-scenario remove-hosts clean distclean
+	integration bench bench-subnets bench-pods soak faults planted scenario run-scenario remove-hosts clean distclean
 
 ENV := . .build/env &&
 DEMO := ansible-playbook -i inventories/demo
@@ -98,6 +99,9 @@ soak: test-programs
 # What is in the table of docs/operations.md.
 faults: install
 	@$(ENV) FAULT='$(FAULT)' $(MOLECULE) test -s faults
+
+planted: setup
+	@$(ENV) PLANTED=all $(PYTEST) tests/integration/test_planted_faults.py
 
 scenario: install run-scenario
 

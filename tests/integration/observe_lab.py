@@ -14,8 +14,10 @@ A host is entered by this process (setns), so the product's own functions run "o
 from __future__ import annotations
 
 import copy
+import functools
 import ipaddress
 import itertools
+import multiprocessing
 import os
 import subprocess
 import time
@@ -32,6 +34,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._observe import (
 from ansible_collections.multinet.flannel.plugins.module_utils._observe.evidence import Measurement
 
 PORT = 47470
+FORK = multiprocessing.get_context("fork")
 LABS = itertools.count(1)
 MTU = 1430  # VXLAN over IPv6 takes 70 bytes
 POD_SYSCTLS = {
@@ -277,32 +280,48 @@ class ObserveLab:
         self.seconds = {}
         for phase in ("listen", "send", "collect"):
             begun = time.monotonic()
-            for host, mine in zip(hosts, known):
-                directory = str(self.place / host)
-                if phase == "listen":
-                    tunnels = ends.tunnel_ports(known)
-                    share = self.on(host, agent.start, token, PORT, mine, directory, 60, tunnels)
-                elif phase == "send":
-                    task = sender.Task(
-                        token,
-                        PORT,
-                        self.plan,
-                        known,
-                        host,
-                        per_host=per_host,
-                        wait=0.3,
-                        runtime_dir=directory,
-                    )
-                    share = self.on(host, sender.send, task)
-                else:
-                    share = self.on(host, agent.collect, token, PORT, mine, directory)
-                shares.setdefault(host, {})[phase] = share
+            share = functools.partial(self._share, phase, token, known, per_host)
+            done = self.at_once(share, dict(zip(hosts, known)))
+            for host in hosts:
+                shares.setdefault(host, {})[phase] = done[host]
             self.seconds[phase] = round(time.monotonic() - begun, 2)
             if phase == "listen" and listening:
                 listening()
             if phase == "send" and between:
                 between(token.name)
         return verdict.evaluate(Measurement(self.plan, known, shares, self.hosts, per_host))
+
+    def _share(self, phase, token, known, per_host, host, mine):
+        directory = str(self.place / host)
+        if phase == "listen":
+            return agent.start(token, PORT, mine, directory, 60, ends.tunnel_ports(known))
+        if phase == "send":
+            more = {"per_host": per_host, "wait": 0.3, "runtime_dir": directory}
+            return sender.send(sender.Task(token, PORT, self.plan, known, host, **more))
+        return agent.collect(token, PORT, mine, directory)
+
+    def at_once(self, function, items):
+        """Return {host: function(host, item)} of {host: item}, on all hosts at the same time."""
+        running = {}
+        for host, item in items.items():
+            receive, give = FORK.Pipe(duplex=False)
+            process = FORK.Process(target=self._give, args=(give, host, function, item))
+            process.start()
+            running[host] = receive, process
+            give.close()
+        done = {}
+        for host, (receive, process) in running.items():
+            done[host] = receive.recv()
+            process.join()
+            if isinstance(done[host], BaseException):
+                raise done[host]
+        return done
+
+    def _give(self, give, host, function, item):
+        try:
+            give.send(self.on(host, function, host, item))
+        except Exception as error:  # whatever it is, the test is to see it
+            give.send(error)
 
     def on(self, host, function, *arguments):
         with netns.inside(self.path(host)):

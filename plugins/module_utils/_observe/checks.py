@@ -44,6 +44,7 @@ def deviations(
     for host in facts:
         for network in plan["networks"]:
             _host_side(found, host, network, facts)
+        _forwarding(found, plan, host)
         for stranger in host["node"]["strangers"]:
             found.deviates(
                 _Place(host["host"], "", stranger["interface"], stranger["network"]),
@@ -142,6 +143,23 @@ def _host_side(found: _Found, host: Facts, network: dict[str, Any], facts: Itera
                 what=f"route to {subnet} of {other['host']}",
                 expected="present",
                 observed="missing",
+            )
+
+
+def _forwarding(found: _Found, plan: dict[str, Any], host: Facts) -> None:
+    wanted = ["net/ipv4/ip_forward"]
+    if any(network.get("ipv6_cidr") for network in plan["networks"]):
+        wanted.append("net/ipv6/conf/all/forwarding")
+    for key in wanted:
+        if key in host["node"]["sysctls"]:
+            value = host["node"]["sysctls"][key]
+            found.expect(
+                value != 0,
+                _Place(host["host"]),
+                leaks.NO_PATH,
+                what=key.replace("/", "."),
+                expected=1,
+                observed=value,
             )
 
 

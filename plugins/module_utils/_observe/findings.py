@@ -17,6 +17,7 @@ from .judge import AS_PLANNED, BROKEN, INCONCLUSIVE, LEAK, ONE_WAY, REWRITTEN, W
 from .witness import CHANGED
 
 WORST_FIRST = {LEAK: 0, BROKEN: 1, INCONCLUSIVE: 2}
+FACTS_SHOWN = 3
 WORDS = {
     LEAK: "arrived although they must not",
     BROKEN: "did not arrive as they must",
@@ -34,6 +35,14 @@ def classify(judged: Sequence[Cell]) -> None:
         for cell in judged
         if cell["kind"] == kinds.UNICAST.name and cell["outcome"] == AS_PLANNED
     }
+    one_bridge = {
+        (cell["from"], cell["to"])
+        for cell in judged
+        if cell["kind"] == kinds.L2.name
+        and cell["outcome"] == LEAK
+        and cell["from_host"] == cell["to_host"]
+        and not cell["evidence"]["handed_on"]
+    }
     for cell in judged:
         leak = None
         if cell["outcome"] == LEAK:
@@ -42,7 +51,7 @@ def classify(judged: Sequence[Cell]) -> None:
             leak = kinds.leak_of(kinds.KINDS[cell["kind"]], same_host, ipv6_alone)
             if cell["evidence"]["handed_on"]:
                 leak = leaks.POD_FORWARDS
-            elif cell["evidence"]["miswired"]:
+            elif cell["evidence"]["miswired"] or (cell["from"], cell["to"]) in one_bridge:
                 leak = leaks.SHARED_BRIDGE
         elif cell["outcome"] == BROKEN and cell["evidence"]["miswired"]:
             leak = leaks.SHARED_BRIDGE
@@ -74,11 +83,16 @@ def _failure(cell: Cell, small_arrives: bool) -> leaks.Leak:
     return leaks.NO_PATH
 
 
-def of_cells(judged: Iterable[Cell], drift: Sequence[causes.Cause] = ()) -> list[dict[str, Any]]:
+def of_cells(
+    judged: Iterable[Cell],
+    drift: Sequence[causes.Cause] = (),
+    deviations: Sequence[dict[str, Any]] = (),
+) -> list[dict[str, Any]]:
     """Return one finding for each class of the cells that are not as planned, the worst first; what
     is broken is told apart by network, what is open by reason.
 
-    drift: what deviates on hosts, see causes.of_hosts().
+    drift: what deviates on hosts, see causes.of_hosts(). deviations: facts that are not as planned,
+    see checks.deviations().
     """
     groups: dict[tuple[str, int, str], list[Cell]] = {}
     for cell in judged:
@@ -87,7 +101,7 @@ def of_cells(judged: Iterable[Cell], drift: Sequence[causes.Cause] = ()) -> list
             key = (cell["outcome"], cell["class"], apart[cell["outcome"]])
             groups.setdefault(key, []).append(cell)
     order = sorted(groups, key=lambda key: (WORST_FIRST[key[0]], -len(groups[key]), key))
-    return [_finding(groups[key], drift) for key in order]
+    return [_finding(groups[key], drift, deviations) for key in order]
 
 
 def _cause(cell: Cell) -> str:
@@ -115,7 +129,9 @@ def _hosts(members: Sequence[Cell], leak: leaks.Leak) -> list[str]:
     return look
 
 
-def _finding(members: Sequence[Cell], drift: Sequence[causes.Cause]) -> dict[str, Any]:
+def _finding(
+    members: Sequence[Cell], drift: Sequence[causes.Cause], deviations: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
     """Return the finding of cells of one outcome and class."""
     first = members[0]
     leak = leaks.CLASSES[first["class"]]
@@ -130,7 +146,16 @@ def _finding(members: Sequence[Cell], drift: Sequence[causes.Cause]) -> dict[str
         if first["outcome"] in (LEAK, BROKEN)
         else []
     )
-    if first["outcome"] == LEAK and why:
+    facts = [
+        row
+        for row in deviations
+        if first["outcome"] == BROKEN
+        and row["host"] in ends
+        and (row["network"] in networks or not (row["network"] or row["pod"]))
+    ]
+    if facts and not why:
+        look = sorted({row["host"] for row in facts})
+    elif first["outcome"] == LEAK and why:
         look = sorted({one["host"] for one in why})
     finding = {
         "outcome": first["outcome"],
@@ -150,10 +175,23 @@ def _finding(members: Sequence[Cell], drift: Sequence[causes.Cause]) -> dict[str
         "source_rewritten": sum(map(_is_rewritten, members)),
         "causes": why,
         "repair": (
-            causes.repair(why) or leaks.repair(leak, ", ".join(look), source, target, forged)
+            causes.repair(why)
+            or _by_facts(facts)
+            or leaks.repair(leak, ", ".join(look), source, target, forged)
         ),
     }
     return dict(finding, sentence=_sentence(finding, source, target, first))
+
+
+def _by_facts(rows: Sequence[dict[str, Any]]) -> str:
+    """Return what is wrong with the facts at the ends, and what puts the first of it right."""
+    if not rows:
+        return ""
+    said = [row["sentence"] for row in rows[:FACTS_SHOWN]]
+    more = len(rows) - len(said)
+    return " ".join([*said, *([f"{more} more such facts are findings."] * bool(more))]) + (
+        f" {rows[0]['repair']}"
+    )
 
 
 def _is_rewritten(cell: Cell) -> bool:

@@ -29,7 +29,7 @@ def evaluate(measurement: Measurement) -> dict[str, Any]:
     deviations, compared = checks.deviations(plan, facts, measurement.cluster_after)
     counts = {outcome: sum(cell["outcome"] == outcome for cell in judged) for outcome in OUTCOMES}
     drift = causes.of_hosts(facts)
-    found = findings.of_cells(judged, drift) + findings.of_facts(deviations, drift)
+    found = findings.of_cells(judged, drift, deviations) + findings.of_facts(deviations, drift)
     of_drift = findings.of_drift(drift, found)
     found += of_drift
     counts["deviations"] = len(deviations) + len(of_drift)
