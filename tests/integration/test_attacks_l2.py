@@ -26,6 +26,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ports 
 from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import ruleset
 from ansible_collections.multinet.flannel.plugins.module_utils._meta import guard as asking
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
+from ansible_collections.multinet.flannel.plugins.module_utils._plan.render import POD_SYSCTLS
 from lab import Lab
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -530,3 +531,41 @@ def test_without_a_guard_that_answers_the_pod_is_refused(tmp_path):
         ask()
     assert failed.value.code == errors.TRY_AGAIN_LATER
     assert "systemctl status multinet-isolation" in failed.value.details
+
+
+def test_a_pod_believes_no_router_and_no_redirect(lab):
+    """Where the table is lost, the pod itself is the second line: what its tuning plugin sets."""
+    lab.flush()
+    world = World(lab)
+    frames = world.of_any_port()
+
+    def default_route():
+        arrivals(lab, ME, HER, {"RA": frames["RA"]})
+        try:
+            return world.local in lab.run(
+                HER, "ip", "-6", "route", "show", "default", "proto", "ra"
+            )
+        finally:
+            lab.run(HER, "ip", "-6", "route", "flush", "proto", "ra")
+
+    def redirected():
+        with lab.inside(HER):  # who has sent what the redirect is about, and knows the other way
+            sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            sock.bind(("0.0.0.0", 4))
+        lab.run(HER, "ip", "neigh", "replace", world.me, "lladdr", world.mine, "dev", "eth0")
+        name = "ICMP redirect in the gateway's name"
+        with sock:
+            sock.connect(("8.8.8.8", 4))
+            arrivals(lab, ME, HER, {name: frames[name]})
+            return f"via {world.me}" in lab.run(HER, "ip", "route", "get", "8.8.8.8")
+
+    lab.sysctl(HER, "ipv4/ip_forward", "0")
+    for path in ("ipv6/conf/eth0/accept_ra", "ipv4/conf/eth0/accept_redirects"):
+        lab.sysctl(HER, path, "1")
+    assert default_route()
+    assert redirected()
+    lab.run(HER, "ip", "route", "flush", "cache")
+    for name, value in POD_SYSCTLS.items():
+        lab.sysctl(HER, name.partition(".")[2].replace(".", "/").replace("IFNAME", "eth0"), value)
+    assert not default_route()
+    assert not redirected()

@@ -14,15 +14,23 @@ from typing import Any
 
 from .errors import PlanError
 from .ranges import halves
-from .schema import BACKENDS, IPSEC_UDP_ENCAP_OVERHEAD
+from .schema import BACKENDS, IPSEC_UDP_ENCAP_OVERHEAD, IPV6_MIN_MTU
 from .sentences import Report
 
-# In a pod: answer ARP only for the interface's own address, and never forward between its networks.
+# In a pod: answer ARP only for the interface's own address, never forward between its networks, and
+# have no route or address from anybody who says so on one of them.
 POD_SYSCTLS = {
     "net.ipv4.conf.all.arp_ignore": "1",
     "net.ipv4.conf.all.arp_announce": "2",
     "net.ipv4.ip_forward": "0",
+    "net.ipv4.conf.all.accept_redirects": "0",
+    "net.ipv4.conf.IFNAME.accept_redirects": "0",
+    "net.ipv4.conf.IFNAME.proxy_arp": "0",
     "net.ipv6.conf.all.forwarding": "0",
+    "net.ipv6.conf.IFNAME.accept_ra": "0",
+    "net.ipv6.conf.IFNAME.accept_redirects": "0",
+    "net.ipv6.conf.IFNAME.autoconf": "0",
+    "net.ipv6.conf.IFNAME.proxy_ndp": "0",
 }
 
 # In the host's configuration where pods are Kubernetes': they ask for networks by annotation, which
@@ -189,7 +197,10 @@ def cni_plugins(
     }
     if more_routes:
         flannel["ipam"] = {"routes": [{"dst": prefix} for prefix in more_routes]}
-    chain: list[dict[str, Any]] = [flannel, {"type": "tuning", "sysctl": dict(POD_SYSCTLS)}]
+    sysctls = dict(POD_SYSCTLS)
+    if 0 < (network["backend"].get("mtu") or 0) < IPV6_MIN_MTU:  # then interfaces have no IPv6
+        sysctls = {key: sysctls[key] for key in sysctls if "ipv6.conf.IFNAME" not in key}
+    chain: list[dict[str, Any]] = [flannel, {"type": "tuning", "sysctl": sysctls}]
     if host_ports:
         chain.append({"type": "portmap", "capabilities": {"portMappings": True}})
     return chain

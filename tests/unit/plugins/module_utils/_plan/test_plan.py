@@ -642,3 +642,12 @@ def test_health_ports_of_200_networks_differ_and_stay_when_one_is_added():
     assert len(set(planned)) == 200
     assert all(20000 <= port < 30000 for port in planned)
     assert [network["healthz_port"] for network in plan(many(201))["networks"]][:200] == planned
+
+
+@pytest.mark.parametrize(("mtu", "has"), [(None, True), (1400, True), (1200, False)])
+def test_a_pod_believes_no_router_where_it_can_have_ipv6(mtu, has):
+    backend = {"type": "vxlan", "vni": 1} | ({"mtu": mtu} if mtu else {})
+    planned = plan([{"name": "blue", "cidr": "10.1.0.0/16", "default": True, "backend": backend}])
+    sysctls = planned["networks"][0]["cni_conflist"]["plugins"][1]["sysctl"]
+    assert (sysctls.get("net.ipv6.conf.IFNAME.accept_ra") == "0") is has
+    assert sysctls["net.ipv4.conf.IFNAME.accept_redirects"] == "0"
