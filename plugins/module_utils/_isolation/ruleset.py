@@ -120,7 +120,7 @@ def ruleset(
     external = _external(plan)
     lines: list[str] = []
     lines += _sets(networks, nodes, closed_ports)
-    lines += _sources(networks, reach)
+    lines += _sources(networks, reach, nodes)
     lines += _guard(networks, nodes, external)
     lines += _from_networks(networks, reach, external, nodes)
     lines += _from_external(external)
@@ -184,6 +184,12 @@ class Nodes(NamedTuple):
         """The families with a set of them: none when the underlay is trusted."""
         known = self.followed or any(self.addresses.values())
         return list(FAMILIES) if known else []
+
+    def of_tunnels(self, networks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The networks whose tunnels take packets of these addresses alone."""
+        if not self.families:
+            return []
+        return [one for one in networks if not self.followed or one["backend"]["type"] in FOLLOWED]
 
 
 def _nodes(declared: Sequence[str] | str) -> Nodes:
@@ -399,12 +405,15 @@ def _sets(networks: list[dict[str, Any]], nodes: Nodes, closed_ports: Sequence[i
     return lines + [line for name, kind in OTHERS.items() for line in _set(name, kind, [])]
 
 
-def _sources(networks: list[dict[str, Any]], reach: dict[str, list[dict[str, Any]]]) -> list[str]:
+def _sources(
+    networks: list[dict[str, Any]], reach: dict[str, list[dict[str, Any]]], nodes: Nodes
+) -> list[str]:
     """Who may use which source address.
 
     Later chains, and everybody who filters by address, can rely on it.
     """
     by_device = [('"lo"', "accept")]
+    told = nodes.of_tunnels(networks)
     chains: list[str] = []
     elsewhere: list[str] = []
     for network in networks:
@@ -458,13 +467,20 @@ def _sources(networks: list[dict[str, Any]], reach: dict[str, list[dict[str, Any
         "# 1. Source addresses: each device brings in its own network's only.",
         "chain sources {",
         f"\ttype filter hook prerouting priority {PRIORITY_SOURCES}; policy accept;",
+        "\tiifname " + _vmap(by_device),
     ]
     if _ports(networks):
         lines += [
             "\t# no connection of anybody's can take a tunnel's packets for its own",
-            "\tudp dport @tunnel_ports fib daddr type local notrack",
+            # the same without a look at routes, which costs more than all else here
+            *(
+                f"\tudp dport {_any_of(_ports(told))} {family.ip} saddr @nodes{family.suffix}"
+                " notrack accept"
+                for family in nodes.families
+                if _ports(told)
+            ),
+            "\tudp dport @tunnel_ports fib daddr type local notrack accept",
         ]
-    lines.append("\tiifname " + _vmap(by_device))
     if elsewhere:
         lines += [
             "\t# networks that reach other nodes through the underlay itself, without a tunnel"
@@ -529,22 +545,13 @@ def _guard(networks: list[dict[str, Any]], nodes: Nodes, external: External | No
         "chain input {",
         f"\ttype filter hook input priority {PRIORITY_GUARD}; policy accept;",
         '\tiifname "lo" accept',
+        *(f"\t{match} goto into_tunnel" for match in _tunnel_matches(networks)),
         "\t# what pods may not do with the host itself",
         "\t" + closed + " jump to_closed_port",
         "\t"
         + _drop("iifname @network_devices ip daddr 127.0.0.0/8", "a pod to the host's loopback"),
         "\tmeta l4proto { icmp, ipv6-icmp } jump icmp_to_host",
         "\tjump guard",
-    ]
-    told = [one for one in networks if not nodes.followed or one["backend"]["type"] in FOLLOWED]
-    lines += [
-        "\t"
-        + _drop(
-            f"{match} {family.ip} saddr != @nodes{family.suffix}",
-            "to a tunnel, from a host that is no node",
-        )
-        for match in _tunnel_matches(told)
-        for family in nodes.families
     ]
     by_source = ["\t" + rule for rule in _by_source(networks)] + [
         f"\t{match} jump from_external" for match in _external_matches(external, nodes, "saddr")
@@ -558,7 +565,7 @@ def _guard(networks: list[dict[str, Any]], nodes: Nodes, external: External | No
         f"\ttype filter hook output priority {PRIORITY_GUARD}; policy accept;",
         '\toifname "lo" return',
         *(
-            "\t" + _drop(f"oifname @network_devices {family.redirect}", "redirects nobody")
+            "\t" + _drop(f"{family.redirect} oifname @network_devices", "redirects nobody")
             for family in FAMILIES
         ),
         *by_source,
@@ -566,8 +573,6 @@ def _guard(networks: list[dict[str, Any]], nodes: Nodes, external: External | No
         "",
         "chain guard {",
     ]
-    # The tunnels of VXLAN and udp believe whoever speaks to them, at any address of any node.
-    lines += [f"\t{match} jump to_tunnel" for match in _tunnel_matches(networks)]
     by_device = [
         (f'"{device}"', "jump from_" + network["name"])
         for network in networks
@@ -576,13 +581,26 @@ def _guard(networks: list[dict[str, Any]], nodes: Nodes, external: External | No
     lines.append("\tiifname " + _vmap([('"lo"', "return"), *by_device]))
     lines += [
         *by_source,
-        "\t# those are at addresses of nodes, so what stays in its network needs no look",
+        "\t# tunnels are at addresses of nodes, so what stays in its network needs no look",
+        *(f"\t{match} jump to_tunnel" for match in _tunnel_matches(networks)),
         "\tudp dport @other_tunnel_ports jump to_tunnel",
         "\tmeta l4proto @other_tunnel_protocols jump to_tunnel",
         "}",
     ]
     origins = _origins(networks, external, nodes)
-    lines += ["", "chain to_tunnel {"]
+    told = nodes.of_tunnels(networks)
+    lines += ["", "chain into_tunnel {", "\tjump to_tunnel"]
+    lines += [
+        "\t"
+        + _drop(
+            f"{match} {family.ip} saddr != @nodes{family.suffix}",
+            "to a tunnel, from a host that is no node",
+        )
+        for match in _tunnel_matches(told)
+        for family in nodes.families
+    ]
+    # The tunnels of VXLAN and udp believe whoever speaks to them, at any address of any node.
+    lines += ["}", "", "chain to_tunnel {"]
     lines += ["\t" + _drop(origin, "a pod to a tunnel") for origin in origins]
     lines += ["}", "", "chain to_closed_port {"]
     lines += ["\t" + _drop(origin, "a pod to a closed port of a node") for origin in origins]

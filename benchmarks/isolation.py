@@ -1,0 +1,225 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the guard costs from pod to pod: throughput, round trips, and nanoseconds of a packet.
+
+Two hosts of network namespaces (tests/integration/lab.py) on this kernel. The ways to guard them
+take turns, many times and in short slices, so that what slows this machine down slows all of them;
+a ratio is the median of the rounds' ratios to a round's slice without any. Needs root.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import pathlib
+import random
+import socket
+import statistics
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+TREE = ROOT / ".build" / "tree" / "ansible_collections" / "multinet"
+TREE.mkdir(parents=True, exist_ok=True)
+if not (TREE / "flannel").exists():
+    (TREE / "flannel").symlink_to(ROOT, target_is_directory=True)
+sys.path[:0] = [str(ROOT / "tests" / "integration"), str(TREE.parent.parent)]
+from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import ruleset
+from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
+from lab import Lab
+
+NOTHING, FLANNEL, GUARD = "nothing", "flannel's rules", "guard"
+PLACES = {"one host": ("h1-net1", "h1-net1-b"), "across hosts": ("h1-net1", "h2-net1")}
+PORT = 5201
+BLOCK = bytes(1 << 17)
+
+
+def declaration(count):
+    """Return the plan of so many networks."""
+    return plan(
+        [
+            {
+                "name": f"net{number}",
+                "cidr": f"10.{number}.0.0/16",
+                "default": number == 1,
+                "healthz_port": 20000 + number,
+                "backend": {"type": "vxlan", "vni": number},
+            }
+            for number in range(1, count + 1)
+        ]
+    )
+
+
+def guard_with(lab, way, rules):
+    """Put a way to guard in the place of the one before. rules: {way: text for nft}."""
+    lab.flush()
+    if way == FLANNEL:
+        lab.flannel_rules()
+    elif way != NOTHING:
+        lab.nft(rules[way])
+
+
+@contextlib.contextmanager
+def forked(function, *arguments):
+    """Run a function in a process of its own meanwhile; the value is a call that waits for it and
+    returns (what it returned, seconds of processor).
+    """
+    read, write = os.pipe()
+    pid = os.fork()
+    if not pid:
+        with contextlib.suppress(BaseException):
+            value = function(*arguments)
+            os.write(write, json.dumps([value, time.process_time()]).encode())
+        os._exit(0)
+    os.close(write)
+
+    def result():
+        with os.fdopen(read) as file:
+            text = file.read()
+        os.waitpid(pid, 0)
+        return json.loads(text)
+
+    yield result
+
+
+def sockets(lab, sender, receiver, kind):
+    """Return two sockets, the first of them connected to the second's address."""
+    address = (lab.pod_address(receiver), PORT)
+    with lab.inside(receiver):
+        there = socket.socket(socket.AF_INET, kind)
+    there.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    there.bind(address)
+    if kind == socket.SOCK_STREAM:
+        there.listen()
+    with lab.inside(sender):
+        here = socket.socket(socket.AF_INET, kind)
+    here.connect(address)
+    if kind == socket.SOCK_STREAM:
+        listener, (there, dummy) = there, there.accept()
+        listener.close()
+    return here, there
+
+
+def throughput(lab, sender, receiver, seconds):
+    """Return (bytes per second, bytes per second of processor) of one TCP connection."""
+    here, there = sockets(lab, sender, receiver, socket.SOCK_STREAM)
+
+    def send():
+        there.close()
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            here.sendall(BLOCK)
+        here.close()
+
+    def receive():
+        here.close()
+        space, total, began = bytearray(1 << 18), 0, time.monotonic()
+        while size := there.recv_into(space):
+            total += size
+        return total, time.monotonic() - began
+
+    with forked(receive) as received, forked(send) as sent:
+        here.close()
+        there.close()
+        (total, elapsed), busy = received()
+        busy += sent()[1]
+    return total / elapsed, total / busy
+
+
+def round_trip(lab, sender, receiver, seconds):
+    """Return round trips per second of small UDP packets, one at a time: the median of each."""
+    here, there = sockets(lab, sender, receiver, socket.SOCK_DGRAM)
+    there.settimeout(1)
+    here.settimeout(1)
+
+    def answer():
+        with contextlib.suppress(OSError):
+            while True:
+                data, source = there.recvfrom(64)
+                there.sendto(data, source)
+
+    with forked(answer) as answered:
+        there.close()
+        taken = []
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            began = time.perf_counter()
+            here.send(b"x" * 16)
+            here.recv(64)
+            taken.append(time.perf_counter() - began)
+        here.close()
+        answered()
+    return (1 / statistics.median(taken),)
+
+
+def packets(lab, sender, receiver, seconds):
+    """Return UDP packets per second of processor that leave and arrive: the kernel does all that on
+    the sender's account, up to the receiver's socket, which is full.
+    """
+    here, there = sockets(lab, sender, receiver, socket.SOCK_DGRAM)
+    there.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sent, began, until = 0, time.process_time(), time.monotonic() + seconds
+    while time.monotonic() < until:
+        for dummy in range(500):
+            here.send(b"x" * 16)
+        sent += 500
+    busy = time.process_time() - began
+    here.close()
+    there.close()
+    return (sent / busy,)
+
+
+MEASURES = {"throughput": throughput, "round trips": round_trip, "packets": packets}
+
+
+def measure(lab, rules, options):
+    """Yield (place, measure, way, [values of each round])."""
+    ways = [NOTHING, *([FLANNEL] if options.flannel else []), *rules]
+    for place, (sender, receiver) in PLACES.items():
+        for name in options.measures:
+            found = {way: [] for way in ways}
+            for dummy in range(options.rounds):
+                for way in random.sample(ways, len(ways)):
+                    guard_with(lab, way, rules)
+                    found[way].append(MEASURES[name](lab, sender, receiver, options.seconds))
+            for way in ways:
+                yield place, name, way, found[way], found[NOTHING]
+
+
+def main():
+    """Measure, and print a table in Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--networks", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=25)
+    parser.add_argument("--seconds", type=float, default=0.3, help="of a slice")
+    parser.add_argument("--measures", nargs="+", choices=MEASURES, default=list(MEASURES))
+    parser.add_argument("--bridge-netfilter", action="store_true", help="as on Kubernetes' nodes")
+    parser.add_argument("--flannel", action="store_true", help="flannel's own rules, too")
+    parser.add_argument("--rules", nargs="*", default=[], help="files with other tables")
+    options = parser.parse_args()
+    planned = declaration(options.networks)
+    nodes = [Lab.underlay(host, version) for host in (1, 2) for version in (4, 6)]
+    rules = {GUARD: ruleset(planned, nodes)}
+    rules |= {path: pathlib.Path(path).read_text(encoding="utf-8") for path in options.rules}
+    with Lab(planned) as lab:
+        for host in ("h1", "h2"):
+            lab.sysctl(host, "bridge/bridge-nf-call-iptables", str(int(options.bridge_netfilter)))
+        print(
+            "| | measured | with | median | to nothing | more per packet |\n" + "| --- " * 6 + "|"
+        )
+        for place, name, way, values, plain in measure(lab, rules, options):
+            median = statistics.median(value[-1] for value in values)
+            ratios = " / ".join(
+                f"{statistics.median(a[at] / b[at] for a, b in zip(values, plain)):.3f}"
+                for at in range(len(values[0]))
+            )
+            more = statistics.median(1e9 / a[-1] - 1e9 / b[-1] for a, b in zip(values, plain))
+            shown = f"{more:.0f} ns" if name != "throughput" else ""
+            print(f"| {place} | {name} | {way} | {median:.4g} | {ratios} | {shown} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
