@@ -736,6 +736,8 @@ def test_reload_waits_for_the_new_table_and_keeps_the_old_one_when_it_is_wrong(l
     assert guard.reload().returncode == 0
     assert len(lab.probe([(sender, lab.pod_address(target)) for sender, target in CELL_KINDS])) == 1
     assert guard.works_with() == guard.installed()
+    # what pods of flanneld mount: a network that is not in the table comes up nowhere
+    assert {path.name for path in guard.state.with_name("guarded").iterdir()} == set(NETWORKS)
     for wrong, sentence in (
         (ruleset(declared()).replace("hook forward", "hook nowhere"), "cannot be loaded"),
         ("", "not written by multinet.flannel"),

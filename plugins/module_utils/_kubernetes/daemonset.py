@@ -19,6 +19,8 @@ from .objects import NETWORK_LABEL, Item, labelled
 
 PKI_DIR = "/etc/multinet/pki"
 SECRET = "multinet-etcd-client"
+# The guard's file of a network (roles/isolation/files/isolation.py).
+GUARDED = "/run/multinet-isolation/guarded"
 # Annotation of a pod: what it was made of.
 SUM = "multinet.flannel/sum"
 
@@ -77,8 +79,15 @@ def _daemon_set(
     network: Mapping[str, Any], environment: Mapping[str, str], settings: Mapping[str, Any]
 ) -> Item:
     labels = {"app.kubernetes.io/name": "flannel", NETWORK_LABEL: network["name"]}
-    volumes = [_host_path("run", "/run/flannel")]
-    mounts: list[Item] = [{"name": "run", "mountPath": "/run/flannel"}]
+    # no network without its guard: where there is no such file, the kubelet does not start the pod
+    volumes = [
+        _host_path("run", "/run/flannel"),
+        _host_path("guarded", f"{GUARDED}/{network['name']}", "File"),
+    ]
+    mounts: list[Item] = [
+        {"name": "run", "mountPath": "/run/flannel"},
+        {"name": "guarded", "mountPath": "/run/guarded", "readOnly": True},
+    ]
     if network["net_config_file"]:
         volumes.append({"name": "config", "configMap": {"name": name(network)}})
         mounts.append(
@@ -161,8 +170,8 @@ def _daemon_set(
     }
 
 
-def _host_path(volume: str, path: str) -> Item:
-    return {"name": volume, "hostPath": {"path": path, "type": "DirectoryOrCreate"}}
+def _host_path(volume: str, path: str, kind: str = "DirectoryOrCreate") -> Item:
+    return {"name": volume, "hostPath": {"path": path, "type": kind}}
 
 
 def _field(variable: str, path: str) -> Item:

@@ -52,6 +52,8 @@ RULES = os.environ.get("MULTINET_ISOLATION_RULES", "/etc/multinet/isolation.nft"
 RUNTIME = os.environ.get("RUNTIME_DIRECTORY", "/run/multinet-isolation")
 STATE = os.path.join(RUNTIME, "state.json")
 ASKED = os.path.join(RUNTIME, "ports.sock")
+# A file for each network of the table: a pod that mounts it starts where the network is guarded.
+GUARDED = os.path.join(RUNTIME, "guarded")
 # Where the meta-plugin and the module cni_attachment leave what they attached.
 ATTACHMENTS = os.environ.get(
     "MULTINET_ISOLATION_ATTACHMENTS", "/var/lib/cni/multinet:/var/lib/cni/multinet-runtime"
@@ -755,6 +757,7 @@ def kept_socket() -> int | None:
 def write_state(guard: Guard) -> None:
     """Write when the file was last looked at (ns), how the table is held, how often it had to be
     put back; for `reload` and whoever wants to look. Module node_units reads C(environment).
+    And a file in GUARDED for each network.
     """
     how = "owned" if guard.owned else "watched"
     state = {
@@ -763,7 +766,6 @@ def write_state(guard: Guard) -> None:
         "flags": guard.flags,
         "error": guard.error,
         "restored": guard.restored,
-        "networks": re.findall(r"^\tchain pods_of_(\S+) \{$", guard.definitions[TABLE], re.M),
         "filled": {
             name.split()[-1]: sorted(held)
             for name, held in guard.filled.items()
@@ -771,7 +773,13 @@ def write_state(guard: Guard) -> None:
         },
         "environment": {"MULTINET_INSTALLED_SHA256": guard.installed_sum},
     }
-    os.makedirs(os.path.dirname(STATE), exist_ok=True)
+    networks = re.findall(r"^\tchain pods_of_(\S+) \{$", guard.definitions[TABLE], re.M)
+    os.makedirs(GUARDED, exist_ok=True)
+    for name in set(os.listdir(GUARDED)) - set(networks):
+        os.unlink(os.path.join(GUARDED, name))
+    for name in networks:
+        with open(os.path.join(GUARDED, name), "w", encoding="utf-8"):
+            pass
     with open(STATE + ".new", "w", encoding="utf-8") as file:  # in memory: nothing to fsync
         json.dump(state, file)
     os.replace(STATE + ".new", STATE)

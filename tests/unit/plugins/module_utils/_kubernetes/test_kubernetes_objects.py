@@ -96,8 +96,13 @@ def test_pods_run_what_units_would(tmp_path):
         )
         assert {mount["mountPath"] for mount in container["volumeMounts"]} == {
             "/run/flannel",
+            "/run/guarded",
             "/etc/multinet/pki",
         }
+        assert {
+            "name": "guarded",
+            "hostPath": {"path": f"/run/multinet-isolation/guarded/{network}", "type": "File"},
+        } in pod["volumes"], "a network comes up where no guard has it"
         assert container["securityContext"]["capabilities"] == {
             "drop": ["ALL"],
             "add": ["NET_ADMIN"],
