@@ -225,6 +225,23 @@ def never_compared(plan: dict[str, Any], seen: dict[str, Any]) -> list[str]:
     ]
 
 
+def _strangers(plan: dict[str, Any], seen: dict[str, Any]) -> Iterator[str]:
+    """Yield of which ports nobody knows what they were given."""
+    for network in plan["networks"]:
+        # a network of before has no such key; with a VLAN, the gateway is such a port
+        if network.get("spoofing") != "blocked" or network["delegate"].get("vlan"):
+            continue
+        chain = f"any_{network['bridge']}"
+        ports = sorted(port for port, to in (seen["guard"]["ports"] or {}).items() if to == chain)
+        if ports:
+            yield (
+                f"{_names('the port', ports)} of {network['bridge']} may send with any address of"
+                f" the network {network['name']}: the"
+                " collection did not attach"
+                f" {'them' if len(ports) > 1 else 'it'}"
+            )
+
+
 def status(plan: dict[str, Any] | None, seen: dict[str, Any] | None) -> dict[str, Any]:
     """Return what module node_status_info says; both are None where nothing is deployed."""
     if plan is None or seen is None:
@@ -248,6 +265,7 @@ def status(plan: dict[str, Any] | None, seen: dict[str, Any] | None) -> dict[str
         for network in plan["networks"]
     ]
     lines = [one.line() for one in found if not one.network] + unseen + never
+    lines += _strangers(plan, seen)
     for network in states:
         state = "as deployed" if network["ok"] else "not as deployed"
         where = ", ".join(network["subnets"]) or "no subnet"

@@ -97,3 +97,23 @@ def test_services_need_what_firewalls_see_of_a_bridge():
     commands = repair.steps(in_cluster, seen, found)[0].commands
     assert commands == (("sysctl", "-qw", f"{path}=1"),)
     assert compare.sysctl_paths(in_cluster, {}) == {}
+
+
+def test_ports_of_which_nobody_knows_what_they_were_given_are_named():
+    blue, red = ({**network, "spoofing": "blocked", "delegate": {}} for network in PLAN["networks"])
+    seen = copy.deepcopy(HOST)
+    seen["guard"]["ports"] = {
+        "veth1": "given_mn-blue",
+        "tap7": "any_mn-blue",
+        "tap8": "any_mn-blue",
+        "veth3": "any_mn-red",
+    }
+    named = "the ports tap7, tap8 of mn-blue may send with any address of the network blue"
+    networks = [blue, {**red, "spoofing": "allowed"}]
+    lines = compare.status({**PLAN, "networks": networks}, seen)["lines"]
+    assert [line for line in lines if "may send" in line] == [
+        f"{named}: the collection did not attach them"
+    ]
+    with_vlan = [{**blue, "delegate": {"vlan": 5}}, {**red, "spoofing": "allowed"}]
+    lines = compare.status({**PLAN, "networks": with_vlan}, seen)["lines"]
+    assert not any("may send" in line for line in lines)
