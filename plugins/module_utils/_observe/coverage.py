@@ -121,6 +121,35 @@ def untried(judged: Sequence[Cell], cluster: dict[str, Any] | None) -> list[str]
     return notes
 
 
+def not_measured(measurement: Measurement, judged: Sequence[Cell]) -> list[str]:
+    """Return sentences on what this run says nothing about."""
+    plan, tried = measurement.plan, {cell["kind"] for cell in judged}
+    found = [
+        "Other protocols than UDP, TCP (a SYN) and ICMP, such as SCTP, GRE and ESP.",
+        "Frames with VLAN tags, router advertisements, redirects, and what a pod sends under"
+        " another MAC or address within its own network.",
+        "Connections that were open before, and leaks that are shorter than the measurement.",
+        "What the hosts' own processes, and pods in the hosts' network, forward for others.",
+    ]
+    others = [one["name"] for one in plan["networks"] if one["backend"]["type"] != "vxlan"]
+    if others:
+        found.append(
+            f"Whether a pod can put packets into the tunnels of {', '.join(others)}: only those of"
+            " vxlan are tried."
+        )
+    if measurement.per_host:
+        found.append(
+            f"All pairs of pods: each sender tried {measurement.per_host} receivers of each host"
+            " and network."
+        )
+    if not measurement.outside_sent():
+        found.append("Whether a host that is no node can put packets into a tunnel.")
+    masqueraded = [one["name"] for one in plan["networks"] if one.get("masquerade")]
+    if masqueraded and kinds.OUT.name not in tried:
+        found.append(f"The way out of {', '.join(masqueraded)}: it takes two hosts.")
+    return found
+
+
 def coverage(judged: Sequence[Cell], facts_compared: int, per_host: int) -> dict[str, Any]:
     """Return how much was planned and measured, in all and by kind, see docs/report.md."""
     by_kind: dict[str, list[Cell]] = {name: [] for name in kinds.KINDS}

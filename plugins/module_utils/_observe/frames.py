@@ -8,6 +8,7 @@ Standard library alone: hosts send and read them, and so does a controller from 
 
 from __future__ import annotations
 
+import functools
 import hmac
 import ipaddress
 import socket
@@ -34,6 +35,11 @@ class Run(NamedTuple):
     key: bytes
 
 
+@functools.lru_cache(maxsize=4096)
+def _packed(address: str) -> bytes:
+    return ipaddress.ip_address(address).packed
+
+
 def mac_bytes(mac: str) -> bytes:
     """Return the 6 bytes of "aa:bb:cc:dd:ee:ff"."""
     return bytes.fromhex(mac.replace(":", ""))
@@ -55,7 +61,7 @@ def checksum(data: bytes) -> int:
 
 
 def _transport_sum(src: str, dst: str, protocol: int, segment: bytes) -> int:
-    pseudo = ipaddress.ip_address(src).packed + ipaddress.ip_address(dst).packed
+    pseudo = _packed(src) + _packed(dst)
     return checksum(pseudo + struct.pack("!IxxxB", len(segment), protocol) + segment)
 
 
@@ -63,7 +69,7 @@ def ip(src: str, dst: str, protocol: int, payload: bytes) -> bytes:
     """Return an IPv4 or IPv6 packet (by the family of dst) with a hop limit of 64 and, for IPv4, DF
     set.
     """
-    source, target = ipaddress.ip_address(src).packed, ipaddress.ip_address(dst).packed
+    source, target = _packed(src), _packed(dst)
     if len(target) == 16:
         return struct.pack("!IHBB", 6 << 28, len(payload), protocol, 64) + source + target + payload
     header = struct.pack(

@@ -57,6 +57,11 @@ def as_html(report: Report) -> str:
             "Every combination of sender and receiver, by the way the token travels.",
             _coverage(report),
         ),
+        section(
+            "What this run did not measure",
+            "",
+            "".join(f"<p>{escaped(sentence)}</p>" for sentence in report["not_measured"]),
+        ),
         section("How it was measured", "", METHOD),
     ]
     body = "\n".join(filter(None, sections))

@@ -19,7 +19,8 @@ when it ended; one that did not proves nothing.</li>
 <li>When all listened, every pod sent tokens to every other pod and to the hosts' own addresses, \
 in each of the ways listed under coverage. What must
 not arrive was sent twice; what must was
-repeated until answered, three times at most. The host saw each pod's frames leave it.</li>
+repeated until answered, three times at most. At its own end of each pod's interface, the host
+compared what came out with what had been sent: no pod can change or forge a token unseen.</li>
 <li><b>Isolated</b> means: sent, listened for, and not heard. <b>Connected</b> means: the token \
 arrived on the right interface with its true source,
 and the answer came back.

@@ -97,6 +97,10 @@ def as_text(report: dict[str, Any]) -> list[str]:
         f" {sum(host['reached'] for host in report['hosts'])} of {len(report['hosts'])} hosts,"
         f" {len(report['pods'])} pods."
     )
+    lines += _wrap(
+        f"What this run did not measure is said in the report ({len(report['not_measured'])}"
+        " sentences)."
+    )
     return lines
 
 

@@ -61,6 +61,7 @@ def evaluate(measurement: Measurement) -> dict[str, Any]:
         "drift": drift,
         "gaps": gaps,
         "notes": notes,
+        "not_measured": coverage.not_measured(measurement, judged),
         "matrix": {"networks": matrix.of_networks(names, judged), "pods": matrix.of_pods(judged)},
         "coverage": coverage.coverage(judged, compared, measurement.per_host),
         "cells": judged,

@@ -181,3 +181,16 @@ def test_a_sender_that_keeps_no_account_of_what_it_sent_proves_nothing():
     report = evaluate(plan, facts, shares)
     assert report["verdict"] == "inconclusive"
     assert "did not tell its witness all that it sent" in report["findings"][0]["reason"]
+
+
+def test_each_report_says_what_it_did_not_measure():
+    plan, facts = load()
+    told = evaluate(plan, facts, perfect(plan, facts))["not_measured"]
+    assert any("SCTP" in sentence for sentence in told)
+    assert not any(sentence.startswith(("All pairs", "The way out")) for sentence in told)
+    plan["networks"][1]["backend"]["type"] = "host-gw"
+    alone = evaluate(plan, facts[:1], perfect(plan, facts[:1]), hosts=["h1"], per_host=2)
+    told = alone["not_measured"]
+    assert any(sentence.startswith("The way out of blue") for sentence in told)
+    assert any("into the tunnels of red" in sentence for sentence in told)
+    assert any(sentence.startswith("All pairs of pods: each sender tried 2") for sentence in told)
