@@ -57,6 +57,23 @@ def kubernetes_objects(plan: dict[str, Any], settings: Mapping[str, Any]) -> lis
     return made
 
 
+def kubernetes_secrets(
+    plan: dict[str, Any], settings: Mapping[str, Any]
+) -> dict[str, dict[str, str]]:
+    """Return what is in the Secrets that kubernetes_objects() makes without it: {namespace/name:
+    {file name: content}}. settings: the same.
+    """
+    pods = settings.get("daemonset")
+    if not pods:
+        return {}
+    known = {
+        "namespace": settings["namespace"],
+        "pki": _certificates(pods["pki_dir"]),
+        "secrets": pods["flanneld"].get("secrets") or {},
+    }
+    return daemonset.contents(plan, known)
+
+
 def _certificates(directory: str) -> dict[str, str]:
     """Return {file name: content} of the client certificates in a directory; nothing while they are
     not made.
@@ -90,6 +107,7 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         return {
             "kubernetes_objects": kubernetes_objects,
+            "kubernetes_secrets": kubernetes_secrets,
             "kubernetes_problems": kubernetes_problems,
             "node_names": node_names,
         }

@@ -12,6 +12,7 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.multinet.flannel.plugins.module_utils._libraries import MissingLibraryError
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.errors import PlanError
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
+from ansible_collections.multinet.flannel.plugins.module_utils._plan.secrets import secrets
 
 
 def plan_filter(networks: Any, options: Any = None) -> dict[str, Any]:
@@ -25,7 +26,7 @@ def plan_filter(networks: Any, options: Any = None) -> dict[str, Any]:
 
 
 class FilterModule:
-    """The filter of this file."""
+    """The filters of this file."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"plan": plan_filter}
+        return {"plan": plan_filter, "secrets": secrets}

@@ -14,6 +14,7 @@ from ansible_collections.multinet.flannel.plugins.filter.flanneld import flannel
 from ansible_collections.multinet.flannel.plugins.module_utils import _ports
 from ansible_collections.multinet.flannel.plugins.module_utils._isolation import ports
 from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import ruleset
+from ansible_collections.multinet.flannel.plugins.module_utils._plan import secrets
 
 NETWORK_DIRECTORY = "/etc/cni/multinet/net.d"
 # What the subnet server reads of a network.
@@ -31,7 +32,7 @@ _SUBNET_SERVER_KEYS = (
 )
 
 
-def cni_files(plan: dict[str, Any], settings: dict[str, Any]) -> list[dict[str, str]]:
+def cni_files(plan: dict[str, Any], settings: dict[str, Any]) -> list[dict[str, str | bool]]:
     """One conflist per network, then the host's own configuration in settings["conf_dir"]."""
     contents = [
         (f"{NETWORK_DIRECTORY}/{network['name']}.conflist", network["cni_conflist"])
@@ -41,7 +42,7 @@ def cni_files(plan: dict[str, Any], settings: dict[str, Any]) -> list[dict[str, 
     return [_file(path, json.dumps(content, indent=2) + "\n") for path, content in contents]
 
 
-def flanneld_files(plan: dict[str, Any], settings: dict[str, Any]) -> list[dict[str, str]]:
+def flanneld_files(plan: dict[str, Any], settings: dict[str, Any]) -> list[dict[str, str | bool]]:
     """The environment of each flanneld, and the network's configuration where no etcd has it."""
     networks = plan["networks"]
     files = [
@@ -50,12 +51,14 @@ def flanneld_files(plan: dict[str, Any], settings: dict[str, Any]) -> list[dict[
     ]
     for network in networks:
         if network["net_config_file"]:
-            config = json.dumps(network["flannel_config"], indent=2, sort_keys=True)
-            files.append(_file(network["net_config_file"], config + "\n"))
+            config = _config(network, settings)
+            text = json.dumps(config, indent=2, sort_keys=True) + "\n"
+            is_secret = config is not network["flannel_config"]
+            files.append(_file(network["net_config_file"], text, is_secret=is_secret))
     return files
 
 
-def isolation_files(plan: dict[str, Any], settings: dict[str, Any]) -> list[dict[str, str]]:
+def isolation_files(plan: dict[str, Any], settings: dict[str, Any]) -> list[dict[str, str | bool]]:
     """The nftables tables."""
     try:
         text = ruleset(plan, settings["node_addresses"], settings["docker_network"])
@@ -65,10 +68,12 @@ def isolation_files(plan: dict[str, Any], settings: dict[str, Any]) -> list[dict
     return [_file("/etc/multinet/isolation.nft", text)]
 
 
-def subnet_server_files(plan: dict[str, Any], settings: dict[str, Any]) -> list[dict[str, str]]:
+def subnet_server_files(
+    plan: dict[str, Any], settings: dict[str, Any]
+) -> list[dict[str, str | bool]]:
     """The configuration of the subnet server."""
     config = json.dumps(subnet_server_config(plan, settings), indent=4, sort_keys=True)
-    return [_file("/etc/multinet/subnets.json", config + "\n", "0600")]
+    return [_file("/etc/multinet/subnets.json", config + "\n", "0600", bool(_known(settings)))]
 
 
 def subnet_server_config(plan: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
@@ -81,14 +86,38 @@ def subnet_server_config(plan: dict[str, Any], settings: dict[str, Any]) -> dict
         "node_cidr_mask_sizes": plan["node_cidr_mask_sizes"],
         "default_network": plan["default_network"],
         "networks": [
-            {key: network[key] for key in _SUBNET_SERVER_KEYS} for network in plan["networks"]
+            {
+                **{key: network[key] for key in _SUBNET_SERVER_KEYS},
+                "flannel_config": _config(network, settings),
+            }
+            for network in plan["networks"]
         ],
         "listen": {"address": "127.0.0.1", "port": settings["port"]},
         "remote": dict({"port": _ports.SUBNET_SERVER_REMOTE}, **remote) if remote else None,
     }
 
 
-def _file(path: str, content: str, mode: str = "0644") -> dict[str, str]:
+def _known(settings: dict[str, Any]) -> dict[str, dict[str, str]]:
+    """The secrets of the networks, as filter secrets returns them."""
+    return settings.get("secrets") or {}
+
+
+def _config(network: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+    """Flannel's configuration of a network as flanneld needs it."""
+    try:
+        return secrets.unmasked(network, _known(settings))
+    except KeyError:
+        raise AnsibleFilterError(
+            f"The plan has a fingerprint in place of the network {network['name']}'s secret; hand"
+            " in what filter secrets returns, as `secrets` of the settings."
+        ) from None
+
+
+def _file(
+    path: str, content: str, mode: str = "0644", is_secret: bool = False
+) -> dict[str, str | bool]:
+    if is_secret:
+        return {"path": path, "content": content, "mode": "0600", "secret": True}
     return {"path": path, "content": content, "mode": mode}
 
 
@@ -102,7 +131,7 @@ PARTS = {
 
 def planned_files(
     plan: dict[str, Any], part: str, settings: dict[str, Any]
-) -> list[dict[str, str]]:
+) -> list[dict[str, str | bool]]:
     """Return the files of a part of PARTS as module node_files takes them. Raises
     AnsibleFilterError with a sentence.
     """

@@ -73,6 +73,7 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
         "_node/units.py",
         "_plan/__init__.py",
         "_plan/schema.py",
+        "_plan/secrets.py",
         "_ports.py",
         "_ranges.py",
     ),

@@ -40,6 +40,11 @@ options:
     type: list
     elements: dict
     required: true
+  secrets:
+    description: The secrets of the networks, as the filter P(multinet.flannel.secrets#filter)
+      returns them. What is shown has a fingerprint of each.
+    type: dict
+    default: {}
   state:
     description: Whether the networks' configurations are to be there. V(absent) removes the leases
       too; the networks' flanneld end then.
@@ -188,6 +193,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._etcd.client impo
     EtcdFileMissing,
     EtcdUnreachable,
 )
+from ansible_collections.multinet.flannel.plugins.module_utils._plan.secrets import masked, unmasked
 
 
 def main() -> None:
@@ -198,6 +204,7 @@ def main() -> None:
             "client_cert": {"type": "path"},
             "client_key": {"type": "path", "no_log": False},
             "networks": {"type": "list", "elements": "dict", "required": True},
+            "secrets": {"type": "dict", "default": {}, "no_log": True},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "leaving": {"type": "list", "elements": "dict"},
             "last": {"type": "bool", "default": False},
@@ -211,6 +218,10 @@ def main() -> None:
     params = module.params
     try:
         network_config.check(params["networks"])
+        if params["state"] == "present":
+            params["networks"] = [
+                _with_secrets(one, params["secrets"]) for one in params["networks"]
+            ]
         decisions = _decide(params, module.check_mode)
         changed = any(decision["operations"] for decision in decisions)
         if changed and not module.check_mode:
@@ -223,7 +234,7 @@ def main() -> None:
         changed=changed,
         networks=[
             {
-                key: decision[key]
+                key: masked(decision[key])
                 for key in (
                     "name",
                     "prefix",
@@ -239,6 +250,19 @@ def main() -> None:
         ],
         diff=[_diff(decision) for decision in decisions if decision["operations"]],
     )
+
+
+def _with_secrets(network: dict[str, Any], known: dict[str, dict[str, str]]) -> dict[str, Any]:
+    """Return a network as flanneld needs it; raise NetworkConfigError."""
+    try:
+        return {**network, "flannel_config": unmasked(network, known)}
+    except KeyError:
+        raise network_config.NetworkConfigError(
+            [
+                f"The secret of the network {network['name']} is not among O(secrets); hand in what"
+                " the filter secrets returns."
+            ]
+        ) from None
 
 
 def _client(params: dict[str, Any]) -> Client:
@@ -283,12 +307,12 @@ def _diff(decision: dict[str, Any]) -> dict[str, str]:
     """Ansible's diff of one network: its configuration and, when they go, its leases."""
     key = network_config.config_key(decision["prefix"])
     removed = decision["leases"] if decision["action"] in ("removed", "released") else []
-    before = [] if decision["before"] is None else [{key: decision["before"]}]
+    before = [] if decision["before"] is None else [{key: masked(decision["before"])}]
     before += [
         {network_config.leases_prefix(decision["prefix"]) + lease["subnet"]: lease["public_ip"]}
         for lease in removed
     ]
-    after = [] if decision["after"] is None else [{key: decision["after"]}]
+    after = [] if decision["after"] is None else [{key: masked(decision["after"])}]
     return {
         "before_header": key,
         "after_header": key,

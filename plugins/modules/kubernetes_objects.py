@@ -32,6 +32,11 @@ options:
     type: list
     elements: dict
     required: true
+  secrets:
+    description: What is in the Secrets among the objects, as the filter
+      P(multinet.flannel.kubernetes_secrets#filter) returns it.
+    type: dict
+    default: {}
   kinds:
     description: Only objects of these kinds are looked at. By default all that the collection
       makes.
@@ -85,6 +90,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import (
     admin,
     apply,
+    daemonset,
     objects,
 )
 
@@ -94,6 +100,7 @@ def main() -> None:
         argument_spec={
             "kubeconfig": {"type": "str", "required": True},
             "objects": {"type": "list", "elements": "dict", "required": True},
+            "secrets": {"type": "dict", "default": {}, "no_log": True},
             "kinds": {"type": "list", "elements": "str", "default": []},
             "later": {"type": "list", "elements": "str", "default": []},
             "pods_on": {"type": "list", "elements": "str", "default": []},
@@ -105,6 +112,13 @@ def main() -> None:
     params = module.params
     kinds = params["kinds"] or list(objects.KINDS)
     wanted = [item for item in params["objects"] if item["kind"] in kinds]
+    try:
+        wanted = [
+            daemonset.with_contents(item, params["secrets"]) if item["kind"] == "Secret" else item
+            for item in wanted
+        ]
+    except KeyError as error:
+        module.fail_json(msg=f"What is in the Secret {error.args[0]} is not among O(secrets).")
     for item in wanted:
         if item["kind"] == "Secret":
             module.no_log_values.update(item["data"].values())

@@ -20,6 +20,7 @@ from typing import Any
 from .._etcd import client as etcd
 from .._etcd import network_config
 from .._node import subnet_file
+from .._plan.secrets import masked
 
 SECONDS = 3.0  # for an answer
 
@@ -89,7 +90,7 @@ def _from_etcd(
         name, prefix = network["name"], network["etcd_prefix"]
         leases = network_config.leases(stored, prefix)
         found["leases"][name] = leases
-        found["configs"][name] = network_config.config(stored, prefix)
+        found["configs"][name] = masked(network_config.config(stored, prefix))
         mine = {str(subnet) for subnet in subnet_file.subnets(subnet_files[name])}
         for lease in leases:
             if lease["id"] and mine & {lease["subnet"], lease["ipv6_subnet"]}:

@@ -15,6 +15,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from .._plan import secrets
 from .objects import NETWORK_LABEL, Item, labelled
 
 PKI_DIR = "/etc/multinet/pki"
@@ -42,37 +43,58 @@ def objects(
     {file name: content} of etcd's client certificates, or {}}.
     """
     namespace, pki = settings["namespace"], settings["pki"]
-    made = [labelled(_secret(pki), None, namespace)] if pki else []
+    made = [labelled(_secret(SECRET), None, namespace)] if pki else []
     for network in plan["networks"]:
-        parts = [_config_map(network)] if network["net_config_file"] else []
+        parts = [_config(network)] if network["net_config_file"] else []
         parts.append(_daemon_set(network, environments[network["name"]], settings))
         made += [labelled(part, network["name"], namespace) for part in parts]
     return made
 
 
-def _secret(pki: Mapping[str, str]) -> Item:
-    """Return etcd's client certificates. pki: {file name: content}."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": SECRET},
-        "type": "Opaque",
-        "data": {
-            file: base64.b64encode(content.encode()).decode() for file, content in pki.items()
-        },
-    }
+def contents(plan: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """Return what is in the Secrets that objects() makes without it: {namespace/name: {file name:
+    content}}.
+
+    settings: those of objects(), and secrets: as _plan.secrets.secrets() returns them.
+    """
+    found = {SECRET: dict(settings["pki"])} if settings["pki"] else {}
+    for network in plan["networks"]:
+        if network["net_config_file"] and secrets.has_any(network):
+            config = secrets.unmasked(network, settings["secrets"])
+            found[name(network)] = {_file(network): _text(config)}
+    return {f"{settings['namespace']}/{secret}": files for secret, files in found.items()}
 
 
-def _config_map(network: Mapping[str, Any]) -> Item:
-    """Return flannel's configuration of a network, where no etcd has it."""
-    file = network["net_config_file"].rpartition("/")[2]
-    config = json.dumps(network["flannel_config"], indent=2, sort_keys=True) + "\n"
+def with_contents(item: Item, known: Mapping[str, Mapping[str, str]]) -> Item:
+    """Return a Secret with what is in it. known: as contents() returns it; raises KeyError."""
+    files = known[f"{item['metadata']['namespace']}/{item['metadata']['name']}"]
+    data = {file: base64.b64encode(text.encode()).decode() for file, text in files.items()}
+    return {**item, "data": data}
+
+
+def _secret(called: str) -> Item:
+    """Return a Secret, without what is in it."""
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": called}, "type": "Opaque"}
+
+
+def _config(network: Mapping[str, Any]) -> Item:
+    """Return what has flannel's configuration of a network, where no etcd has it."""
+    if secrets.has_any(network):
+        return _secret(name(network))
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": name(network)},
-        "data": {file: config},
+        "data": {_file(network): _text(network["flannel_config"])},
     }
+
+
+def _file(network: Mapping[str, Any]) -> str:
+    return str(network["net_config_file"].rpartition("/")[2])
+
+
+def _text(config: Mapping[str, Any]) -> str:
+    return json.dumps(config, indent=2, sort_keys=True) + "\n"
 
 
 def _daemon_set(
@@ -89,7 +111,11 @@ def _daemon_set(
         {"name": "guarded", "mountPath": "/run/guarded", "readOnly": True},
     ]
     if network["net_config_file"]:
-        volumes.append({"name": "config", "configMap": {"name": name(network)}})
+        volumes.append(
+            {"name": "config", "secret": {"secretName": name(network), "defaultMode": 0o400}}
+            if secrets.has_any(network)
+            else {"name": "config", "configMap": {"name": name(network)}}
+        )
         mounts.append(
             {
                 "name": "config",

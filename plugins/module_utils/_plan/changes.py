@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from .schema import BACKENDS, NETWORK_KEYS, REATTACH, TUNNEL
+from .secrets import masked
 
 # What is derived, or decides more than a value, is no key of its own.
 _DERIVED = {"backend.type": TUNNEL, "etcd_prefix": f"all nodes take new leases, and {REATTACH}"}
@@ -71,7 +72,7 @@ def _value(network: dict[str, Any], path: str) -> Any:
     value: Any = network
     for key in path.split("."):
         value = value.get(key) if isinstance(value, dict) else None
-    return value
+    return masked({key: value})[key]
 
 
 def _show(value: Any) -> str:

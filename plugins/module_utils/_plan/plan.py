@@ -11,6 +11,7 @@ from .._libraries import need
 from .check import check
 from .errors import PlanError
 from .render import cni_conf, render
+from .secrets import masked
 
 __all__ = ["PlanError", "blocked", "plan"]
 
@@ -18,7 +19,7 @@ __all__ = ["PlanError", "blocked", "plan"]
 def plan(networks: Any, options: Any = None) -> dict[str, Any]:
     """Check a declaration and derive everything from it.
 
-    Pure: same input, same plan, nothing outside is read.
+    Its secrets are not in it (secrets.py). Pure: same input, same plan, nothing outside is read.
 
     networks: `multinet_networks`, a list of mappings (keys: docs/declaration.md). options: a
     mapping with any of the keys of schema.OPTIONS, or null. Returns a dict of JSON types:
@@ -30,6 +31,8 @@ def plan(networks: Any, options: Any = None) -> dict[str, Any]:
     """
     need("netaddr")
     checked = check(networks, options)
+    for network in checked.networks:
+        network["backend"] = masked(network["backend"])
     pairs = blocked(checked.networks + _apart(checked.external))
     shut = {tuple(pair) for pair in pairs}
     planned = []
