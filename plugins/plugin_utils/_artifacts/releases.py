@@ -6,8 +6,9 @@
 Pure; the table itself is releases.yml beside this file.
 
 An artifact is {component, version, executables: {name: path on the host}}. A release is
-{component, version, arch, archive (file name), url, sha256, according_to (who says so), members:
-{executable: member of the archive}}.
+{component, version, arch, archive (file name), url (as it may be shown), fetch_from (the same with
+what a mirror asks for), sha256, according_to (who says so), members: {executable: member of the
+archive}}.
 """
 
 from __future__ import annotations
@@ -37,6 +38,11 @@ _VERSION = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+([-+.][0-9A-Za-z.+-]*)?")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SUM_LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 _ORIGIN_LINE = re.compile(r"# unpacked from (\S+) with sha256 ([0-9a-f]{64})")
+
+
+def shown(url: str) -> str:
+    """Return a URL without the user and password of a mirror or a proxy."""
+    return re.sub("(?<=://)[^/@]*@", "", url)
 
 
 def architecture(machine: str) -> str:
@@ -159,7 +165,8 @@ def upstream(
         "version": version,
         "arch": arch,
         "archive": path.rsplit("/", 1)[-1],
-        "url": f"{base}/{path}",
+        "url": shown(f"{base}/{path}"),
+        "fetch_from": f"{base}/{path}",
         "members": {name: member.format(**words) for name, member in entry["executables"].items()},
     }
 

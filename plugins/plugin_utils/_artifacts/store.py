@@ -57,7 +57,7 @@ def download(url: str, path: str) -> None:
                 isinstance(error, urllib.error.HTTPError) and error.code < 500
             ):
                 raise ArtifactError(
-                    f"{url} could not be downloaded: {error}. Check the address and the proxy, set"
+                    f"{releases.shown(url)} could not be downloaded: {error}. Check the address and the proxy, set"
                     " multinet_release_base_urls to a place that has it, or use a mirror"
                     " directory."
                 ) from error
@@ -206,7 +206,7 @@ class Store:
         os.mkdir(work)
         try:
             archive = os.path.join(work, release["archive"])
-            self.fetch(release["url"], archive)
+            self.fetch(release["fetch_from"], archive)
             _check_archive(archive, release)
             sums = {}
             for executable in _extract(archive, release, work):

@@ -459,3 +459,11 @@ def test_what_nothing_starts_is_not_installed(options, executables):
         for name, path in artifact["executables"].items():
             assert path == "/opt/cni/bin/" + name
     assert releases.check(artifacts, TABLE) == []
+
+
+def test_the_password_of_a_mirror_is_not_shown():
+    """It is in the address that is fetched, not in the one that messages, diffs and records have."""
+    base = {"flannel": "https://user:hunter2@mirror.example/flannel"}
+    found = releases.upstream(releases.load_table(), "flannel", "0.28.4", "amd64", base)
+    assert found["fetch_from"].startswith("https://user:hunter2@mirror.example/flannel/")
+    assert found["url"] == found["fetch_from"].replace("user:hunter2@", "")
