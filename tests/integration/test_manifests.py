@@ -42,6 +42,9 @@ def test_a_manifest_has_everything_but_secrets(tmp_path: pathlib.Path, form: str
         "multinet_flannel_image": "flannel:1",
         "multinet_pki_dir": str(pki),
         "multinet_manifest_dir": str(tmp_path / "manifests"),
+        # nobody could become root on the controller
+        "ansible_become": True,
+        "ansible_become_exe": "/nonexistent/sudo",
         # a host that is contacted would be seen
         "ansible_connection": "ssh",
         "ansible_host": "127.0.0.1",

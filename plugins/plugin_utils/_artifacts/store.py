@@ -57,9 +57,9 @@ def download(url: str, path: str) -> None:
                 isinstance(error, urllib.error.HTTPError) and error.code < 500
             ):
                 raise ArtifactError(
-                    f"{releases.shown(url)} could not be downloaded: {error}. Check the address and the proxy, set"
-                    " multinet_release_base_urls to a place that has it, or use a mirror"
-                    " directory."
+                    f"{releases.shown(url)} could not be downloaded: {error}. Check the"
+                    " address and the proxy, set multinet_release_base_urls to a place that has"
+                    " it, or use a mirror directory."
                 ) from error
             time.sleep(attempt)
 

@@ -462,7 +462,7 @@ def test_what_nothing_starts_is_not_installed(options, executables):
 
 
 def test_the_password_of_a_mirror_is_not_shown():
-    """It is in the address that is fetched, not in the one that messages, diffs and records have."""
+    """It is in the address that is fetched, not in what messages and records have."""
     base = {"flannel": "https://user:hunter2@mirror.example/flannel"}
     found = releases.upstream(releases.load_table(), "flannel", "0.28.4", "amd64", base)
     assert found["fetch_from"].startswith("https://user:hunter2@mirror.example/flannel/")
