@@ -46,6 +46,7 @@ class Deck:
         self._cluster = settings["cluster"]
         self._timeout = settings["timeout"]
         self._login = {"email": settings["email"], "password": settings["password"]}
+        self._opener = urllib.request.build_opener()
         self._token = ""
         self._ids: dict[str, int] = {}
 
@@ -89,7 +90,7 @@ class Deck:
                 **({"X-Auth-Token": self._token} if self._token else {}),
             },
         )
-        with urllib.request.urlopen(request, timeout=self._timeout) as response:
+        with self._opener.open(request, timeout=self._timeout) as response:
             return json.loads(response.read(1 << 24) or b"null")
 
 
