@@ -181,7 +181,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             self.inventory.set_variable("all", name, value)
         strict = self.get_option("strict")
         for host in found["hosts"]:
-            variables = {**found["vars"], **found["hosts"][host]}
+            variables = {**found["vars"], **self.inventory.get_host(host).get_vars()}
             self._set_composite_vars(self.get_option("compose"), variables, host, strict=strict)
             variables = {**variables, **self.inventory.get_host(host).get_vars()}
             self._add_host_to_composed_groups(

@@ -13,6 +13,10 @@ from ansible.plugins.callback import CallbackBase
 
 from ._progress import Progress
 
+# The task that Ansible puts before a role with options is no step of it.
+VALIDATION = ("validate_argument_spec", "ansible.builtin.validate_argument_spec")
+OURS = "multinet.flannel."
+
 
 class ProgressCallback(CallbackBase):
     """The base of callbacks that tell how far hosts are. Nothing that it does fails a playbook."""
@@ -64,8 +68,8 @@ class ProgressCallback(CallbackBase):
 
     def v2_runner_on_start(self, host: Any, task: Any) -> None:
         """See CallbackBase."""
-        if self._begun and task._role:
-            self._progress.host(host.get_name(), task._role.get_name(), task.name)
+        if self._begun and task._role and task.action not in VALIDATION:
+            self._progress.host(host.get_name(), _role(task), task.name)
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
         """See CallbackBase."""
@@ -77,7 +81,7 @@ class ProgressCallback(CallbackBase):
 
     def _reason(self, result: Any) -> None:
         task = result._task
-        name = f"{task._role.get_name()}: {task.name}" if task._role else task.name
+        name = f"{_role(task)}: {task.name}" if task._role else task.name
         self._progress.failed(result._host.get_name(), name, result._result)
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
@@ -86,6 +90,11 @@ class ProgressCallback(CallbackBase):
             failed = sorted({*stats.failures, *stats.dark})
             self._progress.end(failed, self.final())
             self.finish(failed)
+
+
+def _role(task: Any) -> str:
+    """Return the name of a task's role; those of this collection are known without its name."""
+    return str(task._role.get_name()).removeprefix(OURS)
 
 
 def _tasks(block: Any) -> int:

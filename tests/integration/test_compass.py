@@ -97,13 +97,17 @@ def test_constructed_variables_and_groups(tmp_path):
         tmp_path,
         dha="dha.yml",
         network="network.yml",
-        compose={"external": "compass_networks.external.address"},
+        compose={
+            "external": "compass_networks.external.address",
+            "ansible_host": "inventory_hostname",
+        },
         groups={"tagged": "compass_networks.tenant.vlan is defined"},
         keyed_groups=[{"prefix": "cluster", "key": "compass_cluster.name"}],
         strict=True,
     )
     found = compass.hosts()
     assert found["_meta"]["hostvars"]["host3"]["external"] == "198.51.100.12"
+    assert found["_meta"]["hostvars"]["host3"]["ansible_host"] == "host3"
     assert found["tagged"]["hosts"] == ["host1", "host2", "host3"]
     assert found["cluster_opnfv"]["hosts"] == ["host1", "host2", "host3"]
 
