@@ -87,6 +87,10 @@ bench: test-programs
 bench-subnets: test-programs
 	@$(ENV) python benchmarks/subnet_server.py --nodes 25 100 500 --seconds 15
 
+# The guard beside flannel's own rules and none, from pod to pod.
+bench-isolation: setup
+	@$(ENV) python benchmarks/isolation.py --bridge-netfilter --flannel
+
 # Pods with 1, 2 and 3 networks on a real cluster: the meta-plugin beside Multus.
 bench-pods: install test-programs
 	@$(ENV) python benchmarks/pod_start.py
