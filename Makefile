@@ -15,6 +15,7 @@
 #   make cluster S=kubernetes_etcd   a real Kubernetes cluster in three hosts, nothing of the collection on it yet
 #   make bench              the meta-plugin beside Multus and the bare delegates
 #   make bench-subnets      the subnet server beside plain flanneld
+#   make bench-isolation    the guard beside flannel's own rules and none
 #   make bench-pods         how long pods take to start on a real cluster, beside Multus
 #   make soak               hours of kills and made-up inputs
 PYTHON ?= python3
@@ -23,7 +24,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help setup test-programs cluster install hosts deploy demo test lint format hooks sanity unit \
-	integration bench bench-subnets bench-pods soak faults planted scenario run-scenario remove-hosts clean distclean
+	integration bench bench-subnets bench-isolation bench-pods soak faults planted scenario run-scenario remove-hosts clean distclean
 
 ENV := . .build/env &&
 DEMO := ansible-playbook -i inventories/demo
