@@ -60,7 +60,7 @@ SHELL = """
 set -eu
 control_groups() {  # each host's systemd takes the others' away once they are empty, and then
   # podman exec fails
-  for id in $(podman ps -q --no-trunc --filter name=mn-faults-); do
+  for id in $(podman ps -q --no-trunc); do
     mkdir -p /sys/fs/cgroup/systemd/libpod_parent/libpod-$id
   done
 }

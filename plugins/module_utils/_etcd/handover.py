@@ -76,11 +76,14 @@ def hand_over(
         former = runs_with.get("FLANNELD_PUBLIC_IP", "")
         if former in ("", address) or "FLANNELD_ETCD_ENDPOINTS" not in runs_with:
             continue
+        # where etcd is from now on: its host may have another address as well
+        told = subnet_file.read(network["environment_file"])
+        reach = told if "FLANNELD_ETCD_ENDPOINTS" in told else runs_with
         client = etcd.Client(
-            runs_with["FLANNELD_ETCD_ENDPOINTS"].split(","),
-            runs_with.get("FLANNELD_ETCD_CAFILE"),
-            runs_with.get("FLANNELD_ETCD_CERTFILE"),
-            runs_with.get("FLANNELD_ETCD_KEYFILE"),
+            reach["FLANNELD_ETCD_ENDPOINTS"].split(","),
+            reach.get("FLANNELD_ETCD_CAFILE"),
+            reach.get("FLANNELD_ETCD_CERTFILE"),
+            reach.get("FLANNELD_ETCD_KEYFILE"),
         )
         prefix = network["etcd_prefix"]
         stored = client.prefix(network_config.leases_prefix(prefix))

@@ -76,3 +76,36 @@ def test_it_is_written_only_where_nobody_else_has_and_ends_with_its_lease():
     assert client.transactions == [
         ([("revision", own.key, 42)], [("put", own.key, due.value, "7")])
     ]
+
+
+def test_etcd_is_asked_where_the_daemons_will_find_it(tmp_path, monkeypatch):
+    """The host of etcd got another address, too: nobody answers any more where they found it."""
+    asked = []
+
+    class Client:
+        def __init__(self, endpoints, *dummy):
+            asked.append(endpoints)
+
+        def prefix(self, dummy):
+            return []
+
+    runs_with = {
+        "FLANNELD_PUBLIC_IP": "192.0.2.7",
+        "FLANNELD_ETCD_ENDPOINTS": "https://192.0.2.7:2379",
+    }
+    process = type("Process", (), {"environment": runs_with})()
+    monkeypatch.setattr(handover.units, "read_process", lambda dummy: process)
+    monkeypatch.setattr(handover.etcd, "Client", Client)
+    settings, written = tmp_path / "blue.env", tmp_path / "subnet.env"
+    written.write_text("FLANNEL_SUBNET=10.1.5.1/24\n", encoding="utf-8")
+    network = {
+        "name": "blue",
+        "unit": "flanneld@blue.service",
+        "etcd_prefix": "/coreos.com/network/blue",
+        "subnet_file": str(written),
+        "environment_file": str(settings),
+    }
+    for told in ("", "FLANNELD_ETCD_ENDPOINTS=https://198.51.100.7:2379\n"):
+        settings.write_text(told, encoding="utf-8")
+        handover.hand_over([network], {"flanneld@blue.service": 7}, "198.51.100.7", check=False)
+    assert asked == [["https://192.0.2.7:2379"], ["https://198.51.100.7:2379"]]
