@@ -12,6 +12,7 @@
 #   make scenario S=vlans
 #   make faults             each fault of molecule/faults made for real; the table goes to .build/faults.md. FAULT=etcd: those alone
 #   make planted            each fault of tests/integration/test_planted_faults.py, and the finding that it must give
+#   make leaks              classes of leak opened on two hosts, named by verify, and closed; the table goes to .build/leaks.md. LEAK=12,14: those alone
 #   make cluster S=kubernetes_etcd   a real Kubernetes cluster in three hosts, nothing of the collection on it yet
 #   make bench              the meta-plugin beside Multus and the bare delegates
 #   make bench-subnets      the subnet server beside plain flanneld
@@ -24,7 +25,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help setup test-programs cluster install hosts deploy demo test lint format hooks sanity unit \
-	integration bench bench-subnets bench-isolation bench-pods soak faults planted scenario run-scenario remove-hosts clean distclean
+	integration bench bench-subnets bench-isolation bench-pods soak faults planted leaks scenario run-scenario remove-hosts clean distclean
 
 ENV := . .build/env &&
 DEMO := ansible-playbook -i inventories/demo
@@ -107,6 +108,10 @@ faults: install
 
 planted: setup
 	@$(ENV) PLANTED=all $(PYTEST) tests/integration/test_planted_faults.py
+
+# What is in the table of docs/report.md.
+leaks: install
+	@$(ENV) LEAK='$(LEAK)' $(MOLECULE) test -s leaks
 
 scenario: install run-scenario
 

@@ -1,0 +1,246 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Open each class of leak of docs/report.md on a host, let verify say what it sees, close it, and
+let verify say that it is closed; write a table of it.
+
+Ends with 1 when one is not seen, is seen with another class or host, or stays; after all were made.
+
+    make_leaks.py FILE HOST INVENTORY...
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+import typing as t
+
+
+class Opening(t.NamedTuple):
+    """A class of leak, and how it is opened and closed on the host (shell)."""
+
+    number: int
+    how: str
+    make: str
+    undo: str
+    first: str  # the outcome of the finding that names it: leak, broken, deviation
+    also: tuple[int, ...] = ()  # classes that come with it
+
+
+# The guard's table belongs to the guard's process: it is opened by its file.
+FILE, KEPT = "/etc/multinet/isolation.nft", "/run/leak.nft"
+RELOAD = "systemctl reload multinet-isolation"
+GUARD = f"mv {KEPT} {FILE}; {RELOAD}"
+
+
+def rules(*wanted: tuple[str, str]) -> str:
+    """Return what puts (chain, rule) ahead of all other rules of their chains."""
+    edits = [
+        f"sed -i '/chain {chain} {{/,/policy accept;/ s/policy accept;/&\\n{rule}/' {FILE}"
+        for chain, rule in wanted
+    ]
+    return "; ".join([f"cp -p {FILE} {KEPT}", *edits, RELOAD])
+
+
+POD = "ip netns exec a "
+OPENINGS = [
+    Opening(
+        0,
+        "a route to the other host's subnet is gone",
+        "ip route show dev flannel.2 | grep via | head -1 > /run/leak;"
+        " ip route del $(cat /run/leak) dev flannel.2",
+        "ip route add $(cat /run/leak) dev flannel.2 || true",
+        "broken",
+    ),
+    Opening(
+        1,
+        "the guard lets the bridges' traffic through",
+        rules(("forward", 'iifname "mn-blue" oifname "mn-red" accept')),
+        GUARD,
+        "leak",
+        (15,),
+    ),
+    Opening(
+        2,
+        "the guard lets a bridge's traffic into the other's tunnel",
+        rules(("forward", 'iifname "mn-blue" oifname { "flannel.2", "flannel-v6.2" } accept')),
+        GUARD,
+        "leak",
+        (6, 15),
+    ),
+    Opening(
+        4,
+        "somebody masquerades what goes through a tunnel",
+        "nft add table ip other; nft add chain ip other post '{ type nat hook postrouting priority"
+        " 50; }'; nft add rule ip other post oifname flannel.1 ip saddr 10.1.0.0/16 masquerade",
+        "nft delete table ip other",
+        "broken",
+    ),
+    Opening(
+        6,
+        "the guard lets pods in at the other network's address of the node",
+        rules(("input", 'iifname "mn-blue" ip daddr 10.3.0.0\\/16 accept')),
+        GUARD,
+        "leak",
+    ),
+    Opening(
+        7,
+        "a pod answers ARP for all its addresses",
+        POD + "sysctl -qw net.ipv4.conf.all.arp_ignore=0",
+        POD + "sysctl -qw net.ipv4.conf.all.arp_ignore=1",
+        "leak",
+    ),
+    Opening(
+        9,
+        "a pod forwards",
+        POD + "sysctl -qw net.ipv4.ip_forward=1",
+        POD + "sysctl -qw net.ipv4.ip_forward=0",
+        "deviation",
+    ),
+    Opening(
+        10,
+        "a pod's route into red goes by blue",
+        f"{POD}ip route show 10.3.0.0/16 > /run/leak;"
+        f" {POD}ip route replace 10.3.0.0/16 via $({POD}ip route show default | cut -d' ' -f3)",
+        f"{POD}ip route replace $(cat /run/leak)",
+        "deviation",
+        (0,),
+    ),
+    Opening(
+        12,
+        "the guard lets pods speak to the tunnels",
+        rules(*((chain, "udp dport { 8472, 8286 } accept") for chain in ("forward", "input"))),
+        GUARD,
+        "leak",
+    ),
+    Opening(
+        14,
+        "a pod's interface is on the other bridge",
+        "for one in $(ls /sys/class/net/mn-red/brif | head -1); do echo $one > /run/leak;"
+        " ip link set $one master mn-blue; done",
+        "ip link set $(cat /run/leak) master mn-red; bridge link set dev $(cat /run/leak)"
+        " hairpin on",
+        "leak",
+    ),
+    Opening(
+        15,
+        "the guard lets IPv6 through",
+        rules(("forward", 'iifname { "mn-blue", "mn-red" } meta nfproto ipv6 accept')),
+        GUARD,
+        "leak",
+        (6, 12),
+    ),
+    Opening(
+        20,
+        "a pod has an address of nobody's subnet",
+        POD + "ip addr add 10.99.0.9/24 dev net1",
+        POD + "ip addr del 10.99.0.9/24 dev net1",
+        "deviation",
+    ),
+    Opening(
+        21,
+        "a pod's interface has another MTU",
+        f"{POD}cat /sys/class/net/net1/mtu > /run/leak; {POD}ip link set net1 mtu 1300",
+        f"{POD}ip link set net1 mtu $(cat /run/leak)",
+        "deviation",
+    ),
+    Opening(
+        27,
+        "nothing is masqueraded",
+        f"cp -p {FILE} {KEPT}; sed -i '/counter masquerade/d' {FILE}; {RELOAD}",
+        GUARD,
+        "broken",
+    ),
+]
+NOT_TRIED = {
+    11: "it takes the tunnel down: see tests/integration/test_planted_faults.py",
+    13: "it takes a host outside that is no node: see molecule/vlans",
+    16: "flannel's devices flood nothing, and are on no bridge",
+    17: "Kubernetes",
+    22: "Kubernetes",
+    24: "it is no leak",
+    26: "Kubernetes",
+}
+
+
+def on(host: str, script: str) -> None:
+    """Run a shell script on a host."""
+    command = ["podman", "exec", host, "sh", "-ec", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    if done.returncode:
+        raise RuntimeError(f"{script}: {done.stderr}{done.stdout}")
+
+
+def verify(inventories: list[str]) -> tuple[dict[str, t.Any], float]:
+    """Run the playbook verify; return its report and how long it took in seconds."""
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory() as place:
+        options = [f"--inventory={one}" for one in inventories]
+        done = subprocess.run(
+            ["ansible-playbook", *options, "multinet.flannel.verify"]
+            + ["-e", f"multinet_report_dir={place}"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=600,
+        )
+        path = pathlib.Path(place) / "report.json"
+        if not path.exists():
+            raise RuntimeError(done.stdout[-3000:] + done.stderr[-1000:])
+        return json.loads(path.read_text(encoding="utf-8")), time.monotonic() - begun
+
+
+def judged(opening: Opening, host: str, report: dict[str, t.Any]) -> str:
+    """Return what is wrong with the report on what was opened, "" if nothing is."""
+    found = report["findings"]
+    mine = [one for one in found if one["class"] == opening.number]
+    if not mine:
+        return f"class {opening.number} is not named: {[one['sentence'] for one in found]}"
+    if mine[0]["outcome"] != opening.first:
+        return f"it is a {mine[0]['outcome']}, not a {opening.first}"
+    others = {one["class"] for one in found} - {opening.number, *opening.also}
+    if others:
+        return f"other classes are named: {[o['sentence'] for o in found if o['class'] in others]}"
+    elsewhere = {name for one in found for name in one["hosts"]} - {host}
+    return f"other hosts are named: {sorted(elsewhere)}" if elsewhere else ""
+
+
+def main(path: str, host: str, *inventories: str) -> int:
+    """Open all, and write the table to the file path."""
+    rows = ["| class | opened by | seen | named first | what repairs it | green again |"]
+    rows.append("| --- | --- | --- | --- | --- | --- |")
+    wrong = []
+    only = os.environ.get("LEAK", "")
+    for opening in OPENINGS:
+        if only and str(opening.number) not in only.split(","):
+            continue
+        on(host, opening.make)
+        try:
+            report, red = verify(list(inventories))
+        finally:
+            on(host, opening.undo)
+        problem = judged(opening, host, report)
+        after, green = verify(list(inventories))
+        if after["verdict"] != "as_planned":
+            problem = problem or f"it stays: {[one['sentence'] for one in after['findings']]}"
+        if problem:
+            wrong.append(f"{opening.number}, {opening.how}: {problem}")
+        first = (report["findings"] or [{"sentence": "nothing", "repair": ""}])[0]
+        rows.append(
+            f"| {opening.number} | {opening.how} | {report['verdict']}, {red:.0f} s |"
+            f" {first['sentence']} | {first['repair']} | {after['verdict']}, {green:.0f} s |"
+        )
+        pathlib.Path(path).write_text("\n".join(rows) + "\n", encoding="utf-8")
+    rows += [f"| {number} | not tried: {why} | | | | |" for number, why in NOT_TRIED.items()]
+    pathlib.Path(path).write_text("\n".join(rows) + "\n", encoding="utf-8")
+    print("\n".join([*rows, "", *wrong]))
+    return bool(wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
