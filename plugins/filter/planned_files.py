@@ -61,7 +61,12 @@ def flanneld_files(plan: dict[str, Any], settings: dict[str, Any]) -> list[dict[
 def isolation_files(plan: dict[str, Any], settings: dict[str, Any]) -> list[dict[str, str | bool]]:
     """The nftables tables."""
     try:
-        text = ruleset(plan, settings["node_addresses"], settings["docker_network"])
+        text = ruleset(
+            plan,
+            settings["node_addresses"],
+            settings["docker_network"],
+            settings.get("closed_ports", []),
+        )
     except ValueError as error:
         raise AnsibleFilterError(str(error)) from error
     text += "\n" + ports.table(plan, settings["docker_network"])

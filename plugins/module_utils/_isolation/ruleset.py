@@ -92,7 +92,7 @@ def ruleset(
     plan: dict[str, Any],
     node_addresses: Sequence[str] | str = TRUSTED,
     docker_network: str = "",
-    closed_ports: Sequence[int] = CLOSED_PORTS,
+    closed_ports: Sequence[int] = (),
 ) -> str:
     """Return the text for `nft -f` that puts the whole table `inet multinet` in place, in one
     transaction.
@@ -103,8 +103,8 @@ def ruleset(
     node_addresses: underlay addresses of all nodes, and no one else's packets reach the tunnel
     ports; or LEASES, or TRUSTED.
     docker_network: name of the network that docker's own bridge of this host is in; empty: none.
-    closed_ports: TCP ports of nodes that pods do not reach.
-    Raises ValueError with a sentence for a node address that is none, or without netaddr.
+    closed_ports: TCP ports of nodes, besides CLOSED_PORTS, that pods do not reach.
+    Raises ValueError with a sentence for a node address or a port that is none, or without netaddr.
     """
     need("netaddr")
     plan = dict(
@@ -116,6 +116,9 @@ def ruleset(
     )
     networks = plan["networks"]
     nodes = _nodes(node_addresses)
+    for port in closed_ports:
+        if isinstance(port, bool) or not isinstance(port, int) or not 0 < port < 1 << 16:
+            raise ValueError(f"closed_ports holds {port!r}; write TCP ports from 1 to 65535")
     reach = _reach(plan)
     external = _external(plan)
     lines: list[str] = []
@@ -396,7 +399,7 @@ def _sets(networks: list[dict[str, Any]], nodes: Nodes, closed_ports: Sequence[i
     )
     lines += _range_sets("network_ranges", networks)
     lines += _set("tunnel_ports", "inet_service", _ports(networks))
-    lines += _set("closed_ports", "inet_service", sorted(closed_ports))
+    lines += _set("closed_ports", "inet_service", sorted({*CLOSED_PORTS, *closed_ports}))
     lines += _range_sets("masqueraded", [one for one in networks if one["masquerade"]])
     followed = ["nodes" + family.suffix for family in nodes.families if nodes.followed]
     lines.append("# filled by the guard: " + " ".join([*followed, *OTHERS]))

@@ -146,6 +146,14 @@ def test_node_addresses_are_a_choice_or_a_list(wrong):
         ruleset(many(1), wrong)
 
 
+def test_more_ports_of_nodes_can_be_closed():
+    assert "elements = { 2379, 2380 }" in ruleset(many(1))
+    text = ruleset(many(1), closed_ports=[10250, 2379])
+    assert "elements = { 2379, 2380, 10250 }" in text
+    with pytest.raises(ValueError, match="closed_ports holds 0; write TCP ports"):
+        ruleset(many(1), closed_ports=[2379, 0])
+
+
 def test_dockers_bridge_is_one_of_the_networks_own():
     text = ruleset(many(2), docker_network="n2")
     assert '"docker0" : goto pods_of_n2' in text and '"docker0" : jump from_n2' in text
