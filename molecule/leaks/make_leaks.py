@@ -93,7 +93,7 @@ OPENINGS = [
         "a pod answers ARP for all its addresses",
         POD + "sysctl -qw net.ipv4.conf.all.arp_ignore=0",
         POD + "sysctl -qw net.ipv4.conf.all.arp_ignore=1",
-        "leak",
+        "deviation",  # its answer does not pass the port of the bridge
     ),
     Opening(
         9,
