@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
+from ansible_collections.multinet.flannel.plugins.module_utils._etcd import support
 from ansible_collections.multinet.flannel.plugins.module_utils._node import executable_file
 from ansible_collections.multinet.flannel.plugins.module_utils._node import (
     executables as node_executables,
@@ -122,8 +123,17 @@ class ActionModule(ActionBase):
             warnings = _must_run(artifacts, there)
             return dict(result, warnings=warnings) if warnings else result
 
-        report = self._on_host([{"path": path} for path in paths], task_vars)
+        etcds = {
+            artifact["executables"]["etcd"]: artifact["version"]
+            for artifact in artifacts
+            if "etcd" in artifact["executables"]
+        }
+        say = {"version_arguments": releases.SAYS_VERSION["etcd"]}
+        asked = [{"path": path, **(say if path in etcds else {})} for path in paths]
+        report = self._on_host(asked, task_vars)
         there = {state["path"]: state for state in report["executables"]}
+        if report["host"]["member"] is not None:  # there is data that goes with it
+            _must_be_a_step(etcds, there)
         arch = releases.architecture(arguments["architecture"] or report["machine"])
         wanted = _wanted([dict(artifact, arch=arch) for artifact in artifacts], arguments, table)
         differing = {
@@ -234,6 +244,15 @@ class ActionModule(ActionBase):
                 f"{report.get('msg', 'The module failed.')} {report.get('module_stderr', '')}"
             )
         return report
+
+
+def _must_be_a_step(etcds: dict[str, str], there: dict[str, State]) -> None:
+    """Raise ArtifactError when an etcd cannot be followed by the wanted one, {path: version}."""
+    for path, wanted in etcds.items():
+        found = there[path].get("version")
+        problem = support.step_problem(found, wanted) if found else ""
+        if problem:
+            raise ArtifactError(f"{problem} Nothing was changed.")
 
 
 def _to_try(artifacts: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which etcd runs on which processor architecture. Pure; runs on the controller."""
+"""Which etcd runs on which architecture, and after which. Pure; runs on the controller."""
 
 from __future__ import annotations
 
@@ -30,9 +30,34 @@ def unsupported_arch(architecture: str, version: str) -> str:
             f"etcd's name of the architecture {architecture!r} isn't known; known are"
             f" {', '.join(sorted(GO_NAMES))}."
         )
+    number = _minor(version)
+    supported = next(names for since, names in _SUPPORTED if number >= since)
+    return "" if go_name in supported else go_name
+
+
+def step_problem(there: str, wanted: str) -> str:
+    """Return why a member cannot go from one version to another, as a sentence, "" where it can.
+
+    etcd goes up one minor version at a time, and back by a procedure of its own
+    (https://etcd.io/docs/latest/upgrades/). Raises ValueError as unsupported_arch() does.
+    """
+    before, after = _minor(there), _minor(wanted)
+    if after in (before, (before[0], before[1] + 1)):
+        return ""
+    if after < before:
+        return (
+            f"etcd {there} is installed, and {wanted} is declared: its data does not go back with"
+            f" it. Declare {before[0]}.{before[1]}, or restore a snapshot that a member of"
+            f" {after[0]}.{after[1]} has saved."
+        )
+    return (
+        f"etcd {there} is installed, and {wanted} is declared: etcd goes up one minor version at a"
+        f" time. Declare a version {before[0]}.{before[1] + 1} first, and {wanted} after it."
+    )
+
+
+def _minor(version: str) -> tuple[int, int]:
     match = re.match(r"v?(\d+)\.(\d+)(\.|$)", str(version))
     if not match:
         raise ValueError(f"{version!r} is no etcd version. Write it as 3.6.14.")
-    number = int(match.group(1)), int(match.group(2))
-    supported = next(names for since, names in _SUPPORTED if number >= since)
-    return "" if go_name in supported else go_name
+    return int(match.group(1)), int(match.group(2))

@@ -78,6 +78,8 @@ def tried(path: str, arguments: list[str], architecture: str) -> dict[str, str]:
             stderr=subprocess.STDOUT,
             timeout=TRIED_FOR,
             check=False,
+            # else an old etcd says nothing but that it wants it
+            env=dict(os.environ, ETCD_UNSUPPORTED_ARCH=architecture),
         )
     except OSError as error:
         # for want of what runs it, the kernel says of the file itself that it is not there

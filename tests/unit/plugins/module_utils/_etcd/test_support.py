@@ -8,7 +8,10 @@ import json
 import pathlib
 
 import pytest
-from ansible_collections.multinet.flannel.plugins.module_utils._etcd.support import unsupported_arch
+from ansible_collections.multinet.flannel.plugins.module_utils._etcd.support import (
+    step_problem,
+    unsupported_arch,
+)
 
 VECTORS = json.loads(
     pathlib.Path(__file__).with_name("vectors").joinpath("support.json").read_text()
@@ -29,3 +32,21 @@ def test_says_when_etcd_must_be_asked_to_run(vector):
 def test_guesses_nothing(architecture, version, told):
     with pytest.raises(ValueError, match=told):
         unsupported_arch(architecture, version)
+
+
+@pytest.mark.parametrize(
+    "there, wanted, said",
+    [
+        ("3.6.14", "3.6.14", ""),
+        ("3.6.14", "3.6.2", ""),
+        ("3.4.13", "3.5.33", ""),
+        ("3.5.33", "3.6.14", ""),
+        ("3.4.13", "3.6.14", "Declare a version 3.5 first, and 3.6.14 after it."),
+        ("3.9.0", "3.10.1", ""),
+        ("3.6.14", "3.5.33", "its data does not go back with it. Declare 3.6, or restore"),
+        ("3.6.14", "4.1.0", "Declare a version 3.7 first"),
+    ],
+)
+def test_one_minor_version_at_a_time(there, wanted, said):
+    found = step_problem(there, wanted)
+    assert said in found and bool(said) == bool(found)
