@@ -47,6 +47,12 @@ RULES = [
         "use _cni/files.py, which syncs, keeps mode and owner, and leaves nothing half written",
     ),
     Rule(
+        "a template of a role",
+        r"lookup\('ansible\.builtin\.template'",
+        "plugins/lookup/role_template.py molecule/*",
+        "use multinet.flannel.role_template, which does not copy all variables for it",
+    ),
+    Rule(
         "the kernel's name of an architecture",
         r"[\"'](x86_64|aarch64|i[36]86|armv[67]l)[\"']",
         "plugins/module_utils/_architectures.py",

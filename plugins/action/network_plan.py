@@ -10,6 +10,7 @@ imported here, those find imported: the filters and lookups, and all behind them
 
 from __future__ import annotations
 
+import gc
 import importlib
 import pkgutil
 from typing import Any
@@ -34,6 +35,7 @@ def _preload() -> None:
     for package in (filters, lookups):
         for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
             importlib.import_module(module.name)
+    gc.freeze()  # a collector that looks at all of it has the kernel copy it for each process
 
 
 _preload()

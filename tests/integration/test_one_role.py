@@ -89,3 +89,29 @@ def test_a_role_alone(away: dict[str, str], role: str) -> None:
 def test_a_role_alone_knows_its_host(checked: dict[str, str], role: str) -> None:
     assert not NO_SENTENCE.findall(checked[role]), checked[role]
     assert f"changed: [{role}]" in checked[role], "it wrote no file"
+
+
+def test_a_play_that_declares_other_networks_has_their_plan(tmp_path: pathlib.Path) -> None:
+    """Preflight keeps the plan for the tasks of its play, not for those of the next one."""
+    show = {
+        "ansible.builtin.debug": {"msg": "{{ multinet_plan.networks | map(attribute='name') }}"}
+    }
+    plays = []
+    for name, entry in (("first", "preflight"), ("second", "multinet")):
+        role: dict[str, Any] = {"name": f"multinet.flannel.{entry}"}
+        if entry == "preflight":
+            role["tasks_from"] = "declaration"
+        networks = [{**COMMON["multinet_networks"][0], "name": name}]
+        plays.append(
+            {
+                "name": name,
+                "hosts": "all",
+                "gather_facts": False,
+                "vars": {"multinet_networks": networks},
+                "tasks": [{"ansible.builtin.import_role": role}, show],
+            }
+        )
+    ansible = Ansible(tmp_path, {"here": COMMON})
+    assert ansible.playbook(plays) == 0, ansible.output
+    said = re.findall(r'^ +(?:- |")(first|second)', ansible.output, re.MULTILINE)
+    assert said == ["first", "second"]
