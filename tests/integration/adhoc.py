@@ -14,7 +14,11 @@ import re
 import subprocess
 import sys
 
+from cni_host import with_own
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+# where the collection keeps what it knows of a host: not this machine's
+PLACES = ("/etc/multinet", "/run/multinet")
 _RESULT = re.compile(
     r"^(\S+) \| (CHANGED|SUCCESS|FAILED!|UNREACHABLE!) => (\{.*?^\})", re.MULTILINE | re.DOTALL
 )
@@ -62,7 +66,7 @@ class Ansible:
             *arguments,
         ]
         done = subprocess.run(
-            command,
+            with_own(PLACES, self.directory / "host", command),
             cwd=self.directory,
             env=environment,
             capture_output=True,

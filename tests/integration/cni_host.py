@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import pathlib
 import shlex
 import subprocess
 import sys
@@ -26,6 +27,20 @@ PLACES = (
     "/usr/local/lib/multinet",
 )
 BIN, NET = "/opt/cni/bin", "/etc/cni/net.d"
+
+
+def with_own(places, directory, argv):
+    """Return the argv that runs argv with directories (absolute paths) of its own: those below
+    directory.
+    """
+    mounts = ""
+    for place in places:
+        own = pathlib.Path(directory) / place.lstrip("/")
+        own.mkdir(parents=True, exist_ok=True)
+        # a mount needs something to be mounted on; nothing is ever written there
+        os.makedirs(place, exist_ok=True)
+        mounts += f"mount --bind {shlex.quote(str(own))} {place} && "
+    return ["unshare", "--mount", "sh", "-c", mounts + 'exec "$@"', "sh", *map(str, argv)]
 
 
 class CniHost:
@@ -46,8 +61,6 @@ class CniHost:
         self.made = 0
         for place in PLACES:
             self.path(place).mkdir(parents=True)
-            # a mount needs something to be mounted on; nothing is ever written there
-            os.makedirs(place, exist_ok=True)
         self.path(NET).mkdir()
         self.path(BIN).mkdir()
         for plugin in upstream_bin.iterdir():
@@ -108,20 +121,8 @@ class CniHost:
 
     def command(self, argv):
         """Return the argv that runs argv on this host."""
-        mounts = "".join(
-            f"mount --bind {shlex.quote(str(self.path(place)))} {place} && " for place in PLACES
-        )
-        return [
-            "nsenter",
-            "--net=/run/netns/" + self.name,
-            "unshare",
-            "--mount",
-            "sh",
-            "-c",
-            mounts + 'exec "$@"',
-            "sh",
-            *map(str, argv),
-        ]
+        inside = with_own(PLACES, self.directory, argv)
+        return ["nsenter", "--net=/run/netns/" + self.name, *inside]
 
     def run(self, argv, stdin="", environ=None, timeout=60):
         """Run argv on this host; return the CompletedProcess."""
