@@ -115,6 +115,21 @@ def test_open_pair_must_be_reached_and_needs_no_answer():
     assert evaluate(plan, facts, shares)["verdict"] == "broken"
 
 
+def test_a_route_that_more_specific_ones_take_over_is_none():
+    plan, facts = load()
+    shares = perfect(plan, facts)
+    pod = facts[0]["pods"][0]
+    eth0, net1 = pod["interfaces"][:2]
+    # red may talk with blue: each of its pods has a route to blue's range
+    by_red = {"dst": "10.1.0.0/16", "dev": "net1", "gateway": net1["gateway"]["4"]}
+    by_blue = {"dev": "eth0", "gateway": eth0["gateway"]["4"]}
+    pod["routes"]["4"] += [by_red, {"dst": "10.1.0.0/17", **by_blue}]
+    report = evaluate(plan, facts, shares)
+    assert [finding["class"] for finding in report["findings"]] == [10]
+    pod["routes"]["4"].append({"dst": "10.1.128.0/17", **by_blue})
+    assert evaluate(plan, facts, shares)["verdict"] == "as_planned"
+
+
 def test_network_without_pods_is_a_gap_unless_told_otherwise():
     plan, facts = load()
     plan["networks"].append(
