@@ -117,6 +117,7 @@ class ActionModule(ActionBase):
             result = {
                 "changed": False,
                 "changed_executables": [],
+                "record_is_missing": False,
                 "record_is_lost": False,
                 "host": report["host"],
             }
@@ -154,12 +155,15 @@ class ActionModule(ActionBase):
         _must_have_room(to_bring, there)
         if differing and not self._task.check_mode:
             self._bring(differing, there, arguments["record"], task_vars)
-        if arguments["adopt"] and not self._task.check_mode:
+        # written also by a first run that finds all in place
+        to_record = arguments["adopt"] or (arguments["record"] and report["record_is_missing"])
+        if to_record and not self._task.check_mode:
             ours = [{"path": path, "sha256": want.sha256} for path, want in wanted.items()]
-            self._on_host(ours, task_vars, record=True, adopt=True)
+            self._on_host(ours, task_vars, record=True, adopt=arguments["adopt"])
         result = {
-            "changed": bool(differing) or arguments["adopt"],
+            "changed": bool(differing) or to_record,
             "changed_executables": sorted(differing),
+            "record_is_missing": report["record_is_missing"],
             "record_is_lost": report["record_is_lost"],
             "host": report["host"],
         }

@@ -119,6 +119,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+record_is_missing:
+  description: Whether the host remembers nothing of executables, as before the first run.
+  type: bool
+  returned: success
 record_is_lost:
   description: Whether the host has networks of the collection and remembers no executable.
   type: bool

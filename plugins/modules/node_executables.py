@@ -118,6 +118,10 @@ executables:
       description: The version that it says it has, empty when it says none.
       type: str
       returned: when it was tried
+record_is_missing:
+  description: Whether C(/etc/multinet/executables.json) is not there.
+  type: bool
+  returned: success
 record_is_lost:
   description: Whether networks are deployed on the host, and C(/etc/multinet/executables.json) is
     not there.
@@ -158,7 +162,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     wanted = module.params["executables"]
-    lost = executables.is_lost()
+    missing, lost = executables.is_missing(), executables.is_lost()
     try:
         found = [executables.look(item["path"]) for item in wanted]
         machine = platform.machine()
@@ -182,6 +186,7 @@ def main() -> None:
         changed=bool(differing),
         changed_executables=[item["path"] for item in differing],
         executables=found,
+        record_is_missing=missing,
         record_is_lost=lost,
         machine=machine,
         host=identity.look(),

@@ -92,9 +92,11 @@ def test_a_role_alone_knows_its_host(checked: dict[str, str], role: str) -> None
 
 
 def test_a_play_that_declares_other_networks_has_their_plan(tmp_path: pathlib.Path) -> None:
-    """Preflight keeps the plan for the tasks of its play, not for those of the next one."""
+    """Preflight keeps the plan of the host that it asked, for those that declare the same."""
     show = {
-        "ansible.builtin.debug": {"msg": "{{ multinet_plan.networks | map(attribute='name') }}"}
+        "ansible.builtin.debug": {
+            "msg": "{{ multinet_plan.networks[0].name }}: {{ multinet_plan.cni_conf.type }}"
+        }
     }
     plays = []
     for name, entry in (("first", "preflight"), ("second", "multinet")):
@@ -111,7 +113,9 @@ def test_a_play_that_declares_other_networks_has_their_plan(tmp_path: pathlib.Pa
                 "tasks": [{"ansible.builtin.import_role": role}, show],
             }
         )
-    ansible = Ansible(tmp_path, {"here": COMMON})
-    assert ansible.playbook(plays) == 0, ansible.output
-    said = re.findall(r'^ +(?:- |")(first|second)', ansible.output, re.MULTILINE)
-    assert said == ["first", "second"]
+    ansible = Ansible(
+        tmp_path, {"here": COMMON, "there": {**COMMON, "multinet_meta_plugin_names": ["multus"]}}
+    )
+    assert ansible.playbook(plays, "--forks=1") == 0, ansible.output
+    said = re.findall(r"(?:first|second): \w+", ansible.output)
+    assert said == ["first: multinet", "first: multus", "second: multinet", "second: multus"]

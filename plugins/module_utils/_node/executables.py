@@ -135,9 +135,14 @@ def why_not_ours(path: str, ours: dict[str, str]) -> str:
     return ""
 
 
+def is_missing(record: str = RECORD) -> bool:
+    """Say whether nothing says which executables were installed: the first install() does."""
+    return not os.path.exists(record)
+
+
 def is_lost(record: str = RECORD, networks: str = deployed.PATH) -> bool:
     """Say whether networks are deployed here and nothing says which executables were installed."""
-    return os.path.exists(networks) and not os.path.exists(record)
+    return os.path.exists(networks) and is_missing(record)
 
 
 def install(
@@ -190,7 +195,8 @@ def _remember(
         for item in ours
         if item["sha256"] and look(item["path"])["sha256"] == item["sha256"]
     )
-    if new:
+    # that there were none to install is worth a file: without it the next run takes it for lost
+    if new or is_missing(record):
         os.makedirs(os.path.dirname(record), 0o755, exist_ok=True)
         text = json.dumps({**recorded(record), **new}, indent=2, sort_keys=True) + "\n"
         files.write(record, text, 0o644)

@@ -123,6 +123,14 @@ def test_what_is_there_is_recorded_where_the_record_is_lost(tmp_path):
     assert not executables.is_lost(record, str(deployed))
 
 
+def test_a_first_run_that_installs_nothing_leaves_a_record_too(tmp_path):
+    record, deployed = str(tmp_path / "etc/executables.json"), tmp_path / "etc/deployed.json"
+    executables.install([], record)
+    deployed.touch()
+    assert executables.recorded(record) == {}
+    assert not executables.is_lost(record, str(deployed))
+
+
 def test_a_record_that_is_torn_is_said(tmp_path):
     (tmp_path / "record.json").write_text("{")
     with pytest.raises(ArtifactError, match="Remove it: then a reset keeps them"):
