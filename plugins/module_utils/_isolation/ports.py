@@ -12,6 +12,7 @@ may send anywhere, and what is routed is the table `inet multinet`'s.
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 TABLE = "bridge multinet"
@@ -19,79 +20,79 @@ TABLE = "bridge multinet"
 # The hooks come ahead of br_netfilter (0), which hands frames to the IP tables, and of anybody's
 # rules. The bridge learns a frame's MAC only after them.
 _SETS = """\
-	# Which chain judges what a port sends to others of its bridge and to the host, and what to
-	# others of its bridge alone.
-	map ports {
-		type ifname : verdict
-	}
-	map bridged {
-		type ifname : verdict
-	}
-	# what CNI gave each port
-	set macs {
-		type ifname . ether_addr
-	}
-	set addresses {
-		type ifname . ether_addr . ipv4_addr
-	}
-	set addresses6 {
-		type ifname . ether_addr . ipv6_addr
-	}
-	# addresses6 again, to compare with what a neighbour advertisement is about
-	set targets {
-		typeof iifname . @th,64,128
-	}
+# Which chain judges what a port sends to others of its bridge and to the host, and what to
+# others of its bridge alone.
+map ports {
+    type ifname : verdict
+}
+map bridged {
+    type ifname : verdict
+}
+# what CNI gave each port
+set macs {
+    type ifname . ether_addr
+}
+set addresses {
+    type ifname . ether_addr . ipv4_addr
+}
+set addresses6 {
+    type ifname . ether_addr . ipv6_addr
+}
+# addresses6 again, to compare with what a neighbour advertisement is about
+set targets {
+    typeof iifname . @th,64,128
+}
 
-	chain prerouting {
-		type filter hook prerouting priority -300; policy accept;
-		iifname vmap @ports
-	}
+chain prerouting {
+    type filter hook prerouting priority -300; policy accept;
+    iifname vmap @ports
+}
 
-	chain forward {
-		type filter hook forward priority -300; policy accept;
-		iifname vmap @bridged
-	}
+chain forward {
+    type filter hook forward priority -300; policy accept;
+    iifname vmap @bridged
+}
 """
 
 _SHARED = """\
-	# Of a port that CNI attached: what is neither IPv4 nor IPv6 from an address of its own.
-	chain without_own_address {
-		iifname . ether saddr != @macs counter drop comment "a pod used a MAC that is not its own"
-		iifname . arp saddr ether . arp saddr ip @addresses accept
-		arp saddr ip 0.0.0.0 iifname . ether saddr . arp daddr ip @addresses accept
-		# the search for a duplicate of its own address, and the groups it listens to meanwhile
-		ip6 saddr :: icmpv6 type nd-neighbor-solicit iifname . @th,64,128 @targets accept
-		ip6 saddr :: icmpv6 type { mld-listener-report, mld2-listener-report } accept
-		ether type arp counter drop comment "a pod claimed an address that is not its own (ARP)"
-		counter drop comment "a pod used a source address that is not its own"
-	}
+# Of a port that CNI attached: what is neither IPv4 nor IPv6 from an address of its own.
+chain without_own_address {
+    iifname . ether saddr != @macs counter drop comment "a pod used a MAC that is not its own"
+    iifname . arp saddr ether . arp saddr ip @addresses accept
+    arp saddr ip 0.0.0.0 iifname . ether saddr . arp daddr ip @addresses accept
+    # the search for a duplicate of its own address, and the groups it listens to meanwhile
+    ip6 saddr :: icmpv6 type nd-neighbor-solicit iifname . @th,64,128 @targets accept
+    ip6 saddr :: icmpv6 type { mld-listener-report, mld2-listener-report } accept
+    ether type arp counter drop comment "a pod claimed an address that is not its own (ARP)"
+    counter drop comment "a pod used a source address that is not its own"
+}
 
-	chain from_own_address {
-		meta l4proto vmap { udp : goto servers, icmp : goto redirects, ipv6-icmp : goto neighbours }
-	}
+chain from_own_address {
+    meta l4proto vmap { udp : goto servers, icmp : goto redirects, ipv6-icmp : goto neighbours }
+}
 
-	chain from_any_address {
-		meta l4proto vmap { udp : goto servers, icmp : goto redirects, ipv6-icmp : goto routers }
-	}
+chain from_any_address {
+    meta l4proto vmap { udp : goto servers, icmp : goto redirects, ipv6-icmp : goto routers }
+}
 
-	chain servers {
-		udp sport { 67, 547 } counter drop comment "a pod answered as a DHCP server"
-	}
+chain servers {
+    udp sport { 67, 547 } counter drop comment "a pod answered as a DHCP server"
+}
 
-	chain redirects {
-		icmp type redirect counter drop comment "a pod redirected others (ICMP)"
-	}
+chain redirects {
+    icmp type redirect counter drop comment "a pod redirected others (ICMP)"
+}
 
-	chain neighbours {
-		icmpv6 type != nd-neighbor-advert goto routers
-		iifname . @th,64,128 @targets accept
-		counter drop comment "a pod claimed an address that is not its own (ND)"
-	}
+chain neighbours {
+    icmpv6 type != nd-neighbor-advert goto routers
+    iifname . @th,64,128 @targets accept
+    counter drop comment "a pod claimed an address that is not its own (ND)"
+}
 
-	chain routers {
-		icmpv6 type nd-router-advert counter drop comment "a pod advertised itself as a router"
-		icmpv6 type nd-redirect counter drop comment "a pod redirected others (ICMPv6)"
-	}
+chain routers {
+    icmpv6 type nd-router-advert counter drop comment "a pod advertised itself as a router"
+    icmpv6 type nd-redirect counter drop comment "a pod redirected others (ICMPv6)"
+}
 """
 
 
@@ -105,7 +106,7 @@ def table(plan: dict[str, Any], docker_network: str = "", docker_bridge: str = "
     `delegate` are read, and `blocked`. docker_network: name of the network that docker's own bridge
     of this host, docker_bridge, is in; empty: none.
     """
-    parts = [_SETS]
+    parts = [_within_table(_SETS)]
     for network in plan["networks"]:
         docker = [docker_bridge] if network["name"] == docker_network else []
         for bridge in [network["bridge"], *docker]:
@@ -113,12 +114,17 @@ def table(plan: dict[str, Any], docker_network: str = "", docker_bridge: str = "
                 parts.append(_chain("given_" + bridge, _kinds(network) + _GIVEN))
             parts.append(_chain("any_" + bridge, _kinds(network) + _any(network)))
             parts.append(_chain("within_" + bridge, _within(network, plan)))
-    body = "\n".join([*parts, _SHARED])
+    body = "\n".join([*parts, _within_table(_SHARED)])
     # Declared first, so that the deletion finds a table on the first run too.
     return (
         "# What the ports of their bridges may send (see what was dropped, and why: nft list table"
         f" {TABLE}):\ntable {TABLE}\ndelete table {TABLE}\ntable {TABLE} {{\n{body}}}\n"
     )
+
+
+def _within_table(text: str) -> str:
+    """Indent a text as nft does."""
+    return textwrap.indent(text.replace("    ", "\t"), "\t")
 
 
 _GIVEN = [
