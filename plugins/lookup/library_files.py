@@ -70,6 +70,7 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
         "_node/sums.py",
         "_node/subnet_file.py",
         "_node/journal.py",
+        "_node/notify.py",
         "_node/units.py",
         "_plan/__init__.py",
         "_plan/schema.py",
@@ -81,6 +82,8 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
     "subnet-server": (
         "_cni",
         "_kube_client",
+        "_node/__init__.py",
+        "_node/notify.py",
         "_ranges.py",
         "_runtime/__init__.py",
         "_runtime/cri.py",

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from .._cni import files
-from .._node import deployed, lock, units
+from .._node import deployed, lock, notify, units
 from . import compare, endpoint, metrics, observe, repair
 
 INTERVAL = 30.0
@@ -246,6 +246,7 @@ def main(arguments: list[str]) -> int:
     places += [endpoint.Place(port=told.port)] if told.port else []
     publisher.publish(keeper.counts, None)
     endpoint.Endpoint(lambda: publisher.text, say).start(places)
+    notify.ready(os.environ)
     while True:
         publisher.publish(keeper.counts, keeper.round())
         time.sleep(INTERVAL)

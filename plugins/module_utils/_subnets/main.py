@@ -12,12 +12,11 @@ Runs on hosts: standard library alone.
 from __future__ import annotations
 
 import os
-import socket
 import sys
 import threading
 import traceback
-from collections.abc import Mapping
 
+from .._node import notify
 from . import app, config, metrics, nodes, own_node, server, upstream
 
 # By this variable the unit says what was installed when the server was started (a sum): role
@@ -29,15 +28,6 @@ def say(sentence: str) -> None:
     """Log a sentence."""
     sys.stdout.write(" ".join(sentence.split()) + "\n")
     sys.stdout.flush()
-
-
-def ready(environ: Mapping[str, str]) -> None:
-    """Tell systemd, if it is there, that we serve (sd_notify)."""
-    place = environ.get("NOTIFY_SOCKET")
-    if place:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
-            notify.connect("\0" + place[1:] if place[0] == "@" else place)
-            notify.send(b"READY=1")
 
 
 def serve(told: config.Config, installed: str) -> list[threading.Thread]:
@@ -113,7 +103,7 @@ def main(arguments: list[str]) -> int:
     except (config.ConfigError, OSError, ValueError, KeyError) as error:
         sys.stderr.write(f"The subnet server does not start: {error}\n")
         return 1
-    ready(os.environ)
+    notify.ready(os.environ)
     for thread in threads:
         thread.join()
     return 0
