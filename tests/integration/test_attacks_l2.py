@@ -137,7 +137,7 @@ class Host:
         )
         command = ["ip", "netns", "exec", lab.ns("h1"), sys.executable, "-I", str(GUARD), "hold"]
         self.process = subprocess.Popen(command, env=environment)
-        self.until(lambda: (directory / "run" / "state.json").exists())
+        self.until((directory / "run" / "state.json").exists)
 
     def close(self):
         self.process.send_signal(signal.SIGKILL)

@@ -74,9 +74,13 @@ LINKS = [
 ]
 
 
-def found(configurations, files=FILES, links=LINKS):
+def found(configurations, files=None, links=None):
     return foreign.recognise(
-        {"configurations": configurations, "subnet_files": files, "links": links}
+        {
+            "configurations": configurations,
+            "subnet_files": FILES if files is None else files,
+            "links": LINKS if links is None else links,
+        }
     )
 
 
