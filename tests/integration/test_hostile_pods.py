@@ -17,29 +17,10 @@ import time
 import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import ruleset
 from ansible_collections.multinet.flannel.plugins.module_utils._observe import frames, leaks, netns
-from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
-from observe_lab import PORT, ObserveLab, run
+from observe_lab import BOTH, PLAN, PORT, ObserveLab, run
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
-PLAN = plan(
-    [
-        {
-            "name": "blue",
-            "cidr": "10.1.0.0/16",
-            "ipv6_cidr": "fd00:1::/48",
-            "default": True,
-            "backend": {"type": "vxlan", "vni": 1},
-        },
-        {
-            "name": "red",
-            "cidr": "10.3.0.0/16",
-            "ipv6_cidr": "fd00:3::/48",
-            "backend": {"type": "vxlan", "vni": 2, "port": 8286},
-        },
-    ]
-)
-BOTH = ["blue", "red"]
 HOSTILE = "h1-a"
 
 # What the owner of a pod does to all that leaves by eth0

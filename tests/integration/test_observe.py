@@ -16,28 +16,10 @@ from ansible_collections.multinet.flannel.plugins.module_utils._isolation.rulese
 from ansible_collections.multinet.flannel.plugins.module_utils._observe import agent, facts, leaks
 from ansible_collections.multinet.flannel.plugins.module_utils._observe.frames import Run
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
-from observe_lab import PORT, ObserveLab, run
+from observe_lab import BOTH, PLAN, PORT, ObserveLab, run
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
-PLAN = plan(
-    [
-        {
-            "name": "blue",
-            "cidr": "10.1.0.0/16",
-            "ipv6_cidr": "fd00:1::/48",
-            "default": True,
-            "backend": {"type": "vxlan", "vni": 1},
-        },
-        {
-            "name": "red",
-            "cidr": "10.3.0.0/16",
-            "ipv6_cidr": "fd00:3::/48",
-            "backend": {"type": "vxlan", "vni": 2, "port": 8286},
-        },
-    ]
-)
-BOTH = ["blue", "red"]
 PODS = {
     "h1": {"a": BOTH, "b": BOTH, "c": ["red"]},
     "h2": {"a": BOTH, "b": BOTH},
