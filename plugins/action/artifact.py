@@ -155,8 +155,9 @@ class ActionModule(ActionBase):
         _must_have_room(to_bring, there)
         if differing and not self._task.check_mode:
             self._bring(differing, there, arguments["record"], task_vars)
-        # written also by a first run that finds all in place
-        to_record = arguments["adopt"] or (arguments["record"] and report["record_is_missing"])
+        # written also by a first run that finds all in place; what is brought is recorded with it
+        is_first = arguments["record"] and report["record_is_missing"] and not differing
+        to_record = arguments["adopt"] or is_first
         if to_record and not self._task.check_mode:
             ours = [{"path": path, "sha256": want.sha256} for path, want in wanted.items()]
             self._on_host(ours, task_vars, record=True, adopt=arguments["adopt"])

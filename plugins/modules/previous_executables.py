@@ -45,7 +45,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 changed_executables:
-  description: Those that were (in check mode would be) kept, or put back.
+  description: Those that were (in check mode would be) put back.
   type: list
   elements: str
   returned: success
