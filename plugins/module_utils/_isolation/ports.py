@@ -15,6 +15,8 @@ from __future__ import annotations
 import textwrap
 from typing import Any
 
+from .ruleset import DOCKER_BRIDGE
+
 TABLE = "bridge multinet"
 
 # The hooks come ahead of br_netfilter (0), which hands frames to the IP tables, and of anybody's
@@ -96,7 +98,7 @@ chain routers {
 """
 
 
-def table(plan: dict[str, Any], docker_network: str = "", docker_bridge: str = "docker0") -> str:
+def table(plan: dict[str, Any], docker_network: str = "") -> str:
     """Return the text for `nft -f` that puts the whole table `bridge multinet` in place, without
     ports.
 
@@ -104,11 +106,11 @@ def table(plan: dict[str, Any], docker_network: str = "", docker_bridge: str = "
     and unless its network allows spoofing `given_<bridge>`, for ports that CNI attached.
     plan: what plan() returns; of its networks `name`, `cidr`, `ipv6_cidr`, `bridge`, `spoofing`,
     `delegate` are read, and `blocked`. docker_network: name of the network that docker's own bridge
-    of this host, docker_bridge, is in; empty: none.
+    of this host is in; empty: none.
     """
     parts = [_within_table(_SETS)]
     for network in plan["networks"]:
-        docker = [docker_bridge] if network["name"] == docker_network else []
+        docker = [DOCKER_BRIDGE] if network["name"] == docker_network else []
         for bridge in [network["bridge"], *docker]:
             if network["spoofing"] == "blocked":
                 parts.append(_chain("given_" + bridge, _kinds(network) + _GIVEN))
