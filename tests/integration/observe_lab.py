@@ -191,8 +191,11 @@ class ObserveLab:
                 self._build_pod(host, pod, networks, number + 10)
 
     def _build_network(self, network, host):
+        # With a MAC of its own, as the bridge plugin does it: else that of its lowest port, and
+        # another when that one leaves, which pods do not learn at once.
+        mac = self.mac(network, host, 0)
         lines = [
-            f"link add {network['bridge']} mtu {MTU} type bridge",
+            f"link add {network['bridge']} address {mac} mtu {MTU} type bridge",
             f"link set {network['bridge']} up",
         ]
         lease = [f"FLANNEL_MTU={MTU}"]
