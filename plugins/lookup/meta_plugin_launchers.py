@@ -42,7 +42,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _raw:
-  description: The files, each with C(path), C(content) and C(mode).
+  description: The files, each with C(path), C(content) and C(mode), and the record of their paths.
   type: list
   elements: dict
 """
@@ -64,12 +64,16 @@ from multinet._meta.plugin import main
 # everything is printed; taking the interpreter to pieces would only take time
 os._exit(main(sys.argv[0]))
 """
+RECORD = "/etc/multinet/launchers"
 
 
-def launchers(names: list[str], bin_dir: str, lib_dir: str, python: str) -> list[dict[str, str]]:
-    """Return the executables {path, content, mode} of these names in bin_dir."""
+def launchers(names: list[str], bin_dir: str, lib_dir: str, python: str) -> list[dict[str, Any]]:
+    """Return the executables of these names in bin_dir, as node_files takes them."""
     text = LAUNCHER % {"python": python, "lib_dir": lib_dir}
-    return [{"path": f"{bin_dir}/{name}", "content": text, "mode": "0755"} for name in names]
+    return [
+        {"path": f"{bin_dir}/{name}", "content": text, "mode": "0755", "keep_original": True}
+        for name in names
+    ]
 
 
 class LookupModule(LookupBase):
@@ -77,8 +81,10 @@ class LookupModule(LookupBase):
 
     def run(
         self, terms: list[Any], variables: dict[str, Any] | None = None, **kwargs: Any
-    ) -> list[dict[str, str]]:
-        """Return launchers() of the terms; raise AnsibleLookupError for what cannot start."""
+    ) -> list[dict[str, Any]]:
+        """Return launchers() of the terms, and where they are; raise AnsibleLookupError for what
+        cannot start.
+        """
         self.set_options(var_options=variables, direct=kwargs)
         names = [name for term in terms for name in (term if isinstance(term, list) else [term])]
         for name in names:
@@ -94,4 +100,7 @@ class LookupModule(LookupBase):
                 f"The Python {python!r} cannot start a script; give an absolute path without"
                 " blanks, at most 120 characters."
             )
-        return launchers(names, self.get_option("bin_dir"), self.get_option("lib_dir"), python)
+        files = launchers(names, self.get_option("bin_dir"), self.get_option("lib_dir"), python)
+        # who puts back what they took the place of reads it (_node/executables.py)
+        paths = "".join(f"{file['path']}\n" for file in files)
+        return [{"path": RECORD, "content": paths, "mode": "0644"}, *files]

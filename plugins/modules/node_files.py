@@ -62,6 +62,12 @@ options:
           - An empty content is for check mode, in which there may be no new token to compare with.
         type: bool
         default: false
+      keep_original:
+        description: The content starts the meta-plugin. A file of another's in its place is kept
+          as the same path with C(.original) at its end, and M(multinet.flannel.node_removal) puts
+          it back.
+        type: bool
+        default: false
   directories:
     description: The directories that are to be there; they are made before the files. Missing
       parents are made with mode 0755.
@@ -130,7 +136,7 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.multinet.flannel.plugins.module_utils._node import files, lock
+from ansible_collections.multinet.flannel.plugins.module_utils._node import executables, files, lock
 from ansible_collections.multinet.flannel.plugins.module_utils._tokens import token
 
 
@@ -140,8 +146,10 @@ def file_from(item: dict[str, Any]) -> files.File:
     def is_good_token(found: bytes) -> bool:
         return token.is_good(found.decode("ascii", "replace"), item["content"], time.time())
 
-    options = {key: value for key, value in item.items() if key != "keep_token"}
-    return files.File(**options, keep=is_good_token if item.get("keep_token") else None)
+    switches = {"keep_token": is_good_token, "keep_original": executables.is_launcher}
+    keep, is_ours = (check if item.get(key) else None for key, check in switches.items())
+    options = {key: value for key, value in item.items() if key not in switches}
+    return files.File(**options, keep=keep, is_ours=is_ours)
 
 
 def main() -> None:
@@ -161,6 +169,7 @@ def main() -> None:
                     "group": {"type": "str"},
                     "secret": {"type": "bool", "default": False, "no_log": False},
                     "keep_token": {"type": "bool", "default": False, "no_log": False},
+                    "keep_original": {"type": "bool", "default": False},
                 },
             },
             "directories": {

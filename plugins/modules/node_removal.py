@@ -68,7 +68,8 @@ options:
     default: []
   executables:
     description: Executables to remove, of those that the collection installed. All others stay, and
-      RV(kept) says why.
+      RV(kept) says why. Where the meta-plugin took the place of another executable, that one is put
+      back, also under names that are not listed here.
     type: list
     elements: path
   empty_directories:
@@ -140,6 +141,7 @@ removed:
   sample: ["unit flanneld@red.service", "device mn-red"]
 """
 
+import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -147,6 +149,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._attach import de
 from ansible_collections.multinet.flannel.plugins.module_utils._node import (
     deployed,
     executables,
+    files,
     identity,
     lock,
     network_removal,
@@ -167,6 +170,7 @@ def removal_steps(host: removal.Host, params: dict[str, Any]) -> list[removal.St
     steps += removal.device_steps(host, params["devices"])
     steps += removal.unit_steps(host, params["units"])
     steps += removal.table_steps(host, params["nft_tables"])
+    steps += removal.original_steps(params["launchers"])
     known = {step.what for step in steps}
     rest = removal.rest_steps(params["paths"], params["empty_directories"], deployed.PATH)
     return steps + [step for step in rest if step.what not in known]
@@ -176,7 +180,12 @@ def sort_executables(asked: list[str]) -> tuple[list[str], list[str]]:
     """Return (paths of executables that go, why others stay, a sentence for each reason)."""
     ours = executables.recorded()
     why = {path: executables.why_not_ours(path, ours) for path in removal.paths_there(asked)}
-    going = [path for path, reason in why.items() if not reason]
+    # removal.original_steps() has another executable in the place of some
+    going = [
+        path
+        for path, reason in why.items()
+        if not reason and not os.path.lexists(files.original(path))
+    ]
     for path in removal.paths_there(sorted(set(ours) - set(asked))):
         why[path] = executables.why_not_ours(path, ours) or (
             "other CNI configurations may need what is there (reset_executables has it removed)"
@@ -229,11 +238,20 @@ def main() -> None:
         leases = network_removal.held(host, networks)
         going: list[str] = []
         kept: list[str] = []
+        launchers: list[str] = []
         if params["executables"] is not None:
-            going, kept = sort_executables(params["executables"])
+            launchers = sorted({*params["executables"], *executables.launchers()})
+            going, kept = sort_executables(launchers)
         paths = params["paths"] + going
         steps = removal_steps(
-            host, dict(params, networks=networks, paths=paths, empty_directories=directories)
+            host,
+            dict(
+                params,
+                networks=networks,
+                paths=paths,
+                empty_directories=directories,
+                launchers=launchers,
+            ),
         )
         who, etcd = identity.look(), network_removal.data_store(networks)
         if steps and not module.check_mode:

@@ -188,10 +188,16 @@ def _wireguard(execute: Run) -> dict[str, dict[str, list[str]]] | None:
 def _executables() -> dict[str, str]:
     """Return {path: what is wrong} of the executables that were installed here."""
     try:
-        installed = executables.recorded()
+        installed, launchers = executables.recorded(), executables.launchers()
     except ArtifactError as error:
         return {executables.RECORD: f"cannot be read: {error}"}
-    wrong = {}
+    wrong = {
+        path: "is not the meta-plugin any more: another installer has put something in its place"
+        if os.path.lexists(path)
+        else "cannot be read: the meta-plugin that was installed there is gone"
+        for path in launchers
+        if not executables.is_launcher_at(path)
+    }
     for path, wanted in installed.items():
         try:
             found = os.stat(path)

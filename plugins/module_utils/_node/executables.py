@@ -28,6 +28,8 @@ _VERSION = re.compile(r"\bv?([0-9]+\.[0-9]+\.[0-9]+(?:-[0-9A-Za-z.]+)?)\b")
 RECORD = "/etc/multinet/executables.json"
 # What the meta-plugin's own executable is known by (lookup meta_plugin_launchers)
 _LAUNCHER = b"# The CNI meta-plugin of multinet.flannel.\n"
+# Under which paths it was installed here: one a line
+LAUNCHERS = "/etc/multinet/launchers"
 
 
 def look(path: str) -> dict[str, Any]:
@@ -125,14 +127,33 @@ def why_not_ours(path: str, ours: dict[str, str]) -> str:
 
     ours: as recorded() returns it. Raises ArtifactError.
     """
-    with contextlib.suppress(OSError), open(path, "rb") as stream:
-        if _LAUNCHER in stream.read(512):
-            return ""
+    if is_launcher_at(path):
+        return ""
     if path not in ours:
         return "not installed by the collection"
     if look(path)["sha256"] != ours[path]:
         return "replaced since the collection installed it"
     return ""
+
+
+def is_launcher(content: bytes) -> bool:
+    """Say whether an executable is the meta-plugin's own, of any version of the collection."""
+    return _LAUNCHER in content[:512]
+
+
+def is_launcher_at(path: str) -> bool:
+    """Say it of what is at a path; what cannot be read is not."""
+    with contextlib.suppress(OSError), open(path, "rb") as stream:
+        return is_launcher(stream.read(512))
+    return False
+
+
+def launchers(record: str = LAUNCHERS) -> list[str]:
+    """Return the paths under which the meta-plugin was installed here; raise ArtifactError."""
+    try:
+        return [path for path in (files.read(record) or b"").decode().split("\n") if path]
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{record} cannot be read ({error}); run site again.") from error
 
 
 def is_missing(record: str = RECORD) -> bool:

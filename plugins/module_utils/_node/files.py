@@ -17,7 +17,7 @@ import shutil
 import stat
 from typing import TYPE_CHECKING, NamedTuple
 
-from .._cni.files import commit, remove, remove_leftovers, stage, sync_directory
+from .._cni.files import commit, remove, remove_leftovers, stage, sync_directory, temporary_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 HIDDEN = "(not shown: secret)\n"
 _MODE = re.compile(r"[0-7]{4}")
 _SHOWN_BYTES = 100000
+_ORIGINAL = ".original"
 
 
 class NodeFilesError(Exception):
@@ -46,6 +47,8 @@ class File(NamedTuple):
     secret: bool = False
     # is given the content that is there; whether that stays instead
     keep: Callable[[bytes], bool] | None = None
+    # is given the content that is there; whether it is the collection's. Else it is kept beside it
+    is_ours: Callable[[bytes], bool] | None = None
 
 
 class Directory(NamedTuple):
@@ -80,7 +83,7 @@ class State(NamedTuple):
 class Change(NamedTuple):
     """One thing to be done."""
 
-    action: str  # directory, file or remove
+    action: str  # directory, file, keep (what has no .original at its end) or remove
     path: str
     before: State
     mode: str | None = None  # None, like the ids: as it is
@@ -143,6 +146,11 @@ def _path_errors(place: str, path: str) -> list[str]:
     return []
 
 
+def original(path: str) -> str:
+    """Return where another's file stays that one of ours takes the place of."""
+    return path + _ORIGINAL
+
+
 def look(path: str) -> State:
     """Return what is at a path; raise OSError."""
     try:
@@ -189,7 +197,9 @@ def decide(wish: Wish) -> list[Change]:
     """
     errors: list[str] = []
     changes = [_decide_directory(item, errors) for item in wish.directories]
-    changes += [_decide_file(item, errors) for item in wish.files]
+    for item in wish.files:
+        change = _decide_file(item, errors)
+        changes += [_decide_keep(item, change), change]
     changes += [_decide_absent(path, errors) for path in wish.absent]
     if errors:
         raise NodeFilesError(errors)
@@ -222,6 +232,20 @@ def _decide_file(item: File, errors: list[str]) -> Change | None:
         )
     same = before.kind == "file" and before.content == content and not _attributes_differ(change)
     return None if same else change
+
+
+def _decide_keep(item: File, change: Change | None) -> Change | None:
+    """Before a file of another's is replaced; what was kept at an earlier time is older."""
+    if change is None or item.is_ours is None or change.before.kind not in ("file", "link"):
+        return None
+    found = change.before.content
+    if change.before.kind == "link":  # what is behind it stays where it is
+        with contextlib.suppress(OSError), open(item.path, "rb") as stream:
+            found = stream.read()
+    if item.is_ours(found):
+        return None
+    text = f"(what {item.path} is now)\n"
+    return Change("keep", original(item.path), look(original(item.path)), content=text.encode())
 
 
 def _decide_absent(path: str, errors: list[str]) -> Change | None:
@@ -291,7 +315,7 @@ def _after(change: Change) -> State:
         return State("absent")
     before = change.before
     return State(
-        change.action,
+        "file" if change.action == "keep" else change.action,
         mode=change.mode or before.mode or "0755",
         uid=before.uid if change.uid is None else change.uid,
         gid=before.gid if change.gid is None else change.gid,
@@ -341,6 +365,8 @@ def apply(changes: Sequence[Change]) -> None:
                 _make_directory(change)
             elif change.action == "file":
                 staged.append((_stage(change), path))
+            elif change.action == "keep":
+                _keep(path)
         commit(staged)
         for change in changes:
             path = change.path
@@ -366,6 +392,14 @@ def _stage(change: Change) -> str:
     remove_leftovers(change.path)
     mode = int(change.mode or "0644", 8)
     return stage(change.path, change.content, mode, uid=change.uid, gid=change.gid)
+
+
+def _keep(path: str) -> None:
+    """A second name for the same file: whoever starts it meanwhile finds it under the first."""
+    temporary = temporary_name(path)
+    remove(temporary)
+    os.link(path[: -len(_ORIGINAL)], temporary, follow_symlinks=False)
+    commit([(temporary, path)])
 
 
 def _make_directory(change: Change) -> None:

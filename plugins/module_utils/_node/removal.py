@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import glob
 import ipaddress
 import json
@@ -13,6 +14,8 @@ import shutil
 from typing import TYPE_CHECKING, NamedTuple
 
 from .._ranges import is_within
+from . import executables
+from .files import original
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -150,6 +153,27 @@ def _remover(path: str) -> Callable[[], None]:
             os.unlink(path)
 
     return remove
+
+
+def original_steps(paths: Iterable[str]) -> list[Step]:
+    """Return the steps that put back what the meta-plugin took the place of, at these paths. Where
+    another has put something there since, that stays, and what was kept is out of date.
+    """
+    steps = []
+    for path in paths:
+        kept = original(path)
+        if not os.path.lexists(kept):
+            continue
+        if executables.is_launcher_at(path) or not os.path.lexists(path):
+            steps.append(
+                Step(
+                    f"the meta-plugin from {path}, which is again what it was",
+                    functools.partial(os.replace, kept, path),
+                )
+            )
+        else:
+            steps.append(Step(f"file {kept}", functools.partial(os.unlink, kept)))
+    return steps
 
 
 def empty_directory_steps(paths: Iterable[str], going: Iterable[str] = ()) -> list[Step]:

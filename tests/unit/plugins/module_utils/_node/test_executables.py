@@ -104,8 +104,21 @@ def test_the_meta_plugin_is_known_by_what_it_is(tmp_path):
     text = meta_plugin_launchers.launchers(["multus"], str(tmp_path), "/lib", "/usr/bin/python3")
     (tmp_path / "multus").write_text(text[0]["content"])
     assert executables.why_not_ours(str(tmp_path / "multus"), {}) == ""
+    assert executables.is_launcher_at(str(tmp_path / "multus"))
     (tmp_path / "multus").write_bytes(b"\x7fELF, the real one")
     assert executables.why_not_ours(str(tmp_path / "multus"), {}) != ""
+    assert not executables.is_launcher_at(str(tmp_path / "multus"))
+    assert not executables.is_launcher_at(str(tmp_path / "none"))
+
+
+def test_where_the_meta_plugin_was_installed_is_a_line_each(tmp_path):
+    assert executables.launchers(str(tmp_path / "none")) == []
+    (tmp_path / "launchers").write_text("/opt/cni/bin/multinet\n/opt/cni/bin/multus\n")
+    paths = executables.launchers(str(tmp_path / "launchers"))
+    assert paths == ["/opt/cni/bin/multinet", "/opt/cni/bin/multus"]
+    (tmp_path / "launchers").write_bytes(b"\xff")
+    with pytest.raises(ArtifactError):
+        executables.launchers(str(tmp_path / "launchers"))
 
 
 def test_what_is_there_is_recorded_where_the_record_is_lost(tmp_path):

@@ -81,6 +81,45 @@ def test_what_is_there_stays_when_the_caller_says_so(tmp_path):
     assert path.read_text() == "new"
 
 
+def ours(content):
+    return content.startswith(b"ours")
+
+
+def test_what_is_another_s_is_kept_beside_it(tmp_path):
+    path = tmp_path / "multus"
+    kept = tmp_path / "multus.original"
+    path.write_text("upstream's")
+    path.chmod(0o755)
+    new = wish(path, "ours, 1", is_ours=ours)
+    assert [change.path for change in run([new])] == [str(kept), str(path)]
+    assert (path.read_text(), kept.read_text()) == ("ours, 1", "upstream's")
+    assert oct(kept.stat().st_mode)[-4:] == "0755"
+    # an older version of ours is nobody's
+    run([new._replace(content="ours, 2")])
+    assert kept.read_text() == "upstream's"
+    # what another installer has put there since is newer
+    path.write_text("upstream's, newer")
+    run([new])
+    assert (path.read_text(), kept.read_text()) == ("ours, 1", "upstream's, newer")
+    assert sorted(os.listdir(tmp_path)) == ["multus", "multus.original"]
+
+
+def test_a_link_of_another_s_is_kept_as_a_link(tmp_path):
+    (tmp_path / "multus-4").write_text("upstream's")
+    (tmp_path / "multus").symlink_to("multus-4")
+    run([wish(tmp_path / "multus", "ours", is_ours=ours)])
+    assert os.readlink(tmp_path / "multus.original") == "multus-4"
+    assert (tmp_path / "multus-4").read_text() == "upstream's"
+
+
+def test_the_diff_says_what_is_kept(tmp_path):
+    (tmp_path / "multus").write_text("upstream's")
+    wanted = files.Wish([wish(tmp_path / "multus", "ours", is_ours=ours)])
+    shown = files.diff(files.decide(wanted))
+    assert shown[0]["before_header"] == f"{tmp_path}/multus.original (absent)"
+    assert shown[0]["after"] == f"(what {tmp_path}/multus is now)\n"
+
+
 def test_a_directory_keeps_its_mode_unless_one_is_asked_for(tmp_path):
     tmp_path.joinpath("d").mkdir(mode=0o700)
     assert run(directories=[files.Directory(str(tmp_path / "d"))]) == []

@@ -26,6 +26,33 @@ def test_a_star_stands_for_any_part_of_a_name_and_a_bracket_for_itself(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["other-1-eth0"]
 
 
+def test_what_the_meta_plugin_took_the_place_of_is_put_back(tmp_path):
+    for name, text in {
+        "multus": "#!/usr/bin/python3 -IS\n# The CNI meta-plugin of multinet.flannel.\n",
+        "multus.original": "upstream's",
+        "gone.original": "another's",
+        "replaced": "newer",
+        "replaced.original": "older",
+        "alone": "never ours",
+    }.items():
+        (tmp_path / name).write_text(text)
+    names = ("multus", "gone", "replaced", "alone", "absent")
+    steps = removal.original_steps(str(tmp_path / name) for name in names)
+    assert [step.what for step in steps] == [
+        f"the meta-plugin from {tmp_path}/multus, which is again what it was",
+        f"the meta-plugin from {tmp_path}/gone, which is again what it was",
+        f"file {tmp_path}/replaced.original",
+    ]
+    for step in steps:
+        step.act()
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        "multus": "upstream's",
+        "gone": "another's",
+        "replaced": "newer",
+        "alone": "never ours",
+    }
+
+
 def test_a_directory_goes_when_nothing_is_left_in_it(tmp_path):
     for name in ("cni/net.d", "shared/ours", "foreign"):
         (tmp_path / name).mkdir(parents=True)
