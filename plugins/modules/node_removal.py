@@ -45,6 +45,12 @@ options:
     description: Directory of the CNI plugins, which detach the containers that run.
     type: path
     default: /opt/cni/bin
+  keepers:
+    description: Units that look after the networks, and would make or remove their devices.
+      They are stopped and disabled with the networks' daemons, before the devices go.
+    type: list
+    elements: str
+    default: []
   devices:
     description: Other network devices to delete.
     type: list
@@ -166,6 +172,7 @@ def removal_steps(host: removal.Host, params: dict[str, Any]) -> list[removal.St
         params["networks"],
         params["cni_conf"],
         lambda name: detachment.detach_steps(name, params["cni_bin_dir"]),
+        params["keepers"],
     )
     steps += removal.device_steps(host, params["devices"])
     steps += removal.unit_steps(host, params["units"])
@@ -203,6 +210,7 @@ def main() -> None:
             all_deployed=dict(type="bool", default=False),
             cni_conf=dict(type="path", default="/etc/cni/net.d/00-multinet.conf"),
             cni_bin_dir=dict(type="path", default="/opt/cni/bin"),
+            keepers=dict(type="list", elements="str", default=[]),
             devices=dict(type="list", elements="str", default=[]),
             units=dict(type="list", elements="str", default=[]),
             nft_tables=dict(type="list", elements="str", default=[]),

@@ -460,9 +460,6 @@ def test_annotations_of_a_network_that_is_gone(lab):
         return set(lab.api.ok("GET", "/api/v1/nodes/node-1")["metadata"].get("annotations", {}))
 
     wait_for(lambda: there() == {"red.multinet.flannel/public-ip", "mine"})
-    one.stop("subnets")
-    one.start("forget", one.program("--forget"))
-    wait_for(lambda: there() == {"mine"})
 
 
 def test_both_families(api, tmp_path, upstream_bin):

@@ -108,6 +108,10 @@ class Admin:
         query.update(fieldManager="multinet.flannel", force="true")
         return self._request("PATCH", path, query, item, "application/apply-patch+yaml") or {}
 
+    def patch(self, path: str, change: dict[str, Any]) -> dict[str, Any]:
+        """Change an object by a JSON merge patch; return it."""
+        return self._request("PATCH", path, {}, change, "application/merge-patch+json") or {}
+
     def delete(self, path: str, **query: str | int) -> dict[str, Any] | None:
         """Delete an object; None when there was none."""
         return self._request("DELETE", path, query)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from typing import TYPE_CHECKING, Any
@@ -83,18 +84,21 @@ def network_steps(
     networks: Sequence[dict[str, Any]],
     cni_conf: str,
     detach: Callable[[str], list[Step]],
+    keepers: Sequence[str] = (),
 ) -> list[Step]:
     """Return the steps that remove networks (those of a plan); none when nothing is there of them.
 
     cni_conf: path of the host's own CNI configuration, whose delegates of these networks go first,
     so that no new container gets them. detach: gives, by a network's CNI name, the steps that take
-    it out of running containers (plugins' DEL). Raises RemovalError.
+    it out of running containers (plugins' DEL). keepers: units that look after the networks, and so
+    stop before the devices go. Raises RemovalError.
     """
     steps = _delegate_steps(cni_conf, [network["cni_name"] for network in networks])
     for network in networks:
         steps += path_steps([f"/etc/cni/multinet/net.d/{network['name']}.conflist"])
         steps += detach(network["cni_name"])
         steps += unit_steps(host, [network["unit"]])
+    steps += unit_steps(host, keepers)
     for network in networks:
         steps += device_steps(host, network["devices"])
         if not network.get("device"):
@@ -115,10 +119,16 @@ def _route_steps(host: Host, network: dict[str, Any]) -> list[Step]:
         host.step(
             f"route {route['dst']} dev {route['dev']}",
             ["ip", "route", "delete", route["dst"], "dev", route["dev"]],
+            functools.partial(_has_route, host, network["cidr"], route),
         )
         for route in host.routes_inside(network["cidr"])
         if route["dev"] != network["bridge"]
     ]
+
+
+def _has_route(host: Host, cidr: str, route: dict[str, str]) -> bool:
+    known = [(one["dst"], one["dev"]) for one in host.routes_inside(cidr)]
+    return (route["dst"], route["dev"]) in known
 
 
 def _delegate_steps(path: str, cni_names: Collection[str]) -> list[Step]:

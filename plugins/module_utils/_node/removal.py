@@ -45,9 +45,19 @@ class Host:
         if code:
             raise RemovalError(f"'{' '.join(command)}' failed: {(err or out).strip()}")
 
-    def step(self, what: str, command: list[str]) -> Step:
-        """Return the step that is a command."""
-        return Step(what, lambda: self.execute(command))
+    def step(self, what: str, command: list[str], is_there: Callable[[], bool]) -> Step:
+        """Return the step that is a command, and no failure where what it removes is gone then:
+        somebody else may have removed it since it was seen.
+        """
+
+        def act() -> None:
+            try:
+                self.execute(command)
+            except RemovalError:
+                if is_there():
+                    raise
+
+        return Step(what, act)
 
     def has_link(self, name: str) -> bool:
         """Whether there is a network device."""
@@ -99,7 +109,11 @@ class Host:
 def unit_steps(host: Host, units: Iterable[str]) -> list[Step]:
     """Return the steps that stop and disable units."""
     return [
-        host.step(f"unit {unit}", ["systemctl", "disable", "--now", unit])
+        host.step(
+            f"unit {unit}",
+            ["systemctl", "disable", "--now", unit],
+            functools.partial(host.has_unit, unit),
+        )
         for unit in units
         if host.has_unit(unit)
     ]
@@ -108,7 +122,11 @@ def unit_steps(host: Host, units: Iterable[str]) -> list[Step]:
 def device_steps(host: Host, devices: Iterable[str]) -> list[Step]:
     """Return the steps that delete network devices."""
     return [
-        host.step(f"device {device}", ["ip", "link", "delete", device])
+        host.step(
+            f"device {device}",
+            ["ip", "link", "delete", device],
+            functools.partial(host.has_link, device),
+        )
         for device in devices
         if host.has_link(device)
     ]
@@ -117,7 +135,11 @@ def device_steps(host: Host, devices: Iterable[str]) -> list[Step]:
 def table_steps(host: Host, tables: Iterable[str]) -> list[Step]:
     """Return the steps that delete nftables tables of the families that the guard has."""
     return [
-        host.step(f"nftables table {family} {table}", ["nft", "delete", "table", family, table])
+        host.step(
+            f"nftables table {family} {table}",
+            ["nft", "delete", "table", family, table],
+            functools.partial(host.has_table, family, table),
+        )
         for table in tables
         for family in ("inet", "bridge")
         if host.has_table(family, table)

@@ -57,11 +57,6 @@ class Config(NamedTuple):
         """The annotations that are kept of a node."""
         return frozenset().union(*(network.known for network in self.networks.values()))
 
-    @property
-    def written(self) -> frozenset[str]:
-        """The annotations that this host's flanneld write."""
-        return frozenset().union(*(network.written for network in self.networks.values()))
-
 
 def load(path: str) -> Config:
     """Return the configuration in a file; raise ConfigError.

@@ -3,7 +3,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The subnet server as a program: `subnet-server FILE`, FILE being the configuration (config.py).
 
-`subnet-server --forget FILE` takes every lease of this host off its Node object instead, and ends.
 Standard output is its log, one sentence a line.
 
 Runs on hosts: standard library alone.
@@ -67,17 +66,6 @@ def serve(told: config.Config, installed: str) -> list[threading.Thread]:
     return threads
 
 
-def forget(told: config.Config) -> None:
-    """Take what all networks have written to this host's node off it; raise Unavailable."""
-    status, answer = upstream.Upstream(told.kubeconfig, told.written).patch_own(
-        told.node_name, dict.fromkeys(sorted(told.written))
-    )
-    if status not in (200, 404):
-        raise upstream.Unavailable(
-            f"The Kubernetes API does not change the node: HTTP {status}, {answer.get('message')}"
-        )
-
-
 def _end_with(caught: threading.ExceptHookArgs) -> None:
     """End the process with a thread that fails: half a server would serve what is no longer so."""
     if caught.exc_value is not None:
@@ -87,16 +75,9 @@ def _end_with(caught: threading.ExceptHookArgs) -> None:
 
 def main(arguments: list[str]) -> int:
     """Serve until the end; return an exit code when that is at once."""
-    if len(arguments) - arguments.count("--forget") != 1:
-        sys.stderr.write("usage: subnet-server [--forget] FILE\n")
+    if len(arguments) != 1:
+        sys.stderr.write("usage: subnet-server FILE\n")
         return 2
-    if arguments[0] == "--forget":
-        try:
-            forget(config.load(arguments[1]))
-        except (config.ConfigError, upstream.Unavailable) as error:
-            sys.stderr.write(f"The leases stay on the Node object. {error}\n")
-            return 1
-        return 0
     threading.excepthook = _end_with
     try:
         threads = serve(config.load(arguments[0]), os.environ.get(INSTALLED, ""))

@@ -56,11 +56,53 @@ def _network(tmp_path):
     }
 
 
-def steps_of(host, network, conf):
+def steps_of(host, network, conf, keepers=()):
     def detach(name):
         return [removal.Step(f"container on {name}", lambda: None)]
 
-    return network_removal.network_steps(host, [network], str(conf), detach)
+    return network_removal.network_steps(host, [network], str(conf), detach, keepers)
+
+
+def test_who_would_make_or_remove_devices_stops_before_them(tmp_path, network):
+    units = ["multinet-keeper.service", "multinet-subnets.service"]
+    steps = steps_of(Host(), network, tmp_path / "no.conf", units)
+    assert [step.what for step in steps][:5] == [
+        "container on multinet-red",
+        "unit flanneld@red.service",
+        *(f"unit {name}" for name in units),
+        "device mn-red",
+    ]
+
+
+def test_what_somebody_else_removed_meanwhile_is_gone(tmp_path, network):
+    class Racing(Host):
+        """Between the look and the act, everything goes."""
+
+        there = True
+
+        def run(self, command):
+            if "-j" in command or command[:2] == ["systemctl", "show"]:
+                if self.there:
+                    return super().run(command)
+                return 0, "" if "-j" in command else "ActiveState=inactive\nUnitFileState=\n", ""
+            if command[:2] == ["nft", "list"]:
+                return int(not self.there), "", ""
+            return 1, "", "Cannot find it"
+
+        def has_link(self, name):
+            return self.there
+
+        def has_table(self, family, name):
+            return self.there
+
+    host = Racing()
+    steps = steps_of(host, network, tmp_path / "no.conf", ["multinet-subnets.service"])
+    steps += removal.table_steps(host, ["multinet"])
+    with pytest.raises(removal.RemovalError, match="Cannot find it"):
+        next(step for step in steps if step.what == "device mn-red").act()
+    host.there = False
+    for step in steps:
+        step.act()
 
 
 def test_no_container_is_stranded(tmp_path, network):

@@ -1,0 +1,92 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the Node objects say of the networks: a label where a node has them, a taint until it has,
+and the leases. Runs on the controller, with an administrator's rights: after a reset nobody on the
+node has any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .admin import Admin, AdminError
+
+Item = dict[str, Any]  # an object, as the API's JSON has it
+
+# By this label pods select nodes that have the networks.
+LABEL, HAS_NETWORKS = "multinet.flannel/networks", "ready"
+# A node that joins may carry this taint, so that no pod starts there before the networks do.
+TAINT = "multinet.flannel/no-networks"
+# What the leases' annotations begin with: red.multinet.flannel/public-ip.
+_LEASES = ".multinet.flannel"
+_CONFLICT = 409
+_TRIES = 5
+
+
+def is_announced(node: Mapping[str, Any]) -> bool:
+    """Whether a node says that it has the networks, and keeps no pod away for want of them."""
+    return change(node, True) is None
+
+
+def change(node: Mapping[str, Any], has_networks: bool) -> tuple[Item, list[str]] | None:
+    """Return (JSON merge patch, what it does, as clauses for people) of what a Node object has to
+    say from now on; None where it does so already. Without networks, their leases go, too.
+    """
+    metadata, spec = node["metadata"], node.get("spec") or {}
+    name = metadata["name"]
+    label = (metadata.get("labels") or {}).get(LABEL)
+    what: list[str] = []
+    patched: Item = {}
+    patch: Item = {}
+    if has_networks and label != HAS_NETWORKS:
+        patched["labels"] = {LABEL: HAS_NETWORKS}
+        what.append(f"label Node {name}: {LABEL}={HAS_NETWORKS}")
+    elif not has_networks and label is not None:
+        patched["labels"] = {LABEL: None}
+        what.append(f"take the label {LABEL} off Node {name}")
+    leases = [
+        key
+        for key in sorted(metadata.get("annotations") or {})
+        if key.partition("/")[0].endswith(_LEASES)
+    ]
+    if not has_networks and leases:
+        patched["annotations"] = dict.fromkeys(leases)
+        networks = sorted({key.partition(_LEASES)[0] for key in leases})
+        what.append(f"take the leases of {', '.join(networks)} off Node {name}")
+    taints = spec.get("taints") or []
+    kept = [taint for taint in taints if taint.get("key") != TAINT]
+    if has_networks and kept != taints:
+        # a list is replaced as a whole, so it has to be the one that was read
+        patched["resourceVersion"] = metadata["resourceVersion"]
+        patch["spec"] = {"taints": kept or None}
+        what.append(f"take the taint {TAINT} off Node {name}")
+    return (dict(patch, metadata=patched), what) if what else None
+
+
+def bring_about(
+    api: Admin, names: Iterable[str], *, has_networks: bool, check_mode: bool = False
+) -> list[str]:
+    """Make the Node objects of these names say whether they have the networks; return what was
+    done. One that is not there is passed over. Raises AdminError.
+    """
+    done = []
+    for name in names:
+        path = f"/api/v1/nodes/{name}"
+        for attempt in range(_TRIES):
+            node = api.get(path)
+            found = change(node, has_networks) if node else None
+            if found is None:
+                break
+            patch, what = found
+            try:
+                if not check_mode:
+                    api.patch(path, patch)
+            except AdminError as error:
+                if error.status != _CONFLICT or attempt == _TRIES - 1:
+                    raise
+                continue
+            done += what
+            break
+    return done

@@ -1,0 +1,89 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: kubernetes_nodes
+short_description: Make Node objects say whether they have the networks
+version_added: 0.1.0
+description:
+  - Nodes that have the networks get the label C(multinet.flannel/networks=ready), by which pods may
+    select them, and lose the taint C(multinet.flannel/no-networks), with which a node may join.
+  - Nodes that have them no more lose the label, and the annotations with the networks' leases.
+  - A node that the cluster does not have is passed over.
+author: [multinet.flannel authors (@multinet-flannel)]
+extends_documentation_fragment:
+  - multinet.flannel.kubernetes_admin
+  - multinet.flannel.attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+    details: Lists what is done.
+options:
+  nodes:
+    description: Names of the Node objects.
+    type: list
+    elements: str
+    required: true
+  state:
+    description: Whether these nodes have the networks.
+    type: str
+    choices: [present, absent]
+    default: present
+"""
+
+EXAMPLES = r"""
+- name: Say which nodes have the networks
+  multinet.flannel.kubernetes_nodes:
+    kubeconfig: ~/.kube/config
+    nodes: [node1, node2]
+  delegate_to: localhost
+  run_once: true
+"""
+
+RETURN = r"""
+changes:
+  description: What was (in check mode would be) done, in order.
+  returned: success
+  type: list
+  elements: str
+  sample: ["label Node node1: multinet.flannel/networks=ready"]
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import admin, nodes
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "kubeconfig": {"type": "str", "required": True},
+            "nodes": {"type": "list", "elements": "str", "required": True},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        },
+        supports_check_mode=True,
+    )
+    params = module.params
+    try:
+        changes = nodes.bring_about(
+            admin.Admin(params["kubeconfig"]),
+            params["nodes"],
+            has_networks=params["state"] == "present",
+            check_mode=module.check_mode,
+        )
+    except admin.AdminError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(
+        changed=bool(changes),
+        changes=changes,
+        diff={"before": "", "after": "".join(what + "\n" for what in changes)},
+    )
+
+
+if __name__ == "__main__":
+    main()
