@@ -47,7 +47,7 @@ EXAMPLES = r"""
 
 - name: Show which networks may not reach each other
   ansible.builtin.debug:
-    var: declared.plan.blocked
+    var: declared.plan.isolated
 """
 
 RETURN = r"""
@@ -83,12 +83,18 @@ plan:
       description: The CNI configuration of a host.
       returned: always
       type: dict
-    blocked:
-      description: Ordered pairs of networks, from and to, that must not reach each other.
+    isolated:
+      description: The networks that no other reaches, and that reach no other.
+      returned: always
+      type: list
+      elements: str
+      sample: [blue, red]
+    allowed:
+      description: Ordered pairs of networks, from and to, that are open all the same.
       returned: always
       type: list
       elements: list
-      sample: [[blue, red], [red, blue]]
+      sample: [[blue, red]]
     datastore:
       description: Where leases come from.
       returned: always

@@ -15,6 +15,7 @@ from __future__ import annotations
 import textwrap
 from typing import Any
 
+from .._plan.pairs import blocked
 from .ruleset import DOCKER_BRIDGE
 
 TABLE = "bridge multinet"
@@ -105,9 +106,10 @@ def table(plan: dict[str, Any], docker_network: str = "") -> str:
     Each bridge has the chains `any_<bridge>`, for ports that somebody attached, `within_<bridge>`,
     and unless its network allows spoofing `given_<bridge>`, for ports that CNI attached.
     plan: what plan() returns; of its networks `name`, `cidr`, `ipv6_cidr`, `bridge`, `spoofing`,
-    `delegate` are read, and `blocked`. docker_network: name of the network that docker's own bridge
-    of this host is in; empty: none.
+    `delegate` are read, and what keeps them apart (`_plan/pairs.py`). docker_network: name of the
+    network that docker's own bridge of this host is in; empty: none.
     """
+    shut = {(source, target) for source, target in blocked(plan)}
     parts = [_within_table(_SETS)]
     for network in plan["networks"]:
         docker = [DOCKER_BRIDGE] if network["name"] == docker_network else []
@@ -115,7 +117,7 @@ def table(plan: dict[str, Any], docker_network: str = "") -> str:
             if network["spoofing"] == "blocked":
                 parts.append(_chain("given_" + bridge, _kinds(network) + _GIVEN))
             parts.append(_chain("any_" + bridge, _kinds(network) + _any(network)))
-            parts.append(_chain("within_" + bridge, _within(network, plan)))
+            parts.append(_chain("within_" + bridge, _within(network, plan, shut)))
     body = "\n".join([*parts, _within_table(_SHARED)])
     # Declared first, so that the deletion finds a table on the first run too.
     return (
@@ -162,12 +164,11 @@ def _any(network: dict[str, Any]) -> list[str]:
     return [*lines, "goto from_any_address"]
 
 
-def _within(network: dict[str, Any], plan: dict[str, Any]) -> list[str]:
+def _within(network: dict[str, Any], plan: dict[str, Any], shut: set[tuple[str, str]]) -> list[str]:
     """Rules against what a neighbour in the network sends to an address that a pod has in another
     network: the pod would take it.
     """
-    blocked = {tuple(pair) for pair in plan["blocked"]}
-    others = [one for one in plan["networks"] if (network["name"], one["name"]) in blocked]
+    others = [one for one in plan["networks"] if (network["name"], one["name"]) in shut]
     lines = []
     for match, key in (("ip daddr", "cidr"), ("arp daddr ip", "cidr"), ("ip6 daddr", "ipv6_cidr")):
         ranges = ", ".join(other[key] for other in others if other[key])

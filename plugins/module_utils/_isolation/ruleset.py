@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from .._libraries import need
+from .._plan.pairs import blocked
 from .._plan.ranges import WIDTH, parse_address, parse_network
 from .._ports import ETCD_CLIENT, ETCD_PEER
 
@@ -99,7 +100,8 @@ def ruleset(
 
     plan: what plan() returns; of its networks `name`, `cidr`, `ipv6_cidr`, `backend`, `masquerade`,
     `bridge`, `device`, `device_v6`, `devices`, `tunnel_ports`, `tunnel_protocols` are read,
-    `blocked`, the ordered pairs that are not let through, and `external`, another CNI's network.
+    `isolated` and `allowed`, of which the pairs follow that are not let through, and `external`,
+    another CNI's network.
     node_addresses: underlay addresses of all nodes, and no one else's packets reach the tunnel
     ports; or LEASES, or TRUSTED.
     docker_network: name of the network that docker's own bridge of this host is in; empty: none.
@@ -119,8 +121,9 @@ def ruleset(
     for port in closed_ports:
         if isinstance(port, bool) or not isinstance(port, int) or not 0 < port < 1 << 16:
             raise ValueError(f"closed_ports holds {port!r}; write TCP ports from 1 to 65535")
-    reach = _reach(plan)
-    external = _external(plan)
+    shut = {(source, target) for source, target in blocked(plan)}
+    reach = _reach(networks, shut)
+    external = _external(plan, shut)
     lines: list[str] = []
     lines += _sets(networks, nodes, closed_ports)
     lines += _sources(networks, reach, nodes)
@@ -136,19 +139,20 @@ def ruleset(
     )
 
 
-def _reach(plan: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+def _reach(
+    networks: list[dict[str, Any]], shut: set[tuple[str, str]]
+) -> dict[str, list[dict[str, Any]]]:
     """Name of a network -> the other networks that it may open connections to.
 
-    What is not in `blocked` is open.
+    shut: blocked() of the plan; what is not in it is open.
     """
-    blocked = {tuple(pair) for pair in plan["blocked"]}
     return {
         source["name"]: [
             target
-            for target in plan["networks"]
-            if target is not source and (source["name"], target["name"]) not in blocked
+            for target in networks
+            if target is not source and (source["name"], target["name"]) not in shut
         ]
-        for source in plan["networks"]
+        for source in networks
     }
 
 
@@ -166,14 +170,13 @@ class External(NamedTuple):
     apart: list[dict[str, Any]]
 
 
-def _external(plan: dict[str, Any]) -> External | None:
+def _external(plan: dict[str, Any], shut: set[tuple[str, str]]) -> External | None:
     """None when there is none, or nothing is kept apart from it."""
     network = plan.get("external")
     if not network:
         return None
-    blocked = {source for source, target in plan["blocked"] if target == network["name"]}
-    apart = [one for one in plan["networks"] if one["name"] in blocked]
-    return External(network["name"], network, apart) if blocked else None
+    apart = [one for one in plan["networks"] if (one["name"], network["name"]) in shut]
+    return External(network["name"], network, apart) if apart else None
 
 
 class Nodes(NamedTuple):

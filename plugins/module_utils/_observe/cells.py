@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from .._plan import pairs
 from . import kinds
 from .ends import OUTSIDE, End, Facts, endpoints, host_end, node_addresses
 from .kinds import Kind
@@ -89,7 +90,7 @@ class _Known:
 
     def __init__(self, plan: dict[str, Any], facts: Sequence[Facts]) -> None:
         facts = sorted(facts, key=lambda host: host["host"])  # a play has its own order
-        self.blocked = {tuple(pair) for pair in plan["blocked"]}
+        self.blocked = {tuple(pair) for pair in pairs.blocked(plan)}
         self.default = plan["default_network"]
         self.networks = {network["name"]: network for network in plan["networks"]}
         self.hosts = {host["host"]: host["node"] for host in facts}

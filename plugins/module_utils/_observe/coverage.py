@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from .._plan import pairs
 from . import kinds
 from .cells import Cell
 from .evidence import Evidence, Measurement
@@ -98,7 +99,7 @@ def too_few_pods(plan: dict[str, Any], judged: Sequence[Cell]) -> list[str]:
     return notes + [
         f"No pod on {source} has another on {target} to reach for: only the hosts' own addresses"
         " were tried."
-        for source, target in plan["blocked"]
+        for source, target in pairs.blocked(plan)
         if (source, target) not in between
     ]
 

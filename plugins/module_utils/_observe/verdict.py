@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from .._plan import pairs
 from . import causes, checks, coverage, findings, matrix
 from .evidence import Evidence, Measurement
 from .judge import BROKEN, INCONCLUSIVE, LEAK, OUTCOMES, judge, unplanned
@@ -53,7 +54,7 @@ def evaluate(measurement: Measurement) -> dict[str, Any]:
         "measured": measurement.about or {},
         "counts": counts,
         "networks": networks,
-        "blocked": [list(pair) for pair in plan["blocked"]],
+        "blocked": pairs.blocked(plan),
         "hosts": _hosts(measurement),
         "pods": _pods(measurement),
         "expectations": [],
@@ -130,7 +131,7 @@ def _drift(count: int) -> str:
 def _external(plan: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the network of another CNI as a list of one, if anything is kept apart from it."""
     external = plan.get("external")
-    if not external or not any(external["name"] in pair for pair in plan["blocked"]):
+    if not external or not any(external["name"] in pair for pair in pairs.blocked(plan)):
         return []
     backend = {"type": "another CNI"}
     return [dict(external, default=True, external=True, bridge=None, backend=backend)]

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .._libraries import need
+from .._plan.pairs import blocked
 from .._plan.sentences import nearest, show
 from .variables import near
 
@@ -56,13 +57,18 @@ def problems(declared: Any) -> list[str]:
 
 def judged(declared: list[dict[str, str]], documents: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return {that, message, holds: bool, problem: a sentence or ""} of each rule that reads
-    nothing but these documents (names of DOCUMENTS -> JSON types).
+    nothing but these documents (names of DOCUMENTS -> JSON types). The plan's have `blocked`
+    too, the pairs that are kept apart.
 
     declared: rules without problems(). A rule that has no answer does not hold; `problem` says why.
     """
     if not declared:
         return []
     need("jmespath")
+    if "isolated" in documents.get("plan", {}):
+        documents = dict(
+            documents, plan=dict(documents["plan"], blocked=blocked(documents["plan"]))
+        )
     return [
         dict(rule, **_judge(rule["that"], documents))
         for rule in declared

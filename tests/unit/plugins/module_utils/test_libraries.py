@@ -36,7 +36,7 @@ def test_the_execution_environment_has_what_is_needed():
     [
         "from {0}plugins.filter import plan as it; it.plan_filter([])",
         "from {0}plugins.filter import planned_files as it;"
-        " it.planned_files({{'networks': [], 'blocked': []}}, 'isolation',"
+        " it.planned_files({{'networks': [], 'isolated': [], 'allowed': []}}, 'isolation',"
         " {{'node_addresses': [], 'docker_network': ''}})",
     ],
 )

@@ -70,7 +70,7 @@ def test_nothing_is_sent_from_a_pod_to_itself():
 
 def test_open_networks_are_expected_to_be_reached():
     plan, facts = load()
-    plan["blocked"] = []
+    plan["isolated"] = []
     expected = collections.Counter(
         cell["expected"] for cell in cells.cells(plan, facts) if cell["kind"] != "l2"
     )

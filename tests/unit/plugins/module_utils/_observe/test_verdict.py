@@ -98,7 +98,7 @@ def test_verdict(case):
 
 def test_open_pair_must_be_reached_and_needs_no_answer():
     plan, facts = load()
-    plan["blocked"] = [["red", "blue"]]
+    plan["allowed"] = [["blue", "red"]]
     shares = perfect(plan, facts)
     name = "forced|4|h1/a/eth0|h2/c/net1"
     del shares["h1"]["send"]["answers"][name]

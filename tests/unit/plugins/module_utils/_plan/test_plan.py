@@ -18,6 +18,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._plan import argu
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.changes import changed, removed
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.errors import PlanError
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.options import CHECKS
+from ansible_collections.multinet.flannel.plugins.module_utils._plan.pairs import blocked
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.render import (
     flanneld_environment,
@@ -179,7 +180,7 @@ def test_pods_get_routes_to_the_networks_they_may_talk_with():
 
 def test_blocked_follows_isolate_and_allow_to():
     def pairs(blue, red):
-        return plan([dict(BLUE, **blue), dict(RED, **red)])["blocked"]
+        return blocked(plan([dict(BLUE, **blue), dict(RED, **red)]))
 
     both = [["blue", "red"], ["red", "blue"]]
     assert pairs({}, {}) == both
@@ -193,9 +194,9 @@ def test_json_object_for_kubernetes_holds_the_same_configuration():
     assert json.loads(network["net_attach_def"]["spec"]["config"]) == network["cni_conflist"]
 
 
-def steps_of(count):
-    """Return how many functions are called to plan so many networks."""
-    declared = [
+def vxlans(count):
+    """Return a declaration of so many networks."""
+    return [
         {
             "name": f"n{number}",
             "cidr": f"10.{number}.0.0/16",
@@ -205,6 +206,11 @@ def steps_of(count):
         }
         for number in range(1, count + 1)
     ]
+
+
+def steps_of(count):
+    """Return how many functions are called to plan so many networks."""
+    declared = vxlans(count)
     calls = 0
 
     def count_one(_frame, event, _argument):
@@ -225,6 +231,12 @@ def test_many_networks_cost_little_more_than_their_number():
     """
     steps_of(1)
     assert steps_of(200) < 25 * steps_of(10)
+
+
+def test_a_plan_is_as_long_as_its_networks_are_many():
+    """It goes to every host: what grows with their square is made where it is used."""
+    length = {count: len(json.dumps(plan(vxlans(count)))) for count in (10, 200)}
+    assert length[200] < 25 * length[10]
 
 
 # The environment of flanneld
@@ -561,15 +573,15 @@ def test_an_external_network_is_none_of_ours():
     assert [network["name"] for network in planned["networks"]] == ["red"] and planned[
         "default_network"
     ] is None
-    assert planned["blocked"] == [], "without a range there is nothing to keep apart"
+    assert blocked(planned) == [], "without a range there is nothing to keep apart"
     assert planned["cni_conf"]["delegates"] == [
         {"file": "/etc/cni/net.d", "ifName": "eth0", "masterplugin": True}
     ]
-    assert plan([dict(external, ipv6_cidr="fd00:9::/48"), RED])["blocked"] == [
+    assert blocked(plan([dict(external, ipv6_cidr="fd00:9::/48"), RED])) == [
         ["red", "calico"],
         ["calico", "red"],
     ]
-    assert plan([dict(external, cidr="10.9.0.0/16"), dict(RED, isolate=False)])["blocked"] == []
+    assert blocked(plan([dict(external, cidr="10.9.0.0/16"), dict(RED, isolate=False)])) == []
     with pytest.raises(
         PlanError, match="allow_to holds 'calico', which every pod is on anyway; remove it"
     ):

@@ -11,7 +11,12 @@ import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._libraries import MissingLibraryError
 from ansible_collections.multinet.flannel.plugins.module_utils._site import expectations
 
-PLAN = {"networks": [{"name": "blue", "cidr": "10.1.0.0/16"}, {"name": "red"}], "external": None}
+PLAN = {
+    "networks": [{"name": "blue", "cidr": "10.1.0.0/16"}, {"name": "red"}],
+    "external": None,
+    "isolated": ["blue"],
+    "allowed": [["blue", "red"]],
+}
 
 WRONG = {
     "length(plan.networks) == 2": [
@@ -103,6 +108,7 @@ def test_what_is_no_rule(declared, said):
         "!(plan.external) && plan.networks[0].name == 'blue'",
         "length(plan.networks[] | [?contains(@.name, 'e')]) == `2`",
         "plan.{a: networks, b: external}.b == `null`",
+        "plan.blocked == [['red', 'blue']]",
     ],
 )
 def test_a_rule_that_holds(expression):
