@@ -7,6 +7,7 @@ guards the tunnels. Pure.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -305,11 +306,18 @@ def _prefixes(networks: Sequence[dict[str, Any]], family: Family) -> list[Prefix
     made: dict[int, Prefixes] = {}
     for network in networks:
         if network.get(family.cidr):
-            one = parse_network(network[family.cidr], family.version)
-            length = one.prefixlen
-            made.setdefault(length, Prefixes(length, str(one.netmask), []))
-            made[length].found.append((str(one.network), network))
+            length, mask, first = _read(network[family.cidr], family.version)
+            if length not in made:
+                made[length] = Prefixes(length, mask, [])
+            made[length].found.append((first, network))
     return [made[length] for length in sorted(made)]
+
+
+@functools.lru_cache(maxsize=4096)  # each network's rules ask for those of all
+def _read(cidr: str, version: int) -> tuple[int, str, str]:
+    """Return length, mask and first address of a range."""
+    one = parse_network(cidr, version)
+    return one.prefixlen, str(one.netmask), str(one.network)
 
 
 def _name(name: str, family: Family, prefixes: Prefixes) -> str:
