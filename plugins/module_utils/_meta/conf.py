@@ -235,12 +235,26 @@ def interface_of(delegate: Delegate, requested: str) -> str:
 def name_interfaces(delegates: list[Delegate], which: str) -> None:
     """Give every delegate its interface, by the generation; raise Error (code 7) where two would
     share what they may not.
+
+    As with Multus, their places count, but a network of the configuration whose `ifName` is a name
+    of its own shifts none that a pod asks for.
     """
-    for number, delegate in enumerate(delegates):
-        if delegate.chained or number == 0:
-            delegate.interface = delegate.asked
-        else:
-            delegate.interface = delegate.asked or f"net{number - 1 if which == LEGACY else number}"
+    number = -1 if which == LEGACY else 0
+    shift = 0  # of the networks that the pod asks for
+    taken: list[str | None] = []  # by the configuration
+    for place, delegate in enumerate(delegates):
+        delegate.interface = delegate.asked
+        if place == 0 or delegate.chained:
+            continue
+        number += 1
+        if delegate.full_name is None:
+            delegate.interface = delegate.asked or f"net{number}"
+            taken.append(delegate.interface)
+            shift -= not _is_numbered(delegate.interface)
+        elif delegate.asked is None:
+            while f"net{number + shift}" in taken:
+                shift += 1
+            delegate.interface = f"net{number + shift}"
     _check_distinct([delegate for delegate in delegates if not delegate.chained])
 
 
@@ -322,6 +336,10 @@ def _not_yet(sentence: str) -> errors.Error:
         sentence,
         "It is the pod's first network, so the pod waits until that CNI has written its file.",
     )
+
+
+def _is_numbered(interface: str) -> bool:
+    return interface.startswith("net") and interface[3:].isdigit()
 
 
 def _check_distinct(delegates: list[Delegate]) -> None:

@@ -258,7 +258,8 @@ NETWORK_KEYS = {
         "device name",
         "Name of the interface in pods. `eth0` for the default network; `net1`, `net2`, ... for"
         " the others in the order they are declared, so add new networks at the end, or name their"
-        " interfaces. At most 15 characters.",
+        " interfaces. With `attach: all`, `net1` moves the networks that pods ask for by annotation"
+        " to `net2` and on; a name such as `red0` moves none. At most 15 characters.",
         change="pods that are attached keep the old name until they are attached again",
     ),
     "subnet_len": Key(

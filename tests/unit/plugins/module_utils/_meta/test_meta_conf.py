@@ -26,6 +26,32 @@ def test_order_and_names(case):
     ]
 
 
+@pytest.mark.parametrize(
+    ("planned", "wanted", "names"),
+    [
+        (["net1"], [None], ["net1", "net2"]),  # as Multus counts
+        (["red0"], [None, None], ["red0", "net1", "net2"]),
+        (["red0", "net2"], [None, None], ["red0", "net2", "net3", "net4"]),
+        ([None, "red0"], [None], ["net1", "red0", "net2"]),
+        # what a pod names is counted, as with Multus
+        (["red0"], ["x", None], ["red0", "x", "net2"]),
+        (["net0x"], [None], ["net0x", "net1"]),
+        (["net5"], [None], ["net5", "net2"]),
+    ],
+)
+def test_an_interface_with_a_name_of_its_own_shifts_nobody_s(planned, wanted, names):
+    delegates = [
+        conf.Delegate({"type": "a", "name": f"n{number}"}, asked=asked)
+        for number, asked in enumerate([None, *planned])
+    ]
+    delegates += [
+        conf.Delegate({"type": "a", "name": "b"}, asked=asked, full_name="apps/b")
+        for asked in wanted
+    ]
+    conf.name_interfaces(delegates, conf.NPWG)
+    assert [one.interface for one in delegates[1:]] == names
+
+
 def test_our_own_keys_are_not_handed_on_all_others_are():
     entry = {"type": "a", "name": "a", "masterplugin": True, "ifName": "x", "unknown": {"kept": 1}}
     assert conf.parse({"name": "n", "delegates": [entry]}).master.raw == {
