@@ -17,6 +17,7 @@
 #   make bench              the meta-plugin beside Multus and the bare delegates
 #   make bench-subnets      the subnet server beside plain flanneld
 #   make bench-isolation    the guard beside flannel's own rules and none
+#   make e2e-multus         Multus' own cases on a real cluster, beside Multus itself
 #   make bench-pods         how long pods take to start on a real cluster, beside Multus
 #   make soak               hours of kills and made-up inputs
 PYTHON ?= python3
@@ -101,6 +102,10 @@ bench-pods: install test-programs
 soak: test-programs
 	@$(ENV) MULTINET_SOAK_ROUNDS=5000 MULTINET_EXAMPLES=1000000 $(PYTEST) \
 		tests/integration/test_meta_never_leaks.py tests/unit/plugins/module_utils/_meta/test_meta_properties.py
+
+# Multus' own cases on a real cluster, taken over from a running Multus and given back.
+e2e-multus: install test-programs
+	@$(ENV) $(MOLECULE) test -s kubernetes_multus
 
 # What is in the table of docs/operations.md.
 faults: install

@@ -14,6 +14,12 @@ description:
     changed.
   - Fails with a sentence when the API cannot be reached or does not know the user.
 author: [multinet.flannel authors (@multinet-flannel)]
+options:
+  networks:
+    description: Networks of a plan. A warning says whose interfaces those that every pod has shift.
+    type: list
+    elements: dict
+    default: []
 extends_documentation_fragment:
   - multinet.flannel.kubernetes_admin
   - multinet.flannel.attributes
@@ -55,7 +61,11 @@ namespaces:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import admin
+from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import (
+    admin,
+    objects,
+    pods_of_others,
+)
 from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes.questions import (
     NAMES,
     POD_CIDRS,
@@ -65,7 +75,11 @@ from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes.quest
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec={"kubeconfig": {"type": "str", "required": True}}, supports_check_mode=True
+        argument_spec={
+            "kubeconfig": {"type": "str", "required": True},
+            "networks": {"type": "list", "elements": "dict", "default": []},
+        },
+        supports_check_mode=True,
     )
     try:
         api = admin.Admin(module.params["kubeconfig"])
@@ -74,8 +88,16 @@ def main() -> None:
         namespaces = api.items("/api/v1/namespaces") or []
         pod_cidrs = {node["metadata"]["name"]: ask(POD_CIDRS, node) for node in nodes}
         names = ask(NAMES, namespaces)
+        definitions = api.items("/apis/k8s.cni.cncf.io/v1/network-attachment-definitions") or []
     except admin.AdminError as error:
         module.fail_json(msg=str(error))
+    others = [
+        "{namespace}/{name}".format_map(item["metadata"])
+        for item in definitions
+        if not objects.is_ours(item)
+    ]
+    for sentence in pods_of_others.shifted(module.params["networks"], others):
+        module.warn(sentence)
     module.exit_json(
         changed=False,
         server=api.server,

@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import checks
+from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import (
+    checks,
+    pods_of_others,
+)
 
 CLUSTER = {
     "server": "https://192.0.2.10:6443",
@@ -125,3 +128,32 @@ def test_good_cluster():
 def test_clusters_that_will_not_do(cluster, settings, expected):
     problems = checks.cluster_problems(dict(CLUSTER, **cluster), dict(SETTINGS, **settings))
     assert len(problems) == 1 and expected in problems[0]
+
+
+def network(name, interface, attach="all"):
+    return {"name": name, "attach": attach, "interface": interface}
+
+
+def test_whose_interfaces_are_shifted():
+    blue, red = network("blue", "eth0"), network("red", "net1")
+    assert pods_of_others.shifted([blue, red], ["apps/macvlan"]) == [
+        "In pods that are made anew, networks such as apps/macvlan are net2 and on, no longer net1:"
+        " attach: all gives net1 to red. Write an interface there that is not numbered, for example"
+        " interface: red0, and theirs stay."
+    ]
+    green = network("green", "net2")
+    sentence = pods_of_others.shifted([blue, red, green], ["d/d", "a/a", "c/c", "b/b"])[0]
+    assert "such as a/a, b/b, c/c, ... are net3" in sentence
+    assert "gives net1 to red, green." in sentence
+
+
+@pytest.mark.parametrize(
+    ("networks", "others"),
+    [
+        ([network("red", "net1")], []),
+        ([network("red", "net1", "request")], ["apps/macvlan"]),
+        ([network("red", "red0"), network("blue", "eth0")], ["apps/macvlan"]),
+    ],
+)
+def test_nobody_is_shifted(networks, others):
+    assert pods_of_others.shifted(networks, others) == []
