@@ -19,14 +19,18 @@
 #   make bench-isolation    the guard beside flannel's own rules and none
 #   make e2e-multus         Multus' own cases on a real cluster, beside Multus itself
 #   make bench-pods         how long pods take to start on a real cluster, beside Multus
+#   make conformance        Kubernetes' own tests on a real cluster; the table goes to .build/conformance.md.
+#                           CONFORMANCE='etcd+nftables external flannel': those configurations; CONFORMANCE_FOCUS='Services.*hairpin': those tests
+#   make churn              200 pods with three networks on a real cluster, made and deleted in waves: nothing is left
 #   make soak               hours of kills and made-up inputs
 PYTHON ?= python3
 S ?= default
+CONFORMANCE ?= api
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help setup test-programs cluster install hosts deploy demo test lint format hooks sanity unit \
-	integration bench bench-subnets bench-isolation bench-pods soak faults planted leaks scenario run-scenario remove-hosts clean distclean
+	integration bench bench-subnets bench-isolation bench-pods soak conformance churn faults planted leaks scenario run-scenario remove-hosts clean distclean
 
 ENV := . .build/env &&
 DEMO := ansible-playbook -i inventories/demo
@@ -106,6 +110,16 @@ soak: test-programs
 # Multus' own cases on a real cluster, taken over from a running Multus and given back.
 e2e-multus: install test-programs
 	@$(ENV) $(MOLECULE) test -s kubernetes_multus
+
+# What is in the table of docs/conformance.md, one configuration after the other.
+conformance:
+	@$(PYTHON) scripts/setup.py --conformance
+	@$(ENV) scripts/install.sh
+	@$(ENV) python tests/conformance/conformance.py $(CONFORMANCE) \
+		$(if $(CONFORMANCE_FOCUS),--focus '$(CONFORMANCE_FOCUS)')
+
+churn: install test-programs
+	@$(ENV) python tests/conformance/churn.py
 
 # What is in the table of docs/operations.md.
 faults: install

@@ -45,13 +45,13 @@ def declaration(number):
             {
                 "name": f"net{one}",
                 "cidr": f"10.{16 * one}.0.0/12",
-                "subnet_len": 24,
+                "subnet_len": 25,
                 "default": one == 0,
                 "backend": {"type": "vxlan", "vni": one + 1},
             }
             for one in range(number)
         ],
-        {"datastore": "kubernetes", "cluster_cidrs": [CLUSTER], "node_cidr_mask_sizes": [24]},
+        {"datastore": "kubernetes", "cluster_cidrs": [CLUSTER], "node_cidr_mask_sizes": [25]},
     )
 
 
@@ -106,8 +106,8 @@ def status(beat):
 
 
 def subnet(one, index):
-    """The range of simulated node number index in network number one."""
-    return f"10.{16 * one + (index >> 8)}.{index & 255}.0/24"
+    """The range of simulated node number index (below 8192) in network number one."""
+    return f"10.{16 * one + (index >> 9)}.{index >> 1 & 255}.{128 * (index & 1)}/25"
 
 
 class Run:
@@ -120,11 +120,11 @@ class Run:
         self.contender = contender
         number = len(lab.hosts) + 1
         if contender == OURS:
-            host = lab.host(number, subnet(0, 4000))
+            host = lab.host(number, subnet(0, 8000))
             self.watched = [(host, one, one) for one in range(networks)]
             self.hosts = [host]
         else:
-            self.hosts = [lab.host(number + one, subnet(0, 4001 + one)) for one in range(networks)]
+            self.hosts = [lab.host(number + one, subnet(0, 8001 + one)) for one in range(networks)]
             # flanneld falls over a node without any annotation, which a kubelet does not leave
             for host in self.hosts:
                 lab.api.ok(
@@ -175,7 +175,7 @@ class Run:
                 ),
             )
 
-    def until(self, what, seconds=60):
+    def until(self, what, seconds=300):
         """Wait until what(routes of a network, number that its ranges have) is true for every
         network; return how long that took.
         """
@@ -185,7 +185,9 @@ class Run:
             return what(host.routes(f"flannel.{one + 1}"), ranges)
 
         for network in self.watched:
-            subnet_lab.wait_for(functools.partial(there, *network), seconds, 0.02)
+            # a look at thousands of routes is work, too
+            every = max(0.02, self.count / 20000)
+            subnet_lab.wait_for(functools.partial(there, *network), seconds, every)
         return time.monotonic() - begin
 
     def pids(self):

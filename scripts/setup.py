@@ -67,7 +67,12 @@ GO_WANTED = (1, 26)
 # and in which version. These only tests need (setup.py --tests): minutes of building that the demo
 # is spared.
 TEST_COMPONENTS = ["cri-o", "kubernetes", "multus"]
-COMPONENTS = sorted({path.name for path in UPSTREAM.iterdir()} - set(TEST_COMPONENTS))
+# These only Kubernetes' own tests need (setup.py --conformance).
+SUITE = "kubernetes-e2e"
+SUITE_COMPONENTS = ["coredns", SUITE]
+COMPONENTS = sorted(
+    {path.name for path in UPSTREAM.iterdir()} - set(TEST_COMPONENTS) - set(SUITE_COMPONENTS)
+)
 # What a test host needs besides to be a Kubernetes node; busybox is what its pods run, skopeo
 # (which wants netavark) what brings it to CRI-O.
 NODE_PACKAGES = [
@@ -79,11 +84,14 @@ NODE_PACKAGES = [
     "runc",
     "skopeo",
 ]
+# What the pods of Kubernetes' own tests call.
+POD_PACKAGES = ["bind9-dnsutils", "conntrack", "curl", "netcat-openbsd", "wget"]
 # CRI-O's are those that spare it C libraries.
 BUILD_TAGS = "netgo,osusergo,containers_image_openpgp,exclude_graphdriver_btrfs"
 VERSION_VARIABLES = {
     "flannel": "github.com/flannel-io/flannel/pkg/version.Version",
     "kubernetes": "k8s.io/component-base/version.gitVersion",
+    SUITE: "k8s.io/component-base/version.gitVersion",
 }
 
 START = time.monotonic()
@@ -318,12 +326,15 @@ def mirror_directory(components: list[str]) -> pathlib.Path:
     return CACHE / "mirror" / digest(*sources, inspect.getsource(build_component))
 
 
-def make_mirror(tests: bool) -> pathlib.Path:
+def make_mirror(tests: bool, conformance: bool) -> pathlib.Path:
     """Build the upstream programs into mirror directories of the collection's form and return the
     one of the demo.
     """
     if tests:
         fill_mirror(TEST_COMPONENTS)
+    if conformance:
+        fill_mirror(SUITE_COMPONENTS)
+        build_suite()
     return fill_mirror(COMPONENTS)
 
 
@@ -345,25 +356,56 @@ def fill_mirror(components: list[str]) -> pathlib.Path:
     return target
 
 
+def build_suite() -> None:
+    """Build Kubernetes' own tests, which Go makes of a package of tests and so not as a tool."""
+    target = suite()
+    if not target.exists():
+        say("suite", "building Kubernetes' own tests")
+        partial = scratch(target)
+        version = f"-X {VERSION_VARIABLES[SUITE]}=v{source_of(SUITE).version}"
+        flags = ["-trimpath", "-tags", BUILD_TAGS, "-ldflags", f"-s -w {version}"]
+        run(
+            "suite",
+            [find_go(), "test", "-c", *flags, "-o", str(partial), "k8s.io/kubernetes/test/e2e"],
+            cwd=UPSTREAM / SUITE,
+            env={"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "local"},
+        )
+        partial.rename(target)
+    say("suite", "there")
+
+
+def suite() -> pathlib.Path:
+    """Return where Kubernetes' own tests are, or would be."""
+    sources = [UPSTREAM / SUITE / file for file in ("go.mod", "go.sum")]
+    return CACHE / "suite" / digest(*sources, inspect.getsource(build_suite)) / "e2e.test"
+
+
+def image_archive(packages: list[str]) -> pathlib.Path:
+    """Return where the root file system with these packages is, or would be."""
+    return CACHE / "images" / f"{image_name(packages).rpartition(':')[2]}.tar"
+
+
 def image_name(packages: list[str]) -> str:
     """Return the name of the test hosts' image with these packages besides, made or not."""
     return f"localhost/multinet-host:{digest(ROOT / 'scripts' / 'host-image.sh', *packages)}"
 
 
-def make_images(tests: bool) -> None:
+def make_images(tests: bool, conformance: bool) -> None:
     """Make the image of the test hosts, known to podman; for the tests the one of Kubernetes nodes,
-    too.
+    too; for Kubernetes' own tests the file of their pods.
     """
     for tree in (CACHE / "images").glob("*.root.*"):  # of a run that was killed
         shutil.rmtree(tree)
-    for packages in [[], NODE_PACKAGES] if tests else [[]]:
-        name = image_name(packages)
-        archive = CACHE / "images" / f"{name.rpartition(':')[2]}.tar"
+    hosts = [[], NODE_PACKAGES] if tests else [[]]
+    for packages in [*hosts, POD_PACKAGES] if conformance else hosts:
+        name, archive = image_name(packages), image_archive(packages)
         if not archive.exists():
             say("image", " ".join(["debootstrap", *packages]))
             partial = scratch(archive)
             run("image", [str(ROOT / "scripts" / "host-image.sh"), str(partial), *packages])
             partial.rename(archive)
+        if packages is POD_PACKAGES:
+            continue
         if subprocess.run(["podman", "image", "exists", name], check=False).returncode:
             say("image", "importing into podman")
             run("image", ["podman", "import", str(archive), name])
@@ -430,6 +472,9 @@ def write_env(venv: pathlib.Path, mirror: pathlib.Path, key: pathlib.Path) -> No
         "MULTINET_PROMTOOL": promtool(),
         "MULTINET_NODE_IMAGE": image_name(NODE_PACKAGES),
         "MULTINET_SSH_DIR": key.parent,
+        "MULTINET_SUITE": suite(),
+        "MULTINET_SUITE_MIRROR": mirror_directory(SUITE_COMPONENTS),
+        "MULTINET_POD_ARCHIVE": image_archive(POD_PACKAGES),
     }
     lines = [f"export {name}={shlex.quote(str(value))}" for name, value in values.items()]
     lines += ['export PATH="$VIRTUAL_ENV/bin:$PATH"', "unset PYTHONDONTWRITEBYTECODE PYTHONPATH"]
@@ -455,12 +500,13 @@ def main() -> None:
         install_packages()
         with concurrent.futures.ThreadPoolExecutor() as pool:
             # The network's work and the processor's work side by side.
-            tests = "--tests" in sys.argv[1:]
-            others = [pool.submit(make_images, tests)]
+            conformance = "--conformance" in sys.argv[1:]
+            tests = conformance or "--tests" in sys.argv[1:]
+            others = [pool.submit(make_images, tests, conformance)]
             others += [pool.submit(fetch_promtool)] if tests else []
             stages = [
                 pool.submit(make_venv),
-                pool.submit(make_mirror, tests),
+                pool.submit(make_mirror, tests, conformance),
                 pool.submit(make_ssh_key),
             ]
             for other in others:

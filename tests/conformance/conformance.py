@@ -1,0 +1,435 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Kubernetes' own end-to-end tests on a real cluster of three nodes, for one or more configurations
+of the collection, and for plain flannel.
+
+Makes each cluster and removes it. Needs root and what `setup.py --conformance` builds; the results
+of all configurations that were run in this checkout are in .build/conformance.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from typing import NamedTuple
+from xml.etree import ElementTree
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = ROOT / ".build"
+KUBERNETES = ROOT / "molecule/shared/kubernetes"
+NODES = {f"mn-e2e-{number}": f"198.18.223.{10 + number}" for number in (1, 2, 3)}
+FIRST = next(iter(NODES))
+
+CLUSTER = "10.244.0.0/16"
+BLUE = {"name": "blue", "cidr": CLUSTER, "default": True, "backend": {"type": "vxlan", "vni": 1}}
+EXTERNAL = {
+    "name": "kube-flannel",
+    "cidr": CLUSTER,
+    "default": "external",
+    "conf": "10-flannel.conflist",
+}
+OTHERS = [
+    {
+        "name": "red",
+        "cidr": "10.3.0.0/16",
+        "attach": "all",
+        "backend": {"type": "vxlan", "vni": 2, "port": 8286},
+    },
+    {
+        "name": "green",
+        "cidr": "10.5.0.0/16",
+        "attach": "request",
+        "backend": {"type": "vxlan", "vni": 3, "port": 8287},
+    },
+]
+# What a word of a configuration's name changes; `api` is what nothing is changed of: leases from
+# the API, the pods' first network one of ours, units, kube-proxy in iptables mode.
+PLAIN = "flannel"
+WORDS: dict[str, dict[str, object]] = {
+    "api": {},
+    "etcd": {"multinet_datastore": "etcd"},
+    "external": {"multinet_networks": [EXTERNAL, *OTHERS]},
+    "daemonset": {"multinet_flanneld_form": "daemonset"},
+    "nftables": {"test_kube_proxy_mode": "nftables"},
+    PLAIN: {},
+}
+
+# What cannot be had in such a cluster: clouds, SCTP in this kernel, components that are restarted
+# over ssh.
+NOT_HERE = r"\[Serial\]|\[Slow\]|\[Disruptive\]|\[Feature:|\[Provider:|SCTP"
+SERVICES = "Services|Networking|Conntrack|Connectivity|NoSNAT|Topology|Traffic"
+
+
+class Part(NamedTuple):
+    """Tests that are run together: regular expressions over their names."""
+
+    focus: str
+    skip: str = ""
+
+
+PARTS = {
+    "network": Part(r"\[sig-network\].*\[Conformance\]"),
+    "services": Part(rf"\[sig-network\] ({SERVICES}).*", rf"\[Conformance\]|{NOT_HERE}"),
+    "node": Part(r"\[sig-node\].*\[Conformance\]"),
+}
+
+# The tests' images, by their names without registry and version: all have the same files.
+REGISTRIES = ("promoterE2eRegistry", "buildImageRegistry", "gcRegistry")
+WEB = {"Cmd": ["/agnhost", "netexec", "--http-port=80", "--udp-port=-1"]}
+SHELL = {"Cmd": ["/bin/sleep", "infinity"]}
+IMAGES: dict[str, dict[str, object]] = {
+    "agnhost": {"Entrypoint": ["/agnhost"], "Cmd": ["pause"]},
+    "busybox": SHELL,
+    "coredns": {"Entrypoint": ["/coredns"]},
+    "distroless-iptables": SHELL,
+    "httpd": WEB,
+    "jessie-dnsutils": SHELL,
+    "nginx": WEB,
+    "pause": {"Entrypoint": ["/agnhost", "pause"]},
+    "regression-issue-74839": {"Entrypoint": ["/regression-issue-74839"]},
+}
+
+
+class Result(NamedTuple):
+    """What became of the tests of one configuration: their names, and how long they took."""
+
+    passed: list[str]
+    failed: list[str]
+    skipped: list[str]
+    minutes: float
+    verify: str  # "-" where nothing of ours is on the cluster
+
+
+def words_of(configuration: str) -> list[str]:
+    """Return the words of a configuration's name, such as `etcd+nftables`.
+
+    Raises ValueError with a sentence about a word that there is not.
+    """
+    words = configuration.split("+")
+    for word in words:
+        if word not in WORDS:
+            raise ValueError(
+                f"{configuration}: there is no configuration {word}, but {', '.join(WORDS)};"
+                " join some by +"
+            )
+    return words
+
+
+def inventory(configuration: str) -> dict[str, object]:
+    """Return the inventory (YAML's data) of the cluster of a configuration."""
+    values: dict[str, object] = {
+        "test_network": "mn-e2e",
+        "test_subnet": "198.18.223.0/24",
+        "multinet_datastore": "kubernetes",
+        "multinet_nad_namespaces": ["default", "apps"],
+        "multinet_networks": [BLUE, *OTHERS],
+    }
+    for word in words_of(configuration):
+        values.update(WORDS[word])
+    hosts = {name: {"test_address": address} for name, address in NODES.items()}
+    groups: dict[str, object] = {
+        "test_hosts": {"vars": values},
+        "test_kubernetes": {"children": {"multinet_nodes": {}}},
+        "multinet_nodes": {"hosts": hosts},
+    }
+    if values["multinet_datastore"] == "etcd":
+        groups["multinet_etcd"] = {"hosts": {FIRST: {}}}
+    return groups
+
+
+def images(listed: list[str]) -> dict[str, dict[str, object]]:
+    """Return {name: configuration} of the images that are made, of those that the tests list."""
+    found = {}
+    for name in [*listed, "localhost/coredns:test"]:
+        kind = name.rpartition("/")[2].partition(":")[0]
+        if kind in IMAGES and name.startswith("localhost/"):
+            found[name] = IMAGES[kind]
+    return found
+
+
+def read_reports(files: list[pathlib.Path]) -> tuple[list[str], list[str], list[str]]:
+    """Return the names of the tests that (passed, failed, were skipped by themselves) of ginkgo's
+    JUnit files; those that a focus left out are in none.
+    """
+    passed, failed, skipped = set(), set(), set()
+    for file in files:
+        for case in ElementTree.parse(file).getroot().iter("testcase"):
+            kind, dummy, name = case.get("name", "").partition(" ")
+            status, reason = case.get("status"), case.find("skipped")
+            if kind != "[It]" or status == "pending":
+                continue
+            if status == "passed":
+                passed.add(name)
+            elif status != "skipped":
+                failed.add(name)
+            elif reason is not None and (reason.get("message") or "").startswith("skipped - "):
+                skipped.add(name)
+    return sorted(passed), sorted(failed), sorted(skipped)
+
+
+def table(results: dict[str, Result]) -> list[str]:
+    """Return the lines of the table; what fails with plain flannel too is marked."""
+    known = set(results[PLAIN].failed) if PLAIN in results else set()
+    lines = [
+        "| configuration | passed | failed | skipped | minutes | verify | what failed |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, one in results.items():
+        failed = [
+            f"{test} (with plain flannel too)" if name != PLAIN and test in known else test
+            for test in one.failed
+        ]
+        counts = f"{len(one.passed)} | {len(one.failed)} | {len(one.skipped)}"
+        lines.append(
+            f"| {name} | {counts} | {one.minutes:.0f} | {one.verify} |"
+            f" {'; '.join(failed).replace('|', '/') or '-'} |"
+        )
+    return lines
+
+
+def ours(name: str, results: dict[str, Result]) -> list[str]:
+    """Return the tests that failed with a configuration and not with plain flannel, as far as that
+    was run, and `verify` where it was red.
+    """
+    if name == PLAIN:
+        return []
+    known = set(results[PLAIN].failed) if PLAIN in results else set()
+    red = ["verify"] if results[name].verify != "green" else []
+    return [test for test in results[name].failed if test not in known] + red
+
+
+class Cluster:
+    """The cluster of one configuration. directory: where its files are while it is there."""
+
+    def __init__(self, configuration: str, directory: pathlib.Path) -> None:
+        self.words = words_of(configuration)
+        self.directory = directory
+        self.kubeconfig = directory / "kubernetes/admin.conf"
+        self.registries = directory / "registries.yml"
+        self.hosts = directory / "hosts.yml"
+        self.hosts.write_text(json.dumps(inventory(configuration)))
+        self.registries.write_text("".join(f"{name}: localhost\n" for name in REGISTRIES))
+        (kubectl,) = pathlib.Path(os.environ["MULTINET_TEST_MIRROR"]).glob("kubernetes/*/*/kubectl")
+        self.environment = {
+            **os.environ,
+            "KUBECONFIG": str(self.kubeconfig),
+            "KUBE_TEST_REPO_LIST": str(self.registries),
+            "MOLECULE_EPHEMERAL_DIRECTORY": str(directory),
+            "MOLECULE_PROJECT_DIRECTORY": str(ROOT),
+            "PATH": f"{kubectl.parent}:{os.environ['PATH']}",
+        }
+
+    def run(self, *command: object, check: bool = True) -> int:
+        """Run a command that says on stderr what it does; return its exit status."""
+        done = subprocess.run(
+            [str(word) for word in command],
+            check=check,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=sys.stderr,
+        )
+        return done.returncode
+
+    def playbook(self, name: object, check: bool = True) -> int:
+        """Run a playbook of the collection or of the scenarios."""
+        shared = ROOT / "molecule/shared/inventory"
+        return self.run("ansible-playbook", "-i", shared, "-i", self.hosts, name, check=check)
+
+    def create(self) -> None:
+        """Make the cluster with its networks."""
+        self.playbook(KUBERNETES / "create.yml")
+        if PLAIN in self.words or "external" in self.words:
+            self.playbook(KUBERNETES / "kube_flannel.yml")
+        if "daemonset" in self.words:
+            self.playbook(KUBERNETES / "flanneld_image.yml")
+        if PLAIN not in self.words:
+            self.playbook("multinet.flannel.site")
+
+    def prepare(self) -> None:
+        """Give the cluster what the tests need: their images, and its DNS."""
+        archive = self.directory / "images.tar"
+        self.make_images(archive)
+        for node in NODES:
+            with archive.open("rb") as stream:
+                ctr = ["podman", "exec", "-i", node, "ctr", "-n", "k8s.io", "images", "import", "-"]
+                subprocess.run(ctr, check=True, stdin=stream, stdout=sys.stderr)
+        archive.unlink()
+        self.run("kubectl", "apply", "-f", pathlib.Path(__file__).parent / "coredns.yml")
+        rollout = ["kubectl", "-n", "kube-system", "rollout", "status", "deployment", "coredns"]
+        self.run(*rollout, "--timeout=120s")
+
+    def make_images(self, archive: pathlib.Path) -> None:
+        """Write the images of the tests: a Debian, above it the programs, under all their names."""
+        base = pathlib.Path(os.environ["MULTINET_POD_ARCHIVE"])
+        programs = self.directory / "programs.tar"
+        with tarfile.open(programs, "w") as layer:
+            for name in ("agnhost", "regression-issue-74839", "coredns"):
+                mirror = pathlib.Path(os.environ["MULTINET_SUITE_MIRROR"])
+                (program,) = mirror.glob(f"*/*/*/{name}")
+                layer.add(program, name)
+            # where tests look for it
+            link = tarfile.TarInfo("usr/bin/sysctl")
+            link.type, link.linkname = tarfile.SYMTYPE, "/usr/sbin/sysctl"
+            layer.addfile(link)
+            uploads = tarfile.TarInfo("uploads")
+            uploads.type, uploads.mode = tarfile.DIRTYPE, 0o777
+            layer.addfile(uploads)
+        sums = [f"sha256:{_sum_of(file)}" for file in (base, programs)]
+        architecture = _output(["dpkg", "--print-architecture"])
+        names = images(_output([os.environ["MULTINET_SUITE"], "--list-images"], self).split())
+        manifest = []
+        with tarfile.open(archive, "w") as whole:
+            whole.add(base, "base.tar")
+            whole.add(programs, "programs.tar")
+            for number, (name, config) in enumerate(names.items()):
+                file = self.directory / f"{number}.json"
+                value = {
+                    "os": "linux",
+                    "architecture": architecture,
+                    "config": {**config, "Env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"]},
+                    "rootfs": {"type": "layers", "diff_ids": sums},
+                }
+                file.write_text(json.dumps(value))
+                whole.add(file, file.name)
+                layers = ["base.tar", "programs.tar"]
+                manifest.append({"Config": file.name, "RepoTags": [name], "Layers": layers})
+            file = self.directory / "manifest.json"
+            file.write_text(json.dumps(manifest))
+            whole.add(file, file.name)
+
+    def test(self, parts: dict[str, Part], processes: int) -> list[pathlib.Path]:
+        """Run parts of the suite; return ginkgo's JUnit files. The output of a part goes to a file
+        that has its name.
+
+        Raises RuntimeError when a part ends without its file.
+        """
+        (ginkgo,) = pathlib.Path(os.environ["MULTINET_SUITE_MIRROR"]).glob("*/*/*/ginkgo")
+        found = []
+        for name, part in parts.items():
+            log = BUILD / "conformance" / f"{'+'.join(self.words)}.{name}.log"
+            reports = self.directory / name
+            print(f"{name}: {log}", file=sys.stderr, flush=True)
+            skip = [f"--skip={part.skip}"] if part.skip else []
+            command = [
+                ginkgo,
+                f"--procs={processes}",
+                "--no-color",
+                "--timeout=90m",
+                f"--focus={part.focus}",
+                *skip,
+                os.environ["MULTINET_SUITE"],
+                "--",
+                f"--kubeconfig={self.kubeconfig}",
+                "--provider=skeleton",
+                f"--num-nodes={len(NODES)}",
+                "--node-os-distro=custom",
+                "--dns-domain=cluster.local",
+                f"--report-dir={reports}",
+            ]
+            with log.open("w") as output:
+                subprocess.run(
+                    [str(word) for word in command],
+                    check=False,
+                    env=self.environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                )
+            files = sorted(reports.glob("junit*.xml"))
+            if not files:
+                raise RuntimeError(f"The tests ended without a report: {log}")
+            found += files
+        return found
+
+    def verify(self) -> str:
+        """Return what the verification says between pods of the scenarios: green or red."""
+        if PLAIN in self.words:
+            return "-"
+        self.playbook(KUBERNETES / "pods.yml")
+        return "red" if self.playbook("multinet.flannel.verify", check=False) else "green"
+
+    def remove(self) -> None:
+        """Remove the cluster."""
+        self.playbook(ROOT / "molecule/default/destroy.yml")
+
+
+def _output(command: list[str], cluster: Cluster | None = None) -> str:
+    """Return what a command prints, in the environment of a cluster."""
+    environment = cluster.environment if cluster else None
+    done = subprocess.run(command, check=True, env=environment, stdout=subprocess.PIPE, text=True)
+    return done.stdout.strip()
+
+
+def _sum_of(file: pathlib.Path) -> str:
+    return _output(["sha256sum", str(file)]).split()[0]
+
+
+def measure(configuration: str, parts: dict[str, Part], processes: int) -> Result:
+    """Make the cluster of a configuration, run parts of the suite on it, remove it."""
+    with tempfile.TemporaryDirectory(prefix="multinet-e2e-", dir="/var/tmp") as directory:
+        cluster = Cluster(configuration, pathlib.Path(directory))
+        cluster.remove()  # of a run that was killed
+        try:
+            cluster.create()
+            cluster.prepare()
+            begin = time.monotonic()
+            found = read_reports(cluster.test(parts, processes))
+            minutes = (time.monotonic() - begin) / 60
+            return Result(*found, minutes, cluster.verify())
+        finally:
+            cluster.remove()
+
+
+def main() -> int:
+    """See --help. Return 1 when anything fails that does not fail with plain flannel."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "configurations",
+        nargs="+",
+        help=f"words joined by +, of {', '.join(WORDS)}, such as api or etcd+nftables",
+    )
+    parser.add_argument(
+        "--parts",
+        nargs="+",
+        default=list(PARTS),
+        choices=list(PARTS),
+        help="parts of the suite (default: all)",
+    )
+    parser.add_argument("--focus", help="instead of parts: a regular expression over tests' names")
+    parser.add_argument("--processes", type=int, default=4, help="tests at a time (default 4)")
+    options = parser.parse_args()
+    for configuration in options.configurations:
+        try:
+            words_of(configuration)
+        except ValueError as problem:
+            parser.error(str(problem))
+    parts = {"focus": Part(options.focus)} if options.focus else {}
+    parts = parts or {name: PARTS[name] for name in options.parts}
+
+    kept = BUILD / "conformance"
+    kept.mkdir(parents=True, exist_ok=True)
+    bad = False
+    for configuration in options.configurations:
+        result = measure(configuration, parts, options.processes)
+        (kept / f"{configuration}.json").write_text(json.dumps(result._asdict(), indent=1))
+        results = {
+            file.stem: Result(**json.loads(file.read_text()))
+            for file in sorted(kept.glob("*.json"))
+        }
+        lines = table(results)
+        (BUILD / "conformance.md").write_text("\n".join(lines) + "\n")
+        print("\n".join(lines), flush=True)
+        bad = bad or bool(ours(configuration, results))
+    return int(bad)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,96 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What `make conformance` makes of its configurations, of the suite's images and of its reports."""
+
+from __future__ import annotations
+
+import importlib.util
+import pathlib
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+REPORT = """<testsuites><testsuite>
+<testcase name="[SynchronizedBeforeSuite]" status="passed" time="1"/>
+<testcase name="[It] [sig-network] Services hairpin" status="passed" time="9.5"/>
+<testcase name="[It] [sig-network] DNS fails" status="failed" time="2">
+  <failure message="no"/></testcase>
+<testcase name="[It] [sig-network] DNS hangs" status="timedout" time="90"/>
+<testcase name="[It] [sig-network] needs a cloud" status="skipped" time="0">
+  <skipped message="skipped - Only supported for providers [gce]"/></testcase>
+<testcase name="[It] [sig-node] out of focus" status="skipped" time="0">
+  <skipped message="skipped"/></testcase>
+<testcase name="[It] [sig-node] not ready" status="pending" time="0"/>
+</testsuite></testsuites>"""
+
+
+@pytest.fixture(scope="module", name="conformance")
+def _conformance():
+    path = ROOT / "tests" / "conformance" / "conformance.py"
+    spec = importlib.util.spec_from_file_location("conformance", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # typing.NamedTuple looks there
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules[spec.name]
+
+
+def test_a_configuration_is_what_its_words_change(conformance):
+    plain = conformance.inventory("api")["test_hosts"]["vars"]
+    both = conformance.inventory("etcd+nftables")
+    values = both["test_hosts"]["vars"]
+    changed = {key: value for key, value in values.items() if plain.get(key) != value}
+    assert changed == {"multinet_datastore": "etcd", "test_kube_proxy_mode": "nftables"}
+    assert "multinet_etcd" in both
+    assert "multinet_etcd" not in conformance.inventory("api")
+
+
+def test_a_word_that_is_unknown_is_refused(conformance):
+    with pytest.raises(ValueError, match="there is no configuration ipvs, but api, etcd"):
+        conformance.inventory("etcd+ipvs")
+
+
+def test_kube_proxy_takes_the_pods_for_those_of_the_cluster(conformance):
+    """Its --cluster-cidr (test_cluster_cidrs) is the range of the pods' first network."""
+    shared = (ROOT / "molecule" / "shared" / "inventory" / "hosts.yml").read_text()
+    assert f"test_cluster_cidrs: [{conformance.CLUSTER}]" in shared
+    for word in conformance.WORDS:
+        networks = conformance.inventory(word)["test_hosts"]["vars"]["multinet_networks"]
+        first = [one["cidr"] for one in networks if one.get("default")]
+        assert first == [conformance.CLUSTER]
+
+
+def test_images_are_those_that_can_be_made_of_those_that_tests_list(conformance):
+    listed = ["localhost/agnhost:2.56", "localhost/nginx:1.15-4", "localhost/perl:5.26"]
+    found = conformance.images([*listed, "elsewhere/agnhost:2.6"])
+    assert list(found) == [*listed[:2], "localhost/coredns:test"]
+    assert found["localhost/agnhost:2.56"] == {"Entrypoint": ["/agnhost"], "Cmd": ["pause"]}
+
+
+def test_a_report_has_what_ran(conformance, tmp_path):
+    (tmp_path / "junit_01.xml").write_text(REPORT)
+    passed, failed, skipped = conformance.read_reports([tmp_path / "junit_01.xml"])
+    assert passed == ["[sig-network] Services hairpin"]
+    assert failed == ["[sig-network] DNS fails", "[sig-network] DNS hangs"]
+    assert skipped == ["[sig-network] needs a cloud"]
+
+
+def test_what_fails_with_plain_flannel_too_is_marked_and_forgiven(conformance):
+    results = {
+        "api": conformance.Result(["a"], ["b", "c|d"], ["e"], 12.3, "green"),
+        "flannel": conformance.Result(["a", "c|d"], ["b"], ["e"], 11.0, "-"),
+    }
+    assert conformance.table(results)[2:] == [
+        "| api | 1 | 2 | 1 | 12 | green | b (with plain flannel too); c/d |",
+        "| flannel | 2 | 1 | 1 | 11 | - | b |",
+    ]
+    assert conformance.ours("api", results) == ["c|d"]
+    assert conformance.ours("flannel", results) == []
+
+
+@pytest.mark.parametrize("verify", ["red", "green"])
+def test_a_red_verification_is_a_failure(conformance, verify):
+    results = {"api": conformance.Result(["a"], [], [], 1.0, verify)}
+    assert conformance.ours("api", results) == (["verify"] if verify == "red" else [])
