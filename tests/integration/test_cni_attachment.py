@@ -47,7 +47,7 @@ if os.geteuid() != 0:
 @pytest.fixture(name="host")
 def _host(tmp_path, upstream_bin):
     host = CniHost(tmp_path, upstream_bin)
-    planned = plan.plan(DECLARATION, {"in_process": ["flannel", "tuning"]})
+    planned = plan.plan(DECLARATION, {"in_process": ["flannel", "tuning", "bridge", "host-local"]})
     for plugin in host.path(BIN).iterdir():  # a node has no more than it needs
         if plugin.name not in (*executables.executables(planned), "multinet"):
             plugin.unlink()

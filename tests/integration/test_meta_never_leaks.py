@@ -21,6 +21,8 @@ from cni_host import BIN, CniHost
 if os.geteuid() != 0:
     pytest.skip("needs root for network namespaces", allow_module_level=True)
 
+# Of the plugins, those whose work is done in-process.
+FORMS = [[], ["flannel", "tuning"], ["flannel", "tuning", "bridge", "host-local"]]
 # How often random kills are tried; `make soak` asks for thousands.
 ROUNDS = int(os.environ.get("MULTINET_SOAK_ROUNDS", "12"))
 
@@ -134,13 +136,8 @@ def test_killed_at_random_moments(host):
         pod = host.pod()
 
         def conf(**keys):
-            # flannel and tuning by their executables or in-process, and that may change from one
-            # operation to the next
-            return meta(
-                delegates=[flannel("blue"), chain],
-                inProcess=chance.choice([[], ["flannel", "tuning"]]),
-                **keys,
-            )
+            # by executables or in-process, and that may change from one operation to the next
+            return meta(delegates=[flannel("blue"), chain], inProcess=chance.choice(FORMS), **keys)
 
         for command in ("ADD", "DEL"):
             running = start(host, command, conf(), pod)

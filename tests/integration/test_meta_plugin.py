@@ -43,6 +43,9 @@ def _pod(host):
     return host.pod()
 
 
+IN_PROCESS = ["flannel", "tuning", "bridge", "host-local"]
+
+
 def today(*more, **keys):
     """Return a configuration as the collection writes it: two networks, each a list of plugins, and
     more delegates after them.
@@ -292,7 +295,10 @@ def test_a_missing_plugin_behind_flannel_is_found_out_first(host, pod):
     assert host.leftovers() == []
 
 
-@pytest.mark.parametrize("one, other", [([], ["flannel", "tuning"]), (["flannel", "tuning"], [])])
+@pytest.mark.parametrize(
+    "one, other",
+    [([], ["flannel", "tuning"]), (["flannel", "tuning"], []), ([], IN_PROCESS), (IN_PROCESS, [])],
+)
 def test_what_was_attached_by_one_form_is_detached_by_the_other(host, pod, one, other):
     conf = today(inProcess=one)
     status, answer = host.cni("ADD", conf, pod)
@@ -337,7 +343,7 @@ def test_a_node_needs_no_executable_of_what_is_done_in_process(host, pod, instal
     assert host.leftovers() == []
 
 
-@pytest.mark.parametrize("in_process", [[], ["flannel", "tuning"]])
+@pytest.mark.parametrize("in_process", [[], ["flannel", "tuning"], IN_PROCESS])
 def test_a_flannel_plugin_that_was_killed_before_it_filled_its_file(host, pod, in_process):
     conf = today(inProcess=in_process)
     assert host.cni("ADD", conf, pod)[0] == 0

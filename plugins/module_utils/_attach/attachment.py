@@ -255,7 +255,7 @@ class Attacher:
 
     def _runtime(self) -> runtime.Runtime:
         execute = in_process.InProcess(
-            self.execute or invoke.Exec(), (), when_missing=meta_conf.IN_PROCESS
+            self.execute or invoke.Exec(), (), when_missing=meta_conf.NO_EXECUTABLE
         )
         return runtime.Runtime(
             self.path, execute, relay=self.relay, deadline=time.monotonic() + self.timeout

@@ -37,7 +37,7 @@ def check(plugin: Plugin, request: Request) -> None:
         runtime.search_path(request.path, state.path),
         deadline=time.monotonic() + state.timeout,
         in_process=state.in_process,
-        when_missing=conf.IN_PROCESS,
+        when_missing=conf.NO_EXECUTABLE,
     )
     for attached in state.attached:
         try:

@@ -34,7 +34,8 @@ _OUR_KEYS = ("masterplugin", "ifName")
 _DELEGATE_KEYS = (*_OUR_KEYS, "file")
 # What a runtime hands over of the pod, when a configuration asks for it in `capabilities`.
 POD_ANNOTATIONS = "io.kubernetes.cri.pod-annotations"
-IN_PROCESS = ("flannel", "tuning")  # what in_process.py can do
+IN_PROCESS = ("flannel", "tuning", "bridge", "host-local")  # what in_process.py can do
+NO_EXECUTABLE = ("flannel", "tuning")  # of them, those that a node need not have installed
 
 
 class Delegate:

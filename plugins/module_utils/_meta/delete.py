@@ -91,7 +91,7 @@ def detach(
     path = runtime.search_path(request.path, state.path)
     failed = detach_all(
         # by executables once, which may have gone since
-        plugin.runtime(request, path, in_process=state.in_process, when_missing=conf.IN_PROCESS),
+        plugin.runtime(request, path, in_process=state.in_process, when_missing=conf.NO_EXECUTABLE),
         state.attached,
         container_id=state.container_id,
         netns=request.netns or (state.netns if os.path.exists(state.netns) else ""),
@@ -177,7 +177,7 @@ def _detach_by_conf(plugin: Plugin, request: Request) -> None:
     path = runtime.search_path(configuration.bin_dirs, request.path)
     failed = detach_all(
         plugin.runtime(
-            request, path, in_process=configuration.in_process, when_missing=conf.IN_PROCESS
+            request, path, in_process=configuration.in_process, when_missing=conf.NO_EXECUTABLE
         ),
         attached,
         container_id=request.container_id,

@@ -76,9 +76,9 @@ def delegate_conf(conf: dict[str, Any], lease: dict[str, Any]) -> dict[str, Any]
     """
     delegate = dict(conf.get("delegate") or {})
     ipam = dict(conf.get("ipam") or {})
-    routes = _routes(ipam)
+    before = routes(ipam)
     if (
-        routes is None
+        before is None
         or "name" in delegate
         or "ipam" in delegate
         or not isinstance(delegate.setdefault("type", "bridge"), str)
@@ -95,30 +95,30 @@ def delegate_conf(conf: dict[str, Any], lease: dict[str, Any]) -> dict[str, Any]
         delegate["cniVersion"] = conf["cniVersion"]
     ipam.setdefault("type", "host-local")
     ipam["ranges"] = [[{"subnet": subnet}] for subnet in lease["subnets"]]
-    ipam["routes"] = routes + [{"dst": network} for network in lease["networks"]]
+    ipam["routes"] = before + [{"dst": network} for network in lease["networks"]]
     delegate["ipam"] = ipam
     return delegate
 
 
-def _routes(ipam: dict[str, Any]) -> list[dict[str, Any]] | None:
-    """The routes that the configuration has already, as Go prints them; or None for what Go
-    versions read differently.
+def routes(ipam: dict[str, Any]) -> list[dict[str, Any]] | None:
+    """Return the routes of an `ipam`, as Go prints them; or None for what Go versions read
+    differently.
     """
-    routes = ipam.get("routes")
-    if not isinstance(routes, list):
-        return [] if routes is None else None
+    written = ipam.get("routes")
+    if not isinstance(written, list):
+        return [] if written is None else None
     printed = []
-    for route in routes:
+    for route in written:
         if (
             not isinstance(route, dict)
             or not set(route) <= {"dst", "gw"}
             or not all(isinstance(value, str) for value in route.values())
         ):
             return None
-        prefix = _prefix(route.get("dst", ""))
-        if prefix is None:
+        destination = prefix(route.get("dst", ""))
+        if destination is None:
             return None
-        one = {"dst": "/".join(prefix)}
+        one = {"dst": "/".join(destination)}
         if "gw" in route:
             gateway = _canonical(route["gw"])
             if gateway is None:
@@ -132,12 +132,12 @@ def network_of(text: str, family: int) -> str | None:
     """Return the network of an address with a length, "10.1.5.1/24" -> "10.1.5.0/24"; None for what
     is none of that family (4 or 6).
     """
-    prefix = _prefix(text)
-    if prefix is None or (":" in prefix[0]) != (family == 6):
+    found = prefix(text)
+    if found is None or (":" in found[0]) != (family == 6):
         return None
     from _socket import AF_INET, AF_INET6, inet_ntop, inet_pton  # as in annotations.py
 
-    address, length = prefix
+    address, length = found
     kind = AF_INET6 if family == 6 else AF_INET
     packed = inet_pton(kind, address)
     host_bits = len(packed) * 8 - int(length)
@@ -145,8 +145,8 @@ def network_of(text: str, family: int) -> str | None:
     return f"{inet_ntop(kind, number.to_bytes(len(packed), 'big'))}/{length}"
 
 
-def _prefix(text: str) -> tuple[str, str] | None:
-    """The address, as Go prints it, and the length of "10.1.5.1/24"; None for what is none."""
+def prefix(text: str) -> tuple[str, str] | None:
+    """Return the address (as Go prints it) and the length of "10.1.5.1/24"; None for another."""
     written, slash, length = text.partition("/")
     address = _canonical(written)
     if not slash or address is None or not _is_length(length, 128 if ":" in address else 32):

@@ -102,7 +102,7 @@ def _hand_on(
         path,
         deadline=deadline,
         in_process=configuration.in_process,
-        when_missing=conf.IN_PROCESS,
+        when_missing=conf.NO_EXECUTABLE,
     )
     failed = []
     for name, network in networks.items():

@@ -31,39 +31,51 @@ _TUNING_KEYS = frozenset(("cniVersion", "name", "type", "sysctl", "dataDir", "pr
 
 
 class Call:
-    """What a plugin is called with: its configuration, its environment, the seconds it may take,
-    and what finds and runs the plugins behind it.
+    """What a plugin is called with: its configuration (and that as it came), its environment, the
+    seconds it may take, and what finds and runs the plugins behind it.
     """
 
     def __init__(
         self,
         conf: dict[str, Any],
         environ: dict[str, str],
+        stdin: bytes,
         *,
         seconds: float | None,
         execute: invoke.Exec,
     ) -> None:
         self.conf = conf
+        self.stdin = stdin
         self.environ = environ
         self.container_id = environ["CNI_CONTAINERID"]
+        self.netns = environ.get("CNI_NETNS", "")
         self.interface = environ["CNI_IFNAME"]
-        self._seconds = seconds
+        self.seconds = seconds
         self._execute = execute
 
     def find(self, plugin: str) -> str:
         """Return the file of another plugin; raise Error."""
         return self._execute.find(plugin, self.environ["CNI_PATH"].split(os.pathsep))
 
-    def run(self, file: str, stdin: bytes) -> Outcome:
-        """Run another plugin in the same environment; raise Error."""
-        return self._execute.run(file, self.environ, stdin, self._seconds)
+    def run(self, file: str, stdin: bytes, command: str | None = None) -> Outcome:
+        """Run another plugin in the same environment, or with another command; raise Error."""
+        environ = dict(self.environ, CNI_COMMAND=command) if command else self.environ
+        return self._execute.run(file, environ, stdin, self.seconds)
+
+    def has_plain_args(self) -> bool:
+        """Say whether CNI_ARGS ask for nothing: an address, for one, may come by them."""
+        args = [pair.split("=") for pair in self.environ.get("CNI_ARGS", "").split(";") if pair]
+        return not args or (
+            ["IgnoreUnknown", "1"] in args
+            and all(len(pair) == 2 and pair[0].upper() not in ("MAC", "IP") for pair in args)
+        )
 
 
 class InProcess(invoke.Substitute):
     """An invoke.Exec that does the work of some plugins itself.
 
-    execute: for all others; plugins: names out of conf.IN_PROCESS; when_missing: those whose work
-    is done here where there is no executable, by default the same.
+    execute: for all others; plugins: names out of conf.IN_PROCESS; when_missing: further ones whose
+    work is done here where there is no executable.
     """
 
     def __init__(
@@ -72,7 +84,7 @@ class InProcess(invoke.Substitute):
         plugins: Iterable[str],
         when_missing: Iterable[str] | None = None,
     ) -> None:
-        super().__init__(execute, plugins if when_missing is None else when_missing)
+        super().__init__(execute, {*plugins, *(when_missing or ())})
         self.plugins = plugins
 
     def run(
@@ -87,7 +99,7 @@ class InProcess(invoke.Substitute):
             plugin = conf.decode(stdin, "The configuration")
             try:
                 if serve:
-                    done = serve(Call(plugin, environ, seconds=seconds, execute=self.execute))
+                    done = serve(Call(plugin, environ, stdin, seconds=seconds, execute=self))
             except (OSError, UnicodeDecodeError) as error:
                 why = str(error)  # the executable has better words for it
         if done is None and is_missing:
@@ -114,7 +126,7 @@ class InProcess(invoke.Substitute):
             except (OSError, UnicodeDecodeError):
                 continue
             if delegate:
-                self.execute.find(delegate["type"], path)
+                self.find(delegate["type"], path)
                 file = os.path.join(flannel.data_directory(plugin), container_id)
                 kept[file] = conf.encode(delegate)
         return kept
@@ -216,6 +228,24 @@ def _tuning_check(call: Call) -> Outcome | None:
     return 0, b"", b""
 
 
+def _bridge(command: str) -> Callable[[Call], Outcome | None]:
+    def serve(call: Call) -> Outcome | None:
+        from . import bridge_plugin  # for networks that have one
+
+        return bridge_plugin.SERVED[command](call)
+
+    return serve
+
+
+def _host_local(command: str) -> Callable[[Call], Outcome | None]:
+    def serve(call: Call) -> Outcome | None:
+        from . import host_local_plugin
+
+        return host_local_plugin.SERVED[command](call)
+
+    return serve
+
+
 _SERVED: dict[tuple[str, str], Callable[[Call], Outcome | None]] = {
     ("flannel", "ADD"): _flannel_add,
     ("flannel", "DEL"): _flannel_delete,
@@ -227,6 +257,15 @@ _SERVED: dict[tuple[str, str], Callable[[Call], Outcome | None]] = {
     ("tuning", "CHECK"): _tuning_check,
     ("tuning", "STATUS"): _nothing,
     ("tuning", "GC"): _nothing,
+    ("bridge", "ADD"): _bridge("ADD"),
+    ("bridge", "DEL"): _bridge("DEL"),
+    ("bridge", "STATUS"): _bridge("STATUS"),
+    ("bridge", "GC"): _nothing,
+    ("host-local", "ADD"): _host_local("ADD"),
+    ("host-local", "DEL"): _host_local("DEL"),
+    ("host-local", "CHECK"): _host_local("CHECK"),
+    ("host-local", "STATUS"): _nothing,
+    ("host-local", "GC"): _nothing,
 }
 
 
@@ -239,6 +278,9 @@ def _needs_executable(
         f" {flannel.subnet_file(plugin)} as flanneld does.",
         "tuning": "It sets sysctls of the network, where the host has no"
         f" {_TUNING_ALLOWLIST}, and nothing else.",
+        "bridge": "It reads a configuration as the plugin flannel makes it, without `ipMasq`.",
+        "host-local": "It reads `ranges`, `routes` and `dataDir`, and gives no address that is"
+        " asked for.",
     }
     where = ", ".join(environ["CNI_PATH"].split(os.pathsep))
     return errors.Error(
@@ -284,11 +326,7 @@ def _is_plain_tuning(call: Call) -> bool:
         return False
     if not all(isinstance(value, str) for value in sysctls.values()):
         return False
-    args = [pair.split("=") for pair in call.environ.get("CNI_ARGS", "").split(";") if pair]
-    return not args or (
-        ["IgnoreUnknown", "1"] in args
-        and all(len(pair) == 2 and pair[0].upper() != "MAC" for pair in args)
-    )
+    return call.has_plain_args()
 
 
 def _sysctls(call: Call) -> dict[str, str] | None:

@@ -11,8 +11,9 @@ from typing import Any
 def executables(plan: dict[str, Any]) -> list[str]:
     """Return the names, in alphabetical order, of what is started for a pod of plan()'s networks.
 
-    Plugins whose work the meta-plugin does itself (_meta/in_process.py) are not. loopback is what
-    container runtimes start for `lo`, whatever the networks are.
+    flannel and tuning are not where the meta-plugin does their work (_meta/in_process.py): it does
+    all that the collection asks of them. Of bridge and host-local pods may ask for more. loopback
+    is what container runtimes start for `lo`, whatever the networks are.
     """
     needed = {"loopback"}
     for network in plan["networks"]:
@@ -20,4 +21,5 @@ def executables(plan: dict[str, Any]) -> list[str]:
             needed.add(plugin["type"])
             if plugin["type"] == "flannel":  # what it hands over to; see _plan/render.py
                 needed |= {"bridge", "host-local"}
-    return sorted(needed - set(plan["cni_conf"].get("inProcess", [])))
+    spared = {"flannel", "tuning"}.intersection(plan["cni_conf"].get("inProcess", []))
+    return sorted(needed - spared)

@@ -119,12 +119,12 @@ OPTIONS = {
     ),
     "in_process": Option(
         "choices",
-        ["flannel", "tuning"],
+        ["flannel", "tuning", "bridge", "host-local"],
         (
             "CNI plugins whose work the meta-plugin does itself, without starting their"
             " executables.",
         ),
-        choices=("flannel", "tuning"),
+        choices=("flannel", "tuning", "bridge", "host-local"),
     ),
     "node_count": Option(
         "count", None, ("Number of nodes. A network that has fewer subnets is refused.",)
