@@ -16,6 +16,7 @@ from ansible_collections.multinet.flannel.plugins.filter import flanneld
 from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import (
     checks,
     daemonset,
+    kube_proxy,
     objects,
 )
 from ansible_collections.multinet.flannel.plugins.module_utils._node import units
@@ -91,8 +92,10 @@ def kubernetes_problems(
 
     cluster: what module kubernetes_info returned. settings: see checks.cluster_problems().
     """
-    return checks.cluster_problems(cluster, settings) + checks.node_problems(
-        cluster, node_name, plan
+    return (
+        checks.cluster_problems(cluster, settings)
+        + kube_proxy.problems(cluster.get("kube_proxy"), plan)
+        + checks.node_problems(cluster, node_name, plan)
     )
 
 

@@ -18,6 +18,12 @@ extends_documentation_fragment:
   - multinet.flannel.kubernetes_admin
   - multinet.flannel.attributes
   - multinet.flannel.attributes.info
+options:
+  inventory:
+    description: Names of the Node objects of all hosts that have the networks. The module warns of
+      other nodes. Without it, nodes are not asked for.
+    type: list
+    elements: str
 """
 
 EXAMPLES = r"""
@@ -46,18 +52,33 @@ published:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import admin, cluster
+from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import (
+    admin,
+    cluster,
+    nodes,
+)
+from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes.questions import (
+    NAMES,
+    ask,
+)
 
+NODES = "/api/v1/nodes"
 LISTS = ("/api/v1/pods", "/api/v1/services", "/apis/discovery.k8s.io/v1/endpointslices")
 
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec={"kubeconfig": {"type": "str", "required": True}}, supports_check_mode=True
+        argument_spec={
+            "kubeconfig": {"type": "str", "required": True},
+            "inventory": {"type": "list", "elements": "str"},
+        },
+        supports_check_mode=True,
     )
     try:
         api = admin.Admin(module.params["kubeconfig"])
         found = [api.items(path) or [] for path in LISTS]
+        inventory = module.params["inventory"]
+        names = [] if inventory is None else ask(NAMES, api.items(NODES) or [])
     except admin.AdminError as error:
         module.fail_json(
             msg=(
@@ -65,6 +86,9 @@ def main() -> None:
                 " Services and EndpointSlices."
             )
         )
+    strangers = nodes.outside(names, inventory or ())
+    if strangers:
+        module.warn(strangers)
     seen = cluster.view(*found)
     module.exit_json(
         changed=False, cluster=seen, published={key: seen[key] for key in ("services", "ports")}

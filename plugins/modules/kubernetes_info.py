@@ -10,11 +10,17 @@ module: kubernetes_info
 short_description: What a Kubernetes cluster has of what several networks need
 version_added: 0.1.0
 description:
-  - Asks the Kubernetes API for its nodes with their pod ranges, and for its namespaces. Nothing is
-    changed.
+  - Asks the Kubernetes API for its nodes with their pod ranges, for its namespaces, and for the
+    ConfigMap of kube-proxy. Nothing is changed.
+  - Warns of nodes that the inventory does not have.
   - Fails with a sentence when the API cannot be reached or does not know the user.
 author: [multinet.flannel authors (@multinet-flannel)]
 options:
+  inventory:
+    description: Names of the Node objects of all hosts that have the networks. Without it, nobody
+      is warned of others.
+    type: list
+    elements: str
   networks:
     description: Networks of a plan. A warning says whose interfaces those that every pod has shift.
     type: list
@@ -52,6 +58,22 @@ nodes:
   type: dict
   sample:
     node1: [10.244.0.0/24]
+announced:
+  description: Names of the nodes that say that they have the networks, as
+    M(multinet.flannel.kubernetes_nodes) has them do.
+  returned: success
+  type: list
+  elements: str
+kube_proxy:
+  description: How kube-proxy knows the pods of its node, null where no ConfigMap says so.
+  returned: success
+  type: dict
+  sample: {mode: ClusterCIDR, cidrs: [10.244.0.0/16], interface: ""}
+pod_security:
+  description: The Pod Security level that a namespace enforces, where it does.
+  returned: success
+  type: dict
+  sample: {apps: baseline}
 namespaces:
   description: Names of the namespaces.
   returned: success
@@ -63,8 +85,12 @@ namespaces:
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import (
     admin,
+    kube_proxy,
     objects,
     pods_of_others,
+)
+from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import (
+    nodes as node_objects,
 )
 from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes.questions import (
     NAMES,
@@ -72,12 +98,15 @@ from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes.quest
     ask,
 )
 
+ENFORCED = "pod-security.kubernetes.io/enforce"
+
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "kubeconfig": {"type": "str", "required": True},
             "networks": {"type": "list", "elements": "dict", "default": []},
+            "inventory": {"type": "list", "elements": "str"},
         },
         supports_check_mode=True,
     )
@@ -89,6 +118,7 @@ def main() -> None:
         pod_cidrs = {node["metadata"]["name"]: ask(POD_CIDRS, node) for node in nodes}
         names = ask(NAMES, namespaces)
         definitions = api.items("/apis/k8s.cni.cncf.io/v1/network-attachment-definitions") or []
+        proxy = kube_proxy.local_pods(api.get(kube_proxy.CONFIG_MAP))
     except admin.AdminError as error:
         module.fail_json(msg=str(error))
     others = [
@@ -96,10 +126,22 @@ def main() -> None:
         for item in definitions
         if not objects.is_ours(item)
     ]
-    for sentence in pods_of_others.shifted(module.params["networks"], others):
+    inventory = module.params["inventory"]
+    warnings = pods_of_others.shifted(module.params["networks"], others)
+    if inventory is not None:
+        warnings.append(node_objects.outside(pod_cidrs, inventory))
+    for sentence in filter(None, warnings):
         module.warn(sentence)
     module.exit_json(
         changed=False,
+        announced=[node["metadata"]["name"] for node in nodes if node_objects.is_announced(node)],
+        kube_proxy=proxy,
+        pod_security={
+            item["metadata"]["name"]: level
+            for item in namespaces
+            for level in [(item["metadata"].get("labels") or {}).get(ENFORCED)]
+            if level
+        },
         server=api.server,
         version=version.get("gitVersion", ""),
         nodes=pod_cidrs,

@@ -615,7 +615,10 @@ def test_the_cluster_is_looked_at(cluster):
         "POST", "/api/v1/nodes", {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n2"}}
     )
     try:
-        seen = cluster.module("kubernetes_info")
+        cluster.module("kubernetes_nodes", nodes=["n1", "gone"])
+        seen = cluster.module("kubernetes_info", inventory=["n1"])
+        cluster.module("kubernetes_nodes", nodes=["n1"], state="absent")
+        again = cluster.module("kubernetes_info")
     finally:
         for name in ("n1", "n2"):
             cluster.api.ok("DELETE", "/api/v1/nodes/" + name)
@@ -624,6 +627,8 @@ def test_the_cluster_is_looked_at(cluster):
         and "apps" in seen["namespaces"]
         and seen["server"] == "https://127.0.0.1:6443"
     )
+    assert (seen["announced"], again["announced"]) == (["n1"], [])
+    assert seen["kube_proxy"] is None and seen["pod_security"] == {}
 
 
 def test_what_a_measurement_is_compared_with_is_read(cluster):

@@ -19,7 +19,8 @@ def cluster_problems(cluster: Mapping[str, Any], settings: Mapping[str, Any]) ->
     """Say what in the cluster stands in the way: sentences.
 
     cluster: what module kubernetes_info returned. settings: {server: URL as the hosts reach the
-    API, or "", namespace: of the service accounts, nad_namespaces: list of str}.
+    API, or "", namespace: of the service accounts, nad_namespaces: list of str, form: units or
+    daemonset}.
     """
     found = []
     server = settings["server"] or cluster["server"]
@@ -42,6 +43,14 @@ def cluster_problems(cluster: Mapping[str, Any], settings: Mapping[str, Any]) ->
         for variable, name in wanted
         if name not in cluster["namespaces"]
     ]
+    level = cluster.get("pod_security", {}).get(settings["namespace"])
+    if settings.get("form") == "daemonset" and level not in (None, "privileged"):
+        found.append(
+            f"The namespace '{settings['namespace']}' enforces the Pod Security level '{level}',"
+            " and flanneld needs the host's network: write multinet_kubernetes_namespace:"
+            " kube-system, or another one with the label"
+            " pod-security.kubernetes.io/enforce=privileged."
+        )
     return found
 
 

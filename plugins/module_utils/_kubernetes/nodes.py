@@ -30,6 +30,20 @@ def is_announced(node: Mapping[str, Any]) -> bool:
     return change(node, True) is None
 
 
+def outside(nodes: Iterable[str], inventory: Iterable[str]) -> str:
+    """Return a sentence that names the nodes of the cluster that the inventory does not have, ""
+    where it has all.
+    """
+    strangers = sorted(set(nodes).difference(inventory))
+    if not strangers:
+        return ""
+    return (
+        f"Nodes of the cluster that are not in the inventory: {', '.join(strangers)}. Pods that"
+        " start there get none of the networks, and nothing says so: add the nodes and run the"
+        " playbook site, or keep pods away (docs/kubernetes.md, Nodes that join)."
+    )
+
+
 def change(node: Mapping[str, Any], has_networks: bool) -> tuple[Item, list[str]] | None:
     """Return (JSON merge patch, what it does, as clauses for people) of what a Node object has to
     say from now on; None where it does so already. Without networks, their leases go, too.

@@ -123,6 +123,11 @@ def test_good_cluster():
                 " create namespace apps)"
             ),
         ),
+        (
+            {"pod_security": {"kube-system": "baseline"}},
+            {"form": "daemonset"},
+            "The namespace 'kube-system' enforces the Pod Security level 'baseline'",
+        ),
     ],
 )
 def test_clusters_that_will_not_do(cluster, settings, expected):
@@ -157,3 +162,11 @@ def test_whose_interfaces_are_shifted():
 )
 def test_nobody_is_shifted(networks, others):
     assert pods_of_others.shifted(networks, others) == []
+
+
+def test_flanneld_runs_where_its_namespace_lets_it():
+    settings = dict(SETTINGS, form="daemonset")
+    for levels in ({}, {"kube-system": "privileged"}, {"default": "restricted"}):
+        assert checks.cluster_problems(dict(CLUSTER, pod_security=levels), settings) == []
+    limited = dict(CLUSTER, pod_security={"kube-system": "baseline"})
+    assert checks.cluster_problems(limited, SETTINGS) == []  # units are no pods

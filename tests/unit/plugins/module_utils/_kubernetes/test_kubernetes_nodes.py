@@ -86,3 +86,10 @@ def test_a_conflict_is_tried_again_and_a_node_that_is_gone_is_passed_over():
     api = Api(0)
     assert nodes.bring_about(api, ["node1"], has_networks=True, check_mode=True)
     assert api.patched == []
+
+
+def test_nodes_that_the_inventory_does_not_have_are_named():
+    assert nodes.outside(["n1", "n2"], ["n1", "n2", "n3"]) == ""
+    assert nodes.outside(["n3", "n1", "n2"], ["n1"]).startswith(
+        "Nodes of the cluster that are not in the inventory: n2, n3. "
+    )

@@ -1,0 +1,81 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which settings of kube-proxy would cost pods their source addresses at Services."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import kube_proxy
+from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
+
+
+def planned(cidr="10.1.0.0/16", **options):
+    blue = {"name": "blue", "cidr": cidr, "default": True, "backend": {"type": "vxlan", "vni": 1}}
+    return plan([blue], dict({"kubernetes": True}, **options))
+
+
+def configured(text):
+    files = {
+        "config.conf": f"kind: KubeProxyConfiguration\n{text}",
+        "kubeconfig.conf": "apiVersion: v1\nkind: Config\n",
+    }
+    return kube_proxy.local_pods({"data": dict(reversed(files.items()))})
+
+
+OF_THE_API = {"datastore": "kubernetes", "cluster_cidrs": ["10.244.0.0/16"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "cidr", "options", "told"),
+    [
+        ("clusterCIDR: 10.244.0.0/16\n", "10.1.0.0/16", {}, "clusterCIDR: 10.244.0.0/16"),
+        ("clusterCIDR: 10.244.0.0/16,fd00::/48\n", "10.244.0.0/16", {}, None),
+        ("clusterCIDR: 10.0.0.0/8\n", "10.1.0.0/16", {}, None),
+        ("clusterCIDR: ''\n", "10.1.0.0/16", {}, None),
+        ("mode: nftables\n", "10.1.0.0/16", {}, None),
+        ("detectLocalMode: NodeCIDR\n", "10.244.0.0/16", OF_THE_API, None),
+        ("detectLocalMode: NodeCIDR\n", "10.244.0.0/16", {}, "detectLocalMode: NodeCIDR"),
+        ("detectLocalMode: NodeCIDR\n", "10.1.0.0/16", OF_THE_API, "detectLocalMode: NodeCIDR"),
+        (
+            "detectLocalMode: BridgeInterface\ndetectLocal: {bridgeInterface: mn-blue}\n",
+            "10.1.0.0/16",
+            {},
+            None,
+        ),
+        (
+            "detectLocalMode: BridgeInterface\ndetectLocal: {bridgeInterface: cni0}\n",
+            "10.1.0.0/16",
+            {},
+            "bridgeInterface: cni0",
+        ),
+        (
+            "detectLocalMode: InterfaceNamePrefix\ndetectLocal: {interfaceNamePrefix: mn-b}\n",
+            "10.1.0.0/16",
+            {},
+            None,
+        ),
+        (
+            "detectLocalMode: InterfaceNamePrefix\ndetectLocal: {interfaceNamePrefix: veth}\n",
+            "10.1.0.0/16",
+            {},
+            "interfaceNamePrefix: veth",
+        ),
+    ],
+)
+def test_pods_are_no_strangers(text, cidr, options, told):
+    problems = kube_proxy.problems(configured(text), planned(cidr, **options))
+    assert len(problems) == int(told is not None)
+    if told:
+        assert f"kube-proxy, {told})" in problems[0]
+        assert "bridgeInterface: mn-blue}" in problems[0]
+
+
+def test_a_cluster_that_says_nothing_and_a_first_network_of_others():
+    for config_map in (None, {}, {"data": {"x": "no: {yaml"}}, {"data": {"x": "kind: Config"}}):
+        assert kube_proxy.local_pods(config_map) is None
+    known = configured("clusterCIDR: 10.244.0.0/16\n")
+    assert kube_proxy.problems(None, planned()) == []
+    red = {"name": "red", "cidr": "10.3.0.0/16", "backend": {"type": "vxlan", "vni": 2}}
+    other = {"name": "cni", "default": "external", "cidr": "10.244.0.0/16", "conf": "10-x.conflist"}
+    assert kube_proxy.problems(known, plan([other, red], {"kubernetes": True})) == []
