@@ -104,6 +104,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils._architectures import SUPPORTED
+from ansible_collections.multinet.flannel.plugins.module_utils._attach import detachment
 from ansible_collections.multinet.flannel.plugins.module_utils._drift import compare, repair
 from ansible_collections.multinet.flannel.plugins.module_utils._drift import observe as drift
 from ansible_collections.multinet.flannel.plugins.module_utils._node import deployed as record
@@ -170,6 +171,9 @@ def main() -> None:
     )
     observed = observe.observe(
         module.run_command, plan, module.params["cni_conf_dir"], module.params["cni_bin_dir"]
+    )
+    observed["pods"] = detachment.pods_on(
+        [network["cni_name"] for network in changes.removed(deployed, plan)], detachment.pod_names()
     )
     deployment = checks.Deployment(
         plan,

@@ -100,6 +100,13 @@ networks:
   returned: success
   type: list
   elements: dict
+pods:
+  description: The pods (namespace/name) that run here and lose (in check mode would lose)
+    interfaces. They go on without them until somebody deletes them.
+  returned: success
+  type: list
+  elements: str
+  sample: [default/web-0]
 leases:
   description: By what the host's leases of each network are known, by the network's name.
   returned: success
@@ -165,13 +172,17 @@ from ansible_collections.multinet.flannel.plugins.module_utils._node import (
 from ansible_collections.multinet.flannel.plugins.module_utils._node.sums import ArtifactError
 
 
-def removal_steps(host: removal.Host, params: dict[str, Any]) -> list[removal.Step]:
-    """Return all that is to go, in order; params: networks and the options about other things."""
+def removal_steps(
+    host: removal.Host, params: dict[str, Any], pods: dict[str, str]
+) -> list[removal.Step]:
+    """Return all that is to go, in order; params: networks and the options about other things;
+    pods: what people call containers.
+    """
     steps = network_removal.network_steps(
         host,
         params["networks"],
         params["cni_conf"],
-        lambda name: detachment.detach_steps(name, params["cni_bin_dir"]),
+        lambda name: detachment.detach_steps(name, params["cni_bin_dir"], pods=pods),
         params["keepers"],
     )
     steps += removal.device_steps(host, params["devices"])
@@ -251,6 +262,8 @@ def main() -> None:
             launchers = sorted({*params["executables"], *executables.launchers()})
             going, kept = sort_executables(launchers)
         paths = params["paths"] + going
+        pods = detachment.pod_names()
+        losing = detachment.pods_on([network["cni_name"] for network in networks], pods)
         steps = removal_steps(
             host,
             dict(
@@ -260,6 +273,7 @@ def main() -> None:
                 empty_directories=directories,
                 launchers=launchers,
             ),
+            pods,
         )
         who, etcd = identity.look(), network_removal.data_store(networks)
         if steps and not module.check_mode:
@@ -286,6 +300,7 @@ def main() -> None:
         removed=removed,
         kept=kept,
         networks=networks,
+        pods=losing,
         leases=leases,
         etcd=etcd,
         host=who,

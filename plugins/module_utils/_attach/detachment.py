@@ -16,10 +16,11 @@ from .._meta import flannel, lock
 from .._meta import state as meta_state
 from .._meta.in_process import InProcess
 from .._node.removal import RemovalError, Step
+from .._runtime import cri
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Any
 
     from .._cni.conf import NetworkList
@@ -34,10 +35,12 @@ def detach_steps(
     bin_dir: str,
     state_directory: str = meta_conf.STATE_DIRECTORY,
     cache_directory: str = RUNTIME_CACHE,
+    pods: Mapping[str, str] | None = None,
 ) -> list[Step]:
     """Return the steps that take the network out of every container that has it.
 
-    cni_name: the network's CNI name; bin_dir: directory of the CNI plugins. Raises RemovalError for
+    cni_name: the network's CNI name; bin_dir: directory of the CNI plugins; pods: what people call
+    containers, by id, as pod_names() returns it. Raises RemovalError for
     a state that can't be read: what it holds could not be freed.
     """
     store = meta_state.Store(state_directory)
@@ -53,13 +56,46 @@ def detach_steps(
     for state in states:
         for attached in state.attached if state else []:
             if state and attached.raw.get("name") == cni_name:
-                what = f"{attached.interface} of container {state.container_id}"
+                what = f"{attached.interface} of {_called(state.container_id, pods)}"
                 steps.append(Step(what, _from_state(store, state, attached)))
     for entry in entries:
         if entry["networkName"] == cni_name:
-            what = f"{entry['ifName']} of container {entry['containerId']}"
+            what = f"{entry['ifName']} of {_called(entry['containerId'], pods)}"
             steps.append(Step(what, _from_cache(remembered, entry, bin_dir)))
     return steps
+
+
+def pod_names() -> dict[str, str]:
+    """Return namespace/name of the pods that a container runtime has here, by container id."""
+    return {one["container"]: cri.label(one) for one in cri.sandboxes()}
+
+
+def pods_on(
+    cni_names: Iterable[str],
+    pods: Mapping[str, str],
+    state_directory: str = meta_conf.STATE_DIRECTORY,
+) -> list[str]:
+    """Return the pods (namespace/name) that have one of the networks. pods: see detach_steps().
+
+    A state that can't be read is nobody's: detach_steps() says so.
+    """
+    names = set(cni_names)
+    store = meta_state.Store(state_directory)
+    found = set()
+    for container_id, interface in store.attachments():
+        try:
+            state = store.read(container_id, interface)
+        except (meta_state.Corrupt, errors.Error):
+            continue
+        attached = state.attached if state else []
+        if container_id in pods and any(one.raw.get("name") in names for one in attached):
+            found.add(pods[container_id])
+    return sorted(found)
+
+
+def _called(container_id: str, pods: Mapping[str, str] | None) -> str:
+    pod = (pods or {}).get(container_id)
+    return f"pod {pod}" if pod else f"container {container_id}"
 
 
 def _from_state(

@@ -63,7 +63,8 @@ def problems(observed: Facts, deployment: Deployment) -> list[str]:
     firewalls (list of firewalls.Table: others' rules),
     ipv6_off (why no device gets IPv6, or ""), read_only (directories that cannot be written to),
     cni_confs (list of file names), busy_ports (the healthz ports of the plan that are taken),
-    busy_udp_ports (its tunnels' ports that are taken).
+    busy_udp_ports (its tunnels' ports that are taken), pods (namespace/name of those that have
+    networks which are no longer declared).
     """
     plan, deployed = deployment.plan, deployment.deployed
     found: list[str] = []
@@ -80,7 +81,7 @@ def problems(observed: Facts, deployment: Deployment) -> list[str]:
     found += _cni(observed, plan, deployment.conf_name)
     found += _datastore(plan, deployed)
     if not deployment.prune:
-        found += _undeclared(plan, deployed)
+        found += _undeclared(observed, plan, deployed)
     return found
 
 
@@ -430,14 +431,24 @@ def _datastore(plan: Facts, deployed: Facts | None) -> Iterator[str]:
             )
 
 
-def _undeclared(plan: Facts, deployed: Facts | None) -> Iterator[str]:
+def _undeclared(observed: Facts, plan: Facts, deployed: Facts | None) -> Iterator[str]:
     gone = changes.removed(deployed, plan)
     if gone:
         named = "; ".join(f"network '{network['name']}' ({footprint(network)})" for network in gone)
         yield (
             f"Deployed here but no longer declared: {named}. Declare it again, or run with"
-            " multinet_prune=true, which removes it completely."
+            f" multinet_prune=true, which removes it completely.{_losing(observed.get('pods'))}"
         )
+
+
+def _losing(pods: list[str] | None) -> str:
+    """Say which pods a removal takes interfaces from; "" for none."""
+    if not pods:
+        return ""
+    return (
+        f" Pods that run here would lose it, and stay Ready: {', '.join(pods)}. Drain the node"
+        " first, or delete them afterwards."
+    )
 
 
 def _our_devices(deployed: Facts | None) -> set[str]:

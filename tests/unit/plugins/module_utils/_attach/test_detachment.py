@@ -75,3 +75,15 @@ def test_a_container_that_the_runtime_is_at_work_on_is_waited_for(tmp_path):
         store.remove(store.read("pod", "eth0"))  # the runtime's DEL
     working.join(5)
     assert not (tmp_path / "called").exists() and store.attachments() == []
+
+
+def test_pods_are_called_by_their_names(tmp_path):
+    store, dummy = three_networks(tmp_path)
+    (step,) = detachment.detach_steps(
+        "multinet-red", "/bin", store.directory, str(tmp_path / "cache"), {"pod": "apps/web-0"}
+    )
+    assert step.what == "net1 of pod apps/web-0"
+    pods = {"pod": "apps/web-0", "other": "default/x"}
+    assert detachment.pods_on(["multinet-red"], pods, store.directory) == ["apps/web-0"]
+    assert detachment.pods_on(["multinet-black"], pods, store.directory) == []
+    assert detachment.pods_on(["multinet-red"], {}, store.directory) == []
