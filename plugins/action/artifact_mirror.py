@@ -8,15 +8,20 @@ It works on the controller only and contacts no host.
 
 from __future__ import annotations
 
+import concurrent.futures
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
 from ansible_collections.multinet.flannel.plugins.module_utils import _architectures
 from ansible_collections.multinet.flannel.plugins.module_utils._node.sums import ArtifactError
-from ansible_collections.multinet.flannel.plugins.plugin_utils._artifacts import releases
+from ansible_collections.multinet.flannel.plugins.plugin_utils._artifacts import carry, releases
 from ansible_collections.multinet.flannel.plugins.plugin_utils._artifacts.store import Store
 
+AT_ONCE = 4  # downloads
+
 ARGUMENT_SPEC = {
+    "carry": {"type": "path"},
     "dir": {"type": "path", "required": True},
     "versions": {"type": "dict", "required": True},
     "architectures": {"type": "list", "elements": "str", "default": []},
@@ -45,16 +50,19 @@ class ActionModule(ActionBase):
 
 def _mirror(arguments: dict[str, Any], check_mode: bool, diff: bool) -> dict[str, Any]:
     store = Store(arguments["dir"])
-    fetched = []
     missing = [release for release in _needed(store, arguments) if not store.verify(release)]
-    for release in missing:
-        if not check_mode:
-            store.fill(release, renew=True)
-        fetched.append(f"{release['component']}/{release['version']}/linux-{release['arch']}")
-    changed = bool(fetched)
+    names = [f"{one['component']}/{one['version']}/linux-{one['arch']}" for one in missing]
+    if not check_mode:
+        _fetch(store, missing, names)
+    changed = bool(missing)
     if not check_mode:
         changed = store.write_manifest() or changed
-    result = {"changed": changed, "fetched": fetched}
+    result = {"changed": changed, "fetched": names}
+    if arguments["carry"]:
+        # what is to be fetched will be in it
+        packed = bool(missing) if check_mode else False
+        packed = packed or carry.pack(store.directory, arguments["carry"], check_mode)
+        result.update(changed=changed or packed, packed=packed)
     if diff:
         result["diff"] = [
             {
@@ -63,9 +71,33 @@ def _mirror(arguments: dict[str, Any], check_mode: bool, diff: bool) -> dict[str
                 "before": "",
                 "after": f"from {release['url']}\n",
             }
-            for name, release in zip(fetched, missing)
+            for name, release in zip(names, missing)
         ]
     return result
+
+
+def _fetch(store: Store, missing: list[dict[str, Any]], names: list[str]) -> None:
+    """Fetch several releases at a time, and say which are there.
+
+    Those that can be had are fetched though another one cannot; raises ArtifactError with all that
+    could not.
+    """
+    errors = []
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        running = {
+            pool.submit(store.fill, release, renew=True): name
+            for release, name in zip(missing, names)
+        }
+        for number, done in enumerate(concurrent.futures.as_completed(running), 1):
+            error = done.exception()
+            if isinstance(error, ArtifactError):
+                errors.append(str(error))
+            elif error:
+                raise error
+            word = "not there" if error else "there"
+            Display().display(f"[{number}/{len(running)}] {running[done]}: {word}")
+    if errors:
+        raise ArtifactError(" ".join(sorted(errors)))
 
 
 def _needed(store: Store, arguments: dict[str, Any]) -> list[dict[str, Any]]:

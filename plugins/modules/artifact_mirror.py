@@ -14,6 +14,8 @@ description:
     unpacks the executables into a mirror directory.
   - Works on the controller and contacts no host. What is already there is verified; what this
     module put there and is damaged is fetched again.
+  - Several are fetched at a time, each is named when it is there, and one that was cut off goes on
+    where it was, in the next run too. Those that can be had are fetched though another one cannot.
   - Artifacts that somebody put there by hand, with a C(SHA256SUMS), are verified and left alone.
 author: [multinet.flannel authors (@multinet-flannel)]
 extends_documentation_fragment:
@@ -26,6 +28,11 @@ attributes:
     support: full
     details: Shows what is fetched from where.
 options:
+  carry:
+    description: A tar of the whole directory, whatever else lies in it, for a site that reaches
+      nothing. Its first file, C(MANIFEST.sha256), has the sums of all others, for C(sha256sum
+      --check). It is written when it has not these files already.
+    type: path
   dir:
     description: The mirror directory.
     type: path
@@ -58,4 +65,8 @@ fetched:
   elements: str
   returned: success
   sample: [flannel/0.27.4/linux-arm64]
+packed:
+  description: Whether the tar was (in check mode, would be) written.
+  type: bool
+  returned: when O(carry) is set
 """

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import hashlib
 import http.server
@@ -303,6 +304,7 @@ class Server(http.server.ThreadingHTTPServer):
     def __init__(self, directory):
         self.directory = directory
         self.asked = []
+        self.login = None  # the value of Authorization that is asked for
         super().__init__(
             ("127.0.0.1", 0), functools.partial(self.Handler, directory=str(directory))
         )
@@ -310,6 +312,12 @@ class Server(http.server.ThreadingHTTPServer):
     class Handler(http.server.SimpleHTTPRequestHandler):
         def do_GET(self):
             self.server.asked.append(self.path)
+            if self.server.login and self.headers["Authorization"] != self.server.login:
+                self.send_response(401)
+                self.send_header("WWW-Authenticate", 'Basic realm="mirror"')
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
             time.sleep(0.3)  # long enough for a second host to want it too
             super().do_GET()
 
@@ -498,6 +506,22 @@ def test_the_mirror_playbook(ansible, upstream, tmp_path):
     daemon.write_text("damaged")
     assert fill() == 0 and "changed=1" in ansible.output
     assert daemon.read_text() == SCRIPT.format("the daemon")
+
+    # one tar, from a private mirror behind a password
+    variables["mirror_carry"] = str(tmp_path / "carried.tar")
+    assert fill("--check") == 0 and "changed=1" in ansible.output
+    assert not (tmp_path / "carried.tar").exists()
+    shutil.rmtree(mirror / "flannel")
+    upstream.login = "Basic " + base64.b64encode(b"me:secret").decode()
+    private = upstream.url.replace("//", "//me:secret@")
+    variables["multinet_release_base_urls"] = dict.fromkeys(versions, private)
+    assert fill() == 0 and "changed=1" in ansible.output, ansible.output
+    assert "secret" not in ansible.output
+    (tmp_path / "carried").mkdir()
+    subprocess.run(["tar", "-C", tmp_path / "carried", "-xf", tmp_path / "carried.tar"], check=True)
+    check = ["sha256sum", "--check", "--strict", "--quiet", "MANIFEST.sha256"]
+    subprocess.run(check, cwd=tmp_path / "carried", check=True)
+    assert fill() == 0 and "changed=0" in ansible.output
 
     variables["mirror_architectures"] = ["amd64", "arm64"]
     asked = len(upstream.asked)

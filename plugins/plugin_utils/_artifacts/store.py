@@ -18,9 +18,11 @@ import lzma
 import os
 import shutil
 import tarfile
+import threading
 import time
 import urllib.error
 import zlib
+from http import HTTPStatus
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from ansible.module_utils.urls import open_url
@@ -40,15 +42,17 @@ if TYPE_CHECKING:
 _ATTEMPTS = 3
 
 
+# open_url() gives the whole process its opener, with this URL's user and password: one at a time.
+_OPENING = threading.Lock()
+
+
 def download(url: str, path: str) -> None:
-    """Write what a URL gives to a file; raise ArtifactError, OSError. The default way to fetch."""
+    """Write what a URL gives to a file, after what an earlier try left there; raise ArtifactError,
+    OSError. The default way to fetch.
+    """
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            with (
-                contextlib.closing(open_url(url, timeout=60)) as response,
-                open(path, "wb") as stream,
-            ):
-                shutil.copyfileobj(response, stream, 1 << 20)
+            _go_on(url, path)
             return
         except (OSError, http.client.HTTPException) as error:
             if error.__class__ is OSError:  # not of the network: a full disk, say
@@ -62,6 +66,28 @@ def download(url: str, path: str) -> None:
                     " it, or use a mirror directory."
                 ) from error
             time.sleep(attempt)
+
+
+def _go_on(url: str, path: str) -> None:
+    there = os.path.getsize(path) if os.path.exists(path) else 0
+    try:
+        with _OPENING:
+            # asked for by its bytes, it comes as they are
+            headers = {"Range": f"bytes={there}-"} if there else None
+            response = open_url(url, headers=headers, timeout=60)
+    except urllib.error.HTTPError as error:
+        if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and there:
+            os.unlink(path)
+            return _go_on(url, path)
+        raise
+    resumed = response.status == HTTPStatus.PARTIAL_CONTENT
+    with contextlib.closing(response), open(path, "ab" if resumed else "wb") as stream:
+        begin = stream.tell()
+        shutil.copyfileobj(response, stream, 1 << 20)
+        length, got = response.headers.get("Content-Length"), stream.tell() - begin
+    if length is not None and got < int(length):
+        raise http.client.IncompleteRead(b"", int(length) - got)
+    return None
 
 
 def executable_problem(path: str, sha256: str, architecture: str) -> str:
@@ -172,8 +198,9 @@ class Store:
         renew: do not believe what is there. Raises ArtifactError.
         """
         try:
+            # each release has its own lock, so several are fetched at a time
             os.makedirs(self.directory, exist_ok=True)
-            with self._lock():
+            with _lock(self.directory, "-{component}-{version}-{arch}".format(**release)):
                 sums, origin = self.sums(release)
                 there = sums is not None and origin == (release["archive"], release["sha256"])
                 files_there = all(
@@ -190,13 +217,6 @@ class Store:
                 f" {error.strerror or error}."
             ) from error
 
-    @contextlib.contextmanager
-    def _lock(self) -> Iterator[None]:
-        """Keep out other hosts' forks and other runs while the directory changes."""
-        with open(os.path.join(self.directory, ".lock"), "w", encoding="utf-8") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)
-            yield
-
     def _unpack(self, release: dict[str, Any]) -> None:
         folder = self.folder(release)
         parent, name = os.path.split(folder)
@@ -205,9 +225,8 @@ class Store:
         shutil.rmtree(work, ignore_errors=True)
         os.mkdir(work)
         try:
-            archive = os.path.join(work, release["archive"])
-            self.fetch(release["fetch_from"], archive)
-            _check_archive(archive, release)
+            archive = os.path.join(parent, f".{name}.{release['archive']}.part")
+            self._fetch(release, archive)
             sums = {}
             for executable in _extract(archive, release, work):
                 os.chmod(executable, 0o755)
@@ -227,6 +246,19 @@ class Store:
             files.sync_directory(parent)
         finally:
             shutil.rmtree(work, ignore_errors=True)
+
+    def _fetch(self, release: dict[str, Any], archive: str) -> None:
+        """Have the archive, whole. Of what was cut off, the next run fetches the rest."""
+        begun = os.path.exists(archive)
+        self.fetch(release["fetch_from"], archive)
+        try:
+            _check_archive(archive, release)
+        except ArtifactError:
+            os.unlink(archive)
+            if not begun:
+                raise
+            # its beginning may have been of something else
+            self._fetch(release, archive)
 
     def manifest(self) -> dict[str, Any]:
         """Return what the directory has: {artifacts: [{component, version, architecture, files:
@@ -255,7 +287,7 @@ class Store:
         path = os.path.join(self.directory, "manifest.json")
         text = json.dumps(self.manifest(), indent=2, sort_keys=True) + "\n"
         try:
-            with self._lock():
+            with _lock(self.directory):
                 if files.read(path) == text.encode():
                     return False
                 files.write(path, text, 0o644)
@@ -288,6 +320,14 @@ def missing(
         except ArtifactError as error:
             found.append(str(error))
     return found
+
+
+@contextlib.contextmanager
+def _lock(directory: str, part: str = "") -> Iterator[None]:
+    """Keep out other hosts' forks and other runs while a directory, or a part of it, changes."""
+    with open(os.path.join(directory, f".lock{part}"), "w", encoding="utf-8") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
 
 
 def _check_archive(archive: str, release: dict[str, Any]) -> None:
