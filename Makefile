@@ -13,6 +13,7 @@
 #   make faults             each fault of molecule/faults made for real; the table goes to .build/faults.md. FAULT=etcd: those alone
 #   make planted            each fault of tests/integration/test_planted_faults.py, and the finding that it must give
 #   make leaks              classes of leak opened on two hosts, named by verify, and closed; the table goes to .build/leaks.md. LEAK=12,14: those alone
+#   make scenario S=mixed_arch   amd64 hosts and a real arm64 one, an emulated machine; it is built first (minutes, once)
 #   make cluster S=kubernetes_etcd   a real Kubernetes cluster in three hosts, nothing of the collection on it yet
 #   make bench              the meta-plugin beside Multus and the bare delegates
 #   make bench-subnets      the subnet server beside plain flanneld
@@ -30,7 +31,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help setup test-programs cluster install hosts deploy demo test lint format hooks sanity unit \
-	integration bench bench-subnets bench-isolation bench-pods soak conformance churn faults planted leaks scenario run-scenario remove-hosts clean distclean
+	integration arm64 bench bench-subnets bench-isolation bench-pods soak conformance churn faults planted leaks scenario run-scenario remove-hosts clean distclean
 
 ENV := . .build/env &&
 DEMO := ansible-playbook -i inventories/demo
@@ -132,7 +133,11 @@ planted: setup
 leaks: install
 	@$(ENV) LEAK='$(LEAK)' $(MOLECULE) test -s leaks
 
-scenario: install run-scenario
+scenario: install $(if $(filter mixed_arch,$(S)),arm64) run-scenario
+
+# What emulated arm64 machines start from, and the programs of both architectures.
+arm64: setup
+	@$(ENV) python scripts/arm64.py build
 
 run-scenario:
 	@$(ENV) $(MOLECULE) test -s $(S)

@@ -17,6 +17,9 @@ if [ ${#hosts[@]} -gt 0 ]; then
 fi
 if [ "${1:-}" = --list ]; then
     [ ${#hosts[@]} -eq 0 ] || printf '%s\n' "${hosts[@]}" "${networks[@]}"
+    for machine in .build/machines/*.pid; do
+        [ ! -e "$machine" ] || basename "$machine" .pid
+    done
     exit
 fi
 if [ ${#hosts[@]} -gt 0 ]; then
@@ -25,5 +28,8 @@ fi
 for network in "${networks[@]}"; do
     # one that hosts of another checkout are in stays
     podman network rm "$network" >/dev/null 2>&1 || echo "The network $network stays: it is used."
+done
+for machine in .build/machines/*.pid; do
+    [ ! -e "$machine" ] || python3 scripts/arm64.py stop "$(basename "$machine" .pid)" >/dev/null
 done
 rm -rf .build .ansible .pytest_cache .hypothesis

@@ -1,18 +1,31 @@
 #!/usr/bin/env bash
 # Make the root file system of a test host: Debian with systemd and an SSH server, nothing of the collection.
-# Usage: host-image.sh OUTPUT.tar [PACKAGE...]
+# Usage: [SUITE=bookworm] [ARCH=amd64] host-image.sh OUTPUT.tar [PACKAGE...]
 set -euo pipefail
 
 output=$1
 shift
 root=$(mktemp -d "$output.root.XXXXXX")
-trap 'rm -rf "$root"' EXIT
+formats=/proc/sys/fs/binfmt_misc
+mounted='' registered=''
+finish() {
+    [ -z "$registered" ] || echo -1 >$formats/qemu-aarch64
+    [ -z "$mounted" ] || umount $formats
+    rm -rf "$root"
+}
+trap finish EXIT
 
 packages=(
     systemd systemd-sysv dbus openssh-server python3 iproute2 nftables iptables kmod procps
     iputils-ping ca-certificates tcpdump "$@"
 )
-debootstrap --variant=minbase --include="$(IFS=,; echo "${packages[*]}")" bookworm "$root"
+# The packages of another architecture are emulated while they set themselves up, and no longer: the machine's registry of
+# binary formats is left as it was.
+if [ "${ARCH:-amd64}" = arm64 ] && [ ! -e $formats/qemu-aarch64 ]; then
+    [ -e $formats/register ] || { mount -t binfmt_misc binfmt_misc $formats && mounted=yes; }
+    cat /usr/lib/binfmt.d/qemu-aarch64.conf >$formats/register && registered=yes
+fi
+debootstrap --variant=minbase --arch="${ARCH:-amd64}" --include="$(IFS=,; echo "${packages[*]}")" "${SUITE:-bookworm}" "$root"
 
 # The registry of binary formats is one per kernel: a privileged container's systemd-binfmt would empty the machine's.
 for unit in systemd-binfmt.service proc-sys-fs-binfmt_misc.automount; do

@@ -155,12 +155,12 @@ def scratch(target: pathlib.Path) -> pathlib.Path:
     return partial
 
 
-def install_packages() -> None:
-    """Install the Debian packages that are missing."""
+def install_packages(packages: dict[str, str]) -> None:
+    """Install those of the Debian packages (as PACKAGES has them) that are missing."""
     # Debian and Ubuntu merged /bin into /usr/bin, but not every path says so.
     missing = [
         name
-        for name, path in PACKAGES.items()
+        for name, path in packages.items()
         if not (os.path.exists(path) or os.path.exists(path.replace("/usr/", "/", 1)))
     ]
     if not missing:
@@ -321,9 +321,12 @@ def build_component(go: str, component: str, mirror: pathlib.Path) -> dict[str, 
 
 
 def mirror_directory(components: list[str]) -> pathlib.Path:
-    """Return where the mirror directory of these components is, or would be."""
+    """Return where the mirror directory of these components is, or would be: of the architecture
+    that GOARCH names, as it does to Go, or of this machine's.
+    """
     sources = [UPSTREAM / name / file for name in components for file in ("go.mod", "go.sum")]
-    return CACHE / "mirror" / digest(*sources, inspect.getsource(build_component))
+    other = [os.environ["GOARCH"]] if os.environ.get("GOARCH") else []
+    return CACHE / "mirror" / digest(*sources, inspect.getsource(build_component), *other)
 
 
 def make_mirror(tests: bool, conformance: bool) -> pathlib.Path:
@@ -497,7 +500,7 @@ def main() -> None:
         except BlockingIOError:
             say("setup", "another setup is running; waiting for it")
             fcntl.flock(lock, fcntl.LOCK_EX)
-        install_packages()
+        install_packages(PACKAGES)
         with concurrent.futures.ThreadPoolExecutor() as pool:
             # The network's work and the processor's work side by side.
             conformance = "--conformance" in sys.argv[1:]

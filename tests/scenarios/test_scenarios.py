@@ -11,8 +11,9 @@ import jobs
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-# By hand, `make scenario S=...`: what does most of its steps as others do, for which time is short.
-BY_HAND = {"compass", "faults", "kubernetes_flannel", "kubernetes_multus", "leaks"}
+# By hand, `make scenario S=...`: what does most of its steps as others do, for which time is short,
+# and what has to be built for minutes.
+BY_HAND = {"compass", "faults", "kubernetes_flannel", "kubernetes_multus", "leaks", "mixed_arch"}
 MAKE = ("make", "--no-print-directory")
 SCENARIOS = {path.parent.name for path in ROOT.glob("molecule/*/molecule.yml")} - BY_HAND
 

@@ -51,5 +51,9 @@ def test_it_takes_the_hosts_and_networks_of_its_checkout(clean):
     assert "mine-1" in asked[0] and "theirs" not in " ".join(asked) and not is_built
 
 
-def test_it_says_what_it_would_take(clean):
+def test_it_says_what_it_would_take(clean, tmp_path):
     assert clean("--list") == (["mine-1", "mine-2", "mine-net"], [], True)
+    machines = tmp_path / "checkout" / ".build" / "machines"
+    machines.mkdir()
+    (machines / "mine-arm.pid").touch()
+    assert clean("--list")[0] == ["mine-1", "mine-2", "mine-net", "mine-arm"]
