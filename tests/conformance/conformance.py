@@ -270,11 +270,18 @@ class Cluster:
         """Write the images of the tests: a Debian, above it the programs, under all their names."""
         base = pathlib.Path(os.environ["MULTINET_POD_ARCHIVE"])
         programs = self.directory / "programs.tar"
+        # agnhost's porter serves with it
+        key, certificate = self.directory / "localhost.key", self.directory / "localhost.crt"
+        subject = ["-nodes", "-days", "30", "-subj", "/CN=localhost"]
+        self.run("openssl", "req", "-x509", *subject, "-keyout", key, "-out", certificate)
+        key.chmod(0o644)
         with tarfile.open(programs, "w") as layer:
             for name in ("agnhost", "regression-issue-74839", "coredns"):
                 mirror = pathlib.Path(os.environ["MULTINET_SUITE_MIRROR"])
                 (program,) = mirror.glob(f"*/*/*/{name}")
                 layer.add(program, name)
+            for file in (key, certificate):
+                layer.add(file, file.name)
             # where tests look for it
             link = tarfile.TarInfo("usr/bin/sysctl")
             link.type, link.linkname = tarfile.SYMTYPE, "/usr/sbin/sysctl"
