@@ -31,7 +31,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help setup test-programs cluster install hosts deploy demo test lint format hooks sanity unit \
-	integration arm64 bench bench-subnets bench-isolation bench-pods soak conformance churn faults planted leaks scenario run-scenario remove-hosts clean distclean
+	integration arm64 bench bench-subnets bench-isolation bench-pods e2e-multus soak conformance churn faults planted leaks scenario run-scenario remove-hosts clean distclean
 
 ENV := . .build/env &&
 DEMO := ansible-playbook -i inventories/demo
