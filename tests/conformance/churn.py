@@ -26,10 +26,9 @@ INTERFACES = ["eth0", "net1", "net2"]
 # What a node keeps for its pods: what the meta-plugin, IPAM and the runtime noted, devices, and the
 # ports of the bridges' table.
 KEPT = r"""
-cd /var/lib/cni && find . -type f ! -name 'last_reserved*' ! -name lock
+find /var/lib/cni -type f ! -name 'last_reserved*' ! -name lock 2>/dev/null
 ip -o link | grep -oE 'veth[^:@]*'
 ls /run/netns 2>/dev/null
-grep -rhoE '^[0-9.:a-f]+$' /var/lib/cni/networks 2>/dev/null
 nft list table bridge multinet 2>/dev/null | grep -oE 'veth[0-9a-f]+'
 true
 """
