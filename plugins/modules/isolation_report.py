@@ -13,6 +13,9 @@ author:
 description:
   - Compares what every sender and every receiver saw with the plan, and writes C(report.html),
     C(report.json) and C(junit.xml).
+  - Where O(report_dir) has a C(last.json), which the run before left, what changed since then is
+    part of the report. C(last.json) becomes what C(report.json) is; it stays where a run is stopped
+    half way.
   - Run it once, on the controller. It fails, after it has written everything, when anything is not
     as O(expect) says.
 extends_documentation_fragment:
@@ -117,6 +120,10 @@ counts:
     deviate, and how many of the site's own rules do not hold.
   returned: always
   type: dict
+changes:
+  description: What is not as it was in the last run (see docs/report.md), null without one.
+  returned: always
+  type: dict
 classes:
   description: The leak classes found, as "number name".
   returned: always
@@ -141,7 +148,12 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import files
 from ansible_collections.multinet.flannel.plugins.module_utils._libraries import MissingLibraryError
-from ansible_collections.multinet.flannel.plugins.module_utils._observe import page, report, verdict
+from ansible_collections.multinet.flannel.plugins.module_utils._observe import (
+    changes,
+    page,
+    report,
+    verdict,
+)
 from ansible_collections.multinet.flannel.plugins.module_utils._observe.evidence import Measurement
 from ansible_collections.multinet.flannel.plugins.module_utils._site import expectations
 
@@ -155,6 +167,24 @@ def by_host(results: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
         if result.get("share"):
             shares.setdefault(result["host"], {})[result["phase"]] = result["share"]
     return shares
+
+
+def since_last(found: dict[str, Any], path: str) -> dict[str, Any]:
+    """Return the report with what changed since the one at path, or with a note why that cannot be
+    told; as it is if there is none.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            last = json.load(file)
+        problem = changes.problem(last)
+    except FileNotFoundError:
+        return found
+    except (OSError, ValueError) as error:
+        problem = str(error)
+    if problem:
+        note = f"What changed since the last run is not known: {path}: {problem}."
+        return dict(found, notes=[*found["notes"], note])
+    return dict(found, changes=changes.changes(last, found))
 
 
 def main() -> None:
@@ -210,6 +240,8 @@ def main() -> None:
         except MissingLibraryError as error:
             module.fail_json(msg=str(error))
     found = verdict.with_expectations(found, rules)
+    last = os.path.join(given["report_dir"], "last.json")
+    found = since_last(found, last)
     lines = report.as_text(found)
     forms = {
         "report.html": page.as_html,
@@ -222,6 +254,7 @@ def main() -> None:
             os.makedirs(given["report_dir"], exist_ok=True)
             for path, render in zip(paths, forms.values()):
                 files.write(path, render(found), 0o644)
+            files.write(last, report.as_json(found), 0o644)
         except OSError as error:
             module.fail_json(
                 msg=(
@@ -236,6 +269,7 @@ def main() -> None:
         "verdict": found["verdict"],
         "text": lines,
         "counts": found["counts"],
+        "changes": found["changes"],
         "classes": classes,
         "coverage": found["coverage"],
         "files": [] if module.check_mode else paths,

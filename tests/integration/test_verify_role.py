@@ -14,6 +14,7 @@ import subprocess
 import sys
 
 import pytest
+import report_schema
 from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import ruleset
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 from observe_lab import ObserveLab
@@ -92,9 +93,12 @@ def start(lab, *arguments, playbook="multinet.flannel.verify", **environment):
     )
 
 
-def play(lab, *arguments, **how):
-    """Run the playbook and return (exit status, output, report.json or None)."""
-    shutil.rmtree(lab.place / ".multinet" / "multinet-report", ignore_errors=True)
+def play(lab, *arguments, fresh=True, **how):
+    """Run the playbook and return (exit status, output, report.json or None). fresh: as the first
+    run ever.
+    """
+    if fresh:
+        shutil.rmtree(lab.place / ".multinet" / "multinet-report", ignore_errors=True)
     running = start(lab, *arguments, **how)
     output = running.communicate()[0]
     path = lab.place / ".multinet" / "multinet-report" / "report.json"
@@ -108,12 +112,19 @@ def test_red_without_a_guard(lab):
         "The verdict is leaks, expected as_planned." in output
         and "host forwarding between bridges" in output
     )
-    assert sorted(
-        path.name for path in (lab.place / ".multinet" / "multinet-report").iterdir()
-    ) == ["junit.xml", "report.html", "report.json"]
+    place = lab.place / ".multinet" / "multinet-report"
+    assert sorted(path.name for path in place.iterdir()) == [
+        "junit.xml",
+        "last.json",
+        "report.html",
+        "report.json",
+    ]
+    assert report_schema.problems((place / "report.json").read_text()) == []
+    assert report["changes"] is None
     rule = {"that": "length(plan.networks) == `3`", "message": "There are three networks."}
     expected = json.dumps({"verify_expect": "leaks", "multinet_expectations": [rule]})
-    status, output, report = play(lab, "-e", expected)
+    status, output, report = play(lab, "-e", expected, fresh=False)
+    assert report["changes"]["sentences"] == [] and "Since the last run" in output
     assert status == 0 and "RULE There are three networks." in output, output
     assert report["counts"]["expectations"] == 1
 

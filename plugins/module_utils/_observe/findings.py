@@ -25,6 +25,41 @@ WORDS = {
 }
 
 
+RUN = "ansible-playbook -i INVENTORY multinet.flannel."
+
+
+def with_commands(findings: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the findings with "commands": what to type, one after the other.
+
+    What a host says of itself is mended by `site`; where none says anything, `status` looks once
+    more, at those hosts alone. The last one proves it.
+    """
+    told = []
+    for finding in findings:
+        if finding["outcome"] == INCONCLUSIVE:
+            first = []
+        elif finding["causes"]:
+            first = [RUN + "site"]
+        else:
+            first = [f"{RUN}status --limit {','.join(finding['hosts'])}"] * bool(finding["hosts"])
+        told.append(dict(finding, commands=[*first, RUN + "verify"]))
+    return told
+
+
+def members(finding: dict[str, Any], judged: Iterable[Cell]) -> list[Cell]:
+    """Return the cells that a finding is of, see of_cells()."""
+    if not finding["cells"]:
+        return []
+    pairs = {(pair["from"], pair["to"]) for pair in finding["pairs"]}
+    return [
+        cell
+        for cell in judged
+        if (cell["outcome"], cell["class"]) == (finding["outcome"], finding["class"])
+        and (cell["from_network"], cell["to_network"]) in pairs
+        and (cell["outcome"] != INCONCLUSIVE or _cause(cell) == _cause(finding))
+    ]
+
+
 def classify(judged: Sequence[Cell]) -> None:
     """Add "class" (number, None if as planned) and "class_name" to each cell."""
     v4 = [cell for cell in judged if cell["family"] == "4"]

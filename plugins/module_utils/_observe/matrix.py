@@ -64,15 +64,15 @@ def of_networks(names: Sequence[str], judged: Iterable[Cell]) -> list[Entry]:
     ]
 
 
+def column(cell: Cell) -> str:
+    """Return what a cell's receiver is in the matrix of pods."""
+    by_role = kinds.KINDS[cell["kind"]].receiver == kinds.NODE  # "host/@network/bridge"
+    return str(cell["to"].rsplit("/", 1)[0] if by_role else cell["to"])
+
+
 def of_pods(judged: Iterable[Cell]) -> list[Entry]:
     """Return the same by pair of pod interfaces; node addresses are columns of their own
     ("host/@network").
     """
-
-    def pair(cell: Cell) -> tuple[str, str]:
-        to = cell["to"]
-        by_role = kinds.KINDS[cell["kind"]].receiver == kinds.NODE  # "host/@network/bridge"
-        return cell["from"], to.rsplit("/", 1)[0] if by_role else to
-
-    table = _table(judged, pair)
+    table = _table(judged, lambda cell: (cell["from"], column(cell)))
     return [{**total, "from": source, "to": to} for (source, to), total in sorted(table.items())]

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import kinds, page_matrices
+from . import findings, kinds, matrix, page_matrices
 from .page_look import ICONS, METHOD, STYLE
-from .page_parts import bold, escaped, icon, section, small, table
+from .page_parts import anchor, bold, escaped, icon, link, section, small, table
 from .report import VERDICTS, broken_rules
 
 Report = dict[str, Any]
 
 OUTCOMES = {"leak": "Leak", "broken": "Broken", "inconclusive": "Open", "deviation": "Deviation"}
+WAYS_SHOWN = 10  # of a finding
 SEALS = {
     "as_planned": "reached",
     "leaks": "leak",
@@ -27,21 +28,21 @@ SEALS = {
 
 def as_html(report: Report) -> str:
     """Return report.html."""
+    places = _places(report)
     sections = [
-        _banner(report),
-        _tiles(report),
         section(
             "Networks",
             "From the network of the row to the network of the column.",
-            page_matrices.of_networks(report),
+            page_matrices.of_networks(report, places),
         ),
+        _changes(report),
         _findings(report),
         section(
             "Pods",
             "From the pod interface of the row to that of the column, all ways of sending together;"
             " the worst result shows. The last columns are the hosts' own addresses in each"
             " network.",
-            page_matrices.of_pods(report),
+            page_matrices.of_pods(report, places),
         ),
         page_matrices.of_kubernetes(report),
         section(
@@ -64,7 +65,8 @@ def as_html(report: Report) -> str:
         ),
         section("How it was measured", "", METHOD),
     ]
-    body = "\n".join(filter(None, sections))
+    drawn = list(filter(None, sections))
+    body = "\n".join([_banner(report), _tiles(report), _contents(drawn), *drawn])
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8">\
 <meta name="viewport" content="width=device-width,initial-scale=1">
@@ -77,6 +79,35 @@ report.json, junit.xml</footer>
 """
 
 
+def _contents(sections: list[str]) -> str:
+    """Return links to the sections."""
+    titles = [drawn.split("<h2>", 1)[1].split("</h2>", 1)[0] for drawn in sections]
+    items = "".join(link(anchor(title), title) for title in titles)
+    return f'<nav aria-label="Sections">{items}</nav>'
+
+
+def _place(number: int) -> str:
+    """Return the place of a finding, by its number in the report."""
+    return f"finding-{number + 1}"
+
+
+def _places(report: Report) -> dict[tuple[str, str, str], str]:
+    """Return where each entry of a matrix that is not as planned leads: {(outcome, from, to): the
+    place of the worst finding of it}.
+    """
+    row_of = page_matrices.rows_of(report)
+    found: dict[tuple[str, str, str], str] = {}
+    for number, finding in enumerate(report["findings"]):
+        for cell in findings.members(finding, report["cells"]):
+            to = matrix.column(cell)
+            for pair in (
+                (cell["from_network"], cell["to_network"]),
+                (row_of.get(cell["from"], cell["from"]), row_of.get(to, to)),
+            ):
+                found.setdefault((cell["outcome"], *pair), _place(number))
+    return found
+
+
 def _banner(report: Report) -> str:
     measured = report["measured"]
     networks = sum(not network.get("external") for network in report["networks"])
@@ -86,8 +117,32 @@ def _banner(report: Report) -> str:
         f'<div class="seal">{icon(SEALS[report["verdict"]])}</div>'
         f'<div><p class="kicker">Isolation of {networks} flannel networks</p>'
         f"<h1>{escaped(VERDICTS[report['verdict']].capitalize())}</h1>"
-        f'<p class="headline">{escaped(report["headline"])}</p>'
+        f'<p class="headline">{escaped(report["headline"])}</p>{_first(report)}'
         f'<p class="when">{escaped(measured.get("finished", ""))}{run}</p></div></header>'
+    )
+
+
+def _first(report: Report) -> str:
+    """Return where the headline leads: to the worst finding, "" if there is none."""
+    if not report["findings"]:
+        return ""
+    worst = report["findings"][0]
+    where = f" on {', '.join(worst['hosts'][:3])}" if worst["hosts"] else ""
+    more = "..." if len(worst["hosts"]) > 3 else ""
+    others = f", the worst of {len(report['findings'])}" if len(report["findings"]) > 1 else ""
+    text = f"{OUTCOMES[worst['outcome']]}: {worst['class_name']}{where}{more}{others}"
+    return f'<p class="first">{link(_place(0), escaped(text) + " &rarr;")}</p>'
+
+
+def _changes(report: Report) -> str:
+    """Return the section on what is not as it was in the last run, "" without one."""
+    changes = report["changes"]
+    if not changes:
+        return ""
+    items = "".join(f"<li>{escaped(sentence)}</li>" for sentence in changes["sentences"])
+    last = f"{VERDICTS[changes['since']['verdict']].capitalize()}, {changes['since']['finished']}"
+    return section(
+        "Since the last run", f"It was: {last}.", f"<ul>{items or '<li>Nothing.</li>'}</ul>"
     )
 
 
@@ -113,7 +168,10 @@ def _tiles(report: Report) -> str:
 
 def _findings(report: Report) -> str:
     """Return the section on what is not as planned, "" if all is."""
-    cards = "".join(map(_finding, report["findings"]))
+    cards = "".join(
+        _finding(number, finding, report["cells"])
+        for number, finding in enumerate(report["findings"])
+    )
     for rule in broken_rules(report):
         title = f"<h3>{icon('broken')}Rule: {escaped(rule['message'])}</h3>"
         why = escaped(rule["problem"] or f"{rule['that']} is false")
@@ -130,7 +188,8 @@ def _findings(report: Report) -> str:
     )
 
 
-def _finding(finding: dict[str, Any]) -> str:
+def _finding(number: int, finding: dict[str, Any], cells: list[dict[str, Any]]) -> str:
+    """Return a finding: what it is, where, the ways it was seen on, its causes, what mends it."""
     state = "broken" if finding["outcome"] == "deviation" else finding["outcome"]
     facts = [f"on {', '.join(finding['hosts'])}"] if finding["hosts"] else []
     if finding["cells"]:
@@ -143,13 +202,36 @@ def _finding(finding: dict[str, Any]) -> str:
     else:
         facts += [f"expected {finding['expected']}", f"found {finding['observed']}"]
     chips = "".join(f"<span>{escaped(fact)}</span>" for fact in facts)
+    commands = "\n".join(finding["commands"])
     return (
-        f'<article class="finding {state}"><h3>{icon(state)}{OUTCOMES[finding["outcome"]]}:'
-        f" {escaped(finding['class_name'])}"
+        f'<article class="finding {state}" id="{_place(number)}" tabindex="-1">'
+        f"<h3>{icon(state)}{OUTCOMES[finding['outcome']]}: {escaped(finding['class_name'])}"
         f' <span class="number">class {finding["class"]}</span></h3>'
         f'<p class="chips">{chips}</p><p>{escaped(finding["sentence"])}</p>'
-        f'<p class="repair"><b>Repair</b> {escaped(finding["repair"])}</p></article>'
+        f"{_ways(findings.members(finding, cells))}"
+        f'<p class="repair"><b>Repair</b> {escaped(finding["repair"])}</p>'
+        f'<pre tabindex="0" aria-label="Commands"><code>{escaped(commands)}</code></pre></article>'
     )
+
+
+def _ways(members: list[dict[str, Any]]) -> str:
+    """Return the cells of a finding, the first few of many, "" of none."""
+    if not members:
+        return ""
+    head = ["from", "to", "way", "what was seen"]
+    rows = [
+        [
+            escaped(cell["from"]),
+            escaped(cell["to"]),
+            escaped(f"{cell['kind']}, IPv{cell['family']}"),
+            escaped(cell["reason"]),
+        ]
+        for cell in members[:WAYS_SHOWN]
+    ]
+    more = len(members) - len(rows)
+    rest = f"<p>And {more} more, each in report.json.</p>" if more else ""
+    drawn = table(head, rows, "facts", "Measurements of this finding")
+    return f"<details><summary>{len(members)} measurements</summary>{drawn}{rest}</details>"
 
 
 def _pods(report: Report) -> str:
@@ -186,7 +268,7 @@ def _pods(report: Report) -> str:
                     small(", ".join(_kernel(pod, interface, of_pod=not number))),
                 ]
             )
-    return table([*head, "MTU", "MAC", "kernel"], rows, "facts")
+    return table([*head, "MTU", "MAC", "kernel"], rows, "facts", "Pods")
 
 
 def _kernel(pod: dict[str, Any], interface: dict[str, Any], of_pod: bool) -> list[str]:
@@ -234,7 +316,7 @@ def _hosts(report: Report) -> str:
         "<p>Pods in the host's own network, which reach every network as the host does:</p>"
         f"<ul>{items}</ul>"
     )
-    return table([*head, "tokens sent"], rows, "facts") + (note if items else "")
+    return table([*head, "tokens sent"], rows, "facts", "Hosts") + (note if items else "")
 
 
 def _side(side: dict[str, Any]) -> list[str]:
@@ -282,4 +364,4 @@ def _coverage(report: Report) -> str:
         *report["notes"],
     ]
     text = "".join(f"<p>{escaped(note)}</p>" for note in notes)
-    return table(head, rows, "facts coverage") + text
+    return table(head, rows, "facts coverage", "Coverage") + text

@@ -51,14 +51,14 @@ stroke-width="1.6" stroke-linecap="round"/></symbol>
 STYLE = """
 :root{color-scheme:light dark;--bg:#f6f7f9;--card:#fff;--ink:#1b2330;--soft:#5d6878;--line:#dfe3ea;
 --reached:#0a6ea8;--reached-bg:#d8ecf8;--blocked:#51607a;--blocked-bg:#eceff4;--leak:#fff;\
---leak-bg:#cc3311;--broken:#4a2f00;--broken-bg:#f5b83d;
---inconclusive:#7b2d6b;--inconclusive-bg:#f3d9ec;--unmeasured:#a3acb9;--ok:#0a6ea8}
+--leak-bg:#cc3311;--leak-ink:#cc3311;--broken:#4a2f00;--broken-bg:#f5b83d;
+--inconclusive:#7b2d6b;--inconclusive-bg:#f3d9ec;--unmeasured:#a3acb9;--ok:#0a6ea8;--focus:#0a6ea8}
 @media(prefers-color-scheme:dark){:root{--bg:#10141b;--card:#181e28;--ink:#e6eaf1;--soft:#98a3b5;\
 --line:#2b3443;
 --reached:#7fd0ff;--reached-bg:#0e3a56;--blocked:#97a5bd;--blocked-bg:#222b39;--leak:#fff;\
---leak-bg:#d6431f;--broken:#2b1b00;--broken-bg:#f0ac2b;
---inconclusive:#f3b9e4;--inconclusive-bg:#4b2043;--unmeasured:#4d586a;--ok:#1685c4}}
-*{box-sizing:border-box}
+--leak-bg:#c93a17;--leak-ink:#ff8f6b;--broken:#2b1b00;--broken-bg:#f0ac2b;
+--inconclusive:#f3b9e4;--inconclusive-bg:#4b2043;--unmeasured:#4d586a;--ok:#1685c4;--focus:#7fd0ff}}
+*{box-sizing:border-box}html{scrollbar-gutter:stable}
 body{margin:0;background:var(--bg);color:var(--ink);\
 font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
 main{max-width:1180px;margin:0 auto;padding:28px 24px 60px}
@@ -81,12 +81,13 @@ margin:16px 0 8px}
 font-variant-numeric:tabular-nums}
 .tile span{color:var(--soft);font-size:13px}.tile.leak{border-color:var(--leak-bg);\
 box-shadow:inset 0 0 0 1px var(--leak-bg)}
-.tile.leak b{color:var(--leak-bg)}
+.tile.leak b{color:var(--leak-ink)}
 .tile.broken{border-color:var(--broken-bg);box-shadow:inset 0 0 0 1px var(--broken-bg)}
 .tile.inconclusive{border-color:var(--inconclusive);box-shadow:inset 0 0 0 1px var(--inconclusive)}
 section{margin-top:34px}h2{font-size:20px;margin:0 0 2px;letter-spacing:-.01em}\
 .lead{color:var(--soft);margin:0 0 12px;max-width:90ch}
-.scroll{overflow-x:auto;background:var(--card);border:1px solid var(--line);border-radius:12px;\
+.scroll{position:relative;overflow-x:auto;background:var(--card);border:1px solid var(--line);\
+border-radius:12px;\
 padding:14px}
 table{border-collapse:separate;border-spacing:0}th{font-weight:600;text-align:left}
 .c.reached{background:var(--reached-bg);color:var(--reached)}\
@@ -114,7 +115,7 @@ font-size:13px}
 border-radius:10px;padding:14px 18px;margin:10px 0}
 .finding.leak{border-left-color:var(--leak-bg)}.finding.broken{border-left-color:var(--broken-bg)}
 .finding.inconclusive{border-left-color:var(--inconclusive)}
-.finding h3{margin:0 0 4px;font-size:16px}.finding.leak h3 .i{color:var(--leak-bg)}\
+.finding h3{margin:0 0 4px;font-size:16px}.finding.leak h3 .i{color:var(--leak-ink)}\
 .finding.broken h3 .i{color:#b57b00}
 .finding.inconclusive h3 .i{color:var(--inconclusive)}.finding h3 .i{margin-right:8px}
 .finding p{margin:6px 0;overflow-wrap:anywhere}.number{font-weight:400;color:var(--soft);\
@@ -160,6 +161,18 @@ overflow:hidden;margin-right:8px}
 .bar i{display:block;height:100%;background:var(--ok)}.bar.none{background:var(--line)}
 .method{max-width:88ch;padding-left:22px;margin:6px 0}.method li{margin:6px 0}\
 footer{margin-top:40px;color:var(--soft);font-size:13px}
+a{color:inherit;text-underline-offset:3px}
+a:focus-visible,summary:focus-visible,[tabindex]:focus-visible,.finding:target\
+{outline:3px solid var(--focus);outline-offset:2px}
+.finding{scroll-margin-top:16px}.unseen{position:absolute;width:1px;height:1px;overflow:hidden;\
+clip-path:inset(50%)}
+nav{display:flex;flex-wrap:wrap;gap:4px 18px;margin:16px 2px 0;font-size:13.5px;color:var(--soft)}
+.first{margin-top:12px!important;font-weight:600}.banner a:focus-visible{outline-color:#fff}
+.c a{display:block;text-decoration:none}.pods .c a{line-height:30px}
+details{margin:8px 0}summary{cursor:pointer;color:var(--soft);font-size:13.5px}\
+details .scroll{margin-top:8px}
+pre{margin:8px 0 0;padding:10px 14px;overflow-x:auto;border-radius:8px;background:var(--bg);\
+border:1px solid var(--line)}
 @media(max-width:640px){main{padding:14px}.banner{padding:20px;gap:16px}.banner .seal{width:56px;\
 height:56px;font-size:32px}
 .banner h1{font-size:28px}}

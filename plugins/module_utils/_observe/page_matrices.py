@@ -7,19 +7,22 @@ on the controller.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from . import matrix
-from .page_parts import STATES, escaped, frame, icon, legend, section, small
+from .page_parts import STATES, escaped, frame, icon, legend, link, section, small
 
 HOST_ADDRESSES = "host addresses"
 LARGEST_TABLE = 60  # Services and the like
 LARGEST_MATRIX = 72  # pod interfaces; beyond, rows and columns are hosts and networks
 BAD = ("leak", "broken", "inconclusive")
+# {(outcome, from, to): the place of the finding that a cell of the matrix leads to}
+Places = Mapping[tuple[str, str, str], str]
 
 
-def of_networks(report: dict[str, Any]) -> str:
-    """Return the matrix of networks."""
+def of_networks(report: dict[str, Any], places: Places) -> str:
+    """Return the matrix of networks; what is not as planned leads to its finding."""
     names = [network["name"] for network in report["networks"]]
     pairs = {(pair["from"], pair["to"]): pair for pair in report["matrix"]["networks"]}
     head = "".join(
@@ -28,7 +31,11 @@ def of_networks(report: dict[str, Any]) -> str:
     )
     rows = ""
     for source in report["networks"]:
-        cells = "".join(_network_cell(pairs[(source["name"], target)]) for target in names)
+        cells = "".join(
+            _network_cell(pair, places.get((pair["state"], source["name"], target), ""))
+            for target in names
+            for pair in [pairs[(source["name"], target)]]
+        )
         backend = source["backend"]
         port = f"port {backend['port']}" if backend.get("port") else ""
         parts = (backend["type"], backend.get("vni", ""), port)
@@ -36,17 +43,16 @@ def of_networks(report: dict[str, Any]) -> str:
         default = " <em>default</em>" if source["default"] else ""
         title = f'<th scope="row">{escaped(source["name"])}{default}{small(detail)}</th>'
         rows += f"<tr>{title}{cells}</tr>"
-    return frame("networks", f"<tr><td></td>{head}</tr>", rows) + legend()
+    drawn = frame("networks", f"<tr><td></td>{head}</tr>", rows, "From network to network")
+    return drawn + legend()
 
 
-def _network_cell(pair: matrix.Entry) -> str:
+def _network_cell(pair: matrix.Entry, place: str = "") -> str:
     state, cells = pair["state"], pair["cells"]
     wrong = pair.get(state, 0) if state in BAD else 0
     count = f"{wrong} of {cells}" if wrong else f"{cells} measurements"
-    return (
-        f'<td class="c {state}">{icon(state)}<b>{STATES[state]}</b>'
-        f"<small>{count if cells else ''}</small></td>"
-    )
+    said = f"{icon(state)}<b>{STATES[state]}</b><small>{count if cells else ''}</small>"
+    return f'<td class="c {state}">{link(place, said)}</td>'
 
 
 class _End(NamedTuple):
@@ -77,14 +83,25 @@ def _ends(report: dict[str, Any]) -> list[_End]:
     return sorted(ends, key=lambda end: (order[end.network], end.host, end.label))
 
 
-def of_pods(report: dict[str, Any]) -> str:
-    """Return the matrix of pod interfaces; of many, that of hosts and networks."""
+def rows_of(report: dict[str, Any]) -> dict[str, str]:
+    """Return {pod interface: the row of the matrix of pods that it is in}: of many, its network and
+    host.
+    """
+    ends = _ends(report)
+    if len(ends) > LARGEST_MATRIX:
+        return {end.key: f"{end.network} on {end.host}" for end in ends}
+    return {end.key: end.key for end in ends}
+
+
+def of_pods(report: dict[str, Any], places: Places) -> str:
+    """Return the matrix of pod interfaces; of many, that of hosts and networks. What is not as
+    planned leads to its finding.
+    """
     ends = _ends(report)
     if not ends:
         return "<p>No pod is attached to any network.</p>"
-    place = {end.key: end.key for end in ends}
+    place = rows_of(report)
     if len(ends) > LARGEST_MATRIX:
-        place = {end.key: f"{end.network} on {end.host}" for end in ends}
         ends = sorted({_End(place[end.key], end.network, end.host, "all pods") for end in ends})
     entries: dict[tuple[str, str], matrix.Entry] = {}
     for pair in report["matrix"]["pods"]:
@@ -115,7 +132,7 @@ def of_pods(report: dict[str, Any]) -> str:
     rows = ""
     for number, row in enumerate(ends):
         cells = "".join(
-            _pod_cell(row, column, entries.get((row.key, column.key)), position in edges)
+            _pod_cell(row, column, entries.get((row.key, column.key)), position in edges, places)
             for position, column in enumerate(columns)
         )
         first = number == 0 or row.network != ends[number - 1].network
@@ -128,7 +145,7 @@ def of_pods(report: dict[str, Any]) -> str:
         rows += f'<tr class="{edge}">{group}<th scope="row">{_label(row)}</th>{cells}</tr>'
     corner = '<td colspan="2"></td>'
     heads = f"<tr>{corner}{groups}</tr><tr>{corner}{head}</tr>"
-    return frame("pods", heads, rows) + legend()
+    return frame("pods", heads, rows, "From pod interface to pod interface") + legend()
 
 
 def _label(end: _End) -> str:
@@ -136,7 +153,9 @@ def _label(end: _End) -> str:
     return f'<span class="end" title="{host} {label}"><small>{host}</small> {label}</span>'
 
 
-def _pod_cell(row: _End, column: _End, entry: matrix.Entry | None, edge: bool) -> str:
+def _pod_cell(
+    row: _End, column: _End, entry: matrix.Entry | None, edge: bool, places: Places
+) -> str:
     kind, state, said, content = "c unmeasured", "", "nothing promised, nothing measured", ""
     if entry:
         state = entry["state"]
@@ -146,6 +165,10 @@ def _pod_cell(row: _End, column: _End, entry: matrix.Entry | None, edge: bool) -
     elif column.network != HOST_ADDRESSES and _pod_of(row) == _pod_of(column):
         kind, said = "self", "the same pod"
     title = f"{escaped(row.key)} to {escaped(column.key)}: {said}"
+    if state in BAD:
+        # Who cannot point at it is told by the link what the title tells the others.
+        content = f'{content}<span class="unseen">{title}</span>'
+        content = link(places.get((state, row.key, column.key), ""), content)
     return f'<td class="{kind}{" edge" if edge else ""}" title="{title}">{content}</td>'
 
 
@@ -187,7 +210,7 @@ def of_kubernetes(report: dict[str, Any]) -> str:
         title = f'<th scope="row">{escaped(key[1])}{small(titles[key[0]])}</th>'
         rows += f"<tr>{title}{''.join(map(_network_cell, cells))}</tr>"
     head = "".join(f'<th scope="col">{escaped(name)}</th>' for name in names)
-    content = frame("networks small", f"<tr><td></td>{head}</tr>", rows)
+    content = frame("networks small", f"<tr><td></td>{head}</tr>", rows, "Services and ports")
     more = len(entries) - len(shown)
     if more:
         content += f"<p>And {more} more, none of them worse than these.</p>"

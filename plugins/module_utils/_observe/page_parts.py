@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable
 from typing import Any
 
+LONG = 60  # rows that a table shows unasked
 STATES = {
     "reached": "connected",
     "blocked": "isolated",
@@ -48,24 +50,43 @@ def icon(state: str) -> str:
 
 
 def section(title: str, lead: str, content: str) -> str:
-    """Return a section with a title and, unless it is "", a sentence that leads into it."""
+    """Return a section with a title and, unless it is "", a sentence that leads into it. Links lead
+    to it by anchor(title).
+    """
     intro = f'<p class="lead">{escaped(lead)}</p>' if lead else ""
-    return f"<section><h2>{escaped(title)}</h2>{intro}{content}</section>"
+    return f'<section id="{anchor(title)}"><h2>{escaped(title)}</h2>{intro}{content}</section>'
 
 
-def frame(kind: str, head: str, body: str) -> str:
-    """Return a table of HTML rows that scrolls sideways where it is too wide."""
+def anchor(title: str) -> str:
+    """Return the name by which links lead to a section."""
+    return re.sub("[^a-z]+", "-", title.lower())
+
+
+def link(target: str, content: str) -> str:
+    """Return content (HTML) as a link to a place of the page, as it is without a target."""
+    return f'<a href="#{target}">{content}</a>' if target else content
+
+
+def frame(kind: str, head: str, body: str, label: str = "") -> str:
+    """Return a table of HTML rows that scrolls sideways where it is too wide: also by the keys of
+    who got to it by them. label: what it is, for who does not see it.
+    """
     return (
-        f'<div class="scroll"><table class="{kind}"><thead>{head}</thead><tbody>{body}</tbody>'
-        "</table></div>"
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{escaped(label or "table")}">'
+        f'<table class="{kind}"><thead>{head}</thead><tbody>{body}</tbody></table></div>'
     )
 
 
-def table(head: Iterable[str], rows: Iterable[Iterable[str]], kind: str = "") -> str:
-    """Return a table. head: texts. rows: lists of HTML cells."""
-    titles = "".join(f"<th>{escaped(text)}</th>" for text in head)
-    body = ("".join(f"<td>{cell}</td>" for cell in row) for row in rows)
-    return frame(kind, f"<tr>{titles}</tr>", "".join(f"<tr>{cells}</tr>" for cells in body))
+def table(
+    head: Iterable[str], rows: Iterable[Iterable[str]], kind: str = "", label: str = ""
+) -> str:
+    """Return a table, a long one closed. head: texts. rows: lists of HTML cells."""
+    titles = "".join(f'<th scope="col">{escaped(text)}</th>' for text in head)
+    body = ["".join(f"<td>{cell}</td>" for cell in row) for row in rows]
+    drawn = frame(kind, f"<tr>{titles}</tr>", "".join(f"<tr>{cells}</tr>" for cells in body), label)
+    if len(body) <= LONG:
+        return drawn
+    return f"<details><summary>Show all {len(body)} rows</summary>{drawn}</details>"
 
 
 def legend() -> str:

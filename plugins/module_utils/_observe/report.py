@@ -90,6 +90,14 @@ def as_text(report: dict[str, Any]) -> list[str]:
         lines += _wrap(f"NOTE {note}")
     if report["findings"] or broken_rules(report) or report["gaps"] or report["notes"]:
         lines.append("")
+    if report["changes"]:
+        said = report["changes"]["sentences"] or ["nothing."]
+        lines.append(f"Since the last run ({report['changes']['since']['finished']}):")
+        for sentence in said[:FINDINGS_SHOWN]:
+            lines += _wrap(f"* {sentence}")
+        if len(said) > FINDINGS_SHOWN:
+            lines.append(f"... and {len(said) - FINDINGS_SHOWN} more changes in the report.")
+        lines.append("")
     coverage = report["coverage"]
     lines += _wrap(
         f"{coverage['measured']} of {coverage['planned']} measurements conclusive,"

@@ -32,7 +32,7 @@ def evaluate(measurement: Measurement) -> dict[str, Any]:
     drift = causes.of_hosts(facts)
     found = findings.of_cells(judged, drift, deviations) + findings.of_facts(deviations, drift)
     of_drift = findings.of_drift(drift, found)
-    found += of_drift
+    found = findings.with_commands(found + of_drift)
     counts["deviations"] = len(deviations) + len(of_drift)
     counts["drift"] = len(drift)
     counts["expectations"] = 0
@@ -52,6 +52,7 @@ def evaluate(measurement: Measurement) -> dict[str, Any]:
         "verdict": _overall(counts, gaps),
         "headline": "",
         "measured": measurement.about or {},
+        "changes": None,
         "counts": counts,
         "networks": networks,
         "blocked": pairs.blocked(plan),

@@ -10,6 +10,7 @@ import json
 from xml.etree import ElementTree
 
 import pytest
+import report_schema
 from ansible_collections.multinet.flannel.plugins.module_utils._observe import (
     cells,
     leaks,
@@ -78,6 +79,28 @@ def test_json_reads_back_whole_but_for_cells_that_are_as_planned(bad):
     )
 
 
+def test_json_is_as_its_schema_says(good, bad):
+    for found in (good, bad):
+        assert report_schema.problems(report.as_json(found)) == []
+    wrong = report_schema.problems(report.as_json({"more": 1, **good, "verdict": "green"}))
+    assert sorted(problem.split(":")[0] for problem in wrong) == ["$", "$.verdict"]
+
+
+def test_a_red_page_leads_to_the_finding_and_to_the_command(bad):
+    text = page.as_html(bad)
+    for number in range(len(bad["findings"])):
+        assert text.count(f'id="finding-{number + 1}"') == 1
+    assert '<p class="first"><a href="#finding-1">Leak: ' in text
+    seen = Page(text)
+    assert set(seen.links) - {"i-" + state for state in report.SYMBOLS} <= set(seen.ids)
+    assert len(seen.ids) == len(set(seen.ids))
+    assert '<td class="c leak"><a href="#finding-' in text
+    assert "ansible-playbook -i INVENTORY multinet.flannel.verify</code>" in text
+    assert [finding["commands"][-1] for finding in bad["findings"]] == [
+        "ansible-playbook -i INVENTORY multinet.flannel.verify"
+    ] * len(bad["findings"])
+
+
 def test_junit_counts(good, bad):
     root = ElementTree.fromstring(report.as_junit(good).split("\n", 1)[1])
     assert [suite.get("failures") for suite in root] == ["0"] * len(root)
@@ -98,11 +121,16 @@ class Page(html.parser.HTMLParser):
     def __init__(self, text):
         super().__init__()
         self.open, self.tags, self.outside, self.wrong = [], [], [], []
+        self.ids, self.links = [], []
         self.feed(text)
         self.close()
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
+        self.ids += [value for name, value in attrs if name == "id"]
+        self.links += [
+            value[1:] for name, value in attrs if name == "href" and (value or "").startswith("#")
+        ]
         self.outside += [
             value
             for name, value in attrs

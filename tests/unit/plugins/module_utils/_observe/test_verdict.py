@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 
 import pytest
+import report_schema
 from ansible_collections.multinet.flannel.plugins.module_utils._observe import cells, leaks
+from ansible_collections.multinet.flannel.plugins.module_utils._observe import report as forms
 
 from .world import VECTORS, arrive, classes, evaluate, load, note, perfect, receipt
 
@@ -87,6 +89,7 @@ def test_verdict(case):
         change(plan, facts, shares, step)
     report = evaluate(plan, facts, shares, case.get("hosts", ["h1", "h2"]))
     assert report["verdict"] == case["verdict"], report["headline"]
+    assert report_schema.problems(forms.as_json(report)) == []
     assert classes(report) == {getattr(leaks, name) for name in case["classes"]}
     if "cell" in case:
         cell = next(cell for cell in report["cells"] if cell["id"] == case["cell"]["id"])

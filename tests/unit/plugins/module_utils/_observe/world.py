@@ -29,6 +29,10 @@ def load():
     world["plan"]["networks"][0]["masquerade"] = True
     for host in world["facts"]:
         for pod in host["pods"]:
+            # as facts.pod() has them
+            pod.update({key: pod.get(key, "") for key in ("namespace", "name", "uid")})
+            for interface in pod["interfaces"]:
+                interface.setdefault("external", False)
             pod["routes"] = {family: _routes(world["plan"], pod, family) for family in ("4", "6")}
     return world["plan"], world["facts"]
 
