@@ -14,6 +14,7 @@
 #   make planted            each fault of tests/integration/test_planted_faults.py, and the finding that it must give
 #   make leaks              classes of leak opened on two hosts, named by verify, and closed; the table goes to .build/leaks.md. LEAK=12,14: those alone
 #   make scenario S=mixed_arch   amd64 hosts and a real arm64 one, an emulated machine; it is built first (minutes, once)
+#   make attacks            what hostile pods try, on two deployed hosts: each gets through without the guard, and not with it
 #   make cluster S=kubernetes_etcd   a real Kubernetes cluster in three hosts, nothing of the collection on it yet
 #   make bench              the meta-plugin beside Multus and the bare delegates
 #   make bench-subnets      the subnet server beside plain flanneld
@@ -31,7 +32,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help setup test-programs cluster install hosts deploy demo test lint format hooks sanity unit \
-	integration arm64 bench bench-subnets bench-isolation bench-pods e2e-multus soak conformance churn faults planted leaks scenario run-scenario remove-hosts clean distclean
+	integration arm64 bench bench-subnets bench-isolation bench-pods e2e-multus soak conformance churn faults planted leaks attacks scenario run-scenario remove-hosts clean distclean
 
 ENV := . .build/env &&
 DEMO := ansible-playbook -i inventories/demo
@@ -132,6 +133,10 @@ planted: setup
 # What is in the table of docs/report.md.
 leaks: install
 	@$(ENV) LEAK='$(LEAK)' $(MOLECULE) test -s leaks
+
+# What docs/security.md promises.
+attacks: install
+	@$(ENV) $(MOLECULE) test -s attacks
 
 scenario: install $(if $(filter mixed_arch,$(S)),arm64) run-scenario
 

@@ -6,7 +6,7 @@ let verify say that it is closed; write a table of it.
 
 Ends with 1 when one is not seen, is seen with another class or host, or stays; after all were made.
 
-    make_leaks.py FILE HOST INVENTORY...
+    make_leaks.py FILE HOST OTHER INVENTORY...
 """
 
 from __future__ import annotations
@@ -30,10 +30,14 @@ class Opening(t.NamedTuple):
     undo: str
     first: str  # the outcome of the finding that names it: leak, broken, deviation
     also: tuple[int, ...] = ()  # classes that come with it
+    # the same on the other host, where it has a second line of defence
+    there: str = ""
+    there_undo: str = ""
 
 
 # The guard's table belongs to the guard's process: it is opened by its file.
 FILE, KEPT = "/etc/multinet/isolation.nft", "/run/leak.nft"
+HOOKS = ("sources", "forward", "input", "output")  # the other chains begin with a rule
 RELOAD = "systemctl reload multinet-isolation"
 GUARD = f"mv {KEPT} {FILE}; {RELOAD}"
 
@@ -41,8 +45,10 @@ GUARD = f"mv {KEPT} {FILE}; {RELOAD}"
 def rules(*wanted: tuple[str, str]) -> str:
     """Return what puts (chain, rule) ahead of all other rules of their chains."""
     edits = [
-        f"sed -i '/chain {chain} {{/,/policy accept;/ s/policy accept;/&\\n{rule}/' {FILE}"
+        f"sed -i '/^table inet multinet {{/,/^}}/ {{ /chain {chain} {{/,/{after}/"
+        f" s/{after}/&\\n{rule}/ }}' {FILE}"
         for chain, rule in wanted
+        for after in ["policy accept;" if chain in HOOKS else f"chain {chain} {{"]
     ]
     return "; ".join([f"cp -p {FILE} {KEPT}", *edits, RELOAD])
 
@@ -67,11 +73,14 @@ OPENINGS = [
     ),
     Opening(
         2,
-        "the guard lets a bridge's traffic into the other's tunnel",
+        "the guard lets a bridge's traffic into the other's tunnel, and at its end any source",
         rules(("forward", 'iifname "mn-blue" oifname { "flannel.2", "flannel-v6.2" } accept')),
         GUARD,
         "leak",
         (6, 15),
+        # which takes from a tunnel its own network's sources alone
+        there=rules(("tunnel_of_red", "accept"), ("forward", 'iifname "flannel.2" accept')),
+        there_undo=GUARD,
     ),
     Opening(
         4,
@@ -99,7 +108,8 @@ OPENINGS = [
         9,
         "a pod forwards",
         POD + "sysctl -qw net.ipv4.ip_forward=1",
-        POD + "sysctl -qw net.ipv4.ip_forward=0",
+        # the kernel then believes redirects again
+        POD + "sysctl -qw net.ipv4.ip_forward=0 net.ipv4.conf.all.accept_redirects=0",
         "deviation",
     ),
     Opening(
@@ -147,7 +157,7 @@ OPENINGS = [
         "a pod's interface has another MTU",
         f"{POD}cat /sys/class/net/net1/mtu > /run/leak; {POD}ip link set net1 mtu 1300",
         f"{POD}ip link set net1 mtu $(cat /run/leak)",
-        "deviation",
+        "broken",
     ),
     Opening(
         27,
@@ -210,8 +220,8 @@ def judged(opening: Opening, host: str, report: dict[str, t.Any]) -> str:
     return f"other hosts are named: {sorted(elsewhere)}" if elsewhere else ""
 
 
-def main(path: str, host: str, *inventories: str) -> int:
-    """Open all, and write the table to the file path."""
+def main(path: str, host: str, other: str, *inventories: str) -> int:
+    """Open all on host, of two, and write the table to the file path."""
     rows = ["| class | opened by | seen | named first | what repairs it | green again |"]
     rows.append("| --- | --- | --- | --- | --- | --- |")
     wrong = []
@@ -219,11 +229,13 @@ def main(path: str, host: str, *inventories: str) -> int:
     for opening in OPENINGS:
         if only and str(opening.number) not in only.split(","):
             continue
-        on(host, opening.make)
         try:
+            on(host, opening.make)
+            on(other, opening.there or "true")
             report, red = verify(list(inventories))
         finally:
             on(host, opening.undo)
+            on(other, opening.there_undo or "true")
         problem = judged(opening, host, report)
         after, green = verify(list(inventories))
         if after["verdict"] != "as_planned":

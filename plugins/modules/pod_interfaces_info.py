@@ -76,7 +76,8 @@ host_pods:
 drift:
   description: What is not as it was deployed on this host, C(deviations), as
     M(multinet.flannel.node_status_info) returns it. And C(failed_to_look), sentences about what
-    could not be looked at for it.
+    could not be looked at for it; and C(strangers), on ports of bridges that the collection did not
+    attach.
   returned: success
   type: dict
 problems:
@@ -108,6 +109,7 @@ def drift(cni_conf: str) -> dict[str, Any]:
     return {
         "deviations": [one.as_dict() for one in compare.deviations(plan, seen)],
         "failed_to_look": compare.not_compared(plan, seen),
+        "strangers": list(compare.strangers(plan, seen)),
     }
 
 

@@ -28,6 +28,7 @@ import time
 import typing as t
 import uuid
 
+from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import ruleset
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 
 PORT = 7000
@@ -155,8 +156,11 @@ class Lab:
             scope = socket.if_nametoindex("eth0" if sender else device)
         return f"{ipaddress.IPv6Address(int(digits, 16))}%{scope}"
 
-    @staticmethod
-    def underlay(host: int, version: int = 4) -> str:
+    def second_address(self, pod: str, name: str) -> str:
+        """Address of a pod in a network that it is on besides its own."""
+        return str(self.subnet(name, self.parts(pod)[0])[12])
+
+    def underlay(self, host: int, version: int = 4) -> str:
         return f"192.168.9.{host}" if version == 4 else f"fd09::{host}"
 
     def mac(self, name: str, host: int, version: int = 4) -> str:
@@ -234,6 +238,10 @@ class Lab:
                 self._build_network(name, host)
         for pod in self.pods:
             self._build_pod(pod)
+        self.listen()
+
+    def listen(self) -> None:
+        """From now on every endpoint answers on PORT."""
         for endpoint in self.endpoints:
             with self.inside(endpoint):
                 for family, any_address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
@@ -374,6 +382,11 @@ class Lab:
 
     def flush(self) -> None:
         self.nft("flush ruleset\n")
+
+    def guard(self) -> None:
+        """What the collection keeps the networks apart with."""
+        nodes = [self.underlay(host, version) for host in HOSTS for version in (4, 6)]
+        self.nft(ruleset(self.plan, nodes))
 
     # --- probes ---
 

@@ -60,6 +60,7 @@ POD_SYSCTLS = {
     "net/ipv4/conf/all/arp_ignore": 1,
     "net/ipv4/conf/all/arp_announce": 2,
     "net/ipv4/ip_forward": 0,
+    "net/ipv4/conf/all/accept_redirects": 0,  # which a change of the former sets
     "net/ipv6/conf/all/forwarding": 0,
 }
 
@@ -283,6 +284,8 @@ class ObserveLab:
                 lines.append(f"route add {cidr} via {subnet[1]} dev {interface}")
                 if network["default"]:
                     lines.append(f"route add default via {subnet[1]} dev {interface}")
+            for path in facts.BELIEVES:
+                self.sysctl(name, "net/" + path.format(interface), 0)
             self.ip(name, lines)
 
     def nft(self, host, text):

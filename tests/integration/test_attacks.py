@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a hostile pod tries, with all rights in its own namespace: each attack succeeds on hosts
-with flannel's own rules, and fails with the guard.
+with flannel's own rules, and fails with the guard. In namespaces of this machine, or, by `make
+attacks`, on hosts that the collection was deployed on.
 
 An attack is a function of the lab that returns whether it got through. What it changes on hosts and
 in pods it puts right again.
@@ -16,14 +17,21 @@ import os
 import select
 import socket
 import struct
+import threading
+import time
 
 import pytest
-from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import ruleset
+from hosts_lab import HostsLab
 from lab import HAND_MADE_IPV6, OUTSIDE, PORT, Lab, declared, udp_packet
+from packets import advertisement, ethernet, icmpv6, ipv4, ipv6, packed, udp
+from test_attacks_l2 import HER, ME, World, arrivals, hardware
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 ICMP, ICMPV6, UDP = 1, 58, 17
+# Hosts of molecule/attacks, two names; none: namespaces.
+MACHINES = os.environ.get("ATTACKED_HOSTS", "").split()
+on_hosts = pytest.mark.skipif(not MACHINES, reason="on hosts: make attacks")
 FRESH_PORTS = itertools.count(40404)
 POD_PORTS = sorted({*range(1024, 65536)} - {PORT})
 FRAG_NEEDED, PACKET_TOO_BIG, REDIRECT = (3, 4), (2, 0), 5
@@ -31,7 +39,7 @@ FRAG_NEEDED, PACKET_TOO_BIG, REDIRECT = (3, 4), (2, 0), 5
 
 @pytest.fixture(scope="module", name="world")
 def _world():
-    with Lab(declared(), HAND_MADE_IPV6) as lab:
+    with HostsLab(MACHINES) if MACHINES else Lab(declared(), HAND_MADE_IPV6) as lab:
         yield lab
 
 
@@ -111,7 +119,8 @@ def to_the_data_store(lab):
     with contextlib.ExitStack() as listeners:
         for host in ("h1", "h2"):
             for port in (2379, 2380):
-                with lab.inside(host):
+                # an etcd of the host's may have it
+                with lab.inside(host), contextlib.suppress(OSError):
                     listeners.enter_context(
                         socket.create_server(
                             ("::", port), family=socket.AF_INET6, dualstack_ipv6=True
@@ -248,13 +257,81 @@ def forged_by_another_cnis_pod(lab):
         lab.run(OUTSIDE, "ip", "route", "add", lab.pod_address("h1-green"), "via", "169.254.1.1")
         for name in ("all", "cali0"):
             lab.sysctl("h1", f"ipv4/conf/{name}/rp_filter", "0")
-        cell = (OUTSIDE, lab.pod_address("h1-green"), "10.5.2.77")
+        cell = (OUTSIDE, lab.pod_address("h1-green"), str(lab.subnet("green", 2)[77]))
         return cell in lab.probe([cell])
     finally:
         lab.run("h1", "ip", "link", "del", "cali0")
 
 
+# By what the pod or the host does to a packet on its way
+
+
+def raw_vxlan(lab):
+    """Frames to a node's tunnel port at every address of it, also in another node's name."""
+    network = lab.networks["red"]
+    at_node = [lab.underlay(1), lab.gateway("blue", 1), lab.tunnel("blue", 1), lab.underlay(2)]
+    tokens = []
+    for address in at_node:
+        victim = "h2-red" if address == lab.underlay(2) else "h1-red"
+        number = int(victim[1])
+        for source in (lab.pod_address("h1-blue"), lab.underlay(3 - number)):
+            tokens.append(f"{address} {source}")
+            inner = udp_packet(
+                lab.tunnel("red", 3 - number), lab.pod_address(victim), tokens[-1].encode()
+            )
+            inner = ethernet(lab.mac("red", number), "02:00:00:00:00:99", 0x0800, inner)
+            message = struct.pack("!II", 0x08000000, network["backend"]["vni"] << 8) + inner
+            header = struct.pack("!HHHH", 4, network["backend"]["port"], 8 + len(message), 0)
+            packet = ipv4(source, address, UDP, header + message)
+            lab.frame("h1-blue", lab.bridge_mac("blue", 1), packet)
+    return bool(lab.receipts(tokens))
+
+
+def rewritten_by_the_pod(lab):
+    """The pod's own NAT makes another network's address of one of its own network."""
+    target = lab.pod_address("h1-red")
+    rule = f"ip daddr {lab.subnet('blue', 2)[99]} dnat to {target}"
+    hook = "type nat hook output priority -100"
+    lab.run("h1-blue", "nft", "-f", "-", text=f"table ip mine {{ chain o {{ {hook}; {rule}; }}; }}")
+    try:
+        cell = ("h1-blue", str(lab.subnet("blue", 2)[99]))
+        return cell in lab.probe([cell])
+    finally:
+        lab.run("h1-blue", "nft", "delete", "table", "ip", "mine")
+
+
+def hairpin(lab):
+    """By a port that the nodes publish for a pod of another network: its own node and the other,
+    and every address of them.
+    """
+    for host in ("h1", "h2"):
+        hook = "type nat hook prerouting priority -100"
+        rule = f"udp dport 30081 dnat to {lab.pod_address(host + '-red')}:{PORT}"
+        lab.nft(f"table ip theirs {{ chain p {{ {hook}; {rule}; }}; }}", hosts=[host])
+    tokens = [
+        lab.send("h1-blue", address, 30081)
+        for address in (lab.underlay(1), lab.underlay(2), lab.gateway("blue", 1))
+    ]
+    arrived = lab.receipts(tokens)
+    # what another node publishes is reached in the node's name, as from any host
+    return any(receipt.at == "h1-red" for receipt in arrived.values())
+
+
+def broadcast_of_another_network(lab):
+    """To all of a subnet at once, where the host sends such on."""
+    for name in ("all", "mn-blue", "mn-red"):
+        lab.sysctl("h1", f"ipv4/conf/{name}/bc_forwarding", "1")
+    everybody = str(lab.subnet("red", 1).broadcast_address)
+    packet = udp_packet(lab.pod_address("h1-blue"), everybody, b"to all")
+    lab.frame("h1-blue", lab.bridge_mac("blue", 1), packet)
+    return "to all" in lab.receipts(["to all"])
+
+
 ATTACKS = [
+    raw_vxlan,
+    rewritten_by_the_pod,
+    hairpin,
+    broadcast_of_another_network,
     shadowed_tunnel,
     shadowed_tunnel_ipv6,
     shadowed_node_port,
@@ -274,6 +351,210 @@ def test_an_attack_that_the_guard_stops(lab, attack):
     assert attack(lab), "without the guard it should have got through"
     lab.flush()
     lab.flannel_rules()
-    nodes = [lab.underlay(host, version) for host in (1, 2) for version in (4, 6)]
-    lab.nft(ruleset(declared(), nodes))
+    lab.guard()
     assert not attack(lab)
+
+
+# Packets of every form, to pods of another network
+
+
+def ipv4_forms(me, her, gateway, token):
+    """Name -> the packets of one attack, which a router sends on."""
+    inner = ipv4(me, her, UDP, udp(4, 4) + token)
+    datagram = struct.pack("!HHHH", 4, 4, 40 + len(token), 0) + bytes(32) + token
+    source_route = bytes([131, 7, 4]) + packed(her) + b"\0"
+    return {
+        "UDP": [ipv4(me, her, UDP, udp(4, 4) + token)],
+        "TCP SYN": [
+            ipv4(me, her, 6, struct.pack("!HHIIHHHH", 4, 4, 1, 0, 0x5002, 9, 0, 0) + token)
+        ],
+        "ICMP echo": [ipv4(me, her, ICMP, struct.pack("!BBHI", 8, 0, 0, 9) + token)],
+        "IGMP": [ipv4(me, her, 2, b"\x16\0\0\0" + packed("239.1.1.1") + token)],
+        "IP in IP": [ipv4(me, her, 4, inner)],
+        "IPv6 in IP": [ipv4(me, her, 41, ipv6("fd00::1", "fd00::2", UDP, udp(4, 4) + token))],
+        "DCCP": [ipv4(me, her, 33, struct.pack("!HHBBHI", 4, 4, 4, 0, 0, 0) + token)],
+        "GRE": [ipv4(me, her, 47, b"\0\0\x08\0" + inner)],
+        "ESP": [ipv4(me, her, 50, struct.pack("!II", 4096, 1) + token)],
+        "AH": [ipv4(me, her, 51, struct.pack("!BBHII", UDP, 1, 0, 4096, 1) + udp(4, 4) + token)],
+        "OSPF": [ipv4(me, her, 89, b"\2\1" + token)],
+        "VRRP": [ipv4(me, her, 112, b"\x21" + token)],
+        "SCTP": [ipv4(me, her, 132, struct.pack("!HHII", 4, 4, 0, 0) + b"\1\0\0\x14" + token)],
+        "UDP-Lite": [ipv4(me, her, 136, struct.pack("!HHHH", 4, 4, 8, 0) + token)],
+        "protocol of nobody": [ipv4(me, her, 253, token)],
+        "router alert": [ipv4(me, her, UDP, udp(4, 4) + token, options=b"\x94\4\0\0")],
+        "record route": [ipv4(me, her, UDP, udp(4, 4) + token, options=b"\7\7\4" + bytes(5))],
+        "timestamps": [ipv4(me, her, UDP, udp(4, 4) + token, options=b"\x44\x08\5\0" + bytes(4))],
+        "loose source route": [ipv4(me, gateway, UDP, udp(4, 4) + token, options=source_route)],
+        "TTL of 2 hops": [ipv4(me, her, UDP, udp(4, 4) + token, ttl=3)],
+        "two fragments": [
+            ipv4(me, her, UDP, datagram[:40], fragment=0x2000),
+            ipv4(me, her, UDP, datagram[40:], fragment=5),
+        ],
+    }
+
+
+def ipv6_forms(me, her, dummy_gateway, token):
+    """The same over IPv6."""
+    plain = udp(4, 4) + token
+    options, routing = bytes([0, 1, 4, 0, 0, 0, 0]), bytes([0, 0, 0, 0, 0, 0, 0])
+    datagram = struct.pack("!HHHH", 4, 4, 40 + len(token), 0) + bytes(32) + token
+    solicitation = icmpv6(me, her, 135, b"\0\0\0\0" + packed(her) + b"\1\1" + bytes(6) + token)
+    return {
+        "UDP": [ipv6(me, her, UDP, plain)],
+        "TCP SYN": [
+            ipv6(me, her, 6, struct.pack("!HHIIHHHH", 4, 4, 1, 0, 0x5002, 9, 0, 0) + token)
+        ],
+        "ICMPv6 echo": [ipv6(me, her, ICMPV6, icmpv6(me, her, 128, b"\0\0\0\1" + token))],
+        "hop-by-hop options": [ipv6(me, her, 0, bytes([UDP]) + options + plain)],
+        "destination options": [ipv6(me, her, 60, bytes([UDP]) + options + plain)],
+        "routing header": [ipv6(me, her, 43, bytes([UDP]) + routing + plain)],
+        "three extension headers": [
+            ipv6(
+                me,
+                her,
+                60,
+                bytes([43]) + options + bytes([60]) + routing + bytes([UDP]) + options + plain,
+            )
+        ],
+        "a fragment of one": [ipv6(me, her, 44, struct.pack("!BBHI", UDP, 0, 0, 7) + plain)],
+        "two fragments": [
+            ipv6(me, her, 44, struct.pack("!BBHI", UDP, 0, 1, 8) + datagram[:40]),
+            ipv6(me, her, 44, struct.pack("!BBHI", UDP, 0, 40, 8) + datagram[40:]),
+        ],
+        "no next header": [ipv6(me, her, 59, token)],
+        "GRE": [ipv6(me, her, 47, b"\0\0\x86\xdd" + ipv6(me, her, UDP, plain))],
+        "ESP": [ipv6(me, her, 50, struct.pack("!II", 4096, 1) + token)],
+        "SCTP": [ipv6(me, her, 132, struct.pack("!HHII", 4, 4, 0, 0) + b"\1\0\0\x14" + token)],
+        "IPv6 in IPv6": [ipv6(me, her, 41, ipv6(me, her, UDP, plain))],
+        "neighbour solicitation": [ipv6(me, her, ICMPV6, solicitation)],
+        "neighbour advertisement": [advertisement(me, her, me, "02:00:00:00:00:99") + token],
+        "MLD report": [ipv6(me, her, ICMPV6, icmpv6(me, her, 143, b"\0\0\0\0" + token))],
+        "hop limit of 2": [ipv6(me, her, UDP, plain, 3)],
+    }
+
+
+def got_through(lab, version):
+    """Send all forms from a pod of blue to pods of another network on both hosts; returns names and
+    targets of those that a target's interface got.
+    """
+    forms, name = (ipv4_forms, "red") if version == 4 else (ipv6_forms, "green")
+    mine, gateway = hardware(lab, ME), lab.bridge_mac("blue", 1)
+    ears, sent = {}, {}
+    with contextlib.ExitStack() as stack:
+        for target in (f"h1-{name}", f"h2-{name}"):
+            with lab.inside(target):
+                ear = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+            stack.enter_context(ear)
+            ear.bind(("eth0", 3))
+            ears[ear] = target
+        with lab.inside(ME):
+            mouth = stack.enter_context(socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0))
+        mouth.bind(("eth0", 0))
+        ends = lab.pod_address(ME, version), lab.gateway("blue", 1, version)
+        for target in ears.values():
+            blank = forms(ends[0], lab.pod_address(target, version), ends[1], b"")
+            for form in blank:
+                token = os.urandom(16)
+                sent[token] = form, target
+                made = forms(ends[0], lab.pod_address(target, version), ends[1], token)[form]
+                for packet in made:
+                    if form == "neighbour advertisement":  # its length says what follows
+                        packet = packet[:4] + struct.pack("!H", len(packet) - 40) + packet[6:]
+                    mouth.send(ethernet(gateway, mine, 0x0800 if version == 4 else 0x86DD, packet))
+        heard = set()
+        while select.select(list(ears), [], [], 0.3)[0]:
+            for ear in select.select(list(ears), [], [], 0)[0]:
+                data = ear.recv(4096)
+                heard |= {said for token, said in sent.items() if token in data}
+    return heard, set(sent.values())
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_packets_of_every_form(lab, version):
+    for host, name in (("h1", "all"), ("h1", "mn-blue"), ("h2", "all"), ("h2", "flannel.2")):
+        lab.sysctl(host, f"ipv4/conf/{name}/accept_source_route", "1")
+    heard, sent = got_through(lab, version)
+    assert sent - heard == set(), "without the guard they should have got through"
+    lab.guard()
+    assert got_through(lab, version)[0] == set()
+
+
+@on_hosts
+def test_frames_to_neighbours(lab):
+    """VLAN tags one in another, ARP, neighbour discovery, routers, DHCP."""
+    lab.flush()
+    world = World(lab)
+    attacks = world.of_any_port() | world.of_a_pod()
+    assert set(attacks) - arrivals(lab, ME, HER, attacks) == set()
+    lab.guard()
+    assert arrivals(lab, ME, HER, attacks) == set()
+    assert arrivals(lab, ME, HER, world.rightful()) == set(world.rightful())
+
+
+CHANGES = {
+    "reloaded": "for i in $(seq 20); do systemctl reload {unit}; done",
+    "killed": "for i in 1 2 3; do systemctl kill -s KILL {unit}; sleep 0.3; done;"
+    " systemctl is-active --quiet {unit} || sleep 3",
+    "restarted": "systemctl restart {unit}",
+    "flushed": "nft flush ruleset",
+    "stopped and started": "systemctl stop {unit}; sleep 0.3; systemctl start {unit}",
+}
+
+
+@on_hosts
+def test_nothing_passes_while_the_guard_is_changed(lab):
+    lab.flush()
+    targets = [lab.pod_address("h1-red"), lab.pod_address("h2-red")]
+    mac = lab.bridge_mac("blue", 1)
+    flood = [
+        ethernet(mac, hardware(lab, ME), 0x0800, ipv4(lab.pod_address(ME), one, UDP, udp(4, PORT)))
+        for one in targets
+    ]
+    with contextlib.ExitStack() as stack:
+        ears = []
+        for target in ("h1-red", "h2-red"):
+            with lab.inside(target):
+                ears.append(
+                    socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800))
+                )
+            stack.enter_context(ears[-1])
+            ears[-1].bind(("eth0", 0x0800))
+        with lab.inside(ME):
+            mouth = stack.enter_context(socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0))
+        mouth.bind(("eth0", 0))
+
+        def passed():
+            count = 0
+            while select.select(ears, [], [], 0.2)[0]:
+                for ear in select.select(ears, [], [], 0)[0]:
+                    count += lab.pod_address(ME) == socket.inet_ntoa(ear.recv(2048)[12:16])
+            return count
+
+        def sent_while(act):
+            """Return how many were sent while act() went on."""
+            done, count = threading.Event(), [0]
+
+            def send():
+                while not done.is_set():
+                    with contextlib.suppress(BlockingIOError):
+                        mouth.send(flood[count[0] % 2])
+                        count[0] += 1
+                    time.sleep(0.0005)
+
+            sender = threading.Thread(target=send)
+            sender.start()
+            try:
+                act()
+            finally:
+                done.set()
+                sender.join()
+            return count[0]
+
+        assert sent_while(lambda: time.sleep(0.2)) and passed(), "they should have got through"
+        lab.guard()
+        passed()
+        for change, script in CHANGES.items():
+            command = script.format(unit="multinet-isolation")
+            sent = sent_while(lambda: lab.on("h1", "sh", "-c", command))  # noqa: B023 - run here
+            assert not passed(), change
+            print(f"{change}: none of {sent} packets")

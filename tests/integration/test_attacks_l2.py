@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 import pathlib
@@ -28,6 +27,18 @@ from ansible_collections.multinet.flannel.plugins.module_utils._meta import guar
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.render import POD_SYSCTLS
 from lab import Lab
+from packets import (
+    advertisement,
+    arp,
+    checksum,
+    ethernet,
+    icmpv6,
+    ipv4,
+    ipv6,
+    packed,
+    router_advertisement,
+    udp,
+)
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
@@ -48,71 +59,6 @@ def declared(**blue):
             {"name": "red", "cidr": "10.3.0.0/16", "backend": {**backend, "vni": 2, "port": 8286}},
         ]
     )
-
-
-# --- frames ---
-
-
-def mac(text):
-    return bytes.fromhex(text.replace(":", ""))
-
-
-def packed(address):
-    return ipaddress.ip_address(address).packed
-
-
-def ethernet(target, source, kind, payload, *tags):
-    """A frame; tags: (ethertype, VLAN id) ahead of its kind."""
-    tagged = b"".join(struct.pack("!HH", *tag) for tag in tags)
-    return mac(target) + mac(source) + tagged + struct.pack("!H", kind) + payload
-
-
-def arp(operation, sender, target):
-    """sender, target: (MAC, address)."""
-    head = struct.pack("!HHBBH", 1, 0x0800, 6, 4, operation)
-    return head + b"".join(mac(one) + packed(address) for one, address in (sender, target))
-
-
-def checksum(data):
-    data += b"\0" * (len(data) % 2)
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
-    while total > 0xFFFF:
-        total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
-
-
-def ipv4(source, target, protocol, payload):
-    head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(payload), 7, 0, 64, protocol, 0)
-    head += packed(source) + packed(target)
-    return head[:10] + struct.pack("!H", checksum(head)) + head[12:] + payload
-
-
-def ipv6(source, target, protocol, payload, hops=255):
-    head = struct.pack("!IHBB", 6 << 28, len(payload), protocol, hops)
-    return head + packed(source) + packed(target) + payload
-
-
-def udp(sport, dport):
-    return struct.pack("!HHHH", sport, dport, 24, 0) + uuid.uuid4().bytes
-
-
-def icmpv6(source, target, kind, body):
-    """A message with its checksum; body: what follows it."""
-    pseudo = packed(source) + packed(target) + struct.pack("!II", 4 + len(body), 58)
-    total = checksum(pseudo + struct.pack("!BBH", kind, 0, 0) + body)
-    return struct.pack("!BBH", kind, 0, total) + body
-
-
-def advertisement(source, target, about, link):
-    """A neighbour advertisement with the flags solicited and override."""
-    body = struct.pack("!I", 0x60000000) + packed(about) + b"\2\1" + mac(link)
-    return ipv6(source, target, 58, icmpv6(source, target, 136, body))
-
-
-def router_advertisement(source, target="ff02::1"):
-    """One that makes its sender the default router for half an hour."""
-    body = struct.pack("!BBHII", 64, 0, 1800, 0, 0)
-    return icmpv6(source, target, 134, body)
 
 
 # --- the lab ---
@@ -257,7 +203,7 @@ class World:
         self.local = lab.link_local(ME, "eth0").partition("%")[0]
         self.her_local = lab.link_local(HER, "eth0").partition("%")[0]
         self.gateway, self.gateway6 = lab.gateway("blue", 1), lab.gateway("blue", 1, 6)
-        self.her_red = str(lab.subnet("red", 1)[12])
+        self.her_red = lab.second_address(HER, "red")
         self.red = lab.pod_address("h1-red")
 
     def rightful(self):

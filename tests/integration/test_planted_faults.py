@@ -350,6 +350,22 @@ FAULTS = [
         "default route (IPv4) is by net1",
     ),
     Fault(
+        "a pod believes routers",
+        [("h1-a", "sysctl -qw net.ipv6.conf.net1.accept_ra=1")],
+        "broken",
+        {leaks.WRONG_ROUTE},
+        {"h1"},
+        "net.ipv6.conf.net1.accept_ra is 1, expected 0",
+    ),
+    Fault(
+        "a pod believes redirects",
+        [("h1-b", "sysctl -qw net.ipv4.conf.all.accept_redirects=1")],
+        "broken",
+        {leaks.WRONG_ROUTE},
+        {"h1"},
+        "net.ipv4.conf.eth0.accept_redirects is 1, expected 0",
+    ),
+    Fault(
         "no default route",
         [("h1-a", "ip route del default")],
         "broken",

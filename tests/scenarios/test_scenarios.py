@@ -13,7 +13,15 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # By hand, `make scenario S=...`: what does most of its steps as others do, for which time is short,
 # and what has to be built for minutes.
-BY_HAND = {"compass", "faults", "kubernetes_flannel", "kubernetes_multus", "leaks", "mixed_arch"}
+BY_HAND = {
+    "attacks",
+    "compass",
+    "faults",
+    "kubernetes_flannel",
+    "kubernetes_multus",
+    "leaks",
+    "mixed_arch",
+}
 MAKE = ("make", "--no-print-directory")
 SCENARIOS = {path.parent.name for path in ROOT.glob("molecule/*/molecule.yml")} - BY_HAND
 

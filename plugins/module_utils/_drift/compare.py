@@ -225,8 +225,8 @@ def never_compared(plan: dict[str, Any], seen: dict[str, Any]) -> list[str]:
     ]
 
 
-def _strangers(plan: dict[str, Any], seen: dict[str, Any]) -> Iterator[str]:
-    """Yield of which ports nobody knows what they were given."""
+def strangers(plan: dict[str, Any], seen: dict[str, Any]) -> Iterator[str]:
+    """Yield sentences on ports of which nobody knows what they were given."""
     for network in plan["networks"]:
         # a network of before has no such key; with a VLAN, the gateway is such a port
         if network.get("spoofing") != "blocked" or network["delegate"].get("vlan"):
@@ -265,7 +265,7 @@ def status(plan: dict[str, Any] | None, seen: dict[str, Any] | None) -> dict[str
         for network in plan["networks"]
     ]
     lines = [one.line() for one in found if not one.network] + unseen + never
-    lines += _strangers(plan, seen)
+    lines += strangers(plan, seen)
     for network in states:
         state = "as deployed" if network["ok"] else "not as deployed"
         where = ", ".join(network["subnets"]) or "no subnet"

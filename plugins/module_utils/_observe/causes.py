@@ -48,6 +48,15 @@ def unseen(facts: Iterable[Facts]) -> list[str]:
     ]
 
 
+def told(facts: Iterable[Facts]) -> list[str]:
+    """Return what hosts say of ports that nobody knows, as sentences."""
+    return [
+        f"On {fact['host']}, {text}."
+        for fact in facts
+        for text in fact.get("drift", {}).get("strangers", [])
+    ]
+
+
 def among(
     causes: Iterable[Cause], hosts: Collection[str], networks: Collection[str], leak: bool = False
 ) -> list[Cause]:

@@ -17,6 +17,7 @@ from .._node import subnet_file
 from .._ranges import Range, is_within
 from . import leaks
 from .ends import Facts
+from .facts import BELIEVES
 
 Row = dict[str, Any]  # see deviations()
 
@@ -241,6 +242,7 @@ def _pod(
             observed=interface["bridge"],
         )
         _interface(found, place, interface, network, host["node"]["networks"][network["name"]])
+        _believes(found, place, pod, interface)
         if len(attached) > 1:
             _arp_sysctls(found, place, pod, interface)
     _default_routes(found, plan, here, pod, attached)
@@ -338,6 +340,24 @@ def _arp_sysctls(
         of_all = pod["sysctls"].get("net/ipv4/conf/all/" + key, 0)
         value = max(of_all, interface["sysctls"].get(key, 0))
         found.expect(value == wanted, place, leaks.ARP, what=key, expected=wanted, observed=value)
+
+
+def _believes(found: _Found, place: _Place, pod: dict[str, Any], interface: dict[str, Any]) -> None:
+    """A pod has no route from a neighbour that says it is a router, or that another one is."""
+    for path in BELIEVES:
+        key = "net/" + path.format(interface["name"])
+        if key in interface["sysctls"]:
+            value = interface["sysctls"][key]
+            if path.startswith("ipv4"):  # that of all counts too
+                value = max(value, pod["sysctls"].get("net/" + path.format("all"), 0))
+            found.expect(
+                value == 0,
+                place,
+                leaks.WRONG_ROUTE,
+                what=key.replace("/", "."),
+                expected=0,
+                observed=value,
+            )
 
 
 def _default_routes(

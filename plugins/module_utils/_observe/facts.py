@@ -34,9 +34,16 @@ POD_SYSCTLS = (
     "net/ipv4/conf/all/arp_ignore",
     "net/ipv4/conf/all/arp_announce",
     "net/ipv4/conf/all/rp_filter",
+    "net/ipv4/conf/all/accept_redirects",
     "net/ipv6/conf/all/forwarding",
 )
 INTERFACE_SYSCTLS = ("arp_ignore", "arp_announce", "rp_filter", "forwarding")
+# Whether it believes others about routes: path below /proc/sys/net, by the interface
+BELIEVES = (
+    "ipv6/conf/{}/accept_ra",
+    "ipv4/conf/{}/accept_redirects",
+    "ipv6/conf/{}/accept_redirects",
+)
 HOST_SYSCTLS = (
     "net/ipv4/ip_forward",
     "net/ipv6/conf/all/forwarding",
@@ -402,6 +409,7 @@ def _pod_sysctls() -> dict[str, dict[str, Any]]:
     for name in os.listdir("/proc/sys/net/ipv4/conf"):
         values = _sysctls(f"net/ipv4/conf/{name}/{key}" for key in INTERFACE_SYSCTLS)
         interfaces[name] = {path.rsplit("/", 1)[1]: value for path, value in values.items()}
+        interfaces[name] |= _sysctls("net/" + path.format(name) for path in BELIEVES)
     return {"all": _sysctls(POD_SYSCTLS), "interfaces": interfaces}
 
 

@@ -44,7 +44,7 @@ def evaluate(measurement: Measurement) -> dict[str, Any]:
             "Services, published ports and network-status were left out."
             f" {measurement.cluster_problem}"
         )
-    notes += causes.notes(drift, found) + causes.unseen(facts)
+    notes += causes.notes(drift, found) + causes.unseen(facts) + causes.told(facts)
     networks = [_network(network) for network in plan["networks"] + _external(plan)]
     names = [network["name"] for network in networks]
     report = {

@@ -132,3 +132,12 @@ def test_many_causes_are_a_few_sentences():
     (finding,) = measured([LOST], h1=many)["findings"]
     assert "fault 2;" in finding["repair"] and "fault 3;" not in finding["repair"]
     assert finding["repair"].endswith("6 more such deviations are in report.json.")
+
+
+def test_ports_that_nobody_knows_are_noted():
+    plan, facts = load()
+    text = "the port veth9 of mn-blue may send with any address of the network blue"
+    facts[1]["drift"] = {"deviations": [], "failed_to_look": [], "strangers": [text]}
+    report = evaluate(plan, facts, perfect(plan, facts))
+    assert report["verdict"] == "as_planned"
+    assert f"On h2, {text}." in report["notes"]
