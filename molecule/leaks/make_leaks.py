@@ -216,7 +216,10 @@ def judged(opening: Opening, host: str, report: dict[str, t.Any]) -> str:
     others = {one["class"] for one in found} - {opening.number, *opening.also}
     if others:
         return f"other classes are named: {[o['sentence'] for o in found if o['class'] in others]}"
-    elsewhere = {name for one in found for name in one["hosts"]} - {host}
+    # a way that is broken has two ends: then the repair tells which
+    ends = {0} if f"On {host}, " in mine[0]["repair"] else set()
+    elsewhere = {name for one in found if one["class"] not in ends for name in one["hosts"]}
+    elsewhere -= {host}
     return f"other hosts are named: {sorted(elsewhere)}" if elsewhere else ""
 
 
