@@ -121,7 +121,7 @@ def churn(cluster: conformance.Cluster, waves: int, pods: int) -> list[str]:
         print(f"wave {wave + 1} of {waves}: Ready after {ready:.1f} s", flush=True)
     kubectl(cluster, "wait", "--for=delete", "pod", "--all", "--timeout=300s")
     # the runtime forgets a container a moment after the API does
-    for _ in range(60):
+    for dummy in range(60):
         after = kept()
         if after == before:
             break

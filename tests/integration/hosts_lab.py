@@ -8,7 +8,6 @@ molecule/attacks.
 
 from __future__ import annotations
 
-import functools
 import ipaddress
 import json
 import pathlib
@@ -24,6 +23,7 @@ class HostsLab(Lab):
     def __init__(self, machines: list[str]) -> None:
         super().__init__(declared())
         self.machines = machines
+        self._told: dict[str, dict] = {}  # a lab does not change
         self.tag = f"mnhosts{self.tag[len('mnlab') :]}"
 
     def on(self, host: str, *command: str) -> str:
@@ -45,11 +45,12 @@ class HostsLab(Lab):
         run("ip", "netns", "add", self.ns(OUTSIDE))
         self.listen()
 
-    @functools.cache  # noqa: B019 - a lab is there as long as its tests
     def _links(self, endpoint: str) -> dict:
         """Name of a device -> what `ip` says of it."""
-        told = json.loads(run("ip", "-n", self.ns(endpoint), "-j", "-d", "addr"))
-        return {link["ifname"]: link for link in told}
+        if endpoint not in self._told:
+            told = json.loads(run("ip", "-n", self.ns(endpoint), "-j", "-d", "addr"))
+            self._told[endpoint] = {link["ifname"]: link for link in told}
+        return self._told[endpoint]
 
     def _address(self, endpoint: str, device: str, version: int) -> str:
         return next(

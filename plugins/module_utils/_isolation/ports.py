@@ -109,7 +109,7 @@ def table(plan: dict[str, Any], docker_network: str = "") -> str:
     `delegate` are read, and what keeps them apart (`_plan/pairs.py`). docker_network: name of the
     network that docker's own bridge of this host is in; empty: none.
     """
-    shut = {(source, target) for source, target in blocked(plan)}
+    shut = {(pair[0], pair[1]) for pair in blocked(plan)}
     parts = [_within_table(_SETS)]
     for network in plan["networks"]:
         docker = [DOCKER_BRIDGE] if network["name"] == docker_network else []

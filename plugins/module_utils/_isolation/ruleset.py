@@ -122,7 +122,7 @@ def ruleset(
     for port in closed_ports:
         if isinstance(port, bool) or not isinstance(port, int) or not 0 < port < 1 << 16:
             raise ValueError(f"closed_ports holds {port!r}; write TCP ports from 1 to 65535")
-    shut = {(source, target) for source, target in blocked(plan)}
+    shut = {(pair[0], pair[1]) for pair in blocked(plan)}
     reach = _reach(networks, shut)
     external = _external(plan, shut)
     lines: list[str] = []

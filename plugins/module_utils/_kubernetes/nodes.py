@@ -76,7 +76,9 @@ def change(node: Mapping[str, Any], has_networks: bool) -> tuple[Item, list[str]
         patched["resourceVersion"] = metadata["resourceVersion"]
         patch["spec"] = {"taints": kept or None}
         what.append(f"take the taint {TAINT} off Node {name}")
-    return (dict(patch, metadata=patched), what) if what else None
+    if not what:
+        return None
+    return dict(patch, metadata=patched), what
 
 
 def bring_about(

@@ -48,8 +48,10 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str)
 
 
-def _is_number(value: object) -> bool:
-    return value is None or (type(value) is int and 0 <= value < 1 << 31)
+def _is_number(value: object, below: int = 1 << 31) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int):
+        return value is None
+    return 0 <= value < below
 
 
 def _is_bridge(value: object) -> bool:
@@ -89,7 +91,7 @@ _TAKEN: dict[str, Callable[[object], bool]] = {
     "ipMasq": _is_off,
     "macspoofchk": _is_off,
     "preserveDefaultVlan": _is_off,
-    "vlan": lambda value: value is None or (type(value) is int and value == 0),
+    "vlan": lambda value: _is_number(value, below=1),
     "vlanTrunk": lambda value: value is None,
     "dns": lambda value: not value,
 }

@@ -204,9 +204,9 @@ class _Store:
     def files(self) -> Iterator[tuple[str, bytes]]:
         """Yield (path, content) of every file; what cannot be read is left out."""
         directories = [self.directory]
-        for directory in directories:
+        while directories:
             try:
-                with os.scandir(directory) as entries:
+                with os.scandir(directories.pop()) as entries:
                     found = list(entries)
             except OSError:
                 continue
