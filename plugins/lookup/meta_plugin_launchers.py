@@ -51,6 +51,7 @@ from typing import Any
 
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
+from ansible_collections.multinet.flannel.plugins.module_utils._node import executables
 
 # -I -S: nothing of the environment and no site-packages, which is also what starts quickest.
 LAUNCHER = """#!%(python)s -IS
@@ -64,7 +65,6 @@ from multinet._meta.plugin import main
 # everything is printed; taking the interpreter to pieces would only take time
 os._exit(main(sys.argv[0]))
 """
-RECORD = "/etc/multinet/launchers"
 
 
 def launchers(names: list[str], bin_dir: str, lib_dir: str, python: str) -> list[dict[str, Any]]:
@@ -103,4 +103,4 @@ class LookupModule(LookupBase):
         files = launchers(names, self.get_option("bin_dir"), self.get_option("lib_dir"), python)
         # who puts back what they took the place of reads it (_node/executables.py)
         paths = "".join(f"{file['path']}\n" for file in files)
-        return [{"path": RECORD, "content": paths, "mode": "0644"}, *files]
+        return [{"path": executables.LAUNCHERS, "content": paths, "mode": "0644"}, *files]

@@ -252,9 +252,9 @@ def main() -> None:
     if not module.check_mode:
         try:
             os.makedirs(given["report_dir"], exist_ok=True)
-            for path, render in zip(paths, forms.values()):
-                files.write(path, render(found), 0o644)
-            files.write(last, report.as_json(found), 0o644)
+            written = {name: render(found) for name, render in forms.items()}
+            for path, text in zip([*paths, last], [*written.values(), written["report.json"]]):
+                files.write(path, text, 0o644)
         except OSError as error:
             module.fail_json(
                 msg=(

@@ -172,9 +172,8 @@ def main() -> None:
     observed = observe.observe(
         module.run_command, plan, module.params["cni_conf_dir"], module.params["cni_bin_dir"]
     )
-    observed["pods"] = detachment.pods_on(
-        [network["cni_name"] for network in changes.removed(deployed, plan)], detachment.pod_names()
-    )
+    going = [network["cni_name"] for network in changes.removed(deployed, plan)]
+    observed["pods"] = detachment.pods_on(going, detachment.pod_names()) if going else []
     deployment = checks.Deployment(
         plan,
         deployed,

@@ -262,7 +262,7 @@ def main() -> None:
             launchers = sorted({*params["executables"], *executables.launchers()})
             going, kept = sort_executables(launchers)
         paths = params["paths"] + going
-        pods = detachment.pod_names()
+        pods = detachment.pod_names() if networks else {}
         losing = detachment.pods_on([network["cni_name"] for network in networks], pods)
         steps = removal_steps(
             host,

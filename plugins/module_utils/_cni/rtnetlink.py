@@ -201,13 +201,13 @@ def new_address(index: int, packed: bytes, length: int) -> Message:
         number = int.from_bytes(packed, "big") | (1 << (32 - length)) - 1
         asked[_BROADCAST] = number.to_bytes(4, "big")
     return _new(
-        _IFADDR.pack(_family(packed), length, 0, 0, index) + attributes(asked), _ADDRESS_NEW
+        _IFADDR.pack(family_of(packed), length, 0, 0, index) + attributes(asked), _ADDRESS_NEW
     )
 
 
 def delete_address(index: int, packed: bytes, length: int) -> Message:
     asked: Attributes = {_LOCAL: packed, _ADDRESS: packed}
-    body = _IFADDR.pack(_family(packed), length, 0, 0, index) + attributes(asked)
+    body = _IFADDR.pack(family_of(packed), length, 0, 0, index) + attributes(asked)
     return _ADDRESS_DELETE, _REQUEST | _ACKNOWLEDGE, body
 
 
@@ -300,5 +300,6 @@ def _text(text: str) -> bytes:
     return text.encode() + b"\0"
 
 
-def _family(packed: bytes) -> int:
+def family_of(packed: bytes) -> int:
+    """Return the family of an address of 4 or 16 bytes."""
     return AF_INET if len(packed) == 4 else AF_INET6

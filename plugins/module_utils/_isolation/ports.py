@@ -15,7 +15,7 @@ from __future__ import annotations
 import textwrap
 from typing import Any
 
-from .._plan.pairs import blocked
+from .._plan import pairs
 from .ruleset import DOCKER_BRIDGE
 
 TABLE = "bridge multinet"
@@ -109,7 +109,7 @@ def table(plan: dict[str, Any], docker_network: str = "") -> str:
     `delegate` are read, and what keeps them apart (`_plan/pairs.py`). docker_network: name of the
     network that docker's own bridge of this host is in; empty: none.
     """
-    shut = {(pair[0], pair[1]) for pair in blocked(plan)}
+    shut = pairs.shut(plan)
     parts = [_within_table(_SETS)]
     for network in plan["networks"]:
         docker = [DOCKER_BRIDGE] if network["name"] == docker_network else []

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from .._libraries import need
-from .._plan.pairs import blocked
+from .._plan import pairs
 from .._plan.ranges import WIDTH, parse_address, parse_network
 from .._ports import ETCD_CLIENT, ETCD_PEER
 
@@ -122,7 +122,7 @@ def ruleset(
     for port in closed_ports:
         if isinstance(port, bool) or not isinstance(port, int) or not 0 < port < 1 << 16:
             raise ValueError(f"closed_ports holds {port!r}; write TCP ports from 1 to 65535")
-    shut = {(pair[0], pair[1]) for pair in blocked(plan)}
+    shut = pairs.shut(plan)
     reach = _reach(networks, shut)
     external = _external(plan, shut)
     lines: list[str] = []
@@ -145,7 +145,7 @@ def _reach(
 ) -> dict[str, list[dict[str, Any]]]:
     """Name of a network -> the other networks that it may open connections to.
 
-    shut: blocked() of the plan; what is not in it is open.
+    shut: pairs.shut() of the plan; what is not in it is open.
     """
     return {
         source["name"]: [

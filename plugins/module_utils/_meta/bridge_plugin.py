@@ -291,7 +291,7 @@ class _Port:
                 raise OSError("a route has more than dst and gw")
             to, length = _read_prefix(route["dst"])
             hop = _read(route["gw"]) if route.get("gw") else hops.get(len(to), b"")
-            family = AF_INET if len(to) == 4 else AF_INET6
+            family = rtnetlink.family_of(to)
             self.pod.ask(rtnetlink.new_route(inner.index, family, to, length, hop))
         if self.is_gateway:
             for item, (_packed, length) in zip(latest["ips"], prefixes):
@@ -327,7 +327,7 @@ class _Port:
                 raise OSError("addresses are still tentative")
 
     def _ensure_gateway(self, packed: bytes, length: int) -> None:
-        family = AF_INET if len(packed) == 4 else AF_INET6
+        family = rtnetlink.family_of(packed)
         index = self.bridge.index
         for one in self.host.addresses(family):
             if one.index != index:
@@ -429,7 +429,7 @@ def _read_prefix(text: str) -> Prefix:
 
 
 def _text(packed: bytes) -> str:
-    return inet_ntop(AF_INET if len(packed) == 4 else AF_INET6, packed)
+    return inet_ntop(rtnetlink.family_of(packed), packed)
 
 
 def _first(packed: bytes, length: int) -> bytes:

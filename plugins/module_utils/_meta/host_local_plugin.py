@@ -22,7 +22,7 @@ from . import flannel_plugin
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from typing import Any
 
     from .._cni.invoke import Outcome
@@ -219,11 +219,11 @@ class _Store:
                 except OSError:
                     continue
 
-    def owned(self) -> list[str]:
-        """Return the paths of the files of our owner."""
+    def owned(self, found: Iterable[tuple[str, bytes]]) -> list[str]:
+        """Return the paths of those files that are our owner's. found: what files() yields."""
         long, short = self.owner.encode(), self.owner.partition("\r\n")[0].encode()
         mine: dict[bytes, list[str]] = {long: [], short: []}
-        for path, content in self.files():
+        for path, content in found:
             mine.get(content.strip(), []).append(path)
         return mine[long] or mine[short]  # former versions wrote the container alone
 
@@ -231,9 +231,10 @@ class _Store:
         """Remove the addresses of our owner, and of who was killed before it had filled its file:
         that happens with the lock held alone.
         """
-        for path in self.owned():
+        found = list(self.files())
+        for path in self.owned(found):
             files.remove(path)
-        for path, content in self.files():
+        for path, content in found:
             if not content and _number(os.path.basename(path)):
                 files.remove(path)
 
@@ -290,7 +291,7 @@ def add(call: Call) -> Outcome | None:
         return None
     addresses = []
     with _open(plan, call) as store:
-        if store.owned():
+        if store.owned(store.files()):
             return None  # a second address, which is an error
         try:
             for place, ranges in enumerate(plan.sets):
@@ -329,7 +330,7 @@ def check(call: Call) -> Outcome | None:
     if plan is None or not version.at_least(plan.cni_version, "0.4.0"):
         return None
     with _open(plan, call) as store:
-        return (0, b"", b"") if store.owned() else None
+        return (0, b"", b"") if store.owned(store.files()) else None
 
 
 def _plan(call: Call) -> Plan | None:

@@ -90,7 +90,7 @@ class _Known:
 
     def __init__(self, plan: dict[str, Any], facts: Sequence[Facts]) -> None:
         facts = sorted(facts, key=lambda host: host["host"])  # a play has its own order
-        self.blocked = {tuple(pair) for pair in pairs.blocked(plan)}
+        self.blocked = pairs.shut(plan)
         self.default = plan["default_network"]
         self.networks = {network["name"]: network for network in plan["networks"]}
         self.hosts = {host["host"]: host["node"] for host in facts}

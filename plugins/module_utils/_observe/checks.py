@@ -253,15 +253,7 @@ def _pod(
             _routes(found, place, pod, interface, by_name[name], side)
     for key in ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"):
         if len(attached) > 1 and key in pod["sysctls"]:
-            value = pod["sysctls"][key]
-            found.expect(
-                value == 0,
-                here,
-                leaks.POD_FORWARDS,
-                what=key.replace("/", "."),
-                expected=0,
-                observed=value,
-            )
+            _off(found, here, leaks.POD_FORWARDS, key, pod["sysctls"][key])
 
 
 def _interface(
@@ -350,14 +342,13 @@ def _believes(found: _Found, place: _Place, pod: dict[str, Any], interface: dict
             value = interface["sysctls"][key]
             if path.startswith("ipv4"):  # that of all counts too
                 value = max(value, pod["sysctls"].get("net/" + path.format("all"), 0))
-            found.expect(
-                value == 0,
-                place,
-                leaks.WRONG_ROUTE,
-                what=key.replace("/", "."),
-                expected=0,
-                observed=value,
-            )
+            _off(found, place, leaks.WRONG_ROUTE, key, value)
+
+
+def _off(found: _Found, place: _Place, leak: leaks.Leak, key: str, value: int) -> None:
+    """A sysctl, by its path below /proc/sys, is 0."""
+    what = key.replace("/", ".")
+    found.expect(value == 0, place, leak, what=what, expected=0, observed=value)
 
 
 def _default_routes(

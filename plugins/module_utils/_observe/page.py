@@ -15,6 +15,7 @@ from .page_parts import anchor, bold, escaped, icon, link, section, small, table
 from .report import VERDICTS, broken_rules
 
 Report = dict[str, Any]
+Cell = dict[str, Any]
 
 OUTCOMES = {"leak": "Leak", "broken": "Broken", "inconclusive": "Open", "deviation": "Deviation"}
 WAYS_SHOWN = 10  # of a finding
@@ -28,7 +29,8 @@ SEALS = {
 
 def as_html(report: Report) -> str:
     """Return report.html."""
-    places = _places(report)
+    members = [findings.members(finding, report["cells"]) for finding in report["findings"]]
+    places = _places(report, members)
     sections = [
         section(
             "Networks",
@@ -36,7 +38,7 @@ def as_html(report: Report) -> str:
             page_matrices.of_networks(report, places),
         ),
         _changes(report),
-        _findings(report),
+        _findings(report, members),
         section(
             "Pods",
             "From the pod interface of the row to that of the column, all ways of sending together;"
@@ -91,14 +93,14 @@ def _place(number: int) -> str:
     return f"finding-{number + 1}"
 
 
-def _places(report: Report) -> dict[tuple[str, str, str], str]:
+def _places(report: Report, members: list[list[Cell]]) -> dict[tuple[str, str, str], str]:
     """Return where each entry of a matrix that is not as planned leads: {(outcome, from, to): the
-    place of the worst finding of it}.
+    place of the worst finding of it}. members: the cells of each finding.
     """
     row_of = page_matrices.rows_of(report)
     found: dict[tuple[str, str, str], str] = {}
-    for number, finding in enumerate(report["findings"]):
-        for cell in findings.members(finding, report["cells"]):
+    for number, cells in enumerate(members):
+        for cell in cells:
             to = matrix.column(cell)
             for pair in (
                 (cell["from_network"], cell["to_network"]),
@@ -166,11 +168,11 @@ def _tiles(report: Report) -> str:
     return f'<div class="tiles">{drawn}</div>'
 
 
-def _findings(report: Report) -> str:
-    """Return the section on what is not as planned, "" if all is."""
+def _findings(report: Report, members: list[list[Cell]]) -> str:
+    """Return the section on what is not as planned, "" if all is. members: see _places()."""
     cards = "".join(
-        _finding(number, finding, report["cells"])
-        for number, finding in enumerate(report["findings"])
+        _finding(number, finding, cells)
+        for number, (finding, cells) in enumerate(zip(report["findings"], members))
     )
     for rule in broken_rules(report):
         title = f"<h3>{icon('broken')}Rule: {escaped(rule['message'])}</h3>"
@@ -188,7 +190,7 @@ def _findings(report: Report) -> str:
     )
 
 
-def _finding(number: int, finding: dict[str, Any], cells: list[dict[str, Any]]) -> str:
+def _finding(number: int, finding: dict[str, Any], cells: list[Cell]) -> str:
     """Return a finding: what it is, where, the ways it was seen on, its causes, what mends it."""
     state = "broken" if finding["outcome"] == "deviation" else finding["outcome"]
     facts = [f"on {', '.join(finding['hosts'])}"] if finding["hosts"] else []
@@ -208,13 +210,13 @@ def _finding(number: int, finding: dict[str, Any], cells: list[dict[str, Any]]) 
         f"<h3>{icon(state)}{OUTCOMES[finding['outcome']]}: {escaped(finding['class_name'])}"
         f' <span class="number">class {finding["class"]}</span></h3>'
         f'<p class="chips">{chips}</p><p>{escaped(finding["sentence"])}</p>'
-        f"{_ways(findings.members(finding, cells))}"
+        f"{_ways(cells)}"
         f'<p class="repair"><b>Repair</b> {escaped(finding["repair"])}</p>'
         f'<pre tabindex="0" aria-label="Commands"><code>{escaped(commands)}</code></pre></article>'
     )
 
 
-def _ways(members: list[dict[str, Any]]) -> str:
+def _ways(members: list[Cell]) -> str:
     """Return the cells of a finding, the first few of many, "" of none."""
     if not members:
         return ""

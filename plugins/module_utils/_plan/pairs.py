@@ -19,6 +19,15 @@ def blocked(plan: Mapping[str, Any]) -> list[list[str]]:
     that is open lets `from` open connections to `to`; answers are let back, but `to` cannot begin
     one unless its own pair is open too.
     """
+    return [list(pair) for pair in _pairs(plan)]
+
+
+def shut(plan: Mapping[str, Any]) -> set[tuple[str, str]]:
+    """Return the same pairs, to ask whether one is among them."""
+    return set(_pairs(plan))
+
+
+def _pairs(plan: Mapping[str, Any]) -> list[tuple[str, str]]:
     names = [network["name"] for network in plan["networks"]]
     external = plan.get("external")
     # It is known by its range alone; without one there is nothing to keep apart.
@@ -27,7 +36,7 @@ def blocked(plan: Mapping[str, Any]) -> list[list[str]]:
     isolated = set(plan["isolated"])
     allowed = {tuple(pair) for pair in plan["allowed"]}
     return [
-        [source, target]
+        (source, target)
         for source in names
         for target in names
         if source != target

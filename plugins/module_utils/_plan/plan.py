@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from .._libraries import need
+from . import pairs
 from .check import check
 from .errors import PlanError
-from .pairs import blocked
 from .render import cni_conf, render
 from .secrets import masked
 
@@ -42,7 +42,7 @@ def plan(networks: Any, options: Any = None) -> dict[str, Any]:
             [network["name"], name] for network in checked.networks for name in network["allow_to"]
         ],
     }
-    shut = {tuple(pair) for pair in blocked({"networks": checked.networks, **kept_apart})}
+    shut = pairs.shut({"networks": checked.networks, **kept_apart})
     planned = []
     for network in checked.networks:
         name = network["name"]
