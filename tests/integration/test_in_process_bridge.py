@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from cni_host import BIN, CniHost
@@ -329,6 +330,24 @@ def has_its_macs(answer, host, pod):
     return True
 
 
+def settle(netns):
+    """Wait until the kernel knows that nobody else has the IPv6 addresses: only then it has their
+    local routes. Where there is no carrier, it does not ask.
+    """
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        shown = subprocess.run(
+            ["ip", "-n", netns, "-j", "-6", "addr", "show", "up", "scope", "global", "tentative"],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        links = [link for link in json.loads(shown or "[]") if link.get("addr_info")]
+        if not any(link["operstate"] == "UP" for link in links):
+            return
+        time.sleep(0.05)
+
+
 def life(host, conf, environ, add, delete, before=()):
     """ADD twice, CHECK and DEL; return what is to be compared, and what was started."""
     for argv in before:
@@ -362,6 +381,8 @@ def life(host, conf, environ, add, delete, before=()):
             ).stdout
             or "[]"
         )
+        for one in (host.name, *pods):
+            settle(one)
         order = sorted(links, key=lambda link: link["ifindex"])
         names = {link["ifname"]: f"veth-{place}" for place, link in enumerate(order)}
         told.append(
