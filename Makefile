@@ -14,6 +14,11 @@
 #   make planted            each fault of tests/integration/test_planted_faults.py, and the finding that it must give
 #   make leaks              classes of leak opened on two hosts, named by verify, and closed; the table goes to .build/leaks.md. LEAK=12,14: those alone
 #   make scenario S=mixed_arch   amd64 hosts and a real arm64 one, an emulated machine; it is built first (minutes, once)
+#   make scenario S=kubernetes_arm64   a real cluster with a node of that kind
+#   make scenario S=distributions   Debian 11, 12 and 13 in one cluster; their images are made first (minutes, once)
+#   make scenario S=offline         a site that reaches nothing, its controller neither, from a carried tar
+#   make scenario S=adopted      networks that were made by hand, with programs of then, are taken over and given back
+#   make scenario S=upgrade      a former collection, flanneld and etcd to today's, and back; the table goes to .build/upgrade.md
 #   make attacks            what hostile pods try, on two deployed hosts: each gets through without the guard, and not with it
 #   make cluster S=kubernetes_etcd   a real Kubernetes cluster in three hosts, nothing of the collection on it yet
 #   make bench              the meta-plugin beside Multus and the bare delegates
@@ -23,16 +28,18 @@
 #   make bench-pods         how long pods take to start on a real cluster, beside Multus
 #   make conformance        Kubernetes' own tests on a real cluster; the table goes to .build/conformance.md.
 #                           CONFORMANCE='etcd+nftables external flannel': those configurations; CONFORMANCE_FOCUS='Services.*hairpin': those tests
-#   make churn              200 pods with three networks on a real cluster, made and deleted in waves: nothing is left
+#   make churn              240 pods with three networks on a real cluster, in waves, while a node boots anew, and one is
+#                           registered again: nothing is left. CHURN=etcd+nftables: that configuration of make conformance
 #   make soak               hours of kills and made-up inputs
 PYTHON ?= python3
 S ?= default
 CONFORMANCE ?= api
+CHURN ?= api
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help setup test-programs cluster install hosts deploy demo test lint format hooks sanity unit \
-	integration arm64 bench bench-subnets bench-isolation bench-pods e2e-multus soak conformance churn faults planted leaks attacks scenario run-scenario remove-hosts clean distclean
+	integration arm64 distributions former bench bench-subnets bench-isolation bench-pods e2e-multus soak conformance churn faults planted leaks attacks scenario run-scenario remove-hosts clean distclean
 
 ENV := . .build/env &&
 DEMO := ansible-playbook -i inventories/demo
@@ -121,7 +128,7 @@ conformance:
 		$(if $(CONFORMANCE_FOCUS),--focus '$(CONFORMANCE_FOCUS)')
 
 churn: install test-programs
-	@$(ENV) python tests/conformance/churn.py
+	@$(ENV) python tests/conformance/churn.py $(CHURN)
 
 # What is in the table of docs/operations.md.
 faults: install
@@ -138,11 +145,19 @@ leaks: install
 attacks: install
 	@$(ENV) $(MOLECULE) test -s attacks
 
-scenario: install $(if $(filter mixed_arch,$(S)),arm64) run-scenario
+scenario: install $(if $(filter mixed_arch kubernetes_arm64,$(S)),arm64) $(filter distributions,$(S)) $(if $(filter adopted upgrade,$(S)),former) run-scenario
 
 # What emulated arm64 machines start from, and the programs of both architectures.
 arm64: setup
 	@$(ENV) python scripts/arm64.py build
+
+# Images of hosts of other releases of Debian.
+distributions: setup
+	@$(PYTHON) scripts/setup.py --distributions
+
+# What hosts come from: programs, and this collection.
+former: setup
+	@$(ENV) python scripts/upgrade.py
 
 run-scenario:
 	@$(ENV) $(MOLECULE) test -s $(S)

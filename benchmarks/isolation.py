@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib.util
 import json
 import os
 import pathlib
@@ -22,16 +23,23 @@ import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+TESTS = ROOT / "tests"
 TREE = ROOT / ".build" / "tree" / "ansible_collections" / "multinet"
 TREE.mkdir(parents=True, exist_ok=True)
 if not (TREE / "flannel").exists():
     (TREE / "flannel").symlink_to(ROOT, target_is_directory=True)
-sys.path[:0] = [str(ROOT / "tests" / "integration"), str(TREE.parent.parent)]
+sys.path[:0] = [str(one) for one in (TESTS / "integration", TESTS, TREE.parent.parent)]
+from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ports import table
 from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import ruleset
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 from lab import Lab
 
-NOTHING, FLANNEL, GUARD = "nothing", "flannel's rules", "guard"
+# By TRACKING, connection tracking alone: any masquerade, hostPort or Service switches it on.
+NOTHING, TRACKING, FLANNEL = "nothing", "connection tracking", "flannel's rules"
+NETWORKS, GUARD = "guard of networks", "guard of networks and ports"
+TRACKED = (
+    "table inet t { chain c { type filter hook forward priority 0; ct state invalid drop; }; }"
+)
 PLACES = {"one host": ("h1-net1", "h1-net1-b"), "across hosts": ("h1-net1", "h2-net1")}
 PORT = 5201
 BLOCK = bytes(1 << 17)
@@ -53,13 +61,44 @@ def declaration(count):
     )
 
 
+def guard_program():
+    """Return the guard's own program as a module: it knows what a port's elements are."""
+    spec = importlib.util.spec_from_file_location(
+        "guard", ROOT / "roles/isolation/files/isolation.py"
+    )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def ports(lab, planned, host):
+    """Return the table of the ports of a host's bridges, filled as after an ADD of each pod."""
+    program, commands = guard_program(), [table(planned)]
+    for pod in lab.pods:
+        where, network, number = lab.parts(pod)
+        if f"h{where}" != host:
+            continue
+        mac = json.loads(lab.run(pod, "ip", "-j", "link", "show", "eth0"))[0]["address"]
+        bridge = lab.networks[network]["bridge"]
+        port = program.Port(f"v-{network}{number}", bridge, mac, [lab.pod_address(pod)], [])
+        elements = port.elements()
+        elements["ports"] = {f'"{port.name}" : goto given_{bridge}'}
+        elements["bridged"] = {f'"{port.name}" : goto within_{bridge}'}
+        for name, one in elements.items():
+            commands += (
+                [f"add element bridge multinet {name} {{ {', '.join(one)} }}"] if one else []
+            )
+    return "\n".join(commands) + "\n"
+
+
 def guard_with(lab, way, rules):
-    """Put a way to guard in the place of the one before. rules: {way: text for nft}."""
+    """Put a way to guard in the place of the one before. rules: {way: {host: text for nft}}."""
     lab.flush()
     if way == FLANNEL:
         lab.flannel_rules()
     elif way != NOTHING:
-        lab.nft(rules[way])
+        for host, text in rules[way].items():
+            lab.nft(text, [host])
 
 
 @contextlib.contextmanager
@@ -201,11 +240,18 @@ def main():
     parser.add_argument("--rules", nargs="*", default=[], help="files with other tables")
     options = parser.parse_args()
     planned = declaration(options.networks)
-    nodes = [Lab.underlay(host, version) for host in (1, 2) for version in (4, 6)]
-    rules = {GUARD: ruleset(planned, nodes)}
-    rules |= {path: pathlib.Path(path).read_text(encoding="utf-8") for path in options.rules}
+    hosts = ("h1", "h2")
     with Lab(planned) as lab:
-        for host in ("h1", "h2"):
+        nodes = [lab.underlay(host, version) for host in (1, 2) for version in (4, 6)]
+        networks = ruleset(planned, nodes)
+        rules = {
+            TRACKING: dict.fromkeys(hosts, TRACKED),
+            NETWORKS: dict.fromkeys(hosts, networks),
+            GUARD: {host: networks + ports(lab, planned, host) for host in hosts},
+        }
+        for path in options.rules:
+            rules[path] = dict.fromkeys(hosts, pathlib.Path(path).read_text(encoding="utf-8"))
+        for host in hosts:
             lab.sysctl(host, "bridge/bridge-nf-call-iptables", str(int(options.bridge_netfilter)))
         print(
             "| | measured | with | median | to nothing | more per packet |\n" + "| --- " * 6 + "|"

@@ -44,7 +44,9 @@ PACKAGES = {
     "qemu-system-arm": "/usr/bin/qemu-system-aarch64",
     "qemu-user-static": "/usr/bin/qemu-aarch64-static",
 }
-HOST_PACKAGES = ["udev"]  # a machine has it, a container has not
+# udev, which a container has not, and what a machine needs to be a Kubernetes node
+HOST_PACKAGES = ["udev", "busybox-static", "conntrack", "containerd", "runc"]
+NODE_PROGRAMS = ["kube-proxy", "kubelet"]
 SUITE = "bookworm"
 # The modules that the initramfs loads: what mounts the disk, and the network device
 MODULES = ["virtio_mmio", "virtio_blk", "crc32c_generic", "ext4", "virtio_net"]
@@ -79,6 +81,7 @@ umount /proc /sys
 exec switch_root /mnt /sbin/init
 """
 MIRROR = setup.BUILD / "mirror"  # leads to that of both architectures
+NODE = setup.BUILD / "node-programs"  # leads to NODE_PROGRAMS
 STATE = setup.BUILD / "machines"  # NAME.pid and NAME.console of those that run
 
 
@@ -306,6 +309,8 @@ def make_base() -> None:
     # The modules alone: installed as a package, the kernel has an initramfs made for minutes.
     modules = root / "usr" / "lib" / "modules"
     shutil.copytree(kernel / "lib" / "modules", modules, symlinks=True)
+    # A machine that is no Kubernetes node does not start it.
+    (root / "etc/systemd/system/multi-user.target.wants/containerd.service").unlink()
     disk = ["-E", "lazy_itable_init=1", "-O", "^has_journal", "-d", str(root)]
     setup.run("arm64", ["mkfs.ext4", "-q", "-F", *disk, str(partial / "disk"), "4G"])
     for folder in (kernel, root):
@@ -328,8 +333,21 @@ def mirror_directory() -> pathlib.Path:
     """Return where the mirror directory of both architectures is, or would be."""
     with cross_compiling():
         arm64 = setup.mirror_directory(setup.COMPONENTS)
-    made_by = [inspect.getsource(one) for one in (unpack, make_mirror)]
+    made_by = [inspect.getsource(one) for one in (unpack, add_former_etcd, make_mirror)]
     return setup.CACHE / "mirror" / setup.digest(arm64.name, *ETCD_SUITES, *made_by)
+
+
+def add_former_etcd(mirror: pathlib.Path, architectures: list[str]) -> None:
+    """Fill a mirror directory with the versions of etcd that ETCD_SUITES have."""
+    for suite in ETCD_SUITES:
+        for arch in architectures:
+            tree = mirror / "unpacked"
+            version = unpack(suite, arch, ["etcd-server", "etcd-client"], tree)[0]
+            folder = mirror / "etcd" / version / f"linux-{arch}"
+            folder.parent.mkdir(exist_ok=True)
+            (tree / "usr" / "bin").rename(folder)
+            setup.run("arm64", ["sh", "-ec", "sha256sum etcd etcdctl >SHA256SUMS"], cwd=folder)
+            shutil.rmtree(tree)
 
 
 def make_mirror() -> None:
@@ -344,17 +362,39 @@ def make_mirror() -> None:
     for folder in built:
         shutil.copytree(folder, partial, copy_function=os.link, dirs_exist_ok=True)
         (partial / "manifest.json").unlink()  # of one architecture
-    for suite in ETCD_SUITES:
-        for arch in ("amd64", "arm64"):
-            tree = partial / "unpacked"
-            version = unpack(suite, arch, ["etcd-server", "etcd-client"], tree)[0]
-            folder = partial / "etcd" / version / f"linux-{arch}"
-            folder.parent.mkdir(exist_ok=True)
-            (tree / "usr" / "bin").rename(folder)
-            setup.run("arm64", ["sh", "-ec", "sha256sum etcd etcdctl >SHA256SUMS"], cwd=folder)
-            shutil.rmtree(tree)
+    add_former_etcd(partial, ["amd64", "arm64"])
     partial.rename(target)
     return setup.say("arm64", "mirror made")
+
+
+def node_directory() -> pathlib.Path:
+    """Return where NODE_PROGRAMS are, or would be."""
+    sources = [setup.UPSTREAM / "kubernetes" / file for file in ("go.mod", "go.sum")]
+    made_by = [inspect.getsource(one) for one in (setup.build_packages, make_node_programs)]
+    return setup.CACHE / "arm64" / setup.digest(*sources, *NODE_PROGRAMS, *made_by)
+
+
+def make_node_programs() -> None:
+    """Build what a node runs of Kubernetes."""
+    target = node_directory()
+    if target.exists():
+        return setup.say("arm64", "kubelet: there")
+    setup.say("arm64", "building kubelet and kube-proxy")
+    partial = setup.scratch(target)
+    partial.mkdir(parents=True)
+    packages = [f"k8s.io/kubernetes/cmd/{name}" for name in NODE_PROGRAMS]
+    setup.build_packages("upstream", "kubernetes", ["build"], f"{partial}/", packages)
+    partial.rename(target)
+    return setup.say("arm64", "kubelet built")
+
+
+def make_programs() -> None:
+    """Fill the mirror directory and build what nodes run: one after the other, as Go uses every
+    processor.
+    """
+    make_mirror()
+    with cross_compiling():
+        make_node_programs()
 
 
 def build() -> None:
@@ -364,11 +404,12 @@ def build() -> None:
     with (setup.CACHE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with concurrent.futures.ThreadPoolExecutor() as pool:
-            for stage in [pool.submit(make_base), pool.submit(make_mirror)]:
+            for stage in [pool.submit(make_base), pool.submit(make_programs)]:
                 stage.result()
     setup.BUILD.mkdir(exist_ok=True)
-    MIRROR.unlink(missing_ok=True)
-    MIRROR.symlink_to(mirror_directory())
+    for link, directory in ((MIRROR, mirror_directory()), (NODE, node_directory())):
+        link.unlink(missing_ok=True)
+        link.symlink_to(directory)
 
 
 def main(arguments: list[str]) -> None:

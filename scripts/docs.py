@@ -24,6 +24,7 @@ sys.path.insert(0, str(ROOT))
 from plugins.module_utils._drift import compare  # noqa: E402 - found by the line above
 from plugins.module_utils._observe import kinds, leaks  # noqa: E402 - found by the line above
 from plugins.module_utils._plan import schema  # noqa: E402 - found by the line above
+from plugins.module_utils._preflight import packages  # noqa: E402 - found by the line above
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -116,6 +117,14 @@ def deviations() -> str:
     )
 
 
+def packages_of_hosts() -> str:
+    """The packages that hosts need, by distribution."""
+    return table(
+        ("distribution", "packages"),
+        ((who, f"`{' '.join(names)}`") for who, names in packages.listed()),
+    )
+
+
 class Part(NamedTuple):
     """One generated part of a document."""
 
@@ -131,6 +140,7 @@ PARTS = [
     Part("docs/operations.md", "kinds of deviations", deviations),
     Part("docs/report.md", "kinds of probe", probe_kinds),
     Part("docs/report.md", "leak classes", leak_classes),
+    Part("roles/mirror/README.md", "packages of hosts", packages_of_hosts),
 ]
 
 

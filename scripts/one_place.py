@@ -36,12 +36,24 @@ class Rule(NamedTuple):
 
 RULES = [
     Rule(
+        "what the annotations of leases begin with",
+        r"[\"'}\w]\.multinet\.flannel[\"'/]",
+        "plugins/module_utils/_names.py molecule/*",
+        "use LEASES of _names.py",
+    ),
+    Rule(
+        "the plugins whose work the meta-plugin does",
+        r"[\"']flannel[\"'], [\"']tuning[\"']",
+        "plugins/module_utils/_names.py",
+        "use IN_PROCESS or NO_EXECUTABLE of _names.py",
+    ),
+    Rule(
         "a file put into place by rename",
         r"\bos\.(rename|replace|renames)\(|\bshutil\.move\(",
         "plugins/module_utils/_cni/files.py"
         # what is put aside under another name, and a whole directory
         " plugins/module_utils/_meta/log.py plugins/module_utils/_meta/state.py"
-        " plugins/plugin_utils/_artifacts/store.py"
+        " plugins/plugin_utils/_artifacts/store.py plugins/module_utils/_node/adopted.py"
         # one file that runs alone, in memory
         " roles/isolation/files/isolation.py",
         "use _cni/files.py, which syncs, keeps mode and owner, and leaves nothing half written",
@@ -65,8 +77,9 @@ RULES = [
         "plugins/plugin_utils/_artifacts/releases.yml"
         # flannel's CNI plugin, whose sources are to be had as they were before it moved
         " molecule/shared/inventory/group_vars/all.yml inventories/demo/group_vars/all.yml"
-        # and etcd's earlier versions, as Debian has them
-        " molecule/mixed_arch/inventory/group_vars/test_hosts.yml",
+        # etcd's earlier versions, as Debian has them, and what hosts are upgraded from
+        " molecule/mixed_arch/inventory/group_vars/test_hosts.yml"
+        " molecule/upgrade/inventory/group_vars/test_hosts.yml",
         "the default is the first version of its component in releases.yml",
     ),
     Rule(

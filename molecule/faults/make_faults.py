@@ -40,8 +40,8 @@ PATIENCE = 180.0  # seconds until somebody has repaired it
 TROUBLE = (RuntimeError, OSError, LookupError, ValueError, subprocess.SubprocessError)
 LONGEST = 900  # seconds that a command or a playbook may take
 LOOK = """
-import json, sys
-sys.path.insert(0, "/usr/local/lib/multinet")
+import glob, json, sys
+sys.path[:0] = glob.glob("/usr/local/lib/multinet/*/")
 from multinet._drift import compare, observe
 from multinet._node import deployed
 plan = deployed.plan()

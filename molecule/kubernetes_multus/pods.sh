@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Start pods with the network `side` and wait for them. Usage: pods.sh LABEL NODE NAME...
+# Start a pod with networks and wait for it. Usage: pods.sh LABEL NODE NAMES [NETWORKS]
 set -euo pipefail
 label=$1
 node=$2
-shift 2
-for name; do
+networks=${4:-side}
+for name in $3; do
     kubectl apply -f - <<POD
 apiVersion: v1
 kind: Pod
 metadata:
   name: $name
   labels: {made-by: $label}
-  annotations: {k8s.v1.cni.cncf.io/networks: side}
+  annotations: {k8s.v1.cni.cncf.io/networks: "$networks"}
 spec:
   nodeName: $node
   terminationGracePeriodSeconds: 0

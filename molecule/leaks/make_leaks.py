@@ -30,6 +30,7 @@ class Opening(t.NamedTuple):
     undo: str
     first: str  # the outcome of the finding that names it: leak, broken, deviation
     also: tuple[int, ...] = ()  # classes that come with it
+    says: str = ""  # words in the sentence, or the repair, of what names it
     # the same on the other host, where it has a second line of defence
     there: str = ""
     there_undo: str = ""
@@ -37,15 +38,21 @@ class Opening(t.NamedTuple):
 
 # The guard's table belongs to the guard's process: it is opened by its file.
 FILE, KEPT = "/etc/multinet/isolation.nft", "/run/leak.nft"
-HOOKS = ("sources", "forward", "input", "output")  # the other chains begin with a rule
+HOOKS = (
+    "sources",
+    "forward",
+    "input",
+    "output",
+    "prerouting",
+)  # the other chains begin with a rule
 RELOAD = "systemctl reload multinet-isolation"
 GUARD = f"mv {KEPT} {FILE}; {RELOAD}"
 
 
-def rules(*wanted: tuple[str, str]) -> str:
-    """Return what puts (chain, rule) ahead of all other rules of their chains."""
+def rules(*wanted: tuple[str, str], family: str = "inet") -> str:
+    """Return what puts (chain, rule) ahead of all other rules of their chains, of either table."""
     edits = [
-        f"sed -i '/^table inet multinet {{/,/^}}/ {{ /chain {chain} {{/,/{after}/"
+        f"sed -i '/^table {family} multinet {{/,/^}}/ {{ /chain {chain} {{/,/{after}/"
         f" s/{after}/&\\n{rule}/ }}' {FILE}"
         for chain, rule in wanted
         for after in ["policy accept;" if chain in HOOKS else f"chain {chain} {{"]
@@ -70,6 +77,30 @@ OPENINGS = [
         GUARD,
         "leak",
         (15,),
+    ),
+    Opening(
+        1,
+        "a rule stands ahead of the guard's others, and shadows them for a protocol",
+        rules(("guard", "meta l4proto 253 accept")),
+        GUARD,
+        "deviation",  # no measurement uses it
+    ),
+    Opening(
+        1,
+        "two rules of the guard are in another order",
+        f"cp -p {FILE} {KEPT}; sed -i"
+        f" '/chain to_tunnel {{/ {{ n; N; s/\\(.*\\)\\n\\(.*\\)/\\2\\n\\1/ }}' {FILE}; {RELOAD}",
+        GUARD,
+        "deviation",
+    ),
+    Opening(
+        14,
+        "a port of a bridge that the guard does not know, for it hangs",
+        "systemctl kill -s STOP multinet-isolation; ip link add leak0 type veth peer name leak1;"
+        " ip link set leak0 master mn-blue up",
+        "ip link del leak0; systemctl kill -s CONT multinet-isolation",
+        "deviation",
+        says="the guard does not know the port leak0",
     ),
     Opening(
         2,
@@ -138,6 +169,14 @@ OPENINGS = [
         "leak",
     ),
     Opening(
+        14,
+        "somebody hangs on a bridge, and is no port of it",
+        "ip link add leak0 link mn-red type macvlan mode bridge; ip link set leak0 up",
+        "ip link del leak0",
+        "deviation",
+        says="(macvlan, in any namespace)",
+    ),
+    Opening(
         15,
         "the guard lets IPv6 through",
         rules(("forward", 'iifname { "mn-blue", "mn-red" } meta nfproto ipv6 accept')),
@@ -166,6 +205,69 @@ OPENINGS = [
         GUARD,
         "broken",
     ),
+    Opening(
+        27,
+        "what leaves is not answered",
+        "nft add table ip other; nft add chain ip other raw '{ type filter hook prerouting priority"
+        " -300; }'; nft add rule ip other raw iifname eth0 udp sport 47470-47485 drop",
+        "nft delete table ip other",
+        "broken",
+        says="no answer came back",
+    ),
+    Opening(
+        28,
+        "the guard lets pods be routers",
+        rules(("prerouting", "icmpv6 type nd-router-advert accept"), family="bridge"),
+        GUARD,
+        "leak",
+        says="(router)",
+    ),
+    Opening(
+        28,
+        "the guard lets pods say by ARP what they like",
+        rules(("prerouting", "ether type arp accept"), family="bridge"),
+        GUARD,
+        "leak",
+        says="(claim)",
+    ),
+    Opening(
+        29,
+        "the guard lets frames with VLAN tags through",
+        rules(
+            *((chain, "ether type 0x8100 accept") for chain in ("prerouting", "forward")),
+            family="bridge",
+        ),
+        GUARD,
+        "leak",
+        says="(neighbour)",
+    ),
+    Opening(
+        30,
+        "masquerade takes any port, also those of tunnels",
+        # what masquerade chose before for the same port of a pod holds for half a minute
+        f"cp -p {FILE} {KEPT}; sed -i 's/masquerade.* fully-random/masquerade/' {FILE}; {RELOAD};"
+        " sleep 31",
+        GUARD,
+        "leak",
+        says="from a tunnel's port",
+    ),
+    Opening(
+        31,
+        "the guard lets pods tell the host of ways that are not theirs",
+        rules(("icmp_to_host", "return")),
+        GUARD,
+        "leak",
+        says="the node believed it",
+    ),
+    Opening(
+        32,
+        "what a tunnel brings is copied to a port of the other network",
+        "tc qdisc add dev flannel.1 clsact; tc filter add dev flannel.1 ingress protocol all u32"
+        " match u32 0 0 action mirred egress mirror dev $(ls /sys/class/net/mn-red/brif | head -1)",
+        "tc qdisc del dev flannel.1 clsact",
+        "leak",
+        says="flannel.1: what passes here is sent to",
+    ),
 ]
 NOT_TRIED = {
     11: "it takes the tunnel down: see tests/integration/test_planted_faults.py",
@@ -175,6 +277,7 @@ NOT_TRIED = {
     22: "Kubernetes",
     24: "it is no leak",
     26: "Kubernetes",
+    33: "two hosts do not tell whose it is: see tests/integration/test_planted_faults.py",
 }
 
 
@@ -205,7 +308,7 @@ def verify(inventories: list[str]) -> tuple[dict[str, t.Any], float]:
         return json.loads(path.read_text(encoding="utf-8")), time.monotonic() - begun
 
 
-def judged(opening: Opening, host: str, report: dict[str, t.Any]) -> str:
+def judged(opening: Opening, host: str, other: str, report: dict[str, t.Any]) -> str:
     """Return what is wrong with the report on what was opened, "" if nothing is."""
     found = report["findings"]
     mine = [one for one in found if one["class"] == opening.number]
@@ -213,14 +316,14 @@ def judged(opening: Opening, host: str, report: dict[str, t.Any]) -> str:
         return f"class {opening.number} is not named: {[one['sentence'] for one in found]}"
     if mine[0]["outcome"] != opening.first:
         return f"it is a {mine[0]['outcome']}, not a {opening.first}"
+    if not any(opening.says in one["sentence"] + one["repair"] for one in mine):
+        return f"nobody says {opening.says!r}: {[one['sentence'] for one in mine]}"
     others = {one["class"] for one in found} - {opening.number, *opening.also}
     if others:
         return f"other classes are named: {[o['sentence'] for o in found if o['class'] in others]}"
-    # a way that is broken has two ends: then the repair tells which
-    ends = {0} if f"On {host}, " in mine[0]["repair"] else set()
-    elsewhere = {name for one in found if one["class"] not in ends for name in one["hosts"]}
-    elsewhere -= {host}
-    return f"other hosts are named: {sorted(elsewhere)}" if elsewhere else ""
+    opened = {host, other} if opening.there else {host}
+    named = {name for one in found for name in one["hosts"]}
+    return "" if named == opened else f"the hosts that are named: {sorted(named)}"
 
 
 def main(path: str, host: str, other: str, *inventories: str) -> int:
@@ -239,7 +342,7 @@ def main(path: str, host: str, other: str, *inventories: str) -> int:
         finally:
             on(host, opening.undo)
             on(other, opening.there_undo or "true")
-        problem = judged(opening, host, report)
+        problem = judged(opening, host, other, report)
         after, green = verify(list(inventories))
         if after["verdict"] != "as_planned":
             problem = problem or f"it stays: {[one['sentence'] for one in after['findings']]}"

@@ -10,16 +10,21 @@ second call follow.
 
 from __future__ import annotations
 
+import base64
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible_collections.multinet.flannel.plugins.module_utils._etcd import support
-from ansible_collections.multinet.flannel.plugins.module_utils._node import executable_file
+from ansible_collections.multinet.flannel.plugins.module_utils._node import (
+    executable_file,
+    identity,
+)
 from ansible_collections.multinet.flannel.plugins.module_utils._node import (
     executables as node_executables,
 )
+from ansible_collections.multinet.flannel.plugins.module_utils._node import files as node_files
 from ansible_collections.multinet.flannel.plugins.module_utils._node.executable_file import (
     interpreter,
 )
@@ -27,6 +32,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._node.sums import
     ArtifactError,
     verify_sum,
 )
+from ansible_collections.multinet.flannel.plugins.module_utils._node.units import parse_environment
 from ansible_collections.multinet.flannel.plugins.plugin_utils._artifacts import releases
 from ansible_collections.multinet.flannel.plugins.plugin_utils._artifacts.store import (
     Store,
@@ -70,6 +76,7 @@ ARGUMENT_SPEC = {
     "sums": {"type": "dict", "default": {}},
     "record": {"type": "bool", "default": False},
     "adopt": {"type": "bool", "default": False},
+    "needs": {"type": "dict", "default": {}},
 }
 
 
@@ -103,6 +110,7 @@ class ActionModule(ActionBase):
         if artifacts is None:
             artifacts = [{key: arguments[key] for key in _ARTIFACT}]
         errors = releases.check(artifacts, table)
+        errors += releases.source_problems(arguments["base_urls"], arguments["sums"], table)
         if arguments["source"] == "mirror" and not arguments["dir"]:
             errors.append(
                 "The source is mirror, but dir is not given: set multinet_artifact_dir to the"
@@ -131,10 +139,14 @@ class ActionModule(ActionBase):
         }
         say = {"version_arguments": releases.SAYS_VERSION["etcd"]}
         asked = [{"path": path, **(say if path in etcds else {})} for path in paths]
-        report = self._on_host(asked, task_vars)
+        needs = {} if self._task.check_mode else arguments["needs"]
+        report = self._on_host([*asked, *({"path": path} for path in needs)], task_vars)
         there = {state["path"]: state for state in report["executables"]}
+        lacking = node_files.missing(needs, lambda path: there[path]["mode"] is not None)
+        if lacking:
+            raise ArtifactError(" ".join(lacking))
         if report["host"]["member"] is not None:  # there is data that goes with it
-            _must_be_a_step(etcds, there)
+            self._must_be_a_step(etcds, there, task_vars)
         arch = releases.architecture(arguments["architecture"] or report["machine"])
         wanted = _wanted([dict(artifact, arch=arch) for artifact in artifacts], arguments, table)
         differing = {
@@ -173,6 +185,42 @@ class ActionModule(ActionBase):
                 _diff(path, there[path], want) for path, want in sorted(differing.items())
             ]
         return result
+
+    def _must_be_a_step(
+        self, etcds: dict[str, str], there: dict[str, State], task_vars: dict[str, Any] | None
+    ) -> None:
+        """Raise ArtifactError when an etcd cannot be followed by the wanted one.
+
+        etcds: {path: wanted version}.
+        """
+        for path, wanted in etcds.items():
+            found = there[path].get("version")
+            if not found or not support.step_problem(found, wanted):
+                continue
+            problem = support.step_problem(found, wanted, self._told_to_go_back(task_vars))
+            if problem:
+                raise ArtifactError(f"{problem} Nothing was changed.")
+
+    def _told_to_go_back(self, task_vars: dict[str, Any] | None) -> str:
+        """Return the version that the cluster of the host's member was told to go back to, "" where
+        it was not, or does not answer.
+        """
+        slurped = self._execute_module(
+            "ansible.builtin.slurp", {"src": identity.ETCD_SETTINGS}, task_vars=task_vars
+        )
+        text = base64.b64decode(slurped.get("content", "")).decode(errors="replace")
+        settings = parse_environment(text)
+        asked: dict[str, Any] = {"endpoints": [settings.get("ETCD_ADVERTISE_CLIENT_URLS", "")]}
+        # a member is a client of the others and of itself
+        for option, name in (
+            ("ca_cert", "ETCD_TRUSTED_CA_FILE"),
+            ("client_cert", "ETCD_CERT_FILE"),
+            ("client_key", "ETCD_KEY_FILE"),
+        ):
+            if name in settings:
+                asked[option] = settings[name]
+        report = self._execute_module("multinet.flannel.etcd_info", asked, task_vars=task_vars)
+        return str(report.get("downgrade", ""))
 
     def _must_have_interpreters(
         self, to_bring: dict[str, Wanted], task_vars: dict[str, Any] | None
@@ -249,15 +297,6 @@ class ActionModule(ActionBase):
                 f"{report.get('msg', 'The module failed.')} {report.get('module_stderr', '')}"
             )
         return report
-
-
-def _must_be_a_step(etcds: dict[str, str], there: dict[str, State]) -> None:
-    """Raise ArtifactError when an etcd cannot be followed by the wanted one, {path: version}."""
-    for path, wanted in etcds.items():
-        found = there[path].get("version")
-        problem = support.step_problem(found, wanted) if found else ""
-        if problem:
-            raise ArtifactError(f"{problem} Nothing was changed.")
 
 
 def _to_try(artifacts: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -47,6 +47,9 @@ def artifact_problems(
     """
     if settings["source"] == "host":
         return []
+    problems = releases.source_problems({}, settings["sums"], releases.load_table())
+    if problems:
+        return problems
     learnt = set(hosts)
     told: dict[str, list[str]] = {}
     for need in needs:

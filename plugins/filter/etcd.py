@@ -37,30 +37,59 @@ def etcd_due(
     record: str,
     tls: bool = True,
     renew_days: int = 90,
+    prune: bool = False,
 ) -> dict[str, Any]:
     """Return what is to be made on the controller: {certificates: list of dict as
-    certificates.due() returns them, record: whether the file names other members}.
+    certificates.due() returns them, readable: paths of what others than their owner can read,
+    members: what the file is to have, record: whether it has others}.
+
+    prune: whether members that are no longer declared may go. If not, the run is going to be
+    refused, and they stay in the file.
     """
     wanted = members.certificates(declared)
+    try:
+        known = recorded(record)
+    except members.MembersError as error:
+        raise AnsibleFilterError(str(error)) from error
+    names = {member["name"] for member in declared}
+    staying = [member for member in known if member["name"] not in names and not prune]
+    kept = [*declared, *staying]
+    ours = ["ca", "client", *(f"server-{member['name']}" for member in [*declared, *known])]
     return {
         "certificates": certificates.due(wanted, directory, renew_days) if tls else [],
-        "record": recorded(record) != declared,
+        "readable": certificates.readable(ours, directory, record),
+        "members": kept,
+        "record": any(member not in known for member in kept) or len(known) != len(kept),
     }
 
 
 def recorded(record: str | None) -> list[dict[str, str]]:
-    """Return the members that the last run left in a file, none without one."""
+    """Return the members that the last run left in a file, none without one. Raises MembersError
+    for one that does not serve.
+    """
     if record is None:
         return []
+    told = f"The record of the etcd members {record}"
     try:
-        return json.loads(pathlib.Path(record).read_text(encoding="utf-8"))
+        found = json.loads(pathlib.Path(record).expanduser().read_text(encoding="utf-8"))
     except FileNotFoundError:
         return []
-    except ValueError as error:
-        raise AnsibleFilterError(
-            f"The record of the etcd members {record} is no JSON. Remove it: the run writes it"
-            " anew."
+    except OSError as error:
+        raise members.MembersError(
+            [
+                f"{told} can't be read on the controller: {error.strerror}. Let the user who runs"
+                " Ansible read it."
+            ]
         ) from error
+    except ValueError:
+        found = None
+    if not isinstance(found, list) or not all(
+        isinstance(member, dict) and {"name", "address"} <= set(member) for member in found
+    ):
+        raise members.MembersError(
+            [f"{told} is no list of etcd members. Remove it: the run writes it anew."]
+        )
+    return found
 
 
 def etcd_pki_files(
@@ -82,6 +111,11 @@ def etcd_pki_files(
                     f" controller: {error.strerror}."
                 ) from error
             content = f"({name}: made by the real run)\n"
+        except ValueError as error:
+            raise AnsibleFilterError(
+                f"{path}, which is to be {directory}/{name} on the hosts, is no text. Write it in"
+                " the form PEM."
+            ) from error
         secret = name.endswith(".key")
         files.append(
             {

@@ -9,9 +9,11 @@ Documentation: <name of the filter>.yml.
 from __future__ import annotations
 
 import pathlib
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ansible.errors import AnsibleFilterError
 from ansible_collections.multinet.flannel.plugins.filter import flanneld
 from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import (
     checks,
@@ -35,8 +37,9 @@ def kubernetes_objects(plan: dict[str, Any], settings: Mapping[str, Any]) -> lis
     """Return objects.objects(plan, settings), and with settings["daemonset"] what runs flanneld in
     pods. Raises AnsibleFilterError.
 
-    settings["daemonset"]: {image, node_names, flanneld: the settings of filter flanneld_units,
-    pki_dir: directory of etcd's client certificates on the controller, or ""}, or null.
+    settings["daemonset"]: {image, node_names, max_unavailable, flanneld: the settings of filter
+    flanneld_units, pki_dir: directory of etcd's client certificates on the controller, or ""}, or
+    null.
     """
     made = objects.objects(plan, settings)
     pods = settings.get("daemonset")
@@ -52,10 +55,22 @@ def kubernetes_objects(plan: dict[str, Any], settings: Mapping[str, Any]) -> lis
                 "namespace": settings["namespace"],
                 "image": pods["image"],
                 "node_names": pods["node_names"],
+                "max_unavailable": _count(pods["max_unavailable"]),
                 "pki": _certificates(pods["pki_dir"]),
             },
         )
     return made
+
+
+def _count(given: Any) -> int | str:
+    """Return a number of nodes, or a share of them such as 10%, as the API takes it."""
+    text = str(given)
+    if not re.fullmatch(r"[1-9]\d*|([1-9]\d?|100)%", text):
+        raise AnsibleFilterError(
+            f"multinet_flanneld_max_unavailable is {text!r}; write on how many nodes at a time"
+            " flanneld may be replaced, such as 1 or 10%."
+        )
+    return int(text) if text.isdigit() else text
 
 
 def kubernetes_secrets(
@@ -92,11 +107,10 @@ def kubernetes_problems(
 
     cluster: what module kubernetes_info returned. settings: see checks.cluster_problems().
     """
-    return (
-        checks.cluster_problems(cluster, settings)
-        + kube_proxy.problems(cluster.get("kube_proxy"), plan)
-        + checks.node_problems(cluster, node_name, plan)
-    )
+    found = checks.cluster_problems(cluster, settings)
+    if not cluster.get("announced"):  # where pods run like that already, it is a warning
+        found += kube_proxy.problems(cluster.get("kube_proxy"), plan)
+    return found + checks.node_problems(cluster, node_name, plan)
 
 
 def node_names(hosts: list[str], hostvars: Mapping[str, Any]) -> list[str]:

@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-import pathlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ansible_collections.multinet.flannel.plugins.module_utils._preflight import machines
+from ansible_collections.multinet.flannel.plugins.plugin_utils._pki import certificates
 
 
 def machine_problems(
@@ -53,9 +53,7 @@ def _hosts(
 
 
 def _inventory(inventory: Mapping[str, Any]) -> machines.Inventory:
-    pki_dir = inventory["pki_dir"]
-    folder = pathlib.Path(pki_dir).expanduser()
-    has_ca = all((folder / name).is_file() for name in ("ca.crt", "ca.key"))
+    has_ca = bool(inventory["pki_dir"]) and certificates.has_ca(inventory["pki_dir"])
     return machines.Inventory(**dict(inventory), has_ca=has_ca)
 
 

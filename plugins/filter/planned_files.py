@@ -12,7 +12,7 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 from ansible_collections.multinet.flannel.plugins.filter.flanneld import flanneld_units
 from ansible_collections.multinet.flannel.plugins.module_utils import _ports
-from ansible_collections.multinet.flannel.plugins.module_utils._isolation import ports
+from ansible_collections.multinet.flannel.plugins.module_utils._isolation import ports, seal
 from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import ruleset
 from ansible_collections.multinet.flannel.plugins.module_utils._plan import secrets
 
@@ -70,7 +70,7 @@ def isolation_files(plan: dict[str, Any], settings: dict[str, Any]) -> list[dict
     except ValueError as error:
         raise AnsibleFilterError(str(error)) from error
     text += "\n" + ports.table(plan, settings["docker_network"])
-    return [_file("/etc/multinet/isolation.nft", text)]
+    return [_file("/etc/multinet/isolation.nft", seal.sealed(text))]
 
 
 def subnet_server_files(

@@ -102,13 +102,14 @@ import os
 from typing import Any
 
 from ansible.errors import AnsibleParserError
-from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
+from ansible.plugins.inventory import Cacheable
 from ansible_collections.multinet.flannel.plugins.plugin_utils._compass import inventory as compass
+from ansible_collections.multinet.flannel.plugins.plugin_utils._constructed import Constructed
 
 _FILES = ({"dha", "network"}, {"run_directory"})
 
 
-class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
+class InventoryModule(Constructed, Cacheable):
     """See DOCUMENTATION."""
 
     NAME = "multinet.flannel.compass"
@@ -179,14 +180,5 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 self.inventory.add_child(group, child)
         for name, value in found["vars"].items():
             self.inventory.set_variable("all", name, value)
-        strict = self.get_option("strict")
         for host in found["hosts"]:
-            variables = {**found["vars"], **self.inventory.get_host(host).get_vars()}
-            self._set_composite_vars(self.get_option("compose"), variables, host, strict=strict)
-            variables = {**variables, **self.inventory.get_host(host).get_vars()}
-            self._add_host_to_composed_groups(
-                self.get_option("groups"), variables, host, strict=strict
-            )
-            self._add_host_to_keyed_groups(
-                self.get_option("keyed_groups"), variables, host, strict=strict
-            )
+            self.construct(host, found["vars"])

@@ -14,6 +14,8 @@ description:
     the files of M(multinet.flannel.node_files).
   - Below O(lib_dir) it is the Python package C(multinet), in which the modules find each other as
     they do here.
+  - Each version of the library has a directory of its own, so a program that an upgrade finds
+    running goes on with the modules that it has begun with.
 options:
   _terms:
     description: The programs whose part is returned. None named means all of them.
@@ -21,9 +23,13 @@ options:
     elements: str
     choices: [keeper, meta-plugin, subnet-server, token-renewal]
   lib_dir:
-    description: Directory of the library.
+    description: Directory of the library. By default, the one of its version below
+      C(/usr/local/lib/multinet).
     type: str
-    default: /usr/local/lib/multinet
+  directory_alone:
+    description: Returns the library's directory instead.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -34,11 +40,13 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _raw:
-  description: The files, each with C(path), C(content) and C(mode).
+  description: The files, each with C(path), C(content) and C(mode); or the directory.
   type: list
-  elements: dict
+  elements: raw
 """
 
+import functools
+import hashlib
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -46,6 +54,7 @@ from typing import Any
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
+LIBRARIES = "/usr/local/lib/multinet"
 MODULE_UTILS = pathlib.Path(__file__).resolve().parent.parent / "module_utils"
 # What each program imports: packages, or single files of them.
 PROGRAMS: dict[str, tuple[str, ...]] = {
@@ -59,6 +68,9 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
         "_etcd/client.py",
         "_etcd/network_config.py",
         "_etcd/reasons.py",
+        "_isolation/__init__.py",
+        "_isolation/seal.py",
+        "_names.py",
         "_node/__init__.py",
         "_node/deployed.py",
         "_node/executable_file.py",
@@ -78,10 +90,11 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
         "_ports.py",
         "_ranges.py",
     ),
-    "meta-plugin": ("_cni", "_kube_client", "_meta"),
+    "meta-plugin": ("_cni", "_kube_client", "_meta", "_names.py"),
     "subnet-server": (
         "_cni",
         "_kube_client",
+        "_names.py",
         "_node/__init__.py",
         "_node/notify.py",
         "_ranges.py",
@@ -94,19 +107,35 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
 
 
 def library(
-    programs: Sequence[str] = tuple(PROGRAMS), lib_dir: str = "/usr/local/lib/multinet"
+    programs: Sequence[str] = tuple(PROGRAMS), lib_dir: str | None = None
 ) -> list[dict[str, str]]:
     """Return the files {path, content, mode} that programs run with, below lib_dir."""
-    files = {f"{lib_dir}/multinet/__init__.py": ""}
-    for part in sorted({part for program in programs for part in PROGRAMS[program]}):
-        place = MODULE_UTILS / part
-        for path in sorted(place.glob("*.py")) if place.is_dir() else [place]:
-            name = path.relative_to(MODULE_UTILS).as_posix()
-            files[f"{lib_dir}/multinet/{name}"] = path.read_text(encoding="utf-8")
+    place = lib_dir or directory()
     return [
-        {"path": path, "content": content, "mode": "0644"}
-        for path, content in sorted(files.items())
+        {"path": f"{place}/multinet/{name}", "content": content, "mode": "0644"}
+        for name, content in _contents(tuple(programs), MODULE_UTILS)
     ]
+
+
+def directory() -> str:
+    """Return the directory of the library of all programs, by what is in it."""
+    made_of = hashlib.sha256(repr(_contents(tuple(PROGRAMS), MODULE_UTILS)).encode())
+    return f"{LIBRARIES}/{made_of.hexdigest()[:12]}"
+
+
+@functools.cache
+def _contents(programs: tuple[str, ...], module_utils: pathlib.Path) -> list[tuple[str, str]]:
+    """Return (name in the package, content) of the files that programs run with, which are read
+    once, however often a task asks.
+    """
+    files = {"__init__.py": ""}
+    for part in {part for program in programs for part in PROGRAMS[program]}:
+        place = module_utils / part
+        for path in place.glob("*.py") if place.is_dir() else [place]:
+            name = path.relative_to(module_utils).as_posix()
+            if name not in files:
+                files[name] = path.read_text(encoding="utf-8")
+    return sorted(files.items())
 
 
 class LookupModule(LookupBase):
@@ -114,12 +143,14 @@ class LookupModule(LookupBase):
 
     def run(
         self, terms: list[str], variables: dict[str, Any] | None = None, **kwargs: Any
-    ) -> list[dict[str, str]]:
-        """Return library() of the terms."""
+    ) -> list[Any]:
+        """Return library() of the terms, or its directory."""
         self.set_options(var_options=variables, direct=kwargs)
         unknown = [term for term in terms if term not in PROGRAMS]
         if unknown:
             raise AnsibleLookupError(
                 f"There is no program {unknown[0]!r}; write one of {', '.join(PROGRAMS)}."
             )
+        if self.get_option("directory_alone"):
+            return [self.get_option("lib_dir") or directory()]
         return library(terms or tuple(PROGRAMS), self.get_option("lib_dir"))

@@ -23,9 +23,8 @@ options:
     type: str
     required: true
   lib_dir:
-    description: Directory of the library.
+    description: Directory of the library, as P(multinet.flannel.library_files#lookup) has it.
     type: str
-    default: /usr/local/lib/multinet
   python:
     description: Absolute path of the host's Python, 3.9 or later.
     type: str
@@ -51,25 +50,50 @@ from typing import Any
 
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
+from ansible_collections.multinet.flannel.plugins.lookup import library_files
+from ansible_collections.multinet.flannel.plugins.module_utils._cni import bytecode
 from ansible_collections.multinet.flannel.plugins.module_utils._node import executables
 
-# -I -S: nothing of the environment and no site-packages, which is also what starts quickest.
+# -I -S: nothing of the environment and no site-packages, which is also what starts quickest. It is
+# compiled at each start: what can be elsewhere is in _cni/bytecode.py.
 LAUNCHER = """#!%(python)s -IS
 # The CNI meta-plugin of multinet.flannel.
+import marshal
 import os
 import sys
 
-sys.path.insert(0, %(lib_dir)r)
+library = %(lib_dir)r
+loader = library + "/multinet/_cni/bytecode.py"
+code, archive, index = None, -1, {}
+try:
+    archive = os.open(library + "/meta-plugin.code", os.O_RDONLY | os.O_CLOEXEC)
+    version, dummy, head = os.read(archive, %(head)d).partition(b"\\n")
+    if version == b"%%x" %% sys.hexversion:
+        made_of, code, index = marshal.loads(head)
+        now = os.stat(loader)
+        if made_of != (now.st_mtime_ns, now.st_size, now.st_ino):
+            code = None
+except (OSError, EOFError, TypeError, ValueError):
+    pass
+if code is None:
+    index = {}
+    with open(loader, "rb") as stream:
+        code = compile(stream.read(), loader, "exec")
+scope = {"__name__": "multinet._cni.bytecode"}
+exec(code, scope)
+modules = scope["use"](library, archive, index)
 from multinet._meta.plugin import main
 
+status = main(sys.argv[0])
+modules.save(library + "/meta-plugin.code")
 # everything is printed; taking the interpreter to pieces would only take time
-os._exit(main(sys.argv[0]))
+os._exit(status)
 """
 
 
 def launchers(names: list[str], bin_dir: str, lib_dir: str, python: str) -> list[dict[str, Any]]:
     """Return the executables of these names in bin_dir, as node_files takes them."""
-    text = LAUNCHER % {"python": python, "lib_dir": lib_dir}
+    text = LAUNCHER % {"python": python, "lib_dir": lib_dir, "head": bytecode.HEAD}
     return [
         {"path": f"{bin_dir}/{name}", "content": text, "mode": "0755", "keep_original": True}
         for name in names
@@ -100,7 +124,10 @@ class LookupModule(LookupBase):
                 f"The Python {python!r} cannot start a script; give an absolute path without"
                 " blanks, at most 120 characters."
             )
-        files = launchers(names, self.get_option("bin_dir"), self.get_option("lib_dir"), python)
-        # who puts back what they took the place of reads it (_node/executables.py)
+        lib_dir = self.get_option("lib_dir") or library_files.directory()
+        files = launchers(names, self.get_option("bin_dir"), lib_dir, python)
+        # who puts back what they took the place of reads it (_node/executables.py); those that have
+        # lost their names are in it until they have gone
         paths = "".join(f"{file['path']}\n" for file in files)
-        return [{"path": executables.LAUNCHERS, "content": paths, "mode": "0644"}, *files]
+        record = {"path": executables.LAUNCHERS, "content": paths, "mode": "0644"}
+        return [{**record, "add_lines": True}, *files]

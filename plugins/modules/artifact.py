@@ -88,6 +88,11 @@ options:
       needs it whose record was lost, see RV(record_is_lost). Not with O(source=host).
     type: bool
     default: false
+  needs:
+    description: What other roles bring, and without which nothing is installed; the names of these
+      roles by absolute paths. Not looked at in check mode, nor with O(source=host).
+    type: dict
+    default: {}
 """
 
 EXAMPLES = r"""

@@ -16,6 +16,10 @@ description:
     module put there and is damaged is fetched again.
   - Several are fetched at a time, each is named when it is there, and one that was cut off goes on
     where it was, in the next run too. Those that can be had are fetched though another one cannot.
+  - Container images come from their registries into an OCI layout, C(images/). Blobs that are there
+    are not fetched again. A name with a tag is believed to the registry, one with a digest is
+    checked by it.
+  - C(PACKAGES) in the directory lists the packages that hosts need, per distribution.
   - Artifacts that somebody put there by hand, with a C(SHA256SUMS), are verified and left alone.
 author: [multinet.flannel authors (@multinet-flannel)]
 extends_documentation_fragment:
@@ -46,6 +50,23 @@ options:
     type: list
     elements: str
     default: []
+  controller:
+    description: Whether C(controller/) gets what a controller without the internet installs -
+      Python packages as wheels, by C(pip download), and the collections as they are installed here.
+    type: bool
+    default: false
+  images:
+    description: Names of container images that are wanted for the architectures. In O(base_urls), a
+      registry such as C(ghcr.io) has what stands in for its address.
+    type: list
+    elements: str
+    default: []
+  pip_options:
+    description: More options of C(pip download), for a controller that has another Python, or is
+      another machine.
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""
@@ -60,7 +81,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 fetched:
-  description: Directories below O(dir) that were (in check mode, would be) filled.
+  description: What below O(dir) was (in check mode, would be) filled.
   type: list
   elements: str
   returned: success

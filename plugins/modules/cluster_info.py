@@ -12,7 +12,7 @@ author:
   - multinet.flannel authors (@multinet-flannel)
 description:
   - Lists pods, Services and EndpointSlices of all namespaces and returns the little of them that a
-    measurement is compared with and needs.
+    measurement is compared with and needs, and how kube-proxy is told to treat pods.
   - Run it once, on the controller.
 extends_documentation_fragment:
   - multinet.flannel.kubernetes_admin
@@ -41,7 +41,8 @@ cluster:
     The C(pods) with label, uid, node, whether they run, whether they are in the host's network, and
     their annotation network-status; the TCP
     C(services) with address, port and ready endpoints; the C(ports) that nodes publish (hostPort,
-    NodePort) with node, port and endpoints.
+    NodePort) with node, port and endpoints; C(kube_proxy) as M(multinet.flannel.kubernetes_info)
+    returns it, null also where its ConfigMap may not be read.
   returned: success
   type: dict
 published:
@@ -51,10 +52,13 @@ published:
   type: dict
 """
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import (
     admin,
     cluster,
+    kube_proxy,
     nodes,
 )
 from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes.questions import (
@@ -63,6 +67,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes.quest
 )
 
 NODES = "/api/v1/nodes"
+FORBIDDEN = 403
 LISTS = ("/api/v1/pods", "/api/v1/services", "/apis/discovery.k8s.io/v1/endpointslices")
 
 
@@ -79,6 +84,7 @@ def main() -> None:
         found = [api.items(path) or [] for path in LISTS]
         inventory = module.params["inventory"]
         names = [] if inventory is None else ask(NAMES, api.items(NODES) or [])
+        proxy = _kube_proxy(api)
     except admin.AdminError as error:
         module.fail_json(
             msg=(
@@ -89,10 +95,19 @@ def main() -> None:
     strangers = nodes.outside(names, inventory or ())
     if strangers:
         module.warn(strangers)
-    seen = cluster.view(*found)
+    seen = dict(cluster.view(*found), kube_proxy=proxy)
     module.exit_json(
         changed=False, cluster=seen, published={key: seen[key] for key in ("services", "ports")}
     )
+
+
+def _kube_proxy(api: admin.Admin) -> dict[str, Any] | None:
+    try:
+        return kube_proxy.local_pods(api.get(kube_proxy.CONFIG_MAP))
+    except admin.AdminError as error:
+        if error.status != FORBIDDEN:
+            raise
+        return None
 
 
 if __name__ == "__main__":

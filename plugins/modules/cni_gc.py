@@ -20,6 +20,9 @@ description:
     no remembered attachment of its container has a namespace that is still there, and it is older
     than O(grace).
   - Finds files that the flannel plugin keeps for such containers, and removes them.
+  - Finds what libcni's caches remember of such containers that another CNI attached, before the
+    meta-plugin took its place, and detaches them with its plugins' DEL, which takes the rules of
+    published ports and the addresses away.
 extends_documentation_fragment:
   - multinet.flannel.cni
   - multinet.flannel.attributes
@@ -96,6 +99,13 @@ flannel:
   elements: dict
   sample: [{"network": "multinet-blue", "container_id": "4f2a", "file":
     "/var/lib/cni/flannel/blue/4f2a"}]
+remembered:
+  description: Attachments of other CNIs whose container is gone, with the file of libcni's cache.
+  returned: always
+  type: list
+  elements: dict
+  sample: [{"network": "cbr0", "container_id": "4f2a", "interface": "eth0", "file":
+    "/var/lib/cni/results/cbr0-4f2a-eth0"}]
 listing:
   description: The same, a sentence for each.
   returned: always
@@ -131,6 +141,11 @@ def listing(found: dict[str, Any]) -> str:
             f"address {one['address']} of {one['network']}, container {one['container_id']}"
         )
     lines += [one["file"] for one in found["flannel"]]
+    lines += [
+        f"attachment of container {one['container_id']}, {one['network']} of another CNI, by"
+        f" {one['interface']}"
+        for one in found["remembered"]
+    ]
     return "".join(line + "\n" for line in lines)
 
 

@@ -56,6 +56,12 @@ version:
   type: str
   returned: success
   sample: 3.6.14
+downgrade:
+  description: The version that the cluster was told to go back to, by C(etcdctl downgrade enable);
+    an empty string if it was not, or if etcd is older than 3.6.
+  type: str
+  returned: success
+  sample: 3.5.0
 members:
   description: The members of the cluster.
   type: list
@@ -97,6 +103,7 @@ def main() -> None:
             "client_key": {"type": "path", "no_log": False},
             "contents": {
                 "type": "dict",
+                "no_log": True,  # as a whole: of an option within, several lines would be logged
                 "options": {
                     "ca_cert": {"type": "str", "required": True},
                     "client_cert": {"type": "str", "required": True},
@@ -115,8 +122,10 @@ def main() -> None:
                 params["endpoints"], timeout=params["timeout"], **_files(params, directory)
             )
             client.check_health()  # where it fails, the files are read again for the reason
+            status = client.status()
             result = {
-                "version": client.status()["version"],
+                "version": status["version"],
+                "downgrade": status["downgrade"],
                 "members": [member._asdict() for member in client.members()],
             }
     except EtcdError as error:

@@ -70,6 +70,15 @@ options:
     description: Change the range of a network even while hosts hold leases of it.
     type: bool
     default: false
+  leases:
+    description:
+      - Leases that hosts have from elsewhere and are to keep, as
+        M(multinet.flannel.foreign_networks_info) returns them. flanneld takes the lease that names
+        its address. One that no flanneld renews ends after a day.
+      - A subnet that another host has here is refused.
+    type: list
+    elements: dict
+    default: []
   when_unreachable:
     description:
       - What to do in check mode when no endpoint can be reached. V(empty) takes it for an etcd that
@@ -192,6 +201,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._etcd.client impo
     EtcdError,
     EtcdFileMissing,
     EtcdUnreachable,
+    KeyValue,
 )
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.secrets import masked, unmasked
 
@@ -210,6 +220,7 @@ def main() -> None:
             "last": {"type": "bool", "default": False},
             "prune": {"type": "bool", "default": False},
             "allow_range_change": {"type": "bool", "default": False},
+            "leases": {"type": "list", "elements": "dict", "default": []},
             "when_unreachable": {"type": "str", "choices": ["fail", "empty"], "default": "fail"},
             "timeout": {"type": "int", "default": 5},
         },
@@ -222,10 +233,16 @@ def main() -> None:
             params["networks"] = [
                 _with_secrets(one, params["secrets"]) for one in params["networks"]
             ]
-        decisions = _decide(params, module.check_mode)
-        changed = any(decision["operations"] for decision in decisions)
+        stored = _stored(params, module.check_mode)
+        decisions = _decide(params, stored)
+        due = network_config.due_leases(
+            params["leases"], [item for items in stored.values() for item in items]
+        )
+        changed = bool(due) or any(decision["operations"] for decision in decisions)
         if changed and not module.check_mode:
-            network_config.write(_client(params), network_config.transactions(decisions))
+            client = _client(params)
+            network_config.write(client, network_config.transactions(decisions))
+            network_config.write_leases(client, due)
     except network_config.NetworkConfigError as error:
         module.fail_json(msg=str(error), errors=error.errors)
     except EtcdError as error:
@@ -248,7 +265,11 @@ def main() -> None:
             }
             for decision in decisions
         ],
-        diff=[_diff(decision) for decision in decisions if decision["operations"]],
+        diff=[_diff(decision) for decision in decisions if decision["operations"]]
+        + [
+            {"before_header": key, "after_header": key, "before": "", "after": value + "\n"}
+            for key, value in due
+        ],
     )
 
 
@@ -275,10 +296,11 @@ def _client(params: dict[str, Any]) -> Client:
     )
 
 
-def _decide(params: dict[str, Any], check_mode: bool) -> list[dict[str, Any]]:
+def _stored(params: dict[str, Any], check_mode: bool) -> dict[str, list[KeyValue]]:
+    """Return what etcd has of each network; raise EtcdError."""
     try:
         client = _client(params)
-        stored = {
+        return {
             network["name"]: client.prefix(network["etcd_prefix"] + "/")
             for network in params["networks"]
         }
@@ -291,7 +313,10 @@ def _decide(params: dict[str, Any], check_mode: bool) -> list[dict[str, Any]]:
             or not isinstance(error, (EtcdUnreachable, EtcdFileMissing))
         ):
             raise
-        stored = {}
+        return {}
+
+
+def _decide(params: dict[str, Any], stored: dict[str, list[KeyValue]]) -> list[dict[str, Any]]:
     return network_config.decide(
         params["networks"],
         stored,

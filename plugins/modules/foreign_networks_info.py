@@ -23,6 +23,24 @@ options:
     description: Directory of the container runtime's CNI configurations.
     type: path
     default: /etc/cni/net.d
+  plan:
+    description: The plan that is to take them over, as M(multinet.flannel.network_plan) returns it.
+      RV(problems), RV(waits) and RV(leases) are about it.
+    type: dict
+  public_ip:
+    description: The address that this host's flanneld are going to be told.
+    type: str
+    default: ""
+  public_ipv6:
+    description: The same for IPv6.
+    type: str
+    default: ""
+  cluster_cidrs:
+    description: The ranges that Kubernetes gives its nodes subnets of, where leases come from its
+      API.
+    type: list
+    elements: str
+    default: []
 notes:
   - Needs C(ip) of iproute2 on the host.
 """
@@ -35,28 +53,67 @@ EXAMPLES = r"""
 
 RETURN = r"""
 networks:
-  description: Each network of flannel's. C(declaration) is null where C(problem) says why.
+  description: Each network of flannel's. C(declaration) is null where C(problem) says why,
+    and without a backend where no flanneld runs and none of its devices is left.
   returned: success
   type: list
   elements: dict
   sample:
     - name: flannel0
       file: 10-multus-2flannel.conf
+      files: [10-multus-2flannel.conf]
       default: true
       bridge: kbr0
       subnet_file: /run/flannel/subnet1.env
+      ipam_dir: /var/lib/cni/networks/flannel0
       subnet: 10.1.39.1/24
+      ipv6_subnet: ""
+      device: flannel.1
+      mac: "1a:fc:e5:a0:5a:37"
+      daemon:
+        pid: 471
+        kind: unit
+        id: flanneld.service
+        subnet_file: /run/flannel/subnet1.env
+        store: keys below /coreos.com/network in etcd at http://198.51.100.7:2379
+        udp_ports: []
       declaration:
         name: flannel0
         cidr: 10.1.0.0/16
         default: true
         backend: {type: vxlan, vni: 1, port: 8472}
       problem: ""
+beside:
+  description: What else the configurations call that call networks, by the names of their files.
+  returned: success
+  type: dict
+  sample: {10-multus-2flannel.conf: [storage]}
 stays:
   description: What is not taken over, and what comes first, as sentences.
   returned: success
   type: list
   elements: str
+problems:
+  description: Why the networks cannot be taken over by O(plan) as they are, as sentences.
+  returned: success
+  type: list
+  elements: str
+waits:
+  description: What comes first on this host, and is nobody's but a person's to do, as sentences.
+  returned: success
+  type: list
+  elements: str
+leases:
+  description: The leases that this host has, as M(multinet.flannel.flannel_network_config) takes
+    them for the networks of O(plan).
+  returned: success
+  type: list
+  elements: dict
+adopted:
+  description: What was taken over on this host before, and what it was called then, by our names.
+  returned: success
+  type: dict
+  sample: {blue: flannel0}
 lines:
   description: All of it, for people.
   returned: success
@@ -65,21 +122,37 @@ lines:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.multinet.flannel.plugins.module_utils._preflight import foreign
+from ansible_collections.multinet.flannel.plugins.module_utils._node.removal import RemovalError
+from ansible_collections.multinet.flannel.plugins.module_utils._preflight import adoption, foreign
 
 
 def main() -> None:
     """Look at this host, and return what was recognised."""
     module = AnsibleModule(
-        argument_spec={"cni_conf_dir": {"type": "path", "default": "/etc/cni/net.d"}},
+        argument_spec={
+            "cni_conf_dir": {"type": "path", "default": "/etc/cni/net.d"},
+            "plan": {"type": "dict"},
+            "public_ip": {"type": "str", "default": ""},
+            "public_ipv6": {"type": "str", "default": ""},
+            "cluster_cidrs": {"type": "list", "elements": "str", "default": []},
+        },
         supports_check_mode=True,
     )
+    params = module.params
     try:
-        seen = foreign.look(module.run_command, module.params["cni_conf_dir"])
-    except OSError as error:
+        seen = foreign.look(module.run_command, params["cni_conf_dir"])
+    except (OSError, RemovalError) as error:
         module.fail_json(msg=f"The CNI configurations of this host cannot be read: {error}")
     found = foreign.recognise(seen)
-    module.exit_json(changed=False, lines=foreign.sentences(found), **found)
+    plan = params["plan"] or {"networks": []}
+    module.exit_json(
+        changed=False,
+        lines=foreign.sentences(found),
+        problems=adoption.problems(found, plan, params["cluster_cidrs"]) if params["plan"] else [],
+        waits=adoption.waits(found, plan),
+        leases=adoption.leases(found, plan, params["public_ip"], params["public_ipv6"]),
+        **found,
+    )
 
 
 if __name__ == "__main__":

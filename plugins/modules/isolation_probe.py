@@ -60,11 +60,13 @@ options:
       measurement. Leave it out where there is no Kubernetes.
     type: dict
   port:
-    description: UDP port of the tokens. It must be free in the pods and on the hosts.
+    description: The first of 16 UDP ports, of which O(run) takes one, so that two measurements may
+      run at once. They must be free in the pods and on the hosts.
     type: int
     default: 47470
   deadline:
-    description: Seconds after which the listener ends itself.
+    description: Seconds from C(listen) on, after which nothing more is sent on this host and the
+      listener ends itself.
     type: int
     default: 300
   wait:
@@ -81,6 +83,15 @@ options:
       all. The report states it.
     type: int
     default: 0
+  pairs:
+    description: Of more ordered pairs of pod interfaces than so many, each sender tries its share,
+      spread over all hosts and networks; V(0) for all. O(receivers_per_host) comes first.
+    type: int
+    default: 0
+  rate:
+    description: Datagrams that a host sends in a second, at most.
+    type: int
+    default: 20000
   runtime_dir:
     description: Where the listener keeps its files.
     type: path
@@ -126,6 +137,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils import _ports
 from ansible_collections.multinet.flannel.plugins.module_utils._observe import (
     agent,
+    cells,
     ends,
     frames,
     sender,
@@ -152,6 +164,8 @@ def main() -> None:
             "wait": {"type": "float", "default": 0.5},
             "rounds": {"type": "int", "default": 3},
             "receivers_per_host": {"type": "int", "default": 0},
+            "pairs": {"type": "int", "default": 0},
+            "rate": {"type": "int", "default": 20000},
             "runtime_dir": {"type": "path", "default": "/run/multinet"},
         },
         supports_check_mode=True,
@@ -184,16 +198,20 @@ def main() -> None:
                 " on this host, too."
             )
         )
+    if given["rate"] < 1:
+        module.fail_json(msg=f"rate is {given['rate']}; write the datagrams a second, 1 or more.")
+    port = ends.port_of(given["port"], given["run"])
     run = frames.Run(given["run"], given["key"].encode("utf-8"))
     task = sender.Task(
         run=run,
-        port=given["port"],
+        port=port,
         plan=given["plan"],
         facts=found,
         host=given["host"],
         cluster=given["cluster"],
-        per_host=given["receivers_per_host"],
+        sample=cells.Sample(given["receivers_per_host"], given["pairs"]),
         rounds=given["rounds"],
+        rate=given["rate"],
         wait=given["wait"],
         runtime_dir=given["runtime_dir"],
     )
@@ -201,7 +219,7 @@ def main() -> None:
         if given["phase"] == "listen":
             result["share"] = agent.start(
                 run,
-                given["port"],
+                port,
                 mine[0],
                 given["runtime_dir"],
                 given["deadline"],
@@ -213,7 +231,7 @@ def main() -> None:
             result["share"] = sender.send_from_outside(task)
             result.update(host=ends.OUTSIDE, phase="send")
         else:
-            result["share"] = agent.collect(run, given["port"], mine[0], given["runtime_dir"])
+            result["share"] = agent.collect(run, port, mine[0], given["runtime_dir"])
     except (OSError, agent.AgentError) as error:
         module.fail_json(msg=f"The {given['phase']} phase failed on {given['host']}: {error}")
     module.exit_json(**result)

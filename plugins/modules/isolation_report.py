@@ -81,6 +81,16 @@ options:
     description: The sampling given to M(multinet.flannel.isolation_probe).
     type: int
     default: 0
+  pairs:
+    description: The same.
+    type: int
+    default: 0
+  mode:
+    description: What M(multinet.flannel.pod_interfaces_info) was given. But with V(active), nothing
+      was sent, O(shares) is empty, and the report says so.
+    type: str
+    choices: [static, passive, active]
+    default: active
   require_pods:
     description: Whether a network without any pod makes the verdict inconclusive.
     type: bool
@@ -149,7 +159,9 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import files
 from ansible_collections.multinet.flannel.plugins.module_utils._libraries import MissingLibraryError
 from ansible_collections.multinet.flannel.plugins.module_utils._observe import (
+    cells,
     changes,
+    modes,
     page,
     report,
     verdict,
@@ -201,6 +213,8 @@ def main() -> None:
             "expectations": {"type": "list", "elements": "dict", "default": []},
             "run": {"type": "str", "default": ""},
             "receivers_per_host": {"type": "int", "default": 0},
+            "pairs": {"type": "int", "default": 0},
+            "mode": {"type": "str", "choices": list(modes.MODES), "default": modes.ACTIVE},
             "require_pods": {"type": "bool", "default": True},
             "expect": {
                 "type": "str",
@@ -221,12 +235,13 @@ def main() -> None:
             facts=facts,
             shares=by_host(given["shares"]),
             hosts=given["hosts"],
-            per_host=given["receivers_per_host"],
+            sample=cells.Sample(given["receivers_per_host"], given["pairs"]),
             require_pods=given["require_pods"],
             about={"run": given["run"], "finished": finished},
             cluster=given["cluster"],
             cluster_after=given["cluster_after"],
             cluster_problem=given["cluster_problem"],
+            mode=given["mode"],
         )
     )
     rules = []

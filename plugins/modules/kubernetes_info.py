@@ -10,8 +10,8 @@ module: kubernetes_info
 short_description: What a Kubernetes cluster has of what several networks need
 version_added: 0.1.0
 description:
-  - Asks the Kubernetes API for its nodes with their pod ranges, for its namespaces, and for the
-    ConfigMap of kube-proxy. Nothing is changed.
+  - Asks the Kubernetes API for its nodes with their pod ranges, for its namespaces, for its
+    DaemonSets, and for the ConfigMap of kube-proxy. Nothing is changed.
   - Warns of nodes that the inventory does not have.
   - Fails with a sentence when the API cannot be reached or does not know the user.
 author: [multinet.flannel authors (@multinet-flannel)]
@@ -21,11 +21,15 @@ options:
       is warned of others.
     type: list
     elements: str
-  networks:
-    description: Networks of a plan. A warning says whose interfaces those that every pod has shift.
-    type: list
-    elements: dict
-    default: []
+  namespace:
+    description: Namespace whose pods are given the certificates by which the API is trusted, where
+      the kubeconfig names none.
+    type: str
+    default: kube-system
+  plan:
+    description: The plan. Warnings say whose interfaces the networks that every pod has shift, and,
+      where nodes have the networks already, whether kube-proxy takes their pods for strangers.
+    type: dict
 extends_documentation_fragment:
   - multinet.flannel.kubernetes_admin
   - multinet.flannel.attributes
@@ -47,6 +51,10 @@ server:
   returned: success
   type: str
   sample: https://192.0.2.10:6443
+ca:
+  description: The certificates (PEM) by which the API is trusted, empty where there are none.
+  returned: success
+  type: str
 version:
   description: Version of the API server.
   returned: success
@@ -68,7 +76,13 @@ kube_proxy:
   description: How kube-proxy knows the pods of its node, null where no ConfigMap says so.
   returned: success
   type: dict
-  sample: {mode: ClusterCIDR, cidrs: [10.244.0.0/16], interface: ""}
+  sample: {mode: ClusterCIDR, cidrs: [10.244.0.0/16], interface: "", hides_all: false}
+multus:
+  description: The DaemonSets (namespace/name) that bring Multus to nodes.
+  returned: success
+  type: list
+  elements: str
+  sample: [kube-system/kube-multus-ds]
 pod_security:
   description: The Pod Security level that a namespace enforces, where it does.
   returned: success
@@ -105,8 +119,9 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "kubeconfig": {"type": "str", "required": True},
-            "networks": {"type": "list", "elements": "dict", "default": []},
+            "plan": {"type": "dict"},
             "inventory": {"type": "list", "elements": "str"},
+            "namespace": {"type": "str", "default": "kube-system"},
         },
         supports_check_mode=True,
     )
@@ -118,24 +133,27 @@ def main() -> None:
         pod_cidrs = {node["metadata"]["name"]: ask(POD_CIDRS, node) for node in nodes}
         names = ask(NAMES, namespaces)
         definitions = api.items("/apis/k8s.cni.cncf.io/v1/network-attachment-definitions") or []
+        daemon_sets = api.items("/apis/apps/v1/daemonsets") or []
         proxy = kube_proxy.local_pods(api.get(kube_proxy.CONFIG_MAP))
+        ca = api.ca(module.params["namespace"])
     except admin.AdminError as error:
         module.fail_json(msg=str(error))
-    others = [
-        "{namespace}/{name}".format_map(item["metadata"])
-        for item in definitions
-        if not objects.is_ours(item)
-    ]
+    others = [objects.full_name(item) for item in definitions if not objects.is_ours(item)]
     inventory = module.params["inventory"]
-    warnings = pods_of_others.shifted(module.params["networks"], others)
+    plan = module.params["plan"] or {"networks": []}
+    announced = [node["metadata"]["name"] for node in nodes if node_objects.is_announced(node)]
+    warnings = pods_of_others.shifted(plan["networks"], others)
+    if announced:  # otherwise it is a problem (filter kubernetes_problems)
+        warnings += kube_proxy.problems(proxy, plan)
     if inventory is not None:
         warnings.append(node_objects.outside(pod_cidrs, inventory))
     for sentence in filter(None, warnings):
         module.warn(sentence)
     module.exit_json(
         changed=False,
-        announced=[node["metadata"]["name"] for node in nodes if node_objects.is_announced(node)],
+        announced=announced,
         kube_proxy=proxy,
+        multus=pods_of_others.multus(daemon_sets),
         pod_security={
             item["metadata"]["name"]: level
             for item in namespaces
@@ -143,6 +161,7 @@ def main() -> None:
             if level
         },
         server=api.server,
+        ca=ca,
         version=version.get("gitVersion", ""),
         nodes=pod_cidrs,
         namespaces=names,

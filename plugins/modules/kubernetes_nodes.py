@@ -55,6 +55,8 @@ changes:
   sample: ["label Node node1: multinet.flannel/networks=ready"]
 """
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import admin, nodes
 
@@ -68,21 +70,17 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    params = module.params
-    try:
-        changes = nodes.bring_about(
-            admin.Admin(params["kubeconfig"]),
-            params["nodes"],
-            has_networks=params["state"] == "present",
-            check_mode=module.check_mode,
-        )
-    except admin.AdminError as error:
-        module.fail_json(msg=str(error))
-    module.exit_json(
-        changed=bool(changes),
-        changes=changes,
-        diff={"before": "", "after": "".join(what + "\n" for what in changes)},
-    )
+    names, has_networks = module.params["nodes"], module.params["state"] == "present"
+    check_mode = module.check_mode
+
+    def work(api: admin.Admin) -> dict[str, Any]:
+        return {
+            "changes": nodes.bring_about(
+                api, names, has_networks=has_networks, check_mode=check_mode
+            )
+        }
+
+    admin.run(module, work)
 
 
 if __name__ == "__main__":

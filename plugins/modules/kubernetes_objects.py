@@ -86,6 +86,8 @@ changes:
   sample: [create NetworkAttachmentDefinition default/red]
 """
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import (
     admin,
@@ -122,8 +124,8 @@ def main() -> None:
     for item in wanted:
         if item["kind"] == "Secret":
             module.no_log_values.update(item["data"].values())
-    try:
-        api = admin.Admin(params["kubeconfig"])
+
+    def work(api: admin.Admin) -> dict[str, Any]:
         patience = apply.Patience(params["timeout"])
         changes = apply.bring_about(
             api,
@@ -135,13 +137,12 @@ def main() -> None:
         )
         if not module.check_mode:
             apply.wait_for_pods(api, wanted, params["pods_on"], params["no_pods_on"], patience)
-    except admin.AdminError as error:
-        module.fail_json(msg=str(error))
-    module.exit_json(
-        changed=bool(changes),
-        changes=[change.what for change in changes],
-        diff=[change.diff() for change in changes],
-    )
+        return {
+            "changes": [change.what for change in changes],
+            "diff": [change.diff() for change in changes],
+        }
+
+    admin.run(module, work)
 
 
 if __name__ == "__main__":

@@ -68,6 +68,10 @@ options:
           it back.
         type: bool
         default: false
+      add_lines:
+        description: The content is lines. Those that are there stay before them.
+        type: bool
+        default: false
   directories:
     description: The directories that are to be there; they are made before the files. Missing
       parents are made with mode 0755.
@@ -96,6 +100,31 @@ options:
     type: list
     elements: str
     default: []
+  launchers:
+    description:
+      - All paths under which the meta-plugin is to be started. Under those that the record
+        /etc/multinet/launchers names besides, it goes once everything is written, and what was kept
+        there of another's is put back. What is not the meta-plugin's stays.
+    type: list
+    elements: path
+  keep:
+    description: Absolute paths of files of others that are kept as they are now, as the same path
+      with C(.original) at its end. They themselves stay.
+    type: list
+    elements: path
+    default: []
+  versioned:
+    description: Absolute paths of directories that each version of something has one of, named by
+      twelve hexadecimal digits. Of the other versions beside them the latest stays, for programs
+      that were started with it; those before it are removed.
+    type: list
+    elements: path
+    default: []
+  needs:
+    description: What other roles bring, and without which nothing is written; the names of these
+      roles by absolute paths. Not looked at in check mode, in which they have brought nothing yet.
+    type: dict
+    default: {}
 """
 
 EXAMPLES = r"""
@@ -118,8 +147,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 changed_files:
-  description: Paths of the files and directories that were (in check mode, would be) made or
-    changed.
+  description: Paths of the files and directories that were (in check mode, would be) made,
+    changed, or put back.
   type: list
   elements: str
   returned: always
@@ -137,6 +166,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils._node import executables, files, lock
+from ansible_collections.multinet.flannel.plugins.module_utils._node.sums import ArtifactError
 from ansible_collections.multinet.flannel.plugins.module_utils._tokens import token
 
 
@@ -148,8 +178,16 @@ def file_from(item: dict[str, Any]) -> files.File:
 
     switches = {"keep_token": is_good_token, "keep_original": executables.is_launcher}
     keep, is_ours = (check if item.get(key) else None for key, check in switches.items())
-    options = {key: value for key, value in item.items() if key not in switches}
-    return files.File(**options, keep=keep, is_ours=is_ours)
+    options = {key: value for key, value in item.items() if key not in (*switches, "add_lines")}
+    return files.File(**options, keep=keep, is_ours=is_ours, adds=bool(item.get("add_lines")))
+
+
+def launchers_alone(paths: list[str]) -> tuple[list[files.File], list[str]]:
+    """Return the record of the meta-plugin's executables, and those of other paths in it; raise
+    ArtifactError.
+    """
+    record = files.File(executables.LAUNCHERS, "".join(f"{path}\n" for path in paths), last=True)
+    return [record], [path for path in executables.launchers() if path not in paths]
 
 
 def main() -> None:
@@ -159,10 +197,11 @@ def main() -> None:
                 "type": "list",
                 "elements": "dict",
                 "default": [],
+                # Hidden until it is known which files are secret, so that nothing can log them
+                # before. As a whole: of an option within, several lines would be logged.
+                "no_log": True,
                 "options": {
                     "path": {"type": "path", "required": True},
-                    # Hidden until it is known which files are secret, so that nothing can log them
-                    # before.
                     "content": {"type": "str", "required": True, "no_log": True},
                     "mode": {"type": "str", "default": "0644"},
                     "owner": {"type": "str"},
@@ -170,6 +209,7 @@ def main() -> None:
                     "secret": {"type": "bool", "default": False, "no_log": False},
                     "keep_token": {"type": "bool", "default": False, "no_log": False},
                     "keep_original": {"type": "bool", "default": False},
+                    "add_lines": {"type": "bool", "default": False},
                 },
             },
             "directories": {
@@ -184,18 +224,36 @@ def main() -> None:
                 },
             },
             "absent": {"type": "list", "elements": "str", "default": []},
+            "launchers": {"type": "list", "elements": "path"},
+            "keep": {"type": "list", "elements": "path", "default": []},
+            "versioned": {"type": "list", "elements": "path", "default": []},
+            "needs": {"type": "dict", "default": {}},
         },
         supports_check_mode=True,
     )
+    given = [file_from(item) for item in module.params["files"]]
+    module.no_log_values.clear()
+    module.no_log_values.update(file.content for file in given if file.secret)
+    record: list[files.File] = []
+    given_back: list[str] = []
+    if module.params["launchers"] is not None:
+        try:
+            record, given_back = launchers_alone(module.params["launchers"])
+        except ArtifactError as error:
+            module.fail_json(msg=str(error), errors=[str(error)])
     wish = files.Wish(
-        [file_from(item) for item in module.params["files"]],
+        given + record,
         [files.Directory(**item) for item in module.params["directories"]],
         module.params["absent"],
+        given_back,
+        executables.is_launcher,
+        module.params["keep"],
+        module.params["versioned"],
     )
-    secrets = {file.content for file in wish.files if file.secret}
-    module.no_log_values.difference_update({file.content for file in wish.files} - secrets)
     try:
         errors = files.check(wish)
+        if not module.check_mode:
+            errors += files.missing(module.params["needs"])
         if errors:
             raise files.NodeFilesError(errors)
         changes = files.decide(wish)

@@ -51,6 +51,35 @@ options:
       If V(false) they are a problem.
     type: bool
     default: false
+  api_server:
+    description: URL of the Kubernetes API as this host is to reach it. Empty when nothing on it
+      asks the API. Where the host has accounts already, a warning says whom the API does not know.
+    type: str
+    default: ""
+  api_ca:
+    description: The certificates (PEM) by which that API is trusted. By default, those of the host.
+    type: str
+    default: ""
+  launchers:
+    description: The paths that the meta-plugin is going to have.
+    type: list
+    elements: path
+    default: []
+  replace_multus:
+    description: Whether the meta-plugin takes the place of Multus where it is. A warning says what
+      is going to be done. If V(false), a Multus whose place it would take is a problem.
+    type: bool
+    default: false
+  multus_daemon_sets:
+    description: The DaemonSets that bring Multus to nodes (namespace/name), for the warning.
+    type: list
+    elements: str
+    default: []
+  taking_over:
+    description: Whether networks of others with the same ranges are going to be taken over by
+      M(multinet.flannel.node_takeover). If V(false) they are a problem.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -79,6 +108,12 @@ drift:
   returned: success
   type: list
   elements: str
+multus_confs:
+  description: Multus' configurations, as a reset will need them where it is replaced.
+  returned: success
+  type: list
+  elements: str
+  sample: [/etc/cni/net.d/00-multus.conf]
 wiring_due:
   description: Whether M(multinet.flannel.runtime_wiring) has anything to do here.
   returned: success
@@ -100,6 +135,7 @@ problems:
   elements: str
 """
 
+import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -108,10 +144,15 @@ from ansible_collections.multinet.flannel.plugins.module_utils._attach import de
 from ansible_collections.multinet.flannel.plugins.module_utils._drift import compare, repair
 from ansible_collections.multinet.flannel.plugins.module_utils._drift import observe as drift
 from ansible_collections.multinet.flannel.plugins.module_utils._node import deployed as record
-from ansible_collections.multinet.flannel.plugins.module_utils._node import root
+from ansible_collections.multinet.flannel.plugins.module_utils._node import multus, root
 from ansible_collections.multinet.flannel.plugins.module_utils._plan import changes
-from ansible_collections.multinet.flannel.plugins.module_utils._preflight import checks, observe
-from ansible_collections.multinet.flannel.plugins.module_utils._runtime import wiring
+from ansible_collections.multinet.flannel.plugins.module_utils._preflight import (
+    adoption,
+    checks,
+    foreign,
+    observe,
+)
+from ansible_collections.multinet.flannel.plugins.module_utils._runtime import cri, wiring
 
 
 def _drift(module: AnsibleModule, deployed: dict[str, Any] | None) -> list[str]:
@@ -143,6 +184,12 @@ def main() -> None:
             containerd_configure=dict(type="bool", default=False),
             docker_network=dict(type="dict"),
             prune=dict(type="bool", default=False),
+            api_server=dict(type="str", default=""),
+            api_ca=dict(type="str", default=""),
+            launchers=dict(type="list", elements="path", default=[]),
+            replace_multus=dict(type="bool", default=False),
+            multus_daemon_sets=dict(type="list", elements="str", default=[]),
+            taking_over=dict(type="bool", default=False),
         ),
         supports_check_mode=True,
     )
@@ -172,8 +219,15 @@ def main() -> None:
     observed = observe.observe(
         module.run_command, plan, module.params["cni_conf_dir"], module.params["cni_bin_dir"]
     )
+    moved: list[str] = []
+    if module.params["taking_over"]:
+        found = foreign.recognise(foreign.look(module.run_command, module.params["cni_conf_dir"]))
+        observed = adoption.without(observed, found, plan)
+        conf_dir = module.params["cni_conf_dir"]
+        moved = [os.path.join(conf_dir, name) for name in adoption.files(found, plan)]
     going = [network["cni_name"] for network in changes.removed(deployed, plan)]
-    observed["pods"] = detachment.pods_on(going, detachment.pod_names()) if going else []
+    pod_names = detachment.pod_names(cri.sandboxes()) if going else {}
+    observed["pods"] = detachment.pods_on(going, pod_names)
     deployment = checks.Deployment(
         plan,
         deployed,
@@ -184,12 +238,24 @@ def main() -> None:
         docker_network=(module.params["docker_network"] or {}).get("name", ""),
     )
     problems = checks.problems(observed, deployment)
+    unreached = observe.api_problem(module.params["api_server"], module.params["api_ca"])
+    problems += [unreached] if unreached else []
+    unknown_here = (
+        []
+        if unreached
+        else observe.account_problems(module.params["api_server"], module.params["api_ca"])
+    )
     if unknown:
         problems.append(
             f"{record.is_lost(unknown)}, and not declared, so nobody knows what it has on this"
             " host. Declare it as it was, run the playbook site, and remove it then."
         )
     params = module.params
+    others = multus.look(params["cni_conf_dir"], params["cni_bin_dir"])
+    others = multus.without(others, moved)
+    of_multus = others, params["launchers"], bool(deployed)
+    if not params["replace_multus"]:
+        problems += filter(None, [multus.problem(*of_multus)])
     found = wiring.observe(module.run_command, params["containerd_config"])
     settings = wiring.Settings(
         params["cni_conf_dir"],
@@ -218,6 +284,12 @@ def main() -> None:
         checks.warnings(observed, plan, deployed, module.params["underlay_interface"])
         + ([] if plan.get("kubernetes") else runtimes)
         + changed
+        + unknown_here
+        + (
+            multus.sentences(*of_multus, params["multus_daemon_sets"])
+            if params["replace_multus"]
+            else []
+        )
     ):
         module.warn(sentence)
     architecture = SUPPORTED.get(observed["machine"], observed["machine"])
@@ -235,6 +307,7 @@ def main() -> None:
         stale_devices=checks.stale_devices(observed, plan, deployed),
         own_directories=own_directories,
         drift=_drift(module, deployed) + changed,
+        multus_confs=multus.to_keep(others, moved) if params["replace_multus"] else [],
         wiring_due=wiring_due,
     )
 

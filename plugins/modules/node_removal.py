@@ -75,7 +75,9 @@ options:
   executables:
     description: Executables to remove, of those that the collection installed. All others stay, and
       RV(kept) says why. Where the meta-plugin took the place of another executable, that one is put
-      back, also under names that are not listed here.
+      back, also under names that are not listed here; and so is a configuration of Multus that has
+      this collection's as its delegate by now. So are the files of others that
+      M(multinet.flannel.node_takeover) kept, and the daemons that it stopped are started.
     type: list
     elements: path
   empty_directories:
@@ -142,7 +144,7 @@ etcd:
       description: Whether they have certificates for it.
       type: bool
 kept:
-  description: Executables that stay, and why, a sentence each.
+  description: Executables, and configurations of Multus, that stay, and why, a sentence each.
   returned: success
   type: list
   elements: str
@@ -158,37 +160,56 @@ import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.multinet.flannel.plugins.module_utils._attach import detachment
+from ansible_collections.multinet.flannel.plugins.module_utils._attach import (
+    detachment,
+    pod_news,
+    to_multus,
+)
 from ansible_collections.multinet.flannel.plugins.module_utils._node import (
+    adopted,
     deployed,
     executables,
     files,
     identity,
     lock,
+    multus,
     network_removal,
     removal,
     root,
 )
 from ansible_collections.multinet.flannel.plugins.module_utils._node.sums import ArtifactError
+from ansible_collections.multinet.flannel.plugins.module_utils._runtime import cri
 
 
 def removal_steps(
-    host: removal.Host, params: dict[str, Any], pods: dict[str, str]
+    host: removal.Host, params: dict[str, Any], pods: dict[str, str], news: pod_news.PodNews
 ) -> list[removal.Step]:
     """Return all that is to go, in order; params: networks and the options about other things;
-    pods: what people call containers.
+    pods: what people call containers; news: tells them what they lose.
     """
-    steps = network_removal.network_steps(
+    steps = []
+    conf_dir = os.path.dirname(params["cni_conf"])
+    # before a runtime asks Multus again
+    if params["all_deployed"] and multus.look(conf_dir, "").confs:
+        steps += to_multus.steps(network["cni_name"] for network in params["networks"])
+    steps += network_removal.network_steps(
         host,
         params["networks"],
         params["cni_conf"],
-        lambda name: detachment.detach_steps(name, params["cni_bin_dir"], pods=pods),
+        lambda name: detachment.detach_steps(
+            name, params["cni_bin_dir"], pods=pods, tell=news.lost
+        ),
         params["keepers"],
+        # a bridge that is theirs again has another name, and stays
+        adopted.network_steps(host) if params["all_deployed"] else [],
     )
     steps += removal.device_steps(host, params["devices"])
     steps += removal.unit_steps(host, params["units"])
     steps += removal.table_steps(host, params["nft_tables"])
     steps += removal.original_steps(params["launchers"])
+    if params["executables"] is not None:
+        steps += removal.multus_steps(conf_dir)
+        steps += adopted.file_steps() + adopted.daemon_steps(host)
     known = {step.what for step in steps}
     rest = removal.rest_steps(params["paths"], params["empty_directories"], deployed.PATH)
     return steps + [step for step in rest if step.what not in known]
@@ -261,8 +282,14 @@ def main() -> None:
         if params["executables"] is not None:
             launchers = sorted({*params["executables"], *executables.launchers()})
             going, kept = sort_executables(launchers)
-        paths = params["paths"] + going
-        pods = detachment.pod_names() if networks else {}
+            conf_dir = os.path.dirname(params["cni_conf"])
+            kept += multus.stays(multus.look(conf_dir, ""), multus.kept(conf_dir))
+            kept += adopted.by_hand()
+        given_back = adopted.kept_files()
+        paths = [path for path in params["paths"] + going if path not in given_back]
+        sandboxes = cri.sandboxes() if networks else []
+        pods = detachment.pod_names(sandboxes)
+        news = pod_news.PodNews(sandboxes)
         losing = detachment.pods_on([network["cni_name"] for network in networks], pods)
         steps = removal_steps(
             host,
@@ -274,6 +301,7 @@ def main() -> None:
                 launchers=launchers,
             ),
             pods,
+            news,
         )
         who, etcd = identity.look(), network_removal.data_store(networks)
         if steps and not module.check_mode:
@@ -294,6 +322,8 @@ def main() -> None:
         module.fail_json(
             msg=f"{error} Removed before that: {', '.join(done) or 'nothing'}.", removed=done
         )
+    for sentence in news.problems:
+        module.warn(sentence)
     removed = [step.what for step in steps]
     module.exit_json(
         changed=bool(removed),

@@ -31,6 +31,15 @@ options:
     description: The name of the Node that this host is in Kubernetes. By default the same as
       O(host).
     type: str
+  mode:
+    description:
+      - How far to look. With V(static), configuration and tables of the host and of each pod, and
+        nothing goes out; with V(passive) and V(active) the data store is asked for its leases.
+      - With V(passive) also what the traffic of others leaves behind, for nothing will be sent, the
+        neighbours that pods know.
+    type: str
+    choices: [static, passive, active]
+    default: active
   state_dirs:
     description: Directories with JSON files that name containers, for labels only.
     type: list
@@ -64,7 +73,7 @@ pods:
   description: >-
     Each attached namespace with its label, Kubernetes' namespace, name and uid, path, interfaces
     (name, network, MAC, MTU, addresses, gateway), routes,
-    interfaces of default routes, sysctls.
+    interfaces of default routes, sysctls. And C(neighbours), with O(mode=passive).
   returned: success
   type: list
   elements: dict
@@ -73,11 +82,17 @@ host_pods:
   returned: success
   type: list
   elements: dict
+cni_since:
+  description: Since when the host has networks, empty where it has none.
+  returned: success
+  type: str
+  sample: "2026-01-31T10:00:00Z"
 drift:
   description: What is not as it was deployed on this host, C(deviations), as
     M(multinet.flannel.node_status_info) returns it. And C(failed_to_look), sentences about what
-    could not be looked at for it; and C(strangers), on ports of bridges that the collection did not
-    attach.
+    could not be looked at for it; C(strangers), on ports of bridges that the collection did not
+    attach; C(leftovers), on containers that are gone and nobody detached; and C(dropped), packets
+    that the guard dropped, by reason.
   returned: success
   type: dict
 problems:
@@ -87,22 +102,28 @@ problems:
   elements: str
 """
 
+import os
 import subprocess
+import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils._drift import compare, observe
+from ansible_collections.multinet.flannel.plugins.module_utils._meta import garbage
 from ansible_collections.multinet.flannel.plugins.module_utils._node import deployed, root
+from ansible_collections.multinet.flannel.plugins.module_utils._observe import modes
 from ansible_collections.multinet.flannel.plugins.module_utils._observe.facts import gather
 
+SHOWN = 3  # of containers, in a sentence
 
-def drift(cni_conf: str) -> dict[str, Any]:
+
+def drift(cni_conf: str, mode: str) -> dict[str, Any]:
     """Return what the host itself says of its networks, for the report: see RETURN."""
     try:
         plan = deployed.plan()
         if plan is None:
             return {"deviations": [], "failed_to_look": []}
-        seen = observe.look(plan, cni_conf)
+        seen = observe.look(plan, cni_conf, ask=mode != modes.STATIC)
     except (deployed.DeployedError, observe.ObserveError) as error:
         sentence = f"What is not as deployed on this host could not be looked at. {error}"
         return {"deviations": [], "failed_to_look": [sentence]}
@@ -110,7 +131,32 @@ def drift(cni_conf: str) -> dict[str, Any]:
         "deviations": [one.as_dict() for one in compare.deviations(plan, seen)],
         "failed_to_look": compare.not_compared(plan, seen),
         "strangers": list(compare.strangers(plan, seen)),
+        "leftovers": leftovers(),
+        "dropped": seen["guard"]["dropped"],
     }
+
+
+def since(path: str = "/etc/cni/multinet") -> str:
+    """Return since when the host has networks, as the API writes times, "" where it has none: the
+    directory is made by the first deployment, and never changes afterwards.
+    """
+    try:
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(os.stat(path).st_mtime))
+    except OSError:
+        return ""
+
+
+def leftovers() -> list[str]:
+    """Return what other CNIs attached to containers that are gone, as a sentence."""
+    left = sorted(f"{one['network']} of {one['container_id'][:12]}" for one in garbage.remembered())
+    if not left:
+        return []
+    shown = ", ".join(left[:SHOWN]) + (", ..." if len(left) > SHOWN else "")
+    return [
+        "another CNI attached containers that are gone, and nobody detached them"
+        f" ({shown}): they hold addresses, and rules by which ports of this host may answer nobody;"
+        " run the playbook gc"
+    ]
 
 
 def main() -> None:
@@ -120,6 +166,7 @@ def main() -> None:
             "plan": {"type": "dict", "required": True},
             "host": {"type": "str", "required": True},
             "node_name": {"type": "str"},
+            "mode": {"type": "str", "choices": list(modes.MODES), "default": modes.ACTIVE},
             "cni_conf": {"type": "path", "default": "/etc/cni/net.d/00-multinet.conf"},
             "state_dirs": {
                 "type": "list",
@@ -134,13 +181,19 @@ def main() -> None:
         module.fail_json(msg=refused)
     module.get_bin_path("ip", required=True, opt_dirs=["/sbin", "/usr/sbin"])
     try:
-        found = gather(module.params["plan"], module.params["host"], module.params["state_dirs"])
+        found = gather(
+            module.params["plan"],
+            module.params["host"],
+            module.params["state_dirs"],
+            neighbours=module.params["mode"] == modes.PASSIVE,
+        )
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         module.fail_json(msg=f"The network of this host could not be looked at: {error}.")
     module.exit_json(
         changed=False,
         node_name=module.params["node_name"] or module.params["host"],
-        drift=drift(module.params["cni_conf"]),
+        drift=drift(module.params["cni_conf"], module.params["mode"]),
+        cni_since=since(),
         **found,
     )
 

@@ -12,7 +12,7 @@ version_added: 0.1.0
 description:
   - Keeps executables as they are in C(/var/lib/multinet/previous), and puts those that are kept
     there back, by rename, all or none.
-  - What is put back is exchanged with what is there, so the way back can be gone back.
+  - What is put back is kept no longer. Putting back again changes nothing.
 author: [multinet.flannel authors (@multinet-flannel)]
 extends_documentation_fragment:
   - multinet.flannel.attributes

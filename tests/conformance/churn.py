@@ -4,7 +4,8 @@
 """Pods with three networks, made and deleted in waves on a real cluster of three nodes: each has
 its interfaces, and nothing of any is left.
 
-Each wave is made while the one before is deleted. Makes the cluster and removes it. Needs root and
+Each wave is made while the one before is deleted, and one node boots anew in the middle one. Then a
+node with pods is deleted and registered again. Makes the cluster and removes it. Needs root and
 `make test-programs`.
 """
 
@@ -22,6 +23,8 @@ import conformance
 
 STATUS = "k8s.v1.cni.cncf.io/network-status"
 INTERFACES = ["eth0", "net1", "net2"]
+REBOOTED = list(conformance.NODES)[-1]
+REGISTERED = list(conformance.NODES)[1]  # again; the first one is the control plane
 
 # What a node keeps for its pods: what the meta-plugin, IPAM and the runtime noted, devices, and the
 # ports of the bridges' table.
@@ -30,6 +33,14 @@ find /var/lib/cni -type f ! -name 'last_reserved*' ! -name lock 2>/dev/null
 ip -o link | grep -oE 'veth[^:@]*'
 ls /run/netns 2>/dev/null
 nft list table bridge multinet 2>/dev/null | grep -oE 'veth[0-9a-f]+'
+true
+"""
+
+# How many ways a node knows to the others: routes and neighbours, one for each lease. Not FDB
+# entries: flanneld leaves that of the MAC which a node had before it booted, and it leads there.
+WAYS = r"""
+ip route | grep -c ' dev flannel'
+ip neighbour show nud permanent | grep -c ' dev flannel'
 true
 """
 
@@ -56,7 +67,7 @@ def pod(name: str) -> dict[str, object]:
         },
         "spec": {
             "terminationGracePeriodSeconds": 0,
-            "restartPolicy": "Never",
+            "restartPolicy": "Always",  # a node boots anew meanwhile
             "containers": [container],
         },
     }
@@ -75,13 +86,27 @@ def lacking(pods: list[dict]) -> list[str]:
     return found
 
 
-def kept() -> dict[str, list[str]]:
-    """Return {node: what it keeps for pods}."""
+def unready(pods: list[dict]) -> list[str]:
+    """Return a sentence for each pod (as the API has it) that is not Ready."""
+    found = []
+    for one in pods:
+        status = one["status"]
+        conditions = {each["type"]: each["status"] for each in status.get("conditions", [])}
+        if conditions.get("Ready") == "True":
+            continue
+        states = [each.get("state") for each in status.get("containerStatuses", [])]
+        node = one["spec"].get("nodeName")
+        found.append(f"{one['metadata']['name']} on {node} is not Ready: {json.dumps(states)}")
+    return found
+
+
+def said(script: str) -> dict[str, list[str]]:
+    """Return {node: words that a shell script prints there, sorted}."""
     return {
         node: sorted(
             subprocess.run(
                 ["podman", "exec", "-i", node, "sh"],
-                input=KEPT,
+                input=script,
                 check=True,
                 stdout=subprocess.PIPE,
                 text=True,
@@ -89,6 +114,26 @@ def kept() -> dict[str, list[str]]:
         )
         for node in conformance.NODES
     }
+
+
+def left(
+    before: dict[str, dict[str, list[str]]], after: dict[str, dict[str, list[str]]]
+) -> list[str]:
+    """Return a sentence for each node that keeps anything, or knows more or fewer ways, by what
+    the scripts said there before and after.
+    """
+    found = []
+    for node, has in after[KEPT].items():
+        more = sorted(set(has) - set(before[KEPT][node]))
+        if more:
+            found.append(f"{node} keeps {', '.join(more)}")
+    for node, has in after[WAYS].items():
+        if has != before[WAYS][node]:
+            found.append(
+                f"{node} has {' and '.join(has)} routes and neighbours,"
+                f" and had {' and '.join(before[WAYS][node])}"
+            )
+    return found
 
 
 def kubectl(cluster: conformance.Cluster, *words: str, stdin: str = "") -> str:
@@ -103,34 +148,63 @@ def kubectl(cluster: conformance.Cluster, *words: str, stdin: str = "") -> str:
     ).stdout
 
 
+def make(cluster: conformance.Cluster, wave: str, pods: int) -> list[str]:
+    """Make the pods of a wave; return a sentence for each that is not as it must be."""
+    items = [pod(f"{wave}-{number}") for number in range(pods)]
+    made = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+    kubectl(cluster, "apply", "-f", "-", stdin=made)
+    label = f"--selector=wave={wave}"
+    cluster.run(
+        "kubectl", "wait", "--for=condition=Ready", "pod", label, "--timeout=300s", check=False
+    )
+    found = json.loads(kubectl(cluster, "get", "pod", label, "-o", "json"))["items"]
+    return unready(found) + lacking(found)
+
+
+def register_again(cluster: conformance.Cluster) -> None:
+    """Delete a node on which pods run, wait until the cluster has taken them away, and have its
+    kubelet register it again, as site finds it then.
+    """
+    kubectl(cluster, "delete", "node", REGISTERED)
+    gone = ["--for=delete", "pod", f"--field-selector=spec.nodeName={REGISTERED}"]
+    kubectl(cluster, "wait", *gone, "--timeout=300s")
+    subprocess.run(["podman", "exec", REGISTERED, "systemctl", "restart", "kubelet"], check=True)
+    kubectl(cluster, "wait", "--for=create", "node", REGISTERED, "--timeout=60s")
+    kubectl(cluster, "wait", "--for=condition=Ready", "node", REGISTERED, "--timeout=60s")
+    cluster.playbook("multinet.flannel.site")
+
+
 def churn(cluster: conformance.Cluster, waves: int, pods: int) -> list[str]:
     """Make and delete so many waves of so many pods; return a sentence for each thing that is
     wrong.
     """
-    before, wrong = kept(), []
+    before, wrong = {script: said(script) for script in (KEPT, WAYS)}, []
     for wave in range(waves):
         begin = time.monotonic()
-        items = [pod(f"wave{wave}-{number}") for number in range(pods)]
-        made = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
-        kubectl(cluster, "apply", "-f", "-", stdin=made)
-        label = f"--selector=wave=wave{wave}"
-        kubectl(cluster, "wait", "--for=condition=Ready", "pod", label, "--timeout=300s")
+        boots = wave == waves // 2
+        boot = subprocess.Popen(
+            ["podman", "restart", REBOOTED] if boots else ["true"], stdout=subprocess.DEVNULL
+        )
+        wrong += make(cluster, f"wave{wave}", pods)
         ready = time.monotonic() - begin
-        wrong += lacking(json.loads(kubectl(cluster, "get", "pod", label, "-o", "json"))["items"])
-        kubectl(cluster, "delete", "pod", label, "--wait=false")
-        print(f"wave {wave + 1} of {waves}: Ready after {ready:.1f} s", flush=True)
-    kubectl(cluster, "wait", "--for=delete", "pod", "--all", "--timeout=300s")
+        kubectl(cluster, "delete", "pod", f"--selector=wave=wave{wave}", "--wait=false")
+        beside = f", while {REBOOTED} booted" if boots else ""
+        print(f"wave {wave + 1} of {waves}: Ready after {ready:.1f} s{beside}", flush=True)
+        if boot.wait():
+            wrong.append(f"podman restart {REBOOTED}: exit status {boot.returncode}")
+    wrong += make(cluster, "last", pods)
+    begin = time.monotonic()
+    register_again(cluster)
+    took = time.monotonic() - begin
+    print(f"{REGISTERED} deleted and registered again: {took:.1f} s", flush=True)
+    kubectl(cluster, "delete", "pod", "--all", "--timeout=300s")
     # the runtime forgets a container a moment after the API does
     for dummy in range(60):
-        after = kept()
-        if after == before:
+        found = left(before, {script: said(script) for script in before})
+        if not found:
             break
         time.sleep(1)
-    for node, has in after.items():
-        more = sorted(set(has) - set(before[node]))
-        if more:
-            wrong.append(f"{node} keeps {', '.join(more)}")
-    return wrong
+    return wrong + found
 
 
 def main() -> int:
@@ -138,7 +212,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--waves", type=int, default=5, help="how many (default 5)")
     parser.add_argument("--pods", type=int, default=40, help="of each wave (default 40)")
-    parser.add_argument("--configuration", default="api", help="as conformance.py has them")
+    parser.add_argument(
+        "configuration", nargs="?", default="api", help="as conformance.py has them (default api)"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="multinet-churn-", dir="/var/tmp") as directory:
         cluster = conformance.Cluster(options.configuration, pathlib.Path(directory))
@@ -150,7 +226,7 @@ def main() -> int:
                 wrong.append("verify is red")
         finally:
             cluster.remove()
-    total = options.waves * options.pods
+    total = (options.waves + 1) * options.pods
     print("\n".join(wrong) or f"{total} pods: each had its interfaces, and nothing is left.")
     return int(bool(wrong))
 

@@ -282,32 +282,35 @@ class Cluster:
                 layer.add(program, name)
             for file in (key, certificate):
                 layer.add(file, file.name)
-            # where tests look for it
-            link = tarfile.TarInfo("usr/bin/sysctl")
-            link.type, link.linkname = tarfile.SYMTYPE, "/usr/sbin/sysctl"
-            layer.addfile(link)
+            # where tests look for them
+            _link(layer, "usr/bin/sysctl", "/usr/sbin/sysctl")
+            _link(layer, "agnhost-2", "agnhost")
             uploads = tarfile.TarInfo("uploads")
             uploads.type, uploads.mode = tarfile.DIRTYPE, 0o777
             layer.addfile(uploads)
-        sums = [f"sha256:{_sum_of(file)}" for file in (base, programs)]
+        # what it says, and which variables it hands on, is not what Debian's does
+        shell = self.directory / "shell.tar"
+        with tarfile.open(shell, "w") as layer:
+            _link(layer, "usr/bin/sh", "busybox")
+        layers = {file.name: f"sha256:{_sum_of(file)}" for file in (base, programs, shell)}
         architecture = _output(["dpkg", "--print-architecture"])
         names = images(_output([os.environ["MULTINET_SUITE"], "--list-images"], self).split())
         manifest = []
         with tarfile.open(archive, "w") as whole:
-            whole.add(base, "base.tar")
-            whole.add(programs, "programs.tar")
+            for file in (base, programs, shell):
+                whole.add(file, file.name)
             for number, (name, config) in enumerate(names.items()):
+                used = [layer for layer in layers if layer != shell.name or "/busybox:" in name]
                 file = self.directory / f"{number}.json"
                 value = {
                     "os": "linux",
                     "architecture": architecture,
                     "config": {**config, "Env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"]},
-                    "rootfs": {"type": "layers", "diff_ids": sums},
+                    "rootfs": {"type": "layers", "diff_ids": [layers[layer] for layer in used]},
                 }
                 file.write_text(json.dumps(value))
                 whole.add(file, file.name)
-                layers = ["base.tar", "programs.tar"]
-                manifest.append({"Config": file.name, "RepoTags": [name], "Layers": layers})
+                manifest.append({"Config": file.name, "RepoTags": [name], "Layers": used})
             file = self.directory / "manifest.json"
             file.write_text(json.dumps(manifest))
             whole.add(file, file.name)
@@ -373,6 +376,13 @@ def _output(command: list[str], cluster: Cluster | None = None) -> str:
     environment = cluster.environment if cluster else None
     done = subprocess.run(command, check=True, env=environment, stdout=subprocess.PIPE, text=True)
     return done.stdout.strip()
+
+
+def _link(layer: tarfile.TarFile, name: str, target: str) -> None:
+    """Put a symbolic link into a layer of an image."""
+    link = tarfile.TarInfo(name)
+    link.type, link.linkname = tarfile.SYMTYPE, target
+    layer.addfile(link)
 
 
 def _sum_of(file: pathlib.Path) -> str:

@@ -15,6 +15,7 @@ import subprocess
 import sys
 
 from cni_host import with_own
+from waiting import PATIENCE
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 # where the collection keeps what it knows of a host: not this machine's
@@ -71,7 +72,7 @@ class Ansible:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=5 * PATIENCE,
             check=False,
         )
         self.output = done.stdout + done.stderr

@@ -15,6 +15,7 @@ import subprocess
 import sys
 
 from ansible_collections.multinet.flannel.plugins.lookup import library_files, meta_plugin_launchers
+from waiting import PATIENCE, wait_for
 
 # What a host keeps in these places is the test's own directory while a command runs.
 PLACES = (
@@ -77,8 +78,9 @@ class CniHost:
                 (self.path(BIN) / plugin.name).write_bytes(plugin.read_bytes())
                 (self.path(BIN) / plugin.name).chmod(0o755)
         # just as the role installs it
-        files = library_files.library()
-        files += meta_plugin_launchers.launchers(names, BIN, "/usr/local/lib/multinet", python)
+        library = "/usr/local/lib/multinet"
+        files = library_files.library(lib_dir=library)
+        files += meta_plugin_launchers.launchers(names, BIN, library, python)
         for file in files:
             path = self.path(file["path"])
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -119,12 +121,29 @@ class CniHost:
         subprocess.run(["ip", "netns", "add", name], check=True)
         return name
 
+    def remove(self, pod):
+        """Delete a pod's network namespace, and return when its ends on the host are gone too, for
+        which the kernel takes its time.
+        """
+        links = ("-d", "-j", "link", "show", "type", "veth")
+        ends = {link.get("link_index") for link in self._ip(pod, *links)}
+        subprocess.run(["ip", "netns", "del", pod], check=True)
+        self.pods.remove(pod)
+        wait_for(lambda: not ends & {link["ifindex"] for link in self._ip(self.name, *links)})
+
+    @staticmethod
+    def _ip(name, *words):
+        done = subprocess.run(
+            ["ip", "-n", name, *words], check=True, capture_output=True, text=True
+        )
+        return json.loads(done.stdout or "[]")
+
     def command(self, argv):
         """Return the argv that runs argv on this host."""
         inside = with_own(PLACES, self.directory, argv)
         return ["nsenter", "--net=/run/netns/" + self.name, *inside]
 
-    def run(self, argv, stdin="", environ=None, timeout=60):
+    def run(self, argv, stdin="", environ=None):
         """Run argv on this host; return the CompletedProcess."""
         environ = dict(os.environ, **(environ or {}))
         return subprocess.run(
@@ -133,7 +152,7 @@ class CniHost:
             env=environ,
             capture_output=True,
             text=True,
-            timeout=timeout,
+            timeout=PATIENCE,
             check=False,
         )
 
@@ -165,18 +184,13 @@ class CniHost:
 
     def addresses(self, pod):
         """Return {interface: its IPv4 address/length} as the kernel has it."""
-        listing = json.loads(
-            subprocess.run(
-                ["ip", "-n", pod, "-j", "addr"], check=True, capture_output=True, text=True
-            ).stdout
-        )
         return {
             link["ifname"]: "".join(
                 f"{one['local']}/{one['prefixlen']}"
                 for one in link["addr_info"]
                 if one["family"] == "inet"
             )
-            for link in listing
+            for link in self._ip(pod, "-j", "addr")
             if link["ifname"] != "lo"
         }
 
@@ -184,15 +198,7 @@ class CniHost:
         """Return the (gateway, interface) of the default route as the kernel has it, None when
         there is none.
         """
-        routes = json.loads(
-            subprocess.run(
-                ["ip", "-n", pod, "-j", "route", "show", "default"],
-                check=True,
-                capture_output=True,
-                text=True,
-            ).stdout
-            or "[]"
-        )
+        routes = self._ip(pod, "-j", "route", "show", "default")
         return (routes[0]["gateway"], routes[0]["dev"]) if routes else None
 
     def leftovers(self):
@@ -207,13 +213,7 @@ class CniHost:
             and path.name != "lock"
             and not path.name.startswith("last_reserved_ip")
         ]
-        listing = subprocess.run(
-            ["ip", "-n", self.name, "-j", "link", "show", "type", "veth"],
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout
-        links = json.loads(listing or "[]")
+        links = self._ip(self.name, "-j", "link", "show", "type", "veth")
         return sorted(str(path.relative_to(root)) for path in kept) + sorted(
             link["ifname"] for link in links
         )

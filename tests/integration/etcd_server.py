@@ -8,14 +8,16 @@ from __future__ import annotations
 import contextlib
 import datetime
 import ipaddress
+import itertools
+import random
 import socket
 import subprocess
-import time
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from waiting import wait_for
 
 
 class Authority:
@@ -103,11 +105,20 @@ class Authority:
         return path
 
 
+# Each once, and none that the kernel gives to a connection (net.ipv4.ip_local_port_range)
+_PORTS = itertools.cycle(random.sample(range(20000, 30000), 10000))
+
+
 def free_port():
     """Return a TCP port of 127.0.0.1 that nobody listens on now."""
-    with contextlib.closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return next(port for port in _PORTS if _is_free(port))
+
+
+def _is_free(port):
+    with contextlib.closing(socket.socket()) as probe, contextlib.suppress(OSError):
+        probe.bind(("127.0.0.1", port))
+        return True
+    return False
 
 
 @contextlib.contextmanager
@@ -152,10 +163,9 @@ def running_etcd(executable, directory, tls=None, options=()):
 
 def _wait_for_port(url, process):
     port = int(url.rsplit(":", 1)[1])
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline and process.poll() is None:
+
+    def listens():
         with contextlib.closing(socket.socket()) as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    raise RuntimeError("etcd didn't start; see etcd.log beside its data")
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    wait_for(listens, process, why=lambda: "etcd didn't start; see etcd.log beside its data")

@@ -12,12 +12,12 @@ import json
 import os
 import ssl
 import subprocess
-import time
 
 import yaml
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import netns
 from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import objects
 from etcd_server import Authority
+from waiting import PATIENCE, wait_for
 
 
 class KubeApi:
@@ -68,30 +68,34 @@ class KubeApi:
         until it serves.
         """
         self.server = self._start("apiserver", [*self._argv, *options])
-        for _attempt in range(600):
+        log = self.directory / "apiserver.log"
+
+        def serves():
             try:
                 if self.request("GET", "/readyz")[0] == 200:
-                    return
-            except OSError:
+                    return True
+            except (OSError, http.client.HTTPException):
                 pass
             self.connection = None
-            if self.server.poll() is not None:
-                break
-            time.sleep(0.1)
-        self.close()
-        raise AssertionError((self.directory / "apiserver.log").read_text(encoding="utf-8")[-3000:])
+            return False
+
+        try:
+            wait_for(serves, self.server, why=lambda: log.read_text(encoding="utf-8")[-3000:])
+        except AssertionError:
+            self.close()
+            raise
 
     def stop(self):
         """Stop the API server, at once (it would wait for open watches); its etcd stays."""
         self.server.kill()
-        self.server.wait(30)
+        self.server.wait(PATIENCE)
         self.connection = None
 
     def close(self):
         for process in reversed(self.processes):
             if process.poll() is None:
                 process.kill()
-                process.wait(30)
+                process.wait(PATIENCE)
         subprocess.run(["ip", "netns", "del", self.name], check=False)
 
     def issue_client(self, name, group):
@@ -132,7 +136,9 @@ class KubeApi:
         if self.connection is None:
             context = ssl.create_default_context(cafile=str(self.authority.ca_crt))
             context.load_cert_chain(*map(str, self._admin))
-            connection = http.client.HTTPSConnection("127.0.0.1", 6443, timeout=20, context=context)
+            connection = http.client.HTTPSConnection(
+                "127.0.0.1", 6443, timeout=PATIENCE, context=context
+            )
             with netns.inside("/run/netns/" + self.name):
                 connection.connect()
             self.connection = connection
@@ -171,12 +177,13 @@ class KubeApi:
                 self._wait_for(path)
 
     def _wait_for(self, path):
-        for _attempt in range(100):
+        def is_established():
             conditions = self.ok("GET", path).get("status", {}).get("conditions") or []
-            if any(one["type"] == "Established" and one["status"] == "True" for one in conditions):
-                return
-            time.sleep(0.1)
-        raise AssertionError(path)
+            return any(
+                one["type"] == "Established" and one["status"] == "True" for one in conditions
+            )
+
+        wait_for(is_established, why=lambda: path)
 
     def token(self, name="multinet", namespace="kube-system"):
         """Return a token of a service account."""

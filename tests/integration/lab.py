@@ -24,7 +24,6 @@ import select
 import socket
 import struct
 import subprocess
-import time
 import typing as t
 import uuid
 
@@ -461,14 +460,17 @@ class Lab:
         return json.loads(answer)[0]["address"]
 
     def receipts(self, tokens: t.Iterable[str], wait: float = 0.25) -> dict:
-        """Token -> Receipt of those that arrived within `wait` seconds.
+        """Token -> Receipt of those that arrived, until nothing came for `wait` seconds.
 
-        Every arrival is answered.
+        Every arrival is answered, once: a listener that hears another one's answer ends it.
         """
-        missing, arrived, answered = set(tokens), {}, set()
-        deadline = time.monotonic() + wait
-        while time.monotonic() < deadline and (missing or set(arrived) - answered):
-            ready = select.select(list(self._listeners) + list(self._senders), [], [], 0.05)[0]
+        missing, arrived, answered, heard = set(tokens), {}, set(), set()
+        # the clock alone would not do: what came while this process had no processor counts too
+        while missing or set(arrived) - answered:
+            sockets = list(self._listeners) + list(self._senders)
+            ready = select.select(sockets, [], [], wait)[0]
+            if not ready:
+                break
             for sock in ready:
                 try:
                     data, source = sock.recvfrom(2048)
@@ -480,8 +482,10 @@ class Lab:
                 else:
                     arrived[token] = (self._listeners[sock], source[0])
                     missing.discard(token)
-                    with contextlib.suppress(OSError):
-                        sock.sendto(data, source)
+                    if (token, sock) not in heard:
+                        heard.add((token, sock))
+                        with contextlib.suppress(OSError):
+                            sock.sendto(data, source)
         for sock in self._senders:
             sock.close()
         self._senders.clear()

@@ -17,13 +17,17 @@ import copy
 import functools
 import ipaddress
 import itertools
+import json
 import multiprocessing
 import os
 import subprocess
 import time
 
+from ansible_collections.multinet.flannel.plugins.module_utils._isolation import ports
+from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import ruleset
 from ansible_collections.multinet.flannel.plugins.module_utils._observe import (
     agent,
+    cells,
     ends,
     facts,
     frames,
@@ -144,6 +148,10 @@ class ObserveLab:
         number = names.index(network["name"])
         return f"02:00:{version:02x}:00:{number:02x}:{self.hosts.index(host) + 1:02x}"
 
+    def pod_mac(self, network, host, number):
+        mac = self.mac(network, host)
+        return f"{mac[:9]}{number:02x}{mac[11:]}"
+
     def sysctl(self, name, path, value):
         with (
             netns.inside(self.path(name)),
@@ -250,6 +258,9 @@ class ObserveLab:
         name = f"{host}-{pod}"
         for key, value in POD_SYSCTLS.items():
             self.sysctl(name, key, value)
+        state = self.place / host / "state" / f"{pod}.json"  # as who attaches it by CNI leaves it
+        state.parent.mkdir(exist_ok=True)
+        state.write_text(json.dumps({"netns": self.path(name), "containerID": f"of-{name}"}))
         for network in self.plan["networks"]:
             if network["name"] not in networks:
                 continue
@@ -259,6 +270,8 @@ class ObserveLab:
                 "link",
                 "add",
                 interface,
+                "address",
+                self.pod_mac(network, host, number),
                 "mtu",
                 str(MTU),
                 "netns",
@@ -291,9 +304,47 @@ class ObserveLab:
     def nft(self, host, text):
         run("ip", "netns", "exec", self.ns(host), "nft", "-f", "-", text=text)
 
+    def guard(self, *hosts):
+        """Load what the guard does, and nothing else, on these hosts, or on all: its tables, with
+        the ports of pods in them.
+        """
+        for host in hosts or self.hosts:
+            tables = ruleset(self.plan) + ports.table(self.plan)
+            self.nft(host, "flush ruleset\n" + tables + "\n".join(self._elements(host)) + "\n")
+
+    def _elements(self, host):
+        """What the guard adds to its bridge table, see isolation.py:Ports."""
+        for number, networks in enumerate(self.pods[host].values(), 10):
+            for network in self.plan["networks"]:
+                if network["name"] not in networks:
+                    continue
+                port, bridge = f"v{number}-{network['name']}", network["bridge"]
+                own = f'"{port}" . {self.pod_mac(network, host, number)}'
+                six = [frames.link_local(self.pod_mac(network, host, number))]
+                found = {
+                    "ports": f'"{port}" : goto given_{bridge}',
+                    "bridged": f'"{port}" : goto within_{bridge}',
+                    "macs": own,
+                }
+                for cidr in self.ranges(network):
+                    address = self.subnet(cidr, host)[number]
+                    if address.version == 4:
+                        found["addresses"] = f"{own} . {address}"
+                    else:
+                        six.append(str(address))
+                found["addresses6"] = ", ".join(f"{own} . {one}" for one in six)
+                found["targets"] = ", ".join(
+                    f'"{port}" . 0x{ipaddress.ip_address(one).packed.hex()}' for one in six
+                )
+                for name, elements in found.items():
+                    yield f"add element bridge multinet {name} {{ {elements} }}"
+
     # --- measuring ---
 
-    def measure(self, hosts=None, between=None, per_host=0, listening=None):
+    def facts(self, host):
+        return self.on(host, self._look, host, None)
+
+    def measure(self, hosts=None, between=None, sample=cells.ALL, listening=None):
         """Do what the role does: facts, listen, send, collect, verdict.
 
         listening: called when all hosts listen, between: after all have sent. Returns the report.
@@ -301,11 +352,14 @@ class ObserveLab:
         self.count += 1
         token = frames.Run(f"run{os.getpid()}x{self.count}", os.urandom(16))
         hosts, shares = hosts or self.hosts, {}
-        known = [self.on(host, facts.gather, self.plan_of(host), host) for host in hosts]
         self.seconds = {}
+        begun = time.monotonic()
+        looked = self.at_once(self._look, dict.fromkeys(hosts))
+        known = [looked[host] for host in hosts]
+        self.seconds["facts"] = round(time.monotonic() - begun, 2)
         for phase in ("listen", "send", "collect"):
             begun = time.monotonic()
-            share = functools.partial(self._share, phase, token, known, per_host)
+            share = functools.partial(self._share, phase, token, known, sample)
             done = self.at_once(share, dict(zip(hosts, known)))
             for host in hosts:
                 shares.setdefault(host, {})[phase] = done[host]
@@ -314,14 +368,18 @@ class ObserveLab:
                 listening()
             if phase == "send" and between:
                 between(token.name)
-        return verdict.evaluate(Measurement(self.plan, known, shares, self.hosts, per_host))
+        return verdict.evaluate(Measurement(self.plan, known, shares, self.hosts, sample))
 
-    def _share(self, phase, token, known, per_host, host, mine):
+    def _look(self, host, dummy):
+        state = [str(self.place / host / "state")]
+        return facts.gather(self.plan_of(host), host, state)
+
+    def _share(self, phase, token, known, sample, host, mine):
         directory = str(self.place / host)
         if phase == "listen":
-            return agent.start(token, PORT, mine, directory, 60, ends.tunnel_ports(known))
+            return agent.start(token, PORT, mine, directory, 600, ends.tunnel_ports(known))
         if phase == "send":
-            more = {"per_host": per_host, "wait": 0.3, "runtime_dir": directory}
+            more = {"sample": sample, "wait": 0.3, "late": 2.0, "runtime_dir": directory}
             return sender.send(sender.Task(token, PORT, self.plan, known, host, **more))
         return agent.collect(token, PORT, mine, directory)
 

@@ -18,7 +18,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 
 from ansible_collections.multinet.flannel.plugins.filter.planned_files import subnet_server_config
 from ansible_collections.multinet.flannel.plugins.module_utils import _ports
@@ -26,6 +25,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._cni import netns
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.render import (
     flanneld_environment,
 )
+from waiting import PATIENCE, wait_for
 
 TREE = next(path for path in sys.path if path.endswith("/tree"))
 PROGRAM = """
@@ -39,17 +39,6 @@ API = "192.0.2.1"
 PORT = _ports.SUBNET_SERVER
 INSTALLED = "5a17" * 16  # what the unit says of the code
 ACCOUNT = "multinet-subnet-server"
-
-
-def wait_for(condition, seconds=30, every=0.1):
-    """Return the first true value of condition(); raises AssertionError after so many seconds."""
-    end = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        assert time.monotonic() < end, f"waited {seconds} s in vain"
-        time.sleep(every)
 
 
 def run(*command, check=True):
@@ -187,7 +176,7 @@ class Host:
         """End a program."""
         process = self.processes.pop(name)
         process.terminate()
-        process.wait(30)
+        process.wait(PATIENCE)
 
     def log(self, name):
         """Return what a program printed."""
@@ -211,7 +200,7 @@ class Host:
             json.dumps(self.config(**changes)), encoding="utf-8"
         )
         self.start("subnets", self.program(), {"MULTINET_INSTALLED_SHA256": INSTALLED})
-        wait_for(lambda: self.get("/readyz")[0] == 200)
+        wait_for(lambda: self.get("/readyz")[0] == 200, self.processes["subnets"])
 
     def program(self, *options):
         """Return the command of the subnet server."""
@@ -266,7 +255,7 @@ class Host:
 
     # --- what is so
 
-    def request(self, method, path, body=None, content_type="application/json", timeout=10):
+    def request(self, method, path, body=None, content_type="application/json", timeout=PATIENCE):
         """Return (status, answer) of the subnet server, asked on its host."""
         connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=timeout)
         try:
@@ -293,7 +282,9 @@ class Host:
 
     def metric(self, name):
         """Return a metric by its name and labels as written (0 when it is not there)."""
-        match = re.search(f"^{re.escape(name)} (.*)$", self.get("/metrics")[1], re.MULTILINE)
+        status, text = self.request("GET", "/metrics")
+        assert status == 200, text
+        match = re.search(f"^{re.escape(name)} (.*)$", text, re.MULTILINE)
         return float(match.group(1)) if match else 0
 
     def subnet(self, name):

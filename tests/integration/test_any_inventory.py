@@ -142,3 +142,24 @@ def test_what_cannot_be_written_and_ipv6_that_is_off_are_seen(tmp_path: pathlib.
         "the sysctl net.ipv6.conf.default.disable_ipv6 is 1",
         f"{fixed}/bin",
     ]
+
+
+def test_a_record_of_members_that_are_gone_is_told_as_such(tmp_path: pathlib.Path) -> None:
+    """What cannot be worked out of it, such as which executables a member needs, hides no cause."""
+    pki = tmp_path / "pki"
+    pki.mkdir()
+    (pki / "members.json").write_text('[{"name": "gone", "address": "192.0.2.9"}]')
+    variables = {
+        "multinet_networks": [BLUE],
+        "multinet_pki_dir": str(pki),
+        "multinet_artifact_source": "mirror",
+        "multinet_node_address": "192.0.2.11",
+    }
+    groups = tmp_path / "groups.ini"
+    groups.write_text("[multinet_etcd]\netcd1\n[multinet_nodes]\nnode1\n")
+    ansible = Ansible(tmp_path, {"etcd1": {}, "node1": AWAY}, variables)
+    look = {"ansible.builtin.include_role": {"name": "multinet.flannel.preflight"}}
+    play = {"hosts": "etcd1", "tasks": [look]}
+    assert ansible.playbook([play], "-i", str(groups), "--check") != 0
+    assert "etcd would move from gone to etcd1" in ansible.output, ansible.output
+    assert "Marker" not in ansible.output, ansible.output

@@ -249,6 +249,19 @@ def test_all_that_is_missing_is_named_at_once(ansible, mirror):
         assert f"The mirror has no {component} 9.9.9 for amd64" in result["msg"]
 
 
+def test_what_another_role_brings_is_there_first(ansible, mirror, tmp_path):
+    needs = {"needs": {str(tmp_path / "guard.service"): "isolation"}}
+    result = ansible.module("artifact", wish(mirror, **needs))["node1"]
+    assert result["msg"] == (
+        f"{tmp_path}/guard.service is not on this host: the role multinet.flannel.isolation comes"
+        " first."
+    )
+    assert not (tmp_path / "node1").exists()
+    assert ansible.module("artifact", wish(mirror, **needs), "--check")["node1"]["changed"]
+    (tmp_path / "guard.service").touch()
+    assert ansible.module("artifact", wish(mirror, **needs))["node1"]["changed"]
+
+
 def test_source_host(ansible, mirror, tmp_path):
     ansible.module("artifact", one(mirror))
     result = ansible.module("artifact", one(mirror, source="host"))["node1"]
@@ -466,6 +479,7 @@ def test_the_mirror_playbook(ansible, upstream, tmp_path):
         "multinet_artifact_dir": str(mirror),
         "multinet_versions": versions,
         "mirror_architectures": ["amd64"],
+        "mirror_controller": False,
         "multinet_release_base_urls": dict.fromkeys(versions, upstream.url),
         "multinet_release_sums": sums,
     }

@@ -25,6 +25,7 @@ from hosts_lab import HostsLab
 from lab import HAND_MADE_IPV6, OUTSIDE, PORT, Lab, declared, udp_packet
 from packets import advertisement, ethernet, icmpv6, ipv4, ipv6, packed, udp
 from test_attacks_l2 import HER, ME, World, arrivals, hardware
+from waiting import PATIENCE
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
@@ -105,12 +106,12 @@ def shadowed_node_port(lab):
 # The node itself
 
 
-def connects(lab, sender, address, port):
+def connects(lab, sender, address, port, seconds=0.3):
     """Return whether a TCP connection is made."""
     with lab.inside(sender):
         sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
     with sock:
-        sock.settimeout(0.3)
+        sock.settimeout(seconds)
         return sock.connect_ex((address, port)) == 0
 
 
@@ -126,7 +127,7 @@ def to_the_data_store(lab):
                             ("::", port), family=socket.AF_INET6, dualstack_ipv6=True
                         )
                     )
-        assert connects(lab, "h1", lab.underlay(2), 2379), "nodes must reach it"
+        assert connects(lab, "h1", lab.underlay(2), 2379, PATIENCE), "nodes must reach it"
         addresses = [lab.underlay(1), lab.underlay(2), lab.underlay(1, 6), lab.underlay(2, 6)]
         addresses += [lab.gateway("blue", host, version) for host in (1, 2) for version in (4, 6)]
         return any(

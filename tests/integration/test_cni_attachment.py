@@ -16,6 +16,7 @@ import sys
 import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._plan import executables, plan
 from cni_host import BIN, NET, CniHost
+from waiting import wait_for
 
 NETWORK_DIRECTORY = "/etc/cni/multinet/net.d"
 DECLARATION = [
@@ -180,8 +181,9 @@ def test_what_was_lost_is_attached_again(host, pod, attach):
     result = attach(netns=pod, networks=["red"], state="absent")
     assert [(item["network"], item["mac"]) for item in result["interfaces"]] == [("blue", None)]
     # a namespace of the same name that is another one
-    subprocess.run(["ip", "netns", "del", pod], check=True)
+    host.remove(pod)
     subprocess.run(["ip", "netns", "add", pod], check=True)
+    host.pods.append(pod)
     assert attach(netns=pod, networks=["blue", "red"])["changed"]
     assert set(host.addresses(pod)) == {"eth0", "net1"}
     attach(netns=pod, state="absent")
@@ -192,7 +194,7 @@ def test_everything_is_freed_when_the_namespace_and_the_configuration_are_gone(h
     attach(netns=pod)
     attach(netns=pod, networks=["green"])
     assert set(host.addresses(pod)) == {"eth0", "net1", "net2"}
-    subprocess.run(["ip", "netns", "del", pod], check=True)
+    host.remove(pod)
     shutil.rmtree(host.path(NETWORK_DIRECTORY))
     (host.path(NET) / "00-multinet.conf").unlink()
     result = attach(netns=pod, state="absent")
@@ -241,10 +243,10 @@ def test_an_interface_that_is_not_ours_is_left_alone(host, pod, attach):
 
 
 def test_a_process(host, pod, attach):
-    process = subprocess.Popen(["ip", "netns", "exec", pod, "sleep", "60"])
+    process = subprocess.Popen(["ip", "netns", "exec", pod, "sleep", "600"])
     try:
-        while os.readlink(f"/proc/{process.pid}/ns/net") == os.readlink("/proc/self/ns/net"):
-            pass
+        own = os.readlink("/proc/self/ns/net")
+        wait_for(lambda: os.readlink(f"/proc/{process.pid}/ns/net") != own, process)
         assert attach(pid=process.pid, networks=["blue"])["changed"]
         assert host.addresses(pod) == {"eth0": "10.1.5.2/24"}
     finally:
@@ -315,7 +317,7 @@ def test_a_container_of_podman(host, attach, environment):
         name,
         environment["MULTINET_HOST_IMAGE"],
         "sleep",
-        "300",
+        "3600",
     ]
     identity = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
     try:

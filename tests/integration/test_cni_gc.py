@@ -7,6 +7,7 @@ host-local itself.
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
@@ -104,7 +105,7 @@ def test_attachments_whose_container_went(host, gc):
     gone, stays = host.pod(), host.pod()
     for pod in (gone, stays):
         assert host.cni("ADD", CONF, pod)[0] == 0
-    subprocess.run(["ip", "netns", "del", gone], check=True)
+    host.remove(gone)
     assert gc(check=True, grace=300)["states"] == []  # it might still be at work
     state = host.path(f"/var/lib/cni/multinet/id-{gone}:eth0.json")
     old(state)
@@ -170,13 +171,87 @@ def test_addresses_that_are_not_garbage_stay(host, gc):
     assert [one["file"] for one in result["addresses"]] == [
         "/var/lib/cni/networks/somebody-elses/10.99.0.2"
     ]
-    subprocess.run(["ip", "netns", "del", pod], check=True)
+    host.remove(pod)
     assert sorted(one["address"] for one in gc()["addresses"]) == [
         "10.1.5.3",
         "10.1.5.4",
         "fd00::5",
     ]
     assert young.exists() and not foreign.exists()
+
+
+def test_what_another_cni_attached_and_nobody_detached(host, gc):
+    """As when the DEL of a pod with a hostPort went to a plugin that knew nothing of it: the rule
+    of the dead pod answers for the port, on every node, until a reboot.
+    """
+    addresses = {"type": "host-local", "ranges": [[{"subnet": "10.9.0.0/24"}]]}
+    bridge = {"type": "bridge", "bridge": "cbr0", "ipam": addresses}
+    portmap = {"type": "portmap", "backend": "nftables", "capabilities": {"portMappings": True}}
+    conf = {"cniVersion": "1.0.0", "name": "cbr0", "plugins": [bridge, portmap]}
+    mappings = [{"hostPort": 8000, "containerPort": 80, "protocol": "tcp"}]
+    gone = host.pod()
+    common = {"cniVersion": "1.0.0", "name": "cbr0"}
+    answer = host.cni("ADD", {**common, **bridge}, gone, plugin="bridge")[1]
+    told = {"prevResult": answer, "runtimeConfig": {"portMappings": mappings}}
+    assert host.cni("ADD", {**common, **portmap, **told}, gone, plugin="portmap")[0] == 0
+
+    def rules():
+        return host.run(["nft", "list", "ruleset"]).stdout
+
+    entry = {
+        "kind": "cniCacheV1",
+        "containerId": "id-" + gone,
+        "config": base64.b64encode(json.dumps(conf).encode()).decode(),
+        "ifName": "eth0",
+        "networkName": "cbr0",
+        "netns": "/run/netns/" + gone,
+        "capabilityArgs": {"portMappings": mappings},
+        "result": answer,
+    }
+    cache = host.path("/var/lib/cni/results")
+    cache.mkdir(parents=True, exist_ok=True)
+    file = cache / f"cbr0-id-{gone}-eth0"
+    file.write_text(json.dumps(entry), encoding="utf-8")
+    old(file)
+    assert not gc()["changed"]  # it runs
+    host.remove(gone)
+    assert "dport 8000" in rules()
+    result = gc(check=True)
+    assert result["listing"] == [f"attachment of container id-{gone}, cbr0 of another CNI, by eth0"]
+    assert gc()["changed"] and not gc()["changed"]
+    assert "dport 8000" not in rules() and not file.exists()
+    addresses = os.listdir(host.path("/var/lib/cni/networks/cbr0"))
+    assert sorted(addresses) == ["last_reserved_ip.0", "lock"]
+
+
+def test_a_pod_of_a_network_that_was_taken_over_frees_its_address(host):
+    """Its addresses lie where ours do then, and the former name is a link: host-local's executable
+    frees nothing through it.
+    """
+    addresses = {"type": "host-local", "ranges": [[{"subnet": "10.9.0.0/24"}]]}
+    conf = {"cniVersion": "0.3.1", "name": "flannel0", "type": "bridge", "bridge": "kbr0"}
+    pod = host.pod()
+    code, answer = host.cni("ADD", {**conf, "ipam": addresses}, pod, plugin="bridge")[:2]
+    assert code == 0
+    entry = {
+        "kind": "cniCacheV1",
+        "containerId": "id-" + pod,
+        "config": base64.b64encode(json.dumps({**conf, "ipam": addresses}).encode()).decode(),
+        "ifName": "eth0",
+        "networkName": "flannel0",
+        "netns": "/run/netns/" + pod,
+        "cniArgs": [["IgnoreUnknown", "true"], ["K8S_POD_NAME", ""]],  # as Multus writes them
+        "result": answer,
+    }
+    cache = host.path("/var/lib/cni/results")
+    cache.mkdir(parents=True, exist_ok=True)
+    (cache / f"flannel0-id-{pod}-eth0").write_text(json.dumps(entry), encoding="utf-8")
+    networks = host.path("/var/lib/cni/networks")
+    (networks / "flannel0").rename(networks / "multinet-blue")
+    (networks / "flannel0").symlink_to("/var/lib/cni/networks/multinet-blue")
+    assert host.cni("DEL", CONF, pod)[0] == 0
+    left = sorted(os.listdir(networks / "multinet-blue"))
+    assert left == ["last_reserved_ip.0", "lock"]
 
 
 def test_files_of_the_flannel_plugin(host, gc):
@@ -197,7 +272,7 @@ def test_files_of_the_flannel_plugin(host, gc):
 def test_a_spoiled_state_is_told_and_nothing_of_it_is_taken(host, gc):
     pod = host.pod()
     assert host.cni("ADD", CONF, pod)[0] == 0
-    subprocess.run(["ip", "netns", "del", pod], check=True)
+    host.remove(pod)
     for path in host.path("/var/lib/cni").rglob("*"):
         if path.is_file():
             old(path)
@@ -220,7 +295,7 @@ def test_a_spoiled_state_is_told_and_nothing_of_it_is_taken(host, gc):
 def test_a_plugin_that_is_missing_is_said(host, gc):
     pod = host.pod()
     assert host.cni("ADD", CONF, pod)[0] == 0
-    subprocess.run(["ip", "netns", "del", pod], check=True)
+    host.remove(pod)
     state = host.path(f"/var/lib/cni/multinet/id-{pod}:eth0.json")
     old(state)
     (host.path("/opt/cni/bin") / "bridge").unlink()

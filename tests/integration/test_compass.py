@@ -13,6 +13,7 @@ import sys
 
 import pytest
 import yaml
+from waiting import PATIENCE
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "unit" / "plugins" / "plugin_utils" / "_compass"))
@@ -62,7 +63,7 @@ class Compass:
             },
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
             check=False,
         )
         return done.returncode, done.stdout, done.stderr

@@ -18,6 +18,7 @@ import pytest
 import yaml
 from adhoc import Ansible
 from test_compass import files
+from waiting import PATIENCE
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 KIT = ROOT / "installers" / "compass" / "multi_network"
@@ -53,7 +54,7 @@ class Caller:
             },
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=PATIENCE,
             check=False,
         )
         return done.returncode, done.stderr

@@ -8,6 +8,8 @@ does it on three hosts; a small program stands for systemd.
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import os
 import pathlib
 import shutil
@@ -15,6 +17,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 
 import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._etcd.client import (
@@ -30,7 +33,10 @@ from ansible_collections.multinet.flannel.plugins.module_utils._etcd.decision im
 from ansible_collections.multinet.flannel.plugins.module_utils._etcd.member import Installed, Member
 from ansible_collections.multinet.flannel.plugins.module_utils._etcd.membership import bring, leave
 from etcd_server import free_port
+from waiting import PATIENCE, wait_for
 
+# Executables of former versions, where they were made (scripts/upgrade.py)
+FORMER = pathlib.Path(__file__).resolve().parents[2] / ".build" / "upgrade" / "mirror" / "etcd"
 # A unit is a directory: environment files, the process id, whether it starts with the host.
 SYSTEMCTL = """#!{python}
 import os, pathlib, signal, subprocess, sys, time
@@ -43,8 +49,10 @@ pid_file = unit / "pid"
 def pid():
     try:
         found = int(pid_file.read_text())
-        # a zombie has no command line
-        return found if pathlib.Path("/proc", str(found), "cmdline").read_bytes() else 0
+        # a zombie has no command line, but may have threads that hold files and ports
+        process = pathlib.Path("/proc", str(found))
+        threads = len(list((process / "task").iterdir()))
+        return found if threads > 1 or (process / "cmdline").read_bytes() else 0
     except (OSError, ValueError):
         return 0
 
@@ -77,9 +85,12 @@ if verb in ("start", "restart") and not pid():
 """
 
 
+STARTED = 120  # seconds in which a member is to have started
+
+
 def quick_client(urls):
     """Where there is no quorum, etcd would think about it for longer."""
-    return Client(urls, timeout=2)
+    return Client(urls, timeout=10)
 
 
 class Hosts:
@@ -125,27 +136,45 @@ class Hosts:
         )
         declared = [member for member in self.declared if member.name in members]
         return bring(
-            Member(installed, quick_client, 30), Declaration(name, declared, **more), check_mode
+            Member(installed, quick_client, STARTED),
+            Declaration(name, declared, **more),
+            check_mode,
         )
 
     def leave(self, name, members, **more):
         """Do on one host what the module does with state: absent."""
         declared = [member for member in self.declared if member.name in members]
         installed = Installed(name, "", "", "", "")
-        member = Member(installed, quick_client, 30)
+        member = Member(installed, quick_client, STARTED)
         return leave(member, Leaving(name, name, declared, **more))
+
+    def tell_to_go_back(self, version):
+        """Do what `etcdctl downgrade enable` does, and wait until the data is that version's."""
+        url = self.declared[0].client_url
+        for action in ("VALIDATE", "ENABLE"):
+            body = json.dumps({"action": action, "version": version}).encode()
+            request = urllib.request.Request(f"{url}/v3/maintenance/downgrade", body)
+            urllib.request.urlopen(request, timeout=PATIENCE).close()
+
+        def is_back():
+            with urllib.request.urlopen(f"{url}/version", timeout=PATIENCE) as answer:
+                return json.load(answer).get("storage") == version
+
+        wait_for(is_back)
 
     def stop(self, name):
         subprocess.run(["systemctl", "stop", name], check=True)
 
     def listed(self):
         """Return the members as etcd lists them, once it has a leader."""
-        for dummy in range(100):
+
+        def members():
             with contextlib.suppress(EtcdUnavailable):
-                members = Client([member.client_url for member in self.declared]).members()
-                return sorted(member.name for member in members)
-            time.sleep(0.1)
-        return []
+                found = Client([member.client_url for member in self.declared]).members()
+                return sorted(member.name for member in found)
+            return []
+
+        return wait_for(members)
 
     def close(self):
         for path in self.directory.glob("*/pid"):
@@ -196,8 +225,16 @@ def test_the_life_of_a_cluster(hosts):
     replaced = hosts.directory / "a" / "etcd"
     shutil.copy(replaced, f"{replaced}.new")
     os.rename(f"{replaced}.new", replaced)
-    assert hosts.bring("a", check_mode=True)["done"] == ["restarted: its executable was replaced"]
-    assert hosts.bring("a")["done"] == ["restarted: its executable was replaced"]
+    expected = ["snapshot of its data saved", "restarted: its executable was replaced"]
+    assert hosts.bring("a", check_mode=True)["done"] == expected
+    (member,) = [one for one in hosts.declared if one.name == "a"]
+    quick_client([member.client_url]).put("/before", "the restart")
+    assert hosts.bring("a")["done"] == expected
+    # a database, and its sum after it
+    (saved,) = (hosts.directory / "a").glob("data-3.*.db")
+    content = saved.read_bytes()
+    assert hashlib.sha256(content[:-32]).digest() == content[-32:]
+    assert b"/before" in content and saved.stat().st_mode & 0o777 == 0o600
 
     # a member that the quorum needs is not restarted; the one that is missing starts
     hosts.stop("b")
@@ -235,6 +272,43 @@ def test_the_life_of_a_cluster(hosts):
     assert hosts.leave("b", "a") == []
 
 
+def replace(hosts, name, version):
+    """Have a host's executable be that of another version, as an upgrade does."""
+    place = hosts.directory / name / "etcd"
+    shutil.copy(FORMER / version / "linux-amd64" / "etcd", f"{place}.new")
+    os.rename(f"{place}.new", place)
+
+
+@pytest.mark.skipif(not FORMER.exists(), reason="needs etcd 3.4 and 3.5: make former")
+def test_up_one_minor_version_at_a_time_and_down_where_the_cluster_was_told_so(hosts):
+    old, between, new = sorted(
+        path.name for path in FORMER.iterdir() if not path.name.endswith(".99")
+    )
+    client = quick_client([member.client_url for member in hosts.declared])
+    for name in "abc":
+        replace(hosts, name, old)
+        hosts.bring(name, formers="abc")
+    for name in "abc":
+        hosts.bring(name, formers="abc", final=True)
+    for number, version in enumerate((between, new, between)):
+        client.put(f"/{number}", version)
+        if version == between and number:
+            assert client.status()["downgrade"] == ""
+            hosts.tell_to_go_back("3.5.0")
+            assert client.status()["downgrade"] == "3.5.0"
+        for name in "abc":
+            replace(hosts, name, version)
+            assert hosts.bring(name)["done"] == [
+                "snapshot of its data saved",
+                "restarted: its executable was replaced",
+            ]
+            assert client.get(f"/{number}").value == version
+        assert client.status()["version"] == version
+        assert hosts.listed() == ["a", "b", "c"]
+    saved = {path.name for path in (hosts.directory / "a").glob("*.db")}
+    assert saved == {f"data-{version}.db" for version in (old, between, new)}
+
+
 def test_a_data_directory_that_is_not_etcds_is_no_loss(hosts):
     hosts.settings["ETCD_DATA_DIR"] = "/elsewhere"
     with pytest.raises(MemberError, match="but etcd's settings say /elsewhere"):
@@ -248,7 +322,10 @@ def test_a_member_that_does_not_get_ready(hosts, monkeypatch):
     journalctl.chmod(0o755)
     hosts.bring("a", members="a", formers="a")
     hosts.stop("a")
-    (hosts.directory / "a" / "etcd").write_text("#!/bin/sh\nexit 1\n")
+    broken = hosts.directory / "a" / "etcd.new"
+    broken.write_text("#!/bin/sh\nexit 1\n")
+    broken.chmod(0o755)
+    broken.replace(hosts.directory / "a" / "etcd")
     monkeypatch.setattr(time, "monotonic", iter(range(0, 10**6, 20)).__next__)
-    with pytest.raises(MemberError, match=r"didn't get ready within 30 s\..* says: no room"):
+    with pytest.raises(MemberError, match=r"didn't get ready within 120 s\..* says: no room"):
         hosts.bring("a", members="a", formers="a", final=True)

@@ -15,9 +15,9 @@ import socket
 import time
 
 import pytest
-from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import ruleset
 from ansible_collections.multinet.flannel.plugins.module_utils._observe import frames, leaks, netns
 from observe_lab import BOTH, PLAN, PORT, ObserveLab, run
+from waiting import PATIENCE
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
@@ -77,7 +77,7 @@ def test_what_pods_do_to_their_own_tokens_turns_no_leak_green(tmp_path):
             assert len(found) > 10, name
             assert not [cell["id"] for cell in found if cell["outcome"] == "as planned"], name
         named = {
-            cell["id"]
+            cell["id"]: cell["reason"]
             for cell in cells.values()
             if cell["outcome"] == "inconclusive" and cell["from"].split("/")[1] == lab.ns("h1-b")
         }
@@ -85,30 +85,31 @@ def test_what_pods_do_to_their_own_tokens_turns_no_leak_green(tmp_path):
 
 
 def _guarded(lab):
-    for host in lab.hosts:
-        lab.nft(host, "flush ruleset\n" + ruleset(PLAN))
+    lab.guard()
 
 
 @contextlib.contextmanager
 def beside(lab, pod, function):
-    """Run function(until) in a pod, as a process of its own, for as long as the body."""
+    """Run function(ready, stop) in a pod, as a process of its own, for as long as the body."""
 
-    def inside(stop):
+    def inside():
         with netns.inside(lab.path(pod)):
-            function(stop)
+            function(ready, stop)
 
-    stop = multiprocessing.get_context("fork").Event()
-    process = multiprocessing.get_context("fork").Process(target=inside, args=(stop,))
+    fork = multiprocessing.get_context("fork")
+    ready, stop = fork.Event(), fork.Event()
+    process = fork.Process(target=inside)
     process.start()
     try:
+        assert ready.wait(PATIENCE)
         yield
     finally:
         stop.set()
-        process.join(10)
+        process.join(PATIENCE)
         process.kill()
 
 
-def answer_everything(stop):
+def answer_everything(ready, stop):
     """Send back all that comes with a token, turned round; send it again by the other interface;
     and say of every address that it is ours.
     """
@@ -118,6 +119,7 @@ def answer_everything(stop):
         socks[name].bind((name, 3))
         socks[name].settimeout(0.02)
     macs = {name: sock.getsockname()[4] for name, sock in socks.items()}
+    ready.set()
     while not stop.is_set():
         for name, sock in socks.items():
             with contextlib.suppress(OSError):
@@ -156,7 +158,7 @@ def test_a_pod_that_answers_everything_and_sends_all_of_it_again_is_the_suspect(
     assert all(me in cell["id"] for cell in blamed), [cell["id"] for cell in blamed]
 
 
-def garbage(stop):
+def garbage(ready, stop):
     """Send to the listeners what no verifier would, as fast as it goes."""
     made = random.Random(1)
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -169,14 +171,12 @@ def garbage(stop):
         b"multinet2",
         b"",
     ]
-    begun = time.monotonic()
     while not stop.is_set():
         for target in ("10.1.1.1", "10.1.1.11", "10.1.1.255", "10.1.2.10"):
             for data in [*named, bytes(made.getrandbits(8) for dummy in range(30))]:
                 with contextlib.suppress(OSError):
                     sock.sendto(data, (target, PORT))
-        if time.monotonic() - begun > 60:
-            break
+        ready.set()
         time.sleep(0.001)
 
 

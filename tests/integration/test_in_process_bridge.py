@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from cni_host import BIN, CniHost
+from waiting import wait_for
 
 if os.geteuid() != 0:
     pytest.skip("needs root for network namespaces", allow_module_level=True)
@@ -334,8 +335,8 @@ def settle(netns):
     """Wait until the kernel knows that nobody else has the IPv6 addresses: only then it has their
     local routes. Where there is no carrier, it does not ask.
     """
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
+
+    def is_settled():
         shown = subprocess.run(
             ["ip", "-n", netns, "-j", "-6", "addr", "show", "up", "scope", "global", "tentative"],
             check=True,
@@ -343,9 +344,9 @@ def settle(netns):
             text=True,
         ).stdout
         links = [link for link in json.loads(shown or "[]") if link.get("addr_info")]
-        if not any(link["operstate"] == "UP" for link in links):
-            return
-        time.sleep(0.05)
+        return not any(link["operstate"] == "UP" for link in links)
+
+    wait_for(is_settled)
 
 
 def life(host, conf, environ, add, delete, before=()):
@@ -410,6 +411,11 @@ def differences(ours, theirs, place=""):
     return [line for key, *pair in pairs for line in differences(*pair, f"{place}/{key}")]
 
 
+# The kernel tells a veth's carrier up to a second late (net/core/link_watch.c), and nothing waits
+# for it here: what differs by it once is no difference. With it come and go routes.
+OF_A_CARRIER = re.compile(r"/\d+/(host|pods/\d+)/(\w[^/]*/(state|flags)|routes)[:/]")
+
+
 @pytest.mark.parametrize(
     "add, delete", [(OURS, OURS), (OURS, THEIRS), (THEIRS, OURS)], ids=["both", "add", "del"]
 )
@@ -425,6 +431,10 @@ def test_the_same_is_done_without_the_executables(what, add, delete, world):
     theirs, _started = life(world("t"), conf, environ, THEIRS, THEIRS, before)
     ours, started = life(world("o"), conf, environ, add, delete, before)
     differing = differences(ours, theirs)
+    if differing and all(OF_A_CARRIER.match(line) for line in differing):
+        theirs, _started = life(world("t again"), conf, environ, THEIRS, THEIRS, before)
+        ours, started = life(world("o again"), conf, environ, add, delete, before)
+        differing = differences(ours, theirs)
     assert not differing, "\n".join(differing)
     assert started == []
     assert [one["status"] for one in theirs].count(0) >= len(theirs) - 1
@@ -536,7 +546,7 @@ def test_the_pod_is_gone_at_del(world):
     host = world("h")
     pod = host.pod()
     assert ask(host, OURS, "ADD", bridge(), pod)[0] == 0
-    subprocess.run(["ip", "netns", "del", pod], check=True)
+    host.remove(pod)
     assert ask(host, OURS, "DEL", bridge(), pod)[::2] == (0, [])
     assert not [name for name in kept(host) if name.startswith("networks/blue/10.")]
 
@@ -604,7 +614,7 @@ def test_killed_between_every_two_effects(world):
             assert done.returncode in (0, -signal.SIGKILL, 128 + signal.SIGKILL), done.stderr
             assert host.cni("DEL", conf, pod) == (0, None), number
             assert (host.addresses(pod), host.leftovers()) == ({}, []), (command, number)
-            subprocess.run(["ip", "netns", "del", host.pods.pop()], check=True)
+            host.remove(pod)
             if done.returncode == 0:
                 break
         effects[command] = number

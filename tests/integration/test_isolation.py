@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import struct
@@ -24,6 +25,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._isolation.rulese
 from ansible_collections.multinet.flannel.plugins.module_utils._node import units
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 from lab import HAND_MADE_IPV6, NETWORKS, OUTSIDE, Lab, declared, udp_packet
+from waiting import PATIENCE, wait_for
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
@@ -358,6 +360,46 @@ def test_an_answer_is_let_back_but_not_a_packet_that_looks_like_one(lab):
     assert lab.probe([("h2-red", lab.pod_address("h1-blue"))]) == {}
 
 
+def connects_back_by_ftp(lab, server, client):
+    """Return whether an FTP server connects to the port that its client asks for, as the helper of
+    the connection tracking expects then.
+    """
+    ends = {pod: (lab.pod_address(pod), 21 * (pod == server)) for pod in (server, client)}
+    with contextlib.ExitStack() as stack:
+
+        def inside(pod, make, *arguments, **options):
+            with lab.inside(pod):
+                return stack.enter_context(make(*arguments, **options))
+
+        control = inside(server, socket.create_server, ends[server])
+        asking = inside(client, socket.create_connection, ends[server], timeout=PATIENCE)
+        data = inside(client, socket.create_server, ends[client])
+        port = data.getsockname()[1]
+        address = ends[client][0].replace(".", ",")
+        answering = stack.enter_context(control.accept()[0])
+        for line in ("USER a", f"PORT {address},{port >> 8},{port & 255}"):
+            asking.sendall(f"{line}\r\n".encode())
+            answering.recv(64)
+        assert f"dport={port} " in lab.run("h1", "cat", "/proc/net/nf_conntrack_expect")
+        back = inside(server, socket.socket)
+        back.settimeout(2)  # the kernel asks a second time after one
+        return back.connect_ex((ends[client][0], port)) == 0
+
+
+def test_what_a_helper_expects_is_no_answer(lab):
+    lab.flush()
+    helper = 'ct helper ftp { type "ftp" protocol tcp; }'
+    sets = 'type filter hook prerouting priority -100; tcp dport 21 ct helper set "ftp"'
+    lab.nft(f"table ip theirs {{ {helper}; chain c {{ {sets}; }}; }}", ["h1"])
+    usual = "type filter hook forward priority 0; policy drop; ct state established,related accept"
+    opens = f"ip saddr {lab.networks['blue']['cidr']} accept"
+    lab.nft(f"table ip usual {{ chain c {{ {usual}; {opens}; }}; }}", ["h1"])
+    assert connects_back_by_ftp(lab, "h1-red", "h1-blue"), "the usual rules let it in"
+    lab.nft("delete table ip usual", ["h1"])
+    lab.nft(ruleset(declared(blue={"allow_to": ["red"]})))
+    assert not connects_back_by_ftp(lab, "h1-red", "h1-blue")
+
+
 def test_masquerade_to_the_outside_only_for_networks_that_have_it(lab):
     lab.nft("table ip nat\ndelete table ip nat\n")
     without = [("h1-blue", lab.underlay(100)), ("h1-red", lab.underlay(100))]
@@ -430,7 +472,8 @@ GUARD = (
 class Holder:
     """The guard's process on h1."""
 
-    def __init__(self, lab, directory, flags=None, nodes="trusted"):
+    def __init__(self, lab, directory, flags=None, nodes="trusted", looks=(0.1, 0.05)):
+        """looks: after how many seconds it looks at its file, and at devices, of itself."""
         self.lab, self.rules, self.state = (
             lab,
             directory / "isolation.nft",
@@ -443,8 +486,8 @@ class Holder:
             text = text.replace('FLAGS = ("owner, persist", "owner", "")', f"FLAGS = {flags!r}")
             assert repr(flags) in text
         program.write_text(
-            text.replace("FILE_CHECK_SECONDS = 2", "FILE_CHECK_SECONDS = 0.1").replace(
-                "LOOK_SECONDS = 0.5", "LOOK_SECONDS = 0.05"
+            text.replace("FILE_CHECK_SECONDS = 2", f"FILE_CHECK_SECONDS = {looks[0]}").replace(
+                "LOOK_SECONDS = 0.5", f"LOOK_SECONDS = {looks[1]}"
             ),
             encoding="utf-8",
         )
@@ -482,36 +525,49 @@ class Holder:
         """Return the sum of what is installed."""
         return hashlib.sha256(self.program.read_bytes() + self.rules.read_bytes()).hexdigest()
 
-    def until(self, condition, seconds=5):
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert self.process.poll() is None and time.monotonic() < deadline, self.said()
-            time.sleep(0.005)
+    def until(self, condition):
+        wait_for(condition, self.process, every=0.005, why=self.said)
+
+    @staticmethod
+    def write(path, text):
+        """Replace a file at once, as the collection does."""
+        path.with_suffix(".new").write_text(text, encoding="utf-8")
+        path.with_suffix(".new").replace(path)
 
     def said(self):
         self.log.flush()
         return pathlib.Path(self.log.name).read_text(encoding="utf-8")
 
-    def reload(self):
-        return subprocess.run(
+    def start_reload(self):
+        return subprocess.Popen(
             [sys.executable, "-I", str(self.program), "reload"],
             env=dict(self.environment, MAINPID=str(self.process.pid)),
-            capture_output=True,
+            stderr=subprocess.PIPE,
             text=True,
-            check=False,
         )
+
+    def reload(self):
+        with self.start_reload() as running:
+            said = running.communicate()[1]
+        return subprocess.CompletedProcess(running.args, running.returncode, stderr=said)
+
+    def listens(self):
+        """Say whether it has a handler for SIGHUP, as any program that holds the table has."""
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text(encoding="utf-8")
+        (caught,) = re.findall(r"^SigCgt:\s*(\w+)$", status, re.M)
+        return bool(int(caught, 16) >> (signal.SIGHUP - 1) & 1)
 
     def end(self, number=signal.SIGTERM):
         self.process.send_signal(number)
-        self.process.wait(timeout=10)
+        self.process.wait(timeout=PATIENCE)
 
 
 @pytest.fixture(name="holder")
 def _holder(lab, tmp_path):
     started = []
 
-    def start(flags=None, nodes="trusted"):
-        started.append(Holder(lab, tmp_path, flags, nodes))
+    def start(flags=None, nodes="trusted", **more):
+        started.append(Holder(lab, tmp_path, flags, nodes, **more))
         return started[-1]
 
     yield start
@@ -581,25 +637,30 @@ def test_a_pod_reaches_no_tunnel_of_somebody_else(lab, holder):
     guard.until(lambda: guard.read()["filled"]["other_tunnel_ports"] == [])
 
 
-def stream_through(lab, action, seconds=0.6, targets=()):
+def stream_through(lab, action, targets=(), at_least=600):
     """Send from blue to red on h1 as fast as this process can, run the action in the midst of it;
-    returns (sent, arrived). targets: addresses, by default red's pod.
+    returns (sent, the numbers of those that arrived, sent before the action's end). targets:
+    addresses, by default red's pod. at_least: so many packets.
     """
     targets = list(targets) or [lab.pod_address("h1-red")]
     with lab.inside("h1-blue"):
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sent, tokens, began, acted = 0, [], time.monotonic(), None
-    while time.monotonic() < began + seconds or sent < 600 or acted.poll() is None:
-        if acted is None and time.monotonic() > began + seconds / 3:
+    sent, tokens, began, acted, before = 0, [], time.monotonic(), None, None
+    while (
+        time.monotonic() < began + 0.6 or sent < at_least or before is None or sent < before + 100
+    ):
+        if acted is None and time.monotonic() > began + 0.2:
             acted = action()
+        if before is None and acted and acted.poll() is not None:
+            before = sent
         tokens.append(f"stream-{sent}")
         sock.sendto(tokens[-1].encode(), (targets[sent % len(targets)], 7000))
         sent += 1
         time.sleep(0.0001)
     sock.close()
-    acted.wait()
     assert acted.returncode == 0
-    return sent, len(lab.receipts(tokens))
+    arrived = lab.receipts(tokens)
+    return sent, [number for number, token in enumerate(tokens) if token in arrived], before
 
 
 def flush_by_somebody(lab):
@@ -618,19 +679,22 @@ def closed(lab):
 def test_an_owned_table_is_not_flushed(lab, holder):
     guard = holder()
     assert guard.read()["held"] == "owned"
-    sent, arrived = stream_through(lab, flush_by_somebody(lab))
-    assert (sent > 500, arrived) == (True, 0)
+    sent, arrived, _before = stream_through(lab, flush_by_somebody(lab))
+    assert (sent > 500, arrived) == (True, [])
     with pytest.raises(RuntimeError, match="not permitted"):
         lab.run("h1", "nft", "delete", "table", "inet", "multinet")
 
 
 def test_a_watched_table_is_back_at_once(lab, holder):
-    guard = holder(flags=("",))
+    # the kernel's word alone has it look, no clock
+    guard = holder(flags=("",), looks=(3600, 3600))
     assert guard.read()["held"] == "watched"
-    sent, arrived = stream_through(lab, flush_by_somebody(lab))
-    print(f"sent {sent}, arrived in the gap {arrived}")
+    is_back = f"""until grep -q '"restored": 1,' {guard.state}; do sleep 0.01; done"""
+    flush = f"ip netns exec {lab.ns('h1')} nft flush ruleset && {is_back}"
+    sent, arrived, before = stream_through(lab, lambda: subprocess.Popen(["sh", "-c", flush]))
+    print(f"sent {sent}, arrived in the gap {len(arrived)}")
+    assert all(number < before for number in arrived)
     assert guard.read()["restored"] == 1
-    assert arrived < sent / 10
     assert "(nft) changed or removed the table inet multinet; it was put back after" in guard.said()
     assert closed(lab)
     changes = (
@@ -700,17 +764,17 @@ def test_a_killed_guard_takes_nothing_along(lab, holder, tmp_path, monkeypatch):
         later.callback(os.close, kept)
         assert b"FDSTORE=1" in told
         for dummy in range(2):
-            sent, arrived = stream_through(lab, lambda: kill(guard))
+            sent, arrived, _before = stream_through(lab, lambda: kill(guard))
             assert sent and not arrived
             with pytest.raises(RuntimeError, match="not permitted"):
                 lab.run("h1", "nft", "delete", "table", "inet", "multinet")
             lab.run("h1", "nft", "flush", "ruleset")
             assert closed(lab)
-            sent, arrived = stream_through(lab, lambda: begin(guard, kept))
+            sent, arrived, _before = stream_through(lab, lambda: begin(guard, kept))
             assert sent and not arrived
         for opened in (1, 0):  # what comes next changes the table of what went before
             allowed = {"blue": {"allow_to": ["red"]}} if opened else {}
-            guard.rules.write_text(ruleset(declared(**allowed)), encoding="utf-8")
+            guard.write(guard.rules, ruleset(declared(**allowed)))
             assert guard.reload().returncode == 0
             cells = [(sender, lab.pod_address(target)) for sender, target in CELL_KINDS]
             assert len(lab.probe(cells)) == opened
@@ -732,7 +796,7 @@ def begin(guard, kept):
 @pytest.mark.parametrize("flags", [None, ("",)], ids=["owned", "watched"])
 def test_reload_waits_for_the_new_table_and_keeps_the_old_one_when_it_is_wrong(lab, holder, flags):
     guard = holder(flags)
-    guard.rules.write_text(ruleset(declared(blue={"allow_to": ["red"]})), encoding="utf-8")
+    guard.write(guard.rules, ruleset(declared(blue={"allow_to": ["red"]})))
     assert guard.reload().returncode == 0
     assert len(lab.probe([(sender, lab.pod_address(target)) for sender, target in CELL_KINDS])) == 1
     assert guard.works_with() == guard.installed()
@@ -742,13 +806,13 @@ def test_reload_waits_for_the_new_table_and_keeps_the_old_one_when_it_is_wrong(l
         (ruleset(declared()).replace("hook forward", "hook nowhere"), "cannot be loaded"),
         ("", "not written by multinet.flannel"),
     ):
-        guard.rules.write_text(wrong, encoding="utf-8")
+        guard.write(guard.rules, wrong)
         done = guard.reload()
         assert done.returncode == 1 and sentence in done.stderr
         assert guard.works_with() != guard.installed()  # so the next run reloads it again
         cells = [(sender, lab.pod_address(target)) for sender, target in CELL_KINDS]
         assert len(lab.probe(cells)) == 1
-    guard.rules.write_text(ruleset(declared()), encoding="utf-8")
+    guard.write(guard.rules, ruleset(declared()))
     # it follows the file by itself: a run that was cut off before its reload
     guard.until(lambda: not guard.read()["error"])
     assert closed(lab)
@@ -758,38 +822,69 @@ def test_nothing_passes_while_a_table_takes_the_place_of_another(lab, holder):
     """To pods, and to addresses of the host itself."""
     guard = holder()
     reload = f"{sys.executable} -I {guard.program} reload"
-    sent, arrived = stream_through(
+    sent, arrived, _before = stream_through(
         lab,
         lambda: subprocess.Popen(
             ["sh", "-ec", f"for dummy in 1 2 3 4 5 6 7 8 9 10; do {reload}; done"],
             env=dict(guard.environment, MAINPID=str(guard.process.pid)),
         ),
         targets=[lab.gateway("red", 1), lab.gateway("green", 1), lab.pod_address("h1-red")],
+        at_least=1001,
     )
-    assert (sent > 1000, arrived) == (True, 0)
+    assert (sent > 1000, arrived) == (True, [])
 
 
 def test_a_new_program_takes_over_on_reload(lab, holder):
     guard = holder()
-    guard.program.write_text(
+    guard.write(
+        guard.program,
         guard.program.read_text(encoding="utf-8").replace(
             "is loaded and", "is loaded by a newer program and"
         ),
-        encoding="utf-8",
     )
-    sent, arrived = stream_through(
+    sent, arrived, _before = stream_through(
         lab,
         lambda: subprocess.Popen(
             [sys.executable, "-I", str(guard.program), "reload"],
             env=dict(guard.environment, MAINPID=str(guard.process.pid)),
         ),
     )
-    assert (sent > 500, arrived) == (True, 0)
+    assert (sent > 500, arrived) == (True, [])
     assert "is loaded by a newer program" in guard.said() and guard.process.poll() is None
     assert guard.works_with() == guard.installed()
-    guard.rules.write_text(ruleset(declared(blue={"allow_to": ["red"]})), encoding="utf-8")
+    guard.write(guard.rules, ruleset(declared(blue={"allow_to": ["red"]})))
     assert guard.reload().returncode == 0
     time.sleep(0.3)
     assert guard.read()["restored"] == 0, (
         "the new program takes its own changes for somebody else's"
     )
+
+
+def test_a_program_loads_no_file_of_the_next(lab, holder):
+    """Files of an upgrade are there a moment before the guard is told: program, then table."""
+    guard = holder()
+    program = guard.program.read_text(encoding="utf-8")
+    guard.write(guard.program, f"{program}\n# newer\n")
+    time.sleep(0.3)
+    assert guard.works_with() != guard.installed()
+    guard.write(guard.rules, ruleset(declared(blue={"allow_to": ["red"]})))
+    guard.until(lambda: guard.works_with() == guard.installed())
+    assert guard.read()["restored"] == 0
+
+
+def test_a_reload_while_a_program_takes_over_waits_for_it(lab, holder):
+    guard = holder()
+    go = guard.program.with_name("go")
+    held = f"import os, time\nwhile not os.path.exists({str(go)!r}):\n    time.sleep(0.01)\n"
+    text = guard.program.read_text(encoding="utf-8")
+    anchor = "from __future__ import annotations\n"
+    guard.write(guard.program, text.replace(anchor, anchor + held))
+    guard.write(guard.rules, ruleset(declared(blue={"allow_to": ["red"]})))
+    guard.until(lambda: not guard.listens())
+    # it sends its signal first, and then waits
+    with guard.start_reload() as reload:
+        time.sleep(0.5)
+        assert reload.poll() is None and guard.process.poll() is None
+        go.touch()
+    assert reload.returncode == 0 and guard.process.poll() is None
+    assert guard.works_with() == guard.installed()

@@ -15,7 +15,10 @@ import time
 
 import pytest
 from adhoc import Ansible
-from ansible_collections.multinet.flannel.plugins.filter.kubernetes import kubernetes_objects
+from ansible_collections.multinet.flannel.plugins.filter.kubernetes import (
+    kubernetes_objects,
+    kubernetes_problems,
+)
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import netns
 from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import (
     admin,
@@ -29,7 +32,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._tokens import re
 from ansible_collections.multinet.flannel.plugins.module_utils._tokens.token import Token
 from ansible_collections.multinet.flannel.plugins.modules import node_files
 from kube_api import KubeApi
-from subnet_lab import wait_for
+from waiting import wait_for
 
 if os.geteuid() != 0:
     pytest.skip("needs root for network namespaces", allow_module_level=True)
@@ -133,8 +136,7 @@ def _cluster(api, tmp_path):
         )
     cluster.bring_about(None, wanted=[])
     api.request("DELETE", NAD_CRD)
-    while api.request("GET", NAD_CRD)[0] != 404:
-        time.sleep(0.1)
+    wait_for(lambda: api.request("GET", NAD_CRD)[0] == 404)
 
 
 def test_the_module_tells_the_truth_before_and_after(cluster):
@@ -177,8 +179,7 @@ def test_what_is_made_changed_and_removed(cluster):
     told = cluster.bring_about(None, True, wanted=[])
     assert cluster.nads() == {"apps/blue"}
     assert cluster.bring_about(None, wanted=[]) == told != []
-    while cluster.nads() is not None:  # a kind goes in a moment
-        time.sleep(0.1)
+    wait_for(lambda: cluster.nads() is None)  # a kind goes in a moment
     assert cluster.bring_about(None, wanted=[]) == []
 
 
@@ -186,6 +187,7 @@ def test_only_ready_pods_made_as_they_say_now_count(cluster):
     pods = {
         "image": "flannel:1",
         "node_names": ["n1"],
+        "max_unavailable": "10%",
         "pki_dir": "",
         "flanneld": {"subnet_server": "http://127.0.0.1:10253"},
     }
@@ -311,8 +313,7 @@ def test_what_others_made_stays(cluster):
     )
     cluster.api.ok("POST", NAD_CRD.rpartition("/")[0], foreign)
     before = cluster.api.ok("GET", NAD_CRD)["metadata"]["uid"]
-    while cluster.api.request("GET", NADS)[0] == 404:
-        time.sleep(0.1)
+    wait_for(lambda: cluster.api.request("GET", NADS)[0] != 404)
     theirs = {
         "apiVersion": "k8s.cni.cncf.io/v1",
         "kind": "NetworkAttachmentDefinition",
@@ -332,6 +333,18 @@ def test_what_others_made_stays(cluster):
 
     cluster.bring_about(None, wanted=[])
     assert cluster.nads() == {"apps/red"}, "removing ours took what others made"
+
+
+def test_a_crd_over_which_others_apply_their_manifest_is_left_as_it_is(cluster):
+    cluster.bring_about([BLUE])
+    version = dict(objects.objects({"networks": []}, SETTINGS)[0]["spec"]["versions"][0])
+    version["schema"]["openAPIV3Schema"]["description"] = "As upstream describes it."
+    change = {"spec": {"versions": [version]}}
+    cluster.api.ok("PATCH", NAD_CRD, change, "application/merge-patch+json")
+    assert cluster.bring_about([BLUE], check_mode=True) == [] == cluster.bring_about([BLUE])
+    spec = cluster.api.ok("GET", NAD_CRD)["spec"]
+    assert "As upstream" in spec["versions"][0]["schema"]["openAPIV3Schema"]["description"]
+    assert spec["names"]["shortNames"] == ["net-attach-def"]
 
 
 def test_a_crd_of_ours_stays_while_others_use_it(cluster):
@@ -559,7 +572,7 @@ def test_of_a_status_a_service_account_may_change_its_annotations_alone(cluster)
                 zone = {"labels": {"zone": str(time.monotonic())}}
                 return patch(account, path, metadata=zone) == 422
 
-            wait_for(is_refused, 10)
+            wait_for(is_refused)
             assert patch(account, path, metadata={"labels": None}) == 422
             assert patch(account, path, status={"conditions": [condition]}) == 422
             assert patch(account, path, metadata={"finalizers": ["example.org/kept"]}) == 422
@@ -574,6 +587,35 @@ def test_of_a_status_a_service_account_may_change_its_annotations_alone(cluster)
     finally:
         api.ok("DELETE", "/api/v1/nodes/n1")
         api.ok("DELETE", "/api/v1/namespaces/apps/pods/p1?gracePeriodSeconds=0")
+
+
+def test_the_meta_plugin_changes_no_events_of_others(cluster):
+    api = cluster.api
+    cluster.bring_about([BLUE])
+    events = "/api/v1/namespaces/apps/events"
+    for name, component in (("ours", "multinet"), ("theirs", "kubelet")):
+        event = {
+            "metadata": {"name": name},
+            "involvedObject": {"namespace": "apps"},
+            "source": {"component": component},
+        }
+        api.ok("POST", events, event)
+
+    def patch(name):
+        return api.request(
+            "PATCH",
+            f"{events}/{name}",
+            {"count": 2, "reason": str(time.monotonic())},
+            "application/merge-patch+json",
+            "system:serviceaccount:kube-system:multinet",
+        )[0]
+
+    try:
+        wait_for(lambda: patch("theirs") == 422)
+        assert patch("ours") == 200
+    finally:
+        for name in ("ours", "theirs"):
+            api.ok("DELETE", f"{events}/{name}")
 
 
 def test_an_api_that_knows_no_policies_gets_none(cluster):
@@ -597,7 +639,7 @@ def test_an_api_that_knows_no_policies_gets_none(cluster):
     finally:
         cluster.api.stop()
         cluster.api.start()
-    assert sum("Policy" in change for change in cluster.bring_about([BLUE])) == 4
+    assert sum("Policy" in change for change in cluster.bring_about([BLUE])) == 6
 
 
 def test_the_cluster_is_looked_at(cluster):
@@ -631,11 +673,35 @@ def test_the_cluster_is_looked_at(cluster):
     assert seen["kube_proxy"] is None and seen["pod_security"] == {}
 
 
+def test_a_site_whose_pods_are_strangers_already_is_warned_and_not_refused(cluster):
+    api, path = cluster.api, "/api/v1/namespaces/kube-system/configmaps"
+    config = "kind: KubeProxyConfiguration\nclusterCIDR: 10.244.0.0/16\n"
+    api.ok("POST", path, {"metadata": {"name": "kube-proxy"}, "data": {"config.conf": config}})
+    api.ok("POST", "/api/v1/nodes", {"metadata": {"name": "n1"}})
+    planned = plan([BLUE], {"kubernetes": True})
+    settings = {"server": "https://192.0.2.1:6443", "namespace": "default", "nad_namespaces": []}
+    found = {}
+    try:
+        for state in ("absent", "present"):
+            cluster.module("kubernetes_nodes", nodes=["n1"], state=state)
+            seen = cluster.module("kubernetes_info", plan=planned)
+            told = kubernetes_problems(planned, seen, "n1", settings)
+            found[state] = (told, " ".join(cluster.ansible.output.split()))
+    finally:
+        api.ok("DELETE", path + "/kube-proxy")
+        api.ok("DELETE", "/api/v1/nodes/n1")
+    sentence = "takes pods of the network 'blue' (10.1.0.0/16) for strangers"
+    (problem,), output = found["absent"]
+    assert sentence in problem and sentence not in output
+    problems, output = found["present"]
+    assert problems == [] and sentence in output
+
+
 def test_what_a_measurement_is_compared_with_is_read(cluster):
     seen = cluster.module("cluster_info")
     assert not seen["changed"]
     # the API server's own Service, of which a cluster without nodes has no endpoint
-    assert seen["cluster"] == {"pods": [], "services": [], "ports": []}
+    assert seen["cluster"] == {"pods": [], "services": [], "ports": [], "kube_proxy": None}
     assert seen["published"] == {"services": [], "ports": []}
 
 

@@ -17,6 +17,7 @@ import time
 
 import pytest
 from cni_host import BIN, CniHost
+from waiting import PATIENCE, wait_for
 
 if os.geteuid() != 0:
     pytest.skip("needs root for network namespaces", allow_module_level=True)
@@ -111,11 +112,11 @@ def test_killed_at_every_delegate(host, pod, command, place, by):
     conf = meta()
     conf["delegates"].insert(place, {"name": "killer", "cniVersion": "0.4.0", "type": "killer"})
     done = start(host, "ADD", conf, pod)
-    done.communicate(timeout=30)
+    done.communicate(timeout=PATIENCE)
     if command == "DEL":
         assert done.returncode == 0
         done = start(host, "DEL", conf, pod)
-        done.communicate(timeout=30)
+        done.communicate(timeout=PATIENCE)
     assert done.returncode == -signal.SIGKILL
     if by == "GC":
         assert host.cni("GC", dict(conf, **{"cni.dev/valid-attachments": []}), pod) == (0, None)
@@ -143,10 +144,9 @@ def test_killed_at_random_moments(host):
             running = start(host, command, conf(), pod)
             time.sleep(chance.random() * 0.25)
             running.kill()
-            running.communicate(timeout=30)
+            running.communicate(timeout=PATIENCE)
         if number % 3 == 2:
-            subprocess.run(["ip", "netns", "del", pod], check=True)
-            host.pods.remove(pod)
+            host.remove(pod)
             # without a configuration it goes by the state, or says that there is none
             known = host.path(f"/var/lib/cni/multinet/id-{pod}:eth0.json").exists()
             status, answer = host.cni("DEL", "", pod, CNI_NETNS="")
@@ -160,37 +160,41 @@ def test_killed_at_random_moments(host):
             else:
                 assert host.cni("DEL", conf(), pod) == (0, None)
             assert is_back_to_nothing(host, pod), number
-            subprocess.run(["ip", "netns", "del", pod], check=True)
-            host.pods.remove(pod)
+            host.remove(pod)
 
 
 def test_a_plugin_that_outlives_the_killed_add_is_waited_for(host, pod):
-    # it takes its address a second after its caller was killed
+    # it takes its address a while after its caller was killed
+    go, took = host.directory / "go", host.directory / "took"
     kill_the_caller(
         host,
         "late",
         "ADD",
-        f'sleep 1; echo "$conf" | sed s/late/flannel/ | {BIN}/flannel >/dev/null',
+        f"until [ -e {go} ]; do sleep 0.1; done;"
+        f' echo "$conf" | sed s/late/flannel/ | {BIN}/flannel >/dev/null; touch {took}',
     )
     conf = meta(delegates=[flannel("blue"), dict(flannel("red"), type="late")])
     running = start(host, "ADD", conf, pod)
-    running.communicate(timeout=30)
+    running.communicate(timeout=PATIENCE)
     assert running.returncode == -signal.SIGKILL
-    begin = time.monotonic()
     # what the state has of the network calls flannel at DEL
     host.plugin("late", f"exec {BIN}/flannel\n")
-    assert host.cni("DEL", conf, pod) == (0, None)
-    assert time.monotonic() - begin > 0.5
+    deleting = start(host, "DEL", conf, pod)
+    time.sleep(1)
+    assert deleting.poll() is None
+    go.touch()
+    assert deleting.communicate(timeout=PATIENCE)[0] == "" and deleting.returncode == 0
+    assert took.exists()
     assert is_back_to_nothing(host, pod)
 
 
 def test_a_plugin_that_outlives_the_killed_add_and_hangs_is_ended(host, pod):
-    kill_the_caller(host, "hanging", "ADD", "sleep 300 & sleep 300")
+    kill_the_caller(host, "hanging", "ADD", "sleep 600 & sleep 600")
     conf = meta({"name": "third", "cniVersion": "0.4.0", "type": "hanging"}, timeoutSeconds=6)
-    start(host, "ADD", conf, pod).communicate(timeout=30)
+    start(host, "ADD", conf, pod).communicate(timeout=PATIENCE)
     begin = time.monotonic()
     assert host.cni("DEL", conf, pod) == (0, None)
-    assert 1 < time.monotonic() - begin < 10
+    assert time.monotonic() - begin > 1
     assert is_back_to_nothing(host, pod)
     assert (
         subprocess.run(
@@ -204,7 +208,7 @@ def test_two_operations_at_once_follow_each_other(host, pod):
     conf = meta()
     running = [start(host, command, conf, pod) for command in ("ADD", "ADD", "DEL", "ADD", "DEL")]
     for one in running:
-        one.communicate(timeout=60)
+        one.communicate(timeout=PATIENCE)
     assert host.cni("DEL", conf, pod) == (0, None)
     assert is_back_to_nothing(host, pod)
 
@@ -212,20 +216,15 @@ def test_two_operations_at_once_follow_each_other(host, pod):
 def test_told_to_end_it_takes_everything_back(host, pod, tmp_path):
     mark = tmp_path / "third"
     host.plugin(
-        "slow", f"cat >/dev/null; [ $CNI_COMMAND = ADD ] || exit 0; touch {mark}; exec sleep 20\n"
+        "slow", f"cat >/dev/null; [ $CNI_COMMAND = ADD ] || exit 0; touch {mark}; exec sleep 600\n"
     )
     running = start(
         host, "ADD", meta({"name": "third", "cniVersion": "0.4.0", "type": "slow"}), pod
     )
-    for _dummy in range(200):
-        if mark.exists():
-            break
-        time.sleep(0.02)
-    begin = time.monotonic()
+    wait_for(mark.exists, running)
     running.send_signal(signal.SIGTERM)
-    answer = json.loads(running.communicate(timeout=30)[0])
+    answer = json.loads(running.communicate(timeout=PATIENCE)[0])
     assert (running.returncode, answer["code"]) == (1, 11) and "signal 15" in answer["msg"]
-    assert time.monotonic() - begin < 5
     assert is_back_to_nothing(host, pod)
 
 

@@ -14,13 +14,13 @@ import re
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._isolation import ports
 from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import ruleset
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 from cni_host import BIN, NET, CniHost
+from waiting import PATIENCE, wait_for
 
 GUARD = pathlib.Path(__file__).resolve().parents[2] / "roles/isolation/files/isolation.py"
 SEED = (pathlib.Path(__file__).parent / "data" / "10-2flannels.conf").read_text(encoding="utf-8")
@@ -194,7 +194,7 @@ esac
 def test_del_without_configuration_and_without_the_namespace(host, pod):
     assert host.cni("ADD", today(), pod)[0] == 0
     assert len(host.leftovers()) == 7
-    subprocess.run(["ip", "netns", "del", pod], check=True)
+    host.remove(pod)
     for file in ("/run/flannel/subnet.env", "/run/flannel/subnet2.env"):
         host.path(file).unlink()
     assert host.cni("DEL", "", pod, CNI_NETNS="") == (0, None)
@@ -222,9 +222,11 @@ def test_a_delegate_that_fails_takes_all_others_back(host, pod):
 
 @pytest.mark.parametrize("signal_number", [signal.SIGKILL])
 def test_killed_in_the_middle_of_an_add(host, pod, signal_number, tmp_path):
-    mark = tmp_path / "third"
+    mark, killed = tmp_path / "third", tmp_path / "killed"
     host.plugin(
-        "slow", f"cat >/dev/null; [ $CNI_COMMAND = ADD ] || exit 0; touch {mark}; exec sleep 2\n"
+        "slow",
+        f"cat >/dev/null; [ $CNI_COMMAND = ADD ] || exit 0; touch {mark};"
+        f" until [ -e {killed} ]; do sleep 0.1; done\n",
     )
     conf = json.dumps(today({"name": "third", "cniVersion": "0.4.0", "type": "slow"}))
     # exec all the way down, so this is the meta-plugin's own process
@@ -236,12 +238,10 @@ def test_killed_in_the_middle_of_an_add(host, pod, signal_number, tmp_path):
     )
     running.stdin.write(conf)
     running.stdin.close()
-    for _dummy in range(100):
-        if mark.exists():
-            break
-        time.sleep(0.05)
+    wait_for(mark.exists, running)
     running.send_signal(signal_number)
-    assert running.wait(10) == -signal_number
+    assert running.wait(PATIENCE) == -signal_number
+    killed.touch()
     assert set(host.addresses(pod)) == {"eth0", "net1"}
     assert host.cni("DEL", "", pod) == (0, None)
     assert host.addresses(pod) == {}
@@ -249,14 +249,12 @@ def test_killed_in_the_middle_of_an_add(host, pod, signal_number, tmp_path):
 
 
 def test_a_delegate_that_hangs_is_cut_off(host, pod):
-    host.plugin("hang", "cat >/dev/null; [ $CNI_COMMAND = ADD ] || exit 0; sleep 50\n")
-    begin = time.monotonic()
+    host.plugin("hang", "cat >/dev/null; [ $CNI_COMMAND = ADD ] || exit 0; sleep 600\n")
     status, answer = host.cni(
         "ADD",
         today({"name": "third", "cniVersion": "0.4.0", "type": "hang"}, timeoutSeconds=3),
         pod,
     )
-    assert time.monotonic() - begin < 6
     assert (status, answer["code"]) == (1, 11)
     assert "hang" in answer["msg"]
     assert host.leftovers() == []
@@ -506,10 +504,7 @@ def _guard(host):
     def start():
         command = host.command([sys.executable, "-I", str(GUARD), "hold"])
         started.append(subprocess.Popen(command))
-        deadline = time.monotonic() + 10
-        while not host.path("/run/multinet-isolation/state.json").exists():
-            assert started[-1].poll() is None and time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_for(host.path("/run/multinet-isolation/state.json").exists, started[-1])
         return started[-1]
 
     yield start
@@ -538,16 +533,12 @@ def test_a_pod_is_held_to_what_it_was_given_while_it_is_attached(host, pod, guar
             assert f"{link['address']} . {address}" in text
     assert host.cni("CHECK", dict(today(), prevResult=answer), pod)[0] == 0
     assert host.cni("DEL", today(), pod)[0] == 0
-    deadline = time.monotonic() + 10
-    while given(host)[0]:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_for(lambda: not given(host)[0])
 
 
 def test_without_the_guard_nothing_stays_attached(host, pod, guard):
-    begin = time.monotonic()
     status, answer = host.cni("ADD", today(), pod)
-    assert status == 1 and time.monotonic() - begin < 30
+    assert status == 1
     assert answer["code"] == 11
     assert "guard of this host does not answer" in answer["msg"]
     assert not list(host.path("/var/lib/cni/multinet").glob("*.json"))

@@ -10,6 +10,7 @@ has measured it (benchmarks/meta_plugin.py).
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import subprocess
 
@@ -57,7 +58,7 @@ ALWAYS = {"multinet", "multinet._cni", "multinet._meta", "multinet._meta.plugin"
         "version",
     )
 }
-WORK = {"fcntl", "multinet._cni.files"} | {
+WORK = {"fcntl", "multinet._cni.files", "multinet._names"} | {
     "multinet._meta." + name for name in ("conf", "flannel", "lock", "state")
 }
 # _ctypes: how Python before 3.12 enters a network namespace
@@ -67,6 +68,23 @@ IMPORTED = {
     "DEL": ALWAYS | STANDARD | WORK | {"multinet._meta.delete"},
 }
 IN_PROCESS = {"_socket", "multinet._meta.in_process", "multinet._meta.flannel_plugin"}
+# What talks to the kernel and keeps addresses, in place of six processes
+BRIDGE = {
+    "ADD": {
+        "_struct",
+        "multinet._cni.rtnetlink",
+        "multinet._meta.bridge_plugin",
+        "multinet._meta.guard",
+        "multinet._meta.host_local_plugin",
+    },
+    "DEL": {
+        "_ctypes",
+        "_struct",
+        "multinet._cni.rtnetlink",
+        "multinet._meta.bridge_plugin",
+        "multinet._meta.host_local_plugin",
+    },
+}
 LEASE = """\
 FLANNEL_NETWORK=10.0.0.0/16
 FLANNEL_SUBNET=10.0.0.1/24
@@ -101,8 +119,42 @@ def test_what_is_imported_where_flannel_is_done_in_process(python, tmp_path):
         check_imports(FOUND[python], tmp_path, command, conf, IMPORTED[command] | IN_PROCESS)
 
 
-def check_imports(python, tmp_path, command, conf, expected):
-    """Run a command of an installed meta-plugin; what it imports is what is expected."""
+@pytest.fixture
+def pod():
+    """The path of a network namespace of a pod, in one of a host that goes with it."""
+    name = f"startup-{os.getpid()}"
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    yield f"/run/netns/{name}"
+    subprocess.run(["ip", "netns", "del", name], check=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root for network namespaces")
+@pytest.mark.parametrize("python", FOUND)
+def test_what_is_imported_where_all_of_a_network_is_done_in_process(python, tmp_path, pod):
+    (tmp_path / "lease").write_text(LEASE)
+    flannel = {
+        "type": "flannel",
+        "subnetFile": str(tmp_path / "lease"),
+        "dataDir": str(tmp_path / "data"),
+        "ipam": {"dataDir": str(tmp_path / "addresses")},
+        "delegate": {"bridge": "mn-startup", "isDefaultGateway": True, "ipMasq": False},
+    }
+    for name in ("flannel", "bridge", "host-local", "tuning"):
+        (tmp_path / name).write_text("#!/bin/false\n")
+        (tmp_path / name).chmod(0o755)
+    tuning = {"type": "tuning", "sysctl": {"net.ipv4.conf.IFNAME.arp_filter": "1"}}
+    network = {"cniVersion": "0.4.0", "name": "one", "plugins": [flannel, tuning]}
+    conf = {"delegates": [network], "inProcess": ["flannel", "tuning", "bridge", "host-local"]}
+    for command in ("ADD", "DEL"):
+        expected = IMPORTED[command] | IN_PROCESS | BRIDGE[command]
+        check_imports(FOUND[python], tmp_path, command, conf, expected, pod, ["unshare", "--net"])
+
+
+def check_imports(python, tmp_path, command, conf, expected, netns="/proc/self/ns/net", within=()):
+    """Run a command of an installed meta-plugin; what it imports is what is expected.
+
+    netns: of the pod; within: the command that it is run by.
+    """
     for file in library_files.library(["meta-plugin"], str(tmp_path)):
         path = pathlib.Path(file["path"])
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -111,15 +163,15 @@ def check_imports(python, tmp_path, command, conf, expected):
     (tmp_path / "delegate").chmod(0o755)
     base = {"cniVersion": "1.0.0", "name": "multinet", "cniDir": str(tmp_path / "state")}
     done = subprocess.run(
-        [python, "-IS", "-c", START, str(tmp_path)],
+        [*within, python, "-IS", "-c", START, str(tmp_path)],
         env={
             "CNI_COMMAND": command,
             "CNI_CONTAINERID": "pod",
-            "CNI_NETNS": "/proc/self/ns/net",
+            "CNI_NETNS": netns,
             "CNI_NETNS_OVERRIDE": "1",
             "CNI_IFNAME": "none0",
             "CNI_PATH": str(tmp_path),
-            "PATH": "/usr/bin:/bin",
+            "PATH": "/usr/bin:/bin:/usr/sbin",
         },
         input=json.dumps(dict(base, **conf)),
         capture_output=True,

@@ -68,3 +68,16 @@ def test_bad_input_is_a_sentence_and_changes_nothing(ansible, tmp_path):
     result = ansible.module("node_files", broken)["node1"]
     assert len(result["errors"]) == 2 and "write it in quotes, for example '0644'" in result["msg"]
     assert not (tmp_path / "etc").exists()
+
+
+def test_nothing_is_written_before_the_roles_that_come_first(ansible, tmp_path):
+    first = tmp_path / "multinet"
+    needs = {str(first): "meta_plugin", f"{tmp_path}/inventory.json": "isolation"}
+    given = {**wish(tmp_path / "etc"), "needs": needs}
+    assert ansible.module("node_files", given, "--check")["node1"]["changed"]
+    assert ansible.module("node_files", given)["node1"]["msg"] == (
+        f"{first} is not on this host: the role multinet.flannel.meta_plugin comes first."
+    )
+    assert not (tmp_path / "etc").exists()
+    first.touch()
+    assert ansible.module("node_files", given)["node1"]["changed"]

@@ -10,13 +10,22 @@ from __future__ import annotations
 import collections
 import os
 import signal
+import time
 
 import pytest
-from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import ruleset
-from ansible_collections.multinet.flannel.plugins.module_utils._observe import agent, facts, leaks
+from ansible_collections.multinet.flannel.plugins.module_utils._observe import (
+    agent,
+    ends,
+    facts,
+    leaks,
+    sender,
+    verdict,
+)
+from ansible_collections.multinet.flannel.plugins.module_utils._observe.evidence import Measurement
 from ansible_collections.multinet.flannel.plugins.module_utils._observe.frames import Run
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 from observe_lab import BOTH, PLAN, PORT, ObserveLab, run
+from waiting import PATIENCE, wait_for
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
@@ -36,8 +45,7 @@ def _world(tmp_path_factory):
 @pytest.fixture(name="lab")
 def _lab(world):
     """The lab with the guard on every host."""
-    for host in world.hosts:
-        world.nft(host, "flush ruleset\n" + ruleset(PLAN))
+    world.guard()
     return world
 
 
@@ -190,6 +198,7 @@ def test_miswired_interface_is_named(lab):
 
 
 def test_one_wrong_fact_is_one_row(lab):
+    lab.nft("h2", "delete table bridge multinet\n")  # which holds back what the pod answers
     lab.sysctl("h2-a", "net/ipv4/conf/all/arp_ignore", 0)
     try:
         report = lab.measure()
@@ -204,6 +213,7 @@ def test_one_wrong_fact_is_one_row(lab):
 
 def test_forwarding_pod_is_found(lab):
     # else the guard sees, and stops, what crosses the bridge
+    lab.nft("h1", "delete table bridge multinet\n")
     lab.sysctl("h1", "net/bridge/bridge-nf-call-iptables", 0)
     lab.sysctl("h1-b", "net/ipv4/ip_forward", 1)
     try:
@@ -215,7 +225,90 @@ def test_forwarding_pod_is_found(lab):
     assert leaks.POD_FORWARDS in classes(report, "leak")
 
 
+def test_second_measurement_is_refused_while_one_runs(lab):
+    known = lab.on("h1", facts.gather, lab.plan_of("h1"), "h1")
+    place = str(lab.place / "h1")
+    lab.on("h1", agent.start, Run("first", b"key"), PORT, known, place, PATIENCE)
+    try:
+        with pytest.raises(agent.AgentError, match="Another measurement on UDP port"):
+            lab.on("h1", agent.start, Run("second", b"key"), PORT, known, place, PATIENCE)
+    finally:
+        assert lab.on("h1", agent.collect, Run("first", b"key"), PORT, known, place)["alive"]
+    assert not list((lab.place / "h1").glob("probe-*"))
+
+
+def test_two_measurements_at_once_hear_each_their_own(lab):
+    known = {host: lab.on(host, facts.gather, lab.plan_of(host), host) for host in lab.hosts}
+    everyone = list(known.values())
+    runs = {Run("first", b"one"): PORT, Run("second", b"two"): PORT + 1}
+
+    def sent(token, host):
+        task = sender.Task(token, runs[token], lab.plan, everyone, host, wait=0.3)
+        return sender.send(task._replace(runtime_dir=str(lab.place / host)))
+
+    def both(host, dummy):
+        return {token.name: sent(token, host) for token in runs}
+
+    for token, port in runs.items():
+        for host in lab.hosts:
+            place = str(lab.place / host)
+            tunnels = ends.tunnel_ports(everyone)
+            lab.on(host, agent.start, token, port, known[host], place, PATIENCE, tunnels)
+    done = lab.at_once(both, known)
+    for token, port in runs.items():
+        shares = {}
+        for host in lab.hosts:
+            place = str(lab.place / host)
+            heard = lab.on(host, agent.collect, token, port, known[host], place)
+            listened = {"problems": [], "table_fulls": None}
+            shares[host] = {"listen": listened, "send": done[host][token.name], "collect": heard}
+        report = verdict.evaluate(Measurement(lab.plan, everyone, shares, lab.hosts))
+        assert not report["gaps"], report["gaps"]
+        said = [one["sentence"] for one in report["findings"]]
+        assert not report["counts"]["inconclusive"] and not report["counts"]["broken"], said
+    assert not [place for host in lab.hosts for place in (lab.place / host).glob("probe-*")]
+
+
+def test_a_kernel_without_room_for_neighbours_is_seen_from_any_namespace(lab):
+    seen = lab.on("h1", agent.table_fulls)
+    assert isinstance(seen, int) and seen == agent.table_fulls()
+
+
+def test_nothing_is_sent_after_the_deadline(lab):
+    known = lab.on("h1", facts.gather, lab.plan_of("h1"), "h1")
+    place = str(lab.place / "h1")
+    lab.on("h1", agent.start, Run("late", b"key"), PORT, known, place, PATIENCE)
+    soon = time.monotonic() + 1
+    (lab.place / "h1" / "probe-late" / "until").write_text(str(soon), encoding="ascii")
+    task = sender.Task(Run("late", b"key"), PORT, lab.plan, [known], "h1", runtime_dir=place)
+    late = lab.on("h1", sender.send, task._replace(rate=100))
+    assert sender.TOO_LATE in late["errors"].values() and late["sent"] < late["cells"]
+    assert lab.on("h1", agent.collect, Run("late", b"key"), PORT, known, place)["alive"]
+
+
+def test_listener_ends_itself(lab, tmp_path, monkeypatch):
+    """After its deadline, which does not come before start() is done; and what it heard goes."""
+    serve, started = agent.Listener.serve, tmp_path / "started"
+
+    def served(self, until, receipts):
+        while not started.exists():
+            serve(self, time.monotonic() + 0.1, receipts)
+        serve(self, until, receipts)
+
+    monkeypatch.setattr(agent.Listener, "serve", served)
+    known = lab.on("h1", facts.gather, lab.plan_of("h1"), "h1")
+    place = str(lab.place / "h1")
+    lab.on("h1", agent.start, Run("short", b"key"), PORT, known, place, 1)
+    directory = agent.directory(place, "short")
+    assert agent.running(directory)
+    started.touch()
+    wait_for(lambda: agent.running(directory) is None)
+    wait_for(lambda: not os.path.exists(directory))
+    assert not lab.on("h1", agent.collect, Run("short", b"key"), PORT, known, place)["alive"]
+
+
 def test_broken_path_is_told_from_isolation(lab):
+    # Nothing is measured in this lab afterwards: the neighbours of the device do not come back.
     run("ip", "-n", lab.ns("h2"), "link", "set", "flannel.1", "down")
     try:
         report = lab.measure()
@@ -241,29 +334,9 @@ def test_broken_path_is_told_from_isolation(lab):
     assert not [cell for cell in report["cells"] if cell["outcome"] == "leak"]
 
 
-def test_second_measurement_is_refused_while_one_runs(lab):
-    known = lab.on("h1", facts.gather, lab.plan_of("h1"), "h1")
-    place = str(lab.place / "h1")
-    lab.on("h1", agent.start, Run("first", b"key"), PORT, known, place, 30)
-    try:
-        with pytest.raises(agent.AgentError, match="Another measurement is running"):
-            lab.on("h1", agent.start, Run("second", b"key"), PORT, known, place, 30)
-    finally:
-        assert lab.on("h1", agent.collect, Run("first", b"key"), PORT, known, place)["alive"]
-    assert not list((lab.place / "h1").glob("probe-*"))
-
-
-def test_listener_ends_itself(lab):
-    known = lab.on("h1", facts.gather, lab.plan_of("h1"), "h1")
-    place = str(lab.place / "h1")
-    lab.on("h1", agent.start, Run("short", b"key"), PORT, known, place, 0)
-    assert not lab.on("h1", agent.collect, Run("short", b"key"), PORT, known, place)["alive"]
-
-
 def test_a_pod_that_goes_meanwhile_makes_its_own_cells_inconclusive(tmp_path):
     with ObserveLab(PLAN, {"h1": {"a": BOTH, "b": BOTH}, "h2": {"a": BOTH}}, tmp_path) as lab:
-        for host in lab.hosts:
-            lab.nft(host, ruleset(PLAN))
+        lab.guard()
         gone = "h1/" + lab.ns("h1-b")
         report = lab.measure(between=lambda dummy: run("ip", "netns", "del", lab.ns("h1-b")))
         assert (
@@ -360,8 +433,7 @@ def test_another_cnis_interface_is_no_stranger_and_its_pods_are_kept_apart(tmp_p
     ) as lab:
         another_cni(lab)
         open_to_all = lab.measure()
-        for host in lab.hosts:
-            lab.nft(host, ruleset(EXTERNAL))
+        lab.guard()
         report = lab.measure()
         between = {
             ("cluster", "red"),
@@ -387,3 +459,19 @@ def test_another_cnis_interface_is_no_stranger_and_its_pods_are_kept_apart(tmp_p
         assert {measured[pair] for pair in between} == {"blocked"} and measured[
             ("cluster", "cluster")
         ] == "unmeasured"
+
+
+def test_a_way_that_goes_meanwhile_proves_nothing(lab, monkeypatch):
+    """Of what a node believed about it, nothing can be read any more."""
+    looks = []
+
+    def gone(address):
+        looks.append(address)
+        if looks.count(address) > 1:
+            raise OSError(101, "Network is unreachable")
+        return 1430
+
+    monkeypatch.setattr(sender, "_mtu_of_way", gone)
+    cells = [cell for cell in lab.measure()["cells"] if cell["kind"] == "mtu"]
+    assert cells and {cell["outcome"] for cell in cells} == {"inconclusive"}
+    assert all("Network is unreachable" in cell["reason"] for cell in cells)

@@ -16,6 +16,12 @@ from adhoc import Ansible
 
 ROLES = sorted(path.name for path in (pathlib.Path(__file__).parents[2] / "roles").iterdir())
 NOT_FOR_HOSTS = {"mirror", "multinet"}
+# It is for one host of those that its playbook has looked at.
+SAYS = {
+    "adopt": "Run the playbook multinet.flannel.adopt",
+    # it asks the API before it changes a host
+    "kubernetes": "Set multinet_kubeconfig to that of an administrator.",
+}
 # Of those that find what they need by themselves, the ones that a host of any kind lets get far.
 GET_FAR = ("isolation", "meta_plugin", "subnet_server")
 OF_KUBERNETES = ("kubernetes", "subnet_server")
@@ -44,9 +50,10 @@ def run(
 ) -> dict[str, str]:
     """Return what Ansible says while it runs each role alone, on a host of the role's name."""
     said: dict[str, str] = {}
-    # an inventory has one declaration for all of its hosts
-    for place, variables in (("etcd", COMMON), ("kubernetes", {**COMMON, **KUBERNETES})):
-        some = [role for role in roles if (role in OF_KUBERNETES) == (place == "kubernetes")]
+    # an inventory has one declaration for all of its hosts; without its API, a run ends
+    of_kubernetes = [[role] for role in roles if role in OF_KUBERNETES]
+    for some in ([role for role in roles if role not in OF_KUBERNETES], *of_kubernetes):
+        variables = {**COMMON, **(KUBERNETES if some in of_kubernetes else {})}
         # a run ends when no host of a play is left, so each has one more, which does nothing
         own = {**variables, **more}
         hosts: dict[str, dict[str, Any]] = {**dict.fromkeys(some, own), "idle": {}}
@@ -60,7 +67,7 @@ def run(
             }
             for role in some
         ]
-        ansible = Ansible(directory / place, hosts)
+        ansible = Ansible(directory / some[0], hosts)
         ansible.playbook(plays, *options)
         parts = re.split(r"^PLAY \[(.*?)\] \**$", ansible.output, flags=re.MULTILINE)
         said.update(zip(parts[1::2], parts[2::2]))
@@ -82,7 +89,8 @@ def _checked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 @pytest.mark.parametrize("role", ROLES)
 def test_a_role_alone(away: dict[str, str], role: str) -> None:
     assert not NO_SENTENCE.findall(away[role]), away[role]
-    assert role in NOT_FOR_HOSTS or "UNREACHABLE!" in away[role], away[role]
+    said = re.sub(r"\s+", " ", away[role])
+    assert role in NOT_FOR_HOSTS or SAYS.get(role, "UNREACHABLE!") in said, away[role]
 
 
 @pytest.mark.parametrize("role", GET_FAR)
@@ -119,3 +127,36 @@ def test_a_play_that_declares_other_networks_has_their_plan(tmp_path: pathlib.Pa
     assert ansible.playbook(plays, "--forks=1") == 0, ansible.output
     said = re.findall(r"(?:first|second): \w+", ansible.output)
     assert said == ["first: multinet", "first: multus", "second: multinet", "second: multus"]
+
+
+def test_an_etcd_that_is_taken_back_is_told_what_its_version_has_to_be(
+    tmp_path: pathlib.Path,
+) -> None:
+    """The role upgrade asks for these settings, with 3.5 declared and 3.4 put back, on arm64."""
+    host = {**COMMON, "multinet_node_address": "192.0.2.1", "multinet_etcd_tls": False}
+    ansible = Ansible(tmp_path, {"n1": {**host, "multinet_versions": {"etcd": "3.5.16"}}})
+    role = {"name": "multinet.flannel.etcd", "tasks_from": "settings"}
+    tasks = [
+        {"ansible.builtin.set_fact": {"architecture": "aarch64", "cacheable": True}},
+        {"ansible.builtin.include_role": role},
+        {"ansible.builtin.include_role": role, "vars": {"multinet_etcd_version": "3.4.23"}},
+    ]
+    plays = [{"hosts": "n1", "gather_facts": False, "tasks": tasks}]
+    assert ansible.playbook(plays, "--check", "--diff") == 0, ansible.output
+    declared, back = ansible.output.split("TASK [multinet.flannel.etcd : ")[1:]
+    assert "ETCD_NAME=n1" in declared and "UNSUPPORTED" not in declared
+    assert "+ETCD_UNSUPPORTED_ARCH=arm64\n" in back
+
+
+@pytest.mark.parametrize("strategy", ["free", "ansible.builtin.host_pinned"])
+def test_a_strategy_by_which_hosts_run_apart_is_refused(
+    tmp_path: pathlib.Path, strategy: str
+) -> None:
+    """What is done once for all hosts would be done by each, at the same time: a CA for each."""
+    ansible = Ansible(tmp_path, {"node1": COMMON, "node2": COMMON})
+    play = {"name": "Networks", "hosts": "all", "gather_facts": False, "strategy": strategy}
+    play["roles"] = ["multinet.flannel.etcd"]
+    assert ansible.playbook([play], "--check") != 0
+    said = re.sub(r"\s+", " ", ansible.output)
+    assert f"The play 'Networks' has the strategy {strategy}, by which" in said, said
+    assert "Write strategy: linear in the play." in said

@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import subprocess
-import time
 
 import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.errors import PlanError
@@ -19,6 +18,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.render import (
     flanneld_environment,
 )
+from waiting import PATIENCE, wait_for
 
 NAMESPACE = f"plan{os.getpid()}"
 ENDPOINT = "http://127.0.0.1:2379"
@@ -30,17 +30,6 @@ def inside(*command):
     return subprocess.run(
         ["ip", "netns", "exec", NAMESPACE, *command], check=True, capture_output=True, text=True
     ).stdout
-
-
-def wait_for(condition, seconds=20):
-    """Return the first true value of condition(); raises AssertionError after `seconds`."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.05)
-    raise AssertionError(f"waited {seconds} s in vain")
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +61,8 @@ def node(upstream_bin, tmp_path_factory):
         value = json.dumps(config or network["flannel_config"])
         inside(
             str(upstream_bin / "etcdctl"),
+            "--dial-timeout=100s",
+            "--command-timeout=100s",
             "--endpoints",
             ENDPOINT,
             "put",
@@ -127,7 +118,7 @@ def node(upstream_bin, tmp_path_factory):
         for process in processes:
             process.terminate()
         for process in processes:
-            process.wait(timeout=20)
+            process.wait(timeout=PATIENCE)
         subprocess.run(["ip", "netns", "delete", NAMESPACE], check=True)
 
 
@@ -174,7 +165,8 @@ def test_several_flanneld_run_side_by_side_as_planned(node):
         )
         assert variables.get("FLANNEL_IPV6_NETWORK") == network["ipv6_cidr"]
         # Each daemon has a health port of its own, on loopback alone.
-        assert f"127.0.0.1:{network['healthz_port']} " in inside("ss", "-Hltn")
+        health = f"127.0.0.1:{network['healthz_port']} "
+        wait_for(lambda health=health: health in inside("ss", "-Hltn"))
     assert _variables(files[1])["FLANNEL_SUBNET"] in ("10.3.8.1/26", "10.3.8.65/26")
     assert _variables(files[2])["FLANNEL_IPV6_SUBNET"].endswith(f"/{planned[2]['ipv6_subnet_len']}")
 
@@ -212,7 +204,7 @@ def test_flanneld_leaves_the_rules_of_another_flannel_alone(node):
         )["networks"][0]
     )
     wait_for(path.exists)
-    assert "Cleaning-up nftables rules" in log.read_text()
+    wait_for(lambda: "Cleaning-up nftables rules" in log.read_text())
     assert [
         line.split()[-1]
         for line in inside("nft", "list", "tables").splitlines()

@@ -22,6 +22,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._cni import quick
 from ansible_collections.multinet.flannel.plugins.module_utils._kube_client import https
 from etcd_server import Authority
 from pythons import FOUND, https_of
+from waiting import PATIENCE
 
 TLS = """
 import json, sys
@@ -34,7 +35,7 @@ outcomes = []
 for port, name, arguments in json.loads(sys.argv[3]):
     try:
         context = https.tls_context(**arguments)
-        connection = https.Connection("127.0.0.1", port, 5, context=context, tls_name=name)
+        connection = https.Connection("127.0.0.1", port, 100, context=context, tls_name=name)
         outcomes.append(connection.request("GET", "/", {"Host": "x"}, b"", 100)[1].decode())
     except OSError as error:
         outcomes.append(type(error).__name__)
@@ -174,5 +175,5 @@ def test_the_keeper_looks_and_answers(tmp_path, python):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(file["content"], encoding="utf-8")
     command = [python, "-IS", "-c", KEEPER, str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert not done.returncode, done.stderr

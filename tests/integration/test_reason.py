@@ -19,6 +19,7 @@ import sys
 import threading
 
 import pytest
+import waiting
 from ansible_collections.multinet.flannel.plugins.module_utils._etcd.client import Client
 from ansible_collections.multinet.flannel.plugins.module_utils._flanneld import data_store
 from etcd_server import Authority, free_port, running_etcd
@@ -30,7 +31,12 @@ PATIENT = pytest.mark.usefixtures("impatient")
 @pytest.fixture(name="impatient")
 def _impatient(monkeypatch):
     monkeypatch.setattr(data_store, "PATIENCE", 0.5)
-    monkeypatch.setattr(data_store, "TIMEOUT", 1.0)
+
+
+@pytest.fixture(name="patient", autouse=True)
+def _patient(monkeypatch):
+    """Who answers is waited for."""
+    monkeypatch.setattr(data_store, "TIMEOUT", waiting.PATIENCE)
 
 
 @pytest.fixture(scope="module", name="authority")
@@ -260,6 +266,7 @@ def test_authentication(etcd, client, upstream_bin):
     url = etcd()
     configure(url, client)
     control = [str(upstream_bin / "etcdctl"), "--endpoints", url]
+    control += ["--dial-timeout=100s", "--command-timeout=100s"]
     for option, path in zip(("cacert", "cert", "key"), client):
         control += [f"--{option}", str(path)]
     for command in (
@@ -272,10 +279,13 @@ def test_authentication(etcd, client, upstream_bin):
 
 
 @PATIENT
-def test_no_leader(etcd, client):
+def test_no_leader(etcd, client, monkeypatch):
+    monkeypatch.setattr(data_store, "TIMEOUT", 1.0)
     url = etcd()
     configure(url, client)
-    Client([url], *map(str, client), timeout=15).member_add(f"http://127.0.0.1:{free_port()}")
+    Client([url], *map(str, client), timeout=waiting.PATIENCE).member_add(
+        f"http://127.0.0.1:{free_port()}"
+    )
     assert any(word in said(url, client) for word in ("no quorum", "no answer in time"))
 
 

@@ -27,9 +27,11 @@ KUBELET = (
     '#!/bin/sh\n[ "$1" = --version ] && echo "Kubernetes v1.8.4" && exit\necho "$@" >'
     " /run/kubelet.options\nexec sleep 1000000\n"
 )
+# It is started when it has said what it was started with.
 UNIT = (
     "[Service]\nEnvironmentFile=-/etc/default/kubelet\nExecStart=/usr/local/bin/kubelet"
-    " $KUBELET_OPTS\n"
+    " $KUBELET_OPTS\nExecStartPre=rm -f /run/kubelet.options\n"
+    "ExecStartPost=sh -c 'until [ -s /run/kubelet.options ]; do sleep 0.1; done'\n"
 )
 OPTIONS = 'KUBELET_OPTS="--address=0.0.0.0 --network-plugin=kubenet --v=2"\n'
 FILES = "/etc/default/kubelet /etc/crio/crio.conf.d/90-multinet.conf /etc/multinet/runtime.json"
@@ -71,7 +73,7 @@ class Host:
 
     def sh(self, script, text=None):
         done = subprocess.run(
-            ["podman", "exec", "-i", self.name, "timeout", "60", "sh", "-c", script],
+            ["podman", "exec", "-i", self.name, "timeout", "600", "sh", "-c", script],
             input=text,
             capture_output=True,
             text=True,
@@ -121,7 +123,7 @@ class Host:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
             check=False,
         )
         start = done.stdout.find("=> {")

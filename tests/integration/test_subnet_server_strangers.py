@@ -19,6 +19,7 @@ import types
 
 import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._subnets import metrics, server
+from waiting import PATIENCE
 
 if os.geteuid() != 0:
     pytest.skip("needs root to be other users", allow_module_level=True)
@@ -53,7 +54,7 @@ for character in "GET /healthz HTTP/1.1\\r\\nX: " + "x" * 1000:
 
 PATIENT = """
 status = 0
-for number in range(50):
+for number in range(1000):
     try:
         one = http.client.HTTPConnection("127.0.0.1", {port}, timeout=5)
         one.request("GET", "/healthz")
@@ -110,14 +111,14 @@ def stranger(program, port):
 
 def ask(port, path="/red/own", headers=None):
     """Return the status that this user (root) is answered."""
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as one:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)) as one:
         one.request("GET", path, headers=headers or {})
         return one.getresponse().status
 
 
 def test_a_connection_that_is_closed_early_is_nobodys(served):
     with stranger(CLOSED_EARLY, served.port) as process:
-        assert process.wait(60) == 0
+        assert process.wait(PATIENCE) == 0
     assert ask(served.port) == 200  # after all that came before it
     assert served.paths == ["/red/own"]
 
@@ -128,7 +129,7 @@ def test_slow_connections_of_strangers_end(served, monkeypatch):
         process.stdout.readline()
         assert ask(served.port) == 200
         with stranger(PATIENT, served.port) as other:
-            assert other.communicate(timeout=30)[0] == "200\n"
+            assert other.communicate(timeout=PATIENCE)[0] == "200\n"
         process.kill()
 
 
@@ -147,7 +148,7 @@ def test_slow_connections_of_strangers_end(served, monkeypatch):
     ],
 )
 def test_what_is_no_request_is_refused_with_a_sentence(served, head, status):
-    with socket.create_connection(("127.0.0.1", served.port), timeout=10) as one:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=PATIENCE) as one:
         one.sendall(head.encode("latin-1"))
         answer = one.makefile("rb").readline().decode()
     assert answer.split()[1:2] == [str(status)], answer

@@ -15,9 +15,9 @@ import sys
 
 import pytest
 import report_schema
-from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import ruleset
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
-from observe_lab import ObserveLab
+from observe_lab import ObserveLab, run
+from waiting import wait_for
 
 PLAYBOOK = shutil.which(
     "ansible-playbook",
@@ -130,8 +130,7 @@ def test_red_without_a_guard(lab):
 
 
 def test_green_with_the_guard_and_nothing_changed(lab):
-    for host in lab.hosts:
-        lab.nft(host, "flush ruleset\n" + ruleset(PLAN))
+    lab.guard()
     rule = {"that": "length(report.pods) == `3`", "message": "There are three pods."}
     # one playbook is the barrier between listening and sending, whatever strategy others have
     status, output, report = play(
@@ -141,6 +140,34 @@ def test_green_with_the_guard_and_nothing_changed(lab):
     assert [one["holds"] for one in report["expectations"]] == [True]
     assert "changed=1" not in output and "blue        ✓" in output
     assert not list((lab.place / "h1" / "run").iterdir())
+
+
+@pytest.mark.parametrize("mode", ["static", "passive"])
+def test_a_look_without_sending(lab, mode):
+    lab.guard()
+    status, output, report = play(lab, "-e", f"verify_mode={mode}")
+    assert status == 0 and report["verdict"] == "as_planned", output
+    assert (report["mode"], report["cells"]) == (mode, [])
+    assert f"AS PLANNED ({mode}: nothing was sent)" in output
+    assert not any(left(lab))
+
+
+def test_networks_that_others_deployed(lab):
+    """The same hosts, of which nothing is said but bridges and ranges."""
+    lab.guard()
+    mine = [
+        {key: network[key] for key in ("name", "bridge", "cidr", "default")}
+        | {"vni": network["backend"]["vni"], "port": network["backend"]["port"]}
+        for network in PLAN["networks"]
+    ]
+    said = {"multinet_networks": [], "verify_networks": mine}
+    status, output, report = play(lab, "-e", json.dumps(said))
+    assert status == 0 and report["verdict"] == "as_planned", output
+    assert report["coverage"]["pairs"]["tried"] == report["coverage"]["pairs"]["possible"]
+    wrong = dict(said, verify_networks=[dict(mine[0], brigde="cni0", cidr="10.1.0.0/33")])
+    status, output, report = play(lab, "-e", json.dumps(wrong))
+    assert status and report is None
+    assert "network 'blue': brigde is unknown" in output and "write an IPv4 range" in output
 
 
 @pytest.fixture(name="down")
@@ -158,6 +185,15 @@ def test_a_host_left_out_or_down_is_not_green(lab, down):
     assert {"Host h2 was not reached.", "Host down was not reached."} <= set(report["gaps"])
 
 
+def left(lab):
+    """What a measurement has on hosts: its files, and sockets of its ports in all namespaces."""
+    for host in lab.hosts:
+        yield list((lab.place / host / "run").iterdir())
+        for name in [host, *(f"{host}-{pod}" for pod in lab.pods[host])]:
+            sockets = ["ss", "-Huan", "sport >= 47470 and sport <= 47485"]
+            yield run("ip", "netns", "exec", lab.ns(name), *sockets)
+
+
 def test_a_run_that_is_stopped_half_way_leaves_no_old_report(lab, down):
     directory = lab.place / ".multinet" / "multinet-report"
     directory.mkdir(exist_ok=True)
@@ -172,6 +208,8 @@ def test_a_run_that_is_stopped_half_way_leaves_no_old_report(lab, down):
     running.stdout.read()
     assert running.wait() != 0
     assert not any(path.exists() for path in old)
+    # the listeners end at the deadline, and keep no files for ever
+    wait_for(lambda: not any(left(lab)))
 
 
 def test_hosts_one_after_the_other_are_no_measurement(lab):

@@ -21,4 +21,4 @@ import pytest
 )
 def test_static(check: str, job: jobs.Job) -> None:
     """scripts/<check>.sh finds nothing."""
-    assert job.status == 0, f"{check} failed: its output is above"
+    assert job.status == 0, f"{check} failed:\n{job.failure()}"

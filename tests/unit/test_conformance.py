@@ -1,11 +1,14 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What `make conformance` makes of its configurations, of the suite's images and of its reports."""
+"""What `make conformance` makes of its configurations, of the suite's images and of its reports;
+what `make churn` says of pods.
+"""
 
 from __future__ import annotations
 
 import importlib.util
+import json
 import pathlib
 import sys
 
@@ -26,15 +29,24 @@ REPORT = """<testsuites><testsuite>
 </testsuite></testsuites>"""
 
 
-@pytest.fixture(scope="module", name="conformance")
-def _conformance():
-    path = ROOT / "tests" / "conformance" / "conformance.py"
-    spec = importlib.util.spec_from_file_location("conformance", path)
+def _load(name):
+    path = ROOT / "tests" / "conformance" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # typing.NamedTuple looks there
     spec.loader.exec_module(module)
     yield module
     del sys.modules[spec.name]
+
+
+@pytest.fixture(scope="module", name="conformance")
+def _conformance():
+    yield from _load("conformance")
+
+
+@pytest.fixture(scope="module", name="churn")
+def _churn(conformance):
+    yield from _load("churn")
 
 
 def test_a_configuration_is_what_its_words_change(conformance):
@@ -94,3 +106,37 @@ def test_what_fails_with_plain_flannel_too_is_marked_and_forgiven(conformance):
 def test_a_red_verification_is_a_failure(conformance, verify):
     results = {"api": conformance.Result(["a"], [], [], 1.0, verify)}
     assert conformance.ours("api", results) == (["verify"] if verify == "red" else [])
+
+
+def test_a_pod_that_is_not_ready_is_named_with_its_node_and_reason(churn):
+    def pod(name, ready, **state):
+        status = {"conditions": [{"type": "Ready", "status": ready}]}
+        if state:
+            status["containerStatuses"] = [{"state": state}]
+        return {"metadata": {"name": name}, "spec": {"nodeName": "n1"}, "status": status}
+
+    pods = [pod("a", "True"), pod("b", "False", waiting={"reason": "No"}), pod("c", "False")]
+    assert churn.unready(pods) == [
+        'b on n1 is not Ready: [{"waiting": {"reason": "No"}}]',
+        "c on n1 is not Ready: []",
+    ]
+
+
+def test_a_pod_that_lacks_an_interface_is_named(churn):
+    def pod(name, *interfaces):
+        text = json.dumps([{"interface": one} for one in interfaces])
+        return {"metadata": {"name": name, "annotations": {churn.STATUS: text}}}
+
+    assert churn.lacking([pod("a", "eth0", "net1", "net2"), pod("b", "eth0")]) == [
+        "b has ['eth0'] instead of ['eth0', 'net1', 'net2']"
+    ]
+
+
+def test_what_a_node_keeps_and_ways_that_it_lacks_are_named(churn):
+    before = {churn.KEPT: {"n1": ["a"], "n2": []}, churn.WAYS: {"n1": ["4", "4"], "n2": ["4", "4"]}}
+    after = {churn.KEPT: {"n1": ["a", "b"], "n2": []}, churn.WAYS: {"n1": ["4", "4"], "n2": ["2"]}}
+    assert churn.left(before, before) == []
+    assert churn.left(before, after) == [
+        "n1 keeps b",
+        "n2 has 2 routes and neighbours, and had 4 and 4",
+    ]

@@ -12,6 +12,7 @@ import time
 import budget
 import jobs
 import pytest
+from waiting import wait_for
 
 
 @pytest.fixture(autouse=True)
@@ -25,10 +26,13 @@ def job(name, script, room=""):
 
 def tend_until(all_jobs, names, at_once):
     """Tend until jobs of these names have ended; return the names in the order of their end."""
-    ended, end = [], time.monotonic() + 20
-    while set(ended) != set(names) and time.monotonic() < end:
-        ended += [one.name for one in all_jobs.tend(at_once)]
-        time.sleep(0.01)
+    ended = []
+
+    def tend():
+        ended.extend(one.name for one in all_jobs.tend(at_once))
+        return set(ended) == set(names)
+
+    wait_for(tend, every=0.01)
     return ended
 
 
@@ -40,14 +44,37 @@ def test_a_job_keeps_its_output_status_and_cost():
     assert one.seconds > 0 and one.cpu > 0
 
 
+def test_a_failed_scenario_is_told_by_the_task_that_it_ended_with():
+    one = job("one", "")
+    one.log.write_text(
+        "  │ TASK [One]\n  │ ok: [a]\n  └─ Return code: 0 ─\n"
+        "  \x1b[2m│\x1b[0m TASK [Two]\n  │ fatal: [a]: FAILED!\n  │         TASK [Inner]\n"
+        "  └─ Return code: 2 ─\n  │ TASK [Destroy]\n  └─ Return code: 0 ─\n"
+    )
+    assert one.failure() == "  │ TASK [Two]\n  │ fatal: [a]: FAILED!\n  │         TASK [Inner]"
+
+
+def test_of_what_is_no_scenario_the_last_lines_are_told():
+    one = job("one", "")
+    one.log.write_text("".join(f"{number}\n" for number in range(100)))
+    assert one.failure().splitlines()[0] == "29"
+    assert one.failure().splitlines()[-1] == "99"
+
+
 def test_jobs_of_a_room_run_one_at_a_time_and_others_beside_them(tmp_path):
+    go, room = tmp_path / "go", tmp_path / "room"
+
     def alone(name):
         # fails where another of the room has not ended
-        return job(name, f"mkdir {tmp_path}/room && sleep 0.3 && rmdir {tmp_path}/room", "cluster")
+        script = f"mkdir {room} && until [ -e {go} ]; do sleep 0.01; done && rmdir {room}"
+        return job(name, script, "cluster")
 
     first, second, beside = alone("first"), alone("second"), job("beside", "true")
     run = jobs.Jobs([first, second, beside], dict(os.environ))
-    assert tend_until(run, ["first", "second", "beside"], 2) == ["beside", "first", "second"]
+    assert tend_until(run, ["beside"], 2) == ["beside"]
+    assert first.process and not second.process
+    go.touch()
+    assert tend_until(run, ["first", "second"], 2) == ["first", "second"]
     assert (first.status, second.status, beside.status) == (0, 0, 0)
 
 
@@ -63,18 +90,25 @@ def test_stop_ends_what_a_job_started_in_sessions_of_its_own_too(tmp_path):
     one.undo = ("touch", str(tmp_path / "undone"))
     run = jobs.Jobs([one, two], dict(os.environ))
     run.tend(1)
-    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
-        time.sleep(0.01)
+    wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
     assert run.stop() == ["one"]
-    pid = int((tmp_path / "pid").read_text())
-    stat = pathlib.Path(f"/proc/{pid}/stat")
-    assert not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z"
+    stat = pathlib.Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}/stat")
+
+    def is_gone():  # whoever is its parent now waits for it, or not
+        try:
+            return stat.read_text().rpartition(")")[2].split()[0] == "Z"
+        except OSError:
+            return True
+
+    wait_for(is_gone)
     assert (tmp_path / "undone").exists()
     assert run.tend(1) == [] and two.process is None
 
 
-def test_the_table_adds_up_and_says_what_nobody_measured():
-    account = budget.Budget(began=time.time() - 60)
+def test_the_table_adds_up_and_says_what_nobody_measured(monkeypatch):
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now)
+    account = budget.Budget(began=now - 60)
     account.add("unit", budget.Part(10, 9))
     account.add("unit", budget.Part(20.4, 21))
     account.add("scenario vlans", budget.Part(90, 45))

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Make what the hosts of a test cluster mount as /etc/kubernetes: certificates, kubeconfigs, units,
 # settings. The first host is the control plane. A second run adds what is missing.
-# Usage: cluster.sh DIRECTORY CLUSTER-CIDRS KUBE-PROXY-MODE NAME=ADDRESS...
+# Usage: cluster.sh DIRECTORY CLUSTER-CIDRS KUBE-PROXY-MODE KUBE-PROXY-FLAGS NAME=ADDRESS...
 set -euo pipefail
 source=$(cd "$(dirname "$0")" && pwd)
 directory=$1
 cidrs=$2
 proxy_mode=$3
-shift 3
+proxy_flags=$4
+shift 4
 server=${1#*=}
 
 mkdir -p "$directory"
@@ -21,6 +22,7 @@ API_SERVER=$server
 CLUSTER_CIDRS=$cidrs
 SERVICE_CIDRS=$services
 KUBE_PROXY_MODE=$proxy_mode
+KUBE_PROXY_FLAGS=$proxy_flags
 ENV
 
 key() {

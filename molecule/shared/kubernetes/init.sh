@@ -1,19 +1,21 @@
 #!/bin/sh
 # The first process of a Kubernetes node's container: what a container has to be given to pass for a
 # machine, then systemd.
-# Usage: init.sh [spare|crio]. A spare host is no node until someone starts its units; `crio`: with
-# CRI-O in place of containerd.
+# Usage: init.sh [spare|crio|machine]. A spare host is no node until someone starts its units;
+# `crio`: with CRI-O in place of containerd; `machine`: no container, and its systemd runs.
 set -e
 
-# The machine's own settings, which kubelet writes: this node gets copies.
-for setting in vm/overcommit_memory vm/panic_on_oom kernel/panic kernel/panic_on_oops; do
+# The machine's own settings, which kubelet writes: a container gets copies.
+settings='vm/overcommit_memory vm/panic_on_oom kernel/panic kernel/panic_on_oops'
+[ "${1:-}" != machine ] || settings=
+for setting in $settings; do
     mkdir -p "/var/lib/test-sysctl/${setting%/*}"
     cat "/proc/sys/$setting" >"/var/lib/test-sysctl/$setting"
     mount --bind "/var/lib/test-sysctl/$setting" "/proc/sys/$setting"
 done
 
 for program in /opt/test-mirror/kubernetes/*/*/kube* /opt/mirror/etcd/*/*/etcd; do
-    ln -sf "$program" /usr/local/sbin/
+    [ ! -e "$program" ] || ln -sf "$program" /usr/local/sbin/
 done
 # What the node had before any network of ours: containerd writes the template's CNI configuration
 # when the node has its podCIDR.
@@ -41,15 +43,22 @@ fi
 [ "${1:-}" = spare ] || while read -r unit; do
     ln -sf "/etc/kubernetes/units/$unit.service" /etc/systemd/system/multi-user.target.wants/
 done <"/etc/kubernetes/$(cat /proc/sys/kernel/hostname).units"
+if [ "${1:-}" = machine ]; then
+    systemctl daemon-reload
+    exec xargs systemctl enable --now containerd <"/etc/kubernetes/$(uname -n).units"
+fi
 # kubectl by hand
 mkdir -p /root/.kube
 ln -sf /etc/kubernetes/admin.conf /root/.kube/config
 
-# On a machine with the old cgroup tree: only the hierarchies that the container has for itself, or
-# runc and kubelet see the machine's.
+# On a machine with the old cgroup tree: only the hierarchies that the container has for itself.
+# systemd would mount the others as the machine has them, and a kubelet removes what it takes for
+# cgroups of pods that are gone: those of other hosts.
 if mountpoint -q /sys/fs/cgroup/systemd; then
     umount -l /sys/fs/cgroup/systemd
-    awk 'NR == 1 || $2' /proc/cgroups >/var/lib/test-cgroups
+    awk '$3 == "cgroup" { for (i = split($4, word, ","); i > 0; i--) own[word[i]] }
+        FILENAME == "/proc/cgroups" && (FNR == 1 || $1 in own)' \
+        /proc/self/mounts /proc/cgroups >/var/lib/test-cgroups
     mount --bind /var/lib/test-cgroups /proc/cgroups
     exec /sbin/init systemd.unified_cgroup_hierarchy=0 systemd.legacy_systemd_cgroup_controller=1
 fi

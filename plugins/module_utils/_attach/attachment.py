@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 import time
 
-from .._cni import conf, errors, invoke, runtime
+from .._cni import conf, errors, files, invoke, runtime
 from .._cni import netns as namespaces
 from .._cni import result as results
 from .._meta import conf as meta_conf
 from .._meta import flannel, guard, in_process
 from .._meta import state as meta_state
+from .._names import NO_EXECUTABLE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,24 +55,21 @@ def load(names: list[str], conf_dir: str, network_dir: str) -> list[NamedNetwork
 def _load_named(name: str, network_dir: str) -> NetworkList:
     file = os.path.join(network_dir, name + ".conflist")
     if not conf.is_name(name) or not os.path.isfile(file):
-        known = sorted(
-            entry[: -len(".conflist")]
-            for entry in _listdir(network_dir)
-            if entry.endswith(".conflist")
-        )
+        try:
+            there = files.listed(network_dir)
+        except OSError as error:
+            raise errors.Error(
+                errors.IO_FAILURE,
+                f"The directory {network_dir} of the networks cannot be read.",
+                error.strerror,
+            ) from None
+        known = [name[: -len(".conflist")] for name in there if name.endswith(".conflist")]
         raise errors.Error(
             errors.INVALID_CONFIGURATION,
             f"There is no network {name!r} in {network_dir}.",
             f"Known are: {', '.join(known) or 'none'}.",
         )
     return conf.load_file(file)
-
-
-def _listdir(path: str) -> list[str]:
-    try:
-        return os.listdir(path)
-    except OSError:
-        return []
 
 
 def assign(
@@ -255,7 +253,7 @@ class Attacher:
 
     def _runtime(self) -> runtime.Runtime:
         execute = in_process.InProcess(
-            self.execute or invoke.Exec(), (), when_missing=meta_conf.NO_EXECUTABLE
+            self.execute or invoke.Exec(), (), when_missing=NO_EXECUTABLE
         )
         return runtime.Runtime(
             self.path, execute, relay=self.relay, deadline=time.monotonic() + self.timeout

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .._cni.conf import NetworkList
+    from .._meta.state import Attached, State
 
 RUNTIME_CACHE = "/var/lib/cni/multinet-runtime"
 # Seconds for one DEL, and for an operation of the runtime on the same container to end.
@@ -36,12 +37,14 @@ def detach_steps(
     state_directory: str = meta_conf.STATE_DIRECTORY,
     cache_directory: str = RUNTIME_CACHE,
     pods: Mapping[str, str] | None = None,
+    tell: Callable[[State, Attached], object] = lambda state, lost: None,
 ) -> list[Step]:
     """Return the steps that take the network out of every container that has it.
 
     cni_name: the network's CNI name; bin_dir: directory of the CNI plugins; pods: what people call
-    containers, by id, as pod_names() returns it. Raises RemovalError for
-    a state that can't be read: what it holds could not be freed.
+    containers, by id, as pod_names() returns it; tell: is called with the state that is left and
+    what was taken from it. Raises RemovalError for a state that can't be read: what it holds could
+    not be freed.
     """
     store = meta_state.Store(state_directory)
     remembered = cache.Cache(cache_directory)
@@ -57,7 +60,7 @@ def detach_steps(
         for attached in state.attached if state else []:
             if state and attached.raw.get("name") == cni_name:
                 what = f"{attached.interface} of {_called(state.container_id, pods)}"
-                steps.append(Step(what, _from_state(store, state, attached)))
+                steps.append(Step(what, _from_state(store, state, attached, tell)))
     for entry in entries:
         if entry["networkName"] == cni_name:
             what = f"{entry['ifName']} of {_called(entry['containerId'], pods)}"
@@ -65,9 +68,12 @@ def detach_steps(
     return steps
 
 
-def pod_names() -> dict[str, str]:
-    """Return namespace/name of the pods that a container runtime has here, by container id."""
-    return {one["container"]: cri.label(one) for one in cri.sandboxes()}
+def pod_names(sandboxes: Iterable[dict[str, Any]]) -> dict[str, str]:
+    """Return namespace/name of the pods that a container runtime has here, by container id.
+
+    sandboxes: as cri.sandboxes() returns them.
+    """
+    return {one["container"]: cri.label(one) for one in sandboxes}
 
 
 def pods_on(
@@ -99,7 +105,10 @@ def _called(container_id: str, pods: Mapping[str, str] | None) -> str:
 
 
 def _from_state(
-    store: meta_state.Store, state: meta_state.State, attached: meta_state.Attached
+    store: meta_state.Store,
+    state: State,
+    attached: Attached,
+    tell: Callable[[State, Attached], object],
 ) -> Callable[[], None]:
     def detach() -> None:
         # The runtime may be attaching or detaching the same container.
@@ -120,6 +129,8 @@ def _from_state(
                 store.write(now)
             else:
                 store.remove(now)
+        for one in here:
+            tell(now, one)
 
     return _told(detach)
 

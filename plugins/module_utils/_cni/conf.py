@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
-_SUFFIXES = (".conf", ".conflist", ".json")
+SUFFIXES = (".conf", ".conflist", ".json")
 # The keys of a network and of its plugins that are read here; plugins read their own.
 _KEYS = frozenset(
     (
@@ -303,7 +303,7 @@ def load_file(path: str) -> NetworkList:
     return parse(read_file(path), path)
 
 
-def files(path: str, suffixes: tuple[str, ...] = _SUFFIXES) -> list[str]:
+def files(path: str, suffixes: tuple[str, ...] = SUFFIXES) -> list[str]:
     """Return the configuration files in a directory (paths) in the order in which a runtime looks
     at them; raise Error.
     """
@@ -345,5 +345,6 @@ def is_interface_name(text: str) -> bool:
     return (
         0 < len(text.encode("utf-8", "surrogateescape")) <= 15
         and text not in (".", "..")
-        and not any(character in "/:" or character.isspace() for character in text)
+        # of a `%`, the kernel makes a name of its own
+        and not any(character in "/:%" or character.isspace() for character in text)
     )

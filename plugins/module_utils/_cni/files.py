@@ -174,6 +174,14 @@ def read(path: str) -> bytes | None:
         return file.read()
 
 
+def text(path: str) -> str:
+    """Return the text of a file, "" of one that cannot be read; what is no UTF-8 is replaced."""
+    try:
+        return (read(path) or b"").decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
 def listed(directory: str) -> list[str]:
     """Return the names in a directory, sorted; none where there is no directory. Raises OSError."""
     try:

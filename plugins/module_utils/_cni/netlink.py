@@ -1,8 +1,8 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The default routes and the addresses of a network namespace, by rtnetlink; nothing is started for
-it.
+"""The default routes and the addresses of a network namespace, and routes beside the default one,
+by rtnetlink; nothing is started for it.
 """
 
 from __future__ import annotations
@@ -37,6 +37,39 @@ def set_default_routes(path: str, interface: str, gateways: list[str]) -> None:
             except OSError as error:
                 what = f"The default route by {gateway} on {interface} cannot be made."
                 raise _failure(what, error) from None
+
+
+def route_as_by_default(path: str, interface: str, ranges: list[str]) -> list[dict[str, str]]:
+    """Make a route to each of the ranges by the gateway of the interface's default route of that
+    family, in the network namespace at path; return them as a result has them. Where there is no
+    such gateway, none is made. Raises Error (code 5 or 8).
+    """
+    made = []
+    with netns.inside(path), rtnetlink.Channel() as kernel:
+        index = _index(interface)
+        for cidr in ranges:
+            to, _slash, length = cidr.partition("/")
+            family = rtnetlink.FAMILIES[_family(to)]
+            try:
+                gateway = next(
+                    one.gateway
+                    for one in kernel.routes(family)
+                    if _is_default_route_of(index, one) and one.gateway
+                )
+            except StopIteration:
+                continue
+            packed = socket.inet_pton(family, to)
+            route = rtnetlink.new_route(
+                index, family, packed, int(length), gateway, protocol=rtnetlink.STATIC
+            )
+            try:
+                kernel.ask(route)
+            except OSError as error:
+                raise _failure(
+                    f"The route to {cidr} on {interface} cannot be made.", error
+                ) from None
+            made.append({"dst": cidr, "gw": socket.inet_ntop(family, gateway)})
+    return made
 
 
 def addresses(path: str, interface: str | None = None) -> set[str]:

@@ -9,6 +9,10 @@ import os
 
 from . import errors
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _CLONE_NEWNET = 0x40000000
 _SIOCGIFHWADDR, _SIOCGIFMTU = 0x8927, 0x8921
 _OWN = "/proc/thread-self/ns/net"
@@ -45,12 +49,20 @@ class inside:  # noqa: N801 - reads as a word: with netns.inside(path)
             os.close(self.own)
 
 
+_setns: Callable[[int, int], None] | None = getattr(os, "setns", None)
+
+
 def _enter(descriptor: int) -> None:
-    if hasattr(os, "setns"):
-        os.setns(descriptor, _CLONE_NEWNET)
-        return
-    # Only for Python before 3.12, and only where a namespace is looked into; `ctypes` itself takes
-    # thrice the time of the module in C below it.
+    global _setns
+    if _setns is None:
+        _setns = _setns_of_libc()
+    _setns(descriptor, _CLONE_NEWNET)
+
+
+def _setns_of_libc() -> Callable[[int, int], None]:
+    """For Python before 3.12, and only where a namespace is looked into; `ctypes` itself takes
+    thrice the time of the module in C below it.
+    """
     import _ctypes
 
     class Number(_ctypes._SimpleCData):
@@ -61,8 +73,13 @@ def _enter(descriptor: int) -> None:
         _restype_ = Number
 
     this_program = _ctypes.dlopen(None, 0)  # type: ignore[arg-type]  # typeshed has no None here
-    if Function(_ctypes.dlsym(this_program, "setns"))(descriptor, _CLONE_NEWNET) != 0:
-        raise OSError(_ctypes.get_errno(), os.strerror(_ctypes.get_errno()))
+    function = Function(_ctypes.dlsym(this_program, "setns"))
+
+    def setns(descriptor: int, kind: int) -> None:
+        if function(descriptor, kind) != 0:
+            raise OSError(_ctypes.get_errno(), os.strerror(_ctypes.get_errno()))
+
+    return setns
 
 
 def interfaces(path: str) -> set[str]:

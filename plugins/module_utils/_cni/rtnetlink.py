@@ -5,7 +5,7 @@
 
 A request is data, a Message: what is asked, and its body. The functions here that are named after
 what they ask make them; Channel.ask() sends them. What the numbers mean is in the kernel's
-include/uapi/linux: netlink.h, rtnetlink.h, if_link.h, if_addr.h, veth.h.
+include/uapi/linux: netlink.h, rtnetlink.h, if_link.h, if_addr.h, veth.h, neighbour.h.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ _PROMISCUOUS = 0x100
 _LINK_NEW, _LINK_DELETE, _LINK_GET, _LINK_SET = 16, 17, 18, 19
 _ADDRESS_NEW, _ADDRESS_DELETE, _ADDRESS_GET = 20, 21, 22
 _ROUTE_NEW, _ROUTE_DELETE, _ROUTE_GET = 24, 25, 26
+_NEIGHBOUR_TABLE_GET = 66
 _ERROR, _DONE = 2, 3
 _REQUEST, _ACKNOWLEDGE, _EXCLUSIVE, _DUMP, _CREATE = 1, 4, 0x200, 0x300, 0x400
 _NESTED, _KIND_OF_ATTRIBUTE = 0x8000, 0x3FFF
@@ -48,6 +49,8 @@ _PORT_HAIRPIN, _PORT_ISOLATED = 4, 33
 # of an address, and of a route
 _ADDRESS, _LOCAL, _BROADCAST = 1, 2, 4
 _DESTINATION, _OIF, _GATEWAY, _TABLE = 1, 4, 5, 15
+# of a neighbour table, and the place of table_fulls among its counters
+_COUNTERS, _FULLS = 7, 10
 
 _HEADER = Struct("=IHHII")
 _LINK = Struct("=BxHiII")
@@ -56,6 +59,8 @@ _ROUTE = Struct("=BBBBBBBBI")
 _ATTRIBUTE = Struct("=HH")
 _NUMBER = Struct("=I")
 _ERROR_NUMBER = Struct("=i")
+_TABLE_HEAD = Struct("=Bxxx")
+_COUNTER = Struct("=Q")
 _SECONDS = 10
 
 
@@ -81,7 +86,9 @@ class Address:
 
 
 class Route:
-    """A route. body: by which it can be deleted; index: of the interface, 0 where there is none."""
+    """A route. body: by which it can be deleted; index: of the interface, 0 where there is none;
+    gateway: 4 or 16 bytes, empty where there is none.
+    """
 
     def __init__(self, body: bytes) -> None:
         self.body = body
@@ -89,6 +96,7 @@ class Route:
         found = read_attributes(body[_ROUTE.size :])
         self.table = _NUMBER.unpack(found[_TABLE])[0] if _TABLE in found else table
         self.index = _NUMBER.unpack(found[_OIF])[0] if _OIF in found else 0
+        self.gateway = found.get(_GATEWAY, b"")
 
 
 class Channel:
@@ -136,6 +144,22 @@ class Channel:
         """Return the routes of a family, of all tables; raise OSError."""
         dump = (_ROUTE_GET, _REQUEST | _DUMP, _ROUTE.pack(family, 0, 0, 0, 0, 0, 0, 0, 0))
         return [Route(body) for body in self.ask(dump)]
+
+    def full_neighbour_tables(self) -> int:
+        """Return how often the kernel, which has one table for all namespaces, found its IPv4 or
+        IPv6 neighbour table full; raise OSError.
+        """
+        dump = (_NEIGHBOUR_TABLE_GET, _REQUEST | _DUMP, _TABLE_HEAD.pack(AF_UNSPEC))
+        # by family: a table with the settings of many devices is told, and begun anew, in parts
+        counters = {
+            body[: _TABLE_HEAD.size]: counted
+            for body in self.ask(dump)
+            for counted in [read_attributes(body[_TABLE_HEAD.size :]).get(_COUNTERS)]
+            if counted
+        }
+        return sum(
+            _COUNTER.unpack_from(one, _FULLS * _COUNTER.size)[0] for one in counters.values()
+        )
 
 
 # links

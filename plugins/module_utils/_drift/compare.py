@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from .._node import subnet_file
+from .._node import links, subnet_file
 from . import network as networks
 
 GUARD = "multinet-isolation.service"
@@ -64,10 +64,16 @@ KINDS = {
         "run the playbook site",
     ),
     "datastore": Kind(
-        "etcd, or the subnet server: it answers, has no alarm and room left",
+        "etcd, or the subnet server and the API behind it: it answers, has no alarm and room left",
         "its API, with flanneld's own certificate",
         "hand",
         "see to the data store",
+    ),
+    "api": Kind(
+        "the Kubernetes API answers the meta-plugin, and knows its account (by `status` alone)",
+        "the API, with the meta-plugin's token",
+        "hand",
+        "until then pods that ask for networks wait",
     ),
     "config": Kind(
         "flannel's configuration of the network", "etcd", "site", "run the playbook site"
@@ -115,7 +121,8 @@ KINDS = {
         "pods have the MTU that new ones get, and the underlay carries it",
         "`ip`, the subnet file",
         "hand",
-        "give the underlay its MTU back, or restart the daemon; then attach the pods again",
+        "give the underlay (or the port) its MTU back, or restart the daemon; then attach the pods"
+        " again",
     ),
     "routes": Kind(
         "a route to every other host's subnet, by the right way; ipsec's policies",
@@ -226,7 +233,16 @@ def never_compared(plan: dict[str, Any], seen: dict[str, Any]) -> list[str]:
 
 
 def strangers(plan: dict[str, Any], seen: dict[str, Any]) -> Iterator[str]:
-    """Yield sentences on ports of which nobody knows what they were given."""
+    """Yield sentences on ports of which nobody knows what they were given, and on tunnels that are
+    no network's.
+    """
+    ours = {device for network in plan["networks"] for device in network["devices"]}
+    for name, link in sorted(seen["links"].items()):
+        if link["kind"] in links.UDP_TUNNELS and link["port"] and name not in ours:
+            yield (
+                f"{name} is a tunnel ({link['kind']}, UDP port {link['port']}) that the collection"
+                " did not make; the guard closes its port to pods"
+            )
     for network in plan["networks"]:
         # a network of before has no such key; with a VLAN, the gateway is such a port
         if network.get("spoofing") != "blocked" or network["delegate"].get("vlan"):
@@ -290,6 +306,8 @@ def _host(plan: dict[str, Any], seen: dict[str, Any]) -> Iterator[Deviation]:
     for path, reason in sorted(seen["executables"].items()):
         yield Deviation("", "executables", f"{path} {reason}")
     yield from _datastore(seen)
+    if seen.get("api"):  # status alone asks
+        yield Deviation("", "api", seen["api"].rstrip("."))
     for path, reason in sorted(seen["cni_files"].items()):
         yield Deviation("", "cni", f"{path} {reason}")
 
@@ -419,6 +437,13 @@ def _guard(plan: dict[str, Any], seen: dict[str, Any]) -> Iterator[Deviation]:
             "the guard's table bridge multinet is not in the kernel: pods send with any MAC and"
             " address",
         )
+    elif guard["unguarded"]:
+        yield Deviation(
+            "",
+            "guard",
+            f"the guard does not know {_names('the port', guard['unguarded'])}: who is behind may"
+            " send with any MAC and address, with VLAN tags, and as router",
+        )
     open_to_all = [
         network["name"]
         for network in plan["networks"]
@@ -434,6 +459,13 @@ def _guard(plan: dict[str, Any], seen: dict[str, Any]) -> Iterator[Deviation]:
         yield Deviation("", "guard", f"the guard could not load its file: {guard['error']}")
     elif guard["file_changed"]:
         yield Deviation("", "guard", "the guard's file is newer than the table that it loaded")
+    elif not guard["file_as_deployed"]:
+        yield Deviation(
+            "",
+            "guard",
+            "rules of the guard were added, taken out or moved by hand (`site --check --diff` shows"
+            " which): its file is not what was deployed",
+        )
 
 
 def _names(what: str, names: list[str]) -> str:

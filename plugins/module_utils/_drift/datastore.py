@@ -9,6 +9,7 @@ Reads only. Runs on hosts.
 
 from __future__ import annotations
 
+import http
 import http.client
 import json
 import os
@@ -35,7 +36,8 @@ def read(
     """Return what observe.look() says of the data store: {"leases", "configs", "lease_seconds",
     "etcd", "leases_problem", "leases_wrong"}.
 
-    environments: {network: what its flanneld runs with}; subnet_files: {network: what it wrote}.
+    environments: {network: what its flanneld runs with}, {} to ask nobody; subnet_files: {network:
+    what it wrote}.
     """
     names = [network["name"] for network in plan["networks"]]
     found: dict[str, Any] = {
@@ -46,13 +48,17 @@ def read(
         "leases_problem": "",
         "leases_wrong": False,
     }
+    if not environments:
+        return dict(found, leases_problem="The data store was not asked.")
     together: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    servers = set()
     try:
         for network in plan["networks"]:
             environment = environments[network["name"]]
             if plan["datastore"] == "kubernetes" and environment.get("FLANNELD_KUBE_API_URL"):
                 url = environment["FLANNELD_KUBE_API_URL"]
                 found["leases"][network["name"]] = _from_subnet_server(url, network["name"])
+                servers.add(urllib.parse.urlsplit(url).netloc)
             elif environment.get("FLANNELD_ETCD_ENDPOINTS"):
                 parent = os.path.dirname(network["etcd_prefix"])
                 together.setdefault((*_settings(environment), parent), []).append(network)
@@ -60,7 +66,11 @@ def read(
                 found["leases_problem"] = "No flanneld of it is set up on this host."
         for settings, networks in together.items():
             _from_etcd(found, settings, networks, subnet_files)
-    except etcd.EtcdError as error:
+        for server in servers:
+            status, body = _ask_subnet_server(server, "/apiz")  # what it knows may be old
+            if status == http.HTTPStatus.SERVICE_UNAVAILABLE:
+                raise _RefusedError(body)
+    except (etcd.EtcdError, _RefusedError) as error:
         found.update(leases_problem=str(error), leases_wrong=True)
     except (OSError, ValueError, KeyError, http.client.HTTPException) as error:
         problem = f"The subnet server does not answer ({error})."
@@ -107,17 +117,26 @@ def _seconds(client: etcd.Client, lease: int) -> int:
     return int(_ends[lease] - now)
 
 
-def _from_subnet_server(url: str, name: str) -> list[dict[str, Any]]:
-    parts = urllib.parse.urlsplit(url)
+class _RefusedError(Exception):
+    """What a subnet server says, a sentence."""
+
+
+def _ask_subnet_server(netloc: str, path: str) -> tuple[int, str]:
+    """Return HTTP's status and the text of the answer."""
+    parts = urllib.parse.urlsplit(f"//{netloc}")
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=SECONDS)
     try:
-        connection.request("GET", f"/v1/{name}/leases")
+        connection.request("GET", path)
         answer = connection.getresponse()
-        body = answer.read()
+        return answer.status, answer.read().decode("utf-8", "replace").strip()
     finally:
         connection.close()
-    if answer.status != 200:
-        raise ValueError(f"status {answer.status}: {body[:200].decode('utf-8', 'replace')}")
+
+
+def _from_subnet_server(url: str, name: str) -> list[dict[str, Any]]:
+    status, body = _ask_subnet_server(urllib.parse.urlsplit(url).netloc, f"/v1/{name}/leases")
+    if status != http.HTTPStatus.OK:
+        raise _RefusedError(body[:500])
     return [
         network_config.lease(one["Subnet"], one.get("IPv6Subnet") or "", one["Attrs"])
         for one in json.loads(body)["snapshot"]

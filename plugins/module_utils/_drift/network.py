@@ -302,10 +302,14 @@ def _bridge(network: Network, seen: Seen, written: list[str]) -> Iterator[str]:
     has = set(link["addresses"])
     former = sorted(has - set(written))
     missing = sorted(set(written) - has)
-    pods = f" ({link['ports']} interfaces of pods are on it)" if link["ports"] else ""
+    of_pods, others = _ports(network, seen)
+    here = [f"{len(of_pods)} interfaces of pods"] * bool(of_pods) + list(map(_port, others))
+    pods = f" ({' and '.join(here)} are on it)" if here else ""
     held = _held(seen["pods"].get(network["name"], []), former)
     which = f"with the addresses {some(held)}" if held else "that are on it"
-    first = f" (detach the pods {which} first)" if link["ports"] else ""
+    todo = [f"detach the pods {which}"] * bool(of_pods)
+    todo += [f"take {_port(one)} off it" for one in others]
+    first = f" ({' and '.join(todo)} first)" if todo else ""
     if missing:
         yield f"the bridge {link['name']} lacks the address {', '.join(missing)}{pods}"
     if former:
@@ -329,8 +333,19 @@ def bridge_mtu(network: Network, seen: Seen) -> int | None:
     """Return the MTU that a network's bridge should have, None where nothing says so: that of its
     pods, which may have an older one than new pods get.
     """
-    ports = [one["mtu"] for one in seen["links"].values() if one["master"] == network["bridge"]]
-    return min(ports) if ports else None
+    return min((one["mtu"] for one in _ports(network, seen)[0]), default=None)
+
+
+def _ports(network: Network, seen: Seen) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the links on a network's bridge: pods' ends, and what somebody else put there."""
+    ports = [one for one in seen["links"].values() if one["master"] == network["bridge"]]
+    of_pods = [one for one in ports if one["kind"] == "veth" and one["apart"]]
+    return of_pods, [one for one in ports if one not in of_pods]
+
+
+def _port(link: dict[str, Any]) -> str:
+    """Say what a port is that is no pod's."""
+    return f"{link['name']} (a {link['kind'] or 'real device'}, of no pod)"
 
 
 def _mtu(network: Network, seen: Seen, underlay: dict[str, Any]) -> Iterator[str]:
@@ -338,18 +353,19 @@ def _mtu(network: Network, seen: Seen, underlay: dict[str, Any]) -> Iterator[str
     mtu = pods_mtu(network, seen)
     if mtu is None:
         return
-    others = sorted(
-        {
-            one["mtu"]
-            for one in seen["links"].values()
-            if one["master"] == network["bridge"] and one["mtu"] != mtu
-        }
-    )
-    if others:
+    of_pods, others = _ports(network, seen)
+    former = sorted({one["mtu"] for one in of_pods} - {mtu})
+    if former:
         yield (
-            f"pods on {network['bridge']} have the MTU {', '.join(map(str, others))}, and new ones"
+            f"pods on {network['bridge']} have the MTU {', '.join(map(str, former))}, and new ones"
             f" get {mtu}"
         )
+    for one in others:
+        if one["mtu"] < mtu:  # of a larger one, pods notice nothing
+            yield (
+                f"{_port(one)} on {network['bridge']} has the MTU {one['mtu']}, so full packets of"
+                f" pods ({mtu}) do not pass there"
+            )
     below = seen["links"].get(underlay.get("interface") or "")
     needed = mtu + network["mtu_overhead"]
     if below and below["mtu"] < needed and network["backend"]["type"] != "alloc":

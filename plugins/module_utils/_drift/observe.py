@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from .._isolation import seal
 from .._node import executables, firewalls, subnet_file, units
 from .._node.links import brief
 from .._node.sums import ArtifactError, sha256_of
@@ -29,6 +30,7 @@ from . import compare, datastore
 UNIT_FILE = "/etc/systemd/system/flanneld@.service"
 GUARD_FILE = "/etc/multinet/isolation.nft"
 GUARD_STATE = "/run/multinet-isolation/state.json"
+PORT_SECONDS = 2  # a pod's ADD has told the guard of its port by then
 FIREWALLS_EVERY = 300.0  # seconds
 CNI_DIRECTORY = "/etc/cni/multinet/net.d"
 PROPERTIES = "Id,LoadState,ActiveState,SubState,MainPID,NRestarts"
@@ -60,26 +62,29 @@ def run(argv: Sequence[str]) -> str:
     return done.stdout
 
 
-def look(plan: dict[str, Any], cni_conf: str, execute: Run = run) -> dict[str, Any]:
+def look(
+    plan: dict[str, Any], cni_conf: str, execute: Run = run, *, ask: bool = True
+) -> dict[str, Any]:
     """Return what this host is.
 
-    cni_conf: path of the CNI configuration that the container runtime reads.
+    cni_conf: path of the CNI configuration that the container runtime reads. ask: whether the data
+    store is asked, which goes over the network.
 
     {"links": {name: links.brief(), with "ports": how many links are on it}, "routes": [{dst, dev,
     gateway}], "neighbours": {device: {address: MAC}}, "fdb": {device: {MAC: address}}, "xfrm":
     {subnet: the host that a policy leads to it by}, "wireguard": {device: {public key: [ranges]}}
     or None without the command wg, "units": {unit: its properties, "process": the state letter of
     its main process}, "subnet_files": {network: {variable: value}}, "sysctls": {path: int},
-    "guard": {"devices": list or None without a table, "error", "file_changed", "held", "restored",
-    "dropped": {reason: packets}, "ports": {port of a bridge: its chain} or None}, "underlay":
-    {network: underlay()}, "leases": {network: list of network_config.lease() or None},
-    "lease_seconds": {network: how long this host's lease in etcd
-    lasts unless it is renewed}, "configs": {network: what network_config.config() returns, or
-    None}, "etcd": etcd's status() or None, "leases_problem": a sentence or "", "leases_wrong":
-    bool, "executables": {path: what is wrong}, "cni_files": {path: what is wrong}, "allocated":
-    {network: {"4" or "6": how many addresses host-local gave to pods}}, "pods": {network: these
-    addresses}, "firewalls": list of firewalls.Table, "bridges_filtered": whether they see what a
-    bridge passes on, "blind": sentences about what nobody can look at}.
+    "guard": {"devices": list or None without a table, "error", "file_changed", "file_as_deployed",
+    "held", "restored", "dropped": {reason: packets}, "ports": {port of a bridge: its chain} or
+    None}, "underlay": {network: underlay()}, "leases": {network: list of network_config.lease() or
+    None}, "lease_seconds": {network: how long this host's lease in etcd lasts unless it is
+    renewed}, "configs": {network: what network_config.config() returns, or None}, "etcd": etcd's
+    status() or None, "leases_problem": a sentence or "", "leases_wrong": bool, "executables":
+    {path: what is wrong}, "cni_files": {path: what is wrong}, "allocated": {network: {"4" or "6":
+    how many addresses host-local gave to pods}}, "pods": {network: these addresses}, "firewalls":
+    list of firewalls.Table, "bridges_filtered": whether they see what a bridge passes on, "blind":
+    sentences about what nobody can look at}.
 
     Raises ObserveError.
     """
@@ -98,7 +103,8 @@ def look(plan: dict[str, Any], cni_conf: str, execute: Run = run) -> dict[str, A
         network["name"]: subnet_file.read(network["subnet_file"]) for network in plan["networks"]
     }
     tables, unseen = _firewalls(execute)
-    store = datastore.read(plan, environments, subnet_files)
+    store = datastore.read(plan, environments if ask else {}, subnet_files)
+    guard = _guard(execute)
     pods = {network["name"]: _given(network["ipam_dir"]) for network in plan["networks"]}
     return {
         "links": links,
@@ -130,7 +136,7 @@ def look(plan: dict[str, Any], cni_conf: str, execute: Run = run) -> dict[str, A
         "sysctls": {
             path: _number("/proc/sys/" + path) for path in compare.sysctl_paths(plan, links)
         },
-        "guard": _guard(execute),
+        "guard": {**guard, "unguarded": _unguarded(plan, links, guard["ports"], execute)},
         "underlay": {name: underlay(links, one) for name, one in environments.items()},
         **store,
         "executables": _executables(),
@@ -306,6 +312,34 @@ def _process_state(pid: int) -> str:
     return text.rpartition(")")[2].split()[0] if ")" in text else ""
 
 
+_last_unguarded: set[tuple[str, str]] = set()  # names and MACs of ports
+
+
+def _unguarded(
+    plan: dict[str, Any],
+    links: dict[str, dict[str, Any]],
+    ports: dict[str, str] | None,
+    execute: Run,
+) -> list[str]:
+    """Return the ports of the networks' bridges that the guard's table does not have. One that this
+    process saw before, at its last look, is not waited for again.
+    """
+    global _last_unguarded  # what this process saw last
+    bridges = {network["bridge"] for network in plan["networks"]}
+    on_bridges = {name for name, link in links.items() if link["master"] in bridges}
+    unknown = {(name, links[name]["mac"]) for name in on_bridges - set(ports or on_bridges)}
+    waited_for, _last_unguarded = _last_unguarded, unknown
+    if not unknown:
+        return []
+    still = set(ports or ())
+    if not unknown <= waited_for:
+        time.sleep(PORT_SECONDS)  # one that is just coming or going
+        still = set(_guard(execute)["ports"] or ())
+    return sorted(
+        name for name in on_bridges - still if os.path.exists(f"/sys/class/net/{name}/brport")
+    )
+
+
 def _guard(execute: Run) -> dict[str, Any]:
     devices: list[str] | None = None
     drops: dict[str, int] = {}
@@ -337,6 +371,7 @@ def _guard(execute: Run) -> dict[str, Any]:
         "devices": devices,
         "error": state.get("error", ""),
         "file_changed": changed,
+        "file_as_deployed": not seal.is_broken(_text(GUARD_FILE) or ""),
         "held": state.get("held", ""),
         "restored": state.get("restored", 0),
         "dropped": drops,

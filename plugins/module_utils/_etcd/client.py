@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import email.utils
+import hashlib
 import http.client
 import json
 import re
@@ -21,11 +22,13 @@ import urllib.parse
 from collections.abc import Mapping, Sequence
 from datetime import timezone
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from . import certificate, reasons
 
+_ROLE_WRITES = "/etc/multinet/pki/"  # what the role etcd brings to every host
 UNAVAILABLE = 14  # gRPC status code: no leader, no quorum, not yet started
+_SHA256 = hashlib.sha256().digest_size
 
 
 class EtcdError(Exception):
@@ -184,7 +187,8 @@ class Client:
 
     def status(self) -> dict[str, Any]:
         """Return {version, db_size, quota (bytes; 0: unknown, etcd says it from 3.6 on), alarms
-        (names), leader (member id), member (id of who answered), endpoint (its URL)} of the first
+        (names), leader (member id), member (id of who answered), endpoint (its URL), downgrade (the
+        version that the cluster was told to go back to, such as 3.5.0, or "")} of the first
         endpoint that answers.
         """
         answer = self._post("/v3/maintenance/status", {}, read=True)
@@ -197,6 +201,7 @@ class Client:
             "leader": int(answer.get("leader", 0)),
             "member": int(answer["header"]["member_id"]),
             "endpoint": self._endpoints[0].url,
+            "downgrade": answer.get("downgradeInfo", {}).get("targetVersion", ""),
         }
 
     def check_health(self) -> None:
@@ -228,6 +233,31 @@ class Client:
         """Tell the cluster a member's new address."""
         body = {"ID": str(member_id), "peerURLs": [peer_url]}
         self._post("/v3/cluster/member/update", body)
+
+    def snapshot(self, target: BinaryIO) -> None:
+        """Write the data of the first endpoint to a file, as `etcdctl snapshot save` does: the
+        database, and its sha256 after it. Raises EtcdError when it does not come whole.
+        """
+        endpoint, path = self._endpoints[0], "/v3/maintenance/snapshot"
+        total, end = hashlib.sha256(), b""
+        with contextlib.closing(self._connection(endpoint)) as connection:
+            try:
+                connection.request("POST", path, b"{}", {"Content-Type": "application/json"})
+                response = connection.getresponse()
+                for line in response if response.status == 200 else ():
+                    blob = base64.b64decode(json.loads(line)["result"].get("blob", ""))
+                    target.write(blob)
+                    end += blob
+                    total.update(end[:-_SHA256])
+                    end = end[-_SHA256:]
+            except (OSError, http.client.HTTPException) as error:
+                raise EtcdUnreachable(self._explain(endpoint, error, reasons.ASKING)) from error
+            except (ValueError, LookupError, TypeError, AttributeError):
+                end = b""  # what it says instead is no part of a database
+        if end != total.digest():
+            raise EtcdError(
+                f"etcd at {endpoint.url} did not give all of its data. See its own log."
+            )
 
     # The wire
 
@@ -383,9 +413,12 @@ def tls_context(
                 with open(path, "rb"):
                     pass
             except FileNotFoundError as error:
-                raise EtcdFileMissing(
-                    f"The {what} {path} doesn't exist. Put it there or correct its path."
-                ) from error
+                remedy = (
+                    "The role multinet.flannel.etcd, which writes it, comes first."
+                    if path.startswith(_ROLE_WRITES)
+                    else "Put it there or correct its path."
+                )
+                raise EtcdFileMissing(f"The {what} {path} doesn't exist. {remedy}") from error
             except OSError as error:
                 raise EtcdError(
                     f"The {what} {path} can't be read: {(error.strerror or str(error)).lower()}."

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # What is on a member's disk: nothing; data of a cluster that was never seen healthy; other data.
 NONE, FORMING, ESTABLISHED = "none", "forming", "established"
+# Why a member is restarted that may not come back to what it ran: its data goes with it.
+REPLACED = "its executable was replaced"
 
 
 class MemberError(Exception):
@@ -83,6 +85,7 @@ class Decision(NamedTuple):
     update: int | None = None  # the id of this member, whose address the cluster has wrong
     add: bool = False  # announce this member to the cluster
     initial: Initial | None = None
+    snapshot: bool = False  # save its data before
     service: str = ""  # "start", "restart" or nothing
     wait: bool = False  # until it is ready
     pending: str = ""  # what is left until the others were dealt with: "form", "start" or "restart"
@@ -120,7 +123,11 @@ def decide(declaration: Declaration, seen: Seen) -> Decision:
         )
     service = _start_or_restart(seen)
     return Decision(
-        remove=remove, update=update, service=service, wait=not seen.healthy or bool(service)
+        remove=remove,
+        update=update,
+        snapshot=service == "restart" and seen.healthy and seen.restart_reason == REPLACED,
+        service=service,
+        wait=not seen.healthy or bool(service),
     )
 
 
@@ -215,7 +222,7 @@ def _strangers(declaration: Declaration, seen: Seen) -> tuple[int, ...]:
                 " the new name afterwards."
             )
     if strangers and not declaration.prune:
-        names = ", ".join(member.name or member.peer_urls[0] for member in strangers)
+        names = ", ".join(sorted(member.name or member.peer_urls[0] for member in strangers))
         members, are, them = (
             ("members", "are", "them") if len(strangers) > 1 else ("member", "is", "it")
         )

@@ -14,6 +14,7 @@ import glob
 import os
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
@@ -22,7 +23,7 @@ from .._cni import files
 from .._node import units
 from . import environment
 from .client import Client, EtcdError, EtcdUnavailable, ListedMember
-from .decision import ESTABLISHED, FORMING, NONE, Initial, MemberError
+from .decision import ESTABLISHED, FORMING, NONE, REPLACED, Initial, MemberError
 
 _AGAIN = 0.2  # seconds until a member that failed to start is looked at again
 _SETTLE = 0.5  # until members are changed again; etcd wants them connected for 5 s before
@@ -122,7 +123,7 @@ class Member:
         except (FileNotFoundError, ProcessLookupError):
             return ""
         if (runs.st_dev, runs.st_ino) != (there.st_dev, there.st_ino):
-            return "its executable was replaced"
+            return REPLACED
         wanted, running = units.parse_environment(self._installed.environment), process.environment
         different = environment.differing(wanted, running)
         if not different:
@@ -176,6 +177,23 @@ class Member:
         """Remove what an etcd without its member directory left, so that it starts from nothing."""
         shutil.rmtree(self._installed.data_dir, ignore_errors=True)
         os.makedirs(self._installed.data_dir, mode=0o700, exist_ok=True)
+
+    def save_snapshot(self, url: str) -> None:
+        """Save the data of the member at a URL beside its directory, as etcd-VERSION.db: what a
+        cluster of its version can be made from again. Raises MemberError and EtcdError.
+        """
+        client = self._connect([url])
+        place = f"{os.path.normpath(self._installed.data_dir)}-{client.status()['version']}.db"
+        try:
+            with tempfile.TemporaryFile(dir=os.path.dirname(place)) as stream:
+                client.snapshot(stream)
+                stream.seek(0)
+                files.write(place, stream, 0o600)
+        except OSError as error:
+            raise MemberError(
+                f"The snapshot {place} could not be written: {error.strerror or error}. etcd runs"
+                " on as it did; make room there."
+            ) from error
 
     def enable(self) -> None:
         """Let the unit start with the host."""

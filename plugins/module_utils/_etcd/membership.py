@@ -108,6 +108,8 @@ def _do(
     _change_cluster(member, declaration, decision)
     if decision.initial:
         member.write_initial(decision.initial)
+    if decision.snapshot:
+        member.save_snapshot(declaration.me.client_url)
     if decision.service:
         member.start(decision.service)
     if decision.wait or declaration.final:
@@ -166,6 +168,8 @@ def _words(decision: Decision, service: Service, restart_reason: str) -> list[st
         done.append("added to the cluster")
     if decision.initial and decision.initial.state == "new":
         done.append("new cluster formed")
+    if decision.snapshot:
+        done.append("snapshot of its data saved")
     if decision.service == "restart":
         done.append("restarted: " + (restart_reason or "its data was lost"))
     elif decision.service:

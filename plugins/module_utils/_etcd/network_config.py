@@ -260,6 +260,54 @@ def write(client: Client, due: Sequence[Transaction]) -> None:
             )
 
 
+# flannel's own (pkg/subnet/etcd/local_manager.go: subnetTTL); a flanneld that starts renews it
+LEASE_SECONDS = 24 * 3600
+
+
+def due_leases(
+    wanted: Sequence[Mapping[str, Any]], stored: Iterable[KeyValue]
+) -> list[tuple[str, str]]:
+    """Return (key, value) of leases that are to be written, for hosts that have had their subnets
+    from elsewhere: flanneld takes the one that has its address.
+
+    wanted: [{prefix, subnet, ipv6_subnet, attributes: flannel's LeaseAttrs}]; stored: all keys of
+    these networks. Raises NetworkConfigError where a subnet or a host has another lease.
+    """
+    errors, due = [], []
+    items = list(stored)
+    for one in wanted:
+        subnets = [text.replace("/", "-") for text in (one["subnet"], one["ipv6_subnet"]) if text]
+        key = leases_prefix(one["prefix"]) + "&".join(subnets)
+        address = one["attributes"]["PublicIP"]
+        there = leases(items, one["prefix"])
+        holder = next((lease for lease in there if lease["subnet"] == one["subnet"]), None)
+        if holder and holder["public_ip"] == address:
+            continue
+        other = holder or next((lease for lease in there if lease["public_ip"] == address), None)
+        if other:
+            errors.append(
+                f"{address} has the subnet {one['subnet']}, but below {one['prefix']} in etcd"
+                f" {other['public_ip']} has {other['subnet']}. Delete that key if nobody uses it,"
+                " or take this host's network over under another name."
+            )
+        else:
+            value = json.dumps(one["attributes"])
+            due.append((key, value))
+            items.append(KeyValue(key, value, 0))
+    if errors:
+        raise NetworkConfigError(errors)
+    return due
+
+
+def write_leases(client: Client, due: Sequence[tuple[str, str]]) -> None:
+    """Write leases of due_leases(), which end after a day; raise EtcdError."""
+    if due:
+        granted = str(client.lease_grant(LEASE_SECONDS))
+        for key, value in due:
+            # one that is there by now is its flanneld's own
+            client.txn([("revision", key, 0)], [("put", key, value, granted)])
+
+
 def _release(decision: dict[str, Any], found: Sequence[KeyValue], leaving: Leaving) -> None:
     """Take the leases of hosts that leave. Others keep theirs, also one that has a leaving host's
     subnet by now, and with it the configuration.

@@ -35,20 +35,24 @@ def unsupported_arch(architecture: str, version: str) -> str:
     return "" if go_name in supported else go_name
 
 
-def step_problem(there: str, wanted: str) -> str:
+def step_problem(there: str, wanted: str, told: str = "") -> str:
     """Return why a member cannot go from one version to another, as a sentence, "" where it can.
 
-    etcd goes up one minor version at a time, and back by a procedure of its own
-    (https://etcd.io/docs/latest/upgrades/). Raises ValueError as unsupported_arch() does.
+    told: the version that its cluster was told to go back to, "" for none. etcd goes up one minor
+    version at a time (https://etcd.io/docs/latest/upgrades/), and down one after it was told so
+    (https://etcd.io/docs/latest/downgrades/). Raises ValueError as unsupported_arch() does.
     """
     before, after = _minor(there), _minor(wanted)
     if after in (before, (before[0], before[1] + 1)):
         return ""
     if after < before:
+        if told and _minor(told) == after:
+            return ""
         return (
-            f"etcd {there} is installed, and {wanted} is declared: its data does not go back with"
-            f" it. Declare {before[0]}.{before[1]}, or restore a snapshot that a member of"
-            f" {after[0]}.{after[1]} has saved."
+            f"etcd {there} is installed, and {wanted} is declared: its data goes back only when the"
+            f" cluster was told so. Declare {before[0]}.{before[1]}, or run `etcdctl downgrade"
+            f" enable {after[0]}.{after[1]}` on a member first, which goes back one minor version"
+            " at a time from 3.6 on."
         )
     return (
         f"etcd {there} is installed, and {wanted} is declared: etcd goes up one minor version at a"

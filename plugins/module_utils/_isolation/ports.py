@@ -16,9 +16,12 @@ import textwrap
 from typing import Any
 
 from .._plan import pairs
-from .ruleset import DOCKER_BRIDGE
+from .ruleset import DOCKER_BRIDGE, REPLACED
 
 TABLE = "bridge multinet"
+
+# 802.1Q and 802.1ad, as numbers: nft 0.9 takes their names for the beginning of a number
+_TAG, _TAGS = "0x8100", "{ 0x8100, 0x88a8 }"
 
 # The hooks come ahead of br_netfilter (0), which hands frames to the IP tables, and of anybody's
 # rules. The bridge learns a frame's MAC only after them.
@@ -41,7 +44,8 @@ set addresses {
 set addresses6 {
     type ifname . ether_addr . ipv6_addr
 }
-# addresses6 again, to compare with what a neighbour advertisement is about
+# addresses6 again, to compare with what a neighbour advertisement is about; where nft cannot do
+# that, the guard leaves it out, and what speaks of it (isolation.py:TARGETS)
 set targets {
     typeof iifname . @th,64,128
 }
@@ -71,15 +75,14 @@ chain without_own_address {
 }
 
 chain from_own_address {
-    meta l4proto vmap { udp : goto servers, icmp : goto redirects, ipv6-icmp : goto neighbours }
+    meta l4proto tcp accept
+    udp sport { 67, 547 } counter drop comment "a pod answered as a DHCP server"
+    meta l4proto vmap { udp : accept, icmp : goto redirects, ipv6-icmp : goto neighbours }
 }
 
 chain from_any_address {
-    meta l4proto vmap { udp : goto servers, icmp : goto redirects, ipv6-icmp : goto routers }
-}
-
-chain servers {
     udp sport { 67, 547 } counter drop comment "a pod answered as a DHCP server"
+    meta l4proto vmap { udp : accept, icmp : goto redirects, ipv6-icmp : goto routers }
 }
 
 chain redirects {
@@ -115,14 +118,13 @@ def table(plan: dict[str, Any], docker_network: str = "") -> str:
         docker = [DOCKER_BRIDGE] if network["name"] == docker_network else []
         for bridge in [network["bridge"], *docker]:
             if network["spoofing"] == "blocked":
-                parts.append(_chain("given_" + bridge, _kinds(network) + _GIVEN))
+                parts.append(_chain("given_" + bridge, _given(network)))
             parts.append(_chain("any_" + bridge, _kinds(network) + _any(network)))
             parts.append(_chain("within_" + bridge, _within(network, plan, shut)))
     body = "\n".join([*parts, _within_table(_SHARED)])
-    # Declared first, so that the deletion finds a table on the first run too.
     return (
         "# What the ports of their bridges may send (see what was dropped, and why: nft list table"
-        f" {TABLE}):\ntable {TABLE}\ndelete table {TABLE}\ntable {TABLE} {{\n{body}}}\n"
+        f" {TABLE}):\n{REPLACED.format(table=TABLE)} {{\n{body}}}\n"
     )
 
 
@@ -131,20 +133,27 @@ def _within_table(text: str) -> str:
     return textwrap.indent(text.replace("    ", "\t"), "\t")
 
 
+# First what nearly all packets are. A tag is an ether type of its own.
 _GIVEN = [
-    "iifname . ether saddr . ip saddr @addresses goto from_own_address",
-    "iifname . ether saddr . ip6 saddr @addresses6 goto from_own_address",
-    "goto without_own_address",
+    "ether type ip iifname . ether saddr . ip saddr @addresses goto from_own_address",
+    "ether type ip6 iifname . ether saddr . ip6 saddr @addresses6 goto from_own_address",
 ]
+
+
+def _given(network: dict[str, Any]) -> list[str]:
+    """Rules for a port that CNI attached."""
+    return [*_GIVEN, *_kinds(network), "goto without_own_address"]
 
 
 def _kinds(network: dict[str, Any]) -> list[str]:
     """Rules against frames that no IP table would look into."""
     # a trunk has VLANs, and no tag without one (VID 0)
-    trunk = ["ether type 8021q vlan id != 0 accept"] if network["delegate"].get("vlanTrunk") else []
+    trunk = (
+        [f"ether type {_TAG} vlan id != 0 accept"] if network["delegate"].get("vlanTrunk") else []
+    )
     return [
         *trunk,
-        _drop("ether type { 8021q, 8021ad }", network, "a pod sent a frame with a VLAN tag"),
+        _drop(f"ether type {_TAGS}", network, "a pod sent a frame with a VLAN tag"),
         _drop("ether type != { ip, arp, ip6 }", network, "a pod sent what is neither IP nor ARP"),
     ]
 
@@ -169,13 +178,19 @@ def _within(network: dict[str, Any], plan: dict[str, Any], shut: set[tuple[str, 
     network: the pod would take it.
     """
     others = [one for one in plan["networks"] if (network["name"], one["name"]) in shut]
-    lines = []
+    drops = []
     for match, key in (("ip daddr", "cidr"), ("arp daddr ip", "cidr"), ("ip6 daddr", "ipv6_cidr")):
         ranges = ", ".join(other[key] for other in others if other[key])
         if ranges:
             why = "to an address of another network, by a neighbour in this one"
-            lines.append(_drop(f"{match} {{ {ranges} }}", network, why))
-    return lines
+            drops.append(_drop(f"{match} {{ {ranges} }}", network, why))
+    # first what nearly all packets are
+    own = [
+        f"ether type {kind} {kind} daddr {network[key]} accept"
+        for kind, key in (("ip", "cidr"), ("ip6", "ipv6_cidr"))
+        if network[key]
+    ]
+    return [*own, *drops] if drops else []
 
 
 def _drop(match: str, network: dict[str, Any], reason: str) -> str:

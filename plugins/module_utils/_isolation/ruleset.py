@@ -17,6 +17,9 @@ from .._plan.ranges import WIDTH, parse_address, parse_network
 from .._ports import ETCD_CLIENT, ETCD_PEER
 
 TABLE = "inet multinet"
+# Declared first, so that the deletion finds a table on the first run too. The braces make it a file
+# that guards of before do not take for theirs: they would load the sets that a guard fills, empty.
+REPLACED = "add table {table} {{}}\ndelete table {table}\ntable {table}"
 DOCKER_BRIDGE = "docker0"
 # In the place of node addresses: those that flanneld makes ways to, by its leases, which the guard
 # puts into the table; and the whole underlay.
@@ -133,11 +136,8 @@ def ruleset(
     lines += _from_external(external)
     lines += _masquerade(networks)
     body = "\n".join("\t" + line if line else "" for line in lines)
-    # Declared first, so that the deletion finds a table on the first run too.
-    return (
-        f"{_header(networks, reach, external)}\ntable {TABLE}\ndelete table {TABLE}\ntable {TABLE}"
-        f" {{\n{body}\n}}\n"
-    )
+    replaced = REPLACED.format(table=TABLE)
+    return f"{_header(networks, reach, external)}\n{replaced} {{\n{body}\n}}\n"
 
 
 def _reach(
@@ -541,12 +541,23 @@ def _guard(networks: list[dict[str, Any]], nodes: Nodes, external: External | No
     the pod as its source; forward does not see it.
     """
     closed = "tcp dport @closed_ports"
+    told = nodes.of_tunnels(networks)
     lines = [
         "",
         "# 2. From network to network: through this host (forward), and to its own addresses in"
         " another network (input).",
         "chain forward {",
         f"\ttype filter hook forward priority {PRIORITY_GUARD}; policy accept;",
+        "\t# first what nearly all packets are: what stays in its network, by one look",
+        "\tiifname . oifname "
+        + _vmap(
+            [
+                (f'"{came}" . "{goes}"', "jump within_" + network["name"])
+                for network in networks
+                for came in network["devices"]
+                for goes in network["devices"]
+            ]
+        ),
         "\tjump guard",
     ]
     lines += [
@@ -559,6 +570,12 @@ def _guard(networks: list[dict[str, Any]], nodes: Nodes, external: External | No
         "chain input {",
         f"\ttype filter hook input priority {PRIORITY_GUARD}; policy accept;",
         '\tiifname "lo" accept',
+        "\t# no device of a network brings in the address of a node (1)",
+        *(
+            f"\tudp dport {_any_of(_ports(told))} {family.ip} saddr @nodes{family.suffix} accept"
+            for family in nodes.families
+            if _ports(told)
+        ),
         *(f"\t{match} goto into_tunnel" for match in _tunnel_matches(networks)),
         "\t# what pods may not do with the host itself",
         "\t" + closed + " jump to_closed_port",
@@ -602,7 +619,6 @@ def _guard(networks: list[dict[str, Any]], nodes: Nodes, external: External | No
         "}",
     ]
     origins = _origins(networks, external, nodes)
-    told = nodes.of_tunnels(networks)
     lines += ["", "chain into_tunnel {", "\tjump to_tunnel"]
     lines += [
         "\t"
@@ -691,6 +707,13 @@ def _from_networks(
     lines: list[str] = []
     for network in networks:
         name = network["name"]
+        within = [
+            f"{family.ip} saddr {network[family.cidr]} {family.ip} daddr {network[family.cidr]}"
+            " accept"
+            for family in FAMILIES
+            if network.get(family.cidr)
+        ]
+        lines += ["", f"chain within_{name} {{", *("\t" + rule for rule in within), "}"]
         targets = [network] + reach[name]
         askers = [
             other
@@ -698,12 +721,8 @@ def _from_networks(
             if network in reach[other["name"]] and other not in reach[name]
         ]
         lines += ["", f"chain from_{name} {{"]
-        lines += [
-            f"\toifname {_any_of(_quoted(network['devices']))} {family.ip} saddr"
-            f" {network[family.cidr]} {family.ip} daddr {network[family.cidr]} accept"
-            for family in FAMILIES
-            if network.get(family.cidr)
-        ]
+        own = _any_of(_quoted(network["devices"]))
+        lines += [f"\toifname {own} {rule}" for rule in within]
         lines += [
             f"\tct state established,related ct direction reply {family.ip} daddr"
             f' {asker[family.cidr]} return comment "answers to {asker["name"]}, which may reach'

@@ -138,6 +138,8 @@ class Client:
                 else None
             )
             load_certificate(context, access)
+        except TimeoutError:  # of the time for all of it: the certificates may well serve
+            raise
         except (OSError, ValueError) as error:  # SSLError is an OSError
             raise _unusable(error) from None
         seconds = max(self.deadline - time.monotonic(), 0.1)
@@ -195,66 +197,28 @@ def no_answer(server: str, error: Exception, what: str = "") -> ApiError:
     """Return the error for a request (what) that got no answer, with the reason in its message;
     code 11 where it may get one later.
     """
-    code, details = errors.IO_FAILURE, f"{what}: {error or type(error).__name__}"
-    if isinstance(error, https.ssl.SSLCertVerificationError):
-        msg = f"The certificate of the Kubernetes API {server} is not accepted: {_verified(error)}"
-    elif isinstance(error, https.ssl.SSLError) and "ALERT" in str(error):
-        msg = (
-            f"The Kubernetes API {server} refuses our certificate. Give one that its authority"
-            " signed, and that has not ended."
-        )
-    else:
-        code = errors.TRY_AGAIN_LATER
-        msg = f"The Kubernetes API {server} does not answer{_unreached(error)}"
-    return ApiError(code, msg, details)
+    from . import reasons
 
-
-def _verified(error: Any) -> str:
-    # Numbers of OpenSSL's X509_verify_cert(3).
-    if error.verify_code == 9:
-        return "it is not valid yet. Set the clock of this host."
-    if error.verify_code == 10:
-        return "it has ended. Renew it, or set the clock of this host."
-    if error.verify_code in (62, 64):
-        return "it does not name that address. Use one that it names, or tls-server-name."
-    return f"{error.verify_message}. Give the authority that signed it; a proxy may have."
-
-
-def _unreached(error: Exception) -> str:
-    """Return the end of the sentence for a server that could not be spoken to."""
-    if isinstance(error, ConnectionRefusedError):
-        return ": connection refused. Start it, or correct the address in the kubeconfig."
-    if isinstance(error, (TimeoutError, https.TimedOut)):
-        return " in time. A firewall between drops it, no host has that address, or it hangs."
-    if isinstance(error, https.UnknownName):
-        return ": its name is not known here. Correct it, or the host's name resolution."
-    if getattr(error, "errno", None) in (101, 113):  # ENETUNREACH, EHOSTUNREACH
-        return f": {error}. Its host is down, or a route is missing, or a firewall rejects it."
-    return f": {error or type(error).__name__}."
+    later = not reasons.certificate_problem(server, error)
+    return ApiError(
+        errors.TRY_AGAIN_LATER if later else errors.IO_FAILURE,
+        reasons.no_answer(server, error),
+        f"{what}: {error or type(error).__name__}",
+    )
 
 
 def _problem(server: str, what: str, status: int, answer: dict[str, Any]) -> ApiError:
     reason = str(answer.get("message") or answer.get("reason") or "")[:500]
     details = f"{what}: HTTP {status}{reason and ', ' + reason}"
-    if status == 401:
-        msg = (
-            f"The Kubernetes API {server} does not know us: the token or certificate is wrong or"
-            " has expired."
-        )
-        return ApiError(errors.TRY_AGAIN_LATER, msg, details, status)
-    if status == 403:
-        msg = (
-            f"The Kubernetes API {server} does not allow what the meta-plugin needs; its role"
-            " (RBAC) has to."
-        )
-        return ApiError(errors.INVALID_CONFIGURATION, msg, details, status)
     if status in _PASSING:
         return ApiError(
             errors.TRY_AGAIN_LATER, f"The Kubernetes API {server} is not ready.", details, status
         )
-    return ApiError(
-        errors.IO_FAILURE, f"The Kubernetes API {server} refused a request.", details, status
-    )
+    from . import reasons
+
+    code = {401: errors.TRY_AGAIN_LATER, 403: errors.INVALID_CONFIGURATION}.get(status)
+    msg = reasons.refusal(server, status, reason, reasons.ON_HOSTS)
+    return ApiError(code or errors.IO_FAILURE, msg, details, status)
 
 
 class _Alarm:

@@ -5,9 +5,9 @@
 (kubernetes.io/docs/reference/config-api/kubeconfig.v1).
 
 Kubeconfigs are YAML, which the standard library does not read; of YAML this reads what kubectl,
-kubeadm, kubelet and installers write: block mappings and lists, those in brackets on one line,
-quoted and plain scalars, literal blocks, and JSON. Everything else is refused by its line, never
-guessed.
+kubeadm, kubelet, installers and people write: mappings and lists, indented or in brackets, scalars
+quoted and plain, also over several lines, literal and folded blocks, anchors and aliases, and JSON.
+Everything else is refused by its line, never guessed.
 """
 
 from __future__ import annotations
@@ -217,13 +217,18 @@ class _Yaml:
         self.lines: list[tuple[int, int, str]] = []  # (number, indent, content)
         for number, line in enumerate(self.raw):
             content = line.strip()
-            if not content or content.startswith("#") or (content == "---" and not self.lines):
+            if not content or content.startswith("#"):
                 continue
+            if not self.lines and (content == "---" or content.startswith("%YAML ")):
+                continue
+            if line.rstrip() == "...":
+                break
             indent = len(line) - len(line.lstrip())
             if "\t" in line[:indent]:
                 raise ValueError(f"line {number + 1} is indented by a tab")
             self.lines.append((number, indent, content))
         self.place = 0
+        self.anchors: dict[str, Any] = {}
 
     def document(self) -> Any:
         if not self.lines:
@@ -289,22 +294,51 @@ class _Yaml:
 
     def _scalar(self, text: str, indent: int) -> Any:
         if text[0] in "|>":
-            return self._literal(text, indent)
-        if text[0] in "&*!@`%":
+            return self._block_text(text, indent)
+        if text[0] == "&":
+            name, _space, rest = text[1:].partition(" ")
+            rest = rest.strip()
+            value = self._scalar(rest, indent) if rest else self._nested(indent, True)
+            self.anchors[name] = value
+            return value
+        if text[0] == "*" and text[1:].partition(" #")[0].strip() in self.anchors:
+            return self.anchors[text[1:].partition(" #")[0].strip()]
+        if text[0] in "*!@`%":
             self.place -= 1
-            raise self._error("has an anchor, an alias or a tag, which is not read here")
+            raise self._error("has a tag, or an alias without its anchor, which is not read here")
+        return self._inline(text, indent)
+
+    def _inline(self, text: str, indent: int) -> Any:
+        """A value that begins in its line, and may go on in those below: in brackets until these
+        end, else while they are indented more and there is nothing between.
+        """
+        in_brackets = text[0] in "{["
         value = _inline(text)
+        while self.place < len(self.lines) and (
+            (value is _Yaml and in_brackets) or self.lines[self.place][1] > indent
+        ):
+            number, _indent, more = self.lines[self.place]
+            if value is not _Yaml and text[0] in "\"'{[":
+                break  # it has ended
+            if not in_brackets and number != self.lines[self.place - 1][0] + 1:
+                break
+            if _key(more) is not None and text[0] not in "\"'{[":
+                break
+            text = f"{text.partition(' #')[0] if in_brackets else text} {more}"
+            self.place += 1
+            value = _inline(text)
         if value is _Yaml:
             self.place -= 1
-            raise self._error("has a value that goes over several lines or is no plain value")
+            raise self._error("has a value that does not end, or is no plain value")
         if self.place < len(self.lines) and self.lines[self.place][1] > indent:
             raise self._error("goes on with a value of the line before, which is not read here")
         return value
 
-    def _literal(self, header: str, indent: int) -> str:
-        if header[0] != "|" or header[1:].partition("#")[0].strip() not in ("", "-", "+"):
+    def _block_text(self, header: str, indent: int) -> str:
+        """Lines as they are (`|`), or joined (`>`)."""
+        if header[1:].partition("#")[0].strip() not in ("", "-", "+"):
             self.place -= 1
-            raise self._error("has a folded block, which is not read here; write it as `|`")
+            raise self._error("begins a block with its indentation, which is not read here")
         begin = self.lines[self.place - 1][0] + 1
         end = begin
         while end < len(self.raw) and (
@@ -315,8 +349,26 @@ class _Yaml:
             self.place += 1
         body = self.raw[begin:end]
         depth = min((len(line) - len(line.lstrip()) for line in body if line.strip()), default=0)
-        text = "\n".join(line[depth:] for line in body).rstrip("\n")
+        lines = [line[depth:].rstrip() if header[0] == ">" else line[depth:] for line in body]
+        if header[0] == ">" and any(line[:1] in (" ", "\t") for line in lines):
+            raise self._error(
+                "follows a folded block with an indented line, which is not read here"
+            )
+        text = "\n".join(lines).strip("\n") if header[0] == ">" else "\n".join(lines).rstrip("\n")
+        if header[0] == ">":
+            text = _folded(text)
         return text if "-" in header else text + "\n"
+
+
+def _folded(text: str) -> str:
+    """Join lines: a single end of line is a space, of several one goes."""
+    joined = ""
+    for line in text.split("\n"):
+        if not line:
+            joined += "\n"
+        else:
+            joined += line if not joined or joined.endswith("\n") else " " + line
+    return joined
 
 
 def _key(text: str) -> tuple[str, str] | None:
@@ -400,10 +452,12 @@ class _Flow:
 
     def _quoted(self, quote: str) -> str:
         end = self.text.index(quote, self.place + 1)
-        if "\\" in self.text[self.place : end] or self.text[end + 1] == quote:
-            raise ValueError(self.text)  # nobody writes such into a kubeconfig
+        while quote == "'" and self.text[end + 1] == quote:  # twice: itself
+            end = self.text.index(quote, end + 2)
         value, self.place = self.text[self.place + 1 : end], end + 1
-        return value
+        if quote == '"' and "\\" in value:
+            raise ValueError(self.text)  # nobody writes such into a kubeconfig
+        return value.replace("''", "'") if quote == "'" else value
 
     def _items(self, closing: str) -> list[Any]:
         found: list[Any] = []

@@ -11,25 +11,32 @@ from __future__ import annotations
 import json
 import os
 import urllib.parse
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from .._kube_client import reasons
 from .._libraries import MissingLibraryError, need
 from .._tokens.token import request
 from .questions import ROOT_CA, ask
 
+FIELD_MANAGER = "multinet.flannel"  # under which the API notes what we write
 _CHUNK = 500  # items of a list at a time
 _TIMEOUT = (5, 30)  # seconds to connect, to answer
+_AGAIN = 1  # times that an answer which did not come is waited for once more
 
 
 class AdminError(Exception):
     """What an administrator has to know, in a sentence.
 
-    status: HTTP's, None where there was no answer.
+    status: HTTP's, None where there was no answer; causes: what the API says beside its message.
     """
 
-    def __init__(self, sentence: str, status: int | None = None) -> None:
+    def __init__(
+        self, sentence: str, status: int | None = None, causes: Sequence[str] = ()
+    ) -> None:
         super().__init__(sentence)
         self.status = status
+        self.causes = causes
 
 
 class Admin:
@@ -52,7 +59,10 @@ class Admin:
         self._silent = (urllib3.exceptions.HTTPError, OSError)
         paths = os.pathsep.join(os.path.expanduser(part) for part in kubeconfig.split(os.pathsep))
         try:
-            self._client = kubernetes.config.new_client_from_config(config_file=paths)
+            configuration = kubernetes.client.Configuration()
+            configuration.retries = _AGAIN
+            kubernetes.config.load_kube_config(paths, client_configuration=configuration)
+            self._client = kubernetes.client.ApiClient(configuration)
         except (
             kubernetes.config.ConfigException,
             yaml.YAMLError,
@@ -105,7 +115,7 @@ class Admin:
 
     def apply(self, path: str, item: dict[str, Any], **query: str | int) -> dict[str, Any]:
         """Make an object be as the item says, by server-side apply; return it."""
-        query.update(fieldManager="multinet.flannel", force="true")
+        query.update(fieldManager=FIELD_MANAGER, force="true")
         return self._request("PATCH", path, query, item, "application/apply-patch+yaml") or {}
 
     def patch(self, path: str, change: dict[str, Any]) -> dict[str, Any]:
@@ -148,21 +158,59 @@ class Admin:
         except self._refused as error:
             if error.status == 404 and method in ("GET", "DELETE"):
                 return None
+            remedies, what = reasons.FOR_ADMINISTRATORS, f"{method} {path}"
             raise AdminError(
-                f"The Kubernetes API {self.server} refuses {method} {path}: {_reason(error)}.",
+                reasons.refusal(self.server, error.status, _message(error), remedies, what),
                 error.status,
+                _causes(error),
             ) from error
         except self._silent as error:
-            reason = getattr(error, "reason", None) or error
-            raise AdminError(
-                f"The Kubernetes API {self.server} does not answer: {str(reason).rstrip('.')}."
-            ) from error
+            raise AdminError(reasons.no_answer(self.server, _cause(error))) from error
 
 
-def _reason(refused: Any) -> str:
-    """Return why, of a kubernetes.client.ApiException."""
+def run(module: Any, work: Callable[[Admin], Mapping[str, Any]]) -> None:
+    """Do what a module (AnsibleModule) is for with the kubeconfig that it was given, and end it.
+
+    work: returns what the module returns, of which "changes" is what was (in check mode would be)
+    done, as clauses for people in order. They are the diff, unless there is one in it.
+    """
     try:
-        message = json.loads(refused.body)["message"]
+        done = work(Admin(module.params["kubeconfig"]))
+    except AdminError as error:
+        module.fail_json(msg=str(error))
+    after = "".join(what + "\n" for what in done["changes"])
+    module.exit_json(
+        **{"changed": bool(done["changes"]), "diff": {"before": "", "after": after}, **done}
+    )
+
+
+def _message(refused: Any) -> str:
+    """Return what the API said, of a kubernetes.client.ApiException."""
+    try:
+        return str(json.loads(refused.body)["message"])
     except (ValueError, KeyError, TypeError):
-        message = refused.reason
-    return f"HTTP {refused.status}, {str(message).rstrip('.')}"
+        return str(refused.reason)
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Return what the operating system or TLS said, of an exception of urllib3, which puts others
+    around it.
+    """
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, OSError):  # ssl.SSLError is one
+            return inner
+        reason = getattr(inner, "reason", None)  # MaxRetryError has it there
+        inner = (
+            reason if isinstance(reason, BaseException) else inner.__cause__ or inner.__context__
+        )
+    return error
+
+
+def _causes(refused: Any) -> list[str]:
+    """Return why in more detail, of a kubernetes.client.ApiException."""
+    try:
+        causes = (json.loads(refused.body).get("details") or {}).get("causes") or []
+        return [str(one["message"]) for one in causes]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return []

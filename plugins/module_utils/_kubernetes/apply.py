@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from .._node.journal import reason_in
 from . import daemonset, objects
-from .admin import Admin, AdminError
+from .admin import FIELD_MANAGER, Admin, AdminError
 from .questions import ENDED, IS_ESTABLISHED, IS_READY, NOT_RUNNING, ask, staying
 
 Item = dict[str, Any]  # an object, as the API's JSON has it
@@ -39,13 +39,22 @@ class Patience(NamedTuple):
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
 
-    def wait(self, problem: Callable[[], str], pause: float = 0.2) -> None:
-        """Return when problem() is empty; raise AdminError with what it was when time was over."""
+    def wait(
+        self,
+        problem: Callable[[], str],
+        pause: float = 0.2,
+        moves: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Return when problem() is empty; raise AdminError with what it was when time was over.
+        moves: whether the time begins anew, after each look.
+        """
         deadline = self.clock() + self.timeout
         while True:
             sentence = problem()
             if not sentence:
                 return
+            if moves():
+                deadline = self.clock() + self.timeout
             if self.clock() > deadline:
                 raise AdminError(
                     f"After {self.timeout} s, {sentence}. Look at it with kubectl, then run again."
@@ -127,9 +136,10 @@ def wait_for_pods(
 ) -> None:
     """Wait until the DaemonSets among the wanted objects have a ready pod, made as they say now, on
     each of these nodes, and none on those without. Raises AdminError, at once where a pod will not
-    get ready.
+    get ready, and else when for the timeout none came: they are replaced a few at a time.
     """
     daemon_sets = [item for item in wanted if item["kind"] == "DaemonSet"]
+    missing: list[int] = []
 
     def problem() -> str:
         found = [one for item in daemon_sets for one in _pod_problems(api, item, nodes, without)]
@@ -137,9 +147,10 @@ def wait_for_pods(
         sentence = "; ".join(one for one, dummy in found[:_SHOWN]) + more
         if any(for_good for dummy, for_good in found):
             raise AdminError(f"{sentence}. Look at it with kubectl, then run again.")
+        missing.append(len(found))
         return sentence
 
-    patience.wait(problem, 0.5)
+    patience.wait(problem, 0.5, lambda: missing[-1] < min(missing[:-1], default=0))
 
 
 def _pod_problems(
@@ -190,14 +201,26 @@ def _is_of_others(item: Item | None) -> bool:
     """Whether what is there in the place of a wanted object is not ours, and serves as it is: a
     CustomResourceDefinition does. Raises AdminError where it would not.
     """
-    if item is None or objects.is_ours(item):
+    if item is None:
         return False
+    if objects.is_ours(item):
+        return item["kind"] == "CustomResourceDefinition" and _is_written_by_others(item)
     if item["kind"] == "NetworkAttachmentDefinition":
         raise AdminError(
             f"{objects.label(item)} is there already and is not the collection's (it has no label"
             f" {objects.LABEL}={objects.OWNER}). Remove it, or give the network another name."
         )
     return bool(item["kind"] == "CustomResourceDefinition")
+
+
+def _is_written_by_others(item: Item) -> bool:
+    """Whether others have applied their manifest over ours: each would write its own texts over
+    those of the other for ever.
+    """
+    return any(
+        one.get("manager") != FIELD_MANAGER and "f:spec" in (one.get("fieldsV1") or {})
+        for one in item["metadata"].get("managedFields") or []
+    )
 
 
 def _may_go(api: Admin, item: Item) -> bool:

@@ -33,11 +33,12 @@ def view(
 ) -> dict[str, list[dict[str, Any]]]:
     """Return {"pods", "services", "ports"} of the items of three lists of the API.
 
-    pods: [{"label": namespace/name, "uid", "node", "running": bool, "host_network": bool, "status":
-    network-status as a list, None without one, "status_error": str}]. services, for every TCP port
-    of a Service with a cluster address: [{"name": namespace/name:port, "address", "port",
-    "endpoints": [addresses]}]. ports, for every TCP port that nodes publish and each IP family in
-    which they do: [{"name", "node": None for all, "port", "endpoints"}].
+    pods: [{"label": namespace/name, "uid", "node", "running": bool, "started": when, ISO 8601 in
+    UTC, or "", "host_network": bool, "status": network-status as a list, None without one,
+    "status_error": str}]. services, for every TCP port of a Service with a cluster address:
+    [{"name": namespace/name:port, "address", "port", "endpoints": [addresses]}]. ports, for every
+    TCP port that nodes publish and each IP family in which they do: [{"name", "node": None for all,
+    "port", "endpoints"}].
     """
     pods = list(pods)
     ports = [port for item in pods for port in _host_ports(item)]
@@ -113,6 +114,7 @@ def _pod(item: Item) -> dict[str, Any]:
         "uid": item["metadata"].get("uid", ""),
         "node": item["spec"].get("nodeName") or "",
         "running": _running(item),
+        "started": ask("status.startTime", item) or "",
         "host_network": bool(item["spec"].get("hostNetwork")),
         "status": status,
         "status_error": wrong,

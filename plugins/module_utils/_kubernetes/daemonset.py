@@ -39,8 +39,9 @@ def objects(
     """Return the objects that run flanneld in pods.
 
     plan: as _plan.plan.plan() makes it. environments: {network: environment of its flanneld}.
-    settings: {namespace, image, node_names: the nodes that carry the networks (list of str), pki:
-    {file name: content} of etcd's client certificates, or {}}.
+    settings: {namespace, image, node_names: the nodes that carry the networks (list of str),
+    max_unavailable: on how many of them flanneld is replaced at a time (int, or a percentage as
+    text), pki: {file name: content} of etcd's client certificates, or {}}.
     """
     namespace, pki = settings["namespace"], settings["pki"]
     made = [labelled(_secret(SECRET), None, namespace)] if pki else []
@@ -179,11 +180,11 @@ def _daemon_set(
         "metadata": {"name": name(network)},
         "spec": {
             "selector": {"matchLabels": labels},
-            # the old daemon ends before the new one begins, for they share a port; what the kernel
-            # has of the network stays meanwhile
+            # The old daemon ends before the new one begins, for they share a port; what the kernel
+            # has of the network stays meanwhile. One that does not run stops the update there.
             "updateStrategy": {
                 "type": "RollingUpdate",
-                "rollingUpdate": {"maxUnavailable": "100%", "maxSurge": 0},
+                "rollingUpdate": {"maxUnavailable": settings["max_unavailable"], "maxSurge": 0},
             },
             "template": {
                 "metadata": {

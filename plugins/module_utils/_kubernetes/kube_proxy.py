@@ -19,8 +19,8 @@ CONFIG_MAP = "/api/v1/namespaces/kube-system/configmaps/kube-proxy"
 
 def local_pods(config_map: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """Return how kube-proxy knows pods of its node, by its ConfigMap: {mode: ClusterCIDR, NodeCIDR,
-    BridgeInterface or InterfaceNamePrefix, cidrs: list of str, interface: name or its beginning};
-    None where there is none that says so.
+    BridgeInterface or InterfaceNamePrefix, cidrs: list of str, interface: name or its beginning,
+    hides_all: bool, whether it hides these too}; None where there is none that says so.
     """
     import yaml  # comes with the package kubernetes
 
@@ -34,10 +34,13 @@ def local_pods(config_map: Mapping[str, Any] | None) -> dict[str, Any] | None:
             mode = config.get("detectLocalMode") or "ClusterCIDR"
             key = "bridgeInterface" if mode == "BridgeInterface" else "interfaceNamePrefix"
             cidrs = [one.strip() for one in str(config.get("clusterCIDR") or "").split(",")]
+            # those of iptables are IPVS', too
+            rules = config.get("nftables" if config.get("mode") == "nftables" else "iptables")
             return {
                 "mode": mode,
                 "cidrs": [one for one in cidrs if one],
                 "interface": detect.get(key) or "",
+                "hides_all": bool((rules or {}).get("masqueradeAll")),
             }
     return None
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from .._names import LEASES
 from .admin import Admin, AdminError
 
 Item = dict[str, Any]  # an object, as the API's JSON has it
@@ -19,8 +20,6 @@ Item = dict[str, Any]  # an object, as the API's JSON has it
 LABEL, HAS_NETWORKS = "multinet.flannel/networks", "ready"
 # A node that joins may carry this taint, so that no pod starts there before the networks do.
 TAINT = "multinet.flannel/no-networks"
-# What the leases' annotations begin with: red.multinet.flannel/public-ip.
-_LEASES = ".multinet.flannel"
 _CONFLICT = 409
 _TRIES = 5
 
@@ -28,6 +27,12 @@ _TRIES = 5
 def is_announced(node: Mapping[str, Any]) -> bool:
     """Whether a node says that it has the networks, and keeps no pod away for want of them."""
     return change(node, True) is None
+
+
+def address(node: Mapping[str, Any], kind: str) -> str:
+    """Return a node's address of a kind (InternalIP, Hostname, ...), "" where it has none."""
+    addresses = (node.get("status") or {}).get("addresses") or []
+    return next((str(one["address"]) for one in addresses if one.get("type") == kind), "")
 
 
 def outside(nodes: Iterable[str], inventory: Iterable[str]) -> str:
@@ -63,11 +68,11 @@ def change(node: Mapping[str, Any], has_networks: bool) -> tuple[Item, list[str]
     leases = [
         key
         for key in sorted(metadata.get("annotations") or {})
-        if key.partition("/")[0].endswith(_LEASES)
+        if key.partition("/")[0].endswith(LEASES)
     ]
     if not has_networks and leases:
         patched["annotations"] = dict.fromkeys(leases)
-        networks = sorted({key.partition(_LEASES)[0] for key in leases})
+        networks = sorted({key.partition(LEASES)[0] for key in leases})
         what.append(f"take the leases of {', '.join(networks)} off Node {name}")
     taints = spec.get("taints") or []
     kept = [taint for taint in taints if taint.get("key") != TAINT]

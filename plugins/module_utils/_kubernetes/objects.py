@@ -13,6 +13,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from .._kube_client import events
+
 Item = dict[str, Any]  # an object, as the API's JSON has it
 
 LABEL = "app.kubernetes.io/managed-by"
@@ -76,7 +78,8 @@ def objects(plan: Mapping[str, Any], settings: Mapping[str, Any]) -> list[Item]:
         _rule("", ["pods"], ["get"]),
         # by the subresource alone, so no pod's specification can be changed
         _rule("", ["pods/status"], ["patch"]),
-        _rule("", ["events"], ["create"]),
+        # one that is written again counts up
+        _rule("", ["events"], ["create", "get", "patch"]),
         _rule("k8s.cni.cncf.io", ["network-attachment-definitions"], ["get"]),
     ]
     if any(isinstance(network["namespaces"] or [], dict) for network in plan["networks"]):
@@ -92,6 +95,7 @@ def objects(plan: Mapping[str, Any], settings: Mapping[str, Any]) -> list[Item]:
     made += _annotations_alone(
         META_PLUGIN, namespace, "pods", r"^k8s\.v1\.cni\.cncf\.io/network-status$"
     )
+    made += _own_events_alone(META_PLUGIN, namespace)
     if settings["datastore"] == "kubernetes":
         made += _account(
             SUBNET_SERVER,
@@ -99,6 +103,7 @@ def objects(plan: Mapping[str, Any], settings: Mapping[str, Any]) -> list[Item]:
             [
                 _rule("", ["nodes"], ["get", "list", "watch"]),
                 _rule("", ["nodes/status"], ["patch"]),
+                _rule("", ["events"], ["create"]),
             ],
         )
         made += _annotations_alone(
@@ -136,6 +141,11 @@ def label(item: Item) -> str:
     """Return what a message calls an object."""
     names = (item["metadata"].get("namespace"), item["metadata"]["name"])
     return f"{item['kind']} {'/'.join(name for name in names if name)}"
+
+
+def full_name(item: Mapping[str, Any]) -> str:
+    """Return namespace/name of an object."""
+    return "{namespace}/{name}".format_map(item["metadata"])
 
 
 def is_ours(item: Item) -> bool:
@@ -197,16 +207,62 @@ def _account(name: str, namespace: str, rules: Sequence[Item]) -> list[Item]:
     ]
 
 
+def _policy(
+    name: str, user: tuple[str, str], resource: str, validations: Sequence[Item], **spec: Any
+) -> list[Item]:
+    """Return a policy, bound, on what a service account (namespace, name) updates of a resource."""
+
+    def made(kind: str, content: Item) -> Item:
+        api = _ADMISSION.partition("/")[2]
+        metadata = {"name": name}
+        return labelled({"apiVersion": api, "kind": kind, "metadata": metadata, "spec": content})
+
+    rule = {
+        "apiGroups": [""],
+        "apiVersions": ["*"],
+        "operations": ["UPDATE"],
+        "resources": [resource],
+        "scope": "*",
+    }
+    account = json.dumps(":".join(("system:serviceaccount", *user)))
+    return [
+        made(
+            _POLICY,
+            {
+                "failurePolicy": "Fail",
+                "matchConstraints": {"resourceRules": [rule]},
+                "matchConditions": [
+                    {"name": "account", "expression": f"request.userInfo.username == {account}"}
+                ],
+                **spec,
+                "validations": validations,
+            },
+        ),
+        made(_POLICY_BINDING, {"policyName": name, "validationActions": ["Deny"]}),
+    ]
+
+
+def _own_events_alone(account: str, namespace: str) -> list[Item]:
+    """Return a policy by which an account counts up its own events and changes no others."""
+    whose = "oldObject.?source.?component.orValue('')"
+    return _policy(
+        account + "-events",
+        (namespace, account),
+        "events",
+        [
+            {
+                "expression": f"{whose} == {json.dumps(events.COMPONENT)}",
+                "message": f"The service account {account} may change its own events alone.",
+            }
+        ],
+    )
+
+
 def _annotations_alone(account: str, namespace: str, plural: str, pattern: str) -> list[Item]:
     """Return a policy that, of what an account may change through a status, leaves the annotations
     whose keys match: RBAC ends at the subresource, through which one can change labels, conditions
     and addresses too.
     """
-
-    def policy(kind: str, spec: Item) -> Item:
-        api = _ADMISSION.partition("/")[2]
-        metadata = {"name": account}
-        return labelled({"apiVersion": api, "kind": kind, "metadata": metadata, "spec": spec})
 
     def all_in(one: str, other: str) -> str:
         """Each annotation of one side may change, or is the same on the other side."""
@@ -219,50 +275,29 @@ def _annotations_alone(account: str, namespace: str, plural: str, pattern: str) 
     same = ["object.?status == oldObject.?status"] + [
         f"object.metadata.?{one} == oldObject.metadata.?{one}" for one in metadata
     ]
-    user = json.dumps(f"system:serviceaccount:{namespace}:{account}")
     annotations = [
         {"name": name, "expression": f"{of}.metadata.?annotations.orValue({{}})"}
         for name, of in (("before", "oldObject"), ("after", "object"))
     ]
-    return [
-        policy(
-            _POLICY,
+    return _policy(
+        account,
+        (namespace, account),
+        plural + "/status",
+        [
             {
-                "failurePolicy": "Fail",
-                "matchConstraints": {
-                    "resourceRules": [
-                        {
-                            "apiGroups": [""],
-                            "apiVersions": ["*"],
-                            "operations": ["UPDATE"],
-                            "resources": [plural + "/status"],
-                            "scope": "*",
-                        }
-                    ]
-                },
-                "matchConditions": [
-                    {"name": "account", "expression": f"request.userInfo.username == {user}"}
-                ],
-                "variables": annotations,
-                "validations": [
-                    {
-                        "expression": " && ".join(same),
-                        "message": f"The service account {account} may change annotations alone.",
-                    },
-                    {
-                        "expression": (
-                            f"{all_in('after', 'before')} && {all_in('before', 'after')}"
-                        ),
-                        "message": (
-                            f"The service account {account} may change annotations that match"
-                            f" {pattern} alone."
-                        ),
-                    },
-                ],
+                "expression": " && ".join(same),
+                "message": f"The service account {account} may change annotations alone.",
             },
-        ),
-        policy(_POLICY_BINDING, {"policyName": account, "validationActions": ["Deny"]}),
-    ]
+            {
+                "expression": f"{all_in('after', 'before')} && {all_in('before', 'after')}",
+                "message": (
+                    f"The service account {account} may change annotations that match {pattern}"
+                    " alone."
+                ),
+            },
+        ],
+        variables=annotations,
+    )
 
 
 def _crd(

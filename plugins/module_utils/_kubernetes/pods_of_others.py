@@ -1,13 +1,17 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the networks mean for pods that have networks of others. Pure; runs on the controller."""
+"""What the networks mean for pods that have networks of others, and who else attaches pods. Pure;
+runs on the controller.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from .objects import full_name
 
 
 def shifted(networks: Sequence[Mapping[str, Any]], others: Sequence[str]) -> list[str]:
@@ -31,3 +35,21 @@ def shifted(networks: Sequence[Mapping[str, Any]], others: Sequence[str]) -> lis
         f" interface there that is not numbered, for example interface:"
         f" {numbered[0]['name'][:14]}0, and theirs stay."
     ]
+
+
+def multus(daemon_sets: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return namespace/name of the DaemonSets that bring Multus to nodes: those whose image or
+    command has its name. daemon_sets: objects of the API.
+    """
+    found = []
+    for item in daemon_sets:
+        pod = item["spec"]["template"]["spec"]
+        containers = [*(pod.get("initContainers") or ()), *pod["containers"]]
+        said = [
+            word.rpartition("/")[2]
+            for one in containers
+            for word in (one.get("image") or "", *(one.get("command") or ()))
+        ]
+        if any("multus" in word for word in said):
+            found.append(full_name(item))
+    return sorted(found)

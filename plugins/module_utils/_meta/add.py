@@ -108,6 +108,8 @@ class _Add:
         self._check_free(state)
         for delegate in delegates:
             flannel.check_lease(delegate.network)
+            if "ips" in delegate.capability_args:
+                flannel.check_addresses(delegate.network, delegate.capability_args["ips"])
         cni = self.plugin.runtime(request, path, deadline=deadline, in_process=state.in_process)
         if state.in_process:
             _keep_ahead(cni, state)
@@ -265,7 +267,9 @@ class _Add:
             return
         from . import gateway
 
-        gateway.settle(self.request.netns, list(zip(attached, told)))
+        gateway.settle(
+            self.request.netns, list(zip(attached, told)), self.configuration.service_ranges
+        )
 
     def _undo(
         self, state: states.State, tried: list[states.Attached], error: errors.Error

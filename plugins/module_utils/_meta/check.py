@@ -9,6 +9,7 @@ import time
 
 from .._cni import errors, runtime, version
 from .._cni import result as results
+from .._names import NO_EXECUTABLE
 from . import conf
 from . import state as states
 
@@ -37,7 +38,7 @@ def check(plugin: Plugin, request: Request) -> None:
         runtime.search_path(request.path, state.path),
         deadline=time.monotonic() + state.timeout,
         in_process=state.in_process,
-        when_missing=conf.NO_EXECUTABLE,
+        when_missing=NO_EXECUTABLE,
     )
     for attached in state.attached:
         try:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 
 from .._cni import conf, errors
+from .._names import IN_PROCESS
 from . import flannel
 
 TYPE_CHECKING = False
@@ -34,8 +35,6 @@ _OUR_KEYS = ("masterplugin", "ifName")
 _DELEGATE_KEYS = (*_OUR_KEYS, "file")
 # What a runtime hands over of the pod, when a configuration asks for it in `capabilities`.
 POD_ANNOTATIONS = "io.kubernetes.cri.pod-annotations"
-IN_PROCESS = ("flannel", "tuning", "bridge", "host-local")  # what in_process.py can do
-NO_EXECUTABLE = ("flannel", "tuning")  # of them, those that a node need not have installed
 
 
 class Delegate:
@@ -102,6 +101,7 @@ class MetaConf:
     namespace_isolation: bool
     global_namespaces: list[str]
     namespaces: list[dict[str, Any]]
+    service_ranges: list[str]
     readiness_file: str | None
     auxiliary_chain: str | None
     conf_dir: str
@@ -354,6 +354,14 @@ def _check_distinct(delegates: list[Delegate]) -> None:
     for delegate in delegates:
         for key, value in flannel.own_things(delegate.network):
             other = seen.setdefault((key, value), delegate)
+            is_asked_again = other is not delegate and other.network.name == delegate.network.name
+            if is_asked_again and delegate.full_name:
+                raise errors.Error(
+                    errors.INVALID_CONFIGURATION,
+                    f"The pod has the network {delegate.full_name} already, as"
+                    f" {other.interface or 'its first interface'}.",
+                    "Take it out of the pod's annotation: one interface in it is all it can have.",
+                )
             if other is not delegate:
                 raise _invalid(
                     f"the flannel networks {other.network.name} and {delegate.network.name} share"
@@ -454,6 +462,7 @@ _KEYS: tuple[tuple[str, str, Callable[[dict[str, Any], str, Any], Any], Any], ..
     ("namespaceIsolation", "namespace_isolation", _flag, False),
     ("globalNamespaces", "global_namespaces", _names, "default"),
     ("namespaces", "namespaces", _closed, []),
+    ("serviceRanges", "service_ranges", _strings, []),
     ("readinessindicatorfile", "readiness_file", _string, None),
     ("auxiliaryCNIChainName", "auxiliary_chain", _string, None),
     ("confDir", "conf_dir", _string, "/etc/cni/multus/net.d"),

@@ -11,6 +11,7 @@ import os
 import time
 
 from .._cni import errors, files, runtime
+from .._names import NO_EXECUTABLE
 from . import conf, flannel, lock
 from . import state as states
 
@@ -91,7 +92,7 @@ def detach(
     path = runtime.search_path(request.path, state.path)
     failed = detach_all(
         # by executables once, which may have gone since
-        plugin.runtime(request, path, in_process=state.in_process, when_missing=conf.NO_EXECUTABLE),
+        plugin.runtime(request, path, in_process=state.in_process, when_missing=NO_EXECUTABLE),
         state.attached,
         container_id=state.container_id,
         netns=request.netns or (state.netns if os.path.exists(state.netns) else ""),
@@ -139,6 +140,7 @@ def _detach_foreign(plugin: Plugin, request: Request) -> bool:
         request,
         runtime.search_path(bin_dirs, request.path),
         deadline=time.monotonic() + conf.TIMEOUT_SECONDS,
+        in_process=foreign.in_process(found),
     )
     netns = request.netns if os.path.exists(request.netns) else ""
     failed = foreign.detach(cni, found, files_of_it, netns)
@@ -177,7 +179,7 @@ def _detach_by_conf(plugin: Plugin, request: Request) -> None:
     path = runtime.search_path(configuration.bin_dirs, request.path)
     failed = detach_all(
         plugin.runtime(
-            request, path, in_process=configuration.in_process, when_missing=conf.NO_EXECUTABLE
+            request, path, in_process=configuration.in_process, when_missing=NO_EXECUTABLE
         ),
         attached,
         container_id=request.container_id,

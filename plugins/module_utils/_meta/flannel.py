@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _DATA_DIRECTORY = "/var/lib/cni/flannel"
 _SUBNET_FILE = "/run/flannel/subnet.env"
 _BRIDGE = "cni0"
+_SUBNETS = ("FLANNEL_SUBNET", "FLANNEL_IPV6_SUBNET")
 
 
 def plugins(network: NetworkList) -> list[dict[str, Any]]:
@@ -58,6 +59,40 @@ def check_lease(network: NetworkList) -> None:
                 f"flanneld has no lease for the network {network.name} yet: there is no {file}.",
                 "Is its flanneld running?",
             )
+
+
+def check_addresses(network: NetworkList, asked: list[str]) -> None:
+    """Raise Error where a pod asks for an address of another node's subnet: the one that flanneld
+    leased for this node is all that can be given here.
+
+    asked: what the pod asks for by the capability `ips`: addresses, with or without prefix length.
+    """
+    for plugin in plugins(network):
+        text = (files.read(subnet_file(plugin)) or b"").decode("utf-8", "replace")
+        lines = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+        subnets = [lines[key] for key in _SUBNETS if lines.get(key)]
+        for address in asked:
+            same = [one for one in subnets if (":" in one) == (":" in address)]
+            if same and not any(_is_in(address, one) for one in same):
+                raise errors.Error(
+                    errors.INVALID_CONFIGURATION,
+                    f"The pod asks for {address}, and on this node the network {network.name} has"
+                    f" {', '.join(subnets)}: the address is of another node's subnet.",
+                    "Have the pod start on that node (nodeName, nodeSelector), or take `ips` out of"
+                    " its annotation.",
+                )
+
+
+def _is_in(address: str, subnet: str) -> bool:
+    """Whether an address is in a subnet that is written as the first address in it, and length."""
+    from _socket import AF_INET, AF_INET6, inet_pton  # as in annotations.py
+
+    first, _slash, length = subnet.partition("/")
+    numbers = []
+    for text in (address.partition("/")[0], first):
+        packed = inet_pton(AF_INET6 if ":" in text else AF_INET, text)
+        numbers.append(int.from_bytes(packed, "big") >> (len(packed) * 8 - int(length)))
+    return numbers[0] == numbers[1]
 
 
 def check_unused(network: NetworkList, container_id: str) -> None:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Attachments that another CNI has made before this plugin took its place: Multus, or the cluster's
-former one. Their containers' DEL comes to us.
+former one. Their containers' DEL comes to us, or has come while nobody knew what to do with it.
 
 What to detach is in libcni's cache, which both the runtime and Multus write: a JSON file
 <network>-<container id>-<interface> for each network, with its configuration and what the plugins
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _KIND = "cniCacheV1"
+_BY_HOST_LOCAL = ("bridge", "flannel", "host-local")
 
 
 class Places:
@@ -45,6 +46,7 @@ class Remembered:
         self.file = file
         self.interface: str = entry["ifName"]
         self.container_id: str = entry["containerId"]
+        self.netns: str = entry.get("netns") or ""
         self.raw = conf.network_keys(conf.decode(a2b_base64(entry["config"]), file))
         self.result: dict[str, Any] | None = entry.get("result")
         self._args = ";".join(f"{key}={value}" for key, value in entry.get("cniArgs") or ())
@@ -100,10 +102,58 @@ def remembered(
     return found, [os.path.join(places.multus, container_id), *(one.file for one in metas)]
 
 
+def entries(directories: Iterable[str], part: str = "") -> dict[str, dict[str, Any]]:
+    """Return {file: the JSON object in it} of caches, libcni's and others, without what is none;
+    raise OSError for a directory that cannot be read. part: of the files' names.
+    """
+    paths = [
+        os.path.join(place, name)
+        for place in directories
+        for name in files.listed(place)
+        if part in name
+    ]
+    found = {}
+    for path in paths:
+        try:
+            found[path] = conf.decode(files.read(path) or b"", path)
+        except (errors.Error, OSError):
+            continue  # not one of theirs
+    return found
+
+
+def left(kept: dict[str, dict[str, Any]], own_type: object) -> list[Remembered]:
+    """Return what libcni's caches remember of containers whose network namespace is gone: what
+    their plugins gave them, such as addresses and the rules of published ports, may still be there.
+
+    kept: of entries(); own_type: as in remembered(); what a meta-plugin attached has entries of its
+    own.
+    """
+    return [
+        one for one in _all_of(kept) if not os.path.exists(one.netns) and not one.is_meta(own_type)
+    ]
+
+
+def attachments(places: Places) -> set[tuple[str, str]]:
+    """Return (container id, interface) of all that is remembered, ours among it."""
+    directories = (*places.runtimes, os.path.join(places.multus, "results"))
+    return {(one.container_id, one.interface) for one in _all_of(entries(directories))}
+
+
 def _of_container(directory: str, container_id: str) -> list[Remembered]:
-    files_of_it = [name for name in files.listed(directory) if f"-{container_id}-" in name]
-    found = [_read(os.path.join(directory, name)) for name in files_of_it]
-    return [one for one in found if one and one.container_id == container_id]
+    found = _all_of(entries([directory], f"-{container_id}-"))
+    return [one for one in found if one.container_id == container_id]
+
+
+def in_process(found: Iterable[Remembered]) -> tuple[str, ...]:
+    """Return the plugins whose work is to be done without their executables: those by which an
+    address is freed, where the network's addresses lie behind a link, as those of a network that
+    was taken over do (module_utils/_node/adopted.py). Upstream's host-local follows none.
+    """
+    from .host_local_plugin import DIRECTORY
+
+    names = {str(one.raw.get("name")) for one in found}
+    links = [name for name in names if os.path.islink(os.path.join(DIRECTORY, name))]
+    return _BY_HOST_LOCAL if links else ()
 
 
 def detach(
@@ -133,10 +183,14 @@ def _remove(file: str) -> None:
         ) from None
 
 
-def _read(file: str) -> Remembered | None:
-    """Return what a file of the cache remembers; None for a file of another kind."""
+def _all_of(kept: dict[str, dict[str, Any]]) -> list[Remembered]:
+    """Return what entries() remember; a file of another kind remembers nothing."""
+    found = [_of_cache(entry, file) for file, entry in kept.items()]
+    return [one for one in found if one]
+
+
+def _of_cache(entry: dict[str, Any], file: str) -> Remembered | None:
     try:
-        entry = conf.decode(files.read(file) or b"{}", file)
         return Remembered(entry, file) if entry.get("kind") == _KIND else None
-    except (errors.Error, OSError, KeyError, TypeError, ValueError, AttributeError):
+    except (errors.Error, KeyError, TypeError, ValueError, AttributeError):
         return None

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What attachments have left on a host although their containers are gone: states, addresses of
-host-local, files of the flannel plugin.
+host-local, files of the flannel plugin, and what other CNIs attached and nobody detached.
 
 An address is garbage only when all of it is true: it is on no interface in any network namespace of
 the host, no remembered attachment of its container has a namespace that is still there, and it is
@@ -13,17 +13,17 @@ from __future__ import annotations
 
 import fcntl
 import glob
-import json
 import os
 import time
 
 from .._cni import conf, errors, files, netlink, netns, skel, version
+from . import foreign
 from . import plugin as meta_plugin
 from . import state as states
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
     from typing import Any
 
     Garbage = dict[str, list[Any]]
@@ -35,6 +35,9 @@ CACHES = (
     "/var/lib/cni/multus/results",
     "/var/lib/cni/multinet-runtime",
 )
+OWN_TYPE = "multinet"  # of the meta-plugin's configurations
+GRACE = 300.0  # seconds, no less than an ADD may last
+_DEL = 60.0  # seconds for one
 _NAMESPACES = ("/run/netns/*", "/run/docker/netns/*", "/proc/[0-9]*/ns/net")
 
 
@@ -64,8 +67,9 @@ class Host:
 
 def find(host: Host, is_ours: Callable[[str], bool], grace: float) -> Garbage:
     """Return what is garbage on a host: `states` {container_id, interface, networks}, `addresses`
-    {network, address, container_id, interface, file}, `flannel` {network, container_id, file}, and
-    what only people can judge: `spoiled` (files).
+    {network, address, container_id, interface, file}, `flannel` {network, container_id, file},
+    `remembered` {network, container_id, interface, file} of other CNIs, and what only people can
+    judge: `spoiled` (files).
 
     is_ours: says of a CNI network's name whether it is ours to clean; grace: seconds. Raises Error.
     """
@@ -91,7 +95,8 @@ def find(host: Host, is_ours: Callable[[str], bool], grace: float) -> Garbage:
             dead.append(
                 {"container_id": container_id, "interface": interface, "networks": networks}
             )
-    live.update(_remembered(host.caches))
+    kept = foreign.entries(host.caches)
+    live.update(_alive(kept))
     spoiled += sorted(glob.glob(os.path.join(glob.escape(host.state_directory), "*.corrupt-*")))
     search = _Search(host, is_ours, grace)
     search.live = live
@@ -101,8 +106,33 @@ def find(host: Host, is_ours: Callable[[str], bool], grace: float) -> Garbage:
         "states": dead,
         "addresses": search.addresses(),
         "flannel": search.flannel(),
+        "remembered": _left(kept, grace, live),
         "spoiled": spoiled,
     }
+
+
+def remembered(caches: Iterable[str] = CACHES) -> list[dict[str, Any]]:
+    """Return {network, container_id, interface, file} of what other CNIs attached to containers
+    that are gone, and nobody detached; raise OSError.
+    """
+    return _left(foreign.entries(caches), GRACE, ())
+
+
+def _left(
+    kept: dict[str, dict[str, Any]], grace: float, live: Collection[str]
+) -> list[dict[str, Any]]:
+    """See remembered(). kept: what the caches hold; live: containers that may be at work."""
+    now = time.time()
+    return [
+        {
+            "network": one.raw.get("name"),
+            "container_id": one.container_id,
+            "interface": one.interface,
+            "file": one.file,
+        }
+        for one in foreign.left(kept, OWN_TYPE)
+        if one.container_id not in live and _age(one.file, now) >= grace
+    ]
 
 
 def collect(host: Host, garbage: Garbage) -> list[str]:
@@ -113,20 +143,25 @@ def collect(host: Host, garbage: Garbage) -> list[str]:
     failed = []
     plugin = meta_plugin.Plugin()
     for one in garbage["states"]:
-        environ = dict(
-            os.environ,
-            CNI_COMMAND="DEL",
-            CNI_CONTAINERID=one["container_id"],
-            CNI_IFNAME=one["interface"],
-            CNI_NETNS="",
-            CNI_PATH=os.pathsep.join(host.path),
-            CNI_ARGS="",
-        )
-        request = skel.Request("DEL", environ, {"cniDir": host.state_directory}, version.LATEST)
         try:
-            plugin.delete(request)
+            plugin.delete(_deletion(host, one))
         except errors.Error as error:
             failed.append(f"{one['interface']} of container {one['container_id']}: {error}")
+    kept = foreign.entries(host.caches) if garbage["remembered"] else {}
+    there = {one.file: one for one in foreign.left(kept, OWN_TYPE)}
+    for one in garbage["remembered"]:
+        if one["file"] in there:
+            cni = plugin.runtime(
+                _deletion(host, one),
+                host.path,
+                deadline=time.monotonic() + _DEL,
+                in_process=foreign.in_process([there[one["file"]]]),
+            )
+            failed += [
+                f"{one['interface']} of container {one['container_id']}: {error} Where its plugins"
+                f" are gone for good, remove {one['file']}."
+                for error in foreign.detach(cni, [there[one["file"]]], [], "")
+            ]
     for one in garbage["addresses"]:
         try:
             _release(one)
@@ -138,6 +173,20 @@ def collect(host: Host, garbage: Garbage) -> list[str]:
         except OSError as error:
             failed.append(f"{one['file']}: {error.strerror}")
     return failed
+
+
+def _deletion(host: Host, one: dict[str, Any]) -> skel.Request:
+    """Return the DEL of a container that is gone; one: has its container_id and interface."""
+    environ = dict(
+        os.environ,
+        CNI_COMMAND="DEL",
+        CNI_CONTAINERID=one["container_id"],
+        CNI_IFNAME=one["interface"],
+        CNI_NETNS="",
+        CNI_PATH=os.pathsep.join(host.path),
+        CNI_ARGS="",
+    )
+    return skel.Request("DEL", environ, {"cniDir": host.state_directory}, version.LATEST)
 
 
 class _Search:
@@ -216,18 +265,15 @@ def _holder(file: str) -> tuple[str, str]:
     return lines[0] if lines else "", lines[1] if len(lines) > 1 else ""
 
 
-def _remembered(directories: Iterable[str]) -> set[str]:
+def _alive(kept: dict[str, dict[str, Any]]) -> set[str]:
     """The ids of the containers that some runtime remembers with a namespace that is there."""
     live = set()
-    for directory in directories:
-        for name in files.listed(directory):
-            try:
-                with open(os.path.join(directory, name), encoding="utf-8") as file:
-                    entry = json.load(file)
-                if os.path.exists(entry["netns"]):
-                    live.add(entry["containerId"])
-            except (OSError, ValueError, KeyError, TypeError):
-                continue  # not one of theirs; the address itself is looked for all the same
+    for entry in kept.values():
+        try:
+            if os.path.exists(entry["netns"]):
+                live.add(entry["containerId"])
+        except (KeyError, TypeError, ValueError):
+            continue  # not one of theirs; the address itself is looked for all the same
     return live
 
 

@@ -4,8 +4,10 @@
 """Which network has the default route of a pod, one of each family: the one that the pod says (NPWG
 1.3, 4.1.2.1.9), else the first that has one, the master before all others.
 
-The others lose theirs: two would share the pod's traffic (a route of the same metric is taken for
-one more way). Results are changed in the same way, so that CHECK finds what is there.
+What every pod needs of the default network stays with it: the ranges of Services, which DNS and
+the API are in. The others lose theirs: two would share the pod's traffic (a route of the same
+metric is taken for one more way). Results are changed in the same way, so that CHECK finds what is
+there.
 """
 
 from __future__ import annotations
@@ -21,11 +23,14 @@ if TYPE_CHECKING:
     from .state import Attached
 
 
-def settle(netns: str, attached: Sequence[tuple[Attached, list[str] | None]]) -> None:
+def settle(
+    netns: str, attached: Sequence[tuple[Attached, list[str] | None]], services: Sequence[str] = ()
+) -> None:
     """Change the default routes in the kernel and in the results; raise Error.
 
     attached: the networks, the master first, with the gateways that the pod says for them (empty:
-    those that its plugins gave it; None: it says nothing).
+    those that its plugins gave it; None: it says nothing). services: ranges that are reached by
+    the master, whoever has the default route.
     """
     asked, gateways = next(
         ((one, given) for one, given in attached if given is not None), (None, [])
@@ -33,6 +38,11 @@ def settle(netns: str, attached: Sequence[tuple[Attached, list[str] | None]]) ->
     if asked and not gateways:
         gateways = results.default_gateways(asked.final_result)
     wanted = {_family(gateway) for gateway in gateways}
+    master = attached[0][0]
+    if services and asked and asked is not master:
+        of_master = [cidr for cidr in services if _family(cidr) in wanted]
+        routes = netlink.route_as_by_default(netns, master.interface, of_master)
+        master.result = _with_routes(master.final_result, routes)
     taken: set[str] = set()
     for one, _given in attached:
         has = results.default_families(one.final_result)
@@ -76,6 +86,19 @@ def with_gateways(
                 changed[key] = dict(result[key], routes=routes)
         return changed
     changed["routes"] = _routes(result.get("routes"), families, gateways)
+    return changed
+
+
+def _with_routes(result: dict[str, Any], routes: list[dict[str, str]]) -> dict[str, Any]:
+    """Return a result (of any version) with more routes."""
+    if version.at_least(result["cniVersion"], "0.3.0"):
+        return dict(result, routes=[*(result.get("routes") or []), *routes])
+    changed = dict(result)
+    for key in ("ip4", "ip6"):
+        own = [route for route in routes if _family(route["dst"]) == key[2]]
+        if result.get(key) and own:
+            former = result[key].get("routes") or []
+            changed[key] = dict(result[key], routes=[*former, *own])
     return changed
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import time
 
 from .._cni import errors, runtime
-from . import conf, delete, lock
+from .._names import NO_EXECUTABLE
+from . import conf, delete, foreign, lock
 from . import state as states
 
 TYPE_CHECKING = False
@@ -75,7 +76,8 @@ def _hand_on(
     plugin: Plugin, request: Request, store: states.Store, valid: set[tuple[object, object]]
 ) -> list[errors.Error]:
     """Tell the plugins of each network which attachments are valid: those of every state that is
-    left. Return the errors.
+    left, and those that another CNI made before, whose addresses may be in what is now a directory
+    of ours. Return the errors.
 
     Where the runtime has an attachment that no state tells of, nobody is told anything: its
     addresses would be freed.
@@ -102,12 +104,13 @@ def _hand_on(
         path,
         deadline=deadline,
         in_process=configuration.in_process,
-        when_missing=conf.NO_EXECUTABLE,
+        when_missing=NO_EXECUTABLE,
     )
+    of_others = foreign.attachments(plugin.others or foreign.Places())
     failed = []
     for name, network in networks.items():
         try:
-            cni.gc(network, sorted(attachments[name]))
+            cni.gc(network, sorted({*attachments[name], *of_others}))
         except errors.Error as error:
             failed.append(error.within(f"network {name}"))
     return failed

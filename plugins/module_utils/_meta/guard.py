@@ -4,7 +4,7 @@
 """Tell the guard of the host (roles/isolation) what CNI gave a port: it sends with nothing else.
 
 The guard reads it in the file that remembers the attachment. Where a host has no guard, or one that
-knows no ports, nobody is told.
+knows no ports, nobody is told: in an upgrade, the next guard listens before it reads the files.
 """
 
 from __future__ import annotations
@@ -15,13 +15,19 @@ from .._cni import errors, files
 
 RULES = "/etc/multinet/isolation.nft"
 SOCKET = "/run/multinet-isolation/ports.sock"
+STATE = "/run/multinet-isolation/state.json"  # while a guard runs
 _TABLE = b"\ntable bridge multinet {\n"
 # A guard that takes over from another one is away for a quarter of a second.
 _SECONDS = 5.0
 
 
 def told(
-    file: str, *, rules: str = RULES, address: str = SOCKET, seconds: float = _SECONDS
+    file: str,
+    *,
+    rules: str = RULES,
+    address: str = SOCKET,
+    state: str = STATE,
+    seconds: float = _SECONDS,
 ) -> bool:
     """Have the guard look at the file of an attachment, which may be gone; return whether there is
     a guard that knows ports. Raises Error (code 11) where it does not do it within some seconds.
@@ -41,6 +47,10 @@ def told(
             if answer:
                 break
             why = "it ended"
+        except FileNotFoundError as error:
+            if files.read(state) is not None:
+                return False  # one that runs, and has no such socket
+            why = error.strerror or str(error)
         except OSError as error:
             why = error.strerror or str(error)
         finally:

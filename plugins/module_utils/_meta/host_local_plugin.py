@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .._cni.invoke import Outcome
     from .in_process import Call
 
-_DIRECTORY = "/var/lib/cni/networks"
+DIRECTORY = "/var/lib/cni/networks"
 _LAST = "last_reserved_ip."
 # What it reads of a configuration; all else is another plugin's.
 _KEYS = frozenset(("name", "cniVersion", "ipam", "runtimeConfig", "args"))
@@ -99,7 +99,7 @@ def parse(raw: dict[str, Any]) -> Plan | None:
         or any(key.lower() in ("ips", "ipranges") for key in asked)
     ):
         return None
-    directory, ranges = ipam.get("dataDir", _DIRECTORY), ipam.get("ranges")
+    directory, ranges = ipam.get("dataDir", DIRECTORY), ipam.get("ranges")
     routes = flannel_plugin.routes(ipam)
     if not isinstance(directory, str) or not directory or not isinstance(ranges, list):
         return None

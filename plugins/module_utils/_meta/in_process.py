@@ -66,7 +66,7 @@ class Call:
         """Say whether CNI_ARGS ask for nothing: an address, for one, may come by them."""
         args = [pair.split("=") for pair in self.environ.get("CNI_ARGS", "").split(";") if pair]
         return not args or (
-            ["IgnoreUnknown", "1"] in args
+            any(pair[0] == "IgnoreUnknown" and pair[1:] in (["1"], ["true"]) for pair in args)
             and all(len(pair) == 2 and pair[0].upper() not in ("MAC", "IP") for pair in args)
         )
 
@@ -74,7 +74,7 @@ class Call:
 class InProcess(invoke.Substitute):
     """An invoke.Exec that does the work of some plugins itself.
 
-    execute: for all others; plugins: names out of conf.IN_PROCESS; when_missing: further ones whose
+    execute: for all others; plugins: names out of IN_PROCESS; when_missing: further ones whose
     work is done here where there is no executable.
     """
 

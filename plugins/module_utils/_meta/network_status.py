@@ -7,10 +7,9 @@ events.
 
 from __future__ import annotations
 
-import time
-
 from .._cni import conf, errors
 from .._cni import result as results
+from .._kube_client import events
 from . import annotations as notes
 from . import devices
 
@@ -28,14 +27,14 @@ _FORBIDDEN, _CONFLICT = 403, 409
 _REPLACE_TRIES = 5
 
 
-def status(attached: list[Attached]) -> list[dict[str, Any]]:
+def status(attached: list[Attached], *, has_default: bool = True) -> list[dict[str, Any]]:
     """Return the value of the annotation for what was attached, the master first: an entry for each
-    interface in the container.
+    interface in the container. has_default: whether the first one is the master.
     """
     entries = []
     for number, one in enumerate(attached):
         if not one.chained:
-            entries += _entries(one, number == 0)
+            entries += _entries(one, has_default and number == 0)
     return entries
 
 
@@ -89,15 +88,15 @@ def _entry(
     return entry
 
 
-def publish(api: Client, pod: Pod, attached: list[Attached]) -> bool:
-    """Write the annotation; return False when the pod is gone, which its DEL will see to; raise
-    Error.
+def publish(api: Client, pod: Pod, attached: list[Attached], *, has_default: bool = True) -> bool:
+    """Write the annotation, see status(); return False when the pod is gone, which its DEL will see
+    to; raise Error.
 
     By PATCH, and by the subresource status: nothing else of the pod is touched or may be (no role
     needs to change pods). Multus' own ClusterRole grants `update` alone; with it the pod is read
     and replaced.
     """
-    annotation = {notes.STATUS: _indented(status(attached))}
+    annotation = {notes.STATUS: _indented(status(attached, has_default=has_default))}
     metadata: dict[str, Any] = {"annotations": annotation}
     if pod.uid:
         metadata["uid"] = pod.uid  # another pod of the same name is not ours
@@ -137,33 +136,24 @@ def _indented(value: Any, begin: str = "\n") -> str:
 
 
 def tell(api: Client, pod: Pod, log: Log, *, kind: str, reason: str, message: str) -> None:
-    """Write an event for a pod, when that is possible: nobody's network depends on it.
+    """Write an event for a pod, when that is possible: nobody's network depends on it. One that was
+    written before counts up.
 
     log: takes a level and a sentence.
     """
-    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    event = {
-        "apiVersion": "v1",
-        "kind": "Event",
-        "metadata": {"generateName": pod.name[:200] + ".", "namespace": pod.namespace},
-        "involvedObject": {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "namespace": pod.namespace,
-            "name": pod.name,
-            "uid": pod.uid,
-        },
-        "type": kind,
-        "reason": reason,
-        "message": message[:1000],
-        "source": {"component": "multus"},
-        "firstTimestamp": now,
-        "lastTimestamp": now,
-        "count": 1,
-    }
+    about = {"kind": "Pod", "namespace": pod.namespace, "name": pod.name, "uid": pod.uid}
+    item = events.event(about, kind, reason, message)
+    path = f"/api/v1/namespaces/{pod.namespace}/events"
     try:
         api.limit(_EVENT_SECONDS)
-        api.post(f"/api/v1/namespaces/{pod.namespace}/events", event)
+        try:
+            api.post(path, item)
+        except errors.Error as error:
+            if getattr(error, "status", None) != _CONFLICT:
+                raise
+            path += "/" + item["metadata"]["name"]
+            before = api.get(path) or {}
+            api.patch(path, events.again(before))
     except errors.Error as error:
         log("error", f"An event for {pod} was not written: {error}")
 

@@ -126,7 +126,9 @@ class Resolver:
                     " networks; it takes one.",
                 )
             self._check_namespace(pod, asked[0])
-            delegates[0] = self._selected(pod, asked[0])
+            chosen = self._selected(pod, asked[0])
+            self._check_services(delegates[0], chosen)
+            delegates[0] = chosen
         for selection in notes.parse(pod.annotations.get(notes.NETWORKS) or "", pod.namespace):
             self._check_namespace(pod, selection)
             delegates.append(self._selected(pod, selection))
@@ -136,6 +138,19 @@ class Resolver:
                 "Two of the pod's networks ask for the default route; one alone can have it.",
             )
         return delegates
+
+    def _check_services(self, default: Delegate, chosen: Delegate) -> None:
+        """Raise Error where a pod would have no way to Services, which it has by the default
+        network alone.
+        """
+        if self.configuration.service_ranges and chosen.raw["name"] != default.raw["name"]:
+            raise errors.Error(
+                errors.INVALID_CONFIGURATION,
+                f"The pod asks for {chosen.full_name} in place of the default network"
+                f" ({notes.DEFAULT_NETWORK}), and would reach no Service, no DNS and no API by it.",
+                f"Ask for it in {notes.NETWORKS}, with `default-route` where other traffic is to"
+                " leave by it.",
+            )
 
     def _check_namespace(self, pod: Pod, selection: Selection) -> None:
         configuration = self.configuration

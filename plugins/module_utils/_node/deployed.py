@@ -12,12 +12,29 @@ import json
 import os
 from typing import Any
 
+from .._cni import files
+
 PATH = "/etc/multinet/deployed.json"
 # Files that each network has, in directories of ours or with words of ours
 _CNI = "etc/cni/multinet/net.d/*.conflist"
 _SUBNETS = "run/flannel/networks/*.env"
 _SETTINGS = "etc/flannel/*.env"
 _IN_SETTINGS = "FLANNELD_SUBNET_FILE=/run/flannel/networks/"
+# What plans of older versions leave out: there was nothing else then
+_ADDED: dict[str, Any] = {
+    "allowed": [],
+    "cluster_cidrs": [],
+    "datastore": "etcd",
+    "external": None,
+    "kubernetes": False,
+    "node_cidr_mask_sizes": [],
+}
+_ADDED_TO_NETWORKS: dict[str, Any] = {
+    "annotation_prefix": None,
+    "namespaces": None,
+    "net_config_file": None,
+    "spoofing": "blocked",
+}
 ANEW = "Run the playbook site, which writes it anew"
 
 
@@ -42,12 +59,12 @@ def read(path: str = PATH) -> dict[str, Any] | None:
     """Return the whole record: {plan, host: the host's name in the inventory then, directories:
     those that others may use as well, and which it did not have before}, None without one.
 
-    Records of older versions have the plan alone. Raises DeployedError.
+    Records of older versions have the plan alone, and it is filled in. Raises DeployedError.
     """
     try:
         with open(path, encoding="utf-8") as stream:
             found: dict[str, Any] = json.load(stream)
-            found["plan"]["networks"]  # else it is no record
+            found["plan"] = _completed(found["plan"])
             return found
     except FileNotFoundError:
         return None
@@ -55,6 +72,14 @@ def read(path: str = PATH) -> dict[str, Any] | None:
         raise DeployedError(
             f"The record of what is deployed, {path}, can't be read ({error}). Remove it. {ANEW}."
         ) from error
+
+
+def _completed(planned: dict[str, Any]) -> dict[str, Any]:
+    """Return a plan with all that those of today have; raise KeyError where it is none."""
+    networks = [{**_ADDED_TO_NETWORKS, **network} for network in planned["networks"]]
+    # pairs of networks, once
+    apart = {"isolated": sorted({name for pair in planned.get("blocked", []) for name in pair})}
+    return {**_ADDED, **apart, **planned, "networks": networks}
 
 
 def is_lost(names: list[str]) -> str:
@@ -66,7 +91,7 @@ def is_lost(names: list[str]) -> str:
 def networks_here(root: str = "/") -> list[str]:
     """Return the names of the networks that this host has files of, sorted."""
     paths = glob.glob(root + _CNI) + glob.glob(root + _SUBNETS)
-    paths += [path for path in glob.glob(root + _SETTINGS) if _IN_SETTINGS in _text(path)]
+    paths += [path for path in glob.glob(root + _SETTINGS) if _IN_SETTINGS in files.text(path)]
     return sorted({os.path.splitext(os.path.basename(path))[0] for path in paths})
 
 
@@ -80,11 +105,3 @@ def found_again(planned: dict[str, Any], root: str = "/") -> tuple[dict[str, Any
     networks = [one for one in planned["networks"] if one["name"] in here]
     others = sorted(set(here) - {one["name"] for one in networks})
     return ({**planned, "networks": networks} if networks else {}), others
-
-
-def _text(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            return stream.read()
-    except OSError:
-        return ""

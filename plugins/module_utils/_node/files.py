@@ -20,9 +20,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from .._cni.files import commit, remove, remove_leftovers, stage, sync_directory, temporary_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 HIDDEN = "(not shown: secret)\n"
+# A directory by what it was made of (lookup library_files); `multinet`: before there were versions.
+_VERSION = re.compile(r"[0-9a-f]{12}|multinet")
 _MODE = re.compile(r"[0-7]{4}")
 _SHOWN_BYTES = 100000
 _ORIGINAL = ".original"
@@ -49,6 +51,8 @@ class File(NamedTuple):
     keep: Callable[[bytes], bool] | None = None
     # is given the content that is there; whether it is the collection's. Else it is kept beside it
     is_ours: Callable[[bytes], bool] | None = None
+    adds: bool = False  # its content is lines, and those that are there stay
+    last: bool = False  # it is replaced when everything else is done, of which it is the record
 
 
 class Directory(NamedTuple):
@@ -66,6 +70,12 @@ class Wish(NamedTuple):
     files: Sequence[File] = ()
     directories: Sequence[Directory] = ()
     absent: Sequence[str] = ()
+    # files that go where is_ours says so of their content, for what was kept of another's
+    given_back: Sequence[str] = ()
+    is_ours: Callable[[bytes], bool] = lambda content: False
+    kept: Sequence[str] = ()  # files of others that stay, and are kept as they are now
+    # directories that each version has one of: of the others beside them the latest stays
+    versioned: Sequence[str] = ()
 
 
 class State(NamedTuple):
@@ -83,7 +93,8 @@ class State(NamedTuple):
 class Change(NamedTuple):
     """One thing to be done."""
 
-    action: str  # directory, file, keep (what has no .original at its end) or remove
+    # directory, file, keep (what has no .original at its end), give back (what has one) or remove
+    action: str
     path: str
     before: State
     mode: str | None = None  # None, like the ids: as it is
@@ -91,6 +102,25 @@ class Change(NamedTuple):
     gid: int | None = None
     content: bytes = b""
     secret: bool = False
+    last: bool = False
+
+
+def missing(
+    needs: Mapping[str, str], is_there: Callable[[str], bool] = os.path.exists
+) -> list[str]:
+    """Return which roles have not run before on a host, a sentence each.
+
+    needs: what they bring: {path: name of the role}. is_there: whether the host has a path.
+    """
+    lacking: dict[str, list[str]] = {}
+    for path, role in needs.items():
+        if not is_there(path):
+            lacking.setdefault(role, []).append(path)
+    return [
+        f"{', '.join(paths)} {'is' if len(paths) == 1 else 'are'} not on this host: the role"
+        f" multinet.flannel.{role} comes first."
+        for role, paths in lacking.items()
+    ]
 
 
 def check(wish: Wish) -> list[str]:
@@ -197,10 +227,13 @@ def decide(wish: Wish) -> list[Change]:
     """
     errors: list[str] = []
     changes = [_decide_directory(item, errors) for item in wish.directories]
+    changes += [_decide_kept(path) for path in wish.kept]
     for item in wish.files:
         change = _decide_file(item, errors)
         changes += [_decide_keep(item, change), change]
     changes += [_decide_absent(path, errors) for path in wish.absent]
+    changes += [_decide_given_back(path, wish.is_ours) for path in wish.given_back]
+    changes += [change for path in wish.versioned for change in _decide_versions(path)]
     if errors:
         raise NodeFilesError(errors)
     return [change for change in changes if change is not None]
@@ -224,7 +257,11 @@ def _decide_file(item: File, errors: list[str]) -> Change | None:
     content = item.content.encode("utf-8", "surrogateescape")
     if item.keep and before.kind == "file" and item.keep(before.content):
         content = before.content
-    change = Change("file", item.path, before, item.mode, uid, gid, content, item.secret)
+    if item.adds and before.kind == "file":
+        there = before.content.splitlines(keepends=True)
+        new = [line for line in content.splitlines(keepends=True) if line not in there]
+        content = b"".join(there + new)
+    change = Change("file", item.path, before, item.mode, uid, gid, content, item.secret, item.last)
     if before.kind in ("directory", "other"):
         errors.append(
             f"files: {item.path} exists and is not a regular file (it is a {before.kind});"
@@ -244,8 +281,17 @@ def _decide_keep(item: File, change: Change | None) -> Change | None:
             found = stream.read()
     if item.is_ours(found):
         return None
-    text = f"(what {item.path} is now)\n"
-    return Change("keep", original(item.path), look(original(item.path)), content=text.encode())
+    return _keeping(item.path)
+
+
+def _decide_kept(path: str) -> Change | None:
+    there, kept = look(path), look(original(path))
+    return None if there.kind == "absent" or there.content == kept.content else _keeping(path)
+
+
+def _keeping(path: str) -> Change:
+    text = f"(what {path} is now)\n"
+    return Change("keep", original(path), look(original(path)), content=text.encode())
 
 
 def _decide_absent(path: str, errors: list[str]) -> Change | None:
@@ -259,6 +305,38 @@ def _decide_absent(path: str, errors: list[str]) -> Change | None:
             " with all its content."
         )
     return Change("remove", plain, before)
+
+
+def _decide_given_back(path: str, is_ours: Callable[[bytes], bool]) -> Change | None:
+    """Where another has put something since, that stays, and what was kept is out of date."""
+    before, kept = look(path), look(original(path))
+    if before.kind not in ("absent", "file") or (
+        before.kind == "file" and not is_ours(before.content)
+    ):
+        return None if kept.kind == "absent" else Change("remove", original(path), kept)
+    if kept.kind == "absent":
+        return None if before.kind == "absent" else Change("remove", path, before)
+    text = f"(what {original(path)} is now)\n"
+    return Change("give back", path, before, content=text.encode())
+
+
+def _decide_versions(path: str) -> list[Change]:
+    """The latest of the others stays for what was started with it; what has no name of a version is
+    somebody else's.
+    """
+    try:
+        with os.scandir(os.path.dirname(path)) as beside:
+            others = [
+                one
+                for one in beside
+                if one.path != path
+                and _VERSION.fullmatch(one.name)
+                and one.is_dir(follow_symlinks=False)
+            ]
+    except FileNotFoundError:
+        return []
+    others.sort(key=lambda one: one.stat().st_mtime_ns)
+    return [Change("remove", one.path, look(one.path)) for one in others[:-1]]
 
 
 def _attributes_differ(change: Change) -> bool:
@@ -315,7 +393,7 @@ def _after(change: Change) -> State:
         return State("absent")
     before = change.before
     return State(
-        "file" if change.action == "keep" else change.action,
+        "file" if change.action in ("keep", "give back") else change.action,
         mode=change.mode or before.mode or "0755",
         uid=before.uid if change.uid is None else change.uid,
         gid=before.gid if change.gid is None else change.gid,
@@ -352,11 +430,12 @@ def _text(state: State, hidden: bool) -> str:
 
 def apply(changes: Sequence[Change]) -> None:
     """Make the changes: directories, then all files (each staged beside its target before the first
-    is renamed), then removals.
+    is renamed), then removals, then the files that are last.
 
     Raises NodeFilesError; when a file cannot be staged (a full disk), no file has been changed.
     """
-    staged = []
+    staged: list[tuple[str, str]] = []
+    last: list[tuple[str, str]] = []
     path = ""
     try:
         for change in changes:
@@ -364,7 +443,7 @@ def apply(changes: Sequence[Change]) -> None:
             if change.action == "directory":
                 _make_directory(change)
             elif change.action == "file":
-                staged.append((_stage(change), path))
+                (last if change.last else staged).append((_stage(change), path))
             elif change.action == "keep":
                 _keep(path)
         commit(staged)
@@ -372,8 +451,11 @@ def apply(changes: Sequence[Change]) -> None:
             path = change.path
             if change.action == "remove":
                 _remove(change)
+            elif change.action == "give back":
+                commit([(original(path), path)])
+        commit(last)
     except OSError as error:
-        for temporary, dummy in staged:
+        for temporary, dummy in staged + last:
             with contextlib.suppress(OSError):
                 remove(temporary)
         raise NodeFilesError(

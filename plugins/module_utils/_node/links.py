@@ -5,14 +5,31 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from typing import Any
+
+UDP_TUNNELS = ("vxlan", "geneve")  # kinds of which `port` is a UDP port
 
 Link = dict[str, Any]  # of `ip -j -d addr`
 
 
+def json_lists(text: str) -> Iterator[list[Any]]:
+    """Yield the lists that `ip -j -batch` and `tc -j -batch` print one after the other."""
+    decoder, place = json.JSONDecoder(), 0
+    while True:
+        while place < len(text) and text[place].isspace():
+            place += 1
+        if place == len(text):
+            return
+        listed, place = decoder.raw_decode(text, place)
+        yield listed
+
+
 def brief(one: Link) -> dict[str, Any]:
     """Return {"name", "kind" ("" of a real one), "mac", "mtu", "up", "master" (the bridge it is on,
-    or None), "addresses", "vni", "port", "local"} of a link; the last three are a VXLAN device's,
+    or None), "apart" (whether its other end is in another network namespace, as a pod's is),
+    "addresses", "vni", "port", "local"} of a link; the last three are a VXLAN or Geneve device's,
     else None.
     """
     data = one.get("linkinfo", {}).get("info_data", {})
@@ -23,6 +40,7 @@ def brief(one: Link) -> dict[str, Any]:
         "mtu": one["mtu"],
         "up": "UP" in one["flags"],
         "master": one.get("master"),
+        "apart": "link_netnsid" in one,
         "addresses": addresses(one),
         "vni": data.get("id"),
         "port": data.get("port"),

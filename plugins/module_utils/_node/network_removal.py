@@ -33,13 +33,13 @@ def held(
     record: the file of remember().
     """
     try:
-        remembered = json.loads(_text(record) or "{}")
+        remembered = json.loads(files.text(record) or "{}")
     except ValueError:
         remembered = {}
     addresses = host.addresses()
     found = {}
     for network in networks:
-        environment = parse_environment(_text(network["environment_file"]))
+        environment = parse_environment(files.text(network["environment_file"]))
         public = environment.get("FLANNELD_PUBLIC_IP")
         interface = addresses.get(environment.get("FLANNELD_IFACE", ""))
         every = sorted({one for of_link in addresses.values() for one in of_link})
@@ -58,7 +58,7 @@ def held(
 def data_store(networks: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return how the first flanneld that says it reaches etcd: {endpoints: URLs, tls: bool}."""
     for network in networks:
-        environment = parse_environment(_text(network["environment_file"]))
+        environment = parse_environment(files.text(network["environment_file"]))
         endpoints = environment.get("FLANNELD_ETCD_ENDPOINTS")
         if endpoints:
             return {"endpoints": endpoints.split(","), "tls": "FLANNELD_ETCD_CAFILE" in environment}
@@ -71,27 +71,21 @@ def remember(leases: dict[str, dict[str, Any]], record: str = LEASES) -> None:
         files.write(record, json.dumps(leases, indent=2) + "\n", 0o600)
 
 
-def _text(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8") as stream:
-            return stream.read()
-    except OSError:
-        return ""
-
-
 def network_steps(
     host: Host,
     networks: Sequence[dict[str, Any]],
     cni_conf: str,
     detach: Callable[[str], list[Step]],
     keepers: Sequence[str] = (),
+    given_back: Sequence[Step] = (),
 ) -> list[Step]:
     """Return the steps that remove networks (those of a plan); none when nothing is there of them.
 
     cni_conf: path of the host's own CNI configuration, whose delegates of these networks go first,
     so that no new container gets them. detach: gives, by a network's CNI name, the steps that take
     it out of running containers (plugins' DEL). keepers: units that look after the networks, and so
-    stop before the devices go. Raises RemovalError.
+    stop before the devices go. given_back: steps by which devices and addresses become others'
+    again, which stay. Raises RemovalError.
     """
     steps = _delegate_steps(cni_conf, [network["cni_name"] for network in networks])
     for network in networks:
@@ -99,6 +93,7 @@ def network_steps(
         steps += detach(network["cni_name"])
         steps += unit_steps(host, [network["unit"]])
     steps += unit_steps(host, keepers)
+    steps += given_back
     for network in networks:
         steps += device_steps(host, network["devices"])
         if not network.get("device"):
@@ -122,7 +117,8 @@ def _route_steps(host: Host, network: dict[str, Any]) -> list[Step]:
             functools.partial(_has_route, host, network["cidr"], route),
         )
         for route in host.routes_inside(network["cidr"])
-        if route["dev"] != network["bridge"]
+        # a connected one is not flanneld's: it goes with its address, if that goes
+        if route["dev"] != network["bridge"] and route.get("protocol") != "kernel"
     ]
 
 

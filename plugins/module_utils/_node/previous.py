@@ -16,34 +16,41 @@ from . import executables
 from .sums import ArtifactError, sha256_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
 DIRECTORY = "/var/lib/multinet/previous"
 
 
 def keep(paths: Iterable[str], directory: str = DIRECTORY) -> list[str]:
-    """Keep executables as they are now, instead of those kept before; return the paths of those
-    that differ from what was kept. One that is not there is not kept. Raises ArtifactError.
+    """Keep executables as they are now, all or none, instead of those kept before; return the paths
+    of those that differ from what was kept. One that is not there is not kept. Raises
+    ArtifactError.
     """
-    kept = []
-    for path in paths:
-        place = directory + path
-        try:
+    staged: dict[str, str] = {}
+    path = ""
+    try:
+        for path in paths:
+            place = directory + path
             if not os.path.isfile(path) or _same(path, place):
                 continue
             os.makedirs(os.path.dirname(place), 0o755, exist_ok=True)
             with open(path, "rb") as stream:
-                files.write(place, stream, 0o755)
-            kept.append(path)
-        except OSError as error:
-            raise ArtifactError(
-                f"{path} could not be kept in {directory}: {error.strerror or error}. Nothing was"
-                " replaced; make room there."
-            ) from error
+                staged[path] = files.stage(place, stream, 0o755)
+        files.commit([(temporary, directory + path) for path, temporary in staged.items()])
+        kept = list(staged)
+        staged.clear()
+    except OSError as error:
+        raise ArtifactError(
+            f"{path} could not be kept in {directory}: {error.strerror or error}. Nothing was"
+            " replaced; make room there."
+        ) from error
+    finally:
+        for temporary in staged.values():
+            files.remove(temporary)
     return kept
 
 
-def differing(paths: Iterable[str], directory: str = DIRECTORY) -> list[str]:
+def differing(paths: Collection[str], directory: str = DIRECTORY) -> list[str]:
     """Return those of the paths that hold something else than what is kept of them."""
     return [
         path
@@ -53,31 +60,24 @@ def differing(paths: Iterable[str], directory: str = DIRECTORY) -> list[str]:
 
 
 def restore(
-    paths: Iterable[str], directory: str = DIRECTORY, record: str = executables.RECORD
+    paths: Collection[str], directory: str = DIRECTORY, record: str = executables.RECORD
 ) -> list[str]:
-    """Put kept executables back by rename, all or none, and keep those that they replace; return
-    the paths of those that were changed. Raises ArtifactError.
+    """Put kept executables back by rename, all or none, and keep them no longer: who goes back
+    twice stays there. Return the paths of those that were changed. Raises ArtifactError.
     """
     back = differing(paths, directory)
-    replaced: dict[str, str] = {}
     try:
         wanted = [
             {"path": path, "sha256": sha256_of(directory + path), "src": directory + path}
             for path in back
         ]
-        for path in back:
-            if os.path.isfile(path):
-                with open(path, "rb") as stream:
-                    replaced[path] = files.stage(directory + path, stream, 0o755)
         executables.install(wanted, record)
-        files.commit([(replaced.pop(path), directory + path) for path in list(replaced)])
+        for path in paths:
+            files.remove(directory + path)
     except OSError as error:
         raise ArtifactError(
             f"{', '.join(back)} could not be put back: {error.strerror or error}."
         ) from error
-    finally:
-        for staged in replaced.values():
-            files.remove(staged)
     return back
 
 

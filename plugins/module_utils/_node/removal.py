@@ -14,7 +14,7 @@ import shutil
 from typing import TYPE_CHECKING, NamedTuple
 
 from .._ranges import is_within
-from . import executables
+from . import executables, multus
 from .files import original
 
 if TYPE_CHECKING:
@@ -193,6 +193,22 @@ def original_steps(paths: Iterable[str]) -> list[Step]:
                     functools.partial(os.replace, kept, path),
                 )
             )
+        else:
+            steps.append(Step(f"file {kept}", functools.partial(os.unlink, kept)))
+    return steps
+
+
+def multus_steps(conf_dir: str) -> list[Step]:
+    """Return the steps after which Multus' configurations in a directory do without ours. Those
+    that it wrote meanwhile with ours as their delegate are again what they were before.
+    """
+    fed_by_us = multus.look(conf_dir, "").fed_by_us
+    steps = []
+    for path in multus.kept(conf_dir):
+        kept = original(path)
+        if path in fed_by_us:
+            what, act = f"our delegate from {path}, which is again what it was", os.replace
+            steps.append(Step(what, functools.partial(act, kept, path)))
         else:
             steps.append(Step(f"file {kept}", functools.partial(os.unlink, kept)))
     return steps

@@ -15,11 +15,13 @@ Runs on hosts, standard library alone.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import ctypes
 import fcntl
 import glob
 import json
+import math
 import os
 import selectors
 import shutil
@@ -30,13 +32,12 @@ import time
 from collections.abc import Callable, Collection
 from typing import Any, NoReturn, TextIO
 
-from .._cni import files
+from .._cni import files, rtnetlink
 from . import frames, netns
 from .ends import Facts, endpoints, node_addresses
-from .witness import PACKET_AUXDATA, PACKET_OUTGOING, Ledger, Witness
+from .witness import PACKET_AUXDATA, Ledger, Witness
 
 ETH_P_ALL = 3
-PACKET_OTHERHOST = 3
 SO_ATTACH_FILTER, SO_RCVBUFFORCE = 26, 33
 SOL_PACKET, PACKET_STATISTICS = 263, 6
 SO_MEMINFO = 55  # nine numbers, the last is what was dropped
@@ -45,6 +46,7 @@ RECEIVE_BUFFER = 8 << 20
 SNAP = 2048  # bytes of a frame that are looked at: the token is within
 # Nobody but a pod that sends a token again, by other names, comes near these.
 SOURCES = 4  # of one token at one interface
+AFTER = 60  # seconds for which what was heard is kept, if nobody collects it
 RECEIPTS = 500_000  # of one listener; more are counted as lost
 
 
@@ -119,16 +121,11 @@ def answering_socket(family: int, port: int) -> socket.socket:
 
 def table_fulls() -> int | None:
     """Return how often the kernel found its IPv4 and IPv6 neighbour tables full, None where it does
-    not say (not the first namespace).
+    not say.
     """
-    total = None
-    for path in glob.glob("/proc/net/stat/arp_cache") + glob.glob("/proc/net/stat/ndisc_cache"):
-        with contextlib.suppress(OSError, ValueError):
-            with open(path, encoding="ascii") as file:
-                lines = [line.split() for line in file]
-            column = lines[0].index("table_fulls")
-            total = (total or 0) + sum(int(line[column], 16) for line in lines[1:])
-    return total
+    with contextlib.suppress(OSError), rtnetlink.Channel() as kernel:
+        return kernel.full_neighbour_tables()
+    return None
 
 
 def directory(runtime_dir: str, run: str) -> str:
@@ -151,11 +148,13 @@ class Listener:
         self.new: list[dict[str, Any]] = []
         self.receipts: dict[str, int] = {}  # number, by listener
         self.lost: dict[str, int] = {}  # by listener
-        # What the host delivered to a pod, which need not say so: (source, address)
-        self.delivered: dict[tuple[str, ...], tuple[str, str]] = {}
+        # How often a token that asks for an answer came again, by the key of its receipts
+        self.again: collections.Counter[tuple[str, str, str, str]] = collections.Counter()
+        # What the host delivered to a pod, which need not say so
+        self.delivered: dict[tuple[str, str, str, str], dict[str, Any]] = {}
         self.watch = selectors.DefaultSelector()
         self.witness = Witness(run, port, facts)
-        requests = frames.requests_filter([port])
+        requests = frames.incoming(frames.requests_filter([port]))
         for pod in facts["pods"]:
             name = f"{self.host}/{pod['label']}"
             try:
@@ -178,7 +177,7 @@ class Listener:
             except OSError as error:
                 if family == socket.AF_INET:
                     self.problems.append(f"{self.host}: no listener for {protocol}: {error}.")
-        seen = frames.requests_filter({port, *tunnels}, arp=True)
+        seen = frames.requests_filter({port, *tunnels}, witness=True)
         for peer, end in self.witness.ends.items():
             try:
                 self._add(packet_socket(seen, peer), self._on_peer, peer)
@@ -219,8 +218,12 @@ class Listener:
         """Let serve() return; also a handler of signals."""
         self.stopped = True
 
-    def _note(self, key: tuple[str, str, str, str], source: str, address: str | None) -> None:
-        """key: the token, the listener, the interface and the protocol."""
+    def _note(
+        self, key: tuple[str, str, str, str], source: str, address: str | None, port: int = 0
+    ) -> None:
+        """key: the token, the listener, the interface and the protocol. port: the sender's, 0 if
+        nobody asks for it.
+        """
         sources = self.heard.setdefault(key, {})
         if source in sources:
             return
@@ -229,30 +232,35 @@ class Listener:
             return
         self.receipts[key[1]] = self.receipts.get(key[1], 0) + 1
         sources[source] = _receipt(key, source, address, True)
+        if port:
+            sources[source]["port"] = port
         self.new.append(sources[source])
 
     def _on_packet(self, sock: socket.socket, name: str) -> None:
-        frame, (interface, dummy, kind, *dummy) = sock.recvfrom(SNAP)
-        said = frames.parse(frame) if kind not in (PACKET_OTHERHOST, PACKET_OUTGOING) else None
+        frame, (interface, *dummy) = sock.recvfrom(SNAP)
+        said = frames.parse(frame)
         if said:
             token = frames.read_token(said.get("payload", b""), self.run)
             if token and token["type"] != "=":
-                self._note((token["cell"], name, interface, said["kind"]), said["src"], said["dst"])
+                key = (token["cell"], name, interface, said["kind"])
+                if token["type"] == "?" and key in self.heard:
+                    self.again[key] += 1
+                self._note(key, said["src"], said["dst"])
 
     def _on_peer(self, sock: socket.socket, peer: str) -> None:
         found = self.witness.look(sock, peer)
-        if found and found[0]["type"] != "=":
-            token, said = found
+        if found:
+            token, said, copy = found
             end = self.witness.ends[peer]
-            self.delivered.setdefault(
-                (token["cell"], end["pod"], end["interface"], said["kind"]),
-                (said["src"], said["dst"]),
-            )
+            key = (token["cell"], end["pod"], end["interface"], said["kind"])
+            if key not in self.delivered:
+                receipt = _receipt(key, said["src"], said["dst"], False)
+                self.delivered[key] = dict(receipt, copy=True) if copy else receipt
 
     def _on_host_token(self, sock: socket.socket, name: str) -> None:
         token, asked, asker = self._answer(sock, name)
         if token and token["type"] != "=":
-            self._note((token["cell"], name, "", "udp"), asker, asked)
+            self._note((token["cell"], name, "", "udp"), asker[0].split("%")[0], asked, asker[1])
 
     def _on_host_packet(self, sock: socket.socket, name: str) -> None:
         """Of TCP and ICMP: IPv4 with its header, IPv6 without (RFC 3542 section 3)."""
@@ -275,7 +283,7 @@ class Listener:
 
     def _answer(
         self, sock: socket.socket, name: str
-    ) -> tuple[dict[str, str] | None, str | None, str]:
+    ) -> tuple[dict[str, str] | None, str | None, tuple[Any, ...]]:
         payload, control, dummy, asker = sock.recvmsg(SNAP, 256)
         token, asked = frames.read_token(payload, self.run), None
         for level, kind, data in control:
@@ -288,7 +296,7 @@ class Listener:
         if token and token["type"] == "?" and asked:
             with contextlib.suppress(OSError):  # no route back: the sender will miss the answer
                 sock.sendmsg([frames.answer(self.run, token["cell"], name)], [pktinfo], 0, asker)
-        return token, asked, asker[0].split("%")[0]
+        return token, asked, asker
 
     def close(self) -> None:
         """Close every socket."""
@@ -297,8 +305,9 @@ class Listener:
 
     def summary(self, sent: Ledger | None) -> dict[str, Any]:
         """Return what is known only at the end: what the witness says (see Witness.account()),
-        "drops": {name: frames lost for want of room} and "delivered", receipts of what a pod was
-        given and did not see.
+        "drops": {name: frames lost for want of room}, "again": {"token protocol": how often it came
+        again to where it was for} and "delivered", receipts of what a pod was given and did not
+        see.
 
         sent: what this host has sent, None if that is not known.
         """
@@ -312,10 +321,13 @@ class Listener:
         return {
             **self.witness.account(sent),
             "drops": {self._name(name): lost for name, lost in drops.items() if lost},
+            "again": {
+                f"{token} {protocol}": count
+                for (token, at, interface, protocol), count in self.again.items()
+                if token.split("|")[3:4] == [f"{at}/{interface}"]
+            },
             "delivered": [
-                _receipt(key, *told, False)
-                for key, told in self.delivered.items()
-                if key not in self.heard
+                receipt for key, receipt in self.delivered.items() if key not in self.heard
             ],
         }
 
@@ -347,13 +359,11 @@ def start(
     tunnels: the UDP ports of all tunnels, see ends.tunnel_ports().
 
     Returns {"problems": [sentences], "table_fulls": int or None}. Raises AgentError if another
-    measurement runs here.
+    measurement uses this port here.
     """
-    refuse_second(runtime_dir)
     place = directory(runtime_dir, run.name)
-    os.makedirs(place, mode=0o700)
-    lock = os.open(os.path.join(place, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    fcntl.flock(lock, fcntl.LOCK_EX)
+    lock = _take_place(place, port)
+    _note(place, "until", time.monotonic() + deadline)
     listener = Listener(run, port, facts, tunnels)
     fulls = table_fulls()
     child = os.fork()
@@ -390,6 +400,13 @@ def _become_agent(listener: Listener, place: str, lock: int, deadline: float) ->
             sent = Ledger.load(place)
         files.write(os.path.join(place, "summary"), json.dumps(listener.summary(sent)))
         status = 0
+        if not listener.stopped:
+            # Nobody has collected it in time. What was heard is kept for who comes late.
+            listener.close()
+            os.close(lock)
+            lock = os.open(os.devnull, os.O_RDONLY)
+            time.sleep(min(deadline, AFTER))
+            shutil.rmtree(place, ignore_errors=True)
     finally:
         os.close(lock)
         os._exit(status)
@@ -412,18 +429,55 @@ def running(place: str) -> int | None:
         return 0
 
 
-def refuse_second(runtime_dir: str) -> None:
-    """Remove what ended measurements left under runtime_dir; raise AgentError if one is still
-    running.
+def _take_place(place: str, port: int) -> int:
+    """Make the directory of a measurement, and return the descriptor of its lock, which is held.
+
+    Removes what ended measurements left beside it. Others may run, on ports of their own; raises
+    AgentError if one uses this port.
     """
-    for place in glob.glob(os.path.join(runtime_dir, "probe-*")):
-        pid = running(place)
-        if pid is not None:
-            raise AgentError(
-                f"Another measurement is running on this host (process {pid}, {place}). Let it end"
-                " (it does so by itself), or stop that process."
-            )
-        shutil.rmtree(place, ignore_errors=True)
+    runtime_dir = os.path.dirname(place)
+    os.makedirs(runtime_dir, exist_ok=True)
+    one_at_a_time = os.open(runtime_dir, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(one_at_a_time, fcntl.LOCK_EX)
+        for other in glob.glob(os.path.join(runtime_dir, "probe-*")):
+            pid = running(other)
+            if pid is None:
+                shutil.rmtree(other, ignore_errors=True)
+            elif _noted(other, "port", port) == port:
+                raise AgentError(
+                    f"Another measurement on UDP port {port} is running on this host (process"
+                    f" {pid}, {other}). Run this one again, which may take another port, let that"
+                    " one end (it does so by itself), or stop that process."
+                )
+        os.makedirs(place, mode=0o700)
+        lock = os.open(os.path.join(place, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _note(place, "port", port)
+        return lock
+    finally:
+        os.close(one_at_a_time)
+
+
+def deadline_of(runtime_dir: str, run: str) -> float:
+    """Return when (time.monotonic()) a measurement is to be over on this host, infinity if it has
+    no listener here.
+    """
+    return _noted(directory(runtime_dir, run), "until", math.inf)
+
+
+def _note(place: str, what: str, number: float) -> None:
+    """Write a number that others ask a measurement for, into its directory."""
+    with open(os.path.join(place, what), "w", encoding="ascii") as file:
+        file.write(f"{number}\n")
+
+
+def _noted(place: str, what: str, otherwise: float) -> float:
+    try:
+        with open(os.path.join(place, what), encoding="ascii") as file:
+            return float(file.read())
+    except (OSError, ValueError):
+        return otherwise
 
 
 def control(run: frames.Run, port: int, facts: Facts, when: str) -> None:
@@ -481,7 +535,8 @@ def _wait_for_controls(place: str, facts: Facts, when: str, patience: float = 5.
 
 def read_receipts(place: str) -> list[dict[str, Any]]:
     """Return the receipts noted so far: [{"cell" (the token), "at", "interface", "protocol"
-    ("udp"|"tcp"|"icmp"), "source", "address", "inside": whether the receiver itself saw it}].
+    ("udp"|"tcp"|"icmp"|...), "source", "address", "inside": whether the receiver itself saw it}],
+    of datagrams to the host itself also "port", from which.
     """
     found = []
     with (
@@ -498,7 +553,8 @@ def collect(run: frames.Run, port: int, facts: Facts, runtime_dir: str) -> dict[
     """Prove once more that the listener hears, stop it, and return what it heard.
 
     {"alive": bool, "receipts": [...], "witnessed", "unwitnessed", "handed_on",
-    "suspects" (see Witness.account()), "drops": {listener: frames lost},
+    "suspects" (see Witness.account()), "drops": {listener: frames lost}, "again": see
+    Listener.summary(),
     "table_fulls": int or None, "gone": pods that are no longer there}
     """
     place = directory(runtime_dir, run.name)
@@ -519,6 +575,7 @@ def collect(run: frames.Run, port: int, facts: Facts, runtime_dir: str) -> dict[
         "handed_on": {},
         "suspects": [],
         "drops": {},
+        "again": {},
         "delivered": [],
         "table_fulls": table_fulls(),
         "gone": [f"{facts['host']}/{pod['label']}" for pod in facts["pods"] if has_gone(pod)],

@@ -48,12 +48,25 @@ def unseen(facts: Iterable[Facts]) -> list[str]:
     ]
 
 
+def dropped(facts: Iterable[Facts]) -> list[str]:
+    """Return what the guards have dropped so far, as sentences."""
+    return [
+        f"On {fact['host']}, the guard has dropped {packets} packets: {reason}."
+        for fact in facts
+        for reason, packets in sorted(fact.get("drift", {}).get("dropped", {}).items())
+        if packets
+    ]
+
+
 def told(facts: Iterable[Facts]) -> list[str]:
-    """Return what hosts say of ports that nobody knows, as sentences."""
+    """Return what hosts say of ports that nobody knows, and of what dead containers left, as
+    sentences.
+    """
     return [
         f"On {fact['host']}, {text}."
         for fact in facts
-        for text in fact.get("drift", {}).get("strangers", [])
+        for key in ("strangers", "leftovers")
+        for text in fact.get("drift", {}).get(key, [])
     ]
 
 

@@ -14,9 +14,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from .._node import subnet_file
+from .._plan import pairs
 from .._ranges import Range, is_within
 from . import leaks
-from .ends import Facts
+from .ends import Facts, endpoints
 from .facts import BELIEVES
 
 Row = dict[str, Any]  # see deviations()
@@ -54,11 +55,20 @@ def deviations(
                 expected="only veths of pods",
                 observed=stranger["kind"],
             )
+        for one in host["node"].get("bypasses", []):
+            found.deviates(
+                _Place(host["host"], "", one["interface"], one["network"]),
+                leaks.CLASSES[one["class"]],
+                what=one["what"],
+                expected=one["expected"],
+                observed=one["observed"],
+            )
         for pod in host["pods"]:
             _pod(found, plan, host, pod, _of_others(plan, said.get(pod.get("uid"))))
     if cluster:
         _status(found, plan, facts, said)
     _duplicates(found, facts)
+    _neighbours(found, plan, facts)
     return found.rows, found.compared
 
 
@@ -109,8 +119,9 @@ def _host_side(found: _Found, host: Facts, network: dict[str, Any], facts: Itera
     side = host["node"]["networks"][network["name"]]
     here = _Place(host["host"], network=network["name"])
     subnets = subnet_file.subnets(side["lease"])
+    # of networks that others deployed it may not be known where flanneld writes it
     found.expect(
-        bool(subnets),
+        bool(subnets) or not network["subnet_file"],
         here,
         leaks.NO_PATH,
         what=f"the lease of network {network['name']}",
@@ -133,6 +144,19 @@ def _host_side(found: _Found, host: Facts, network: dict[str, Any], facts: Itera
                 observed=text,
             )
     usable = [_network(route["prefix"]) for route in side["routes"] if not route["dead"]]
+    forwards = host["node"]["sysctls"].get("net/ipv4/ip_forward") != 0
+    for route in side["routes"]:
+        if "way" not in route or not forwards:
+            continue
+        way, wanted = route["way"], route["device"]
+        found.expect(
+            way == wanted,
+            here._replace(interface=wanted),
+            leaks.NO_PATH,
+            what=f"way to {route['prefix']}",
+            expected=f"by {wanted}, as the main table says (see ip rule)",
+            observed=f"by {way}" if way else "none",
+        )
     for other in facts:
         if other["host"] == host["host"]:
             continue
@@ -148,6 +172,8 @@ def _host_side(found: _Found, host: Facts, network: dict[str, Any], facts: Itera
 
 
 def _forwarding(found: _Found, plan: dict[str, Any], host: Facts) -> None:
+    if not host["pods"] and not any(side["bridge"] for side in host["node"]["networks"].values()):
+        return  # the bridge plugin switches it on with the first pod
     wanted = ["net/ipv4/ip_forward"]
     if any(network.get("ipv6_cidr") for network in plan["networks"]):
         wanted.append("net/ipv6/conf/all/forwarding")
@@ -223,6 +249,8 @@ def _pod(
         place = here._replace(interface=interface["name"])
         if interface.get("external") or (network is None and interface["name"] in of_others):
             continue  # another CNI's
+        if network is None and plan.get("elsewhere"):
+            continue  # nobody said what should hold of it
         if network is None:
             found.deviates(
                 place,
@@ -242,7 +270,8 @@ def _pod(
             observed=interface["bridge"],
         )
         _interface(found, place, interface, network, host["node"]["networks"][network["name"]])
-        _believes(found, place, pod, interface)
+        if len(attached) > 1 or not plan.get("elsewhere"):
+            _believes(found, place, pod, interface)
         if len(attached) > 1:
             _arp_sysctls(found, place, pod, interface)
     _default_routes(found, plan, here, pod, attached)
@@ -364,7 +393,7 @@ def _default_routes(
     for family, devices in sorted(pod["default_routes"].items()):
         what = f"default route (IPv{family})"
         for device in devices:
-            if device in ours:
+            if device in ours and (first or not plan.get("elsewhere")):
                 found.expect(
                     default is not None and device == default["name"],
                     here._replace(interface=device),
@@ -550,6 +579,39 @@ def _duplicates(found: _Found, facts: Iterable[Facts]) -> None:
         _used_once(found, "address", address, places)
     for (dummy, mac), places in sorted(macs.items()):
         _used_once(found, "MAC", mac, places)
+
+
+def _neighbours(found: _Found, plan: dict[str, Any], facts: Sequence[Facts]) -> None:
+    """Whom a pod has heard from is on the network of the interface where it did: what passive
+    verification looks at, see facts.gather().
+    """
+    shut = pairs.shut(plan)
+    of_mac = {end["mac"]: end for end in endpoints(facts)}
+    for host in facts:
+        for name, side in host["node"]["networks"].items():
+            if side["bridge"]:
+                bridge = {"id": f"{host['host']}/@{name}", "network": name}
+                of_mac.setdefault(side["bridge"]["mac"], bridge)
+    for host in facts:
+        for pod in host["pods"]:
+            networks = {one["name"]: one["network"] for one in pod["interfaces"]}
+            for one in pod.get("neighbours", []):
+                there, network = of_mac.get(one["mac"]), networks.get(one["interface"])
+                if not network:
+                    continue
+                foreign = there and (there["network"], network) in shut
+                found.expect(
+                    not foreign,
+                    _Place(
+                        host["host"], f"{host['host']}/{pod['label']}", one["interface"], network
+                    ),
+                    leaks.SHARED_BRIDGE,
+                    what=f"neighbour {one['address']}",
+                    expected=f"one of network {network}",
+                    observed=f"{there['id']} of network {there['network']}"
+                    if there
+                    else one["mac"],
+                )
 
 
 def _used_once(found: _Found, what: str, value: str, places: Sequence[_Place]) -> None:

@@ -9,16 +9,34 @@ Pure, on the controller.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import collections
+from collections.abc import Collection, Sequence
 from typing import Any
 
-from .._plan import pairs
-from . import kinds
-from .cells import Cell
+from .._plan import pairs as of_plan
+from . import kinds, modes
+from .cells import FURTHER, Cell, is_in_all_ways, is_sampled
+from .ends import endpoints, pairs_of
 from .evidence import Evidence, Measurement
 from .judge import AS_PLANNED, INCONCLUSIVE
 
 NAMES_SHOWN = 5
+# Of each pair that is tried, one of these is sent
+_OF_PAIRS = (kinds.UNICAST.name, kinds.FORCED.name, kinds.NATURAL.name)
+# What was not sent if there were too few pods for it
+_TAKES = {
+    kinds.NEIGHBOUR.name: "Whether a neighbour reaches a pod by its address in another network,"
+    " with and without a VLAN tag: it takes two pods on one host and network, one of them on"
+    " another network, too.",
+    kinds.ROUTER.name: "Whether a pod can be a router for its neighbours: it takes two pods on one"
+    " host and network.",
+    kinds.CLAIM.name: "Whether a pod can take a neighbour's address: it takes two pods on one host"
+    " and network that does not allow spoofing, one of them attached by the collection.",
+    kinds.SHADOW.name: "Whether masquerade gives a pod the port of a tunnel: it takes two hosts,"
+    " and tunnels that have ports.",
+    kinds.MTU.name: "Whether a pod can lower the MTU of another network's way: it takes pods of two"
+    " isolated networks on one host.",
+}
 
 
 def gaps(measurement: Measurement, evidence: Evidence, judged: Sequence[Cell] = ()) -> list[str]:
@@ -28,7 +46,7 @@ def gaps(measurement: Measurement, evidence: Evidence, judged: Sequence[Cell] = 
     found = [f"Host {host} was not reached." for host in sorted(set(measurement.hosts) - seen)]
     for fact in facts:
         found += [f"{fact['host']}: {problem}" for problem in fact["problems"]]
-    for host in sorted(seen):
+    for host in sorted(seen) if measurement.mode == modes.ACTIVE else ():
         share = measurement.share(host)
         found += [
             f"{host} took no part in the {part} phase."
@@ -37,8 +55,13 @@ def gaps(measurement: Measurement, evidence: Evidence, judged: Sequence[Cell] = 
         ]
         found += list((share.get("listen") or {}).get("problems", []))
     present = {end["network"] for end in evidence.ends.values()}
+    if measurement.mode != modes.ACTIVE:
+        return found
     if not present:
-        found.append("No pod is attached to any network, so nothing could be measured.")
+        found.append(
+            "No pod is attached to any network, so nothing could be measured. Start pods first;"
+            " those that are older than the networks have to be made anew."
+        )
     elif measurement.require_pods:
         found += [
             f"No pod is attached to network {network['name']}, so its isolation was not measured."
@@ -51,12 +74,33 @@ def gaps(measurement: Measurement, evidence: Evidence, judged: Sequence[Cell] = 
         found.append(
             f"{len(unknown)} tokens arrived that nobody was to send, such as {unknown[0]!r}."
         )
-    return found + _unseen_pods(measurement)
+    return found + [
+        f"Pod {label} runs on {host}, as the API says, but is attached to no network of the plan,"
+        " and is younger than the networks there. Look at its events, and at what the container"
+        f" runtime of {host} reads."
+        for label, host, is_old in _unseen_pods(measurement)
+        if not is_old
+    ]
 
 
-def _unseen_pods(measurement: Measurement) -> list[str]:
-    """Return a sentence for each pod that the API says runs, before and after the measurement, on a
-    host where it was not found attached to anything.
+def former_pods(measurement: Measurement) -> list[str]:
+    """Return the sentences on pods that are older than the networks, and so have none."""
+    by_host: dict[str, list[str]] = {}
+    for label, host, is_old in _unseen_pods(measurement):
+        if is_old:
+            by_host.setdefault(host, []).append(label)
+    return [
+        f"On {host}, pods that are older than the networks have none of them:"
+        f" {', '.join(labels[:NAMES_SHOWN] + ['...'] * (len(labels) > NAMES_SHOWN))}. Delete them,"
+        " and they are made anew."
+        for host, labels in sorted(by_host.items())
+    ]
+
+
+def _unseen_pods(measurement: Measurement) -> list[tuple[str, str, bool]]:
+    """Return (label, host, whether it was started before the host had networks) of each pod that
+    the API says runs, before and after the measurement, on a host where it was not found attached
+    to anything.
     """
     before, after, facts = measurement.cluster, measurement.cluster_after, measurement.facts
     if not before or not after:
@@ -65,11 +109,14 @@ def _unseen_pods(measurement: Measurement) -> list[str]:
         return []
     found = {pod["uid"] for fact in facts for pod in fact["pods"]}
     ran = {pod["uid"] for pod in before["pods"] if pod["running"]}
-    hosts = {fact.get("node_name", fact["host"]): fact["host"] for fact in facts}
+    hosts = {fact.get("node_name", fact["host"]): fact for fact in facts}
     return [
-        f"Pod {pod['label']} runs on {hosts[pod['node']]}, as the API says, but is attached to no"
-        " network of the plan. If it is older than the networks, delete it so that it is made"
-        " anew."
+        (
+            pod["label"],
+            hosts[pod["node"]]["host"],
+            # both by the clock of that node
+            bool(pod.get("started")) and pod["started"] < hosts[pod["node"]].get("cni_since", ""),
+        )
         for pod in after["pods"]
         if pod["running"]
         and not pod["host_network"]
@@ -99,7 +146,7 @@ def too_few_pods(plan: dict[str, Any], judged: Sequence[Cell]) -> list[str]:
     return notes + [
         f"No pod on {source} has another on {target} to reach for: only the hosts' own addresses"
         " were tried."
-        for source, target in pairs.blocked(plan)
+        for source, target in of_plan.blocked(plan)
         if (source, target) not in between
     ]
 
@@ -125,34 +172,152 @@ def untried(judged: Sequence[Cell], cluster: dict[str, Any] | None) -> list[str]
 def not_measured(measurement: Measurement, judged: Sequence[Cell]) -> list[str]:
     """Return sentences on what this run says nothing about."""
     plan, tried = measurement.plan, {cell["kind"] for cell in judged}
+    if measurement.mode != modes.ACTIVE:
+        return list(modes.NOT_MEASURED[measurement.mode])
     found = [
         "Other protocols than UDP, TCP (a SYN) and ICMP, such as SCTP, GRE and ESP.",
-        "Frames with VLAN tags, router advertisements, redirects, and what a pod sends under"
-        " another MAC or address within its own network.",
+        "Packets of other sizes than small ones and, over UDP alone, full ones.",
+        "How long packets take: an answer to the last of three tries is one.",
+        "Routing rules (ip rule) inside pods, and what programs (eBPF) on the way do with other"
+        " packets than these.",
+        *_not_of_the_guard(plan, tried),
         "Connections that were open before, and leaks that are shorter than the measurement.",
         "What the hosts' own processes, and pods in the hosts' network, forward for others.",
     ]
+    if any(
+        len({one["network"] for one in pod["interfaces"] if one["network"]}) > 1
+        for fact in measurement.facts
+        for pod in fact["pods"]
+    ):
+        found.append(
+            "What pods on several networks hand on from one to another by programs of theirs, such"
+            " as a proxy: only the kernel's forwarding is kept from it."
+        )
     others = [one["name"] for one in plan["networks"] if one["backend"]["type"] != "vxlan"]
     if others:
         found.append(
             f"Whether a pod can put packets into the tunnels of {', '.join(others)}: only those of"
             " vxlan are tried."
         )
-    if measurement.per_host:
-        found.append(
-            f"All pairs of pods: each sender tried {measurement.per_host} receivers of each host"
-            " and network."
-        )
+    sampled = sentence_of(pairs_tried(measurement, judged))
+    if sampled:
+        found.append(f"All pairs of pods in all ways. {sampled}")
     if not measurement.outside_sent():
         found.append("Whether a host that is no node can put packets into a tunnel.")
     masqueraded = [one["name"] for one in plan["networks"] if one.get("masquerade")]
     if masqueraded and kinds.OUT.name not in tried:
         found.append(f"The way out of {', '.join(masqueraded)}: it takes two hosts.")
-    return found
+    return found + _services(measurement, judged)
 
 
-def coverage(judged: Sequence[Cell], facts_compared: int, per_host: int) -> dict[str, Any]:
+def _services(measurement: Measurement, judged: Sequence[Cell]) -> list[str]:
+    """Return the sentence on why no Service showed whose address its endpoints see."""
+    if measurement.cluster is None:
+        return []
+    shown = any(
+        cell["kind"] == kinds.SERVICE.name
+        and cell["expected"] == "reached"
+        and set(cell["variant"]["ends"]) - {cell["from"]}
+        for cell in judged
+    )
+    default = measurement.plan["default_network"]
+    if measurement.hides_all:
+        why = "kube-proxy is told to hide them all (masqueradeAll)"
+    elif not default:
+        why = "the pods' first network is none of these"
+    elif not shown:
+        why = f"none that was tried leads from one pod of {default} to another"
+    else:
+        return []
+    return [f"Whether Services show the pods' own addresses: {why}."]
+
+
+def _not_of_the_guard(plan: dict[str, Any], tried: Collection[str]) -> list[str]:
+    """Return sentences on what only the guard promises. tried: the kinds that were sent."""
+    if plan.get("elsewhere"):
+        return [
+            "Frames with VLAN tags, router advertisements, redirects, what a pod sends under"
+            " another MAC or address within its own network, and what it tells a node about ways:"
+            " where the guard is not deployed, nobody promises anything."
+        ]
+    return [
+        "Nested VLAN tags, redirects, DHCP, and neighbour discovery (IPv6) under another MAC or"
+        " address within a pod's own network.",
+        *(
+            text
+            for kind, text in _TAKES.items()
+            if kind not in tried
+            and (
+                kind != kinds.SHADOW.name or any(one.get("masquerade") for one in plan["networks"])
+            )
+        ),
+    ]
+
+
+def pairs_tried(measurement: Measurement, judged: Sequence[Cell]) -> dict[str, Any]:
+    """Return how many of the ordered pairs of pod interfaces, and of ways between the networks of
+    two hosts, were measured, see docs/report.md.
+    """
+    ends = [end for end in endpoints(measurement.facts) if not end["external"]]
+    groups = {(end["host"], end["network"]) for end in ends}
+    of_end = {end["id"] for end in ends}
+    tried = {
+        (cell["from"], cell["to"]): (
+            (cell["from_host"], cell["from_network"]),
+            (cell["to_host"], cell["to_network"]),
+        )
+        for cell in judged
+        if cell["kind"] in _OF_PAIRS
+        and cell["outcome"] != INCONCLUSIVE
+        and cell["from"] in of_end
+        and cell["to"] in of_end
+    }
+    senders = collections.Counter(to for dummy, to in tried)
+    receivers = collections.Counter(source for source, dummy in tried)
+    return {
+        "sampled": measurement.mode == modes.ACTIVE and is_sampled(ends, measurement.sample),
+        "in_all_ways": is_in_all_ways(ends, measurement.sample),
+        "possible": pairs_of(ends),
+        "tried": len(tried),
+        "interfaces": len(ends),
+        "fewest_senders": min((senders[name] for name in of_end), default=0),
+        "fewest_receivers": min((receivers[name] for name in of_end), default=0),
+        "ways_possible": len(groups) ** 2,
+        "ways_tried": len(set(tried.values())),
+    }
+
+
+def sentence_of(pairs: dict[str, Any]) -> str:
+    """Return what a sample covers, see pairs_tried(), "" if there was none."""
+    further = ", ".join(kind.name for kind in FURTHER)
+    in_one_way = (
+        f"Each of these pairs was tried by unicast or forced, some of them also by {further}."
+    )
+    if not pairs["tried"]:
+        return "Nothing was sent, or nothing could be measured."
+    if not pairs["sampled"]:
+        every = f"Every one of {pairs['possible']} ordered pairs of interfaces was measured. "
+        return "" if pairs["in_all_ways"] else every + in_one_way
+    share = 100 * pairs["tried"] / pairs["possible"] if pairs["possible"] else 0
+    return (
+        f"Sampled: {pairs['tried']} of {pairs['possible']} ordered pairs of interfaces"
+        f" ({share:.1f} %), {pairs['ways_tried']} of {pairs['ways_possible']} ways from a network"
+        f" on a host to a network on a host. Each of the {pairs['interfaces']} interfaces tried at"
+        f" least {pairs['fewest_receivers']} others, and was tried by at least"
+        f" {pairs['fewest_senders']}."
+    ) + ("" if pairs["in_all_ways"] else f" {in_one_way}")
+
+
+def coverage(
+    judged: Sequence[Cell], facts_compared: int, measurement: Measurement
+) -> dict[str, Any]:
     """Return how much was planned and measured, in all and by kind, see docs/report.md."""
+    pairs = pairs_tried(measurement, judged)
+    most: dict[tuple[str, str, str], set[str]] = {}
+    for cell in judged if pairs["sampled"] else ():
+        if cell["kind"] in _OF_PAIRS:
+            key = (cell["from"], cell["to_host"], cell["to_network"])
+            most.setdefault(key, set()).add(cell["to"])
     by_kind: dict[str, list[Cell]] = {name: [] for name in kinds.KINDS}
     for cell in judged:
         by_kind[cell["kind"]].append(cell)
@@ -162,7 +327,10 @@ def coverage(judged: Sequence[Cell], facts_compared: int, per_host: int) -> dict
         "measured": len(judged) - open_cells,
         "inconclusive": open_cells,
         "facts_compared": facts_compared,
-        "receivers_per_host": per_host or "all",
+        "receivers_per_host": max(map(len, most.values()), default=1)
+        if pairs["sampled"]
+        else "all",
+        "pairs": pairs,
         "kinds": [
             {
                 "kind": name,

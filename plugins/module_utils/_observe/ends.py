@@ -9,7 +9,9 @@ Pure, standard library: each host and the controller derive the same ends from t
 
 from __future__ import annotations
 
+import collections
 import ipaddress
+import zlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,6 +19,7 @@ Facts = dict[str, Any]  # of one host, see facts.gather()
 End = dict[str, Any]  # see endpoints()
 ByFamily = dict[str, "str | None"]  # {"4": address, "6": address}, without prefix
 
+PORTS = 16  # from which a measurement takes one, see port_of()
 OUTSIDE = "@outside"  # the sender that is no node
 
 
@@ -25,9 +28,10 @@ def endpoints(facts: Iterable[Facts]) -> list[End]:
     "host/pod/interface".
 
     Each: {"id", "host", "pod" ("host/pod"), "netns", "inode", "interface", "peer": name of the
-    host's end of it or None, "network", "wired": the network
-    whose bridge it is on, "external": bool, "mac", "mtu", "gateway_mac", "addresses":
-    {"4": first address or None, "6": ...}}. A pod of Kubernetes is "host/namespace/pod".
+    host's end of it or None, "network", "wired": the network whose bridge it is on, "external":
+    bool, "recorded": whether the collection attached it, "mac", "mtu", "gateway_mac",
+    "addresses": {"4": first address or None, "6": ...}}. A pod of Kubernetes is
+    "host/namespace/pod".
     """
     found = []
     for host in facts:
@@ -51,6 +55,7 @@ def endpoints(facts: Iterable[Facts]) -> list[End]:
                         "network": interface["network"],
                         "wired": wired,
                         "external": interface.get("external", False),
+                        "recorded": pod.get("recorded", False),
                         "mac": interface["mac"],
                         "mtu": interface["mtu"],
                         "gateway_mac": (side.get("bridge") or {}).get("mac"),
@@ -60,11 +65,17 @@ def endpoints(facts: Iterable[Facts]) -> list[End]:
     return sorted(found, key=lambda end: end["id"])
 
 
+def pairs_of(ends: Iterable[End]) -> int:
+    """Return how many ordered pairs of ends there are, without those within one pod."""
+    pods = collections.Counter(end["pod"] for end in ends)
+    return sum(pods.values()) ** 2 - sum(count**2 for count in pods.values())
+
+
 def by_family(addresses: Iterable[str]) -> ByFamily:
     """Return the first IPv4 and the first IPv6 address of ["10.1.5.2/24", ...]."""
     found: ByFamily = {"4": None, "6": None}
     for text in addresses:
-        address = ipaddress.ip_interface(text).ip
+        address = ipaddress.ip_address(text.split("/", 1)[0])
         found[str(address.version)] = found[str(address.version)] or str(address)
     return found
 
@@ -110,6 +121,13 @@ def node_addresses(facts: Iterable[Facts]) -> list[End]:
                             }
                         )
     return found
+
+
+def port_of(first: int, run: str) -> int:
+    """Return the UDP port of a measurement's tokens: one of PORTS from the first on, so that two
+    measurements at once rarely have the same.
+    """
+    return first + zlib.crc32(run.encode("ascii")) % PORTS
 
 
 def tunnel_ports(facts: Iterable[Facts]) -> set[int]:

@@ -12,8 +12,9 @@ import collections
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any, NamedTuple
 
-from . import kinds, sender
-from .cells import Cell, cells, token_name
+from .._plan import pairs
+from . import kinds, modes, sender
+from .cells import ALL, Cell, Sample, cells, token_name, tunnel_ports_of
 from .ends import OUTSIDE, End, Facts, endpoints, node_addresses
 
 
@@ -25,12 +26,13 @@ class Measurement(NamedTuple):
     # {host: {"listen", "send", "collect"}}, parts may be missing; that of OUTSIDE has "send" alone
     shares: dict[str, dict[str, Any]]
     hosts: list[str]  # names of those that should have been measured
-    per_host: int = 0  # the sampling used, see cells.cells()
+    sample: Sample = ALL  # the one used
     require_pods: bool = True  # whether a network without pods makes it inconclusive
     about: dict[str, Any] | None = None  # {"run", "finished", ...}, copied into the report
     cluster: dict[str, Any] | None = None  # what cluster_info returned before it
     cluster_after: dict[str, Any] | None = None  # and after it
     cluster_problem: str = ""  # why the API could not be asked
+    mode: str = modes.ACTIVE
 
     def share(self, host: str) -> dict[str, Any]:
         """Return what a host, or OUTSIDE, has reported."""
@@ -44,18 +46,24 @@ class Measurement(NamedTuple):
         """Return what it has heard, see agent.collect(); {} if it does not say."""
         return self.share(host).get("collect") or {}
 
+    @property
+    def hides_all(self) -> bool:
+        """Whether kube-proxy is told to hide every pod behind its node at Services."""
+        return bool(((self.cluster or {}).get("kube_proxy") or {}).get("hides_all"))
+
     def outside_sent(self) -> bool:
         """True if the controller, as a host that is no node, has sent."""
         sent = self.sent(OUTSIDE)
         return bool(sent) and not sent["skipped"]
 
-    def cells(self, only_from: str | None = None) -> Iterator[Cell]:
-        """Yield the cells that were to be measured, of one sending host or of all."""
+    def cells(self) -> Iterator[Cell]:
+        """Yield the cells that were to be measured."""
+        if self.mode != modes.ACTIVE:
+            return iter(())
         return cells(
             self.plan,
             self.facts,
-            per_host=self.per_host,
-            only_from=only_from,
+            sample=self.sample,
             cluster=self.cluster,
             outside=self.outside_sent(),
         )
@@ -66,8 +74,16 @@ class Evidence:
 
     def __init__(self, measurement: Measurement) -> None:
         self.measurement = measurement
+        self.cells = list(measurement.cells())
+        self.of_host: dict[str, list[Cell]] = {}  # those that each sends
+        for cell in self.cells:
+            self.of_host.setdefault(cell["from_host"], []).append(cell)
+        self.tunnel_ports = tunnel_ports_of(measurement.plan)
         self.ends = {end["id"]: end for end in endpoints(measurement.facts)}
         self.by_mac = {end["mac"]: end for end in self.ends.values()}
+        self.by_pod: dict[str, list[End]] = {}
+        for end in self.ends.values():
+            self.by_pod.setdefault(end["pod"], []).append(end)
         self.receipts: dict[str, list[dict[str, Any]]] = {}  # by name of the token
         self.gone: set[str] = set()  # pods that were stopped meanwhile
         self.handed_on: dict[str, str] = {}  # token: interface of another pod that sent it again
@@ -134,7 +150,7 @@ class Evidence:
         sent = self.measurement.sent(host)
         if not sent:
             return f"{host} sent nothing"
-        if sent["digest"] != sender.digest(self.measurement.cells(host)):
+        if sent["digest"] != sender.digest(self.of_host.get(host, [])):
             return f"{host} sent another list of tokens than the one expected"
         if host != OUTSIDE and sent["noted"] < len(self._to_compare(host, sent["errors"])):
             return f"{host} did not tell its witness all that it sent"
@@ -144,8 +160,8 @@ class Evidence:
         )
         if before is not None and after is not None and after > before:
             return (
-                f"the neighbour table of {host} overflowed {after - before} times"
-                " (net.ipv4.neigh.default.gc_thresh3)"
+                f"the kernel of {host} had no room for neighbours {after - before} times; raise"
+                " net.ipv4.neigh.default.gc_thresh3 there"
             )
         return ""
 
@@ -153,14 +169,14 @@ class Evidence:
         """Return the tokens of a host whose frames its witness must have compared."""
         return {
             token_name(cell)
-            for cell in self.measurement.cells(host)
+            for cell in self.of_host.get(host, [])
             if cell["expected"] == "blocked" and cell["id"] not in errors
         }
 
     def doubt_of(self, cell: Cell) -> str:
         """Return why the silence of a cell's listeners proves nothing, "" if it does."""
         receiver = kinds.KINDS[cell["kind"]].receiver
-        listeners = [cell["to"]]
+        listeners = [cell["variant"].get("by", cell["to"])]
         if receiver == kinds.ENDPOINT:
             listeners = cell["variant"]["ends"]
         elif receiver == kinds.NODE:
@@ -178,7 +194,9 @@ class Evidence:
         elsewhere = [
             receipt
             for receipt in receipts
-            if receipt not in there and not self._is_passing(receipt, cell)
+            if receipt not in there
+            and not receipt.get("copy")  # see copies()
+            and not self._is_passing(receipt, cell)
         ]
         return there, elsewhere
 
@@ -187,18 +205,20 @@ class Evidence:
 
     def _is_there(self, receipt: dict[str, Any], cell: Cell) -> bool:
         receiver = kinds.KINDS[cell["kind"]].receiver
+        if cell["kind"] == kinds.SHADOW.name and receipt.get("port") not in self.tunnel_ports:
+            return False
         if receiver == kinds.NODE:
             return receipt["at"] == cell["to_host"] and receipt["address"] == cell["address"]
         if receiver == kinds.ENDPOINT:  # any of them, also one that came meanwhile
             end = self.ends.get(self._at(receipt))
             return end is not None and end["network"] == cell["to_network"]
-        return self._at(receipt) == cell["to"]
+        return self._at(receipt) == cell["variant"].get("by", cell["to"])
 
     def _is_passing(self, receipt: dict[str, Any], cell: Cell) -> bool:
-        """True for receipts that say nothing about this cell: a broadcast has many, and a relay's
-        first hop is on the sender's own network.
+        """True for receipts that say nothing about this cell: a broadcast has many, a relay's first
+        hop is on the sender's own network, and other ports of a node are nobody's.
         """
-        if cell["kind"] == kinds.L2.name:
+        if cell["kind"] in (kinds.L2.name, kinds.SHADOW.name):
             return True
         end = self.ends.get(self._at(receipt))
         first_hop = end is not None and end["network"] == cell["from_network"]
@@ -242,9 +262,7 @@ class Evidence:
     def is_on(self, cell: Cell) -> bool:
         """True if the sending pod is itself on the receiver's network."""
         pod = cell["from"].rsplit("/", 1)[0]
-        return any(
-            end["pod"] == pod and end["network"] == cell["to_network"] for end in self.ends.values()
-        )
+        return any(end["network"] == cell["to_network"] for end in self.by_pod.get(pod, []))
 
     def unknown(self, judged: Iterable[Cell]) -> list[str]:
         """Return the tokens that were heard and that nobody was to send."""
@@ -270,7 +288,7 @@ class Evidence:
         if cell["source"]:
             return [cell["source"]]
         pod = cell["from"].rsplit("/", 1)[0]
-        ends = [end for end in self.ends.values() if end["pod"] == pod]
+        ends = self.by_pod.get(pod, [])
         there = [end for end in ends if end["network"] == cell["to_network"]]
         return [end["addresses"][cell["family"]] for end in there or ends]
 
@@ -278,7 +296,7 @@ class Evidence:
         """False for what was sent to a host that cannot be reached from there: from outside, or by
         a pod's way out.
         """
-        if cell["kind"] == kinds.OUT.name:
+        if cell["kind"] in (kinds.OUT.name, kinds.SHADOW.name):
             return sender.way_out(cell) in self.receipts
         control = "|".join(("control-outside", cell["family"], cell["to_host"]))
         return cell["kind"] != kinds.OUTSIDE.name or control in self.receipts
@@ -287,7 +305,7 @@ class Evidence:
         """Return the sentences on what was not tried from outside, or by a way out."""
         ways = {
             (cell["from_host"], cell["to_host"])
-            for cell in self.measurement.cells()
+            for cell in self.cells
             if cell["kind"] == kinds.OUT.name and not self.in_reach(cell)
         }
         return self._not_from_outside() + [
@@ -313,7 +331,7 @@ class Evidence:
 
     def strays(self) -> Iterator[tuple[str, End, End, dict[str, Any]]]:
         """Yield (family, sender, receiver, receipt) of every broadcast that was heard by another
-        than its sender.
+        pod, or on another network, than those of its own bridge.
         """
         for name, receipts in sorted(self.receipts.items()):
             kind, family, origin = [*name.split("|"), "", ""][:3]
@@ -322,8 +340,30 @@ class Evidence:
             for receipt in receipts:
                 at = self.ends.get(self._at(receipt))
                 own = self.ends[origin]
-                if at and (at["pod"], at["network"]) != (own["pod"], own["network"]):
+                if at and (at["host"], at["network"]) != (own["host"], own["network"]):
                     yield family, own, at, receipt
+
+    def copies(self) -> Iterator[tuple[Cell, End, dict[str, Any]]]:
+        """Yield (cell, receiver, receipt) of every token that was delivered to an interface that it
+        was not for, on a network that its sender's must not reach: of what must not arrive, under
+        another MAC than the interface's.
+        """
+        shut = pairs.shut(self.measurement.plan)
+        for cell in self.cells:
+            if cell["kind"] == kinds.L2.name or token_name(cell) in self.handed_on:
+                continue
+            told = {cell["to"]}
+            for receipt in self.receipts.get(token_name(cell), ()):
+                end = self.ends.get(self._at(receipt))
+                if (
+                    not end
+                    or end["id"] in told
+                    or not (receipt.get("copy") or cell["expected"] == "reached")
+                ):
+                    continue
+                told.add(end["id"])
+                if (cell["from_network"], end["network"]) in shut:
+                    yield cell, end, receipt
 
 
 class _Listener(NamedTuple):

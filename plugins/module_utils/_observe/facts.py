@@ -11,23 +11,26 @@ Runs on hosts, standard library alone.
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import json
 import os
 import subprocess
 import time
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, Union
 
 from .._node import subnet_file
-from .._node.links import Link, addresses, brief
+from .._node.links import Link, addresses, brief, json_lists
 from .._ranges import is_within
 from .._runtime import cri
-from . import names, netns
+from . import bypasses, names, netns
 
 Routes = dict[str, list[dict[str, Any]]]  # of `ip -j -d route`, by family
 Pod = dict[str, Any]  # see pod()
 Port = dict[str, Any]  # see bridge_ports()
+Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
+Range = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
 POD_SYSCTLS = (
     "net/ipv4/ip_forward",
@@ -86,17 +89,20 @@ def gather(
     host: str,
     state_dirs: Iterable[str] = STATE_DIRS,
     bundles: Iterable[str] = cri.BUNDLES,
+    *,
+    neighbours: bool = False,
 ) -> dict[str, Any]:
     """Return {"host", "node", "pods", "host_pods", "problems"} for this host, called host, in the
     terms of plan (see the plan's own documentation).
 
     node: {"underlay": {"4": address or None, "6": ...}, "networks": {name: see network_side()},
-    "sysctls": {...}, "strangers": [...]}.
+    "sysctls": {...}, "strangers": [...], "bypasses": see bypasses.found()}.
     pods: see pod(). host_pods: pods of Kubernetes in the host's own network: [{"label",
     "namespace", "name", "uid"}].
     problems: sentences about what could not be looked at. bundles: globs of the container runtime's
-    files, see cri.sandboxes(). Raises OSError or subprocess.SubprocessError if the host itself
-    cannot be looked at.
+    files, see cri.sandboxes(). neighbours: whether pods get "neighbours", see _neighbours().
+
+    Raises OSError or subprocess.SubprocessError if the host itself cannot be looked at.
     """
     pods: dict[int, _Seen] = {}  # by link-netnsid
     missing: dict[int, str] = {}
@@ -129,14 +135,17 @@ def gather(
         for seen in pods.values():
             names.give_names(seen.pod, labels.get(seen.pod["inode"], {}))
     routes = {"4": _ip("-4", "route"), "6": _ip("-6", "route")}
+    sides = {network["name"]: network_side(network, links, routes) for network in plan["networks"]}
+    _find_ways(sides.values(), routes)
     node = {
         "underlay": underlay(links, routes),
-        "networks": {
-            network["name"]: network_side(network, links, routes) for network in plan["networks"]
-        },
+        "networks": sides,
         "sysctls": _sysctls(HOST_SYSCTLS),
         "strangers": strangers,
+        "bypasses": bypasses.found(plan, links, bypasses.look()),
     }
+    for seen in pods.values() if neighbours else ():
+        seen.pod["neighbours"] = _neighbours(seen.pod)
     problems = [
         f"{port['interface']} is attached to {port['bridge']}, but the namespace behind it"
         f" (link-netnsid {port['netnsid']}) was not found under /run/netns, /var/run/docker/netns"
@@ -239,7 +248,7 @@ def bridge_ports(
 
 def network_side(network: dict[str, Any], links: list[Link], routes: Routes) -> dict[str, Any]:
     """Return the host's side of a network: {"bridge", "device", "device_v6", "lease", "routes":
-    [{"prefix", "device", "gateway", "dead"}] into its ranges}.
+    [{"prefix", "device", "gateway", "dead"}] into its ranges}, see also _find_ways().
 
     A device is None when missing, see device(). lease: what flanneld wrote to its subnet file, {}
     without one.
@@ -263,6 +272,69 @@ def network_side(network: dict[str, Any], links: list[Link], routes: Routes) -> 
         "lease": subnet_file.read(network["subnet_file"]),
         "routes": over,
     }
+
+
+def _find_ways(sides: Iterable[dict[str, Any]], routes: Routes) -> None:
+    """Add to each route to another host's subnet (see network_side()) the "way" that the kernel
+    finds for a packet of a pod: a device, "" if it has none. Rules (ip rule) come before routes.
+    """
+    asked = list(questions(sides, routes))
+    lines = [f"route get {to} from {source} iif {bridge}\n" for to, source, bridge, dummy in asked]
+    if not lines:
+        return
+    command = ["ip", "-j", "-force", "-batch", "-"]
+    done = subprocess.run(
+        command, input="".join(lines), capture_output=True, check=False, text=True
+    )
+    ways = [one for listed in json_lists(done.stdout) for one in listed if "dev" in one]
+    found = {(one["dst"], one["from"]): one["dev"] for one in ways}
+    for to, source, dummy, route in asked:
+        route["way"] = found.get((to, source), "")
+
+
+def questions(
+    sides: Iterable[dict[str, Any]], routes: Routes
+) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
+    """Yield (address, source, bridge, route) of each route that leads an address of a network to
+    other hosts: the way to that address from that source, a pod's, is worth a question.
+    """
+    tables = {family: _Table(routes[family]) for family in ("4", "6")}
+    for side in sides:
+        bridge = str(side["bridge"]["name"]) if side["bridge"] and side["bridge"]["up"] else ""
+        for route in side["routes"] if bridge else ():
+            prefix = ipaddress.ip_network(route["prefix"])
+            own = [
+                one for one in subnet_file.subnets(side["lease"]) if one.version == prefix.version
+            ]
+            if not own or route["device"] in (None, bridge) or prefix.num_addresses < 8:
+                continue
+            if route["dead"]:
+                continue
+            # that of a whole range holds the host's own subnet
+            for address in (prefix[2], prefix[-3]):
+                best = tables[str(prefix.version)].first(address)
+                if best and (best["dst"], best.get("dev")) == (route["prefix"], route["device"]):
+                    yield str(address), str(own[0][-2]), bridge, route
+                    break
+
+
+class _Table:
+    """Routes by what they lead to."""
+
+    def __init__(self, routes: list[dict[str, Any]]) -> None:
+        self.routes: dict[Range, dict[str, Any]] = {}
+        for route in routes:
+            with contextlib.suppress(ValueError):  # "default"
+                self.routes.setdefault(ipaddress.ip_network(route["dst"]), route)
+        self.lengths = sorted({prefix.prefixlen for prefix in self.routes}, reverse=True)
+
+    def first(self, address: Address) -> dict[str, Any] | None:
+        """Return the narrowest route to an address, the first one of several."""
+        for length in self.lengths:
+            route = self.routes.get(ipaddress.ip_network((address, length), strict=False))
+            if route:
+                return route
+        return None
 
 
 def in_ranges(prefix: str, network: dict[str, Any]) -> bool:
@@ -315,10 +387,10 @@ def pod(inside: Namespace, leading: Leading) -> Pod:
     """Return what one attached namespace has.
 
     {"label", "namespace", "name", "uid" (the three of Kubernetes, else ""), "netns", "inode",
-    "container": id or "", "interfaces": [...], "routes": {"4", "6"}, "default_routes": {"4":
-    [interfaces], "6": [...]}, "sysctls"}; an interface: {"name", "network" (None if its peer is on
-    no bridge of the plan), "external": bool, "bridge", "peer", "mac", "mtu", "up", "addresses",
-    "gateway": {"4", "6"}, "sysctls"}.
+    "container": id or "", "recorded": whether the collection attached it, "interfaces": [...],
+    "routes": {"4", "6"}, "default_routes": {"4": [interfaces], "6": [...]}, "sysctls"}; an
+    interface: {"name", "network" (None if its peer is on no bridge of the plan), "external": bool,
+    "bridge", "peer", "mac", "mtu", "up", "addresses", "gateway": {"4", "6"}, "sysctls"}.
     """
     by_index = {port["peer"]: port for port in leading.ports}
     external, routes = leading.external, inside.routes
@@ -370,6 +442,7 @@ def pod(inside: Namespace, leading: Leading) -> Pod:
         "netns": inside.path,
         "inode": inside.inode,
         "container": "",
+        "recorded": False,
         "interfaces": interfaces,
         "routes": {
             family: [
@@ -402,6 +475,21 @@ def meant(plan: dict[str, Any], seen: Pod) -> Pod:
             own = [one["name"] for one in plan["networks"] if in_ranges(address, one)]
             interface["network"] = own[0] if own else interface["network"]
     return seen
+
+
+def _neighbours(seen: Pod) -> list[dict[str, str]]:
+    """Return [{"interface", "address", "mac"}] of those that have answered a pod; none of one that
+    has gone.
+    """
+    try:
+        with netns.inside(seen["netns"], seen["inode"]):
+            return [
+                {"interface": one["dev"], "address": one["dst"], "mac": one["lladdr"]}
+                for one in _ip("neigh")
+                if "lladdr" in one and "PERMANENT" not in one.get("state", [])
+            ]
+    except OSError:
+        return []
 
 
 def _pod_sysctls() -> dict[str, dict[str, Any]]:

@@ -8,6 +8,7 @@ Pure, on the controller.
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -28,15 +29,18 @@ WORDS = {
 RUN = "ansible-playbook -i INVENTORY multinet.flannel."
 
 
-def with_commands(findings: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the findings with "commands": what to type, one after the other.
+def with_commands(
+    findings: Sequence[dict[str, Any]], elsewhere: bool = False
+) -> list[dict[str, Any]]:
+    """Return the findings with "commands": what to type, one after the other. elsewhere: whether
+    nothing of ours is deployed.
 
     What a host says of itself is mended by `site`; where none says anything, `status` looks once
     more, at those hosts alone. The last one proves it.
     """
     told = []
     for finding in findings:
-        if finding["outcome"] == INCONCLUSIVE:
+        if finding["outcome"] == INCONCLUSIVE or elsewhere:
             first = []
         elif finding["causes"]:
             first = [RUN + "site"]
@@ -46,17 +50,12 @@ def with_commands(findings: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return told
 
 
-def members(finding: dict[str, Any], judged: Iterable[Cell]) -> list[Cell]:
-    """Return the cells that a finding is of, see of_cells()."""
-    if not finding["cells"]:
-        return []
-    pairs = {(pair["from"], pair["to"]) for pair in finding["pairs"]}
+def members(findings: Iterable[dict[str, Any]], judged: Iterable[Cell]) -> list[list[Cell]]:
+    """Return the cells that each finding is of, see of_cells()."""
+    groups = _groups(judged)
     return [
-        cell
-        for cell in judged
-        if (cell["outcome"], cell["class"]) == (finding["outcome"], finding["class"])
-        and (cell["from_network"], cell["to_network"]) in pairs
-        and (cell["outcome"] != INCONCLUSIVE or _cause(cell) == _cause(finding))
+        groups[_key(finding, finding["pairs"][0]["to"])] if finding["cells"] else []
+        for finding in findings
     ]
 
 
@@ -81,13 +80,18 @@ def classify(judged: Sequence[Cell]) -> None:
     for cell in judged:
         leak = None
         if cell["outcome"] == LEAK:
-            same_host = cell["from_host"] == cell["to_host"]
-            ipv6_alone = cell["family"] == "6" and _way(cell) in tight
-            leak = kinds.leak_of(kinds.KINDS[cell["kind"]], same_host, ipv6_alone)
+            copy_of = cell["variant"].get("copy_of", "")
+            wires = {(cell["from"], cell["to"]), (copy_of, cell["to"])}
             if cell["evidence"]["handed_on"]:
                 leak = leaks.POD_FORWARDS
-            elif cell["evidence"]["miswired"] or (cell["from"], cell["to"]) in one_bridge:
+            elif cell["evidence"]["miswired"] or wires & one_bridge:
                 leak = leaks.SHARED_BRIDGE
+            elif copy_of:
+                leak = leaks.COPIED
+            else:
+                same_host = cell["from_host"] == cell["to_host"]
+                ipv6_alone = cell["family"] == "6" and _way(cell) in tight
+                leak = kinds.leak_of(kinds.KINDS[cell["kind"]], same_host, ipv6_alone)
         elif cell["outcome"] == BROKEN and cell["evidence"]["miswired"]:
             leak = leaks.SHARED_BRIDGE
         elif cell["outcome"] == BROKEN:
@@ -122,21 +126,33 @@ def of_cells(
     judged: Iterable[Cell],
     drift: Sequence[causes.Cause] = (),
     deviations: Sequence[dict[str, Any]] = (),
+    *,
+    elsewhere: bool = False,
 ) -> list[dict[str, Any]]:
     """Return one finding for each class of the cells that are not as planned, the worst first; what
     is broken is told apart by network, what is open by reason.
 
     drift: what deviates on hosts, see causes.of_hosts(). deviations: facts that are not as planned,
-    see checks.deviations().
+    see checks.deviations(). elsewhere: whether nothing of ours is deployed.
     """
+    groups = _groups(judged)
+    order = sorted(groups, key=lambda key: (WORST_FIRST[key[0]], -len(groups[key]), key))
+    return [_finding(groups[key], drift, deviations, elsewhere) for key in order]
+
+
+def _groups(judged: Iterable[Cell]) -> dict[tuple[str, int, str], list[Cell]]:
+    """Return the cells that are not as planned, by what tells findings apart."""
     groups: dict[tuple[str, int, str], list[Cell]] = {}
     for cell in judged:
         if cell["outcome"] != AS_PLANNED:
-            apart = {LEAK: "", BROKEN: cell["to_network"], INCONCLUSIVE: _cause(cell)}
-            key = (cell["outcome"], cell["class"], apart[cell["outcome"]])
-            groups.setdefault(key, []).append(cell)
-    order = sorted(groups, key=lambda key: (WORST_FIRST[key[0]], -len(groups[key]), key))
-    return [_finding(groups[key], drift, deviations) for key in order]
+            groups.setdefault(_key(cell, cell["to_network"]), []).append(cell)
+    return groups
+
+
+def _key(one: dict[str, Any], to_network: str) -> tuple[str, int, str]:
+    """Return what tells a finding, or a cell of it, apart from others."""
+    apart = {LEAK: "", BROKEN: to_network, INCONCLUSIVE: _cause(one)}
+    return (one["outcome"], one["class"], apart[one["outcome"]])
 
 
 def _cause(cell: Cell) -> str:
@@ -165,14 +181,21 @@ def _hosts(members: Sequence[Cell], leak: leaks.Leak) -> list[str]:
 
 
 def _finding(
-    members: Sequence[Cell], drift: Sequence[causes.Cause], deviations: Sequence[dict[str, Any]]
+    members: Sequence[Cell],
+    drift: Sequence[causes.Cause],
+    deviations: Sequence[dict[str, Any]],
+    elsewhere: bool,
 ) -> dict[str, Any]:
     """Return the finding of cells of one outcome and class."""
     first = members[0]
     leak = leaks.CLASSES[first["class"]]
     look = _hosts(members, leak)
     pairs = [(cell["from_network"], cell["to_network"]) for cell in members]
-    source, target = pairs[0] if len(set(pairs)) == 1 else ("one network", "another")
+    source, target = ("one network", "another")
+    if len(set(pairs)) == 1:
+        source, target = pairs[0]
+    elif all(here == there for here, there in pairs):
+        source, target = "a network", "itself"
     forged = all(cell["kind"] == kinds.SPOOFED.name for cell in members)
     ends = {cell[key] for cell in members for key in ("from_host", "to_host")}
     networks = {network for pair in pairs for network in pair}
@@ -188,18 +211,17 @@ def _finding(
         and row["host"] in ends
         and (row["network"] in networks or not (row["network"] or row["pod"]))
     ]
-    if facts and not why:
-        look = sorted({row["host"] for row in facts})
-    elif first["outcome"] == LEAK and why:
-        look = sorted({one["host"] for one in why})
+    # a way has two ends, and who says that something is wrong is where to look
+    if why or facts:
+        look = sorted({host for one in why or facts for host in one.get("hosts", [one["host"]])})
     finding = {
         "outcome": first["outcome"],
         "class": leak.number,
         "class_name": leak.name,
         "hosts": look,
         "pairs": [
-            {"from": pair[0], "to": pair[1], "cells": pairs.count(pair)}
-            for pair in sorted(set(pairs))
+            {"from": pair[0], "to": pair[1], "cells": count}
+            for pair, count in sorted(collections.Counter(pairs).items())
         ],
         "cells": len(members),
         "kinds": sorted({cell["kind"] for cell in members}),
@@ -212,7 +234,9 @@ def _finding(
         "repair": (
             causes.repair(why)
             or _by_facts(facts)
-            or leaks.repair(leak, ", ".join(look), source, target, forged)
+            or leaks.repair(
+                leak, ", ".join(look), source, target, forged=forged, elsewhere=elsewhere
+            )
         ),
     }
     return dict(finding, sentence=_sentence(finding, source, target, first))
@@ -259,7 +283,14 @@ def of_facts(
         why = [] if row["pod"] else causes.among(drift, [row["host"]], [row["network"]])
         repair = causes.repair(why) or row["repair"]
         found.append(
-            dict(row, outcome="deviation", cells=0, hosts=[row["host"]], causes=why, repair=repair)
+            {
+                "hosts": [row["host"]],
+                **row,
+                "outcome": "deviation",
+                "cells": 0,
+                "causes": why,
+                "repair": repair,
+            }
         )
     return found
 

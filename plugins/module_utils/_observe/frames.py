@@ -24,6 +24,11 @@ MAGIC = "multinet2"
 SEAL = 8  # bytes of a token's HMAC
 LOWEST_TTL = 32  # of a packet that an ordinary socket sends: the kernel's own is 64
 VXLAN_HEADER = 8
+VLAN = 0x8100
+ARP_LENGTH = 42  # bytes of a frame
+TOO_BIG = {ICMP: (3, 4), ICMPV6: (2, 0)}  # type and code
+ROUTER = 134  # type of ICMPv6
+EXPERIMENT = 253  # an option of neighbour discovery
 
 
 class Run(NamedTuple):
@@ -65,15 +70,16 @@ def _transport_sum(src: str, dst: str, protocol: int, segment: bytes) -> int:
     return checksum(pseudo + struct.pack("!IxxxB", len(segment), protocol) + segment)
 
 
-def ip(src: str, dst: str, protocol: int, payload: bytes) -> bytes:
-    """Return an IPv4 or IPv6 packet (by the family of dst) with a hop limit of 64 and, for IPv4, DF
-    set.
+def ip(src: str, dst: str, protocol: int, payload: bytes, hops: int = 64) -> bytes:
+    """Return an IPv4 or IPv6 packet (by the family of dst) with a hop limit of hops and, for IPv4,
+    DF set.
     """
     source, target = _packed(src), _packed(dst)
     if len(target) == 16:
-        return struct.pack("!IHBB", 6 << 28, len(payload), protocol, 64) + source + target + payload
+        header = struct.pack("!IHBB", 6 << 28, len(payload), protocol, hops)
+        return header + source + target + payload
     header = struct.pack(
-        "!BBHHHBBH4s4s", 0x45, 0, 20 + len(payload), 0, 0x4000, 64, protocol, 0, source, target
+        "!BBHHHBBH4s4s", 0x45, 0, 20 + len(payload), 0, 0x4000, hops, protocol, 0, source, target
     )
     return header[:10] + struct.pack("!H", checksum(header)) + header[12:] + payload
 
@@ -87,10 +93,37 @@ def udp(src: str, dst: str, sport: int, dport: int, payload: bytes) -> bytes:
 
 def echo(src: str, dst: str, identifier: int, sequence: int, payload: bytes) -> bytes:
     """Return an IP packet with an ICMP or ICMPv6 echo request."""
-    protocol, kind = (ICMPV6, 128) if ":" in dst else (ICMP, 8)
-    message = struct.pack("!BBHHH", kind, 0, 0, identifier, sequence) + payload
+    kind = 128 if ":" in dst else 8
+    return _icmp(src, dst, struct.pack("!BBHHH", kind, 0, 0, identifier, sequence) + payload)
+
+
+def _icmp(src: str, dst: str, message: bytes, hops: int = 64) -> bytes:
+    """Return the packet with a message whose checksum is 0."""
+    protocol = ICMPV6 if ":" in dst else ICMP
     value = _transport_sum(src, dst, protocol, message) if protocol == ICMPV6 else checksum(message)
-    return ip(src, dst, protocol, message[:2] + struct.pack("!H", value) + message[4:])
+    return ip(src, dst, protocol, message[:2] + struct.pack("!H", value) + message[4:], hops)
+
+
+def too_big(src: str, dst: str, quoted: tuple[str, str], mtu: int, payload: bytes) -> bytes:
+    """Return an IP packet that says that another one, an answer to a ping with this payload from
+    quoted[0] to quoted[1], did not fit: it may have mtu bytes (RFC 792, RFC 4443 section 3.2).
+    """
+    sixth = ":" in dst
+    reply = struct.pack("!BBHI", 129 if sixth else 0, 0, 0, 0) + payload
+    inside = ip(*quoted, ICMPV6 if sixth else ICMP, reply)
+    kind, code = TOO_BIG[ICMPV6 if sixth else ICMP]
+    return _icmp(src, dst, struct.pack("!BBHI", kind, code, 0, mtu) + inside)
+
+
+def router_advertisement(mac: str, payload: bytes) -> bytes:
+    """Return an IP packet from a MAC's link-local address to all nodes that says: a router, for no
+    time (RFC 4861 section 4.2). The payload is in an option that nobody knows (RFC 4727 section
+    5.3), so that whoever hears it changes nothing.
+    """
+    units = (2 + len(payload) + 7) // 8
+    option = struct.pack("!BB", EXPERIMENT, units) + payload.ljust(units * 8 - 2, b"\0")
+    message = struct.pack("!BBHBBHII", ROUTER, 0, 0, 0, 0, 0, 0, 0) + option
+    return _icmp(link_local(mac), "ff02::1", message, 255)
 
 
 def syn(
@@ -126,6 +159,19 @@ def arp_request(src_mac: str, src: str, dst: str) -> bytes:
     return mac_bytes(BROADCAST) + mac_bytes(src_mac) + struct.pack("!H", ARP) + body
 
 
+def gratuitous_arp(src_mac: str, dst_mac: str, address: str, payload: bytes) -> bytes:
+    """Return an Ethernet frame that says that an address is src_mac's (RFC 5227 section 3); the
+    payload is behind it, where nobody looks.
+    """
+    asked = arp_request(src_mac, address, address)
+    return mac_bytes(dst_mac) + asked[6:] + payload
+
+
+def tagged(frame: bytes) -> bytes:
+    """Return the frame with an IEEE 802.1Q tag, VID 0: a priority, and no VLAN."""
+    return frame[:12] + struct.pack("!HH", VLAN, 0) + frame[12:]
+
+
 def vxlan(vni: int, frame: bytes) -> bytes:
     """Return the VXLAN message (RFC 7348 section 5) that carries an Ethernet frame."""
     return struct.pack("!II", 0x08 << 24, vni << 8) + frame
@@ -151,24 +197,22 @@ ECHO = {
 
 
 def parse(frame: bytes) -> dict[str, Any] | None:
-    """Return what a frame says: {"kind": "udp"|"tcp"|"icmp"|"echo-reply"|"arp-reply", "src", "dst",
-    ...}, or None if it is none of these.
+    """Return what a frame says: {"kind": "udp"|"tcp"|"icmp"|"echo-reply"|"arp-reply"|"claim"
+    |"advertisement", "src", "dst", ...}, or None if it is none of these.
 
-    udp: sport, dport, payload. tcp: sport, dport, flags, ack, payload. icmp (an echo request),
-    echo-reply: payload. arp-reply: mac (of src). Cut frames and fragments give None.
+    udp: sport, dport, payload. tcp: sport, dport, flags, ack, payload. icmp (an echo request, or
+    an error that quotes an answer to one), echo-reply, claim (gratuitous ARP), advertisement (a
+    router's): payload. arp-reply: mac (of src). Cut frames and fragments give None.
     """
     try:
         kind = struct.unpack_from("!H", frame, 12)[0]
         if kind == ARP:
             operation = struct.unpack_from("!H", frame, 20)[0]
-            if operation != 2:
-                return None
-            return {
-                "kind": "arp-reply",
-                "mac": mac_text(frame[22:28]),
-                "src": socket.inet_ntoa(frame[28:32]),
-                "dst": socket.inet_ntoa(frame[38:42]),
-            }
+            src, dst = socket.inet_ntoa(frame[28:32]), socket.inet_ntoa(frame[38:42])
+            if operation == 2:
+                return {"kind": "arp-reply", "mac": mac_text(frame[22:28]), "src": src, "dst": dst}
+            said = {"kind": "claim", "src": src, "dst": dst, "payload": bytes(frame[ARP_LENGTH:])}
+            return said if src == dst else None
         if kind == IPV4:
             if struct.unpack_from("!H", frame, 20)[0] & 0x3FFF:
                 return None
@@ -196,6 +240,13 @@ def parse(frame: bytes) -> dict[str, Any] | None:
         kind = ECHO.get((protocol, frame[offset]))
         if kind:
             return {"kind": kind, "src": src, "dst": dst, "payload": bytes(frame[offset + 8 :])}
+        if (frame[offset], frame[offset + 1]) == TOO_BIG.get(protocol):
+            # headers: of the error, of the packet that it quotes, and of the answer in that
+            payload = bytes(frame[offset + 8 + (20 if protocol == ICMP else 40) + 8 :])
+            return {"kind": "icmp", "src": src, "dst": dst, "payload": payload}
+        if (protocol, frame[offset], frame[offset + 16]) == (ICMPV6, ROUTER, EXPERIMENT):
+            payload = bytes(frame[offset + 18 :])
+            return {"kind": "advertisement", "src": src, "dst": dst, "payload": payload}
         return None
     except (struct.error, IndexError, OSError, ValueError):
         return None
@@ -206,21 +257,27 @@ LOAD_HALF, LOAD_BYTE, LOAD_HALF_INDEXED, LOAD_BYTE_INDEXED = 0x28, 0x30, 0x48, 0
 LOAD_HEADER_LENGTH = 0xB1
 EQUAL, GREATER, AT_LEAST, ANY_BIT, AND, LEAVE = 0x15, 0x25, 0x35, 0x45, 0x54, 0x06
 MANY = 48  # ports; more are a range
+# Types of packets, include/uapi/linux/if_packet.h: those up to this one are for this interface
+MULTICAST, OUTGOING = 2, 4
+_PACKET_TYPE = struct.pack("HBBI", LOAD_BYTE, 0, 0, 0xFFFFF004)  # SKF_AD_OFF + SKF_AD_PKTTYPE
+_DROPPED = struct.pack("HBBI", LEAVE, 0, 0, 0)
 
 
 # (name, code, operand, next if true, next if false)
 _Line = tuple[str, int, int, str, str]
 
 
-def requests_filter(ports: Collection[int], arp: bool = False) -> bytes:
+def requests_filter(ports: Collection[int], witness: bool = False) -> bytes:
     """Return the classic BPF program (bytes of struct sock_filter) that passes UDP to these ports,
-    TCP SYNs with a payload and echo requests, over IPv4 and IPv6. arp: and ARP.
+    TCP SYNs with a payload and echo requests, over IPv4 and IPv6. witness: and ARP, errors of ICMP
+    and router advertisements.
     """
+    more = TOO_BIG[ICMP][0], TOO_BIG[ICMPV6][0], ROUTER
     # A packet that is longer than headers with all their options has a payload.
     return _filter(
         ports,
         2,
-        "accept" if arp else "drop",
+        "accept" if witness else "drop",
         tcp=[
             ("tcp", LOAD_HALF, 16, "", ""),
             ("", GREATER, 120, "", "drop"),
@@ -233,7 +290,8 @@ def requests_filter(ports: Collection[int], arp: bool = False) -> bytes:
             ("", LOAD_BYTE, 54 + 13, "", ""),
         ],
         flags=[("", AND, SYN | ACK, "", ""), ("", EQUAL, SYN, "accept", "drop")],
-        echo=(8, 128),
+        icmp=(8, *more[:1]) if witness else (8,),
+        icmp6=(128, *more[1:]) if witness else (128,),
     )
 
 
@@ -248,8 +306,21 @@ def answers_filter(port: int) -> bytes:
         tcp=[("tcp", LOAD_HEADER_LENGTH, 14, "", ""), ("", LOAD_BYTE_INDEXED, 14 + 13, "", "")],
         tcp6=[("tcp6", LOAD_BYTE, 54 + 13, "", "")],
         flags=[("", ANY_BIT, SYN | RST, "accept", "drop")],
-        echo=(0, 129),
+        icmp=(0,),
+        icmp6=(129,),
     )
+
+
+def incoming(program: bytes) -> bytes:
+    """Return a program that passes of these frames those that are for this interface: not those
+    that go out, nor those for somebody else.
+    """
+    return _PACKET_TYPE + struct.pack("HBBI", GREATER, 0, 1, MULTICAST) + _DROPPED + program
+
+
+def outgoing(program: bytes) -> bytes:
+    """Return a program that passes of these frames those that go out of this interface."""
+    return _PACKET_TYPE + struct.pack("HBBI", EQUAL, 1, 0, OUTGOING) + _DROPPED + program
 
 
 def local_filter(ipv6: bool, protocol: int, port: int) -> bytes:
@@ -274,13 +345,14 @@ def _filter(
     tcp: list[_Line],
     tcp6: list[_Line],
     flags: list[_Line],
-    echo: tuple[int, int],
+    icmp: tuple[int, ...],
+    icmp6: tuple[int, ...],
 ) -> bytes:
     """Return a program (bytes). port_offset is within the transport header; arp: what becomes of
     it.
 
     tcp, tcp6: the lines that load the flags of a TCP header; flags: the lines that judge them.
-    echo: the types of ICMP and ICMPv6 that pass.
+    icmp, icmp6: the types that pass.
     """
     any_port: list[_Line] = [("", EQUAL, port, "accept", "") for port in sorted(ports)]
     any_port.append(("", LEAVE, 0, "", ""))
@@ -301,7 +373,8 @@ def _filter(
         *any_port,
         ("icmp", LOAD_HEADER_LENGTH, 14, "", ""),
         ("", LOAD_BYTE_INDEXED, 14, "", ""),
-        ("", EQUAL, echo[0], "accept", "drop"),
+        *(("", EQUAL, kind, "accept", "") for kind in icmp),
+        ("", LEAVE, 0, "", ""),
         ("ipv6", LOAD_BYTE, 20, "", ""),
         ("", EQUAL, ICMPV6, "icmp6", ""),
         ("", EQUAL, TCP, "tcp6", ""),
@@ -309,7 +382,8 @@ def _filter(
         ("", LOAD_HALF, 54 + port_offset, "", ""),
         *any_port,
         ("icmp6", LOAD_BYTE, 54, "", ""),
-        ("", EQUAL, echo[1], "accept", "drop"),
+        *(("", EQUAL, kind, "accept", "") for kind in icmp6),
+        ("", LEAVE, 0, "", ""),
     ]
     return _program(lines + tcp + flags + tcp6 + flags + _END)
 
@@ -343,9 +417,10 @@ def answer(run: Run, cell: str, responder: str) -> bytes:
     return _sealed(run, ("=", cell, responder))
 
 
+@functools.lru_cache(maxsize=4096)  # the same token passes several listeners of a host
 def read_token(payload: bytes, run: Run) -> dict[str, str] | None:
     """Return {"type": "?"|"!"|"=", "cell", "name" (claimed source or responder)} of this run's
-    tokens and answers, None of anything else, whatever the bytes.
+    tokens and answers, None of anything else, whatever the bytes. Not to be changed.
     """
     if not payload.startswith(MAGIC.encode("ascii")):
         return None

@@ -20,7 +20,9 @@ from typing import Any, NamedTuple
 
 from . import kinds
 from .cells import Cell, token_name, wants_answer
+from .ends import End
 from .evidence import Evidence
+from .sender import TOO_LATE
 
 REACHED, ONE_WAY, WRONG_PEER = "reached", "one-way", "wrong-peer"
 BLOCKED, INCONCLUSIVE = "blocked-proven", "inconclusive"
@@ -80,9 +82,9 @@ def judge(cell: Cell, evidence: Evidence) -> Cell:
         outcome = AS_PLANNED if verdict == BLOCKED else LEAK
         reason += _handed_on(token_name(cell), evidence) * bool(there)
     else:
-        rewritten = set(sources) - set(evidence.true_sources(cell)) if kind.keeps_source else set()
-        # Into a network that it may reach, a pod needs no way back.
-        one_way_is_enough = cell["from_network"] != cell["to_network"]
+        rewritten = _other_sources(cell, there, evidence) if kind.keeps_source else set()
+        # Into a network that it may reach, a pod needs no way back; out of all, it does.
+        one_way_is_enough = cell["from_network"] != cell["to_network"] and kind is not kinds.OUT
         if rewritten:
             outcome = BROKEN
             own = "instead of the node's" if kind is kinds.OUT else REWRITTEN
@@ -102,6 +104,21 @@ def judge(cell: Cell, evidence: Evidence) -> Cell:
             "miswired": evidence.miswired(cell),
         },
     )
+
+
+def _other_sources(cell: Cell, there: list[dict[str, Any]], evidence: Evidence) -> set[str]:
+    """Return the sources that a cell's token was heard with and that are not its sender's.
+
+    A Service that leads a pod back to itself has to be in another's name, and kube-proxy may be
+    told to do so with all.
+    """
+    heard = {receipt["source"] for receipt in there}
+    if cell["kind"] == kinds.SERVICE.name:
+        if evidence.measurement.hides_all:
+            return set()
+        pod = cell["from"].rsplit("/", 1)[0]
+        heard = {one["source"] for one in there if one["at"] != pod}
+    return heard - set(evidence.true_sources(cell))
 
 
 def _handed_on(token: str, evidence: Evidence) -> str:
@@ -158,14 +175,14 @@ def _heard(seen: _Seen) -> Ruling | None:
     # Of what must arrive, the listener's own answer; a filter of the pod may keep back the kernel's
     answered = "udp" in channels or not seen.must_arrive or "udp" not in kind.protocols
     if answers and answered and (seen.there or kind.answer_suffices or by_a_host):
-        return Ruling(REACHED, f"answered ({', '.join(channels)})")
+        return Ruling(REACHED, kind.arrives or f"answered ({', '.join(channels)})")
     if seen.there:
         if seen.must_arrive and not seen.evidence.measurement.sent(cell["from_host"]):
             return Ruling(INCONCLUSIVE, f"{cell['from_host']} gave no account of the answers")
         some = _some(seen)
         if wants_answer(cell):
             return Ruling(ONE_WAY, f"the token arrived{some}, no answer came back")
-        return Ruling(REACHED, f"the token arrived{some}")
+        return Ruling(REACHED, kind.arrives or f"the token arrived{some}")
     if seen.elsewhere:
         return Ruling(WRONG_PEER, f"the token arrived at {_place(seen.elsewhere[0])}")
     if kind.receiver != kinds.ENDPOINT:
@@ -212,6 +229,8 @@ def _not_sent(seen: _Seen) -> Ruling | None:
     if mute:
         return Ruling(INCONCLUSIVE, mute)
     routed = seen.must_arrive or seen.kind.carrier == kinds.ORDINARY
+    if seen.error == TOO_LATE:
+        return Ruling(INCONCLUSIVE, f"{TOO_LATE} it was sent")
     if seen.error in NO_ROUTE and routed:
         return Ruling(BLOCKED, f"the pod has no route there ({seen.error})")
     if seen.error:
@@ -239,40 +258,56 @@ def _never_left(seen: _Seen) -> Ruling | None:
 
 
 def unplanned(judged: Iterable[Cell], evidence: Evidence) -> list[Cell]:
-    """Return a cell for every broadcast that was heard where no cell expected a listener: on
-    another host.
+    """Return a cell for every token that was heard where no cell expected a listener: a broadcast
+    on another host, and a copy in another network of what must arrive in its own.
     """
     planned = {
         (cell["family"], cell["from"], cell["to"])
         for cell in judged
         if cell["kind"] == kinds.L2.name
     }
-    return [
-        {
-            "id": f"{receipt['cell']}|{at['id']}",
-            "kind": kinds.L2.name,
-            "family": family,
-            "from": origin["id"],
-            "to": at["id"],
-            "from_network": origin["network"],
-            "to_network": at["network"],
-            "from_host": origin["host"],
-            "to_host": at["host"],
-            "expected": "blocked",
-            "source": None,
-            "address": None,
-            "variant": {},
-            "verdict": REACHED,
-            "reason": "a broadcast arrived" + _handed_on(receipt["cell"], evidence),
-            "outcome": LEAK,
-            "evidence": {
-                "answers": [],
-                "sources": [receipt["source"]],
-                "elsewhere": [],
-                "handed_on": evidence.handed_on.get(receipt["cell"], ""),
-                "miswired": evidence.miswired({"from": origin["id"], "to": at["id"]}),
-            },
-        }
+    found = [
+        _leaked((kinds.L2.name, family), origin, at, receipt, evidence)
         for family, origin, at, receipt in evidence.strays()
         if (family, origin["id"], at["id"]) not in planned
     ]
+    for cell, at, receipt in evidence.copies():
+        origin = evidence.ends.get(cell["from"])
+        if origin:
+            way = (cell["kind"], cell["family"])
+            copy = _leaked(way, origin, at, receipt, evidence)
+            reason = f"a copy arrived of what was for {cell['to']}"
+            told = {"source": cell["source"], "variant": {"copy_of": cell["to"]}, "reason": reason}
+            found.append(dict(copy, **told))
+    return found
+
+
+def _leaked(
+    way: tuple[str, str], origin: End, at: End, receipt: dict[str, Any], evidence: Evidence
+) -> Cell:
+    """Return the cell of a token that nobody expected at an end. way: kind and family."""
+    return {
+        "id": f"{receipt['cell']}|{at['id']}",
+        "kind": way[0],
+        "family": way[1],
+        "from": origin["id"],
+        "to": at["id"],
+        "from_network": origin["network"],
+        "to_network": at["network"],
+        "from_host": origin["host"],
+        "to_host": at["host"],
+        "expected": "blocked",
+        "source": None,
+        "address": None,
+        "variant": {},
+        "verdict": REACHED,
+        "reason": "a broadcast arrived" + _handed_on(receipt["cell"], evidence),
+        "outcome": LEAK,
+        "evidence": {
+            "answers": [],
+            "sources": [receipt["source"]],
+            "elsewhere": [],
+            "handed_on": evidence.handed_on.get(receipt["cell"], ""),
+            "miswired": evidence.miswired({"from": origin["id"], "to": at["id"]}),
+        },
+    }

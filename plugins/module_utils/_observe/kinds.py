@@ -22,6 +22,9 @@ BROADCAST = "broadcast"  # one frame for all who may hear it
 WHO_HAS = "who-has"  # an ARP request, which has no room for a token
 TUNNEL = "tunnel"  # a VXLAN message with the frame inside, to a node's tunnel port
 SYN = "syn"  # a TCP SYN with the token as payload, to the gateway
+ADVERTISEMENT = "advertisement"  # a router's, to all who may hear it
+GRATUITOUS = "gratuitous"  # an ARP request that says that an address is the sender's
+TOO_BIG = "too big"  # an error of ICMP about a packet that the host never sent
 
 # What a token travels in: a datagram, a SYN with a payload, an echo request. All of them where a
 # filter may tell them apart.
@@ -47,6 +50,7 @@ class Kind(NamedTuple):
     leak_across: leaks.Leak | None = None  # the same between two hosts, if it is another
     leak_ipv6: leaks.Leak | None = leaks.IPV6  # the same if IPv4 is tight, if it is another
     failure: leaks.Leak = leaks.NO_PATH  # what it means that it must arrive and does not
+    arrives: str = ""  # what its arrival is, if it is more than that of a token
     keeps_source: bool = False  # it must arrive with the pod's own address as its source
     shows_masquerade: bool = False  # another source than was sent is counted in findings
     everywhere: bool = True  # False: needs Kubernetes, or a controller that is no node
@@ -146,6 +150,56 @@ INJECT = Kind(
     leak=leaks.INJECTION,
     protocols=("udp",),
 )
+NEIGHBOUR = Kind(
+    "neighbour",
+    GATEWAY,
+    "a datagram to a neighbour that is on several networks, for its own address in another one,"
+    " with and without a VLAN tag (VID 0)",
+    "a pod is reached at each address through that address's own network",
+    leak=leaks.BY_A_NEIGHBOUR,
+    protocols=("udp",),
+)
+ROUTER = Kind(
+    "router",
+    ADVERTISEMENT,
+    "a router advertisement to all on the bridge, with a lifetime of 0, which changes nothing",
+    "no pod is a router for its neighbours",
+    leak=leaks.SPEAKS_FOR_OTHERS,
+    leak_ipv6=None,
+    protocols=("advertisement",),
+)
+CLAIM = Kind(
+    "claim",
+    GRATUITOUS,
+    "a gratuitous ARP with a neighbour's address, to that neighbour, who alone does not believe it;"
+    " from pods that the collection attached, unless their network has `spoofing: allowed`",
+    "no pod takes the address of a neighbour",
+    leak=leaks.SPEAKS_FOR_OTHERS,
+    protocols=("claim",),
+)
+SHADOW = Kind(
+    "shadow",
+    GATEWAY,
+    "a datagram to another node's own address from the port of a tunnel, from networks with"
+    " masquerade",
+    "no pod gets a tunnel's port of its node, and the packets that come there",
+    receiver=NODE,
+    leak=leaks.PORT_SHADOW,
+    arrives="it left in the node's name from a tunnel's port",
+    protocols=("udp",),
+)
+MTU = Kind(
+    "mtu",
+    TOO_BIG,
+    "to the gateway, that a packet for an address of another network, which nobody has, was too big"
+    " by 8 bytes",
+    "no pod changes what a node sends into other networks",
+    receiver=NODE,
+    answer_suffices=True,
+    leak=leaks.LOWERED_MTU,
+    arrives="the node believed it, and sends smaller packets there",
+    protocols=("icmp",),
+)
 L2 = Kind(
     "l2",
     BROADCAST,
@@ -161,11 +215,12 @@ SERVICE = Kind(
     SYN,
     "a TCP SYN to the cluster address of a Service: its endpoints on the sender's network must"
     " hear it, those of another must not",
-    "Services work from the default network and lead into no other",
+    "Services work from the default network, with the pod's own address, and lead into no other",
     receiver=ENDPOINT,
     answered=True,
     leak=leaks.REDIRECTED,
     failure=leaks.NODE_TO_POD,
+    keeps_source=True,
     everywhere=False,
     protocols=("tcp",),
 )

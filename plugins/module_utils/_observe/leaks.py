@@ -22,7 +22,15 @@ class Leak(NamedTuple):
     repair: str  # what to look at: {host} is where, {source} and {target} are the networks
     shown_by: str = ""  # what shows it beside the probes for it: facts (checks.py), or a failure
     at_receiver: bool = False  # what closes it is on the receiving host
+    elsewhere: str = ""  # the repair where nothing of ours is deployed, if it is another
 
+
+# Why it leaks where nothing of ours is deployed
+_ROUTED = (
+    "On {host}, nothing keeps {source} and {target} apart: flannel isolates no networks, and the"
+    " host's kernel routes between their devices (net.ipv4.ip_forward is 1). Let the role isolation"
+    " do it, or "
+)
 
 NO_PATH = Leak(
     0,
@@ -30,6 +38,8 @@ NO_PATH = Leak(
     closed_by="flanneld: a lease, its tunnel device, a route to every other host",
     repair="On {host}, look at flanneld@{target} (systemctl status), its device and the routes over"
     " it; then at the receiving host.",
+    elsewhere="On {host}, look at the flanneld of {target}, its device and the routes over it; then"
+    " at the receiving host, and at other firewalls (FORWARD).",
     shown_by="a probe that must arrive and does not; leases, tunnel devices, routes, interfaces",
 )
 HOST_FORWARDING = Leak(
@@ -38,6 +48,8 @@ HOST_FORWARDING = Leak(
     closed_by="the guard in forward, from device to device",
     repair="On {host}, the guard must drop what comes from a device of {source} and leaves by one"
     " of {target}: nft list table inet multinet; systemctl status multinet-isolation.",
+    elsewhere=_ROUTED + "drop in forward what comes from a device of {source} and leaves by one of"
+    " {target}.",
 )
 FOREIGN_TUNNEL = Leak(
     2,
@@ -46,6 +58,8 @@ FOREIGN_TUNNEL = Leak(
     repair="On {host}, the guard must drop what comes from the bridge of {source} and leaves by the"
     " tunnel device of {target}, not only bridge to bridge: nft list table inet multinet;"
     " systemctl status multinet-isolation.",
+    elsewhere=_ROUTED + "drop in forward what comes from the bridge of {source} and leaves by the"
+    " tunnel device of {target}, not only bridge to bridge.",
 )
 MASQUERADE = Leak(
     4,
@@ -62,14 +76,18 @@ NODE_ADDRESSES = Leak(
     closed_by="the guard in input, from device to foreign addresses",
     repair="On {host}, the guard must drop in its input chain what comes from a device of {source}"
     " for addresses of {target}.",
+    elsewhere="On {host}, nothing keeps pods of {source} from the node's own addresses in {target}:"
+    " a host takes what comes to any of its addresses, by whatever device. Drop in input what comes"
+    " from a device of {source} for addresses of {target}.",
 )
 ARP = Leak(
     7,
     "ARP answers for another interface's address",
     closed_by="`arp_ignore` 1 and `arp_announce` 2 in each pod",
     repair="In the pods on {host}, net.ipv4.conf.all.arp_ignore must be 1 and arp_announce 2 (the"
-    " tuning plugin of each delegate).",
-    shown_by="the pod's sysctls",
+    " tuning plugin of each delegate). Where the host itself answers, net.ipv4.conf.*.proxy_arp of"
+    " its bridges must be 0.",
+    shown_by="the pod's sysctls, `proxy_arp` of the bridges",
 )
 POD_FORWARDS = Leak(
     9,
@@ -101,6 +119,9 @@ INJECTION = Leak(
     closed_by="the guard in input and forward: nothing from a pod to a tunnel port",
     repair="On {host}, the guard must drop what pods send to tunnel ports (UDP), in input and"
     " forward, for every address of a node.",
+    elsewhere="On {host}, a pod can put frames into the tunnel of another network: VXLAN asks"
+    " nobody who he is. Drop what comes from a bridge to the UDP ports of tunnels, in input and in"
+    " forward, for every address of a node.",
 )
 INJECTION_FROM_OUTSIDE = Leak(
     13,
@@ -109,12 +130,15 @@ INJECTION_FROM_OUTSIDE = Leak(
     repair="On {host}, the guard must let only the nodes speak to tunnel ports: roles/isolation"
     " takes their addresses from the inventory; nft list table inet multinet.",
     at_receiver=True,
+    elsewhere="On {host}, anybody can put frames into a tunnel: VXLAN asks nobody who he is. Let"
+    " the UDP ports of tunnels hear the nodes alone.",
 )
 SHARED_BRIDGE = Leak(
     14,
     "shared bridge or miswired interface",
     closed_by="a bridge for each network, with nothing on it but veths of its pods",
-    repair="On {host}, ip link show master <bridge> tells which interface is on the wrong bridge.",
+    repair="On {host}, ip link show master <bridge> tells which interface is on the wrong bridge;"
+    " tc filter show and nft list ruleset netdev tell what sends on from one to another.",
     shown_by="the ports of each bridge, the peers of each pod's interfaces",
 )
 IPV6 = Leak(
@@ -122,6 +146,8 @@ IPV6 = Leak(
     "IPv6 is not guarded",
     closed_by="one table for both families (`inet`)",
     repair="On {host}, the guard must hold for IPv6 as for IPv4 (nftables family inet).",
+    elsewhere="On {host}, what keeps the networks apart over IPv4 must do so over IPv6, too"
+    " (ip6tables, or nftables' family inet).",
     shown_by="any probe over IPv6 whose like over IPv4 does not arrive",
 )
 BROADCAST = Leak(
@@ -175,8 +201,11 @@ NODE_TO_POD = Leak(
     closed_by="kube-proxy, portmap, and `bridge-nf-call-iptables` 1",
     repair="On {host}, look at kube-proxy, portmap and any NetworkPolicy (nft list ruleset;"
     " iptables-save), at net.bridge.bridge-nf-call-iptables, which must be 1, and at what inet"
-    " multinet dropped.",
-    shown_by="`service`, `port` or `host` that must arrive and does not",
+    " multinet dropped. Where a Service hides pods, kube-proxy does not know the range or the"
+    " bridge of {source}, or is started with --masquerade-all (docs/kubernetes.md, The range of"
+    " eth0).",
+    shown_by="`service`, `port` or `host` that must arrive and does not; `service` from another"
+    " source than the pod's own",
 )
 
 NO_WAY_OUT = Leak(
@@ -185,7 +214,57 @@ NO_WAY_OUT = Leak(
     closed_by="the guard's masquerade of networks with `masquerade: true`",
     repair="On {host}, what pods of {source} send out of the networks must leave in the node's"
     " name: nft list chain inet multinet masquerade; look at other firewalls, too.",
-    shown_by="`out` that does not arrive, or not in the node's name",
+    shown_by="`out` that does not arrive, is not answered, or not in the node's name",
+)
+
+SPEAKS_FOR_OTHERS = Leak(
+    28,
+    "a pod speaks for others of its own network",
+    closed_by="the guard's bridge table: a port sends with what CNI gave it, and as no router",
+    repair="On {host}, the guard must hold each port to the MAC and the addresses that CNI gave it:"
+    " nft list table bridge multinet; systemctl status multinet-isolation.",
+)
+BY_A_NEIGHBOUR = Leak(
+    29,
+    "a neighbour in one network reaches a pod's address in another",
+    closed_by="the guard's bridge table: no VLAN tags, no addresses of other networks",
+    repair="On {host}, the guard must drop what comes from a port of {source} with a VLAN tag, or"
+    " for an address of {target}: nft list table bridge multinet.",
+)
+PORT_SHADOW = Leak(
+    30,
+    "a pod gets a tunnel's port of the node (port shadow)",
+    closed_by="the guard's masquerade, which chooses among ports that nobody listens on",
+    repair="On {host}, masquerade gave a pod of {source} a port that a tunnel listens on, and with"
+    " it that tunnel's packets: nft list chain inet multinet as_host; look for other rules that"
+    " masquerade, too.",
+)
+LOWERED_MTU = Leak(
+    31,
+    "a pod lowers the MTU of a way that is not its network's",
+    closed_by="the guard in input: errors of ICMP about the pod's own network alone",
+    repair="On {host}, the guard must drop what pods of {source} say of the way to {target}"
+    " (fragmentation needed, packet too big): nft list chain inet multinet icmp_to_host. What the"
+    " kernel believed it forgets after ten minutes, or by ip route flush cache.",
+)
+COPIED = Leak(
+    32,
+    "packets are copied into another network",
+    closed_by="nothing on ports, bridges and tunnel devices that copies or redirects what passes",
+    repair="On {host}, find what copies or redirects packets of {source} where no guard looks: tc"
+    " filter show dev DEVICE ingress (and egress), nft list ruleset netdev, ip -d link (xdp), of"
+    " bridges, their ports and tunnel devices.",
+    shown_by="a probe inside a network that is delivered in another one, too; filters of tc, chains"
+    " of netdev, XDP on bridges, their ports and tunnel devices",
+    at_receiver=True,
+)
+LOSSY = Leak(
+    33,
+    "packets get lost on the way, or arrive twice",
+    closed_by="an underlay, and hosts, that do not",
+    repair="On {host}, and between the hosts, look for what drops or repeats some packets:"
+    " limits (tc qdisc, nft limit), errors of an interface (ip -s link), links that are full.",
+    shown_by="of what arrives inside a network, how often it was sent and how often it came",
 )
 
 CLASSES = {leak.number: leak for leak in list(vars().values()) if isinstance(leak, Leak)}
@@ -197,12 +276,21 @@ FORGED_SOURCE = (
 )
 
 
-def repair(leak: Leak, host: str, source: str = "", target: str = "", forged: bool = False) -> str:
+def repair(
+    leak: Leak,
+    host: str,
+    source: str = "",
+    target: str = "",
+    *,
+    forged: bool = False,
+    elsewhere: bool = False,
+) -> str:
     """Return what to do about a leak on host, from network source to network target.
 
-    forged: whether all that leaked had a forged source address.
+    forged: whether all that leaked had a forged source address. elsewhere: whether nothing of ours
+    is deployed there.
     """
-    text = leak.repair + (FORGED_SOURCE if forged else "")
+    text = ((elsewhere and leak.elsewhere) or leak.repair) + (FORGED_SOURCE if forged else "")
     return (
         text.replace("{host}", host)
         .replace("{source}", source or "one network")

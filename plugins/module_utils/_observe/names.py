@@ -28,6 +28,7 @@ def give_names(seen: dict[str, Any], names: dict[str, str]) -> None:
     namespace's own.
     """
     seen.update({key: names.get(key) or "" for key in ("namespace", "name", "uid", "container")})
+    seen["recorded"] = bool(names.get("recorded"))
     path = seen["netns"]
     seen["label"] = (
         names.get("label")
@@ -65,7 +66,8 @@ def label_of(path: str) -> str:
 def labels(
     state_dirs: Iterable[str], sandboxes: Iterable[dict[str, Any]] = ()
 ) -> dict[int, dict[str, str]]:
-    """Return {inode of a namespace: {"label", "namespace", "name", "uid", "container"}}.
+    """Return {inode of a namespace: {"label", "namespace", "name", "uid", "container", "recorded":
+    not empty if there is a file of it in the state_dirs}}.
 
     sandboxes: what the container runtime knows, see cri.sandboxes(); it counts for more than
     whatever JSON the meta-plugin or the attaching runtime keeps.
@@ -95,6 +97,7 @@ def labels(
             said = {
                 "label": label if kind == "container" else "",
                 "container": str(next(filter(None, map(state.get, CONTAINER_KEYS)), "")),
+                "recorded": path,
             }
             arguments = dict(
                 item.split("=", 1)

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import findings, kinds, matrix, page_matrices
+from . import coverage, findings, kinds, matrix, page_matrices
 from .page_look import ICONS, METHOD, STYLE
-from .page_parts import anchor, bold, escaped, icon, link, section, small, table
-from .report import VERDICTS, broken_rules
+from .page_parts import LONG, anchor, bold, escaped, icon, link, section, small, table
+from .report import VERDICTS, broken_rules, title
 
 Report = dict[str, Any]
 Cell = dict[str, Any]
@@ -29,7 +29,7 @@ SEALS = {
 
 def as_html(report: Report) -> str:
     """Return report.html."""
-    members = [findings.members(finding, report["cells"]) for finding in report["findings"]]
+    members = findings.members(report["findings"], report["cells"])
     places = _places(report, members)
     sections = [
         section(
@@ -72,7 +72,7 @@ def as_html(report: Report) -> str:
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8">\
 <meta name="viewport" content="width=device-width,initial-scale=1">
-<title>{VERDICTS[report["verdict"]]} - multinet</title><style>{STYLE}</style></head>
+<title>{title(report)} - multinet</title><style>{STYLE}</style></head>
 <body>{ICONS}<main>
 {body}
 <footer>multinet.flannel &middot; {escaped(report["schema"])} &middot; the same as data: \
@@ -118,7 +118,7 @@ def _banner(report: Report) -> str:
         f'<header class="banner {report["verdict"]}">'
         f'<div class="seal">{icon(SEALS[report["verdict"]])}</div>'
         f'<div><p class="kicker">Isolation of {networks} flannel networks</p>'
-        f"<h1>{escaped(VERDICTS[report['verdict']].capitalize())}</h1>"
+        f"<h1>{escaped(title(report).capitalize())}</h1>"
         f'<p class="headline">{escaped(report["headline"])}</p>{_first(report)}'
         f'<p class="when">{escaped(measured.get("finished", ""))}{run}</p></div></header>'
     )
@@ -170,10 +170,14 @@ def _tiles(report: Report) -> str:
 
 def _findings(report: Report, members: list[list[Cell]]) -> str:
     """Return the section on what is not as planned, "" if all is. members: see _places()."""
-    cards = "".join(
+    drawn = [
         _finding(number, finding, cells)
         for number, (finding, cells) in enumerate(zip(report["findings"], members))
-    )
+    ]
+    cards = "".join(drawn[:LONG])
+    if len(drawn) > LONG:  # a link into it opens it
+        rest = "".join(drawn[LONG:])
+        cards += f"<details><summary>Show {len(drawn) - LONG} more</summary>{rest}</details>"
     for rule in broken_rules(report):
         title = f"<h3>{icon('broken')}Rule: {escaped(rule['message'])}</h3>"
         why = escaped(rule["problem"] or f"{rule['that']} is false")
@@ -358,12 +362,7 @@ def _coverage(report: Report) -> str:
                 f"{gauge}</span> {kind['as_planned']}",
             ]
         )
-    sampling = report["coverage"]["receivers_per_host"]
-    notes = [
-        "Every sender to every receiver."
-        if sampling == "all"
-        else f"Sampled: each sender to {sampling} receivers of each host and network.",
-        *report["notes"],
-    ]
+    sampled = coverage.sentence_of(report["coverage"]["pairs"])
+    notes = [sampled or "Every sender to every receiver.", *report["notes"]]
     text = "".join(f"<p>{escaped(note)}</p>" for note in notes)
     return table(head, rows, "facts coverage", "Coverage") + text

@@ -15,6 +15,9 @@ from typing import Any
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
+from . import coverage as of_coverage
+from . import modes
+
 SYMBOLS = {
     "reached": "✓",
     "blocked": "⊘",
@@ -34,6 +37,12 @@ SHORT = ("id", "expected", "verdict", "reason", "outcome")
 WIDTH = 70  # the YAML form of the default callback folds at 80
 
 
+def title(report: dict[str, Any]) -> str:
+    """Return the verdict, and that nothing was sent where that is so."""
+    only = "" if report["mode"] == modes.ACTIVE else f" ({report['mode']}: nothing was sent)"
+    return VERDICTS[report["verdict"]] + only
+
+
 def as_json(report: dict[str, Any]) -> str:
     """Return report.json: a cell a line, those that are as planned in short."""
     lines = [
@@ -50,7 +59,7 @@ def as_text(report: dict[str, Any]) -> list[str]:
     """Return the lines for a terminal: verdict, matrix of networks, pods, findings,
     coverage.
     """
-    lines = _wrap(f"{VERDICTS[report['verdict']]} - {report['headline']}") + [""]
+    lines = _wrap(f"{title(report)} - {report['headline']}") + [""]
     names = [network["name"] for network in report["networks"]]
     pairs = {(pair["from"], pair["to"]): pair for pair in report["matrix"]["networks"]}
     rows = [["from \\ to"] + names]
@@ -105,6 +114,7 @@ def as_text(report: dict[str, Any]) -> list[str]:
         f" {sum(host['reached'] for host in report['hosts'])} of {len(report['hosts'])} hosts,"
         f" {len(report['pods'])} pods."
     )
+    lines += _wrap(of_coverage.sentence_of(coverage["pairs"]))
     lines += _wrap(
         f"What this run did not measure is said in the report ({len(report['not_measured'])}"
         " sentences)."

@@ -19,15 +19,19 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from . import agent, frames, kinds, netns
-from .agent import PACKET_OUTGOING, packet_socket
-from .cells import Cell, cells, token_name, wants_answer
+from .agent import packet_socket
+from .cells import ALL, Cell, Sample, cells, token_name, wants_answer
 from .ends import OUTSIDE, End, Facts, endpoints, host_end
 from .witness import Ledger
 
 SO_BINDTODEVICE = 25
 IP_MTU_DISCOVER, IPV6_MTU_DISCOVER, PMTUDISC_PROBE = 10, 23, 3
+IP_MTU, IPV6_MTU = 14, 24
+SMALLER = 8  # bytes that an error takes off the MTU of a way that nobody uses
+SMALLEST = {"4": 576, "6": 1280}  # MTUs
 SYN_TOKEN = 128  # bytes: more than the options of any SYN, see frames.requests_filter()
-BURST, PAUSE = 50, 0.004  # at most about 10,000 tokens a second: no queue of a kernel overflows
+BURST = 100  # datagrams between two looks at the clock and at the answers
+TOO_LATE = "the measurement's deadline came before"
 INNER_MAC = "02:00:00:00:00:01"  # of the frame in a forged VXLAN message: anybody's
 
 
@@ -40,10 +44,12 @@ class Task(NamedTuple):
     facts: Sequence[Facts]  # of all hosts that take part
     host: str  # the name of this one, or OUTSIDE
     cluster: dict[str, Any] | None = None  # see cells.cells()
-    per_host: int = 0  # receivers for each sender, see cells.cells()
+    sample: Sample = ALL
     rounds: int = 3  # how often what must arrive is sent until it is answered
     wait: float = 0.5  # seconds for answers after each round
+    late: float = 5.0  # seconds without a further answer after which no more are waited for
     runtime_dir: str = ""  # where the listener keeps its files
+    rate: int = 20_000  # datagrams a second at most: no queue of a kernel overflows
 
     def share(self) -> list[Cell]:
         """Return this sender's share of the cells."""
@@ -51,7 +57,7 @@ class Task(NamedTuple):
             cells(
                 self.plan,
                 self.facts,
-                per_host=self.per_host,
+                sample=self.sample,
                 only_from=self.host,
                 cluster=self.cluster,
                 outside=self.host == OUTSIDE,
@@ -69,32 +75,44 @@ def digest(wanted: Iterable[Cell]) -> str:
 def send(task: Task) -> dict[str, Any]:
     """Send a host's share of the tokens, and note the answers.
 
-    What must not arrive, or is not answered, is sent twice; all else until it is answered, at most
-    task.rounds times. Returns {"cells": int, "digest": str, "sent": int, "errors": {cell id: why
-    nothing could be sent}, "answers": {cell id: [{"by", "channel"}]}, "noted": number of tokens
-    whose frames the witness is to compare, "seconds": float}.
+    What must not arrive, or is not answered, is sent twice, but what a neighbour has noted once;
+    all else until it is answered, at most task.rounds times; nothing after the deadline of the
+    listener.
+
+    Returns {"cells": int, "digest": str, "sent": int, "errors": {cell id: why nothing could be
+    sent}, "answers": {cell id: [{"by", "channel"}]}, "noted": number of tokens whose frames the
+    witness is to compare, "again": {cell id: how often more than once it was sent, of those that
+    ask for an answer}, "seconds": float}.
     """
     started = time.monotonic()
+    until = agent.deadline_of(task.runtime_dir, task.run.name) - task.wait
+    pace = _Pace(task.rate)
     wanted = task.share()
     ends = {end["id"]: end for end in [*endpoints(task.facts), host_end(task.host)]}
     ledger = Ledger()
     seats = _seats(task, ends.values(), {cell["from"] for cell in wanted}, ledger)
     errors: dict[str, str] = {}
+    repeated: dict[str, int] = {}
     sent = _control_ways_out(task, wanted)
     for turn in range(max(2, task.rounds)):
         broadcast = set()
+        noted = _noted_here(task) if turn == 1 else {}
         again = [
             cell
             for cell in wanted
             if (
                 not _answered(cell, ends, seats)
-                if cell["expected"] == "reached" and wants_answer(cell)
-                else turn < 2
+                if _is_asked(cell)
+                else turn < 2 and not _is_noted(cell, noted)
             )
         ]
         for cell in again:
             end = ends[cell["from"]]
             seat = seats.get(end["netns"])
+            if pace.now > until:
+                if not turn:
+                    errors[cell["id"]] = TOO_LATE
+                continue
             if seat is None:
                 errors[cell["id"]] = "the sender's namespace could not be entered"
                 continue
@@ -105,19 +123,25 @@ def send(task: Task) -> dict[str, Any]:
                 if cell["kind"] == kinds.L2.name:
                     broadcast.add(token_name(cell))
                 errors.pop(cell["id"], None)
+                if turn and _is_asked(cell):
+                    repeated[cell["id"]] = repeated.get(cell["id"], 0) + 1
             except OSError as error:
                 errors[cell["id"]] = error.strerror or str(error)
             sent += 1
-            if sent % BURST == 0:
-                time.sleep(PAUSE)
+            if pace.sent(len(kinds.protocols(cell["kind"]))):
                 seat.hear()
-        until = time.monotonic() + task.wait if again else 0
-        while time.monotonic() < until:
+        if time.monotonic() > until:
+            break
+        patience = time.monotonic() + task.wait if again else 0
+        while time.monotonic() < patience:
             for seat in seats.values():
                 seat.hear()
             time.sleep(0.02)
+    due = [cell for cell in wanted if _is_asked(cell) and cell["id"] not in errors]
+    _hear_late(task, until, seats, due, lambda cell: _answered(cell, ends, seats))
     answers = {}
     for seat in seats.values():
+        errors.update(seat.look_at_ways())
         answers.update(seat.answers)
         seat.close()
     with contextlib.suppress(OSError):  # no listener: nothing will be believed
@@ -129,8 +153,50 @@ def send(task: Task) -> dict[str, Any]:
         "errors": errors,
         "answers": answers,
         "noted": len(ledger.tokens),
+        "again": repeated,
         "seconds": round(time.monotonic() - started, 3),
     }
+
+
+def _hear_late(
+    task: Task,
+    until: float,
+    seats: dict[str, _Seat],
+    due: list[Cell],
+    answered: Callable[[Cell], bool],
+) -> None:
+    """Wait for answers of hosts that are slow or busy, as long as some come and some are due."""
+    last = time.monotonic()
+    while due and time.monotonic() < min(until, last + task.late):
+        for seat in seats.values():
+            seat.hear()
+        left = [cell for cell in due if not answered(cell)]
+        if len(left) < len(due):
+            due, last = left, time.monotonic()
+        time.sleep(0.1)
+
+
+class _Pace:
+    """Holds a sender to so many datagrams a second."""
+
+    def __init__(self, rate: int) -> None:
+        self.rate, self.count, self.next = rate, 0, BURST
+        self.started = self.now = time.monotonic()
+
+    def sent(self, datagrams: int) -> bool:
+        """Count datagrams; return True after each burst, when the sender has waited for its
+        turn.
+        """
+        self.count += datagrams
+        if self.count < self.next:
+            return False
+        self.next = self.count + BURST
+        self.now = time.monotonic()
+        # what was lost by waiting for the processor is not caught up with
+        self.started = max(self.started, self.now - (self.count + BURST) / self.rate)
+        time.sleep(max(0.0, self.started + self.count / self.rate - self.now))
+        self.now = time.monotonic()
+        return True
 
 
 def way_out(cell: Cell) -> str:
@@ -174,6 +240,30 @@ def _seats(
     return seats
 
 
+def _noted_here(task: Task) -> dict[str, set[str]]:
+    """Return {token: the protocols by which it arrived} of what this host's pods have noted."""
+    found: dict[str, set[str]] = collections.defaultdict(set)
+    for receipt in agent.read_receipts(agent.directory(task.runtime_dir, task.run.name)):
+        if receipt["inside"]:
+            found[f"{receipt['cell']} {receipt['at']}/{receipt['interface']}"].add(
+                receipt["protocol"]
+            )
+    return found
+
+
+def _is_noted(cell: Cell, noted: dict[str, set[str]]) -> bool:
+    """True if a token that must arrive at a neighbour, and asks for no answer, did."""
+    if cell["expected"] != "reached" or not cell["variant"].get("mac"):
+        return False
+    arrived = noted.get(f"{token_name(cell)} {cell['to']}", set())
+    return arrived >= set(kinds.protocols(cell["kind"]))
+
+
+def _is_asked(cell: Cell) -> bool:
+    """True if a cell's token must arrive and be answered."""
+    return bool(cell["expected"] == "reached" and wants_answer(cell))
+
+
 def _answered(cell: Cell, ends: dict[str, End], seats: dict[str, _Seat]) -> bool:
     seat = seats.get(ends[cell["from"]]["netns"])
     heard = seat.answers.get(cell["id"], []) if seat else []
@@ -191,20 +281,27 @@ class _Seat:
         self.sockets: dict[tuple[str, ...], socket.socket] = {}
         self.expected_tcp: dict[tuple[str, int], str] = {}  # by source and own port
         self.expected_arp: dict[tuple[str, str], str] = {}  # by interface and address
+        self.ways: dict[str, tuple[str, int]] = {}  # by cell id: an address, and the MTU of its way
         # A new source port each run: no flow of an earlier measurement lives on in connection
         # tracking. And a sequence number that only who has seen the SYN can acknowledge.
         self.source_port = random.randrange(20000, 30000)
         self.sequence = random.SystemRandom().randrange(1 << 32)
         self.ports: dict[str, int] = {}  # of TCP, by cell
         self.used: dict[str, int] = collections.defaultdict(int)  # how many, by address
-        # What the host delivers is heard at its own end, where the pod can forge nothing
+        # What is sent twice, bit for bit: the frames of a cell, and the socket of each
+        self.frames: dict[str, list[tuple[socket.socket, bytes]]] = {}
+        self.built: list[tuple[socket.socket, bytes]] = []  # those of the cell that is being sent
+        # What the host delivers is heard at its own end, where the pod can forge nothing, and
+        # where what goes out goes into the pod
         program = frames.answers_filter(task.port)
         self.listening = [
-            (packet_socket(program, end["peer"]), end["interface"]) for end in ends if end["peer"]
+            (packet_socket(frames.outgoing(program), end["peer"]), end["interface"])
+            for end in ends
+            if end["peer"]
         ]
         if not self.listening:
             with netns.inside(self.path, self.inode):
-                self.listening = [(packet_socket(program), "")]
+                self.listening = [(packet_socket(frames.incoming(program)), "")]
 
     def close(self) -> None:
         """Close every socket."""
@@ -213,12 +310,19 @@ class _Seat:
 
     def send(self, cell: Cell, end: End) -> None:
         """Send the cell's token from the interface end; raises OSError if the kernel refuses."""
+        if cell["id"] in self.frames:
+            for sock, frame in self.frames[cell["id"]]:
+                sock.send(frame)
+            return
         carrier = kinds.KINDS[cell["kind"]].carrier
         if end["external"]:
             carrier = kinds.PINNED  # where another CNI's gateway is, only the pod's route tells
-        elif cell["variant"].get("mac"):
+        elif cell["variant"].get("mac") and carrier == kinds.PINNED:
             carrier = kinds.GATEWAY
+        self.built = []
         CARRY[carrier](self, cell, end)
+        if self.built:
+            self.frames[cell["id"]] = self.built
 
     def packets(self, cell: Cell, end: End) -> None:
         """Send by ordinary sockets, or ones pinned to the interface and its address."""
@@ -229,12 +333,13 @@ class _Seat:
         goal = (cell["address"], self.port)
         if cell["expected"] == "blocked":
             self._expect_packets(cell, end if pinned else None)
-        sock.sendto(self._token(cell, end), goal)
+        token = self._token(cell, end)
+        sock.sendto(token, goal)
         if len(kinds.protocols(cell["kind"])) == 1:
             return
         source = cell["source"] or self._source_of(sock, goal)
         raw = self._socket(("ip", cell["family"], end["interface"] if pinned else ""))
-        for dummy, packet in self._tcp_and_icmp(cell, end, source):
+        for dummy, packet in self._tcp_and_icmp(cell, source, token):
             raw.sendto(packet, (cell["address"], 0))
 
     def _source_of(self, sock: socket.socket, goal: tuple[str, int]) -> str:
@@ -252,9 +357,9 @@ class _Seat:
         for protocol in kinds.protocols(cell["kind"]):
             self.ledger.packet(token_name(cell), cell["address"], protocol, firsts)
 
-    def _tcp_and_icmp(self, cell: Cell, end: End, source: str) -> list[tuple[str, bytes]]:
+    def _tcp_and_icmp(self, cell: Cell, source: str, token: bytes) -> list[tuple[str, bytes]]:
         """Return [(protocol, packet)] of a cell's SYN and echo request."""
-        address, token = cell["address"], self._token(cell, end)
+        address = cell["address"]
         port = self._tcp_port(cell)
         syn = frames.syn(
             source, address, port, self.port, token.ljust(SYN_TOKEN, b"\0"), self.sequence
@@ -264,10 +369,11 @@ class _Seat:
     def by_frame(self, cell: Cell, end: End) -> None:
         """Send a datagram, an echo request and a SYN in frames of our own."""
         token = self._token(cell, end)
-        udp = frames.udp(cell["source"], cell["address"], self.source_port, self.port, token)
+        source_port = cell["variant"].get("sport", self.source_port)
+        udp = frames.udp(cell["source"], cell["address"], source_port, self.port, token)
         self._by_gateway(cell, end, "udp", udp)
         if len(kinds.protocols(cell["kind"])) > 1:
-            for protocol, packet in self._tcp_and_icmp(cell, end, cell["source"]):
+            for protocol, packet in self._tcp_and_icmp(cell, cell["source"], token):
                 self._by_gateway(cell, end, protocol, packet)
 
     def broadcast(self, cell: Cell, end: End) -> None:
@@ -288,6 +394,44 @@ class _Seat:
         self.expected_arp[(end["interface"], cell["address"])] = cell["id"]
         asked = frames.arp_request(end["mac"], cell["source"], cell["address"])
         self._emit(cell, end, "arp", asked)
+
+    def advertisement(self, cell: Cell, end: End) -> None:
+        """Send a router advertisement."""
+        packet = frames.router_advertisement(end["mac"], self._token(cell, end))
+        frame = frames.ethernet(end["mac"], frames.ALL_NODES, packet)
+        self._emit(cell, end, "advertisement", frame)
+
+    def gratuitous(self, cell: Cell, end: End) -> None:
+        """Send an ARP request that says that a neighbour's address is this interface's."""
+        to, token = cell["variant"]["mac"], self._token(cell, end)
+        frame = frames.gratuitous_arp(end["mac"], to, cell["address"], token)
+        self._emit(cell, end, "claim", frame)
+
+    def too_big(self, cell: Cell, end: End) -> None:
+        """Send an error to the gateway, about the way from this host to an address."""
+        about = cell["address"]
+        if cell["id"] not in self.ways:
+            self.ways[cell["id"]] = about, _mtu_of_way(about)
+        smaller = self.ways[cell["id"]][1] - SMALLER
+        if smaller < SMALLEST[cell["family"]]:
+            raise OSError(0, f"the way to {about} has an MTU that cannot be lowered any more")
+        quoted = cell["variant"]["quoted"], about
+        gateway = cell["variant"]["gateway"]
+        packet = frames.too_big(cell["source"], gateway, quoted, smaller, self._token(cell, end))
+        self._by_gateway(cell, end, "icmp", packet)
+
+    def look_at_ways(self) -> dict[str, str]:
+        """Note what this host believed of the errors that were sent; return {cell id: why not} of
+        those that cannot be looked at any more.
+        """
+        lost = {}
+        for name, (about, before) in self.ways.items():
+            try:
+                if _mtu_of_way(about) < before:
+                    self._note(name, name.split("|")[3].split("/")[0], "mtu")
+            except OSError as error:
+                lost[name] = f"the way to {about} is gone: {error.strerror}"
+        return lost
 
     def tunnel(self, cell: Cell, end: End) -> None:
         """Send a VXLAN message as a node would."""
@@ -320,9 +464,14 @@ class _Seat:
 
     def _emit(self, cell: Cell, end: End, protocol: str, frame: bytes) -> None:
         """Send a frame; the witness is to compare it if it must not arrive."""
+        tagged = cell["variant"].get("way") == "tagged"
         if cell["expected"] == "blocked" or cell["kind"] == kinds.L2.name:
-            self.ledger.frame(token_name(cell), end["id"], protocol, frame)
-        self._socket(("raw", end["interface"])).send(frame)
+            self.ledger.frame(token_name(cell), end["id"], protocol, frame, tagged)
+        if tagged:
+            frame = frames.tagged(frame)
+        sock = self._socket(("raw", end["interface"]))
+        sock.send(frame)
+        self.built.append((sock, frame))
 
     def _tcp_port(self, cell: Cell) -> int:
         """Return the source port by which the answer to a SYN of this cell will be known."""
@@ -354,12 +503,10 @@ class _Seat:
         for sock, interface in self.listening:
             while True:
                 try:
-                    frame, (dummy, dummy, kind, *dummy) = sock.recvfrom(2048)
+                    frame = sock.recv(2048)
                 except OSError:
                     break
-                # At the host's end what goes out goes into the pod.
-                if (kind == PACKET_OUTGOING) == bool(interface):
-                    self._hear(frame, interface)
+                self._hear(frame, interface)
 
     def _hear(self, frame: bytes, interface: str) -> None:
         said = frames.parse(frame)
@@ -393,6 +540,9 @@ CARRY: dict[str, Callable[[_Seat, Cell, End], None]] = {
     kinds.WHO_HAS: _Seat.who_has,
     kinds.TUNNEL: _Seat.tunnel,
     kinds.SYN: _Seat.syn,
+    kinds.ADVERTISEMENT: _Seat.advertisement,
+    kinds.GRATUITOUS: _Seat.gratuitous,
+    kinds.TOO_BIG: _Seat.too_big,
 }
 
 
@@ -408,6 +558,14 @@ def _vxlan(cell: Cell, sport: int, dport: int, token: bytes) -> bytes:
     variant = cell["variant"]
     inner = frames.udp(variant["inner_source"], cell["address"], sport, dport, token)
     return frames.vxlan(variant["vni"], frames.ethernet(INNER_MAC, variant["device_mac"], inner))
+
+
+def _mtu_of_way(address: str) -> int:
+    """Return what this host sends to an address at most; nothing is sent."""
+    sixth = ":" in address
+    with socket.socket(_address_family("6" if sixth else "4"), socket.SOCK_DGRAM) as sock:
+        sock.connect((address, 9))
+        return sock.getsockopt(*((socket.IPPROTO_IPV6, IPV6_MTU) if sixth else (0, IP_MTU)))
 
 
 def _address_family(family: str) -> socket.AddressFamily:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .._plan import pairs
-from . import causes, checks, coverage, findings, matrix
+from . import causes, checks, coverage, findings, losses, matrix, modes
 from .evidence import Evidence, Measurement
 from .judge import BROKEN, INCONCLUSIVE, LEAK, OUTCOMES, judge, unplanned
 
@@ -24,31 +24,41 @@ def evaluate(measurement: Measurement) -> dict[str, Any]:
     """Return the report, see docs/report.md."""
     plan, facts, cluster = measurement.plan, measurement.facts, measurement.cluster
     evidence = Evidence(measurement)
-    judged = [judge(cell, evidence) for cell in measurement.cells() if evidence.in_reach(cell)]
+    judged = [judge(cell, evidence) for cell in evidence.cells if evidence.in_reach(cell)]
     judged += unplanned(judged, evidence)
     findings.classify(judged)
     deviations, compared = checks.deviations(plan, facts, measurement.cluster_after)
+    lossy = losses.of_ways(judged, evidence)
+    deviations += losses.deviations(lossy)
     counts = {outcome: sum(cell["outcome"] == outcome for cell in judged) for outcome in OUTCOMES}
     drift = causes.of_hosts(facts)
-    found = findings.of_cells(judged, drift, deviations) + findings.of_facts(deviations, drift)
+    elsewhere = plan.get("elsewhere", False)
+    found = findings.of_cells(judged, drift, deviations, elsewhere=elsewhere)
+    found += findings.of_facts(deviations, drift)
     of_drift = findings.of_drift(drift, found)
-    found = findings.with_commands(found + of_drift)
+    found = findings.with_commands(found + of_drift, elsewhere)
     counts["deviations"] = len(deviations) + len(of_drift)
     counts["drift"] = len(drift)
     counts["expectations"] = 0
     gaps = coverage.gaps(measurement, evidence, judged)
-    too_few_pods = coverage.too_few_pods(plan, judged)
-    notes = too_few_pods + evidence.out_of_reach() + coverage.untried(judged, cluster)
+    active = measurement.mode == modes.ACTIVE
+    too_few_pods = coverage.too_few_pods(plan, judged) if active else []
+    notes = too_few_pods + coverage.former_pods(measurement)
+    notes += losses.notes(lossy)
+    notes += evidence.out_of_reach() + coverage.untried(judged, cluster if active else None)
     if measurement.cluster_problem:
         notes.append(
             "Services, published ports and network-status were left out."
             f" {measurement.cluster_problem}"
         )
+    if measurement.mode == modes.PASSIVE:
+        notes += causes.dropped(facts)
     notes += causes.notes(drift, found) + causes.unseen(facts) + causes.told(facts)
     networks = [_network(network) for network in plan["networks"] + _external(plan)]
     names = [network["name"] for network in networks]
     report = {
         "schema": SCHEMA,
+        "mode": measurement.mode,
         "verdict": _overall(counts, gaps),
         "headline": "",
         "measured": measurement.about or {},
@@ -65,7 +75,7 @@ def evaluate(measurement: Measurement) -> dict[str, Any]:
         "notes": notes,
         "not_measured": coverage.not_measured(measurement, judged),
         "matrix": {"networks": matrix.of_networks(names, judged), "pods": matrix.of_pods(judged)},
-        "coverage": coverage.coverage(judged, compared, measurement.per_host),
+        "coverage": coverage.coverage(judged, compared, measurement),
         "cells": judged,
     }
     report["headline"] = _headline(report, limited=bool(too_few_pods))
@@ -115,6 +125,12 @@ def _headline(report: dict[str, Any], limited: bool) -> str:
             f" {len(report['gaps'])} gaps."
         )
     hosts = sum(host["reached"] for host in report["hosts"])
+    if report["mode"] != modes.ACTIVE:
+        return (
+            f"{len(report['pods'])} pods on {hosts} hosts: {report['coverage']['facts_compared']}"
+            " facts are as declared. Nothing was sent, so that the networks are isolated is not"
+            f" proven (verify_mode: {report['mode']}).{_drift(counts['drift'])}"
+        )
     return (
         f"{len(report['pods'])} pods on {hosts} hosts, {cells} measurements: each network is"
         " connected inside and isolated from the others"

@@ -34,6 +34,7 @@ SOL_PACKET = 263
 SNAP = 2048  # bytes of a frame that are looked at: all of one that is compared
 VARIANTS = 4  # of one token out of one interface; who makes more has something to hide
 UNTOLD = 16384  # frames without a token (ARP) out of one interface
+REMEMBERED = 200_000  # frames that are known again, as most are sent twice, bit for bit
 NOISE = 1000  # datagrams that are no tokens, from one interface, that are worth a word
 CHANGED = "changed it on its way"
 SUSPECTS = 20  # sentences about them
@@ -71,17 +72,20 @@ def digest_of(frame: bytes) -> bytes:
 class Ledger:
     """What a host has sent and must not arrive: what its witness should have seen.
 
-    tokens: {token: {"from": interface's id, "raw": {protocol: [digest, first bytes], both as hex}}}
-    of frames, {token: {"protocols": [...], "address", "by": {id of an interface that it may leave
-    by: MAC of the first hop or None}}} of what a kernel built.
+    tokens: {token: {"from": interface's id, "tagged": whether with a VLAN tag, "raw": {protocol:
+    [digest, first bytes], both as hex, without the tag}}} of frames, {token: {"protocols": [...],
+    "address", "by": {id of an interface that it may leave by: MAC of the first hop or None}}} of
+    what a kernel built.
     """
 
     def __init__(self, tokens: dict[str, dict[str, Any]] | None = None) -> None:
         self.tokens = tokens or {}
 
-    def frame(self, name: str, origin: str, protocol: str, frame: bytes) -> None:
-        """Note a frame that is sent as it is."""
-        known = self.tokens.setdefault(name, {"from": origin, "raw": {}})
+    def frame(
+        self, name: str, origin: str, protocol: str, frame: bytes, tagged: bool = False
+    ) -> None:
+        """Note a frame that is sent as it is; tagged: but for the VLAN tag that it gets."""
+        known = self.tokens.setdefault(name, {"from": origin, "tagged": tagged, "raw": {}})
         known["raw"][protocol] = [digest_of(frame).hex(), frame[: frames.HEAD].hex()]
 
     def packet(self, name: str, address: str, protocol: str, by: dict[str, str | None]) -> None:
@@ -109,34 +113,48 @@ class Witness:
         self.ends = {
             end["peer"]: end for end in endpoints([facts]) if end["peer"]
         }  # by the name of the host's end
+        self.wired = {end["id"]: end["wired"] for end in self.ends.values()}
         # {(token, interface's id): {digest of the frame: Left}}; "" is the token of those with none
         self.left: dict[tuple[str, str], dict[bytes, Left]] = {}
         self.too_many: set[tuple[str, str]] = set()
         self.counts: collections.Counter[str] = collections.Counter()  # by "kind|interface's id"
         self.noise: collections.Counter[str] = collections.Counter()  # by interface's id
         self.handed_on: dict[str, str] = {}  # token: interface's id of the first who sent it again
+        self.again: set[tuple[str, bool, int]] = set()  # ends, tags and hashes of what was noted
 
-    def look(self, sock: socket.socket, peer: str) -> tuple[dict[str, str], dict[str, Any]] | None:
+    def look(
+        self, sock: socket.socket, peer: str
+    ) -> tuple[dict[str, str], dict[str, Any], bool] | None:
         """Read one frame of the host's end called peer.
 
-        Returns (token, what the frame says) of a token that the host delivers to the pod, else
-        None.
+        Returns (token, what the frame says, whether it is a copy of what was for another network)
+        of a token that the host delivers to the pod, else None.
         """
         frame, control, dummy, (dummy, dummy, kind, *dummy) = sock.recvmsg(SNAP, 64)
         end = self.ends[peer]
+        tagged = any(_is_tagged(*item) for item in control)
+        known = peer, tagged, hash(frame)
+        if kind != PACKET_OUTGOING and known in self.again:
+            return None
         said = frames.parse(frame)
         if kind == PACKET_OUTGOING:
             token = said and frames.read_token(said.get("payload", b""), self.run)
-            mine = token and (frame[0] & 1 or frames.mac_text(frame[:6]) == end["mac"])
-            if token and said and (mine or token["cell"].split("|")[3:4] == [end["id"]]):
-                return token, said
-            return None
+            if not token or not said or token["type"] == "=":
+                return None
+            mine = frame[0] & 1 or frames.mac_text(frame[:6]) == end["mac"]
+            ways = token["cell"].split("|")[2:4]  # from, to
+            if mine or ways[1:] == [end["id"]]:
+                return token, said, False
+            # a bridge floods what is for whom it has not heard of
+            flooded = any(self.wired.get(one) == end["wired"] for one in ways)
+            return None if flooded else (token, said, True)
         shown = frames.inner(said, self.port) if said else {}
         token = shown and frames.read_token(shown.get("payload", b""), self.run)
-        tagged = any(_is_tagged(*item) for item in control)
         if token and token["type"] != "=":
             self._sent_by(end, token["cell"])
             self._note(token["cell"], end["id"], frame, tagged)
+            if len(self.again) < REMEMBERED:
+                self.again.add(known)
         elif frame[12:14] == ARP:
             self._note("", end["id"], frame, tagged)
         elif not token and shown and shown.get("dport") == self.port:
@@ -166,9 +184,10 @@ class Witness:
     def account(self, sent: Ledger | None) -> dict[str, Any]:
         """Return what follows for what the host has sent, None if that is not known.
 
-        {"witnessed": {"kind|sender": frames of it that came out}, "unwitnessed": {token: why its
-        silence proves nothing}, None if none is worth anything, "handed_on": {token: interface of
-        another pod that sent it again}, "suspects": sentences on pods that did what no pod does}
+        {"witnessed": {"kind|sender": different frames of it that came out}, "unwitnessed": {token:
+        why its silence proves nothing}, None if none is worth anything, "handed_on": {token:
+        interface of another pod that sent it again}, "suspects": sentences on pods that did what no
+        pod does}
         """
         return {
             "witnessed": dict(self.counts),
@@ -194,10 +213,11 @@ class Witness:
             where = "" if protocol == "arp" else name
             seen = self.left.get((where, own), {})
             exact = seen.get(bytes.fromhex(digest))
-            if exact and not exact.tagged:
+            if exact and exact.tagged == wanted["tagged"]:
                 continue
             if exact:
-                return f"its {protocol} left {own} with a VLAN tag"
+                tag = "without its" if wanted["tagged"] else "with a"
+                return f"its {protocol} left {own} {tag} VLAN tag"
             if (where, own) in self.too_many:
                 return f"{own} sent it in more ways than anybody needs"
             told = [

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from .._names import NO_EXECUTABLE
+
 
 def executables(plan: dict[str, Any]) -> list[str]:
     """Return the names, in alphabetical order, of what is started for a pod of plan()'s networks.
@@ -21,5 +23,5 @@ def executables(plan: dict[str, Any]) -> list[str]:
             needed.add(plugin["type"])
             if plugin["type"] == "flannel":  # what it hands over to; see _plan/render.py
                 needed |= {"bridge", "host-local"}
-    spared = {"flannel", "tuning"}.intersection(plan["cni_conf"].get("inProcess", []))
+    spared = set(NO_EXECUTABLE).intersection(plan["cni_conf"].get("inProcess", []))
     return sorted(needed - spared)

@@ -7,11 +7,13 @@ configuration, environment of flanneld.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
 from collections.abc import Sequence
 from typing import Any
 
+from .._names import LEASES
 from .errors import PlanError
 from .ranges import halves
 from .schema import BACKENDS, IPSEC_UDP_ENCAP_OVERHEAD, IPV6_MIN_MTU
@@ -234,6 +236,15 @@ def cni_conf(
     closed = _closed(planned, settings) if settings["kubernetes"] else []
     if closed:
         conf["namespaces"] = closed
+    if settings["kubernetes"] and settings["service_cidrs"]:
+        conf["serviceRanges"] = [
+            str(ipaddress.ip_network(cidr, strict=False)) for cidr in settings["service_cidrs"]
+        ]
+    if settings["log_level"]:
+        conf["logLevel"] = settings["log_level"]
+        conf["logToStderr"] = not settings["log_file"]
+        if settings["log_file"]:
+            conf["logFile"] = settings["log_file"]
     conf["delegates"] = []
     if external:
         conf["delegates"].append(
@@ -304,7 +315,7 @@ def render(
         cni_name="multinet-" + name,
         etcd_prefix=None if in_kubernetes else f"{options['etcd_prefix']}/{name}",
         # a slash in it, and flanneld forgets its MAC address when it starts again
-        annotation_prefix=f"{name}.multinet.flannel" if in_kubernetes else None,
+        annotation_prefix=name + LEASES if in_kubernetes else None,
         net_config_file=f"/etc/flannel/{name}.json" if in_kubernetes else None,
         unit=f"flanneld@{name}.service",
         environment_file=f"/etc/flannel/{name}.env",

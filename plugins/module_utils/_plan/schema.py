@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
+from .._names import IN_PROCESS
 from .._ports import ETCD_CLIENT, ETCD_PEER, PROBE, SUBNET_SERVER, SUBNET_SERVER_REMOTE
 
 CNI_VERSIONS = ("0.3.1", "0.4.0", "1.0.0", "1.1.0")
@@ -119,12 +120,28 @@ OPTIONS = {
     ),
     "in_process": Option(
         "choices",
-        ["flannel", "tuning", "bridge", "host-local"],
+        list(IN_PROCESS),
         (
             "CNI plugins whose work the meta-plugin does itself, without starting their"
             " executables.",
         ),
-        choices=("flannel", "tuning", "bridge", "host-local"),
+        choices=IN_PROCESS,
+    ),
+    "log_level": Option(
+        "choice",
+        "",
+        ("What the meta-plugin logs of each request; by default nothing.",),
+        choices=("", "error", "verbose", "debug"),
+    ),
+    "log_file": Option(
+        "text",
+        "",
+        (
+            "The file of that log on each host. By default it goes to standard error, which the"
+            " container runtime logs.",
+        ),
+        pattern=f"({_PATH})?",
+        write="the path of a file, such as /var/log/multinet.log",
     ),
     "node_count": Option(
         "count", None, ("Number of nodes. A network that has fewer subnets is refused.",)

@@ -9,10 +9,11 @@ import ipaddress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import _architectures
-from .._node import passage
+from .._node import links, passage
 from .._plan import changes
-from .._plan.schema import BACKENDS
+from .._plan.schema import BACKENDS, IPV6_MIN_MTU
 from .._ranges import Range, is_within
+from .packages import package
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,9 +22,7 @@ if TYPE_CHECKING:
 
 # What the kernel must be able to make for any network; backends have theirs in their table
 ALWAYS_NEEDED = ("bridge", "veth", "nftables", "nftables for bridges", "br_netfilter")
-
-# Executable -> the package that has it, where the names differ
-PACKAGES = {"ip": "iproute2", "nft": "nftables", "libnftables.so.1": "nftables"}
+NEEDED_WITH_IPV6 = ("neighbour advertisements in nftables",)
 
 KERNEL_REMEDY = {
     "br_netfilter": (
@@ -35,8 +34,12 @@ KERNEL_REMEDY = {
         " CONFIG_NF_TABLES_INET"
     ),
     "nftables for bridges": (
-        "pods are kept to their own addresses with it. Install nftables 1.0 or later and a kernel"
-        " with CONFIG_NF_TABLES_BRIDGE"
+        "pods are kept to their own addresses with it. Install a kernel with"
+        " CONFIG_NF_TABLES_BRIDGE"
+    ),
+    "neighbour advertisements in nftables": (
+        "pods are kept to their own IPv6 addresses with it. Install nftables 1.0 or later, or"
+        " declare no ipv6_cidr"
     ),
 }
 
@@ -57,12 +60,12 @@ class Deployment(NamedTuple):
 def problems(observed: Facts, deployment: Deployment) -> list[str]:
     """Return what stands in the way of a deployment on a host, as sentences; none means go.
 
-    observed: dict made by observe.observe(): python (list of int), machine (str), systemd (bool),
-    executables ({name: path or None}), kernel ({feature: None or the error text}), links and
-    addresses (lists as printed by 'ip -j -d link' and 'ip -j addr'), routes (list of {dst, dev}),
-    firewalls (list of firewalls.Table: others' rules),
-    ipv6_off (why no device gets IPv6, or ""), read_only (directories that cannot be written to),
-    cni_confs (list of file names), busy_ports (the healthz ports of the plan that are taken),
+    observed: dict made by observe.observe(): python (list of int), machine (str), distribution
+    (what packages.ids() returns), systemd (bool), executables ({name: path or None}), kernel
+    ({feature: None or the error text}), links and addresses (lists as printed by 'ip -j -d link'
+    and 'ip -j addr'), routes (list of {dst, dev}), firewalls (list of firewalls.Table: others'
+    rules), ipv6_off (why no device gets IPv6, or ""), read_only (directories that cannot be written
+    to), cni_confs (list of file names), busy_ports (the healthz ports of the plan that are taken),
     busy_udp_ports (its tunnels' ports that are taken), pods (namespace/name of those that have
     networks which are no longer declared).
     """
@@ -103,6 +106,14 @@ def warnings(
                 " the collection did not make. Both work, but the guard is in charge of the whole"
                 " port: hosts that are no nodes to it (isolation_node_addresses) reach neither."
                 " Another backend.port keeps the two apart."
+            )
+    ours = {port for network in plan["networks"] for port in network["tunnel_ports"]}
+    for link in observed["links"]:
+        kind, port = _tunnel(link)
+        if port and port not in ours and link["ifname"] not in _our_devices(deployed):
+            found.append(
+                f"{link['ifname']} is a tunnel ({kind}, UDP port {port}) that the collection did"
+                " not make. The guard closes its port to pods of the networks."
             )
     return found
 
@@ -183,7 +194,7 @@ def _platform(observed: Facts) -> Iterator[str]:
         if path is None:
             yield (
                 f"'{name}' is not on this host. Install the package that has it"
-                f" ({PACKAGES.get(name, name)})."
+                f" ({package(name, observed['distribution'])})."
             )
 
 
@@ -201,7 +212,10 @@ def _backends(observed: Facts, plan: Facts) -> Iterator[str]:
 
 def _kernel(observed: Facts, plan: Facts) -> Iterator[str]:
     links = [BACKENDS[network["backend"]["type"]].link.split() for network in plan["networks"]]
-    for feature in dict.fromkeys([*ALWAYS_NEEDED, *(link[0] for link in links if link)]):
+    needed = [*ALWAYS_NEEDED, *(link[0] for link in links if link)]
+    if any(network["ipv6_cidr"] for network in plan["networks"]):
+        needed += NEEDED_WITH_IPV6
+    for feature in dict.fromkeys(needed):
         error = observed["kernel"].get(feature)
         if error:
             remedy = KERNEL_REMEDY.get(
@@ -281,9 +295,23 @@ def _ipv6(observed: Facts, plan: Facts, interface: str) -> Iterator[str]:
             f"{have}, and the underlay interface '{interface}' has no IPv6 address that its tunnels"
             " could end at. Give it one, or leave ipv6_cidr out."
         )
+    mtus = [one["mtu"] for one in observed["links"] if one["ifname"] == interface and "mtu" in one]
+    for network in plan["networks"]:
+        taken = network.get("mtu_overhead", 0)  # none in a plan of before
+        if mtus and network.get("ipv6_cidr") and mtus[0] - taken < IPV6_MIN_MTU:
+            yield (
+                f"Network '{network['name']}': IPv6 needs packets of {IPV6_MIN_MTU} bytes, and the"
+                f" underlay interface '{interface}' has an MTU of {mtus[0]}, of which the tunnel"
+                f" takes {taken}. Give it {IPV6_MIN_MTU + taken} or more, or leave ipv6_cidr out."
+            )
 
 
 def _addresses(observed: Facts, deployment: Deployment) -> Iterator[str]:
+    bridges = {
+        link["ifname"]
+        for link in observed["links"]
+        if (link.get("linkinfo") or {}).get("info_kind") == "bridge"
+    }
     for network in deployment.plan["networks"]:
         ours = _our_devices(deployment.deployed) | _tuns(observed, deployment.deployed)
         leased = _leased(deployment.deployed)
@@ -295,9 +323,14 @@ def _addresses(observed: Facts, deployment: Deployment) -> Iterator[str]:
             prefix = ipaddress.ip_network(network[key])
             for dev, other in _foreign_prefixes(observed, ours, leased):
                 if other.version == prefix.version and other.overlaps(prefix):
+                    or_removed = (
+                        "; or, if no other CNI gives pods addresses of it any more, remove the"
+                        f" bridge (ip link delete {dev})"
+                    )
                     yield (
                         f"Network '{network['name']}': {key} {prefix} overlaps {other}, which this"
-                        f" host has on {dev}. Choose a range that is free on every host."
+                        f" host has on {dev}. Choose a range that is free on every host"
+                        f"{or_removed * (dev in bridges)}."
                     )
 
 
@@ -332,6 +365,14 @@ def _devices(observed: Facts, plan: Facts, deployed: Facts | None) -> Iterator[s
                     f"Network '{network['name']}': VNI {backend['vni']} with port {backend['port']}"
                     f" is taken on this host by {device}. Choose another backend.vni."
                 )
+
+
+def _tunnel(link: Facts) -> tuple[str, int]:
+    """Return the kind of a link and the port that its packets come in at, 0 for no UDP tunnel."""
+    info = link.get("linkinfo", {})
+    kind = info.get("info_kind", "")
+    port = info.get("info_data", {}).get("port", 0) if kind in links.UDP_TUNNELS else 0
+    return kind, port if isinstance(port, int) else 0
 
 
 def _vxlan(link: Facts) -> Facts:

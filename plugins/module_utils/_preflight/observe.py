@@ -10,16 +10,23 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import glob
 import json
 import os
 import platform
 import shutil
 import socket
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
+from .._cni import errors, files
+from .._cni.conf import SUFFIXES
+from .._kube_client import client, kubeconfig
 from .._node import firewalls
 from .._plan.schema import BACKENDS
+from .._tokens import token
+from . import packages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,11 +43,21 @@ KERNEL_TRIALS = {
     "nftables for bridges": [
         "nft",
         "add table bridge mntrial;"
-        " add set bridge mntrial trial { typeof iifname . @th,64,128; };"
         " add chain bridge mntrial trial { type filter hook prerouting priority -300; }",
     ],
 }
+# The same, for networks with IPv6 alone
+IPV6_TRIALS = {
+    "neighbour advertisements in nftables": [
+        "nft",
+        "add table bridge mntrial; add set bridge mntrial trial { typeof iifname . @th,64,128; }",
+    ]
+}
 
+
+# HTTP's status of an API that does not know us yet
+_UNKNOWN = 401
+_ANSWERS = (_UNKNOWN, 403)
 
 # What is written to, beside the two directories that users may set
 WRITTEN = ("/etc", "/run", "/usr/local/bin", "/usr/local/lib", "/var/lib")
@@ -54,6 +71,7 @@ def observe(run: Run, plan: dict[str, Any], conf_dir: str, bin_dir: str) -> dict
     """
     trials = dict(KERNEL_TRIALS)
     for network in plan["networks"]:
+        trials.update(IPV6_TRIALS if network["ipv6_cidr"] else {})
         link = BACKENDS[network["backend"]["type"]].link.split()
         if link:
             trials[link[0]] = ["ip", "link", "add", "mntrial", "type", *link]
@@ -67,6 +85,7 @@ def observe(run: Run, plan: dict[str, Any], conf_dir: str, bin_dir: str) -> dict
     return {
         "python": list(sys.version_info[:3]),
         "machine": platform.machine(),
+        "distribution": packages.ids(_os_release()),
         "systemd": os.path.isdir("/run/systemd/system"),
         "executables": dict(executables, **{"libnftables.so.1": _library("libnftables.so.1")}),
         "kernel": dict(
@@ -78,9 +97,7 @@ def observe(run: Run, plan: dict[str, Any], conf_dir: str, bin_dir: str) -> dict
         "routes": routes,
         "ipv6_off": _ipv6_off(),
         "read_only": [path for path in (conf_dir, bin_dir, *WRITTEN) if _read_only(path)],
-        "cni_confs": sorted(
-            name for name in _listdir(conf_dir) if name.endswith((".conf", ".conflist", ".json"))
-        ),
+        "cni_confs": [name for name in files.listed(conf_dir) if name.endswith(SUFFIXES)],
         "firewalls": _firewalls(run) if executables["nft"] else [],
         "busy_ports": [
             network["healthz_port"]
@@ -98,12 +115,82 @@ def observe(run: Run, plan: dict[str, Any], conf_dir: str, bin_dir: str) -> dict
     }
 
 
+def api_problem(server: str, ca: str = "", seconds: float = 5.0) -> str:
+    """Return why this host does not reach the Kubernetes API at a URL, as a sentence; "" where it
+    does, and for no URL. There may be no account for it yet: whoever answers is there, if its
+    certificate says so.
+
+    ca: certificates (PEM) by which it is trusted, "" for those of the host.
+    """
+    if not server:
+        return ""
+    api = client.Client(kubeconfig.Access(server, ca_data=ca or None), seconds)
+    try:
+        api.get("/version")
+    except client.ApiError as error:
+        if error.status in _ANSWERS:
+            return ""
+        return (
+            f"{error.msg} Hosts reach it at multinet_kubernetes_server, or where the kubeconfig"
+            " has it."
+        )
+    finally:
+        api.close()
+    return ""
+
+
+def account_problems(
+    server: str, ca: str = "", seconds: float = 5.0, directory: str = token.DIRECTORY
+) -> list[str]:
+    """Return the sentences on the accounts that this host has and that the API at a URL does not
+    know, though their tokens say that they are good; [] for no URL. A run writes new tokens where
+    the accounts or the cluster were made anew, so these are no reason to stop it.
+
+    ca: as in api_problem(). directory: where the kubeconfigs are that name the tokens.
+    """
+    found = []
+    for path in sorted(glob.glob(os.path.join(glob.escape(directory), "*.kubeconfig"))):
+        try:
+            file = kubeconfig.load(path).token_file
+            with open(file or os.devnull, encoding="ascii") as stream:
+                held = stream.read()
+        except (errors.Error, OSError, ValueError):
+            continue  # the run writes these
+        if not server or not token.is_good(held, "", time.time()):
+            continue
+        access = kubeconfig.Access(server, ca_data=ca or None, token=held.strip())
+        api = client.Client(access, seconds)
+        try:
+            api.get("/version")
+        except client.ApiError as error:
+            if error.status == _UNKNOWN:
+                found.append(
+                    f"{socket.gethostname()}: the Kubernetes API {server} does not know the account"
+                    f" {token.Token(held).account}, whose token ({file}) says that it is good. This"
+                    " run writes a new one if the account or the cluster was made anew. If this is"
+                    " said again, another cluster answers there: see multinet_kubernetes_server."
+                )
+        finally:
+            api.close()
+    return found
+
+
 def missing_directories(conf_dir: str, bin_dir: str) -> list[str]:
     """Return the directories of CNI and flannel that this host does not have: they will be ours."""
     shared = [conf_dir, bin_dir, "/etc/cni", "/opt/cni", "/var/lib/cni/networks"]
     shared += ["/var/lib/cni/results", "/etc/flannel", "/run/flannel"]
     above = [os.path.dirname(path) for path in shared]
     return sorted(path for path in {*shared, *above} if not os.path.isdir(path))
+
+
+def _os_release() -> str:
+    for path in ("/etc/os-release", "/usr/lib/os-release"):
+        try:
+            with open(path, encoding="utf-8", errors="replace") as stream:
+                return stream.read()
+        except OSError:
+            continue
+    return ""
 
 
 def _library(name: str) -> str | None:
@@ -154,10 +241,6 @@ def _br_netfilter(run: Run) -> str | None:
         return None
     code, dummy, err = run(["modprobe", "--dry-run", "br_netfilter"])
     return None if code == 0 else err.strip() or "modprobe does not find it"
-
-
-def _listdir(path: str) -> list[str]:
-    return os.listdir(path) if os.path.isdir(path) else []
 
 
 def _ipv6_off() -> str:

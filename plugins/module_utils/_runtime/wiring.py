@@ -12,7 +12,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .._cni.files import remove
+from .._cni.files import listed, remove
 from .._cni.files import write as write_whole
 from .._node.files import look
 from . import texts
@@ -78,7 +78,7 @@ def crio_texts() -> list[str] | None:
     if not (shutil.which("crio") or os.path.isdir("/etc/crio")):
         return None
     directory = os.path.dirname(CRIO_DROPIN)
-    dropins = sorted(os.path.join(directory, name) for name in _listdir(directory))
+    dropins = [os.path.join(directory, name) for name in listed(directory)]
     paths = ["/etc/crio/crio.conf", *dropins]
     return [read(path) or "" for path in paths if path != CRIO_DROPIN]
 
@@ -193,11 +193,11 @@ def crio_former_pods(conf_dir: str, results: str = RESULTS) -> list[str]:
     `disableGC` is set there (seen with 1.34.0). conf_dir: that directory; results: where libcni
     keeps the attachments.
     """
-    files = [_json(read(os.path.join(conf_dir, name))) for name in _listdir(conf_dir)]
+    files = [_json(read(os.path.join(conf_dir, name))) for name in listed(conf_dir)]
     networks = {file.get("name") for file in files if file.get("disableGC") is not True}
     networks -= {None, "multinet"}
     found = set()
-    for name in _listdir(results):
+    for name in listed(results):
         kept = _json(read(os.path.join(results, name)))
         said = {pair[0]: pair[1] for pair in kept.get("cniArgs") or [] if len(pair) == 2}
         if kept.get("networkName") in networks and said.get("K8S_POD_NAME"):
@@ -385,7 +385,7 @@ class Host:
             self._leave_network(former[DOCKER_DROPIN])
         for path, text in due.changes.items():
             write(path, text)
-        if docker_leaves and not _listdir(os.path.dirname(DOCKER_DROPIN)):
+        if docker_leaves and not listed(os.path.dirname(DOCKER_DROPIN)):
             os.rmdir(os.path.dirname(DOCKER_DROPIN))
         if any(path.startswith("/etc/systemd/") for path in due.changes):
             self.systemctl("daemon-reload")
@@ -466,10 +466,3 @@ def _json(text: str | None) -> dict[str, Any]:
     except ValueError:
         return {}
     return value if isinstance(value, dict) else {}
-
-
-def _listdir(path: str) -> list[str]:
-    try:
-        return os.listdir(path)
-    except OSError:
-        return []

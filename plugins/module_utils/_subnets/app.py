@@ -13,13 +13,15 @@ from .metrics import Metrics
 from .nodes import Nodes
 from .subnets import Network, Node
 from .upstream import Upstream
+from .written import Written
 
 PATIENCE = 5.0
 
 
 class App:
-    """config: what is served; kept: the nodes as they are known; api: where they are changed; why:
-    returns the sentence why the nodes are not known.
+    """config: what is served; kept: the nodes as they are known; api: where they are changed;
+    written: what this host's flanneld wrote; why: returns the sentence why the API is not followed,
+    "" while it is.
     """
 
     def __init__(
@@ -28,13 +30,15 @@ class App:
         kept: Nodes,
         api: Upstream,
         metrics: Metrics,
+        written: Written,
         why: Callable[[], str] = lambda: "Nothing was asked yet.",
     ) -> None:
         self.config = config
         self.kept = kept
         self.api = api
         self.metrics = metrics
-        self._why = why
+        self.written = written
+        self.why = why
 
     def network(self, name: str | None) -> Network:
         """Return the network of a name; raise Refusal."""
@@ -53,5 +57,5 @@ class App:
         """
         found, version = self.kept.snapshot(seconds)
         if version is None:
-            raise Refusal(503, f"The nodes are not known yet. {self._why()}")
+            raise Refusal(503, f"The nodes are not known yet. {self.why()}")
         return found, version

@@ -16,7 +16,7 @@ import threading
 import traceback
 
 from .._node import notify
-from . import app, config, metrics, nodes, own_node, server, upstream
+from . import app, config, metrics, nodes, own_node, server, upstream, written
 
 # By this variable the unit says what was installed when the server was started (a sum): role
 # subnet_server compares it with what is installed now, and so knows whether old code runs.
@@ -40,7 +40,9 @@ def serve(told: config.Config, installed: str) -> list[threading.Thread]:
         ),
     )
     follower = upstream.Follower(api, kept, say)
-    keeper = own_node.Keeper(told, kept, own_node.Host(), api, say)
+    known = written.Written()
+    known.keep_only(told.networks)
+    keeper = own_node.Keeper(told, kept, own_node.Host(), api, known, say)
     counted.include(
         lambda: [
             (metrics.sample("multinet_subnets_installed", sha256=installed), 1),
@@ -49,7 +51,7 @@ def serve(told: config.Config, installed: str) -> list[threading.Thread]:
             *keeper.samples(),
         ]
     )
-    shared = app.App(told, kept, api, counted, lambda: follower.failure)
+    shared = app.App(told, kept, api, counted, known, lambda: follower.failure)
     servers = [server.Server(told.listen, shared)]
     remote = told.remote
     if remote:

@@ -96,6 +96,8 @@ class NodeApi:
         node = self._app.kept.get(name)
         if node is None:
             raise Refusal(404, f"The cluster has no node {name}.")
+        own = {key: text for key, text in node.annotations.items() if key in network.written}
+        self._app.written.found(network.name, own)
         exchange.reply(200, self._view(node, network))
 
     def _patch(self, exchange: Exchange, network: Network, part: str) -> None:
@@ -109,6 +111,7 @@ class NodeApi:
             raise Refusal(403, str(error)) from None
         status, item = self._app.api.patch_own(self._app.config.node_name, annotations)
         if status == 200:
+            self._app.written.changed(network.name, annotations)
             item = self._view(subnets.Node(item, network.known), network)
         exchange.reply(status, item)
 

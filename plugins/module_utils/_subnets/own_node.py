@@ -12,11 +12,13 @@ For each network, in this order:
    but not under a pod. Pods that are still there are named and counted until they are gone. Until
    then a new pod fails with the bridge plugin's own sentence, and is tried again by the kubelet.
 
-The leases of networks that are no longer declared are taken off the Node object.
+The leases of networks that are no longer declared are taken off the Node object, and what somebody
+else wrote into those of this node's flanneld is put back: other nodes believe it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import json
 import os
@@ -25,22 +27,28 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
+from .._kube_client import events
 from .._runtime import cri
 from . import subnets, upstream
 from .config import Config, Places
 from .metrics import sample
 from .nodes import Nodes
 from .subnets import Network, Node
+from .written import Written
 
 INTERVAL = 5.0  # seconds
 # flanneld needs a few seconds to come back: it is not ended again for the same reason before
 _PATIENCE = 60.0
+_FORMER_SUBNET = "FormerSubnet"  # reason of the events
+_OF_A_POD = ("namespace", "name", "uid")
 
 
 class Keeper(threading.Thread):
     """kept: the nodes as they are known; host: what is looked at and changed here; api: where the
-    own node's annotations are changed; say: logs a sentence.
+    own node's annotations are changed, and events written; written: what this host's flanneld
+    wrote; say: logs a sentence.
     """
 
     def __init__(
@@ -49,6 +57,7 @@ class Keeper(threading.Thread):
         kept: Nodes,
         host: Host,
         api: upstream.Upstream,
+        written: Written,
         say: Callable[[str], None],
     ) -> None:
         super().__init__(daemon=True, name="keeper")
@@ -56,11 +65,14 @@ class Keeper(threading.Thread):
         self._kept = kept
         self._host = host
         self._api = api
+        self._written = written
         self._say = say
+        self._changed: dict[str, dict[str, str]] = {}  # network -> what differed at the last look
         self._doubts: dict[str, str] = {}  # network -> what was wrong at the last look
         self._ended: dict[tuple[str, str], float] = {}  # (network, why) -> when it was ended for it
         self._said: set[tuple[str, ...]] = set()
         self._restarts = dict.fromkeys(config.networks, 0)
+        self._put_back = dict.fromkeys(config.networks, 0)
         self._stale_pods = dict.fromkeys(config.networks, 0)
         self._without_subnet = dict.fromkeys(config.networks, 0)
 
@@ -76,6 +88,7 @@ class Keeper(threading.Thread):
             (sample("multinet_subnets_" + name, network=network), value)
             for name, values in (
                 ("flanneld_restarts_total", self._restarts),
+                ("leases_put_back_total", self._put_back),
                 ("stale_pods", self._stale_pods),
                 ("without_subnet", self._without_subnet),
             )
@@ -118,10 +131,10 @@ class Keeper(threading.Thread):
         try:
             wanted = network.subnets(node, self._config.cluster)
         except subnets.NoSubnet as error:
-            self._without_subnet[network.name] = 1
             self._say_once(
                 (network.name, "none"), f"Network {network.name} does not come up here. {error}"
             )
+            self._without_subnet[network.name] = 1
             return
         self._without_subnet[network.name] = 0
         self._said.discard((network.name, "none"))
@@ -135,7 +148,35 @@ class Keeper(threading.Thread):
             self._doubt(network, "the Node object has lost its lease", now)
         else:
             self._doubts.pop(network.name, None)
-            self._look_at_bridge(network, wanted)
+            self._put_back_lease(network, node)
+            self._look_at_bridge(network, node, wanted)
+
+    def _put_back_lease(self, network: Network, node: Node) -> None:
+        """Put back what another than flanneld has written into its lease, where it was so at the
+        last look, too: what flanneld has just written may be on its way to us.
+        """
+        wanted = {
+            key: value
+            for key, value in self._written.of(network.name).items()
+            if node.annotations.get(key) != value
+        }
+        before, self._changed[network.name] = self._changed.get(network.name), wanted
+        if not wanted or wanted != before:
+            return
+        try:
+            status, _answer = self._api.patch_own(node.name, wanted)
+        except upstream.Unavailable:
+            return  # at the next look
+        if status == 200:
+            found = "; ".join(
+                f"{key} was {node.annotations.get(key)}, and is again {value}"
+                for key, value in sorted(wanted.items())
+            )
+            self._say(
+                f"The lease of network {network.name} on the Node object was changed by another"
+                f" than this node's flanneld: {found}."
+            )
+            self._put_back[network.name] += 1
 
     def _doubt(self, network: Network, reason: str, now: float) -> None:
         """End the flanneld of a network if the same was wrong at the last look, too: a flanneld
@@ -148,7 +189,6 @@ class Keeper(threading.Thread):
         ended = self._host.end_flanneld(self._config.places[network.name].subnet_file)
         self._ended = {key: when for key, when in self._ended.items() if now - when < _PATIENCE}
         self._ended[network.name, reason] = now
-        self._restarts[network.name] += len(ended)
         if ended:
             self._say(
                 f"flanneld of network {network.name} (process {', '.join(map(str, ended))}) is"
@@ -159,8 +199,9 @@ class Keeper(threading.Thread):
                 f"flanneld of network {network.name} must be started anew and no process of it was"
                 f" found: {reason}."
             )
+        self._restarts[network.name] += len(ended)
 
-    def _look_at_bridge(self, network: Network, wanted: list[str]) -> None:
+    def _look_at_bridge(self, network: Network, node: Node, wanted: list[str]) -> None:
         places = self._config.places[network.name]
         old = [
             address
@@ -169,7 +210,6 @@ class Keeper(threading.Thread):
         ]
         ports = self._host.ports(places.bridge) if old else 0
         pods = self._stale_allocations(places, wanted) if old else []
-        self._stale_pods[network.name] = max(len(pods), 1) if ports else 0
         if not old:
             self._said = {key for key in self._said if key[0] != network.name}
         elif not ports:
@@ -179,18 +219,42 @@ class Keeper(threading.Thread):
                 " subnet, and no pod was on it. The next pod makes it anew."
             )
         else:
-            self._say_once(
-                (network.name, "bridge"),
-                f"The bridge {places.bridge} keeps {', '.join(old)} of a former subnet as long as"
-                f" pods are on it ({ports} now). New pods cannot join network {network.name} until"
-                " they are gone.",
+            self._name_stale_pods(network, node, old, ports, pods)
+            return
+        self._stale_pods[network.name] = 0
+
+    def _name_stale_pods(
+        self, network: Network, node: Node, old: list[str], ports: int, pods: list[tuple[str, str]]
+    ) -> None:
+        """Say which pods keep a bridge, once; then count them, and make Events, which may take
+        their time: who sees one of these finds the sentence.
+        """
+        bridge = self._config.places[network.name].bridge
+        new: list[tuple[dict[str, str], str]] = []
+
+        def say(key: tuple[str, ...], sentence: str, about: dict[str, str] | None) -> None:
+            if self._say_once((network.name, *key), sentence) and about:
+                new.append((about, sentence))
+
+        say(
+            ("bridge",),
+            f"The bridge {bridge} keeps {', '.join(old)} of a former subnet as long as pods are on"
+            f" it ({ports} now). New pods cannot join network {network.name} until they are gone.",
+            {"kind": "Node", "name": node.name, "uid": node.name},
+        )
+        for address, container in pods:
+            pod = self._host.pod(container)
+            say(
+                (address, container),
+                f"Pod {cri.label(pod) if pod else container} has {address} of a former subnet of"
+                f" network {network.name}: other nodes do not reach it there. Delete it.",
+                pod and {"kind": "Pod", **{key: pod[key] for key in _OF_A_POD}},
             )
-            for address, container in pods:
-                self._say_once(
-                    (network.name, address, container),
-                    f"Pod {self._host.pod(container)} has {address} of a former subnet of network"
-                    f" {network.name}: other nodes do not reach it there. Delete it.",
-                )
+        self._stale_pods[network.name] = max(len(pods), 1)
+        for about, sentence in new:
+            event = events.event(about, "Warning", _FORMER_SUBNET, sentence)
+            with contextlib.suppress(upstream.Unavailable):  # the journal has it
+                self._api.create_event(event["metadata"]["namespace"], event)
 
     def _stale_allocations(self, places: Places, wanted: list[str]) -> list[tuple[str, str]]:
         """Return (address, container id) of what host-local gave out of a former subnet."""
@@ -202,10 +266,13 @@ class Keeper(threading.Thread):
             }
         )
 
-    def _say_once(self, key: tuple[str, ...], sentence: str) -> None:
-        if key not in self._said:
-            self._said.add(key)
-            self._say(sentence)
+    def _say_once(self, key: tuple[str, ...], sentence: str) -> bool:
+        """Say a sentence if it has not been said; return whether it was said now."""
+        if key in self._said:
+            return False
+        self._said.add(key)
+        self._say(sentence)
+        return True
 
 
 def _is_foreign(address: str, subnets_here: list[str]) -> bool:
@@ -311,10 +378,8 @@ class Host:
         return found
 
     @staticmethod
-    def pod(container: str) -> str:
-        """Return namespace/name of a container id by what the container runtime wrote of it, or the
-        id.
+    def pod(container: str) -> dict[str, Any] | None:
+        """Return the pod of a container id as the container runtime wrote of it, see
+        cri.sandbox(); None for none.
         """
-        return next(
-            (cri.label(one) for one in cri.sandboxes() if one["container"] == container), container
-        )
+        return next((one for one in cri.sandboxes() if one["container"] == container), None)

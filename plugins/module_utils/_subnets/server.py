@@ -5,7 +5,7 @@
 
 /<network>/api/v1/nodes...   loopback only                            node_api
 /v1/...                      loopback, or TLS with client certificates  lease_api
-/healthz /readyz /metrics    everywhere, to everybody                 here
+/healthz /readyz /apiz /metrics  everywhere, to everybody                 here
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _CONNECTIONS = 128
 _STRANGERS = 8
 STRANGERS_SECONDS = 15.0  # of a stranger's connection in all, and of a TLS greeting
 _IDLE = 120.0  # seconds of a connection without a request, and of a write nobody takes
-_PUBLIC = ("healthz", "readyz", "metrics")
+_PUBLIC = ("healthz", "readyz", "apiz", "metrics")
 
 
 class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
@@ -181,4 +181,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return
         if what == "readyz":
             self.server.app.snapshot(0.0)
+        if what == "apiz" and self.server.app.why():
+            raise Refusal(503, self.server.app.why())
         exchange.reply_text(200, "ok\n")

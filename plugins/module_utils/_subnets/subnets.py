@@ -15,10 +15,9 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .._names import LEASES
 from .._ranges import Range, is_within
 
-# What every annotation_prefix of a plan ends with.
-DOMAIN = ".multinet.flannel"
 # What flanneld writes to its node under its prefix (flannel, pkg/subnet/kube/annotations.go), and
 # what an administrator may write there for flanneld to read.
 LEASE_ANNOTATIONS = (
@@ -159,7 +158,7 @@ class Node:
             sorted(
                 key
                 for key in annotations
-                if key not in known and key.partition("/")[0].endswith(DOMAIN)
+                if key not in known and key.partition("/")[0].endswith(LEASES)
             )
         )
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from .._cni import errors
 from .._kube_client import client as kube
-from .._kube_client import kubeconfig
+from .._kube_client import kubeconfig, reasons
 from . import nodes, subnets
 
 # The API sends a bookmark about every minute: a watch that is silent for longer has lost its
@@ -61,6 +61,7 @@ class Upstream:
         self._path = path
         self._known = known
         self._count = count
+        self._server = ""  # as the kubeconfig had it at the last connection
 
     def list_nodes(self) -> tuple[list[subnets.Node], str]:
         """Return (nodes, version); raise Unavailable or Expired (in the middle of a long list)."""
@@ -71,7 +72,7 @@ class Upstream:
             if status == 410:
                 raise Expired()
             if status != 200:
-                raise _unavailable("list the nodes", status, page)
+                raise self._unavailable("list the nodes", status, page)
             found += [subnets.Node(item, self._known) for item in page["items"]]
             if not page["metadata"].get("continue"):
                 return found, page["metadata"]["resourceVersion"]
@@ -86,6 +87,11 @@ class Upstream:
         body = json.dumps({"metadata": {"annotations": annotations}}).encode()
         return self._ask("PATCH", f"/api/v1/nodes/{urllib.parse.quote(name, safe='')}/status", body)
 
+    def create_event(self, namespace: str, event: Mapping[str, Any]) -> int:
+        """Write an Event; return HTTP's status (409: it was written before); raise Unavailable."""
+        path = f"/api/v1/namespaces/{urllib.parse.quote(namespace, safe='')}/events"
+        return self._ask("POST", path, json.dumps(event).encode())[0]
+
     def watch_nodes(self, version: str) -> Iterator[tuple[str, subnets.Node] | str]:
         """Yield (kind, node) of each change after a version, and the version alone of each
         bookmark; raise Unavailable or Expired. Ends when the API ends it.
@@ -97,13 +103,15 @@ class Upstream:
             "timeoutSeconds": random.randint(300, 600),
         }
         with _Connection(self._path, SILENCE) as connection:
+            self._server = connection.server
             path = "/api/v1/nodes?" + urllib.parse.urlencode(query)
             response = connection.send(path, compressed=False)
             self._count("WATCH", response.status)
             if response.status == 410:
                 raise Expired()
             if response.status != 200:
-                raise _unavailable("watch the nodes", response.status, connection.read(response))
+                answer = connection.read(response)
+                raise self._unavailable("watch the nodes", response.status, answer)
             yield version
             while True:
                 event = connection.line(response)
@@ -117,12 +125,19 @@ class Upstream:
                 elif kind == "ERROR" and item.get("code") == 410:
                     raise Expired()
                 else:
-                    raise _unavailable("watch the nodes", item.get("code"), item)
+                    raise self._unavailable("watch the nodes", item.get("code") or 0, item)
 
-    def _ask(self, verb: str, path: str, patch: bytes | None = None) -> tuple[int, dict[str, Any]]:
+    def _unavailable(self, what: str, status: int, answer: Mapping[str, Any]) -> Unavailable:
+        message = str(answer.get("message") or "")[:300]
+        return Unavailable(
+            reasons.refusal(self._server, status, message, reasons.ON_HOSTS, f"to {what}"), status
+        )
+
+    def _ask(self, verb: str, path: str, body: bytes | None = None) -> tuple[int, dict[str, Any]]:
         try:
             with _Connection(self._path, _TIMEOUT) as connection:
-                response = connection.send(path, patch)
+                self._server = connection.server
+                response = connection.send(path, body, method=verb)
                 answer = connection.read(response)
         except Unavailable:
             self._count(verb, 0)
@@ -137,6 +152,7 @@ class _Connection:
     def __init__(self, path: str, seconds: float) -> None:
         try:
             self._access = kubeconfig.load(path)
+            self.server = self._access.server
             self._connection = kube.connect(self._access, seconds)
         except errors.Error as error:
             raise Unavailable(_sentence(error)) from None
@@ -159,10 +175,11 @@ class _Connection:
             ) from None
 
     def send(
-        self, path: str, patch: bytes | None = None, compressed: bool = True
+        self, path: str, body: bytes | None = None, compressed: bool = True, method: str = "GET"
     ) -> http.client.HTTPResponse:
-        """Ask for what is at a path, or for a change of it by a JSON merge patch; return the
-        answer's head. compressed: the answer may be so, for read() follows and not line().
+        """Ask for what is at a path, or for a change of it (PATCH: a JSON merge patch), or for a
+        new object (POST); return the answer's head. compressed: the answer may be so, for read()
+        follows and not line().
         """
         headers = {
             "Accept": "application/json",
@@ -172,12 +189,13 @@ class _Connection:
         token = kube.bearer_token(self._access)
         if token:
             headers["Authorization"] = "Bearer " + token
-        if patch is not None:
-            headers["Content-Type"] = "application/merge-patch+json"
+        if body is not None:
+            kind = "merge-patch+json" if method == "PATCH" else "json"
+            headers["Content-Type"] = "application/" + kind
         self._connection.request(
-            "GET" if patch is None else "PATCH",
+            method if body is not None else "GET",  # a list is a GET, too
             urllib.parse.urlsplit(self._access.server).path.rstrip("/") + path,
-            body=patch,
+            body=body,
             headers=headers,
         )
         return self._connection.getresponse()
@@ -207,18 +225,6 @@ class _Connection:
 
 def _sentence(error: errors.Error) -> str:
     return f"{error.msg} {error.details}" if error.details else error.msg
-
-
-def _unavailable(what: str, status: int | None, answer: Mapping[str, Any]) -> Unavailable:
-    remedy = {
-        401: " The token has ended, or is not this cluster's: run the playbook site.",
-        403: " The service account's role (RBAC) has to allow it: run the playbook site.",
-    }.get(status or 0, "")
-    return Unavailable(
-        f"The Kubernetes API does not let us {what}: HTTP {status},"
-        f" {str(answer.get('message') or '')[:300].rstrip('.')}.{remedy}",
-        status,
-    )
 
 
 class Follower(threading.Thread):

@@ -13,9 +13,11 @@ archive}}.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import re
+import urllib.parse
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -226,6 +228,58 @@ def version_problems(versions: Any, table: Table) -> list[str]:
         for component, version in versions.items()
         for sentence in component_errors(component, str(version), table)
     ]
+
+
+def source_problems(base_urls: Any, sums: Any, table: Table) -> list[str]:
+    """Return what is wrong with multinet_release_base_urls and multinet_release_sums, as sentences.
+
+    base_urls: {component, or registry of images: URL}; sums: {component: {version: {architecture:
+    sha256}}}.
+    """
+    there = ", ".join(sorted(table))
+    found = []
+    for name, url in base_urls.items():
+        where = f"multinet_release_base_urls: {name!r}"
+        if name not in table and not re.search(r"[.:]|^localhost$", str(name)):
+            found.append(f"{where} is neither a component ({there}) nor a registry like ghcr.io.")
+        elif not isinstance(url, str) or not re.match("(https?|file)://[^/]*", url):
+            without = str(url).rpartition("@")[2]  # what is before it may be a password
+            found.append(f"{where} is {without!r}; write an address that begins with https://.")
+        elif not _has_host(url):
+            found.append(
+                f"{where} is an address whose host cannot be told; write what user and password"
+                " have of :/?#@ in other letters, such as %2F for /."
+            )
+    for component, versions in sums.items():
+        where = f"multinet_release_sums: {component!r}"
+        if component not in table:
+            found.append(f"{where} is no component; there are {there}.")
+        elif not isinstance(versions, Mapping) or not all(
+            isinstance(machines, Mapping) for machines in versions.values()
+        ):
+            found.append(
+                f"{where} is {versions!r}; write version, architecture and sum, such as {{1.2.3:"
+                f" {{amd64: '{'0' * 8}...'}}}}."
+            )
+        else:
+            found += [
+                f"{where} has a sum for {name}; write it as {_architectures.supported(str(name))}."
+                if _architectures.supported(str(name))
+                else f"{where} has a sum for {name!r}, which is no architecture; write one such as"
+                " amd64 or arm64."
+                for machines in versions.values()
+                for name in machines
+                if name not in _architectures.SUPPORTED.values()
+            ]
+    return found
+
+
+def _has_host(url: str) -> bool:
+    """Return whether an address has a host, and what may be its port is a number."""
+    with contextlib.suppress(ValueError):
+        parts = urllib.parse.urlsplit(url)
+        return parts.scheme == "file" or (bool(parts.hostname) and parts.port != 0)
+    return False
 
 
 def executables(table: Table) -> dict[str, set[str]]:

@@ -40,19 +40,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 _ATTEMPTS = 3
+_PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ")  # as tarfile reads them
 
 
 # open_url() gives the whole process its opener, with this URL's user and password: one at a time.
-_OPENING = threading.Lock()
+OPENING = threading.Lock()
 
 
-def download(url: str, path: str) -> None:
+def download(url: str, path: str, headers: dict[str, str] | None = None) -> None:
     """Write what a URL gives to a file, after what an earlier try left there; raise ArtifactError,
     OSError. The default way to fetch.
+
+    headers: for who is asked alone, not for where it redirects to.
     """
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            _go_on(url, path)
+            _go_on(url, path, headers or {})
             return
         except (OSError, http.client.HTTPException) as error:
             if error.__class__ is OSError:  # not of the network: a full disk, say
@@ -68,17 +71,23 @@ def download(url: str, path: str) -> None:
             time.sleep(attempt)
 
 
-def _go_on(url: str, path: str) -> None:
+def _go_on(url: str, path: str, asking: dict[str, str]) -> None:
     there = os.path.getsize(path) if os.path.exists(path) else 0
     try:
-        with _OPENING:
+        with OPENING:
             # asked for by its bytes, it comes as they are
-            headers = {"Range": f"bytes={there}-"} if there else None
-            response = open_url(url, headers=headers, timeout=60)
+            headers = {"Range": f"bytes={there}-"} if there else {}
+            response = open_url(
+                url,
+                headers={**headers, **asking},
+                timeout=60,
+                unredirected_headers=[*asking],
+                use_netrc=not asking,
+            )
     except urllib.error.HTTPError as error:
         if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and there:
             os.unlink(path)
-            return _go_on(url, path)
+            return _go_on(url, path, asking)
         raise
     resumed = response.status == HTTPStatus.PARTIAL_CONTENT
     with contextlib.closing(response), open(path, "ab" if resumed else "wb") as stream:
@@ -200,7 +209,7 @@ class Store:
         try:
             # each release has its own lock, so several are fetched at a time
             os.makedirs(self.directory, exist_ok=True)
-            with _lock(self.directory, "-{component}-{version}-{arch}".format(**release)):
+            with locked(self.directory, "-{component}-{version}-{arch}".format(**release)):
                 sums, origin = self.sums(release)
                 there = sums is not None and origin == (release["archive"], release["sha256"])
                 files_there = all(
@@ -227,18 +236,10 @@ class Store:
         try:
             archive = os.path.join(parent, f".{name}.{release['archive']}.part")
             self._fetch(release, archive)
-            sums = {}
-            for executable in _extract(archive, release, work):
-                os.chmod(executable, 0o755)
-                head, size = executable_file.read(executable)
-                problem = executable_file.problem(head, size, release["arch"])
-                if problem:
-                    raise ArtifactError(
-                        f"{os.path.basename(executable)} of {release['url']} {problem}. Nothing was"
-                        " kept of it; find out what was published there."
-                    )
-                sums[os.path.basename(executable)] = sha256_of(executable)
-            os.unlink(archive)
+            try:
+                sums = _executables(archive, release, work)
+            finally:  # of one that is no good nothing is kept
+                os.unlink(archive)
             text = releases.format_sums(sums, release["archive"], release["sha256"])
             files.write(os.path.join(work, releases.SUMS_FILE), text, 0o644)
             shutil.rmtree(folder, ignore_errors=True)
@@ -287,7 +288,7 @@ class Store:
         path = os.path.join(self.directory, "manifest.json")
         text = json.dumps(self.manifest(), indent=2, sort_keys=True) + "\n"
         try:
-            with _lock(self.directory):
+            with locked(self.directory):
                 if files.read(path) == text.encode():
                     return False
                 files.write(path, text, 0o644)
@@ -323,7 +324,7 @@ def missing(
 
 
 @contextlib.contextmanager
-def _lock(directory: str, part: str = "") -> Iterator[None]:
+def locked(directory: str, part: str = "") -> Iterator[None]:
     """Keep out other hosts' forks and other runs while a directory, or a part of it, changes."""
     with open(os.path.join(directory, f".lock{part}"), "w", encoding="utf-8") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
@@ -340,6 +341,26 @@ def _check_archive(archive: str, release: dict[str, Any]) -> None:
             " place (multinet_release_base_urls)."
         )
     verify_sum(archive, release["sha256"], release["according_to"], release["url"])
+    if not head.startswith(_PACKED):
+        raise ArtifactError(
+            f"{release['url']} is {executable_file.kind(head)}, not an archive. It has the sum that"
+            f" {release['according_to']} demands, so the wrong file was summed."
+        )
+
+
+def _executables(archive: str, release: dict[str, Any], directory: str) -> dict[str, str]:
+    """Unpack the executables of a release into a directory; return {name: sha256}."""
+    sums = {}
+    for executable in _extract(archive, release, directory):
+        os.chmod(executable, 0o755)
+        problem = executable_file.problem(*executable_file.read(executable), release["arch"])
+        if problem:
+            raise ArtifactError(
+                f"{os.path.basename(executable)} of {release['url']} {problem}. Nothing was kept of"
+                " it; find out what was published there."
+            )
+        sums[os.path.basename(executable)] = sha256_of(executable)
+    return sums
 
 
 def _extract(archive: str, release: dict[str, Any], directory: str) -> Iterator[str]:
@@ -369,7 +390,8 @@ def _extract(archive: str, release: dict[str, Any], directory: str) -> Iterator[
                     os.fsync(stream.fileno())
                 yield target
     except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise ArtifactError(f"{release['url']} is not a readable archive: {error}.") from error
+        why = str(error).splitlines()[0].rstrip(".:") or error.__class__.__name__
+        raise ArtifactError(f"{release['url']} is not a readable archive: {why}.") from error
 
 
 def _levels(directory: str, depth: int) -> Iterator[tuple[str, ...]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime
 import pathlib
+import stat
 from typing import TYPE_CHECKING, Any
 
 from ansible.errors import AnsibleFilterError
@@ -36,13 +37,11 @@ def due(
 
     wanted: as members.certificates() returns them; directory: holds <name>.crt and <name>.key;
     renew_days: made anew when it ends within so many days; now: an aware datetime. Raises
-    AnsibleFilterError when the controller lacks the Python package cryptography.
+    AnsibleFilterError when one can't be read, or the controller lacks the Python package
+    cryptography.
     """
-    if CRYPTOGRAPHY_ERROR:
-        raise AnsibleFilterError(
-            "Certificates need the Python package cryptography on the controller. Install it."
-        ) from CRYPTOGRAPHY_ERROR
-    folder = pathlib.Path(directory)
+    _need_cryptography()
+    folder = pathlib.Path(directory).expanduser()
     now = now or datetime.datetime.now(datetime.timezone.utc)
     limit = now + datetime.timedelta(days=renew_days)
     authority = _read(folder / "ca.crt")
@@ -65,11 +64,49 @@ def due(
     return found
 
 
+def has_ca(directory: str) -> bool:
+    """Whether a directory has a CA to sign with. Raises AnsibleFilterError when it can't be read,
+    or the controller lacks the Python package cryptography.
+    """
+    _need_cryptography()
+    folder = pathlib.Path(directory).expanduser()
+    return _read(folder / "ca.crt") is not None and (folder / "ca.key").is_file()
+
+
+def readable(names: Iterable[str], directory: str, record: str) -> list[str]:
+    """Return the paths of our files that others than their owner can read or write, and that of
+    their directory, where nothing but ours is in it: other files may be for others.
+
+    names: of the certificates; directory: as due() has it; record: the file that lists the members.
+    """
+    folder = pathlib.Path(directory).expanduser()
+    ours = {folder / (name + end) for name in names for end in (".crt", ".key")}
+    ours.add(pathlib.Path(record).expanduser())
+    try:
+        alone = set(folder.iterdir()) <= {*ours, folder / ".gitignore"}
+    except OSError:
+        return []  # it is not there yet
+    return sorted(
+        str(path)
+        for path in ours | ({folder} if alone else set())
+        if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077
+    )
+
+
+def _need_cryptography() -> None:
+    if CRYPTOGRAPHY_ERROR:
+        raise AnsibleFilterError(
+            "Certificates need the Python package cryptography on the controller. Install it."
+        ) from CRYPTOGRAPHY_ERROR
+
+
 def _reason(
     folder: pathlib.Path, name: str, certificate: x509.Certificate | None, limit: datetime.datetime
 ) -> str:
-    if certificate is None or not (folder / (name + ".key")).is_file():
+    if not all((folder / (name + end)).is_file() for end in (".crt", ".key")):
         return "it doesn't exist"
+    if certificate is None:
+        return "it is no certificate"
     if certificate.not_valid_after_utc < limit:
         return f"it ends on {certificate.not_valid_after_utc.date()}"
     return ""
@@ -80,6 +117,11 @@ def _read(path: pathlib.Path) -> x509.Certificate | None:
         return x509.load_pem_x509_certificate(path.read_bytes())
     except (FileNotFoundError, ValueError):
         return None
+    except OSError as error:
+        raise AnsibleFilterError(
+            f"{path} can't be read on the controller: {error.strerror}. Let the user who runs"
+            " Ansible read it; it is not made anew."
+        ) from error
 
 
 def _names(certificate: x509.Certificate) -> list[str]:

@@ -43,11 +43,17 @@ if TYPE_CHECKING:
 TABLE = "inet multinet"
 PORTS_TABLE = "bridge multinet"  # whose sets the ports of pods are in
 # How a table begins in the file: by itself it replaces one that is nobody's. An owner has to say it
-# differently.
+# differently. Former files have neither `add` nor braces.
 DECLARED = re.compile(
-    r"^table (\w+ multinet)\ndelete table \1\n(table \1 \{\n.*?^\}\n)", re.M | re.S
+    r"^(?:add )?table (\w+ multinet)(?: \{\})?\ndelete table \1\n(table \1 \{\n.*?^\}\n)",
+    re.M | re.S,
 )
 CHAIN = re.compile(r"^\tchain (\S+) \{$", re.M)
+SET = re.compile(r"^\t(?:map|set) (\S+) \{$", re.M)
+# What nft before 1.0 cannot do: look up the address that a neighbour advertisement is about. There
+# this goes, and what is left of the chains takes no such advertisement from a port of a pod.
+TARGETS = re.compile(r"^\tset targets \{\n.*?^\t\}\n|^[^\n]*@targets[^\n]*\n", re.M | re.S)
+TRIAL = "table bridge multinet-trial { set targets { typeof iifname . @th,64,128; }; }"
 RULES = os.environ.get("MULTINET_ISOLATION_RULES", "/etc/multinet/isolation.nft")
 RUNTIME = os.environ.get("RUNTIME_DIRECTORY", "/run/multinet-isolation")
 STATE = os.path.join(RUNTIME, "state.json")
@@ -142,6 +148,7 @@ class Nft:
         for name in ("output", "error"):
             getattr(self._lib, "nft_ctx_buffer_" + name)(self._ctx)
         self._lib.nft_ctx_output_set_flags.argtypes = [ctypes.c_void_p, ctypes.c_uint]
+        self._lib.nft_ctx_set_dry_run.argtypes = [ctypes.c_void_p, ctypes.c_bool]
         self._lib.nft_ctx_output_set_flags(self._ctx, NFT_CTX_OUTPUT_STATELESS)
         self.output = b""  # of the last run()
         self.descriptor = self._descriptor(inherited)
@@ -183,6 +190,14 @@ class Nft:
         self.output = self._lib.nft_ctx_get_output_buffer(self._ctx)  # empties it
         error = self._lib.nft_ctx_get_error_buffer(self._ctx).decode("utf-8", "replace").strip()
         return (error or "nft failed without saying why") if code else ""
+
+    def accepts(self, commands: str) -> bool:
+        """Say whether these nft commands could be run; nothing is changed."""
+        self._lib.nft_ctx_set_dry_run(self._ctx, True)
+        try:
+            return not self.run(commands)
+        finally:
+            self._lib.nft_ctx_set_dry_run(self._ctx, False)
 
 
 class Guard:
@@ -232,6 +247,8 @@ class Guard:
                 f"{RULES} was not written by multinet.flannel; run the playbook"
                 " multinet.flannel.site again."
             )
+        if not self.nft.accepts(TRIAL):
+            definitions = {name: TARGETS.sub("", text) for name, text in definitions.items()}
         self.ports.read_all()
         self._apply(definitions, FLAGS if self.flags is None else (self.flags,))
         self.rules = rules
@@ -364,7 +381,8 @@ class Ports:
                 if name in known:
                     for kind, elements in known[name].elements().items():
                         found[kind] |= elements
-        return found
+        there = SET.findall(table)
+        return {name: elements for name, elements in found.items() if name in there}
 
     def read_all(self) -> None:
         """Look at every file there is."""
@@ -804,10 +822,9 @@ def hold() -> None:
     changes = Changes()
     guard = Guard(nft, surroundings)
     rules = stamp(RULES)
-    guard.load()
+    # before the files are read: who asks later is answered, who came before has left its file
     questions = Questions()
-    write_state(guard)
-    tell_systemd("READY=1")
+    guard.load()
     how = (
         "owned: a flush of the ruleset passes over it"
         if guard.owned
@@ -815,6 +832,8 @@ def hold() -> None:
         " gap of milliseconds"
     )
     say(f"table {TABLE} is loaded and {how}.")
+    write_state(guard)  # who waits for it finds the sentence
+    tell_systemd("READY=1")
     try:
         while True:
             rested = changes.rested()
@@ -847,13 +866,11 @@ def hold() -> None:
                 changes.missed = True
                 say(f"{error} What the table knows of nodes and tunnels stays as it was.", 4)
             questions.answer(guard)
-            if signal.SIGHUP in signals and _bytes_of(__file__) != guard.program:
-                guard.release()
-                os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")
-                os.dup2(nft.descriptor, KEPT, inheritable=True)
-                command = [sys.executable, "-I", "-S", os.path.abspath(__file__), *sys.argv[1:]]
-                os.execv(command[0], command)  # the new program takes over
             if signal.SIGHUP in signals or stamp(RULES) != rules:
+                # A file is for the program that came with it, which is there before: another one
+                # may not fill what it leaves to the guard.
+                if _bytes_of(__file__) != guard.program:
+                    _give_way(guard)
                 rules = stamp(RULES)
                 try:
                     guard.load()
@@ -865,6 +882,17 @@ def hold() -> None:
                 write_state(guard)
     finally:
         guard.release()
+
+
+def _give_way(guard: Guard) -> None:
+    """Have the program that is installed now take over."""
+    guard.release()
+    os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")
+    os.dup2(guard.nft.descriptor, KEPT, inheritable=True)
+    # until it listens to it, a reload would end it; it loads the file anyway
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    command = [sys.executable, "-I", "-S", os.path.abspath(__file__), *sys.argv[1:]]
+    os.execv(command[0], command)
 
 
 def read_state() -> dict[str, Any]:

@@ -127,6 +127,29 @@ def test_files_of_hosts(run, tmp_path):
     assert stat.S_IMODE((tmp_path / "host/etc/flannel/blue.json").stat().st_mode) == 0o644
 
 
+LINES = ["SGVyZSBpcyBhIGtleSBvZiBzZXZlcmFsIGxpbmVz", "d2hpY2ggaXMgbm8gb25lIGxpbmUgaW4gYSBsb2c="]
+PEM = "\n".join(["-----BEGIN PRIVATE KEY-----", *LINES, "-----END PRIVATE KEY-----", ""])
+
+
+def test_a_key_of_several_lines_in_a_file(run, tmp_path):
+    """Which Ansible's own masks do not find among the parameters: they are logged escaped."""
+    files = [
+        {"path": str(tmp_path / "key"), "content": PEM, "mode": "0600", "secret": True},
+        {"path": str(tmp_path / "plain"), "content": "a plain line\n"},
+    ]
+    result, seen = run("node_files", files=files)
+    assert result["changed"] and (tmp_path / "key").read_text() == PEM
+    assert not [line for line in LINES if shows(seen, line)]
+    assert [one["after"] for one in result["diff"] if one["after"] == "a plain line\n"]
+    assert str(tmp_path / "plain") in result["changed_files"]
+
+
+def test_a_key_of_several_lines_that_etcd_is_asked_with(run):
+    contents = {"ca_cert": "ca", "client_cert": "client", "client_key": PEM}
+    result, seen = run("etcd_info", endpoints=["https://127.0.0.1:1"], contents=contents)
+    assert result["failed"] and not [line for line in LINES if shows(seen, line)]
+
+
 def test_a_file_without_its_secret_is_refused():
     with pytest.raises(AnsibleFilterError, match="fingerprint in place of the network red's"):
         planned_files(plan(NETWORKS, OPTIONS), "flanneld", dict(SETTINGS, secrets={}))
@@ -156,6 +179,7 @@ def test_objects_of_kubernetes(run, tmp_path):
         "daemonset": {
             "image": "flannel:1",
             "node_names": ["n1"],
+            "max_unavailable": "10%",
             "pki_dir": str(tmp_path),
             "flanneld": SETTINGS,
         },

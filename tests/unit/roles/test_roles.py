@@ -12,12 +12,16 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import jinja2
 import pytest
 import yaml
 from ansible_collections.multinet.flannel.plugins.lookup import library_files
 from ansible_collections.multinet.flannel.plugins.module_utils import _ports
+from jinja2 import nodes
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
+ENVIRONMENT = jinja2.Environment()
+WRITTEN = (nodes.Const, nodes.List)
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir())
 
 
@@ -126,6 +130,24 @@ def test_what_runs_on_the_controller_is_not_as_on_hosts(role: str) -> None:
                 assert python == "{{ ansible_playbook_python }}", task["name"]
 
 
+def silent(node: Any) -> Iterator[str]:
+    """The modules of tasks whose failure nobody would learn the reason of: with no_log, and without
+    a rescue that tells it.
+    """
+    for task in node if isinstance(node, list) else []:
+        if task.get("no_log"):
+            yield from (name for name in task if name.count(".") == 2)
+        told = [one for one in task.get("rescue", []) if "ansible.builtin.fail" in one]
+        if not told:
+            yield from silent(task.get("block"))
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_what_is_not_logged_says_why_it_fails(role: str) -> None:
+    for path in (ROOT / "roles" / role / "tasks").glob("*.yml"):
+        assert set(silent(yaml.safe_load(path.read_text()))) <= {"ansible.builtin.set_fact"}, path
+
+
 def is_import(play: dict[str, Any]) -> bool:
     return "ansible.builtin.import_playbook" in play
 
@@ -151,6 +173,37 @@ def test_plays_in_which_hosts_wait_for_each_other_do_so(name: str) -> None:
     """ANSIBLE_STRATEGY=free would have it otherwise."""
     plays = yaml.safe_load((ROOT / "playbooks" / f"{name}.yml").read_text())
     assert all(play["strategy"] == "ansible.builtin.linear" for play in plays)
+
+
+def test_an_etcd_that_is_taken_back_gets_its_own_settings_before_it_runs() -> None:
+    """3.4 on arm64 does not start without ETCD_UNSUPPORTED_ARCH, which 3.5 has not in its own."""
+    block = next(task for task in load("upgrade", "tasks", "etcd.yml") if "rescue" in task)
+    back, asked, written, run = block["rescue"][:4]
+    assert back["multinet.flannel.previous_executables"]["state"] == "restored"
+    assert asked["register"] in written["vars"]["multinet_etcd_version"]
+    assert written["ansible.builtin.include_role"] == {
+        "name": "multinet.flannel.etcd",
+        "tasks_from": "settings",
+    }
+    assert run["ansible.builtin.systemd_service"]["state"] == "restarted"
+
+
+def test_tasks_of_a_role_that_are_asked_for_are_there() -> None:
+    """Ansible looks for those that are included only when it comes to them, on a host."""
+    name = re.compile(r"name: multinet\.flannel\.(\w+)\n\s+tasks_from: (\w+)")
+    paths = [*(ROOT / "roles").rglob("*.yml"), *(ROOT / "playbooks").glob("*.yml")]
+    asked = {found for path in paths for found in name.findall(path.read_text())}
+    assert ("multinet", "each_host") in asked
+    there = [(role, file) for role, file in asked if load(role, "tasks", f"{file}.yml")]
+    assert set(there) == asked
+
+
+def test_the_order_of_the_roles_stands_in_one_place() -> None:
+    halves = {name: load("multinet", "tasks", f"{name}.yml") for name in ("all_hosts", "each_host")}
+    assert halves["all_hosts"] and halves["each_host"][-2]["name"] == "Write the CNI configuration"
+    for path in (ROOT / "playbooks" / "site.yml", ROOT / "roles" / "adopt" / "tasks" / "main.yml"):
+        text = path.read_text()
+        assert "tasks_from: each_host" in text and "multinet.flannel.flanneld" not in text
 
 
 # The library on hosts
@@ -179,8 +232,8 @@ def imported(name: str) -> Iterator[str]:
 )
 def test_a_program_has_all_that_it_imports(program: str, main: str) -> None:
     installed = {
-        path.removeprefix("/usr/local/lib/multinet/multinet/")
-        for path in (file["path"] for file in library_files.library([program]))
+        path.removeprefix("/lib/multinet/")
+        for path in (file["path"] for file in library_files.library([program], "/lib"))
     }
     needed: set[str] = set()
     new = {main}
@@ -199,7 +252,8 @@ def test_the_role_makes_the_directories_of_the_library() -> None:
         if "multinet.flannel.node_files" in task
     )
     made = {item["path"] for item in task["multinet.flannel.node_files"]["directories"]}
-    needed = {str(pathlib.PurePosixPath(file["path"]).parent) for file in library_files.library()}
+    files = library_files.library(lib_dir="{{ multinet_library_dir }}")
+    needed = {str(pathlib.PurePosixPath(file["path"]).parent) for file in files}
     assert needed <= made | {str(pathlib.PurePosixPath(path).parent) for path in made}
 
 
@@ -224,3 +278,53 @@ def test_nobody_waits_for_ever_for_a_unit_that_waits_for_others(unit: pathlib.Pa
     waits = "wait for nobody" if unit.name in WITHOUT_NETWORK else "Type=notify"
     if waits in text and ("Before=" in text or "TimeoutStartSec=infinity" in text):
         assert re.search(r"^JobRunningTimeoutSec=\d+$", text, re.MULTILINE)
+
+
+def hides_the_cause(template: str) -> Iterator[str]:
+    """Yield each place in a template where Ansible would tell of the wrong type of a value that
+    could not be worked out, and not why: an operator's right side, or a slice, when the left one is
+    a list of Ansible's, and not one that is written there.
+    """
+    for node in ENVIRONMENT.parse(template).find_all((nodes.Add, nodes.Mul, nodes.Slice)):
+        if isinstance(node, nodes.Slice):
+            ends = [end for end in (node.start, node.stop, node.step) if end is not None]
+            if not all(isinstance(end, WRITTEN) for end in ends):
+                yield f"line {node.lineno}: [:]"
+        elif not isinstance(node.left, WRITTEN) and not isinstance(node.right, WRITTEN):
+            yield f"line {node.lineno}: {node.operator}"
+
+
+CONDITIONS = ("when", "until", "failed_when", "changed_when", "that")
+
+
+def strings(value: Any, key: str = "") -> Iterator[str]:
+    """Yield the strings in a value, at any depth; conditions as templates."""
+    if isinstance(value, str):
+        yield f"{{{{ {value} }}}}" if key in CONDITIONS and "{{" not in value else value
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield from strings(item, name)
+    elif isinstance(value, list):
+        for item in value:
+            yield from strings(item, key)
+
+
+def test_a_value_that_cannot_be_worked_out_is_told_with_its_cause() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}: {place} in {text}"
+        for path in sorted(
+            (
+                *ROOT.glob("roles/**/*.yml"),
+                *ROOT.glob("playbooks/*.yml"),
+                *ROOT.glob("roles/**/*.j2"),
+            )
+        )
+        for text in (
+            strings(yaml.safe_load(path.read_text()))
+            if path.suffix == ".yml"
+            else [path.read_text()]
+        )
+        if "{{" in text
+        for place in hides_the_cause(text)
+    ]
+    assert not found, "put lists together with `[a, b] | flatten(levels=1)`"

@@ -30,3 +30,20 @@ def test_each_program_brings_all_that_it_imports(program, tmp_path):
     command = [sys.executable, "-IS", "-c", IMPORT_ALL, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert not done.returncode, done.stderr
+
+
+def test_an_installing_task_reads_each_file_once(monkeypatch):
+    """It asks for the library, for its directory, and for the launchers, which name it."""
+    read = []
+    one = pathlib.Path.read_text
+
+    def counted(path, *arguments, **keywords):
+        read.append(path)
+        return one(path, *arguments, **keywords)
+
+    monkeypatch.setattr(pathlib.Path, "read_text", counted)
+    library_files._contents.cache_clear()
+    files = library_files.library()
+    assert library_files.directory() == library_files.directory()
+    assert len(files) > 50
+    assert len(read) == len(set(read))

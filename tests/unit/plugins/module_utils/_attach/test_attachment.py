@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._attach import attachment, target
@@ -63,6 +64,16 @@ def test_networks_by_name(tmp_path):
         with pytest.raises(errors.Error) as caught:
             attachment.load([name], "/nowhere", str(tmp_path))
         assert "blue" in caught.value.details
+
+
+def test_a_directory_of_networks_that_cannot_be_read_is_no_empty_one(tmp_path, monkeypatch):
+    def refused(path):
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(os, "listdir", refused)
+    with pytest.raises(errors.Error, match="cannot be read") as failed:
+        attachment.load(["blue"], "/conf", str(tmp_path))
+    assert (failed.value.code, failed.value.details) == (errors.IO_FAILURE, "Permission denied")
 
 
 def test_a_namespace_by_name_or_path_has_cnitools_id():

@@ -7,9 +7,11 @@ import json
 import threading
 import time
 
-from ansible_collections.multinet.flannel.plugins.module_utils._attach import detachment
+from ansible_collections.multinet.flannel.plugins.module_utils._attach import detachment, pod_news
+from ansible_collections.multinet.flannel.plugins.module_utils._kube_client.client import ApiError
 from ansible_collections.multinet.flannel.plugins.module_utils._meta import lock
 from ansible_collections.multinet.flannel.plugins.module_utils._meta import state as states
+from waiting import PATIENCE
 
 QUIET = {"type": "quiet", "capabilities": {"portMappings": True}}
 
@@ -19,7 +21,7 @@ def three_networks(tmp_path, script="#!/bin/sh\n"):
     take one of them out.
     """
     plugin = tmp_path / "bin" / "quiet"
-    plugin.parent.mkdir()
+    plugin.parent.mkdir(parents=True)
     plugin.write_text(script)
     plugin.chmod(0o755)
     delegates = [
@@ -38,7 +40,7 @@ def three_networks(tmp_path, script="#!/bin/sh\n"):
             interface="eth0",
             netns="/run/netns/gone",
             path=[str(plugin.parent)],
-            timeout=10.0,
+            timeout=PATIENCE,
             attached=attached,
         )
     )
@@ -73,7 +75,8 @@ def test_a_container_that_the_runtime_is_at_work_on_is_waited_for(tmp_path):
         time.sleep(0.2)
         assert not (tmp_path / "called").exists()
         store.remove(store.read("pod", "eth0"))  # the runtime's DEL
-    working.join(5)
+    working.join(PATIENCE)
+    assert not working.is_alive()
     assert not (tmp_path / "called").exists() and store.attachments() == []
 
 
@@ -87,3 +90,71 @@ def test_pods_are_called_by_their_names(tmp_path):
     assert detachment.pods_on(["multinet-red"], pods, store.directory) == ["apps/web-0"]
     assert detachment.pods_on(["multinet-black"], pods, store.directory) == []
     assert detachment.pods_on(["multinet-red"], {}, store.directory) == []
+
+
+class Api:
+    """Takes what is written; `status`: of the refusal that everything gets, None for no answer."""
+
+    def __init__(self, refuses=False, status=None):
+        self.refuses, self.status = refuses, status
+        self.written = []
+
+    def limit(self, seconds):
+        pass
+
+    def patch(self, path, item):
+        if self.refuses:
+            raise ApiError(11, "The API does not answer.", status=self.status)
+        self.written.append((path, item))
+        return {}
+
+    post = patch
+
+
+SANDBOX = {"container": "pod", "namespace": "apps", "name": "web-0", "uid": "1-2"}
+
+
+def take_out(tmp_path, api, *names):
+    """Take networks out of the pod; return the news that it got."""
+    store, dummy = three_networks(tmp_path)
+    state = store.read("pod", "eth0")
+    state.attached[0].interface = "eth0"
+    for one in state.attached:
+        one.result = {"cniVersion": "0.4.0", "interfaces": [{"name": "x", "sandbox": "/n"}]}
+    store.write(state)
+    news = pod_news.PodNews([SANDBOX], lambda: api)
+    for name in names:
+        for step in detachment.detach_steps(
+            "multinet-" + name, "/bin", store.directory, str(tmp_path / "cache"), tell=news.lost
+        ):
+            step.act()
+    return news
+
+
+def test_a_pod_is_told_what_it_lost_and_what_it_still_has(tmp_path):
+    api = Api()
+    assert take_out(tmp_path, api, "red", "blue").problems == []
+    pod = "/api/v1/namespaces/apps/pods/web-0/status"
+    assert [path for path, dummy in api.written] == [pod, "/api/v1/namespaces/apps/events"] * 2
+    status, event, last, dummy = (item for dummy, item in api.written)
+
+    def told(item):
+        annotations = item["metadata"]["annotations"]
+        return [
+            (one["name"], one["default"])
+            for one in json.loads(annotations["k8s.v1.cni.cncf.io/network-status"])
+        ]
+
+    assert status["metadata"]["uid"] == "1-2"
+    assert told(status) == [("multinet-blue", True), ("multinet-green", False)]
+    # the first network is gone, and no other one is the first now
+    assert told(last) == [("multinet-green", False)]
+    assert (event["type"], event["reason"]) == ("Warning", "RemovedInterface")
+    assert event["message"].startswith("Removed net1 from multinet-red: ")
+
+
+def test_an_api_that_is_away_keeps_no_network_and_is_asked_once(tmp_path):
+    news = take_out(tmp_path, Api(refuses=True), "red", "green")
+    (problem,) = news.problems
+    assert problem.startswith("The pod apps/web-0 was not told that it lost network multinet-red")
+    assert len(take_out(tmp_path / "b", Api(True, 404), "red", "green").problems) == 2

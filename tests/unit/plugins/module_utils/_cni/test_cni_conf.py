@@ -128,7 +128,9 @@ def test_interface_names(name):
     assert conf.is_interface_name(name)
 
 
-@pytest.mark.parametrize("name", ["", "a" * 16, "ä" * 8, ".", "..", "a/b", "a:b", "a b", "a\n"])
+@pytest.mark.parametrize(
+    "name", ["", "a" * 16, "ä" * 8, ".", "..", "a/b", "a:b", "a b", "a\n", "net%d"]
+)
 def test_what_is_no_interface_name(name):
     assert not conf.is_interface_name(name)
 

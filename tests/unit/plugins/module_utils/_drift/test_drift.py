@@ -99,6 +99,37 @@ def test_services_need_what_firewalls_see_of_a_bridge():
     assert compare.sysctl_paths(in_cluster, {}) == {}
 
 
+def test_what_is_on_a_bridge_and_no_pods_is_called_what_it_is():
+    """A veth whose other end is on the host too, and a tap, are of no pod."""
+    seen = copy.deepcopy(HOST)
+    pod = seen["links"]["veth4adef1e5"]
+    seen["links"]["leak0"] = {**pod, "name": "leak0", "apart": False, "mtu": 1500}
+    assert compare.deviations(PLAN, seen) == []  # pods' packets fit into it
+    seen["links"]["tap7"] = {**pod, "name": "tap7", "apart": False, "kind": "tun", "mtu": 1300}
+    said = [one.sentence for one in compare.deviations(PLAN, seen)]
+    assert said == [
+        "tap7 (a tun, of no pod) on mn-blue has the MTU 1300, so full packets of pods"
+        f" ({pod['mtu']}) do not pass there"
+    ]
+    seen["links"]["mn-blue"]["addresses"] = ["10.1.255.1/24"]
+    here = "leak0 (a veth, of no pod) and tap7 (a tun, of no pod)"
+    said = " ".join(one.sentence for one in compare.deviations(PLAN, seen))
+    assert f"(2 interfaces of pods and {here} are on it)" in said
+    assert "on it and take leak0 (a veth, of no pod) off it and take tap7" in said
+
+
+def test_tunnels_of_others_are_named():
+    seen = copy.deepcopy(HOST)
+    other = dict(seen["links"]["flannel.1"], name="genev_sys", kind="geneve", port=6081)
+    seen["links"]["genev_sys"] = other
+    status = compare.status(PLAN, seen)
+    assert status["ok"]
+    assert [line for line in status["lines"] if "tunnel (" in line] == [
+        "genev_sys is a tunnel (geneve, UDP port 6081) that the collection did not make; the guard"
+        " closes its port to pods"
+    ]
+
+
 def test_ports_of_which_nobody_knows_what_they_were_given_are_named():
     blue, red = ({**network, "spoofing": "blocked", "delegate": {}} for network in PLAN["networks"])
     seen = copy.deepcopy(HOST)
@@ -117,3 +148,24 @@ def test_ports_of_which_nobody_knows_what_they_were_given_are_named():
     with_vlan = [{**blue, "delegate": {"vlan": 5}}, {**red, "spoofing": "allowed"}]
     lines = compare.status({**PLAN, "networks": with_vlan}, seen)["lines"]
     assert not any("may send" in line for line in lines)
+
+
+def test_nobody_waits_twice_for_a_port_that_the_guard_does_not_know(monkeypatch):
+    """A keeper looks again and again; only a port that has just come may become known soon."""
+    waits, known = [], {"v1": "given_mn-blue"}
+
+    def look(*names):
+        links = {name: {"master": "mn-blue", "mac": f"02:{name}"} for name in names}
+        return observe._unguarded(PLAN, links, dict(known), observe.run)
+
+    monkeypatch.setattr(observe, "_guard", lambda execute: {"ports": dict(known)})
+    monkeypatch.setattr(observe.os.path, "exists", lambda path: True)
+    monkeypatch.setattr(observe.time, "sleep", waits.append)
+    assert look("v1") == [] and waits == []
+    assert look("v1", "odd") == ["odd"] and len(waits) == 1
+    assert look("v1", "odd") == ["odd"] and len(waits) == 1
+    assert look("v1", "odd", "new") == ["new", "odd"] and len(waits) == 2
+    assert look("v1", "new") == ["new"] and len(waits) == 2
+    assert look("v1", "odd", "new") == ["new", "odd"] and len(waits) == 3  # gone meanwhile
+    known["odd"] = known["new"] = "any_mn-blue"
+    assert look("v1", "odd", "new") == [] and len(waits) == 3

@@ -15,8 +15,10 @@ import json
 import drift_host
 import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._drift import compare, repair
+from ansible_collections.multinet.flannel.plugins.module_utils._drift import network as networks
 from ansible_collections.multinet.flannel.plugins.module_utils._node import firewalls
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
+from ansible_collections.multinet.flannel.plugins.module_utils._plan.schema import BACKENDS
 
 VECTORS = drift_host.VECTORS
 HOST = json.loads((VECTORS / "lab.json").read_text(encoding="utf-8"))
@@ -63,6 +65,32 @@ def test_a_fault_is_named_and_repaired(fault):
         [word for command in step.commands for word in command] + [step.unit] * bool(step.unit)
         for step in repair.steps(PLAN, seen, found)
     ] == fault["steps"]
+
+
+@pytest.mark.parametrize("store", ["etcd", "kubernetes"])
+@pytest.mark.parametrize("backend", [name for name in BACKENDS if name != "udp"])
+def test_a_lease_of_a_former_address_is_named_whatever_the_backend(backend, store):
+    """Also where flanneld makes no device that has the address, and where leases do not end."""
+    more = {"ipsec": {"psk": "0" * 96}, "vxlan": {"vni": 2}}.get(backend, {})
+    (network,) = plan(
+        [{"name": "red", "cidr": "10.3.0.0/16", "default": True,
+          "backend": {"type": backend, **more}}],
+        {"datastore": store, "cluster_cidrs": ["10.64.0.0/16"] * (store == "kubernetes")},
+    )["networks"]  # fmt: skip
+    seen = copy.deepcopy(HOST)
+    seen["underlay"]["red"].update(addresses=["198.18.201.77"], all=["198.18.201.77"])
+    seen["wireguard"] = {}
+    if store == "kubernetes":
+        seen["lease_seconds"] = {}
+        seen["leases"]["red"] = [dict(one, id=None) for one in seen["leases"]["red"]]
+    said = [text for kind, text in networks.deviations(network, seen) if kind == "lease"]
+    assert said == [
+        "flanneld@red.service works with 10.3.41.0/24, and the lease of it is that of"
+        " 198.18.201.11, which this host does not have"
+    ]
+    found = [compare.Deviation("red", "lease", said[0])]
+    (step,) = repair.steps({"networks": [network]}, seen, found)
+    assert step.unit == "flanneld@red.service"
 
 
 def test_of_all_kinds_of_deviation_there_is_a_fault():

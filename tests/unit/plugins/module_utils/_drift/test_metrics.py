@@ -22,6 +22,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._drift import (
 )
 from drift_host import HOST, PLAN
 from exposition import parse
+from waiting import PATIENCE
 
 
 def published(seen, plan=PLAN, counts=None):
@@ -179,7 +180,7 @@ def served(where, say=lambda sentence: None):
             serving = asyncio.ensure_future(endpoint.Endpoint(lambda: TEXT, say).serve(where))
             await asyncio.sleep(0)
             try:
-                return await asyncio.wait_for(ask(), 30)
+                return await asyncio.wait_for(ask(), PATIENCE)
             finally:
                 serving.cancel()
 

@@ -7,7 +7,13 @@ tests/integration/test_etcd.py.
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import http.server
+import io
+import json
 import re
+import threading
 
 import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._etcd import client
@@ -49,6 +55,18 @@ def test_ranges():
     assert client.end_of_prefix("/coreos.com/network/blue/") == "/coreos.com/network/blue0"
     with pytest.raises(ValueError):
         client.end_of_prefix("")
+
+
+@pytest.mark.parametrize(
+    "path, remedy",
+    [
+        ("/etc/multinet/pki/no-such.crt", "The role multinet.flannel.etcd, which writes it, comes"),
+        ("/nonexistent/ca.crt", "Put it there or correct its path."),
+    ],
+)
+def test_says_who_brings_a_missing_file(path, remedy):
+    with pytest.raises(client.EtcdFileMissing, match=re.escape(f"{path} doesn't exist. {remedy}")):
+        client.tls_context(path, None, None)
 
 
 def test_names_the_file_that_does_not_serve(tmp_path):
@@ -102,3 +120,69 @@ def test_a_write_that_timed_out_may_have_been_done():
         client._answer("https://h:1", "/v3/kv/range", 503, data, True)
     with pytest.raises(client.EtcdUncertain):
         client._answer("https://h:1", "/v3/kv/txn", 503, data, False)
+
+
+def parts(*blobs):
+    """Return what the gateway's stream of a snapshot says for these parts of it."""
+    return b"".join(
+        json.dumps({"result": {"blob": base64.b64encode(blob).decode()}}).encode() + b"\n"
+        for blob in blobs
+    )
+
+
+@pytest.fixture(name="snapshot")
+def _snapshot():
+    """Have a server give an answer to whoever asks for a snapshot, and return what is written."""
+    answers = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200 if answers[0] else 503)
+            self.send_header("Content-Length", str(len(answers[0])))
+            self.end_headers()
+            self.wfile.write(answers[0])
+
+        def log_message(self, *dummy):
+            pass
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def ask(answer):
+        answers[:] = [answer]
+        target = io.BytesIO()
+        client.Client([f"http://127.0.0.1:{server.server_port}"]).snapshot(target)
+        return target.getvalue()
+
+    yield ask
+    server.shutdown()
+    server.server_close()
+
+
+DATA = b"pages of a database" * 100
+SUM = hashlib.sha256(DATA).digest()
+
+
+def test_a_snapshot_is_taken_as_it_comes(snapshot):
+    assert snapshot(parts(DATA, SUM)) == DATA + SUM
+    # the sum may lie across two parts
+    assert snapshot(parts(DATA[:10], DATA[10:] + SUM[:5], SUM[5:20], SUM[20:])) == DATA + SUM
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        parts(DATA),
+        parts(DATA[:-1], SUM),
+        parts(DATA) + b'{"error": {"message": "etcdserver: no space"}}\n',
+        parts(DATA, SUM)[:-30],
+        b"404 page not found",
+        b"[]",
+        b"",
+    ],
+    ids=["no sum", "a byte is missing", "an error", "cut", "no gateway", "no part", "unavailable"],
+)
+def test_a_snapshot_that_is_not_whole_is_none(snapshot, answer):
+    with pytest.raises(client.EtcdError, match="did not give all of its data"):
+        snapshot(answer)

@@ -175,6 +175,9 @@ def test_restarts_when_the_others_keep_the_quorum():
     todo = decide(
         "established", LIVING, restart_reason="its executable was replaced", others_healthy=2
     )
+    assert differs(todo) == {"snapshot": True, "service": "restart", "wait": True}
+    # other settings go back as they came
+    todo = decide("established", LIVING, restart_reason="its settings changed", others_healthy=2)
     assert differs(todo) == {"service": "restart", "wait": True}
 
 

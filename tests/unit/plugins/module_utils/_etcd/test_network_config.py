@@ -217,3 +217,37 @@ def test_writing_is_whole_or_says_how_far_it_came():
     assert str(raised.value) == (
         "Refused. 200 of 250 networks were written and the others left. Run again."
     )
+
+
+def lease_of(address, subnet="10.1.5.0/24", ipv6_subnet=""):
+    attributes = {"PublicIP": address, "BackendType": "udp"}
+    return {
+        "prefix": PREFIX,
+        "subnet": subnet,
+        "ipv6_subnet": ipv6_subnet,
+        "attributes": attributes,
+    }
+
+
+def test_leases_from_elsewhere_are_written_once():
+    wanted = [lease_of("192.0.2.7"), lease_of("192.0.2.8", "10.1.6.0/24", "fd00:1:0:6::/64")]
+    due = network_config.due_leases(wanted, [])
+    assert [key for key, dummy in due] == [
+        PREFIX + "/subnets/10.1.5.0-24",
+        PREFIX + "/subnets/10.1.6.0-24&fd00:1:0:6::-64",
+    ]
+    assert json.loads(due[0][1]) == wanted[0]["attributes"]
+    there = [KeyValue(key, value, 9) for key, value in due]
+    assert network_config.due_leases(wanted, there) == []
+
+
+@pytest.mark.parametrize(
+    "other", [lease_of("192.0.2.9"), lease_of("192.0.2.7", "10.1.6.0/24")], ids=["subnet", "host"]
+)
+def test_a_subnet_or_a_host_with_another_lease_is_refused(other):
+    (key, value), *rest = network_config.due_leases([other], [])
+    assert rest == []
+    with pytest.raises(network_config.NetworkConfigError, match=r"192\.0\.2\.7 has the subnet"):
+        network_config.due_leases([lease_of("192.0.2.7")], [KeyValue(key, value, 9)])
+    with pytest.raises(network_config.NetworkConfigError):
+        network_config.due_leases([other, lease_of("192.0.2.7")], [])

@@ -43,10 +43,16 @@ def test_guesses_nothing(architecture, version, told):
         ("3.5.33", "3.6.14", ""),
         ("3.4.13", "3.6.14", "Declare a version 3.5 first, and 3.6.14 after it."),
         ("3.9.0", "3.10.1", ""),
-        ("3.6.14", "3.5.33", "its data does not go back with it. Declare 3.6, or restore"),
+        ("3.6.14", "3.5.33", "Declare 3.6, or run `etcdctl downgrade enable 3.5` on a member"),
         ("3.6.14", "4.1.0", "Declare a version 3.7 first"),
     ],
 )
 def test_one_minor_version_at_a_time(there, wanted, said):
     found = step_problem(there, wanted)
     assert said in found and bool(said) == bool(found)
+
+
+def test_goes_back_where_the_cluster_was_told_so_and_nowhere_else():
+    assert step_problem("3.6.14", "3.5.33", "3.5.0") == ""
+    assert "etcdctl downgrade enable 3.4" in step_problem("3.6.14", "3.4.33", "3.5.0")
+    assert step_problem("3.6.14", "3.7.1", "3.5.0") == ""

@@ -49,6 +49,12 @@ def test_text_is_as_agreed(vector):
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda path: path.stem)
+def test_a_guard_of_before_takes_it_for_no_table_of_its_own(vector):
+    """It finds the file before it has given way, and would load the sets of the nodes empty."""
+    assert "table inet multinet\ndelete table inet multinet\n" not in text_of(vector)
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=lambda path: path.stem)
 def test_each_network_has_the_chain_that_its_flanneld_asks_for(vector):
     asked = re.search(r"nft list chain inet multinet (\S+)%i ", FLANNELD_UNIT.read_text("utf-8"))
     for network in json.loads(vector.read_text(encoding="utf-8"))["networks"]:

@@ -79,3 +79,18 @@ def test_a_cluster_that_says_nothing_and_a_first_network_of_others():
     red = {"name": "red", "cidr": "10.3.0.0/16", "backend": {"type": "vxlan", "vni": 2}}
     other = {"name": "cni", "default": "external", "cidr": "10.244.0.0/16", "conf": "10-x.conflist"}
     assert kube_proxy.problems(known, plan([other, red], {"kubernetes": True})) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "hides"),
+    [
+        ("clusterCIDR: 10.244.0.0/16\n", False),
+        ("iptables: {masqueradeAll: false}\n", False),
+        ("iptables:\n  masqueradeAll: true\n", True),
+        ("mode: ipvs\niptables: {masqueradeAll: true}\n", True),
+        ("mode: nftables\niptables: {masqueradeAll: true}\nnftables: null\n", False),
+        ("mode: nftables\nnftables: {masqueradeAll: true}\n", True),
+    ],
+)
+def test_who_hides_all_pods(text, hides):
+    assert configured(text)["hides_all"] is hides

@@ -170,3 +170,19 @@ def test_flanneld_runs_where_its_namespace_lets_it():
         assert checks.cluster_problems(dict(CLUSTER, pod_security=levels), settings) == []
     limited = dict(CLUSTER, pod_security={"kube-system": "baseline"})
     assert checks.cluster_problems(limited, SETTINGS) == []  # units are no pods
+
+
+@pytest.mark.parametrize(
+    ("pod", "is_multus"),
+    [
+        ({"image": "ghcr.io/k8snetworkplumbingwg/multus-cni:v4.2.3"}, True),
+        ({"image": "registry.example/mirror@sha256:0", "command": ["/install_multus"]}, True),
+        ({"image": "registry.example/multus/web:1"}, False),
+        ({"image": "flannel:1", "command": ["/opt/bin/flanneld"]}, False),
+        ({}, False),
+    ],
+)
+def test_the_daemon_sets_of_multus(pod, is_multus):
+    spec = {"template": {"spec": {"initContainers": [pod], "containers": [{"image": "web"}]}}}
+    item = {"metadata": {"namespace": "kube-system", "name": "one"}, "spec": spec}
+    assert pods_of_others.multus([item]) == (["kube-system/one"] if is_multus else [])

@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 
 import pytest
+from ansible.errors import AnsibleFilterError
 from ansible_collections.multinet.flannel.plugins.filter.kubernetes import kubernetes_objects
-from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import objects
+from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import apply, objects
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 
 NETWORKS = [
@@ -35,10 +36,11 @@ API = {
 }
 
 
-def made(datastore="etcd", pki_dir="", **more):
+def made(datastore="etcd", pki_dir="", max_unavailable="10%", **more):
     pods = {
         "image": "flannel:1",
         "node_names": ["n2", "n1"],
+        "max_unavailable": max_unavailable,
         "pki_dir": str(pki_dir),
         "flanneld": FLANNELD,
     }
@@ -152,3 +154,46 @@ def test_labels_of_namespaces_are_read_where_a_selector_needs_them(namespaces, m
     )
     (role,) = of_kind(items, "ClusterRole")
     assert may == any(rule["resources"] == ["namespaces"] for rule in role["rules"])
+
+
+@pytest.mark.parametrize("given, told", [(1, 1), ("3", 3), ("10%", "10%"), ("100%", "100%")])
+def test_flanneld_is_replaced_on_a_few_nodes_at_a_time(given, told):
+    for daemon_set in of_kind(made(max_unavailable=given), "DaemonSet"):
+        assert daemon_set["spec"]["updateStrategy"] == {
+            "type": "RollingUpdate",
+            "rollingUpdate": {"maxUnavailable": told, "maxSurge": 0},
+        }
+
+
+@pytest.mark.parametrize("wrong", [0, "0%", "101%", "all", "", 1.5, None, True])
+def test_on_how_many_nodes_is_a_number_or_a_share(wrong):
+    with pytest.raises(AnsibleFilterError, match=r"multinet_flanneld_max_unavailable is .*10%"):
+        made(max_unavailable=wrong)
+
+
+def test_pods_that_come_one_after_the_other_are_waited_for():
+    """Each within the timeout, which is shorter than all of it."""
+    now = [0.0]
+    patience = apply.Patience(10, lambda: now[0], lambda pause: now.__setitem__(0, now[0] + pause))
+    nodes = [f"n{number}" for number in range(5)]
+    (blue, dummy) = of_kind(made(), "DaemonSet")
+
+    class Api:
+        every = 8.0  # seconds from one pod to the next
+
+        def items(self, path, **query):
+            meta = blue["spec"]["template"]["metadata"]
+            return [
+                {
+                    "metadata": meta,
+                    "spec": {"nodeName": node},
+                    "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+                }
+                for node in nodes[: int(now[0] // self.every)]
+            ]
+
+    apply.wait_for_pods(Api(), [blue], nodes, patience=patience)
+    assert 40 <= now[0] < 42
+    Api.every, now[0] = 11.0, 0.0
+    with pytest.raises(apply.AdminError, match=r"After 10 s, .* no ready pod on the node n0"):
+        apply.wait_for_pods(Api(), [blue], nodes, patience=patience)

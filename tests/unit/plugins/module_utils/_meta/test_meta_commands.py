@@ -16,6 +16,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._kube_client impo
 from ansible_collections.multinet.flannel.plugins.module_utils._meta import (
     conf,
     devices,
+    foreign,
     log,
     plugin,
     state,
@@ -84,7 +85,10 @@ def _machine():
 def _serve(machine, tmp_path):
     """Return a function: (command, conf changes, environment changes) -> (exit status, answer)."""
     one = plugin.Plugin(
-        execute=machine, interfaces=lambda path: machine.present, relay=lambda text: None
+        execute=machine,
+        interfaces=lambda path: machine.present,
+        relay=lambda text: None,
+        others=foreign.Places([str(tmp_path / "results")], str(tmp_path / "multus")),
     )
 
     def serve(command, conf=None, **environ):
@@ -512,6 +516,17 @@ def test_gc_is_handed_on_to_plugins_that_know_it(serve, machine, tmp_path):
     assert states(tmp_path) == ["two:eth0.json"]
 
 
+def test_gc_leaves_what_another_cni_attached_before(serve, machine, tmp_path):
+    base = {"delegates": [{"type": "a", "name": "net-a"}], "cniVersion": "1.1.0"}
+    base["delegates"][0]["cniVersion"] = "1.1.0"
+    (tmp_path / "multus" / "results").mkdir(parents=True)
+    entry = {"kind": "cniCacheV1", "containerId": "old", "ifName": "net1", "config": "e30="}
+    (tmp_path / "multus" / "results" / "red-old-net1").write_text(json.dumps(entry))
+    assert serve("GC", {**base, "cni.dev/valid-attachments": []}) == (0, None)
+    (told,) = [one[3] for one in machine.requests if one[0] == "GC"]
+    assert told["cni.dev/valid-attachments"] == [{"containerID": "old", "ifname": "net1"}]
+
+
 def test_what_the_runtime_asks_for_reaches_the_default_network_alone(serve, machine):
     delegates = [
         {"type": name, "name": name, "cniVersion": "0.4.0", "capabilities": {"portMappings": True}}
@@ -668,6 +683,7 @@ class Api:
             self.nad["metadata"]["annotations"]["k8s.v1.cni.cncf.io/resourceName"] = resource
         self.may_patch = may_patch
         self.changes = []
+        self.limits = []  # seconds
 
     def get(self, path):
         return self.pod if "pods" in path else self.nad
@@ -690,7 +706,7 @@ class Api:
         return {}
 
     def limit(self, seconds):
-        pass
+        self.limits.append(seconds)
 
     def close(self):
         pass
@@ -704,7 +720,9 @@ class Api:
 
 @pytest.fixture(name="serve_pod")
 def _serve_pod(machine, tmp_path):
-    """Return a function: (command, Api) -> (exit status, answer), with `a` as default network."""
+    """Return a function: (command, Api, **keys) -> (exit status, answer), with `a` as default
+    network.
+    """
     (tmp_path / "kubeconfig").write_text(
         '{"contexts": [{"name": "c", "context": {"cluster": "c"}}], "clusters": [{"name": "c",'
         ' "cluster": {"server": "https://x"}}]}',
@@ -718,12 +736,16 @@ def _serve_pod(machine, tmp_path):
         "cniDir": str(tmp_path / "state"),
     }
 
-    def serve_pod(command, api):
+    def serve_pod(command, api, **keys):
+        def connect(access, seconds):
+            api.limit(seconds)
+            return api
+
         one = plugin.Plugin(
             execute=machine,
             interfaces=lambda path: machine.present,
             relay=lambda text: None,
-            connect=lambda access, seconds: api,
+            connect=connect,
             devices=devices.Devices(str(tmp_path / "checkpoint"), str(tmp_path)),
         )
         environ = {
@@ -739,7 +761,7 @@ def _serve_pod(machine, tmp_path):
             one.handlers(),
             plugin.ABOUT,
             environ=environ,
-            stdin=io.BytesIO(json.dumps(raw).encode()),
+            stdin=io.BytesIO(json.dumps({**raw, **keys}).encode()),
             stdout=out,
             stderr=io.StringIO(),
         )
@@ -778,6 +800,13 @@ def test_a_device_is_described_to_its_plugin_and_to_the_pod(serve_pod, machine, 
 
 
 B = {"type": "b", "cniVersion": "0.4.0"}
+
+
+@pytest.mark.parametrize(("seconds", "limits"), [(8, [2, 1]), (1000, [15, 15])])
+def test_an_api_that_hangs_leaves_most_of_the_time_to_the_plugins(serve_pod, seconds, limits):
+    api = Api("n", B)
+    assert serve_pod("ADD", api, timeoutSeconds=seconds)[0] == 0
+    assert api.limits[:2] == limits  # to learn what it is to have, to tell what it got
 
 
 def test_a_role_that_may_update_but_not_patch_is_enough(serve_pod):

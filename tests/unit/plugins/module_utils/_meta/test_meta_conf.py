@@ -9,8 +9,10 @@ import json
 import pathlib
 
 import pytest
+from ansible_collections.multinet.flannel.plugins.module_utils import _names
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import errors
 from ansible_collections.multinet.flannel.plugins.module_utils._meta import conf, in_process
+from ansible_collections.multinet.flannel.plugins.module_utils._meta import flannel as flannel_state
 
 CASES = json.loads(
     (pathlib.Path(__file__).parent / "vectors" / "interfaces.json").read_text(encoding="utf-8")
@@ -162,6 +164,40 @@ def test_what_is_refused(delegates, words):
     assert words in caught.value.msg
 
 
+def test_a_network_that_a_pod_has_already_is_called_so():
+    every, asked = (conf.Delegate(flannel(number=1), full_name=one) for one in (None, "apps/red"))
+    with pytest.raises(errors.Error) as caught:
+        conf.name_interfaces([conf.Delegate({"type": "a", "name": "a"}), every, asked], conf.NPWG)
+    assert caught.value.msg == "The pod has the network apps/red already, as net1."
+
+
+@pytest.mark.parametrize(
+    ("asked", "is_of_this_node"),
+    [
+        (["10.3.5.77"], True),
+        (["10.3.5.77/24", "fd03:0:0:5::77"], True),
+        (["10.3.6.77/24"], False),
+        (["10.3.5.77", "fd03:0:0:6::77"], False),
+        ([], True),
+    ],
+)
+def test_a_fixed_address_is_of_this_node_s_subnet(tmp_path, asked, is_of_this_node):
+    file = tmp_path / "red.env"
+    file.write_text(
+        "FLANNEL_NETWORK=10.3.0.0/16\nFLANNEL_SUBNET=10.3.5.1/24\n"
+        "FLANNEL_IPV6_SUBNET=fd03:0:0:5::1/64\n",
+        encoding="utf-8",
+    )
+    network = conf.Delegate(flannel(number=1, subnetFile=str(file))).network
+    if is_of_this_node:
+        flannel_state.check_addresses(network, asked)
+        return
+    with pytest.raises(errors.Error) as caught:
+        flannel_state.check_addresses(network, asked)
+    assert "10.3.5.1/24, fd03:0:0:5::1/64: the address is of another node" in caught.value.msg
+    assert "nodeSelector" in caught.value.details
+
+
 @pytest.mark.parametrize(
     "keys",
     [
@@ -258,7 +294,7 @@ def test_a_file_that_cannot_be_one(entry):
 
 
 def test_what_may_be_done_in_process_is_what_can_be():
-    assert {plugin for plugin, _command in in_process._SERVED} == set(conf.IN_PROCESS)
+    assert {plugin for plugin, _command in in_process._SERVED} == set(_names.IN_PROCESS)
 
 
 def test_every_key_becomes_an_attribute_that_has_a_type():

@@ -213,6 +213,7 @@ def test_both_forms_of_the_annotation_and_positions():
         "m@",
         "m@much-too-long-for-it",
         "m@a b",
+        "m@net%d",
         ",",
         "m,,m",
         "/m",

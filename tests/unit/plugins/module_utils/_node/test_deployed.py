@@ -5,10 +5,14 @@
 from __future__ import annotations
 
 import json
+import pathlib
 
 import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._node import deployed
+from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 
+# deployed.json as former versions of the collection wrote it
+VECTORS = pathlib.Path(__file__).with_name("vectors")
 PLAN = {"datastore": "etcd", "networks": [{"name": "blue"}, {"name": "red"}, {"name": "green"}]}
 
 
@@ -28,11 +32,37 @@ def _host(tmp_path):
 def test_the_record_is_read_or_named(host):
     assert deployed.plan(host.root) is None
     host("etc/multinet/deployed.json", json.dumps({"plan": {"networks": []}}))
-    assert deployed.plan(host.root) == {"networks": []}
+    assert deployed.plan(host.root)["networks"] == []
     for broken in ("{", "[]", "{}"):
         host("etc/multinet/deployed.json", broken)
         with pytest.raises(deployed.DeployedError, match="json, can't be read"):
             deployed.plan(host.root)
+
+
+@pytest.mark.parametrize(
+    "former", sorted(VECTORS.glob("deployed_*.json")), ids=lambda one: one.stem
+)
+def test_what_former_versions_deployed_has_all_that_a_plan_has_today(host, former):
+    host("etc/multinet/deployed.json", former.read_text(encoding="utf-8"))
+    declared = [
+        {
+            "name": "blue",
+            "cidr": "10.1.0.0/16",
+            "default": True,
+            "backend": {"type": "vxlan", "vni": 1},
+        },
+        {
+            "name": "red",
+            "cidr": "10.3.0.0/16",
+            "attach": "all",
+            "backend": {"type": "vxlan", "vni": 2, "port": 8286},
+        },
+    ]
+    today, found = plan(declared), deployed.plan(host.root)
+    assert set(today) - set(found) == set()
+    assert found["isolated"] == today["isolated"] and found["datastore"] == "etcd"
+    for one, other in zip(today["networks"], found["networks"]):
+        assert set(one) - set(other) == set()
 
 
 def test_a_host_that_lost_its_record_knows_its_networks_by_their_files(host):

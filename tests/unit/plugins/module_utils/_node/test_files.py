@@ -112,6 +112,84 @@ def test_a_link_of_another_s_is_kept_as_a_link(tmp_path):
     assert (tmp_path / "multus-4").read_text() == "upstream's"
 
 
+def given_back(*paths, record):
+    """Do what the module does where `record` shall name no more than it does."""
+    wanted = files.Wish(
+        [wish(record, "", last=True)], given_back=[str(path) for path in paths], is_ours=ours
+    )
+    changes = files.decide(wanted)
+    files.apply(changes)
+    assert files.decide(wanted) == []
+    return [(change.action, os.path.basename(change.path)) for change in changes]
+
+
+def test_a_name_that_is_not_wanted_any_more_goes_and_gives_its_place_back(tmp_path):
+    for name, text in {
+        "alone": "ours",
+        "multus": "ours",
+        "multus.original": "upstream's",
+        "newer": "upstream's, newer",
+        "newer.original": "upstream's",
+        "another": "never ours",
+        "lost.original": "upstream's",
+        "record": "all of them",
+    }.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "link").symlink_to("another")
+    (tmp_path / "directory").mkdir()
+    names = ("alone", "multus", "newer", "another", "lost", "absent", "link", "directory")
+    assert given_back(*(tmp_path / name for name in names), record=tmp_path / "record") == [
+        ("file", "record"),
+        ("remove", "alone"),
+        ("give back", "multus"),
+        ("remove", "newer.original"),
+        ("give back", "lost"),
+    ]
+    there = {path.name: path.read_text() for path in tmp_path.iterdir() if path.is_file()}
+    assert there == {
+        "another": "never ours",
+        "link": "never ours",
+        "lost": "upstream's",
+        "multus": "upstream's",
+        "newer": "upstream's, newer",
+        "record": "",
+    }
+
+
+def test_the_record_of_what_goes_is_written_after_it_has_gone(tmp_path, monkeypatch):
+    (tmp_path / "alone").write_text("ours")
+    (tmp_path / "record").write_text("alone\n")
+
+    def killed(change):
+        raise OSError(5, "no more")
+
+    monkeypatch.setattr(files, "_remove", killed)
+    with pytest.raises(files.NodeFilesError):
+        given_back(tmp_path / "alone", record=tmp_path / "record")
+    assert (tmp_path / "record").read_text() == "alone\n"
+    assert sorted(os.listdir(tmp_path)) == ["alone", "record"]
+
+
+def test_lines_are_added_to_those_that_are_there(tmp_path):
+    (tmp_path / "record").write_text("one\ntwo\n")
+    added = wish(tmp_path / "record", "two\nthree\n", adds=True)
+    run([added])
+    assert (tmp_path / "record").read_text() == "one\ntwo\nthree\n"
+    assert files.decide(files.Wish([added._replace(content="three\n")])) == []
+
+
+def test_of_former_versions_the_latest_stays_and_what_is_another_s(tmp_path):
+    for age, name in enumerate(["b" * 12, "a" * 12, "multinet", "site", "ab"]):
+        (tmp_path / name).mkdir()
+        os.utime(tmp_path / name, (1000 - age, 1000 - age))
+    (tmp_path / ("c" * 12)).symlink_to(tmp_path / "site")
+    (tmp_path / ("d" * 12)).write_text("a file")
+    files.apply(files.decide(files.Wish(versioned=[str(tmp_path / ("e" * 12))])))
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == ["ab", "b" * 12, "c" * 12, "d" * 12, "site"]
+    assert (tmp_path / "site").is_dir()
+
+
 def test_the_diff_says_what_is_kept(tmp_path):
     (tmp_path / "multus").write_text("upstream's")
     wanted = files.Wish([wish(tmp_path / "multus", "ours", is_ours=ours)])

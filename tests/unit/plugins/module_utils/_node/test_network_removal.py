@@ -24,6 +24,8 @@ class Host(removal.Host):
                 {"dst": "default", "dev": "eth0"},
                 {"dst": "10.3.7.0/24", "dev": "mn-red"},
                 {"dst": "10.3.8.0/24", "dev": "eth0"},
+                # a bridge that has been given back, by a call before
+                {"dst": "10.3.9.0/24", "dev": "kbr0", "protocol": "kernel"},
                 {"dst": "10.4.0.0/16", "dev": "eth0"},
             ]
             return 0, json.dumps(routes), ""

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 import pytest
@@ -34,18 +35,28 @@ def words(paths):
     return found
 
 
-def test_there_and_back_and_there_again(host):
+def test_there_and_back_and_nothing_is_left_to_go_back_to(host):
     paths, directory, record = host
-    assert previous.keep(paths, directory) == paths
-    assert previous.keep(paths, directory) == []
+    for changed in (paths, []):  # the second time it is kept already
+        assert previous.keep(paths, directory) == changed
     write(paths, "new")
-    assert words(paths) == ["new", "new"]
-    for expected in ("old", "new", "old"):
-        assert previous.differing(paths, directory) == paths
-        assert previous.restore(paths, directory, record) == paths
-        assert words(paths) == [expected] * 2
+    for changed in (paths, [], []):
+        assert previous.differing(paths, directory) == changed
+        assert previous.restore(paths, directory, record) == changed
+        assert words(paths) == ["old", "old"]
         ours = executables.recorded(record)
         assert all(executables.why_not_ours(path, ours) == "" for path in paths)
+
+
+def test_what_an_upgrade_did_not_replace_is_not_gone_back_to_later(host):
+    """Else the second way back would lead to what was there before the upgrade after it."""
+    paths, directory, record = host
+    previous.keep(paths, directory)
+    write(paths[:1], "new")
+    assert previous.restore(paths, directory, record) == paths[:1]
+    write(paths[1:], "new")
+    assert previous.restore(paths, directory, record) == []
+    assert words(paths) == ["old", "new"]
 
 
 def test_the_last_that_was_kept_counts(host):
@@ -74,3 +85,22 @@ def test_all_or_none(host, tmp_path):
         previous.restore(paths, directory, record)
     assert words(paths[:1]) == ["new"]
     assert sorted(os.listdir(directory + str(tmp_path / "bin"))) == ["etcd", "flanneld"]
+
+
+def test_what_cannot_all_be_kept_leaves_what_was_kept_before(host, monkeypatch):
+    paths, directory, _record = host
+    previous.keep(paths, directory)
+    write(paths, "new")
+    stage = previous.files.stage
+
+    def full(path, *more, **options):
+        if path.endswith("flanneld"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return stage(path, *more, **options)
+
+    monkeypatch.setattr(previous.files, "stage", full)
+    with pytest.raises(ArtifactError, match=r"No space left on device\. Nothing was replaced"):
+        previous.keep(paths, directory)
+    assert words([directory + path for path in paths]) == ["old", "old"]
+    (folder,) = {os.path.dirname(directory + path) for path in paths}
+    assert sorted(os.listdir(folder)) == ["etcd", "flanneld"]

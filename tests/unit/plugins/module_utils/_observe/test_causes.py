@@ -51,6 +51,7 @@ def test_what_does_not_arrive_has_its_cause_at_either_end(host):
     report = measured([LOST], **{host: [LEASE]})
     (finding,) = report["findings"]
     assert finding["causes"] == [{"host": host, **LEASE}]
+    assert finding["hosts"] == [host]
     assert finding["repair"] == (
         f"On {host}, flanneld@blue.service holds the lease of 198.18.61.13, which the host no"
         " longer has; restart the daemon: run the playbook site."
@@ -134,10 +135,11 @@ def test_many_causes_are_a_few_sentences():
     assert finding["repair"].endswith("6 more such deviations are in report.json.")
 
 
-def test_ports_that_nobody_knows_are_noted():
+@pytest.mark.parametrize("key", ["strangers", "leftovers"])
+def test_ports_that_nobody_knows_and_what_dead_containers_left_are_noted(key):
     plan, facts = load()
     text = "the port veth9 of mn-blue may send with any address of the network blue"
-    facts[1]["drift"] = {"deviations": [], "failed_to_look": [], "strangers": [text]}
+    facts[1]["drift"] = {"deviations": [], "failed_to_look": [], key: [text]}
     report = evaluate(plan, facts, perfect(plan, facts))
     assert report["verdict"] == "as_planned"
     assert f"On h2, {text}." in report["notes"]

@@ -274,6 +274,69 @@ def test_a_service_that_leads_into_another_network(world):
     assert (report["verdict"], classes(report)) == ("leaks", {leaks.REDIRECTED})
 
 
+@pytest.mark.parametrize(
+    ("started", "is_note"),
+    [("2026-01-31T09:59:59Z", True), ("2026-01-31T10:00:01Z", False), ("", False)],
+)
+def test_pods_that_are_older_than_the_networks_are_a_note(world, started, is_note):
+    plan, facts, known = world
+    shares = perfect(plan, facts, known)
+    plan["networks"][0]["attach"] = "all"
+    stranger = dict(known["pods"][0], label="shop/old", uid="old", started=started)
+    stranger.update(running=True, host_network=False, node=facts[0]["host"], status=None)
+    for fact in facts:
+        fact.update(cni_since="2026-01-31T10:00:00Z", node_name=fact["host"])
+    known["pods"].append(stranger)
+    report = report_on(world, shares)
+    assert any("shop/old" in note for note in report["notes"]) == is_note
+    assert any("shop/old" in gap for gap in report["gaps"]) != is_note
+
+
+def hidden(world, *, itself=False):
+    """Return the report after an endpoint of a Service has heard a pod in another's name."""
+    plan, facts, known = world
+    shares = perfect(plan, facts, known)
+    cell = next(
+        cell
+        for cell in cells.cells(plan, facts, cluster=known)
+        if cell["kind"] == "service" and cell["expected"] == "reached" and cell["variant"]["ends"]
+    )
+    others = [end for end in cell["variant"]["ends"] if end != cell["from"]]
+    pod, interface = (cell["from"] if itself else others[0]).rsplit("/", 1)
+    note(shares, pod.split("/")[0], receipt(cell["id"], pod, interface, "10.1.9.1"))
+    return report_on(world, shares)
+
+
+def test_a_service_that_hides_a_pod_behind_its_node(world):
+    """As kube-proxy does with pods that it does not know."""
+    report = hidden(world)
+    (finding,) = report["findings"]
+    assert report["verdict"] == "broken"
+    assert "the receiver saw the source 10.1.9.1 instead of the pod's own" in str(finding)
+
+
+def test_a_pod_that_a_service_leads_back_to_itself_has_to_be_hidden(world):
+    assert hidden(world, itself=True)["verdict"] == "as_planned"
+
+
+@pytest.mark.parametrize("hides_all", [False, True])
+def test_where_kube_proxy_is_to_hide_all_pods_it_does_no_harm(world, hides_all):
+    world[2]["kube_proxy"] = {"mode": "ClusterCIDR", "hides_all": hides_all}
+    report = hidden(world)
+    assert report["verdict"] == ("as_planned" if hides_all else "broken")
+    assert ("masqueradeAll" in str(report["not_measured"])) is hides_all
+
+
+def test_a_cluster_without_a_service_to_show_sources_says_so(world):
+    plan, facts, known = world
+    told = "Whether Services show the pods' own addresses"
+    assert told not in str(report_on(world, perfect(plan, facts, known))["not_measured"])
+    # the API server's alone is left, and one that leads to another network
+    del known["services"][0]
+    assert told in str(report_on(world, perfect(plan, facts, known))["not_measured"])
+    assert told not in str(evaluate(plan, facts, perfect(plan, facts))["not_measured"])
+
+
 def test_a_service_that_nobody_answers(world):
     plan, facts, known = world
     shares = perfect(plan, facts, known)

@@ -21,6 +21,45 @@ VETH = {
 }
 
 
+def test_ways_are_asked_for_where_a_route_leads_to_other_hosts():
+    """A network with a route for each host's subnet, and one with a route for all (wireguard)."""
+    routes = {
+        "4": [
+            {"dst": "default", "dev": "eth0"},
+            {"dst": "10.3.1.0/24", "dev": "mn-red"},
+            {"dst": "10.3.2.0/24", "dev": "flannel.2", "gateway": "10.3.2.0"},
+            {"dst": "10.3.2.0/24", "dev": "eth1", "metric": 9},
+            {"dst": "10.3.1.0", "dev": "flannel.2"},
+            {"dst": "10.4.0.0/16", "dev": "flannel-wg"},
+            {"dst": "10.4.0.0/24", "dev": "mn-green"},
+        ],
+        "6": [],
+    }
+    sides = [
+        {
+            "bridge": {"name": bridge, "up": True},
+            "lease": {"FLANNEL_SUBNET": own},
+            "routes": [
+                {"prefix": one["dst"], "device": one["dev"], "dead": False}
+                for one in routes["4"]
+                if one["dst"].startswith(begin)
+            ],
+        }
+        for bridge, own, begin in (
+            ("mn-red", "10.3.1.1/24", "10.3."),
+            ("mn-green", "10.4.0.1/24", "10.4."),
+        )
+    ]
+    asked = [one[:3] for one in facts.questions(sides, routes)]
+    assert asked == [
+        ("10.3.2.2", "10.3.1.254", "mn-red"),
+        ("10.4.255.253", "10.4.0.254", "mn-green"),
+    ]
+    for side in sides:
+        side["bridge"]["up"] = False
+    assert list(facts.questions(sides, routes)) == []
+
+
 def test_ports_are_told_from_strangers():
     links = [
         VETH,
@@ -78,9 +117,8 @@ def test_labels_come_from_state_that_names_a_living_namespace(tmp_path):
     )
     (tmp_path / "torn").write_text("{")
     found = names.labels([str(tmp_path), str(tmp_path / "missing")])
-    assert list(found.values()) == [
-        {"label": "shop_web", "container": "c1", "namespace": "shop", "name": "web", "uid": ""}
-    ]
+    said = {"label": "shop_web", "container": "c1", "namespace": "shop", "name": "web", "uid": ""}
+    assert list(found.values()) == [dict(said, recorded=str(tmp_path / "c1.json"))]
 
 
 def test_labels_are_safe_and_unique():

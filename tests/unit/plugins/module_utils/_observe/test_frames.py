@@ -84,7 +84,7 @@ def test_tokens():
     assert frames.read_token(b"\xff" * 40, RUN) is None
 
 
-def run_filter(program, frame):
+def run_filter(program, frame, packet_type=0):
     """What the kernel would do, by the definition of classic BPF (bpf(4)): the number of bytes
     passed, 0 for none.
     """
@@ -98,6 +98,8 @@ def run_filter(program, frame):
                 accumulator = struct.unpack_from("!H", frame, operand)[0]
             elif code == 0x48:
                 accumulator = struct.unpack_from("!H", frame, operand + index)[0]
+            elif code == 0x30 and operand == 0xFFFFF004:  # SKF_AD_OFF + SKF_AD_PKTTYPE
+                accumulator = packet_type
             elif code == 0x30:
                 accumulator = frame[operand]
             elif code == 0xB1:
@@ -153,20 +155,62 @@ REPLY = [
     for frame, offset, kind in ((ECHO[0], 34, 0), (ECHO[1], 54, 129))
 ]
 ARP = [frames.arp_request(A, "10.1.1.2", "10.3.1.2")]
+OF_PODS = [  # what only the host's end of a pod's interface is to hear
+    frames.gratuitous_arp(A, B, "10.1.1.3", b"hello"),
+    frames.ethernet(A, B, frames.router_advertisement(A, b"hello")),
+    *(
+        frames.ethernet(A, B, frames.too_big(*ends, quoted, 1300, b"hello"))
+        for ends, quoted in (
+            (("10.1.1.2", "10.1.1.1"), ("10.3.1.1", "10.3.1.9")),
+            (("fd00:1::2", "fd00:1::1"), ("fd00:3::1", "fd00:3::9")),
+        )
+    ),
+]
+
+
+def test_what_pods_say_of_others_is_read_back():
+    said = [frames.parse(frame) for frame in OF_PODS]
+    assert [one["kind"] for one in said] == ["claim", "advertisement", "icmp", "icmp"]
+    assert [one["payload"].rstrip(b"\0") for one in said] == [b"hello"] * 4
+    tag = frames.tagged(OF_PODS[0])
+    assert tag[12:16] == b"\x81\0\0\0" and tag[:12] + tag[16:] == OF_PODS[0]
+
+
+def test_sums_of_what_a_kernel_would_check():
+    advertised, error, error6 = (frame[14:] for frame in OF_PODS[1:])
+    assert advertised[7] == 255, "neighbours believe no other hop limit"
+    assert struct.unpack_from("!H", advertised, 46)[0] == 0, "a lifetime of 0 changes nothing"
+    for packet in (advertised, error6):
+        pseudo = packet[8:40] + struct.pack("!IxxxB", len(packet) - 40, frames.ICMPV6)
+        assert frames.checksum(pseudo + packet[40:]) == 0
+    assert frames.checksum(error[20:]) == 0
 
 
 def test_filters():
     requests, answers = frames.requests_filter([7000]), frames.answers_filter(7000)
     assert all(run_filter(requests, frame) for frame in UDP_TO + SYN_TOKEN + ECHO)
     others = UDP_FROM + TCP_FROM + TCP_DATA + REPLY
-    assert not any(run_filter(requests, frame) for frame in others + ARP)
+    assert not any(run_filter(requests, frame) for frame in others + ARP + OF_PODS)
     assert all(run_filter(answers, frame) for frame in UDP_FROM + TCP_FROM + REPLY + ARP)
     assert not any(run_filter(answers, frame) for frame in UDP_TO + TCP_DATA + ECHO)
     for ports in ({*range(9000, 9040), 7000}, {*range(9000, 9200), 7000}):
-        witness = frames.requests_filter(ports, arp=True)
-        assert all(run_filter(witness, frame) for frame in UDP_TO + SYN_TOKEN + ECHO + ARP)
+        witness = frames.requests_filter(ports, witness=True)
+        assert all(
+            run_filter(witness, frame) for frame in UDP_TO + SYN_TOKEN + ECHO + ARP + OF_PODS
+        )
         assert not any(run_filter(witness, frame) for frame in others)
     assert socket.htons(1)  # the programs are in host order, the frames in network order
+
+
+def test_filters_by_the_way_that_a_packet_goes():
+    """Types: 0 for this host, 1 broadcast, 2 multicast, 3 for somebody else, 4 outgoing."""
+    program, (frame, *dummy) = frames.requests_filter([7000]), UDP_TO
+    passed = [bool(run_filter(frames.incoming(program), frame, kind)) for kind in range(5)]
+    assert passed == [True, True, True, False, False]
+    passed = [bool(run_filter(frames.outgoing(program), frame, kind)) for kind in range(5)]
+    assert passed == [False, False, False, False, True]
+    for both in (frames.incoming(program), frames.outgoing(program)):
+        assert not any(run_filter(both, UDP_FROM[0], kind) for kind in range(5))
 
 
 def test_filters_of_a_hosts_raw_sockets():

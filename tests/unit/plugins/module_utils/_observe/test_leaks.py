@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import pathlib
 
 import pytest
@@ -22,8 +23,9 @@ def test_every_class_has_a_number_and_a_name_of_its_own():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_repair_leaves_nothing_to_fill_in(name):
-    for forged in (False, True):
-        assert "{" not in leaks.repair(NAMES[name], "h1", "blue", "red", forged)
+    for forged, elsewhere in itertools.product((False, True), repeat=2):
+        how = {"forged": forged, "elsewhere": elsewhere}
+        assert "{" not in leaks.repair(NAMES[name], "h1", "blue", "red", **how)
 
 
 SCENARIOS = sorted(ROOT.glob("molecule/shared/inventory/group_vars/*.yml"))

@@ -11,10 +11,15 @@ import json
 
 import pytest
 import report_schema
-from ansible_collections.multinet.flannel.plugins.module_utils._observe import cells, leaks
+from ansible_collections.multinet.flannel.plugins.module_utils._observe import (
+    cells,
+    leaks,
+    page,
+    sender,
+)
 from ansible_collections.multinet.flannel.plugins.module_utils._observe import report as forms
 
-from .world import VECTORS, arrive, classes, evaluate, load, note, perfect, receipt
+from .world import VECTORS, arrive, classes, crowd, evaluate, load, note, perfect, receipt
 
 CASES = json.loads((VECTORS / "verdicts.json").read_text(encoding="utf-8"))
 
@@ -31,11 +36,8 @@ def change(plan, facts, shares, step):
     if "receive" in step:
         name = step["receive"]
         if "at" in step:
-            note(
-                shares,
-                step["at"].split("/")[0],
-                receipt(name, step["at"], step["interface"], "10.9.9.9"),
-            )
+            entry = receipt(name, step["at"], step["interface"], "10.9.9.9", step.get("address"))
+            note(shares, step["at"].split("/")[0], dict(entry, port=step.get("port", 0)))
         else:
             arrive(shares, facts, by_id[name], step.get("source"))
         if "handed_on" in step:
@@ -206,9 +208,143 @@ def test_each_report_says_what_it_did_not_measure():
     told = evaluate(plan, facts, perfect(plan, facts))["not_measured"]
     assert any("SCTP" in sentence for sentence in told)
     assert not any(sentence.startswith(("All pairs", "The way out")) for sentence in told)
+    assert not any(sentence.startswith("Whether a pod can") for sentence in told)
+    here = evaluate(dict(plan, elsewhere=True), facts, perfect(dict(plan, elsewhere=True), facts))
+    assert any("nobody promises anything" in sentence for sentence in here["not_measured"])
     plan["networks"][1]["backend"]["type"] = "host-gw"
-    alone = evaluate(plan, facts[:1], perfect(plan, facts[:1]), hosts=["h1"], per_host=2)
+    few = cells.Sample(per_host=2)
+    alone = evaluate(plan, facts[:1], perfect(plan, facts[:1]), hosts=["h1"], sample=few)
     told = alone["not_measured"]
     assert any(sentence.startswith("The way out of blue") for sentence in told)
+    assert any(sentence.startswith("Whether masquerade gives a pod") for sentence in told)
+    for pod in facts[0]["pods"]:
+        pod["recorded"] = False
+    told = evaluate(plan, facts, perfect(plan, facts))["not_measured"]
+    assert not any(sentence.startswith("Whether a pod can take") for sentence in told)  # h2's do
+    alone = evaluate(plan, facts[:1], perfect(plan, facts[:1]), hosts=["h1"], sample=few)
+    told = alone["not_measured"]
+    assert any(sentence.startswith("Whether a pod can take") for sentence in told)
     assert any("into the tunnels of red" in sentence for sentence in told)
-    assert any(sentence.startswith("All pairs of pods: each sender tried 2") for sentence in told)
+    assert any(sentence.startswith("All pairs of pods in all ways. Sampled: ") for sentence in told)
+
+
+def test_what_happens_inside_several_networks_is_not_said_to_lead_into_another():
+    plan, facts = load()
+    shares = perfect(plan, facts)
+    by_id = {cell["id"]: cell for cell in cells.cells(plan, facts)}
+    for name in ("router|6|h1/a/eth0|h1/b/eth0", "router|6|h1/a/net1|h1/b/net1"):
+        arrive(shares, facts, by_id[name], "fe80::1")
+    (finding,) = evaluate(plan, facts, shares)["findings"]
+    assert "2 measurements (router) from a network to itself arrived" in finding["sentence"]
+
+
+def test_a_sample_says_what_it_covers():
+    plan, facts = crowd(4, 10)
+    sample = cells.Sample(pairs=1000)
+    names = [fact["host"] for fact in facts]
+    found = evaluate(plan, facts, perfect(plan, facts, sample=sample), names, sample=sample)
+    assert found["verdict"] == "as_planned"
+    assert report_schema.problems(forms.as_json(found)) == []
+    assert found["coverage"]["pairs"] == {
+        "sampled": True,
+        "in_all_ways": False,
+        "possible": 80 * 78,
+        "tried": 80 * 8,
+        "interfaces": 80,
+        "fewest_senders": 8,
+        "fewest_receivers": 8,
+        "ways_possible": 64,
+        "ways_tried": 64,
+    }
+    assert found["coverage"]["receivers_per_host"] == 1
+    assert "Sampled: 640 of 6240 ordered pairs of interfaces (10.3 %)" in " ".join(
+        forms.as_text(found)
+    )
+    whole = evaluate(plan, facts, perfect(plan, facts), names)
+    assert whole["coverage"]["pairs"]["tried"] == whole["coverage"]["pairs"]["possible"]
+    assert "Sampled" not in " ".join(forms.as_text(whole))
+
+
+def test_what_was_sent_by_another_sample_proves_nothing():
+    plan, facts = crowd(2, 4)
+    shares = perfect(plan, facts, sample=cells.Sample(pairs=20))
+    found = evaluate(plan, facts, shares, ["h01", "h02"], sample=cells.Sample(pairs=40))
+    assert found["verdict"] == "inconclusive"
+
+
+def test_a_broadcast_is_heard_by_those_on_the_bridge_that_are_not_in_the_sample():
+    plan, facts = crowd(2, 6)
+    sample = cells.Sample(pairs=30)
+    shares = perfect(plan, facts, sample=sample)
+    for cell in cells.cells(plan, facts):
+        if cell["kind"] == "l2" and cell["expected"] == "reached":
+            arrive(shares, facts, cell)
+    found = evaluate(plan, facts, shares, ["h01", "h02"], sample=sample)
+    assert found["verdict"] == "as_planned"
+    other = "l2|4|h01/p001/eth0"
+    note(shares, "h01", receipt(other, "h01/p002", "net1", "10.1.1.2"))
+    found = evaluate(plan, facts, shares, ["h01", "h02"], sample=sample)
+    assert classes(found) == {leaks.SHARED_BRIDGE}
+
+
+@pytest.mark.parametrize("mode", ["static", "passive"])
+def test_a_run_that_sends_nothing_says_so(mode):
+    plan, facts = load()
+    found = evaluate(plan, facts, {}, mode=mode)
+    assert (found["verdict"], found["mode"], found["cells"]) == ("as_planned", mode, [])
+    assert report_schema.problems(forms.as_json(found)) == []
+    assert f"is not proven (verify_mode: {mode})" in found["headline"]
+    assert any("nothing was sent" in sentence for sentence in found["not_measured"])
+    assert {pair["state"] for pair in found["matrix"]["networks"]} == {"unmeasured"}
+    assert forms.as_text(found)[0].startswith(f"AS PLANNED ({mode}: nothing was sent) - ")
+    assert f"As planned ({mode}: nothing was sent)" in page.as_html(found)
+    facts[0]["pods"][0]["sysctls"]["net/ipv4/ip_forward"] = 1
+    assert evaluate(plan, facts, {}, mode=mode)["verdict"] == "broken"
+    down = evaluate(plan, facts[1:], {}, mode=mode)
+    assert (down["verdict"], down["gaps"]) == ("inconclusive", ["Host h1 was not reached."])
+
+
+def test_a_host_forwards_from_its_first_pod_on():
+    plan, facts = load()
+    facts[0]["node"]["sysctls"]["net/ipv4/ip_forward"] = 0
+    assert evaluate(plan, facts, {}, mode="static")["verdict"] == "broken"
+    facts[0]["pods"] = []
+    assert evaluate(plan, facts, {}, mode="static")["verdict"] == "broken"
+    for network in facts[0]["node"]["networks"].values():
+        network["bridge"] = None
+    assert evaluate(plan, facts, {}, mode="static")["verdict"] == "as_planned"
+
+
+def test_a_passive_run_looks_at_what_others_left():
+    plan, facts = load()
+    pod, other = facts[0]["pods"][:2]
+    own, foreign = (other["interfaces"][number]["mac"] for number in (0, 1))
+    pod["neighbours"] = [{"interface": "eth0", "address": "10.1.1.11", "mac": own}]
+    facts[0]["drift"] = {"deviations": [], "dropped": {"blue to red": 7, "red to blue": 0}}
+    found = evaluate(plan, facts, {}, mode="passive")
+    assert found["verdict"] == "as_planned"
+    assert "On h1, the guard has dropped 7 packets: blue to red." in found["notes"]
+    pod["neighbours"].append({"interface": "eth0", "address": "10.3.1.11", "mac": foreign})
+    found = evaluate(plan, facts, {}, mode="passive")
+    assert classes(found) == {leaks.SHARED_BRIDGE}
+    assert "h1/a eth0: neighbour 10.3.1.11 is h1/b/net1 of network red" in str(found["findings"])
+    bridge = facts[0]["node"]["networks"]["red"]["bridge"]["mac"]
+    pod["neighbours"] = [{"interface": "eth0", "address": "10.3.1.1", "mac": bridge}]
+    assert classes(evaluate(plan, facts, {}, mode="passive")) == {leaks.SHARED_BRIDGE}
+
+
+def test_what_the_deadline_cut_off_proves_nothing():
+    plan, facts = load()
+    shares = perfect(plan, facts)
+    for cell in cells.cells(plan, facts):
+        if cell["kind"] in ("unicast", "forced") and cell["from_host"] == "h1":
+            shares["h1"]["send"]["errors"][cell["id"]] = sender.TOO_LATE
+            shares["h1"]["send"]["answers"].pop(cell["id"], None)
+            for share in shares.values():
+                share["collect"]["receipts"] = [
+                    one for one in share["collect"]["receipts"] if one["cell"] != cell["id"]
+                ]
+    found = evaluate(plan, facts, shares)
+    assert found["verdict"] == "inconclusive"
+    assert {finding["outcome"] for finding in found["findings"]} == {"inconclusive"}
+    assert "the measurement's deadline came before it was sent" in found["findings"][0]["reason"]

@@ -7,6 +7,7 @@ everything is as planned.
 
 from __future__ import annotations
 
+import copy
 import json
 import pathlib
 
@@ -31,10 +32,65 @@ def load():
         for pod in host["pods"]:
             # as facts.pod() has them
             pod.update({key: pod.get(key, "") for key in ("namespace", "name", "uid")})
+            pod["recorded"] = True
             for interface in pod["interfaces"]:
                 interface.setdefault("external", False)
             pod["routes"] = {family: _routes(world["plan"], pod, family) for family in ("4", "6")}
     return world["plan"], world["facts"]
+
+
+def crowd(hosts, pods):
+    """Return (plan, facts) of so many hosts with so many pods each, all on both networks, IPv4
+    alone, made after those of load().
+    """
+    plan, (first, *dummy) = load()
+    for network in plan["networks"]:
+        network.update(ipv6_cidr=None, device_v6=None, masquerade=False)
+    names = [f"h{number:02d}" for number in range(1, hosts + 1)]
+    facts = []
+    for here, name in enumerate(names, 1):
+        host = copy.deepcopy(first)
+        host["host"] = name
+        host["node"]["underlay"] = {"4": f"192.168.9.{here}", "6": None}
+        for second, network in enumerate(plan["networks"]):
+            part = plan["networks"][second]["cidr"].split(".")[1]
+            side = host["node"]["networks"][network["name"]]
+            subnets = [f"10.{part}.{other}" for other in range(1, hosts + 1)]
+            own = subnets[here - 1]
+            side["bridge"].update(addresses=[f"{own}.1/24"], mac=_mac(9, second, here, 0))
+            side["device"].update(addresses=[f"{own}.0/32"], local=f"192.168.9.{here}")
+            side["device_v6"] = None
+            side["lease"] = {"FLANNEL_MTU": "1430", "FLANNEL_SUBNET": f"{own}.1/24"}
+            side["routes"] = [
+                {"prefix": f"{subnet}.0/24", "device": "x", "gateway": None, "dead": False}
+                for subnet in subnets
+            ]
+        host["pods"] = [
+            _of_crowd(first["pods"][0], plan, here, number) for number in range(1, pods + 1)
+        ]
+        facts.append(host)
+    return plan, facts
+
+
+def _of_crowd(like, plan, here, number):
+    """The pod with that number on the host with that number."""
+    pod = copy.deepcopy(like)
+    pod.update(label=f"p{number:03d}", netns=f"/run/netns/p{here}-{number}", inode=number)
+    for second, interface in enumerate(pod["interfaces"]):
+        own = f"10.{plan['networks'][second]['cidr'].split('.')[1]}.{here}"
+        interface.update(
+            addresses=[f"{own}.{number + 1}/24"],
+            gateway={"4": f"{own}.1", "6": None},
+            mac=_mac(1, second, here, number),
+            peer=f"v{second}-{number}",
+        )
+    pod["default_routes"]["6"] = []
+    pod["routes"] = {"4": _routes(plan, pod, "4"), "6": []}
+    return pod
+
+
+def _mac(*numbers):
+    return ":".join(["02", "00", *(f"{number:02x}" for number in numbers)])
 
 
 def _routes(plan, pod, family):
@@ -70,14 +126,15 @@ def receipt(cell, at, interface, source, address=None, protocol="udp"):
     }
 
 
-def perfect(plan, facts, cluster=None):
+def perfect(plan, facts, cluster=None, sample=cells.ALL):
     """Return the shares {host: {"listen", "send", "collect"}} of a measurement in which all that
     must arrive does, and nothing else.
     """
     by_id = {end["id"]: end for end in ends.endpoints(facts)}
     shares = {}
     for host in facts:
-        wanted = list(cells.cells(plan, facts, only_from=host["host"], cluster=cluster))
+        more = {"cluster": cluster, "sample": sample}
+        wanted = list(cells.cells(plan, facts, only_from=host["host"], **more))
         shares[host["host"]] = {
             "listen": {"problems": [], "table_fulls": None},
             "send": {
@@ -125,7 +182,7 @@ def perfect(plan, facts, cluster=None):
                     node["address"],
                 ),
             )
-    for cell in cells.cells(plan, facts, cluster=cluster):
+    for cell in cells.cells(plan, facts, cluster=cluster, sample=sample):
         if cell["expected"] != "reached":
             continue
         answers = shares[cell["from_host"]]["send"]["answers"]
@@ -152,7 +209,8 @@ def arrive(shares, facts, cell, source=None):
 
 
 def _arrive(shares, by_id, cell, source=None):
-    end, origin = by_id[cell["to"]], by_id.get(cell["from"])
+    end = by_id[cell["variant"].get("by", cell["to"])]
+    origin = by_id.get(cell["from"])
     own = origin["addresses"][cell["family"]] if origin else "192.168.9.1"
     source = source or cell["source"] or own
     name = cells.token_name(cell)

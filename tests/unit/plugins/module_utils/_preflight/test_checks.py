@@ -28,6 +28,7 @@ def network(name, cidr, vni, port, healthz_port):
         "devices": ["mn-" + name, f"flannel.{vni}"],
         "healthz_port": healthz_port,
         "tunnel_ports": [port],
+        "mtu_overhead": 50,
         "unit": f"flanneld@{name}.service",
         "ipam_dir": "/var/lib/cni/networks/multinet-" + name,
         "etcd_prefix": "/coreos.com/network/" + name,
@@ -125,6 +126,38 @@ def test_a_port_shared_with_another_flannel_is_a_warning():
         "Network 'red': UDP port 8286 is also that of flannel.4, which the collection did not make."
     )
     assert checks.warnings(dict(observed, links=[vxlan("flannel.2", 2, 8286)]), PLAN, PLAN) == []
+
+
+def test_a_tunnel_of_somebody_else_is_named():
+    geneve = {
+        "ifname": "genev_sys",
+        "linkinfo": {"info_kind": "geneve", "info_data": {"port": 6081}},
+    }
+    observed = dict(copy.deepcopy(VECTORS["host"]), firewalls=[], links=[geneve])
+    assert checks.warnings(observed, PLAN) == [
+        "genev_sys is a tunnel (geneve, UDP port 6081) that the collection did not make. The guard"
+        " closes its port to pods of the networks."
+    ]
+
+
+@pytest.mark.parametrize(("mtu", "refused"), [(1330, False), (1329, True)])
+def test_an_underlay_that_leaves_no_room_for_ipv6_is_refused(mtu, refused):
+    observed = copy.deepcopy(VECTORS["host"])
+    observed["links"][1]["mtu"] = mtu
+    observed["addresses"][1]["addr_info"].append(
+        {"family": "inet6", "local": "fd09::1", "prefixlen": 64, "scope": "global"}
+    )
+    plan = {"networks": [dict(PLAN["networks"][0], ipv6_cidr="fd00:1::/48"), PLAN["networks"][1]]}
+    deployment = checks.Deployment(plan, None, underlay_interface="eth0")
+    assert (
+        checks.problems(observed, deployment)
+        == [
+            "Network 'blue': IPv6 needs packets of 1280 bytes, and the underlay interface 'eth0'"
+            " has an MTU of 1329, of which the tunnel takes 50. Give it 1330 or more, or leave"
+            " ipv6_cidr out."
+        ]
+        * refused
+    )
 
 
 def test_what_another_firewall_would_drop_is_a_warning():

@@ -74,12 +74,26 @@ LINKS = [
 ]
 
 
-def found(configurations, files=None, links=None):
+def daemon(subnet_file, **more):
+    return {
+        "pid": 471,
+        "kind": "unit",
+        "id": "flanneld.service",
+        "subnet_file": subnet_file,
+        "store": "keys below /x in etcd at http://127.0.0.1:2379",
+        "udp_ports": [],
+        **more,
+    }
+
+
+def found(configurations, files=None, links=None, daemons=(), adopted=None):
     return foreign.recognise(
         {
             "configurations": configurations,
             "subnet_files": FILES if files is None else files,
             "links": LINKS if links is None else links,
+            "daemons": daemons,
+            "adopted": adopted or {},
         }
     )
 
@@ -89,7 +103,8 @@ def declarations(configurations, **more):
 
 
 def test_multus_with_two_flannels():
-    assert declarations({"10-multus-2flannel.conf": TWO}) == [
+    running = [daemon("/run/2flannel/networks/subnet2.env")]
+    assert declarations({"10-multus-2flannel.conf": TWO}, daemons=running) == [
         {
             "name": "flannel1",
             "cidr": "10.235.64.0/18",
@@ -111,10 +126,16 @@ def test_kube_flannel():
         {
             "name": "cbr0",
             "file": "10-flannel.conflist",
+            "files": ["10-flannel.conflist"],
             "default": True,
             "bridge": "cni0",
             "subnet_file": "/run/flannel/subnet.env",
+            "ipam_dir": "/var/lib/cni/networks/cbr0",
             "subnet": "10.244.1.1/24",
+            "ipv6_subnet": "",
+            "device": "flannel.7",
+            "mac": "",
+            "daemon": None,
             "declaration": {
                 "name": "cbr0",
                 "cidr": "10.244.0.0/16",
@@ -125,7 +146,26 @@ def test_kube_flannel():
         }
     ]
     assert len(result["stays"]) == 1
-    assert "until they are made anew" in result["stays"][0]
+    assert "keep their interfaces and addresses" in result["stays"][0]
+
+
+def test_a_network_that_several_files_name_is_one():
+    """Multus writes its own from the one that kube-flannel has written."""
+    cbr0 = json.loads(KUBE_FLANNEL)
+    multus = {"name": "multus-cni-network", "type": "multus", "delegates": [cbr0]}
+    result = found({"00-multus.conf": json.dumps(multus), "10-flannel.conflist": KUBE_FLANNEL})
+    (network,) = result["networks"]
+    assert network["files"] == ["00-multus.conf", "10-flannel.conflist"]
+    assert network["declaration"]["default"]
+    assert "cbr0 (00-multus.conf and 10-flannel.conflist, " in foreign.sentences(result)[0]
+    assert not [one for one in result["stays"] if "none of flannel's" in one]
+
+
+def test_what_is_called_besides_flannel_is_named():
+    multus = json.loads(TWO)
+    multus["delegates"] += [{"name": "storage", "type": "macvlan"}, {"type": "tuning"}]
+    result = found({"10-multus.conf": json.dumps(multus), "20-calico.conflist": CALICO})
+    assert result["beside"] == {"10-multus.conf": ["storage", "tuning"]}
 
 
 def test_a_daemon_that_does_not_run():
@@ -134,6 +174,16 @@ def test_a_daemon_that_does_not_run():
     assert foreign.sentences(result)[0] == (
         "cbr0 (10-flannel.conflist, bridge cni0): /run/flannel/subnet.env says no range, so its"
         " flanneld does not run here. Start it, and look again."
+    )
+
+
+def test_a_daemon_that_was_stopped_has_taken_its_device_along():
+    """A backend without a device is not told from host-gw then; one with a device is seen."""
+    result = found({"10-multus-2flannel.conf": TWO})
+    assert "backend" not in result["networks"][0]["declaration"]
+    assert result["networks"][1]["declaration"]["backend"] == {"type": "udp", "port": 8285}
+    assert foreign.sentences(result)[1] == (
+        "  its flanneld does not run: declare the backend that it has"
     )
 
 
@@ -163,7 +213,12 @@ def test_what_is_no_configuration_breaks_nothing(text):
 
 
 def test_our_own_is_not_of_others():
-    assert found({"00-multinet.conf": TWO}) == {"networks": [], "stays": []}
+    assert found({"00-multinet.conf": TWO}) == {
+        "networks": [],
+        "beside": {},
+        "stays": [],
+        "adopted": {},
+    }
 
 
 def test_a_host_is_looked_at(tmp_path):
@@ -173,3 +228,41 @@ def test_a_host_is_looked_at(tmp_path):
     assert list(seen["configurations"]) == ["10-flannel.conflist"]
     assert seen["links"] == LINKS
     assert foreign.look(lambda command: (1, "", ""), str(tmp_path / "none"))["links"] == []
+
+
+def test_a_daemon_says_its_port_and_where_its_leases_are():
+    running = daemon("/run/2flannel/networks/subnet2.env", udp_ports=[8286])
+    tun = {**LINKS[3], "ifname": "flannel1", "addr_info": [{"local": "10.235.70.0"}]}
+    result = found({"10-multus-2flannel.conf": TWO}, daemons=[running], links=[tun])
+    network = result["networks"][0]
+    assert network["declaration"]["backend"] == {"type": "udp", "port": 8286}
+    assert network["daemon"] == running
+    lines = foreign.sentences(result)
+    assert "  its flanneld is unit flanneld.service, with keys below /x in etcd at" in lines[1]
+    assert any(line.startswith("Left as it is, for the way back: keys below") for line in lines)
+
+
+def test_a_subnet_of_another_length_and_ipv6():
+    files = {
+        "/run/flannel/subnet.env": {
+            "FLANNEL_NETWORK": "10.244.0.0/16",
+            "FLANNEL_SUBNET": "10.244.1.1/26",
+            "FLANNEL_IPV6_NETWORK": "fd00:4::/48",
+            "FLANNEL_IPV6_SUBNET": "fd00:4:0:7::1/64",
+        }
+    }
+    (network,) = found({"10-flannel.conflist": KUBE_FLANNEL}, files=files)["networks"]
+    assert network["declaration"]["subnet_len"] == 26
+    assert network["declaration"]["ipv6_cidr"] == "fd00:4::/48"
+    assert network["ipv6_subnet"] == "fd00:4:0:7::1/64"
+
+
+def test_a_daemon_of_no_configuration_stays():
+    (line,) = found({}, daemons=[daemon("/run/x.env")])["stays"]
+    assert line.startswith("unit flanneld.service stays: it is a flanneld that writes /run/x.env")
+
+
+def test_what_was_taken_over_is_said():
+    assert foreign.sentences(found({}, adopted={"blue": "flannel0"})) == [
+        "blue: taken over, was flannel0"
+    ]

@@ -63,4 +63,5 @@ def test_the_runtime_counts_for_more_than_state_files(tmp_path):
     )
     assert list(found.values()) == [
         {"label": "shop/web", "namespace": "shop", "name": "web", "uid": "u1", "container": "c1"}
+        | {"recorded": str(tmp_path / "state")}
     ]

@@ -8,6 +8,7 @@ of it comes back.
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 
 import pytest
@@ -279,6 +280,15 @@ def test_pods_that_crio_would_detach_at_its_next_start(tmp_path):
         '{"name": "crio", "disableGC": true}', encoding="utf-8"
     )
     assert wiring.crio_former_pods(str(conf), str(results)) == []
+
+
+def test_pods_are_not_taken_for_none_where_a_directory_cannot_be_read(tmp_path, monkeypatch):
+    def refused(path):
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(os, "listdir", refused)
+    with pytest.raises(PermissionError):
+        wiring.crio_former_pods(str(tmp_path), str(tmp_path))
 
 
 # The kubelet

@@ -16,6 +16,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._subnets import (
 )
 from ansible_collections.multinet.flannel.plugins.module_utils._subnets.nodes import Nodes
 from ansible_collections.multinet.flannel.plugins.module_utils._subnets.subnets import Node
+from ansible_collections.multinet.flannel.plugins.module_utils._subnets.written import Written
 
 RAW = {
     "node_name": "n",
@@ -138,7 +139,7 @@ def test_a_flanneld_is_ended_when_it_is_wrong_twice_and_not_again_for_a_minute(t
         "spec": {"podCIDRs": ["10.244.3.0/24"]},
     }
     kept.replace([Node(node, told.known)], "1")
-    keeper = own_node.Keeper(told, kept, host, None, said.append)
+    keeper = own_node.Keeper(told, kept, host, None, Written(str(tmp_path)), said.append)
     ended = []
     for now in (0.0, 5.0, 10.0, 64.0, 66.0):
         keeper.look(now)
@@ -146,3 +147,124 @@ def test_a_flanneld_is_ended_when_it_is_wrong_twice_and_not_again_for_a_minute(t
     assert ended == [0, 1, 1, 1, 2]
     assert "it works with 10.3.9.0/24 and this node now has 10.3.3.0/24" in said[0]
     assert ('multinet_subnets_flanneld_restarts_total{network="red"}', 2) in keeper.samples()
+
+
+class FakeApi:
+    """Takes changes of the own node, and events."""
+
+    def __init__(self):
+        self.patched = []
+        self.events = []
+
+    def patch_own(self, name, annotations):
+        self.patched.append((name, annotations))
+        return 200, {}
+
+    def create_event(self, namespace, event):
+        self.events.append((namespace, event))
+        return 201
+
+
+LEASE = {PREFIX + "kube-subnet-manager": "true", PREFIX + "public-ip": "192.0.2.7"}
+
+
+def the_node(annotations, pod_cidr="10.244.3.0/24"):
+    metadata = {"name": "n", "resourceVersion": "1", "annotations": annotations}
+    return {"metadata": metadata, "spec": {"podCIDRs": [pod_cidr]}}
+
+
+def test_what_another_wrote_into_a_lease_is_put_back_after_two_looks(tmp_path):
+    """All other nodes believe it, and would send this node's packets elsewhere for good."""
+    told, kept, api, said = load(tmp_path), Nodes(), FakeApi(), []
+    written = Written(str(tmp_path))
+    keeper = own_node.Keeper(told, kept, FakeHost("10.3.3.0/24"), api, written, said.append)
+    wrong = Node(the_node({**LEASE, PREFIX + "public-ip": "192.0.2.66"}), told.known)
+    kept.replace([wrong], "1")
+    for now in (0.0, 5.0):
+        keeper.look(now)
+    assert api.patched == []  # nobody knows what flanneld wrote
+    written.found("red", LEASE)
+    keeper.look(10.0)
+    assert api.patched == []  # it may be on its way
+    keeper.look(15.0)
+    assert api.patched == [("n", {PREFIX + "public-ip": "192.0.2.7"})]
+    assert said == [
+        "The lease of network red on the Node object was changed by another than this node's"
+        f" flanneld: {PREFIX}public-ip was 192.0.2.66, and is again 192.0.2.7."
+    ]
+    assert ('multinet_subnets_leases_put_back_total{network="red"}', 1) in keeper.samples()
+    kept.replace([Node(the_node(LEASE), told.known)], "2")
+    for now in (20.0, 25.0):
+        keeper.look(now)
+    assert len(api.patched) == 1
+
+
+def test_what_flanneld_wrote_is_known_after_a_new_start(tmp_path):
+    written = Written(str(tmp_path))
+    written.found("red", LEASE)
+    written.changed(
+        "red", {PREFIX + "public-ip": "192.0.2.8", PREFIX + "kube-subnet-manager": None}
+    )
+    assert Written(str(tmp_path)).of("red") == {PREFIX + "public-ip": "192.0.2.8"}
+    (tmp_path / "red.json").write_text("rubbish", encoding="utf-8")
+    assert written.of("red") == {} == written.of("blue")
+    Written("/proc/none").found("red", LEASE)  # nothing of flanneld's depends on it
+
+
+class FormerHost(FakeHost):
+    """A host where a pod of a former subnet still runs."""
+
+    def addresses(self, device):
+        return ["10.3.9.1"]
+
+    def ports(self, bridge):
+        return 1
+
+    def allocations(self, directory):
+        return [("10.3.9.5", "4f2a"), ("10.3.9.6", "unknown")]
+
+    def pod(self, container):
+        pod = {"namespace": "apps", "name": "web-0", "uid": "1-2", "container": "4f2a"}
+        return pod if container == "4f2a" else None
+
+
+def test_a_pod_of_a_former_subnet_gets_an_event_and_so_does_the_node(tmp_path):
+    told, kept, api, said = load(tmp_path), Nodes(), FakeApi(), []
+    kept.replace([Node(the_node(LEASE), told.known)], "1")
+    host = FormerHost("10.3.3.0/24")
+    keeper = own_node.Keeper(told, kept, host, api, Written(str(tmp_path)), said.append)
+    for now in (0.0, 5.0):
+        keeper.look(now)
+    assert len(said) == 3
+    (where, node), (namespace, pod) = api.events
+    assert (where, namespace) == ("default", "apps")
+    assert node["involvedObject"] == {"apiVersion": "v1", "kind": "Node", "name": "n", "uid": "n"}
+    assert pod["involvedObject"]["uid"] == "1-2" and pod["reason"] == "FormerSubnet"
+    assert pod["message"] == said[1] and "apps/web-0 has 10.3.9.5 of a former subnet" in said[1]
+    assert pod["source"] == {"component": "multinet"} and pod["type"] == "Warning"
+
+
+def test_pods_that_are_counted_have_been_named_and_no_event_is_waited_for(tmp_path):
+    """Who is called by the metric looks into the journal; an API that is away takes its time."""
+    told, kept, api = load(tmp_path), Nodes(), FakeApi()
+    kept.replace([Node(the_node(LEASE), told.known)], "1")
+    seen = []
+
+    def note(what):
+        counted = dict(keeper.samples())['multinet_subnets_stale_pods{network="red"}']
+        seen.append((what, counted))
+
+    api.create_event = lambda namespace, event: note("event")
+    host, written = FormerHost("10.3.3.0/24"), Written(str(tmp_path))
+    keeper = own_node.Keeper(told, kept, host, api, written, lambda sentence: note("sentence"))
+    keeper.look(0.0)
+    assert seen == [("sentence", 0)] * 3 + [("event", 2)] * 2
+
+
+def test_what_was_written_of_a_network_that_is_served_no_more_is_forgotten(tmp_path):
+    written = Written(str(tmp_path))
+    for network in ("red", "black"):
+        written.found(network, LEASE)
+    written.keep_only({"red", "blue"})
+    assert [path.name for path in tmp_path.iterdir()] == ["red.json"]
+    Written(str(tmp_path / "none")).keep_only(())

@@ -239,7 +239,7 @@ class TestStore:
 
     def test_not_an_archive(self):
         for content, said in (
-            (b"rubbish", "is not a readable archive"),
+            (b"rubbish", "is a file of another kind, not an archive"),
             (b"\x1f\x8brubbish", "is not a readable archive"),
             (self.content[: len(self.content) // 2], "is not a readable archive"),
             (b"<html>Log in", "is a web page, not an archive"),
@@ -467,3 +467,33 @@ def test_the_password_of_a_mirror_is_not_shown():
     found = releases.upstream(releases.load_table(), "flannel", "0.28.4", "amd64", base)
     assert found["fetch_from"].startswith("https://user:hunter2@mirror.example/flannel/")
     assert found["url"] == found["fetch_from"].replace("user:hunter2@", "")
+
+
+@pytest.mark.parametrize(
+    ("base_urls", "sums", "said"),
+    [
+        (
+            {"flanel": "https://x"},
+            {},
+            "'flanel' is neither a component (cni-plugins, etcd, flannel,",
+        ),
+        ({"etcd": None}, {}, "'etcd' is 'None'; write an address that begins with https://"),
+        ({"etcd": "me:secret@x"}, {}, "'etcd' is 'x'; write an address"),
+        ({"etcd": "https://me:se/cret@x"}, {}, "an address whose host cannot be told; write what"),
+        ({"etcd": "https://me:se[cret@x"}, {}, "an address whose host cannot be told; write what"),
+        ({}, {"flanel": {}}, "'flanel' is no component; there are cni-plugins, etcd, flannel,"),
+        ({}, {"flannel": "0.27.4"}, "'flannel' is '0.27.4'; write version, architecture and sum"),
+        ({}, {"flannel": {"9.9.9": "ab"}}, "write version, architecture and sum, such as {1.2.3:"),
+        ({}, {"etcd": {"9.9.9": {"x86_64": "ab"}}}, "has a sum for x86_64; write it as amd64"),
+        ({}, {"etcd": {"9.9.9": {"vax": "ab"}}}, "'vax', which is no architecture; write one such"),
+    ],
+)
+def test_wrong_sources(base_urls, sums, said):
+    (sentence,) = releases.source_problems(base_urls, sums, releases.load_table())
+    assert said in sentence and "cret" not in sentence
+
+
+def test_right_sources():
+    urls = {"flannel": "https://me:secret@mirror/f", "ghcr.io": "http://127.0.0.1:5000/ghcr"}
+    sums = {"etcd": {"9.9.9": {"amd64": "ab", "arm64": "cd"}}}
+    assert releases.source_problems(urls, sums, releases.load_table()) == []

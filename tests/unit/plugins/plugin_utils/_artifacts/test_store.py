@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
+import pathlib
 import subprocess
 import tarfile
 import urllib.error
@@ -14,6 +16,7 @@ import urllib.error
 import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._node.sums import ArtifactError
 from ansible_collections.multinet.flannel.plugins.plugin_utils._artifacts import carry, store
+from elf import elf
 
 CONTENT = bytes(range(256)) * 8
 
@@ -45,7 +48,7 @@ def _server(monkeypatch):
         def __init__(self):
             self.cuts, self.asked, self.resumes = [], [], True
 
-        def __call__(self, dummy, headers=None, timeout=None):
+        def __call__(self, dummy, headers=None, **_more):
             begin = int((headers or {}).get("Range", "bytes=0-")[6:-1])
             self.asked.append(begin)
             cut = self.cuts.pop(0) if self.cuts else None
@@ -102,15 +105,46 @@ RELEASE = {
 }
 
 
-def archive():
-    """Return an archive with a script called flanneld."""
-    content = b"#!/bin/sh\n"
+def archive(content=b"#!/bin/sh\n", *others):
+    """Return an archive with an executable called flanneld, and with others of these names."""
     target = io.BytesIO()
     with tarfile.open(fileobj=target, mode="w:gz") as tar:
-        member = tarfile.TarInfo("flanneld")
-        member.size = len(content)
-        tar.addfile(member, io.BytesIO(content))
+        for name in ("flanneld", *others):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
     return target.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"<!DOCTYPE html><html>Log in</html>", "is a web page, not an archive"),
+        (b'{"message": "Not Found"}', "is a file of another kind, not an archive"),
+        (b"", "is empty, not an archive"),
+        (elf("amd64"), "is a file of another kind, not an archive"),
+        (archive()[:-20], "is not a readable archive: Compressed file ended before"),
+        (gzip.compress(b"no tar"), "is not a readable archive: "),
+        (archive(b"x", "../../etc/passwd"), "has '../../etc/passwd', which leads out of it"),
+        (archive(b"x", "/etc/passwd"), "has '/etc/passwd', which leads out of it"),
+        (archive(elf("arm64")), "is an executable for arm64, not for amd64"),
+        (archive(elf("amd64")[:-1]), "is cut off"),
+        (archive(b"<html>"), "is a web page, not an executable"),
+    ],
+)
+def test_the_wrong_archive_with_the_right_sum(tmp_path, content, said):
+    """It is a sentence, and nothing of it is kept."""
+
+    def fetch(dummy, path):
+        pathlib.Path(path).write_bytes(content)
+
+    with pytest.raises(ArtifactError) as refused:
+        store.Store(str(tmp_path), fetch).fill(
+            dict(RELEASE, sha256=hashlib.sha256(content).hexdigest())
+        )
+    assert said in str(refused.value) and "\n" not in str(refused.value)
+    kept = [path.name for path in tmp_path.rglob("*") if path.is_file()]
+    assert kept == [".lock-flannel-0.1.0-amd64"]
 
 
 def test_a_partial_download_is_kept_for_the_next_run(tmp_path):

@@ -7,6 +7,7 @@ of wrong ones.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
 
@@ -532,6 +533,64 @@ def test_dha_run_and_both_generations_agree(tmp_path_factory, hosts):
             variables.pop("compass_nics", None)
         assert one["hosts"] == found[0]["hosts"]
         assert one["groups"] == found[0]["groups"]
+
+
+@st.composite
+def networks(draw):
+    """What network.yml says of networks: ranges in pieces, ranges that two share, VLANs, NICs."""
+    mappings, ip_settings = [], []
+    for number, name in enumerate(["mgmt", *draw(st.permutations(["tenant", "sriov", "storage"]))]):
+        tag = draw(st.sampled_from(["None", None, 2, 4094]))
+        nic = draw(st.sampled_from(["eth0", "eth1"]))
+        mappings.append({"name": name, "interface": nic, "type": "normal", "vlan_tag": tag})
+        cuts = draw(st.lists(st.integers(2, 200), min_size=2, max_size=4, unique=True))
+        if len(cuts) == 3:
+            cuts.pop()
+        cuts.sort()
+        pieces = list(zip(cuts[::2], cuts[1::2]))
+        one = {
+            "name": name,
+            "ip_ranges": [[f"172.20.{number}.{end}" for end in piece] for piece in pieces],
+            "cidr": f"172.20.{number}.0/24",
+            "role": draw(st.sampled_from([["controller", "compute"], [], ["compute"]])),
+        }
+        if ip_settings and draw(st.booleans()):
+            one.update({key: ip_settings[-1][key] for key in ("ip_ranges", "cidr")})
+        ip_settings.append(one)
+    return {
+        "nic_mappings": [],
+        "bond_mappings": [],
+        "sys_intf_mappings": mappings,
+        "ip_settings": ip_settings,
+    }
+
+
+@given(network=networks(), count=st.integers(1, 6))
+@settings(deadline=None, max_examples=30)
+def test_addresses_are_those_that_compass_hands_out(tmp_path_factory, network, count):
+    directory = tmp_path_factory.mktemp("compass")
+    hosts = {f"host{number}": ["kube_node"] for number in range(count)}
+    dha = {"TYPE": "virtual", "hosts": [{"name": n, "roles": r} for n, r in hosts.items()]}
+    texts = {"dha": yaml.safe_dump(dha, sort_keys=False), "network": yaml.safe_dump(network)}
+    try:
+        run = files.run_directory(directory / "run", hosts, network)
+    except StopIteration:
+        with pytest.raises(CompassError, match="no address left"):
+            build(directory, **texts)
+        return
+    found = build(directory, **texts)
+    assert found["hosts"] == inventory.build([run], WISH)["hosts"]
+    every = [
+        one["address"]
+        for variables in found["hosts"].values()
+        for one in variables["compass_networks"].values()
+    ]
+    assert len(every) == len(set(every)) == 4 * count
+    assert all(
+        ipaddress.ip_address(one["address"]) in ipaddress.ip_network(one["cidr"])
+        for variables in found["hosts"].values()
+        for one in variables["compass_networks"].values()
+    )
 
 
 ANYTHING = st.recursive(

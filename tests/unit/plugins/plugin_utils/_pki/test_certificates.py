@@ -8,6 +8,7 @@ import datetime
 import ipaddress
 
 import pytest
+from ansible.errors import AnsibleFilterError
 from ansible_collections.multinet.flannel.plugins.plugin_utils._pki import certificates
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -71,6 +72,25 @@ def test_a_lost_key_makes_its_certificate_due(pki):
     assert list(due(pki[0])) == ["client"]
 
 
+def test_a_certificate_that_is_none_is_due_and_told_as_such(pki):
+    (pki[0] / "client.crt").write_text("rubbish")
+    assert due(pki[0]) == {"client": "it is no certificate"}
+
+
+def test_what_cannot_be_read_is_not_made_anew(pki):
+    (pki[0] / "client.crt").unlink()
+    (pki[0] / "client.crt").mkdir()
+    with pytest.raises(AnsibleFilterError, match=r"client\.crt can't be read .* Is a directory"):
+        due(pki[0])
+
+
+def test_a_ca_that_is_none_is_no_ca(pki):
+    assert certificates.has_ca(str(pki[0]))
+    (pki[0] / "ca.crt").write_text("rubbish")
+    assert not certificates.has_ca(str(pki[0]))
+    assert due(pki[0])["ca"] == "it is no certificate"
+
+
 def test_what_ends_soon_is_due(pki):
     directory, key = pki
     write(directory, "client", key, days=89)
@@ -99,3 +119,24 @@ def test_another_ca_makes_all_due_but_its_renewal_none(pki):
 def test_what_is_no_certificate_is_due(pki):
     (pki[0] / "client.crt").write_text("garbage")
     assert list(due(pki[0])) == ["client"]
+
+
+def test_what_others_can_read_of_ours(tmp_path):
+    record = tmp_path / "members.json"
+
+    def readable():
+        return certificates.readable(["ca", "server-a"], str(tmp_path), str(record))
+
+    assert certificates.readable(["ca"], str(tmp_path / "none"), str(record)) == []
+    for name, mode in (("ca.key", 0o640), ("ca.crt", 0o600), (".gitignore", 0o644)):
+        (tmp_path / name).touch()
+        (tmp_path / name).chmod(mode)
+    tmp_path.chmod(0o700)
+    assert readable() == [f"{tmp_path}/ca.key"]
+    tmp_path.chmod(0o710)
+    assert readable() == [str(tmp_path), f"{tmp_path}/ca.key"]
+    for name in ("server-a.key", "server-web.key", "members.json"):
+        (tmp_path / name).touch()
+        (tmp_path / name).chmod(0o644)
+    # nobody's but ours, and no longer the directory
+    assert readable() == [str(tmp_path / one) for one in ("ca.key", "members.json", "server-a.key")]

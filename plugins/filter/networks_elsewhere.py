@@ -1,0 +1,30 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Networks that others deployed, as verify takes them.
+
+Documentation: networks_elsewhere.yml.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.multinet.flannel.plugins.module_utils._observe import elsewhere
+
+
+def networks_elsewhere(declared: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return elsewhere.plan_of(). Raises AnsibleFilterError of a wrong declaration."""
+    try:
+        return elsewhere.plan_of(declared)
+    except ValueError as error:
+        raise AnsibleFilterError(str(error)) from error
+
+
+class FilterModule:
+    """The filter of this file."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {"networks_elsewhere": networks_elsewhere}

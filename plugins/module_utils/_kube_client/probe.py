@@ -1,0 +1,43 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether a Kubernetes API answers, and knows whose kubeconfig it is. Runs on hosts."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import urllib.parse
+
+from .._cni import errors
+from . import client, kubeconfig, reasons
+
+SECONDS = 3.0  # for an answer
+_LIMIT = 65536
+
+
+def problem(path: str) -> str:
+    """Return what is wrong, asked with a kubeconfig: a sentence, "" where nothing is."""
+    try:
+        access = kubeconfig.load(path)
+        with contextlib.closing(client.connect(access, SECONDS)) as connection:
+            token = client.bearer_token(access)
+            connection.request(
+                "GET",
+                urllib.parse.urlsplit(access.server).path.rstrip("/") + "/version",
+                headers={"Authorization": f"Bearer {token}"} if token else {},
+            )
+            answer = connection.getresponse()
+            text = answer.read(_LIMIT)
+    except errors.Error as error:
+        return f"{error.msg} {error.details}".strip()
+    except (OSError, http.client.HTTPException) as error:
+        return reasons.no_answer(access.server, error)
+    if answer.status == http.client.OK:
+        return ""
+    try:
+        message = str(json.loads(text)["message"])
+    except (ValueError, KeyError, TypeError):
+        message = answer.reason
+    return reasons.refusal(access.server, answer.status, message, reasons.ON_HOSTS)

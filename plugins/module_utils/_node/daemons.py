@@ -1,0 +1,119 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The flanneld of others that run on a host: who started them, and with which settings."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .._cni import files
+
+PROGRAM = "flanneld"
+# What flanneld takes where nothing is said (flannel, main.go).
+SUBNET_FILE = "/run/flannel/subnet.env"
+PREFIX = "/coreos.com/network"
+# Subnet files of this collection's own daemons
+OURS = "/run/flannel/networks/"
+_VARIABLE = "FLANNELD_"
+_POD = re.compile(r"pod([0-9a-f]{8}[-_][0-9a-f_-]{27})")
+_UNIT = re.compile(r"/system\.slice/(?:[^/]+\.slice/)*([^/]+\.service)$", re.MULTILINE)
+
+
+def others(proc: str = "/proc") -> list[dict[str, Any]]:
+    """Return the flanneld that are not this collection's, by their process numbers: [{pid, kind:
+    unit, pod or process, id: of that, subnet_file, store: a clause, udp_ports}].
+    """
+    found = []
+    for pid in sorted(int(name) for name in os.listdir(proc) if name.isdigit()):
+        arguments = files.text(f"{proc}/{pid}/cmdline").split("\0")
+        if os.path.basename(arguments[0]) != PROGRAM:
+            continue
+        pairs = [one.partition("=") for one in files.text(f"{proc}/{pid}/environ").split("\0")]
+        flags = settings(arguments, {name: value for name, dummy, value in pairs})
+        file = flags.get("subnet-file") or SUBNET_FILE
+        if not file.startswith(OURS):
+            kind, name = started_by(files.text(f"{proc}/{pid}/cgroup"))
+            found.append(
+                {
+                    "pid": pid,
+                    "kind": kind,
+                    "id": name or str(pid),
+                    "subnet_file": file,
+                    "store": _store(flags),
+                    "udp_ports": _udp_ports(proc, pid),
+                }
+            )
+    return found
+
+
+def called(daemon: Mapping[str, Any]) -> str:
+    """Return what people call a daemon of others()."""
+    return f"{daemon['kind']} {daemon['id']}"
+
+
+def in_pod(daemon: Mapping[str, Any]) -> str:
+    """Say how to stop a daemon of others() that Kubernetes would start again, "" for others."""
+    if daemon["kind"] != "pod":
+        return ""
+    return (
+        f"The flanneld that writes {daemon['subnet_file']} runs in the pod with the UID"
+        f" {daemon['id']}, which Kubernetes would start again. Save its DaemonSet and delete it"
+        " with --cascade=orphan, which leaves its pods running; then delete the pod of this host,"
+        " and run this again."
+    )
+
+
+def settings(arguments: Sequence[str], environment: Mapping[str, str]) -> dict[str, str]:
+    """Return flanneld's flags by name, those of the command line over those of the environment."""
+    flags = {
+        name[len(_VARIABLE) :].lower().replace("_", "-"): value
+        for name, value in environment.items()
+        if name.startswith(_VARIABLE)
+    }
+    rest = list(arguments[1:])
+    while rest:
+        one = rest.pop(0)
+        if one.startswith("-"):
+            name, equals, value = one.lstrip("-").partition("=")
+            if not equals and rest and not rest[0].startswith("-"):
+                value = rest.pop(0)
+            flags[name] = value or ("" if equals else "true")
+    return flags
+
+
+def started_by(cgroup: str) -> tuple[str, str]:
+    """Return (kind, name) of who started a process; cgroup: text of its /proc file.
+
+    kind: `unit`, `pod` (name is its UID), or `process` without a name.
+    """
+    pod = _POD.search(cgroup)
+    if pod:
+        return "pod", pod[1].replace("_", "-")
+    unit = _UNIT.search(cgroup)
+    return ("unit", unit[1]) if unit else ("process", "")
+
+
+def _store(flags: Mapping[str, str]) -> str:
+    """Say where leases come from."""
+    if flags.get("kube-subnet-mgr", "false") != "false":
+        return "leases of the Kubernetes API"
+    prefix, endpoints = flags.get("etcd-prefix") or PREFIX, flags.get("etcd-endpoints")
+    return f"keys below {prefix} in etcd at {endpoints or '127.0.0.1'}"
+
+
+def _udp_ports(proc: str, pid: int) -> list[int]:
+    """Return the UDP ports that a process listens on, as flannel's backend udp does."""
+    inodes = set()
+    try:
+        for name in os.listdir(f"{proc}/{pid}/fd"):
+            target = os.readlink(f"{proc}/{pid}/fd/{name}")
+            if target.startswith("socket:["):
+                inodes.add(target[len("socket:[") : -1])
+    except OSError:
+        return []  # it has just ended
+    rows = [line.split() for line in files.text(f"{proc}/{pid}/net/udp").splitlines()[1:]]
+    return sorted({int(row[1].rpartition(":")[2], 16) for row in rows if row[9] in inodes})

@@ -1,0 +1,202 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Networks of others become ours on a host, and theirs again, whatever was done before."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+from ansible_collections.multinet.flannel.plugins.module_utils._node import (
+    adopted,
+    daemons,
+    removal,
+)
+
+
+class Host(removal.Host):
+    """Devices by name, units that run; commands change them."""
+
+    def __init__(self, links, units):
+        super().__init__(lambda command: (0, "", ""))
+        self.links, self.units, self.busy, self.commands = set(links), set(units), False, []
+
+    def has_link(self, name):
+        return name in self.links
+
+    def has_unit(self, name):
+        return name in self.units
+
+    def execute(self, command):
+        self.commands.append(" ".join(command))
+        if "name" in command:
+            if self.busy and not any("down" in one for one in self.commands):
+                raise removal.RemovalError("Device or resource busy")
+            self.links ^= {command[3], command[5]}
+        if command[:2] == ["systemctl", "disable"]:
+            self.units.discard(command[-1])
+        if command[:2] == ["systemctl", "enable"]:
+            self.units.add(command[-1])
+
+
+@pytest.fixture(name="place")
+def _place(tmp_path, monkeypatch):
+    monkeypatch.setattr(adopted, "RECORD", str(tmp_path / "etc/adopted.json"))
+    monkeypatch.setattr(adopted.read, "__defaults__", (adopted.RECORD,))
+    monkeypatch.setattr(adopted, "KEPT", str(tmp_path / "kept"))
+    monkeypatch.setattr(daemons, "others", list)
+    for name in ("bin", "net.d", "networks/flannel0", "run"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "bin/flannel").write_text("older")
+    (tmp_path / "bin/flannel").chmod(0o755)
+    (tmp_path / "net.d/10-x.conf").write_text("{}")
+    (tmp_path / "networks/flannel0/10.1.5.2").write_text("a\r\neth0")
+    (tmp_path / "run/subnet.env").write_text("FLANNEL_SUBNET=10.1.5.1/24\n")
+    return tmp_path
+
+
+def network(place, kind="unit", name="flanneld.service"):
+    theirs = {
+        "name": "flannel0",
+        "bridge": "kbr0",
+        "ipam_dir": str(place / "networks/flannel0"),
+        "subnet_file": str(place / "run/subnet.env"),
+        "daemon": {"kind": kind, "id": name, "subnet_file": str(place / "run/subnet.env")},
+    }
+    ours = {
+        "name": "blue",
+        "unit": "flanneld@blue.service",
+        "bridge": "mn-blue",
+        "ipam_dir": str(place / "networks/multinet-blue"),
+    }
+    return adopted.entry(theirs, ours)
+
+
+def act(steps):
+    for step in steps:
+        step.act()
+    return [step.what for step in steps]
+
+
+def take(place, host, networks=None):
+    return adopted.take_steps(
+        host,
+        [network(place)] if networks is None else networks,
+        [str(place / "net.d/10-x.conf")],
+        [str(place / "bin/flannel"), str(place / "bin/absent")],
+    )
+
+
+def test_there_and_back(place):
+    host = Host({"kbr0"}, {"flanneld.service"})
+    assert [one.replace(str(place), "") for one in act(take(place, host))] == [
+        "record /etc/adopted.json",
+        "kept /net.d/10-x.conf",
+        "kept /bin/flannel",
+        "moved away /net.d/10-x.conf",
+        "unit flanneld.service",
+        "device kbr0 to mn-blue",
+        "addresses of /networks/flannel0 to /networks/multinet-blue",
+    ]
+    assert host.links == {"mn-blue"} and host.units == set()
+    assert (place / "networks/multinet-blue/10.1.5.2").exists()
+    # who frees an address by the old name frees it
+    assert (place / "networks/flannel0/10.1.5.2").exists()
+    assert adopted.names(adopted.read()) == {"blue": "flannel0"}
+
+    # ours are in the place of what was kept, and a second run has nothing to do
+    (place / "bin/flannel").write_text("newer")
+    (place / "bin/absent").write_text("ours")
+    assert take(place, host, adopted.read()["networks"]) == []
+
+    os.unlink(place / "run/subnet.env")  # as after a reboot
+    act(adopted.network_steps(host))
+    assert host.links == {"kbr0"}
+    assert not (place / "networks/flannel0").is_symlink()
+    assert not (place / "networks/multinet-blue").exists()
+    assert adopted.kept_files() == [str(place / "bin/flannel"), str(place / "net.d/10-x.conf")]
+    act(adopted.file_steps() + adopted.daemon_steps(host))
+    assert (place / "bin/flannel").read_text() == "older"
+    assert (place / "bin/flannel").stat().st_mode & 0o777 == 0o755
+    assert (place / "net.d/10-x.conf").exists()
+    assert (place / "run/subnet.env").read_text() == "FLANNEL_SUBNET=10.1.5.1/24\n"
+    assert host.units == {"flanneld.service"}
+    assert adopted.by_hand() == []
+
+
+def test_a_run_that_was_killed_is_completed(place):
+    """After each step: what is left is done by the next run, and nothing of ours is kept."""
+    host = Host({"kbr0"}, {"flanneld.service"})
+    count = len(take(place, host))
+    for dummy in range(count):
+        steps = take(place, host)
+        steps[0].act()
+    assert take(place, host) == []
+    assert host.links == {"mn-blue"} and host.units == set()
+    assert len(adopted.kept_files()) == 2
+
+
+def test_a_device_that_is_up_is_not_renamed_by_every_kernel(place):
+    host = Host({"kbr0"}, set())
+    host.busy = True
+    act(take(place, host))
+    assert host.links == {"mn-blue"}
+    assert host.commands[-3:] == [
+        "ip link set kbr0 down",
+        "ip link set kbr0 name mn-blue",
+        "ip link set mn-blue up",
+    ]
+
+
+def test_our_unit_of_the_same_name_is_not_stopped_by_a_second_run(place, monkeypatch):
+    same = network(place, name="flanneld@blue.service")
+    host = Host({"kbr0"}, {"flanneld@blue.service"})
+    file = same["theirs"]["subnet_file"]
+    monkeypatch.setattr(daemons, "others", lambda: [{"pid": 7, "subnet_file": file}])
+    assert "unit flanneld@blue.service" in [step.what for step in take(place, host, [same])]
+    monkeypatch.setattr(daemons, "others", list)
+    assert "unit flanneld@blue.service" not in [step.what for step in take(place, host, [same])]
+
+
+def test_what_nobody_but_people_can_start_is_said(place):
+    act(take(place, Host({"kbr0"}, set()), [network(place, "process", "471")]))
+    assert adopted.by_hand() == [
+        f"Start the flanneld that wrote {place}/run/subnet.env again; it was process 471."
+    ]
+    assert [step.what for step in adopted.daemon_steps(Host(set(), set()))] == []
+
+
+def test_a_daemon_in_a_pod_is_kubernetes_to_stop(place, monkeypatch):
+    in_pod = network(place, "pod", "0f5d")
+    file = in_pod["theirs"]["subnet_file"]
+    host = Host({"kbr0"}, set())
+    monkeypatch.setattr(daemons, "others", lambda: [{"pid": 7, "subnet_file": file}])
+    with pytest.raises(removal.RemovalError, match="--cascade=orphan"):
+        take(place, host, [in_pod])
+    monkeypatch.setattr(daemons, "others", list)
+    # it is seen no more when it is time
+    gone = {**in_pod, "theirs": {**in_pod["theirs"], "daemon": None}}
+    act(take(place, host, [gone]))
+    assert host.links == {"mn-blue"}
+    assert adopted.by_hand() == [
+        f"Start the flanneld that wrote {place}/run/subnet.env again; it did not run any more when"
+        " its network was taken over. Where it was a DaemonSet, apply what you saved of it."
+    ]
+
+
+def test_nothing_was_taken_over(place):
+    host = Host({"mn-blue"}, set())
+    assert adopted.read() == {}
+    assert adopted.network_steps(host) + adopted.file_steps() + adopted.daemon_steps(host) == []
+    assert adopted.take_steps(host, [], [], [str(place / "bin/flannel")])[1:] == []
+
+
+def test_a_record_that_cannot_be_read(place):
+    os.makedirs(place / "etc")
+    (place / "etc/adopted.json").write_text("{")
+    with pytest.raises(removal.RemovalError, match=r"adopted\.json"):
+        adopted.read()
+    (place / "etc/adopted.json").write_text(json.dumps({"networks": [], "files": []}))
+    assert adopted.names(adopted.read()) == {}

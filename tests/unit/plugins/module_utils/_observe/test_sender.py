@@ -1,0 +1,65 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a sender does not send again, and how long it listens."""
+
+from __future__ import annotations
+
+import collections
+import json
+import time
+
+import pytest
+from ansible_collections.multinet.flannel.plugins.module_utils._observe import agent, frames, sender
+
+from .world import load, receipt
+
+NAME = "unicast|4|h1/a/eth0|h1/b/eth0"
+
+
+def cell(**more):
+    known = {"id": NAME, "kind": "unicast", "to": "h1/b/eth0", "expected": "reached"}
+    return {**known, "variant": {"mac": "02:00:00:00:00:01"}, **more}
+
+
+@pytest.mark.parametrize(
+    ("arrived", "more", "is_noted"),
+    [
+        (("udp", "tcp", "icmp"), {}, True),
+        (("udp", "tcp"), {}, False),
+        (("udp", "tcp", "icmp"), {"expected": "blocked"}, False),
+        (("udp", "tcp", "icmp"), {"variant": {}}, False),  # who asks for an answer waits for it
+        (("udp", "tcp", "icmp"), {"to": "h1/c/eth0"}, False),
+    ],
+)
+def test_what_a_neighbour_has_noted(arrived, more, is_noted, tmp_path):
+    plan, facts = load()
+    run = frames.Run("run1", b"key")
+    place = tmp_path / f"probe-{run.name}"
+    place.mkdir()
+    noted = [receipt(NAME, "h1/b", "eth0", "10.1.1.10", protocol=one) for one in arrived]
+    lost = dict(receipt(NAME, "h1/b", "eth0", "10.1.1.10", protocol="icmp"), inside=False)
+    lines = [json.dumps(one) + "\n" for one in [*noted, lost]]
+    (place / "receipts").write_text("".join(lines))
+    assert agent.directory(str(tmp_path), run.name) == str(place)
+    task = sender.Task(run, 47470, plan, facts, "h1", runtime_dir=str(tmp_path))
+    assert sender._is_noted(cell(**more), sender._noted_here(task)) is is_noted
+
+
+def test_late_answers_are_waited_for_as_long_as_some_come():
+    """Those of an emulated arm64 host came seconds after the last round."""
+    task = sender.Task(None, 0, {}, [], "h1", late=600)
+    due = [{"id": str(number)} for number in range(5)]
+    looked: collections.Counter[str] = collections.Counter()
+
+    def answered(cell):
+        looked[cell["id"]] += 1
+        return looked[cell["id"]] > int(cell["id"])
+
+    until = time.monotonic() + 600
+    sender._hear_late(task, until, {}, due, answered)
+    assert looked == {"0": 1, "1": 2, "2": 3, "3": 4, "4": 5}
+    looked.clear()
+    sender._hear_late(task._replace(late=0.2), until, {}, due, lambda cell: False)  # has an end
+    sender._hear_late(task, time.monotonic(), {}, due, answered)
+    assert not looked
