@@ -24,13 +24,16 @@ import select
 import socket
 import struct
 import subprocess
+import time
 import typing as t
 import uuid
 
 from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import ruleset
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
+from waiting import PATIENCE
 
 PORT = 7000
+SILENCE = 0.25  # seconds
 HOSTS = (1, 2)
 OUTSIDE = "outside"
 # include/uapi/linux/{in,in6}.h: send from an address that is not ours
@@ -459,18 +462,22 @@ class Lab:
             answer = run("ip", "-j", "link", "show", self.networks[name]["bridge"])
         return json.loads(answer)[0]["address"]
 
-    def receipts(self, tokens: t.Iterable[str], wait: float = 0.25) -> dict:
-        """Token -> Receipt of those that arrived, until nothing came for `wait` seconds.
+    def receipts(self, tokens: t.Iterable[str], least: int = 0, answers: int = 0) -> dict:
+        """Token -> Receipt of those that arrived, until nothing came for SILENCE seconds.
 
         Every arrival is answered, once: a listener that hears another one's answer ends it.
+        least, answers: so many have to arrive and be answered, however long a busy kernel takes.
         """
         missing, arrived, answered, heard = set(tokens), {}, set(), set()
+        end = time.monotonic() + PATIENCE
         # the clock alone would not do: what came while this process had no processor counts too
         while missing or set(arrived) - answered:
             sockets = list(self._listeners) + list(self._senders)
-            ready = select.select(sockets, [], [], wait)[0]
+            ready = select.select(sockets, [], [], SILENCE)[0]
             if not ready:
-                break
+                enough = len(arrived) >= least and len(answered) >= answers
+                if enough or time.monotonic() > end:
+                    break
             for sock in ready:
                 try:
                     data, source = sock.recvfrom(2048)
@@ -493,8 +500,9 @@ class Lab:
             token: Receipt(at, source, token in answered) for token, (at, source) in arrived.items()
         }
 
-    def probe(self, cells: t.Sequence[tuple]) -> dict:
-        """cells: (sender, address) or (sender, address, forged source).
+    def probe(self, cells: t.Sequence[tuple], least: int = 0, answers: int = 0) -> dict:
+        """cells: (sender, address) or (sender, address, forged source). least, answers: see
+        receipts().
 
         Returns cell -> Receipt of those that arrived; one wait for all.
         """
@@ -504,7 +512,7 @@ class Lab:
         }
         return {
             tokens[token]: receipt
-            for token, receipt in self.receipts(tokens).items()
+            for token, receipt in self.receipts(tokens, least, answers).items()
             if token in tokens
         }
 

@@ -25,7 +25,7 @@ from hosts_lab import HostsLab
 from lab import HAND_MADE_IPV6, OUTSIDE, PORT, Lab, declared, udp_packet
 from packets import advertisement, ethernet, icmpv6, ipv4, ipv6, packed, udp
 from test_attacks_l2 import HER, ME, World, arrivals, hardware
-from waiting import PATIENCE
+from waiting import PATIENCE, wait_for
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
@@ -77,8 +77,11 @@ def shadowed_tunnel(lab, version=4):
     port = talk_from_every_port(lab, version)
     stolen = []
     for victim in ["h1-blue-b"] + ["h1-red"] * (version == 4):
-        token = lab.inject("h2", lab.underlay(1, version), victim, source_port=port)
-        stolen.append(token not in lab.receipts([token]))
+        arrived = []
+        for dummy in range(3):  # one may be late
+            token = lab.inject("h2", lab.underlay(1, version), victim, source_port=port)
+            arrived += lab.receipts([token])
+        stolen.append(not arrived)
     return any(stolen)
 
 
@@ -98,7 +101,7 @@ def shadowed_node_port(lab):
     with service:
         service.bind(("0.0.0.0", published))
         lab.send("h2", lab.underlay(1), published, source_port=port)
-        stolen = not select.select([service], [], [], 0.3)[0]
+        stolen = not select.select([service], [], [], 1)[0]
     lab.receipts([])
     return stolen
 
@@ -349,7 +352,8 @@ ATTACKS = [
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
 def test_an_attack_that_the_guard_stops(lab, attack):
-    assert attack(lab), "without the guard it should have got through"
+    # without the guard it gets through, on a busy machine not always within SILENCE
+    wait_for(lambda: attack(lab))
     lab.flush()
     lab.flannel_rules()
     lab.guard()

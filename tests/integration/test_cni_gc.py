@@ -20,13 +20,14 @@ from cni_host import CniHost
 if os.geteuid() != 0:
     pytest.skip("needs root for network namespaces", allow_module_level=True)
 
-BLUE = "var/lib/cni/networks/multinet-blue"
+# Addresses that no other test gives a pod at the same time: every namespace of the machine counts.
+BLUE, GREEN, SIX = "10.205.5", "10.205.9", "fd05::"
 
 
 @pytest.fixture(name="host")
 def _host(tmp_path, upstream_bin):
     host = CniHost(tmp_path, upstream_bin)
-    host.lease("/run/flannel/blue.env", "10.1.5.1/29", "10.1.0.0/16")
+    host.lease("/run/flannel/blue.env", f"{BLUE}.1/29", "10.205.0.0/16")
     yield host
     host.close()
 
@@ -119,7 +120,7 @@ def test_attachments_whose_container_went(host, gc):
     assert not state.exists()
     others = [item for item in before if gone not in item]
     assert len(host.leftovers()) == len(others) - 1  # its address as well
-    assert host.addresses(stays) == {"eth0": "10.1.5.3/29"}
+    assert host.addresses(stays) == {"eth0": f"{BLUE}.3/29"}
     assert not gc()["changed"]
     assert host.cni("DEL", CONF, stays) == (0, None)
     assert host.leftovers() == []
@@ -129,12 +130,12 @@ def test_no_ip_addresses_available_in_network(host, gc):
     first, pod = host.pod(), host.pod()
     assert host.cni("ADD", CONF, first)[0] == 0
     for last in range(3, 7):
-        ghost(host, f"10.1.5.{last}", container=f"ghost-{last}")
+        ghost(host, f"{BLUE}.{last}", container=f"ghost-{last}")
     status, answer = host.cni("ADD", CONF, pod)
     assert status == 1 and "no IP addresses available" in answer["msg"]
     result = gc()
     assert [one["address"] for one in result["addresses"]] == [
-        f"10.1.5.{last}" for last in range(3, 7)
+        f"{BLUE}.{last}" for last in range(3, 7)
     ]
     status, answer = host.cni("ADD", CONF, pod)
     assert status == 0, answer
@@ -145,19 +146,19 @@ def test_no_ip_addresses_available_in_network(host, gc):
 
 
 def test_addresses_that_are_not_garbage_stay(host, gc):
-    young = ghost(host, "10.1.5.2")
+    young = ghost(host, f"{BLUE}.2")
     os.utime(young)
-    foreign = ghost(host, "10.99.0.2", network="somebody-elses")
-    used = ghost(host, "10.1.5.3")
+    foreign = ghost(host, f"{GREEN}.2", network="somebody-elses")
+    used = ghost(host, f"{BLUE}.3")
     pod = host.pod()
     subprocess.run(["ip", "-n", pod, "link", "add", "moved0", "type", "bridge"], check=True)
-    subprocess.run(["ip", "-n", pod, "addr", "add", "10.1.5.3/24", "dev", "moved0"], check=True)
-    six = ghost(host, "fd00::5")
+    subprocess.run(["ip", "-n", pod, "addr", "add", f"{BLUE}.3/24", "dev", "moved0"], check=True)
+    six = ghost(host, f"{SIX}5")
     subprocess.run(
-        ["ip", "-n", pod, "addr", "add", "fd00::5/64", "dev", "moved0", "nodad"], check=True
+        ["ip", "-n", pod, "addr", "add", f"{SIX}5/64", "dev", "moved0", "nodad"], check=True
     )
     # in a virtual machine behind its pod, which the runtime remembers
-    machine = ghost(host, "10.1.5.4", container="vm")
+    machine = ghost(host, f"{BLUE}.4", container="vm")
     cache = host.path("/var/lib/cni/results")
     cache.mkdir(parents=True)
     (cache / "n-vm-eth0").write_text(
@@ -169,13 +170,13 @@ def test_addresses_that_are_not_garbage_stay(host, gc):
     assert all(file.exists() for file in (young, foreign, used, six, machine))
     result = gc(networks=["somebody-elses"])
     assert [one["file"] for one in result["addresses"]] == [
-        "/var/lib/cni/networks/somebody-elses/10.99.0.2"
+        f"/var/lib/cni/networks/somebody-elses/{GREEN}.2"
     ]
     host.remove(pod)
     assert sorted(one["address"] for one in gc()["addresses"]) == [
-        "10.1.5.3",
-        "10.1.5.4",
-        "fd00::5",
+        f"{BLUE}.3",
+        f"{BLUE}.4",
+        f"{SIX}5",
     ]
     assert young.exists() and not foreign.exists()
 
@@ -184,7 +185,7 @@ def test_what_another_cni_attached_and_nobody_detached(host, gc):
     """As when the DEL of a pod with a hostPort went to a plugin that knew nothing of it: the rule
     of the dead pod answers for the port, on every node, until a reboot.
     """
-    addresses = {"type": "host-local", "ranges": [[{"subnet": "10.9.0.0/24"}]]}
+    addresses = {"type": "host-local", "ranges": [[{"subnet": f"{GREEN}.0/24"}]]}
     bridge = {"type": "bridge", "bridge": "cbr0", "ipam": addresses}
     portmap = {"type": "portmap", "backend": "nftables", "capabilities": {"portMappings": True}}
     conf = {"cniVersion": "1.0.0", "name": "cbr0", "plugins": [bridge, portmap]}
@@ -228,7 +229,7 @@ def test_a_pod_of_a_network_that_was_taken_over_frees_its_address(host):
     """Its addresses lie where ours do then, and the former name is a link: host-local's executable
     frees nothing through it.
     """
-    addresses = {"type": "host-local", "ranges": [[{"subnet": "10.9.0.0/24"}]]}
+    addresses = {"type": "host-local", "ranges": [[{"subnet": f"{GREEN}.0/24"}]]}
     conf = {"cniVersion": "0.3.1", "name": "flannel0", "type": "bridge", "bridge": "kbr0"}
     pod = host.pod()
     code, answer = host.cni("ADD", {**conf, "ipam": addresses}, pod, plugin="bridge")[:2]
@@ -286,7 +287,7 @@ def test_a_spoiled_state_is_told_and_nothing_of_it_is_taken(host, gc):
     # and once it was looked at and removed, the address is free
     state.unlink()
     result = gc()
-    assert [one["address"] for one in result["addresses"]] == ["10.1.5.2"] and len(
+    assert [one["address"] for one in result["addresses"]] == [f"{BLUE}.2"] and len(
         result["flannel"]
     ) == 1
     assert [item for item in host.leftovers() if "networks" in item or "flannel" in item] == []
