@@ -85,6 +85,7 @@ class Evidence:
         for end in self.ends.values():
             self.by_pod.setdefault(end["pod"], []).append(end)
         self.receipts: dict[str, list[dict[str, Any]]] = {}  # by name of the token
+        self.at: dict[tuple[str, str], list[dict[str, Any]]] = {}  # the same, by name and place
         self.gone: set[str] = set()  # pods that were stopped meanwhile
         self.handed_on: dict[str, str] = {}  # token: interface of another pod that sent it again
         for host in measurement.shares:
@@ -93,6 +94,7 @@ class Evidence:
             self.handed_on.update(collected.get("handed_on", {}))
             for receipt in collected.get("receipts", []):
                 self.receipts.setdefault(receipt["cell"], []).append(receipt)
+                self.at.setdefault((receipt["cell"], _end_id(receipt)), []).append(receipt)
         self.witnessed = self._witnessed()
         self.doubts = self._doubts()
         senders = [fact["host"] for fact in measurement.facts]
@@ -185,44 +187,49 @@ class Evidence:
 
     def heard(self, cell: Cell) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """Return the receipts of a cell's token where it was to go, and those from elsewhere."""
-        receipts = self.receipts.get(token_name(cell))
+        name = token_name(cell)
+        receipts = self.receipts.get(name)
         if not receipts:
             return [], []
-        there = [receipt for receipt in receipts if self._is_there(receipt, cell)]
-        if cell["expected"] == "reached" and token_name(cell) in self.handed_on:
+        there = self._there(cell, receipts)
+        if cell["kind"] in (kinds.L2.name, kinds.SHADOW.name):
+            return (
+                there,
+                [],
+            )  # a broadcast has many receivers, and other ports of a node are nobody's
+        if cell["expected"] == "reached" and name in self.handed_on:
             return there, []  # it is who handed it on that is elsewhere, see suspects()
         elsewhere = [
             receipt
             for receipt in receipts
             if receipt not in there
             and not receipt.get("copy")  # see copies()
-            and not self._is_passing(receipt, cell)
+            and not self._is_first_hop(receipt, cell)
         ]
         return there, elsewhere
 
-    def _at(self, receipt: dict[str, Any]) -> str:
-        return f"{receipt['at']}/{receipt['interface']}"
-
-    def _is_there(self, receipt: dict[str, Any], cell: Cell) -> bool:
+    def _there(self, cell: Cell, receipts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return those of the receipts of a cell's token that are from where it was to go."""
         receiver = kinds.KINDS[cell["kind"]].receiver
-        if cell["kind"] == kinds.SHADOW.name and receipt.get("port") not in self.tunnel_ports:
-            return False
         if receiver == kinds.NODE:
-            return receipt["at"] == cell["to_host"] and receipt["address"] == cell["address"]
-        if receiver == kinds.ENDPOINT:  # any of them, also one that came meanwhile
-            end = self.ends.get(self._at(receipt))
-            return end is not None and end["network"] == cell["to_network"]
-        return self._at(receipt) == cell["variant"].get("by", cell["to"])
+            goal = cell["to_host"], cell["address"]
+            found = [one for one in receipts if (one["at"], one["address"]) == goal]
+        elif receiver == kinds.ENDPOINT:  # any of them, also one that came meanwhile
+            found = [one for one in receipts if self._network(one) == cell["to_network"]]
+        else:
+            found = self.at.get((token_name(cell), cell["variant"].get("by", cell["to"])), [])
+        if cell["kind"] == kinds.SHADOW.name:
+            return [one for one in found if one.get("port") in self.tunnel_ports]
+        return found
 
-    def _is_passing(self, receipt: dict[str, Any], cell: Cell) -> bool:
-        """True for receipts that say nothing about this cell: a broadcast has many, a relay's first
-        hop is on the sender's own network, and other ports of a node are nobody's.
-        """
-        if cell["kind"] in (kinds.L2.name, kinds.SHADOW.name):
-            return True
-        end = self.ends.get(self._at(receipt))
-        first_hop = end is not None and end["network"] == cell["from_network"]
-        return cell["kind"] == kinds.RELAY.name and first_hop
+    def _network(self, receipt: dict[str, Any]) -> str | None:
+        """Return the network of the interface that heard it, None if it is no pod's."""
+        end = self.ends.get(_end_id(receipt))
+        return end["network"] if end else None
+
+    def _is_first_hop(self, receipt: dict[str, Any], cell: Cell) -> bool:
+        """True for a relay's first hop, which is on the sender's own network."""
+        return cell["kind"] == kinds.RELAY.name and self._network(receipt) == cell["from_network"]
 
     def stopped(self, cell: Cell) -> str:
         """Return the pod of a cell that was stopped during the measurement, "" if none was."""
@@ -338,7 +345,7 @@ class Evidence:
             if kind != kinds.L2.name or origin not in self.ends:
                 continue
             for receipt in receipts:
-                at = self.ends.get(self._at(receipt))
+                at = self.ends.get(_end_id(receipt))
                 own = self.ends[origin]
                 if at and (at["host"], at["network"]) != (own["host"], own["network"]):
                     yield family, own, at, receipt
@@ -354,7 +361,7 @@ class Evidence:
                 continue
             told = {cell["to"]}
             for receipt in self.receipts.get(token_name(cell), ()):
-                end = self.ends.get(self._at(receipt))
+                end = self.ends.get(_end_id(receipt))
                 if (
                     not end
                     or end["id"] in told
@@ -370,3 +377,8 @@ class _Listener(NamedTuple):
     host: str
     at: str  # its name in receipts
     interface: str
+
+
+def _end_id(receipt: dict[str, Any]) -> str:
+    """Return the id of the end that heard a token, see ends.End."""
+    return f"{receipt['at']}/{receipt['interface']}"

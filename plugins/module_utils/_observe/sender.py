@@ -12,6 +12,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import hashlib
+import itertools
 import random
 import socket
 import time
@@ -143,7 +144,7 @@ def send(task: Task) -> dict[str, Any]:
     for seat in seats.values():
         errors.update(seat.look_at_ways())
         answers.update(seat.answers)
-        seat.close()
+    agent.close(itertools.chain.from_iterable(seat.opened() for seat in seats.values()))
     with contextlib.suppress(OSError):  # no listener: nothing will be believed
         ledger.save(agent.directory(task.runtime_dir, task.run.name))
     return {
@@ -303,10 +304,9 @@ class _Seat:
             with netns.inside(self.path, self.inode):
                 self.listening = [(packet_socket(frames.incoming(program)), "")]
 
-    def close(self) -> None:
-        """Close every socket."""
-        for sock in [sock for sock, dummy in self.listening] + list(self.sockets.values()):
-            sock.close()
+    def opened(self) -> list[socket.socket]:
+        """Return every socket."""
+        return [*(sock for sock, dummy in self.listening), *self.sockets.values()]
 
     def send(self, cell: Cell, end: End) -> None:
         """Send the cell's token from the interface end; raises OSError if the kernel refuses."""
