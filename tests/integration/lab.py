@@ -469,30 +469,27 @@ class Lab:
         least, answers: so many have to arrive and be answered, however long a busy kernel takes.
         """
         missing, arrived, answered, heard = set(tokens), {}, set(), set()
-        end = time.monotonic() + PATIENCE
         # the clock alone would not do: what came while this process had no processor counts too
-        while missing or set(arrived) - answered:
-            sockets = list(self._listeners) + list(self._senders)
-            ready = select.select(sockets, [], [], SILENCE)[0]
-            if not ready:
-                enough = len(arrived) >= least and len(answered) >= answers
-                if enough or time.monotonic() > end:
-                    break
-            for sock in ready:
-                try:
-                    data, source = sock.recvfrom(2048)
-                except OSError:  # an ICMP error of an earlier probe
-                    continue
-                token = data.decode("ascii", "replace")
-                if sock in self._senders:
-                    answered.add(token)
-                else:
-                    arrived[token] = (self._listeners[sock], source[0])
-                    missing.discard(token)
-                    if (token, sock) not in heard:
-                        heard.add((token, sock))
-                        with contextlib.suppress(OSError):
-                            sock.sendto(data, source)
+        for sock in heard_from(
+            [*self._listeners, *self._senders],
+            lambda: len(arrived) >= least and len(answered) >= answers,
+        ):
+            try:
+                data, source = sock.recvfrom(2048)
+            except OSError:  # an ICMP error of an earlier probe
+                continue
+            token = data.decode("ascii", "replace")
+            if sock in self._senders:
+                answered.add(token)
+            else:
+                arrived[token] = (self._listeners[sock], source[0])
+                missing.discard(token)
+                if (token, sock) not in heard:
+                    heard.add((token, sock))
+                    with contextlib.suppress(OSError):
+                        sock.sendto(data, source)
+            if not missing and set(arrived) <= answered:
+                break
         for sock in self._senders:
             sock.close()
         self._senders.clear()
@@ -515,6 +512,20 @@ class Lab:
             for token, receipt in self.receipts(tokens, least, answers).items()
             if token in tokens
         }
+
+
+def heard_from(
+    sockets: t.Sequence[socket.socket], enough: t.Callable[[], bool] = lambda: True
+) -> t.Iterator[socket.socket]:
+    """Yield each of the sockets that has something to be received, until nothing came for SILENCE
+    seconds and it is enough(), or for PATIENCE.
+    """
+    end = time.monotonic() + PATIENCE
+    while True:
+        ready = select.select(sockets, [], [], SILENCE)[0]
+        if not ready and (enough() or time.monotonic() > end):
+            return
+        yield from ready
 
 
 def _socket_address(address: str, port: int) -> tuple:

@@ -22,7 +22,7 @@ import time
 
 import pytest
 from hosts_lab import HostsLab
-from lab import HAND_MADE_IPV6, OUTSIDE, PORT, Lab, declared, udp_packet
+from lab import HAND_MADE_IPV6, OUTSIDE, PORT, Lab, declared, heard_from, udp_packet
 from packets import advertisement, ethernet, icmpv6, ipv4, ipv6, packed, udp
 from test_attacks_l2 import HER, ME, World, arrivals, hardware
 from waiting import PATIENCE, wait_for
@@ -438,9 +438,9 @@ def ipv6_forms(me, her, dummy_gateway, token):
     }
 
 
-def got_through(lab, version):
+def got_through(lab, version, everything=False):
     """Send all forms from a pod of blue to pods of another network on both hosts; returns names and
-    targets of those that a target's interface got.
+    targets of those that a target's interface got, and of all. everything: all have to arrive.
     """
     forms, name = (ipv4_forms, "red") if version == 4 else (ipv6_forms, "green")
     mine, gateway = hardware(lab, ME), lab.bridge_mac("blue", 1)
@@ -469,10 +469,9 @@ def got_through(lab, version):
                         packet = packet[:4] + struct.pack("!H", len(packet) - 40) + packet[6:]
                     mouth.send(ethernet(gateway, mine, 0x0800 if version == 4 else 0x86DD, packet))
         heard = set()
-        while select.select(list(ears), [], [], 0.3)[0]:
-            for ear in select.select(list(ears), [], [], 0)[0]:
-                data = ear.recv(4096)
-                heard |= {said for token, said in sent.items() if token in data}
+        for ear in heard_from(list(ears), lambda: not everything or heard == set(sent.values())):
+            data = ear.recv(4096)
+            heard.update(said for token, said in sent.items() if token in data)
     return heard, set(sent.values())
 
 
@@ -480,7 +479,7 @@ def got_through(lab, version):
 def test_packets_of_every_form(lab, version):
     for name in ("all", "mn-blue"):
         lab.sysctl("h1", f"ipv4/conf/{name}/accept_source_route", "1")
-    heard, sent = got_through(lab, version)
+    heard, sent = got_through(lab, version, everything=True)
     assert sent - heard == set(), "without the guard they should have got through"
     lab.guard()
     assert got_through(lab, version)[0] == set()
@@ -492,10 +491,11 @@ def test_frames_to_neighbours(lab):
     lab.flush()
     world = World(lab)
     attacks = world.of_any_port() | world.of_a_pod()
-    assert set(attacks) - arrivals(lab, ME, HER, attacks) == set()
+    assert set(attacks) - arrivals(lab, ME, HER, attacks, len(attacks)) == set()
     lab.guard()
     assert arrivals(lab, ME, HER, attacks) == set()
-    assert arrivals(lab, ME, HER, world.rightful()) == set(world.rightful())
+    rightful = world.rightful()
+    assert arrivals(lab, ME, HER, rightful, len(rightful)) == set(rightful)
 
 
 CHANGES = {
@@ -532,9 +532,8 @@ def test_nothing_passes_while_the_guard_is_changed(lab):
 
         def passed():
             count = 0
-            while select.select(ears, [], [], 0.2)[0]:
-                for ear in select.select(ears, [], [], 0)[0]:
-                    count += lab.pod_address(ME) == socket.inet_ntoa(ear.recv(2048)[12:16])
+            for ear in heard_from(ears):
+                count += lab.pod_address(ME) == socket.inet_ntoa(ear.recv(2048)[12:16])
             return count
 
         def sent_while(act):
@@ -557,7 +556,8 @@ def test_nothing_passes_while_the_guard_is_changed(lab):
                 sender.join()
             return count[0]
 
-        assert sent_while(lambda: time.sleep(0.2)) and passed(), "they should have got through"
+        # without the guard they get through
+        wait_for(lambda: sent_while(lambda: time.sleep(0.2)) and passed())
         lab.guard()
         passed()
         for change, script in CHANGES.items():

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import pathlib
-import select
 import signal
 import socket
 import struct
@@ -25,7 +24,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._isolation.rulese
 from ansible_collections.multinet.flannel.plugins.module_utils._meta import guard as asking
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.render import POD_SYSCTLS
-from lab import Lab
+from lab import Lab, heard_from
 from packets import (
     advertisement,
     arp,
@@ -166,8 +165,10 @@ def _host(lab, tmp_path):
     lab.flush()
 
 
-def arrivals(lab, sender, receiver, frames, device="eth0"):
-    """Send frames ({name: frame}) from a pod; return the names of those that the other got."""
+def arrivals(lab, sender, receiver, frames, least=0, device="eth0"):
+    """Send frames ({name: frame}) from a pod; return the names of those that the other got. least:
+    so many have to arrive.
+    """
     tokens = {name: uuid.uuid4().bytes for name in frames}
     with lab.inside(receiver):
         ears = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
@@ -179,13 +180,14 @@ def arrivals(lab, sender, receiver, frames, device="eth0"):
     with ears, mouth:
         for name, frame in frames.items():
             mouth.send(frame + tokens[name])  # behind the packet, where nobody looks
-        # until nothing more comes: with a deadline, a slow machine would have heard nothing
-        while heard != set(frames) and select.select([ears], [], [], 0.3)[0]:
-            data = ears.recv(4096)
+        for ear in heard_from([ears], lambda: len(heard) >= least):
+            data = ear.recv(4096)
             # br_netfilter cuts off what is behind a packet
-            heard |= {
+            heard.update(
                 name for name, token in tokens.items() if token in data or data == frames[name]
-            }
+            )
+            if heard == set(frames):
+                break
     return heard
 
 
@@ -372,7 +374,7 @@ def test_every_attack_arrives_without_the_table(lab, br_netfilter):
     lab.sysctl("h1", "bridge/bridge-nf-call-ip6tables", br_netfilter)
     world = World(lab)
     frames = world.rightful() | world.of_any_port() | world.of_a_pod()
-    assert set(frames) - arrivals(lab, ME, HER, frames) == set()
+    assert set(frames) - arrivals(lab, ME, HER, frames, len(frames)) == set()
 
 
 @pytest.mark.parametrize("br_netfilter", ["0", "1"])
@@ -382,7 +384,8 @@ def test_a_pod_sends_what_it_was_given_and_nothing_else(lab, host, br_netfilter)
     lab.sysctl("h1", "bridge/bridge-nf-call-ip6tables", br_netfilter)
     world = World(lab)
     assert arrivals(lab, ME, HER, world.of_any_port() | world.of_a_pod()) == set()
-    assert arrivals(lab, ME, HER, world.rightful()) == set(world.rightful())
+    rightful = world.rightful()
+    assert arrivals(lab, ME, HER, rightful, len(rightful)) == set(rightful)
 
 
 @pytest.mark.parametrize(
@@ -393,14 +396,16 @@ def test_of_others_and_where_it_is_allowed_the_network_alone_is_kept(lab, host, 
     world = World(lab)
     assert arrivals(lab, ME, HER, world.of_any_port()) == set()
     frames = world.rightful() | world.of_a_pod()
-    assert set(frames) - arrivals(lab, ME, HER, frames) == {"from nobody"}
+    assert set(frames) - arrivals(lab, ME, HER, frames, len(frames) - 1) == {"from nobody"}
 
 
 def test_a_port_is_kept_from_the_answer_to_its_add_until_its_file_is_gone(lab, host):
     one = host(known=(HER,))
     world = World(lab)
     attack = {"another MAC": world.of_a_pod()["another MAC"]}
-    assert arrivals(lab, ME, HER, attack) == set(attack), "nobody has said what it was given"
+    assert arrivals(lab, ME, HER, attack, len(attack)) == set(attack), (
+        "nobody has said what it was given"
+    )
     file = one.attach(ME)
     assert one.ask(file)
     assert arrivals(lab, ME, HER, attack) == set()
