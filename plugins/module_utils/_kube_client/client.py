@@ -90,12 +90,15 @@ class Client:
         what = f"{method} {path}"
         data = b"" if body is None else conf.encode(body).encode()
         refused = False
+        before: ApiError | None = None  # why the try before failed
         while True:
             try:
                 status, answer = self._exchange(method, path, data, content_type)
             except (OSError, https.ProtocolError) as error:
                 self.close()
                 problem = no_answer(self.access.server, error, what)
+                if before and isinstance(error, (TimeoutError, https.TimedOut)):
+                    problem = before  # this try had only the rest of the time
                 if problem.code != errors.TRY_AGAIN_LATER:
                     raise problem from None
             else:
@@ -112,6 +115,7 @@ class Client:
                     raise problem
             if time.monotonic() + _PAUSE >= self.deadline:
                 raise problem from None
+            before = problem
             time.sleep(_PAUSE)
 
     def _exchange(
