@@ -1,6 +1,6 @@
 #!/bin/sh
 # What the host has of the networks that were made by hand, into a file: files, units, bridges
-# with the ports that pods are on, addresses that were given out.
+# with the ports that pods are on, addresses that were given out, sysctls of the pod that stays.
 # Usage: look.sh FILE
 set -eu
 exec >"$1"
@@ -14,3 +14,4 @@ for bridge in kbr0 kbr1; do
 done
 find var/lib/cni/networks -type f -name '10.*' | sort
 find var/lib/cni/networks -type l
+ip netns exec stays sysctl --all --pattern '^net\.ipv[46]\.(ip_forward|conf\.(all|eth0|net1)\.)' | sort

@@ -156,6 +156,7 @@ removed:
   sample: ["unit flanneld@red.service", "device mn-red"]
 """
 
+import functools
 import os
 from typing import Any
 
@@ -178,14 +179,19 @@ from ansible_collections.multinet.flannel.plugins.module_utils._node import (
     root,
 )
 from ansible_collections.multinet.flannel.plugins.module_utils._node.sums import ArtifactError
+from ansible_collections.multinet.flannel.plugins.module_utils._observe import behind
 from ansible_collections.multinet.flannel.plugins.module_utils._runtime import cri
 
 
 def removal_steps(
-    host: removal.Host, params: dict[str, Any], pods: dict[str, str], news: pod_news.PodNews
+    host: removal.Host,
+    params: dict[str, Any],
+    pods: dict[str, str],
+    news: pod_news.PodNews,
+    look: adopted.Look,
 ) -> list[removal.Step]:
     """Return all that is to go, in order; params: networks and the options about other things;
-    pods: what people call containers; news: tells them what they lose.
+    pods: what people call containers; news: tells them what they lose; look: at bridges.
     """
     steps = []
     conf_dir = os.path.dirname(params["cni_conf"])
@@ -201,7 +207,9 @@ def removal_steps(
         ),
         params["keepers"],
         # a bridge that is theirs again has another name, and stays
-        adopted.network_steps(host) if params["all_deployed"] else [],
+        adopted.network_steps(host) + adopted.pod_steps_back(look)
+        if params["all_deployed"]
+        else [],
     )
     steps += removal.device_steps(host, params["devices"])
     steps += removal.unit_steps(host, params["units"])
@@ -302,6 +310,7 @@ def main() -> None:
             ),
             pods,
             news,
+            functools.partial(behind.ends, module.run_command),
         )
         who, etcd = identity.look(), network_removal.data_store(networks)
         if steps and not module.check_mode:

@@ -14,7 +14,7 @@ author:
 description:
   - Stops the flanneld of others, renames the bridges of their networks to those of a plan, and has
     the addresses that host-local gave out where the plan's networks look for them. Pods that run
-    keep interfaces and addresses.
+    keep interfaces and addresses, and get the sysctls that the plan's networks give new pods.
   - Keeps the files that are going to be replaced, and moves the CNI configurations of those
     networks away, so no pod is attached until the collection's configuration is there.
   - M(multinet.flannel.node_removal) gives all of it back, by the record that this module leaves in
@@ -65,6 +65,7 @@ done:
   sample: ["unit flanneld.service", "device kbr0 to mn-blue"]
 """
 
+import functools
 import json
 import os
 
@@ -77,6 +78,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._node import (
     removal,
     root,
 )
+from ansible_collections.multinet.flannel.plugins.module_utils._observe import behind
 from ansible_collections.multinet.flannel.plugins.module_utils._preflight import adoption, foreign
 
 
@@ -108,7 +110,9 @@ def main() -> None:
         ]
         away = [os.path.join(conf_dir, name) for name in adoption.files(found, plan)]
         host = removal.Host(module.run_command)
+        look = functools.partial(behind.ends, module.run_command)
         steps = adopted.take_steps(host, networks, away, module.params["keep"])
+        steps += adopted.pod_steps(networks, plan, look)
         if steps and not deployed.read():
             # before anything: a reset finds the networks by it
             names = {one["name"] for one in networks}

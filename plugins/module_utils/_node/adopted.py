@@ -6,7 +6,8 @@
 A bridge gets our name, and its ports stay on it. The directory of the addresses that host-local
 gave out gets our name, and theirs becomes a link to it, so that whoever frees an address by the old
 name does so. Files of theirs that ours take the place of are kept in KEPT, and RECORD says what was
-done: what is written there is given back by a reset.
+done: what is written there is given back by a reset. Pods that run get the sysctls that new ones
+get, which keep networks apart inside a pod.
 """
 
 from __future__ import annotations
@@ -22,13 +23,15 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from .._cni import files
-from . import daemons
+from . import daemons, pod_settings
 from .removal import Host, RemovalError, Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     Record = dict[str, Any]
+    # returns what is attached to bridges, by their names
+    Look = Callable[[Collection[str]], Iterable[pod_settings.End]]
 
 RECORD = "/etc/multinet/adopted.json"
 KEPT = "/var/lib/multinet/adopted"
@@ -37,8 +40,8 @@ _ENDS_WITHIN = 10.0  # seconds that a flanneld may take
 
 def read(path: str = RECORD) -> Record:
     """Return the record: {networks: [{name, unit, bridge, ipam_dir, theirs: {name, bridge,
-    ipam_dir, subnet_file, written: its text, daemon}}], files: [path]}, {} without one; raise
-    RemovalError.
+    ipam_dir, subnet_file, written: its text, daemon}}], files: [path], pods: {port of a bridge:
+    {sysctl: what it was}}}, {} without one; raise RemovalError.
     """
     try:
         with open(path, encoding="utf-8") as stream:
@@ -89,7 +92,11 @@ def take_steps(
     candidates = (*away, *(record.get("files", []) if record else kept))
     paths = [path for path in candidates if os.path.isfile(path) and not _is_kept(path)]
     steps = []
-    wanted = {"networks": list(after.values()), "files": sorted({*record.get("files", []), *paths})}
+    wanted = {
+        **record,
+        "networks": list(after.values()),
+        "files": sorted({*record.get("files", []), *paths}),
+    }
     if wanted != record and networks:
         # first: what a run that is stopped half way did is to be found by a reset
         steps.append(Step(f"record {RECORD}", functools.partial(_write_record, wanted)))
@@ -108,6 +115,49 @@ def take_steps(
             act = functools.partial(_move_directory, theirs["ipam_dir"], one["ipam_dir"])
             steps.append(Step(f"addresses of {theirs['ipam_dir']} to {one['ipam_dir']}", act))
     return steps
+
+
+def pod_steps(
+    networks: Iterable[Mapping[str, Any]], plan: Mapping[str, Any], look: Look
+) -> list[Step]:
+    """Return the step that gives pods of others the sysctls of the networks that take theirs over;
+    none where they have them. It comes after take_steps(), which make the record.
+
+    networks: of entry().
+    """
+    planned = {one["name"]: one for one in plan["networks"]}
+    sysctls = {
+        bridge: pod_settings.of_network(planned[one["name"]])
+        for one in networks
+        if one["name"] in planned
+        for bridge in (one["theirs"]["bridge"], one["bridge"])
+    }
+    ports = sorted(
+        end.port for end in look(sysctls) if pod_settings.different(end, sysctls[end.bridge])
+    )
+    if not ports:
+        return []
+    act = functools.partial(_settle, look, sysctls)
+    return [Step(f"sysctls of the pods at {', '.join(ports)}", act)]
+
+
+def pod_steps_back(look: Look) -> list[Step]:
+    """Return the steps that give pods of others the sysctls which they had."""
+    record = read()
+    kept = record.get("pods", {})
+    bridges = [
+        bridge
+        for one in record.get("networks", [])
+        for bridge in (one["theirs"]["bridge"], one["bridge"])
+    ]
+    return [
+        Step(
+            f"sysctls of the pod at {end.port}, which are again what they were",
+            functools.partial(pod_settings.give_back, end, kept[end.port]),
+        )
+        for end in (look(bridges) if kept else ())
+        if end.port in kept
+    ]
 
 
 def network_steps(host: Host) -> list[Step]:
@@ -247,6 +297,19 @@ def _move_directory(theirs: str, ours: str) -> None:
 def _move_directory_back(ours: str, theirs: str) -> None:
     os.unlink(theirs)
     shutil.move(ours, theirs)
+
+
+def _settle(look: Look, sysctls: Mapping[str, Mapping[str, str]]) -> None:
+    ends = list(look(sysctls))
+    record = read()
+    pods = record.setdefault("pods", {})
+    for end in ends:
+        was = pod_settings.different(end, sysctls[end.bridge])
+        if was:  # what an earlier run has written is what it was
+            pods[end.port] = {**was, **pods.get(end.port, {})}
+    _write_record(record)
+    for end in ends:
+        pod_settings.give(end, sysctls[end.bridge])
 
 
 def _write_record(record: Record) -> None:

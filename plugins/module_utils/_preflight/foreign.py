@@ -268,7 +268,8 @@ def _stays(seen: Facts, networks: list[dict[str, Any]]) -> Iterator[str]:
     if networks:
         yield (
             "Pods that run keep their interfaces and addresses: bridges are renamed, and addresses"
-            " that are given out are moved along, when networks are taken over."
+            " that are given out are moved along, when networks are taken over. They get the"
+            " sysctls that new pods get."
         )
     for store in sorted(stores):
         yield f"Left as it is, for the way back: {store}."

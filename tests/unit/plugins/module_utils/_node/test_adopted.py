@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._node import (
     adopted,
     daemons,
+    pod_settings,
     removal,
 )
 
@@ -138,6 +139,67 @@ def test_a_run_that_was_killed_is_completed(place):
     assert len(adopted.kept_files()) == 2
 
 
+class Pods:
+    """Values of sysctls by port of a bridge, in the place of namespaces."""
+
+    def __init__(self, monkeypatch, **values):
+        self.values = values
+        monkeypatch.setattr(pod_settings, "different", self.different)
+        monkeypatch.setattr(pod_settings, "give", self.give)
+        monkeypatch.setattr(pod_settings, "give_back", self.give)
+
+    def look(self, bridges):
+        found = [pod_settings.End(port, "mn-blue", "eth0", None) for port in self.values]
+        return [end for end in found if end.bridge in bridges]
+
+    def different(self, end, sysctls):
+        now = self.values[end.port]
+        return {key: now[key] for key in sysctls if now[key] != sysctls[key]}
+
+    def give(self, end, values):
+        self.values[end.port].update(values)
+
+
+SYSCTLS = {"arp_ignore": "1", "ip_forward": "0"}
+TUNED = {
+    "networks": [
+        {
+            "name": "blue",
+            "cni_conflist": {
+                "plugins": [{"type": "flannel"}, {"type": "tuning", "sysctl": SYSCTLS}]
+            },
+        }
+    ]
+}
+
+
+def test_pods_that_run_get_the_sysctls_of_new_ones_and_their_own_again(place, monkeypatch):
+    host = Host({"kbr0"}, {"flanneld.service"})
+    was = {"arp_ignore": "0", "ip_forward": "1"}
+    pods = Pods(monkeypatch, veth1=dict(was), veth2=dict(SYSCTLS))
+    steps = take(place, host) + adopted.pod_steps([network(place)], TUNED, pods.look)
+    assert act(steps)[-1] == "sysctls of the pods at veth1"
+    assert pods.values["veth1"] == SYSCTLS
+    # a second run has nothing to do, nor does it forget what they had
+    assert take(place, host) + adopted.pod_steps([network(place)], TUNED, pods.look) == []
+    pods.values["veth1"]["ip_forward"] = "1"
+    act(adopted.pod_steps([network(place)], TUNED, pods.look))
+    pods.values["veth1"]["arp_ignore"] = "2"
+    act(adopted.pod_steps([network(place)], TUNED, pods.look) + take(place, host))
+
+    assert act(adopted.pod_steps_back(pods.look)) == [
+        "sysctls of the pod at veth1, which are again what they were"
+    ]
+    assert pods.values == {"veth1": was, "veth2": SYSCTLS}
+    del pods.values["veth1"]
+    assert adopted.pod_steps_back(pods.look) == []
+
+
+def test_no_pod_gets_the_sysctls_of_a_network_that_is_not_declared_any_more(place, monkeypatch):
+    pods = Pods(monkeypatch, veth1={"arp_ignore": "0", "ip_forward": "1"})
+    assert adopted.pod_steps([network(place)], {"networks": []}, pods.look) == []
+
+
 def test_a_device_that_is_up_is_not_renamed_by_every_kernel(place):
     host = Host({"kbr0"}, set())
     host.busy = True
@@ -190,6 +252,7 @@ def test_nothing_was_taken_over(place):
     host = Host({"mn-blue"}, set())
     assert adopted.read() == {}
     assert adopted.network_steps(host) + adopted.file_steps() + adopted.daemon_steps(host) == []
+    assert adopted.pod_steps_back(lambda bridges: []) == []
     assert adopted.take_steps(host, [], [], [str(place / "bin/flannel")])[1:] == []
 
 

@@ -1,0 +1,90 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The sysctls of pods that run and that others attached: those that the networks' plugin tuning
+gives to new pods, and those that they had.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from contextlib import AbstractContextManager
+
+# A change of these changes what the kernel has for others (Documentation/networking/ip-sysctl.rst).
+_FIRST = ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding")
+
+
+class End(NamedTuple):
+    """A pod's end of a veth whose other end is a port of a bridge."""
+
+    port: str  # the host's end
+    bridge: str
+    interface: str  # the pod's end
+    inside: Callable[[], AbstractContextManager[None]]  # enters its namespace; raises OSError
+
+
+def of_network(network: Mapping[str, Any]) -> dict[str, str]:
+    """Return the sysctls that a network of a plan gives its pods: {name, with IFNAME: value}."""
+    return {
+        key: value
+        for plugin in network["cni_conflist"]["plugins"]
+        if plugin["type"] == "tuning"
+        for key, value in plugin["sysctl"].items()
+    }
+
+
+def different(end: End, sysctls: Mapping[str, str]) -> dict[str, str]:
+    """Return {path below /proc/sys: value now} of what is not as in sysctls (of_network()); nothing
+    of a pod that has gone, nor of what its kernel has not.
+    """
+    wanted = {_path(key, end.interface): value for key, value in sysctls.items()}
+    found = {}
+    try:
+        with end.inside():
+            for path, value in wanted.items():
+                now = _read(path)
+                if now not in (None, value):
+                    found[path] = str(now)
+    except OSError:
+        return {}
+    return found
+
+
+def give(end: End, sysctls: Mapping[str, str]) -> None:
+    """Have the pod's sysctls be as in sysctls (of_network())."""
+    give_back(end, {_path(key, end.interface): value for key, value in sysctls.items()})
+
+
+def give_back(end: End, values: Mapping[str, str]) -> None:
+    """Have the pod's sysctls be as in values, of different(). Raises OSError for one that cannot be
+    written.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(end.inside())
+        except OSError:
+            return  # the pod has gone
+        for path in _in_order(values):
+            if _read(path) not in (None, values[path]):
+                with open("/proc/sys/" + path, "w", encoding="ascii") as file:
+                    file.write(values[path])
+
+
+def _in_order(paths: Iterable[str]) -> list[str]:
+    return sorted(paths, key=lambda path: (path not in _FIRST, path))
+
+
+def _path(key: str, interface: str) -> str:
+    return key.replace(".", "/").replace("IFNAME", interface)
+
+
+def _read(path: str) -> str | None:
+    try:
+        with open("/proc/sys/" + path, encoding="ascii") as file:
+            return file.read().strip()
+    except FileNotFoundError:
+        return None
