@@ -500,6 +500,23 @@ def test_a_sysctl_that_was_changed_is_found(tmp_path, upstream_bin):
         host.close()
 
 
+def test_a_change_of_forwarding_takes_no_other_sysctl_back(tmp_path, upstream_bin):
+    """The kernel sets accept_redirects when forwarding ends; an object of Kubernetes has its keys
+    by the alphabet.
+    """
+    conf = tuning({"net.ipv4.conf.all.accept_redirects": "0", "net.ipv4.ip_forward": "0"})
+    (tmp_path / "host").mkdir()
+    host = World(tmp_path / "host", upstream_bin)
+    try:
+        pod = host.pod()
+        inside = ["ip", "netns", "exec", pod, "sysctl", "-n"]
+        subprocess.run([*inside, "-w", "net.ipv4.ip_forward=1"], check=True)
+        assert host.ask("in process", "ADD", conf, pod, {})[0]
+        assert host.ask("in process", "CHECK", conf, pod, {}) == (True, None)
+    finally:
+        host.close()
+
+
 @pytest.mark.parametrize("what", LEFT)
 def test_the_rest_is_left_to_the_executable(what, tmp_path, upstream_bin):
     theirs, _named = life(

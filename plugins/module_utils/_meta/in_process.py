@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _TUNING_DIRECTORY = "/run/cni/tuning"
 _TUNING_ALLOWLIST = "/etc/cni/tuning/allowlist.conf"
+_CHANGING = ("ip_forward", "all.forwarding", "all/forwarding")
 _TUNING_KEYS = frozenset(("cniVersion", "name", "type", "sysctl", "dataDir", "prevResult"))
 
 
@@ -334,7 +335,10 @@ def _sysctls(call: Call) -> dict[str, str] | None:
     if not _is_plain_tuning(call):
         return None
     places: dict[str, str] = {}
-    for key, value in (call.conf.get("sysctl") or {}).items():
+    sysctls = call.conf.get("sysctl") or {}
+    # first what changes others, such as accept_redirects (ip-sysctl.rst)
+    for key in sorted(sysctls, key=lambda key: not key.endswith(_CHANGING)):
+        value = sysctls[key]
         place = _sysctl_file(key, call.interface)
         if place is None or place in places:
             return None
