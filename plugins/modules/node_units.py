@@ -79,6 +79,17 @@ options:
     description: Seconds until all units must be ready.
     type: int
     default: 90
+  only_ask:
+    description:
+      - Only ask the data stores of all units that are flanneld's. No unit is looked at, and none is
+        touched.
+      - For a role that would write files which are of no use then.
+    type: bool
+    default: false
+  needs:
+    description: With O(only_ask), what other roles bring, as M(multinet.flannel.node_files) has it.
+    type: dict
+    default: {}
 """
 
 EXAMPLES = r"""
@@ -120,7 +131,7 @@ enabled:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils._flanneld import data_store
-from ansible_collections.multinet.flannel.plugins.module_utils._node import lock, units
+from ansible_collections.multinet.flannel.plugins.module_utils._node import files, lock, units
 
 
 def main() -> None:
@@ -146,6 +157,8 @@ def main() -> None:
                 },
             },
             "timeout": {"type": "int", "default": 90},
+            "only_ask": {"type": "bool", "default": False},
+            "needs": {"type": "dict", "default": {}},
         },
         supports_check_mode=True,
     )
@@ -161,6 +174,12 @@ def main() -> None:
         )
         for unit in module.params["units"]
     ]
+    if module.params["only_ask"]:
+        environments = {unit.name: unit.environment for unit in wanted}
+        problems = files.missing(module.params["needs"]) or data_store.problems(environments)
+        if problems:
+            module.fail_json(msg=" ".join(problems))
+        module.exit_json(changed=False, restarted={}, reloaded={}, enabled=[])
     systemd = units.Systemd(module.run_command)
     try:
         changes, enable = units.plan(systemd, wanted)

@@ -13,7 +13,8 @@ author:
   - multinet.flannel authors (@multinet-flannel)
 description:
   - Fails where the play's strategy runs each host by itself, which the collection's roles do not
-    allow for, and for each problem that it is given.
+    allow for, where a role stands before one that it needs, where a role without a condition has
+    nothing to do with what is declared, and for each problem that it is given.
   - Runs on the controller; no host is contacted.
 extends_documentation_fragment:
   - multinet.flannel.attributes
@@ -24,12 +25,26 @@ options:
     type: list
     elements: str
     default: []
+  role:
+    description: Look at this role alone, and at no more than whether it has to do with what is
+      declared.
+    type: str
+  datastore:
+    description: The value of C(multinet_datastore).
+    type: str
+    required: true
+  kubernetes:
+    description: The value of C(multinet_kubernetes).
+    type: bool
+    required: true
 """
 
 EXAMPLES = r"""
 - name: Check the names of the variables, and how the play runs
   multinet.flannel.play_check:
     problems: "{{ query('multinet.flannel.unknown_variables') }}"
+    datastore: "{{ multinet_datastore }}"
+    kubernetes: "{{ multinet_kubernetes }}"
   run_once: true
 """
 

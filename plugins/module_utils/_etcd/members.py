@@ -112,8 +112,8 @@ def member_address(name: str, variables: Mapping[str, Any], recorded: str | None
             " or multinet_node_address."
         )
     raise ValueError(
-        f"{name}: the address of this etcd member isn't known, for its facts were not gathered. Run"
-        " without --limit, or set multinet_node_address for it."
+        f"{name}: the address of this etcd member isn't known, for this run has not looked at it."
+        " Run without --limit and serial, or set multinet_node_address for it."
     )
 
 

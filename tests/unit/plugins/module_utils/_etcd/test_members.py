@@ -56,7 +56,7 @@ def test_knows_a_members_address(variables, recorded, address):
 @pytest.mark.parametrize(
     "variables, told",
     [
-        ({"ansible_host": "node1.example"}, "Run without --limit, or set multinet_node_address"),
+        ({"ansible_host": "node1.example"}, "Run without --limit and serial, or set multinet_node"),
         (
             {"ansible_facts": {**FACTS, "default_ipv4": {}}},
             "no default route, .* Set multinet_underlay_interface",
