@@ -62,6 +62,7 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
         "_architectures.py",
         "_cni/__init__.py",
         "_cni/files.py",
+        "_cni/quick_os.py",
         "_drift",
         "_etcd/__init__.py",
         "_etcd/certificate.py",

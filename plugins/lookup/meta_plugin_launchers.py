@@ -54,40 +54,36 @@ from ansible_collections.multinet.flannel.plugins.lookup import library_files
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import bytecode
 from ansible_collections.multinet.flannel.plugins.module_utils._node import executables
 
-# -I -S: nothing of the environment and no site-packages, which is also what starts quickest. It is
+# Nothing of the environment (-I), no site-packages (-S), no locale: what starts quickest. It is
 # compiled at each start: what can be elsewhere is in _cni/bytecode.py.
-LAUNCHER = """#!%(python)s -IS
+LAUNCHER = """#!%(python)s -ISXutf8
 # The CNI meta-plugin of multinet.flannel.
 import marshal
-import os
+import posix
 import sys
 
 library = %(lib_dir)r
-loader = library + "/multinet/_cni/bytecode.py"
-code, archive, index = None, -1, {}
+kept = None
 try:
-    archive = os.open(library + "/meta-plugin.code", os.O_RDONLY | os.O_CLOEXEC)
-    version, dummy, head = os.read(archive, %(head)d).partition(b"\\n")
+    archive = posix.open(library + "/meta-plugin.code", posix.O_RDONLY)
+    version, head = posix.read(archive, %(head)d).split(b"\\n", 1)
     if version == b"%%x" %% sys.hexversion:
-        made_of, code, index = marshal.loads(head)
-        now = os.stat(loader)
-        if made_of != (now.st_mtime_ns, now.st_size, now.st_ino):
-            code = None
+        code, *kept = marshal.loads(head)
 except (OSError, EOFError, TypeError, ValueError):
     pass
-if code is None:
-    index = {}
-    with open(loader, "rb") as stream:
+if kept is None:
+    loader = library + "/multinet/_cni/bytecode.py"
+    with open(loader) as stream:
         code = compile(stream.read(), loader, "exec")
 scope = {"__name__": "multinet._cni.bytecode"}
 exec(code, scope)
-modules = scope["use"](library, archive, index)
+modules = scope["use"](library, kept and (archive, *kept))
 from multinet._meta.plugin import main
 
 status = main(sys.argv[0])
 modules.save(library + "/meta-plugin.code")
 # everything is printed; taking the interpreter to pieces would only take time
-os._exit(status)
+posix._exit(status)
 """
 
 

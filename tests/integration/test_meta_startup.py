@@ -31,60 +31,45 @@ DELEGATE = """#!/bin/sh
 cat >/dev/null
 [ "$CNI_COMMAND" != ADD ] || echo '{"cniVersion": "1.0.0", "ips": [{"address": "10.0.0.2/24"}]}'
 """
-STANDARD = {
-    "__future__",
-    "_collections_abc",
-    "_json",
-    "_stat",
-    "errno",
-    "genericpath",
-    "os",
-    "os.path",
-    "posixpath",
-    "select",
-    "stat",
-}
+STANDARD = {"__future__", "_json", "_socket", "_struct", "fcntl"}
 ALWAYS = {"multinet", "multinet._cni", "multinet._meta", "multinet._meta.plugin"} | {
     "multinet._cni." + name
     for name in (
         "conf",
         "errors",
+        "files",
         "invoke",
         "netns",
         "quick_json",
-        "result",
+        "quick_os",
+        "rtnetlink",
         "runtime",
         "skel",
         "version",
     )
 }
-WORK = {"fcntl", "multinet._cni.files", "multinet._names"} | {
-    "multinet._meta." + name for name in ("conf", "flannel", "lock", "state")
+ALWAYS |= {"multinet._names"} | {
+    "multinet._meta." + name
+    for name in (
+        "bridge_plugin",
+        "conf",
+        "flannel",
+        "flannel_plugin",
+        "host_local_plugin",
+        "in_process",
+    )
 }
+WORK = {"multinet._meta.lock", "multinet._meta.state"}
+# what runs an executable
+PROCESS = {"errno", "select", "multinet._cni.process"}
 # _ctypes: how Python before 3.12 enters a network namespace
 IMPORTED = {
     "VERSION": ALWAYS | STANDARD,
-    "ADD": ALWAYS | STANDARD | WORK | {"multinet._meta.add", "_ctypes"},
+    "ADD": ALWAYS | STANDARD | WORK | {"multinet._cni.result", "multinet._meta.add", "_ctypes"},
     "DEL": ALWAYS | STANDARD | WORK | {"multinet._meta.delete"},
 }
-IN_PROCESS = {"_socket", "multinet._meta.in_process", "multinet._meta.flannel_plugin"}
-# What talks to the kernel and keeps addresses, in place of six processes
-BRIDGE = {
-    "ADD": {
-        "_struct",
-        "multinet._cni.rtnetlink",
-        "multinet._meta.bridge_plugin",
-        "multinet._meta.guard",
-        "multinet._meta.host_local_plugin",
-    },
-    "DEL": {
-        "_ctypes",
-        "_struct",
-        "multinet._cni.rtnetlink",
-        "multinet._meta.bridge_plugin",
-        "multinet._meta.host_local_plugin",
-    },
-}
+# What talks to the kernel, in place of six processes
+BRIDGE = {"ADD": {"multinet._meta.bridge_port", "multinet._meta.guard"}, "DEL": {"_ctypes"}}
 LEASE = """\
 FLANNEL_NETWORK=10.0.0.0/16
 FLANNEL_SUBNET=10.0.0.1/24
@@ -98,7 +83,8 @@ def test_what_is_imported_for_each_pod(python, tmp_path):
     delegate = {"cniVersion": "1.0.0", "name": "one", "type": "delegate"}
     conf = {"delegates": [delegate, dict(delegate, name="two")]}
     for command, expected in IMPORTED.items():
-        check_imports(FOUND[python], tmp_path, command, conf, expected)
+        more = set() if command == "VERSION" else PROCESS
+        check_imports(FOUND[python], tmp_path, command, conf, expected | more)
 
 
 @pytest.mark.parametrize("python", FOUND)
@@ -116,7 +102,7 @@ def test_what_is_imported_where_flannel_is_done_in_process(python, tmp_path):
     }
     conf = {"delegates": [flannel], "inProcess": ["flannel", "tuning"]}
     for command in ("ADD", "DEL"):
-        check_imports(FOUND[python], tmp_path, command, conf, IMPORTED[command] | IN_PROCESS)
+        check_imports(FOUND[python], tmp_path, command, conf, IMPORTED[command] | PROCESS)
 
 
 @pytest.fixture
@@ -146,7 +132,7 @@ def test_what_is_imported_where_all_of_a_network_is_done_in_process(python, tmp_
     network = {"cniVersion": "0.4.0", "name": "one", "plugins": [flannel, tuning]}
     conf = {"delegates": [network], "inProcess": ["flannel", "tuning", "bridge", "host-local"]}
     for command in ("ADD", "DEL"):
-        expected = IMPORTED[command] | IN_PROCESS | BRIDGE[command]
+        expected = IMPORTED[command] | BRIDGE[command]
         check_imports(FOUND[python], tmp_path, command, conf, expected, pod, ["unshare", "--net"])
 
 

@@ -9,15 +9,17 @@ is asked once for all of them. With each module's code stands what its source wa
 inode). That is compared at each start: what an upgrade or a hand has changed is compiled anew, as
 Python does with files of its own.
 
-The file: Python's version in hexadecimal and a newline; then, marshalled, this module's own source
-and code, and {module: (offset, length)}; from HEAD on, marshalled, the Kept of each of those. Its
-first reader, which gets this module from it, is the launcher (lookup meta_plugin_launchers).
+The file: Python's version in hexadecimal and a newline; then, marshalled, this module's code, what
+its own source was, and {module: (offset, length)}; from HEAD on, marshalled, the Kept of each of
+those. Its first reader, which gets this module from it, is the launcher (lookup
+meta_plugin_launchers).
 """
 
 from __future__ import annotations
 
+import gc
 import marshal
-import os
+import posix  # `os` is above it, and takes longer
 import sys
 
 TYPE_CHECKING = False
@@ -44,7 +46,7 @@ def source(path: str) -> Source | None:
     for no file.
     """
     try:
-        status = os.stat(path)
+        status = posix.stat(path)
     except OSError:
         return None
     return status.st_mtime_ns, status.st_size, status.st_ino
@@ -95,7 +97,7 @@ class Modules:
 
     def _spec(self, name: str, kept: Kept | None, others: Sequence[Kept] = ()) -> ModuleSpec | None:
         place = f"{self.directory}/{name.replace('.', '/')}"
-        is_package = kept[1] if kept else os.path.isdir(place)
+        is_package = kept[1] if kept else source(f"{place}/__init__.py") is not None
         file = f"{place}/__init__.py" if is_package else f"{place}.py"
         made_of = source(file)
         if made_of is None:
@@ -147,7 +149,7 @@ class Modules:
 
     def _content(self, name: str) -> bytes:
         offset, length = self.index[name]
-        return os.pread(self.archive, length, offset)
+        return posix.pread(self.archive, length, offset)
 
     def save(self, file: str) -> None:
         """Write the archive anew if there is more to be in it. What fails is left to the next
@@ -169,7 +171,7 @@ class Modules:
             index[name] = HEAD + len(body), len(content)
             body += content
         own = f"{self.directory}/{_OWN.replace('.', '/')}.py"
-        begin = source(own), compiled(own), index
+        begin = compiled(own), source(own), index
         head = b"%x\n" % sys.hexversion + marshal.dumps(begin)
         if len(head) <= HEAD:
             from . import files
@@ -203,8 +205,19 @@ def compiled(file: str) -> CodeType:
     return code
 
 
-def use(directory: str, archive: int = -1, index: Index | None = None) -> Modules:
-    """Have the modules of the package `multinet` loaded from now on as Modules does it."""
-    modules = Modules(directory, archive, index)
+def use(directory: str, kept: tuple[int, Source, Index] | None = None) -> Modules:
+    """Have the modules of the package `multinet` loaded from now on as Modules does it.
+
+    kept: what is kept of them: an archive, what this module's own source was then, the archive's
+    index.
+    """
+    own = f"{directory}/{_OWN.replace('.', '/')}.py"
+    if kept and kept[1] != source(own):
+        scope: dict[str, Any] = {"__name__": _OWN}
+        exec(compiled(own), scope)
+        modules: Modules = scope["use"](directory)
+        return modules
+    gc.disable()  # in a process this short it looks and looks, and finds nothing
+    modules = Modules(directory, kept[0], kept[2]) if kept else Modules(directory)
     sys.meta_path.insert(0, modules)
     return modules

@@ -7,9 +7,8 @@ the runtime needs is looked at.
 
 from __future__ import annotations
 
-import os
-
 from . import errors, quick_json, version
+from .quick_os import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -79,8 +78,10 @@ class _Number(float):
     """A number that prints as it was read: 1.10 stays 1.10, and 1e400 does not become Infinity."""
 
     text: str
+    was_made = False  # whether there are any
 
     def __new__(cls, text: str) -> _Number:
+        cls.was_made = True
         number = super().__new__(cls, text)
         number.text = text
         return number
@@ -136,7 +137,7 @@ def encode(value: Any) -> str:
     they did; raise Error for one that is nested too deeply.
     """
     try:
-        return _encode(value)
+        return _encode(value) if _Number.was_made else quick_json.encode(value)
     except RecursionError:
         raise errors.Error(
             errors.DECODING_FAILURE, "The configuration is nested too deeply."

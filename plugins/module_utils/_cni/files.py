@@ -11,7 +11,7 @@ and ends in '.tmp', which no program takes for one of its files.
 
 from __future__ import annotations
 
-import os
+from .quick_os import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     Content = Union[str, bytes, BinaryIO]
 
 _CHUNK = 1 << 20
+_READ = 1 << 16
 
 
 def write(
@@ -170,8 +171,10 @@ def read(path: str) -> bytes | None:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
-    with os.fdopen(descriptor, "rb") as file:
-        return file.read()
+    try:
+        return b"".join(iter(lambda: os.read(descriptor, _READ), b""))
+    finally:
+        os.close(descriptor)
 
 
 def text(path: str) -> str:

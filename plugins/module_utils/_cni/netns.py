@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
-import os
+import posix
 
 from . import errors
+from .quick_os import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class inside:  # noqa: N801 - reads as a word: with netns.inside(path)
             os.close(self.own)
 
 
-_setns: Callable[[int, int], None] | None = getattr(os, "setns", None)
+_setns: Callable[[int, int], None] | None = getattr(posix, "setns", None)  # since Python 3.12
 
 
 def _enter(descriptor: int) -> None:

@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 
 _quote: Callable[[str], str] | None = None
 _make_scanner: Any = None
+_make_encoder: Any = None
 try:
-    from _json import encode_basestring_ascii, make_scanner
+    from _json import encode_basestring_ascii, make_encoder, make_scanner
 except ImportError:
     pass  # another implementation of Python
 else:
-    _quote, _make_scanner = encode_basestring_ascii, make_scanner
+    _quote, _make_scanner, _make_encoder = encode_basestring_ascii, make_scanner, make_encoder
 
 _WORDS = {None: "null", True: "true", False: "false"}
 
@@ -53,6 +54,16 @@ def loads(text: str | bytes, **hooks: Any) -> Any:
     import json  # has the words for what is wrong
 
     return json.loads(text, **hooks)
+
+
+def encode(value: Any) -> str:
+    """Return what json.dumps() does."""
+    if _make_encoder is None:
+        import json
+
+        return json.dumps(value)
+    options = None, None, _quote, None, ": ", ", ", False, False, True
+    return "".join(_make_encoder(*options)(value, 0))
 
 
 def dumps(value: Any) -> str:

@@ -10,7 +10,7 @@ include/uapi/linux: netlink.h, rtnetlink.h, if_link.h, if_addr.h, veth.h, neighb
 
 from __future__ import annotations
 
-import os
+from .quick_os import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ _ERROR_NUMBER = Struct("=i")
 _TABLE_HEAD = Struct("=Bxxx")
 _COUNTER = Struct("=Q")
 _SECONDS = 10
+# The kernel writes at most 32 KiB at once; memory of 128 KiB and more is mapped anew each time.
+_ANSWER_SIZE = 1 << 16
 
 
 class Link:
@@ -122,7 +124,7 @@ class Channel:
         kind, flags, body = message
         self._socket.send(_HEADER.pack(_HEADER.size + len(body), kind, flags, 1, 0) + body)
         bodies: list[bytes] = []
-        while not _take(self._socket.recv(1 << 18), bodies):
+        while not _take(self._socket.recv(_ANSWER_SIZE), bodies):
             pass
         return bodies
 

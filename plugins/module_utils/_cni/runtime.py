@@ -10,11 +10,10 @@ keeps it (cache.py).
 
 from __future__ import annotations
 
-import os
 import time
 
 from . import conf, errors, invoke, version
-from . import result as results
+from .quick_os import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,6 +84,8 @@ class Runtime:
 
         After an error some plugins may have been called: call delete().
         """
+        from . import result as results  # a DEL does without
+
         before, result = prev_result, {}
         for plugin in network.plugins:
             stdout = self._call("ADD", network, plugin, attachment, before)

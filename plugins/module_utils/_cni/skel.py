@@ -7,10 +7,10 @@ answer or the error to stdout (SPEC section 2).
 
 from __future__ import annotations
 
-import os
 import sys
 
 from . import conf, errors, netns, version
+from .quick_os import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ request, so that a renewed token is used at once.
 
 from __future__ import annotations
 
-import os
 import time
 
 from .._cni import conf, errors
+from .._cni.quick_os import os
 from . import https
 
 TYPE_CHECKING = False
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from .kubeconfig import Access
 else:
-    from _signal import ITIMER_REAL, SIGALRM, setitimer, signal  # as in invoke.py
+    from _signal import ITIMER_REAL, SIGALRM, setitimer, signal  # as in process.py
 
 _BODY_LIMIT = 8 * 1024 * 1024
 # Tried again: the server is starting, is overloaded, or sits behind a balancer that is.

@@ -12,9 +12,8 @@ Everything else is refused by its line, never guessed.
 
 from __future__ import annotations
 
-import os
-
 from .._cni import conf, errors
+from .._cni.quick_os import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,13 +9,14 @@ was tried is detached again.
 
 from __future__ import annotations
 
-import os
 import time
 
 from .._cni import errors, runtime
 from .._cni import result as results
+from .._cni.quick_os import os
 from . import conf, flannel, lock
 from . import state as states
+from .in_process import InProcess
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -304,8 +305,6 @@ class _Add:
 
 def _keep_ahead(cni: runtime.Runtime, state: states.State) -> None:
     """What flannel's DEL will need is on the disk before flannel's ADD, where it is done here."""
-    from .in_process import InProcess
-
     if isinstance(cni.execute, InProcess):
         for one in state.attached:
             one.kept = cni.execute.will_keep(

@@ -11,9 +11,8 @@ asks for by annotations is found out in networks.py.
 
 from __future__ import annotations
 
-import os
-
 from .._cni import conf, errors
+from .._cni.quick_os import os
 from .._names import IN_PROCESS
 from . import flannel
 

@@ -7,10 +7,10 @@ one fails, and the state stays until all are detached.
 
 from __future__ import annotations
 
-import os
 import time
 
 from .._cni import errors, files, runtime
+from .._cni.quick_os import os
 from .._names import NO_EXECUTABLE
 from . import conf, flannel, lock
 from . import state as states

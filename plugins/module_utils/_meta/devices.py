@@ -10,9 +10,8 @@ network that asks for a resource gets its first device.
 
 from __future__ import annotations
 
-import os
-
 from .._cni import conf, errors, files
+from .._cni.quick_os import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

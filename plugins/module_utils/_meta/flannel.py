@@ -12,9 +12,8 @@ address is never freed. So what the file holds is kept in our state, and put bac
 
 from __future__ import annotations
 
-import os
-
 from .._cni import errors, files
+from .._cni.quick_os import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

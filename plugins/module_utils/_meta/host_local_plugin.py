@@ -12,12 +12,11 @@ returned for what is not plainly well formed; the executable is asked then.
 from __future__ import annotations
 
 import fcntl
-import os
 import time
 from _socket import AF_INET, AF_INET6, inet_ntop, inet_pton  # as in flannel_plugin.py
 
 from .._cni import conf, errors, files, version
-from .._cni import result as results
+from .._cni.quick_os import os
 from . import flannel_plugin
 
 TYPE_CHECKING = False
@@ -302,6 +301,8 @@ def add(call: Call) -> Outcome | None:
     result = {"cniVersion": version.LATEST, "ips": addresses}
     if plan.routes:
         result["routes"] = plan.routes
+    from .._cni import result as results  # a DEL does without
+
     return 0, conf.encode(results.convert(result, plan.cni_version)).encode(), b""
 
 

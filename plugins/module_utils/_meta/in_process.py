@@ -12,10 +12,9 @@ Whatever one form attached, the other can detach: the files on the host are the 
 
 from __future__ import annotations
 
-import os
-
 from .._cni import conf, errors, files, invoke, netns, runtime, version
-from . import flannel
+from .._cni.quick_os import os
+from . import bridge_plugin, flannel, flannel_plugin, host_local_plugin
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -147,8 +146,6 @@ def _flannel_add(call: Call) -> Outcome | None:
 
 
 def _flannel_delete(call: Call) -> Outcome | None:
-    from . import flannel_plugin
-
     if not flannel_plugin.is_plain(call.conf):
         return None
     file = os.path.join(flannel.data_directory(call.conf), call.container_id)
@@ -229,24 +226,6 @@ def _tuning_check(call: Call) -> Outcome | None:
     return 0, b"", b""
 
 
-def _bridge(command: str) -> Callable[[Call], Outcome | None]:
-    def serve(call: Call) -> Outcome | None:
-        from . import bridge_plugin  # for networks that have one
-
-        return bridge_plugin.SERVED[command](call)
-
-    return serve
-
-
-def _host_local(command: str) -> Callable[[Call], Outcome | None]:
-    def serve(call: Call) -> Outcome | None:
-        from . import host_local_plugin
-
-        return host_local_plugin.SERVED[command](call)
-
-    return serve
-
-
 _SERVED: dict[tuple[str, str], Callable[[Call], Outcome | None]] = {
     ("flannel", "ADD"): _flannel_add,
     ("flannel", "DEL"): _flannel_delete,
@@ -258,13 +237,9 @@ _SERVED: dict[tuple[str, str], Callable[[Call], Outcome | None]] = {
     ("tuning", "CHECK"): _tuning_check,
     ("tuning", "STATUS"): _nothing,
     ("tuning", "GC"): _nothing,
-    ("bridge", "ADD"): _bridge("ADD"),
-    ("bridge", "DEL"): _bridge("DEL"),
-    ("bridge", "STATUS"): _bridge("STATUS"),
+    **{("bridge", command): serve for command, serve in bridge_plugin.SERVED.items()},
     ("bridge", "GC"): _nothing,
-    ("host-local", "ADD"): _host_local("ADD"),
-    ("host-local", "DEL"): _host_local("DEL"),
-    ("host-local", "CHECK"): _host_local("CHECK"),
+    **{("host-local", command): serve for command, serve in host_local_plugin.SERVED.items()},
     ("host-local", "STATUS"): _nothing,
     ("host-local", "GC"): _nothing,
 }
@@ -293,8 +268,6 @@ def _needs_executable(
 
 
 def _flannel_delegate(plugin: dict[str, Any]) -> dict[str, Any] | None:
-    from . import flannel_plugin
-
     if not flannel_plugin.is_plain(plugin):
         return None
     text = files.read(flannel.subnet_file(plugin)) or b""

@@ -11,17 +11,17 @@ starts. So it is free only when all of them are gone.
 from __future__ import annotations
 
 import fcntl
-import os
 import time
 
 from .._cni import errors
+from .._cni.quick_os import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from signal import SIGKILL
 else:
-    from _signal import SIGKILL  # as in invoke.py
+    from _signal import SIGKILL  # as in process.py
 
 _PAUSE = 0.02
 

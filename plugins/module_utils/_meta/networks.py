@@ -10,10 +10,9 @@ the master first.
 
 from __future__ import annotations
 
-import os
-
 from .._cni import conf as cni_conf
 from .._cni import errors
+from .._cni.quick_os import os
 from . import annotations as notes
 from .conf import LEGACY, Delegate
 

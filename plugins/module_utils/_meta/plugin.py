@@ -9,9 +9,10 @@ leaves a state (state.py). DEL, CHECK and GC go by that, not by the configuratio
 
 from __future__ import annotations
 
-import os
-
 from .._cni import errors, invoke, netns, runtime, skel
+from .._cni.quick_os import os
+from . import conf
+from .in_process import InProcess
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from signal import SIG_IGN, SIGTERM, signal
     from typing import Any, Union
 
-    from .._cni.invoke import Outcome
     from .._cni.skel import Request
     from .conf import ConfiguredNetworks, Delegate, MetaConf
     from .devices import Devices
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     Networks = Union[ConfiguredNetworks, PodNetworks]
 else:
-    from _signal import SIG_IGN, SIGTERM, signal  # as in invoke.py
+    from _signal import SIG_IGN, SIGTERM, signal  # as in process.py
 
 ABOUT = "multinet: attaches a container to several networks by delegating to other CNI plugins"
 # Set for delegates: whoever finds it set was started, by whatever detour, by itself.
@@ -127,9 +127,7 @@ class Plugin:
     def networks(self, request: Request, configuration: MetaConf, log: Log) -> Networks:
         """Return what knows the networks of a request; its close() is to be called."""
         if configuration.is_complete and not configuration.may_ask_api(request.environ):
-            from .conf import ConfiguredNetworks
-
-            return ConfiguredNetworks(configuration.delegates)
+            return conf.ConfiguredNetworks(configuration.delegates)
         from . import pod_networks  # with all that it needs, which the common path does not
 
         return pod_networks.PodNetworks(
@@ -155,12 +153,8 @@ class Plugin:
         environ = dict(_DELEGATES_DEFAULTS, **request.environ)
         environ[_MARK] = "1"
         execute = self.execute
-        if in_process:
-            from . import in_process as work  # where the configuration says so
-
-            execute = work.InProcess(execute, in_process, when_missing)
-        elif when_missing:
-            execute = _Spare(execute, when_missing)
+        if in_process or when_missing:
+            execute = InProcess(execute, in_process, when_missing)
         return runtime.Runtime(path, execute, environ=environ, relay=self._relay, deadline=deadline)
 
     def host_devices(self) -> Devices:
@@ -227,27 +221,10 @@ def _with_our_keys(
     """Let a command see the configuration's keys in one case, whatever they are written in."""
 
     def served(request: Request) -> dict[str, Any] | None:
-        from . import conf  # as every command does
-
         request.conf = conf.folded(request.conf)
         return command(request)
 
     return served
-
-
-class _Spare(invoke.Substitute):
-    """As in_process.InProcess, for plugins whose executable is missing alone; imported then."""
-
-    def run(
-        self, file: str, environ: dict[str, str], stdin: bytes, seconds: float | None
-    ) -> Outcome:
-        """See invoke.Exec."""
-        execute = self.execute
-        if file in self.when_missing:
-            from .in_process import InProcess
-
-            execute = InProcess(execute, (), self.when_missing)
-        return execute.run(file, environ, stdin, seconds)
 
 
 def _same_program(file: str, own_file: str | None) -> bool:

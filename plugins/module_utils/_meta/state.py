@@ -10,10 +10,10 @@ holds the delegates' configurations as they were used.
 
 from __future__ import annotations
 
-import os
 import time
 
 from .._cni import conf, errors, files, runtime
+from .._cni.quick_os import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

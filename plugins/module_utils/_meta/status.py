@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-import os
 import time
 
 from .._cni import errors, runtime
+from .._cni.quick_os import os
 from . import conf, flannel
 
 TYPE_CHECKING = False

@@ -10,7 +10,7 @@ import pathlib
 import signal
 
 import pytest
-from ansible_collections.multinet.flannel.plugins.module_utils._cni import errors, invoke
+from ansible_collections.multinet.flannel.plugins.module_utils._cni import errors, invoke, process
 from waiting import PATIENCE, wait_for
 
 
@@ -107,7 +107,7 @@ def test_a_file_that_is_just_being_written_is_tried_again(script, monkeypatch):
             waits.append(seconds)
             writer.close()
 
-        monkeypatch.setattr(invoke.time, "sleep", wait)
+        monkeypatch.setattr(process.time, "sleep", wait)
         assert (
             invoke.exec_plugin(invoke.Exec(), file, dict(os.environ), b"", seconds=PATIENCE)
             == b"ok\n"

@@ -70,6 +70,14 @@ def test_reads_what_json_reads_and_refuses_what_it_refuses_in_the_same_words(tex
 )
 def test_writes_what_json_writes(value):
     assert quick_json.dumps(value) == json.dumps(value)
+    assert quick_json.encode(value) == json.dumps(value)
+
+
+def test_writes_a_whole_value_as_json_does(monkeypatch):
+    value = {"a": [1, "\u00e9", None, {}, [], (True, 1.5)], "b": {"c": {"": "\ud800"}}}
+    assert quick_json.encode(value) == json.dumps(value)
+    monkeypatch.setattr(quick_json, "_make_encoder", None)  # another implementation of Python
+    assert quick_json.encode(value) == json.dumps(value)
 
 
 def test_a_fresh_interpreter_needs_no_json_for_what_is_right_and_has_it_for_what_is_not():
@@ -80,6 +88,7 @@ import quick_json
 hooks = dict(parse_float=float, parse_int=int, parse_constant=str)
 assert quick_json.loads(b'{"a": [1, 2.5, "x"]}', **hooks) == {"a": [1, 2.5, "x"]}
 assert quick_json.dumps("x") == '"x"'
+assert quick_json.encode(["x", 1.5]) == '["x", 1.5]'
 assert "json" not in sys.modules and "re" not in sys.modules
 for text in sys.argv[2:]:
     try:
