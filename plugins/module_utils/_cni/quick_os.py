@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import sys
 
+__all__ = ["os"]
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import os as os
+    import os
     from types import ModuleType
     from typing import Any
 
