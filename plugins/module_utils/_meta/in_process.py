@@ -12,7 +12,7 @@ Whatever one form attached, the other can detach: the files on the host are the 
 
 from __future__ import annotations
 
-from .._cni import conf, errors, files, invoke, netns, runtime, version
+from .._cni import conf, errors, files, invoke, netns, runtime, sysctls, version
 from .._cni.quick_os import os
 from . import bridge_plugin, flannel, flannel_plugin, host_local_plugin
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 _TUNING_DIRECTORY = "/run/cni/tuning"
 _TUNING_ALLOWLIST = "/etc/cni/tuning/allowlist.conf"
-_CHANGING = ("ip_forward", "all.forwarding", "all/forwarding")
 _TUNING_KEYS = frozenset(("cniVersion", "name", "type", "sysctl", "dataDir", "prevResult"))
 
 
@@ -295,10 +294,10 @@ def _is_plain_tuning(call: Call) -> bool:
     """
     if not _TUNING_KEYS.issuperset(call.conf) or not isinstance(call.conf.get("dataDir", ""), str):
         return False
-    sysctls = call.conf.get("sysctl") or {}
-    if not isinstance(sysctls, dict):
+    values = call.conf.get("sysctl") or {}
+    if not isinstance(values, dict):
         return False
-    if not all(isinstance(value, str) for value in sysctls.values()):
+    if not all(isinstance(value, str) for value in values.values()):
         return False
     return call.has_plain_args()
 
@@ -307,22 +306,15 @@ def _sysctls(call: Call) -> dict[str, str] | None:
     """{file: value} of what a plain tuning sets; None where it is not plain."""
     if not _is_plain_tuning(call):
         return None
-    places: dict[str, str] = {}
-    sysctls = call.conf.get("sysctl") or {}
-    # first what changes others, such as accept_redirects (ip-sysctl.rst)
-    for key in sorted(sysctls, key=lambda key: not key.endswith(_CHANGING)):
-        value = sysctls[key]
-        place = _sysctl_file(key, call.interface)
-        if place is None or place in places:
+    values: dict[str, str] = {}
+    for key, value in (call.conf.get("sysctl") or {}).items():
+        path = sysctls.path(key, call.interface)
+        if path in values or not _is_of_the_network(path):
             return None
-        places[place] = value
-    return places
+        values[path] = value
+    return {"/proc/sys/" + path: values[path] for path in sysctls.in_order(values)}
 
 
-def _sysctl_file(key: str, interface: str) -> str | None:
-    """The file of a sysctl, or None for what is none of the network."""
-    path = key.replace(".", "/").replace("IFNAME", interface, 1)
+def _is_of_the_network(path: str) -> bool:
     parts = path.split("/")
-    if parts[0] != "net" or len(parts) == 1 or {"", ".", ".."}.intersection(parts):
-        return None
-    return "/proc/sys/" + path
+    return parts[0] == "net" and len(parts) > 1 and not {"", ".", ".."}.intersection(parts)

@@ -10,12 +10,11 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-    from contextlib import AbstractContextManager
+from .._cni import sysctls
 
-# A change of these changes what the kernel has for others (Documentation/networking/ip-sysctl.rst).
-_FIRST = ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding")
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
 
 
 class End(NamedTuple):
@@ -37,11 +36,11 @@ def of_network(network: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def different(end: End, sysctls: Mapping[str, str]) -> dict[str, str]:
-    """Return {path below /proc/sys: value now} of what is not as in sysctls (of_network()); nothing
-    of a pod that has gone, nor of what its kernel has not.
+def different(end: End, settings: Mapping[str, str]) -> dict[str, str]:
+    """Return {path below /proc/sys: value now} of what is not as in settings (of_network());
+    nothing of a pod that has gone, nor of what its kernel has not.
     """
-    wanted = {_path(key, end.interface): value for key, value in sysctls.items()}
+    wanted = {sysctls.path(key, end.interface): value for key, value in settings.items()}
     found = {}
     try:
         with end.inside():
@@ -54,9 +53,9 @@ def different(end: End, sysctls: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def give(end: End, sysctls: Mapping[str, str]) -> None:
-    """Have the pod's sysctls be as in sysctls (of_network())."""
-    give_back(end, {_path(key, end.interface): value for key, value in sysctls.items()})
+def give(end: End, settings: Mapping[str, str]) -> None:
+    """Have the pod's sysctls be as in settings (of_network())."""
+    give_back(end, {sysctls.path(key, end.interface): value for key, value in settings.items()})
 
 
 def give_back(end: End, values: Mapping[str, str]) -> None:
@@ -68,18 +67,10 @@ def give_back(end: End, values: Mapping[str, str]) -> None:
             stack.enter_context(end.inside())
         except OSError:
             return  # the pod has gone
-        for path in _in_order(values):
+        for path in sysctls.in_order(values):
             if _read(path) not in (None, values[path]):
                 with open("/proc/sys/" + path, "w", encoding="ascii") as file:
                     file.write(values[path])
-
-
-def _in_order(paths: Iterable[str]) -> list[str]:
-    return sorted(paths, key=lambda path: (path not in _FIRST, path))
-
-
-def _path(key: str, interface: str) -> str:
-    return key.replace(".", "/").replace("IFNAME", interface)
 
 
 def _read(path: str) -> str | None:

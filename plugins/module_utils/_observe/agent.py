@@ -35,7 +35,7 @@ from typing import Any, NoReturn, TextIO
 
 from .._cni import files, rtnetlink
 from . import frames, netns
-from .ends import Facts, endpoints, node_addresses
+from .ends import Facts, end_id, endpoints, node_addresses
 from .witness import PACKET_AUXDATA, Ledger, Witness
 
 ETH_P_ALL = 3
@@ -333,7 +333,7 @@ class Listener:
             "again": {
                 f"{token} {protocol}": count
                 for (token, at, interface, protocol), count in self.again.items()
-                if token.split("|")[3:4] == [f"{at}/{interface}"]
+                if token.split("|")[3:4] == [end_id(at, interface)]
             },
             "delivered": [
                 receipt for key, receipt in self.delivered.items() if key not in self.heard

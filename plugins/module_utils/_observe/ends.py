@@ -23,6 +23,11 @@ PORTS = 16  # from which a measurement takes one, see port_of()
 OUTSIDE = "@outside"  # the sender that is no node
 
 
+def end_id(place: str, interface: str) -> str:
+    """Return the id of an interface of a pod ("host/pod") or of a host's own network."""
+    return f"{place}/{interface}"
+
+
 def endpoints(facts: Iterable[Facts]) -> list[End]:
     """Return the attached interfaces that belong to a network of the plan, sorted by id
     "host/pod/interface".
@@ -45,7 +50,7 @@ def endpoints(facts: Iterable[Facts]) -> list[End]:
                 side = sides.get(wired, {})
                 found.append(
                     {
-                        "id": f"{host['host']}/{pod['label']}/{interface['name']}",
+                        "id": end_id(f"{host['host']}/{pod['label']}", interface["name"]),
                         "host": host["host"],
                         "pod": f"{host['host']}/{pod['label']}",
                         "netns": pod["netns"],

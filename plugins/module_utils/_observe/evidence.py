@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from .._plan import pairs
 from . import kinds, modes, sender
 from .cells import ALL, Cell, Sample, cells, token_name, tunnel_ports_of
-from .ends import OUTSIDE, End, Facts, endpoints, node_addresses
+from .ends import OUTSIDE, End, Facts, end_id, endpoints, node_addresses
 
 
 class Measurement(NamedTuple):
@@ -94,7 +94,8 @@ class Evidence:
             self.handed_on.update(collected.get("handed_on", {}))
             for receipt in collected.get("receipts", []):
                 self.receipts.setdefault(receipt["cell"], []).append(receipt)
-                self.at.setdefault((receipt["cell"], _end_id(receipt)), []).append(receipt)
+                at = end_id(receipt["at"], receipt["interface"])
+                self.at.setdefault((receipt["cell"], at), []).append(receipt)
         self.witnessed = self._witnessed()
         self.doubts = self._doubts()
         senders = [fact["host"] for fact in measurement.facts]
@@ -143,7 +144,7 @@ class Evidence:
             if not any((receipt["at"], receipt["interface"]) == place for receipt in heard):
                 return f"{' '.join(filter(None, place))} did not hear its control at the {when}"
         # its own, and what was seen of it at its host's end
-        names = (listener.at, f"{listener.at}/{listener.interface}")
+        names = (listener.at, end_id(listener.at, listener.interface))
         lost = sum(collected["drops"].get(name, 0) for name in names)
         return f"{listener.at} lost {lost} frames for want of room" if lost else ""
 
@@ -224,7 +225,7 @@ class Evidence:
 
     def _network(self, receipt: dict[str, Any]) -> str | None:
         """Return the network of the interface that heard it, None if it is no pod's."""
-        end = self.ends.get(_end_id(receipt))
+        end = self.ends.get(end_id(receipt["at"], receipt["interface"]))
         return end["network"] if end else None
 
     def _is_first_hop(self, receipt: dict[str, Any], cell: Cell) -> bool:
@@ -345,7 +346,7 @@ class Evidence:
             if kind != kinds.L2.name or origin not in self.ends:
                 continue
             for receipt in receipts:
-                at = self.ends.get(_end_id(receipt))
+                at = self.ends.get(end_id(receipt["at"], receipt["interface"]))
                 own = self.ends[origin]
                 if at and (at["host"], at["network"]) != (own["host"], own["network"]):
                     yield family, own, at, receipt
@@ -361,7 +362,7 @@ class Evidence:
                 continue
             told = {cell["to"]}
             for receipt in self.receipts.get(token_name(cell), ()):
-                end = self.ends.get(_end_id(receipt))
+                end = self.ends.get(end_id(receipt["at"], receipt["interface"]))
                 if (
                     not end
                     or end["id"] in told
@@ -377,8 +378,3 @@ class _Listener(NamedTuple):
     host: str
     at: str  # its name in receipts
     interface: str
-
-
-def _end_id(receipt: dict[str, Any]) -> str:
-    """Return the id of the end that heard a token, see ends.End."""
-    return f"{receipt['at']}/{receipt['interface']}"

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from . import agent, frames, kinds, netns
 from .agent import packet_socket
 from .cells import ALL, Cell, Sample, cells, token_name, wants_answer
-from .ends import OUTSIDE, End, Facts, endpoints, host_end
+from .ends import OUTSIDE, End, Facts, end_id, endpoints, host_end
 from .witness import Ledger
 
 SO_BINDTODEVICE = 25
@@ -246,9 +246,8 @@ def _noted_here(task: Task) -> dict[str, set[str]]:
     found: dict[str, set[str]] = collections.defaultdict(set)
     for receipt in agent.read_receipts(agent.directory(task.runtime_dir, task.run.name)):
         if receipt["inside"]:
-            found[f"{receipt['cell']} {receipt['at']}/{receipt['interface']}"].add(
-                receipt["protocol"]
-            )
+            at = end_id(receipt["at"], receipt["interface"])
+            found[f"{receipt['cell']} {at}"].add(receipt["protocol"])
     return found
 
 
