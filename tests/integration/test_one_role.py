@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pathlib
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -20,6 +21,8 @@ ROLES = sorted(
     key=lambda name: (name == "mirror", name),
 )
 NOT_FOR_HOSTS = {"mirror", "multinet"}
+# They look at what is there, or bring what others need; adopt is told of it by its playbook
+WITHOUT_DECLARATION = {"adopt", "gc", "mirror", "multinet", "reset", "status"}
 # It is for one host of those that its playbook has looked at.
 SAYS = {
     "adopt": "Run the playbook multinet.flannel.adopt",
@@ -46,6 +49,7 @@ COMMON = {
 }
 KUBERNETES = {"multinet_datastore": "kubernetes", "multinet_cluster_cidrs": ["10.64.0.0/16"]}
 AWAY = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
+WRONG = '"msg": "The networks cannot be set up as declared:'
 # What Ansible says of an expression that it cannot work out, and Python of a program that ends.
 NO_SENTENCE = re.compile(r".*(?:is undefined|has no attribute|Traceback|NoneType).*")
 
@@ -74,9 +78,14 @@ def run(
         ]
         ansible = Ansible(directory / some[0], hosts)
         ansible.playbook(plays, *options)
-        parts = re.split(r"^PLAY \[(.*?)\] \**$", ansible.output, flags=re.MULTILINE)
-        said.update(zip(parts[1::2], parts[2::2]))
+        said.update(plays_of(ansible.output))
     return said
+
+
+def plays_of(output: str) -> Iterable[tuple[str, str]]:
+    """Return each play's name, and what Ansible said in it."""
+    parts = re.split(r"^PLAY \[(.*?)\] \**$", output, flags=re.MULTILINE)
+    return zip(parts[1::2], parts[2::2])
 
 
 @pytest.fixture(scope="module", name="away")
@@ -96,6 +105,37 @@ def test_a_role_alone(away: dict[str, str], role: str) -> None:
     assert not NO_SENTENCE.findall(away[role]), away[role]
     said = re.sub(r"\s+", " ", away[role])
     assert role in NOT_FOR_HOSTS or SAYS.get(role, "UNREACHABLE!") in said, away[role]
+
+
+def test_a_role_alone_says_first_what_is_wrong_with_the_declaration(tmp_path: pathlib.Path) -> None:
+    wrong = {"multinet_networks": [dict(COMMON["multinet_networks"][0], cidr="10.1.0.0/99")]}
+    roles = [role for role in ROLES if role not in WITHOUT_DECLARATION]
+    of_kubernetes = {**KUBERNETES, "multinet_kubernetes": True}
+    hosts = {
+        role: {**COMMON, **AWAY, **wrong, **(of_kubernetes if role in OF_KUBERNETES else {})}
+        for role in roles
+    }
+    plays = [
+        {
+            "name": role,
+            "hosts": [role],
+            "gather_facts": False,
+            "tasks": [
+                {
+                    "block": [{"import_role": {"name": f"multinet.flannel.{role}"}}],
+                    "rescue": [{"debug": {"msg": "On to the next role"}}],
+                }
+            ],
+        }
+        for role in roles
+    ]
+    ansible = Ansible(tmp_path, hosts)
+    ansible.playbook(plays)
+    first = {
+        role: re.findall(r"^fatal: .*", said, flags=re.MULTILINE)[:1]
+        for role, said in plays_of(ansible.output)
+    }
+    assert [role for role, said in first.items() if WRONG not in "".join(said)] == [], first
 
 
 @pytest.mark.parametrize("role", GET_FAR)
