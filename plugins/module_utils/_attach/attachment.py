@@ -58,10 +58,8 @@ def _load_named(name: str, network_dir: str) -> NetworkList:
         try:
             there = files.listed(network_dir)
         except OSError as error:
-            raise errors.Error(
-                errors.IO_FAILURE,
-                f"The directory {network_dir} of the networks cannot be read.",
-                error.strerror,
+            raise errors.io_failure(
+                f"The directory {network_dir} of the networks cannot be read.", error
             ) from None
         known = [name[: -len(".conflist")] for name in there if name.endswith(".conflist")]
         raise errors.Error(

@@ -33,10 +33,8 @@ class Cache:
             os.makedirs(self.directory, mode=0o700, exist_ok=True)
             files.write(self.file(entry), conf.encode(entry))
         except OSError as error:
-            raise errors.Error(
-                errors.IO_FAILURE,
-                f"The attachment cannot be remembered in {self.directory}.",
-                error.strerror,
+            raise errors.io_failure(
+                f"The attachment cannot be remembered in {self.directory}.", error
             ) from None
 
     def remove(self, entry: dict[str, Any]) -> None:
@@ -44,9 +42,7 @@ class Cache:
         try:
             files.remove(self.file(entry))
         except OSError as error:
-            raise errors.Error(
-                errors.IO_FAILURE, f"{self.file(entry)} cannot be removed.", error.strerror
-            ) from None
+            raise errors.io_failure(f"{self.file(entry)} cannot be removed.", error) from None
 
     def entries(self) -> list[dict[str, Any]]:
         """Return all entries, oldest first; raise Error for one that cannot be read: what is
@@ -65,9 +61,7 @@ class Cache:
         try:
             text = files.read(file)
         except OSError as error:
-            raise errors.Error(
-                errors.IO_FAILURE, f"{file} cannot be read.", error.strerror
-            ) from None
+            raise errors.io_failure(f"{file} cannot be read.", error) from None
         if text is None:
             return None  # another one removed it meanwhile
         entry = conf.decode(text, file)

@@ -293,8 +293,8 @@ def _read(path: str) -> dict[str, Any]:
         with open(path, "rb") as file:
             text = file.read()
     except OSError as error:
-        raise errors.Error(
-            errors.IO_FAILURE, f"The network configuration {path} cannot be read.", error.strerror
+        raise errors.io_failure(
+            f"The network configuration {path} cannot be read.", error
         ) from None
     return network_keys(decode(text, path, comments=True))
 
@@ -315,10 +315,8 @@ def files(path: str, suffixes: tuple[str, ...] = SUFFIXES) -> list[str]:
             if name.endswith(suffixes) and not name.startswith(".")
         )
     except OSError as error:
-        raise errors.Error(
-            errors.IO_FAILURE,
-            f"The CNI configuration directory {path} cannot be read.",
-            error.strerror,
+        raise errors.io_failure(
+            f"The CNI configuration directory {path} cannot be read.", error
         ) from None
     return [os.path.join(path, name) for name in names]
 

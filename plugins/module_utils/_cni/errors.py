@@ -78,6 +78,11 @@ class Error(Exception):
         return f"{text}: {self.details}" if self.details else text
 
 
+def io_failure(msg: str, error: OSError) -> Error:
+    """Return the Error of what the operating system refused."""
+    return Error(IO_FAILURE, msg, error.strerror or str(error))
+
+
 def as_error(error: Exception, msg: str) -> Error:
     """Return an exception as it is when it is an Error, else as the details of one with msg."""
     if isinstance(error, Error):

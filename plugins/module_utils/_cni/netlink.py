@@ -36,7 +36,7 @@ def set_default_routes(path: str, interface: str, gateways: list[str]) -> None:
                 kernel.ask(rtnetlink.exclusive(route))
             except OSError as error:
                 what = f"The default route by {gateway} on {interface} cannot be made."
-                raise _failure(what, error) from None
+                raise errors.io_failure(what, error) from None
 
 
 def route_as_by_default(path: str, interface: str, ranges: list[str]) -> list[dict[str, str]]:
@@ -65,7 +65,7 @@ def route_as_by_default(path: str, interface: str, ranges: list[str]) -> list[di
             try:
                 kernel.ask(route)
             except OSError as error:
-                raise _failure(
+                raise errors.io_failure(
                     f"The route to {cidr} on {interface} cannot be made.", error
                 ) from None
             made.append({"dst": cidr, "gw": socket.inet_ntop(family, gateway)})
@@ -81,7 +81,7 @@ def addresses(path: str, interface: str | None = None) -> set[str]:
         try:
             found = kernel.addresses()
         except OSError as error:
-            raise _failure(f"The addresses in {path} cannot be read.", error) from None
+            raise errors.io_failure(f"The addresses in {path} cannot be read.", error) from None
     return {
         socket.inet_ntop(one.family, one.packed)
         for one in found
@@ -109,23 +109,19 @@ def _remove(kernel: rtnetlink.Channel, interface: str, families: set[str]) -> No
             routes = kernel.routes(rtnetlink.FAMILIES[name])
         except OSError as error:
             what = f"The default routes of {interface} cannot be read."
-            raise _failure(what, error) from None
+            raise errors.io_failure(what, error) from None
         for route in routes:
             if _is_default_route_of(index, route):
                 try:
                     kernel.ask(rtnetlink.delete_route(route))
                 except OSError as error:
                     what = f"The default route of {interface} cannot be removed."
-                    raise _failure(what, error) from None
+                    raise errors.io_failure(what, error) from None
 
 
 def _is_default_route_of(index: int, route: rtnetlink.Route) -> bool:
     is_plain = route.kind == rtnetlink.UNICAST and route.table == rtnetlink.MAIN_TABLE
     return is_plain and route.length == 0 and route.index == index
-
-
-def _failure(what: str, error: OSError) -> errors.Error:
-    return errors.Error(errors.IO_FAILURE, what, error.strerror or str(error))
 
 
 def _index(interface: str) -> int:

@@ -72,9 +72,7 @@ def _spawn(file: str, environ: dict[str, str], streams: list[int]) -> int:
             )
         except OSError as error:
             if error.errno != errno.ETXTBSY or attempt == _BUSY_TRIES - 1:
-                raise errors.Error(
-                    errors.IO_FAILURE, f"{file} cannot be started.", error.strerror
-                ) from None
+                raise errors.io_failure(f"{file} cannot be started.", error) from None
         time.sleep(_BUSY_SECONDS)
     raise AssertionError("the last attempt returned or raised")
 

@@ -222,6 +222,4 @@ def _remove_device_file(one: states.Attached) -> None:
     try:
         files.remove(one.device_file)
     except OSError as error:
-        raise errors.Error(
-            errors.IO_FAILURE, f"{one.device_file} cannot be removed.", str(error.strerror)
-        ) from None
+        raise errors.io_failure(f"{one.device_file} cannot be removed.", error) from None

@@ -136,10 +136,8 @@ def put_back(network: NetworkList, container_id: str, kept: dict[str, str]) -> N
                 os.makedirs(os.path.dirname(file), mode=0o700, exist_ok=True)
                 files.write(file, text)
         except OSError as error:
-            raise errors.Error(
-                errors.IO_FAILURE,
-                f"The flannel plugin's state {file} cannot be put back.",
-                error.strerror,
+            raise errors.io_failure(
+                f"The flannel plugin's state {file} cannot be put back.", error
             ) from None
     for plugin in plugins(network):
         file = os.path.join(data_directory(plugin), container_id)

@@ -178,9 +178,7 @@ def _remove(file: str) -> None:
     try:
         files.remove(file)
     except OSError as error:
-        raise errors.Error(
-            errors.IO_FAILURE, f"{file} cannot be removed.", error.strerror
-        ) from None
+        raise errors.io_failure(f"{file} cannot be removed.", error) from None
 
 
 def _all_of(kept: dict[str, dict[str, Any]]) -> list[Remembered]:

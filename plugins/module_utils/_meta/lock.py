@@ -48,9 +48,7 @@ class held:  # noqa: N801 - reads as a word: with lock.held(...)
             self.descriptor = _acquire(self.path, time.monotonic() + self.seconds, self.seconds / 2)
         except OSError as error:
             if self.needed:
-                raise errors.Error(
-                    errors.IO_FAILURE, f"The lock {self.path} cannot be taken.", error.strerror
-                ) from None
+                raise errors.io_failure(f"The lock {self.path} cannot be taken.", error) from None
 
     def __exit__(self, *dummy: object) -> None:
         if self.descriptor is not None:

@@ -381,9 +381,7 @@ def _files(directory: str, suffixes: Iterable[str]) -> list[str]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise errors.Error(
-            errors.IO_FAILURE, f"The directory {directory} cannot be read.", error.strerror
-        ) from None
+        raise errors.io_failure(f"The directory {directory} cannot be read.", error) from None
     return [
         os.path.join(directory, name)
         for suffix in suffixes

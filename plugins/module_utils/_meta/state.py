@@ -37,10 +37,8 @@ class Corrupt(Exception):
         try:
             os.rename(self.file, kept)
         except OSError as error:
-            raise errors.Error(
-                errors.IO_FAILURE,
-                f"The spoiled state {self.file} cannot be put aside.",
-                str(error.strerror),
+            raise errors.io_failure(
+                f"The spoiled state {self.file} cannot be put aside.", error
             ) from None
         return errors.Error(
             errors.DECODING_FAILURE,
@@ -182,10 +180,8 @@ class Store:
             os.makedirs(self.directory, mode=0o700, exist_ok=True)
             write(self.file(state.container_id, state.interface), conf.encode(_to_dict(state)))
         except OSError as error:
-            raise errors.Error(
-                errors.IO_FAILURE,
-                f"The state cannot be written to {self.directory}.",
-                error.strerror,
+            raise errors.io_failure(
+                f"The state cannot be written to {self.directory}.", error
             ) from None
 
     def read(self, container_id: str, interface: str) -> State | None:
@@ -194,9 +190,7 @@ class Store:
         try:
             text = files.read(file)
         except OSError as error:
-            raise errors.Error(
-                errors.IO_FAILURE, f"The state {file} cannot be read.", error.strerror
-            ) from None
+            raise errors.io_failure(f"The state {file} cannot be read.", error) from None
         if text is None:
             return None
         try:
@@ -221,9 +215,7 @@ class Store:
             self.discard(state.container_id, state.interface)
             files.remove(file)
         except OSError as error:
-            raise errors.Error(
-                errors.IO_FAILURE, f"The state {file} cannot be removed.", error.strerror
-            ) from None
+            raise errors.io_failure(f"The state {file} cannot be removed.", error) from None
 
     def discard(self, container_id: str, interface: str) -> None:
         """Remove what writes that were killed have left of an attachment; raise OSError.
