@@ -46,10 +46,13 @@ class Remembered:
         self.file = file
         self.interface: str = entry["ifName"]
         self.container_id: str = entry["containerId"]
+        # "" where libcni is older than 1.2, as containerd's up to 1.7
         self.netns: str = entry.get("netns") or ""
         self.raw = conf.network_keys(conf.decode(a2b_base64(entry["config"]), file))
         self.result: dict[str, Any] | None = entry.get("result")
-        self._args = ";".join(f"{key}={value}" for key, value in entry.get("cniArgs") or ())
+        arguments = entry.get("cniArgs") or ()
+        self._args = ";".join(f"{key}={value}" for key, value in arguments)
+        self.pod_uid = "".join(value for key, value in arguments if key == "K8S_POD_UID")
         self._capability_args: dict[str, Any] = entry.get("capabilityArgs") or {}
 
     @property
@@ -121,16 +124,43 @@ def entries(directories: Iterable[str], part: str = "") -> dict[str, dict[str, A
     return found
 
 
-def left(kept: dict[str, dict[str, Any]], own_type: object) -> list[Remembered]:
-    """Return what libcni's caches remember of containers whose network namespace is gone: what
-    their plugins gave them, such as addresses and the rules of published ports, may still be there.
+def left(
+    kept: dict[str, dict[str, Any]], own_type: object, proc: str = "/proc"
+) -> list[Remembered]:
+    """Return what libcni's caches remember of containers that are gone: what their plugins gave
+    them, such as addresses and the rules of published ports, may still be there.
 
-    kept: of entries(); own_type: as in remembered(); what a meta-plugin attached has entries of its
-    own.
+    Gone is who has no network namespace any more; and where none is named, a pod of Kubernetes of
+    which no process is. kept: of entries(); own_type: as in remembered(); what a meta-plugin
+    attached has entries of its own.
     """
+    found = [one for one in _all_of(kept) if not one.is_meta(own_type)]
+    processes = _processes(proc) if any(not one.netns for one in found) else ""
     return [
-        one for one in _all_of(kept) if not os.path.exists(one.netns) and not one.is_meta(own_type)
+        one
+        for one in found
+        if (
+            not os.path.exists(one.netns)
+            if one.netns
+            else one.pod_uid and not _runs(one, processes)
+        )
     ]
+
+
+def _processes(proc: str) -> str:
+    """Return who started the processes of this host, and as what: their cgroups, command lines."""
+    return "\n".join(
+        files.text(f"{proc}/{pid}/{name}")
+        for pid in os.listdir(proc)
+        if pid.isdigit()
+        for name in ("cgroup", "cmdline")
+    )
+
+
+def _runs(one: Remembered, processes: str) -> bool:
+    """Say whether a process of a pod is among them: systemd's cgroups write its UID with _."""
+    names = one.container_id, one.pod_uid, one.pod_uid.replace("-", "_")
+    return any(name in processes for name in names)
 
 
 def attachments(places: Places) -> set[tuple[str, str]]:

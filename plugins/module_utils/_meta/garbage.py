@@ -111,15 +111,15 @@ def find(host: Host, is_ours: Callable[[str], bool], grace: float) -> Garbage:
     }
 
 
-def remembered(caches: Iterable[str] = CACHES) -> list[dict[str, Any]]:
+def remembered(caches: Iterable[str] = CACHES, proc: str = "/proc") -> list[dict[str, Any]]:
     """Return {network, container_id, interface, file} of what other CNIs attached to containers
     that are gone, and nobody detached; raise OSError.
     """
-    return _left(foreign.entries(caches), GRACE, ())
+    return _left(foreign.entries(caches), GRACE, (), proc)
 
 
 def _left(
-    kept: dict[str, dict[str, Any]], grace: float, live: Collection[str]
+    kept: dict[str, dict[str, Any]], grace: float, live: Collection[str], proc: str = "/proc"
 ) -> list[dict[str, Any]]:
     """See remembered(). kept: what the caches hold; live: containers that may be at work."""
     now = time.time()
@@ -130,7 +130,7 @@ def _left(
             "interface": one.interface,
             "file": one.file,
         }
-        for one in foreign.left(kept, OWN_TYPE)
+        for one in foreign.left(kept, OWN_TYPE, proc)
         if one.container_id not in live and _age(one.file, now) >= grace
     ]
 

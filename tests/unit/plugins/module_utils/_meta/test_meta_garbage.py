@@ -10,6 +10,7 @@ import builtins
 import json
 import os
 
+import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._meta import garbage
 
 
@@ -52,3 +53,51 @@ def test_what_runtimes_remember_is_read_once(tmp_path, monkeypatch):
     monkeypatch.undo()
     of_cache = [path for path in read if str(path).startswith(str(cache))]
     assert sorted(of_cache) == sorted(str(path) for path in cache.iterdir())
+
+
+UID = "0f5dc38c-11f4-4a2c-9a66-1ee0c0d32a2c"
+
+
+@pytest.mark.parametrize(
+    "arguments, cgroup, cmdline, expected",
+    [
+        # the sandbox runs, and is named by who started it or by where it is
+        ([["K8S_POD_UID", UID]], "0::/kubepods/burstable/podother/c1\n", "/pause\0", []),
+        ([["K8S_POD_UID", UID]], "0::/system.slice/x.service\n", "shim\0-id\0c1\0", []),
+        # another container of the pod does: CRI-O may start no sandbox
+        ([["K8S_POD_UID", UID]], f"0::/kubepods/burstable/pod{UID}/c2\n", "sleep\0", []),
+        (
+            [["K8S_POD_UID", UID]],
+            f"0::/kubepods-pod{UID.replace('-', '_')}.slice/crio-c2.scope\n",
+            "sleep\0",
+            [],
+        ),
+        # of who else it was, nobody can say
+        ([], "0::/\n", "init\0", []),
+        (None, "0::/\n", "init\0", []),
+        ([["K8S_POD_UID", ""]], "0::/\n", "init\0", []),
+        ([["K8S_POD_UID", UID]], "0::/\n", "init\0", ["c1"]),
+    ],
+)
+def test_who_names_no_namespace_is_gone_when_no_process_is_its(
+    tmp_path, arguments, cgroup, cmdline, expected
+):
+    """Before 1.2, libcni remembers no namespace: containerd's up to 1.7."""
+    cache, process = tmp_path / "results", tmp_path / "proc" / "7"
+    cache.mkdir()
+    process.mkdir(parents=True)
+    (tmp_path / "proc" / "8").mkdir()  # has just ended
+    (process / "cgroup").write_text(cgroup)
+    (process / "cmdline").write_text(cmdline)
+    conf = {"cniVersion": "0.4.0", "name": "cbr0", "type": "flannel"}
+    entry = {
+        "kind": "cniCacheV1",
+        "containerId": "c1",
+        "ifName": "eth0",
+        "cniArgs": arguments,
+        "config": base64.b64encode(json.dumps(conf).encode()).decode(),
+    }
+    (cache / "cbr0-c1-eth0").write_text(json.dumps(entry))
+    os.utime(cache / "cbr0-c1-eth0", (1, 1))
+    found = garbage.remembered([str(cache)], str(tmp_path / "proc"))
+    assert [one["container_id"] for one in found] == expected
