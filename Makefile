@@ -18,6 +18,7 @@
 #   make scenario S=distributions   Debian 11, 12 and 13 in one cluster; their images are made first (minutes, once)
 #   make scenario S=offline         a site that reaches nothing, its controller neither, from a carried tar
 #   make scenario S=adopted      networks that were made by hand, with programs of then, are taken over and given back
+#   make scenario S=kubernetes_adopted   the same of a real cluster with kube-flannel's DaemonSet and Multus'
 #   make scenario S=upgrade      a former collection, flanneld and etcd to today's, and back; the table goes to .build/upgrade.md
 #   make attacks            what hostile pods try, on two deployed hosts: each gets through without the guard, and not with it
 #   make cluster S=kubernetes_etcd   a real Kubernetes cluster in three hosts, nothing of the collection on it yet
@@ -145,7 +146,7 @@ leaks: install
 attacks: install
 	@$(ENV) $(MOLECULE) test -s attacks
 
-scenario: install $(if $(filter mixed_arch kubernetes_arm64,$(S)),arm64) $(filter distributions,$(S)) $(if $(filter adopted upgrade,$(S)),former) run-scenario
+scenario: install $(if $(filter kubernetes_% adopted,$(S)),test-programs) $(if $(filter mixed_arch kubernetes_arm64,$(S)),arm64) $(filter distributions,$(S)) $(if $(filter adopted upgrade,$(S)),former) run-scenario
 
 # What emulated arm64 machines start from, and the programs of both architectures.
 arm64: setup

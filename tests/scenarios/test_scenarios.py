@@ -19,6 +19,7 @@ BY_HAND = {
     "compass",
     "distributions",
     "faults",
+    "kubernetes_adopted",
     "kubernetes_arm64",
     "kubernetes_flannel",
     "kubernetes_multus",

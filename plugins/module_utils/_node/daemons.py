@@ -26,6 +26,8 @@ _UNIT = re.compile(r"/system\.slice/(?:[^/]+\.slice/)*([^/]+\.service)$", re.MUL
 def others(proc: str = "/proc") -> list[dict[str, Any]]:
     """Return the flanneld that are not this collection's, by their process numbers: [{pid, kind:
     unit, pod or process, id: of that, subnet_file, store: a clause, udp_ports}].
+
+    id of a pod: namespace/name where its environment has them, its UID otherwise.
     """
     found = []
     for pid in sorted(int(name) for name in os.listdir(proc) if name.isdigit()):
@@ -33,10 +35,15 @@ def others(proc: str = "/proc") -> list[dict[str, Any]]:
         if os.path.basename(arguments[0]) != PROGRAM:
             continue
         pairs = [one.partition("=") for one in files.text(f"{proc}/{pid}/environ").split("\0")]
-        flags = settings(arguments, {name: value for name, dummy, value in pairs})
+        environment = {name: value for name, dummy, value in pairs}
+        flags = settings(arguments, environment)
         file = flags.get("subnet-file") or SUBNET_FILE
         if not file.startswith(OURS):
             kind, name = started_by(files.text(f"{proc}/{pid}/cgroup"))
+            if kind == "pod":
+                # as kube-flannel's manifest tells it
+                names = environment.get("POD_NAMESPACE", ""), environment.get("POD_NAME", "")
+                name = "/".join(names) if all(names) else name
             found.append(
                 {
                     "pid": pid,
@@ -59,11 +66,20 @@ def in_pod(daemon: Mapping[str, Any]) -> str:
     """Say how to stop a daemon of others() that Kubernetes would start again, "" for others."""
     if daemon["kind"] != "pod":
         return ""
+    namespace, slash, name = daemon["id"].partition("/")
+    called_as, save, delete, delete_pod = f"the pod with the UID {daemon['id']}", "", "", ""
+    if slash:
+        kubectl = f"kubectl -n {namespace}"
+        of_pod = name.rpartition("-")[0]  # a DaemonSet adds -xxxxx
+        called_as = f"the pod {daemon['id']}"
+        save = f" ({kubectl} get daemonset {of_pod} -o yaml >{of_pod}.yaml)"
+        delete = f"{kubectl} delete daemonset {of_pod} "
+        delete_pod = f" ({kubectl} delete pod {name})"
     return (
-        f"The flanneld that writes {daemon['subnet_file']} runs in the pod with the UID"
-        f" {daemon['id']}, which Kubernetes would start again. Save its DaemonSet and delete it"
-        " with --cascade=orphan, which leaves its pods running; then delete the pod of this host,"
-        " and run this again."
+        f"The flanneld that writes {daemon['subnet_file']} runs in {called_as}, which Kubernetes"
+        f" would start again. Unless that is done, save its DaemonSet{save} and delete it so that"
+        f" its pods go on running ({delete}--cascade=orphan). Then delete this host's"
+        f" pod{delete_pod}, and run this again."
     )
 
 

@@ -82,3 +82,48 @@ def test_ours_and_other_programs_are_no_daemons_of_others(tmp_path):
     }
     assert second["store"] == "leases of the Kubernetes API"
     assert daemons.called(second) == "process 11"
+
+
+@pytest.mark.parametrize(
+    "environ, name",
+    [
+        (
+            "POD_NAME=kube-flannel-ds-x7k2p\0POD_NAMESPACE=kube-flannel\0",
+            "kube-flannel/kube-flannel-ds-x7k2p",
+        ),
+        ("POD_NAME=kube-flannel-ds-x7k2p\0", "0f5dc38c-11f4-4a2c-9a66-1ee0c0d32a2c"),
+        ("", "0f5dc38c-11f4-4a2c-9a66-1ee0c0d32a2c"),
+    ],
+)
+def test_a_pod_has_the_name_that_its_manifest_tells_it(tmp_path, environ, name):
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7" / "cmdline").write_text("/opt/bin/flanneld\0--kube-subnet-mgr\0")
+    (tmp_path / "7" / "environ").write_text(environ)
+    (tmp_path / "7" / "cgroup").write_text(
+        "0::/kubepods/burstable/pod0f5dc38c-11f4-4a2c-9a66-1ee0c0d32a2c/8c1f\n"
+    )
+    (found,) = daemons.others(str(tmp_path))
+    assert (found["kind"], found["id"]) == ("pod", name)
+
+
+def test_the_commands_that_stop_a_pod_are_said():
+    daemon = {
+        "kind": "pod",
+        "id": "kube-flannel/kube-flannel-ds-x7k2p",
+        "subnet_file": "/run/flannel/subnet.env",
+    }
+    assert daemons.in_pod(daemon) == (
+        "The flanneld that writes /run/flannel/subnet.env runs in the pod"
+        " kube-flannel/kube-flannel-ds-x7k2p, which Kubernetes would start again. Unless that is"
+        " done, save its DaemonSet (kubectl -n kube-flannel get daemonset kube-flannel-ds -o yaml"
+        " >kube-flannel-ds.yaml) and delete it so that its pods go on running (kubectl -n"
+        " kube-flannel delete daemonset kube-flannel-ds --cascade=orphan). Then delete this host's"
+        " pod (kubectl -n kube-flannel delete pod kube-flannel-ds-x7k2p), and run this again."
+    )
+    assert daemons.in_pod({**daemon, "id": "0f5d"}) == (
+        "The flanneld that writes /run/flannel/subnet.env runs in the pod with the UID 0f5d, which"
+        " Kubernetes would start again. Unless that is done, save its DaemonSet and delete it so"
+        " that its pods go on running (--cascade=orphan). Then delete this host's pod, and run this"
+        " again."
+    )
+    assert daemons.in_pod({**daemon, "kind": "unit"}) == ""

@@ -100,8 +100,9 @@ def test_a_flanneld_in_a_pod_is_stopped_first_where_its_network_is_taken_over():
     one, two = {**THEIRS, "daemon": pod}, {**THEIRS, "daemon": pod, "name": "flannel1"}
     assert adoption.waits({"networks": [one, two]}, {"networks": [OURS]}) == [
         "The flanneld that writes /run/flannel/subnet.env runs in the pod with the UID 0f5d, which"
-        " Kubernetes would start again. Save its DaemonSet and delete it with --cascade=orphan,"
-        " which leaves its pods running; then delete the pod of this host, and run this again."
+        " Kubernetes would start again. Unless that is done, save its DaemonSet and delete it so"
+        " that its pods go on running (--cascade=orphan). Then delete this host's pod, and run this"
+        " again."
     ]
     assert adoption.waits({"networks": [THEIRS]}, {"networks": [OURS]}) == []
     assert adoption.waits({"networks": [one]}, {"networks": []}) == []
