@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A pod sends to one of the other node and, on the network that Multus attaches, to one beside it.
 # Usage: stream.sh begin
-#        stream.sh end: say what was lost of each
+#        stream.sh end: say what was lost of each, and fail if more than the last was
 set -euo pipefail
 if [ "$1" = begin ]; then
     peer=$(kubectl get pod peer --output='jsonpath={.status.podIP}')
@@ -10,5 +10,6 @@ if [ "$1" = begin ]; then
         for one in $peer $near; do ping -c 1 -w 20 \$one || exit 1; done
         for one in $peer $near; do ping -i 0.1 \$one >/tmp/stream.\$one 2>&1 & done"
 else
-    kubectl exec stays -- sh -c 'killall -INT ping; sleep 1; grep transmitted /tmp/stream.*'
+    kubectl exec stays -- sh -c 'killall -INT ping; sleep 1; grep -h transmitted /tmp/stream.*' |
+        awk '{ print } $1 - $4 > 1 { lost = 1 } END { exit lost || NR != 2 }'
 fi

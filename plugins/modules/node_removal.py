@@ -196,8 +196,17 @@ def removal_steps(
     steps = []
     conf_dir = os.path.dirname(params["cni_conf"])
     # before a runtime asks Multus again
-    if params["all_deployed"] and multus.look(conf_dir, "").confs:
+    given_back = [adopted.KEPT + path for path in adopted.kept_files()]
+    if params["all_deployed"] and multus.serves_then(conf_dir, given_back):
         steps += to_multus.steps(network["cni_name"] for network in params["networks"])
+    back = []
+    if params["all_deployed"]:
+        # a bridge that is theirs again has another name, and stays
+        back = adopted.network_steps(host) + adopted.pod_steps_back(look)
+    guard = removal.unit_steps(host, params["units"])
+    guard += removal.table_steps(host, params["nft_tables"])
+    if back:  # the guard would drop what comes from a bridge of another name
+        back, guard = guard + back, []
     steps += network_removal.network_steps(
         host,
         params["networks"],
@@ -206,14 +215,11 @@ def removal_steps(
             name, params["cni_bin_dir"], pods=pods, tell=news.lost
         ),
         params["keepers"],
-        # a bridge that is theirs again has another name, and stays
-        adopted.network_steps(host) + adopted.pod_steps_back(look)
-        if params["all_deployed"]
-        else [],
+        back,
+        adopted.lasting(params["networks"]) if params["all_deployed"] else [],
     )
     steps += removal.device_steps(host, params["devices"])
-    steps += removal.unit_steps(host, params["units"])
-    steps += removal.table_steps(host, params["nft_tables"])
+    steps += guard
     steps += removal.original_steps(params["launchers"])
     if params["executables"] is not None:
         steps += removal.multus_steps(conf_dir)

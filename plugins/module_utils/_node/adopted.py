@@ -35,13 +35,15 @@ if TYPE_CHECKING:
 
 RECORD = "/etc/multinet/adopted.json"
 KEPT = "/var/lib/multinet/adopted"
+# Backends that forward without a flanneld, until it would learn of a node
+_BY_THE_KERNEL = ("vxlan", "host-gw", "ipip")
 _ENDS_WITHIN = 10.0  # seconds that a flanneld may take
 
 
 def read(path: str = RECORD) -> Record:
     """Return the record: {networks: [{name, unit, bridge, ipam_dir, theirs: {name, bridge,
-    ipam_dir, subnet_file, written: its text, daemon}}], files: [path], pods: {port of a bridge:
-    {sysctl: what it was}}}, {} without one; raise RemovalError.
+    ipam_dir, subnet_file, written: its text, daemon, device, backend: its type}}], files: [path],
+    pods: {port of a bridge: {sysctl: what it was}}}, {} without one; raise RemovalError.
     """
     try:
         with open(path, encoding="utf-8") as stream:
@@ -65,12 +67,13 @@ def entry(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, Any]:
 
     theirs: of foreign.recognise(); ours: of a plan.
     """
-    kept = ("name", "bridge", "ipam_dir", "subnet_file", "daemon")
+    kept = ("name", "bridge", "ipam_dir", "subnet_file", "daemon", "device")
     return {
         **{key: ours[key] for key in ("name", "unit", "bridge", "ipam_dir")},
         "theirs": {
             **{key: theirs[key] for key in kept},
             "written": files.text(theirs["subnet_file"]),
+            "backend": theirs["declaration"].get("backend", {}).get("type", ""),
         },
     }
 
@@ -170,6 +173,21 @@ def network_steps(host: Host) -> list[Step]:
             act = functools.partial(_move_directory_back, one["ipam_dir"], theirs["ipam_dir"])
             steps.append(Step(f"addresses of {one['ipam_dir']} to {theirs['ipam_dir']}", act))
     return steps
+
+
+def lasting(networks: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the names of those networks (of a plan) whose tunnel device and routes others had, and
+    which the kernel goes on with while no flanneld runs: they are to stay as they are.
+    """
+    theirs = {one["name"]: one["theirs"] for one in read().get("networks", [])}
+    return [
+        one["name"]
+        for one in networks
+        if one["backend"]["type"] in _BY_THE_KERNEL
+        and one["name"] in theirs
+        and theirs[one["name"]].get("backend") == one["backend"]["type"]
+        and theirs[one["name"]].get("device") == (one.get("device") or "")
+    ]
 
 
 def file_steps() -> list[Step]:

@@ -53,6 +53,15 @@ def look(conf_dir: str, bin_dir: str) -> Found:
     return Found(confs, fed_by_us, [path for path in there if not executables.is_launcher_at(path)])
 
 
+def serves_then(conf_dir: str, given_back: Iterable[str]) -> bool:
+    """Say whether a runtime asks Multus once ours are gone: by a configuration that is there, or by
+    one of given_back (paths of what was kept); raise OSError.
+    """
+    return bool(look(conf_dir, "").confs) or any(
+        calls_multus(files.read(path) or b"") for path in given_back
+    )
+
+
 def without(found: Found, moved: Collection[str]) -> Found:
     """Return what is left of Multus where configurations (paths) are moved away, for ours has their
     networks; raise OSError. One with a kubeconfig stays in it: it serves pods' annotations, too.

@@ -78,6 +78,7 @@ def network_steps(
     detach: Callable[[str], list[Step]],
     keepers: Sequence[str] = (),
     given_back: Sequence[Step] = (),
+    stay: Collection[str] = (),
 ) -> list[Step]:
     """Return the steps that remove networks (those of a plan); none when nothing is there of them.
 
@@ -85,7 +86,8 @@ def network_steps(
     so that no new container gets them. detach: gives, by a network's CNI name, the steps that take
     it out of running containers (plugins' DEL). keepers: units that look after the networks, and so
     stop before the devices go. given_back: steps by which devices and addresses become others'
-    again, which stay. Raises RemovalError.
+    again, which stay. stay: names of networks whose tunnel devices and routes do, too. Raises
+    RemovalError.
     """
     steps = _delegate_steps(cni_conf, [network["cni_name"] for network in networks])
     for network in networks:
@@ -95,8 +97,9 @@ def network_steps(
     steps += unit_steps(host, keepers)
     steps += given_back
     for network in networks:
-        steps += device_steps(host, network["devices"])
-        if not network.get("device"):
+        stays = network["name"] in stay
+        steps += device_steps(host, [network["bridge"]] if stays else network["devices"])
+        if not network.get("device") and not stays:
             steps += _route_steps(host, network)
         paths = [
             network["environment_file"],

@@ -65,6 +65,8 @@ def network(place, kind="unit", name="flanneld.service"):
         "ipam_dir": str(place / "networks/flannel0"),
         "subnet_file": str(place / "run/subnet.env"),
         "daemon": {"kind": kind, "id": name, "subnet_file": str(place / "run/subnet.env")},
+        "device": "flannel.1",
+        "declaration": {"backend": {"type": "vxlan", "vni": 1, "port": 8472}},
     }
     ours = {
         "name": "blue",
@@ -220,6 +222,37 @@ def test_our_unit_of_the_same_name_is_not_stopped_by_a_second_run(place, monkeyp
     assert "unit flanneld@blue.service" in [step.what for step in take(place, host, [same])]
     monkeypatch.setattr(daemons, "others", list)
     assert "unit flanneld@blue.service" not in [step.what for step in take(place, host, [same])]
+
+
+def planned(name="blue", device="flannel.1", **backend):
+    return {"name": name, "device": device, "backend": {"type": "vxlan", **backend}}
+
+
+def test_a_tunnel_and_routes_of_others_stay_while_the_kernel_has_them(place):
+    assert adopted.lasting([planned()]) == []  # nothing was taken over
+    act(take(place, Host({"kbr0"}, set())))
+    assert adopted.lasting([planned(), planned("red")]) == ["blue"]
+    # it is another network now
+    assert adopted.lasting([planned(device="flannel.2")]) == []
+    assert adopted.lasting([planned(type="wireguard")]) == []
+
+
+@pytest.mark.parametrize(
+    "backend, device, expected",
+    [("host-gw", "", ["blue"]), ("ipip", "flannel.ipip", ["blue"]), ("udp", "flannel0", [])],
+)
+def test_a_tunnel_that_flanneld_takes_along_does_not_stay(place, backend, device, expected):
+    one = network(place)
+    one["theirs"].update(device=device, backend=backend)
+    act(take(place, Host({"kbr0"}, set()), [one]))
+    assert adopted.lasting([planned(device=device or None, type=backend)]) == expected
+
+
+def test_a_record_of_before_has_no_tunnel(place):
+    one = network(place)
+    del one["theirs"]["device"], one["theirs"]["backend"]
+    act(take(place, Host({"kbr0"}, set()), [one]))
+    assert adopted.lasting([planned()]) == []
 
 
 def test_what_nobody_but_people_can_start_is_said(place):

@@ -52,6 +52,18 @@ def test_multus_is_found_by_its_configuration_and_its_executable(tmp_path, host)
     assert multus.look(f"{tmp_path}/none", f"{tmp_path}/none") == ([], [], [])
 
 
+def test_multus_is_asked_again_by_what_is_there_or_is_given_back(tmp_path, host):
+    directory = str(tmp_path / "net.d")
+    assert multus.serves_then(directory, [])
+    host("kept.conf", THIN)
+    (tmp_path / "net.d/00-multus.conf").unlink()
+    assert not multus.serves_then(directory, [f"{directory}/10-flannel.conflist"])
+    assert multus.serves_then(
+        directory, [f"{directory}/10-flannel.conflist", f"{tmp_path}/kept.conf"]
+    )
+    assert not multus.serves_then(directory, [f"{tmp_path}/none"])
+
+
 def test_a_host_that_multus_serves_is_refused_unless_it_is_to_be_replaced(tmp_path, host):
     launchers = [f"{tmp_path}/bin/multinet"]
     assert multus.problem(look(tmp_path), launchers, is_deployed=False) == (

@@ -107,6 +107,18 @@ def test_what_somebody_else_removed_meanwhile_is_gone(tmp_path, network):
         step.act()
 
 
+def test_what_the_kernel_does_for_others_goes_on(tmp_path, network):
+    """A device or routes that were there before: their flanneld finds them again."""
+    tunnel = {**network, "device": "flannel.1", "devices": ["mn-red", "flannel.1"]}
+    for one in (network, tunnel):
+        steps = network_removal.network_steps(
+            Host(), [one], str(tmp_path / "no.conf"), lambda name: [], stay=["red"]
+        )
+        said = [step.what for step in steps]
+        assert "device mn-red" in said and "unit flanneld@red.service" in said
+        assert not [what for what in said if "flannel.1" in what or what.startswith("route")]
+
+
 def test_no_container_is_stranded(tmp_path, network):
     conf = tmp_path / "00-multinet.conf"
     delegates = [{"name": "multinet-blue"}, {"name": "multinet-red"}]
