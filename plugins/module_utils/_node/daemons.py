@@ -20,6 +20,8 @@ PREFIX = "/coreos.com/network"
 OURS = "/run/flannel/networks/"
 _VARIABLE = "FLANNELD_"
 _POD = re.compile(r"pod([0-9a-f]{8}[-_][0-9a-f_-]{27})")
+# Names of objects are DNS subdomains (RFC 1123); anything else is not repeated in a command
+_NAMES = re.compile(r"[a-z0-9-]+/[a-z0-9.-]+")
 _UNIT = re.compile(r"/system\.slice/(?:[^/]+\.slice/)*([^/]+\.service)$", re.MULTILINE)
 
 
@@ -42,8 +44,8 @@ def others(proc: str = "/proc") -> list[dict[str, Any]]:
             kind, name = started_by(files.text(f"{proc}/{pid}/cgroup"))
             if kind == "pod":
                 # as kube-flannel's manifest tells it
-                names = environment.get("POD_NAMESPACE", ""), environment.get("POD_NAME", "")
-                name = "/".join(names) if all(names) else name
+                names = f"{environment.get('POD_NAMESPACE')}/{environment.get('POD_NAME')}"
+                name = names if _NAMES.fullmatch(names) else name
             found.append(
                 {
                     "pid": pid,

@@ -91,6 +91,11 @@ def test_ours_and_other_programs_are_no_daemons_of_others(tmp_path):
             "POD_NAME=kube-flannel-ds-x7k2p\0POD_NAMESPACE=kube-flannel\0",
             "kube-flannel/kube-flannel-ds-x7k2p",
         ),
+        # anybody's program may be called flanneld, and people copy the commands
+        (
+            "POD_NAME=x; reboot\0POD_NAMESPACE=kube-flannel\0",
+            "0f5dc38c-11f4-4a2c-9a66-1ee0c0d32a2c",
+        ),
         ("POD_NAME=kube-flannel-ds-x7k2p\0", "0f5dc38c-11f4-4a2c-9a66-1ee0c0d32a2c"),
         ("", "0f5dc38c-11f4-4a2c-9a66-1ee0c0d32a2c"),
     ],
