@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
 SUFFIXES = (".conf", ".conflist", ".json")
+# A change of these changes what the kernel has for others, such as accept_redirects
+# (Documentation/networking/ip-sysctl.rst).
+_FORWARDING = ("/ip_forward", "/all/forwarding")
 # The keys of a network and of its plugins that are read here; plugins read their own.
 _KEYS = frozenset(
     (
@@ -347,3 +350,15 @@ def is_interface_name(text: str) -> bool:
         # of a `%`, the kernel makes a name of its own
         and not any(character in "/:%" or character.isspace() for character in text)
     )
+
+
+def sysctl_path(key: str, interface: str) -> str:
+    """Return the path below /proc/sys of a sysctl of a tuning configuration; IFNAME in it stands
+    for the interface (github.com/containernetworking/plugins, plugins/meta/tuning/tuning.go).
+    """
+    return key.replace(".", "/").replace("IFNAME", interface, 1)
+
+
+def sysctls_in_order(paths: Iterable[str]) -> list[str]:
+    """Return paths with those first whose change would take others back."""
+    return sorted(paths, key=lambda one: not one.endswith(_FORWARDING))

@@ -12,7 +12,7 @@ Whatever one form attached, the other can detach: the files on the host are the 
 
 from __future__ import annotations
 
-from .._cni import conf, errors, files, invoke, netns, runtime, sysctls, version
+from .._cni import conf, errors, files, invoke, netns, runtime, version
 from .._cni.quick_os import os
 from . import bridge_plugin, flannel, flannel_plugin, host_local_plugin
 
@@ -308,11 +308,11 @@ def _sysctls(call: Call) -> dict[str, str] | None:
         return None
     values: dict[str, str] = {}
     for key, value in (call.conf.get("sysctl") or {}).items():
-        path = sysctls.path(key, call.interface)
+        path = conf.sysctl_path(key, call.interface)
         if path in values or not _is_of_the_network(path):
             return None
         values[path] = value
-    return {"/proc/sys/" + path: values[path] for path in sysctls.in_order(values)}
+    return {"/proc/sys/" + path: values[path] for path in conf.sysctls_in_order(values)}
 
 
 def _is_of_the_network(path: str) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .._cni import sysctls
+from .._cni import conf
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -40,7 +40,7 @@ def different(end: End, settings: Mapping[str, str]) -> dict[str, str]:
     """Return {path below /proc/sys: value now} of what is not as in settings (of_network());
     nothing of a pod that has gone, nor of what its kernel has not.
     """
-    wanted = {sysctls.path(key, end.interface): value for key, value in settings.items()}
+    wanted = {conf.sysctl_path(key, end.interface): value for key, value in settings.items()}
     found = {}
     try:
         with end.inside():
@@ -55,7 +55,7 @@ def different(end: End, settings: Mapping[str, str]) -> dict[str, str]:
 
 def give(end: End, settings: Mapping[str, str]) -> None:
     """Have the pod's sysctls be as in settings (of_network())."""
-    give_back(end, {sysctls.path(key, end.interface): value for key, value in settings.items()})
+    give_back(end, {conf.sysctl_path(key, end.interface): value for key, value in settings.items()})
 
 
 def give_back(end: End, values: Mapping[str, str]) -> None:
@@ -67,7 +67,7 @@ def give_back(end: End, values: Mapping[str, str]) -> None:
             stack.enter_context(end.inside())
         except OSError:
             return  # the pod has gone
-        for path in sysctls.in_order(values):
+        for path in conf.sysctls_in_order(values):
             if _read(path) not in (None, values[path]):
                 with open("/proc/sys/" + path, "w", encoding="ascii") as file:
                     file.write(values[path])
