@@ -193,16 +193,18 @@ def removal_steps(
     """Return all that is to go, in order; params: networks and the options about other things;
     pods: what people call containers; news: tells them what they lose; look: at bridges.
     """
-    steps = []
+    steps: list[removal.Step] = []
+    back: list[removal.Step] = []
+    stay: list[str] = []
     conf_dir = os.path.dirname(params["cni_conf"])
-    # before a runtime asks Multus again
-    given_back = [adopted.KEPT + path for path in adopted.kept_files()]
-    if params["all_deployed"] and multus.serves_then(conf_dir, given_back):
-        steps += to_multus.steps(network["cni_name"] for network in params["networks"])
-    back = []
     if params["all_deployed"]:
+        given_back = [adopted.KEPT + path for path in adopted.kept_files()]
+        # before a runtime asks Multus again
+        if multus.serves_then(conf_dir, given_back):
+            steps += to_multus.steps(network["cni_name"] for network in params["networks"])
         # a bridge that is theirs again has another name, and stays
         back = adopted.network_steps(host) + adopted.pod_steps_back(look)
+        stay = adopted.lasting(params["networks"])
     guard = removal.unit_steps(host, params["units"])
     guard += removal.table_steps(host, params["nft_tables"])
     if back:  # the guard would drop what comes from a bridge of another name
@@ -216,7 +218,7 @@ def removal_steps(
         ),
         params["keepers"],
         back,
-        adopted.lasting(params["networks"]) if params["all_deployed"] else [],
+        stay,
     )
     steps += removal.device_steps(host, params["devices"])
     steps += guard
