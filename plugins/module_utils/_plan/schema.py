@@ -92,21 +92,20 @@ OPTIONS = {
     "etcd_prefix": Option(
         "text",
         "/coreos.com/network",
-        ("The keys of network C(blue) begin with this, a slash and C(blue).",),
+        (
+            "Prefix of flannel's keys: those of network C(blue) are below this, a slash and C(blue).",
+        ),
         pattern=_PATH,
         write="a path such as /coreos.com/network",
     ),
     "cni_version": Option(
         "choice",
         "0.4.0",  # every flannel plugin in use speaks it
-        ("Version of the CNI specification that the configuration of each network is written in.",),
+        ("CNI version of the configuration of each network.",),
         choices=CNI_VERSIONS,
     ),
     "conf_cni_version": Option(
-        "choice",
-        "1.0.0",
-        ("Version of the CNI specification that the configuration of the host is written in.",),
-        choices=CNI_VERSIONS,
+        "choice", "1.0.0", ("CNI version of the configuration of the host.",), choices=CNI_VERSIONS
     ),
     "meta_plugin": Option(
         "text",
@@ -170,28 +169,25 @@ OPTIONS = {
         "boolean",
         None,
         (
-            "Whether the nodes are Kubernetes', whose pods ask for networks by annotation.",
-            "By default, when C(datastore) is V(kubernetes).",
+            "Whether the nodes are Kubernetes nodes, whose pods ask for networks by annotation.",
+            "By default V(true) if C(datastore) is V(kubernetes).",
         ),
     ),
     "nad_namespaces": Option(
         "namespaces",
         ["default"],
-        (
-            "Namespaces whose pods may ask for the networks, where C(namespaces) of a network says"
-            " nothing else.",
-        ),
+        ("Namespaces whose pods may ask for the networks, unless a network has C(namespaces).",),
     ),
     "cluster_cidrs": Option(
         "cluster",
         [],
-        ("The ranges that Kubernetes gives its nodes subnets of, at most one of each family.",),
+        ("The ranges from which Kubernetes assigns podCIDRs, at most one of each family.",),
     ),
     "node_cidr_mask_sizes": Option(
         "lengths",
         [],
         (
-            "The length of those subnets, one for each of C(cluster_cidrs). The default is 24 for"
+            "The prefix length of podCIDRs, one for each of C(cluster_cidrs). The default is 24 for"
             " IPv4 and 64 for IPv6.",
         ),
     ),
@@ -235,56 +231,57 @@ class Key(NamedTuple):
 NETWORK_KEYS = {
     "name": Key(
         "string",
-        "Lower-case letters, digits and hyphens, a letter first, at most 12 characters. Not"
-        " `config`, and not beginning with `subnets`: those are flannel's keys in etcd.",
+        "Lower-case letters, digits and hyphens, beginning with a letter, at most 12 characters."
+        " Not `config` or a name that begins with `subnets`: those are flannel's keys in etcd.",
         required=True,
     ),
     "cidr": Key(
         "IPv4 range",
-        "Host bits zero, `/28` or larger. No range may overlap another network, the underlay,"
-        " `multinet_service_cidrs` or `multinet_forbidden_cidrs`.",
+        "A range of `/28` or larger, with host bits zero. It may not overlap another network, the"
+        " underlay, `multinet_service_cidrs` or `multinet_forbidden_cidrs`.",
         required=True,
         change=_RELEASE,
     ),
     "ipv6_cidr": Key(
         "IPv6 range",
-        "None by default. The same rules, `/124` or larger, and a backend that carries IPv6.",
+        "None by default. The same rules, but `/124` or larger. Needs a backend that carries IPv6.",
         change=_RELEASE,
     ),
     "default": Key(
         "boolean",
-        "Exactly one network has `true`. It is `eth0` of every pod and holds the default route."
+        "`true` for exactly one network: it is `eth0` and the default route of every pod."
         " `external`: see below.",
         default=False,
         change="pods that are attached keep their old default route until they are attached again",
     ),
     "attach": Key(
         "string",
-        "`all`: every pod has an interface. `request`: pods that ask for it. The default network"
-        " is `all`, any other `request` unless it says otherwise.",
+        "`all`: every pod has an interface in it. `request`: only pods that ask for it. By default"
+        " `all` for the default network, `request` for the others.",
         choices=("all", "request"),
         write="all (every pod) or request (pods that ask for it)",
     ),
     "namespaces": Key(
         "list of names, or label selector",
-        "Namespaces of Kubernetes whose pods may ask for it: their names, or a selector of their"
-        " labels (`{matchLabels: {team: a}}`, `matchExpressions`; `{}` is all of them). By default"
-        " those of `multinet_nad_namespaces`. Not with `attach: all`, which is for every pod.",
+        "Kubernetes namespaces whose pods may ask for it: a list of names, or a label selector"
+        " (`{matchLabels: {team: a}}`, `matchExpressions`; `{}` selects all). By default"
+        " `multinet_nad_namespaces`. Not with `attach: all`, which is for every pod.",
     ),
     "interface": Key(
         "device name",
-        "Name of the interface in pods. `eth0` for the default network; `net1`, `net2`, ... for"
-        " the others in the order they are declared, so add new networks at the end, or name their"
-        " interfaces. With `attach: all`, `net1` moves the networks that pods ask for by annotation"
-        " to `net2` and on; a name such as `red0` moves none. At most 15 characters.",
+        "Name of the interface in pods, at most 15 characters. By default `eth0` for the default"
+        " network, and `net1`, `net2`, ... for the others in the order of the list, so add new"
+        " networks at the end, or name their interfaces. A network with `attach: all` and `net1`"
+        " shifts the networks that pods ask for by annotation to `net2` and on; a name such as"
+        " `red0` shifts none.",
         change="pods that are attached keep the old name until they are attached again",
     ),
     "subnet_len": Key(
         "prefix length",
-        "That of the subnet each node leases: at least 2 longer than that of `cidr`, at most 30."
-        " By default 24, or 2 longer than `cidr` if that is smaller than `/22`. flannel leaves the"
-        " first subnet out, so a `/22` with `/24` serves 3 nodes; a network with fewer subnets"
-        " than there are nodes is refused. (For leases from the Kubernetes API see below.)",
+        "Prefix length of the subnet that each node leases: at least 2 longer than that of `cidr`,"
+        " at most 30. By default 24, or 2 longer than `cidr` if that is smaller than `/22`."
+        " flannel does not use the first subnet, so a `/22` with `/24` serves 3 nodes. A network"
+        " with fewer subnets than nodes is refused. (Leases from the Kubernetes API: see below.)",
         change=_RELEASE,
     ),
     "ipv6_subnet_len": Key(
@@ -292,37 +289,37 @@ NETWORK_KEYS = {
     ),
     "subnet_min": Key(
         "IPv4 address",
-        "The first subnet that nodes may lease, by the address that it begins with. By default"
-        " flannel's own, the second.",
+        "The first address of the first subnet that nodes may lease. By default flannel's: the"
+        " second subnet.",
         change=_OUTSIDE,
     ),
     "subnet_max": Key(
         "IPv4 address",
-        "The last subnet that nodes may lease, in the same way. By default the last there is.",
+        "The first address of the last subnet that nodes may lease. By default the last subnet.",
         change=_OUTSIDE,
     ),
     "backend": Key("mapping", "See below.", required=True),
     "masquerade": Key(
         "boolean",
-        "Whether pods reach the world outside under the node's address. By default those of the"
-        " default network only.",
+        "Whether pods reach the outside world with the node's address as source. By default only"
+        " on the default network.",
     ),
     "isolate": Key(
         "boolean",
-        "Whether other networks are kept apart from it. Two networks are kept apart when either"
-        " has `true`.",
+        "Whether it is kept apart from other networks. Two networks are kept apart if at least one"
+        " of them has `true`.",
         default=True,
     ),
     "allow_to": Key(
         "list of names",
-        "Networks it may open connections to all the same; pods that are attached from then on get"
-        " the routes. The other direction stays closed unless declared there.",
+        "Networks to which its pods may open connections. Pods attached from then on get the"
+        " routes. The other direction stays closed unless the other network allows it.",
         default=[],
     ),
     "spoofing": Key(
         "string",
-        "`blocked`: a pod sends with the MAC and the addresses that it was given, and no others."
-        " `allowed`: with any of the network, as keepalived and virtual machines in pods do.",
+        "`blocked`: a pod can send only with the MAC and the addresses that it was given."
+        " `allowed`: with any address of the network, for keepalived and virtual machines in pods.",
         default="blocked",
         choices=("blocked", "allowed"),
         write="blocked (own addresses alone) or allowed (any of the network)",
@@ -337,8 +334,9 @@ NETWORK_KEYS = {
     ),
     "healthz_port": Key(
         "integer",
-        "TCP port of the network's flanneld on 127.0.0.1. By default a number from 20000 to 29999"
-        " that depends on the name; where two names have the same, the later network has the next.",
+        "TCP port of flanneld's health check on 127.0.0.1. By default a number from 20000 to"
+        " 29999 that depends on the name; if two networks would have the same one, the later gets"
+        " the next.",
         low=1024,
         high=65535,
         why="a TCP port on 127.0.0.1",
@@ -349,20 +347,22 @@ NETWORK_KEYS = {
 # network, and the keys of such an entry.
 EXTERNAL = "external"
 EXTERNAL_KEYS = {
-    "name": Key("string", "What reports call it.", required=True),
+    "name": Key("string", "Its name in reports.", required=True),
     "default": Key(
-        "`external`", "One entry at most, and then no network has `default: true`.", required=True
+        "`external`",
+        "At most one entry has it, and then no network has `default: true`.",
+        required=True,
     ),
     "cidr": Key(
         "IPv4 range",
-        "Its pods' addresses. The networks may not overlap them and are kept apart from them;"
-        " without them, nothing is known of that CNI's pods, and nothing keeps them apart.",
+        "The range of its pods. The networks may not overlap it and are kept apart from it. Without"
+        " it, that CNI's pods are not known and not kept apart.",
     ),
     "ipv6_cidr": Key("IPv6 range", "The same."),
     "conf": Key(
         "file name",
-        "Its configuration in `multinet_cni_conf_dir`. Without it, the first file there that is"
-        " not the collection's; a host that has several when it is set up is refused.",
+        "Its configuration file in `multinet_cni_conf_dir`. By default the first file there that is"
+        " not the collection's; preflight refuses a host that has several.",
     ),
 }
 OWN_CONF = "00-multinet.conf"
@@ -448,9 +448,9 @@ BACKENDS = {
             "direct_routing": _DIRECT_ROUTING,
         },
         about=(
-            "`vni` from 1 to 9999 and of its own for each network: it names the device"
-            " `flannel.<vni>`. Networks may share a port, for the kernel tells them apart by VNI,"
-            " unless only one of them has `gbp`."
+            "`vni` is from 1 to 9999 and different in each network: it names the device"
+            " `flannel.<vni>`. Networks may share a port, since the kernel tells them apart by"
+            " VNI; with `gbp`, only if all of them have it."
         ),
         overhead=50,
         ipv6=True,
@@ -464,7 +464,7 @@ BACKENDS = {
         ports=("port",),
     ),
     "host-gw": Backend(
-        keys={}, about="All nodes on one link.", overhead=0, ipv6=True, routes="subnet"
+        keys={}, about="All nodes must be on one link.", overhead=0, ipv6=True, routes="subnet"
     ),
     "wireguard": Backend(
         keys={
@@ -493,7 +493,7 @@ BACKENDS = {
                 change=TUNNEL,
             ),
         },
-        about="One network. `psk` is made by `wg genpsk`.",
+        about="For one network only. `wg genpsk` makes a `psk`.",
         overhead=80,
         ipv6=True,
         link="wireguard",
@@ -505,7 +505,10 @@ BACKENDS = {
     ),
     "udp": Backend(
         keys={"port": _port("Port", 8285, TUNNEL)},
-        about="amd64 alone, a port of its own. On mixed nodes write `vxlan` with the same port.",
+        about=(
+            "For amd64 only, with a port of its own. With nodes of other architectures write"
+            " `vxlan` with the same port."
+        ),
         overhead=28,
         architectures=("amd64",),
         routes="range",
@@ -513,7 +516,7 @@ BACKENDS = {
     ),
     "ipip": Backend(
         keys={"direct_routing": _DIRECT_ROUTING},
-        about="One network.",
+        about="For one network only.",
         overhead=20,
         single="its device is always called flannel.ipip",
         device="flannel.ipip",
@@ -535,7 +538,8 @@ BACKENDS = {
             "esp_proposal": Key("string", flannel="ESPProposal"),
         },
         about=(
-            "One network. `psk` has 96 characters or more. UDP ports 500 and 4500 are then taken."
+            "For one network only. `psk` has 96 characters or more. It takes the UDP ports 500 and"
+            " 4500."
         ),
         overhead=77,
         starts_programs=True,  # charon
@@ -544,7 +548,7 @@ BACKENDS = {
         protocols=(50,),
     ),
     "alloc": Backend(
-        keys={}, about="Subnets without any traffic between nodes.", overhead=0, ipv6=True
+        keys={}, about="Leases subnets, without traffic between nodes.", overhead=0, ipv6=True
     ),
 }
 IPSEC_UDP_ENCAP_OVERHEAD = 8
