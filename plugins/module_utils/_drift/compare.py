@@ -40,7 +40,7 @@ _RESTART = "restart the daemon: run the playbook site"
 KINDS = {
     "sysctls": Kind(
         "forwarding of the host and of each bridge and tunnel device; IPv6 where a network has it;"
-        " with Kubernetes, that firewalls see what bridges pass on",
+        " with Kubernetes, that bridged packets pass iptables (`bridge-nf-call-iptables`)",
         "`/proc/sys/net`",
         "keeper",
         "set it back, and find out what changed it",
@@ -52,25 +52,25 @@ KINDS = {
         "run the playbook site",
     ),
     "firewall": Kind(
-        "that other firewalls let pass what pods of two hosts, and tunnels, send each other",
+        "that other firewalls drop no packets of tunnels, or between pods of two hosts",
         "`nft`, `iptables-nft-save`, `iptables-legacy-save`",
         "hand",
         "let it pass",
     ),
     "executables": Kind(
-        "what the collection installed: there, and with the sum it had",
+        "what the collection installed is there and has its checksum",
         "the files, `/etc/multinet/executables.json`",
         "site",
         "run the playbook site",
     ),
     "datastore": Kind(
-        "etcd, or the subnet server and the API behind it: it answers, has no alarm and room left",
+        "etcd, or the subnet server and the API behind it, answers, has no alarm and has room",
         "its API, with flanneld's own certificate",
         "hand",
         "see to the data store",
     ),
     "api": Kind(
-        "the Kubernetes API answers the meta-plugin, and knows its account (by `status` alone)",
+        "the Kubernetes API answers the meta-plugin and accepts its token (only by `status`)",
         "the API, with the meta-plugin's token",
         "hand",
         "until then pods that ask for networks wait",
@@ -85,53 +85,51 @@ KINDS = {
         "start it: run the playbook site",
     ),
     "underlay": Kind(
-        "the address that flanneld was told to send from, or its interface: there",
+        "the address that flanneld sends from, or its interface, is there",
         "`ip`, flanneld's environment",
         "site",
         "run the playbook site, or give the host back what it had",
     ),
     "lease": Kind(
-        "the host has one lease: of the subnet file's subnet, of an address it has, renewed",
+        "the host has one lease, for the subnet in the subnet file and an address of the host, and"
+        " it is renewed",
         "etcd; with Kubernetes the Nodes' annotations, by the subnet server",
         "keeper",
         _RESTART,
     ),
     "peers": Kind(
-        "no other host has a lease of this host's subnet, or another backend",
+        "no other host has a lease for this host's subnet, or another backend",
         "the same",
         "hand",
         "run the playbook site for all hosts",
     ),
     "subnet_file": Kind(
-        "flanneld's subnet file says a subnet", "`/run/flannel`", "keeper", _RESTART
+        "flanneld's subnet file has a subnet", "`/run/flannel`", "keeper", _RESTART
     ),
     "device": Kind(
-        "the tunnel's devices: there, up, VNI, port, MTU, addresses, the MAC that the lease tells",
+        "the tunnel's devices: there, up; VNI, port, MTU, addresses, the MAC that is in the lease",
         "`ip`",
         "keeper",
         _RESTART,
     ),
     "bridge": Kind(
-        "the bridge, where there is one: up, MTU, the subnet's address and no former one",
+        "the bridge, if it exists: up; MTU, the address of the subnet and none of a former one",
         "`ip`",
         "keeper",
         "run the playbook site",
     ),
     "mtu": Kind(
-        "pods have the MTU that new ones get, and the underlay carries it",
+        "running pods have the MTU of new ones, and the underlay can carry it",
         "`ip`, the subnet file",
         "hand",
         "give the underlay (or the port) its MTU back, or restart the daemon; then attach the pods"
         " again",
     ),
     "routes": Kind(
-        "a route to every other host's subnet, by the right way; ipsec's policies",
-        "`ip`",
-        "keeper",
-        _RESTART,
+        "a correct route to every other host's subnet; ipsec's policies", "`ip`", "keeper", _RESTART
     ),
     "detours": Kind(
-        "no narrower route leads a part of another host's subnet elsewhere",
+        "no more specific route leads part of another host's subnet elsewhere",
         "`ip`",
         "hand",
         "take the route away (ip route delete)",
@@ -143,7 +141,7 @@ KINDS = {
         _RESTART,
     ),
     "cni": Kind(
-        "the CNI configuration of the host and of each network; none comes before it",
+        "the CNI configuration of the host and of each network; no other file sorts before it",
         "the files",
         "site",
         "run the playbook site",

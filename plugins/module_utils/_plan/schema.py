@@ -92,9 +92,7 @@ OPTIONS = {
     "etcd_prefix": Option(
         "text",
         "/coreos.com/network",
-        (
-            "Prefix of flannel's keys: those of network C(blue) are below this, a slash and C(blue).",
-        ),
+        ("Prefix of flannel's keys: those of network C(blue) begin with it and C(/blue).",),
         pattern=_PATH,
         write="a path such as /coreos.com/network",
     ),
