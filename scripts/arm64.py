@@ -82,6 +82,7 @@ exec switch_root /mnt /sbin/init
 """
 MIRROR = setup.BUILD / "mirror"  # leads to that of both architectures
 NODE = setup.BUILD / "node-programs"  # leads to NODE_PROGRAMS
+NICENESS = -15
 STATE = setup.BUILD / "machines"  # NAME.pid and NAME.console of those that run
 
 
@@ -157,12 +158,23 @@ def start(name: str, network: str, addresses: list[str]) -> bool:
         raise setup.SetupError(f"{name}: {network} has no bridge; start a container in it first")
     STATE.mkdir(parents=True, exist_ok=True)
     key = pathlib.Path(os.environ["MULTINET_SSH_DIR"], "authorized_keys").read_text()
-    # Emulated, it is many times slower than its neighbours: it does not wait for a processor.
-    first = ["nice", "--adjustment=-15"]
-    subprocess.run(first + command(name, addresses, key, base_directory()), check=True)
+    subprocess.run(command(name, addresses, key, base_directory()), check=True)
+    prefer(running(name))
     to_bridge = ["address", bridge_mac(name), "master", bridge, "up"]
     subprocess.run(["ip", "link", "set", tap(name), *to_bridge], check=True)
     return True
+
+
+def prefer(pid: int) -> None:
+    """Let a machine wait for no processor: emulated, it is many times slower than its neighbours.
+
+    A daemon is a session of its own, which the kernel weighs by its autogroup (sched(7)), where it
+    has them, else by its niceness.
+    """
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        os.setpriority(os.PRIO_PROCESS, int(thread), NICENESS)
+    with contextlib.suppress(OSError):
+        pathlib.Path(f"/proc/{pid}/autogroup").write_text(f"{NICENESS}\n")
 
 
 def stop(name: str) -> bool:
