@@ -69,7 +69,7 @@ UNICAST = Kind(
 FULL = Kind(
     "full",
     PINNED,
-    "UDP packets that fill the MTU, fragmenting forbidden",
+    "UDP packets that fill the MTU, with fragmentation forbidden",
     "packets of the promised size arrive",
     answered=True,
     keeps_source=True,
@@ -91,14 +91,14 @@ SPOOFED = Kind(
     "spoofed",
     GATEWAY,
     "the same with a source address of the other network",
-    "the guard goes by device, not by what a packet claims",
+    "the guard decides by device, not by what a packet claims",
     leak=leaks.HOST_FORWARDING,
     leak_across=leaks.FOREIGN_TUNNEL,
 )
 NATURAL = Kind(
     "natural",
     ORDINARY,
-    "ordinary sockets (UDP, TCP, ICMP), the pod's own routes decide",
+    "UDP, TCP and ICMP by ordinary sockets and the pod's own routes",
     "what an application sees",
     answered=True,
     leak=leaks.HOST_FORWARDING,
@@ -109,7 +109,7 @@ NODE_ADDRESS = Kind(
     "node",
     GATEWAY,
     "UDP, TCP and ICMP to gateway and tunnel addresses of other networks on every host",
-    "no host takes, or answers, what comes to an address of another network",
+    "no host accepts or answers packets to an address of another network",
     receiver=NODE,
     answered=True,
     answer_suffices=True,
@@ -119,7 +119,7 @@ OUT = Kind(
     "out",
     GATEWAY,
     "a datagram to another node's own address, from networks with masquerade",
-    "pods reach what is outside of the networks, in their node's name",
+    "pods reach the outside of the networks, with their node's address",
     receiver=NODE,
     answered=True,
     failure=leaks.NO_WAY_OUT,
@@ -136,8 +136,8 @@ RELAY = Kind(
 ARP = Kind(
     "arp",
     WHO_HAS,
-    "who-has for an address of another network",
-    "a pod answers for the addresses of that one interface alone",
+    "an ARP request for an address of another network",
+    "a pod answers only for the addresses of that interface",
     answer_suffices=True,
     leak=leaks.ARP,
     protocols=("arp",),
@@ -145,7 +145,7 @@ ARP = Kind(
 INJECT = Kind(
     "inject",
     TUNNEL,
-    "a VXLAN message to a node's tunnel port, also in another node's name",
+    "a VXLAN message to a node's tunnel port, also with another node's address",
     "no pod can put a frame into another network's tunnel",
     leak=leaks.INJECTION,
     protocols=("udp",),
@@ -171,7 +171,7 @@ ROUTER = Kind(
 CLAIM = Kind(
     "claim",
     GRATUITOUS,
-    "a gratuitous ARP with a neighbour's address, to that neighbour, who alone does not believe it;"
+    "a gratuitous ARP with a neighbour's address, to that neighbour alone, which ignores it;"
     " from pods that the collection attached, unless their network has `spoofing: allowed`",
     "no pod takes the address of a neighbour",
     leak=leaks.SPEAKS_FOR_OTHERS,
@@ -182,7 +182,7 @@ SHADOW = Kind(
     GATEWAY,
     "a datagram to another node's own address from the port of a tunnel, from networks with"
     " masquerade",
-    "no pod gets a tunnel's port of its node, and the packets that come there",
+    "no pod gets a tunnel's port of its node, and with it the packets to that port",
     receiver=NODE,
     leak=leaks.PORT_SHADOW,
     arrives="it left in the node's name from a tunnel's port",
@@ -191,8 +191,8 @@ SHADOW = Kind(
 MTU = Kind(
     "mtu",
     TOO_BIG,
-    "to the gateway, that a packet for an address of another network, which nobody has, was too big"
-    " by 8 bytes",
+    "an ICMP error to the gateway: a packet to an unused address of another network was too big by"
+    " 8 bytes",
     "no pod changes what a node sends into other networks",
     receiver=NODE,
     answer_suffices=True,
@@ -203,7 +203,7 @@ MTU = Kind(
 L2 = Kind(
     "l2",
     BROADCAST,
-    "a broadcast: who hears it shares the bridge",
+    "a broadcast: whoever hears it shares the bridge",
     "the pods of one network and host share a bridge, and nobody else does",
     leak=leaks.SHARED_BRIDGE,
     leak_across=leaks.BROADCAST,
@@ -215,7 +215,8 @@ SERVICE = Kind(
     SYN,
     "a TCP SYN to the cluster address of a Service: its endpoints on the sender's network must"
     " hear it, those of another must not",
-    "Services work from the default network, with the pod's own address, and lead into no other",
+    "Services work from the default network, with the pod's own address, and lead into no other"
+    " network",
     receiver=ENDPOINT,
     answered=True,
     leak=leaks.REDIRECTED,
@@ -227,8 +228,8 @@ SERVICE = Kind(
 PORT = Kind(
     "port",
     SYN,
-    "the same to a port that a node publishes (hostPort, NodePort)",
-    "the same of published ports",
+    "a TCP SYN to a port that a node publishes (hostPort, NodePort)",
+    "published ports work and lead into no other network",
     receiver=ENDPOINT,
     answered=True,
     leak=leaks.REDIRECTED,
@@ -239,7 +240,7 @@ PORT = Kind(
 HOST = Kind(
     "host",
     ORDINARY,
-    "ordinary sockets in the node's own network, as the kubelet's probes have",
+    "UDP, TCP and ICMP by ordinary sockets of the node, as the kubelet's probes use",
     "a node reaches the pods on it",
     answered=True,
     failure=leaks.NODE_TO_POD,

@@ -100,7 +100,7 @@ POD_FORWARDS = Leak(
 WRONG_ROUTE = Leak(
     10,
     "route or default gateway on the wrong interface",
-    closed_by="`isDefaultGateway` for the default network's delegate alone",
+    closed_by="`isDefaultGateway` only for the default network's delegate",
     repair="Look at the routes in that pod on {host}: each network's ranges by its own interface"
     " and gateway; only the default network's delegate may have isDefaultGateway.",
     shown_by="the pod's routes",
@@ -108,7 +108,7 @@ WRONG_ROUTE = Leak(
 WRONG_VNI = Leak(
     11,
     "VNI or port shared or swapped",
-    closed_by="the plan, which gives each VNI and port once",
+    closed_by="the plan, which gives each VNI to one network",
     repair="On {host}, the tunnel device of {target} must have the declared VNI and port: ip -d"
     " link; restart flanneld@{target} after repairing the key in etcd.",
     shown_by="the tunnel devices",
@@ -119,24 +119,24 @@ INJECTION = Leak(
     closed_by="the guard in input and forward: nothing from a pod to a tunnel port",
     repair="On {host}, the guard must drop what pods send to tunnel ports (UDP), in input and"
     " forward, for every address of a node.",
-    elsewhere="On {host}, a pod can put frames into the tunnel of another network: VXLAN asks"
-    " nobody who he is. Drop what comes from a bridge to the UDP ports of tunnels, in input and in"
-    " forward, for every address of a node.",
+    elsewhere="On {host}, a pod can put frames into the tunnel of another network: VXLAN"
+    " authenticates no sender. Drop what comes from a bridge to the UDP ports of tunnels, in input"
+    " and in forward, for every address of a node.",
 )
 INJECTION_FROM_OUTSIDE = Leak(
     13,
     "tunnel injection from outside",
-    closed_by="the guard in input: tunnel ports hear the nodes alone",
-    repair="On {host}, the guard must let only the nodes speak to tunnel ports: roles/isolation"
-    " takes their addresses from the inventory; nft list table inet multinet.",
+    closed_by="the guard in input: tunnel ports accept only the nodes",
+    repair="On {host}, the guard must let only the nodes speak to tunnel ports: it knows them by"
+    " flanneld's leases or isolation_node_addresses; nft list table inet multinet.",
     at_receiver=True,
-    elsewhere="On {host}, anybody can put frames into a tunnel: VXLAN asks nobody who he is. Let"
-    " the UDP ports of tunnels hear the nodes alone.",
+    elsewhere="On {host}, anybody can put frames into a tunnel: VXLAN authenticates no sender."
+    " Accept packets to the UDP ports of tunnels only from the nodes.",
 )
 SHARED_BRIDGE = Leak(
     14,
     "shared bridge or miswired interface",
-    closed_by="a bridge for each network, with nothing on it but veths of its pods",
+    closed_by="a bridge for each network, with only the veths of its pods on it",
     repair="On {host}, ip link show master <bridge> tells which interface is on the wrong bridge;"
     " tc filter show and nft list ruleset netdev tell what sends on from one to another.",
     shown_by="the ports of each bridge, the peers of each pod's interfaces",
@@ -148,7 +148,7 @@ IPV6 = Leak(
     repair="On {host}, the guard must hold for IPv6 as for IPv4 (nftables family inet).",
     elsewhere="On {host}, what keeps the networks apart over IPv4 must do so over IPv6, too"
     " (ip6tables, or nftables' family inet).",
-    shown_by="any probe over IPv6 whose like over IPv4 does not arrive",
+    shown_by="any probe over IPv6 that arrives, while the same over IPv4 does not",
 )
 BROADCAST = Leak(
     16,
@@ -183,9 +183,9 @@ MTU = Leak(
 MISSING_INTERFACE = Leak(
     22,
     "interfaces that are not there, or not as the API says",
-    closed_by="the meta-plugin: no pod with an interface fewer",
+    closed_by="the meta-plugin: no pod starts with an interface missing",
     repair="On {host}, look at the events of the pod and at /var/lib/cni/multinet; a pod that is"
-    " older than a network's declaration gets it when it is made anew.",
+    " older than a network's declaration gets it when it is recreated.",
     shown_by="interfaces, and the annotation network-status",
 )
 NOT_MEASURED = Leak(
@@ -193,7 +193,7 @@ NOT_MEASURED = Leak(
     "not measured",
     closed_by="measuring again",
     repair="Repeat the measurement once the reason given is gone.",
-    shown_by="whatever proves nothing; the finding gives the reason",
+    shown_by="a measurement that proves nothing; the finding gives the reason",
 )
 NODE_TO_POD = Leak(
     26,
@@ -212,15 +212,15 @@ NO_WAY_OUT = Leak(
     27,
     "no way out",
     closed_by="the guard's masquerade of networks with `masquerade: true`",
-    repair="On {host}, what pods of {source} send out of the networks must leave in the node's"
-    " name: nft list chain inet multinet masquerade; look at other firewalls, too.",
-    shown_by="`out` that does not arrive, is not answered, or not in the node's name",
+    repair="On {host}, what pods of {source} send out of the networks must leave with the node's"
+    " address: nft list chain inet multinet masquerade; look at other firewalls, too.",
+    shown_by="`out` that does not arrive, is not answered, or has another source than the node",
 )
 
 SPEAKS_FOR_OTHERS = Leak(
     28,
     "a pod speaks for others of its own network",
-    closed_by="the guard's bridge table: a port sends with what CNI gave it, and as no router",
+    closed_by="the guard's bridge table: a port sends with what CNI gave it, never as a router",
     repair="On {host}, the guard must hold each port to the MAC and the addresses that CNI gave it:"
     " nft list table bridge multinet; systemctl status multinet-isolation.",
 )
@@ -242,15 +242,15 @@ PORT_SHADOW = Leak(
 LOWERED_MTU = Leak(
     31,
     "a pod lowers the MTU of a way that is not its network's",
-    closed_by="the guard in input: errors of ICMP about the pod's own network alone",
-    repair="On {host}, the guard must drop what pods of {source} say of the way to {target}"
-    " (fragmentation needed, packet too big): nft list chain inet multinet icmp_to_host. What the"
-    " kernel believed it forgets after ten minutes, or by ip route flush cache.",
+    closed_by="the guard in input: ICMP errors only about the pod's own network",
+    repair="On {host}, the guard must drop ICMP errors of pods of {source} about the path to"
+    " {target} (fragmentation needed, packet too big): nft list chain inet multinet icmp_to_host."
+    " The kernel forgets a lowered MTU after ten minutes, or by ip route flush cache.",
 )
 COPIED = Leak(
     32,
     "packets are copied into another network",
-    closed_by="nothing on ports, bridges and tunnel devices that copies or redirects what passes",
+    closed_by="nothing on ports, bridges and tunnel devices copies or redirects packets",
     repair="On {host}, find what copies or redirects packets of {source} where no guard looks: tc"
     " filter show dev DEVICE ingress (and egress), nft list ruleset netdev, ip -d link (xdp), of"
     " bridges, their ports and tunnel devices.",
@@ -261,10 +261,10 @@ COPIED = Leak(
 LOSSY = Leak(
     33,
     "packets get lost on the way, or arrive twice",
-    closed_by="an underlay, and hosts, that do not",
+    closed_by="an underlay and hosts that deliver each packet once",
     repair="On {host}, and between the hosts, look for what drops or repeats some packets:"
     " limits (tc qdisc, nft limit), errors of an interface (ip -s link), links that are full.",
-    shown_by="of what arrives inside a network, how often it was sent and how often it came",
+    shown_by="inside a network: how often a token was sent, and how often it arrived",
 )
 
 CLASSES = {leak.number: leak for leak in list(vars().values()) if isinstance(leak, Leak)}
