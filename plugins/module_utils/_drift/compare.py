@@ -16,6 +16,13 @@ from . import network as networks
 
 GUARD = "multinet-isolation.service"
 SUBNET_SERVER = "multinet-subnets.service"
+# Units that a host may have beside those, and what is not done while they do not run ("": whether
+# they run is told by another kind)
+HELPERS = {
+    "multinet-etcd.service": "",
+    "multinet-keeper.service": "nobody repairs what drifts, or publishes numbers",
+    "multinet-token.timer": "nobody renews this host's tokens for the Kubernetes API",
+}
 
 
 class Kind(NamedTuple):
@@ -143,6 +150,12 @@ KINDS = {
     "cni": Kind(
         "the CNI configuration of the host and of each network; no other file sorts before it",
         "the files",
+        "site",
+        "run the playbook site",
+    ),
+    "boot": Kind(
+        "all units of the collection start with the host, and those that look after the rest run",
+        "systemd",
         "site",
         "run the playbook site",
     ),
@@ -308,6 +321,22 @@ def _host(plan: dict[str, Any], seen: dict[str, Any]) -> Iterator[Deviation]:
         yield Deviation("", "api", seen["api"].rstrip("."))
     for path, reason in sorted(seen["cni_files"].items()):
         yield Deviation("", "cni", f"{path} {reason}")
+    yield from _boot(plan, seen)
+
+
+def _boot(plan: dict[str, Any], seen: dict[str, Any]) -> Iterator[Deviation]:
+    owners = {network["unit"]: network["name"] for network in plan["networks"]}
+    for unit, state in sorted(seen["units"].items()):
+        enabled, owner = state.get("UnitFileState", ""), owners.get(unit, "")
+        if enabled == "masked":
+            remedy = f"run systemctl unmask {unit}, and then the playbook site"
+            yield Deviation(owner, "boot", f"{unit} is masked, so nobody can start it", remedy)
+        elif enabled == "disabled":
+            yield Deviation(owner, "boot", f"{unit} is disabled, so it does not start at boot")
+        # one that was never installed is no matter
+        lost = HELPERS.get(unit) if state.get("LoadState") != "not-found" else ""
+        if lost and state.get("ActiveState") in ("inactive", "failed"):
+            yield Deviation(owner, "boot", f"{unit} is {state['ActiveState']}: {lost}")
 
 
 def _sysctl(path: str, wanted: int) -> str:

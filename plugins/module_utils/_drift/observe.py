@@ -33,7 +33,7 @@ GUARD_STATE = "/run/multinet-isolation/state.json"
 PORT_SECONDS = 2  # a pod's ADD has told the guard of its port by then
 FIREWALLS_EVERY = 300.0  # seconds
 CNI_DIRECTORY = "/etc/cni/multinet/net.d"
-PROPERTIES = "Id,LoadState,ActiveState,SubState,MainPID,NRestarts"
+PROPERTIES = "Id,LoadState,ActiveState,SubState,UnitFileState,MainPID,NRestarts"
 
 _DROP = re.compile(r'counter packets (\d+) bytes \d+ drop comment "([^"]*)"')
 
@@ -97,6 +97,7 @@ def look(
     wanted.append(compare.GUARD)
     if plan["datastore"] == "kubernetes":
         wanted.append(compare.SUBNET_SERVER)
+    wanted += compare.HELPERS
     daemons = _daemons()
     environments = {network["name"]: _environment(network, daemons) for network in plan["networks"]}
     subnet_files = {

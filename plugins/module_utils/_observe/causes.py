@@ -21,7 +21,7 @@ from .ends import Facts
 Cause = dict[str, str]  # {"host", "network", "kind", "sentence", "remedy"}
 
 # Kinds of deviations (_drift.compare.KINDS) that cut no way between pods that are attached
-_HARMLESS = ("cni", "executables")
+_HARMLESS = ("boot", "cni", "executables")
 _OPENS = ("guard",)  # and those that may open one
 _LEAKS = {"guard": leaks.HOST_FORWARDING, "mtu": leaks.MTU}
 _SHOWN = 3
