@@ -90,12 +90,13 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-stale_devices:
-  description: Devices of networks that stay, under names that they no longer have (another VNI, for
-    example).
+former:
+  description: What networks that stay had here and no longer have (devices of another VNI, routes
+    of another backend), for M(multinet.flannel.node_removal). What a run that was stopped has left
+    is among it.
   returned: success
   type: list
-  elements: str
+  elements: dict
 own_directories:
   description: Directories that others may use as well, but which the host did not have before
     anything was deployed.
@@ -304,7 +305,7 @@ def main() -> None:
         architecture=architecture,
         problems=[],
         removed=changes.removed(deployed, plan),
-        stale_devices=checks.stale_devices(observed, plan, deployed),
+        former=changes.former(deployed, plan, (deployment_record or {}).get("former", [])),
         own_directories=own_directories,
         drift=_drift(module, deployed) + changed,
         multus_confs=multus.to_keep(others, moved) if params["replace_multus"] else [],

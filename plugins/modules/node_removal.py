@@ -51,6 +51,13 @@ options:
     type: list
     elements: str
     default: []
+  former:
+    description: What networks that stay had and no longer have, which goes, as
+      M(multinet.flannel.node_preflight) returns it. With O(all_deployed), what a run that was
+      stopped has left of it goes, too.
+    type: list
+    elements: dict
+    default: []
   devices:
     description: Other network devices to delete.
     type: list
@@ -220,6 +227,7 @@ def removal_steps(
         back,
         stay,
     )
+    steps += network_removal.former_steps(host, params["former"])
     steps += removal.device_steps(host, params["devices"])
     steps += guard
     steps += removal.original_steps(params["launchers"])
@@ -259,6 +267,7 @@ def main() -> None:
             cni_conf=dict(type="path", default="/etc/cni/net.d/00-multinet.conf"),
             cni_bin_dir=dict(type="path", default="/opt/cni/bin"),
             keepers=dict(type="list", elements="str", default=[]),
+            former=dict(type="list", elements="dict", default=[]),
             devices=dict(type="list", elements="str", default=[]),
             units=dict(type="list", elements="str", default=[]),
             nft_tables=dict(type="list", elements="str", default=[]),
@@ -274,7 +283,7 @@ def main() -> None:
     params = module.params
     done: list[str] = []
     try:
-        networks = list(params["networks"])
+        networks, former = list(params["networks"]), list(params["former"])
         directories = list(params["empty_directories"])
         if params["all_deployed"]:
             record = deployed.read() or {}
@@ -290,6 +299,7 @@ def main() -> None:
                 if network["name"] not in named
             ]
             directories += record.get("directories", [])
+            former += record.get("former", [])
         host = removal.Host(module.run_command)
         leases = network_removal.held(host, networks)
         going: list[str] = []
@@ -312,6 +322,7 @@ def main() -> None:
             dict(
                 params,
                 networks=networks,
+                former=former,
                 paths=paths,
                 empty_directories=directories,
                 launchers=launchers,

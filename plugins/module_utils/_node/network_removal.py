@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import functools
+import ipaddress
 import json
 import os
 from typing import TYPE_CHECKING, Any
 
 from .._cni import files
+from .._ranges import is_within
 from . import subnet_file
 from .removal import Host, RemovalError, Step, device_steps, path_steps, unit_steps
 from .units import parse_environment
@@ -99,8 +101,13 @@ def network_steps(
     for network in networks:
         stays = network["name"] in stay
         steps += device_steps(host, [network["bridge"]] if stays else network["devices"])
-        if not network.get("device") and not stays:
-            steps += _route_steps(host, network)
+        if not stays:
+            ranges = [range_ for range_ in (network["cidr"], network.get("ipv6_cidr")) if range_]
+            backend = network.get("backend", {})
+            if not network.get("device") or backend.get("direct_routing"):
+                steps += _route_steps(host, ranges, network["devices"])
+            if backend.get("type") == "ipsec":
+                steps += _policy_steps(host, [network["cidr"]])
         paths = [
             network["environment_file"],
             network.get("net_config_file"),
@@ -112,22 +119,55 @@ def network_steps(
     return steps
 
 
-def _route_steps(host: Host, network: dict[str, Any]) -> list[Step]:
+def former_steps(host: Host, former: Sequence[dict[str, Any]]) -> list[Step]:
+    """Return the steps that remove what networks had and no longer have: _plan.changes.former()."""
+    steps: list[Step] = []
+    for one in former:
+        steps += device_steps(host, one["devices"])
+        steps += _route_steps(host, one["routes"], one["devices"], one["keep"])
+        steps += _policy_steps(host, one["policies"])
+    return steps
+
+
+def _route_steps(
+    host: Host, ranges: Sequence[str], devices: Collection[str], keep: Sequence[str] = ()
+) -> list[Step]:
+    """Routes that lead over the underlay. Those of a network's own devices go with these."""
+    kept = [ipaddress.ip_network(range_) for range_ in keep]
     return [
         host.step(
             f"route {route['dst']} dev {route['dev']}",
             ["ip", "route", "delete", route["dst"], "dev", route["dev"]],
-            functools.partial(_has_route, host, network["cidr"], route),
+            functools.partial(_has_route, host, range_, route),
         )
-        for route in host.routes_inside(network["cidr"])
+        for range_ in ranges
+        for route in host.routes_inside(range_)
         # a connected one is not flanneld's: it goes with its address, if that goes
-        if route["dev"] != network["bridge"] and route.get("protocol") != "kernel"
+        if route["dev"] not in devices and route.get("protocol") != "kernel"
+        if not any(is_within(ipaddress.ip_network(route["dst"]), one) for one in kept)
     ]
 
 
 def _has_route(host: Host, cidr: str, route: dict[str, str]) -> bool:
     known = [(one["dst"], one["dev"]) for one in host.routes_inside(cidr)]
     return (route["dst"], route["dev"]) in known
+
+
+def _policy_steps(host: Host, ranges: Sequence[str]) -> list[Step]:
+    """What ipsec has beside its daemon: packets would still be encrypted, or not let in."""
+    return [
+        host.step(
+            f"policy {way} of ipsec from {source} to {target}",
+            ["ip", "xfrm", "policy", "delete", "src", source, "dst", target, "dir", way],
+            functools.partial(_has_policy, host, range_, (source, target, way)),
+        )
+        for range_ in ranges
+        for source, target, way in host.policies_inside(range_)
+    ]
+
+
+def _has_policy(host: Host, cidr: str, policy: tuple[str, str, str]) -> bool:
+    return policy in host.policies_inside(cidr)
 
 
 def _delegate_steps(path: str, cni_names: Collection[str]) -> list[Step]:

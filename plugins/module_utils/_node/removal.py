@@ -10,6 +10,7 @@ import glob
 import ipaddress
 import json
 import os
+import re
 import shutil
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,6 +20,10 @@ from .files import original
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+
+# "src 10.7.1.0/24 dst 10.7.2.0/24 \n\tdir out priority 0 ..."
+_POLICY = re.compile(r"^src (\S+) dst (\S+)\s+dir (in|out|fwd)\b", re.MULTILINE)
 
 
 class RemovalError(Exception):
@@ -94,7 +99,9 @@ class Host:
         return active or properties.get("UnitFileState") in ("enabled", "enabled-runtime")
 
     def routes_inside(self, cidr: str) -> list[dict[str, str]]:
-        """Return the routes ({dst, dev}) of the main table that lie inside a range."""
+        """Return the routes ({dst, dev}) of the main table that lie inside a range and lead to one
+        device: those without one (blackhole, several next hops) are no flanneld's.
+        """
         outer = ipaddress.ip_network(cidr)
         out = self._run(["ip", f"-{outer.version}", "-j", "route"])[1]
         routes = json.loads(out) if out.strip() else []
@@ -102,7 +109,18 @@ class Host:
             route
             for route in routes
             if route["dst"] != "default"
+            and route.get("dev")
+            and route.get("type", "unicast") == "unicast"
             and is_within(ipaddress.ip_network(route["dst"], strict=False), outer)
+        ]
+
+    def policies_inside(self, cidr: str) -> list[tuple[str, str, str]]:
+        """Return ipsec's policies (source, destination, direction) between parts of a range."""
+        outer = ipaddress.ip_network(cidr)
+        return [
+            policy
+            for policy in _POLICY.findall(self._run(["ip", "xfrm", "policy"])[1])
+            if all(is_within(ipaddress.ip_network(end), outer) for end in policy[:2])
         ]
 
 

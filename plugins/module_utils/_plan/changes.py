@@ -8,9 +8,10 @@ Runs on the controller (filters) and on hosts (module node_preflight): the stand
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from .schema import BACKENDS, NETWORK_KEYS, REATTACH, TUNNEL
+from .schema import BACKENDS, NETWORK_KEYS, REATTACH, TUNNEL, leads_over_underlay
 from .secrets import masked
 
 # What is derived, or decides more than a value, is no key of its own.
@@ -56,6 +57,53 @@ def changed(deployed: Any, planned: Any) -> list[str]:
             values = "" if path in _SECRETS else f" from {_show(old)} to {_show(new)}"
             sentences.append(f"network {name!r}: {path} changes{values}; {consequence}.")
     return sentences
+
+
+def former(
+    deployed: Any, planned: dict[str, Any], before: Iterable[dict[str, Any]] = ()
+) -> list[dict[str, Any]]:
+    """What networks that stay had when they were deployed and no longer have, [{name, devices,
+    routes: ranges in which routes led over the underlay, policies: ranges of ipsec's, keep: ranges
+    of which the new plan has such routes}]: no flanneld takes it away.
+
+    Either plan may be null or {}; before: what this returned for an earlier plan, of a run that was
+    stopped before it was taken away.
+    """
+    names = _by_name(planned)
+    devices = {device for network in names.values() for device in network["devices"]}
+    keep = [one for network in names.values() for one in _routes(network)]
+    policies = {one for network in names.values() for one in _policies(network)}
+    had = [
+        {
+            "name": name,
+            "devices": network["devices"],
+            "routes": _routes(network),
+            "policies": _policies(network),
+        }
+        for name, network in _by_name(deployed).items()
+        if name in names
+    ]
+    found = [
+        {
+            "name": one["name"],
+            "devices": [device for device in one["devices"] if device not in devices],
+            "routes": [range_ for range_ in one["routes"] if range_ not in keep],
+            "policies": [range_ for range_ in one["policies"] if range_ not in policies],
+            "keep": keep,
+        }
+        for one in [*before, *had]
+    ]
+    return [one for one in found if one["devices"] or one["routes"] or one["policies"]]
+
+
+def _routes(network: dict[str, Any]) -> list[str]:
+    if not leads_over_underlay(network["backend"]):
+        return []
+    return [range_ for range_ in (network["cidr"], network["ipv6_cidr"]) if range_]
+
+
+def _policies(network: dict[str, Any]) -> list[str]:
+    return [network["cidr"]] if network["backend"]["type"] == "ipsec" else []
 
 
 def _by_name(plan: Any) -> dict[str, dict[str, Any]]:

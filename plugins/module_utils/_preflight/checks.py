@@ -145,21 +145,6 @@ def _closed(observed: Facts, plan: Facts, underlay: str) -> Iterator[str]:
                     yield f"Network '{network['name']}': {one.sentence}; {one.remedy}."
 
 
-def stale_devices(observed: Facts, plan: Facts, deployed: Facts | None) -> list[str]:
-    """Return the devices (names) that networks of both plans had on this host and have no more:
-    with another VNI, flanneld makes another one.
-    """
-    planned = {network["name"]: network["devices"] for network in plan["networks"]}
-    there = {link["ifname"] for link in observed["links"]}
-    return [
-        device
-        for network in (deployed or {}).get("networks", [])
-        if network["name"] in planned
-        for device in network["devices"]
-        if device not in planned[network["name"]] and device in there
-    ]
-
-
 def footprint(network: Facts) -> str:
     """Say in one clause what a network put on a host: for messages about its removal."""
     parts = ["unit " + network["unit"], "bridge " + network["bridge"]]

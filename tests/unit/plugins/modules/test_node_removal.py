@@ -50,6 +50,7 @@ def test_the_guard_goes_before_a_bridge_is_given_back(tmp_path, monkeypatch, giv
         "cni_conf": str(tmp_path / "net.d" / "00-multinet.conf"),
         "cni_bin_dir": str(tmp_path),
         "keepers": [],
+        "former": [],
         "devices": ["other"],
         "units": ["multinet-isolation.service"],
         "nft_tables": ["multinet"],

@@ -209,3 +209,90 @@ def test_etcd_is_where_the_daemons_have_it(tmp_path, network):
     found = network_removal.data_store([dict(network, environment_file="/nonexistent"), network])
     assert found == {"endpoints": ["https://a:1", "https://b:1"], "tls": True}
     assert network_removal.data_store([]) == {"endpoints": [], "tls": False}
+
+
+POLICIES = """src 10.3.7.0/24 dst 10.3.8.0/24
+\tdir out priority 0
+\ttmpl src 192.0.2.1 dst 192.0.2.2
+\t\tproto esp reqid 11 mode tunnel
+src 10.3.8.0/24 dst 10.3.7.0/24
+\tdir fwd priority 0
+\ttmpl src 192.0.2.2 dst 192.0.2.1
+\t\tproto esp reqid 11 mode tunnel
+src 10.9.8.0/24 dst 10.3.7.0/24
+\tdir in priority 0
+src 0.0.0.0/0 dst 0.0.0.0/0
+\tsocket in priority 0
+"""
+
+
+class Ways(Host):
+    """A host with all that flanneld leaves beside devices, and what is another's."""
+
+    def run(self, command):
+        if command == ["ip", "xfrm", "policy"]:
+            return 0, POLICIES, ""
+        if command == ["ip", "-6", "-j", "route"]:
+            routes = [
+                {"dst": "fd00:3:0:8::/64", "gateway": "fd00::2", "dev": "eth0"},
+                {"dst": "fe80::/64", "dev": "eth0", "protocol": "kernel"},
+            ]
+            return 0, json.dumps(routes), ""
+        if command == ["ip", "-4", "-j", "route"]:
+            routes = [
+                {"type": "blackhole", "dst": "10.3.0.0/16"},
+                {"dst": "10.3.5.0/24", "nexthops": [{"dev": "eth0"}, {"dev": "eth1"}]},
+                {"dst": "10.3.8.0/24", "gateway": "192.0.2.2", "dev": "eth0"},
+                {"dst": "10.3.9.0/24", "gateway": "10.3.9.0", "dev": "flannel.2"},
+            ]
+            return 0, json.dumps(routes), ""
+        return super().run(command)
+
+
+VXLAN = {"device": "flannel.2", "devices": ["mn-red", "flannel.2"], "ipv6_cidr": "fd00:3::/48"}
+OVER_THE_UNDERLAY = ["route 10.3.8.0/24 dev eth0", "route fd00:3:0:8::/64 dev eth0"]
+OF_IPSEC = [
+    "policy out of ipsec from 10.3.7.0/24 to 10.3.8.0/24",
+    "policy fwd of ipsec from 10.3.8.0/24 to 10.3.7.0/24",
+]
+
+
+@pytest.mark.parametrize(
+    "more, said",
+    [
+        ({**VXLAN, "backend": {"type": "vxlan", "direct_routing": False}}, []),
+        ({**VXLAN, "backend": {"type": "vxlan", "direct_routing": True}}, OVER_THE_UNDERLAY),
+        ({"ipv6_cidr": "fd00:3::/48", "backend": {"type": "host-gw"}},
+         ["route 10.3.8.0/24 dev eth0", "route 10.3.9.0/24 dev flannel.2", OVER_THE_UNDERLAY[1]]),
+        ({"backend": {"type": "ipsec"}},
+         ["route 10.3.8.0/24 dev eth0", "route 10.3.9.0/24 dev flannel.2", *OF_IPSEC]),
+    ],
+)  # fmt: skip
+def test_what_no_daemon_takes_away_goes_with_the_network(tmp_path, network, more, said):
+    steps = steps_of(Ways(), {**network, **more}, tmp_path / "no.conf")
+    assert [step.what for step in steps if step.what.startswith(("route", "policy"))] == said
+
+
+def test_what_a_network_had_goes_and_what_it_has_stays():
+    former = {
+        "name": "red",
+        "devices": ["flannel.7"],
+        "routes": ["10.3.0.0/16", "fd00:3::/48"],
+        "policies": ["10.3.0.0/16"],
+        "keep": ["10.3.9.0/24", "fd00:3::/60"],
+    }
+    host = Ways()
+    steps = network_removal.former_steps(host, [former])
+    assert [step.what for step in steps] == [
+        "device flannel.7",
+        "route 10.3.8.0/24 dev eth0",
+        *OF_IPSEC,
+    ]
+    for step in steps:
+        step.act()
+    assert host.done == [
+        "ip link delete flannel.7",
+        "ip route delete 10.3.8.0/24 dev eth0",
+        "ip xfrm policy delete src 10.3.7.0/24 dst 10.3.8.0/24 dir out",
+        "ip xfrm policy delete src 10.3.8.0/24 dst 10.3.7.0/24 dir fwd",
+    ]

@@ -91,24 +91,6 @@ def test_problems(case):
     assert checks.problems(observed, deployment) == case["problems"]
 
 
-def test_a_device_of_another_vni_is_stale():
-    before = {
-        "networks": [
-            network("blue", "10.1.0.0/16", 1, 8472, 23001),
-            network("red", "10.3.0.0/16", 7, 8286, 23002),
-        ]
-    }
-    observed = {
-        "links": [{"ifname": name} for name in ("flannel.1", "mn-blue", "flannel.7", "mn-red")]
-    }
-    assert checks.stale_devices(observed, PLAN, before) == ["flannel.7"]
-    assert (
-        checks.stale_devices(observed, PLAN, PLAN)
-        == checks.stale_devices(observed, PLAN, None)
-        == []
-    )
-
-
 def vxlan(name, vni, port, **more):
     return {
         "ifname": name,
