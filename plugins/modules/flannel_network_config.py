@@ -40,6 +40,11 @@ options:
     type: list
     elements: dict
     required: true
+  below:
+    description: With O(state=absent), what etcd has of other networks below this prefix counts as
+      if they were among O(networks). For an etcd that goes with all that it has.
+    type: str
+    default: ""
   secrets:
     description: The secrets of the networks, as the filter P(multinet.flannel.secrets#filter)
       returns them. What is shown has a fingerprint of each.
@@ -214,6 +219,7 @@ def main() -> None:
             "client_cert": {"type": "path"},
             "client_key": {"type": "path", "no_log": False},
             "networks": {"type": "list", "elements": "dict", "required": True},
+            "below": {"type": "str", "default": ""},
             "secrets": {"type": "dict", "default": {}, "no_log": True},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "leaving": {"type": "list", "elements": "dict"},
@@ -233,6 +239,11 @@ def main() -> None:
             params["networks"] = [
                 _with_secrets(one, params["secrets"]) for one in params["networks"]
             ]
+        elif params["below"]:
+            keys = [item.key for item in _client(params).prefix(params["below"] + "/")]
+            others = network_config.networks_of(keys, params["below"])
+            known = {network["etcd_prefix"] for network in params["networks"]}
+            params["networks"] += [one for one in others if one["etcd_prefix"] not in known]
         stored = _stored(params, module.check_mode)
         decisions = _decide(params, stored)
         due = network_config.due_leases(

@@ -139,7 +139,8 @@ host:
   returned: success
   type: dict
 etcd:
-  description: How the daemons of the networks reach etcd, as far as they say.
+  description: How the daemons of the networks reach etcd, as far as they say; without them, how
+    the member of etcd that is here is reached from here.
   returned: success
   type: dict
   contains:

@@ -77,6 +77,15 @@ def leases_prefix(prefix: str) -> str:
     return prefix + "/subnets/"
 
 
+def networks_of(keys: Iterable[str], below: str) -> list[dict[str, Any]]:
+    """Return the networks that have keys below a prefix, as far as decide() wants to know them of
+    networks that go.
+    """
+    parts = (key[len(below) + 1 :].split("/") for key in keys)
+    names = {part[0] for part in parts if part[0] and part[1:2] in (["config"], ["subnets"])}
+    return [{"name": name, "etcd_prefix": f"{below}/{name}"} for name in sorted(names)]
+
+
 def check(networks: Sequence[Mapping[str, Any]]) -> None:
     """Raise NetworkConfigError unless the networks have name, etcd_prefix and flannel_config as
     plan() makes them (more keys don't matter).

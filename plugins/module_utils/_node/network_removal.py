@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .._cni import files
 from .._ranges import is_within
 from . import subnet_file
+from .identity import ETCD_SETTINGS
 from .removal import Host, RemovalError, Step, device_steps, path_steps, unit_steps
 from .units import parse_environment
 
@@ -57,14 +58,23 @@ def held(
     return found
 
 
-def data_store(networks: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return how the first flanneld that says it reaches etcd: {endpoints: URLs, tls: bool}."""
+def data_store(networks: Sequence[dict[str, Any]], member: str = ETCD_SETTINGS) -> dict[str, Any]:
+    """Return how the first flanneld that says it reaches etcd, or else the member of etcd that is
+    here: {endpoints: URLs, tls: bool}.
+
+    member: the file of its settings.
+    """
     for network in networks:
         environment = parse_environment(files.text(network["environment_file"]))
         endpoints = environment.get("FLANNELD_ETCD_ENDPOINTS")
         if endpoints:
             return {"endpoints": endpoints.split(","), "tls": "FLANNELD_ETCD_CAFILE" in environment}
-    return {"endpoints": [], "tls": False}
+    environment = parse_environment(files.text(member))
+    listens = environment.get("ETCD_LISTEN_CLIENT_URLS", "")
+    return {
+        "endpoints": [url for url in listens.split(",") if "//127.0.0.1:" in url],
+        "tls": "ETCD_TRUSTED_CA_FILE" in environment,
+    }
 
 
 def remember(leases: dict[str, dict[str, Any]], record: str = LEASES) -> None:
