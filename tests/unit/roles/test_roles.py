@@ -328,3 +328,13 @@ def test_a_value_that_cannot_be_worked_out_is_told_with_its_cause() -> None:
         for place in hides_the_cause(text)
     ]
     assert not found, "put lists together with `[a, b] | flatten(levels=1)`"
+
+
+def test_hosts_have_facts_of_their_own_before_one_is_set_for_all() -> None:
+    """Or with ansible-core 2.21 they share what is gathered later, and seem to be one machine."""
+    tasks = yaml.safe_load(
+        (ROOT / "roles/preflight/tasks/declaration.yml").read_text(encoding="utf-8")
+    )
+    first, second, *more = [task for task in tasks if "ansible.builtin.set_fact" in task]
+    assert not more and second["run_once"]
+    assert "run_once" not in first and "2.21" in first["when"]
