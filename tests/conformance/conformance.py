@@ -19,6 +19,7 @@ import sys
 import tarfile
 import tempfile
 import time
+from collections.abc import Iterator
 from typing import NamedTuple
 from xml.etree import ElementTree
 
@@ -29,6 +30,7 @@ NODES = {f"mn-e2e-{number}": f"198.18.223.{10 + number}" for number in (1, 2, 3)
 FIRST = next(iter(NODES))
 
 CLUSTER = "10.244.0.0/16"
+CLUSTER6 = "fd00:244::/56"
 BLUE = {"name": "blue", "cidr": CLUSTER, "default": True, "backend": {"type": "vxlan", "vni": 1}}
 EXTERNAL = {
     "name": "kube-flannel",
@@ -50,21 +52,27 @@ OTHERS = [
         "backend": {"type": "vxlan", "vni": 3, "port": 8287},
     },
 ]
+IPV6 = {"blue": CLUSTER6, "kube-flannel": CLUSTER6, "red": "fd00:3::/56", "green": "fd00:5::/56"}
 # What a word of a configuration's name changes; `api` is what nothing is changed of: leases from
 # the API, the pods' first network one of ours, units, kube-proxy in iptables mode.
 PLAIN = "flannel"
+DUAL = "dual"
 WORDS: dict[str, dict[str, object]] = {
     "api": {},
     "etcd": {"multinet_datastore": "etcd"},
     "external": {"multinet_networks": [EXTERNAL, *OTHERS]},
     "daemonset": {"multinet_flanneld_form": "daemonset"},
     "nftables": {"test_kube_proxy_mode": "nftables"},
+    DUAL: {"test_cluster_cidrs": [CLUSTER, CLUSTER6]},
     PLAIN: {},
 }
+# These change the cluster: plain flannel is compared on the same one, where it was run there.
+OF_THE_CLUSTER = ("nftables", DUAL)
 
 # What cannot be had in such a cluster: clouds, SCTP in this kernel, components that are restarted
 # over ssh.
-NOT_HERE = r"\[Serial\]|\[Slow\]|\[Disruptive\]|\[Feature:|\[Provider:|SCTP"
+NOT_FOR_US = r"\[Serial\]|\[Slow\]|\[Disruptive\]|\[Provider:|SCTP"
+NOT_HERE = rf"{NOT_FOR_US}|\[Feature:"
 SERVICES = "Services|Networking|Conntrack|Connectivity|NoSNAT|Topology|Traffic"
 
 
@@ -79,6 +87,8 @@ PARTS = {
     "network": Part(r"\[sig-network\].*\[Conformance\]"),
     "services": Part(rf"\[sig-network\] ({SERVICES}).*", rf"\[Conformance\]|{NOT_HERE}"),
     "node": Part(r"\[sig-node\].*\[Conformance\]"),
+    # for configurations with that word
+    DUAL: Part(r"\[sig-network\].*\[Feature:IPv6DualStack\]", NOT_FOR_US),
 }
 
 # The tests' images, by their names without registry and version: all have the same files.
@@ -99,13 +109,17 @@ IMAGES: dict[str, dict[str, object]] = {
 
 
 class Result(NamedTuple):
-    """What became of the tests of one configuration: their names, and how long they took."""
+    """What became of one part of the tests with one configuration: their names, and how long they
+    took.
+    """
 
+    configuration: str
+    part: str
     passed: list[str]
     failed: list[str]
     skipped: list[str]
     minutes: float
-    verify: str  # "-" where nothing of ours is on the cluster
+    verify: str = "-"  # after all parts; "-" before that, and where nothing of ours is there
 
 
 def words_of(configuration: str) -> list[str]:
@@ -132,9 +146,16 @@ def inventory(configuration: str) -> dict[str, object]:
         "multinet_nad_namespaces": ["default", "apps"],
         "multinet_networks": [BLUE, *OTHERS],
     }
-    for word in words_of(configuration):
+    words = words_of(configuration)
+    for word in words:
         values.update(WORDS[word])
     hosts = {name: {"test_address": address} for name, address in NODES.items()}
+    if DUAL in words:
+        networks = values["multinet_networks"]
+        assert isinstance(networks, list)
+        values["multinet_networks"] = [{**one, "ipv6_cidr": IPV6[one["name"]]} for one in networks]
+        for host in hosts.values():
+            host["test_command"] = "/etc/kubernetes/init.sh dual"
     groups: dict[str, object] = {
         "test_hosts": {"vars": values},
         "test_kubernetes": {"children": {"multinet_nodes": {}}},
@@ -175,35 +196,65 @@ def read_reports(files: list[pathlib.Path]) -> tuple[list[str], list[str], list[
     return sorted(passed), sorted(failed), sorted(skipped)
 
 
-def table(results: dict[str, Result]) -> list[str]:
+def parts_of(configuration: str, names: list[str]) -> dict[str, Part]:
+    """Return the parts of the suite that are for a configuration: those of names in their order, or
+    all.
+    """
+    dual = DUAL in words_of(configuration)
+    found = {name: part for name, part in PARTS.items() if name != DUAL or dual}
+    return {name: found[name] for name in names or found if name in found}
+
+
+def known(configuration: str, results: list[Result]) -> set[str]:
+    """Return the tests that failed with plain flannel: on the same kind of cluster, where they were
+    run there, else on the cluster of `flannel`.
+    """
+    of_cluster = [word for word in OF_THE_CLUSTER if word in words_of(configuration)]
+    found: dict[str, bool] = {}
+    for words in ([], of_cluster):
+        for one in results:
+            if set(words_of(one.configuration)) == {PLAIN, *words}:
+                found |= {**dict.fromkeys(one.passed, False), **dict.fromkeys(one.failed, True)}
+    return {test for test, failed in found.items() if failed}
+
+
+def table(results: list[Result]) -> list[str]:
     """Return the lines of the table; what fails with plain flannel too is marked."""
-    known = set(results[PLAIN].failed) if PLAIN in results else set()
     lines = [
-        "| configuration | passed | failed | skipped | minutes | verify | what failed |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| configuration | part | passed | failed | skipped | minutes | verify | what failed |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for name, one in results.items():
+    for one in results:
+        plain = PLAIN in words_of(one.configuration)
+        too = set() if plain else known(one.configuration, results)
         failed = [
-            f"{test} (with plain flannel too)" if name != PLAIN and test in known else test
-            for test in one.failed
+            f"{test} (with plain flannel too)" if test in too else test for test in one.failed
         ]
         counts = f"{len(one.passed)} | {len(one.failed)} | {len(one.skipped)}"
         lines.append(
-            f"| {name} | {counts} | {one.minutes:.0f} | {one.verify} |"
+            f"| {one.configuration} | {one.part} | {counts} | {one.minutes:.0f} | {one.verify} |"
             f" {'; '.join(failed).replace('|', '/') or '-'} |"
         )
     return lines
 
 
-def ours(name: str, results: dict[str, Result]) -> list[str]:
+def ours(configuration: str, results: list[Result]) -> list[str]:
     """Return the tests that failed with a configuration and not with plain flannel, as far as that
-    was run, and `verify` where it was red.
+    was run, and `verify` where it was not green.
     """
-    if name == PLAIN:
+    if PLAIN in words_of(configuration):
         return []
-    known = set(results[PLAIN].failed) if PLAIN in results else set()
-    red = ["verify"] if results[name].verify != "green" else []
-    return [test for test in results[name].failed if test not in known] + red
+    too = known(configuration, results)
+    of_it = [one for one in results if one.configuration == configuration]
+    red = ["verify"] if any(one.verify != "green" for one in of_it) else []
+    return [test for one in of_it for test in one.failed if test not in too] + red
+
+
+def keep(directory: pathlib.Path, result: Result) -> list[Result]:
+    """Keep a result in a directory, in place of an older one; return all that are there."""
+    file = directory / f"{result.configuration}.{result.part}.json"
+    file.write_text(json.dumps(result._asdict(), indent=1))
+    return [Result(**json.loads(one.read_text())) for one in sorted(directory.glob("*.*.json"))]
 
 
 class Cluster:
@@ -315,49 +366,46 @@ class Cluster:
             file.write_text(json.dumps(manifest))
             whole.add(file, file.name)
 
-    def test(self, parts: dict[str, Part], processes: int) -> list[pathlib.Path]:
-        """Run parts of the suite; return ginkgo's JUnit files. The output of a part goes to a file
-        that has its name.
+    def test(self, name: str, part: Part, processes: int) -> list[pathlib.Path]:
+        """Run a part of the suite; return ginkgo's JUnit files. Its output goes to a file that has
+        the part's name.
 
-        Raises RuntimeError when a part ends without its file.
+        Raises RuntimeError when it ends without its files.
         """
         (ginkgo,) = pathlib.Path(os.environ["MULTINET_SUITE_MIRROR"]).glob("*/*/*/ginkgo")
-        found = []
-        for name, part in parts.items():
-            log = BUILD / "conformance" / f"{'+'.join(self.words)}.{name}.log"
-            reports = self.directory / name
-            print(f"{name}: {log}", file=sys.stderr, flush=True)
-            skip = [f"--skip={part.skip}"] if part.skip else []
-            command = [
-                ginkgo,
-                f"--procs={processes}",
-                "--no-color",
-                "--timeout=90m",
-                f"--focus={part.focus}",
-                *skip,
-                os.environ["MULTINET_SUITE"],
-                "--",
-                f"--kubeconfig={self.kubeconfig}",
-                "--provider=skeleton",
-                f"--num-nodes={len(NODES)}",
-                "--node-os-distro=custom",
-                "--dns-domain=cluster.local",
-                f"--report-dir={reports}",
-            ]
-            with log.open("w") as output:
-                subprocess.run(
-                    [str(word) for word in command],
-                    check=False,
-                    env=self.environment,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=output,
-                )
-            files = sorted(reports.glob("junit*.xml"))
-            if not files:
-                raise RuntimeError(f"The tests ended without a report: {log}")
-            found += files
-        return found
+        log = BUILD / "conformance" / f"{'+'.join(self.words)}.{name}.log"
+        reports = self.directory / name
+        print(f"{name}: {log}", file=sys.stderr, flush=True)
+        skip = [f"--skip={part.skip}"] if part.skip else []
+        command = [
+            ginkgo,
+            f"--procs={processes}",
+            "--no-color",
+            "--timeout=90m",
+            f"--focus={part.focus}",
+            *skip,
+            os.environ["MULTINET_SUITE"],
+            "--",
+            f"--kubeconfig={self.kubeconfig}",
+            "--provider=skeleton",
+            f"--num-nodes={len(NODES)}",
+            "--node-os-distro=custom",
+            "--dns-domain=cluster.local",
+            f"--report-dir={reports}",
+        ]
+        with log.open("w") as output:
+            subprocess.run(
+                [str(word) for word in command],
+                check=False,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+        files = sorted(reports.glob("junit*.xml"))
+        if not files:
+            raise RuntimeError(f"The tests ended without a report: {log}")
+        return files
 
     def verify(self) -> str:
         """Return what the verification says between pods of the scenarios: green or red."""
@@ -389,18 +437,26 @@ def _sum_of(file: pathlib.Path) -> str:
     return _output(["sha256sum", str(file)]).split()[0]
 
 
-def measure(configuration: str, parts: dict[str, Part], processes: int) -> Result:
-    """Make the cluster of a configuration, run parts of the suite on it, remove it."""
+def measure(configuration: str, parts: dict[str, Part], processes: int) -> Iterator[Result]:
+    """Make the cluster of a configuration, run parts of the suite on it, remove it. Yield each
+    part's result when the part ends, and all again with what `verify` says.
+    """
     with tempfile.TemporaryDirectory(prefix="multinet-e2e-", dir="/var/tmp") as directory:
         cluster = Cluster(configuration, pathlib.Path(directory))
         cluster.remove()  # of a run that was killed
         try:
             cluster.create()
             cluster.prepare()
-            begin = time.monotonic()
-            found = read_reports(cluster.test(parts, processes))
-            minutes = (time.monotonic() - begin) / 60
-            return Result(*found, minutes, cluster.verify())
+            results = []
+            for name, part in parts.items():
+                begin = time.monotonic()
+                tests = read_reports(cluster.test(name, part, processes))
+                minutes = (time.monotonic() - begin) / 60
+                results.append(Result(configuration, name, *tests, minutes))
+                yield results[-1]
+            verify = cluster.verify()
+            for result in results:
+                yield result._replace(verify=verify)
         finally:
             cluster.remove()
 
@@ -416,34 +472,33 @@ def main() -> int:
     parser.add_argument(
         "--parts",
         nargs="+",
-        default=list(PARTS),
+        default=[],
         choices=list(PARTS),
-        help="parts of the suite (default: all)",
+        help="parts of the suite (default: all that are for a configuration)",
     )
     parser.add_argument("--focus", help="instead of parts: a regular expression over tests' names")
     parser.add_argument("--processes", type=int, default=4, help="tests at a time (default 4)")
     options = parser.parse_args()
+    chosen = {}
     for configuration in options.configurations:
         try:
-            words_of(configuration)
+            parts = parts_of(configuration, options.parts)
         except ValueError as problem:
             parser.error(str(problem))
-    parts = {"focus": Part(options.focus)} if options.focus else {}
-    parts = parts or {name: PARTS[name] for name in options.parts}
+        chosen[configuration] = {"focus": Part(options.focus)} if options.focus else parts
+        if not chosen[configuration]:
+            parser.error(f"{configuration}: it has no part {', '.join(options.parts)}")
 
     kept = BUILD / "conformance"
     kept.mkdir(parents=True, exist_ok=True)
     bad = False
-    for configuration in options.configurations:
-        result = measure(configuration, parts, options.processes)
-        (kept / f"{configuration}.json").write_text(json.dumps(result._asdict(), indent=1))
-        results = {
-            file.stem: Result(**json.loads(file.read_text()))
-            for file in sorted(kept.glob("*.json"))
-        }
-        lines = table(results)
-        (BUILD / "conformance.md").write_text("\n".join(lines) + "\n")
-        print("\n".join(lines), flush=True)
+    for configuration, parts in chosen.items():
+        results: list[Result] = []
+        for result in measure(configuration, parts, options.processes):
+            results = keep(kept, result)
+            lines = table(results)
+            (BUILD / "conformance.md").write_text("\n".join(lines) + "\n")
+            print("\n".join(lines), flush=True)
         bad = bad or bool(ours(configuration, results))
     return int(bad)
 

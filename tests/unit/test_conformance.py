@@ -65,13 +65,30 @@ def test_a_word_that_is_unknown_is_refused(conformance):
 
 
 def test_kube_proxy_takes_the_pods_for_those_of_the_cluster(conformance):
-    """Its --cluster-cidr (test_cluster_cidrs) is the range of the pods' first network."""
+    """Its --cluster-cidr (test_cluster_cidrs) is the ranges of the pods' first network."""
     shared = (ROOT / "molecule" / "shared" / "inventory" / "hosts.yml").read_text()
     assert f"test_cluster_cidrs: [{conformance.CLUSTER}]" in shared
-    for word in conformance.WORDS:
-        networks = conformance.inventory(word)["test_hosts"]["vars"]["multinet_networks"]
-        first = [one["cidr"] for one in networks if one.get("default")]
-        assert first == [conformance.CLUSTER]
+    for word in (*conformance.WORDS, "external+dual", "dual+external"):
+        values = conformance.inventory(word)["test_hosts"]["vars"]
+        (first,) = [one for one in values["multinet_networks"] if one.get("default")]
+        ranges = [first[key] for key in ("cidr", "ipv6_cidr") if key in first]
+        assert ranges == values.get("test_cluster_cidrs", [conformance.CLUSTER])
+
+
+def test_a_dual_stack_cluster_has_networks_and_nodes_of_both_families(conformance):
+    groups = conformance.inventory("external+dual")
+    networks = groups["test_hosts"]["vars"]["multinet_networks"]
+    assert len({one["ipv6_cidr"] for one in networks}) == len(networks) == 3
+    commands = {host["test_command"] for host in groups["multinet_nodes"]["hosts"].values()}
+    assert commands == {"/etc/kubernetes/init.sh dual"}
+    assert "ipv6_cidr" not in str(conformance.inventory("external"))
+
+
+def test_only_a_dual_stack_cluster_has_the_part_for_it(conformance):
+    assert list(conformance.parts_of("api", [])) == ["network", "services", "node"]
+    assert list(conformance.parts_of("flannel+dual", [])) == ["network", "services", "node", "dual"]
+    assert list(conformance.parts_of("dual", ["dual", "network"])) == ["dual", "network"]
+    assert conformance.parts_of("etcd", ["dual"]) == {}
 
 
 def test_images_are_those_that_can_be_made_of_those_that_tests_list(conformance):
@@ -90,21 +107,43 @@ def test_a_report_has_what_ran(conformance, tmp_path):
 
 
 def test_what_fails_with_plain_flannel_too_is_marked_and_forgiven(conformance):
-    results = {
-        "api": conformance.Result(["a"], ["b", "c|d"], ["e"], 12.3, "green"),
-        "flannel": conformance.Result(["a", "c|d"], ["b"], ["e"], 11.0, "-"),
-    }
+    results = [
+        conformance.Result("api", "network", ["a"], ["b", "c|d"], ["e"], 12.3, "green"),
+        conformance.Result("flannel", "network", ["a", "c|d"], ["b"], ["e"], 11.0),
+    ]
     assert conformance.table(results)[2:] == [
-        "| api | 1 | 2 | 1 | 12 | green | b (with plain flannel too); c/d |",
-        "| flannel | 2 | 1 | 1 | 11 | - | b |",
+        "| api | network | 1 | 2 | 1 | 12 | green | b (with plain flannel too); c/d |",
+        "| flannel | network | 2 | 1 | 1 | 11 | - | b |",
     ]
     assert conformance.ours("api", results) == ["c|d"]
     assert conformance.ours("flannel", results) == []
 
 
+def test_plain_flannel_is_compared_on_the_same_kind_of_cluster(conformance):
+    results = [
+        conformance.Result("etcd+dual", "dual", [], ["a", "b", "c"], [], 1.0, "green"),
+        conformance.Result("etcd", "dual", [], ["a", "b", "c"], [], 1.0, "green"),
+        conformance.Result("flannel", "services", ["b"], ["a", "c"], [], 1.0),
+        conformance.Result("dual+flannel", "services", ["a"], ["b"], [], 1.0),
+        conformance.Result("flannel+nftables", "services", ["c"], [], [], 1.0),
+    ]
+    assert conformance.ours("etcd+dual", results) == ["a"]
+    assert conformance.ours("etcd", results) == ["b"]
+    assert conformance.ours("dual+flannel", results) == []
+
+
+def test_a_part_that_runs_again_takes_the_place_of_its_older_result(conformance, tmp_path):
+    old = conformance.Result("api", "node", ["a"], ["b"], [], 9.0)
+    others = [old._replace(part="network"), old._replace(configuration="api+dual")]
+    for result in (old, *others):
+        conformance.keep(tmp_path, result)
+    new = old._replace(passed=["a", "b"], failed=[], verify="green")
+    assert sorted(conformance.keep(tmp_path, new)) == sorted([new, *others])
+
+
 @pytest.mark.parametrize("verify", ["red", "green"])
 def test_a_red_verification_is_a_failure(conformance, verify):
-    results = {"api": conformance.Result(["a"], [], [], 1.0, verify)}
+    results = [conformance.Result("api", "node", ["a"], [], [], 1.0, verify)]
     assert conformance.ours("api", results) == (["verify"] if verify == "red" else [])
 
 

@@ -1,8 +1,9 @@
 #!/bin/sh
 # The first process of a Kubernetes node's container: what a container has to be given to pass for a
 # machine, then systemd.
-# Usage: init.sh [spare|crio|machine]. A spare host is no node until someone starts its units;
-# `crio`: with CRI-O in place of containerd; `machine`: no container, and its systemd runs.
+# Usage: init.sh [spare|crio|dual|machine]. A spare host is no node until someone starts its units;
+# `crio`: with CRI-O in place of containerd; `dual`: the node names its IPv6 address too; `machine`:
+# no container, and its systemd runs.
 set -e
 
 # The machine's own settings, which kubelet writes: a container gets copies.
@@ -40,6 +41,10 @@ if [ "${1:-}" = crio ]; then
     ln -sf /dev/null /etc/systemd/system/containerd.service
     ln -sf /etc/kubernetes/units/crio.service /etc/systemd/system/multi-user.target.wants/
 fi
+# By itself a kubelet names one address.
+[ "${1:-}" != dual ] || ip -o address show dev eth0 scope global |
+    awk '{ split($4, one, "/"); all = all comma one[1]; comma = "," }
+        END { print "KUBELET_ADDRESSES=--node-ip=" all }' >/etc/kubelet.env
 [ "${1:-}" = spare ] || while read -r unit; do
     ln -sf "/etc/kubernetes/units/$unit.service" /etc/systemd/system/multi-user.target.wants/
 done <"/etc/kubernetes/$(cat /proc/sys/kernel/hostname).units"
