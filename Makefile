@@ -28,7 +28,8 @@
 #   make e2e-multus         Multus' own cases on a real cluster, beside Multus itself
 #   make bench-pods         how long pods take to start on a real cluster, beside Multus
 #   make conformance        Kubernetes' own tests on a real cluster; the table goes to .build/conformance.md.
-#                           CONFORMANCE='etcd+nftables external flannel': those configurations; CONFORMANCE_FOCUS='Services.*hairpin': those tests
+#                           CONFORMANCE='etcd+nftables external flannel': those configurations;
+#                           CONFORMANCE_PARTS='network dual': those parts; CONFORMANCE_FOCUS='Services.*hairpin': those tests
 #   make churn              240 pods with three networks on a real cluster, in waves, while a node boots anew, and one is
 #                           registered again: nothing is left. CHURN=etcd+nftables: that configuration of make conformance
 #   make soak               hours of kills and made-up inputs
@@ -126,6 +127,7 @@ conformance:
 	@$(PYTHON) scripts/setup.py --conformance
 	@$(ENV) scripts/install.sh
 	@$(ENV) python tests/conformance/conformance.py $(CONFORMANCE) \
+		$(if $(CONFORMANCE_PARTS),--parts $(CONFORMANCE_PARTS)) \
 		$(if $(CONFORMANCE_FOCUS),--focus '$(CONFORMANCE_FOCUS)')
 
 churn: install test-programs
