@@ -137,7 +137,7 @@ problems:
 """
 
 import os
-from typing import Any
+from typing import Any, NamedTuple
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils._architectures import SUPPORTED
@@ -154,6 +154,185 @@ from ansible_collections.multinet.flannel.plugins.module_utils._preflight import
     observe,
 )
 from ansible_collections.multinet.flannel.plugins.module_utils._runtime import cri, wiring
+
+ARGUMENT_SPEC = dict(
+    plan=dict(type="dict", required=True),
+    underlay_interface=dict(type="str", default=""),
+    cni_conf_dir=dict(type="path", default="/etc/cni/net.d"),
+    cni_bin_dir=dict(type="path", default="/opt/cni/bin"),
+    containerd_config=dict(type="path", default=wiring.CONTAINERD),
+    containerd_configure=dict(type="bool", default=False),
+    docker_network=dict(type="dict"),
+    prune=dict(type="bool", default=False),
+    api_server=dict(type="str", default=""),
+    api_ca=dict(type="str", default=""),
+    launchers=dict(type="list", elements="path", default=[]),
+    replace_multus=dict(type="bool", default=False),
+    multus_daemon_sets=dict(type="list", elements="str", default=[]),
+    taking_over=dict(type="bool", default=False),
+)
+
+
+class Former(NamedTuple):
+    """What the last run left on this host."""
+
+    plan: dict[str, Any] | None  # that it applied; empty or None where there are no networks
+    directories: list[str]  # those of others that it made
+    left: list[dict[str, Any]]  # that had to go and did not, as it was stopped
+    problems: list[str]  # networks that nobody knows any more
+
+
+class Said(NamedTuple):
+    """What one part of the host has to say, a sentence each."""
+
+    problems: list[str]
+    warnings: list[str]
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    params = module.params
+    plan = params["plan"]
+    refused = root.problem()
+    if refused:
+        module.fail_json(msg=refused, problems=[refused], architecture="")
+    try:
+        former = _former(module)
+    except record.DeployedError as error:
+        module.fail_json(msg=str(error), problems=[str(error)], architecture="")
+    observed, moved = _observed(module, former.plan)
+    host = _host(params, observed, former.plan)
+    api = _api(params)
+    found = multus.look(params["cni_conf_dir"], params["cni_bin_dir"])
+    found = multus.without(found, moved)
+    of_multus = _multus(params, found, is_deployed=bool(former.plan))
+    runtimes, wiring_due = _runtimes(module)
+    changed = changes.changed(former.plan, plan)
+    for sentence in host.warnings + runtimes.warnings + changed + api.warnings + of_multus.warnings:
+        module.warn(sentence)
+    problems = (
+        host.problems + api.problems + former.problems + of_multus.problems + runtimes.problems
+    )
+    architecture = SUPPORTED.get(observed["machine"], observed["machine"])
+    if problems:
+        module.fail_json(
+            msg="This host can't carry the declared networks:\n- " + "\n- ".join(problems),
+            problems=problems,
+            architecture=architecture,
+        )
+    module.exit_json(
+        changed=False,
+        architecture=architecture,
+        problems=[],
+        removed=changes.removed(former.plan, plan),
+        former=changes.former(former.plan, plan, former.left),
+        own_directories=former.directories,
+        drift=_drift(module, former.plan) + changed,
+        multus_confs=multus.to_keep(found, moved) if params["replace_multus"] else [],
+        wiring_due=wiring_due,
+    )
+
+
+def _former(module: AnsibleModule) -> Former:
+    """Return what the record says, or, without it, what the host shows; raise DeployedError."""
+    found = record.read()
+    if found:
+        return Former(found["plan"], found.get("directories", []), found.get("former", []), [])
+    deployed, unknown = record.found_again(module.params["plan"])
+    if deployed:
+        names = [network["name"] for network in deployed["networks"]]
+        module.warn(f"{record.is_lost(names)}. They are taken for what is declared.")
+    directories = observe.missing_directories(
+        module.params["cni_conf_dir"], module.params["cni_bin_dir"]
+    )
+    problems = []
+    if unknown:
+        problems.append(
+            f"{record.is_lost(unknown)}, and not declared, so nobody knows what it has on this"
+            " host. Declare it as it was, run the playbook site, and remove it then."
+        )
+    return Former(deployed, directories, [], problems)
+
+
+def _observed(
+    module: AnsibleModule, deployed: dict[str, Any] | None
+) -> tuple[dict[str, Any], list[str]]:
+    """Return (what checks.problems() judges; paths of configurations that a takeover moves)."""
+    plan, conf_dir = module.params["plan"], module.params["cni_conf_dir"]
+    observed = observe.observe(module.run_command, plan, conf_dir, module.params["cni_bin_dir"])
+    moved: list[str] = []
+    if module.params["taking_over"]:
+        found = foreign.recognise(foreign.look(module.run_command, conf_dir))
+        observed = adoption.without(observed, found, plan)
+        moved = [os.path.join(conf_dir, name) for name in adoption.files(found, plan)]
+    going = [network["cni_name"] for network in changes.removed(deployed, plan)]
+    pod_names = detachment.pod_names(cri.sandboxes()) if going else {}
+    observed["pods"] = detachment.pods_on(going, pod_names)
+    return observed, moved
+
+
+def _host(
+    params: dict[str, Any], observed: dict[str, Any], deployed: dict[str, Any] | None
+) -> Said:
+    """Judge the host itself: its kernel, addresses, devices, ports and files."""
+    deployment = checks.Deployment(
+        params["plan"],
+        deployed,
+        underlay_interface=params["underlay_interface"],
+        prune=params["prune"],
+        cni_conf_dir=params["cni_conf_dir"],
+        cni_bin_dir=params["cni_bin_dir"],
+        docker_network=(params["docker_network"] or {}).get("name", ""),
+    )
+    return Said(
+        checks.problems(observed, deployment),
+        checks.warnings(observed, params["plan"], deployed, params["underlay_interface"]),
+    )
+
+
+def _api(params: dict[str, Any]) -> Said:
+    """Ask the Kubernetes API from here, and whether it knows the accounts of this host."""
+    unreached = observe.api_problem(params["api_server"], params["api_ca"])
+    if unreached:
+        return Said([unreached], [])
+    return Said([], observe.account_problems(params["api_server"], params["api_ca"]))
+
+
+def _multus(params: dict[str, Any], found: multus.Found, is_deployed: bool) -> Said:
+    """Say what replacing the Multus of this host means, or what of it is in the way."""
+    asked = found, params["launchers"], is_deployed
+    if params["replace_multus"]:
+        return Said([], multus.sentences(*asked, params["multus_daemon_sets"]))
+    problem = multus.problem(*asked)
+    return Said([problem] if problem else [], [])
+
+
+def _runtimes(module: AnsibleModule) -> tuple[Said, bool]:
+    """Judge the container runtimes; also return whether runtime_wiring has anything to do."""
+    params = module.params
+    found = wiring.observe(module.run_command, params["containerd_config"])
+    settings = wiring.Settings(
+        params["cni_conf_dir"],
+        params["cni_bin_dir"],
+        params["containerd_config"],
+        params["containerd_configure"],
+        params["docker_network"],
+    )
+    is_due = False
+    problems: list[str] = []
+    try:
+        # or it has a warning to give
+        is_due = wiring.due(found, settings).is_any or bool(
+            found["crio"] is not None and wiring.crio_former_pods(params["cni_conf_dir"])
+        )
+    except (wiring.WiringError, OSError) as error:
+        problems.append(str(error))
+    unfit = wiring.containerd_problems(found["containerd"], settings)
+    unfit += wiring.crio_problems(found["crio"], settings)
+    # without Kubernetes, containerd may well serve docker alone, which asks no CNI
+    if params["plan"].get("kubernetes"):
+        return Said(problems + unfit, []), is_due
+    return Said(problems, unfit), is_due
 
 
 def _drift(module: AnsibleModule, deployed: dict[str, Any] | None) -> list[str]:
@@ -172,145 +351,6 @@ def _drift(module: AnsibleModule, deployed: dict[str, Any] | None) -> list[str]:
     # what flanneld is told of the underlay is written anew, and then the rest is looked at again
     underlay = [one.line() for one in compared.found if one.kind == "underlay"]
     return underlay + [step.sentence() for step in steps]
-
-
-def main() -> None:
-    module = AnsibleModule(
-        argument_spec=dict(
-            plan=dict(type="dict", required=True),
-            underlay_interface=dict(type="str", default=""),
-            cni_conf_dir=dict(type="path", default="/etc/cni/net.d"),
-            cni_bin_dir=dict(type="path", default="/opt/cni/bin"),
-            containerd_config=dict(type="path", default=wiring.CONTAINERD),
-            containerd_configure=dict(type="bool", default=False),
-            docker_network=dict(type="dict"),
-            prune=dict(type="bool", default=False),
-            api_server=dict(type="str", default=""),
-            api_ca=dict(type="str", default=""),
-            launchers=dict(type="list", elements="path", default=[]),
-            replace_multus=dict(type="bool", default=False),
-            multus_daemon_sets=dict(type="list", elements="str", default=[]),
-            taking_over=dict(type="bool", default=False),
-        ),
-        supports_check_mode=True,
-    )
-    refused = root.problem()
-    if refused:
-        module.fail_json(msg=refused, problems=[refused], architecture="")
-    plan = module.params["plan"]
-    try:
-        deployment_record = record.read()
-    except record.DeployedError as error:
-        module.fail_json(msg=str(error), problems=[str(error)], architecture="")
-    unknown: list[str] = []
-    if deployment_record:
-        deployed = deployment_record["plan"]
-    else:
-        deployed, unknown = record.found_again(plan)
-    if deployed and not deployment_record:
-        names = [network["name"] for network in deployed["networks"]]
-        module.warn(f"{record.is_lost(names)}. They are taken for what is declared.")
-    own_directories = (
-        deployment_record.get("directories", [])
-        if deployment_record
-        else observe.missing_directories(
-            module.params["cni_conf_dir"], module.params["cni_bin_dir"]
-        )
-    )
-    observed = observe.observe(
-        module.run_command, plan, module.params["cni_conf_dir"], module.params["cni_bin_dir"]
-    )
-    moved: list[str] = []
-    if module.params["taking_over"]:
-        found = foreign.recognise(foreign.look(module.run_command, module.params["cni_conf_dir"]))
-        observed = adoption.without(observed, found, plan)
-        conf_dir = module.params["cni_conf_dir"]
-        moved = [os.path.join(conf_dir, name) for name in adoption.files(found, plan)]
-    going = [network["cni_name"] for network in changes.removed(deployed, plan)]
-    pod_names = detachment.pod_names(cri.sandboxes()) if going else {}
-    observed["pods"] = detachment.pods_on(going, pod_names)
-    deployment = checks.Deployment(
-        plan,
-        deployed,
-        underlay_interface=module.params["underlay_interface"],
-        prune=module.params["prune"],
-        cni_conf_dir=module.params["cni_conf_dir"],
-        cni_bin_dir=module.params["cni_bin_dir"],
-        docker_network=(module.params["docker_network"] or {}).get("name", ""),
-    )
-    problems = checks.problems(observed, deployment)
-    unreached = observe.api_problem(module.params["api_server"], module.params["api_ca"])
-    problems += [unreached] if unreached else []
-    unknown_here = (
-        []
-        if unreached
-        else observe.account_problems(module.params["api_server"], module.params["api_ca"])
-    )
-    if unknown:
-        problems.append(
-            f"{record.is_lost(unknown)}, and not declared, so nobody knows what it has on this"
-            " host. Declare it as it was, run the playbook site, and remove it then."
-        )
-    params = module.params
-    others = multus.look(params["cni_conf_dir"], params["cni_bin_dir"])
-    others = multus.without(others, moved)
-    of_multus = others, params["launchers"], bool(deployed)
-    if not params["replace_multus"]:
-        problems += filter(None, [multus.problem(*of_multus)])
-    found = wiring.observe(module.run_command, params["containerd_config"])
-    settings = wiring.Settings(
-        params["cni_conf_dir"],
-        params["cni_bin_dir"],
-        params["containerd_config"],
-        params["containerd_configure"],
-        params["docker_network"],
-    )
-    try:
-        due = wiring.due(found, settings)
-        # or it has a warning to give
-        wiring_due = bool(
-            due.changes
-            or due.restarts
-            or due.record != due.former
-            or (found["crio"] is not None and wiring.crio_former_pods(params["cni_conf_dir"]))
-        )
-    except (wiring.WiringError, OSError) as error:
-        problems.append(str(error))
-    runtimes = wiring.containerd_problems(found["containerd"], settings)
-    runtimes += wiring.crio_problems(found["crio"], settings)
-    # without Kubernetes, containerd may well serve docker alone, which asks no CNI
-    problems += runtimes if plan.get("kubernetes") else []
-    changed = changes.changed(deployed, plan)
-    for sentence in (
-        checks.warnings(observed, plan, deployed, module.params["underlay_interface"])
-        + ([] if plan.get("kubernetes") else runtimes)
-        + changed
-        + unknown_here
-        + (
-            multus.sentences(*of_multus, params["multus_daemon_sets"])
-            if params["replace_multus"]
-            else []
-        )
-    ):
-        module.warn(sentence)
-    architecture = SUPPORTED.get(observed["machine"], observed["machine"])
-    if problems:
-        module.fail_json(
-            msg="This host can't carry the declared networks:\n- " + "\n- ".join(problems),
-            problems=problems,
-            architecture=architecture,
-        )
-    module.exit_json(
-        changed=False,
-        architecture=architecture,
-        problems=[],
-        removed=changes.removed(deployed, plan),
-        former=changes.former(deployed, plan, (deployment_record or {}).get("former", [])),
-        own_directories=own_directories,
-        drift=_drift(module, deployed) + changed,
-        multus_confs=multus.to_keep(others, moved) if params["replace_multus"] else [],
-        wiring_due=wiring_due,
-    )
 
 
 if __name__ == "__main__":

@@ -138,7 +138,7 @@ def main() -> None:
             )
             for path, text in sorted(due.changes.items())
         ]
-        if (due.changes or due.restarts or due.record != due.former) and not module.check_mode:
+        if due.is_any and not module.check_mode:
             wiring.Host(module.run_command).bring(due)
     except (wiring.WiringError, OSError) as error:
         module.fail_json(msg=str(error))

@@ -56,6 +56,11 @@ class Due(NamedTuple):
     record: dict[str, Any]  # as it is to be
     restarts: list[str]  # units
 
+    @property
+    def is_any(self) -> bool:
+        """Say whether there is anything to do."""
+        return bool(self.changes or self.restarts or self.record != self.former)
+
 
 def containerd_text(run: Run, path: str) -> str | None:
     """Return containerd's configuration (str) as it goes by it, imports and defaults included, or
