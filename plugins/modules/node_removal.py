@@ -166,7 +166,7 @@ removed:
 
 import functools
 import os
-from typing import Any
+from typing import Any, NamedTuple
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils._attach import (
@@ -260,6 +260,84 @@ def sort_executables(asked: list[str]) -> tuple[list[str], list[str]]:
     return going, [f"Stays: {', '.join(reasons[one])}: {one}." for one in reasons if one]
 
 
+def recorded() -> dict[str, Any]:
+    """Return this host's record, {} without one; raise DeployedError where it is lost."""
+    record = deployed.read() or {}
+    lost = [] if record else deployed.networks_here()
+    if lost:  # or their daemons and devices would stay, without anybody who knows them
+        raise deployed.DeployedError(
+            f"{deployed.is_lost(lost)}. {deployed.ANEW}, and then this one again."
+        )
+    return record
+
+
+class Removal(NamedTuple):
+    """What is to go from this host, and what there is to say about it."""
+
+    steps: list[removal.Step]
+    networks: list[dict[str, Any]]  # that go, as they were planned
+    pods: list[str]  # that run on without them
+    kept: list[str]  # a sentence for what stays
+    leases: dict[str, Any]
+    news: pod_news.PodNews
+
+
+def look(module: AnsibleModule) -> Removal:
+    """Return what the options mean on this host. Nothing is changed.
+
+    Raises ArtifactError, RemovalError, DeployedError, OSError, ValueError.
+    """
+    params = module.params
+    record = recorded() if params["all_deployed"] else {}
+    networks = list(params["networks"])
+    named = {network["name"] for network in networks}
+    networks += [
+        network
+        for network in record.get("plan", {}).get("networks", [])
+        if network["name"] not in named
+    ]
+    host = removal.Host(module.run_command)
+    leases = network_removal.held(host, networks)
+    going: list[str] = []
+    kept: list[str] = []
+    launchers: list[str] = []
+    if params["executables"] is not None:
+        launchers = sorted({*params["executables"], *executables.launchers()})
+        going, kept = sort_executables(launchers)
+        conf_dir = os.path.dirname(params["cni_conf"])
+        kept += multus.stays(multus.look(conf_dir, ""), multus.kept(conf_dir))
+        kept += adopted.by_hand()
+    given_back = adopted.kept_files()
+    sandboxes = cri.sandboxes() if networks else []
+    pods = detachment.pod_names(sandboxes)
+    news = pod_news.PodNews(sandboxes)
+    losing = detachment.pods_on([network["cni_name"] for network in networks], pods)
+    asked = dict(
+        params,
+        networks=networks,
+        former=params["former"] + record.get("former", []),
+        paths=[path for path in params["paths"] + going if path not in given_back],
+        empty_directories=params["empty_directories"] + record.get("directories", []),
+        launchers=launchers,
+    )
+    look_behind = functools.partial(behind.ends, module.run_command)
+    steps = removal_steps(host, asked, pods, news, look_behind)
+    return Removal(steps, networks, losing, kept, leases, news)
+
+
+def act(found: Removal, done: list[str]) -> None:
+    """Take the steps, and add what each removed to `done`.
+
+    Raises ArtifactError, RemovalError, LockError, OSError, ValueError.
+    """
+    with lock.by_run():
+        if found.networks:
+            network_removal.remember(found.leases)
+        for step in found.steps:
+            step.act()
+            done.append(step.what)
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
@@ -281,65 +359,13 @@ def main() -> None:
     refused = root.problem()
     if refused:
         module.fail_json(msg=refused)
-    params = module.params
     done: list[str] = []
     try:
-        networks, former = list(params["networks"]), list(params["former"])
-        directories = list(params["empty_directories"])
-        if params["all_deployed"]:
-            record = deployed.read() or {}
-            lost = [] if record else deployed.networks_here()
-            if lost:  # or their daemons and devices would stay, without anybody who knows them
-                raise deployed.DeployedError(
-                    f"{deployed.is_lost(lost)}. {deployed.ANEW}, and then this one again."
-                )
-            named = {network["name"] for network in networks}
-            networks += [
-                network
-                for network in record.get("plan", {}).get("networks", [])
-                if network["name"] not in named
-            ]
-            directories += record.get("directories", [])
-            former += record.get("former", [])
-        host = removal.Host(module.run_command)
-        leases = network_removal.held(host, networks)
-        going: list[str] = []
-        kept: list[str] = []
-        launchers: list[str] = []
-        if params["executables"] is not None:
-            launchers = sorted({*params["executables"], *executables.launchers()})
-            going, kept = sort_executables(launchers)
-            conf_dir = os.path.dirname(params["cni_conf"])
-            kept += multus.stays(multus.look(conf_dir, ""), multus.kept(conf_dir))
-            kept += adopted.by_hand()
-        given_back = adopted.kept_files()
-        paths = [path for path in params["paths"] + going if path not in given_back]
-        sandboxes = cri.sandboxes() if networks else []
-        pods = detachment.pod_names(sandboxes)
-        news = pod_news.PodNews(sandboxes)
-        losing = detachment.pods_on([network["cni_name"] for network in networks], pods)
-        steps = removal_steps(
-            host,
-            dict(
-                params,
-                networks=networks,
-                former=former,
-                paths=paths,
-                empty_directories=directories,
-                launchers=launchers,
-            ),
-            pods,
-            news,
-            functools.partial(behind.ends, module.run_command),
-        )
-        who, etcd = identity.look(), network_removal.data_store(networks)
-        if steps and not module.check_mode:
-            with lock.by_run():
-                if networks:
-                    network_removal.remember(leases)
-                for step in steps:
-                    step.act()
-                    done.append(step.what)
+        found = look(module)
+        # before the steps, which may remove what it is read from
+        who, etcd = identity.look(), network_removal.data_store(found.networks)
+        if found.steps and not module.check_mode:
+            act(found, done)
     except (
         ArtifactError,
         removal.RemovalError,
@@ -351,16 +377,16 @@ def main() -> None:
         module.fail_json(
             msg=f"{error} Removed before that: {', '.join(done) or 'nothing'}.", removed=done
         )
-    for sentence in news.problems:
+    for sentence in found.news.problems:
         module.warn(sentence)
-    removed = [step.what for step in steps]
+    removed = [step.what for step in found.steps]
     module.exit_json(
         changed=bool(removed),
         removed=removed,
-        kept=kept,
-        networks=networks,
-        pods=losing,
-        leases=leases,
+        kept=found.kept,
+        networks=found.networks,
+        pods=found.pods,
+        leases=found.leases,
         etcd=etcd,
         host=who,
         diff=dict(before="".join(what + "\n" for what in removed), after=""),
