@@ -145,7 +145,6 @@ from ansible_collections.multinet.flannel.plugins.module_utils._observe import (
 
 
 def main() -> None:
-    """Do one phase of a measurement."""
     module = AnsibleModule(
         argument_spec={
             "phase": {
@@ -180,18 +179,30 @@ def main() -> None:
     }
     if module.check_mode:
         module.exit_json(**result)
+    facts = _facts(module)
+    try:
+        result["share"] = _share(given, facts)
+    except (OSError, agent.AgentError) as error:
+        module.fail_json(msg=f"The {given['phase']} phase failed on {given['host']}: {error}")
+    if given["phase"] == "outside":
+        result.update(host=ends.OUTSIDE, phase="send")
+    module.exit_json(**result)
+
+
+def _facts(module: AnsibleModule) -> list[dict[str, Any]]:
+    """Return the facts of all hosts; end with a sentence where an option is wrong."""
+    given = module.params
     if not given["run"].isalnum():
         module.fail_json(msg=f"run is {given['run']!r}; write letters and digits only.")
-    found = _listed(module, given["facts"])
-    if not all(found):
+    facts = _listed(module, given["facts"])
+    if not all(facts):
         module.fail_json(
             msg=(
                 "Not every host of the play has been looked at, and all are measured at once: leave"
                 " `serial` out of the play, and give it the strategy linear."
             )
         )
-    mine = [facts for facts in found if facts.get("host") == given["host"]]
-    if not mine and given["phase"] != "outside":
+    if given["phase"] != "outside" and not _of(given["host"], facts):
         module.fail_json(
             msg=(
                 f"facts holds nothing about {given['host']}; give what pod_interfaces_info returned"
@@ -200,41 +211,7 @@ def main() -> None:
         )
     if given["rate"] < 1:
         module.fail_json(msg=f"rate is {given['rate']}; write the datagrams a second, 1 or more.")
-    port = ends.port_of(given["port"], given["run"])
-    run = frames.Run(given["run"], given["key"].encode("utf-8"))
-    task = sender.Task(
-        run=run,
-        port=port,
-        plan=given["plan"],
-        facts=found,
-        host=given["host"],
-        cluster=given["cluster"],
-        sample=cells.Sample(given["receivers_per_host"], given["pairs"]),
-        rounds=given["rounds"],
-        rate=given["rate"],
-        wait=given["wait"],
-        runtime_dir=given["runtime_dir"],
-    )
-    try:
-        if given["phase"] == "listen":
-            result["share"] = agent.start(
-                run,
-                port,
-                mine[0],
-                given["runtime_dir"],
-                given["deadline"],
-                ends.tunnel_ports(found),
-            )
-        elif given["phase"] == "send":
-            result["share"] = sender.send(task)
-        elif given["phase"] == "outside":
-            result["share"] = sender.send_from_outside(task)
-            result.update(host=ends.OUTSIDE, phase="send")
-        else:
-            result["share"] = agent.collect(run, port, mine[0], given["runtime_dir"])
-    except (OSError, agent.AgentError) as error:
-        module.fail_json(msg=f"The {given['phase']} phase failed on {given['host']}: {error}")
-    module.exit_json(**result)
+    return facts
 
 
 def _listed(module: AnsibleModule, text: str) -> list[dict[str, Any]]:
@@ -246,6 +223,37 @@ def _listed(module: AnsibleModule, text: str) -> list[dict[str, Any]]:
     if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
         module.fail_json(msg="facts is no list of what pod_interfaces_info returned.")
     return found
+
+
+def _of(host: str, facts: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return a host's own facts, {} without any."""
+    return next((one for one in facts if one.get("host") == host), {})
+
+
+def _share(given: dict[str, Any], facts: list[dict[str, Any]]) -> dict[str, Any]:
+    """Do one phase of a measurement, and return what it found; raise OSError, AgentError."""
+    run = frames.Run(given["run"], given["key"].encode("utf-8"))
+    port = ends.port_of(given["port"], given["run"])
+    mine, runtime_dir = _of(given["host"], facts), given["runtime_dir"]
+    if given["phase"] == "listen":
+        tunnels = ends.tunnel_ports(facts)
+        return agent.start(run, port, mine, runtime_dir, given["deadline"], tunnels)
+    if given["phase"] == "collect":
+        return agent.collect(run, port, mine, runtime_dir)
+    task = sender.Task(
+        run=run,
+        port=port,
+        plan=given["plan"],
+        facts=facts,
+        host=given["host"],
+        cluster=given["cluster"],
+        sample=cells.Sample(given["receivers_per_host"], given["pairs"]),
+        rounds=given["rounds"],
+        rate=given["rate"],
+        wait=given["wait"],
+        runtime_dir=runtime_dir,
+    )
+    return sender.send(task) if given["phase"] == "send" else sender.send_from_outside(task)
 
 
 if __name__ == "__main__":

@@ -169,6 +169,9 @@ from ansible_collections.multinet.flannel.plugins.module_utils._observe import (
 from ansible_collections.multinet.flannel.plugins.module_utils._observe.evidence import Measurement
 from ansible_collections.multinet.flannel.plugins.module_utils._site import expectations
 
+LAST = "last.json"  # the report of the last run: what changed since is told by it
+FORMS = {"report.html": page.as_html, "report.json": report.as_json, "junit.xml": report.as_junit}
+
 
 def by_host(results: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Return {host: {phase: share}} of what isolation_probe returned; results without a share
@@ -199,6 +202,55 @@ def since_last(found: dict[str, Any], path: str) -> dict[str, Any]:
     return dict(found, changes=changes.changes(last, found))
 
 
+def measured(given: dict[str, Any]) -> dict[str, Any]:
+    """Return the report of what the options hold, but for the site's rules and the last run."""
+    there = [item for item in given["facts"] if "node" in item]
+    return verdict.evaluate(
+        Measurement(
+            plan=given["plan"],
+            facts=sorted(there, key=lambda item: item["host"]),
+            shares=by_host(given["shares"]),
+            hosts=given["hosts"],
+            sample=cells.Sample(given["receivers_per_host"], given["pairs"]),
+            require_pods=given["require_pods"],
+            about={
+                "run": given["run"],
+                "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            },
+            cluster=given["cluster"],
+            cluster_after=given["cluster_after"],
+            cluster_problem=given["cluster_problem"],
+            mode=given["mode"],
+        )
+    )
+
+
+def with_rules(
+    found: dict[str, Any], declared: list[dict[str, str]], plan: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the report with the site's own rules judged by it.
+
+    Raises ValueError for rules that are wrong, MissingLibraryError.
+    """
+    judged = []
+    if declared:
+        wrong = expectations.problems(declared)
+        if wrong:
+            raise ValueError(" ".join(wrong))
+        documents = {"plan": plan, "report": json.loads(json.dumps(found))}
+        judged = expectations.judged(declared, documents)
+    return verdict.with_expectations(found, judged)
+
+
+def write(found: dict[str, Any], directory: str) -> None:
+    """Write the report in all its forms, and for the next run; raise OSError."""
+    os.makedirs(directory, exist_ok=True)
+    written = {name: render(found) for name, render in FORMS.items()}
+    written[LAST] = written["report.json"]
+    for name, text in written.items():
+        files.write(os.path.join(directory, name), text, 0o644)
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
@@ -225,76 +277,42 @@ def main() -> None:
         supports_check_mode=True,
     )
     given = module.params
-    facts = sorted(
-        (item for item in given["facts"] if "node" in item), key=lambda item: item["host"]
-    )
-    finished = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    found = verdict.evaluate(
-        Measurement(
-            plan=given["plan"],
-            facts=facts,
-            shares=by_host(given["shares"]),
-            hosts=given["hosts"],
-            sample=cells.Sample(given["receivers_per_host"], given["pairs"]),
-            require_pods=given["require_pods"],
-            about={"run": given["run"], "finished": finished},
-            cluster=given["cluster"],
-            cluster_after=given["cluster_after"],
-            cluster_problem=given["cluster_problem"],
-            mode=given["mode"],
-        )
-    )
-    rules = []
-    if given["expectations"]:
-        documents = {"plan": given["plan"], "report": json.loads(json.dumps(found))}
-        try:
-            wrong = expectations.problems(given["expectations"])
-            if wrong:
-                module.fail_json(msg=" ".join(wrong))
-            rules = expectations.judged(given["expectations"], documents)
-        except MissingLibraryError as error:
-            module.fail_json(msg=str(error))
-    found = verdict.with_expectations(found, rules)
-    last = os.path.join(given["report_dir"], "last.json")
-    found = since_last(found, last)
-    lines = report.as_text(found)
-    forms = {
-        "report.html": page.as_html,
-        "report.json": report.as_json,
-        "junit.xml": report.as_junit,
-    }
-    paths = [os.path.join(given["report_dir"], name) for name in forms]
+    directory = given["report_dir"]
+    found = measured(given)
+    try:
+        found = with_rules(found, given["expectations"], given["plan"])
+    except (ValueError, MissingLibraryError) as error:
+        module.fail_json(msg=str(error))
+    found = since_last(found, os.path.join(directory, LAST))
     if not module.check_mode:
         try:
-            os.makedirs(given["report_dir"], exist_ok=True)
-            written = {name: render(found) for name, render in forms.items()}
-            for path, text in zip([*paths, last], [*written.values(), written["report.json"]]):
-                files.write(path, text, 0o644)
+            write(found, directory)
         except OSError as error:
             module.fail_json(
                 msg=(
-                    f"The report could not be written to {given['report_dir']}: {error}. Set"
+                    f"The report could not be written to {directory}: {error}. Set"
                     " multinet_report_dir to a directory that can be written."
                 )
             )
     numbered = {(finding["class"], finding["class_name"]) for finding in found["findings"]}
     classes = [f"{number} {name}" for number, name in sorted(numbered)]
+    paths = [os.path.join(directory, name) for name in FORMS]
     result = {
         "changed": False,
         "verdict": found["verdict"],
-        "text": lines,
+        "text": report.as_text(found),
         "counts": found["counts"],
         "changes": found["changes"],
         "classes": classes,
         "coverage": found["coverage"],
         "files": [] if module.check_mode else paths,
     }
-    named = ", ".join(classes)
     if found["verdict"] != given["expect"] and not module.check_mode:
+        named = f" Classes: {', '.join(classes)}." if classes else ""
         module.fail_json(
             msg=(
                 f"The verdict is {found['verdict']}, expected {given['expect']}."
-                f" {found['headline']}{f' Classes: {named}.' if named else ''} See {paths[0]}."
+                f" {found['headline']}{named} See {paths[0]}."
             ),
             **result,
         )
