@@ -29,6 +29,7 @@ FOLLOWED = ("vxlan", "ipip")
 
 # TCP ports of nodes that no pod needs: whoever writes to the leases has the networks.
 CLOSED_PORTS = (ETCD_CLIENT, ETCD_PEER)
+CLOSED = "tcp dport @closed_ports"
 
 # Where masquerade looks for a port. Answers to it arrive at the node: not where a node, a hostPort
 # or a NodePort listens, and not on a tunnel's port.
@@ -427,7 +428,6 @@ def _sources(
     Later chains, and everybody who filters by address, can rely on it.
     """
     by_device = [('"lo"', "accept")]
-    told = nodes.of_tunnels(networks)
     chains: list[str] = []
     elsewhere: list[str] = []
     for network in networks:
@@ -439,43 +439,14 @@ def _sources(
             for other in networks
             if network in reach[other["name"]] and other not in reach[name]
         ]
-        tunnels = [
-            device
-            for device in network["devices"]
-            if device in (network["device"], network["device_v6"])
-        ]
+        tunnels = _tunnel_devices(network)
         bridges = [device for device in network["devices"] if device not in tunnels]
         by_device += [(f'"{bridge}"', "goto pods_of_" + name) for bridge in bridges]
-        chains += ["", f"chain pods_of_{name} {{"]
-        chains += _accept_sources([network])
-        chains += [
-            "\t" + _drop("", f"{name}: a pod used a source address that is not the network's"),
-            "}",
-        ]
+        by_device += [(f'"{device}"', "goto tunnel_of_" + name) for device in tunnels]
+        chains += _sources_of_pods(network)
         if tunnels:
-            by_device += [(f'"{device}"', "goto tunnel_of_" + name) for device in tunnels]
-            chains += ["", f"chain tunnel_of_{name} {{"]
-            chains += _accept_sources([network] + peers)
-            chains += [
-                "\t"
-                + _drop(
-                    "",
-                    f"{name}: came out of the tunnel with a source address that is not the"
-                    " network's",
-                ),
-                "}",
-            ]
-        for family in FAMILIES:
-            if network.get(family.cidr) and _is_routed(network, family):
-                ipsec = network["backend"]["type"] == "ipsec"
-                comes = "meta ipsec exists" if ipsec else "fib saddr . iif oif exists"
-                elsewhere.append(f"\t{family.ip} saddr {network[family.cidr]} {comes} accept")
-                elsewhere += [
-                    f"\t{family.ip} daddr {network[family.cidr]} {family.ip} saddr {other}"
-                    + (" meta ipsec exists" if ipsec else "")
-                    + " accept"
-                    for other in _ranges(peers, family)
-                ]
+            chains += _sources_of_tunnel(network, peers)
+        elsewhere += _sources_without_tunnel(network, peers)
     lines = [
         "",
         "# 1. Source addresses: each device brings in its own network's only.",
@@ -487,12 +458,7 @@ def _sources(
         lines += [
             "\t# no connection of anybody's can take a tunnel's packets for its own",
             # the same without a look at routes, which costs more than all else here
-            *(
-                f"\tudp dport {_any_of(_ports(told))} {family.ip} saddr @nodes{family.suffix}"
-                " notrack accept"
-                for family in nodes.families
-                if _ports(told)
-            ),
+            *_from_nodes(nodes, networks, "notrack accept"),
             "\tudp dport @tunnel_ports fib daddr type local notrack accept",
         ]
     if elsewhere:
@@ -518,6 +484,63 @@ def _sources(
     return lines
 
 
+def _tunnel_devices(network: dict[str, Any]) -> list[str]:
+    own = (network["device"], network["device_v6"])
+    return [device for device in network["devices"] if device in own]
+
+
+def _sources_of_pods(network: dict[str, Any]) -> list[str]:
+    """The chain of what a network's bridge brings in."""
+    name = network["name"]
+    return [
+        "",
+        f"chain pods_of_{name} {{",
+        *_accept_sources([network]),
+        "\t" + _drop("", f"{name}: a pod used a source address that is not the network's"),
+        "}",
+    ]
+
+
+def _sources_of_tunnel(network: dict[str, Any], peers: list[dict[str, Any]]) -> list[str]:
+    """The chain of what a network's tunnel brings in; peers: whose packets travel in it, too."""
+    name = network["name"]
+    alien = f"{name}: came out of the tunnel with a source address that is not the network's"
+    return [
+        "",
+        f"chain tunnel_of_{name} {{",
+        *_accept_sources([network, *peers]),
+        "\t" + _drop("", alien),
+        "}",
+    ]
+
+
+def _sources_without_tunnel(network: dict[str, Any], peers: list[dict[str, Any]]) -> list[str]:
+    """Rules that accept what a network without a tunnel device gets from other nodes."""
+    is_ipsec = network["backend"]["type"] == "ipsec"
+    comes = "meta ipsec exists" if is_ipsec else "fib saddr . iif oif exists"
+    of_peers = " meta ipsec exists" if is_ipsec else ""
+    lines = []
+    for family in FAMILIES:
+        if network.get(family.cidr) and _is_routed(network, family):
+            lines.append(f"\t{family.ip} saddr {network[family.cidr]} {comes} accept")
+            lines += [
+                f"\t{family.ip} daddr {network[family.cidr]} {family.ip} saddr {other}"
+                f"{of_peers} accept"
+                for other in _ranges(peers, family)
+            ]
+    return lines
+
+
+def _from_nodes(nodes: Nodes, networks: list[dict[str, Any]], then: str) -> list[str]:
+    """Rules for what the nodes send to the tunnels of the networks whose nodes are known."""
+    ports = _ports(nodes.of_tunnels(networks))
+    return [
+        f"\tudp dport {_any_of(ports)} {family.ip} saddr @nodes{family.suffix} {then}"
+        for family in nodes.families
+        if ports
+    ]
+
+
 def _is_routed(network: dict[str, Any], family: Family) -> bool:
     """Whether packets between nodes may arrive on a device that is not the network's own (host-gw,
     ipsec, udp, direct routing).
@@ -536,13 +559,24 @@ def _accept_sources(networks: list[dict[str, Any]]) -> list[str]:
 def _guard(networks: list[dict[str, Any]], nodes: Nodes, external: External | None) -> list[str]:
     """The ways that a pod's packet can take here, through this host, to it, and out of it:
     from_<network> judges what came from a network, by device or source.
-
-    IPVS takes what is for the address of a Service in on input, and sends it on through output with
-    the pod as its source; forward does not see it.
     """
-    closed = "tcp dport @closed_ports"
-    told = nodes.of_tunnels(networks)
-    lines = [
+    by_source = ["\t" + rule for rule in _by_source(networks)] + [
+        f"\t{match} jump from_external" for match in _external_matches(external, nodes, "saddr")
+    ]
+    origins = _origins(networks, external, nodes)
+    return [
+        *_forward(networks, nodes),
+        *_input(networks, nodes),
+        *_output(by_source),
+        *_by_device_and_source(networks, by_source),
+        *_to_tunnel(networks, nodes, origins),
+        *_to_closed_port(origins),
+        *_icmp_to_host(networks, origins),
+    ]
+
+
+def _forward(networks: list[dict[str, Any]], nodes: Nodes) -> list[str]:
+    return [
         "",
         "# 2. From network to network: through this host (forward), and to its own addresses in"
         " another network (input).",
@@ -559,36 +593,38 @@ def _guard(networks: list[dict[str, Any]], nodes: Nodes, external: External | No
             ]
         ),
         "\tjump guard",
-    ]
-    lines += [
-        f"\t{closed} {family.ip} daddr @nodes{family.suffix} jump to_closed_port"
-        for family in nodes.families
-    ]
-    lines += [
+        *(
+            f"\t{CLOSED} {family.ip} daddr @nodes{family.suffix} jump to_closed_port"
+            for family in nodes.families
+        ),
         "}",
+    ]
+
+
+def _input(networks: list[dict[str, Any]], nodes: Nodes) -> list[str]:
+    return [
         "",
         "chain input {",
         f"\ttype filter hook input priority {PRIORITY_GUARD}; policy accept;",
         '\tiifname "lo" accept',
         "\t# no device of a network brings in the address of a node (1)",
-        *(
-            f"\tudp dport {_any_of(_ports(told))} {family.ip} saddr @nodes{family.suffix} accept"
-            for family in nodes.families
-            if _ports(told)
-        ),
+        *_from_nodes(nodes, networks, "accept"),
         *(f"\t{match} goto into_tunnel" for match in _tunnel_matches(networks)),
         "\t# what pods may not do with the host itself",
-        "\t" + closed + " jump to_closed_port",
+        f"\t{CLOSED} jump to_closed_port",
         "\t"
         + _drop("iifname @network_devices ip daddr 127.0.0.0/8", "a pod to the host's loopback"),
         "\tmeta l4proto { icmp, ipv6-icmp } jump icmp_to_host",
         "\tjump guard",
-    ]
-    by_source = ["\t" + rule for rule in _by_source(networks)] + [
-        f"\t{match} jump from_external" for match in _external_matches(external, nodes, "saddr")
-    ]
-    lines += [
         "}",
+    ]
+
+
+def _output(by_source: list[str]) -> list[str]:
+    """IPVS takes what is for the address of a Service in on input, and sends it on through output
+    with the pod as its source; forward does not see it.
+    """
+    return [
         "",
         "# A pod's address as source of what this host sends: IPVS did that, with what the pod"
         " sent to a Service.",
@@ -601,16 +637,20 @@ def _guard(networks: list[dict[str, Any]], nodes: Nodes, external: External | No
         ),
         *by_source,
         "}",
-        "",
-        "chain guard {",
     ]
+
+
+def _by_device_and_source(networks: list[dict[str, Any]], by_source: list[str]) -> list[str]:
+    """The chain that forward and input jump to."""
     by_device = [
         (f'"{device}"', "jump from_" + network["name"])
         for network in networks
         for device in network["devices"]
     ]
-    lines.append("\tiifname " + _vmap([('"lo"', "return"), *by_device]))
-    lines += [
+    return [
+        "",
+        "chain guard {",
+        "\tiifname " + _vmap([('"lo"', "return"), *by_device]),
         *by_source,
         "\t# tunnels are at addresses of nodes, so what stays in its network needs no look",
         *(f"\t{match} jump to_tunnel" for match in _tunnel_matches(networks)),
@@ -618,23 +658,31 @@ def _guard(networks: list[dict[str, Any]], nodes: Nodes, external: External | No
         "\tmeta l4proto @other_tunnel_protocols jump to_tunnel",
         "}",
     ]
-    origins = _origins(networks, external, nodes)
-    lines += ["", "chain into_tunnel {", "\tjump to_tunnel"]
+
+
+def _to_tunnel(networks: list[dict[str, Any]], nodes: Nodes, origins: list[str]) -> list[str]:
+    """Who may not speak to a tunnel: hosts that are no nodes, and pods.
+
+    The tunnels of VXLAN and udp believe whoever speaks to them, at any address of any node.
+    """
+    lines = ["", "chain into_tunnel {", "\tjump to_tunnel"]
     lines += [
         "\t"
         + _drop(
             f"{match} {family.ip} saddr != @nodes{family.suffix}",
             "to a tunnel, from a host that is no node",
         )
-        for match in _tunnel_matches(told)
+        for match in _tunnel_matches(nodes.of_tunnels(networks))
         for family in nodes.families
     ]
-    # The tunnels of VXLAN and udp believe whoever speaks to them, at any address of any node.
     lines += ["}", "", "chain to_tunnel {"]
     lines += ["\t" + _drop(origin, "a pod to a tunnel") for origin in origins]
-    lines += ["}", "", "chain to_closed_port {"]
-    lines += ["\t" + _drop(origin, "a pod to a closed port of a node") for origin in origins]
-    return [*lines, "}", *_icmp_to_host(networks, origins)]
+    return [*lines, "}"]
+
+
+def _to_closed_port(origins: list[str]) -> list[str]:
+    rules = ["\t" + _drop(origin, "a pod to a closed port of a node") for origin in origins]
+    return ["", "chain to_closed_port {", *rules, "}"]
 
 
 def _icmp_to_host(networks: list[dict[str, Any]], origins: list[str]) -> list[str]:
