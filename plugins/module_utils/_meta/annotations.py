@@ -95,12 +95,6 @@ def parse_legacy(text: object) -> list[str]:
     return names
 
 
-def parse_name(text: str, namespace: str, where: str) -> tuple[str, str]:
-    """Return (namespace, name) of `name` or `namespace/name`; raise Error (code 7)."""
-    selection = _short(text, namespace, where)
-    return selection.namespace, selection.name
-
-
 def _json_list(text: str, where: str) -> list[Any]:
     try:
         value = conf.decode_value(text, "It")
