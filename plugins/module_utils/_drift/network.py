@@ -50,13 +50,9 @@ def deviations(network: Network, seen: Seen) -> Found:
         own = _own(leases, underlay.get("addresses", []), written)
         for text in _lease(own, underlay, written, leases, unit):
             yield "lease", text
-        seconds = seen["lease_seconds"].get(name)
-        if own and not down and seconds is not None and seconds < RENEWED_BEFORE:
-            yield (
-                "lease",
-                f"{unit} runs and does not renew its lease of {own['subnet']}, which ends in"
-                f" {max(seconds, 0) // 60} minutes",
-            )
+        if own and not down:
+            for text in _not_renewed(own, seen["lease_seconds"].get(name), unit):
+                yield "lease", text
         for text in _other_hosts(network, own, leases):
             yield "peers", text
     for text in _mtu(network, seen, underlay):
@@ -69,6 +65,15 @@ def deviations(network: Network, seen: Seen) -> Found:
         yield "device", text
     if leases is not None:
         yield from _ways(network, seen, own, _others(network, leases, own))
+
+
+def _not_renewed(own: Lease, seconds: int | None, unit: str) -> Iterator[str]:
+    """seconds: until the lease ends; None where that is not known."""
+    if seconds is not None and seconds < RENEWED_BEFORE:
+        yield (
+            f"{unit} runs and does not renew its lease of {own['subnet']}, which ends in"
+            f" {max(seconds, 0) // 60} minutes"
+        )
 
 
 def never_compared(network: Network, seen: Seen) -> Iterator[str]:
@@ -253,13 +258,18 @@ def _devices(
         bases = [
             base(subnet) for version, subnet in subnets.items() if devices.get(version) == device
         ]
-        has = {address.split("/")[0] for address in link["addresses"]}
-        missing = [base for base in bases if base not in has]
-        former = sorted(has - set(bases)) if bases else []
-        if missing:
-            yield f"{device} lacks the address {', '.join(missing)}"
-        if former:
-            yield f"{device} has the address {', '.join(former)}, which is not of its subnet"
+        yield from _addresses(link, bases)
+
+
+def _addresses(link: dict[str, Any], bases: list[str]) -> Iterator[str]:
+    """bases: the addresses that flannel gives the device, of this host's subnets."""
+    device, has = link["name"], {address.split("/")[0] for address in link["addresses"]}
+    missing = [base for base in bases if base not in has]
+    former = sorted(has - set(bases)) if bases else []
+    if missing:
+        yield f"{device} lacks the address {', '.join(missing)}"
+    if former:
+        yield f"{device} has the address {', '.join(former)}, which is not of its subnet"
 
 
 def _vxlan(

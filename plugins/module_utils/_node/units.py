@@ -253,30 +253,33 @@ def apply(
     deadline = clock() + timeout
     ends = dict.fromkeys(begun, Ends())
     while True:
-        waiting = {
-            unit: properties
-            for unit, properties in systemd.show(begun).items()
-            # restarted in a moment, it is still active
-            if properties["ActiveState"] != "active" or properties.get("Job")
-        }
+        waiting = _not_ready(systemd, begun)
         if not waiting:
             return
         is_over = clock() > deadline
-        found = []
         for unit, properties in waiting.items():
             ends[unit] = ends[unit].after(properties, partial(systemd.reason, unit, since))
-            if is_over:
-                found.append(f"{unit} did not get ready in {timeout} s")
-            elif ends[unit].for_good:
-                found.append(f"{unit} {ends[unit].for_good}")
-        if found:
+        late = f"did not get ready in {timeout} s" if is_over else ""
+        found = {unit: late or ends[unit].for_good for unit in waiting}
+        if any(found.values()):
             raise UnitError(
                 "\n".join(
-                    f"{one}. Its journal says: {systemd.reason(one.split()[0], since)}"
-                    for one in found
+                    f"{unit} {what}. Its journal says: {systemd.reason(unit, since)}"
+                    for unit, what in found.items()
+                    if what
                 )
             )
         sleep(0.2)
+
+
+def _not_ready(systemd: Systemd, units: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Return what systemd says of those units that are not ready yet; raise UnitError."""
+    return {
+        unit: properties
+        for unit, properties in systemd.show(units).items()
+        # restarted in a moment, it is still active
+        if properties["ActiveState"] != "active" or properties.get("Job")
+    }
 
 
 class Ends(NamedTuple):

@@ -177,27 +177,12 @@ def _of_run(directory: str, line: net.Line) -> _Part:
 
 
 def _variables(part: _Part, host: dha.Host, wish: Wish) -> dict[str, Any]:
-    addresses = part.addresses[host.name]
-    networks: dict[str, dict[str, Any]] = {}
-    for network in part.network.networks:
-        if network.name not in addresses:
-            continue
-        one: dict[str, Any] = {
-            "address": addresses[network.name],
-            "cidr": str(network.cidr),
-            "prefix": network.cidr.prefixlen,
-            "interface": network.device,
-        }
-        if network.gateway:
-            one["gateway"] = network.gateway
-        if network.vlan:
-            one["vlan"] = network.vlan
-        for bond in part.network.bonds:
-            if host.name in bond.hosts and network.nic in (bond.name, *bond.slaves):
-                one["bond"] = {"name": bond.name, "slaves": bond.slaves, "mode": bond.mode}
-                if bond.mtu:
-                    one["mtu"] = bond.mtu
-        networks[network.name] = one
+    """Return a host's variables; raise CompassError where it lacks a network that is wished."""
+    networks = {
+        network.name: _on_network(part, host, network)
+        for network in part.network.networks
+        if network.name in part.addresses[host.name]
+    }
     for name in (wish.connection, wish.underlay):
         if name not in networks:
             raise part.network.document.wrong(
@@ -220,6 +205,26 @@ def _variables(part: _Part, host: dha.Host, wish: Wish) -> dict[str, Any]:
     if host.nics:
         variables["compass_nics"] = host.nics
     return variables
+
+
+def _on_network(part: _Part, host: dha.Host, network: net.Network) -> dict[str, Any]:
+    """Return what a host has on one of its networks, as `compass_networks` says it."""
+    one: dict[str, Any] = {
+        "address": part.addresses[host.name][network.name],
+        "cidr": str(network.cidr),
+        "prefix": network.cidr.prefixlen,
+        "interface": network.device,
+    }
+    if network.gateway:
+        one["gateway"] = network.gateway
+    if network.vlan:
+        one["vlan"] = network.vlan
+    for bond in part.network.bonds:
+        if host.name in bond.hosts and network.nic in (bond.name, *bond.slaves):
+            one["bond"] = {"name": bond.name, "slaves": bond.slaves, "mode": bond.mode}
+            if bond.mtu:
+                one["mtu"] = bond.mtu
+    return one
 
 
 __all__ = ["CompassError", "Wish", "build"]
