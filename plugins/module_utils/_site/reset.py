@@ -1,0 +1,100 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a user reads of a reset: what would go or what stays, of a host and of the whole site.
+Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+
+class Host(NamedTuple):
+    """What the modules said of one host."""
+
+    confirmed: bool  # that the reset is wanted; otherwise it was only looked at
+    removed: Sequence[str]  # by node_removal
+    changed_files: Sequence[str]  # by runtime_wiring
+    drains: bool  # whether pods are moved to other nodes first
+    drain_changes: Sequence[str]  # by kubernetes_drain
+    pods: Sequence[str]  # that lose their networks
+
+
+class Site(NamedTuple):
+    """What the modules said of what hosts share."""
+
+    confirmed: bool  # as of a host
+    changes: Sequence[str]  # at the Kubernetes API
+    whole_cluster: bool  # whether what the networks have at the API goes, too
+    failed: Sequence[str]  # names of the hosts that were not reset to the end
+    keys: Mapping[str, Any]  # what flannel_network_config returned, {} where it was not asked
+    last_nodes: bool  # whether no node stays
+    takes_all: bool  # whether the leases of other hosts go, too
+
+
+def of_host(host: Host) -> list[str]:
+    """Return what there is to say about a host, a line each."""
+    lines: list[str] = []
+    if not host.confirmed:
+        if host.drain_changes:
+            lines.append(f"Before anything is removed here: {', '.join(host.drain_changes)}.")
+        would = [f"what was changed in {path}" for path in host.changed_files]
+        lines += _would_lose([*would, *host.removed])
+    if host.pods:
+        lines.append(_pods(host))
+    return lines
+
+
+def _would_lose(what: Sequence[str]) -> list[str]:
+    if not what:
+        return ["Nothing of the collection is on this host."]
+    return [
+        "Nothing was removed. With multinet_reset_confirmed=true this host would lose:",
+        *_listed(what),
+    ]
+
+
+def _pods(host: Host) -> str:
+    if host.confirmed:
+        run, then = "run", "Delete them, so that they start anew: "
+    elif host.drains:
+        run, then = "would run", "Start them anew afterwards: "
+    else:
+        run = "would run"
+        then = "Drain the node first (reset_drain=true does), and start them anew afterwards: "
+    return (
+        f"These pods {run} on without their networks, and stay Ready. {then}{', '.join(host.pods)}"
+    )
+
+
+def of_site(site: Site) -> list[str]:
+    """Return what there is to say about what hosts share, a line each."""
+    networks = site.keys.get("networks") or []
+    keys = [key for network in networks for key in network["keys"]]
+    others = [lease["public_ip"] for network in networks for lease in network["others"]]
+    problem = "" if site.keys.get("skipped") else site.keys.get("msg", "")
+    lines: list[str] = []
+    if site.changes and not site.confirmed:
+        lines += ["The cluster would see:", *_listed(site.changes)]
+    if site.whole_cluster and site.failed:
+        lines.append(
+            f"What the networks have at the Kubernetes API stays, for {', '.join(site.failed)}"
+            " could not be reset. Run this again."
+        )
+    if keys and not site.confirmed:
+        lines += ["etcd would lose:", *_listed(keys)]
+    if problem and not site.confirmed:
+        lines.append(f"Which keys are in etcd is not known. {problem}")
+    if others and site.last_nodes and not site.takes_all:
+        lines.append(
+            "The configurations stay in etcd, for other hosts have leases:"
+            f" {', '.join(dict.fromkeys(others))}. If they are gone for good, multinet_prune=true"
+            " takes all."
+        )
+    return lines
+
+
+def _listed(what: Sequence[str]) -> list[str]:
+    return [f"- {one}" for one in what]

@@ -1,0 +1,123 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a user reads of a reset, before it and after it."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.multinet.flannel.plugins.module_utils._site import reset
+
+HOST = reset.Host(
+    confirmed=False,
+    removed=["unit flanneld@red.service", "device mn-red"],
+    changed_files=["/etc/docker/daemon.json"],
+    drains=False,
+    drain_changes=[],
+    pods=[],
+)
+NOTHING = HOST._replace(removed=[], changed_files=[])
+SITE = reset.Site(
+    confirmed=False,
+    changes=[],
+    whole_cluster=False,
+    failed=[],
+    keys={},
+    last_nodes=True,
+    takes_all=False,
+)
+OTHERS = [{"public_ip": "192.0.2.7"}, {"public_ip": "192.0.2.8"}]
+KEYS = {
+    "networks": [
+        {"keys": ["/blue/config"], "others": OTHERS},
+        {"keys": ["/red/config", "/red/subnets/10.3.5.0-24"], "others": OTHERS[:1]},
+    ]
+}
+
+
+def test_a_host_would_lose_what_the_modules_found():
+    assert reset.of_host(HOST) == [
+        "Nothing was removed. With multinet_reset_confirmed=true this host would lose:",
+        "- what was changed in /etc/docker/daemon.json",
+        "- unit flanneld@red.service",
+        "- device mn-red",
+    ]
+
+
+def test_a_host_with_nothing():
+    assert reset.of_host(NOTHING) == ["Nothing of the collection is on this host."]
+
+
+def test_a_drain_comes_first():
+    host = NOTHING._replace(drain_changes=["n1 is cordoned", "default/web is moved"])
+    assert reset.of_host(host) == [
+        "Before anything is removed here: n1 is cordoned, default/web is moved.",
+        "Nothing of the collection is on this host.",
+    ]
+
+
+@pytest.mark.parametrize(
+    "change, sentence",
+    [
+        (
+            {},
+            "These pods would run on without their networks, and stay Ready. Drain the node first"
+            " (reset_drain=true does), and start them anew afterwards: apps/a, apps/b",
+        ),
+        (
+            {"drains": True},
+            "These pods would run on without their networks, and stay Ready. Start them anew"
+            " afterwards: apps/a, apps/b",
+        ),
+        (
+            {"confirmed": True},
+            "These pods run on without their networks, and stay Ready. Delete them, so that they"
+            " start anew: apps/a, apps/b",
+        ),
+    ],
+)
+def test_pods_that_lose_their_networks(change, sentence):
+    host = HOST._replace(pods=["apps/a", "apps/b"], **change)
+    assert reset.of_host(host)[-1] == sentence
+
+
+def test_a_host_that_was_reset_says_nothing():
+    assert reset.of_host(HOST._replace(confirmed=True, drain_changes=["n1 is cordoned"])) == []
+
+
+def test_what_the_cluster_and_etcd_would_lose():
+    site = SITE._replace(changes=["label of n1"], keys=KEYS, takes_all=True)
+    assert reset.of_site(site) == [
+        "The cluster would see:",
+        "- label of n1",
+        "etcd would lose:",
+        "- /blue/config",
+        "- /red/config",
+        "- /red/subnets/10.3.5.0-24",
+    ]
+    assert reset.of_site(site._replace(confirmed=True)) == []
+
+
+def test_hosts_that_failed_keep_what_the_cluster_has():
+    site = SITE._replace(whole_cluster=True, failed=["n2", "n3"], confirmed=True)
+    assert reset.of_site(site) == [
+        "What the networks have at the Kubernetes API stays, for n2, n3 could not be reset. Run"
+        " this again."
+    ]
+    assert reset.of_site(site._replace(whole_cluster=False)) == []
+
+
+def test_leases_of_other_hosts_keep_the_configurations():
+    kept = SITE._replace(confirmed=True, keys=KEYS)
+    assert reset.of_site(kept) == [
+        "The configurations stay in etcd, for other hosts have leases: 192.0.2.7, 192.0.2.8. If"
+        " they are gone for good, multinet_prune=true takes all."
+    ]
+    assert reset.of_site(kept._replace(last_nodes=False)) == []
+
+
+def test_an_etcd_that_does_not_answer():
+    away = SITE._replace(keys={"failed": True, "msg": "No etcd answers."})
+    assert reset.of_site(away) == ["Which keys are in etcd is not known. No etcd answers."]
+    assert reset.of_site(away._replace(confirmed=True)) == []
+    assert reset.of_site(SITE._replace(keys={"skipped": True, "msg": "No."})) == []
