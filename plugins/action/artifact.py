@@ -97,56 +97,41 @@ class ActionModule(ActionBase):
             required_together=[("component", "version", "executables")],
         )
         try:
-            result.update(self._install(arguments, task_vars))
+            table = releases.load_table()
+            artifacts = _asked(arguments, table)
+            if arguments["source"] == "host":
+                result.update(self._try(artifacts, task_vars))
+            else:
+                result.update(self._install(artifacts, arguments, table, task_vars))
         except ArtifactError as error:
             result.update(failed=True, msg=str(error))
         return result
 
-    def _install(
-        self, arguments: dict[str, Any], task_vars: dict[str, Any] | None
+    def _try(
+        self, artifacts: list[dict[str, Any]], task_vars: dict[str, Any] | None
     ) -> dict[str, Any]:
-        table = releases.load_table()
-        artifacts = arguments["artifacts"]
-        if artifacts is None:
-            artifacts = [{key: arguments[key] for key in _ARTIFACT}]
-        errors = releases.check(artifacts, table)
-        errors += releases.source_problems(arguments["base_urls"], arguments["sums"], table)
-        if arguments["source"] == "mirror" and not arguments["dir"]:
-            errors.append(
-                "The source is mirror, but dir is not given: set multinet_artifact_dir to the"
-                " mirror directory on the controller."
-            )
-        if errors:
-            raise ArtifactError(" ".join(errors))
-        paths = [path for artifact in artifacts for path in artifact["executables"].values()]
-        if arguments["source"] == "host":
-            report = self._on_host(_to_try(artifacts), task_vars)
-            there = {state["path"]: state for state in report["executables"]}
-            result = {
-                "changed": False,
-                "changed_executables": [],
-                "record_is_missing": False,
-                "record_is_lost": False,
-                "host": report["host"],
-            }
-            warnings = _must_run(artifacts, there)
-            return dict(result, warnings=warnings) if warnings else result
-
-        etcds = {
-            artifact["executables"]["etcd"]: artifact["version"]
-            for artifact in artifacts
-            if "etcd" in artifact["executables"]
+        """Run what the host has from others; return the module's result, raise ArtifactError."""
+        report = self._on_host(_to_try(artifacts), task_vars)
+        result = {
+            "changed": False,
+            "changed_executables": [],
+            "record_is_missing": False,
+            "record_is_lost": False,
+            "host": report["host"],
         }
-        say = {"version_arguments": releases.SAYS_VERSION["etcd"]}
-        asked = [{"path": path, **(say if path in etcds else {})} for path in paths]
-        needs = {} if self._task.check_mode else arguments["needs"]
-        report = self._on_host([*asked, *({"path": path} for path in needs)], task_vars)
-        there = {state["path"]: state for state in report["executables"]}
-        lacking = node_files.missing(needs, lambda path: there[path]["mode"] is not None)
-        if lacking:
-            raise ArtifactError(" ".join(lacking))
-        if report["host"]["member"] is not None:  # there is data that goes with it
-            self._must_be_a_step(etcds, there, task_vars)
+        warnings = _must_run(artifacts, _by_path(report))
+        return dict(result, warnings=warnings) if warnings else result
+
+    def _install(
+        self,
+        artifacts: list[dict[str, Any]],
+        arguments: dict[str, Any],
+        table: Table,
+        task_vars: dict[str, Any] | None,
+    ) -> dict[str, Any]:
+        """Bring what the host has not; return the module's result, raise ArtifactError."""
+        report = self._look(artifacts, arguments["needs"], task_vars)
+        there = _by_path(report)
         arch = releases.architecture(arguments["architecture"] or report["machine"])
         wanted = _wanted([dict(artifact, arch=arch) for artifact in artifacts], arguments, table)
         differing = {
@@ -154,15 +139,8 @@ class ActionModule(ActionBase):
             for path, want in wanted.items()
             if node_executables.differs(there[path], want.sha256)
         }
-        to_bring = {
-            path: want for path, want in differing.items() if there[path]["sha256"] != want.sha256
-        }
-        for want in to_bring.values():
-            verify_sum(want.file, want.sha256, want.according_to)
-        # also of what is there already: it may have been installed from here
-        wrong = [executable_problem(want.file, want.sha256, arch) for want in wanted.values()]
-        if any(wrong):
-            raise ArtifactError(" ".join(filter(None, wrong)))
+        to_bring = _to_bring(differing, there)
+        _must_be_for(arch, wanted, to_bring)
         self._must_have_interpreters(to_bring, task_vars)
         _must_have_room(to_bring, there)
         if differing and not self._task.check_mode:
@@ -185,6 +163,36 @@ class ActionModule(ActionBase):
                 _diff(path, there[path], want) for path, want in sorted(differing.items())
             ]
         return result
+
+    def _look(
+        self,
+        artifacts: list[dict[str, Any]],
+        needs: dict[str, Any],
+        task_vars: dict[str, Any] | None,
+    ) -> dict[str, Any]:
+        """Return what the host has at the artifacts' paths, and at those of `needs`.
+
+        Raises ArtifactError where it lacks something of `needs`, or where its etcd cannot be
+        followed by the wanted one.
+        """
+        etcds = {
+            artifact["executables"]["etcd"]: artifact["version"]
+            for artifact in artifacts
+            if "etcd" in artifact["executables"]
+        }
+        say = {"version_arguments": releases.SAYS_VERSION["etcd"]}
+        paths = [path for artifact in artifacts for path in artifact["executables"].values()]
+        asked = [{"path": path, **(say if path in etcds else {})} for path in paths]
+        if self._task.check_mode:  # what brings them has not run
+            needs = {}
+        report = self._on_host([*asked, *({"path": path} for path in needs)], task_vars)
+        there = _by_path(report)
+        lacking = node_files.missing(needs, lambda path: there[path]["mode"] is not None)
+        if lacking:
+            raise ArtifactError(" ".join(lacking))
+        if report["host"]["member"] is not None:  # there is data that goes with it
+            self._must_be_a_step(etcds, there, task_vars)
+        return report
 
     def _must_be_a_step(
         self, etcds: dict[str, str], there: dict[str, State], task_vars: dict[str, Any] | None
@@ -249,9 +257,7 @@ class ActionModule(ActionBase):
         task_vars: dict[str, Any] | None,
     ) -> None:
         """Transfer the files that the host has not, and have all that differ installed."""
-        to_bring = [
-            path for path in sorted(differing) if there[path]["sha256"] != differing[path].sha256
-        ]
+        to_bring = sorted(_to_bring(differing, there))
         shell = self._connection._shell
         if to_bring and not shell.tmpdir:
             self._make_tmp_path()
@@ -297,6 +303,42 @@ class ActionModule(ActionBase):
                 f"{report.get('msg', 'The module failed.')} {report.get('module_stderr', '')}"
             )
         return report
+
+
+def _asked(arguments: dict[str, Any], table: Table) -> list[dict[str, Any]]:
+    """Return the artifacts that the options name; raise ArtifactError with all that is wrong."""
+    artifacts: list[dict[str, Any]] = arguments["artifacts"]
+    if artifacts is None:
+        artifacts = [{key: arguments[key] for key in _ARTIFACT}]
+    errors = releases.check(artifacts, table)
+    errors += releases.source_problems(arguments["base_urls"], arguments["sums"], table)
+    if arguments["source"] == "mirror" and not arguments["dir"]:
+        errors.append(
+            "The source is mirror, but dir is not given: set multinet_artifact_dir to the"
+            " mirror directory on the controller."
+        )
+    if errors:
+        raise ArtifactError(" ".join(errors))
+    return artifacts
+
+
+def _by_path(report: dict[str, Any]) -> dict[str, State]:
+    return {state["path"]: state for state in report["executables"]}
+
+
+def _to_bring(differing: dict[str, Wanted], there: dict[str, State]) -> dict[str, Wanted]:
+    """Return those whose content the host has not; of the others, only the mode differs."""
+    return {path: want for path, want in differing.items() if there[path]["sha256"] != want.sha256}
+
+
+def _must_be_for(arch: str, wanted: dict[str, Wanted], to_bring: dict[str, Wanted]) -> None:
+    """Raise ArtifactError when a file is not what its sum says, or of another architecture."""
+    for want in to_bring.values():
+        verify_sum(want.file, want.sha256, want.according_to)
+    # also of what is there already: it may have been installed from here
+    wrong = [executable_problem(want.file, want.sha256, arch) for want in wanted.values()]
+    if any(wrong):
+        raise ArtifactError(" ".join(filter(None, wrong)))
 
 
 def _to_try(artifacts: list[dict[str, Any]]) -> list[dict[str, Any]]:
