@@ -130,12 +130,12 @@ def answer_everything(ready, stop):
                     reply = frame[6:12] + macs[name] + frame[12:20] + b"\x00\x02" + macs[name]
                     sock.send(reply + frame[38:42] + frame[22:32])
                 said = frames.parse(frame)
-                if not said or said["kind"] not in ("udp", "tcp", "icmp"):
+                if not said or said.kind not in ("udp", "tcp", "icmp"):
                     continue
-                payload = said["payload"]
-                if said["kind"] == "udp":
+                payload = said.payload
+                if said.kind == "udp":
                     back = frames.udp(
-                        said["dst"], said["src"], said["dport"], said["sport"], payload
+                        said.dst, said.src, said.dport, said.sport, payload
                     )
                     sock.send(frames.ethernet(frames.mac_text(macs[name]), "ff" * 6, back))
                 other = "net1" if name == "eth0" else "eth0"

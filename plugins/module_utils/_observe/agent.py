@@ -41,6 +41,7 @@ from .witness import PACKET_AUXDATA, Ledger, Witness
 ETH_P_ALL = 3
 SO_ATTACH_FILTER, SO_RCVBUFFORCE = 26, 33
 SOL_PACKET, PACKET_STATISTICS = 263, 6
+PACKET_IGNORE_OUTGOING = 23  # Linux 4.20
 SO_MEMINFO = 55  # nine numbers, the last is what was dropped
 IP_PKTINFO = 8
 RECEIVE_BUFFER = 8 << 20
@@ -50,6 +51,7 @@ SOURCES = 4  # of one token at one interface
 CLOSING = 32  # sockets at a time
 AFTER = 60  # seconds for which what was heard is kept, if nobody collects it
 RECEIPTS = 500_000  # of one listener; more are counted as lost
+PAUSE = 0.01  # seconds between two looks at all sockets: what has come is read in one go
 
 
 _Handler = Callable[[socket.socket, str], Any]  # reads one message; the name is the listener's
@@ -59,13 +61,18 @@ class AgentError(Exception):
     """The listener cannot be started or asked; the text says why and what to do."""
 
 
-def packet_socket(program: bytes, interface: str | None = None) -> socket.socket:
+def packet_socket(
+    program: bytes, interface: str | None = None, outgoing: bool = True
+) -> socket.socket:
     """Return a non-blocking packet socket of the current namespace, on all interfaces or one,
-    behind a BPF program (bytes).
+    behind a BPF program (bytes). outgoing: whether that is to see what goes out.
     """
     sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
     _attach_filter(sock, program)
     sock.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
+    if not outgoing:
+        with contextlib.suppress(OSError):  # it costs the kernel a copy, whatever the program says
+            sock.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
     with contextlib.suppress(OSError):
         sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER)
     sock.setblocking(False)
@@ -169,7 +176,7 @@ class Listener:
             name = f"{self.host}/{pod['label']}"
             try:
                 with netns.inside(pod["netns"], pod["inode"]):
-                    self._add(packet_socket(requests), self._on_packet, name)
+                    self._add(packet_socket(requests, outgoing=False), self._on_packet, name)
                     self._answering(port, name, self._answer)
             except OSError as error:
                 self.problems.append(
@@ -211,7 +218,9 @@ class Listener:
         receipts go to the file receipts.
         """
         while time.monotonic() < until and not self.stopped:
-            for key, dummy in self.watch.select(timeout=0.2):
+            ready = self.watch.select(timeout=0.2)
+            time.sleep(PAUSE)
+            for key, dummy in ready:
                 handler, name = key.data
                 for dummy in range(256):
                     try:
@@ -249,22 +258,21 @@ class Listener:
     def _on_packet(self, sock: socket.socket, name: str) -> None:
         frame, (interface, *dummy) = sock.recvfrom(SNAP)
         said = frames.parse(frame)
-        if said:
-            token = frames.read_token(said.get("payload", b""), self.run)
-            if token and token["type"] != "=":
-                key = (token["cell"], name, interface, said["kind"])
-                if token["type"] == "?" and key in self.heard:
-                    self.again[key] += 1
-                self._note(key, said["src"], said["dst"])
+        token = frames.read_token(said.payload, self.run) if said else None
+        if said and token and token["type"] != "=":
+            key = (token["cell"], name, interface, said.kind)
+            if token["type"] == "?" and key in self.heard:
+                self.again[key] += 1
+            self._note(key, said.src, said.dst)
 
     def _on_peer(self, sock: socket.socket, peer: str) -> None:
         found = self.witness.look(sock, peer)
         if found:
             token, said, copy = found
             end = self.witness.ends[peer]
-            key = (token["cell"], end["pod"], end["interface"], said["kind"])
+            key = (token["cell"], end["pod"], end["interface"], said.kind)
             if key not in self.delivered:
-                receipt = _receipt(key, said["src"], said["dst"], False)
+                receipt = _receipt(key, said.src, said.dst, False)
                 self.delivered[key] = dict(receipt, copy=True) if copy else receipt
 
     def _on_host_token(self, sock: socket.socket, name: str) -> None:
@@ -287,9 +295,9 @@ class Listener:
                 source + asked + packet
             )
         said = frames.parse(bytes(12) + frames.ethernet("", "", packet))
-        token = said and frames.read_token(said.get("payload", b""), self.run)
+        token = frames.read_token(said.payload, self.run) if said else None
         if said and token and token["type"] != "=":
-            self._note((token["cell"], name, "", said["kind"]), said["src"], said["dst"])
+            self._note((token["cell"], name, "", said.kind), said.src, said.dst)
 
     def _answer(
         self, sock: socket.socket, name: str
@@ -535,12 +543,9 @@ def _wait_for_controls(place: str, facts: Facts, when: str, patience: float = 5.
     until, offset = time.monotonic() + patience, 0
     while waiting and time.monotonic() < until:
         time.sleep(0.05)
-        receipts, offset = _receipts_after(place, offset)
+        receipts, offset = _receipts_after(place, offset, "control-" + when)
         for receipt in receipts:
-            if receipt["cell"].startswith("control-" + when):
-                waiting.discard(
-                    (receipt["at"], receipt["interface"] or receipt["cell"].split("|")[2])
-                )
+            waiting.discard((receipt["at"], receipt["interface"] or receipt["cell"].split("|")[2]))
 
 
 def read_receipts(place: str) -> list[dict[str, Any]]:
@@ -551,8 +556,12 @@ def read_receipts(place: str) -> list[dict[str, Any]]:
     return _receipts_after(place, 0)[0]
 
 
-def _receipts_after(place: str, offset: int) -> tuple[list[dict[str, Any]], int]:
-    """Return the receipts noted after so many bytes, and how many bytes there are with them."""
+def _receipts_after(
+    place: str, offset: int, begin: str = ""
+) -> tuple[list[dict[str, Any]], int]:
+    """Return the receipts noted after so many bytes of the tokens that begin so, and how many bytes
+    there are with all.
+    """
     try:
         with open(os.path.join(place, "receipts"), "rb") as file:
             file.seek(offset)
@@ -561,9 +570,10 @@ def _receipts_after(place: str, offset: int) -> tuple[list[dict[str, Any]], int]
         return [], offset
     whole = noted[: noted.rfind(b"\n") + 1]  # the listener may be writing the next
     found = []
-    for line in whole.splitlines():
-        with contextlib.suppress(ValueError):
-            found.append(json.loads(line))
+    for line in whole.decode("ascii").splitlines():
+        if f'"cell": "{begin}' in line:
+            with contextlib.suppress(ValueError):
+                found.append(json.loads(line))
     return found, offset + len(whole)
 
 

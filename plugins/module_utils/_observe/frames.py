@@ -17,15 +17,19 @@ from collections.abc import Collection
 from typing import Any, NamedTuple
 
 IPV4, IPV6, ARP = 0x0800, 0x86DD, 0x0806
+_IPV6 = IPV6.to_bytes(2, "big")
 TCP, UDP, ICMP, ICMPV6 = 6, 17, 1, 58
 BROADCAST, ALL_NODES = "ff:ff:ff:ff:ff:ff", "33:33:00:00:00:01"
 SYN, RST, ACK = 0x02, 0x04, 0x10
 MAGIC = "multinet2"
+_MAGIC = MAGIC.encode("ascii")
 SEAL = 8  # bytes of a token's HMAC
 LOWEST_TTL = 32  # of a packet that an ordinary socket sends: the kernel's own is 64
 VXLAN_HEADER = 8
 VLAN = 0x8100
 ARP_LENGTH = 42  # bytes of a frame
+SHORTEST = 60  # bytes of a frame on a wire
+TCP_HEADER = 20
 TOO_BIG = {ICMP: (3, 4), ICMPV6: (2, 0)}  # type and code
 ROUTER = 134  # type of ICMPv6
 EXPERIMENT = 253  # an option of neighbour discovery
@@ -59,10 +63,9 @@ def checksum(data: bytes) -> int:
     """Return the Internet checksum (RFC 1071) of data."""
     if len(data) % 2:
         data += b"\0"
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
+    # The sum of 16-bit words with end-around carry is the remainder by 2^16 - 1, as 2^16 leaves 1
+    number = int.from_bytes(data, "big")
+    return 0xFFFF - ((number - 1) % 0xFFFF + 1 if number else 0)
 
 
 def _transport_sum(src: str, dst: str, protocol: int, segment: bytes) -> int:
@@ -196,70 +199,127 @@ ECHO = {
 }
 
 
-def parse(frame: bytes) -> dict[str, Any] | None:
-    """Return what a frame says: {"kind": "udp"|"tcp"|"icmp"|"echo-reply"|"arp-reply"|"claim"
-    |"advertisement", "src", "dst", ...}, or None if it is none of these.
+class Said(NamedTuple):
+    """What a frame says. Most of it nobody asks for, so that it is read when somebody does."""
 
-    udp: sport, dport, payload. tcp: sport, dport, flags, ack, payload. icmp (an echo request, or
-    an error that quotes an answer to one), echo-reply, claim (gratuitous ARP), advertisement (a
-    router's): payload. arp-reply: mac (of src). Cut frames and fragments give None.
+    # "udp"|"tcp"|"icmp" (an echo request, or an error that quotes an answer to one)|"echo-reply"
+    # |"arp-reply"|"claim" (gratuitous ARP)|"advertisement" (a router's)
+    kind: str
+    frame: bytes
+    source: int  # where in the frame its addresses are
+    target: int
+    transport: int  # where the header of UDP or TCP is
+    content: int  # where the payload begins
+
+    @property
+    def src(self) -> str:
+        """The address of the sender."""
+        return self._address(self.source)
+
+    @property
+    def dst(self) -> str:
+        """The address that it is for."""
+        return self._address(self.target)
+
+    def _address(self, at: int) -> str:
+        size = 16 if self.frame[12:14] == _IPV6 else 4
+        return _address_text(self.frame[at : at + size])
+
+    @property
+    def payload(self) -> bytes:
+        """What it carries, nothing if it is an answer of ARP."""
+        return self.frame[self.content :]
+
+    @property
+    def mac(self) -> str:
+        """The MAC of which an answer of ARP speaks."""
+        return mac_text(self.frame[22:28])
+
+    @property
+    def sport(self) -> int:
+        """The port of the sender."""
+        return int.from_bytes(self.frame[self.transport : self.transport + 2], "big")
+
+    @property
+    def dport(self) -> int:
+        """The port that it is for."""
+        return int.from_bytes(self.frame[self.transport + 2 : self.transport + 4], "big")
+
+    @property
+    def flags(self) -> int:
+        """Those of TCP."""
+        return self.frame[self.transport + 13]
+
+    @property
+    def ack(self) -> int:
+        """The number that TCP acknowledges."""
+        return int.from_bytes(self.frame[self.transport + 8 : self.transport + 12], "big")
+
+
+@functools.lru_cache(maxsize=4096)
+def _address_text(raw: bytes) -> str:
+    return str(ipaddress.ip_address(raw))
+
+
+def parse(frame: bytes) -> Said | None:
+    """Return what a frame says, None of one that says nothing of what a measurement sends. Cut
+    frames and fragments give None.
     """
     try:
-        kind = struct.unpack_from("!H", frame, 12)[0]
+        kind = frame[12] << 8 | frame[13]
         if kind == ARP:
-            operation = struct.unpack_from("!H", frame, 20)[0]
-            src, dst = socket.inet_ntoa(frame[28:32]), socket.inet_ntoa(frame[38:42])
-            if operation == 2:
-                return {"kind": "arp-reply", "mac": mac_text(frame[22:28]), "src": src, "dst": dst}
-            said = {"kind": "claim", "src": src, "dst": dst, "payload": bytes(frame[ARP_LENGTH:])}
-            return said if src == dst else None
+            return _parse_arp(frame)
         if kind == IPV4:
-            if struct.unpack_from("!H", frame, 20)[0] & 0x3FFF:
+            if (frame[20] << 8 | frame[21]) & 0x3FFF:
                 return None
-            protocol, offset = frame[23], 14 + (frame[14] & 0x0F) * 4
-            src, dst = socket.inet_ntoa(frame[26:30]), socket.inet_ntoa(frame[30:34])
+            protocol, source, target, at = frame[23], 26, 30, 14 + (frame[14] & 0x0F) * 4
         elif kind == IPV6:
-            protocol, offset = frame[20], 54
-            src, dst = (
-                str(ipaddress.IPv6Address(bytes(frame[start : start + 16]))) for start in (22, 38)
-            )
+            protocol, source, target, at = frame[20], 22, 38, 54
         else:
             return None
-        if protocol in (UDP, TCP):
-            sport, dport = struct.unpack_from("!HH", frame, offset)
-            said = {"src": src, "dst": dst, "sport": sport, "dport": dport}
-            if protocol == UDP:
-                return dict(said, kind="udp", payload=bytes(frame[offset + 8 :]))
-            return dict(
-                said,
-                kind="tcp",
-                flags=frame[offset + 13],
-                ack=struct.unpack_from("!I", frame, offset + 8)[0],
-                payload=bytes(frame[offset + (frame[offset + 12] >> 4) * 4 :]),
-            )
-        kind = ECHO.get((protocol, frame[offset]))
-        if kind:
-            return {"kind": kind, "src": src, "dst": dst, "payload": bytes(frame[offset + 8 :])}
-        if (frame[offset], frame[offset + 1]) == TOO_BIG.get(protocol):
-            # headers: of the error, of the packet that it quotes, and of the answer in that
-            payload = bytes(frame[offset + 8 + (20 if protocol == ICMP else 40) + 8 :])
-            return {"kind": "icmp", "src": src, "dst": dst, "payload": payload}
-        if (protocol, frame[offset], frame[offset + 16]) == (ICMPV6, ROUTER, EXPERIMENT):
-            payload = bytes(frame[offset + 18 :])
-            return {"kind": "advertisement", "src": src, "dst": dst, "payload": payload}
+        found = _parse_transport(frame, protocol, at)
+    except IndexError:
         return None
-    except (struct.error, IndexError, OSError, ValueError):
+    if not found or found[1] > len(frame):
         return None
+    return Said(found[0], frame, source, target, at, found[1])
+
+
+def _parse_arp(frame: bytes) -> Said | None:
+    if len(frame) < ARP_LENGTH:
+        return None
+    if frame[20:22] == b"\0\2":
+        return Said("arp-reply", frame, 28, 38, 0, len(frame))
+    return Said("claim", frame, 28, 38, 0, ARP_LENGTH) if frame[28:32] == frame[38:42] else None
+
+
+def _parse_transport(frame: bytes, protocol: int, at: int) -> tuple[str, int] | None:
+    """Return the kind of a packet and where its payload begins; raises IndexError of a cut one."""
+    if protocol == UDP:
+        return "udp", at + 8
+    if protocol == TCP:
+        size = (frame[at + 12] >> 4) * 4
+        return ("tcp", at + size) if size >= TCP_HEADER else None
+    kind = ECHO.get((protocol, frame[at]))
+    if kind:
+        return kind, at + 8
+    if (frame[at], frame[at + 1]) == TOO_BIG.get(protocol):
+        # headers: of the error, of the packet that it quotes, and of the answer in that
+        return "icmp", at + 8 + (20 if protocol == ICMP else 40) + 8
+    if (protocol, frame[at], frame[at + 16]) == (ICMPV6, ROUTER, EXPERIMENT):
+        return "advertisement", at + 18
+    return None
 
 
 # Classic BPF, include/uapi/linux/bpf_common.h
 LOAD_HALF, LOAD_BYTE, LOAD_HALF_INDEXED, LOAD_BYTE_INDEXED = 0x28, 0x30, 0x48, 0x50
-LOAD_HEADER_LENGTH = 0xB1
+LOAD_LENGTH, LOAD_HEADER_LENGTH = 0x80, 0xB1
 EQUAL, GREATER, AT_LEAST, ANY_BIT, AND, LEAVE = 0x15, 0x25, 0x35, 0x45, 0x54, 0x06
 MANY = 48  # ports; more are a range
 # Types of packets, include/uapi/linux/if_packet.h: those up to this one are for this interface
 MULTICAST, OUTGOING = 2, 4
-_PACKET_TYPE = struct.pack("HBBI", LOAD_BYTE, 0, 0, 0xFFFFF004)  # SKF_AD_OFF + SKF_AD_PKTTYPE
+TYPE_PLACE = 0xFFFFF004  # SKF_AD_OFF + SKF_AD_PKTTYPE
+_PACKET_TYPE = struct.pack("HBBI", LOAD_BYTE, 0, 0, TYPE_PLACE)
 _DROPPED = struct.pack("HBBI", LEAVE, 0, 0, 0)
 
 
@@ -269,15 +329,23 @@ _Line = tuple[str, int, int, str, str]
 
 def requests_filter(ports: Collection[int], witness: bool = False) -> bytes:
     """Return the classic BPF program (bytes of struct sock_filter) that passes UDP to these ports,
-    TCP SYNs with a payload and echo requests, over IPv4 and IPv6. witness: and ARP, errors of ICMP
-    and router advertisements.
+    TCP SYNs with a payload and echo requests, over IPv4 and IPv6. witness: and ARP (of what goes out
+    only what has a token), errors of ICMP and router advertisements.
     """
     more = TOO_BIG[ICMP][0], TOO_BIG[ICMPV6][0], ROUTER
     # A packet that is longer than headers with all their options has a payload.
     return _filter(
         ports,
         2,
-        "accept" if witness else "drop",
+        # a bridge floods each question to all of its ports
+        arp=[
+            ("arp", LOAD_BYTE, TYPE_PLACE, "", ""),
+            ("", EQUAL, OUTGOING, "", "accept"),
+            ("", LOAD_LENGTH, 0, "", ""),
+            ("", GREATER, SHORTEST, "accept", "drop"),
+        ]
+        if witness
+        else [("arp", LEAVE, 0, "", "")],
         tcp=[
             ("tcp", LOAD_HALF, 16, "", ""),
             ("", GREATER, 120, "", "drop"),
@@ -296,16 +364,16 @@ def requests_filter(ports: Collection[int], witness: bool = False) -> bytes:
 
 
 def answers_filter(port: int) -> bytes:
-    """Return the classic BPF program that passes UDP from port, TCP with SYN or RST, echo replies
-    and ARP.
+    """Return the classic BPF program that passes UDP from port, TCP with ACK and SYN or RST, echo
+    replies and answers of ARP.
     """
     return _filter(
         [port],
         0,
-        "accept",
+        arp=[("arp", LOAD_HALF, 20, "", ""), ("", EQUAL, 2, "accept", "drop")],
         tcp=[("tcp", LOAD_HEADER_LENGTH, 14, "", ""), ("", LOAD_BYTE_INDEXED, 14 + 13, "", "")],
         tcp6=[("tcp6", LOAD_BYTE, 54 + 13, "", "")],
-        flags=[("", ANY_BIT, SYN | RST, "accept", "drop")],
+        flags=[("", ANY_BIT, ACK, "", "drop"), ("", ANY_BIT, SYN | RST, "accept", "drop")],
         icmp=(0,),
         icmp6=(129,),
     )
@@ -340,19 +408,18 @@ def local_filter(ipv6: bool, protocol: int, port: int) -> bytes:
 def _filter(
     ports: Collection[int],
     port_offset: int,
-    arp: str,
     *,
+    arp: list[_Line],
     tcp: list[_Line],
     tcp6: list[_Line],
     flags: list[_Line],
     icmp: tuple[int, ...],
     icmp6: tuple[int, ...],
 ) -> bytes:
-    """Return a program (bytes). port_offset is within the transport header; arp: what becomes of
-    it.
+    """Return a program (bytes). port_offset is within the transport header.
 
-    tcp, tcp6: the lines that load the flags of a TCP header; flags: the lines that judge them.
-    icmp, icmp6: the types that pass.
+    arp: the lines that judge it. tcp, tcp6: the lines that load the flags of a TCP header; flags:
+    the lines that judge them. icmp, icmp6: the types that pass.
     """
     any_port: list[_Line] = [("", EQUAL, port, "accept", "") for port in sorted(ports)]
     any_port.append(("", LEAVE, 0, "", ""))
@@ -361,7 +428,7 @@ def _filter(
         any_port.append(("", LEAVE, 0x40000, "", ""))
     lines: list[_Line] = [
         ("", LOAD_HALF, 12, "", ""),
-        ("", EQUAL, ARP, arp, ""),
+        ("", EQUAL, ARP, "arp", ""),
         ("", EQUAL, IPV6, "ipv6", ""),
         ("", EQUAL, IPV4, "", "drop"),
         ("", LOAD_BYTE, 23, "", ""),
@@ -385,7 +452,7 @@ def _filter(
         *(("", EQUAL, kind, "accept", "") for kind in icmp6),
         ("", LEAVE, 0, "", ""),
     ]
-    return _program(lines + tcp + flags + tcp6 + flags + _END)
+    return _program(lines + arp + tcp + flags + tcp6 + flags + _END)
 
 
 _END: list[_Line] = [("accept", LEAVE, 0x40000, "", ""), ("drop", LEAVE, 0, "", "")]
@@ -417,14 +484,18 @@ def answer(run: Run, cell: str, responder: str) -> bytes:
     return _sealed(run, ("=", cell, responder))
 
 
-@functools.lru_cache(maxsize=4096)  # the same token passes several listeners of a host
 def read_token(payload: bytes, run: Run) -> dict[str, str] | None:
     """Return {"type": "?"|"!"|"=", "cell", "name" (claimed source or responder)} of this run's
     tokens and answers, None of anything else, whatever the bytes. Not to be changed.
     """
-    if not payload.startswith(MAGIC.encode("ascii")):
+    if not payload.startswith(_MAGIC):
         return None
-    said, dummy, seal = payload.split(b"\n", 1)[0].rpartition(b" ")
+    return _read_token(payload.partition(b"\n")[0], run)
+
+
+@functools.lru_cache(maxsize=4096)  # the same token comes by several protocols and listeners
+def _read_token(line: bytes, run: Run) -> dict[str, str] | None:
+    said, dummy, seal = line.rpartition(b" ")
     if not hmac.compare_digest(
         hmac.digest(run.key, said, "sha256")[:SEAL].hex().encode("ascii"), seal
     ):
@@ -435,13 +506,13 @@ def read_token(payload: bytes, run: Run) -> dict[str, str] | None:
     return {"type": words[2], "cell": words[3], "name": words[4]}
 
 
-def inner(said: dict[str, Any], port: int) -> dict[str, Any]:
+def inner(said: Said, port: int) -> Said:
     """Return what the frame within a VXLAN message says, of anything else than that itself.
 
-    said: see parse(). port: the tokens' own, whose messages carry no frame.
+    port: the tokens' own, whose messages carry no frame.
     """
-    if said["kind"] == "udp" and said["dport"] != port:
-        return parse(said["payload"][VXLAN_HEADER:]) or said
+    if said.kind == "udp" and said.dport != port:
+        return parse(said.payload[VXLAN_HEADER:]) or said
     return said
 
 

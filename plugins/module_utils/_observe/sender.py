@@ -301,7 +301,7 @@ class _Seat:
         ]
         if not self.listening:
             with netns.inside(self.path, self.inode):
-                self.listening = [(packet_socket(frames.incoming(program)), "")]
+                self.listening = [(packet_socket(frames.incoming(program), outgoing=False), "")]
 
     def opened(self) -> list[socket.socket]:
         """Return every socket."""
@@ -511,20 +511,20 @@ class _Seat:
         said = frames.parse(frame)
         if said is None:
             return
-        if said["kind"] == "udp":
-            token = frames.read_token(said["payload"], self.run)
+        if said.kind == "udp":
+            token = frames.read_token(said.payload, self.run)
             if token and token["type"] == "=":
                 self._note(token["cell"], token["name"], "udp")
-        elif said["kind"] == "echo-reply":
-            token = frames.read_token(said["payload"], self.run)
+        elif said.kind == "echo-reply":
+            token = frames.read_token(said.payload, self.run)
             if token and token["type"] != "=":
-                self._note(token["cell"], said["src"], "icmp")
-        elif said["kind"] == "tcp":
+                self._note(token["cell"], said.src, "icmp")
+        elif said.kind == "tcp":
             # One that acknowledges our SYN, with or without what was in it (RFC 9293 3.10.7)
-            if (said["ack"] - self.sequence - 1) & 0xFFFFFFFF <= SYN_TOKEN + 1024:
-                self._note(self.expected_tcp.get((said["src"], said["dport"])), said["src"], "tcp")
-        elif said["kind"] == "arp-reply":
-            self._note(self.expected_arp.get((interface, said["src"])), said["mac"], "arp")
+            if (said.ack - self.sequence - 1) & 0xFFFFFFFF <= SYN_TOKEN + 1024:
+                self._note(self.expected_tcp.get((said.src, said.dport)), said.src, "tcp")
+        elif said.kind == "arp-reply":
+            self._note(self.expected_arp.get((interface, said.src)), said.mac, "arp")
 
     def _note(self, cell: str | None, by: str, channel: str) -> None:
         if cell and {"by": by, "channel": channel} not in self.answers.setdefault(cell, []):

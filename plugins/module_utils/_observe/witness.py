@@ -21,11 +21,12 @@ import json
 import os
 import socket
 import struct
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from .._cni import files
 from . import frames, kinds
-from .ends import Facts, endpoints
+from .ends import End, Facts, endpoints
 
 ARP = frames.ARP.to_bytes(2, "big")
 PACKET_OUTGOING = 4
@@ -124,32 +125,42 @@ class Witness:
 
     def look(
         self, sock: socket.socket, peer: str
-    ) -> tuple[dict[str, str], dict[str, Any], bool] | None:
+    ) -> tuple[dict[str, str], frames.Said, bool] | None:
         """Read one frame of the host's end called peer.
 
         Returns (token, what the frame says, whether it is a copy of what was for another network)
         of a token that the host delivers to the pod, else None.
         """
-        frame, control, dummy, (dummy, dummy, kind, *dummy) = sock.recvmsg(SNAP, 64)
+        frame, control, dummy, address = sock.recvmsg(SNAP, 64)
         end = self.ends[peer]
-        tagged = any(_is_tagged(*item) for item in control)
-        known = peer, tagged, hash(frame)
-        if kind != PACKET_OUTGOING and known in self.again:
-            return None
+        if address[2] == PACKET_OUTGOING:
+            return self._delivered(end, frame)
+        self._came_out(end, frame, _is_tagged(control))
+        return None
+
+    def _delivered(
+        self, end: End, frame: bytes
+    ) -> tuple[dict[str, str], frames.Said, bool] | None:
         said = frames.parse(frame)
-        if kind == PACKET_OUTGOING:
-            token = said and frames.read_token(said.get("payload", b""), self.run)
-            if not token or not said or token["type"] == "=":
-                return None
-            mine = frame[0] & 1 or frames.mac_text(frame[:6]) == end["mac"]
-            ways = token["cell"].split("|")[2:4]  # from, to
-            if mine or ways[1:] == [end["id"]]:
-                return token, said, False
-            # a bridge floods what is for whom it has not heard of
-            flooded = any(self.wired.get(one) == end["wired"] for one in ways)
-            return None if flooded else (token, said, True)
-        shown = frames.inner(said, self.port) if said else {}
-        token = shown and frames.read_token(shown.get("payload", b""), self.run)
+        token = frames.read_token(said.payload, self.run) if said else None
+        if not said or not token or token["type"] == "=":
+            return None
+        mine = frame[0] & 1 or frames.mac_text(frame[:6]) == end["mac"]
+        ways = token["cell"].split("|")[2:4]  # from, to
+        if mine or ways[1:] == [end["id"]]:
+            return token, said, False
+        # a bridge floods what is for whom it has not heard of
+        flooded = any(self.wired.get(one) == end["wired"] for one in ways)
+        return None if flooded else (token, said, True)
+
+    def _came_out(self, end: End, frame: bytes, tagged: bool) -> None:
+        """Note a frame that came out of a pod."""
+        known = end["id"], tagged, hash(frame)
+        if known in self.again:
+            return
+        said = frames.parse(frame)
+        shown = frames.inner(said, self.port) if said else None
+        token = frames.read_token(shown.payload, self.run) if shown else None
         if token and token["type"] != "=":
             self._sent_by(end, token["cell"])
             self._note(token["cell"], end["id"], frame, tagged)
@@ -157,11 +168,10 @@ class Witness:
                 self.again.add(known)
         elif frame[12:14] == ARP:
             self._note("", end["id"], frame, tagged)
-        elif not token and shown and shown.get("dport") == self.port:
+        elif not token and shown and shown.kind in ("udp", "tcp") and shown.dport == self.port:
             self.noise[end["id"]] += 1
-        return None
 
-    def _sent_by(self, end: dict[str, Any], cell: str) -> None:
+    def _sent_by(self, end: End, cell: str) -> None:
         """Count a token; one of another pod was handed on."""
         kind, dummy, origin = [*cell.split("|"), "", ""][:3]
         if origin == end["id"]:
@@ -276,7 +286,9 @@ class Witness:
         )
 
 
-def _is_tagged(level: int, kind: int, data: bytes) -> bool:
+def _is_tagged(control: Iterable[tuple[int, int, bytes]]) -> bool:
     """True of the ancillary data (struct tpacket_auxdata) of a frame that had a VLAN tag."""
-    said = (level, kind) == (SOL_PACKET, PACKET_AUXDATA) and len(data) >= 4
-    return said and bool(struct.unpack_from("=I", data)[0] & VLAN_VALID)
+    for level, kind, data in control:
+        if (level, kind) == (SOL_PACKET, PACKET_AUXDATA) and len(data) >= 4:
+            return bool(struct.unpack_from("=I", data)[0] & VLAN_VALID)
+    return False

@@ -32,16 +32,10 @@ def test_ipv4_header_of_a_textbook_example():
 @pytest.mark.parametrize("src, dst", [("10.1.1.2", "10.3.1.2"), ("fd00:1::2", "fd00:3::2")])
 def test_what_is_built_is_read_back(src, dst):
     said = frames.parse(frames.ethernet(A, B, frames.udp(src, dst, 1000, 2000, b"hello")))
-    assert said == {
-        "kind": "udp",
-        "src": src,
-        "dst": dst,
-        "sport": 1000,
-        "dport": 2000,
-        "payload": b"hello",
-    }
+    assert (said.kind, said.src, said.dst) == ("udp", src, dst)
+    assert (said.sport, said.dport, said.payload) == (1000, 2000, b"hello")
     said = frames.parse(frames.ethernet(A, B, frames.syn(src, dst, 1000, 2000)))
-    assert (said["kind"], said["flags"]) == ("tcp", frames.SYN)
+    assert (said.kind, said.flags, said.ack, said.payload) == ("tcp", frames.SYN, 0, b"")
 
 
 def test_link_local_of_rfc_4291():
@@ -102,6 +96,8 @@ def run_filter(program, frame, packet_type=0):
                 accumulator = packet_type
             elif code == 0x30:
                 accumulator = frame[operand]
+            elif code == 0x80:
+                accumulator = len(frame)
             elif code == 0xB1:
                 index = (frame[operand] & 0xF) * 4
             elif code == 0x50:
@@ -135,9 +131,14 @@ UDP_FROM = [
     frames.ethernet(A, B, frames.udp(*ends, 7000, 9, b""))
     for ends in (("10.1.1.2", "10.3.1.2"), ("fd00::1", "fd00::2"))
 ]
-TCP_FROM = [
+TCP_ASKS = [
     frames.ethernet(A, B, frames.syn(*ends, 7000, 9))
     for ends in (("10.1.1.2", "10.3.1.2"), ("fd00::1", "fd00::2"))
+]
+TCP_FROM = [
+    frame[:at] + bytes([flags]) + frame[at + 1 :]
+    for frame, at in zip(TCP_ASKS, (14 + 20 + 13, 54 + 13))
+    for flags in (frames.SYN | frames.ACK, frames.RST | frames.ACK)
 ]
 SYN_TOKEN = [
     frames.ethernet(A, B, frames.syn(*ends, 9, 80, bytes(128)))
@@ -155,6 +156,7 @@ REPLY = [
     for frame, offset, kind in ((ECHO[0], 34, 0), (ECHO[1], 54, 129))
 ]
 ARP = [frames.arp_request(A, "10.1.1.2", "10.3.1.2")]
+ARP_ANSWER = [ARP[0][:21] + b"\2" + ARP[0][22:]]
 OF_PODS = [  # what only the host's end of a pod's interface is to hear
     frames.gratuitous_arp(A, B, "10.1.1.3", b"hello"),
     frames.ethernet(A, B, frames.router_advertisement(A, b"hello")),
@@ -170,8 +172,8 @@ OF_PODS = [  # what only the host's end of a pod's interface is to hear
 
 def test_what_pods_say_of_others_is_read_back():
     said = [frames.parse(frame) for frame in OF_PODS]
-    assert [one["kind"] for one in said] == ["claim", "advertisement", "icmp", "icmp"]
-    assert [one["payload"].rstrip(b"\0") for one in said] == [b"hello"] * 4
+    assert [one.kind for one in said] == ["claim", "advertisement", "icmp", "icmp"]
+    assert [one.payload.rstrip(b"\0") for one in said] == [b"hello"] * 4
     tag = frames.tagged(OF_PODS[0])
     assert tag[12:16] == b"\x81\0\0\0" and tag[:12] + tag[16:] == OF_PODS[0]
 
@@ -189,16 +191,20 @@ def test_sums_of_what_a_kernel_would_check():
 def test_filters():
     requests, answers = frames.requests_filter([7000]), frames.answers_filter(7000)
     assert all(run_filter(requests, frame) for frame in UDP_TO + SYN_TOKEN + ECHO)
-    others = UDP_FROM + TCP_FROM + TCP_DATA + REPLY
+    others = UDP_FROM + TCP_ASKS + TCP_FROM + TCP_DATA + REPLY
     assert not any(run_filter(requests, frame) for frame in others + ARP + OF_PODS)
-    assert all(run_filter(answers, frame) for frame in UDP_FROM + TCP_FROM + REPLY + ARP)
-    assert not any(run_filter(answers, frame) for frame in UDP_TO + TCP_DATA + ECHO)
+    assert all(run_filter(answers, frame) for frame in UDP_FROM + TCP_FROM + REPLY + ARP_ANSWER)
+    assert not any(run_filter(answers, frame) for frame in UDP_TO + TCP_ASKS + TCP_DATA + ECHO + ARP)
     for ports in ({*range(9000, 9040), 7000}, {*range(9000, 9200), 7000}):
         witness = frames.requests_filter(ports, witness=True)
         assert all(
             run_filter(witness, frame) for frame in UDP_TO + SYN_TOKEN + ECHO + ARP + OF_PODS
         )
         assert not any(run_filter(witness, frame) for frame in others)
+        # of what a bridge floods to all its ports
+        assert not any(run_filter(witness, frame, frames.OUTGOING) for frame in ARP + ARP_ANSWER)
+        claim = frames.gratuitous_arp(A, B, "10.1.1.3", frames.token(RUN, "c", None, False))
+        assert run_filter(witness, claim, frames.OUTGOING)
     assert socket.htons(1)  # the programs are in host order, the frames in network order
 
 
@@ -248,7 +254,7 @@ def test_nothing_that_arrives_is_more_than_nothing():
         said = frames.parse(frame)
         if said:
             said = frames.inner(said, 7000)
-            assert frames.read_token(said.get("payload", b""), RUN) is None
+            assert frames.read_token(said.payload, RUN) is None
         frames.difference(whole[0][:54], frame[:54])
         frames.misfit(frame[:54], len(frame), "10.3.1.2", None)
 
