@@ -86,77 +86,112 @@ def send(task: Task) -> dict[str, Any]:
     ask for an answer}, "seconds": float}.
     """
     started = time.monotonic()
-    until = agent.deadline_of(task.runtime_dir, task.run.name) - task.wait
-    pace = _Pace(task.rate)
     wanted = task.share()
-    ends = {end["id"]: end for end in [*endpoints(task.facts), host_end(task.host)]}
-    ledger = Ledger()
-    seats = _seats(task, ends.values(), {cell["from"] for cell in wanted}, ledger)
-    errors: dict[str, str] = {}
-    repeated: dict[str, int] = {}
+    sending = _Sending(task, wanted)
     sent = _control_ways_out(task, wanted)
     for turn in range(max(2, task.rounds)):
-        broadcast = set()
-        noted = _noted_here(task) if turn == 1 else {}
-        again = [
+        due = sending.due(turn)
+        for cell in due:
+            sending.send(cell, turn)
+        if time.monotonic() > sending.until:
+            break
+        if due:
+            sending.hear_for(task.wait)
+    asked = [cell for cell in wanted if _is_asked(cell) and cell["id"] not in sending.errors]
+    _hear_late(task, sending.until, sending.seats, asked, sending.is_answered)
+    answers = sending.close()
+    return {
+        "cells": len(wanted),
+        "digest": digest(wanted),
+        "sent": sent + sending.sent,
+        "errors": sending.errors,
+        "answers": answers,
+        "noted": len(sending.ledger.tokens),
+        "again": sending.repeated,
+        "seconds": round(time.monotonic() - started, 3),
+    }
+
+
+class _Sending:
+    """What a host has sent so far, and what came back."""
+
+    def __init__(self, task: Task, wanted: list[Cell]) -> None:
+        """wanted: the host's share."""
+        self.task, self.wanted = task, wanted
+        self.until = agent.deadline_of(task.runtime_dir, task.run.name) - task.wait
+        self.pace = _Pace(task.rate)
+        self.ledger = Ledger()
+        self.ends = {end["id"]: end for end in [*endpoints(task.facts), host_end(task.host)]}
+        senders = {cell["from"] for cell in wanted}
+        self.seats = _seats(task, self.ends.values(), senders, self.ledger)
+        self.sent = 0
+        self.errors: dict[str, str] = {}  # by cell id
+        self.repeated: dict[str, int] = {}  # how often more than once, by id of cells that ask
+        self.broadcast: set[tuple[int, str]] = set()  # turns and tokens
+
+    def due(self, turn: int) -> list[Cell]:
+        """Return what is to be sent in a turn: see send()."""
+        noted = _noted_here(self.task) if turn == 1 else {}
+        return [
             cell
-            for cell in wanted
+            for cell in self.wanted
             if (
-                not _answered(cell, ends, seats)
+                not self.is_answered(cell)
                 if _is_asked(cell)
                 else turn < 2 and not _is_noted(cell, noted)
             )
         ]
-        for cell in again:
-            end = ends[cell["from"]]
-            seat = seats.get(end["netns"])
-            if pace.now > until:
-                if not turn:
-                    errors[cell["id"]] = TOO_LATE
-                continue
-            if seat is None:
-                errors[cell["id"]] = "the sender's namespace could not be entered"
-                continue
-            if token_name(cell) in broadcast:
-                continue  # one is enough for all who may hear it
-            try:
-                seat.send(cell, end)
-                if cell["kind"] == kinds.L2.name:
-                    broadcast.add(token_name(cell))
-                errors.pop(cell["id"], None)
-                if turn and _is_asked(cell):
-                    repeated[cell["id"]] = repeated.get(cell["id"], 0) + 1
-            except OSError as error:
-                errors[cell["id"]] = error.strerror or str(error)
-            sent += 1
-            if pace.sent(len(kinds.protocols(cell["kind"]))):
-                seat.hear()
-        if time.monotonic() > until:
-            break
-        patience = time.monotonic() + task.wait if again else 0
+
+    def is_answered(self, cell: Cell) -> bool:
+        """True if an answer has come by each protocol."""
+        seat = self.seats.get(self.ends[cell["from"]]["netns"])
+        heard = seat.answers.get(cell["id"], []) if seat else []
+        return len({answer["channel"] for answer in heard}) >= len(kinds.protocols(cell["kind"]))
+
+    def send(self, cell: Cell, turn: int) -> None:
+        """Send the token of a cell, or note why that cannot be."""
+        end, name = self.ends[cell["from"]], cell["id"]
+        seat = self.seats.get(end["netns"])
+        if self.pace.now > self.until:
+            if not turn:
+                self.errors[name] = TOO_LATE
+            return
+        if seat is None:
+            self.errors[name] = "the sender's namespace could not be entered"
+            return
+        if (turn, token_name(cell)) in self.broadcast:
+            return  # one is enough for all who may hear it
+        try:
+            seat.send(cell, end)
+            if cell["kind"] == kinds.L2.name:
+                self.broadcast.add((turn, token_name(cell)))
+            self.errors.pop(name, None)
+            if turn and _is_asked(cell):
+                self.repeated[name] = self.repeated.get(name, 0) + 1
+        except OSError as error:
+            self.errors[name] = error.strerror or str(error)
+        self.sent += 1
+        if self.pace.sent(len(kinds.protocols(cell["kind"]))):
+            seat.hear()
+
+    def hear_for(self, seconds: float) -> None:
+        """Note the answers that come in so many seconds."""
+        patience = time.monotonic() + seconds
         while time.monotonic() < patience:
-            for seat in seats.values():
+            for seat in self.seats.values():
                 seat.hear()
             time.sleep(0.02)
-    due = [cell for cell in wanted if _is_asked(cell) and cell["id"] not in errors]
-    _hear_late(task, until, seats, due, lambda cell: _answered(cell, ends, seats))
-    answers = {}
-    for seat in seats.values():
-        errors.update(seat.look_at_ways())
-        answers.update(seat.answers)
-    agent.close(itertools.chain.from_iterable(seat.opened() for seat in seats.values()))
-    with contextlib.suppress(OSError):  # no listener: nothing will be believed
-        ledger.save(agent.directory(task.runtime_dir, task.run.name))
-    return {
-        "cells": len(wanted),
-        "digest": digest(wanted),
-        "sent": sent,
-        "errors": errors,
-        "answers": answers,
-        "noted": len(ledger.tokens),
-        "again": repeated,
-        "seconds": round(time.monotonic() - started, 3),
-    }
+
+    def close(self) -> dict[str, list[dict[str, str]]]:
+        """Tell the witness what was sent, close all sockets, and return the answers."""
+        answers: dict[str, list[dict[str, str]]] = {}
+        for seat in self.seats.values():
+            self.errors.update(seat.look_at_ways())
+            answers.update(seat.answers)
+        agent.close(itertools.chain.from_iterable(seat.opened() for seat in self.seats.values()))
+        with contextlib.suppress(OSError):  # no listener: nothing will be believed
+            self.ledger.save(agent.directory(self.task.runtime_dir, self.task.run.name))
+        return answers
 
 
 def _hear_late(
@@ -262,12 +297,6 @@ def _is_noted(cell: Cell, noted: dict[str, set[str]]) -> bool:
 def _is_asked(cell: Cell) -> bool:
     """True if a cell's token must arrive and be answered."""
     return bool(cell["expected"] == "reached" and wants_answer(cell))
-
-
-def _answered(cell: Cell, ends: dict[str, End], seats: dict[str, _Seat]) -> bool:
-    seat = seats.get(ends[cell["from"]]["netns"])
-    heard = seat.answers.get(cell["id"], []) if seat else []
-    return len({answer["channel"] for answer in heard}) >= len(kinds.protocols(cell["kind"]))
 
 
 class _Seat:
