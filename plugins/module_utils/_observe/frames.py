@@ -150,8 +150,8 @@ def ethernet(src_mac: str, dst_mac: str, packet: bytes) -> bytes:
     return mac_bytes(dst_mac) + mac_bytes(src_mac) + struct.pack("!H", kind) + packet
 
 
-def arp_request(src_mac: str, src: str, dst: str) -> bytes:
-    """Return a broadcast Ethernet frame: who has dst, tell src."""
+def arp_request(src_mac: str, src: str, dst: str, to: str = BROADCAST) -> bytes:
+    """Return an Ethernet frame to a MAC or all: who has dst, tell src."""
     body = (
         struct.pack("!HHBBH", 1, IPV4, 6, 4, 1)
         + mac_bytes(src_mac)
@@ -159,15 +159,14 @@ def arp_request(src_mac: str, src: str, dst: str) -> bytes:
         + bytes(6)
         + socket.inet_aton(dst)
     )
-    return mac_bytes(BROADCAST) + mac_bytes(src_mac) + struct.pack("!H", ARP) + body
+    return mac_bytes(to) + mac_bytes(src_mac) + struct.pack("!H", ARP) + body
 
 
 def gratuitous_arp(src_mac: str, dst_mac: str, address: str, payload: bytes) -> bytes:
     """Return an Ethernet frame that says that an address is src_mac's (RFC 5227 section 3); the
     payload is behind it, where nobody looks.
     """
-    asked = arp_request(src_mac, address, address)
-    return mac_bytes(dst_mac) + asked[6:] + payload
+    return arp_request(src_mac, address, address, dst_mac) + payload
 
 
 def tagged(frame: bytes) -> bytes:

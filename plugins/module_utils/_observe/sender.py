@@ -401,8 +401,19 @@ class _Seat:
         udp = frames.udp(cell["source"], cell["address"], source_port, self.port, token)
         self._by_gateway(cell, end, "udp", udp)
         if len(kinds.protocols(cell["kind"])) > 1:
+            if cell["expected"] == "reached" and cell["family"] == "4":
+                self._introduce(cell, end)
             for protocol, packet in self._tcp_and_icmp(cell, cell["source"], token):
                 self._by_gateway(cell, end, protocol, packet)
+
+    def _introduce(self, cell: Cell, end: End) -> None:
+        """Let a neighbour know the sender's MAC, whose kernel answers SYN and echo request: else it
+        asks all on the bridge, once for each pair.
+        """
+        mac = cell["variant"].get("mac")
+        if mac:
+            asked = frames.arp_request(end["mac"], cell["source"], cell["address"], mac)
+            self._emit(cell, end, "arp", asked)
 
     def broadcast(self, cell: Cell, end: End) -> None:
         """Send a datagram to all on the bridge."""
