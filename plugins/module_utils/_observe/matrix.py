@@ -8,6 +8,7 @@ Pure, on the controller.
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -39,16 +40,17 @@ def worst(states: Iterable[str]) -> str:
 
 
 def _table(judged: Iterable[Cell], key: Callable[[Cell], tuple[str, str]]) -> dict[Any, Entry]:
-    table: dict[tuple[str, str], Entry] = {}
+    table: dict[tuple[str, str], Entry] = collections.defaultdict(entry)
     for cell in judged:
-        total = table.setdefault(key(cell), entry())
+        total = table[key(cell)]
         total["cells"] += 1
         state = cell["outcome"]
         if state == AS_PLANNED:
             state = cell["expected"]
         else:
             total[state] += 1
-        total["state"] = worst((total["state"], state))
+        if state != total["state"]:
+            total["state"] = worst((total["state"], state))
     return table
 
 
