@@ -134,9 +134,7 @@ def answer_everything(ready, stop):
                     continue
                 payload = said.payload
                 if said.kind == "udp":
-                    back = frames.udp(
-                        said.dst, said.src, said.dport, said.sport, payload
-                    )
+                    back = frames.udp(said.dst, said.src, said.dport, said.sport, payload)
                     sock.send(frames.ethernet(frames.mac_text(macs[name]), "ff" * 6, back))
                 other = "net1" if name == "eth0" else "eth0"
                 socks[other].send(b"\xff" * 6 + macs[other] + frame[12:])

@@ -556,9 +556,7 @@ def read_receipts(place: str) -> list[dict[str, Any]]:
     return _receipts_after(place, 0)[0]
 
 
-def _receipts_after(
-    place: str, offset: int, begin: str = ""
-) -> tuple[list[dict[str, Any]], int]:
+def _receipts_after(place: str, offset: int, begin: str = "") -> tuple[list[dict[str, Any]], int]:
     """Return the receipts noted after so many bytes of the tokens that begin so, and how many bytes
     there are with all.
     """

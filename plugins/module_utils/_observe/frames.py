@@ -328,8 +328,8 @@ _Line = tuple[str, int, int, str, str]
 
 def requests_filter(ports: Collection[int], witness: bool = False) -> bytes:
     """Return the classic BPF program (bytes of struct sock_filter) that passes UDP to these ports,
-    TCP SYNs with a payload and echo requests, over IPv4 and IPv6. witness: and ARP (of what goes out
-    only what has a token), errors of ICMP and router advertisements.
+    TCP SYNs with a payload and echo requests, over IPv4 and IPv6. witness: and ARP (if it goes out,
+    only with a token), errors of ICMP and router advertisements.
     """
     more = TOO_BIG[ICMP][0], TOO_BIG[ICMPV6][0], ROUTER
     # A packet that is longer than headers with all their options has a payload.

@@ -138,9 +138,7 @@ class Witness:
         self._came_out(end, frame, _is_tagged(control))
         return None
 
-    def _delivered(
-        self, end: End, frame: bytes
-    ) -> tuple[dict[str, str], frames.Said, bool] | None:
+    def _delivered(self, end: End, frame: bytes) -> tuple[dict[str, str], frames.Said, bool] | None:
         said = frames.parse(frame)
         token = frames.read_token(said.payload, self.run) if said else None
         if not said or not token or token["type"] == "=":

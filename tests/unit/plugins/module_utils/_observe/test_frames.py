@@ -194,7 +194,9 @@ def test_filters():
     others = UDP_FROM + TCP_ASKS + TCP_FROM + TCP_DATA + REPLY
     assert not any(run_filter(requests, frame) for frame in others + ARP + OF_PODS)
     assert all(run_filter(answers, frame) for frame in UDP_FROM + TCP_FROM + REPLY + ARP_ANSWER)
-    assert not any(run_filter(answers, frame) for frame in UDP_TO + TCP_ASKS + TCP_DATA + ECHO + ARP)
+    assert not any(
+        run_filter(answers, frame) for frame in UDP_TO + TCP_ASKS + TCP_DATA + ECHO + ARP
+    )
     for ports in ({*range(9000, 9040), 7000}, {*range(9000, 9200), 7000}):
         witness = frames.requests_filter(ports, witness=True)
         assert all(
