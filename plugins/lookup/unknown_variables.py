@@ -45,11 +45,16 @@ from ansible_collections.multinet.flannel.plugins.module_utils._site.variables i
 ROLES = pathlib.Path(__file__).resolve().parent.parent.parent / "roles"
 
 
-def known() -> Iterator[str]:
-    """Yield the names of the variables that roles have."""
+def options() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield (name, argument specification) of the variables that roles have."""
     for path in ROLES.glob("*/meta/argument_specs.yml"):
         for entry in _load(path)["argument_specs"].values():
-            yield from entry.get("options", {})
+            yield from entry.get("options", {}).items()
+
+
+def known() -> Iterator[str]:
+    """Yield the names of the variables that roles have."""
+    yield from (name for name, dummy in options())
     yield from _load(ROLES / "multinet" / "defaults" / "main" / "derived.yml")
 
 

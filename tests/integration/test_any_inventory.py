@@ -70,6 +70,23 @@ def test_a_declaration_is_one_for_all_hosts_and_its_numbers_are_decimal(
     assert "UNREACHABLE" not in output
 
 
+def test_a_text_in_place_of_a_list(tmp_path: pathlib.Path) -> None:
+    """Ansible's own check lets it pass, and its letters would be endpoints and names."""
+    hosts = {
+        "node1": {"multinet_etcd_endpoints": "{{ ['a'] | select | list }}"},
+        "node2": {"multinet_etcd_endpoints": "https://192.0.2.1:2379"},
+    }
+    for_all = {"multinet_forbidden_cidrs": "{{ '192.0.2.0/24' }}"}
+    output = site(tmp_path, hosts, for_all, "-e", "multinet_meta_plugin_names=mn")
+    for said in (
+        "multinet_etcd_endpoints is 'https://192.0.2.1:2379' (of node2), not a list: write",
+        "multinet_forbidden_cidrs is '192.0.2.0/24', not a list: write [192.0.2.0/24].",
+        "multinet_meta_plugin_names is 'mn', not a list: write [mn].",
+    ):
+        assert said in " ".join(output.split()), output
+    assert "UNREACHABLE" not in output
+
+
 def test_hosts_of_etcd_alone_know_nothing_of_networks(tmp_path: pathlib.Path) -> None:
     hosts = {"etcd1": {"multinet_networks": []}, "node1": {}}
     inventory = tmp_path / "groups.ini"

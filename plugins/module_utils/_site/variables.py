@@ -1,14 +1,17 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Variables that nobody reads, because their names are misspelt. Pure, on the controller."""
+"""Variables that nobody reads, because their names are misspelt, and variables that are read for
+something else, because they are no lists. Pure, on the controller.
+"""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
-from .._plan.sentences import closest, letters
+from .._plan.sentences import closest, letters, show
 
 PREFIX = "multinet_"
 # Two edits make another word of a short name: status_file and state_file.
@@ -49,6 +52,47 @@ def misspelt(found: Mapping[str, Collection[str]], known: Iterable[str], hosts: 
             f" {other}."
         )
     return told
+
+
+def of_another_type(
+    found: Mapping[str, Mapping[str, Any]], types: Mapping[str, str], hosts: int
+) -> list[str]:
+    """Return a sentence for each variable that should be a list or a mapping and is not.
+
+    found: name -> {host that has it: value}. types: name -> "list" or "dict". hosts: how many there
+    are; what not all of them have wrong is told with those that do.
+
+    Ansible lets a text pass for a list, for it parts it at commas while it checks. Where it is read
+    it is a text still, whose items are letters.
+    """
+    told = []
+    for name in sorted(set(found) & set(types)):
+        wrong = {host: one for host, one in found[name].items() if not _is(types[name], one)}
+        if not wrong:
+            continue
+        value = next(iter(wrong.values()))
+        where = f" (of {', '.join(sorted(wrong))})" if len(wrong) < hosts else ""
+        wanted = "a list" if types[name] == "list" else "a mapping"
+        # a declaration in one text may have keys in it
+        shown = "a text" if "{" in str(value) else show(value)
+        told.append(f"{name} is {shown}{where}, not {wanted}: {_instead(types[name], value)}")
+    return told
+
+
+def _is(kind: str, value: Any) -> bool:
+    if kind == "dict":
+        return isinstance(value, Mapping)
+    return isinstance(value, Sequence) and not isinstance(value, (str, bytes))
+
+
+def _instead(kind: str, value: Any) -> str:
+    """Return what to write, the second half of a sentence."""
+    if value is None or value == "":
+        return f"write {'[]' if kind == 'list' else '{}'} for none, or leave it out."
+    if kind == "dict" or "{" in str(value):
+        return "write one. After -e, write it as JSON."
+    items = [one.strip() for one in str(value).strip("[] ").split(",")]
+    return f"write [{', '.join(items)}]. After -e, write it as JSON."
 
 
 def near(name: str, known: Iterable[str]) -> str | None:

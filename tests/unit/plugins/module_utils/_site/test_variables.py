@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A misspelt variable is found, and what others call theirs is left alone."""
+"""A misspelt variable is found, and what others call theirs is left alone; a text is no list."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._site.variables i
     distance,
     misspelt,
     near,
+    of_another_type,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -110,3 +111,50 @@ def test_every_name_with_one_edit_is_found(name, data):
         )
     )
     assert near(edited, KNOWN) is not None
+
+
+TYPES = {
+    "multinet_etcd_endpoints": "list",
+    "multinet_networks": "list",
+    "multinet_versions": "dict",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        (
+            "multinet_etcd_endpoints",
+            "https://192.0.2.1:2379,https://192.0.2.2:2379",
+            "multinet_etcd_endpoints is 'https://192.0.2.1:2379,https://192.0.2.2:2379', not a"
+            " list: write [https://192.0.2.1:2379, https://192.0.2.2:2379]. After -e, write it as"
+            " JSON.",
+        ),
+        (
+            "multinet_etcd_endpoints",
+            None,
+            "multinet_etcd_endpoints is null, not a list: write [] for none, or leave it out.",
+        ),
+        (
+            "multinet_versions",
+            "etcd=3.5.1",
+            "multinet_versions is 'etcd=3.5.1', not a mapping: write one. After -e, write it as"
+            " JSON.",
+        ),
+        (
+            "multinet_networks",
+            "[{name: blue, backend: {type: ipsec, psk: hush}}]",
+            "multinet_networks is a text, not a list: write one. After -e, write it as JSON.",
+        ),
+    ],
+)
+def test_what_is_no_list(name, value, told):
+    assert of_another_type({name: {"n1": value}}, TYPES, 1) == [told]
+    sound = {"list": [], "dict": {}}[TYPES[name]]
+    [some] = of_another_type({name: {"n1": sound, "n2": value}}, TYPES, 2)
+    assert f" (of n2), not a {'list' if sound == [] else 'mapping'}: " in some
+
+
+def test_what_is_a_list():
+    found = {"multinet_networks": {"n1": [], "n2": [{}], "n3": ({},)}, "another": {"n1": "a,b"}}
+    assert of_another_type(found, TYPES, 3) == []

@@ -1,0 +1,92 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: variable_types
+author: multinet.flannel authors (@multinet-flannel)
+version_added: 0.1.0
+short_description: Variables of the play's hosts that should be lists or mappings and are not
+description:
+  - Ansible's own check lets a text pass for a list, such as C(multinet_meta_plugin_names=multinet)
+    after C(-e), and what reads it takes each letter for an item. This finds such texts, and nulls.
+  - Looked at is what the argument specifications of the roles have as C(list) or C(dict). A value
+    that cannot be worked out yet is passed over.
+options: {}
+"""
+
+EXAMPLES = r"""
+- name: Check that lists are lists
+  ansible.builtin.assert:
+    that: query('multinet.flannel.variable_types') | length == 0
+    fail_msg: "{{ query('multinet.flannel.variable_types') | join(' ') }}"
+  run_once: true
+"""
+
+RETURN = r"""
+_raw:
+  description: A sentence for each such variable of any host of the play; an empty list if there is
+    none.
+  type: list
+  elements: str
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ansible.plugins.lookup import LookupBase
+from ansible_collections.multinet.flannel.plugins.lookup.unknown_variables import options
+from ansible_collections.multinet.flannel.plugins.module_utils._site.variables import (
+    of_another_type,
+)
+
+
+def types() -> dict[str, str]:
+    """Return {name of a variable: list or dict}."""
+    return {
+        name: option["type"] for name, option in options() if option.get("type") in ("list", "dict")
+    }
+
+
+class LookupModule(LookupBase):
+    """See DOCUMENTATION."""
+
+    def run(
+        self, terms: list[Any], variables: dict[str, Any] | None = None, **kwargs: Any
+    ) -> list[str]:
+        """Return the sentences of of_another_type() about all hosts of the play."""
+        variables = variables or {}
+        hosts = list(variables.get("ansible_play_batch", []))
+        wanted = types()
+        found: dict[str, dict[str, Any]] = {}
+        for host in hosts:
+            for name, value in self._values(variables, host, wanted):
+                found.setdefault(name, {})[host] = value
+        return of_another_type(found, wanted, len(hosts))
+
+    def _values(
+        self, variables: Mapping[str, Any], host: str, wanted: Mapping[str, str]
+    ) -> Iterator[tuple[str, Any]]:
+        """Yield (name, value) of the wanted variables of a host that may not be what they should:
+        to work out all of all hosts would take long.
+        """
+        mine = host == variables.get("inventory_hostname")
+        # only this host's has the defaults of roles, and what tasks and roles are given
+        raw = variables if mine else variables["hostvars"].raw_get(host)
+        for name in wanted:
+            if name not in raw or isinstance(raw[name], (list, dict)):
+                continue
+            if not isinstance(raw[name], str) or "{{" not in raw[name]:
+                yield name, raw[name]
+                continue
+            try:
+                yield (
+                    name,
+                    self._templar.template(raw[name])
+                    if mine
+                    else variables["hostvars"][host][name],
+                )
+            except Exception:  # whatever it is, who reads the variable says it
+                continue

@@ -1,0 +1,41 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which variables are looked at, and of which hosts."""
+
+from __future__ import annotations
+
+from ansible_collections.multinet.flannel.plugins.lookup import variable_types
+
+
+class Templar:
+    def template(self, raw):
+        return {"{{ list }}": ["a"], "{{ text }}": "a"}[raw]
+
+
+class HostVars(dict):
+    def raw_get(self, host):
+        return self[host]
+
+
+def test_what_is_looked_at():
+    types = variable_types.types()
+    assert types["multinet_networks"] == "list"
+    assert types["multinet_versions"] == "dict"
+    assert "multinet_datastore" not in types
+
+
+def test_all_hosts_of_the_play():
+    variables = {
+        "inventory_hostname": "n1",
+        "ansible_play_batch": ["n1", "n2"],
+        "hostvars": HostVars(n2={"multinet_etcd_endpoints": "https://192.0.2.1:2379"}),
+        "multinet_nad_namespaces": "{{ list }}",
+        "multinet_meta_plugin_names": "{{ text }}",
+        "multinet_cluster_cidrs": "{{ nobody knows }}",
+    }
+    told = variable_types.LookupModule(templar=Templar()).run([], variables)
+    assert [one.partition(", ")[0] for one in told] == [
+        "multinet_etcd_endpoints is 'https://192.0.2.1:2379' (of n2)",
+        "multinet_meta_plugin_names is 'a' (of n1)",
+    ]
