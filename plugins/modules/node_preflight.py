@@ -75,6 +75,12 @@ options:
     type: list
     elements: str
     default: []
+  python:
+    description: The Python that is going to run the collection's own programs on the host, when it
+      is another one than runs this module, too. It has to be 3.9 or newer, and where units of
+      systemd see it. Empty when it is not looked at.
+    type: str
+    default: ""
   taking_over:
     description: Whether networks of others with the same ranges are going to be taken over by
       M(multinet.flannel.node_takeover). If V(false) they are a problem.
@@ -152,6 +158,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._preflight import
     checks,
     foreign,
     observe,
+    python,
 )
 from ansible_collections.multinet.flannel.plugins.module_utils._runtime import cri, wiring
 
@@ -169,6 +176,7 @@ ARGUMENT_SPEC = dict(
     launchers=dict(type="list", elements="path", default=[]),
     replace_multus=dict(type="bool", default=False),
     multus_daemon_sets=dict(type="list", elements="str", default=[]),
+    python=dict(type="str", default=""),
     taking_over=dict(type="bool", default=False),
 )
 
@@ -211,7 +219,12 @@ def main() -> None:
     for sentence in host.warnings + runtimes.warnings + changed + api.warnings + of_multus.warnings:
         module.warn(sentence)
     problems = (
-        host.problems + api.problems + former.problems + of_multus.problems + runtimes.problems
+        host.problems
+        + _python(params["python"])
+        + api.problems
+        + former.problems
+        + of_multus.problems
+        + runtimes.problems
     )
     architecture = SUPPORTED.get(observed["machine"], observed["machine"])
     if problems:
@@ -288,6 +301,12 @@ def _host(
         checks.problems(observed, deployment),
         checks.warnings(observed, params["plan"], deployed, params["underlay_interface"]),
     )
+
+
+def _python(path: str) -> list[str]:
+    """Judge what is to run the programs, if anything."""
+    problem = python.problem(path, python.look(path)) if path else ""
+    return [problem] if problem else []
 
 
 def _api(params: dict[str, Any]) -> Said:
