@@ -50,14 +50,19 @@ class Host:
         if code:
             raise RemovalError(f"'{' '.join(command)}' failed: {(err or out).strip()}")
 
-    def step(self, what: str, command: list[str], is_there: Callable[[], bool]) -> Step:
-        """Return the step that is a command, and no failure where what it removes is gone then:
-        somebody else may have removed it since it was seen.
+    def step(
+        self, what: str, command: list[str] | Callable[[], None], is_there: Callable[[], bool]
+    ) -> Step:
+        """Return the step that is a command, or calls one that raises RemovalError, and no failure
+        where what it removes is gone then: somebody else may have removed it since it was seen.
         """
 
         def act() -> None:
             try:
-                self.execute(command)
+                if isinstance(command, list):
+                    self.execute(command)
+                else:
+                    command()
             except RemovalError:
                 if is_there():
                     raise
@@ -92,11 +97,26 @@ class Host:
         return self._run(["nft", "list", "table", family, name])[0] == 0
 
     def has_unit(self, name: str) -> bool:
-        """Whether systemd knows a unit as running or enabled."""
-        out = self._run(["systemctl", "show", "-p", "ActiveState,UnitFileState", name])[1]
-        properties = dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
+        """Whether systemd knows a unit as running, failed or enabled."""
+        properties = self._unit(name)
         active = properties.get("ActiveState") not in ("inactive", None)
         return active or properties.get("UnitFileState") in ("enabled", "enabled-runtime")
+
+    def remove_unit(self, name: str) -> None:
+        """Stop and disable a unit; raise RemovalError.
+
+        One that has failed stays so when it is stopped, and for systemd is there without its file:
+        then it can be forgotten alone.
+        """
+        try:
+            self.execute(["systemctl", "disable", "--now", name])
+        finally:
+            if self._unit(name).get("ActiveState") == "failed":
+                self._run(["systemctl", "reset-failed", name])
+
+    def _unit(self, name: str) -> dict[str, str]:
+        out = self._run(["systemctl", "show", "-p", "ActiveState,UnitFileState", name])[1]
+        return dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
 
     def routes_inside(self, cidr: str) -> list[dict[str, str]]:
         """Return the routes ({dst, dev}) of the main table that lie inside a range and lead to one
@@ -129,7 +149,7 @@ def unit_steps(host: Host, units: Iterable[str]) -> list[Step]:
     return [
         host.step(
             f"unit {unit}",
-            ["systemctl", "disable", "--now", unit],
+            functools.partial(host.remove_unit, unit),
             functools.partial(host.has_unit, unit),
         )
         for unit in units

@@ -62,8 +62,8 @@ def problem(path: str, seen: Seen) -> str:
     least = ".".join(str(part) for part in LEAST)
     return (
         f"The collection's own programs run with {path} (multinet_python, by default what runs"
-        f" Ansible's modules), which {why}. Set multinet_python to the absolute path of the system's"
-        f" own Python, {least} or newer."
+        f" Ansible's modules), which {why}. Set multinet_python to the absolute path of the"
+        f" system's own Python, {least} or newer."
     )
 
 

@@ -98,3 +98,49 @@ def test_a_removal_that_is_cut_off_anywhere_is_completed_by_the_next(tmp_path, d
     for step in steps():
         step.act()
     assert [path.name for path in tmp_path.rglob("*")] == ["etc"]
+
+
+class Systemd:
+    """A systemd that has one unit, as systemctl(1) has it: stopping it leaves it failed, and what
+    has no file cannot be disabled.
+    """
+
+    def __init__(self, active, enabled, has_file=True):
+        self.active, self.enabled, self.has_file = active, enabled, has_file
+
+    def __call__(self, command):
+        verb = command[1]
+        if verb == "show":
+            return 0, f"ActiveState={self.active}\nUnitFileState={self.enabled}\n", ""
+        if verb == "disable" and not self.has_file:
+            return 1, "", "Failed to disable unit: Unit file x.service does not exist."
+        if verb == "disable":
+            self.enabled = "disabled"
+            self.active = "failed" if self.active == "failed" else "inactive"
+        if verb == "reset-failed" and self.active == "failed":
+            self.active = "inactive"
+        return 0, "", ""
+
+
+@pytest.mark.parametrize(
+    "systemd",
+    [
+        Systemd("active", "enabled"),
+        Systemd("failed", "enabled"),
+        Systemd("failed", "disabled"),
+        # by a removal before: systemd knows a unit that failed until somebody has seen it
+        Systemd("failed", "", has_file=False),
+    ],
+)
+def test_a_unit_that_failed_goes_once(systemd):
+    host = removal.Host(systemd)
+    [step] = removal.unit_steps(host, ["x.service"])
+    step.act()
+    assert removal.unit_steps(host, ["x.service"]) == []
+
+
+def test_a_unit_that_stays_is_told():
+    host = removal.Host(Systemd("active", "enabled", has_file=False))
+    [step] = removal.unit_steps(host, ["x.service"])
+    with pytest.raises(removal.RemovalError, match="does not exist"):
+        step.act()
