@@ -179,3 +179,32 @@ def test_a_record_of_members_that_are_gone_is_told_as_such(tmp_path: pathlib.Pat
     assert ansible.playbook([play], "-i", str(groups), "--check") != 0
     assert "etcd would move from gone to etcd1" in ansible.output, ansible.output
     assert "Marker" not in ansible.output, ansible.output
+
+
+def test_what_is_to_be_pruned_is_pruned_before_it_is_forgotten(tmp_path: pathlib.Path) -> None:
+    """With multinet_prune, preflight lets undeclared networks pass. A run that leaves the role
+    prune out, as upgrade and tags do, would write a table and a record without them.
+    """
+    seen = {"__multinet_facts": {}, "__preflight_declaration": {}, "__preflight_artifacts": {}}
+    seen["__preflight_host"] = {"removed": [{"name": "red"}], "drift": [], "former": []}
+    plays = [
+        {
+            "name": role,
+            "hosts": role,
+            "gather_facts": False,
+            "tasks": [
+                {"ansible.builtin.set_fact": seen},
+                {"ansible.builtin.import_role": {"name": f"multinet.flannel.{role}"}},
+            ],
+        }
+        for role in ("isolation", "flanneld", "upgrade")
+    ]
+    variables = {"multinet_networks": [BLUE], "multinet_prune": True}
+    ansible = Ansible(
+        tmp_path, dict.fromkeys(("isolation", "flanneld", "upgrade"), AWAY), variables
+    )
+    for play in plays:
+        assert ansible.playbook([play]) != 0
+        said = "deployed and no longer declared: red. They are to go (multinet_prune), but the"
+        assert said in " ".join(ansible.output.split()), ansible.output
+        assert "UNREACHABLE" not in ansible.output
