@@ -140,6 +140,8 @@ class ActionModule(ActionBase):
             if node_executables.differs(there[path], want.sha256)
         }
         to_bring = _to_bring(differing, there)
+        if arguments["record"]:
+            _must_be_nobodys(artifacts, to_bring, report)
         _must_be_for(arch, wanted, to_bring)
         self._must_have_interpreters(to_bring, task_vars)
         _must_have_room(to_bring, there)
@@ -329,6 +331,34 @@ def _by_path(report: dict[str, Any]) -> dict[str, State]:
 def _to_bring(differing: dict[str, Wanted], there: dict[str, State]) -> dict[str, Wanted]:
     """Return those whose content the host has not; of the others, only the mode differs."""
     return {path: want for path, want in differing.items() if there[path]["sha256"] != want.sha256}
+
+
+def _must_be_nobodys(
+    artifacts: list[dict[str, Any]], to_bring: dict[str, Wanted], report: dict[str, Any]
+) -> None:
+    """Raise ArtifactError when an etcd of others would be replaced, such as that of a Kubernetes
+    cluster: it would start with another version, and a reset would remove it.
+
+    Beside data of ours it is what our member runs, however it came there.
+    """
+    if report["host"]["member"] is not None:
+        return
+    theirs = [
+        state["path"]
+        for state in report["executables"]
+        if state["path"] in to_bring and state["sha256"] is not None
+        if not state["recorded"] or state["replaced"]
+    ]
+    etcds = [one["executables"].values() for one in artifacts if one["component"] == "etcd"]
+    theirs = [path for path in theirs if any(path in paths for paths in etcds)]
+    if theirs:
+        raise ArtifactError(
+            f"{' and '.join(theirs)} on this host was not installed by the collection. The etcd of"
+            " a Kubernetes cluster, for example, would start with another version if it were"
+            " replaced. Put other hosts into the group multinet_etcd, give an etcd that is there as"
+            " multinet_etcd_endpoints, or set multinet_datastore to kubernetes. If nobody uses it,"
+            " remove it."
+        )
 
 
 def _must_be_for(arch: str, wanted: dict[str, Wanted], to_bring: dict[str, Wanted]) -> None:

@@ -110,6 +110,12 @@ executables:
     free:
       description: Bytes free on that file system.
       type: int
+    recorded:
+      description: Whether the collection has installed something at its path.
+      type: bool
+    replaced:
+      description: Whether what is there is not what the collection installed at its path.
+      type: bool
     problem:
       description: Why it does not run on this host, empty for one that does.
       type: str
@@ -164,7 +170,15 @@ def main() -> None:
     wanted = module.params["executables"]
     missing, lost = executables.is_missing(), executables.is_lost()
     try:
-        found = [executables.look(item["path"]) for item in wanted]
+        ours = executables.recorded()
+        found = [
+            {
+                **state,
+                "recorded": state["path"] in ours,
+                "replaced": state["sha256"] != ours.get(state["path"], state["sha256"]),
+            }
+            for state in (executables.look(item["path"]) for item in wanted)
+        ]
         machine = platform.machine()
         for item, state in zip(wanted, found):
             if item["version_arguments"] is not None and state["sha256"]:
@@ -176,9 +190,9 @@ def main() -> None:
             item for item, state in zip(wanted, found) if executables.differs(state, item["sha256"])
         ]
         if not module.check_mode:
-            ours = wanted if module.params["adopt"] else []
+            adopted = wanted if module.params["adopt"] else []
             executables.install(
-                differing, executables.RECORD if module.params["record"] else None, ours
+                differing, executables.RECORD if module.params["record"] else None, adopted
             )
     except ArtifactError as error:
         module.fail_json(msg=str(error))
