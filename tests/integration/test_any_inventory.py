@@ -208,3 +208,26 @@ def test_what_is_to_be_pruned_is_pruned_before_it_is_forgotten(tmp_path: pathlib
         said = "deployed and no longer declared: red. They are to go (multinet_prune), but the"
         assert said in " ".join(ansible.output.split()), ansible.output
         assert "UNREACHABLE" not in ansible.output
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("multinet_pki_dir", "{{ inventory_dir }}/multinet-pki"),
+        ("multinet_controller_dir", "{{ inventory_dir }}"),
+    ],
+)
+def test_what_a_user_keeps_beside_the_inventory_stays(
+    tmp_path: pathlib.Path, setting: str, value: str
+) -> None:
+    """What former versions had there of themselves is moved; that somebody says it is there is not
+    the same.
+    """
+    for name in ("multinet-pki", "multinet-report"):
+        (tmp_path / name).mkdir()
+    site(tmp_path, {"node1": {}}, {setting: value})
+    assert (tmp_path / "multinet-pki").is_dir()
+    # where everything else is, is not said
+    is_said = setting == "multinet_controller_dir"
+    assert (tmp_path / "multinet-report").is_dir() == is_said
+    assert (tmp_path / ".multinet" / "multinet-report").is_dir() != is_said
