@@ -166,6 +166,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils._attach import attachment
 from ansible_collections.multinet.flannel.plugins.module_utils._attach import target as targets
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import cache, conf, errors
+from ansible_collections.multinet.flannel.plugins.module_utils._node import root
 
 KINDS = ("netns", "pid", "container")
 
@@ -280,6 +281,7 @@ def interface_lines(entries: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     """Run the module."""
+    root.complete_path()
     module = AnsibleModule(
         argument_spec={
             "netns": {"type": "str"},

@@ -122,12 +122,14 @@ lines:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.multinet.flannel.plugins.module_utils._node import root
 from ansible_collections.multinet.flannel.plugins.module_utils._node.removal import RemovalError
 from ansible_collections.multinet.flannel.plugins.module_utils._preflight import adoption, foreign
 
 
 def main() -> None:
     """Look at this host, and return what was recognised."""
+    root.complete_path()
     module = AnsibleModule(
         argument_spec={
             "cni_conf_dir": {"type": "path", "default": "/etc/cni/net.d"},

@@ -135,6 +135,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils import _ports
+from ansible_collections.multinet.flannel.plugins.module_utils._node import root
 from ansible_collections.multinet.flannel.plugins.module_utils._observe import (
     agent,
     cells,
@@ -145,6 +146,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._observe import (
 
 
 def main() -> None:
+    root.complete_path()
     module = AnsibleModule(
         argument_spec={
             "phase": {

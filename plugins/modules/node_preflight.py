@@ -201,6 +201,7 @@ def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     params = module.params
     plan = params["plan"]
+    root.complete_path()
     refused = root.problem()
     if refused:
         module.fail_json(msg=refused, problems=[refused], architecture="")

@@ -356,6 +356,7 @@ def main() -> None:
         ),
         supports_check_mode=True,
     )
+    root.complete_path()
     refused = root.problem()
     if refused:
         module.fail_json(msg=refused)

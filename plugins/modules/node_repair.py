@@ -75,7 +75,12 @@ from ansible_collections.multinet.flannel.plugins.module_utils._drift import (
 )
 from ansible_collections.multinet.flannel.plugins.module_utils._etcd import client, handover
 from ansible_collections.multinet.flannel.plugins.module_utils._flanneld import data_store
-from ansible_collections.multinet.flannel.plugins.module_utils._node import deployed, lock, units
+from ansible_collections.multinet.flannel.plugins.module_utils._node import (
+    deployed,
+    lock,
+    root,
+    units,
+)
 
 PATIENCE = 6  # looks, half a second apart
 
@@ -109,6 +114,7 @@ def repair_all(module: AnsibleModule, due: list[repair.Step]) -> None:
 
 def main() -> None:
     """Look, repair, and look again until it is as planned."""
+    root.complete_path()
     module = AnsibleModule(
         argument_spec={
             "cni_conf": {"type": "path", "default": "/etc/cni/net.d/00-multinet.conf"},

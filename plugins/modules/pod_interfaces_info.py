@@ -176,6 +176,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    root.complete_path()
     refused = root.problem()
     if refused:
         module.fail_json(msg=refused)

@@ -1,12 +1,27 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether a module may do on its host what it is to do. Runs on hosts."""
+"""Whether a module may do on its host what it is to do, and finds the programs for it. Runs on
+hosts.
+"""
 
 from __future__ import annotations
 
 import getpass
 import os
+from collections.abc import MutableMapping
+
+# Where systems keep the programs that are root's
+_PLACES = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+
+
+def complete_path(environ: MutableMapping[str, str] = os.environ) -> None:
+    """Have root's programs be found, such as nft: su, by which a user may have become root, leaves
+    that user's PATH as it is.
+    """
+    there = [one for one in environ.get("PATH", os.defpath).split(os.pathsep) if one]
+    more = [one for one in _PLACES if one not in there]
+    environ["PATH"] = os.pathsep.join([*there, *more])
 
 
 def problem() -> str:
