@@ -14,12 +14,13 @@ import re
 import shutil
 from typing import TYPE_CHECKING, NamedTuple
 
+from .._cni import files
 from .._ranges import is_within
 from . import executables, multus
 from .files import original
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
 
 # "src 10.7.1.0/24 dst 10.7.2.0/24 \n\tdir out priority 0 ..."
@@ -185,13 +186,16 @@ def table_steps(host: Host, tables: Iterable[str]) -> list[Step]:
 
 
 def path_steps(paths: Iterable[str]) -> list[Step]:
-    """Return the steps that delete files and directories.
+    """Return the steps that delete files and directories. Of what is mounted in one of these the
+    content goes.
 
     A * in a path stands for any part of a name.
     """
+    mounts = _mount_points()
     return [
-        Step(("directory " if os.path.isdir(path) else "file ") + path, _remover(path))
+        Step(("directory " if os.path.isdir(path) else "file ") + path, _remover(path, mounts))
         for path in paths_there(paths)
+        if not _is_mounts_alone(path, mounts)
     ]
 
 
@@ -205,14 +209,56 @@ def paths_there(paths: Iterable[str]) -> list[str]:
     ]
 
 
-def _remover(path: str) -> Callable[[], None]:
+def _remover(path: str, mounts: Collection[str]) -> Callable[[], None]:
     def remove() -> None:
         if os.path.isdir(path) and not os.path.islink(path):
-            shutil.rmtree(path)
+            _remove_directory(os.path.realpath(path), mounts)
         elif os.path.lexists(path):
             os.unlink(path)
 
     return remove
+
+
+def _mount_points() -> list[str]:
+    """Return where file systems are mounted."""
+    lines = files.text("/proc/self/mountinfo").splitlines()
+    # a blank is \040 there
+    return [
+        re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), line.split(" ")[4])
+        for line in lines
+    ]
+
+
+def _within(path: str, mounts: Collection[str]) -> list[str]:
+    """Return the mount points that are a directory, or in it; path: without links."""
+    return [one for one in mounts if one == path or one.startswith(path + "/")]
+
+
+def _remove_directory(path: str, mounts: Collection[str]) -> None:
+    """Remove a directory, but for what is mounted there: that cannot be removed, and is emptied."""
+    mounts = _within(path, mounts)
+    if not mounts:
+        shutil.rmtree(path)
+        return
+    for name in os.listdir(path):
+        inner = os.path.join(path, name)
+        if os.path.isdir(inner) and not os.path.islink(inner):
+            _remove_directory(inner, mounts)
+        else:
+            os.unlink(inner)
+
+
+def _is_mounts_alone(path: str, mounts: Collection[str]) -> bool:
+    """Whether there is nothing in a directory but file systems that are mounted, all empty."""
+    if os.path.islink(path):
+        return False
+    path = os.path.realpath(path)
+    return bool(_within(path, mounts)) and all(
+        _within(top, mounts)
+        and not names
+        and not any(os.path.islink(os.path.join(top, directory)) for directory in directories)
+        for top, directories, names in os.walk(path)
+    )
 
 
 def original_steps(paths: Iterable[str]) -> list[Step]:
