@@ -40,7 +40,7 @@ def look(path: str) -> dict[str, Any]:
     """
     parent = os.path.dirname(path)
     while not os.path.isdir(parent):
-        parent = os.path.dirname(parent)
+        parent = os.path.dirname(parent) or "/"
     space = os.statvfs(parent)
     state: dict[str, Any] = {
         "path": path,

@@ -244,6 +244,9 @@ def _read_only(observed: Facts, deployment: Deployment) -> Iterator[str]:
         deployment.cni_bin_dir: "multinet_cni_bin_dir",
         deployment.cni_conf_dir: "multinet_cni_conf_dir",
     }
+    for directory, setting in settings.items():
+        if not directory.startswith("/"):
+            yield f"{setting} is '{directory}', which is no absolute path. Write it from / on."
     fixed = []
     for directory in observed["read_only"]:
         if directory in settings:

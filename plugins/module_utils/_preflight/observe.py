@@ -258,7 +258,7 @@ def _ipv6_off() -> str:
 def _read_only(path: str) -> bool:
     """Whether nothing can be made in a directory, or where it would be, even by root."""
     while not os.path.isdir(path):
-        path = os.path.dirname(path)
+        path = os.path.dirname(path) or "/"  # above a relative one there is nothing
     return not os.access(path, os.W_OK)
 
 

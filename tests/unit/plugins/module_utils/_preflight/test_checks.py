@@ -8,8 +8,8 @@ import json
 import pathlib
 
 import pytest
-from ansible_collections.multinet.flannel.plugins.module_utils._node import firewalls
-from ansible_collections.multinet.flannel.plugins.module_utils._preflight import checks
+from ansible_collections.multinet.flannel.plugins.module_utils._node import executables, firewalls
+from ansible_collections.multinet.flannel.plugins.module_utils._preflight import checks, observe
 
 VECTORS = json.loads((pathlib.Path(__file__).parent / "vectors" / "problems.json").read_text())
 
@@ -89,6 +89,20 @@ def test_problems(case):
         docker_network=case.get("docker_network", ""),
     )
     assert checks.problems(observed, deployment) == case["problems"]
+
+
+def test_directories_without_their_first_slash(tmp_path, monkeypatch):
+    """What is above one that is not there was looked for without end."""
+    monkeypatch.chdir(tmp_path)
+    assert not observe._read_only("opt/cni/bin")
+    assert executables.look("opt/cni/bin/bridge")["sha256"] is None
+    deployment = checks.Deployment(
+        PLAN, None, underlay_interface="eth0", cni_bin_dir="opt/cni/bin", cni_conf_dir=" /etc/cni"
+    )
+    assert checks.problems(copy.deepcopy(VECTORS["host"]), deployment) == [
+        "multinet_cni_bin_dir is 'opt/cni/bin', which is no absolute path. Write it from / on.",
+        "multinet_cni_conf_dir is ' /etc/cni', which is no absolute path. Write it from / on.",
+    ]
 
 
 def vxlan(name, vni, port, **more):
