@@ -11,7 +11,7 @@ version_added: 0.1.0
 short_description: Variables of the play's hosts that should be lists or mappings and are not
 description:
   - Ansible's own check lets a text pass for a list, such as C(multinet_meta_plugin_names=multinet)
-    after C(-e), and what reads it takes each letter for an item. This finds such texts, and nulls.
+    after C(-e), and what reads it takes each letter for an item. This finds such texts.
   - Looked at is what the argument specifications of the roles have as C(list) or C(dict). A value
     that cannot be worked out yet is passed over.
 options: {}

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import yaml
 from ansible_collections.multinet.flannel.plugins.lookup import variable_types
+from ansible_collections.multinet.flannel.plugins.lookup.unknown_variables import ROLES
 
 
 class Templar:
@@ -39,3 +41,14 @@ def test_all_hosts_of_the_play():
         "multinet_etcd_endpoints is 'https://192.0.2.1:2379' (of n2)",
         "multinet_meta_plugin_names is 'a' (of n1)",
     ]
+
+
+def test_what_roles_have_by_default_is_as_it_should_be():
+    for path in sorted(ROLES.glob("*/defaults/**/*.yml")):
+        defaults = yaml.safe_load(path.read_text()) or {}
+        variables = {
+            "inventory_hostname": "n1",
+            "ansible_play_batch": ["n1"],
+            **{name: value for name, value in defaults.items() if "{{" not in str(value)},
+        }
+        assert variable_types.LookupModule(templar=Templar()).run([], variables) == []
