@@ -83,7 +83,7 @@ WRONG = {
     "docker in no network": (
         [BLUE],
         {"multinet_docker_network": "purple"},
-        ["'purple', which is no network; write one of blue, or leave it out"],
+        ["'purple', which is not a declared network; write one of blue, or leave it out"],
     ),
     "no networks at all, to be pruned": (
         [],

@@ -32,7 +32,7 @@ def check(
             given[key] = check_value(f"backend.{key}", described, value[key], report)
         elif described.required:
             wanted = (
-                f"a number of its own from {described.low} to {described.high}"
+                f"a number from {described.low} to {described.high} that no other network has"
                 if described.kind == "integer"
                 else described.why
             )
@@ -66,7 +66,7 @@ def _type(value: Any, report: Report) -> str | None:
         )
     else:
         report.wrong(
-            f"backend.type is {show(name)}, which is no backend;"
+            f"backend.type is {show(name)}, which is not a backend of flannel;"
             f" {nearest(name, BACKENDS, otherwise='')}"
         )
     return None
@@ -95,9 +95,9 @@ def _check_architectures(
     others = sorted(set(architectures or []) - set(kind.architectures))
     if kind.architectures and others:
         report.wrong(
-            f"backend.type is {show(name)}, which flannel has on {' and '.join(kind.architectures)}"
-            f" alone, and nodes are {', '.join(others)}; write vxlan, which does the same on the"
-            " same port"
+            f"backend.type is {show(name)}, which flannel has only on"
+            f" {' and '.join(kind.architectures)}, but nodes are {', '.join(others)}; write vxlan,"
+            " which does the same on the same port"
         )
 
 
@@ -105,12 +105,12 @@ def _check_ipv6(backend: dict[str, Any], ipv6_cidr: str, report: Report) -> None
     kind = BACKENDS[backend["type"]]
     if not kind.ipv6:
         report.wrong(
-            f"ipv6_cidr is {show(ipv6_cidr)}, but the {backend['type']} backend carries IPv4 alone;"
-            " remove it, or write backend type vxlan"
+            f"ipv6_cidr is {show(ipv6_cidr)}, but the {backend['type']} backend carries only IPv4;"
+            " remove it, or write backend.type: vxlan"
         )
     mtu = backend.get("mtu")
     if mtu and mtu - kind.overhead < IPV6_MIN_MTU:
         report.wrong(
-            f"backend.mtu {mtu} leaves {mtu - kind.overhead} bytes in the tunnel, and IPv6 needs"
+            f"backend.mtu {mtu} leaves {mtu - kind.overhead} bytes in the tunnel, but IPv6 needs"
             f" {IPV6_MIN_MTU}; write {IPV6_MIN_MTU + kind.overhead} or more"
         )

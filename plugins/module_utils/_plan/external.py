@@ -52,7 +52,7 @@ def _conf(value: Any, directory: str, report: Report) -> str | None:
     if value == OWN_CONF:
         report.wrong(
             f"conf is {show(value)}, the file that this collection writes itself; write the name of"
-            " the other CNI's, for example 10-calico.conflist"
+            " the other CNI's file, for example 10-calico.conflist"
         )
         return None
     if not (isinstance(value, str) and _CONF_FILE.fullmatch(value)):

@@ -70,8 +70,8 @@ def _check_vlan(given: dict[str, Any], report: Report) -> None:
         report.wrong(f"delegate.vlan is {show(vlan)}; write a number from 1 to {MAX_VLAN}")
     elif vlan and given["name"] and len(f"mn-{given['name']}.{vlan}") > MAX_INTERFACE:
         report.wrong(
-            f"delegate.vlan {vlan} makes a device mn-{given['name']}.{vlan}, but Linux allows"
-            f" {MAX_INTERFACE} characters; write a shorter name of the network"
+            f"delegate.vlan {vlan} needs a device mn-{given['name']}.{vlan}, but Linux allows only"
+            f" {MAX_INTERFACE} characters; write a shorter name for the network"
         )
 
 
@@ -79,26 +79,26 @@ def check_name(declared: dict[Any, Any], report: Report) -> str | None:
     """Return the name; null when it is wrong, which is reported."""
     name = declared.get("name")
     if name is None:
-        report.wrong("name is missing; write one such as blue")
+        report.wrong("name is missing; write one, for example blue")
     elif not isinstance(name, str):
         report.wrong(
             f"name is {show(name)}, not a string; write a name in lower case, in quotes if YAML"
-            " takes it for something else"
+            " reads it as a number or a boolean"
         )
     elif not NAME.fullmatch(name):
         report.wrong(
-            f"name {show(name)} is not a name for networks; write lower-case letters, digits and"
-            " hyphens, a letter first and no hyphen last"
+            f"name {show(name)} cannot be the name of a network; write lower-case letters, digits"
+            " and hyphens, beginning with a letter and not ending with a hyphen"
         )
     elif len(name) > MAX_NAME:
         report.wrong(
-            f"name {show(name)} has {len(name)} characters; write at most {MAX_NAME}, for the"
-            " bridge mn-<name> must fit into Linux's 15"
+            f"name {show(name)} has {len(name)} characters; write at most {MAX_NAME}: the bridge is"
+            " called mn-<name>, and Linux allows 15 characters"
         )
     elif name == "config" or name.startswith("subnets"):
         report.wrong(
-            f"name {show(name)} is a key of flannel's own in etcd, and a network of that name would"
-            " be mixed up with it; write another name"
+            f"name {show(name)} is a key that flannel itself uses in etcd, and flannel would mix up"
+            " the two; write another name"
         )
     else:
         return str(name)
@@ -133,7 +133,7 @@ def _interface(value: Any, report: Report) -> str | None:
         return None
     if value in ("lo", "all", "default"):
         report.wrong(
-            f"interface {show(value)} has a meaning of its own in Linux; write another name, for"
+            f"interface {show(value)} has a special meaning in Linux; write another name, for"
             " example data0"
         )
         return None
@@ -160,7 +160,9 @@ def _namespaces(value: Any, report: Report) -> list[str] | dict[str, Any] | None
                 )
         if value:
             return [str(name) for name in value if isinstance(name, str)]
-        report.wrong("namespaces is empty, so nobody could use it; write names, or leave it out")
+        report.wrong(
+            "namespaces is empty, so no pod could use the network; write names, or leave it out"
+        )
         return None
     if not isinstance(value, dict) or not _is_json(value):
         report.wrong(
@@ -171,18 +173,18 @@ def _namespaces(value: Any, report: Report) -> list[str] | dict[str, Any] | None
     for key in value:
         if key not in _SELECTOR:
             report.wrong(
-                f"namespaces: {show(key)} is no key of a selector; {nearest(key, _SELECTOR)}"
+                f"namespaces: {show(key)} is not a key of a selector; {nearest(key, _SELECTOR)}"
             )
     labels = value.get("matchLabels") or {}
     if not isinstance(labels, dict) or not all(
         isinstance(text, str) for pair in labels.items() for text in pair
     ):
-        report.wrong("namespaces.matchLabels is not a mapping of texts; write {label: value}")
+        report.wrong("namespaces.matchLabels is not a mapping of strings; write {label: value}")
     expressions = value.get("matchExpressions") or []
     if not isinstance(expressions, list) or not all(map(_is_expression, expressions)):
         report.wrong(
-            "namespaces.matchExpressions is not what it should be; write a list of {key, operator,"
-            " values}, the operator one of In, NotIn (both with values), Exists, DoesNotExist"
+            "namespaces.matchExpressions is wrong; write a list of {key, operator, values}, where"
+            " operator is In or NotIn (both with values), Exists or DoesNotExist"
         )
     return _plain(value)
 
@@ -211,7 +213,7 @@ def _delegate(value: Any, report: Report) -> dict[str, Any]:
             report.wrong(f"delegate.{key} cannot be set: {DELEGATE_REFUSED[key]}")
     if not _is_json(value):
         report.wrong(
-            f"delegate {show(value)} holds something that cannot stand in a CNI configuration;"
+            f"delegate {show(value)} contains something that a CNI configuration cannot contain;"
             " write strings, numbers, booleans, lists and mappings"
         )
         return {}
@@ -242,7 +244,8 @@ def _healthz_port(value: Any, report: Report) -> int | None:
     port = check_value("healthz_port", NETWORK_KEYS["healthz_port"], value, report)
     if port in OTHERS_PORTS:
         report.wrong(
-            f"healthz_port {port} is {OTHERS_PORTS[port]}; write another, for example 20001"
+            f"healthz_port {port} is a port of {OTHERS_PORTS[port]}; write another, for example"
+            " 20001"
         )
         return None
     return port

@@ -52,8 +52,8 @@ def check(options: Any, errors: list[str]) -> Options:
         )
     if in_kubernetes and given.get("cluster_cidrs", []) == []:
         report.wrong(
-            "cluster_cidrs is empty, and with datastore 'kubernetes' every subnet follows from a"
-            " node's own; write what the controller manager has as --cluster-cidr, for example"
+            "cluster_cidrs is empty, but with datastore 'kubernetes' each subnet is derived from"
+            " the node's podCIDR; write the --cluster-cidr of kube-controller-manager, for example"
             " ['10.244.0.0/16']"
         )
     known = all(

@@ -135,7 +135,7 @@ def _check_environment(
     if network["annotation_prefix"] is not None:
         for key in ("subnet_server", "node_name"):
             if not settings.get(key):
-                report.wrong(f"{key} is empty; write it")
+                report.wrong(f"{key} is empty; write a value")
     elif not values["ETCD_ENDPOINTS"]:
         report.wrong("etcd_endpoints is empty; write the URLs of the etcd members")
     if "IFACE" not in values and "PUBLIC_IP" not in values:
@@ -145,7 +145,7 @@ def _check_environment(
     for name, value in sorted(values.items()):
         if re.search(r"[\s\"'\\\x00-\x1f]", value):
             report.wrong(
-                f"{name} {value!r} holds a blank, a quote, a backslash or a control character;"
+                f"{name} {value!r} contains a space, a quote, a backslash or a control character;"
                 " write it without"
             )
     if errors:

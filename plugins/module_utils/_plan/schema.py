@@ -24,11 +24,11 @@ MAX_INTERFACE = 15  # IFNAMSIZ - 1
 MAX_VLAN = 4094  # 802.1Q
 # TCP ports on the nodes that are somebody's already, and whose.
 OTHERS_PORTS = {
-    ETCD_CLIENT: "etcd's own",
-    ETCD_PEER: "etcd's own",
-    SUBNET_SERVER: "the subnet server's",
-    SUBNET_SERVER_REMOTE: "the subnet server's",
-    PROBE: "the verification's",
+    ETCD_CLIENT: "etcd",
+    ETCD_PEER: "etcd",
+    SUBNET_SERVER: "the subnet server",
+    SUBNET_SERVER_REMOTE: "the subnet server",
+    PROBE: "the verification",
 }
 IPV6_MIN_MTU = 1280  # RFC 8200, section 5
 NODE_CIDR_MASK_SIZES = {4: 24, 6: 64}  # kube-controller-manager's defaults
@@ -84,9 +84,8 @@ OPTIONS = {
         "architectures",
         None,
         (
-            "Architectures of the nodes by the names Go has for them, such as V(amd64) and"
-            " V(arm64).",
-            "The C(udp) backend is refused where one is known not to be V(amd64).",
+            "Architectures of the nodes, as Go names them, such as V(amd64) and V(arm64).",
+            "The C(udp) backend is refused if one of them is not V(amd64).",
         ),
     ),
     "etcd_prefix": Option(
@@ -197,11 +196,14 @@ OPTIONS = {
 # What a change of the key means for the pods and nodes that use the network.
 REATTACH = "pods that are attached keep their old addresses until they are attached again"
 _RELEASE = (
-    "every node's lease is of the old form: nodes take a new one when flanneld restarts, and "
+    "every node's lease has the old form: each node takes a new one when flanneld restarts, and "
     + REATTACH
 )
 _OUTSIDE = "a node whose lease lies outside takes a new one when flanneld restarts, and " + REATTACH
-TUNNEL = "nodes that have not changed over yet cannot be reached through it"
+TUNNEL = (
+    "until all nodes have the new value, nodes with the old one and nodes with the new one cannot"
+    " reach each other through this network"
+)
 
 
 class Key(NamedTuple):
@@ -320,7 +322,7 @@ NETWORK_KEYS = {
         " `allowed`: with any address of the network, for keepalived and virtual machines in pods.",
         default="blocked",
         choices=("blocked", "allowed"),
-        write="blocked (own addresses alone) or allowed (any of the network)",
+        write="blocked (only its own addresses) or allowed (any address of the network)",
     ),
     "delegate": Key(
         "mapping",
@@ -419,7 +421,7 @@ _MTU = Key(
     flannel="MTU",
     low=576,
     high=65535,
-    why="the MTU of the underlay; flannel takes its own overhead off it",
+    why="the MTU of the underlay; flannel subtracts its own overhead",
     change="pods that are attached keep the old MTU until they are attached again",
 )
 _DIRECT_ROUTING = Key("boolean", flannel="DirectRouting", default=False)
@@ -434,8 +436,8 @@ BACKENDS = {
                 low=1,
                 high=9999,
                 why=(
-                    "it names the devices flannel.<vni> and flannel-v6.<vni>, which may have 15"
-                    " characters, and leases keep it in 16 bits"
+                    "it is part of the device names flannel.<vni> and flannel-v6.<vni>, which have"
+                    " at most 15 characters, and leases store it in 16 bits"
                 ),
                 change=TUNNEL,
             ),
@@ -486,7 +488,10 @@ BACKENDS = {
                 "string",
                 flannel="PSK",
                 pattern="[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=",  # 32 bytes in base64
-                why="no WireGuard key; write one made by wg genpsk, 44 characters of base64",
+                why=(
+                    "not a WireGuard key; write one made by wg genpsk, which has 44 characters of"
+                    " base64"
+                ),
                 secret=True,
                 change=TUNNEL,
             ),
@@ -563,8 +568,11 @@ def leads_over_underlay(backend: dict[str, Any]) -> bool:
 
 # Backends of flannel that this collection does not run, with the reason.
 BACKENDS_REFUSED = {
-    "extension": "runs commands of your own, whose devices nobody here could isolate or remove",
-    "tencent-vpc": "needs a cloud's own API",
+    "extension": (
+        "runs commands of your own, and the collection cannot isolate or remove the devices that"
+        " they make"
+    ),
+    "tencent-vpc": "needs the API of a cloud provider",
     "gce": "was removed from flannel",
     "aws-vpc": "was removed from flannel",
     "ali-vpc": "was removed from flannel",

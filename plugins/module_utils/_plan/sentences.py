@@ -59,7 +59,7 @@ def nearest(word: Any, known: Iterable[str], otherwise: str = ", or remove it") 
     if found:
         return f"write {found}"
     if not known:
-        return "remove it, for there are none here"
+        return "remove it; there are none here"
     return f"write one of {', '.join(known)}{otherwise}"
 
 

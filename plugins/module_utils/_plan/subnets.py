@@ -110,15 +110,15 @@ def _subnet_len(
     if value != options.cluster.get(cidr, value):
         given = options.cluster[cidr]
         report.wrong(
-            f"{key} is {show(value)}, but {family.cidr} {cidr} is Kubernetes' own range, of which"
+            f"{key} is {show(value)}, but {family.cidr} {cidr} is Kubernetes' own range, from which"
             f" it gives every node a /{given}; write {given}, or leave it out"
         )
         return None
     shortest = cidr.prefixlen + 2
     if not shortest <= value <= family.longest:
         report.wrong(
-            f"{key} is {show(value)}; write a number from {shortest} to {family.longest}, for"
-            f" {family.cidr} {cidr} must hold four subnets and each of them a few addresses"
+            f"{key} is {show(value)}; write a number from {shortest} to {family.longest}:"
+            f" {family.cidr} {cidr} must hold four subnets, and each subnet a few addresses"
         )
         return None
     return int(value)
@@ -163,7 +163,7 @@ def _bound(
     base = IPAddress(IPNetwork((int(address), subnets.length), 4).first, 4)
     if base != address:
         report.wrong(
-            f"{key} {show(value)} does not begin a /{subnets.length} subnet; write"
+            f"{key} {show(value)} is not the first address of a /{subnets.length} subnet; write"
             f" {show(str(base))}"
         )
         return None
@@ -175,7 +175,7 @@ def _refuse_bounds(declared: dict[Any, Any], report: Report) -> None:
         if declared.get(key) is not None:
             report.wrong(
                 f"{key} is {show(declared[key])}, but with datastore 'kubernetes' a node's subnet"
-                " follows from its own in the cluster; remove it"
+                " is derived from its podCIDR in the cluster; remove it"
             )
 
 
@@ -188,14 +188,14 @@ def _check_room(subnets: Subnets, node_count: int | None, report: Report) -> Non
         end = "its last" if subnets.last is None else f"subnet_max {subnets.last}"
         report.wrong(
             f"{subnets.family.cidr} {subnets.cidr} has no subnet for a node between {begin} and"
-            f" {end}; write them further apart"
+            f" {end}; write a lower subnet_min or a higher subnet_max"
         )
     elif node_count is not None and room < node_count:
+        apart = ", or set subnet_min and subnet_max further apart" if bounded else ""
         report.wrong(
             f"{subnets}{' between subnet_min and subnet_max' if bounded else ''} has subnets for"
-            f" {room} nodes, and there are {show(node_count)}; write a larger"
-            f" {subnets.family.cidr}, or a larger {subnets.family.subnet_len}"
-            f"{', or set the two further apart' if bounded else ''}"
+            f" {room} nodes, but there are {show(node_count)} nodes; write a larger"
+            f" {subnets.family.cidr}, or a larger {subnets.family.subnet_len}{apart}"
         )
 
 
@@ -217,8 +217,8 @@ def _check_room_for_cluster(
         remedies.append(f"{family.subnet_len}: {subnets.cidr.prefixlen + bits}")
     remedy = " or ".join(remedies) or f"a larger {family.cidr} and a larger {family.subnet_len}"
     report.wrong(
-        f"{subnets} has subnets for {1 << (length - subnets.cidr.prefixlen)} nodes, and Kubernetes'"
-        f" range {base} has {1 << bits} (each a /{cluster[base]}); write {remedy}"
+        f"{subnets} has subnets for {1 << (length - subnets.cidr.prefixlen)} nodes, but Kubernetes'"
+        f" range {base} has subnets for {1 << bits} (each a /{cluster[base]}); write {remedy}"
     )
 
 

@@ -34,7 +34,7 @@ def check(
     names: what the entries have as names, wrong ones too.
     """
     everyone = [*networks, *externals]
-    _check_unique(everyone, "name", "write a name of its own for each network")
+    _check_unique(everyone, "name", "write a different name for each network")
     _check_one_default(networks, externals, errors)
     if sum(bool(entry.network["default"]) for entry in networks) + len(externals) == 1:
         # otherwise several would be eth0, which is said already
@@ -42,9 +42,7 @@ def check(
             [*externals, *networks], "interface", "write another interface for one of the two"
         )
     _check_unique(
-        networks,
-        "healthz_port",
-        "write healthz_port in one of the two, a free TCP port such as 20001",
+        networks, "healthz_port", "write another healthz_port in one of the two, for example 20001"
     )
     _check_allow_to(networks, externals, names)
     _check_docker_network(networks, options.values["docker_network"], errors)
@@ -65,7 +63,7 @@ def _check_unique(entries: Sequence[Entry], key: str, remedy: str) -> None:
         if value is None:
             continue
         if value in owners:
-            report.wrong(f"{key} {show(value)} is also that of {owners[value]}; {remedy}")
+            report.wrong(f"{key} {show(value)} is also used by {owners[value]}; {remedy}")
         else:
             owners[value] = report.place
 
@@ -78,20 +76,20 @@ def _check_one_default(
     unclear = any(network["default"] is None for report, network in networks)
     if others and not networks:
         errors.append(
-            f"multinet_networks: {others[0]} is that of another CNI, and there is no other; write"
-            " at least one network of your own."
+            f"multinet_networks: {others[0]} belongs to another CNI, and no other network is"
+            " declared; write at least one network of your own."
         )
     elif not ours and not others and not unclear:
         errors.append(
             "multinet_networks: no network has default: true; write it in the one that gives pods"
-            " their default route, or add an entry with default: external for a CNI that is there"
-            " already."
+            " their default route, or add an entry with default: external for a CNI that is already"
+            " on the nodes."
         )
     elif len(ours + others) > 1:
         said = ["default: true"] * bool(ours) + ["default: external"] * bool(others)
         errors.append(
-            f"multinet_networks: {' and '.join(ours + others)} have {' and '.join(said)}; leave it"
-            " in one of them."
+            f"multinet_networks: {' and '.join(ours + others)} have {' and '.join(said)}; write it"
+            " in only one of them."
         )
 
 
@@ -104,16 +102,17 @@ def _check_allow_to(
         for name in network["allow_to"]:
             if name == network["name"]:
                 report.wrong(
-                    f"allow_to holds {show(name)}, the network itself, which reaches itself anyway;"
-                    " remove it"
+                    f"allow_to holds {show(name)}, the network itself, whose pods reach each other"
+                    " anyway; remove it"
                 )
             elif name in others:
                 report.wrong(
-                    f"allow_to holds {show(name)}, which every pod is on anyway; remove it"
+                    f"allow_to holds {show(name)}, which every pod is attached to anyway; remove it"
                 )
             elif name not in known:
                 report.wrong(
-                    f"allow_to holds {show(name)}, which is no network; {nearest(name, known)}"
+                    f"allow_to holds {show(name)}, which is not a declared network;"
+                    f" {nearest(name, known)}"
                 )
 
 
@@ -121,7 +120,7 @@ def _check_docker_network(networks: Sequence[Entry], name: str, errors: list[str
     names = [str(entry.network["name"]) for entry in networks]
     if name and name not in names:
         Report("options", errors).wrong(
-            f"docker_network is {show(name)}, which is no network; write one of"
+            f"docker_network is {show(name)}, which is not a declared network; write one of"
             f" {', '.join(names)}, or leave it out"
         )
 
@@ -177,8 +176,8 @@ def _check_backends(networks: Sequence[Entry]) -> None:
         if kind.single:
             if backend["type"] in singles:
                 report.wrong(
-                    f"backend.type {show(backend['type'])} is also that of"
-                    f" {singles[backend['type']]}, and a host can have one such network:"
+                    f"backend.type {show(backend['type'])} is also used by"
+                    f" {singles[backend['type']]}, but a host can have only one such network:"
                     f" {kind.single}; write vxlan"
                 )
                 continue  # its ports would be the same mistake again
@@ -186,7 +185,7 @@ def _check_backends(networks: Sequence[Entry]) -> None:
         vni = backend.get("vni")
         if vni in vnis:
             report.wrong(
-                f"backend.vni {vni} is also that of {vnis[vni]}; write another, for example"
+                f"backend.vni {vni} is also used by {vnis[vni]}; write another, for example"
                 f" {free_vni()}"
             )
         elif vni is not None:
@@ -219,17 +218,17 @@ def _check_ports(report: Report, network: dict[str, Any], taken: dict[int, _Tunn
             continue
         if port in taken and not _share_a_port(backend, taken[port].backend):
             both_vxlan = taken[port].backend["type"] == backend["type"] == "vxlan"
-            reason = ", for networks with gbp and networks without cannot share one"
+            reason = ": networks with gbp and networks without it cannot share a port"
             report.wrong(
-                f"backend.{key} {port} is also that of {taken[port].place}; write another"
-                f"{reason if both_vxlan else ''}"
+                f"backend.{key} {port} is also used by {taken[port].place}; write"
+                f" another{reason if both_vxlan else ''}"
             )
         taken.setdefault(port, _Tunnel(report.place, backend))
     for port in kind.fixed_ports:
         if port in taken:
             report.wrong(
-                f"the {backend['type']} backend needs UDP port {port}, which is also that of"
-                f" {taken[port].place}; write another port there"
+                f"the {backend['type']} backend needs UDP port {port}, but {taken[port].place} uses"
+                " it too; write another port there"
             )
         taken.setdefault(port, _Tunnel(report.place, backend))
 

@@ -19,7 +19,7 @@ def check_value(name: str, key: Key, value: Any, report: Report) -> Any:
 
     name: what a sentence calls the key, whose kind is one of SIMPLE.
     """
-    said = f"{name} is {'not what it should be' if key.secret else show(value)}"
+    said = f"{name} is {'wrong (it is secret and not shown)' if key.secret else show(value)}"
     if key.kind == "boolean":
         if isinstance(value, bool):
             return value

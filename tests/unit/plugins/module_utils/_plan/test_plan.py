@@ -315,7 +315,7 @@ def test_environment_with_leases_from_kubernetes():
         (
             {"interface": "eth1\nA=B"},
             (
-                "IFACE 'eth1\\nA=B' holds a blank, a quote, a backslash or a control character;"
+                "IFACE 'eth1\\nA=B' contains a space, a quote, a backslash or a control character;"
                 " write it without."
             ),
         ),
@@ -344,13 +344,14 @@ def test_changed_names_values_and_consequence():
     ]
     assert changed(plan([BLUE, RED]), plan(new)) == [
         (
-            "network 'blue': cidr changes from 10.1.0.0/16 to 10.2.0.0/16; every node's lease is of"
-            " the old form: nodes take a new one when flanneld restarts, and pods that are attached"
-            " keep their old addresses until they are attached again."
+            "network 'blue': cidr changes from 10.1.0.0/16 to 10.2.0.0/16; every node's lease has"
+            " the old form: each node takes a new one when flanneld restarts, and pods that are"
+            " attached keep their old addresses until they are attached again."
         ),
         (
-            "network 'red': backend.vni changes from 2 to 3; nodes that have not changed over yet"
-            " cannot be reached through it."
+            "network 'red': backend.vni changes from 2 to 3; until all nodes have the new value,"
+            " nodes with the old one and nodes with the new one cannot reach each other through"
+            " this network."
         ),
     ]
     assert changed(plan([BLUE]), plan([BLUE, RED])) == []
@@ -360,8 +361,8 @@ def test_changed_does_not_show_a_secret():
     keys = ["k" * 96, "l" * 96]
     old, new = (plan([dict(BLUE, backend={"type": "ipsec", "psk": key})]) for key in keys)
     assert changed(old, new) == [
-        "network 'blue': backend.psk changes; nodes that have not changed over yet cannot be"
-        " reached through it."
+        "network 'blue': backend.psk changes; until all nodes have the new value, nodes with the"
+        " old one and nodes with the new one cannot reach each other through this network."
     ]
 
 
@@ -583,7 +584,7 @@ def test_an_external_network_is_none_of_ours():
     ]
     assert blocked(plan([dict(external, cidr="10.9.0.0/16"), dict(RED, isolate=False)])) == []
     with pytest.raises(
-        PlanError, match="allow_to holds 'calico', which every pod is on anyway; remove it"
+        PlanError, match="allow_to holds 'calico', which every pod is attached to anyway; remove it"
     ):
         plan([external, dict(RED, allow_to=["calico"])])
 
