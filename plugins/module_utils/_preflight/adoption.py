@@ -72,8 +72,8 @@ def _problems(found: Facts, plan: Facts) -> Iterator[str]:
             if external.get("conf") in network["files"] or external.get("cidr") == declared["cidr"]:
                 continue
             yield (
-                f"{where}: no network of multinet_networks has its range {declared['cidr']}. Add"
-                f" {json.dumps(declared)}; pods that are made anew would lose it otherwise."
+                f"{where}: no network of multinet_networks has its range {declared['cidr']}, so new"
+                f" pods would not get this network any more. Add {json.dumps(declared)}."
             )
             continue
         yield from _differences(where, pair)
@@ -82,9 +82,9 @@ def _problems(found: Facts, plan: Facts) -> Iterator[str]:
         for name in found["beside"].get(file, []):
             if name != external.get("name"):
                 yield (
-                    f"{file} calls {name} as well, which is none of flannel's, and pods that are"
-                    " made anew would lose it. Take it out of the file, or declare it with default:"
-                    " external where it is the pods' first network."
+                    f"{file} also calls {name}, which is not a network of flannel, so new pods"
+                    " would not get it any more. Remove it from the file, or, if it is the pods'"
+                    " first network, declare it with default: external."
                 )
 
 
@@ -95,9 +95,9 @@ def _same_range(taken: Iterable[Pair]) -> Iterator[str]:
         other = first.setdefault(ours["cidr"], theirs)
         if other is not theirs:
             yield (
-                f"{other['name']} ({other['file']}, bridge {other['bridge']}) and"
-                f" {theirs['name']} ({theirs['file']}, bridge {theirs['bridge']}) both have the"
-                f" range {ours['cidr']}. Take the one away that no pod uses."
+                f"{other['name']} ({other['file']}, bridge {other['bridge']}) and {theirs['name']}"
+                f" ({theirs['file']}, bridge {theirs['bridge']}) both have the range"
+                f" {ours['cidr']}. Remove the one that no pod uses."
             )
 
 
@@ -114,9 +114,10 @@ def _differences(where: str, pair: Pair) -> Iterator[str]:
         different["backend"] = backend
     for key, value in different.items():
         yield (
-            f"{where}: {key} is {json.dumps(value)} now, and network '{pair.ours['name']}' has"
-            f" {json.dumps(pair.ours[key])}. Declare it as it is: hosts that are taken over later"
-            " would not be reached otherwise. It can be changed when all are."
+            f"{where}: {key} is {json.dumps(value)} on this host, but network '{pair.ours['name']}'"
+            f" declares {json.dumps(pair.ours[key])}. Declare the value of this host; otherwise"
+            " hosts that are taken over later cannot be reached. You can change it when all hosts"
+            " are taken over."
         )
 
 
@@ -125,9 +126,9 @@ def _leases_of_kubernetes(found: Facts, plan: Facts, cluster_cidrs: Sequence[str
         if not pair.ours["etcd_prefix"] and pair.ours["cidr"] not in cluster_cidrs:
             yield (
                 f"{pair.theirs['name']} ({pair.theirs['file']}): with multinet_datastore:"
-                " kubernetes, subnets follow from those that Kubernetes gave its nodes, and this"
-                " host would get another one than it has. Take it over with multinet_datastore:"
-                " etcd."
+                " kubernetes, the subnet of a node is derived from its podCIDR, so this host would"
+                " get another subnet than it has now. Take the network over with"
+                " multinet_datastore: etcd."
             )
 
 

@@ -30,16 +30,16 @@ KERNEL_REMEDY = {
         " linux-image, Ubuntu: linux-modules-extra) and run 'modprobe br_netfilter'"
     ),
     "nftables": (
-        "isolation is enforced with it. Install the package nftables and a kernel with"
-        " CONFIG_NF_TABLES_INET"
+        "the guard, which isolates networks, needs it. Install the package nftables and a kernel"
+        " with CONFIG_NF_TABLES_INET"
     ),
     "nftables for bridges": (
-        "pods are kept to their own addresses with it. Install a kernel with"
-        " CONFIG_NF_TABLES_BRIDGE"
+        "the guard needs it to stop pods that send with other addresses than their own. Install a"
+        " kernel with CONFIG_NF_TABLES_BRIDGE"
     ),
     "neighbour advertisements in nftables": (
-        "pods are kept to their own IPv6 addresses with it. Install nftables 1.0 or later, or"
-        " declare no ipv6_cidr"
+        "the guard needs it to stop pods that send with other IPv6 addresses than their own."
+        " Install nftables 1.0 or later, or declare no ipv6_cidr"
     ),
 }
 
@@ -101,11 +101,11 @@ def warnings(
     for network in plan["networks"]:
         for port in sorted(set(network["tunnel_ports"]) & set(others.values())):
             found.append(
-                f"Network '{network['name']}': UDP port {port} is also that of"
+                f"Network '{network['name']}': UDP port {port} is also used by"
                 f" {' and '.join(sorted(name for name in others if others[name] == port))}, which"
-                " the collection did not make. Both work, but the guard is in charge of the whole"
-                " port: hosts that are no nodes to it (isolation_node_addresses) reach neither."
-                " Another backend.port keeps the two apart."
+                " the collection did not make. Both work, but the guard filters the whole port:"
+                " hosts that are not in isolation_node_addresses reach neither of them. Set another"
+                " backend.port to keep the two apart."
             )
     ours = {port for network in plan["networks"] for port in network["tunnel_ports"]}
     for link in observed["links"]:
@@ -113,7 +113,8 @@ def warnings(
         if port and port not in ours and link["ifname"] not in _our_devices(deployed):
             found.append(
                 f"{link['ifname']} is a tunnel ({kind}, UDP port {port}) that the collection did"
-                " not make. The guard closes its port to pods of the networks."
+                " not make. The guard closes its port for pods of the networks. If pods need that"
+                " port, give the tunnel another one."
             )
     return found
 
@@ -161,8 +162,8 @@ def _platform(observed: Facts) -> Iterator[str]:
     if tuple(observed["python"][:2]) < (3, 9):
         version = ".".join(str(part) for part in observed["python"])
         yield (
-            f"Python on this host is {version}; the meta-plugin needs 3.9 or newer. Install one and"
-            " set ansible_python_interpreter to it."
+            f"Python on this host is {version}; the meta-plugin needs 3.9 or newer. Install a newer"
+            " Python and set ansible_python_interpreter to its path."
         )
     if observed["machine"] not in _architectures.SUPPORTED:
         *most, last = sorted(_architectures.SUPPORTED)
@@ -213,8 +214,8 @@ def _kernel(observed: Facts, plan: Facts) -> Iterator[str]:
 def _underlay(observed: Facts, interface: str) -> Iterator[str]:
     if not interface:
         yield (
-            "This host has no default route, so the underlay interface can't be derived: "
-            "set multinet_underlay_interface to the interface that reaches the other nodes."
+            "This host has no default route, so the collection cannot find the underlay interface:"
+            " set multinet_underlay_interface to the interface that reaches the other nodes."
         )
         return
     link = next((link for link in observed["links"] if link["ifname"] == interface), None)
@@ -251,17 +252,16 @@ def _read_only(observed: Facts, deployment: Deployment) -> Iterator[str]:
     for directory in observed["read_only"]:
         if directory in settings:
             yield (
-                f"{settings[directory]} is {directory}, which cannot be written to on this host."
-                f" Set {settings[directory]} to a directory that can, and the container runtime's"
-                " directory to the same."
+                f"{settings[directory]} is {directory}, which is read-only on this host. Set"
+                f" {settings[directory]} to a directory that is not, and configure the container"
+                " runtime to use the same directory."
             )
         else:
             fixed.append(directory)
     if fixed:
         yield (
-            f"{', '.join(fixed)} cannot be written to on this host, and the collection keeps what"
-            " it installs there. Mount a file system that can be written to over it, an overlay for"
-            " example."
+            f"The collection must write to {', '.join(fixed)}, but the file system there is"
+            " read-only on this host. Mount a writable file system over it, for example an overlay."
         )
 
 
@@ -280,17 +280,18 @@ def _ipv6(observed: Facts, plan: Facts, interface: str) -> Iterator[str]:
         for address in _addresses_of(observed, interface)
     ):
         yield (
-            f"{have}, and the underlay interface '{interface}' has no IPv6 address that its tunnels"
-            " could end at. Give it one, or leave ipv6_cidr out."
+            f"{have}, but the underlay interface '{interface}' has no IPv6 address, which the"
+            " tunnels need. Give it one, or leave ipv6_cidr out."
         )
     mtus = [one["mtu"] for one in observed["links"] if one["ifname"] == interface and "mtu" in one]
     for network in plan["networks"]:
         taken = network.get("mtu_overhead", 0)  # none in a plan of before
         if mtus and network.get("ipv6_cidr") and mtus[0] - taken < IPV6_MIN_MTU:
             yield (
-                f"Network '{network['name']}': IPv6 needs packets of {IPV6_MIN_MTU} bytes, and the"
-                f" underlay interface '{interface}' has an MTU of {mtus[0]}, of which the tunnel"
-                f" takes {taken}. Give it {IPV6_MIN_MTU + taken} or more, or leave ipv6_cidr out."
+                f"Network '{network['name']}': IPv6 needs packets of {IPV6_MIN_MTU} bytes, but the"
+                f" underlay interface '{interface}' has an MTU of {mtus[0]}, and the tunnel takes"
+                f" {taken} of it. Give the interface an MTU of {IPV6_MIN_MTU + taken} or more, or"
+                " leave ipv6_cidr out."
             )
 
 
@@ -312,13 +313,13 @@ def _addresses(observed: Facts, deployment: Deployment) -> Iterator[str]:
             for dev, other in _foreign_prefixes(observed, ours, leased):
                 if other.version == prefix.version and other.overlaps(prefix):
                     or_removed = (
-                        "; or, if no other CNI gives pods addresses of it any more, remove the"
-                        f" bridge (ip link delete {dev})"
+                        "; or, if no other CNI uses this bridge any more, remove it (ip link delete"
+                        f" {dev})"
                     )
                     yield (
                         f"Network '{network['name']}': {key} {prefix} overlaps {other}, which this"
-                        f" host has on {dev}. Choose a range that is free on every host"
-                        f"{or_removed * (dev in bridges)}."
+                        f" host has on interface {dev}. Choose a range that is free on every"
+                        f" host{or_removed * (dev in bridges)}."
                     )
 
 
@@ -351,7 +352,7 @@ def _devices(observed: Facts, plan: Facts, deployed: Facts | None) -> Iterator[s
             ):
                 yield (
                     f"Network '{network['name']}': VNI {backend['vni']} with port {backend['port']}"
-                    f" is taken on this host by {device}. Choose another backend.vni."
+                    f" is already used on this host by {device}. Choose another backend.vni."
                 )
 
 
@@ -377,9 +378,9 @@ def _ports(observed: Facts, plan: Facts, deployed: Facts | None) -> Iterator[str
             and network["healthz_port"] not in ours
         ):
             yield (
-                f"Network '{network['name']}': TCP port 127.0.0.1:{network['healthz_port']}, where"
-                " its flanneld would answer health checks, is taken. Set healthz_port of the"
-                " network to a free one."
+                f"Network '{network['name']}': TCP port 127.0.0.1:{network['healthz_port']}, which"
+                " its flanneld needs for health checks, is already in use on this host. Set"
+                " healthz_port of the network to a free port."
             )
 
 
@@ -408,13 +409,13 @@ def _tunnel_ports(observed: Facts, plan: Facts, deployed: Facts | None) -> Itera
                 continue
             by = f" by {', '.join(sorted(holders))}" if holders else ""
             remedy = (
-                "Set backend.port to a free one"
+                "Set backend.port to a free port"
                 if "port" in backend
-                else "Stop what uses it, or choose another backend"
+                else "Stop the program that uses it, or choose another backend"
             )
             yield (
-                f"Network '{network['name']}': UDP port {port} of its tunnel is taken on this"
-                f" host{by}. {remedy}."
+                f"Network '{network['name']}': UDP port {port} of its tunnel is already in use on"
+                f" this host{by}. {remedy}."
             )
 
 
@@ -423,24 +424,24 @@ def _cni(observed: Facts, plan: Facts, conf_name: str) -> Iterator[str]:
     foreign = sorted(name for name in observed["cni_confs"] if name != conf_name)
     if external and external["conf"] and external["conf"] not in foreign:
         yield (
-            f"Network '{external['name']}' is another CNI's, and its configuration"
-            f" {external['file']} is not on this host, where there is"
-            f" {', '.join(foreign) or 'none'}. Install that CNI first, or correct conf."
+            f"Network '{external['name']}' belongs to another CNI, but its configuration"
+            f" {external['file']} is not on this host (found: {', '.join(foreign) or 'none'})."
+            " Install that CNI first, or correct conf."
         )
     elif external and not external["conf"] and len(foreign) != 1:
         found = (
-            f"more than one CNI configuration is on this host ({', '.join(foreign)}). Write conf:"
-            " with the name of the one that pods have had so far"
+            f"more than one CNI configuration is on this host ({', '.join(foreign)}). Write the"
+            " name of the file that pods have used so far into conf"
             if foreign
             else f"no CNI configuration is on this host in {external['file']}. Install that CNI"
             " first"
         )
-        yield f"Network '{external['name']}' is another CNI's, and {found}."
+        yield f"Network '{external['name']}' belongs to another CNI, but {found}."
     for name in sorted(observed["cni_confs"]):
         if name < conf_name:
             yield (
                 f"The CNI configuration '{name}' sorts before '{conf_name}', so a container runtime"
-                " would use it instead of ours. Rename or remove it."
+                " would use it instead of the collection's. Rename or remove it."
             )
 
 
@@ -455,8 +456,8 @@ def _datastore(plan: Facts, deployed: Facts | None) -> Iterator[str]:
         if was != will:
             yield (
                 f"Network '{network['name']}' is deployed here with multinet_datastore: {was}. With"
-                f" {will} this host would get another subnet, and its pods would lose the network:"
-                " leave the variable as it was, or run the playbook reset first."
+                f" {will} this host would get another subnet, and its pods would lose the network."
+                f" Set the variable back to {was}, or run the playbook reset first."
             )
 
 
@@ -465,8 +466,8 @@ def _undeclared(observed: Facts, plan: Facts, deployed: Facts | None) -> Iterato
     if gone:
         named = "; ".join(f"network '{network['name']}' ({footprint(network)})" for network in gone)
         yield (
-            f"Deployed here but no longer declared: {named}. Declare it again, or run with"
-            f" multinet_prune=true, which removes it completely.{_losing(observed.get('pods'))}"
+            f"Deployed on this host but no longer declared: {named}. Declare it again, or remove it"
+            f" completely with multinet_prune=true.{_losing(observed.get('pods'))}"
         )
 
 
@@ -475,8 +476,8 @@ def _losing(pods: list[str] | None) -> str:
     if not pods:
         return ""
     return (
-        f" Pods that run here would lose it, and stay Ready: {', '.join(pods)}. Drain the node"
-        " first, or delete them afterwards."
+        f" These pods run here, would lose it, and would still be Ready: {', '.join(pods)}. Drain"
+        " the node first, or delete the pods afterwards."
     )
 
 

@@ -90,7 +90,7 @@ def sentences(found: Facts) -> list[str]:
         where = f"{network['name']} ({' and '.join(network['files'])}, bridge {network['bridge']})"
         declared = network["declaration"]
         lines.append(
-            f"{where}: would be declared as {json.dumps(declared)}"
+            f"{where}: declare it as {json.dumps(declared)}"
             if declared
             else f"{where}: {network['problem']}"
         )
@@ -98,10 +98,12 @@ def sentences(found: Facts) -> list[str]:
         if daemon:
             lines.append(f"  its flanneld is {daemons.called(daemon)}, with {daemon['store']}")
         elif declared and "backend" not in declared:
-            lines.append("  its flanneld does not run: declare the backend that it has")
-    lines += [f"{ours}: taken over, was {theirs}" for ours, theirs in found["adopted"].items()]
+            lines.append(
+                "  its flanneld does not run: add the backend that it has to the declaration"
+            )
+    lines += [f"{ours}: taken over; it was {theirs}" for ours, theirs in found["adopted"].items()]
     if not lines:
-        lines.append("No network of flannel's is in the CNI configuration of this host.")
+        lines.append("The CNI configuration of this host has no network of flannel.")
     return lines + list(found["stays"])
 
 
@@ -185,8 +187,8 @@ def _network(plugin: dict[str, Any], seen: Facts) -> dict[str, Any]:
         subnet = ipaddress.ip_interface(written["FLANNEL_SUBNET"])
     except (KeyError, ValueError):
         network["problem"] = (
-            f"{plugin['subnet_file']} says no range, so its flanneld does not run here. Start it,"
-            " and look again."
+            f"{plugin['subnet_file']} has no range, so its flanneld does not run here. Start that"
+            " flanneld, and run this again."
         )
         return network
     network["subnet"] = written["FLANNEL_SUBNET"]
@@ -253,8 +255,8 @@ def _stays(seen: Facts, networks: list[dict[str, Any]]) -> Iterator[str]:
         kinds = _types(conf)
         if not any(file in network["files"] for network in networks) and kinds != ["loopback"]:
             yield (
-                f"{file} stays: {conf.get('name') or file} ({', '.join(kinds)}) is none"
-                " of flannel's. To keep it as the pods' first network, declare it with default:"
+                f"{file} stays: {conf.get('name') or file} ({', '.join(kinds)}) is not a network of"
+                " flannel. To keep it as the pods' first network, declare it with default:"
                 " external."
             )
     named = {network["subnet_file"] for network in networks}
@@ -267,9 +269,9 @@ def _stays(seen: Facts, networks: list[dict[str, Any]]) -> Iterator[str]:
     stores = {one["daemon"]["store"] for one in networks if one["daemon"]}
     if networks:
         yield (
-            "Pods that run keep their interfaces and addresses: bridges are renamed, and addresses"
-            " that are given out are moved along, when networks are taken over. They get the"
-            " sysctls that new pods get."
+            "When networks are taken over, running pods keep their interfaces and addresses: the"
+            " bridges are renamed, and the records of used addresses are moved. Running pods get"
+            " the same sysctls as new pods."
         )
     for store in sorted(stores):
-        yield f"Left as it is, for the way back: {store}."
+        yield f"Not changed, so that you can go back: {store}."

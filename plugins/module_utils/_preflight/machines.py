@@ -62,27 +62,28 @@ def reset_problems(
             known = other in inventory.nodes or other in inventory.members
             if known and other not in inventory.running:
                 found.append(
-                    f"{name} is the machine that the inventory also calls {other}, and a reset"
-                    f" would take what {other} has. Reset both: --limit {name},{other}."
+                    f"{name} and {other} are two names in the inventory for one machine, so a reset"
+                    f" of {name} would also remove what {other} has. Reset both: --limit"
+                    f" {name},{other}."
                 )
                 break
     if not _etcd_goes(inventory):
         return found
     if staying:
         found.append(
-            f"{_and(staying)} still take leases from the etcd of {_and(inventory.members)}, which"
-            " would go with all its data. Reset all hosts at once (without --limit), or put other"
-            " hosts into multinet_etcd first, as roles/etcd/README.md says."
+            f"This reset would remove the etcd of {_and(inventory.members)} with all its data, but"
+            f" the etcd still gives leases to {_and(staying)}. Reset all hosts at once (without"
+            " --limit), or put other hosts into multinet_etcd first, as roles/etcd/README.md says."
         )
         return found
     silent = _without(inventory.running, hosts)
     others = sorted({lease["public_ip"] or lease["subnet"] for lease in leases})
     if len(others) > len(silent) and not prune:
         found.append(
-            f"The etcd of {_and(inventory.members)} would go with all its data, but in it are"
-            f" leases of {_and(others)}, which this run does not have. Add what is missing to the"
-            " inventory, wait until the leases end (a day), or set multinet_prune to true if those"
-            " hosts are gone."
+            f"This reset would remove the etcd of {_and(inventory.members)} with all its data, but"
+            f" it holds leases of {_and(others)}, which are not hosts of this run. Add these hosts"
+            " to the inventory, or wait until their leases end (a day), or, if these hosts are"
+            " gone, set multinet_prune to true."
         )
     return found
 
@@ -105,7 +106,7 @@ def _two_names(hosts: Hosts, inventory: Inventory) -> list[str]:
 def _member_elsewhere(hosts: Hosts, inventory: Inventory) -> list[str]:
     """A machine that holds the data of a member which the inventory has under another name."""
     return [
-        f"{name} holds the data of the etcd member {host['member']}, which multinet_etcd names. If"
+        f"{name} holds the data of the etcd member {host['member']}, which is in multinet_etcd. If"
         f" both are one machine, write {host['member']} wherever the inventory has {name}; if"
         f" {name} is a copy of it, remove /etc/multinet and /var/lib/multinet from {name}."
         for name, host in hosts.items()
@@ -124,11 +125,12 @@ def _moved(hosts: Hosts, inventory: Inventory) -> list[str]:
         return []
     former = [name for name, host in hosts.items() if host["member"]]
     return [
-        f"The etcd data of the networks is on {_and(former)}, and a new etcd on"
-        f" {_and(inventory.members)} would begin without it. Put one of the former members back"
-        " into multinet_etcd, and one host more so that their number stays odd; let the new ones"
-        " join, and take these two out afterwards. To begin anew instead, remove"
-        " /var/lib/multinet/etcd from them."
+        f"The etcd data of the networks is on {_and(former)}, but multinet_etcd names"
+        f" {_and(inventory.members)}, where a new etcd would begin without that data. Put one of"
+        " the former members back into multinet_etcd, and add one more host so that the number of"
+        " members stays odd. When the new members have joined, take these two out again. If you"
+        " want to begin with an empty etcd instead, remove /var/lib/multinet/etcd from the former"
+        " members."
         for dummy in former[:1]
     ]
 
@@ -137,10 +139,10 @@ def _lost_ca(hosts: Hosts, inventory: Inventory) -> list[str]:
     if not inventory.pki_dir or inventory.has_ca:
         return []
     return [
-        f"{inventory.pki_dir} (multinet_pki_dir) has no CA, but {_and(with_ca)} got certificates"
-        " of one, and a new one would cut them off from their etcd. Put the directory back where"
-        " it was, or set multinet_pki_dir to where it is. To begin anew instead, remove"
-        " /etc/multinet/pki from all hosts."
+        f"{inventory.pki_dir} (multinet_pki_dir) has no CA, but the certificates of {_and(with_ca)}"
+        " are from an earlier CA. With a new CA these hosts could not reach their etcd. Put the"
+        " directory back where it was, or set multinet_pki_dir to where it is now. If you want to"
+        " begin with a new CA instead, remove /etc/multinet/pki from all hosts."
         for with_ca in [[name for name, host in hosts.items() if host["ca"]]]
         if with_ca
     ]
@@ -157,9 +159,10 @@ def _kept(names: Sequence[str], hosts: Hosts, inventory: Inventory) -> str:
 def _one_name(kept: str, names: Iterable[str]) -> str:
     others = [name for name in names if name != kept]
     return (
-        f"{_and([kept, *others])} are one machine, and what is done under one name would be undone"
-        f" under another. Give it one name: write {kept} wherever the inventory has {_or(others)}"
-        " (multinet_node_name is the name that Kubernetes has for it)."
+        f"{_and([kept, *others])} are one machine, so the run would undo under one name what it did"
+        f" under another. Give the machine one name: write {kept} wherever the inventory has"
+        f" {_or(others)} (if Kubernetes has another name for it, write that one into"
+        " multinet_node_name)."
     )
 
 

@@ -131,8 +131,8 @@ def api_problem(server: str, ca: str = "", seconds: float = 5.0) -> str:
         if error.status in _ANSWERS:
             return ""
         return (
-            f"{error.msg} Hosts reach it at multinet_kubernetes_server, or where the kubeconfig"
-            " has it."
+            f"{error.msg} The host takes the API's address from multinet_kubernetes_server, or else"
+            " from the kubeconfig."
         )
     finally:
         api.close()
@@ -166,9 +166,10 @@ def account_problems(
             if error.status == _UNKNOWN:
                 found.append(
                     f"{socket.gethostname()}: the Kubernetes API {server} does not know the account"
-                    f" {token.Token(held).account}, whose token ({file}) says that it is good. This"
-                    " run writes a new one if the account or the cluster was made anew. If this is"
-                    " said again, another cluster answers there: see multinet_kubernetes_server."
+                    f" {token.Token(held).account}, although its token ({file}) has not expired. If"
+                    " the account or the cluster was made again, this run writes a new token. If"
+                    " this message comes again, another cluster answers at that address: correct"
+                    " multinet_kubernetes_server."
                 )
         finally:
             api.close()
@@ -246,7 +247,7 @@ def _br_netfilter(run: Run) -> str | None:
 def _ipv6_off() -> str:
     """Return what switches IPv6 off for devices that are made, "" if nothing does."""
     if not os.path.isdir("/proc/sys/net/ipv6"):
-        return "the kernel was started with ipv6.disable=1, or has no IPv6"
+        return "the kernel was started with ipv6.disable=1, or was built without IPv6"
     for name in ("all", "default"):
         path = f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6"
         with open(path, encoding="ascii") as setting:

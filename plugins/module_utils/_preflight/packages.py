@@ -38,7 +38,7 @@ FAMILIES = {
         },
     ),
     "fedora": Family(
-        "Fedora, RHEL and those made from it",
+        "Fedora, RHEL and their derivatives",
         {
             "ip": "iproute",
             "nft": "nftables",

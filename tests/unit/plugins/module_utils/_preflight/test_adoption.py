@@ -56,9 +56,12 @@ def test_what_fits_is_taken_over():
     "case, said",
     [
         ({"ours": {"cidr": "10.9.0.0/16"}}, "no network of multinet_networks has its range"),
-        ({"ours": {"subnet_len": 26}}, "subnet_len is 24 now, and network 'blue' has 26"),
+        (
+            {"ours": {"subnet_len": 26}},
+            "subnet_len is 24 on this host, but network 'blue' declares 26",
+        ),
         ({"ours": {"backend": {"type": "vxlan", "vni": 2, "port": 8472}}}, "backend is {"),
-        ({"ours": {"ipv6_cidr": "fd00::/48"}}, "ipv6_cidr is null now"),
+        ({"ours": {"ipv6_cidr": "fd00::/48"}}, "ipv6_cidr is null on this host"),
         ({"theirs": {"declaration": None, "problem": "x says no range"}}, "x says no range"),
         ({"ours": {"etcd_prefix": None}}, "multinet_datastore: kubernetes"),
     ],
@@ -72,9 +75,9 @@ def test_what_does_not_fit_is_said(case, said):
 def test_what_a_meta_plugin_calls_besides_flannel_would_be_lost():
     (sentence,) = problems(beside=["storage"])
     assert sentence == (
-        "10-multus.conf calls storage as well, which is none of flannel's, and pods that are made"
-        " anew would lose it. Take it out of the file, or declare it with default: external where"
-        " it is the pods' first network."
+        "10-multus.conf also calls storage, which is not a network of flannel, so new pods would"
+        " not get it any more. Remove it from the file, or, if it is the pods' first network,"
+        " declare it with default: external."
     )
     assert problems(beside=["calico"], external={"name": "calico", "cidr": None}) == []
     # the file stays where it is
@@ -86,7 +89,7 @@ def test_two_networks_do_not_become_one():
     found = {"networks": [THEIRS, other], "beside": {}}
     assert adoption.problems(found, {"networks": [OURS], "external": None}) == [
         "flannel0 (10-multus.conf, bridge kbr0) and flannel1 (10-multus.conf, bridge kbr1) both"
-        " have the range 10.1.0.0/16. Take the one away that no pod uses."
+        " have the range 10.1.0.0/16. Remove the one that no pod uses."
     ]
 
 
@@ -100,9 +103,9 @@ def test_a_flanneld_in_a_pod_is_stopped_first_where_its_network_is_taken_over():
     one, two = {**THEIRS, "daemon": pod}, {**THEIRS, "daemon": pod, "name": "flannel1"}
     assert adoption.waits({"networks": [one, two]}, {"networks": [OURS]}) == [
         "The flanneld that writes /run/flannel/subnet.env runs in the pod with the UID 0f5d, which"
-        " Kubernetes would start again. Unless that is done, save its DaemonSet and delete it so"
-        " that its pods go on running (--cascade=orphan). Then delete this host's pod, and run this"
-        " again."
+        " Kubernetes would start again. Unless you have done this already, save its DaemonSet and"
+        " delete it so that its pods go on running (--cascade=orphan). Then delete this host's pod,"
+        " and run this again."
     ]
     assert adoption.waits({"networks": [THEIRS]}, {"networks": [OURS]}) == []
     assert adoption.waits({"networks": [one]}, {"networks": []}) == []

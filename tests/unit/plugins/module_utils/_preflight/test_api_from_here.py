@@ -51,7 +51,7 @@ def test_whoever_answers_is_there(serve, status):
 def test_what_does_not_answer_is_told_with_the_remedy(serve):
     told = observe.api_problem("http://127.0.0.1:1", "", seconds=0.1)
     assert told.startswith("The Kubernetes API http://127.0.0.1:1 ")
-    assert told.endswith("where the kubeconfig has it.")
+    assert told.endswith("or else from the kubeconfig.")
     assert observe.api_problem(serve(503), "", seconds=0.1) != "" == observe.api_problem("")
 
 
@@ -91,5 +91,7 @@ def test_the_host_s_own_accounts_are_tried(serve, tmp_path):
         return observe.account_problems(server, seconds=seconds, directory=str(tmp_path))
 
     (sentence,) = told(serve(200, known=f"Bearer {texts['multinet']}"))
-    assert f"does not know the account other, whose token ({tmp_path}/other.token)" in sentence
+    assert (
+        f"does not know the account other, although its token ({tmp_path}/other.token)" in sentence
+    )
     assert told(serve(200)) == told("", 0.5) == told("http://127.0.0.1:1", 0.5) == []

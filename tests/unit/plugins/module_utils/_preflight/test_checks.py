@@ -119,7 +119,7 @@ def test_a_port_shared_with_another_flannel_is_a_warning():
     )
     found = checks.warnings(observed, PLAN)
     assert len(found) == 1 and found[0].startswith(
-        "Network 'red': UDP port 8286 is also that of flannel.4, which the collection did not make."
+        "Network 'red': UDP port 8286 is also used by flannel.4, which the collection did not make."
     )
     assert checks.warnings(dict(observed, links=[vxlan("flannel.2", 2, 8286)]), PLAN, PLAN) == []
 
@@ -132,7 +132,8 @@ def test_a_tunnel_of_somebody_else_is_named():
     observed = dict(copy.deepcopy(VECTORS["host"]), firewalls=[], links=[geneve])
     assert checks.warnings(observed, PLAN) == [
         "genev_sys is a tunnel (geneve, UDP port 6081) that the collection did not make. The guard"
-        " closes its port to pods of the networks."
+        " closes its port for pods of the networks. If pods need that port, give the tunnel another"
+        " one."
     ]
 
 
@@ -148,9 +149,9 @@ def test_an_underlay_that_leaves_no_room_for_ipv6_is_refused(mtu, refused):
     assert (
         checks.problems(observed, deployment)
         == [
-            "Network 'blue': IPv6 needs packets of 1280 bytes, and the underlay interface 'eth0'"
-            " has an MTU of 1329, of which the tunnel takes 50. Give it 1330 or more, or leave"
-            " ipv6_cidr out."
+            "Network 'blue': IPv6 needs packets of 1280 bytes, but the underlay interface 'eth0'"
+            " has an MTU of 1329, and the tunnel takes 50 of it. Give the interface an MTU of 1330"
+            " or more, or leave ipv6_cidr out."
         ]
         * refused
     )

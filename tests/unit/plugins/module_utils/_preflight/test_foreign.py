@@ -172,8 +172,8 @@ def test_a_daemon_that_does_not_run():
     result = found({"10-flannel.conflist": KUBE_FLANNEL}, files={})
     assert result["networks"][0]["declaration"] is None
     assert foreign.sentences(result)[0] == (
-        "cbr0 (10-flannel.conflist, bridge cni0): /run/flannel/subnet.env says no range, so its"
-        " flanneld does not run here. Start it, and look again."
+        "cbr0 (10-flannel.conflist, bridge cni0): /run/flannel/subnet.env has no range, so its"
+        " flanneld does not run here. Start that flanneld, and run this again."
     )
 
 
@@ -183,15 +183,15 @@ def test_a_daemon_that_was_stopped_has_taken_its_device_along():
     assert "backend" not in result["networks"][0]["declaration"]
     assert result["networks"][1]["declaration"]["backend"] == {"type": "udp", "port": 8285}
     assert foreign.sentences(result)[1] == (
-        "  its flanneld does not run: declare the backend that it has"
+        "  its flanneld does not run: add the backend that it has to the declaration"
     )
 
 
 def test_another_cni_stays():
     assert foreign.sentences(found({"10-calico.conflist": CALICO})) == [
-        "No network of flannel's is in the CNI configuration of this host.",
-        "10-calico.conflist stays: k8s-pod-network (calico, portmap) is none of flannel's. To keep"
-        " it as the pods' first network, declare it with default: external.",
+        "The CNI configuration of this host has no network of flannel.",
+        "10-calico.conflist stays: k8s-pod-network (calico, portmap) is not a network of flannel."
+        " To keep it as the pods' first network, declare it with default: external.",
     ]
 
 
@@ -239,7 +239,9 @@ def test_a_daemon_says_its_port_and_where_its_leases_are():
     assert network["daemon"] == running
     lines = foreign.sentences(result)
     assert "  its flanneld is unit flanneld.service, with keys below /x in etcd at" in lines[1]
-    assert any(line.startswith("Left as it is, for the way back: keys below") for line in lines)
+    assert any(
+        line.startswith("Not changed, so that you can go back: keys below") for line in lines
+    )
 
 
 def test_a_subnet_of_another_length_and_ipv6():
@@ -264,5 +266,5 @@ def test_a_daemon_of_no_configuration_stays():
 
 def test_what_was_taken_over_is_said():
     assert foreign.sentences(found({}, adopted={"blue": "flannel0"})) == [
-        "blue: taken over, was flannel0"
+        "blue: taken over; it was flannel0"
     ]

@@ -42,7 +42,7 @@ def test_all_that_hosts_need():
         "procps",
         "python3",
     ]
-    assert rows["Fedora, RHEL and those made from it"] == [
+    assert rows["Fedora, RHEL and their derivatives"] == [
         "iproute",
         "kmod",
         "nftables",
