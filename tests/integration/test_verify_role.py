@@ -218,7 +218,7 @@ def test_hosts_one_after_the_other_are_no_measurement(lab):
     playbook.write_text(json.dumps([own]))
     status, output, report = play(lab, playbook=str(playbook))
     assert status == 2 and report is None, output
-    assert "all are measured at once: leave `serial` out of the play" in output
+    assert "all hosts are measured together. Remove `serial` from the play" in output
 
 
 def test_check_mode_measures_nothing_and_does_not_fail(lab):

@@ -464,8 +464,8 @@ def _take_place(place: str, port: int) -> int:
             elif _noted(other, "port", port) == port:
                 raise AgentError(
                     f"Another measurement on UDP port {port} is running on this host (process"
-                    f" {pid}, {other}). Run this one again, which may take another port, let that"
-                    " one end (it does so by itself), or stop that process."
+                    f" {pid}, {other}). Run this one again (it may take another port), wait until"
+                    " the other one ends by itself, or stop that process."
                 )
         os.makedirs(place, mode=0o700)
         lock = os.open(os.path.join(place, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

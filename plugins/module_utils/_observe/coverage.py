@@ -26,16 +26,17 @@ _OF_PAIRS = (kinds.UNICAST.name, kinds.FORCED.name, kinds.NATURAL.name)
 # What was not sent if there were too few pods for it
 _TAKES = {
     kinds.NEIGHBOUR.name: "Whether a neighbour reaches a pod by its address in another network,"
-    " with and without a VLAN tag: it takes two pods on one host and network, one of them on"
-    " another network, too.",
-    kinds.ROUTER.name: "Whether a pod can be a router for its neighbours: it takes two pods on one"
-    " host and network.",
-    kinds.CLAIM.name: "Whether a pod can take a neighbour's address: it takes two pods on one host"
-    " and network that does not allow spoofing, one of them attached by the collection.",
-    kinds.SHADOW.name: "Whether masquerade gives a pod the port of a tunnel: it takes two hosts,"
+    " with and without a VLAN tag: this needs two pods on one host and network, one of which is"
+    " also on another network.",
+    kinds.ROUTER.name: "Whether a pod can be a router for its neighbours: this needs two pods on"
+    " one host and network.",
+    kinds.CLAIM.name: "Whether a pod can take a neighbour's address: this needs two pods"
+    " on one host, on a network that does not allow spoofing. The collection must have attached one"
+    " of them.",
+    kinds.SHADOW.name: "Whether masquerade gives a pod the port of a tunnel: this needs two hosts,"
     " and tunnels that have ports.",
-    kinds.MTU.name: "Whether a pod can lower the MTU of another network's way: it takes pods of two"
-    " isolated networks on one host.",
+    kinds.MTU.name: "Whether a pod can lower the MTU of the way into another network: this"
+    " needs pods of two isolated networks on one host.",
 }
 
 
@@ -60,7 +61,7 @@ def gaps(measurement: Measurement, evidence: Evidence, judged: Sequence[Cell] = 
     if not present:
         found.append(
             "No pod is attached to any network, so nothing could be measured. Start pods first;"
-            " those that are older than the networks have to be made anew."
+            " delete pods that are older than the networks, so that they are made again."
         )
     elif measurement.require_pods:
         found += [
@@ -72,12 +73,13 @@ def gaps(measurement: Measurement, evidence: Evidence, judged: Sequence[Cell] = 
     unknown = evidence.unknown(judged)
     if unknown:
         found.append(
-            f"{len(unknown)} tokens arrived that nobody was to send, such as {unknown[0]!r}."
+            f"{len(unknown)} tokens arrived that nobody should have sent, for example"
+            f" {unknown[0]!r}."
         )
     return found + [
-        f"Pod {label} runs on {host}, as the API says, but is attached to no network of the plan,"
-        " and is younger than the networks there. Look at its events, and at what the container"
-        f" runtime of {host} reads."
+        f"Pod {label} runs on {host}, according to the API, and is younger than the networks there,"
+        " but is attached to no network of the plan. Look at its events, and at the CNI"
+        f" configuration that the container runtime of {host} reads."
         for label, host, is_old in _unseen_pods(measurement)
         if not is_old
     ]
@@ -90,9 +92,9 @@ def former_pods(measurement: Measurement) -> list[str]:
         if is_old:
             by_host.setdefault(host, []).append(label)
     return [
-        f"On {host}, pods that are older than the networks have none of them:"
+        f"On {host}, these pods are older than the networks and have none of them:"
         f" {', '.join(labels[:NAMES_SHOWN] + ['...'] * (len(labels) > NAMES_SHOWN))}. Delete them,"
-        " and they are made anew."
+        " so that they are made again."
         for host, labels in sorted(by_host.items())
     ]
 
@@ -138,14 +140,16 @@ def too_few_pods(plan: dict[str, Any], judged: Sequence[Cell]) -> list[str]:
     notes = []
     for name in [network["name"] for network in plan["networks"]]:
         if name not in networks:
-            notes.append(f"Network {name} has no two pods, so nothing was measured inside it.")
+            notes.append(
+                f"Network {name} has fewer than two pods, so nothing was measured inside it."
+            )
         elif name not in across:
             notes.append(
                 f"All pods of network {name} are on one host, so it was not measured across hosts."
             )
     return notes + [
-        f"No pod on {source} has another on {target} to reach for: only the hosts' own addresses"
-        " were tried."
+        f"No pod on {source} has a pod on {target} that it could reach, so only the hosts' own"
+        " addresses were tried."
         for source, target in of_plan.blocked(plan)
         if (source, target) not in between
     ]
@@ -163,8 +167,8 @@ def untried(judged: Sequence[Cell], cluster: dict[str, Any] | None) -> list[str]
         if left:
             shown = left[:NAMES_SHOWN] + ["..."] * (len(left) > NAMES_SHOWN)
             notes.append(
-                "Not tried, as nothing is promised of them or their endpoints are not known here:"
-                f" {what} {', '.join(shown)}."
+                "Not tried, because nothing is promised of them or their endpoints are not known"
+                f" here: {what} {', '.join(shown)}."
             )
     return notes
 
@@ -176,8 +180,8 @@ def not_measured(measurement: Measurement, judged: Sequence[Cell]) -> list[str]:
         return list(modes.NOT_MEASURED[measurement.mode])
     found = [
         "Other protocols than UDP, TCP (a SYN) and ICMP, such as SCTP, GRE and ESP.",
-        "Packets of other sizes than small ones and, over UDP alone, full ones.",
-        "How long packets take: an answer to the last of three tries is one.",
+        "Packet sizes other than small packets and, only over UDP, full packets.",
+        "How long packets take: an answer to the last of three tries counts, too.",
         "Routing rules (ip rule) inside pods, and what programs (eBPF) on the way do with other"
         " packets than these.",
         *_not_of_the_guard(plan, tried),
@@ -190,8 +194,8 @@ def not_measured(measurement: Measurement, judged: Sequence[Cell]) -> list[str]:
         for pod in fact["pods"]
     ):
         found.append(
-            "What pods on several networks hand on from one to another by programs of theirs, such"
-            " as a proxy: only the kernel's forwarding is kept from it."
+            "What programs in pods on several networks, such as a proxy, pass from one network to"
+            " another: only the kernel's forwarding is prevented."
         )
     others = [one["name"] for one in plan["networks"] if one["backend"]["type"] != "vxlan"]
     if others:
@@ -203,10 +207,10 @@ def not_measured(measurement: Measurement, judged: Sequence[Cell]) -> list[str]:
     if sampled:
         found.append(f"All pairs of pods in all ways. {sampled}")
     if not measurement.outside_sent():
-        found.append("Whether a host that is no node can put packets into a tunnel.")
+        found.append("Whether a host that is not a node can put packets into a tunnel.")
     masqueraded = [one["name"] for one in plan["networks"] if one.get("masquerade")]
     if masqueraded and kinds.OUT.name not in tried:
-        found.append(f"The way out of {', '.join(masqueraded)}: it takes two hosts.")
+        found.append(f"The way out of {', '.join(masqueraded)}: this needs two hosts.")
     return found + _services(measurement, judged)
 
 
@@ -222,9 +226,9 @@ def _services(measurement: Measurement, judged: Sequence[Cell]) -> list[str]:
     )
     default = measurement.plan["default_network"]
     if measurement.hides_all:
-        why = "kube-proxy is told to hide them all (masqueradeAll)"
+        why = "kube-proxy is configured to hide all of them (masqueradeAll)"
     elif not default:
-        why = "the pods' first network is none of these"
+        why = "the pods' first network is not one of these"
     elif not shown:
         why = f"none that was tried leads from one pod of {default} to another"
     else:
@@ -238,7 +242,7 @@ def _not_of_the_guard(plan: dict[str, Any], tried: Collection[str]) -> list[str]
         return [
             "Frames with VLAN tags, router advertisements, redirects, what a pod sends under"
             " another MAC or address within its own network, and what it tells a node about ways:"
-            " where the guard is not deployed, nobody promises anything."
+            " nothing is promised where the guard is not deployed."
         ]
     return [
         "Nested VLAN tags, redirects, DHCP, and neighbour discovery (IPv6) under another MAC or"

@@ -89,7 +89,8 @@ def problems(declared: Any) -> list[str]:
     for key in ("name", "bridge"):
         values = [one[key] for one in declared]
         found += [
-            f"verify_networks: {key} {value!r} is used twice; each network has its own."
+            f"verify_networks: {key} {value!r} is used twice; write a different one for each"
+            " network."
             for value in sorted({value for value in values if values.count(value) > 1})
         ]
     found += [
@@ -100,7 +101,9 @@ def problems(declared: Any) -> list[str]:
         if to not in names
     ]
     if sum(bool(one.get("default")) for one in declared) > 1:
-        found.append("verify_networks: several networks are the default one; pods have one.")
+        found.append(
+            "verify_networks: several networks have default: true; write it in only one of them."
+        )
     return found + _overlaps(declared)
 
 
@@ -136,8 +139,8 @@ def _range(text: str, version: int) -> Any:
 
 def _overlaps(declared: Iterable[Mapping[str, Any]]) -> list[str]:
     return [
-        f"networks {one['name']!r} and {other['name']!r}: {one[key]} and {other[key]} overlap; an"
-        " address must tell its network."
+        f"networks {one['name']!r} and {other['name']!r}: {one[key]} and {other[key]} overlap;"
+        " write ranges that do not overlap, so that each address belongs to one network."
         for one, other in itertools.combinations(declared, 2)
         for key, version in (("cidr", 4), ("ipv6_cidr", 6))
         if one.get(key)

@@ -146,7 +146,7 @@ class Evidence:
         # its own, and what was seen of it at its host's end
         names = (listener.at, end_id(listener.at, listener.interface))
         lost = sum(collected["drops"].get(name, 0) for name in names)
-        return f"{listener.at} lost {lost} frames for want of room" if lost else ""
+        return f"{listener.at} lost {lost} frames because its buffer was full" if lost else ""
 
     def _mute(self, host: str) -> str:
         """Return why what a host sent proves nothing, "" if it does."""
@@ -154,7 +154,7 @@ class Evidence:
         if not sent:
             return f"{host} sent nothing"
         if sent["digest"] != sender.digest(self.of_host.get(host, [])):
-            return f"{host} sent another list of tokens than the one expected"
+            return f"{host} sent a different list of tokens than expected"
         if host != OUTSIDE and sent["noted"] < len(self._to_compare(host, sent["errors"])):
             return f"{host} did not tell its witness all that it sent"
         share = self.measurement.share(host)
@@ -256,7 +256,7 @@ class Evidence:
             return "the sender's host never saw such a frame leave the pod"
         unwitnessed = self.measurement.collected(cell["from_host"]).get("unwitnessed")
         if unwitnessed is None:
-            return f"the witness of {cell['from_host']} gave no account"
+            return f"the witness of {cell['from_host']} reported nothing"
         return str(unwitnessed.get(token_name(cell), ""))
 
     def miswired(self, cell: Cell) -> str:
@@ -333,7 +333,8 @@ class Evidence:
         }
         missed = sorted({end["host"] for end in self.ends.values()} - heard)
         return [
-            f"Nothing from the controller arrives at {host}, so nobody outside tried its tunnels."
+            f"Nothing from the controller arrives at {host}, so its tunnels were not tried from"
+            " outside."
             for host in missed
         ]
 

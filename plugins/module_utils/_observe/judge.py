@@ -178,7 +178,7 @@ def _heard(seen: _Seen) -> Ruling | None:
         return Ruling(REACHED, kind.arrives or f"answered ({', '.join(channels)})")
     if seen.there:
         if seen.must_arrive and not seen.evidence.measurement.sent(cell["from_host"]):
-            return Ruling(INCONCLUSIVE, f"{cell['from_host']} gave no account of the answers")
+            return Ruling(INCONCLUSIVE, f"{cell['from_host']} did not report the answers")
         some = _some(seen)
         if wants_answer(cell):
             return Ruling(ONE_WAY, f"the token arrived{some}, no answer came back")
@@ -249,7 +249,7 @@ def _answered_by_no_endpoint(seen: _Seen) -> Ruling | None:
     if not seen.answers or seen.kind.receiver != kinds.ENDPOINT:
         return None
     verdict = WRONG_PEER if seen.must_arrive else BLOCKED
-    return Ruling(verdict, "answered, but by no endpoint: none of them heard it")
+    return Ruling(verdict, "answered, but not by an endpoint: no endpoint heard it")
 
 
 def _never_left(seen: _Seen) -> Ruling | None:
@@ -276,7 +276,7 @@ def unplanned(judged: Iterable[Cell], evidence: Evidence) -> list[Cell]:
         if origin:
             way = (cell["kind"], cell["family"])
             copy = _leaked(way, origin, at, receipt, evidence)
-            reason = f"a copy arrived of what was for {cell['to']}"
+            reason = f"a copy arrived of a packet for {cell['to']}"
             told = {"source": cell["source"], "variant": {"copy_of": cell["to"]}, "reason": reason}
             found.append(dict(copy, **told))
     return found

@@ -192,7 +192,7 @@ NOT_MEASURED = Leak(
     24,
     "not measured",
     closed_by="measuring again",
-    repair="Repeat the measurement once the reason given is gone.",
+    repair="Remove the reason that the finding gives, and run the measurement again.",
     shown_by="a measurement that proves nothing; the finding gives the reason",
 )
 NODE_TO_POD = Leak(

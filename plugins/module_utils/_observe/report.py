@@ -116,8 +116,7 @@ def as_text(report: dict[str, Any]) -> list[str]:
     )
     lines += _wrap(of_coverage.sentence_of(coverage["pairs"]))
     lines += _wrap(
-        f"What this run did not measure is said in the report ({len(report['not_measured'])}"
-        " sentences)."
+        f"The report says what this run did not measure ({len(report['not_measured'])} sentences)."
     )
     return lines
 

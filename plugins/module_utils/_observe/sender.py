@@ -660,7 +660,8 @@ def send_from_outside(task: Task) -> dict[str, Any]:
                 sock.connect((outer_address, port))
                 if sock.getsockname()[0] in nodes:
                     skipped = (
-                        "The controller is a node itself, so that no one outside tried the tunnels."
+                        "The controller is a node itself, so the tunnels were not tried from"
+                        " outside."
                     )
                     break
                 sock.send(_vxlan(cell, task.port, task.port, token))

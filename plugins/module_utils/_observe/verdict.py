@@ -121,15 +121,15 @@ def _headline(report: dict[str, Any], limited: bool) -> str:
         )
     if report["verdict"] == "inconclusive":
         return (
-            f"Not proven: {counts[INCONCLUSIVE]} of {cells} measurements say nothing, and there are"
-            f" {len(report['gaps'])} gaps."
+            f"Not proven: {counts[INCONCLUSIVE]} of {cells} measurements are inconclusive, and"
+            f" there are {len(report['gaps'])} gaps."
         )
     hosts = sum(host["reached"] for host in report["hosts"])
     if report["mode"] != modes.ACTIVE:
         return (
             f"{len(report['pods'])} pods on {hosts} hosts: {report['coverage']['facts_compared']}"
-            " facts are as declared. Nothing was sent, so that the networks are isolated is not"
-            f" proven (verify_mode: {report['mode']}).{_drift(counts['drift'])}"
+            " facts are as declared. Nothing was sent, so this run does not prove that the networks"
+            f" are isolated (verify_mode: {report['mode']}).{_drift(counts['drift'])}"
         )
     return (
         f"{len(report['pods'])} pods on {hosts} hosts, {cells} measurements: each network is"

@@ -227,7 +227,7 @@ class Witness:
                 tag = "without its" if wanted["tagged"] else "with a"
                 return f"its {protocol} left {own} {tag} VLAN tag"
             if (where, own) in self.too_many:
-                return f"{own} sent it in more ways than anybody needs"
+                return f"{own} sent it in more ways than needed"
             told = [
                 frames.difference(bytes.fromhex(head), left.head)
                 for key, left in seen.items()
@@ -267,12 +267,12 @@ class Witness:
         for token, end in self.handed_on.items():
             by.setdefault(end, []).append(token)
         found = [
-            f"{end} sent {len(tokens)} tokens of other pods (such as {min(tokens)}): it hands on"
+            f"{end} sent {len(tokens)} tokens of other pods (such as {min(tokens)}): it forwards"
             " what they send, or pretends to."
             for end, tokens in sorted(by.items())
         ]
         found += [
-            f"{end} sent {count} datagrams to the ports of this measurement that are no tokens of"
+            f"{end} sent {count} datagrams to the ports of this measurement that are not tokens of"
             " it."
             for end, count in sorted(self.noise.items())
             if count >= NOISE

@@ -210,7 +210,7 @@ def _lost_problems(
     for lease in lost:
         said = f"{lease['subnet']} of network {lease['network']} is leased by {lease['public_ip']}"
         yield (
-            f"{said}, which is no host of the inventory: {until}."
+            f"{said}, which is not a host of the inventory: {until}."
             if certain
             else f"{said}, which may be a host that was not looked at."
         )
@@ -233,7 +233,7 @@ def _network_problems(
         }
         for cidr in sorted(deployed - {declared["cidr"]}):
             yield (
-                f"Network {name} is deployed with {cidr}, and {declared['cidr']} is declared: run"
+                f"Network {name} is deployed with {cidr}, but {declared['cidr']} is declared: run"
                 " the playbook site."
             )
     known = {network["name"] for network in networks}
@@ -246,7 +246,7 @@ def _network_problems(
         }
     ):
         yield (
-            f"Network {side[0]} ({side[1]}) is deployed, and no longer declared: run the playbook"
+            f"Network {side[0]} ({side[1]}) is deployed but no longer declared: run the playbook"
             " site with multinet_prune=true."
         )
 
@@ -326,7 +326,10 @@ def table(made: Mapping[str, Any]) -> list[str]:
         ),
     ]
     if len(rows) > ROWS_SHOWN:
-        lines.append(f"... and {len(rows) - ROWS_SHOWN} more, less used; all are in addresses_file")
+        lines.append(
+            f"... and {len(rows) - ROWS_SHOWN} more that are less used; addresses_file has all of"
+            " them"
+        )
     lines.append("")
     first = made["first_out"]
     if first:

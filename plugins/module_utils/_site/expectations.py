@@ -90,8 +90,8 @@ def _rule_problems(rule: Any) -> Iterator[str]:
         if key not in KEYS:
             yield f"{show(key)} is not a key of a rule; {nearest(key, KEYS)}"
     for key, write in (
-        ("message", "write a sentence for those who read that the rule does not hold"),
-        ("that", "write an expression in JMESPath, which is true where all is well"),
+        ("message", "write the sentence that users read if the rule does not hold"),
+        ("that", "write a JMESPath expression that is true if all is well"),
     ):
         value = rule.get(key)
         if not isinstance(value, str) or not value.strip():
@@ -116,7 +116,7 @@ def _expression_problems(expression: str) -> Iterator[str]:
     known = functions.Functions().FUNCTION_TABLE
     for name, given in _calls(tree):
         if name not in known:
-            yield f"{expression!r} calls {name}(), which there is not; {nearest(name, known)}"
+            yield f"{expression!r} calls {name}(), which does not exist; {nearest(name, known)}"
             continue
         signature = known[name]["signature"]
         endless = bool(signature) and bool(signature[-1].get("variadic"))
@@ -127,13 +127,13 @@ def _expression_problems(expression: str) -> Iterator[str]:
             )
     names = sorted(set(_reads(tree)))
     yield from (
-        f"{expression!r} reads {show(name)}, which there is not; {_instead(name)}"
+        f"{expression!r} reads {show(name)}, which does not exist; {_instead(name)}"
         for name in names
         if name not in DOCUMENTS
     )
     made = [name for name in names if DOCUMENTS.get(name)]
     if not names:
-        yield f"{expression!r} reads nothing; write one of {', '.join(DOCUMENTS)} in it"
+        yield f"{expression!r} reads no document; write one of {', '.join(DOCUMENTS)} into it"
     if len(made) > 1:
         yield (
             f"{expression!r} reads {' and '.join(made)}, which no playbook has together; write"
@@ -154,7 +154,7 @@ def _unreadable(expression: str, position: int | None, value: Any) -> str:
     """position: of jmespath, from 0; null or the end where the expression breaks off."""
     said = f"{expression!r} cannot be read"
     if position is None or position >= len(expression):
-        return f"{said}: it breaks off at its end; complete it"
+        return f"{said}: its end is missing; complete it"
     said += f" at character {position + 1}, {expression[position:]!r}"
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return f"{said}; write a number in backticks: `{value}`"
@@ -200,7 +200,9 @@ def _judge(expression: str, documents: Mapping[str, Any]) -> dict[str, Any]:
     except jmespath.exceptions.JMESPathError as error:
         return {
             "holds": False,
-            "problem": f"`{expression}` has no answer: {error}; perhaps a path in it leads nowhere",
+            "problem": (
+                f"`{expression}` cannot be evaluated: {error}; perhaps a path in it does not exist"
+            ),
         }
     if isinstance(value, bool):
         return {"holds": value, "problem": ""}

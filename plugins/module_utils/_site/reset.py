@@ -39,7 +39,8 @@ def of_host(host: Host) -> list[str]:
     lines: list[str] = []
     if not host.confirmed:
         if host.drain_changes:
-            lines.append(f"Before anything is removed here: {', '.join(host.drain_changes)}.")
+            first = ", ".join(host.drain_changes)
+            lines.append(f"Before anything is removed from this host: {first}.")
         would = [f"what was changed in {path}" for path in host.changed_files]
         lines += _would_lose([*would, *host.removed])
     if host.pods:
@@ -58,14 +59,14 @@ def _would_lose(what: Sequence[str]) -> list[str]:
 
 def _pods(host: Host) -> str:
     if host.confirmed:
-        run, then = "run", "Delete them, so that they start anew: "
+        run, then = "run", "Delete them, so that new ones start: "
     elif host.drains:
-        run, then = "would run", "Start them anew afterwards: "
+        run, then = "would run", "Restart them afterwards: "
     else:
         run = "would run"
-        then = "Drain the node first (reset_drain=true does), and start them anew afterwards: "
+        then = "Drain the node first (reset_drain=true does this), and restart them afterwards: "
     return (
-        f"These pods {run} on without their networks, and stay Ready. {then}{', '.join(host.pods)}"
+        f"These pods {run} on without their networks, but stay Ready. {then}{', '.join(host.pods)}"
     )
 
 
@@ -80,18 +81,18 @@ def of_site(site: Site) -> list[str]:
         lines += ["The cluster would see:", *_listed(site.changes)]
     if site.whole_cluster and site.failed:
         lines.append(
-            f"What the networks have at the Kubernetes API stays, for {', '.join(site.failed)}"
+            f"The networks' objects at the Kubernetes API stay, because {', '.join(site.failed)}"
             " could not be reset. Run this again."
         )
     if keys and not site.confirmed:
         lines += ["etcd would lose:", *_listed(keys)]
     if problem and not site.confirmed:
-        lines.append(f"Which keys are in etcd is not known. {problem}")
+        lines.append(f"It is not known which keys are in etcd. {problem}")
     if others and site.last_nodes and not site.takes_all:
         lines.append(
-            "The configurations stay in etcd, for other hosts have leases:"
-            f" {', '.join(dict.fromkeys(others))}. If they are gone for good, multinet_prune=true"
-            " takes all."
+            "The configurations stay in etcd, because other hosts have leases:"
+            f" {', '.join(dict.fromkeys(others))}. If these hosts are gone for good,"
+            " multinet_prune=true removes everything."
         )
     return lines
 

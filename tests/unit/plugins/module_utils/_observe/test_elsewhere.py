@@ -47,7 +47,7 @@ def test_a_plan_of_what_is_declared():
         ([dict(BLUE, vni="1")], "network 'blue': vni is '1'; write a value of type int"),
         ([BLUE, dict(RED, bridge="cni0")], "bridge 'cni0' is used twice"),
         ([BLUE, dict(RED, name="blue")], "name 'blue' is used twice"),
-        ([BLUE, dict(RED, default=True)], "several networks are the default one"),
+        ([BLUE, dict(RED, default=True)], "several networks have default: true"),
         ([BLUE, dict(RED, allow_to=["bleu"])], "allow_to names 'bleu'"),
         ([BLUE, dict(RED, cidr="10.1.2.0/24")], "10.1.0.0/16 and 10.1.2.0/24 overlap"),
     ],

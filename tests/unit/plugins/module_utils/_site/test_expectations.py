@@ -24,7 +24,7 @@ WRONG = {
         " backticks: `2`."
     ],
     "length(plan.networks": [
-        "'length(plan.networks' cannot be read: it breaks off at its end; complete it."
+        "'length(plan.networks' cannot be read: its end is missing; complete it."
     ],
     "plan.external = 'x'": [
         "\"plan.external = 'x'\" cannot be read at character 15, \"= 'x'\"; write == to compare."
@@ -34,7 +34,7 @@ WRONG = {
         " and a text in single quotes."
     ],
     "lenght(plan.networks) == `2`": [
-        "'lenght(plan.networks) == `2`' calls lenght(), which there is not; write length."
+        "'lenght(plan.networks) == `2`' calls lenght(), which does not exist; write length."
     ],
     "plan.networks[?starts_with(name)] == `[]`": [
         "'plan.networks[?starts_with(name)] == `[]`' calls starts_with() with 1 arguments; write 2."
@@ -43,20 +43,20 @@ WRONG = {
         "'not_null() == plan.external' calls not_null() with 0 arguments; write 1 or more."
     ],
     "length(plans.networks) == `2`": [
-        "'length(plans.networks) == `2`' reads 'plans', which there is not; write plan."
+        "'length(plans.networks) == `2`' reads 'plans', which does not exist; write plan."
     ],
     "plan.kubernetes == true": [
-        "'plan.kubernetes == true' reads 'true', which there is not; write `true`, in backticks."
+        "'plan.kubernetes == true' reads 'true', which does not exist; write `true`, in backticks."
     ],
     'report.verdict == "as_planned"': [
-        "'report.verdict == \"as_planned\"' reads 'as_planned', which there is not; write one of"
+        "'report.verdict == \"as_planned\"' reads 'as_planned', which does not exist; write one of"
         " plan, report, status, addresses before it, or a text in single quotes."
     ],
     "keys(@) == `[]`": [
-        "'keys(@) == `[]`' reads '@', which there is not; write one of plan, report, status,"
+        "'keys(@) == `[]`' reads '@', which does not exist; write one of plan, report, status,"
         " addresses before it, or a text in single quotes."
     ],
-    "`true`": ["'`true`' reads nothing; write one of plan, report, status, addresses in it."],
+    "`true`": ["'`true`' reads no document; write one of plan, report, status, addresses into it."],
     "report.counts.leak == length(status.node1.deviations)": [
         "'report.counts.leak == length(status.node1.deviations)' reads report and status, which no"
         " playbook has together; write a rule for each."
@@ -85,11 +85,11 @@ def test_an_expression_that_cannot_be_asked(expression):
             [{"thta": "plan.external", "message": 3}],
             [
                 "number 1: 'thta' is not a key of a rule; write that.",
-                "number 1: message is 3; write a sentence",
-                "number 1: that is missing; write an expression",
+                "number 1: message is 3; write the sentence",
+                "number 1: that is missing; write a JMESPath expression",
             ],
         ),
-        ([{"that": " ", "message": "x"}], ["number 1: that is ' '; write an expression"]),
+        ([{"that": " ", "message": "x"}], ["number 1: that is ' '; write a JMESPath expression"]),
     ],
 )
 def test_what_is_no_rule(declared, said):
@@ -126,7 +126,7 @@ def test_a_rule_that_holds(expression):
         ("plan.networks", "is a list, neither true nor false"),
         ("plan", "is a mapping, neither true nor false"),
         ("plan.networks[0].name", "is a text, neither true nor false"),
-        ("length(plan.netwroks) == `2`", "has no answer: In function length(), invalid type"),
+        ("length(plan.netwroks) == `2`", "cannot be evaluated: In function length(), invalid type"),
     ],
 )
 def test_a_rule_that_does_not_hold(expression, told):

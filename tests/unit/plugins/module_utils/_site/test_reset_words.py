@@ -51,7 +51,7 @@ def test_a_host_with_nothing():
 def test_a_drain_comes_first():
     host = NOTHING._replace(drain_changes=["n1 is cordoned", "default/web is moved"])
     assert reset.of_host(host) == [
-        "Before anything is removed here: n1 is cordoned, default/web is moved.",
+        "Before anything is removed from this host: n1 is cordoned, default/web is moved.",
         "Nothing of the collection is on this host.",
     ]
 
@@ -61,18 +61,18 @@ def test_a_drain_comes_first():
     [
         (
             {},
-            "These pods would run on without their networks, and stay Ready. Drain the node first"
-            " (reset_drain=true does), and start them anew afterwards: apps/a, apps/b",
+            "These pods would run on without their networks, but stay Ready. Drain the node first"
+            " (reset_drain=true does this), and restart them afterwards: apps/a, apps/b",
         ),
         (
             {"drains": True},
-            "These pods would run on without their networks, and stay Ready. Start them anew"
+            "These pods would run on without their networks, but stay Ready. Restart them"
             " afterwards: apps/a, apps/b",
         ),
         (
             {"confirmed": True},
-            "These pods run on without their networks, and stay Ready. Delete them, so that they"
-            " start anew: apps/a, apps/b",
+            "These pods run on without their networks, but stay Ready. Delete them, so that new"
+            " ones start: apps/a, apps/b",
         ),
     ],
 )
@@ -101,7 +101,7 @@ def test_what_the_cluster_and_etcd_would_lose():
 def test_hosts_that_failed_keep_what_the_cluster_has():
     site = SITE._replace(whole_cluster=True, failed=["n2", "n3"], confirmed=True)
     assert reset.of_site(site) == [
-        "What the networks have at the Kubernetes API stays, for n2, n3 could not be reset. Run"
+        "The networks' objects at the Kubernetes API stay, because n2, n3 could not be reset. Run"
         " this again."
     ]
     assert reset.of_site(site._replace(whole_cluster=False)) == []
@@ -110,14 +110,14 @@ def test_hosts_that_failed_keep_what_the_cluster_has():
 def test_leases_of_other_hosts_keep_the_configurations():
     kept = SITE._replace(confirmed=True, keys=KEYS)
     assert reset.of_site(kept) == [
-        "The configurations stay in etcd, for other hosts have leases: 192.0.2.7, 192.0.2.8. If"
-        " they are gone for good, multinet_prune=true takes all."
+        "The configurations stay in etcd, because other hosts have leases: 192.0.2.7, 192.0.2.8. If"
+        " these hosts are gone for good, multinet_prune=true removes everything."
     ]
     assert reset.of_site(kept._replace(last_nodes=False)) == []
 
 
 def test_an_etcd_that_does_not_answer():
     away = SITE._replace(keys={"failed": True, "msg": "No etcd answers."})
-    assert reset.of_site(away) == ["Which keys are in etcd is not known. No etcd answers."]
+    assert reset.of_site(away) == ["It is not known which keys are in etcd. No etcd answers."]
     assert reset.of_site(away._replace(confirmed=True)) == []
     assert reset.of_site(SITE._replace(keys={"skipped": True, "msg": "No."})) == []
