@@ -20,8 +20,8 @@ SUBNET_SERVER = "multinet-subnets.service"
 # they run is told by another kind)
 HELPERS = {
     "multinet-etcd.service": "",
-    "multinet-keeper.service": "nobody repairs what drifts, or publishes numbers",
-    "multinet-token.timer": "nobody renews this host's tokens for the Kubernetes API",
+    "multinet-keeper.service": "nothing repairs this host or publishes its metrics",
+    "multinet-token.timer": "nothing renews this host's tokens for the Kubernetes API",
 }
 
 
@@ -74,7 +74,7 @@ KINDS = {
         "etcd, or the subnet server and the API behind it, answers, has no alarm and has room",
         "its API, with flanneld's own certificate",
         "hand",
-        "see to the data store",
+        "repair the data store",
     ),
     "api": Kind(
         "the Kubernetes API answers the meta-plugin and accepts its token (only by `status`)",
@@ -420,8 +420,8 @@ def _datastore(seen: dict[str, Any]) -> Iterator[Deviation]:
         yield Deviation(
             "",
             "datastore",
-            f"the database of etcd at {etcd['endpoint']} has {_mib(etcd['db_size'])} of the"
-            f" {_mib(etcd['quota'])} that it may have, and then takes no lease any more",
+            f"the database of etcd at {etcd['endpoint']} uses {_mib(etcd['db_size'])} of its quota"
+            f" of {_mib(etcd['quota'])}; when the quota is used up, etcd takes no lease any more",
             _MORE_ROOM,
         )
 
@@ -438,7 +438,7 @@ ALARMS = {
         f"{_MORE_ROOM}; then: etcdctl alarm disarm",
     ),
     "CORRUPT": (
-        "has the alarm CORRUPT: its members do not hold the same, so it takes no writes",
+        "has the alarm CORRUPT: its members do not hold the same data, so it accepts no writes",
         "replace the member that is wrong; then: etcdctl alarm disarm",
     ),
 }
@@ -468,8 +468,8 @@ def _guard(plan: dict[str, Any], seen: dict[str, Any]) -> Iterator[Deviation]:
         yield Deviation(
             "",
             "guard",
-            f"the guard does not know {_names('the port', guard['unguarded'])}: who is behind may"
-            " send with any MAC and address, with VLAN tags, and as router",
+            f"the guard does not know {_names('the port', guard['unguarded'])}: the pods behind may"
+            " send with any MAC and address, with VLAN tags, and as a router",
         )
     open_to_all = [
         network["name"]
@@ -481,7 +481,7 @@ def _guard(plan: dict[str, Any], seen: dict[str, Any]) -> Iterator[Deviation]:
             "", "guard", f"the guard's table does not know {_names('network', open_to_all)}"
         )
     if seen["units"].get(GUARD, {}).get("ActiveState") != "active":
-        yield Deviation("", "guard", f"{GUARD} does not run, so nobody holds the table")
+        yield Deviation("", "guard", f"{GUARD} does not run, so nothing protects the table")
     elif guard["error"]:
         yield Deviation("", "guard", f"the guard could not load its file: {guard['error']}")
     elif guard["file_changed"]:

@@ -24,11 +24,11 @@ GUARD_STATES = ("owned", "watched", "missing")
 # name -> (type, what it says)
 FAMILIES = {
     "multinet_keeper_up": ("gauge", "1 while the keeper runs, 0 since it was stopped or killed"),
-    "multinet_build_info": ("gauge", "1, with the version of the collection that the keeper is of"),
+    "multinet_build_info": ("gauge", "1; the label is the version of the keeper's collection"),
     "multinet_last_look_timestamp_seconds": ("gauge", "when the host was last looked at"),
     "multinet_look_duration_seconds": ("gauge", "how long that look took"),
     "multinet_looks_total": ("counter", "looks at the host"),
-    "multinet_look_failures_total": ("counter", "those of them that saw nothing: the journal"),
+    "multinet_look_failures_total": ("counter", "looks that failed: the journal says why"),
     "multinet_keeper_cpu_seconds_total": (
         "counter",
         "processor time of the keeper and of the commands that it ran",
@@ -39,7 +39,7 @@ FAMILIES = {
     "multinet_deviations": ("gauge", "what deviates from what was deployed; network is empty for"
                             " the host's own"),
     "multinet_repairs_total": ("counter", "repairs that the keeper made"),
-    "multinet_repair_failures_total": ("counter", "repairs that it could not make: the journal"),
+    "multinet_repair_failures_total": ("counter", "repairs that failed: the journal says why"),
     "multinet_data_store_up": ("gauge", "1 where the leases can be read and renewed: no alarm"),
     "multinet_leases": ("gauge", "leases of the network in the data store, all hosts together"),
     "multinet_lease_end_timestamp_seconds": (
@@ -55,7 +55,7 @@ FAMILIES = {
     "multinet_guard_restored_total": ("counter", "how often the guard put its table back"),
     "multinet_guard_dropped_packets_total": (
         "counter",
-        "what the guard dropped; network is empty where it is of none",
+        "what the guard dropped; network is empty if it belongs to none",
     ),
 }  # fmt: skip
 

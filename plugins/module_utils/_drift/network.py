@@ -43,7 +43,7 @@ def deviations(network: Network, seen: Seen) -> Found:
         yield "underlay", underlay["missing"]
     written = subnet_file.gateways(seen["subnet_files"].get(name) or {})
     if not written:
-        yield "subnet_file", f"{network['subnet_file']} says no subnet, so no pod can start"
+        yield "subnet_file", f"{network['subnet_file']} has no subnet, so no pod can start"
     leases = seen["leases"].get(name)
     own = None
     if leases is not None:
@@ -84,8 +84,8 @@ def never_compared(network: Network, seen: Seen) -> Iterator[str]:
             yield f"Network {name}: {one.sentence}"
     if backend == "udp":
         yield (
-            f"Which hosts the flanneld of network {name} sends to was not looked at: it alone knows"
-            " (backend udp)."
+            f"It was not checked which hosts the flanneld of network {name} sends to: only flanneld"
+            " knows (backend udp)."
         )
     if backend == "wireguard" and seen["wireguard"] is None:
         yield (
@@ -164,7 +164,7 @@ def _lease(
 ) -> Iterator[str]:
     if own is None:
         if written:
-            yield f"{unit} works with {', '.join(written)} and holds no lease of it"
+            yield f"{unit} works with {', '.join(written)} but holds no lease for it"
         return
     for key, has in (("public_ip", "addresses"), ("public_ipv6", "addresses_v6")):
         yield from _public_ip(own[key], own["subnet"], underlay, has, unit)
@@ -172,7 +172,7 @@ def _lease(
     held = {subnet for subnet in (own["subnet"], own["ipv6_subnet"]) if subnet}
     if written and mine != held:
         yield (
-            f"the lease in the data store is {', '.join(sorted(held))} and the subnet file says"
+            f"the lease in the data store is {', '.join(sorted(held))}, but the subnet file says"
             f" {', '.join(sorted(mine))}"
         )
     twice = [
@@ -198,8 +198,8 @@ def _public_ip(
         )
     else:
         yield (
-            f"{unit} works with {subnet}, and the lease of it is that of {public}, which this host"
-            " does not have"
+            f"{unit} works with {subnet}, but the lease of this subnet belongs to {public}, an"
+            " address that this host does not have"
         )
 
 
@@ -212,7 +212,7 @@ def _other_hosts(network: Network, own: Lease | None, leases: list[Lease]) -> It
             other[key] for key in ("subnet", "ipv6_subnet") if other[key] and other[key] == own[key]
         ]
         if same:
-            yield f"{other['public_ip']} holds a lease of this host's {', '.join(same)}, too"
+            yield f"{other['public_ip']} also holds a lease for this host's {', '.join(same)}"
     backend = network["backend"]["type"]
     strangers = [
         f"{other['subnet']} ({other['public_ip']}, {other['backend_type']})"
@@ -251,7 +251,7 @@ def _devices(
             yield f"the device {device} is down"
         mtu = tunnel_mtu(network, seen)
         if device == network["device"] and mtu not in (None, link["mtu"]):
-            yield f"{device} has the MTU {link['mtu']}, and pods get {mtu}"
+            yield f"{device} has the MTU {link['mtu']}, but pods get {mtu}"
         if network["backend"]["type"] == "vxlan":
             version = 6 if device == network["device_v6"] else 4
             yield from _vxlan(network, link, own, underlay, version)
@@ -269,7 +269,7 @@ def _addresses(link: dict[str, Any], bases: list[str]) -> Iterator[str]:
     if missing:
         yield f"{device} lacks the address {', '.join(missing)}"
     if former:
-        yield f"{device} has the address {', '.join(former)}, which is not of its subnet"
+        yield f"{device} has the address {', '.join(former)}, which is not in its subnet"
 
 
 def _vxlan(
@@ -285,13 +285,13 @@ def _vxlan(
         ("UDP port", link["port"], backend["port"]),
     ):
         if is_now != wanted:
-            yield f"{device} has {what} {is_now}, planned is {wanted}"
+            yield f"{device} has {what} {is_now} instead of {wanted}"
     addresses = underlay.get("addresses_v6" if version == 6 else "addresses")
     if addresses and link["local"] not in addresses:
-        yield f"{device} sends from {link['local']}, and the underlay's address is {addresses[0]}"
+        yield f"{device} sends from {link['local']}, but the underlay's address is {addresses[0]}"
     told = own["mac_v6" if version == 6 else "mac"] if own else ""
     if told and told != link["mac"]:
-        yield f"{device} has the MAC {link['mac']}, and its lease tells the other hosts {told}"
+        yield f"{device} has the MAC {link['mac']}, but its lease tells the other hosts {told}"
 
 
 def udp_device(subnet: str | None, seen: Seen) -> str:
@@ -318,7 +318,7 @@ def _bridge(network: Network, seen: Seen, written: list[str]) -> Iterator[str]:
     held = _held(seen["pods"].get(network["name"], []), former)
     which = f"with the addresses {some(held)}" if held else "that are on it"
     todo = [f"detach the pods {which}"] * bool(of_pods)
-    todo += [f"take {_port(one)} off it" for one in others]
+    todo += [f"remove {_port(one)} from it" for one in others]
     first = f" ({' and '.join(todo)} first)" if todo else ""
     if missing:
         yield f"the bridge {link['name']} lacks the address {', '.join(missing)}{pods}"
@@ -328,7 +328,7 @@ def _bridge(network: Network, seen: Seen, written: list[str]) -> Iterator[str]:
         yield f"the bridge {link['name']} is down{pods}"
     mtu = bridge_mtu(network, seen)
     if mtu not in (None, link["mtu"]):
-        yield f"the bridge {link['name']} has the MTU {link['mtu']}, and pods on it have {mtu}"
+        yield f"the bridge {link['name']} has the MTU {link['mtu']}, but pods on it have {mtu}"
 
 
 def _held(addresses: list[str], subnets: list[str]) -> list[str]:
@@ -367,7 +367,7 @@ def _mtu(network: Network, seen: Seen, underlay: dict[str, Any]) -> Iterator[str
     former = sorted({one["mtu"] for one in of_pods} - {mtu})
     if former:
         yield (
-            f"pods on {network['bridge']} have the MTU {', '.join(map(str, former))}, and new ones"
+            f"pods on {network['bridge']} have the MTU {', '.join(map(str, former))}, but new ones"
             f" get {mtu}"
         )
     for one in others:
@@ -380,7 +380,7 @@ def _mtu(network: Network, seen: Seen, underlay: dict[str, Any]) -> Iterator[str
     needed = mtu + network["mtu_overhead"]
     if below and below["mtu"] < needed and network["backend"]["type"] != "alloc":
         yield (
-            f"{below['name']} has the MTU {below['mtu']}, and full packets of pods ({mtu}) need"
+            f"{below['name']} has the MTU {below['mtu']}, but full packets of pods ({mtu}) need"
             f" {needed} on it"
         )
 
@@ -403,7 +403,7 @@ def _ways(network: Network, seen: Seen, own: Lease | None, others: list[Lease]) 
     if parts:
         yield (
             "detours",
-            f"a narrower route leads a part of another host's subnet away: {some(parts)}",
+            f"a more specific route sends part of another host's subnet elsewhere: {some(parts)}",
         )
     if backend == "wireguard" and seen["wireguard"] is not None:
         yield from _wireguard_peers(network, seen, others)

@@ -172,8 +172,8 @@ def _blind(etcd: dict[str, Any] | None) -> list[str]:
     if etcd is None or etcd["quota"]:
         return []
     return [
-        f"How full the database of etcd at {etcd['endpoint']} is was not looked at: etcd"
-        f" {etcd['version']} does not say what it may have (3.6 does)."
+        f"It was not checked how full the database of etcd at {etcd['endpoint']} is: etcd"
+        f" {etcd['version']} does not report its quota (3.6 does)."
     ]
 
 
@@ -399,11 +399,11 @@ def _cni_files(plan: dict[str, Any], cni_conf: str) -> dict[str, str]:
         text = _text(path)
         try:
             if text is None:
-                wrong[path] = "is not there: no pod gets what it says"
+                wrong[path] = "is missing: no pod gets its networks"
             elif json.loads(text) != conf:
                 wrong[path] = "is not as planned"
         except ValueError:
-            wrong[path] = "is no JSON: no pod gets what it says"
+            wrong[path] = "is not JSON: no pod gets its networks"
     before = sorted(
         name
         for pattern in ("*.conf", "*.conflist", "*.json")
@@ -412,7 +412,7 @@ def _cni_files(plan: dict[str, Any], cni_conf: str) -> dict[str, str]:
     )
     if before:
         wrong[cni_conf] = (
-            f"is passed over: {before[0]} comes first, so pods get that one's networks"
+            f"is not used: {before[0]} comes first, so pods get the networks of that file"
         )
     return wrong
 

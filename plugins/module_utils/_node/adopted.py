@@ -155,7 +155,7 @@ def pod_steps_back(look: Look) -> list[Step]:
     ]
     return [
         Step(
-            f"sysctls of the pod at {end.port}, which are again what they were",
+            f"sysctls of the pod at {end.port}, which become what they were before",
             functools.partial(pod_settings.give_back, end, kept[end.port]),
         )
         for end in (look(bridges) if kept else ())
@@ -193,7 +193,7 @@ def lasting(networks: Iterable[Mapping[str, Any]]) -> list[str]:
 def file_steps() -> list[Step]:
     """Return the steps that put files back which were kept; for when ours are gone."""
     return [
-        Step(f"{path}, which is again what it was", functools.partial(_put_back, path))
+        Step(f"{path}, which becomes what it was before", functools.partial(_put_back, path))
         for path in kept_files()
     ]
 
@@ -212,7 +212,7 @@ def daemon_steps(host: Host) -> list[Step]:
         if theirs["written"] and not os.path.lexists(theirs["subnet_file"]):
             # by it, flanneld asks for the subnet that it had
             act = functools.partial(_write_subnet_file, theirs["subnet_file"], theirs["written"])
-            steps.append(Step(f"{theirs['subnet_file']}, which is again what it was", act))
+            steps.append(Step(f"{theirs['subnet_file']}, which becomes what it was before", act))
     for daemon in _daemons(networks):
         if daemon["kind"] == "unit":
             steps.append(Step(f"{daemons.called(daemon)} starts again", _starter(host, daemon)))
@@ -226,8 +226,8 @@ def by_hand() -> list[str]:
         + (
             f" was {daemons.called(one['theirs']['daemon'])}."
             if one["theirs"]["daemon"]
-            else " did not run any more when its network was taken over. Where it was a DaemonSet,"
-            " apply what you saved of it."
+            else " did not run any more when its network was taken over. If it was in a DaemonSet,"
+            " apply the manifest that you saved."
         )
         for one in read().get("networks", [])
         if (one["theirs"]["daemon"] or {}).get("kind") != "unit"

@@ -79,9 +79,9 @@ def in_pod(daemon: Mapping[str, Any]) -> str:
         delete_pod = f" ({kubectl} delete pod {name})"
     return (
         f"The flanneld that writes {daemon['subnet_file']} runs in {called_as}, which Kubernetes"
-        f" would start again. Unless that is done, save its DaemonSet{save} and delete it so that"
-        f" its pods go on running ({delete}--cascade=orphan). Then delete this host's"
-        f" pod{delete_pod}, and run this again."
+        f" would start again. Unless you have done this already, save its DaemonSet{save} and"
+        f" delete it so that its pods go on running ({delete}--cascade=orphan). Then delete this"
+        f" host's pod{delete_pod}, and run this again."
     )
 
 

@@ -35,7 +35,7 @@ _ADDED_TO_NETWORKS: dict[str, Any] = {
     "net_config_file": None,
     "spoofing": "blocked",
 }
-ANEW = "Run the playbook site, which writes it anew"
+ANEW = "Run the playbook site, which writes it again"
 
 
 class DeployedError(Exception):

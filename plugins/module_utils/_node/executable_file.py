@@ -90,7 +90,7 @@ def _elf_problem(head: bytes, size: int, architecture: str) -> str:
         of = names[0] if names else f"another processor ({bits} bits, ELF machine {marks[2]})"
         return f"is an executable for {of}, not for {architecture}"
     if number(16, 2) not in (2, 3):  # ET_EXEC, ET_DYN
-        return "is an ELF file, but no executable"
+        return "is an ELF file, but not an executable"
     end = _end(number, bits, len(head))
     return f"is cut off: it has {size} of at least {end} bytes" if end > size else ""
 

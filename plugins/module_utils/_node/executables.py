@@ -117,8 +117,8 @@ def recorded(record: str = RECORD) -> dict[str, str]:
         return {}
     except (OSError, ValueError, TypeError) as error:
         raise ArtifactError(
-            f"The record of the installed executables, {record}, can't be read ({error})."
-            " Remove it: then a reset keeps them, and says so."
+            f"The record of the installed executables, {record}, can't be read ({error}). Remove"
+            " it; a reset then keeps these executables, and says so."
         ) from error
 
 

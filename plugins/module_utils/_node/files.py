@@ -117,8 +117,8 @@ def missing(
         if not is_there(path):
             lacking.setdefault(role, []).append(path)
     return [
-        f"{', '.join(paths)} {'is' if len(paths) == 1 else 'are'} not on this host: the role"
-        f" multinet.flannel.{role} comes first."
+        f"{', '.join(paths)} {'is' if len(paths) == 1 else 'are'} not on this host: run the role"
+        f" multinet.flannel.{role} first."
         for role, paths in lacking.items()
     ]
 
@@ -155,8 +155,8 @@ def check(wish: Wish) -> list[str]:
     doomed = [os.path.normpath(path) + os.sep for path in wish.absent if path.endswith("/")]
     for path in [file.path for file in wish.files] + [item.path for item in wish.directories]:
         errors.extend(
-            f"absent: {directory} is to be removed, but {path} inside it is to be there;"
-            " drop one of the two."
+            f"absent: {directory} would be removed, but {path} inside it is listed, too; remove one"
+            " of the two entries."
             for directory in doomed
             if path.startswith(directory)
         )
@@ -165,7 +165,7 @@ def check(wish: Wish) -> list[str]:
 
 def _path_errors(place: str, path: str) -> list[str]:
     if not path.startswith("/"):
-        return [f"{place}: {path!r} is not an absolute path; write it from / on."]
+        return [f"{place}: {path!r} is not an absolute path; write a path that begins with /."]
     if ".." in path.split("/") or "\0" in path:
         return [f"{place}: {path!r} leads through '..'; write the path without it."]
     if place == "absent" and len([part for part in path.split("/") if part]) < 2:
@@ -357,7 +357,7 @@ def _ids_or_error(
     try:
         return ids_of(item.owner, item.group)
     except KeyError as error:
-        errors.append(f"{place}: {item.path}: the host knows no {error.args[0]}; create it first.")
+        errors.append(f"{place}: {item.path}: this host has no {error.args[0]}; create it first.")
         return None, None
 
 

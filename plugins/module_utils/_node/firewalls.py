@@ -327,7 +327,10 @@ def look(run: Run) -> tuple[list[Table], list[str]]:
             try:
                 tables.append(of_nft(run(["nft", "-j", "list", "table", family, name])))
             except (ValueError, KeyError):  # nft 1.0 breaks off at some flags of tables
-                blind.append(f"What table {family} {name} drops was not looked at: nft garbles it.")
+                blind.append(
+                    f"What table {family} {name} drops was not looked at: nft does not print it"
+                    " correctly."
+                )
     for version in sorted(versions):
         tables += of_iptables(run([_saver(version, "nft")]), version, "iptables-nft")
     for version, path in LEGACY.items():
@@ -335,7 +338,9 @@ def look(run: Run) -> tuple[list[Table], list[str]]:
         if _has_legacy(path) and shutil.which(saver):
             tables += of_iptables(run([saver]), version, "iptables-legacy")
         elif _has_legacy(path):
-            blind.append(f"What old iptables rules drop was not looked at: there is no {saver}.")
+            blind.append(
+                f"What old iptables rules drop was not looked at: this host has no {saver}."
+            )
     hooked = [
         table for table in tables if any(hook in HOOKS for hook, dummy in table.hooks.values())
     ]

@@ -44,7 +44,8 @@ def by_run(
             if clock() > deadline:
                 raise LockError(
                     f"The keeper of this host has been repairing for {PATIENCE:.0f} s. Stop it"
-                    " (systemctl stop multinet-keeper), and run again: that starts it again."
+                    " (systemctl stop multinet-keeper), and run this again; the run starts the"
+                    " keeper again."
                 )
             sleep(0.1)
         try:

@@ -135,18 +135,21 @@ def sentences(
     said = []
     if served:
         said.append(f"{_OURS} comes before {' and '.join(map(os.path.basename, served))}")
-    said += [f"{path} is the meta-plugin, and what was there {original(path)}" for path in taken]
+    said += [
+        f"{path} is now the meta-plugin, and the former file is {original(path)}" for path in taken
+    ]
     if not said:
         return []
     more = (
-        f" {' and '.join(daemon_sets)} stays as it is; each time that its pod starts here, it puts"
-        " its own executable back, until the next run: delete it once nothing is to go back."
+        f" {' and '.join(daemon_sets)} stays as it is; each time its pod starts here, it puts its"
+        " own executable back, until the next run. Delete it when you do not want to go back to"
+        " Multus."
         if daemon_sets
         else ""
     )
     return [
-        f"Multus is replaced on this host: {'; '.join(said)}. Pods that run keep their interfaces,"
-        f" and a reset gives it back.{more}"
+        f"Multus is replaced on this host: {'; '.join(said)}. Running pods keep their interfaces,"
+        f" and a reset brings Multus back.{more}"
     ]
 
 
@@ -156,8 +159,8 @@ def stays(found: Found, again: Iterable[str]) -> list[str]:
     again: those that will be what they were.
     """
     return [
-        f"Stays: {path}: Multus has written it with the meta-plugin as its delegate. Have Multus'"
-        " DaemonSet start again, or remove it."
+        f"{path} stays: Multus wrote it with the meta-plugin as its delegate. Restart Multus'"
+        " DaemonSet, or remove the file."
         for path in found.fed_by_us
         if path not in again
     ]

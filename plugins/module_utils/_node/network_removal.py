@@ -189,8 +189,8 @@ def _delegate_steps(path: str, cni_names: Collection[str]) -> list[Step]:
         return []
     except ValueError as error:
         raise RemovalError(
-            f"The CNI configuration {path} is not JSON ({error}). Run the site playbook to write it"
-            " anew, or remove it."
+            f"The CNI configuration {path} is not JSON ({error}). Run the playbook site, which"
+            " writes it again, or remove it."
         ) from error
     delegates = content.get("delegates", [])
     kept = [delegate for delegate in delegates if delegate.get("name") not in cni_names]

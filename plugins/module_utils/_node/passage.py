@@ -65,9 +65,7 @@ def closed(
                 )
             else:
                 yield Closed(
-                    False,
-                    f"Whether {table.owner()} lets pass {things} ({where}), could not be told.",
-                    "",
+                    False, f"It is not known whether {table.owner()} drops {things} ({where}).", ""
                 )
 
 
@@ -119,7 +117,7 @@ def _remedy(table: Table, chain: str, network: dict[str, Any], tunnel: bool, ver
     if owner == "nftables":
         rule = f"nft insert rule {table.family} {table.name} {chain}"
         words = f"udp dport {ports[0]} accept" if tunnel else f"{ip} saddr {cidr} accept"
-        where = "let it pass, in the file it is made from as well"
+        where = "let it pass, also in the file that it is made from"
     else:
         kind = "-legacy" if table.tool == "iptables-legacy" else ""
         rule = f"{ip}tables{kind} -I {chain}"

@@ -273,7 +273,7 @@ def original_steps(paths: Iterable[str]) -> list[Step]:
         if executables.is_launcher_at(path) or not os.path.lexists(path):
             steps.append(
                 Step(
-                    f"the meta-plugin from {path}, which is again what it was",
+                    f"the meta-plugin from {path}, which becomes what it was before",
                     functools.partial(os.replace, kept, path),
                 )
             )
@@ -291,7 +291,7 @@ def multus_steps(conf_dir: str) -> list[Step]:
     for path in multus.kept(conf_dir):
         kept = original(path)
         if path in fed_by_us:
-            what, act = f"our delegate from {path}, which is again what it was", os.replace
+            what, act = f"our delegate from {path}, which becomes what it was before", os.replace
             steps.append(Step(what, functools.partial(act, kept, path)))
         else:
             steps.append(Step(f"file {kept}", functools.partial(os.unlink, kept)))

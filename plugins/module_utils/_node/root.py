@@ -38,6 +38,6 @@ def problem() -> str:
 def sentence(hosts: str, user: str) -> str:
     """Return the sentence for hosts on which Ansible works as a user who is not root."""
     return (
-        f"Ansible works on {hosts} as {user}, who is not root. Write ansible_become: true for it,"
-        " and run with --ask-become-pass where sudo wants a password."
+        f"Ansible works on {hosts} as {user}, who is not root. Set ansible_become: true for it, and"
+        " use --ask-become-pass if sudo needs a password."
     )

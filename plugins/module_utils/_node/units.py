@@ -304,6 +304,8 @@ class Ends(NamedTuple):
             return self._replace(for_good="failed")
         if properties["ActiveState"] == "inactive" and not properties.get("Job"):
             if properties.get("ConditionResult") == "no":
-                return self._replace(for_good="was not started, for a condition of it is not met")
+                return self._replace(
+                    for_good="was not started, because a condition in its unit file is not met"
+                )
             return self._replace(for_good="ended")
         return self

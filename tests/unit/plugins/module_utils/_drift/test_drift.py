@@ -115,7 +115,7 @@ def test_what_is_on_a_bridge_and_no_pods_is_called_what_it_is():
     here = "leak0 (a veth, of no pod) and tap7 (a tun, of no pod)"
     said = " ".join(one.sentence for one in compare.deviations(PLAN, seen))
     assert f"(2 interfaces of pods and {here} are on it)" in said
-    assert "on it and take leak0 (a veth, of no pod) off it and take tap7" in said
+    assert "on it and remove leak0 (a veth, of no pod) from it and remove tap7" in said
 
 
 def test_tunnels_of_others_are_named():

@@ -85,8 +85,8 @@ def test_a_lease_of_a_former_address_is_named_whatever_the_backend(backend, stor
         seen["leases"]["red"] = [dict(one, id=None) for one in seen["leases"]["red"]]
     said = [text for kind, text in networks.deviations(network, seen) if kind == "lease"]
     assert said == [
-        "flanneld@red.service works with 10.3.41.0/24, and the lease of it is that of"
-        " 198.18.201.11, which this host does not have"
+        "flanneld@red.service works with 10.3.41.0/24, but the lease of this subnet belongs to"
+        " 198.18.201.11, an address that this host does not have"
     ]
     found = [compare.Deviation("red", "lease", said[0])]
     (step,) = repair.steps({"networks": [network]}, seen, found)
@@ -122,7 +122,7 @@ def test_what_nobody_can_look_at_is_said_and_no_fault():
     said = compare.status(PLAN, HOST)
     assert said["ok"]
     assert said["not_looked_at"] == [
-        "Which hosts the flanneld of network grey sends to was not looked at: it alone knows"
+        "It was not checked which hosts the flanneld of network grey sends to: only flanneld knows"
         " (backend udp)."
     ]
 

@@ -190,7 +190,7 @@ def test_pods_that_run_get_the_sysctls_of_new_ones_and_their_own_again(place, mo
     act(adopted.pod_steps([network(place)], TUNED, pods.look) + take(place, host))
 
     assert act(adopted.pod_steps_back(pods.look)) == [
-        "sysctls of the pod at veth1, which are again what they were"
+        "sysctls of the pod at veth1, which become what they were before"
     ]
     assert pods.values == {"veth1": was, "veth2": SYSCTLS}
     del pods.values["veth1"]
@@ -277,7 +277,7 @@ def test_a_daemon_in_a_pod_is_kubernetes_to_stop(place, monkeypatch):
     assert host.links == {"mn-blue"}
     assert adopted.by_hand() == [
         f"Start the flanneld that wrote {place}/run/subnet.env again; it did not run any more when"
-        " its network was taken over. Where it was a DaemonSet, apply what you saved of it."
+        " its network was taken over. If it was in a DaemonSet, apply the manifest that you saved."
     ]
 
 

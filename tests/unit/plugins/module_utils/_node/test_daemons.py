@@ -119,16 +119,17 @@ def test_the_commands_that_stop_a_pod_are_said():
     }
     assert daemons.in_pod(daemon) == (
         "The flanneld that writes /run/flannel/subnet.env runs in the pod"
-        " kube-flannel/kube-flannel-ds-x7k2p, which Kubernetes would start again. Unless that is"
-        " done, save its DaemonSet (kubectl -n kube-flannel get daemonset kube-flannel-ds -o yaml"
-        " >kube-flannel-ds.yaml) and delete it so that its pods go on running (kubectl -n"
-        " kube-flannel delete daemonset kube-flannel-ds --cascade=orphan). Then delete this host's"
-        " pod (kubectl -n kube-flannel delete pod kube-flannel-ds-x7k2p), and run this again."
+        " kube-flannel/kube-flannel-ds-x7k2p, which Kubernetes would start again. Unless you have"
+        " done this already, save its DaemonSet (kubectl -n kube-flannel get daemonset"
+        " kube-flannel-ds -o yaml >kube-flannel-ds.yaml) and delete it so that its pods go on"
+        " running (kubectl -n kube-flannel delete daemonset kube-flannel-ds --cascade=orphan). Then"
+        " delete this host's pod (kubectl -n kube-flannel delete pod kube-flannel-ds-x7k2p), and"
+        " run this again."
     )
     assert daemons.in_pod({**daemon, "id": "0f5d"}) == (
         "The flanneld that writes /run/flannel/subnet.env runs in the pod with the UID 0f5d, which"
-        " Kubernetes would start again. Unless that is done, save its DaemonSet and delete it so"
-        " that its pods go on running (--cascade=orphan). Then delete this host's pod, and run this"
-        " again."
+        " Kubernetes would start again. Unless you have done this already, save its DaemonSet and"
+        " delete it so that its pods go on running (--cascade=orphan). Then delete this host's pod,"
+        " and run this again."
     )
     assert daemons.in_pod({**daemon, "kind": "unit"}) == ""

@@ -75,7 +75,7 @@ def test_a_host_that_lost_its_record_knows_its_networks_by_their_files(host):
     with pytest.raises(deployed.DeployedError) as raised:
         deployed.plan(host.root)
     assert "is lost, and the networks blue, green, red are here" in str(raised.value)
-    assert "run the playbook site, which writes it anew" in str(raised.value).lower()
+    assert "run the playbook site, which writes it again" in str(raised.value).lower()
 
 
 def test_what_is_deployed_is_found_again(host):

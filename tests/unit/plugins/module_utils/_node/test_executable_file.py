@@ -42,7 +42,7 @@ def test_an_executable_runs_on_its_own_architecture_alone(architecture):
         (elf("amd64")[:5], 5, "is cut off, or damaged: its ELF header is not whole"),
         (elf("amd64")[:63], 63, "is cut off, or damaged: its ELF header is not whole"),
         (elf("amd64"), 299, f"is cut off: it has 299 of at least {WHOLE} bytes"),
-        (elf("amd64", kind=1), WHOLE, "is an ELF file, but no executable"),
+        (elf("amd64", kind=1), WHOLE, "is an ELF file, but not an executable"),
         (
             elf("amd64", machine=8),
             WHOLE,

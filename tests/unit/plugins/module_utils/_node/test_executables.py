@@ -146,7 +146,7 @@ def test_a_first_run_that_installs_nothing_leaves_a_record_too(tmp_path):
 
 def test_a_record_that_is_torn_is_said(tmp_path):
     (tmp_path / "record.json").write_text("{")
-    with pytest.raises(ArtifactError, match="Remove it: then a reset keeps them"):
+    with pytest.raises(ArtifactError, match="Remove it; a reset then keeps these executables"):
         executables.recorded(str(tmp_path / "record.json"))
 
 

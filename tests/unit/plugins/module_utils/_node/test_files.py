@@ -239,7 +239,7 @@ def test_what_is_in_the_way_is_named_all_at_once(tmp_path):
             )
         )
     assert len(caught.value.errors) == 3
-    assert "the host knows no user nobody-at-all" in str(caught.value)
+    assert "this host has no user nobody-at-all" in str(caught.value)
 
 
 def test_when_one_file_cannot_be_written_none_is(tmp_path):

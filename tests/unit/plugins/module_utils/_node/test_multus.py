@@ -90,12 +90,12 @@ def test_what_will_be_done_is_said_and_what_is_done_is_not(tmp_path, host):
     launchers = [f"{tmp_path}/bin/multinet", f"{tmp_path}/bin/multus"]
     said = multus.sentences(look(tmp_path), launchers, False, ["kube-system/kube-multus-ds"])
     assert said == [
-        f"Multus is replaced on this host: 00-multinet.conf comes before 00-multus.conf;"
-        f" {tmp_path}/bin/multus is the meta-plugin, and what was there"
-        f" {tmp_path}/bin/multus.original. Pods that run keep their interfaces, and a reset gives"
-        " it back. kube-system/kube-multus-ds stays as it is; each time that its pod starts here,"
-        " it puts its own executable back, until the next run: delete it once nothing is to go"
-        " back."
+        "Multus is replaced on this host: 00-multinet.conf comes before 00-multus.conf;"
+        f" {tmp_path}/bin/multus is now the meta-plugin, and the former file is"
+        f" {tmp_path}/bin/multus.original. Running pods keep their interfaces, and a reset brings"
+        " Multus back. kube-system/kube-multus-ds stays as it is; each time its pod starts here, it"
+        " puts its own executable back, until the next run. Delete it when you do not want to go"
+        " back to Multus."
     ]
     host("bin/multus", LAUNCHER)
     assert multus.sentences(look(tmp_path), launchers, is_deployed=True) == []
@@ -134,7 +134,7 @@ def test_a_configuration_that_multus_made_of_ours_is_again_what_it_was(tmp_path,
     conf.unlink()  # Multus renames another one into place
     host("net.d/00-multus.conf", dict(THIN, delegates=[{"name": "multinet", "type": "multinet"}]))
     keep(tmp_path)  # what a later run sees is not what was there before
-    assert give_back(tmp_path) == [f"our delegate from {conf}, which is again what it was"]
+    assert give_back(tmp_path) == [f"our delegate from {conf}, which becomes what it was before"]
     assert json.loads(conf.read_text()) == THIN
     assert give_back(tmp_path) == []
 
@@ -145,8 +145,8 @@ def test_a_configuration_that_multus_made_of_ours_under_another_name_is_told(tmp
     plugin = dict(THIN, delegates=[{"name": "multinet", "type": "multinet"}])
     host("net.d/00-multus.conflist", {"name": "multus-cni-network", "plugins": [plugin]})
     assert multus.stays(look(tmp_path), multus.kept(str(tmp_path / "net.d"))) == [
-        f"Stays: {fed}: Multus has written it with the meta-plugin as its delegate. Have Multus'"
-        " DaemonSet start again, or remove it."
+        f"{fed} stays: Multus wrote it with the meta-plugin as its delegate. Restart Multus'"
+        " DaemonSet, or remove the file."
     ]
     assert multus.stays(look(tmp_path), [str(fed)]) == []
 

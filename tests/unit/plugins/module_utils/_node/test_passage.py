@@ -105,8 +105,10 @@ def test_what_cannot_be_told_is_not_called_closed():
         ),
         4,
     )
-    assert not one.sure and one.sentence.startswith("Whether iptables lets pass what its pods send")
-    assert one.sentence.endswith("could not be told.")
+    assert not one.sure and one.sentence.startswith(
+        "It is not known whether iptables drops what its pods send"
+    )
+    assert one.sentence.endswith("(iptables-nft)).")
 
 
 def test_a_table_that_nft_cannot_print_is_said_and_hides_no_other(monkeypatch):
@@ -124,4 +126,6 @@ def test_a_table_that_nft_cannot_print_is_said_and_hides_no_other(monkeypatch):
 
     tables, blind = firewalls.look(run)
     assert [table.name for table in tables] == ["good"]
-    assert blind == ["What table inet broken drops was not looked at: nft garbles it."]
+    assert blind == [
+        "What table inet broken drops was not looked at: nft does not print it correctly."
+    ]

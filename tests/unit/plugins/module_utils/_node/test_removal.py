@@ -39,8 +39,8 @@ def test_what_the_meta_plugin_took_the_place_of_is_put_back(tmp_path):
     names = ("multus", "gone", "replaced", "alone", "absent")
     steps = removal.original_steps(str(tmp_path / name) for name in names)
     assert [step.what for step in steps] == [
-        f"the meta-plugin from {tmp_path}/multus, which is again what it was",
-        f"the meta-plugin from {tmp_path}/gone, which is again what it was",
+        f"the meta-plugin from {tmp_path}/multus, which becomes what it was before",
+        f"the meta-plugin from {tmp_path}/gone, which becomes what it was before",
         f"file {tmp_path}/replaced.original",
     ]
     for step in steps:

@@ -135,7 +135,8 @@ def test_a_unit_that_cannot_be_reloaded_is_named_with_what_it_printed():
 
 def test_environment_file_and_running_process_are_read_alike():
     environment = units.parse_environment(
-        "# by hand\n\nFLANNELD_IFACE=eth0\nFLANNELD_ETCD_ENDPOINTS=https://192.0.2.1:2379,https://192.0.2.2:2379\n"
+        "# by"
+        " hand\n\nFLANNELD_IFACE=eth0\nFLANNELD_ETCD_ENDPOINTS=https://192.0.2.1:2379,https://192.0.2.2:2379\n"
     )
     with subprocess.Popen(
         [sys.executable, "-c", "print(flush=True); input()"],
@@ -197,7 +198,7 @@ ENDS_WITH = "E1126 21:30:00.000001   12 main.go:325] Failed to find any valid in
         ([{}, {"ActiveState": "failed"}], "a.service failed. Its journal says"),
         (
             [{"Job": "7"}, {"ActiveState": "inactive", "ConditionResult": "no"}],
-            "a.service was not started, for a condition of it is not met",
+            "a.service was not started, because a condition in its unit file is not met",
         ),
         ([{"ActiveState": "inactive", "Job": "7"}, {"ActiveState": "inactive"}], "a.service ended"),
     ],
