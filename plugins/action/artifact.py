@@ -249,7 +249,9 @@ class ActionModule(ActionBase):
             if program in missing
         ]
         if errors:
-            raise ArtifactError(f"{' '.join(errors)} Install it there, or take an executable.")
+            raise ArtifactError(
+                f"{' '.join(errors)} Install it there, or use an executable instead of a script."
+            )
 
     def _bring(
         self,
@@ -273,8 +275,8 @@ class ActionModule(ActionBase):
                 raise
             except AnsibleError as error:
                 raise ArtifactError(
-                    f"{file} could not be copied to {shell.tmpdir} on the host: {error}."
-                    " Nothing was changed. Is there room?"
+                    f"{file} could not be copied to {shell.tmpdir} on the host: {error}. Nothing"
+                    " was changed. Check that the host has free space there."
                 ) from error
         if sources:
             self._fixup_perms2((shell.tmpdir, *sources.values()))
@@ -396,8 +398,8 @@ def _must_run(artifacts: list[dict[str, Any]], there: dict[str, State]) -> list[
                 warnings += releases.version_warnings(artifact, what, state["version"])
     if errors:
         raise ArtifactError(
-            f"{' '.join(errors)} The source is host, which installs nothing: put them there, or"
-            " choose the source release or mirror."
+            f"{' '.join(errors)} The source is host, which installs nothing: put them there, or set"
+            " the source to release or mirror."
         )
     return warnings
 

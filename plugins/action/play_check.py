@@ -82,9 +82,9 @@ def _of_strategy(strategy: str, play: str) -> list[str]:
     if strategy.rpartition(".")[2] not in APART:
         return []
     return [
-        f"The play '{play}' has the strategy {strategy}, by which each host runs by itself. These"
-        " roles do some things once for all hosts, such as certificates, and look at all hosts"
-        " before they change one. Write strategy: linear in the play."
+        f"The play '{play}' has the strategy {strategy}, with which each host runs by itself. But"
+        " these roles do some things once for all hosts, such as certificates, and look at all"
+        " hosts before they change one. Write strategy: linear in the play."
     ]
 
 
@@ -113,7 +113,7 @@ def useless(roles: Iterable[str], datastore: str, kubernetes: bool) -> list[str]
     ]
     if "kubernetes" in roles and not kubernetes:
         problems.append(
-            "The role kubernetes is for hosts that are Kubernetes' nodes, but multinet_kubernetes"
+            "The role kubernetes is for hosts that are nodes of Kubernetes, but multinet_kubernetes"
             " is false. Leave the role out, or write multinet_kubernetes: true."
         )
     return problems

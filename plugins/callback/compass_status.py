@@ -101,7 +101,7 @@ class CallbackModule(ProgressCallback):
         )
         if not cluster:
             self._display.warning(
-                "The deck is told nothing: which cluster this is, is unknown. Set"
+                "Nothing is reported to the deck: it is not known which cluster this is. Set"
                 " COMPASS_STATUS_CLUSTER to its name."
             )
             return
@@ -119,7 +119,7 @@ class CallbackModule(ProgressCallback):
                 start_new_session=True,  # ctrl-C ends the playbook, and this is to tell it
             )
         except OSError as error:
-            self._display.warning(f"The deck is told nothing: {error}")
+            self._display.warning(f"Nothing is reported to the deck: {error}")
             return
         if self._program.stdin:
             os.set_blocking(self._program.stdin.fileno(), False)
@@ -144,8 +144,10 @@ class CallbackModule(ProgressCallback):
         try:
             problem = self._program.communicate(timeout=self.get_option("patience"))[0].strip()
         except subprocess.TimeoutExpired:
-            problem = "it is tried for a minute more"
+            problem = "this tries again for one more minute"
         except OSError as error:
             problem = str(error)
         if problem:
-            self._display.warning(f"The deck was not told how this ended: {problem}")
+            self._display.warning(
+                f"The end of this run could not be reported to the deck: {problem}"
+            )

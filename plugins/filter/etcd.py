@@ -87,7 +87,7 @@ def recorded(record: str | None) -> list[dict[str, str]]:
         isinstance(member, dict) and {"name", "address"} <= set(member) for member in found
     ):
         raise members.MembersError(
-            [f"{told} is no list of etcd members. Remove it: the run writes it anew."]
+            [f"{told} is not a list of etcd members. Remove it; the run writes it again."]
         )
     return found
 
@@ -107,14 +107,14 @@ def etcd_pki_files(
         except OSError as error:
             if not missing_ok:
                 raise AnsibleFilterError(
-                    f"{path}, which is to be {directory}/{name} on the hosts, can't be read on the"
+                    f"{path}, which the hosts get as {directory}/{name}, cannot be read on the"
                     f" controller: {error.strerror}."
                 ) from error
             content = f"({name}: made by the real run)\n"
         except ValueError as error:
             raise AnsibleFilterError(
-                f"{path}, which is to be {directory}/{name} on the hosts, is no text. Write it in"
-                " the form PEM."
+                f"{path}, which the hosts get as {directory}/{name}, is not text. Write it in PEM"
+                " form."
             ) from error
         secret = name.endswith(".key")
         files.append(

@@ -67,8 +67,8 @@ def _count(given: Any) -> int | str:
     text = str(given)
     if not re.fullmatch(r"[1-9]\d*|([1-9]\d?|100)%", text):
         raise AnsibleFilterError(
-            f"multinet_flanneld_max_unavailable is {text!r}; write on how many nodes at a time"
-            " flanneld may be replaced, such as 1 or 10%."
+            f"multinet_flanneld_max_unavailable is {text!r}; write the number of nodes on which"
+            " flanneld may be replaced at the same time, such as 1 or 10%."
         )
     return int(text) if text.isdigit() else text
 

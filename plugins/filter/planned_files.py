@@ -113,8 +113,8 @@ def _config(network: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]
         return secrets.unmasked(network, _known(settings))
     except KeyError:
         raise AnsibleFilterError(
-            f"The plan has a fingerprint in place of the network {network['name']}'s secret; hand"
-            " in what filter secrets returns, as `secrets` of the settings."
+            f"The plan has only a fingerprint of the secret of the network {network['name']}; pass"
+            " the result of the filter secrets as `secrets` of the settings."
         ) from None
 
 

@@ -145,8 +145,8 @@ class InventoryModule(Constructed, Cacheable):
         for source in sources:
             if set(source) not in _FILES:
                 raise AnsibleParserError(
-                    "A cluster, and each of its expansions, is given by dha and network, or by"
-                    f" run_directory alone; found {', '.join(sorted(source)) or 'none of them'}."
+                    "A cluster, and each of its expansions, needs dha and network, or only"
+                    f" run_directory; found {', '.join(sorted(source)) or 'none of them'}."
                 )
         wish = compass.Wish(
             connection=self.get_option("connection_network"),

@@ -79,8 +79,8 @@ def differing(hosts: list[str], hostvars: Mapping[str, Any]) -> list[str]:
         if others:
             more = f" and {len(others) - 3} more" if len(others) > 3 else ""
             found.append(
-                f"{name} is not the same for {', '.join(others[:3])}{more} as for {hosts[0]}, and"
-                " there can be one alone for all hosts. Write it once, in group_vars/all.yml."
+                f"{name} is not the same for {', '.join(others[:3])}{more} as for {hosts[0]}, but"
+                " it must be the same for all hosts. Write it once, in group_vars/all.yml."
             )
     return found
 
@@ -100,9 +100,9 @@ def octal(value: Any) -> Iterator[str]:
             written = re.match(r"0[0-7]+\b", line[origin.col_num - 1 :])
             if written:
                 yield (
-                    f"{origin.path}, line {origin.line_num}: {written[0]} is {int(value)}, for a"
-                    f" number that begins with 0 is octal in YAML. Write {written[0].lstrip('0')},"
-                    f" or {int(value)} if that is meant."
+                    f"{origin.path}, line {origin.line_num}: {written[0]} is {int(value)}, because"
+                    " YAML reads a number that begins with 0 as octal. Write"
+                    f" {written[0].lstrip('0')}, or {int(value)} if you mean that."
                 )
 
 

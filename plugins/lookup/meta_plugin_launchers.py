@@ -118,7 +118,7 @@ class LookupModule(LookupBase):
         if not python.startswith("/") or len(python) > 120 or " " in python:
             raise AnsibleLookupError(
                 f"The Python {python!r} cannot start a script; give an absolute path without"
-                " blanks, at most 120 characters."
+                " spaces, at most 120 characters."
             )
         lib_dir = self.get_option("lib_dir") or library_files.directory()
         files = launchers(names, self.get_option("bin_dir"), lib_dir, python)

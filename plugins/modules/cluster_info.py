@@ -88,7 +88,7 @@ def main() -> None:
     except admin.AdminError as error:
         module.fail_json(
             msg=(
-                f"{error} The kubeconfig in multinet_kubeconfig must be one that may list pods,"
+                f"{error} The kubeconfig in multinet_kubeconfig must have the right to list pods,"
                 " Services and EndpointSlices."
             )
         )

@@ -208,7 +208,7 @@ def present(
     params = module.params
     if target.container_id is None:
         raise targets.TargetError(
-            f"No container {params['container']} is known here: {'; '.join(said)}."
+            f"There is no container {params['container']} on this host: {'; '.join(said)}."
         )
     if not target.netns:
         raise targets.TargetError(f"{target.label} has no network namespace: it does not run.")
@@ -306,8 +306,8 @@ def main() -> None:
     if params["interface"] is not None and not conf.is_interface_name(params["interface"]):
         module.fail_json(
             msg=(
-                f"The interface {params['interface']!r} cannot be an interface's name: at most 15"
-                " characters, no blank, '/' or ':'."
+                f"The interface {params['interface']!r} cannot be an interface's name: write at"
+                " most 15 characters, without spaces, '/' and ':'."
             )
         )
     kind = next(kind for kind in KINDS if params[kind] is not None)

@@ -182,7 +182,7 @@ def main() -> None:
     try:
         found = garbage.find(host, is_ours, wanted["grace"])
     except (errors.Error, OSError) as error:
-        module.fail_json(msg=f"What is left over on this host cannot be found out: {error}")
+        module.fail_json(msg=f"This host could not be searched for what is left over: {error}")
     before = listing(found)
     failed = [] if module.check_mode else garbage.collect(host, found)
     after = ""

@@ -208,7 +208,7 @@ def main() -> None:
     if params["state"] == "present" and params["name"] not in names:
         module.fail_json(
             msg=(
-                f"name is {params['name']}, which isn't among members. Give the name of one of"
+                f"name is {params['name']}, which is not one of members. Give the name of one of"
                 " them."
             )
         )

@@ -291,8 +291,8 @@ def _with_secrets(network: dict[str, Any], known: dict[str, dict[str, str]]) -> 
     except KeyError:
         raise network_config.NetworkConfigError(
             [
-                f"The secret of the network {network['name']} is not among O(secrets); hand in what"
-                " the filter secrets returns."
+                f"O(secrets) lacks the secret of the network {network['name']}; pass the result of"
+                " the filter secrets there."
             ]
         ) from None
 

@@ -200,8 +200,8 @@ def _facts(module: AnsibleModule) -> list[dict[str, Any]]:
     if not all(facts):
         module.fail_json(
             msg=(
-                "Not every host of the play has been looked at, and all are measured at once: leave"
-                " `serial` out of the play, and give it the strategy linear."
+                "Not every host of the play was looked at, but all hosts are measured together."
+                " Remove `serial` from the play, and set strategy: linear."
             )
         )
     if given["phase"] != "outside" and not _of(given["host"], facts):
@@ -212,7 +212,9 @@ def _facts(module: AnsibleModule) -> list[dict[str, Any]]:
             )
         )
     if given["rate"] < 1:
-        module.fail_json(msg=f"rate is {given['rate']}; write the datagrams a second, 1 or more.")
+        module.fail_json(
+            msg=f"rate is {given['rate']}; write the number of datagrams per second, 1 or more."
+        )
     return facts
 
 
@@ -223,7 +225,9 @@ def _listed(module: AnsibleModule, text: str) -> list[dict[str, Any]]:
     except ValueError:
         found = None
     if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
-        module.fail_json(msg="facts is no list of what pod_interfaces_info returned.")
+        module.fail_json(
+            msg="facts is not a list of results of pod_interfaces_info; give that list."
+        )
     return found
 
 

@@ -120,7 +120,9 @@ def main() -> None:
             for item in wanted
         ]
     except KeyError as error:
-        module.fail_json(msg=f"What is in the Secret {error.args[0]} is not among O(secrets).")
+        module.fail_json(
+            msg=f"O(secrets) lacks the content of the Secret {error.args[0]}. Add it there."
+        )
     for item in wanted:
         if item["kind"] == "Secret":
             module.no_log_values.update(item["data"].values())

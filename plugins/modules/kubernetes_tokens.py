@@ -117,8 +117,8 @@ def main() -> None:
     if lives and min(lives) < params["least_seconds"]:
         module.fail_json(
             msg=(
-                f"The Kubernetes API {api.server} gives tokens of {int(min(lives))} s at most"
-                f" (--service-account-max-token-expiration), and {params['seconds']} s were asked"
+                f"The Kubernetes API {api.server} gives tokens for at most {int(min(lives))} s"
+                f" (--service-account-max-token-expiration), but {params['seconds']} s were asked"
                 f" for. Set kubernetes_token_seconds to {int(min(lives))}."
             )
         )

@@ -255,15 +255,15 @@ def _former(module: AnsibleModule) -> Former:
     deployed, unknown = record.found_again(module.params["plan"])
     if deployed:
         names = [network["name"] for network in deployed["networks"]]
-        module.warn(f"{record.is_lost(names)}. They are taken for what is declared.")
+        module.warn(f"{record.is_lost(names)}. They are assumed to be as declared.")
     directories = observe.missing_directories(
         module.params["cni_conf_dir"], module.params["cni_bin_dir"]
     )
     problems = []
     if unknown:
         problems.append(
-            f"{record.is_lost(unknown)}, and not declared, so nobody knows what it has on this"
-            " host. Declare it as it was, run the playbook site, and remove it then."
+            f"{record.is_lost(unknown)}, and not declared, so it is not known what it has on this"
+            " host. Declare it as it was, run the playbook site, and then remove it."
         )
     return Former(deployed, directories, [], problems)
 

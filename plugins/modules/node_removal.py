@@ -266,7 +266,7 @@ def recorded() -> dict[str, Any]:
     lost = [] if record else deployed.networks_here()
     if lost:  # or their daemons and devices would stay, without anybody who knows them
         raise deployed.DeployedError(
-            f"{deployed.is_lost(lost)}. {deployed.ANEW}, and then this one again."
+            f"{deployed.is_lost(lost)}. {deployed.ANEW}, and then run this playbook again."
         )
     return record
 

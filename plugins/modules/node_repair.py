@@ -161,7 +161,7 @@ def main() -> None:
         left = [one.line() for one in found]
         if steps and not module.check_mode:
             module.warn(
-                f"Not put right within {timeout} s: {' '.join(step.reason + '.' for step in steps)}"
+                f"Not repaired within {timeout} s: {' '.join(step.reason + '.' for step in steps)}"
             )
     except (
         deployed.DeployedError,

@@ -218,7 +218,7 @@ def _ask_first(
     if problems:
         module.fail_json(
             msg="\n".join(problems)
-            + "\nNothing was started or stopped: what ran before runs as it did."
+            + "\nNothing was started or stopped: everything that ran before still runs."
         )
 
 

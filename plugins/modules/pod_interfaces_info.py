@@ -153,9 +153,9 @@ def leftovers() -> list[str]:
         return []
     shown = ", ".join(left[:SHOWN]) + (", ..." if len(left) > SHOWN else "")
     return [
-        "another CNI attached containers that are gone, and nobody detached them"
-        f" ({shown}): they hold addresses, and rules by which ports of this host may answer nobody;"
-        " run the playbook gc"
+        f"another CNI attached containers that are gone, and nothing detached them ({shown}): they"
+        " still hold addresses, and rules that may make ports of this host unreachable; run the"
+        " playbook gc"
     ]
 
 

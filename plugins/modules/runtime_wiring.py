@@ -126,8 +126,9 @@ def main() -> None:
             if former_pods:
                 module.warn(
                     "These pods were started with another CNI configuration, and CRI-O detaches"
-                    " them when it is started the next time. Before, make them anew, or write"
-                    f' "disableGC": true into that configuration: {", ".join(former_pods)}.'
+                    " them at its next start. Before that, delete these pods so that they are made"
+                    ' again, or write "disableGC": true into that configuration:'
+                    f" {', '.join(former_pods)}."
                 )
         due = wiring.due(observed, settings)
         diff = [

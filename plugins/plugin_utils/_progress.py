@@ -66,7 +66,9 @@ class Progress:
                 reason = self._reasons.get(host, "failed")
                 self._say(host, "ERROR", self._part(), reason, "ERROR")
             elif failed:
-                self._say(host, "ERROR", self._part(), f"stopped, for {failed[0]} failed", "ERROR")
+                self._say(
+                    host, "ERROR", self._part(), f"stopped, because {failed[0]} failed", "ERROR"
+                )
             elif final:
                 self._say(host, "SUCCESSFUL", 1.0, "done", "INFO")
             else:

@@ -65,7 +65,10 @@ def test_a_declaration_is_one_for_all_hosts_and_its_numbers_are_decimal(
     other = {"multinet_networks": [dict(BLUE, cidr="10.2.0.0/16")]}
     output = site(tmp_path, {"node1": {}, "node2": other}, {})
     assert "multinet_networks is not the same for node2 as for node1" in output, output
-    said = "all.yml, line 5: 010 is 8, for a number that begins with 0 is octal in YAML. Write 10,"
+    said = (
+        "all.yml, line 5: 010 is 8, because YAML reads a number that begins with 0 as octal. Write"
+        " 10,"
+    )
     assert said in output, output
     assert "UNREACHABLE" not in output
 
@@ -122,7 +125,7 @@ def test_a_user_without_root_gets_a_sentence(tmp_path: pathlib.Path) -> None:
     played = re.split(r"^PLAY \[.*$", ansible.output, flags=re.M)[1 : len(NEED_ROOT) + 1]
     assert len(played) == len(NEED_ROOT), ansible.output
     for role, said in zip(NEED_ROOT, played):
-        assert "as nobody, who is not root. Write ansible_become: true" in said, said
+        assert "as nobody, who is not root. Set ansible_become: true" in said, said
         assert role in ("addresses", "status") or f"fatal: [{role}]: FAILED!" in said, said
 
 

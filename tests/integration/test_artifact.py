@@ -190,7 +190,7 @@ def test_a_wrong_sum_installs_nothing(ansible, mirror, tmp_path):
                 " {mirror}/flannel/0.28.5/linux-amd64. Make it with: "
             ),
         ),
-        ({"version": "v0.28.4"}, "write it so, without a v"),
+        ({"version": "v0.28.4"}, "write it in that form, without a v"),
         (
             {"source": "release"},
             "No sha256 sum is known for flannel 0.28.4 on amd64 (there is one for 0.27.4,",
@@ -253,7 +253,7 @@ def test_what_another_role_brings_is_there_first(ansible, mirror, tmp_path):
     needs = {"needs": {str(tmp_path / "guard.service"): "isolation"}}
     result = ansible.module("artifact", wish(mirror, **needs))["node1"]
     assert result["msg"] == (
-        f"{tmp_path}/guard.service is not on this host: the role multinet.flannel.isolation comes"
+        f"{tmp_path}/guard.service is not on this host: run the role multinet.flannel.isolation"
         " first."
     )
     assert not (tmp_path / "node1").exists()
@@ -266,7 +266,7 @@ def test_source_host(ansible, mirror, tmp_path):
     ansible.module("artifact", one(mirror))
     result = ansible.module("artifact", one(mirror, source="host"))["node1"]
     assert not result["changed"] and not result["failed"]
-    assert "does not say its version; 0.28.4 is declared" in ansible.output
+    assert "does not say its version, but 0.28.4 is declared" in ansible.output
     script(tmp_path / "node1/bin/flanneld", "flanneld v0.28.4")
     result = ansible.module("artifact", one(mirror, source="host"))["node1"]
     assert not result["failed"] and "is declared" not in ansible.output

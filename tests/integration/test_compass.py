@@ -139,6 +139,6 @@ def test_a_source_that_is_two(tmp_path):
     compass = Compass(tmp_path, dha="dha.yml", run_directory="run")
     status, _out, error = compass.run("--list")
     assert status
-    assert "by dha and network, or by run_directory alone; found dha, run_directory" in " ".join(
+    assert "needs dha and network, or only run_directory; found dha, run_directory" in " ".join(
         error.split()
     )

@@ -76,7 +76,7 @@ def test_nothing_is_written_before_the_roles_that_come_first(ansible, tmp_path):
     given = {**wish(tmp_path / "etc"), "needs": needs}
     assert ansible.module("node_files", given, "--check")["node1"]["changed"]
     assert ansible.module("node_files", given)["node1"]["msg"] == (
-        f"{first} is not on this host: the role multinet.flannel.meta_plugin comes first."
+        f"{first} is not on this host: run the role multinet.flannel.meta_plugin first."
     )
     assert not (tmp_path / "etc").exists()
     first.touch()

@@ -131,7 +131,7 @@ def test_a_failure_is_the_clusters(run, deck):
     assert status == 2, out
     assert deck.states == {"host1": "ERROR", "host2": "ERROR"}
     assert deck.posted[-2:] == [
-        ("host2", "ERROR", "stopped, for host1 failed"),
+        ("host2", "ERROR", "stopped, because host1 failed"),
         ("host1", "ERROR", "flanneld: Break: no lease"),
     ]
     assert "SUCCESSFUL" not in deck.cluster_states, "the installer would take it for the end"
@@ -192,7 +192,7 @@ def test_a_deck_that_refuses(run, deck, trouble):
     run.roles(etcd=[say("Form the cluster")])
     status, out = run.run()
     assert status == 0, out
-    assert "The deck was not told how this ended" in out
+    assert "The end of this run could not be reported to the deck" in out
     assert deck.posted == []
 
 
@@ -201,7 +201,7 @@ def test_a_deck_that_is_slow(run, deck):
     run.roles(etcd=[say("Form the cluster")])
     status, out = run.run(COMPASS_STATUS_PATIENCE="0.2", COMPASS_STATUS_TIMEOUT="2")
     assert status == 0, out
-    assert "it is tried for a minute more" in out
+    assert "this tries again for one more minute" in out
     assert deck.posted == [], "it was waited for"
     deck.slow = 0.0
 
@@ -232,14 +232,14 @@ def test_a_deck_that_is_down(tmp_path):
     run.roles(etcd=[say("Form the cluster")])
     status, out = run.run()
     assert status == 0, out
-    assert "The deck was not told how this ended" in out
+    assert "The end of this run could not be reported to the deck" in out
 
 
 def test_a_wrong_password(run, deck):
     run.roles(etcd=[say("Form the cluster")])
     status, out = run.run(COMPASS_STATUS_PASSWORD="wrong", COMPASS_STATUS_PATIENCE="0.2")
     assert status == 0, out
-    assert "The deck was not told how this ended" in out
+    assert "The end of this run could not be reported to the deck" in out
 
 
 def test_a_cluster_that_nobody_names(run, deck):

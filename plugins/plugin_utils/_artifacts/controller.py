@@ -114,9 +114,9 @@ class Controller:
             said = [line for line in output.splitlines() if line.startswith("ERROR: ")]
             why = releases.shown(" ".join(said or output.splitlines()[-1:]))
             raise ArtifactError(
-                f"pip could not download the Python packages for a controller: {why} Where they"
-                " come from, pip's own settings say (PIP_INDEX_URL, pip.conf, https_proxy);"
-                " mirror_controller: false leaves them out."
+                f"pip could not download the Python packages for a controller: {why} Correct pip's"
+                " own settings, which say where packages come from (PIP_INDEX_URL, pip.conf,"
+                " https_proxy), or leave the packages out with mirror_controller: false."
             )
         _write(os.path.join(self.folder, REQUIREMENTS), _text_of_requirements())
 
@@ -171,8 +171,8 @@ def archive(place: str) -> tuple[dict[str, Any], bytes]:
         return manifest, _packed(members)
     except (OSError, ValueError, KeyError) as error:
         raise ArtifactError(
-            f"{place} is not a collection that ansible-galaxy installed, so it cannot be carried:"
-            f" {error}. Install its archive (ansible-galaxy collection install), or set"
+            f"{place} is not a collection that ansible-galaxy installed, so it cannot be put into"
+            f" the mirror: {error}. Install its archive (ansible-galaxy collection install), or set"
             " mirror_controller to false."
         ) from error
 
@@ -198,7 +198,8 @@ def _place(name: str) -> str:
     except ImportError as error:
         raise ArtifactError(
             f"The collection {name}, which {COLLECTION} depends on, is not installed here: install"
-            f" it (ansible-galaxy collection install {name}), so that it can be carried."
+            f" it (ansible-galaxy collection install {name}), so that it can be put into the"
+            " mirror."
         ) from error
 
 

@@ -138,8 +138,8 @@ class Registry:
             return {"Authorization": f"Bearer {answer.get('token') or answer['access_token']}"}
         except urllib.error.HTTPError as error:
             raise ArtifactError(
-                f"{self._base} lets nobody read {self._repository} without a login, and gives no"
-                f" token: {error}. Write user and password into multinet_release_base_urls:"
+                f"{self._base} does not let you read {self._repository} without a login, and gives"
+                f" no token: {error}. Write user and password into multinet_release_base_urls:"
                 f" {{{self._host}: 'https://user:password@{self._host}'}}."
             ) from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -231,8 +231,8 @@ class Layout:
         digest = "sha256:" + _sha256(raw)
         if _DIGEST.fullmatch(image.reference) and digest != image.reference:
             raise ArtifactError(
-                f"The registry {image.registry} answers {image.name} with something of the digest"
-                f" {digest}. Nothing was kept of it."
+                f"The registry {image.registry} answers {image.name} with something that has the"
+                f" digest {digest}. Nothing of it was kept."
             )
         content = _parsed(raw, f"The registry {image.registry} answers {image.name}")
         if "manifests" in content:
@@ -255,8 +255,8 @@ class Layout:
             if "sha256:" + sha256_of(partial) != digest:
                 files.remove(partial)
                 raise ArtifactError(
-                    f"What the registry gives for {digest} has another sum. Nothing was kept of it;"
-                    " run it again, or look at what is in between."
+                    f"What the registry gives for {digest} has another sum. Nothing of it was kept;"
+                    " run this again, or look for a proxy that changes it."
                 )
             files.commit([(partial, path)])
         if not is_json:
@@ -303,7 +303,7 @@ class Layout:
 
     def _place(self, digest: str) -> str:
         if not _DIGEST.fullmatch(digest):
-            raise ArtifactError(f"{digest!r} is not a digest of the kind sha256.")
+            raise ArtifactError(f"{digest!r} is not a sha256 digest.")
         return os.path.join(self.folder, "blobs", *digest.split(":"))
 
 

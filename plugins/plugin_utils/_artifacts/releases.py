@@ -53,7 +53,7 @@ def architecture(machine: str) -> str:
     if go_name is None:
         there = ", ".join(dict.fromkeys(_architectures.SUPPORTED.values()))
         raise ArtifactError(
-            f"The architecture {machine} is not supported: the executables are there for {there}."
+            f"The architecture {machine} is not supported: there are executables only for {there}."
         )
     return go_name
 
@@ -82,7 +82,10 @@ def check(artifacts: Iterable[dict[str, Any]], table: Table) -> list[str]:
                     " file."
                 )
             elif path in owners:
-                errors.append(f"{path} is asked for twice, as {owners[path]} and as {name}.")
+                errors.append(
+                    f"{path} is asked for twice, as {owners[path]} and as {name}; give each its own"
+                    " path."
+                )
             else:
                 owners[path] = name
     return errors
@@ -94,8 +97,8 @@ def component_errors(component: str, version: str, table: Table) -> list[str]:
         return [f"There is no component {component!r}; there are {', '.join(sorted(table))}."]
     if not _VERSION.fullmatch(version):
         return [
-            f"The version {version!r} of {component} is not of the form 1.2.3; write it so, without"
-            " a v."
+            f"The version {version!r} of {component} is not of the form 1.2.3; write it in that"
+            " form, without a v."
         ]
     return []
 
@@ -107,11 +110,11 @@ def version_warnings(artifact: dict[str, Any], what: str, found: str) -> list[st
     """
     component, declared = artifact["component"], artifact["version"]
     if not found:
-        return [f"{what} does not say its version; {declared} is declared."]
+        return [f"{what} does not say its version, but {declared} is declared."]
     if found.split("-")[0] == declared.split("-")[0]:
         return []
     return [
-        f"{what} has the version {found}, and {declared} is declared: write multinet_versions:"
+        f"{what} has the version {found}, but {declared} is declared: write multinet_versions:"
         f" {{{component}: {found}}}."
     ]
 
@@ -196,7 +199,7 @@ def parse_sums(text: str, place: str) -> tuple[dict[str, str], tuple[str, str] |
         found = _SUM_LINE.fullmatch(line)
         if not found:
             raise ArtifactError(
-                f"{place}, line {number}: {line!r} is not a sum, two spaces and a file name; make"
+                f"{place}, line {number}: {line!r} is not a sum, two spaces and a file name; write"
                 " the file again with sha256sum."
             )
         name = found.group(2)
@@ -247,13 +250,13 @@ def source_problems(base_urls: Any, sums: Any, table: Table) -> list[str]:
             found.append(f"{where} is {without!r}; write an address that begins with https://.")
         elif not _has_host(url):
             found.append(
-                f"{where} is an address whose host cannot be told; write what user and password"
-                " have of :/?#@ in other letters, such as %2F for /."
+                f"{where} is an address without a clear host name; write the characters :/?#@ in"
+                " its user and password as percent codes, such as %2F for /."
             )
     for component, versions in sums.items():
         where = f"multinet_release_sums: {component!r}"
         if component not in table:
-            found.append(f"{where} is no component; there are {there}.")
+            found.append(f"{where} is not a component; write one of {there}.")
         elif not isinstance(versions, Mapping) or not all(
             isinstance(machines, Mapping) for machines in versions.values()
         ):
@@ -265,8 +268,8 @@ def source_problems(base_urls: Any, sums: Any, table: Table) -> list[str]:
             found += [
                 f"{where} has a sum for {name}; write it as {_architectures.supported(str(name))}."
                 if _architectures.supported(str(name))
-                else f"{where} has a sum for {name!r}, which is no architecture; write one such as"
-                " amd64 or arm64."
+                else f"{where} has a sum for {name!r}, which is not an architecture; write one such"
+                " as amd64 or arm64."
                 for machines in versions.values()
                 for name in machines
                 if name not in _architectures.SUPPORTED.values()

@@ -108,8 +108,8 @@ def executable_problem(path: str, sha256: str, architecture: str) -> str:
     if not problem or sha256_of(path) != sha256:
         return ""
     return (
-        f"{path} {problem}. It has the sum beside it, so the wrong file was put there: put that for"
-        f" linux-{architecture} in its place, and its sum into {releases.SUMS_FILE}."
+        f"{path} {problem}. It has the sum beside it, so the wrong file was put there: replace it"
+        f" with the one for linux-{architecture}, and put that one's sum into {releases.SUMS_FILE}."
     )
 
 
@@ -336,9 +336,9 @@ def _check_archive(archive: str, release: dict[str, Any]) -> None:
     head, dummy = executable_file.read(archive)
     if executable_file.kind(head) == "a web page":
         raise ArtifactError(
-            f"{release['url']} is a web page, not an archive, as proxies and logins send one. Look"
-            " at it with a browser; give the proxy or the login what it asks for, or use another"
-            " place (multinet_release_base_urls)."
+            f"{release['url']} is a web page, not an archive; a proxy or a login page sends such"
+            " pages. Look at it with a browser; give the proxy or the login what it asks for, or"
+            " use another place (multinet_release_base_urls)."
         )
     verify_sum(archive, release["sha256"], release["according_to"], release["url"])
     if not head.startswith(_PACKED):
@@ -356,8 +356,8 @@ def _executables(archive: str, release: dict[str, Any], directory: str) -> dict[
         problem = executable_file.problem(*executable_file.read(executable), release["arch"])
         if problem:
             raise ArtifactError(
-                f"{os.path.basename(executable)} of {release['url']} {problem}. Nothing was kept of"
-                " it; find out what was published there."
+                f"{os.path.basename(executable)} of {release['url']} {problem}. Nothing of it was"
+                " kept; find out what was published there."
             )
         sums[os.path.basename(executable)] = sha256_of(executable)
     return sums
@@ -371,16 +371,18 @@ def _extract(archive: str, release: dict[str, Any], directory: str) -> Iterator[
             for member in tar:
                 if member.name.startswith("/") or ".." in member.name.split("/"):
                     raise ArtifactError(
-                        f"The archive {release['url']} has {member.name!r}, which leads out of it."
-                        " Nothing was unpacked; upstream's archives have no such name."
+                        f"The archive {release['url']} has {member.name!r}, which would be unpacked"
+                        " outside the directory. Nothing was unpacked; upstream's archives have no"
+                        " such name, so download it again from upstream."
                     )
                 if member.isreg():
                     members[os.path.normpath(member.name)] = member
             for name, member in sorted(release["members"].items()):
                 if member not in members:
                     raise ArtifactError(
-                        f"The archive {release['url']} has no {member}; it is not what"
-                        f" {release['component']} {release['version']} is known to be."
+                        f"The archive {release['url']} has no {member}; every archive of"
+                        f" {release['component']} {release['version']} has it. Use upstream's"
+                        " archive."
                     )
                 target = os.path.join(directory, name)
                 source = cast(IO[bytes], tar.extractfile(members[member]))  # it is a regular file

@@ -72,7 +72,7 @@ class Deck:
                 reason = getattr(error, "reason", None) or error
                 raise DeckError(f"The deck at {self._url} cannot be reached: {reason}.") from None
             except (ValueError, LookupError, TypeError, AttributeError):
-                raise DeckError(f"{self._url} answers, but not as a deck does.") from None
+                raise DeckError(f"{self._url} answers, but not like a deck.") from None
 
     def _hosts(self) -> dict[str, int]:
         return {

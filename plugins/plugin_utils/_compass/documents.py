@@ -81,7 +81,7 @@ def read(path: str) -> Document:
         with open(path, encoding="utf-8") as stream:
             text = stream.read()
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text in UTF-8"
+        reason = getattr(error, "strerror", None) or "it is not text in UTF-8"
         raise CompassError(f"{path} cannot be read: {reason}.") from None
     return parse(path, text)
 
@@ -98,8 +98,8 @@ def parse(path: str, text: str) -> Document:
         problem = re.sub(r"'.*", "", error.problem or "").strip() or "a mistake"
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise CompassError(
-            f"{path}, line {line}: this is no YAML: {problem}. Look at this line and the one before"
-            " it: quotes, colons, the depth of the indentation."
+            f"{path}, line {line}: this is not YAML: {problem}. Look at this line and the one"
+            " before it: quotes, colons, the depth of the indentation."
         ) from None
     except yaml.YAMLError:
         raise CompassError(
@@ -134,8 +134,8 @@ def _value(
         return loader.construct_object(node)
     except (ValueError, yaml.YAMLError):
         raise CompassError(
-            f"{path}, line {line}: {_name(where)} has a value that YAML cannot make sense of; write"
-            " it in quotes."
+            f"{path}, line {line}: {_name(where)} has a value that YAML cannot read; write it in"
+            " quotes."
         ) from None
 
 
@@ -147,7 +147,7 @@ def _no_key_twice(path: str, node: yaml.MappingNode) -> None:
             raise CompassError(f"{path}, line {line}: a key must be a word.")
         if key.value in seen:
             raise CompassError(
-                f"{path}, line {line}: {key.value} stands here twice, and the first one would be"
-                " lost. Leave one out."
+                f"{path}, line {line}: {key.value} is here twice, and the first one would be lost."
+                " Remove one of them."
             )
         seen.add(key.value)

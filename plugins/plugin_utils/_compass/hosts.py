@@ -64,7 +64,7 @@ def read(document: Document) -> HostFile:
             owner = owners.setdefault(mac, f"{nic} of {host.name}")
             if owner != f"{nic} of {host.name}":
                 raise document.wrong(
-                    host.place, f"{nic} of {host.name} has the MAC {mac}, as {owner} has."
+                    host.place, f"{nic} of {host.name} has the MAC {mac}, which {owner} has, too."
                 )
         hosts.append(host)
     return HostFile(
@@ -115,7 +115,9 @@ def _nics(document: Document, place: Where) -> dict[str, str]:
     for nic, here in where.items():
         mac = document.string(here)
         if not MAC.fullmatch(mac):
-            raise document.wrong(here, f"{mac} is no MAC; write six pairs of digits, in quotes.")
+            raise document.wrong(
+                here, f"{mac} is not a MAC; write six pairs of hexadecimal digits, in quotes."
+            )
         found[nic] = mac.lower()
     return found
 
@@ -135,7 +137,9 @@ def pairs(document: Document, place: Where) -> dict[str, str]:
             value = document.string((*here, key))
             if ":" in value or "," in value:
                 raise document.wrong(
-                    (*here, key), f"{key} has a colon or a comma in it, which Compass cuts it at."
+                    (*here, key),
+                    f"{key} contains a colon or a comma, where Compass would split it; write it"
+                    " without.",
                 )
             found[str(key)] = value
     return found

@@ -68,8 +68,8 @@ def build(sources: list[dict[str, str]], wish: Wish) -> dict[str, Any]:
             if host.name in hosts:
                 raise part.hosts.document.wrong(
                     (*host.place, "name"),
-                    f"{host.name} is a host of the cluster already; an expansion names new ones"
-                    " alone.",
+                    f"{host.name} is already a host of the cluster; an expansion may name only new"
+                    " hosts. Remove it there.",
                 )
             hosts[host.name] = _variables(part, host, wish)
             for group in [*host.roles, *([EXPANSION] if number else [])]:
@@ -146,8 +146,8 @@ def _of_run(directory: str, line: net.Line) -> _Part:
         if name not in found:
             raise variables.wrong(
                 ("ip_settings",),
-                f"{name} is in {inventory.path} and has no addresses here: the two are not of one"
-                " run.",
+                f"{name} is in {inventory.path} but has no addresses here: the two files do not"
+                " belong to one run. Give the files of one run.",
             )
         roles = [
             group
@@ -187,7 +187,7 @@ def _variables(part: _Part, host: dha.Host, wish: Wish) -> dict[str, Any]:
         if name not in networks:
             raise part.network.document.wrong(
                 ("ip_settings",),
-                f"there is no network {name}, but {', '.join(networks)}: say which in"
+                f"there is no network {name}, only {', '.join(networks)}: name one of these in"
                 " connection_network and underlay_network.",
             )
     variables: dict[str, Any] = {

@@ -125,7 +125,7 @@ def _network(
     if name not in mappings:
         raise document.wrong(
             (*place, "name"),
-            f"sys_intf_mappings has no network {name}, so nobody knows which NIC it is on;"
+            f"sys_intf_mappings has no network {name}, so its NIC is not known;"
             f" {nearest(name, mappings, ', or add it there')}.",
         )
     cidr = _parsed(document, (*place, "cidr"), ipaddress.ip_network, "a range as 10.1.0.0/24")
@@ -142,7 +142,9 @@ def _network(
             raise document.wrong(here, f"the range {first} to {last} of {name} is not in {cidr}.")
         if first > last:
             raise document.wrong(
-                here, f"the range {first} to {last} of {name} is the wrong way round."
+                here,
+                f"the range {first} to {last} of {name} is the wrong way round; write the lower"
+                " address first.",
             )
         ranges.append((first, last))
     gateway = ""
@@ -196,7 +198,7 @@ def _vip(document: Document, key: str, networks: list[Network]) -> dict[str, str
             return {"ip": str(address), "network": name}
     raise document.wrong(
         (key, "interface"),
-        f"{key} is on {name}, and ip_settings has no such network;"
+        f"{key} is on {name}, but ip_settings has no such network;"
         f" {nearest(name, [network.name for network in networks], '')}.",
     )
 
@@ -232,7 +234,7 @@ class Line:
         if other != owner:
             raise file.document.wrong(
                 place,
-                f"{owner} would get {address}, which {other} has. Begin the range after the"
+                f"{owner} would get {address}, which {other} already has. Begin the range after the"
                 " addresses that are in use, or take another virtual address.",
             )
 

@@ -106,7 +106,7 @@ def _reason(
     if not all((folder / (name + end)).is_file() for end in (".crt", ".key")):
         return "it doesn't exist"
     if certificate is None:
-        return "it is no certificate"
+        return "it is not a certificate"
     if certificate.not_valid_after_utc < limit:
         return f"it ends on {certificate.not_valid_after_utc.date()}"
     return ""
@@ -120,7 +120,7 @@ def _read(path: pathlib.Path) -> x509.Certificate | None:
     except OSError as error:
         raise AnsibleFilterError(
             f"{path} can't be read on the controller: {error.strerror}. Let the user who runs"
-            " Ansible read it; it is not made anew."
+            " Ansible read it; the run does not make it again."
         ) from error
 
 

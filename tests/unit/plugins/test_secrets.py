@@ -151,7 +151,9 @@ def test_a_key_of_several_lines_that_etcd_is_asked_with(run):
 
 
 def test_a_file_without_its_secret_is_refused():
-    with pytest.raises(AnsibleFilterError, match="fingerprint in place of the network red's"):
+    with pytest.raises(
+        AnsibleFilterError, match="only a fingerprint of the secret of the network red"
+    ):
         planned_files(plan(NETWORKS, OPTIONS), "flanneld", dict(SETTINGS, secrets={}))
 
 
@@ -165,7 +167,7 @@ def test_keys_of_etcd(run):
     result, seen = run("flannel_network_config", secrets=KNOWN, **arguments)
     assert result["changed"] and len(result["diff"]) == 2 and not shows(seen)
     result, seen = run("flannel_network_config", **arguments)
-    assert "The secret of the network red is not among O(secrets)" in result["msg"]
+    assert "O(secrets) lacks the secret of the network red" in result["msg"]
 
 
 def test_objects_of_kubernetes(run, tmp_path):
@@ -196,4 +198,4 @@ def test_objects_of_kubernetes(run, tmp_path):
     result, seen = run("kubernetes_objects", kubeconfig="/nowhere", objects=items, secrets=known)
     assert result["failed"] and not shows(seen) and not shows(seen, KEY)
     result, dummy = run("kubernetes_objects", kubeconfig="/nowhere", objects=items)
-    assert "What is in the Secret kube-system/multinet-" in result["msg"]
+    assert "lacks the content of the Secret kube-system/multinet-" in result["msg"]

@@ -75,6 +75,6 @@ def test_roles_for_kubernetes_without_it():
     assert useless(["subnet_server", "kubernetes"], "etcd", False) == [
         "The role subnet_server is for multinet_datastore: kubernetes, but it is etcd. Leave the"
         " role out, or set multinet_datastore.",
-        "The role kubernetes is for hosts that are Kubernetes' nodes, but multinet_kubernetes is"
+        "The role kubernetes is for hosts that are nodes of Kubernetes, but multinet_kubernetes is"
         " false. Leave the role out, or write multinet_kubernetes: true.",
     ]

@@ -21,11 +21,11 @@ HOSTVARS = {"node1": {"multinet_node_address": "192.0.2.11"}}
         ('[{"name": "node1", "address": "192.0.2.11"}]', ""),
         ("[]", ""),
         ('[{"name": "gone", "address": "192.0.2.9"}]', "etcd would move from gone to node1"),
-        ("[{", "is no list of etcd members. Remove it"),
-        ("null", "is no list of etcd members. Remove it"),
-        ('{"name": "node1"}', "is no list of etcd members. Remove it"),
-        ('["node1"]', "is no list of etcd members. Remove it"),
-        ('[{"name": "node1"}]', "is no list of etcd members. Remove it"),
+        ("[{", "is not a list of etcd members. Remove it"),
+        ("null", "is not a list of etcd members. Remove it"),
+        ('{"name": "node1"}', "is not a list of etcd members. Remove it"),
+        ('["node1"]', "is not a list of etcd members. Remove it"),
+        ('[{"name": "node1"}]', "is not a list of etcd members. Remove it"),
     ],
 )
 def test_a_record_of_members_that_does_not_serve_is_told(
@@ -79,7 +79,7 @@ def test_another_address_is_recorded(tmp_path: pathlib.Path) -> None:
 
 def test_a_key_in_another_form_is_told(tmp_path: pathlib.Path) -> None:
     (tmp_path / "client.key").write_bytes(b"\x30\x82")
-    with pytest.raises(AnsibleFilterError, match="Write it in the form PEM"):
+    with pytest.raises(AnsibleFilterError, match="Write it in PEM form"):
         etcd.etcd_pki_files({"client.key": str(tmp_path / "client.key")}, "/etc/multinet/pki")
 
 

@@ -143,7 +143,8 @@ def test_architectures():
         ),
         (
             {"component": "etcd", "version": "v3.6.14", "executables": {}},
-            "The version 'v3.6.14' of etcd is not of the form 1.2.3; write it so, without a v.",
+            "The version 'v3.6.14' of etcd is not of the form 1.2.3; write it in that form, without"
+            " a v.",
         ),
         (
             {"component": "etcd", "version": "../../../3", "executables": {}},
@@ -163,7 +164,7 @@ def test_architectures():
                 "version": "3.6.14",
                 "executables": {"etcd": "/b/e", "etcdctl": "/b/e"},
             },
-            "/b/e is asked for twice, as etcd and as etcdctl.",
+            "/b/e is asked for twice, as etcd and as etcdctl; give each its own path.",
         ),
     ],
 )
@@ -256,7 +257,7 @@ class TestStore:
     @pytest.mark.parametrize("name", ["../flanneld", "/usr/local/bin/flanneld", "a/../../b"])
     def test_an_archive_that_leads_out_of_itself(self, name):
         self.content, sha256 = archive({"flanneld": DAEMON, name: b""})
-        with pytest.raises(ArtifactError, match="which leads out of it"):
+        with pytest.raises(ArtifactError, match="which would be unpacked outside"):
             self.store.fill(self.pinned(sha256))
         assert not os.path.exists(self.store.folder(self.release))
 
@@ -386,12 +387,12 @@ def test_all_that_is_missing_is_named_at_once(tmp_path):
     [
         ("0.27.4", "0.27.4", []),
         ("1.9.1-flannel3", "1.9.1", []),
-        ("0.27.4", "", ["X does not say its version; 0.27.4 is declared."]),
+        ("0.27.4", "", ["X does not say its version, but 0.27.4 is declared."]),
         (
             "3.6.14",
             "3.4.23",
             [
-                "X has the version 3.4.23, and 3.6.14 is declared: write multinet_versions:"
+                "X has the version 3.4.23, but 3.6.14 is declared: write multinet_versions:"
                 " {etcd: 3.4.23}."
             ],
         ),
@@ -479,13 +480,21 @@ def test_the_password_of_a_mirror_is_not_shown():
         ),
         ({"etcd": None}, {}, "'etcd' is 'None'; write an address that begins with https://"),
         ({"etcd": "me:secret@x"}, {}, "'etcd' is 'x'; write an address"),
-        ({"etcd": "https://me:se/cret@x"}, {}, "an address whose host cannot be told; write what"),
-        ({"etcd": "https://me:se[cret@x"}, {}, "an address whose host cannot be told; write what"),
-        ({}, {"flanel": {}}, "'flanel' is no component; there are cni-plugins, etcd, flannel,"),
+        ({"etcd": "https://me:se/cret@x"}, {}, "an address without a clear host name; write"),
+        ({"etcd": "https://me:se[cret@x"}, {}, "an address without a clear host name; write"),
+        (
+            {},
+            {"flanel": {}},
+            "'flanel' is not a component; write one of cni-plugins, etcd, flannel,",
+        ),
         ({}, {"flannel": "0.27.4"}, "'flannel' is '0.27.4'; write version, architecture and sum"),
         ({}, {"flannel": {"9.9.9": "ab"}}, "write version, architecture and sum, such as {1.2.3:"),
         ({}, {"etcd": {"9.9.9": {"x86_64": "ab"}}}, "has a sum for x86_64; write it as amd64"),
-        ({}, {"etcd": {"9.9.9": {"vax": "ab"}}}, "'vax', which is no architecture; write one such"),
+        (
+            {},
+            {"etcd": {"9.9.9": {"vax": "ab"}}},
+            "'vax', which is not an architecture; write one such",
+        ),
     ],
 )
 def test_wrong_sources(base_urls, sums, said):

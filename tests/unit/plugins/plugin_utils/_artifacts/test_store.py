@@ -125,8 +125,11 @@ def archive(content=b"#!/bin/sh\n", *others):
         (elf("amd64"), "is a file of another kind, not an archive"),
         (archive()[:-20], "is not a readable archive: Compressed file ended before"),
         (gzip.compress(b"no tar"), "is not a readable archive: "),
-        (archive(b"x", "../../etc/passwd"), "has '../../etc/passwd', which leads out of it"),
-        (archive(b"x", "/etc/passwd"), "has '/etc/passwd', which leads out of it"),
+        (
+            archive(b"x", "../../etc/passwd"),
+            "has '../../etc/passwd', which would be unpacked outside",
+        ),
+        (archive(b"x", "/etc/passwd"), "has '/etc/passwd', which would be unpacked outside"),
         (archive(elf("arm64")), "is an executable for arm64, not for amd64"),
         (archive(elf("amd64")[:-1]), "is cut off"),
         (archive(b"<html>"), "is a web page, not an executable"),

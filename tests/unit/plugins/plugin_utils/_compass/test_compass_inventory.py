@@ -277,8 +277,8 @@ def test_an_expansion_that_begins_with_an_address_in_use(tmp_path):
     with pytest.raises(CompassError) as error:
         expand(tmp_path, network=network)
     assert said(error, tmp_path) == (
-        "later/network.yml, line 20: host4 would get 10.9.0.50, which host1 has. Begin the range"
-        " after the addresses that are in use, or take another virtual address."
+        "later/network.yml, line 20: host4 would get 10.9.0.50, which host1 already has. Begin the"
+        " range after the addresses that are in use, or take another virtual address."
     )
 
 
@@ -286,8 +286,8 @@ def test_an_expansion_with_a_host_that_is_there(tmp_path):
     with pytest.raises(CompassError) as error:
         expand(tmp_path, dha=EXPANSION.replace("host4", "host2"))
     assert said(error, tmp_path) == (
-        "later/dha.yml, line 2: host2 is a host of the cluster already; an expansion names new"
-        " ones alone."
+        "later/dha.yml, line 2: host2 is already a host of the cluster; an expansion may name only"
+        " new hosts. Remove it there."
     )
 
 
@@ -325,13 +325,13 @@ WRONG_DHA = {
     ),
     "a colon in a parameter": (
         ('"kubernetes"', '"a:b"'),
-        "dha.yml, line 9: multinet_datastore has a colon or a comma in it, which Compass cuts it"
-        " at.",
+        "dha.yml, line 9: multinet_datastore contains a colon or a comma, where Compass would split"
+        " it; write it without.",
     ),
     "a comma in a parameter": (
         ('"kubernetes"', '"a,b"'),
-        "dha.yml, line 9: multinet_datastore has a colon or a comma in it, which Compass cuts it"
-        " at.",
+        "dha.yml, line 9: multinet_datastore contains a colon or a comma, where Compass would split"
+        " it; write it without.",
     ),
     "two keys in one item": (
         ('multi_network: "Enable"', 'multi_network: "Enable"\n    moon: "Enable"'),
@@ -339,11 +339,11 @@ WRONG_DHA = {
     ),
     "a key twice": (
         ("FLAVOR: cluster", "FLAVOR: cluster\nTYPE: baremetal"),
-        "dha.yml, line 4: TYPE stands here twice, and the first one would be lost. Leave one out.",
+        "dha.yml, line 4: TYPE is here twice, and the first one would be lost. Remove one of them.",
     ),
     "no YAML": (
         ("  - name: host2", " - name: host2"),
-        "dha.yml, line 14: this is no YAML: expected <block end>, but found. Look at this line and"
+        "dha.yml, line 14: this is not YAML: expected <block end>, but found. Look at this line and"
         " the one before it: quotes, colons, the depth of the indentation.",
     ),
     "bare metal without MACs": (
@@ -355,11 +355,13 @@ WRONG_DHA = {
 WRONG_BARE_METAL = {
     "no MAC": (
         ("'02:00:5E:00:01:0B'", "'02:00:5E:00:01'"),
-        "dha.yml, line 14: 02:00:5E:00:01 is no MAC; write six pairs of digits, in quotes.",
+        "dha.yml, line 14: 02:00:5E:00:01 is not a MAC; write six pairs of hexadecimal digits, in"
+        " quotes.",
     ),
     "one MAC twice": (
         ("52:54:00:11:22:34", "02:00:5e:00:01:0b"),
-        "dha.yml, line 16: eth1 of host2 has the MAC 02:00:5e:00:01:0b, as eth1 of host1 has.",
+        "dha.yml, line 16: eth1 of host2 has the MAC 02:00:5e:00:01:0b, which eth1 of host1 has,"
+        " too.",
     ),
     "a NIC that networks are on": (
         ("eth1: 52", "eth2: 52"),
@@ -370,8 +372,8 @@ WRONG_BARE_METAL = {
 WRONG_NETWORK = {
     "no mapping": (
         ("name: tenant, interface", "name: tennant, interface"),
-        "network.yml, line 25: sys_intf_mappings has no network tenant, so nobody knows which NIC"
-        " it is on; write tennant.",
+        "network.yml, line 25: sys_intf_mappings has no network tenant, so its NIC is not known;"
+        " write tennant.",
     ),
     "no range": (
         ('cidr: "10.9.0.0/24"', 'cidr: "10.9.0.1/24"'),
@@ -387,7 +389,8 @@ WRONG_NETWORK = {
     ),
     "a range backwards": (
         ('"10.9.0.50"', '"10.9.0.150"'),
-        "network.yml, line 20: the range 10.9.0.150 to 10.9.0.100 of mgmt is the wrong way round.",
+        "network.yml, line 20: the range 10.9.0.150 to 10.9.0.100 of mgmt is the wrong way round;"
+        " write the lower address first.",
     ),
     "too short a range": (
         ('"10.9.0.100"', '"10.9.0.51"'),
@@ -400,8 +403,8 @@ WRONG_NETWORK = {
     ),
     "a virtual address that a host gets": (
         ("10.9.0.222", "10.9.0.51"),
-        "network.yml, line 40: internal_vip would get 10.9.0.51, which host2 has. Begin the range"
-        " after the addresses that are in use, or take another virtual address.",
+        "network.yml, line 40: internal_vip would get 10.9.0.51, which host2 already has. Begin the"
+        " range after the addresses that are in use, or take another virtual address.",
     ),
     "a virtual address elsewhere": (
         ("10.9.0.222", "10.8.0.222"),
@@ -409,7 +412,7 @@ WRONG_NETWORK = {
     ),
     "a virtual address on a NIC": (
         ('"24", interface: mgmt', '"24", interface: eth0'),
-        "network.yml, line 40: internal_vip is on eth0, and ip_settings has no such network; write"
+        "network.yml, line 40: internal_vip is on eth0, but ip_settings has no such network; write"
         " one of mgmt, tenant, storage, external.",
     ),
     "two networks of a name": (
@@ -422,7 +425,7 @@ WRONG_NETWORK = {
     ),
     "no management": (
         ("name: mgmt", "name: management"),
-        "network.yml, line 40: internal_vip is on mgmt, and ip_settings has no such network; write"
+        "network.yml, line 40: internal_vip is on mgmt, but ip_settings has no such network; write"
         " one of management, tenant, storage, external.",
     ),
 }
@@ -450,7 +453,7 @@ def refused(directory, sentence, **texts):
 
 
 def test_no_network_to_go_through(tmp_path):
-    with pytest.raises(CompassError, match="there is no network tunnels, but mgmt, tenant"):
+    with pytest.raises(CompassError, match="there is no network tunnels, only mgmt, tenant"):
         build(tmp_path, wish=inventory.Wish(underlay="tunnels"))
 
 
@@ -468,8 +471,8 @@ def test_a_run_of_another_cluster(tmp_path):
     with pytest.raises(CompassError) as error:
         inventory.build([run], WISH)
     assert said(error, tmp_path) == (
-        "run/group_vars/all, line 3: host3 is in run/inventories/inventory.json and has no"
-        " addresses here: the two are not of one run."
+        "run/group_vars/all, line 3: host3 is in run/inventories/inventory.json but has no"
+        " addresses here: the two files do not belong to one run. Give the files of one run."
     )
 
 

@@ -74,7 +74,7 @@ def test_a_lost_key_makes_its_certificate_due(pki):
 
 def test_a_certificate_that_is_none_is_due_and_told_as_such(pki):
     (pki[0] / "client.crt").write_text("rubbish")
-    assert due(pki[0]) == {"client": "it is no certificate"}
+    assert due(pki[0]) == {"client": "it is not a certificate"}
 
 
 def test_what_cannot_be_read_is_not_made_anew(pki):
@@ -88,7 +88,7 @@ def test_a_ca_that_is_none_is_no_ca(pki):
     assert certificates.has_ca(str(pki[0]))
     (pki[0] / "ca.crt").write_text("rubbish")
     assert not certificates.has_ca(str(pki[0]))
-    assert due(pki[0])["ca"] == "it is no certificate"
+    assert due(pki[0])["ca"] == "it is not a certificate"
 
 
 def test_what_ends_soon_is_due(pki):
