@@ -1,25 +1,25 @@
 # Everything here sets up what it needs by itself (scripts/setup.py): run as root on Debian 12 or Ubuntu 24.04.
 #   make demo           three hosts, two networks, attached pods, and the proof that they are isolated
-#   make test           everything that is tested, but for make scenario S=kubernetes_flannel
+#   make test           all tests, except make scenario S=kubernetes_flannel
 #   make clean          remove the hosts and networks of this checkout: the demo's, and those of all scenarios
 #   make distclean      remove the cache too
 # Parts of them:
 #   make setup          tools, upstream programs, host image
-#   make hosts          the demo's hosts alone
+#   make hosts          only the demo's hosts
 #   make deploy         the demo's hosts, and the networks on them; DECLARATION=file for other networks than the demo's
 #   make lint sanity unit integration
-#   make format         write what `make lint` wants of the dialect; make hooks: have git ask for it
+#   make format         correct what `make lint` can correct by itself; make hooks: git runs the checks
 #   make scenario S=vlans
-#   make faults             each fault of molecule/faults made for real; the table goes to .build/faults.md. FAULT=etcd: those alone
+#   make faults             make each fault of molecule/faults; the table goes to .build/faults.md. FAULT=etcd: only those
 #   make planted            each fault of tests/integration/test_planted_faults.py, and the finding that it must give
 #   make leaks              classes of leak opened on two hosts, named by verify, and closed; the table goes to .build/leaks.md. LEAK=12,14: those alone
-#   make scenario S=mixed_arch   amd64 hosts and a real arm64 one, an emulated machine; it is built first (minutes, once)
-#   make scenario S=kubernetes_arm64   a real cluster with a node of that kind
+#   make scenario S=mixed_arch   amd64 hosts and an arm64 one, an emulated machine; it is built first (minutes, once)
+#   make scenario S=kubernetes_arm64   a real cluster with an arm64 node
 #   make scenario S=distributions   Debian 11, 12 and 13 in one cluster; their images are made first (minutes, once)
-#   make scenario S=offline         a site that reaches nothing, its controller neither, from a carried tar
-#   make scenario S=adopted      networks that were made by hand, with programs of then, are taken over and given back
+#   make scenario S=offline         a site without network access, also for its controller, from a tar
+#   make scenario S=adopted      networks that were made by hand, with programs of that time, are taken over and given back
 #   make scenario S=kubernetes_adopted   the same of a real cluster with kube-flannel's DaemonSet and Multus'
-#   make scenario S=upgrade      a former collection, flanneld and etcd to today's, and back; the table goes to .build/upgrade.md
+#   make scenario S=upgrade      from a former collection, flanneld and etcd to today's, and back; the table goes to .build/upgrade.md
 #   make attacks            what hostile pods try, on two deployed hosts: each gets through without the guard, and not with it
 #   make cluster S=kubernetes_etcd   a real Kubernetes cluster in three hosts, nothing of the collection on it yet
 #   make bench              the meta-plugin beside Multus and the bare delegates
@@ -30,8 +30,7 @@
 #   make conformance        Kubernetes' own tests on a real cluster; the table goes to .build/conformance.md.
 #                           CONFORMANCE='etcd+nftables external flannel': those configurations;
 #                           CONFORMANCE_PARTS='network dual': those parts; CONFORMANCE_FOCUS='Services.*hairpin': those tests
-#   make churn              240 pods with three networks on a real cluster, in waves, while a node boots anew, and one is
-#                           registered again: nothing is left. CHURN=etcd+nftables: that configuration of make conformance
+#   make churn              240 pods with three networks on a real cluster, in waves, while one node reboots and another is registered again: nothing is left over. CHURN=etcd+nftables: that configuration of make conformance
 #   make soak               hours of kills and made-up inputs
 PYTHON ?= python3
 S ?= default
@@ -46,7 +45,7 @@ SHELL := /bin/bash
 ENV := . .build/env &&
 DEMO := ansible-playbook -i inventories/demo
 PYTEST := python -m pytest
-# The glob says that molecule/ at the top is meant.
+# The glob selects molecule/ at the top.
 MOLECULE := MOLECULE_GLOB='molecule/*/molecule.yml' molecule
 
 help:
@@ -72,7 +71,7 @@ demo: install hosts
 lint: install
 	@$(ENV) scripts/lint.sh $(CHECK)
 
-# What of the dialect a program can write.
+# What a program can correct.
 format: setup
 	@$(ENV) ruff check --quiet --fix-only && ruff format --quiet
 	@$(ENV) python scripts/docs.py && python scripts/markdown.py --write
@@ -87,7 +86,7 @@ sanity: setup
 unit: setup
 	@$(ENV) $(PYTEST) tests/unit
 
-# What tests need besides: Kubernetes, the image of its nodes, and Multus to compare with.
+# What tests need, too: Kubernetes, the image of its nodes, and Multus to compare with.
 test-programs:
 	@$(PYTHON) scripts/setup.py --tests
 
@@ -150,7 +149,7 @@ attacks: install
 
 scenario: install $(if $(filter kubernetes_% adopted,$(S)),test-programs) $(if $(filter mixed_arch kubernetes_arm64,$(S)),arm64) $(filter distributions,$(S)) $(if $(filter adopted upgrade,$(S)),former) run-scenario
 
-# What emulated arm64 machines start from, and the programs of both architectures.
+# Disks of emulated arm64 machines, and the programs of both architectures.
 arm64: setup
 	@$(ENV) python scripts/arm64.py build
 
@@ -158,7 +157,7 @@ arm64: setup
 distributions: setup
 	@$(PYTHON) scripts/setup.py --distributions
 
-# What hosts come from: programs, and this collection.
+# What hosts are made from: programs, and this collection.
 former: setup
 	@$(ENV) python scripts/upgrade.py
 

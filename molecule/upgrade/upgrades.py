@@ -96,7 +96,7 @@ STEPS = [
     Step(
         "a flanneld that does not run, and is taken back",
         {**FORMER, "flannel": DECLARED["test_broken"]["flannel"]},
-        ends=f"{HOSTS[0]} could not be upgraded (above is why) and runs what it ran before",
+        ends=f"{HOSTS[0]} could not be upgraded (see the error above) and runs what it ran before",
         runs=FORMER,
     ),
     Step(
@@ -108,7 +108,7 @@ STEPS = [
     Step(
         "an etcd that does not run, and is taken back",
         {**FORMER, "etcd": DECLARED["test_broken"]["etcd"]},
-        ends=f"{HOSTS[0]} could not be upgraded (above is why) and runs the etcd that it",
+        ends=f"{HOSTS[0]} could not be upgraded (see the error above) and runs the etcd that it",
         runs=FORMER,
     ),
     Step(f"etcd {FORMER['etcd']} to {BETWEEN['etcd']}", BETWEEN),

@@ -192,7 +192,7 @@ def test_a_wrong_file_is_no_success(caller):
 def test_the_playbook_with_another_inventory_says_so(tmp_path):
     ansible = Ansible(tmp_path, {"host": {}})
     assert ansible.playbook("multinet.flannel.compass") == 2
-    assert "These hosts are not of Compass: compass_cluster is not defined." in ansible.output
+    assert "These hosts do not come from Compass: compass_cluster is not defined." in ansible.output
 
 
 def test_what_compass_reads_is_yaml_of_its_time():

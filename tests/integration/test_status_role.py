@@ -38,5 +38,5 @@ def test_a_module_that_crashes_is_red_with_its_sentence(tmp_path):
     red = said[said.index("fatal: [crashes]") :]
     assert "This host could not be looked at." in red
     assert "KeyError: 'what nobody thought of'" in red
-    assert "not as they were deployed" not in said
+    assert "networks of this host are not as deployed" not in said
     assert json.loads(written.read_text(encoding="utf-8"))["crashes"]["msg"]
