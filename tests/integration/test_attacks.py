@@ -36,6 +36,7 @@ on_hosts = pytest.mark.skipif(not MACHINES, reason="on hosts: make attacks")
 FRESH_PORTS = itertools.count(40404)
 POD_PORTS = sorted({*range(1024, 65536)} - {PORT})
 FRAG_NEEDED, PACKET_TOO_BIG, REDIRECT = (3, 4), (2, 0), 5
+ANOTHER_CNIS = "172.30.0.5"
 
 
 @pytest.fixture(scope="module", name="world")
@@ -190,11 +191,13 @@ ECHO_REPLY = struct.pack("!BBHI", 0, 0, 0xFFFF, 0)
 ECHO_REPLY_V6 = struct.pack("!BBHI", 129, 0, 0, 0)
 
 
-def way_is_smaller(lab, target):
-    """Return whether h1 believes that packets to the target must be smaller; it forgets it then."""
-    route = lab.run("h1", "ip", "route", "get", target)
-    lab.run("h1", "ip", "route", "flush", "cache")
-    lab.run("h1", "ip", "-6", "route", "flush", "cache")
+def way_is_smaller(lab, target, host="h1"):
+    """Return whether the host believes that packets to the target must be smaller; it forgets it
+    then.
+    """
+    route = lab.run(host, "ip", "route", "get", target)
+    lab.run(host, "ip", "route", "flush", "cache")
+    lab.run(host, "ip", "-6", "route", "flush", "cache")
     return " mtu " in route
 
 
@@ -227,6 +230,21 @@ def smaller_way_over_ipv6(lab):
     return way_is_smaller(lab, lab.underlay(2, 6))
 
 
+def smaller_way_of_another_node(lab):
+    """The same about an answer of another node, which takes the pod for its node: masquerade has
+    the error come from there.
+    """
+    with lab.inside("h1-blue"):
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with sock:
+        sock.sendto(b"a question", (lab.underlay(2), PORT))
+        udp = struct.pack("!HHHH", PORT, sock.getsockname()[1], 1000, 0)
+        quoted = quoted_ipv4(lab.underlay(2), lab.pod_address("h1-blue"), UDP, udp)
+        icmp_error(lab, "h1-blue", lab.underlay(2), FRAG_NEEDED, quoted, 576)
+    lab.receipts([])
+    return way_is_smaller(lab, lab.underlay(1), "h2")
+
+
 def redirected_by_the_node(lab):
     """Have the node tell a pod another way to its neighbour."""
     with lab.inside("h1-blue"):
@@ -247,24 +265,53 @@ def redirected_by_the_node(lab):
 # Other CNIs
 
 
-def forged_by_another_cnis_pod(lab):
-    """Send from a device of another CNI as a pod of a network that has no tunnel device."""
+@contextlib.contextmanager
+def another_cnis_pod(lab, *targets):
+    """While this lasts, OUTSIDE is a pod on h1, of a CNI that the collection knows nothing of, and
+    sends to the targets as such.
+    """
     lab.run(
         "h1", "ip", "link", "add", "cali0", "type", "veth", "peer", "eth1", "netns", lab.ns(OUTSIDE)
     )
     try:
         lab.run("h1", "ip", "link", "set", "cali0", "up")
         lab.run("h1", "ip", "addr", "add", "169.254.1.1/32", "dev", "cali0")
+        lab.run("h1", "ip", "route", "add", ANOTHER_CNIS, "dev", "cali0")
         lab.run(OUTSIDE, "ip", "link", "set", "eth1", "up")
-        lab.run(OUTSIDE, "ip", "addr", "add", "172.30.0.5/32", "dev", "eth1")
+        lab.run(OUTSIDE, "ip", "addr", "add", f"{ANOTHER_CNIS}/32", "dev", "eth1")
         lab.run(OUTSIDE, "ip", "route", "add", "169.254.1.1", "dev", "eth1")
-        lab.run(OUTSIDE, "ip", "route", "add", lab.pod_address("h1-green"), "via", "169.254.1.1")
+        for target in targets:
+            lab.run(OUTSIDE, "ip", "route", "add", target, "via", "169.254.1.1")
         for name in ("all", "cali0"):
             lab.sysctl("h1", f"ipv4/conf/{name}/rp_filter", "0")
-        cell = (OUTSIDE, lab.pod_address("h1-green"), str(lab.subnet("green", 2)[77]))
-        return cell in lab.probe([cell])
+        yield
     finally:
         lab.run("h1", "ip", "link", "del", "cali0")
+
+
+def forged_by_another_cnis_pod(lab):
+    """Send from a device of another CNI as a pod of a network that has no tunnel device."""
+    with another_cnis_pod(lab, lab.pod_address("h1-green")):
+        cell = (OUTSIDE, lab.pod_address("h1-green"), str(lab.subnet("green", 2)[77]))
+        return cell in lab.probe([cell])
+
+
+def a_node_for_its_tunnel(lab):
+    """Send VXLAN from a device of another CNI to its node, as another node."""
+    with another_cnis_pod(lab, lab.underlay(1)):
+        token = lab.inject(OUTSIDE, lab.underlay(1), "h1-red", lab.underlay(2))
+        return token in lab.receipts([token])
+
+
+def masqueraded_into_a_tunnel(lab):
+    """Send VXLAN from a pod of another CNI, whose masquerade has it come from the node."""
+    masquerade = "type nat hook postrouting priority srcnat; oifname eth0 ip saddr"
+    masquerade += f" {ANOTHER_CNIS} masquerade"
+    lab.nft(f"table ip theirs {{ chain c {{ {masquerade}; }}; }}", hosts=["h1"])
+    lab.run("h1", "iptables-nft", "-I", "FORWARD", "-i", "cali0", "-j", "ACCEPT")
+    with another_cnis_pod(lab, lab.underlay(2)):
+        token = lab.inject(OUTSIDE, lab.underlay(2), "h2-red", ANOTHER_CNIS)
+        return token in lab.receipts([token])
 
 
 # By what the pod or the host does to a packet on its way
@@ -345,8 +392,11 @@ ATTACKS = [
     smaller_way_to_a_node,
     smaller_way_to_another_network,
     smaller_way_over_ipv6,
+    smaller_way_of_another_node,
     redirected_by_the_node,
     forged_by_another_cnis_pod,
+    a_node_for_its_tunnel,
+    masqueraded_into_a_tunnel,
 ]
 
 

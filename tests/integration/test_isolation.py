@@ -594,6 +594,7 @@ def test_tunnels_take_packets_of_those_that_flanneld_has_leases_of(lab, holder, 
     guard = holder(flags, nodes="leases")
     assert guard.read()["filled"]["nodes"] == [lab.underlay(1), lab.underlay(2)]
     assert lab.underlay(2, 6) in guard.read()["filled"]["nodes6"]
+    assert guard.read()["filled"]["underlay_devices"] == ['"eth0"']
     nodes = {("h2", lab.underlay(1), victim, "") for victim in ("h1-red", "h1-blue")}
     joining = {(OUTSIDE, lab.underlay(1), victim, "") for victim in ("h1-red", "h1-blue")}
     assert injected(lab, nodes | joining, len(nodes)) == nodes

@@ -21,6 +21,8 @@ TABLE = "inet multinet"
 # that guards of before do not take for theirs: they would load the sets that a guard fills, empty.
 REPLACED = "add table {table} {{}}\ndelete table {table}\ntable {table}"
 DOCKER_BRIDGE = "docker0"
+# The set of the devices that packets of nodes come in by: those by which a route leads to one.
+UNDERLAY = "underlay_devices"
 # In the place of node addresses: those that flanneld makes ways to, by its leases, which the guard
 # puts into the table; and the whole underlay.
 LEASES, TRUSTED = "leases", "trusted"
@@ -413,8 +415,10 @@ def _sets(networks: list[dict[str, Any]], nodes: Nodes, closed_ports: Sequence[i
     lines += _set("tunnel_ports", "inet_service", _ports(networks))
     lines += _set("closed_ports", "inet_service", sorted({*CLOSED_PORTS, *closed_ports}))
     lines += _range_sets("masqueraded", [one for one in networks if one["masquerade"]])
-    followed = ["nodes" + family.suffix for family in nodes.families if nodes.followed]
-    lines.append("# filled by the guard: " + " ".join([*followed, *OTHERS]))
+    filled = ["nodes" + family.suffix for family in nodes.families if nodes.followed]
+    filled += [UNDERLAY] if nodes.families else []
+    lines.append("# filled by the guard: " + " ".join([*filled, *OTHERS]))
+    lines += _set(UNDERLAY, "ifname", []) if nodes.families else []
     for family in nodes.families:
         lines += _set("nodes" + family.suffix, family.set_type, nodes.addresses[family.version])
     return lines + [line for name, kind in OTHERS.items() for line in _set(name, kind, [])]
@@ -593,12 +597,23 @@ def _forward(networks: list[dict[str, Any]], nodes: Nodes) -> list[str]:
             ]
         ),
         "\tjump guard",
-        *(
-            f"\t{CLOSED} {family.ip} daddr @nodes{family.suffix} jump to_closed_port"
-            for family in nodes.families
-        ),
+        *_to_another_node(networks, nodes),
         "}",
     ]
+
+
+def _to_another_node(networks: list[dict[str, Any]], nodes: Nodes) -> list[str]:
+    """What this host does not send on to another node: masquerade would have it come from here."""
+    matches = _tunnel_matches(nodes.of_tunnels(networks))
+    lines = []
+    for family in nodes.families:
+        to_node = f"{family.ip} daddr @nodes{family.suffix}"
+        lines += [f"\t{match} {to_node} jump into_tunnel" for match in matches]
+        lines += [
+            f"\t{CLOSED} {to_node} jump to_closed_port",
+            f"\t{family.too_big} {to_node} jump lowered",
+        ]
+    return lines
 
 
 def _input(networks: list[dict[str, Any]], nodes: Nodes) -> list[str]:
@@ -608,7 +623,7 @@ def _input(networks: list[dict[str, Any]], nodes: Nodes) -> list[str]:
         f"\ttype filter hook input priority {PRIORITY_GUARD}; policy accept;",
         '\tiifname "lo" accept',
         "\t# no device of a network brings in the address of a node (1)",
-        *_from_nodes(nodes, networks, "accept"),
+        *_from_nodes(nodes, networks, f"iifname @{UNDERLAY} accept"),
         *(f"\t{match} goto into_tunnel" for match in _tunnel_matches(networks)),
         "\t# what pods may not do with the host itself",
         f"\t{CLOSED} jump to_closed_port",
@@ -661,20 +676,28 @@ def _by_device_and_source(networks: list[dict[str, Any]], by_source: list[str]) 
 
 
 def _to_tunnel(networks: list[dict[str, Any]], nodes: Nodes, origins: list[str]) -> list[str]:
-    """Who may not speak to a tunnel: hosts that are no nodes, and pods.
+    """Who may not speak to a tunnel: hosts that are no nodes, and pods, be it as a node.
 
     The tunnels of VXLAN and udp believe whoever speaks to them, at any address of any node.
     """
     lines = ["", "chain into_tunnel {", "\tjump to_tunnel"]
-    lines += [
-        "\t"
-        + _drop(
-            f"{match} {family.ip} saddr != @nodes{family.suffix}",
-            "to a tunnel, from a host that is no node",
-        )
-        for match in _tunnel_matches(nodes.of_tunnels(networks))
-        for family in nodes.families
-    ]
+    for match in _tunnel_matches(nodes.of_tunnels(networks)):
+        lines += [
+            "\t"
+            + _drop(
+                f"{match} {family.ip} saddr != @nodes{family.suffix}",
+                "to a tunnel, from a host that is no node",
+            )
+            for family in nodes.families
+        ]
+        if nodes.families:
+            lines.append(
+                "\t"
+                + _drop(
+                    f"{match} iifname != @{UNDERLAY} fib saddr . iif oif missing",
+                    "to a tunnel, as a node, from where no route leads to it",
+                )
+            )
     lines += ["}", "", "chain to_tunnel {"]
     lines += ["\t" + _drop(origin, "a pod to a tunnel") for origin in origins]
     return [*lines, "}"]
@@ -705,6 +728,7 @@ def _icmp_to_host(networks: list[dict[str, Any]], origins: list[str]) -> list[st
             lines.append(
                 f"\t{family.ip} saddr {cidr} @th,{family.quoted},{one.prefixlen} {prefix:#x} return"
             )
+    lines += ["\tjump lowered", "}", "", "chain lowered {"]
     lines += [
         "\t" + _drop(origin, "a pod lowers an MTU that is not its network's") for origin in origins
     ]

@@ -80,7 +80,8 @@ RTM_GETLINK, RTM_GETADDR, RTM_GETROUTE, RTM_GETNEIGH = 18, 22, 26, 30
 LINK, IPV4_ADDRESS, IPV4_ROUTE, IPV6_ADDRESS, IPV6_ROUTE, NEIGHBOUR = 1, 0x10, 0x40, 0x100, 0x400, 4
 AF_BRIDGE, IFF_UP = 7, 1
 IFLA_IFNAME, IFLA_LINKINFO, IFLA_INFO_KIND, IFLA_INFO_DATA = 3, 18, 1, 2
-IFA_ADDRESS, IFA_LOCAL, NDA_DST, RTA_DST, RTA_GATEWAY = 1, 2, 1, 1, 5
+IFA_ADDRESS, IFA_LOCAL, NDA_DST, RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_MULTIPATH = 1, 2, 1, 1, 4, 5, 9
+RTN_UNICAST = 1
 # kind of a tunnel device -> the attribute with its UDP port, or the IP protocols it takes in
 PORT_OF = {b"vxlan": 15, b"geneve": 5, b"bareudp": 1}
 PROTOCOLS_OF = {
@@ -93,6 +94,7 @@ PROTOCOLS_OF = {
 FILLED = re.compile(r"^\t# filled by the guard: (.+)$", re.M)
 DEVICES = re.compile(r"\tset network_devices \{\n.*\n\t\telements = \{ (.*) \}")
 PORTS = re.compile(r"\tset tunnel_ports \{\n.*\n\t\telements = \{ (.*) \}")
+NODES = re.compile(r"\tset nodes6? \{\n.*\n\t\telements = \{ (.*) \}")
 RANGES = re.compile(r"\tset network_ranges6?_(\d+) \{\n.*\n\t\telements = \{ (.*) \}")
 
 KEPT = 3  # SD_LISTEN_FDS_START: where a program finds the descriptor that was kept for it
@@ -491,8 +493,9 @@ def surroundings(definition: str) -> dict[str, set[str]]:
 
     nodes, nodes6: this host's own addresses, and those that flanneld has made ways to, be it in a
     tunnel's forwarding table or as the gateway of a network's route; where a tunnel of others
-    shares a port with one of the networks', also its nodes. other_tunnel_ports,
-    other_tunnel_protocols: of tunnel devices that are not the networks'.
+    shares a port with one of the networks', also its nodes. underlay_devices: by which a route
+    leads to one of the other nodes. other_tunnel_ports, other_tunnel_protocols: of tunnel devices
+    that are not the networks'.
     Raises OSError.
     """
     names = [name for line in FILLED.findall(definition) for name in line.split()]
@@ -504,21 +507,31 @@ def surroundings(definition: str) -> dict[str, set[str]]:
         for length, addresses in RANGES.findall(definition)
         for address in addresses.split(", ")
     ]
-    found: dict[str, set[str]] = {
-        name: set() for name in ("nodes", "nodes6", "other_tunnel_ports", "other_tunnel_protocols")
+    sets = ("nodes", "nodes6", "underlay_devices", "other_tunnel_ports", "other_tunnel_protocols")
+    found: dict[str, set[str]] = {name: set() for name in sets}
+    own: set[bytes] = set()
+    others = {
+        ipaddress.ip_address(text).packed
+        for listed in NODES.findall(definition)
+        for text in listed.split(", ")
     }
 
-    def node(packed: bytes) -> None:
+    def node(packed: bytes, known: set[bytes]) -> None:
         address = ipaddress.ip_address(packed)
         special = address.is_loopback or address.is_link_local or address.is_unspecified
         if not special and not any(address in one for one in ranges):
             found["nodes" if address.version == 4 else "nodes6"].add(str(address))
+            known.add(packed)
 
     shared = {port for ports in PORTS.findall(definition) for port in ports.split(", ")}
-    tunnels = set()
+    tunnels: set[int] = set()
+    names_of: dict[int, str] = {}
     for body, attributes in dump(RTM_GETLINK, 16):
         index, flags = struct.unpack_from("=iI", body, 4)
-        if attributes[IFLA_IFNAME].rstrip(b"\0").decode("utf-8", "replace") in devices:
+        name = attributes[IFLA_IFNAME].rstrip(b"\0").decode("utf-8", "replace")
+        if NAME.fullmatch(name) and name not in devices:
+            names_of[index] = name
+        if name in devices:
             tunnels.add(index)
         elif flags & IFF_UP:
             ports, protocols = _tunnel(attributes.get(IFLA_LINKINFO, b""))
@@ -527,16 +540,46 @@ def surroundings(definition: str) -> dict[str, set[str]]:
             found["other_tunnel_ports"] |= ports
             found["other_tunnel_protocols"] |= protocols
     for dummy, attributes in dump(RTM_GETADDR, 8):
-        node(attributes.get(IFA_LOCAL) or attributes[IFA_ADDRESS])
+        node(attributes.get(IFA_LOCAL) or attributes[IFA_ADDRESS], own)
     for body, attributes in dump(RTM_GETNEIGH, 12, AF_BRIDGE):
         if struct.unpack_from("=i", body, 4)[0] in tunnels and NDA_DST in attributes:
-            node(attributes[NDA_DST])
-    for dummy, attributes in dump(RTM_GETROUTE, 12):
+            node(attributes[NDA_DST], others)
+    routes = list(dump(RTM_GETROUTE, 12))
+    for dummy, attributes in routes:
         if RTA_DST in attributes and RTA_GATEWAY in attributes:
             target = ipaddress.ip_address(attributes[RTA_DST])
             if any(target in one for one in ranges):
-                node(attributes[RTA_GATEWAY])
+                node(attributes[RTA_GATEWAY], others)
+    for index in _leading_to(others - own, routes):
+        if index in names_of:
+            found["underlay_devices"].add(f'"{names_of[index]}"')
     return {name: found[name] for name in names}
+
+
+def _leading_to(
+    targets: set[bytes], routes: Sequence[tuple[bytes, dict[int, bytes]]]
+) -> Iterator[int]:
+    """Yield the index of each device by which a route leads to one of some addresses."""
+    within: dict[tuple[int, int], set[int]] = {}  # (octets, length) -> the prefixes of them
+    for body, attributes in routes:
+        length, kind = body[1], body[7]
+        octets = 4 if body[0] == socket.AF_INET else 16
+        if kind != RTN_UNICAST:
+            continue
+        shift = octets * 8 - length
+        if (octets, length) not in within:
+            within[octets, length] = {
+                int.from_bytes(one, "big") >> shift for one in targets if len(one) == octets
+            }
+        prefix = int.from_bytes(attributes.get(RTA_DST, bytes(octets)), "big") >> shift
+        if prefix in within[octets, length]:
+            if RTA_OIF in attributes:
+                yield struct.unpack("=i", attributes[RTA_OIF])[0]
+            hops = attributes.get(RTA_MULTIPATH, b"")
+            while len(hops) >= 8:  # struct rtnexthop
+                size, index = struct.unpack_from("=H2xi", hops)
+                yield index
+                hops = hops[max(size + 3 & ~3, 8) :]
 
 
 def _tunnel(info: bytes) -> tuple[set[str], set[str]]:
