@@ -95,8 +95,8 @@ class Host:
         _host, network, number = self.lab.parts(pod)
         return f"v-{network}{number}"
 
-    def attach(self, pod, port=None):
-        """Leave the file that the meta-plugin would; return it."""
+    def attach(self, pod, port=None, mac=None):
+        """Leave the file that the meta-plugin would; return it. mac: what the pod asked for."""
         network = self.lab.parts(pod)[1]
         versions = (4, 6) if network in self.lab.ipv6 else (4,)
         result = {
@@ -104,7 +104,7 @@ class Host:
             "interfaces": [
                 {"name": f"mn-{network}", "mac": "02:00:00:00:00:01"},
                 {"name": port or self.port(pod), "mac": "02:00:00:00:00:02"},
-                {"name": "eth0", "mac": hardware(self.lab, pod), "sandbox": "/run/netns/x"},
+                {"name": "eth0", "mac": mac or hardware(self.lab, pod), "sandbox": "/run/netns/x"},
             ],
             "ips": [
                 {"address": f"{self.lab.pod_address(pod, version)}/24", "interface": 2}
@@ -423,6 +423,27 @@ def test_the_latest_is_right_about_a_port_whose_former_pod_was_never_taken_away(
     assert World(lab).mine not in one.listed()
     assert f'"{one.port(ME)}" . {hardware(lab, "h1-red")}' in one.listed()
     assert f'"{one.port(ME)}" : goto given_mn-blue' in one.listed(), "where it is counts"
+
+
+@pytest.mark.parametrize("whose", ["a neighbour's", "the gateway's"])
+def test_a_pod_that_asks_for_the_mac_of_another_is_refused(lab, host, whose):
+    """By its annotation, without any right of its own."""
+    one = host(known=(HER, "h1-red"))
+    mac = hardware(lab, HER) if whose == "a neighbour's" else lab.bridge_mac("blue", 1)
+    with pytest.raises(errors.Error, match="cannot keep the pod") as failed:
+        one.ask(one.attach(ME, mac=mac))
+    assert mac in failed.value.details
+    assert f'"{one.port(ME)}" . {mac}' not in one.listed()
+    # what is over does not count
+    over = one.attach(ME, port="gone").rename(one.attachments / "gone:eth0.json")
+    assert one.ask(over)
+    assert one.ask(one.attach(ME))
+    assert f'"{one.port(ME)}" . {hardware(lab, ME)}' in one.listed()
+
+
+def test_who_may_spoof_may_have_any_mac(lab, host):
+    one = host(declared(spoofing="allowed"), known=(HER,))
+    assert one.ask(one.attach(ME, mac=hardware(lab, HER)))
 
 
 def test_a_guard_that_is_stopped_leaves_what_ports_may_send(lab, host):

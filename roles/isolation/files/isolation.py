@@ -280,10 +280,17 @@ class Guard:
     def look_at(self, file: str) -> None:
         """Have the ports of an attachment's file in the table, or no more, where it is gone.
 
-        Raises GuardError.
+        Raises GuardError, also where a port would take what another one gets: a pod may ask for any
+        MAC.
         """
         self.ports.read(file)
+        held = set(CHAIN.findall(self.definitions.get(PORTS_TABLE, "")))
+        taken = self.ports.taken(file, held)
+        if taken:
+            self.ports.forget(file)
         self.follow(ports_alone=True)
+        if taken:
+            raise GuardError(taken)
 
     def is_as_loaded(self) -> bool:
         """Say whether the tables in the kernel are those that were last loaded."""
@@ -423,6 +430,27 @@ class Ports:
                 others.pop(name, None)
         if found:
             self._of_file[file] = found
+
+    def taken(self, file: str, chains: set[str]) -> str:
+        """Return a sentence where a port of the file has the MAC of its bridge, or of another port
+        that is there; "" otherwise. chains: of the table; who may spoof may have any.
+        """
+        for port in self._of_file.get(file, {}).values():
+            if f"given_{port.bridge}" not in chains:
+                continue
+            if _text(f"/sys/class/net/{port.bridge}/address") == port.mac:
+                return f"The MAC {port.mac} is that of the bridge {port.bridge}."
+            for other in (one for ports in self._of_file.values() for one in ports.values()):
+                same = (other.bridge, other.mac) == (port.bridge, port.mac)
+                # a pod that was never taken away is in a file for a while
+                there = other.name != port.name and _text(f"/sys/class/net/{other.name}/address")
+                if same and there:
+                    return f"The port {other.name} of {port.bridge} has the MAC {port.mac}, too."
+        return ""
+
+    def forget(self, file: str) -> None:
+        """Forget what a file says."""
+        self._of_file.pop(file, None)
 
     def forget_gone(self) -> None:
         """Forget the files that are gone, of which nobody said so."""
@@ -787,6 +815,14 @@ def _empty(descriptor: int) -> None:
 def _bytes_of(path: str) -> bytes:
     with open(path, "rb") as file:
         return file.read()
+
+
+def _text(path: str) -> str:
+    """Return what a file says; "" where there is none."""
+    try:
+        return _bytes_of(path).decode("utf-8", "replace").strip()
+    except OSError:
+        return ""
 
 
 def stamp(path: str) -> tuple[int, int, int] | None:
