@@ -147,6 +147,13 @@ KINDS = {
         "keeper",
         _RESTART,
     ),
+    "unleased": Kind(
+        "no entry of a tunnel device, and no route into a network, leads to a host without a lease,"
+        " which the guard would take for a node",
+        "`bridge`, `ip`",
+        "hand",
+        "take it away (bridge fdb del, ip route del)",
+    ),
     "cni": Kind(
         "the CNI configuration of the host and of each network; no other file sorts before it",
         "the files",
@@ -482,6 +489,13 @@ def _guard(plan: dict[str, Any], seen: dict[str, Any]) -> Iterator[Deviation]:
         )
     if seen["units"].get(GUARD, {}).get("ActiveState") != "active":
         yield Deviation("", "guard", f"{GUARD} does not run, so nothing protects the table")
+    elif seen["units"][GUARD].get("process") in ("T", "t"):
+        yield Deviation(
+            "",
+            "guard",
+            f"{GUARD} is stopped by a signal (SIGSTOP): it follows no nodes and takes no pods",
+            f"run systemctl kill -s CONT {GUARD}",
+        )
     elif guard["error"]:
         yield Deviation("", "guard", f"the guard could not load its file: {guard['error']}")
     elif guard["file_changed"]:

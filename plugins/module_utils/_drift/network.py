@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from .._node import passage, subnet_file
 from .._plan.schema import BACKENDS, leads_over_underlay
+from .._ranges import is_within
 
 # A lease is renewed an hour before it ends, and each minute from then on until that works (flannel,
 # pkg/subnet/etcd/local_manager.go; its --subnet-lease-renew-margin). Five of them may fail.
@@ -65,6 +66,9 @@ def deviations(network: Network, seen: Seen) -> Found:
         yield "device", text
     if leases is not None:
         yield from _ways(network, seen, own, _others(network, leases, own))
+        if own and BACKENDS[network["backend"]["type"]].routes:
+            for text in _without_a_lease(network, seen, leases):
+                yield "unleased", text
 
 
 def _not_renewed(own: Lease, seconds: int | None, unit: str) -> Iterator[str]:
@@ -533,6 +537,39 @@ def _routes_to_each(
         yield "neighbours", f"the neighbour entry is missing or wrong for {some(no_neighbour)}"
     if no_entry:
         yield "neighbours", f"the FDB entry is missing or wrong for {some(no_entry)}"
+
+
+def _without_a_lease(network: Network, seen: Seen, leases: list[Lease]) -> Iterator[str]:
+    """Yield sentences on what leads to hosts that hold no lease: the guard finds the nodes in it.
+
+    What is over when a lease ends stays where no flanneld ran at that time. What leads from a
+    lease's own MAC or subnet elsewhere is told by _routes_to_each() and _narrower().
+    """
+    known = {lease[key] for lease in leases for key in ("public_ip", "public_ipv6")}
+    macs = {lease[key] for lease in leases for key in ("mac", "mac_v6")}
+    for device in filter(None, dict.fromkeys((network["device"], network["device_v6"]))):
+        entries = seen["fdb"].get(device, {}).items()
+        lost = sorted({host for mac, host in entries if mac not in macs and host not in known})
+        if lost:
+            yield f"the FDB of {device} leads to {some(lost)}, which {_holds(lost)} no lease"
+    ranges = [ipaddress.ip_network(one) for one in (network["cidr"], network["ipv6_cidr"]) if one]
+    texts = [lease[key] for lease in leases for key in ("subnet", "ipv6_subnet") if lease[key]]
+    leased = [ipaddress.ip_network(text) for text in texts]
+    for route in seen["routes"]:
+        gateway = route["gateway"]
+        if not gateway or gateway in known or route["dst"] == "default":
+            continue
+        target, by = ipaddress.ip_network(route["dst"]), ipaddress.ip_address(gateway)
+        if by.is_link_local or any(by in one for one in ranges):
+            continue
+        if not any(is_within(target, one) for one in leased) and any(
+            is_within(target, one) for one in ranges
+        ):
+            yield f"the route to {route['dst']} leads to {gateway}, which holds no lease"
+
+
+def _holds(hosts: list[str]) -> str:
+    return "hold" if len(hosts) > 1 else "holds"
 
 
 def _route_to_all(network: Network, seen: Seen, routes: dict[str, dict[str, Any]]) -> Found:

@@ -23,7 +23,12 @@ Cause = dict[str, str]  # {"host", "network", "kind", "sentence", "remedy"}
 # Kinds of deviations (_drift.compare.KINDS) that cut no way between pods that are attached
 _HARMLESS = ("boot", "cni", "executables")
 _OPENS = ("guard",)  # and those that may open one
-_LEAKS = {"guard": leaks.HOST_FORWARDING, "mtu": leaks.MTU}
+_ADMITS = ("unleased",)  # and those that let in who is no node
+_LEAKS = {
+    "guard": leaks.HOST_FORWARDING,
+    "mtu": leaks.MTU,
+    "unleased": leaks.INJECTION_FROM_OUTSIDE,
+}
 _SHOWN = 3
 
 
@@ -81,7 +86,7 @@ def among(
         for cause in causes
         if cause["host"] in hosts
         and cause["network"] in ("", *networks)
-        and (cause["kind"] in _OPENS if leak else cause["kind"] not in _HARMLESS)
+        and (cause["kind"] in _OPENS if leak else cause["kind"] not in _HARMLESS + _ADMITS)
     ]
 
 
