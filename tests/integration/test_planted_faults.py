@@ -568,6 +568,14 @@ FAULTS = [
         "also used by",
     ),
     Fault(
+        "a pod with its gateway's address",
+        [("h1-b", "ip addr add 10.3.1.1/24 dev net1")],
+        "broken",
+        {leaks.NO_PATH, leaks.DUPLICATE, leaks.WRONG_ROUTE},
+        {"h1"},
+        "10.3.1.1, also used by the gateway of red on h1",
+    ),
+    Fault(
         "a pod whose packets end at the first host",
         [("h1-a", "sysctl -qw net.ipv4.ip_default_ttl=1")],
         "broken",

@@ -566,7 +566,12 @@ def _interfaces_said(
 def _duplicates(found: _Found, facts: Iterable[Facts]) -> None:
     addresses: dict[str, list[_Place]] = collections.defaultdict(list)
     macs: dict[tuple[str, str], list[_Place]] = collections.defaultdict(list)
+    gateways: dict[str, str] = {}
     for host in facts:
+        for name, side in host["node"]["networks"].items():
+            for text in (side["bridge"] or {"addresses": []})["addresses"]:
+                if not ipaddress.ip_interface(text).is_link_local:
+                    gateways[text.split("/")[0]] = f"the gateway of {name} on {host['host']}"
         for pod in host["pods"]:
             for interface in pod["interfaces"]:
                 if not interface["network"]:
@@ -577,6 +582,14 @@ def _duplicates(found: _Found, facts: Iterable[Facts]) -> None:
                     addresses[text.split("/")[0]].append(place)
     for address, places in sorted(addresses.items()):
         _used_once(found, "address", address, places)
+        if address in gateways:
+            found.deviates(
+                places[0],
+                leaks.DUPLICATE,
+                what="address",
+                expected="used once",
+                observed=f"{address}, also used by {gateways[address]}",
+            )
     for (dummy, mac), places in sorted(macs.items()):
         _used_once(found, "MAC", mac, places)
 

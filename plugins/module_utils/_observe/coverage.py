@@ -180,6 +180,8 @@ def not_measured(measurement: Measurement, judged: Sequence[Cell]) -> list[str]:
         return list(modes.NOT_MEASURED[measurement.mode])
     found = [
         "Other protocols than UDP, TCP (a SYN) and ICMP, such as SCTP, GRE and ESP.",
+        "Other ports than those of the run and, of Services and published ports, their own: a"
+        " filter or a routing rule (ip rule) for one port alone is not seen.",
         "Packet sizes other than small packets and, only over UDP, full packets.",
         "How long packets take: an answer to the last of three tries counts, too.",
         "Routing rules (ip rule) inside pods, and what programs (eBPF) on the way do with other"
@@ -211,6 +213,10 @@ def not_measured(measurement: Measurement, judged: Sequence[Cell]) -> list[str]:
     masqueraded = [one["name"] for one in plan["networks"] if one.get("masquerade")]
     if masqueraded and kinds.OUT.name not in tried:
         found.append(f"The way out of {', '.join(masqueraded)}: this needs two hosts.")
+    elif masqueraded:
+        found.append(
+            f"The way out of {', '.join(masqueraded)} by TCP and ICMP: a datagram is sent there."
+        )
     return found + _services(measurement, judged)
 
 
