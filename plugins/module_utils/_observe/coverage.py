@@ -215,7 +215,7 @@ def not_measured(measurement: Measurement, judged: Sequence[Cell]) -> list[str]:
         found.append(f"The way out of {', '.join(masqueraded)}: this needs two hosts.")
     elif masqueraded:
         found.append(
-            f"The way out of {', '.join(masqueraded)} by TCP and ICMP: a datagram is sent there."
+            f"TCP and ICMP on the way out of {', '.join(masqueraded)}: a datagram is sent there."
         )
     return found + _services(measurement, judged)
 

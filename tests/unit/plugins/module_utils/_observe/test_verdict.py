@@ -209,6 +209,8 @@ def test_each_report_says_what_it_did_not_measure():
     assert any("SCTP" in sentence for sentence in told)
     assert not any(sentence.startswith(("All pairs", "The way out")) for sentence in told)
     assert not any(sentence.startswith("Whether a pod can") for sentence in told)
+    assert any(sentence.startswith("TCP and ICMP on the way out of blue") for sentence in told)
+    assert any(sentence.startswith("Other ports than those of the run") for sentence in told)
     here = evaluate(dict(plan, elsewhere=True), facts, perfect(dict(plan, elsewhere=True), facts))
     assert any("nothing is promised" in sentence for sentence in here["not_measured"])
     plan["networks"][1]["backend"]["type"] = "host-gw"
