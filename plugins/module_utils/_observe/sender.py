@@ -97,8 +97,7 @@ def send(task: Task) -> dict[str, Any]:
             break
         if due:
             sending.hear_for(task.wait)
-    asked = [cell for cell in wanted if _is_asked(cell) and cell["id"] not in sending.errors]
-    _hear_late(task, sending.until, sending.seats, asked, sending.is_answered)
+    sending.hear_late()
     answers = sending.close()
     return {
         "cells": len(wanted),
@@ -178,9 +177,23 @@ class _Sending:
         """Note the answers that come in so many seconds."""
         patience = time.monotonic() + seconds
         while time.monotonic() < patience:
-            for seat in self.seats.values():
-                seat.hear()
+            self._hear()
             time.sleep(0.02)
+
+    def hear_late(self) -> None:
+        """Wait for answers of slow or busy hosts, as long as some come and some are due."""
+        due = [cell for cell in self.wanted if _is_asked(cell) and cell["id"] not in self.errors]
+        last = time.monotonic()
+        while due and time.monotonic() < min(self.until, last + self.task.late):
+            self._hear()
+            left = [cell for cell in due if not self.is_answered(cell)]
+            if len(left) < len(due):
+                due, last = left, time.monotonic()
+            time.sleep(0.1)
+
+    def _hear(self) -> None:
+        for seat in self.seats.values():
+            seat.hear()
 
     def close(self) -> dict[str, list[dict[str, str]]]:
         """Tell the witness what was sent, close all sockets, and return the answers."""
@@ -192,24 +205,6 @@ class _Sending:
         with contextlib.suppress(OSError):  # no listener: nothing will be believed
             self.ledger.save(agent.directory(self.task.runtime_dir, self.task.run.name))
         return answers
-
-
-def _hear_late(
-    task: Task,
-    until: float,
-    seats: dict[str, _Seat],
-    due: list[Cell],
-    answered: Callable[[Cell], bool],
-) -> None:
-    """Wait for answers of hosts that are slow or busy, as long as some come and some are due."""
-    last = time.monotonic()
-    while due and time.monotonic() < min(until, last + task.late):
-        for seat in seats.values():
-            seat.hear()
-        left = [cell for cell in due if not answered(cell)]
-        if len(left) < len(due):
-            due, last = left, time.monotonic()
-        time.sleep(0.1)
 
 
 class _Pace:

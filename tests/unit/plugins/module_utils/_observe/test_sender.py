@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections
 import json
+import math
 import time
 
 import pytest
@@ -46,20 +47,26 @@ def test_what_a_neighbour_has_noted(arrived, more, is_noted, tmp_path):
     assert sender._is_noted(cell(**more), sender._noted_here(task)) is is_noted
 
 
-def test_late_answers_are_waited_for_as_long_as_some_come():
+def test_late_answers_are_waited_for_as_long_as_some_come(monkeypatch):
     """Those of an emulated arm64 host came seconds after the last round."""
-    task = sender.Task(None, 0, {}, [], "h1", late=600)
-    due = [{"id": str(number)} for number in range(5)]
+    task = sender.Task(frames.Run("run1", b"key"), 0, {}, [], "h1", late=600)
+    by = {"from": "h1/a/eth0", "variant": {}}
+    wanted = [cell(id=str(number), **by) for number in range(5)]
     looked: collections.Counter[str] = collections.Counter()
 
-    def answered(cell):
-        looked[cell["id"]] += 1
-        return looked[cell["id"]] > int(cell["id"])
+    def is_answered(one):
+        looked[one["id"]] += 1
+        return looked[one["id"]] > int(one["id"])
 
-    until = time.monotonic() + 600
-    sender._hear_late(task, until, {}, due, answered)
+    def hear_late(task, answered, until=math.inf):
+        sending = sender._Sending(task, wanted)
+        monkeypatch.setattr(sending, "is_answered", answered)
+        sending.until = min(sending.until, until)
+        sending.hear_late()
+
+    hear_late(task, is_answered)
     assert looked == {"0": 1, "1": 2, "2": 3, "3": 4, "4": 5}
     looked.clear()
-    sender._hear_late(task._replace(late=0.2), until, {}, due, lambda cell: False)  # has an end
-    sender._hear_late(task, time.monotonic(), {}, due, answered)
+    hear_late(task._replace(late=0.2), lambda one: False)  # has an end
+    hear_late(task, is_answered, time.monotonic())
     assert not looked
