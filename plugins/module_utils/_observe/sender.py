@@ -31,6 +31,7 @@ IP_MTU, IPV6_MTU = 14, 24
 SMALLER = 8  # bytes that an error takes off the MTU of a way that nobody uses
 SMALLEST = {"4": 576, "6": 1280}  # MTUs
 SYN_TOKEN = 128  # bytes: more than the options of any SYN, see frames.requests_filter()
+MUCH = 0.05  # of the cells of a way: half of losses.SHARE
 BURST = 100  # datagrams between two looks at the clock and at the answers
 TOO_LATE = "the measurement's deadline came before"
 INNER_MAC = "02:00:00:00:00:01"  # of the frame in a forged VXLAN message: anybody's
@@ -77,8 +78,8 @@ def send(task: Task) -> dict[str, Any]:
     """Send a host's share of the tokens, and note the answers.
 
     What must not arrive, or is not answered, is sent twice, but what a neighbour has noted once;
-    all else until it is answered, at most task.rounds times; nothing after the deadline of the
-    listener.
+    all else until it is answered, at most task.rounds times, and a way on which much was lost once
+    more as a whole; nothing after the deadline of the listener.
 
     Returns {"cells": int, "digest": str, "sent": int, "errors": {cell id: why nothing could be
     sent}, "answers": {cell id: [{"by", "channel"}]}, "noted": number of tokens whose frames the
@@ -131,15 +132,25 @@ class _Sending:
     def due(self, turn: int) -> list[Cell]:
         """Return what is to be sent in a turn: see send()."""
         noted = _noted_here(self.task) if turn == 1 else {}
+        lossy = self._lossy_ways() if turn == 1 else ()
         return [
             cell
             for cell in self.wanted
             if (
-                not self.is_answered(cell)
+                _way(cell) in lossy or not self.is_answered(cell)
                 if _is_asked(cell)
                 else turn < 2 and not _is_noted(cell, noted)
             )
         ]
+
+    def _lossy_ways(self) -> set[tuple[str, str]]:
+        """Return the ways on which much is without answer. What one moment lost, such as a queue
+        that was full, is a small share of two looks at the way.
+        """
+        asked = [cell for cell in self.wanted if _is_asked(cell)]
+        number = collections.Counter(map(_way, asked))
+        silent = collections.Counter(_way(cell) for cell in asked if not self.is_answered(cell))
+        return {way for way, count in silent.items() if count >= MUCH * number[way]}
 
     def is_answered(self, cell: Cell) -> bool:
         """True if an answer has come by each protocol."""
@@ -287,6 +298,11 @@ def _is_noted(cell: Cell, noted: dict[str, set[str]]) -> bool:
         return False
     arrived = noted.get(f"{token_name(cell)} {cell['to']}", set())
     return arrived >= set(kinds.protocols(cell["kind"]))
+
+
+def _way(cell: Cell) -> tuple[str, str]:
+    """Return where a cell of this host leads: the host and the network, see losses.Way."""
+    return cell["to_host"], cell["to_network"]
 
 
 def _is_asked(cell: Cell) -> bool:

@@ -70,3 +70,24 @@ def test_late_answers_are_waited_for_as_long_as_some_come(monkeypatch):
     hear_late(task._replace(late=0.2), lambda one: False)  # has an end
     hear_late(task, is_answered, time.monotonic())
     assert not looked
+
+
+@pytest.mark.parametrize(("silent", "again"), [(0, 0), (1, 1), (2, 30), (30, 30)])
+def test_a_way_that_lost_much_is_measured_once_more(silent, again, monkeypatch):
+    """A node that had just booted lost 6 of 60 packets, in one moment."""
+    ways = [("h2", "blue"), ("h2", "red"), ("h3", "blue")]
+    wanted = [
+        cell(
+            **{"id": f"{number} {way}", "from": "h1/a/eth0", "variant": {}},
+            to_host=way[0],
+            to_network=way[1],
+        )
+        for way in ways
+        for number in range(30)
+    ]
+    lost = {one["id"] for one in wanted[:silent]}
+    task = sender.Task(frames.Run("run1", b"key"), 0, {}, [], "h1")
+    sending = sender._Sending(task, wanted)
+    monkeypatch.setattr(sending, "is_answered", lambda one: one["id"] not in lost)
+    assert sending.due(1) == wanted[:again]
+    assert sending.due(2) == wanted[:silent]
