@@ -13,6 +13,7 @@ import os
 import pytest
 from adhoc import Ansible
 from ansible_collections.multinet.flannel.plugins.module_utils._etcd import client as etcd
+from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 from etcd_server import running_etcd
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -50,3 +51,17 @@ def test_what_would_go_with_etcd_is_listed(hosts):
     assert hosts.playbook("multinet.flannel.reset", "-e", "multinet_prune=true") == 0
     assert "- /coreos.com/network/red/subnets/10.3.2.0-24" in hosts.output, hosts.output
     assert "/coreos.com/networks/red" not in hosts.output, hosts.output
+
+
+def test_a_reset_that_came_to_no_end_can_be_run_again(tmp_path):
+    """The member went with it; the other host still has the record of a network, and where etcd was
+    nobody knows.
+    """
+    ansible = Ansible(tmp_path, {"node1": {}})
+    record = tmp_path / "host" / "etc" / "multinet" / "deployed.json"
+    record.parent.mkdir(parents=True)
+    blue = {"name": "blue", "cidr": "10.1.0.0/16", "backend": {"type": "vxlan", "vni": 1}}
+    planned = plan([{**blue, "default": True}])
+    record.write_text(json.dumps({"plan": planned, "host": "node1", "directories": []}))
+    assert ansible.playbook("multinet.flannel.reset") == 0, ansible.output
+    assert "- directory /etc/multinet" in ansible.output, ansible.output
