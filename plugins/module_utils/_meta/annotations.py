@@ -27,6 +27,8 @@ RESOURCE_NAME = "k8s.v1.cni.cncf.io/resourceName"  # of a NetworkAttachmentDefin
 LEGACY_NETWORKS = "networks"
 _LABEL_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 _HEXADECIMAL = frozenset("0123456789abcdefABCDEF")
+_PORT_MAPPING = ("hostPort", "containerPort", "protocol", "hostIP")
+_BANDWIDTH = ("ingressRate", "ingressBurst", "egressRate", "egressBurst")
 
 
 class Selection:
@@ -140,10 +142,7 @@ def _element(element: object, namespace: str, where: str) -> Selection:
         raise _invalid(where, "`ips` and `ipam-claim-reference` exclude each other")
     # keys without a period are the specification's own (section 4.1.2.1)
     unknown = sorted(key for key in element if key not in _KEYS and "." not in key)
-    for key in unknown:
-        near = conf.meant(key, _KEYS)
-        if near:  # ignored, the pod would start without what it asks for
-            raise _invalid(where, f"`{key}` means nothing; write `{near}`, or take it out")
+    _refuse_misspelt(unknown, _KEYS, where)
     return Selection(
         space,
         name,
@@ -153,6 +152,23 @@ def _element(element: object, namespace: str, where: str) -> Selection:
         default_route=_default_route(element, where),
         unknown=unknown,
     )
+
+
+def _refuse_misspelt(keys: Iterable[str], known: Iterable[str], where: str) -> None:
+    """Raise Error for a key that is nearly a known one: ignored, the pod would start without what
+    it asks for.
+    """
+    for key in keys:
+        near = conf.meant(key, known)
+        if near:
+            raise _invalid(where, f"`{key}` means nothing; write `{near}`, or take it out")
+
+
+def _spelt(value: dict[str, Any], known: tuple[str, ...], where: str) -> dict[str, Any]:
+    """Return an object that goes to plugins with its keys in their case; raise Error."""
+    value = conf.folded(value, known)
+    _refuse_misspelt([key for key in value if key not in known], known, where)
+    return value
 
 
 def _capability_args(element: dict[str, Any], where: str) -> dict[str, Any]:
@@ -208,6 +224,7 @@ def _port_mappings(value: object, where: str) -> list[dict[str, Any]]:
         raise _invalid(where, "it is not a list of objects")
     mappings = []
     for one in value:
+        one = _spelt(one, _PORT_MAPPING, where)
         for key in ("hostPort", "containerPort"):
             port = one.get(key)
             if isinstance(port, bool) or not isinstance(port, int) or not 1 <= port <= 65535:
@@ -224,7 +241,10 @@ def _port_mappings(value: object, where: str) -> list[dict[str, Any]]:
 def _bandwidth(value: object, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise _invalid(where, "it is not an object with a rate")
+    value = _spelt(value, _BANDWIDTH, where)
     value = {key: bits for key, bits in value.items() if bits or bits is False}  # 0: no limit
+    if value and not set(value).intersection(_BANDWIDTH):
+        raise _invalid(where, f"it has none of {', '.join(_BANDWIDTH)}")
     wanted = dict(value)
     for rate, burst in (("ingressRate", "ingressBurst"), ("egressRate", "egressBurst")):
         for key in (rate, burst):
