@@ -28,8 +28,10 @@ def gc(plugin: Plugin, request: Request) -> None:
     """Detach every attachment of this configuration that is not listed, and tell the networks'
     plugins what is valid; raise one Error for all that could not be.
 
-    Networks with `disableGC` are left alone: others attach to them, too.
+    Networks with `disableGC` are left alone: others attach to them, too. So is what was attached
+    while this is at work: the runtime had made its list before.
     """
+    begin = time.time()
     if request.conf.get("disableGC") in (True, "true"):
         return
     key = next((key for key in _VALID_KEYS if key in request.conf), None)
@@ -52,7 +54,9 @@ def gc(plugin: Plugin, request: Request) -> None:
                 state = store.read_or_put_aside(container_id, interface)
                 if state is None:
                     store.discard(container_id, interface)
-                elif state.conf_name == request.conf.get("name"):
+                elif state.conf_name == request.conf.get("name") and not store.is_newer(
+                    state, begin
+                ):
                     _detach(plugin, request, store, state)
         except (errors.Error, OSError) as error:
             place = f"container {container_id}, interface {interface}"

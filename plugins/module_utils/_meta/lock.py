@@ -95,7 +95,10 @@ def _wait_for(descriptor: int, path: str, deadline: float, patience: float) -> N
                 f"It holds {path}.",
             )
         if left <= patience:
-            _end_orphans(path)
+            try:
+                _end_orphans(path)
+            except FileNotFoundError:
+                pass  # who had it has ended meanwhile
         time.sleep(_PAUSE)
 
 

@@ -208,6 +208,10 @@ class Store:
         except Corrupt as corrupt:
             raise corrupt.put_aside() from None
 
+    def is_newer(self, state: State, since: float) -> bool:
+        """Say whether a state was written after a time.time(); raise OSError."""
+        return os.stat(self.file(state.container_id, state.interface)).st_mtime >= since
+
     def remove(self, state: State) -> None:
         """Forget a state; raise Error."""
         file = self.file(state.container_id, state.interface)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import time
 
 import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import errors, netlink, skel
@@ -486,6 +488,18 @@ def test_gc_detaches_what_the_runtime_no_longer_lists(serve, machine, tmp_path):
     assert len(states(tmp_path)) == 2
     assert serve("GC", {"cniVersion": "1.1.0", "cni.dev/attachments": None}) == (0, None)
     assert states(tmp_path) == ["four:eth0.json"]
+
+
+def test_gc_leaves_what_is_attached_while_it_is_at_work(serve, machine, tmp_path):
+    """The runtime's list was made before, so it cannot have it."""
+    for container in ("one", "two"):
+        serve("ADD", CNI_CONTAINERID=container)
+    later = time.time() + 1
+    os.utime(tmp_path / "state" / "two:eth0.json", (later, later))
+    gc = {"cniVersion": "1.1.0", "cni.dev/valid-attachments": []}
+    assert serve("GC", gc) == (0, None)
+    assert states(tmp_path) == ["two:eth0.json"]
+    assert {container for dummy, container in machine.attached} == {"two"}
 
 
 def test_gc_is_handed_on_to_plugins_that_know_it(serve, machine, tmp_path):
