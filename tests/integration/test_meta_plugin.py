@@ -341,6 +341,83 @@ def test_a_node_needs_no_executable_of_what_is_done_in_process(host, pod, instal
     assert host.leftovers() == []
 
 
+@pytest.mark.parametrize(
+    "what, arguments",
+    [
+        ({"type": "tuning", "mtu": 1400}, ""),
+        ({"type": "tuning"}, "IgnoreUnknown=1;MAC=02:00:00:00:00:07"),
+        ({"type": "flannel", "DataDir": "/x", "subnetFile": "/run/flannel/subnet3.env"}, ""),
+    ],
+)
+def test_what_a_missing_executable_never_did_is_no_reason_to_fail_for_ever(
+    host, pod, what, arguments
+):
+    host.lease("/run/flannel/subnet3.env", "10.5.7.1/24", "10.5.0.0/16")
+    conf = today(dict(what, name="more", cniVersion="0.4.0", ifName="net2"), inProcess=IN_PROCESS)
+    for name in ("flannel", "tuning"):
+        (host.path(BIN) / name).unlink()
+    status, answer = host.cni("ADD", conf, pod, CNI_ARGS=arguments)
+    assert (status, answer["code"]) == (1, 5)
+    assert "Undoing it failed" not in answer["details"]
+    assert host.leftovers() == []
+    assert host.cni("DEL", conf, pod, CNI_ARGS=arguments) == (0, None)
+
+
+def test_an_address_that_the_runtime_asks_for_is_none_of_tunings_business(host, pod):
+    conf = today(inProcess=IN_PROCESS)
+    del conf["delegates"][0]
+    (host.path(BIN) / "tuning").unlink()
+    status, answer = host.cni("ADD", conf, pod, CNI_ARGS="IgnoreUnknown=1;IP=10.1.5.77")
+    assert status == 0, answer
+    assert host.addresses(pod) == {"eth0": "10.1.5.77/24"}
+    assert host.cni("DEL", conf, pod) == (0, None)
+    assert host.leftovers() == []
+
+
+@pytest.mark.parametrize("in_process", [[], IN_PROCESS])
+@pytest.mark.parametrize("command", ["DEL", "GC"])
+def test_a_process_that_has_the_number_of_a_dead_containers_keeps_its_interfaces(
+    host, pod, command, in_process
+):
+    """After a reboot, for one: a runtime that names namespaces by a process has no name then."""
+    conf = today(cniVersion="1.1.0", inProcess=in_process)
+    other = host.pod()
+    for name in (pod, other):
+        assert host.cni("ADD", conf, name)[0] == 0
+    before = host.addresses(other)
+    others = subprocess.Popen(["nsenter", "--net=/run/netns/" + other, "sleep", "infinity"])
+    try:
+        file = host.path(f"/var/lib/cni/multinet/id-{pod}:eth0.json")
+        state = json.loads(file.read_text(encoding="utf-8"))
+        path = f"/proc/{others.pid}/ns/net"
+        wait_for(lambda: os.stat(path).st_ino == os.stat("/run/netns/" + other).st_ino)
+        file.write_text(json.dumps(dict(state, netns=path)), encoding="utf-8")
+        valid = [{"containerID": "id-" + other, "ifname": "eth0"}]
+        conf["cni.dev/valid-attachments"] = valid
+        assert host.cni(command, conf, pod, CNI_NETNS="") == (0, None)
+    finally:
+        others.kill()
+        others.wait()
+    assert host.addresses(other) == before
+    assert not [name for name in host.leftovers() if pod in name]
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_namespace_that_was_unmounted_is_gone(host, pod, told):
+    """A runtime that was killed between unmounting and removing leaves a mere file."""
+    conf = today(inProcess=IN_PROCESS)
+    assert host.cni("ADD", conf, pod)[0] == 0
+    host.remove(pod)
+    path = pathlib.Path("/run/netns", pod)
+    path.touch()
+    try:
+        assert host.cni("DEL", conf, pod, **({} if told else {"CNI_NETNS": ""})) == (0, None)
+        assert host.leftovers() == []
+        assert host.cni("DEL", conf, pod) == (0, None)  # there is no state any more
+    finally:
+        path.unlink()
+
+
 @pytest.mark.parametrize("in_process", [[], ["flannel", "tuning"], IN_PROCESS])
 def test_a_flannel_plugin_that_was_killed_before_it_filled_its_file(host, pod, in_process):
     conf = today(inProcess=in_process)

@@ -125,6 +125,12 @@ def identity(path: str) -> list[int] | None:
     return [status.st_dev, status.st_ino]
 
 
+def is_there(path: str) -> bool:
+    """Say whether there is a namespace at path. A file on which one was mounted once is none."""
+    found, own = identity(path), identity(_OWN)
+    return found is not None and own is not None and found[0] == own[0]
+
+
 def is_own(path: str) -> bool:
     """Say whether the network namespace at path is the one this process is in; False when there is
     none.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 
-from .._cni import errors, files, runtime
+from .._cni import errors, files, netns, runtime
 from .._cni.quick_os import os
 from .._names import NO_EXECUTABLE
 from . import conf, flannel, lock
@@ -95,7 +95,7 @@ def detach(
         plugin.runtime(request, path, in_process=state.in_process, when_missing=NO_EXECUTABLE),
         state.attached,
         container_id=state.container_id,
-        netns=request.netns or (state.netns if os.path.exists(state.netns) else ""),
+        netns=_namespace(request, state),
         deadline=time.monotonic() + state.timeout,
     )
     if failed:
@@ -107,6 +107,24 @@ def detach(
         store.write(state)
     else:
         store.remove(state)
+
+
+def _namespace(request: Request, state: states.State) -> str:
+    """Return the path of the namespace to detach from, empty where it is gone.
+
+    A runtime names none for GC and for a container that is dead. Then it is where it was at ADD,
+    but never by a process: its number may be another one's by now, of the host or another pod.
+    """
+    if request.netns:
+        return _enterable(request.netns)
+    path = state.netns
+    is_of_process = "/proc/" in path
+    return path if netns.is_there(path) and not is_of_process and not netns.is_own(path) else ""
+
+
+def _enterable(path: str) -> str:
+    """Return a path, empty for a mere file: its namespace was unmounted, and is gone."""
+    return "" if os.path.exists(path) and not netns.is_there(path) else path
 
 
 def _remember(store: states.Store, state: states.State) -> None:
@@ -142,8 +160,8 @@ def _detach_foreign(plugin: Plugin, request: Request) -> bool:
         deadline=time.monotonic() + conf.TIMEOUT_SECONDS,
         in_process=foreign.in_process(found),
     )
-    netns = request.netns if os.path.exists(request.netns) else ""
-    failed = foreign.detach(cni, found, files_of_it, netns)
+    place = request.netns if netns.is_there(request.netns) else ""
+    failed = foreign.detach(cni, found, files_of_it, place)
     if failed:
         raise errors.join(failed)
     return True
@@ -169,7 +187,7 @@ def _detach_by_conf(plugin: Plugin, request: Request) -> None:
         for one in delegates
         if not one.chained
     ]
-    if os.path.exists(request.netns):
+    if netns.is_there(request.netns):
         # An ADD that was refused is followed by a DEL as well. Flannel's goes by the container
         # alone: without its interface, the file that it would take away is another attachment's.
         present = plugin.interfaces(request.netns)
@@ -183,7 +201,7 @@ def _detach_by_conf(plugin: Plugin, request: Request) -> None:
         ),
         attached,
         container_id=request.container_id,
-        netns=request.netns,
+        netns=_enterable(request.netns),
         deadline=time.monotonic() + configuration.timeout,
     )
     if failed:

@@ -61,12 +61,15 @@ class Call:
         environ = dict(self.environ, CNI_COMMAND=command) if command else self.environ
         return self._execute.run(file, environ, stdin, self.seconds)
 
-    def has_plain_args(self) -> bool:
-        """Say whether CNI_ARGS ask for nothing: an address, for one, may come by them."""
+    def has_plain_args(self, asking: tuple[str, ...] = ("MAC", "IP")) -> bool:
+        """Say whether CNI_ARGS ask for nothing: an address, for one, may come by them.
+
+        asking: keys that mean something to the plugin.
+        """
         args = [pair.split("=") for pair in self.environ.get("CNI_ARGS", "").split(";") if pair]
         return not args or (
             any(pair[0] == "IgnoreUnknown" and pair[1:] in (["1"], ["true"]) for pair in args)
-            and all(len(pair) == 2 and pair[0].upper() not in ("MAC", "IP") for pair in args)
+            and all(len(pair) == 2 and pair[0].upper() not in asking for pair in args)
         )
 
 
@@ -102,6 +105,8 @@ class InProcess(invoke.Substitute):
             except (OSError, UnicodeDecodeError) as error:
                 why = str(error)  # the executable has better words for it
         if done is None and is_missing:
+            if environ["CNI_COMMAND"] == "DEL" and not _has_kept(name, environ, plugin):
+                return 0, b"", b""  # its ADD was refused, for the same reason
             raise _needs_executable(name, environ, plugin, why)
         return self.execute.run(file, environ, stdin, seconds) if done is None else done
 
@@ -147,7 +152,7 @@ def _flannel_add(call: Call) -> Outcome | None:
 def _flannel_delete(call: Call) -> Outcome | None:
     if not flannel_plugin.is_plain(call.conf):
         return None
-    file = os.path.join(flannel.data_directory(call.conf), call.container_id)
+    file = _flannel_file(call.conf, call.container_id)
     text = files.read(file)
     if text is None:
         return 0, b"", b""
@@ -207,8 +212,7 @@ def _tuning_delete(call: Call) -> Outcome | None:
     """
     if not _is_plain_tuning(call):
         return None
-    directory = call.conf.get("dataDir") or _TUNING_DIRECTORY
-    changes = os.path.join(directory, f"{call.container_id}_{call.interface}.json")
+    changes = _tuning_file(call.conf, call.container_id, call.interface)
     return None if os.path.lexists(changes) else (0, b"", b"")
 
 
@@ -242,6 +246,29 @@ _SERVED: dict[tuple[str, str], Callable[[Call], Outcome | None]] = {
     ("host-local", "STATUS"): _nothing,
     ("host-local", "GC"): _nothing,
 }
+
+
+def _has_kept(name: str, environ: dict[str, str], plugin: dict[str, Any]) -> bool:
+    """Say whether there is a file by which a plugin's DEL would find something to do."""
+    plugin = conf.folded(plugin, ("dataDir",))
+    if not isinstance(plugin.get("dataDir", ""), str):
+        return False  # refused by every form
+    container_id = environ["CNI_CONTAINERID"]
+    if name == "flannel":
+        return os.path.lexists(_flannel_file(plugin, container_id))
+    if name == "tuning":
+        return os.path.lexists(_tuning_file(plugin, container_id, environ["CNI_IFNAME"]))
+    return True  # the others keep what no file tells
+
+
+def _flannel_file(plugin: dict[str, Any], container_id: str) -> str:
+    return os.path.join(flannel.data_directory(plugin), container_id)
+
+
+def _tuning_file(plugin: dict[str, Any], container_id: str, interface: str) -> str:
+    """Where the executable keeps what an interface was before."""
+    directory = plugin.get("dataDir") or _TUNING_DIRECTORY
+    return os.path.join(directory, f"{container_id}_{interface}.json")
 
 
 def _needs_executable(
@@ -299,7 +326,7 @@ def _is_plain_tuning(call: Call) -> bool:
         return False
     if not all(isinstance(value, str) for value in values.values()):
         return False
-    return call.has_plain_args()
+    return call.has_plain_args(("MAC",))
 
 
 def _sysctls(call: Call) -> dict[str, str] | None:
