@@ -9,6 +9,7 @@ import time
 
 from .._cni import errors, runtime, version
 from .._cni import result as results
+from .._cni.quick_os import os
 from .._names import NO_EXECUTABLE
 from . import conf
 from . import state as states
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
 
     from .._cni.skel import Request
     from .plugin import Plugin
+
+# Devices with one of these are left to a program of the pod, and are no interface of the kernel.
+# sriov-cni lists one all the same, and its own CHECK looks at nothing.
+_USERSPACE_DRIVERS = ("vfio-pci", "uio_pci_generic", "igb_uio")
+PCI_DEVICES = "/sys/bus/pci/devices"
 
 
 def check(plugin: Plugin, request: Request) -> None:
@@ -88,7 +94,25 @@ def _interfaces(attached: states.Attached, latest: dict[str, Any]) -> list[str]:
     """
     if not version.at_least(attached.final_result["cniVersion"], "0.3.0"):
         return [attached.interface]
-    return [item["name"] for item in latest["interfaces"] if item.get("sandbox")]
+    if _is_left_to_a_program(attached):
+        return []
+    return [
+        item["name"]
+        for item in latest["interfaces"]
+        if item.get("sandbox") and not item.get("socketPath")  # vhost-user
+    ]
+
+
+def _is_left_to_a_program(attached: states.Attached) -> bool:
+    for one in attached.network.plugins:
+        device = one.get("deviceID")
+        try:
+            driver = os.readlink(f"{PCI_DEVICES}/{device}/driver") if device else ""
+        except OSError:
+            continue
+        if os.path.basename(driver) in _USERSPACE_DRIVERS:
+            return True
+    return False
 
 
 def _check_addresses(

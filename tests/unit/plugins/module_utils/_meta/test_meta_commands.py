@@ -16,6 +16,7 @@ import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import errors, netlink, skel
 from ansible_collections.multinet.flannel.plugins.module_utils._kube_client import client
 from ansible_collections.multinet.flannel.plugins.module_utils._meta import (
+    check,
     conf,
     devices,
     foreign,
@@ -439,6 +440,24 @@ def test_check(serve, machine, tmp_path):
         status, answer = serve("CHECK")
         assert status == 1 and interface in answer["msg"]
         machine.present.add(interface)
+
+
+@pytest.mark.parametrize(
+    ("driver", "passes"), [("vfio-pci", True), ("igb_uio", True), ("iavf", False), (None, False)]
+)
+def test_a_device_that_is_left_to_a_program_is_no_interface(
+    serve, machine, tmp_path, monkeypatch, driver, passes
+):
+    """sriov-cni lists one all the same."""
+    monkeypatch.setattr(check, "PCI_DEVICES", str(tmp_path))
+    if driver:
+        (tmp_path / "0000:03:00.1").mkdir()
+        (tmp_path / "0000:03:00.1" / "driver").symlink_to("../../drivers/" + driver)
+    delegates = configuration(tmp_path)["delegates"]
+    delegates[0]["deviceID"] = "0000:03:00.1"
+    machine.listed = {"a": ["net0"]}
+    assert serve("ADD", {"delegates": delegates})[0] == 0
+    assert (serve("CHECK")[0] == 0) == passes
 
 
 def test_the_check_of_the_masters_plugins_alone_decides(serve, machine, tmp_path):
