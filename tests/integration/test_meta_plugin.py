@@ -147,6 +147,29 @@ def test_todays_configuration_by_cnitool_with_check_status_and_gc(host, pod, ups
     assert cnitool("status").returncode != 0
 
 
+def test_the_default_route_stays_the_masters_where_its_plugin_tells_none(host, pod):
+    """Calico's plugin makes one, and its result has no routes."""
+    script = """[ "$CNI_COMMAND" = ADD ] || exit 0
+within() { nsenter --net="$CNI_NETNS" ip "$@" || exit 1; }
+within link add "$CNI_IFNAME" type veth peer name other
+within link set other up
+within link set "$CNI_IFNAME" up
+within addr add 10.50.0.5/32 dev "$CNI_IFNAME"
+within route add 169.254.1.1 dev "$CNI_IFNAME" scope link
+within route add default via 169.254.1.1 dev "$CNI_IFNAME"
+echo '{"cniVersion": "0.4.0", "ips": [{"version": "4", "address": "10.50.0.5/32"}]}'
+"""
+    host.plugin("quiet", script)
+    conf = today({"type": "quiet", "name": "quiet", "cniVersion": "0.4.0", "masterplugin": True})
+    del conf["delegates"][1]["masterplugin"]
+    conf["delegates"][1]["ifName"] = "net2"
+    status, answer = host.cni("ADD", conf, pod)
+    assert status == 0, answer
+    routes = host._ip(pod, "-j", "route", "show", "default")
+    assert [(one["gateway"], one["dev"]) for one in routes] == [("169.254.1.1", "eth0")]
+    assert host.cni("DEL", conf, pod) == (0, None)
+
+
 def test_check_looks_for_the_addresses_too(host, pod):
     assert host.cni("ADD", today(), pod)[0] == 0
     assert host.cni("CHECK", today(), pod) == (0, None)

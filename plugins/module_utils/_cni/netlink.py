@@ -20,6 +20,23 @@ def remove_default_routes(path: str, interface: str, families: set[str]) -> None
         _remove(kernel, interface, families)
 
 
+def default_families(path: str, interface: str) -> set[str]:
+    """Return the families ("4", "6") of which an interface in the network namespace at path has a
+    default route; raise Error (code 3, 5 or 8).
+    """
+    with netns.inside(path), rtnetlink.Channel() as kernel:
+        index = _index(interface)
+        try:
+            return {
+                name
+                for name, family in rtnetlink.FAMILIES.items()
+                if any(_is_default_route_of(index, route) for route in kernel.routes(family))
+            }
+        except OSError as error:
+            what = f"The default routes of {interface} cannot be read."
+            raise errors.io_failure(what, error) from None
+
+
 def set_default_routes(path: str, interface: str, gateways: list[str]) -> None:
     """Make an interface's default routes, one for each of the gateways (addresses) and in place of
     its former one of that family; raise Error (code 5 or 8).

@@ -49,11 +49,26 @@ def settle(
         if one is asked:
             taken |= has
             continue
-        # the kernel is not asked what a plugin did not tell, but where the pod wants another one
+        if one is master:
+            has |= _in_kernel(netns, one)
+        # of the others, the kernel is not asked what a plugin did not tell, but where the pod wants
+        # another one
         _change(netns, one, (has & taken) | wanted, [])
         taken |= has - wanted
     if asked and gateways:
         _change(netns, asked, wanted, gateways)
+
+
+def _in_kernel(netns: str, attached: Attached) -> set[str]:
+    """The families of which a network has a default route, also where its plugin makes one and
+    tells none, as Calico's does.
+    """
+    try:
+        return netlink.default_families(netns, attached.interface)
+    except errors.Error as error:
+        if error.code != errors.UNKNOWN_CONTAINER:
+            raise
+        return set()
 
 
 def _change(netns: str, attached: Attached, families: set[str], gateways: list[str]) -> None:

@@ -285,6 +285,7 @@ def _kernel(monkeypatch):
         "set_default_routes",
         lambda path, interface, gateways: done.append((interface, gateways)),
     )
+    monkeypatch.setattr(netlink, "default_families", lambda path, interface: set())
     return done
 
 
@@ -309,6 +310,15 @@ def test_the_default_route_is_the_masters(serve, machine, tmp_path, kernel, rout
     kept = json.loads((tmp_path / "state" / "cid:eth0.json").read_text(encoding="utf-8"))
     results = {one["conf"]["type"]: one["result"].get("routes", []) for one in kept["delegates"]}
     assert results == {name: left.get(name, []) for name in NAMES}
+
+
+def test_the_default_route_is_the_masters_also_where_its_plugin_tells_none(
+    serve, machine, kernel, monkeypatch
+):
+    monkeypatch.setattr(netlink, "default_families", lambda path, interface: {"4"})
+    machine.routes = {"a": [FOUR, SIX]}
+    assert serve("ADD")[0] == 0
+    assert kernel == [("net0", ["4"])]
 
 
 def test_del_goes_backwards_and_may_be_repeated(serve, machine, tmp_path):
