@@ -3,7 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The Kubernetes API with an administrator's kubeconfig. Runs on the controller.
 
-Needs the Python packages kubernetes, which knows every way to log in, and jmespath.
+Needs the Python packages kubernetes, which knows every way to log in, and jmespath. Of kubernetes
+only what reads a kubeconfig and the connections that it makes are used: how its client is called
+has changed with its versions.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from .questions import ROOT_CA, ask
 FIELD_MANAGER = "multinet.flannel"  # under which the API notes what we write
 _CHUNK = 500  # items of a list at a time
 _TIMEOUT = (5, 30)  # seconds to connect, to answer
+_TOKEN = ("BearerToken", "authorization")  # what versions of the package call who we are
 _AGAIN = 1  # times that an answer which did not come is waited for once more
 
 
@@ -55,13 +58,13 @@ class Admin:
         import urllib3
         import yaml
 
-        self._refused = kubernetes.client.ApiException
         self._silent = (urllib3.exceptions.HTTPError, OSError)
         paths = os.pathsep.join(os.path.expanduser(part) for part in kubeconfig.split(os.pathsep))
         try:
             configuration = kubernetes.client.Configuration()
             configuration.retries = _AGAIN
             kubernetes.config.load_kube_config(paths, client_configuration=configuration)
+            # it goes on living, for what it makes for its connections ends with it
             self._client = kubernetes.client.ApiClient(configuration)
         except (
             kubernetes.config.ConfigException,
@@ -75,8 +78,9 @@ class Admin:
                 f"The kubeconfig {kubeconfig} on the controller cannot be used:"
                 f" {str(error).rstrip('.')}. Set multinet_kubeconfig to that of an administrator."
             ) from error
-        self._configuration = self._client.configuration
-        self.server: str = self._configuration.host
+        self._configuration = configuration
+        self._timeout = urllib3.Timeout(connect=_TIMEOUT[0], read=_TIMEOUT[1])
+        self.server: str = configuration.host
 
     def ca(self, namespace: str) -> str:
         """Return the certificates (PEM) by which the server is trusted: those of the kubeconfig or,
@@ -138,34 +142,45 @@ class Admin:
         body: dict[str, Any] | None = None,
         content_type: str | None = None,
     ) -> dict[str, Any] | None:
-        headers = {"Accept": "application/json"}
+        headers = {"Accept": "application/json", "User-Agent": FIELD_MANAGER}
         if content_type:
             headers["Content-Type"] = content_type
+        target = self.server + urllib.parse.quote(path)
+        if query:
+            target += "?" + urllib.parse.urlencode(query)
         try:
-            response = self._client.call_api(
-                urllib.parse.quote(path),
+            authorization = self._authorization()
+            if authorization:
+                headers["Authorization"] = authorization
+            response = self._client.rest_client.pool_manager.request(
                 method,
-                query_params=list(query.items()),
-                header_params=headers,
-                body=body,
-                auth_settings=["BearerToken"],
-                _preload_content=False,
-                _return_http_data_only=True,
-                _request_timeout=_TIMEOUT,
+                target,
+                body=None if body is None else json.dumps(body),
+                headers=headers,
+                timeout=self._timeout,
             )
-            answer: dict[str, Any] = json.loads(response.data)
-            return answer
-        except self._refused as error:
-            if error.status == 404 and method in ("GET", "DELETE"):
-                return None
-            remedies, what = reasons.FOR_ADMINISTRATORS, f"{method} {path}"
-            raise AdminError(
-                reasons.refusal(self.server, error.status, _message(error), remedies, what),
-                error.status,
-                _causes(error),
-            ) from error
         except self._silent as error:
             raise AdminError(reasons.no_answer(self.server, _cause(error))) from error
+        answer = _object(response.data)
+        if 200 <= response.status < 300 and answer is not None:
+            return answer
+        if response.status == 404 and method in ("GET", "DELETE"):
+            return None
+        remedies, what = reasons.FOR_ADMINISTRATORS, f"{method} {path}"
+        message = str((answer or {}).get("message") or response.reason)
+        raise AdminError(
+            reasons.refusal(self.server, response.status, message, remedies, what),
+            response.status,
+            _causes(answer),
+        )
+
+    def _authorization(self) -> str | None:
+        """Return the header that says who we are, as it is now; None where a certificate does."""
+        for name in _TOKEN:
+            found: str | None = self._configuration.get_api_key_with_prefix(name)
+            if found:
+                return found
+        return None
 
 
 def run(module: Any, work: Callable[[Admin], Mapping[str, Any]]) -> None:
@@ -184,12 +199,13 @@ def run(module: Any, work: Callable[[Admin], Mapping[str, Any]]) -> None:
     )
 
 
-def _message(refused: Any) -> str:
-    """Return what the API said, of a kubernetes.client.ApiException."""
+def _object(text: bytes) -> dict[str, Any] | None:
+    """Return the object that an answer is, None where it is none."""
     try:
-        return str(json.loads(refused.body)["message"])
-    except (ValueError, KeyError, TypeError):
-        return str(refused.reason)
+        answer = json.loads(text)
+    except ValueError:
+        return None
+    return answer if isinstance(answer, dict) else None
 
 
 def _cause(error: BaseException) -> BaseException:
@@ -207,10 +223,10 @@ def _cause(error: BaseException) -> BaseException:
     return error
 
 
-def _causes(refused: Any) -> list[str]:
-    """Return why in more detail, of a kubernetes.client.ApiException."""
+def _causes(answer: Mapping[str, Any] | None) -> list[str]:
+    """Return why in more detail, of the Status by which the API refuses."""
     try:
-        causes = (json.loads(refused.body).get("details") or {}).get("causes") or []
+        causes = ((answer or {}).get("details") or {}).get("causes") or []
         return [str(one["message"]) for one in causes]
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError, AttributeError):
         return []

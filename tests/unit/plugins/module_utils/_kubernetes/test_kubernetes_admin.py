@@ -5,6 +5,11 @@
 
 from __future__ import annotations
 
+import http.server
+import json
+import threading
+
+import kubernetes
 import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import admin
 
@@ -58,3 +63,110 @@ def test_work_is_given_the_api_and_its_error_is_the_module_s(monkeypatch):
 
     message = {"msg": "the API of /admin.conf does not answer."}
     assert ended(monkeypatch, work) == (message, True)
+
+
+@pytest.fixture
+def asked(tmp_path):
+    """What a server was asked, and a kubeconfig with a token that names it."""
+    requests = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
+            kind = self.headers.get("Content-Type")
+            requests.append((self.command, self.path, self.headers["Authorization"], kind, body))
+            status, said = self.server.says
+            text = said if isinstance(said, bytes) else json.dumps(said).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        do_PATCH = do_POST = do_DELETE = do_GET  # noqa: N815
+
+        def log_message(self, *dummy):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "one",
+            "clusters": [
+                {
+                    "name": "one",
+                    "cluster": {"server": f"http://127.0.0.1:{server.server_port}/below/"},
+                }
+            ],
+            "users": [{"name": "bob", "user": {"token": "secret"}}],
+            "contexts": [{"name": "one", "context": {"cluster": "one", "user": "bob"}}],
+        }
+        path = tmp_path / "kubeconfig"
+        path.write_text(json.dumps(config))
+        server.kubeconfig, server.requests, server.says = str(path), requests, (200, {"a": 1})
+        yield server
+        server.shutdown()
+
+
+@pytest.mark.parametrize("name", ["authorization", "BearerToken"])
+def test_requests_are_the_same_with_all_versions_of_the_package(monkeypatch, asked, name):
+    """Version 37 calls its client otherwise, 36 and 37 have the token under another name."""
+
+    def load(*arguments, client_configuration):
+        load_kube_config(*arguments, client_configuration=client_configuration)
+        client_configuration.api_key = {name: "Bearer secret"}
+
+    load_kube_config = kubernetes.config.load_kube_config
+    monkeypatch.setattr(kubernetes.config, "load_kube_config", load)
+    monkeypatch.delattr(kubernetes.client.ApiClient, "call_api")
+    api = admin.Admin(asked.kubeconfig)
+    assert api.get("/api/v1/nodes", limit=2) == {"a": 1}
+    assert api.apply("/a:b", {"b": [2]}) == {"a": 1}
+    api.patch("/a", {"b": None})
+    api.delete("/a", propagationPolicy="Foreground")
+    bearer = "Bearer secret"
+    assert asked.requests == [
+        ("GET", "/below/api/v1/nodes?limit=2", bearer, None, ""),
+        (
+            "PATCH",
+            "/below/a%3Ab?fieldManager=multinet.flannel&force=true",
+            bearer,
+            "application/apply-patch+yaml",
+            '{"b": [2]}',
+        ),
+        ("PATCH", "/below/a", bearer, "application/merge-patch+json", '{"b": null}'),
+        ("DELETE", "/below/a?propagationPolicy=Foreground", bearer, None, ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("says", "status", "words", "causes"),
+    [
+        (
+            (
+                429,
+                {"message": "it is put off", "details": {"causes": [{"message": "a budget"}]}},
+            ),
+            429,
+            "it is put off",
+            ["a budget"],
+        ),
+        ((403, b"a proxy's page"), 403, "HTTP 403, Forbidden", []),
+        ((200, b"a page to log in"), 200, "HTTP 200", []),
+        ((500, {"details": {"causes": ["odd"]}}), 500, "HTTP 500", []),
+    ],
+)
+def test_what_is_no_success_is_a_sentence(asked, says, status, words, causes):
+    asked.says = says
+    with pytest.raises(admin.AdminError, match=words) as refused:
+        admin.Admin(asked.kubeconfig).post("/a", {})
+    assert (refused.value.status, refused.value.causes) == (status, causes)
+
+
+def test_what_is_not_there_is_none(asked):
+    asked.says = (404, {"message": "there is none"})
+    assert admin.Admin(asked.kubeconfig).get("/a") is None
+    assert admin.Admin(asked.kubeconfig).delete("/a") is None
+    with pytest.raises(admin.AdminError, match="there is none"):
+        admin.Admin(asked.kubeconfig).patch("/a", {})
