@@ -16,6 +16,7 @@ description:
     C(multinet.flannel/networks=ready), or that still have the taint
     C(multinet.flannel/no-networks), are in the group C(multinet_joining), too. So
     C(--limit multinet_joining) deploys what is missing and touches no other node.
+  - Nodes with Windows cannot have the networks, and are not listed.
   - Each host has C(ansible_host) and C(multinet_node_name).
 notes:
   - The name of the file with these options ends in C(nodes.yml) or C(nodes.yaml). Variables of the
@@ -84,6 +85,7 @@ class InventoryModule(Constructed):
         """Fill Ansible's inventory with these Node objects."""
         for group in ("multinet_nodes", "multinet_joining"):
             self.inventory.add_group(group)
+        found = [node for node in found if nodes.is_linux(node)]
         for node in sorted(found, key=lambda one: str(one["metadata"]["name"])):
             name = node["metadata"]["name"]
             self.inventory.add_host(name, "multinet_nodes")

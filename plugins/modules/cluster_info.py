@@ -61,10 +61,6 @@ from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes impor
     kube_proxy,
     nodes,
 )
-from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes.questions import (
-    NAMES,
-    ask,
-)
 
 NODES = "/api/v1/nodes"
 FORBIDDEN = 403
@@ -83,7 +79,7 @@ def main() -> None:
         api = admin.Admin(module.params["kubeconfig"])
         found = [api.items(path) or [] for path in LISTS]
         inventory = module.params["inventory"]
-        names = [] if inventory is None else ask(NAMES, api.items(NODES) or [])
+        here = [] if inventory is None else api.items(NODES) or []
         proxy = _kube_proxy(api)
     except admin.AdminError as error:
         module.fail_json(
@@ -92,7 +88,7 @@ def main() -> None:
                 " Services and EndpointSlices."
             )
         )
-    strangers = nodes.outside(names, inventory or ())
+    strangers = nodes.outside(here, inventory or ())
     if strangers:
         module.warn(strangers)
     seen = dict(cluster.view(*found), kube_proxy=proxy)

@@ -146,7 +146,7 @@ def main() -> None:
     if announced:  # otherwise it is a problem (filter kubernetes_problems)
         warnings += kube_proxy.problems(proxy, plan)
     if inventory is not None:
-        warnings.append(node_objects.outside(pod_cidrs, inventory))
+        warnings.append(node_objects.outside(nodes, inventory))
     for sentence in filter(None, warnings):
         module.warn(sentence)
     module.exit_json(

@@ -20,6 +20,7 @@ Item = dict[str, Any]  # an object, as the API's JSON has it
 LABEL, HAS_NETWORKS = "multinet.flannel/networks", "ready"
 # A node that joins may carry this taint, so that no pod starts there before the networks do.
 TAINT = "multinet.flannel/no-networks"
+_SYSTEM = "kubernetes.io/os"
 _CONFLICT = 409
 _TRIES = 5
 
@@ -35,11 +36,20 @@ def address(node: Mapping[str, Any], kind: str) -> str:
     return next((str(one["address"]) for one in addresses if one.get("type") == kind), "")
 
 
-def outside(nodes: Iterable[str], inventory: Iterable[str]) -> str:
-    """Return a sentence that names the nodes of the cluster that the inventory does not have, ""
-    where it has all.
+def is_linux(node: Mapping[str, Any]) -> bool:
+    """Whether a node may have the networks: one of Windows has neither flannel's bridges nor ssh
+    and Python, and runs no pods that ask for them. One that does not say may.
     """
-    strangers = sorted(set(nodes).difference(inventory))
+    system = ((node.get("status") or {}).get("nodeInfo") or {}).get("operatingSystem")
+    return (system or (node["metadata"].get("labels") or {}).get(_SYSTEM)) in (None, "", "linux")
+
+
+def outside(nodes: Iterable[Mapping[str, Any]], inventory: Iterable[str]) -> str:
+    """Return a sentence that names the nodes of the cluster that could have the networks and that
+    the inventory does not have, "" where it has all.
+    """
+    names = {node["metadata"]["name"] for node in nodes if is_linux(node)}
+    strangers = sorted(names.difference(inventory))
     if not strangers:
         return ""
     return (

@@ -57,3 +57,10 @@ def test_a_file_of_its_options_is_known_by_its_name(tmp_path):
     for name, is_one in (("nodes.yml", True), ("my_nodes.yaml", True), ("hosts.yml", False)):
         (tmp_path / name).write_text("plugin: multinet.flannel.nodes\n", encoding="utf-8")
         assert InventoryModule().verify_file(str(tmp_path / name)) is is_one
+
+
+def test_nodes_with_windows_are_no_hosts():
+    said = dict(node("w1"), status={"nodeInfo": {"operatingSystem": "windows"}})
+    inventory = filled([node("w2", {"kubernetes.io/os": "windows"}), said, node("n1")])
+    assert inventory.get_groups_dict()["multinet_nodes"] == ["n1"]
+    assert inventory.get_groups_dict()["multinet_joining"] == ["n1"]

@@ -89,7 +89,23 @@ def test_a_conflict_is_tried_again_and_a_node_that_is_gone_is_passed_over():
 
 
 def test_nodes_that_the_inventory_does_not_have_are_named():
-    assert nodes.outside(["n1", "n2"], ["n1", "n2", "n3"]) == ""
-    assert nodes.outside(["n3", "n1", "n2"], ["n1"]).startswith(
+    of_linux = {"nodeInfo": {"operatingSystem": "linux"}}
+    n1, n2, n3 = (
+        {"metadata": {"name": name}, "status": status}
+        for name, status in (("n1", {}), ("n2", of_linux), ("n3", None))
+    )
+    assert nodes.outside([n1, n2], ["n1", "n2", "n3"]) == ""
+    assert nodes.outside([n3, n1, n2], ["n1"]).startswith(
         "Nodes of the cluster that are not in the inventory: n2, n3. "
     )
+
+
+@pytest.mark.parametrize(
+    "windows",
+    [
+        {"metadata": {"name": "w1"}, "status": {"nodeInfo": {"operatingSystem": "windows"}}},
+        {"metadata": {"name": "w1", "labels": {"kubernetes.io/os": "windows"}}},
+    ],
+)
+def test_a_node_that_cannot_have_the_networks_is_not_named(windows):
+    assert nodes.outside([windows], []) == ""
