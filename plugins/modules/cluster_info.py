@@ -99,7 +99,7 @@ def main() -> None:
 
 def _kube_proxy(api: admin.Admin) -> dict[str, Any] | None:
     try:
-        return kube_proxy.local_pods(api.get(kube_proxy.CONFIG_MAP))
+        return kube_proxy.look(api)
     except admin.AdminError as error:
         if error.status != FORBIDDEN:
             raise

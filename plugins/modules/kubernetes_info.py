@@ -73,7 +73,8 @@ announced:
   type: list
   elements: str
 kube_proxy:
-  description: How kube-proxy knows the pods of its node, null where no ConfigMap says so.
+  description: How kube-proxy knows the pods of its node, null where no ConfigMap says so, or no
+    DaemonSet has that ConfigMap.
   returned: success
   type: dict
   sample: {mode: ClusterCIDR, cidrs: [10.244.0.0/16], interface: "", hides_all: false}
@@ -134,7 +135,7 @@ def main() -> None:
         names = ask(NAMES, namespaces)
         definitions = api.items("/apis/k8s.cni.cncf.io/v1/network-attachment-definitions") or []
         daemon_sets = api.items("/apis/apps/v1/daemonsets") or []
-        proxy = kube_proxy.local_pods(api.get(kube_proxy.CONFIG_MAP))
+        proxy = kube_proxy.look(api)
         ca = api.ca(module.params["namespace"])
     except admin.AdminError as error:
         module.fail_json(msg=str(error))

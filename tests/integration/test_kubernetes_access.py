@@ -677,6 +677,17 @@ def test_a_site_whose_pods_are_strangers_already_is_warned_and_not_refused(clust
     api, path = cluster.api, "/api/v1/namespaces/kube-system/configmaps"
     config = "kind: KubeProxyConfiguration\nclusterCIDR: 10.244.0.0/16\n"
     api.ok("POST", path, {"metadata": {"name": "kube-proxy"}, "data": {"config.conf": config}})
+    daemon_sets = "/apis/apps/v1/namespaces/kube-system/daemonsets"
+    labels = {"k8s-app": "kube-proxy"}
+    pod = {
+        "containers": [{"name": "kube-proxy", "image": "kube-proxy"}],
+        "volumes": [{"name": "kube-proxy", "configMap": {"name": "kube-proxy"}}],
+    }
+    spec = {
+        "selector": {"matchLabels": labels},
+        "template": {"metadata": {"labels": labels}, "spec": pod},
+    }
+    api.ok("POST", daemon_sets, {"metadata": {"name": "kube-proxy"}, "spec": spec})
     api.ok("POST", "/api/v1/nodes", {"metadata": {"name": "n1"}})
     planned = plan([BLUE], {"kubernetes": True})
     settings = {"server": "https://192.0.2.1:6443", "namespace": "default", "nad_namespaces": []}
@@ -689,6 +700,7 @@ def test_a_site_whose_pods_are_strangers_already_is_warned_and_not_refused(clust
             found[state] = (told, " ".join(cluster.ansible.output.split()))
     finally:
         api.ok("DELETE", path + "/kube-proxy")
+        api.ok("DELETE", daemon_sets + "/kube-proxy")
         api.ok("DELETE", "/api/v1/nodes/n1")
     sentence = "takes pods of the network 'blue' (10.1.0.0/16) for strangers"
     (problem,), output = found["absent"]

@@ -2,19 +2,47 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Whom kube-proxy takes for a pod of its own node: it hides the addresses of all others behind the
-node's own at Services. Pure; runs on the controller.
+node's own at Services. Runs on the controller.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .._ranges import is_within
+from .admin import Admin
 
 # kubeadm's; other installers give kube-proxy its configuration in files and flags of the nodes
-CONFIG_MAP = "/api/v1/namespaces/kube-system/configmaps/kube-proxy"
+_NAME = "kube-proxy"
+_CONFIG_MAP = f"/api/v1/namespaces/kube-system/configmaps/{_NAME}"
+_DAEMON_SETS = "/apis/apps/v1/namespaces/kube-system/daemonsets"
+
+
+def look(api: Admin) -> dict[str, Any] | None:
+    """Return what local_pods() does of the kube-proxy that runs; None where no DaemonSet has its
+    ConfigMap, which stays where another program has taken its place. Raises AdminError.
+    """
+    config_map = api.get(_CONFIG_MAP)
+    if config_map is None or not _is_in_use(api.items(_DAEMON_SETS) or []):
+        return None
+    return local_pods(config_map)
+
+
+def _is_in_use(daemon_sets: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether one of these has the ConfigMap of kube-proxy in its pods."""
+    volumes = [
+        volume
+        for item in daemon_sets
+        for volume in item["spec"]["template"]["spec"].get("volumes") or ()
+    ]
+    sources = [
+        source
+        for volume in volumes
+        for source in (volume, *((volume.get("projected") or {}).get("sources") or ()))
+    ]
+    return any((source.get("configMap") or {}).get("name") == _NAME for source in sources)
 
 
 def local_pods(config_map: Mapping[str, Any] | None) -> dict[str, Any] | None:

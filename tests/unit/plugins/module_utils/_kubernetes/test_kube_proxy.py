@@ -94,3 +94,36 @@ def test_a_cluster_that_says_nothing_and_a_first_network_of_others():
 )
 def test_who_hides_all_pods(text, hides):
     assert configured(text)["hides_all"] is hides
+
+
+class Api:
+    """A cluster with kube-proxy's ConfigMap, and a DaemonSet with these volumes."""
+
+    def __init__(self, config_map, volumes):
+        self.config_map = config_map
+        self.daemon_set = {"spec": {"template": {"spec": {"volumes": volumes}}}}
+
+    def get(self, dummy):
+        return self.config_map
+
+    def items(self, dummy):
+        return [self.daemon_set]
+
+
+CONFIG_MAP = {"data": {"config.conf": "kind: KubeProxyConfiguration\nclusterCIDR: 10.244.0.0/16\n"}}
+ITS = {"name": "kube-proxy"}
+
+
+@pytest.mark.parametrize(
+    ("config_map", "volumes", "known"),
+    [
+        (CONFIG_MAP, [{"name": "a", "hostPath": {}}, {"name": "b", "configMap": ITS}], True),
+        (CONFIG_MAP, [{"name": "a", "projected": {"sources": [{"configMap": ITS}]}}], True),
+        (None, [{"name": "b", "configMap": ITS}], False),
+        # kube-router, Cilium and others in its place: kubectl delete daemonset kube-proxy
+        (CONFIG_MAP, [{"name": "a", "configMap": {"name": "kube-router"}}], False),
+        (CONFIG_MAP, None, False),
+    ],
+)
+def test_a_config_map_that_nobody_has_says_nothing(config_map, volumes, known):
+    assert bool(kube_proxy.look(Api(config_map, volumes))) is known
