@@ -30,6 +30,11 @@ options:
     description: The plan. Warnings say whose interfaces the networks that every pod has shift, and,
       where nodes have the networks already, whether kube-proxy takes their pods for strangers.
     type: dict
+  image:
+    description: The image of flanneld, where it runs in pods. With it (and O(plan)) the API is
+      asked by a dry run whether such pods may be in O(namespace).
+    type: str
+    default: ""
 extends_documentation_fragment:
   - multinet.flannel.kubernetes_admin
   - multinet.flannel.attributes
@@ -89,12 +94,23 @@ pod_security:
   returned: success
   type: dict
   sample: {apps: baseline}
+pods_refused:
+  description: What the API says against flanneld's pods in the namespace, empty where it lets them
+    be.
+  returned: success
+  type: str
 namespaces:
   description: Names of the namespaces.
   returned: success
   type: list
   elements: str
   sample: [default, kube-system]
+terminating:
+  description: Names of those that are being deleted.
+  returned: success
+  type: list
+  elements: str
+  sample: []
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -103,6 +119,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes impor
     kube_proxy,
     objects,
     pods_of_others,
+    trial,
 )
 from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import (
     nodes as node_objects,
@@ -110,6 +127,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes impor
 from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes.questions import (
     NAMES,
     POD_CIDRS,
+    TERMINATING,
     ask,
 )
 
@@ -123,6 +141,7 @@ def main() -> None:
             "plan": {"type": "dict"},
             "inventory": {"type": "list", "elements": "str"},
             "namespace": {"type": "str", "default": "kube-system"},
+            "image": {"type": "str", "default": ""},
         },
         supports_check_mode=True,
     )
@@ -136,12 +155,16 @@ def main() -> None:
         definitions = api.items("/apis/k8s.cni.cncf.io/v1/network-attachment-definitions") or []
         daemon_sets = api.items("/apis/apps/v1/daemonsets") or []
         proxy = kube_proxy.look(api)
-        ca = api.ca(module.params["namespace"])
+        namespace, image = module.params["namespace"], module.params["image"]
+        ca = api.ca(namespace)
+        plan = module.params["plan"] or {"networks": []}
+        refused = (
+            trial.refusal(api, plan, namespace, image) if image and plan["networks"] else ""
+        )
     except admin.AdminError as error:
         module.fail_json(msg=str(error))
     others = [objects.full_name(item) for item in definitions if not objects.is_ours(item)]
     inventory = module.params["inventory"]
-    plan = module.params["plan"] or {"networks": []}
     announced = [node["metadata"]["name"] for node in nodes if node_objects.is_announced(node)]
     warnings = pods_of_others.shifted(plan["networks"], others)
     if announced:  # otherwise it is a problem (filter kubernetes_problems)
@@ -161,11 +184,13 @@ def main() -> None:
             for level in [(item["metadata"].get("labels") or {}).get(ENFORCED)]
             if level
         },
+        pods_refused=refused,
         server=api.server,
         ca=ca,
         version=version.get("gitVersion", ""),
         nodes=pod_cidrs,
         namespaces=names,
+        terminating=ask(TERMINATING, namespaces),
     )
 
 

@@ -23,6 +23,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._cni import netns
 from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import (
     admin,
     apply,
+    checks,
     node,
     objects,
 )
@@ -671,6 +672,42 @@ def test_the_cluster_is_looked_at(cluster):
     )
     assert (seen["announced"], again["announced"]) == (["n1"], [])
     assert seen["kube_proxy"] is None and seen["pod_security"] == {}
+
+
+LEVELS = """
+apiVersion: apiserver.config.k8s.io/v1
+kind: AdmissionConfiguration
+plugins:
+- name: PodSecurity
+  configuration:
+    apiVersion: pod-security.admission.config.k8s.io/v1
+    kind: PodSecurityConfiguration
+    defaults: {enforce: restricted, enforce-version: latest}
+    exemptions: {namespaces: [kube-system]}
+"""
+
+
+def test_a_cluster_that_lets_no_such_pods_be_unless_told_to(cluster, tmp_path):
+    """The API server's own default level is no label of a namespace."""
+    config = tmp_path / "admission.yml"
+    config.write_text(LEVELS)
+    planned, image = plan([BLUE], {"kubernetes": True}), "flannel:1"
+    asked = {"plan": planned, "image": image}
+    settings = {"server": "https://192.0.2.1:6443", "nad_namespaces": [], "form": "daemonset"}
+    assert cluster.module("kubernetes_info", namespace="apps", **asked)["pods_refused"] == ""
+    cluster.api.stop()
+    try:
+        cluster.api.start(f"--admission-control-config-file={config}")
+        exempt = cluster.module("kubernetes_info", **asked)
+        unasked = cluster.module("kubernetes_info", namespace="apps", plan=planned)
+        seen = cluster.module("kubernetes_info", namespace="apps", **asked)
+    finally:
+        cluster.api.stop()
+        cluster.api.start()
+    assert exempt["pods_refused"] == unasked["pods_refused"] == ""
+    (problem,) = checks.cluster_problems(seen, dict(settings, namespace="apps"))
+    assert 'violates PodSecurity "restricted:latest"' in problem and "hostNetwork=true" in problem
+    assert cluster.api.ok("GET", "/api/v1/namespaces/apps/pods")["items"] == []
 
 
 def test_a_site_whose_pods_are_strangers_already_is_warned_and_not_refused(cluster):

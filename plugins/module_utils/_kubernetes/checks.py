@@ -8,11 +8,14 @@ Pure: observations in, sentences out. Runs on the controller.
 
 from __future__ import annotations
 
+import re
 import urllib.parse
 from collections.abc import Mapping
 from typing import Any
 
 from .._libraries import need
+
+OLDEST = (1, 22)  # Kubernetes: server-side apply and evictions in policy/v1
 
 
 def cluster_problems(cluster: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
@@ -23,6 +26,13 @@ def cluster_problems(cluster: Mapping[str, Any], settings: Mapping[str, Any]) ->
     daemonset}.
     """
     found = []
+    version = cluster.get("version", "")
+    known = re.match(r"v(\d+)\.(\d+)", version)
+    if known and (int(known[1]), int(known[2])) < OLDEST:
+        found.append(
+            f"The cluster has Kubernetes {version}, and v{OLDEST[0]}.{OLDEST[1]} or newer is needed:"
+            " upgrade it."
+        )
     server = settings["server"] or cluster["server"]
     host = urllib.parse.urlsplit(server).hostname or ""
     if host in ("localhost", "::1") or host.startswith("127."):
@@ -43,6 +53,13 @@ def cluster_problems(cluster: Mapping[str, Any], settings: Mapping[str, Any]) ->
         for variable, name in wanted
         if name not in cluster["namespaces"]
     ]
+    found += [
+        f"{variable}: the namespace '{name}' is being deleted (Terminating), and nothing can be made"
+        f" in it. Wait until it is gone (kubectl get namespace {name} -o yaml says what keeps it)"
+        " and make it anew, or write another one."
+        for variable, name in wanted
+        if name in cluster.get("terminating", ())
+    ]
     level = cluster.get("pod_security", {}).get(settings["namespace"])
     if settings.get("form") == "daemonset" and level not in (None, "privileged"):
         found.append(
@@ -50,6 +67,12 @@ def cluster_problems(cluster: Mapping[str, Any], settings: Mapping[str, Any]) ->
             " and flanneld needs the host's network: write multinet_kubernetes_namespace:"
             " kube-system, or another one with the label"
             " pod-security.kubernetes.io/enforce=privileged."
+        )
+    elif cluster.get("pods_refused"):
+        found.append(
+            f"flanneld would not run in pods in the namespace '{settings['namespace']}'."
+            f" {cluster['pods_refused']} Or write multinet_kubernetes_namespace: kube-system, or"
+            " another one whose pods may use the host's network, or multinet_flanneld_form: units."
         )
     return found
 

@@ -52,6 +52,23 @@ def objects(
     return made
 
 
+def sample(plan: Mapping[str, Any], namespace: str, image: str) -> Item:
+    """Return a pod as the DaemonSet of a plan's first network makes them, without what differs from
+    node to node.
+    """
+    settings = {"image": image, "node_names": (), "max_unavailable": 1, "pki": {}}
+    made = _daemon_set(plan["networks"][0], {}, settings)
+    template = made["spec"]["template"]
+    spec = {key: value for key, value in template["spec"].items() if key != "affinity"}
+    metadata = dict(template["metadata"], generateName=made["metadata"]["name"] + "-")
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": dict(metadata, namespace=namespace),
+        "spec": spec,
+    }
+
+
 def contents(plan: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     """Return what is in the Secrets that objects() makes without it: {namespace/name: {file name:
     content}}.

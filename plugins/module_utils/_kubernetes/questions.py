@@ -12,6 +12,7 @@ from typing import Any
 from .._libraries import need
 
 NAMES = "[].metadata.name"  # of a list of objects
+TERMINATING = "[?metadata.deletionTimestamp].metadata.name"  # of those that are being deleted
 
 # of a node: the ranges that its pods have their addresses from
 POD_CIDRS = "spec.podCIDRs || [spec.podCIDR][?@]"

@@ -88,6 +88,11 @@ def test_nodes_that_will_not_do(name, settings, expected):
     assert len(problems) == 1 and problems[0].startswith(expected)
 
 
+@pytest.mark.parametrize("version", ["v1.22.0", "v1.34.4-gke.1", "v2.0.0", "unknown", ""])
+def test_versions_that_do(version):
+    assert checks.cluster_problems(dict(CLUSTER, version=version), SETTINGS) == []
+
+
 def test_good_cluster():
     assert checks.cluster_problems(CLUSTER, SETTINGS) == []
     assert (
@@ -127,6 +132,21 @@ def test_good_cluster():
             {"pod_security": {"kube-system": "baseline"}},
             {"form": "daemonset"},
             "The namespace 'kube-system' enforces the Pod Security level 'baseline'",
+        ),
+        (
+            {"pods_refused": "The API says no."},
+            {"form": "daemonset"},
+            "flanneld would not run in pods in the namespace 'kube-system'. The API says no. Or",
+        ),
+        (
+            {"version": "v1.21.14+k3s1"},
+            {},
+            "The cluster has Kubernetes v1.21.14+k3s1, and v1.22 or newer is needed: upgrade it.",
+        ),
+        (
+            {"terminating": ["default", "other"]},
+            {},
+            "multinet_nad_namespaces: the namespace 'default' is being deleted (Terminating)",
         ),
     ],
 )
