@@ -171,12 +171,27 @@ def _pod_problems(
     problems = [
         (f"{name} still has a pod on the node {node}", False) for node in without if node in here
     ]
+    refused = "" if by_node.keys() >= set(nodes) else _why_not_made(api, daemon_set)
     for node in nodes:
         pod = by_node.get(node)
         if not ask(IS_READY, pod):
-            reasons, for_good = _why(pod)
+            reasons, for_good = _why(pod) if pod else (refused, False)
             problems.append((f"{name} has no ready pod on the node {node}{reasons}", for_good))
     return problems
+
+
+def _why_not_made(api: Admin, daemon_set: Item) -> str:
+    """Return why the last pod of a DaemonSet was not made, as its controller said, "" where it said
+    nothing: a quota, a policy or a webhook may be against it.
+    """
+    namespace, name = (daemon_set["metadata"][key] for key in ("namespace", "name"))
+    about = f"involvedObject.kind=DaemonSet,involvedObject.name={name},reason=FailedCreate"
+    try:
+        events = api.items(f"/api/v1/namespaces/{namespace}/events", fieldSelector=about) or []
+    except AdminError:  # an account that may not read events
+        return ""
+    last = max(events, key=lambda event: event.get("lastTimestamp") or "", default=None)
+    return f" ({last['message'].strip().rstrip('.')})" if last else ""
 
 
 def _why(pod: Item | None) -> tuple[str, bool]:

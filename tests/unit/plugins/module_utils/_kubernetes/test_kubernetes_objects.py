@@ -182,6 +182,8 @@ def test_pods_that_come_one_after_the_other_are_waited_for():
         every = 8.0  # seconds from one pod to the next
 
         def items(self, path, **query):
+            if path.endswith("/events"):
+                return []
             meta = blue["spec"]["template"]["metadata"]
             return [
                 {
@@ -197,3 +199,27 @@ def test_pods_that_come_one_after_the_other_are_waited_for():
     Api.every, now[0] = 11.0, 0.0
     with pytest.raises(apply.AdminError, match=r"After 10 s, .* no ready pod on the node n0"):
         apply.wait_for_pods(Api(), [blue], nodes, patience=patience)
+
+
+@pytest.mark.parametrize("may", [True, False])
+def test_a_pod_that_nobody_may_make_has_its_reason(may):
+    (blue, dummy) = of_kind(made(), "DaemonSet")
+    told = [
+        {"lastTimestamp": f"2026-01-01T00:00:0{second}Z", "message": f"Error creating: {why}"}
+        for second, why in ((1, "a webhook."), (3, "exceeded quota: pods"), (2, "a policy"))
+    ]
+
+    class Api:
+        def items(self, path, **query):
+            if not path.endswith("/events"):
+                return []
+            if not may:
+                raise apply.AdminError("The account may not list events.", 403)
+            assert query["fieldSelector"].startswith("involvedObject.kind=DaemonSet,")
+            return told
+
+    with pytest.raises(apply.AdminError) as refused:
+        apply.wait_for_pods(Api(), [blue], ["n1"], patience=apply.Patience(0))
+    reason = " (Error creating: exceeded quota: pods)" if may else ""
+    name = f"DaemonSet kube-system/{blue['metadata']['name']}"
+    assert f"{name} has no ready pod on the node n1{reason}." in str(refused.value)
