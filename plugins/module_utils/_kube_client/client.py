@@ -30,6 +30,7 @@ _BODY_LIMIT = 8 * 1024 * 1024
 # Tried again: the server is starting, is overloaded, or sits behind a balancer that is.
 _PASSING = (429, 500, 502, 503, 504)
 _PAUSE = 0.25
+_GREETING = 10.0  # seconds for an address, of programs that stay
 
 
 class ApiError(errors.Error):
@@ -294,9 +295,13 @@ def connect(access: Access, seconds: float) -> http.client.HTTPConnection:
             """
 
             def connect(self) -> None:
-                """Connect, through the proxy where there is one, and greet."""
+                """Connect, through the proxy where there is one, and greet: with each address in
+                turn, which is not to take as long as an answer may.
+                """
+                self.timeout = min(seconds, _GREETING)
                 http.client.HTTPConnection.connect(self)
                 self.sock = context.wrap_socket(self.sock, server_hostname=access.tls_name or host)
+                self.sock.settimeout(seconds)
 
         connection = Secure(to_host, to_port, timeout=seconds, context=context)
     if proxy:

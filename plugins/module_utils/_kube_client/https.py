@@ -242,13 +242,14 @@ def tls_context(
 
 def _dial(host: str, port: int, seconds: float) -> _Plain:
     failed = OSError(f"{host} has no address")
-    for family, kind, protocol, _name, address in _socket.getaddrinfo(
-        host.encode("ascii"), port, 0, _socket.SOCK_STREAM
-    ):
+    found = _socket.getaddrinfo(host.encode("ascii"), port, 0, _socket.SOCK_STREAM)
+    for family, kind, protocol, _name, address in found:
         plain = _Plain(family, kind | _socket.SOCK_CLOEXEC, protocol)
         try:
-            plain.settimeout(seconds)
+            # a host that is down keeps silent, and the next address is to have its turn
+            plain.settimeout(seconds / len(found))
             plain.connect(address)
+            plain.settimeout(seconds)
             plain.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
             return plain
         except OSError as error:

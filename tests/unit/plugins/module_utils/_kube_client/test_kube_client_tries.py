@@ -4,9 +4,12 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._kube_client import (
     client,
+    https,
     kubeconfig,
 )
 
@@ -28,3 +31,54 @@ def test_a_try_that_is_cut_off_hides_no_reason():
     api = CutOff(kubeconfig.Access("https://127.0.0.1:6443"))
     with pytest.raises(client.ApiError, match="connection refused"):
         api.get("/version")
+
+
+SILENT = "192.0.2.1"  # a host that is down
+
+
+class Dialled(https._Plain):
+    """A socket to which one address keeps silent; made: all of them, each with its timeouts."""
+
+    made: ClassVar[list[Dialled]] = []
+
+    def __init__(self, *kind):
+        super().__init__(*kind)
+        self.timeouts = []
+        self.made.append(self)
+
+    def settimeout(self, seconds):
+        self.timeouts.append(seconds)
+
+    def connect(self, address):
+        if address[0] == SILENT:
+            raise TimeoutError("timed out")
+
+
+@pytest.fixture
+def dialled(monkeypatch):
+    """What a name with two addresses, of which the first is a silent host's, has made dialled."""
+    kind = (https._socket.AF_INET, https._socket.SOCK_STREAM, 6, "")
+    addresses = [(*kind, (at, 6443)) for at in (SILENT, "192.0.2.2")]
+    monkeypatch.setattr(https._socket, "getaddrinfo", lambda *dummy: addresses)
+    monkeypatch.setattr(https, "_Plain", Dialled)
+    Dialled.made.clear()
+    return Dialled.made
+
+
+def test_a_silent_host_leaves_time_for_the_next_address(dialled):
+    https.Connection("api.example", 6443, 10.0)
+    assert [one.timeouts for one in dialled] == [[5.0], [5.0, 10.0]]
+    for one in dialled:
+        one.close()
+
+
+def test_programs_that_stay_wait_for_answers_longer_than_for_a_host():
+    """A watch may be silent for as long as its bookmarks take."""
+    connection = client.connect(kubeconfig.Access("https://127.0.0.1:1"), 90.0)
+    with pytest.raises(ConnectionRefusedError):
+        connection.connect()
+    assert connection.timeout == 10.0
+    connection = client.connect(kubeconfig.Access("https://127.0.0.1:1"), 3.0)
+    with pytest.raises(ConnectionRefusedError):
+        connection.connect()
+    assert connection.timeout == 3.0
