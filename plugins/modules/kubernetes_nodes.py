@@ -31,9 +31,10 @@ options:
     elements: str
     required: true
   state:
-    description: Whether these nodes have the networks.
+    description: Whether these nodes have the networks. V(leaving) takes the label alone off those
+      that are about to lose them, so that no pod that asks for a network starts there meanwhile.
     type: str
-    choices: [present, absent]
+    choices: [present, leaving, absent]
     default: present
 """
 
@@ -66,17 +67,25 @@ def main() -> None:
         argument_spec={
             "kubeconfig": {"type": "str", "required": True},
             "nodes": {"type": "list", "elements": "str", "required": True},
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "state": {
+                "type": "str",
+                "choices": ["present", "leaving", "absent"],
+                "default": "present",
+            },
         },
         supports_check_mode=True,
     )
-    names, has_networks = module.params["nodes"], module.params["state"] == "present"
+    names, state = module.params["nodes"], module.params["state"]
     check_mode = module.check_mode
 
     def work(api: admin.Admin) -> dict[str, Any]:
         return {
             "changes": nodes.bring_about(
-                api, names, has_networks=has_networks, check_mode=check_mode
+                api,
+                names,
+                has_networks=state == "present",
+                leases_stay=state == "leaving",
+                check_mode=check_mode,
             )
         }
 

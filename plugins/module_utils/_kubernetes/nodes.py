@@ -59,9 +59,12 @@ def outside(nodes: Iterable[Mapping[str, Any]], inventory: Iterable[str]) -> str
     )
 
 
-def change(node: Mapping[str, Any], has_networks: bool) -> tuple[Item, list[str]] | None:
+def change(
+    node: Mapping[str, Any], has_networks: bool, *, leases_stay: bool = False
+) -> tuple[Item, list[str]] | None:
     """Return (JSON merge patch, what it does, as clauses for people) of what a Node object has to
-    say from now on; None where it does so already. Without networks, their leases go, too.
+    say from now on; None where it does so already. Without networks, their leases go, too, unless
+    they are to stay.
     """
     metadata, spec = node["metadata"], node.get("spec") or {}
     name = metadata["name"]
@@ -80,7 +83,7 @@ def change(node: Mapping[str, Any], has_networks: bool) -> tuple[Item, list[str]
         for key in sorted(metadata.get("annotations") or {})
         if key.partition("/")[0].endswith(LEASES)
     ]
-    if not has_networks and leases:
+    if not has_networks and leases and not leases_stay:
         patched["annotations"] = dict.fromkeys(leases)
         networks = sorted({key.partition(LEASES)[0] for key in leases})
         what.append(f"take the leases of {', '.join(networks)} off Node {name}")
@@ -97,17 +100,22 @@ def change(node: Mapping[str, Any], has_networks: bool) -> tuple[Item, list[str]
 
 
 def bring_about(
-    api: Admin, names: Iterable[str], *, has_networks: bool, check_mode: bool = False
+    api: Admin,
+    names: Iterable[str],
+    *,
+    has_networks: bool,
+    leases_stay: bool = False,
+    check_mode: bool = False,
 ) -> list[str]:
     """Make the Node objects of these names say whether they have the networks; return what was
-    done. One that is not there is passed over. Raises AdminError.
+    done. One that is not there is passed over. leases_stay: as in change(). Raises AdminError.
     """
     done = []
     for name in names:
         path = f"/api/v1/nodes/{name}"
         for attempt in range(_TRIES):
             node = api.get(path)
-            found = change(node, has_networks) if node else None
+            found = change(node, has_networks, leases_stay=leases_stay) if node else None
             if found is None:
                 break
             patch, what = found

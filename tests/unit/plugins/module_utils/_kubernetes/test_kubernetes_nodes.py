@@ -58,6 +58,9 @@ def test_a_node_that_has_them_no_more_loses_label_and_leases():
         "take the leases of blue, red off Node node1",
     ]
     assert nodes.change(node(), False) is None
+    leaving = nodes.change(node({nodes.LABEL: "ready"}, annotations), False, leases_stay=True)
+    assert leaving == ({"metadata": {"labels": {nodes.LABEL: None}}}, what[:1])
+    assert nodes.change(node({}, annotations), False, leases_stay=True) is None
 
 
 class Api:
