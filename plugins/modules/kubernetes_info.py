@@ -158,9 +158,7 @@ def main() -> None:
         namespace, image = module.params["namespace"], module.params["image"]
         ca = api.ca(namespace)
         plan = module.params["plan"] or {"networks": []}
-        refused = (
-            trial.refusal(api, plan, namespace, image) if image and plan["networks"] else ""
-        )
+        refused = trial.refusal(api, plan, namespace, image) if image and plan["networks"] else ""
     except admin.AdminError as error:
         module.fail_json(msg=str(error))
     others = [objects.full_name(item) for item in definitions if not objects.is_ours(item)]

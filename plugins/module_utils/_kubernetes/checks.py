@@ -30,8 +30,8 @@ def cluster_problems(cluster: Mapping[str, Any], settings: Mapping[str, Any]) ->
     known = re.match(r"v(\d+)\.(\d+)", version)
     if known and (int(known[1]), int(known[2])) < OLDEST:
         found.append(
-            f"The cluster has Kubernetes {version}, and v{OLDEST[0]}.{OLDEST[1]} or newer is needed:"
-            " upgrade it."
+            f"The cluster has Kubernetes {version}, and v{OLDEST[0]}.{OLDEST[1]} or newer is"
+            " needed: upgrade it."
         )
     server = settings["server"] or cluster["server"]
     host = urllib.parse.urlsplit(server).hostname or ""
@@ -54,9 +54,9 @@ def cluster_problems(cluster: Mapping[str, Any], settings: Mapping[str, Any]) ->
         if name not in cluster["namespaces"]
     ]
     found += [
-        f"{variable}: the namespace '{name}' is being deleted (Terminating), and nothing can be made"
-        f" in it. Wait until it is gone (kubectl get namespace {name} -o yaml says what keeps it)"
-        " and make it anew, or write another one."
+        f"{variable}: the namespace '{name}' is being deleted (Terminating), and nothing can be"
+        f" made in it. Wait until it is gone (kubectl get namespace {name} -o yaml says what keeps"
+        " it) and make it anew, or write another one."
         for variable, name in wanted
         if name in cluster.get("terminating", ())
     ]

@@ -147,7 +147,8 @@ def tell(api: Client, pod: Pod, log: Log, *, kind: str, reason: str, message: st
     try:
         api.limit(_EVENT_SECONDS)
         try:
-            api.post(path, item)
+            # an API that takes no more events now (EventRateLimit) does not keep the pod waiting
+            api.post(path, item, once=True)
         except errors.Error as error:
             if getattr(error, "status", None) != _CONFLICT:
                 raise

@@ -82,3 +82,23 @@ def test_programs_that_stay_wait_for_answers_longer_than_for_a_host():
     with pytest.raises(ConnectionRefusedError):
         connection.connect()
     assert connection.timeout == 3.0
+
+
+class Throttled(client.Client):
+    """An API that takes no more for a while."""
+
+    tries = 0
+
+    def _exchange(self, *dummy):
+        self.tries += 1
+        if self.tries == 2:
+            self.deadline = 0.0
+        return 429, {"message": "limit reached on type Namespace"}
+
+
+@pytest.mark.parametrize(("options", "tries"), [({}, 2), ({"once": True}, 1)])
+def test_what_nobody_needs_is_tried_once(options, tries):
+    api = Throttled(kubeconfig.Access("https://127.0.0.1:6443"))
+    with pytest.raises(client.ApiError, match="is not ready"):
+        api.post("/api/v1/namespaces/default/events", {}, **options)
+    assert api.tries == tries

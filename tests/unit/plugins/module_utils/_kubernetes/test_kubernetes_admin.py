@@ -144,10 +144,7 @@ def test_requests_are_the_same_with_all_versions_of_the_package(monkeypatch, ask
     ("says", "status", "words", "causes"),
     [
         (
-            (
-                429,
-                {"message": "it is put off", "details": {"causes": [{"message": "a budget"}]}},
-            ),
+            (429, {"message": "it is put off", "details": {"causes": [{"message": "a budget"}]}}),
             429,
             "it is put off",
             ["a budget"],

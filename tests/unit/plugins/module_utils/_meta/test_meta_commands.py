@@ -745,7 +745,7 @@ class Api:
         self.changes.append((path, item))
         return {}
 
-    def post(self, path, item):
+    def post(self, path, item, *, once=False):
         return {}
 
     def limit(self, seconds):
