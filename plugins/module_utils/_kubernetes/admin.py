@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -22,6 +23,7 @@ from .._tokens.token import request
 from .questions import ROOT_CA, ask
 
 FIELD_MANAGER = "multinet.flannel"  # under which the API notes what we write
+_CERTIFICATE = re.compile(r"^-----BEGIN [A-Z ]+-----\n[^-]+-----END [A-Z ]+-----\n", re.MULTILINE)
 _CHUNK = 500  # items of a list at a time
 _TIMEOUT = (5, 30)  # seconds to connect, to answer
 _TOKEN = ("BearerToken", "authorization")  # what versions of the package call who we are
@@ -90,8 +92,10 @@ class Admin:
         if not path or not self._configuration.verify_ssl:
             given = self.get(f"/api/v1/namespaces/{namespace}/configmaps/kube-root-ca.crt")
             return ask(ROOT_CA, given) or ""
-        with open(path, encoding="ascii") as file:
-            return file.read()
+        with open(path, encoding="utf-8", errors="replace") as file:
+            text = file.read()
+        # between the certificates, bundles of distributions have names in every script
+        return text if text.isascii() else "".join(_CERTIFICATE.findall(text))
 
     def get(self, path: str, **query: str | int) -> dict[str, Any] | None:
         """Return the object at a path, None when there is none."""

@@ -167,3 +167,18 @@ def test_what_is_not_there_is_none(asked):
     assert admin.Admin(asked.kubeconfig).delete("/a") is None
     with pytest.raises(admin.AdminError, match="there is none"):
         admin.Admin(asked.kubeconfig).patch("/a", {})
+
+
+@pytest.mark.parametrize("comment", ["# Root CA\n", "# Főtanúsítvány\n"])
+def test_a_bundle_of_certificates_with_names_between(asked, tmp_path, comment):
+    """What hosts get of it is ASCII, as their TLS takes it."""
+    one = "-----BEGIN CERTIFICATE-----\nMIIB+/=\n-----END CERTIFICATE-----\n"
+    (tmp_path / "bundle.crt").write_text(f"{comment}{one}{comment}{one}", encoding="utf-8")
+    config = json.loads((tmp_path / "kubeconfig").read_text())
+    config["clusters"][0]["cluster"] = {
+        "server": "https://127.0.0.1:6443",
+        "certificate-authority": str(tmp_path / "bundle.crt"),
+    }
+    (tmp_path / "kubeconfig").write_text(json.dumps(config))
+    found = admin.Admin(asked.kubeconfig).ca("kube-system")
+    assert found.isascii() and found.count(one) == 2
