@@ -102,7 +102,7 @@ STEPS = [
     Step(
         f"etcd {FORMER['etcd']} to {AFTER['etcd']}, which is refused",
         AFTER,
-        ends="etcd goes up one minor version at a time",
+        ends="etcd is upgraded by one minor version at a time",
         runs=FORMER,
     ),
     Step(

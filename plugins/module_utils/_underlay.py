@@ -78,7 +78,7 @@ def node_address(name: str, variables: Mapping[str, Any]) -> str:
     if said:
         if not is_address(said):
             raise ValueError(
-                f"{name}: multinet_node_address is {said!r}, which is no address. Write it as"
+                f"{name}: multinet_node_address is {said!r}, which is not an address. Write it as"
                 " 10.0.0.1."
             )
         return str(said)

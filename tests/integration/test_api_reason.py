@@ -154,11 +154,13 @@ def test_nobody_answers(
     assert refused.endswith(
         "does not answer: connection refused. Start it, or correct the address in the kubeconfig."
     )
-    assert "its name is not known here. Correct it" in said("https://nowhere.invalid:6443")
+    assert "this host cannot resolve its name. Correct the name" in said(
+        "https://nowhere.invalid:6443"
+    )
     with filtered() as url:
         assert said(url).endswith(
-            "does not answer in time. A firewall between drops it, no host has that address, or it"
-            " hangs."
+            "does not answer in time. A firewall drops the packets, no host has that address, or"
+            " the API hangs. Start the API, or correct the address."
         )
 
 
@@ -168,8 +170,12 @@ def test_a_certificate_is_not_accepted(who: str, tmp_path: pathlib.Path, authori
     other.mkdir()
     ended = {"begins": -9, "days": -2}
     for ca, changes, told in (
-        (Authority(other).ca_crt, {}, "Give the authority that signed it; a proxy may have."),
-        (authority.ca_crt, ended, "it has ended. Renew it, or set the clock of this host."),
+        (
+            Authority(other).ca_crt,
+            {},
+            "Give the authority that signed it; it may be the certificate of a proxy.",
+        ),
+        (authority.ca_crt, ended, "it has expired. Renew it, or set the clock of this host."),
         (authority.ca_crt, {"addresses": ("192.0.2.1",)}, "it does not name that address. Use"),
     ):
         with api(authority.issue("server", **changes)) as url:
@@ -247,7 +253,7 @@ def test_a_host_says_before_anything_is_changed_that_it_does_not_reach_the_api()
         # somebody listens, and is no API
         assert observe.api_problem(f"https://127.0.0.1:{there.getsockname()[1]}", seconds=0.5)
     with filtered() as url:
-        assert "A firewall between drops it" in observe.api_problem(url, seconds=0.5)
+        assert "A firewall drops the packets" in observe.api_problem(url, seconds=0.5)
     assert "connection refused" in observe.api_problem(
         f"https://127.0.0.1:{free_port()}", seconds=2.0
     )

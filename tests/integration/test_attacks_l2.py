@@ -430,7 +430,7 @@ def test_a_pod_that_asks_for_the_mac_of_another_is_refused(lab, host, whose):
     """By its annotation, without any right of its own."""
     one = host(known=(HER, "h1-red"))
     mac = hardware(lab, HER) if whose == "a neighbour's" else lab.bridge_mac("blue", 1)
-    with pytest.raises(errors.Error, match="cannot keep the pod") as failed:
+    with pytest.raises(errors.Error, match="cannot stop the pod from using") as failed:
         one.ask(one.attach(ME, mac=mac))
     assert mac in failed.value.details
     assert f'"{one.port(ME)}" . {mac}' not in one.listed()
@@ -458,7 +458,7 @@ def test_a_spoiled_file_is_told_and_nobody_else_is_forgotten(lab, host):
     one = host()
     spoiled = one.attachments / "x:eth0.json"
     spoiled.write_text('{"delegates": [{"result": {"interfaces": 5}}]}', encoding="utf-8")
-    with pytest.raises(errors.Error, match="cannot keep the pod") as failed:
+    with pytest.raises(errors.Error, match="cannot stop the pod from using") as failed:
         one.ask(spoiled)
     assert "is spoiled" in failed.value.details
     world = World(lab)

@@ -472,12 +472,14 @@ def test_nobody_answers(tls):
 
 
 def test_a_name_that_is_unknown(tls):
-    assert "its name isn't known here" in fails(endpoints=["https://nowhere.invalid:2379"], **tls)
+    assert "this host cannot resolve its name" in fails(
+        endpoints=["https://nowhere.invalid:2379"], **tls
+    )
 
 
 def test_wrong_ca(url, tls, tmp_path):
     other = Authority(tmp_path / "other", "another")
-    assert "isn't signed by the CA given" in fails(
+    assert "isn't signed by the given CA" in fails(
         endpoints=[url], **dict(tls, ca_cert=str(other.ca_crt))
     )
 
@@ -497,7 +499,7 @@ def test_expired_client_certificate(url, tls, authority):
 
 
 def test_no_client_certificate(url, tls):
-    assert "wants a client certificate and none is given" in fails(
+    assert "wants a client certificate, but none is given" in fails(
         endpoints=[url], ca_cert=tls["ca_cert"]
     )
 
@@ -513,7 +515,7 @@ def test_certificate_for_another_address(upstream_bin, authority, tls, tmp_path)
     with running_etcd(
         upstream_bin / "etcd", tmp_path, (authority.ca_crt, certificate, key)
     ) as started:
-        assert "isn't made out for that address" in fails(endpoints=[started], **tls)
+        assert "does not name that address" in fails(endpoints=[started], **tls)
 
 
 def test_expired_server_certificate(upstream_bin, authority, tls, tmp_path):
@@ -537,7 +539,7 @@ def test_something_that_is_no_etcd():
 
         thread = threading.Thread(target=answer)
         thread.start()
-        assert "is no etcd 3.4 or newer" in fails(
+        assert "is not an etcd 3.4 or newer" in fails(
             endpoints=[f"http://127.0.0.1:{other.getsockname()[1]}"]
         )
         thread.join()

@@ -324,7 +324,7 @@ def test_what_others_made_stays(cluster):
     cluster.api.ok("POST", NADS.replace("/network-", "/namespaces/apps/network-"), theirs)
 
     with pytest.raises(
-        admin.AdminError, match="apps/red is there already and is not the collection's"
+        admin.AdminError, match="apps/red already exists and is not the collection's"
     ):
         cluster.bring_about([BLUE, RED])
     cluster.bring_about([BLUE])
@@ -739,7 +739,7 @@ def test_a_site_whose_pods_are_strangers_already_is_warned_and_not_refused(clust
         api.ok("DELETE", path + "/kube-proxy")
         api.ok("DELETE", daemon_sets + "/kube-proxy")
         api.ok("DELETE", "/api/v1/nodes/n1")
-    sentence = "takes pods of the network 'blue' (10.1.0.0/16) for strangers"
+    sentence = "kube-proxy does not know that 10.1.0.0/16 (network 'blue') are addresses of pods"
     (problem,), output = found["absent"]
     assert sentence in problem and sentence not in output
     problems, output = found["present"]

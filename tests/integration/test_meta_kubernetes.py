@@ -280,7 +280,7 @@ def test_a_default_network_without_a_way_to_services_is_refused(host, api):
     pod = Pod(host, api, notes=notes)
     status, answer = pod.cni("ADD", conf)
     assert (status, answer["code"]) == (1, 7)
-    assert "asks for kube-system/chosen in place of the default network" in answer["msg"]
+    assert "asks for kube-system/chosen instead of the default network" in answer["msg"]
     assert "`default-route`" in answer["details"]
     # the one that it has anyway, by its definition
     conf["delegates"] = [bridge("chosen", "10.23.0.0/24", gateway=True)]

@@ -127,7 +127,7 @@ def test_nobody_listens(client):
 @pytest.mark.parametrize(
     "rule, reason",
     [
-        ("drop", "can't be reached: no answer in time. A firewall between drops it"),
+        ("drop", "can't be reached: no answer in time. A firewall drops the packets"),
         ("reject with icmp type host-prohibited", "The host is down, or a route is missing, or a"),
     ],
 )
@@ -197,7 +197,7 @@ def answering(tls=None, **says):
 def test_a_proxy_answers(status):
     with answering(status=status) as url:
         assert (
-            f"What answers at {url} is no etcd 3.4 or newer but a proxy or a web server (HTTP"
+            f"What answers at {url} is not an etcd 3.4 or newer but a proxy or a web server (HTTP"
             f" status {status}" in said(url)
         )
 
@@ -231,11 +231,11 @@ def test_a_certificate_of_somebody_else(etcd, client, tmp_path):
     other = Authority(tmp_path / "other", "Example Proxy")
     with answering(other.issue("server")) as url:
         sentence = said(url, client)
-    assert "isn't signed by the CA given: it is signed by 'Example Proxy'." in sentence
+    assert "isn't signed by the given CA: it is signed by 'Example Proxy'." in sentence
 
 
 def test_a_certificate_for_another_address(etcd, client):
-    assert "isn't made out for that address. Use" in said(etcd(addresses=("192.0.2.1",)), client)
+    assert "does not name that address. Use" in said(etcd(addresses=("192.0.2.1",)), client)
 
 
 def test_client_certificates_that_are_refused(etcd, client, authority, tmp_path):
@@ -258,7 +258,7 @@ def test_a_full_database(etcd, client):
         for number in range(40):
             one.put(f"/much/{number}", "x" * 100_000)
     sentence = said(url, client)
-    assert "takes no writes: its database is full (alarm NOSPACE)" in sentence
+    assert "accepts no writes: its database is full (alarm NOSPACE)" in sentence
     assert "etcdctl alarm disarm" in sentence
 
 
@@ -275,7 +275,7 @@ def test_authentication(etcd, client, upstream_bin):
         ["auth", "enable"],
     ):
         subprocess.run([*control, *command], check=True, capture_output=True)
-    assert "it has authentication on" in said(url, client)
+    assert "its authentication is on" in said(url, client)
 
 
 @PATIENT

@@ -731,7 +731,7 @@ def test_beyond_the_host_with_certificates_alone(lab):
 @pytest.mark.parametrize(
     "change, sentence",
     [
-        ({"listen": {"address": "0.0.0.0", "port": PORT}}, "only loopback may stand"),
+        ({"listen": {"address": "0.0.0.0", "port": PORT}}, "which allows only loopback"),
         ({"networks": []}, "nothing in 'networks'"),
         (
             {

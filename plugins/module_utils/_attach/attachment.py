@@ -95,7 +95,7 @@ def assign(
         elif number == 0 and first_is_fixed:
             raise errors.Error(
                 errors.INVALID_CONFIGURATION,
-                f"The interface {first} is another network's already; name another one for"
+                f"Another network already has the interface {first}; name another one for"
                 f" {one.name}.",
             )
         else:
@@ -174,7 +174,7 @@ class Attacher:
         if wanted.interface in self.interfaces(target.netns):
             raise errors.Error(
                 errors.INVALID_CONFIGURATION,
-                f"The namespace has an interface {wanted.interface} already, which was not attached"
+                f"The namespace already has an interface {wanted.interface}, which was not attached"
                 " here.",
                 "Start the container without a network, or name another `interface`.",
             )
@@ -238,7 +238,7 @@ class Attacher:
                 except meta_state.Corrupt as corrupt:
                     raise errors.Error(
                         errors.DECODING_FAILURE,
-                        f"The meta-plugin's state {corrupt.file} is spoiled.",
+                        f"The meta-plugin's state {corrupt.file} is damaged.",
                         "Detach and attach again.",
                     ) from None
                 if state is not None:

@@ -75,6 +75,6 @@ def _connect() -> client.Client:
 def _message(lost: Attached) -> str:
     name = lost.full_name or lost.raw["name"]
     return (
-        f"Removed {lost.interface} from {name}: the network was taken off this node. Delete the pod"
-        " to have it start anew."
+        f"Removed {lost.interface} from {name}: the network was removed from this node. Delete the"
+        " pod, so that a new one starts."
     )

@@ -61,8 +61,8 @@ def find(
     container_id = container_id or derived
     if container_id is not None and not conf.is_name(container_id):
         raise TargetError(
-            f"The container_id {container_id!r} is not one: use letters, digits, '_', '.', '-', and"
-            " a letter or digit first."
+            f"The container_id {container_id!r} is not valid: use letters, digits, '_', '.', '-',"
+            " and a letter or digit first."
         )
     if path and netns.identity(path) is None:
         path = ""
@@ -104,6 +104,6 @@ def _inspect(name: str, inspect: Inspect) -> tuple[str | None, int]:
             return found["Id"], int(found["State"]["Pid"])
         except (ValueError, KeyError, IndexError, TypeError):
             raise TargetError(
-                f"{engine} inspect {name} printed what cannot be understood: {text[:200]}"
+                f"{engine} inspect {name} printed something unexpected: {text[:200]}"
             ) from None
     return None, 0

@@ -41,12 +41,12 @@ def steps(
             state = store.read(container_id, interface)
         except (meta_state.Corrupt, errors.Error) as error:
             raise RemovalError(
-                f"An attachment can't be read, so nobody can free it: {error}."
+                f"An attachment cannot be read, so it cannot be freed: {error}."
             ) from (error)
         file = os.path.join(directory, container_id)
         kept = [one for one in state.attached if one.raw.get("name") not in gone] if state else []
         if kept and not os.path.exists(file):  # Multus' own is not ours to replace
-            what = f"our state of {container_id}, which is in {file} then"
+            what = f"the meta-plugin's state of {container_id}, which is then in {file}"
             found.append(Step(what, functools.partial(_write, file, kept)))
     return found
 

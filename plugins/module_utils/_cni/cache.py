@@ -68,7 +68,7 @@ class Cache:
         if entry.get("kind") != _KIND or self.file(entry) != file:
             raise errors.Error(
                 errors.DECODING_FAILURE,
-                f"{file} is not what its name says; look at it and remove it.",
+                f"{file} is not the file that its name says; look at it and remove it.",
             )
         return entry
 

@@ -156,7 +156,7 @@ def _to_families(latest: dict[str, Any], to_version: str) -> dict[str, Any]:
     if "ip4" not in result and "ip6" not in result:
         raise errors.Error(
             errors.INCOMPATIBLE_VERSION,
-            f"A result without an address cannot be said in CNI {to_version}.",
+            f"CNI {to_version} has no form for a result without an address.",
         )
     result["dns"] = latest["dns"]
     return result

@@ -106,8 +106,8 @@ def _check_environment(
     if command not in COMMANDS or command not in handlers:
         raise errors.Error(
             errors.INVALID_ENVIRONMENT,
-            f"The CNI_COMMAND {command!r} is not served here.",
-            f"Served are {', '.join([*handlers, 'VERSION'])}.",
+            f"The CNI_COMMAND {command!r} is not supported.",
+            f"Supported are {', '.join([*handlers, 'VERSION'])}.",
         )
     needed = COMMANDS[command][1]
     missing = [name for name in needed if not environ.get(name)]
@@ -117,7 +117,8 @@ def _check_environment(
         )
     if _ID in needed and not conf.is_name(environ[_ID]):
         raise errors.Error(
-            errors.INVALID_ENVIRONMENT, f"CNI_CONTAINERID {environ[_ID]!r} is not a container's id."
+            errors.INVALID_ENVIRONMENT,
+            f"CNI_CONTAINERID {environ[_ID]!r} is not the id of a container.",
         )
     if _INTERFACE in needed and not conf.is_interface_name(environ[_INTERFACE]):
         raise errors.Error(
@@ -143,8 +144,8 @@ def _read_conf(
             return configuration, supported[-1]
         raise errors.Error(
             errors.INCOMPATIBLE_VERSION,
-            f"The configuration's cniVersion {stated!r} is not served here.",
-            f"Served are {', '.join(supported)}.",
+            f"The configuration's cniVersion {stated!r} is not supported.",
+            f"Supported are {', '.join(supported)}.",
         )
     return configuration, stated
 
@@ -154,7 +155,7 @@ def _check_version(command: str, request_version: str, supported: tuple[str, ...
     if supported.index(request_version) < supported.index(since):
         raise errors.Error(
             errors.INCOMPATIBLE_VERSION,
-            f"{command} needs cniVersion {since} or later, the configuration says"
+            f"{command} needs cniVersion {since} or later, but the configuration says"
             f" {request_version}.",
         )
 

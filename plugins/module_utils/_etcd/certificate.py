@@ -40,7 +40,7 @@ def read(der: bytes) -> Certificate:
             for tag, text in _parts(validity[1])
         )
     except (IndexError, KeyError, StopIteration) as error:
-        raise ValueError("this is no certificate") from error
+        raise ValueError("this is not a certificate") from error
     return Certificate(_common_name(issuer[1]), begins, ends)
 
 
@@ -64,7 +64,7 @@ def _parts(der: bytes) -> Iterator[tuple[int, bytes]]:
             length = int.from_bytes(der[at : at + size], "big")
             at += size
         if at + length > len(der):
-            raise ValueError("this is no certificate: it ends too early")
+            raise ValueError("this is not a certificate: it ends too early")
         yield tag, der[at : at + length]
         at += length
 

@@ -323,8 +323,8 @@ class Client:
                     raise EtcdUnreachable(self._explain(endpoint, cause, reasons.ASKING)) from cause
                 raise EtcdUncertain(
                     f"etcd at {url} broke the connection during a write"
-                    f" ({cause or type(cause).__name__}), so whether it was done isn't known. Run"
-                    " again: it continues from what is there."
+                    f" ({cause or type(cause).__name__}), so it is not known whether the write was"
+                    " done. Run this again: it continues from what is there."
                 ) from cause
         finally:
             connection.close()
@@ -363,8 +363,8 @@ class Client:
 def parse_endpoint(url: Any) -> Endpoint:
     """Return what an endpoint's URL says; raises EtcdError when it is none."""
     wrong = (
-        f"{url!r} is no etcd endpoint. Write it as https://10.0.0.1:2379 (or http://... for an etcd"
-        " without TLS)."
+        f"{url!r} is not an etcd endpoint. Write it as https://10.0.0.1:2379 (or http://... for an"
+        " etcd without TLS)."
     )
     try:
         parts = urllib.parse.urlsplit(url)
@@ -414,7 +414,7 @@ def tls_context(
                     pass
             except FileNotFoundError as error:
                 remedy = (
-                    "The role multinet.flannel.etcd, which writes it, comes first."
+                    "Run the role multinet.flannel.etcd first, which writes it."
                     if path.startswith(_ROLE_WRITES)
                     else "Put it there or correct its path."
                 )
@@ -430,7 +430,9 @@ def tls_context(
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             context.load_verify_locations(ca_cert)
     except (ssl.SSLError, ValueError) as error:
-        raise EtcdError(f"The CA certificate {ca_cert} is no certificate in PEM form.") from error
+        raise EtcdError(
+            f"The CA certificate {ca_cert} is not a certificate in PEM form."
+        ) from error
     try:
         if client_cert:
             context.load_cert_chain(client_cert, client_key)
@@ -441,7 +443,7 @@ def tls_context(
             ) from error
         raise EtcdError(
             f"The client certificate {client_cert} and its key {client_key} can't be used: they are"
-            " no pair in PEM form."
+            " not a pair in PEM form."
         ) from error
     return context
 
@@ -489,7 +491,7 @@ def _answer(
     message = str(answer.get("message") or answer.get("error") or "no reason given")
     if not read and "timed out" in message:
         raise EtcdUncertain(
-            f"etcd at {url} doesn't know whether a write was done ({message}). Run again: it"
+            f"etcd at {url} doesn't know whether a write was done ({message}). Run this again: it"
             " continues from what is there."
         )
     if answer["code"] == UNAVAILABLE or "no leader" in message or "request timed out" in message:

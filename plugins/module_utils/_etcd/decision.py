@@ -107,7 +107,7 @@ def decide(declaration: Declaration, seen: Seen) -> Decision:
     if mine is None:
         raise MemberError(
             f"The etcd cluster no longer lists {declaration.name}, but its data is still on the"
-            " host. Remove the data directory there to let it join anew."
+            " host. Remove the data directory there, so that it can join again."
         )
     update = None if mine.peer_urls == [declaration.me.peer_url] else mine.id
     if _costs_the_quorum(seen, len(seen.listed)):
@@ -166,8 +166,8 @@ def decide_leaving(
     if listed is None:
         raise MemberError(
             f"{leaving.name} holds the data of the etcd member {member}, and no cluster answers at"
-            f" {', '.join(one.client_url for one in staying)}, which would have to let it go. Start"
-            " the other members first."
+            f" {', '.join(one.client_url for one in staying)}, which would have to remove that"
+            " member. Start the other members first."
         )
     mine = next((one for one in listed if one.name == member), None)
     if mine is None:
@@ -216,10 +216,10 @@ def _strangers(declaration: Declaration, seen: Seen) -> tuple[int, ...]:
     for member, declared in renamed(declaration, strangers):
         if member.id in seen.living:
             raise MemberError(
-                f"etcd knows the member at {declared.peer_url} as {member.name}, and the inventory"
-                f" calls it {declared.name}. Call it {member.name} again; for another name, take it"
-                " out of the group multinet_etcd first, with multinet_prune, and put it back under"
-                " the new name afterwards."
+                f"etcd knows the member at {declared.peer_url} as {member.name}, but the inventory"
+                f" calls it {declared.name}. Call it {member.name} again. To give it another name,"
+                " take it out of the group multinet_etcd first, with multinet_prune, and put it"
+                " back under the new name afterwards."
             )
     if strangers and not declaration.prune:
         names = ", ".join(sorted(member.name or member.peer_urls[0] for member in strangers))
@@ -241,7 +241,7 @@ def _form(declaration: Declaration) -> Decision:
             pending="form",
             why=(
                 f"No etcd cluster answers and {declaration.name} has no data, but a new cluster is"
-                " formed only when no declared member has any, and that isn't so of"
+                " formed only if no declared member has data, and there is data on"
                 f" {', '.join(with_data)}. Start etcd there, or run without --limit and with all"
                 " members reachable."
             ),

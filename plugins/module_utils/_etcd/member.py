@@ -130,8 +130,9 @@ class Member:
             return ""
         if not alone and environment.peer_scheme(wanted) != environment.peer_scheme(running):
             raise MemberError(
-                "TLS between etcd members can't be switched while they run. Set multinet_etcd_tls"
-                " back, or go back to one member, switch, and let the others join."
+                "TLS between etcd members cannot be switched on or off while they run. Set"
+                " multinet_etcd_tls back, or reduce the cluster to one member, switch, and let the"
+                " others join."
             )
         return "its settings changed: " + ", ".join(different)
 
@@ -191,8 +192,8 @@ class Member:
                 files.write(place, stream, 0o600)
         except OSError as error:
             raise MemberError(
-                f"The snapshot {place} could not be written: {error.strerror or error}. etcd runs"
-                " on as it did; make room there."
+                f"The snapshot {place} could not be written: {error.strerror or error}. etcd still"
+                " runs as before; make room there."
             ) from error
 
     def enable(self) -> None:

@@ -59,17 +59,17 @@ def members(
     elif len(names) % 2 == 0:
         errors.append(
             f"The group multinet_etcd has {len(names)} hosts ({', '.join(names)}); an even number"
-            f" of members stands no more failures than one less. Make it {len(names) - 1} or"
-            f" {len(names) + 1}."
+            f" of members survives no more failures than one member fewer. Make it {len(names) - 1}"
+            f" or {len(names) + 1}."
         )
     known = {member["name"]: member["address"] for member in recorded}
     if known and names and not set(known) & set(names):
         errors.append(
-            f"etcd would move from {', '.join(sorted(known))} to {', '.join(names)}, which have"
-            " nothing in common, and the networks' leases would be lost. Put"
-            f" {min(known)} back into multinet_etcd, and one host more so that their number stays"
-            " odd; let the new ones join, and take these two out afterwards. To begin anew instead,"
-            " remove members.json in multinet_pki_dir."
+            f"etcd would move from {', '.join(sorted(known))} to {', '.join(names)}, but no host is"
+            f" in both groups, so the networks' leases would be lost. Put {min(known)} back into"
+            " multinet_etcd, and add one more host so that the number of members stays odd. When"
+            " the new members have joined, take these two out again. If you want to begin with an"
+            " empty etcd instead, remove members.json in multinet_pki_dir."
         )
     found = []
     for name in names:
@@ -112,8 +112,8 @@ def member_address(name: str, variables: Mapping[str, Any], recorded: str | None
             " or multinet_node_address."
         )
     raise ValueError(
-        f"{name}: the address of this etcd member isn't known, for this run has not looked at it."
-        " Run without --limit and serial, or set multinet_node_address for it."
+        f"{name}: the address of this etcd member isn't known, because this run has not looked at"
+        " it. Run without --limit and serial, or set multinet_node_address for it."
     )
 
 

@@ -113,7 +113,7 @@ def check(networks: Sequence[Mapping[str, Any]]) -> None:
                 )
             if prefix in seen:
                 errors.append(
-                    f"{place}.etcd_prefix is {prefix}, which networks[{seen[prefix]}] has already;"
+                    f"{place}.etcd_prefix is {prefix}, which networks[{seen[prefix]}] already has;"
                     " give each network its own."
                 )
             seen.setdefault(prefix, number)
@@ -382,8 +382,8 @@ def _write(
             f"Network {decision['name']}: its range would change ({'; '.join(changed)}) under the"
             f" leases of {', '.join(_holder(lease) for lease in decision['leases'])}. Detach its"
             " pods and remove the network first, or set allow_range_change"
-            " (multinet_allow_range_change) to true: then pods keep addresses that nobody routes"
-            " until they are attached anew."
+            " (multinet_allow_range_change) to true: then pods keep addresses without a route until"
+            " they are attached again."
         )
     # A host may take its lease between our look and our write.
     decision["compares"].append(("empty", leases_prefix(decision["prefix"])))

@@ -53,19 +53,19 @@ def explain(
         return _tls(url, error, client_cert, stage)
     if isinstance(error, socket.gaierror):
         return (
-            f"etcd at {url} can't be reached: its name isn't known here. Correct the endpoint or"
-            " the host's name resolution."
+            f"etcd at {url} can't be reached: this host cannot resolve its name. Correct the"
+            " endpoint or the host's name resolution."
         )
     if isinstance(error, (socket.timeout, TimeoutError)):
         if stage == CONNECTING:
             return (
-                f"etcd at {url} can't be reached: no answer in time. A firewall between drops it,"
+                f"etcd at {url} can't be reached: no answer in time. A firewall drops the packets,"
                 " or no host has that address. Let this host reach that port, or correct the"
                 " endpoint."
             )
         return (
-            f"What listens at {url} takes the connection and gives no answer in time. etcd hangs"
-            " (see its own log), or something between swallows it."
+            f"What listens at {url} accepts the connection but gives no answer in time. etcd hangs"
+            " (see its own log), or something between drops the answer."
         )
     if isinstance(error, ConnectionRefusedError):
         return (
@@ -75,15 +75,16 @@ def explain(
     if isinstance(error, (ConnectionResetError, BrokenPipeError)):
         return (
             f"What answers at {url} closes the connection, as an etcd with TLS does. Write https://"
-            " if it is one, else correct the endpoint."
+            " if it is an etcd with TLS; otherwise correct the endpoint."
         )
     if isinstance(error, http.client.HTTPException):
-        return f"What answers at {url} is no etcd: it doesn't speak HTTP. Correct the endpoint."
+        return f"What answers at {url} is not an etcd: it doesn't speak HTTP. Correct the endpoint."
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     if getattr(error, "errno", None) in (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EACCES):
         return (
             f"etcd at {url} can't be reached: {reason.lower()}. The host is down, or a route is"
-            " missing, or a firewall rejects it. Start the host, or let this one reach it."
+            " missing, or a firewall rejects the packets. Start the host, or let this host reach"
+            " it."
         )
     return (
         f"etcd at {url} can't be reached: {reason.lower()}. Start etcd there or correct the"
@@ -99,11 +100,11 @@ def no_etcd(url: str, path: str, status: int, headers: Mapping[str, str]) -> str
         or {"via", "proxy-authenticate"} & set(headers)
     ):
         return (
-            f"What answers at {url} is no etcd 3.4 or newer but a proxy or a web server (HTTP"
-            f" status {status} for {path}). Correct the endpoint, or let no proxy stand between."
+            f"What answers at {url} is not an etcd 3.4 or newer but a proxy or a web server (HTTP"
+            f" status {status} for {path}). Correct the endpoint, or bypass the proxy."
         )
     return (
-        f"What answers at {url} is no etcd 3.4 or newer (HTTP status {status} for {path})."
+        f"What answers at {url} is not an etcd 3.4 or newer (HTTP status {status} for {path})."
         " Correct the endpoint or upgrade etcd."
     )
 
@@ -114,9 +115,9 @@ def refusal(url: str, message: str) -> str:
         return alarm(url, "NOSPACE")
     if any(words in message for words in _AUTHENTICATION):
         return (
-            f"etcd at {url} refuses the request ({message}): it has authentication on, and its JSON"
-            " gateway, which this collection asks, knows no users by certificate. Give the"
-            " networks an etcd without it (etcdctl auth disable)."
+            f"etcd at {url} refuses the request ({message}): its authentication is on, but its JSON"
+            " gateway, which this collection uses, does not know users by their certificates. Give"
+            " the networks an etcd without authentication (etcdctl auth disable)."
         )
     return f"etcd at {url} refuses the request: {message.rstrip('.')}."
 
@@ -125,11 +126,11 @@ def alarm(url: str, kind: str) -> str:
     """Return the sentence for an alarm that etcd has raised (etcd's AlarmType)."""
     if kind == "NOSPACE":
         return (
-            f"etcd at {url} takes no writes: its database is full (alarm NOSPACE). Compact and"
+            f"etcd at {url} accepts no writes: its database is full (alarm NOSPACE). Compact and"
             " defragment it (etcdctl compaction, etcdctl defrag), then run etcdctl alarm disarm."
         )
     return (
-        f"etcd at {url} takes no writes: alarm {kind}. Find the member that has it (etcdctl alarm"
+        f"etcd at {url} accepts no writes: alarm {kind}. Find the member that has it (etcdctl alarm"
         " list) and replace it."
     )
 
@@ -140,14 +141,14 @@ def _verification(url: str, error: ssl.SSLCertVerificationError, server: Server)
         return f"The certificate of etcd at {url} isn't valid at this time{_time(server)}"
     if error.verify_code in (62, 64):
         return (
-            f"The certificate of etcd at {url} isn't made out for that address. Use an address it"
-            " names, or renew it with this one."
+            f"The certificate of etcd at {url} does not name that address. Use an address that it"
+            " names, or renew it with this address."
         )
     issuer = server.certificate.issuer if server.certificate else ""
     by = f": it is signed by {issuer!r}" if issuer else f" ({error.verify_message})"
     return (
-        f"The certificate of etcd at {url} isn't signed by the CA given{by}. Give the CA that"
-        " signed it; if that is not etcd's, a proxy answers in its place, or another etcd does."
+        f"The certificate of etcd at {url} isn't signed by the given CA{by}. Give the CA that"
+        " signed it; if that is not etcd's CA, a proxy or another etcd answers in its place."
     )
 
 
@@ -172,7 +173,10 @@ def _time(server: Server, now: datetime | None = None) -> str:
             f": it begins at {shown.begins:{_FORM}}, and this host's clock says {now:{_FORM}}. Set"
             " the clock (timedatectl)."
         )
-    return f": it ended at {shown.ends:{_FORM}}. Renew it (site does, for those that it made)."
+    return (
+        f": it ended at {shown.ends:{_FORM}}. Renew it (the playbook site renews those that it"
+        " made)."
+    )
 
 
 def _tls(url: str, error: BaseException, client_cert: str | None, stage: str) -> str:
@@ -185,8 +189,8 @@ def _tls(url: str, error: BaseException, client_cert: str | None, stage: str) ->
         return f"etcd at {url} doesn't speak TLS. Write http:// or give it certificates."
     if not client_cert:
         return (
-            f"etcd at {url} wants a client certificate and none is given. Give a client certificate"
-            " and its key."
+            f"etcd at {url} wants a client certificate, but none is given. Give a client"
+            " certificate and its key."
         )
     if "alert" in reason:
         return _refused_certificate(url, reason, client_cert)
@@ -204,7 +208,10 @@ def _refused_certificate(url: str, reason: str, client_cert: str) -> str:
         return f"{says} ({reason}). Give one that is signed by the CA that etcd trusts."
     now = datetime.now(timezone.utc)
     if mine.ends < now:
-        return f"{says}: it ended at {mine.ends:{_FORM}}. Renew it (site does, for one it made)."
+        return (
+            f"{says}: it ended at {mine.ends:{_FORM}}. Renew it (the playbook site renews those"
+            " that it made)."
+        )
     if now < mine.begins or "expired" in reason:
         return (
             f"{says} ({reason}): it is valid from {mine.begins:{_FORM}} to {mine.ends:{_FORM}}, and"

@@ -49,19 +49,20 @@ def step_problem(there: str, wanted: str, told: str = "") -> str:
         if told and _minor(told) == after:
             return ""
         return (
-            f"etcd {there} is installed, and {wanted} is declared: its data goes back only when the"
-            f" cluster was told so. Declare {before[0]}.{before[1]}, or run `etcdctl downgrade"
-            f" enable {after[0]}.{after[1]}` on a member first, which goes back one minor version"
-            " at a time from 3.6 on."
+            f"etcd {there} is installed, but {wanted} is declared: etcd goes back to an older"
+            f" version only after the cluster was told to. Declare {before[0]}.{before[1]}, or run"
+            f" `etcdctl downgrade enable {after[0]}.{after[1]}` on a member first, which goes back"
+            " one minor version at a time from 3.6 on."
         )
     return (
-        f"etcd {there} is installed, and {wanted} is declared: etcd goes up one minor version at a"
-        f" time. Declare a version {before[0]}.{before[1] + 1} first, and {wanted} after it."
+        f"etcd {there} is installed, but {wanted} is declared: etcd is upgraded by one minor"
+        f" version at a time. Declare a version {before[0]}.{before[1] + 1} first, and {wanted}"
+        " after it."
     )
 
 
 def _minor(version: str) -> tuple[int, int]:
     match = re.match(r"v?(\d+)\.(\d+)(\.|$)", str(version))
     if not match:
-        raise ValueError(f"{version!r} is no etcd version. Write it as 3.6.14.")
+        raise ValueError(f"{version!r} is not an etcd version. Write it as 3.6.14.")
     return int(match.group(1)), int(match.group(2))

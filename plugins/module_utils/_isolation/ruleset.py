@@ -213,7 +213,7 @@ def _nodes(declared: Sequence[str] | str) -> Nodes:
         address = parse_address(text)
         if address is None:
             raise ValueError(
-                f"node_addresses: {text!r} is no IP address; write the address that the node's"
+                f"node_addresses: {text!r} is not an IP address; write the address that the node's"
                 " tunnels use, such as 192.168.7.11."
             )
         if str(address) not in nodes.addresses[address.version]:

@@ -193,7 +193,7 @@ class Client:
         except errors.Error:
             if status < 300:
                 raise https.ProtocolError(
-                    "what it says is no JSON object, as when a proxy answers in its place"
+                    "its answer is not a JSON object; a proxy may have answered in its place"
                 ) from None
             answer = {"message": text[:200].decode("utf-8", "replace")}
         return status, answer
@@ -245,7 +245,7 @@ class _Alarm:
 
     @staticmethod
     def _over(_number: int, _frame: object) -> NoReturn:
-        raise TimeoutError("no answer within the time for it")
+        raise TimeoutError("no answer in time")
 
 
 def bearer_token(access: Access) -> str | None:
@@ -327,7 +327,7 @@ def split_url(url: str) -> tuple[bool, str, int, str]:
         number = int(port)
     if scheme not in ("http", "https") or not host or not host.isascii() or not 0 < number < 65536:
         raise ApiError(
-            errors.INVALID_CONFIGURATION, f"The server {url} of the Kubernetes API is no URL."
+            errors.INVALID_CONFIGURATION, f"The server {url} of the Kubernetes API is not a URL."
         )
     return secure, host, number, slash + path
 
@@ -395,7 +395,7 @@ def _proxy_address(proxy: str) -> tuple[str, int, dict[str, str]]:
     if parts.scheme != "http" or not parts.hostname:
         raise ApiError(
             errors.INVALID_CONFIGURATION,
-            f"The proxy {parts.scheme}://{parts.hostname} is not served here; only http:// is.",
+            f"The proxy {parts.scheme}://{parts.hostname} is not supported; only http:// is.",
         )
     headers = {}
     if parts.username:

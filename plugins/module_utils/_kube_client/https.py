@@ -133,7 +133,7 @@ class Connection:
         ]
         text = "\r\n".join(lines)
         if text.count("\n") != len(lines) - 1 or not text.isascii():
-            raise ProtocolError("a header has a line end or is no ASCII")
+            raise ProtocolError("a header has a line end or is not ASCII")
         self._stream.sendall(text.encode("ascii") + b"\r\n\r\n" + body)
 
     def _head(self) -> tuple[int, dict[str, str]]:
@@ -142,7 +142,7 @@ class Connection:
             raise ConnectionResetError("the connection was closed")
         words = self._line().split(b" ", 2)
         if len(words) < 2 or not words[0].startswith(b"HTTP/1.") or len(words[1]) != 3:
-            raise ProtocolError("this is no answer of HTTP")
+            raise ProtocolError("this is not an HTTP answer")
         headers: dict[str, str] = {}
         for _line in range(_LINES_LIMIT):
             line = self._line()
@@ -261,5 +261,5 @@ def _dial(host: str, port: int, seconds: float) -> _Plain:
 def _number(text: str, base: int) -> int:
     digits = "0123456789abcdefABCDEF"[: 10 if base == 10 else 22]
     if not text or len(text) > 15 or not set(text) <= set(digits):
-        raise ProtocolError(f"{text[:20]!r} is no number")
+        raise ProtocolError(f"{text[:20]!r} is not a number")
     return int(text, base)

@@ -136,7 +136,7 @@ class _Named:
             raise self.error(f"`{key}` of {name!r} is not a mapping")
         for inner in _TEXTS.intersection(value):
             if not isinstance(value[inner], (str, type(None))):
-                raise self.error(f"`{inner}` of {name!r} is no text")
+                raise self.error(f"`{inner}` of {name!r} is not text")
         return value
 
     def error(self, sentence: str) -> errors.Error:
@@ -157,7 +157,7 @@ def _access(config: _Named, directory: str) -> Access:
     user = config.find("users", context["user"], "user") if context.get("user") else {}
     server = cluster.get("server")
     if not isinstance(server, str) or not server.startswith(("https://", "http://")):
-        raise config.error(f"the `server` {server!r} is no http or https URL")
+        raise config.error(f"the `server` {server!r} is not an http or https URL")
     for key, what in (
         ("exec", "a program that prints credentials (`exec`)"),
         ("auth-provider", "an `auth-provider`"),
@@ -165,13 +165,13 @@ def _access(config: _Named, directory: str) -> Access:
     ):
         if user.get(key):
             raise config.error(
-                f"its user has {what}, which is not served here; give it a `tokenFile`, a `token`"
-                " or a client certificate"
+                f"its user has {what}, which is not supported; give it a `tokenFile`, a `token` or"
+                " a client certificate"
             )
     for key in ("as", "as-groups", "as-uid", "as-user-extra"):
         if user.get(key):
             raise config.error(
-                f"its user impersonates another one (`{key}`), which is not served here"
+                f"its user impersonates another one (`{key}`), which is not supported"
             )
 
     def file(entry: dict[str, Any], key: str) -> str | None:
@@ -328,7 +328,7 @@ class _Yaml:
             value = _inline(text)
         if value is _Yaml:
             self.place -= 1
-            raise self._error("has a value that does not end, or is no plain value")
+            raise self._error("has a value that does not end, or is not a plain value")
         if self.place < len(self.lines) and self.lines[self.place][1] > indent:
             raise self._error("goes on with a value of the line before, which is not read here")
         return value

@@ -21,8 +21,8 @@ ON_HOSTS = {
     403: "Run the playbook site, which writes its roles.",
 }
 FOR_ADMINISTRATORS = {
-    401: "Log in anew, or set multinet_kubeconfig to that of an administrator.",
-    403: "Have that right given, or set multinet_kubeconfig to that of an administrator.",
+    401: "Log in again, or set multinet_kubeconfig to that of an administrator.",
+    403: "Ask for that right, or set multinet_kubeconfig to that of an administrator.",
 }
 _NOBODY = "system:anonymous"
 _IN_GROUP = ' in API group "'
@@ -39,8 +39,8 @@ def certificate_problem(server: str, error: BaseException) -> str:
         return f"The certificate of the Kubernetes API {server} is not accepted: {_verified(error)}"
     if isinstance(error, https.ssl.SSLError) and "ALERT" in str(error):
         return (
-            f"The Kubernetes API {server} refuses our certificate. Give one that its authority"
-            " signed, and that has not ended."
+            f"The Kubernetes API {server} refuses the client certificate. Give one that its"
+            " authority signed and that has not expired."
         )
     return ""
 
@@ -102,10 +102,13 @@ def _verified(error: Any) -> str:
     if error.verify_code == _NOT_YET:
         return "it is not valid yet. Set the clock of this host."
     if error.verify_code == _ENDED:
-        return "it has ended. Renew it, or set the clock of this host."
+        return "it has expired. Renew it, or set the clock of this host."
     if error.verify_code in _OTHER_NAME:
-        return "it does not name that address. Use one that it names, or tls-server-name."
-    return f"{error.verify_message}. Give the authority that signed it; a proxy may have."
+        return "it does not name that address. Use an address that it names, or tls-server-name."
+    return (
+        f"{error.verify_message}. Give the authority that signed it; it may be the certificate of a"
+        " proxy."
+    )
 
 
 def _unreached(error: BaseException) -> str:
@@ -113,11 +116,22 @@ def _unreached(error: BaseException) -> str:
     if isinstance(error, ConnectionRefusedError):
         return ": connection refused. Start it, or correct the address in the kubeconfig."
     if isinstance(error, (TimeoutError, https.TimedOut)):
-        return " in time. A firewall between drops it, no host has that address, or it hangs."
+        return (
+            " in time. A firewall drops the packets, no host has that address, or the API hangs."
+            " Start the API, or correct the address."
+        )
     if isinstance(error, https.UnknownName):
-        return ": its name is not known here. Correct it, or the host's name resolution."
+        return (
+            ": this host cannot resolve its name. Correct the name, or the host's name resolution."
+        )
     if getattr(error, "errno", None) in _UNREACHABLE:
-        return f": {error}. Its host is down, or a route is missing, or a firewall rejects it."
+        return (
+            f": {error}. Its host is down, or a route is missing, or a firewall rejects the"
+            " packets."
+        )
     if "WRONG_VERSION_NUMBER" in str(error) or "RECORD_LAYER_FAILURE" in str(error):
-        return ": what is there speaks no TLS. Correct the address in the kubeconfig."
+        return (
+            ": the server at that address does not speak TLS. Correct the address in the"
+            " kubeconfig."
+        )
     return f": {str(error).rstrip('.') or type(error).__name__}."

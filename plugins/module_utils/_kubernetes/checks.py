@@ -37,8 +37,9 @@ def cluster_problems(cluster: Mapping[str, Any], settings: Mapping[str, Any]) ->
     host = urllib.parse.urlsplit(server).hostname or ""
     if host in ("localhost", "::1") or host.startswith("127."):
         found.append(
-            f"multinet_kubeconfig has the API at {server}, which every host takes for itself: write"
-            " the URL at which the hosts reach it into multinet_kubernetes_server."
+            f"multinet_kubeconfig has the API at {server}, an address that means the host itself on"
+            " every host: write the URL at which the hosts reach it into"
+            " multinet_kubernetes_server."
         )
     elif not server.startswith("https://") or not host:
         found.append(
@@ -64,7 +65,7 @@ def cluster_problems(cluster: Mapping[str, Any], settings: Mapping[str, Any]) ->
     if settings.get("form") == "daemonset" and level not in (None, "privileged"):
         found.append(
             f"The namespace '{settings['namespace']}' enforces the Pod Security level '{level}',"
-            " and flanneld needs the host's network: write multinet_kubernetes_namespace:"
+            " but flanneld needs the host's network: write multinet_kubernetes_namespace:"
             " kube-system, or another one with the label"
             " pod-security.kubernetes.io/enforce=privileged."
         )
@@ -94,7 +95,7 @@ def node_problems(cluster: Mapping[str, Any], name: str, settings: Mapping[str, 
         return []
     if not nodes[name]:
         return [
-            f"Node '{name}' has no podCIDR, from which its subnets follow: run the controller"
+            f"Node '{name}' has no podCIDR, from which its subnets are derived: run the controller"
             " manager with --allocate-node-cidrs and --cluster-cidr, or patch spec.podCIDR of the"
             " node, or use multinet_datastore: etcd."
         ]
@@ -109,8 +110,8 @@ def node_problems(cluster: Mapping[str, Any], name: str, settings: Mapping[str, 
         if not own:
             found.append(
                 f"Node '{name}' has no IPv{cluster_cidr.version} podCIDR, but"
-                f" multinet_cluster_cidrs has {cluster_cidr}: remove that range, or give the node"
-                " one of it."
+                f" multinet_cluster_cidrs has {cluster_cidr}: remove that range, or give the node a"
+                " podCIDR in it."
             )
         found += [
             f"Node '{name}': podCIDR {pod_cidr} is not in multinet_cluster_cidrs ({cluster_cidr}):"
@@ -119,7 +120,7 @@ def node_problems(cluster: Mapping[str, Any], name: str, settings: Mapping[str, 
             if pod_cidr not in cluster_cidr
         ]
         found += [
-            f"Node '{name}': podCIDR {pod_cidr} is no /{size}: write the controller manager's"
+            f"Node '{name}': podCIDR {pod_cidr} is not a /{size}: write the controller manager's"
             " --node-cidr-mask-size into multinet_node_cidr_mask_sizes."
             for pod_cidr in own
             if pod_cidr in cluster_cidr and pod_cidr.prefixlen != size

@@ -108,7 +108,7 @@ def _pod(item: Item) -> dict[str, Any]:
                 for entry in json.loads(text)
             ]
         except (ValueError, AttributeError, TypeError):
-            wrong = "it is no list of JSON objects"
+            wrong = "it is not a list of JSON objects"
     return {
         "label": _label(item),
         "uid": item["metadata"].get("uid", ""),

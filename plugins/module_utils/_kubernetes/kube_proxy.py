@@ -99,12 +99,13 @@ def problems(known: Mapping[str, Any] | None, plan: Mapping[str, Any]) -> list[s
     if knows:
         return []
     return [
-        f"kube-proxy takes pods of the network '{network['name']}' ({', '.join(ranges)}) for"
-        f" strangers (ConfigMap kube-system/kube-proxy, {told}): Services would see their node's"
-        " address in place of theirs, and a NodePort with externalTrafficPolicy: Local would not"
-        " answer them. Give the network the cluster's range, or write detectLocalMode:"
-        f" BridgeInterface and detectLocal: {{bridgeInterface: {network['bridge']}}} there and"
-        " start kube-proxy anew (kubectl -n kube-system rollout restart daemonset kube-proxy)."
+        f"kube-proxy does not know that {', '.join(ranges)} (network '{network['name']}') are"
+        f" addresses of pods (ConfigMap kube-system/kube-proxy, {told}): Services would see the"
+        " node's address instead of the pod's, and a NodePort with externalTrafficPolicy: Local"
+        " would not answer those pods. Give the network the cluster's range, or write"
+        " detectLocalMode: BridgeInterface and detectLocal: {bridgeInterface:"
+        f" {network['bridge']}}} there and restart kube-proxy (kubectl -n kube-system rollout"
+        " restart daemonset kube-proxy)."
     ]
 
 

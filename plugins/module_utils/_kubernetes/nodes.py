@@ -54,7 +54,7 @@ def outside(nodes: Iterable[Mapping[str, Any]], inventory: Iterable[str]) -> str
         return ""
     return (
         f"Nodes of the cluster that are not in the inventory: {', '.join(strangers)}. Pods that"
-        " start there get none of the networks, and nothing says so: add the nodes and run the"
+        " start there get none of the networks, without any error: add the nodes and run the"
         " playbook site, or keep pods away (docs/kubernetes.md, Nodes that join)."
     )
 
@@ -77,7 +77,7 @@ def change(
         what.append(f"label Node {name}: {LABEL}={HAS_NETWORKS}")
     elif not has_networks and label is not None:
         patched["labels"] = {LABEL: None}
-        what.append(f"take the label {LABEL} off Node {name}")
+        what.append(f"remove the label {LABEL} from Node {name}")
     leases = [
         key
         for key in sorted(metadata.get("annotations") or {})
@@ -86,14 +86,14 @@ def change(
     if not has_networks and leases and not leases_stay:
         patched["annotations"] = dict.fromkeys(leases)
         networks = sorted({key.partition(LEASES)[0] for key in leases})
-        what.append(f"take the leases of {', '.join(networks)} off Node {name}")
+        what.append(f"remove the leases of {', '.join(networks)} from Node {name}")
     taints = spec.get("taints") or []
     kept = [taint for taint in taints if taint.get("key") != TAINT]
     if has_networks and kept != taints:
         # a list is replaced as a whole, so it has to be the one that was read
         patched["resourceVersion"] = metadata["resourceVersion"]
         patch["spec"] = {"taints": kept or None}
-        what.append(f"take the taint {TAINT} off Node {name}")
+        what.append(f"remove the taint {TAINT} from Node {name}")
     if not what:
         return None
     return dict(patch, metadata=patched), what

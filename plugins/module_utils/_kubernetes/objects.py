@@ -252,7 +252,7 @@ def _own_events_alone(account: str, namespace: str) -> list[Item]:
         [
             {
                 "expression": f"{whose} == {json.dumps(events.COMPONENT)}",
-                "message": f"The service account {account} may change its own events alone.",
+                "message": f"The service account {account} may change only its own events.",
             }
         ],
     )
@@ -286,13 +286,13 @@ def _annotations_alone(account: str, namespace: str, plural: str, pattern: str) 
         [
             {
                 "expression": " && ".join(same),
-                "message": f"The service account {account} may change annotations alone.",
+                "message": f"The service account {account} may change only annotations.",
             },
             {
                 "expression": f"{all_in('after', 'before')} && {all_in('before', 'after')}",
                 "message": (
-                    f"The service account {account} may change annotations that match {pattern}"
-                    " alone."
+                    f"The service account {account} may change only annotations that match"
+                    f" {pattern}."
                 ),
             },
         ],

@@ -30,10 +30,10 @@ def shifted(networks: Sequence[Mapping[str, Any]], others: Sequence[str]) -> lis
     names = ", ".join(network["name"] for network in numbered)
     first = ", ".join(sorted(others)[:3]) + (", ..." if len(others) > 3 else "")
     return [
-        f"In pods that are made anew, networks such as {first} are net{len(numbered) + 1} and on,"
-        f" no longer net1: attach: all gives {numbered[0]['interface']} to {names}. Write an"
-        f" interface there that is not numbered, for example interface:"
-        f" {numbered[0]['name'][:14]}0, and theirs stay."
+        f"In new pods, networks such as {first} are net{len(numbered) + 1} and so on, no longer"
+        f" net1: attach: all gives {numbered[0]['interface']} to {names}. Write an interface there"
+        f" that is not numbered, for example interface: {numbered[0]['name'][:14]}0. Then the other"
+        " networks keep their interfaces."
     ]
 
 

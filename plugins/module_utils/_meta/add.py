@@ -182,8 +182,8 @@ class _Add:
         if self.store.read_or_put_aside(state.container_id, state.interface) is not None:
             raise errors.Error(
                 errors.ALREADY_ATTACHED,
-                f"The container {state.container_id} is attached by {state.interface} already.",
-                f"Its state is in {self.store.directory}; DEL comes first.",
+                f"The container {state.container_id} is already attached by {state.interface}.",
+                f"Its state is in {self.store.directory}; call DEL first.",
             )
         own = [one for one in state.attached if not one.chained]
         wanted = [one.interface for one in own]
@@ -251,10 +251,10 @@ class _Add:
         if missing:
             raise errors.Error(
                 errors.INVALID_CONFIGURATION,
-                f"The pod asks for {', '.join(map(str, missing))}, which it was not given: none of"
-                " the network's plugins has the capability, nor does what CNI_ARGS say.",
-                "Add `ips` or `mac` to the `capabilities` of a plugin that can do it, or take it"
-                " out of the pod's annotation.",
+                f"The pod asks for {', '.join(map(str, missing))}, but did not get it: none of the"
+                " network's plugins has the capability, or does what CNI_ARGS say.",
+                "Add `ips` or `mac` to the `capabilities` of a plugin that can do it, or remove it"
+                " from the pod's annotation.",
             )
 
     def _settle_default_routes(

@@ -68,7 +68,7 @@ def parse(text: object, namespace: str, where: str = NETWORKS) -> list[Selection
     (code 7).
     """
     if not isinstance(text, str):
-        raise _invalid(where, "it is no text")
+        raise _invalid(where, "it is not text")
     if not text.strip():
         return []
     if any(character in text for character in '[{"'):
@@ -139,7 +139,9 @@ def _element(element: object, namespace: str, where: str) -> Selection:
     if cni_args is not None and not isinstance(cni_args, dict):
         raise _invalid(where, "`cni-args` is not an object")
     if element.get("ipam-claim-reference") and element.get("ips"):
-        raise _invalid(where, "`ips` and `ipam-claim-reference` exclude each other")
+        raise _invalid(
+            where, "only one of `ips` and `ipam-claim-reference` is possible; remove one"
+        )
     # keys without a period are the specification's own (section 4.1.2.1)
     unknown = sorted(key for key in element if key not in _KEYS and "." not in key)
     _refuse_misspelt(unknown, _KEYS, where)
@@ -161,7 +163,7 @@ def _refuse_misspelt(keys: Iterable[str], known: Iterable[str], where: str) -> N
     for key in keys:
         near = conf.meant(key, known)
         if near:
-            raise _invalid(where, f"`{key}` means nothing; write `{near}`, or take it out")
+            raise _invalid(where, f"`{key}` means nothing; write `{near}`, or remove it")
 
 
 def _spelt(value: dict[str, Any], known: tuple[str, ...], where: str) -> dict[str, Any]:
@@ -215,7 +217,7 @@ def _guid(value: object, where: str) -> str:
 
 def _text(value: object, where: str) -> str:
     if not isinstance(value, str):
-        raise _invalid(where, "it is no text")
+        raise _invalid(where, "it is not text")
     return value
 
 

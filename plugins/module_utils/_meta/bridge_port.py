@@ -57,7 +57,7 @@ def _made_bridge(host: rtnetlink.Channel, raw: dict[str, Any]) -> rtnetlink.Link
             pass  # by another pod's ADD
         bridge = host.link(name)
     if bridge is None or bridge.kind != "bridge":
-        raise OSError(f"{name} is no bridge")
+        raise OSError(f"{name} is not a bridge")
     if raw.get("promiscMode"):
         host.ask(rtnetlink.set_promiscuous(bridge.index))
     _try_sysctl(f"ipv6/conf/{name}/accept_ra", "0")  # its routes are ours

@@ -133,7 +133,7 @@ def _check_addresses(
     if missing:
         raise errors.Error(
             errors.UNKNOWN_CONTAINER,
-            f"The interface has not the address {', '.join(missing)} any more.",
+            f"The interface does not have the address {', '.join(missing)} any more.",
         )
 
 

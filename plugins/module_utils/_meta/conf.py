@@ -204,14 +204,14 @@ def parse(raw: dict[str, Any]) -> MetaConf:
     for key in parsed.unknown:
         near = conf.meant(key, _KNOWN)
         if near:  # ignored, pods would start without what it asks for
-            raise _invalid(f"`{key}` means nothing; write `{near}`, or take it out")
+            raise _invalid(f"`{key}` means nothing; write `{near}`, or remove it")
     if parsed.always_use_default and not (parsed.kubeconfig and raw.get("delegates")):
         raise _invalid("`always_use_default` needs `kubeconfig` and `delegates` as well")
     chain = parsed.auxiliary_chain
     if chain and not (parsed.cluster_network and conf.is_name(chain)):
         raise _invalid(
-            "`auxiliaryCNIChainName` is the name of a directory beside the file that"
-            " `clusterNetwork` is the path of, and needs one"
+            "`auxiliaryCNIChainName` is the name of a directory beside the file whose path is in"
+            " `clusterNetwork`, and needs `clusterNetwork`"
         )
     # legacy pods may name all of their networks
     is_optional = parsed.generation == LEGACY and parsed.kubeconfig
@@ -272,8 +272,8 @@ def _delegates(entries: object, own: dict[str, Any]) -> list[Delegate]:
     masters = [place for place, entry in enumerate(entries) if entry.get("masterplugin")]
     if len(masters) > 1:
         raise _invalid(
-            f"delegates {' and '.join(map(str, masters))} all have `masterplugin`: one network"
-            " alone can be the container's first"
+            f"delegates {' and '.join(map(str, masters))} all have `masterplugin`: only one network"
+            " can be the container's first"
         )
     master = masters[0] if masters else 0
     places = [master] + [place for place in range(len(entries)) if place != master]
@@ -307,8 +307,8 @@ def _from_file(entry: dict[str, Any], where: str, own_type: object) -> tuple[dic
     path = entry["file"]
     if not isinstance(path, str) or not path.startswith("/") or len(entry) > 1:
         raise _invalid(
-            f"{where}: `file` is the path of a file or of a directory, and beside it there are"
-            " `ifName` and `masterplugin` alone"
+            f"{where}: `file` is the path of a file or of a directory; with it, only `ifName` and"
+            " `masterplugin` are allowed"
         )
     if os.path.isdir(path):
         found = next(
@@ -357,14 +357,15 @@ def _check_distinct(delegates: list[Delegate]) -> None:
             if is_asked_again and delegate.full_name:
                 raise errors.Error(
                     errors.INVALID_CONFIGURATION,
-                    f"The pod has the network {delegate.full_name} already, as"
+                    f"The pod already has the network {delegate.full_name}, as"
                     f" {other.interface or 'its first interface'}.",
-                    "Take it out of the pod's annotation: one interface in it is all it can have.",
+                    "Remove it from the pod's annotation: a pod can have only one interface in this"
+                    " network.",
                 )
             if other is not delegate:
                 raise _invalid(
                     f"the flannel networks {other.network.name} and {delegate.network.name} share"
-                    f" the {key} {value}, addresses would leak; give each its own"
+                    f" the {key} {value}, so addresses would leak; give each network its own"
                 )
 
 
@@ -438,8 +439,8 @@ def _in_process(raw: dict[str, Any], key: str, default: list[str]) -> list[str]:
     unknown = [name for name in names if name not in IN_PROCESS]
     if unknown:
         raise _invalid(
-            f"`{key}` has {', '.join(unknown)}; what can be done without its executable is"
-            f" {' and '.join(IN_PROCESS)}"
+            f"`{key}` has {', '.join(unknown)}; only {' and '.join(IN_PROCESS)} can be done without"
+            " their executables"
         )
     return names
 

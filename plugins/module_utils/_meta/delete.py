@@ -68,7 +68,7 @@ def _delete(plugin: Plugin, request: Request, store: states.Store) -> None:
         raise errors.Error(
             errors.DECODING_FAILURE,
             "The network configuration on stdin is empty or not JSON, and there is no state of the"
-            f" attachment in {store.directory}: nobody knows what to detach.",
+            f" attachment in {store.directory}: it is not known what to detach.",
         )
     # Delegates that go by the container alone would take away what another interface of it still
     # uses.

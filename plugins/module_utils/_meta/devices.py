@@ -51,8 +51,8 @@ class Devices:
         raise errors.Error(
             errors.INVALID_CONFIGURATION,
             f"The pod {pod} has no device of {resource} left for its networks.",
-            f"Each of its networks with {resource} takes one; raise `{resource}` in the pod's"
-            " resources.",
+            f"Each of its networks with {resource} takes one device; raise `{resource}` in the"
+            " pod's resources.",
         )
 
     @staticmethod

@@ -56,7 +56,7 @@ def check_lease(network: NetworkList) -> None:
             raise errors.Error(
                 errors.TRY_AGAIN_LATER,
                 f"flanneld has no lease for the network {network.name} yet: there is no {file}.",
-                "Is its flanneld running?",
+                "Check that its flanneld runs.",
             )
 
 
@@ -75,9 +75,9 @@ def check_addresses(network: NetworkList, asked: list[str]) -> None:
             if same and not any(_is_in(address, one) for one in same):
                 raise errors.Error(
                     errors.INVALID_CONFIGURATION,
-                    f"The pod asks for {address}, and on this node the network {network.name} has"
-                    f" {', '.join(subnets)}: the address is of another node's subnet.",
-                    "Have the pod start on that node (nodeName, nodeSelector), or take `ips` out of"
+                    f"The pod asks for {address}, but on this node the network {network.name} has"
+                    f" {', '.join(subnets)}: the address belongs to another node's subnet.",
+                    "Make the pod start on that node (nodeName, nodeSelector), or remove `ips` from"
                     " its annotation.",
                 )
 

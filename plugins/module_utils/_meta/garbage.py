@@ -158,8 +158,8 @@ def collect(host: Host, garbage: Garbage) -> list[str]:
                 in_process=foreign.in_process([there[one["file"]]]),
             )
             failed += [
-                f"{one['interface']} of container {one['container_id']}: {error} Where its plugins"
-                f" are gone for good, remove {one['file']}."
+                f"{one['interface']} of container {one['container_id']}: {error} If its plugins are"
+                f" gone for good, remove {one['file']}."
                 for error in foreign.detach(cni, [there[one["file"]]], [], "")
             ]
     for one in garbage["addresses"]:

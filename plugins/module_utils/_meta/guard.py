@@ -58,15 +58,15 @@ def told(
         if time.monotonic() >= deadline:
             raise errors.Error(
                 errors.TRY_AGAIN_LATER,
-                "The guard of this host does not answer, so nothing would keep the pod to its own"
-                " addresses.",
+                "The guard of this host does not answer, so nothing would stop the pod from using"
+                " other addresses than its own.",
                 f"{address}: {why}; look at: systemctl status multinet-isolation",
             )
         time.sleep(0.05)
     if answer != b"\n":
         raise errors.Error(
             errors.TRY_AGAIN_LATER,
-            "The guard of this host cannot keep the pod to its own addresses.",
+            "The guard of this host cannot stop the pod from using other addresses than its own.",
             answer.decode("utf-8", "replace"),
         )
     return True

@@ -196,7 +196,7 @@ class _Store:
                 pass
             if time.monotonic() >= deadline:
                 raise errors.Error(
-                    errors.TRY_AGAIN_LATER, f"Another process holds {file} without end."
+                    errors.TRY_AGAIN_LATER, f"Another process does not release {file}."
                 )
             time.sleep(_PAUSE)
 

@@ -276,19 +276,28 @@ def _needs_executable(
 ) -> errors.Error:
     """Return the Error for what is left to an executable that is not there."""
     plain = {
-        "flannel": "It reads a configuration as the collection writes it, and the subnet file"
-        f" {flannel.subnet_file(plugin)} as flanneld does.",
-        "tuning": "It sets sysctls of the network, where the host has no"
-        f" {_TUNING_ALLOWLIST}, and nothing else.",
-        "bridge": "It reads a configuration as the plugin flannel makes it, without `ipMasq`.",
-        "host-local": "It reads `ranges`, `routes` and `dataDir`, and gives no address that is"
-        " asked for.",
+        "flannel": (
+            "The meta-plugin itself reads only a configuration as the collection writes it, and the"
+            f" subnet file {flannel.subnet_file(plugin)} as flanneld writes it."
+        ),
+        "tuning": (
+            "The meta-plugin itself sets only sysctls of the network, and only if the host has no"
+            f" {_TUNING_ALLOWLIST}."
+        ),
+        "bridge": (
+            "The meta-plugin itself reads only a configuration as the plugin flannel makes it,"
+            " without `ipMasq`."
+        ),
+        "host-local": (
+            "The meta-plugin itself reads only `ranges`, `routes` and `dataDir`, and gives no"
+            " requested address."
+        ),
     }
     where = ", ".join(environ["CNI_PATH"].split(os.pathsep))
     return errors.Error(
         errors.IO_FAILURE,
-        f"There is no executable {name} in {where}, and what its {environ['CNI_COMMAND']} is asked"
-        f" for here is more than the meta-plugin does without.",
+        f"There is no executable {name} in {where}, and what its {environ['CNI_COMMAND']} should do"
+        " here is more than the meta-plugin does without it.",
         why or f"{plain[name]} Otherwise install the plugin.",
     )
 

@@ -91,7 +91,7 @@ def _wait_for(descriptor: int, path: str, deadline: float, patience: float) -> N
         if left <= 0:
             raise errors.Error(
                 errors.TRY_AGAIN_LATER,
-                "Another operation on this attachment is still at work.",
+                "Another operation on this attachment is still running.",
                 f"It holds {path}.",
             )
         if left <= patience:

@@ -121,8 +121,8 @@ class Resolver:
             if len(asked) != 1:
                 raise errors.Error(
                     errors.INVALID_CONFIGURATION,
-                    f"The pod's annotation {notes.DEFAULT_NETWORK} names {len(asked)}"
-                    " networks; it takes one.",
+                    f"The pod's annotation {notes.DEFAULT_NETWORK} names {len(asked)} networks;"
+                    " write exactly one.",
                 )
             self._check_namespace(pod, asked[0])
             chosen = self._selected(pod, asked[0])
@@ -134,7 +134,8 @@ class Resolver:
         if sum(delegate.default_route is not None for delegate in delegates) > 1:
             raise errors.Error(
                 errors.INVALID_CONFIGURATION,
-                "Two of the pod's networks ask for the default route; one alone can have it.",
+                "Two of the pod's networks ask for the default route; only one can have it. Keep"
+                " `default-route` in one of them.",
             )
         return delegates
 
@@ -145,9 +146,10 @@ class Resolver:
         if self.configuration.service_ranges and chosen.raw["name"] != default.raw["name"]:
             raise errors.Error(
                 errors.INVALID_CONFIGURATION,
-                f"The pod asks for {chosen.full_name} in place of the default network"
-                f" ({notes.DEFAULT_NETWORK}), and would reach no Service, no DNS and no API by it.",
-                f"Ask for it in {notes.NETWORKS}, with `default-route` where other traffic is to"
+                f"The pod asks for {chosen.full_name} instead of the default network"
+                f" ({notes.DEFAULT_NETWORK}), and would reach no Service, no DNS and no API through"
+                " it.",
+                f"Ask for it in {notes.NETWORKS}, with `default-route` if other traffic should"
                 " leave by it.",
             )
 
@@ -163,7 +165,7 @@ class Resolver:
             errors.INVALID_CONFIGURATION,
             f"A pod of the namespace {pod.namespace} may not use the network"
             f" {selection.full_name}: namespaceIsolation is set.",
-            f"Networks for all are in {', '.join(configuration.global_namespaces)}.",
+            f"Networks for all namespaces are in {', '.join(configuration.global_namespaces)}.",
         )
 
     def _selected(self, pod: Pod, selection: Selection) -> Delegate:
@@ -221,7 +223,7 @@ class Resolver:
         if text:
             if not isinstance(text, str):
                 raise errors.Error(
-                    errors.INVALID_CONFIGURATION, f"The `config` of {where} is no text."
+                    errors.INVALID_CONFIGURATION, f"The `config` of {where} is not text."
                 )
             raw = cni_conf.network_keys(cni_conf.decode(text, f"The `config` of {where}"))
             raw = raw if raw.get("name") else dict(raw, name=name)
@@ -345,9 +347,9 @@ def check_capabilities(delegate: Delegate, selection: Selection) -> dict[str, st
         return {key: args[key] for key in told if args[key]}
     raise errors.Error(
         errors.INVALID_CONFIGURATION,
-        f"The pod asks for {', '.join(missing)} in the network {selection.full_name}, and none of"
+        f"The pod asks for {', '.join(missing)} in the network {selection.full_name}, but none of"
         " its plugins has this capability.",
-        "Add it to the `capabilities` of a plugin that can do it, or take it out of the pod's"
+        "Add it to the `capabilities` of a plugin that can do it, or remove it from the pod's"
         " annotation.",
     )
 

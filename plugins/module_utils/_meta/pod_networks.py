@@ -94,7 +94,9 @@ class PodNetworks:
             return
         self._api.limit(min(_API_SECONDS, self.configuration.timeout / 8))
         if not network_status.publish(self._api, self._pod, attached):
-            self.log("error", f"The pod {self._pod} is gone, so nobody is told its networks")
+            self.log(
+                "error", f"The pod {self._pod} is gone, so its networks are not reported to anybody"
+            )
             return
         for one in attached:
             if not one.chained:

@@ -74,7 +74,7 @@ def identify(request: Request, configuration: MetaConf, api: Client | None) -> P
     if uid and metadata.get("uid") != uid and not _is_static(annotations):
         details = f"Its uid is {metadata.get('uid')}, not {uid}."
         raise errors.Error(
-            errors.UNKNOWN_CONTAINER, f"The pod {namespace}/{name} is another one by now.", details
+            errors.UNKNOWN_CONTAINER, f"The pod {namespace}/{name} is another pod now.", details
         )
     return Pod(namespace, name, metadata.get("uid") or "", annotations)
 

@@ -38,11 +38,11 @@ class Corrupt(Exception):
             os.rename(self.file, kept)
         except OSError as error:
             raise errors.io_failure(
-                f"The spoiled state {self.file} cannot be put aside.", error
+                f"The damaged state {self.file} cannot be moved aside.", error
             ) from None
         return errors.Error(
             errors.DECODING_FAILURE,
-            "The state of the attachment was spoiled.",
+            "The state of the attachment was damaged.",
             f"It is kept as {kept}.",
         )
 
@@ -196,7 +196,7 @@ class Store:
         try:
             state = _from_dict(conf.decode(text, file))
             if (state.container_id, state.interface) != (container_id, interface):
-                raise ValueError("it is another attachment's")
+                raise ValueError("it belongs to another attachment")
             return state
         except (errors.Error, KeyError, TypeError, ValueError, AttributeError):
             raise Corrupt(file) from None
@@ -319,7 +319,7 @@ def _from_dict(raw: dict[str, Any]) -> State:
     ]
     texts = [raw[key] for key in ("name", "containerID", "ifName", "netns")] + list(raw["path"])
     if not all(isinstance(text, str) for text in texts) or not all(map(_is_sound, attached)):
-        raise ValueError("it is spoiled")
+        raise ValueError("it is damaged")
     return State(
         conf_name=raw["name"],
         container_id=raw["containerID"],

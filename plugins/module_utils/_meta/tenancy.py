@@ -52,9 +52,9 @@ def check_cni_args(delegate: Delegate, cni_args: Mapping[str, Any]) -> None:
                 raise errors.Error(
                     errors.INVALID_CONFIGURATION,
                     f"The pod asks by `cni-args` for {key} in the network"
-                    f" {delegate.full_name or delegate.network.name}. That decides what keeps"
-                    " networks apart, and is for its configuration to say.",
-                    f"Take {key} out of the pod's annotation.",
+                    f" {delegate.full_name or delegate.network.name}. This decides what keeps"
+                    " networks apart, so only the configuration of the network may set it.",
+                    f"Remove {key} from the pod's annotation.",
                 )
 
 

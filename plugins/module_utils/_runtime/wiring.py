@@ -134,26 +134,26 @@ def containerd_problems(text: str | None, settings: Settings) -> list[str]:
         return []
     problems = []
     otherwise = (
-        f", or set multinet_configure_containerd: true to have {config} changed"
+        f", or set multinet_configure_containerd: true, which changes {config}"
         if config == CONTAINERD
         else ""
     )
     if said["conf_dir"].rstrip("/") != conf_dir.rstrip("/"):
         problems.append(
-            f"containerd looks for CNI configurations in {said['conf_dir']}, and"
+            f"containerd looks for CNI configurations in {said['conf_dir']}, but"
             f" multinet_cni_conf_dir is {conf_dir}. Set it to {said['conf_dir']}{otherwise}."
         )
     if bin_dir.rstrip("/") not in [directory.rstrip("/") for directory in said["bin_dirs"]]:
         problems.append(
-            f"containerd looks for CNI executables in {' and '.join(said['bin_dirs'])}, and"
+            f"containerd looks for CNI executables in {' and '.join(said['bin_dirs'])}, but"
             f" multinet_cni_bin_dir is {bin_dir}. Set it to {said['bin_dirs'][0]}{otherwise}."
         )
     number = said["max_conf_num"]
     if number != 1:
         problems.append(
             f"containerd uses {'all' if number < 1 else number} CNI configurations at once"
-            f" (max_conf_num = {number}), so every pod would be attached by others beside the"
-            f" meta-plugin. Set max_conf_num = 1 there{otherwise}."
+            f" (max_conf_num = {number}), so every pod would be attached by others than"
+            f" the meta-plugin, too. Set max_conf_num = 1 there{otherwise}."
         )
     return problems
 
@@ -168,24 +168,25 @@ def crio_problems(files: list[str] | None, settings: Settings) -> list[str]:
     conf_dir, bin_dir = settings[:2]
     said = texts.crio_cni(files)
     otherwise = (
-        "or set multinet_configure_containerd: true to have a drop-in of /etc/crio/crio.conf.d say"
-        " so. Drain the node first: at its restart, CRI-O detaches the pods of former networks"
+        "or set multinet_configure_containerd: true, which writes a drop-in to"
+        " /etc/crio/crio.conf.d. Drain the node first: at its restart, CRI-O detaches the pods of"
+        " former networks"
     )
     problems = []
     if said["conf_dir"] != conf_dir.rstrip("/"):
         problems.append(
-            f"CRI-O looks for CNI configurations in {said['conf_dir']}, and multinet_cni_conf_dir"
+            f"CRI-O looks for CNI configurations in {said['conf_dir']}, but multinet_cni_conf_dir"
             f" is {conf_dir}. Set it to {said['conf_dir']}, {otherwise}."
         )
     if bin_dir.rstrip("/") not in said["bin_dirs"]:
         problems.append(
-            f"CRI-O looks for CNI executables in {' and '.join(said['bin_dirs'])}, and"
+            f"CRI-O looks for CNI executables in {' and '.join(said['bin_dirs'])}, but"
             f" multinet_cni_bin_dir is {bin_dir}. Set it to {said['bin_dirs'][0]}, {otherwise}."
         )
     if said["network"] not in ("", "multinet"):
         problems.append(
-            f"CRI-O takes the CNI network {said['network']} alone (cni_default_network), so no pod"
-            f" would be attached by the meta-plugin. Remove that line, {otherwise}."
+            f"CRI-O uses only the CNI network {said['network']} (cni_default_network), so the"
+            f" meta-plugin would attach no pod. Remove that line, {otherwise}."
         )
     return problems
 
@@ -249,7 +250,7 @@ def _docker(observed: dict[str, Any], network: dict[str, Any]) -> dict[str, Any]
         if by_unit or key in _json(observed["files"][DOCKER_DAEMON]):
             raise WiringError(
                 f"docker is given {key} by {'its unit' if by_unit else DOCKER_DAEMON} already, and"
-                " takes it once alone. Remove it there, or leave the variable out for this host."
+                " accepts it only once. Remove it there, or leave the variable out for this host."
             )
     return {
         "path": DOCKER_DROPIN,
@@ -300,8 +301,9 @@ def _kubelet(observed: dict[str, Any], settings: Settings) -> dict[str, Any]:
     variable = texts.kubelet_variable(text, observed["kubelet_unit"])
     if variable is None:
         raise WiringError(
-            f"The kubelet's unit reads none of {', '.join(texts.KUBELET_VARIABLES)}, so its options"
-            " about CNI cannot be set. Write --network-plugin=cni where it has its options."
+            f"The kubelet's unit reads none of {', '.join(texts.KUBELET_VARIABLES)}, so the"
+            " collection cannot set its CNI options. Write --network-plugin=cni where its options"
+            " are."
         )
     flags = {
         "--network-plugin": "cni",
@@ -460,8 +462,8 @@ def recorded() -> dict[str, Any]:
     except (ValueError, KeyError, TypeError) as error:
         raise WiringError(
             f"The record of what was changed for the container runtimes, {RECORD}, can't be read"
-            f" ({error}). Restore it from a backup, or remove it and look through the runtimes'"
-            " files yourself."
+            f" ({error}). Restore it from a backup, or remove it and check the runtimes' files"
+            " yourself."
         ) from error
 
 

@@ -75,15 +75,15 @@ def load(path: str) -> Config:
         if not ipaddress.ip_address(raw["listen"]["address"]).is_loopback:
             raise ConfigError(
                 f"The configuration {path} has the address {raw['listen']['address']} in `listen`,"
-                " where only loopback may stand; write it in `remote`, with certificates."
+                " which allows only loopback; write the address in `remote`, with certificates."
             )
         return _config(raw)
     except OSError as error:
         raise ConfigError(f"The configuration {path} cannot be read: {error.strerror}.") from None
     except (ValueError, TypeError, KeyError) as error:
         raise ConfigError(
-            f"The configuration {path} is not one of a subnet server: {type(error).__name__}"
-            f" {error}."
+            f"The configuration {path} is not the configuration of a subnet server:"
+            f" {type(error).__name__} {error}."
         ) from None
 
 

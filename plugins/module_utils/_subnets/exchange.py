@@ -73,7 +73,7 @@ class Exchange:
         headers = self._handler.headers
         if not self._is_path:
             self._handler.close_connection = True
-            raise Refusal(400, "What is asked for is no path.")
+            raise Refusal(400, "The request is not for a path.")
         if headers.get("Transfer-Encoding"):
             self._handler.close_connection = True
             raise Refusal(400, "A body must come with its Content-Length.")
@@ -81,7 +81,7 @@ class Exchange:
         # digits of other scripts are digits too, and a number of thousands of them is an error
         if len(lengths) != 1 or not re.fullmatch("[0-9]{1,9}", lengths[0]):
             self._handler.close_connection = True
-            raise Refusal(400, "The Content-Length is no number of bytes, or there are two.")
+            raise Refusal(400, "The Content-Length is not a number of bytes, or there are two.")
         length = int(lengths[0])
         if length > _BODY_LIMIT:
             self._handler.close_connection = True
@@ -93,7 +93,7 @@ class Exchange:
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError):
-            raise Refusal(400, "The body is no JSON.") from None
+            raise Refusal(400, "The body is not JSON.") from None
 
     def reply(self, status: int, content: Any) -> None:
         """Answer with JSON."""

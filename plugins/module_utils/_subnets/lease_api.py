@@ -172,13 +172,12 @@ class LeaseApi:
             if lease and lease["Subnet"] == subnet:
                 self._must_be_own(node)
                 return node
-        raise Refusal(404, f"Nobody has a lease on {subnet}.")
+        raise Refusal(404, f"No node has a lease on {subnet}.")
 
     def _must_be_own(self, node: Node) -> None:
         if node.name != self._node:
             raise Refusal(
-                403,
-                f"You may change the lease of node {self._node} alone, not of node {node.name}.",
+                403, f"You may change only the lease of node {self._node}, not of node {node.name}."
             )
 
     def _patch(self, node: Node, annotations: dict[str, Any], network: Network) -> Node:
@@ -213,8 +212,8 @@ class LeaseApi:
                 return
         raise Refusal(
             409,
-            "Subnets follow from the podCIDR of the nodes; what GET gives is reserved for good, and"
-            " nothing else can be.",
+            "Subnets are derived from the podCIDR of the nodes; those that GET returns are reserved"
+            " for good, and no others can be reserved.",
         )
 
     @staticmethod

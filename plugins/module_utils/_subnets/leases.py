@@ -118,16 +118,16 @@ def address(text: Any) -> str:
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:
-        raise Bad(f"PublicIP is {text!r:.60}, which is no address.") from None
+        raise Bad(f"PublicIP is {text!r:.60}, which is not an address.") from None
 
 
 def to_annotations(attributes: Any, network: Network) -> dict[str, str]:
     """Return the annotations that a client's LeaseAttrs become; raise Bad."""
     if not isinstance(attributes, dict):
-        raise Bad("The lease's attributes are no JSON object.")
+        raise Bad("The lease's attributes are not a JSON object.")
     backend = attributes.get("BackendType") or "udp"  # udp writes no type
     if not isinstance(backend, str):
-        raise Bad("BackendType is no text.")
+        raise Bad("BackendType is not text.")
     found = {
         "kube-subnet-manager": "true",
         "public-ip": address(attributes.get("PublicIP")),

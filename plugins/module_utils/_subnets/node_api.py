@@ -40,7 +40,7 @@ class NodeApi:
         network = self._app.network(name)
         exchange.network = network.name
         if rest[:3] != ["api", "v1", "nodes"]:
-            raise Refusal(403, "Only nodes are served here: flanneld needs nothing else.")
+            raise Refusal(403, "The subnet server serves only nodes: flanneld needs nothing else.")
         which = rest[3:]  # [], [name of the node] or [name of the node, "status"]
         if (exchange.command, len(which)) == ("GET", 0):
             self._list_or_watch(exchange, network)
@@ -75,7 +75,9 @@ class NodeApi:
 
     def _list_or_watch(self, exchange: Exchange, network: Network) -> None:
         if any(exchange.query.get(key) for key in ("labelSelector", "fieldSelector", "continue")):
-            raise Refusal(403, "The nodes are served here all together: flanneld does not select.")
+            raise Refusal(
+                403, "The subnet server serves all nodes together: flanneld does not select."
+            )
         if exchange.is_watch:
             self._watch(exchange, network)
             return
@@ -104,7 +106,7 @@ class NodeApi:
         if part != "status":
             raise self._not_for_flanneld(exchange)
         if exchange.content_type not in _MERGE_PATCHES:
-            raise Refusal(403, "Only a merge patch is taken here.")
+            raise Refusal(403, "The subnet server accepts only a merge patch.")
         try:
             annotations = subnets.allowed_annotations(exchange.json(), network)
         except subnets.Refused as error:
@@ -150,7 +152,7 @@ class NodeApi:
                     place, max(0.0, min(bookmark_at, end) - time.monotonic())
                 )
             except nodes.Gone:
-                sentence = "The changes after this are not kept any more; list again."
+                sentence = "Older changes are not kept any more; list again."
                 exchange.send_lines([_event("ERROR", failure(410, sentence))])
                 return
             exchange.send_lines(self._events(network, changes))

@@ -123,7 +123,7 @@ class Keeper(threading.Thread):
             return  # at the next look
         if status == 200:
             self._say(
-                "Taken off the Node object, as no network declared has them:"
+                "Removed from the Node object, because no declared network has them:"
                 f" {', '.join(node.strays)}."
             )
 
@@ -132,7 +132,8 @@ class Keeper(threading.Thread):
             wanted = network.subnets(node, self._config.cluster)
         except subnets.NoSubnet as error:
             self._say_once(
-                (network.name, "none"), f"Network {network.name} does not come up here. {error}"
+                (network.name, "none"),
+                f"Network {network.name} does not start on this host. {error}",
             )
             self._without_subnet[network.name] = 1
             return
@@ -142,7 +143,9 @@ class Keeper(threading.Thread):
         if not written:
             return
         if written != wanted:
-            reason = f"it works with {', '.join(written)} and this node now has {', '.join(wanted)}"
+            reason = (
+                f"it works with {', '.join(written)}, but this node now has {', '.join(wanted)}"
+            )
             self._doubt(network, reason, now)
         elif node.annotations.get(network.prefix + "kube-subnet-manager") != "true":
             self._doubt(network, "the Node object has lost its lease", now)
@@ -173,8 +176,8 @@ class Keeper(threading.Thread):
                 for key, value in sorted(wanted.items())
             )
             self._say(
-                f"The lease of network {network.name} on the Node object was changed by another"
-                f" than this node's flanneld: {found}."
+                f"The lease of network {network.name} on the Node object was changed, but not by"
+                f" this node's flanneld: {found}."
             )
             self._put_back[network.name] += 1
 
@@ -192,11 +195,11 @@ class Keeper(threading.Thread):
         if ended:
             self._say(
                 f"flanneld of network {network.name} (process {', '.join(map(str, ended))}) is"
-                f" ended, to be started anew: {reason}."
+                f" ended, so that it starts again: {reason}."
             )
         else:
             self._say(
-                f"flanneld of network {network.name} must be started anew and no process of it was"
+                f"flanneld of network {network.name} must be restarted, but no process of it was"
                 f" found: {reason}."
             )
         self._restarts[network.name] += len(ended)
@@ -216,7 +219,7 @@ class Keeper(threading.Thread):
             self._host.delete_link(places.bridge)
             self._say(
                 f"The bridge {places.bridge} is removed: it had {', '.join(old)} of a former"
-                " subnet, and no pod was on it. The next pod makes it anew."
+                " subnet, and no pod was on it. The next pod makes it again."
             )
         else:
             self._name_stale_pods(network, node, old, ports, pods)
@@ -247,7 +250,7 @@ class Keeper(threading.Thread):
             say(
                 (address, container),
                 f"Pod {cri.label(pod) if pod else container} has {address} of a former subnet of"
-                f" network {network.name}: other nodes do not reach it there. Delete it.",
+                f" network {network.name}: other nodes do not reach it there. Delete this pod.",
                 pod and {"kind": "Pod", **{key: pod[key] for key in _OF_A_POD}},
             )
         self._stale_pods[network.name] = max(len(pods), 1)

@@ -164,11 +164,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if len(exchange.steps) == 1 and exchange.steps[0] in _PUBLIC:
             self._public(exchange, exchange.steps[0])
         elif not self.peer.served:
-            raise Refusal(403, "Only the user that runs this server is served here.")
+            raise Refusal(403, "This server serves only the user that runs it.")
         elif exchange.steps[0] == "v1":
             LeaseApi(self.server.app, self.peer.node).serve(exchange)
         elif self.server.tls:
-            raise Refusal(403, "Only flannel's protocol (/v1) is served beyond this host.")
+            raise Refusal(403, "Other hosts are served only flannel's protocol (/v1).")
         else:
             self.server.node_api.serve(exchange)
 

@@ -75,13 +75,13 @@ class Cluster:
         )
         if pod_cidr is None:
             raise NoSubnet(
-                f"Node {node.name} has no podCIDR of IPv{version}; the controller manager has to"
-                " give it one (--allocate-node-cidrs, --cluster-cidr)."
+                f"Node {node.name} has no podCIDR of IPv{version}; the controller manager must give"
+                " it one (--allocate-node-cidrs, --cluster-cidr)."
             )
         if pod_cidr.prefixlen != size or not is_within(pod_cidr, network):
             raise NoSubnet(
-                f"Node {node.name} has the podCIDR {pod_cidr}, which is no /{size} of the cluster's"
-                f" range {network}; correct multinet_cluster_cidrs or"
+                f"Node {node.name} has the podCIDR {pod_cidr}, which is not a /{size} of the"
+                f" cluster's range {network}; correct multinet_cluster_cidrs or"
                 " multinet_node_cidr_mask_sizes."
             )
         return (int(pod_cidr.network_address) - int(network.network_address)) >> (
@@ -204,7 +204,7 @@ def allowed_annotations(change: Any, network: Network) -> dict[str, str | None]:
     """
     if isinstance(change, dict) and "status" in change:
         raise Refused(
-            "The conditions of a node are not changed here; start flanneld with"
+            "The subnet server does not change the conditions of a node; start flanneld with"
             " FLANNELD_SET_NODE_NETWORK_UNAVAILABLE=false."
         )
     metadata = (
@@ -216,15 +216,15 @@ def allowed_annotations(change: Any, network: Network) -> dict[str, str | None]:
         else None
     )
     if not isinstance(annotations, dict) or not annotations:
-        raise Refused("Only annotations of a node are changed here.")
+        raise Refused("The subnet server changes only annotations of a node.")
     for key, value in annotations.items():
         if key not in network.written:
             raise Refused(
-                f"The annotation {key!r:.100} is none of network {network.name}'s flanneld; it may"
-                f" write {', '.join(sorted(network.written))}."
+                f"The annotation {key!r:.100} does not belong to the flanneld of network"
+                f" {network.name}, which may write {', '.join(sorted(network.written))}."
             )
         if value is not None and not (
             isinstance(value, str) and len(value.encode("utf-8", "surrogatepass")) <= _LIMIT
         ):
-            raise Refused(f"The annotation {key} is no text of at most {_LIMIT} bytes.")
+            raise Refused(f"The annotation {key} is not text of at most {_LIMIT} bytes.")
     return annotations

@@ -170,8 +170,8 @@ class _Connection:
             error, (KeyError, TypeError, ValueError, AttributeError, EOFError, zlib.error)
         ):
             raise Unavailable(
-                f"The Kubernetes API {self._access.server} gives an answer that is no list of nodes"
-                f" ({type(error).__name__})."
+                f"The Kubernetes API {self._access.server} gives an answer that is not a list of"
+                f" nodes ({type(error).__name__})."
             ) from None
 
     def send(
@@ -259,13 +259,14 @@ class Follower(threading.Thread):
                 pause = _PAUSES[0]
             except Unavailable as error:
                 if self.failure != str(error):
-                    self._say(f"{error} What is known of the nodes stays as it is; asking again.")
+                    self._say(f"{error} The known nodes stay as they are; asking again.")
                 if self.connected:
                     pause = _PAUSES[0]
                 self.failure = str(error)
             except Expired:
                 self._say(
-                    "The API keeps no changes as old as our last one; listing the nodes again."
+                    "The API does not keep changes as old as the last known one; listing the nodes"
+                    " again."
                 )
                 self._listed = False
             self.connected = False

@@ -113,7 +113,7 @@ def test_a_container_is_asked_for_at_podman_then_docker():
     assert (found.container_id, found.netns, found.label) == ("abc123", "", "container:web")
     assert asked == [("podman", "web"), ("docker", "web")]
     assert target.find("container", "web", None, lambda engine, name: None).container_id is None
-    with pytest.raises(target.TargetError, match="cannot be understood"):
+    with pytest.raises(target.TargetError, match="printed something unexpected"):
         target.find("container", "web", None, lambda engine, name: "[]")
 
 

@@ -45,7 +45,7 @@ def test_what_containers_have_of_others_is_written_as_multus_does(tmp_path):
     begin(store, "known", (LIST, "eth0"))
     (tmp_path / "multus").mkdir()
     (tmp_path / "multus/known").write_text("Multus' own")
-    assert hand_over(tmp_path) == ["our state of both"]
+    assert hand_over(tmp_path) == ["the meta-plugin's state of both"]
     assert (tmp_path / "multus/known").read_text() == "Multus' own"
     assert sorted(one.name for one in (tmp_path / "multus").iterdir()) == ["both", "known"]
     first, second = json.loads((tmp_path / "multus/both").read_text())
@@ -57,5 +57,5 @@ def test_what_containers_have_of_others_is_written_as_multus_does(tmp_path):
 def test_a_state_that_is_spoiled_stops_the_reset(tmp_path):
     begin(states.Store(str(tmp_path / "states")), "one", (LIST, "eth0"))
     (tmp_path / "states/one:eth0.json").write_text("{")
-    with pytest.raises(RemovalError, match="An attachment can't be read"):
+    with pytest.raises(RemovalError, match="An attachment cannot be read, so it cannot be freed"):
         hand_over(tmp_path)

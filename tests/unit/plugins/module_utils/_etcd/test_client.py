@@ -41,7 +41,7 @@ def test_reads_endpoints(url):
     ],
 )
 def test_refuses_what_is_no_endpoint(url):
-    told = re.escape("is no etcd endpoint. Write it as https://10.0.0.1:2379")
+    told = re.escape("is not an etcd endpoint. Write it as https://10.0.0.1:2379")
     with pytest.raises(client.EtcdError, match=told):
         client.Client([url])
 
@@ -60,7 +60,7 @@ def test_ranges():
 @pytest.mark.parametrize(
     "path, remedy",
     [
-        ("/etc/multinet/pki/no-such.crt", "The role multinet.flannel.etcd, which writes it, comes"),
+        ("/etc/multinet/pki/no-such.crt", "Run the role multinet.flannel.etcd first, which writes"),
         ("/nonexistent/ca.crt", "Put it there or correct its path."),
     ],
 )
@@ -75,9 +75,9 @@ def test_names_the_file_that_does_not_serve(tmp_path):
     there.write_text("no certificate")
     for files, told in (
         (dict(ca_cert=missing), f"CA certificate {missing} doesn't exist"),
-        (dict(ca_cert=str(there)), "is no certificate in PEM form"),
+        (dict(ca_cert=str(there)), "is not a certificate in PEM form"),
         (dict(client_cert=str(there)), "needs both"),
-        (dict(client_cert=str(there), client_key=str(there)), "they are no pair in PEM form"),
+        (dict(client_cert=str(there), client_key=str(there)), "they are not a pair in PEM form"),
         (dict(client_cert=str(there), client_key=missing), f"client key {missing} doesn't exist"),
     ):
         with pytest.raises(client.EtcdError, match=told):
@@ -93,13 +93,13 @@ def test_names_the_file_that_does_not_serve(tmp_path):
             client.EtcdUnavailable,
             "no quorum",
         ),
-        (404, b"404 page not found", client.EtcdUnreachable, "is no etcd 3.4 or newer"),
-        (200, b"[]", client.EtcdUnreachable, "is no etcd 3.4 or newer"),
+        (404, b"404 page not found", client.EtcdUnreachable, "is not an etcd 3.4 or newer"),
+        (200, b"[]", client.EtcdUnreachable, "is not an etcd 3.4 or newer"),
         (
             400,
             b'{"code":3,"message":"etcdserver: user name is empty"}',
             client.EtcdError,
-            "knows no users by certificate",
+            "does not know users by their certificates",
         ),
         (
             400,

@@ -151,5 +151,8 @@ def test_a_move_is_told_in_steps_that_are_allowed():
     recorded = [{"name": "a", "address": "10.0.0.1"}]
     addresses = {name: {"multinet_node_address": f"10.0.0.{n}"} for n, name in enumerate("abc", 1)}
     told = refused({"multinet_etcd": ["c"]}, addresses, recorded=recorded)
-    assert "Put a back into multinet_etcd, and one host more so that their number stays odd" in told
+    assert (
+        "Put a back into multinet_etcd, and add one more host so that the number of members stays"
+        " odd"
+    ) in told
     assert members.members({"multinet_etcd": ["a", "b", "c"]}, addresses, recorded=recorded)

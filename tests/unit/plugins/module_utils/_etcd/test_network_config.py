@@ -144,7 +144,7 @@ def test_reads_dual_stack_leases():
                 {"name": name, "etcd_prefix": "/blue", "flannel_config": {"a": 1}}
                 for name in ("blue", "red")
             ],
-            "networks[0] has already",
+            "networks[0] already has",
         ),
     ],
 )

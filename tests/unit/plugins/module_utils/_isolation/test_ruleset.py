@@ -142,7 +142,7 @@ def test_every_range_and_device_is_judged():
 
 def test_a_node_address_must_be_one():
     with pytest.raises(
-        ValueError, match=r"node_addresses: 'node-1' is no IP address; write the address"
+        ValueError, match=r"node_addresses: 'node-1' is not an IP address; write the address"
     ):
         ruleset(many(1), ["node-1"])
 

@@ -77,7 +77,7 @@ def test_an_administrator_is_told_what_he_can_do(status: int) -> None:
         (ConnectionRefusedError(111, "refused"), ": connection refused. Start it,"),
         (
             TimeoutError(),
-            "does not answer in time. A firewall between drops it, no host has that address,",
+            "does not answer in time. A firewall drops the packets, no host has that address,",
         ),
         (OSError(113, "No route to host"), "Its host is down, or a route is missing, or"),
         (OSError("something else."), ": something else."),

@@ -53,7 +53,7 @@ def test_good_nodes(name, settings):
             "n2",
             API,
             (
-                "Node 'n2' has no podCIDR, from which its subnets follow: run the controller"
+                "Node 'n2' has no podCIDR, from which its subnets are derived: run the controller"
                 " manager with --allocate-node-cidrs"
             ),
         ),
@@ -69,7 +69,7 @@ def test_good_nodes(name, settings):
             "n4",
             API,
             (
-                "Node 'n4': podCIDR 10.244.4.0/25 is no /24: write the controller manager's"
+                "Node 'n4': podCIDR 10.244.4.0/25 is not a /24: write the controller manager's"
                 " --node-cidr-mask-size into multinet_node_cidr_mask_sizes."
             ),
         ),
@@ -78,7 +78,7 @@ def test_good_nodes(name, settings):
             DUAL,
             (
                 "Node 'n1' has no IPv6 podCIDR, but multinet_cluster_cidrs has fd00:244::/48:"
-                " remove that range, or give the node one of it."
+                " remove that range, or give the node a podCIDR in it."
             ),
         ),
     ],
@@ -162,9 +162,9 @@ def network(name, interface, attach="all"):
 def test_whose_interfaces_are_shifted():
     blue, red = network("blue", "eth0"), network("red", "net1")
     assert pods_of_others.shifted([blue, red], ["apps/macvlan"]) == [
-        "In pods that are made anew, networks such as apps/macvlan are net2 and on, no longer net1:"
-        " attach: all gives net1 to red. Write an interface there that is not numbered, for example"
-        " interface: red0, and theirs stay."
+        "In new pods, networks such as apps/macvlan are net2 and so on, no longer net1: attach: all"
+        " gives net1 to red. Write an interface there that is not numbered, for example interface:"
+        " red0. Then the other networks keep their interfaces."
     ]
     green = network("green", "net2")
     sentence = pods_of_others.shifted([blue, red, green], ["d/d", "a/a", "c/c", "b/b"])[0]

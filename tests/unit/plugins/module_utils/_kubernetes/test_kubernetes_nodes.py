@@ -28,7 +28,7 @@ def test_a_node_that_joins_gets_the_label_and_loses_the_taint():
     }
     assert what == [
         "label Node node1: multinet.flannel/networks=ready",
-        "take the taint multinet.flannel/no-networks off Node node1",
+        "remove the taint multinet.flannel/no-networks from Node node1",
     ]
     assert nodes.is_announced(node({nodes.LABEL: "ready"}, {"red.multinet.flannel/x": "1"}))
     assert not nodes.is_announced(node({nodes.LABEL: "ready"}, None, [{"key": nodes.TAINT}]))
@@ -54,8 +54,8 @@ def test_a_node_that_has_them_no_more_loses_label_and_leases():
         }
     }
     assert what == [
-        "take the label multinet.flannel/networks off Node node1",
-        "take the leases of blue, red off Node node1",
+        "remove the label multinet.flannel/networks from Node node1",
+        "remove the leases of blue, red from Node node1",
     ]
     assert nodes.change(node(), False) is None
     leaving = nodes.change(node({nodes.LABEL: "ready"}, annotations), False, leases_stay=True)

@@ -168,7 +168,7 @@ def test_a_network_that_a_pod_has_already_is_called_so():
     every, asked = (conf.Delegate(flannel(number=1), full_name=one) for one in (None, "apps/red"))
     with pytest.raises(errors.Error) as caught:
         conf.name_interfaces([conf.Delegate({"type": "a", "name": "a"}), every, asked], conf.NPWG)
-    assert caught.value.msg == "The pod has the network apps/red already, as net1."
+    assert caught.value.msg == "The pod already has the network apps/red, as net1."
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,10 @@ def test_a_fixed_address_is_of_this_node_s_subnet(tmp_path, asked, is_of_this_no
         return
     with pytest.raises(errors.Error) as caught:
         flannel_state.check_addresses(network, asked)
-    assert "10.3.5.1/24, fd03:0:0:5::1/64: the address is of another node" in caught.value.msg
+    assert (
+        "10.3.5.1/24, fd03:0:0:5::1/64: the address belongs to another node's subnet"
+        in caught.value.msg
+    )
     assert "nodeSelector" in caught.value.details
 
 

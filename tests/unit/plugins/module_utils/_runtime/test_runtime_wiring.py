@@ -109,9 +109,9 @@ def test_containerd_without_a_word_on_cni_has_its_defaults():
 def test_where_containerd_looks_elsewhere_it_is_said():
     found = wiring.containerd_problems(data("containerd-debian.toml"), WISH)
     assert found == [
-        "containerd looks for CNI executables in /usr/lib/cni, and multinet_cni_bin_dir is"
-        " /opt/cni/bin. Set it to /usr/lib/cni, or set multinet_configure_containerd: true to have"
-        " /etc/containerd/config.toml changed."
+        "containerd looks for CNI executables in /usr/lib/cni, but multinet_cni_bin_dir is"
+        " /opt/cni/bin. Set it to /usr/lib/cni, or set multinet_configure_containerd: true, which"
+        " changes /etc/containerd/config.toml."
     ]
     assert (
         wiring.containerd_problems(
@@ -143,7 +143,7 @@ def test_where_containerd_looks_elsewhere_it_is_said():
         wiring.Settings("/etc/cni/net.d", paths["cni_bin_dir"], paths["containerd_config"], True),
     )
     assert elsewhere == [
-        "containerd looks for CNI configurations in /var/lib/rancher/k3s/agent/etc/cni/net.d, and"
+        "containerd looks for CNI configurations in /var/lib/rancher/k3s/agent/etc/cni/net.d, but"
         " multinet_cni_conf_dir is /etc/cni/net.d. Set it to"
         " /var/lib/rancher/k3s/agent/etc/cni/net.d."
     ], "a file that k3s writes itself is not changed"
@@ -215,19 +215,19 @@ def test_crio_that_looks_elsewhere_gets_a_dropin_only_when_it_may():
     assert wiring.decide(observed({}, crio=files), WISH) == []
     found = wiring.crio_problems(files, WISH)
     assert [
-        sentence.split(", or set multinet_configure_containerd: true ")[0] for sentence in found
+        sentence.split(", or set multinet_configure_containerd: true, ")[0] for sentence in found
     ] == [
         (
-            "CRI-O looks for CNI configurations in /etc/cni/other.d, and multinet_cni_conf_dir is"
+            "CRI-O looks for CNI configurations in /etc/cni/other.d, but multinet_cni_conf_dir is"
             " /etc/cni/net.d. Set it to /etc/cni/other.d"
         ),
         (
-            "CRI-O looks for CNI executables in /usr/lib/cni, and multinet_cni_bin_dir is"
+            "CRI-O looks for CNI executables in /usr/lib/cni, but multinet_cni_bin_dir is"
             " /opt/cni/bin. Set it to /usr/lib/cni"
         ),
         (
-            "CRI-O takes the CNI network crio alone (cni_default_network), so no pod would be"
-            " attached by the meta-plugin. Remove that line"
+            "CRI-O uses only the CNI network crio (cni_default_network), so the meta-plugin would"
+            " attach no pod. Remove that line"
         ),
     ]
     assert wiring.crio_problems(files, WISH._replace(configure=True)) == []

@@ -56,10 +56,13 @@ def test_a_configuration(tmp_path):
     ("changes", "sentence"),
     [
         ({"networks": []}, "has nothing in 'networks'"),
-        ({"listen": {"address": "192.0.2.1", "port": 1}}, "only loopback may stand"),
-        ({"networks": [{"name": "red"}]}, "is not one of a subnet server: KeyError"),
-        ({"cluster_cidrs": ["x"]}, "is not one of a subnet server: ValueError"),
-        ({"remote": {"address": "192.0.2.1"}}, "is not one of a subnet server: KeyError 'port'"),
+        ({"listen": {"address": "192.0.2.1", "port": 1}}, "which allows only loopback"),
+        ({"networks": [{"name": "red"}]}, "not the configuration of a subnet server: KeyError"),
+        ({"cluster_cidrs": ["x"]}, "not the configuration of a subnet server: ValueError"),
+        (
+            {"remote": {"address": "192.0.2.1"}},
+            "not the configuration of a subnet server: KeyError 'port'",
+        ),
     ],
 )
 def test_configurations_that_will_not_do(tmp_path, changes, sentence):
@@ -145,7 +148,7 @@ def test_a_flanneld_is_ended_when_it_is_wrong_twice_and_not_again_for_a_minute(t
         keeper.look(now)
         ended.append(host.ended)
     assert ended == [0, 1, 1, 1, 2]
-    assert "it works with 10.3.9.0/24 and this node now has 10.3.3.0/24" in said[0]
+    assert "it works with 10.3.9.0/24, but this node now has 10.3.3.0/24" in said[0]
     assert ('multinet_subnets_flanneld_restarts_total{network="red"}', 2) in keeper.samples()
 
 
@@ -189,8 +192,8 @@ def test_what_another_wrote_into_a_lease_is_put_back_after_two_looks(tmp_path):
     keeper.look(15.0)
     assert api.patched == [("n", {PREFIX + "public-ip": "192.0.2.7"})]
     assert said == [
-        "The lease of network red on the Node object was changed by another than this node's"
-        f" flanneld: {PREFIX}public-ip was 192.0.2.66, and is again 192.0.2.7."
+        "The lease of network red on the Node object was changed, but not by this node's flanneld:"
+        f" {PREFIX}public-ip was 192.0.2.66, and is again 192.0.2.7."
     ]
     assert ('multinet_subnets_leases_put_back_total{network="red"}', 1) in keeper.samples()
     kept.replace([Node(the_node(LEASE), told.known)], "2")
