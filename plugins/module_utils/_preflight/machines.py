@@ -81,7 +81,7 @@ def reset_problems(
     if len(others) > len(silent) and not prune:
         found.append(
             f"This reset would remove the etcd of {_and(inventory.members)} with all its data, but"
-            f" it holds leases of {_and(others)}, which are not hosts of this run. Add these hosts"
+            f" it holds leases of hosts that are not in this run: {_and(others)}. Add these hosts"
             " to the inventory, or wait until their leases end (a day), or, if these hosts are"
             " gone, set multinet_prune to true."
         )
