@@ -25,7 +25,7 @@ NOT_FOR_HOSTS = {"mirror", "multinet"}
 WITHOUT_DECLARATION = {"adopt", "gc", "mirror", "multinet", "reset", "status"}
 # It is for one host of those that its playbook has looked at.
 SAYS = {
-    "adopt": "Run the playbook multinet.flannel.adopt",
+    "adopt": "needs what the playbook multinet.flannel.adopt does first",
     # it asks the API before it changes a host
     "kubernetes": "Set multinet_kubeconfig to that of an administrator.",
 }
@@ -261,5 +261,5 @@ def test_a_strategy_by_which_hosts_run_apart_is_refused(
     play["roles"] = ["multinet.flannel.etcd"]
     assert ansible.playbook([play], "--check") != 0
     said = re.sub(r"\s+", " ", ansible.output)
-    assert f"The play 'Networks' has the strategy {strategy}, by which" in said, said
+    assert f"The play 'Networks' has the strategy {strategy}, with which" in said, said
     assert "Write strategy: linear in the play." in said

@@ -183,9 +183,9 @@ def test_two_flanneld_on_a_host_isolate_nothing(lab):
     assert found(report)[leaks.HOST_FORWARDING] == both
     assert found(report)[leaks.FOREIGN_TUNNEL] == both
     assert found(report)[leaks.NODE_ADDRESSES] == both
-    # nobody turned forwarding off in pods: those on both networks hand on, and are named for it
+    # nobody turned forwarding off in pods: those on both networks forward, and are named for it
     assert found(report)[leaks.POD_FORWARDS] == both
-    assert all("hands on" in gap for gap in report["gaps"]) and report["gaps"]
+    assert all("it forwards what they send" in gap for gap in report["gaps"]) and report["gaps"]
     first = next(one for one in report["findings"] if one["class"] == leaks.HOST_FORWARDING.number)
     assert "On h1, h2, nothing keeps" in first["repair"]
     assert "flannel isolates no networks" in first["repair"]
