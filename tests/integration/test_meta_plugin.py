@@ -275,7 +275,7 @@ def test_a_delegate_that_hangs_is_cut_off(host, pod):
     host.plugin("hang", "cat >/dev/null; [ $CNI_COMMAND = ADD ] || exit 0; sleep 600\n")
     status, answer = host.cni(
         "ADD",
-        today({"name": "third", "cniVersion": "0.4.0", "type": "hang"}, timeoutSeconds=3),
+        today({"name": "third", "cniVersion": "0.4.0", "type": "hang"}, timeoutSeconds=8),
         pod,
     )
     assert (status, answer["code"]) == (1, 11)

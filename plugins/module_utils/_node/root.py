@@ -15,10 +15,11 @@ from collections.abc import MutableMapping
 _PLACES = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
 
-def complete_path(environ: MutableMapping[str, str] = os.environ) -> None:
+def complete_path(environ: MutableMapping[str, str] | None = None) -> None:
     """Have root's programs be found, such as nft: su, by which a user may have become root, leaves
-    that user's PATH as it is.
+    that user's PATH as it is. environ: by default this process's.
     """
+    environ = os.environ if environ is None else environ
     there = [one for one in environ.get("PATH", os.defpath).split(os.pathsep) if one]
     more = [one for one in _PLACES if one not in there]
     environ["PATH"] = os.pathsep.join([*there, *more])
