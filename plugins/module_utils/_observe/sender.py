@@ -132,25 +132,19 @@ class _Sending:
     def due(self, turn: int) -> list[Cell]:
         """Return what is to be sent in a turn: see send()."""
         noted = _noted_here(self.task) if turn == 1 else {}
-        lossy = self._lossy_ways() if turn == 1 else ()
+        asked = [cell for cell in self.wanted if _is_asked(cell)]
+        silent = [cell for cell in asked if not self.is_answered(cell)]
+        due = {cell["id"] for cell in silent}
+        lossy = _lossy_ways(asked, silent) if turn == 1 else ()
         return [
             cell
             for cell in self.wanted
             if (
-                _way(cell) in lossy or not self.is_answered(cell)
+                cell["id"] in due or _way(cell) in lossy
                 if _is_asked(cell)
                 else turn < 2 and not _is_noted(cell, noted)
             )
         ]
-
-    def _lossy_ways(self) -> set[tuple[str, str]]:
-        """Return the ways on which much is without answer. What one moment lost, such as a queue
-        that was full, is a small share of two looks at the way.
-        """
-        asked = [cell for cell in self.wanted if _is_asked(cell)]
-        number = collections.Counter(map(_way, asked))
-        silent = collections.Counter(_way(cell) for cell in asked if not self.is_answered(cell))
-        return {way for way, count in silent.items() if count >= MUCH * number[way]}
 
     def is_answered(self, cell: Cell) -> bool:
         """True if an answer has come by each protocol."""
@@ -303,6 +297,15 @@ def _is_noted(cell: Cell, noted: dict[str, set[str]]) -> bool:
 def _way(cell: Cell) -> tuple[str, str]:
     """Return where a cell of this host leads: the host and the network, see losses.Way."""
     return cell["to_host"], cell["to_network"]
+
+
+def _lossy_ways(asked: Iterable[Cell], silent: Iterable[Cell]) -> set[tuple[str, str]]:
+    """Return the ways on which much of what was asked is without answer. What one moment lost, such
+    as a queue that was full, is a small share of two looks at the way.
+    """
+    number = collections.Counter(map(_way, asked))
+    lost = collections.Counter(map(_way, silent))
+    return {way for way, count in lost.items() if count >= MUCH * number[way]}
 
 
 def _is_asked(cell: Cell) -> bool:
