@@ -180,7 +180,7 @@ def main() -> None:
     refused = root.problem()
     if refused:
         module.fail_json(msg=refused)
-    module.get_bin_path("ip", required=True, opt_dirs=["/sbin", "/usr/sbin"])
+    module.get_bin_path("ip", required=True)
     try:
         found = gather(
             module.params["plan"],
