@@ -94,7 +94,7 @@ cluster: test-programs
 	@$(ENV) $(MOLECULE) create -s $(S)
 
 integration: test-programs
-	@$(ENV) $(PYTEST) tests/integration
+	@$(ENV) $(PYTEST) --side-by-side tests/integration
 
 # The meta-plugin beside Multus and the bare delegates.
 bench: test-programs
@@ -170,7 +170,7 @@ remove-hosts:
 # The scenarios and the static checks run beside the others (tests/README.md).
 test: export MULTINET_BEGAN := $(shell date +%s)
 test: install test-programs
-	@$(ENV) $(PYTEST) tests/unit tests/integration tests/scenarios tests/static
+	@$(ENV) $(PYTEST) --side-by-side tests/unit tests/integration tests/scenarios tests/static
 
 clean:
 	@scripts/clean.sh

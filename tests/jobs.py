@@ -4,7 +4,9 @@
 """Commands that run beside the tests of this process.
 
 Two things run at a time, as many as the smallest machine has cores: one command beside the tests of
-this process; after them two commands. Each writes a file of its own, .build/test/NAME.log.
+this process; after them two commands. While a second process runs tests, too (share.py), it is a
+third thing: tests wait about half of their time. Each writes a file of its own,
+.build/test/NAME.log.
 """
 
 from __future__ import annotations
@@ -31,9 +33,9 @@ class Job:
     """A command; once it is done, its exit status and what it took.
 
     again: what a person types to run it alone. room: of the jobs that name the same one, one runs
-    at a time. undo: a command that removes what is left when the job was ended half way. seconds:
-    by the clock. cpu: seconds that processors worked for the command, without what the test hosts
-    did.
+    at a time. undo: a command that removes what is left when the job was ended half way. grace:
+    seconds in which it may clean up by itself when it is ended. seconds: by the clock. cpu: seconds
+    that processors worked for the command, without what the test hosts did.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Job:
     again: str
     room: str = ""
     undo: tuple[str, ...] = ()
+    grace: float = 0.0
     process: subprocess.Popen[bytes] | None = None
     status: int | None = None
     began: float = 0.0
@@ -97,10 +100,15 @@ class Job:
     def kill(self, environment: dict[str, str]) -> None:
         """End the command, which was running, and all that it started; remove what it left."""
         assert self.process
-        # Ansible's workers have sessions of their own, so a process group would not be enough.
-        for pid in reversed(_with_descendants(self.process.pid)):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        if self.grace:
+            self.process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(self.grace)
+        if self.process.returncode is None:
+            # Ansible's workers have sessions of their own, so a process group would not be enough.
+            for pid in reversed(_with_descendants(self.process.pid)):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         self.status = self.process.wait()
         if self.undo:
             subprocess.run(

@@ -9,6 +9,7 @@ import contextlib
 import datetime
 import ipaddress
 import itertools
+import os
 import random
 import socket
 import subprocess
@@ -105,8 +106,10 @@ class Authority:
         return path
 
 
-# Each once, and none that the kernel gives to a connection (net.ipv4.ip_local_port_range)
-_PORTS = itertools.cycle(random.sample(range(20000, 30000), 10000))
+# Each once, none that the kernel gives to a connection (net.ipv4.ip_local_port_range), and none of
+# a second process of tests (tests/share.py)
+_FIRST = 20000 + int(os.environ.get("MULTINET_SECOND", "0"))
+_PORTS = itertools.cycle(random.sample(range(_FIRST, 30000, 2), 5000))
 
 
 def free_port():
