@@ -7,10 +7,12 @@ things, so that configurations run as they are.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import pathlib
 import shlex
+import shutil
 import subprocess
 import sys
 
@@ -28,6 +30,7 @@ PLACES = (
     "/usr/local/lib/multinet",
 )
 BIN, NET = "/opt/cni/bin", "/etc/cni/net.d"
+UPSTREAM = ["flannel", "bridge", "host-local", "tuning", "loopback", "macvlan", "ptp", "portmap"]
 
 
 def with_own(places, directory, argv):
@@ -42,6 +45,18 @@ def with_own(places, directory, argv):
         os.makedirs(place, exist_ok=True)
         mounts += f"mount --bind {shlex.quote(str(own))} {place} && "
     return ["unshare", "--mount", "sh", "-c", mounts + 'exec "$@"', "sh", *map(str, argv)]
+
+
+@functools.lru_cache
+def executables(upstream_bin):
+    """Return upstream's plugins (pathlib.Path each) as hosts link them: 27 MB would be written for
+    each host. What a test does to one stays with this process.
+    """
+    plugins = upstream_bin.with_name(f"{upstream_bin.name}-plugins")
+    plugins.mkdir()
+    for name in UPSTREAM:
+        shutil.copy(upstream_bin / name, plugins)
+    return sorted(plugins.iterdir())
 
 
 class CniHost:
@@ -64,19 +79,8 @@ class CniHost:
             self.path(place).mkdir(parents=True)
         self.path(NET).mkdir()
         self.path(BIN).mkdir()
-        for plugin in upstream_bin.iterdir():
-            if plugin.name in (
-                "flannel",
-                "bridge",
-                "host-local",
-                "tuning",
-                "loopback",
-                "macvlan",
-                "ptp",
-                "portmap",
-            ):
-                (self.path(BIN) / plugin.name).write_bytes(plugin.read_bytes())
-                (self.path(BIN) / plugin.name).chmod(0o755)
+        for plugin in executables(upstream_bin):
+            (self.path(BIN) / plugin.name).hardlink_to(plugin)
         # just as the role installs it
         library = "/usr/local/lib/multinet"
         files = library_files.library(lib_dir=library)
@@ -110,6 +114,7 @@ class CniHost:
     def plugin(self, name, script):
         """Install a plugin of the test's own."""
         file = self.path(BIN) / name
+        file.unlink(missing_ok=True)  # other hosts have the same file
         file.write_text("#!/bin/sh\n" + script, encoding="utf-8")
         file.chmod(0o755)
 

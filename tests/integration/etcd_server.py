@@ -139,6 +139,7 @@ def running_etcd(executable, directory, tls=None, options=()):
         "--name=one",
         f"--data-dir={directory / 'data'}",
         "--log-level=error",
+        "--unsafe-no-fsync",  # no test takes the power away
         "--listen-client-urls=" + client,
         "--advertise-client-urls=" + client,
         "--listen-peer-urls=" + peer,

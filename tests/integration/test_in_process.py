@@ -334,6 +334,14 @@ class World(CniHost):
         return found
 
 
+def sysctls(pod, names):
+    """Return what sysctl says of names in a pod; nothing where there are none."""
+    command = ["ip", "netns", "exec", pod, "sysctl", "-n"]
+    if not names:
+        return None
+    return subprocess.run([*command, *names], check=False, capture_output=True).stdout
+
+
 def life(directory, upstream_bin, conf, lease, environ, add, delete, *, installed=True):
     """ADD, CHECK and DEL of a plugin, whose executable may be installed; return what is to be
     compared, a list of one dict each, and the names of what was called.
@@ -377,21 +385,7 @@ def life(directory, upstream_bin, conf, lease, environ, add, delete, *, installe
                         for word in links.split()
                         if "/" in word and not word.startswith("fe80")
                     ),
-                    "sysctls": [
-                        subprocess.run(
-                            [
-                                "ip",
-                                "netns",
-                                "exec",
-                                pod,
-                                "sysctl",
-                                "-n",
-                                *(conf.get("sysctl") or {}),
-                            ],
-                            check=False,
-                            capture_output=True,
-                        ).stdout
-                    ],
+                    "sysctls": sysctls(pod, conf.get("sysctl")),
                 }
             )
         return told, named
