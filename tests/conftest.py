@@ -80,9 +80,7 @@ JOB = pytest.StashKey[jobs.Job]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--side-by-side",
-        action="store_true",
-        help="run integration tests in two processes; options that select tests are this one's",
+        "--side-by-side", action="store_true", help="run integration tests in two processes"
     )
     parser.addoption("--second", metavar="DIRECTORY", help="be the second of these processes")
 
@@ -133,10 +131,12 @@ def _run_with_second(
     session.config.add_cleanup(directory.cleanup)
     place = pathlib.Path(directory.name)
     pytest_again = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider")
+    option = session.config.option
+    selected = ("-k", option.keyword, "-m", option.markexpr)
     files = [str(items[0].path) for items in shared]
     second = jobs.Job(
         name="integration beside",
-        command=(*pytest_again, "--second", directory.name, *files),
+        command=(*pytest_again, "--second", directory.name, *selected, *files),
         again="make integration",
         grace=60,
     )

@@ -179,56 +179,61 @@ def test_a_wrong_sum_installs_nothing(ansible, mirror, tmp_path):
         assert not (tmp_path / "node1").exists()
 
 
-@pytest.mark.parametrize(
-    ("more", "error"),
-    [
-        ({"architecture": "i686"}, "The architecture i686 is not supported"),
+# Arguments, and the error; the runs of Ansible are for all of them at once.
+BAD_INPUT = [
+    ({"architecture": "i686"}, "The architecture i686 is not supported"),
+    (
+        {"version": "0.28.5"},
         (
-            {"version": "0.28.5"},
-            (
-                "The mirror has no flannel 0.28.5 for amd64: there is no directory"
-                " {mirror}/flannel/0.28.5/linux-amd64. Make it with: "
-            ),
+            "The mirror has no flannel 0.28.5 for amd64: there is no directory"
+            " {mirror}/flannel/0.28.5/linux-amd64. Make it with: "
         ),
-        ({"version": "v0.28.4"}, "write it in that form, without a v"),
+    ),
+    ({"version": "v0.28.4"}, "write it in that form, without a v"),
+    (
+        {"source": "release"},
+        "No sha256 sum is known for flannel 0.28.4 on amd64 (there is one for 0.27.4,",
+    ),
+    (
+        {"source": "host"},
         (
-            {"source": "release"},
-            "No sha256 sum is known for flannel 0.28.4 on amd64 (there is one for 0.27.4,",
+            "/node1/bin/flanneld (flanneld of flannel) is not there. The source is host, which"
+            " installs nothing"
         ),
-        (
-            {"source": "host"},
-            (
-                "/node1/bin/flanneld (flanneld of flannel) is not there. The source is host, which"
-                " installs nothing"
-            ),
-        ),
-        ({"dir": None}, "dir is not given: set multinet_artifact_dir"),
-    ],
-)
-def test_bad_input_is_a_sentence(ansible, mirror, more, error):
-    result = ansible.module("artifact", one(mirror, **more))["node1"]
-    assert result["failed"]
-    assert error.format(mirror=mirror) in result["msg"]
+    ),
+    ({"dir": None}, "dir is not given: set multinet_artifact_dir"),
+]
+# What stands in a mirror in place of an executable, and the error
+WRONG_EXECUTABLES = [
+    (elf("arm64"), "is an executable for arm64, not for amd64. It has the sum beside it"),
+    (elf("amd64")[:-1], "is cut off"),
+    (b"<html>", "is a web page"),
+    (b"#!/nowhere/sh\n", "is a script for /nowhere/sh, which is not on the host."),
+]
 
 
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        (elf("arm64"), "is an executable for arm64, not for amd64. It has the sum beside it"),
-        (elf("amd64")[:-1], "is cut off"),
-        (b"<html>", "is a web page"),
-        (b"#!/nowhere/sh\n", "is a script for /nowhere/sh, which is not on the host."),
-    ],
-)
-def test_the_wrong_executable_in_a_mirror(ansible, mirror, tmp_path, content, said):
+def test_bad_input_is_a_sentence(ansible, mirror):
+    calls = [(one(mirror, **more), False) for more, _error in BAD_INPUT]
+    for result, (_more, error) in zip(ansible.modules("artifact", calls), BAD_INPUT):
+        assert result["failed"]
+        assert error.format(mirror=mirror) in result["msg"]
+
+
+def test_the_wrong_executable_in_a_mirror(ansible, mirror, tmp_path):
     """Its sum is right: it was made of the wrong file."""
-    folder = mirror / "flannel/0.28.4/linux-amd64"
-    (folder / "flanneld").write_bytes(content)
-    write_sums(folder)
-    for options in (["--check"], []):
-        result = ansible.module("artifact", wish(mirror), *options)["node1"]
-        assert result["failed"] and said in result["msg"] and str(folder) in result["msg"]
-        assert not (tmp_path / "node1").exists()
+    calls, expected = [], []
+    for number, (content, said) in enumerate(WRONG_EXECUTABLES):
+        its = tmp_path / str(number) / "mirror"
+        shutil.copytree(mirror, its)
+        folder = its / "flannel/0.28.4/linux-amd64"
+        (folder / "flanneld").write_bytes(content)
+        write_sums(folder)
+        for check in (True, False):
+            calls.append((wish(its), check))
+            expected.append((said, str(folder)))
+    for result, (said, folder) in zip(ansible.modules("artifact", calls), expected):
+        assert result["failed"] and said in result["msg"] and folder in result["msg"]
+    assert not (tmp_path / "node1").exists()
 
 
 def test_the_wrong_executable_that_is_installed_already(ansible, mirror, tmp_path):

@@ -95,8 +95,10 @@ def run_two(tmp_path, files, *options):
 
 
 def test_two_processes_and_one_closing_line(tmp_path):
-    out = run_two(tmp_path, {"test_a": FILE, "test_b": FILE}, "-rfEs")
-    assert "2 failed, 5 passed, 2 skipped, 4 warnings in" in out.splitlines()[-1], out
+    left = "def test_that_is_not_selected():\n    assert False\n"
+    files = {"test_a": FILE, "test_b": FILE + left}
+    out = run_two(tmp_path, files, "-rfEs", "-k", "not not_selected")
+    assert "2 failed, 5 passed, 2 skipped, 1 deselected, 4 warnings in" in out.splitlines()[-1], out
     assert len(list(tmp_path.glob("here-*"))) == 2, out
     for name in ("test_a", "test_b"):
         assert f"FAILED tests/integration/{name}.py::test_fails[2]" in out
