@@ -18,79 +18,76 @@ BLUE = {
 }
 RED = {"name": "red", "cidr": "10.3.0.0/16", "backend": {"type": "vxlan", "vni": 2}}
 
+# Networks, other variables, and what is said. A run takes seconds, so mistakes of a kind share one.
 WRONG = {
-    "no default": ([dict(BLUE, default=False)], {}, ["default"]),
-    "two defaults": ([BLUE, dict(RED, default=True)], {}, ["default", "blue", "red"]),
-    "ranges overlap": (
-        [BLUE, dict(RED, cidr="10.1.128.0/17")],
+    "networks, each by itself": (
+        [
+            dict(BLUE, default=False, masqerade=True),
+            dict(RED, name="a-name-too-long", backend={"type": "vxlan", "vni": 70000}),
+            # a name that breaks the watch, and host bits
+            {"name": "subnets", "cidr": "10.5.0.1/16", "backend": {"type": "vxlan", "vni": 3}},
+        ],
         {},
-        ["'red'", "10.1.128.0/17", "10.1.0.0/16"],
+        [
+            "no network has default: true",
+            "'masqerade' is not a key of a network; write masquerade",
+            "name 'a-name-too-long' has 15 characters; write at most 12",
+            "backend.vni is 70000; write a whole number from 1 to 9999",
+            "name 'subnets' is a key that flannel itself uses",
+            "cidr '10.5.0.1/16' has host bits set; write '10.5.0.0/16'",
+        ],
     ),
-    "services overlap": (
-        [BLUE],
-        {"multinet_service_cidrs": ["10.1.0.0/24"]},
-        ["'blue'", "10.1.0.0/24"],
+    "networks that do not go together": (
+        [
+            BLUE,
+            dict(RED, default=True, cidr="10.1.128.0/17", backend={"type": "vxlan", "vni": 1}),
+            {"name": "green", "cidr": "10.4.0.0/16", "backend": {"type": "wireguard"}},
+            {"name": "white", "cidr": "10.5.0.0/16", "backend": {"type": "wireguard"}},
+        ],
+        {
+            "multinet_service_cidrs": ["10.1.0.0/24"],
+            "multinet_forbidden_cidrs": ["10.4.0.0/14"],
+            "multinet_docker_network": "purple",
+        },
+        [
+            "network 'blue' and network 'red' have default: true",
+            "network 'blue': cidr '10.1.0.0/16' overlaps service_cidrs (10.1.0.0/24)",
+            "network 'red': cidr '10.1.128.0/17' overlaps network 'blue' (10.1.0.0/16)",
+            "network 'green': cidr '10.4.0.0/16' overlaps forbidden_cidrs (10.4.0.0/14)",
+            "network 'red': backend.vni 1 is also used by network 'blue'",
+            "network 'white': backend.type 'wireguard' is also used by network 'green'",
+            "'purple', which is not a declared network; write one of blue, red, green, white, or",
+        ],
     ),
-    "forbidden range": (
-        [BLUE],
-        {"multinet_forbidden_cidrs": ["10.0.0.0/8"]},
-        ["'blue'", "10.0.0.0/8"],
-    ),
-    "one VNI for two": (
-        [BLUE, dict(RED, backend={"type": "vxlan", "vni": 1})],
-        {},
-        ["'red'", "vni", "'blue'"],
-    ),
-    "VNI out of range": (
-        [dict(BLUE, backend={"type": "vxlan", "vni": 70000})],
-        {},
-        ["vni", "70000", "9999"],
-    ),
-    "name too long": ([dict(BLUE, name="a-name-too-long")], {}, ["a-name-too-long", "12"]),
-    "a name that breaks the watch": ([dict(BLUE, name="subnets")], {}, ["subnets"]),
-    "wireguard twice": (
-        [dict(BLUE, backend={"type": "wireguard"}), dict(RED, backend={"type": "wireguard"})],
-        {},
-        ["wireguard"],
-    ),
-    "a key with a typo": ([dict(BLUE, masqerade=True)], {}, ["masqerade", "masquerade"]),
-    "host bits": ([dict(BLUE, cidr="10.1.0.1/16")], {}, ["10.1.0.1/16", "10.1.0.0/16"]),
-    "a variable with a typo": (
-        [BLUE],
-        {"multinet_datstore": "kubernetes"},
-        ["multinet_datstore", "write multinet_datastore"],
-    ),
-    "a variable that is nobody's": (
-        [BLUE],
-        {"multinet_colour": "blue"},
-        ["multinet_colour", "another prefix"],
-    ),
-    "a role's variable with a typo": (
-        [BLUE],
-        {"isolation_node_adresses": ["192.0.2.11"]},
-        ["isolation_node_adresses: write isolation_node_addresses;"],
-    ),
-    "a rule that cannot be read": (
-        [BLUE],
-        {"multinet_expectations": [{"that": "length(plan.networks) == 2", "message": "x"}]},
-        ["multinet_expectations number 1:", "character 26, '2'; write a number in backticks: `2`"],
+    "variables, and a rule of the site's own": (
+        [BLUE, RED],
+        {
+            "multinet_datstore": "kubernetes",
+            "multinet_colour": "blue",
+            "isolation_node_adresses": ["192.0.2.11"],
+            "multinet_prun": True,
+            "multinet_expectations": [{"that": "length(plan.networks) == 2", "message": "x"}],
+        },
+        [
+            "multinet_datstore: write multinet_datastore",
+            "multinet_prun: write multinet_prune",
+            "multinet_colour",
+            "another prefix",
+            "isolation_node_adresses: write isolation_node_addresses;",
+            "multinet_expectations number 1:",
+            "character 26, '2'; write a number in backticks: `2`",
+        ],
     ),
     "a distribution that is none": (
         [BLUE],
         {"multinet_kubernetes_distribution": "minikube"},
         ["'minikube'; write one of kubeadm, k3s, rke2, k0s, microk8s, or set"],
     ),
-    "docker in no network": (
-        [BLUE],
-        {"multinet_docker_network": "purple"},
-        ["'purple', which is not a declared network; write one of blue, or leave it out"],
-    ),
     "no networks at all, to be pruned": (
         [],
         {"multinet_prune": True},
         ["multinet_networks: the list is empty"],
     ),
-    "a misspelt multinet_prune": ([BLUE, RED], {"multinet_prun": True}, ["multinet_prune"]),
     "three mistakes at once": (
         [dict(BLUE, cidr="10.1.0.0/33", attach="some"), dict(RED, allow_to=["green"])],
         {},
