@@ -71,8 +71,8 @@ WRONG = {
         [
             "multinet_datstore: write multinet_datastore",
             "multinet_prun: write multinet_prune",
-            "multinet_colour",
-            "another prefix",
+            "There is no variable multinet_colour: `ansible-doc",
+            "a variable of your own needs another prefix",
             "isolation_node_adresses: write isolation_node_addresses;",
             "multinet_expectations number 1:",
             "character 26, '2'; write a number in backticks: `2`",
