@@ -12,7 +12,7 @@ import time
 import budget
 import jobs
 import pytest
-from waiting import wait_for
+from waiting import PATIENCE, wait_for
 
 
 @pytest.fixture(autouse=True)
@@ -103,6 +103,18 @@ def test_stop_ends_what_a_job_started_in_sessions_of_its_own_too(tmp_path):
     wait_for(is_gone)
     assert (tmp_path / "undone").exists()
     assert run.tend(1) == [] and two.process is None
+
+
+def test_stop_lets_a_job_clean_up_that_has_time_for_it(tmp_path):
+    ready, clean = tmp_path / "ready", tmp_path / "clean"
+    script = f"trap 'touch {clean}; exit 4' TERM; touch {ready}; while :; do sleep 0.01; done"
+    one = job("one", script)
+    one.grace = PATIENCE
+    run = jobs.Jobs([one], dict(os.environ))
+    run.tend(1)
+    wait_for(ready.exists)
+    assert run.stop() == ["one"]
+    assert clean.exists() and one.status == 4
 
 
 def test_the_table_adds_up_and_says_what_nobody_measured(monkeypatch):
