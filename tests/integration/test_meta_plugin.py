@@ -170,6 +170,20 @@ echo '{"cniVersion": "0.4.0", "ips": [{"version": "4", "address": "10.50.0.5/32"
     assert host.cni("DEL", conf, pod) == (0, None)
 
 
+def test_a_name_that_another_pod_has_by_now_leads_to_none(host, pod):
+    """A name is used again, and the kernel gives the inode again, too."""
+    conf = today(inProcess=IN_PROCESS)
+    assert host.cni("ADD", conf, pod)[0] == 0
+    host.remove(pod)
+    subprocess.run(["ip", "netns", "add", pod], check=True)
+    host.pods.append(pod)
+    for name in ("eth0", "net1"):
+        subprocess.run(["ip", "-n", pod, "link", "add", name, "type", "bridge"], check=True)
+    assert host.cni("DEL", conf, pod) == (0, None)
+    assert host.leftovers() == []
+    assert set(host.addresses(pod)) == {"eth0", "net1"}
+
+
 def test_check_looks_for_the_addresses_too(host, pod):
     assert host.cni("ADD", today(), pod)[0] == 0
     assert host.cni("CHECK", today(), pod) == (0, None)

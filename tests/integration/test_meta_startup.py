@@ -66,10 +66,10 @@ PROCESS = {"errno", "select", "multinet._cni.process"}
 IMPORTED = {
     "VERSION": ALWAYS | STANDARD,
     "ADD": ALWAYS | STANDARD | WORK | {"multinet._cni.result", "multinet._meta.add", "_ctypes"},
-    "DEL": ALWAYS | STANDARD | WORK | {"multinet._meta.delete"},
+    "DEL": ALWAYS | STANDARD | WORK | {"multinet._meta.delete", "_ctypes"},
 }
 # What talks to the kernel, in place of six processes
-BRIDGE = {"ADD": {"multinet._meta.bridge_port", "multinet._meta.guard"}, "DEL": {"_ctypes"}}
+BRIDGE = {"ADD": {"multinet._meta.bridge_port", "multinet._meta.guard"}, "DEL": set()}
 LEASE = """\
 FLANNEL_NETWORK=10.0.0.0/16
 FLANNEL_SUBNET=10.0.0.1/24

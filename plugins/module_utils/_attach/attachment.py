@@ -155,7 +155,7 @@ class Attacher:
         """
         if entry["result"] is None or not target.netns:
             return False
-        if entry["namespace"] != namespaces.identity(target.netns):
+        if not namespaces.is_marked(target.netns, entry["namespace"]):
             return False
         if entry["ifName"] not in self.interfaces(target.netns):
             return False
@@ -188,7 +188,7 @@ class Attacher:
             "network": wanted.name,
             "target": target.label,
             "netns": target.netns,
-            "namespace": namespaces.identity(target.netns),
+            "namespace": namespaces.mark(target.netns),
             "cniArgs": self.args,
             "config": wanted.network.raw,
             "result": None,
@@ -262,7 +262,7 @@ class Attacher:
         same = [
             path
             for path in (target.netns, entry["netns"])
-            if path and namespaces.identity(path) == entry["namespace"]
+            if namespaces.is_marked(path, entry["namespace"])
         ]
         return runtime.Attachment(
             entry["containerId"], same[0] if same else "", entry["ifName"], args=entry["cniArgs"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 
-from .._cni import cache, conf, errors, invoke, runtime
+from .._cni import cache, conf, errors, invoke, netns, runtime
 from .._meta import conf as meta_conf
 from .._meta import flannel, lock
 from .._meta import state as meta_state
@@ -120,7 +120,8 @@ def _from_state(
             for one in here:
                 flannel.put_back(one.network, now.container_id, one.kept)
                 cni = _runtime(now.path, now.in_process)
-                attachment = one.attachment(cni, now.container_id, _existing(now.netns))
+                place = _place(now.netns, now.namespace)
+                attachment = one.attachment(cni, now.container_id, place)
                 _delete(cni, one.network, attachment, one.result)
             if not here:
                 return
@@ -149,7 +150,10 @@ def _from_cache(entries: cache.Cache, entry: dict[str, Any], bin_dir: str) -> Ca
     def detach() -> None:
         network = conf.parse(entry["config"], f"the remembered network {entry['networkName']}")
         attachment = runtime.Attachment(
-            entry["containerId"], _existing(entry["netns"]), entry["ifName"], args=""
+            entry["containerId"],
+            _place(entry["netns"], entry.get("namespace")),
+            entry["ifName"],
+            args=entry.get("cniArgs", ""),
         )
         _delete(_runtime([bin_dir]), network, attachment, entry["result"])
         entries.remove(entry)
@@ -157,8 +161,11 @@ def _from_cache(entries: cache.Cache, entry: dict[str, Any], bin_dir: str) -> Ca
     return detach
 
 
-def _existing(netns: str) -> str:
-    return netns if netns and os.path.exists(netns) else ""
+def _place(path: str, namespace: object) -> str:
+    """Return the path where the container's namespace was at ADD; empty where there is another one
+    by now (paths are used again), or where it is not known which one it was.
+    """
+    return path if netns.is_marked(path, namespace) and not netns.is_own(path) else ""
 
 
 def _runtime(path: list[str], in_process: Iterable[str] = ()) -> runtime.Runtime:

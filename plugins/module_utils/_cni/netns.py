@@ -5,18 +5,25 @@
 
 from __future__ import annotations
 
+import _socket  # `socket` takes longer to import than all of this takes
 import posix
 
-from . import errors
+from . import errors, files
 from .quick_os import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Union
+
+    # What namespace there was at a path: see mark().
+    Mark = list[Union[int, str]]
 
 _CLONE_NEWNET = 0x40000000
 _SIOCGIFHWADDR, _SIOCGIFMTU = 0x8927, 0x8921
 _OWN = "/proc/thread-self/ns/net"
+_BOOT = "/proc/sys/kernel/random/boot_id"
+_SO_NETNS_COOKIE = 71  # asm-generic/socket.h, since Linux 5.14
 
 
 class inside:  # noqa: N801 - reads as a word: with netns.inside(path)
@@ -123,6 +130,52 @@ def identity(path: str) -> list[int] | None:
     except OSError:
         return None
     return [status.st_dev, status.st_ino]
+
+
+def mark(path: str) -> Mark | None:
+    """Return what tells the network namespace at path from any other, also from one to come:
+    [device, inode, cookie, boot], None when there is none; raise Error (code 8).
+
+    The kernel gives an inode again as soon as it is free, but no cookie within a boot; before Linux
+    5.14 it has none, and it is 0 here. Of a mere file, there is [device, inode].
+    """
+    found = identity(path)
+    if found is None or not is_there(path):
+        return list(found) if found else None
+    return [*found, _cookie(path), _boot()]
+
+
+def is_marked(path: str, kept: object) -> bool:
+    """Say whether the namespace at path is the one that mark() returned `kept` of; False for None.
+
+    It is entered only where all but the cookie is the same. A mark may be a former version's: less
+    of it.
+    """
+    found = identity(path) if path and isinstance(kept, list) and len(kept) >= 2 else None
+    if found is None or not isinstance(kept, list) or kept[:2] != found:
+        return False
+    if len(kept) < 4:
+        return True
+    try:
+        return is_there(path) and kept[2:] == [kept[2] and _cookie(path), _boot()]
+    except errors.Error:
+        return False  # it has gone meanwhile
+
+
+def _cookie(path: str) -> int:
+    """The number that no other network namespace has in this boot, 0 where the kernel has none."""
+    with inside(path):
+        one = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM)
+        try:
+            return int.from_bytes(one.getsockopt(_socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8), "little")
+        except OSError:
+            return 0
+        finally:
+            one.close()
+
+
+def _boot() -> str:
+    return (files.read(_BOOT) or b"").decode("ascii", "replace").strip()
 
 
 def is_there(path: str) -> bool:

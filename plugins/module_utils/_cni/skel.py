@@ -167,7 +167,7 @@ def _check_namespace(request: Request) -> None:
     if (
         request.command in ("ADD", "DEL")
         and request.netns
-        and not request.environ.get("CNI_NETNS_OVERRIDE")
+        and request.environ.get("CNI_NETNS_OVERRIDE", "").upper() not in ("1", "TRUE")
         and netns.is_own(request.netns)
     ):
         raise errors.Error(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 
-from .._cni import errors, runtime
+from .._cni import errors, netns, runtime
 from .._cni import result as results
 from .._cni.quick_os import os
 from . import conf, flannel, lock
@@ -105,6 +105,7 @@ class _Add:
             timeout=configuration.timeout,
             attached=self._planned(delegates),
             in_process=configuration.in_process,
+            namespace=netns.mark(request.netns),
         )
         self._check_free(state)
         for delegate in delegates:

@@ -112,9 +112,13 @@ def detach(
 def _namespace(request: Request, state: states.State) -> str:
     """Return the path of the namespace to detach from, empty where it is gone.
 
-    A runtime names none for GC and for a container that is dead. Then it is where it was at ADD,
-    but never by a process: its number may be another one's by now, of the host or another pod.
+    A runtime names none for GC and for a container that is dead. A path, its own or the runtime's,
+    may be another one's by now: names and numbers of processes are used again.
     """
+    if state.namespace:
+        own = [request.netns, state.netns]
+        return next((path for path in own if netns.is_marked(path, state.namespace)), "")
+    # a state of a former version
     if request.netns:
         return _enterable(request.netns)
     path = state.netns

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 
-from .._cni import conf, errors, files, runtime
+from .._cni import conf, errors, files, netns, runtime
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -130,21 +130,18 @@ def left(
     """Return what libcni's caches remember of containers that are gone: what their plugins gave
     them, such as addresses and the rules of published ports, may still be there.
 
-    Gone is who has no network namespace any more; and where none is named, a pod of Kubernetes of
-    which no process is. kept: of entries(); own_type: as in remembered(); what a meta-plugin
-    attached has entries of its own.
+    Gone is who has no network namespace any more. A pod of which a process is stays where none is
+    named, or where a mere file is in its place: a runtime may mount namespaces where only its own
+    programs see them. kept: of entries(); own_type: as in remembered(); what a meta-plugin attached
+    has entries of its own.
     """
-    found = [one for one in _all_of(kept) if not one.is_meta(own_type)]
-    processes = _processes(proc) if any(not one.netns for one in found) else ""
-    return [
-        one
-        for one in found
-        if (
-            not os.path.exists(one.netns)
-            if one.netns
-            else one.pod_uid and not _runs(one, processes)
-        )
+    found = [
+        one for one in _all_of(kept) if not one.is_meta(own_type) and not netns.is_there(one.netns)
     ]
+    unsure = [one for one in found if not one.netns or os.path.exists(one.netns)]
+    processes = _processes(proc) if unsure else ""
+    stay = [one for one in unsure if (_runs(one, processes) if one.pod_uid else not one.netns)]
+    return [one for one in found if one not in stay]
 
 
 def _processes(proc: str) -> str:

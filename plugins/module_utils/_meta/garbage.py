@@ -88,7 +88,7 @@ def find(host: Host, is_ours: Callable[[str], bool], grace: float) -> Garbage:
         if state is None:
             continue
         age = _age(store.file(container_id, interface), now)
-        if os.path.exists(state.netns) or age < grace:
+        if age < grace or _lives(state, host):
             live.add(container_id)
         else:
             networks = [one.raw["name"] for one in state.attached]
@@ -270,11 +270,21 @@ def _alive(kept: dict[str, dict[str, Any]]) -> set[str]:
     live = set()
     for entry in kept.values():
         try:
-            if os.path.exists(entry["netns"]):
+            if netns.is_there(entry["netns"]):
                 live.add(entry["containerId"])
         except (KeyError, TypeError, ValueError):
             continue  # not one of theirs; the address itself is looked for all the same
     return live
+
+
+def _lives(state: states.State, host: Host) -> bool:
+    """Say whether a state's namespace is there: where it was, or still in use elsewhere. Another
+    one may be at its path by now.
+    """
+    if not state.namespace:  # in a state of a former version
+        return netns.is_there(state.netns)
+    paths = (path for pattern in host.namespaces for path in glob.glob(pattern))
+    return any(netns.is_marked(path, state.namespace) for path in (state.netns, *paths))
 
 
 def _present(host: Host) -> set[str]:

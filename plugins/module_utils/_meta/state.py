@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from .._cni.netns import Mark
+
 _FORMAT = 1
 _BRIDGE = "mn-"  # how the plan names the bridges of its networks
 
@@ -134,7 +136,7 @@ class State:
 
     interface: that of the request; path: the directories the plugins were found in; timeout:
     seconds; attached: the master first; in_process: the plugins whose work is done without their
-    executables.
+    executables; namespace: of netns.mark(), None in a state of a former version.
     """
 
     def __init__(
@@ -148,6 +150,7 @@ class State:
         timeout: float,
         attached: list[Attached],
         in_process: list[str] | None = None,
+        namespace: Mark | None = None,
     ) -> None:
         self.conf_name = conf_name
         self.container_id = container_id
@@ -157,6 +160,7 @@ class State:
         self.timeout = timeout
         self.attached = attached
         self.in_process = in_process or []
+        self.namespace = namespace
 
 
 class Store:
@@ -280,6 +284,7 @@ def _to_dict(state: State) -> dict[str, Any]:
         "containerID": state.container_id,
         "ifName": state.interface,
         "netns": state.netns,
+        "namespace": state.namespace,
         "path": state.path,
         "timeoutSeconds": state.timeout,
         "inProcess": state.in_process,
@@ -329,6 +334,7 @@ def _from_dict(raw: dict[str, Any]) -> State:
         timeout=float(raw["timeoutSeconds"]),
         attached=attached,
         in_process=list(raw.get("inProcess") or []),
+        namespace=raw.get("namespace"),
     )
 
 

@@ -7,7 +7,9 @@ import json
 import threading
 import time
 
+import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._attach import detachment, pod_news
+from ansible_collections.multinet.flannel.plugins.module_utils._cni import cache, netns
 from ansible_collections.multinet.flannel.plugins.module_utils._kube_client.client import ApiError
 from ansible_collections.multinet.flannel.plugins.module_utils._meta import lock
 from ansible_collections.multinet.flannel.plugins.module_utils._meta import state as states
@@ -64,6 +66,44 @@ def test_plugins_are_told_the_ports_as_at_add(tmp_path):
     steps_of("red")[0].act()
     told = json.loads((tmp_path / "stdin").read_text(encoding="utf-8"))
     assert told["runtimeConfig"] == {"portMappings": [1]}
+
+
+@pytest.mark.parametrize("keeper", ["meta-plugin", "cni_attachment"])
+@pytest.mark.parametrize("marked", ["", "other", "own", "same"])
+def test_a_path_that_is_another_ones_by_now_is_not_handed_to_plugins(tmp_path, keeper, marked):
+    """Names and numbers of processes are used again, also by the host itself."""
+    script = f'#!/bin/sh\necho "$CNI_NETNS,$CNI_ARGS" >>{tmp_path}/told\n'
+    store, steps_of = three_networks(tmp_path, script)
+    path = tmp_path / "netns"
+    path.touch()
+    mark = netns.mark(str(path))
+    if marked == "own":
+        path = "/proc/self/ns/net"
+        mark = netns.identity(path)
+    namespace = {"": None, "other": [mark[0], mark[1] + 1]}.get(marked, mark)
+    if keeper == "meta-plugin":
+        state = store.read("pod", "eth0")
+        state.netns, state.namespace = str(path), namespace
+        store.write(state)
+    else:
+        store.remove(store.read("pod", "eth0"))
+        raw = {"name": "multinet-red", "cniVersion": "0.4.0", "plugins": [QUIET]}
+        entry = {
+            "containerId": "pod",
+            "networkName": "multinet-red",
+            "ifName": "net1",
+            "netns": str(path),
+            "namespace": namespace,
+            "cniArgs": "A=1",
+            "config": raw,
+            "result": None,
+        }
+        cache.Cache(str(tmp_path / "cache")).put(entry)
+    (step,) = steps_of("red")
+    step.act()
+    args = "" if keeper == "meta-plugin" else "A=1"
+    expected = f"{path if marked == 'same' else ''},{args}\n"
+    assert (tmp_path / "told").read_text(encoding="utf-8") == expected
 
 
 def test_a_container_that_the_runtime_is_at_work_on_is_waited_for(tmp_path):

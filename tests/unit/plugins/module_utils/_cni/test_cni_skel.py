@@ -104,8 +104,13 @@ def test_del_needs_no_namespace_and_where_the_plugin_says_so_no_configuration():
     assert seen[0].conf == {}
 
 
-def test_the_override_lets_the_own_namespace_pass():
-    assert serve(dict(ENVIRON, CNI_NETNS="/proc/self/ns/net", CNI_NETNS_OVERRIDE="1"), {})[0] == 0
+@pytest.mark.parametrize("command", ["ADD", "DEL"])
+@pytest.mark.parametrize(
+    ("override", "status"), [("1", 0), ("true", 0), ("TRUE", 0), ("", 1), ("0", 1), ("false", 1)]
+)
+def test_the_override_lets_the_own_namespace_pass(command, override, status):
+    own = dict(ENVIRON, CNI_COMMAND=command, CNI_NETNS="/proc/self/ns/net")
+    assert serve(dict(own, CNI_NETNS_OVERRIDE=override), {})[0] == status
 
 
 def test_an_error_goes_to_stdout_in_the_requests_version():

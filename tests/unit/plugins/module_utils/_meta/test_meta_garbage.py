@@ -11,7 +11,9 @@ import json
 import os
 
 import pytest
+from ansible_collections.multinet.flannel.plugins.module_utils._cni.netns import identity
 from ansible_collections.multinet.flannel.plugins.module_utils._meta import garbage
+from ansible_collections.multinet.flannel.plugins.module_utils._meta import state as states
 
 
 def test_what_runtimes_remember_is_read_once(tmp_path, monkeypatch):
@@ -101,3 +103,75 @@ def test_who_names_no_namespace_is_gone_when_no_process_is_its(
     os.utime(cache / "cbr0-c1-eth0", (1, 1))
     found = garbage.remembered([str(cache)], str(tmp_path / "proc"))
     assert [one["container_id"] for one in found] == expected
+
+
+def remember(directory, container_id, path, arguments=()):
+    """Have a runtime remember, an hour ago, a container by a path of its namespace."""
+    conf = {"cniVersion": "0.4.0", "name": "cbr0", "type": "flannel"}
+    entry = {
+        "kind": "cniCacheV1",
+        "containerId": container_id,
+        "ifName": "eth0",
+        "netns": str(path),
+        "cniArgs": list(arguments),
+        "config": base64.b64encode(json.dumps(conf).encode()).decode(),
+    }
+    (directory / f"cbr0-{container_id}-eth0").write_text(json.dumps(entry))
+    os.utime(directory / f"cbr0-{container_id}-eth0", (1, 1))
+
+
+def test_a_mere_file_is_no_namespace(tmp_path):
+    """A runtime that was killed between unmounting and removing leaves one."""
+    cache, process = tmp_path / "results", tmp_path / "proc" / "7"
+    cache.mkdir()
+    process.mkdir(parents=True)
+    (process / "cgroup").write_text(f"0::/kubepods/burstable/pod{UID}/c2\n")
+    (process / "cmdline").write_text("sleep\0")
+    path = tmp_path / "netns"
+    path.touch()
+    remember(cache, "stopped", path)
+    remember(cache, "lives", "/proc/self/ns/net")
+    # mounted where its runtime alone sees it, maybe: a process of the pod is there
+    remember(cache, "pod", path, [["K8S_POD_UID", UID]])
+    remember(cache, "other", path, [["K8S_POD_UID", UID.replace("0", "1")]])
+    found = garbage.remembered([str(cache)], str(tmp_path / "proc"))
+    assert sorted(one["container_id"] for one in found) == ["other", "stopped"]
+
+
+def state_of(tmp_path, path, namespace):
+    """Return the Store and the Host of an old state: its path, and which one was there."""
+    store = states.Store(str(tmp_path / "states"))
+    store.write(
+        states.State(
+            conf_name="meta",
+            container_id="cid",
+            interface="eth0",
+            netns=str(path),
+            path=[],
+            timeout=1,
+            attached=[],
+            namespace=namespace,
+        )
+    )
+    os.utime(store.file("cid", "eth0"), (1, 1))
+    return garbage.Host(
+        state_directory=store.directory,
+        ipam_directory=str(tmp_path / "networks"),
+        flannel_directory=str(tmp_path / "flannel"),
+        path=[],
+        caches=[],
+        namespaces=["/proc/self/ns/net"],
+    )
+
+
+@pytest.mark.parametrize("is_own", [False, True])
+@pytest.mark.parametrize("marked", ["not", "as another", "as the same"])
+def test_a_state_is_garbage_when_its_namespace_is_gone(tmp_path, is_own, marked):
+    path = "/proc/self/ns/net" if is_own else tmp_path / "netns"
+    (tmp_path / "netns").touch()
+    own = identity("/proc/self/ns/net")
+    marks = {"not": None, "as another": [own[0], own[1] + 1], "as the same": own}
+    found = garbage.find(state_of(tmp_path, path, marks[marked]), lambda name: True, 300)
+    # one that moved lives, too
+    lives = marked == "as the same" or (marked == "not" and is_own)
+    assert [one["container_id"] for one in found["states"]] == ([] if lives else ["cid"])
