@@ -170,6 +170,91 @@ echo '{"cniVersion": "0.4.0", "ips": [{"version": "4", "address": "10.50.0.5/32"
     assert host.cni("DEL", conf, pod) == (0, None)
 
 
+def dual_stack(name, interface, number, routes, told):
+    """Return a plugin that makes routes within the pod, and a delegate of it. told: whether its
+    result has the default routes.
+    """
+    said = [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}] if told else []
+    answer = {
+        "cniVersion": "0.4.0",
+        "ips": [
+            {"version": "4", "address": f"10.50.{number}.5/24"},
+            {"version": "6", "address": f"fd50:{number}::5/64"},
+        ],
+        "routes": said,
+    }
+    script = f"""[ "$CNI_COMMAND" = ADD ] || exit 0
+within() {{ nsenter --net="$CNI_NETNS" ip "$@" || exit 1; }}
+within link add {interface} type veth peer name other{number}
+within link set other{number} up
+within link set {interface} up
+within addr add 10.50.{number}.5/24 dev {interface}
+within -6 addr add fd50:{number}::5/64 dev {interface} nodad
+{routes}
+echo '{json.dumps(answer)}'
+"""
+    raw = {"type": name, "name": name, "cniVersion": "0.4.0"}
+    return script, dict(raw, ifName=interface)
+
+
+SHOWN = ("route", "show", "default")
+ADDED = """within route append default via 10.50.2.1 dev {interface}
+within -6 route append default via fd50:2::1 dev {interface}
+"""
+REPLACED = """within route replace default via 10.50.2.1 dev {interface}
+within -6 route replace default via fd50:2::1 dev {interface}
+"""
+
+
+@pytest.mark.parametrize(
+    ("interface", "routes", "tells", "master_tells"),
+    [
+        pytest.param("net1", ADDED, False, True, id="added"),
+        pytest.param("net1", ADDED, True, True, id="added and told"),
+        pytest.param("net1", REPLACED, False, False, id="replaced"),
+        pytest.param("red0", ADDED, False, False, id="added by another interface"),
+        pytest.param("red0", REPLACED, True, True, id="replaced by another interface, and told"),
+    ],
+)
+def test_the_default_route_stays_the_masters_whatever_a_delegate_does(
+    host, pod, interface, routes, tells, master_tells
+):
+    """Of both families: for IPv6 two default routes are one with two ways. The plugin may name its
+    interface as it likes.
+    """
+    begin = ADDED.replace(":2:", ":1:").replace(".2.", ".1.").format(interface="eth0")
+    script, master = dual_stack("first", "eth0", 1, begin, master_tells)
+    host.plugin("first", script)
+    script, second = dual_stack("second", interface, 2, routes.format(interface=interface), tells)
+    host.plugin("second", script)
+    conf = today(delegates=[dict(master, masterplugin=True), dict(second, ifName="net1")])
+    status, answer = host.cni("ADD", conf, pod)
+    assert status == 0, answer
+    found = [
+        [(one.get("gateway"), one.get("dev")) for one in host._ip(pod, "-j", family, *SHOWN)]
+        for family in ("-4", "-6")
+    ]
+    assert found == [[("10.50.1.1", "eth0")], [("fd50:1::1", "eth0")]]
+    assert host.cni("DEL", conf, pod) == (0, None)
+
+
+def test_a_default_route_that_the_master_has_not_is_the_next_ones(host, pod):
+    script, master = dual_stack("first", "eth0", 1, "", told=False)
+    host.plugin("first", script)
+    for number in (2, 3):
+        routes = ADDED.replace(":2:", f":{number}:").replace(".2.", f".{number}.")
+        name = f"net{number}"
+        script, second = dual_stack(name, name, number, routes.format(interface=name), told=False)
+        host.plugin(name, script)
+        master = [master, second] if number == 2 else [*master, second]
+    conf = today(delegates=[dict(master[0], masterplugin=True), *master[1:]])
+    status, answer = host.cni("ADD", conf, pod)
+    assert status == 0, answer
+    for family in ("-4", "-6"):
+        assert [one["dev"] for one in host._ip(pod, "-j", family, *SHOWN)] == ["net2"]
+    assert host.cni("DEL", conf, pod) == (0, None)
+
+
 def test_a_name_that_another_pod_has_by_now_leads_to_none(host, pod):
     """A name is used again, and the kernel gives the inode again, too."""
     conf = today(inProcess=IN_PROCESS)

@@ -20,21 +20,22 @@ def remove_default_routes(path: str, interface: str, families: set[str]) -> None
         _remove(kernel, interface, families)
 
 
-def default_families(path: str, interface: str) -> set[str]:
+def default_families(
+    path: str, interface: str, before: dict[object, rtnetlink.Route] | None = None
+) -> set[str]:
     """Return the families ("4", "6") of which an interface in the network namespace at path has a
-    default route; raise Error (code 3, 5 or 8).
+    default route, or had one before (routes of rtnetlink's default_routes()); raise Error (code 3,
+    5 or 8).
     """
     with netns.inside(path), rtnetlink.Channel() as kernel:
         index = _index(interface)
         try:
-            return {
-                name
-                for name, family in rtnetlink.FAMILIES.items()
-                if any(_is_default_route_of(index, route) for route in kernel.routes(family))
-            }
+            routes = [*kernel.default_routes().values(), *(before or {}).values()]
         except OSError as error:
             what = f"The default routes of {interface} cannot be read."
             raise errors.io_failure(what, error) from None
+    families = {route.family for route in routes if route.index == index}
+    return {name for name, family in rtnetlink.FAMILIES.items() if family in families}
 
 
 def set_default_routes(path: str, interface: str, gateways: list[str]) -> None:
@@ -53,6 +54,33 @@ def set_default_routes(path: str, interface: str, gateways: list[str]) -> None:
                 kernel.ask(rtnetlink.exclusive(route))
             except OSError as error:
                 what = f"The default route by {gateway} on {interface} cannot be made."
+                raise errors.io_failure(what, error) from None
+
+
+def keep_default_routes(
+    path: str, owners: dict[str, str], before: dict[object, rtnetlink.Route]
+) -> None:
+    """Leave an interface the default route of a family alone, and give it back what it had of it.
+
+    owners: {family: its interface}; before: what there was once, of rtnetlink's default_routes():
+    of other interfaces that stays, too. Raises Error (code 5 or 8).
+    """
+    with netns.inside(path), rtnetlink.Channel() as kernel:
+        for name, interface in owners.items():
+            try:
+                family, index = rtnetlink.FAMILIES[name], _index(interface)
+            except errors.Error:
+                continue  # told by a plugin that made no interface
+            try:
+                now = kernel.default_routes()
+                for key, route in now.items():
+                    if route.family == family and route.index != index and key not in before:
+                        kernel.ask(rtnetlink.delete_route(route))
+                for key, route in before.items():
+                    if route.family == family and route.index == index and key not in now:
+                        kernel.ask(rtnetlink.same_route(route))
+            except OSError as error:
+                what = f"The default route cannot be left to {interface} alone."
                 raise errors.io_failure(what, error) from None
 
 

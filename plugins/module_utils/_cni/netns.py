@@ -8,7 +8,7 @@ from __future__ import annotations
 import _socket  # `socket` takes longer to import than all of this takes
 import posix
 
-from . import errors, files
+from . import errors, files, rtnetlink
 from .quick_os import os
 
 TYPE_CHECKING = False
@@ -97,6 +97,16 @@ def interfaces(path: str) -> set[str]:
         open("/proc/thread-self/net/dev", encoding="utf-8", errors="surrogateescape") as table,
     ):
         return {line.partition(":")[0].strip() for line in table if ":" in line}
+
+
+def default_routes(path: str) -> dict[object, rtnetlink.Route]:
+    """Return those of the network namespace at path, see rtnetlink's; raise Error (code 5 or 8)."""
+    with inside(path), rtnetlink.Channel() as kernel:
+        try:
+            return kernel.default_routes()
+        except OSError as error:
+            what = f"The default routes in {path} cannot be read."
+            raise errors.io_failure(what, error) from None
 
 
 def hardware(path: str, interface: str) -> tuple[str, int]:

@@ -48,7 +48,8 @@ _INFO_KIND, _INFO_DATA, _VETH_PEER = 1, 2, 1
 _PORT_HAIRPIN, _PORT_ISOLATED = 4, 33
 # of an address, and of a route
 _ADDRESS, _LOCAL, _BROADCAST = 1, 2, 4
-_DESTINATION, _OIF, _GATEWAY, _TABLE = 1, 4, 5, 15
+_DESTINATION, _OIF, _GATEWAY, _PRIORITY, _MULTIPATH, _CACHE_INFO, _TABLE = 1, 4, 5, 6, 9, 12, 15
+_ON_LINK = 4  # of a route's flags
 # of a neighbour table, and the place of table_fulls among its counters
 _COUNTERS, _FULLS = 7, 10
 
@@ -56,6 +57,7 @@ _HEADER = Struct("=IHHII")
 _LINK = Struct("=BxHiII")
 _IFADDR = Struct("=BBBBi")
 _ROUTE = Struct("=BBBBBBBBI")
+_HOP = Struct("=HBBI")
 _ATTRIBUTE = Struct("=HH")
 _NUMBER = Struct("=I")
 _ERROR_NUMBER = Struct("=i")
@@ -89,16 +91,18 @@ class Address:
 
 class Route:
     """A route. body: by which it can be deleted; index: of the interface, 0 where there is none;
-    gateway: 4 or 16 bytes, empty where there is none.
+    gateway: 4 or 16 bytes, empty where there is none; key: what tells it from other routes to the
+    same destination.
     """
 
     def __init__(self, body: bytes) -> None:
         self.body = body
-        self.length, table, self.kind = body[1], body[4], body[7]
+        self.family, self.length, table, self.kind = body[0], body[1], body[4], body[7]
         found = read_attributes(body[_ROUTE.size :])
         self.table = _NUMBER.unpack(found[_TABLE])[0] if _TABLE in found else table
         self.index = _NUMBER.unpack(found[_OIF])[0] if _OIF in found else 0
         self.gateway = found.get(_GATEWAY, b"")
+        self.key = self.family, self.index, self.gateway, found.get(_PRIORITY, b"")
 
 
 class Channel:
@@ -143,9 +147,22 @@ class Channel:
         return [Address(body) for body in self.ask(dump)]
 
     def routes(self, family: int) -> list[Route]:
-        """Return the routes of a family, of all tables; raise OSError."""
+        """Return the routes of a family, of all tables; of one with several ways, each of them for
+        IPv6, where they are routes of their own. Raises OSError.
+        """
         dump = (_ROUTE_GET, _REQUEST | _DUMP, _ROUTE.pack(family, 0, 0, 0, 0, 0, 0, 0, 0))
-        return [Route(body) for body in self.ask(dump)]
+        return [Route(way) for body in self.ask(dump) for way in _ways(body)]
+
+    def default_routes(self) -> dict[object, Route]:
+        """Return {key: route} of the default routes of both families that pods' packets take: those
+        of the main table; raise OSError.
+        """
+        return {
+            one.key: one
+            for family in FAMILIES.values()
+            for one in self.routes(family)
+            if one.length == 0 and one.table == MAIN_TABLE and one.kind == UNICAST
+        }
 
     def full_neighbour_tables(self) -> int:
         """Return how often the kernel, which has one table for all namespaces, found its IPv4 or
@@ -260,6 +277,29 @@ def delete_route(route: Route) -> Message:
 
 
 # how it is written
+
+
+def same_route(route: Route) -> Message:
+    """Make a route as it was."""
+    head = list(_ROUTE.unpack_from(route.body))
+    head[-1] &= _ON_LINK  # the others say how its interface was
+    asked: Attributes = {**read_attributes(route.body[_ROUTE.size :])}
+    asked.pop(_CACHE_INFO, None)
+    return _ROUTE_NEW, _REQUEST | _ACKNOWLEDGE | _CREATE, _ROUTE.pack(*head) + attributes(asked)
+
+
+def _ways(body: bytes) -> list[bytes]:
+    """Return the bodies of an IPv6 route's ways, by which each can be deleted."""
+    found: Attributes = {**read_attributes(body[_ROUTE.size :])}
+    several = found.pop(_MULTIPATH, b"") if body[0] == AF_INET6 else b""
+    bodies = []
+    while isinstance(several, bytes) and len(several) >= _HOP.size:
+        size, _flags, _weight, index = _HOP.unpack_from(several)
+        own = read_attributes(several[_HOP.size : size])
+        way: Attributes = {**found, _OIF: _NUMBER.pack(index), **own}
+        bodies.append(body[: _ROUTE.size] + attributes(way))
+        several = several[max(size, _HOP.size) + 3 & ~3 :]
+    return bodies or [body]
 
 
 def attributes(values: Attributes) -> bytes:

@@ -22,6 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from .._cni.rtnetlink import Route
     from .._cni.skel import Request
     from .conf import Delegate, MetaConf
     from .log import Log
@@ -117,10 +118,15 @@ class _Add:
             _keep_ahead(cni, state)
         self.store.begin(state)
         tried: list[states.Attached] = []
+        behind = [one for one in state.attached[1:] if not one.chained]
+        is_told = all(flannel.tells_routes(one.network) for one in behind)
+        before: dict[object, Route] | None = None
         try:
             for one in state.attached:
+                if tried and not is_told and before is None:
+                    before = self.plugin.default_routes(request.netns)
                 if one.chained and not tried[-1].chained:
-                    self._settle_default_routes(tried, delegates)
+                    self._settle_default_routes(tried, delegates, before)
                 tried.append(one)
                 self._attach(cni, one, self._prev_result(state, one))
                 self.log(
@@ -128,7 +134,7 @@ class _Add:
                     f"{one.interface} of network {one.raw['name']} is attached: {one.result}",
                 )
             if not tried[-1].chained:
-                self._settle_default_routes(tried, delegates)
+                self._settle_default_routes(tried, delegates, before)
             answer = results.convert(state.attached[0].final_result, request.version)
             self.store.write(state)
             self.plugin.tell_guard(self.store, state)
@@ -259,18 +265,28 @@ class _Add:
             )
 
     def _settle_default_routes(
-        self, attached: list[states.Attached], delegates: list[Delegate]
+        self,
+        attached: list[states.Attached],
+        delegates: list[Delegate],
+        before: dict[object, Route] | None,
     ) -> None:
-        """Leave one default route of each family, where another than the master may have one."""
+        """Leave one default route of each family, where another than the master may have one.
+
+        before: those there were when the master alone was attached; None where the plugins of the
+        others tell all that they make.
+        """
         told = [delegate.default_route for delegate in delegates[: len(attached)]]
         if all(gateways is None for gateways in told) and not any(
             results.default_families(one.final_result) for one in attached[1:]
         ):
-            return
+            if before is None:
+                return
+            if self.plugin.default_routes(self.request.netns).keys() == before.keys():
+                return
         from . import gateway
 
         gateway.settle(
-            self.request.netns, list(zip(attached, told)), self.configuration.service_ranges
+            self.request.netns, list(zip(attached, told)), self.configuration.service_ranges, before
         )
 
     def _undo(

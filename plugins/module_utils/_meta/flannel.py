@@ -26,11 +26,21 @@ _DATA_DIRECTORY = "/var/lib/cni/flannel"
 _SUBNET_FILE = "/run/flannel/subnet.env"
 _BRIDGE = "cni0"
 _SUBNETS = ("FLANNEL_SUBNET", "FLANNEL_IPV6_SUBNET")
+_TELLING = frozenset(("flannel", "bridge", "tuning", "portmap", "bandwidth"))
 
 
 def plugins(network: NetworkList) -> list[dict[str, Any]]:
     """Return the configurations of a network's flannel plugins."""
     return [plugin for plugin in network.plugins if plugin["type"] == "flannel"]
+
+
+def tells_routes(network: NetworkList) -> bool:
+    """Say whether a network's plugins are known to tell every default route that they make."""
+    kinds = {plugin["type"] for plugin in network.plugins}
+    for plugin in plugins(network):
+        delegate = plugin.get("delegate") or {}
+        kinds.add(delegate.get("type", "bridge") if isinstance(delegate, dict) else "")
+    return kinds <= _TELLING
 
 
 def own_things(network: NetworkList) -> Iterator[tuple[str, str]]:

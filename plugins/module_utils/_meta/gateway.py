@@ -20,17 +20,22 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+    from .._cni.rtnetlink import Route
     from .state import Attached
 
 
 def settle(
-    netns: str, attached: Sequence[tuple[Attached, list[str] | None]], services: Sequence[str] = ()
+    netns: str,
+    attached: Sequence[tuple[Attached, list[str] | None]],
+    services: Sequence[str] = (),
+    before: dict[object, Route] | None = None,
 ) -> None:
     """Change the default routes in the kernel and in the results; raise Error.
 
     attached: the networks, the master first, with the gateways that the pod says for them (empty:
     those that its plugins gave it; None: it says nothing). services: ranges that are reached by
-    the master, whoever has the default route.
+    the master, whoever has the default route. before: the default routes there were before the
+    networks behind the master were attached; None where their plugins tell all that they make.
     """
     asked, gateways = next(
         ((one, given) for one, given in attached if given is not None), (None, [])
@@ -43,28 +48,28 @@ def settle(
         of_master = [cidr for cidr in services if _family(cidr) in wanted]
         routes = netlink.route_as_by_default(netns, master.interface, of_master)
         master.result = _with_routes(master.final_result, routes)
+    owners = dict.fromkeys(wanted, asked.interface) if asked else {}
     taken: set[str] = set()
     for one, _given in attached:
         has = results.default_families(one.final_result)
-        if one is asked:
-            taken |= has
-            continue
-        if one is master:
-            has |= _in_kernel(netns, one)
-        # of the others, the kernel is not asked what a plugin did not tell, but where the pod wants
-        # another one
-        _change(netns, one, (has & taken) | wanted, [])
-        taken |= has - wanted
+        if one is master or before is not None:
+            has |= _in_kernel(netns, one, before or {})
+        own = has - wanted - taken
+        _change(netns, one, has - own - wanted if one is asked else (has & taken) | wanted, [])
+        owners.update(dict.fromkeys(own, one.interface))
+        taken |= own
     if asked and gateways:
         _change(netns, asked, wanted, gateways)
+    if before is not None:
+        netlink.keep_default_routes(netns, owners, before)
 
 
-def _in_kernel(netns: str, attached: Attached) -> set[str]:
+def _in_kernel(netns: str, attached: Attached, before: dict[object, Route]) -> set[str]:
     """The families of which a network has a default route, also where its plugin makes one and
-    tells none, as Calico's does.
+    tells none, as Calico's does; or had one before, which another plugin has replaced.
     """
     try:
-        return netlink.default_families(netns, attached.interface)
+        return netlink.default_families(netns, attached.interface, before)
     except errors.Error as error:
         if error.code != errors.UNKNOWN_CONTAINER:
             raise

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from signal import SIG_IGN, SIGTERM, signal
     from typing import Any, Union
 
+    from .._cni.rtnetlink import Route
     from .._cni.skel import Request
     from .conf import ConfiguredNetworks, Delegate, MetaConf
     from .devices import Devices
@@ -44,7 +45,8 @@ class Plugin:
     """The commands, and what they touch of the host.
 
     execute: finds and runs delegates; interfaces: path of a network namespace -> the names in it;
-    addresses: such a path and an interface -> its addresses; relay: takes what a delegate wrote to
+    addresses: such a path and an interface -> its addresses; default_routes: such a path -> those
+    of rtnetlink's default_routes(); relay: takes what a delegate wrote to
     stderr; own_file: our own executable; connect: an Access and seconds -> the
     Client that may take so long; others: where other CNIs keep what they attached; guard: has the
     host's guard look at the file of a state. What is not given is the host's.
@@ -56,6 +58,7 @@ class Plugin:
         execute: invoke.Exec | None = None,
         interfaces: Callable[[str], set[str]] = netns.interfaces,
         addresses: Callable[[str, str], set[str]] | None = None,
+        default_routes: Callable[[str], dict[object, Route]] = netns.default_routes,
         relay: Callable[[bytes], object] = invoke.relay_stderr,
         own_file: str | None = None,
         connect: Connect | None = None,
@@ -66,6 +69,7 @@ class Plugin:
         self.execute = execute or invoke.Exec()
         self.interfaces = interfaces
         self._addresses = addresses
+        self.default_routes = default_routes
         self._relay = relay
         self._own_file = own_file
         self._connect = connect

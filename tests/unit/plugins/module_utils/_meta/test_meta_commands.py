@@ -41,6 +41,7 @@ class Machine:
         self.listed = {}  # {plugin: the container's interfaces in its result}
         self.routes = {}  # {plugin: the routes in its result}
         self.addresses = {}  # {plugin: the address in its result}
+        self.kernel_routes = {}  # {key: default route}
         self.requests = []
 
     def find(self, name, path):
@@ -65,7 +66,7 @@ class Machine:
             self.attached.pop((name, environ["CNI_CONTAINERID"]), None)
         if command != "ADD":
             return 0, b"", b""
-        address = self.addresses.get(name, f"10.{NAMES.index(name) + 1}.0.2/24")
+        address = self.addresses.get(name) or f"10.{NAMES.index(name) + 1}.0.2/24"
         result = {
             "cniVersion": "0.4.0",
             "ips": [{"version": "4", "address": address}],
@@ -90,6 +91,7 @@ def _serve(machine, tmp_path):
     one = plugin.Plugin(
         execute=machine,
         interfaces=lambda path: machine.present,
+        default_routes=lambda path: dict(machine.kernel_routes),
         relay=lambda text: None,
         others=foreign.Places([str(tmp_path / "results")], str(tmp_path / "multus")),
     )
@@ -285,7 +287,8 @@ def _kernel(monkeypatch):
         "set_default_routes",
         lambda path, interface, gateways: done.append((interface, gateways)),
     )
-    monkeypatch.setattr(netlink, "default_families", lambda path, interface: set())
+    monkeypatch.setattr(netlink, "default_families", lambda path, interface, before: set())
+    monkeypatch.setattr(netlink, "keep_default_routes", lambda path, owners, before: None)
     return done
 
 
@@ -315,10 +318,51 @@ def test_the_default_route_is_the_masters(serve, machine, tmp_path, kernel, rout
 def test_the_default_route_is_the_masters_also_where_its_plugin_tells_none(
     serve, machine, kernel, monkeypatch
 ):
-    monkeypatch.setattr(netlink, "default_families", lambda path, interface: {"4"})
+    monkeypatch.setattr(
+        netlink,
+        "default_families",
+        lambda path, interface, before: {"4"} if interface == "eth0" else set(),
+    )
     machine.routes = {"a": [FOUR, SIX]}
     assert serve("ADD")[0] == 0
     assert kernel == [("net0", ["4"])]
+
+
+@pytest.mark.parametrize("tells", [False, True])
+def test_the_default_route_is_the_masters_though_others_do_not_tell_theirs(
+    serve, machine, kernel, monkeypatch, tells
+):
+    """The kernel is asked where a plugin is none that is known to tell."""
+    kept, run = [], machine.run
+    monkeypatch.setattr(
+        netlink,
+        "default_families",
+        lambda path, interface, before: {"4"} if interface in ("eth0", "net1") else set(),
+    )
+    monkeypatch.setattr(netlink, "keep_default_routes", lambda path, *said: kept.append(said))
+    machine.kernel_routes = {"of eth0": 1}
+    machine.routes = {"c": [FOUR]} if tells else {}
+
+    def with_route(file, environ, stdin, seconds):
+        if (environ["CNI_COMMAND"], file[-1]) == ("ADD", "b"):
+            machine.kernel_routes["of net1"] = 2
+        return run(file, environ, stdin, seconds)
+
+    machine.run = with_route
+    assert serve("ADD")[0] == 0
+    assert kernel == [("net1", ["4"])]
+    assert kept == [({"4": "eth0"}, {"of eth0": 1})]
+
+
+@pytest.mark.parametrize("kind", ["bridge", "flannel"])
+def test_who_tells_all_default_routes_is_believed(serve, machine, tmp_path, kind):
+    machine.kernel_routes = None  # whoever asks fails
+    second = {"name": "n", "cniVersion": "0.4.0", "type": kind, "dataDir": str(tmp_path)}
+    second["subnetFile"] = str(tmp_path / "lease")
+    (tmp_path / "lease").touch()
+    machine.addresses = dict.fromkeys(("c", kind), "10.0.0.2/24")
+    conf = {"delegates": [{"name": "m", "cniVersion": "0.4.0", "type": "c"}, second]}
+    assert serve("ADD", conf)[0] == 0
 
 
 def test_del_goes_backwards_and_may_be_repeated(serve, machine, tmp_path):
@@ -787,6 +831,7 @@ def _serve_pod(machine, tmp_path):
         one = plugin.Plugin(
             execute=machine,
             interfaces=lambda path: machine.present,
+            default_routes=lambda path: dict(machine.kernel_routes),
             relay=lambda text: None,
             connect=connect,
             devices=devices.Devices(str(tmp_path / "checkpoint"), str(tmp_path)),

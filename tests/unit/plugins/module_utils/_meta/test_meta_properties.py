@@ -194,6 +194,7 @@ def test_any_request_gets_an_answer_or_an_error_that_says_what_is_wrong(
         interfaces=lambda path: set(),
         relay=lambda text: None,
         addresses=lambda path, name: set(),
+        default_routes=lambda path: {},
     )
     out = io.StringIO()
     code = skel.main(
