@@ -160,6 +160,7 @@ cni_error:
   sample: {code: 11, msg: "flanneld has no lease for the network multinet-blue yet.", details: ""}
 """
 
+import contextlib
 from typing import Any, NamedTuple
 
 from ansible.module_utils.basic import AnsibleModule
@@ -325,7 +326,9 @@ def main() -> None:
             kind, str(params[kind]), params["container_id"], inspector(module, said)
         )
         action = present if params["state"] == "present" else absent
-        done = action(module, attacher, target, said)
+        # a run that only looks writes nothing, so it takes no lock either
+        with contextlib.nullcontext() if module.check_mode else attacher.alone(target):
+            done = action(module, attacher, target, said)
         attached = [entry for entry in done.after if "config" in entry]
         module.exit_json(
             changed=bool(done.changed),

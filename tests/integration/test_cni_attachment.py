@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import json
 import os
+import pathlib
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._plan import executables, plan
@@ -19,6 +21,7 @@ from cni_host import BIN, NET, CniHost
 from waiting import wait_for
 
 NETWORK_DIRECTORY = "/etc/cni/multinet/net.d"
+CACHE = "/var/lib/cni/multinet-runtime"
 DECLARATION = [
     {
         "name": "blue",
@@ -273,6 +276,53 @@ def test_a_network_is_never_attached_twice(host, pod, attach):
     result = attach(netns=pod)
     assert result["failed"] and "multinet-red already" in result["msg"]
     assert (set(host.addresses(pod)), host.leftovers()) == ({"red0"}, before)
+
+
+GATE = """[ "$CNI_COMMAND" != ADD ] || {
+touch "$0.called"
+while ! [ -e "$0.open" ]; do sleep 0.05; done
+}
+exec "${0%/*}/flannel"
+"""
+
+
+def test_two_runs_at_once_attach_once(host, pod, attach, upstream_bin):
+    """The second took the first for one that was cut off, and detached what it was attaching."""
+    for name in ("flannel", "bridge", "host-local"):
+        shutil.copy(upstream_bin / name, host.path(BIN))
+    host.plugin("gate", GATE)
+    file = host.path(NETWORK_DIRECTORY) / "blue.conflist"
+    raw = json.loads(file.read_text(encoding="utf-8"))
+    raw["plugins"][0]["type"] = "gate"
+    file.write_text(json.dumps(raw), encoding="utf-8")
+    gate = host.path(BIN) / "gate"
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(attach, netns=pod, networks=["blue"])
+        wait_for(gate.with_name("gate.called").exists)
+        second = pool.submit(attach, netns=pod, networks=["blue"])
+        try:
+            wait_for(lambda: second.done() or waits_for_a_lock(host))
+        finally:
+            gate.with_name("gate.open").touch()
+        results = [first.result(), second.result()]
+    assert [one.get("changed") for one in results] == [True, False], results
+    assert host.addresses(pod) == {"eth0": "10.1.5.2/24"}
+    assert attach(netns=pod, state="absent")["changed"]
+    assert host.leftovers() == []
+
+
+def waits_for_a_lock(host):
+    """Say whether two runs have a lock of this test's host open: who has it, and who waits."""
+    locks = {os.stat(path).st_ino for path in host.path(CACHE).glob(".*.lock")}
+    found = set()
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if b"cni_attachment" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes():
+                opened = {os.stat(fd.path).st_ino for fd in os.scandir(f"/proc/{pid}/fd")}
+                found.update({pid} if opened & locks else ())
+        except OSError:
+            continue
+    return len(found) > 1
 
 
 def test_what_another_runtime_attached_is_left_alone(host, pod, attach, upstream_bin):

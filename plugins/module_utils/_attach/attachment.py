@@ -14,7 +14,7 @@ from .._cni import conf, errors, files, invoke, runtime
 from .._cni import netns as namespaces
 from .._cni import result as results
 from .._meta import conf as meta_conf
-from .._meta import flannel, guard, in_process
+from .._meta import flannel, guard, in_process, lock
 from .._meta import state as meta_state
 from .._names import NO_EXECUTABLE
 
@@ -143,6 +143,12 @@ class Attacher:
             return [entry for entry in entries if entry["containerId"] == target.container_id]
         return [entry for entry in entries if entry.get("target") == target.label]
 
+    def alone(self, target: Target) -> lock.held:
+        """Return what holds the target's lock for the time of a with block, in which nobody else
+        attaches or detaches it; raise Error there.
+        """
+        return lock_of(self.cache, target.container_id or target.label, self.timeout)
+
     def within(self, entries: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
         """Return {CNI name of a network: the entry} for the networks that come with another one:
         those a meta-plugin attached for it.
@@ -267,6 +273,14 @@ class Attacher:
         return runtime.Attachment(
             entry["containerId"], same[0] if same else "", entry["ifName"], args=entry["cniArgs"]
         )
+
+
+def lock_of(cache: Cache, container: str, seconds: float) -> lock.held:
+    """Return the lock of what a cache remembers of a container. seconds: how long to wait for it.
+
+    container: its id, or the label by which one that is gone is known.
+    """
+    return lock.held(cache.directory, container.replace("/", "%"), "", seconds)
 
 
 def _network(entry: dict[str, Any]) -> NetworkList:

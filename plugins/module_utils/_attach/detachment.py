@@ -17,6 +17,7 @@ from .._meta import state as meta_state
 from .._meta.in_process import InProcess
 from .._node.removal import RemovalError, Step
 from .._runtime import cri
+from .attachment import lock_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -148,17 +149,26 @@ def _told(act: Callable[[], None]) -> Callable[[], None]:
 
 def _from_cache(entries: cache.Cache, entry: dict[str, Any], bin_dir: str) -> Callable[[], None]:
     def detach() -> None:
-        network = conf.parse(entry["config"], f"the remembered network {entry['networkName']}")
-        attachment = runtime.Attachment(
-            entry["containerId"],
-            _place(entry["netns"], entry.get("namespace")),
-            entry["ifName"],
-            args=entry.get("cniArgs", ""),
-        )
-        _delete(_runtime([bin_dir]), network, attachment, entry["result"])
-        entries.remove(entry)
+        # A run of cni_attachment may be at work on the same container.
+        with lock_of(entries, entry["containerId"], TIMEOUT):
+            now = next((one for one in entries.entries() if _is_same(one, entry)), None)
+            if now is None:
+                return
+            network = conf.parse(now["config"], f"the remembered network {now['networkName']}")
+            attachment = runtime.Attachment(
+                now["containerId"],
+                _place(now["netns"], now.get("namespace")),
+                now["ifName"],
+                args=now.get("cniArgs", ""),
+            )
+            _delete(_runtime([bin_dir]), network, attachment, now["result"])
+            entries.remove(now)
 
-    return detach
+    return _told(detach)
+
+
+def _is_same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    return all(one[key] == other[key] for key in ("containerId", "networkName", "ifName"))
 
 
 def _place(path: str, namespace: object) -> str:

@@ -8,7 +8,11 @@ import threading
 import time
 
 import pytest
-from ansible_collections.multinet.flannel.plugins.module_utils._attach import detachment, pod_news
+from ansible_collections.multinet.flannel.plugins.module_utils._attach import (
+    attachment,
+    detachment,
+    pod_news,
+)
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import cache, netns
 from ansible_collections.multinet.flannel.plugins.module_utils._kube_client.client import ApiError
 from ansible_collections.multinet.flannel.plugins.module_utils._meta import lock
@@ -68,6 +72,39 @@ def test_plugins_are_told_the_ports_as_at_add(tmp_path):
     assert told["runtimeConfig"] == {"portMappings": [1]}
 
 
+def remember(tmp_path, path="", namespace=None):
+    """Have cni_attachment remember a container on red; return the Cache and the entry."""
+    entry = {
+        "containerId": "pod",
+        "networkName": "multinet-red",
+        "ifName": "net1",
+        "netns": path,
+        "namespace": namespace,
+        "cniArgs": "A=1",
+        "config": {"name": "multinet-red", "cniVersion": "0.4.0", "plugins": [QUIET]},
+        "result": None,
+    }
+    remembered = cache.Cache(str(tmp_path / "cache"))
+    remembered.put(entry)
+    return remembered, entry
+
+
+def test_a_container_that_cni_attachment_is_at_work_on_is_waited_for(tmp_path):
+    store, steps_of = three_networks(tmp_path, f"#!/bin/sh\necho called >>{tmp_path}/called\n")
+    store.remove(store.read("pod", "eth0"))
+    remembered, entry = remember(tmp_path)
+    (step,) = steps_of("red")
+    with attachment.lock_of(remembered, "pod", 1):
+        working = threading.Thread(target=step.act)
+        working.start()
+        time.sleep(0.2)
+        assert not (tmp_path / "called").exists()
+        remembered.remove(entry)  # that was its work
+    working.join(PATIENCE)
+    assert not working.is_alive()
+    assert not (tmp_path / "called").exists() and remembered.entries() == []
+
+
 @pytest.mark.parametrize("keeper", ["meta-plugin", "cni_attachment"])
 @pytest.mark.parametrize("marked", ["", "other", "own", "same"])
 def test_a_path_that_is_another_ones_by_now_is_not_handed_to_plugins(tmp_path, keeper, marked):
@@ -87,18 +124,7 @@ def test_a_path_that_is_another_ones_by_now_is_not_handed_to_plugins(tmp_path, k
         store.write(state)
     else:
         store.remove(store.read("pod", "eth0"))
-        raw = {"name": "multinet-red", "cniVersion": "0.4.0", "plugins": [QUIET]}
-        entry = {
-            "containerId": "pod",
-            "networkName": "multinet-red",
-            "ifName": "net1",
-            "netns": str(path),
-            "namespace": namespace,
-            "cniArgs": "A=1",
-            "config": raw,
-            "result": None,
-        }
-        cache.Cache(str(tmp_path / "cache")).put(entry)
+        remember(tmp_path, str(path), namespace)
     (step,) = steps_of("red")
     step.act()
     args = "" if keeper == "meta-plugin" else "A=1"
