@@ -20,7 +20,6 @@ _ADDED_1_1 = {
     "interfaces": ("mtu", "socketPath", "pciID"),
     "routes": ("mtu", "advmss", "priority", "table", "scope"),
 }
-DEFAULT_ROUTES = {"0.0.0.0/0": "4", "::/0": "6"}  # destination: family
 _LISTS = {"interfaces": "name", "ips": "address", "routes": "dst"}
 
 
@@ -84,17 +83,26 @@ def to_latest(result: dict[str, Any]) -> dict[str, Any]:
     return latest
 
 
+def default_family(destination: str) -> str | None:
+    """Return the family ("4", "6") of which a destination is the default route, None where it is
+    none. However its address is written: plugins hand on what they were given (10.0.0.1/0).
+    """
+    length = destination.rpartition("/")[2]
+    is_default = "/" in destination and length.isdigit() and int(length) == 0
+    return _family(destination) if is_default else None
+
+
 def default_families(result: dict[str, Any]) -> set[str]:
     """Return the families ("4", "6") of which a result (with cniVersion) has a default route."""
-    routes = to_latest(result)["routes"]
-    return {DEFAULT_ROUTES[route["dst"]] for route in routes if route["dst"] in DEFAULT_ROUTES}
+    found = {default_family(route["dst"]) for route in to_latest(result)["routes"]}
+    return {family for family in found if family}
 
 
 def default_gateways(result: dict[str, Any]) -> list[str]:
     """Return the gateways of a result's default routes, one of each family."""
     routes = [route for route in to_latest(result)["routes"] if route.get("gw")]
-    found = {route["dst"]: route["gw"] for route in reversed(routes)}
-    return [found[dst] for dst in DEFAULT_ROUTES if dst in found]
+    found = {default_family(route["dst"]): route["gw"] for route in reversed(routes)}
+    return [found[family] for family in ("4", "6") if family in found]
 
 
 def _add_family(latest: dict[str, Any], part: object, family: str) -> None:

@@ -125,8 +125,7 @@ def _with_routes(result: dict[str, Any], routes: list[dict[str, str]]) -> dict[s
 def _routes(
     routes: list[dict[str, Any]] | None, families: set[str], gateways: list[str]
 ) -> list[dict[str, Any]]:
-    known = results.DEFAULT_ROUTES
-    kept = [route for route in routes or [] if known.get(route["dst"]) not in families]
+    kept = [one for one in routes or [] if results.default_family(one["dst"]) not in families]
     return kept + [
         {"dst": "::/0" if _family(gateway) == "6" else "0.0.0.0/0", "gw": gateway}
         for gateway in gateways

@@ -78,7 +78,7 @@ def _entry(
     gateways = [
         route["gw"]
         for route in latest["routes"]
-        if route.get("gw") and route["dst"] in results.DEFAULT_ROUTES
+        if route.get("gw") and results.default_family(route["dst"])
     ]
     if gateways:
         entry["gateway"] = gateways

@@ -304,6 +304,15 @@ SIX = {"dst": "::/0", "gw": "fd00::1"}
         ({"c": [FOUR], "a": [FOUR]}, [("net0", ["4"])], {"c": [FOUR]}),
         ({"c": [FOUR], "a": [FOUR, SIX], "b": [SIX]}, None, {"c": [FOUR], "a": [SIX]}),
         ({"a": [FOUR], "d": [FOUR]}, [("net2", ["4"])], {"a": [FOUR]}),
+        # as plugins hand on what they were given
+        (
+            {
+                "c": [FOUR, SIX],
+                "a": [{"dst": "10.0.0.1/0"}, {"dst": "0::0/0"}, {"dst": "10.9.0.0/16"}],
+            },
+            [("net0", ["4", "6"])],
+            {"c": [FOUR, SIX], "a": [{"dst": "10.9.0.0/16"}]},
+        ),
     ],
 )
 def test_the_default_route_is_the_masters(serve, machine, tmp_path, kernel, routes, done, left):
