@@ -25,6 +25,7 @@ else:
 # and as slowly as libcni does.
 _BUSY_TRIES = 6
 _BUSY_SECONDS = 1.0
+_KILL_SECONDS = 5.0
 _OUTPUT_LIMIT = 16 * 1024 * 1024
 
 
@@ -99,7 +100,7 @@ def _wait(pid: int, file: str, seconds: float | None, outputs: list[int]) -> int
                 )
             _sleep(ending, min(left, 1.0))
     except errors.Error:
-        _kill(pid)  # late, too talkative, or we are told to end ourselves
+        _kill(pid, ending)  # late, too talkative, or we are told to end ourselves
         raise
     finally:
         if ending is not None:
@@ -125,9 +126,14 @@ def _sleep(ending: int | None, seconds: float) -> None:
     poll.poll(seconds * 1000)
 
 
-def _kill(pid: int) -> None:
+def _kill(pid: int, ending: int | None) -> None:
+    """Kill a child with what it started. One that waits in the kernel (for a disk or a lock there)
+    ends when that is over, maybe never; it is left alone after some seconds.
+    """
+    deadline = time.monotonic() + _KILL_SECONDS
     try:
         os.killpg(pid, SIGKILL)
-        os.waitpid(pid, 0)
+        while not os.waitpid(pid, os.WNOHANG)[0] and time.monotonic() < deadline:
+            _sleep(ending, 0.1)
     except (ProcessLookupError, ChildProcessError):
         pass

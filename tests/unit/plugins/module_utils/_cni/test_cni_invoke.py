@@ -65,6 +65,25 @@ def test_one_that_hangs_is_killed_with_what_it_started(script, tmp_path):
     wait_for(is_gone)
 
 
+def test_one_that_cannot_be_killed_does_not_keep_us(script, monkeypatch):
+    """It waits in the kernel, for a disk that does not answer."""
+    killed, waitpid = [], os.waitpid
+
+    def waits(pid, options):
+        assert options == os.WNOHANG  # otherwise we would wait as long
+        return 0, 0
+
+    monkeypatch.setattr(process, "_KILL_SECONDS", 0.2)
+    monkeypatch.setattr(process.os, "waitpid", waits)
+    monkeypatch.setattr(process.os, "killpg", lambda pid, number: killed.append(pid))
+    with pytest.raises(errors.Error) as caught:
+        invoke.Exec().run(script("exec sleep 3600"), dict(os.environ), b"", 0.1)
+    assert caught.value.code == errors.TRY_AGAIN_LATER
+    monkeypatch.undo()
+    os.killpg(killed[0], signal.SIGKILL)
+    waitpid(killed[0], 0)
+
+
 def test_one_that_leaves_a_child_behind_does_not_keep_us(script, tmp_path):
     file = script(f"sleep 3600 & echo $! > {tmp_path}/child; echo ok")
     said = invoke.exec_plugin(invoke.Exec(), file, dict(os.environ), b"", seconds=PATIENCE)
