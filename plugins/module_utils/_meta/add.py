@@ -303,7 +303,7 @@ class _Add:
             self.plugin.runtime(self.request, state.path, in_process=state.in_process),
             tried,
             container_id=state.container_id,
-            netns=state.netns,
+            netns=delete.namespace(self.request, state),
             deadline=time.monotonic() + state.timeout * _UNDO_SHARE,
         )
         try:

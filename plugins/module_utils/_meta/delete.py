@@ -95,7 +95,7 @@ def detach(
         plugin.runtime(request, path, in_process=state.in_process, when_missing=NO_EXECUTABLE),
         state.attached,
         container_id=state.container_id,
-        netns=_namespace(request, state),
+        netns=namespace(request, state),
         deadline=time.monotonic() + state.timeout,
     )
     if failed:
@@ -109,7 +109,7 @@ def detach(
         store.remove(state)
 
 
-def _namespace(request: Request, state: states.State) -> str:
+def namespace(request: Request, state: states.State) -> str:
     """Return the path of the namespace to detach from, empty where it is gone.
 
     A runtime names none for GC and for a container that is dead. A path, its own or the runtime's,

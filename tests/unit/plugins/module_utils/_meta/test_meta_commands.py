@@ -185,6 +185,30 @@ def test_when_one_fails_all_are_undone_backwards_itself_included(serve, machine,
     assert states(tmp_path) == []
 
 
+@pytest.mark.parametrize("is_another", [False, True])
+def test_undoing_enters_no_other_namespace(serve, machine, tmp_path, is_another):
+    """The process that it was named by may have ended, and its number be another one's."""
+    path, run = tmp_path / "netns", machine.run
+    path.touch()
+    machine.fail[("ADD", "b")] = {"code": 123, "msg": "no"}
+
+    def ends(file, environ, stdin, seconds):
+        if is_another and (environ["CNI_COMMAND"], file[-1]) == ("ADD", "b"):
+            path.rename(tmp_path / "ended")
+            path.touch()
+        return run(file, environ, stdin, seconds)
+
+    machine.run = ends
+    assert serve("ADD", CNI_NETNS=str(path))[0] == 1
+    told = {
+        environ["CNI_NETNS"]
+        for command, dummy, environ, *dummies in machine.requests
+        if command == "DEL"
+    }
+    assert told == {"" if is_another else str(path)}
+    assert machine.attached == {}
+
+
 def test_an_undoing_that_fails_keeps_the_state_for_del(serve, machine, tmp_path):
     machine.fail[("ADD", "b")] = {"code": 123, "msg": "no"}
     machine.fail[("DEL", "a")] = {"code": 124, "msg": "cannot"}
