@@ -207,6 +207,34 @@ OPENINGS = [
     ),
     Opening(
         27,
+        "TCP alone is not masqueraded",
+        rules(("as_host", "meta l4proto tcp accept")),
+        GUARD,
+        "broken",
+        says="TCP left with another source than the node's",
+    ),
+    Opening(
+        27,
+        "another firewall drops TCP on its way out",
+        "nft add table ip other; nft add chain ip other forward '{ type filter hook forward"
+        " priority 10; }'; nft add rule ip other forward iifname mn-blue oifname eth0 meta l4proto"
+        " tcp drop",
+        "nft delete table ip other",
+        "broken",
+        says="TCP did not get out",
+    ),
+    Opening(
+        27,
+        "another firewall drops ICMP on its way out",
+        "nft add table ip other; nft add chain ip other forward '{ type filter hook forward"
+        " priority 10; }'; nft add rule ip other forward iifname mn-blue oifname eth0 meta l4proto"
+        " icmp drop",
+        "nft delete table ip other",
+        "broken",
+        says="ICMP did not get out",
+    ),
+    Opening(
+        27,
         "what leaves is not answered",
         "nft add table ip other; nft add chain ip other raw '{ type filter hook prerouting priority"
         " -300; }'; nft add rule ip other raw iifname eth0 udp sport 47470-47485 drop",

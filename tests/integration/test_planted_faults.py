@@ -50,7 +50,7 @@ class Fault(t.NamedTuple):
     verdict: str
     classes: set[leaks.Leak]  # all that may be found; the first finding has one of them
     hosts: set[str]  # all that the findings name
-    says: str = ""  # words in a sentence or a repair
+    says: str = ""  # words in a sentence, a repair or a note
 
 
 def insert(chain, rule, host="h1"):
@@ -58,13 +58,18 @@ def insert(chain, rule, host="h1"):
     return (host, f"nft insert rule inet multinet {chain} {rule}")
 
 
-def drops(rule, host="h1"):
-    """A table of somebody else's, that drops what a host forwards."""
+def filters(hook, rule, host="h1"):
+    """A table of somebody else's with one rule."""
     return (
         host,
-        "nft add table inet other; nft add chain inet other forward '{ type filter hook forward"
-        f" priority 10; }}'; nft add rule inet other forward {rule} drop",
+        f"nft add table inet other; nft add chain inet other {hook} '{{ type filter hook {hook}"
+        f" priority 10; }}'; nft add rule inet other {hook} {rule}",
     )
+
+
+def drops(rule, host="h1"):
+    """A table of somebody else's, that drops what a host forwards."""
+    return filters("forward", f"{rule} drop", host)
 
 
 def mirror(device, port):
@@ -161,6 +166,118 @@ FAULTS = [
         "broken",
         {leaks.NO_WAY_OUT},
         {"h1"},
+    ),
+    Fault(
+        "no masquerade for TCP",
+        [insert("as_host", "meta l4proto tcp accept")],
+        "broken",
+        {leaks.NO_WAY_OUT},
+        {"h1"},
+        "TCP left with another source than the node's: h2 saw 10.1.1.1",
+    ),
+    Fault(
+        "no masquerade for ICMP",
+        [insert("as_host", "meta l4proto icmp accept")],
+        "broken",
+        {leaks.NO_WAY_OUT},
+        {"h1"},
+        "ICMP left with another source than the node's: h2 saw 10.1.1.1",
+    ),
+    Fault(
+        "no masquerade for TCP, and no guard at the other node",
+        [insert("as_host", "meta l4proto tcp accept"), ("h2", "nft delete table inet multinet")],
+        "leaks",
+        {*FORWARDS, leaks.NODE_ADDRESSES, leaks.INJECTION, leaks.NO_WAY_OUT, leaks.IPV6}
+        | {leaks.LOWERED_MTU},
+        {"h1", "h2"},
+        "TCP left with another source than the node's: h2 saw 10.1.1.1",
+    ),
+    Fault(
+        "TCP dropped on the way out",
+        [drops('iifname "mn-blue" oifname "eth0" meta l4proto tcp')],
+        "broken",
+        {leaks.NO_WAY_OUT},
+        {"h1"},
+        "TCP did not get out: what h1 itself sends to h2 does, and the pod's UDP, ICMP, too",
+    ),
+    Fault(
+        "ICMP dropped on the way out",
+        [drops('iifname "mn-blue" oifname "eth0" meta l4proto icmp')],
+        "broken",
+        {leaks.NO_WAY_OUT},
+        {"h1"},
+        "ICMP did not get out: what h1 itself sends to h2 does, and the pod's UDP, TCP, too",
+    ),
+    Fault(
+        "answers of TCP dropped on the way back",
+        [drops('iifname "eth0" oifname "mn-blue" meta l4proto tcp')],
+        "broken",
+        {leaks.NO_WAY_OUT},
+        {"h1"},
+        "no answer came back by TCP",
+    ),
+    Fault(
+        "a host that lets nobody in by TCP",
+        [filters("input", 'iifname "eth0" meta l4proto tcp drop', "h2")],
+        "as_planned",
+        set(),
+        set(),
+        "Of TCP on the ways out from h1 to h2, only what arrives was measured",
+    ),
+    Fault(
+        "a host that refuses what comes by TCP",
+        [filters("input", 'iifname "eth0" meta l4proto tcp reject with tcp reset', "h2")],
+        "as_planned",
+        set(),
+        set(),
+    ),
+    Fault(
+        "a host that lets few echo requests in",
+        [
+            filters(
+                "input", "icmp type echo-request limit rate over 1/hour burst 1 packets drop", "h2"
+            )
+        ],
+        "as_planned",
+        set(),
+        set(),
+    ),
+    Fault(
+        "a host that sends nothing itself by TCP",
+        [filters("output", 'oifname "eth0" meta l4proto tcp drop')],
+        "as_planned",
+        set(),
+        set(),
+    ),
+    Fault(
+        "nothing passes between hosts by TCP",
+        [
+            (
+                "switch",
+                "nft add table bridge other; nft add chain bridge other forward '{ type filter hook"
+                " forward priority 0; }'; nft add rule bridge other forward ip protocol tcp drop",
+            )
+        ],
+        "as_planned",
+        set(),
+        set(),
+        "What h1 itself sends to h2 by TCP does not arrive, so the way out of its pods was not"
+        " measured by TCP.",
+    ),
+    Fault(
+        "a pod that sends no TCP",
+        [
+            (
+                "h1-a",
+                "nft add table netdev f; nft add chain netdev f out '{ type filter hook egress"
+                " device eth0 priority 0; }'; nft add rule netdev f out ip daddr 192.168.9.0/24"
+                " meta l4proto tcp drop",
+            )
+        ],
+        "inconclusive",
+        {leaks.NOT_MEASURED},
+        {"h1"},
+        "the sender's host never saw its tcp leave h1/",
     ),
     Fault(
         "masquerade inside a network",
@@ -834,6 +951,9 @@ ALWAYS = (
     "TCP let through",
     "ICMP let in at a node's addresses",
     "no masquerade",
+    "no masquerade for TCP",
+    "TCP dropped on the way out",
+    "a host that lets nobody in by TCP",
     "TCP dropped between hosts",
     "two bridges joined",
     "a pod on the wrong bridge",
@@ -864,4 +984,4 @@ def test_fault(fault, tmp_path):
     classes = {leaks.CLASSES[one["class"]] for one in found}
     assert classes <= fault.classes, told
     assert {host for one in found for host in one["hosts"]} == fault.hosts, told
-    assert fault.says in str(found), told
+    assert fault.says in str([found, report["notes"]]), told

@@ -34,7 +34,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any, NoReturn, TextIO
 
 from .._cni import files, rtnetlink
-from . import frames, netns
+from . import frames, netns, ways_out
 from .ends import Facts, end_id, endpoints, node_addresses
 from .witness import PACKET_AUXDATA, Ledger, Witness
 
@@ -167,6 +167,8 @@ class Listener:
         self.lost: dict[str, int] = {}  # by listener
         # How often a token that asks for an answer came again, by the key of its receipts
         self.again: collections.Counter[tuple[str, str, str, str]] = collections.Counter()
+        # What came to the host by a way out, ahead of its filters: by source, as those it heard
+        self.came: dict[tuple[str, str, str, str], dict[str, dict[str, Any]]] = {}
         # What the host delivered to a pod, which need not say so
         self.delivered: dict[tuple[str, str, str, str], dict[str, Any]] = {}
         self.watch = selectors.DefaultSelector()
@@ -194,6 +196,11 @@ class Listener:
             except OSError as error:
                 if family == socket.AF_INET:
                     self.problems.append(f"{self.host}: no listener for {protocol}: {error}.")
+        for address in filter(None, facts["node"]["underlay"].values()):
+            coming = frames.incoming(frames.to_address(address, frames.requests_filter([port])))
+            with contextlib.suppress(OSError):  # then only what its filters let in is known
+                sock = packet_socket(coming, outgoing=False)
+                self._add(sock, self._on_way_out, f"{self.host}/@underlay")
         seen = frames.requests_filter({port, *tunnels}, witness=True)
         for peer, end in self.witness.ends.items():
             try:
@@ -299,6 +306,15 @@ class Listener:
         if said and token and token["type"] != "=":
             self._note((token["cell"], name, "", said.kind), said.src, said.dst)
 
+    def _on_way_out(self, sock: socket.socket, dummy: str) -> None:
+        said = frames.parse(sock.recv(SNAP))
+        token = frames.read_token(said.payload, self.run) if said else None
+        if said and token and token["type"] != "=" and ways_out.is_of_one(token["cell"]):
+            key = (token["cell"], self.host, "", said.kind)
+            sources = self.came.setdefault(key, {})
+            if len(sources) < SOURCES:
+                sources.setdefault(said.src, _receipt(key, said.src, said.dst, False))
+
     def _answer(
         self, sock: socket.socket, name: str
     ) -> tuple[dict[str, str] | None, str | None, tuple[Any, ...]]:
@@ -324,7 +340,7 @@ class Listener:
         """Return what is known only at the end: what the witness says (see Witness.account()),
         "drops": {name: frames lost for want of room}, "again": {"token protocol": how often it came
         again to where it was for} and "delivered", receipts of what a pod was given and did not
-        see.
+        see, and of what came to the host by a way out and did not get through its filters.
 
         sent: what this host has sent, None if that is not known.
         """
@@ -344,7 +360,13 @@ class Listener:
                 if token.split("|")[3:4] == [end_id(at, interface)]
             },
             "delivered": [
-                receipt for key, receipt in self.delivered.items() if key not in self.heard
+                *(receipt for key, receipt in self.delivered.items() if key not in self.heard),
+                *(
+                    receipt
+                    for key, sources in self.came.items()
+                    for source, receipt in sources.items()
+                    if source not in self.heard.get(key, ())
+                ),
             ],
         }
 

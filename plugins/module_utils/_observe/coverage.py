@@ -215,7 +215,8 @@ def not_measured(measurement: Measurement, judged: Sequence[Cell]) -> list[str]:
         found.append(f"The way out of {', '.join(masqueraded)}: this needs two hosts.")
     elif masqueraded:
         found.append(
-            f"TCP and ICMP on the way out of {', '.join(masqueraded)}: a datagram is sent there."
+            f"The way out of {', '.join(masqueraded)} to anything but another node, and whether a"
+            " connection by TCP works there: a SYN is sent, and its answer heard."
         )
     return found + _services(measurement, judged)
 

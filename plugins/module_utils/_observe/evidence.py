@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from .._plan import pairs
-from . import kinds, modes, sender
+from . import kinds, modes, sender, ways_out
 from .cells import ALL, Cell, Sample, cells, token_name, tunnel_ports_of
 from .ends import OUTSIDE, End, Facts, end_id, endpoints, node_addresses
 
@@ -80,6 +80,9 @@ class Evidence:
             self.of_host.setdefault(cell["from_host"], []).append(cell)
         self.tunnel_ports = tunnel_ports_of(measurement.plan)
         self.ends = {end["id"]: end for end in endpoints(measurement.facts)}
+        self.addresses = {
+            address for end in self.ends.values() for address in end["addresses"].values()
+        }
         self.by_mac = {end["mac"]: end for end in self.ends.values()}
         self.by_pod: dict[str, list[End]] = {}
         for end in self.ends.values():
@@ -173,7 +176,7 @@ class Evidence:
         return {
             token_name(cell)
             for cell in self.of_host.get(host, [])
-            if cell["expected"] == "blocked" and cell["id"] not in errors
+            if sender.is_compared(cell) and cell["id"] not in errors
         }
 
     def doubt_of(self, cell: Cell) -> str:
@@ -190,6 +193,8 @@ class Evidence:
         """Return the receipts of a cell's token where it was to go, and those from elsewhere."""
         name = token_name(cell)
         receipts = self.receipts.get(name)
+        if cell["kind"] == kinds.OUT.name:
+            receipts = [one for one in receipts or () if not self._by_another_way(one, cell)]
         if not receipts:
             return [], []
         there = self._there(cell, receipts)
@@ -223,6 +228,12 @@ class Evidence:
             return [one for one in found if one.get("port") in self.tunnel_ports]
         return found
 
+    def _by_another_way(self, receipt: dict[str, Any], cell: Cell) -> bool:
+        """True if a token left its network in the name of another end: some pod, maybe its own,
+        sent it once more from there.
+        """
+        return receipt["source"] != cell["source"] and receipt["source"] in self.addresses
+
     def _network(self, receipt: dict[str, Any]) -> str | None:
         """Return the network of the interface that heard it, None if it is no pod's."""
         end = self.ends.get(end_id(receipt["at"], receipt["interface"]))
@@ -245,12 +256,12 @@ class Evidence:
         """Return why a cell's token cannot have arrived, whatever is between its ends, "" if the
         sender's host saw it come out of the pod's interface as it was sent.
 
-        For one that must arrive it is enough that others of its kind came out: the kernel of a pod
-        sends nothing to a neighbour that does not answer.
+        For one that must arrive inside its network it is enough that others of its kind came out:
+        the kernel of a pod sends nothing to a neighbour that does not answer.
         """
         if cell["kind"] in (kinds.OUTSIDE.name, kinds.HOST.name):
             return ""  # the first has a control, see in_reach(); the other is in no pod
-        if cell["expected"] == "reached":
+        if cell["expected"] == "reached" and not sender.is_compared(cell):
             if cell["from"] in self.witnessed[cell["kind"]]:
                 return ""
             return "the sender's host never saw such a frame leave the pod"
@@ -304,23 +315,23 @@ class Evidence:
         """False for what was sent to a host that cannot be reached from there: from outside, or by
         a pod's way out.
         """
-        if cell["kind"] in (kinds.OUT.name, kinds.SHADOW.name):
-            return sender.way_out(cell) in self.receipts
+        if cell["kind"] == kinds.OUT.name:
+            return bool(self.way_out(cell).measured)
+        if cell["kind"] == kinds.SHADOW.name:
+            return "udp" in self.way_out(cell).own_inside
         control = "|".join(("control-outside", cell["family"], cell["to_host"]))
         return cell["kind"] != kinds.OUTSIDE.name or control in self.receipts
 
     def out_of_reach(self) -> list[str]:
         """Return the sentences on what was not tried from outside, or by a way out."""
-        ways = {
-            (cell["from_host"], cell["to_host"])
-            for cell in self.cells
-            if cell["kind"] == kinds.OUT.name and not self.in_reach(cell)
-        }
-        return self._not_from_outside() + [
-            f"What {here} itself sends to {there} does not arrive, so the way out of its pods was"
-            " not measured."
-            for here, there in sorted(ways)
-        ]
+        ways = [(cell, self.way_out(cell)) for cell in self.cells if cell["kind"] == kinds.OUT.name]
+        return self._not_from_outside() + ways_out.notes(ways)
+
+    def way_out(self, cell: Cell) -> ways_out.WayOut:
+        """Return what was seen of a cell's way out of the networks, by protocol."""
+        name = ways_out.control_name(cell)
+        answers = self.measurement.sent(cell["from_host"]).get("answers", {}).get(name, [])
+        return ways_out.of_cell(self.heard(cell)[0], self.receipts.get(name, []), answers)
 
     def _not_from_outside(self) -> list[str]:
         sent = self.measurement.sent(OUTSIDE)

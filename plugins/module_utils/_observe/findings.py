@@ -151,7 +151,10 @@ def _groups(judged: Iterable[Cell]) -> dict[tuple[str, int, str], list[Cell]]:
 
 def _key(one: dict[str, Any], to_network: str) -> tuple[str, int, str]:
     """Return what tells a finding, or a cell of it, apart from others."""
-    apart = {LEAK: "", BROKEN: to_network, INCONCLUSIVE: _cause(one)}
+    broken = to_network
+    if one["class"] == leaks.NO_WAY_OUT.number:  # each protocol may have a reason of its own
+        broken += " " + one["reason"].split(":")[0]
+    apart = {LEAK: "", BROKEN: broken, INCONCLUSIVE: _cause(one)}
     return (one["outcome"], one["class"], apart[one["outcome"]])
 
 

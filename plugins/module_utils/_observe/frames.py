@@ -311,7 +311,8 @@ def _parse_transport(frame: bytes, protocol: int, at: int) -> tuple[str, int] | 
 
 
 # Classic BPF, include/uapi/linux/bpf_common.h
-LOAD_HALF, LOAD_BYTE, LOAD_HALF_INDEXED, LOAD_BYTE_INDEXED = 0x28, 0x30, 0x48, 0x50
+LOAD_WORD, LOAD_HALF, LOAD_BYTE = 0x20, 0x28, 0x30
+LOAD_HALF_INDEXED, LOAD_BYTE_INDEXED = 0x48, 0x50
 LOAD_LENGTH, LOAD_HEADER_LENGTH = 0x80, 0xB1
 EQUAL, GREATER, AT_LEAST, ANY_BIT, AND, LEAVE = 0x15, 0x25, 0x35, 0x45, 0x54, 0x06
 MANY = 48  # ports; more are a range
@@ -388,6 +389,19 @@ def incoming(program: bytes) -> bytes:
 def outgoing(program: bytes) -> bytes:
     """Return a program that passes of these frames those that go out of this interface."""
     return _PACKET_TYPE + struct.pack("HBBI", EQUAL, 1, 0, OUTGOING) + _DROPPED + program
+
+
+def to_address(address: str, program: bytes) -> bytes:
+    """Return a program that passes of these frames those whose packet is for an address."""
+    kind, place = (IPV6, 38) if ":" in address else (IPV4, 30)
+    words = struct.unpack(f"!{len(_packed(address)) // 4}I", _packed(address))
+    found = struct.pack("HBBI", LOAD_HALF, 0, 0, 12)
+    found += struct.pack("HBBI", EQUAL, 0, 2 * len(words), kind)
+    for number, word in enumerate(words):
+        left = 2 * (len(words) - 1 - number)  # lines before the one that drops
+        found += struct.pack("HBBI", LOAD_WORD, 0, 0, place + 4 * number)
+        found += struct.pack("HBBI", EQUAL, 0 if left else 1, left, word)
+    return found + _DROPPED + program
 
 
 def local_filter(ipv6: bool, protocol: int, port: int) -> bytes:

@@ -15,10 +15,10 @@ Pure, on the controller. A cell is
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
-from . import kinds
+from . import kinds, ways_out
 from .cells import Cell, token_name, wants_answer
 from .ends import End
 from .evidence import Evidence
@@ -85,12 +85,16 @@ def judge(cell: Cell, evidence: Evidence) -> Cell:
         rewritten = _other_sources(cell, there, evidence) if kind.keeps_source else set()
         # Into a network that it may reach, a pod needs no way back; out of all, it does.
         one_way_is_enough = cell["from_network"] != cell["to_network"] and kind is not kinds.OUT
-        if rewritten:
+        if rewritten and kind is kinds.OUT:
+            outcome, reason = BROKEN, _not_as_node(seen, rewritten, verdict, reason)
+        elif rewritten:
             outcome = BROKEN
-            own = "instead of the node's" if kind is kinds.OUT else REWRITTEN
-            reason = f"the receiver saw the source {', '.join(sorted(rewritten))} {own}"
+            reason = f"the receiver saw the source {', '.join(sorted(rewritten))} {REWRITTEN}"
         elif verdict != REACHED and not (verdict == ONE_WAY and one_way_is_enough):
             outcome = BROKEN
+        changed = evidence.never_left(cell) if kind is kinds.OUT and outcome == BROKEN else ""
+        if changed:  # by the pod, which is no affair of the host
+            outcome, verdict, reason = INCONCLUSIVE, INCONCLUSIVE, changed
     return dict(
         cell,
         verdict=verdict,
@@ -121,6 +125,23 @@ def _other_sources(cell: Cell, there: list[dict[str, Any]], evidence: Evidence) 
     return heard - set(evidence.true_sources(cell))
 
 
+def _not_as_node(seen: _Seen, sources: set[str], verdict: str, reason: str) -> str:
+    """Return what was wrong with a way out by which a token came in another name than the node's,
+    and with what did not come.
+    """
+    others = {one["protocol"] for one in seen.there if one["source"] in sources}
+    own = ", ".join(map(str, seen.evidence.true_sources(seen.cell)))
+    text = (
+        f"{_named(others)} left with another source than the node's: {seen.cell['to_host']} saw"
+        f" {', '.join(sorted(sources))} instead of the node's {own}"
+    )
+    return f"{text}; {reason}" if verdict == BLOCKED else text
+
+
+def _named(found: Collection[str]) -> str:
+    return ways_out.named(one for one in kinds.OUT.protocols if one in found)
+
+
 def _handed_on(token: str, evidence: Evidence) -> str:
     by = evidence.handed_on.get(token)
     return f"; {by} handed it on" if by else ""
@@ -136,13 +157,45 @@ def _rule(seen: _Seen) -> Ruling:
     """
     return (
         _sent_otherwise(seen)
+        or _by_a_way_out(seen)
         or _heard(seen)
         or _not_sent(seen)
         or _not_listened_for(seen)
         or _answered_by_no_endpoint(seen)
         or _never_left(seen)
-        or Ruling(BLOCKED, "sent, listened for, and not heard")
+        or Ruling(BLOCKED, _kept_back(seen) or "sent, listened for, and not heard")
     )
+
+
+def _by_a_way_out(seen: _Seen) -> Ruling | None:
+    """Some of what a pod sent out of the networks came to the other node: what its own host sends
+    there tells what else must have, and what must be answered.
+    """
+    if seen.kind is not kinds.OUT or not seen.there or _strangers(seen):
+        return None
+    host = seen.cell["from_host"]
+    way = seen.evidence.way_out(seen.cell)
+    if way.missing:
+        return _not_sent(seen) or Ruling(BLOCKED, _kept_back(seen))
+    if not seen.evidence.measurement.sent(host):
+        return Ruling(INCONCLUSIVE, f"{host} did not report the answers")
+    silent = way.answerable - {answer["channel"] for answer in seen.answers}
+    if silent:
+        return Ruling(ONE_WAY, f"the token arrived, no answer came back by {_named(silent)}")
+    return Ruling(REACHED, f"arrived by {_named(way.came)}")
+
+
+def _kept_back(seen: _Seen) -> str:
+    """Return what did not get out of the networks, although the pod's host reaches the other node,
+    "" of any other cell.
+    """
+    if seen.kind is not kinds.OUT:
+        return ""
+    way, cell = seen.evidence.way_out(seen.cell), seen.cell
+    arrived = [one for one in way.measured if one not in way.missing]
+    text = f"{_named(way.missing)} did not get out: what {cell['from_host']} itself sends to"
+    text += f" {cell['to_host']} does"
+    return f"{text}, and the pod's {_named(arrived)}, too" if arrived else text
 
 
 def _sent_otherwise(seen: _Seen) -> Ruling | None:

@@ -118,13 +118,12 @@ NODE_ADDRESS = Kind(
 OUT = Kind(
     "out",
     GATEWAY,
-    "a datagram to another node's own address, from networks with masquerade",
+    "UDP, TCP and ICMP to another node's own address, from networks with masquerade",
     "pods reach the outside of the networks, with their node's address",
     receiver=NODE,
     answered=True,
     failure=leaks.NO_WAY_OUT,
     keeps_source=True,
-    protocols=("udp",),
 )
 RELAY = Kind(
     "relay",

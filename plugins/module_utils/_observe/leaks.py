@@ -213,8 +213,10 @@ NO_WAY_OUT = Leak(
     "no way out",
     closed_by="the guard's masquerade of networks with `masquerade: true`",
     repair="On {host}, what pods of {source} send out of the networks must leave with the node's"
-    " address: nft list chain inet multinet masquerade; look at other firewalls, too.",
-    shown_by="`out` that does not arrive, is not answered, or has another source than the node",
+    " address: nft list chain inet multinet leaving, and as_host. Look at what other firewalls do"
+    " with it in forward and postrouting, too (nft list ruleset; iptables-save).",
+    shown_by="`out` that does not arrive by a protocol by which the host itself reaches that node,"
+    " is not answered, or has another source than the node",
 )
 
 SPEAKS_FOR_OTHERS = Leak(

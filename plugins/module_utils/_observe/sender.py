@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from . import agent, frames, kinds, netns
+from . import agent, frames, kinds, netns, ways_out
 from .agent import packet_socket
 from .cells import ALL, Cell, Sample, cells, token_name, wants_answer
 from .ends import OUTSIDE, End, Facts, end_id, endpoints, host_end
@@ -34,6 +34,7 @@ SYN_TOKEN = 128  # bytes: more than the options of any SYN, see frames.requests_
 MUCH = 0.05  # of the cells of a way: half of losses.SHARE
 BURST = 100  # datagrams between two looks at the clock and at the answers
 TOO_LATE = "the measurement's deadline came before"
+CONTROLS = "controls"  # instead of a path: the seat of ways_out.controls()
 INNER_MAC = "02:00:00:00:00:01"  # of the frame in a forged VXLAN message: anybody's
 
 
@@ -82,14 +83,14 @@ def send(task: Task) -> dict[str, Any]:
     more as a whole; nothing after the deadline of the listener.
 
     Returns {"cells": int, "digest": str, "sent": int, "errors": {cell id: why nothing could be
-    sent}, "answers": {cell id: [{"by", "channel"}]}, "noted": number of tokens whose frames the
-    witness is to compare, "again": {cell id: how often more than once it was sent, of those that
-    ask for an answer}, "seconds": float}.
+    sent}, "answers": {cell id, or one of ways_out.controls(): [{"by", "channel"}]}, "noted": number
+    of tokens whose frames the witness is to compare, "again": {cell id: how often more than once it
+    was sent, of those that ask for an answer}, "seconds": float}.
     """
     started = time.monotonic()
     wanted = task.share()
     sending = _Sending(task, wanted)
-    sent = _control_ways_out(task, wanted)
+    sending.try_ways_out()
     for turn in range(max(2, task.rounds)):
         due = sending.due(turn)
         for cell in due:
@@ -98,12 +99,14 @@ def send(task: Task) -> dict[str, Any]:
             break
         if due:
             sending.hear_for(task.wait)
+        if not turn:
+            sending.try_ways_out()
     sending.hear_late()
     answers = sending.close()
     return {
         "cells": len(wanted),
         "digest": digest(wanted),
-        "sent": sent + sending.sent,
+        "sent": sending.sent,
         "errors": sending.errors,
         "answers": answers,
         "noted": len(sending.ledger.tokens),
@@ -124,6 +127,11 @@ class _Sending:
         self.ends = {end["id"]: end for end in [*endpoints(task.facts), host_end(task.host)]}
         senders = {cell["from"] for cell in wanted}
         self.seats = _seats(task, self.ends.values(), senders, self.ledger)
+        self.controls = ways_out.controls(wanted)
+        if self.controls:
+            here = next(fact for fact in task.facts if fact["host"] == task.host)
+            own = list(filter(None, here["node"]["underlay"].values()))
+            self.seats[CONTROLS] = _Seat(task, [host_end(task.host)], self.ledger, own)
         self.sent = 0
         self.errors: dict[str, str] = {}  # by cell id
         self.repeated: dict[str, int] = {}  # how often more than once, by id of cells that ask
@@ -146,11 +154,29 @@ class _Sending:
             )
         ]
 
+    def try_ways_out(self) -> None:
+        """Let the host itself send where its pods' ways out lead, see ways_out."""
+        end = host_end(self.task.host)
+        for cell in self.controls:
+            # its own firewall may refuse one, and then nothing is known about that protocol
+            with contextlib.suppress(OSError):
+                self.seats[CONTROLS].send(cell, end)
+            self.sent += 1
+
     def is_answered(self, cell: Cell) -> bool:
         """True if an answer has come by each protocol."""
+        return len(self._channels(cell)) >= len(kinds.protocols(cell["kind"]))
+
+    def _channels(self, cell: Cell) -> set[str]:
         seat = self.seats.get(self.ends[cell["from"]]["netns"])
-        heard = seat.answers.get(cell["id"], []) if seat else []
-        return len({answer["channel"] for answer in heard}) >= len(kinds.protocols(cell["kind"]))
+        return seat.channels(cell["id"]) if seat else set()
+
+    def _has_all_answers(self, cell: Cell) -> bool:
+        """The same, but of a way out by each protocol by which the host itself has one."""
+        if cell["kind"] != kinds.OUT.name:
+            return self.is_answered(cell)
+        own = self.seats[CONTROLS].channels(ways_out.control_name(cell))
+        return self._channels(cell) >= {"udp"} | own
 
     def send(self, cell: Cell, turn: int) -> None:
         """Send the token of a cell, or note why that cannot be."""
@@ -191,7 +217,7 @@ class _Sending:
         last = time.monotonic()
         while due and time.monotonic() < min(self.until, last + self.task.late):
             self._hear()
-            left = [cell for cell in due if not self.is_answered(cell)]
+            left = [cell for cell in due if not self._has_all_answers(cell)]
             if len(left) < len(due):
                 due, last = left, time.monotonic()
             time.sleep(0.1)
@@ -233,32 +259,6 @@ class _Pace:
         time.sleep(max(0.0, self.started + self.count / self.rate - self.now))
         self.now = time.monotonic()
         return True
-
-
-def way_out(cell: Cell) -> str:
-    """Return the name of the token by which a host itself tries where its pods' way out leads."""
-    return "|".join(("control-out", cell["family"], cell["from_host"], cell["to_host"]))
-
-
-def _control_ways_out(task: Task, wanted: Iterable[Cell]) -> int:
-    """Let the host itself send where its pods' ways out lead: a firewall there may keep back both.
-
-    Returns how many were sent.
-    """
-    ways = {
-        (way_out(cell), cell["family"], cell["address"])
-        for cell in wanted
-        if cell["kind"] == kinds.OUT.name
-    }
-    for name, family, address in sorted(ways):
-        token = frames.token(task.run, name, None, False)
-        with (
-            contextlib.suppress(OSError),
-            socket.socket(_address_family(family), socket.SOCK_DGRAM) as sock,
-        ):
-            for dummy in range(2):
-                sock.sendto(token, (address, task.port))
-    return len(ways)
 
 
 def _seats(
@@ -308,6 +308,11 @@ def _lossy_ways(asked: Iterable[Cell], silent: Iterable[Cell]) -> set[tuple[str,
     return {way for way, count in lost.items() if count >= MUCH * number[way]}
 
 
+def is_compared(cell: Cell) -> bool:
+    """True if the witness is to compare the frames of a cell with what was sent."""
+    return bool(cell["expected"] == "blocked" or cell["kind"] == kinds.OUT.name)
+
+
 def _is_asked(cell: Cell) -> bool:
     """True if a cell's token must arrive and be answered."""
     return bool(cell["expected"] == "reached" and wants_answer(cell))
@@ -316,11 +321,16 @@ def _is_asked(cell: Cell) -> bool:
 class _Seat:
     """The sockets of one namespace, and the answers they have heard."""
 
-    def __init__(self, task: Task, ends: Sequence[End], ledger: Ledger) -> None:
-        """ends: all that are in the namespace."""
+    def __init__(
+        self, task: Task, ends: Sequence[End], ledger: Ledger, addresses: Collection[str] = ()
+    ) -> None:
+        """ends: all that are in the namespace. addresses: to which answers come that it is to hear
+        where ends have no peers, none: to all.
+        """
         self.run, self.port, self.ends, self.ledger = task.run, task.port, ends, ledger
         self.path, self.inode = ends[0]["netns"], ends[0]["inode"]
         self.answers: dict[str, list[dict[str, str]]] = {}  # by cell id
+        self.asked: set[str] = set()  # ids of cells; what passes a host is not for the host
         self.sockets: dict[tuple[str, ...], socket.socket] = {}
         self.expected_tcp: dict[tuple[str, int], str] = {}  # by source and own port
         self.expected_arp: dict[tuple[str, str], str] = {}  # by interface and address
@@ -343,8 +353,11 @@ class _Seat:
             if end["peer"]
         ]
         if not self.listening:
+            programs = [frames.to_address(one, program) for one in addresses] or [program]
             with netns.inside(self.path, self.inode):
-                self.listening = [(packet_socket(frames.incoming(program), outgoing=False), "")]
+                self.listening = [
+                    (packet_socket(frames.incoming(one), outgoing=False), "") for one in programs
+                ]
 
     def opened(self) -> list[socket.socket]:
         """Return every socket."""
@@ -352,6 +365,7 @@ class _Seat:
 
     def send(self, cell: Cell, end: End) -> None:
         """Send the cell's token from the interface end; raises OSError if the kernel refuses."""
+        self.asked.add(cell["id"])
         if cell["id"] in self.frames:
             for sock, frame in self.frames[cell["id"]]:
                 sock.send(frame)
@@ -516,9 +530,9 @@ class _Seat:
         self._emit(cell, end, protocol, frames.ethernet(end["mac"], target, packet))
 
     def _emit(self, cell: Cell, end: End, protocol: str, frame: bytes) -> None:
-        """Send a frame; the witness is to compare it if it must not arrive."""
+        """Send a frame; the witness may have to compare it."""
         tagged = cell["variant"].get("way") == "tagged"
-        if cell["expected"] == "blocked" or cell["kind"] == kinds.L2.name:
+        if is_compared(cell) or cell["kind"] == kinds.L2.name:
             self.ledger.frame(token_name(cell), end["id"], protocol, frame, tagged)
         if tagged:
             frame = frames.tagged(frame)
@@ -581,8 +595,14 @@ class _Seat:
             self._note(self.expected_arp.get((interface, said.src)), said.mac, "arp")
 
     def _note(self, cell: str | None, by: str, channel: str) -> None:
-        if cell and {"by": by, "channel": channel} not in self.answers.setdefault(cell, []):
+        if cell is None or cell not in self.asked:
+            return
+        if {"by": by, "channel": channel} not in self.answers.setdefault(cell, []):
             self.answers[cell].append({"by": by, "channel": channel})
+
+    def channels(self, cell: str) -> set[str]:
+        """Return by what a cell was answered."""
+        return {answer["channel"] for answer in self.answers.get(cell, ())}
 
 
 CARRY: dict[str, Callable[[_Seat, Cell, End], None]] = {

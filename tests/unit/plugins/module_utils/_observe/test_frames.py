@@ -90,6 +90,8 @@ def run_filter(program, frame, packet_type=0):
         try:
             if code == 0x28:
                 accumulator = struct.unpack_from("!H", frame, operand)[0]
+            elif code == 0x20:
+                accumulator = struct.unpack_from("!I", frame, operand)[0]
             elif code == 0x48:
                 accumulator = struct.unpack_from("!H", frame, operand + index)[0]
             elif code == 0x30 and operand == 0xFFFFF004:  # SKF_AD_OFF + SKF_AD_PKTTYPE
@@ -219,6 +221,23 @@ def test_filters_by_the_way_that_a_packet_goes():
     assert passed == [False, False, False, False, True]
     for both in (frames.incoming(program), frames.outgoing(program)):
         assert not any(run_filter(both, UDP_FROM[0], kind) for kind in range(5))
+
+
+@pytest.mark.parametrize("address", ["10.3.1.2", "fd00::2"])
+def test_a_filter_by_the_address_that_a_packet_is_for(address):
+    own = frames.to_address(address, frames.requests_filter([7000]))
+    for frame in UDP_TO + SYN_TOKEN + ECHO:
+        for_it = frames.parse(frame).dst == address
+        assert bool(run_filter(own, frame)) == for_it
+        assert bool(run_filter(frames.incoming(own), frame)) == for_it
+        assert not run_filter(frames.incoming(own), frame, frames.OUTGOING)
+    near = address.replace("2", "3")
+    assert not any(
+        run_filter(frames.to_address(one, frames.requests_filter([7000])), frame)
+        for one in (near, address.replace("10", "11").replace("fd00", "fd01"))
+        for frame in UDP_TO
+    )
+    assert not any(run_filter(own, frame) for frame in UDP_FROM + ARP)
 
 
 def test_filters_of_a_hosts_raw_sockets():

@@ -91,3 +91,45 @@ def test_a_way_that_lost_much_is_measured_once_more(silent, again, monkeypatch):
     monkeypatch.setattr(sending, "is_answered", lambda one: one["id"] not in lost)
     assert sending.due(1) == wanted[:again]
     assert sending.due(2) == wanted[:silent]
+
+
+class Namespace:
+    """A _Seat without sockets: what is answered of cells that were sent from there."""
+
+    def __init__(self, answers):
+        self.answers = answers
+
+    def channels(self, name):
+        return set(self.answers.get(name, ()))
+
+
+@pytest.mark.parametrize(
+    ("own", "heard", "is_waited_for"),
+    [
+        (["udp", "tcp", "icmp"], ["udp", "tcp", "icmp"], False),
+        (["udp", "tcp", "icmp"], ["udp", "icmp"], True),
+        (["udp"], ["udp"], False),  # a firewall lets nothing else in
+        ([], ["udp"], False),
+        ([], ["tcp"], True),
+    ],
+)
+def test_of_a_way_out_no_answers_are_waited_for_that_the_host_has_not(own, heard, is_waited_for):
+    task = sender.Task(frames.Run("run1", b"key"), 0, {}, [], "h1")
+    ends = {"from_host": "h1", "to_host": "h2", "family": "4", "from": "h1/a/eth0", "variant": {}}
+    way = cell(id="out|4|h1/a/eth0|h2/@host/underlay", kind="out", **ends)
+    sending = sender._Sending(task, [])
+    sending.ends["h1/a/eth0"] = {"netns": "pod"}
+    sending.seats["pod"] = Namespace({way["id"]: heard})
+    sending.seats[sender.CONTROLS] = Namespace({"control-out|4|h1|h2": own})
+    assert sending._has_all_answers(way) is not is_waited_for
+    # while it still sends, it sends once more what is not answered by all
+    assert sending.is_answered(way) is (len(heard) == 3)
+
+
+def test_an_answer_to_somebody_else_that_passes_is_none():
+    seat = sender._Seat.__new__(sender._Seat)
+    seat.asked, seat.answers = {"mine"}, {}
+    for name in ("mine", "mine", "another pod's", None):
+        seat._note(name, "h2", "udp")
+    assert seat.answers == {"mine": [{"by": "h2", "channel": "udp"}]}
+    assert seat.channels("mine") == {"udp"} and not seat.channels("another pod's")

@@ -18,6 +18,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._observe import (
     leaks,
     sender,
     verdict,
+    ways_out,
 )
 from ansible_collections.multinet.flannel.plugins.module_utils._observe.evidence import Measurement
 
@@ -188,9 +189,13 @@ def perfect(plan, facts, cluster=None, sample=cells.ALL):
         answers = shares[cell["from_host"]]["send"]["answers"]
         if cell["kind"] == "out":
             there, own = cell["to_host"], cell["variant"]["name"]
-            for name in (cell["id"], sender.way_out(cell)):
-                note(shares, there, receipt(name, there, "", own, cell["address"]))
-            answers[cell["id"]] = [{"by": there, "channel": "udp"}]
+            for name in (cell["id"], ways_out.control_name(cell)):
+                for protocol in kinds.ALL_PROTOCOLS:
+                    note(shares, there, receipt(name, there, "", own, cell["address"], protocol))
+                answers[name] = [
+                    {"by": there if protocol == "udp" else cell["address"], "channel": protocol}
+                    for protocol in kinds.ALL_PROTOCOLS
+                ]
         elif kinds.KINDS[cell["kind"]].receiver == kinds.ENDPOINT:
             for end in cell["variant"]["ends"][:1]:
                 _arrive(shares, by_id, dict(cell, to=end))
