@@ -37,6 +37,7 @@ FRESH_PORTS = itertools.count(40404)
 POD_PORTS = sorted({*range(1024, 65536)} - {PORT})
 FRAG_NEEDED, PACKET_TOO_BIG, REDIRECT = (3, 4), (2, 0), 5
 ANOTHER_CNIS = "172.30.0.5"
+LINK_LOCAL = "fe80::ca11"  # of the host, to that pod
 
 
 @pytest.fixture(scope="module", name="world")
@@ -280,8 +281,10 @@ def another_cnis_pod(lab, *targets):
         lab.run(OUTSIDE, "ip", "link", "set", "eth1", "up")
         lab.run(OUTSIDE, "ip", "addr", "add", f"{ANOTHER_CNIS}/32", "dev", "eth1")
         lab.run(OUTSIDE, "ip", "route", "add", "169.254.1.1", "dev", "eth1")
+        lab.run("h1", "ip", "addr", "add", f"{LINK_LOCAL}/64", "dev", "cali0", "nodad")
         for target in targets:
-            lab.run(OUTSIDE, "ip", "route", "add", target, "via", "169.254.1.1")
+            by = [LINK_LOCAL, "dev", "eth1"] if ":" in target else ["169.254.1.1"]
+            lab.run(OUTSIDE, "ip", "route", "add", target, "via", *by)
         for name in ("all", "cali0"):
             lab.sysctl("h1", f"ipv4/conf/{name}/rp_filter", "0")
         yield
@@ -296,11 +299,17 @@ def forged_by_another_cnis_pod(lab):
         return cell in lab.probe([cell])
 
 
-def a_node_for_its_tunnel(lab):
+def a_node_for_its_tunnel(lab, victim="h1-red", version=4):
     """Send VXLAN from a device of another CNI to its node, as another node."""
-    with another_cnis_pod(lab, lab.underlay(1)):
-        token = lab.inject(OUTSIDE, lab.underlay(1), "h1-red", lab.underlay(2))
+    target, node = (lab.underlay(number, version) for number in (1, 2))
+    with another_cnis_pod(lab, target):
+        token = lab.inject(OUTSIDE, target, victim, node)
         return token in lab.receipts([token])
+
+
+def a_node_for_its_tunnel_ipv6(lab):
+    """The same to the tunnel between nodes' IPv6 addresses."""
+    return a_node_for_its_tunnel(lab, "h1-blue", 6)
 
 
 def masqueraded_into_a_tunnel(lab):
@@ -396,6 +405,7 @@ ATTACKS = [
     redirected_by_the_node,
     forged_by_another_cnis_pod,
     a_node_for_its_tunnel,
+    a_node_for_its_tunnel_ipv6,
     masqueraded_into_a_tunnel,
 ]
 

@@ -223,7 +223,11 @@ def test_packets_put_into_a_tunnel(lab):
 
 
 def test_tunnels_take_packets_of_nodes_alone_when_they_are_known(lab):
-    cells = {(OUTSIDE, lab.underlay(1), "h1-red", ""), (OUTSIDE, lab.underlay(1), "h1-blue", "")}
+    cells = {
+        (OUTSIDE, lab.underlay(1), "h1-red", ""),
+        (OUTSIDE, lab.underlay(1), "h1-blue", ""),
+        (OUTSIDE, lab.underlay(1, 6), "h1-blue", ""),
+    }
     lab.nft(ruleset(declared()))
     assert injected(lab, cells, len(cells)) == cells, (
         "without node addresses the underlay is trusted"
