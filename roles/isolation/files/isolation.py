@@ -872,8 +872,11 @@ def write_state(guard: Guard) -> None:
     }
     networks = re.findall(r"^\tchain pods_of_(\S+) \{$", guard.definitions[TABLE], re.M)
     os.makedirs(GUARDED, exist_ok=True)
-    for name in set(os.listdir(GUARDED)) - set(networks):
-        os.unlink(os.path.join(GUARDED, name))
+    for entry in list(os.scandir(GUARDED)):
+        if entry.is_dir():  # a container runtime makes one where what it is to mount is missing
+            os.rmdir(entry)
+        elif entry.name not in networks:
+            os.unlink(entry)
     for name in networks:
         with open(os.path.join(GUARDED, name), "w", encoding="utf-8"):
             pass

@@ -11,6 +11,7 @@ import pathlib
 import re
 import shutil
 import subprocess
+import types
 
 import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ports import table
@@ -160,3 +161,22 @@ def test_nothing_that_is_not_a_name_or_an_address_comes_into_the_table(place, va
     spoiled[place[0]][place[1]][place[2]] = value
     with pytest.raises((ValueError, OSError)):
         guard.port_of(spoiled)
+
+
+def test_a_file_says_of_each_network_that_it_is_guarded(tmp_path, monkeypatch):
+    """Pods of flanneld mount it. A runtime makes a directory of a file to mount that is not there,
+    as when a pod's container is started again while the guard is down.
+    """
+    monkeypatch.setattr(guard, "GUARDED", str(tmp_path / "guarded"))
+    monkeypatch.setattr(guard, "STATE", str(tmp_path / "state.json"))
+    for name in ("red", "gone"):
+        (tmp_path / "guarded" / name).mkdir(parents=True)
+    (tmp_path / "guarded" / "former").touch()
+    held = types.SimpleNamespace(
+        owned=True, loaded_at=1, flags="", error="", restored=0, filled={}, installed_sum="x"
+    )
+    held.definitions = {guard.TABLE: "\tchain pods_of_red {\n\t}\n\tchain pods_of_blue {\n\t}\n"}
+    for dummy in range(2):
+        guard.write_state(held)
+        files = {path.name: path.is_file() for path in (tmp_path / "guarded").iterdir()}
+        assert files == {"red": True, "blue": True}
