@@ -50,6 +50,7 @@ class Client:
         self.access = access
         self.deadline = time.monotonic() + seconds
         self._connection: https.Connection | None = None
+        self._retry_after = 0  # what the last answer said
 
     def limit(self, seconds: float) -> None:
         """Give the requests from now on so many seconds in all."""
@@ -94,6 +95,7 @@ class Client:
         refused = False
         before: ApiError | None = None  # why the try before failed
         while True:
+            self._retry_after = 0
             try:
                 status, answer = self._exchange(method, path, data, content_type)
             except (OSError, https.ProtocolError) as error:
@@ -115,10 +117,12 @@ class Client:
                 problem = _problem(self.access.server, what, status, answer)
                 if status not in _PASSING:
                     raise problem
-            if once or time.monotonic() + _PAUSE >= self.deadline:
+            # a server that is asked sooner than it says refuses again, and throttles us longer
+            pause = max(_PAUSE, self._retry_after)
+            if once or time.monotonic() + pause >= self.deadline:
                 raise problem from None
             before = problem
-            time.sleep(_PAUSE)
+            time.sleep(pause)
 
     def _exchange(
         self, method: str, path: str, data: bytes, content_type: str | None
@@ -186,6 +190,7 @@ class Client:
             headers["Authorization"] = "Bearer " + token
         target = below.rstrip("/") + _quoted(path)
         status, text = connection.request(method, target, headers, data, _BODY_LIMIT)
+        self._retry_after = connection.retry_after
         if connection.will_close:
             self.close()
         try:

@@ -86,6 +86,7 @@ class Connection:
         plain = _dial(host, port, seconds)
         self._stream: _Plain | _Secure = plain
         self.will_close = False
+        self.retry_after = 0
         try:
             if tunnel:
                 self._send("CONNECT", tunnel[0], dict({"Host": tunnel[0]}, **tunnel[1]), b"")
@@ -106,7 +107,8 @@ class Connection:
         self, method: str, target: str, headers: dict[str, str], body: bytes, limit: int
     ) -> tuple[int, bytes]:
         """Return (status, body) of the answer; afterwards `will_close` says whether it was the last
-        one. limit: of the body's length.
+        one, and `retry_after` when to ask again (seconds, 0 where it does not say). limit: of the
+        body's length.
         """
         if body or method != "GET":
             headers = dict(headers, **{"Content-Length": str(len(body))})
@@ -115,6 +117,9 @@ class Connection:
         while 100 <= status < 200:
             status, found = self._head()
         self.will_close = "close" in found.get("connection", "").lower()
+        again = found.get("retry-after", "")  # or a date, which the API does not write
+        is_number = again.isascii() and again.isdigit() and len(again) < 6
+        self.retry_after = int(again) if is_number else 0
         if status in (204, 304):
             return status, b""
         if "chunked" in found.get("transfer-encoding", "").lower():

@@ -102,3 +102,57 @@ def test_what_nobody_needs_is_tried_once(options, tries):
     with pytest.raises(client.ApiError, match="is not ready"):
         api.post("/api/v1/namespaces/default/events", {}, **options)
     assert api.tries == tries
+
+
+class Scripted(https.Connection):
+    """A connection on which answers arrive; slept: what is waited between the requests."""
+
+    def __init__(self, answers):
+        self.answers, self._rest, self.retry_after = list(answers), b"", 0
+        self.will_close = False
+
+    def _send(self, *dummy):
+        pass
+
+    def _more(self):
+        self._rest += self.answers.pop(0)
+        return True
+
+    def close(self):
+        pass
+
+
+def answer(status, *headers, body=b"{}"):
+    lines = [f"HTTP/1.1 {status} X", f"Content-Length: {len(body)}", *headers, "", ""]
+    return "\r\n".join(lines).encode("latin-1") + body
+
+
+@pytest.mark.parametrize(
+    ("header", "slept"),
+    [
+        ("Retry-After: 2", [2]),
+        ("Retry-After: 0", [0.25]),
+        ("retry-after: Wed, 21 Oct 2026 07:28:00 GMT", [0.25]),
+        ("Retry-After: 2\xb2", [0.25]),
+        ("Retry-After: 99999999999999999999", [0.25]),
+        ("X: y", [0.25]),
+    ],
+)
+def test_a_server_that_says_when_is_asked_again_then(monkeypatch, header, slept):
+    """The API throttles by 429 and Retry-After (priority and fairness)."""
+    pauses = []
+    monkeypatch.setattr(client.time, "sleep", pauses.append)
+    api = client.Client(kubeconfig.Access("https://127.0.0.1:6443"))
+    api._connection = Scripted([answer(429, header), answer(200)])
+    assert api.get("/version") == {} and pauses == slept
+
+
+@pytest.mark.parametrize("seconds", ["5", "3600"])
+def test_a_server_that_wants_more_time_than_there_is_ends_it_at_once(monkeypatch, seconds):
+    pauses = []
+    monkeypatch.setattr(client.time, "sleep", pauses.append)
+    api = client.Client(kubeconfig.Access("https://127.0.0.1:6443"), 5.0)
+    api._connection = Scripted([answer(429, f"Retry-After: {seconds}"), answer(200)])
+    with pytest.raises(client.ApiError, match="is not ready") as refused:
+        api.get("/version")
+    assert refused.value.code == 11 and pauses == []
