@@ -15,6 +15,7 @@ import os
 import re
 import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
+from time import monotonic, sleep
 from typing import Any
 
 from .._kube_client import reasons
@@ -25,9 +26,15 @@ from .questions import ROOT_CA, ask
 FIELD_MANAGER = "multinet.flannel"  # under which the API notes what we write
 _CERTIFICATE = re.compile(r"^-----BEGIN [A-Z ]+-----\n[^-]+-----END [A-Z ]+-----\n", re.MULTILINE)
 _CHUNK = 500  # items of a list at a time
+_EXPIRED = 410
 _TIMEOUT = (5, 30)  # seconds to connect, to answer
 _TOKEN = ("BearerToken", "authorization")  # what versions of the package call who we are
 _AGAIN = 1  # times that an answer which did not come is waited for once more
+# A server that has answered and does not now is likely started again, and one that throttles says
+# when to come back: for how long a request is repeated, with which pauses (seconds).
+_AWAY, _PAUSE, _LONGEST_PAUSE = 60.0, 1, 30
+_THROTTLES, _STARTS = (429, 503), (502, 503, 504)
+_BUDGET = "DisruptionBudget"  # of a 429 that means an eviction, and not us
 
 
 class AdminError(Exception):
@@ -64,7 +71,6 @@ class Admin:
         paths = os.pathsep.join(os.path.expanduser(part) for part in kubeconfig.split(os.pathsep))
         try:
             configuration = kubernetes.client.Configuration()
-            configuration.retries = _AGAIN
             kubernetes.config.load_kube_config(paths, client_configuration=configuration)
             # it goes on living, for what it makes for its connections ends with it
             self._client = kubernetes.client.ApiClient(configuration)
@@ -81,6 +87,9 @@ class Admin:
                 f" {str(error).rstrip('.')}. Set multinet_kubeconfig to that of an administrator."
             ) from error
         self._configuration = configuration
+        # urllib3 would wait for as long as the server says
+        self._retries = urllib3.Retry(_AGAIN, respect_retry_after_header=False)
+        self._answered = False
         self._timeout = urllib3.Timeout(connect=_TIMEOUT[0], read=_TIMEOUT[1])
         self.server: str = configuration.host
 
@@ -106,8 +115,17 @@ class Admin:
         collection, for the API does not know the kind.
         """
         found: list[dict[str, Any]] = []
+        query["limit"] = _CHUNK
         while True:
-            page = self.get(path, limit=_CHUNK, **query)
+            try:
+                page = self.get(path, **query)
+            except AdminError as error:
+                if error.status != _EXPIRED or "continue" not in query:
+                    raise
+                # the API no longer has the state of which the last chunk was: all at once, then
+                found = []
+                del query["limit"], query["continue"]
+                continue
             if page is None:
                 return None
             # the items of a list do not say themselves what they are
@@ -152,31 +170,58 @@ class Admin:
         target = self.server + urllib.parse.quote(path)
         if query:
             target += "?" + urllib.parse.urlencode(query)
-        try:
-            authorization = self._authorization()
-            if authorization:
-                headers["Authorization"] = authorization
-            response = self._client.rest_client.pool_manager.request(
-                method,
-                target,
-                body=None if body is None else json.dumps(body),
-                headers=headers,
-                timeout=self._timeout,
-            )
-        except self._silent as error:
-            raise AdminError(reasons.no_answer(self.server, _cause(error))) from error
-        answer = _object(response.data)
-        if 200 <= response.status < 300 and answer is not None:
-            return answer
-        if response.status == 404 and method in ("GET", "DELETE"):
-            return None
-        remedies, what = reasons.FOR_ADMINISTRATORS, f"{method} {path}"
+        deadline = monotonic() + _AWAY
+        while True:
+            try:
+                authorization = self._authorization()
+                if authorization:
+                    headers["Authorization"] = authorization
+                response = self._client.rest_client.pool_manager.request(
+                    method,
+                    target,
+                    body=None if body is None else json.dumps(body),
+                    headers=headers,
+                    timeout=self._timeout,
+                    retries=self._retries,
+                )
+            except self._silent as error:
+                cause = _cause(error)
+                problem = AdminError(reasons.no_answer(self.server, cause))
+                problem.__cause__ = error
+                is_away = self._answered and not reasons.certificate_problem(self.server, cause)
+                pause = _PAUSE if is_away else 0
+            else:
+                answer = _object(response.data)
+                if 200 <= response.status < 300 and answer is not None:
+                    self._answered = True
+                    return answer
+                if response.status == 404 and method in ("GET", "DELETE"):
+                    self._answered = True
+                    return None
+                problem = self._refusal(f"{method} {path}", response, answer)
+                pause = self._pause(response, answer)
+            if not pause or monotonic() + pause > deadline:
+                raise problem
+            sleep(pause)
+
+    def _refusal(self, what: str, response: Any, answer: Mapping[str, Any] | None) -> AdminError:
         message = str((answer or {}).get("message") or response.reason)
-        raise AdminError(
-            reasons.refusal(self.server, response.status, message, remedies, what),
+        return AdminError(
+            reasons.refusal(
+                self.server, response.status, message, reasons.FOR_ADMINISTRATORS, what
+            ),
             response.status,
-            _causes(answer),
+            [one["message"] for one in _causes(answer)],
         )
+
+    def _pause(self, response: Any, answer: Mapping[str, Any] | None) -> int:
+        """Return after how many seconds a request that was refused is made again, 0 for never."""
+        again = str(response.headers.get("Retry-After") or "")
+        if response.status in _THROTTLES and again.isascii() and again.isdigit():
+            if any(one["reason"] == _BUDGET for one in _causes(answer)):
+                return 0
+            return max(_PAUSE, min(int(again), _LONGEST_PAUSE))
+        return _PAUSE if self._answered and response.status in _STARTS else 0
 
     def _authorization(self) -> str | None:
         """Return the header that says who we are, as it is now; None where a certificate does."""
@@ -227,10 +272,13 @@ def _cause(error: BaseException) -> BaseException:
     return error
 
 
-def _causes(answer: Mapping[str, Any] | None) -> list[str]:
-    """Return why in more detail, of the Status by which the API refuses."""
+def _causes(answer: Mapping[str, Any] | None) -> list[dict[str, str]]:
+    """Return why in more detail, of the Status by which the API refuses: [{reason, message}]."""
     try:
         causes = ((answer or {}).get("details") or {}).get("causes") or []
-        return [str(one["message"]) for one in causes]
+        return [
+            {"reason": str(one.get("reason") or ""), "message": str(one["message"])}
+            for one in causes
+        ]
     except (KeyError, TypeError, AttributeError):
         return []

@@ -75,10 +75,13 @@ def asked(tmp_path):
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
             kind = self.headers.get("Content-Type")
             requests.append((self.command, self.path, self.headers["Authorization"], kind, body))
-            status, said = self.server.says
+            one = self.server.first.pop(0) if self.server.first else self.server.says
+            status, said, *headers = one
             text = said if isinstance(said, bytes) else json.dumps(said).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(text)))
+            for header in headers:
+                self.send_header(*header)
             self.end_headers()
             self.wfile.write(text)
 
@@ -88,7 +91,7 @@ def asked(tmp_path):
             pass
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         config = {
             "apiVersion": "v1",
             "kind": "Config",
@@ -105,6 +108,7 @@ def asked(tmp_path):
         path = tmp_path / "kubeconfig"
         path.write_text(json.dumps(config))
         server.kubeconfig, server.requests, server.says = str(path), requests, (200, {"a": 1})
+        server.first = []  # what it says before
         yield server
         server.shutdown()
 
@@ -182,3 +186,95 @@ def test_a_bundle_of_certificates_with_names_between(asked, tmp_path, comment):
     (tmp_path / "kubeconfig").write_text(json.dumps(config))
     found = admin.Admin(asked.kubeconfig).ca("kube-system")
     assert found.isascii() and found.count(one) == 2
+
+
+BUDGET = {"details": {"causes": [{"reason": "DisruptionBudget", "message": "a budget"}]}}
+
+
+@pytest.fixture
+def slept(monkeypatch):
+    """What is waited, by a clock that goes on by it alone."""
+    pauses = []
+    monkeypatch.setattr(admin, "sleep", pauses.append)
+    monkeypatch.setattr(admin, "monotonic", lambda: float(sum(pauses)))
+    return pauses
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "header", "waited"),
+    [
+        (429, {}, "3", [3]),
+        (503, {}, "0", [1]),
+        (429, {}, "3600", [30]),
+        (429, {}, None, None),
+        (429, {}, "Wed, 21 Oct 2026 07:28:00 GMT", None),
+        (429, BUDGET, "10", None),  # whoever drains waits himself, and longer
+        (403, {}, "3", None),
+    ],
+)
+def test_a_server_that_throttles_is_asked_again_when_it_says(
+    asked, slept, status, said, header, waited
+):
+    asked.first = [(status, said, *([("Retry-After", header)] if header else []))]
+    api = admin.Admin(asked.kubeconfig)
+    if waited is None:
+        with pytest.raises(admin.AdminError, match=f"HTTP {status}"):
+            api.get("/a")
+    else:
+        assert api.get("/a") == api.post("/a", {}) == {"a": 1}
+    assert slept == (waited or [])
+
+
+def test_a_server_that_only_throttles_is_given_up(asked, slept):
+    asked.says = (429, {"message": "too many requests"}, ("Retry-After", "20"))
+    with pytest.raises(admin.AdminError, match="HTTP 429, too many requests"):
+        admin.Admin(asked.kubeconfig).get("/a")
+    assert slept == [20, 20, 20]
+
+
+def test_a_server_that_answered_before_may_be_started_again(asked, slept):
+    api = admin.Admin(asked.kubeconfig)
+    asked.first = [(503, b"starting")]
+    with pytest.raises(admin.AdminError, match="HTTP 503"):
+        api.get("/a")  # it may well be the wrong address
+    assert api.get("/a") == {"a": 1} and slept == []
+    asked.first = [(503, b"starting"), (502, b"")]
+    assert api.get("/a") == {"a": 1} and slept == [1, 1]
+
+
+def test_a_server_that_is_gone_for_good_is_told(asked, slept):
+    api = admin.Admin(asked.kubeconfig)
+    api.get("/a")
+    asked.shutdown()
+    asked.server_close()
+    api._client.rest_client.pool_manager.clear()
+    with pytest.raises(admin.AdminError, match="connection refused"):
+        api.get("/a")
+    assert sum(slept) == 60
+    slept.clear()
+    with pytest.raises(admin.AdminError, match="connection refused"):
+        admin.Admin(asked.kubeconfig).get("/a")
+    assert slept == []
+
+
+def test_a_list_whose_state_is_gone_meanwhile_is_asked_for_again(asked):
+    def page(*names, **metadata):
+        items = [{"metadata": {"name": name}} for name in names]
+        return 200, {
+            "apiVersion": "v1",
+            "kind": "NodeList",
+            "items": items,
+            "metadata": metadata,
+        }
+
+    asked.first = [page("a", **{"continue": "x"}), (410, {"message": "too old"}), page("a", "b")]
+    found = admin.Admin(asked.kubeconfig).items("/api/v1/nodes", labelSelector="c")
+    assert [item["metadata"]["name"] for item in found] == ["a", "b"]
+    assert [request[1].partition("?")[2] for request in asked.requests] == [
+        "labelSelector=c&limit=500",
+        "labelSelector=c&limit=500&continue=x",
+        "labelSelector=c",
+    ]
+    asked.first = [(410, {"message": "too old"})]
+    with pytest.raises(admin.AdminError, match="too old"):
+        admin.Admin(asked.kubeconfig).items("/api/v1/nodes")
