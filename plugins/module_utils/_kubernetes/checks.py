@@ -8,13 +8,17 @@ Pure: observations in, sentences out. Runs on the controller.
 
 from __future__ import annotations
 
+import bisect
+import difflib
 import re
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .._libraries import need
 
+_NAMED = 5  # nodes, where there are many
+_COMPARED = 200  # with how many names one is compared by its letters, which takes time
 OLDEST = (1, 22)  # Kubernetes: server-side apply and evictions in policy/v1
 
 
@@ -86,10 +90,15 @@ def node_problems(cluster: Mapping[str, Any], name: str, settings: Mapping[str, 
     """
     nodes = cluster["nodes"]
     if name not in nodes:
-        there = ", ".join(sorted(nodes)) or "its nodes (it has none)"
         return [
             f"The cluster has no node '{name}': set multinet_node_name of this host to one of"
-            f" {there}."
+            f" {_like(name, nodes)}."
+        ]
+    if name in cluster.get("shared", ()):
+        return [
+            f"Several hosts of the inventory are the node '{name}': set multinet_node_name of each"
+            " to that of its own Node object, and list a host only once. They would take one"
+            " another's subnets."
         ]
     if settings["datastore"] != "kubernetes":
         return []
@@ -126,3 +135,19 @@ def node_problems(cluster: Mapping[str, Any], name: str, settings: Mapping[str, 
             if pod_cidr in cluster_cidr and pod_cidr.prefixlen != size
         ]
     return found
+
+
+def _like(name: str, nodes: Iterable[str]) -> str:
+    """Say which nodes there are; of many, those whose names are most like this one."""
+    known = sorted(nodes)
+    if not known:
+        return "its nodes (it has none)"
+    if len(known) <= _NAMED:
+        return ", ".join(known)
+    # with the domain or without it: the likeliest mistake, whose letters differ most
+    short = name.partition(".")[0]
+    same = [one for one in known if one.partition(".")[0].lower() == short.lower()]
+    place = max(bisect.bisect(known, name) - _COMPARED // 2, 0)
+    near = difflib.get_close_matches(name, known[place : place + _COMPARED], _NAMED, 0.0)
+    named = list(dict.fromkeys(same[:_NAMED] + near))[:_NAMED]
+    return f"its {len(known)} nodes, such as {', '.join(named)}"

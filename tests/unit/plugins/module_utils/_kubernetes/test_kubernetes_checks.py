@@ -206,3 +206,26 @@ def test_the_daemon_sets_of_multus(pod, is_multus):
     spec = {"template": {"spec": {"initContainers": [pod], "containers": [{"image": "web"}]}}}
     item = {"metadata": {"namespace": "kube-system", "name": "one"}, "spec": spec}
     assert pods_of_others.multus([item]) == (["kube-system/one"] if is_multus else [])
+
+
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [
+        ("worker-0123", "worker-0123.example.com"),
+        ("Worker-0123.example.com", "worker-0123.example.com"),
+        ("woker-0042.example.com", "worker-0042.example.com"),
+    ],
+)
+def test_of_thousands_of_nodes_those_with_like_names_are_named(name, first):
+    nodes = {f"worker-{number:04}.example.com": [] for number in range(5000)}
+    (said,) = checks.node_problems({"nodes": nodes}, name, API)
+    begins = f"The cluster has no node '{name}': set multinet_node_name of this host to one of its"
+    assert said.startswith(f"{begins} 5000 nodes, such as {first}, ") and len(said) < 300
+
+
+@pytest.mark.parametrize("datastore", ["etcd", "kubernetes"])
+def test_two_hosts_that_say_they_are_one_node(datastore):
+    shared = dict(CLUSTER, shared=["n1"])
+    (said,) = checks.node_problems(shared, "n1", dict(API, datastore=datastore))
+    assert said.startswith("Several hosts of the inventory are the node 'n1': set")
+    assert checks.node_problems(shared, "n5", dict(API, datastore=datastore)) == []
