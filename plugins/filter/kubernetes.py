@@ -37,9 +37,8 @@ def kubernetes_objects(plan: dict[str, Any], settings: Mapping[str, Any]) -> lis
     """Return objects.objects(plan, settings), and with settings["daemonset"] what runs flanneld in
     pods. Raises AnsibleFilterError.
 
-    settings["daemonset"]: {image, node_names, max_unavailable, flanneld: the settings of filter
-    flanneld_units, pki_dir: directory of etcd's client certificates on the controller, or ""}, or
-    null.
+    settings["daemonset"]: {image, max_unavailable, flanneld: the settings of filter flanneld_units,
+    pki_dir: directory of etcd's client certificates on the controller, or ""}, or null.
     """
     made = objects.objects(plan, settings)
     pods = settings.get("daemonset")
@@ -54,7 +53,6 @@ def kubernetes_objects(plan: dict[str, Any], settings: Mapping[str, Any]) -> lis
             {
                 "namespace": settings["namespace"],
                 "image": pods["image"],
-                "node_names": pods["node_names"],
                 "max_unavailable": _count(pods["max_unavailable"]),
                 "pki": _certificates(pods["pki_dir"]),
             },

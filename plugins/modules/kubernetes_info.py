@@ -51,6 +51,12 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+shared:
+  description: Names of the nodes that O(inventory) has more than once.
+  returned: success
+  type: list
+  elements: str
+  sample: []
 server:
   description: URL of the API, as the kubeconfig has it.
   returned: success
@@ -77,6 +83,13 @@ announced:
   returned: success
   type: list
   elements: str
+guarded:
+  description: The networks (list of str) whose flanneld may run in a pod on a node, by the names of
+    the nodes for which there are any, see M(multinet.flannel.kubernetes_nodes).
+  returned: success
+  type: dict
+  sample:
+    node1: [blue, red]
 kube_proxy:
   description: How kube-proxy knows the pods of its node, null where no ConfigMap says so, or no
     DaemonSet has that ConfigMap.
@@ -113,9 +126,12 @@ terminating:
   sample: []
 """
 
+from collections import Counter
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import (
     admin,
+    guards,
     kube_proxy,
     objects,
     pods_of_others,
@@ -174,6 +190,12 @@ def main() -> None:
     module.exit_json(
         changed=False,
         announced=announced,
+        guarded={
+            node["metadata"]["name"]: networks
+            for node in nodes
+            for networks in [guards.networks_of(node)]
+            if networks
+        },
         kube_proxy=proxy,
         multus=pods_of_others.multus(daemon_sets),
         pod_security={
@@ -183,6 +205,7 @@ def main() -> None:
             if level
         },
         pods_refused=refused,
+        shared=sorted(name for name, times in Counter(inventory or []).items() if times > 1),
         server=api.server,
         ca=ca,
         version=version.get("gitVersion", ""),

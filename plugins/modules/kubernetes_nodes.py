@@ -13,6 +13,8 @@ description:
   - Nodes that have the networks get the label C(multinet.flannel/networks=ready), by which pods may
     select them, and lose the taint C(multinet.flannel/no-networks), with which a node may join.
   - Nodes that have them no more lose the label, and the annotations with the networks' leases.
+  - Nodes whose guard has a network may carry the label C(multinet.flannel/network-NAME=guarded), by
+    which the pods of that network's flanneld come to them.
   - A node that the cluster does not have is passed over.
 author: [multinet.flannel authors (@multinet-flannel)]
 extends_documentation_fragment:
@@ -33,9 +35,16 @@ options:
   state:
     description: Whether these nodes have the networks. V(leaving) takes the label alone off those
       that are about to lose them, so that no pod that asks for a network starts there meanwhile.
+      V(guarded) makes only the labels for flanneld's pods be those of O(networks).
     type: str
-    choices: [present, leaving, absent]
+    choices: [present, guarded, leaving, absent]
     default: present
+  networks:
+    description: With O(state=guarded), the networks that the guard of each of these nodes has. The
+      pods of other networks' flanneld leave these nodes.
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""
@@ -59,7 +68,11 @@ changes:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import admin, nodes
+from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import (
+    admin,
+    guards,
+    nodes,
+)
 
 
 def main() -> None:
@@ -69,9 +82,10 @@ def main() -> None:
             "nodes": {"type": "list", "elements": "str", "required": True},
             "state": {
                 "type": "str",
-                "choices": ["present", "leaving", "absent"],
+                "choices": ["present", "guarded", "leaving", "absent"],
                 "default": "present",
             },
+            "networks": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
@@ -79,15 +93,19 @@ def main() -> None:
     check_mode = module.check_mode
 
     def work(api: admin.Admin) -> dict[str, Any]:
-        return {
-            "changes": nodes.bring_about(
-                api,
-                names,
-                has_networks=state == "present",
-                leases_stay=state == "leaving",
-                check_mode=check_mode,
-            )
-        }
+        if state == "guarded":
+            networks = module.params["networks"]
+            return {"changes": guards.bring_about(api, names, networks, check_mode=check_mode)}
+        changes = nodes.bring_about(
+            api,
+            names,
+            has_networks=state == "present",
+            leases_stay=state == "leaving",
+            check_mode=check_mode,
+        )
+        if state == "absent":
+            changes += guards.bring_about(api, names, [], check_mode=check_mode)
+        return {"changes": changes}
 
     admin.run(module, work)
 

@@ -14,6 +14,10 @@ description:
     collection's label and are not among them.
   - A CustomResourceDefinition that somebody else made is left as it is. One of the collection's own
     is removed only when no objects of others would go with it.
+  - An object that is being deleted already is not deleted again; a warning names the finalizers
+    that it waits for, and who set them. One that is wanted again is waited for.
+  - Before a DaemonSet that names its nodes, as the collection once made them, is changed into one
+    that selects them by a label, the nodes on which its pods run get that label.
 author: [multinet.flannel authors (@multinet-flannel)]
 extends_documentation_fragment:
   - multinet.flannel.kubernetes_admin
@@ -84,6 +88,12 @@ changes:
   type: list
   elements: str
   sample: [create NetworkAttachmentDefinition default/red]
+ending:
+  description: What was deleted, now or before, and stays until others take their finalizers off it.
+  returned: success
+  type: list
+  elements: str
+  sample: []
 """
 
 from typing import Any
@@ -93,6 +103,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes impor
     admin,
     apply,
     daemonset,
+    ending,
     objects,
 )
 
@@ -129,18 +140,23 @@ def main() -> None:
 
     def work(api: admin.Admin) -> dict[str, Any]:
         patience = apply.Patience(params["timeout"])
-        changes = apply.bring_about(
+        changes, ends = apply.bring_about(
             api,
             wanted,
             kinds,
             later=params["later"],
+            leaving=params["no_pods_on"],
             check_mode=module.check_mode,
             patience=patience,
         )
         if not module.check_mode:
             apply.wait_for_pods(api, wanted, params["pods_on"], params["no_pods_on"], patience)
+        for sentence in [*ending.warnings(ends), *(change.disputed for change in changes)]:
+            if sentence:
+                module.warn(sentence)
         return {
             "changes": [change.what for change in changes],
+            "ending": [objects.label(item) for item in ends],
             "diff": [change.diff() for change in changes],
         }
 

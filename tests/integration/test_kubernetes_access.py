@@ -51,6 +51,13 @@ SETTINGS = {
     "datastore": "kubernetes",
     "legacy_crds": False,
 }
+OPTIONS = {
+    "kubernetes": True,
+    "datastore": "kubernetes",
+    "cluster_cidrs": ["10.244.0.0/16"],
+    "node_cidr_mask_sizes": [24],
+}
+FLANNELD = {"subnet_server": "http://127.0.0.1:10253"}
 NADS = "/apis/k8s.cni.cncf.io/v1/network-attachment-definitions"
 NAD_CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/" + objects.NAD_CRD
 TOKEN = "/api/v1/namespaces/kube-system/serviceaccounts/%s/token"
@@ -92,7 +99,7 @@ class Cluster:
                     wanted,
                     list(objects.KINDS),
                     check_mode=check_mode,
-                )
+                ).changes
             ]
 
     def nads(self):
@@ -185,22 +192,8 @@ def test_what_is_made_changed_and_removed(cluster):
 
 
 def test_only_ready_pods_made_as_they_say_now_count(cluster):
-    pods = {
-        "image": "flannel:1",
-        "node_names": ["n1"],
-        "max_unavailable": "10%",
-        "pki_dir": "",
-        "flanneld": {"subnet_server": "http://127.0.0.1:10253"},
-    }
-    declared = plan(
-        [BLUE],
-        {
-            "kubernetes": True,
-            "datastore": "kubernetes",
-            "cluster_cidrs": ["10.244.0.0/16"],
-            "node_cidr_mask_sizes": [24],
-        },
-    )
+    pods = {"image": "flannel:1", "max_unavailable": "10%", "pki_dir": "", "flanneld": FLANNELD}
+    declared = plan([BLUE], OPTIONS)
     before, wanted = (
         kubernetes_objects(declared, dict(SETTINGS, daemonset=dict(pods, image=image)))
         for image in ("flannel:1", "flannel:2")
@@ -307,6 +300,59 @@ def test_only_ready_pods_made_as_they_say_now_count(cluster):
             cluster.api.request("DELETE", f"{place}/{name}?gracePeriodSeconds=0")
 
 
+def test_flanneld_stays_where_a_daemon_set_named_its_nodes(cluster):
+    """As it was made before the nodes had a label for each network."""
+    settings = {"image": "flannel:1", "max_unavailable": 1, "pki_dir": "", "flanneld": FLANNELD}
+    wanted = kubernetes_objects(plan([BLUE], OPTIONS), dict(SETTINGS, daemonset=settings))
+    (now,) = (item for item in wanted if item["kind"] == "DaemonSet")
+    former = json.loads(json.dumps(now))
+    pod = former["spec"]["template"]["spec"]
+    del pod["nodeSelector"]
+    names = [{"key": "metadata.name", "operator": "In", "values": ["n1", "n2"]}]
+    pod["affinity"] = {
+        "nodeAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": {
+                "nodeSelectorTerms": [{"matchFields": names}]
+            }
+        }
+    }
+    place = "/api/v1/namespaces/kube-system/pods/runs"
+    node_of = {"apiVersion": "v1", "kind": "Node"}
+    try:
+        for name in ("n1", "n2", "n3"):
+            cluster.api.ok("POST", "/api/v1/nodes", dict(node_of, metadata={"name": name}))
+        cluster.bring_about(None, wanted=[former])
+        metadata = dict(former["spec"]["template"]["metadata"], name="runs")
+        spec = dict(pod, nodeName="n2", priorityClassName=None, affinity=None)
+        cluster.api.ok(
+            "POST",
+            place.rpartition("/")[0],
+            {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec},
+        )
+        status = {"status": {"phase": "Running"}}
+        cluster.api.ok("PATCH", place + "/status", status, "application/merge-patch+json")
+
+        # what a run for n1 alone does
+        nodes = {"nodes": ["n1", "gone"], "state": "guarded", "networks": ["blue"]}
+        told = cluster.module("kubernetes_nodes", "--check", **nodes)
+        done = cluster.module("kubernetes_nodes", **nodes)
+        label = "multinet.flannel/network-blue"
+        assert told["changes"] == done["changes"] == [f"label Node n1: {label}=guarded"]
+        assert not cluster.module("kubernetes_nodes", **nodes)["changed"]
+        done = cluster.bring_about(None, wanted=[now])
+        assert done == ["change Node n2", "change DaemonSet kube-system/multinet-flannel-blue"]
+        assert cluster.bring_about(None, wanted=[now]) == []
+        guarded = {"n1": ["blue"], "n2": ["blue"]}
+        assert cluster.module("kubernetes_info")["guarded"] == guarded
+        cluster.module("kubernetes_nodes", nodes=["n1"], state="absent")
+        assert cluster.module("kubernetes_info")["guarded"] == {"n2": ["blue"]}
+    finally:
+        for path in (place + "?gracePeriodSeconds=0", *map("/api/v1/nodes/n{}".format, (1, 2, 3))):
+            cluster.api.request("DELETE", path)
+        # nobody is here to end its pods
+        cluster.api.request("DELETE", f"{objects.path(now)}?propagationPolicy=Background")
+
+
 def test_what_others_made_stays(cluster):
     foreign = objects.objects({"networks": []}, SETTINGS)[0]
     foreign = dict(
@@ -359,6 +405,31 @@ def test_a_crd_of_ours_stays_while_others_use_it(cluster):
     cluster.api.ok("POST", NADS.replace("/network-", "/namespaces/apps/network-"), theirs)
     cluster.bring_about(None, wanted=[])
     assert cluster.nads() == {"apps/macvlan"}
+
+
+def test_an_object_that_waits_for_a_finalizer_is_deleted_once(cluster):
+    cluster.bring_about([BLUE, RED])
+    wanted = objects.objects(plan([BLUE]), SETTINGS)
+    red = NADS.replace("/network-", "/namespaces/default/network-") + "/red"
+    holds = {"metadata": {"finalizers": ["example.com/holds"]}}
+    cluster.api.ok("PATCH", red + "?fieldManager=keeps", holds, "application/merge-patch+json")
+    try:
+        first, again = (
+            (
+                cluster.module("kubernetes_objects", objects=wanted),
+                " ".join(cluster.ansible.output.split()),
+            )
+            for dummy in range(2)
+        )
+    finally:
+        holds["metadata"]["finalizers"] = None
+        cluster.api.ok("PATCH", red, holds, "application/merge-patch+json")
+    assert "delete NetworkAttachmentDefinition default/red" in first[0]["changes"]
+    assert not again[0]["changed"] and again[0]["changes"] == []
+    for told, output in (first, again):
+        assert told["ending"] == ["NetworkAttachmentDefinition default/red"]
+        assert "waits for its finalizer example.com/holds (set by keeps)" in output
+    wait_for(lambda: "default/red" not in cluster.nads())
 
 
 def write_access(cluster, directory, check_mode=False):

@@ -54,7 +54,6 @@ def test_a_manifest_has_everything_but_secrets(tmp_path: pathlib.Path, form: str
     assert ansible.playbook("multinet.flannel.manifests") == 0, ansible.output
     pods = {
         "image": "flannel:1",
-        "node_names": ["n2", "one"],
         "max_unavailable": "10%",
         "pki_dir": str(pki),
         "flanneld": {"etcd_endpoints": ENDPOINTS, "tls": True},

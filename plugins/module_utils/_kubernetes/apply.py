@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from .._node.journal import reason_in
-from . import daemonset, objects
+from . import daemonset, ending, guards, objects
 from .admin import FIELD_MANAGER, Admin, AdminError
 from .questions import ENDED, IS_ESTABLISHED, IS_READY, NOT_RUNNING, ask, staying
 
@@ -26,6 +26,8 @@ Item = dict[str, Any]  # an object, as the API's JSON has it
 # What the API itself changes in an object.
 _NOISE = ("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink")
 _HIDDEN = "(not shown: a secret)\n"
+_NOT_GONE = "%s is not gone"
+_WATCHED = 1.0  # seconds until what was written at the API has arrived at its watchers
 _SHOWN = 3  # of the problems that a wait ended with
 # A pod that waits for one of these reasons does so until somebody changes something.
 _FOR_GOOD = ("InvalidImageName", "ErrImageNeverPull")
@@ -73,6 +75,19 @@ class Change(NamedTuple):
     after: Item | None
 
     @property
+    def disputed(self) -> str:
+        """Say which program (none of a person's) also writes what was changed, "" for none."""
+        if self.before is None or self.after is None:
+            return ""
+        names = sorted(one for one in _writers(self.before) if not one.startswith("kubectl"))
+        if not names:
+            return ""
+        return (
+            f"{objects.label(self.item)} is also written by {', '.join(names)}, which may change it"
+            " back: give both the same objects (playbook multinet.flannel.manifests)."
+        )
+
+    @property
     def what(self) -> str:
         """What is done, as a clause for people."""
         verb = "create" if self.before is None else "delete" if self.after is None else "change"
@@ -88,43 +103,67 @@ class Change(NamedTuple):
         return {"before_header": name, "after_header": name, "before": before, "after": after}
 
 
+class Result(NamedTuple):
+    """What was changed, and the objects that are being deleted and stay for the time being."""
+
+    changes: list[Change]
+    ending: list[Item]
+
+
 def bring_about(
     api: Admin,
     wanted: Sequence[Item],
     kinds: Iterable[str],
     *,
     later: Collection[str] = (),
+    leaving: Collection[str] = (),
     check_mode: bool = False,
     patience: Patience = PATIENCE,
-) -> list[Change]:
+) -> Result:
     """Make the objects with our label be the wanted ones (objects.objects() makes them); return
-    what was changed. Raises AdminError.
+    what came of it. Raises AdminError.
 
     kinds: what is of these, ours and not wanted is removed; later: of these, nothing is made or
-    changed this time.
+    changed this time; leaving: nodes that are to have no pods of DaemonSets.
     """
     found = {kind: _ours(api, kind) for kind in kinds}
     there = {objects.path(item): item for items in found.values() for item in items or ()}
     paths = {objects.path(item) for item in wanted}
-    changes = []
+    changes: list[Change] = []
+    ends: list[Item] = []
     for path, item in there.items():
-        if path not in paths and _may_go(api, item):
+        if path in paths or not (ending.is_ending(item) or _may_go(api, item)):
+            continue
+        if not ending.is_ending(item):
             changes.append(Change(item, item, None))
-            if not check_mode:
-                _delete(api, item, patience)
+        elif item["kind"] != "DaemonSet":
+            ends += [item] if ending.waits(item) else []
+            continue
+        if not check_mode:
+            ends += _delete(api, item, patience)
     for item in wanted:
         is_unknown = item["kind"] in objects.OPTIONAL and found[item["kind"]] is None
         if item["kind"] in later or is_unknown:
             continue
-        before = there.get(objects.path(item)) or api.get(objects.path(item))
+        path = objects.path(item)
+        before = there.get(path) or api.get(path)
         if _is_of_others(before):
             continue
+        if ending.is_ending(before):  # what is written into it would go with it
+            if check_mode:
+                changes.append(Change(item, None, item))
+                continue
+            _wait_until_gone(api, path, patience)
+            before = None
+        if before and item["kind"] == "DaemonSet":
+            network = item["metadata"]["labels"][objects.NETWORK_LABEL]
+            changes += _mark_nodes(api, before, network, leaving, check_mode, patience)
         after = _apply(api, item, before, check_mode)
         if _clean(before) != _clean(after):
             changes.append(Change(item, before, after))
         if item["kind"] == "CustomResourceDefinition" and not check_mode:
             _wait_until_served(api, item, patience)
-    return changes
+    return Result(changes, ends)
 
 
 def wait_for_pods(
@@ -232,10 +271,18 @@ def _is_written_by_others(item: Item) -> bool:
     """Whether others have applied their manifest over ours: each would write its own texts over
     those of the other for ever.
     """
-    return any(
-        one.get("manager") != FIELD_MANAGER and "f:spec" in (one.get("fieldsV1") or {})
+    return bool(_writers(item))
+
+
+def _writers(item: Item) -> set[str]:
+    """Return who has written what an object is, besides us, as the API has noted it."""
+    return {
+        str(one.get("manager"))
         for one in item["metadata"].get("managedFields") or []
-    )
+        if one.get("manager") != FIELD_MANAGER
+        and not one.get("subresource")
+        and (one.get("fieldsV1") or {}).keys() - {"f:metadata", "f:status"}
+    }
 
 
 def _may_go(api: Admin, item: Item) -> bool:
@@ -260,14 +307,62 @@ def _apply(api: Admin, item: Item, before: Item | None, check_mode: bool) -> Ite
         raise
 
 
-def _delete(api: Admin, item: Item, patience: Patience) -> None:
+def _mark_nodes(
+    api: Admin,
+    before: Item,
+    network: str,
+    leaving: Collection[str],
+    check_mode: bool,
+    patience: Patience,
+) -> list[Change]:
+    """Give the nodes on which flanneld runs by a DaemonSet that names them the label by which the
+    one that comes in its place selects; return what was done.
+    """
+    done = []
+    for name in guards.former_nodes(api, before, network):
+        path = f"/api/v1/nodes/{name}"
+        node = None if name in leaving else api.get(path)
+        found = guards.added(node, network) if node else None
+        if not node or not found:
+            continue
+        labels = {**(node["metadata"].get("labels") or {}), **found[0]["metadata"]["labels"]}
+        after = {**node, "metadata": {**node["metadata"], "labels": labels}}
+        done.append(Change(node, node, after if check_mode else api.patch(path, found[0])))
+    if done and not check_mode:
+        # the controller of DaemonSets sees nodes on another watch: one whose label it had not seen
+        # would lose its pod for a moment
+        patience.sleep(_WATCHED)
+    return done
+
+
+def _delete(api: Admin, item: Item, patience: Patience) -> list[Item]:
+    """Delete an object, unless it is being deleted already; return it where it stays for others'
+    finalizers.
+    """
     path = objects.path(item)
     if item["kind"] != "DaemonSet":
-        api.delete(path)
-        return
+        answer = api.delete(path)
+        return [{**item, "metadata": answer["metadata"]}] if answer and _stays(answer) else []
     # its pods go first, so that its end is theirs
-    api.delete(path, propagationPolicy="Foreground")
-    patience.wait(lambda: f"{objects.label(item)} is not gone" if api.get(path) else "")
+    if not ending.is_ending(item):
+        api.delete(path, propagationPolicy="Foreground")
+    _wait_until_gone(api, path, patience)
+    return []
+
+
+def _stays(answer: Item) -> bool:
+    # where it is gone, the answer is a Status, which has no such metadata
+    return ending.waits({"metadata": {}, **answer})
+
+
+def _wait_until_gone(api: Admin, path: str, patience: Patience) -> None:
+    def problem() -> str:
+        item = api.get(path)
+        if item is None:
+            return ""
+        return ending.sentence(item) if ending.is_ending(item) else _NOT_GONE % objects.label(item)
+
+    patience.wait(problem)
 
 
 def _wait_until_served(api: Admin, definition: Item, patience: Patience) -> None:

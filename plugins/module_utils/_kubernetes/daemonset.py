@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .._plan import secrets
+from . import guards
 from .objects import NETWORK_LABEL, Item, labelled
 
 PKI_DIR = "/etc/multinet/pki"
@@ -39,9 +40,8 @@ def objects(
     """Return the objects that run flanneld in pods.
 
     plan: as _plan.plan.plan() makes it. environments: {network: environment of its flanneld}.
-    settings: {namespace, image, node_names: the nodes that carry the networks (list of str),
-    max_unavailable: on how many of them flanneld is replaced at a time (int, or a percentage as
-    text), pki: {file name: content} of etcd's client certificates, or {}}.
+    settings: {namespace, image, max_unavailable: on how many nodes flanneld is replaced at a time
+    (int, or a percentage as text), pki: {file name: content} of etcd's client certificates, or {}}.
     """
     namespace, pki = settings["namespace"], settings["pki"]
     made = [labelled(_secret(SECRET), None, namespace)] if pki else []
@@ -53,19 +53,16 @@ def objects(
 
 
 def sample(plan: Mapping[str, Any], namespace: str, image: str) -> Item:
-    """Return a pod as the DaemonSet of a plan's first network makes them, without what differs from
-    node to node.
-    """
-    settings = {"image": image, "node_names": (), "max_unavailable": 1, "pki": {}}
+    """Return a pod as the DaemonSet of a plan's first network makes them."""
+    settings = {"image": image, "max_unavailable": 1, "pki": {}}
     made = _daemon_set(plan["networks"][0], {}, settings)
     template = made["spec"]["template"]
-    spec = {key: value for key, value in template["spec"].items() if key != "affinity"}
     metadata = dict(template["metadata"], generateName=made["metadata"]["name"] + "-")
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": dict(metadata, namespace=namespace),
-        "spec": spec,
+        "spec": template["spec"],
     }
 
 
@@ -169,23 +166,14 @@ def _daemon_set(
         "livenessProbe": dict(probe, periodSeconds=20, failureThreshold=6),
         "volumeMounts": mounts,
     }
-    # by the name of the node alone: a node that is not in the inventory has no guard, and so gets
-    # no network
-    terms = [
-        {"matchFields": [{"key": "metadata.name", "operator": "In", "values": [node]}]}
-        for node in sorted(settings["node_names"])
-    ]
     pod = {
         "hostNetwork": True,
         "priorityClassName": "system-node-critical",
         "automountServiceAccountToken": False,
         "terminationGracePeriodSeconds": 5,
         "tolerations": [{"operator": "Exists"}],
-        "affinity": {
-            "nodeAffinity": {
-                "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}
-            }
-        },
+        # the same whichever nodes there are: for one that joins, no other's pod is replaced
+        "nodeSelector": guards.selector(network["name"]),
         "containers": [container],
         "volumes": volumes,
     }

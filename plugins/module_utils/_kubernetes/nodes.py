@@ -8,7 +8,7 @@ node has any.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from .._names import LEASES
@@ -21,7 +21,7 @@ LABEL, HAS_NETWORKS = "multinet.flannel/networks", "ready"
 # A node that joins may carry this taint, so that no pod starts there before the networks do.
 TAINT = "multinet.flannel/no-networks"
 _SYSTEM = "kubernetes.io/os"
-_CONFLICT = 409
+_GONE, _CONFLICT = 404, 409
 _TRIES = 5
 
 
@@ -110,12 +110,32 @@ def bring_about(
     """Make the Node objects of these names say whether they have the networks; return what was
     done. One that is not there is passed over. leases_stay: as in change(). Raises AdminError.
     """
+    return patch_all(
+        api,
+        names,
+        lambda node: change(node, has_networks, leases_stay=leases_stay),
+        check_mode=check_mode,
+    )
+
+
+def patch_all(
+    api: Admin,
+    names: Iterable[str],
+    wish: Callable[[Item], tuple[Item, list[str]] | None],
+    *,
+    check_mode: bool = False,
+) -> list[str]:
+    """Change the Node objects of these names; return what was done. One that is not there, or goes
+    meanwhile, is passed over. Raises AdminError.
+
+    wish: returns what change() does of a Node object as it is now.
+    """
     done = []
     for name in names:
         path = f"/api/v1/nodes/{name}"
         for attempt in range(_TRIES):
             node = api.get(path)
-            found = change(node, has_networks, leases_stay=leases_stay) if node else None
+            found = wish(node) if node else None
             if found is None:
                 break
             patch, what = found
@@ -123,6 +143,8 @@ def bring_about(
                 if not check_mode:
                     api.patch(path, patch)
             except AdminError as error:
+                if error.status == _GONE:
+                    break
                 if error.status != _CONFLICT or attempt == _TRIES - 1:
                     raise
                 continue

@@ -180,7 +180,6 @@ def test_objects_of_kubernetes(run, tmp_path):
         "datastore": "kubernetes",
         "daemonset": {
             "image": "flannel:1",
-            "node_names": ["n1"],
             "max_unavailable": "10%",
             "pki_dir": str(tmp_path),
             "flanneld": SETTINGS,

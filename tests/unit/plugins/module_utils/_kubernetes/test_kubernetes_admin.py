@@ -260,12 +260,7 @@ def test_a_server_that_is_gone_for_good_is_told(asked, slept):
 def test_a_list_whose_state_is_gone_meanwhile_is_asked_for_again(asked):
     def page(*names, **metadata):
         items = [{"metadata": {"name": name}} for name in names]
-        return 200, {
-            "apiVersion": "v1",
-            "kind": "NodeList",
-            "items": items,
-            "metadata": metadata,
-        }
+        return 200, {"apiVersion": "v1", "kind": "NodeList", "items": items, "metadata": metadata}
 
     asked.first = [page("a", **{"continue": "x"}), (410, {"message": "too old"}), page("a", "b")]
     found = admin.Admin(asked.kubeconfig).items("/api/v1/nodes", labelSelector="c")

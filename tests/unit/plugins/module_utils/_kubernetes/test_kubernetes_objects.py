@@ -39,7 +39,6 @@ API = {
 def made(datastore="etcd", pki_dir="", max_unavailable="10%", **more):
     pods = {
         "image": "flannel:1",
-        "node_names": ["n2", "n1"],
         "max_unavailable": max_unavailable,
         "pki_dir": str(pki_dir),
         "flanneld": FLANNELD,
@@ -110,10 +109,9 @@ def test_pods_run_what_units_would(tmp_path):
             "add": ["NET_ADMIN"],
         }
         assert not pod["automountServiceAccountToken"] and pod["hostNetwork"]
-        terms = pod["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][
-            "nodeSelectorTerms"
-        ]
-        assert [term["matchFields"][0]["values"] for term in terms] == [["n1"], ["n2"]]
+        # not by the names of nodes: then each that joins would have all the others' pods replaced
+        assert pod["nodeSelector"] == {f"multinet.flannel/network-{network}": "guarded"}
+        assert "affinity" not in pod
     secrets = of_kind(items, "Secret")
     assert len(secrets) == 1 and "data" not in secrets[0]
 
