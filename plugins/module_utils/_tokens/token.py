@@ -80,13 +80,13 @@ def request(namespace: str, account: str, seconds: int) -> tuple[str, dict[str, 
 def is_good(held: str, fresh: str, now: float) -> bool:
     """Return whether the token that a host holds may stay.
 
-    fresh: one that was issued just now for the same account, or "" when there is none to compare
-    with; now: seconds since 1970.
+    fresh: one that was issued just now for the same account, by the API's clock, or "" when there
+    is none to compare with; now: seconds since 1970 by the host's, which may be wrong.
     """
     try:
-        token = Token(held)
-        return token.left(now) >= REPLACE_BELOW and (
-            not fresh or token.identity == Token(fresh).identity
-        )
+        token, other = Token(held), Token(fresh) if fresh else None
     except TokenError:
         return False
+    if other is None:
+        return token.left(now) >= REPLACE_BELOW
+    return token.left(other.begin) >= REPLACE_BELOW and token.identity == other.identity

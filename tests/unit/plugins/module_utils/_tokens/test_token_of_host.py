@@ -1,0 +1,42 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether a host keeps the token that it has."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+from ansible_collections.multinet.flannel.plugins.module_utils._tokens import token
+
+WEEK = 604800
+NOW = 1_800_000_000  # by the API's clock
+
+
+def issued(begin):
+    account = {"name": "multinet", "uid": "1"}
+    claims = {"iat": begin, "exp": begin + WEEK}
+    claims["kubernetes.io"] = {"namespace": "kube-system", "serviceaccount": account}
+    parts = (
+        base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode()
+        for part in ({"kid": "a"}, claims)
+    )
+    return ".".join((*parts, "signature"))
+
+
+@pytest.mark.parametrize("skew", [0, -2 * WEEK, 2 * WEEK])
+@pytest.mark.parametrize(
+    ("age", "stays"), [(0, True), (WEEK // 2, True), (WEEK * 7 // 8, False), (2 * WEEK, False)]
+)
+def test_the_clock_of_the_api_says_whether_a_token_is_good(skew, age, stays):
+    """That of the host may be wrong: then it kept a token that had expired, or never kept one."""
+    assert token.is_good(issued(NOW - age), issued(NOW), NOW + skew) == stays
+
+
+def test_without_another_token_the_clock_of_the_host_does():
+    assert token.is_good(issued(NOW), "", NOW + 60)
+    assert not token.is_good(issued(NOW), "", NOW + 2 * WEEK)
+    assert not token.is_good("rubbish", issued(NOW), NOW)
+    assert not token.is_good(issued(NOW), "rubbish", NOW)
