@@ -10,11 +10,13 @@ has changed with its versions.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import os
 import re
 import urllib.parse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from time import monotonic, sleep
 from typing import Any
 
@@ -67,11 +69,13 @@ class Admin:
         import urllib3
         import yaml
 
+        self._said = ""  # by a program that logs in
         self._silent = (urllib3.exceptions.HTTPError, OSError)
         paths = os.pathsep.join(os.path.expanduser(part) for part in kubeconfig.split(os.pathsep))
         try:
             configuration = kubernetes.client.Configuration()
-            kubernetes.config.load_kube_config(paths, client_configuration=configuration)
+            with self._heard():
+                kubernetes.config.load_kube_config(paths, client_configuration=configuration)
             # it goes on living, for what it makes for its connections ends with it
             self._client = kubernetes.client.ApiClient(configuration)
         except (
@@ -173,7 +177,8 @@ class Admin:
         deadline = monotonic() + _AWAY
         while True:
             try:
-                authorization = self._authorization()
+                with self._heard():
+                    authorization = self._authorization()
                 if authorization:
                     headers["Authorization"] = authorization
                 response = self._client.rest_client.pool_manager.request(
@@ -206,13 +211,12 @@ class Admin:
 
     def _refusal(self, what: str, response: Any, answer: Mapping[str, Any] | None) -> AdminError:
         message = str((answer or {}).get("message") or response.reason)
-        return AdminError(
-            reasons.refusal(
-                self.server, response.status, message, reasons.FOR_ADMINISTRATORS, what
-            ),
-            response.status,
-            [one["message"] for one in _causes(answer)],
+        sentence = reasons.refusal(
+            self.server, response.status, message, reasons.FOR_ADMINISTRATORS, what
         )
+        if response.status in (401, 403) and self._said:
+            sentence += f" The program that the kubeconfig has for logging in says: {self._said}"
+        return AdminError(sentence, response.status, [one["message"] for one in _causes(answer)])
 
     def _pause(self, response: Any, answer: Mapping[str, Any] | None) -> int:
         """Return after how many seconds a request that was refused is made again, 0 for never."""
@@ -222,6 +226,21 @@ class Admin:
                 return 0
             return max(_PAUSE, min(int(again), _LONGEST_PAUSE))
         return _PAUSE if self._answered and response.status in _STARTS else 0
+
+    @contextlib.contextmanager
+    def _heard(self) -> Iterator[None]:
+        """Keep what the package kubernetes only logs: why a program could not log us in."""
+        handler = logging.Handler(logging.ERROR)
+        handler.emit = self._hear  # type: ignore[method-assign]
+        root = logging.getLogger()
+        root.addHandler(handler)
+        try:
+            yield
+        finally:
+            root.removeHandler(handler)
+
+    def _hear(self, record: logging.LogRecord) -> None:
+        self._said = record.getMessage()
 
     def _authorization(self) -> str | None:
         """Return the header that says who we are, as it is now; None where a certificate does."""

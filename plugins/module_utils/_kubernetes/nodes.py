@@ -23,6 +23,7 @@ TAINT = "multinet.flannel/no-networks"
 _SYSTEM = "kubernetes.io/os"
 _GONE, _CONFLICT = 404, 409
 _TRIES = 5
+_NAMED = 10  # nodes, in a message
 
 
 def is_announced(node: Mapping[str, Any]) -> bool:
@@ -52,8 +53,11 @@ def outside(nodes: Iterable[Mapping[str, Any]], inventory: Iterable[str]) -> str
     strangers = sorted(names.difference(inventory))
     if not strangers:
         return ""
+    named = ", ".join(strangers[:_NAMED])
+    more = len(strangers) - _NAMED
     return (
-        f"Nodes of the cluster that are not in the inventory: {', '.join(strangers)}. Pods that"
+        "Nodes of the cluster that are not in the inventory:"
+        f" {named}{f' and {more} more' if more > 0 else ''}. Pods that"
         " start there get none of the networks, without any error: add the nodes and run the"
         " playbook site, or keep pods away (docs/kubernetes.md, Nodes that join)."
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import logging
 import threading
 
 import kubernetes
@@ -273,3 +274,27 @@ def test_a_list_whose_state_is_gone_meanwhile_is_asked_for_again(asked):
     asked.first = [(410, {"message": "too old"})]
     with pytest.raises(admin.AdminError, match="too old"):
         admin.Admin(asked.kubeconfig).items("/api/v1/nodes")
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_what_a_program_that_logs_in_said_is_told(asked, tmp_path, status):
+    """As those of clouds, whose session may have ended; the package kubernetes only logs it."""
+    config = json.loads((tmp_path / "kubeconfig").read_text())
+    program = {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "command": "sh",
+        "args": ["-c", "echo The session has ended. >&2; exit 3"],
+        "interactiveMode": "Never",
+    }
+    config["users"][0]["user"] = {"exec": program}
+    (tmp_path / "kubeconfig").write_text(json.dumps(config))
+    handlers = list(logging.getLogger().handlers)
+    anonymous = 'User "system:anonymous" cannot get path "/a"'
+    asked.says = (status, {"message": anonymous if status == 403 else "Unauthorized"})
+    with pytest.raises(admin.AdminError) as refused:
+        admin.Admin(asked.kubeconfig).get("/a")
+    assert "does not know us" in str(refused.value)
+    assert "for logging in says: exec: process returned 3. The session has ended." in str(
+        refused.value
+    )
+    assert logging.getLogger().handlers == handlers

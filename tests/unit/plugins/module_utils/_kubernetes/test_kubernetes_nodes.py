@@ -101,6 +101,9 @@ def test_nodes_that_the_inventory_does_not_have_are_named():
     assert nodes.outside([n3, n1, n2], ["n1"]).startswith(
         "Nodes of the cluster that are not in the inventory: n2, n3. "
     )
+    many = [{"metadata": {"name": f"n{number:04}"}} for number in range(5000)]
+    said = nodes.outside(many, ["n0001"])
+    assert "n0000, n0002, " in said and ", n0010 and 4989 more. Pods" in said and len(said) < 500
 
 
 @pytest.mark.parametrize(
