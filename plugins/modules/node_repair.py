@@ -16,6 +16,9 @@ description:
     running pod's traffic. It restarts the one flanneld, takes an address of a former subnet off a
     device, gives a bridge its address back, removes a bridge of a former subnet that no pod is on,
     writes a sysctl back.
+  - It takes away FDB entries, neighbours and routes that flanneld made to a host that has no lease
+    any more, once some seconds in a row the data store has listed the leases of other hosts and of
+    this one, and flanneld has made what they say.
   - What is left afterwards is returned; it needs a hand.
 extends_documentation_fragment:
   - multinet.flannel.cni_conf
@@ -39,11 +42,24 @@ options:
       planned.
     type: int
     default: 90
+  scope:
+    description:
+      - What is repaired. V(own) is this host's own share of the networks, V(ways) what leads to
+        hosts without a lease, V(all) is both.
+      - After V(own) on all hosts, V(ways) takes nothing away of a host whose lease was lost and has
+        been repaired.
+    type: str
+    choices: [all, own, ways]
+    default: all
 """
 
 EXAMPLES = r"""
 - name: Put right what has drifted
   multinet.flannel.node_repair:
+
+- name: Take away what leads to hosts without a lease, after all hosts have theirs
+  multinet.flannel.node_repair:
+    scope: ways
 
 - name: Keep the subnets of a host that has another address now
   multinet.flannel.node_repair:
@@ -64,7 +80,9 @@ left:
   elements: str
 """
 
+import functools
 import time
+from collections.abc import Callable
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -83,13 +101,19 @@ from ansible_collections.multinet.flannel.plugins.module_utils._node import (
 )
 
 PATIENCE = 6  # looks, half a second apart
+UNLEASED_FOR = 3.0  # seconds in which each look must find what leads to a host without a lease
+
+Look = Callable[[], "tuple[list[compare.Deviation], list[repair.Step]]"]
 
 
-def look(plan: dict[str, Any], cni_conf: str) -> tuple[list[compare.Deviation], list[repair.Step]]:
-    """Return what deviates from the plan, and what puts it right."""
+def look(
+    plan: dict[str, Any], cni_conf: str, scope: str
+) -> tuple[list[compare.Deviation], list[repair.Step]]:
+    """Return what deviates from the plan, and what puts it right as far as it is in the scope."""
     seen = observe.look(plan, cni_conf)
     found = compare.deviations(plan, seen)
-    return found, repair.steps(plan, seen, found)
+    steps = repair.steps(plan, seen, found)
+    return found, [step for step in steps if scope in ("all", "ways" if step.again else "own")]
 
 
 def hand_over(module: AnsibleModule, plan: dict[str, Any], public_ip: str) -> list[str]:
@@ -101,15 +125,29 @@ def hand_over(module: AnsibleModule, plan: dict[str, Any], public_ip: str) -> li
         return handover.hand_over(plan["networks"], running, public_ip, check=module.check_mode)
 
 
-def repair_all(module: AnsibleModule, due: list[repair.Step]) -> None:
-    """Take steps; raise ObserveError, UnitError or LockError."""
+def repair_all(module: AnsibleModule, due: list[repair.Step], again: Look) -> list[repair.Step]:
+    """Take steps, and return those that were taken; raise ObserveError, UnitError or LockError.
+
+    again: looks once more, before what leads to another host is taken away.
+    """
     with lock.by_run():
-        for step in due:
-            for command in step.commands:
-                observe.run(command)
-        changes = [units.Change(step.unit, "restart", step.reason) for step in due if step.unit]
+        taken = [step for step in due if not step.again]
+        run_commands(taken)
+        ways = [step for step in due if step.again]
+        if ways:
+            ways = repair.still_due(ways, again()[1])
+            run_commands(ways)
+        changes = [units.Change(step.unit, "restart", step.reason) for step in taken if step.unit]
         timeout = module.params["timeout"]
         units.apply(units.Systemd(module.run_command), changes, [], timeout)
+    return taken + ways
+
+
+def run_commands(due: list[repair.Step]) -> None:
+    """Run the commands of steps; raise ObserveError."""
+    for step in due:
+        for command in step.commands:
+            observe.run(command)
 
 
 def main() -> None:
@@ -120,6 +158,7 @@ def main() -> None:
             "cni_conf": {"type": "path", "default": "/etc/cni/net.d/00-multinet.conf"},
             "public_ip": {"type": "str"},
             "timeout": {"type": "int", "default": 90},
+            "scope": {"type": "str", "choices": ["all", "own", "ways"], "default": "all"},
         },
         supports_check_mode=True,
     )
@@ -136,28 +175,32 @@ def main() -> None:
                 changed=bool(said), repaired=said, left=[], diff={"before": "", "after": after}
             )
             return
-        found, steps = look(plan, cni_conf)
+        again = functools.partial(look, plan, cni_conf, module.params["scope"])
+        waits = repair.Waits(UNLEASED_FOR, time.monotonic)
+        found, steps = again()
+        due = waits.over(steps)
         for dummy in range(0 if module.check_mode else PATIENCE):
             if steps:  # a daemon that has just been started is about to do it itself
                 time.sleep(0.5)
-                found, steps = look(plan, cni_conf)
-        due = list(steps)
-        if due and not module.check_mode:
+                found, steps = again()
+                due = waits.over(steps)
+        if module.check_mode:
+            due = list(steps)
+        elif steps:
             # a flanneld that is restarted while its data store is away would not come up
             wrong = data_store.problems(data_store.environments(step.unit for step in due))
             if wrong:
                 module.fail_json(msg="\n".join([*wrong, "Nothing was repaired."]))
-            repair_all(module, due)
+            due = repair_all(module, due, again)
             deadline = time.monotonic() + timeout
             # other hosts' flanneld follow, and this one's learns of them
             while steps and time.monotonic() < deadline:
                 time.sleep(0.5)
-                found, steps = look(plan, cni_conf)
+                found, steps = again()
                 # what a daemon that was down hid; what it makes itself, it is about to make
-                hidden = [step for step in steps if not step.unit and step not in due]
+                hidden = [step for step in waits.over(steps) if not step.unit and step not in due]
                 if hidden:
-                    repair_all(module, hidden)
-                    due += hidden
+                    due += repair_all(module, hidden, again)
         left = [one.line() for one in found]
         if steps and not module.check_mode:
             module.warn(

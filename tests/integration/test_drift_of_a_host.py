@@ -5,11 +5,18 @@
 
 from __future__ import annotations
 
+import json
 import os
+import pathlib
 import subprocess
 
 import pytest
-from ansible_collections.multinet.flannel.plugins.module_utils._drift import observe
+from ansible_collections.multinet.flannel.plugins.module_utils._drift import (
+    compare,
+    observe,
+    repair,
+)
+from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 
 NAME = f"mndrift{os.getpid()}"
 
@@ -59,3 +66,77 @@ def test_routes_come_best_first(inside):
             if route["dst"] == there
         ]
         assert routes == ["two", "one"]
+
+
+VECTORS = pathlib.Path(__file__).parents[1] / "unit/plugins/module_utils/_drift/vectors"
+PLAN = plan(
+    [
+        {
+            "name": "blue",
+            "cidr": "10.1.0.0/16",
+            "ipv6_cidr": "fd00:1::/48",
+            "default": True,
+            "backend": {"type": "vxlan", "vni": 1},
+        },
+        {"name": "green", "cidr": "10.5.0.0/16", "backend": {"type": "host-gw"}},
+    ]
+)
+# A way to a host as flanneld's vxlan makes it: device, MAC, host, address in the network, subnet
+LEASED = (
+    ("flannel.1", "1e:55:6a:83:18:cb", "198.18.201.12", "10.1.85.0", "10.1.85.0/24"),
+    ("flannel-v6.1", "ee:d4:95:8a:74:7c", "fd00:201::3", "fd00:1:0:2d::", "fd00:1:0:2d::/64"),
+)
+NOT_LEASED = (
+    ("flannel.1", "4a:00:00:00:00:99", "198.18.201.99", "10.1.99.0", "10.1.99.0/24"),
+    ("flannel-v6.1", "4a:00:00:00:06:99", "fd00:201::99", "fd00:1:0:99::", "fd00:1:0:99::/64"),
+)
+
+
+def test_what_leads_to_a_host_without_a_lease_is_taken_away(inside):
+    """The host but for that is the one of vectors/lab.json."""
+    inside("ip link add eth0 type veth peer name far")
+    for address in ("198.18.201.11/24", "fd00:201::2/64"):
+        inside(f"ip address add {address} dev eth0 nodad")
+    for device in ("far", "eth0"):
+        inside(f"ip link set {device} up")
+    for device, local in (("flannel.1", "198.18.201.11"), ("flannel-v6.1", "fd00:201::2")):
+        inside(f"ip link add {device} type vxlan id 1 local {local} dev eth0 dstport 8472")
+        inside(f"ip link set {device} up")
+    for device, mac, host, address, subnet in LEASED + NOT_LEASED:
+        inside(f"bridge fdb add {mac} dev {device} dst {host} self permanent")
+        inside(f"ip neigh add {address} lladdr {mac} dev {device} nud permanent")
+        inside(f"ip route add {subnet} via {address} dev {device} onlink")
+    for more in ("198.18.201.98", "198.18.201.97 port 4790 vni 7 via eth0"):
+        inside(f"bridge fdb append 00:00:00:00:00:00 dev flannel.1 dst {more}")
+    inside("ip route add 10.5.25.0/24 via 198.18.201.12")
+    inside("ip route add 10.5.99.0/24 via 198.18.201.99")
+    inside("ip route add 10.5.98.0/24 via 198.18.201.98 proto static")
+
+    def looked():
+        seen = json.loads((VECTORS / "lab.json").read_text(encoding="utf-8"))
+        return dict(seen, **observe._ways(inside))
+
+    def ways(seen):
+        return (
+            {(route["dst"], route["gateway"]) for route in seen["routes"] if route["gateway"]},
+            seen["neighbours"],
+            seen["fdb"],
+            seen["fdb_others"],
+        )
+
+    steps = repair.steps(*compare.compared(PLAN, looked()))
+    assert [step.network for step in steps] == ["blue", "blue", "green"]
+    for step in steps:
+        for command in step.commands:
+            inside(list(command))
+    after = looked()
+    static = ("10.5.98.0/24", "198.18.201.98")
+    assert ways(after) == (
+        {("10.5.25.0/24", "198.18.201.12"), static, *((one[4], one[3]) for one in LEASED)},
+        {one[0]: {one[3]: one[1]} for one in LEASED},
+        {one[0]: {one[1]: one[2]} for one in LEASED},
+        {},
+    )
+    compared = compare.compared(PLAN, after)
+    assert [one.kind for one in compared.found] == ["unleased"]  # the one of others
+    assert repair.steps(*compared) == []

@@ -151,8 +151,8 @@ KINDS = {
         "no entry of a tunnel device, and no route into a network, leads to a host without a lease,"
         " which the guard would take for a node",
         "`bridge`, `ip`",
-        "hand",
-        "take it away (bridge fdb del, ip route del)",
+        "keeper",
+        "run the playbook site, or take it away (bridge fdb delete, ip route delete)",
     ),
     "cni": Kind(
         "the CNI configuration of the host and of each network; no other file sorts before it",

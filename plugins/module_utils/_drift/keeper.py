@@ -29,6 +29,9 @@ INTERVAL = 30.0
 # After a repair, before the same one is tried again; doubled each time. A fault that stays away for
 # as long is a new one when it comes back.
 PATIENCE = 60.0
+# For so long each look must find the same leases, and what leads to a host without one. A host that
+# is there and has lost its lease gets it back from its own keeper at the second look.
+UNLEASED_FOR = 90.0
 MOST_PATIENCE = 960.0
 # Whatever the reasons, a daemon is restarted at most so often in a row, then once in MOST_PATIENCE.
 MOST_RESTARTS = 30
@@ -58,6 +61,7 @@ class Keeper:
         self._alone = alone
         # without their reasons: which other hosts stand in one may change from look to look
         self._doubts: set[repair.Step] = set()
+        self._waits = repair.Waits(UNLEASED_FOR, clock)
         # how often it was done, when last, and when its fault was seen last
         self._tries: dict[repair.Step, tuple[int, float, float]] = {}
         # unit -> how many restarts it may have, and when it had the last one
@@ -83,11 +87,13 @@ class Keeper:
             compared = compare.compared(*looked) if looked else None
         self.counts.seconds = self._clock() - began
         steps = list(_safe_steps(compared)) if compared else []
+        ready = self._waits.over(steps)
         with self._alone() as alone:
             if compared and alone:  # what a run has in hand deviates until it ends
                 self._tell(_sentences(compared))
+                due = (step for step in ready if self._due(step) and self._is_still_due(step))
                 # after one that failed, the others may not be what is needed
-                all(self._repair(step) for step in steps if self._due(step))
+                all(self._repair(step) for step in due)
         self._remember(steps)
         return compared
 
@@ -100,6 +106,17 @@ class Keeper:
             return False
         # whatever the reasons, a daemon is not restarted over and over
         return not step.unit or (self._may_restart(step.unit) >= 1 and self._rested(step.unit))
+
+    def _is_still_due(self, step: repair.Step) -> bool:
+        """Look once more before what leads to another host is taken away."""
+        if not step.again:
+            return True
+        try:
+            looked = self._look()
+        except (deployed.DeployedError, observe.ObserveError):
+            return False
+        steps = list(_safe_steps(compare.compared(*looked))) if looked else []
+        return bool(repair.still_due([step], steps))
 
     def _may_restart(self, unit: str) -> float:
         left, last = self._restarts.get(unit, (MOST_RESTARTS, 0.0))

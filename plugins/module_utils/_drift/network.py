@@ -23,6 +23,8 @@ from .._ranges import is_within
 # pkg/subnet/etcd/local_manager.go; its --subnet-lease-renew-margin). Five of them may fail.
 RENEWED_BEFORE = 60 * 60 - 5 * 60
 
+_IPV6_METRIC = 1024  # the kernel's, where none is given
+
 Seen = dict[str, Any]  # what observe.look() returns
 Network = dict[str, Any]  # of a plan
 Lease = dict[str, str]  # of network_config.lease()
@@ -67,8 +69,8 @@ def deviations(network: Network, seen: Seen) -> Found:
     if leases is not None:
         yield from _ways(network, seen, own, _others(network, leases, own))
         if own and BACKENDS[network["backend"]["type"]].routes:
-            for text in _without_a_lease(network, seen, leases):
-                yield "unleased", text
+            for one in unleased(network, seen):
+                yield "unleased", one.sentence
 
 
 def _not_renewed(own: Lease, seconds: int | None, unit: str) -> Iterator[str]:
@@ -539,33 +541,172 @@ def _routes_to_each(
         yield "neighbours", f"the FDB entry is missing or wrong for {some(no_entry)}"
 
 
-def _without_a_lease(network: Network, seen: Seen, leases: list[Lease]) -> Iterator[str]:
-    """Yield sentences on what leads to hosts that hold no lease: the guard finds the nodes in it.
-
-    What is over when a lease ends stays where no flanneld ran at that time. What leads from a
-    lease's own MAC or subnet elsewhere is told by _routes_to_each() and _narrower().
+class Lost(NamedTuple):
+    """What leads to hosts without a lease: a sentence, and the commands (argv each) that take it
+    away, none where flanneld makes no such thing, so it is somebody else's.
     """
-    known = {lease[key] for lease in leases for key in ("public_ip", "public_ipv6")}
-    macs = {lease[key] for lease in leases for key in ("mac", "mac_v6")}
+
+    sentence: str
+    commands: tuple[tuple[str, ...], ...]
+
+
+def unleased(network: Network, seen: Seen) -> Iterator[Lost]:
+    """Yield what leads to hosts that hold no lease: the guard finds the nodes in it.
+
+    What is over when a lease ends stays where no flanneld ran at that time, and so does the entry
+    of a MAC when a host gets another address and another MAC. What leads from a lease's own MAC or
+    subnet elsewhere is told by _routes_to_each() and _narrower().
+    """
+    leases = seen["leases"][network["name"]]
+    known = {_plain(lease[key]) for lease in leases for key in ("public_ip", "public_ipv6")}
+    macs = {lease[key].lower() for lease in leases for key in ("mac", "mac_v6")}
+    inside = _NotLeased(network, leases)
     for device in filter(None, dict.fromkeys((network["device"], network["device_v6"]))):
-        entries = seen["fdb"].get(device, {}).items()
-        lost = sorted({host for mac, host in entries if mac not in macs and host not in known})
+        entries: list[tuple[str, str, list[str]]] = [
+            (mac, host, []) for mac, host in seen["fdb"].get(device, {}).items()
+        ]
+        entries += seen["fdb_others"].get(device, [])
+        lost = sorted(
+            (host, mac, words)
+            for mac, host, words in entries
+            if mac not in macs and _plain(host) not in known
+        )
         if lost:
-            yield f"the FDB of {device} leads to {some(lost)}, which {_holds(lost)} no lease"
-    ranges = [ipaddress.ip_network(one) for one in (network["cidr"], network["ipv6_cidr"]) if one]
-    texts = [lease[key] for lease in leases for key in ("subnet", "ipv6_subnet") if lease[key]]
-    leased = [ipaddress.ip_network(text) for text in texts]
+            hosts = sorted({one[0] for one in lost})
+            yield Lost(
+                f"the FDB of {device} leads to {some(hosts)}, which {_holds(hosts)} no lease",
+                tuple(
+                    command
+                    for host, mac, words in lost
+                    for command in (
+                        *_ways_by(device, mac, seen, inside),
+                        ("bridge", "fdb", "delete", mac, "dev", device, "dst", host, *words),
+                    )
+                ),
+            )
     for route in seen["routes"]:
         gateway = route["gateway"]
-        if not gateway or gateway in known or route["dst"] == "default":
+        if not gateway or _plain(gateway) in known:
             continue
-        target, by = ipaddress.ip_network(route["dst"]), ipaddress.ip_address(gateway)
-        if by.is_link_local or any(by in one for one in ranges):
+        by = ipaddress.ip_address(gateway)
+        if by.is_link_local or inside.is_of_network(by) or not inside.has(route["dst"]):
             continue
-        if not any(is_within(target, one) for one in leased) and any(
-            is_within(target, one) for one in ranges
-        ):
-            yield f"the route to {route['dst']} leads to {gateway}, which holds no lease"
+        mine = _is_as_flanneld_makes(network, seen, route)
+        yield Lost(
+            f"the route to {route['dst']} leads to {gateway}, which holds no lease",
+            (_without(route),) if mine else (),
+        )
+
+
+class _NotLeased:
+    """The part of a network's ranges that no host has a lease of."""
+
+    def __init__(self, network: Network, leases: list[Lease]) -> None:
+        ranges = (network["cidr"], network["ipv6_cidr"])
+        self._ranges = [ipaddress.ip_network(one) for one in ranges if one]
+        texts = [lease[key] for lease in leases for key in ("subnet", "ipv6_subnet") if lease[key]]
+        self._leased = [ipaddress.ip_network(text) for text in texts]
+
+    def has(self, dst: str) -> bool:
+        """Whether a route's target is in it."""
+        if dst == "default":
+            return False
+        target = ipaddress.ip_network(dst)
+        return not any(is_within(target, one) for one in self._leased) and any(
+            is_within(target, one) for one in self._ranges
+        )
+
+    def is_of_network(self, address: Any) -> bool:
+        """Whether an address is one of the network's own, leased or not."""
+        return any(address in one for one in self._ranges)
+
+
+def _ways_by(device: str, mac: str, seen: Seen, inside: _NotLeased) -> Iterator[tuple[str, ...]]:
+    """Yield what takes the routes and neighbours away that lead to a MAC on a tunnel device."""
+    for address, its_mac in seen["neighbours"].get(device, {}).items():
+        if its_mac == mac and inside.has(address):
+            for route in seen["routes"]:
+                way = (route["dev"], route["gateway"])
+                if way == (device, address) and inside.has(route["dst"]):
+                    yield _without(route)
+            yield ("ip", "neigh", "delete", address, "dev", device)
+
+
+def _without(route: dict[str, Any]) -> tuple[str, ...]:
+    return ("ip", "route", "delete", route["dst"], "via", route["gateway"], "dev", route["dev"])
+
+
+def _is_as_flanneld_makes(network: Network, seen: Seen, route: dict[str, Any]) -> bool:
+    """Whether a route to a host's address is one that a flanneld of this network may have made: to
+    a whole subnet, by the device that it makes them by, and with no protocol and metric of its own.
+    """
+    name, target = network["name"], ipaddress.ip_network(route["dst"])
+    lengths = {
+        one.version: one.prefixlen for one in subnet_file.subnets(seen["subnet_files"][name])
+    }
+    devices = {network["device"], network["device_v6"]}
+    if leads_over_underlay(network["backend"]):
+        devices.add(seen["underlay"][name]["interface"])
+    return (
+        bool(route["dev"])
+        and route["dev"] in devices
+        and target.prefixlen == lengths.get(target.version)
+        and route.get("protocol") == "boot"
+        and route.get("metric") == (_IPV6_METRIC if target.version == 6 else None)
+    )
+
+
+def knows_nodes(network: Network, seen: Seen) -> bool:
+    """Whether the leases say for sure who is a node: all of them could be read, this host's own is
+    among them with its address, and nothing is wrong with the data store.
+    """
+    name = network["name"]
+    leases = seen["leases"].get(name)
+    if not leases or seen["leases_wrong"] or (seen["etcd"] or {}).get("alarms"):
+        return False
+    addresses = (seen["underlay"].get(name) or {}).get("addresses", [])
+    written = subnet_file.gateways(seen["subnet_files"].get(name) or {})
+    own = _own(leases, addresses, written)
+    return own is not None and own["public_ip"] in addresses and all(map(_is_whole, leases))
+
+
+def listed(network: Network, seen: Seen) -> tuple[str, ...]:
+    """Return a network's leases, the same ones in the same words: hosts may be about to take theirs
+    one after the other.
+    """
+    keys = ("subnet", "ipv6_subnet", "public_ip", "public_ipv6", "mac", "mac_v6")
+    leases = seen["leases"][network["name"]]
+    return tuple(sorted(" ".join(lease[key] for key in keys) for lease in leases))
+
+
+def _is_whole(lease: Lease) -> bool:
+    """Whether a lease says where its host is, and with vxlan by which MAC."""
+    vxlan = lease["backend_type"] == "vxlan"
+    parts = [
+        (lease[public], lease[mac])
+        for subnet, public, mac in (
+            ("subnet", "public_ip", "mac"),
+            ("ipv6_subnet", "public_ipv6", "mac_v6"),
+        )
+        if lease[subnet]
+    ]
+    return bool(parts) and all(_is_address(public) and (mac or not vxlan) for public, mac in parts)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _plain(address: str) -> str:
+    """Return an address as the kernel's tools write it, whoever wrote it."""
+    try:
+        return str(ipaddress.ip_address(address))
+    except ValueError:
+        return address
 
 
 def _holds(hosts: list[str]) -> str:

@@ -18,7 +18,7 @@ import shutil
 import stat
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .._isolation import seal
@@ -70,9 +70,9 @@ def look(
     cni_conf: path of the CNI configuration that the container runtime reads. ask: whether the data
     store is asked, which goes over the network.
 
-    {"links": {name: links.brief(), with "ports": how many links are on it}, "routes": [{dst, dev,
-    gateway}], "neighbours": {device: {address: MAC}}, "fdb": {device: {MAC: address}}, "xfrm":
-    {subnet: the host that a policy leads to it by}, "wireguard": {device: {public key: [ranges]}}
+    {"links": {name: links.brief(), with "ports": how many links are on it}, "routes",
+    "neighbours", "fdb", "fdb_others": those of _ways(), "xfrm": {subnet: the host that a policy
+    leads to it by}, "wireguard": {device: {public key: [ranges]}}
     or None without the command wg, "units": {unit: its properties, "process": the state letter of
     its main process}, "subnet_files": {network: {variable: value}}, "sysctls": {path: int},
     "guard": {"devices": list or None without a table, "error", "file_changed", "file_as_deployed",
@@ -104,25 +104,14 @@ def look(
         network["name"]: subnet_file.read(network["subnet_file"]) for network in plan["networks"]
     }
     tables, unseen = _firewalls(execute)
+    # before the leases, or an entry that flanneld just makes would lead to a host without one
+    ways = _ways(execute)
     store = datastore.read(plan, environments if ask else {}, subnet_files)
     guard = _guard(execute)
     pods = {network["name"]: _given(network["ipam_dir"]) for network in plan["networks"]}
     return {
         "links": links,
-        "routes": [
-            {key: route.get(key) for key in ("dst", "dev", "gateway")}
-            for family in ("-4", "-6")
-            for route in _json(execute, family, "route")
-        ],
-        "neighbours": _by_device(
-            (one["dev"], one["dst"], one.get("lladdr"))
-            for one in _json(execute, "neigh", "show", "nud", "permanent")
-        ),
-        "fdb": _by_device(
-            (one["ifname"], one["mac"], one["dst"])
-            for one in json.loads(execute(["bridge", "-j", "fdb", "show"]) or "[]")
-            if "dst" in one
-        ),
+        **ways,
         "units": dict(
             _units(execute, wanted),
             **{
@@ -223,11 +212,37 @@ def _sum(path: str, size: int, mtime: int, inode: int) -> str:
     return sha256_of(path)
 
 
-def _by_device(entries: Iterable[tuple[str, str, Any]]) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
-    for device, key, value in entries:
-        found.setdefault(device, {})[key] = value
-    return found
+def _ways(execute: Run) -> dict[str, Any]:
+    """Return what leads to other hosts: {"routes": [{dst, dev, gateway, protocol, metric}],
+    "neighbours": {device: {address: MAC}}, "fdb": {device: {MAC: address}}, "fdb_others": {device:
+    [[MAC, address, words]]}}, the last one with what flanneld makes none like: a second entry of a
+    MAC, or one with a port, VNI or interface of its own, in the words of bridge(8).
+    """
+    neighbours: dict[str, dict[str, Any]] = {}
+    for one in _json(execute, "neigh", "show", "nud", "permanent"):
+        neighbours.setdefault(one["dev"], {})[one["dst"]] = one.get("lladdr")
+    fdb: dict[str, dict[str, str]] = {}
+    others: dict[str, list[Any]] = {}
+    for one in json.loads(execute(["bridge", "-j", "fdb", "show"]) or "[]"):
+        if "dst" not in one:
+            continue
+        device, mac, own = one["ifname"], one["mac"], []
+        for key, word in (("port", "port"), ("vni", "vni"), ("viaIf", "via")):
+            own += [word, str(one[key])] if key in one else []
+        if own or mac in fdb.get(device, {}):
+            others.setdefault(device, []).append([mac, one["dst"], own])
+        else:
+            fdb.setdefault(device, {})[mac] = one["dst"]
+    return {
+        "routes": [
+            {key: route.get(key) for key in ("dst", "dev", "gateway", "protocol", "metric")}
+            for family in ("-4", "-6")
+            for route in _json(execute, family, "route")
+        ],
+        "neighbours": neighbours,
+        "fdb": fdb,
+        "fdb_others": others,
+    }
 
 
 def underlay(links: dict[str, dict[str, Any]], environment: dict[str, str]) -> dict[str, Any]:

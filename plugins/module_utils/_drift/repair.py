@@ -9,7 +9,7 @@ anew while what is there goes on forwarding.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from .._node import subnet_file
@@ -18,6 +18,8 @@ from . import network as networks
 
 # Deviations of which a restart of the network's daemon is the remedy.
 RESTART = ("daemon", "lease", "subnet_file", "device", "routes", "neighbours")
+# With one of these flanneld does not follow the leases, or follows others: who is a node will show
+_UNSURE = (*RESTART, "config", "underlay")
 
 
 Commands = tuple[tuple[str, ...], ...]
@@ -26,13 +28,22 @@ Commands = tuple[tuple[str, ...], ...]
 class Step(NamedTuple):
     """One repair: commands to run first (argv each), the unit to restart ("" for none), why.
 
-    network: whose it is, "" for the host's own.
+    network: whose it is, "" for the host's own. leases: for what takes away what leads to another
+    host, those by which it does.
     """
 
     commands: Commands
     unit: str
     reason: str
     network: str = ""
+    leases: tuple[str, ...] = ()
+
+    @property
+    def again(self) -> bool:
+        """Whether it is to be asked for several times, with the same leases, and once more right
+        before.
+        """
+        return bool(self.leases)
 
     def sentence(self) -> str:
         """Say what is done and why."""
@@ -56,14 +67,51 @@ def left_to_hands(compared: compare.Compared, made: list[Step]) -> list[compare.
     """Return what neither these steps nor another task of site puts right. What other firewalls
     drop is said anyway, and a data store that does not answer may be about to be started.
     """
-    repaired = {step.network for step in made if not step.unit}
+    repaired = {step.network for step in made if not step.unit and not step.again}
+    reasons = {step.reason for step in made}
     return [
         one
         for one in compared.found
         if (compare.KINDS[one.kind].by == "hand" and one.kind not in ("firewall", "datastore"))
         or (one.kind == "datastore" and not compared.seen["leases_wrong"])
         or (one.kind == "bridge" and one.network not in repaired)
+        or (
+            one.kind == "unleased"
+            and one.sentence not in reasons
+            # what another step of it may make sure is taken away afterwards
+            and not any(step.network == one.network and not step.again for step in made)
+        )
     ]
+
+
+class Waits:
+    """What waits, of the steps that looks one after the other ask for."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
+        """seconds: for which each look must ask for what is asked again."""
+        self._seconds, self._clock = seconds, clock
+        self._since: dict[Step, float] = {}
+
+    def over(self, steps: list[Step]) -> list[Step]:
+        """Return those of a look's steps that may be taken now."""
+        now = self._clock()
+        self._since = {_act(step): self._since.get(_act(step), now) for step in steps}
+        return [
+            step
+            for step in steps
+            if not step.again or now - self._since[_act(step)] >= self._seconds
+        ]
+
+
+def still_due(steps: list[Step], looked: list[Step]) -> list[Step]:
+    """Return those steps that a look right before they are taken asks for, too (looked)."""
+    acts = {_act(step) for step in looked}
+    return [step for step in steps if _act(step) in acts]
+
+
+def _act(step: Step) -> Step:
+    """Return a step without its reason, whose words may change from look to look."""
+    return step._replace(reason="")
 
 
 def _host(
@@ -97,6 +145,12 @@ def _network(
             *_stray_routes(network, seen),
         )
         yield Step(commands, network["unit"], reasons[0].sentence, network["name"])
+    unsure = any(one.kind in _UNSURE for one in mine) or not networks.knows_nodes(network, seen)
+    if any(one.kind == "unleased" for one in mine) and not unsure:
+        for lost in networks.unleased(network, seen):
+            if lost.commands:
+                leases = networks.listed(network, seen)
+                yield Step(lost.commands, "", lost.sentence, network["name"], leases)
 
 
 def _bridge(network: dict[str, Any], seen: dict[str, Any]) -> Commands:
