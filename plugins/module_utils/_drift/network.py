@@ -68,7 +68,7 @@ def deviations(network: Network, seen: Seen) -> Found:
         yield "device", text
     if leases is not None:
         yield from _ways(network, seen, own, _others(network, leases, own))
-        if own and BACKENDS[network["backend"]["type"]].routes:
+        if own and BACKENDS[network["backend"]["type"]].routes and not seen["taken_over"]:
             for one in unleased(network, seen):
                 yield "unleased", one.sentence
 

@@ -30,6 +30,8 @@ from . import compare, datastore
 UNIT_FILE = "/etc/systemd/system/flanneld@.service"
 GUARD_FILE = "/etc/multinet/isolation.nft"
 GUARD_STATE = "/run/multinet-isolation/state.json"
+TAKEN_OVER = "/etc/multinet/adopted.json"
+TAKING_OVER = 24 * 3600.0  # seconds in which all hosts are; so long do leases in etcd last, too
 PORT_SECONDS = 2  # a pod's ADD has told the guard of its port by then
 FIREWALLS_EVERY = 300.0  # seconds
 CNI_DIRECTORY = "/etc/cni/multinet/net.d"
@@ -82,9 +84,9 @@ def look(
     renewed}, "configs": {network: what network_config.config() returns, or None}, "etcd": etcd's
     status() or None, "leases_problem": a sentence or "", "leases_wrong": bool, "executables":
     {path: what is wrong}, "cni_files": {path: what is wrong}, "allocated": {network: {"4" or "6":
-    how many addresses host-local gave to pods}}, "pods": {network: these addresses}, "firewalls":
-    list of firewalls.Table, "bridges_filtered": whether they see what a bridge passes on, "blind":
-    sentences about what nobody can look at}.
+    how many addresses host-local gave to pods}}, "pods": {network: these addresses}, "taken_over":
+    what _taken_over() returns, "firewalls": list of firewalls.Table, "bridges_filtered": whether
+    they see what a bridge passes on, "blind": sentences about what nobody can look at}.
 
     Raises ObserveError.
     """
@@ -108,6 +110,7 @@ def look(
     ways = _ways(execute)
     store = datastore.read(plan, environments if ask else {}, subnet_files)
     guard = _guard(execute)
+    taken_over = _taken_over(plan)
     pods = {network["name"]: _given(network["ipam_dir"]) for network in plan["networks"]}
     return {
         "links": links,
@@ -133,9 +136,10 @@ def look(
         "cni_files": _cni_files(plan, cni_conf),
         "allocated": {name: _allocated(given) for name, given in pods.items()},
         "pods": pods,
+        "taken_over": taken_over,
         "firewalls": tables,
         "bridges_filtered": _number("/proc/sys/net/bridge/bridge-nf-call-iptables") == 1,
-        "blind": [*_blind(store["etcd"]), *unseen],
+        "blind": [*_blind(store["etcd"]), *unseen, *([_NOT_YET] if taken_over else [])],
     }
 
 
@@ -164,6 +168,23 @@ def _blind(etcd: dict[str, Any] | None) -> list[str]:
         f"It was not checked how full the database of etcd at {etcd['endpoint']} is: etcd"
         f" {etcd['version']} does not report its quota (3.6 does)."
     ]
+
+
+_NOT_YET = (
+    "It was not checked what leads to hosts without a lease: this host's networks were taken over"
+    " less than a day ago, and hosts that still have to be have no leases from the Kubernetes API."
+)
+
+
+def _taken_over(plan: dict[str, Any], record: str = TAKEN_OVER) -> bool:
+    """Whether other hosts may have none of their leases yet: networks were taken over here within a
+    day, and the leases are Nodes' (etcd has those of all hosts before the first is taken over).
+    """
+    try:
+        age = time.time() - os.stat(record).st_mtime
+    except OSError:
+        return False
+    return bool(plan["datastore"] == "kubernetes") and age < TAKING_OVER
 
 
 def _xfrm(execute: Run) -> dict[str, str]:

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import copy
 import json
+import os
+import time
 
 import drift_host
 import pytest
@@ -96,6 +98,21 @@ def test_without_them_nothing_deviates():
     seen["routes"] = [one for one in seen["routes"] if one["gateway"] in known]
     assert compare.deviations(PLAN, seen) == []
     assert seen["fdb"]["flannel.1"]["1e:55:6a:83:18:00"] == "198.18.201.12"
+
+
+def test_hosts_that_are_still_to_be_taken_over_are_nodes(tmp_path):
+    """With kubernetes they have no leases yet, and pods' packets go on meanwhile."""
+    seen = seen_with((["taken_over"], True))
+    assert not [one for one in compare.deviations(PLAN, seen) if one.kind == "unleased"]
+    assert steps_of(seen) == []
+    record = tmp_path / "adopted.json"
+    stores = [{"datastore": "kubernetes"}, {"datastore": "etcd"}]
+    assert not any(observe._taken_over(one, str(record)) for one in stores)
+    record.touch()
+    assert [observe._taken_over(one, str(record)) for one in stores] == [True, False]
+    long_ago = time.time() - observe.TAKING_OVER - 60
+    os.utime(record, (long_ago, long_ago))
+    assert not any(observe._taken_over(one, str(record)) for one in stores)
 
 
 def leases(name, change):
