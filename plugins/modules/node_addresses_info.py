@@ -105,8 +105,7 @@ NOTHING: dict[str, Any] = {"networks": [], "datastore": "", "cni_conf": None}
 def main() -> None:
     """Look at this host, and return its addresses."""
     module = AnsibleModule(argument_spec={}, supports_check_mode=True)
-    root.complete_path()
-    refused = root.problem()
+    refused = root.prepare()
     if refused:
         module.fail_json(msg=refused)
     try:

@@ -199,12 +199,11 @@ class Said(NamedTuple):
 
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
-    params = module.params
-    plan = params["plan"]
-    root.complete_path()
-    refused = root.problem()
+    refused = root.prepare()
     if refused:
         module.fail_json(msg=refused, problems=[refused], architecture="")
+    params = module.params
+    plan = params["plan"]
     try:
         former = _former(module)
     except record.DeployedError as error:

@@ -356,8 +356,7 @@ def main() -> None:
         ),
         supports_check_mode=True,
     )
-    root.complete_path()
-    refused = root.problem()
+    refused = root.prepare()
     if refused:
         module.fail_json(msg=refused)
     done: list[str] = []

@@ -84,8 +84,7 @@ def main() -> None:
         argument_spec={"cni_conf": {"type": "path", "default": "/etc/cni/net.d/00-multinet.conf"}},
         supports_check_mode=True,
     )
-    root.complete_path()
-    refused = root.problem()
+    refused = root.prepare()
     if refused:
         module.fail_json(msg=refused)
     try:

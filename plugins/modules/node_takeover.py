@@ -93,8 +93,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    root.complete_path()
-    refused = root.problem()
+    refused = root.prepare()
     if refused:
         module.fail_json(msg=refused, done=[])
     plan, conf_dir = module.params["plan"], module.params["cni_conf_dir"]

@@ -1,9 +1,7 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether a module may do on its host what it is to do, and finds the programs for it. Runs on
-hosts.
-"""
+"""Whether a module has root's rights on its host, and finds root's programs. Runs on hosts."""
 
 from __future__ import annotations
 
@@ -13,6 +11,12 @@ from collections.abc import MutableMapping
 
 # Where systems keep the programs that are root's
 _PLACES = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+
+
+def prepare() -> str:
+    """Have root's programs be found, and return as a sentence why not all can be read, or ""."""
+    complete_path()
+    return problem()
 
 
 def complete_path(environ: MutableMapping[str, str] | None = None) -> None:

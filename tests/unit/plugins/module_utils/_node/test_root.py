@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 import pathlib
 
 import pytest
@@ -13,6 +15,12 @@ from ansible_collections.multinet.flannel.plugins.module_utils._node import root
 MODULES = pathlib.Path(__file__).parents[5] / "plugins/modules"
 # They run systemctl alone, which is no program of root's
 OF_ALL = {"node_files", "node_units"}
+SIGNS = ("module.run_command", "root.prepare()")
+RUN_PROGRAMS = {
+    path.stem
+    for path in MODULES.glob("*.py")
+    if any(sign in path.read_text() for sign in SIGNS) and path.stem not in OF_ALL
+}
 
 
 @pytest.mark.parametrize(
@@ -29,8 +37,32 @@ def test_roots_programs_come_last(path, then):
     assert environ == {"PATH": then}
 
 
-def test_modules_that_run_programs_find_them():
-    texts = {path.stem: path.read_text() for path in MODULES.glob("*.py")}
-    run = {name for name, text in texts.items() if "module.run_command" in text} - OF_ALL
-    assert run >= {"node_preflight", "node_removal"}
-    assert run <= {name for name, text in texts.items() if "root.complete_path()" in text}
+class Invocation:
+    """Instead of AnsibleModule: without parameters, so that a module ends at the first one."""
+
+    params: dict[str, object] = {}
+    check_mode = True
+
+    def __init__(self, **spec):
+        pass
+
+    def fail_json(self, **result):
+        raise SystemExit
+
+    def run_command(self, *arguments, **options):
+        raise AssertionError(f"{arguments} is run before there are parameters")
+
+
+@pytest.mark.parametrize("name", sorted(RUN_PROGRAMS))
+def test_a_module_finds_roots_programs_before_it_looks_at_anything(name, monkeypatch):
+    module = importlib.import_module(f"ansible_collections.multinet.flannel.plugins.modules.{name}")
+    monkeypatch.setattr(module, "AnsibleModule", Invocation)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    with pytest.raises((SystemExit, KeyError)):
+        module.main()
+    assert os.environ["PATH"] == "/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
+
+
+def test_the_modules_that_run_programs():
+    assert {"cni_attachment", "node_preflight", "node_status_info"} <= RUN_PROGRAMS
