@@ -170,6 +170,21 @@ from ansible_collections.multinet.flannel.plugins.module_utils._cni import cache
 from ansible_collections.multinet.flannel.plugins.module_utils._node import root
 
 KINDS = ("netns", "pid", "container")
+ARGUMENT_SPEC = {
+    "netns": {"type": "str"},
+    "pid": {"type": "int"},
+    "container": {"type": "str"},
+    "container_id": {"type": "str"},
+    "networks": {"type": "list", "elements": "str", "default": []},
+    "interface": {"type": "str"},
+    "args": {"type": "dict", "default": {}},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "bin_dir": {"type": "path", "default": "/opt/cni/bin"},
+    "conf_dir": {"type": "path", "default": "/etc/cni/net.d"},
+    "network_dir": {"type": "path", "default": "/etc/cni/multinet/net.d"},
+    "cache_dir": {"type": "path", "default": "/var/lib/cni/multinet-runtime"},
+    "timeout": {"type": "int", "default": 180},
+}
 
 
 class Done(NamedTuple):
@@ -280,25 +295,19 @@ def interface_lines(entries: list[dict[str, Any]]) -> str:
     return "".join(f"{entry['ifName']}: {entry['network']}\n" for entry in entries)
 
 
+def interfaces(
+    attacher: attachment.Attacher, target: targets.Target, attached: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return what the target's attached entries gave it; nothing where its namespace is gone."""
+    there = attached if target.netns else []
+    return [item for entry in there for item in attacher.describe(target, entry)]
+
+
 def main() -> None:
-    """Run the module."""
+    """Attach a namespace to networks of this host, or detach it."""
     root.complete_path()
     module = AnsibleModule(
-        argument_spec={
-            "netns": {"type": "str"},
-            "pid": {"type": "int"},
-            "container": {"type": "str"},
-            "container_id": {"type": "str"},
-            "networks": {"type": "list", "elements": "str", "default": []},
-            "interface": {"type": "str"},
-            "args": {"type": "dict", "default": {}},
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "bin_dir": {"type": "path", "default": "/opt/cni/bin"},
-            "conf_dir": {"type": "path", "default": "/etc/cni/net.d"},
-            "network_dir": {"type": "path", "default": "/etc/cni/multinet/net.d"},
-            "cache_dir": {"type": "path", "default": "/var/lib/cni/multinet-runtime"},
-            "timeout": {"type": "int", "default": 180},
-        },
+        argument_spec=ARGUMENT_SPEC,
         mutually_exclusive=[KINDS],
         required_one_of=[KINDS],
         supports_check_mode=True,
@@ -333,12 +342,7 @@ def main() -> None:
         module.exit_json(
             changed=bool(done.changed),
             container_id=target.container_id,
-            interfaces=[
-                item
-                for entry in attached
-                if target.netns
-                for item in attacher.describe(target, entry)
-            ],
+            interfaces=interfaces(attacher, target, attached),
             result={
                 entry["network"]: entry["result"]
                 for entry in attached

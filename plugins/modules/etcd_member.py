@@ -168,38 +168,41 @@ from ansible_collections.multinet.flannel.plugins.module_utils._etcd.member impo
 from ansible_collections.multinet.flannel.plugins.module_utils._etcd.membership import bring, leave
 from ansible_collections.multinet.flannel.plugins.module_utils._node import identity
 
+ARGUMENT_SPEC = {
+    "name": {"type": "str", "required": True},
+    "members": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "options": {
+            "name": {"type": "str", "required": True},
+            "peer_url": {"type": "str", "required": True},
+            "client_url": {"type": "str", "required": True},
+            "address": {"type": "str"},
+        },
+    },
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "going": {"type": "list", "elements": "str", "default": []},
+    "environment": {"type": "str", "default": ""},
+    "unit": {"type": "str", "default": "multinet-etcd.service"},
+    "executable": {"type": "path", "default": "/usr/local/bin/etcd"},
+    "data_dir": {"type": "path", "default": "/var/lib/multinet/etcd"},
+    "initial_file": {"type": "path", "default": "/var/lib/multinet/etcd-initial.env"},
+    "restart_reason": {"type": "str", "default": ""},
+    "formers": {"type": "list", "elements": "str", "default": []},
+    "prune": {"type": "bool", "default": False},
+    "final": {"type": "bool", "default": False},
+    "ca_cert": {"type": "path"},
+    "client_cert": {"type": "path"},
+    "client_key": {"type": "path", "no_log": False},
+    "timeout": {"type": "int", "default": 60},
+}
+
 
 def main() -> None:
+    """Bring this host's member of the cluster into the wanted state."""
     module = AnsibleModule(
-        argument_spec={
-            "name": {"type": "str", "required": True},
-            "members": {
-                "type": "list",
-                "elements": "dict",
-                "required": True,
-                "options": {
-                    "name": {"type": "str", "required": True},
-                    "peer_url": {"type": "str", "required": True},
-                    "client_url": {"type": "str", "required": True},
-                    "address": {"type": "str"},
-                },
-            },
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "going": {"type": "list", "elements": "str", "default": []},
-            "environment": {"type": "str", "default": ""},
-            "unit": {"type": "str", "default": "multinet-etcd.service"},
-            "executable": {"type": "path", "default": "/usr/local/bin/etcd"},
-            "data_dir": {"type": "path", "default": "/var/lib/multinet/etcd"},
-            "initial_file": {"type": "path", "default": "/var/lib/multinet/etcd-initial.env"},
-            "restart_reason": {"type": "str", "default": ""},
-            "formers": {"type": "list", "elements": "str", "default": []},
-            "prune": {"type": "bool", "default": False},
-            "final": {"type": "bool", "default": False},
-            "ca_cert": {"type": "path"},
-            "client_cert": {"type": "path"},
-            "client_key": {"type": "path", "no_log": False},
-            "timeout": {"type": "int", "default": 60},
-        },
+        argument_spec=ARGUMENT_SPEC,
         required_if=[("state", "present", ("environment",))],
         supports_check_mode=True,
     )
@@ -212,31 +215,30 @@ def main() -> None:
                 " them."
             )
         )
+    try:
+        result = _act(params, module.check_mode)
+    except (MemberError, EtcdError) as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=bool(result["done"]), **result)
+
+
+def _act(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+    """Have the member join, stay or leave, and return the result; raise MemberError, EtcdError."""
 
     def connect(urls: Sequence[str]) -> Client:
         return Client(urls, params["ca_cert"], params["client_cert"], params["client_key"])
 
     installed = Installed(**{key: params[key] for key in Installed._fields})
-    members = [
-        DeclaredMember(*(member[key] for key in DeclaredMember._fields))
-        for member in params["members"]
-    ]
     member = Member(installed, connect, params["timeout"])
-    result: dict[str, Any]
-    try:
-        if params["state"] == "absent":
-            here = identity.look()["member"]
-            leaving = Leaving(params["name"], here, members, params["going"])
-            result = {"done": leave(member, leaving, module.check_mode)}
-        else:
-            declaration = Declaration(
-                **{key: params[key] for key in Declaration._fields if key != "members"},
-                members=members,
-            )
-            result = bring(member, declaration, module.check_mode)
-    except (MemberError, EtcdError) as error:
-        module.fail_json(msg=str(error))
-    module.exit_json(changed=bool(result["done"]), **result)
+    members = [
+        DeclaredMember(*(one[key] for key in DeclaredMember._fields)) for one in params["members"]
+    ]
+    if params["state"] == "absent":
+        here = identity.look()["member"]
+        leaving = Leaving(params["name"], here, members, params["going"])
+        return {"done": leave(member, leaving, check_mode)}
+    others = {key: params[key] for key in Declaration._fields if key != "members"}
+    return bring(member, Declaration(members=members, **others), check_mode)
 
 
 if __name__ == "__main__":

@@ -210,42 +210,35 @@ from ansible_collections.multinet.flannel.plugins.module_utils._etcd.client impo
 )
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.secrets import masked, unmasked
 
+ARGUMENT_SPEC = {
+    "endpoints": {"type": "list", "elements": "str", "required": True},
+    "ca_cert": {"type": "path"},
+    "client_cert": {"type": "path"},
+    "client_key": {"type": "path", "no_log": False},
+    "networks": {"type": "list", "elements": "dict", "required": True},
+    "below": {"type": "str", "default": ""},
+    "secrets": {"type": "dict", "default": {}, "no_log": True},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "leaving": {"type": "list", "elements": "dict"},
+    "last": {"type": "bool", "default": False},
+    "prune": {"type": "bool", "default": False},
+    "allow_range_change": {"type": "bool", "default": False},
+    "leases": {"type": "list", "elements": "dict", "default": []},
+    "when_unreachable": {"type": "str", "choices": ["fail", "empty"], "default": "fail"},
+    "timeout": {"type": "int", "default": 5},
+}
+# What is returned of a decision
+RETURNED = ("name", "prefix", "action", "before", "after", "leases", "others", "keys")
+
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "endpoints": {"type": "list", "elements": "str", "required": True},
-            "ca_cert": {"type": "path"},
-            "client_cert": {"type": "path"},
-            "client_key": {"type": "path", "no_log": False},
-            "networks": {"type": "list", "elements": "dict", "required": True},
-            "below": {"type": "str", "default": ""},
-            "secrets": {"type": "dict", "default": {}, "no_log": True},
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "leaving": {"type": "list", "elements": "dict"},
-            "last": {"type": "bool", "default": False},
-            "prune": {"type": "bool", "default": False},
-            "allow_range_change": {"type": "bool", "default": False},
-            "leases": {"type": "list", "elements": "dict", "default": []},
-            "when_unreachable": {"type": "str", "choices": ["fail", "empty"], "default": "fail"},
-            "timeout": {"type": "int", "default": 5},
-        },
-        supports_check_mode=True,
-    )
+    """Bring the networks' configurations in etcd, and leases, into the wanted state."""
+    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     params = module.params
     try:
-        network_config.check(params["networks"])
-        if params["state"] == "present":
-            params["networks"] = [
-                _with_secrets(one, params["secrets"]) for one in params["networks"]
-            ]
-        elif params["below"]:
-            keys = [item.key for item in _client(params).prefix(params["below"] + "/")]
-            others = network_config.networks_of(keys, params["below"])
-            known = {network["etcd_prefix"] for network in params["networks"]}
-            params["networks"] += [one for one in others if one["etcd_prefix"] not in known]
-        stored = _stored(params, module.check_mode)
-        decisions = _decide(params, stored)
+        networks = _networks(params)
+        stored = _stored(params, networks, module.check_mode)
+        decisions = _decide(params, networks, stored)
         due = network_config.due_leases(
             params["leases"], [item for items in stored.values() for item in items]
         )
@@ -260,28 +253,27 @@ def main() -> None:
         module.fail_json(msg=str(error))
     module.exit_json(
         changed=changed,
-        networks=[
-            {
-                key: masked(decision[key])
-                for key in (
-                    "name",
-                    "prefix",
-                    "action",
-                    "before",
-                    "after",
-                    "leases",
-                    "others",
-                    "keys",
-                )
-            }
-            for decision in decisions
-        ],
+        networks=[{key: masked(decision[key]) for key in RETURNED} for decision in decisions],
         diff=[_diff(decision) for decision in decisions if decision["operations"]]
         + [
             {"before_header": key, "after_header": key, "before": "", "after": value + "\n"}
             for key, value in due
         ],
     )
+
+
+def _networks(params: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the networks to bring or remove; raise NetworkConfigError, EtcdError."""
+    declared = params["networks"]
+    network_config.check(declared)
+    if params["state"] == "present":
+        return [_with_secrets(one, params["secrets"]) for one in declared]
+    if not params["below"]:
+        return declared
+    keys = [item.key for item in _client(params).prefix(params["below"] + "/")]
+    known = {network["etcd_prefix"] for network in declared}
+    others = network_config.networks_of(keys, params["below"])
+    return declared + [one for one in others if one["etcd_prefix"] not in known]
 
 
 def _with_secrets(network: dict[str, Any], known: dict[str, dict[str, str]]) -> dict[str, Any]:
@@ -307,13 +299,14 @@ def _client(params: dict[str, Any]) -> Client:
     )
 
 
-def _stored(params: dict[str, Any], check_mode: bool) -> dict[str, list[KeyValue]]:
+def _stored(
+    params: dict[str, Any], networks: list[dict[str, Any]], check_mode: bool
+) -> dict[str, list[KeyValue]]:
     """Return what etcd has of each network; raise EtcdError."""
     try:
         client = _client(params)
         return {
-            network["name"]: client.prefix(network["etcd_prefix"] + "/")
-            for network in params["networks"]
+            network["name"]: client.prefix(network["etcd_prefix"] + "/") for network in networks
         }
     except EtcdError as error:
         # A file of the client's certificate that isn't there yet counts as well: it comes with the
@@ -327,9 +320,11 @@ def _stored(params: dict[str, Any], check_mode: bool) -> dict[str, list[KeyValue
         return {}
 
 
-def _decide(params: dict[str, Any], stored: dict[str, list[KeyValue]]) -> list[dict[str, Any]]:
+def _decide(
+    params: dict[str, Any], networks: list[dict[str, Any]], stored: dict[str, list[KeyValue]]
+) -> list[dict[str, Any]]:
     return network_config.decide(
-        params["networks"],
+        networks,
         stored,
         params["state"],
         params["allow_range_change"],

@@ -169,6 +169,44 @@ from ansible_collections.multinet.flannel.plugins.module_utils._node import exec
 from ansible_collections.multinet.flannel.plugins.module_utils._node.sums import ArtifactError
 from ansible_collections.multinet.flannel.plugins.module_utils._tokens import token
 
+ARGUMENT_SPEC = {
+    "files": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        # Hidden until it is known which files are secret, so that nothing can log them
+        # before. As a whole: of an option within, several lines would be logged.
+        "no_log": True,
+        "options": {
+            "path": {"type": "path", "required": True},
+            "content": {"type": "str", "required": True, "no_log": True},
+            "mode": {"type": "str", "default": "0644"},
+            "owner": {"type": "str"},
+            "group": {"type": "str"},
+            "secret": {"type": "bool", "default": False, "no_log": False},
+            "keep_token": {"type": "bool", "default": False, "no_log": False},
+            "keep_original": {"type": "bool", "default": False},
+            "add_lines": {"type": "bool", "default": False},
+        },
+    },
+    "directories": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "path": {"type": "path", "required": True},
+            "mode": {"type": "str"},
+            "owner": {"type": "str"},
+            "group": {"type": "str"},
+        },
+    },
+    "absent": {"type": "list", "elements": "str", "default": []},
+    "launchers": {"type": "list", "elements": "path"},
+    "keep": {"type": "list", "elements": "path", "default": []},
+    "versioned": {"type": "list", "elements": "path", "default": []},
+    "needs": {"type": "dict", "default": {}},
+}
+
 
 def file_from(item: dict[str, Any]) -> files.File:
     """Return an item of the option files, with what decides whether the one that is there stays."""
@@ -190,77 +228,44 @@ def launchers_alone(paths: list[str]) -> tuple[list[files.File], list[str]]:
     return [record], [path for path in executables.launchers() if path not in paths]
 
 
-def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "files": {
-                "type": "list",
-                "elements": "dict",
-                "default": [],
-                # Hidden until it is known which files are secret, so that nothing can log them
-                # before. As a whole: of an option within, several lines would be logged.
-                "no_log": True,
-                "options": {
-                    "path": {"type": "path", "required": True},
-                    "content": {"type": "str", "required": True, "no_log": True},
-                    "mode": {"type": "str", "default": "0644"},
-                    "owner": {"type": "str"},
-                    "group": {"type": "str"},
-                    "secret": {"type": "bool", "default": False, "no_log": False},
-                    "keep_token": {"type": "bool", "default": False, "no_log": False},
-                    "keep_original": {"type": "bool", "default": False},
-                    "add_lines": {"type": "bool", "default": False},
-                },
-            },
-            "directories": {
-                "type": "list",
-                "elements": "dict",
-                "default": [],
-                "options": {
-                    "path": {"type": "path", "required": True},
-                    "mode": {"type": "str"},
-                    "owner": {"type": "str"},
-                    "group": {"type": "str"},
-                },
-            },
-            "absent": {"type": "list", "elements": "str", "default": []},
-            "launchers": {"type": "list", "elements": "path"},
-            "keep": {"type": "list", "elements": "path", "default": []},
-            "versioned": {"type": "list", "elements": "path", "default": []},
-            "needs": {"type": "dict", "default": {}},
-        },
-        supports_check_mode=True,
+def wish_from(params: dict[str, Any], given: list[files.File]) -> files.Wish:
+    """Return what is to be there and what is to go; raise ArtifactError."""
+    record: list[files.File] = []
+    given_back: list[str] = []
+    if params["launchers"] is not None:
+        record, given_back = launchers_alone(params["launchers"])
+    return files.Wish(
+        given + record,
+        [files.Directory(**item) for item in params["directories"]],
+        params["absent"],
+        given_back,
+        executables.is_launcher,
+        params["keep"],
+        params["versioned"],
     )
+
+
+def decided(wish: files.Wish, needs: dict[str, str]) -> list[files.Change]:
+    """Return what is to change; raise NodeFilesError, also where something of needs is missing."""
+    errors = files.check(wish) + files.missing(needs)
+    if errors:
+        raise files.NodeFilesError(errors)
+    return files.decide(wish)
+
+
+def main() -> None:
+    """Bring the files of this host into the wanted state."""
+    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     given = [file_from(item) for item in module.params["files"]]
     module.no_log_values.clear()
     module.no_log_values.update(file.content for file in given if file.secret)
-    record: list[files.File] = []
-    given_back: list[str] = []
-    if module.params["launchers"] is not None:
-        try:
-            record, given_back = launchers_alone(module.params["launchers"])
-        except ArtifactError as error:
-            module.fail_json(msg=str(error), errors=[str(error)])
-    wish = files.Wish(
-        given + record,
-        [files.Directory(**item) for item in module.params["directories"]],
-        module.params["absent"],
-        given_back,
-        executables.is_launcher,
-        module.params["keep"],
-        module.params["versioned"],
-    )
     try:
-        errors = files.check(wish)
-        if not module.check_mode:
-            errors += files.missing(module.params["needs"])
-        if errors:
-            raise files.NodeFilesError(errors)
-        changes = files.decide(wish)
+        wish = wish_from(module.params, given)
+        changes = decided(wish, {} if module.check_mode else module.params["needs"])
         if changes and not module.check_mode:
             with lock.by_run():
                 files.apply(changes)
-    except lock.LockError as error:
+    except (ArtifactError, lock.LockError) as error:
         module.fail_json(msg=str(error), errors=[str(error)])
     except files.NodeFilesError as error:
         module.fail_json(msg=str(error), errors=error.errors)

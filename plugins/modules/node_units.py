@@ -129,51 +129,41 @@ enabled:
   elements: str
 """
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils._flanneld import data_store
 from ansible_collections.multinet.flannel.plugins.module_utils._node import files, lock, units
 
+ARGUMENT_SPEC = {
+    "units": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "options": {
+            "name": {"type": "str", "required": True},
+            "environment": {"type": "str", "default": ""},
+            "environment_prefix": {"type": "str", "default": ""},
+            "state_file": {"type": "path"},
+            "executable": {"type": "path"},
+            "when_different": {
+                "type": "str",
+                "choices": ["restart", "reload"],
+                "default": "restart",
+            },
+            "reason": {"type": "str", "default": ""},
+        },
+    },
+    "timeout": {"type": "int", "default": 90},
+    "only_ask": {"type": "bool", "default": False},
+    "needs": {"type": "dict", "default": {}},
+}
+
 
 def main() -> None:
-    """Run the module."""
-    module = AnsibleModule(
-        argument_spec={
-            "units": {
-                "type": "list",
-                "elements": "dict",
-                "required": True,
-                "options": {
-                    "name": {"type": "str", "required": True},
-                    "environment": {"type": "str", "default": ""},
-                    "environment_prefix": {"type": "str", "default": ""},
-                    "state_file": {"type": "path"},
-                    "executable": {"type": "path"},
-                    "when_different": {
-                        "type": "str",
-                        "choices": ["restart", "reload"],
-                        "default": "restart",
-                    },
-                    "reason": {"type": "str", "default": ""},
-                },
-            },
-            "timeout": {"type": "int", "default": 90},
-            "only_ask": {"type": "bool", "default": False},
-            "needs": {"type": "dict", "default": {}},
-        },
-        supports_check_mode=True,
-    )
-    wanted = [
-        units.Unit(
-            name=unit["name"],
-            environment=units.parse_environment(unit["environment"]),
-            prefix=unit["environment_prefix"],
-            state_file=unit["state_file"] or "",
-            executable=unit["executable"] or "",
-            verb=unit["when_different"],
-            reason=unit["reason"],
-        )
-        for unit in module.params["units"]
-    ]
+    """Enable, start and restart what is not as wanted."""
+    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    wanted = [_unit(item) for item in module.params["units"]]
     if module.params["only_ask"]:
         environments = {unit.name: unit.environment for unit in wanted}
         problems = files.missing(module.params["needs"]) or data_store.problems(environments)
@@ -194,16 +184,20 @@ def main() -> None:
         restarted={c.unit: c.reason for c in changes if c.verb != "reload"},
         reloaded={c.unit: c.reason for c in changes if c.verb == "reload"},
         enabled=enable,
-        diff={
-            "before": "".join(
-                [f"{c.unit}: {c.reason}\n" for c in changes]
-                + [f"{unit}: not enabled\n" for unit in enable]
-            ),
-            "after": "".join(
-                [f"{c.unit}: {c.verb}ed\n" for c in changes]
-                + [f"{unit}: enabled\n" for unit in enable]
-            ),
-        },
+        diff=_diff(changes, enable),
+    )
+
+
+def _unit(item: dict[str, Any]) -> units.Unit:
+    """Return an item of the option units as what is wanted."""
+    return units.Unit(
+        name=item["name"],
+        environment=units.parse_environment(item["environment"]),
+        prefix=item["environment_prefix"],
+        state_file=item["state_file"] or "",
+        executable=item["executable"] or "",
+        verb=item["when_different"],
+        reason=item["reason"],
     )
 
 
@@ -220,6 +214,16 @@ def _ask_first(
             msg="\n".join(problems)
             + "\nNothing was started or stopped: everything that ran before still runs."
         )
+
+
+def _diff(changes: list[units.Change], enable: list[str]) -> dict[str, str]:
+    """Return Ansible's diff of what is done to units, and of those that are enabled."""
+    before = [f"{c.unit}: {c.reason}\n" for c in changes]
+    after = [f"{c.unit}: {c.verb}ed\n" for c in changes]
+    return {
+        "before": "".join(before + [f"{unit}: not enabled\n" for unit in enable]),
+        "after": "".join(after + [f"{unit}: enabled\n" for unit in enable]),
+    }
 
 
 if __name__ == "__main__":

@@ -40,11 +40,10 @@ def test_roots_programs_come_last(path, then):
 class Invocation:
     """Instead of AnsibleModule: without parameters, so that a module ends at the first one."""
 
-    params: dict[str, object] = {}
     check_mode = True
 
     def __init__(self, **spec):
-        pass
+        self.params = {}
 
     def fail_json(self, **result):
         raise SystemExit
