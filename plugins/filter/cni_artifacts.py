@@ -1,8 +1,8 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Filters: the CNI executables of a node, and which executables cannot be had (documentation:
-cni_artifacts.yml, artifact_problems.yml).
+"""Filters: the CNI executables of a node, where executables go, and which cannot be had
+(documentation: cni_artifacts.yml, executable_paths.yml, artifact_problems.yml).
 """
 
 from __future__ import annotations
@@ -32,6 +32,11 @@ def cni_artifacts(
         for component, has in releases.executables(releases.load_table()).items()
         if any(name in has for name in needed)
     ]
+
+
+def executable_paths(artifacts: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the paths that artifacts have, or will have, on a host."""
+    return [path for artifact in artifacts for path in artifact["executables"].values()]
 
 
 def artifact_problems(
@@ -78,4 +83,8 @@ class FilterModule:
     """The filters of this file."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"artifact_problems": artifact_problems, "cni_artifacts": cni_artifacts}
+        return {
+            "artifact_problems": artifact_problems,
+            "cni_artifacts": cni_artifacts,
+            "executable_paths": executable_paths,
+        }

@@ -16,6 +16,7 @@ import yaml
 from ansible_collections.multinet.flannel.plugins.filter.cni_artifacts import (
     artifact_problems,
     cni_artifacts,
+    executable_paths,
 )
 from ansible_collections.multinet.flannel.plugins.module_utils import _architectures
 from ansible_collections.multinet.flannel.plugins.module_utils._node.sums import ArtifactError
@@ -456,9 +457,8 @@ def test_all_that_the_first_run_needs_has_a_sum(arch):
 def test_what_nothing_starts_is_not_installed(options, executables):
     artifacts = [artifact for artifact in first_run(**options) if "executables" in artifact]
     assert {one["component"]: list(one["executables"]) for one in artifacts} == executables
-    for artifact in artifacts:
-        for name, path in artifact["executables"].items():
-            assert path == "/opt/cni/bin/" + name
+    names = [name for artifact in artifacts for name in artifact["executables"]]
+    assert executable_paths(artifacts) == [f"/opt/cni/bin/{name}" for name in names]
     assert releases.check(artifacts, TABLE) == []
 
 
