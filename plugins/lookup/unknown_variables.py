@@ -34,6 +34,7 @@ _raw:
   elements: str
 """
 
+import functools
 import pathlib
 from collections.abc import Iterator
 from typing import Any
@@ -45,11 +46,16 @@ from ansible_collections.multinet.flannel.plugins.module_utils._site.variables i
 ROLES = pathlib.Path(__file__).resolve().parent.parent.parent / "roles"
 
 
-def options() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield (name, argument specification) of the variables that roles have."""
-    for path in ROLES.glob("*/meta/argument_specs.yml"):
-        for entry in _load(path)["argument_specs"].values():
-            yield from entry.get("options", {}).items()
+# One task asks with two lookups
+@functools.cache
+def options() -> list[tuple[str, dict[str, Any]]]:
+    """Return (name, argument specification) of the variables that roles have."""
+    return [
+        option
+        for path in ROLES.glob("*/meta/argument_specs.yml")
+        for entry in _load(path)["argument_specs"].values()
+        for option in entry.get("options", {}).items()
+    ]
 
 
 def known() -> Iterator[str]:
