@@ -128,14 +128,6 @@ class Client:
         body = {"key": _encode(key), "value": _encode(value), "lease": str(lease)}
         self._post("/v3/kv/put", body)
 
-    def delete_prefix(self, prefix: str) -> int:
-        """Remove all keys that start with prefix; return how many there were."""
-        answer = self._post(
-            "/v3/kv/deleterange",
-            {"key": _encode(prefix), "range_end": _encode(end_of_prefix(prefix))},
-        )
-        return int(answer.get("deleted", 0))
-
     def txn(
         self, compares: Sequence[tuple[Any, ...]], operations: Sequence[tuple[str, ...]]
     ) -> bool:

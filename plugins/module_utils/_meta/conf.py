@@ -117,11 +117,6 @@ class MetaConf:
         self.__dict__.update(values)
 
     @property
-    def master(self) -> Delegate:
-        """The delegate whose interface is the request's and whose result is returned."""
-        return self.delegates[0]
-
-    @property
     def is_complete(self) -> bool:
         """Whether it names every network itself; otherwise the pod, the API or files do."""
         return not (

@@ -56,7 +56,7 @@ def test_an_interface_with_a_name_of_its_own_shifts_nobody_s(planned, wanted, na
 
 def test_our_own_keys_are_not_handed_on_all_others_are():
     entry = {"type": "a", "name": "a", "masterplugin": True, "ifName": "x", "unknown": {"kept": 1}}
-    assert conf.parse({"name": "n", "delegates": [entry]}).master.raw == {
+    assert conf.parse({"name": "n", "delegates": [entry]}).delegates[0].raw == {
         "type": "a",
         "name": "a",
         "unknown": {"kept": 1},
@@ -104,7 +104,7 @@ def test_null_is_absent():
         ("masterplugin", "ifName", "plugins", "cniVersion", "cniVersions", "capabilities", "name")
     )
     entry = dict(nothing, type="a", disableCheck=None, disableGC=None)
-    assert conf.parse({"name": "n", "delegates": [entry]}).master.network.name == "n"
+    assert conf.parse({"name": "n", "delegates": [entry]}).delegates[0].network.name == "n"
 
 
 def flannel(**keys):
@@ -255,7 +255,7 @@ def test_another_cnis_file_is_the_master_as_it_is(tmp_path):
         ("k8s-pod-network", "eth0"),
         ("b", "net1"),
     ]
-    assert parsed.master.raw == OTHER
+    assert parsed.delegates[0].raw == OTHER
 
 
 def test_another_cnis_list_has_the_plugins_of_its_directory(tmp_path):
@@ -264,14 +264,14 @@ def test_another_cnis_list_has_the_plugins_of_its_directory(tmp_path):
     (tmp_path / "k8s").mkdir()
     write(tmp_path / "k8s" / "10-portmap.conf", {"type": "portmap"})
     parsed = conf.parse(external(tmp_path / "10-calico.conflist"))
-    assert [one["type"] for one in parsed.master.network.plugins] == ["calico", "portmap"]
+    assert [one["type"] for one in parsed.delegates[0].network.plugins] == ["calico", "portmap"]
 
 
 def test_of_a_directory_it_is_the_first_one_that_is_not_our_own(tmp_path):
     write(tmp_path / "00-multinet.conf", external(tmp_path))
     write(tmp_path / "20-late.conf", {"type": "late", "name": "late"})
     write(tmp_path / "10-calico.conflist", OTHER)
-    assert conf.parse(external(tmp_path)).master.raw == OTHER
+    assert conf.parse(external(tmp_path)).delegates[0].raw == OTHER
 
 
 @pytest.mark.parametrize("name", ["10-calico.conflist", ""])
