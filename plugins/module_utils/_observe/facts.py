@@ -66,6 +66,21 @@ class _Seen(NamedTuple):
     ports: list[Port]
 
 
+class _Look(NamedTuple):
+    """What a host showed once nothing moved any more.
+
+    ports: of the plan's bridges; strangers: see bridge_ports(); pods: by link-netnsid; missing:
+    {link-netnsid: why it could not be looked into}; sandboxes: see cri.sandboxes().
+    """
+
+    links: list[Link]
+    ports: list[Port]
+    strangers: list[dict[str, Any]]
+    pods: dict[int, _Seen]
+    missing: dict[int, str]
+    sandboxes: list[dict[str, Any]]
+
+
 class Namespace(NamedTuple):
     """What is read from inside a namespace."""
 
@@ -104,7 +119,49 @@ def gather(
 
     Raises OSError or subprocess.SubprocessError if the host itself cannot be looked at.
     """
-    pods: dict[int, _Seen] = {}  # by link-netnsid
+    seen = _settled(plan, state_dirs, bundles)
+    routes = {"4": _ip("-4", "route"), "6": _ip("-6", "route")}
+    sides = {
+        network["name"]: network_side(network, seen.links, routes) for network in plan["networks"]
+    }
+    _find_ways(sides.values(), routes)
+    node = {
+        "underlay": underlay(seen.links, routes),
+        "networks": sides,
+        "sysctls": _sysctls(HOST_SYSCTLS),
+        "strangers": seen.strangers,
+        "bypasses": bypasses.found(plan, seen.links, bypasses.look()),
+    }
+    pods = [one.pod for one in seen.pods.values()]
+    for one in pods if neighbours else ():
+        one["neighbours"] = _neighbours(one)
+    return {
+        "host": host,
+        "node": node,
+        "pods": names.unique(sorted(pods, key=lambda item: (item["label"], item["netns"]))),
+        "host_pods": [
+            {
+                "label": cri.label(one),
+                "namespace": one["namespace"],
+                "name": one["name"],
+                "uid": one["uid"],
+            }
+            for one in sorted(seen.sandboxes, key=cri.label)
+            if one["host_network"]
+        ],
+        "problems": [
+            f"{port['interface']} is attached to {port['bridge']}, but the namespace behind it"
+            f" (link-netnsid {port['netnsid']}) was not found under /run/netns,"
+            f" /var/run/docker/netns or /proc/*/ns/net.{seen.missing.get(port['netnsid'], '')}"
+            for port in seen.ports
+            if port["netnsid"] not in seen.pods
+        ],
+    }
+
+
+def _settled(plan: dict[str, Any], state_dirs: Iterable[str], bundles: Iterable[str]) -> _Look:
+    """Look at the host until no pod of it is being started or stopped, or LOOKS times."""
+    pods: dict[int, _Seen] = {}
     missing: dict[int, str] = {}
     sandboxes: list[dict[str, Any]] = []
     for look in range(LOOKS):
@@ -134,46 +191,7 @@ def gather(
         labels = names.labels(state_dirs, sandboxes)
         for seen in pods.values():
             names.give_names(seen.pod, labels.get(seen.pod["inode"], {}))
-    routes = {"4": _ip("-4", "route"), "6": _ip("-6", "route")}
-    sides = {network["name"]: network_side(network, links, routes) for network in plan["networks"]}
-    _find_ways(sides.values(), routes)
-    node = {
-        "underlay": underlay(links, routes),
-        "networks": sides,
-        "sysctls": _sysctls(HOST_SYSCTLS),
-        "strangers": strangers,
-        "bypasses": bypasses.found(plan, links, bypasses.look()),
-    }
-    for seen in pods.values() if neighbours else ():
-        seen.pod["neighbours"] = _neighbours(seen.pod)
-    problems = [
-        f"{port['interface']} is attached to {port['bridge']}, but the namespace behind it"
-        f" (link-netnsid {port['netnsid']}) was not found under /run/netns, /var/run/docker/netns"
-        f" or /proc/*/ns/net.{missing.get(port['netnsid'], '')}"
-        for port in ports
-        if port["netnsid"] not in pods
-    ]
-    return {
-        "host": host,
-        "node": node,
-        "pods": names.unique(
-            sorted(
-                (seen.pod for seen in pods.values()),
-                key=lambda item: (item["label"], item["netns"]),
-            )
-        ),
-        "host_pods": [
-            {
-                "label": cri.label(one),
-                "namespace": one["namespace"],
-                "name": one["name"],
-                "uid": one["uid"],
-            }
-            for one in sorted(sandboxes, key=cri.label)
-            if one["host_network"]
-        ],
-        "problems": problems,
-    }
+    return _Look(links, ports, strangers, pods, missing, sandboxes)
 
 
 def _look(
@@ -392,48 +410,7 @@ def pod(inside: Namespace, leading: Leading) -> Pod:
     interface: {"name", "network" (None if its peer is on no bridge of the plan), "external": bool,
     "bridge", "peer", "mac", "mtu", "up", "addresses", "gateway": {"4", "6"}, "sysctls"}.
     """
-    by_index = {port["peer"]: port for port in leading.ports}
-    external, routes = leading.external, inside.routes
-    interfaces = []
-    for link in inside.links:
-        if link["link_type"] == "loopback" or link["ifname"] in FALLBACK_TUNNELS:
-            continue
-        port = by_index.get(link["ifindex"], {})
-        if link.get("link_index") != port.get("index"):
-            port = {}
-        index, peer = leading.ends.get(link["ifindex"], (None, None))
-        # The one interface that another CNI owns.
-        owner = external if external and not port else None
-        if owner and owner["interface"] != link["ifname"]:
-            owner = None
-        interfaces.append(
-            {
-                "name": link["ifname"],
-                "network": owner["name"] if owner else port.get("network"),
-                "external": owner is not None,
-                "bridge": port.get("bridge"),
-                "peer": (
-                    port.get("interface")
-                    or (peer if owner and link.get("link_index") == index else None)
-                ),
-                "mac": link.get("address"),
-                "mtu": link["mtu"],
-                "up": "UP" in link["flags"],
-                "addresses": addresses(link),
-                "gateway": {
-                    family: next(
-                        (
-                            route["gateway"]
-                            for route in routes[family]
-                            if route.get("dev") == link["ifname"] and "gateway" in route
-                        ),
-                        None,
-                    )
-                    for family in ("4", "6")
-                },
-                "sysctls": inside.sysctls["interfaces"].get(link["ifname"], {}),
-            }
-        )
+    routes = inside.routes
     return {
         "label": "",
         "namespace": "",
@@ -443,7 +420,11 @@ def pod(inside: Namespace, leading: Leading) -> Pod:
         "inode": inside.inode,
         "container": "",
         "recorded": False,
-        "interfaces": interfaces,
+        "interfaces": [
+            _interface(link, inside, leading)
+            for link in inside.links
+            if link["link_type"] != "loopback" and link["ifname"] not in FALLBACK_TUNNELS
+        ],
         "routes": {
             family: [
                 {key: route[key] for key in ("dst", "gateway", "dev", "metric") if key in route}
@@ -462,6 +443,43 @@ def pod(inside: Namespace, leading: Leading) -> Pod:
             for family in ("4", "6")
         },
         "sysctls": inside.sysctls["all"],
+    }
+
+
+def _interface(link: Link, inside: Namespace, leading: Leading) -> dict[str, Any]:
+    """Return what pod() says of an interface: link, one of inside."""
+    port = next((one for one in leading.ports if one["peer"] == link["ifindex"]), {})
+    if link.get("link_index") != port.get("index"):
+        port = {}
+    index, peer = leading.ends.get(link["ifindex"], (None, None))
+    # The one interface that another CNI owns.
+    owner = leading.external if not port else None
+    if owner and owner["interface"] != link["ifname"]:
+        owner = None
+    return {
+        "name": link["ifname"],
+        "network": owner["name"] if owner else port.get("network"),
+        "external": bool(owner),
+        "bridge": port.get("bridge"),
+        "peer": (
+            port.get("interface") or (peer if owner and link.get("link_index") == index else None)
+        ),
+        "mac": link.get("address"),
+        "mtu": link["mtu"],
+        "up": "UP" in link["flags"],
+        "addresses": addresses(link),
+        "gateway": {
+            family: next(
+                (
+                    route["gateway"]
+                    for route in inside.routes[family]
+                    if route.get("dev") == link["ifname"] and "gateway" in route
+                ),
+                None,
+            )
+            for family in ("4", "6")
+        },
+        "sysctls": inside.sysctls["interfaces"].get(link["ifname"], {}),
     }
 
 
