@@ -171,6 +171,27 @@ from ansible_collections.multinet.flannel.plugins.module_utils._site import expe
 
 LAST = "last.json"  # the report of the last run: what changed since is told by it
 FORMS = {"report.html": page.as_html, "report.json": report.as_json, "junit.xml": report.as_junit}
+ARGUMENT_SPEC = {
+    "plan": {"type": "dict", "required": True},
+    "facts": {"type": "list", "elements": "dict", "required": True},
+    "shares": {"type": "list", "elements": "dict", "required": True},
+    "hosts": {"type": "list", "elements": "str", "required": True},
+    "report_dir": {"type": "path", "required": True},
+    "cluster": {"type": "dict"},
+    "cluster_after": {"type": "dict"},
+    "cluster_problem": {"type": "str", "default": ""},
+    "expectations": {"type": "list", "elements": "dict", "default": []},
+    "run": {"type": "str", "default": ""},
+    "receivers_per_host": {"type": "int", "default": 0},
+    "pairs": {"type": "int", "default": 0},
+    "mode": {"type": "str", "choices": list(modes.MODES), "default": modes.ACTIVE},
+    "require_pods": {"type": "bool", "default": True},
+    "expect": {
+        "type": "str",
+        "choices": ["as_planned", "leaks", "broken", "inconclusive"],
+        "default": "as_planned",
+    },
+}
 
 
 def by_host(results: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -252,30 +273,8 @@ def write(found: dict[str, Any], directory: str) -> None:
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "plan": {"type": "dict", "required": True},
-            "facts": {"type": "list", "elements": "dict", "required": True},
-            "shares": {"type": "list", "elements": "dict", "required": True},
-            "hosts": {"type": "list", "elements": "str", "required": True},
-            "report_dir": {"type": "path", "required": True},
-            "cluster": {"type": "dict"},
-            "cluster_after": {"type": "dict"},
-            "cluster_problem": {"type": "str", "default": ""},
-            "expectations": {"type": "list", "elements": "dict", "default": []},
-            "run": {"type": "str", "default": ""},
-            "receivers_per_host": {"type": "int", "default": 0},
-            "pairs": {"type": "int", "default": 0},
-            "mode": {"type": "str", "choices": list(modes.MODES), "default": modes.ACTIVE},
-            "require_pods": {"type": "bool", "default": True},
-            "expect": {
-                "type": "str",
-                "choices": ["as_planned", "leaks", "broken", "inconclusive"],
-                "default": "as_planned",
-            },
-        },
-        supports_check_mode=True,
-    )
+    """Judge the measurement, and write the report."""
+    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     given = module.params
     directory = given["report_dir"]
     found = measured(given)

@@ -96,35 +96,9 @@ def main() -> None:
     refused = root.prepare()
     if refused:
         module.fail_json(msg=refused, done=[])
-    plan, conf_dir = module.params["plan"], module.params["cni_conf_dir"]
     done: list[str] = []
     try:
-        found = foreign.recognise(foreign.look(module.run_command, conf_dir))
-        pairs = adoption.pairs(found, plan)
-        # what a run that was stopped did is in the record alone
-        before = adopted.read().get("networks", [])
-        networks = before + [
-            adopted.entry(theirs, ours)
-            for theirs, ours in pairs
-            if ours["name"] not in {one["name"] for one in before}
-        ]
-        away = [os.path.join(conf_dir, name) for name in adoption.files(found, plan)]
-        host = removal.Host(module.run_command)
-        look = functools.partial(behind.ends, module.run_command)
-        steps = adopted.take_steps(host, networks, away, module.params["keep"])
-        steps += adopted.pod_steps(networks, plan, look)
-        if steps and not deployed.read():
-            # before anything: a reset finds the networks by it
-            names = {one["name"] for one in networks}
-            record = {
-                "plan": {
-                    **plan,
-                    "networks": [one for one in plan["networks"] if one["name"] in names],
-                },
-                "directories": module.params["directories"],
-            }
-            text = json.dumps(record, indent=4, sort_keys=True) + "\n"
-            steps.insert(1, removal.Step(f"record {deployed.PATH}", lambda: _write(text)))
+        steps = _steps(module)
         if steps and not module.check_mode:
             with lock.by_run():
                 for step in steps:
@@ -140,6 +114,32 @@ def main() -> None:
         done=what,
         diff={"before": "", "after": "".join(one + "\n" for one in what)},
     )
+
+
+def _steps(module: AnsibleModule) -> list[removal.Step]:
+    """Return what is to be done; raise RemovalError, DeployedError, OSError."""
+    plan, conf_dir = module.params["plan"], module.params["cni_conf_dir"]
+    found = foreign.recognise(foreign.look(module.run_command, conf_dir))
+    # what a run that was stopped did is in the record alone
+    before = adopted.read().get("networks", [])
+    networks = before + [
+        adopted.entry(theirs, ours)
+        for theirs, ours in adoption.pairs(found, plan)
+        if ours["name"] not in {one["name"] for one in before}
+    ]
+    away = [os.path.join(conf_dir, name) for name in adoption.files(found, plan)]
+    host = removal.Host(module.run_command)
+    look = functools.partial(behind.ends, module.run_command)
+    steps = adopted.take_steps(host, networks, away, module.params["keep"])
+    steps += adopted.pod_steps(networks, plan, look)
+    if steps and not deployed.read():
+        # before anything: a reset finds the networks by it
+        names = {one["name"] for one in networks}
+        taken = [one for one in plan["networks"] if one["name"] in names]
+        record = {"plan": {**plan, "networks": taken}, "directories": module.params["directories"]}
+        text = json.dumps(record, indent=4, sort_keys=True) + "\n"
+        steps.insert(1, removal.Step(f"record {deployed.PATH}", lambda: _write(text)))
+    return steps
 
 
 def _write(text: str) -> None:

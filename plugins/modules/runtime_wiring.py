@@ -91,6 +91,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._runtime import w
 
 
 def main() -> None:
+    """Have the container runtimes of this host use what is deployed, or what they used before."""
     module = AnsibleModule(
         argument_spec=dict(
             state=dict(type="str", choices=["present", "absent"], default="present"),
@@ -105,31 +106,8 @@ def main() -> None:
     refused = root.prepare()
     if refused:
         module.fail_json(msg=refused)
-    params = module.params
     try:
-        observed = settings = None
-        if params["state"] == "present":
-            observed = wiring.observe(module.run_command, params["containerd_config"])
-            settings = wiring.Settings(
-                params["cni_conf_dir"],
-                params["cni_bin_dir"],
-                params["containerd_config"],
-                params["configure"],
-                params["docker_network"],
-            )
-            former_pods = (
-                wiring.crio_former_pods(params["cni_conf_dir"])
-                if observed["crio"] is not None
-                else []
-            )
-            if former_pods:
-                module.warn(
-                    "These pods were started with another CNI configuration, and CRI-O detaches"
-                    " them at its next start. Before that, delete these pods so that they are made"
-                    ' again, or write "disableGC": true into that configuration:'
-                    f" {', '.join(former_pods)}."
-                )
-        due = wiring.due(observed, settings)
+        due = _due(module)
         diff = [
             dict(
                 before_header=path,
@@ -149,6 +127,34 @@ def main() -> None:
         restarted=due.restarts,
         diff=diff,
     )
+
+
+def _due(module: AnsibleModule) -> wiring.Due:
+    """Return what is to be done, and warn of what CRI-O is about to do.
+
+    Raises WiringError, OSError.
+    """
+    params = module.params
+    if params["state"] == "absent":
+        return wiring.due(None, None)
+    observed = wiring.observe(module.run_command, params["containerd_config"])
+    settings = wiring.Settings(
+        params["cni_conf_dir"],
+        params["cni_bin_dir"],
+        params["containerd_config"],
+        params["configure"],
+        params["docker_network"],
+    )
+    former_pods = (
+        wiring.crio_former_pods(params["cni_conf_dir"]) if observed["crio"] is not None else []
+    )
+    if former_pods:
+        module.warn(
+            "These pods were started with another CNI configuration, and CRI-O detaches them at its"
+            " next start. Before that, delete these pods so that they are made again, or write"
+            f' "disableGC": true into that configuration: {", ".join(former_pods)}.'
+        )
+    return wiring.due(observed, settings)
 
 
 if __name__ == "__main__":
