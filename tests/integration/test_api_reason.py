@@ -44,7 +44,7 @@ def ask_as_status(path: pathlib.Path) -> str:
 
 
 def ask_as_the_subnet_server(path: pathlib.Path) -> str:
-    with pytest.raises(upstream.Unavailable) as raised:
+    with pytest.raises(upstream.UnavailableError) as raised:
         upstream.Upstream(str(path), frozenset()).list_nodes()
     return str(raised.value)
 

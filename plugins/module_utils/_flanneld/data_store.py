@@ -92,21 +92,21 @@ def _patiently(
     while True:
         try:
             ask(environments)
-        except (EtcdUnavailable, _NotYet) as error:
+        except (EtcdUnavailable, _NotReadyError) as error:
             if clock() > deadline:
                 return str(error)
-        except (EtcdError, _Wrong) as error:
+        except (EtcdError, _AnswerError) as error:
             return str(error)
         else:
             return ""
         sleep(_AGAIN)
 
 
-class _Wrong(Exception):
+class _AnswerError(Exception):
     """What a subnet server says, or why it says nothing, as a sentence."""
 
 
-class _NotYet(_Wrong):
+class _NotReadyError(_AnswerError):
     """It may be otherwise in a moment."""
 
 
@@ -142,7 +142,7 @@ def _ask_subnet_server(environments: list[Mapping[str, str]]) -> None:
         response = connection.getresponse()
         status, text = response.status, response.read()
     except (OSError, http.client.HTTPException) as error:
-        raise _NotYet(
+        raise _NotReadyError(
             f"The subnet server at {url} does not answer ({error or type(error).__name__}). See why"
             " it does not run: journalctl -u multinet-subnets."
         ) from error
@@ -155,8 +155,8 @@ def _ask_subnet_server(environments: list[Mapping[str, str]]) -> None:
     except (ValueError, KeyError, TypeError):
         message = f"HTTP {status}"
     if status == 404:
-        raise _NotYet(
+        raise _NotReadyError(
             f"The Kubernetes API has no node {node}. Let its kubelet register, or correct"
             " multinet_node_name."
         )
-    raise (_NotYet if status >= 500 else _Wrong)(message)
+    raise (_NotReadyError if status >= 500 else _AnswerError)(message)

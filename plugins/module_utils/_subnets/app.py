@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .config import Config
-from .exchange import Refusal
+from .exchange import HttpError
 from .metrics import Metrics
 from .nodes import Nodes
 from .subnets import Network, Node
@@ -41,10 +41,10 @@ class App:
         self.why = why
 
     def network(self, name: str | None) -> Network:
-        """Return the network of a name; raise Refusal."""
+        """Return the network of a name; raise HttpError."""
         network = None if name is None else self.config.networks.get(name)
         if network is None:
-            raise Refusal(
+            raise HttpError(
                 404,
                 f"There is no network {name!r:.60} here; there are"
                 f" {', '.join(sorted(self.config.networks))}.",
@@ -52,10 +52,10 @@ class App:
         return network
 
     def snapshot(self, seconds: float = PATIENCE) -> tuple[list[Node], str]:
-        """Return the nodes and their version; raise Refusal where the API has not been listed after
-        so many seconds (a flanneld that is refused waits for longer).
+        """Return the nodes and their version; raise HttpError where the API has not been listed
+        after so many seconds (a flanneld that is refused waits for longer).
         """
         found, version = self.kept.snapshot(seconds)
         if version is None:
-            raise Refusal(503, f"The nodes are not known yet. {self.why()}")
+            raise HttpError(503, f"The nodes are not known yet. {self.why()}")
         return found, version

@@ -26,7 +26,7 @@ _REASONS = {
 }
 
 
-class Refusal(Exception):
+class HttpError(Exception):
     """An answer that is no success: HTTP's status, and a sentence."""
 
     def __init__(self, status: int, sentence: str) -> None:
@@ -69,31 +69,31 @@ class Exchange:
         return "WATCH" if self.is_watch else self.command
 
     def read_body(self) -> None:
-        """Read the request's body; raise Refusal."""
+        """Read the request's body; raise HttpError."""
         headers = self._handler.headers
         if not self._is_path:
             self._handler.close_connection = True
-            raise Refusal(400, "The request is not for a path.")
+            raise HttpError(400, "The request is not for a path.")
         if headers.get("Transfer-Encoding"):
             self._handler.close_connection = True
-            raise Refusal(400, "A body must come with its Content-Length.")
+            raise HttpError(400, "A body must come with its Content-Length.")
         lengths = headers.get_all("Content-Length", ["0"])
         # digits of other scripts are digits too, and a number of thousands of them is an error
         if len(lengths) != 1 or not re.fullmatch("[0-9]{1,9}", lengths[0]):
             self._handler.close_connection = True
-            raise Refusal(400, "The Content-Length is not a number of bytes, or there are two.")
+            raise HttpError(400, "The Content-Length is not a number of bytes, or there are two.")
         length = int(lengths[0])
         if length > _BODY_LIMIT:
             self._handler.close_connection = True
-            raise Refusal(400, f"The body is longer than {_BODY_LIMIT} bytes.")
+            raise HttpError(400, f"The body is longer than {_BODY_LIMIT} bytes.")
         self.body = self._handler.rfile.read(length)
 
     def json(self) -> Any:
-        """Return what the body holds; raise Refusal."""
+        """Return what the body holds; raise HttpError."""
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError):
-            raise Refusal(400, "The body is not JSON.") from None
+            raise HttpError(400, "The body is not JSON.") from None
 
     def reply(self, status: int, content: Any) -> None:
         """Answer with JSON."""

@@ -22,7 +22,7 @@ from typing import Any
 
 from . import leases, nodes, subnets
 from .app import App
-from .exchange import Exchange, Refusal
+from .exchange import Exchange, HttpError
 from .subnets import Network, Node
 
 _LONG_POLL = 300.0  # seconds
@@ -36,11 +36,11 @@ class LeaseApi:
         self._node = node
 
     def serve(self, exchange: Exchange) -> None:
-        """Answer a request; raise Refusal or upstream.Unavailable."""
+        """Answer a request; raise HttpError or upstream.UnavailableError."""
         try:
             self._route(exchange, exchange.steps[1:])
-        except leases.Bad as error:
-            raise Refusal(400, str(error)) from None
+        except leases.BadRequestError as error:
+            raise HttpError(400, str(error)) from None
 
     def _route(self, exchange: Exchange, steps: list[str]) -> None:
         """steps: of the path, after /v1."""
@@ -72,7 +72,7 @@ class LeaseApi:
         elif len(steps) == 2 and what in of_all:
             of_all[what](exchange, network)
             return
-        raise Refusal(404, f"flannel's protocol has no {exchange.command} {exchange.path:.100}.")
+        raise HttpError(404, f"flannel's protocol has no {exchange.command} {exchange.path:.100}.")
 
     def _networks(self, exchange: Exchange) -> None:
         if "next" in exchange.query:
@@ -115,7 +115,7 @@ class LeaseApi:
                         exchange.reply(200, answer)
                         return
                 found, version = self._app.snapshot()
-            except nodes.Gone:
+            except nodes.GoneError:
                 pass  # as the protocol says: no events, and all there is
         items = [lease for lease in (self._lease(node, network) for node in found) if lease]
         exchange.reply(
@@ -141,14 +141,14 @@ class LeaseApi:
             None,
         )
         if node is None:
-            raise Refusal(
+            raise HttpError(
                 412, f"No node has the address {public} yet; the kubelet has to register it."
             )
         self._must_be_own(node)
         try:
             network.subnets(node, self._app.config.cluster)
-        except subnets.NoSubnet as error:
-            raise Refusal(412, str(error)) from None
+        except subnets.NoSubnetError as error:
+            raise HttpError(412, str(error)) from None
         exchange.reply(200, self._lease(self._patch(node, annotations, network), network))
 
     def _renew(self, exchange: Exchange, network: Network, subnet: str) -> None:
@@ -172,18 +172,18 @@ class LeaseApi:
             if lease and lease["Subnet"] == subnet:
                 self._must_be_own(node)
                 return node
-        raise Refusal(404, f"No node has a lease on {subnet}.")
+        raise HttpError(404, f"No node has a lease on {subnet}.")
 
     def _must_be_own(self, node: Node) -> None:
         if node.name != self._node:
-            raise Refusal(
+            raise HttpError(
                 403, f"You may change only the lease of node {self._node}, not of node {node.name}."
             )
 
     def _patch(self, node: Node, annotations: dict[str, Any], network: Network) -> Node:
         status, item = self._app.api.patch_own(node.name, annotations)
         if status != 200:
-            raise Refusal(
+            raise HttpError(
                 502,
                 f"The Kubernetes API does not change node {node.name}: HTTP {status},"
                 f" {item.get('message')}",
@@ -210,7 +210,7 @@ class LeaseApi:
             ):
                 exchange.reply(200, {})  # it is so already, and stays so
                 return
-        raise Refusal(
+        raise HttpError(
             409,
             "Subnets are derived from the podCIDR of the nodes; those that GET returns are reserved"
             " for good, and no others can be reserved.",
@@ -218,6 +218,6 @@ class LeaseApi:
 
     @staticmethod
     def _unreserve(exchange: Exchange, network: Network, subnet: str) -> None:
-        raise Refusal(
+        raise HttpError(
             403, f"The subnet {subnet} belongs to its node as long as that has its podCIDR."
         )

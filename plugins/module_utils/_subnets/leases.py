@@ -22,7 +22,7 @@ from .subnets import Cluster, Network, Node
 DAY = 24 * 3600  # what flannel itself gives a lease
 
 
-class Bad(Exception):
+class BadRequestError(Exception):
     """A request that can't be understood. The message is a sentence that says why."""
 
 
@@ -36,7 +36,7 @@ def lease(node: Node, network: Network, cluster: Cluster, now: float) -> dict[st
         return None
     try:
         found = network.subnets(node, cluster)
-    except subnets.NoSubnet:
+    except subnets.NoSubnetError:
         return None
     attributes: dict[str, Any] = {"PublicIP": value("public-ip")}
     item: dict[str, Any] = {
@@ -93,7 +93,7 @@ def reservation(node: Node, network: Network, cluster: Cluster) -> dict[str, Any
     """
     try:
         subnet = network.subnets(node, cluster)[0]
-    except subnets.NoSubnet:
+    except subnets.NoSubnetError:
         return None
     return {
         "Subnet": subnet,
@@ -105,29 +105,31 @@ def reservation(node: Node, network: Network, cluster: Cluster) -> dict[str, Any
 
 def subnet_key(text: str) -> str:
     """Return the subnet that a path names as 10.5.34.0-24 (or 10.5.34.0-24&fd00::-64, of which the
-    first is enough); raise Bad.
+    first is enough); raise BadRequestError.
     """
     try:
         return str(ipaddress.ip_network(text.partition("&")[0].replace("-", "/"), strict=False))
     except ValueError:
-        raise Bad("The path does not name a subnet: write it as 10.5.34.0-24.") from None
+        raise BadRequestError(
+            "The path does not name a subnet: write it as 10.5.34.0-24."
+        ) from None
 
 
 def address(text: Any) -> str:
-    """Return an address in its usual form; raise Bad."""
+    """Return an address in its usual form; raise BadRequestError."""
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:
-        raise Bad(f"PublicIP is {text!r:.60}, which is not an address.") from None
+        raise BadRequestError(f"PublicIP is {text!r:.60}, which is not an address.") from None
 
 
 def to_annotations(attributes: Any, network: Network) -> dict[str, str]:
-    """Return the annotations that a client's LeaseAttrs become; raise Bad."""
+    """Return the annotations that a client's LeaseAttrs become; raise BadRequestError."""
     if not isinstance(attributes, dict):
-        raise Bad("The lease's attributes are not a JSON object.")
+        raise BadRequestError("The lease's attributes are not a JSON object.")
     backend = attributes.get("BackendType") or "udp"  # udp writes no type
     if not isinstance(backend, str):
-        raise Bad("BackendType is not text.")
+        raise BadRequestError("BackendType is not text.")
     found = {
         "kube-subnet-manager": "true",
         "public-ip": address(attributes.get("PublicIP")),

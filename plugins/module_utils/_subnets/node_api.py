@@ -17,7 +17,7 @@ from typing import Any
 
 from . import nodes, subnets
 from .app import App
-from .exchange import Exchange, Refusal, compact, failure
+from .exchange import Exchange, HttpError, compact, failure
 from .subnets import Network
 
 _BOOKMARKS = 60.0  # seconds
@@ -35,12 +35,14 @@ class NodeApi:
             app.metrics.add(_WATCHES, 0, network=name)
 
     def serve(self, exchange: Exchange) -> None:
-        """Answer a request; raise Refusal or upstream.Unavailable."""
+        """Answer a request; raise HttpError or upstream.UnavailableError."""
         name, *rest = exchange.steps
         network = self._app.network(name)
         exchange.network = network.name
         if rest[:3] != ["api", "v1", "nodes"]:
-            raise Refusal(403, "The subnet server serves only nodes: flanneld needs nothing else.")
+            raise HttpError(
+                403, "The subnet server serves only nodes: flanneld needs nothing else."
+            )
         which = rest[3:]  # [], [name of the node] or [name of the node, "status"]
         if (exchange.command, len(which)) == ("GET", 0):
             self._list_or_watch(exchange, network)
@@ -54,17 +56,17 @@ class NodeApi:
             raise self._not_for_flanneld(exchange)
 
     def _own(self, name: str) -> None:
-        """Raise Refusal unless a name is that of this host's node."""
+        """Raise HttpError unless a name is that of this host's node."""
         if name != self._app.config.node_name:
-            raise Refusal(
+            raise HttpError(
                 403,
                 f"Only the node {self._app.config.node_name} of this host is served here, not"
                 f" {name!r:.60}.",
             )
 
     @staticmethod
-    def _not_for_flanneld(exchange: Exchange) -> Refusal:
-        return Refusal(
+    def _not_for_flanneld(exchange: Exchange) -> HttpError:
+        return HttpError(
             403,
             "flanneld may list and watch nodes, read its own, and patch the annotations in its own"
             f" node's status; not {exchange.command} {exchange.path:.100}.",
@@ -75,7 +77,7 @@ class NodeApi:
 
     def _list_or_watch(self, exchange: Exchange, network: Network) -> None:
         if any(exchange.query.get(key) for key in ("labelSelector", "fieldSelector", "continue")):
-            raise Refusal(
+            raise HttpError(
                 403, "The subnet server serves all nodes together: flanneld does not select."
             )
         if exchange.is_watch:
@@ -97,7 +99,7 @@ class NodeApi:
         name = self._app.config.node_name
         node = self._app.kept.get(name)
         if node is None:
-            raise Refusal(404, f"The cluster has no node {name}.")
+            raise HttpError(404, f"The cluster has no node {name}.")
         own = {key: text for key, text in node.annotations.items() if key in network.written}
         self._app.written.found(network.name, own)
         exchange.reply(200, self._view(node, network))
@@ -106,11 +108,11 @@ class NodeApi:
         if part != "status":
             raise self._not_for_flanneld(exchange)
         if exchange.content_type not in _MERGE_PATCHES:
-            raise Refusal(403, "The subnet server accepts only a merge patch.")
+            raise HttpError(403, "The subnet server accepts only a merge patch.")
         try:
             annotations = subnets.allowed_annotations(exchange.json(), network)
-        except subnets.Refused as error:
-            raise Refusal(403, str(error)) from None
+        except subnets.ChangeRefusedError as error:
+            raise HttpError(403, str(error)) from None
         status, item = self._app.api.patch_own(self._app.config.node_name, annotations)
         if status == 200:
             self._app.written.changed(network.name, annotations)
@@ -128,8 +130,8 @@ class NodeApi:
         first = found if initial or version != asked else []
         try:
             place = self._app.kept.place_after(version)
-        except nodes.Gone:
-            raise Refusal(410, f"too old resource version: {version:.60}") from None
+        except nodes.GoneError:
+            raise HttpError(410, f"too old resource version: {version:.60}") from None
         self._app.metrics.add(_WATCHES, network=network.name)
         try:
             exchange.begin_stream()
@@ -151,7 +153,7 @@ class NodeApi:
                 changes, place, version = self._app.kept.read(
                     place, max(0.0, min(bookmark_at, end) - time.monotonic())
                 )
-            except nodes.Gone:
+            except nodes.GoneError:
                 sentence = "Older changes are not kept any more; list again."
                 exchange.send_lines([_event("ERROR", failure(410, sentence))])
                 return

@@ -5,7 +5,7 @@
 readers at their own pace.
 
 resourceVersions stay what they are in the API: opaque texts. A reader goes on after any version
-that it can have been given by this server, and is told Gone where that is too long ago; then it
+that it can have been given by this server, and gets GoneError where that is too long ago; then it
 lists again, as with the API itself. A slow reader keeps nothing but its place.
 """
 
@@ -23,7 +23,7 @@ ADDED, MODIFIED, DELETED = "ADDED", "MODIFIED", "DELETED"
 SIZE = 4096
 
 
-class Gone(Exception):
+class GoneError(Exception):
     """The changes after a place are not kept any more."""
 
 
@@ -119,15 +119,15 @@ class Nodes:
                 self._add(Change(None, None, None, version))
 
     def place_after(self, version: str) -> int:
-        """Return the place from which read() gives what came after a version; raise Gone."""
+        """Return the place from which read() gives what came after a version; raise GoneError."""
         with self._changed:
             if version not in self._places:
-                raise Gone()
+                raise GoneError()
             return self._places[version]
 
     def read(self, place: int, seconds: float) -> tuple[list[Change], int, str]:
         """Return (changes from a place on, the next place, the version there), as soon as there are
-        some or after so many seconds; raise Gone.
+        some or after so many seconds; raise GoneError.
         """
         deadline = time.monotonic() + seconds
         with self._changed:
@@ -137,7 +137,7 @@ class Nodes:
                     break
                 self._changed.wait(left)
             if place < self._begin:
-                raise Gone()
+                raise GoneError()
             changes = list(itertools.islice(self._log, place - self._begin, None))
             return changes, self._begin + len(self._log), self._last
 

@@ -119,7 +119,7 @@ class Keeper(threading.Thread):
         """Take the annotations of networks that are ours no more off the Node."""
         try:
             status, _answer = self._api.patch_own(node.name, dict.fromkeys(node.strays))
-        except upstream.Unavailable:
+        except upstream.UnavailableError:
             return  # at the next look
         if status == 200:
             self._say(
@@ -130,7 +130,7 @@ class Keeper(threading.Thread):
     def _look_at(self, network: Network, node: Node, now: float) -> None:
         try:
             wanted = network.subnets(node, self._config.cluster)
-        except subnets.NoSubnet as error:
+        except subnets.NoSubnetError as error:
             self._say_once(
                 (network.name, "none"),
                 f"Network {network.name} does not start on this host. {error}",
@@ -168,7 +168,7 @@ class Keeper(threading.Thread):
             return
         try:
             status, _answer = self._api.patch_own(node.name, wanted)
-        except upstream.Unavailable:
+        except upstream.UnavailableError:
             return  # at the next look
         if status == 200:
             found = "; ".join(
@@ -256,7 +256,7 @@ class Keeper(threading.Thread):
         self._stale_pods[network.name] = max(len(pods), 1)
         for about, sentence in new:
             event = events.event(about, "Warning", _FORMER_SUBNET, sentence)
-            with contextlib.suppress(upstream.Unavailable):  # the journal has it
+            with contextlib.suppress(upstream.UnavailableError):  # the journal has it
                 self._api.create_event(event["metadata"]["namespace"], event)
 
     def _stale_allocations(self, places: Places, wanted: list[str]) -> list[tuple[str, str]]:

@@ -22,7 +22,7 @@ from typing import Any
 
 from . import metrics, peer, upstream
 from .app import PATIENCE, App
-from .exchange import Exchange, Refusal
+from .exchange import Exchange, HttpError
 from .lease_api import LeaseApi
 from .node_api import NodeApi
 
@@ -145,9 +145,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         try:
             exchange.read_body()
             self._route(exchange)
-        except Refusal as refusal:
+        except HttpError as refusal:
             exchange.refuse(refusal.status, str(refusal))
-        except upstream.Unavailable as error:
+        except upstream.UnavailableError as error:
             exchange.refuse(502, str(error))
         finally:
             self.server.app.metrics.add(
@@ -164,17 +164,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if len(exchange.steps) == 1 and exchange.steps[0] in _PUBLIC:
             self._public(exchange, exchange.steps[0])
         elif not self.peer.served:
-            raise Refusal(403, "This server serves only the user that runs it.")
+            raise HttpError(403, "This server serves only the user that runs it.")
         elif exchange.steps[0] == "v1":
             LeaseApi(self.server.app, self.peer.node).serve(exchange)
         elif self.server.tls:
-            raise Refusal(403, "Other hosts are served only flannel's protocol (/v1).")
+            raise HttpError(403, "Other hosts are served only flannel's protocol (/v1).")
         else:
             self.server.node_api.serve(exchange)
 
     def _public(self, exchange: Exchange, what: str) -> None:
         if exchange.command not in ("GET", "HEAD"):
-            raise Refusal(405, "This can only be read.")
+            raise HttpError(405, "This can only be read.")
         if what == "metrics":
             text = self.server.app.metrics.text()
             exchange.reply_text(200, text, metrics.CONTENT_TYPE)
@@ -182,5 +182,5 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if what == "readyz":
             self.server.app.snapshot(0.0)
         if what == "apiz" and self.server.app.why():
-            raise Refusal(503, self.server.app.why())
+            raise HttpError(503, self.server.app.why())
         exchange.reply_text(200, "ok\n")

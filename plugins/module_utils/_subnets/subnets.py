@@ -37,11 +37,11 @@ READ_ANNOTATIONS = (
 _LIMIT = 4096  # bytes of one annotation: flannel's are below 200
 
 
-class NoSubnet(Exception):
+class NoSubnetError(Exception):
     """A node that has no subnet of a network. The message is a sentence that says why."""
 
 
-class Refused(Exception):
+class ChangeRefusedError(Exception):
     """A change that this server does not make. The message is a sentence that says why."""
 
 
@@ -58,7 +58,7 @@ class Cluster:
             self.ranges[network.version] = (network, size)
 
     def index(self, node: Node, version: int) -> int:
-        """Return the index of a node for subnets of a family (4 or 6); raise NoSubnet.
+        """Return the index of a node for subnets of a family (4 or 6); raise NoSubnetError.
 
         A cluster of one family numbers both by it.
         """
@@ -74,12 +74,12 @@ class Cluster:
             None,
         )
         if pod_cidr is None:
-            raise NoSubnet(
+            raise NoSubnetError(
                 f"Node {node.name} has no podCIDR of IPv{version}; the controller manager must give"
                 " it one (--allocate-node-cidrs, --cluster-cidr)."
             )
         if pod_cidr.prefixlen != size or not is_within(pod_cidr, network):
-            raise NoSubnet(
+            raise NoSubnetError(
                 f"Node {node.name} has the podCIDR {pod_cidr}, which is not a /{size} of the"
                 f" cluster's range {network}; correct multinet_cluster_cidrs or"
                 " multinet_node_cidr_mask_sizes."
@@ -111,12 +111,12 @@ class Network:
         self.known = self.written | {self.prefix + key for key in READ_ANNOTATIONS}
 
     def subnets(self, node: Node, cluster: Cluster) -> list[str]:
-        """Return the subnets of a node, IPv4 first; raise NoSubnet."""
+        """Return the subnets of a node, IPv4 first; raise NoSubnetError."""
         found = []
         for network, length in self.ranges:
             index = cluster.index(node, network.version)
             if index >> (length - network.prefixlen):
-                raise NoSubnet(
+                raise NoSubnetError(
                     f"Node {node.name} is number {index + 1} of the cluster, and network"
                     f" {self.name} has {1 << length - network.prefixlen} subnets of /{length} in"
                     f" {network}; give the network a larger range."
@@ -182,7 +182,7 @@ def view(node: Node, network: Network, cluster: Cluster) -> dict[str, Any]:
         annotations = {
             key: value for key, value in node.annotations.items() if key in network.known
         }
-    except NoSubnet:
+    except NoSubnetError:
         subnets, annotations = [], {}
     return {
         "kind": "Node",
@@ -200,10 +200,10 @@ def view(node: Node, network: Network, cluster: Cluster) -> dict[str, Any]:
 
 def allowed_annotations(change: Any, network: Network) -> dict[str, str | None]:
     """Return the annotations that a flanneld's change (a merge patch) sets on its node; raise
-    Refused for anything else in it.
+    ChangeRefusedError for anything else in it.
     """
     if isinstance(change, dict) and "status" in change:
-        raise Refused(
+        raise ChangeRefusedError(
             "The subnet server does not change the conditions of a node; start flanneld with"
             " FLANNELD_SET_NODE_NETWORK_UNAVAILABLE=false."
         )
@@ -216,15 +216,15 @@ def allowed_annotations(change: Any, network: Network) -> dict[str, str | None]:
         else None
     )
     if not isinstance(annotations, dict) or not annotations:
-        raise Refused("The subnet server changes only annotations of a node.")
+        raise ChangeRefusedError("The subnet server changes only annotations of a node.")
     for key, value in annotations.items():
         if key not in network.written:
-            raise Refused(
+            raise ChangeRefusedError(
                 f"The annotation {key!r:.100} does not belong to the flanneld of network"
                 f" {network.name}, which may write {', '.join(sorted(network.written))}."
             )
         if value is not None and not (
             isinstance(value, str) and len(value.encode("utf-8", "surrogatepass")) <= _LIMIT
         ):
-            raise Refused(f"The annotation {key} is not text of at most {_LIMIT} bytes.")
+            raise ChangeRefusedError(f"The annotation {key} is not text of at most {_LIMIT} bytes.")
     return annotations

@@ -32,7 +32,7 @@ _LINE_LIMIT = 8 * 1024 * 1024
 _PAUSES = (0.5, 15.0)  # seconds after a first failure, and at most
 
 
-class Unavailable(Exception):
+class UnavailableError(Exception):
     """The API did not answer, or not as it should.
 
     The message is a sentence; status: HTTP's, None where there was no answer.
@@ -43,7 +43,7 @@ class Unavailable(Exception):
         self.status = status
 
 
-class Expired(Exception):
+class ExpiredError(Exception):
     """The version from which to watch is too old: list again."""
 
 
@@ -64,13 +64,15 @@ class Upstream:
         self._server = ""  # as the kubeconfig had it at the last connection
 
     def list_nodes(self) -> tuple[list[subnets.Node], str]:
-        """Return (nodes, version); raise Unavailable or Expired (in the middle of a long list)."""
+        """Return (nodes, version); raise UnavailableError, or ExpiredError in the middle of a long
+        list.
+        """
         found: list[subnets.Node] = []
         query = {"limit": str(_PAGE)}
         while True:
             status, page = self._ask("LIST", "/api/v1/nodes?" + urllib.parse.urlencode(query))
             if status == 410:
-                raise Expired()
+                raise ExpiredError()
             if status != 200:
                 raise self._unavailable("list the nodes", status, page)
             found += [subnets.Node(item, self._known) for item in page["items"]]
@@ -82,19 +84,21 @@ class Upstream:
         self, name: str, annotations: Mapping[str, str | None]
     ) -> tuple[int, dict[str, Any]]:
         """Set annotations of a node (None: take it off); return (HTTP's status, the object or the
-        API's Status); raise Unavailable.
+        API's Status); raise UnavailableError.
         """
         body = json.dumps({"metadata": {"annotations": annotations}}).encode()
         return self._ask("PATCH", f"/api/v1/nodes/{urllib.parse.quote(name, safe='')}/status", body)
 
     def create_event(self, namespace: str, event: Mapping[str, Any]) -> int:
-        """Write an Event; return HTTP's status (409: it was written before); raise Unavailable."""
+        """Write an Event; return HTTP's status (409: it was written before); raise
+        UnavailableError.
+        """
         path = f"/api/v1/namespaces/{urllib.parse.quote(namespace, safe='')}/events"
         return self._ask("POST", path, json.dumps(event).encode())[0]
 
     def watch_nodes(self, version: str) -> Iterator[tuple[str, subnets.Node] | str]:
         """Yield (kind, node) of each change after a version, and the version alone of each
-        bookmark; raise Unavailable or Expired. Ends when the API ends it.
+        bookmark; raise UnavailableError or ExpiredError. Ends when the API ends it.
         """
         query = {
             "watch": 1,
@@ -108,7 +112,7 @@ class Upstream:
             response = connection.send(path, compressed=False)
             self._count("WATCH", response.status)
             if response.status == 410:
-                raise Expired()
+                raise ExpiredError()
             if response.status != 200:
                 answer = connection.read(response)
                 raise self._unavailable("watch the nodes", response.status, answer)
@@ -123,13 +127,13 @@ class Upstream:
                 elif kind in (nodes.ADDED, nodes.MODIFIED, nodes.DELETED):
                     yield kind, subnets.Node(item, self._known)
                 elif kind == "ERROR" and item.get("code") == 410:
-                    raise Expired()
+                    raise ExpiredError()
                 else:
                     raise self._unavailable("watch the nodes", item.get("code") or 0, item)
 
-    def _unavailable(self, what: str, status: int, answer: Mapping[str, Any]) -> Unavailable:
+    def _unavailable(self, what: str, status: int, answer: Mapping[str, Any]) -> UnavailableError:
         message = str(answer.get("message") or "")[:300]
-        return Unavailable(
+        return UnavailableError(
             reasons.refusal(self._server, status, message, reasons.ON_HOSTS, f"to {what}"), status
         )
 
@@ -139,7 +143,7 @@ class Upstream:
                 self._server = connection.server
                 response = connection.send(path, body, method=verb)
                 answer = connection.read(response)
-        except Unavailable:
+        except UnavailableError:
             self._count(verb, 0)
             raise
         self._count(verb, response.status)
@@ -147,7 +151,7 @@ class Upstream:
 
 
 class _Connection:
-    """A connection for one request. Every failure of it is an Unavailable."""
+    """A connection for one request. Every failure of it is an UnavailableError."""
 
     def __init__(self, path: str, seconds: float) -> None:
         try:
@@ -155,7 +159,7 @@ class _Connection:
             self.server = self._access.server
             self._connection = kube.connect(self._access, seconds)
         except errors.Error as error:
-            raise Unavailable(_sentence(error)) from None
+            raise UnavailableError(_sentence(error)) from None
 
     def __enter__(self) -> _Connection:
         return self
@@ -163,13 +167,13 @@ class _Connection:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self._connection.close()
         if isinstance(error, (OSError, http.client.HTTPException)):
-            raise Unavailable(kube.no_answer(self._access.server, error).msg) from None
+            raise UnavailableError(kube.no_answer(self._access.server, error).msg) from None
         if isinstance(error, errors.Error):
-            raise Unavailable(_sentence(error)) from None
+            raise UnavailableError(_sentence(error)) from None
         if isinstance(
             error, (KeyError, TypeError, ValueError, AttributeError, EOFError, zlib.error)
         ):
-            raise Unavailable(
+            raise UnavailableError(
                 f"The Kubernetes API {self._access.server} gives an answer that is not a list of"
                 f" nodes ({type(error).__name__})."
             ) from None
@@ -257,13 +261,13 @@ class Follower(threading.Thread):
             try:
                 self.follow_once()
                 pause = _PAUSES[0]
-            except Unavailable as error:
+            except UnavailableError as error:
                 if self.failure != str(error):
                     self._say(f"{error} The known nodes stay as they are; asking again.")
                 if self.connected:
                     pause = _PAUSES[0]
                 self.failure = str(error)
-            except Expired:
+            except ExpiredError:
                 self._say(
                     "The API does not keep changes as old as the last known one; listing the nodes"
                     " again."
@@ -276,7 +280,7 @@ class Follower(threading.Thread):
 
     def follow_once(self) -> None:
         """List the nodes unless that is done, then follow their changes until the API ends the
-        watch; raise Unavailable or Expired.
+        watch; raise UnavailableError or ExpiredError.
         """
         if not self._listed:
             self._kept.replace(*self._upstream.list_nodes())

@@ -75,7 +75,7 @@ def test_the_subnet_of_a_node(case):
         found = network.subnets(
             node(pod_cidrs=case["pod_cidrs"]), subnets.Cluster(*case["cluster"])
         )
-    except subnets.NoSubnet as error:
+    except subnets.NoSubnetError as error:
         found = str(error)
     assert found == case.get("subnets", case.get("error"))
 
@@ -91,7 +91,7 @@ def test_no_two_nodes_share_a_subnet():
 @pytest.mark.parametrize("case", vectors("changes.json"))
 def test_what_a_flanneld_may_change(case):
     if "refused" in case:
-        with pytest.raises(subnets.Refused, match=case["refused"]):
+        with pytest.raises(subnets.ChangeRefusedError, match=case["refused"]):
             subnets.allowed_annotations(case["change"], RED)
     else:
         assert (
@@ -165,7 +165,7 @@ def test_a_reader_goes_on_where_it_was():
     for known, rest in (("11", ["a"]), ("12", ["a"]), ("20", ["a"]), ("21", [])):
         assert [name for _kind, name in kinds(kept.read(kept.place_after(known), 0)[0])] == rest
     for unknown in ("9", "13", "x", ""):
-        with pytest.raises(nodes.Gone):
+        with pytest.raises(nodes.GoneError):
             kept.place_after(unknown)
 
 
@@ -175,9 +175,9 @@ def test_a_reader_that_is_too_slow_is_told():
     place = kept.place_after("0")
     for number in range(1, 12):
         kept.apply("ADDED", node(f"n{number}", version=str(number)))
-    with pytest.raises(nodes.Gone):
+    with pytest.raises(nodes.GoneError):
         kept.read(place, 0)
-    with pytest.raises(nodes.Gone):
+    with pytest.raises(nodes.GoneError):
         kept.place_after("1")
     assert len(kept.read(kept.place_after("2"), 0)[0]) == 9
 
@@ -260,7 +260,7 @@ def follow(kept, reader, chance=None):
     """
     try:
         changes = kept.read(kept.place_after(reader["version"]), 0)[0]
-    except nodes.Gone:
+    except nodes.GoneError:
         found, reader["version"] = kept.snapshot()
         reader["nodes"] = {one.name: one for one in found}
         return
@@ -324,7 +324,7 @@ def test_attributes_become_annotations():
         == "udp"
     )
     for wrong in (None, [], {}, {"PublicIP": "x"}, {"PublicIP": "192.0.2.1", "BackendType": 1}):
-        with pytest.raises(leases.Bad):
+        with pytest.raises(leases.BadRequestError):
             leases.to_annotations(wrong, RED)
 
 
@@ -340,5 +340,5 @@ def test_attributes_become_annotations():
 def test_the_name_of_a_subnet_in_a_path(text, subnet):
     try:
         assert leases.subnet_key(text) == subnet
-    except leases.Bad:
+    except leases.BadRequestError:
         assert subnet is None
