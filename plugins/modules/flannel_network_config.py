@@ -204,8 +204,8 @@ from ansible_collections.multinet.flannel.plugins.module_utils._etcd import netw
 from ansible_collections.multinet.flannel.plugins.module_utils._etcd.client import (
     Client,
     EtcdError,
-    EtcdFileMissing,
-    EtcdUnreachable,
+    EtcdFileMissingError,
+    EtcdUnreachableError,
     KeyValue,
 )
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.secrets import masked, unmasked
@@ -314,7 +314,7 @@ def _stored(
         if (
             not check_mode
             or params["when_unreachable"] == "fail"
-            or not isinstance(error, (EtcdUnreachable, EtcdFileMissing))
+            or not isinstance(error, (EtcdUnreachableError, EtcdFileMissingError))
         ):
             raise
         return {}

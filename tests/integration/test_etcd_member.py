@@ -22,7 +22,7 @@ import urllib.request
 import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._etcd.client import (
     Client,
-    EtcdUnavailable,
+    EtcdUnavailableError,
 )
 from ansible_collections.multinet.flannel.plugins.module_utils._etcd.decision import (
     Declaration,
@@ -169,7 +169,7 @@ class Hosts:
         """Return the members as etcd lists them, once it has a leader."""
 
         def members():
-            with contextlib.suppress(EtcdUnavailable):
+            with contextlib.suppress(EtcdUnavailableError):
                 found = Client([member.client_url for member in self.declared]).members()
                 return sorted(member.name for member in found)
             return []

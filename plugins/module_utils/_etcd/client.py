@@ -35,21 +35,21 @@ class EtcdError(Exception):
     """Something about etcd is wrong; str() is the sentence that says what, where and what to do."""
 
 
-class EtcdUnreachable(EtcdError):
+class EtcdUnreachableError(EtcdError):
     """No endpoint could be spoken to (connection, TLS, name resolution, not an etcd)."""
 
 
-class EtcdUnavailable(EtcdError):
+class EtcdUnavailableError(EtcdError):
     """An endpoint answered that it can't serve the request now (no leader, no quorum, members not
     all connected yet).
     """
 
 
-class EtcdUncertain(EtcdError):
+class EtcdUncertainError(EtcdError):
     """A write was sent and not answered: it may have been done."""
 
 
-class EtcdFileMissing(EtcdError):
+class EtcdFileMissingError(EtcdError):
     """A file of the CA or the client certificate isn't there."""
 
 
@@ -243,7 +243,9 @@ class Client:
                     total.update(end[:-_SHA256])
                     end = end[-_SHA256:]
             except (OSError, http.client.HTTPException) as error:
-                raise EtcdUnreachable(self._explain(endpoint, error, reasons.ASKING)) from error
+                raise EtcdUnreachableError(
+                    self._explain(endpoint, error, reasons.ASKING)
+                ) from error
             except (ValueError, LookupError, TypeError, AttributeError):
                 end = b""  # what it says instead is no part of a database
         if end != total.digest():
@@ -258,13 +260,13 @@ class Client:
 
         The endpoints are tried in order, and the one that answers is asked first from then on. A
         write that may have reached an endpoint is not sent to a second one: that raises
-        EtcdUncertain.
+        EtcdUncertainError.
         """
         errors: list[EtcdError] = []
         for endpoint in list(self._endpoints):
             try:
                 answer = self._ask(endpoint, path, body, read)
-            except (EtcdUnreachable, EtcdUnavailable) as error:
+            except (EtcdUnreachableError, EtcdUnavailableError) as error:
                 errors.append(error)
                 continue
             self._endpoints.remove(endpoint)
@@ -273,9 +275,9 @@ class Client:
         if len(errors) == 1:
             raise errors[0]
         kind = (
-            EtcdUnavailable
-            if any(isinstance(error, EtcdUnavailable) for error in errors)
-            else EtcdUnreachable
+            EtcdUnavailableError
+            if any(isinstance(error, EtcdUnavailableError) for error in errors)
+            else EtcdUnreachableError
         )
         raise kind(" ".join(str(error) for error in errors))
 
@@ -295,7 +297,7 @@ class Client:
                 connection.connect()
             except (OSError, ssl.SSLError) as error:
                 stage = reasons.GREETING if connection.sock else reasons.CONNECTING
-                raise EtcdUnreachable(self._explain(endpoint, error, stage)) from error
+                raise EtcdUnreachableError(self._explain(endpoint, error, stage)) from error
             try:
                 connection.request(
                     "POST", path, json.dumps(body).encode(), {"Content-Type": "application/json"}
@@ -312,8 +314,10 @@ class Client:
                     or isinstance(cause, ssl.SSLError)
                     or (endpoint.scheme == "https" and not self._client_cert)
                 ):
-                    raise EtcdUnreachable(self._explain(endpoint, cause, reasons.ASKING)) from cause
-                raise EtcdUncertain(
+                    raise EtcdUnreachableError(
+                        self._explain(endpoint, cause, reasons.ASKING)
+                    ) from cause
+                raise EtcdUncertainError(
                     f"etcd at {url} broke the connection during a write"
                     f" ({cause or type(cause).__name__}), so it is not known whether the write was"
                     " done. Run this again: it continues from what is there."
@@ -410,7 +414,7 @@ def tls_context(
                     if path.startswith(_ROLE_WRITES)
                     else "Put it there or correct its path."
                 )
-                raise EtcdFileMissing(f"The {what} {path} doesn't exist. {remedy}") from error
+                raise EtcdFileMissingError(f"The {what} {path} doesn't exist. {remedy}") from error
             except OSError as error:
                 raise EtcdError(
                     f"The {what} {path} can't be read: {(error.strerror or str(error)).lower()}."
@@ -469,7 +473,7 @@ def _answer(
         answer = json.loads(data)
     except ValueError:
         if b"HTTP request to an HTTPS server" in data:
-            raise EtcdUnreachable(
+            raise EtcdUnreachableError(
                 f"etcd at {url} speaks TLS. Write https:// and give the CA and a client"
                 " certificate."
             ) from None
@@ -479,15 +483,15 @@ def _answer(
     if status == 200 and isinstance(answer, dict):
         return answer
     if not isinstance(answer, dict) or "code" not in answer:
-        raise EtcdUnreachable(reasons.no_etcd(url, path, status, headers))
+        raise EtcdUnreachableError(reasons.no_etcd(url, path, status, headers))
     message = str(answer.get("message") or answer.get("error") or "no reason given")
     if not read and "timed out" in message:
-        raise EtcdUncertain(
+        raise EtcdUncertainError(
             f"etcd at {url} doesn't know whether a write was done ({message}). Run this again: it"
             " continues from what is there."
         )
     if answer["code"] == UNAVAILABLE or "no leader" in message or "request timed out" in message:
-        raise EtcdUnavailable(
+        raise EtcdUnavailableError(
             f"etcd at {url} can't serve now: no quorum ({message}). Start the members that are"
             " missing: more than half of them must run."
         )

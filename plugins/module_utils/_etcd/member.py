@@ -22,7 +22,7 @@ from typing import NamedTuple, TypeVar
 from .._cni import files
 from .._node import units
 from . import environment
-from .client import Client, EtcdError, EtcdUnavailable, ListedMember
+from .client import Client, EtcdError, EtcdUnavailableError, ListedMember
 from .decision import ESTABLISHED, FORMING, NONE, REPLACED, Initial, MemberError
 
 _AGAIN = 0.2  # seconds until a member that failed to start is looked at again
@@ -266,7 +266,7 @@ class Member:
         while True:
             try:
                 return change(client)
-            except EtcdUnavailable:
+            except EtcdUnavailableError:
                 if time.monotonic() > deadline:
                     raise
             time.sleep(_SETTLE)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from .client import Client, EtcdUnavailable, EtcdUncertain
+from .client import Client, EtcdUnavailableError, EtcdUncertainError
 from .decision import (
     NONE,
     Decision,
@@ -138,8 +138,8 @@ def _remove(member_id: int, etcd: Client) -> None:
         return
     try:
         etcd.member_remove(member_id)
-    except EtcdUncertain as error:
-        raise EtcdUnavailable(str(error)) from error  # to be asked again
+    except EtcdUncertainError as error:
+        raise EtcdUnavailableError(str(error)) from error  # to be asked again
 
 
 def _update_address(member: Member, declaration: Declaration) -> None:

@@ -17,7 +17,7 @@ import urllib.parse
 from collections.abc import Callable, Iterable, Mapping
 
 from .._etcd import network_config, reasons
-from .._etcd.client import Client, EtcdError, EtcdUnavailable
+from .._etcd.client import Client, EtcdError, EtcdUnavailableError
 from .._node.units import parse_environment
 
 TIMEOUT = 5.0  # seconds for each endpoint
@@ -92,7 +92,7 @@ def _patiently(
     while True:
         try:
             ask(environments)
-        except (EtcdUnavailable, _NotReadyError) as error:
+        except (EtcdUnavailableError, _NotReadyError) as error:
             if clock() > deadline:
                 return str(error)
         except (EtcdError, _AnswerError) as error:

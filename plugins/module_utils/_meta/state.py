@@ -26,7 +26,7 @@ _FORMAT = 1
 _BRIDGE = "mn-"  # how the plan names the bridges of its networks
 
 
-class Corrupt(Exception):
+class Corrupt(Exception):  # noqa: N818 - it holds what is corrupt
     """A state that cannot be understood; `file` holds it."""
 
     def __init__(self, file: str) -> None:

@@ -65,7 +65,9 @@ def test_ranges():
     ],
 )
 def test_says_who_brings_a_missing_file(path, remedy):
-    with pytest.raises(client.EtcdFileMissing, match=re.escape(f"{path} doesn't exist. {remedy}")):
+    with pytest.raises(
+        client.EtcdFileMissingError, match=re.escape(f"{path} doesn't exist. {remedy}")
+    ):
         client.tls_context(path, None, None)
 
 
@@ -90,11 +92,11 @@ def test_names_the_file_that_does_not_serve(tmp_path):
         (
             503,
             b'{"code":14,"message":"etcdserver: no leader"}',
-            client.EtcdUnavailable,
+            client.EtcdUnavailableError,
             "no quorum",
         ),
-        (404, b"404 page not found", client.EtcdUnreachable, "is not an etcd 3.4 or newer"),
-        (200, b"[]", client.EtcdUnreachable, "is not an etcd 3.4 or newer"),
+        (404, b"404 page not found", client.EtcdUnreachableError, "is not an etcd 3.4 or newer"),
+        (200, b"[]", client.EtcdUnreachableError, "is not an etcd 3.4 or newer"),
         (
             400,
             b'{"code":3,"message":"etcdserver: user name is empty"}',
@@ -116,9 +118,9 @@ def test_explains_answers(status, data, kind, told):
 
 def test_a_write_that_timed_out_may_have_been_done():
     data = b'{"code":14,"message":"etcdserver: request timed out"}'
-    with pytest.raises(client.EtcdUnavailable):
+    with pytest.raises(client.EtcdUnavailableError):
         client._answer("https://h:1", "/v3/kv/range", 503, data, True)
-    with pytest.raises(client.EtcdUncertain):
+    with pytest.raises(client.EtcdUncertainError):
         client._answer("https://h:1", "/v3/kv/txn", 503, data, False)
 
 

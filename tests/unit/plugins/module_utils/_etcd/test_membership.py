@@ -11,8 +11,8 @@ from ansible_collections.multinet.flannel.plugins.module_utils._etcd import (
     membership,
 )
 from ansible_collections.multinet.flannel.plugins.module_utils._etcd.client import (
-    EtcdUnavailable,
-    EtcdUncertain,
+    EtcdUnavailableError,
+    EtcdUncertainError,
     ListedMember,
 )
 from ansible_collections.multinet.flannel.plugins.module_utils._etcd.decision import (
@@ -245,17 +245,17 @@ class Cluster:
     def member_remove(self, member_id):
         self.asked += 1
         if self.asked == 1 and not self._done:
-            raise EtcdUncertain("The read operation timed out.")
+            raise EtcdUncertainError("The read operation timed out.")
         self.ids.remove(member_id)
         if self.asked == 1:
-            raise EtcdUncertain("The read operation timed out.")
+            raise EtcdUncertainError("The read operation timed out.")
 
 
 @pytest.mark.parametrize("done", [True, False])
 def test_a_removal_without_an_answer_is_looked_at_and_asked_again(done):
     """The member that left before it was the leader, perhaps."""
     cluster = Cluster([1, 2], done)
-    with pytest.raises(EtcdUnavailable):  # which Member.change_cluster() waits for
+    with pytest.raises(EtcdUnavailableError):  # which Member.change_cluster() waits for
         membership._remove(2, cluster)
     membership._remove(2, cluster)
     assert (cluster.ids, cluster.asked) == ([1], 1 if done else 2)

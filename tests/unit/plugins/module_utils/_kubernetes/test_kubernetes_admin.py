@@ -15,7 +15,7 @@ import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import admin
 
 
-class Ended(Exception):
+class EndedError(Exception):
     """How a module ended: (its result, whether it failed)."""
 
 
@@ -24,15 +24,15 @@ class Module:
         self.params = {"kubeconfig": "/admin.conf"}
 
     def exit_json(self, **result):
-        raise Ended(result, False)
+        raise EndedError(result, False)
 
     def fail_json(self, **result):
-        raise Ended(result, True)
+        raise EndedError(result, True)
 
 
 def ended(monkeypatch, work):
     monkeypatch.setattr(admin, "Admin", lambda kubeconfig: f"the API of {kubeconfig}")
-    with pytest.raises(Ended) as end:
+    with pytest.raises(EndedError) as end:
         admin.run(Module(), work)
     return end.value.args
 
