@@ -59,27 +59,49 @@ def as_text(report: dict[str, Any]) -> list[str]:
     """Return the lines for a terminal: verdict, matrix of networks, pods, findings,
     coverage.
     """
-    lines = _wrap(f"{title(report)} - {report['headline']}") + [""]
+    return [
+        *_wrap(f"{title(report)} - {report['headline']}"),
+        "",
+        *_matrix_lines(report),
+        *_pod_lines(report["pods"]),
+        *_finding_lines(report),
+        *_change_lines(report["changes"]),
+        *_coverage_lines(report),
+    ]
+
+
+def _matrix_lines(report: dict[str, Any]) -> list[str]:
+    """Return who reaches whom, network by network, and what the signs mean."""
     names = [network["name"] for network in report["networks"]]
     pairs = {(pair["from"], pair["to"]): pair for pair in report["matrix"]["networks"]}
     rows = [["from \\ to"] + names]
     for source in names:
         rows.append([source] + [_cell_text(pairs[(source, target)]) for target in names])
-    lines += _table(rows) + [
+    return [
+        *_table(rows),
         "",
         "✓ connected  ⊘ isolated (sent, listened for, not heard)  ✗ leak  ? open",
         "",
     ]
+
+
+def _pod_lines(pods: list[dict[str, Any]]) -> list[str]:
+    """Return the interfaces of the first pods."""
     rows = [["pod", "interface", "network", "addresses"]]
-    for pod in report["pods"][:PODS_SHOWN]:
+    for pod in pods[:PODS_SHOWN]:
         rows += [
             [pod["id"], item["name"], item["network"] or "-", " ".join(item["addresses"])]
             for item in pod["interfaces"]
         ]
-    lines += _table(rows)
-    if len(report["pods"]) > PODS_SHOWN:
-        lines.append(f"... and {len(report['pods']) - PODS_SHOWN} more pods in the report.")
-    lines.append("")
+    lines = _table(rows)
+    if len(pods) > PODS_SHOWN:
+        lines.append(f"... and {len(pods) - PODS_SHOWN} more pods in the report.")
+    return [*lines, ""]
+
+
+def _finding_lines(report: dict[str, Any]) -> list[str]:
+    """Return the first findings, broken rules of the site, gaps and notes; [] without any."""
+    lines: list[str] = []
     for finding in report["findings"][:FINDINGS_SHOWN]:
         lines += _wrap(
             f"{finding['outcome'].upper()} class {finding['class']} ({finding['class_name']}):"
@@ -97,28 +119,38 @@ def as_text(report: dict[str, Any]) -> list[str]:
         lines += _wrap(f"GAP {gap}")
     for note in report["notes"]:
         lines += _wrap(f"NOTE {note}")
-    if report["findings"] or broken_rules(report) or report["gaps"] or report["notes"]:
-        lines.append("")
-    if report["changes"]:
-        said = report["changes"]["sentences"] or ["nothing."]
-        lines.append(f"Since the last run ({report['changes']['since']['finished']}):")
-        for sentence in said[:FINDINGS_SHOWN]:
-            lines += _wrap(f"* {sentence}")
-        if len(said) > FINDINGS_SHOWN:
-            lines.append(f"... and {len(said) - FINDINGS_SHOWN} more changes in the report.")
-        lines.append("")
+    return [*lines, ""] if lines else []
+
+
+def _change_lines(changes: dict[str, Any] | None) -> list[str]:
+    """Return the first changes since the last run; [] where there was none."""
+    if not changes:
+        return []
+    said = changes["sentences"] or ["nothing."]
+    lines = [f"Since the last run ({changes['since']['finished']}):"]
+    for sentence in said[:FINDINGS_SHOWN]:
+        lines += _wrap(f"* {sentence}")
+    if len(said) > FINDINGS_SHOWN:
+        lines.append(f"... and {len(said) - FINDINGS_SHOWN} more changes in the report.")
+    return [*lines, ""]
+
+
+def _coverage_lines(report: dict[str, Any]) -> list[str]:
+    """Return how much was measured."""
     coverage = report["coverage"]
-    lines += _wrap(
-        f"{coverage['measured']} of {coverage['planned']} measurements conclusive,"
-        f" {coverage['facts_compared']} facts compared,"
-        f" {sum(host['reached'] for host in report['hosts'])} of {len(report['hosts'])} hosts,"
-        f" {len(report['pods'])} pods."
-    )
-    lines += _wrap(of_coverage.sentence_of(coverage["pairs"]))
-    lines += _wrap(
-        f"The report says what this run did not measure ({len(report['not_measured'])} sentences)."
-    )
-    return lines
+    return [
+        *_wrap(
+            f"{coverage['measured']} of {coverage['planned']} measurements conclusive,"
+            f" {coverage['facts_compared']} facts compared,"
+            f" {sum(host['reached'] for host in report['hosts'])} of {len(report['hosts'])} hosts,"
+            f" {len(report['pods'])} pods."
+        ),
+        *_wrap(of_coverage.sentence_of(coverage["pairs"])),
+        *_wrap(
+            "The report says what this run did not measure"
+            f" ({len(report['not_measured'])} sentences)."
+        ),
+    ]
 
 
 def broken_rules(report: dict[str, Any]) -> list[dict[str, Any]]:
