@@ -89,6 +89,10 @@ host:
     deployed_as:
       description: The name under which networks were deployed here, null without any.
       type: str
+    listeners:
+      description: What listens at the ports of etcd (address, port, process, pid, unit).
+      type: list
+      elements: dict
 executables:
   description: Each executable as it was found.
   type: list
@@ -144,8 +148,13 @@ import platform
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils._architectures import GO_NAMES
-from ansible_collections.multinet.flannel.plugins.module_utils._node import executables, identity
+from ansible_collections.multinet.flannel.plugins.module_utils._node import (
+    executables,
+    identity,
+    listeners,
+)
 from ansible_collections.multinet.flannel.plugins.module_utils._node.sums import ArtifactError
+from ansible_collections.multinet.flannel.plugins.module_utils._ports import ETCD_CLIENT, ETCD_PEER
 
 
 def main() -> None:
@@ -203,7 +212,7 @@ def main() -> None:
         record_is_missing=missing,
         record_is_lost=lost,
         machine=machine,
-        host=identity.look(),
+        host=dict(identity.look(), listeners=listeners.look(tcp=(ETCD_CLIENT, ETCD_PEER))),
     )
 
 

@@ -81,6 +81,28 @@ options:
       systemd see it. Empty when it is not looked at.
     type: str
     default: ""
+  subnet_server_port:
+    description: The port of 127.0.0.1 at which the subnet server is going to listen; 0 for none.
+    type: int
+    default: 0
+  subnet_server_remote:
+    description: Where it is going to listen beyond the host, if anywhere.
+    type: dict
+    default: {}
+    suboptions:
+      address:
+        description: Its address there; empty for nowhere.
+        type: str
+        default: ''
+      port:
+        description: Its port there.
+        type: int
+        default: 10254
+  keeper_metrics_port:
+    description: The port of 127.0.0.1 at which the keeper is going to serve its numbers; 0 for
+      none.
+    type: int
+    default: 0
   taking_over:
     description: Whether networks of others with the same ranges are going to be taken over by
       M(multinet.flannel.node_takeover). If V(false) they are a problem.
@@ -160,6 +182,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._preflight import
     observe,
     python,
 )
+from ansible_collections.multinet.flannel.plugins.module_utils._ports import SUBNET_SERVER_REMOTE
 from ansible_collections.multinet.flannel.plugins.module_utils._runtime import cri, wiring
 
 ARGUMENT_SPEC = dict(
@@ -184,6 +207,16 @@ ARGUMENT_SPEC = dict(
 class Former(NamedTuple):
     """What the last run left on this host."""
 
+    subnet_server_port=dict(type="int", default=0),
+    subnet_server_remote=dict(
+        type="dict",
+        default={},
+        options=dict(
+            address=dict(type="str", default=""),
+            port=dict(type="int", default=SUBNET_SERVER_REMOTE),
+        ),
+    ),
+    keeper_metrics_port=dict(type="int", default=0),
     plan: dict[str, Any] | None  # that it applied; empty or None where there are no networks
     directories: list[str]  # those of others that it made
     left: list[dict[str, Any]]  # that had to go and did not, as it was stopped
@@ -272,7 +305,14 @@ def _observed(
 ) -> tuple[dict[str, Any], list[str]]:
     """Return (what checks.problems() judges; paths of configurations that a takeover moves)."""
     plan, conf_dir = module.params["plan"], module.params["cni_conf_dir"]
-    observed = observe.observe(module.run_command, plan, conf_dir, module.params["cni_bin_dir"])
+    observed = observe.observe(
+        module.run_command,
+        plan,
+        conf_dir,
+        module.params["cni_bin_dir"],
+        [one.port for one in _ports(module.params)],
+        deployed,
+    )
     moved: list[str] = []
     if module.params["taking_over"]:
         found = foreign.recognise(foreign.look(module.run_command, conf_dir))
@@ -304,12 +344,26 @@ def _host(
 
 
 def _python(path: str) -> list[str]:
+        ports=_ports(params),
     """Judge what is to run the programs, if anything."""
     problem = python.problem(path, python.look(path)) if path else ""
     return [problem] if problem else []
 
 
 def _api(params: dict[str, Any]) -> Said:
+
+def _ports(params: dict[str, Any]) -> list[checks.Port]:
+    """Return the ports that units on the host need besides those of flanneld."""
+    server, keeper = checks.SUBNET_SERVER, checks.KEEPER
+    remote = params["subnet_server_remote"]
+    wanted = [
+        (server, params["subnet_server_port"], "127.0.0.1", "multinet_subnet_server_port"),
+        (keeper, params["keeper_metrics_port"], "127.0.0.1", "keeper_metrics_port"),
+    ]
+    if remote.get("address"):
+        wanted.append((server, remote["port"], remote["address"], "subnet_server_remote.port"))
+    return [checks.Port(*one) for one in wanted if one[1]]
+
     """Ask the Kubernetes API from here, and whether it knows the accounts of this host."""
     unreached = observe.api_problem(params["api_server"], params["api_ca"])
     if unreached:

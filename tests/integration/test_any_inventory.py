@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import pathlib
 import re
+import socket
 import subprocess
 import sys
 from typing import Any
@@ -182,6 +183,28 @@ def test_a_record_of_members_that_are_gone_is_told_as_such(tmp_path: pathlib.Pat
     assert ansible.playbook([play], "-i", str(groups), "--check") != 0
     assert "etcd would move from gone to etcd1" in ansible.output, ansible.output
     assert "Marker" not in ansible.output, ansible.output
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_port_of_etcd_that_another_program_has_is_told_first(tmp_path: pathlib.Path) -> None:
+    """As the etcd of a control plane has it, which is a node of the networks as well."""
+    # an address of this test's own: the port is a fixed one
+    address = f"127.{os.getpid() >> 16 & 127 | 64}.{os.getpid() >> 8 & 255}.{os.getpid() & 255}"
+    variables = {
+        "multinet_networks": [BLUE],
+        "multinet_artifact_source": "host",
+        "multinet_etcd_artifacts": [],
+        "multinet_node_address": address,
+    }
+    groups = tmp_path / "groups.ini"
+    groups.write_text("[multinet_etcd]\netcd1\n[multinet_nodes]\nnode1\n")
+    ansible = Ansible(tmp_path, {"etcd1": {}, "node1": AWAY}, variables)
+    look = {"ansible.builtin.include_role": {"name": "multinet.flannel.preflight"}}
+    with socket.create_server((address, 2379)):
+        ansible.playbook([{"hosts": "etcd1", "tasks": [look]}], "-i", str(groups), "--check")
+    said = " ".join(ansible.output.split())
+    assert "etcd1: the etcd of the networks needs TCP port 2379, which" in said, said
+    assert f"(process {os.getpid()}" in said, said
 
 
 def test_what_is_to_be_pruned_is_pruned_before_it_is_forgotten(tmp_path: pathlib.Path) -> None:

@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import _architectures
-from .._node import links, passage
+from .._node import links, listeners, passage
 from .._plan import changes
 from .._plan.schema import BACKENDS, IPV6_MIN_MTU
 from .._ranges import Range, is_within
@@ -44,6 +45,19 @@ KERNEL_REMEDY = {
 }
 
 
+SUBNET_SERVER, KEEPER = "multinet-subnets.service", "multinet-keeper.service"
+UNITS = {SUBNET_SERVER: "the subnet server", KEEPER: "the keeper"}
+
+
+class Port(NamedTuple):
+    """A TCP port that a unit of ours needs besides those of the plan."""
+
+    unit: str  # a key of UNITS
+    port: int
+    address: str
+    setting: str  # by which a user chooses another one
+
+
 class Deployment(NamedTuple):
     """What is going to be deployed on the host, and how."""
 
@@ -55,6 +69,7 @@ class Deployment(NamedTuple):
     docker_network: str = ""  # name of the network that docker's own bridge is in
     cni_conf_dir: str = "/etc/cni/net.d"
     cni_bin_dir: str = "/opt/cni/bin"
+    ports: Sequence[Port] = ()
 
 
 def problems(observed: Facts, deployment: Deployment) -> list[str]:
@@ -66,7 +81,8 @@ def problems(observed: Facts, deployment: Deployment) -> list[str]:
     and 'ip -j addr'), routes (list of {dst, dev}), firewalls (list of firewalls.Table: others'
     rules), ipv6_off (why no device gets IPv6, or ""), read_only (directories that cannot be written
     to), cni_confs (list of file names), busy_ports (the healthz ports of the plan that are taken),
-    busy_udp_ports (its tunnels' ports that are taken), pods (namespace/name of those that have
+    busy_udp_ports (its tunnels' ports that are taken), listeners (what listens at these and at the
+    deployment's own ports, as listeners.look() returns it), pods (namespace/name of those that have
     networks which are no longer declared).
     """
     plan, deployed = deployment.plan, deployment.deployed
@@ -80,6 +96,7 @@ def problems(observed: Facts, deployment: Deployment) -> list[str]:
     found += _addresses(observed, deployment)
     found += _devices(observed, plan, deployed)
     found += _ports(observed, plan, deployed)
+    found += _own_ports(observed, deployment.ports)
     found += _tunnel_ports(observed, plan, deployed)
     found += _cni(observed, plan, deployment.conf_name)
     found += _datastore(plan, deployed)
@@ -379,9 +396,33 @@ def _ports(observed: Facts, plan: Facts, deployed: Facts | None) -> Iterator[str
         ):
             yield (
                 f"Network '{network['name']}': TCP port 127.0.0.1:{network['healthz_port']}, which"
-                " its flanneld needs for health checks, is already in use on this host. Set"
-                " healthz_port of the network to a free port."
+                " its flanneld needs for health checks, is already in use on this host"
+                f"{_by(observed, 'tcp', network['healthz_port'], '127.0.0.1')}. Set healthz_port of"
+                " the network to a free port."
             )
+
+
+def _own_ports(observed: Facts, ports: Sequence[Port]) -> Iterator[str]:
+    for one in ports:
+        # beside a program at an address of its own, nobody can listen at all of them
+        addresses = [] if one.address in ("", "0.0.0.0", "::") else [one.address]
+        theirs = [
+            holder
+            for holder in listeners.at(observed["listeners"], "tcp", one.port, *addresses)
+            if holder["unit"] != one.unit
+        ]
+        if theirs:
+            yield (
+                f"TCP port {one.address}:{one.port}, which {UNITS[one.unit]} needs, is already in"
+                f" use on this host by {listeners.shown(theirs) or 'another program'}. Set"
+                f" {one.setting} to a free port, or stop that program."
+            )
+
+
+def _by(observed: Facts, protocol: str, port: int, *addresses: str) -> str:
+    """Say who has a port, as the end of a sentence; "" where nobody knows."""
+    by = listeners.shown(listeners.at(observed["listeners"], protocol, port, *addresses))
+    return " by " + by if by else ""
 
 
 def _tunnel_ports(observed: Facts, plan: Facts, deployed: Facts | None) -> Iterator[str]:
@@ -407,7 +448,7 @@ def _tunnel_ports(observed: Facts, plan: Facts, deployed: Facts | None) -> Itera
             )
             if backend["type"] == "vxlan" and holders and alike:
                 continue
-            by = f" by {', '.join(sorted(holders))}" if holders else ""
+            by = f" by {', '.join(sorted(holders))}" if holders else _by(observed, "udp", port)
             remedy = (
                 "Set backend.port to a free port"
                 if "port" in backend

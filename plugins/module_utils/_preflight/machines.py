@@ -7,12 +7,19 @@ reset would take from hosts that still need it. Pure; runs on the controller.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+from .._node import listeners
+from .._ports import ETCD_CLIENT, ETCD_PEER
 
-    Hosts = Mapping[str, Mapping[str, Any]]  # by inventory name: what identity.look() returns
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    # by inventory name: what identity.look() returns, and `listeners` at the ports of etcd
+    Hosts = Mapping[str, Mapping[str, Any]]
+
+ETCD_UNIT = "multinet-etcd.service"
 
 
 class Inventory(NamedTuple):
@@ -23,6 +30,8 @@ class Inventory(NamedTuple):
     running: Sequence[str] = ()  # the hosts of this run, also those that did not answer
     pki_dir: str = ""  # on the controller; "" where no certificates are made
     has_ca: bool = True  # whether the CA's certificate and key are in it
+    addresses: Mapping[str, str] | None = None  # where each member is to listen
+    going: Sequence[str] | None = None  # of a reset: those it has come to; null for `running`
 
 
 def problems(hosts: Hosts, inventory: Inventory) -> list[str]:
@@ -32,6 +41,7 @@ def problems(hosts: Hosts, inventory: Inventory) -> list[str]:
         *_member_elsewhere(hosts, inventory),
         *_moved(hosts, inventory),
         *_lost_ca(hosts, inventory),
+        *_taken_ports(hosts, inventory),
     ]
 
 
@@ -145,6 +155,31 @@ def _lost_ca(hosts: Hosts, inventory: Inventory) -> list[str]:
         " begin with a new CA instead, remove /etc/multinet/pki from all hosts."
         for with_ca in [[name for name, host in hosts.items() if host["ca"]]]
         if with_ca
+def _taken_ports(hosts: Hosts, inventory: Inventory) -> list[str]:
+    """Other programs at the ports of a member: etcd would not start, with all else changed."""
+    found = []
+    for name, address in (inventory.addresses or {}).items():
+        theirs = [
+            one
+            for one in hosts.get(name, {}).get("listeners", ())
+            if one["unit"] != ETCD_UNIT
+        ]
+        taken = [
+            *listeners.at(theirs, "tcp", ETCD_CLIENT, address, "127.0.0.1"),
+            *listeners.at(theirs, "tcp", ETCD_PEER, address),
+        ]
+        ports = [str(port) for port in sorted({one["port"] for one in taken})]
+        if ports:
+            found.append(
+                f"{name}: the etcd of the networks needs TCP port{'s' * (len(ports) > 1)}"
+                f" {_and(ports)}, which"
+                f" {listeners.shown(taken) or 'another program'} uses already. Put another host"
+                f" into the group multinet_etcd in place of {name}, or stop that program. If it is"
+                " an etcd that the networks may use, write its URL into multinet_etcd_endpoints."
+            )
+    return found
+
+
     ]
 
 

@@ -23,13 +23,13 @@ from typing import TYPE_CHECKING, Any
 from .._cni import errors, files
 from .._cni.conf import SUFFIXES
 from .._kube_client import client, kubeconfig
-from .._node import firewalls
+from .._node import firewalls, listeners
 from .._plan.schema import BACKENDS
 from .._tokens import token
 from . import packages
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     # calls a command, returns its exit status, stdout and stderr, as AnsibleModule.run_command
     Run = Callable[[list[str]], tuple[int, str, str]]
@@ -63,11 +63,19 @@ _ANSWERS = (_UNKNOWN, 403)
 WRITTEN = ("/etc", "/run", "/usr/local/bin", "/usr/local/lib", "/var/lib")
 
 
-def observe(run: Run, plan: dict[str, Any], conf_dir: str, bin_dir: str) -> dict[str, Any]:
+def observe(
+    run: Run,
+    plan: dict[str, Any],
+    conf_dir: str,
+    bin_dir: str,
+    ports: Collection[int] = (),
+    deployed: dict[str, Any] | None = None,
+) -> dict[str, Any]:
     """Return the observations that checks.problems() documents.
 
     plan: the plan to be deployed (only what it needs is tried); conf_dir, bin_dir: the directories
-    of CNI's configurations and executables.
+    of CNI's configurations and executables; ports: more TCP ports to look at; deployed: the plan
+    that was applied last, whose ports nobody else has.
     """
     trials = dict(KERNEL_TRIALS)
     for network in plan["networks"]:
@@ -82,6 +90,10 @@ def observe(run: Run, plan: dict[str, Any], conf_dir: str, bin_dir: str) -> dict
         links = _json(run, ["ip", "-j", "-d", "link"])
         addresses = _json(run, ["ip", "-j", "addr"])
         routes = _json(run, ["ip", "-j", "route"]) + _json(run, ["ip", "-6", "-j", "route"])
+    networks, ours = plan["networks"], (deployed or {}).get("networks", [])
+    busy_ports = [one["healthz_port"] for one in networks if _busy(one["healthz_port"])]
+    tunnels = {port for one in networks for port in one["tunnel_ports"]}
+    busy_udp_ports = sorted(port for port in tunnels if _busy_udp(port))
     return {
         "python": list(sys.version_info[:3]),
         "machine": platform.machine(),
@@ -99,18 +111,11 @@ def observe(run: Run, plan: dict[str, Any], conf_dir: str, bin_dir: str) -> dict
         "read_only": [path for path in (conf_dir, bin_dir, *WRITTEN) if _read_only(path)],
         "cni_confs": [name for name in files.listed(conf_dir) if name.endswith(SUFFIXES)],
         "firewalls": _firewalls(run) if executables["nft"] else [],
-        "busy_ports": [
-            network["healthz_port"]
-            for network in plan["networks"]
-            if _busy(network["healthz_port"])
-        ],
-        "busy_udp_ports": sorted(
-            {
-                port
-                for network in plan["networks"]
-                for port in network["tunnel_ports"]
-                if _busy_udp(port)
-            }
+        "busy_ports": busy_ports,
+        "busy_udp_ports": busy_udp_ports,
+        "listeners": listeners.look(
+            {*busy_ports, *ports} - {one["healthz_port"] for one in ours},
+            set(busy_udp_ports) - {port for one in ours for port in one["tunnel_ports"]},
         ),
     }
 

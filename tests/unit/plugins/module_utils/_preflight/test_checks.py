@@ -87,6 +87,7 @@ def test_problems(case):
         underlay_interface=case.get("underlay_interface", "eth0"),
         prune=case.get("prune", False),
         docker_network=case.get("docker_network", ""),
+        ports=[checks.Port(*port) for port in case.get("ports", [])],
     )
     assert checks.problems(observed, deployment) == case["problems"]
 
