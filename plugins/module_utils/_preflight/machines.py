@@ -65,7 +65,8 @@ def reset_problems(
     leases: those of the data store ({subnet, public_ip, ...}) that none of these hosts holds;
     prune: whether hosts that the inventory does not have may lose what they have.
     """
-    staying = _without(inventory.nodes, inventory.running)
+    going = inventory.running if inventory.going is None else inventory.going
+    staying = _without(inventory.nodes, going)
     found = []
     for name, host in hosts.items():
         for other in (host["member"], host["deployed_as"]):
@@ -77,16 +78,17 @@ def reset_problems(
                     f" {name},{other}."
                 )
                 break
-    if not _etcd_goes(inventory):
+    if not inventory.members or _without(inventory.members, going):
         return found
     if staying:
         found.append(
             f"This reset would remove the etcd of {_and(inventory.members)} with all its data, but"
             f" the etcd still gives leases to {_and(staying)}. Reset all hosts at once (without"
-            " --limit), or put other hosts into multinet_etcd first, as roles/etcd/README.md says."
+            " --limit and serial), or put other hosts into multinet_etcd first, as"
+            " roles/etcd/README.md says."
         )
         return found
-    silent = _without(inventory.running, hosts)
+    silent = _without(going, hosts)
     others = sorted({lease["public_ip"] or lease["subnet"] for lease in leases})
     if len(others) > len(silent) and not prune:
         found.append(
@@ -96,10 +98,6 @@ def reset_problems(
             " gone, set multinet_prune to true."
         )
     return found
-
-
-def _etcd_goes(inventory: Inventory) -> bool:
-    return bool(inventory.members) and not _without(inventory.members, inventory.running)
 
 
 def _two_names(hosts: Hosts, inventory: Inventory) -> list[str]:
@@ -155,14 +153,15 @@ def _lost_ca(hosts: Hosts, inventory: Inventory) -> list[str]:
         " begin with a new CA instead, remove /etc/multinet/pki from all hosts."
         for with_ca in [[name for name, host in hosts.items() if host["ca"]]]
         if with_ca
+    ]
+
+
 def _taken_ports(hosts: Hosts, inventory: Inventory) -> list[str]:
     """Other programs at the ports of a member: etcd would not start, with all else changed."""
     found = []
     for name, address in (inventory.addresses or {}).items():
         theirs = [
-            one
-            for one in hosts.get(name, {}).get("listeners", ())
-            if one["unit"] != ETCD_UNIT
+            one for one in hosts.get(name, {}).get("listeners", ()) if one["unit"] != ETCD_UNIT
         ]
         taken = [
             *listeners.at(theirs, "tcp", ETCD_CLIENT, address, "127.0.0.1"),
@@ -178,9 +177,6 @@ def _taken_ports(hosts: Hosts, inventory: Inventory) -> list[str]:
                 " an etcd that the networks may use, write its URL into multinet_etcd_endpoints."
             )
     return found
-
-
-    ]
 
 
 def _kept(names: Sequence[str], hosts: Hosts, inventory: Inventory) -> str:

@@ -1,13 +1,13 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a user reads of a reset: what would go or what stays, of a host and of the whole site.
-Pure.
+"""Which hosts of a site a reset has come to, and what a user reads of it: what would go or what
+stays, of a host and of the whole site. Pure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 
@@ -32,6 +32,42 @@ class Site(NamedTuple):
     keys: Mapping[str, Any]  # what flannel_network_config returned, {} where it was not asked
     last_nodes: bool  # whether no node stays
     takes_all: bool  # whether the leases of other hosts go, too
+
+
+class Run(NamedTuple):
+    """A run that resets hosts, in a play that may have them in turns (serial). Inventory names."""
+
+    hosts: Sequence[str]  # of the play, also those that failed or could not be reached
+    alive: Collection[str]  # those of them that this turn has not lost
+    batch: Collection[str]  # of these, those of this turn
+    confirmed: bool  # as of a host
+
+
+def turn(
+    run: Run, looks: Callable[[str], Any], ends: Callable[[str], Any], names: Mapping[str, str]
+) -> dict[str, list[str]]:
+    """Return {came: the hosts of the run that have or had their turn; failed: those of them that
+    were not reset to the end}.
+
+    looks, ends: host -> what the first and the last module said of it, or null. names: name -> the
+    name that stands for its machine, of the hosts that were looked at.
+    """
+    # what others said is asked for where there are others
+    rest = [host for host in run.hosts if host not in run.batch]
+    done = {host for host in rest if _is_reset(ends(host), run.confirmed)} | set(run.batch)
+    done |= {host for host in rest if names.get(host) in done}
+    later = {host for host in rest if host in run.alive and host not in done and not looks(host)}
+    return {
+        "came": [host for host in run.hosts if host not in later],
+        "failed": [host for host in rest if host not in done and host not in later],
+    }
+
+
+def _is_reset(end: Any, confirmed: bool) -> bool:
+    """Whether a host was reset to the end; one that was only looked at counts for such a run."""
+    if not end or end.get("failed") or end.get("unreachable"):
+        return False
+    return not (confirmed and end.get("skipped"))
 
 
 def of_host(host: Host) -> list[str]:

@@ -217,6 +217,25 @@ def imported(name: str) -> Iterator[str]:
             place = path.parents[node.level - 1].joinpath(*(node.module or "").split("."))
             for found in (place, *(place / alias.name for alias in node.names)):
                 if found.with_suffix(".py").is_file():
+def test_one_task_lets_no_pod_start_where_a_reset_is() -> None:
+    """After the drain, or pods would find no other node; before the first thing is removed."""
+    paths = sorted((ROOT / "roles" / "reset" / "tasks").glob("*.yml"))
+    assert "".join(path.read_text() for path in paths).count("state: leaving") == 1
+    order = [
+        name.removeprefix("multinet.flannel.")
+        for task in load("reset", "tasks", "networks.yml")
+        for name in task
+        if name.startswith("multinet.flannel.")
+    ]
+    assert order == [
+        "kubernetes_drain",
+        "kubernetes_nodes",
+        "runtime_wiring",
+        "node_removal",
+        "kubernetes_drain",
+    ]
+
+
                     yield (
                         found.with_suffix(".py").relative_to(library_files.MODULE_UTILS).as_posix()
                     )

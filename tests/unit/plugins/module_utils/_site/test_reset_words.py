@@ -121,3 +121,31 @@ def test_an_etcd_that_does_not_answer():
     assert reset.of_site(away) == ["It is not known which keys are in etcd. No etcd answers."]
     assert reset.of_site(away._replace(confirmed=True)) == []
     assert reset.of_site(SITE._replace(keys={"skipped": True, "msg": "No."})) == []
+
+
+def turn(batch, ends, looks=(), alive="n1 n2 n3 n4", confirmed=True, names=None):
+    run = reset.Run(["n1", "n2", "n3", "n4"], alive.split(), batch.split(), confirmed)
+    found = reset.turn(run, lambda host: host in looks or None, ends.get, names or {})
+    return " ".join(found["came"]), " ".join(found["failed"])
+
+
+def test_what_hosts_share_goes_with_the_last_turn():
+    """A play with `serial` removed it with the first, while the others still used it."""
+    done = {"changed": True}
+    assert turn("n1 n2", {}) == ("n1 n2", "")
+    assert turn("n3 n4", {"n1": done, "n2": done}) == ("n1 n2 n3 n4", "")
+    # all at once, also where hosts cannot be reached
+    assert turn("n1 n2 n3 n4", {}) == ("n1 n2 n3 n4", "")
+    assert turn("n1 n2 n4", {}, alive="n1 n2 n4") == ("n1 n2 n3 n4", "n3")
+
+
+def test_a_host_that_could_not_be_reset_is_remembered():
+    done = {"changed": True}
+    for end in (None, dict(done, failed=True), dict(done, unreachable=True), {"skipped": True}):
+        ends = {"n1": end, "n2": done}
+        assert turn("n3 n4", ends, looks=["n1", "n2"]) == ("n1 n2 n3 n4", "n1"), end
+    only_looked = {"n1": {"skipped": True}, "n2": {"skipped": True}}
+    assert turn("n3 n4", only_looked, confirmed=False) == ("n1 n2 n3 n4", "")
+    # another name of a machine that has its turn, or had it
+    names = {"n1": "n1", "n2": "n1", "n3": "n3", "n4": "n3"}
+    assert turn("n3", {"n1": done}, "n1 n2 n3 n4", "n1 n3", names=names) == ("n1 n2 n3 n4", "")
