@@ -13,6 +13,8 @@ description:
   - Ansible takes a misspelt variable for one that nobody reads, and the default holds. This finds
     those that begin with C(multinet_) and are not the collection's, and those that nearly are a
     variable of one of its roles, such as C(isolation_node_adresses). Other names are not looked at.
+  - A group of the inventory that nearly has the name of C(multinet_nodes) or C(multinet_etcd) is
+    found as well, where the right one is not there.
   - The known names are those in the argument specifications of the roles, and those that the role
     P(multinet.flannel.multinet#role) derives.
 options: {}
@@ -41,7 +43,10 @@ from typing import Any
 
 import yaml
 from ansible.plugins.lookup import LookupBase
-from ansible_collections.multinet.flannel.plugins.module_utils._site.variables import misspelt
+from ansible_collections.multinet.flannel.plugins.module_utils._site.variables import (
+    misspelt,
+    misspelt_groups,
+)
 
 ROLES = pathlib.Path(__file__).resolve().parent.parent.parent / "roles"
 
@@ -76,11 +81,12 @@ class LookupModule(LookupBase):
     def run(
         self, terms: list[Any], variables: dict[str, Any] | None = None, **kwargs: Any
     ) -> list[str]:
-        """Return the sentences of misspelt() about all hosts of the play."""
+        """Return the sentences of misspelt() about all hosts of the play, and misspelt_groups()."""
         variables = variables or {}
         hosts = list(variables.get("ansible_play_batch", []))
         found = {name: set(hosts) for name in variables}
         for host in hosts:
             for name in variables["hostvars"][host]:
                 found.setdefault(name, set()).add(host)
-        return misspelt(found, known(), len(hosts))
+        groups = misspelt_groups(variables.get("groups", ()))
+        return [*groups, *misspelt(found, known(), len(hosts))]

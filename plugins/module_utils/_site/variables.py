@@ -1,8 +1,8 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Variables that nobody reads, because their names are misspelt, and variables that are read for
-something else, because they are no lists. Pure, on the controller.
+"""Variables and groups that nobody reads, because their names are misspelt, and variables that are
+read for something else, because they are no lists. Pure, on the controller.
 """
 
 from __future__ import annotations
@@ -14,6 +14,11 @@ from typing import Any
 from .._plan.sentences import closest, letters, show
 
 PREFIX = "multinet_"
+# Group of an inventory -> what is done without it
+GROUPS = {
+    "multinet_nodes": "all hosts of the inventory get the networks",
+    "multinet_etcd": "etcd runs on the first node",
+}
 # Two edits make another word of a short name: status_file and state_file.
 SHORT = 12
 
@@ -52,6 +57,21 @@ def misspelt(found: Mapping[str, Collection[str]], known: Iterable[str], hosts: 
             f" {other}."
         )
     return told
+
+
+def misspelt_groups(groups: Iterable[str]) -> list[str]:
+    """Return a sentence for each group that is meant to be one of GROUPS, and is not. Where the
+    right one is there, others may have names like it.
+    """
+    groups = sorted(groups)
+    return [
+        f"There is no group {meant}, but there is {name}: rename it to {meant}. Without that group"
+        f" {then}. A group of your own needs another name."
+        for meant, then in GROUPS.items()
+        if meant not in groups
+        for name in groups
+        if near(name, [meant])
+    ]
 
 
 def of_another_type(

@@ -12,6 +12,7 @@ from ansible_collections.multinet.flannel.plugins.lookup import unknown_variable
 from ansible_collections.multinet.flannel.plugins.module_utils._site.variables import (
     distance,
     misspelt,
+    misspelt_groups,
     near,
     of_another_type,
 )
@@ -19,6 +20,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 KNOWN = sorted(unknown_variables.known())
+
+
+def test_groups_that_nobody_reads():
+    """With multinet-nodes in place of multinet_nodes, every host of the inventory was a node."""
+    said = misspelt_groups(["all", "multinet-nodes", "Multinet_ETCD", "web"])
+    assert [one.partition(":")[0] for one in said] == [
+        "There is no group multinet_nodes, but there is multinet-nodes",
+        "There is no group multinet_etcd, but there is Multinet_ETCD",
+    ]
+    assert "all hosts of the inventory get the networks" in said[0]
+    for fine in (["all", "nodes", "etcd"], ["multinet_nodes", "multinet_nodes_1", "multinet_etcd"]):
+        assert misspelt_groups(fine) == []
+
 
 # What Kubespray, Compass and others call theirs, that begins as ours does or comes close.
 FOREIGN = re.findall(
