@@ -157,6 +157,13 @@ removed:
   returned: success
   type: list
   elements: dict
+undeployed:
+  description: What the networks of the plan would have otherwise than those that are deployed, a
+    clause each.
+  returned: success
+  type: list
+  elements: str
+  sample: ["network 'blue': backend.vni would change from 1 to 7"]
 problems:
   description: What stands in the way, a sentence each.
   returned: always
@@ -175,6 +182,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._drift import obs
 from ansible_collections.multinet.flannel.plugins.module_utils._node import deployed as record
 from ansible_collections.multinet.flannel.plugins.module_utils._node import multus, root
 from ansible_collections.multinet.flannel.plugins.module_utils._plan import changes
+from ansible_collections.multinet.flannel.plugins.module_utils._ports import SUBNET_SERVER_REMOTE
 from ansible_collections.multinet.flannel.plugins.module_utils._preflight import (
     adoption,
     checks,
@@ -182,7 +190,6 @@ from ansible_collections.multinet.flannel.plugins.module_utils._preflight import
     observe,
     python,
 )
-from ansible_collections.multinet.flannel.plugins.module_utils._ports import SUBNET_SERVER_REMOTE
 from ansible_collections.multinet.flannel.plugins.module_utils._runtime import cri, wiring
 
 ARGUMENT_SPEC = dict(
@@ -200,13 +207,6 @@ ARGUMENT_SPEC = dict(
     replace_multus=dict(type="bool", default=False),
     multus_daemon_sets=dict(type="list", elements="str", default=[]),
     python=dict(type="str", default=""),
-    taking_over=dict(type="bool", default=False),
-)
-
-
-class Former(NamedTuple):
-    """What the last run left on this host."""
-
     subnet_server_port=dict(type="int", default=0),
     subnet_server_remote=dict(
         type="dict",
@@ -217,6 +217,13 @@ class Former(NamedTuple):
         ),
     ),
     keeper_metrics_port=dict(type="int", default=0),
+    taking_over=dict(type="bool", default=False),
+)
+
+
+class Former(NamedTuple):
+    """What the last run left on this host."""
+
     plan: dict[str, Any] | None  # that it applied; empty or None where there are no networks
     directories: list[str]  # those of others that it made
     left: list[dict[str, Any]]  # that had to go and did not, as it was stopped
@@ -271,6 +278,7 @@ def main() -> None:
         architecture=architecture,
         problems=[],
         removed=changes.removed(former.plan, plan),
+        undeployed=changes.undeployed(former.plan, plan),
         former=changes.former(former.plan, plan, former.left),
         own_directories=former.directories,
         drift=_drift(module, former.plan) + changed,
@@ -336,21 +344,13 @@ def _host(
         cni_conf_dir=params["cni_conf_dir"],
         cni_bin_dir=params["cni_bin_dir"],
         docker_network=(params["docker_network"] or {}).get("name", ""),
+        ports=_ports(params),
     )
     return Said(
         checks.problems(observed, deployment),
         checks.warnings(observed, params["plan"], deployed, params["underlay_interface"]),
     )
 
-
-def _python(path: str) -> list[str]:
-        ports=_ports(params),
-    """Judge what is to run the programs, if anything."""
-    problem = python.problem(path, python.look(path)) if path else ""
-    return [problem] if problem else []
-
-
-def _api(params: dict[str, Any]) -> Said:
 
 def _ports(params: dict[str, Any]) -> list[checks.Port]:
     """Return the ports that units on the host need besides those of flanneld."""
@@ -364,6 +364,14 @@ def _ports(params: dict[str, Any]) -> list[checks.Port]:
         wanted.append((server, remote["port"], remote["address"], "subnet_server_remote.port"))
     return [checks.Port(*one) for one in wanted if one[1]]
 
+
+def _python(path: str) -> list[str]:
+    """Judge what is to run the programs, if anything."""
+    problem = python.problem(path, python.look(path)) if path else ""
+    return [problem] if problem else []
+
+
+def _api(params: dict[str, Any]) -> Said:
     """Ask the Kubernetes API from here, and whether it knows the accounts of this host."""
     unreached = observe.api_problem(params["api_server"], params["api_ca"])
     if unreached:

@@ -236,6 +236,66 @@ def test_what_is_to_be_pruned_is_pruned_before_it_is_forgotten(tmp_path: pathlib
         assert "UNREACHABLE" not in ansible.output
 
 
+def test_hosts_of_two_inventories_have_one_place_on_the_controller(tmp_path: pathlib.Path) -> None:
+    """The second host looked for its certificates where nobody had made any."""
+    other = tmp_path / "other" / "hosts.ini"
+    other.parent.mkdir()
+    other.write_text("node2 ansible_connection=local\n")
+    ansible = Ansible(tmp_path, {"node1": {}}, {"multinet_networks": [BLUE]})
+    show = {"ansible.builtin.debug": {"msg": "at {{ multinet_pki_dir }}."}}
+    role = "multinet.flannel.multinet"
+    play = {"hosts": "all", "gather_facts": False, "roles": [role], "tasks": [show]}
+    assert ansible.playbook([play], "-i", str(other)) == 0, ansible.output
+    place = f'"msg": "at {tmp_path}/.multinet/multinet-pki."'
+    assert ansible.output.count(place) == 2, ansible.output
+
+
+def test_an_upgrade_changes_no_network(tmp_path: pathlib.Path) -> None:
+    """It wrote the guard for a declaration that no flanneld ran."""
+    seen = {"__multinet_facts": {}, "__preflight_declaration": {}}
+    seen["__preflight_artifacts"] = {"host": {"deployed_as": "node1"}}
+    clause = "network 'blue': backend.vni would change from 1 to 7"
+    seen["__preflight_host"] = {"removed": [], "drift": [], "former": [], "undeployed": [clause]}
+    play = {
+        "hosts": "node1",
+        "gather_facts": False,
+        "tasks": [
+            {"ansible.builtin.set_fact": seen},
+            {"ansible.builtin.import_role": {"name": "multinet.flannel.upgrade"}},
+        ],
+    }
+    ansible = Ansible(tmp_path, {"node1": AWAY}, {"multinet_networks": [BLUE]})
+    assert ansible.playbook([play]) != 0
+    assert f"are deployed on node1: {clause}. An upgrade" in " ".join(ansible.output.split())
+    assert "UNREACHABLE" not in ansible.output, ansible.output
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_what_hosts_share_at_the_api_stays_until_the_last_turn(tmp_path: pathlib.Path) -> None:
+    """Hosts of a later turn still use their accounts."""
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nexec unshare -n {sys.executable} "$@"\n')
+    python.chmod(0o755)  # each host is a machine of its own
+    names = ("node1", "node2")
+    ansible = Ansible(
+        tmp_path,
+        dict.fromkeys(names, {"ansible_python_interpreter": str(python)}),
+        {
+            "multinet_networks": [BLUE],
+            "multinet_datastore": "kubernetes",
+            "multinet_cluster_cidrs": ["10.64.0.0/16"],
+            "multinet_kubeconfig": "/nonexistent",
+        },
+    )
+    play = {"hosts": "all", "gather_facts": False, "serial": 1, "roles": ["multinet.flannel.reset"]}
+    assert ansible.playbook([play]) != 0
+    turns = re.split(r"^PLAY \[all\] .*$", ansible.output, flags=re.M)[1:]
+    assert len(turns) == 2, ansible.output
+    for name, turn, said in zip(names, turns, ("skipping: [node1]", "fatal: [node2")):
+        task = turn.partition("TASK [multinet.flannel.reset : Remove what the networks have at")[2]
+        assert task.partition("TASK [")[0].split("\n", 1)[1].startswith(said), (name, turn)
+
+
 @pytest.mark.parametrize(
     ("setting", "value"),
     [

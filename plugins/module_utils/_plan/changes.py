@@ -27,6 +27,13 @@ def _consequences() -> dict[str, str]:
 
 
 _CONSEQUENCES = _consequences()
+# whatever a declaration says of a network, on which its daemons, tables and files depend
+_DECLARED = [
+    *(path for path in NETWORK_KEYS if path not in ("name", "backend")),
+    "backend.type",
+    *dict.fromkeys(f"backend.{name}" for backend in BACKENDS.values() for name in backend.keys),
+    "etcd_prefix",
+]
 _SECRETS = {
     f"backend.{name}"
     for backend in BACKENDS.values()
@@ -57,6 +64,32 @@ def changed(deployed: Any, planned: Any) -> list[str]:
             values = "" if path in _SECRETS else f" from {_show(old)} to {_show(new)}"
             sentences.append(f"network {name!r}: {path} changes{values}; {consequence}.")
     return sentences
+
+
+def undeployed(deployed: Any, planned: Any) -> list[str]:
+    """Clauses about what the new plan declares otherwise than the deployed one, of networks that it
+    holds. A host without networks runs no other ones: none. Either plan may be null or {}.
+
+    What an older version did not know is not among the keys of its plan, and no difference.
+    """
+    before = _by_name(deployed)
+    clauses = []
+    for name, network in _by_name(planned).items() if before else ():
+        if name not in before:
+            clauses.append(f"network {name!r} is not deployed")
+            continue
+        backends = before[name]["backend"], network["backend"]
+        for path in _DECLARED:
+            old, new = _value(before[name], path), _value(network, path)
+            there = path.partition(".")[0] in before[name]
+            if path.startswith("backend.") and path != "backend.type":
+                # those of another type say nothing more
+                there = all(path.partition(".")[2] in one for one in backends)
+                there = there and backends[0]["type"] == backends[1]["type"]
+            if there and old != new:
+                values = "" if path in _SECRETS else f" from {_show(old)} to {_show(new)}"
+                clauses.append(f"network {name!r}: {path} would change{values}")
+    return clauses
 
 
 def former(

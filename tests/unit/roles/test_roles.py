@@ -168,6 +168,25 @@ def test_a_group_that_may_be_missing_is_asked_for_by_get() -> None:
     assert found == []
 
 
+@pytest.mark.parametrize(
+    ("groups", "hosts"),
+    [
+        ({}, "all"),
+        ({"multinet_nodes": ["n1"]}, "multinet_nodes"),
+        ({"multinet_nodes": ["n1"], "multinet_etcd": ["e1"]}, "multinet_etcd"),
+        ({"multinet_nodes": ["n1"], "multinet_etcd": []}, "multinet_nodes"),
+        ({"multinet_etcd": []}, "all"),
+    ],
+)
+def test_the_members_of_etcd_are_upgraded_wherever_they_are(
+    groups: dict[str, list[str]], hosts: str
+) -> None:
+    """An empty group is as none: the first node has the member then."""
+    plays = yaml.safe_load((ROOT / "playbooks" / "upgrade.yml").read_text())
+    (play,) = (play for play in plays if "etcd" in play["name"])
+    assert jinja2.Template(play["hosts"]).render(groups=groups).strip() == hosts
+
+
 @pytest.mark.parametrize("name", ["site", "status", "verify", "reset", "addresses"])
 def test_plays_in_which_hosts_wait_for_each_other_do_so(name: str) -> None:
     """ANSIBLE_STRATEGY=free would have it otherwise."""
@@ -198,25 +217,6 @@ def test_tasks_of_a_role_that_are_asked_for_are_there() -> None:
     assert set(there) == asked
 
 
-def test_the_order_of_the_roles_stands_in_one_place() -> None:
-    halves = {name: load("multinet", "tasks", f"{name}.yml") for name in ("all_hosts", "each_host")}
-    assert halves["all_hosts"] and halves["each_host"][-2]["name"] == "Write the CNI configuration"
-    for path in (ROOT / "playbooks" / "site.yml", ROOT / "roles" / "adopt" / "tasks" / "main.yml"):
-        text = path.read_text()
-        assert "tasks_from: each_host" in text and "multinet.flannel.flanneld" not in text
-
-
-# The library on hosts
-
-
-def imported(name: str) -> Iterator[str]:
-    """The files that a file of module_utils imports at any time, by their names there."""
-    path = library_files.MODULE_UTILS / name
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.level:
-            place = path.parents[node.level - 1].joinpath(*(node.module or "").split("."))
-            for found in (place, *(place / alias.name for alias in node.names)):
-                if found.with_suffix(".py").is_file():
 def test_one_task_lets_no_pod_start_where_a_reset_is() -> None:
     """After the drain, or pods would find no other node; before the first thing is removed."""
     paths = sorted((ROOT / "roles" / "reset" / "tasks").glob("*.yml"))
@@ -236,6 +236,25 @@ def test_one_task_lets_no_pod_start_where_a_reset_is() -> None:
     ]
 
 
+def test_the_order_of_the_roles_stands_in_one_place() -> None:
+    halves = {name: load("multinet", "tasks", f"{name}.yml") for name in ("all_hosts", "each_host")}
+    assert halves["all_hosts"] and halves["each_host"][-2]["name"] == "Write the CNI configuration"
+    for path in (ROOT / "playbooks" / "site.yml", ROOT / "roles" / "adopt" / "tasks" / "main.yml"):
+        text = path.read_text()
+        assert "tasks_from: each_host" in text and "multinet.flannel.flanneld" not in text
+
+
+# The library on hosts
+
+
+def imported(name: str) -> Iterator[str]:
+    """The files that a file of module_utils imports at any time, by their names there."""
+    path = library_files.MODULE_UTILS / name
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            place = path.parents[node.level - 1].joinpath(*(node.module or "").split("."))
+            for found in (place, *(place / alias.name for alias in node.names)):
+                if found.with_suffix(".py").is_file():
                     yield (
                         found.with_suffix(".py").relative_to(library_files.MODULE_UTILS).as_posix()
                     )

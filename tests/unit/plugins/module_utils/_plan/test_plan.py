@@ -15,7 +15,11 @@ import sys
 
 import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._plan import argument_spec
-from ansible_collections.multinet.flannel.plugins.module_utils._plan.changes import changed, removed
+from ansible_collections.multinet.flannel.plugins.module_utils._plan.changes import (
+    changed,
+    removed,
+    undeployed,
+)
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.errors import PlanError
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.options import CHECKS
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.pairs import blocked
@@ -665,3 +669,27 @@ def test_a_pod_believes_no_router_where_it_can_have_ipv6(mtu, has):
     sysctls = planned["networks"][0]["cni_conflist"]["plugins"][1]["sysctl"]
     assert (sysctls.get("net.ipv6.conf.IFNAME.accept_ra") == "0") is has
     assert sysctls["net.ipv4.conf.IFNAME.accept_redirects"] == "0"
+
+
+def test_what_would_be_other_than_deployed():
+    """For whoever changes no networks: every key counts, for tables and files follow from it."""
+    blue = {"name": "blue", "cidr": "10.1.0.0/16", "default": True, "backend": {"type": "vxlan"}}
+    red = {"name": "red", "cidr": "10.3.0.0/16", "backend": {"type": "vxlan", "vni": 2}}
+    was = plan([dict(blue, backend={"type": "vxlan", "vni": 1}), red])
+    now = plan(
+        [
+            dict(blue, masquerade=False, backend={"type": "vxlan", "vni": 7}),
+            dict(red, backend={"type": "host-gw"}),
+            {"name": "green", "cidr": "10.4.0.0/16", "backend": {"type": "vxlan", "vni": 9}},
+        ]
+    )
+    assert undeployed(was, now) == [
+        "network 'blue': masquerade would change from True to False",
+        "network 'blue': backend.vni would change from 1 to 7",
+        "network 'red': backend.type would change from vxlan to host-gw",
+        "network 'green' is not deployed",
+    ]
+    # a host without networks, and one with what a version of before did not know
+    assert undeployed(was, was) == undeployed(None, now) == []
+    del was["networks"][0]["masquerade"], was["networks"][0]["backend"]["vni"]
+    assert undeployed({"networks": was["networks"][:1]}, {"networks": now["networks"][:1]}) == []
