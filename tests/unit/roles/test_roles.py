@@ -217,6 +217,14 @@ def test_tasks_of_a_role_that_are_asked_for_are_there() -> None:
     assert set(there) == asked
 
 
+@pytest.mark.parametrize("role", ["cni_config", "flanneld"])
+def test_a_node_has_its_networks_said_with_its_turn(role: str) -> None:
+    """A takeover is host by host: with the first, all were said to have the networks."""
+    texts = [path.read_text() for path in (ROOT / "roles" / role).rglob("*.yml")]
+    assert any("ansible_play_batch | intersect(multinet_nodes)" in text for text in texts)
+    assert not any(re.search(r"\bansible_play_hosts\b", text) for text in texts)
+
+
 def test_one_task_lets_no_pod_start_where_a_reset_is() -> None:
     """After the drain, or pods would find no other node; before the first thing is removed."""
     paths = sorted((ROOT / "roles" / "reset" / "tasks").glob("*.yml"))
