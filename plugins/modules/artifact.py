@@ -7,16 +7,16 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: artifact
-short_description: Install the executables of flannel, the CNI plugins and etcd with verified sums
+short_description: Install executables of flannel, the CNI plugins and etcd with verified checksums
 version_added: 0.1.0
 description:
-  - Brings the executables of one or several components to a host, from upstream's releases
-    (downloaded once, on the controller) or from a mirror directory on the controller.
-  - What a host is to have is decided for that host's own architecture. Sums are checked on the
+  - Installs the executables of one or several components on a host. They come from upstream's
+    releases, which the controller downloads once, or from a mirror directory on the controller.
+  - Each host gets the executables for its own architecture. Checksums are verified on the
     controller and again on the host.
-  - A host that has everything costs one round trip. Executables are replaced by rename, so one that
-    is running may be replaced.
-  - The sums of releases are in one table, C(plugins/plugin_utils/_artifacts/releases.yml).
+  - A host that has everything already costs one round trip. Executables are replaced by rename, so
+    an executable may be running while it is replaced.
+  - The checksums of releases are in one table, C(plugins/plugin_utils/_artifacts/releases.yml).
 author: [multinet.flannel authors (@multinet-flannel)]
 extends_documentation_fragment:
   - multinet.flannel.releases
@@ -24,14 +24,14 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: A release that is not in the controller's cache yet is downloaded there.
+    details: Check mode also downloads releases to the controller's cache.
   diff_mode:
     support: full
-    details: Shows the sum and mode of each executable before and after.
+    details: Shows the checksum and mode of each executable before and after.
 options:
   artifacts:
-    description: The artifacts to install. Either this, or one artifact in O(component), O(version)
-      and O(executables).
+    description: The artifacts to install. Instead, one artifact can be given in O(component),
+      O(version) and O(executables).
     type: list
     elements: dict
     suboptions:
@@ -48,7 +48,7 @@ options:
         type: dict
         required: true
   component:
-    description: The component, when it is only one.
+    description: The component, instead of O(artifacts).
     type: str
   version:
     description: Its version, without a v.
@@ -58,39 +58,41 @@ options:
     type: dict
   source:
     description:
-      - V(release) downloads upstream's archives to the controller and checks their sums.
-      - V(mirror) takes them from O(dir).
+      - V(release) downloads upstream's archives to the controller and verifies their checksums.
+      - V(mirror) takes the executables from O(dir).
       - V(host) installs nothing and fails unless everything is there already.
     type: str
     choices: [release, mirror, host]
     default: release
   dir:
     description:
-      - The mirror directory on the controller, needed for O(source=mirror). It has
-        C(component/version/linux-arch/) with the executables or
-        upstream's archive under its own name, and a C(SHA256SUMS) beside them.
+      - The mirror directory on the controller, needed for O(source=mirror). Its subdirectories
+        C(component/version/linux-arch/) contain the executables, or upstream's archive under its
+        original name, and a file C(SHA256SUMS).
     type: path
   cache_dir:
-    description: Where the controller keeps what was downloaded or unpacked. It has the form of a
+    description: Where the controller keeps downloaded and unpacked files. It has the structure of a
       mirror directory.
     type: path
     default: ~/.cache/multinet/artifacts
   architecture:
-    description: The architecture, V(amd64) or V(arm64) or as the kernel calls it. When absent, the
-      host is asked.
+    description: The architecture, V(amd64), V(arm64), or the kernel's name of one. By default, that
+      of the host.
     type: str
   record:
-    description: Whether the host is to remember what is installed, so that a reset removes it.
+    description: Whether to record the installed executables on the host, so that a reset removes
+      them.
     type: bool
     default: false
   adopt:
-    description: With O(record), whether it is to remember what has been there, too, as a host
-      needs it whose record was lost, see RV(record_is_lost). Not with O(source=host).
+    description: With O(record), whether to record executables that were already there, too. This is
+      for hosts that lost their record, see RV(record_is_lost). Not with O(source=host).
     type: bool
     default: false
   needs:
-    description: What other roles bring, and without which nothing is installed; the names of these
-      roles by absolute paths. Not looked at in check mode, nor with O(source=host).
+    description: Files that other roles create, as absolute paths with the names of these roles.
+      While one is missing, nothing is installed. They are not checked in check mode or with
+      O(source=host).
     type: dict
     default: {}
 """
@@ -111,7 +113,7 @@ EXAMPLES = r"""
           bridge: /opt/cni/bin/bridge
           host-local: /opt/cni/bin/host-local
 
-- name: Install a release whose sum the table does not have
+- name: Install a release whose checksum is not in the table
   multinet.flannel.artifact:
     component: flannel
     version: 0.28.4
@@ -125,11 +127,11 @@ EXAMPLES = r"""
 
 RETURN = r"""
 record_is_missing:
-  description: Whether the host remembers nothing of executables, as before the first run.
+  description: Whether the host has no record of executables, as before the first run.
   type: bool
   returned: success
 record_is_lost:
-  description: Whether the host has networks of the collection and remembers no executable.
+  description: Whether the host has networks of the collection, but no record of executables.
   type: bool
   returned: success
 changed_executables:
@@ -139,7 +141,7 @@ changed_executables:
   returned: success
   sample: [/usr/local/bin/flanneld]
 host:
-  description: Which machine this is, as M(multinet.flannel.node_executables) returns it.
+  description: The identity of the machine, as M(multinet.flannel.node_executables) returns it.
   type: dict
   returned: success
 """

@@ -10,17 +10,19 @@ module: artifact_mirror
 short_description: Fill a mirror directory on the controller from upstream's releases
 version_added: 0.1.0
 description:
-  - Downloads the releases of the components for the wanted architectures, checks their sums and
-    unpacks the executables into a mirror directory.
-  - Works on the controller and contacts no host. What is already there is verified; what this
-    module put there and is damaged is fetched again.
-  - Several are fetched at a time, each is named when it is there, and one that was cut off goes on
-    where it was, in the next run too. Those that can be had are fetched though another one cannot.
-  - Container images come from their registries into an OCI layout, C(images/). Blobs that are there
-    are not fetched again. A name with a tag is believed to the registry, one with a digest is
-    checked by it.
-  - C(PACKAGES) in the directory lists the packages that hosts need, per distribution.
-  - Artifacts that somebody put there by hand, with a C(SHA256SUMS), are verified and left alone.
+  - Downloads the releases of the components for the given architectures, verifies their checksums
+    and unpacks the executables into a mirror directory.
+  - Runs on the controller and contacts no host. Existing files are verified. If a file is damaged
+    and this module created it, it is downloaded again.
+  - Several files are downloaded in parallel. The module reports each one when it is complete. An
+    interrupted download is resumed, also by the next run. If one download fails, the others
+    continue.
+  - Container images come from their registries into an OCI layout, C(images/). Existing blobs are
+    not downloaded again. For a name with a tag the registry is trusted; for a name with a digest
+    the image is verified against it.
+  - C(PACKAGES) in the directory lists the packages that hosts need, for each distribution.
+  - Artifacts that somebody added by hand, with a file C(SHA256SUMS), are verified but never
+    changed.
 author: [multinet.flannel authors (@multinet-flannel)]
 extends_documentation_fragment:
   - multinet.flannel.releases
@@ -30,40 +32,41 @@ attributes:
     support: full
   diff_mode:
     support: full
-    details: Shows what is fetched from where.
+    details: Shows what is downloaded, and from where.
 options:
   carry:
-    description: A tar of the whole directory, whatever else lies in it, for a site that reaches
-      nothing. Its first file, C(MANIFEST.sha256), has the sums of all others, for C(sha256sum
-      --check). It is written when it has not these files already.
+    description: Path of a tar file of the whole directory, for a site without any connection. Its
+      first file C(MANIFEST.sha256) contains the checksums of all others, for C(sha256sum --check).
+      The tar file is written unless it contains exactly these files already.
     type: path
   dir:
     description: The mirror directory.
     type: path
     required: true
   versions:
-    description: The version of each component that is wanted.
+    description: The version of each component to download.
     type: dict
     required: true
   architectures:
-    description: The architectures that are wanted. When empty, V(amd64) and V(arm64).
+    description: The architectures to download. If empty, V(amd64) and V(arm64).
     type: list
     elements: str
     default: []
   controller:
-    description: Whether C(controller/) gets what a controller without the internet installs -
-      Python packages as wheels, by C(pip download), and the collections as they are installed here.
+    description: Whether to fill C(controller/) with what a controller without the internet needs.
+      These are Python packages as wheels (from C(pip download)) and the collections as they are
+      installed here.
     type: bool
     default: false
   images:
-    description: Names of container images that are wanted for the architectures. In O(base_urls), a
-      registry such as C(ghcr.io) has what stands in for its address.
+    description: Names of container images to download for the architectures. In O(base_urls), a
+      registry such as C(ghcr.io) can get another address.
     type: list
     elements: str
     default: []
   pip_options:
-    description: More options of C(pip download), for a controller that has another Python, or is
-      another machine.
+    description: More options for C(pip download), if the packages are for another Python or another
+      machine.
     type: list
     elements: str
     default: []
@@ -81,7 +84,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 fetched:
-  description: What below O(dir) was (in check mode, would be) filled.
+  description: The subdirectories of O(dir) that were (in check mode, would be) filled.
   type: list
   elements: str
   returned: success

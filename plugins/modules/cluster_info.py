@@ -6,13 +6,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: cluster_info
-short_description: What the Kubernetes API says of pods, Services and published ports
+short_description: Read pods, Services and published ports from the Kubernetes API
 version_added: 0.1.0
 author:
   - multinet.flannel authors (@multinet-flannel)
 description:
-  - Lists pods, Services and EndpointSlices of all namespaces and returns the little of them that a
-    measurement is compared with and needs, and how kube-proxy is told to treat pods.
+  - Lists pods, Services and EndpointSlices of all namespaces. Returns the fields that a measurement
+    needs or is compared with, and kube-proxy's settings for pods.
   - Run it once, on the controller.
 extends_documentation_fragment:
   - multinet.flannel.kubernetes_admin
@@ -20,14 +20,14 @@ extends_documentation_fragment:
   - multinet.flannel.attributes.info
 options:
   inventory:
-    description: Names of the Node objects of all hosts that have the networks. The module warns of
-      other nodes. Without it, nodes are not asked for.
+    description: Names of the Node objects of all hosts that have the networks. The module warns
+      about other nodes. Without this option, nodes are not read.
     type: list
     elements: str
 """
 
 EXAMPLES = r"""
-- name: See what the cluster says
+- name: Read the cluster
   multinet.flannel.cluster_info:
     kubeconfig: ~/.kube/config
   delegate_to: localhost
@@ -38,16 +38,16 @@ EXAMPLES = r"""
 RETURN = r"""
 cluster:
   description: >-
-    The C(pods) with label, uid, node, whether they run, whether they are in the host's network, and
-    their annotation network-status; the TCP
-    C(services) with address, port and ready endpoints; the C(ports) that nodes publish (hostPort,
-    NodePort) with node, port and endpoints; C(kube_proxy) as M(multinet.flannel.kubernetes_info)
-    returns it, null also where its ConfigMap may not be read.
+    C(pods) has the pods with label, uid, node, whether they run, whether they use the host's
+    network, and their annotation network-status. C(services) has the TCP services with address,
+    port and ready endpoints. C(ports) has the ports that nodes publish (hostPort, NodePort) with
+    node, port and endpoints. C(kube_proxy) is as M(multinet.flannel.kubernetes_info) returns it; it
+    is also null if the user may not read the ConfigMap.
   returned: success
   type: dict
 published:
-  description: C(services) and C(ports) of RV(cluster) alone, which is all that
-    M(multinet.flannel.isolation_probe) needs.
+  description: Only C(services) and C(ports) of RV(cluster). M(multinet.flannel.isolation_probe)
+    needs no more.
   returned: success
   type: dict
 """

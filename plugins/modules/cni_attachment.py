@@ -10,11 +10,10 @@ module: cni_attachment
 short_description: Attach a running container or a network namespace to the networks of its host
 version_added: 0.1.0
 description:
-  - Calls the CNI plugins of the host for a namespace that exists already, as a container runtime
-    would when it starts a container.
-  - What was attached is remembered on the host, so that the call can be repeated, and so that
-    detaching needs
-    neither the namespace nor the network's configuration.
+  - Calls the CNI plugins of the host for an existing network namespace, as a container runtime does
+    when it starts a container.
+  - The host records what was attached. So the call can be repeated, and detaching needs neither the
+    namespace nor the network's configuration.
 author: [multinet.flannel authors (@multinet-flannel)]
 extends_documentation_fragment:
   - multinet.flannel.cni
@@ -33,34 +32,35 @@ options:
     description: A process in the network namespace.
     type: int
   container:
-    description: Name or id of a container that C(podman) or C(docker) knows. It was started without
-      a network (C(--network none)).
+    description: Name or id of a container of C(podman) or C(docker). Start it without a network
+      (C(--network none)).
     type: str
   container_id:
-    description: The container's id in CNI. By default that of O(container), otherwise derived from
-      the namespace's path as C(cnitool) does.
+    description: The container's id in CNI. By default that of O(container). Without a container, it
+      is derived from the namespace's path, as C(cnitool) does.
     type: str
   networks:
     description:
-      - Names of the networks, each a file C(<name>.conflist) in O(network_dir).
-      - Those that are missing are attached. Others stay; detach them with O(state=absent).
-      - When absent or empty and O(state=present), the host's own configuration, the first file by
-        name in O(conf_dir).
-      - When absent or empty and O(state=absent), everything that was attached by this module.
+      - Names of the networks. Each is a file C(<name>.conflist) in O(network_dir).
+      - Networks that the target does not have yet are attached. Networks that it has but that are
+        not listed stay; detach them with O(state=absent).
+      - If empty, O(state=present) uses the host's own configuration. That is the first file by name
+        in O(conf_dir).
+      - If empty, O(state=absent) detaches everything that this module attached.
     type: list
     elements: str
     default: []
   interface:
     description:
-      - Name of the first network's interface, V(eth0) when not given. The others get V(net1),
-        V(net2) and so on, whichever are free.
+      - Name of the first network's interface, by default V(eth0). The other networks get the next
+        free names of V(net1), V(net2) and so on.
     type: str
   args:
-    description: What goes to the plugins in C(CNI_ARGS).
+    description: The content of C(CNI_ARGS) for the plugins.
     type: dict
     default: {}
   state:
-    description: Whether the namespace is attached.
+    description: Whether the networks are attached or detached.
     type: str
     choices: [present, absent]
     default: present
@@ -73,11 +73,11 @@ options:
     type: path
     default: /etc/cni/multinet/net.d
   cache_dir:
-    description: Directory in which it is remembered what was attached.
+    description: Directory of the records of what was attached.
     type: path
     default: /var/lib/cni/multinet-runtime
   timeout:
-    description: Seconds one network's attachment may take.
+    description: Seconds that the attachment of one network may take.
     type: int
     default: 180
 """
@@ -87,7 +87,7 @@ EXAMPLES = r"""
   multinet.flannel.cni_attachment:
     container: web
 
-- name: Attach a namespace to two networks, by eth0 and net1
+- name: Attach a namespace to two networks, as eth0 and net1
   multinet.flannel.cni_attachment:
     netns: pod-a
     networks: [blue, red]
@@ -98,7 +98,7 @@ EXAMPLES = r"""
     networks: [red]
     state: absent
 
-- name: Free everything of a container that is gone
+- name: Detach everything of a container that no longer exists
   multinet.flannel.cni_attachment:
     container: web
     state: absent
@@ -106,8 +106,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 interfaces:
-  description: The interfaces the target has after the call, oldest first. In check mode, those it
-    has already.
+  description: The interfaces of the target after the call, oldest first. In check mode, those that
+    it has now.
   type: list
   elements: dict
   returned: success
@@ -121,11 +121,11 @@ interfaces:
       type: str
       sample: eth0
     mac:
-      description: The interface's hardware address, null when somebody took the interface away.
+      description: The MAC of the interface, null if the interface no longer exists.
       type: str
       sample: 5a:0c:11:5e:2d:6f
     addresses:
-      description: Addresses with the length of their prefix.
+      description: Addresses with their prefix lengths.
       type: list
       elements: str
       sample: [10.1.5.2/24]
@@ -134,16 +134,16 @@ interfaces:
       type: str
       sample: 10.1.5.1
     mtu:
-      description: The interface's MTU in bytes, null when somebody took the interface away.
+      description: The MTU of the interface in bytes, null if the interface no longer exists.
       type: int
       sample: 1450
     routes:
-      description: The routes the plugins reported, each with C(dst) and perhaps C(gw).
+      description: The routes that the plugins reported, each with C(dst) and, if it has one, C(gw).
       type: list
       elements: dict
       sample: [{dst: 10.1.0.0/16}]
 result:
-  description: The CNI result of each network that was asked for, by the name of the network.
+  description: The CNI result of each requested network, by the name of the network.
   type: dict
   returned: success
   sample:
@@ -154,7 +154,7 @@ container_id:
   returned: success
   sample: cnitool-77383ca0a0715733ca6f
 cni_error:
-  description: What a plugin failed with.
+  description: The error of the plugin.
   type: dict
   returned: when a CNI operation failed
   sample: {code: 11, msg: "flanneld has no lease for the network multinet-blue yet.", details: ""}

@@ -9,20 +9,18 @@ DOCUMENTATION = r"""
 module: cni_gc
 author: multinet.flannel authors (@multinet-flannel)
 version_added: 0.1.0
-short_description: Free what containers that are gone have left
+short_description: Free addresses and files of containers that no longer exist
 description:
-  - Finds the attachments of the meta-plugin whose container is gone, and detaches them with their
-    plugins' DEL.
-  - Finds addresses that host-local has given out and nobody has any more, and frees them. They are
-    what ends in
-    C(no IP addresses available in network). An address counts as left over only when it is on no
-    interface in any network namespace of the host,
-    no remembered attachment of its container has a namespace that is still there, and it is older
-    than O(grace).
-  - Finds files that the flannel plugin keeps for such containers, and removes them.
-  - Finds what libcni's caches remember of such containers that another CNI attached, before the
-    meta-plugin took its place, and detaches them with its plugins' DEL, which takes the rules of
-    published ports and the addresses away.
+  - Finds attachments of the meta-plugin whose container no longer exists, and detaches them with
+    DEL of their plugins.
+  - Finds addresses that host-local assigned and that nobody uses any more, and frees them. Too many
+    of them cause the error C(no IP addresses available in network). An address is freed only if no
+    interface in any network namespace of the host has it, no recorded attachment of its container
+    has an existing namespace, and it is older than O(grace).
+  - Finds files of the flannel plugin for such containers, and removes them.
+  - Finds such containers in libcni's caches that another CNI attached before the meta-plugin
+    replaced it, and detaches them with DEL of its plugins. This removes their addresses and the
+    rules of published ports.
 extends_documentation_fragment:
   - multinet.flannel.cni
   - multinet.flannel.attributes
@@ -31,20 +29,19 @@ attributes:
     support: full
   diff_mode:
     support: full
-    details: Shows what there was and what is left of it.
+    details: Shows what was found and what remains.
 options:
   networks:
     description:
-      - CNI names of the networks whose addresses are looked at, those of other programs are left
-        alone.
+      - CNI names of the networks whose addresses are checked. Addresses of other networks stay.
       - "The default is every network of this collection: those whose CNI name begins with
         C(multinet-)."
     type: list
     elements: str
     default: []
   grace:
-    description: Seconds during which an address may be taken without being on an interface yet; no
-      less than an ADD may last.
+    description: Seconds for which an address may be assigned without an interface. Not less than
+      the longest ADD.
     type: int
     default: 300
   state_dir:
@@ -52,20 +49,20 @@ options:
     type: path
     default: /var/lib/cni/multinet
   ipam_dir:
-    description: Where host-local keeps the addresses it gave out.
+    description: Where host-local stores the assigned addresses.
     type: path
     default: /var/lib/cni/networks
   flannel_dir:
-    description: Below which the flannel plugin keeps its files.
+    description: The directory below which the flannel plugin keeps its files.
     type: path
     default: /var/lib/cni/flannel
 """
 
 EXAMPLES = r"""
-- name: Free what containers that are gone have left
+- name: Free addresses and files of containers that no longer exist
   multinet.flannel.cni_gc:
 
-- name: See what a host-local network of another configuration holds too long
+- name: Show unused addresses of a host-local network of another configuration
   multinet.flannel.cni_gc:
     networks: [cbr0]
     grace: 600
@@ -75,14 +72,14 @@ EXAMPLES = r"""
 
 RETURN = r"""
 states:
-  description: Attachments of the meta-plugin whose container is gone.
+  description: Attachments of the meta-plugin whose container no longer exists.
   returned: always
   type: list
   elements: dict
   sample: [{"container_id": "4f2a", "interface": "eth0", "networks": ["multinet-blue",
     "multinet-red"]}]
 addresses:
-  description: Addresses that were given out and nobody has.
+  description: Addresses that were assigned and that nobody uses.
   returned: always
   type: list
   elements: dict
@@ -93,28 +90,29 @@ addresses:
       interface: eth0
       file: /var/lib/cni/networks/multinet-blue/10.1.5.7
 flannel:
-  description: Files that the flannel plugin keeps for containers that are gone.
+  description: Files of the flannel plugin for containers that no longer exist.
   returned: always
   type: list
   elements: dict
   sample: [{"network": "multinet-blue", "container_id": "4f2a", "file":
     "/var/lib/cni/flannel/blue/4f2a"}]
 remembered:
-  description: Attachments of other CNIs whose container is gone, with the file of libcni's cache.
+  description: Attachments by other CNIs whose container no longer exists, with the file of libcni's
+    cache.
   returned: always
   type: list
   elements: dict
   sample: [{"network": "cbr0", "container_id": "4f2a", "interface": "eth0", "file":
     "/var/lib/cni/results/cbr0-4f2a-eth0"}]
 listing:
-  description: The same, a sentence for each.
+  description: All of these, one line each.
   returned: always
   type: list
   elements: str
   sample: ["address 10.1.5.7 of multinet-blue, container 4f2a"]
 spoiled:
-  description: States of the meta-plugin that cannot be read. They are left to look at; remove them
-    by hand.
+  description: State files of the meta-plugin that cannot be read. They stay for inspection; remove
+    them by hand.
   returned: always
   type: list
   elements: str

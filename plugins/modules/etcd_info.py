@@ -7,11 +7,11 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: etcd_info
-short_description: Check that an etcd can be reached from this host and is healthy
+short_description: Check that etcd is healthy and reachable from this host
 version_added: 0.1.0
 description:
-  - Does a read through etcd's leader, with the given files, and fails with a sentence that says
-    what is wrong when that does not work.
+  - Reads a key through etcd's leader, with the given certificates. If that fails, the error says
+    why.
 author: [multinet.flannel authors (@multinet-flannel)]
 extends_documentation_fragment:
   - multinet.flannel.etcd
@@ -21,10 +21,9 @@ extends_documentation_fragment:
 options:
   contents:
     description:
-      - The files themselves, in place of O(ca_cert), O(client_cert) and O(client_key), to try them
-        before they are written to the host.
-      - They are kept in a directory that only the module's user can read, for as long as the module
-        runs.
+      - The contents of the files, instead of O(ca_cert), O(client_cert) and O(client_key), to try
+        them before they are written to the host.
+      - While the module runs, they are in a directory that only the module's user can read.
     type: dict
     suboptions:
       ca_cert:
@@ -57,8 +56,8 @@ version:
   returned: success
   sample: 3.6.14
 downgrade:
-  description: The version that the cluster was told to go back to, by C(etcdctl downgrade enable);
-    an empty string if it was not, or if etcd is older than 3.6.
+  description: The target version of C(etcdctl downgrade enable). An empty string without a
+    downgrade, or if etcd is older than 3.6.
   type: str
   returned: success
   sample: 3.5.0
@@ -72,14 +71,14 @@ members:
       description: Number of the member.
       type: int
     name:
-      description: Its name, an empty string if it was never started.
+      description: Its name. An empty string if it was never started.
       type: str
     peer_urls:
-      description: Where the other members reach it.
+      description: The URLs for the other members.
       type: list
       elements: str
     client_urls:
-      description: Where clients reach it.
+      description: The URLs for clients.
       type: list
       elements: str
 """

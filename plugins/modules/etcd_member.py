@@ -7,16 +7,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: etcd_member
-short_description: Bring this host's member of an etcd cluster to run
+short_description: Form an etcd cluster, or start, join or restart this host's member
 version_added: 0.1.0
 description:
-  - Lets a member form a new cluster, join a living one, come back after it lost its data, start, or
-    restart because what it runs with changed.
-  - Is meant to be run on one host at a time. It never restarts a member without which the others
-    have no quorum, and never forms a second cluster beside one
-    whose data is on another member.
-  - What can't be done without the other members is left O(ignore:pending), for a second call with
-    O(final) after the first one ran on all.
+  - Does what this host's member needs. It forms a new cluster, joins an existing one, joins again
+    after it lost its data, starts, or restarts because its settings or its executable changed.
+  - Run it on one host at a time. It never restarts a member if the others have no quorum without
+    it. It never forms a second cluster if another member has the data of the first.
+  - Some steps need the other members. They are returned as RV(pending). After the first call ran on
+    all hosts, a second call with O(final) does them.
 author: [multinet.flannel authors (@multinet-flannel)]
 extends_documentation_fragment:
   - multinet.flannel.etcd
@@ -24,19 +23,19 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: As far as that is known before the other members are started.
+    details: Predicts as much as is known before the other members are started.
   diff_mode:
     support: none
-    details: There is no text to compare; RV(done) says what is done.
+    details: There is no text to compare. RV(done) says what was done.
 options:
   name:
-    description: The name of this host's member, which is that of the host.
+    description: The name of this host's member. It is the name of the host.
     type: str
     required: true
   state:
-    description: V(absent) takes the member whose data is on this host out of the cluster of those
-      that stay, so that the data may go. It fails if they could not go on without it, or if the
-      data is that of a member that stays, under another name of this machine.
+    description: V(absent) removes the member whose data is on this host from the cluster, so that
+      the data can be deleted. It fails if the remaining members would lose their quorum, or if the
+      data belongs to a remaining member, which is this machine under another name.
     type: str
     choices: [present, absent]
     default: present
@@ -46,7 +45,7 @@ options:
     elements: str
     default: []
   members:
-    description: All declared members, this one among them unless it is to go.
+    description: All declared members. This one is among them, except with O(state=absent).
     type: list
     elements: dict
     required: true
@@ -56,27 +55,27 @@ options:
         type: str
         required: true
       peer_url:
-        description: The URL at which the other members reach it.
+        description: The URL for the other members.
         type: str
         required: true
       client_url:
-        description: The URL at which clients reach it.
+        description: The URL for clients.
         type: str
         required: true
       address:
         description: Its address. Not used.
         type: str
   environment:
-    description: The text of the unit's environment file; the member is restarted when it runs with
-      other settings. Needed for O(state=present).
+    description: The content of the unit's environment file. If the member runs with other settings,
+      it is restarted. Needed for O(state=present).
     type: str
     default: ""
   unit:
-    description: The systemd unit. It must be there.
+    description: The systemd unit. It must exist.
     type: str
     default: multinet-etcd.service
   executable:
-    description: The executable it runs; the member is restarted when it was replaced.
+    description: The executable. If it was replaced, the member is restarted.
     type: path
     default: /usr/local/bin/etcd
   data_dir:
@@ -84,33 +83,33 @@ options:
     type: path
     default: /var/lib/multinet/etcd
   initial_file:
-    description: The environment file of the first start, which is written before it and removed
-      after it.
+    description: The environment file for the first start. It is written before that start and
+      removed afterwards.
     type: path
     default: /var/lib/multinet/etcd-initial.env
   restart_reason:
-    description: Another reason to restart the member, or an empty string. For check mode, in which
-      the executable has not been replaced yet.
+    description: Another reason to restart the member, or an empty string. This is for check mode,
+      in which the executable is not replaced.
     type: str
     default: ''
   formers:
-    description: Names of the members known to have no data of an established cluster. Only when
-      these are all, a new cluster is formed.
+    description: Names of the members that have no data of an established cluster. A new cluster is
+      formed only if these are all members.
     type: list
     elements: str
     default: []
   prune:
-    description: Take members out of the cluster that are not in O(members). Otherwise they are a
-      failure.
+    description: Whether to remove members from the cluster that are not in O(members). If V(false),
+      the module fails when there are any.
     type: bool
     default: false
   final:
-    description: All members have been started, so wait until this one is ready, and fail if
-      anything is still pending.
+    description: Whether all members were started. If so, the module waits until this one is ready,
+      and fails if anything is still pending.
     type: bool
     default: false
   timeout:
-    description: Seconds until the member must be ready.
+    description: Seconds to wait until the member is ready.
     type: int
     default: 60
 """
@@ -132,23 +131,23 @@ EXAMPLES = r"""
 
 RETURN = r"""
 done:
-  description: What was (in check mode, would be) done, in words.
+  description: The steps that were (in check mode, would be) done.
   type: list
   elements: str
   returned: success
   sample: [added to the cluster, started, enabled]
 data:
-  description: What data was found on the host. V(none), V(forming) (of a cluster that was never
-    seen to work) or V(established).
+  description: The data on the host. V(none), V(forming) (of a cluster that has not worked yet) or
+    V(established).
   type: str
   returned: with O(ignore:state=present)
 pending:
-  description: What is left to be done once the other members were dealt with. V(form), V(start),
-    V(restart) or an empty string.
+  description: The step that waits for the other members. V(form), V(start), V(restart) or an empty
+    string.
   type: str
   returned: with O(ignore:state=present)
 why:
-  description: Why it is pending, as a sentence, or an empty string.
+  description: Why it waits, as a sentence, or an empty string.
   type: str
   returned: with O(ignore:state=present)
 """

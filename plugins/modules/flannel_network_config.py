@@ -7,18 +7,18 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: flannel_network_config
-short_description: Keep the configuration of flannel networks in etcd
+short_description: Write the configuration of flannel networks to etcd
 version_added: 0.1.0
 description:
-  - Writes the key C(<prefix>/config) of each network, from which flanneld learns the network's
-    range and backend, or removes the network's keys.
-  - Keys are written in one transaction, and only if none of them changed since they were read. More
-    networks than etcd takes in one (from 50 on, with its default of 128 operations) are written in
-    several. One that fails leaves what those before it wrote, each network whole, and says so;
-    running again finishes it.
-  - Configurations are compared as JSON, so another formatting is no change.
-  - Refuses to change the range of a network while hosts hold leases of it.
-  - Speaks to etcd's JSON gateway, so it needs etcd 3.4 or newer.
+  - Writes the key C(<prefix>/config) of each network, from which flanneld reads the network's range
+    and backend, or removes the network's keys.
+  - Keys are written in one transaction, and only if none of them changed since they were read. If
+    there are more networks than fit into one transaction (from 50 on, with etcd's default of 128
+    operations), several are used. If one of these fails, the earlier ones stay, and the error says
+    so. Each network is in one transaction, and another run completes the work.
+  - Configurations are compared as JSON, so formatting does not matter.
+  - Refuses to change the range of a network while hosts have leases in it.
+  - Uses etcd's JSON gateway, so it needs etcd 3.4 or later.
 author: [multinet.flannel authors (@multinet-flannel)]
 extends_documentation_fragment:
   - multinet.flannel.etcd
@@ -27,69 +27,69 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: Reads etcd, and refuses what would be refused.
+    details: Reads etcd, and fails if the real run would refuse the change.
   diff_mode:
     support: full
     details: Shows the keys before and after.
 options:
   networks:
     description:
-      - The networks as the module M(multinet.flannel.network_plan) returns them. Of each, C(name),
-        C(etcd_prefix) and C(flannel_config) are used.
-      - Keys of networks that are not listed are left alone.
+      - The networks as M(multinet.flannel.network_plan) returns them. The module uses C(name),
+        C(etcd_prefix) and C(flannel_config).
+      - Keys of other networks are not changed.
     type: list
     elements: dict
     required: true
   below:
-    description: With O(state=absent), what etcd has of other networks below this prefix counts as
-      if they were among O(networks). For an etcd that goes with all that it has.
+    description: With O(state=absent), the networks that etcd has below this prefix are added to
+      O(networks). This is for an etcd that is removed with all its data.
     type: str
     default: ""
   secrets:
     description: The secrets of the networks, as the filter P(multinet.flannel.secrets#filter)
-      returns them. What is shown has a fingerprint of each.
+      returns them. The output shows a fingerprint of each.
     type: dict
     default: {}
   state:
-    description: Whether the networks' configurations are to be there. V(absent) removes the leases
-      too; the networks' flanneld end then.
+    description: Whether etcd has the networks' configurations. V(absent) removes their leases too.
+      The networks' flanneld then exit.
     type: str
     choices: [present, absent]
     default: present
   leaving:
-    description: With O(state=absent), the hosts whose leases go, each as
-      M(multinet.flannel.node_removal) returns RV(multinet.flannel.node_removal#module:leases).
-      Every other host keeps its lease then, and the configuration stays.
+    description: With O(state=absent), only the leases of these hosts are removed, each given as
+      M(multinet.flannel.node_removal) returns RV(multinet.flannel.node_removal#module:leases). All
+      other leases and the configuration stay.
     type: list
     elements: dict
   last:
-    description: With O(leaving), a network's configuration goes too if no other host has a lease of
-      it.
+    description: With O(leaving), also remove the configuration of a network if no other host has a
+      lease in it.
     type: bool
     default: false
   prune:
-    description: With O(last), it goes with the leases that other hosts have.
+    description: With O(last), also remove it if other hosts have leases in it, and remove these
+      leases.
     type: bool
     default: false
   allow_range_change:
-    description: Change the range of a network even while hosts hold leases of it.
+    description: Change the range of a network even if hosts have leases in it.
     type: bool
     default: false
   leases:
     description:
-      - Leases that hosts have from elsewhere and are to keep, as
-        M(multinet.flannel.foreign_networks_info) returns them. flanneld takes the lease that names
-        its address. One that no flanneld renews ends after a day.
-      - A subnet that another host has here is refused.
+      - Leases to write, so that hosts keep the subnets that they have from another deployment, as
+        M(multinet.flannel.foreign_networks_info) returns them. flanneld takes the lease that has
+        its address. If no flanneld renews a lease, it expires after a day.
+      - A subnet that another host already has in etcd is refused.
     type: list
     elements: dict
     default: []
   when_unreachable:
     description:
-      - What to do in check mode when no endpoint can be reached. V(empty) takes it for an etcd that
-        the real run is going to install, and shows what
-        would be written then.
-      - Outside check mode an etcd that can't be reached always is a failure.
+      - What to do in check mode if no endpoint can be reached. V(empty) assumes an empty etcd,
+        which the real run would install first, and shows what would be written.
+      - Without check mode, an etcd that cannot be reached is always an error.
     type: str
     choices: [fail, empty]
     default: fail
@@ -105,7 +105,7 @@ EXAMPLES = r"""
     networks: "{{ multinet_plan.networks }}"
   run_once: true
 
-- name: Remove what etcd knows of a network
+- name: Remove a network from etcd
   multinet.flannel.flannel_network_config:
     endpoints: [http://127.0.0.1:2379]
     networks:
@@ -117,7 +117,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 networks:
-  description: What was found and (in check mode, would be) done, in the order given.
+  description: What was found and what was (in check mode, would be) done, in the given order.
   type: list
   elements: dict
   returned: always
@@ -133,20 +133,20 @@ networks:
         O(ignore:leaving)) or V(unchanged).
       type: str
     before:
-      description: The configuration as found; null when there was none, a string when what was
-        stored is no JSON object.
+      description: The configuration before. Null if there was none, a string if the value is not a
+        JSON object.
       type: raw
     after:
-      description: The configuration as it is now; null when it was removed.
+      description: The configuration now. Null if it was removed.
       type: dict
     leases:
-      description: The leases found (before a removal; with O(ignore:leaving) those that go),
-        sorted by subnet.
+      description: The leases, sorted by subnet. With O(state=absent), those before the removal.
+        With O(ignore:leaving), those that are removed.
       type: list
       elements: dict
       contains:
         subnet:
-          description: The subnet that a host holds.
+          description: The subnet of the host.
           type: str
         ipv6_subnet:
           description: Its IPv6 subnet, or an empty string.
@@ -158,25 +158,25 @@ networks:
           description: The host's IPv6 address, or an empty string.
           type: str
         backend_type:
-          description: The backend the host runs.
+          description: The backend of the host.
           type: str
         mac:
           description: The MAC of the host's VXLAN device, or an empty string.
           type: str
         mac_v6:
-          description: That of its device for IPv6, or an empty string.
+          description: The MAC of its device for IPv6, or an empty string.
           type: str
         key:
           description: The public key of the host's WireGuard device, or an empty string.
           type: str
         key_v6:
-          description: That of its device for IPv6, or an empty string.
+          description: The public key of its device for IPv6, or an empty string.
           type: str
         id:
-          description: The lease of etcd's own that its key ends with, or 0.
+          description: The id of the etcd lease with which the key expires, or 0.
           type: int
     others:
-      description: With O(ignore:leaving), the leases of hosts that are not among those.
+      description: With O(ignore:leaving), the leases of the other hosts.
       type: list
       elements: dict
     keys:

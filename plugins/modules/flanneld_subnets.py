@@ -10,8 +10,8 @@ module: flanneld_subnets
 short_description: Wait until this host has its subnet of each network
 version_added: 0.1.0
 description:
-  - For networks whose flanneld is no unit of the host but runs in a pod. Waits until each one has
-    written its subnet file.
+  - Waits until the flanneld of each network has written its subnet file. This is for flanneld that
+    runs in pods, not in units of the host.
 author:
   - multinet.flannel authors (@multinet-flannel)
 extends_documentation_fragment:
@@ -19,14 +19,14 @@ extends_documentation_fragment:
   - multinet.flannel.attributes.info
 attributes:
   check_mode:
-    details: Waits for nothing, because flanneld may not have been started.
+    details: Does not wait, because flanneld may not have been started.
 options:
   cidrs:
-    description: The range of each network, by the path of the file that its flanneld writes.
+    description: The path of the subnet file of each network, with the range of the network.
     type: dict
     required: true
   timeout:
-    description: Seconds until all of them must be there and be about these ranges.
+    description: Seconds to wait until all files exist and match these ranges.
     type: int
     default: 90
 """

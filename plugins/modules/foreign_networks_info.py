@@ -7,14 +7,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: foreign_networks_info
-short_description: The flannel networks that somebody else deployed on a host
+short_description: Find flannel networks that somebody else deployed on a host
 version_added: 0.1.0
 author:
   - multinet.flannel authors (@multinet-flannel)
 description:
-  - Reads the CNI configurations of a host (also Multus' delegates), the subnet files that they name
-    and the host's devices, and says how each network of flannel's would be declared.
-  - It says also what would stay as it is.
+  - Reads the CNI configurations of a host (including Multus' delegates), the subnet files that
+    these name and the host's devices. Returns a declaration for each flannel network.
+  - Also returns what cannot be taken over.
 extends_documentation_fragment:
   - multinet.flannel.attributes
   - multinet.flannel.attributes.info
@@ -24,11 +24,12 @@ options:
     type: path
     default: /etc/cni/net.d
   plan:
-    description: The plan that is to take them over, as M(multinet.flannel.network_plan) returns it.
-      RV(problems), RV(waits) and RV(leases) are about it.
+    description: The plan of the networks that will replace them, as
+      M(multinet.flannel.network_plan) returns it. RV(problems), RV(waits) and RV(leases) refer to
+      it.
     type: dict
   public_ip:
-    description: The address that this host's flanneld are going to be told.
+    description: The public IP that this host's flanneld will get.
     type: str
     default: ""
   public_ipv6:
@@ -36,8 +37,7 @@ options:
     type: str
     default: ""
   cluster_cidrs:
-    description: The ranges that Kubernetes gives its nodes subnets of, where leases come from its
-      API.
+    description: The ranges from which Kubernetes assigns podCIDRs, if leases come from its API.
     type: list
     elements: str
     default: []
@@ -46,15 +46,15 @@ notes:
 """
 
 EXAMPLES = r"""
-- name: Look for networks of others
+- name: Find networks of other deployments
   multinet.flannel.foreign_networks_info:
   register: found
 """
 
 RETURN = r"""
 networks:
-  description: Each network of flannel's. C(declaration) is null where C(problem) says why,
-    and without a backend where no flanneld runs and none of its devices is left.
+  description: Each flannel network. If C(declaration) is null, C(problem) says why. It has no
+    backend if no flanneld runs and none of its devices exists.
   returned: success
   type: list
   elements: dict
@@ -84,38 +84,39 @@ networks:
         backend: {type: vxlan, vni: 1, port: 8472}
       problem: ""
 beside:
-  description: What else the configurations call that call networks, by the names of their files.
+  description: The other plugins in the configuration files that contain networks, by file name.
   returned: success
   type: dict
   sample: {10-multus-2flannel.conf: [storage]}
 stays:
-  description: What is not taken over, and what comes first, as sentences.
+  description: What is not taken over, and what must be done before, as sentences.
   returned: success
   type: list
   elements: str
 problems:
-  description: Why the networks cannot be taken over by O(plan) as they are, as sentences.
+  description: Why the networks cannot become those of O(plan), as sentences.
   returned: success
   type: list
   elements: str
 waits:
-  description: What comes first on this host, and is nobody's but a person's to do, as sentences.
+  description: What a person must do on this host first, as sentences.
   returned: success
   type: list
   elements: str
 leases:
-  description: The leases that this host has, as M(multinet.flannel.flannel_network_config) takes
-    them for the networks of O(plan).
+  description: The leases of this host for the networks of O(plan), in the form that
+    M(multinet.flannel.flannel_network_config) takes.
   returned: success
   type: list
   elements: dict
 adopted:
-  description: What was taken over on this host before, and what it was called then, by our names.
+  description: The networks that were taken over on this host before. Keys are their names now,
+    values their former names.
   returned: success
   type: dict
   sample: {blue: flannel0}
 lines:
-  description: All of it, for people.
+  description: All of this as text.
   returned: success
   type: list
   elements: str

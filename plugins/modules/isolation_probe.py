@@ -6,44 +6,44 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: isolation_probe
-short_description: One host's share of measuring which networks reach which
+short_description: Measure on one host which networks reach each other
 version_added: 0.1.0
 author:
   - multinet.flannel authors (@multinet-flannel)
 description:
-  - Run it three times on all hosts with the linear strategy, so that every host listens before one
-    sends and has sent before one collects.
-  - C(listen) starts one process with sockets in every attached namespace of the host, which ends
-    itself at a deadline.
-  - C(send) sends tokens from inside each namespace to every pod of every host, the ways an
-    application would and the ways an attacker would.
-  - C(collect) stops the listener and returns what it heard.
-  - C(outside), between C(listen) and C(collect) and once on the controller, tries the tunnels from
-    a host that is no node. It needs no privileges.
-  - The verdict is M(multinet.flannel.isolation_report)'s.
+  - Run it three times on all hosts with the linear strategy. So all hosts listen before the first
+    one sends, and all have sent before the first one collects.
+  - C(listen) starts one process with sockets in every attached namespace of the host. The process
+    exits at a deadline.
+  - C(send) sends tokens from inside each namespace to every pod of every host, as an application
+    would and as an attacker would.
+  - C(collect) stops the listener and returns what it received.
+  - C(outside) runs once on the controller, between C(listen) and C(collect). It sends to the
+    tunnels from a host that is not a node. It needs no privileges.
+  - M(multinet.flannel.isolation_report) derives the verdict.
 extends_documentation_fragment:
   - multinet.flannel.plan
   - multinet.flannel.attributes
 attributes:
   check_mode:
     support: full
-    details: Measures nothing then, and says so in RV(measured).
+    details: Measures nothing in check mode. RV(measured) is then false.
   diff_mode:
     support: none
 options:
   phase:
-    description: Which part to do.
+    description: Which part of the measurement to run.
     type: str
     choices: [listen, send, outside, collect]
     required: true
   run:
-    description: A name for this measurement, the same on all hosts and for all phases, never used
-      before. Letters and digits.
+    description: A name for this measurement, of letters and digits. It is the same on all hosts and
+      in all phases, and new for each measurement.
     type: str
     required: true
   key:
-    description: A secret of this measurement, the same on all hosts and for all phases, random and
-      used once. The tokens are signed with it, so that no pod can make or change one.
+    description: A random secret. It is the same on all hosts and in all phases, and new for each
+      measurement. The tokens are signed with it, so pods cannot forge them.
     type: str
     required: true
   host:
@@ -51,22 +51,22 @@ options:
     type: str
     required: true
   facts:
-    description: What M(multinet.flannel.pod_interfaces_info) returned on the hosts that take part,
-      this one among them, as a list or as its JSON text.
+    description: What M(multinet.flannel.pod_interfaces_info) returned on all hosts of the
+      measurement, including this one, as a list or as JSON text.
     type: json
     required: true
   cluster:
     description: What M(multinet.flannel.cluster_info) returned as C(published) before the
-      measurement. Leave it out where there is no Kubernetes.
+      measurement. Leave it out without Kubernetes.
     type: dict
   port:
-    description: The first of 16 UDP ports, of which O(run) takes one, so that two measurements may
-      run at once. They must be free in the pods and on the hosts.
+    description: The first of 16 UDP ports. O(run) selects one of them, so that two measurements can
+      run at the same time. They must be free in the pods and on the hosts.
     type: int
     default: 47470
   deadline:
-    description: Seconds from C(listen) on, after which nothing more is sent on this host and the
-      listener ends itself.
+    description: Seconds after the start of C(listen). Then this host sends nothing more, and the
+      listener exits.
     type: int
     default: 300
   wait:
@@ -74,22 +74,23 @@ options:
     type: float
     default: 0.5
   rounds:
-    description: How often a token that must arrive is sent until it is answered. What must not
-      arrive is sent twice.
+    description: How often a token that must arrive is sent, at most, until an answer arrives. A
+      token that must not arrive is sent twice.
     type: int
     default: 3
   receivers_per_host:
-    description: For each sender, at most so many receiving pods of each host and network; V(0) for
-      all. The report states it.
+    description: Maximum number of receiving pods of each host and network, for each sender. V(0)
+      for all. The report contains it.
     type: int
     default: 0
   pairs:
-    description: Of more ordered pairs of pod interfaces than so many, each sender tries its share,
-      spread over all hosts and networks; V(0) for all. O(receivers_per_host) comes first.
+    description: Maximum number of ordered pairs of pod interfaces. If there are more, each sender
+      tests its share of them, spread over all hosts and networks. V(0) for all.
+      O(receivers_per_host) is applied first.
     type: int
     default: 0
   rate:
-    description: Datagrams that a host sends in a second, at most.
+    description: Maximum number of datagrams that a host sends in a second.
     type: int
     default: 20000
   runtime_dir:
@@ -97,7 +98,8 @@ options:
     type: path
     default: /run/multinet
 notes:
-  - Needs root, but for O(phase=outside). Never reports a change; what it starts, it ends.
+  - Needs root, except for O(phase=outside). Never reports a change, because it stops everything
+    that it starts.
 """
 
 EXAMPLES = r"""
@@ -113,11 +115,11 @@ EXAMPLES = r"""
 
 RETURN = r"""
 host:
-  description: The name given.
+  description: The given name.
   returned: success
   type: str
 phase:
-  description: The phase given.
+  description: The given phase.
   returned: success
   type: str
 measured:
@@ -125,7 +127,8 @@ measured:
   returned: success
   type: bool
 share:
-  description: What this phase found, for M(multinet.flannel.isolation_report). Empty in check mode.
+  description: The result of this phase, for M(multinet.flannel.isolation_report). Empty in check
+    mode.
   returned: success
   type: dict
 """

@@ -6,70 +6,70 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: isolation_report
-short_description: The verdict of a measurement, and its files
+short_description: Derive the verdict of a measurement, and write its reports
 version_added: 0.1.0
 author:
   - multinet.flannel authors (@multinet-flannel)
 description:
-  - Compares what every sender and every receiver saw with the plan, and writes C(report.html),
+  - Compares the results of all senders and receivers with the plan, and writes C(report.html),
     C(report.json) and C(junit.xml).
-  - Where O(report_dir) has a C(last.json), which the run before left, what changed since then is
-    part of the report. C(last.json) becomes what C(report.json) is; it stays where a run is stopped
-    half way.
-  - Run it once, on the controller. It fails, after it has written everything, when anything is not
-    as O(expect) says.
+  - If O(report_dir) has a file C(last.json) from the last run, the report also says what changed
+    since then. At the end, C(last.json) becomes a copy of C(report.json). If a run is interrupted,
+    C(last.json) stays.
+  - Run it once, on the controller. It writes all files first, and then fails if the verdict is not
+    O(expect).
 extends_documentation_fragment:
   - multinet.flannel.plan
   - multinet.flannel.attributes
 attributes:
   check_mode:
     support: full
-    details: Writes nothing then, and does not fail on the verdict.
+    details: In check mode it writes nothing and does not fail because of the verdict.
   diff_mode:
     support: none
 options:
   facts:
-    description: What M(multinet.flannel.pod_interfaces_info) returned, of every host that was
+    description: What M(multinet.flannel.pod_interfaces_info) returned on every host that was
       reached.
     type: list
     elements: dict
     required: true
   shares:
-    description: What M(multinet.flannel.isolation_probe) returned, of every host and phase, in any
-      order.
+    description: What M(multinet.flannel.isolation_probe) returned on every host and in every phase,
+      in any order.
     type: list
     elements: dict
     required: true
   hosts:
-    description: The hosts that should have taken part. One that did not leaves the verdict
+    description: The hosts of the measurement. If one of them is missing, the verdict is
       inconclusive.
     type: list
     elements: str
     required: true
   report_dir:
-    description: Where to write the files. The directory is made if it is missing.
+    description: Where to write the files. The directory is created if it does not exist.
     type: path
     required: true
   cluster:
     description: What M(multinet.flannel.cluster_info) returned before the measurement. Leave it out
-      where there is no Kubernetes.
+      without Kubernetes.
     type: dict
   cluster_after:
-    description: What it returned after the measurement. Pods are compared with their annotation
+    description: What it returned after the measurement. Pods are compared with the annotation
       network-status in it.
     type: dict
   cluster_problem:
-    description: Why the cluster could not be asked, for the report. Empty if it could, or where
-      there is no Kubernetes.
+    description: Why the cluster could not be read, for the report. Empty if it could be read, or
+      without Kubernetes.
     type: str
     default: ""
   expectations:
     description:
-      - The site's own rules, each with C(that), an expression in JMESPath which is true where all
-        is well, and C(message), a sentence for those who read that it is not.
-      - Those that read nothing but C(plan) and C(report) are asked; one that does not hold makes
-        the verdict V(broken), unless it is V(leaks).
-      - They need the Python package C(jmespath) where the module runs.
+      - The site's own rules. Each has C(that), a JMESPath expression that is true if all is well,
+        and C(message), a sentence to show if it is not.
+      - Rules that read only C(plan) and C(report) are evaluated. If one does not hold, the verdict
+        is V(broken), unless it is V(leaks).
+      - They need the Python package C(jmespath) on the host that runs the module.
     type: list
     elements: dict
     default: []
@@ -78,26 +78,26 @@ options:
     type: str
     default: ""
   receivers_per_host:
-    description: The sampling given to M(multinet.flannel.isolation_probe).
+    description: As given to M(multinet.flannel.isolation_probe).
     type: int
     default: 0
   pairs:
-    description: The same.
+    description: As given to M(multinet.flannel.isolation_probe).
     type: int
     default: 0
   mode:
-    description: What M(multinet.flannel.pod_interfaces_info) was given. But with V(active), nothing
-      was sent, O(shares) is empty, and the report says so.
+    description: As given to M(multinet.flannel.pod_interfaces_info). Except with V(active), nothing
+      was sent and O(shares) is empty, and the report says so.
     type: str
     choices: [static, passive, active]
     default: active
   require_pods:
-    description: Whether a network without any pod makes the verdict inconclusive.
+    description: Whether the verdict is inconclusive if a network has no pod.
     type: bool
     default: true
   expect:
-    description: The verdict that is a success. Anything but V(as_planned) is for tests that show a
-      leak.
+    description: The verdict with which the module succeeds. Other values than V(as_planned) are for
+      tests that show a leak.
     type: str
     choices: [as_planned, leaks, broken, inconclusive]
     default: as_planned
@@ -121,17 +121,17 @@ verdict:
   returned: always
   type: str
 text:
-  description: The report for a terminal, as lines.
+  description: The report as lines of text for a terminal.
   returned: always
   type: list
   elements: str
 counts:
-  description: How many measurements were as planned, leak, broken, inconclusive, how many facts
-    deviate, and how many of the site's own rules do not hold.
+  description: The numbers of measurements that were as planned, leak, broken and inconclusive, of
+    facts that deviate, and of the site's own rules that do not hold.
   returned: always
   type: dict
 changes:
-  description: What is not as it was in the last run (see docs/report.md), null without one.
+  description: What changed since the last run (see docs/report.md). Null without a last run.
   returned: always
   type: dict
 classes:
@@ -140,11 +140,11 @@ classes:
   type: list
   elements: str
 coverage:
-  description: How many measurements were planned, measured and inconclusive, in all and by kind.
+  description: The numbers of planned, measured and inconclusive measurements, in total and by kind.
   returned: always
   type: dict
 files:
-  description: The paths written.
+  description: The paths of the files that were written.
   returned: always
   type: list
   elements: str

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: kubernetes_drain
-short_description: Move pods off a node before it loses its networks
+short_description: Drain a node before its networks are removed
 version_added: 0.1.0
 description:
-  - Cordons the node and evicts its pods through the API (policy/v1 Eviction), so that disruption
-    budgets are honoured. Waits until they are gone.
-  - Pods of DaemonSets, static pods and pods without a controller stay, for nobody would start them
-    elsewhere. Those in the host's network have no networks to lose.
-  - Where a pod does not go in time, the node takes pods again, and the error names the pod and the
-    budget.
-  - A node that the cluster does not have is passed over.
+  - Cordons the node, evicts its pods through the API (policy/v1 Eviction), so that disruption
+    budgets are respected, and waits until they are gone.
+  - Pods of DaemonSets, static pods and pods without a controller stay, because nothing would start
+    them on another node. Pods in the host's network stay, because they do not use the networks.
+  - If a pod is not gone in time, the module fails, and the error names the pod and the budget. The
+    node is then uncordoned, unless it was cordoned before.
+  - A node that is not in the cluster is skipped.
 author: [multinet.flannel authors (@multinet-flannel)]
 extends_documentation_fragment:
   - multinet.flannel.kubernetes_admin
@@ -26,25 +26,25 @@ attributes:
     support: full
   diff_mode:
     support: full
-    details: Lists what is done.
+    details: Lists the steps.
 options:
   node:
     description: Name of the Node object.
     type: str
     required: true
   state:
-    description: V(drained) moves the pods off. V(open) lets pods start there again.
+    description: V(drained) evicts the pods. V(open) uncordons the node.
     type: str
     choices: [drained, open]
     default: drained
   timeout:
-    description: Seconds that all pods together may take to go.
+    description: Seconds to wait until all pods are gone.
     type: int
     default: 300
 """
 
 EXAMPLES = r"""
-- name: Move the pods off this node
+- name: Drain this node
   multinet.flannel.kubernetes_drain:
     kubeconfig: ~/.kube/config
     node: node1
@@ -53,19 +53,19 @@ EXAMPLES = r"""
 
 RETURN = r"""
 changes:
-  description: What was (in check mode would be) done, in order.
+  description: The steps that were (in check mode, would be) done, in order.
   returned: success
   type: list
   elements: str
   sample: [cordon Node node1, evict Pod apps/web-1]
 left:
-  description: The pods (namespace/name) that nobody moves.
+  description: The pods (namespace/name) that stay.
   returned: success
   type: list
   elements: str
   sample: [default/every-x2x4z]
 cordoned:
-  description: Whether the node took new pods before.
+  description: Whether this call cordoned (in check mode, would cordon) the node.
   returned: success
   type: bool
 """

@@ -7,32 +7,33 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: kubernetes_info
-short_description: What a Kubernetes cluster has of what several networks need
+short_description: Read from a Kubernetes cluster what several networks need
 version_added: 0.1.0
 description:
-  - Asks the Kubernetes API for its nodes with their pod ranges, for its namespaces, for its
-    DaemonSets, and for the ConfigMap of kube-proxy. Nothing is changed.
-  - Warns of nodes that the inventory does not have.
-  - Fails with a sentence when the API cannot be reached or does not know the user.
+  - Reads nodes with their podCIDRs, namespaces, DaemonSets, and the ConfigMap of kube-proxy.
+    Changes nothing.
+  - Warns about nodes that are not in the inventory.
+  - Fails if the API cannot be reached or does not accept the user, and says why.
 author: [multinet.flannel authors (@multinet-flannel)]
 options:
   inventory:
-    description: Names of the Node objects of all hosts that have the networks. Without it, nobody
-      is warned of others.
+    description: Names of the Node objects of all hosts that have the networks. Without it, there is
+      no warning about other nodes.
     type: list
     elements: str
   namespace:
-    description: Namespace whose pods are given the certificates by which the API is trusted, where
-      the kubeconfig names none.
+    description: If the kubeconfig has no CA certificates, they are read from the ConfigMap
+      C(kube-root-ca.crt) of this namespace.
     type: str
     default: kube-system
   plan:
-    description: The plan. Warnings say whose interfaces the networks that every pod has shift, and,
-      where nodes have the networks already, whether kube-proxy takes their pods for strangers.
+    description: The plan. The module then warns if networks with C(attach=all) shift the interface
+      names of other networks. If nodes have the networks already, it also warns if kube-proxy's
+      settings do not match their pods.
     type: dict
   image:
-    description: The image of flanneld, where it runs in pods. With it (and O(plan)) the API is
-      asked by a dry run whether such pods may be in O(namespace).
+    description: The image of flanneld, if it runs in pods. With it and O(plan), a dry run checks
+      whether the API allows such pods in O(namespace).
     type: str
     default: ""
 extends_documentation_fragment:
@@ -42,7 +43,7 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: Look at the cluster
+- name: Read the cluster
   multinet.flannel.kubernetes_info:
     kubeconfig: ~/.kube/config
   delegate_to: localhost
@@ -58,12 +59,12 @@ shared:
   elements: str
   sample: []
 server:
-  description: URL of the API, as the kubeconfig has it.
+  description: URL of the API, from the kubeconfig.
   returned: success
   type: str
   sample: https://192.0.2.10:6443
 ca:
-  description: The certificates (PEM) by which the API is trusted, empty where there are none.
+  description: The CA certificates (PEM) of the API, or an empty string.
   returned: success
   type: str
 version:
@@ -72,14 +73,14 @@ version:
   type: str
   sample: v1.34.4
 nodes:
-  description: The pod ranges (list of str) of each Node object, by name.
+  description: The podCIDRs (list of str) of each Node object, by name.
   returned: success
   type: dict
   sample:
     node1: [10.244.0.0/24]
 announced:
-  description: Names of the nodes that say that they have the networks, as
-    M(multinet.flannel.kubernetes_nodes) has them do.
+  description: Names of the nodes that M(multinet.flannel.kubernetes_nodes) labelled as having the
+    networks.
   returned: success
   type: list
   elements: str
@@ -91,25 +92,24 @@ guarded:
   sample:
     node1: [blue, red]
 kube_proxy:
-  description: How kube-proxy knows the pods of its node, null where no ConfigMap says so, or no
-    DaemonSet has that ConfigMap.
+  description: How kube-proxy recognizes the pods of its node. Null if no ConfigMap says so, or if
+    no DaemonSet uses that ConfigMap.
   returned: success
   type: dict
   sample: {mode: ClusterCIDR, cidrs: [10.244.0.0/16], interface: "", hides_all: false}
 multus:
-  description: The DaemonSets (namespace/name) that bring Multus to nodes.
+  description: The DaemonSets (namespace/name) that install Multus on nodes.
   returned: success
   type: list
   elements: str
   sample: [kube-system/kube-multus-ds]
 pod_security:
-  description: The Pod Security level that a namespace enforces, where it does.
+  description: The Pod Security level of each namespace that enforces one.
   returned: success
   type: dict
   sample: {apps: baseline}
 pods_refused:
-  description: What the API says against flanneld's pods in the namespace, empty where it lets them
-    be.
+  description: Why the API refuses flanneld's pods in the namespace. Empty if it allows them.
   returned: success
   type: str
 namespaces:
@@ -119,7 +119,7 @@ namespaces:
   elements: str
   sample: [default, kube-system]
 terminating:
-  description: Names of those that are being deleted.
+  description: Names of the namespaces that are being deleted.
   returned: success
   type: list
   elements: str

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: kubernetes_nodes
-short_description: Make Node objects say whether they have the networks
+short_description: Label Node objects that have the networks
 version_added: 0.1.0
 description:
-  - Nodes that have the networks get the label C(multinet.flannel/networks=ready), by which pods may
-    select them, and lose the taint C(multinet.flannel/no-networks), with which a node may join.
-  - Nodes that have them no more lose the label, and the annotations with the networks' leases.
-  - Nodes whose guard has a network may carry the label C(multinet.flannel/network-NAME=guarded), by
-    which the pods of that network's flanneld come to them.
-  - A node that the cluster does not have is passed over.
+  - Nodes that have the networks get the label C(multinet.flannel/networks=ready), which pods can
+    select. Their taint C(multinet.flannel/no-networks) is removed; a node can join the cluster with
+    it.
+  - On nodes that no longer have the networks, the label and the annotations with the networks'
+    leases are removed.
+  - A node whose guard has a network can get the label
+    C(multinet.flannel/network-NAME=guarded). The pods of that network's flanneld select it.
+  - A node that is not in the cluster is skipped.
 author: [multinet.flannel authors (@multinet-flannel)]
 extends_documentation_fragment:
   - multinet.flannel.kubernetes_admin
@@ -25,7 +27,7 @@ attributes:
     support: full
   diff_mode:
     support: full
-    details: Lists what is done.
+    details: Lists the changes.
 options:
   nodes:
     description: Names of the Node objects.
@@ -33,9 +35,10 @@ options:
     elements: str
     required: true
   state:
-    description: Whether these nodes have the networks. V(leaving) takes the label alone off those
-      that are about to lose them, so that no pod that asks for a network starts there meanwhile.
-      V(guarded) makes only the labels for flanneld's pods be those of O(networks).
+    description: Whether these nodes have the networks. V(leaving) removes only the label. It is for
+      nodes whose networks are about to be removed, so that no new pod with a network starts there.
+      V(guarded) sets the labels of O(networks) for flanneld's pods, and removes those of other
+      networks. It changes nothing else.
     type: str
     choices: [present, guarded, leaving, absent]
     default: present
@@ -48,7 +51,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Say which nodes have the networks
+- name: Label the nodes that have the networks
   multinet.flannel.kubernetes_nodes:
     kubeconfig: ~/.kube/config
     nodes: [node1, node2]
@@ -58,7 +61,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 changes:
-  description: What was (in check mode would be) done, in order.
+  description: The changes that were (in check mode, would be) made, in order.
   returned: success
   type: list
   elements: str

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: kubernetes_objects
-short_description: Make the collection's objects at the Kubernetes API be these, and no others
+short_description: Create, update and remove the collection's objects at the Kubernetes API
 version_added: 0.1.0
 description:
-  - Makes and changes the objects by server-side apply, and removes those that carry the
-    collection's label and are not among them.
-  - A CustomResourceDefinition that somebody else made is left as it is. One of the collection's own
-    is removed only when no objects of others would go with it.
-  - An object that is being deleted already is not deleted again; a warning names the finalizers
-    that it waits for, and who set them. One that is wanted again is waited for.
-  - Before a DaemonSet that names its nodes, as the collection once made them, is changed into one
-    that selects them by a label, the nodes on which its pods run get that label.
+  - Creates and updates the objects by server-side apply. Removes all other objects with the
+    collection's label.
+  - A CustomResourceDefinition that somebody else created is not changed. One of the collection's
+    own is removed only if it has no objects of others.
+  - An object that is being deleted is not deleted again. A warning names its finalizers and who set
+    them. If the object is wanted again, the module waits until it is gone.
+  - Earlier versions of the collection made DaemonSets that name their nodes. Before such a DaemonSet
+    is changed into one that selects nodes by a label, the nodes where its pods run get that label.
 author: [multinet.flannel authors (@multinet-flannel)]
 extends_documentation_fragment:
   - multinet.flannel.kubernetes_admin
@@ -25,55 +25,54 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: Asks the API what would change, by a dry run of its own.
+    details: Uses a dry run of the API to find what would change.
   diff_mode:
     support: full
-    details: Shows each object before and after, but nothing of a Secret.
+    details: Shows each object before and after, except Secrets.
 options:
   objects:
-    description: The objects, as the filter P(multinet.flannel.kubernetes_objects#filter) makes
-      them. An empty list removes everything that carries the label.
+    description: The objects, as the filter P(multinet.flannel.kubernetes_objects#filter) returns
+      them. An empty list removes all objects with the label.
     type: list
     elements: dict
     required: true
   secrets:
-    description: What is in the Secrets among the objects, as the filter
+    description: The content of the Secrets among the objects, as the filter
       P(multinet.flannel.kubernetes_secrets#filter) returns it.
     type: dict
     default: {}
   kinds:
-    description: Only objects of these kinds are looked at. By default all that the collection
-      makes.
+    description: Process only objects of these kinds. By default all kinds that the collection
+      creates.
     type: list
     elements: str
     default: []
   later:
-    description: Of these kinds nothing is made or changed this time, but what is not wanted any
-      more is removed.
+    description: For these kinds, this call only removes objects. It creates and updates none.
     type: list
     elements: str
     default: []
   pods_on:
-    description: Names of nodes. In the end, the DaemonSets among the objects must have a ready pod,
-      made as they say now, on each of these.
+    description: Names of nodes. The module waits until each DaemonSet among the objects has a ready
+      pod of its current template on each of these nodes.
     type: list
     elements: str
     default: []
   no_pods_on:
-    description: Names of nodes. In the end, the DaemonSets among the objects must have no pod on
-      any of these.
+    description: Names of nodes. The module waits until no DaemonSet among the objects has a pod on
+      these nodes.
     type: list
     elements: str
     default: []
   timeout:
-    description: Seconds to wait for an object that is removed to be gone, for a
-      CustomResourceDefinition to be served, and for pods.
+    description: Seconds to wait until a removed object is gone, until a CustomResourceDefinition is
+      served, and for pods.
     type: int
     default: 60
 """
 
 EXAMPLES = r"""
-- name: Make what the networks need at the Kubernetes API
+- name: Create the objects that the networks need
   multinet.flannel.kubernetes_objects:
     kubeconfig: ~/.kube/config
     objects: "{{ multinet_plan | multinet.flannel.kubernetes_objects(settings) }}"
@@ -83,7 +82,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 changes:
-  description: What was (in check mode would be) done, in order.
+  description: The changes that were (in check mode, would be) made, in order.
   returned: success
   type: list
   elements: str

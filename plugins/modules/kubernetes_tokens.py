@@ -7,14 +7,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: kubernetes_tokens
-short_description: The access of a host to the Kubernetes API, as files
+short_description: Get tokens and kubeconfigs for a host's access to the Kubernetes API
 version_added: 0.1.0
 description:
-  - Asks the Kubernetes API (TokenRequest) for a token of each service account that the hosts use.
-    Nothing at the API changes by it.
-  - Returns the tokens, and the kubeconfigs that name them, as M(multinet.flannel.node_files) takes
-    them.
-  - In check mode no token is asked for, and each one returned is empty.
+  - Requests a token for each service account of the hosts from the Kubernetes API (TokenRequest).
+    This changes nothing at the API.
+  - Returns the tokens and the kubeconfigs that refer to them as files for
+    M(multinet.flannel.node_files).
+  - In check mode it requests no tokens and returns empty ones.
 author: [multinet.flannel authors (@multinet-flannel)]
 extends_documentation_fragment:
   - multinet.flannel.kubernetes_admin
@@ -29,28 +29,28 @@ options:
     type: str
     default: kube-system
   datastore:
-    description: Where leases come from. With V(kubernetes) there is a service account for the
-      subnet server, besides that of the meta-plugin.
+    description: Where leases come from. With V(kubernetes) the subnet server has a service account,
+      too, besides the meta-plugin.
     type: str
     choices: [etcd, kubernetes]
     default: etcd
   server:
-    description: URL of the API as the hosts reach it. By default, that of the kubeconfig.
+    description: URL of the API for the hosts. By default, that of the kubeconfig.
     type: str
     default: ""
   seconds:
-    description: How long the tokens are to live, at least 600. The API server may be set up to give
-      them less.
+    description: The requested lifetime of the tokens in seconds, at least 600. The API server may
+      be configured to give a shorter one.
     type: int
     default: 604800
   least_seconds:
-    description: Fail when a token lives less than this.
+    description: Fail if the lifetime of a token is shorter than this.
     type: int
     default: 600
 """
 
 EXAMPLES = r"""
-- name: Ask for a token of the meta-plugin
+- name: Get a token for the meta-plugin
   multinet.flannel.kubernetes_tokens:
     kubeconfig: ~/.kube/config
   delegate_to: localhost
@@ -58,7 +58,7 @@ EXAMPLES = r"""
   no_log: true
   register: issued
 
-- name: Write the access of this host to the API
+- name: Write the kubeconfigs and tokens of this host
   multinet.flannel.node_files:
     directories:
       - {path: /etc/multinet/kubernetes, mode: "0700"}
@@ -67,13 +67,13 @@ EXAMPLES = r"""
 
 RETURN = r"""
 files:
-  description: The certificates by which the API is trusted, where the kubeconfig has any, and a
-    kubeconfig and a token for each service account.
+  description: The CA certificates of the API, if the kubeconfig has any, and a kubeconfig and a
+    token for each service account.
   returned: success
   type: list
   elements: dict
 seconds:
-  description: How long the token that ends first lives, 0 in check mode.
+  description: The shortest lifetime of the tokens in seconds. 0 in check mode.
   returned: success
   type: int
   sample: 604800

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: network_plan
-short_description: Check a declaration of flannel networks and show what follows from it
+short_description: Check a declaration of flannel networks and show the plan for it
 version_added: 0.1.0
 author:
   - multinet.flannel authors (@multinet-flannel)
 description:
-  - Checks a list of networks as the roles of this collection do and returns the plan they would
-    work from.
-  - Everything that is wrong is reported at once, one sentence a line, before any host is touched.
-  - Works on the controller, reads nothing but its arguments and changes nothing.
+  - Checks a list of networks as the roles of this collection do, and returns the plan that the
+    roles would use.
+  - Reports all mistakes at once, one sentence per line, before anything is changed on a host.
+  - Runs on the controller, reads only its arguments and changes nothing.
 extends_documentation_fragment:
   - multinet.flannel.attributes
   - multinet.flannel.attributes.info
@@ -24,8 +24,8 @@ options:
   networks:
     description:
       - The declaration, a list of mappings as in C(multinet_networks).
-      - It is taken as it is, so that every mistake, also one of type, is reported in the same way.
-      - Set C(no_log=true) on the task when a backend holds a pre-shared key, for Ansible logs
+      - It has no argument types, so that wrong types are reported like other mistakes.
+      - If a backend has a pre-shared key, set C(no_log=true) on the task, because Ansible logs
         arguments.
     type: raw
     required: true
@@ -52,30 +52,29 @@ EXAMPLES = r"""
 
 RETURN = r"""
 plan:
-  description: All that follows from the declaration. A pre-shared key in it is hidden.
+  description: Everything derived from the declaration. Pre-shared keys are hidden.
   returned: when the declaration is valid
   type: dict
   contains:
     networks:
       description:
-        - The networks in declared order, each with the declared keys and their defaults, and with
-          what is derived from them.
-        - Among the derived are C(cni_name), C(etcd_prefix), C(annotation_prefix),
-          C(net_config_file), C(flannel_config), C(unit),
-          C(environment_file), C(subnet_file), C(data_dir), C(ipam_dir),
-          C(bridge), C(device), C(devices), C(healthz_port), C(tunnel_ports), C(mtu_overhead),
-          C(cni_conflist) and C(net_attach_def).
+        - The networks in declared order. Each has the declared keys, the defaults of the others,
+          and derived keys.
+        - Derived keys are, among others, C(cni_name), C(etcd_prefix), C(annotation_prefix),
+          C(net_config_file), C(flannel_config), C(unit), C(environment_file), C(subnet_file),
+          C(data_dir), C(ipam_dir), C(bridge), C(device), C(devices), C(healthz_port),
+          C(tunnel_ports), C(mtu_overhead), C(cni_conflist) and C(net_attach_def).
       returned: always
       type: list
       elements: dict
     default_network:
-      description: Name of the network that gives pods their default route. None when that is an
-        external one.
+      description: Name of the network that gives pods their default route. None if that is an
+        external network.
       returned: always
       type: str
       sample: blue
     external:
-      description: The network of another CNI that is the pods' first one, and where its
+      description: The network of another CNI that is the pods' first network, and where its
         configuration is. None without such a network.
       returned: always
       type: dict
@@ -84,13 +83,14 @@ plan:
       returned: always
       type: dict
     isolated:
-      description: The networks that no other reaches, and that reach no other.
+      description: The networks that are isolated from all others.
       returned: always
       type: list
       elements: str
       sample: [blue, red]
     allowed:
-      description: Ordered pairs of networks, from and to, that are open all the same.
+      description: Ordered pairs of networks (from, to) between which connections are allowed
+        anyway.
       returned: always
       type: list
       elements: list
@@ -101,21 +101,21 @@ plan:
       type: str
       sample: etcd
     kubernetes:
-      description: Whether the nodes are Kubernetes'.
+      description: Whether the nodes are Kubernetes nodes.
       returned: always
       type: bool
     cluster_cidrs:
-      description: The ranges that Kubernetes gives its nodes subnets of.
+      description: The ranges from which Kubernetes assigns podCIDRs.
       returned: always
       type: list
       elements: str
     node_cidr_mask_sizes:
-      description: The length of those subnets, one for each range.
+      description: The prefix length of podCIDRs, one for each range.
       returned: always
       type: list
       elements: int
 errors:
-  description: What is wrong, a sentence each. Empty when the declaration is valid.
+  description: The mistakes, one sentence each. Empty if the declaration is valid.
   returned: always
   type: list
   elements: str

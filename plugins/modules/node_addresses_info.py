@@ -6,14 +6,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: node_addresses_info
-short_description: The addresses that a host's networks have and use
+short_description: Count the addresses of a host's networks
 version_added: 0.1.0
 author:
   - multinet.flannel authors (@multinet-flannel)
 description:
-  - Reads the subnets that a host leased, how many addresses of each its pods have, the leases that
-    its data store holds, and what else the host has addresses in or routes to.
-  - The filter P(multinet.flannel.addresses#filter) makes the account of all hosts from it.
+  - Returns the subnets that a host leased, how many addresses of each are used by pods, the leases
+    in the data store, and the host's own addresses and routes.
+  - The filter P(multinet.flannel.addresses#filter) combines the results of all hosts.
 extends_documentation_fragment:
   - multinet.flannel.attributes
   - multinet.flannel.attributes.info
@@ -30,8 +30,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 networks:
-  description: Each network that is deployed on the host. C(leases) is null where the data store
-    could not be read.
+  description: Each network that is deployed on the host. C(leases) is null if the data store could
+    not be read.
   returned: success
   type: list
   elements: dict
@@ -54,7 +54,7 @@ addresses:
   elements: str
   sample: [192.0.2.11/24]
 routes:
-  description: Where the host has routes to.
+  description: The destinations of the host's routes.
   returned: success
   type: list
   elements: str

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: node_executables
-short_description: Report and install executables on a host by their sha256 sums
+short_description: Report and install executables on a host by their SHA-256 checksums
 version_added: 0.1.0
 description:
-  - Reports the sums of executables, and installs those that already lie in a temporary place on the
-    host.
-  - This is the host's half of M(multinet.flannel.artifact), which is what playbooks use.
-  - An executable is copied beside its target, verified there and renamed, so that one that is
-    running can be replaced.
-  - When one has a wrong sum, none is installed.
+  - Reports the checksums of executables, and installs executables from temporary files on the host.
+  - This is the part of M(multinet.flannel.artifact) that runs on hosts. Playbooks use that module.
+  - An executable is copied into the directory of its target, verified there and renamed. So it may
+    be running while it is replaced.
+  - If one has a wrong checksum, none is installed.
 author: [multinet.flannel authors (@multinet-flannel)]
 extends_documentation_fragment:
   - multinet.flannel.attributes
@@ -24,10 +23,10 @@ attributes:
     support: full
   diff_mode:
     support: none
-    details: M(multinet.flannel.artifact) shows the difference; this module gives it the sums.
+    details: M(multinet.flannel.artifact) shows the difference.
 options:
   executables:
-    description: The executables to look at.
+    description: The executables to report or install.
     type: list
     elements: dict
     required: true
@@ -37,30 +36,30 @@ options:
         type: path
         required: true
       sha256:
-        description: The sum that it is to have. When absent, the executable is only reported.
+        description: The wanted checksum. Without it, the executable is only reported.
         type: str
       src:
-        description: A file on the host to install it from when its sum differs.
+        description: The file on the host to install it from if its checksum differs.
         type: path
       version_arguments:
-        description: Arguments with which it says its version and ends. When given, one that is
-          there is run with them, to see whether it runs on this host.
+        description: Arguments with which it prints its version and exits. If given, an existing
+          executable is run with them, to check that it runs on this host.
         type: list
         elements: str
   record:
-    description: Whether to write into C(/etc/multinet/executables.json) what is installed, for
+    description: Whether to record installed executables in C(/etc/multinet/executables.json), for
       M(multinet.flannel.node_removal).
     type: bool
     default: false
   adopt:
-    description: With O(record), whether what is there with its sum is written into it as well. For
-      hosts whose record is lost, see RV(record_is_lost).
+    description: With O(record), whether to record also executables that are there with the right
+      checksum. This is for hosts that lost their record, see RV(record_is_lost).
     type: bool
     default: false
 """
 
 EXAMPLES = r"""
-- name: Report the sum of flanneld
+- name: Report the checksum of flanneld
   multinet.flannel.node_executables:
     executables:
       - path: /usr/local/bin/flanneld
@@ -68,33 +67,36 @@ EXAMPLES = r"""
 
 RETURN = r"""
 machine:
-  description: The host's architecture as its kernel calls it.
+  description: The host's architecture, by the kernel's name.
   type: str
   returned: success
   sample: x86_64
 host:
-  description: Which machine this is, and what of a data store lies on it.
+  description: The identity of the machine, and its data of a data store.
   type: dict
   returned: success
   contains:
     machine:
-      description: The same text under every name of a machine, and another on every other machine.
+      description: Identifies the machine. The same for all inventory names of a machine, and
+        different for each machine.
       type: str
     member:
-      description: Name of the etcd member whose data is here, null without one.
+      description: Name of the etcd member whose data is on the host. Null without one.
       type: str
     ca:
-      description: Sum of the certificate of the CA that etcd is reached with, null without one.
+      description: Checksum of the CA certificate with which the host reaches etcd. Null without
+        one.
       type: str
     deployed_as:
-      description: The name under which networks were deployed here, null without any.
+      description: The inventory name under which networks were deployed on the host. Null without
+        networks.
       type: str
     listeners:
       description: What listens at the ports of etcd (address, port, process, pid, unit).
       type: list
       elements: dict
 executables:
-  description: Each executable as it was found.
+  description: Each executable as it was before.
   type: list
   elements: dict
   returned: success
@@ -103,38 +105,39 @@ executables:
       description: Its path.
       type: str
     sha256:
-      description: Its sum, null when there is no such file.
+      description: Its checksum. Null if the file does not exist.
       type: str
     mode:
-      description: Its mode as four octal digits, null when there is no such file.
+      description: Its mode as four octal digits. Null if the file does not exist.
       type: str
     device:
-      description: Number of the file system it is on, or will be on.
+      description: Number of the file system that it is on, or will be on.
       type: int
     free:
       description: Bytes free on that file system.
       type: int
     recorded:
-      description: Whether the collection has installed something at its path.
+      description: Whether the record says that the collection installed an executable at this path.
       type: bool
     replaced:
-      description: Whether what is there is not what the collection installed at its path.
+      description: Whether somebody replaced the executable that the collection installed at this
+        path.
       type: bool
     problem:
-      description: Why it does not run on this host, empty for one that does.
+      description: Why it does not run on this host. Empty if it runs.
       type: str
       returned: when it was tried
     version:
-      description: The version that it says it has, empty when it says none.
+      description: The version that it prints. Empty if it prints none.
       type: str
       returned: when it was tried
 record_is_missing:
-  description: Whether C(/etc/multinet/executables.json) is not there.
+  description: Whether C(/etc/multinet/executables.json) does not exist.
   type: bool
   returned: success
 record_is_lost:
-  description: Whether networks are deployed on the host, and C(/etc/multinet/executables.json) is
-    not there.
+  description: Whether networks are deployed on the host, but C(/etc/multinet/executables.json) does
+    not exist.
   type: bool
   returned: success
 changed_executables:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: node_files
-short_description: Write a host's whole set of small text files in one call
+short_description: Write many small text files on a host in one call
 version_added: 0.1.0
 description:
-  - Brings any number of small text files and directories of a host into the wanted state in one
+  - Creates, changes and removes any number of small text files and directories on a host in one
     round trip.
-  - Every file is written beside its target, brought to the disk and renamed, with its mode already
-    set. When one cannot be written, none is changed.
+  - Each file is written to a temporary file with its final mode, synced to disk and renamed. If one
+    cannot be written, none is changed.
 author: [multinet.flannel authors (@multinet-flannel)]
 extends_documentation_fragment:
   - multinet.flannel.attributes
@@ -22,18 +22,17 @@ attributes:
     support: full
   diff_mode:
     support: full
-    details: Shows the content of the changed files, except secret ones and those that not everybody
-      on the host may read.
+    details: Shows the content of the changed files, except secret files and files that not
+      everybody on the host may read.
 options:
   files:
-    description: The files that are to be there. A symbolic link in the place of a file is replaced
-      by the file.
+    description: The files to write. A symbolic link at the path of a file is replaced by the file.
     type: list
     elements: dict
     default: []
     suboptions:
       path:
-        description: Absolute path. Its directory exists or is listed in O(directories).
+        description: Absolute path. Its directory must exist or be in O(directories).
         type: path
         required: true
       content:
@@ -45,36 +44,37 @@ options:
         type: str
         default: "0644"
       owner:
-        description: Name or number of the owner. When absent, the owner is not looked at.
+        description: Name or number of the owner. By default, the owner is not changed.
         type: str
       group:
-        description: Name or number of the group. When absent, the group is not looked at.
+        description: Name or number of the group. By default, the group is not changed.
         type: str
       secret:
-        description: The content is neither logged nor shown in a diff.
+        description: Whether the content is secret. It is then neither logged nor shown in a diff.
         type: bool
         default: false
       keep_token:
         description:
-          - The content is a new token of a Kubernetes service account. The one that is there stays
-            as long as a quarter of its life is left, and it has the same account, audience and
-            signing key.
-          - An empty content is for check mode, in which there may be no new token to compare with.
+          - Whether the content is a new token of a Kubernetes service account. The existing token
+            stays while at least a quarter of its lifetime is left and it has the same account,
+            audience and signing key.
+          - The content may be empty in check mode, in which no token is requested.
         type: bool
         default: false
       keep_original:
-        description: The content starts the meta-plugin. A file of another's in its place is kept
-          as the same path with C(.original) at its end, and M(multinet.flannel.node_removal) puts
-          it back.
+        description: Whether the content starts the meta-plugin. A file of somebody else at this
+          path is kept with the suffix C(.original), and M(multinet.flannel.node_removal) restores
+          it.
         type: bool
         default: false
       add_lines:
-        description: The content is lines. Those that are there stay before them.
+        description: Whether to add the lines of the content to the end of the file, unless it has
+          them already.
         type: bool
         default: false
   directories:
-    description: The directories that are to be there; they are made before the files. Missing
-      parents are made with mode 0755.
+    description: The directories to create. They are created before the files. Missing parents get
+      mode 0755.
     type: list
     elements: dict
     default: []
@@ -84,45 +84,46 @@ options:
         type: path
         required: true
       mode:
-        description: Four octal digits, in quotes. When absent, a new directory gets 0755 and an
-          existing one keeps its own.
+        description: Four octal digits, in quotes. By default, a new directory gets 0755 and an
+          existing one keeps its mode.
         type: str
       owner:
-        description: Name or number of the owner. When absent, the owner is not looked at.
+        description: Name or number of the owner. By default, the owner is not changed.
         type: str
       group:
-        description: Name or number of the group. When absent, the group is not looked at.
+        description: Name or number of the group. By default, the group is not changed.
         type: str
   absent:
     description:
-      - Absolute paths of what is not to be there; they are removed after the files are written.
-      - A directory that is not empty is removed only when its path ends in a slash.
+      - Absolute paths to remove. They are removed after the files are written.
+      - A directory that is not empty is removed only if its path ends with a slash.
     type: list
     elements: str
     default: []
   launchers:
     description:
-      - All paths under which the meta-plugin is to be started. Under those that the record
-        /etc/multinet/launchers names besides, it goes once everything is written, and what was kept
-        there of another's is put back. What is not the meta-plugin's stays.
+      - All paths at which the meta-plugin is installed. It is removed from other paths that the
+        record /etc/multinet/launchers has, after everything is written, and files of somebody else
+        that were kept there are restored. Other files at these paths stay.
     type: list
     elements: path
   keep:
-    description: Absolute paths of files of others that are kept as they are now, as the same path
-      with C(.original) at its end. They themselves stay.
+    description: Absolute paths of files of somebody else. They are copied to the same path with the
+      suffix C(.original).
     type: list
     elements: path
     default: []
   versioned:
-    description: Absolute paths of directories that each version of something has one of, named by
-      twelve hexadecimal digits. Of the other versions beside them the latest stays, for programs
-      that were started with it; those before it are removed.
+    description: Absolute paths of directories that belong to one version and are named with twelve
+      hexadecimal digits. The latest other version in the same directory stays, for programs that
+      were started with it. Older ones are removed.
     type: list
     elements: path
     default: []
   needs:
-    description: What other roles bring, and without which nothing is written; the names of these
-      roles by absolute paths. Not looked at in check mode, in which they have brought nothing yet.
+    description: Files that other roles create, as absolute paths with the names of these roles.
+      While one is missing, nothing is written. They are not checked in check mode, in which they do
+      not exist yet.
     type: dict
     default: {}
 """
@@ -147,8 +148,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 changed_files:
-  description: Paths of the files and directories that were (in check mode, would be) made,
-    changed, or put back.
+  description: Paths of the files and directories that were (in check mode, would be) created,
+    changed, or restored.
   type: list
   elements: str
   returned: always

@@ -10,9 +10,8 @@ module: node_preflight
 short_description: Check a host before anything is changed on it
 version_added: 0.1.0
 description:
-  - Looks at a host (kernel, interfaces, addresses, ports, other CNI configurations, what is
-    deployed already) and says everything that stands in the way of deploying a plan there, all at
-    once.
+  - Checks a host (kernel, interfaces, addresses, ports, other CNI configurations, what is deployed
+    already) and reports all reasons at once why a plan cannot be deployed there.
   - Changes nothing.
 author:
   - multinet.flannel authors (@multinet-flannel)
@@ -22,7 +21,7 @@ extends_documentation_fragment:
   - multinet.flannel.attributes.info
 options:
   underlay_interface:
-    description: The interface that reaches the other hosts.
+    description: The interface to the other hosts.
     type: str
     default: ''
   cni_conf_dir:
@@ -30,55 +29,56 @@ options:
     type: path
     default: /etc/cni/net.d
   cni_bin_dir:
-    description: The directory of CNI's executables.
+    description: The directory of the CNI plugins.
     type: path
     default: /opt/cni/bin
   containerd_config:
-    description: The configuration of containerd. What it says of CNI must fit the two directories.
+    description: The configuration of containerd. Its CNI directories must be O(cni_conf_dir) and
+      O(cni_bin_dir).
     type: path
     default: /etc/containerd/config.toml
   containerd_configure:
-    description: Whether the configuration of containerd is going to be changed where it does not
-      fit.
+    description: Whether the deployment changes the configuration of containerd if it has other
+      directories.
     type: bool
     default: false
   docker_network:
-    description: The network, as in the plan, that docker's own bridge is in. Its addresses are the
-      network's then.
+    description: The network of the plan for docker's own bridge. The bridge's addresses then belong
+      to the network.
     type: dict
   prune:
-    description: Whether networks that are deployed but no longer declared are going to be removed.
-      If V(false) they are a problem.
+    description: Whether the deployment removes networks that are deployed but no longer declared.
+      If V(false), they are a problem.
     type: bool
     default: false
   api_server:
-    description: URL of the Kubernetes API as this host is to reach it. Empty when nothing on it
-      asks the API. Where the host has accounts already, a warning says whom the API does not know.
+    description: URL of the Kubernetes API for this host. Empty if no program on the host uses the
+      API. If the host has tokens of service accounts already, a warning names the accounts that the
+      API does not accept.
     type: str
     default: ""
   api_ca:
-    description: The certificates (PEM) by which that API is trusted. By default, those of the host.
+    description: The CA certificates (PEM) of that API. By default, the host's own CAs are trusted.
     type: str
     default: ""
   launchers:
-    description: The paths that the meta-plugin is going to have.
+    description: The paths at which the meta-plugin will be installed.
     type: list
     elements: path
     default: []
   replace_multus:
-    description: Whether the meta-plugin takes the place of Multus where it is. A warning says what
-      is going to be done. If V(false), a Multus whose place it would take is a problem.
+    description: Whether the meta-plugin replaces Multus. A warning then says what the deployment
+      will do. If V(false), a Multus that it would replace is a problem.
     type: bool
     default: false
   multus_daemon_sets:
-    description: The DaemonSets that bring Multus to nodes (namespace/name), for the warning.
+    description: The DaemonSets (namespace/name) that install Multus on nodes, for the warning.
     type: list
     elements: str
     default: []
   python:
-    description: The Python that is going to run the collection's own programs on the host, when it
-      is another one than runs this module, too. It has to be 3.9 or newer, and where units of
-      systemd see it. Empty when it is not looked at.
+    description: The Python for the collection's own programs on the host. It must be 3.9 or later,
+      at a path that systemd units can read. Empty to check none.
     type: str
     default: ""
   subnet_server_port:
@@ -104,8 +104,8 @@ options:
     type: int
     default: 0
   taking_over:
-    description: Whether networks of others with the same ranges are going to be taken over by
-      M(multinet.flannel.node_takeover). If V(false) they are a problem.
+    description: Whether M(multinet.flannel.node_takeover) will take over networks of other
+      deployments with the same ranges. If V(false), they are a problem.
     type: bool
     default: false
 """
@@ -119,41 +119,42 @@ EXAMPLES = r"""
 
 RETURN = r"""
 former:
-  description: What networks that stay had here and no longer have (devices of another VNI, routes
-    of another backend), for M(multinet.flannel.node_removal). What a run that was stopped has left
-    is among it.
+  description: What to remove because the declaration of a network changed, such as devices of
+    another VNI or routes of another backend, for M(multinet.flannel.node_removal). It includes what
+    an interrupted run left.
   returned: success
   type: list
   elements: dict
 own_directories:
-  description: Directories that others may use as well, but which the host did not have before
-    anything was deployed.
+  description: Directories that others may use, too, but that did not exist on the host before the
+    first deployment.
   returned: success
   type: list
   elements: str
 drift:
-  description: What M(multinet.flannel.node_repair) has to look at when the daemons run, which is
-    what has drifted, and what networks that change may leave of what they were.
+  description: What M(multinet.flannel.node_repair) must check when the daemons run. This is what
+    has drifted, and what changed networks may leave behind.
   returned: success
   type: list
   elements: str
 multus_confs:
-  description: Multus' configurations, as a reset will need them where it is replaced.
+  description: Configurations of Multus, which a reset needs if Multus is replaced.
   returned: success
   type: list
   elements: str
   sample: [/etc/cni/net.d/00-multus.conf]
 wiring_due:
-  description: Whether M(multinet.flannel.runtime_wiring) has anything to do here.
+  description: Whether M(multinet.flannel.runtime_wiring) must change anything on this host.
   returned: success
   type: bool
 architecture:
-  description: The host's architecture in Go's words.
+  description: The host's architecture, by Go's name.
   returned: always
   type: str
   sample: arm64
 removed:
-  description: The networks that are deployed here but no longer declared, as they were planned.
+  description: The networks that are deployed here but no longer declared, from the plan of their
+    deployment.
   returned: success
   type: list
   elements: dict
@@ -165,7 +166,7 @@ undeployed:
   elements: str
   sample: ["network 'blue': backend.vni would change from 1 to 7"]
 problems:
-  description: What stands in the way, a sentence each.
+  description: The reasons why the plan cannot be deployed, one sentence each.
   returned: always
   type: list
   elements: str

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: node_removal
-short_description: Remove networks, and whatever else the collection made, from a host
+short_description: Remove networks, and everything else that the collection created, from a host
 version_added: 0.1.0
 description:
-  - Takes networks off a host, completely, in an order that strands no container. First the CNI
-    configuration goes, so that no new container gets the network, then the attachments of running
-    containers, the daemon, its devices and its files.
-  - What is not there is passed over, so a removal that was stopped half way is completed by the
-    next one. The host's own record of what is deployed is left as it is.
-  - By what the leases of networks are known in etcd is written down before the networks go, and
-    goes with C(/etc/multinet).
+  - Removes networks from a host completely. First it removes the CNI configuration, so that no new
+    container gets the network, then the attachments of running containers, then the daemon with its
+    devices and files.
+  - It skips what does not exist, so another run completes an interrupted removal. The host's own
+    record of the deployment is not changed.
+  - Before it removes networks, it records in C(/etc/multinet) how to find their leases in etcd.
 author:
   - multinet.flannel authors (@multinet-flannel)
 extends_documentation_fragment:
@@ -26,35 +25,36 @@ attributes:
     support: full
   diff_mode:
     support: full
-    details: Lists what is removed.
+    details: Lists what is removed, in order.
 options:
   networks:
-    description: The networks to remove, as they were planned when they were deployed.
+    description: The networks to remove, from the plan of their deployment.
     type: list
     elements: dict
     default: []
   all_deployed:
-    description: Remove every network that the host's own record says is deployed, too.
+    description: Also remove all networks that are in the host's own record of the deployment.
     type: bool
     default: false
   cni_conf:
-    description: The host's own CNI configuration, whose delegates of these networks go first.
+    description: The host's own CNI configuration. These networks are removed from its delegates
+      first.
     type: path
     default: /etc/cni/net.d/00-multinet.conf
   cni_bin_dir:
-    description: Directory of the CNI plugins, which detach the containers that run.
+    description: Directory of the CNI plugins, with which running containers are detached.
     type: path
     default: /opt/cni/bin
   keepers:
-    description: Units that look after the networks, and would make or remove their devices.
-      They are stopped and disabled with the networks' daemons, before the devices go.
+    description: Units that could create or remove devices of the networks. They are stopped and
+      disabled together with the networks' daemons, before the devices are removed.
     type: list
     elements: str
     default: []
   former:
-    description: What networks that stay had and no longer have, which goes, as
-      M(multinet.flannel.node_preflight) returns it. With O(all_deployed), what a run that was
-      stopped has left of it goes, too.
+    description: What to remove because the declaration of a network changed, as
+      M(multinet.flannel.node_preflight) returns it. O(all_deployed) adds what an interrupted run
+      left.
     type: list
     elements: dict
     default: []
@@ -69,8 +69,8 @@ options:
     elements: str
     default: []
   nft_tables:
-    description: nftables tables to delete after the units are stopped, of the families inet and
-      bridge.
+    description: nftables tables of the families inet and bridge to delete after the units are
+      stopped.
     type: list
     elements: str
     default: []
@@ -80,17 +80,16 @@ options:
     elements: path
     default: []
   executables:
-    description: Executables to remove, of those that the collection installed. All others stay, and
-      RV(kept) says why. Where the meta-plugin took the place of another executable, that one is put
-      back, also under names that are not listed here; and so is a configuration of Multus that has
-      this collection's as its delegate by now. So are the files of others that
-      M(multinet.flannel.node_takeover) kept, and the daemons that it stopped are started.
+    description: Executables to remove. Those that the collection did not install stay, and RV(kept)
+      says why. Three things are restored even if they are not in the list. These are executables
+      that the meta-plugin replaced, a configuration of Multus that has that of this collection as
+      its delegate, and the files that M(multinet.flannel.node_takeover) kept. The daemons that
+      node_takeover stopped are started again.
     type: list
     elements: path
   empty_directories:
-    description: Directories to remove only if nothing is left in them, because others may use them
-      as well. With O(all_deployed), those that the host did not have before the first deployment
-      are among them.
+    description: Directories to remove only if they are empty, because others may use them, too.
+      O(all_deployed) adds those that did not exist on the host before the first deployment.
     type: list
     elements: path
     default: []
@@ -104,43 +103,43 @@ EXAMPLES = r"""
 
 RETURN = r"""
 networks:
-  description: The networks that were (in check mode would be) removed, as they were planned when
-    they were deployed.
+  description: The networks that were (in check mode, would be) removed, from the plan of their
+    deployment.
   returned: success
   type: list
   elements: dict
 pods:
-  description: The pods (namespace/name) that run here and lose (in check mode would lose)
-    interfaces. They go on without them until somebody deletes them.
+  description: The running pods (namespace/name) that lost (in check mode, would lose) interfaces.
+    They run without these interfaces until somebody deletes them.
   returned: success
   type: list
   elements: str
   sample: [default/web-0]
 leases:
-  description: By what the host's leases of each network are known, by the network's name.
+  description: How to find the host's leases of each network in etcd. Keys are names of networks.
   returned: success
   type: dict
   contains:
     subnets:
-      description: The subnets of the network that this host had.
+      description: The subnets that this host had in the network.
       type: list
       elements: str
     public:
-      description: The addresses one of which its flanneld published.
+      description: Addresses of the host. The lease has one of them as public IP.
       type: list
       elements: str
     mac:
-      description: The MAC of its tunnel device, null without one.
+      description: The MAC of its tunnel device. Null without one.
       type: str
   sample:
     red: {subnets: [10.3.7.0/24], public: [192.0.2.7], mac: "82:00:00:00:00:01"}
 host:
-  description: Which machine this is, as M(multinet.flannel.node_executables) returns it.
+  description: The identity of the machine, as M(multinet.flannel.node_executables) returns it.
   returned: success
   type: dict
 etcd:
-  description: How the daemons of the networks reach etcd, as far as they say; without them, how
-    the member of etcd that is here is reached from here.
+  description: How the networks' daemons reach etcd, from their settings. Without daemons, how the
+    host reaches its own etcd member.
   returned: success
   type: dict
   contains:
@@ -149,15 +148,16 @@ etcd:
       type: list
       elements: str
     tls:
-      description: Whether they have certificates for it.
+      description: Whether they use certificates.
       type: bool
 kept:
-  description: Executables, and configurations of Multus, that stay, and why, a sentence each.
+  description: Executables and configurations of Multus that stay, with the reason, one sentence
+    each.
   returned: success
   type: list
   elements: str
 removed:
-  description: What was (in check mode would be) removed, in order.
+  description: What was (in check mode, would be) removed, in order.
   returned: always
   type: list
   elements: str

@@ -6,20 +6,20 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: node_repair
-short_description: Put right what has drifted from the networks that were deployed on a host
+short_description: Repair what has drifted from the deployed networks on a host
 version_added: 0.1.0
 author:
   - multinet.flannel authors (@multinet-flannel)
 description:
-  - Compares what the host is with the plan that was last applied to it, as
-    M(multinet.flannel.node_status_info) does, and repairs what can be repaired without touching a
-    running pod's traffic. It restarts the one flanneld, takes an address of a former subnet off a
-    device, gives a bridge its address back, removes a bridge of a former subnet that no pod is on,
-    writes a sysctl back.
-  - It takes away FDB entries, neighbours and routes that flanneld made to a host that has no lease
-    any more, once some seconds in a row the data store has listed the leases of other hosts and of
-    this one, and flanneld has made what they say.
-  - What is left afterwards is returned; it needs a hand.
+  - Compares the host with the plan that was last applied to it, as
+    M(multinet.flannel.node_status_info) does, and repairs what it can without interrupting the
+    traffic of running pods. Examples are to restart the flanneld of the network, to remove the
+    address of a former subnet from a device, to add the missing address of a bridge, to remove the
+    bridge of a former subnet without pods, and to set a sysctl.
+  - Removes FDB entries, neighbours and routes that flanneld made to a host that no longer has a
+    lease. It does so only if the data store lists the leases of this host and of others, and lists
+    the same leases again some seconds later, and flanneld has applied these leases.
+  - Returns the deviations that remain. Somebody must repair them by hand.
 extends_documentation_fragment:
   - multinet.flannel.cni_conf
   - multinet.flannel.attributes
@@ -28,17 +28,17 @@ attributes:
     support: full
   diff_mode:
     support: full
-    details: Shows each repair with the deviation that it is for.
+    details: Shows each repair with its deviation.
 options:
   public_ip:
     description:
-      - The address that this host's daemons are going to be told when they are restarted. If given,
-        nothing is compared or repaired. The host's leases in etcd get that address instead of the
-        one that its daemons still run with, since a flanneld that does not find its address there
-        takes another subnet, and the host's pods lose their network.
+      - The new public IP of this host's daemons. If given, nothing is compared or repaired.
+        Instead, the host's leases in etcd get this address in place of the former one, before the
+        daemons are restarted with it. A flanneld without a lease for its address would lease
+        another subnet, and the host's pods would lose their network.
     type: str
   timeout:
-    description: Seconds until every daemon that was restarted must be ready, and its network be as
+    description: Seconds to wait until the restarted daemons are ready and their networks are as
       planned.
     type: int
     default: 90
@@ -54,27 +54,27 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Put right what has drifted
+- name: Repair what has drifted
   multinet.flannel.node_repair:
 
-- name: Take away what leads to hosts without a lease, after all hosts have theirs
+- name: Remove what leads to hosts without a lease, after all hosts have their leases
   multinet.flannel.node_repair:
     scope: ways
 
-- name: Keep the subnets of a host that has another address now
+- name: Keep the subnets of a host whose address has changed
   multinet.flannel.node_repair:
     public_ip: 192.0.2.7
 """
 
 RETURN = r"""
 repaired:
-  description: What was (in check mode would be) put right.
+  description: The repairs that were (in check mode, would be) made.
   returned: success
   type: list
   elements: str
   sample: ["flanneld@blue.service is restarted: the device flannel.1 is down"]
 left:
-  description: What still deviates, as sentences with what puts it right.
+  description: The remaining deviations, as sentences with their remedies.
   returned: success
   type: list
   elements: str

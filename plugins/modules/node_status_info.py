@@ -6,16 +6,16 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: node_status_info
-short_description: Whether the networks of a host are what was deployed
+short_description: Check whether the networks of a host are as deployed
 version_added: 0.1.0
 author:
   - multinet.flannel authors (@multinet-flannel)
 description:
-  - Compares what a host is with the plan that was last applied to it. For each network its
-    configuration in the data store, its daemon, lease, subnet file, devices, bridge, the MTU of its
-    pods, and the way to every other host; for the host sysctls, the guard, what other firewalls
-    drop, the executables, the data store and the CNI configuration.
-  - Every deviation comes with its cause and with what puts it right.
+  - Compares a host with the plan that was last applied to it. For each network, it checks the
+    configuration in the data store, the daemon, the lease, the subnet file, the devices, the
+    bridge, the MTU of pods, and the routes to all other hosts. For the host, it checks the sysctls,
+    the guard, other firewalls, the executables, the data store and the CNI configuration.
+  - Each deviation has its cause and its remedy.
 extends_documentation_fragment:
   - multinet.flannel.cni_conf
   - multinet.flannel.attributes
@@ -23,14 +23,14 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: See whether the networks are what was deployed
+- name: Check whether the networks are as deployed
   multinet.flannel.node_status_info:
   register: found
 """
 
 RETURN = r"""
 ok:
-  description: Whether everything that can be looked at was, and is as it was deployed.
+  description: Whether everything could be checked and is as deployed.
   returned: success
   type: bool
 deployed:
@@ -47,7 +47,7 @@ networks:
       ok: true
       subnets: [10.1.39.1/24]
 deviations:
-  description: What is not as planned, causes first. Those of the host itself have no network.
+  description: What is not as planned, causes first. Deviations of the host itself have no network.
   returned: success
   type: list
   elements: dict
@@ -57,7 +57,7 @@ deviations:
       sentence: the device flannel.1 is down
       remedy: "restart the daemon: run the playbook site"
 lines:
-  description: The same for people, a line for each network and each deviation.
+  description: The same as text, one line for each network and each deviation.
   returned: success
   type: list
   elements: str
@@ -66,7 +66,7 @@ lines:
     - "  the device flannel.1 is down; restart the daemon: run the playbook site"
     - "red: 10.3.21.1/24, as deployed"
 not_looked_at:
-  description: Sentences about what could not be looked at.
+  description: What could not be checked, as sentences.
   returned: success
   type: list
   elements: str

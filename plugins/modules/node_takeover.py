@@ -7,18 +7,20 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: node_takeover
-short_description: Take over the flannel networks that somebody else deployed on a host
+short_description: Take over flannel networks that somebody else deployed on a host
 version_added: 0.1.0
 author:
   - multinet.flannel authors (@multinet-flannel)
 description:
-  - Stops the flanneld of others, renames the bridges of their networks to those of a plan, and has
-    the addresses that host-local gave out where the plan's networks look for them. Pods that run
-    keep interfaces and addresses, and get the sysctls that the plan's networks give new pods.
-  - Keeps the files that are going to be replaced, and moves the CNI configurations of those
-    networks away, so no pod is attached until the collection's configuration is there.
-  - M(multinet.flannel.node_removal) gives all of it back, by the record that this module leaves in
-    C(/etc/multinet/adopted.json).
+  - Stops the flanneld of the other deployment, renames the bridges of its networks to those of a
+    plan, and moves the addresses that host-local assigned to the directories of the plan's
+    networks. Running pods keep their interfaces and addresses, and get the sysctls that the plan's
+    networks set in new pods.
+  - Keeps the files that the deployment will replace, and moves the CNI configurations of those
+    networks to another directory. So no pod is attached until the collection's configuration
+    exists.
+  - Records everything in C(/etc/multinet/adopted.json), with which M(multinet.flannel.node_removal)
+    restores it.
 extends_documentation_fragment:
   - multinet.flannel.plan
   - multinet.flannel.attributes
@@ -27,21 +29,20 @@ attributes:
     support: full
   diff_mode:
     support: full
-    details: Lists what is done.
+    details: Lists the steps.
 options:
   cni_conf_dir:
-    description: Where the CNI configurations of the networks are, which are moved away.
+    description: Directory of the networks' CNI configurations. They are moved to another directory.
     type: path
     default: /etc/cni/net.d
   keep:
-    description: Files that the deployment is going to replace. What is there now is kept for the
-      way back.
+    description: Files that the deployment will replace. Their present content is kept for a reset.
     type: list
     elements: path
     default: []
   directories:
-    description: Directories that others may use as well, but which the host did not have before, of
-      C(own_directories) that M(multinet.flannel.node_preflight) returns.
+    description: Directories that did not exist on the host before the deployment, as
+      M(multinet.flannel.node_preflight) returns them in C(own_directories).
     type: list
     elements: path
     default: []
@@ -58,7 +59,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 done:
-  description: What was (in check mode would be) done, in order.
+  description: The steps that were (in check mode, would be) done, in order.
   returned: always
   type: list
   elements: str

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: node_units
-short_description: Have systemd units run with what is installed now
+short_description: Start systemd units, and restart them if their files changed
 version_added: 0.1.0
 description:
-  - Enables and starts units of a host and waits until each says that it is ready.
-  - A unit that runs is restarted, or reloaded, only when what it runs with changed. That is read
-    from the running process (its environment and its executable), so an interrupted run is
-    completed by the next one.
-  - systemd reads the unit files again when one of them changed.
-  - Before a flanneld is started or restarted, the host asks the data store that the unit's
-    O(units[].environment) names, with the same certificates. When a flanneld would get no answer,
-    nothing is touched, and the failure says why in a sentence.
-  - A unit that ends for good is not waited for, and the line of its journal that tells is the
-    message.
+  - Enables and starts units of a host and waits until all are ready.
+  - A running unit is restarted or reloaded only if its settings or its executable changed. The
+    module compares them with those of the running process, so another run completes an interrupted
+    one.
+  - If a unit file changed, systemd is reloaded.
+  - Before it starts or restarts a flanneld, it connects to the data store from the unit's
+    O(units[].environment), with the same certificates. If the data store does not answer, the
+    module changes no unit and fails, and says why.
+  - If a unit fails permanently, the module stops waiting. The error contains the line of its
+    journal that says why.
 author:
   - multinet.flannel authors (@multinet-flannel)
 extends_documentation_fragment:
@@ -38,56 +38,58 @@ options:
     required: true
     suboptions:
       name:
-        description: Name of the unit, with its type, such as C(.service) or C(.timer).
+        description: Name of the unit, with its suffix, such as C(.service) or C(.timer).
         type: str
         required: true
       environment:
         description:
-          - What the main process must have in its environment, as V(NAME=value) lines.
-          - To have a unit restarted when its files change, let it say C(Environment=) with a
-            sum of them, and say the same sum here. For that, the name
-            C(MULTINET_INSTALLED_SHA256) has a sentence of its own as reason.
+          - The variables that the main process must have in its environment, as lines
+            V(NAME=value).
+          - To restart a unit when its files change, give the unit an C(Environment=) with a
+            checksum of these files, and give the same checksum here. The name
+            C(MULTINET_INSTALLED_SHA256) is for this; the reason for the restart then says that
+            files changed.
         type: str
         default: ''
       environment_prefix:
-        description: The process must have no other variables that begin with this.
+        description: The process must have no other variables with this prefix.
         type: str
         default: ''
       state_file:
         description:
-          - Where the unit writes what it works with, a JSON object with C(environment) in it, an
-            object. It stands in for the environment of the main process.
-          - For a unit that takes new files without becoming a new process.
+          - A file in which the unit writes the settings that it uses. It is a JSON object with an
+            object C(environment), which is compared instead of the environment of the main process.
+          - This is for units that load new files without a restart.
         type: path
       executable:
-        description: The executable that the main process must run.
+        description: The executable of the main process.
         type: path
       when_different:
         description:
-          - What brings a unit that runs in line.
-          - With V(reload) it is never stopped, not even when its unit file changed.
+          - What to do with a running unit that differs.
+          - With V(reload), it is never stopped, even if its unit file changed.
         type: str
         choices: [restart, reload]
         default: restart
       reason:
         description:
-          - A reason to restart or reload it that is known already, or an empty string.
-          - For check mode, in which a file that the unit reads has not been changed yet.
+          - A known reason to restart or reload the unit, or an empty string.
+          - This is for check mode, in which the unit's files are not changed.
         type: str
         default: ''
   timeout:
-    description: Seconds until all units must be ready.
+    description: Seconds to wait until all units are ready.
     type: int
     default: 90
   only_ask:
     description:
-      - Only ask the data stores of all units that are flanneld's. No unit is looked at, and none is
-        touched.
-      - For a role that would write files which are of no use then.
+      - Only connect to the data stores of flanneld units. No unit is compared or changed.
+      - A role uses this before it writes files that would be useless without the data store.
     type: bool
     default: false
   needs:
-    description: With O(only_ask), what other roles bring, as M(multinet.flannel.node_files) has it.
+    description: With O(only_ask), files that other roles create, as in
+      M(multinet.flannel.node_files).
     type: dict
     default: {}
 """
@@ -102,7 +104,7 @@ EXAMPLES = r"""
         environment_prefix: FLANNELD_
         executable: /usr/local/bin/flanneld
 
-- name: Run a daemon, whose unit says Environment=MULTINET_INSTALLED_SHA256=..., and a timer
+- name: Run a daemon whose unit has Environment=MULTINET_INSTALLED_SHA256=..., and a timer
   multinet.flannel.node_units:
     units:
       - name: example.service
@@ -112,18 +114,18 @@ EXAMPLES = r"""
 
 RETURN = r"""
 restarted:
-  description: The units that were (in check mode would be) started or restarted, with the reason.
+  description: The units that were (in check mode, would be) started or restarted, with the reason.
   returned: always
   type: dict
   sample:
     flanneld@blue.service: its executable was replaced
 reloaded:
-  description: The units that were (in check mode would be) reloaded, with the reason.
+  description: The units that were (in check mode, would be) reloaded, with the reason.
   returned: always
   type: dict
   sample: {}
 enabled:
-  description: The units that were (in check mode would be) enabled.
+  description: The units that were (in check mode, would be) enabled.
   returned: always
   type: list
   elements: str

@@ -7,27 +7,27 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: play_check
-short_description: End a play that cannot go well
+short_description: Fail if a play cannot succeed
 version_added: 0.1.0
 author:
   - multinet.flannel authors (@multinet-flannel)
 description:
-  - Fails where the play's strategy runs each host by itself, which the collection's roles do not
-    allow for, where a role stands before one that it needs, where a role without a condition has
-    nothing to do with what is declared, and for each problem that it is given.
-  - Runs on the controller; no host is contacted.
+  - Fails if the play's strategy runs hosts independently of each other, because the collection's
+    roles need all hosts in step. Fails if a role runs before one that it needs, or if a role
+    without a condition is useless with this declaration. Fails also for each problem in
+    O(problems).
+  - Runs on the controller and contacts no host.
 extends_documentation_fragment:
   - multinet.flannel.attributes
   - multinet.flannel.attributes.info
 options:
   problems:
-    description: What else speaks against the play, a sentence each.
+    description: Other problems that were found, one sentence each.
     type: list
     elements: str
     default: []
   role:
-    description: Look at this role alone, and at no more than whether it has to do with what is
-      declared.
+    description: Check only this role, and only whether it is useless with this declaration.
     type: str
   datastore:
     description: The value of C(multinet_datastore).
@@ -50,7 +50,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 problems:
-  description: All that speaks against the play.
+  description: All problems, one sentence each.
   returned: always
   type: list
   elements: str

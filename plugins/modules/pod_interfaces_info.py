@@ -6,17 +6,17 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: pod_interfaces_info
-short_description: What every attached pod of a host really has
+short_description: Read from the kernel which interfaces the pods of a host have
 version_added: 0.1.0
 author:
   - multinet.flannel authors (@multinet-flannel)
 description:
-  - Finds every network namespace whose veth leads to a bridge of the plan, on its own, from the
-    kernel, and returns what it has.
-  - It asks neither the container runtime nor what attached the pods; their state is only read for
-    names to call the pods by.
-  - Pods of Kubernetes are called namespace/pod, by the files of containerd or CRI-O. The API is not
-    asked, and nothing is run in a pod.
+  - Finds every network namespace with a veth to a bridge of the plan, and returns its interfaces,
+    addresses and routes. All of this is read from the kernel.
+  - It relies neither on the container runtime nor on the program that attached the pods. It reads
+    their state only for the names of pods.
+  - Kubernetes pods are named namespace/pod, from the files of containerd or CRI-O. The module does
+    not use the API and runs nothing in a pod.
 extends_documentation_fragment:
   - multinet.flannel.plan
   - multinet.flannel.cni_conf
@@ -28,27 +28,27 @@ options:
     type: str
     required: true
   node_name:
-    description: The name of the Node that this host is in Kubernetes. By default the same as
-      O(host).
+    description: The name of this host's Node object in Kubernetes. By default the same as O(host).
     type: str
   mode:
     description:
-      - How far to look. With V(static), configuration and tables of the host and of each pod, and
-        nothing goes out; with V(passive) and V(active) the data store is asked for its leases.
-      - With V(passive) also what the traffic of others leaves behind, for nothing will be sent, the
-        neighbours that pods know.
+      - How much to read. V(static) reads the configuration and the tables of the host and of each
+        pod, and sends nothing. V(passive) and V(active) also read the leases from the data store.
+      - V(passive) also reads the neighbour entries in pods. They are traces of other traffic, which
+        replace a measurement.
     type: str
     choices: [static, passive, active]
     default: active
   state_dirs:
-    description: Directories with JSON files that name containers, for labels only.
+    description: Directories with JSON files that contain names of containers. They are used only
+      for labels.
     type: list
     elements: path
     default: [/var/lib/cni/multinet, /var/lib/cni/multinet-runtime]
 """
 
 EXAMPLES = r"""
-- name: See what the pods have
+- name: Read what the pods have
   multinet.flannel.pod_interfaces_info:
     plan: "{{ multinet_plan }}"
     host: "{{ inventory_hostname }}"
@@ -57,46 +57,47 @@ EXAMPLES = r"""
 
 RETURN = r"""
 host:
-  description: The name given.
+  description: The given name.
   returned: success
   type: str
 node_name:
-  description: The name given, or O(host).
+  description: The given name, or O(host).
   returned: success
   type: str
 node:
-  description: The host's side. Its underlay addresses, and for each network bridge, tunnel devices,
+  description: The host's underlay addresses and, for each network, its bridge, tunnel devices,
     lease and routes.
   returned: success
   type: dict
 pods:
   description: >-
-    Each attached namespace with its label, Kubernetes' namespace, name and uid, path, interfaces
-    (name, network, MAC, MTU, addresses, gateway), routes,
-    interfaces of default routes, sysctls. And C(neighbours), with O(mode=passive).
+    Each attached network namespace with its label, the pod's namespace, name and uid in Kubernetes,
+    its path, its interfaces (name, network, MAC, MTU, addresses, gateway), its routes, the
+    interfaces of its default routes, and its sysctls. With O(mode=passive) also C(neighbours).
   returned: success
   type: list
   elements: dict
 host_pods:
-  description: The pods of Kubernetes in the host's own network, by label, namespace, name and uid.
+  description: The Kubernetes pods that use the host's own network, with label, namespace, name and
+    uid.
   returned: success
   type: list
   elements: dict
 cni_since:
-  description: Since when the host has networks, empty where it has none.
+  description: Since when the host has networks. Empty without networks.
   returned: success
   type: str
   sample: "2026-01-31T10:00:00Z"
 drift:
-  description: What is not as it was deployed on this host, C(deviations), as
-    M(multinet.flannel.node_status_info) returns it. And C(failed_to_look), sentences about what
-    could not be looked at for it; C(strangers), on ports of bridges that the collection did not
-    attach; C(leftovers), on containers that are gone and nobody detached; and C(dropped), packets
-    that the guard dropped, by reason.
+  description: C(deviations) is what is not as deployed on this host, as
+    M(multinet.flannel.node_status_info) returns it. C(failed_to_look) says what could not be
+    checked for it. C(strangers) are sentences about bridge ports that the collection did not
+    attach. C(leftovers) are sentences about containers that no longer exist and were never
+    detached. C(dropped) is the number of packets that the guard dropped, by reason.
   returned: success
   type: dict
 problems:
-  description: Sentences about what could not be looked at.
+  description: What could not be checked, as sentences.
   returned: success
   type: list
   elements: str

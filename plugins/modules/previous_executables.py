@@ -7,12 +7,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: previous_executables
-short_description: Keep the executables of a host before an upgrade, and put them back
+short_description: Keep the executables of a host before an upgrade, and restore them
 version_added: 0.1.0
 description:
-  - Keeps executables as they are in C(/var/lib/multinet/previous), and puts those that are kept
-    there back, by rename, all or none.
-  - What is put back is kept no longer. Putting back again changes nothing.
+  - Copies executables to C(/var/lib/multinet/previous), and restores them from there by rename, all
+    or none.
+  - Restored executables are no longer kept. So another restore changes nothing.
 author: [multinet.flannel authors (@multinet-flannel)]
 extends_documentation_fragment:
   - multinet.flannel.attributes
@@ -23,14 +23,14 @@ attributes:
     support: none
 options:
   paths:
-    description: Absolute paths of the executables. Those that are not there are passed over.
+    description: Absolute paths of the executables. Those that do not exist are skipped.
     type: list
     elements: path
     required: true
   state:
     description:
-      - V(kept) keeps them as they are, instead of what was kept of them before.
-      - V(restored) puts back what is kept of them.
+      - V(kept) keeps their present content, in place of what was kept before.
+      - V(restored) restores what is kept.
     type: str
     choices: [kept, restored]
     required: true
@@ -45,7 +45,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 changed_executables:
-  description: Those that were (in check mode would be) put back.
+  description: Those that were (in check mode, would be) restored.
   type: list
   elements: str
   returned: success

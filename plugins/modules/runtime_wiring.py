@@ -7,21 +7,20 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: runtime_wiring
-short_description: Have a host's container runtimes and kubelet use the meta-plugin
+short_description: Configure a host's container runtimes and kubelet for the meta-plugin
 version_added: 0.1.0
 author:
   - multinet.flannel authors (@multinet-flannel)
 description:
-  - Looks for containerd, CRI-O, a kubelet and docker, and changes of their files what has to be,
-    and nothing else.
-  - A kubelet before 1.24 gets its options about CNI in C(/etc/default/kubelet) or
-    C(/etc/sysconfig/kubelet). Docker gets a drop-in of its unit that puts its own bridge into a
-    network. Only when O(configure) is set, the configuration of containerd is changed, and CRI-O
-    gets a drop-in with the directories of CNI and with the name of the meta-plugin's network.
-  - What a file was before is remembered in C(/etc/multinet/runtime.json) and comes back with
-    O(state=absent).
-  - Units are restarted when what they read has changed and they are running. Restarting docker
-    restarts its containers.
+  - Looks for containerd, CRI-O, kubelet and docker, and changes only the necessary settings in
+    their files.
+  - A kubelet before 1.24 gets its CNI options in C(/etc/default/kubelet) or
+    C(/etc/sysconfig/kubelet). Docker gets a drop-in for its unit, so that its own bridge is in
+    O(docker_network). Only with O(configure), the configuration of containerd is changed, and CRI-O
+    gets a drop-in with the CNI directories and the name of the meta-plugin's network.
+  - The former content of each file is kept in C(/etc/multinet/runtime.json). O(state=absent)
+    restores it.
+  - Running units are restarted if their files changed. A restart of docker restarts its containers.
 extends_documentation_fragment:
   - multinet.flannel.attributes
 attributes:
@@ -32,53 +31,53 @@ attributes:
     details: Shows the files before and after.
 options:
   state:
-    description: Whether the runtimes use the meta-plugin, or what they used before.
+    description: V(present) configures the meta-plugin, V(absent) restores the former configuration.
     type: str
     choices: [present, absent]
     default: present
   cni_conf_dir:
-    description: Where the CNI configuration of the host is.
+    description: Directory of the host's CNI configuration.
     type: path
     default: /etc/cni/net.d
   cni_bin_dir:
-    description: Where the executables of CNI are.
+    description: Directory of the CNI plugins.
     type: path
     default: /opt/cni/bin
   containerd_config:
-    description: The configuration of containerd.
+    description: The configuration file of containerd.
     type: path
     default: /etc/containerd/config.toml
   configure:
-    description: Whether the configuration of containerd and CRI-O may be changed where their
-      directories are others, or they use other CNI configurations.
+    description: Whether to change the configuration of containerd and CRI-O if they have other CNI
+      directories or use another CNI configuration.
     type: bool
     default: false
   docker_network:
-    description: The network, as in the plan, that docker's own bridge is to be in. Of it, C(name),
-      C(cidr), C(unit) and C(subnet_file) are read.
+    description: The network of the plan for docker's own bridge. The module reads C(name), C(cidr),
+      C(unit) and C(subnet_file) of it.
     type: dict
 """
 
 EXAMPLES = r"""
-- name: Have the container runtimes use the meta-plugin
+- name: Configure the container runtimes for the meta-plugin
   multinet.flannel.runtime_wiring:
     cni_conf_dir: /etc/cni/net.d
     cni_bin_dir: /opt/cni/bin
 
-- name: Put everything back
+- name: Restore the former configuration
   multinet.flannel.runtime_wiring:
     state: absent
 """
 
 RETURN = r"""
 changed_files:
-  description: The files that were (in check mode would be) changed.
+  description: The files that were (in check mode, would be) changed.
   returned: success
   type: list
   elements: str
   sample: [/etc/crio/crio.conf.d/90-multinet.conf]
 restarted:
-  description: The units that were (in check mode would be) restarted if they are running.
+  description: The units that were (in check mode, would be) restarted, if they are running.
   returned: success
   type: list
   elements: str
