@@ -9,29 +9,29 @@ name: compass_status
 type: notification
 author: multinet.flannel authors (@multinet-flannel)
 version_added: 0.1.0
-short_description: Tell the deck of Compass4nfv how far its hosts are
+short_description: Report the progress of hosts to Compass-deck of Compass4nfv
 description:
-  - While roles run, and at the end, the state of each host is posted to the deck, with the part of
-    the playbook that is done, the role and its task, or why it failed.
-  - A deck that is down or slow, or refuses, neither fails the playbook nor holds it up. A warning
-    at the end says so.
-  - A playbook that is killed, or ends before its summary, is told as C(ERROR). One that cannot even
-    be loaded (a syntax error, a role that is missing) is not; the caller sees its exit code.
-  - The deck takes the last state of any host for that of the cluster. So where a host fails, none
-    is told as C(SUCCESSFUL).
-  - In check mode nothing is told.
+  - Posts the state of each host to the deck while roles run and at the end. It contains the
+    completed part of the playbook, the role and the task, or the error.
+  - If the deck is down or slow, or refuses a request, the playbook does not fail and does not wait.
+    There is a warning at the end.
+  - If a playbook is killed or ends before its summary, the state is C(ERROR). If it cannot be
+    loaded (a syntax error, a missing role), nothing is posted; the caller sees the exit code.
+  - The deck uses the last state of any host as that of the cluster. So if a host fails, no host is
+    posted as C(SUCCESSFUL).
+  - In check mode nothing is posted.
 requirements:
-  - To be enabled, C(callbacks_enabled = multinet.flannel.compass_status) in C(ansible.cfg), or the
-    environment's C(ANSIBLE_CALLBACKS_ENABLED).
+  - Enable it with C(callbacks_enabled = multinet.flannel.compass_status) in C(ansible.cfg), or with
+    the environment variable C(ANSIBLE_CALLBACKS_ENABLED).
 options:
   url:
-    description: The deck's API.
+    description: URL of the deck's API.
     type: str
     default: http://compass-deck:80/api
     env: [{name: COMPASS_STATUS_URL}]
     ini: [{section: callback_compass_status, key: url}]
   email:
-    description: Who asks.
+    description: The user of the deck.
     type: str
     default: ""
     env: [{name: COMPASS_STATUS_EMAIL}]
@@ -43,28 +43,28 @@ options:
     env: [{name: COMPASS_STATUS_PASSWORD}]
     ini: [{section: callback_compass_status, key: password}]
   cluster:
-    description: The cluster's name at the deck. By default what the inventory says, in
-      C(compass_cluster) or in C(cluster_name).
+    description: The cluster's name in the deck. By default the value of C(compass_cluster) or
+      C(cluster_name) in the inventory.
     type: str
     default: ""
     env: [{name: COMPASS_STATUS_CLUSTER}]
     ini: [{section: callback_compass_status, key: cluster}]
   final:
     description: Whether this run is the last of the installation, so that its success is the
-      cluster's. With C(false) hosts stay C(INSTALLING).
+      success of the cluster. With C(false), hosts stay C(INSTALLING).
     type: bool
     default: true
     env: [{name: COMPASS_STATUS_FINAL}]
     ini: [{section: callback_compass_status, key: final}]
   timeout:
-    description: How long a request may take, in seconds. Nothing waits for it.
+    description: How long a request may take, in seconds. The playbook does not wait for it.
     type: float
     default: 5
     env: [{name: COMPASS_STATUS_TIMEOUT}]
     ini: [{section: callback_compass_status, key: timeout}]
   patience:
-    description: How long the end of the playbook waits for the deck, in seconds. What is not told
-      by then is told afterwards, for up to a minute.
+    description: How long the end of the playbook waits for the deck, in seconds. States that are
+      not posted by then are posted in the background, for up to a minute.
     type: float
     default: 2
     env: [{name: COMPASS_STATUS_PATIENCE}]

@@ -9,20 +9,20 @@ name: progress
 type: notification
 author: multinet.flannel authors (@multinet-flannel)
 version_added: 0.1.0
-short_description: Write how far the hosts are to a file, a line of JSON for each step
+short_description: Write the progress of hosts to a file, one line of JSON for each step
 description:
-  - For an installer that starts C(ansible-playbook) and shows its own users where it is.
+  - This is for an installer that starts C(ansible-playbook) and shows the progress to its users.
   - Each line has C(time) (seconds since 1970), C(host), C(state) (INSTALLING, SUCCESSFUL or ERROR),
     C(percentage) (0 to 1, of the whole run), C(message) and C(severity) (INFO, WARNING or ERROR).
-  - The last line has C(end) and C(failed), the hosts that did not get to the end. Where it is
-    missing, the playbook was killed. What counts is the exit code.
-  - In check mode nothing is written. A file that cannot be written is a warning.
+  - The last line has C(end), and C(failed), the hosts that failed or could not be reached. Without
+    this line, the playbook was killed. The exit code decides whether the playbook succeeded.
+  - In check mode nothing is written. If the file cannot be written, there is a warning.
 requirements:
-  - To be enabled, C(callbacks_enabled = multinet.flannel.progress) in C(ansible.cfg), or the
-    environment's C(ANSIBLE_CALLBACKS_ENABLED).
+  - Enable it with C(callbacks_enabled = multinet.flannel.progress) in C(ansible.cfg), or with the
+    environment variable C(ANSIBLE_CALLBACKS_ENABLED).
 options:
   file:
-    description: The file. It is begun anew.
+    description: The path of the file. An existing file is overwritten.
     type: path
     required: true
     env: [{name: MULTINET_PROGRESS_FILE}]

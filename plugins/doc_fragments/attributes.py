@@ -12,16 +12,16 @@ class ModuleDocFragment:
     DOCUMENTATION = r"""
 attributes:
   check_mode:
-    description: Can run in check mode, and then says what it would change without changing it.
+    description: In check mode, reports what it would change, and changes nothing.
   diff_mode:
-    description: Returns in diff mode what is (in check mode, would be) different afterwards.
+    description: In diff mode, returns what changed (in check mode, would change).
 """
 
     INFO = r"""
 attributes:
   check_mode:
     support: full
-    details: Reads only, so it does the same in check mode.
+    details: Only reads, so it does the same in check mode.
   diff_mode:
     support: N/A
     details: Changes nothing.

@@ -12,14 +12,13 @@ class ModuleDocFragment:
     DOCUMENTATION = r"""
 options:
   ca_cert:
-    description: Path of the certificate of the CA that signed etcd's. When absent, the host's own
-      CAs are trusted.
+    description: Path of the CA certificate of etcd. By default, the host's own CAs are trusted.
     type: path
   client_cert:
     description: Path of the client certificate.
     type: path
   client_key:
-    description: Path of the client certificate's key.
+    description: Path of the key of the client certificate.
     type: path
 """
 

@@ -12,11 +12,11 @@ class ModuleDocFragment:
     DOCUMENTATION = r"""
 options:
   kubeconfig:
-    description: Path of an administrator's kubeconfig, or several with a colon between, as in the
-      environment variable E(KUBECONFIG).
+    description: Path of an administrator's kubeconfig, or several paths separated by colons, as in
+      the environment variable E(KUBECONFIG).
     type: str
     required: true
 requirements:
-  - Python packages C(kubernetes) and C(jmespath) where the module runs, which is usually the
-    controller
+  - Python packages C(kubernetes) and C(jmespath) on the host that runs the module, which is usually
+    the controller
 """

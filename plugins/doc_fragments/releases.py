@@ -12,12 +12,12 @@ class ModuleDocFragment:
     DOCUMENTATION = r"""
 options:
   base_urls:
-    description: For a component, the URL that stands in for the beginning of upstream's addresses.
+    description: For a component, the URL that replaces the beginning of upstream's addresses.
     type: dict
     default: {}
   sums:
-    description: Sums of archives that the table does not have, as component, version and
-      architecture, see the example of M(multinet.flannel.artifact).
+    description: Checksums of archives that are not in the table, by component, version and
+      architecture. M(multinet.flannel.artifact) has an example.
     type: dict
     default: {}
 """

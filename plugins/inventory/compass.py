@@ -10,21 +10,21 @@ author: multinet.flannel authors (@multinet-flannel)
 version_added: 0.1.0
 short_description: The hosts of a Compass4nfv cluster
 description:
-  - Reads what Compass4nfv is given, a DHA file (of either generation) and C(network.yml), or what
-    it made of them, the directory of a run.
+  - Reads the input of Compass4nfv, a DHA file (of either generation) and C(network.yml), or its
+    output, the directory of a run.
   - Groups are the roles of Compass (C(kube_master), C(etcd), C(kube_node), C(ha) and so on), and
-    C(multinet_nodes), C(multinet_etcd) above them. Hosts of expansions are also in
+    their parents C(multinet_nodes) and C(multinet_etcd). Hosts of expansions are also in
     C(compass_expansion).
-  - Each host has C(compass_networks) (logical network to address, cidr, prefix, interface, and
-    where there is one, gateway, vlan, bond and mtu), C(ansible_host), C(multinet_node_address) and
-    C(multinet_underlay_interface). Addresses are handed out as Compass does it.
+  - Each host has C(compass_networks) (for each logical network address, cidr, prefix, interface,
+    and if defined gateway, vlan, bond and mtu), C(ansible_host), C(multinet_node_address) and
+    C(multinet_underlay_interface). Addresses are assigned in the same way as by Compass.
   - All hosts have C(compass_cluster) (name, type, plugins, cluster_param, vips),
-    C(multinet_forbidden_cidrs) with the ranges of the hosts' networks, and those entries of
+    C(multinet_forbidden_cidrs) with the ranges of the hosts' networks, and the entries of
     C(cluster_param) whose names begin with C(multinet_).
-  - Passwords of power management are not read. Architectures are not known here; they are facts of
-    the hosts.
+  - Passwords of power management are not read. Architectures are not in these files; Ansible gets
+    them as facts of the hosts.
 notes:
-  - The name of the file with these options ends in C(compass.yml) or C(compass.yaml).
+  - The name of the file with these options must end with C(compass.yml) or C(compass.yaml).
 extends_documentation_fragment:
   - constructed
   - inventory_cache
@@ -35,50 +35,52 @@ options:
     required: true
     choices: [multinet.flannel.compass]
   dha:
-    description: The DHA file. A relative path begins at the directory of the file with these
-      options, and so do the others here. Needs O(network).
+    description: The DHA file. Relative paths in all options start at the directory of the file with
+      these options. Needs O(network).
     type: str
   network:
-    description: C(network.yml).
+    description: The file C(network.yml).
     type: str
   run_directory:
     description:
-      - The directory of a run, as C(/var/ansible/run/kubernetes-opnfv). Not with O(dha).
-      - Where there is one, prefer it. It has the addresses that Compass gave the hosts.
+      - The directory of a run, such as C(/var/ansible/run/kubernetes-opnfv). Not with O(dha).
+      - Prefer it to O(dha) if it exists, because it has the addresses that Compass assigned.
     type: str
   expansions:
     description:
       - Expansions of the cluster, in order. Each is a dictionary with C(dha) and C(network), or
         with C(run_directory).
-      - A network whose C(ip_ranges) are those of before goes on where it was; one with others
-        begins with the first of them. An address that a host has already is an error.
+      - If C(ip_ranges) of a network did not change, assignment continues after the last address. If
+        it changed, assignment begins with the first new address. An address that a host has already
+        is an error.
     type: list
     elements: dict
     default: []
   connection_network:
-    description: Logical network whose address is C(ansible_host).
+    description: Logical network whose address becomes C(ansible_host).
     type: str
     default: mgmt
   underlay_network:
-    description: Logical network that the tunnels go through.
+    description: Logical network that carries the tunnels.
     type: str
     default: mgmt
   node_roles:
-    description: Roles of Compass whose hosts are in C(multinet_nodes).
+    description: Roles of Compass whose hosts become members of C(multinet_nodes).
     type: list
     elements: str
     default: [kube_master, kube_node]
   etcd_roles:
     description:
-      - Roles of Compass whose hosts are in C(multinet_etcd).
-      - These run the collection's own etcd, unless C(multinet_etcd_endpoints) is set or
-        C(multinet_datastore) is C(kubernetes). An etcd of the cluster has the same ports.
+      - Roles of Compass whose hosts become members of C(multinet_etcd).
+      - These hosts run the collection's own etcd, unless C(multinet_etcd_endpoints) is set or
+        C(multinet_datastore) is C(kubernetes). An etcd of the Kubernetes cluster on the same host
+        would need the same ports.
     type: list
     elements: str
     default: [etcd]
   password:
     description: Whether the password in a run's inventory becomes C(ansible_password). Everybody
-      who may run C(ansible-inventory) reads it then, and it is in the inventory's cache.
+      who may run C(ansible-inventory) can then read it, and the inventory's cache contains it.
     type: bool
     default: false
 """
@@ -90,7 +92,7 @@ dha: deploy/conf/hardware_environment/pod/k8-nosdn-nofeature-ha.yml
 network: deploy/conf/hardware_environment/pod/network.yml
 underlay_network: tenant
 
-# what Compass made of it, and a host that came later
+# the output of Compass, and an expansion
 # plugin: multinet.flannel.compass
 # run_directory: /var/ansible/run/kubernetes-opnfv
 # expansions:

@@ -10,17 +10,16 @@ author: multinet.flannel authors (@multinet-flannel)
 version_added: 0.1.0
 short_description: The nodes of a Kubernetes cluster
 description:
-  - Lists the nodes of a cluster as hosts of the group C(multinet_nodes), so that those which
-    autoscaling adds are in the inventory by themselves.
-  - Those that do not say yet that they have the networks, by the label
-    C(multinet.flannel/networks=ready), or that still have the taint
-    C(multinet.flannel/no-networks), are in the group C(multinet_joining), too. So
-    C(--limit multinet_joining) deploys what is missing and touches no other node.
-  - Nodes with Windows cannot have the networks, and are not listed.
+  - Lists the nodes of a cluster as hosts of the group C(multinet_nodes). So nodes that autoscaling
+    adds are in the inventory without an edit.
+  - Nodes without the label C(multinet.flannel/networks=ready) and nodes with the taint
+    C(multinet.flannel/no-networks) are also in the group C(multinet_joining). So C(--limit
+    multinet_joining) deploys the networks on new nodes and does not change others.
+  - Windows nodes cannot have the networks and are not listed.
   - Each host has C(ansible_host) and C(multinet_node_name).
 notes:
-  - The name of the file with these options ends in C(nodes.yml) or C(nodes.yaml). Variables of the
-    site go into C(group_vars) beside it, as with any inventory.
+  - The name of the file with these options must end with C(nodes.yml) or C(nodes.yaml). Variables
+    of the site belong in C(group_vars) beside it, as with any inventory.
 extends_documentation_fragment:
   - constructed
 options:
@@ -36,11 +35,11 @@ options:
     env:
       - name: KUBECONFIG
   label_selector:
-    description: Only nodes with these labels, as C(kubectl get nodes --selector) takes them.
+    description: Only nodes that match this label selector, as for C(kubectl get nodes --selector).
     type: str
     default: ""
   address:
-    description: Type of the node's address that becomes C(ansible_host).
+    description: Type of the node address that becomes C(ansible_host).
     type: str
     choices: [InternalIP, ExternalIP, Hostname, InternalDNS, ExternalDNS]
     default: InternalIP

@@ -8,14 +8,15 @@ DOCUMENTATION = r"""
 name: declaration_problems
 author: multinet.flannel authors (@multinet-flannel)
 version_added: 0.1.0
-short_description: What is wrong with a declaration as it is written in the inventory
+short_description: Find mistakes in how the inventory writes a declaration
 description:
-  - Finds what the module M(multinet.flannel.network_plan) cannot see, which gets the values of one
-    host.
-  - What is done once for all hosts is done with the variables of one of them. Those of them that
-    are set otherwise for another host, in its host_vars for example, are a problem. Looked at are
-    C(multinet_networks) and what decides where leases are.
-  - To YAML a number that begins with 0 is octal, so C(vni=010) is 8.
+  - Finds mistakes that the module M(multinet.flannel.network_plan) cannot find, because it gets
+    only the values of one host.
+  - Tasks that run once for all hosts use the variables of one host. So a variable must not have
+    another value on another host, for example in host_vars. The lookup checks C(multinet_networks)
+    and the variables that decide where leases come from.
+  - It also finds numbers that begin with 0. YAML reads them as octal, so C(010) is 8. And it checks
+    C(multinet_versions).
 options:
   _terms:
     description: Names of the hosts that carry networks.

@@ -8,14 +8,15 @@ DOCUMENTATION = r"""
 name: former_directories
 author: multinet.flannel authors (@multinet-flannel)
 version_added: 0.1.0
-short_description: What former versions kept among the inventory
+short_description: Find directories that former versions created beside the inventory
 description:
   - Former versions kept reports, manifests, executables and certificates beside the inventory,
-    where Ansible reads them as inventory. This finds those that are still there, to be moved.
-  - A directory that a variable of the user's names is the user's, wherever it is.
+    where Ansible reads them as inventory. This lookup returns those that still exist, so that they
+    can be moved.
+  - Directories that the user set by a variable are not returned.
 options:
   _terms:
-    description: The directory of the inventory, or nothing.
+    description: The directory of the inventory. Without it, nothing is returned.
     required: true
     type: list
     elements: str
@@ -29,7 +30,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _raw:
-  description: The directories that are there, that of the certificates last.
+  description: The directories that exist. That of the certificates is last.
   type: list
   elements: str
 """

@@ -8,26 +8,27 @@ DOCUMENTATION = r"""
 name: library_files
 author: multinet.flannel authors (@multinet-flannel)
 version_added: 0.1.0
-short_description: The library that the collection's own programs on hosts run with
+short_description: The Python library of the collection's own programs on hosts
 description:
-  - Returns the part of this collection's C(module_utils) that its programs on hosts run with, as
-    the files of M(multinet.flannel.node_files).
-  - Below O(lib_dir) it is the Python package C(multinet), in which the modules find each other as
-    they do here.
-  - Each version of the library has a directory of its own, so a program that an upgrade finds
-    running goes on with the modules that it has begun with.
+  - Returns the part of this collection's C(module_utils) that its programs on hosts need, as files
+    for M(multinet.flannel.node_files).
+  - Below O(lib_dir) it is the Python package C(multinet). Relative imports between its modules work
+    as in the collection.
+  - Each version of the library has its own directory. So a program that runs during an upgrade
+    continues with the modules of its version.
 options:
   _terms:
-    description: The programs whose part is returned. None named means all of them.
+    description: Names of programs. Only the modules that they need are returned. By default, those
+      of all programs.
     type: list
     elements: str
     choices: [keeper, meta-plugin, subnet-server, token-renewal]
   lib_dir:
-    description: Directory of the library. By default, the one of its version below
+    description: Directory of the library. By default, the directory of its version below
       C(/usr/local/lib/multinet).
     type: str
   directory_alone:
-    description: Returns the library's directory instead.
+    description: Whether to return the library's directory instead.
     type: bool
     default: false
 """

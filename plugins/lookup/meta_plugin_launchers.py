@@ -10,8 +10,8 @@ author: multinet.flannel authors (@multinet-flannel)
 version_added: 0.1.0
 short_description: The executables that start the meta-plugin
 description:
-  - Returns them as the files of M(multinet.flannel.node_files), to be installed in one call with
-    the library (P(multinet.flannel.library_files#lookup)).
+  - Returns them as files for M(multinet.flannel.node_files), so that one call installs them and the
+    library (P(multinet.flannel.library_files#lookup)).
 options:
   _terms:
     description: File names of the executables.
@@ -19,11 +19,11 @@ options:
     elements: str
     required: true
   bin_dir:
-    description: Their directory, that of the host's CNI plugins.
+    description: Their directory. It is the directory of the host's CNI plugins.
     type: str
     required: true
   lib_dir:
-    description: Directory of the library, as P(multinet.flannel.library_files#lookup) has it.
+    description: Directory of the library, as for P(multinet.flannel.library_files#lookup).
     type: str
   python:
     description: Absolute path of the host's Python, 3.9 or later.
@@ -41,7 +41,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _raw:
-  description: The files, each with C(path), C(content) and C(mode), and the record of their paths.
+  description: The files, each with C(path), C(content) and C(mode). One of them is the record of
+    the paths.
   type: list
   elements: dict
 """

@@ -8,11 +8,11 @@ DOCUMENTATION = r"""
 name: role_template
 author: multinet.flannel authors (@multinet-flannel)
 version_added: 0.1.0
-short_description: A template of a role, at a tenth of the price
+short_description: Render a template of a role, ten times faster than the lookup template
 description:
-  - Returns what P(ansible.builtin.template#lookup) does, with its defaults.
-  - That one copies all variables of the host, with all that they hold, for each template. This one
-    copies their names alone.
+  - Returns the same as P(ansible.builtin.template#lookup) with default options.
+  - That lookup makes a deep copy of all variables of the host for each template. This one makes a
+    shallow copy.
 options:
   _terms:
     description: File names of the templates.

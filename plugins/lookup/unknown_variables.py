@@ -8,14 +8,14 @@ DOCUMENTATION = r"""
 name: unknown_variables
 author: multinet.flannel authors (@multinet-flannel)
 version_added: 0.1.0
-short_description: Variables of the play's hosts that are misspelt
+short_description: Find misspelt variables of the play's hosts
 description:
-  - Ansible takes a misspelt variable for one that nobody reads, and the default holds. This finds
-    those that begin with C(multinet_) and are not the collection's, and those that nearly are a
-    variable of one of its roles, such as C(isolation_node_adresses). Other names are not looked at.
-  - A group of the inventory that nearly has the name of C(multinet_nodes) or C(multinet_etcd) is
-    found as well, where the right one is not there.
-  - The known names are those in the argument specifications of the roles, and those that the role
+  - Ansible ignores a misspelt variable, and the default is used. This lookup finds unknown
+    variables that begin with C(multinet_), and names that are similar to a variable of a role, such
+    as C(isolation_node_adresses). It does not check other names.
+  - It also finds a group of the inventory whose name is similar to C(multinet_nodes) or
+    C(multinet_etcd), if the inventory does not have the right one.
+  - Known names are those in the argument specifications of the roles, and those that the role
     P(multinet.flannel.multinet#role) derives.
 options: {}
 """
@@ -30,8 +30,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _raw:
-  description: A sentence for each such variable of any host of the play, with the name that is
-    meant; an empty list if there is none.
+  description: A sentence for each such variable of any host of the play, with the name that was
+    probably meant. An empty list if there is none.
   type: list
   elements: str
 """

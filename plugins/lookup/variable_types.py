@@ -8,12 +8,12 @@ DOCUMENTATION = r"""
 name: variable_types
 author: multinet.flannel authors (@multinet-flannel)
 version_added: 0.1.0
-short_description: Variables of the play's hosts that should be lists or mappings and are not
+short_description: Find variables of the play's hosts that should be lists or mappings
 description:
-  - Ansible's own check lets a text pass for a list, such as C(multinet_meta_plugin_names=multinet)
-    after C(-e), and what reads it takes each letter for an item. This finds such texts.
-  - Looked at is what the argument specifications of the roles have as C(list) or C(dict). A value
-    that cannot be worked out yet is passed over.
+  - Ansible accepts a string as a list, for example C(-e multinet_meta_plugin_names=multinet). Each
+    letter would then be an item of the list. This lookup finds such strings.
+  - It checks all variables with type C(list) or C(dict) in the argument specifications of the
+    roles. It skips values that cannot be templated yet.
 options: {}
 """
 
@@ -27,7 +27,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _raw:
-  description: A sentence for each such variable of any host of the play; an empty list if there is
+  description: A sentence for each such variable of any host of the play. An empty list if there is
     none.
   type: list
   elements: str

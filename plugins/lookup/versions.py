@@ -10,18 +10,18 @@ author: multinet.flannel authors (@multinet-flannel)
 version_added: 0.1.0
 short_description: The version of each component that is installed
 description:
-  - Reads the collection's one table of versions and sums,
+  - Reads the collection's table of versions and checksums,
     C(plugins/plugin_utils/_artifacts/releases.yml).
 options:
   _terms:
-    description: Mappings of a component to its version, instead of the default. Those of the later
-      ones win.
+    description: Mappings of components to versions that replace the defaults. Later mappings
+      override earlier ones.
     type: list
     elements: dict
 """
 
 EXAMPLES = r"""
-- name: Say the versions with another flannel, and of everything else the default
+- name: Show the versions with another flannel and the defaults of all other components
   ansible.builtin.debug:
     msg: "{{ lookup('multinet.flannel.versions', {'flannel': '0.27.3'}) }}"
 """
