@@ -110,7 +110,7 @@ listing:
   type: list
   elements: str
   sample: ["address 10.1.5.7 of multinet-blue, container 4f2a"]
-spoiled:
+damaged:
   description: State files of the meta-plugin that cannot be read. They stay for inspection; remove
     them by hand.
   returned: always

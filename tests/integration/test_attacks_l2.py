@@ -454,13 +454,13 @@ def test_a_guard_that_is_stopped_leaves_what_ports_may_send(lab, host):
     assert arrivals(lab, ME, HER, world.of_a_pod()) == set()
 
 
-def test_a_spoiled_file_is_told_and_nobody_else_is_forgotten(lab, host):
+def test_a_damaged_file_is_told_and_nobody_else_is_forgotten(lab, host):
     one = host()
-    spoiled = one.attachments / "x:eth0.json"
-    spoiled.write_text('{"delegates": [{"result": {"interfaces": 5}}]}', encoding="utf-8")
+    damaged = one.attachments / "x:eth0.json"
+    damaged.write_text('{"delegates": [{"result": {"interfaces": 5}}]}', encoding="utf-8")
     with pytest.raises(errors.Error, match="cannot stop the pod from using") as failed:
-        one.ask(spoiled)
-    assert "is spoiled" in failed.value.details
+        one.ask(damaged)
+    assert "is damaged" in failed.value.details
     world = World(lab)
     assert arrivals(lab, ME, HER, world.of_a_pod()) == set()
 

@@ -98,7 +98,7 @@ def test_a_host_without_anything(gc):
         result["states"],
         result["addresses"],
         result["flannel"],
-        result["spoiled"],
+        result["damaged"],
     ) == (False, [], [], [], [])
 
 
@@ -270,7 +270,7 @@ def test_files_of_the_flannel_plugin(host, gc):
     assert sorted(os.listdir(directory)) == ["foreign", "rubbish"]
 
 
-def test_a_spoiled_state_is_told_and_nothing_of_it_is_taken(host, gc):
+def test_a_damaged_state_is_told_and_nothing_of_it_is_taken(host, gc):
     pod = host.pod()
     assert host.cni("ADD", CONF, pod)[0] == 0
     host.remove(pod)
@@ -280,7 +280,7 @@ def test_a_spoiled_state_is_told_and_nothing_of_it_is_taken(host, gc):
     state = host.path(f"/var/lib/cni/multinet/id-{pod}:eth0.json")
     state.write_text("{", encoding="utf-8")
     result = gc()
-    assert (result["changed"], result["spoiled"]) == (
+    assert (result["changed"], result["damaged"]) == (
         False,
         [f"/var/lib/cni/multinet/id-{pod}:eth0.json"],
     )

@@ -154,7 +154,7 @@ def waits(process):
     return pathlib.Path(f"/proc/{process.pid}/wchan").read_text() in ("pipe_read", "anon_pipe_read")
 
 
-def spoil(archive, how):
+def damage(archive, how):
     content = archive.read_bytes()
     if how == "a directory":
         archive.unlink()
@@ -187,11 +187,11 @@ def spoil(archive, how):
         "not an index",
     ],
 )
-def test_a_spoiled_file_costs_time_alone(tmp_path, how):
+def test_a_damaged_file_costs_time_alone(tmp_path, how):
     installed = Installed(tmp_path, FOUND[sorted(FOUND)[0]])
     installed.says()
     good = installed.archive.read_bytes()
-    spoil(installed.archive, how)
+    damage(installed.archive, how)
     assert VERSIONS in installed.says()
     if how != "a directory":
         assert len(installed.archive.read_bytes()) == len(good)

@@ -246,7 +246,7 @@ def test_a_delegate_behind_flannel_that_fails_at_del(host, pod):
     assert is_back_to_nothing(host, pod)
 
 
-def test_flannels_own_state_spoiled(host, pod):
+def test_flannels_own_state_damaged(host, pod):
     assert host.cni("ADD", meta(), pod)[0] == 0
     host.path("/var/lib/cni/flannel/blue/id-" + pod).write_text("", encoding="utf-8")
     assert host.cni("DEL", meta(), pod) == (0, None)

@@ -557,7 +557,7 @@ def test_a_flannel_plugin_that_was_killed_before_it_filled_its_file(host, pod, i
     assert host.leftovers() == []
 
 
-def test_a_spoiled_state_is_an_error_once_and_leaks_nothing(host, pod):
+def test_a_damaged_state_is_an_error_once_and_leaks_nothing(host, pod):
     assert host.cni("ADD", today(), pod)[0] == 0
     host.path(f"/var/lib/cni/multinet/id-{pod}:eth0.json").write_text(
         '{"format": 1, "deleg', encoding="utf-8"

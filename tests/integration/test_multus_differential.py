@@ -212,7 +212,7 @@ def added_twice(side):
     return dict(after, left=side.left())
 
 
-def a_spoiled_state(side):
+def a_damaged_state(side):
     conf = meta(network(0), network(1))
     side.cni("ADD", conf)
     for file in side.state_files():
@@ -363,7 +363,7 @@ SCENARIOS = [
     a_missing_executable,
     an_interface_that_is_there,
     added_twice,
-    a_spoiled_state,
+    a_damaged_state,
     a_delete_that_fails_once,
     two_interfaces_of_one_container,
     the_runtimes_wishes,
@@ -407,7 +407,7 @@ BECAUSE = {
         ),
         "routes": "As above.",
     },
-    "a_spoiled_state": {
+    "a_damaged_state": {
         "says that it succeeded": (
             "Here: what cannot be read is an error once, and the file is kept aside. Multus reports"
             " success and has done nothing."

@@ -145,7 +145,7 @@ class Modules:
             kept: list[Kept] = marshal.loads(self._content(name))
             return kept
         except (OSError, EOFError, TypeError, ValueError):
-            return []  # it is spoiled, and the sources are there
+            return []  # it is damaged, but the sources exist
 
     def _content(self, name: str) -> bytes:
         offset, length = self.index[name]

@@ -69,7 +69,7 @@ def find(host: Host, is_ours: Callable[[str], bool], grace: float) -> Garbage:
     """Return what is garbage on a host: `states` {container_id, interface, networks}, `addresses`
     {network, address, container_id, interface, file}, `flannel` {network, container_id, file},
     `remembered` {network, container_id, interface, file} of other CNIs, and what only people can
-    judge: `spoiled` (files).
+    judge: `damaged` (files).
 
     is_ours: says of a CNI network's name whether it is ours to clean; grace: seconds. Raises Error.
     """
@@ -77,12 +77,12 @@ def find(host: Host, is_ours: Callable[[str], bool], grace: float) -> Garbage:
     store = states.Store(host.state_directory)
     live: set[str] = set()
     dead: list[dict[str, Any]] = []
-    spoiled: list[str] = []
+    damaged: list[str] = []
     for container_id, interface in store.attachments():
         try:
             state = store.read(container_id, interface)
         except states.Corrupt as corrupt:
-            spoiled.append(corrupt.file)
+            damaged.append(corrupt.file)
             live.add(container_id)  # nothing is known of it, so nothing of it is taken
             continue
         if state is None:
@@ -97,7 +97,7 @@ def find(host: Host, is_ours: Callable[[str], bool], grace: float) -> Garbage:
             )
     kept = foreign.entries(host.caches)
     live.update(_alive(kept))
-    spoiled += sorted(glob.glob(os.path.join(glob.escape(host.state_directory), "*.corrupt-*")))
+    damaged += sorted(glob.glob(os.path.join(glob.escape(host.state_directory), "*.corrupt-*")))
     search = _Search(host, is_ours, grace)
     search.live = live
     # freed with the state, which is garbage itself
@@ -107,7 +107,7 @@ def find(host: Host, is_ours: Callable[[str], bool], grace: float) -> Garbage:
         "addresses": search.addresses(),
         "flannel": search.flannel(),
         "remembered": _left(kept, grace, live),
-        "spoiled": spoiled,
+        "damaged": damaged,
     }
 
 

@@ -206,7 +206,7 @@ class Store:
             raise Corrupt(file) from None
 
     def read_or_put_aside(self, container_id: str, interface: str) -> State | None:
-        """Return the State, None when there is none; raise Error, also for a spoiled one."""
+        """Return the State, None when there is none; raise Error, also for a damaged one."""
         try:
             return self.read(container_id, interface)
         except Corrupt as corrupt:

@@ -410,7 +410,7 @@ class Ports:
                 say(f"{error} Its ports are held to the addresses of their networks alone.", 4)
 
     def read(self, file: str) -> None:
-        """Look at one file, which may be gone; raise GuardError where it is spoiled."""
+        """Look at one file, which may be gone; raise GuardError where it is damaged."""
         self._of_file.pop(file, None)
         try:
             entry = json.loads(_bytes_of(file))
@@ -422,7 +422,7 @@ class Ports:
         except OSError as error:
             raise GuardError(f"{file} cannot be read ({error.strerror}).") from error
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise GuardError(f"{file} is spoiled ({error}).") from error
+            raise GuardError(f"{file} is damaged ({error}).") from error
         found = {port.name: port for port in ports if port}
         # the name of a port may be another one's by now, whose DEL was never heard of
         for others in self._of_file.values():

@@ -54,7 +54,7 @@ def test_what_containers_have_of_others_is_written_as_multus_does(tmp_path):
     assert [json.loads(base64.b64decode(one["Bytes"])) for one in (first, second)] == [LIST, SIDE]
 
 
-def test_a_state_that_is_spoiled_stops_the_reset(tmp_path):
+def test_a_state_that_is_damaged_stops_the_reset(tmp_path):
     begin(states.Store(str(tmp_path / "states")), "one", (LIST, "eth0"))
     (tmp_path / "states/one:eth0.json").write_text("{")
     with pytest.raises(RemovalError, match="An attachment cannot be read, so it cannot be freed"):

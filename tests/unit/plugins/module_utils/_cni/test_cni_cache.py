@@ -36,7 +36,7 @@ def test_no_two_attachments_share_a_file(tmp_path):
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", "{}", '{"kind": "multinetCacheV1", "containerId": "other"}']
 )
-def test_a_spoiled_entry_is_an_error(tmp_path, text):
+def test_a_damaged_entry_is_an_error(tmp_path, text):
     (tmp_path / "c:n:eth0.json").write_text(text, encoding="utf-8")
     with pytest.raises(errors.Error):
         cache.Cache(str(tmp_path)).entries()

@@ -157,10 +157,10 @@ def test_a_result_without_a_port_of_ours_says_nothing(interfaces):
     ],
 )
 def test_nothing_that_is_not_a_name_or_an_address_comes_into_the_table(place, value):
-    spoiled = result()
-    spoiled[place[0]][place[1]][place[2]] = value
+    damaged = result()
+    damaged[place[0]][place[1]][place[2]] = value
     with pytest.raises((ValueError, OSError)):
-        guard.port_of(spoiled)
+        guard.port_of(damaged)
 
 
 def test_a_file_says_of_each_network_that_it_is_guarded(tmp_path, monkeypatch):

@@ -484,11 +484,11 @@ def test_del_without_a_configuration_goes_by_the_state_or_fails(
 
 
 @pytest.mark.parametrize(
-    "spoiled", [b"", b"{", b"[]", b"{}", b'{"format": 2}', b'{"format": 1, "containerID": "other"}']
+    "damaged", [b"", b"{", b"[]", b"{}", b'{"format": 2}', b'{"format": 1, "containerID": "other"}']
 )
-def test_a_spoiled_state_is_put_aside_and_never_a_silent_success(serve, machine, tmp_path, spoiled):
+def test_a_damaged_state_is_put_aside_and_never_a_silent_success(serve, machine, tmp_path, damaged):
     serve("ADD")
-    (tmp_path / "state" / "cid:eth0.json").write_bytes(spoiled)
+    (tmp_path / "state" / "cid:eth0.json").write_bytes(damaged)
     machine.present = {"eth0", "net0", "net1", "net2"}
     status, answer = serve("DEL")
     assert (status, answer["code"]) == (1, errors.DECODING_FAILURE)

@@ -646,7 +646,7 @@ def test_the_auxiliary_chain(tmp_path):
         resolve(dict(base, clusterNetwork="cluster"), {}, {})
 
 
-def test_spoiled_objects_are_errors():
+def test_damaged_objects_are_errors():
     path = nad("m")[0]
     for item in (
         {"spec": 5},

@@ -342,7 +342,7 @@ def test_any_result_is_converted_or_refused(raw, to_version):
         }
     ).map(lambda value: json.dumps(value).encode())
 )
-def test_any_state_is_read_or_spoiled(tmp_path, text):
+def test_any_state_is_read_or_damaged(tmp_path, text):
     store = state.Store(str(tmp_path))
     with open(store.file("cid", "eth0"), "wb") as file:
         file.write(text)
