@@ -1,37 +1,37 @@
-# Everything here sets up what it needs by itself (scripts/setup.py): run as root on Debian 12 or Ubuntu 24.04.
-#   make demo           three hosts, two networks, attached pods, and the proof that they are isolated
-#   make test           all tests, except make scenario S=kubernetes_flannel
-#   make clean          remove the hosts and networks of this checkout: the demo's, and those of all scenarios
-#   make distclean      remove the cache too
-# Parts of them:
-#   make setup          tools, upstream programs, host image
+# All targets install what they need (scripts/setup.py). Run them as root on Debian 12 or Ubuntu 24.04.
+#   make demo           three hosts, two networks, attached pods, and the proof that the networks are isolated
+#   make test           all tests, except some scenarios (tests/README.md)
+#   make clean          remove the hosts and networks of this checkout, both of the demo and of scenarios
+#   make distclean      the same, and remove the cache
+# Parts and more:
+#   make setup          tools, upstream programs, image of the hosts
 #   make hosts          only the demo's hosts
-#   make deploy         the demo's hosts, and the networks on them; DECLARATION=file for other networks than the demo's
+#   make deploy         the demo's hosts with the networks; DECLARATION=file: other networks than those of the demo
 #   make lint sanity unit integration
-#   make format         correct what `make lint` can correct by itself; make hooks: git runs the checks
+#   make format         correct what `make lint` can correct automatically; make hooks: git runs the checks
 #   make scenario S=vlans
-#   make faults             make each fault of molecule/faults; the table goes to .build/faults.md. FAULT=etcd: only those
-#   make planted            each fault of tests/integration/test_planted_faults.py, and the finding that it must give
-#   make leaks              classes of leak opened on two hosts, named by verify, and closed; the table goes to .build/leaks.md. LEAK=12,14: those alone
-#   make scenario S=mixed_arch   amd64 hosts and an arm64 one, an emulated machine; it is built first (minutes, once)
+#   make faults             cause each fault of molecule/faults and write a table to .build/faults.md. FAULT=etcd: only those faults
+#   make planted            each fault of tests/integration/test_planted_faults.py, with the finding that verify must report
+#   make leaks              open classes of leak on two hosts, check that verify reports them, close them, and write a table to .build/leaks.md. LEAK=12,14: only those
+#   make scenario S=mixed_arch   amd64 hosts and an emulated arm64 machine, whose image is built first (minutes, once)
 #   make scenario S=kubernetes_arm64   a real cluster with an arm64 node
-#   make scenario S=distributions   Debian 11, 12 and 13 in one cluster; their images are made first (minutes, once)
-#   make scenario S=offline         a site without network access, also for its controller, from a tar
-#   make scenario S=adopted      networks that were made by hand, with programs of that time, are taken over and given back
-#   make scenario S=kubernetes_adopted   the same of a real cluster with kube-flannel's DaemonSet and Multus'
-#   make scenario S=upgrade      from a former collection, flanneld and etcd to today's, and back; the table goes to .build/upgrade.md
-#   make attacks            what hostile pods try, on two deployed hosts: each gets through without the guard, and not with it
-#   make cluster S=kubernetes_etcd   a real Kubernetes cluster in three hosts, nothing of the collection on it yet
-#   make bench              the meta-plugin beside Multus and the bare delegates
-#   make bench-subnets      the subnet server beside plain flanneld
-#   make bench-isolation    the guard beside flannel's own rules and none
-#   make e2e-multus         Multus' own cases on a real cluster, beside Multus itself
-#   make bench-pods         how long pods take to start on a real cluster, beside Multus
-#   make conformance        Kubernetes' own tests on a real cluster; the table goes to .build/conformance.md.
-#                           CONFORMANCE='etcd+nftables external flannel': those configurations;
-#                           CONFORMANCE_PARTS='network dual': those parts; CONFORMANCE_FOCUS='Services.*hairpin': those tests
-#   make churn              240 pods with three networks on a real cluster, in waves, while one node reboots and another is registered again: nothing is left over. CHURN=etcd+nftables: that configuration of make conformance
-#   make soak               hours of kills and made-up inputs
+#   make scenario S=distributions   Debian 11, 12 and 13 in one cluster; their images are built first (minutes, once)
+#   make scenario S=offline         a site without internet, also for its controller, from a tar file
+#   make scenario S=adopted      networks that were made by hand with older programs are taken over, and restored by a reset
+#   make scenario S=kubernetes_adopted   the same on a real cluster with the DaemonSets of kube-flannel and Multus
+#   make scenario S=upgrade      upgrade from former versions of the collection, flanneld and etcd, and back; the table is in .build/upgrade.md
+#   make attacks            attacks of hostile pods on two deployed hosts: each succeeds without the guard, and fails with it
+#   make cluster S=kubernetes_etcd   only create the Kubernetes cluster of a scenario, without the collection
+#   make bench              compare the meta-plugin with Multus and the bare delegates
+#   make bench-subnets      compare the subnet server with plain flanneld
+#   make bench-isolation    compare the guard with flannel's own rules and with no rules
+#   make e2e-multus         the cases of Multus' own tests on a real cluster, compared with Multus
+#   make bench-pods         how long pods take to start on a real cluster, compared with Multus
+#   make conformance        Kubernetes' own tests on a real cluster; the table is in .build/conformance.md.
+#                           CONFORMANCE='etcd+nftables external flannel': only those configurations;
+#                           CONFORMANCE_PARTS='network dual': only those parts; CONFORMANCE_FOCUS='Services.*hairpin': only those tests
+#   make churn              start and delete 240 pods with three networks on a real cluster, reboot one node and register another again, and check that nothing is left behind. CHURN=etcd+nftables: with that configuration of make conformance
+#   make soak               hours of attachments with random kills, and of random inputs
 PYTHON ?= python3
 S ?= default
 CONFORMANCE ?= api
@@ -45,7 +45,7 @@ SHELL := /bin/bash
 ENV := . .build/env &&
 DEMO := ansible-playbook -i inventories/demo
 PYTEST := python -m pytest
-# The glob selects molecule/ at the top.
+# The glob selects the scenarios in molecule/.
 MOLECULE := MOLECULE_GLOB='molecule/*/molecule.yml' molecule
 
 help:
@@ -54,7 +54,7 @@ help:
 setup:
 	@$(PYTHON) scripts/setup.py
 
-# The collection as a user gets it: built into its archive, installed from there.
+# Build the collection's archive and install it, as a user does.
 install: setup
 	@$(ENV) scripts/install.sh
 
@@ -71,12 +71,12 @@ demo: install hosts
 lint: install
 	@$(ENV) scripts/lint.sh $(CHECK)
 
-# What a program can correct.
+# Correct what can be corrected automatically.
 format: setup
 	@$(ENV) ruff check --quiet --fix-only && ruff format --quiet
 	@$(ENV) python scripts/docs.py && python scripts/markdown.py --write
 
-# From now on git has the checks run before a commit and before a push.
+# Make git run the checks before a commit and before a push.
 hooks: setup
 	@$(ENV) pre-commit install --hook-type pre-commit --hook-type pre-push
 
@@ -86,7 +86,7 @@ sanity: setup
 unit: setup
 	@$(ENV) $(PYTEST) tests/unit
 
-# What tests need, too: Kubernetes, the image of its nodes, and Multus to compare with.
+# What tests need in addition: Kubernetes, the image of its nodes, and Multus for comparison.
 test-programs:
 	@$(PYTHON) scripts/setup.py --tests
 
@@ -96,32 +96,32 @@ cluster: test-programs
 integration: test-programs
 	@$(ENV) $(PYTEST) --side-by-side tests/integration
 
-# The meta-plugin beside Multus and the bare delegates.
+# Compare the meta-plugin with Multus and the bare delegates.
 bench: test-programs
 	@$(ENV) python benchmarks/meta_plugin.py
 
-# Leases of four networks from one Kubernetes API: the subnet server beside plain flanneld.
+# Leases of four networks from one Kubernetes API: compare the subnet server with plain flanneld.
 bench-subnets: test-programs
 	@$(ENV) python benchmarks/subnet_server.py --nodes 25 100 500 --seconds 15
 
-# The guard beside flannel's own rules and none, from pod to pod.
+# Compare the guard with flannel's own rules and with no rules, from pod to pod.
 bench-isolation: setup
 	@$(ENV) python benchmarks/isolation.py --bridge-netfilter --flannel
 
-# Pods with 1, 2 and 3 networks on a real cluster: the meta-plugin beside Multus.
+# Pods with 1, 2 and 3 networks on a real cluster: compare the meta-plugin with Multus.
 bench-pods: install test-programs
 	@$(ENV) python benchmarks/pod_start.py
 
-# Hours: thousands of attachments with kills at random moments, a million made-up inputs.
+# Takes hours: thousands of attachments with kills at random moments, and a million random inputs.
 soak: test-programs
 	@$(ENV) MULTINET_SOAK_ROUNDS=5000 MULTINET_EXAMPLES=1000000 $(PYTEST) \
 		tests/integration/test_meta_never_leaks.py tests/unit/plugins/module_utils/_meta/test_meta_properties.py
 
-# Multus' own cases on a real cluster, taken over from a running Multus and given back.
+# The cases of Multus' own tests on a real cluster. A running Multus is replaced, and restored by a reset.
 e2e-multus: install test-programs
 	@$(ENV) $(MOLECULE) test -s kubernetes_multus
 
-# What is in the table of docs/conformance.md, one configuration after the other.
+# The table of docs/conformance.md, one configuration after the other.
 conformance:
 	@$(PYTHON) scripts/setup.py --conformance
 	@$(ENV) scripts/install.sh
@@ -132,32 +132,32 @@ conformance:
 churn: install test-programs
 	@$(ENV) python tests/conformance/churn.py $(CHURN)
 
-# What is in the table of docs/operations.md.
+# The table of docs/operations.md.
 faults: install
 	@$(ENV) FAULT='$(FAULT)' $(MOLECULE) test -s faults
 
 planted: setup
 	@$(ENV) PLANTED=all $(PYTEST) tests/integration/test_planted_faults.py
 
-# What is in the table of docs/report.md.
+# The table of docs/report.md.
 leaks: install
 	@$(ENV) LEAK='$(LEAK)' $(MOLECULE) test -s leaks
 
-# What docs/security.md promises.
+# The attacks of docs/security.md.
 attacks: install
 	@$(ENV) $(MOLECULE) test -s attacks
 
 scenario: install $(if $(filter kubernetes_% adopted,$(S)),test-programs) $(if $(filter mixed_arch kubernetes_arm64,$(S)),arm64) $(filter distributions,$(S)) $(if $(filter adopted upgrade,$(S)),former) run-scenario
 
-# Disks of emulated arm64 machines, and the programs of both architectures.
+# Disks of emulated arm64 machines, and programs for both architectures.
 arm64: setup
 	@$(ENV) python scripts/arm64.py build
 
-# Images of hosts of other releases of Debian.
+# Images of hosts with other Debian releases.
 distributions: setup
 	@$(PYTHON) scripts/setup.py --distributions
 
-# What hosts are made from: programs, and this collection.
+# Former versions of programs and of this collection.
 former: setup
 	@$(ENV) python scripts/upgrade.py
 
@@ -167,7 +167,7 @@ run-scenario:
 remove-hosts:
 	@$(ENV) $(MOLECULE) destroy -s $(S)
 
-# The scenarios and the static checks run beside the others (tests/README.md).
+# Scenarios and static checks run in parallel with the other tests (tests/README.md).
 test: export MULTINET_BEGAN := $(shell date +%s)
 test: install test-programs
 	@$(ENV) $(PYTEST) --side-by-side tests/unit tests/integration tests/scenarios tests/static

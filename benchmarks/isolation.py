@@ -1,11 +1,11 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the guard costs from pod to pod: throughput, round trips, and nanoseconds of a packet.
+"""The cost of the guard from pod to pod: throughput, round trips, and nanoseconds per packet.
 
-Two hosts of network namespaces (tests/integration/lab.py) on this kernel. The ways to guard them
-take turns, many times and in short slices, so that what slows this machine down slows all of them;
-a ratio is the median of the rounds' ratios to a round's slice without any. Needs root.
+Two hosts of network namespaces (tests/integration/lab.py) on this kernel. The different rules
+run in turns, many times and in short slices, so other work on the machine affects all of them. A
+ratio is the median of the rounds' ratios to the slice without rules. Needs root.
 """
 
 from __future__ import annotations
@@ -233,11 +233,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--networks", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=25)
-    parser.add_argument("--seconds", type=float, default=0.3, help="of a slice")
+    parser.add_argument("--seconds", type=float, default=0.3, help="length of a slice")
     parser.add_argument("--measures", nargs="+", choices=MEASURES, default=list(MEASURES))
-    parser.add_argument("--bridge-netfilter", action="store_true", help="as on Kubernetes' nodes")
-    parser.add_argument("--flannel", action="store_true", help="flannel's own rules, too")
-    parser.add_argument("--rules", nargs="*", default=[], help="files with other tables")
+    parser.add_argument(
+        "--bridge-netfilter",
+        action="store_true",
+        help="pass bridged packets to iptables and nftables, as on Kubernetes nodes",
+    )
+    parser.add_argument("--flannel", action="store_true", help="also measure flannel's own rules")
+    parser.add_argument("--rules", nargs="*", default=[], help="also measure these nft files")
     options = parser.parse_args()
     planned = declaration(options.networks)
     hosts = ("h1", "h2")
@@ -254,7 +258,9 @@ def main():
         for host in hosts:
             lab.sysctl(host, "bridge/bridge-nf-call-iptables", str(int(options.bridge_netfilter)))
         print(
-            "| | measured | with | median | to nothing | more per packet |\n" + "| --- " * 6 + "|"
+            "| | measured | rules | median | ratio to no rules | more per packet |\n"
+            + "| --- " * 6
+            + "|"
         )
         for place, name, way, values, plain in measure(lab, rules, options):
             median = statistics.median(value[-1] for value in values)

@@ -4,9 +4,9 @@
 """ADD and DEL of a pod on 1, 2 and 4 flannel networks: by the meta-plugin, by Multus thin, and by
 the bare delegates one after the other.
 
-All three get the networks that the collection would configure, call the same upstream executables,
-and take turns in one run. Everything happens in network and mount namespaces of this process' own,
-and goes when it ends. Needs root; benchmarks/README.md says how to repeat it.
+All three have the networks that the collection would configure, call the same upstream executables,
+and run in turns. Everything is in this process' own network and mount namespaces, and is gone when
+it exits. Needs root; benchmarks/README.md says how to repeat it.
 """
 
 from __future__ import annotations
@@ -483,9 +483,9 @@ def main():
     parser.add_argument(
         "--directory",
         default="/var/tmp",
-        help="where the run's files are, on a disk (default /var/tmp)",
+        help="directory on a disk for the run's files (default /var/tmp)",
     )
-    parser.add_argument("--json", type=pathlib.Path, help="a file for every single value")
+    parser.add_argument("--json", type=pathlib.Path, help="write all values to this file")
     options = parser.parse_args()
     if os.geteuid() != 0:
         sys.exit("Network namespaces need root.")

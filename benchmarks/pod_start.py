@@ -1,11 +1,12 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How long pods with 1, 2 and 3 networks take to start on a real cluster: by the meta-plugin, by
-Multus thin, and with flannel's first network alone.
+"""How long pods with 1, 2 and 3 networks take to start on a real cluster: with the meta-plugin,
+with Multus thin, and with flannel alone, which has only the first network.
 
-All three are runtime classes of the same node, so they take turns on one kubelet, one containerd
-and one API server, with the same networks, definitions and token. Makes the cluster and removes it.
+All three are runtime classes of the same node, so they run in turns on one kubelet, one
+containerd and one API server, with the same networks, definitions and token. The cluster is created
+and removed.
 Needs root and `make test-programs`; benchmarks/README.md says how to repeat it.
 """
 
@@ -254,7 +255,7 @@ def main():
         help="how many pods are started at once (default 1 10)",
     )
     parser.add_argument("--rounds", type=int, default=10, help="measured rounds (default 10)")
-    parser.add_argument("--json", type=pathlib.Path, help="a file for every single value")
+    parser.add_argument("--json", type=pathlib.Path, help="write all values to this file")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="multinet-pods-", dir="/var/tmp") as directory:
         os.environ["MOLECULE_EPHEMERAL_DIRECTORY"] = directory  # where the hosts' files go

@@ -1,8 +1,8 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a run costs the controller: processor time for 1, 2 and more hosts that are as they should
-be, beside a playbook of the same number of pings (documentation: benchmarks/README.md).
+"""Processor time that a run costs the controller, for 1, 2 and more hosts that are already
+deployed, compared with a playbook of the same number of pings (documentation: benchmarks/README.md).
 """
 
 from __future__ import annotations
@@ -62,10 +62,12 @@ def pings(directory: str, tasks: int) -> str:
 def main() -> None:
     """Print a line for each number of hosts, and what a further host costs."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--inventory", required=True, help="deployed hosts, the etcd's first")
+    parser.add_argument("--inventory", required=True, help="deployed hosts, that of etcd first")
     parser.add_argument("--hosts", nargs="+", type=int, default=[1, 2, 4])
     parser.add_argument("--playbook", default="multinet.flannel.site")
-    parser.add_argument("--pings", type=int, default=11, help="as many as it has round trips")
+    parser.add_argument(
+        "--pings", type=int, default=11, help="the number of round trips of the playbook"
+    )
     options = parser.parse_args()
     listed = subprocess.run(
         ["ansible", "-i", options.inventory, "multinet_nodes", "--list-hosts"],
@@ -80,7 +82,10 @@ def main() -> None:
             playbook: [run(options.inventory, playbook, names[:number]) for number in options.hosts]
             for playbook in (options.playbook, peer)
         }
-    print("| hosts | CPU s | s | tasks of the last host: done, skipped | CPU s of as many pings |")
+    print(
+        "| hosts | CPU s | s | tasks of the last host: done, skipped | CPU s of the same number of"
+        " pings |"
+    )
     print("| --- | --- | --- | --- | --- |")
     for number, ours, theirs in zip(options.hosts, costs[options.playbook], costs[peer]):
         print(
@@ -91,7 +96,7 @@ def main() -> None:
         (found[-1].cpu - found[0].cpu) / max(options.hosts[-1] - options.hosts[0], 1)
         for found in costs.values()
     ]
-    print(f"a further host: {further[0]:.2f} CPU s, with as many pings {further[1]:.2f}")
+    print(f"a further host: {further[0]:.2f} CPU s, {further[1]:.2f} for the same number of pings")
 
 
 if __name__ == "__main__":

@@ -321,10 +321,10 @@ def measure(lab, planned, count, seconds, contender):
 def table(results):
     """Print the results as Markdown."""
     print(
-        "| nodes x networks | | every route there after start | a node gone, come | at the API:"
-        " LIST at start, watches open, requests a minute | KiB received at start, per heartbeat of"
-        " a node | CPU s until then: server, flanneld | CPU s a minute: server, flanneld |"
-        " heartbeats a minute | MiB: server, flanneld |"
+        "| nodes x networks | | all routes after start | a node removed, added | at the API:"
+        " LIST at start, open watches, requests per minute | KiB received at start, per heartbeat"
+        " of a node | CPU s until then: server, flanneld | CPU s per minute: server, flanneld |"
+        " heartbeats per minute | MiB: server, flanneld |"
     )
     print("| --- " * 10 + "|")
     for one in results:
@@ -363,15 +363,15 @@ def main():
             " test-programs`)"
         ),
     )
-    parser.add_argument("--nodes", type=int, nargs="+", default=[100])
-    parser.add_argument("--networks", type=int, default=4)
+    parser.add_argument("--nodes", type=int, nargs="+", default=[100], help="default 100")
+    parser.add_argument("--networks", type=int, default=4, help="default 4")
     parser.add_argument(
         "--seconds",
         type=float,
         default=30.0,
-        help="how long heartbeats are sent; each node sends one in that time",
+        help="how long heartbeats are sent; each node sends one in this time",
     )
-    parser.add_argument("--json", type=pathlib.Path, help="keep every value here")
+    parser.add_argument("--json", type=pathlib.Path, help="write all values to this file")
     options = parser.parse_args()
     planned, results = declaration(options.networks), []
     with tempfile.TemporaryDirectory(dir="/var/tmp") as directory:

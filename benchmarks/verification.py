@@ -1,11 +1,11 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What verify costs with many pods, beside one `ping` for each ordered pair, started in the
-sender's namespace: the way of cyclonus and of NVIDIA's network operator, less what `kubectl exec`
-adds.
+"""How long verify takes with many pods, compared with one `ping` for each ordered pair, started in
+the sender's namespace. cyclonus and NVIDIA's network operator do the same by `kubectl exec`, which
+is slower.
 
-Two hosts with pods on two networks each, in network namespaces, behind the guard. Needs root;
+There are two hosts with the guard and pods on two networks each, in network namespaces. Needs root;
 benchmarks/README.md says how to repeat it.
 """
 
@@ -107,11 +107,15 @@ def room_for_neighbours():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pods", type=int, default=40, help="on each of the two hosts")
-    parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--sequential", type=int, default=40, help="pairs, one after the other")
-    parser.add_argument("--parallel", type=int, default=400, help="pairs, 16 at a time")
-    parser.add_argument("--json", type=pathlib.Path)
+    parser.add_argument("--pods", type=int, default=40, help="pods on each of the two hosts")
+    parser.add_argument("--runs", type=int, default=5, help="runs of verify (default 5)")
+    parser.add_argument(
+        "--sequential", type=int, default=40, help="pairs that are pinged one after the other"
+    )
+    parser.add_argument(
+        "--parallel", type=int, default=400, help="pairs that are pinged, 16 at a time"
+    )
+    parser.add_argument("--json", type=pathlib.Path, help="write all values to this file")
     given = parser.parse_args()
     pods = {f"p{number:03d}": ["blue", "red"] for number in range(given.pods)}
     runs, others = [], {}
@@ -145,13 +149,13 @@ def main():
         ):
             if number:
                 others[name], wrong = one_exec_each(lab, seen, number, workers)
-                print(f"{name}: {others[name]:.1f} pairs a second, {wrong} wrong", flush=True)
+                print(f"{name}: {others[name]:.1f} pairs per second, {wrong} wrong", flush=True)
     pairs = runs[0]["pairs"]["tried"]
     seconds = statistics.median(run["seconds"] for run in runs)
     false = sum(run["verdict"] != "as_planned" for run in runs)
     print(
-        f"\n| {2 * given.pods} pods on 2 networks | pairs a second | of ours, by pairs | by pairs"
-        " and protocols |\n| --- | --- | --- | --- |"
+        f"\n| {2 * given.pods} pods on 2 networks | pairs per second | verify is faster by | if"
+        " each protocol counts |\n| --- | --- | --- | --- |"
     )
     print(
         f"| verify, {pairs} pairs in {seconds:.1f} s (median of {len(runs)}, {false} false"

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Real arm64 hosts among the test hosts: Debian with its own kernel in an emulated machine.
 
-    arm64.py build                              what a machine starts from, and programs for it
-    arm64.py start NAME NETWORK ADDRESS...      a machine in a podman network; nothing if it runs
+    arm64.py build                              build the machines' disk, and programs for them
+    arm64.py start NAME NETWORK ADDRESS...      start a machine in a podman network, unless it runs
     arm64.py stop NAME...
 
 User-mode emulation would not do: qemu translates neither nftables' messages nor a tunnel's. The

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Remove the hosts of the demo and of all scenarios that this checkout made, with their networks,
-# and what was built in it; the cache stays, and so do the hosts of other checkouts.
-# With --list it says which hosts and networks, and removes nothing.
+# Remove the hosts and networks that this checkout created for the demo and for scenarios, and its
+# build directory. The cache and the hosts of other checkouts stay.
+# With --list, only print these hosts and networks.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

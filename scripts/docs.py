@@ -6,7 +6,7 @@
     <!-- generated: NAME, by scripts/docs.py -->
     <!-- end: NAME -->
 
-Usage: docs.py [--check]. With --check nothing is written; it fails where a document is stale.
+Usage: docs.py [--check]. With --check it writes nothing, and fails if a document is out of date.
 """
 
 from __future__ import annotations

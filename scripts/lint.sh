@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# What is checked without running it, side by side: a line for each check, then the output of those
-# that failed. `scripts/lint.sh ruff mypy` runs those alone, `scripts/lint.sh quick` all that take
-# seconds: a commit waits for them (.pre-commit-config.yaml).
+# Run the static checks in parallel. Prints a line for each check, then the output of those that
+# failed. `scripts/lint.sh ruff mypy` runs only those, `scripts/lint.sh quick` runs all that take
+# seconds, as before each commit (.pre-commit-config.yaml).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=/dev/null

@@ -1,11 +1,11 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Check the Markdown: prose is wrapped at 100 columns, and what it names is there.
+"""Check the Markdown: prose is wrapped at 100 columns, and files and names in it exist.
 
 Names are links to files, and paths in `code`: `roles/etcd`, `tests/unit/<package>`, `_plan/plan.py`
-(a package of the core), or a function or other name in a file, `_plan/plan.py:plan`. With --write,
-prose is wrapped.
+(a package of the core), or a function or other name in a file, `_plan/plan.py:plan`. --write wraps
+prose.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def _defines(path: pathlib.Path, name: str) -> bool:
 def main() -> int:
     """Check, or write; return the exit status."""
     parser = argparse.ArgumentParser(description=textwrap.dedent(__doc__ or ""))
-    parser.add_argument("--write", action="store_true", help="wrap what is too long")
+    parser.add_argument("--write", action="store_true", help="wrap long lines")
     write = parser.parse_args().write
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"],

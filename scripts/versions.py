@@ -1,14 +1,14 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Write a version of a component, with its sums, into the table of releases; show what changed.
+"""Add a version of a component with its checksums to the table of releases, and show the change.
 
     versions.py flannel 0.28.4
 
-Each architecture's archive is downloaded from upstream, its executables are looked at, and its sum
-is compared with the one that upstream publishes beside it, where it does. An architecture that
-upstream does not have is left out. What is to follow (CONTRIBUTING.md, "A version of a component")
-is said at the end.
+For each architecture, the script downloads upstream's archive, checks the executables, and compares
+the checksum with the one that upstream publishes, if there is one. It skips an architecture that
+upstream does not have. At the end it prints the next steps (CONTRIBUTING.md, "A version of a
+component").
 """
 
 from __future__ import annotations
@@ -117,11 +117,13 @@ def fetched(release: dict[str, Any], work: pathlib.Path) -> tuple[str, str]:
 def main(arguments: list[str] | None = None) -> int:
     """Return the exit status for a command line's arguments: 1 where upstream has it not whole."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("component")
-    parser.add_argument("version")
-    parser.add_argument("--base-url", help="instead of upstream's")
-    parser.add_argument("--table", type=pathlib.Path, default=TABLE, help="instead of the own")
-    parser.add_argument("--check", action="store_true", help="write nothing")
+    parser.add_argument("component", help="such as flannel")
+    parser.add_argument("version", help="without a v, such as 0.28.4")
+    parser.add_argument("--base-url", help="download from here instead of upstream")
+    parser.add_argument(
+        "--table", type=pathlib.Path, default=TABLE, help="another table of releases"
+    )
+    parser.add_argument("--check", action="store_true", help="check the version, write nothing")
     told = parser.parse_args(arguments)
     table = releases.load_table()
     wrong = releases.component_errors(told.component, told.version, table)

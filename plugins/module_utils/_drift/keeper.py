@@ -241,12 +241,14 @@ class Publisher:
 def main(arguments: list[str]) -> int:
     """Run until the end, or with --stopped say once that the keeper has ended."""
     parser = argparse.ArgumentParser(prog="keeper")
-    parser.add_argument("--version", required=True, help="of the collection")
+    parser.add_argument("--version", required=True, help="version of the collection")
     parser.add_argument("--cni-conf", help="the CNI configuration that the runtime reads")
     parser.add_argument("--socket", default="", help="unix socket that serves the metrics")
-    parser.add_argument("--group", default="root", help="who may connect to it")
-    parser.add_argument("--port", type=int, default=0, help="loopback port that serves them, too")
-    parser.add_argument("--stopped", action="store_true", help="say that the keeper has ended")
+    parser.add_argument("--group", default="root", help="group that may connect to it")
+    parser.add_argument("--port", type=int, default=0, help="loopback port that also serves them")
+    parser.add_argument(
+        "--stopped", action="store_true", help="report that the keeper has stopped, and exit"
+    )
     told = parser.parse_args(arguments)
     publisher = Publisher(told.version)
     os.makedirs(os.path.dirname(METRICS), mode=0o755, exist_ok=True)
