@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Processor time that a run costs the controller, for 1, 2 and more hosts that are already
-deployed, compared with a playbook of the same number of pings (documentation: benchmarks/README.md).
+deployed, compared with a playbook of the same number of pings (documentation:
+benchmarks/README.md).
 """
 
 from __future__ import annotations
