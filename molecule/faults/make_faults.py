@@ -270,8 +270,7 @@ class Fault:
     def row(self):
         """Its row of the table."""
         one = self.declared
-        nothing = "nothing" if one["by"] == "site" else "nothing: it is over"
-        said = one.get("says") or nothing
+        said = one.get("says") or "nothing"
         of_site = one.get("site", one.get("site_ends", "-"))
         cells = [one["what"], said, of_site, one["by"], self.took, self.lost]
         return "| " + " | ".join(cells) + " |"
