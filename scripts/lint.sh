@@ -46,7 +46,7 @@ wait
 
 for name in "${only[@]}"; do
     [ "$name" = quick ] || grep -qx "$name" "$output/names" || {
-        echo "lint: there is no check $name, but $(sort "$output/names" | xargs)"
+        echo "lint: there is no check $name. The checks are $(sort "$output/names" | xargs)"
         exit 2
     }
 done

@@ -148,7 +148,8 @@ def main(arguments: list[str] | None = None) -> int:
     lacking = [arch for arch in _architectures.ALWAYS if arch in missing]
     if lacking:
         print(
-            f"Nothing is changed: upstream has none for {' and '.join(lacking)}.", file=sys.stderr
+            f"The table is unchanged: upstream has none for {' and '.join(lacking)}.",
+            file=sys.stderr,
         )
         return 1
     before = told.table.read_text(encoding="utf-8")
@@ -163,8 +164,8 @@ def main(arguments: list[str] | None = None) -> int:
     default = next(iter(table[told.component]["versions"]))
     if numbers(told.version) > numbers(default):
         print(
-            f"It is the default now, instead of {default}: python -m pytest"
-            " tests/unit/test_versions.py says what is to follow."
+            f"It is now the default, instead of {default}. Run python -m pytest"
+            " tests/unit/test_versions.py, which names the next steps."
         )
     return 0
 

@@ -1,11 +1,11 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pods with three networks, made and deleted in waves on a real cluster of three nodes: each has
-its interfaces, and nothing of any is left.
+"""Create and delete pods with three networks in waves, on a real cluster of three nodes: each pod
+has its interfaces, and nothing is left behind.
 
-Each wave is made while the one before is deleted, and one node boots anew in the middle one. Then a
-node with pods is deleted and registered again. Makes the cluster and removes it. Needs root and
+Each wave starts while the previous one is deleted, and one node reboots in the middle one. Then a
+node with pods is deleted and registered again. The cluster is created and removed. Needs root and
 `make test-programs`.
 """
 
@@ -210,10 +210,10 @@ def churn(cluster: conformance.Cluster, waves: int, pods: int) -> list[str]:
 def main() -> int:
     """See --help. Return 1 when anything is wrong."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--waves", type=int, default=5, help="how many (default 5)")
-    parser.add_argument("--pods", type=int, default=40, help="of each wave (default 40)")
+    parser.add_argument("--waves", type=int, default=5, help="number of waves (default 5)")
+    parser.add_argument("--pods", type=int, default=40, help="pods of each wave (default 40)")
     parser.add_argument(
-        "configuration", nargs="?", default="api", help="as conformance.py has them (default api)"
+        "configuration", nargs="?", default="api", help="one of conformance.py (default api)"
     )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="multinet-churn-", dir="/var/tmp") as directory:

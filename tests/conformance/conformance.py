@@ -4,8 +4,8 @@
 """Kubernetes' own end-to-end tests on a real cluster of three nodes, for one or more configurations
 of the collection, and for plain flannel.
 
-Makes each cluster and removes it. Needs root and what `setup.py --conformance` builds; the results
-of all configurations that were run in this checkout are in .build/conformance.md.
+Each cluster is created and removed. Needs root and what `setup.py --conformance` builds; the results
+of all configurations that ran in this checkout are in .build/conformance.md.
 """
 
 from __future__ import annotations
@@ -474,10 +474,12 @@ def main() -> int:
         nargs="+",
         default=[],
         choices=list(PARTS),
-        help="parts of the suite (default: all that are for a configuration)",
+        help="parts of the suite (default: all parts for the configuration)",
     )
-    parser.add_argument("--focus", help="instead of parts: a regular expression over tests' names")
-    parser.add_argument("--processes", type=int, default=4, help="tests at a time (default 4)")
+    parser.add_argument("--focus", help="regular expression of tests' names, instead of parts")
+    parser.add_argument(
+        "--processes", type=int, default=4, help="number of tests in parallel (default 4)"
+    )
     options = parser.parse_args()
     chosen = {}
     for configuration in options.configurations:

@@ -1,23 +1,24 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Keep the nftables tables of /etc/multinet/isolation.nft in the kernel, whatever others do.
+"""Keep the nftables tables of /etc/multinet/isolation.nft loaded, whatever other programs do.
 
-Where kernel (5.12) and nft (1.0) can do it, this process owns them: `nft flush ruleset` passes over
-them and nobody else can change them. Elsewhere it listens to the kernel's ruleset events and puts
-them back as soon as somebody has touched them. It also follows the file. It goes as it came: on
-SIGTERM the tables stay, without an owner. Killed, it leaves the socket that owns them with systemd
-(sd_pid_notify_with_fds(3), FDSTORE=1), so they stay as they are, and whoever comes next gets that
-socket. It is one file that needs nothing of the library.
+With kernel 5.12 and nft 1.0, this process owns the tables: `nft flush ruleset` skips them, and
+nobody else can change them. Otherwise it listens to the kernel's ruleset events, and restores the
+tables as soon as somebody changes them. It also loads the file again when it changes. On SIGTERM
+the tables stay, without an owner. When it is killed, systemd keeps the socket that owns them
+(sd_pid_notify_with_fds(3), FDSTORE=1), so they stay as they are, and the next process gets that
+socket. This file does not need the library.
 
-What a port of a bridge may send with changes with every pod. Whoever attaches one leaves a file
-about it, and asks here, at the socket ASKED, to have the file looked at. The files are the truth.
+What a port of a bridge may send changes with every pod. A program that attaches a pod writes a file
+for it, and then makes this process read the file by the socket ASKED. These files decide.
 
-Some sets of the tables it fills itself, from what the kernel has: the nodes are those that flanneld
-has made ways to, for their leases say so, and the tunnels of others are devices. It follows both.
+It fills some sets of the tables itself, from the kernel. Nodes are the hosts to which flanneld has
+made entries and routes, from their leases. Tunnels of others are devices. It follows changes of
+both.
 
     isolation.py hold      run (the unit multinet-isolation.service)
-    isolation.py reload    have the process $MAINPID load the file, and wait for the result
+    isolation.py reload    make the process $MAINPID load the file, and wait for the result
 """
 
 from __future__ import annotations
