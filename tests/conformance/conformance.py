@@ -4,8 +4,8 @@
 """Kubernetes' own end-to-end tests on a real cluster of three nodes, for one or more configurations
 of the collection, and for plain flannel.
 
-Each cluster is created and removed. Needs root and what `setup.py --conformance` builds; the results
-of all configurations that ran in this checkout are in .build/conformance.md.
+Each cluster is created and removed. Needs root and what `setup.py --conformance` builds. The
+results of all configurations that ran in this checkout are in .build/conformance.md.
 """
 
 from __future__ import annotations
