@@ -16,8 +16,9 @@ description:
     own is removed only if it has no objects of others.
   - An object that is being deleted is not deleted again. A warning names its finalizers and who set
     them. If the object is wanted again, the module waits until it is gone.
-  - Earlier versions of the collection made DaemonSets that name their nodes. Before such a DaemonSet
-    is changed into one that selects nodes by a label, the nodes where its pods run get that label.
+  - Earlier versions of the collection made DaemonSets that name their nodes. Before such a
+    DaemonSet is changed into one that selects nodes by a label, the nodes where its pods run get
+    that label.
 author: [multinet.flannel authors (@multinet-flannel)]
 extends_documentation_fragment:
   - multinet.flannel.kubernetes_admin
