@@ -84,7 +84,7 @@ def test_sums_of_what_was_downloaded(bump, upstream, capsys):
     said = capsys.readouterr().out
     assert f"amd64: {sha256} (as upstream publishes)" in said
     assert "arm64: " in said and "(upstream publishes no sum)" in said
-    assert f"+    {VERSION}:" in said and "It is the default now" in said and "s390x: http" in said
+    assert f"+    {VERSION}:" in said and "is now the default" in said and "s390x: http" in said
     assert bump() == (0, after)  # again: nothing more
 
 
