@@ -12,7 +12,7 @@ import time
 
 from .._cni import cache, conf, errors, invoke, netns, runtime
 from .._meta import conf as meta_conf
-from .._meta import flannel, lock
+from .._meta import delete, flannel, lock
 from .._meta import state as meta_state
 from .._meta.in_process import InProcess
 from .._node.removal import RemovalError, Step
@@ -121,8 +121,8 @@ def _from_state(
             for one in here:
                 flannel.put_back(one.network, now.container_id, one.kept)
                 cni = _runtime(now.path, now.in_process)
-                place = _place(now.netns, now.namespace)
-                attachment = one.attachment(cni, now.container_id, place)
+                place = delete.namespace("", now)
+                attachment = one.attachment(cni, now.container_id, _foreign(place))
                 _delete(cni, one.network, attachment, one.result)
             if not here:
                 return
@@ -175,7 +175,12 @@ def _place(path: str, namespace: object) -> str:
     """Return the path where the container's namespace was at ADD; empty where there is another one
     by now (paths are used again), or where it is not known which one it was.
     """
-    return path if netns.is_marked(path, namespace) and not netns.is_own(path) else ""
+    return _foreign(path if netns.is_marked(path, namespace) else "")
+
+
+def _foreign(path: str) -> str:
+    """Return a path, empty if it leads to our own namespace: that is no container's."""
+    return path if path and not netns.is_own(path) else ""
 
 
 def _runtime(path: list[str], in_process: Iterable[str] = ()) -> runtime.Runtime:

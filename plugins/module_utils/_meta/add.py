@@ -303,7 +303,7 @@ class _Add:
             self.plugin.runtime(self.request, state.path, in_process=state.in_process),
             tried,
             container_id=state.container_id,
-            netns=delete.namespace(self.request, state),
+            netns=delete.namespace(self.request.netns, state),
             deadline=time.monotonic() + state.timeout * _UNDO_SHARE,
         )
         try:

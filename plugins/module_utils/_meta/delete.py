@@ -95,7 +95,7 @@ def detach(
         plugin.runtime(request, path, in_process=state.in_process, when_missing=NO_EXECUTABLE),
         state.attached,
         container_id=state.container_id,
-        netns=namespace(request, state),
+        netns=namespace(request.netns, state),
         deadline=time.monotonic() + state.timeout,
     )
     if failed:
@@ -109,18 +109,19 @@ def detach(
         store.remove(state)
 
 
-def namespace(request: Request, state: states.State) -> str:
+def namespace(given: str, state: states.State) -> str:
     """Return the path of the namespace to detach from, empty where it is gone.
 
-    A runtime names none for GC and for a container that is dead. A path, its own or the runtime's,
-    may be another one's by now: names and numbers of processes are used again.
+    given: what the runtime names, which is nothing for GC and for a container that is dead. A path,
+    its own or the runtime's, may be another one's by now: names and numbers of processes are used
+    again.
     """
     if state.namespace:
-        own = [request.netns, state.netns]
+        own = [given, state.netns]
         return next((path for path in own if netns.is_marked(path, state.namespace)), "")
     # a state of a former version
-    if request.netns:
-        return _enterable(request.netns)
+    if given:
+        return _enterable(given)
     path = state.netns
     is_of_process = "/proc/" in path
     return path if netns.is_there(path) and not is_of_process and not netns.is_own(path) else ""

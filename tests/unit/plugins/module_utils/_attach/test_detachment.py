@@ -132,6 +132,28 @@ def test_a_path_that_is_another_ones_by_now_is_not_handed_to_plugins(tmp_path, k
     assert (tmp_path / "told").read_text(encoding="utf-8") == expected
 
 
+@pytest.mark.parametrize(
+    ("path", "there", "told"),
+    [
+        ("/run/netns/pod", True, "/run/netns/pod"),
+        ("/run/netns/pod", False, ""),
+        ("/proc/123/ns/net", True, ""),
+    ],
+)
+def test_a_pod_of_a_former_version_loses_its_interface_as_by_del(
+    tmp_path, monkeypatch, path, there, told
+):
+    store, steps_of = three_networks(tmp_path, f'#!/bin/sh\necho "$CNI_NETNS" >>{tmp_path}/told\n')
+    monkeypatch.setattr(netns, "is_there", lambda path: there)
+    monkeypatch.setattr(netns, "is_own", lambda path: False)
+    state = store.read("pod", "eth0")
+    state.netns, state.namespace = path, None
+    store.write(state)
+    (step,) = steps_of("red")
+    step.act()
+    assert (tmp_path / "told").read_text(encoding="utf-8") == f"{told}\n"
+
+
 def test_a_container_that_the_runtime_is_at_work_on_is_waited_for(tmp_path):
     store, steps_of = three_networks(tmp_path, f"#!/bin/sh\necho called >>{tmp_path}/called\n")
     steps = steps_of("red")
