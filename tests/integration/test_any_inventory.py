@@ -12,6 +12,7 @@ import re
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -289,16 +290,34 @@ def test_roles_that_look_at_all_hosts_do_so_in_turns(tmp_path: pathlib.Path) -> 
     assert json.loads((tmp_path / "all.json").read_text())["schema"]
 
 
+@pytest.fixture
+def machines(tmp_path: pathlib.Path) -> Iterator[dict[str, dict[str, str]]]:
+    """Two hosts that are machines of their own: {name: the variables of a host}."""
+    names = [f"node{number}-{os.getpid()}" for number in (1, 2)]
+    try:
+        hosts = {}
+        for name in names:
+            subprocess.run(["ip", "netns", "add", name], check=True)
+            python = tmp_path / f"python-{name}"
+            python.write_text(
+                f'#!/bin/sh\nexec nsenter --net=/run/netns/{name} {sys.executable} "$@"\n'
+            )
+            python.chmod(0o755)
+            hosts[name.partition("-")[0]] = {"ansible_python_interpreter": str(python)}
+        yield hosts
+    finally:
+        for name in names:
+            subprocess.run(["ip", "netns", "del", name], check=False)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-def test_what_hosts_share_at_the_api_stays_until_the_last_turn(tmp_path: pathlib.Path) -> None:
+def test_what_hosts_share_at_the_api_stays_until_the_last_turn(
+    tmp_path: pathlib.Path, machines: dict[str, dict[str, str]]
+) -> None:
     """Hosts of a later turn still use their accounts."""
-    python = tmp_path / "python"
-    python.write_text(f'#!/bin/sh\nexec unshare -n {sys.executable} "$@"\n')
-    python.chmod(0o755)  # each host is a machine of its own
-    names = ("node1", "node2")
     ansible = Ansible(
         tmp_path,
-        {name: {"ansible_python_interpreter": str(python)} for name in names},
+        machines,
         {
             "multinet_networks": [BLUE],
             "multinet_datastore": "kubernetes",
@@ -310,7 +329,7 @@ def test_what_hosts_share_at_the_api_stays_until_the_last_turn(tmp_path: pathlib
     assert ansible.playbook([play]) != 0
     turns = re.split(r"^PLAY \[all\] .*$", ansible.output, flags=re.M)[1:]
     assert len(turns) == 2, ansible.output
-    for name, turn, said in zip(names, turns, ("skipping: [node1]", "fatal: [node2 ->")):
+    for name, turn, said in zip(machines, turns, ("skipping: [node1]", "fatal: [node2 ->")):
         task = turn.partition("TASK [multinet.flannel.reset : Remove what the networks have at")[2]
         assert said in task.partition("TASK [")[0], (name, turn)
 
