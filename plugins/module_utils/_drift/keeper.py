@@ -91,9 +91,12 @@ class Keeper:
         with self._alone() as alone:
             if compared and alone:  # what a run has in hand deviates until it ends
                 self._tell(_sentences(compared))
-                due = (step for step in ready if self._due(step) and self._is_still_due(step))
+                due = [step for step in ready if self._due(step)]
+                own = (step for step in due if not step.again)
                 # after one that failed, the others may not be what is needed
-                all(self._repair(step) for step in due)
+                if all(self._repair(step) for step in own):
+                    ways = self._still_due([step for step in due if step.again])
+                    all(self._repair(step) for step in ways)
         self._remember(steps)
         return compared
 
@@ -107,16 +110,16 @@ class Keeper:
         # whatever the reasons, a daemon is not restarted over and over
         return not step.unit or (self._may_restart(step.unit) >= 1 and self._rested(step.unit))
 
-    def _is_still_due(self, step: repair.Step) -> bool:
-        """Look once more before what leads to another host is taken away."""
-        if not step.again:
-            return True
+    def _still_due(self, due: list[repair.Step]) -> list[repair.Step]:
+        """Look once more before what leads to other hosts is taken away."""
+        if not due:
+            return []
         try:
             looked = self._look()
         except (deployed.DeployedError, observe.ObserveError):
-            return False
+            return []
         steps = list(_safe_steps(compare.compared(*looked))) if looked else []
-        return bool(repair.still_due([step], steps))
+        return repair.still_due(due, steps)
 
     def _may_restart(self, unit: str) -> float:
         left, last = self._restarts.get(unit, (MOST_RESTARTS, 0.0))

@@ -576,11 +576,13 @@ def unleased(network: Network, seen: Seen) -> Iterator[Lost]:
             yield Lost(
                 f"the FDB of {device} leads to {some(hosts)}, which {_holds(hosts)} no lease",
                 tuple(
-                    command
-                    for host, mac, words in lost
-                    for command in (
-                        *_ways_by(device, mac, seen, inside),
-                        ("bridge", "fdb", "delete", mac, "dev", device, "dst", host, *words),
+                    dict.fromkeys(  # a MAC may lead to several hosts
+                        command
+                        for host, mac, words in lost
+                        for command in (
+                            *_ways_by(device, mac, seen, inside),
+                            ("bridge", "fdb", "delete", mac, "dev", device, "dst", host, *words),
+                        )
                     )
                 ),
             )
@@ -651,18 +653,30 @@ def _is_as_flanneld_makes(network: Network, seen: Seen, route: dict[str, Any]) -
         bool(route["dev"])
         and route["dev"] in devices
         and target.prefixlen == lengths.get(target.version)
+        and _is_leased_out(network, target)
         and route.get("protocol") == "boot"
         and route.get("metric") == (_IPV6_METRIC if target.version == 6 else None)
     )
 
 
+def _is_leased_out(network: Network, subnet: Any) -> bool:
+    """Whether a subnet is between the first and the last one that hosts get."""
+    first, last = network.get("subnet_min"), network.get("subnet_max")
+    return subnet.version == 6 or (
+        (not first or subnet.network_address >= ipaddress.ip_address(first))
+        and (not last or subnet.network_address <= ipaddress.ip_address(last))
+    )
+
+
 def knows_nodes(network: Network, seen: Seen) -> bool:
     """Whether the leases say for sure who is a node: all of them could be read, this host's own is
-    among them with its address, and nothing is wrong with the data store.
+    among them with its address, others' are, too, and nothing is wrong with the data store.
     """
     name = network["name"]
     leases = seen["leases"].get(name)
     if not leases or seen["leases_wrong"] or (seen["etcd"] or {}).get("alarms"):
+        return False
+    if len(leases) < 2 or seen["adopted"]:
         return False
     addresses = (seen["underlay"].get(name) or {}).get("addresses", [])
     written = subnet_file.gateways(seen["subnet_files"].get(name) or {})

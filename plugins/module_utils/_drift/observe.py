@@ -85,7 +85,7 @@ def look(
     status() or None, "leases_problem": a sentence or "", "leases_wrong": bool, "executables":
     {path: what is wrong}, "cni_files": {path: what is wrong}, "allocated": {network: {"4" or "6":
     how many addresses host-local gave to pods}}, "pods": {network: these addresses}, "taken_over":
-    what _taken_over() returns, "firewalls": list of firewalls.Table, "bridges_filtered": whether
+    what _taken_over() returns, "adopted": what _adopted() returns, "firewalls": list of firewalls.Table, "bridges_filtered": whether
     they see what a bridge passes on, "blind": sentences about what nobody can look at}.
 
     Raises ObserveError.
@@ -137,6 +137,7 @@ def look(
         "allocated": {name: _allocated(given) for name, given in pods.items()},
         "pods": pods,
         "taken_over": taken_over,
+        "adopted": _adopted(plan),
         "firewalls": tables,
         "bridges_filtered": _number("/proc/sys/net/bridge/bridge-nf-call-iptables") == 1,
         "blind": [*_blind(store["etcd"]), *unseen, *([_NOT_YET] if taken_over else [])],
@@ -185,6 +186,13 @@ def _taken_over(plan: dict[str, Any], record: str = TAKEN_OVER) -> bool:
     except OSError:
         return False
     return bool(plan["datastore"] == "kubernetes") and age < TAKING_OVER
+
+
+def _adopted(plan: dict[str, Any], record: str = TAKEN_OVER) -> bool:
+    """Whether networks were taken over here whenever, and the leases are Nodes': a takeover that
+    waits for its next host may take days, and those hosts are only named then.
+    """
+    return bool(plan["datastore"] == "kubernetes") and os.path.exists(record)
 
 
 def _xfrm(execute: Run) -> dict[str, str]:

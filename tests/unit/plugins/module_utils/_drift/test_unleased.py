@@ -100,6 +100,31 @@ def test_without_them_nothing_deviates():
     assert seen["fdb"]["flannel.1"]["1e:55:6a:83:18:00"] == "198.18.201.12"
 
 
+def test_what_leads_to_two_hosts_by_one_mac_is_taken_away_once():
+    """A second removal would fail, and the rest would stay."""
+    seen = seen_with((["fdb_others", "flannel.1"], [["4a:00:00:00:00:99", "198.18.201.93", []]]))
+    commands = done(steps_of(seen))["blue"]
+    assert sorted(commands) == sorted(
+        [*TAKEN_AWAY["blue"], "bridge fdb delete 4a:00:00:00:00:99 dev flannel.1 dst 198.18.201.93"]
+    )
+
+
+@pytest.mark.parametrize(
+    "bounds, taken",
+    [
+        ({"subnet_min": "10.5.100.0"}, False),
+        ({"subnet_max": "10.5.98.0"}, False),
+        ({"subnet_min": "10.5.99.0", "subnet_max": "10.5.99.0"}, True),
+    ],
+)
+def test_a_route_to_a_subnet_that_flanneld_never_leases_is_left(bounds, taken):
+    """An administrator keeps such subnets for routes of their own."""
+    planned = copy.deepcopy(PLAN)
+    for network in planned["networks"]:
+        network.update(bounds if network["name"] == "green" else {})
+    assert ("green" in done(steps_of(seen_with(), planned))) == taken
+
+
 def test_hosts_that_are_still_to_be_taken_over_are_nodes(tmp_path):
     """With kubernetes they have no leases yet, and pods' packets go on meanwhile."""
     seen = seen_with((["taken_over"], True))
@@ -108,11 +133,13 @@ def test_hosts_that_are_still_to_be_taken_over_are_nodes(tmp_path):
     record = tmp_path / "adopted.json"
     stores = [{"datastore": "kubernetes"}, {"datastore": "etcd"}]
     assert not any(observe._taken_over(one, str(record)) for one in stores)
+    assert not any(observe._adopted(one, str(record)) for one in stores)
     record.touch()
     assert [observe._taken_over(one, str(record)) for one in stores] == [True, False]
     long_ago = time.time() - observe.TAKING_OVER - 60
     os.utime(record, (long_ago, long_ago))
     assert not any(observe._taken_over(one, str(record)) for one in stores)
+    assert [observe._adopted(one, str(record)) for one in stores] == [True, False]
 
 
 def leases(name, change):
@@ -130,6 +157,10 @@ def leases(name, change):
         ("blue", [(["leases", "blue"], None)]),
         ("blue", [(["leases", "blue"], [])]),
         ("blue", [leases("blue", lambda listed: listed[1:])]),  # without this host's own
+        # of this host alone: those of the others were lost, or are in another data store
+        ("blue", [leases("blue", lambda listed: listed[:1])]),
+        # a takeover that waits for its next host for days
+        ("", [(["adopted"], True)]),
         ("blue", [leases("blue", lambda listed: [*listed, dict(listed[1], public_ip="")])]),
         ("blue", [leases("blue", lambda listed: [*listed, dict(listed[1], mac="")])]),
         ("blue", [leases("blue", lambda listed: [*listed, dict(listed[1], mac_v6="")])]),
@@ -365,6 +396,16 @@ def test_the_keeper_asks_once_more_right_before(changes):
     hands.looks = [hands.seen, *[last] * 9]
     hands.rounds(1)
     assert not hands.done
+
+
+def test_the_keeper_looks_once_for_all_that_leads_to_others():
+    """A look takes seconds, and a run waits for the keeper meanwhile."""
+    hands = Hands()
+    hands.rounds(ROUNDS)
+    looks = []
+    hands.keeper._look = lambda: looks.append(hands.now) or (PLAN, hands.seen)
+    hands.rounds(1)
+    assert len(hands.done) == 4 and len(looks) == 2
 
 
 def test_the_keeper_does_nothing_when_the_last_look_fails():
