@@ -51,6 +51,12 @@ options:
     type: str
     choices: [all, own, ways]
     default: all
+  unleased_for:
+    description: For so many seconds each look must find what leads to a host without a lease before
+      it is removed. Give hosts that are no part of the run the time in which their own keepers
+      repair their leases (90).
+    type: int
+    default: 3
 """
 
 EXAMPLES = r"""
@@ -101,7 +107,6 @@ from ansible_collections.multinet.flannel.plugins.module_utils._node import (
 )
 
 PATIENCE = 6  # looks, half a second apart
-UNLEASED_FOR = 3.0  # seconds in which each look must find what leads to a host without a lease
 
 Look = Callable[[], "tuple[list[compare.Deviation], list[repair.Step]]"]
 
@@ -159,6 +164,7 @@ def main() -> None:
             "public_ip": {"type": "str"},
             "timeout": {"type": "int", "default": 90},
             "scope": {"type": "str", "choices": ["all", "own", "ways"], "default": "all"},
+            "unleased_for": {"type": "int", "default": 3},
         },
         supports_check_mode=True,
     )
@@ -176,7 +182,7 @@ def main() -> None:
             )
             return
         again = functools.partial(look, plan, cni_conf, module.params["scope"])
-        waits = repair.Waits(UNLEASED_FOR, time.monotonic)
+        waits = repair.Waits(module.params["unleased_for"], time.monotonic)
         found, steps = again()
         due = waits.over(steps)
         for dummy in range(0 if module.check_mode else PATIENCE):
@@ -192,7 +198,7 @@ def main() -> None:
             if wrong:
                 module.fail_json(msg="\n".join([*wrong, "Nothing was repaired."]))
             due = repair_all(module, due, again)
-            deadline = time.monotonic() + timeout
+            deadline = time.monotonic() + timeout + module.params["unleased_for"]
             # other hosts' flanneld follow, and this one's learns of them
             while steps and time.monotonic() < deadline:
                 time.sleep(0.5)

@@ -225,6 +225,28 @@ def test_a_node_has_its_networks_said_with_its_turn(role: str) -> None:
     assert not any(re.search(r"\bansible_play_hosts\b", text) for text in texts)
 
 
+@pytest.mark.parametrize(
+    "batch, seconds",
+    [(["node1", "node2"], "3"), (["node1"], "90"), (["node2", "node3", "node1"], "3")],
+)
+def test_hosts_outside_of_a_run_have_time_to_repair_their_leases(
+    batch: list[str], seconds: str
+) -> None:
+    """With --limit or serial only their own keepers do."""
+    tasks = yaml.safe_load((ROOT / "roles" / "flanneld" / "tasks" / "main.yml").read_text())
+    (ways,) = [
+        task["multinet.flannel.node_repair"]
+        for task in tasks
+        if task.get("multinet.flannel.node_repair", {}).get("scope") == "ways"
+    ]
+    environment = jinja2.Environment()
+    environment.filters["difference"] = lambda one, other: [x for x in one if x not in other]
+    shown = environment.from_string(ways["unleased_for"]).render(
+        multinet_nodes=["node1", "node2"], ansible_play_batch=batch
+    )
+    assert shown == seconds
+
+
 def test_one_task_lets_no_pod_start_where_a_reset_is() -> None:
     """After the drain, or pods would find no other node; before the first thing is removed."""
     paths = sorted((ROOT / "roles" / "reset" / "tasks").glob("*.yml"))
