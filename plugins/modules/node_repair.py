@@ -133,7 +133,9 @@ def hand_over(module: AnsibleModule, plan: dict[str, Any], public_ip: str) -> li
 def repair_all(module: AnsibleModule, due: list[repair.Step], again: Look) -> list[repair.Step]:
     """Take steps, and return those that were taken; raise ObserveError, UnitError or LockError.
 
-    again: looks once more, before what leads to another host is taken away.
+    again: looks once more at all there is, before what leads to another host is taken away and
+    after it: flanneld makes it once, so a host that took its lease in between would not get it
+    back.
     """
     with lock.by_run():
         taken = [step for step in due if not step.again]
@@ -142,6 +144,11 @@ def repair_all(module: AnsibleModule, due: list[repair.Step], again: Look) -> li
         if ways:
             ways = repair.still_due(ways, again()[1])
             run_commands(ways)
+        networks = {step.network for step in ways} - {step.network for step in taken if step.unit}
+        if networks:
+            lost = [step for step in again()[1] if step.unit and step.network in networks]
+            run_commands(lost)
+            taken += lost
         changes = [units.Change(step.unit, "restart", step.reason) for step in taken if step.unit]
         timeout = module.params["timeout"]
         units.apply(units.Systemd(module.run_command), changes, [], timeout)
@@ -182,6 +189,7 @@ def main() -> None:
             )
             return
         again = functools.partial(look, plan, cni_conf, module.params["scope"])
+        whole = functools.partial(look, plan, cni_conf, "all")
         waits = repair.Waits(module.params["unleased_for"], time.monotonic)
         found, steps = again()
         due = waits.over(steps)
@@ -197,7 +205,7 @@ def main() -> None:
             wrong = data_store.problems(data_store.environments(step.unit for step in due))
             if wrong:
                 module.fail_json(msg="\n".join([*wrong, "Nothing was repaired."]))
-            due = repair_all(module, due, again)
+            due = repair_all(module, due, whole)
             deadline = time.monotonic() + timeout + module.params["unleased_for"]
             # other hosts' flanneld follow, and this one's learns of them
             while steps and time.monotonic() < deadline:
@@ -206,7 +214,7 @@ def main() -> None:
                 # what a daemon that was down hid; what it makes itself, it is about to make
                 hidden = [step for step in waits.over(steps) if not step.unit and step not in due]
                 if hidden:
-                    due += repair_all(module, hidden, again)
+                    due += repair_all(module, hidden, whole)
         left = [one.line() for one in found]
         if steps and not module.check_mode:
             module.warn(

@@ -48,6 +48,7 @@ class Stage:
         self.params = {"scope": scope, "cni_conf": "", "public_ip": None, "timeout": 9}
         self.params["unleased_for"] = 3
         self.check_mode, self.result, self.warnings = check, {}, []
+        self.after = lambda: None  # what happens while an entry is taken away
         self.run_command = None
         for owner, name, value in (
             (node_repair, "AnsibleModule", lambda **dummy: self),
@@ -73,12 +74,16 @@ class Stage:
         self.done.append(" ".join(command))
         if command[0] == "bridge":
             del self.seen["fdb"][command[5]][command[3]]
+            self.after()
 
     def apply(self, dummy, changes, *more):
         self.done += [change.unit for change in changes]
         for change in changes:
             self.seen["units"][change.unit]["ActiveState"] = "active"
             self.seen["links"]["flannel.1"]["up"] = True
+            for lease in self.seen["leases"]["red"]:  # it makes what is missing
+                if lease["mac"] == MAC:
+                    self.seen["fdb"]["flannel.2"][MAC] = STRANGER
 
     def stray(self):
         """Have an entry that leads to a host without a lease."""
@@ -163,6 +168,17 @@ def test_a_host_that_takes_its_lease_meanwhile_keeps_its_entry(monkeypatch, numb
     stage.main()
     assert (stage.done, stage.result["changed"], stage.result["left"]) == ([], False, [])
     assert not stage.warnings
+
+
+@pytest.mark.parametrize("scope", ["all", "ways"])
+def test_a_host_that_takes_its_lease_while_its_entry_goes_gets_it_back(monkeypatch, scope):
+    """flanneld has made the entry already, and makes it once."""
+    stage = Stage(monkeypatch, scope)
+    stage.stray()
+    stage.after = stage.leased
+    stage.main()
+    assert stage.done == [TAKEN_AWAY, "flanneld@red.service"]
+    assert len(stage.result["repaired"]) == 2 and stage.result["left"] == []
 
 
 def test_an_entry_that_a_stopped_flanneld_left_is_taken_away_in_the_same_run(monkeypatch):
