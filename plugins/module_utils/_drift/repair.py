@@ -146,6 +146,8 @@ def _network(
         )
         yield Step(commands, network["unit"], reasons[0].sentence, network["name"])
     unsure = any(one.kind in _UNSURE for one in mine) or not networks.knows_nodes(network, seen)
+    if state is not None and state.get("pod") and seen["etcd"] is not None:
+        unsure = True  # nobody restarts another host's pod that has lost its lease
     if any(one.kind == "unleased" for one in mine) and not unsure:
         for lost in networks.unleased(network, seen):
             if lost.commands:

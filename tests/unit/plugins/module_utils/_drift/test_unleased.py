@@ -189,6 +189,16 @@ def test_nothing_is_taken_away_while_it_is_not_sure_who_is_a_node(network, chang
     assert done(steps) == wanted
 
 
+@pytest.mark.parametrize("is_etcd", [True, False])
+def test_flanneld_in_pods_gets_a_lost_lease_back_with_kubernetes_alone(is_etcd):
+    """There the subnet server sees to it; nobody restarts a pod that has lost its lease in etcd."""
+    in_a_pod = {"ActiveState": "active", "process": "S", "pod": True}
+    changes = [(["units", f"flanneld@{name}.service"], in_a_pod) for name in TAKEN_AWAY]
+    seen = seen_with(*changes, *([] if is_etcd else [(["etcd"], None)]))
+    assert seen["etcd"] or not is_etcd
+    assert done(steps_of(seen)) == ({} if is_etcd else TAKEN_AWAY)
+
+
 def test_what_is_written_otherwise_is_the_same_host():
     """In leases that somebody wrote by hand."""
     listed = copy.deepcopy(test_lab.HOST["leases"]["blue"])
