@@ -85,8 +85,9 @@ def look(
     status() or None, "leases_problem": a sentence or "", "leases_wrong": bool, "executables":
     {path: what is wrong}, "cni_files": {path: what is wrong}, "allocated": {network: {"4" or "6":
     how many addresses host-local gave to pods}}, "pods": {network: these addresses}, "taken_over":
-    what _taken_over() returns, "adopted": what _adopted() returns, "firewalls": list of firewalls.Table, "bridges_filtered": whether
-    they see what a bridge passes on, "blind": sentences about what nobody can look at}.
+    what _taken_over() returns, "adopted": what _adopted() returns, "firewalls": list of
+    firewalls.Table, "bridges_filtered": whether they see what a bridge passes on, "blind":
+    sentences about what nobody can look at}.
 
     Raises ObserveError.
     """

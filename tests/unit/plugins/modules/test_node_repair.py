@@ -172,7 +172,7 @@ def test_a_host_that_takes_its_lease_meanwhile_keeps_its_entry(monkeypatch, numb
 
 @pytest.mark.parametrize("scope", ["all", "ways"])
 def test_a_host_that_takes_its_lease_while_its_entry_goes_gets_it_back(monkeypatch, scope):
-    """flanneld has made the entry already, and makes it once."""
+    """Its entry is made once, and was."""
     stage = Stage(monkeypatch, scope)
     stage.stray()
     stage.after = stage.leased
