@@ -653,18 +653,27 @@ def _is_as_flanneld_makes(network: Network, seen: Seen, route: dict[str, Any]) -
         bool(route["dev"])
         and route["dev"] in devices
         and target.prefixlen == lengths.get(target.version)
-        and _is_leased_out(network, target)
+        and _is_leased_out(network, seen, target)
         and route.get("protocol") == "boot"
         and route.get("metric") == (_IPV6_METRIC if target.version == 6 else None)
     )
 
 
-def _is_leased_out(network: Network, subnet: Any) -> bool:
-    """Whether a subnet is between the first and the last one that hosts get."""
+def _is_leased_out(network: Network, seen: Seen, subnet: Any) -> bool:
+    """Whether a subnet is between the first and the last one that hosts get. From etcd, flanneld
+    leases by itself all but the first one of the range (pkg/subnet/config.go).
+    """
+    if subnet.version == 6:
+        return True
     first, last = network.get("subnet_min"), network.get("subnet_max")
-    return subnet.version == 6 or (
-        (not first or subnet.network_address >= ipaddress.ip_address(first))
-        and (not last or subnet.network_address <= ipaddress.ip_address(last))
+    if (
+        not first
+        and seen["etcd"] is not None
+        and str(subnet.network_address) == base(network["cidr"])
+    ):
+        return False
+    return (not first or subnet.network_address >= ipaddress.ip_address(first)) and (
+        not last or subnet.network_address <= ipaddress.ip_address(last)
     )
 
 

@@ -125,6 +125,16 @@ def test_a_route_to_a_subnet_that_flanneld_never_leases_is_left(bounds, taken):
     assert ("green" in done(steps_of(seen_with(), planned))) == taken
 
 
+@pytest.mark.parametrize("is_etcd, taken", [(True, False), (False, True)])
+def test_flanneld_leases_no_first_subnet_of_a_range_from_etcd(is_etcd, taken):
+    """Where it starts is its own (pkg/subnet/config.go); a Node may have it as its podCIDR."""
+    seen = seen_with(*([] if is_etcd else [(["etcd"], None)]))
+    for route in seen["routes"]:
+        if route["dst"] == "10.5.99.0/24":
+            route["dst"] = "10.5.0.0/24"
+    assert ("green" in done(steps_of(seen))) == taken
+
+
 def test_hosts_that_are_still_to_be_taken_over_are_nodes(tmp_path):
     """With kubernetes they have no leases yet, and pods' packets go on meanwhile."""
     seen = seen_with((["taken_over"], True))
