@@ -663,14 +663,10 @@ def _is_leased_out(network: Network, seen: Seen, subnet: Any) -> bool:
     """Whether a subnet is between the first and the last one that hosts get. From etcd, flanneld
     leases by itself all but the first one of the range (pkg/subnet/config.go).
     """
-    if subnet.version == 6:
-        return True
-    first, last = network.get("subnet_min"), network.get("subnet_max")
-    if (
-        not first
-        and seen["etcd"] is not None
-        and str(subnet.network_address) == base(network["cidr"])
-    ):
+    first, last, cidr = network.get("subnet_min"), network.get("subnet_max"), network["cidr"]
+    if subnet.version == 6:  # has no such bounds
+        first, last, cidr = None, None, network["ipv6_cidr"]
+    if not first and seen["etcd"] is not None and str(subnet.network_address) == base(cidr):
         return False
     return (not first or subnet.network_address >= ipaddress.ip_address(first)) and (
         not last or subnet.network_address <= ipaddress.ip_address(last)

@@ -309,8 +309,10 @@ def test_routes_of_ipv6_have_the_metric_that_the_kernel_gives():
     seen["routes"] = [
         dict(way, dst="fd00:5:0:99::/64", metric=1024),
         dict(way, dst="fd00:5:0:98::/64", metric=512),
+        dict(way, dst="fd00:5::/64", metric=1024),  # the first one of the range, with etcd
     ]
-    right, other = networks.unleased(network, seen)
+    right, other, first = networks.unleased(network, seen)
+    assert first.commands == ()
     (command,) = right.commands
     assert " ".join(command) == "ip route delete fd00:5:0:99::/64 via fd00:201::99 dev eth0"
     assert other.commands == ()
