@@ -58,12 +58,13 @@ def set_default_routes(path: str, interface: str, gateways: list[str]) -> None:
 
 
 def keep_default_routes(
-    path: str, owners: dict[str, str], before: dict[object, rtnetlink.Route]
+    path: str, owners: dict[str, str], before: dict[object, rtnetlink.Route], made_anew: set[str]
 ) -> None:
     """Leave an interface the default route of a family alone, and give it back what it had of it.
 
     owners: {family: its interface}; before: what there was once, of rtnetlink's default_routes():
-    of other interfaces that stays, too. Raises Error (code 5 or 8).
+    of other interfaces that stays, too; made_anew: families of which it is to have another one than
+    before. Raises Error (code 5 or 8).
     """
     with netns.inside(path), rtnetlink.Channel() as kernel:
         for name, interface in owners.items():
@@ -76,7 +77,7 @@ def keep_default_routes(
                 for key, route in now.items():
                     if route.family == family and route.index != index and key not in before:
                         kernel.ask(rtnetlink.delete_route(route))
-                for key, route in before.items():
+                for key, route in before.items() if name not in made_anew else ():
                     if route.family == family and route.index == index and key not in now:
                         kernel.ask(rtnetlink.same_route(route))
             except OSError as error:

@@ -37,31 +37,36 @@ def settle(
     the master, whoever has the default route. before: the default routes there were before the
     networks behind the master were attached; None where their plugins tell all that they make.
     """
+    master = attached[0][0]
+    has = {}
+    for one, _given in attached:
+        has[one] = results.default_families(one.final_result)
+        if one is master or before is not None:
+            has[one] |= _in_kernel(netns, one, before or {})
     asked, gateways = next(
         ((one, given) for one, given in attached if given is not None), (None, [])
     )
+    moved: set[str] = set()
     if asked and not gateways:
         gateways = results.default_gateways(asked.final_result)
+        moved = has[asked]  # also one without a gateway, or that is not told
     wanted = {_family(gateway) for gateway in gateways}
-    master = attached[0][0]
+    moved = moved | wanted
     if services and asked and asked is not master:
-        of_master = [cidr for cidr in services if _family(cidr) in wanted]
+        of_master = [cidr for cidr in services if _family(cidr) in moved]
         routes = netlink.route_as_by_default(netns, master.interface, of_master)
         master.result = _with_routes(master.final_result, routes)
-    owners = dict.fromkeys(wanted, asked.interface) if asked else {}
-    taken: set[str] = set()
+    owners = dict.fromkeys(moved, asked.interface) if asked else {}
+    taken = set(moved)
     for one, _given in attached:
-        has = results.default_families(one.final_result)
-        if one is master or before is not None:
-            has |= _in_kernel(netns, one, before or {})
-        own = has - wanted - taken
-        _change(netns, one, has - own - wanted if one is asked else (has & taken) | wanted, [])
-        owners.update(dict.fromkeys(own, one.interface))
-        taken |= own
+        gone = (has[one] & taken) - moved if one is asked else (has[one] & taken) | moved
+        _change(netns, one, gone, [])
+        owners.update(dict.fromkeys(has[one] - taken, one.interface))
+        taken |= has[one]
     if asked and gateways:
         _change(netns, asked, wanted, gateways)
     if before is not None:
-        netlink.keep_default_routes(netns, owners, before)
+        netlink.keep_default_routes(netns, owners, before, wanted)
 
 
 def _in_kernel(netns: str, attached: Attached, before: dict[object, Route]) -> set[str]:

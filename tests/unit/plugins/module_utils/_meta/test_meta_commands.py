@@ -312,7 +312,7 @@ def _kernel(monkeypatch):
         lambda path, interface, gateways: done.append((interface, gateways)),
     )
     monkeypatch.setattr(netlink, "default_families", lambda path, interface, before: set())
-    monkeypatch.setattr(netlink, "keep_default_routes", lambda path, owners, before: None)
+    monkeypatch.setattr(netlink, "keep_default_routes", lambda path, *said: None)
     return done
 
 
@@ -384,7 +384,7 @@ def test_the_default_route_is_the_masters_though_others_do_not_tell_theirs(
     machine.run = with_route
     assert serve("ADD")[0] == 0
     assert kernel == [("net1", ["4"])]
-    assert kept == [({"4": "eth0"}, {"of eth0": 1})]
+    assert kept == [({"4": "eth0"}, {"of eth0": 1}, set())]
 
 
 @pytest.mark.parametrize("kind", ["bridge", "flannel"])
