@@ -156,7 +156,8 @@ def mark(path: str) -> Mark | None:
 
 
 def is_marked(path: str, kept: object) -> bool:
-    """Say whether the namespace at path is the one that mark() returned `kept` of; False for None.
+    """Say whether the namespace at path is the one that mark() returned `kept` of; False for None;
+    raise Error (code 8) where that one may be there and cannot be entered.
 
     It is entered only where all but the cookie is the same. A mark may be a former version's: less
     of it.
@@ -166,9 +167,13 @@ def is_marked(path: str, kept: object) -> bool:
         return False
     if len(kept) < 4:
         return True
+    if not is_there(path) or kept[3] != _boot():
+        return False
     try:
-        return is_there(path) and kept[2:] == [kept[2] and _cookie(path), _boot()]
+        return not kept[2] or kept[2] == _cookie(path)
     except errors.Error:
+        if identity(path) == found:
+            raise
         return False  # it has gone meanwhile
 
 

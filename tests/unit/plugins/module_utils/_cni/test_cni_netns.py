@@ -9,7 +9,7 @@ import os
 import subprocess
 
 import pytest
-from ansible_collections.multinet.flannel.plugins.module_utils._cni import netns
+from ansible_collections.multinet.flannel.plugins.module_utils._cni import errors, netns
 
 NAME = f"mark-{os.getpid()}"
 PATH = f"/run/netns/{NAME}"
@@ -70,3 +70,25 @@ def test_the_mark_of_a_former_version_and_none(named, tmp_path):
     (tmp_path / "file").touch()
     assert not netns.is_marked(str(tmp_path / "file"), netns.mark(PATH))
     assert not netns.is_marked("", netns.mark(PATH))
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_one_that_cannot_be_entered_is_gone_only_where_none_is_at_the_path(
+    named, monkeypatch, is_gone
+):
+    """Otherwise a pod that lives would lose its addresses, and keep its interfaces."""
+    mark = netns.mark(PATH)
+    if not mark[2]:
+        pytest.skip("this kernel has no cookies of network namespaces")
+
+    def refused(descriptor):
+        if is_gone:
+            subprocess.run(["umount", "--lazy", PATH], check=True)
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(netns, "_enter", refused)
+    if is_gone:
+        assert not netns.is_marked(PATH, mark)
+        return
+    with pytest.raises(errors.Error, match="cannot be entered"):
+        netns.is_marked(PATH, mark)
