@@ -135,13 +135,30 @@ def left(
     programs see them. kept: of entries(); own_type: as in remembered(); what a meta-plugin attached
     has entries of its own.
     """
-    found = [
-        one for one in _all_of(kept) if not one.is_meta(own_type) and not netns.is_there(one.netns)
+    runs = running(kept, own_type, proc)
+    return [
+        one
+        for one in _all_of(kept)
+        if not one.is_meta(own_type)
+        and not netns.is_there(one.netns)
+        and (one.container_id not in runs if one.pod_uid else one.netns)
     ]
-    unsure = [one for one in found if not one.netns or os.path.exists(one.netns)]
+
+
+def running(kept: dict[str, dict[str, Any]], own_type: object, proc: str = "/proc") -> set[str]:
+    """Return the ids of the pods of which a process is, of those whose namespace is not found: none
+    is named, or a mere file is in its place. The arguments are those of left().
+    """
+    unsure = [
+        one
+        for one in _all_of(kept)
+        if one.pod_uid
+        and not one.is_meta(own_type)
+        and not netns.is_there(one.netns)
+        and (not one.netns or os.path.exists(one.netns))
+    ]
     processes = _processes(proc) if unsure else ""
-    stay = [one for one in unsure if (_runs(one, processes) if one.pod_uid else not one.netns)]
-    return [one for one in found if one not in stay]
+    return {one.container_id for one in unsure if _runs(one, processes)}
 
 
 def _processes(proc: str) -> str:

@@ -17,6 +17,7 @@ import os
 import time
 
 from .._cni import conf, errors, files, netlink, netns, skel, version
+from .._cni import result as results
 from . import foreign
 from . import plugin as meta_plugin
 from . import state as states
@@ -96,7 +97,7 @@ def find(host: Host, is_ours: Callable[[str], bool], grace: float) -> Garbage:
                 {"container_id": container_id, "interface": interface, "networks": networks}
             )
     kept = foreign.entries(host.caches)
-    live.update(_alive(kept))
+    live.update(_alive(kept), foreign.running(kept, OWN_TYPE))
     damaged += sorted(glob.glob(os.path.join(glob.escape(host.state_directory), "*.corrupt-*")))
     search = _Search(host, is_ours, grace)
     search.live = live
@@ -282,9 +283,22 @@ def _lives(state: states.State, host: Host) -> bool:
     one may be at its path by now.
     """
     if not state.namespace:  # in a state of a former version
-        return netns.is_there(state.netns)
+        # A mere file may be mounted on where only the runtime's programs see it.
+        return netns.is_there(state.netns) or (
+            os.path.exists(state.netns) and not _addresses(state).isdisjoint(_present(host))
+        )
     paths = (path for pattern in host.namespaces for path in glob.glob(pattern))
     return any(netns.is_marked(path, state.namespace) for path in (state.netns, *paths))
+
+
+def _addresses(state: states.State) -> set[str | None]:
+    """Return the addresses that a container got; raise Error."""
+    return {
+        netlink.canonical(one["address"])
+        for attached in state.attached
+        if attached.result
+        for one in results.to_latest(attached.final_result)["ips"]
+    }
 
 
 def _present(host: Host) -> set[str]:

@@ -138,8 +138,8 @@ def test_a_mere_file_is_no_namespace(tmp_path):
     assert sorted(one["container_id"] for one in found) == ["other", "stopped"]
 
 
-def state_of(tmp_path, path, namespace):
-    """Return the Store and the Host of an old state: its path, and which one was there."""
+def state_of(tmp_path, path, namespace, attached=()):
+    """Return the Host of an old state: its path, which one was there, and what was attached."""
     store = states.Store(str(tmp_path / "states"))
     store.write(
         states.State(
@@ -149,7 +149,7 @@ def state_of(tmp_path, path, namespace):
             netns=str(path),
             path=[],
             timeout=1,
-            attached=[],
+            attached=list(attached),
             namespace=namespace,
         )
     )
@@ -175,3 +175,36 @@ def test_a_state_is_garbage_when_its_namespace_is_gone(tmp_path, is_own, marked)
     # one that moved lives, too
     lives = marked == "as the same" or (marked == "not" and is_own)
     assert [one["container_id"] for one in found["states"]] == ([] if lives else ["cid"])
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1/8", "203.0.113.9/24"])
+def test_a_state_of_a_former_version_is_none_while_its_address_is_there(tmp_path, address):
+    """Its namespace may be mounted where its runtime alone sees it: here there is a mere file."""
+    (tmp_path / "netns").touch()
+    result = {"cniVersion": "0.4.0", "ips": [{"version": "4", "address": address}]}
+    raw = {"type": "bridge", "name": "multinet-blue"}
+    attached = [states.Attached(raw, "eth0", result=result), states.Attached(raw, "net1")]
+    host = state_of(tmp_path, tmp_path / "netns", None, attached)
+    found = garbage.find(host, lambda name: True, 300)
+    lives = address.startswith("127.")
+    assert [one["container_id"] for one in found["states"]] == ([] if lives else ["cid"])
+
+
+@pytest.mark.parametrize("runs", [True, False])
+def test_flannels_file_of_a_pod_that_runs_stays(tmp_path, monkeypatch, runs):
+    """Its runtime names no namespace, or a mere file is in its place."""
+    cache, data = tmp_path / "results", tmp_path / "flannel"
+    cache.mkdir()
+    data.mkdir()
+    (tmp_path / "netns").touch()
+    for name, path in (("named", tmp_path / "netns"), ("not-named", "")):
+        remember(cache, name, path, [["K8S_POD_UID", UID]])
+        (data / name).write_text(json.dumps({"name": "cbr0"}))
+        os.utime(data / name, (1, 1))
+    monkeypatch.setattr(garbage.foreign, "_processes", lambda proc: UID if runs else "")
+    host = state_of(tmp_path, "/proc/self/ns/net", None)
+    host.caches = [str(cache)]
+    found = garbage.find(host, lambda name: True, 300)
+    gone = [] if runs else ["named", "not-named"]
+    for kind in ("flannel", "remembered"):
+        assert sorted(one["container_id"] for one in found[kind]) == gone
