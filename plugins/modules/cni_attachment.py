@@ -335,8 +335,10 @@ def main() -> None:
             kind, str(params[kind]), params["container_id"], inspector(module, said)
         )
         action = present if params["state"] == "present" else absent
-        # a run that only looks writes nothing, so it takes no lock either
-        with contextlib.nullcontext() if module.check_mode else attacher.alone(target):
+        # a run that only looks writes nothing, so it takes no lock either; who only takes away does
+        # so on a full disk, too
+        alone = attacher.alone(target, needed=action is present)
+        with contextlib.nullcontext() if module.check_mode else alone:
             done = action(module, attacher, target, said)
         attached = [entry for entry in done.after if "config" in entry]
         module.exit_json(

@@ -143,11 +143,11 @@ class Attacher:
             return [entry for entry in entries if entry["containerId"] == target.container_id]
         return [entry for entry in entries if entry.get("target") == target.label]
 
-    def alone(self, target: Target) -> lock.held:
+    def alone(self, target: Target, needed: bool = True) -> lock.held:
         """Return what holds the target's lock for the time of a with block, in which nobody else
-        attaches or detaches it; raise Error there.
+        attaches or detaches it; raise Error there. needed: see lock_of().
         """
-        return lock_of(self.cache, target.container_id or target.label, self.timeout)
+        return lock_of(self.cache, target.container_id or target.label, self.timeout, needed)
 
     def within(self, entries: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
         """Return {CNI name of a network: the entry} for the networks that come with another one:
@@ -275,12 +275,13 @@ class Attacher:
         )
 
 
-def lock_of(cache: Cache, container: str, seconds: float) -> lock.held:
-    """Return the lock of what a cache remembers of a container. seconds: how long to wait for it.
+def lock_of(cache: Cache, container: str, seconds: float, needed: bool) -> lock.held:
+    """Return the lock of what a cache remembers of a container. seconds: how long to wait for it;
+    needed: whether a lock file that cannot be written is an Error, see lock.held.
 
     container: its id, or the label by which one that is gone is known.
     """
-    return lock.held(cache.directory, container.replace("/", "%"), "", seconds)
+    return lock.held(cache.directory, container.replace("/", "%"), "", seconds, needed)
 
 
 def _network(entry: dict[str, Any]) -> NetworkList:

@@ -150,7 +150,7 @@ def _told(act: Callable[[], None]) -> Callable[[], None]:
 def _from_cache(entries: cache.Cache, entry: dict[str, Any], bin_dir: str) -> Callable[[], None]:
     def detach() -> None:
         # A run of cni_attachment may be at work on the same container.
-        with lock_of(entries, entry["containerId"], TIMEOUT):
+        with lock_of(entries, entry["containerId"], TIMEOUT, needed=False):
             now = next((one for one in entries.entries() if _is_same(one, entry)), None)
             if now is None:
                 return

@@ -94,7 +94,7 @@ def test_a_container_that_cni_attachment_is_at_work_on_is_waited_for(tmp_path):
     store.remove(store.read("pod", "eth0"))
     remembered, entry = remember(tmp_path)
     (step,) = steps_of("red")
-    with attachment.lock_of(remembered, "pod", 1):
+    with attachment.lock_of(remembered, "pod", 1, needed=True):
         working = threading.Thread(target=step.act)
         working.start()
         time.sleep(0.2)
@@ -103,6 +103,17 @@ def test_a_container_that_cni_attachment_is_at_work_on_is_waited_for(tmp_path):
     working.join(PATIENCE)
     assert not working.is_alive()
     assert not (tmp_path / "called").exists() and remembered.entries() == []
+
+
+def test_a_lock_that_cannot_be_written_does_not_keep_a_container(tmp_path):
+    """As on a full disk."""
+    store, steps_of = three_networks(tmp_path, f"#!/bin/sh\necho called >>{tmp_path}/called\n")
+    store.remove(store.read("pod", "eth0"))
+    remembered, dummy = remember(tmp_path)
+    (tmp_path / "cache" / ".pod:.lock").mkdir()
+    (step,) = steps_of("red")
+    step.act()
+    assert (tmp_path / "called").exists() and remembered.entries() == []
 
 
 @pytest.mark.parametrize("keeper", ["meta-plugin", "cni_attachment"])
