@@ -85,10 +85,16 @@ def keep_default_routes(
                 raise errors.io_failure(what, error) from None
 
 
-def route_as_by_default(path: str, interface: str, ranges: list[str]) -> list[dict[str, str]]:
+def route_as_by_default(
+    path: str,
+    interface: str,
+    ranges: list[str],
+    before: dict[object, rtnetlink.Route] | None = None,
+) -> list[dict[str, str]]:
     """Make a route to each of the ranges by the gateway of the interface's default route of that
     family, in the network namespace at path; return them as a result has them. Where there is no
-    such gateway, none is made. Raises Error (code 5 or 8).
+    such gateway, also not before (routes of rtnetlink's default_routes()), none is made. Raises
+    Error (code 5 or 8).
     """
     made = []
     with netns.inside(path), rtnetlink.Channel() as kernel:
@@ -99,8 +105,8 @@ def route_as_by_default(path: str, interface: str, ranges: list[str]) -> list[di
             try:
                 gateway = next(
                     one.gateway
-                    for one in kernel.routes(family)
-                    if _is_default_route_of(index, one) and one.gateway
+                    for one in [*kernel.routes(family), *(before or {}).values()]
+                    if one.family == family and _is_default_route_of(index, one) and one.gateway
                 )
             except StopIteration:
                 continue

@@ -54,7 +54,7 @@ def settle(
     moved = moved | wanted
     if services and asked and asked is not master:
         of_master = [cidr for cidr in services if _family(cidr) in moved]
-        routes = netlink.route_as_by_default(netns, master.interface, of_master)
+        routes = netlink.route_as_by_default(netns, master.interface, of_master, before)
         master.result = _with_routes(master.final_result, routes)
     owners = dict.fromkeys(moved, asked.interface) if asked else {}
     taken = set(moved)

@@ -87,3 +87,17 @@ def test_of_a_family_that_is_not_asked_for_the_master_keeps_the_default_route(be
     pod = [(attached("eth0"), None), (attached("net1"), ["10.50.2.254"])]
     gateway.settle(PATH, pod, (), before)
     assert defaults() == [[("net1", "10.50.2.254")], [("eth0", "fd50:1::1")]]
+
+
+def test_services_stay_with_a_master_whose_default_route_was_replaced(before):
+    for family, address in zip(FAMILIES, ("10.50.2.1", "fd50:2::1")):
+        ip(family, "route", "replace", "default", "via", address, "dev", "net1")
+    pod = [(attached("eth0"), None), (attached("net1"), ["10.50.2.1", "fd50:2::1"])]
+    gateway.settle(PATH, pod, ["10.96.0.0/16", "fd96::/112"], before)
+    assert defaults() == [[("net1", "10.50.2.1")], [("net1", "fd50:2::1")]]
+    for family, cidr, address in (
+        ("-4", "10.96.0.0/16", "10.50.1.1"),
+        ("-6", "fd96::/112", "fd50:1::1"),
+    ):
+        (route,) = json.loads(ip("-j", family, "route", "show", cidr))
+        assert (route["dev"], route["gateway"]) == ("eth0", address)
