@@ -299,11 +299,15 @@ class _Add:
 
         for one in tried:
             one.kept = one.kept or flannel.remembered(one.network, state.container_id)
+        try:
+            place = delete.namespace(self.request.netns, state)
+        except errors.Error as more:
+            return error.with_details(f"It was not undone, DEL will do it: {more}")
         failed = delete.detach_all(
             self.plugin.runtime(self.request, state.path, in_process=state.in_process),
             tried,
             container_id=state.container_id,
-            netns=delete.namespace(self.request.netns, state),
+            netns=place,
             deadline=time.monotonic() + state.timeout * _UNDO_SHARE,
         )
         try:

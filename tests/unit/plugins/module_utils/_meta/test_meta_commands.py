@@ -13,7 +13,12 @@ import os
 import time
 
 import pytest
-from ansible_collections.multinet.flannel.plugins.module_utils._cni import errors, netlink, skel
+from ansible_collections.multinet.flannel.plugins.module_utils._cni import (
+    errors,
+    netlink,
+    netns,
+    skel,
+)
 from ansible_collections.multinet.flannel.plugins.module_utils._kube_client import client
 from ansible_collections.multinet.flannel.plugins.module_utils._meta import (
     check,
@@ -220,6 +225,25 @@ def test_an_undoing_that_fails_keeps_the_state_for_del(serve, machine, tmp_path)
     assert serve("DEL") == (0, None)
     assert machine.attached == {}
     assert states(tmp_path) == []
+
+
+def test_why_an_add_failed_is_told_though_its_namespace_cannot_be_entered(
+    serve, machine, tmp_path, monkeypatch
+):
+    machine.fail[("ADD", "b")] = {"code": 123, "msg": "no"}
+
+    def refused(path, mark):
+        raise errors.Error(errors.INVALID_NETNS, "The network namespace cannot be entered.")
+
+    monkeypatch.setattr(netns, "is_marked", refused)
+    status, answer = serve("ADD")
+    assert (status, answer["code"]) == (1, 123)
+    assert "cannot be entered" in answer["details"]
+    assert states(tmp_path) == ["cid:eth0.json"]
+    assert serve("DEL")[0] == 1
+    monkeypatch.undo()
+    assert serve("DEL") == (0, None)
+    assert machine.attached == {} and states(tmp_path) == []
 
 
 def test_the_state_is_there_before_the_first_delegate(serve, machine, tmp_path):
