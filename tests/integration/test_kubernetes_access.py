@@ -308,12 +308,13 @@ def test_flanneld_stays_where_a_daemon_set_named_its_nodes(cluster):
     former = json.loads(json.dumps(now))
     pod = former["spec"]["template"]["spec"]
     del pod["nodeSelector"]
-    names = [{"key": "metadata.name", "operator": "In", "values": ["n1", "n2"]}]
+    terms = [
+        {"matchFields": [{"key": "metadata.name", "operator": "In", "values": [name]}]}
+        for name in ("n1", "n2")
+    ]
     pod["affinity"] = {
         "nodeAffinity": {
-            "requiredDuringSchedulingIgnoredDuringExecution": {
-                "nodeSelectorTerms": [{"matchFields": names}]
-            }
+            "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}
         }
     }
     place = "/api/v1/namespaces/kube-system/pods/runs"
