@@ -9,6 +9,7 @@ Pure, on the controller.
 from __future__ import annotations
 
 import collections
+import functools
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -324,14 +325,22 @@ class Evidence:
 
     def out_of_reach(self) -> list[str]:
         """Return the sentences on what was not tried from outside, or by a way out."""
-        ways = [(cell, self.way_out(cell)) for cell in self.cells if cell["kind"] == kinds.OUT.name]
-        return self._not_from_outside() + ways_out.notes(ways)
+        return self._not_from_outside() + ways_out.notes(self._ways_out(), self.limited)
+
+    @functools.cached_property
+    def limited(self) -> set[tuple[str, str]]:
+        """Return ways_out.limited() of this measurement; of pods that went away, nothing."""
+        return ways_out.limited(one for one in self._ways_out() if not self.stopped(one[0]))
+
+    def _ways_out(self) -> list[tuple[Cell, ways_out.WayOut]]:
+        return [(cell, self.way_out(cell)) for cell in self.cells if cell["kind"] == kinds.OUT.name]
 
     def way_out(self, cell: Cell) -> ways_out.WayOut:
         """Return what was seen of a cell's way out of the networks, by protocol."""
         name = ways_out.control_name(cell)
-        answers = self.measurement.sent(cell["from_host"]).get("answers", {}).get(name, [])
-        return ways_out.of_cell(self.heard(cell)[0], self.receipts.get(name, []), answers)
+        answers = self.measurement.sent(cell["from_host"]).get("answers", {})
+        own = self.receipts.get(name, []), answers.get(name, [])
+        return ways_out.of_cell(self.heard(cell)[0], *own, answers.get(cell["id"], []))
 
     def _not_from_outside(self) -> list[str]:
         sent = self.measurement.sent(OUTSIDE)

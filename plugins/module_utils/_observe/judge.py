@@ -179,7 +179,9 @@ def _by_a_way_out(seen: _Seen) -> Ruling | None:
         return _not_sent(seen) or Ruling(BLOCKED, _kept_back(seen))
     if not seen.evidence.measurement.sent(host):
         return Ruling(INCONCLUSIVE, f"{host} did not report the answers")
-    silent = way.answerable - {answer["channel"] for answer in seen.answers}
+    name = ways_out.control_name(seen.cell)
+    limited = {one for one in way.answerable if (name, one) in seen.evidence.limited}
+    silent = way.answerable - way.answered - limited
     if silent:
         return Ruling(ONE_WAY, f"the token arrived, no answer came back by {_named(silent)}")
     return Ruling(REACHED, f"arrived by {_named(way.came)}")

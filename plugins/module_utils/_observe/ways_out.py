@@ -13,7 +13,7 @@ Pure, standard library: hosts and the controller read it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import kinds
@@ -59,6 +59,7 @@ class WayOut(NamedTuple):
     own_came: frozenset[str]  # the same of what the pod's host itself sent there
     own_inside: frozenset[str]
     own_answered: frozenset[str]  # and was answered
+    answered: frozenset[str]  # what the pod sent was
 
     @property
     def measured(self) -> list[str]:
@@ -82,11 +83,13 @@ class WayOut(NamedTuple):
 def of_cell(
     receipts: Iterable[dict[str, Any]],
     own: Iterable[dict[str, Any]],
+    own_answers: Iterable[dict[str, str]],
     answers: Iterable[dict[str, str]],
 ) -> WayOut:
     """Return what was seen.
 
-    receipts: of the cell's token at the other node. own: of the host's. answers: to that.
+    receipts: of the cell's token at the other node. own: of the host's. own_answers: to that.
+    answers: to the cell's.
     """
     receipts, own = list(receipts), list(own)
     return WayOut(
@@ -94,7 +97,8 @@ def of_cell(
         inside=_protocols(one for one in receipts if one["inside"]),
         own_came=_protocols(own),
         own_inside=_protocols(one for one in own if one["inside"]),
-        own_answered=frozenset(answer["channel"] for answer in answers),
+        own_answered=frozenset(answer["channel"] for answer in own_answers),
+        answered=frozenset(answer["channel"] for answer in answers),
     )
 
 
@@ -102,9 +106,25 @@ def _protocols(receipts: Iterable[dict[str, Any]]) -> frozenset[str]:
     return frozenset(receipt["protocol"] for receipt in receipts)
 
 
-def notes(ways: Iterable[tuple[Cell, WayOut]]) -> list[str]:
-    """Return the sentences on what was not measured of the ways out, and why."""
+def limited(ways: Iterable[tuple[Cell, WayOut]]) -> set[tuple[str, str]]:
+    """Return (control_name(), protocol) of the ways on which of one network some pods are answered
+    by a protocol and others are not.
+
+    To the other node all pods of a host are one peer, for which its kernel may limit echo replies
+    (net.ipv4.icmp_ratemask). A filter on the way back would keep back those of all.
+    """
+    seen: dict[tuple[str, str, str], set[bool]] = {}
+    for cell, way in ways:
+        for protocol in way.answerable - {"udp"}:
+            key = (cell["from_network"], control_name(cell), protocol)
+            seen.setdefault(key, set()).add(protocol in way.answered)
+    return {key[1:] for key, found in seen.items() if len(found) > 1}
+
+
+def notes(ways: Iterable[tuple[Cell, WayOut]], rare: Collection[tuple[str, str]] = ()) -> list[str]:
+    """Return the sentences on what was not measured of the ways out, and why. rare: limited()."""
     closed: set[tuple[str, str, str]] = set()
+    few: dict[str, set[str]] = {}  # ways, by protocols
     silent: dict[str, set[str]] = {}  # ways, by protocols
     for cell, way in ways:
         here, there = cell["from_host"], cell["to_host"]
@@ -114,14 +134,26 @@ def notes(ways: Iterable[tuple[Cell, WayOut]]) -> list[str]:
         unanswered = [one for one in way.measured if one not in way.own_answered | {"udp"}]
         if unanswered:
             silent.setdefault(named(unanswered), set()).add(f"{here} to {there}")
+        some = [one for one in way.measured if (control_name(cell), one) in rare]
+        if some:
+            few.setdefault(named(some), set()).add(f"{here} to {there}")
     return [
-        f"What {here} itself sends to {there}{by} does not arrive, so the way out of its pods was"
-        f" not measured{by}."
-        for here, there, by in sorted(closed)
-    ] + [
-        f"Of {by} on the ways out from {_some(found)}, only what arrives was measured: what the"
-        " pods' host itself sends there by it is not answered."
-        for by, found in sorted(silent.items())
+        *(
+            f"What {here} itself sends to {there}{by} does not arrive, so the way out of its pods"
+            f" was not measured{by}."
+            for here, there, by in sorted(closed)
+        ),
+        *(
+            f"Of {by} on the ways out from {_some(found)}, only what arrives was measured: what the"
+            " pods' host itself sends there by it is not answered."
+            for by, found in sorted(silent.items())
+        ),
+        *(
+            f"Of {by} on the ways out from {_some(found)}, only what arrives was measured: not all"
+            " pods of a network were answered by it, as where somebody limits the number of"
+            " answers."
+            for by, found in sorted(few.items())
+        ),
     ]
 
 
