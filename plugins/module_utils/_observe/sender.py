@@ -390,13 +390,21 @@ class _Seat:
         if cell["expected"] == "blocked":
             self._expect_packets(cell, end if pinned else None)
         token = self._token(cell, end)
-        sock.sendto(token, goal)
         if len(kinds.protocols(cell["kind"])) == 1:
+            sock.sendto(token, goal)
             return
         source = cell["source"] or self._source_of(sock, goal)
         raw = self._socket(("ip", cell["family"], end["interface"] if pinned else ""))
-        for dummy, packet in self._tcp_and_icmp(cell, source, token):
-            raw.sendto(packet, (cell["address"], 0))
+        packets = [packet for dummy, packet in self._tcp_and_icmp(cell, source, token)]
+        refused = None
+        # a firewall here may refuse one of them alone
+        for out, data, to in [(sock, token, goal), *((raw, one, (goal[0], 0)) for one in packets)]:
+            try:
+                out.sendto(data, to)
+            except OSError as error:
+                refused = refused or error
+        if refused:
+            raise refused
 
     def _source_of(self, sock: socket.socket, goal: tuple[str, int]) -> str:
         """Return the address from which an ordinary socket sends there."""

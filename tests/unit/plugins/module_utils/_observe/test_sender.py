@@ -126,6 +126,34 @@ def test_of_a_way_out_no_answers_are_waited_for_that_the_host_has_not(own, heard
     assert sending.is_answered(way) is (len(heard) == 3)
 
 
+class Refusing:
+    """A socket by which a firewall of the host lets nothing out that has one of these words."""
+
+    def __init__(self, *words):
+        self.words, self.sent = words, []
+
+    def sendto(self, data, goal):
+        if any(word in data for word in self.words):
+            raise PermissionError(1, "Operation not permitted")
+        self.sent.append(data)
+
+
+def test_what_is_refused_by_one_protocol_is_sent_by_the_others(monkeypatch):
+    """A host that lets no datagram out said nothing about its ways out by TCP and ICMP."""
+    sock = Refusing(b"datagram", b"syn")
+    seat = sender._Seat.__new__(sender._Seat)
+    seat.port = 47470
+    monkeypatch.setattr(seat, "_socket", lambda key: sock, raising=False)
+    monkeypatch.setattr(seat, "_token", lambda *of: b"datagram", raising=False)
+    monkeypatch.setattr(seat, "_source_of", lambda *of: "192.168.9.1", raising=False)
+    both = [("tcp", b"syn"), ("icmp", b"echo")]
+    monkeypatch.setattr(seat, "_tcp_and_icmp", lambda *of: both, raising=False)
+    host = cell(kind="host", family="4", source=None, address="192.168.9.2", variant={})
+    with pytest.raises(PermissionError):
+        seat.packets(host, {"interface": ""})
+    assert sock.sent == [b"echo"]
+
+
 def test_an_answer_to_somebody_else_that_passes_is_none():
     seat = sender._Seat.__new__(sender._Seat)
     seat.asked, seat.answers = {"mine"}, {}
