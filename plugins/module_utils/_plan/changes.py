@@ -86,7 +86,7 @@ def undeployed(deployed: Any, planned: Any) -> list[str]:
                 # those of another type say nothing more
                 there = all(path.partition(".")[2] in one for one in backends)
                 there = there and backends[0]["type"] == backends[1]["type"]
-            if there and old != new:
+            if there and _unordered(old) != _unordered(new):
                 values = "" if path in _SECRETS else f" from {_show(old)} to {_show(new)}"
                 clauses.append(f"network {name!r}: {path} would change{values}")
     return clauses
@@ -154,6 +154,12 @@ def _value(network: dict[str, Any], path: str) -> Any:
     for key in path.split("."):
         value = value.get(key) if isinstance(value, dict) else None
     return masked({key: value})[key]
+
+
+def _unordered(value: Any) -> Any:
+    """Return a value with lists of names sorted: their order means nothing."""
+    is_names = isinstance(value, list) and all(isinstance(one, str) for one in value)
+    return sorted(value) if is_names else value
 
 
 def _show(value: Any) -> str:

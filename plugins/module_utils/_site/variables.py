@@ -8,6 +8,7 @@ read for something else, because they are no lists. Pure, on the controller.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -61,7 +62,8 @@ def misspelt(found: Mapping[str, Collection[str]], known: Iterable[str], hosts: 
 
 def misspelt_groups(groups: Iterable[str]) -> list[str]:
     """Return a sentence for each group that is meant to be one of GROUPS, and is not. Where the
-    right one is there, others may have names like it.
+    right one is there, others may have names like it; and so may one that has a word or a number
+    more, as nobody writes by mistake.
     """
     groups = sorted(groups)
     return [
@@ -70,7 +72,7 @@ def misspelt_groups(groups: Iterable[str]) -> list[str]:
         for meant, then in GROUPS.items()
         if meant not in groups
         for name in groups
-        if near(name, [meant])
+        if near(name, [meant]) and not re.search(f"(?<![a-z0-9]){meant}(?![a-z])", name)
     ]
 
 

@@ -689,6 +689,10 @@ def test_what_would_be_other_than_deployed():
         "network 'red': backend.type would change from vxlan to host-gw",
         "network 'green' is not deployed",
     ]
+    # names have no order
+    lists = [{"allow_to": names, "namespaces": names} for names in (["red", "x"], ["x", "red"])]
+    one, other = ({"networks": [{**was["networks"][0], **more}]} for more in lists)
+    assert undeployed(one, other) == []
     # a host without networks, and one with what a version of before did not know
     assert undeployed(was, was) == undeployed(None, now) == []
     del was["networks"][0]["masquerade"], was["networks"][0]["backend"]["vni"]

@@ -32,6 +32,9 @@ def test_groups_that_nobody_reads():
     assert "all hosts of the inventory get the networks" in said[0]
     for fine in (["all", "nodes", "etcd"], ["multinet_nodes", "multinet_nodes_1", "multinet_etcd"]):
         assert misspelt_groups(fine) == []
+    # a word more is no slip
+    assert misspelt_groups(["my_multinet_nodes", "multinet_nodes_a", "multinet_etcd2"]) == []
+    assert len(misspelt_groups(["multinet_nodess", "multinet_etc"])) == 2
 
 
 # What Kubespray, Compass and others call theirs, that begins as ours does or comes close.
