@@ -159,7 +159,8 @@ def _run_with_second(
     _run(session, (item for item in session.items if JOB in item.stash))
     run.wait(lambda: second.status is not None)
     if second.status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
-        raise session.Failed(f"the second process of tests ended with {second.status}")
+        session.shouldfail = f"the second process of tests ended with {second.status}"
+        raise session.Failed(session.shouldfail)
 
 
 def _taken(

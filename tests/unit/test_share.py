@@ -106,6 +106,13 @@ def test_two_processes_and_one_closing_line(tmp_path):
     assert "integration beside " in out
 
 
+def test_a_second_process_that_ends_badly_after_its_tests_is_named(tmp_path):
+    dies = "import atexit\nif os.environ.get('MULTINET_SECOND'): atexit.register(os._exit, 9)\n"
+    passes = FILE.replace("assert a == 1", "assert a") + dies
+    out = run_two(tmp_path, {"test_a": passes, "test_b": passes})
+    assert "the second process of tests ended with 9" in out, out
+
+
 def test_a_second_process_that_dies_is_no_success(tmp_path):
     waits = "def test_waits():\n    waiting.wait_for((there / 'dying').exists)\n"
     dies = "def test_dies():\n    (there / 'dying').touch()\n    os._exit(9)\n"
