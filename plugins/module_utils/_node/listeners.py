@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+import socket
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -27,12 +28,13 @@ def look(tcp: Collection[int] = (), udp: Collection[int] = (), root: str = "/") 
     """Return the sockets that listen at these ports: [{protocol, address, port, process, pid,
     unit}].
 
-    address: "" for all of the host's. process: its name, "" where nobody here has the socket, as
-    with the kernel's own; pid: 0 then. unit: the service of systemd that it belongs to, or "".
+    address: "" for all of the host's, "::" for all of IPv6. process: its name, "" where nobody here
+    has the socket, as with the kernel's own; pid: 0 then. unit: the service of systemd that it
+    belongs to, or "".
     root: where the host's files are; for tests.
     """
     found: list[Listener] = [
-        dict(protocol=protocol, address=address, port=port, inode=inode)
+        dict(protocol=protocol, address=address, port=port, inode=inode, version=version)
         for protocol, ports in (("tcp", tcp), ("udp", udp))
         if ports
         for version in ("", "6")
@@ -41,6 +43,9 @@ def look(tcp: Collection[int] = (), udp: Collection[int] = (), root: str = "/") 
     ]
     owners = _owners({one["inode"] for one in found} - {"0"}, root)
     for one in found:
+        # the kernel's table does not say whether it has IPv4, too
+        if (one["protocol"], one.pop("version"), one["address"]) == ("tcp", "6", ""):
+            one["address"] = "::" if _is_free(one["port"]) else ""
         one.update(owners.get(one.pop("inode"), {"process": "", "pid": 0, "unit": ""}))
     return found
 
@@ -55,7 +60,7 @@ def at(
         one
         for one in listeners
         if (one["protocol"], one["port"]) == (protocol, port)
-        and (not addresses or not one["address"] or one["address"] in addresses)
+        and (not addresses or any(_has(one["address"], address) for address in addresses))
     ]
 
 
@@ -67,6 +72,21 @@ def shown(listeners: Iterable[Mapping[str, Any]]) -> str:
         if one["process"]
     ]
     return " and ".join(dict.fromkeys(told))
+
+
+def _has(listening: str, address: str) -> bool:
+    return listening in ("", address) or (listening == "::" and ":" in address)
+
+
+def _is_free(port: int) -> bool:
+    """Whether somebody could listen at a TCP port of 127.0.0.1."""
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def _sockets(path: str, protocol: str) -> Iterator[tuple[str, int, str]]:

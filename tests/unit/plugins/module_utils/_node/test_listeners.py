@@ -9,6 +9,7 @@ import os
 import pathlib
 import socket
 
+import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._node import listeners
 
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout"
@@ -73,6 +74,20 @@ def test_a_real_socket():
     assert (found["address"], found["pid"]) == ("127.0.0.1", os.getpid())
     assert set(found) == {"protocol", "address", "port", "process", "pid", "unit"}
     assert listeners.shown([found]).startswith(f"{found['process']} (process {os.getpid()}")
+
+
+@pytest.mark.parametrize("alone", [0, 1])
+def test_who_listens_at_all_addresses_of_ipv6_may_leave_those_of_ipv4_free(alone):
+    with socket.socket(socket.AF_INET6) as server:
+        server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, alone)
+        server.bind(("::", 0))
+        server.listen()
+        port = server.getsockname()[1]
+        found = listeners.look(tcp=[port])
+    assert [one["address"] for one in found] == ["::" if alone else ""]
+    assert bool(listeners.at(found, "tcp", port, "127.0.0.1")) is not bool(alone)
+    assert listeners.at(found, "tcp", port, "192.0.2.1", "2001:db8::1")
+    assert listeners.at(found, "tcp", port)
 
 
 def test_who_is_in_the_way_of_an_address():
