@@ -334,6 +334,27 @@ def test_what_hosts_share_at_the_api_stays_until_the_last_turn(
         assert said in task.partition("TASK [")[0], (name, turn)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_flanneld_stays_on_a_node_that_the_reset_does_not_come_to(tmp_path: pathlib.Path) -> None:
+    """The pods of one that is down never go, and the others would wait for that in vain."""
+    ansible = Ansible(
+        tmp_path,
+        {"node1": {}, "down": AWAY, "node3": AWAY},
+        {
+            "multinet_networks": [BLUE],
+            "multinet_datastore": "kubernetes",
+            "multinet_cluster_cidrs": ["10.64.0.0/16"],
+            "multinet_kubeconfig": "/nonexistent",
+            "multinet_flanneld_form": "daemonset",
+        },
+    )
+    play = {"hosts": "all", "gather_facts": False, "roles": ["multinet.flannel.reset"]}
+    assert ansible.playbook([play], "-vvv", "--limit", "node1,down") != 0
+    task = ansible.output.partition("TASK [multinet.flannel.reset : Let flanneld's pods leave")[2]
+    said = " ".join(task.partition("TASK [")[0].split())
+    assert re.findall(r'"nodes": \[ ([^]]*) \]', said) == ['"node1"'], ansible.output
+
+
 @pytest.mark.parametrize(
     ("setting", "value"),
     [
