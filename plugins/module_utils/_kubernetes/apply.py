@@ -77,7 +77,8 @@ class Change(NamedTuple):
     @property
     def disputed(self) -> str:
         """Say which program (none of a person's) also writes what was changed, "" for none."""
-        if self.before is None or self.after is None:
+        # a Node, of which we change a label alone, is Kubernetes' own
+        if self.before is None or self.after is None or not objects.is_ours(self.item):
             return ""
         names = sorted(one for one in _writers(self.before) if not one.startswith("kubectl"))
         if not names:

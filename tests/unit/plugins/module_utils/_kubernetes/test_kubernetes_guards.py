@@ -119,3 +119,18 @@ def test_nodes_that_a_daemon_set_named_are_labelled_before_it_selects_by_label()
 
     api = Api(now)
     assert apply.bring_about(api, [now], kinds).changes == [] and api.done == ["DaemonSet"]
+
+
+def test_of_a_node_that_is_labelled_nobody_is_warned():
+    """Its other fields are written by Kubernetes itself."""
+    before, now = daemon_sets()
+    api = Api(before)
+    for item in api.nodes.values():
+        fields = {"f:spec": {"f:podCIDR": {}}}
+        item["metadata"]["managedFields"] = [
+            {"manager": "kube-controller-manager", "fieldsV1": fields}
+        ]
+    patience = apply.Patience(1, sleep=lambda dummy: None)
+    done = apply.bring_about(api, [now], ["DaemonSet"], patience=patience)
+    assert done.changes[0].what == "change Node n1"
+    assert [one.disputed for one in done.changes if one.disputed] == []
