@@ -204,9 +204,16 @@ def test_a_run_that_is_stopped_half_way_leaves_no_old_report(lab, down):
     for line in running.stdout:
         if "TASK [multinet.flannel.verify : Send]" in line:
             break
-    os.killpg(running.pid, signal.SIGINT)  # as ctrl-C does
-    running.stdout.read()
-    assert running.wait() != 0
+    for dummy in range(6):
+        os.killpg(running.pid, signal.SIGINT)  # as ctrl-C does
+        try:
+            running.communicate(timeout=30)
+            break
+        except subprocess.TimeoutExpired:
+            # A worker that is ended while it reports keeps a lock that Ansible then waits for; a
+            # user presses the keys once more.
+            continue
+    assert running.returncode
     assert not any(path.exists() for path in old)
     # the listeners end at the deadline, and keep no files for ever
     wait_for(lambda: not any(left(lab)))
