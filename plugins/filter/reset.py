@@ -15,7 +15,8 @@ from ansible_collections.multinet.flannel.plugins.filter.machines import machine
 from ansible_collections.multinet.flannel.plugins.module_utils._site import reset
 
 # What the role registers of a host, first and last
-LOOK, END = "__reset_look", "__reset_rest"
+LOOK = "__reset_look"
+END = "__reset_rest"
 
 
 def reset_of_host(host: Mapping[str, Any]) -> list[str]:
