@@ -709,10 +709,11 @@ def _is_whole(lease: Lease) -> bool:
         )
         if lease[subnet]
     ]
-    return bool(parts) and all(_is_address(public) and (mac or not vxlan) for public, mac in parts)
+    return bool(parts) and all(is_address(public) and (mac or not vxlan) for public, mac in parts)
 
 
-def _is_address(text: str) -> bool:
+def is_address(text: str) -> bool:
+    """Whether a text is an IP address."""
     try:
         ipaddress.ip_address(text)
     except ValueError:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import glob
-import ipaddress
 import json
 import os
 import re
@@ -26,6 +25,7 @@ from .._node import executables, firewalls, subnet_file, units
 from .._node.links import brief
 from .._node.sums import ArtifactError, sha256_of
 from . import compare, datastore
+from .network import is_address
 
 UNIT_FILE = "/etc/systemd/system/flanneld@.service"
 GUARD_FILE = "/etc/multinet/isolation.nft"
@@ -464,21 +464,13 @@ def _cni_files(plan: dict[str, Any], cni_conf: str) -> dict[str, str]:
 
 def _given(directory: str) -> list[str]:
     """Return the addresses that host-local has given to pods: a file each, called after it."""
-    return sorted(filter(_is_address, map(os.path.basename, glob.glob(f"{directory}/*"))))
+    return sorted(filter(is_address, map(os.path.basename, glob.glob(f"{directory}/*"))))
 
 
 def _allocated(given: list[str]) -> dict[str, int]:
     """Return how many addresses there are of each family."""
     v6 = sum(":" in one for one in given)
     return {"4": len(given) - v6, "6": v6}
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _json(execute: Run, *arguments: str) -> list[dict[str, Any]]:

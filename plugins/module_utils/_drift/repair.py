@@ -149,9 +149,9 @@ def _network(
     if state is not None and state.get("pod") and seen["etcd"] is not None:
         unsure = True  # nobody restarts another host's pod that has lost its lease
     if any(one.kind == "unleased" for one in mine) and not unsure:
+        leases = networks.listed(network, seen)
         for lost in networks.unleased(network, seen):
             if lost.commands:
-                leases = networks.listed(network, seen)
                 yield Step(lost.commands, "", lost.sentence, network["name"], leases)
 
 

@@ -26,20 +26,17 @@ def is_ending(item: Item | None) -> bool:
 
 def waits(item: Item | None) -> bool:
     """Whether an object that is being deleted waits for others than Kubernetes itself."""
-    finalizers = (item or {"metadata": {}})["metadata"].get("finalizers") or ()
-    return is_ending(item) and any(one not in (*_BELOW, _OF_KIND) for one in finalizers)
+    return item is not None and is_ending(item) and bool(_of_others(item))
 
 
 def sentence(item: Item) -> str:
     """Say that an object is being deleted, and what it waits for: a clause."""
     metadata = item["metadata"]
     said = f"{objects.label(item)} is being deleted since {metadata['deletionTimestamp']}"
-    finalizers = metadata.get("finalizers") or []
-    others = [one for one in finalizers if one not in (*_BELOW, _OF_KIND)]
+    others = _of_others(item)
     if not others:
-        return (
-            f"{said}, and objects of its kind are still there" if _OF_KIND in finalizers else said
-        )
+        is_kind = _OF_KIND in (metadata.get("finalizers") or ())
+        return f"{said}, and objects of its kind are still there" if is_kind else said
     named = " and ".join(one + _whose(item, one) for one in others)
     what, it = ("finalizers", "them") if len(others) > 1 else ("finalizer", "it")
     return f"{said} and waits for its {what} {named}: whoever set {it} has to take {it} off"
@@ -48,6 +45,12 @@ def sentence(item: Item) -> str:
 def warnings(items: Iterable[Item]) -> list[str]:
     """Return sentences about objects that are being deleted."""
     return [f"{sentence(item)}. It is not deleted again." for item in items]
+
+
+def _of_others(item: Item) -> list[str]:
+    """Return the finalizers of an object that are not those of Kubernetes itself."""
+    finalizers = item["metadata"].get("finalizers") or ()
+    return [one for one in finalizers if one not in (*_BELOW, _OF_KIND)]
 
 
 def _whose(item: Item, finalizer: str) -> str:

@@ -7,34 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import json
 import pathlib
+import sys
 
 import pytest
-from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 from ansible_collections.multinet.flannel.plugins.modules import node_repair
 
-HOST = json.loads(
-    (
-        pathlib.Path(__file__).parents[1] / "module_utils" / "_drift" / "vectors" / "host.json"
-    ).read_text(encoding="utf-8")
-)
-PLAN = plan(
-    [
-        {
-            "name": "blue",
-            "cidr": "10.1.0.0/16",
-            "default": True,
-            "backend": {"type": "vxlan", "vni": 1},
-        },
-        {
-            "name": "red",
-            "cidr": "10.3.0.0/16",
-            "attach": "all",
-            "backend": {"type": "vxlan", "vni": 2, "port": 8286},
-        },
-    ]
-)
+sys.path.append(str(pathlib.Path(__file__).parents[1] / "module_utils" / "_drift"))
+from drift_host import HOST, PLAN
+
 MAC, STRANGER = "4a:00:00:00:00:99", "198.18.50.99"
 TAKEN_AWAY = f"bridge fdb delete {MAC} dev flannel.2 dst {STRANGER}"
 RESTARTED = "flanneld@blue.service"
