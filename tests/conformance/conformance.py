@@ -11,6 +11,7 @@ results of all configurations that ran in this checkout are in .build/conformanc
 from __future__ import annotations
 
 import argparse
+import ipaddress
 import json
 import os
 import pathlib
@@ -26,8 +27,6 @@ from xml.etree import ElementTree
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = ROOT / ".build"
 KUBERNETES = ROOT / "molecule/shared/kubernetes"
-NODES = {f"mn-e2e-{number}": f"198.18.223.{10 + number}" for number in (1, 2, 3)}
-FIRST = next(iter(NODES))
 
 CLUSTER = "10.244.0.0/16"
 CLUSTER6 = "fd00:244::/56"
@@ -57,6 +56,7 @@ IPV6 = {"blue": CLUSTER6, "kube-flannel": CLUSTER6, "red": "fd00:3::/56", "green
 # the API, the pods' first network one of ours, units, kube-proxy in iptables mode.
 PLAIN = "flannel"
 DUAL = "dual"
+CRIO = "crio"
 WORDS: dict[str, dict[str, object]] = {
     "api": {},
     "etcd": {"multinet_datastore": "etcd"},
@@ -64,10 +64,13 @@ WORDS: dict[str, dict[str, object]] = {
     "daemonset": {"multinet_flanneld_form": "daemonset"},
     "nftables": {"test_kube_proxy_mode": "nftables"},
     DUAL: {"test_cluster_cidrs": [CLUSTER, CLUSTER6]},
+    CRIO: {"multinet_cni_version": "1.1.0"},
     PLAIN: {},
 }
 # These change the cluster: plain flannel is compared on the same one, where it was run there.
-OF_THE_CLUSTER = ("nftables", DUAL)
+OF_THE_CLUSTER = ("nftables", DUAL, CRIO)
+# Those that the nodes' first process is told (molecule/shared/kubernetes/init.sh).
+OF_THE_NODES = (DUAL, CRIO)
 
 # What cannot be had in such a cluster: clouds, SCTP in this kernel, components that are restarted
 # over ssh.
@@ -108,6 +111,35 @@ IMAGES: dict[str, dict[str, object]] = {
 }
 
 
+# Give CRI-O images of docker's archive on stdin; $@: their names. skopeo reads it from a file.
+TO_CRIO = """set -e
+archive=/var/lib/containers/images.tar
+cat >$archive
+for name; do
+    skopeo --insecure-policy copy --quiet "docker-archive:$archive:$name" "containers-storage:$name"
+done
+rm $archive
+"""
+
+
+class Place(NamedTuple):
+    """Where the hosts of a cluster are on this machine: clusters at the same time need different
+    places. subnet: an IPv4 /24.
+    """
+
+    name: str = "mn-e2e"
+    subnet: str = "198.18.223.0/24"
+
+    def nodes(self) -> dict[str, str]:
+        """Return {name of a node: its address}; the first is the control plane."""
+        hosts = list(ipaddress.ip_network(self.subnet).hosts())
+        return {f"{self.name}-{number}": str(hosts[9 + number]) for number in (1, 2, 3)}
+
+
+HERE = Place()
+NODES = HERE.nodes()
+
+
 class Result(NamedTuple):
     """What became of one part of the tests with one configuration: their names, and how long they
     took.
@@ -137,11 +169,11 @@ def words_of(configuration: str) -> list[str]:
     return words
 
 
-def inventory(configuration: str) -> dict[str, object]:
+def inventory(configuration: str, place: Place = HERE) -> dict[str, object]:
     """Return the inventory (YAML's data) of the cluster of a configuration."""
     values: dict[str, object] = {
-        "test_network": "mn-e2e",
-        "test_subnet": "198.18.223.0/24",
+        "test_network": place.name,
+        "test_subnet": place.subnet,
         "multinet_datastore": "kubernetes",
         "multinet_nad_namespaces": ["default", "apps"],
         "multinet_networks": [BLUE, *OTHERS],
@@ -149,20 +181,22 @@ def inventory(configuration: str) -> dict[str, object]:
     words = words_of(configuration)
     for word in words:
         values.update(WORDS[word])
-    hosts = {name: {"test_address": address} for name, address in NODES.items()}
+    command = ["/etc/kubernetes/init.sh", *(word for word in OF_THE_NODES if word in words)]
+    hosts = {
+        name: {"test_address": address, "test_command": " ".join(command)}
+        for name, address in place.nodes().items()
+    }
     if DUAL in words:
         networks = values["multinet_networks"]
         assert isinstance(networks, list)
         values["multinet_networks"] = [{**one, "ipv6_cidr": IPV6[one["name"]]} for one in networks]
-        for host in hosts.values():
-            host["test_command"] = "/etc/kubernetes/init.sh dual"
     groups: dict[str, object] = {
         "test_hosts": {"vars": values},
         "test_kubernetes": {"children": {"multinet_nodes": {}}},
         "multinet_nodes": {"hosts": hosts},
     }
     if values["multinet_datastore"] == "etcd":
-        groups["multinet_etcd"] = {"hosts": {FIRST: {}}}
+        groups["multinet_etcd"] = {"hosts": {next(iter(hosts)): {}}}
     return groups
 
 
@@ -260,13 +294,14 @@ def keep(directory: pathlib.Path, result: Result) -> list[Result]:
 class Cluster:
     """The cluster of one configuration. directory: where its files are while it is there."""
 
-    def __init__(self, configuration: str, directory: pathlib.Path) -> None:
+    def __init__(self, configuration: str, directory: pathlib.Path, place: Place = HERE) -> None:
         self.words = words_of(configuration)
+        self.nodes = list(place.nodes())
         self.directory = directory
         self.kubeconfig = directory / "kubernetes/admin.conf"
         self.registries = directory / "registries.yml"
         self.hosts = directory / "hosts.yml"
-        self.hosts.write_text(json.dumps(inventory(configuration)))
+        self.hosts.write_text(json.dumps(inventory(configuration, place)))
         self.registries.write_text("".join(f"{name}: localhost\n" for name in REGISTRIES))
         (kubectl,) = pathlib.Path(os.environ["MULTINET_TEST_MIRROR"]).glob("kubernetes/*/*/kubectl")
         self.environment = {
@@ -307,18 +342,23 @@ class Cluster:
     def prepare(self) -> None:
         """Give the cluster what the tests need: their images, and its DNS."""
         archive = self.directory / "images.tar"
-        self.make_images(archive)
-        for node in NODES:
+        names = self.make_images(archive)
+        load = ["ctr", "-n", "k8s.io", "images", "import", "-"]
+        if CRIO in self.words:
+            load = ["sh", "-c", TO_CRIO, "-", *names]
+        for node in self.nodes:
             with archive.open("rb") as stream:
-                ctr = ["podman", "exec", "-i", node, "ctr", "-n", "k8s.io", "images", "import", "-"]
-                subprocess.run(ctr, check=True, stdin=stream, stdout=sys.stderr)
+                command = ["podman", "exec", "-i", node, *load]
+                subprocess.run(command, check=True, stdin=stream, stdout=sys.stderr)
         archive.unlink()
         self.run("kubectl", "apply", "-f", pathlib.Path(__file__).parent / "coredns.yml")
         rollout = ["kubectl", "-n", "kube-system", "rollout", "status", "deployment", "coredns"]
         self.run(*rollout, "--timeout=120s")
 
-    def make_images(self, archive: pathlib.Path) -> None:
-        """Write the images of the tests: a Debian, above it the programs, under all their names."""
+    def make_images(self, archive: pathlib.Path) -> list[str]:
+        """Write the images of the tests: a Debian, above it the programs, under all their names,
+        which are returned.
+        """
         base = pathlib.Path(os.environ["MULTINET_POD_ARCHIVE"])
         programs = self.directory / "programs.tar"
         # agnhost's porter serves with it
@@ -365,6 +405,7 @@ class Cluster:
             file = self.directory / "manifest.json"
             file.write_text(json.dumps(manifest))
             whole.add(file, file.name)
+        return list(names)
 
     def test(self, name: str, part: Part, processes: int) -> list[pathlib.Path]:
         """Run a part of the suite; return ginkgo's JUnit files. Its output goes to a file that has
@@ -388,7 +429,7 @@ class Cluster:
             "--",
             f"--kubeconfig={self.kubeconfig}",
             "--provider=skeleton",
-            f"--num-nodes={len(NODES)}",
+            f"--num-nodes={len(self.nodes)}",
             "--node-os-distro=custom",
             "--dns-domain=cluster.local",
             f"--report-dir={reports}",
@@ -437,12 +478,14 @@ def _sum_of(file: pathlib.Path) -> str:
     return _output(["sha256sum", str(file)]).split()[0]
 
 
-def measure(configuration: str, parts: dict[str, Part], processes: int) -> Iterator[Result]:
+def measure(
+    configuration: str, parts: dict[str, Part], processes: int, place: Place
+) -> Iterator[Result]:
     """Make the cluster of a configuration, run parts of the suite on it, remove it. Yield each
     part's result when the part ends, and all again with what `verify` says.
     """
     with tempfile.TemporaryDirectory(prefix="multinet-e2e-", dir="/var/tmp") as directory:
-        cluster = Cluster(configuration, pathlib.Path(directory))
+        cluster = Cluster(configuration, pathlib.Path(directory), place)
         cluster.remove()  # of a run that was killed
         try:
             cluster.create()
@@ -480,7 +523,14 @@ def main() -> int:
     parser.add_argument(
         "--processes", type=int, default=4, help="number of tests in parallel (default 4)"
     )
+    parser.add_argument(
+        "--name", default=HERE.name, help=f"what the hosts are called (default {HERE.name})"
+    )
+    parser.add_argument(
+        "--subnet", default=HERE.subnet, help=f"their IPv4 /24 (default {HERE.subnet})"
+    )
     options = parser.parse_args()
+    place = Place(options.name, options.subnet)
     chosen = {}
     for configuration in options.configurations:
         try:
@@ -496,7 +546,7 @@ def main() -> int:
     bad = False
     for configuration, parts in chosen.items():
         results: list[Result] = []
-        for result in measure(configuration, parts, options.processes):
+        for result in measure(configuration, parts, options.processes, place):
             results = keep(kept, result)
             lines = table(results)
             (BUILD / "conformance.md").write_text("\n".join(lines) + "\n")

@@ -84,6 +84,30 @@ def test_a_dual_stack_cluster_has_networks_and_nodes_of_both_families(conformanc
     assert "ipv6_cidr" not in str(conformance.inventory("external"))
 
 
+def test_nodes_with_cri_o_are_told_so(conformance):
+    """With what speaks CNI 1.1 alone, so has the meta-plugin's configuration."""
+    for word in ("crio", "crio+dual", "dual+crio"):
+        groups = conformance.inventory(word)
+        assert groups["test_hosts"]["vars"]["multinet_cni_version"] == "1.1.0"
+        (command,) = {host["test_command"] for host in groups["multinet_nodes"]["hosts"].values()}
+        words = command.split()
+        assert (words[0], set(words[1:])) == ("/etc/kubernetes/init.sh", set(word.split("+")))
+    assert "multinet_cni_version" not in str(conformance.inventory("api"))
+    assert "crio" not in str(conformance.inventory("api"))
+
+
+def test_two_clusters_have_nothing_in_common(conformance):
+    place = conformance.Place("mn-other", "198.18.229.0/24")
+    assert place.nodes() == {
+        "mn-other-1": "198.18.229.11",
+        "mn-other-2": "198.18.229.12",
+        "mn-other-3": "198.18.229.13",
+    }
+    both = conformance.inventory("etcd", place)
+    assert set(both["multinet_etcd"]["hosts"]) == {"mn-other-1"}
+    assert not [text for text in ("mn-e2e", "198.18.223") if text in json.dumps(both)]
+
+
 def test_only_a_dual_stack_cluster_has_the_part_for_it(conformance):
     assert list(conformance.parts_of("api", [])) == ["network", "services", "node"]
     assert list(conformance.parts_of("flannel+dual", [])) == ["network", "services", "node", "dual"]
@@ -126,7 +150,10 @@ def test_plain_flannel_is_compared_on_the_same_kind_of_cluster(conformance):
         conformance.Result("flannel", "services", ["b"], ["a", "c"], [], 1.0),
         conformance.Result("dual+flannel", "services", ["a"], ["b"], [], 1.0),
         conformance.Result("flannel+nftables", "services", ["c"], [], [], 1.0),
+        conformance.Result("crio", "services", [], ["a", "c", "d"], [], 1.0, "green"),
+        conformance.Result("crio+flannel", "services", ["c"], ["d"], [], 1.0),
     ]
+    assert conformance.ours("crio", results) == ["c"]
     assert conformance.ours("etcd+dual", results) == ["a"]
     assert conformance.ours("etcd", results) == ["b"]
     assert conformance.ours("dual+flannel", results) == []

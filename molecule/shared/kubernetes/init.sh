@@ -1,14 +1,16 @@
 #!/bin/sh
 # The first process of a Kubernetes node's container: what a container has to be given to pass for a
 # machine, then systemd.
-# Usage: init.sh [spare|crio|dual|machine]. A spare host is no node until someone starts its units;
-# `crio`: with CRI-O in place of containerd; `dual`: the node names its IPv6 address too; `machine`:
-# no container, and its systemd runs.
+# Usage: init.sh [spare|crio|dual|machine]... A spare host is no node until someone starts its
+# units; `crio`: with CRI-O in place of containerd; `dual`: the node names its IPv6 address too;
+# `machine`: no container, and its systemd runs.
 set -e
+words=" $* "
+told() { [ "${words#* "$1" }" != "$words" ]; }
 
 # The machine's own settings, which kubelet writes: a container gets copies.
 settings='vm/overcommit_memory vm/panic_on_oom kernel/panic kernel/panic_on_oops'
-[ "${1:-}" != machine ] || settings=
+! told machine || settings=
 for setting in $settings; do
     mkdir -p "/var/lib/test-sysctl/${setting%/*}"
     cat "/proc/sys/$setting" >"/var/lib/test-sysctl/$setting"
@@ -29,7 +31,7 @@ grep -qs sandbox_image /etc/containerd/config.toml ||
     cp /etc/kubernetes/containerd.toml /etc/containerd/config.toml
 ln -sf /etc/kubernetes/units/*.service /etc/systemd/system/
 mkdir -p /etc/systemd/system/multi-user.target.wants
-if [ "${1:-}" = crio ]; then
+if told crio; then
     ln -sf /opt/test-mirror/cri-o/*/*/[!S]* /usr/local/bin/
     if [ ! -e /etc/crio ]; then
         mkdir -p /etc/crio/crio.conf.d /etc/cni/net.d
@@ -42,13 +44,13 @@ if [ "${1:-}" = crio ]; then
     ln -sf /etc/kubernetes/units/crio.service /etc/systemd/system/multi-user.target.wants/
 fi
 # By itself a kubelet names one address.
-[ "${1:-}" != dual ] || ip -o address show dev eth0 scope global |
+! told dual || ip -o address show dev eth0 scope global |
     awk '{ split($4, one, "/"); all = all comma one[1]; comma = "," }
-        END { print "KUBELET_ADDRESSES=--node-ip=" all }' >/etc/kubelet.env
-[ "${1:-}" = spare ] || while read -r unit; do
+        END { print "KUBELET_ADDRESSES=--node-ip=" all }' >/etc/kubelet.addresses.env
+told spare || while read -r unit; do
     ln -sf "/etc/kubernetes/units/$unit.service" /etc/systemd/system/multi-user.target.wants/
 done <"/etc/kubernetes/$(cat /proc/sys/kernel/hostname).units"
-if [ "${1:-}" = machine ]; then
+if told machine; then
     systemctl daemon-reload
     exec xargs systemctl enable --now containerd <"/etc/kubernetes/$(uname -n).units"
 fi
