@@ -4,8 +4,9 @@
 """Kubernetes' own end-to-end tests on a real cluster of three nodes, for one or more configurations
 of the collection, and for plain flannel.
 
-Each cluster is created and removed. Needs root and what `setup.py --conformance` builds. The
-results of all configurations that ran in this checkout are in .build/conformance.md.
+Each cluster is created and removed, except with --kubeconfig: then the tests of --focus run on a
+cluster of a scenario, which stays. Needs root and what `setup.py --conformance` builds. The results
+of all configurations that ran in this checkout are in .build/conformance.md.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from xml.etree import ElementTree
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = ROOT / ".build"
 KUBERNETES = ROOT / "molecule/shared/kubernetes"
+DNS = pathlib.Path(__file__).parent / "coredns.yml"
 
 CLUSTER = "10.244.0.0/16"
 CLUSTER6 = "fd00:244::/56"
@@ -292,13 +294,21 @@ def keep(directory: pathlib.Path, result: Result) -> list[Result]:
 
 
 class Cluster:
-    """The cluster of one configuration. directory: where its files are while it is there."""
+    """The cluster of one configuration. directory: where its files are while it is there.
+    kubeconfig: the administrator's, of a cluster that others created.
+    """
 
-    def __init__(self, configuration: str, directory: pathlib.Path, place: Place = HERE) -> None:
+    def __init__(
+        self,
+        configuration: str,
+        directory: pathlib.Path,
+        place: Place = HERE,
+        kubeconfig: pathlib.Path | None = None,
+    ) -> None:
         self.words = words_of(configuration)
         self.nodes = list(place.nodes())
         self.directory = directory
-        self.kubeconfig = directory / "kubernetes/admin.conf"
+        self.kubeconfig = kubeconfig or directory / "kubernetes/admin.conf"
         self.registries = directory / "registries.yml"
         self.hosts = directory / "hosts.yml"
         self.hosts.write_text(json.dumps(inventory(configuration, place)))
@@ -351,7 +361,7 @@ class Cluster:
                 command = ["podman", "exec", "-i", node, *load]
                 subprocess.run(command, check=True, stdin=stream, stdout=sys.stderr)
         archive.unlink()
-        self.run("kubectl", "apply", "-f", pathlib.Path(__file__).parent / "coredns.yml")
+        self.run("kubectl", "apply", "-f", DNS)
         rollout = ["kubectl", "-n", "kube-system", "rollout", "status", "deployment", "coredns"]
         self.run(*rollout, "--timeout=120s")
 
@@ -504,6 +514,19 @@ def measure(
             cluster.remove()
 
 
+def run_there(cluster: Cluster, part: Part, processes: int) -> bool:
+    """Run tests on a cluster that others created, and take the cluster's DNS away again. Print
+    their names; return whether all of them passed, and at least one.
+    """
+    try:
+        cluster.prepare()
+        passed, failed, dummy = read_reports(cluster.test("there", part, processes))
+    finally:
+        cluster.run("kubectl", "delete", "--ignore-not-found", "-f", DNS)
+    print("\n".join([f"passed: {one}" for one in passed] + [f"FAILED: {one}" for one in failed]))
+    return bool(passed) and not failed
+
+
 def main() -> int:
     """See --help. Return 1 when anything fails that does not fail with plain flannel."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -529,6 +552,11 @@ def main() -> int:
     parser.add_argument(
         "--subnet", default=HERE.subnet, help=f"their IPv4 /24 (default {HERE.subnet})"
     )
+    parser.add_argument(
+        "--kubeconfig",
+        type=pathlib.Path,
+        help="the administrator's, of a cluster that is there; its hosts are --name with a number",
+    )
     options = parser.parse_args()
     place = Place(options.name, options.subnet)
     chosen = {}
@@ -543,6 +571,12 @@ def main() -> int:
 
     kept = BUILD / "conformance"
     kept.mkdir(parents=True, exist_ok=True)
+    if options.kubeconfig:
+        if not options.focus or len(chosen) != 1:
+            parser.error("--kubeconfig: name one configuration, and the tests by --focus")
+        with tempfile.TemporaryDirectory(prefix="multinet-e2e-", dir="/var/tmp") as directory:
+            there = Cluster(*chosen, pathlib.Path(directory), place, options.kubeconfig)
+            return int(not run_there(there, Part(options.focus), options.processes))
     bad = False
     for configuration, parts in chosen.items():
         results: list[Result] = []
