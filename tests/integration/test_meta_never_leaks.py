@@ -69,10 +69,13 @@ def meta(*more, **keys):
     )
 
 
-def start(host, command, conf, pod, **environ):
-    """Start the executable; exec goes all the way down: the process is the meta-plugin itself."""
+def start(host, command, conf, pod, before=(), **environ):
+    """Start the executable; exec goes all the way down: the process is the meta-plugin itself.
+
+    before: argv of what starts it.
+    """
     running = subprocess.Popen(
-        host.command([BIN + "/multinet"]),
+        [*before, *host.command([BIN + "/multinet"])],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -202,6 +205,52 @@ def test_a_plugin_that_outlives_the_killed_add_and_hangs_is_ended(host, pod):
         ).stdout
         == ""
     )
+
+
+# Run what follows in a PID namespace of its own, as the child of a shell.
+OF_ITS_OWN = ["unshare", "--pid", "--fork", "--kill-child", "sh", "-c"]
+
+
+def test_who_is_at_work_in_another_pid_namespace_is_not_ended(host, pod):
+    """Its number there is not the one it has here: it was taken for one that is gone."""
+    go, begun = host.directory / "go", host.directory / "begun"
+    script = f"cat >/dev/null; touch {begun}; until [ -e {go} ]; do sleep 0.1; done"
+    host.plugin("slow", script + '; echo \'{"cniVersion": "0.4.0"}\'\n')
+    conf = meta({"name": "third", "cniVersion": "0.4.0", "type": "slow"})
+    with_proc = [*OF_ITS_OWN[:-2], "--mount-proc", *OF_ITS_OWN[-2:], '"$@"; exit $?', "sh"]
+    adding = start(host, "ADD", conf, pod, before=with_proc)
+    wait_for(begun.exists, adding)
+    status, answer = host.cni("DEL", dict(conf, timeoutSeconds=2), pod)
+    assert (status, answer["code"]) == (1, 11), answer
+    go.touch()
+    adding.communicate(timeout=PATIENCE)
+    assert adding.returncode == 0
+    assert host.cni("DEL", conf, pod) == (0, None)
+    assert is_back_to_nothing(host, pod)
+
+
+def test_nobody_is_ended_by_a_number_of_another_pid_namespace(host, pod):
+    """A DEL with the host's /proc in a PID namespace of its own, as of a container that enters the
+    host's mounts: what hangs has another number there.
+    """
+    number, lives = host.directory / "number", host.directory / "lives"
+    kill_the_caller(host, "hanging", "ADD", f"echo $$ > {number}; exec sleep 600")
+    conf = meta({"name": "third", "cniVersion": "0.4.0", "type": "hanging"})
+    start(host, "ADD", conf, pod).communicate(timeout=PATIENCE)
+    wait_for(lambda: number.exists() and number.read_text(encoding="ascii"))
+    hanging = int(number.read_text(encoding="ascii"))
+    same_number = (
+        f"echo {hanging - 1} > /proc/sys/kernel/ns_last_pid; sleep 600 & [ $! = {hanging} ] || exit"
+        f' 9; "$@"; kill -0 {hanging} && touch {lives}'
+    )
+    few = dict(conf, timeoutSeconds=2)
+    deleting = start(host, "DEL", few, pod, before=[*OF_ITS_OWN, same_number, "sh"])
+    answer = json.loads(deleting.communicate(timeout=PATIENCE)[0])
+    assert answer["code"] == 11
+    assert deleting.returncode == 0 and lives.exists()
+    # here, its number is its own
+    assert host.cni("DEL", dict(conf, timeoutSeconds=20), pod) == (0, None)
+    assert is_back_to_nothing(host, pod)
 
 
 def test_two_operations_at_once_follow_each_other(host, pod):

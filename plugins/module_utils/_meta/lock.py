@@ -5,7 +5,8 @@
 it had started lives on.
 
 The lock is a file that is held open by the operation and, by inheritance, by every plugin it
-starts. So it is free only when all of them are gone.
+starts. So it is free only when all of them are gone. The operation has a record lock on it as well,
+which is not inherited: while there is one, whoever has it is at work, in whichever PID namespace.
 """
 
 from __future__ import annotations
@@ -67,11 +68,8 @@ def _acquire(path: str, deadline: float, patience: float) -> int:
             _wait_for(descriptor, path, deadline, patience)
             # the one before us may have unlinked what we hold
             if _same(descriptor, path):
-                try:
-                    os.ftruncate(descriptor, 0)
-                    os.write(descriptor, b"%d" % os.getpid())
-                except OSError:
-                    pass  # on a full disk it is locked all the same
+                fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.ftruncate(descriptor, 0)
                 os.set_inheritable(descriptor, True)
                 return descriptor
         except BaseException:
@@ -96,7 +94,7 @@ def _wait_for(descriptor: int, path: str, deadline: float, patience: float) -> N
             )
         if left <= patience:
             try:
-                _end_orphans(path)
+                _end_orphans(descriptor, path)
             except FileNotFoundError:
                 pass  # who had it has ended meanwhile
         time.sleep(_PAUSE)
@@ -109,21 +107,57 @@ def _same(descriptor: int, path: str) -> bool:
         return False
 
 
-def _end_orphans(path: str) -> None:
-    """Kill the processes that hold the lock, when the operation that started them (its process id
-    is in the file) is not among them.
+def _end_orphans(descriptor: int, path: str) -> None:
+    """Kill the processes that hold the lock, when the operation that started them is gone.
+
+    A former version wrote its process id into the file and had no record lock: those are left.
     """
-    with open(path, "rb") as file:
-        owner = file.read()
-    holders = list(_holders(os.stat(path)))
-    if not owner or int(owner) in holders:
+    if os.fstat(descriptor).st_size or _has_record_lock(descriptor) or not _has_own_proc():
         return
-    for pid in holders:
-        if pid != os.getpid():
-            try:
-                os.kill(pid, SIGKILL)
-            except ProcessLookupError:
-                pass
+    status = os.stat(path)
+    for pid in list(_holders(status)):
+        try:
+            _kill(pid, status)
+        except ProcessLookupError:
+            pass
+
+
+def _has_record_lock(descriptor: int) -> bool:
+    """Say whether another process has one on the file."""
+    import struct  # where somebody has been waited for
+
+    form = "hhqqi4x"  # C's struct flock
+    asked = struct.pack(form, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    found = struct.unpack(form, fcntl.fcntl(descriptor, fcntl.F_GETLK, asked))
+    return bool(found[0] != fcntl.F_UNLCK)
+
+
+def _has_own_proc() -> bool:
+    """Say whether /proc has the process ids of our own PID namespace. In another one's, as where
+    a container has entered the mounts of its host, a number is another process's here.
+    """
+    try:
+        with open("/proc/self/status", encoding="utf-8", errors="surrogateescape") as lines:
+            numbers = next(line.split()[1:] for line in lines if line.startswith("NSpid:"))
+    except (OSError, StopIteration):
+        return False
+    return numbers == [str(os.getpid())]
+
+
+def _kill(pid: int, status: os.stat_result) -> None:
+    """Kill a process that holds the file, and none that has got its number meanwhile."""
+    try:
+        from signal import pidfd_send_signal
+
+        process = os.pidfd_open(pid)
+    except (ImportError, AttributeError, OSError):  # a kernel before 5.3, or a Python made on one
+        os.kill(pid, SIGKILL)
+        return
+    try:
+        if _holds(str(pid), status):
+            pidfd_send_signal(process, SIGKILL)
+    finally:
+        os.close(process)
 
 
 def _holders(status: os.stat_result) -> Iterator[int]:
@@ -131,15 +165,15 @@ def _holders(status: os.stat_result) -> Iterator[int]:
     has it open to be closed on exec.
     """
     for name in os.listdir("/proc"):
-        if not name.isdigit() or int(name) == os.getpid():
-            continue
-        try:
-            for entry in os.listdir(f"/proc/{name}/fd"):
-                if _is_inherited(name, entry, status):
-                    yield int(name)
-                    break
-        except OSError:
-            continue
+        if name.isdigit() and int(name) != os.getpid() and _holds(name, status):
+            yield int(name)
+
+
+def _holds(pid: str, status: os.stat_result) -> bool:
+    try:
+        return any(_is_inherited(pid, entry, status) for entry in os.listdir(f"/proc/{pid}/fd"))
+    except OSError:
+        return False
 
 
 def _is_inherited(pid: str, descriptor: str, status: os.stat_result) -> bool:
