@@ -207,6 +207,48 @@ def test_a_plugin_that_outlives_the_killed_add_and_hangs_is_ended(host, pod):
     )
 
 
+def reboot(host, pod):
+    """Let a host forget what a reboot takes: namespaces and interfaces. The pod has a new namespace
+    at the same path then.
+    """
+    host.remove(pod)
+    subprocess.run(["ip", "netns", "add", pod], check=True)
+    host.pods.append(pod)
+    for file in host.path("/var/lib/cni/multinet").glob("*.json"):
+        state = json.loads(file.read_text(encoding="utf-8"))
+        state["namespace"][3] = "former"
+        file.write_text(json.dumps(state), encoding="utf-8")
+
+
+@pytest.mark.parametrize("in_process", FORMS)
+def test_after_a_reboot_an_add_detaches_what_was_before(host, pod, in_process):
+    """Callers without an id for each start (cnitool, Podman) call no DEL then."""
+    conf = meta(inProcess=in_process)
+    assert host.cni("ADD", conf, pod)[0] == 0
+    reboot(host, pod)
+    assert host.cni("ADD", conf, pod)[0] == 0
+    assert host.addresses(pod) == {"eth0": "10.1.5.3/24", "net1": "10.3.7.3/24"}
+    leases = host.path("/var/lib/cni/networks").glob("*/10.*")
+    assert sorted(file.name for file in leases) == ["10.1.5.3", "10.3.7.3"]
+    assert host.cni("DEL", conf, pod) == (0, None)
+    assert is_back_to_nothing(host, pod)
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_killed_while_it_detaches_what_was_before_a_reboot(host, pod, place):
+    conf = meta()
+    kill_the_caller(host, "killer", "DEL")
+    conf["delegates"].insert(place, {"name": "killer", "cniVersion": "0.4.0", "type": "killer"})
+    assert host.cni("ADD", conf, pod)[0] == 0
+    reboot(host, pod)
+    killed = start(host, "ADD", conf, pod)
+    killed.communicate(timeout=PATIENCE)
+    assert killed.returncode == -signal.SIGKILL
+    assert host.cni("ADD", conf, pod)[0] == 0
+    assert host.cni("DEL", conf, pod) == (0, None)
+    assert is_back_to_nothing(host, pod)
+
+
 # Run what follows in a PID namespace of its own, as the child of a shell.
 OF_ITS_OWN = ["unshare", "--pid", "--fork", "--kill-child", "sh", "-c"]
 

@@ -177,6 +177,14 @@ def is_marked(path: str, kept: object) -> bool:
         return False  # it has gone meanwhile
 
 
+def is_of_former_boot(kept: object) -> bool:
+    """Say whether the namespace that mark() returned `kept` of was of a former boot, and is gone
+    with it; False where nobody knows.
+    """
+    boot = kept[3] if isinstance(kept, list) and len(kept) >= 4 else ""
+    return bool(boot) and _boot() not in ("", boot)
+
+
 def _cookie(path: str) -> int:
     """The number that no other network namespace has in this boot, 0 where the kernel has none."""
     with inside(path):

@@ -97,6 +97,7 @@ class _Add:
         delegates = networks.delegates()
         path = runtime.search_path(configuration.bin_dirs, request.path)
         self.plugin.refuse_itself(request, delegates, path, configuration.in_process)
+        self._check_not_attached(deadline)
         state = states.State(
             conf_name=configuration.name,
             container_id=request.container_id,
@@ -122,12 +123,13 @@ class _Add:
         is_told = all(flannel.tells_routes(one.network) for one in behind)
         before: dict[object, Route] | None = None
         try:
-            for one in state.attached:
+            for one, delegate in zip(state.attached, delegates):
                 if tried and not is_told and before is None:
                     before = self.plugin.default_routes(request.netns)
                 if one.chained and not tried[-1].chained:
                     self._settle_default_routes(tried, delegates, before)
                 tried.append(one)
+                self._describe_device(one, delegate)
                 self._attach(cni, one, self._prev_result(state, one))
                 self.log(
                     "debug",
@@ -160,7 +162,9 @@ class _Add:
             able = delegate.network.capabilities
             file = None
             if delegate.device or "CNIDeviceInfoFile" in able:
-                file = self._device_file(delegate, interface)
+                file = self.plugin.host_devices().file(
+                    delegate.full_name or delegate.raw["name"], self.request.container_id, interface
+                )
                 wanted.setdefault("CNIDeviceInfoFile", file)
             planned.append(
                 states.Attached(
@@ -175,23 +179,38 @@ class _Add:
             )
         return planned
 
-    def _device_file(self, delegate: Delegate, interface: str) -> str:
-        devices = self.plugin.host_devices()
-        file = devices.file(
-            delegate.full_name or delegate.raw["name"], self.request.container_id, interface
-        )
-        if delegate.device and delegate.resource:
-            devices.prepare(delegate.resource, delegate.device, file)
-        return file
+    def _describe_device(self, one: states.Attached, delegate: Delegate) -> None:
+        """Give the plugin the description of the device that it gets; raise OSError."""
+        if one.device_file and delegate.device and delegate.resource:
+            self.plugin.host_devices().prepare(delegate.resource, delegate.device, one.device_file)
 
-    def _check_free(self, state: states.State) -> None:
-        """Raise Error where something is attached already."""
-        if self.store.read_or_put_aside(state.container_id, state.interface) is not None:
+    def _check_not_attached(self, deadline: float) -> None:
+        """Raise Error where there is a state of the attachment already.
+
+        After a reboot no namespace of before is there, and a caller that uses container ids again
+        has had no occasion to call DEL: that is made up for.
+        """
+        request, store = self.request, self.store
+        state = store.read_or_put_aside(request.container_id, request.interface)
+        if state is None:
+            return
+        if not netns.is_of_former_boot(state.namespace):
             raise errors.Error(
                 errors.ALREADY_ATTACHED,
-                f"The container {state.container_id} is already attached by {state.interface}.",
-                f"Its state is in {self.store.directory}; call DEL first.",
+                f"The container {request.container_id} is already attached by {request.interface}.",
+                f"Its state is in {store.directory}; call DEL first.",
             )
+        from . import delete  # after a reboot
+
+        self.log("verbose", "What it was attached to before the reboot is detached first")
+        try:
+            seconds = (deadline - time.monotonic()) / 2
+            delete.detach(self.plugin, request, store, state, seconds=seconds)
+        except errors.Error as error:
+            raise error.within("What was attached before the reboot is not detached") from None
+
+    def _check_free(self, state: states.State) -> None:
+        """Raise Error where an interface is taken, or asked for twice."""
         own = [one for one in state.attached if not one.chained]
         wanted = [one.interface for one in own]
         for interface in wanted:

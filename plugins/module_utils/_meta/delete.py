@@ -83,10 +83,12 @@ def detach(
     state: states.State,
     *,
     keep: list[states.Attached] | None = None,
+    seconds: float | None = None,
 ) -> None:
     """Detach all of a state and forget it; raise Error, and keep it for the next DEL then.
 
-    keep: what is not to be detached now and what the state is about from then on.
+    keep: what is not to be detached now and what the state is about from then on; seconds: what it
+    may take, where that is less than a DEL may.
     """
     _remember(store, state)
     path = runtime.search_path(request.path, state.path)
@@ -96,7 +98,7 @@ def detach(
         state.attached,
         container_id=state.container_id,
         netns=namespace(request.netns, state),
-        deadline=time.monotonic() + state.timeout,
+        deadline=time.monotonic() + (state.timeout if seconds is None else seconds),
     )
     if failed:
         error = errors.join(failed)

@@ -60,6 +60,9 @@ def test_the_next_one_of_the_same_name_is_another(named):
 def test_of_another_boot_none_is_there_any_more(named):
     mark = netns.mark(PATH)
     assert not netns.is_marked(PATH, [*mark[:3], "another"])
+    assert netns.is_of_former_boot([*mark[:3], "another"])
+    for kept in (mark, mark[:2], [*mark[:3], ""], None):
+        assert not netns.is_of_former_boot(kept)
 
 
 def test_the_mark_of_a_former_version_and_none(named, tmp_path):

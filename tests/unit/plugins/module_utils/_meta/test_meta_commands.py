@@ -306,6 +306,56 @@ def test_a_second_add_is_an_error_and_harms_nothing(serve, machine, tmp_path):
     assert states(tmp_path) == ["cid:eth0.json"]
 
 
+def reboot(tmp_path):
+    """Make the state one of a former boot: whatever namespace there was is gone."""
+    file = tmp_path / "state" / "cid:eth0.json"
+    raw = json.loads(file.read_text(encoding="utf-8"))
+    raw["namespace"] = [*raw["namespace"][:2], 7, "former"]
+    file.write_text(json.dumps(raw), encoding="utf-8")
+
+
+def test_what_was_attached_before_a_reboot_is_detached_before_an_add(serve, machine, tmp_path):
+    """By the state: the configuration may have changed."""
+    serve("ADD")
+    reboot(tmp_path)
+    machine.calls, machine.requests = [], []
+    changed = configuration(tmp_path)["delegates"][2:]
+    assert serve("ADD", {"delegates": changed})[0] == 0
+    gone = ["DEL d net2", "DEL b net1", "DEL a net0", "DEL c eth0"]
+    assert machine.calls == [*gone, "ADD c eth0", "ADD d net0"]
+    assert {one[2]["CNI_NETNS"] for one in machine.requests[:4]} == {""}
+    assert machine.attached == {("c", "cid"): "eth0", ("d", "cid"): "net0"}
+    assert serve("DEL") == (0, None)
+    assert machine.attached == {} and states(tmp_path) == []
+
+
+def test_what_was_attached_before_a_reboot_and_cannot_be_detached_is_not_forgotten(
+    serve, machine, tmp_path
+):
+    serve("ADD")
+    reboot(tmp_path)
+    machine.fail[("DEL", "b")] = {"code": 123, "msg": "cannot"}
+    status, answer = serve("ADD")
+    assert (status, answer["code"]) == (1, 123)
+    assert answer["msg"].startswith("What was attached before the reboot")
+    assert "net-b" in answer["msg"]
+    assert machine.attached == {("b", "cid"): "net1"}  # all others are
+    assert states(tmp_path) == ["cid:eth0.json"]
+    machine.fail.clear()
+    assert serve("ADD")[0] == 0
+    assert sorted(machine.attached) == [(name, "cid") for name in NAMES]
+
+
+def test_detaching_what_was_before_a_reboot_leaves_time_for_the_add(serve, machine, tmp_path):
+    serve("ADD")
+    reboot(tmp_path)
+    machine.requests = []
+    assert serve("ADD", {"timeoutSeconds": 6})[0] == 0
+    told = [(one[0], one[4]) for one in machine.requests]
+    assert all(0 < seconds <= 2.5 for command, seconds in told if command == "DEL")
+    assert told[4][0] == "ADD" and told[4][1] > 2.5
+
+
 def test_an_interface_that_is_there_already_is_an_error_and_stays(serve, machine, tmp_path):
     machine.present.add("net1")
     status, answer = serve("ADD")
@@ -942,6 +992,35 @@ def test_a_device_is_described_to_its_plugin_and_to_the_pod(serve_pod, machine, 
     assert api.told[1]["device-info"] == {"type": "pci", "version": "1.1.0"}
     assert serve_pod("DEL", api)[0] == 0
     assert not file.exists()
+
+
+@pytest.fixture(name="device")
+def _device(tmp_path):
+    """A device of the pod; return the file by which it is described to its CNI plugin."""
+    (tmp_path / "dp").mkdir()
+    (tmp_path / "dp" / "vendor-nic-0000:03:00.1-device.json").write_text("{}", encoding="utf-8")
+    entry = {"PodUID": "u", "ResourceName": "vendor/nic", "DeviceIDs": ["0000:03:00.1"]}
+    data = {"Data": {"PodDeviceEntries": [entry]}}
+    (tmp_path / "checkpoint").write_text(json.dumps(data), encoding="utf-8")
+    return tmp_path / "cni" / "apps-n-cid_net1"
+
+
+def test_an_add_that_is_refused_leaves_no_description_of_a_device(serve_pod, machine, device):
+    machine.present.add("net1")
+    status, answer = serve_pod("ADD", Api("n", B, resource="vendor/nic"))
+    assert status == 1 and "net1" in answer["msg"]
+    assert not device.exists()
+
+
+def test_a_second_add_leaves_the_description_of_a_device(serve_pod, tmp_path, device):
+    api = Api("n", B, resource="vendor/nic")
+    assert serve_pod("ADD", api)[0] == 0
+    device.write_text('{"type": "of the plugin"}', encoding="utf-8")
+    assert serve_pod("ADD", api)[1]["code"] == 100
+    assert "of the plugin" in device.read_text(encoding="utf-8")
+    reboot(tmp_path)
+    assert serve_pod("ADD", api)[0] == 0
+    assert device.read_text(encoding="utf-8") == "{}"
 
 
 B = {"type": "b", "cniVersion": "0.4.0"}
