@@ -204,6 +204,8 @@ def _is_address(text: str) -> bool:
 def _mac(value: object, where: str) -> str:
     if not isinstance(value, str) or not any(_is_bytes(value, 6, separator) for separator in ":-"):
         raise _invalid(where, f"{value!r} is not an address of six bytes")
+    if int(value[:2], 16) & 1:
+        raise _invalid(where, f"{value!r} is an address of a group, its first byte is odd")
     return value
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 
+from .._cni import conf as cni_conf
 from .._cni import errors, runtime
 from .._names import NO_EXECUTABLE
 from . import conf, delete, foreign, lock
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _LOCK_SECONDS = 10
 # The attachments that stay: the specification's key, and the one that an earlier text of it had.
 _VALID_KEYS = ("cni.dev/valid-attachments", "cni.dev/attachments")
+_ATTACHMENT = ("containerID", "ifname")
 
 
 def gc(plugin: Plugin, request: Request) -> None:
@@ -39,11 +41,13 @@ def gc(plugin: Plugin, request: Request) -> None:
         return  # a caller that lists nothing, not even an empty list, does not say what may go
     listed = request.conf[key] or []  # Go prints an empty list as null
     if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
-        raise errors.Error(
-            errors.INVALID_CONFIGURATION,
-            f"`{key}` is not a list of attachments {{containerID, ifname}}.",
-        )
-    valid = {(one.get("containerID"), one.get("ifname")) for one in listed}
+        raise _no_list(key)
+    valid = set()
+    for one in listed:
+        container_id, interface = map(cni_conf.folded(one, _ATTACHMENT).get, _ATTACHMENT)
+        if not isinstance(container_id, str) or not isinstance(interface, str):
+            raise _no_list(key)  # taken for another, all that is attached would go
+        valid.add((container_id, interface))
     store = states.Store(conf.state_directory(request.conf))
     failed = []
     for container_id, interface in store.attachments() + store.unfinished():
@@ -66,6 +70,13 @@ def gc(plugin: Plugin, request: Request) -> None:
         raise errors.join(failed)
 
 
+def _no_list(key: str) -> errors.Error:
+    return errors.Error(
+        errors.INVALID_CONFIGURATION,
+        f"`{key}` is not a list of attachments {{containerID, ifname}}.",
+    )
+
+
 def _detach(plugin: Plugin, request: Request, store: states.Store, state: states.State) -> None:
     """Detach a state but for the networks that GC leaves alone; those stay in it, for a DEL."""
     kept = [one for one in state.attached if one.network.disable_gc]
@@ -77,7 +88,7 @@ def _detach(plugin: Plugin, request: Request, store: states.Store, state: states
 
 
 def _hand_on(
-    plugin: Plugin, request: Request, store: states.Store, valid: set[tuple[object, object]]
+    plugin: Plugin, request: Request, store: states.Store, valid: set[tuple[str, str]]
 ) -> list[errors.Error]:
     """Tell the plugins of each network which attachments are valid: those of every state that is
     left, and those that another CNI made before, whose addresses may be in what is now a directory

@@ -670,6 +670,22 @@ def test_gc_detaches_what_the_runtime_no_longer_lists(serve, machine, tmp_path):
     assert states(tmp_path) == ["four:eth0.json"]
 
 
+@pytest.mark.parametrize(
+    ("listed", "status"),
+    [
+        ({"containerId": "cid", "ifName": "eth0"}, 0),  # Go's JSON takes them, too
+        ({"containerID": "cid"}, 1),
+        ({"containerID": "cid", "ifname": None}, 1),
+        ({"container": "cid", "ifname": "eth0"}, 1),
+    ],
+)
+def test_gc_takes_nothing_for_unlisted_that_is_written_otherwise(serve, machine, listed, status):
+    serve("ADD")
+    gc = {"cniVersion": "1.1.0", "cni.dev/valid-attachments": [listed]}
+    assert serve("GC", gc)[0] == status
+    assert len(machine.attached) == 4
+
+
 def test_gc_leaves_what_is_attached_while_it_is_at_work(serve, machine, tmp_path):
     """The runtime's list was made before, so it cannot have it."""
     for container in ("one", "two"):
