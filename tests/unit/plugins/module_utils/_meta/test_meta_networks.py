@@ -487,6 +487,24 @@ def test_the_cluster_network_from_everywhere(tmp_path):
             first(missing)
 
 
+@pytest.mark.parametrize(
+    ("only_inlined", "plugins"), [(False, ["y", "in-directory"]), (True, ["y"])]
+)
+def test_a_list_on_the_host_has_the_plugins_of_its_directory(tmp_path, only_inlined, plugins):
+    """CNI 1.1: <directory of the list>/<its name>/*.conf, whatever leads to the list."""
+    raw = {"name": "m", "cniVersion": "1.1.0", "plugins": [{"type": "y"}]}
+    raw["loadOnlyInlinedPlugins"] = only_inlined
+    file = tmp_path / "c.conflist"
+    file.write_text(json.dumps(raw), encoding="utf-8")
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "x.conf").write_text('{"type": "in-directory"}', encoding="utf-8")
+    base = dict(BASE, confDir=str(tmp_path))
+    ways = [dict(base, clusterNetwork=name) for name in (str(file), str(tmp_path), "m")]
+    found = [resolve(one, {})[0] for one in ways] + [resolve(base, asked("m"))[1]]
+    found += [resolve(base, asked("m"), dict([nad("m", "")]))[1]]
+    assert [[one["type"] for one in way.network.plugins] for way in found] == [plugins] * 5
+
+
 def test_default_networks_are_every_pods_but_the_systems():
     objects = dict(
         [
