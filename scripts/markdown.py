@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Check the Markdown: prose is wrapped at 100 columns, and files and names in it exist.
 
-Names are links to files, and paths in `code`: `roles/etcd`, `tests/unit/<package>`, `_plan/plan.py`
-(a package of the core), or a function or other name in a file, `_plan/plan.py:plan`. --write wraps
-prose.
+Names are links to files and to headings in them, and paths in `code`: `roles/etcd`,
+`tests/unit/<package>`, `_plan/plan.py` (a package of the core), or a function or other name in a
+file, `_plan/plan.py:plan`. --write wraps prose.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ ITEM = re.compile(r" *(?:[-*]|\d+\.) +")
 # A word, with the code in it, and with what must not begin a line because Markdown reads it so.
 WORD = re.compile(r"(?:`[^`]*`|\S)+(?: (?:[-+*#]|\d+[.)])(?= ))*")
 
-LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
+LINK = re.compile(r"\]\(([^)#:\s]*)(?:#([^)\s]+))?\)")
+HEADING = re.compile(r"#+ +(.*)")
 CODE = re.compile(r"`([^`\s]+)`")
 # What a path begins with, from the root of the repository; packages of the core go by their names.
 TOP = re.compile(
@@ -85,26 +86,44 @@ def _wrapped(paragraph: list[str]) -> list[str]:
 
 def missing(path: pathlib.Path, text: str) -> list[str]:
     """Return what the Markdown text (str) of path names that is not there (list of str)."""
-    absent = [
-        target
-        for target in LINK.findall(text)
-        if "://" not in target and not (path.parent / target).exists()
-    ]
-    for name in CODE.findall(text):
-        file, dummy, definition = name.partition(":")
-        if set(file) & set("{$"):
+    absent = []
+    for target, anchor in LINK.findall(text):
+        file = path.parent / target if target else path
+        if not file.exists():
+            absent.append(target)
             continue
-        if TOP.match(file):
+        there = file.read_text(encoding="utf-8") if target and file.suffix == ".md" else text
+        if anchor and file.suffix == ".md" and anchor not in anchors(there):
+            absent.append(f"{target}#{anchor}")
+    for name in CODE.findall(text):
+        code, dummy, definition = name.partition(":")
+        if set(code) & set("{$"):
+            continue
+        if TOP.match(code):
             places = [ROOT, path.parent]
-        elif PACKAGE.match(file):
+        elif PACKAGE.match(code):
             places = [ROOT / place for place in CORE]
         else:
             continue
-        pattern = re.sub(r"<[^>]*>", "*", file.rstrip("/"))
+        pattern = re.sub(r"<[^>]*>", "*", code.rstrip("/"))
         found = [each for place in places for each in place.glob(pattern)]
         if not found or (definition and not any(_defines(each, definition) for each in found)):
             absent.append(name)
     return absent
+
+
+def anchors(text: str) -> set[str]:
+    """Return how links name the headings of a Markdown text (set of str), as GitHub does."""
+    found = set()
+    fenced = False
+    for line in text.splitlines():
+        if line.lstrip().startswith(("```", "~~~")):
+            fenced = not fenced
+        heading = None if fenced else HEADING.match(line)
+        if heading:
+            title = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading[1]).lower()
+            found.add(re.sub(r"[^\w -]", "", title).replace(" ", "-"))
+    return found
 
 
 def _defines(path: pathlib.Path, name: str) -> bool:

@@ -57,6 +57,9 @@ def test_no_line_begins_like_an_item():
     [
         "[code](plugins/filter)",
         "[web](https://example.org/none)",
+        "## Known limits\n[limits](#known-limits)",
+        "[json](docs/report.md#reportjson)",
+        "[a script's part](scripts/setup.py#none)",
         "`roles/etcd`",
         "`tests/unit/<package>`",
         "`_plan/plan.py:plan`",
@@ -73,6 +76,8 @@ def test_there(there):
     ("text", "name"),
     [
         ("[page](docs/none.md)", "docs/none.md"),
+        ("[here](#none)", "#none"),
+        ("[report](docs/report.md#none)", "docs/report.md#none"),
         ("`roles/none`", "roles/none"),
         ("`_plan/none.py`", "_plan/none.py"),
         ("`_plan/plan.py:nobody`", "_plan/plan.py:nobody"),
