@@ -436,13 +436,7 @@ def _sources(
     elsewhere: list[str] = []
     for network in networks:
         name = network["name"]
-        # A packet of an open pair travels in the tunnel of its target, and its answer in that of
-        # its source.
-        peers = reach[name] + [
-            other
-            for other in networks
-            if network in reach[other["name"]] and other not in reach[name]
-        ]
+        peers = _peers(network, networks, reach)
         tunnels = _tunnel_devices(network)
         bridges = [device for device in network["devices"] if device not in tunnels]
         by_device += [(f'"{bridge}"', "goto pods_of_" + name) for bridge in bridges]
@@ -475,17 +469,31 @@ def _sources(
         for family in _families(networks)
         for match in _in_ranges(networks, family, "saddr")
     ]
-    lines += ["}"] + chains
-    if _ports(networks):
-        lines += [
-            "",
-            "chain sent {",
-            f"\ttype filter hook output priority {PRIORITY_SENT}; policy accept;",
-            "\tudp dport @tunnel_ports notrack",
-            "\tudp sport @tunnel_ports notrack",
-            "}",
-        ]
-    return lines
+    return lines + ["}"] + chains + (_sent() if _ports(networks) else [])
+
+
+def _peers(
+    network: dict[str, Any], networks: list[dict[str, Any]], reach: dict[str, list[dict[str, Any]]]
+) -> list[dict[str, Any]]:
+    """The other networks whose packets a network's tunnel brings in, too: a packet of an open pair
+    travels in the tunnel of its target, and its answer in that of its source.
+    """
+    targets = reach[network["name"]]
+    return targets + [
+        other for other in networks if network in reach[other["name"]] and other not in targets
+    ]
+
+
+def _sent() -> list[str]:
+    """The chain of what this host sends through its tunnels: no connection is made of it."""
+    return [
+        "",
+        "chain sent {",
+        f"\ttype filter hook output priority {PRIORITY_SENT}; policy accept;",
+        "\tudp dport @tunnel_ports notrack",
+        "\tudp sport @tunnel_ports notrack",
+        "}",
+    ]
 
 
 def _tunnel_devices(network: dict[str, Any]) -> list[str]:

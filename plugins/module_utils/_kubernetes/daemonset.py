@@ -116,67 +116,7 @@ def _daemon_set(
     network: Mapping[str, Any], environment: Mapping[str, str], settings: Mapping[str, Any]
 ) -> Item:
     labels = {"app.kubernetes.io/name": "flannel", NETWORK_LABEL: network["name"]}
-    # no network without its guard: where there is no such file, the kubelet does not start the pod
-    volumes = [
-        _host_path("run", "/run/flannel"),
-        _host_path("guarded", f"{GUARDED}/{network['name']}", "File"),
-    ]
-    mounts: list[Item] = [
-        {"name": "run", "mountPath": "/run/flannel"},
-        {"name": "guarded", "mountPath": "/run/guarded", "readOnly": True},
-    ]
-    if network["net_config_file"]:
-        volumes.append(
-            {"name": "config", "secret": {"secretName": name(network), "defaultMode": 0o400}}
-            if secrets.has_any(network)
-            else {"name": "config", "configMap": {"name": name(network)}}
-        )
-        mounts.append(
-            {
-                "name": "config",
-                "mountPath": network["net_config_file"].rpartition("/")[0],
-                "readOnly": True,
-            }
-        )
-    if any(value.startswith(PKI_DIR) for value in environment.values()):
-        volumes.append({"name": "pki", "secret": {"secretName": SECRET, "defaultMode": 0o400}})
-        mounts.append({"name": "pki", "mountPath": PKI_DIR, "readOnly": True})
-    probe = {"httpGet": {"host": "127.0.0.1", "port": network["healthz_port"], "path": "/healthz"}}
-    container = {
-        "name": "flanneld",
-        "image": settings["image"],
-        "command": ["/opt/bin/flanneld"],
-        "env": (
-            [_field("HOST_IP", "status.hostIP"), _field("NODE_NAME", "spec.nodeName")]
-            + [
-                {"name": key, "value": value}
-                for key, value in sorted(environment.items())
-                if key != "NODE_NAME"
-            ]
-        ),
-        "securityContext": {
-            "readOnlyRootFilesystem": True,
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN"]},
-        },
-        # why it ended stands in the pod's status
-        "terminationMessagePolicy": "FallbackToLogsOnError",
-        "resources": {"requests": {"cpu": "20m", "memory": "50Mi"}},
-        "readinessProbe": dict(probe, periodSeconds=5),
-        "livenessProbe": dict(probe, periodSeconds=20, failureThreshold=6),
-        "volumeMounts": mounts,
-    }
-    pod = {
-        "hostNetwork": True,
-        "priorityClassName": "system-node-critical",
-        "automountServiceAccountToken": False,
-        "terminationGracePeriodSeconds": 5,
-        "tolerations": [{"operator": "Exists"}],
-        # the same whichever nodes there are: for one that joins, no other's pod is replaced
-        "nodeSelector": guards.selector(network["name"]),
-        "containers": [container],
-        "volumes": volumes,
-    }
+    pod = _pod(network, environment, settings["image"])
     # flanneld reads its certificates once, so other ones are another pod
     made_of = json.dumps([pod, settings["pki"]], sort_keys=True)
     return {
@@ -200,6 +140,79 @@ def _daemon_set(
             },
         },
     }
+
+
+def _pod(network: Mapping[str, Any], environment: Mapping[str, str], image: str) -> Item:
+    """Return the spec of a network's pods."""
+    volumes, mounts = _volumes(network, environment)
+    return {
+        "hostNetwork": True,
+        "priorityClassName": "system-node-critical",
+        "automountServiceAccountToken": False,
+        "terminationGracePeriodSeconds": 5,
+        "tolerations": [{"operator": "Exists"}],
+        # the same whichever nodes there are: for one that joins, no other's pod is replaced
+        "nodeSelector": guards.selector(network["name"]),
+        "containers": [_container(network, environment, image, mounts)],
+        "volumes": volumes,
+    }
+
+
+def _container(
+    network: Mapping[str, Any], environment: Mapping[str, str], image: str, mounts: list[Item]
+) -> Item:
+    probe = {"httpGet": {"host": "127.0.0.1", "port": network["healthz_port"], "path": "/healthz"}}
+    return {
+        "name": "flanneld",
+        "image": image,
+        "command": ["/opt/bin/flanneld"],
+        "env": (
+            [_field("HOST_IP", "status.hostIP"), _field("NODE_NAME", "spec.nodeName")]
+            + [
+                {"name": key, "value": value}
+                for key, value in sorted(environment.items())
+                if key != "NODE_NAME"
+            ]
+        ),
+        "securityContext": {
+            "readOnlyRootFilesystem": True,
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN"]},
+        },
+        # the pod's status shows why it ended
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "resources": {"requests": {"cpu": "20m", "memory": "50Mi"}},
+        "readinessProbe": dict(probe, periodSeconds=5),
+        "livenessProbe": dict(probe, periodSeconds=20, failureThreshold=6),
+        "volumeMounts": mounts,
+    }
+
+
+def _volumes(
+    network: Mapping[str, Any], environment: Mapping[str, str]
+) -> tuple[list[Item], list[Item]]:
+    """Return the volumes of a network's pods, and where flanneld has them."""
+    # no network without its guard: where there is no such file, the kubelet does not start the pod
+    volumes = [
+        _host_path("run", "/run/flannel"),
+        _host_path("guarded", f"{GUARDED}/{network['name']}", "File"),
+    ]
+    mounts: list[Item] = [
+        {"name": "run", "mountPath": "/run/flannel"},
+        {"name": "guarded", "mountPath": "/run/guarded", "readOnly": True},
+    ]
+    if network["net_config_file"]:
+        volumes.append(
+            {"name": "config", "secret": {"secretName": name(network), "defaultMode": 0o400}}
+            if secrets.has_any(network)
+            else {"name": "config", "configMap": {"name": name(network)}}
+        )
+        directory = network["net_config_file"].rpartition("/")[0]
+        mounts.append({"name": "config", "mountPath": directory, "readOnly": True})
+    if any(value.startswith(PKI_DIR) for value in environment.values()):
+        volumes.append({"name": "pki", "secret": {"secretName": SECRET, "defaultMode": 0o400}})
+        mounts.append({"name": "pki", "mountPath": PKI_DIR, "readOnly": True})
+    return volumes, mounts
 
 
 def _host_path(volume: str, path: str, kind: str = "DirectoryOrCreate") -> Item:
