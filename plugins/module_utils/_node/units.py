@@ -202,12 +202,14 @@ def plan(systemd: Systemd, units: Sequence[Unit]) -> tuple[list[Change], list[st
     shown = systemd.show(unit.name for unit in units)
     changes, enable = [], []
     for unit in units:
+        # the kernel says where links lead: /usr/local is one on hosts of OSTree
+        executable = os.path.realpath(unit.executable) if unit.executable else ""
         properties = shown.get(unit.name, {})
         pid = int(properties.get("MainPID") or 0)
         process = read_process(pid) if pid else None
         if process is not None and unit.state_file:
             process = process._replace(environment=read_state(unit.state_file))
-        reason = reason_to_change(unit, properties, process)
+        reason = reason_to_change(unit._replace(executable=executable), properties, process)
         if reason:
             starts = unit.verb == "reload" and properties.get("ActiveState") != "active"
             changes.append(Change(unit.name, "start" if starts else unit.verb, reason))

@@ -152,6 +152,19 @@ def test_environment_file_and_running_process_are_read_alike():
     assert units.read_process(child.pid) is None
 
 
+def test_an_executable_in_a_directory_that_is_a_link_is_the_one_that_runs(tmp_path):
+    """As /usr/local is on hosts of OSTree."""
+    directory, name = os.path.split(os.readlink("/proc/self/exe"))
+    os.symlink(directory, tmp_path / "bin")
+    shown = "\n".join(f"{key}={value}" for key, value in RUNNING.items())
+    shown += f"\nId={UNIT.name}\nMainPID={os.getpid()}\nUnitFileState=enabled\n"
+    systemd = units.Systemd(lambda dummy: (0, shown, ""))
+    unit = units.Unit(UNIT.name, executable=str(tmp_path / "bin" / name))
+    assert units.plan(systemd, [unit]) == ([], [])
+    other = unit._replace(executable=str(tmp_path / "bin" / "other"))
+    assert units.plan(systemd, [other])[0][0].reason == "its executable was replaced"
+
+
 def test_show_of_several_units():
     output = (
         "Id=flanneld@a.service\nActiveState=active\nMainPID=1\n"
