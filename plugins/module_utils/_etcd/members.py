@@ -15,6 +15,8 @@ from typing import Any
 from .. import _underlay
 from .._ports import ETCD_CLIENT, ETCD_PEER
 
+# What facts.yml of the role multinet registers on the hosts that it asks
+_ASKED = "__multinet_facts"
 _DNS_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
 
 
@@ -46,7 +48,7 @@ def members(
     """Return the members as [{name, address, client_url, peer_url}], in the order of the inventory.
 
     groups, hostvars: Ansible's variables; tls: whether the URLs are https; recorded: the members of
-    the last run, in the same form, for hosts that this run knows no facts of. Raises MembersError:
+    the last run, in the same form, for hosts that this run has not asked. Raises MembersError:
     no host, an even number, no address, nothing in common with recorded.
     """
     names = member_names(groups)
@@ -98,11 +100,14 @@ def members(
 def member_address(name: str, variables: Mapping[str, Any], recorded: str | None = None) -> str:
     """Return the address at which the others reach a host.
 
-    variables: the host's hostvars. In this order: _underlay.node_address(); recorded; ansible_host
-    and the host's name if they are addresses. Raises ValueError with a sentence.
+    variables: the host's hostvars. In this order: _underlay.node_address(), where this run has
+    asked the host or the user says it; recorded; _underlay.node_address() of the facts in a cache;
+    ansible_host and the host's name if they are addresses. Raises ValueError with a sentence.
     """
-    known = (_underlay.node_address(name, variables), recorded, variables.get("ansible_host"), name)
-    for address in known:
+    # a cache may be older than the last run
+    asked = _ASKED in variables or not recorded or variables.get("multinet_node_address")
+    present = _underlay.node_address(name, variables) if asked else recorded
+    for address in (present, recorded, variables.get("ansible_host"), name):
         if address and _underlay.is_address(address):
             return str(address)
     if (variables.get("ansible_facts") or {}).get("interfaces"):

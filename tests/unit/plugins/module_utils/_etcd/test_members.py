@@ -44,7 +44,11 @@ def test_knows_the_members(groups, names):
         ({"multinet_node_address": "10.0.0.1", "ansible_facts": FACTS}, "10.0.0.9", "10.0.0.1"),
         ({"multinet_underlay_interface": "br-ex", "ansible_facts": FACTS}, None, "10.9.0.5"),
         ({"multinet_underlay_interface": "bond0.100", "ansible_facts": FACTS}, None, "10.9.0.6"),
-        ({"ansible_facts": FACTS, "ansible_host": "192.0.2.1"}, "10.0.0.9", "10.0.0.5"),
+        ({"ansible_facts": FACTS, "__multinet_facts": {}}, "10.0.0.9", "10.0.0.5"),
+        # facts of a cache, from before the last run looked at the host
+        ({"ansible_facts": FACTS, "ansible_host": "192.0.2.1"}, "10.0.0.9", "10.0.0.9"),
+        ({"ansible_facts": FACTS, "multinet_underlay_interface": "eth7"}, "10.0.0.9", "10.0.0.9"),
+        ({"ansible_facts": FACTS, "ansible_host": "192.0.2.1"}, None, "10.0.0.5"),
         ({"ansible_host": "192.0.2.1"}, "10.0.0.9", "10.0.0.9"),
         ({"ansible_host": "192.0.2.1", "multinet_underlay_interface": "br-ex"}, None, "192.0.2.1"),
     ],
