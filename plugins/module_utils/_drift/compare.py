@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from .._node import links, subnet_file
+from .._node import links, subnet_file, units
 from . import network as networks
 
 GUARD = "multinet-isolation.service"
@@ -335,8 +335,9 @@ def _boot(plan: dict[str, Any], seen: dict[str, Any]) -> Iterator[Deviation]:
     owners = {network["unit"]: network["name"] for network in plan["networks"]}
     for unit, state in sorted(seen["units"].items()):
         enabled, owner = state.get("UnitFileState", ""), owners.get(unit, "")
-        if enabled == "masked":
-            remedy = f"run systemctl unmask {unit}, and then the playbook site"
+        command = units.unmask(unit, enabled)
+        if command:
+            remedy = f"run {command}, and then the playbook site"
             yield Deviation(owner, "boot", f"{unit} is masked, so nobody can start it", remedy)
         elif enabled == "disabled":
             yield Deviation(owner, "boot", f"{unit} is disabled, so it does not start at boot")

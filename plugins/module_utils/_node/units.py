@@ -127,6 +127,16 @@ def reason_to_change(
     return unit.reason or None
 
 
+def unmask(unit: str, state: str) -> str:
+    """Return the command that lets a masked unit start again, "" for another one.
+
+    state: systemd's UnitFileState.
+    """
+    if not state.startswith("masked"):
+        return ""
+    return "systemctl unmask " + ("--runtime " if state == "masked-runtime" else "") + unit
+
+
 def _different(unit: Unit, running: Mapping[str, str]) -> list[str]:
     """Return the names of the variables that the process has not as the unit should."""
     names = set(unit.environment)
@@ -205,6 +215,12 @@ def plan(systemd: Systemd, units: Sequence[Unit]) -> tuple[list[Change], list[st
         # the kernel says where links lead: /usr/local is one on hosts of OSTree
         executable = os.path.realpath(unit.executable) if unit.executable else ""
         properties = shown.get(unit.name, {})
+        command = unmask(unit.name, properties.get("UnitFileState", ""))
+        if command:
+            raise UnitError(
+                f"{unit.name} is masked, so nobody can start it. Run `{command}` on this host if it"
+                " may run, and then this again."
+            )
         pid = int(properties.get("MainPID") or 0)
         process = read_process(pid) if pid else None
         if process is not None and unit.state_file:

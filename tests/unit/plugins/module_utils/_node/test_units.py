@@ -165,6 +165,19 @@ def test_an_executable_in_a_directory_that_is_a_link_is_the_one_that_runs(tmp_pa
     assert units.plan(systemd, [other])[0][0].reason == "its executable was replaced"
 
 
+@pytest.mark.parametrize(
+    "state, command", [("masked", "unmask"), ("masked-runtime", "unmask --runtime")]
+)
+def test_a_masked_unit_is_refused_with_the_command_that_ends_it(state, command):
+    """Also in check mode, which calls nothing else."""
+    shown = f"Id={UNIT.name}\nActiveState=inactive\nUnitFileState={state}\n"
+    with pytest.raises(
+        units.UnitError,
+        match=rf"flanneld@red.service is masked, .* `systemctl {command} flanneld@red.service`",
+    ):
+        units.plan(units.Systemd(lambda dummy: (0, shown, "")), [UNIT])
+
+
 def test_show_of_several_units():
     output = (
         "Id=flanneld@a.service\nActiveState=active\nMainPID=1\n"
