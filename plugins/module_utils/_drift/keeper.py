@@ -231,7 +231,10 @@ class Publisher:
     def _write(self, samples: list[metrics.Sample]) -> None:
         text = metrics.exposition(samples)
         self.text = text.encode()
+        directory = os.path.dirname(self._path)
         try:
+            if not os.path.exists(directory):  # somebody may take it away meanwhile
+                os.makedirs(directory, mode=0o755)
             files.write(self._path, text, 0o644, sync_name=False)
         except OSError as error:  # repairing goes on
             if not self._told:
@@ -254,7 +257,6 @@ def main(arguments: list[str]) -> int:
     )
     told = parser.parse_args(arguments)
     publisher = Publisher(told.version)
-    os.makedirs(os.path.dirname(METRICS), mode=0o755, exist_ok=True)
     if told.stopped:
         publisher.stop()
         return 0

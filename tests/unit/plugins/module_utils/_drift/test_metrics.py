@@ -10,6 +10,7 @@ import contextlib
 import copy
 import grp
 import os
+import shutil
 import socket
 import stat
 
@@ -147,6 +148,16 @@ def test_a_keeper_that_ended_says_only_that(tmp_path):
         'multinet_build_info{version="1.2.3"}': 1,
     }
     assert os.listdir(tmp_path) == ["multinet.prom"]  # nothing half written is left
+
+
+def test_a_directory_that_is_gone_is_made_again(tmp_path):
+    said, path = [], tmp_path / "multinet" / "metrics" / "multinet.prom"
+    publisher = keeper.Publisher("1.2.3", str(path), said.append)
+    for dummy in range(2):
+        publisher.publish(metrics.Counts(), None)
+        assert path.read_bytes() == publisher.text
+        shutil.rmtree(tmp_path / "multinet")
+    assert not said
 
 
 def test_a_file_that_cannot_be_written_ends_no_keeper():
