@@ -113,16 +113,30 @@ def _two_names(hosts: Hosts, inventory: Inventory) -> list[str]:
 
 def _member_elsewhere(hosts: Hosts, inventory: Inventory) -> list[str]:
     """A machine that holds the data of a member which the inventory has under another name."""
-    return [
-        f"{name} holds the data of the etcd member {host['member']}, which is in multinet_etcd. If"
-        f" both are one machine, write {host['member']} wherever the inventory has {name}; if"
-        f" {name} is a copy of it, remove /etc/multinet and /var/lib/multinet from {name}."
-        for name, host in hosts.items()
-        if host["member"] in inventory.members
-        and name != host["member"]
-        # else the sentence about two names has it
-        and hosts.get(host["member"], {}).get("machine") != host["machine"]
-    ]
+    found = []
+    for name, host in hosts.items():
+        member = host["member"]
+        there = hosts.get(member, {})
+        # the sentence about two names has one machine under both
+        if (
+            member not in inventory.members
+            or member == name
+            or there.get("machine") == host["machine"]
+        ):
+            continue
+        if there.get("member") != name:
+            found.append(
+                f"{name} holds the data of the etcd member {member}, which is in multinet_etcd. If"
+                f" both are one machine, write {member} wherever the inventory has {name}; if"
+                f" {name} is a copy of it, remove /etc/multinet and /var/lib/multinet from {name}."
+            )
+        elif _place(name, inventory) < _place(member, inventory):  # once for both
+            found.append(
+                f"{name} and {member} hold each other's data of etcd members, so the inventory has"
+                " their addresses the wrong way round. Exchange what it says of the two"
+                " (ansible_host)."
+            )
+    return found
 
 
 def _moved(hosts: Hosts, inventory: Inventory) -> list[str]:
