@@ -90,6 +90,8 @@ def main() -> None:
     try:
         plan = deployed.plan()
         seen = observe.look(plan, module.params["cni_conf"]) if plan else None
+        if seen:
+            seen["member"] = compare.member_down(seen)
         kubeconfig = ((plan or {}).get("cni_conf") or {}).get("kubeconfig")
         if seen and kubeconfig:
             seen["api"] = probe.problem(kubeconfig)

@@ -16,10 +16,11 @@ from . import network as networks
 
 GUARD = "multinet-isolation.service"
 SUBNET_SERVER = "multinet-subnets.service"
+ETCD = "multinet-etcd.service"
 # Units that a host may have beside those, and what is not done while they do not run ("": whether
 # they run is told by another kind)
 HELPERS = {
-    "multinet-etcd.service": "",
+    ETCD: "",
     "multinet-keeper.service": "nothing repairs this host or publishes its metrics",
     "multinet-token.timer": "nothing renews this host's tokens for the Kubernetes API",
 }
@@ -71,7 +72,8 @@ KINDS = {
         "run the playbook site",
     ),
     "datastore": Kind(
-        "etcd, or the subnet server and the API behind it, answers, has no alarm and has room",
+        "etcd, or the subnet server and the API behind it, answers, has no alarm and has room; the"
+        " host's own member of etcd runs (only by `status`)",
         "its API, with flanneld's own certificate",
         "hand",
         "repair the data store",
@@ -324,11 +326,27 @@ def _host(plan: dict[str, Any], seen: dict[str, Any]) -> Iterator[Deviation]:
     for path, reason in sorted(seen["executables"].items()):
         yield Deviation("", "executables", f"{path} {reason}")
     yield from _datastore(seen)
+    if seen.get("member"):  # status alone says it: the networks do without one
+        yield Deviation("", "datastore", seen["member"], "start it: run the playbook site")
     if seen.get("api"):  # status alone asks
         yield Deviation("", "api", seen["api"].rstrip("."))
     for path, reason in sorted(seen["cni_files"].items()):
         yield Deviation("", "cni", f"{path} {reason}")
     yield from _boot(plan, seen)
+
+
+def member_down(seen: dict[str, Any]) -> str:
+    """Say that this host's member of etcd does not run, "" if it does or if there is none.
+
+    flanneld then asks another member, so that nothing else shows it.
+    """
+    state = seen["units"].get(ETCD, {})
+    if state.get("LoadState", "not-found") == "not-found" or state.get("ActiveState") == "active":
+        return ""
+    return (
+        f"{ETCD} is {state.get('ActiveState')} ({state.get('SubState')}), so etcd outlives fewer"
+        " failures, or does not work"
+    )
 
 
 def _boot(plan: dict[str, Any], seen: dict[str, Any]) -> Iterator[Deviation]:

@@ -151,6 +151,25 @@ def test_ports_of_which_nobody_knows_what_they_were_given_are_named():
 
 
 @pytest.mark.parametrize(
+    "state, told",
+    [
+        (("loaded", "inactive", "dead"), "multinet-etcd.service is inactive (dead), so etcd"),
+        (("loaded", "activating", "auto-restart"), "is activating (auto-restart), so etcd"),
+        (("loaded", "active", "running"), ""),
+        (("not-found", "inactive", "dead"), ""),
+    ],
+)
+def test_a_member_of_etcd_that_is_down_is_told_by_status(state, told):
+    """The others answer in its place."""
+    unit = dict(zip(("LoadState", "ActiveState", "SubState"), state))
+    seen = dict(HOST, units=dict(HOST["units"], **{compare.ETCD: unit}))
+    seen["member"] = compare.member_down(seen)
+    told_by_status = str(compare.deviations(PLAN, seen))
+    assert told in told_by_status and (compare.ETCD in told_by_status) == bool(told)
+    assert not compare.member_down(HOST)
+
+
+@pytest.mark.parametrize(
     "there, is_in_pods",
     [
         ([observe.UNIT_FILE, "/etc/flannel/blue.env"], False),
