@@ -29,8 +29,14 @@ def reset_problems(
 ) -> list[str]:
     """Return machines.reset_problems(); networks: as module flannel_network_config returns them."""
     others = [lease for network in networks for lease in network["others"]]
+    names = list(names)
     hosts = _hosts(names, hostvars, variable)
-    return machines.reset_problems(hosts, _inventory(inventory), others, prune)
+    # a host that is down may be gone for good; one that says why it cannot be reset is there
+    looks = {name: hostvars[name].get(variable) or {} for name in names}
+    refused = [
+        name for name, look in looks.items() if look.get("failed") and not look.get("unreachable")
+    ]
+    return machines.reset_problems(hosts, _inventory(inventory), others, prune, refused)
 
 
 def machine_names(

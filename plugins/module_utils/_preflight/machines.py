@@ -59,11 +59,13 @@ def reset_problems(
     inventory: Inventory,
     leases: Iterable[Mapping[str, str]] = (),
     prune: bool = False,
+    refused: Sequence[str] = (),
 ) -> list[str]:
     """Return why the hosts of a run must not be reset, as sentences.
 
     leases: those of the data store ({subnet, public_ip, ...}) that none of these hosts holds;
-    prune: whether hosts that the inventory does not have may lose what they have.
+    prune: whether hosts that the inventory does not have may lose what they have; refused: names of
+    those that answered, but cannot be reset.
     """
     going = inventory.running if inventory.going is None else inventory.going
     staying = _without(inventory.nodes, going)
@@ -86,6 +88,14 @@ def reset_problems(
             f" the etcd still gives leases to {_and(staying)}. Reset all hosts at once (without"
             " --limit and serial), or put other hosts into multinet_etcd first, as"
             " roles/etcd/README.md says."
+        )
+        return found
+    if refused and not prune:
+        found.append(
+            f"This reset would remove the etcd of {_and(inventory.members)} with all its data, but"
+            f" {_and(refused)} could not be looked at, and may need it. Do what the message of"
+            f" {_and(refused)} says, and run this again; or, if what is there may be lost, set"
+            " multinet_prune to true."
         )
         return found
     silent = _without(going, hosts)
