@@ -35,7 +35,6 @@ options:
     description: The units that must run.
     type: list
     elements: dict
-    required: true
     suboptions:
       name:
         description: Name of the unit, with its suffix, such as C(.service) or C(.timer).
@@ -77,6 +76,17 @@ options:
           - This is for check mode, in which the unit's files are not changed.
         type: str
         default: ''
+  deployed:
+    description:
+      - Instead of O(units), the units of flanneld for the networks that are deployed on the host,
+        with the environment files that are there. The inventory may declare others.
+      - There are none if nothing is deployed, or if flanneld runs in pods.
+    type: bool
+    default: false
+  reason:
+    description: With O(deployed), as O(units[].reason), for all of them.
+    type: str
+    default: ''
   timeout:
     description: Seconds to wait until all units are ready.
     type: int
@@ -103,6 +113,10 @@ EXAMPLES = r"""
           FLANNELD_ETCD_PREFIX=/coreos.com/network/blue
         environment_prefix: FLANNELD_
         executable: /usr/local/bin/flanneld
+
+- name: Restart each flanneld that runs with something else than what is on the host
+  multinet.flannel.node_units:
+    deployed: true
 
 - name: Run a daemon whose unit has Environment=MULTINET_INSTALLED_SHA256=..., and a timer
   multinet.flannel.node_units:
@@ -135,13 +149,17 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils._flanneld import data_store
-from ansible_collections.multinet.flannel.plugins.module_utils._node import files, lock, units
+from ansible_collections.multinet.flannel.plugins.module_utils._node import (
+    deployed,
+    files,
+    lock,
+    units,
+)
 
 ARGUMENT_SPEC = {
     "units": {
         "type": "list",
         "elements": "dict",
-        "required": True,
         "options": {
             "name": {"type": "str", "required": True},
             "environment": {"type": "str", "default": ""},
@@ -156,6 +174,8 @@ ARGUMENT_SPEC = {
             "reason": {"type": "str", "default": ""},
         },
     },
+    "deployed": {"type": "bool", "default": False},
+    "reason": {"type": "str", "default": ""},
     "timeout": {"type": "int", "default": 90},
     "only_ask": {"type": "bool", "default": False},
     "needs": {"type": "dict", "default": {}},
@@ -164,8 +184,18 @@ ARGUMENT_SPEC = {
 
 def main() -> None:
     """Enable, start and restart what is not as wanted."""
-    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
-    wanted = [_unit(item) for item in module.params["units"]]
+    module = AnsibleModule(
+        argument_spec=ARGUMENT_SPEC,
+        required_if=[("deployed", False, ["units"])],
+        supports_check_mode=True,
+    )
+    if module.params["deployed"]:
+        try:
+            wanted = _deployed(module.params["reason"])
+        except deployed.DeployedError as error:
+            module.fail_json(msg=str(error))
+    else:
+        wanted = [_unit(item) for item in module.params["units"] or []]
     if module.params["only_ask"]:
         environments = {unit.name: unit.environment for unit in wanted}
         problems = files.missing(module.params["needs"]) or data_store.problems(environments)
@@ -201,6 +231,25 @@ def _unit(item: dict[str, Any]) -> units.Unit:
         verb=item["when_different"],
         reason=item["reason"],
     )
+
+
+def _deployed(reason: str) -> list[units.Unit]:
+    """Return the units of the networks that are deployed here; raise DeployedError."""
+    plan = deployed.plan()
+    if plan is None or deployed.in_pods(plan):
+        return []
+    names = [network["unit"] for network in plan["networks"]]
+    environments = data_store.environments(names)
+    return [
+        units.Unit(
+            name=name,
+            environment=environments.get(name, {}),
+            prefix="FLANNELD_" if name in environments else "",
+            executable="/usr/local/bin/flanneld",
+            reason=reason,
+        )
+        for name in names
+    ]
 
 
 def _ask_first(

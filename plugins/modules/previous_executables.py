@@ -13,6 +13,8 @@ description:
   - Copies executables to C(/var/lib/multinet/previous), and restores them from there by rename, all
     or none.
   - Restored executables are no longer kept. So another restore changes nothing.
+  - Which networks there are, and whether flanneld runs as units, is read from the host's record of
+    what is deployed, not from the inventory.
 author: [multinet.flannel authors (@multinet-flannel)]
 extends_documentation_fragment:
   - multinet.flannel.attributes
@@ -23,23 +25,32 @@ attributes:
     support: none
 options:
   paths:
-    description: Absolute paths of the executables. Those that do not exist are skipped.
+    description:
+      - Absolute paths of the executables. Those that do not exist are skipped.
+      - Needed with V(kept). Without it, V(restored) restores all that is kept, except etcd's
+        executables, and flanneld if it runs in pods.
     type: list
     elements: path
-    required: true
+  among:
+    description:
+      - With V(kept), the paths of all executables that the upgrade is concerned with, of which it
+        replaces O(paths). What an earlier upgrade kept of them is removed.
+      - If that upgrade was interrupted before it replaced everything, what it kept stays.
+    type: list
+    elements: path
   state:
     description:
       - V(kept) keeps their present content, in place of what was kept before.
-      - V(restored) restores what is kept.
+      - V(restored) restores what is kept. It fails before anything is changed if the record of what
+        is deployed cannot be read and O(paths) is not given.
     type: str
     choices: [kept, restored]
     required: true
 """
 
 EXAMPLES = r"""
-- name: Go back to the flanneld that was there before the last upgrade
+- name: Go back to what was there before the last upgrade
   multinet.flannel.previous_executables:
-    paths: [/usr/local/bin/flanneld]
     state: restored
 """
 
@@ -49,32 +60,53 @@ changed_executables:
   type: list
   elements: str
   returned: success
+deployed:
+  description: Whether networks are deployed on this host.
+  type: bool
+  returned: with O(state=restored) and without O(paths)
+networks:
+  description: The names of these networks.
+  type: list
+  elements: str
+  returned: with O(state=restored) and without O(paths)
+in_pods:
+  description: Whether their flanneld run in pods.
+  type: bool
+  returned: with O(state=restored) and without O(paths)
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.multinet.flannel.plugins.module_utils._node import previous
+from ansible_collections.multinet.flannel.plugins.module_utils._node import deployed, previous
 from ansible_collections.multinet.flannel.plugins.module_utils._node.sums import ArtifactError
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "paths": {"type": "list", "elements": "path", "required": True},
+            "paths": {"type": "list", "elements": "path"},
+            "among": {"type": "list", "elements": "path"},
             "state": {"type": "str", "choices": ["kept", "restored"], "required": True},
         },
+        required_if=[("state", "kept", ["paths"])],
         supports_check_mode=True,
     )
-    paths = module.params["paths"]
+    paths, found = module.params["paths"], {}
     try:
         if module.params["state"] == "kept":
             # nothing of the networks changes by it
             if not module.check_mode:
-                previous.keep(paths)
+                previous.keep(paths, among=module.params["among"])
             module.exit_json(changed=False, changed_executables=[])
+        if paths is None:
+            plan = deployed.plan()
+            in_pods = bool(plan) and deployed.in_pods(plan)
+            paths = previous.of_networks(in_pods=in_pods) if plan else []
+            names = [network["name"] for network in plan["networks"]] if plan else []
+            found = {"deployed": bool(plan), "networks": names, "in_pods": in_pods}
         changed = previous.differing(paths) if module.check_mode else previous.restore(paths)
-    except ArtifactError as error:
+    except (ArtifactError, deployed.DeployedError) as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=bool(changed), changed_executables=changed)
+    module.exit_json(changed=bool(changed), changed_executables=changed, **found)
 
 
 if __name__ == "__main__":

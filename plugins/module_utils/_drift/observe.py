@@ -21,13 +21,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .._isolation import seal
-from .._node import executables, firewalls, subnet_file, units
+from .._node import deployed, executables, firewalls, subnet_file, units
 from .._node.links import brief
 from .._node.sums import ArtifactError, sha256_of
 from . import compare, datastore
 from .network import is_address
 
-UNIT_FILE = "/etc/systemd/system/flanneld@.service"
 GUARD_FILE = "/etc/multinet/isolation.nft"
 GUARD_STATE = "/run/multinet-isolation/state.json"
 TAKEN_OVER = "/etc/multinet/adopted.json"
@@ -94,7 +93,7 @@ def look(
     links = {one["ifname"]: brief(one) for one in _json(execute, "addr")}
     for one in links.values():
         one["ports"] = sum(other["master"] == one["name"] for other in links.values())
-    in_pods = _runs_in_pods(plan)
+    in_pods = deployed.in_pods(plan)
     backends = {network["backend"]["type"] for network in plan["networks"]}
     wanted = [] if in_pods else [network["unit"] for network in plan["networks"]]
     wanted.append(compare.GUARD)
@@ -333,15 +332,6 @@ def _daemons() -> dict[str, int]:
             if process and "FLANNELD_SUBNET_FILE" in process.environment:
                 found[process.environment["FLANNELD_SUBNET_FILE"]] = pid
     return found
-
-
-def _runs_in_pods(plan: dict[str, Any]) -> bool:
-    """Return whether flanneld runs in pods: then a host has nothing of what a unit reads.
-
-    By the unit's file alone, one that was deleted would be no fault.
-    """
-    settings = [network["environment_file"] for network in plan["networks"]]
-    return not any(os.path.exists(path) for path in (UNIT_FILE, *settings))
 
 
 def _in_pod(pid: int | None) -> dict[str, Any]:

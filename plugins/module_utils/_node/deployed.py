@@ -15,6 +15,8 @@ from typing import Any
 from .._cni import files
 
 PATH = "/etc/multinet/deployed.json"
+# Where flanneld runs in pods, there is none
+UNIT_FILE = "/etc/systemd/system/flanneld@.service"
 # Files that each network has, in directories of ours or with words of ours
 _CNI = "etc/cni/multinet/net.d/*.conflist"
 _SUBNETS = "run/flannel/networks/*.env"
@@ -53,6 +55,16 @@ def plan(root: str = "/") -> dict[str, Any] | None:
     if lost:
         raise DeployedError(f"{is_lost(lost)}. {ANEW}.")
     return found["plan"] if found else None
+
+
+def in_pods(plan: dict[str, Any], root: str = "/") -> bool:
+    """Return whether the flanneld of a plan that is deployed here run in pods: then a host has
+    nothing of what a unit reads.
+
+    By the unit's file alone, one that was deleted would be no fault.
+    """
+    settings = [network["environment_file"] for network in plan["networks"]]
+    return not any(os.path.exists(root + file.lstrip("/")) for file in (UNIT_FILE, *settings))
 
 
 def read(path: str = PATH) -> dict[str, Any] | None:

@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The executables that an upgrade replaces, kept on the host to go back to.
 
-They lie under DIRECTORY by their paths on the host. A reset removes it.
+They lie under DIRECTORY by their paths on the host, and what lies there is the record of what can
+be gone back to, whatever an inventory says by then. A reset removes it.
 """
 
 from __future__ import annotations
@@ -19,13 +20,25 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
 DIRECTORY = "/var/lib/multinet/previous"
+# Of a member of etcd, whose data goes forward with it
+_OF_ETCD = ("etcd", "etcdctl")
 
 
-def keep(paths: Iterable[str], directory: str = DIRECTORY) -> list[str]:
-    """Keep executables as they are now, all or none, instead of those kept before; return the paths
+def keep(
+    paths: Iterable[str], directory: str = DIRECTORY, among: Collection[str] | None = None
+) -> list[str]:
+    """Keep executables that are about to be replaced as they are now, all or none; return the paths
     of those that differ from what was kept. One that is not there is not kept. Raises
     ArtifactError.
+
+    among: all that an upgrade is concerned with (None: paths alone). What an earlier one has kept
+    of them goes, unless that one was stopped half way: then it is what ran before it.
     """
+    paths = list(paths)
+    before = [path for path in among or paths if os.path.isfile(directory + path)]
+    if any(_same(path, directory + path) for path in before):
+        before = [path for path in before if _same(path, directory + path)]
+        paths = [path for path in paths if path in before or not os.path.isfile(directory + path)]
     staged: dict[str, str] = {}
     path = ""
     try:
@@ -36,6 +49,8 @@ def keep(paths: Iterable[str], directory: str = DIRECTORY) -> list[str]:
             os.makedirs(os.path.dirname(place), 0o755, exist_ok=True)
             with open(path, "rb") as stream:
                 staged[path] = files.stage(place, stream, 0o755)
+        for path in set(before).difference(paths):
+            files.remove(directory + path)
         files.commit([(temporary, directory + path) for path, temporary in staged.items()])
         kept = list(staged)
         staged.clear()
@@ -48,6 +63,19 @@ def keep(paths: Iterable[str], directory: str = DIRECTORY) -> list[str]:
         for temporary in staged.values():
             files.remove(temporary)
     return kept
+
+
+def of_networks(directory: str = DIRECTORY, *, in_pods: bool = False) -> list[str]:
+    """Return the paths of all that is kept but etcd's, sorted. in_pods: flanneld runs in pods, so
+    the host has none of its own any more.
+    """
+    others = (*_OF_ETCD, "flanneld") if in_pods else _OF_ETCD
+    return sorted(
+        os.path.join(folder, name)[len(directory) :]
+        for folder, dummy, names in os.walk(directory)
+        for name in names
+        if name not in others and not name.endswith(".tmp")
+    )
 
 
 def differing(paths: Collection[str], directory: str = DIRECTORY) -> list[str]:

@@ -169,22 +169,6 @@ def test_a_member_of_etcd_that_is_down_is_told_by_status(state, told):
     assert not compare.member_down(HOST)
 
 
-@pytest.mark.parametrize(
-    "there, is_in_pods",
-    [
-        ([observe.UNIT_FILE, "/etc/flannel/blue.env"], False),
-        (["/etc/flannel/blue.env"], False),  # somebody deleted the unit's file
-        ([observe.UNIT_FILE], False),
-        ([], True),
-    ],
-)
-def test_a_host_without_the_units_file_and_settings_has_flanneld_in_pods(
-    monkeypatch, there, is_in_pods
-):
-    monkeypatch.setattr(observe.os.path, "exists", there.__contains__)
-    assert observe._runs_in_pods(PLAN) is is_in_pods
-
-
 def test_nobody_waits_twice_for_a_port_that_the_guard_does_not_know(monkeypatch):
     """A keeper looks again and again; only a port that has just come may become known soon."""
     waits, known = [], {"v1": "given_mn-blue"}

@@ -40,6 +40,22 @@ def test_the_record_is_read_or_named(host):
 
 
 @pytest.mark.parametrize(
+    "there, is_in_pods",
+    [
+        ([deployed.UNIT_FILE, "/etc/flannel/blue.env"], False),
+        (["/etc/flannel/blue.env"], False),  # somebody deleted the unit's file
+        ([deployed.UNIT_FILE], False),
+        ([], True),
+    ],
+)
+def test_a_host_without_the_units_file_and_settings_has_flanneld_in_pods(host, there, is_in_pods):
+    for file in there:
+        host(file.lstrip("/"))
+    networks = [{"name": "blue", "environment_file": "/etc/flannel/blue.env"}]
+    assert deployed.in_pods({"networks": networks}, host.root) is is_in_pods
+
+
+@pytest.mark.parametrize(
     "former", sorted(VECTORS.glob("deployed_*.json")), ids=lambda one: one.stem
 )
 def test_what_former_versions_deployed_has_all_that_a_plan_has_today(host, former):

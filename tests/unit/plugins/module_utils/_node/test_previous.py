@@ -68,6 +68,47 @@ def test_the_last_that_was_kept_counts(host):
     assert previous.restore(paths, directory, record) == []
 
 
+def test_of_an_upgrade_before_the_last_nothing_is_left(host):
+    """Else a rollback would lead to a mixture of versions."""
+    paths, directory, record = host
+    previous.keep(paths, directory)
+    write(paths, "new")
+    assert previous.keep(paths[1:], directory, among=paths) == paths[1:]
+    write(paths[1:], "newer")
+    assert previous.restore(paths, directory, record) == paths[1:]
+    assert words(paths) == ["new", "new"]
+
+
+def test_an_upgrade_that_was_stopped_half_way_is_gone_back_from_as_a_whole(host):
+    paths, directory, record = host
+    previous.keep(paths, directory, among=paths)
+    write(paths[:1], "new")  # and then it was killed; run again, it finds one left to replace
+    assert previous.keep(paths[1:], directory, among=paths) == []
+    write(paths[1:], "new")
+    assert previous.restore(paths, directory, record) == paths
+    assert words(paths) == ["old", "old"]
+
+
+def test_what_the_next_upgrade_replaces_besides_is_kept_after_one_that_was_stopped(host):
+    paths, directory, record = host
+    previous.keep(paths[1:], directory, among=paths)
+    assert previous.keep(paths[:1], directory, among=paths) == paths[:1]
+    write(paths, "new")
+    assert previous.restore(paths, directory, record) == paths[:1]
+
+
+def test_what_is_kept_of_networks_is_all_but_etcds(tmp_path):
+    for name in ("opt/cni/bin/bridge", "usr/local/bin/flanneld", "usr/local/bin/etcd"):
+        place = tmp_path / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text("")
+    (tmp_path / "opt/cni/bin/.bridge.7.tmp").write_text("")  # of who was killed
+    kept = ["/opt/cni/bin/bridge", "/usr/local/bin/flanneld"]
+    assert previous.of_networks(str(tmp_path)) == kept
+    assert previous.of_networks(str(tmp_path), in_pods=True) == kept[:1]
+    assert previous.of_networks(str(tmp_path / "none")) == []
+
+
 def test_what_is_not_there_is_passed_over(host, tmp_path):
     paths, directory, record = host
     assert previous.keep([*paths, str(tmp_path / "none")], directory) == paths
