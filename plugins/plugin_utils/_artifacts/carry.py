@@ -26,10 +26,13 @@ if TYPE_CHECKING:
 MANIFEST = "MANIFEST.sha256"
 
 
-def manifest(directory: str) -> str:
-    """Return the sums of all files in a directory but hidden ones; raise OSError."""
+def manifest(directory: str, target: str = "") -> str:
+    """Return the sums of all files in a directory but hidden ones and the tar itself; raise
+    OSError.
+    """
     return "".join(
-        f"{sha256_of(os.path.join(directory, name))}  {name}\n" for name in _names(directory)
+        f"{sha256_of(os.path.join(directory, name))}  {name}\n"
+        for name in _names(directory, target)
     )
 
 
@@ -40,7 +43,7 @@ def pack(directory: str, target: str, check_mode: bool = False) -> bool:
     """
     target = os.path.abspath(target)
     try:
-        text = manifest(directory)
+        text = manifest(directory, target)
         if _manifest_of(target) == text:
             return False
         if not check_mode:
@@ -54,13 +57,15 @@ def pack(directory: str, target: str, check_mode: bool = False) -> bool:
 
 
 def _write(directory: str, text: str, target: str) -> None:
+    files.remove_leftovers(target)
     temporary = files.temporary_name(target)
     try:
-        with tarfile.open(temporary, "w") as tar:
+        # of a link, the other end would have nothing
+        with tarfile.open(temporary, "w", dereference=True) as tar:
             first = tarfile.TarInfo(MANIFEST)
             first.size, first.mode = len(text.encode()), 0o644
             tar.addfile(first, io.BytesIO(text.encode()))
-            for name in _names(directory):
+            for name in _names(directory, target):
                 tar.add(os.path.join(directory, name), name, filter=_anonymous)
         files.commit([(temporary, target)])
     finally:
@@ -88,14 +93,24 @@ def _manifest_of(target: str) -> str | None:
     return text if text.count("\n") == len(members) - 1 else None
 
 
-def _names(directory: str) -> Iterator[str]:
-    """Yield the names of the files to be carried, relative, in order."""
+def _names(directory: str, target: str) -> Iterator[str]:
+    """Yield the names of the files to be carried, relative, in order. target: the tar, which may
+    lie among them.
+    """
     found = []
-    for folder, folders, names in os.walk(directory):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    seen = set()
+    for folder, folders, names in os.walk(directory, followlinks=True):
+        seen.add(os.path.realpath(folder))
+        folders[:] = [
+            name
+            for name in folders
+            if not name.startswith(".")
+            and os.path.realpath(os.path.join(folder, name)) not in seen  # a link that leads up
+        ]
         found += [
             os.path.relpath(os.path.join(folder, name), directory)
             for name in names
             if not name.startswith(".")
+            and os.path.realpath(os.path.join(folder, name)) != os.path.realpath(target)
         ]
     yield from sorted(name for name in found if name != MANIFEST)

@@ -9,6 +9,7 @@ import gzip
 import hashlib
 import io
 import pathlib
+import shutil
 import subprocess
 import tarfile
 import urllib.error
@@ -206,6 +207,40 @@ def test_what_is_carried_is_verified_with_the_tools_of_the_other_end(tmp_path):
     assert (there / "flannel" / "flanneld").stat().st_mode & 0o111
     (there / "python" / "a b.whl").write_bytes(b"whee!")
     assert subprocess.run(check, cwd=there, check=False).returncode
+
+
+def test_the_tar_is_not_carried_in_itself(tmp_path):
+    """It would be twice as large each time."""
+    (tmp_path / "one").write_bytes(b"1")
+    tar = tmp_path / "carried.tar"
+    assert carry.pack(str(tmp_path), str(tar))
+    assert not carry.pack(str(tmp_path), str(tar))
+
+
+def test_what_links_lead_to_is_carried(tmp_path):
+    """At the other end they would lead to nothing."""
+    mirror, other, there = (tmp_path / name for name in ("mirror", "other", "there"))
+    for folder in (mirror, other, there):
+        folder.mkdir()
+    (other / "flanneld").write_bytes(b"1")
+    (mirror / "folder").symlink_to(other)
+    (mirror / "file").symlink_to(other / "flanneld")
+    (mirror / "up").symlink_to(mirror)
+    assert carry.pack(str(mirror), str(tmp_path / "carried.tar"))
+    subprocess.run(["tar", "-C", there, "-xf", tmp_path / "carried.tar"], check=True)
+    shutil.rmtree(other)
+    check = ["sha256sum", "--check", "--strict", "--quiet", carry.MANIFEST]
+    assert subprocess.run(check, cwd=there, check=False).returncode == 0
+    assert (there / "folder" / "flanneld").read_bytes() == (there / "file").read_bytes() == b"1"
+    assert not (there / "up").exists()
+
+
+def test_what_a_killed_run_left_beside_the_tar_goes(tmp_path):
+    mirror = tmp_path / "mirror"
+    mirror.mkdir()
+    left = tmp_path / ".carried.tar.99999999.tmp"
+    left.write_bytes(b"half")
+    assert carry.pack(str(mirror), str(tmp_path / "carried.tar")) and not left.exists()
 
 
 def test_what_did_not_change_is_not_packed_again(tmp_path):
