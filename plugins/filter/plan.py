@@ -12,6 +12,7 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.multinet.flannel.plugins.module_utils._libraries import MissingLibraryError
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.errors import PlanError
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
+from ansible_collections.multinet.flannel.plugins.module_utils._plan.render import flannel_config
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.secrets import secrets
 
 
@@ -25,8 +26,21 @@ def plan_filter(networks: Any, options: Any = None) -> dict[str, Any]:
         raise AnsibleFilterError(str(error)) from error
 
 
+def plan_as_deployed(planned: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    """Return a plan whose networks of these names have no default `mtu`, as they are deployed
+    (changes.without_default()).
+    """
+
+    def deployed(network: dict[str, Any]) -> dict[str, Any]:
+        network = {**network, "backend": {**network["backend"], "mtu": None}}
+        return {**network, "flannel_config": flannel_config(network)}
+
+    networks = [deployed(one) if one["name"] in names else one for one in planned["networks"]]
+    return {**planned, "networks": networks}
+
+
 class FilterModule:
     """The filters of this file."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"plan": plan_filter, "secrets": secrets}
+        return {"plan": plan_filter, "plan_as_deployed": plan_as_deployed, "secrets": secrets}

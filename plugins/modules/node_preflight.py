@@ -103,6 +103,11 @@ options:
       none.
     type: int
     default: 0
+  form:
+    description: How flanneld will run, V(units) or V(daemonset), for RV(undeployed). If not set, it
+      is not compared.
+    type: str
+    choices: [units, daemonset]
   taking_over:
     description: Whether M(multinet.flannel.node_takeover) will take over networks of other
       deployments with the same ranges. If V(false), they are a problem.
@@ -158,9 +163,16 @@ removed:
   returned: success
   type: list
   elements: dict
+without_default:
+  description: The networks of the plan that a former version deployed without the MTU that is the
+    default now.
+  returned: success
+  type: list
+  elements: str
+  sample: []
 undeployed:
-  description: What the networks of the plan would have otherwise than those that are deployed, a
-    clause each.
+  description: What the networks of the plan, or how flanneld runs, would have otherwise than what
+    is deployed, a clause each.
   returned: success
   type: list
   elements: str
@@ -218,6 +230,7 @@ ARGUMENT_SPEC = dict(
         ),
     ),
     keeper_metrics_port=dict(type="int", default=0),
+    form=dict(type="str", choices=["units", "daemonset"]),
     taking_over=dict(type="bool", default=False),
 )
 
@@ -279,13 +292,24 @@ def main() -> None:
         architecture=architecture,
         problems=[],
         removed=changes.removed(former.plan, plan),
-        undeployed=changes.undeployed(former.plan, plan),
+        without_default=changes.without_default(former.plan, plan),
+        undeployed=changes.undeployed(former.plan, plan) + _form(params["form"], former.plan),
         former=changes.former(former.plan, plan, former.left),
         own_directories=former.directories,
         drift=_drift(module, former.plan) + changed,
         multus_confs=multus.to_keep(found, moved) if params["replace_multus"] else [],
         wiring_due=wiring_due,
     )
+
+
+def _form(declared: str | None, deployed: dict[str, Any] | None) -> list[str]:
+    """Return a clause if flanneld runs otherwise than it is declared to, none where none runs."""
+    if not deployed or not declared:
+        return []
+    there = "daemonset" if record.in_pods() else "units"
+    if there == declared:
+        return []
+    return [f"flanneld would run otherwise: multinet_flanneld_form from {there} to {declared}"]
 
 
 def _former(module: AnsibleModule) -> Former:

@@ -272,6 +272,31 @@ def test_an_upgrade_changes_no_network(tmp_path: pathlib.Path) -> None:
     assert "UNREACHABLE" not in ansible.output, ansible.output
 
 
+def test_an_upgrade_leaves_networks_a_default_that_they_were_deployed_without(
+    tmp_path: pathlib.Path,
+) -> None:
+    """The data store has their configuration without it, and running pods have no such MTU."""
+    seen = {"__multinet_facts": {}, "__preflight_declaration": {}}
+    seen["__preflight_artifacts"] = {"host": {"deployed_as": "node1"}}
+    seen["__preflight_host"] = {"removed": [], "undeployed": [], "without_default": ["blue"]}
+    said = "{{ multinet_plan.networks[0].flannel_config }}"
+    check = {"name": "multinet.flannel.upgrade", "tasks_from": "check"}
+    play = {
+        "hosts": "node1",
+        "gather_facts": False,
+        "tasks": [
+            {"ansible.builtin.set_fact": seen},
+            {"ansible.builtin.import_role": check},
+            {"ansible.builtin.debug": {"msg": said}},
+        ],
+    }
+    networks = [dict(BLUE, ipv6_cidr="fd00:1::/48")]
+    ansible = Ansible(tmp_path, {"node1": AWAY}, {"multinet_networks": networks})
+    assert ansible.playbook([play]) == 0, ansible.output
+    assert "blue: deployed on node1 before vxlan" in " ".join(ansible.output.split())
+    assert "1480" not in ansible.output, ansible.output
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_roles_that_look_at_all_hosts_do_so_in_turns(tmp_path: pathlib.Path) -> None:
     """What later hosts have is not there yet."""

@@ -66,14 +66,37 @@ def changed(deployed: Any, planned: Any) -> list[str]:
     return sentences
 
 
+def without_default(deployed: Any, planned: Any) -> list[str]:
+    """Names of the new plan's networks whose backend has `mtu` by a default that there was not when
+    they were deployed. With it, running pods would have another MTU than new ones: that is a change
+    of the network, and not of versions. Either plan may be null or {}.
+    """
+    before = _by_name(deployed)
+    return [
+        name
+        for name, network in _by_name(planned).items()
+        if name in before
+        and before[name].get("ipv6_cidr")
+        and before[name]["backend"].get("type") == network["backend"]["type"]
+        and before[name]["backend"].get("mtu") is None
+        and network["backend"].get("mtu") is not None
+        and network["backend"]["mtu"] == BACKENDS[network["backend"]["type"]].ipv6_mtu
+    ]
+
+
 def undeployed(deployed: Any, planned: Any) -> list[str]:
     """Clauses about what the new plan declares otherwise than the deployed one, of networks that it
     holds. A host without networks runs no other ones: none. Either plan may be null or {}.
 
-    What an older version did not know is not among the keys of its plan, and no difference.
+    What an older version did not know is not among the keys of its plan, and no difference; nor is
+    a default that it did not have.
     """
     before = _by_name(deployed)
+    no_default = without_default(deployed, planned)
     clauses = []
+    stores = [(plan or {}).get("datastore", "etcd") for plan in (deployed, planned)]
+    if before and stores[0] != stores[1]:
+        clauses.append(f"multinet_datastore would change from {stores[0]} to {stores[1]}")
     for name, network in _by_name(planned).items() if before else ():
         if name not in before:
             clauses.append(f"network {name!r} is not deployed")
@@ -82,6 +105,8 @@ def undeployed(deployed: Any, planned: Any) -> list[str]:
         for path in _DECLARED:
             old, new = _value(before[name], path), _value(network, path)
             there = path.partition(".")[0] in before[name]
+            if path == "backend.mtu" and name in no_default:
+                continue
             if path.startswith("backend.") and path != "backend.type":
                 # those of another type say nothing more
                 there = all(path.partition(".")[2] in one for one in backends)

@@ -14,11 +14,13 @@ import re
 import sys
 
 import pytest
+from ansible_collections.multinet.flannel.plugins.filter.plan import plan_as_deployed
 from ansible_collections.multinet.flannel.plugins.module_utils._plan import argument_spec
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.changes import (
     changed,
     removed,
     undeployed,
+    without_default,
 )
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.errors import PlanError
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.options import CHECKS
@@ -697,3 +699,39 @@ def test_what_would_be_other_than_deployed():
     assert undeployed(was, was) == undeployed(None, now) == []
     del was["networks"][0]["masquerade"], was["networks"][0]["backend"]["vni"]
     assert undeployed({"networks": was["networks"][:1]}, {"networks": now["networks"][:1]}) == []
+
+
+def test_a_default_that_a_former_version_did_not_have_is_no_other_declaration():
+    """An upgrade deploys such networks as they are; nobody could declare that."""
+    blue = {"name": "blue", "cidr": "10.1.0.0/16", "ipv6_cidr": "fd00:1::/48", "default": True}
+    now = plan(
+        [
+            dict(blue, backend={"type": "vxlan", "vni": 1}),
+            {"name": "red", "cidr": "10.3.0.0/16", "backend": {"type": "vxlan", "vni": 2}},
+            {
+                "name": "gw",
+                "cidr": "10.4.0.0/16",
+                "ipv6_cidr": "fd00:4::/48",
+                "backend": {"type": "host-gw"},
+            },
+        ]
+    )
+    was = copy.deepcopy(now)
+    was["networks"][0]["backend"]["mtu"] = None
+    del was["networks"][0]["flannel_config"]["Backend"]["MTU"]
+    assert (without_default(was, now), undeployed(was, now)) == (["blue"], [])
+    assert plan_as_deployed(now, ["blue"]) == was
+    assert without_default(now, now) == without_default(None, now) == []
+    assert plan_as_deployed(now, []) == now
+    # what is declared is another matter
+    other = plan([dict(blue, backend={"type": "vxlan", "vni": 1, "mtu": 1400})])
+    said = "network 'blue': backend.mtu would change from none to 1400"
+    assert (without_default(was, other), undeployed(was, other)) == ([], [said])
+
+
+def test_another_data_store_is_another_deployment():
+    blue = {"name": "blue", "cidr": "10.1.0.0/16", "default": True, "backend": {"type": "host-gw"}}
+    was = plan([blue])
+    now = {**was, "datastore": "kubernetes"}
+    assert undeployed(was, now) == ["multinet_datastore would change from etcd to kubernetes"]
+    assert undeployed({}, now) == undeployed(None, now) == []
