@@ -75,6 +75,8 @@ in_pods:
   returned: with O(state=restored) and without O(paths)
 """
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils._node import deployed, previous
 from ansible_collections.multinet.flannel.plugins.module_utils._node.sums import ArtifactError
@@ -90,7 +92,8 @@ def main() -> None:
         required_if=[("state", "kept", ["paths"])],
         supports_check_mode=True,
     )
-    paths, found = module.params["paths"], {}
+    paths = module.params["paths"]
+    found: dict[str, Any] = {}
     try:
         if module.params["state"] == "kept":
             # nothing of the networks changes by it
