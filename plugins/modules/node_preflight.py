@@ -306,7 +306,7 @@ def _form(declared: str | None, deployed: dict[str, Any] | None) -> list[str]:
     """Return a clause if flanneld runs otherwise than it is declared to, none where none runs."""
     if not deployed or not declared:
         return []
-    there = "daemonset" if record.in_pods() else "units"
+    there = "daemonset" if record.in_pods(deployed) else "units"
     if there == declared:
         return []
     return [f"flanneld would run otherwise: multinet_flanneld_form from {there} to {declared}"]

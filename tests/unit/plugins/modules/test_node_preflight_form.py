@@ -25,5 +25,5 @@ from ansible_collections.multinet.flannel.plugins.modules import node_preflight
     ],
 )
 def test_another_form_is_another_deployment(monkeypatch, deployed, in_pods, declared, clauses):
-    monkeypatch.setattr(node_preflight.record, "in_pods", lambda: in_pods)
+    monkeypatch.setattr(node_preflight.record, "in_pods", lambda dummy: in_pods)
     assert node_preflight._form(declared, deployed) == clauses
