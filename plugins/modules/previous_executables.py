@@ -101,11 +101,12 @@ def main() -> None:
                 previous.keep(paths, among=module.params["among"])
             module.exit_json(changed=False, changed_executables=[])
         if paths is None:
-            plan = deployed.plan()
-            in_pods = bool(plan) and deployed.in_pods(plan)
-            paths = previous.of_networks(in_pods=in_pods) if plan else []
-            names = [network["name"] for network in plan["networks"]] if plan else []
-            found = {"deployed": bool(plan), "networks": names, "in_pods": in_pods}
+            paths, found = [], {"deployed": False, "networks": [], "in_pods": False}
+            if (plan := deployed.plan()) is not None:
+                in_pods = deployed.in_pods(plan)
+                paths = previous.of_networks(in_pods=in_pods)
+                names = [network["name"] for network in plan["networks"]]
+                found = {"deployed": True, "networks": names, "in_pods": in_pods}
         changed = previous.differing(paths) if module.check_mode else previous.restore(paths)
     except (ArtifactError, deployed.DeployedError) as error:
         module.fail_json(msg=str(error))
