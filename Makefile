@@ -32,7 +32,8 @@
 #                           CONFORMANCE_PARTS='network dual': only those parts; CONFORMANCE_FOCUS='Services.*hairpin': only those tests
 #   make churn              start and delete 240 pods with three networks on a real cluster, reboot one node and register another again, and check that nothing is left behind. CHURN=etcd+nftables: with that configuration of make conformance
 #   make soak               hours of attachments with random kills, and of random inputs
-PYTHON ?= python3
+# Debian's Python is built with optimizations that pyenv's lacks: Ansible needs an eighth less of the processor.
+PYTHON ?= $(or $(wildcard /usr/bin/python3),python3)
 S ?= default
 CONFORMANCE ?= api
 CHURN ?= api
@@ -169,7 +170,7 @@ remove-hosts:
 
 # Scenarios and static checks run in parallel with the other tests (tests/README.md).
 test: export MULTINET_BEGAN := $(shell date +%s)
-test: install test-programs
+test: test-programs install
 	@$(ENV) $(PYTEST) --side-by-side tests/unit tests/integration tests/scenarios tests/static
 
 clean:
