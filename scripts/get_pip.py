@@ -5,8 +5,9 @@
 download.
 
 ansible-test lets the file be put in its cache by hand; this one needs no other place than the
-package index: Python brings a pip of its own (ensurepip), and that one installs the wanted version
-from there.
+package index: the first pip in the path, that of requirements.txt's environment, installs the
+wanted version for this Python. ensurepip would first install Python's own pip, in each of a dozen
+environments, which takes longer than all the rest.
 Arguments: those of `pip install`, and get-pip's --no-setuptools and --no-wheel.
 """
 
@@ -15,10 +16,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-subprocess.run(
-    [sys.executable, "-m", "ensurepip", "--default-pip"], check=True, stdout=subprocess.DEVNULL
-)
 arguments = [
     argument for argument in sys.argv[1:] if argument not in ("--no-setuptools", "--no-wheel")
 ]
-subprocess.run([sys.executable, "-m", "pip", "install", *arguments], check=True)
+subprocess.run(["pip", "--python", sys.executable, "install", *arguments], check=True)
