@@ -189,15 +189,20 @@ def _by_a_way_out(seen: _Seen) -> Ruling | None:
 
 def _kept_back(seen: _Seen) -> str:
     """Return what did not get out of the networks, although the pod's host reaches the other node,
-    "" of any other cell.
+    or got there and no further; "" of any other cell.
     """
     if seen.kind is not kinds.OUT:
         return ""
     way, cell = seen.evidence.way_out(seen.cell), seen.cell
     arrived = [one for one in way.measured if one not in way.missing]
-    text = f"{_named(way.missing)} did not get out: what {cell['from_host']} itself sends to"
-    text += f" {cell['to_host']} does"
-    return f"{text}, and the pod's {_named(arrived)}, too" if arrived else text
+    lost = [one for one in way.missing if one not in way.came]
+    refused = [one for one in way.missing if one in way.came]
+    does = f"what {cell['from_host']} itself sends to {cell['to_host']} does"
+    texts = [f"{_named(lost)} did not get out: {does}"] if lost else []
+    if refused:
+        came = f"{_named(refused)} came to {cell['to_host']}, and no program there got it"
+        texts.append(came if lost else f"{came}: {does}")
+    return "; ".join(texts) + (f", and the pod's {_named(arrived)}, too" if arrived else "")
 
 
 def _sent_otherwise(seen: _Seen) -> Ruling | None:

@@ -102,6 +102,21 @@ def test_what_is_wrong_by_one_protocol_hides_nothing_of_another(world):
     assert any("ICMP did not get out" in cell["reason"] for cell in report["cells"])
 
 
+def test_what_the_other_node_saw_and_kept_back_did_get_out(world):
+    plan, facts, shares = world
+    mine = outs(plan, facts)
+    lose(shares, [cell["id"] for cell in mine], ["udp"])
+    for cell in mine:
+        came(shares, cell, cell["source"], "udp")
+    (finding,) = evaluate(plan, facts, shares)["findings"]
+    assert "UDP left with another source than the node's" in finding["reason"]
+    assert "did not get out" not in finding["reason"]
+    assert finding["reason"].endswith(
+        "UDP came to h2, and no program there got it: what h1 itself sends to h2 does,"
+        " and the pod's TCP, ICMP, too"
+    )
+
+
 def test_two_faults_on_the_ways_out_are_two_findings(world):
     plan, facts, shares = world
     lose(shares, [cell["id"] for cell in outs(plan, facts)], ["tcp"])
