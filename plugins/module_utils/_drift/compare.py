@@ -107,7 +107,8 @@ KINDS = {
         _RESTART,
     ),
     "peers": Kind(
-        "no other host has a lease for this host's subnet, or another backend",
+        "no other host has a lease for this host's subnet, or another backend; every lease can be"
+        " read",
         "the same",
         "hand",
         "run the playbook site for all hosts",
@@ -224,6 +225,7 @@ def deviations(plan: dict[str, Any], seen: dict[str, Any]) -> list[Deviation]:
             Deviation(network["name"], kind, sentence)
             for kind, sentence in networks.deviations(network, seen)
         ]
+        found += _unreadable(plan, network, seen)
         found += [
             Deviation(network["name"], "firewall", one.sentence, one.remedy)
             for one in networks.closed_ways(network, seen)
@@ -231,6 +233,27 @@ def deviations(plan: dict[str, Any], seen: dict[str, Any]) -> list[Deviation]:
         ]
     order = list(KINDS)
     return sorted(found, key=lambda one: (one.network, order.index(one.kind)))
+
+
+def _unreadable(
+    plan: dict[str, Any], network: dict[str, Any], seen: dict[str, Any]
+) -> Iterator[Deviation]:
+    """Yield what no flanneld can follow: it passes over such a lease, so its host gets nothing."""
+    name = network["name"]
+    for key, why in sorted(seen["unreadable"].get(name, {}).items()):
+        if plan["datastore"] == "kubernetes":
+            sentence = f"the lease of {key!a} cannot be read: {why}"
+            remedy = (
+                f"correct the annotations {network['annotation_prefix']}/... of the Node that has"
+                " this subnet, or restart its flanneld, which writes them"
+            )
+        else:
+            sentence = f"the lease at the key {key!a} in etcd cannot be read: {why}"
+            remedy = (
+                f"delete the key (etcdctl del {key!a}); a host that has lost its lease by that gets"
+                " it back from its keeper"
+            )
+        yield Deviation(name, "peers", sentence, remedy)
 
 
 def not_compared(plan: dict[str, Any], seen: dict[str, Any]) -> list[str]:
@@ -476,6 +499,9 @@ def _mib(size: int) -> str:
 
 def _guard(plan: dict[str, Any], seen: dict[str, Any]) -> Iterator[Deviation]:
     guard = seen["guard"]
+    if guard.get("unreadable"):
+        yield Deviation("", "guard", f"the guard's table could not be read: {guard['unreadable']}")
+        return
     if guard["devices"] is None:
         yield Deviation(
             "",

@@ -33,8 +33,8 @@ def read(
     environments: Mapping[str, Mapping[str, str]],
     subnet_files: Mapping[str, Mapping[str, str]],
 ) -> dict[str, Any]:
-    """Return what observe.look() says of the data store: {"leases", "configs", "lease_seconds",
-    "etcd", "leases_problem", "leases_wrong"}.
+    """Return what observe.look() says of the data store: {"leases", "unreadable", "configs",
+    "lease_seconds", "etcd", "leases_problem", "leases_wrong"}.
 
     environments: {network: what its flanneld runs with}, {} to ask nobody; subnet_files: {network:
     what it wrote}.
@@ -42,6 +42,7 @@ def read(
     names = [network["name"] for network in plan["networks"]]
     found: dict[str, Any] = {
         "leases": dict.fromkeys(names),
+        "unreadable": {},
         "configs": dict.fromkeys(names),
         "lease_seconds": {},
         "etcd": None,
@@ -57,7 +58,7 @@ def read(
             environment = environments[network["name"]]
             if plan["datastore"] == "kubernetes" and environment.get("FLANNELD_KUBE_API_URL"):
                 url = environment["FLANNELD_KUBE_API_URL"]
-                found["leases"][network["name"]] = _from_subnet_server(url, network["name"])
+                _from_subnet_server(found, url, network["name"])
                 servers.add(urllib.parse.urlsplit(url).netloc)
             elif environment.get("FLANNELD_ETCD_ENDPOINTS"):
                 parent = os.path.dirname(network["etcd_prefix"])
@@ -72,7 +73,7 @@ def read(
                 raise _RefusedError(body)
     except (etcd.EtcdError, _RefusedError) as error:
         found.update(leases_problem=str(error), leases_wrong=True)
-    except (OSError, ValueError, KeyError, http.client.HTTPException) as error:
+    except (OSError, ValueError, LookupError, TypeError, http.client.HTTPException) as error:
         problem = f"The subnet server does not answer ({error})."
         found.update(leases_problem=problem, leases_wrong=True)
     return found
@@ -98,8 +99,10 @@ def _from_etcd(
     stored = client.prefix((networks[0]["etcd_prefix"] if alone else parent) + "/")
     for network in networks:
         name, prefix = network["name"], network["etcd_prefix"]
-        leases = network_config.leases(stored, prefix)
+        leases, wrong = network_config.readable_leases(stored, prefix)
         found["leases"][name] = leases
+        if wrong:
+            found["unreadable"][name] = wrong
         found["configs"][name] = masked(network_config.config(stored, prefix))
         mine = {str(subnet) for subnet in subnet_file.subnets(subnet_files[name])}
         for lease in leases:
@@ -133,11 +136,18 @@ def _ask_subnet_server(netloc: str, path: str) -> tuple[int, str]:
         connection.close()
 
 
-def _from_subnet_server(url: str, name: str) -> list[dict[str, Any]]:
+def _from_subnet_server(found: dict[str, Any], url: str, name: str) -> None:
     status, body = _ask_subnet_server(urllib.parse.urlsplit(url).netloc, f"/v1/{name}/leases")
     if status != http.HTTPStatus.OK:
         raise _RefusedError(body[:500])
-    return [
-        network_config.lease(one["Subnet"], one.get("IPv6Subnet") or "", one["Attrs"])
-        for one in json.loads(body)["snapshot"]
-    ]
+    leases, wrong = [], {}
+    for one in json.loads(body)["snapshot"]:
+        lease = network_config.lease(one["Subnet"], one.get("IPv6Subnet") or "", one["Attrs"])
+        why = network_config.flaw(lease, one["Attrs"])
+        if why:
+            wrong[lease["subnet"]] = why
+        else:
+            leases.append(lease)
+    found["leases"][name] = leases
+    if wrong:
+        found["unreadable"][name] = wrong

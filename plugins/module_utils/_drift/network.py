@@ -675,13 +675,18 @@ def _is_leased_out(network: Network, seen: Seen, subnet: Any) -> bool:
 
 def knows_nodes(network: Network, seen: Seen) -> bool:
     """Whether the leases say for sure who is a node: all of them could be read, this host's own is
-    among them with its address, others' are, too, and nothing is wrong with the data store.
+    among them with its address, others' are, too, and nothing is wrong with the data store. In etcd
+    there must be those of as many hosts as were deployed: while hosts go from one etcd to another,
+    each of the two lists some of them, and goes on doing so where the run that moves them ends.
     """
     name = network["name"]
     leases = seen["leases"].get(name)
     if not leases or seen["leases_wrong"] or (seen["etcd"] or {}).get("alarms"):
         return False
-    if len(leases) < 2 or seen["adopted"]:
+    if len(leases) < 2 or seen["adopted"] or name in seen["unreadable"]:
+        return False
+    hosts = len({lease["public_ip"] for lease in leases})
+    if seen["etcd"] is not None and not 0 < seen["nodes"] <= hosts:
         return False
     addresses = (seen["underlay"].get(name) or {}).get("addresses", [])
     written = subnet_file.gateways(seen["subnet_files"].get(name) or {})

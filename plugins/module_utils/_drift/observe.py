@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import glob
+import ipaddress
 import json
 import os
 import re
@@ -76,20 +77,31 @@ def look(
     leads to it by}, "wireguard": {device: {public key: [ranges]}}
     or None without the command wg, "units": {unit: its properties, "process": the state letter of
     its main process}, "subnet_files": {network: {variable: value}}, "sysctls": {path: int},
-    "guard": {"devices": list or None without a table, "error", "file_changed", "file_as_deployed",
+    "guard": {"devices": list or None without a table, "unreadable": a sentence or "", "error", "file_changed", "file_as_deployed",
     "held", "restored", "dropped": {reason: packets}, "ports": {port of a bridge: its chain} or
     None}, "underlay": {network: underlay()}, "leases": {network: list of network_config.lease() or
-    None}, "lease_seconds": {network: how long this host's lease in etcd lasts unless it is
+    None}, "unreadable": {network: {key of a lease: why no flanneld can follow it}},
+    "lease_seconds": {network: how long this host's lease in etcd lasts unless it is
     renewed}, "configs": {network: what network_config.config() returns, or None}, "etcd": etcd's
     status() or None, "leases_problem": a sentence or "", "leases_wrong": bool, "executables":
     {path: what is wrong}, "cni_files": {path: what is wrong}, "allocated": {network: {"4" or "6":
     how many addresses host-local gave to pods}}, "pods": {network: these addresses}, "taken_over":
-    what _taken_over() returns, "adopted": what _adopted() returns, "firewalls": list of
+    what _taken_over() returns, "adopted": what _adopted() returns, "nodes": how many the inventory
+    had when this host was deployed, 0 where that was not recorded, "firewalls": list of
     firewalls.Table, "bridges_filtered": whether they see what a bridge passes on, "blind":
     sentences about what nobody can look at}.
 
     Raises ObserveError.
     """
+    try:
+        return _look(plan, cni_conf, execute, ask=ask)
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ObserveError(
+            f"What a command or a file of this host says cannot be read ({error!r})."
+        ) from error
+
+
+def _look(plan: dict[str, Any], cni_conf: str, execute: Run, *, ask: bool) -> dict[str, Any]:
     links = {one["ifname"]: brief(one) for one in _json(execute, "addr")}
     for one in links.values():
         one["ports"] = sum(other["master"] == one["name"] for other in links.values())
@@ -138,6 +150,7 @@ def look(
         "pods": pods,
         "taken_over": taken_over,
         "adopted": _adopted(plan),
+        "nodes": len((deployed.read() or {}).get("nodes") or ()),
         "firewalls": tables,
         "bridges_filtered": _number("/proc/sys/net/bridge/bridge-nf-call-iptables") == 1,
         "blind": [*_blind(store["etcd"]), *unseen, *([_NOT_YET] if taken_over else [])],
@@ -252,7 +265,7 @@ def _ways(execute: Run) -> dict[str, Any]:
         neighbours.setdefault(one["dev"], {})[one["dst"]] = one.get("lladdr")
     fdb: dict[str, dict[str, str]] = {}
     others: dict[str, list[Any]] = {}
-    for one in json.loads(execute(["bridge", "-j", "fdb", "show"]) or "[]"):
+    for one in _listed(execute, ["bridge", "-j", "fdb", "show"]):
         if "dst" not in one:
             continue
         device, mac, own = one["ifname"], one["mac"], []
@@ -267,6 +280,7 @@ def _ways(execute: Run) -> dict[str, Any]:
             {key: route.get(key) for key in ("dst", "dev", "gateway", "protocol", "metric")}
             for family in ("-4", "-6")
             for route in _json(execute, family, "route")
+            if _is_route(route)
         ],
         "neighbours": neighbours,
         "fdb": fdb,
@@ -387,13 +401,14 @@ def _unguarded(
 
 def _guard(execute: Run) -> dict[str, Any]:
     devices: list[str] | None = None
+    unreadable = ""
     drops: dict[str, int] = {}
     ports: dict[str, str] | None
+    argv = ["nft", "-j", "list", "set", "inet", "multinet", "network_devices"]
     try:
-        listed = json.loads(
-            execute(["nft", "-j", "list", "set", "inet", "multinet", "network_devices"])
-        )
-        devices = next(one["set"].get("elem", []) for one in listed["nftables"] if "set" in one)
+        devices = _elements(execute(argv))
+        if devices is None:
+            unreadable = f"'{' '.join(argv)}' did not print the set in JSON"
         # not as JSON: nft 1.0 breaks off at the flag of a table that is owned
         drops = dropped(execute(["nft", "list", "table", "inet", "multinet"]))
     except ObserveError:
@@ -414,6 +429,7 @@ def _guard(execute: Run) -> dict[str, Any]:
         changed = False
     return {
         "devices": devices,
+        "unreadable": unreadable,
         "error": state.get("error", ""),
         "file_changed": changed,
         "file_as_deployed": not seal.is_broken(_text(GUARD_FILE) or ""),
@@ -422,6 +438,18 @@ def _guard(execute: Run) -> dict[str, Any]:
         "dropped": drops,
         "ports": ports,
     }
+
+
+def _elements(text: str) -> list[str] | None:
+    """Return the elements of the set that `nft -j` printed, None where that cannot be read."""
+    try:
+        for one in json.loads(text)["nftables"]:
+            if "set" in one:
+                found = one["set"].get("elem", [])
+                return found if all(isinstance(name, str) for name in found) else None
+    except (ValueError, LookupError, TypeError, AttributeError):
+        pass
+    return None
 
 
 def dropped(table: str) -> dict[str, int]:
@@ -473,7 +501,30 @@ def _allocated(given: list[str]) -> dict[str, int]:
 
 
 def _json(execute: Run, *arguments: str) -> list[dict[str, Any]]:
-    return [one for one in json.loads(execute(["ip", "-j", "-d", *arguments]) or "[]") if one]
+    return [one for one in _listed(execute, ["ip", "-j", "-d", *arguments]) if one]
+
+
+def _listed(execute: Run, argv: Sequence[str]) -> list[Any]:
+    """Return the list that a command prints as JSON; raise ObserveError."""
+    try:
+        found = json.loads(execute(argv) or "[]")
+    except ValueError:
+        found = None
+    if not isinstance(found, list):
+        raise ObserveError(f"'{' '.join(argv)}' did not print a list in JSON.")
+    return found
+
+
+def _is_route(route: dict[str, Any]) -> bool:
+    """Whether a route has a target that can be compared: not one of another family (MPLS)."""
+    dst = str(route.get("dst"))  # a number would be an address, too
+    if dst == "default":
+        return True
+    try:
+        ipaddress.ip_network(dst)
+    except ValueError:
+        return False
+    return True
 
 
 def _text(path: str) -> str | None:

@@ -140,6 +140,61 @@ def leases(stored: Iterable[KeyValue], prefix: str) -> list[dict[str, Any]]:
     return sorted(found, key=lambda lease: lease["subnet"])
 
 
+def readable_leases(
+    stored: Iterable[KeyValue], prefix: str
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Return what leases() does, without those that no flanneld can follow, and {key: why} of
+    these.
+    """
+    found, wrong = [], {}
+    for item in stored:
+        for one in leases([item], prefix):
+            why = flaw(one, _json(item.value))
+            if why:
+                wrong[item.key] = why
+            else:
+                found.append(one)
+    return sorted(found, key=lambda lease: lease["subnet"]), wrong
+
+
+def flaw(lease: Mapping[str, Any], attributes: Any) -> str:
+    """Return why no flanneld can follow a lease, "" where one can. attributes: as for lease().
+
+    Without an address, or with less than its backend needs, it still is one: its host is about to
+    write it.
+    """
+    if not _is_subnet(lease["subnet"], 4):
+        return "its key names no IPv4 subnet"
+    if lease["ipv6_subnet"] and not _is_subnet(lease["ipv6_subnet"], 6):
+        return "what its key has after the & is no IPv6 subnet"
+    if not isinstance(attributes, dict):
+        return "its value is no JSON object"
+    for key, version in (("PublicIP", 4), ("PublicIPv6", 6)):
+        text = attributes.get(key) or ""
+        if text and not (isinstance(text, str) and _is_address(text, version)):
+            return f"its {key} is no IPv{version} address"
+    if not isinstance(attributes.get("BackendType") or "", str):
+        return "its BackendType is no text"
+    return ""
+
+
+def _is_subnet(text: str, version: int) -> bool:
+    """Whether a text is a subnet, with its length, of an IP version; all addresses are none."""
+    try:
+        found = ipaddress.ip_network(text)
+    except ValueError:
+        return False
+    length = text.rpartition("/")[2]
+    return found.version == version and length == str(found.prefixlen) != "0"
+
+
+def _is_address(text: str, version: int) -> bool:
+    try:
+        return ipaddress.ip_address(text).version == version
+    except ValueError:
+        return False
+
+
 def _range(text: str) -> str:
     return "/".join(text.rsplit("-", 1))
 
@@ -448,5 +503,5 @@ def _config(item: KeyValue | None) -> Any:
 def _json(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None

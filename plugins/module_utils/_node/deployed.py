@@ -68,8 +68,9 @@ def in_pods(plan: dict[str, Any], root: str = "/") -> bool:
 
 
 def read(path: str = PATH) -> dict[str, Any] | None:
-    """Return the whole record: {plan, host: the host's name in the inventory then, directories:
-    those that others may use as well, and which it did not have before}, None without one.
+    """Return the whole record: {plan, host: the host's name in the inventory then, nodes: the names
+    of all nodes there, directories: those that others may use as well, and which it did not have
+    before}, None without one.
 
     Records of older versions have the plan alone, and it is filled in. Raises DeployedError.
     """

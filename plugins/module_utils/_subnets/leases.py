@@ -59,7 +59,7 @@ def lease(node: Node, network: Network, cluster: Cluster, now: float) -> dict[st
 def _put_json(attributes: dict[str, Any], key: str, text: str | None) -> None:
     try:
         data = json.loads(text) if text else None
-    except ValueError:
+    except (ValueError, RecursionError):
         data = None
     if data is not None:
         attributes[key] = data

@@ -169,6 +169,11 @@ def leases(name, change):
         ("blue", [leases("blue", lambda listed: listed[1:])]),  # without this host's own
         # of this host alone: those of the others were lost, or are in another data store
         ("blue", [leases("blue", lambda listed: listed[:1])]),
+        # of fewer hosts than were deployed: the others' are in another etcd as long as the run that
+        # moves all hosts there has not ended, or was interrupted
+        ("", [(["nodes"], 3)]),
+        ("", [(["nodes"], 0)]),  # deployed by a version that did not record how many
+        ("blue", [(["unreadable", "blue"], {"/x/subnets/10.1.99.0-24": "its value is no JSON"})]),
         # a takeover that waits for its next host for days
         ("", [(["adopted"], True)]),
         ("blue", [leases("blue", lambda listed: [*listed, dict(listed[1], public_ip="")])]),
