@@ -347,6 +347,46 @@ def raw_vxlan(lab):
     return bool(lab.receipts(tokens))
 
 
+def source_routed_into_a_tunnel(lab, victim="h2-red"):
+    """VXLAN by a source route over the gateway, where hosts take such: until it has passed the
+    rules its target is the gateway, and masquerade has it come from the node.
+    """
+    hosts = ("h1", "h2")
+    for host, device in itertools.product(hosts, ("all", "eth0")):
+        lab.sysctl(host, f"ipv4/conf/{device}/accept_source_route", "1")
+    lab.sysctl("h1", "ipv4/conf/mn-blue/accept_source_route", "1")
+    backend, token = lab.networks["red"]["backend"], os.urandom(16).hex()
+    inner = udp_packet(lab.tunnel("red", 1), lab.pod_address(victim), token.encode())
+    frame = ethernet(lab.mac("red", 2), "02:00:00:00:00:99", 0x0800, inner)
+    vxlan = struct.pack("!II", 0x08000000, backend["vni"] << 8) + frame
+    head = struct.pack("!HHHH", next(FRESH_PORTS), backend["port"], 8 + len(vxlan), 0)
+    route = bytes([131, 7, 4]) + packed(lab.underlay(2)) + b"\0"
+    ends = lab.pod_address(ME), lab.gateway("blue", 1)
+    lab.frame(ME, lab.bridge_mac("blue", 1), ipv4(*ends, UDP, head + vxlan, options=route))
+    arrived = lab.receipts([token])
+    for host in hosts:
+        lab.sysctl(host, "ipv4/conf/all/accept_source_route", "0")
+    return bool(arrived)
+
+
+def segment_routed_to_a_gateway(lab):
+    """SRv6 over the gateway, where hosts take such: to its address in another network."""
+    switches = [f"ipv6/conf/{device}/seg6_enabled" for device in ("all", "mn-blue")]
+    for switch in switches:
+        lab.sysctl("h1", switch, "1")
+    me, first, last = lab.pod_address(ME, 6), lab.gateway("blue", 1, 6), lab.gateway("green", 1, 6)
+    token = os.urandom(16).hex().encode()
+    head = struct.pack("!HHH", next(FRESH_PORTS), PORT, 8 + len(token))
+    pseudo = packed(me) + packed(last) + struct.pack("!II", 8 + len(token), UDP)
+    body = head + struct.pack("!H", checksum(pseudo + head + b"\0\0" + token)) + token
+    segments = bytes([UDP, 4, 4, 1, 1, 0, 0, 0]) + packed(last) + packed(first)
+    lab.frame(ME, lab.bridge_mac("blue", 1), ipv6(me, first, 43, segments + body))
+    arrived = lab.receipts([token.decode()])
+    for switch in switches:
+        lab.sysctl("h1", switch, "0")
+    return bool(arrived)
+
+
 def rewritten_by_the_pod(lab):
     """The pod's own NAT makes another network's address of one of its own network."""
     target = lab.pod_address("h1-red")
@@ -407,6 +447,8 @@ ATTACKS = [
     a_node_for_its_tunnel,
     a_node_for_its_tunnel_ipv6,
     masqueraded_into_a_tunnel,
+    source_routed_into_a_tunnel,
+    segment_routed_to_a_gateway,
 ]
 
 

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import pathlib
@@ -439,6 +440,46 @@ def test_a_pod_that_asks_for_the_mac_of_another_is_refused(lab, host, whose):
     assert one.ask(over)
     assert one.ask(one.attach(ME))
     assert f'"{one.port(ME)}" . {hardware(lab, ME)}' in one.listed()
+
+
+BRIDGES = {  # frames to groups that a bridge sends to nobody: no hook of a table sees those of LLDP
+    "LLDP": ("01:80:c2:00:00:0e", 0x88CC, b"\2\7\4" + bytes(43)),
+    "EAPOL": ("01:80:c2:00:00:03", 0x888E, bytes(46)),
+    "IP to LLDP's group": ("01:80:c2:00:00:0e", 0x0800, b"\x45" + bytes(45)),
+}
+
+
+def test_no_mac_is_learned_from_a_frame_to_bridges(lab, host):
+    """The bridge would send the pod what is for its neighbour, until she sends again."""
+    world = World(lab)
+    lab.run("h1", "ip", "link", "set", "mn-blue", "type", "bridge", "no_linklocal_learn", "0")
+    own = (world.hers, world.her)
+    hers = ethernet(BROADCAST, world.hers, 0x0806, arp(1, own, own))
+    ports = {pod: f"v-blue{lab.parts(pod)[2]}" for pod in (ME, HER)}
+
+    def send(pod, frame):
+        with lab.inside(pod):
+            mouth = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        with mouth:
+            mouth.bind(("eth0", 0))
+            mouth.send(frame)
+
+    def is_at(pod):
+        listed = lab.run("h1", "bridge", "fdb", "show", "br", "mn-blue").splitlines()
+        return any(line.startswith(f"{world.hers} dev {ports[pod]} ") for line in listed)
+
+    def is_taken(frame):
+        send(HER, hers)
+        wait_for(lambda: is_at(HER))
+        target, kind, payload = frame
+        send(ME, ethernet(target, world.hers, kind, payload))
+        arrivals(lab, ME, HER, {})  # a while
+        return is_at(ME)
+
+    for frame in BRIDGES.values():
+        wait_for(functools.partial(is_taken, frame))
+    host()
+    assert [name for name, frame in BRIDGES.items() if is_taken(frame)] == []
 
 
 def test_who_may_spoof_may_have_any_mac(lab, host):

@@ -583,6 +583,7 @@ def _guard(networks: list[dict[str, Any]], nodes: Nodes, external: External | No
         *_by_device_and_source(networks, by_source),
         *_to_tunnel(networks, nodes, origins),
         *_to_closed_port(origins),
+        *_segments(origins),
         *_icmp_to_host(networks, origins),
     ]
 
@@ -634,6 +635,7 @@ def _input(networks: list[dict[str, Any]], nodes: Nodes) -> list[str]:
         *_from_nodes(nodes, networks, f"iifname @{UNDERLAY} accept"),
         *(f"\t{match} goto into_tunnel" for match in _tunnel_matches(networks)),
         "\t# what pods may not do with the host itself",
+        "\texthdr rt exists jump segments",
         f"\t{CLOSED} jump to_closed_port",
         "\t"
         + _drop("iifname @network_devices ip daddr 127.0.0.0/8", "a pod to the host's loopback"),
@@ -714,6 +716,14 @@ def _to_tunnel(networks: list[dict[str, Any]], nodes: Nodes, origins: list[str])
 def _to_closed_port(origins: list[str]) -> list[str]:
     rules = ["\t" + _drop(origin, "a pod to a closed port of a node") for origin in origins]
     return ["", "chain to_closed_port {", *rules, "}"]
+
+
+def _segments(origins: list[str]) -> list[str]:
+    """What pods have routed over this host by a routing header of IPv6: where the host takes such
+    (seg6_enabled), the next target may be an address of its own, which no rule sees then.
+    """
+    rules = ["\t" + _drop(origin, "a pod chose the way (routing header)") for origin in origins]
+    return ["", "chain segments {", *rules, "}"]
 
 
 def _icmp_to_host(networks: list[dict[str, Any]], origins: list[str]) -> list[str]:

@@ -340,7 +340,9 @@ class Guard:
                     f"the kernel does not tell its devices and routes: {error}"
                 ) from error
             found = {f"{TABLE} {name}": elements for name, elements in sets.items()}
-        sets = self.ports.elements(definitions.get(PORTS_TABLE, ""))
+        table = definitions.get(PORTS_TABLE, "")
+        sets = self.ports.elements(table)
+        self.ports.close_groups(table)
         return found | {f"{PORTS_TABLE} {name}": elements for name, elements in sets.items()}
 
     def _list(self) -> list[bytes]:
@@ -368,6 +370,24 @@ class Ports:
 
     def __init__(self) -> None:
         self._of_file: dict[str, dict[str, Port]] = {}
+        self._told: set[str] = set()  # paths that could not be written
+
+    def close_groups(self, table: str) -> None:
+        """Have the bridges of the table (its text) learn no MAC from frames to the groups of
+        bridges themselves: those of LLDP pass no table, and with a neighbour's MAC as their source
+        they would take its packets away.
+        """
+        for chain in CHAIN.findall(table):
+            path = f"/sys/class/net/{chain.partition('_')[2]}/bridge/no_linklocal_learn"
+            if not chain.startswith("any_") or _text(path) in ("", "1"):
+                continue  # no such bridge yet, or a kernel older than 4.20
+            try:
+                with open(path, "w", encoding="ascii") as file:
+                    file.write("1")
+            except OSError as error:
+                if path not in self._told:
+                    say(f"{path} cannot be set to 1 ({error.strerror}).", 4)
+                self._told.add(path)
 
     def elements(self, table: str) -> dict[str, set[str]]:
         """Return {map or set of the table, given as its text: its elements as nft writes them}."""
