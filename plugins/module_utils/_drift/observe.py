@@ -77,10 +77,11 @@ def look(
     leads to it by}, "wireguard": {device: {public key: [ranges]}}
     or None without the command wg, "units": {unit: its properties, "process": the state letter of
     its main process}, "subnet_files": {network: {variable: value}}, "sysctls": {path: int},
-    "guard": {"devices": list or None without a table, "unreadable": a sentence or "", "error", "file_changed", "file_as_deployed",
-    "held", "restored", "dropped": {reason: packets}, "ports": {port of a bridge: its chain} or
-    None}, "underlay": {network: underlay()}, "leases": {network: list of network_config.lease() or
-    None}, "unreadable": {network: {key of a lease: why no flanneld can follow it}},
+    "guard": {"devices": list or None without a table, "unreadable": a sentence or "", "error",
+    "file_changed", "file_as_deployed", "held", "restored", "dropped": {reason: packets},
+    "ports": {port of a bridge: its chain} or None}, "underlay": {network: underlay()}, "leases":
+    {network: list of network_config.lease() or None}, "unreadable": {network: {key of a lease: why
+    no flanneld can follow it}},
     "lease_seconds": {network: how long this host's lease in etcd lasts unless it is
     renewed}, "configs": {network: what network_config.config() returns, or None}, "etcd": etcd's
     status() or None, "leases_problem": a sentence or "", "leases_wrong": bool, "executables":

@@ -59,7 +59,7 @@ def etcd_with(monkeypatch, *items):
     """Return what is seen of the data store with these (key, value) beside blue's own leases."""
     stored = [
         KeyValue(
-            PREFIX + "&".join(text.replace("/", "-") for text in (one["subnet"], one["ipv6_subnet"])),
+            PREFIX + "&".join(one[key].replace("/", "-") for key in ("subnet", "ipv6_subnet")),
             json.dumps(
                 {
                     "PublicIP": one["public_ip"],
