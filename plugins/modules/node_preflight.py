@@ -123,6 +123,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+deployed:
+  description: Whether networks are deployed here, also by a former version of the collection.
+  returned: success
+  type: bool
 former:
   description: What to remove because the declaration of a network changed, such as devices of
     another VNI or routes of another backend, for M(multinet.flannel.node_removal). It includes what
@@ -291,6 +295,7 @@ def main() -> None:
         changed=False,
         architecture=architecture,
         problems=[],
+        deployed=bool(former.plan),
         removed=changes.removed(former.plan, plan),
         without_default=changes.without_default(former.plan, plan),
         undeployed=changes.undeployed(former.plan, plan) + _form(params["form"], former.plan),

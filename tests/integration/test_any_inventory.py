@@ -255,9 +255,10 @@ def test_hosts_of_two_inventories_have_one_place_on_the_controller(tmp_path: pat
 def test_an_upgrade_changes_no_network(tmp_path: pathlib.Path) -> None:
     """It wrote the guard for a declaration that no flanneld ran."""
     seen = {"__multinet_facts": {}, "__preflight_declaration": {}}
-    seen["__preflight_artifacts"] = {"host": {"deployed_as": "node1"}}
+    # a record of the first version says no name
+    seen["__preflight_artifacts"] = {"host": {"deployed_as": None}}
     clause = "network 'blue': backend.vni would change from 1 to 7"
-    seen["__preflight_host"] = {"removed": [], "drift": [], "former": [], "undeployed": [clause]}
+    seen["__preflight_host"] = {"deployed": True, "removed": [], "undeployed": [clause]}
     play = {
         "hosts": "node1",
         "gather_facts": False,
@@ -279,6 +280,7 @@ def test_an_upgrade_leaves_networks_a_default_that_they_were_deployed_without(
     seen = {"__multinet_facts": {}, "__preflight_declaration": {}}
     seen["__preflight_artifacts"] = {"host": {"deployed_as": "node1"}}
     seen["__preflight_host"] = {"removed": [], "undeployed": [], "without_default": ["blue"]}
+    seen["__preflight_host"]["deployed"] = True
     said = "{{ multinet_plan.networks[0].flannel_config }}"
     check = {"name": "multinet.flannel.upgrade", "tasks_from": "check"}
     play = {
