@@ -51,8 +51,11 @@ def deviations(network: Network, seen: Seen) -> Found:
     own = None
     if leases is not None:
         own = _own(leases, underlay.get("addresses", []), written)
-        for text in _lease(own, underlay, written, leases, unit):
-            yield "lease", text
+        # a flanneld that started beside such a key could not take its subnet again; one that runs
+        # renews it, and then it can be read
+        if own or not _is_unreadable(written, seen, name):
+            for text in _lease(own, underlay, written, leases, unit):
+                yield "lease", text
         if own and not down:
             for text in _not_renewed(own, seen["lease_seconds"].get(name), unit):
                 yield "lease", text
@@ -159,6 +162,13 @@ def _own(leases: list[Lease], addresses: list[str], written: list[str]) -> Lease
         if lease["public_ip"] in addresses:
             return lease
     return None
+
+
+def _is_unreadable(written: list[str], seen: Seen, name: str) -> bool:
+    """Whether the lease of this host's subnet is a key of etcd that nobody can read."""
+    keys = seen["unreadable"].get(name, {}) if seen["etcd"] is not None else {}
+    parts = {part for key in keys for part in key.rpartition("/")[2].split("&")}
+    return any(one.replace("/", "-") in parts for one in _ranges(written))
 
 
 def _ranges(written: list[str]) -> list[str]:

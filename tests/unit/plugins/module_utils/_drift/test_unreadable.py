@@ -127,6 +127,23 @@ def test_a_lease_that_nobody_can_read(monkeypatch, key, value):
     )
 
 
+@pytest.mark.parametrize("key", ["10.1.11.0-24", "10.1.11.0-24&fd00:1:0:25::-64"])
+def test_the_hosts_own_lease_that_nobody_can_read(key):
+    """A flanneld that is restarted could not take the subnet beside the key; one that runs renews
+    the lease.
+    """
+    seen = copy.deepcopy(test_lab.HOST)
+    own = seen["leases"]["blue"].pop(0)
+    assert own["subnet"] == "10.1.11.0/24"
+    seen["unreadable"] = {"blue": {PREFIX + key: "its value is no JSON object"}}
+    compared = compare.compared(dict(PLAN, networks=[BLUE]), seen)
+    assert {one.kind for one in compared.found} >= {"peers"}
+    assert not [one for one in compared.found if one.kind == "lease"]
+    assert not [step for step in repair.steps(*compared) if step.unit]
+    seen["unreadable"] = {"blue": {PREFIX + "10.1.77.0-24": "its value is no JSON object"}}
+    assert "lease" in {one.kind for one in compare.deviations(compared.plan, seen)}
+
+
 def test_a_lease_with_more_than_we_know(monkeypatch):
     """Of another version of flannel, or without an address yet."""
     more = dict(VALUE, Later={"a": [1]}, PublicIPv6=None, BackendV6Data=None)
