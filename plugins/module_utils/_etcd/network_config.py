@@ -12,6 +12,7 @@ JSON, <prefix>/subnets/10.1.5.0-24 the lease of one host, JSON too: {"PublicIP":
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -133,11 +134,14 @@ def leases(stored: Iterable[KeyValue], prefix: str) -> list[dict[str, Any]]:
     start = leases_prefix(prefix)
     for item in stored:
         if item.key.startswith(start):
-            # dual stack: 10.1.5.0-24&2001:db8:1::-64
-            subnet, dummy, ipv6_subnet = item.key[len(start) :].partition("&")
-            attributes = _json(item.value)
-            found.append(lease(_range(subnet), _range(ipv6_subnet), attributes, item.lease))
+            found.append(_lease_at(item, start, _json(item.value)))
     return sorted(found, key=lambda lease: lease["subnet"])
+
+
+def _lease_at(item: KeyValue, start: str, attributes: Any) -> dict[str, Any]:
+    # dual stack: 10.1.5.0-24&2001:db8:1::-64
+    subnet, dummy, ipv6_subnet = item.key[len(start) :].partition("&")
+    return lease(_range(subnet), _range(ipv6_subnet), attributes, item.lease)
 
 
 def readable_leases(
@@ -147,9 +151,12 @@ def readable_leases(
     these.
     """
     found, wrong = [], {}
+    start = leases_prefix(prefix)
     for item in stored:
-        for one in leases([item], prefix):
-            why = flaw(one, _json(item.value))
+        if item.key.startswith(start):  # of many networks' keys, most are not this one's
+            attributes = _json(item.value)
+            one = _lease_at(item, start, attributes)
+            why = flaw(one, attributes)
             if why:
                 wrong[item.key] = why
             else:
@@ -178,6 +185,7 @@ def flaw(lease: Mapping[str, Any], attributes: Any) -> str:
     return ""
 
 
+@functools.lru_cache(maxsize=65536)  # the keeper reads the same ones every half minute
 def _is_subnet(text: str, version: int) -> bool:
     """Whether a text is a subnet, with its length, of an IP version; all addresses are none."""
     try:
@@ -188,6 +196,7 @@ def _is_subnet(text: str, version: int) -> bool:
     return found.version == version and length == str(found.prefixlen) != "0"
 
 
+@functools.lru_cache(maxsize=65536)
 def _is_address(text: str, version: int) -> bool:
     try:
         return ipaddress.ip_address(text).version == version
