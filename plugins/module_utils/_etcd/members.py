@@ -104,8 +104,10 @@ def member_address(name: str, variables: Mapping[str, Any], recorded: str | None
     asked the host or the user says it; recorded; _underlay.node_address() of the facts in a cache;
     ansible_host and the host's name if they are addresses. Raises ValueError with a sentence.
     """
-    # a cache may be older than the last run
-    asked = _ASKED in variables or not recorded or variables.get("multinet_node_address")
+    # a cache may be older than the last run; of a host that did not answer, nothing else is known
+    facts = variables.get(_ASKED) or {}
+    answered = _ASKED in variables and not (facts.get("failed") or facts.get("unreachable"))
+    asked = answered or not recorded or variables.get("multinet_node_address")
     present = _underlay.node_address(name, variables) if asked else recorded
     for address in (present, recorded, variables.get("ansible_host"), name):
         if address and _underlay.is_address(address):

@@ -48,6 +48,13 @@ def test_knows_the_members(groups, names):
         # facts of a cache, from before the last run looked at the host
         ({"ansible_facts": FACTS, "ansible_host": "192.0.2.1"}, "10.0.0.9", "10.0.0.9"),
         ({"ansible_facts": FACTS, "multinet_underlay_interface": "eth7"}, "10.0.0.9", "10.0.0.9"),
+        # or of a host that this run has asked in vain
+        (
+            {"ansible_facts": FACTS, "__multinet_facts": {"unreachable": True}},
+            "10.0.0.9",
+            "10.0.0.9",
+        ),
+        ({"ansible_facts": FACTS, "__multinet_facts": {"failed": True}}, "10.0.0.9", "10.0.0.9"),
         ({"ansible_facts": FACTS, "ansible_host": "192.0.2.1"}, None, "10.0.0.5"),
         ({"ansible_host": "192.0.2.1"}, "10.0.0.9", "10.0.0.9"),
         ({"ansible_host": "192.0.2.1", "multinet_underlay_interface": "br-ex"}, None, "192.0.2.1"),
