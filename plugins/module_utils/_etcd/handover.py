@@ -96,6 +96,6 @@ def hand_over(
 def _attributes(item: etcd.KeyValue) -> dict[str, Any]:
     try:
         found = json.loads(item.value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

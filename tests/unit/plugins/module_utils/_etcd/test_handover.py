@@ -46,8 +46,9 @@ def test_a_lease_of_both_families_is_found_too():
         [lease("10.1.6.0/24", FORMER)],
         [lease(SUBNET, FORMER), lease("10.1.6.0/24", ADDRESS)],
         [lease(SUBNET, FORMER)._replace(value="rubbish")],
+        [lease(SUBNET, FORMER)._replace(value="[" * 200000)],
     ],
-    ids=["none", "another host's", "another subnet", "flanneld finds another one", "rubbish"],
+    ids=["none", "another host's", "another subnet", "flanneld finds another", "rubbish", "deep"],
 )
 def test_any_other_lease_stays(stored):
     assert decide(*stored) is None
