@@ -68,8 +68,7 @@ def _acquire(path: str, deadline: float, patience: float) -> int:
             _wait_for(descriptor, path, deadline, patience)
             # the one before us may have unlinked what we hold
             if _same(descriptor, path):
-                fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                os.ftruncate(descriptor, 0)
+                _own(descriptor)
                 os.set_inheritable(descriptor, True)
                 return descriptor
         except BaseException:
@@ -78,13 +77,25 @@ def _acquire(path: str, deadline: float, patience: float) -> int:
         os.close(descriptor)
 
 
+def _own(descriptor: int) -> None:
+    """Let others see that the owner of the lock is at work, as long as it is."""
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(descriptor, 0)
+    except BlockingIOError:  # on NFS, where the lock that we have is of the same kind, and its own
+        os.write(descriptor, b"%d" % os.getpid())  # others end nobody then
+
+
 def _wait_for(descriptor: int, path: str, deadline: float, patience: float) -> None:
+    """Return when the file is locked, or is not the one at path any more."""
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
         except (BlockingIOError, PermissionError):
             pass  # somebody has it
+        if not _same(descriptor, path):
+            return  # whoever had it has ended; what that left behind keeps nobody waiting
         left = deadline - time.monotonic()
         if left <= 0:
             raise errors.Error(
@@ -95,8 +106,8 @@ def _wait_for(descriptor: int, path: str, deadline: float, patience: float) -> N
         if left <= patience:
             try:
                 _end_orphans(descriptor, path)
-            except FileNotFoundError:
-                pass  # who had it has ended meanwhile
+            except OSError:
+                pass  # they cannot be ended, and have it
         time.sleep(_PAUSE)
 
 
@@ -108,18 +119,25 @@ def _same(descriptor: int, path: str) -> bool:
 
 
 def _end_orphans(descriptor: int, path: str) -> None:
-    """Kill the processes that hold the lock, when the operation that started them is gone.
-
-    A former version wrote its process id into the file and had no record lock: those are left.
-    """
-    if os.fstat(descriptor).st_size or _has_record_lock(descriptor) or not _has_own_proc():
+    """Kill the processes that hold the lock, when the operation that started them is gone."""
+    if not _is_orphaned(descriptor, path) or not _has_own_proc():
         return
-    status = os.stat(path)
-    for pid in list(_holders(status)):
+    for pid in list(_holders(os.fstat(descriptor))):
         try:
-            _kill(pid, status)
+            _kill(pid, descriptor, path)
         except ProcessLookupError:
             pass
+
+
+def _is_orphaned(descriptor: int, path: str) -> bool:
+    """Say whether nobody at work has the lock.
+
+    A former version wrote its process id into the file and had no record lock: those are left. The
+    file is looked for last: who ends removes it before its record lock goes.
+    """
+    return not (
+        os.fstat(descriptor).st_size or _has_record_lock(descriptor) or not _same(descriptor, path)
+    )
 
 
 def _has_record_lock(descriptor: int) -> bool:
@@ -144,20 +162,28 @@ def _has_own_proc() -> bool:
     return numbers == [str(os.getpid())]
 
 
-def _kill(pid: int, status: os.stat_result) -> None:
-    """Kill a process that holds the file, and none that has got its number meanwhile."""
+def _kill(pid: int, descriptor: int, path: str) -> None:
+    """Kill a process that holds the file, and none that has got its number or the lock
+    meanwhile.
+    """
+    process = None
     try:
         from signal import pidfd_send_signal
 
         process = os.pidfd_open(pid)
-    except (ImportError, AttributeError, OSError):  # a kernel before 5.3, or a Python made on one
-        os.kill(pid, SIGKILL)
-        return
+    except ProcessLookupError:
+        raise
+    except (ImportError, AttributeError, OSError):
+        pass  # a kernel before 5.3, or a Python made on one
     try:
-        if _holds(str(pid), status):
-            pidfd_send_signal(process, SIGKILL)
+        if _holds(str(pid), os.fstat(descriptor)) and _is_orphaned(descriptor, path):
+            if process is None:
+                os.kill(pid, SIGKILL)
+            else:
+                pidfd_send_signal(process, SIGKILL)
     finally:
-        os.close(process)
+        if process is not None:
+            os.close(process)
 
 
 def _holders(status: os.stat_result) -> Iterator[int]:
