@@ -39,13 +39,17 @@ def gc(plugin: Plugin, request: Request) -> None:
     key = next((key for key in _VALID_KEYS if key in request.conf), None)
     if key is None:
         return  # a caller that lists nothing, not even an empty list, does not say what may go
-    listed = request.conf[key] or []  # Go prints an empty list as null
+    listed = request.conf[key]
+    if listed is None:
+        listed = []  # Go prints an empty list so
     if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
         raise _no_list(key)
     valid = set()
     for one in listed:
         container_id, interface = map(cni_conf.folded(one, _ATTACHMENT).get, _ATTACHMENT)
         if not isinstance(container_id, str) or not isinstance(interface, str):
+            raise _no_list(key)
+        if not container_id or not interface:
             raise _no_list(key)  # taken for another, all that is attached would go
         valid.add((container_id, interface))
     store = states.Store(conf.state_directory(request.conf))

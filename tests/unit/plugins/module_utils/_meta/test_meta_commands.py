@@ -677,12 +677,20 @@ def test_gc_detaches_what_the_runtime_no_longer_lists(serve, machine, tmp_path):
         ({"containerID": "cid"}, 1),
         ({"containerID": "cid", "ifname": None}, 1),
         ({"container": "cid", "ifname": "eth0"}, 1),
+        ({"containerID": "", "ifname": ""}, 1),  # as Go's JSON writes what was not filled in
     ],
 )
 def test_gc_takes_nothing_for_unlisted_that_is_written_otherwise(serve, machine, listed, status):
     serve("ADD")
     gc = {"cniVersion": "1.1.0", "cni.dev/valid-attachments": [listed]}
     assert serve("GC", gc)[0] == status
+    assert len(machine.attached) == 4
+
+
+@pytest.mark.parametrize("listed", [{}, "", False, 0])
+def test_gc_takes_nothing_for_an_empty_list_but_null(serve, machine, listed):
+    serve("ADD")
+    assert serve("GC", {"cniVersion": "1.1.0", "cni.dev/valid-attachments": listed})[0] == 1
     assert len(machine.attached) == 4
 
 
