@@ -169,7 +169,9 @@ def test_orphans_that_cannot_be_ended_are_waited_for(monkeypatch, tmp_path, orph
         raise PermissionError
 
     monkeypatch.setattr(lock, "_kill", refused)
-    with pytest.raises(errors.Error) as caught:
-        with lock.held(str(tmp_path), "cid", "eth0", 0.3, needed):
-            pass
+    with (
+        pytest.raises(errors.Error) as caught,
+        lock.held(str(tmp_path), "cid", "eth0", 0.3, needed),
+    ):
+        pass
     assert caught.value.code == errors.TRY_AGAIN_LATER
