@@ -118,7 +118,8 @@ def test_what_cannot_be_known_is_refused_before_anything_is_changed(site: Site) 
 
 def test_where_flanneld_runs_in_pods_it_is_not_put_back_on_the_host(site: Site) -> None:
     deploy(site, BLUE)
-    (site.root / "etc/systemd/system/flanneld@.service").unlink()
+    for file in ("etc/systemd/system/flanneld@.service", "etc/flannel/blue.env"):
+        (site.root / file).unlink()
     site.write(f"var/lib/multinet/previous/{FLANNELD}", "old")
     site.write("var/lib/multinet/previous/opt/rollback-test", "old")
     said = site.rollback("--limit=node1", "--check")
