@@ -34,7 +34,7 @@ options:
   among:
     description:
       - With V(kept), the paths of all executables that the upgrade is concerned with, of which it
-        replaces O(paths). What an earlier upgrade kept of them is removed.
+        replaces O(paths). What an earlier upgrade kept is removed.
       - If that upgrade was interrupted before it replaced everything, what it kept stays.
     type: list
     elements: path

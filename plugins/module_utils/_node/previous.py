@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 DIRECTORY = "/var/lib/multinet/previous"
 # Of a member of etcd, whose data goes forward with it
 _OF_ETCD = ("etcd", "etcdctl")
+# Which of what is kept an upgrade was about to replace, a path a line. Former versions have none,
+# and kept what was not replaced, too
+_REPLACED = ".replaced"
 
 
 def keep(
@@ -32,11 +35,14 @@ def keep(
     ArtifactError.
 
     among: all that an upgrade is concerned with (None: paths alone). What an earlier one has kept
-    of them goes, unless that one was stopped half way: then it is what ran before it.
+    goes, unless that one was stopped half way: then it is what ran before it.
     """
     paths = list(paths)
-    before = [path for path in among or paths if os.path.isfile(directory + path)]
-    if any(_same(path, directory + path) for path in before):
+    before = _kept(among or paths, directory)
+    replaced = files.text(f"{directory}/{_REPLACED}").split("\n")
+    if (among is None or set(before) <= set(replaced)) and any(
+        _same(path, directory + path) for path in before
+    ):
         before = [path for path in before if _same(path, directory + path)]
         paths = [path for path in paths if path in before or not os.path.isfile(directory + path)]
     staged: dict[str, str] = {}
@@ -49,11 +55,15 @@ def keep(
             os.makedirs(os.path.dirname(place), 0o755, exist_ok=True)
             with open(path, "rb") as stream:
                 staged[path] = files.stage(place, stream, 0o755)
-        for path in set(before).difference(paths):
+        others = set(of_networks(directory)).difference(among) if among else set()
+        for path in others.union(before).difference(paths):
             files.remove(directory + path)
         files.commit([(temporary, directory + path) for path, temporary in staged.items()])
         kept = list(staged)
         staged.clear()
+        if among and os.path.isdir(directory):
+            text = "\n".join(_kept(among, directory))
+            files.write(f"{directory}/{_REPLACED}", text, 0o644)
     except OSError as error:
         raise ArtifactError(
             f"{path} could not be kept in {directory}: {error.strerror or error}. Nothing was"
@@ -74,7 +84,7 @@ def of_networks(directory: str = DIRECTORY, *, in_pods: bool = False) -> list[st
         os.path.join(folder, name)[len(directory) :]
         for folder, dummy, names in os.walk(directory)
         for name in names
-        if name not in others and not name.endswith(".tmp")
+        if name not in others and not name.startswith(".")
     )
 
 
@@ -107,6 +117,11 @@ def restore(
             f"{', '.join(back)} could not be put back: {error.strerror or error}."
         ) from error
     return back
+
+
+def _kept(paths: Iterable[str], directory: str) -> list[str]:
+    """Return those of the paths of which something is kept."""
+    return [path for path in paths if os.path.isfile(directory + path)]
 
 
 def _same(one: str, other: str) -> bool:

@@ -89,6 +89,35 @@ def test_an_upgrade_that_was_stopped_half_way_is_gone_back_from_as_a_whole(host)
     assert words(paths) == ["old", "old"]
 
 
+def test_what_a_former_version_kept_is_no_upgrade_that_was_stopped(host):
+    """It kept also what it did not replace."""
+    paths, directory, record = host
+    previous.keep(paths, directory)
+    write(paths[:1], "new")
+    assert previous.keep(paths, directory, among=paths) == paths[:1]
+    # the same again, of a former collection that was installed again
+    assert previous.keep(paths[:1], directory, among=paths) == []
+    write(paths[:1], "newer")
+    previous.keep(paths, directory)
+    write(paths[:1], "newest")
+    assert previous.keep(paths[1:], directory, among=paths) == []
+    write(paths[1:], "new")
+    assert previous.restore(paths, directory, record) == paths[1:]
+    assert words(paths) == ["newest", "old"]
+
+
+def test_of_what_the_networks_no_longer_need_nothing_is_left(host):
+    """Else a rollback would bring it again, of a version before the last two."""
+    paths, directory, record = host
+    plugin = f"{os.path.dirname(paths[0])}/sbr"
+    write([plugin], "old")
+    previous.keep([*paths, plugin], directory, among=[*paths, plugin])
+    write(paths, "new")
+    os.unlink(plugin)
+    previous.keep(paths[1:], directory, among=paths)
+    assert previous.of_networks(directory) == paths[1:]
+
+
 def test_what_the_next_upgrade_replaces_besides_is_kept_after_one_that_was_stopped(host):
     paths, directory, record = host
     previous.keep(paths[1:], directory, among=paths)
