@@ -7,7 +7,7 @@ download.
 ansible-test lets the file be put in its cache by hand; this one needs no other place than the
 package index: the first pip in the path, that of requirements.txt's environment, installs the
 wanted version for this Python. ensurepip would first install Python's own pip, in each of a dozen
-environments, which takes longer than all the rest.
+environments, which takes longer than all the rest. It is for a Python that is too new for that pip.
 Arguments: those of `pip install`, and get-pip's --no-setuptools and --no-wheel.
 """
 
@@ -19,4 +19,8 @@ import sys
 arguments = [
     argument for argument in sys.argv[1:] if argument not in ("--no-setuptools", "--no-wheel")
 ]
-subprocess.run(["pip", "--python", sys.executable, "install", *arguments], check=True)
+done = subprocess.run(["pip", "--python", sys.executable, "install", *arguments], check=False)
+if done.returncode:
+    own = [sys.executable, "-m"]
+    subprocess.run([*own, "ensurepip", "--default-pip"], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([*own, "pip", "install", *arguments], check=True)

@@ -108,7 +108,7 @@ def test_what_a_former_version_kept_is_no_upgrade_that_was_stopped(host):
 
 def test_of_what_the_networks_no_longer_need_nothing_is_left(host):
     """Else a rollback would bring it again, of a version before the last two."""
-    paths, directory, record = host
+    paths, directory, _record = host
     plugin = f"{os.path.dirname(paths[0])}/sbr"
     write([plugin], "old")
     previous.keep([*paths, plugin], directory, among=[*paths, plugin])
