@@ -98,14 +98,15 @@ def _names(directory: str, target: str) -> Iterator[str]:
     lie among them.
     """
     found = []
-    seen = set()
-    for folder, folders, names in os.walk(directory, followlinks=True):
-        seen.add(os.path.realpath(folder))
+    above: dict[str, set[str]] = {}  # where each folder and those that it lies in really are
+    for folder, folders, names in os.walk(os.path.abspath(directory), followlinks=True):
+        here = above.get(os.path.dirname(folder), set()) | {os.path.realpath(folder)}
+        above[folder] = here
         folders[:] = [
             name
             for name in folders
             if not name.startswith(".")
-            and os.path.realpath(os.path.join(folder, name)) not in seen  # a link that leads up
+            and os.path.realpath(os.path.join(folder, name)) not in here  # a link that leads up
         ]
         found += [
             os.path.relpath(os.path.join(folder, name), directory)

@@ -235,6 +235,19 @@ def test_what_links_lead_to_is_carried(tmp_path):
     assert not (there / "up").exists()
 
 
+def test_what_links_in_the_directory_lead_to_is_carried(tmp_path):
+    mirror, there = tmp_path / "mirror", tmp_path / "there"
+    for name, other in (("a", "b"), ("b", "a")):  # whichever of them is looked at first
+        (mirror / name).mkdir(parents=True)
+        (mirror / name / "file").write_bytes(name.encode())
+        (mirror / name / "link").symlink_to(f"../{other}")
+    there.mkdir()
+    assert carry.pack(str(mirror), str(tmp_path / "carried.tar"))
+    subprocess.run(["tar", "-C", there, "-xf", tmp_path / "carried.tar"], check=True)
+    found = {name: (there / name / "link" / "file").read_bytes() for name in ("a", "b")}
+    assert found == {"a": b"b", "b": b"a"}
+
+
 def test_what_a_killed_run_left_beside_the_tar_goes(tmp_path):
     mirror = tmp_path / "mirror"
     mirror.mkdir()
