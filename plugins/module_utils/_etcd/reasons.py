@@ -22,6 +22,8 @@ from . import certificate
 _CLOCKS_AGREE = timedelta(minutes=2)
 _AUTHENTICATION = ("user name is empty", "permission denied", "CommonName of client")
 _FORM = "%Y-%m-%d %H:%M UTC"
+# Python 3.11 of Debian 12 calls it a proper end when the other side closes without an answer.
+_HUNG_UP = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionResetError)
 
 CONNECTING, GREETING, ASKING = "connecting", "greeting", "asking"  # TCP, TLS, HTTP
 
@@ -184,7 +186,7 @@ def _tls(url: str, error: BaseException, client_cert: str | None, stage: str) ->
     if (
         "wrong version number" in reason
         or "record layer" in reason
-        or (stage == GREETING and isinstance(error, (ssl.SSLEOFError, ConnectionResetError)))
+        or (stage == GREETING and isinstance(error, _HUNG_UP))
     ):
         return f"etcd at {url} doesn't speak TLS. Write http:// or give it certificates."
     if not client_cert:
