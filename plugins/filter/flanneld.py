@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.multinet.flannel.plugins.module_utils._node import units
+from ansible_collections.multinet.flannel.plugins.module_utils._node import deployed, units
 from ansible_collections.multinet.flannel.plugins.module_utils._plan import errors, render
 
 
@@ -28,7 +28,7 @@ def flanneld_units(
             "name": network["unit"],
             "environment": _environment(network, settings),
             "environment_prefix": "FLANNELD_",
-            "executable": "/usr/local/bin/flanneld",
+            "executable": deployed.FLANNELD,
             "reason": reason,
         }
         for network in plan["networks"]

@@ -245,7 +245,7 @@ def _deployed(reason: str) -> list[units.Unit]:
             name=name,
             environment=environments.get(name, {}),
             prefix="FLANNELD_" if name in environments else "",
-            executable="/usr/local/bin/flanneld",
+            executable=deployed.FLANNELD,
             reason=reason,
         )
         for name in names

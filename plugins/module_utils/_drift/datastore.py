@@ -15,7 +15,7 @@ import json
 import os
 import time
 import urllib.parse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .._etcd import client as etcd
@@ -99,13 +99,10 @@ def _from_etcd(
     stored = client.prefix((networks[0]["etcd_prefix"] if alone else parent) + "/")
     for network in networks:
         name, prefix = network["name"], network["etcd_prefix"]
-        leases, wrong = network_config.readable_leases(stored, prefix)
-        found["leases"][name] = leases
-        if wrong:
-            found["unreadable"][name] = wrong
+        _put(found, name, network_config.stored_leases(stored, prefix))
         found["configs"][name] = masked(network_config.config(stored, prefix))
         mine = {str(subnet) for subnet in subnet_file.subnets(subnet_files[name])}
-        for lease in leases:
+        for lease in found["leases"][name]:
             if lease["id"] and mine & {lease["subnet"], lease["ipv6_subnet"]}:
                 found["lease_seconds"][name] = _seconds(client, lease["id"])
     if found["etcd"] is None:
@@ -140,14 +137,18 @@ def _from_subnet_server(found: dict[str, Any], url: str, name: str) -> None:
     status, body = _ask_subnet_server(urllib.parse.urlsplit(url).netloc, f"/v1/{name}/leases")
     if status != http.HTTPStatus.OK:
         raise _RefusedError(body[:500])
-    leases, wrong = [], {}
+    listed = []
     for one in json.loads(body)["snapshot"]:
         lease = network_config.lease(one["Subnet"], one.get("IPv6Subnet") or "", one["Attrs"])
-        why = network_config.flaw(lease, one["Attrs"])
-        if why:
-            wrong[lease["subnet"]] = why
-        else:
-            leases.append(lease)
+        listed.append((lease["subnet"], lease, one["Attrs"]))
+    _put(found, name, listed)
+
+
+def _put(
+    found: dict[str, Any], name: str, listed: Iterable[tuple[str, dict[str, Any], Any]]
+) -> None:
+    """Put a network's leases into what read() returns. listed: as for network_config.readable()."""
+    leases, wrong = network_config.readable(listed)
     found["leases"][name] = leases
     if wrong:
         found["unreadable"][name] = wrong

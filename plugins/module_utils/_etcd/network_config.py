@@ -130,38 +130,40 @@ def config(stored: Iterable[KeyValue], prefix: str) -> Any:
 
 def leases(stored: Iterable[KeyValue], prefix: str) -> list[dict[str, Any]]:
     """Return the leases under a network's prefix, see lease(), sorted by subnet."""
+    return [one for dummy, one, attributes in stored_leases(stored, prefix)]
+
+
+def stored_leases(stored: Iterable[KeyValue], prefix: str) -> list[tuple[str, dict[str, Any], Any]]:
+    """Return (key, lease(), its attributes) of each lease under a network's prefix, sorted by
+    subnet.
+    """
     found = []
     start = leases_prefix(prefix)
     for item in stored:
-        if item.key.startswith(start):
-            found.append(_lease_at(item, start, _json(item.value)))
-    return sorted(found, key=lambda lease: lease["subnet"])
+        if item.key.startswith(start):  # of many networks' keys, most are not this one's
+            # dual stack: 10.1.5.0-24&2001:db8:1::-64
+            subnet, dummy, ipv6_subnet = item.key[len(start) :].partition("&")
+            attributes = _json(item.value)
+            one = lease(_range(subnet), _range(ipv6_subnet), attributes, item.lease)
+            found.append((item.key, one, attributes))
+    return sorted(found, key=lambda one: one[1]["subnet"])
 
 
-def _lease_at(item: KeyValue, start: str, attributes: Any) -> dict[str, Any]:
-    # dual stack: 10.1.5.0-24&2001:db8:1::-64
-    subnet, dummy, ipv6_subnet = item.key[len(start) :].partition("&")
-    return lease(_range(subnet), _range(ipv6_subnet), attributes, item.lease)
-
-
-def readable_leases(
-    stored: Iterable[KeyValue], prefix: str
+def readable(
+    listed: Iterable[tuple[str, dict[str, Any], Any]],
 ) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """Return what leases() does, without those that no flanneld can follow, and {key: why} of
-    these.
+    """Return the leases that a flanneld can follow, and {name: why} of the others.
+
+    listed: (what names it, lease(), its attributes) of each.
     """
     found, wrong = [], {}
-    start = leases_prefix(prefix)
-    for item in stored:
-        if item.key.startswith(start):  # of many networks' keys, most are not this one's
-            attributes = _json(item.value)
-            one = _lease_at(item, start, attributes)
-            why = flaw(one, attributes)
-            if why:
-                wrong[item.key] = why
-            else:
-                found.append(one)
-    return sorted(found, key=lambda lease: lease["subnet"]), wrong
+    for name, one, attributes in listed:
+        why = flaw(one, attributes)
+        if why:
+            wrong[name] = why
+        else:
+            found.append(one)
+    return found, wrong
 
 
 def flaw(lease: Mapping[str, Any], attributes: Any) -> str:

@@ -17,6 +17,7 @@ from .._cni import files
 PATH = "/etc/multinet/deployed.json"
 # Where flanneld runs in pods, there is none
 UNIT_FILE = "/etc/systemd/system/flanneld@.service"
+FLANNELD = "/usr/local/bin/flanneld"
 # Files that each network has, in directories of ours or with words of ours
 _CNI = "etc/cni/multinet/net.d/*.conflist"
 _SUBNETS = "run/flannel/networks/*.env"

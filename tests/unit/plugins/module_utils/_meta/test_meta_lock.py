@@ -9,11 +9,11 @@ import fcntl
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import errors
 from ansible_collections.multinet.flannel.plugins.module_utils._meta import lock
+from waiting import wait_for
 
 HOLD = """
 import sys
@@ -85,11 +85,11 @@ def test_who_waits_for_a_file_that_is_gone_waits_for_the_new_one(path, start, or
 
 
 def wait_until_open(running, path):
-    deadline = time.monotonic() + PATIENCE
     directory = f"/proc/{running.pid}/fd"
-    while path not in [os.path.realpath(f"{directory}/{one}") for one in os.listdir(directory)]:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_for(
+        lambda: path in [os.path.realpath(f"{directory}/{one}") for one in os.listdir(directory)],
+        running,
+    )
 
 
 def test_only_holders_of_the_file_that_is_waited_for_are_ended(path, start, orphan):
