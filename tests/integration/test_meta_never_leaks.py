@@ -166,6 +166,20 @@ def test_killed_at_random_moments(host):
             host.remove(pod)
 
 
+@pytest.mark.parametrize("by", ["DEL", "GC"])
+def test_half_of_flannels_file_which_a_killed_del_put_back(host, pod, by):
+    conf = meta()
+    assert host.cni("ADD", conf, pod)[0] == 0
+    # what such a DEL leaves; its process may have a living one's number by now
+    for process in (1, 4194399):
+        host.path(f"/var/lib/cni/flannel/red/.{pod}.{process}.tmp").write_text("{", "utf-8")
+    if by == "GC":
+        assert host.cni("GC", dict(conf, **{"cni.dev/valid-attachments": []}), pod) == (0, None)
+    else:
+        assert host.cni("DEL", conf, pod) == (0, None)
+    assert is_back_to_nothing(host, pod)
+
+
 def test_a_plugin_that_outlives_the_killed_add_is_waited_for(host, pod):
     # it takes its address a while after its caller was killed
     go, took = host.directory / "go", host.directory / "took"

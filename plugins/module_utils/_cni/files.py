@@ -116,17 +116,19 @@ def temporary_name(path: str) -> str:
     return os.path.join(directory, f".{name}.{os.getpid()}.tmp")
 
 
-def remove_leftovers(path: str) -> None:
+def remove_leftovers(path: str, *, alone: bool = False) -> None:
     """Remove the temporary files that killed writes of path have left: those whose process is gone,
     or has this one's number; raise OSError.
+
+    alone: a lock keeps all others from writing path, so every temporary file of it is left over.
     """
     directory, name = os.path.split(path)
     begin, end = f".{name}.", ".tmp"
-    for found in os.listdir(directory or "."):
+    for found in listed(directory or "."):
         number = found[len(begin) : -len(end)]
         if not (found == begin + number + end and number.isdigit()):
             continue
-        if int(number) == os.getpid() or not os.path.exists(f"/proc/{number}"):
+        if alone or int(number) == os.getpid() or not os.path.exists(f"/proc/{number}"):
             remove(os.path.join(directory, found))
 
 

@@ -245,6 +245,7 @@ def _remove_device_file(one: states.Attached) -> None:
     if one.device_file is None:
         return
     try:
+        files.remove_leftovers(one.device_file, alone=True)
         files.remove(one.device_file)
     except OSError as error:
         raise errors.io_failure(f"{one.device_file} cannot be removed.", error) from None

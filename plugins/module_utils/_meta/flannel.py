@@ -138,10 +138,11 @@ def remembered(network: NetworkList, container_id: str) -> dict[str, str]:
 def put_back(network: NetworkList, container_id: str, kept: dict[str, str]) -> None:
     """Make the files ({file: its text}) what they were, before a DEL; raise Error.
 
-    Another DEL of what is detached already does no harm.
+    Another DEL of what is detached already does no harm. Call it with the attachment's lock.
     """
     for file, text in kept.items():
         try:
+            files.remove_leftovers(file, alone=True)
             if files.read(file) != text.encode():
                 os.makedirs(os.path.dirname(file), mode=0o700, exist_ok=True)
                 files.write(file, text)

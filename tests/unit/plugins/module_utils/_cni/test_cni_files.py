@@ -131,6 +131,15 @@ def test_leftovers_of_the_dead_go_and_those_of_the_living_stay(tmp_path):
     assert sorted(os.listdir(tmp_path)) == sorted(kept)
 
 
+def test_who_writes_alone_removes_leftovers_of_any_process(tmp_path):
+    kept = [".g.1.tmp", "f.1.tmp", ".f.x.tmp", "f"]
+    for name in [".f.1.tmp", ".f.4194399.tmp", *kept]:
+        (tmp_path / name).write_text("")
+    files.remove_leftovers(str(tmp_path / "f"), alone=True)
+    assert sorted(os.listdir(tmp_path)) == sorted(kept)
+    files.remove_leftovers(str(tmp_path / "none" / "f"))
+
+
 def test_what_is_not_there_is_none_and_is_removed_already(tmp_path):
     assert files.read(str(tmp_path / "f")) is None
     files.remove(str(tmp_path / "f"))
