@@ -172,7 +172,7 @@ def test_half_of_flannels_file_which_a_killed_del_put_back(host, pod, by):
     assert host.cni("ADD", conf, pod)[0] == 0
     # what such a DEL leaves; its process may have a living one's number by now
     for process in (1, 4194399):
-        host.path(f"/var/lib/cni/flannel/red/.{pod}.{process}.tmp").write_text("{", "utf-8")
+        host.path(f"/var/lib/cni/flannel/red/.id-{pod}.{process}.tmp").write_text("{", "utf-8")
     if by == "GC":
         assert host.cni("GC", dict(conf, **{"cni.dev/valid-attachments": []}), pod) == (0, None)
     else:
