@@ -137,14 +137,15 @@ def drift(cni_conf: str, mode: str) -> dict[str, Any]:
     }
 
 
-def since(path: str = "/etc/cni/multinet") -> str:
+def since() -> str:
     """Return since when the host has networks, as the API writes times, "" where it has none: the
     directory is made by the first deployment, and never changes afterwards.
     """
     try:
-        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(os.stat(path).st_mtime))
+        made = os.stat("/etc/cni/multinet").st_mtime
     except OSError:
         return ""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(made))
 
 
 def leftovers() -> list[str]:

@@ -109,8 +109,7 @@ class Attacher:
     """Attaches and detaches.
 
     path: plugin directories; args: CNI_ARGS; timeout: seconds for one ADD or DEL; execute, relay:
-    see runtime.Runtime; interfaces: path of a namespace -> the names in it; tell_guard: has the
-    host's guard look at the file of an entry.
+    see runtime.Runtime; interfaces: path of a namespace -> the names in it.
     """
 
     def __init__(
@@ -123,7 +122,6 @@ class Attacher:
         execute: invoke.Exec | None = None,
         relay: Callable[[bytes], object] = invoke.relay_stderr,
         interfaces: Callable[[str], set[str]] = namespaces.interfaces,
-        tell_guard: Callable[[str], object] = guard.told,
     ) -> None:
         self.path = path
         self.cache = cache
@@ -132,7 +130,6 @@ class Attacher:
         self.execute = execute
         self.relay = relay
         self.interfaces = interfaces
-        self.tell_guard = tell_guard
 
     def entries(self, target: Target) -> list[dict[str, Any]]:
         """Return what a target is attached to, oldest first; a container that is gone is known by
@@ -206,7 +203,7 @@ class Attacher:
             entry["result"] = self._runtime().add(wanted.network, self._attachment(target, entry))
             self.cache.put(entry)
             if meta_state.is_on_our_bridge(entry["result"]):
-                self.tell_guard(self.cache.file(entry))
+                guard.told(self.cache.file(entry))
         except errors.Error as error:
             try:
                 self.detach(target, entry)

@@ -46,10 +46,9 @@ class Plugin:
 
     execute: finds and runs delegates; interfaces: path of a network namespace -> the names in it;
     addresses: such a path and an interface -> its addresses; default_routes: such a path -> those
-    of rtnetlink's default_routes(); relay: takes what a delegate wrote to
-    stderr; own_file: our own executable; connect: an Access and seconds -> the
-    Client that may take so long; others: where other CNIs keep what they attached; guard: has the
-    host's guard look at the file of a state. What is not given is the host's.
+    of rtnetlink's default_routes(); relay: takes what a delegate wrote to stderr; own_file: our own
+    executable; connect: an Access and seconds -> the Client that may take so long; others: where
+    other CNIs keep what they attached. What is not given is the host's.
     """
 
     def __init__(
@@ -64,7 +63,6 @@ class Plugin:
         connect: Connect | None = None,
         devices: Devices | None = None,
         others: Places | None = None,
-        guard: Callable[[str], object] | None = None,
     ) -> None:
         self.execute = execute or invoke.Exec()
         self.interfaces = interfaces
@@ -75,7 +73,6 @@ class Plugin:
         self._connect = connect
         self._devices = devices
         self.others = others
-        self._guard = guard
 
     def handlers(self) -> dict[str, Callable[[Request], dict[str, Any] | None]]:
         """Return what skel.main() dispatches to."""
@@ -186,7 +183,7 @@ class Plugin:
         if any(states.is_on_our_bridge(one.result) for one in state.attached):
             from . import guard  # for those alone
 
-            (self._guard or guard.told)(store.file(state.container_id, state.interface))
+            guard.told(store.file(state.container_id, state.interface))
 
     # what would be its own delegate
 

@@ -145,9 +145,9 @@ def _different(unit: Unit, running: Mapping[str, str]) -> list[str]:
     return sorted(name for name in names if unit.environment.get(name) != running.get(name))
 
 
-def read_process(pid: int, proc: str = "/proc") -> Process | None:
+def read_process(pid: int) -> Process | None:
     """Return what a process runs with, or None when it is gone."""
-    base = f"{proc}/{pid}"
+    base = f"/proc/{pid}"
     try:
         with open(base + "/environ", "rb") as environ:
             pairs = [

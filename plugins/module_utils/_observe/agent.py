@@ -51,6 +51,7 @@ SOURCES = 4  # of one token at one interface
 CLOSING = 32  # sockets at a time
 AFTER = 60  # seconds for which what was heard is kept, if nobody collects it
 RECEIPTS = 500_000  # of one listener; more are counted as lost
+CONTROL_SECONDS = 5.0  # for which a phase waits until all listeners have had a control
 PAUSE = 0.01  # seconds between two looks at all sockets: what has come is read in one go
 
 
@@ -557,12 +558,12 @@ def control(run: frames.Run, port: int, facts: Facts, when: str) -> None:
             sock.sendto(frames.token(run, name, address, False), (address, port))
 
 
-def _wait_for_controls(place: str, facts: Facts, when: str, patience: float = 5.0) -> None:
-    """Wait until every listener has its control, at most patience seconds."""
+def _wait_for_controls(place: str, facts: Facts, when: str) -> None:
+    """Wait until every listener has its control, at most CONTROL_SECONDS."""
     waiting = {(end["pod"], end["interface"]) for end in endpoints([facts])} | {
         (facts["host"], node["id"]) for node in node_addresses([facts])
     }
-    until, offset = time.monotonic() + patience, 0
+    until, offset = time.monotonic() + CONTROL_SECONDS, 0
     while waiting and time.monotonic() < until:
         time.sleep(0.05)
         receipts, offset = _receipts_after(place, offset, "control-" + when)

@@ -15,7 +15,7 @@ import glob
 import os
 import socket
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 CLONE_NEWNET = 0x40000000
 NAMED = ("/run/netns/*", "/var/run/docker/netns/*")
@@ -65,13 +65,13 @@ def inside(path: str | None, inode: int | None = None) -> Iterator[None]:
         os.close(home)
 
 
-def candidates(patterns: Iterable[str] = (*NAMED, OF_PROCESSES)) -> dict[int, str]:
+def candidates() -> dict[int, str]:
     """Return {inode: path} of every namespace that can be seen from here but our own; named ones
     win over a process's.
     """
     found: dict[int, str] = {}
     own = os.stat("/proc/self/ns/net").st_ino
-    for pattern in patterns:
+    for pattern in (*NAMED, OF_PROCESSES):
         for path in sorted(glob.glob(pattern)):
             try:
                 inode = os.stat(path).st_ino

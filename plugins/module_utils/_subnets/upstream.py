@@ -238,18 +238,11 @@ class Follower(threading.Thread):
     sentence.
     """
 
-    def __init__(
-        self,
-        upstream: Upstream,
-        kept: nodes.Nodes,
-        say: Callable[[str], None],
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
+    def __init__(self, upstream: Upstream, kept: nodes.Nodes, say: Callable[[str], None]) -> None:
         super().__init__(daemon=True, name="follower")
         self._upstream = upstream
         self._kept = kept
         self._say = say
-        self._sleep = sleep
         self._listed = False
         self.connected = False
         self.failure = "Nothing was asked yet."
@@ -275,7 +268,7 @@ class Follower(threading.Thread):
                 self._listed = False
             self.connected = False
             # not all nodes at the same moment
-            self._sleep(pause * random.uniform(0.5, 1.0))
+            time.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(pause * 2, _PAUSES[1])
 
     def follow_once(self) -> None:

@@ -35,7 +35,7 @@ from . import releases
 from .store import OPENING, download, locked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
 FOLDER = "images"
 # A name without a registry is Docker's
@@ -81,12 +81,7 @@ def parse(name: str) -> Image:
 class Registry:
     """A registry, of which one repository is read."""
 
-    def __init__(
-        self,
-        image: Image,
-        base_urls: dict[str, str],
-        fetch: Callable[[str, str, dict[str, str]], object] = download,
-    ) -> None:
+    def __init__(self, image: Image, base_urls: dict[str, str]) -> None:
         """base_urls: {registry: URL in its place, which may have a user and a password}."""
         default = DOCKER_AT if image.registry == DOCKER else f"https://{image.registry}"
         parts = urllib.parse.urlsplit((base_urls.get(image.registry) or default).rstrip("/"))
@@ -94,7 +89,6 @@ class Registry:
         self._login = base64.b64encode(urllib.parse.unquote(user).encode()).decode()
         self._base = parts._replace(netloc=self._host).geturl()
         self._repository = image.repository
-        self._fetch = fetch
         self._headers: dict[str, str] = {}
         self._until = 0.0
 
@@ -104,7 +98,7 @@ class Registry:
         """
         headers = {"Accept": ACCEPT} if kind == "manifests" else {}
         url = f"{self._base}/v2/{self._repository}/{kind}/{reference}"
-        self._fetch(url, path, {**headers, **self._authorization()})
+        download(url, path, {**headers, **self._authorization()})
 
     def _authorization(self) -> dict[str, str]:
         """Return the header that the registry asks for."""
