@@ -40,12 +40,12 @@ class UpstreamServer(http.server.ThreadingHTTPServer):
     """Serves a directory and a registry, on a free port of 127.0.0.1, and remembers what was asked
     for.
 
-    login: `user:password` that is asked for; None: nobody is asked. bearer: whether the registry
-    wants a token, which it gives to who logs in; otherwise it takes the login itself.
+    login: `user:password` that is asked for; None: nobody is asked. bearer, an attribute: whether
+    the registry wants a token, which it gives to who logs in; otherwise it takes the login itself.
     """
 
-    def __init__(self, directory, login=None, bearer=True):
-        self.asked, self.bearer = [], bearer
+    def __init__(self, directory, login=None):
+        self.asked, self.bearer = [], True
         self.login = login and "Basic " + base64.b64encode(login.encode()).decode()
         self.blobs, self.names = {}, {}
         handler = functools.partial(Handler, directory=str(directory))

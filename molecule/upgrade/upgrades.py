@@ -82,12 +82,8 @@ class Step(NamedTuple):
     before: str = ""
 
 
-def minor(versions):
-    """Return the minor version of etcd, such as 3.5."""
-    return versions["etcd"].rpartition(".")[0]
-
-
 OLD, NEW, AFTER = FORMER["flannel"], NEWEST["flannel"], {**FORMER, "etcd": NEWEST["etcd"]}
+BETWEEN_MINOR = BETWEEN["etcd"].rpartition(".")[0]
 STEPS = [
     Step("the collection: meta-plugin, guard, keeper", FORMER),
     Step(f"flanneld {OLD} to {NEW}", {**FORMER, "flannel": NEW}),
@@ -116,13 +112,13 @@ STEPS = [
     Step(
         f"etcd back to {BETWEEN['etcd']}, which is refused",
         BETWEEN,
-        ends=f"`etcdctl downgrade enable {minor(BETWEEN)}`",
+        ends=f"`etcdctl downgrade enable {BETWEEN_MINOR}`",
         runs=AFTER,
     ),
     Step(
         f"etcd back to {BETWEEN['etcd']}, as the cluster was told",
         BETWEEN,
-        before=f"{ETCDCTL} downgrade enable {minor(BETWEEN)}",
+        before=f"{ETCDCTL} downgrade enable {BETWEEN_MINOR}",
     ),
     Step(f"etcd {BETWEEN['etcd']} to {AFTER['etcd']} again", AFTER),
     Step(f"flanneld {OLD} to {NEW} again", NEWEST),

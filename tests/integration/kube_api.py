@@ -34,7 +34,7 @@ class KubeApi:
         subprocess.run(["ip", "-n", self.name, "link", "set", "lo", "up"], check=True)
         self.authority = Authority(directory / "pki")
         certificate, key = self.authority.issue("apiserver", ("127.0.0.1", *addresses))
-        self._admin = self.issue_client("admin", "system:masters")
+        self._admin = self.issue_client("admin")
         subprocess.run(
             ["openssl", "genrsa", "-out", directory / "sa.key", "2048"],
             check=True,
@@ -98,13 +98,14 @@ class KubeApi:
                 process.wait(PATIENCE)
         subprocess.run(["ip", "netns", "del", self.name], check=False)
 
-    def issue_client(self, name, group):
-        """Return (certificate, key) paths of a client of a group."""
+    def issue_client(self, name):
+        """Return (certificate, key) paths of a client that may do everything."""
         key, request, certificate = (
             self.directory / "pki" / (name + end) for end in (".key", ".csr", ".crt")
         )
         make_key = ["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
-        make_key += ["-nodes", "-subj", f"/O={group}/CN={name}", "-keyout", key, "-out", request]
+        make_key += ["-nodes", "-subj", f"/O=system:masters/CN={name}"]
+        make_key += ["-keyout", key, "-out", request]
         sign = [
             "openssl",
             "x509",

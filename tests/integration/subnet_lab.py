@@ -149,10 +149,9 @@ class Host:
         """Return what `ip` with these words prints on the host."""
         return run("ip", "-n", self.ns, *words.split(), check=check)
 
-    def write_token(self, seconds=None):
+    def write_token(self):
         """Get a token for the subnet server."""
-        spec = {"expirationSeconds": seconds} if seconds else {}
-        item = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
+        item = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
         answer = self.lab.api.ok(
             "POST", f"/api/v1/namespaces/kube-system/serviceaccounts/{ACCOUNT}/token", item
         )

@@ -24,7 +24,7 @@ import pytest
 from hosts_lab import HostsLab
 from lab import HAND_MADE_IPV6, OUTSIDE, PORT, Lab, declared, heard_from, udp_packet
 from packets import advertisement, ethernet, icmpv6, ipv4, ipv6, packed, udp
-from test_attacks_l2 import HER, ME, World, arrivals, hardware
+from test_attacks_l2 import ME, World, arrivals, hardware
 from waiting import PATIENCE, wait_for
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -150,13 +150,13 @@ def to_loopback(lab):
     return "to loopback" in lab.receipts(["to loopback"])
 
 
-def icmp_error(lab, sender, address, kind, quoted, mtu=0):
-    """Send an ICMP error (type, code) that quotes the beginning of a packet."""
+def icmp_error(lab, address, kind, quoted, mtu):
+    """Send from ME an ICMP error (type, code) that quotes the beginning of a packet."""
     version = 6 if ":" in address else 4
     family, protocol = (
         (socket.AF_INET, socket.IPPROTO_ICMP) if version == 4 else (socket.AF_INET6, ICMPV6)
     )
-    with lab.inside(sender):
+    with lab.inside(ME):
         sock = socket.socket(family, socket.SOCK_RAW, protocol)
     body = struct.pack("!BBHI", *kind, 0, mtu) + quoted
     if version == 4:
@@ -206,28 +206,28 @@ def smaller_tunnel(lab):
     """A forged "fragmentation needed" about the tunnel's own packets."""
     vxlan = struct.pack("!HHHHII", 50000, 8286, 100, 0, 0x08000000, 2 << 8)
     quoted = quoted_ipv4(lab.underlay(1), lab.underlay(2), UDP, vxlan)
-    icmp_error(lab, "h1-blue", lab.gateway("blue", 1), FRAG_NEEDED, quoted, 576)
+    icmp_error(lab, lab.gateway("blue", 1), FRAG_NEEDED, quoted, 576)
     return way_is_smaller(lab, lab.underlay(2))
 
 
 def smaller_way_to_a_node(lab):
     """The same about an answer to a ping, which the kernel believes without a look."""
     quoted = quoted_ipv4(lab.underlay(1), lab.underlay(2), ICMP, ECHO_REPLY)
-    icmp_error(lab, "h1-blue", lab.gateway("blue", 1), FRAG_NEEDED, quoted, 576)
+    icmp_error(lab, lab.gateway("blue", 1), FRAG_NEEDED, quoted, 576)
     return way_is_smaller(lab, lab.underlay(2))
 
 
 def smaller_way_to_another_network(lab):
     """The same about a pod of another network, whose packets take that way too."""
     quoted = quoted_ipv4(lab.gateway("red", 1), lab.pod_address("h2-red"), ICMP, ECHO_REPLY)
-    icmp_error(lab, "h1-blue", lab.gateway("blue", 1), FRAG_NEEDED, quoted, 576)
+    icmp_error(lab, lab.gateway("blue", 1), FRAG_NEEDED, quoted, 576)
     return way_is_smaller(lab, lab.pod_address("h2-red"))
 
 
 def smaller_way_over_ipv6(lab):
     """The same with "packet too big"."""
     quoted = quoted_ipv6(lab.underlay(1, 6), lab.underlay(2, 6), ICMPV6, ECHO_REPLY_V6)
-    icmp_error(lab, "h1-blue", lab.gateway("blue", 1, 6), PACKET_TOO_BIG, quoted, 1280)
+    icmp_error(lab, lab.gateway("blue", 1, 6), PACKET_TOO_BIG, quoted, 1280)
     return way_is_smaller(lab, lab.underlay(2, 6))
 
 
@@ -241,7 +241,7 @@ def smaller_way_of_another_node(lab):
         sock.sendto(b"a question", (lab.underlay(2), PORT))
         udp = struct.pack("!HHHH", PORT, sock.getsockname()[1], 1000, 0)
         quoted = quoted_ipv4(lab.underlay(2), lab.pod_address("h1-blue"), UDP, udp)
-        icmp_error(lab, "h1-blue", lab.underlay(2), FRAG_NEEDED, quoted, 576)
+        icmp_error(lab, lab.underlay(2), FRAG_NEEDED, quoted, 576)
     lab.receipts([])
     return way_is_smaller(lab, lab.underlay(1), "h2")
 
@@ -593,11 +593,11 @@ def test_frames_to_neighbours(lab):
     lab.flush()
     world = World(lab)
     attacks = world.of_any_port() | world.of_a_pod()
-    assert set(attacks) - arrivals(lab, ME, HER, attacks, len(attacks)) == set()
+    assert set(attacks) - arrivals(lab, attacks, len(attacks)) == set()
     lab.guard()
-    assert arrivals(lab, ME, HER, attacks) == set()
+    assert arrivals(lab, attacks) == set()
     rightful = world.rightful()
-    assert arrivals(lab, ME, HER, rightful, len(rightful)) == set(rightful)
+    assert arrivals(lab, rightful, len(rightful)) == set(rightful)
 
 
 CHANGES = {

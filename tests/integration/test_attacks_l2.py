@@ -166,15 +166,15 @@ def _host(lab, tmp_path):
     lab.flush()
 
 
-def arrivals(lab, sender, receiver, frames, least=0, device="eth0"):
-    """Send frames ({name: frame}) from a pod; return the names of those that the other got. least:
-    so many have to arrive.
+def arrivals(lab, frames, least=0):
+    """Send frames ({name: frame}) from ME; return the names of those that HER got. least: so many
+    have to arrive.
     """
     tokens = {name: uuid.uuid4().bytes for name in frames}
-    with lab.inside(receiver):
+    with lab.inside(HER):
         ears = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
-        ears.bind((device, ETH_P_ALL))
-    with lab.inside(sender):
+        ears.bind(("eth0", ETH_P_ALL))
+    with lab.inside(ME):
         mouth = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         mouth.bind(("eth0", 0))
     heard = set()
@@ -375,7 +375,7 @@ def test_every_attack_arrives_without_the_table(lab, br_netfilter):
     lab.sysctl("h1", "bridge/bridge-nf-call-ip6tables", br_netfilter)
     world = World(lab)
     frames = world.rightful() | world.of_any_port() | world.of_a_pod()
-    assert set(frames) - arrivals(lab, ME, HER, frames, len(frames)) == set()
+    assert set(frames) - arrivals(lab, frames, len(frames)) == set()
 
 
 @pytest.mark.parametrize("br_netfilter", ["0", "1"])
@@ -384,9 +384,9 @@ def test_a_pod_sends_what_it_was_given_and_nothing_else(lab, host, br_netfilter)
     lab.sysctl("h1", "bridge/bridge-nf-call-iptables", br_netfilter)
     lab.sysctl("h1", "bridge/bridge-nf-call-ip6tables", br_netfilter)
     world = World(lab)
-    assert arrivals(lab, ME, HER, world.of_any_port() | world.of_a_pod()) == set()
+    assert arrivals(lab, world.of_any_port() | world.of_a_pod()) == set()
     rightful = world.rightful()
-    assert arrivals(lab, ME, HER, rightful, len(rightful)) == set(rightful)
+    assert arrivals(lab, rightful, len(rightful)) == set(rightful)
 
 
 @pytest.mark.parametrize(
@@ -395,23 +395,21 @@ def test_a_pod_sends_what_it_was_given_and_nothing_else(lab, host, br_netfilter)
 def test_of_others_and_where_it_is_allowed_the_network_alone_is_kept(lab, host, keys, known):
     host(declared(**keys), known)
     world = World(lab)
-    assert arrivals(lab, ME, HER, world.of_any_port()) == set()
+    assert arrivals(lab, world.of_any_port()) == set()
     frames = world.rightful() | world.of_a_pod()
-    assert set(frames) - arrivals(lab, ME, HER, frames, len(frames) - 1) == {"from nobody"}
+    assert set(frames) - arrivals(lab, frames, len(frames) - 1) == {"from nobody"}
 
 
 def test_a_port_is_kept_from_the_answer_to_its_add_until_its_file_is_gone(lab, host):
     one = host(known=(HER,))
     world = World(lab)
     attack = {"another MAC": world.of_a_pod()["another MAC"]}
-    assert arrivals(lab, ME, HER, attack, len(attack)) == set(attack), (
-        "nobody has said what it was given"
-    )
+    assert arrivals(lab, attack, len(attack)) == set(attack), "nobody has said what it was given"
     file = one.attach(ME)
     assert one.ask(file)
-    assert arrivals(lab, ME, HER, attack) == set()
+    assert arrivals(lab, attack) == set()
     lab.run("h1", "nft", "flush", "ruleset")
-    assert arrivals(lab, ME, HER, attack) == set(), "a flush passes the table by"
+    assert arrivals(lab, attack) == set(), "a flush passes the table by"
     file.unlink()
     one.until(lambda: f'"{one.port(ME)}" : goto any_mn-blue' in one.listed())
     assert world.mine not in one.listed()
@@ -473,7 +471,7 @@ def test_no_mac_is_learned_from_a_frame_to_bridges(lab, host):
         wait_for(lambda: is_at(HER))
         target, kind, payload = frame
         send(ME, ethernet(target, world.hers, kind, payload))
-        arrivals(lab, ME, HER, {})  # a while
+        arrivals(lab, {})  # a while
         return is_at(ME)
 
     for frame in BRIDGES.values():
@@ -492,7 +490,7 @@ def test_a_guard_that_is_stopped_leaves_what_ports_may_send(lab, host):
     one.process.terminate()
     one.process.wait()
     world = World(lab)
-    assert arrivals(lab, ME, HER, world.of_a_pod()) == set()
+    assert arrivals(lab, world.of_a_pod()) == set()
 
 
 def test_a_damaged_file_is_told_and_nobody_else_is_forgotten(lab, host):
@@ -503,7 +501,7 @@ def test_a_damaged_file_is_told_and_nobody_else_is_forgotten(lab, host):
         one.ask(damaged)
     assert "is damaged" in failed.value.details
     world = World(lab)
-    assert arrivals(lab, ME, HER, world.of_a_pod()) == set()
+    assert arrivals(lab, world.of_a_pod()) == set()
 
 
 def test_nobody_but_root_is_listened_to(host):
@@ -567,7 +565,7 @@ def test_a_pod_believes_no_router_and_no_redirect(lab):
     frames = world.of_any_port()
 
     def default_route():
-        arrivals(lab, ME, HER, {"RA": frames["RA"]})
+        arrivals(lab, {"RA": frames["RA"]})
         try:
             return world.local in lab.run(
                 HER, "ip", "-6", "route", "show", "default", "proto", "ra"
@@ -583,7 +581,7 @@ def test_a_pod_believes_no_router_and_no_redirect(lab):
         name = "ICMP redirect in the gateway's name"
         with sock:
             sock.connect(("8.8.8.8", 4))
-            arrivals(lab, ME, HER, {name: frames[name]})
+            arrivals(lab, {name: frames[name]})
             return f"via {world.me}" in lab.run(HER, "ip", "route", "get", "8.8.8.8")
 
     lab.sysctl(HER, "ipv4/ip_forward", "0")

@@ -78,15 +78,15 @@ CONF = {
 }
 
 
-def old(path, seconds=3600):
-    os.utime(path, (time.time() - seconds,) * 2)
+def old(path):
+    os.utime(path, (time.time() - 3600,) * 2)
 
 
-def ghost(host, address, network="multinet-blue", container="ghost", interface="eth0"):
+def ghost(host, address, network="multinet-blue", container="ghost"):
     """Write what host-local keeps of an address, an hour ago."""
     file = host.path("/var/lib/cni/networks/" + network) / address
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(f"{container}\r\n{interface}", encoding="utf-8")
+    file.write_text(f"{container}\r\neth0", encoding="utf-8")
     old(file)
     return file
 

@@ -89,11 +89,11 @@ def _guarded(lab):
 
 
 @contextlib.contextmanager
-def beside(lab, pod, function):
-    """Run function(ready, stop) in a pod, as a process of its own, for as long as the body."""
+def beside(lab, function):
+    """Run function(ready, stop) in HOSTILE, as a process of its own, for as long as the body."""
 
     def inside():
-        with netns.inside(lab.path(pod)):
+        with netns.inside(lab.path(HOSTILE)):
             function(ready, stop)
 
     fork = multiprocessing.get_context("fork")
@@ -142,7 +142,7 @@ def answer_everything(ready, stop):
 
 def test_a_pod_that_answers_everything_and_sends_all_of_it_again_is_the_suspect(lab):
     _guarded(lab)
-    with beside(lab, HOSTILE, answer_everything):
+    with beside(lab, answer_everything):
         report = lab.measure()
     me = f"h1/{lab.ns(HOSTILE)}"
     assert report["verdict"] != "as_planned"
@@ -180,7 +180,7 @@ def garbage(ready, stop):
 
 def test_garbage_ends_no_run_and_its_sender_is_the_suspect(lab):
     _guarded(lab)
-    with beside(lab, HOSTILE, garbage):
+    with beside(lab, garbage):
         report = lab.measure()
     assert report["counts"]["leak"] == 0 and report["counts"]["broken"] == 0, report["findings"]
     assert f"Suspect: h1/{lab.ns(HOSTILE)}/eth0 sent" in "\n".join(report["gaps"])

@@ -68,8 +68,8 @@ def bridge(ipam=True, **keys):
     return {key: value for key, value in conf.items() if value is not ...}
 
 
-def host_local(cni_version="0.4.0", **keys):
-    return {"name": "blue", "cniVersion": cni_version, "type": "host-local", **keys}
+def host_local(ipam):
+    return {"name": "blue", "cniVersion": "0.4.0", "type": "host-local", "ipam": ipam}
 
 
 DUAL = ranges(
@@ -467,7 +467,7 @@ def test_what_is_not_known_is_left_to_the_executable(what, world):
 
 @pytest.mark.parametrize("what", LEFT_OF_IPAM)
 def test_what_is_not_known_of_addresses_is_left_to_host_local(what, world):
-    conf = host_local(ipam=LEFT_OF_IPAM[what])
+    conf = host_local(LEFT_OF_IPAM[what])
     theirs, _started = life(world("t"), conf, {}, THEIRS, THEIRS)
     ours, started = life(world("o"), conf, {}, OURS, OURS)
     differing = differences(ours, theirs)
@@ -484,7 +484,7 @@ def test_addresses_run_out_and_come_back(world):
             [{"subnet": "fd00:1:0:5::/64", "rangeEnd": "fd00:1:0:5::9"}],
         ],
     }
-    conf = host_local(ipam=ipam)
+    conf = host_local(ipam)
     told = {}
     for name, forms in (("t", [THEIRS]), ("o", [OURS, THEIRS]), ("b", [OURS])):
         host = world(name)
@@ -505,7 +505,7 @@ def test_addresses_run_out_and_come_back(world):
 
 
 def test_a_second_address_of_one_interface_is_an_error(world):
-    conf = host_local(ipam=ranges("10.1.5.0/24"))
+    conf = host_local(ranges("10.1.5.0/24"))
     for form in (OURS, THEIRS):
         host = world(form[0])
         pod = host.pod()
@@ -519,7 +519,7 @@ def test_a_second_address_of_one_interface_is_an_error(world):
 def test_an_address_whose_taker_was_killed_goes_with_the_next_del(world):
     host = world("h")
     pod = host.pod()
-    conf = host_local(ipam=ranges("10.1.5.0/24"))
+    conf = host_local(ranges("10.1.5.0/24"))
     assert ask(host, OURS, "ADD", conf, pod)[0] == 0
     (host.path("/var/lib/cni/networks/blue") / "10.1.5.9").touch()
     assert ask(host, OURS, "DEL", conf, pod)[0] == 0

@@ -375,10 +375,11 @@ def test_an_answer_is_let_back_but_not_a_packet_that_looks_like_one(lab):
     assert lab.probe([("h2-red", lab.pod_address("h1-blue"))]) == {}
 
 
-def connects_back_by_ftp(lab, server, client):
-    """Return whether an FTP server connects to the port that its client asks for, as the helper of
-    the connection tracking expects then.
+def connects_back_by_ftp(lab):
+    """Return whether an FTP server in red connects to the port that its client in blue asks for, as
+    the helper of the connection tracking expects then.
     """
+    server, client = "h1-red", "h1-blue"
     ends = {pod: (lab.pod_address(pod), 21 * (pod == server)) for pod in (server, client)}
     with contextlib.ExitStack() as stack:
 
@@ -409,10 +410,10 @@ def test_what_a_helper_expects_is_no_answer(lab):
     usual = "type filter hook forward priority 0; policy drop; ct state established,related accept"
     opens = f"ip saddr {lab.networks['blue']['cidr']} accept"
     lab.nft(f"table ip usual {{ chain c {{ {usual}; {opens}; }}; }}", ["h1"])
-    assert connects_back_by_ftp(lab, "h1-red", "h1-blue"), "the usual rules let it in"
+    assert connects_back_by_ftp(lab), "the usual rules let it in"
     lab.nft("delete table ip usual", ["h1"])
     lab.nft(ruleset(declared(blue={"allow_to": ["red"]})))
-    assert not connects_back_by_ftp(lab, "h1-red", "h1-blue")
+    assert not connects_back_by_ftp(lab)
 
 
 def test_masquerade_to_the_outside_only_for_networks_that_have_it(lab):

@@ -68,7 +68,7 @@ class Cluster:
 
     def __init__(self, api, directory):
         self.api = api
-        certificate, key = api.issue_client("operator", "system:masters")
+        certificate, key = api.issue_client("operator")
         self.kubeconfig = directory / "admin.kubeconfig"
         api.kubeconfig(
             self.kubeconfig, {"client-certificate": str(certificate), "client-key": str(key)}

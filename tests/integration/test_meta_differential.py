@@ -188,7 +188,7 @@ def outcome(plugin, case, directory, upstream_bin, api):
         shutil.copy(upstream_bin / "multus", host.path(BIN) / "multus")
         host.lease("/run/flannel/subnet.env", "10.1.5.1/24", "10.1.0.0/16")
         host.lease("/run/flannel/subnet2.env", "10.3.7.1/24", "10.3.0.0/16")
-        certificate, key = api.issue_client("both", "system:masters")
+        certificate, key = api.issue_client("both")
         api.kubeconfig(
             directory / "kubeconfig",
             {"client-certificate": str(certificate), "client-key": str(key)},
@@ -283,7 +283,7 @@ def test_what_others_attached_is_detached_after_the_takeover(by, tmp_path, upstr
     host = CniHost(tmp_path / "host", upstream_bin, ("multinet", "multus"), shared=api.name)
     try:
         shutil.copy(upstream_bin / "multus", host.path(BIN) / "multus-thin")
-        certificate, key = api.issue_client("both", "system:masters")
+        certificate, key = api.issue_client("both")
         api.kubeconfig(
             tmp_path / "kubeconfig",
             {"client-certificate": str(certificate), "client-key": str(key)},

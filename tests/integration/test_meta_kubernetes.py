@@ -587,7 +587,7 @@ def test_an_api_that_is_down(host, api):
 
 
 def test_a_client_certificate(host, api):
-    certificate, key = api.issue_client("node", "system:masters")
+    certificate, key = api.issue_client("node")
     api.kubeconfig(
         host.directory / "kubeconfig",
         {"client-certificate": str(certificate), "client-key": str(key)},

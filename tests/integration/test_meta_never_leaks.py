@@ -359,9 +359,9 @@ def test_flannels_own_state_damaged(host, pod):
 
 
 @contextlib.contextmanager
-def small_disk(directory, size):
+def small_disk(directory):
     directory.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", directory], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", directory], check=True)
     try:
         yield
     finally:
@@ -375,7 +375,7 @@ def fill(directory):
 
 
 def test_a_full_disk_before_the_add(host, pod, tmp_path):
-    with small_disk(tmp_path / "state", "64k"):
+    with small_disk(tmp_path / "state"):
         conf = meta(cniDir=str(tmp_path / "state"))
         fill(tmp_path / "state")
         status, answer = host.cni("ADD", conf, pod)
@@ -386,7 +386,7 @@ def test_a_full_disk_before_the_add(host, pod, tmp_path):
 
 
 def test_a_disk_that_gets_full_during_the_add(host, pod, tmp_path):
-    with small_disk(tmp_path / "state", "64k"):
+    with small_disk(tmp_path / "state"):
         full = tmp_path / "state" / "full"
         host.plugin(
             "filler",
@@ -404,7 +404,7 @@ def test_a_disk_that_gets_full_during_the_add(host, pod, tmp_path):
 
 
 def test_a_disk_that_is_full_at_del(host, pod, tmp_path):
-    with small_disk(tmp_path / "state", "64k"):
+    with small_disk(tmp_path / "state"):
         conf = meta(cniDir=str(tmp_path / "state"))
         assert host.cni("ADD", conf, pod)[0] == 0
         fill(tmp_path / "state")

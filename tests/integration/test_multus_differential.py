@@ -82,12 +82,13 @@ class Side:
             answer = "no JSON"  # a panic, or an error printed after it
         return done.returncode == 0, answer
 
-    def recorder(self, name, answer='{"cniVersion": "0.4.0"}', exits=0):
-        """Install a delegate that keeps what it is called with."""
-        log = self.host.directory / (name + ".log")
+    def recorder(self):
+        """Install the delegate `able`, which keeps what it is called with."""
+        log = self.host.directory / "able.log"
         self.host.plugin(
-            name,
-            f"echo \"$CNI_COMMAND $CNI_IFNAME $(cat)\" >> {log}\necho '{answer}'\nexit {exits}\n",
+            "able",
+            f'echo "$CNI_COMMAND $CNI_IFNAME $(cat)" >> {log}\n'
+            """echo '{"cniVersion": "0.4.0"}'\n""",
         )
         return lambda: (
             [line.split(" ", 2) for line in log.read_text(encoding="utf-8").splitlines()]
@@ -258,7 +259,7 @@ def two_interfaces_of_one_container(side):
 
 
 def the_runtimes_wishes(side):
-    calls = side.recorder("able")
+    calls = side.recorder()
     able = single("able", capabilities={"portMappings": True, "aliases": True})
     wishes = {
         "portMappings": [{"hostPort": 80, "containerPort": 80, "protocol": "tcp"}],
@@ -282,7 +283,7 @@ def the_runtimes_wishes(side):
 
 
 def numbers_and_unknown_keys(side):
-    calls = side.recorder("able")
+    calls = side.recorder()
     side.cni("ADD", meta(single("able", big=12345678901234567890, unknown={"b": 1, "a": [None]})))
     conf = calls()[0][2]
     return {"big": "12345678901234567890" in conf, "unknown": json.loads(conf).get("unknown")}

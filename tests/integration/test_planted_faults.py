@@ -67,9 +67,9 @@ def filters(hook, rule, host="h1"):
     )
 
 
-def drops(rule, host="h1"):
-    """A table of somebody else's, that drops what a host forwards."""
-    return filters("forward", f"{rule} drop", host)
+def drops(rule):
+    """A table of somebody else's, that drops what h1 forwards."""
+    return filters("forward", f"{rule} drop")
 
 
 def mirror(device, port):

@@ -236,10 +236,11 @@ def test_what_is_refused(lab):
         http.client.HTTPConnection(one.address, PORT, timeout=3).request("GET", "/healthz")
 
 
-def watching(host, query="", path="/red/api/v1/nodes"):
+def watching(host, query=""):
     """Open a watch as client-go does; return (function that gives the next event or None at the
     end, connection).
     """
+    path = "/red/api/v1/nodes"
     version = host.get(path)[1]["metadata"]["resourceVersion"]
     connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=PATIENCE)
     with netns.inside("/run/netns/" + host.ns):
@@ -538,15 +539,14 @@ class OldFlannel:
     ask: callable(method, path, body) -> (status, answer).
     """
 
-    def __init__(self, ask, network):
+    def __init__(self, ask):
         self.ask = ask
-        self.base = "/v1/" + network
         self.cursor = None
         self.leases = {}
 
     def ask_well(self, method, path, body=None):
         """Ask, and take anything but success for a failure of the test."""
-        status, answer = self.ask(method, self.base + path, body)
+        status, answer = self.ask(method, "/v1/red" + path, body)
         assert status == 200, answer
         return answer
 
@@ -584,7 +584,7 @@ def test_an_old_client_and_a_flanneld_of_today(lab):
     one.start_all()
     two.start_server()
     wait_for(lambda: one.subnet("red"))
-    old = OldFlannel(two.request, "red")
+    old = OldFlannel(two.request)
     assert old.ask_well("GET", "/config") == PLAN["networks"][1]["flannel_config"]
     old.follow({"10.3.0.192/26"})
     assert old.leases["10.3.0.192/26"]["Attrs"]["PublicIP"] == one.address
@@ -706,7 +706,7 @@ def test_beyond_the_host_with_certificates_alone(lab):
 
         return ask
 
-    old = OldFlannel(asking(authority.issue("node-2")), "red")
+    old = OldFlannel(asking(authority.issue("node-2")))
     old.acquire("192.0.2.12", "02:00:00:00:00:07")
     old.follow({"10.3.1.192/26"})
     # the certificate says whose lease

@@ -18,7 +18,7 @@ SINCE = "2026-01-01T00:00:00Z"
 WAITS = f"{NAD} default/red is being deleted since {SINCE} and waits for its finalizer {HOLDS}"
 
 
-def item(finalizers=(HOLDS,), deleted=True, managers=(), kind=NAD):
+def item(finalizers=(HOLDS,), deleted=True, managers=()):
     metadata = {"name": "red", "namespace": "default", "finalizers": list(finalizers)}
     if deleted:
         metadata["deletionTimestamp"] = SINCE
@@ -26,7 +26,7 @@ def item(finalizers=(HOLDS,), deleted=True, managers=(), kind=NAD):
         {"manager": one, "fieldsV1": {"f:metadata": {"f:finalizers": {f'v:"{HOLDS}"': {}}}}}
         for one in managers
     ]
-    return objects.labelled({"kind": kind, "metadata": metadata})
+    return objects.labelled({"kind": NAD, "metadata": metadata})
 
 
 class Api:

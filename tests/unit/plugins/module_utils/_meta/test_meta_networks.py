@@ -46,14 +46,12 @@ def nad(name, config=None, namespace="apps", resource=None):
     )
 
 
-def resolve(
-    configuration, notes=None, objects=None, namespace="apps", host_devices=None, uid="u-1"
-):
+def resolve(configuration, notes=None, objects=None, namespace="apps", host_devices=None):
     """Return the delegates of a pod; notes: its annotations; objects: what the API has, None for no
     API.
     """
     parsed = conf.parse(configuration)
-    pod = None if notes is None else pods.Pod(namespace, "pod", uid, notes)
+    pod = None if notes is None else pods.Pod(namespace, "pod", "u-1", notes)
     api = None if objects is None else Api(objects)
     said = []
     delegates = networks.Resolver(

@@ -27,10 +27,10 @@ def world():
     return plan, facts, perfect(plan, facts)
 
 
-def outs(plan, facts, host="h1", family="4"):
-    """The cells of the ways out of a host's pods."""
+def outs(plan, facts, host="h1"):
+    """The cells of the ways out of a host's pods, with IPv4."""
     found = [cell for cell in cells.cells(plan, facts, only_from=host) if cell["kind"] == "out"]
-    return [cell for cell in found if cell["family"] == family]
+    return [cell for cell in found if cell["family"] == "4"]
 
 
 def lose(shares, names, protocols):
@@ -47,9 +47,9 @@ def lose(shares, names, protocols):
             answers[name] = [one for one in answers[name] if one["channel"] not in protocols]
 
 
-def came(shares, cell, source, protocol, name=None):
+def came(shares, cell, source, protocol):
     """A token came to the other node, which did not let it in."""
-    seen = receipt(name or cell["id"], cell["to_host"], "", source, cell["address"], protocol)
+    seen = receipt(cell["id"], cell["to_host"], "", source, cell["address"], protocol)
     note(shares, cell["to_host"], dict(seen, inside=False))
 
 

@@ -171,9 +171,9 @@ class FakeApi:
 LEASE = {PREFIX + "kube-subnet-manager": "true", PREFIX + "public-ip": "192.0.2.7"}
 
 
-def the_node(annotations, pod_cidr="10.244.3.0/24"):
+def the_node(annotations):
     metadata = {"name": "n", "resourceVersion": "1", "annotations": annotations}
-    return {"metadata": metadata, "spec": {"podCIDRs": [pod_cidr]}}
+    return {"metadata": metadata, "spec": {"podCIDRs": ["10.244.3.0/24"]}}
 
 
 def test_what_another_wrote_into_a_lease_is_put_back_after_two_looks(tmp_path):
