@@ -65,8 +65,8 @@ import ipaddress
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.multinet.flannel.plugins.module_utils._drift import commands, observe
 from ansible_collections.multinet.flannel.plugins.module_utils._drift import network as networks
-from ansible_collections.multinet.flannel.plugins.module_utils._drift import observe
 from ansible_collections.multinet.flannel.plugins.module_utils._node import (
     deployed,
     root,
@@ -112,7 +112,7 @@ def main() -> None:
         plan = deployed.plan() or NOTHING
         # what the container runtime reads is of no interest here
         seen = observe.look(plan, cni_conf="/nonexistent")
-    except (deployed.DeployedError, observe.ObserveError) as error:
+    except (deployed.DeployedError, commands.ObserveError) as error:
         module.fail_json(msg=f"This host could not be looked at. {error}")
     module.exit_json(changed=False, **addresses(plan, seen))
 

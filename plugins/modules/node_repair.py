@@ -93,6 +93,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils._drift import (
+    commands,
     compare,
     observe,
     repair,
@@ -159,7 +160,7 @@ def run_commands(due: list[repair.Step]) -> None:
     """Run the commands of steps; raise ObserveError."""
     for step in due:
         for command in step.commands:
-            observe.run(command)
+            commands.run(command)
 
 
 def main() -> None:
@@ -222,7 +223,7 @@ def main() -> None:
             )
     except (
         deployed.DeployedError,
-        observe.ObserveError,
+        commands.ObserveError,
         units.UnitError,
         lock.LockError,
         client.EtcdError,

@@ -73,7 +73,11 @@ not_looked_at:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.multinet.flannel.plugins.module_utils._drift import compare, observe
+from ansible_collections.multinet.flannel.plugins.module_utils._drift import (
+    commands,
+    compare,
+    observe,
+)
 from ansible_collections.multinet.flannel.plugins.module_utils._kube_client import probe
 from ansible_collections.multinet.flannel.plugins.module_utils._node import deployed, root
 
@@ -95,7 +99,7 @@ def main() -> None:
         kubeconfig = ((plan or {}).get("cni_conf") or {}).get("kubeconfig")
         if seen and kubeconfig:
             seen["api"] = probe.problem(kubeconfig)
-    except (deployed.DeployedError, observe.ObserveError) as error:
+    except (deployed.DeployedError, commands.ObserveError) as error:
         module.fail_json(msg=f"This host could not be looked at. {error}")
     module.exit_json(changed=False, **compare.status(plan, seen))
 

@@ -109,7 +109,11 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.multinet.flannel.plugins.module_utils._drift import compare, observe
+from ansible_collections.multinet.flannel.plugins.module_utils._drift import (
+    commands,
+    compare,
+    observe,
+)
 from ansible_collections.multinet.flannel.plugins.module_utils._meta import garbage
 from ansible_collections.multinet.flannel.plugins.module_utils._node import deployed, root
 from ansible_collections.multinet.flannel.plugins.module_utils._observe import modes
@@ -125,7 +129,7 @@ def drift(cni_conf: str, mode: str) -> dict[str, Any]:
         if plan is None:
             return {"deviations": [], "failed_to_look": []}
         seen = observe.look(plan, cni_conf, ask=mode != modes.STATIC)
-    except (deployed.DeployedError, observe.ObserveError) as error:
+    except (deployed.DeployedError, commands.ObserveError) as error:
         sentence = f"What is not as deployed on this host could not be looked at. {error}"
         return {"deviations": [], "failed_to_look": [sentence]}
     return {

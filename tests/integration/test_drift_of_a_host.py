@@ -12,9 +12,10 @@ import subprocess
 
 import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._drift import (
+    commands,
     compare,
-    observe,
     repair,
+    ways,
 )
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def _inside():
     def run(argv):
         words = argv.split() if isinstance(argv, str) else argv
-        return observe.run(["ip", "netns", "exec", NAME, *words])
+        return commands.run(["ip", "netns", "exec", NAME, *words])
 
     subprocess.run(["ip", "netns", "add", NAME], check=True)
     try:
@@ -49,7 +50,10 @@ def test_the_policies_of_ipsec(inside):
                 f"ip xfrm policy add src {source} dst {target} dir {way} tmpl src {ends[0]}"
                 f" dst {ends[1]} proto esp reqid 11 mode tunnel"
             )
-    assert observe._xfrm(inside) == {"10.7.2.0/24": "192.0.2.2", "10.7.3.0/24": "192.0.2.3"}
+    assert ways.look(inside, {"ipsec"})["xfrm"] == {
+        "10.7.2.0/24": "192.0.2.2",
+        "10.7.3.0/24": "192.0.2.3",
+    }
 
 
 def test_routes_come_best_first(inside):
@@ -62,7 +66,7 @@ def test_routes_come_best_first(inside):
         inside(f"ip {family} route add {there} dev two metric 5")
         routes = [
             route["dev"]
-            for route in observe._json(inside, family, "route")
+            for route in commands.of_ip(inside, family, "route")
             if route["dst"] == there
         ]
         assert routes == ["two", "one"]
@@ -114,9 +118,9 @@ def test_what_leads_to_a_host_without_a_lease_is_taken_away(inside):
 
     def looked():
         seen = json.loads((VECTORS / "lab.json").read_text(encoding="utf-8"))
-        return dict(seen, **observe._ways(inside))
+        return dict(seen, **ways.look(inside, {"vxlan"}))
 
-    def ways(seen):
+    def in_sets(seen):
         return (
             {(route["dst"], route["gateway"]) for route in seen["routes"] if route["gateway"]},
             seen["neighbours"],
@@ -131,7 +135,7 @@ def test_what_leads_to_a_host_without_a_lease_is_taken_away(inside):
             inside(list(command))
     after = looked()
     static = ("10.5.98.0/24", "198.18.201.98")
-    assert ways(after) == (
+    assert in_sets(after) == (
         {("10.5.25.0/24", "198.18.201.12"), static, *((one[4], one[3]) for one in LEASED)},
         {one[0]: {one[3]: one[1]} for one in LEASED},
         {one[0]: {one[1]: one[2]} for one in LEASED},

@@ -33,8 +33,11 @@ def read(
     environments: Mapping[str, Mapping[str, str]],
     subnet_files: Mapping[str, Mapping[str, str]],
 ) -> dict[str, Any]:
-    """Return what observe.look() says of the data store: {"leases", "unreadable", "configs",
-    "lease_seconds", "etcd", "leases_problem", "leases_wrong"}.
+    """Return what observe.look() says of the data store: {"leases": {network: list of
+    network_config.lease() or None}, "unreadable": {network: {key of a lease: why no flanneld can
+    follow it}}, "configs": {network: what network_config.config() returns, or None},
+    "lease_seconds": {network: how long this host's lease in etcd lasts unless it is renewed},
+    "etcd": etcd's status() or None, "leases_problem": a sentence or "", "leases_wrong": bool}.
 
     environments: {network: what its flanneld runs with}, {} to ask nobody; subnet_files: {network:
     what it wrote}.

@@ -23,7 +23,7 @@ from typing import Any
 
 from .._cni import files
 from .._node import deployed, lock, notify, units
-from . import compare, endpoint, metrics, observe, repair
+from . import commands, compare, endpoint, metrics, observe, repair
 
 INTERVAL = 30.0
 # After a repair, before the same one is tried again; doubled each time. A fault that stays away for
@@ -79,7 +79,7 @@ class Keeper:
         compared = None
         try:
             looked = self._look()
-        except (deployed.DeployedError, observe.ObserveError) as error:
+        except (deployed.DeployedError, commands.ObserveError) as error:
             self.counts.failures += 1
             again = {f"The host could not be looked at. {error}": "It can be looked at again."}
             self._tell({**self._told, **again})
@@ -116,7 +116,7 @@ class Keeper:
             return []
         try:
             looked = self._look()
-        except (deployed.DeployedError, observe.ObserveError):
+        except (deployed.DeployedError, commands.ObserveError):
             return []
         steps = list(_safe_steps(compare.compared(*looked))) if looked else []
         return repair.still_due(due, steps)
@@ -136,7 +136,7 @@ class Keeper:
             self._restarts[step.unit] = (self._may_restart(step.unit) - 1, now)
         try:
             self._act(step)
-        except (observe.ObserveError, units.UnitError) as error:
+        except (commands.ObserveError, units.UnitError) as error:
             self.counts.failed_repairs[step.network] += 1
             self._say(f"This could not be repaired ({step.reason}): {error}")
             return False
@@ -198,7 +198,7 @@ def at_once(step: repair.Step) -> bool:
 def act(step: repair.Step) -> None:
     """Do a step on this host; raise ObserveError or UnitError."""
     for command in step.commands:
-        observe.run(command)
+        commands.run(command)
     if step.unit:
         change = units.Change(step.unit, "restart", step.reason)
         units.apply(units.Systemd(units.run), [change], [], READY_SECONDS)

@@ -21,6 +21,7 @@ from .._ranges import is_within
 
 # A lease is renewed an hour before it ends, and each minute from then on until that works (flannel,
 # pkg/subnet/etcd/local_manager.go; its --subnet-lease-renew-margin). Five of them may fail.
+ADOPTING = 24 * 3600.0  # seconds in which all hosts are; so long do leases in etcd last, too
 RENEWED_BEFORE = 60 * 60 - 5 * 60
 
 _IPV6_METRIC = 1024  # the kernel's, where none is given
@@ -71,7 +72,8 @@ def deviations(network: Network, seen: Seen) -> Found:
         yield "device", text
     if leases is not None:
         yield from _ways(network, seen, own, _others(network, leases, own))
-        if own and BACKENDS[network["backend"]["type"]].routes and not seen["taken_over"]:
+        routed = own and BACKENDS[network["backend"]["type"]].routes
+        if routed and not lacks_leases(seen["adopted"]):
             for one in unleased(network, seen):
                 yield "unleased", one.sentence
 
@@ -683,6 +685,13 @@ def _is_leased_out(network: Network, seen: Seen, subnet: Any) -> bool:
     )
 
 
+def lacks_leases(adopted: float | None) -> bool:
+    """Whether other hosts may still have no leases, where networks were taken over so many seconds
+    ago (None: never). A host that has none later is named, and what leads to it stays.
+    """
+    return adopted is not None and adopted < ADOPTING
+
+
 def knows_nodes(network: Network, seen: Seen) -> bool:
     """Whether the leases say for sure who is a node: all of them could be read, this host's own is
     among them with its address, others' are, too, and nothing is wrong with the data store. In etcd
@@ -693,7 +702,7 @@ def knows_nodes(network: Network, seen: Seen) -> bool:
     leases = seen["leases"].get(name)
     if not leases or seen["leases_wrong"] or (seen["etcd"] or {}).get("alarms"):
         return False
-    if len(leases) < 2 or seen["adopted"] or name in seen["unreadable"]:
+    if len(leases) < 2 or seen["adopted"] is not None or name in seen["unreadable"]:
         return False
     hosts = len({lease["public_ip"] for lease in leases})
     if seen["etcd"] is not None and not 0 < seen["nodes"] <= hosts:

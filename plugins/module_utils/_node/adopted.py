@@ -23,7 +23,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from .._cni import files
-from . import daemons, pod_settings
+from . import daemons, deployed, pod_settings
 from .removal import Host, RemovalError, Step
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     # returns what is attached to bridges, by their names
     Look = Callable[[Collection[str]], Iterable[pod_settings.End]]
 
-RECORD = "/etc/multinet/adopted.json"
+RECORD = deployed.ADOPTED
 KEPT = "/var/lib/multinet/adopted"
 # Backends that forward without a flanneld, until it would learn of a node
 _BY_THE_KERNEL = ("vxlan", "host-gw", "ipip")

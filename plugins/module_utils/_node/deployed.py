@@ -15,6 +15,7 @@ from typing import Any
 from .._cni import files
 
 PATH = "/etc/multinet/deployed.json"
+ADOPTED = "/etc/multinet/adopted.json"  # what networks of others became ours: adopted.py
 # Where flanneld runs in pods, there is none
 UNIT_FILE = "/etc/systemd/system/flanneld@.service"
 FLANNELD = "/usr/local/bin/flanneld"

@@ -36,7 +36,7 @@ class Stage:
             (node_repair.root, "complete_path", lambda: None),
             (node_repair.deployed, "plan", lambda: PLAN),
             (node_repair.observe, "look", self.look),
-            (node_repair.observe, "run", self.run),
+            (node_repair.commands, "run", self.run),
             (node_repair.data_store, "problems", lambda dummy: []),
             (node_repair.data_store, "environments", lambda dummy: {}),
             (node_repair.units, "apply", self.apply),

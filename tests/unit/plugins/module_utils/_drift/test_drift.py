@@ -13,7 +13,9 @@ import copy
 
 import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._drift import (
+    commands,
     compare,
+    guard,
     observe,
     repair,
 )
@@ -175,11 +177,11 @@ def test_nobody_waits_twice_for_a_port_that_the_guard_does_not_know(monkeypatch)
 
     def look(*names):
         links = {name: {"master": "mn-blue", "mac": f"02:{name}"} for name in names}
-        return observe._unguarded(PLAN, links, dict(known), observe.run)
+        return guard.unguarded(PLAN, links, dict(known), commands.run)
 
-    monkeypatch.setattr(observe, "_guard", lambda execute: {"ports": dict(known)})
-    monkeypatch.setattr(observe.os.path, "exists", lambda path: True)
-    monkeypatch.setattr(observe.time, "sleep", waits.append)
+    monkeypatch.setattr(guard, "look", lambda execute: {"ports": dict(known)})
+    monkeypatch.setattr(guard.os.path, "exists", lambda path: True)
+    monkeypatch.setattr(guard.time, "sleep", waits.append)
     assert look("v1") == [] and waits == []
     assert look("v1", "odd") == ["odd"] and len(waits) == 1
     assert look("v1", "odd") == ["odd"] and len(waits) == 1

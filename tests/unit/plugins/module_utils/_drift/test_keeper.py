@@ -18,9 +18,9 @@ import sys
 import pytest
 import test_lab
 from ansible_collections.multinet.flannel.plugins.module_utils._drift import (
+    commands,
     compare,
     keeper,
-    observe,
 )
 from ansible_collections.multinet.flannel.plugins.module_utils._node import lock, subnet_file, units
 from drift_host import FAULTS, HOST, PLAN, host_with, inner
@@ -221,7 +221,7 @@ def test_a_host_that_cannot_be_looked_at_is_told_once():
     hands.seen = host_with(DEVICE_DOWN)
     hands.round()
     hands.keeper._look = lambda: (dummy for dummy in ()).throw(
-        observe.ObserveError("ip: no such file")
+        commands.ObserveError("ip: no such file")
     )
     for dummy in range(3):
         assert hands.keeper.round() is None

@@ -18,10 +18,12 @@ import drift_host
 import pytest
 import test_lab
 from ansible_collections.multinet.flannel.plugins.module_utils._drift import (
+    commands,
     compare,
     keeper,
     observe,
     repair,
+    ways,
 )
 from ansible_collections.multinet.flannel.plugins.module_utils._drift import network as networks
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
@@ -33,7 +35,7 @@ PLAN = test_lab.PLAN
 def seen_with(*changes):
     """Return the host with these ways; changes: (path, value) of what is otherwise."""
     seen = copy.deepcopy(test_lab.HOST)
-    seen.update(observe._ways(lambda argv: json.dumps(WAYS[" ".join(argv)])))
+    seen.update(ways.look(lambda argv: json.dumps(WAYS[" ".join(argv)]), {"vxlan"}))
     for path, value in changes:
         drift_host.inner(seen, path)[path[-1]] = value
     return seen
@@ -137,19 +139,19 @@ def test_flanneld_leases_no_first_subnet_of_a_range_from_etcd(is_etcd, taken):
 
 def test_hosts_that_are_still_to_be_taken_over_are_nodes(tmp_path):
     """With kubernetes they have no leases yet, and pods' packets go on meanwhile."""
-    seen = seen_with((["taken_over"], True))
+    seen = seen_with((["adopted"], 60.0))
     assert not [one for one in compare.deviations(PLAN, seen) if one.kind == "unleased"]
     assert steps_of(seen) == []
     record = tmp_path / "adopted.json"
     stores = [{"datastore": "kubernetes"}, {"datastore": "etcd"}]
-    assert not any(observe._taken_over(one, str(record)) for one in stores)
-    assert not any(observe._adopted(one, str(record)) for one in stores)
+    assert [observe._adopted(one, str(record)) for one in stores] == [None, None]
+    ago = time.time() - 60
     record.touch()
-    assert [observe._taken_over(one, str(record)) for one in stores] == [True, False]
-    long_ago = time.time() - observe.TAKING_OVER - 60
-    os.utime(record, (long_ago, long_ago))
-    assert not any(observe._taken_over(one, str(record)) for one in stores)
-    assert [observe._adopted(one, str(record)) for one in stores] == [True, False]
+    os.utime(record, (ago, ago))
+    first, second = (observe._adopted(one, str(record)) for one in stores)
+    assert 60 <= first < 90 and second is None
+    assert networks.lacks_leases(first) and not networks.lacks_leases(None)
+    assert not networks.lacks_leases(networks.ADOPTING)
 
 
 def leases(name, change):
@@ -175,7 +177,7 @@ def leases(name, change):
         ("", [(["nodes"], 0)]),  # deployed by a version that did not record how many
         ("blue", [(["unreadable", "blue"], {"/x/subnets/10.1.99.0-24": "its value is no JSON"})]),
         # a takeover that waits for its next host for days
-        ("", [(["adopted"], True)]),
+        ("", [(["adopted"], 3 * 24 * 3600.0)]),
         ("blue", [leases("blue", lambda listed: [*listed, dict(listed[1], public_ip="")])]),
         ("blue", [leases("blue", lambda listed: [*listed, dict(listed[1], mac="")])]),
         ("blue", [leases("blue", lambda listed: [*listed, dict(listed[1], mac_v6="")])]),
@@ -442,7 +444,7 @@ def test_the_keeper_does_nothing_when_the_last_look_fails():
     def look():
         if hands.looks:
             return PLAN, hands.looks.pop()
-        raise observe.ObserveError("bridge cannot be run")
+        raise commands.ObserveError("bridge cannot be run")
 
     hands.looks = [hands.seen]
     hands.keeper._look = look

@@ -14,9 +14,11 @@ import test_lab
 from ansible_collections.multinet.flannel.plugins.module_utils._drift import (
     compare,
     datastore,
+    guard,
     keeper,
     observe,
     repair,
+    ways,
 )
 from ansible_collections.multinet.flannel.plugins.module_utils._etcd.client import KeyValue
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
@@ -188,9 +190,9 @@ def test_a_subnet_server_that_says_anything(monkeypatch, snapshot):
 @pytest.mark.parametrize("text", ["", "Error: x", "{", "{}", "[1]", '{"nftables": 5}'])
 def test_a_table_that_nobody_can_read(text):
     """It is not said to be missing: nothing is known of it."""
-    guard = observe._guard(lambda dummy: text)
-    assert guard["devices"] is None
-    seen = dict(drift_host.HOST, guard=dict(guard, unguarded=[]))
+    seen_guard = guard.look(lambda dummy: text)
+    assert seen_guard["devices"] is None
+    seen = dict(drift_host.HOST, guard=dict(seen_guard, unguarded=[]))
     found = [one.sentence for one in compare.deviations(drift_host.PLAN, seen)]
     assert len([one for one in found if "the guard's table could not be read" in one]) == 1
     assert not [one for one in found if "is not in the kernel" in one]
@@ -211,7 +213,7 @@ def test_commands_that_print_something_else(text):
 
 
 def test_routes_that_are_not_of_ip():
-    ways = {
+    printed = {
         "ip -j -d -4 route": [
             {"dst": "10.1.7.0/24", "dev": "eth0"},
             {"dst": "default", "dev": "eth0"},
@@ -220,5 +222,5 @@ def test_routes_that_are_not_of_ip():
             {"dst": 7},
         ]
     }
-    seen = observe._ways(lambda argv: json.dumps(ways.get(" ".join(argv), [])))
+    seen = ways.look(lambda argv: json.dumps(printed.get(" ".join(argv), [])), ())
     assert [route["dst"] for route in seen["routes"]] == ["10.1.7.0/24", "default"]
