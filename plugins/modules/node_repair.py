@@ -86,9 +86,7 @@ left:
   elements: str
 """
 
-import functools
 import time
-from collections.abc import Callable
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -108,8 +106,6 @@ from ansible_collections.multinet.flannel.plugins.module_utils._node import (
 )
 
 PATIENCE = 6  # looks, half a second apart
-
-Look = Callable[[], "tuple[list[compare.Deviation], list[repair.Step]]"]
 
 
 def look(
@@ -131,29 +127,79 @@ def hand_over(module: AnsibleModule, plan: dict[str, Any], public_ip: str) -> li
         return handover.hand_over(plan["networks"], running, public_ip, check=module.check_mode)
 
 
-def repair_all(module: AnsibleModule, due: list[repair.Step], again: Look) -> list[repair.Step]:
-    """Take steps, and return those that were taken; raise ObserveError, UnitError or LockError.
+class Repairs:
+    """The repairs of a host; raises ObserveError, UnitError or LockError.
 
-    again: looks once more at all there is, before what leads to another host is taken away and
-    after it: flanneld makes it once, so a host that took its lease in between would not get it
-    back.
+    found, steps, due: what the last look found, what puts it right, and what of this may be done
+    now. made: the steps that were taken.
     """
-    with lock.by_run():
-        taken = [step for step in due if not step.again]
-        run_commands(taken)
-        ways = [step for step in due if step.again]
-        if ways:
-            ways = repair.still_due(ways, again()[1])
-            run_commands(ways)
-        networks = {step.network for step in ways} - {step.network for step in taken if step.unit}
-        if networks:
-            lost = [step for step in again()[1] if step.unit and step.network in networks]
-            run_commands(lost)
-            taken += lost
-        changes = [units.Change(step.unit, "restart", step.reason) for step in taken if step.unit]
-        timeout = module.params["timeout"]
-        units.apply(units.Systemd(module.run_command), changes, [], timeout)
-    return taken + ways
+
+    def __init__(self, module: AnsibleModule, plan: dict[str, Any]) -> None:
+        self._module, self._plan = module, plan
+        self._waits = repair.Waits(module.params["unleased_for"], time.monotonic)
+        self.made: list[repair.Step] = []
+        self.look()
+
+    def look(self) -> None:
+        """Look at the host."""
+        params = self._module.params
+        self.found, self.steps = look(self._plan, params["cni_conf"], params["scope"])
+        self.due = self._waits.over(self.steps)
+
+    def make(self) -> None:
+        """Repair, and look until it is as planned, or the time is over."""
+        for dummy in range(PATIENCE):
+            if self.steps:  # a daemon that has just been started is about to do it itself
+                time.sleep(0.5)
+                self.look()
+        if not self.steps:
+            return
+        # a flanneld that is restarted while its data store is away would not come up
+        wrong = data_store.problems(data_store.environments(step.unit for step in self.due))
+        if wrong:
+            self._module.fail_json(msg="\n".join([*wrong, "Nothing was repaired."]))
+        self._make(self.due)
+        timeout, unleased_for = (self._module.params[key] for key in ("timeout", "unleased_for"))
+        deadline = time.monotonic() + timeout + unleased_for
+        # other hosts' flanneld follow, and this one's learns of them
+        while self.steps and time.monotonic() < deadline:
+            time.sleep(0.5)
+            self.look()
+            # what a daemon that was down hid; what it makes itself, it is about to make
+            self._make([step for step in self.due if not step.unit and step not in self.made])
+        if self.steps:
+            reasons = " ".join(f"{step.reason}." for step in self.steps)
+            self._module.warn(f"Not repaired within {timeout} s: {reasons}")
+
+    def _make(self, due: list[repair.Step]) -> None:
+        """Take steps.
+
+        All there is is looked at once more before what leads to another host is taken away, and
+        after it: flanneld makes it once, so a host that took its lease in between would not get it
+        back.
+        """
+        if not due:
+            return
+        with lock.by_run():
+            taken = [step for step in due if not step.again]
+            run_commands(taken)
+            ways = [step for step in due if step.again]
+            if ways:
+                ways = repair.still_due(ways, self._all_steps())
+                run_commands(ways)
+            networks = {one.network for one in ways} - {one.network for one in taken if one.unit}
+            if networks:
+                steps = self._all_steps()
+                lost = [step for step in steps if step.unit and step.network in networks]
+                run_commands(lost)
+                taken += lost
+            changes = [units.Change(one.unit, "restart", one.reason) for one in taken if one.unit]
+            systemd = units.Systemd(self._module.run_command)
+            units.apply(systemd, changes, [], self._module.params["timeout"])
+        self.made += taken + ways
+
+    def _all_steps(self) -> list[repair.Step]:
+        return look(self._plan, self._module.params["cni_conf"], "all")[1]
 
 
 def run_commands(due: list[repair.Step]) -> None:
@@ -176,51 +222,21 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    cni_conf, timeout = module.params["cni_conf"], module.params["timeout"]
+    public_ip = module.params["public_ip"]
     try:
         plan = deployed.plan()
         if plan is None:
             module.exit_json(changed=False, repaired=[], left=[])
             return
-        if module.params["public_ip"]:
-            said = hand_over(module, plan, module.params["public_ip"])
-            after = "".join(f"{sentence}\n" for sentence in said)
-            module.exit_json(
-                changed=bool(said), repaired=said, left=[], diff={"before": "", "after": after}
-            )
-            return
-        again = functools.partial(look, plan, cni_conf, module.params["scope"])
-        whole = functools.partial(look, plan, cni_conf, "all")
-        waits = repair.Waits(module.params["unleased_for"], time.monotonic)
-        found, steps = again()
-        due = waits.over(steps)
-        for dummy in range(0 if module.check_mode else PATIENCE):
-            if steps:  # a daemon that has just been started is about to do it itself
-                time.sleep(0.5)
-                found, steps = again()
-                due = waits.over(steps)
-        if module.check_mode:
-            due = list(steps)
-        elif steps:
-            # a flanneld that is restarted while its data store is away would not come up
-            wrong = data_store.problems(data_store.environments(step.unit for step in due))
-            if wrong:
-                module.fail_json(msg="\n".join([*wrong, "Nothing was repaired."]))
-            due = repair_all(module, due, whole)
-            deadline = time.monotonic() + timeout + module.params["unleased_for"]
-            # other hosts' flanneld follow, and this one's learns of them
-            while steps and time.monotonic() < deadline:
-                time.sleep(0.5)
-                found, steps = again()
-                # what a daemon that was down hid; what it makes itself, it is about to make
-                hidden = [step for step in waits.over(steps) if not step.unit and step not in due]
-                if hidden:
-                    due += repair_all(module, hidden, whole)
-        left = [one.line() for one in found]
-        if steps and not module.check_mode:
-            module.warn(
-                f"Not repaired within {timeout} s: {' '.join(step.reason + '.' for step in steps)}"
-            )
+        if public_ip:
+            before, repaired, left = [], hand_over(module, plan, public_ip), []
+        else:
+            repairs = Repairs(module, plan)
+            if not module.check_mode:
+                repairs.make()
+            made = repairs.steps if module.check_mode else repairs.made
+            before, repaired = [step.reason for step in made], [step.sentence() for step in made]
+            left = [] if module.check_mode else [one.line() for one in repairs.found]
     except (
         deployed.DeployedError,
         commands.ObserveError,
@@ -230,14 +246,15 @@ def main() -> None:
     ) as error:
         module.fail_json(msg=str(error))
     module.exit_json(
-        changed=bool(due),
-        repaired=[step.sentence() for step in due],
-        left=[] if module.check_mode else left,
-        diff={
-            "before": "".join(f"{step.reason}\n" for step in due),
-            "after": "".join(f"{step.sentence()}\n" for step in due),
-        },
+        changed=bool(repaired),
+        repaired=repaired,
+        left=left,
+        diff={"before": _lines(before), "after": _lines(repaired)},
     )
+
+
+def _lines(sentences: list[str]) -> str:
+    return "".join(f"{sentence}\n" for sentence in sentences)
 
 
 if __name__ == "__main__":
