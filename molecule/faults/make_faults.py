@@ -44,8 +44,9 @@ import glob, json, sys
 sys.path[:0] = glob.glob("/usr/local/lib/multinet/*/")
 from multinet._drift import compare, observe
 from multinet._node import deployed
-plan = deployed.plan()
-seen = observe.look(plan, "/etc/cni/net.d/00-multinet.conf") if plan else None
+record = deployed.record()
+plan = record["plan"] if record else None
+seen = observe.look(record, "/etc/cni/net.d/00-multinet.conf") if record else None
 print(json.dumps(compare.status(plan, seen)))
 """
 # A keeper that has just looked, and remembers nothing of the faults and the runs before.

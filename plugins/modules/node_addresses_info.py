@@ -99,7 +99,7 @@ def _network(network: dict[str, Any], seen: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-NOTHING: dict[str, Any] = {"networks": [], "datastore": "", "cni_conf": None}
+NOTHING: dict[str, Any] = {"plan": {"networks": [], "datastore": "", "cni_conf": None}}
 
 
 def main() -> None:
@@ -109,12 +109,12 @@ def main() -> None:
     if refused:
         module.fail_json(msg=refused)
     try:
-        plan = deployed.plan() or NOTHING
+        record = deployed.record() or NOTHING
         # what the container runtime reads is of no interest here
-        seen = observe.look(plan, cni_conf="/nonexistent")
+        seen = observe.look(record, cni_conf="/nonexistent")
     except (deployed.DeployedError, commands.ObserveError) as error:
         module.fail_json(msg=f"This host could not be looked at. {error}")
-    module.exit_json(changed=False, **addresses(plan, seen))
+    module.exit_json(changed=False, **addresses(record["plan"], seen))
 
 
 if __name__ == "__main__":

@@ -109,10 +109,10 @@ PATIENCE = 6  # looks, half a second apart
 
 
 def look(
-    plan: dict[str, Any], cni_conf: str, scope: str
+    record: dict[str, Any], cni_conf: str, scope: str
 ) -> tuple[list[compare.Deviation], list[repair.Step]]:
     """Return what deviates from the plan, and what puts it right as far as it is in the scope."""
-    seen = observe.look(plan, cni_conf)
+    plan, seen = record["plan"], observe.look(record, cni_conf)
     found = compare.deviations(plan, seen)
     steps = repair.steps(plan, seen, found)
     return found, [step for step in steps if scope in ("all", "ways" if step.again else "own")]
@@ -134,8 +134,8 @@ class Repairs:
     now. made: the steps that were taken.
     """
 
-    def __init__(self, module: AnsibleModule, plan: dict[str, Any]) -> None:
-        self._module, self._plan = module, plan
+    def __init__(self, module: AnsibleModule, record: dict[str, Any]) -> None:
+        self._module, self._record = module, record
         self._waits = repair.Waits(module.params["unleased_for"], time.monotonic)
         self.made: list[repair.Step] = []
         self.look()
@@ -143,7 +143,7 @@ class Repairs:
     def look(self) -> None:
         """Look at the host."""
         params = self._module.params
-        self.found, self.steps = look(self._plan, params["cni_conf"], params["scope"])
+        self.found, self.steps = look(self._record, params["cni_conf"], params["scope"])
         self.due = self._waits.over(self.steps)
 
     def make(self) -> None:
@@ -199,7 +199,7 @@ class Repairs:
         self.made += taken + ways
 
     def _all_steps(self) -> list[repair.Step]:
-        return look(self._plan, self._module.params["cni_conf"], "all")[1]
+        return look(self._record, self._module.params["cni_conf"], "all")[1]
 
 
 def run_commands(due: list[repair.Step]) -> None:
@@ -224,14 +224,14 @@ def main() -> None:
     )
     public_ip = module.params["public_ip"]
     try:
-        plan = deployed.plan()
-        if plan is None:
+        record = deployed.record()
+        if record is None:
             module.exit_json(changed=False, repaired=[], left=[])
             return
         if public_ip:
-            before, repaired, left = [], hand_over(module, plan, public_ip), []
+            before, repaired, left = [], hand_over(module, record["plan"], public_ip), []
         else:
-            repairs = Repairs(module, plan)
+            repairs = Repairs(module, record)
             if not module.check_mode:
                 repairs.make()
             made = repairs.steps if module.check_mode else repairs.made

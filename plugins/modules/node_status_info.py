@@ -92,8 +92,9 @@ def main() -> None:
     if refused:
         module.fail_json(msg=refused)
     try:
-        plan = deployed.plan()
-        seen = observe.look(plan, module.params["cni_conf"]) if plan else None
+        record = deployed.record()
+        plan = record["plan"] if record else None
+        seen = observe.look(record, module.params["cni_conf"]) if record else None
         if seen:
             seen["member"] = compare.member_down(seen)
         kubeconfig = ((plan or {}).get("cni_conf") or {}).get("kubeconfig")

@@ -125,13 +125,14 @@ SHOWN = 3  # of containers, in a sentence
 def drift(cni_conf: str, mode: str) -> dict[str, Any]:
     """Return what the host itself says of its networks, for the report: see RETURN."""
     try:
-        plan = deployed.plan()
-        if plan is None:
+        record = deployed.record()
+        if record is None:
             return {"deviations": [], "failed_to_look": []}
-        seen = observe.look(plan, cni_conf, ask=mode != modes.STATIC)
+        seen = observe.look(record, cni_conf, ask=mode != modes.STATIC)
     except (deployed.DeployedError, commands.ObserveError) as error:
         sentence = f"What is not as deployed on this host could not be looked at. {error}"
         return {"deviations": [], "failed_to_look": [sentence]}
+    plan = record["plan"]
     return {
         "deviations": [one.as_dict() for one in compare.deviations(plan, seen)],
         "failed_to_look": compare.not_compared(plan, seen),

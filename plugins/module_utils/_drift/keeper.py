@@ -262,8 +262,8 @@ def main(arguments: list[str]) -> int:
         return 0
 
     def look() -> tuple[dict[str, Any], dict[str, Any]] | None:
-        plan = deployed.plan()
-        return (plan, observe.look(plan, told.cni_conf)) if plan else None
+        record = deployed.record()
+        return (record["plan"], observe.look(record, told.cni_conf)) if record else None
 
     keeper = Keeper(look, act, say, alone=lock.by_keeper)
     places = [endpoint.Place(path=told.socket, group=told.group)] if told.socket else []

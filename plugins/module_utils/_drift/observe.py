@@ -30,12 +30,12 @@ PROPERTIES = "Id,LoadState,ActiveState,SubState,UnitFileState,MainPID,NRestarts"
 
 
 def look(
-    plan: dict[str, Any], cni_conf: str, execute: Run = run, *, ask: bool = True
+    record: dict[str, Any], cni_conf: str, execute: Run = run, *, ask: bool = True
 ) -> dict[str, Any]:
     """Return what this host is.
 
-    cni_conf: path of the CNI configuration that the container runtime reads. ask: whether the data
-    store is asked, which goes over the network.
+    record: deployed.record(). cni_conf: path of the CNI configuration that the container runtime
+    reads. ask: whether the data store is asked, which goes over the network.
 
     {"links": {name: links.brief(), with "ports": how many links are on it}, "units": {unit: its
     properties, "process": the state letter of its main process}, "subnet_files": {network:
@@ -51,14 +51,15 @@ def look(
     Raises ObserveError.
     """
     try:
-        return _look(plan, cni_conf, execute, ask=ask)
+        return _look(record, cni_conf, execute, ask=ask)
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise ObserveError(
             f"What a command or a file of this host says cannot be read ({error!r})."
         ) from error
 
 
-def _look(plan: dict[str, Any], cni_conf: str, execute: Run, *, ask: bool) -> dict[str, Any]:
+def _look(record: dict[str, Any], cni_conf: str, execute: Run, *, ask: bool) -> dict[str, Any]:
+    plan = record["plan"]
     links = {one["ifname"]: brief(one) for one in of_ip(execute, "addr")}
     for one in links.values():
         one["ports"] = sum(other["master"] == one["name"] for other in links.values())
@@ -91,7 +92,7 @@ def _look(plan: dict[str, Any], cni_conf: str, execute: Run, *, ask: bool) -> di
         "allocated": {name: _allocated(given) for name, given in pods.items()},
         "pods": pods,
         "adopted": adopted,
-        "nodes": len((deployed.read() or {}).get("nodes") or ()),
+        "nodes": len(record.get("nodes") or ()),
         "firewalls": tables,
         "bridges_filtered": _number("/proc/sys/net/bridge/bridge-nf-call-iptables") == 1,
         "blind": [*_blind(store["etcd"], adopted), *unseen],

@@ -47,16 +47,22 @@ class DeployedError(Exception):
 
 
 def plan(root: str = "/") -> dict[str, Any] | None:
-    """Return the plan last applied on this host (see _plan.plan.plan()), None where nothing is
-    deployed.
+    """Return the plan of record()."""
+    found = record(root)
+    return found["plan"] if found else None
 
-    root: where the host's files are; for tests. Raises DeployedError.
+
+def record(root: str = "/") -> dict[str, Any] | None:
+    """Return what read() does, None where nothing is deployed; raise DeployedError, also where the
+    record is lost.
+
+    root: where the host's files are; for tests.
     """
     found = read(root + PATH.lstrip("/"))
     lost = [] if found else networks_here(root)
     if lost:
         raise DeployedError(f"{is_lost(lost)}. {ANEW}.")
-    return found["plan"] if found else None
+    return found
 
 
 def in_pods(plan: dict[str, Any], root: str = "/") -> bool:
@@ -70,11 +76,11 @@ def in_pods(plan: dict[str, Any], root: str = "/") -> bool:
 
 
 def read(path: str = PATH) -> dict[str, Any] | None:
-    """Return the whole record: {plan, host: the host's name in the inventory then, nodes: the names
-    of all nodes there, directories: those that others may use as well, and which it did not have
-    before}, None without one.
+    """Return the record: {plan: the one last applied on this host (see _plan.plan.plan()), host:
+    the host's name in the inventory then, nodes: the names of all nodes there, directories: those
+    that others may use as well, and which it did not have before}, None without one.
 
-    Records of older versions have the plan alone, and it is filled in. Raises DeployedError.
+    Records of older versions have the plan alone, which is filled in. Raises DeployedError.
     """
     try:
         with open(path, encoding="utf-8") as stream:

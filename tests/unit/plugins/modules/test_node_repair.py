@@ -34,7 +34,7 @@ class Stage:
         for owner, name, value in (
             (node_repair, "AnsibleModule", lambda **dummy: self),
             (node_repair.root, "complete_path", lambda: None),
-            (node_repair.deployed, "plan", lambda: PLAN),
+            (node_repair.deployed, "record", lambda: {"plan": PLAN}),
             (node_repair.observe, "look", self.look),
             (node_repair.commands, "run", self.run),
             (node_repair.data_store, "problems", lambda dummy: []),

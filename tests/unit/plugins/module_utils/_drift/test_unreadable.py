@@ -204,7 +204,7 @@ def test_commands_that_print_something_else(text):
     said = []
 
     def look():
-        return PLAN, observe.look(PLAN, "/nonexistent", lambda dummy: text, ask=False)
+        return PLAN, observe.look({"plan": PLAN}, "/nonexistent", lambda dummy: text, ask=False)
 
     rounds = keeper.Keeper(look, lambda step: None, said.append)
     assert rounds.round() is None
