@@ -171,10 +171,6 @@ class Client:
         answer = self._post("/v3/lease/timetolive", {"ID": str(lease)}, read=True)
         return int(answer.get("TTL", 0))
 
-    def lease_revoke(self, lease: int) -> None:
-        """End a lease: the keys attached to it go."""
-        self._post("/v3/lease/revoke", {"ID": str(lease)})
-
     # The cluster
 
     def status(self) -> dict[str, Any]:
