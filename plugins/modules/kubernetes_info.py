@@ -127,6 +127,8 @@ terminating:
 """
 
 from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import (
@@ -150,6 +152,51 @@ from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes.quest
 ENFORCED = "pod-security.kubernetes.io/enforce"
 
 
+def look(api: admin.Admin, params: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return what RETURN says, and sentences to warn with; raise AdminError."""
+    plan, inventory = params["plan"] or {"networks": []}, params["inventory"]
+    namespace, image = params["namespace"], params["image"]
+    in_pods = image and plan["networks"]
+    version = api.get("/version") or {}
+    nodes = api.items("/api/v1/nodes") or []
+    namespaces = api.items("/api/v1/namespaces") or []
+    proxy = kube_proxy.look(api)
+    announced = [node["metadata"]["name"] for node in nodes if node_objects.is_announced(node)]
+    found = {
+        "announced": announced,
+        "guarded": _by_name(nodes, guards.networks_of),
+        "kube_proxy": proxy,
+        "multus": pods_of_others.multus(api.items("/apis/apps/v1/daemonsets") or []),
+        "pod_security": _by_name(namespaces, _pod_security),
+        "pods_refused": trial.refusal(api, plan, namespace, image) if in_pods else "",
+        "shared": sorted(name for name, times in Counter(inventory or []).items() if times > 1),
+        "server": api.server,
+        "ca": api.ca(namespace),
+        "version": version.get("gitVersion", ""),
+        "nodes": {node["metadata"]["name"]: ask(POD_CIDRS, node) for node in nodes},
+        "namespaces": ask(NAMES, namespaces),
+        "terminating": ask(TERMINATING, namespaces),
+    }
+    definitions = api.items("/apis/k8s.cni.cncf.io/v1/network-attachment-definitions") or []
+    others = [objects.full_name(item) for item in definitions if not objects.is_ours(item)]
+    warnings = pods_of_others.shifted(plan["networks"], others)
+    if announced:  # otherwise it is a problem (filter kubernetes_problems)
+        warnings += kube_proxy.problems(proxy, plan)
+    if inventory is not None:
+        warnings.append(node_objects.outside(nodes, inventory))
+    return found, warnings
+
+
+def _by_name(items: list[dict[str, Any]], value: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
+    """Return {name: value} of the objects for which there is any."""
+    found = {item["metadata"]["name"]: value(item) for item in items}
+    return {name: one for name, one in found.items() if one}
+
+
+def _pod_security(namespace: dict[str, Any]) -> str | None:
+    return (namespace["metadata"].get("labels") or {}).get(ENFORCED)
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
@@ -162,57 +209,12 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        api = admin.Admin(module.params["kubeconfig"])
-        version = api.get("/version") or {}
-        nodes = api.items("/api/v1/nodes") or []
-        namespaces = api.items("/api/v1/namespaces") or []
-        pod_cidrs = {node["metadata"]["name"]: ask(POD_CIDRS, node) for node in nodes}
-        names = ask(NAMES, namespaces)
-        definitions = api.items("/apis/k8s.cni.cncf.io/v1/network-attachment-definitions") or []
-        daemon_sets = api.items("/apis/apps/v1/daemonsets") or []
-        proxy = kube_proxy.look(api)
-        namespace, image = module.params["namespace"], module.params["image"]
-        ca = api.ca(namespace)
-        plan = module.params["plan"] or {"networks": []}
-        refused = trial.refusal(api, plan, namespace, image) if image and plan["networks"] else ""
+        found, warnings = look(admin.Admin(module.params["kubeconfig"]), module.params)
     except admin.AdminError as error:
         module.fail_json(msg=str(error))
-    others = [objects.full_name(item) for item in definitions if not objects.is_ours(item)]
-    inventory = module.params["inventory"]
-    announced = [node["metadata"]["name"] for node in nodes if node_objects.is_announced(node)]
-    warnings = pods_of_others.shifted(plan["networks"], others)
-    if announced:  # otherwise it is a problem (filter kubernetes_problems)
-        warnings += kube_proxy.problems(proxy, plan)
-    if inventory is not None:
-        warnings.append(node_objects.outside(nodes, inventory))
     for sentence in filter(None, warnings):
         module.warn(sentence)
-    module.exit_json(
-        changed=False,
-        announced=announced,
-        guarded={
-            node["metadata"]["name"]: networks
-            for node in nodes
-            for networks in [guards.networks_of(node)]
-            if networks
-        },
-        kube_proxy=proxy,
-        multus=pods_of_others.multus(daemon_sets),
-        pod_security={
-            item["metadata"]["name"]: level
-            for item in namespaces
-            for level in [(item["metadata"].get("labels") or {}).get(ENFORCED)]
-            if level
-        },
-        pods_refused=refused,
-        shared=sorted(name for name, times in Counter(inventory or []).items() if times > 1),
-        server=api.server,
-        ca=ca,
-        version=version.get("gitVersion", ""),
-        nodes=pod_cidrs,
-        namespaces=names,
-        terminating=ask(TERMINATING, namespaces),
-    )
+    module.exit_json(changed=False, **found)
 
 
 if __name__ == "__main__":
