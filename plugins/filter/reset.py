@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Filters: which hosts a reset has come to, and what a user reads of it.
+"""Filters: which hosts a reset has come to, what goes from etcd, and what a user reads of it.
 
 Documentation: <name of the filter>.yml.
 """
@@ -17,6 +17,13 @@ from ansible_collections.multinet.flannel.plugins.module_utils._site import rese
 # What the role registers of a host, first and last
 LOOK = "__reset_look"
 END = "__reset_rest"
+
+
+def reset_etcd(
+    hosts: Iterable[str], hostvars: Mapping[str, Any], members_go: bool
+) -> dict[str, Any]:
+    """Return reset.etcd() of these hosts."""
+    return reset.etcd({host: hostvars[host].get(LOOK) for host in hosts}, members_go=members_go)
 
 
 def reset_of_host(host: Mapping[str, Any]) -> list[str]:
@@ -53,6 +60,7 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         return {
+            "reset_etcd": reset_etcd,
             "reset_of_host": reset_of_host,
             "reset_of_site": reset_of_site,
             "reset_turn": reset_turn,

@@ -1,8 +1,8 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which hosts of a site a reset has come to, and what a user reads of it: what would go or what
-stays, of a host and of the whole site. Pure.
+"""Which hosts of a site a reset has come to, what goes from etcd with them, and what a user reads:
+what would go or what stays, of a host and of the whole site. Pure.
 """
 
 from __future__ import annotations
@@ -68,6 +68,34 @@ def _is_reset(end: Any, confirmed: bool) -> bool:
     if not end or end.get("failed") or end.get("unreachable"):
         return False
     return not (confirmed and end.get("skipped"))
+
+
+def etcd(looks: Mapping[str, Any], *, members_go: bool) -> dict[str, Any]:
+    """Return {networks: those of the hosts, leaving: which leases are theirs, ask: the host that
+    can say what is in etcd, "" for none, endpoints, tls: how its daemons reach etcd, [] and None
+    where it does not know}.
+
+    looks: {host of this turn: what node_removal said of it, or null}. members_go: whether all
+    members of etcd go with this run; then they can be asked, too, for hosts that the inventory
+    lacks may have networks.
+    """
+    seen = {host: look for host, look in looks.items() if look}
+    with_networks = [host for host, look in seen.items() if look.get("networks")]
+    members = [host for host, look in seen.items() if (look.get("host") or {}).get("member")]
+    can_say = with_networks or (members if members_go else [])
+    ask = next((host for host in can_say if seen[host]["etcd"]["endpoints"]), "")
+    ask = ask or next(iter(can_say), "")
+    networks: dict[str, Any] = {}
+    for host in with_networks:
+        for network in seen[host]["networks"]:
+            networks.setdefault(network["etcd_prefix"], network)
+    return {
+        "networks": list(networks.values()),
+        "leaving": [seen[host]["leases"] for host in with_networks],
+        "ask": ask,
+        "endpoints": seen[ask]["etcd"]["endpoints"] if ask else [],
+        "tls": seen[ask]["etcd"]["tls"] if ask else None,
+    }
 
 
 def of_host(host: Host) -> list[str]:

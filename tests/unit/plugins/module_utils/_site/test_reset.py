@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a user reads of a reset, before it and after it."""
+"""What goes from etcd with a reset, and what a user reads of it, before it and after it."""
 
 from __future__ import annotations
 
@@ -149,3 +149,44 @@ def test_a_host_that_could_not_be_reset_is_remembered():
     # another name of a machine that has its turn, or had it
     names = {"n1": "n1", "n2": "n1", "n3": "n3", "n4": "n3"}
     assert turn("n3", {"n1": done}, "n1 n2 n3 n4", "n1 n3", names=names) == ("n1 n2 n3 n4", "")
+
+
+def look(*names, member=None, endpoints=()):
+    """What node_removal says of a host with these networks."""
+    networks = [{"name": name, "etcd_prefix": f"/x/{name}"} for name in names]
+    etcd = {"endpoints": list(endpoints), "tls": True if endpoints else None}
+    return {"networks": networks, "leases": list(names), "host": {"member": member}, "etcd": etcd}
+
+
+NO_LEASES = {"networks": [], "leaving": []}
+KNOWS_NOT = {"endpoints": [], "tls": None}
+KNOWS = {"endpoints": ["https://192.0.2.1:2379"], "tls": True}
+
+
+@pytest.mark.parametrize(
+    "looks, members_go, found",
+    [
+        ({}, True, {**NO_LEASES, "ask": "", **KNOWS_NOT}),
+        # not looked at, failed, and without anything
+        ({"a": None, "b": {"failed": True}, "c": look()}, True, {"ask": ""}),
+        # the first one that still knows where etcd is
+        (
+            {"a": look("blue"), "b": look("blue", "red", endpoints=KNOWS["endpoints"])},
+            False,
+            {"leaving": [["blue"], ["blue", "red"]], "ask": "b", **KNOWS},
+        ),
+        ({"a": look("blue"), "b": look("red")}, False, {"ask": "a", **KNOWS_NOT}),
+        # a member, only where all members go, and no host with networks can say it
+        ({"a": look(member="a", endpoints=KNOWS["endpoints"])}, False, {"ask": "", **KNOWS_NOT}),
+        ({"a": look(), "b": look(member="b")}, True, {**NO_LEASES, "ask": "b", **KNOWS_NOT}),
+        ({"a": look(member="a"), "b": look("blue")}, True, {"ask": "b", **KNOWS_NOT}),
+    ],
+)
+def test_what_goes_from_etcd_and_who_can_say_it(looks, members_go, found):
+    assert reset.etcd(looks, members_go=members_go).items() >= found.items()
+
+
+def test_each_network_goes_once():
+    looks = {"a": look("blue", "red"), "b": look("green", "blue")}
+    networks = reset.etcd(looks, members_go=False)["networks"]
+    assert [one["name"] for one in networks] == ["blue", "red", "green"]
