@@ -34,23 +34,10 @@ if not (TREE / "flannel").exists():
 sys.path[:0] = [str(one) for one in (TREE.parent.parent, TESTS, TESTS / "integration")]
 from ansible_collections.multinet.flannel.plugins.module_utils._observe import cells, ends
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
+from declaration import BLUE, RED
 from observe_lab import ObserveLab
 
-PLAN = plan(
-    [
-        {
-            "name": "blue",
-            "cidr": "10.1.0.0/16",
-            "default": True,
-            "backend": {"type": "vxlan", "vni": 1},
-        },
-        {
-            "name": "red",
-            "cidr": "10.3.0.0/16",
-            "backend": {"type": "vxlan", "vni": 2, "port": 8286},
-        },
-    ]
-)
+PLAN = plan([BLUE, RED])
 # All pods of both hosts are neighbours in one kernel here; who runs so many has to raise it, too.
 NEIGHBOURS = pathlib.Path("/proc/sys/net/ipv4/neigh/default/gc_thresh3")
 ROOM = 16_384

@@ -30,6 +30,7 @@ import uuid
 
 from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import ruleset
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
+from declaration import BLUE, RED
 from waiting import PATIENCE
 
 PORT = 7000
@@ -51,18 +52,8 @@ NETWORKS = ("blue", "red", "green")
 def declared(**changes: dict) -> dict:
     """The plan of three networks; changes: network -> keys to set."""
     networks = [
-        {
-            "name": "blue",
-            "cidr": "10.1.0.0/16",
-            "ipv6_cidr": "fd00:1::/48",
-            "default": True,
-            "backend": {"type": "vxlan", "vni": 1},
-        },
-        {
-            "name": "red",
-            "cidr": "10.3.0.0/16",
-            "backend": {"type": "vxlan", "vni": 2, "port": 8286},
-        },
+        dict(BLUE, ipv6_cidr="fd00:1::/48"),
+        RED,
         {
             "name": "green",
             "cidr": "10.5.0.0/16",

@@ -37,25 +37,10 @@ from ansible_collections.multinet.flannel.plugins.module_utils._observe import (
 )
 from ansible_collections.multinet.flannel.plugins.module_utils._observe.evidence import Measurement
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
+from declaration import BLUE, RED
 
 PORT = 47470
-PLAN = plan(
-    [
-        {
-            "name": "blue",
-            "cidr": "10.1.0.0/16",
-            "ipv6_cidr": "fd00:1::/48",
-            "default": True,
-            "backend": {"type": "vxlan", "vni": 1},
-        },
-        {
-            "name": "red",
-            "cidr": "10.3.0.0/16",
-            "ipv6_cidr": "fd00:3::/48",
-            "backend": {"type": "vxlan", "vni": 2, "port": 8286},
-        },
-    ]
-)
+PLAN = plan([dict(BLUE, ipv6_cidr="fd00:1::/48"), dict(RED, ipv6_cidr="fd00:3::/48")])
 BOTH = ["blue", "red"]
 FORK = multiprocessing.get_context("fork")
 LABS = itertools.count(1)

@@ -17,13 +17,8 @@ from typing import Any
 
 import pytest
 from adhoc import Ansible
+from declaration import BLUE
 
-BLUE = {
-    "name": "blue",
-    "cidr": "10.1.0.0/16",
-    "default": True,
-    "backend": {"type": "vxlan", "vni": 1},
-}
 AWAY = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
 
 

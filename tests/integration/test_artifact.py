@@ -23,6 +23,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._architectures im
     ALWAYS,
     SUPPORTED,
 )
+from declaration import BLUE
 from elf import elf
 
 SCRIPT = "#!/bin/sh\necho {}\n"
@@ -568,14 +569,7 @@ def test_the_role_cni_plugins(ansible, tmp_path, upstream_bin):
             "multinet_artifact_source": "mirror",
             "multinet_artifact_dir": str(mirror),
             "multinet_cni_bin_dir": str(tmp_path / "cni"),
-            "multinet_networks": [
-                {
-                    "name": "blue",
-                    "cidr": "10.1.0.0/16",
-                    "default": True,
-                    "backend": {"type": "vxlan", "vni": 1},
-                }
-            ],
+            "multinet_networks": [BLUE],
         },
     }
     assert ansible.playbook([play]) == 0, ansible.output

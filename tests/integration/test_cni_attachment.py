@@ -18,24 +18,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._plan import executables, plan
 from cni_host import BIN, NET, CniHost
+from declaration import BLUE, RED
 from waiting import wait_for
 
 NETWORK_DIRECTORY = "/etc/cni/multinet/net.d"
 CACHE = "/var/lib/cni/multinet-runtime"
 DECLARATION = [
-    {
-        "name": "blue",
-        "cidr": "10.1.0.0/16",
-        "default": True,
-        "attach": "all",
-        "backend": {"type": "vxlan", "vni": 1},
-    },
-    {
-        "name": "red",
-        "cidr": "10.3.0.0/16",
-        "attach": "all",
-        "backend": {"type": "vxlan", "vni": 2, "port": 8286},
-    },
+    dict(BLUE, attach="all"),
+    dict(RED, attach="all"),
     {
         "name": "green",
         "cidr": "10.5.0.0/16",

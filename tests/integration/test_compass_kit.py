@@ -17,6 +17,7 @@ import deck_server
 import pytest
 import yaml
 from adhoc import Ansible
+from declaration import BLUE
 from test_compass import files
 from waiting import PATIENCE
 
@@ -152,13 +153,10 @@ def test_the_real_ansible_fails_and_all_learn_it(caller):
             {
                 "ansible_connection": "local",
                 "ansible_python_interpreter": "/nonexistent/python",
-                "multinet_networks": [
-                    {"name": "blue", "cidr": "10.1.0.0/16", "default": True,
-                     "backend": {"type": "vxlan", "vni": 1}}
-                ],
+                "multinet_networks": [BLUE],
             }
         )
-    )  # fmt: skip
+    )
     status, error = caller.call(
         MULTI_NETWORK_PLAYBOOK=str(PLAYBOOK),
         COMPASS_STATUS_URL=deck.url,

@@ -18,6 +18,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._drift import (
     ways,
 )
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
+from declaration import BLUE
 
 NAME = f"mndrift{os.getpid()}"
 
@@ -75,13 +76,7 @@ def test_routes_come_best_first(inside):
 VECTORS = pathlib.Path(__file__).parents[1] / "unit/plugins/module_utils/_drift/vectors"
 PLAN = plan(
     [
-        {
-            "name": "blue",
-            "cidr": "10.1.0.0/16",
-            "ipv6_cidr": "fd00:1::/48",
-            "default": True,
-            "backend": {"type": "vxlan", "vni": 1},
-        },
+        dict(BLUE, ipv6_cidr="fd00:1::/48"),
         {"name": "green", "cidr": "10.5.0.0/16", "backend": {"type": "host-gw"}},
     ]
 )

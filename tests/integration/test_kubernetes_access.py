@@ -32,18 +32,13 @@ from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import
 from ansible_collections.multinet.flannel.plugins.module_utils._tokens import renew
 from ansible_collections.multinet.flannel.plugins.module_utils._tokens.token import Token
 from ansible_collections.multinet.flannel.plugins.modules import node_files
+from declaration import BLUE
 from kube_api import KubeApi
 from waiting import wait_for
 
 if os.geteuid() != 0:
     pytest.skip("needs root for network namespaces", allow_module_level=True)
 
-BLUE = {
-    "name": "blue",
-    "cidr": "10.1.0.0/16",
-    "default": True,
-    "backend": {"type": "vxlan", "vni": 1},
-}
 RED = {"name": "red", "cidr": "10.3.0.0/16", "backend": {"type": "vxlan", "vni": 2}}
 SETTINGS = {
     "namespace": "kube-system",

@@ -14,16 +14,9 @@ import yaml
 from adhoc import Ansible
 from ansible_collections.multinet.flannel.plugins.filter.kubernetes import kubernetes_objects
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
+from declaration import BLUE
 
-NETWORKS = [
-    {
-        "name": "blue",
-        "cidr": "10.1.0.0/16",
-        "default": True,
-        "backend": {"type": "vxlan", "vni": 1},
-    },
-    {"name": "red", "cidr": "10.3.0.0/16", "backend": {"type": "vxlan", "vni": 2}},
-]
+NETWORKS = [BLUE, {"name": "red", "cidr": "10.3.0.0/16", "backend": {"type": "vxlan", "vni": 2}}]
 ENDPOINTS = ["https://192.0.2.11:2379"]
 
 

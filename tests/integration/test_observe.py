@@ -24,6 +24,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._observe import (
 from ansible_collections.multinet.flannel.plugins.module_utils._observe.evidence import Measurement
 from ansible_collections.multinet.flannel.plugins.module_utils._observe.frames import Run
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
+from declaration import RED
 from observe_lab import BOTH, PLAN, PORT, ObserveLab, run
 from waiting import PATIENCE, wait_for
 
@@ -366,11 +367,7 @@ def test_a_path_that_leads_to_another_namespace_is_not_entered(lab):
 EXTERNAL = plan(
     [
         {"name": "cluster", "default": "external", "cidr": "10.244.0.0/16"},
-        {
-            "name": "red",
-            "cidr": "10.3.0.0/16",
-            "backend": {"type": "vxlan", "vni": 2, "port": 8286},
-        },
+        RED,
         {
             "name": "green",
             "cidr": "10.5.0.0/16",

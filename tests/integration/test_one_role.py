@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from adhoc import Ansible
+from declaration import BLUE
 
 ROLES = sorted(
     (path.name for path in (pathlib.Path(__file__).parents[2] / "roles").iterdir()),
@@ -34,14 +35,7 @@ SAYS = {
 GET_FAR = ("network_config", "isolation", "meta_plugin", "subnet_server")
 OF_KUBERNETES = ("kubernetes", "subnet_server")
 COMMON = {
-    "multinet_networks": [
-        {
-            "name": "blue",
-            "cidr": "10.1.0.0/16",
-            "default": True,
-            "backend": {"type": "vxlan", "vni": 1},
-        }
-    ],
+    "multinet_networks": [BLUE],
     "multinet_release_base_urls": dict.fromkeys(
         ("flannel", "flannel-cni", "cni-plugins", "etcd"), "http://127.0.0.1:1"
     ),

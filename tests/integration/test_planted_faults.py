@@ -15,26 +15,12 @@ import typing as t
 import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._observe import leaks
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
+from declaration import BLUE, RED
 from observe_lab import ObserveLab, run
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
-PLAN = plan(
-    [
-        {
-            "name": "blue",
-            "cidr": "10.1.0.0/16",
-            "default": True,
-            "backend": {"type": "vxlan", "vni": 1},
-        },
-        {
-            "name": "red",
-            "cidr": "10.3.0.0/16",
-            "ipv6_cidr": "fd00:3::/48",
-            "backend": {"type": "vxlan", "vni": 2, "port": 8286},
-        },
-    ]
-)
+PLAN = plan([BLUE, dict(RED, ipv6_cidr="fd00:3::/48")])
 BOTH = ["blue", "red"]
 PODS = {"h1": {"a": BOTH, "b": BOTH, "c": ["red"]}, "h2": {"a": BOTH}, "h3": {"a": ["blue"]}}
 FORWARDS = {leaks.HOST_FORWARDING, leaks.FOREIGN_TUNNEL}

@@ -21,6 +21,7 @@ import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import netns
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 from ansible_collections.multinet.flannel.plugins.module_utils._ports import SUBNET_SERVER_REMOTE
+from declaration import RED
 from kube_api import KubeApi
 from subnet_lab import API, INSTALLED, PORT, Lab, run
 from waiting import PATIENCE, wait_for
@@ -36,12 +37,7 @@ PLAN = plan(
             "default": True,
             "backend": {"type": "vxlan", "vni": 1},
         },
-        {
-            "name": "red",
-            "cidr": "10.3.0.0/16",
-            "subnet_len": 26,
-            "backend": {"type": "vxlan", "vni": 2, "port": 8286},
-        },
+        dict(RED, subnet_len=26),
     ],
     {"datastore": "kubernetes", "cluster_cidrs": ["10.244.0.0/16"], "node_cidr_mask_sizes": [24]},
 )

@@ -16,6 +16,7 @@ import sys
 import pytest
 import report_schema
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
+from declaration import BLUE, RED
 from observe_lab import ObserveLab, run
 from waiting import wait_for
 
@@ -28,15 +29,7 @@ pytestmark = [
     pytest.mark.skipif(not PLAYBOOK, reason="needs ansible-playbook"),
 ]
 
-NETWORKS = [
-    {
-        "name": "blue",
-        "cidr": "10.1.0.0/16",
-        "default": True,
-        "backend": {"type": "vxlan", "vni": 1},
-    },
-    {"name": "red", "cidr": "10.3.0.0/16", "backend": {"type": "vxlan", "vni": 2, "port": 8286}},
-]
+NETWORKS = [BLUE, RED]
 PLAN = plan(NETWORKS)
 BOTH = ["blue", "red"]
 # A host has its own network namespace, and its own /run/multinet and subnet files.

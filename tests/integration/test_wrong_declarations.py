@@ -9,13 +9,8 @@ from __future__ import annotations
 
 import pytest
 from adhoc import Ansible
+from declaration import BLUE
 
-BLUE = {
-    "name": "blue",
-    "cidr": "10.1.0.0/16",
-    "default": True,
-    "backend": {"type": "vxlan", "vni": 1},
-}
 RED = {"name": "red", "cidr": "10.3.0.0/16", "backend": {"type": "vxlan", "vni": 2}}
 
 # Networks, other variables, and what is said. A run takes seconds, so mistakes of a kind share one.

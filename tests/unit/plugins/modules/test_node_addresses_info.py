@@ -11,23 +11,14 @@ import pathlib
 from ansible_collections.multinet.flannel.plugins.module_utils._drift import observe
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 from ansible_collections.multinet.flannel.plugins.modules.node_addresses_info import addresses
+from declaration import BLUE
 
 SEEN = json.loads(
     (
         pathlib.Path(__file__).parents[1] / "module_utils" / "_drift" / "vectors" / "host.json"
     ).read_text(encoding="utf-8")
 )
-PLAN = plan(
-    [
-        {
-            "name": "blue",
-            "cidr": "10.1.0.0/16",
-            "default": True,
-            "backend": {"type": "vxlan", "vni": 1},
-        },
-        {"name": "red", "cidr": "10.3.0.0/16", "backend": {"type": "vxlan", "vni": 2}},
-    ]
-)
+PLAN = plan([BLUE, {"name": "red", "cidr": "10.3.0.0/16", "backend": {"type": "vxlan", "vni": 2}}])
 
 
 def test_addresses_of_a_host():

@@ -10,26 +10,12 @@ import json
 import pathlib
 
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
+from declaration import BLUE, RED
 
 VECTORS = pathlib.Path(__file__).parent / "vectors"
 HOST = json.loads((VECTORS / "host.json").read_text(encoding="utf-8"))
 FAULTS = json.loads((VECTORS / "faults.json").read_text(encoding="utf-8"))
-PLAN = plan(
-    [
-        {
-            "name": "blue",
-            "cidr": "10.1.0.0/16",
-            "default": True,
-            "backend": {"type": "vxlan", "vni": 1},
-        },
-        {
-            "name": "red",
-            "cidr": "10.3.0.0/16",
-            "attach": "all",
-            "backend": {"type": "vxlan", "vni": 2, "port": 8286},
-        },
-    ]
-)
+PLAN = plan([BLUE, dict(RED, attach="all")])
 
 
 def host_with(fault, host=HOST):

@@ -19,25 +19,15 @@ from ansible_collections.multinet.flannel.plugins.module_utils._drift import net
 from ansible_collections.multinet.flannel.plugins.module_utils._node import firewalls
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.schema import BACKENDS
+from declaration import BLUE, RED
 
 VECTORS = drift_host.VECTORS
 HOST = json.loads((VECTORS / "lab.json").read_text(encoding="utf-8"))
 FAULTS = json.loads((VECTORS / "lab_faults.json").read_text(encoding="utf-8"))
 PLAN = plan(
     [
-        {
-            "name": "blue",
-            "cidr": "10.1.0.0/16",
-            "ipv6_cidr": "fd00:1::/48",
-            "default": True,
-            "backend": {"type": "vxlan", "vni": 1},
-        },
-        {
-            "name": "red",
-            "cidr": "10.3.0.0/16",
-            "attach": "all",
-            "backend": {"type": "vxlan", "vni": 2, "port": 8286},
-        },
+        dict(BLUE, ipv6_cidr="fd00:1::/48"),
+        dict(RED, attach="all"),
         {"name": "green", "cidr": "10.5.0.0/16", "attach": "all", "backend": {"type": "host-gw"}},
         {"name": "grey", "cidr": "10.7.0.0/16", "attach": "all", "backend": {"type": "udp"}},
     ],

@@ -12,16 +12,9 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.multinet.flannel.plugins.filter.kubernetes import kubernetes_objects
 from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import apply, objects
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
+from declaration import BLUE
 
-NETWORKS = [
-    {
-        "name": "blue",
-        "cidr": "10.1.0.0/16",
-        "default": True,
-        "backend": {"type": "vxlan", "vni": 1},
-    },
-    {"name": "red", "cidr": "10.3.0.0/16", "backend": {"type": "vxlan", "vni": 2}},
-]
+NETWORKS = [BLUE, {"name": "red", "cidr": "10.3.0.0/16", "backend": {"type": "vxlan", "vni": 2}}]
 SETTINGS = {"namespace": "kube-system", "nad_namespaces": ["default", "apps"], "legacy_crds": False}
 FLANNELD = {
     "etcd_endpoints": ["https://192.0.2.11:2379"],

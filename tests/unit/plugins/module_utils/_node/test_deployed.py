@@ -10,6 +10,7 @@ import pathlib
 import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._node import deployed
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
+from declaration import BLUE, RED
 
 # deployed.json as former versions of the collection wrote it
 VECTORS = pathlib.Path(__file__).with_name("vectors")
@@ -60,20 +61,7 @@ def test_a_host_without_the_units_file_and_settings_has_flanneld_in_pods(host, t
 )
 def test_what_former_versions_deployed_has_all_that_a_plan_has_today(host, former):
     host("etc/multinet/deployed.json", former.read_text(encoding="utf-8"))
-    declared = [
-        {
-            "name": "blue",
-            "cidr": "10.1.0.0/16",
-            "default": True,
-            "backend": {"type": "vxlan", "vni": 1},
-        },
-        {
-            "name": "red",
-            "cidr": "10.3.0.0/16",
-            "attach": "all",
-            "backend": {"type": "vxlan", "vni": 2, "port": 8286},
-        },
-    ]
+    declared = [BLUE, dict(RED, attach="all")]
     today, found = plan(declared), deployed.plan(host.root)
     assert set(today) - set(found) == set()
     assert found["isolated"] == today["isolated"] and found["datastore"] == "etcd"

@@ -10,18 +10,9 @@ from __future__ import annotations
 import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._node import firewalls, passage
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
+from declaration import BLUE
 
-NETWORK = plan(
-    [
-        {
-            "name": "blue",
-            "cidr": "10.1.0.0/16",
-            "ipv6_cidr": "fd00:1::/48",
-            "default": True,
-            "backend": {"type": "vxlan", "vni": 1},
-        }
-    ]
-)["networks"][0]
+NETWORK = plan([dict(BLUE, ipv6_cidr="fd00:1::/48")])["networks"][0]
 PLACE = passage.Place("flannel.1", "eth0", "10.1.5.2", "10.1.6.2", "198.18.0.1", "198.18.0.2")
 PLACE6 = passage.Place(
     "flannel-v6.1", "eth0", "fd00:1:0:1::2", "fd00:1:0:2::2", "fd00:9::1", "fd00:9::2"

@@ -36,6 +36,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._plan.schema impo
 )
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.secrets import masked
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.values import SIMPLE
+from declaration import BLUE, RED
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -43,13 +44,6 @@ VECTORS = pathlib.Path(__file__).parent / "vectors"
 VALID = {path.stem: json.loads(path.read_text()) for path in sorted(VECTORS.glob("valid/*.json"))}
 INVALID = json.loads((VECTORS / "invalid.json").read_text())
 AGREED = json.loads((VECTORS / "backends.json").read_text())
-BLUE = {
-    "name": "blue",
-    "cidr": "10.1.0.0/16",
-    "default": True,
-    "backend": {"type": "vxlan", "vni": 1},
-}
-RED = {"name": "red", "cidr": "10.3.0.0/16", "backend": {"type": "vxlan", "vni": 2, "port": 8286}}
 SETTINGS = {
     "etcd_endpoints": ["https://192.168.7.11:2379", "https://192.168.7.12:2379"],
     "tls": True,

@@ -15,6 +15,7 @@ import pathlib
 import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 from ansible_collections.multinet.flannel.plugins.module_utils._site import addresses
+from declaration import BLUE
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,12 +24,7 @@ CASES = json.loads(
 )
 SITE = {
     "networks": [
-        {
-            "name": "blue",
-            "cidr": "10.1.0.0/16",
-            "default": True,
-            "backend": {"type": "vxlan", "vni": 1},
-        },
+        BLUE,
         {
             "name": "red",
             "cidr": "10.3.0.0/22",

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 from ansible_collections.multinet.flannel.plugins.module_utils._site import expectations
+from declaration import BLUE
 
 DOCUMENT = pathlib.Path(__file__).parents[5].joinpath("docs", "expectations.md")
 RULES = yaml.safe_load(
@@ -20,12 +21,7 @@ RULES = yaml.safe_load(
 
 
 def networks(**red):
-    blue = {
-        "name": "blue",
-        "cidr": "10.1.0.0/16",
-        "default": True,
-        "backend": {"type": "vxlan", "vni": 1},
-    }
+    blue = BLUE
     return plan(
         [
             blue,
