@@ -167,6 +167,22 @@ def sync_directory(path: str) -> None:
         os.close(descriptor)
 
 
+def make_directories(path: str) -> None:
+    """Make a directory for all to look into, and those above it that are missing, whatever the
+    umask; raise OSError.
+    """
+    if not path or os.path.isdir(path):
+        return
+    make_directories(os.path.dirname(path))
+    try:
+        os.mkdir(path, 0o755)
+    except FileExistsError:
+        if not os.path.isdir(path):
+            raise
+        return  # another was quicker
+    os.chmod(path, 0o755)
+
+
 def read(path: str) -> bytes | None:
     """Return the bytes of a file, or None when there is none; raise OSError."""
     try:

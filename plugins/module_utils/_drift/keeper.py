@@ -234,7 +234,7 @@ class Publisher:
         directory = os.path.dirname(self._path)
         try:
             if not os.path.exists(directory):  # somebody may take it away meanwhile
-                os.makedirs(directory, mode=0o755)
+                files.make_directories(directory)
             files.write(self._path, text, 0o644, sync_name=False)
         except OSError as error:  # repairing goes on
             if not self._told:

@@ -331,12 +331,12 @@ def _settle(look: Look, sysctls: Mapping[str, Mapping[str, str]]) -> None:
 
 
 def _write_record(record: Record) -> None:
-    os.makedirs(os.path.dirname(RECORD), exist_ok=True)
+    files.make_directories(os.path.dirname(RECORD))
     files.write(RECORD, json.dumps(record, indent=2, sort_keys=True) + "\n", 0o600)
 
 
 def _write_subnet_file(path: str, text: str) -> None:
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+    files.make_directories(os.path.dirname(path))
     files.write(path, text, 0o644)
 
 
@@ -345,12 +345,12 @@ def _is_kept(path: str) -> bool:
 
 
 def _keep(path: str) -> None:
-    os.makedirs(os.path.dirname(KEPT + path), exist_ok=True)
+    files.make_directories(os.path.dirname(KEPT + path))
     _copy(path, KEPT + path)
 
 
 def _put_back(path: str) -> None:
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+    files.make_directories(os.path.dirname(path))
     _copy(KEPT + path, path)
     os.unlink(KEPT + path)
 

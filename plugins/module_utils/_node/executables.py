@@ -184,7 +184,7 @@ def install(
         for item in wanted:
             path = item["path"]
             source = _source(item)
-            os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
+            files.make_directories(os.path.dirname(path))
             files.remove_leftovers(path)
             with open(source, "rb") as stream:
                 staged.append((files.stage(path, stream, int(MODE, 8)), path))
@@ -218,7 +218,7 @@ def _remember(
     )
     # that there were none to install is worth a file: without it the next run takes it for lost
     if new or is_missing(record):
-        os.makedirs(os.path.dirname(record), 0o755, exist_ok=True)
+        files.make_directories(os.path.dirname(record))
         text = json.dumps({**recorded(record), **new}, indent=2, sort_keys=True) + "\n"
         files.write(record, text, 0o644)
 

@@ -17,7 +17,15 @@ import shutil
 import stat
 from typing import TYPE_CHECKING, NamedTuple
 
-from .._cni.files import commit, remove, remove_leftovers, stage, sync_directory, temporary_name
+from .._cni.files import (
+    commit,
+    make_directories,
+    remove,
+    remove_leftovers,
+    stage,
+    sync_directory,
+    temporary_name,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -487,7 +495,7 @@ def _keep(path: str) -> None:
 def _make_directory(change: Change) -> None:
     path = change.path.rstrip("/")
     new = change.before.kind == "absent"
-    os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
+    make_directories(os.path.dirname(path))
     if new:
         os.mkdir(path, 0o700)
     if change.uid is not None or change.gid is not None:

@@ -52,7 +52,7 @@ def keep(
             place = directory + path
             if not os.path.isfile(path) or _same(path, place):
                 continue
-            os.makedirs(os.path.dirname(place), 0o755, exist_ok=True)
+            files.make_directories(os.path.dirname(place))
             with open(path, "rb") as stream:
                 staged[path] = files.stage(place, stream, 0o755)
         others = set(of_networks(directory)).difference(among) if among else set()

@@ -12,7 +12,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .._cni.files import listed, remove
+from .._cni.files import listed, make_directories, remove
 from .._cni.files import write as write_whole
 from .._node.files import look
 from . import texts
@@ -445,7 +445,7 @@ def write(path: str, text: str | None, mode: int | None = None) -> None:
         remove(path)
         return
     state = look(path)
-    os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
+    make_directories(os.path.dirname(path))
     mode = mode if mode is not None else int(state.mode or "0644", 8)
     real = os.path.realpath(path)
     write_whole(real, text, mode, uid=state.uid, gid=state.gid)

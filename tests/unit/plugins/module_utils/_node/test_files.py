@@ -204,6 +204,17 @@ def test_a_directory_keeps_its_mode_unless_one_is_asked_for(tmp_path):
     assert len(run(directories=[files.Directory(str(tmp_path / "d"), "0755")])) == 1
 
 
+def test_what_is_above_a_directory_can_be_passed_whatever_the_umask(tmp_path):
+    """Hardened hosts give root 077, and other programs than ours look into /etc/cni or /opt/cni."""
+    before = os.umask(0o077)
+    try:
+        run(directories=[files.Directory(str(tmp_path / "opt/cni/bin"))])
+    finally:
+        os.umask(before)
+    for path in ("opt", "opt/cni", "opt/cni/bin"):
+        assert oct((tmp_path / path).stat().st_mode)[-4:] == "0755", path
+
+
 def test_symbolic_links(tmp_path):
     (tmp_path / "target").mkdir()
     (tmp_path / "d").symlink_to("target")
