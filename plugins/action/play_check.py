@@ -53,19 +53,21 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         spec = {
             "problems": {"type": "list", "elements": "str", "default": []},
+            "emergency": {"type": "bool", "default": False},
             "role": {"type": "str"},
             "datastore": {"type": "str", "required": True},
             "kubernetes": {"type": "bool", "required": True},
         }
         dummy, arguments = self.validate_argument_spec(spec)
         declared = arguments["datastore"], arguments["kubernetes"]
+        warnings = arguments["problems"] if arguments["emergency"] else []
         if arguments["role"]:
             problems = useless([arguments["role"]], *declared)
         else:
             play = self._task.get_play()
             problems = [
                 *_of_strategy(str(play.strategy), play.get_name()),
-                *arguments["problems"],
+                *([] if arguments["emergency"] else arguments["problems"]),
                 *wrong_order(list(_names(play)), play.get_name()),
                 *useless(_listed(play, conditional=False), *declared),
             ]
@@ -73,6 +75,7 @@ class ActionModule(ActionBase):
             **result,
             "changed": False,
             "problems": problems,
+            **({"warnings": warnings} if warnings else {}),
             **({"failed": True, "msg": " ".join(problems)} if problems else {}),
         }
 

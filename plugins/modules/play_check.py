@@ -26,6 +26,10 @@ options:
     type: list
     elements: str
     default: []
+  emergency:
+    description: Only warn of O(problems), because the play does without the inventory's variables.
+    type: bool
+    default: false
   role:
     description: Check only this role, and only whether it is useless with this declaration.
     type: str

@@ -106,6 +106,17 @@ def test_it_goes_by_what_is_deployed_and_not_by_the_inventory(site: Site) -> Non
     assert "On node1 no executable of a former version is left to put back. For another" in said
 
 
+def test_what_is_misspelt_is_only_warned_of(site: Site) -> None:
+    """It is the way out; and every other playbook refuses it."""
+    deploy(site, BLUE)
+    site.write(FLANNELD, "new")
+    site.write(f"var/lib/multinet/previous/{FLANNELD}", "old")
+    said = site.rollback("--limit=node1", "-e", "multinet_versionz=1")
+    assert said.count("There is no variable multinet_versionz") == 1, said
+    assert f"On node1, put back: /{FLANNELD}." in said, said
+    assert site.read(FLANNELD) == "old"
+
+
 def test_what_cannot_be_known_is_refused_before_anything_is_changed(site: Site) -> None:
     deploy(site, BLUE)
     site.write(FLANNELD, "new")
