@@ -17,7 +17,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._plan import erro
 
 def flanneld_units(
     plan: dict[str, Any], settings: Mapping[str, Any], reason: str = ""
-) -> list[dict[str, str]]:
+) -> list[dict[str, Any]]:
     """Return the units of plan's networks, in their order, as module node_units takes them.
 
     settings: see render.flanneld_environment(). reason: one to restart them all that is known
@@ -29,6 +29,7 @@ def flanneld_units(
             "environment": _environment(network, settings),
             "environment_prefix": "FLANNELD_",
             "executable": deployed.FLANNELD,
+            "arguments": [],
             "reason": reason,
         }
         for network in plan["networks"]

@@ -84,6 +84,7 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
         "_node/sums.py",
         "_node/subnet_file.py",
         "_node/journal.py",
+        "_node/overrides.py",
         "_node/notify.py",
         "_node/units.py",
         "_plan/__init__.py",

@@ -16,6 +16,13 @@ description:
     bridge, the MTU of pods, and the routes to all other hosts. For the host, it checks the sysctls,
     the guard, other firewalls, the executables, the data store and the CNI configuration.
   - Each deviation has its cause and its remedy.
+options:
+  host:
+    description:
+      - What the inventory calls the host. It is compared with the name under which the host was
+        deployed, because an inventory may have the addresses of two hosts the wrong way round.
+    type: str
+    default: ''
 extends_documentation_fragment:
   - multinet.flannel.cni_conf
   - multinet.flannel.attributes
@@ -85,7 +92,10 @@ from ansible_collections.multinet.flannel.plugins.module_utils._node import depl
 def main() -> None:
     """Look, compare, and return what deviates."""
     module = AnsibleModule(
-        argument_spec={"cni_conf": {"type": "path", "default": "/etc/cni/net.d/00-multinet.conf"}},
+        argument_spec={
+            "cni_conf": {"type": "path", "default": "/etc/cni/net.d/00-multinet.conf"},
+            "host": {"type": "str", "default": ""},
+        },
         supports_check_mode=True,
     )
     refused = root.prepare()
@@ -95,14 +105,24 @@ def main() -> None:
         record = deployed.record()
         plan = record["plan"] if record else None
         seen = observe.look(record, module.params["cni_conf"]) if record else None
-        if seen:
+        if plan and seen:
             seen["member"] = compare.member_down(seen)
+            seen["silent"] = compare.silent(seen, observe.silent_endpoints(plan))
+            seen["named"] = _named(module.params["host"])
         kubeconfig = ((plan or {}).get("cni_conf") or {}).get("kubeconfig")
         if seen and kubeconfig:
             seen["api"] = probe.problem(kubeconfig)
     except (deployed.DeployedError, commands.ObserveError) as error:
         module.fail_json(msg=f"This host could not be looked at. {error}")
     module.exit_json(changed=False, **compare.status(plan, seen))
+
+
+def _named(name: str) -> tuple[str, str] | None:
+    """Return the name under which this host was deployed and the one that it has now, None if they
+    are the same or not known; raise DeployedError.
+    """
+    before = (deployed.read() or {}).get("host")
+    return (before, name) if before and name and before != name else None
 
 
 if __name__ == "__main__":

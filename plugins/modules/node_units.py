@@ -63,6 +63,10 @@ options:
       executable:
         description: The executable of the main process.
         type: path
+      arguments:
+        description: The arguments of the main process. By default, they are not compared.
+        type: list
+        elements: str
       when_different:
         description:
           - What to do with a running unit that differs.
@@ -166,6 +170,7 @@ ARGUMENT_SPEC = {
             "environment_prefix": {"type": "str", "default": ""},
             "state_file": {"type": "path"},
             "executable": {"type": "path"},
+            "arguments": {"type": "list", "elements": "str"},
             "when_different": {
                 "type": "str",
                 "choices": ["restart", "reload"],
@@ -209,6 +214,9 @@ def main() -> None:
             _ask_first(module, wanted, changes)
             with lock.by_run():
                 units.apply(systemd, changes, enable, module.params["timeout"])
+            still = units.in_vain(systemd, wanted, changes)
+            if still:
+                module.fail_json(msg="\n".join(still))
     except (units.UnitError, lock.LockError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(
@@ -228,6 +236,7 @@ def _unit(item: dict[str, Any]) -> units.Unit:
         prefix=item["environment_prefix"],
         state_file=item["state_file"] or "",
         executable=item["executable"] or "",
+        arguments=item["arguments"],
         verb=item["when_different"],
         reason=item["reason"],
     )
@@ -246,6 +255,7 @@ def _deployed(reason: str) -> list[units.Unit]:
             environment=environments.get(name, {}),
             prefix="FLANNELD_" if name in environments else "",
             executable=deployed.FLANNELD,
+            arguments=[],
             reason=reason,
         )
         for name in names

@@ -139,3 +139,37 @@ def test_what_leads_to_a_host_without_a_lease_is_taken_away(inside):
     compared = compare.compared(PLAN, after)
     assert [one.kind for one in compared.found] == ["unleased"]  # the one of others
     assert repair.steps(*compared) == []
+
+
+def test_rules_that_take_packets_elsewhere(inside):
+    """As `ip` prints them; what asks for more than addresses and a device concerns others."""
+    inside("ip link add eth0 type veth peer name far")
+    inside("ip link set eth0 up")
+    for words in (
+        "100 to 10.1.85.0/25 unreachable",
+        "101 from 10.1.11.0/24 iif mn-blue lookup 77",
+        "102 from all fwmark 4 blackhole",
+        "103 from all lookup 78",  # there is no such table
+        "104 from all lookup main suppress_prefixlength 0",
+        "105 from all blackhole",
+    ):
+        inside(f"ip rule add pref {words}")
+    inside("ip -6 rule add pref 9 to fd00:201::3 prohibit")
+    inside("ip route add default dev eth0 table 77")
+    inside("ip route add throw 10.1.85.0/24 table 77")
+    seen = json.loads((VECTORS / "lab.json").read_text(encoding="utf-8"))
+    seen["rules"] = observe._ways(inside)["rules"]
+    found = [one for one in compare.deviations(PLAN, seen) if one.kind == "detours"]
+    assert [(one.network, one.sentence) for one in found] == [
+        (
+            "blue",
+            "a rule (ip rule) takes its packets elsewhere: 100: from all to 10.1.85.0/25"
+            " unreachable, 9: from all to fd00:201::3 prohibit",
+        )
+    ]
+    inside("ip route delete throw 10.1.85.0/24 table 77")
+    seen["rules"] = observe._ways(inside)["rules"]
+    found = [one.sentence for one in compare.deviations(PLAN, seen) if one.kind == "detours"]
+    assert (
+        "101: from 10.1.11.0/24 iif mn-blue lookup 77, in which default leads by eth0" in found[0]
+    )

@@ -561,3 +561,18 @@ def test_the_module_says_the_sentence_and_check_mode_can_go_on_without_etcd(modu
         " its path."
     )
     assert actions(module(when_unreachable="empty", check=True, **missing))["blue"] == "created"
+
+
+def test_an_endpoint_that_does_not_answer_beside_one_that_does_is_named(url, tls):
+    """flanneld, like the client, takes the next one."""
+    environment = {
+        "FLANNELD_ETCD_CAFILE": tls["ca_cert"],
+        "FLANNELD_ETCD_CERTFILE": tls["client_cert"],
+        "FLANNELD_ETCD_KEYFILE": tls["client_key"],
+    }
+    both = {**environment, "FLANNELD_ETCD_ENDPOINTS": f"https://127.0.0.2:1,{url}"}
+    assert datastore.silent([both, both]) == {
+        "127.0.0.2": "etcd at https://127.0.0.2:1 can't be reached: connection refused. Start"
+        " etcd there or correct the endpoint."
+    }
+    assert datastore.silent([{**environment, "FLANNELD_ETCD_ENDPOINTS": url}, {}]) == {}

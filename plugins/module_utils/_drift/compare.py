@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from .._node import links, subnet_file, units
+from .._node import links, overrides, subnet_file, units
 from . import network as networks
 
 GUARD = "multinet-isolation.service"
@@ -24,6 +24,7 @@ HELPERS = {
     "multinet-keeper.service": "nothing repairs this host or publishes its metrics",
     "multinet-token.timer": "nothing renews this host's tokens for the Kubernetes API",
 }
+STARTED_BY_HELPERS = ("multinet-token.service",)
 
 
 class Kind(NamedTuple):
@@ -71,9 +72,16 @@ KINDS = {
         "site",
         "run the playbook site",
     ),
+    "overrides": Kind(
+        "no file of others, such as a drop-in, changes what the units of the collection run; how"
+        " much a unit may use, how long it may take and when it starts is yours to change",
+        "systemd, the drop-ins",
+        "hand",
+        overrides.REMEDY,
+    ),
     "datastore": Kind(
-        "etcd, or the subnet server and the API behind it, answers, has no alarm and has room; the"
-        " host's own member of etcd runs (only by `status`)",
+        "etcd, or the subnet server and the API behind it, answers, has no alarm and has room;"
+        " every endpoint of etcd answers, and the host's own member runs (only by `status`)",
         "its API, with flanneld's own certificate",
         "hand",
         "repair the data store",
@@ -139,10 +147,10 @@ KINDS = {
         "a correct route to every other host's subnet; ipsec's policies", "`ip`", "keeper", _RESTART
     ),
     "detours": Kind(
-        "no more specific route leads part of another host's subnet elsewhere",
+        "no more specific route, and no rule (`ip rule`), leads packets elsewhere",
         "`ip`",
         "hand",
-        "take the route away (ip route delete)",
+        "take it away (ip route delete, ip rule delete)",
     ),
     "neighbours": Kind(
         "vxlan's neighbour and FDB entry of every other host; WireGuard's peers",
@@ -168,6 +176,12 @@ KINDS = {
         "systemd",
         "site",
         "run the playbook site",
+    ),
+    "name": Kind(
+        "the host has the name in the inventory under which it was deployed (only by `status`)",
+        "`/etc/multinet/deployed.json`",
+        "site",
+        "correct its address there (ansible_host), or, if it was renamed, run the playbook site",
     ),
 }
 
@@ -348,14 +362,22 @@ def _host(plan: dict[str, Any], seen: dict[str, Any]) -> Iterator[Deviation]:
     yield from _guard(plan, seen)
     for path, reason in sorted(seen["executables"].items()):
         yield Deviation("", "executables", f"{path} {reason}")
+    yield from _overrides(plan, seen)
     yield from _datastore(seen)
     if seen.get("member"):  # status alone says it: the networks do without one
         yield Deviation("", "datastore", seen["member"], "start it: run the playbook site")
+    for why in seen.get("silent", ()):  # nor do they notice these
+        yield Deviation("", "datastore", f"not all of etcd answers: {why.rstrip('.')}")
     if seen.get("api"):  # status alone asks
         yield Deviation("", "api", seen["api"].rstrip("."))
     for path, reason in sorted(seen["cni_files"].items()):
         yield Deviation("", "cni", f"{path} {reason}")
     yield from _boot(plan, seen)
+    if seen.get("named"):
+        before, now = seen["named"]
+        yield Deviation(
+            "", "name", f"this host was deployed as {before}, and the inventory calls it {now}"
+        )
 
 
 def member_down(seen: dict[str, Any]) -> str:
@@ -370,6 +392,28 @@ def member_down(seen: dict[str, Any]) -> str:
         f"{ETCD} is {state.get('ActiveState')} ({state.get('SubState')}), so etcd outlives fewer"
         " failures, or does not work"
     )
+
+
+def _overrides(plan: dict[str, Any], seen: dict[str, Any]) -> Iterator[Deviation]:
+    owners = {network["unit"]: network["name"] for network in plan["networks"]}
+    for unit, state in sorted(seen["units"].items()):
+        for path, names in state.get("overrides", {}).items():
+            text = overrides.sentence(unit, path, names)
+            yield Deviation(owners.get(unit, ""), "overrides", text)
+
+
+def silent(seen: dict[str, Any], endpoints: dict[str, str]) -> list[str]:
+    """Return why endpoints of etcd do not answer, but for what is told already: that the data store
+    gives no answer at all, or that this host's own member does not run.
+
+    endpoints: what observe.silent_endpoints() returns.
+    """
+    own = [one.split("/")[0] for link in seen["links"].values() for one in link["addresses"]]
+    return [
+        why
+        for host, why in endpoints.items()
+        if not seen["leases_wrong"] and not (seen.get("member") and host in own)
+    ]
 
 
 def _boot(plan: dict[str, Any], seen: dict[str, Any]) -> Iterator[Deviation]:

@@ -82,6 +82,23 @@ def read(
     return found
 
 
+def silent(environments: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """Return {host of an endpoint of etcd that does not answer: why, a sentence}; {} for the only
+    one. environments: what flanneld run with.
+
+    read() goes on to the next endpoint, as flanneld does, so nothing else shows it.
+    """
+    found: dict[str, str] = {}
+    for endpoints, ca, certificate, key in sorted(set(map(_settings, environments))):
+        urls = endpoints.split(",") if "," in endpoints else []
+        for url in urls:
+            try:
+                etcd.Client([url], ca or None, certificate or None, key or None, SECONDS).status()
+            except etcd.EtcdError as error:
+                found[etcd.parse_endpoint(url).host] = str(error)
+    return found
+
+
 def _settings(environment: Mapping[str, str]) -> tuple[str, ...]:
     keys = ("ENDPOINTS", "CAFILE", "CERTFILE", "KEYFILE")
     return tuple(environment.get(f"FLANNELD_ETCD_{key}", "") for key in keys)

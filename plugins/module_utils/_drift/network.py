@@ -11,6 +11,7 @@ wireguard/device.go and udp/udp_network_amd64.go (one route for all), ipsec/hand
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from typing import Any, NamedTuple
 from .._node import passage, subnet_file
 from .._plan.schema import BACKENDS, leads_over_underlay
 from .._ranges import is_within
+from . import rules
 
 # A lease is renewed an hour before it ends, and each minute from then on until that works (flannel,
 # pkg/subnet/etcd/local_manager.go; its --subnet-lease-renew-margin). Five of them may fail.
@@ -325,6 +327,7 @@ def udp_device(subnet: str | None, seen: Seen) -> str:
 
 def _bridge(network: Network, seen: Seen, written: list[str]) -> Iterator[str]:
     link = seen["links"].get(network["bridge"])
+    yield from _renamed(network["bridge"], seen, written)
     if link is None or not written:
         return  # the first pod makes it
     has = set(link["addresses"])
@@ -347,6 +350,21 @@ def _bridge(network: Network, seen: Seen, written: list[str]) -> Iterator[str]:
     mtu = bridge_mtu(network, seen)
     if mtu not in (None, link["mtu"]):
         yield f"the bridge {link['name']} has the MTU {link['mtu']}, but pods on it have {mtu}"
+
+
+def _renamed(bridge: str, seen: Seen, written: list[str]) -> Iterator[str]:
+    """Tell of another bridge with the addresses of a network's."""
+    for name, link in seen["links"].items():
+        if link["kind"] != "bridge" or name == bridge or not set(written) & set(link["addresses"]):
+            continue
+        if bridge in seen["links"]:
+            yield f"{name} has the address of {bridge}, too (take it away first)"
+        else:
+            yield (
+                f"the bridge {bridge} has got the name {name}, and the guard drops what comes from"
+                f" there (first ip link set {name} down; ip link set {name} name {bridge}; ip link"
+                f" set {bridge} up)"
+            )
 
 
 def _held(addresses: list[str], subnets: list[str]) -> list[str]:
@@ -423,6 +441,9 @@ def _ways(network: Network, seen: Seen, own: Lease | None, others: list[Lease]) 
             "detours",
             f"a more specific route sends part of another host's subnet elsewhere: {some(parts)}",
         )
+    taken = list(dict.fromkeys(_by_rules(network, seen, own, apart)))
+    if taken:
+        yield "detours", f"a rule (ip rule) takes its packets elsewhere: {some(taken)}"
     if backend == "wireguard" and seen["wireguard"] is not None:
         yield from _wireguard_peers(network, seen, others)
     if backend == "ipsec":
@@ -490,6 +511,41 @@ def _narrower(network: Network, seen: Seen, others: list[Lease]) -> list[dict[st
             if end and not _leads_there(network, route, end):
                 found.append(route)
     return found
+
+
+def _by_rules(
+    network: Network, seen: Seen, own: Lease | None, others: list[Lease]
+) -> Iterator[str]:
+    """Yield what rules do to packets from pods here to other hosts' subnets, to packets from there,
+    and to those of the tunnel.
+    """
+    if own is None:
+        return
+    here = {ipaddress.ip_network(end.subnet).version: end for end in _ends(network, own)}
+    for end in (end for lease in others for end in _ends(network, lease)):
+        there = ipaddress.ip_network(end.subnet)
+        mine = here.get(there.version)
+        if mine is None:
+            continue
+        source = ipaddress.ip_network(mine.subnet)
+        device = end.device or (seen["underlay"].get(network["name"]) or {}).get("interface", "")
+        right = functools.partial(_is_right, network, end)
+        flows = [
+            rules.Flow(source, there, network["bridge"], right),
+            rules.Flow(there, source, device, lambda route: route.get("dev") == network["bridge"]),
+        ]
+        if is_address(mine.public) and is_address(end.public):
+            hosts = ipaddress.ip_network(mine.public), ipaddress.ip_network(end.public)
+            flows.append(rules.Flow(*hosts, "lo"))
+        for flow in flows:
+            yield from rules.detours(seen["rules"], flow)
+
+
+def _is_right(network: Network, end: End, route: dict[str, Any]) -> bool:
+    """Whether a route, as `ip` prints it, is a way to a subnet."""
+    if network["backend"]["type"] == "udp":  # its device has any name
+        return bool(route.get("dev"))
+    return _leads_there(network, {"dev": None, "gateway": None, **route}, end)
 
 
 def strays(network: Network, seen: Seen) -> list[dict[str, Any]]:

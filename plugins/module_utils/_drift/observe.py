@@ -17,7 +17,7 @@ import time
 from typing import Any
 
 from .._cni import files
-from .._node import deployed, executables, firewalls, subnet_file, units
+from .._node import deployed, executables, firewalls, overrides, subnet_file, units
 from .._node.links import brief
 from .._node.sums import ArtifactError, sha256_of
 from . import compare, datastore, guard, ways
@@ -26,7 +26,9 @@ from .network import is_address, lacks_leases
 
 FIREWALLS_EVERY = 300.0  # seconds
 CNI_DIRECTORY = "/etc/cni/multinet/net.d"
-PROPERTIES = "Id,LoadState,ActiveState,SubState,UnitFileState,MainPID,NRestarts"
+PROPERTIES = "Id,LoadState,ActiveState,SubState,UnitFileState,MainPID,NRestarts," + ",".join(
+    overrides.PROPERTIES
+)
 
 
 def look(
@@ -38,7 +40,8 @@ def look(
     reads. ask: whether the data store is asked, which goes over the network.
 
     {"links": {name: links.brief(), with "ports": how many links are on it}, "units": {unit: its
-    properties, "process": the state letter of its main process}, "subnet_files": {network:
+    properties, "process": the state letter of its main process, "overrides": what
+    overrides.changes() returns}, "subnet_files": {network:
     {variable: value}}, "sysctls": {path: int}, "guard": guard.look(), with "unguarded":
     guard.unguarded(), "underlay": {network: underlay()}, "executables": {path: what is wrong},
     "cni_files": {path: what is wrong}, "allocated": {network: {"4" or "6": how many addresses
@@ -56,6 +59,12 @@ def look(
         raise ObserveError(
             f"What a command or a file of this host says cannot be read ({error!r})."
         ) from error
+
+
+def silent_endpoints(plan: dict[str, Any]) -> dict[str, str]:
+    """Return what datastore.silent() does of this host's flanneld."""
+    daemons = _daemons()
+    return datastore.silent(_environment(network, daemons) for network in plan["networks"])
 
 
 def _look(record: dict[str, Any], cni_conf: str, execute: Run, *, ask: bool) -> dict[str, Any]:
@@ -221,13 +230,14 @@ def _units(plan: dict[str, Any], daemons: dict[str, int], execute: Run) -> dict[
     names.append(compare.GUARD)
     if plan["datastore"] == "kubernetes":
         names.append(compare.SUBNET_SERVER)
-    names += compare.HELPERS
+    names += [*compare.HELPERS, *compare.STARTED_BY_HELPERS]
     shown = units.parse_show(execute(["systemctl", "show", "-p", PROPERTIES, *names]))
     found: dict[str, Any] = {}
     for name in names:
         properties: dict[str, Any] = dict(shown.get(name, {}))
         pid = int(properties.get("MainPID") or 0)
         properties["process"] = _process_state(pid) if pid else ""
+        properties["overrides"] = overrides.changes(name, properties)
         found[name] = properties
     if in_pods:
         for network in plan["networks"]:

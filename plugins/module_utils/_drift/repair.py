@@ -156,7 +156,9 @@ def _network(
 
 
 def _bridge(network: dict[str, Any], seen: dict[str, Any]) -> Commands:
-    link = seen["links"][network["bridge"]]
+    link = seen["links"].get(network["bridge"])
+    if link is None:
+        return ()  # one that goes by another name: on old kernels it would have to be set down
     written = subnet_file.gateways(seen["subnet_files"][network["name"]])
     former = set(link["addresses"]) - set(written)
     if former and not link["ports"]:

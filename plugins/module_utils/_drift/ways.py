@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 import shutil
 from collections.abc import Collection
 from typing import Any
 
-from . import commands
+from . import commands, rules
 
 # "src 10.7.1.0/24 dst 10.7.2.0/24 \n\tdir out priority 0 \n\ttmpl src 192.0.2.1 dst 192.0.2.2"
 _POLICY = re.compile(
@@ -25,8 +26,8 @@ def look(execute: commands.Run, backends: Collection[str]) -> dict[str, Any]:
     {"routes": [{dst, dev, gateway, protocol, metric}], "neighbours": {device: {address: MAC}},
     "fdb": {device: {MAC: address}}, "fdb_others": {device: [[MAC, address, words]]}, with what
     flanneld makes none like: a second entry of a MAC, or one with a port, VNI or interface of its
-    own, in the words of bridge(8), "xfrm": {subnet: the host that a policy leads to it by},
-    "wireguard": {device: {public key: [ranges]}} or None without the command wg}.
+    own, in the words of bridge(8), "rules": rules.look(), "xfrm": {subnet: the host that a policy
+    leads to it by}, "wireguard": {device: {public key: [ranges]}} or None without the command wg}.
     """
     neighbours: dict[str, dict[str, Any]] = {}
     for one in commands.of_ip(execute, "neigh", "show", "nud", "permanent"):
@@ -53,9 +54,21 @@ def look(execute: commands.Run, backends: Collection[str]) -> dict[str, Any]:
         "neighbours": neighbours,
         "fdb": fdb,
         "fdb_others": others,
+        "rules": rules.look(functools.partial(_policy, execute)),
         "xfrm": _xfrm(execute) if "ipsec" in backends else {},
         "wireguard": _wireguard(execute) if "wireguard" in backends else {},
     }
+
+
+def _policy(execute: commands.Run, family: str, table: str) -> list[Any]:
+    """Return the rules of a family ("4" or "6"), or the routes of one of their tables; none where
+    there is no such family or table.
+    """
+    what = ["route", "show", "table", table] if table else ["rule"]
+    try:
+        return commands.of_ip(execute, f"-{family}", *what)
+    except commands.ObserveError:
+        return []
 
 
 def _has_target(route: dict[str, Any]) -> bool:

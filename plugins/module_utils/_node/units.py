@@ -15,7 +15,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from . import journal
+from . import journal, overrides
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -29,6 +29,7 @@ PROPERTIES = (
     "NRestarts",
     "Job",
     "ConditionResult",
+    *overrides.PROPERTIES,
 )
 
 # Variables that a unit has in its environment only so that its process can be compared: the sum of
@@ -60,6 +61,7 @@ class Unit(NamedTuple):
     prefix: str = ""  # of variables that it must not have beside these; empty: any may be there
     state_file: str = ""  # where it says in JSON what it works with, when not in its environment
     executable: str = ""  # path of the executable it must run; empty: not compared
+    arguments: Sequence[str] | None = None  # of its main process; None: not compared
     verb: str = "restart"  # what brings it in line: restart, or reload, which never stops it
     reason: str = ""  # a reason for that which is known already
 
@@ -69,6 +71,7 @@ class Process(NamedTuple):
 
     environment: dict[str, str]
     executable: str
+    arguments: Sequence[str] = ()
 
 
 class Change(NamedTuple):
@@ -119,6 +122,8 @@ def reason_to_change(
     if process is not None:
         if unit.executable and process.executable != unit.executable:
             return "its executable was replaced"
+        if unit.arguments is not None and list(process.arguments) != list(unit.arguments):
+            return f"it runs with other arguments ({' '.join(process.arguments) or 'none'})"
         different = _different(unit, process.environment)
         if len(different) == 1 and different[0] in SUMS:
             return SUMS[different[0]]
@@ -155,7 +160,10 @@ def read_process(pid: int) -> Process | None:
                 for item in environ.read().split(b"\0")
                 if item
             ]
-        return Process({name: value for name, dummy, value in pairs}, os.readlink(base + "/exe"))
+        with open(base + "/cmdline", "rb") as cmdline:
+            words = cmdline.read().decode(errors="replace").split("\0")[1:-1]
+        environment = {name: value for name, dummy, value in pairs}
+        return Process(environment, os.readlink(base + "/exe"), words)
     except OSError:
         return None
 
@@ -232,6 +240,25 @@ def plan(systemd: Systemd, units: Sequence[Unit]) -> tuple[list[Change], list[st
         if properties.get("UnitFileState") not in ("enabled", "enabled-runtime"):
             enable.append(unit.name)
     return changes, enable
+
+
+def in_vain(systemd: Systemd, units: Sequence[Unit], changes: Sequence[Change]) -> list[str]:
+    """Return a sentence for each unit that changes were applied to and that still runs with
+    something else than it should, because of files of others; raise UnitError.
+    """
+    changed = {change.unit for change in changes}
+    wanted = [unit._replace(reason="") for unit in units if unit.name in changed]
+    shown = systemd.show(sorted(changed)) if changed else {}
+    found = []
+    for unit, dummy, reason in plan(systemd, wanted)[0]:
+        files = overrides.changes(unit, shown.get(unit, {}))
+        why = "; ".join(overrides.sentence(unit, path, names) for path, names in files.items())
+        if why:
+            found.append(
+                f"A restart of {unit} changes nothing ({reason}): {why}."
+                f" {overrides.REMEDY.capitalize()}."
+            )
+    return found
 
 
 def apply(

@@ -21,8 +21,8 @@ from .ends import Facts
 Cause = dict[str, str]  # {"host", "network", "kind", "sentence", "remedy"}
 
 # Kinds of deviations (_drift.compare.KINDS) that cut no way between pods that are attached
-_HARMLESS = ("boot", "cni", "executables")
-_OPENS = ("guard",)  # and those that may open one
+_HARMLESS = ("boot", "cni", "executables", "name")
+_OPENS = ("guard", "overrides")  # and those that may open one
 _ADMITS = ("unleased",)  # and those that let in who is no node
 _LEAKS = {
     "guard": leaks.HOST_FORWARDING,

@@ -171,6 +171,19 @@ def test_a_member_of_etcd_that_is_down_is_told_by_status(state, told):
     assert not compare.member_down(HOST)
 
 
+def test_endpoints_of_etcd_that_do_not_answer_are_told_once():
+    """Where none does, or where this host's own member is down, that is told already."""
+    seen, own = copy.deepcopy(HOST), {"198.18.50.12": "I do not answer."}
+    silent = {**own, "198.18.50.13": "Nor do I."}
+    assert compare.silent(seen, silent) == ["I do not answer.", "Nor do I."]
+    seen["member"] = "multinet-etcd.service is inactive"
+    seen["silent"] = compare.silent(seen, silent)
+    told = [one.line() for one in compare.deviations(PLAN, seen) if one.kind == "datastore"]
+    assert told[1:] == ["not all of etcd answers: Nor do I; repair the data store"]
+    seen["leases_wrong"] = True
+    assert compare.silent(seen, silent) == []
+
+
 def test_nobody_waits_twice_for_a_port_that_the_guard_does_not_know(monkeypatch):
     """A keeper looks again and again; only a port that has just come may become known soon."""
     waits, known = [], {"v1": "given_mn-blue"}

@@ -25,7 +25,9 @@ WANTED = {
 }
 
 
-UNIT = units.Unit("flanneld@red.service", WANTED, prefix="FLANNELD_", executable=EXECUTABLE)
+UNIT = units.Unit(
+    "flanneld@red.service", WANTED, prefix="FLANNELD_", executable=EXECUTABLE, arguments=[]
+)
 
 
 def process(executable=EXECUTABLE, **environment):
@@ -40,6 +42,7 @@ def process(executable=EXECUTABLE, **environment):
         ({}, None, "it does not run"),
         (dict(RUNNING, NeedDaemonReload="yes"), process(), "its unit file changed"),
         (RUNNING, process(executable=EXECUTABLE + " (deleted)"), "its executable was replaced"),
+        (RUNNING, process()._replace(arguments=["-v=9"]), "it runs with other arguments (-v=9)"),
         (RUNNING, process(FLANNELD_IFACE="eth1"), "it runs with another FLANNELD_IFACE"),
         (RUNNING, process(FLANNELD_IP_MASQ="true"), "it runs with another FLANNELD_IP_MASQ"),
         (RUNNING, process(MULTINET_CONFIG_SHA256="old"), "the network's configuration changed"),
@@ -147,7 +150,11 @@ def test_environment_file_and_running_process_are_read_alike():
         child.stdout.readline()
         running = units.read_process(child.pid)
         child.communicate(b"\n")
-    unit = UNIT._replace(environment=environment, executable=running.executable)
+    unit = UNIT._replace(
+        environment=environment,
+        executable=running.executable,
+        arguments=["-c", "print(flush=True); input()"],
+    )
     assert units.reason_to_change(unit, RUNNING, running) is None
     assert units.read_process(child.pid) is None
 
@@ -269,3 +276,24 @@ def test_a_unit_that_is_still_active_is_waited_for_while_its_restart_is_due():
 
     start(run)
     assert next(shown, None) is None
+
+
+def test_a_restart_that_was_in_vain_names_the_file_that_is_to_blame(tmp_path):
+    """Or each run would restart it, and change nothing."""
+    file = tmp_path / "x.conf"
+    file.write_text("[Service]\nEnvironment=MULTINET_CONFIG_SHA256=x\n", encoding="utf-8")
+    unit = units.Unit(UNIT.name, {"MULTINET_CONFIG_SHA256": "new"}, reason="known already")
+    changes = [units.Change(unit.name, "restart", "it does not run")]
+
+    def in_vain(drop_in, wanted):
+        host = Host(MainPID=str(os.getpid()), DropInPaths=drop_in)
+        return units.in_vain(units.Systemd(host), [wanted], changes)
+
+    assert in_vain(str(file), unit) == [
+        "A restart of flanneld@red.service changes nothing (the network's configuration changed):"
+        f" {file} changes Environment of flanneld@red.service. Remove that file, and then run the"
+        " playbook site."
+    ]
+    assert in_vain("", unit) == []
+    assert in_vain(str(file), unit._replace(environment={})) == []
+    assert units.in_vain(units.Systemd(Host()), [unit], []) == []
