@@ -16,7 +16,7 @@ import ipaddress
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from .._node import passage, subnet_file
+from .._node import links, passage, subnet_file
 from .._plan.schema import BACKENDS, leads_over_underlay
 from .._ranges import is_within
 from . import rules
@@ -362,8 +362,7 @@ def _renamed(bridge: str, seen: Seen, written: list[str]) -> Iterator[str]:
         else:
             yield (
                 f"the bridge {bridge} has got the name {name}, and the guard drops what comes from"
-                f" there (first ip link set {name} down; ip link set {name} name {bridge}; ip link"
-                f" set {bridge} up)"
+                f" there (first {links.name_back(name, bridge)})"
             )
 
 

@@ -329,15 +329,19 @@ def _addresses(observed: Facts, deployment: Deployment) -> Iterator[str]:
             prefix = ipaddress.ip_network(network[key])
             for dev, other in _foreign_prefixes(observed, ours, leased):
                 if other.version == prefix.version and other.overlaps(prefix):
-                    or_removed = (
-                        "; or, if no other CNI uses this bridge any more, remove it (ip link delete"
-                        f" {dev})"
-                    )
+                    or_else = _or_else(dev, network["bridge"], observed, ours)
                     yield (
                         f"Network '{network['name']}': {key} {prefix} overlaps {other}, which this"
                         f" host has on interface {dev}. Choose a range that is free on every"
-                        f" host{or_removed * (dev in bridges)}."
+                        f" host{or_else * (dev in bridges)}."
                     )
+
+
+def _or_else(dev: str, bridge: str, observed: Facts, ours: set[str]) -> str:
+    """Say what else may be done about a bridge in a network's range."""
+    if bridge in ours and all(link["ifname"] != bridge for link in observed["links"]):
+        return f"; or, if it is {bridge}, give it its name back ({links.name_back(dev, bridge)})"
+    return f"; or, if no other CNI uses this bridge any more, remove it (ip link delete {dev})"
 
 
 def _devices(observed: Facts, plan: Facts, deployed: Facts | None) -> Iterator[str]:
