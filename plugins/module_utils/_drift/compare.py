@@ -60,6 +60,13 @@ KINDS = {
         "site",
         "run the playbook site",
     ),
+    "learning": Kind(
+        "that bridges learn no MAC from frames to bridges themselves, such as those of LLDP, unless"
+        " the network has `spoofing: allowed`",
+        "`/sys/class/net`",
+        "hand",
+        "set it to 1, and find out what keeps the guard from it (journalctl -u multinet-isolation)",
+    ),
     "firewall": Kind(
         "that other firewalls drop no packets of tunnels, or between pods of two hosts",
         "`nft`, `iptables-nft-save`, `iptables-legacy-save`",
@@ -240,6 +247,7 @@ def deviations(plan: dict[str, Any], seen: dict[str, Any]) -> list[Deviation]:
             for kind, sentence in networks.deviations(network, seen)
         ]
         found += _unreadable(plan, network, seen)
+        found += _learning(network, seen)
         found += [
             Deviation(network["name"], "firewall", one.sentence, one.remedy)
             for one in networks.closed_ways(network, seen)
@@ -596,6 +604,28 @@ def _guard(plan: dict[str, Any], seen: dict[str, Any]) -> Iterator[Deviation]:
             "rules of the guard were added, taken out or moved by hand (`site --check --diff` shows"
             " which): its file is not what was deployed",
         )
+
+
+def _learning(network: dict[str, Any], seen: dict[str, Any]) -> Iterator[Deviation]:
+    """Yield what lets a pod take a neighbour's MAC by a frame that no table sees."""
+    bridge = network["bridge"]
+    value = seen["linklocal"].get(bridge, "1")
+    # a network of before has no such key
+    if value == "1" or network.get("spoofing") != "blocked":
+        return
+    taken = "so a pod may take a neighbour's packets"
+    if value:
+        sentence = (
+            f"{bridge} learns MACs from frames to the bridge itself (no_linklocal_learn is"
+            f" {value}), {taken}"
+        )
+        yield Deviation(network["name"], "learning", sentence)
+    else:
+        sentence = (
+            f"{bridge} learns MACs from frames to the bridge itself, and this kernel has no"
+            f" no_linklocal_learn, {taken}"
+        )
+        yield Deviation(network["name"], "learning", sentence, "boot a kernel of 4.20 or newer")
 
 
 def _names(what: str, names: list[str]) -> str:

@@ -42,14 +42,15 @@ def look(execute: commands.Run) -> dict[str, Any]:
             unreadable = f"'{' '.join(argv)}' did not print the set in JSON"
         # not as JSON: nft 1.0 breaks off at the flag of a table that is owned
         drops = _dropped(execute(["nft", "list", "table", "inet", "multinet"]))
-    except commands.ObserveError:
-        pass  # no table
+    except commands.ObserveError as error:
+        unreadable = _unread("inet multinet", error, execute)
     try:
         listed_ports = execute(["nft", "list", "table", "bridge", "multinet"])
         ports = dict(_PORT.findall(listed_ports.partition("map bridged")[0]))
         drops.update(_dropped(listed_ports))
-    except commands.ObserveError:
+    except commands.ObserveError as error:
         ports = None
+        unreadable = unreadable or _unread("bridge multinet", error, execute)
     try:
         state = json.loads(files.text(STATE) or "{}")
     except ValueError:
@@ -69,6 +70,15 @@ def look(execute: commands.Run) -> dict[str, Any]:
         "dropped": drops,
         "ports": ports,
     }
+
+
+def _unread(table: str, failed: commands.ObserveError, execute: commands.Run) -> str:
+    """Return why a table that could not be listed could not, "" if it is not there."""
+    try:
+        there = f"table {table}" in execute(["nft", "list", "tables"]).splitlines()
+    except commands.ObserveError:
+        there = True  # for all that anybody can say
+    return str(failed) if there else ""
 
 
 def _elements(text: str) -> list[str] | None:
@@ -117,3 +127,32 @@ def unguarded(
     return sorted(
         name for name in on_bridges - still if os.path.exists(f"/sys/class/net/{name}/brport")
     )
+
+
+_last_linklocal: set[str] = set()  # bridges
+
+
+def linklocal(plan: dict[str, Any]) -> dict[str, str]:
+    """Return {bridge of a network that is there: its no_linklocal_learn, "" where the kernel has
+    none}. The guard sets it, so a bridge that learns is looked at again, if it is new to this
+    process.
+    """
+    global _last_linklocal  # what this process saw last
+
+    def read() -> dict[str, str]:
+        places = {
+            network["bridge"]: f"/sys/class/net/{network['bridge']}/bridge"
+            for network in plan["networks"]
+        }
+        return {
+            bridge: files.text(f"{place}/no_linklocal_learn").strip()
+            for bridge, place in places.items()
+            if os.path.isdir(place)
+        }
+
+    found = read()
+    if any(value == "0" and bridge not in _last_linklocal for bridge, value in found.items()):
+        time.sleep(PORT_SECONDS)  # one that has just come
+        found = read()
+    _last_linklocal = {bridge for bridge, value in found.items() if value == "0"}
+    return found

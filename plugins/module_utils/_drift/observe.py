@@ -41,9 +41,9 @@ def look(
 
     {"links": {name: links.brief(), with "ports": how many links are on it}, "units": {unit: its
     properties, "process": the state letter of its main process, "overrides": what
-    overrides.changes() returns}, "subnet_files": {network:
-    {variable: value}}, "sysctls": {path: int}, "guard": guard.look(), with "unguarded":
-    guard.unguarded(), "underlay": {network: underlay()}, "executables": {path: what is wrong},
+    overrides.changes() returns}, "subnet_files": {network: {variable: value}}, "sysctls": {path:
+    int}, "guard": guard.look(), with "unguarded": guard.unguarded(), "linklocal":
+    guard.linklocal(), "underlay": {network: underlay()}, "executables": {path: what is wrong},
     "cni_files": {path: what is wrong}, "allocated": {network: {"4" or "6": how many addresses
     host-local gave to pods}}, "pods": {network: these addresses}, "adopted": _adopted(), "nodes":
     how many the inventory had when this host was deployed, 0 where that was not recorded,
@@ -94,6 +94,7 @@ def _look(record: dict[str, Any], cni_conf: str, execute: Run, *, ask: bool) -> 
             path: _number("/proc/sys/" + path) for path in compare.sysctl_paths(plan, links)
         },
         "guard": {**guarded, "unguarded": guard.unguarded(plan, links, guarded["ports"], execute)},
+        "linklocal": guard.linklocal(plan),
         "underlay": {name: underlay(links, one) for name, one in environments.items()},
         **store,
         "executables": _executables(),

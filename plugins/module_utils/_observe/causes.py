@@ -23,9 +23,10 @@ Cause = dict[str, str]  # {"host", "network", "kind", "sentence", "remedy"}
 # Kinds of deviations (_drift.compare.KINDS) that cut no way between pods that are attached
 _HARMLESS = ("boot", "cni", "executables", "name")
 _OPENS = ("guard", "overrides")  # and those that may open one
-_ADMITS = ("unleased",)  # and those that let in who is no node
+_ADMITS = ("unleased", "learning")  # and those that only let somebody do what he may not
 _LEAKS = {
     "guard": leaks.HOST_FORWARDING,
+    "learning": leaks.SPEAKS_FOR_OTHERS,
     "mtu": leaks.MTU,
     "unleased": leaks.INJECTION_FROM_OUTSIDE,
 }

@@ -184,6 +184,39 @@ def test_endpoints_of_etcd_that_do_not_answer_are_told_once():
     assert compare.silent(seen, silent) == []
 
 
+def test_where_any_address_may_be_used_a_bridge_may_learn_any():
+    seen = dict(HOST, linklocal={"mn-blue": "0"})  # and none of red yet
+    blue, red = PLAN["networks"]
+    assert [one.kind for one in compare.deviations(PLAN, seen)] == ["learning"]
+    allowed = {**PLAN, "networks": [{**blue, "spoofing": "allowed"}, red]}
+    assert compare.deviations(allowed, seen) == []
+
+
+def test_what_bridges_learn_is_looked_at_again_where_the_guard_may_be_about_to_set_it(monkeypatch):
+    """It takes half a second for a bridge that has just come, with the first pod."""
+    waits, values = [], {"mn-blue": "1\n", "mn-red": "0\n"}
+
+    def text(path):
+        return values.get(path.split("/")[4], "")
+
+    def wait(seconds):
+        waits.append(seconds)
+        values.update(later)
+
+    monkeypatch.setattr(guard.files, "text", text)
+    monkeypatch.setattr(guard.os.path, "isdir", lambda path: path.split("/")[4] in values)
+    monkeypatch.setattr(guard.time, "sleep", wait)
+    later = {"mn-red": "1\n"}
+    assert guard.linklocal(PLAN) == {"mn-blue": "1", "mn-red": "1"} and len(waits) == 1
+    values["mn-red"], later = "0\n", {}
+    assert guard.linklocal(PLAN) == {"mn-blue": "1", "mn-red": "0"} and len(waits) == 2
+    assert guard.linklocal(PLAN) == {"mn-blue": "1", "mn-red": "0"} and len(waits) == 2
+    values.update({"mn-red": ""})  # an older kernel
+    assert guard.linklocal(PLAN) == {"mn-blue": "1", "mn-red": ""} and len(waits) == 2
+    del values["mn-red"]
+    assert guard.linklocal(PLAN) == {"mn-blue": "1"} and len(waits) == 2
+
+
 def test_nobody_waits_twice_for_a_port_that_the_guard_does_not_know(monkeypatch):
     """A keeper looks again and again; only a port that has just come may become known soon."""
     waits, known = [], {"v1": "given_mn-blue"}

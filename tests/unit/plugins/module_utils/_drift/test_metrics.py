@@ -63,6 +63,7 @@ def test_what_is_published_of_a_host():
         'multinet_guard_state{state="owned"}': 1,
         'multinet_guard_state{state="watched"}': 0,
         'multinet_guard_state{state="missing"}': 0,
+        'multinet_guard_state{state="unreadable"}': 0,
         "multinet_guard_restored_total": 4,
         'multinet_guard_dropped_packets_total{network="",reason="a pod to a tunnel"}': 3,
         'multinet_guard_dropped_packets_total{network="blue",'
@@ -98,6 +99,17 @@ def test_what_was_not_looked_at_has_no_number():
         for name in found
         if "lease" in name or ("addresses" in name and 'network="blue"' in name)
     ]
+
+
+def test_a_table_that_cannot_be_read_is_not_said_to_be_missing():
+    seen = copy.deepcopy(HOST)
+    seen["guard"].update(devices=None, unreadable="nft cannot be run")
+    found = published(seen)
+    states = {
+        state: found[f'multinet_guard_state{{state="{state}"}}'] for state in metrics.GUARD_STATES
+    }
+    assert states == {"owned": 0, "watched": 0, "missing": 0, "unreadable": 1}
+    assert found['multinet_deviations{kind="guard",network=""}'] == 1
 
 
 def test_drops_towards_another_cnis_network_are_its_own():

@@ -198,6 +198,37 @@ def test_a_table_that_nobody_can_read(text):
     assert not [one for one in found if "is not in the kernel" in one]
 
 
+REFUSED = "Operation not permitted (you must be root)"
+
+
+@pytest.mark.parametrize("listed", ["table inet multinet\ntable bridge multinet\n", None])
+@pytest.mark.parametrize("unread", ["inet", "bridge"])
+def test_a_table_that_cannot_be_read_is_not_said_to_be_missing(unread, listed):
+    """listed: by `nft list tables`; None: that fails, too."""
+
+    def execute(argv):
+        if unread in argv or (argv[-1] == "tables" and listed is None):
+            raise observe.ObserveError(f"'{' '.join(argv)}' failed: {REFUSED}")
+        return listed if argv[-1] == "tables" else '{"nftables": [{"set": {}}]}'
+
+    guard = observe._guard(execute)
+    assert REFUSED in guard["unreadable"]
+    seen = dict(drift_host.HOST, guard=dict(guard, unguarded=[]))
+    found = [one.sentence for one in compare.deviations(drift_host.PLAN, seen)]
+    assert [one for one in found if "the guard's table could not be read" in one and REFUSED in one]
+    assert not [one for one in found if "is not in the kernel" in one]
+
+
+def test_a_table_that_is_not_there_is_missing():
+    def execute(argv):
+        if argv[-1] == "tables":
+            return "table ip nat\ntable inet multinet-other\n"
+        raise observe.ObserveError("Error: No such file or directory")
+
+    guard = observe._guard(execute)
+    assert guard["devices"] is None and guard["ports"] is None and not guard["unreadable"]
+
+
 @pytest.mark.parametrize("text", ["{", "7", "null", '"x"', "[7]", '[{"dev": 1}]'])
 def test_commands_that_print_something_else(text):
     """The keeper says that the host could not be looked at, and looks again."""

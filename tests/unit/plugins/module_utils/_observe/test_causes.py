@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.multinet.flannel.plugins.module_utils._observe import leaks
 from ansible_collections.multinet.flannel.plugins.module_utils._observe import report as forms
 
 from .test_verdict import change
@@ -85,6 +86,13 @@ def test_a_leak_is_looked_for_where_the_guard_is_not_as_deployed():
     leaked = {"receive": "forced|4|h1/a/eth0|h2/c/net1"}
     back = {"receive": "forced|4|h2/a/eth0|h1/b/net1"}
     assert measured([leaked, back], h1=[GUARD])["findings"][0]["hosts"] == ["h1"]
+
+
+def test_a_bridge_that_learns_what_no_table_sees_is_a_finding_of_its_own():
+    learning = {**LEASE, "kind": "learning", "sentence": "mn-blue learns MACs from frames"}
+    lost, found = measured([LOST], h1=[learning])["findings"]
+    assert lost["causes"] == [] and found["sentence"] == "h1: mn-blue learns MACs from frames."
+    assert found["class"] == leaks.SPEAKS_FOR_OTHERS.number
 
 
 def test_a_fact_has_the_cause_of_its_host():
