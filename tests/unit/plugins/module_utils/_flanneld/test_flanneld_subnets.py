@@ -22,10 +22,14 @@ def test_waits_until_every_file_is_there_and_about_its_network(tmp_path):
     blue.write_text(LEASE.format("10.1.0.0/16"), encoding="ascii")
     red.write_text(LEASE.format("10.9.0.0/16"), encoding="ascii")  # of a former range
 
+    renewed = []
+
     def renew():
         red.write_text(LEASE.format("10.3.0.0/16"), encoding="ascii")
+        renewed.append(red)
 
     wait({str(blue): "10.1.0.0/16", str(red): "10.3.0.0/16"}, renew)
+    assert renewed == [red]
 
 
 def test_a_network_without_a_lease_is_named(tmp_path):

@@ -266,6 +266,7 @@ def test_a_unit_that_ends_for_other_reasons_each_time_is_waited_for():
         return 0, ENDS_WITH % f"{number}\n" if argv[0] == "journalctl" else "", ""
 
     start(run)
+    assert next(count) > 60
 
 
 def test_a_unit_that_is_still_active_is_waited_for_while_its_restart_is_due():
