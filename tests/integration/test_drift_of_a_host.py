@@ -158,7 +158,7 @@ def test_rules_that_take_packets_elsewhere(inside):
     inside("ip route add default dev eth0 table 77")
     inside("ip route add throw 10.1.85.0/24 table 77")
     seen = json.loads((VECTORS / "lab.json").read_text(encoding="utf-8"))
-    seen["rules"] = observe._ways(inside)["rules"]
+    seen["rules"] = ways.look(inside, ())["rules"]
     found = [one for one in compare.deviations(PLAN, seen) if one.kind == "detours"]
     assert [(one.network, one.sentence) for one in found] == [
         (
@@ -168,7 +168,7 @@ def test_rules_that_take_packets_elsewhere(inside):
         )
     ]
     inside("ip route delete throw 10.1.85.0/24 table 77")
-    seen["rules"] = observe._ways(inside)["rules"]
+    seen["rules"] = ways.look(inside, ())["rules"]
     found = [one.sentence for one in compare.deviations(PLAN, seen) if one.kind == "detours"]
     assert (
         "101: from 10.1.11.0/24 iif mn-blue lookup 77, in which default leads by eth0" in found[0]

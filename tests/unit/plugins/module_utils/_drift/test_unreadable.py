@@ -12,6 +12,7 @@ import drift_host
 import pytest
 import test_lab
 from ansible_collections.multinet.flannel.plugins.module_utils._drift import (
+    commands,
     compare,
     datastore,
     guard,
@@ -208,12 +209,12 @@ def test_a_table_that_cannot_be_read_is_not_said_to_be_missing(unread, listed):
 
     def execute(argv):
         if unread in argv or (argv[-1] == "tables" and listed is None):
-            raise observe.ObserveError(f"'{' '.join(argv)}' failed: {REFUSED}")
+            raise commands.ObserveError(f"'{' '.join(argv)}' failed: {REFUSED}")
         return listed if argv[-1] == "tables" else '{"nftables": [{"set": {}}]}'
 
-    guard = observe._guard(execute)
-    assert REFUSED in guard["unreadable"]
-    seen = dict(drift_host.HOST, guard=dict(guard, unguarded=[]))
+    seen_guard = guard.look(execute)
+    assert REFUSED in seen_guard["unreadable"]
+    seen = dict(drift_host.HOST, guard=dict(seen_guard, unguarded=[]))
     found = [one.sentence for one in compare.deviations(drift_host.PLAN, seen)]
     assert [one for one in found if "the guard's table could not be read" in one and REFUSED in one]
     assert not [one for one in found if "is not in the kernel" in one]
@@ -223,10 +224,11 @@ def test_a_table_that_is_not_there_is_missing():
     def execute(argv):
         if argv[-1] == "tables":
             return "table ip nat\ntable inet multinet-other\n"
-        raise observe.ObserveError("Error: No such file or directory")
+        raise commands.ObserveError("Error: No such file or directory")
 
-    guard = observe._guard(execute)
-    assert guard["devices"] is None and guard["ports"] is None and not guard["unreadable"]
+    seen_guard = guard.look(execute)
+    assert (seen_guard["devices"], seen_guard["ports"]) == (None, None)
+    assert not seen_guard["unreadable"]
 
 
 @pytest.mark.parametrize("text", ["{", "7", "null", '"x"', "[7]", '[{"dev": 1}]'])
