@@ -32,6 +32,7 @@ import time
 import yaml
 
 HERE = pathlib.Path(__file__).resolve().parent
+ATTACH_AGAIN = str(HERE.parent / "shared" / "attach_again.yml")
 STORE = "mn-faults-1"  # the data store, and the pods that packets go to
 LANES = ("mn-faults-2", "mn-faults-3", "mn-faults-4")
 HOSTS = (STORE, *LANES)
@@ -137,7 +138,7 @@ def reboot(host):
     """Reboot a host, and make its pods anew."""
     on("localhost", "podman", "restart", "--time", "3", host)
     on("localhost", "bash", "-c", f"{SHELL}control_groups")
-    playbook(str(HERE / "pods.yml"), "--limit", host)
+    playbook(ATTACH_AGAIN, "--limit", host)
 
 
 def status(host):
@@ -355,10 +356,10 @@ def repaired_by_itself(run, fault, well):
         fault.run_site()
         fault.undo()
         if fault.declared.get("pods") == "undo":
-            playbook(str(HERE / "pods.yml"), "--limit", fault.lane)
+            playbook(ATTACH_AGAIN, "--limit", fault.lane)
         fault.see(well)
         if fault.declared.get("pods") == "after":
-            playbook(str(HERE / "pods.yml"))
+            playbook(ATTACH_AGAIN)
 
     for step in (act, fault.undo, lambda: fault.shell("tidy")):
         run.guarded(fault, step)
