@@ -437,7 +437,7 @@ def find(directories, wanted=WANTED):
     return found
 
 
-def main():
+def read_options():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--rounds", type=int, default=40, help="measured rounds of each row (default 40)"
@@ -486,7 +486,11 @@ def main():
         help="directory on a disk for the run's files (default /var/tmp)",
     )
     parser.add_argument("--json", type=pathlib.Path, help="write all values to this file")
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main():
+    options = read_options()
     if os.geteuid() != 0:
         sys.exit("Network namespaces need root.")
     executables = find(options.bin)
@@ -526,7 +530,7 @@ def main():
             api = KubeApi(directory, directory / "bin")
             try:
                 objects(api, options.api)
-                certificate, key = api.issue_client("both", "system:masters")
+                certificate, key = api.issue_client("both")
                 api.kubeconfig(
                     directory / "kubeconfig",
                     {"client-certificate": str(certificate), "client-key": str(key)},
