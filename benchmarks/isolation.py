@@ -19,16 +19,9 @@ import pathlib
 import random
 import socket
 import statistics
-import sys
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-TESTS = ROOT / "tests"
-TREE = ROOT / ".build" / "tree" / "ansible_collections" / "multinet"
-TREE.mkdir(parents=True, exist_ok=True)
-if not (TREE / "flannel").exists():
-    (TREE / "flannel").symlink_to(ROOT, target_is_directory=True)
-sys.path[:0] = [str(one) for one in (TESTS / "integration", TESTS, TREE.parent.parent)]
+import checkout
 from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ports import table
 from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import ruleset
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
@@ -64,7 +57,7 @@ def declaration(count):
 def guard_program():
     """Return the guard's own program as a module: it knows what a port's elements are."""
     spec = importlib.util.spec_from_file_location(
-        "guard", ROOT / "roles/isolation/files/isolation.py"
+        "guard", checkout.ROOT / "roles/isolation/files/isolation.py"
     )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -23,13 +23,7 @@ import sys
 import tempfile
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-TESTS = ROOT / "tests"
-TREE = ROOT / ".build" / "tree" / "ansible_collections" / "multinet"
-TREE.mkdir(parents=True, exist_ok=True)
-if not (TREE / "flannel").exists():
-    (TREE / "flannel").symlink_to(ROOT, target_is_directory=True)
-sys.path[:0] = [str(one) for one in (TESTS / "integration", TESTS, TREE.parent.parent)]
+import checkout  # noqa: F401
 import kube_api
 import subnet_lab
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan

@@ -21,17 +21,10 @@ import pathlib
 import random
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-TESTS = ROOT / "tests"
-TREE = ROOT / ".build" / "tree" / "ansible_collections" / "multinet"
-TREE.mkdir(parents=True, exist_ok=True)
-if not (TREE / "flannel").exists():
-    (TREE / "flannel").symlink_to(ROOT, target_is_directory=True)
-sys.path[:0] = [str(one) for one in (TREE.parent.parent, TESTS, TESTS / "integration")]
+import checkout  # noqa: F401
 from ansible_collections.multinet.flannel.plugins.module_utils._observe import cells, ends
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 from declaration import BLUE, RED
