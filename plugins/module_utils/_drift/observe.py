@@ -215,8 +215,13 @@ def underlay(links: dict[str, dict[str, Any]], environment: dict[str, str]) -> d
     ):
         said = environment.get(variable)
         found[key] = [said] if said else [one for one in here if mark in one]
-    if public and not interface:  # behind NAT, the interface is named beside it
-        found["missing"] = f"the host does not have the address {public} any more"
+    gone = [
+        environment[variable]
+        for variable in ("FLANNELD_PUBLIC_IP", "FLANNELD_PUBLIC_IPV6")
+        if environment.get(variable, "") not in ("", *every)
+    ]
+    if gone and not named:  # behind NAT, the interface is named beside it
+        found["missing"] = f"the host does not have the address {' or '.join(gone)} any more"
     elif interface and interface not in links:
         found["missing"] = f"the host has no interface {interface}"
     elif interface and not found["addresses"]:

@@ -50,7 +50,7 @@ def brief(one: Link) -> dict[str, Any]:
 
 def name_back(name: str, wanted: str) -> str:
     """Return the commands that rename a device; before 6.2, kernels rename none that is up."""
-    return f"ip link set {name} down; ip link set {name} name {wanted}; ip link set {wanted} up"
+    return f"ip link set {name} down && ip link set {name} name {wanted} && ip link set {wanted} up"
 
 
 def addresses(one: Link) -> list[str]:

@@ -49,6 +49,17 @@ def test_a_fault_is_repaired_by_what_touches_no_pod(fault):
         ({"PUBLIC_IP": "10.77.0.5"}, ["10.77.0.5"], ""),
         ({"PUBLIC_IP": "10.77.0.6"}, ["10.77.0.6"], "does not have the address 10.77.0.6 any more"),
         ({"PUBLIC_IP": "203.0.113.9", "IFACE": "eth0"}, ["203.0.113.9"], ""),  # NAT
+        ({"PUBLIC_IP": "10.77.0.5", "PUBLIC_IPV6": "fd00::5"}, ["10.77.0.5"], ""),
+        (
+            {"PUBLIC_IP": "10.77.0.5", "PUBLIC_IPV6": "fd00::6"},
+            ["10.77.0.5"],
+            "address fd00::6 any",
+        ),
+        (
+            {"PUBLIC_IP": "203.0.113.9", "PUBLIC_IPV6": "fd00::6", "IFACE": "eth0"},
+            ["203.0.113.9"],
+            "",
+        ),
         ({"IFACE": "eth0"}, ["10.77.0.100", "10.77.0.5"], ""),
         ({"IFACE": "eth1"}, [], "no interface eth1"),
     ],
