@@ -13,7 +13,7 @@ Runs on hosts.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .._node import subnet_file, units
@@ -36,15 +36,21 @@ class Handover(NamedTuple):
 
 
 def decide(
-    stored: Sequence[etcd.KeyValue], prefix: str, subnet: str, former: str, address: str
+    stored: Sequence[etcd.KeyValue],
+    prefix: str,
+    subnet: str,
+    former: Collection[str],
+    address: str,
+    mac: str = "",
 ) -> Handover | None:
     """Return what is to be handed over, None where nothing is.
 
     stored: what is in etcd below a network's prefix. subnet: what this host works with, such as
-    10.1.5.0/24. former, address: what its flanneld runs with, and what it is going to start with. A
-    lease that names neither is somebody else's, and stays.
+    10.1.5.0/24. former, address: what its flanneld run with, and what they are going to start with.
+    mac: of the network's tunnel device here, "" for none: it tells whose lease it is where nobody
+    knows the former address. A lease that names nothing of these is somebody else's, and stays.
     """
-    if not former or not address or former == address:
+    if not address or address in former:
         return None
     start = network_config.leases_prefix(prefix)
     leases = [(item, _attributes(item)) for item in stored if item.key.startswith(start)]
@@ -52,10 +58,18 @@ def decide(
         return None  # flanneld is going to find that one
     for item, attributes in leases:
         held = item.key[len(start) :].partition("&")[0].replace("-", "/")
-        if held == subnet and attributes.get("PublicIP") == former:
+        now = attributes.get("PublicIP")
+        if held == subnet and now and (now in former or _is_of(attributes, mac)):
             value = json.dumps({**attributes, "PublicIP": address})
-            return Handover(item, value, f"the lease of {subnet} goes from {former} to {address}")
+            return Handover(item, value, f"the lease of {subnet} goes from {now} to {address}")
     return None
+
+
+def _is_of(attributes: Mapping[str, Any], mac: str) -> bool:
+    """Whether a lease's tunnel has a MAC. It is a random one that its host's device has got."""
+    data = attributes.get("BackendData")
+    told = data.get("VtepMAC") if isinstance(data, dict) else None
+    return bool(mac) and str(told).lower() == mac.lower()
 
 
 def hand_over(
@@ -67,18 +81,20 @@ def hand_over(
     daemons are going to be told. check: only say what would be done. Raises EtcdError.
     """
     said = []
+    networks = list(networks)
+    run_with = {one["name"]: _runs_with(running.get(one["unit"], 0)) for one in networks}
+    of_others = {one.get("FLANNELD_PUBLIC_IP", "") for one in run_with.values()} - {"", address}
     for network in networks:
-        process = units.read_process(running.get(network["unit"], 0))
+        runs_with = run_with[network["name"]]
         subnets = subnet_file.subnets(subnet_file.read(network["subnet_file"]))
-        if process is None or not subnets:
-            continue
-        runs_with = process.environment
-        former = runs_with.get("FLANNELD_PUBLIC_IP", "")
-        if former in ("", address) or "FLANNELD_ETCD_ENDPOINTS" not in runs_with:
-            continue
+        # one that does not run had the address that others run with, or is known by its device
+        former = {runs_with.get("FLANNELD_PUBLIC_IP", "")} if runs_with else of_others
+        mac = "" if runs_with else _mac(network["device"])
         # where etcd is from now on: its host may have another address as well
         told = subnet_file.read(network["environment_file"])
         reach = told if "FLANNELD_ETCD_ENDPOINTS" in told else runs_with
+        if not subnets or address in former or "FLANNELD_ETCD_ENDPOINTS" not in reach:
+            continue
         client = etcd.Client(
             reach["FLANNELD_ETCD_ENDPOINTS"].split(","),
             reach.get("FLANNELD_ETCD_CAFILE"),
@@ -87,10 +103,24 @@ def hand_over(
         )
         prefix = network["etcd_prefix"]
         stored = client.prefix(network_config.leases_prefix(prefix))
-        due = decide(stored, prefix, str(subnets[0]), former, address)
+        due = decide(stored, prefix, str(subnets[0]), former - {""}, address, mac)
         if due and (check or due.write(client)):
             said.append(f"network {network['name']}: {due.sentence}")
     return said
+
+
+def _runs_with(pid: int) -> Mapping[str, str]:
+    """Return the environment of a process, {} of none."""
+    process = units.read_process(pid) if pid else None
+    return process.environment if process else {}
+
+
+def _mac(device: str | None) -> str:
+    try:
+        with open(f"/sys/class/net/{device}/address", encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
 
 
 def _attributes(item: etcd.KeyValue) -> dict[str, Any]:

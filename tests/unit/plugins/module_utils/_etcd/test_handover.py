@@ -15,14 +15,18 @@ PREFIX = "/coreos.com/network/blue"
 SUBNET, FORMER, ADDRESS = "10.1.5.0/24", "198.18.0.11", "198.18.0.111"
 
 
-def lease(subnet, public_ip, number=7):
-    attributes = {"PublicIP": public_ip, "BackendType": "vxlan", "BackendData": {"VNI": 1}}
+MAC = "06:fe:f9:16:19:d1"
+
+
+def lease(subnet, public_ip, number=7, mac=MAC):
+    data = {"VNI": 1, "VtepMAC": mac}
+    attributes = {"PublicIP": public_ip, "BackendType": "vxlan", "BackendData": data}
     key = f"{PREFIX}/subnets/{subnet.replace('/', '-')}"
     return KeyValue(key, json.dumps(attributes), 42, number)
 
 
-def decide(*stored, former=FORMER, address=ADDRESS):
-    return handover.decide(stored, PREFIX, SUBNET, former, address)
+def decide(*stored, former=FORMER, address=ADDRESS, mac=""):
+    return handover.decide(stored, PREFIX, SUBNET, {former}, address, mac)
 
 
 def test_the_lease_of_the_former_address_gets_the_new_one_and_nothing_else_changes():
@@ -54,12 +58,21 @@ def test_any_other_lease_stays(stored):
     assert decide(*stored) is None
 
 
+def test_where_no_daemon_runs_the_tunnel_device_says_which_lease_it_was():
+    """As where it could not start again without the former address."""
+    due = decide(lease(SUBNET, FORMER, mac=MAC.upper()), former="", mac=MAC)
+    assert due.sentence == f"the lease of {SUBNET} goes from {FORMER} to {ADDRESS}"
+    for others in ("", "4a:00:00:00:00:01", None):
+        assert decide(lease(SUBNET, FORMER, mac=others), former="", mac=MAC) is None
+        assert decide(lease(SUBNET, FORMER, mac=others), former="", mac="") is None
+
+
 @pytest.mark.parametrize("former, address", [(ADDRESS, ADDRESS), ("", ADDRESS), (FORMER, "")])
 def test_nothing_is_handed_over_without_another_address(former, address):
     assert decide(lease(SUBNET, FORMER), former=former, address=address) is None
 
 
-class Client:
+class ClientOfLeases:
     """Records what is written."""
 
     def __init__(self):
@@ -71,7 +84,7 @@ class Client:
 
 
 def test_it_is_written_only_where_nobody_else_has_and_ends_with_its_lease():
-    client, own = Client(), lease(SUBNET, FORMER)
+    client, own = ClientOfLeases(), lease(SUBNET, FORMER)
     due = decide(own)
     assert due.write(client)
     assert client.transactions == [
@@ -105,8 +118,43 @@ def test_etcd_is_asked_where_the_daemons_will_find_it(tmp_path, monkeypatch):
         "etcd_prefix": "/coreos.com/network/blue",
         "subnet_file": str(written),
         "environment_file": str(settings),
+        "device": "flannel.1",
     }
     for told in ("", "FLANNELD_ETCD_ENDPOINTS=https://198.51.100.7:2379\n"):
         settings.write_text(told, encoding="utf-8")
         handover.hand_over([network], {"flanneld@blue.service": 7}, "198.51.100.7", check=False)
     assert asked == [["https://192.0.2.7:2379"], ["https://198.51.100.7:2379"]]
+
+
+def test_a_daemon_that_does_not_run_had_the_address_of_those_that_do(tmp_path, monkeypatch):
+    told = {"FLANNELD_PUBLIC_IP": FORMER, "FLANNELD_ETCD_ENDPOINTS": "https://192.0.2.7:2379"}
+    process = type("Process", (), {"environment": told})()
+    monkeypatch.setattr(handover.units, "read_process", lambda pid: process if pid else None)
+    written = tmp_path / "written"
+    written.write_text(f"FLANNEL_SUBNET=10.1.5.1/24\nFLANNELD_ETCD_ENDPOINTS=https://[::1]:1\n")
+
+    class Client(ClientOfLeases):
+        def __init__(self, *dummy):
+            super().__init__()
+
+        def prefix(self, dummy):
+            return [lease(SUBNET, FORMER)]
+
+    monkeypatch.setattr(handover.etcd, "Client", Client)
+    networks = [
+        {
+            "name": name,
+            "unit": name,
+            "etcd_prefix": PREFIX,
+            "subnet_file": str(written),
+            "environment_file": str(written),
+            "device": None,
+        }
+        for name in ("blue", "red")
+    ]
+    handed = f"the lease of {SUBNET} goes from {FORMER} to {ADDRESS}"
+    for running, said in (
+        ({"red": 7}, [f"network blue: {handed}", f"network red: {handed}"]),
+        ({}, []),
+    ):
+        assert handover.hand_over(networks, running, ADDRESS, check=False) == said
