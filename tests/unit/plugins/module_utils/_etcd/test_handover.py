@@ -131,7 +131,7 @@ def test_a_daemon_that_does_not_run_had_the_address_of_those_that_do(tmp_path, m
     process = type("Process", (), {"environment": told})()
     monkeypatch.setattr(handover.units, "read_process", lambda pid: process if pid else None)
     written = tmp_path / "written"
-    written.write_text(f"FLANNEL_SUBNET=10.1.5.1/24\nFLANNELD_ETCD_ENDPOINTS=https://[::1]:1\n")
+    written.write_text("FLANNEL_SUBNET=10.1.5.1/24\nFLANNELD_ETCD_ENDPOINTS=https://[::1]:1\n")
 
     class Client(ClientOfLeases):
         def __init__(self, *dummy):
