@@ -29,7 +29,7 @@ from waiting import PATIENCE, wait_for
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
-ICMP, ICMPV6, UDP = 1, 58, 17
+ICMP, ICMPV6, UDP, NOBODYS = 1, 58, 17, 253
 # Hosts of molecule/attacks, two names; none: namespaces.
 MACHINES = os.environ.get("ATTACKED_HOSTS", "").split()
 on_hosts = pytest.mark.skipif(not MACHINES, reason="on hosts: make attacks")
@@ -106,6 +106,15 @@ def shadowed_node_port(lab):
         stolen = not select.select([service], [], [], 1)[0]
     lab.receipts([])
     return stolen
+
+
+def published_tunnel_port(lab):
+    """Have the node publish a tunnel's port for a pod, as a hostPort."""
+    rule = f"udp dport 8286 fib daddr type local dnat to {lab.pod_address('h1-blue')}:{PORT}"
+    hook = "type nat hook prerouting priority dstnat"
+    lab.nft(f"table ip theirs {{ chain p {{ {hook}; {rule}; }}; }}", hosts=["h1"])
+    token = lab.inject("h2", lab.underlay(1), "h1-red")
+    return token not in lab.receipts([token])
 
 
 # The node itself
@@ -246,6 +255,70 @@ def smaller_way_of_another_node(lab):
     return way_is_smaller(lab, lab.underlay(1), "h2")
 
 
+def refused(lab, host, target, error):
+    """Return whether a socket of the host that is connected to the target believes an ICMP error of
+    the pod. error: (type, code).
+    """
+    version = 6 if ":" in target else 4
+    quoted = quoted_ipv4 if version == 4 else quoted_ipv6
+    with lab.inside(host):
+        sock = socket.socket(socket.AF_INET6 if version == 6 else socket.AF_INET, socket.SOCK_DGRAM)
+    with sock:
+        sock.connect((target, 9999))
+        here = sock.getsockname()
+        begun = quoted(here[0], target, UDP, struct.pack("!HHHH", here[1], 9999, 1000, 0))
+        icmp_error(lab, ME, lab.gateway("blue", int(host[1:]), version), error, begun)
+        lab.receipts([])  # a while
+        return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
+
+
+def unreachable_pod_of_another_network(lab):
+    """Tell a node that its packets to a pod of another network do not arrive: each node, of each
+    family.
+    """
+    return any(
+        [
+            refused(lab, "h1", lab.pod_address("h1-red"), (3, 3)),
+            refused(lab, "h2", lab.pod_address("h2-red"), (3, 3)),
+            refused(lab, "h1", lab.pod_address("h1-green", 6), (1, 4)),
+        ]
+    )
+
+
+def unreachable_node(lab):
+    """The same of another node."""
+    return refused(lab, "h1", lab.underlay(2), (3, 3))
+
+
+def answered_over_another_network(lab, number=1):
+    """Ask a node, which sends its answer back along the source route that the question came by,
+    where hosts take such: over a pod of another network.
+    """
+    node, victim = f"h{number}", f"h{number}-red"
+    switches = [(node, "all"), (node, "eth0"), ("h1", "all"), ("h1", "eth0"), ("h1", "mn-blue")]
+    for host, device in switches:
+        lab.sysctl(host, f"ipv4/conf/{device}/accept_source_route", "1")
+    token = os.urandom(16)
+    route = bytes([131, 7, 8]) + packed(lab.pod_address(victim)) + b"\0"
+    echo = struct.pack("!BBHI", 8, 0, 0, 7) + token
+    echo = echo[:2] + struct.pack("!H", checksum(echo)) + echo[4:]
+    question = ipv4(lab.pod_address(ME), lab.underlay(number), ICMP, echo, options=route)
+    with lab.inside(victim):
+        ear = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800))
+    with ear:
+        ear.bind(("eth0", 0x0800))
+        lab.frame(ME, lab.bridge_mac("blue", 1), question)
+        arrived = any(token in one.recv(2048) for one in heard_from([ear]))
+    for host in ("h1", "h2"):
+        lab.sysctl(host, "ipv4/conf/all/accept_source_route", "0")
+    return arrived
+
+
+def answered_over_another_network_by_another_node(lab):
+    """The same of another node, which takes the pod for its node."""
+    return answered_over_another_network(lab, 2)
+
+
 def redirected_by_the_node(lab):
     """Have the node tell a pod another way to its neighbour."""
     with lab.inside("h1-blue"):
@@ -369,6 +442,29 @@ def source_routed_into_a_tunnel(lab, victim="h2-red"):
     return bool(arrived)
 
 
+def segment_routed_over_another_node(lab):
+    """SRv6 over another node to its address in another network, in the name of the pod's node: a
+    protocol whose checksum masquerade does not look at.
+    """
+    switches = [("h1", "all"), ("h1", "mn-blue"), ("h1", "eth0"), ("h2", "all"), ("h2", "eth0")]
+    for host, device in switches:
+        lab.sysctl(host, f"ipv6/conf/{device}/seg6_enabled", "1")
+    masquerade = "type nat hook postrouting priority srcnat; ip6 saddr fd00:1::/48 oifname eth0"
+    lab.nft(f"table ip6 theirs {{ chain c {{ {masquerade} masquerade; }}; }}\n", hosts=["h1"])
+    first, last, token = lab.underlay(2, 6), lab.gateway("green", 2, 6), os.urandom(16)
+    segments = bytes([NOBODYS, 4, 4, 1, 1, 0, 0, 0]) + packed(last) + packed(first)
+    with lab.inside("h2"):
+        ear = socket.socket(socket.AF_INET6, socket.SOCK_RAW, NOBODYS)
+    with ear:
+        ear.bind((last, 0))
+        packet = ipv6(lab.pod_address(ME, 6), first, 43, segments + token)
+        lab.frame(ME, lab.bridge_mac("blue", 1), packet)
+        arrived = any(token in one.recv(2048) for one in heard_from([ear]))
+    for host, device in switches:
+        lab.sysctl(host, f"ipv6/conf/{device}/seg6_enabled", "0")
+    return arrived
+
+
 def segment_routed_to_a_gateway(lab):
     """SRv6 over the gateway, where hosts take such: to its address in another network."""
     switches = [f"ipv6/conf/{device}/seg6_enabled" for device in ("all", "mn-blue")]
@@ -436,7 +532,12 @@ ATTACKS = [
     shadowed_tunnel_ipv6,
     shadowed_node_port,
     to_the_data_store,
+    published_tunnel_port,
     to_loopback,
+    unreachable_pod_of_another_network,
+    unreachable_node,
+    answered_over_another_network,
+    answered_over_another_network_by_another_node,
     smaller_tunnel,
     smaller_way_to_a_node,
     smaller_way_to_another_network,
@@ -449,6 +550,7 @@ ATTACKS = [
     masqueraded_into_a_tunnel,
     source_routed_into_a_tunnel,
     segment_routed_to_a_gateway,
+    segment_routed_over_another_node,
 ]
 
 
@@ -460,6 +562,21 @@ def test_an_attack_that_the_guard_stops(lab, attack):
     lab.flannel_rules()
     lab.guard()
     assert not attack(lab)
+
+
+def test_what_a_pod_may_tell_its_node(lab):
+    """That it does not take what the node has sent it; and by IP options, that it listens to a
+    group, or which way a packet came.
+    """
+    lab.guard()
+    wait_for(lambda: refused(lab, "h1", lab.pod_address("h1-blue-b"), (3, 3)))
+    wait_for(lambda: refused(lab, "h1", lab.pod_address("h1-blue-b", 6), (1, 4)))
+    mac, ends = lab.bridge_mac("blue", 1), (lab.pod_address(ME), lab.gateway("blue", 1))
+    forms = {"router alert": b"\x94\4\0\0", "record route": b"\7\7\4" + bytes(5)}
+    for form, options in forms.items():
+        head = struct.pack("!HHHH", 4, PORT, 8 + len(form), 0)
+        lab.frame(ME, mac, ipv4(*ends, UDP, head + form.encode(), options=options))
+    assert set(lab.receipts(forms, len(forms))) == set(forms)
 
 
 # Packets of every form, to pods of another network

@@ -256,6 +256,8 @@ class World:
         fragment = struct.pack("!BBHI", 58, 0, 0, 7)
         redirect = struct.pack("!BBH", 5, 1, 0) + packed(me) + ipv4(her, "8.8.8.8", 17, udp(4, 4))
         redirect = redirect[:2] + struct.pack("!H", checksum(redirect)) + redirect[4:]
+        discovery = struct.pack("!BBHBBH", 9, 0, 0, 1, 2, 1800) + packed(me) + bytes(4)
+        discovery = discovery[:2] + struct.pack("!H", checksum(discovery)) + discovery[4:]
         redirect6 = b"\0\0\0\0" + packed(local) + packed("fd00:9::1")
         return {
             "802.1p (VID 0)": ethernet(hers, mine, 0x0800, plain, (0x8100, 0x6000)),
@@ -302,6 +304,9 @@ class World:
             "ICMP redirect": ethernet(hers, mine, 0x0800, ipv4(me, her, 1, redirect)),
             "ICMP redirect in the gateway's name": ethernet(
                 hers, mine, 0x0800, ipv4(self.gateway, her, 1, redirect)
+            ),
+            "ICMP router advertisement": ethernet(
+                "01:00:5e:00:00:01", mine, 0x0800, ipv4(me, "224.0.0.1", 1, discovery)
             ),
             "ICMPv6 redirect": ethernet(
                 hers,
@@ -478,6 +483,26 @@ def test_no_mac_is_learned_from_a_frame_to_bridges(lab, host):
         wait_for(functools.partial(is_taken, frame))
     host()
     assert [name for name, frame in BRIDGES.items() if is_taken(frame)] == []
+
+
+@pytest.mark.parametrize("known", [(ME, HER), (HER,)], ids=["given", "any"])
+def test_the_node_tells_nobody_by_arp_of_its_addresses_in_another_network(lab, host, known):
+    def answers():
+        mine, answered = hardware(lab, ME), set()
+        with lab.inside(ME):
+            wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0806))
+        with wire:
+            wire.bind(("eth0", 0x0806))
+            for address in (lab.gateway("blue", 1), lab.gateway("red", 1), lab.tunnel("red", 1)):
+                ends = (mine, lab.pod_address(ME)), ("00:00:00:00:00:00", address)
+                wire.send(ethernet(BROADCAST, mine, 0x0806, arp(1, *ends)))
+            for ear in heard_from([wire]):
+                answered.add(socket.inet_ntoa(ear.recv(2048)[28:32]))
+        return answered
+
+    wait_for(lambda: lab.gateway("red", 1) in answers())
+    host(known=known)
+    assert answers() == {lab.gateway("blue", 1)}
 
 
 def test_who_may_spoof_may_have_any_mac(lab, host):

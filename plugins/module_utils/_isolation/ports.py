@@ -87,6 +87,7 @@ chain from_any_address {
 
 chain redirects {
     icmp type redirect counter drop comment "a pod redirected others (ICMP)"
+    icmp type router-advertisement counter drop comment "a pod advertised itself as a router"
 }
 
 chain neighbours {
@@ -115,12 +116,14 @@ def table(plan: dict[str, Any], docker_network: str = "") -> str:
     shut = pairs.shut(plan)
     parts = [_within_table(_SETS)]
     for network in plan["networks"]:
+        others = [one for one in plan["networks"] if (network["name"], one["name"]) in shut]
+        kinds = _kinds(network) + _asks(network, others)
         docker = [DOCKER_BRIDGE] if network["name"] == docker_network else []
         for bridge in [network["bridge"], *docker]:
             if network["spoofing"] == "blocked":
-                parts.append(_chain("given_" + bridge, _given(network)))
-            parts.append(_chain("any_" + bridge, _kinds(network) + _any(network)))
-            parts.append(_chain("within_" + bridge, _within(network, plan, shut)))
+                parts.append(_chain("given_" + bridge, _given(kinds)))
+            parts.append(_chain("any_" + bridge, kinds + _any(network)))
+            parts.append(_chain("within_" + bridge, _within(network, others)))
     body = "\n".join([*parts, _within_table(_SHARED)])
     return (
         "# What the ports of their bridges may send (see what was dropped, and why: nft list table"
@@ -140,9 +143,9 @@ _GIVEN = [
 ]
 
 
-def _given(network: dict[str, Any]) -> list[str]:
-    """Rules for a port that CNI attached."""
-    return [*_GIVEN, *_kinds(network), "goto without_own_address"]
+def _given(kinds: list[str]) -> list[str]:
+    """Rules for a port that CNI attached. kinds: those for any port."""
+    return [*_GIVEN, *kinds, "goto without_own_address"]
 
 
 def _kinds(network: dict[str, Any]) -> list[str]:
@@ -173,13 +176,21 @@ def _any(network: dict[str, Any]) -> list[str]:
     return [*lines, "goto from_any_address"]
 
 
-def _within(network: dict[str, Any], plan: dict[str, Any], shut: set[tuple[str, str]]) -> list[str]:
+def _asks(network: dict[str, Any], others: list[dict[str, Any]]) -> list[str]:
+    """Rules against questions for addresses of other networks: the host would answer for those that
+    it has there, and a neighbour, too.
+    """
+    ranges = ", ".join(other["cidr"] for other in others if other["cidr"])
+    why = "asked for an address of another network (ARP)"
+    return [_drop(f"arp daddr ip {{ {ranges} }}", network, why)] if ranges else []
+
+
+def _within(network: dict[str, Any], others: list[dict[str, Any]]) -> list[str]:
     """Rules against what a neighbour in the network sends to an address that a pod has in another
     network: the pod would take it.
     """
-    others = [one for one in plan["networks"] if (network["name"], one["name"]) in shut]
     drops = []
-    for match, key in (("ip daddr", "cidr"), ("arp daddr ip", "cidr"), ("ip6 daddr", "ipv6_cidr")):
+    for match, key in (("ip daddr", "cidr"), ("ip6 daddr", "ipv6_cidr")):
         ranges = ", ".join(other[key] for other in others if other[key])
         if ranges:
             why = "to an address of another network, by a neighbour in this one"

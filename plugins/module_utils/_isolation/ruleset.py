@@ -39,6 +39,16 @@ MASQUERADE_PORTS = (32768, 65535)
 # Sets of what tunnels that are not the networks' take in -> their type.
 OTHERS = {"other_tunnel_ports": "inet_service", "other_tunnel_protocols": "inet_proto"}
 WITH_PORTS = ("tcp", "udp", "sctp", "dccp", "udplite")
+# Of packets whose sender chose the way: the targets that rules see are not all that they have, and
+# a host sends its answer back by the same way. Of a source route that has come to its end, nftables
+# cannot read an option, so that those that it can read are let through: router alert (IGMP) and
+# record route.
+CHOSEN_WAYS = (
+    "exthdr rt exists",
+    "ip option lsrr exists",
+    "ip option ssrr exists",
+    "ip hdrlength > 5 ip option ra missing ip option rr missing",
+)
 
 # What is dropped at any priority is dropped for good; ours come early so that the counters here
 # tell why, and nothing after us sees it.
@@ -59,7 +69,8 @@ class Family(NamedTuple):
     version: int
     multicast: str
     own: tuple[str, ...]  # sources that every interface may use
-    too_big: str  # the ICMP error that lowers what the kernel sends to a destination
+    errors: str  # ICMP errors
+    too_big: str  # the one that lowers what the kernel sends to a destination
     quoted: int  # bits from the ICMP header to that destination, in the packet it quotes
     redirect: str
 
@@ -74,6 +85,7 @@ FAMILIES = (
         4,
         "224.0.0.0/4",
         (),
+        "icmp type { destination-unreachable, source-quench, time-exceeded, parameter-problem }",
         "icmp type destination-unreachable icmp code frag-needed",
         (8 + 16) * 8,
         "icmp type redirect",
@@ -89,6 +101,7 @@ FAMILIES = (
         6,
         "ff00::/8",
         ("fe80::/10", "::"),
+        "icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem }",
         "icmpv6 type packet-too-big",
         (8 + 24) * 8,
         "icmpv6 type nd-redirect",
@@ -583,7 +596,7 @@ def _guard(networks: list[dict[str, Any]], nodes: Nodes, external: External | No
         *_by_device_and_source(networks, by_source),
         *_to_tunnel(networks, nodes, origins),
         *_to_closed_port(origins),
-        *_segments(origins),
+        *_chosen_way(origins),
         *_icmp_to_host(networks, origins),
     ]
 
@@ -605,6 +618,7 @@ def _forward(networks: list[dict[str, Any]], nodes: Nodes) -> list[str]:
                 for goes in network["devices"]
             ]
         ),
+        *_chosen_ways(),
         "\tjump guard",
         *_to_another_node(networks, nodes),
         "}",
@@ -620,7 +634,7 @@ def _to_another_node(networks: list[dict[str, Any]], nodes: Nodes) -> list[str]:
         lines += [f"\t{match} {to_node} jump into_tunnel" for match in matches]
         lines += [
             f"\t{CLOSED} {to_node} jump to_closed_port",
-            f"\t{family.too_big} {to_node} jump lowered",
+            f"\t{family.too_big} {to_node} jump misled",
         ]
     return lines
 
@@ -635,7 +649,7 @@ def _input(networks: list[dict[str, Any]], nodes: Nodes) -> list[str]:
         *_from_nodes(nodes, networks, f"iifname @{UNDERLAY} accept"),
         *(f"\t{match} goto into_tunnel" for match in _tunnel_matches(networks)),
         "\t# what pods may not do with the host itself",
-        "\texthdr rt exists jump segments",
+        *_chosen_ways(),
         f"\t{CLOSED} jump to_closed_port",
         "\t"
         + _drop("iifname @network_devices ip daddr 127.0.0.0/8", "a pod to the host's loopback"),
@@ -718,27 +732,31 @@ def _to_closed_port(origins: list[str]) -> list[str]:
     return ["", "chain to_closed_port {", *rules, "}"]
 
 
-def _segments(origins: list[str]) -> list[str]:
-    """What pods have routed over this host by a routing header of IPv6: where the host takes such
-    (seg6_enabled), the next target may be an address of its own, which no rule sees then.
+def _chosen_ways() -> list[str]:
+    return [f"\t{match} jump chosen_way" for match in CHOSEN_WAYS]
+
+
+def _chosen_way(origins: list[str]) -> list[str]:
+    """What pods have routed over hosts by a source route, or by a routing header of IPv6: where a
+    host takes such, the next target may be an address of its own, which no rule sees then.
     """
-    rules = ["\t" + _drop(origin, "a pod chose the way (routing header)") for origin in origins]
-    return ["", "chain segments {", *rules, "}"]
+    rules = ["\t" + _drop(origin, "a pod chose the way (source route)") for origin in origins]
+    return ["", "chain chosen_way {", *rules, "}"]
 
 
 def _icmp_to_host(networks: list[dict[str, Any]], origins: list[str]) -> list[str]:
     """What a pod tells the host of ways: nothing about other networks' or the tunnels' own.
 
-    The kernel believes who says that a packet was too big, whatever packet that quotes; what counts
-    is the destination in it.
+    The kernel believes who says that a packet was too big, or that nobody takes it, whatever packet
+    that quotes; what counts is the destination in it.
     """
     lines = ["", "chain icmp_to_host {"]
     for family in FAMILIES:
         lines += [
-            f"\t{family.too_big} jump too_big",
+            f"\t{family.errors} jump icmp_error",
             "\t" + _drop(f"iifname @network_devices {family.redirect}", "a pod redirects the host"),
         ]
-    lines += ["}", "", "chain too_big {"]
+    lines += ["}", "", "chain icmp_error {"]
     for family in FAMILIES:
         for cidr in _ranges(networks, family):
             one = parse_network(cidr, family.version)
@@ -746,9 +764,10 @@ def _icmp_to_host(networks: list[dict[str, Any]], origins: list[str]) -> list[st
             lines.append(
                 f"\t{family.ip} saddr {cidr} @th,{family.quoted},{one.prefixlen} {prefix:#x} return"
             )
-    lines += ["\tjump lowered", "}", "", "chain lowered {"]
+    lines += ["\tjump misled", "}", "", "chain misled {"]
     lines += [
-        "\t" + _drop(origin, "a pod lowers an MTU that is not its network's") for origin in origins
+        "\t" + _drop(origin, "a pod's ICMP error about what is not its network's")
+        for origin in origins
     ]
     return [*lines, "}"]
 

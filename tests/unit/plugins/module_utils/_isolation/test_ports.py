@@ -83,6 +83,13 @@ def test_a_neighbour_sends_to_the_addresses_of_networks_that_may_be_reached():
     assert "ip6 daddr { fd00:1::/48 } counter drop" in "\n".join(chain(opened, "within_mn-red"))
 
 
+def test_nobody_asks_for_addresses_of_networks_that_may_not_be_reached():
+    asked = "arp daddr ip { 10.3.0.0/16 } counter drop"
+    for name in ("given_mn-blue", "any_mn-blue"):
+        assert asked in "\n".join(chain(text_of(), name))
+        assert asked not in "\n".join(chain(text_of(blue={"allow_to": ["red"]}), name))
+
+
 def test_a_trunk_has_vlans_but_no_tag_without_one():
     rules = chain(text_of(blue={"delegate": {"vlanTrunk": [{"id": 7}]}}), "any_mn-blue")
     assert rules[0] == "ether type 0x8100 vlan id != 0 accept"
