@@ -575,10 +575,18 @@ FAULTS = [
     Fault(
         "a host that answers ARP for all",
         [("h1", "sysctl -qw net.ipv4.conf.mn-red.proxy_arp=1")],
-        "leaks",
+        "broken",  # ports hold the questions back
         {leaks.ARP},
         {"h1"},
         "mn-red: proxy_arp is 1",
+    ),
+    Fault(
+        "a host that answers ARP for all, and ports may send the questions",
+        [("h1", "sysctl -qw net.ipv4.conf.mn-red.proxy_arp=1"), NO_BRIDGE_TABLE],
+        "leaks",
+        {leaks.ARP, *OF_PORTS},
+        {"h1"},
+        "(arp)",
     ),
     Fault(
         "a peer that the tunnel does not know",
