@@ -83,23 +83,23 @@ def problems(known: Mapping[str, Any] | None, plan: Mapping[str, Any]) -> list[s
         return []
     ranges = [cidr for cidr in (network["cidr"], network.get("ipv6_cidr")) if cidr]
     if known["mode"] == "ClusterCIDR":
-        # without any it takes nobody for a stranger
         told = "clusterCIDR: " + ",".join(known["cidrs"])
-        knows = not known["cidrs"] or all(_inside(cidr, known["cidrs"]) for cidr in ranges)
+        strangers = _outside(ranges, known["cidrs"])
     elif known["mode"] == "NodeCIDR":
         told = "detectLocalMode: NodeCIDR"
-        # then a node's subnet is its podCIDR
-        knows = plan.get("datastore") == "kubernetes" and network["cidr"] in plan["cluster_cidrs"]
+        # with leases from the API, a node's subnet is its podCIDR in the cluster's range
+        by_node = plan.get("datastore") == "kubernetes"
+        strangers = _outside(ranges, plan["cluster_cidrs"]) if by_node else ranges
     elif known["mode"] == "BridgeInterface":
         told = f"bridgeInterface: {known['interface']}"
-        knows = known["interface"] == network["bridge"]
+        strangers = [] if known["interface"] == network["bridge"] else ranges
     else:
         told = f"interfaceNamePrefix: {known['interface']}"
-        knows = network["bridge"].startswith(known["interface"])
-    if knows:
+        strangers = [] if network["bridge"].startswith(known["interface"]) else ranges
+    if not strangers:
         return []
     return [
-        f"kube-proxy does not know that {', '.join(ranges)} (network '{network['name']}') are"
+        f"kube-proxy does not know that {', '.join(strangers)} (network '{network['name']}') are"
         f" addresses of pods (ConfigMap kube-system/kube-proxy, {told}): Services would see the"
         " node's address instead of the pod's, and a NodePort with externalTrafficPolicy: Local"
         " would not answer those pods. Give the network the cluster's range, or write"
@@ -109,5 +109,15 @@ def problems(known: Mapping[str, Any] | None, plan: Mapping[str, Any]) -> list[s
     ]
 
 
-def _inside(cidr: str, known: list[str]) -> bool:
-    return any(is_within(ipaddress.ip_network(cidr), ipaddress.ip_network(one)) for one in known)
+def _outside(cidrs: Iterable[str], known: Iterable[str]) -> list[str]:
+    """Return the ranges that are in none of the known ones of their family: of a family of which
+    kube-proxy knows no range, it takes nobody for a stranger.
+    """
+    here = [ipaddress.ip_network(one) for one in known]
+    found = []
+    for cidr in cidrs:
+        own = ipaddress.ip_network(cidr)
+        same = [one for one in here if one.version == own.version]
+        if same and not any(is_within(own, one) for one in same):
+            found.append(cidr)
+    return found

@@ -10,8 +10,10 @@ from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes impor
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 
 
-def planned(cidr="10.1.0.0/16", **options):
+def planned(cidr="10.1.0.0/16", ipv6_cidr=None, **options):
     blue = {"name": "blue", "cidr": cidr, "default": True, "backend": {"type": "vxlan", "vni": 1}}
+    if ipv6_cidr:
+        blue["ipv6_cidr"] = ipv6_cidr
     return plan([blue], dict({"kubernetes": True}, **options))
 
 
@@ -69,6 +71,28 @@ def test_pods_are_no_strangers(text, cidr, options, told):
     if told:
         assert f"kube-proxy, {told})" in problems[0]
         assert "bridgeInterface: mn-blue}" in problems[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "cluster", "stranger"),
+    [
+        ("clusterCIDR: 10.244.0.0/16\n", ["10.244.0.0/16"], False),
+        ("clusterCIDR: fd00:9::/56\n", ["10.244.0.0/16"], True),
+        ("clusterCIDR: 10.244.0.0/16,fd00:244::/56\n", ["10.244.0.0/16"], False),
+        ("clusterCIDR: 10.244.0.0/16,fd00:9::/56\n", ["10.244.0.0/16"], True),
+        ("detectLocalMode: NodeCIDR\n", ["10.244.0.0/16"], False),
+        ("detectLocalMode: NodeCIDR\n", ["10.244.0.0/16", "fd00:244::/56"], False),
+        ("detectLocalMode: NodeCIDR\n", ["10.244.0.0/16", "fd00:9::/56"], True),
+    ],
+)
+def test_each_family_is_known_by_itself(text, cluster, stranger):
+    """Of a family without a range kube-proxy hides nobody (getLocalDetectors, 1.34)."""
+    options = {"datastore": "kubernetes", "cluster_cidrs": cluster}
+    ours = planned("10.244.0.0/16", "fd00:244::/56", **options)
+    problems = kube_proxy.problems(configured(text), ours)
+    assert len(problems) == int(stranger)
+    if stranger:
+        assert "kube-proxy does not know that fd00:244::/56 (network 'blue')" in problems[0]
 
 
 def test_a_cluster_that_says_nothing_and_a_first_network_of_others():
