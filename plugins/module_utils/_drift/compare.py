@@ -173,7 +173,8 @@ KINDS = {
         "run the playbook site, or take it away (bridge fdb delete, ip route delete)",
     ),
     "cni": Kind(
-        "the CNI configuration of the host and of each network; no other file sorts before it",
+        "the CNI configuration of the host, of each network and of another CNI that stays the"
+        " default network; no other file sorts before the host's",
         "the files",
         "site",
         "run the playbook site",
@@ -380,11 +381,44 @@ def _host(plan: dict[str, Any], seen: dict[str, Any]) -> Iterator[Deviation]:
         yield Deviation("", "api", seen["api"].rstrip("."))
     for path, reason in sorted(seen["cni_files"].items()):
         yield Deviation("", "cni", f"{path} {reason}")
+    for sentence, remedy in _other_confs(plan["external"], **seen["cni_confs"]):
+        yield Deviation("", "cni", sentence, remedy)
     yield from _boot(plan, seen)
     if seen.get("named"):
         before, now = seen["named"]
         yield Deviation(
             "", "name", f"this host was deployed as {before}, and the inventory calls it {now}"
+        )
+
+
+def _other_confs(
+    external: dict[str, Any] | None, before: list[str], after: list[str]
+) -> Iterator[tuple[str, str]]:
+    """Yield (sentence, remedy) on CNI configurations of others, by which new pods get other
+    networks than planned: they come and go after preflight has looked.
+
+    external: as the plan has it; before, after: paths, by whether they sort before the host's own.
+    """
+    if before:
+        yield (
+            f"{before[0]} sorts before the configuration of this host, so new pods get the networks"
+            " of that file",
+            "rename or remove it",
+        )
+    if not external:
+        return
+    others, name = [*before, *after], external["name"]
+    if not others or (external["conf"] and external["file"] not in others):
+        yield (
+            f"the CNI of network {name} has no configuration ({external['file']}), so new pods"
+            " wait",
+            "repair that CNI, or correct conf of the network and run the playbook site",
+        )
+    elif not external["conf"] and len(others) > 1:
+        yield (
+            f"{' and '.join(others)} are there, and new pods get network {name} by the first one",
+            "remove the file that is not in use, or write conf into the declaration of the network"
+            " and run the playbook site",
         )
 
 

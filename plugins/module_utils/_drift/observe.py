@@ -17,6 +17,7 @@ import time
 from typing import Any
 
 from .._cni import files
+from .._cni.conf import SUFFIXES
 from .._node import deployed, executables, firewalls, overrides, subnet_file, units
 from .._node.links import brief
 from .._node.sums import ArtifactError, sha256_of
@@ -44,12 +45,12 @@ def look(
     overrides.changes() returns}, "subnet_files": {network: {variable: value}}, "sysctls": {path:
     int}, "guard": guard.look(), with "unguarded": guard.unguarded(), "linklocal":
     guard.linklocal(), "underlay": {network: underlay()}, "executables": {path: what is wrong},
-    "cni_files": {path: what is wrong}, "allocated": {network: {"4" or "6": how many addresses
-    host-local gave to pods}}, "pods": {network: these addresses}, "adopted": _adopted(), "nodes":
-    how many the inventory had when this host was deployed, 0 where that was not recorded,
-    "firewalls": list of firewalls.Table, "bridges_filtered": whether they see what a bridge passes
-    on, "blind": sentences about what nobody can look at}, and what ways.look() and datastore.read()
-    return.
+    "cni_files": {path: what is wrong}, "cni_confs": _cni_confs(), "allocated": {network: {"4" or
+    "6": how many addresses host-local gave to pods}}, "pods": {network: these addresses},
+    "adopted": _adopted(), "nodes": how many the inventory had when this host was deployed, 0 where
+    that was not recorded, "firewalls": list of firewalls.Table, "bridges_filtered": whether they
+    see what a bridge passes on, "blind": sentences about what nobody can look at}, and what
+    ways.look() and datastore.read() return.
 
     Raises ObserveError.
     """
@@ -99,6 +100,7 @@ def _look(record: dict[str, Any], cni_conf: str, execute: Run, *, ask: bool) -> 
         **store,
         "executables": _executables(),
         "cni_files": _cni_files(plan, cni_conf),
+        "cni_confs": _cni_confs(cni_conf),
         "allocated": {name: _allocated(given) for name, given in pods.items()},
         "pods": pods,
         "adopted": adopted,
@@ -300,17 +302,19 @@ def _cni_files(plan: dict[str, Any], cni_conf: str) -> dict[str, str]:
                 wrong[path] = "is not as planned"
         except ValueError:
             wrong[path] = "is not JSON: no pod gets its networks"
-    before = sorted(
-        name
-        for pattern in ("*.conf", "*.conflist", "*.json")
-        for name in map(os.path.basename, glob.glob(f"{os.path.dirname(cni_conf)}/{pattern}"))
-        if name < os.path.basename(cni_conf)
-    )
-    if before:
-        wrong[cni_conf] = (
-            f"is not used: {before[0]} comes first, so pods get the networks of that file"
-        )
     return wrong
+
+
+def _cni_confs(cni_conf: str) -> dict[str, list[str]]:
+    """Return {"before", "after": paths} of the configurations beside ours, in the order in which a
+    runtime takes them; it takes hidden ones, too.
+    """
+    directory, own = os.path.split(cni_conf)
+    names = [name for name in files.listed(directory) if name.endswith(SUFFIXES)]
+    return {
+        "before": [os.path.join(directory, name) for name in names if name < own],
+        "after": [os.path.join(directory, name) for name in names if name > own],
+    }
 
 
 def _given(directory: str) -> list[str]:

@@ -81,6 +81,40 @@ def test_no_daemon_is_restarted_that_could_not_start():
     assert repair.steps(PLAN, seen, found) == []
 
 
+EXTERNAL = {"name": "calico", "cidr": None, "ipv6_cidr": None, "interface": "eth0"}
+
+
+@pytest.mark.parametrize(
+    ("conf", "files", "words"),
+    [
+        (None, ["10-calico.conflist"], None),
+        ("10-calico.conflist", ["10-calico.conflist", "20-b.conf", "README"], None),
+        # renamed, as by an upgrade
+        ("10-calico.conflist", ["05-calico.conflist"], "no configuration (DIR/10-calico.conflist)"),
+        (None, [], "no configuration (DIR)"),
+        # another one that comes later is taken in its place
+        (None, ["05-new.conf", "10-calico.conflist"], "DIR/05-new.conf and DIR/10-calico.conflist"),
+        ("10-calico.conflist", ["00-a.json", "10-calico.conflist"], "DIR/00-a.json sorts before"),
+        ("10-calico.conflist", [".a.conf", "10-calico.conflist"], "DIR/.a.conf sorts before"),
+    ],
+)
+def test_configurations_of_others_that_came_or_went(tmp_path, conf, files, words):
+    file = str(tmp_path / conf) if conf else str(tmp_path)
+    plan = dict(PLAN, external=dict(EXTERNAL, conf=conf, file=file))
+    for name in [*files, "00-multinet.conf"]:
+        (tmp_path / name).touch()
+    seen = dict(HOST, cni_confs=observe._cni_confs(f"{tmp_path}/00-multinet.conf"))
+    told = [one.line() for one in compare.deviations(plan, seen) if one.kind == "cni"]
+    assert len(told) == int(words is not None)
+    if words:
+        assert words.replace("DIR", str(tmp_path)) in told[0]
+
+
+def test_a_runtime_without_a_directory_of_configurations(tmp_path):
+    none = {"before": [], "after": []}
+    assert observe._cni_confs(f"{tmp_path}/gone/00-multinet.conf") == none
+
+
 def test_what_cannot_be_looked_at_is_never_called_right():
     seen = copy.deepcopy(HOST)
     seen.update(leases={"blue": None, "red": None}, leases_problem="No settings.")

@@ -113,7 +113,8 @@ def test_a_table_that_cannot_be_read_is_not_said_to_be_missing():
 
 
 def test_drops_towards_another_cnis_network_are_its_own():
-    plan = dict(PLAN, external={"name": "cluster", "cidr": "10.244.0.0/16", "ipv6_cidr": ""})
+    external = {"name": "cluster", "cidr": "10.244.0.0/16", "ipv6_cidr": ""}
+    plan = dict(PLAN, external={**external, "conf": None, "file": "/etc/cni/net.d"})
     seen = copy.deepcopy(HOST)
     seen["guard"]["dropped"] = {"cluster: to an address of another network": 1}
     assert (
