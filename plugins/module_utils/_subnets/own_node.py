@@ -6,8 +6,10 @@
 After the node was registered again it has another podCIDR, and so another subnet of each network.
 No flanneld notices that by itself, and no pod can be attached while the bridge has its old address.
 For each network, in this order:
-1. A flanneld that works with another subnet, or whose lease is gone from the Node object, is ended;
-   who runs it (systemd, the kubelet) starts it again.
+1. Where the subnet file names another subnet, or the lease is gone from the Node object, the file
+   is removed, so that new pods wait, and its flanneld is ended; who runs it (systemd, the kubelet)
+   starts it again, and it writes the file. No flanneld may be there: its pod stays away from a node
+   that lost its labels with its Node object.
 2. Once the subnet file names the new subnet, a bridge with an address of the old one is removed,
    but not under a pod. Pods that are still there are named and counted until they are gone. Until
    then a new pod fails with the bridge plugin's own sentence, and is tried again by the kubelet.
@@ -135,16 +137,17 @@ class Keeper(threading.Thread):
                 (network.name, "none"),
                 f"Network {network.name} does not start on this host. {error}",
             )
-            self._without_subnet[network.name] = 1
-            return
-        self._without_subnet[network.name] = 0
-        self._said.discard((network.name, "none"))
+            wanted = []
+        else:
+            self._said.discard((network.name, "none"))
+        self._without_subnet[network.name] = int(not wanted)
         written = self._host.subnets_in_file(self._config.places[network.name].subnet_file)
         if not written:
-            return
-        if written != wanted:
+            self._doubts.pop(network.name, None)
+        elif written != wanted:
             reason = (
-                f"it works with {', '.join(written)}, but this node now has {', '.join(wanted)}"
+                f"it works with {', '.join(written)}, but this node now has"
+                f" {', '.join(wanted) or 'none'}"
             )
             self._doubt(network, reason, now)
         elif node.annotations.get(network.prefix + "kube-subnet-manager") != "true":
@@ -182,14 +185,17 @@ class Keeper(threading.Thread):
             self._put_back[network.name] += 1
 
     def _doubt(self, network: Network, reason: str, now: float) -> None:
-        """End the flanneld of a network if the same was wrong at the last look, too: a flanneld
-        that has just come up is about to put it right.
+        """End the flanneld of a network, and let new pods wait for it, if the same was wrong at the
+        last look, too: a flanneld that has just come up is about to put it right.
         """
         before, self._doubts[network.name] = self._doubts.get(network.name), reason
         ended_at = self._ended.get((network.name, reason))
         if before != reason or (ended_at is not None and now - ended_at < _PATIENCE):
             return
-        ended = self._host.end_flanneld(self._config.places[network.name].subnet_file)
+        subnet_file = self._config.places[network.name].subnet_file
+        # first, for the next flanneld writes it; what it names may be another node's by now
+        self._host.remove_file(subnet_file)
+        ended = self._host.end_flanneld(subnet_file)
         self._ended = {key: when for key, when in self._ended.items() if now - when < _PATIENCE}
         self._ended[network.name, reason] = now
         if ended:
@@ -200,7 +206,7 @@ class Keeper(threading.Thread):
         else:
             self._say(
                 f"flanneld of network {network.name} must be restarted, but no process of it was"
-                f" found: {reason}."
+                f" found: {reason}. Until it runs, new pods of the network wait."
             )
         self._restarts[network.name] += len(ended)
 
@@ -308,6 +314,12 @@ class Host:
             ]
         except (OSError, ValueError):
             return []
+
+    @staticmethod
+    def remove_file(path: str) -> None:
+        """Remove a file, if it is there and can be removed."""
+        with contextlib.suppress(OSError):
+            os.unlink(path)
 
     def end_flanneld(self, subnet_file: str) -> list[int]:
         """Ask the flanneld that writes a subnet file, in whichever way it was started, to end;

@@ -122,14 +122,20 @@ class FakeHost:
 
     def __init__(self, subnet):
         self.subnet = subnet
+        self.file = [subnet]
+        self.runs = True
         self.ended = 0
 
     def subnets_in_file(self, path):
-        return [self.subnet]
+        return self.file
+
+    def remove_file(self, path):
+        self.file = []
 
     def end_flanneld(self, subnet_file):
-        self.ended += 1
-        return [4711]
+        self.ended += self.runs
+        self.file = [self.subnet] if self.runs else self.file  # the next one is not better
+        return [4711] if self.runs else []
 
     def addresses(self, device):
         return []
@@ -150,6 +156,25 @@ def test_a_flanneld_is_ended_when_it_is_wrong_twice_and_not_again_for_a_minute(t
     assert ended == [0, 1, 1, 1, 2]
     assert "it works with 10.3.9.0/24, but this node now has 10.3.3.0/24" in said[0]
     assert ('multinet_subnets_flanneld_restarts_total{network="red"}', 2) in keeper.samples()
+
+
+@pytest.mark.parametrize("pod_cidrs", [["10.244.3.0/24"], []])
+def test_no_pod_gets_an_address_of_a_subnet_that_is_not_the_nodes_any_more(tmp_path, pod_cidrs):
+    """A Node object made anew has no labels, so the kubelet ends the flanneld that runs in a pod;
+    another node may have the former subnet by then.
+    """
+    told, kept, host, said = load(tmp_path), Nodes(), FakeHost("10.3.9.0/24"), []
+    host.runs = False
+    node = {"metadata": {"name": "n", "resourceVersion": "1"}, "spec": {"podCIDRs": pod_cidrs}}
+    kept.replace([Node(node, told.known)], "1")
+    keeper = own_node.Keeper(told, kept, host, None, Written(str(tmp_path)), said.append)
+    files = []
+    for now in (0.0, 5.0, 10.0, 70.0):
+        keeper.look(now)
+        files.append(list(host.file))
+    assert files == [["10.3.9.0/24"], [], [], []]
+    (sentence,) = [one for one in said if "10.3.9.0/24" in one]
+    assert sentence.endswith("Until it runs, new pods of the network wait."), said
 
 
 class FakeApi:
