@@ -39,15 +39,16 @@ RETURN = r"""
 cluster:
   description: >-
     C(pods) has the pods with label, uid, node, whether they run, whether they use the host's
-    network, and their annotation network-status. C(services) has the TCP services with address,
-    port and ready endpoints. C(ports) has the ports that nodes publish (hostPort, NodePort) with
-    node, port and endpoints. C(kube_proxy) is as M(multinet.flannel.kubernetes_info) returns it; it
-    is also null if the user may not read the ConfigMap.
+    network, and their annotation network-status. C(services) has the TCP services with node,
+    address, port and ready endpoints. C(ports) has the ports that nodes publish (hostPort,
+    NodePort) with node, port and endpoints. C(nodes) has the addresses of nodes that have pods.
+    C(kube_proxy) is as M(multinet.flannel.kubernetes_info) returns it; it is also null if the user
+    may not read the ConfigMap.
   returned: success
   type: dict
 published:
-  description: Only C(services) and C(ports) of RV(cluster). M(multinet.flannel.isolation_probe)
-    needs no more.
+  description: Only C(services), C(ports) and C(nodes) of RV(cluster).
+    M(multinet.flannel.isolation_probe) needs no more.
   returned: success
   type: dict
 """
@@ -93,7 +94,9 @@ def main() -> None:
         module.warn(strangers)
     seen = dict(cluster.view(*found), kube_proxy=proxy)
     module.exit_json(
-        changed=False, cluster=seen, published={key: seen[key] for key in ("services", "ports")}
+        changed=False,
+        cluster=seen,
+        published={key: seen[key] for key in ("services", "ports", "nodes")},
     )
 
 

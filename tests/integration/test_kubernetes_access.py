@@ -817,8 +817,9 @@ def test_what_a_measurement_is_compared_with_is_read(cluster):
     seen = cluster.module("cluster_info")
     assert not seen["changed"]
     # the API server's own Service, of which a cluster without nodes has no endpoint
-    assert seen["cluster"] == {"pods": [], "services": [], "ports": [], "kube_proxy": None}
-    assert seen["published"] == {"services": [], "ports": []}
+    none = {"services": [], "ports": [], "nodes": {}}
+    assert seen["cluster"] == {"pods": [], **none, "kube_proxy": None}
+    assert seen["published"] == none
 
 
 def test_a_kubeconfig_that_is_missing_or_not_known(cluster, tmp_path):

@@ -8,6 +8,7 @@ controller; asked in JMESPath, see questions.py.
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import json
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -19,26 +20,28 @@ Item = dict[str, Any]  # an object of the API
 NETWORK_STATUS = "k8s.v1.cni.cncf.io/network-status"
 OWNER = 'metadata.labels."kubernetes.io/service-name"'  # of an EndpointSlice
 ADDRESSES = "clusterIPs || [clusterIP] | [?@ && @ != 'None']"  # of a Service's spec
-READY = "endpoints[?conditions.ready != `false`].addresses[]"  # of an EndpointSlice
-# of a pod: those that its node publishes, but for those bound to one address of the node
+READY = "endpoints[?conditions.ready != `false`]"  # of an EndpointSlice
+# of a pod: those that its node publishes, but for those bound to one address of the node; all of
+# its addresses in one family are such as one
 HOST_PORTS = (
     "spec.containers[].ports[] | [?hostPort && (!protocol || protocol == 'TCP')"
-    " && (!hostIP || hostIP == '0.0.0.0' || hostIP == '::')].hostPort"
+    " && (!hostIP || hostIP == '0.0.0.0' || hostIP == '::')].[hostPort, hostIP || '']"
 )
 POD_ADDRESSES = "status.podIPs[].ip"
+# of a pod: its node's, at which kube-proxy publishes, and by default no other in nftables mode
+NODE_ADDRESSES = "status.hostIPs[].ip || [status.hostIP][?@]"
 
 
-def view(
-    pods: Iterable[Item], services: Iterable[Item], slices: Iterable[Item]
-) -> dict[str, list[dict[str, Any]]]:
-    """Return {"pods", "services", "ports"} of the items of three lists of the API.
+def view(pods: Iterable[Item], services: Iterable[Item], slices: Iterable[Item]) -> dict[str, Any]:
+    """Return {"pods", "services", "ports", "nodes"} of the items of three lists of the API.
 
     pods: [{"label": namespace/name, "uid", "node", "running": bool, "started": when, ISO 8601 in
     UTC, or "", "host_network": bool, "status": network-status as a list, None without one,
     "status_error": str}]. services, for every TCP port of a Service with a cluster address:
-    [{"name": namespace/name:port, "address", "port", "endpoints": [addresses]}]. ports, for every
-    TCP port that nodes publish and each IP family in which they do: [{"name", "node": None for all,
-    "port", "endpoints"}].
+    [{"name": namespace/name:port, "node": whose pods it leads to these endpoints, None for all,
+    "address", "port", "endpoints": [addresses]}]. ports, for every TCP port that nodes publish and
+    each IP family in which they do: [{"name", "node": None for all, "port", "endpoints"}]. nodes:
+    {name: the addresses at which it publishes what all nodes do}, of those that have pods.
     """
     pods = list(pods)
     ports = [port for item in pods for port in _host_ports(item)]
@@ -53,15 +56,15 @@ def view(
         for port in spec.get("ports") or []:
             if port.get("protocol", "TCP") != "TCP":
                 continue  # a datagram would reach the application
-            endpoints = {
-                version: _endpoints(mine, port.get("name") or "", version) for version in (4, 6)
-            }
-            for address in ask(ADDRESSES, spec):
-                behind = endpoints[ipaddress.ip_address(address).version]
+            of_port = port.get("name") or ""
+            for address, node in itertools.product(ask(ADDRESSES, spec), _nodes(spec, mine)):
+                version = ipaddress.ip_address(address).version
+                behind = _endpoints(mine, of_port, version, node)
                 if behind:
                     found.append(
                         {
                             "name": f"{name}:{port['port']}",
+                            "node": node,
                             "address": address,
                             "port": port["port"],
                             "endpoints": behind,
@@ -71,13 +74,21 @@ def view(
                 continue
             ports += [
                 _published(name, None, port["nodePort"], behind)
-                for behind in endpoints.values()
+                for behind in (_endpoints(mine, of_port, version) for version in (4, 6))
                 if behind
             ]
     return {
         "pods": sorted(map(_pod, pods), key=lambda pod: pod["label"]),
-        "services": sorted(found, key=lambda service: (service["name"], service["address"])),
+        "services": sorted(
+            found, key=lambda service: (service["name"], service["address"], service["node"] or "")
+        ),
         "ports": sorted(ports, key=lambda port: (port["name"], port["node"] or "")),
+        "nodes": {
+            item["spec"]["nodeName"]: addresses
+            for item in pods
+            for addresses in [ask(NODE_ADDRESSES, item)]
+            if addresses
+        },
     }
 
 
@@ -125,18 +136,32 @@ def _host_ports(item: Item) -> Iterator[dict[str, Any]]:
     """Yield what the node of a running pod publishes for it, for each of the pod's addresses."""
     if item["spec"].get("hostNetwork") or not _running(item):
         return
-    for port in ask(HOST_PORTS, item) or []:
+    for port, host_ip in ask(HOST_PORTS, item) or []:
         for address in ask(POD_ADDRESSES, item) or []:
-            yield _published(_label(item), item["spec"]["nodeName"], port, [address])
+            if not host_ip or (":" in host_ip) == (":" in address):
+                yield _published(_label(item), item["spec"]["nodeName"], port, [address])
 
 
-def _endpoints(slices: Iterable[Item], port: str, version: int) -> list[str]:
+def _nodes(spec: Item, slices: Iterable[Item]) -> list[str | None]:
+    """Return for whose pods a Service's endpoints differ: [None] where they are the same for all.
+    With internalTrafficPolicy: Local, each node leads to its own alone.
+    """
+    if spec.get("internalTrafficPolicy") != "Local":
+        return [None]
+    return sorted({one for item in slices for one in ask("endpoints[].nodeName", item) or []})
+
+
+def _endpoints(
+    slices: Iterable[Item], port: str, version: int, node: str | None = None
+) -> list[str]:
     """Return the sorted addresses of the ready endpoints that offer the port (its name, "" for the
-    only one).
+    only one), of one node if it is given.
     """
     found: set[str] = set()
     for item in slices:
         names = [one.get("name") or "" for one in item.get("ports") or []]
         if item.get("addressType") == f"IPv{version}" and port in names:
-            found.update(ask(READY, item) or [])
+            for one in ask(READY, item) or []:
+                if node in (None, one.get("nodeName")):
+                    found.update(one["addresses"])
     return sorted(found)

@@ -525,15 +525,21 @@ def _published(known: _Known, cluster: dict[str, Any]) -> dict[str, list[dict[st
     """Return {"service": [...], "port": [...]}: where a connection leads to that kube-proxy or
     portmap redirects.
 
-    Each: {"name", "family", "address" (None for ports), "port", "host" (of a port: its name, None
-    for every host), "network" of all endpoints, "" if they are hosts, "ends": their ids}. What
-    leads to addresses that are not known here is left out.
+    Each: {"name", "family", "address" (None for ports), "port", "host" (of a port: its name; of a
+    Service: whose pods it leads there; None for every host), "nodes": {host: addresses} of a port
+    of every host, where they are known, "network" of all endpoints, "" if they are hosts, "ends":
+    their ids}. What leads to addresses that are not known here is left out.
     """
     by_address = {
         address: end for end in known.ends for address in end["addresses"].values() if address
     }
     hosts = {
         address for node in known.hosts.values() for address in node["underlay"].values() if address
+    }
+    nodes = {
+        known.by_node[name]: addresses
+        for name, addresses in cluster.get("nodes", {}).items()
+        if name in known.by_node
     }
     found: dict[str, list[dict[str, Any]]] = {}
     for kind, items in (
@@ -556,6 +562,7 @@ def _published(known: _Known, cluster: dict[str, Any]) -> dict[str, list[dict[st
                         "address": item.get("address"),
                         "port": item["port"],
                         "host": known.by_node.get(item.get("node")),
+                        "nodes": {} if item.get("node") else nodes,
                         "network": networks.pop(),
                         "ends": [end["id"] for end in ends if end],
                     }
@@ -567,6 +574,8 @@ def _to_published(kind: Kind, sender: End, target: dict[str, Any], known: _Known
     """To a Service's address, or to the published port of its host, of the sender's own and of one
     other.
     """
+    if kind is kinds.SERVICE and target["host"] not in (None, sender["host"]):
+        return  # it leads pods of that host alone there
     if kind is kinds.PORT and target["ends"] == [sender["id"]]:
         # a pod to itself is no affair of networks; who publishes may lack the way back (CRI-O
         # 1.34's rule for it never matches with nft 1.0)
@@ -583,8 +592,8 @@ def _to_published(kind: Kind, sender: End, target: dict[str, Any], known: _Known
     if kind is kinds.PORT:
         others = sorted(host for host in known.hosts if host != sender["host"])
         hosts = [target["host"]] if target["host"] else [sender["host"], *others[:1]]
-        underlays = [(host, known.hosts[host]["underlay"][family]) for host in hosts]
-        places = [(host, address) for host, address in underlays if address]
+        publish = [(host, _publishes_at(target, host, known)) for host in hosts]
+        places = [(host, address) for host, address in publish if address]
     for host, address in places:
         elsewhere = host not in (None, sender["host"])
         if blocked and elsewhere and known.networks[sender["network"]]["masquerade"]:
@@ -605,6 +614,17 @@ def _to_published(kind: Kind, sender: End, target: dict[str, Any], known: _Known
             ends=target["ends"],
             **({"way": host} if host else {}),
         )
+
+
+def _publishes_at(target: dict[str, Any], host: str, known: _Known) -> str:
+    """Return the address at which a host publishes, "" where it does not in this family.
+
+    What all do is kube-proxy's, which need not take the underlay's.
+    """
+    own = target["nodes"].get(host)
+    if own is None:
+        return str(known.hosts[host]["underlay"][target["family"]] or "")
+    return next((one for one in own if (":" in one) == (target["family"] == "6")), "")
 
 
 def _from_host(sender: End, known: _Known) -> Iterator[Cell]:

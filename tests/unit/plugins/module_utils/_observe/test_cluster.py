@@ -240,6 +240,97 @@ def test_view_of_both_families():
     ]
 
 
+@pytest.mark.parametrize(
+    ("host_ip", "families"), [("", "46"), ("0.0.0.0", "4"), ("::", "6"), ("127.0.0.1", "")]
+)
+def test_a_port_of_all_addresses_of_one_family_is_published_in_that_one(host_ip, families):
+    """As the plugin portmap takes it."""
+    (pod,) = [one for one in LISTS["pods"] if one["metadata"]["name"] == "web-6pn45"]
+    pod = copy.deepcopy(pod)
+    pod["status"]["podIPs"] = [{"ip": pod["status"]["podIP"]}, {"ip": "fd00:1::4"}]
+    pod["spec"]["containers"][0]["ports"][0]["hostIP"] = host_ip
+    ports = cluster.view([pod], [], [])["ports"]
+    published = [address for port in ports for address in port["endpoints"]]
+    assert ["6" if ":" in one else "4" for one in published] == list(families)
+
+
+def of_web(lists, **spec):
+    """Return what is seen of the Service shop/web, with this in its spec."""
+    lists = copy.deepcopy(lists)
+    (web,) = [one["spec"] for one in lists["services"] if one["metadata"]["name"] == "web"]
+    web.update(spec)
+    services = cluster.view([], lists["services"], lists["slices"])["services"]
+    return [(one["node"], one["endpoints"]) for one in services if one["name"] == "shop/web:80"]
+
+
+def test_a_service_that_leads_each_node_to_its_own_endpoints():
+    both = ["10.1.28.4", "10.1.74.4"]
+    assert of_web(LISTS) == of_web(LISTS, internalTrafficPolicy="Cluster") == [(None, both)]
+    assert of_web(LISTS, internalTrafficPolicy="Local") == [
+        ("node-1", ["10.1.74.4"]),
+        ("node-2", ["10.1.28.4"]),
+    ]
+
+
+def test_nothing_is_promised_where_a_service_has_no_endpoint_of_the_node(world):
+    plan, facts, known = world
+    known["services"][0]["node"] = facts[1]["node_name"]
+    tried = [
+        cell["from_host"]
+        for cell in cells.cells(plan, facts, cluster=known)
+        if cell["kind"] == "service" and cell["to"] == "@service/shop/blue:80"
+    ]
+    assert tried and set(tried) == {facts[1]["host"]}
+    known["services"][0]["node"] = "not-in-the-inventory"
+    assert "@service/shop/blue:80" not in [
+        cell["to"] for cell in cells.cells(plan, facts, cluster=known)
+    ]
+
+
+def test_what_all_nodes_publish_is_tried_at_the_nodes_own_addresses(world):
+    """kube-proxy's, which in nftables mode takes no others; portmap takes all."""
+    plan, facts, known = world
+    (of_one,) = known["ports"]
+    known["ports"].append(dict(of_one, name="shop/web:30080", node=None))
+    own = {host["node_name"]: [f"198.51.100.{number}"] for number, host in enumerate(facts)}
+
+    def tried(name):
+        return {
+            (cell["to_host"], cell["address"])
+            for cell in cells.cells(plan, facts, cluster=known)
+            if cell["to"] == f"@port/{name}"
+        }
+
+    underlays = {(host["host"], host["node"]["underlay"]["4"]) for host in facts}
+    assert tried("shop/web:30080") <= underlays
+    before, known["nodes"] = tried(of_one["name"]), own
+    assert {address for dummy, address in tried("shop/web:30080")} <= {a for (a,) in own.values()}
+    assert len(tried("shop/web:30080")) == len(facts)
+    assert tried(of_one["name"]) == before
+    known["nodes"] = {name: ["2001:db8::1"] for name in own}
+    assert tried("shop/web:30080") == set()
+
+
+@pytest.mark.parametrize(
+    ("status", "addresses"),
+    [
+        ({"hostIP": "192.0.2.1"}, ["192.0.2.1"]),
+        (
+            {"hostIP": "192.0.2.1", "hostIPs": [{"ip": "192.0.2.1"}, {"ip": "2001:db8::1"}]},
+            ["192.0.2.1", "2001:db8::1"],
+        ),
+        ({}, None),
+    ],
+)
+def test_pods_know_the_addresses_of_their_nodes(status, addresses):
+    pod = copy.deepcopy(LISTS["pods"][-1])
+    for key in ("hostIP", "hostIPs"):
+        pod["status"].pop(key, None)
+    pod["status"].update(status)
+    nodes = cluster.view([pod], [], [])["nodes"]
+    assert nodes == ({pod["spec"]["nodeName"]: addresses} if addresses else {})
+
+
 def test_a_masqueraded_network_may_use_what_other_nodes_publish(world):
     plan, facts, known = world
     for network in plan["networks"]:
