@@ -110,6 +110,8 @@ class Keeper(threading.Thread):
                     f"The cluster has no node {name}. Either its kubelet has not registered it yet,"
                     " or multinet_node_name is wrong.",
                 )
+                for network in self._config.networks.values():
+                    self._compare(network, [], now)
             return
         self._said.discard(("", "node"))
         if node.strays:
@@ -141,21 +143,25 @@ class Keeper(threading.Thread):
         else:
             self._said.discard((network.name, "none"))
         self._without_subnet[network.name] = int(not wanted)
-        written = self._host.subnets_in_file(self._config.places[network.name].subnet_file)
-        if not written:
-            self._doubts.pop(network.name, None)
-        elif written != wanted:
-            reason = (
-                f"it works with {', '.join(written)}, but this node now has"
-                f" {', '.join(wanted) or 'none'}"
-            )
-            self._doubt(network, reason, now)
-        elif node.annotations.get(network.prefix + "kube-subnet-manager") != "true":
+        if not self._compare(network, wanted, now):
+            return
+        if node.annotations.get(network.prefix + "kube-subnet-manager") != "true":
             self._doubt(network, "the Node object has lost its lease", now)
         else:
             self._doubts.pop(network.name, None)
             self._put_back_lease(network, node)
             self._look_at_bridge(network, node, wanted)
+
+    def _compare(self, network: Network, wanted: list[str], now: float) -> bool:
+        """Say whether flanneld works with the subnets that this node now has."""
+        written = self._host.subnets_in_file(self._config.places[network.name].subnet_file)
+        if not written:
+            self._doubts.pop(network.name, None)
+        elif written != wanted:
+            now_has = ", ".join(wanted) or "none"
+            reason = f"it works with {', '.join(written)}, but this node now has {now_has}"
+            self._doubt(network, reason, now)
+        return bool(written) and written == wanted
 
     def _put_back_lease(self, network: Network, node: Node) -> None:
         """Put back what another than flanneld has written into its lease, where it was so at the

@@ -158,15 +158,15 @@ def test_a_flanneld_is_ended_when_it_is_wrong_twice_and_not_again_for_a_minute(t
     assert ('multinet_subnets_flanneld_restarts_total{network="red"}', 2) in keeper.samples()
 
 
-@pytest.mark.parametrize("pod_cidrs", [["10.244.3.0/24"], []])
+@pytest.mark.parametrize("pod_cidrs", [["10.244.3.0/24"], [], None])
 def test_no_pod_gets_an_address_of_a_subnet_that_is_not_the_nodes_any_more(tmp_path, pod_cidrs):
     """A Node object made anew has no labels, so the kubelet ends the flanneld that runs in a pod;
-    another node may have the former subnet by then.
+    or it has another name. Another node may have the former subnet by then.
     """
     told, kept, host, said = load(tmp_path), Nodes(), FakeHost("10.3.9.0/24"), []
     host.runs = False
     node = {"metadata": {"name": "n", "resourceVersion": "1"}, "spec": {"podCIDRs": pod_cidrs}}
-    kept.replace([Node(node, told.known)], "1")
+    kept.replace([] if pod_cidrs is None else [Node(node, told.known)], "1")
     keeper = own_node.Keeper(told, kept, host, None, Written(str(tmp_path)), said.append)
     files = []
     for now in (0.0, 5.0, 10.0, 70.0):
