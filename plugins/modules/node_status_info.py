@@ -23,6 +23,15 @@ options:
         deployed, because an inventory may have the addresses of two hosts the wrong way round.
     type: str
     default: ''
+  cni_bin_dir:
+    description: The directory of the CNI plugins.
+    type: path
+    default: /opt/cni/bin
+  containerd_config:
+    description: The configuration of containerd. Nodes of Kubernetes whose containerd or CRI-O has
+      other CNI directories than O(cni_conf) and O(cni_bin_dir) deviate.
+    type: path
+    default: /etc/containerd/config.toml
 extends_documentation_fragment:
   - multinet.flannel.cni_conf
   - multinet.flannel.attributes
@@ -79,6 +88,8 @@ not_looked_at:
   elements: str
 """
 
+import os
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils._drift import (
     commands,
@@ -87,6 +98,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._drift import (
 )
 from ansible_collections.multinet.flannel.plugins.module_utils._kube_client import probe
 from ansible_collections.multinet.flannel.plugins.module_utils._node import deployed, root
+from ansible_collections.multinet.flannel.plugins.module_utils._runtime import wiring
 
 
 def main() -> None:
@@ -95,6 +107,8 @@ def main() -> None:
         argument_spec={
             "cni_conf": {"type": "path", "default": "/etc/cni/net.d/00-multinet.conf"},
             "host": {"type": "str", "default": ""},
+            "cni_bin_dir": {"type": "path", "default": "/opt/cni/bin"},
+            "containerd_config": {"type": "path", "default": wiring.CONTAINERD},
         },
         supports_check_mode=True,
     )
@@ -109,6 +123,8 @@ def main() -> None:
             seen["member"] = compare.member_down(seen)
             seen["silent"] = compare.silent(seen, observe.silent_endpoints(plan))
             seen["named"] = _named(module.params["host"])
+        if seen and plan and plan["kubernetes"]:
+            seen["runtimes"] = _passed_over(module)
         kubeconfig = ((plan or {}).get("cni_conf") or {}).get("kubeconfig")
         if seen and kubeconfig:
             seen["api"] = probe.problem(kubeconfig)
@@ -123,6 +139,14 @@ def _named(name: str) -> tuple[str, str] | None:
     """
     before = (deployed.read() or {}).get("host")
     return (before, name) if before and name and before != name else None
+def _passed_over(module: AnsibleModule) -> list[str]:
+    """Return in what the container runtimes pass over the meta-plugin: an upgrade of theirs may
+    have replaced their settings.
+    """
+    params = module.params
+    conf_dir = os.path.dirname(params["cni_conf"])
+    settings = wiring.Settings(conf_dir, params["cni_bin_dir"], params["containerd_config"])
+    return wiring.passed_over(module.run_command, settings)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import uuid
 
 import pytest
 from adhoc import ROOT
+from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("podman"), reason="needs root and podman"
@@ -229,3 +230,23 @@ def test_a_run_that_was_cut_off_is_taken_up_again(host, tmp_path):
         and host.sh("systemctl show -P MainPID kubelet") != pid
     )
     assert host.module(tmp_path)["changed"] is False
+
+
+def test_status_names_a_runtime_that_lost_its_settings(host, tmp_path):
+    """As by an upgrade of it: from then on, pods are attached by others."""
+    blue = {"name": "blue", "cidr": "10.1.0.0/16", "backend": {"type": "vxlan", "vni": 1}}
+    planned = plan([{**blue, "default": True}], {"kubernetes": True})
+    host.write("/etc/multinet/deployed.json", json.dumps({"plan": planned}))
+
+    def told():
+        found = host.module(
+            tmp_path, module="node_status_info", cni_conf="/etc/cni/net.d/00-multinet.conf"
+        )
+        sentences = [one["sentence"] for one in found["deviations"]]
+        return [one for one in sentences if one.startswith("CRI-O looks for CNI executables in")]
+
+    assert len(told()) == 1
+    host.module(tmp_path, configure=True)
+    assert told() == []
+    host.sh("rm /etc/crio/crio.conf.d/90-multinet.conf")
+    assert len(told()) == 1

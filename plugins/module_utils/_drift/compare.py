@@ -174,8 +174,9 @@ KINDS = {
     ),
     "cni": Kind(
         "the CNI configuration of the host, of each network and of another CNI that stays the"
-        " default network; no other file sorts before the host's",
-        "the files",
+        " default network; no other file sorts before the host's; with Kubernetes, the container"
+        " runtimes read it (only by `status`)",
+        "the files, the runtimes' settings",
         "site",
         "run the playbook site",
     ),
@@ -379,6 +380,10 @@ def _host(plan: dict[str, Any], seen: dict[str, Any]) -> Iterator[Deviation]:
         yield Deviation("", "datastore", f"not all of etcd answers: {why.rstrip('.')}")
     if seen.get("api"):  # status alone asks
         yield Deviation("", "api", seen["api"].rstrip("."))
+    for sentence in seen.get("runtimes", ()):  # status alone looks
+        said, dummy, remedy = sentence.rstrip(".").partition(". ")
+        remedy = f"{remedy[:1].lower()}{remedy[1:]}, and run the playbook site"
+        yield Deviation("", "cni", said, remedy)
     for path, reason in sorted(seen["cni_files"].items()):
         yield Deviation("", "cni", f"{path} {reason}")
     for sentence, remedy in _other_confs(plan["external"], **seen["cni_confs"]):

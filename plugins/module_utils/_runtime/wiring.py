@@ -76,16 +76,16 @@ def containerd_text(run: Run, path: str) -> str | None:
     return read(path)
 
 
-def crio_texts() -> list[str] | None:
-    """Return the files of CRI-O's configuration but ours in the order that it reads them, None
-    where there is no CRI-O.
+def crio_texts(*, ours: bool = False) -> list[str] | None:
+    """Return the files of CRI-O's configuration in the order that it reads them, without our own
+    unless it is asked for; None where there is no CRI-O.
     """
     if not (shutil.which("crio") or os.path.isdir("/etc/crio")):
         return None
     directory = os.path.dirname(CRIO_DROPIN)
     dropins = [os.path.join(directory, name) for name in listed(directory)]
     paths = ["/etc/crio/crio.conf", *dropins]
-    return [read(path) or "" for path in paths if path != CRIO_DROPIN]
+    return [read(path) or "" for path in paths if ours or path != CRIO_DROPIN]
 
 
 def observe(run: Run, containerd_config: str) -> dict[str, Any]:
@@ -189,6 +189,15 @@ def crio_problems(files: list[str] | None, settings: Settings) -> list[str]:
             f" meta-plugin would attach no pod. Remove that line, {otherwise}."
         )
     return problems
+
+
+def passed_over(run: Run, settings: Settings) -> list[str]:
+    """Return in what the container runtimes pass over the meta-plugin by the configuration that
+    they have now, as sentences, whatever may be changed of it.
+    """
+    here = settings._replace(configure=False)
+    containerd = containerd_text(run, settings.containerd_config)
+    return containerd_problems(containerd, here) + crio_problems(crio_texts(ours=True), here)
 
 
 def crio_former_pods(conf_dir: str, results: str = RESULTS) -> list[str]:

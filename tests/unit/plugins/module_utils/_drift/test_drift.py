@@ -110,6 +110,15 @@ def test_configurations_of_others_that_came_or_went(tmp_path, conf, files, words
         assert words.replace("DIR", str(tmp_path)) in told[0]
 
 
+def test_a_runtime_that_was_told_to_look_elsewhere():
+    """As after an upgrade that brought its own settings."""
+    said = "containerd looks for CNI configurations in /etc/cni, but multinet_cni_conf_dir is /x"
+    seen = dict(HOST, runtimes=[f"{said}. Set it to /etc/cni."])
+    assert [one.line() for one in compare.deviations(PLAN, seen)] == [
+        f"{said}; set it to /etc/cni, and run the playbook site"
+    ]
+
+
 def test_a_runtime_without_a_directory_of_configurations(tmp_path):
     none = {"before": [], "after": []}
     assert observe._cni_confs(f"{tmp_path}/gone/00-multinet.conf") == none

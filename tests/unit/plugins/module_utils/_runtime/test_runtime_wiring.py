@@ -241,6 +241,29 @@ def test_crio_that_looks_elsewhere_gets_a_dropin_only_when_it_may():
     ]
 
 
+def test_what_runtimes_pass_over_is_told_by_what_they_read_now(monkeypatch):
+    """Our own drop-in among it, which an upgrade may have taken away."""
+    settings = wiring.Settings("/etc/cni/net.d", "/opt/cni/bin", wiring.CONTAINERD, True)
+    files = {
+        "/etc/crio/crio.conf": '[crio.network]\nnetwork_dir = "/etc/cni/other.d/"\n',
+        wiring.CRIO_DROPIN: texts.crio_dropin(settings.conf_dir, [settings.bin_dir]),
+    }
+    monkeypatch.setattr(wiring, "read", files.get)
+    monkeypatch.setattr(wiring, "listed", lambda directory: ["90-multinet.conf"])
+    monkeypatch.setattr(wiring.shutil, "which", lambda name: name if name == "crio" else None)
+    assert wiring.passed_over(no_command, settings) == []
+    del files[wiring.CRIO_DROPIN]
+    files[wiring.CONTAINERD] = 'version = 2\n[plugins."io.containerd.grpc.v1.cri".cni]\n'
+    files[wiring.CONTAINERD] += 'conf_dir = "/etc/cni"\n'
+    containerd, crio = wiring.passed_over(no_command, settings)
+    assert "containerd looks for CNI configurations in /etc/cni, but" in containerd
+    assert "CRI-O looks for CNI configurations in /etc/cni/other.d, but" in crio
+
+
+def no_command(argv):
+    raise AssertionError(argv)
+
+
 def test_the_last_of_crios_files_decides():
     files = [
         '[crio.network]\nnetwork_dir = "/a"\nplugin_dirs = ["/b"]\n',
