@@ -18,6 +18,8 @@ from .questions import ask
 Item = dict[str, Any]  # an object of the API
 
 NETWORK_STATUS = "k8s.v1.cni.cncf.io/network-status"
+# of a Service: who serves it in kube-proxy's place
+PROXY = 'metadata.labels."service.kubernetes.io/service-proxy-name"'
 OWNER = 'metadata.labels."kubernetes.io/service-name"'  # of an EndpointSlice
 ADDRESSES = "clusterIPs || [clusterIP] | [?@ && @ != 'None']"  # of a Service's spec
 READY = "endpoints[?conditions.ready != `false`]"  # of an EndpointSlice
@@ -51,6 +53,8 @@ def view(pods: Iterable[Item], services: Iterable[Item], slices: Iterable[Item])
         by_service.setdefault(owner, []).append(item)
     found = []
     for item in services:
+        if ask(PROXY, item) is not None:
+            continue
         name, spec = _label(item), item.get("spec") or {}
         mine = by_service.get(name, [])
         for port in spec.get("ports") or []:

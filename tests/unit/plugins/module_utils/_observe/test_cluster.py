@@ -272,6 +272,13 @@ def test_a_service_that_leads_each_node_to_its_own_endpoints():
     ]
 
 
+def test_a_service_that_kube_proxy_leaves_to_another_program():
+    lists = copy.deepcopy(LISTS)
+    (web,) = [one for one in lists["services"] if one["metadata"]["name"] == "web"]
+    web["metadata"]["labels"] = {"service.kubernetes.io/service-proxy-name": "other"}
+    assert of_web(lists) == []
+
+
 def test_nothing_is_promised_where_a_service_has_no_endpoint_of_the_node(world):
     plan, facts, known = world
     known["services"][0]["node"] = facts[1]["node_name"]
