@@ -250,7 +250,13 @@ def test_as_multus_or_for_a_reason(case, tmp_path, upstream_bin, api):
     assert ours["DEL"] == 0 and ours["left"] == []
 
 
-PORTS = {"portMappings": [{"hostPort": 18080, "containerPort": 80, "protocol": "tcp"}]}
+PORTS = {
+    "portMappings": [
+        {"hostPort": 18080, "containerPort": 80, "protocol": "tcp"},
+        {"hostPort": 18081, "containerPort": 53, "protocol": "udp"},
+        {"hostPort": 18082, "containerPort": 80, "protocol": "tcp", "hostIP": "127.0.0.1"},
+    ]
+}
 WITH_PORTS = dict(
     CLUSTER,
     delegates=[
@@ -268,9 +274,9 @@ WITH_PORTS = dict(
 
 
 def rules(host):
-    """Return the rules of the host that name the port."""
+    """Return the rules of the host that name one of the ports."""
     done = host.run(["sh", "-c", "iptables-save; nft list ruleset"])
-    return [line for line in done.stdout.splitlines() if "18080" in line]
+    return [line for line in done.stdout.splitlines() if "1808" in line]
 
 
 @pytest.mark.parametrize("by", ["multus", "runtime"])
