@@ -349,6 +349,76 @@ def test_flanneld_stays_where_a_daemon_set_named_its_nodes(cluster):
         cluster.api.request("DELETE", f"{objects.path(now)}?propagationPolicy=Background")
 
 
+def test_the_image_that_an_upgrade_replaces_is_kept_and_restored(cluster):
+    pods = {"max_unavailable": 1, "pki_dir": "", "flanneld": FLANNELD}
+    one, two, three = (
+        kubernetes_objects(
+            plan([BLUE], OPTIONS), dict(SETTINGS, daemonset=dict(pods, image=f"flannel:{number}"))
+        )
+        for number in (1, 2, 3)
+    )
+    (now,) = (item for item in one if item["kind"] == "DaemonSet")
+    name = "DaemonSet kube-system/multinet-flannel-blue"
+    place = "/api/v1/namespaces/kube-system/pods/runs"
+
+    def upgrade(objects_of_it, version, *options, release="1"):
+        kept = {"state": "kept", "image": f"flannel:{version}", "versions": {"cni": release}}
+        done = cluster.module("previous_images", *options, **kept)["changes"]
+        return done if options else (done, cluster.bring_about(None, wanted=objects_of_it))
+
+    def restored(*options):
+        done = cluster.module("previous_images", *options, state="restored", timeout=0)
+        return done.get("msg") or done["changes"]
+
+    try:
+        ready = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+        cluster.api.ok(
+            "POST",
+            "/api/v1/nodes",
+            {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}},
+        )
+        cluster.bring_about(None, wanted=one)
+        template = now["spec"]["template"]
+        pod = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": dict(template["metadata"], name="runs"),
+            "spec": dict(template["spec"], nodeName="n1", priorityClassName=None),
+        }
+        cluster.api.ok("POST", place.rpartition("/")[0], pod)
+        for path in (place, "/api/v1/nodes/n1"):
+            merge = "application/merge-patch+json"
+            cluster.api.ok("PATCH", path + "/status", ready, merge)
+
+        assert restored() == [], "nothing was upgraded"
+        assert upgrade(two, 2, "--check") == [f"keep flannel:1 of {name}"]
+        assert upgrade(two, 2) == ([f"keep flannel:1 of {name}"], [f"change {name}"])
+        assert upgrade(two, 2) == ([], []), "what is kept is no difference"
+        back = f"{name}: flannel:1 instead of flannel:"
+        assert restored("--check") == [back + "2"]
+        # of the second no pod was ever ready
+        assert upgrade(three, 3, release="2")[0] == [f"keep flannel:1 of {name}"]
+        assert restored("--check") == [back + "3"]
+        assert restored() == [back + "3"]
+        assert cluster.bring_about(None, wanted=one) == [], "not as the former one was declared"
+        assert restored() == [], "and there it stays"
+
+        # another upgrade, which replaces no image
+        upgrade(two, 2)
+        assert upgrade(two, 2, release="2")[0] == [f"forget the former image of {name}"]
+        assert restored("--check") == []
+        # the node answers, and its pod is of another image
+        assert f"{name} has no ready pod on the node n1" in restored()
+        down = {"status": {"conditions": [{"type": "Ready", "status": "Unknown"}]}}
+        cluster.api.ok("PATCH", "/api/v1/nodes/n1/status", down, "application/merge-patch+json")
+        assert restored() == []
+    finally:
+        for path in (place + "?gracePeriodSeconds=0", "/api/v1/nodes/n1"):
+            cluster.api.request("DELETE", path)
+        # nobody is here to end its pods
+        cluster.api.request("DELETE", f"{objects.path(now)}?propagationPolicy=Background")
+
+
 def test_what_others_made_stays(cluster):
     foreign = objects.objects({"networks": []}, SETTINGS)[0]
     foreign = dict(

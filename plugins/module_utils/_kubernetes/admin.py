@@ -152,6 +152,11 @@ class Admin:
         """Change an object by a JSON merge patch; return it."""
         return self._request("PATCH", path, {}, change, "application/merge-patch+json") or {}
 
+    def merge(self, path: str, change: dict[str, Any]) -> dict[str, Any]:
+        """Change an object by a patch that knows what is in lists by its name; return it."""
+        kind = "application/strategic-merge-patch+json"
+        return self._request("PATCH", path, {}, change, kind) or {}
+
     def delete(self, path: str, **query: str | int) -> dict[str, Any] | None:
         """Delete an object; None when there was none."""
         return self._request("DELETE", path, query)
@@ -249,6 +254,16 @@ class Admin:
             if found:
                 return found
         return None
+
+
+def pods_of(api: Admin, daemon_set: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the pods of a DaemonSet; raise AdminError."""
+    labels = sorted(daemon_set["spec"]["selector"]["matchLabels"].items())
+    found = api.items(
+        f"/api/v1/namespaces/{daemon_set['metadata']['namespace']}/pods",
+        labelSelector=",".join(f"{key}={value}" for key, value in labels),
+    )
+    return found or []
 
 
 def run(module: Any, work: Callable[[Admin], Mapping[str, Any]]) -> None:

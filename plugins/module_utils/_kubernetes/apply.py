@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from .._node.journal import reason_in
 from . import daemonset, ending, guards, objects
-from .admin import FIELD_MANAGER, Admin, AdminError
+from .admin import FIELD_MANAGER, Admin, AdminError, pods_of
 from .questions import ENDED, IS_ESTABLISHED, IS_READY, NOT_RUNNING, ask, staying
 
 Item = dict[str, Any]  # an object, as the API's JSON has it
@@ -198,15 +198,11 @@ def _pod_problems(
 ) -> list[tuple[str, bool]]:
     """Return [(a sentence's part, whether it will stay so)]."""
     name, spec = objects.label(daemon_set), daemon_set["spec"]
-    labels = sorted(spec["selector"]["matchLabels"].items())
-    pods = api.items(
-        f"/api/v1/namespaces/{daemon_set['metadata']['namespace']}/pods",
-        labelSelector=",".join(f"{key}={value}" for key, value in labels),
-    )
+    pods = pods_of(api, daemon_set)
     made_of = spec["template"]["metadata"]["annotations"][daemonset.SUM]
-    here = set(ask("[].spec.nodeName", pods or []))
+    here = set(ask("[].spec.nodeName", pods))
     by_node = {
-        pod["spec"].get("nodeName"): pod for pod in ask(staying(daemonset.SUM, made_of), pods or [])
+        pod["spec"].get("nodeName"): pod for pod in ask(staying(daemonset.SUM, made_of), pods)
     }
     problems = [
         (f"{name} still has a pod on the node {node}", False) for node in without if node in here

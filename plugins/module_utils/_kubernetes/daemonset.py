@@ -25,6 +25,7 @@ SECRET = "multinet-etcd-client"
 GUARDED = "/run/multinet-isolation/guarded"
 # Annotation of a pod: what it was made of.
 SUM = "multinet.flannel/sum"
+CONTAINER = "flanneld"
 
 
 def name(network: Mapping[str, Any]) -> str:
@@ -163,7 +164,7 @@ def _container(
 ) -> Item:
     probe = {"httpGet": {"host": "127.0.0.1", "port": network["healthz_port"], "path": "/healthz"}}
     return {
-        "name": "flanneld",
+        "name": CONTAINER,
         "image": image,
         "command": ["/opt/bin/flanneld"],
         "env": (

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from . import nodes, objects
-from .admin import Admin
+from .admin import Admin, pods_of
 
 Item = dict[str, Any]  # an object, as the API's JSON has it
 
@@ -75,13 +75,9 @@ def former_nodes(api: Admin, daemon_set: Item, network: str) -> list[str]:
     chosen = daemon_set["spec"]["template"]["spec"].get("nodeSelector") or {}
     if selector(network).items() <= chosen.items():
         return []
-    labels = sorted(daemon_set["spec"]["selector"]["matchLabels"].items())
-    pods = api.items(
-        f"/api/v1/namespaces/{daemon_set['metadata']['namespace']}/pods",
-        labelSelector=",".join(f"{key}={value}" for key, value in labels),
-    )
+    pods = pods_of(api, daemon_set)
     return sorted(
-        {pod["spec"]["nodeName"] for pod in pods or [] if pod["status"].get("phase") == "Running"}
+        {pod["spec"]["nodeName"] for pod in pods if pod["status"].get("phase") == "Running"}
     )
 
 
