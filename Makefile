@@ -116,7 +116,8 @@ bench-pods: install test-programs
 # Takes hours: thousands of attachments with kills at random moments, and a million random inputs.
 soak: test-programs
 	@$(ENV) MULTINET_SOAK_ROUNDS=5000 MULTINET_EXAMPLES=1000000 $(PYTEST) \
-		tests/integration/test_meta_never_leaks.py tests/unit/plugins/module_utils/_meta/test_meta_properties.py
+		tests/integration/test_killed_everywhere.py tests/integration/test_meta_never_leaks.py \
+		tests/unit/plugins/module_utils/_meta/test_meta_properties.py
 
 # The cases of Multus' own tests on a real cluster. A running Multus is replaced, and restored by a reset.
 e2e-multus: install test-programs

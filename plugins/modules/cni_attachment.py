@@ -251,6 +251,8 @@ def present(
     if module.check_mode:
         planned = [{"ifName": one.interface, "network": one.name} for one in missing]
         return Done(missing, whole, whole + planned, names)
+    for entry in whole:
+        attacher.tell(entry)
     done: list[dict[str, Any]] = []
     try:
         for one in missing:
@@ -285,6 +287,8 @@ def absent(
                 attacher.detach(target, entry)
             except errors.Error as error:
                 failed.append(error.within(f"network {entry['network']}"))
+        if target.container_id:
+            attacher.cache.discard(target.container_id)
         if failed:
             raise errors.join(failed)
     return Done(doomed, entries, [entry for entry in entries if entry not in doomed], set())

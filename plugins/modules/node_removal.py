@@ -174,6 +174,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._attach import (
     pod_news,
     to_multus,
 )
+from ansible_collections.multinet.flannel.plugins.module_utils._cni.files import listed
 from ansible_collections.multinet.flannel.plugins.module_utils._node import (
     adopted,
     deployed,
@@ -301,12 +302,17 @@ def look(module: AnsibleModule) -> Removal:
     going: list[str] = []
     kept: list[str] = []
     launchers: list[str] = []
+    half_written: list[str] = []
     if params["executables"] is not None:
         launchers = sorted({*params["executables"], *executables.launchers()})
         going, kept = sort_executables(launchers)
         conf_dir = os.path.dirname(params["cni_conf"])
         kept += multus.stays(multus.look(conf_dir, ""), multus.kept(conf_dir))
         kept += adopted.by_hand()
+        confs = [os.path.join(conf_dir, name) for name in listed(conf_dir)]
+        written = {*launchers, *executables.recorded()}
+        written.update(files.original(path) for path in [*launchers, *confs])
+        half_written = removal.leftovers(sorted(written))
     given_back = adopted.kept_files()
     sandboxes = cri.sandboxes() if networks else []
     pods = detachment.pod_names(sandboxes)
@@ -316,7 +322,7 @@ def look(module: AnsibleModule) -> Removal:
         params,
         networks=networks,
         former=params["former"] + record.get("former", []),
-        paths=[path for path in params["paths"] + going if path not in given_back],
+        paths=[path for path in params["paths"] + going if path not in given_back] + half_written,
         empty_directories=params["empty_directories"] + record.get("directories", []),
         launchers=launchers,
     )

@@ -123,6 +123,35 @@ def test_the_hosts_own_configuration(host, pod, attach):
     assert not attach(netns=pod, state="absent")["changed"]
 
 
+def test_what_a_killed_run_left_goes_with_the_next(host, pod, attach):
+    entry = host.path(CACHE) / "id:multinet-red:eth0.json"
+    kept = host.path("/var/lib/cni/flannel/red/id")
+    half = entry.with_name(f".{entry.name}.4194399.tmp")
+    options = {"netns": pod, "networks": ["red"], "container_id": "id"}
+
+    def as_killed(**changes):
+        """After flannel's file was made, and before it was filled."""
+        entry.write_text(json.dumps({**json.loads(entry.read_text()), **changes}), "utf-8")
+        subprocess.run(["ip", "-n", pod, "link", "del", "eth0"], check=True)
+        for address in host.path("/var/lib/cni/networks/multinet-red").glob("10.*"):
+            address.unlink()
+        kept.write_text("", "utf-8")
+        half.write_text("{", "utf-8")
+
+    assert attach(**options)["changed"]
+    as_killed(result=None)
+    again = attach(**options)
+    assert again.get("changed"), again
+    assert shown(again) == [("red", "eth0", ["10.3.5.3/24"])]
+    assert not half.exists()
+    as_killed()
+    done = attach(**options, state="absent")
+    assert done.get("changed"), done
+    half.write_text("{", "utf-8")
+    assert not attach(**options, state="absent")["changed"]
+    assert host.addresses(pod) == {} and host.leftovers() == []
+
+
 def test_networks_by_name_come_and_go(host, pod, attach):
     path = "/run/netns/" + pod
     assert attach(netns=path, networks=["red"])["changed"]

@@ -11,7 +11,6 @@ import json
 import os
 import pathlib
 import re
-import signal
 import subprocess
 import sys
 
@@ -564,73 +563,3 @@ def test_the_pod_is_gone_at_del(world):
     host.remove(pod)
     assert ask(host, OURS, "DEL", bridge(), pod)[::2] == (0, [])
     assert not [name for name in kept(host) if name.startswith("networks/blue/10.")]
-
-
-# Runs the meta-plugin, and kills it before its n-th effect on the host.
-KILLED = """
-import os, sys
-sys.path.insert(0, "/usr/local/lib/multinet")
-import fcntl, signal
-left = int(sys.argv[1])
-def counted(function, is_effect=lambda *arguments: True):
-    def called(*arguments, **keys):
-        global left
-        if is_effect(*arguments):
-            if not left:
-                os.kill(os.getpid(), signal.SIGKILL)
-            left -= 1
-        return function(*arguments, **keys)
-    return called
-writes = lambda path, flags, *rest: flags & (os.O_CREAT | os.O_TRUNC)
-os.open = counted(os.open, writes)
-for name in ("write", "unlink", "rename", "mkdir", "posix_spawn"):
-    setattr(os, name, counted(getattr(os, name)))
-from multinet._cni import rtnetlink
-changes = lambda kernel, message: message[0] not in (18, 22, 26)
-rtnetlink.Channel.ask = counted(rtnetlink.Channel.ask, changes)
-from multinet._meta import plugin
-status = plugin.main("/opt/cni/bin/multinet")
-sys.stdout.flush()
-os._exit(status)
-"""
-
-
-def test_killed_between_every_two_effects(world):
-    """A DEL leaves nothing, whether this form of the plugins does it or the executables do."""
-    host = world("h")
-    host.lease("/run/flannel/blue.env", "10.1.5.1/24", "10.1.0.0/16")
-    conf = {
-        "name": "meta",
-        "cniVersion": "1.0.0",
-        "type": "multinet",
-        "inProcess": ["flannel", "tuning", "bridge", "host-local"],
-        "delegates": [
-            {
-                "name": "blue",
-                "cniVersion": "0.4.0",
-                "type": "flannel",
-                "subnetFile": "/run/flannel/blue.env",
-                "dataDir": "/var/lib/cni/flannel/blue",
-                "delegate": {"bridge": "mn-blue", "ipMasq": False, "isDefaultGateway": True},
-            }
-        ],
-    }
-    effects = {}
-    for command in ("ADD", "DEL"):
-        for number in range(200):
-            pod = host.pod()
-            if command == "DEL":
-                assert host.cni("ADD", conf, pod)[0] == 0
-            done = host.run(
-                [sys.executable, "-IS", "-c", KILLED, str(number)],
-                json.dumps(conf),
-                host.environ(command, pod),
-            )
-            assert done.returncode in (0, -signal.SIGKILL, 128 + signal.SIGKILL), done.stderr
-            assert host.cni("DEL", conf, pod) == (0, None), number
-            assert (host.addresses(pod), host.leftovers()) == ({}, []), (command, number)
-            host.remove(pod)
-            if done.returncode == 0:
-                break
-        effects[command] = number
-    assert effects["ADD"] > 15 and effects["DEL"] > 5, effects

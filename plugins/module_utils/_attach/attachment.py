@@ -202,8 +202,7 @@ class Attacher:
         try:
             entry["result"] = self._runtime().add(wanted.network, self._attachment(target, entry))
             self.cache.put(entry)
-            if meta_state.is_on_our_bridge(entry["result"]):
-                guard.told(self.cache.file(entry))
+            self.tell(entry)
         except errors.Error as error:
             try:
                 self.detach(target, entry)
@@ -212,11 +211,20 @@ class Attacher:
             raise error from None
         return entry
 
+    def tell(self, entry: dict[str, Any]) -> None:
+        """Have the host's guard keep an attachment's port to what CNI gave it; raise Error.
+
+        To tell it twice does no harm: a run may have been killed before it did.
+        """
+        if meta_state.is_on_our_bridge(entry["result"]):
+            guard.told(self.cache.file(entry))
+
     def detach(self, target: Target, entry: dict[str, Any]) -> None:
         """Detach one entry and forget it; the namespace may be gone.
 
         Raises Error, and remembers it then.
         """
+        flannel.put_back(_network(entry), entry["containerId"], {})
         self._runtime().delete(_network(entry), self._attachment(target, entry), entry["result"])
         self.cache.remove(entry)
 

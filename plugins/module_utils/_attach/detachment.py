@@ -161,6 +161,7 @@ def _from_cache(entries: cache.Cache, entry: dict[str, Any], bin_dir: str) -> Ca
                 now["ifName"],
                 args=now.get("cniArgs", ""),
             )
+            flannel.put_back(network, now["containerId"], {})
             _delete(_runtime([bin_dir]), network, attachment, now["result"])
             entries.remove(now)
 

@@ -176,7 +176,6 @@ class Modules:
         if len(head) <= HEAD:
             from . import files
 
-            files.remove_leftovers(file)
             files.write(file, head.ljust(HEAD, b"\0") + body, 0o644)
 
 

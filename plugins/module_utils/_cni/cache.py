@@ -44,6 +44,18 @@ class Cache:
         except OSError as error:
             raise errors.io_failure(f"{self.file(entry)} cannot be removed.", error) from None
 
+    def discard(self, container_id: str) -> None:
+        """Remove what writes that were killed have left of a container; raise Error.
+
+        Call it with the container's lock.
+        """
+        try:
+            for name in files.listed(self.directory):
+                if name.startswith(f".{container_id}:") and name.endswith(".tmp"):
+                    files.remove(os.path.join(self.directory, name))
+        except OSError as error:
+            raise errors.io_failure(f"{self.directory} cannot be cleaned up.", error) from None
+
     def entries(self) -> list[dict[str, Any]]:
         """Return all entries, oldest first; raise Error for one that cannot be read: what is
         unknown is not cleaned up.

@@ -80,8 +80,10 @@ def stage(
     """Write what shall be at path beside it, and bring it to the disk; return the temporary file's
     name, for commit(); raise OSError, and leave nothing then.
 
-    So a set of files can be written before the first one is replaced. Parameters as in write().
+    So a set of files can be written before the first one is replaced. What killed writes of path
+    have left goes before. Parameters as in write().
     """
+    remove_leftovers(path)
     temporary = temporary_name(path)
     descriptor = _create(temporary)
     try:
@@ -122,14 +124,23 @@ def remove_leftovers(path: str, *, alone: bool = False) -> None:
 
     alone: a lock keeps all others from writing path, so every temporary file of it is left over.
     """
+    for number, found in leftovers(path):
+        if alone or number == os.getpid() or not os.path.exists(f"/proc/{number}"):
+            remove(found)
+
+
+def leftovers(path: str) -> list[tuple[int, str]]:
+    """Return (number of the process, file) of what is there of writes of path that have not ended;
+    raise OSError.
+    """
     directory, name = os.path.split(path)
     begin, end = f".{name}.", ".tmp"
-    for found in listed(directory or "."):
-        number = found[len(begin) : -len(end)]
-        if not (found == begin + number + end and number.isdigit()):
-            continue
-        if alone or int(number) == os.getpid() or not os.path.exists(f"/proc/{number}"):
-            remove(os.path.join(directory, found))
+    numbers = [(found, found[len(begin) : -len(end)]) for found in listed(directory or ".")]
+    return [
+        (int(number), os.path.join(directory, found))
+        for found, number in numbers
+        if found == begin + number + end and number.isdigit()
+    ]
 
 
 def _create(temporary: str) -> int:

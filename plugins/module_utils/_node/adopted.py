@@ -114,7 +114,8 @@ def take_steps(
     for one in networks:
         theirs = one["theirs"]
         steps += _rename_steps(host, theirs["bridge"], one["bridge"])
-        if os.path.isdir(theirs["ipam_dir"]) and not os.path.islink(theirs["ipam_dir"]):
+        is_theirs = os.path.isdir(theirs["ipam_dir"]) and not os.path.islink(theirs["ipam_dir"])
+        if is_theirs or os.path.lexists(_link(theirs["ipam_dir"])):
             act = functools.partial(_move_directory, theirs["ipam_dir"], one["ipam_dir"])
             steps.append(Step(f"addresses of {theirs['ipam_dir']} to {one['ipam_dir']}", act))
     return steps
@@ -169,7 +170,8 @@ def network_steps(host: Host) -> list[Step]:
     for one in read().get("networks", []):
         theirs = one["theirs"]
         steps += _rename_steps(host, one["bridge"], theirs["bridge"])
-        if os.path.isdir(one["ipam_dir"]) and os.path.islink(theirs["ipam_dir"]):
+        is_ours = os.path.isdir(one["ipam_dir"]) and os.path.islink(theirs["ipam_dir"])
+        if is_ours or os.path.lexists(_link(theirs["ipam_dir"])):
             act = functools.partial(_move_directory_back, one["ipam_dir"], theirs["ipam_dir"])
             steps.append(Step(f"addresses of {one['ipam_dir']} to {theirs['ipam_dir']}", act))
     return steps
@@ -307,14 +309,27 @@ def _rename(host: Host, former: str, name: str) -> None:
         host.execute(["ip", "link", "set", name, "up"])
 
 
+def _link(theirs: str) -> str:
+    """Where the link to a directory is while the directory is moved: who is killed then leaves it,
+    and the next run completes what it finds.
+    """
+    return theirs + ".multinet"
+
+
 def _move_directory(theirs: str, ours: str) -> None:
-    shutil.move(theirs, ours)
-    os.symlink(ours, theirs)
+    files.remove(_link(theirs))
+    os.symlink(ours, _link(theirs))
+    if os.path.lexists(theirs):
+        shutil.move(theirs, ours)
+    os.rename(_link(theirs), theirs)
 
 
 def _move_directory_back(ours: str, theirs: str) -> None:
-    os.unlink(theirs)
-    shutil.move(ours, theirs)
+    if os.path.islink(theirs):
+        os.rename(theirs, _link(theirs))
+    if os.path.isdir(ours) and not os.path.lexists(theirs):
+        shutil.move(ours, theirs)
+    files.remove(_link(theirs))
 
 
 def _settle(look: Look, sysctls: Mapping[str, Mapping[str, str]]) -> None:

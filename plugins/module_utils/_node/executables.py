@@ -185,7 +185,6 @@ def install(
             path = item["path"]
             source = _source(item)
             files.make_directories(os.path.dirname(path))
-            files.remove_leftovers(path)
             with open(source, "rb") as stream:
                 staged.append((files.stage(path, stream, int(MODE, 8)), path))
             arrived = f"What arrived on the host for {path}"

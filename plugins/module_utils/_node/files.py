@@ -479,17 +479,17 @@ def _hint(path: str, error: OSError) -> str:
 
 
 def _stage(change: Change) -> str:
-    remove_leftovers(change.path)
     mode = int(change.mode or "0644", 8)
     return stage(change.path, change.content, mode, uid=change.uid, gid=change.gid)
 
 
 def _keep(path: str) -> None:
     """A second name for the same file: whoever starts it meanwhile finds it under the first."""
+    remove_leftovers(path)
     temporary = temporary_name(path)
-    remove(temporary)
     os.link(path[: -len(_ORIGINAL)], temporary, follow_symlinks=False)
     commit([(temporary, path)])
+    remove(temporary)  # is there where a killed run kept it before: rename() leaves both names
 
 
 def _make_directory(change: Change) -> None:

@@ -186,17 +186,28 @@ def table_steps(host: Host, tables: Iterable[str]) -> list[Step]:
 
 
 def path_steps(paths: Iterable[str]) -> list[Step]:
-    """Return the steps that delete files and directories. Of what is mounted in one of these the
-    content goes.
+    """Return the steps that delete files and directories, and what killed writes of them have left.
+    Of what is mounted in one of these the content goes.
 
     A * in a path stands for any part of a name.
     """
     mounts = _mount_points()
     return [
         Step(("directory " if os.path.isdir(path) else "file ") + path, _remover(path, mounts))
-        for path in paths_there(paths)
+        for path in _going(paths)
         if not _is_mounts_alone(path, mounts)
     ]
+
+
+def _going(paths: Iterable[str]) -> list[str]:
+    """Return what is there of paths and of writes of them that were killed."""
+    paths = list(paths)
+    return paths_there(paths) + leftovers(paths)
+
+
+def leftovers(paths: Iterable[str]) -> list[str]:
+    """Return the files that killed writes of these paths have left beside them."""
+    return [file for path in paths for dummy, file in files.leftovers(path)]
 
 
 def paths_there(paths: Iterable[str]) -> list[str]:
@@ -320,7 +331,7 @@ def rest_steps(paths: Iterable[str], directories: Iterable[str], record: str) ->
     paths = list(paths)
     last = [path for path in paths if record.startswith(path.rstrip("/") + "/")]
     steps = path_steps(path for path in paths if path not in last)
-    steps += empty_directory_steps(directories, paths_there(paths))
+    steps += empty_directory_steps(directories, _going(paths))
     return steps + path_steps(last)
 
 

@@ -12,7 +12,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .._cni.files import listed, make_directories, remove
+from .._cni.files import listed, make_directories, remove, remove_leftovers
 from .._cni.files import write as write_whole
 from .._node.files import look
 from . import texts
@@ -395,6 +395,8 @@ class Host:
         if this is interrupted.
         """
         former = due.former["files"]
+        for path in former:  # also of files that a killed run has not come to
+            remove_leftovers(os.path.realpath(path))
         self._remember({"files": {**former, **due.record["files"]}, "pending": due.restarts})
         docker_leaves = due.changes.get(DOCKER_DROPIN, "") is None
         if docker_leaves:

@@ -200,6 +200,18 @@ def test_whole_means_the_same_namespace_with_the_interface_and_content_plugins(
     )
 
 
+def test_the_guard_is_told_again_of_what_was_attached(attacher, pod):
+    """A run that was killed may have told it nothing."""
+    told = []
+    attacher.tell_guard = told.append
+    entry = attacher.attach(pod, blue())
+    attacher.tell(entry)
+    assert told == []  # it has no port on a bridge of ours
+    entry["result"] = {"cniVersion": "0.4.0", "interfaces": [{"name": "mn-blue"}]}
+    attacher.tell(entry)
+    assert told == [attacher.cache.file(entry)]
+
+
 def test_a_path_that_leads_to_another_namespace_by_now_is_not_handed_to_plugins(
     attacher, played, pod, tmp_path
 ):
