@@ -404,7 +404,7 @@ def test_no_lease_yet_is_to_be_tried_again(host, pod):
 def test_a_missing_delegate_is_found_out_first(host, pod):
     status, answer = host.cni("ADD", today({"name": "third", "type": "not-there"}), pod)
     assert (status, answer["code"]) == (1, 5)
-    assert "not-there" in answer["msg"] and BIN in answer["msg"]
+    assert answer["msg"] == f"network third: There is no executable not-there in {BIN}."
     assert host.leftovers() == []
 
 

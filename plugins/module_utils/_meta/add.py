@@ -215,9 +215,10 @@ class _Add:
         wanted = [one.interface for one in own]
         for interface in wanted:
             if wanted.count(interface) > 1:
+                names = [one.raw["name"] for one in own if one.interface == interface]
                 raise errors.Error(
                     errors.INVALID_CONFIGURATION,
-                    f"Two networks would have the interface {interface}.",
+                    f"The networks {' and '.join(names)} would both be {interface} in the pod.",
                     "Give one of them another name.",
                 )
         for one in own:

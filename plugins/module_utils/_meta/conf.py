@@ -185,6 +185,8 @@ def folded(raw: dict[str, Any]) -> dict[str, Any]:
 def parse(raw: dict[str, Any]) -> MetaConf:
     """Return what the configuration on stdin, folded(), says; raise Error with code 7."""
     name = raw.get("name")
+    if name is None:
+        raise _invalid("it has no `name`")
     if not isinstance(name, str) or not conf.is_name(name):
         raise _invalid(
             f"`name` {name!r} is not the name of a network: letters, digits, '_', '.', '-', and a"
@@ -340,9 +342,11 @@ def _is_numbered(interface: str) -> bool:
 def _check_distinct(delegates: list[Delegate]) -> None:
     interfaces = [delegate.interface for delegate in delegates if delegate.interface]
     for interface in interfaces:
-        if interfaces.count(interface) > 1:
+        names = [one.raw["name"] for one in delegates if one.interface == interface]
+        if len(names) > 1:
             raise _invalid(
-                f"two networks ask for the interface {interface}; give one of them another name"
+                f"the networks {' and '.join(names)} ask for the same interface {interface}; give"
+                " one of them another name"
             )
     seen: dict[tuple[str, str], Delegate] = {}
     for delegate in delegates:

@@ -296,8 +296,8 @@ def _needs_executable(
     where = ", ".join(environ["CNI_PATH"].split(os.pathsep))
     return errors.Error(
         errors.IO_FAILURE,
-        f"There is no executable {name} in {where}, and what its {environ['CNI_COMMAND']} should do"
-        " here is more than the meta-plugin does without it.",
+        f"There is no executable {name} in {where}, and the meta-plugin cannot do this"
+        f" {environ['CNI_COMMAND']} without it.",
         why or f"{plain[name]} Otherwise install the plugin.",
     )
 

@@ -94,7 +94,7 @@ class Resolver:
                 return Delegate(legacy_conf(item, f"the Network {name} of {group}"))
         raise errors.Error(
             errors.INVALID_CONFIGURATION,
-            f"There is no Network {name} in the namespace default, in none of"
+            f"There is no Network {name} in the namespace default, in any of the API groups"
             f" {', '.join(_LEGACY_GROUPS)}.",
         )
 

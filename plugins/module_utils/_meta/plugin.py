@@ -201,7 +201,11 @@ class Plugin:
         """Raise Error where a delegate's executable is this plugin, or is missing and needed."""
         cni = self.runtime(request, path, in_process=in_process)
         for delegate in delegates:
-            for file in cni.find(delegate.network):
+            try:
+                found = cni.find(delegate.network)
+            except errors.Error as error:
+                raise error.within(f"network {delegate.raw['name']}") from None
+            for file in found:
                 if os.path.isabs(file) and _same_program(file, self._own_file):
                     raise self.delegates_to_itself(
                         f"The plugin {file} of the network {delegate.network.name} is the"

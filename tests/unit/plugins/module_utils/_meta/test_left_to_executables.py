@@ -40,6 +40,6 @@ def test_it_says_what_it_does_itself(name, keys, does):
     with pytest.raises(errors.Error) as caught:
         one.run(name, environ, plugin, 1.0)
     assert caught.value.msg.startswith(
-        f"There is no executable {name} in /opt/cni/bin, /usr/lib/cni, and what its ADD should do"
+        f"There is no executable {name} in /opt/cni/bin, /usr/lib/cni, and the meta-plugin cannot"
     )
     assert does in caught.value.details and "{" not in caught.value.details

@@ -164,6 +164,11 @@ def test_what_is_refused(delegates, words):
     assert words in caught.value.msg
 
 
+def test_a_configuration_without_a_name_is_told_so():
+    with pytest.raises(errors.Error, match="meta-plugin: it has no `name`"):
+        conf.parse({"delegates": [{"name": "a", "type": "a"}]})
+
+
 def test_a_network_that_a_pod_has_already_is_called_so():
     every, asked = (conf.Delegate(flannel(number=1), full_name=one) for one in (None, "apps/red"))
     with pytest.raises(errors.Error) as caught:
