@@ -281,9 +281,7 @@ def _unreadable(
 
 
 def not_compared(plan: dict[str, Any], seen: dict[str, Any]) -> list[str]:
-    """Return what should have been looked at and was not, as sentences: no verdict is better than
-    its eyes.
-    """
+    """Return what should have been looked at and was not, as sentences."""
     return [
         f"The leases of network {network['name']} were not looked at. {seen['leases_problem']}"
         for network in plan["networks"]

@@ -73,7 +73,7 @@ def look(execute: commands.Run) -> dict[str, Any]:
 
 
 def _unread(table: str, failed: commands.ObserveError, execute: commands.Run) -> str:
-    """Return why a table that could not be listed could not, "" if it is not there."""
+    """Return why a table could not be listed, "" if it is not there."""
     try:
         there = f"table {table}" in execute(["nft", "list", "tables"]).splitlines()
     except commands.ObserveError:

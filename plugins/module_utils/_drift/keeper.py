@@ -164,7 +164,7 @@ class Keeper:
 
 
 def patience(times: int) -> float:
-    """Return for how many seconds a step is not taken again that was taken so many times."""
+    """Return the seconds after which a step that was taken so many times may be taken again."""
     return min(PATIENCE * 2 ** (times - 1), MOST_PATIENCE) if times else 0.0
 
 

@@ -618,11 +618,11 @@ class Lost(NamedTuple):
 
 
 def unleased(network: Network, seen: Seen) -> Iterator[Lost]:
-    """Yield what leads to hosts that hold no lease: the guard finds the nodes in it.
+    """Yield what leads to hosts without a lease: the guard takes such hosts for nodes.
 
-    What is over when a lease ends stays where no flanneld ran at that time, and so does the entry
-    of a MAC when a host gets another address and another MAC. What leads from a lease's own MAC or
-    subnet elsewhere is told by _routes_to_each() and _narrower().
+    What ends with a lease stays if no flanneld ran at that time. So does the entry of a MAC if a
+    host gets another address and another MAC. Ways from a lease's own MAC or subnet to somewhere
+    else are reported by _routes_to_each() and _narrower().
     """
     leases = seen["leases"][network["name"]]
     known = {_plain(lease[key]) for lease in leases for key in ("public_ip", "public_ipv6")}
@@ -749,9 +749,10 @@ def lacks_leases(adopted: float | None) -> bool:
 
 def knows_nodes(network: Network, seen: Seen) -> bool:
     """Whether the leases say for sure who is a node: all of them could be read, this host's own is
-    among them with its address, others' are, too, and nothing is wrong with the data store. In etcd
-    there must be those of as many hosts as were deployed: while hosts go from one etcd to another,
-    each of the two lists some of them, and goes on doing so where the run that moves them ends.
+    among them with its address, others' are, too, and nothing is wrong with the data store.
+
+    etcd must have those of as many hosts as were deployed. While hosts change to another etcd, each
+    of the two lists only some, and goes on doing so if that run is interrupted.
     """
     name = network["name"]
     leases = seen["leases"].get(name)

@@ -190,7 +190,7 @@ def _sum(path: str, size: int, mtime: int, inode: int) -> str:
 
 
 def underlay(links: dict[str, dict[str, Any]], environment: dict[str, str]) -> dict[str, Any]:
-    """Return whence a flanneld with this environment speaks: {"interface": its name or "",
+    """Return where a flanneld with this environment sends from: {"interface": its name or "",
     "addresses", "addresses_v6": those that it takes, the first one first, "all": the host's,
     "missing": a sentence or ""}.
     """

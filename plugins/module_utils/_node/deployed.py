@@ -66,10 +66,10 @@ def record(root: str = "/") -> dict[str, Any] | None:
 
 
 def in_pods(plan: dict[str, Any], root: str = "/") -> bool:
-    """Return whether the flanneld of a plan that is deployed here run in pods: then a host has
-    nothing of what a unit reads.
+    """Return whether the flanneld of a plan that is deployed here run in pods: then the host has
+    neither the unit's file nor settings of a unit.
 
-    By the unit's file alone, one that was deleted would be no fault.
+    The unit's file alone does not tell: somebody may have deleted it.
     """
     settings = [network["environment_file"] for network in plan["networks"]]
     return not any(os.path.exists(root + file.lstrip("/")) for file in (UNIT_FILE, *settings))
@@ -96,7 +96,9 @@ def read(path: str = PATH) -> dict[str, Any] | None:
 
 
 def _completed(planned: dict[str, Any]) -> dict[str, Any]:
-    """Return a plan with all that those of today have; raise KeyError where it is none."""
+    """Return a plan of any version with all keys that plans have today; raise KeyError if it is no
+    plan.
+    """
     networks = [{**_ADDED_TO_NETWORKS, **network} for network in planned["networks"]]
     # pairs of networks, once
     apart = {"isolated": sorted({name for pair in planned.get("blocked", []) for name in pair})}

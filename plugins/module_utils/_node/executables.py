@@ -157,12 +157,12 @@ def launchers(record: str = LAUNCHERS) -> list[str]:
 
 
 def is_missing(record: str = RECORD) -> bool:
-    """Say whether nothing says which executables were installed: the first install() does."""
+    """Say whether there is no record of installed executables: the first install() writes it."""
     return not os.path.exists(record)
 
 
 def is_lost(record: str = RECORD, networks: str = deployed.PATH) -> bool:
-    """Say whether networks are deployed here and nothing says which executables were installed."""
+    """Say whether networks are deployed here without a record of the installed executables."""
     return os.path.exists(networks) and is_missing(record)
 
 
@@ -204,7 +204,7 @@ def install(
 def _remember(
     record: str, wanted: Iterable[dict[str, Any]], ours: Iterable[dict[str, Any]]
 ) -> None:
-    """Write down what is going to be installed; without the file of that sum it means nothing."""
+    """Record what is going to be installed. An entry counts only if the file has that sum."""
     new = {
         item["path"]: item["sha256"]
         for item in wanted

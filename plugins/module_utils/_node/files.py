@@ -73,7 +73,9 @@ class Directory(NamedTuple):
 
 
 class Wish(NamedTuple):
-    """What is to be there and what is not. What is absent with all its content ends in a slash."""
+    """What is to be there, and what is to be absent: a path that ends in a slash with all its
+    content.
+    """
 
     files: Sequence[File] = ()
     directories: Sequence[Directory] = ()

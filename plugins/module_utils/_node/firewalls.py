@@ -210,7 +210,7 @@ _META = {"iif": "iif", "iifname": "iif", "oif": "oif", "oifname": "oif"}
 
 
 def _left(left: Any, packet: Packet) -> Any:
-    """Return what a packet has of what a rule looks at, None where that is not known."""
+    """Return the value that a packet has for the left side of a match, None if it is not known."""
     if not isinstance(left, dict) or len(left) != 1:
         return None
     ((kind, value),) = left.items()

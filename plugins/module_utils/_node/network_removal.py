@@ -29,7 +29,7 @@ LEASES = "/etc/multinet/leases.json"
 def held(
     host: Host, networks: Sequence[dict[str, Any]], record: str = LEASES
 ) -> dict[str, dict[str, Any]]:
-    """Return by what this host's leases of networks (those of a plan) are known: {network:
+    """Return how this host's leases of networks (those of a plan) are recognized: {network:
     {subnets: [10.1.5.0/24], public: addresses that its flanneld may have published, mac: of its
     tunnel device, or None}}.
 

@@ -100,8 +100,8 @@ def differing(paths: Collection[str], directory: str = DIRECTORY) -> list[str]:
 def restore(
     paths: Collection[str], directory: str = DIRECTORY, record: str = executables.RECORD
 ) -> list[str]:
-    """Put kept executables back by rename, all or none, and keep them no longer: who goes back
-    twice stays there. Return the paths of those that were changed. Raises ArtifactError.
+    """Put kept executables back by rename, all or none. They are no longer kept then, so a second
+    call changes nothing. Return the paths of those that were changed. Raises ArtifactError.
     """
     back = differing(paths, directory)
     try:

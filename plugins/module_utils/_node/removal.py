@@ -54,8 +54,8 @@ class Host:
     def step(
         self, what: str, command: list[str] | Callable[[], None], is_there: Callable[[], bool]
     ) -> Step:
-        """Return the step that is a command, or calls one that raises RemovalError, and no failure
-        where what it removes is gone then: somebody else may have removed it since it was seen.
+        """Return the step that runs a command, or a function that raises RemovalError. It does not
+        fail if what it removes is gone afterwards: somebody else may have removed it.
         """
 
         def act() -> None:

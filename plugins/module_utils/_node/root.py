@@ -14,7 +14,7 @@ _PLACES = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
 
 def prepare() -> str:
-    """Have root's programs be found, and return as a sentence why not all can be read, or ""."""
+    """Make root's programs be found; return problem()."""
     complete_path()
     return problem()
 
@@ -30,7 +30,7 @@ def complete_path(environ: MutableMapping[str, str] | None = None) -> None:
 
 
 def problem() -> str:
-    """Return why not as a sentence, or "": what it would find without root is not what is."""
+    """Return a sentence if the user is not root, who alone sees all of the host, else ""."""
     if os.geteuid() == 0:
         return ""
     try:

@@ -143,7 +143,7 @@ def unmask(unit: str, state: str) -> str:
 
 
 def _different(unit: Unit, running: Mapping[str, str]) -> list[str]:
-    """Return the names of the variables that the process has not as the unit should."""
+    """Return the names of the variables whose values in the process are not the unit's."""
     names = set(unit.environment)
     if unit.prefix:
         names |= {name for name in running if name.startswith(unit.prefix)}

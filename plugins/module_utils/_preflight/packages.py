@@ -61,7 +61,7 @@ def ids(os_release: str) -> list[str]:
 def package(name: str, distribution: Sequence[str]) -> str:
     """Return the package that has an executable or a library of NEEDED.
 
-    distribution: what ids() returns. Of one that is not known, packages are called as Debian's.
+    distribution: what ids() returns. For an unknown one, the names are Debian's.
     """
     family = next((one for one in distribution if one in FAMILIES), "debian")
     return FAMILIES[family].packages.get(name, name)

@@ -63,8 +63,8 @@ class Due(NamedTuple):
 
 
 def containerd_text(run: Run, path: str) -> str | None:
-    """Return containerd's configuration (str) as it goes by it, imports and defaults included, or
-    what is in the file where it cannot be asked; else None.
+    """Return the configuration (str) that containerd uses, with imports and defaults, or its file's
+    content if it cannot be asked; None without one.
 
     containerd inside a distribution cannot be asked.
     """
@@ -124,7 +124,7 @@ def _address(run: Run) -> str | None:
 
 
 def containerd_problems(text: str | None, settings: Settings) -> list[str]:
-    """Return in what containerd would pass over the meta-plugin, as sentences.
+    """Return why containerd would not use the meta-plugin, as sentences.
 
     text: its configuration, see containerd_text().
     """
@@ -159,7 +159,7 @@ def containerd_problems(text: str | None, settings: Settings) -> list[str]:
 
 
 def crio_problems(files: list[str] | None, settings: Settings) -> list[str]:
-    """Return in what CRI-O would pass over the meta-plugin, as sentences.
+    """Return why CRI-O would not use the meta-plugin, as sentences.
 
     files: see crio_texts().
     """
