@@ -62,8 +62,12 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
     "keeper": (
         "_architectures.py",
         "_cni/__init__.py",
+        "_cni/conf.py",
+        "_cni/errors.py",
         "_cni/files.py",
+        "_cni/quick_json.py",
         "_cni/quick_os.py",
+        "_cni/version.py",
         "_drift",
         "_etcd/__init__.py",
         "_etcd/certificate.py",
