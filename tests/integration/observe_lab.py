@@ -245,11 +245,14 @@ class ObserveLab:
             self.sysctl(name, key, value)
         state = self.place / host / "state" / f"{pod}.json"  # as who attaches it by CNI leaves it
         state.parent.mkdir(exist_ok=True)
-        state.write_text(json.dumps({"netns": self.path(name), "containerID": f"of-{name}"}))
+        results = []
         for network in self.plan["networks"]:
             if network["name"] not in networks:
                 continue
             interface, peer = network["interface"], f"v{number}-{network['name']}"
+            devices = [{"name": network["bridge"]}, {"name": peer}]
+            devices += [{"name": interface, "sandbox": self.path(name)}]
+            results.append({"result": {"interfaces": devices}})
             run(
                 "ip",
                 "link",
@@ -285,6 +288,8 @@ class ObserveLab:
             for path in facts.BELIEVES:
                 self.sysctl(name, "net/" + path.format(interface), 0)
             self.ip(name, lines)
+        said = {"netns": self.path(name), "containerID": f"of-{name}", "delegates": results}
+        state.write_text(json.dumps(said))
 
     def nft(self, host, text):
         run("ip", "netns", "exec", self.ns(host), "nft", "-f", "-", text=text)

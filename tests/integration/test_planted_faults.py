@@ -36,7 +36,7 @@ class Fault(t.NamedTuple):
     verdict: str
     classes: set[leaks.Leak]  # all that may be found; the first finding has one of them
     hosts: set[str]  # all that the findings name
-    says: str = ""  # words in a sentence, a repair or a note
+    says: str = ""  # words in a sentence, a repair, a note or a gap
 
 
 def insert(chain, rule, host="h1"):
@@ -671,6 +671,22 @@ FAULTS = [
         {"h1", "h2"},
     ),
     Fault(
+        "a pod that has lost an interface",
+        [("h1-a", "ip link del net1")],
+        "broken",
+        {leaks.MISSING_INTERFACE, leaks.WRONG_ROUTE},
+        {"h1"},
+        "net1: interface that CNI gave it is missing, expected present",
+    ),
+    Fault(
+        "a pod that has lost all interfaces",
+        [("h1-c", "ip link del net1")],
+        "inconclusive",
+        set(),
+        set(),
+        "has lost all interfaces that CNI gave it: net1",
+    ),
+    Fault(
         "a pod with a neighbour's address",
         [("h1-b", "ip addr add 10.3.1.10/24 dev net1")],
         "broken",
@@ -978,4 +994,4 @@ def test_fault(fault, tmp_path):
     classes = {leaks.CLASSES[one["class"]] for one in found}
     assert classes <= fault.classes, told
     assert {host for one in found for host in one["hosts"]} == fault.hosts, told
-    assert fault.says in str([found, report["notes"]]), told
+    assert fault.says in str([found, report["notes"], report["gaps"]]), told

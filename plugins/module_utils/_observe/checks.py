@@ -244,6 +244,14 @@ def _pod(
                 expected="present",
                 observed="missing",
             )
+    for one in pod.get("lost", []):
+        found.deviates(
+            here._replace(interface=one["interface"], network=one["network"]),
+            leaks.MISSING_INTERFACE,
+            what="interface that CNI gave it",
+            expected="present",
+            observed="missing",
+        )
     for interface in pod["interfaces"]:
         network = by_name.get(interface["network"])
         place = here._replace(interface=interface["name"])

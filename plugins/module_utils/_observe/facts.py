@@ -70,7 +70,8 @@ class _Look(NamedTuple):
     """What a host showed once nothing moved any more.
 
     ports: of the plan's bridges; strangers: see bridge_ports(); pods: by link-netnsid; missing:
-    {link-netnsid: why it could not be looked into}; sandboxes: see cri.sandboxes().
+    {link-netnsid: why it could not be looked into}; sandboxes: see cri.sandboxes(); bare: sentences
+    about pods that have lost all interfaces.
     """
 
     links: list[Link]
@@ -79,6 +80,7 @@ class _Look(NamedTuple):
     pods: dict[int, _Seen]
     missing: dict[int, str]
     sandboxes: list[dict[str, Any]]
+    bare: list[str]
 
 
 class Namespace(NamedTuple):
@@ -149,7 +151,8 @@ def gather(
             for one in sorted(seen.sandboxes, key=cri.label)
             if one["host_network"]
         ],
-        "problems": [
+        "problems": seen.bare
+        + [
             f"{port['interface']} is attached to {port['bridge']}, but the namespace behind it"
             f" (link-netnsid {port['netnsid']}) was not found under /run/netns,"
             f" /var/run/docker/netns or /proc/*/ns/net.{seen.missing.get(port['netnsid'], '')}"
@@ -164,6 +167,7 @@ def _settled(plan: dict[str, Any], state_dirs: Iterable[str], bundles: Iterable[
     pods: dict[int, _Seen] = {}
     missing: dict[int, str] = {}
     sandboxes: list[dict[str, Any]] = []
+    bare: list[str] = []
     for look in range(LOOKS):
         if look > 1:
             time.sleep(PAUSE)
@@ -182,16 +186,43 @@ def _settled(plan: dict[str, Any], state_dirs: Iterable[str], bundles: Iterable[
             for number in behind
             if number not in pods or unsettled(pods[number].pod, sandboxes)
         }
-        if look and not again:
+        if look and not again and not bare:
             break
         found, missing = _look(plan, {number: behind[number] for number in again}, links)
         pods.update(found)
         # After the look: a pod that still has its name then is not being taken down.
         sandboxes = cri.sandboxes(bundles)
         labels = names.labels(state_dirs, sandboxes)
+        given = names.given(state_dirs)
         for seen in pods.values():
             names.give_names(seen.pod, labels.get(seen.pod["inode"], {}))
-    return _Look(links, ports, strangers, pods, missing, sandboxes)
+            seen.pod["lost"] = lost(plan, given.pop(seen.pod["inode"], {}), seen.pod)
+        bare = [
+            f"{label or f'A pod (inode {inode})'} has lost all interfaces that CNI gave it:"
+            f" {', '.join(one['interface'] for one in gone)}."
+            for inode, interfaces in given.items()
+            for gone in [lost(plan, interfaces)]
+            for label in [labels.get(inode, {}).get("label")]
+            if gone
+        ]
+    return _Look(links, ports, strangers, pods, missing, sandboxes, bare)
+
+
+def lost(
+    plan: dict[str, Any], given: dict[str, list[str]], seen: Pod | None = None
+) -> list[dict[str, str]]:
+    """Return [{"interface", "network"}] of what CNI gave a pod on bridges of the plan and it has no
+    more. given: see names.given(). seen: None where the pod has nothing.
+    """
+    networks = {network["bridge"]: network["name"] for network in plan["networks"]}
+    interfaces = seen["interfaces"] if seen else []
+    there = {one[key] for one in interfaces for key in ("name", "peer")}
+    return [
+        {"interface": name, "network": networks[bridge]}
+        for name, on_host in given.items()
+        for bridge in on_host
+        if bridge in networks and not there & {name, *on_host}
+    ]
 
 
 def _look(
@@ -228,8 +259,13 @@ def unsettled(seen: Pod, sandboxes: Sequence[dict[str, Any]]) -> bool:
     sandboxes: what the container runtime of the host knows.
     """
     in_kubernetes = bool(sandboxes) and not seen["container"] and not seen["name"]
-    return in_kubernetes or any(
-        not (item["network"] and item["addresses"] and item["up"]) for item in seen["interfaces"]
+    return (
+        in_kubernetes
+        or bool(seen.get("lost"))
+        or any(
+            not (item["network"] and item["addresses"] and item["up"])
+            for item in seen["interfaces"]
+        )
     )
 
 
@@ -405,7 +441,8 @@ def pod(inside: Namespace, leading: Leading) -> Pod:
     """Return what one attached namespace has.
 
     {"label", "namespace", "name", "uid" (the three of Kubernetes, else ""), "netns", "inode",
-    "container": id or "", "recorded": whether the collection attached it, "interfaces": [...],
+    "container": id or "", "recorded": whether the collection attached it, "lost": see lost(),
+    "interfaces": [...],
     "routes": {"4", "6"}, "default_routes": {"4": [interfaces], "6": [...]}, "sysctls"}; an
     interface: {"name", "network" (None if its peer is on no bridge of the plan), "external": bool,
     "bridge", "peer", "mac", "mtu", "up", "addresses", "gateway": {"4", "6"}, "sysctls"}.
@@ -420,6 +457,7 @@ def pod(inside: Namespace, leading: Leading) -> Pod:
         "inode": inside.inode,
         "container": "",
         "recorded": False,
+        "lost": [],
         "interfaces": [
             _interface(link, inside, leading)
             for link in inside.links

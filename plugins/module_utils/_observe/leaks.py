@@ -186,7 +186,7 @@ MISSING_INTERFACE = Leak(
     closed_by="the meta-plugin: no pod starts with an interface missing",
     repair="On {host}, look at the events of the pod and at /var/lib/cni/multinet; a pod that is"
     " older than a network's declaration gets it when it is recreated.",
-    shown_by="interfaces, and the annotation network-status",
+    shown_by="interfaces, the record of their attachment, and the annotation network-status",
 )
 NOT_MEASURED = Leak(
     24,

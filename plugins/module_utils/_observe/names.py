@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What attached namespaces are called: a pod of Kubernetes namespace/pod, after what the container
-runtime keeps of it; any other after the state of what attached it, or after itself. Names alone:
-nothing of what is measured is taken from there.
+runtime keeps of it; any other after the state of what attached it, or after itself. Of what is
+measured, nothing is taken from there but which interfaces there should be.
 
 Runs on hosts, standard library alone.
 """
@@ -14,7 +14,7 @@ import glob
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from .._runtime import cri
@@ -85,32 +85,53 @@ def labels(
             "uid": one["uid"],
             "container": one["container"],
         }
+    for path, inode, state in _states(state_dirs):
+        kind, dummy, label = str(state.get("target") or "").partition(":")
+        said = {
+            "label": label if kind == "container" else "",
+            "container": str(next(filter(None, map(state.get, CONTAINER_KEYS)), "")),
+            "recorded": path,
+        }
+        arguments = dict(
+            item.split("=", 1) for item in str(state.get("args") or "").split(";") if "=" in item
+        )
+        if arguments.get("K8S_POD_NAMESPACE") and arguments.get("K8S_POD_NAME"):
+            said.update(
+                namespace=arguments["K8S_POD_NAMESPACE"],
+                name=arguments["K8S_POD_NAME"],
+                uid=arguments.get("K8S_POD_UID", ""),
+            )
+            said["label"] = cri.label(said)
+        known = found.setdefault(inode, {})
+        known.update({key: value for key, value in said.items() if not known.get(key)})
+    return found
+
+
+def given(state_dirs: Iterable[str]) -> dict[int, dict[str, list[str]]]:
+    """Return {inode of a namespace: {interface that CNI gave it: its devices on the host}}."""
+    found: dict[int, dict[str, list[str]]] = {}
+    for dummy, inode, state in _states(state_dirs):
+        try:
+            results = [state.get("result")]
+            results += [one.get("result") for one in state.get("delegates") or ()]
+            for result in filter(None, results):
+                devices = result.get("interfaces") or []
+                on_host = [str(one["name"]) for one in devices if not one.get("sandbox")]
+                for one in devices:
+                    if one.get("sandbox"):
+                        found.setdefault(inode, {})[str(one["name"])] = on_host
+        except (AttributeError, KeyError, TypeError):
+            continue  # another kind of file
+    return found
+
+
+def _states(state_dirs: Iterable[str]) -> Iterator[tuple[str, int, dict[str, Any]]]:
+    """Yield (path, inode of the namespace, content) of the JSON files about living namespaces."""
     for directory in state_dirs:
         for path in sorted(glob.glob(os.path.join(directory, "**", "*"), recursive=True)):
             try:
                 with open(path, encoding="utf-8") as file:
                     state = json.load(file)
-                inode = os.stat(state["netns"]).st_ino
+                yield path, os.stat(state["netns"]).st_ino, state
             except (OSError, ValueError, KeyError, TypeError):
                 continue  # a directory, another kind of file, or a namespace that has gone
-            kind, dummy, label = str(state.get("target") or "").partition(":")
-            said = {
-                "label": label if kind == "container" else "",
-                "container": str(next(filter(None, map(state.get, CONTAINER_KEYS)), "")),
-                "recorded": path,
-            }
-            arguments = dict(
-                item.split("=", 1)
-                for item in str(state.get("args") or "").split(";")
-                if "=" in item
-            )
-            if arguments.get("K8S_POD_NAMESPACE") and arguments.get("K8S_POD_NAME"):
-                said.update(
-                    namespace=arguments["K8S_POD_NAMESPACE"],
-                    name=arguments["K8S_POD_NAME"],
-                    uid=arguments.get("K8S_POD_UID", ""),
-                )
-                said["label"] = cri.label(said)
-            known = found.setdefault(inode, {})
-            known.update({key: value for key, value in said.items() if not known.get(key)})
-    return found

@@ -121,6 +121,41 @@ def test_labels_come_from_state_that_names_a_living_namespace(tmp_path):
     assert list(found.values()) == [dict(said, recorded=str(tmp_path / "c1.json"))]
 
 
+def test_what_cni_gave_a_pod_and_it_has_no_more(tmp_path):
+    def result(interface, *on_host):
+        devices = [{"name": name} for name in on_host] + [{"name": interface, "sandbox": "/x"}]
+        return {"result": {"interfaces": devices}}
+
+    here = {"netns": "/proc/self/ns/net"}
+    (tmp_path / "a.json").write_text(
+        json.dumps(
+            {
+                **here,
+                "delegates": [
+                    result("eth0", "mn-blue", "v1"),
+                    result("net1", "mn-red", "v2"),
+                    result("sriov0"),
+                    {"result": None},
+                ],
+            }
+        )
+    )
+    (tmp_path / "b.json").write_text(json.dumps({**here, **result("net2", "mn-red", "v3")}))
+    (tmp_path / "odd").write_text(json.dumps({**here, "delegates": 5, "result": [7]}))
+    (found,) = names.given([str(tmp_path)]).values()
+    assert found == {
+        "eth0": ["mn-blue", "v1"],
+        "net1": ["mn-red", "v2"],
+        "net2": ["mn-red", "v3"],
+        "sriov0": [],
+    }
+    plan = {"networks": [{"name": one, "bridge": f"mn-{one}"} for one in ("blue", "red")]}
+    has = [{"name": "renamed", "peer": "v1"}, {"name": "net2", "peer": None}]
+    assert facts.lost(plan, found, {"interfaces": has}) == [{"interface": "net1", "network": "red"}]
+    assert [one["interface"] for one in facts.lost(plan, found)] == ["eth0", "net1", "net2"]
+    assert facts.lost({"networks": []}, found) == [], "networks that are no longer declared"
+
+
 def test_labels_are_safe_and_unique():
     labels = ["a b|c", "a b/c", "", "shop/web 1"]
     pods = [
