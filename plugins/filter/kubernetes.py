@@ -106,6 +106,7 @@ def kubernetes_problems(
     cluster: what module kubernetes_info returned. settings: see checks.cluster_problems().
     """
     found = checks.cluster_problems(cluster, settings)
+    found += checks.names_taken(cluster, plan, settings["nad_namespaces"])
     if not cluster.get("announced"):  # where pods run like that already, it is a warning
         found += kube_proxy.problems(cluster.get("kube_proxy"), plan)
     return found + checks.node_problems(cluster, node_name, plan)

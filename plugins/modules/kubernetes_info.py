@@ -97,6 +97,12 @@ kube_proxy:
   returned: success
   type: dict
   sample: {mode: ClusterCIDR, cidrs: [10.244.0.0/16], interface: "", hides_all: false}
+definitions:
+  description: The NetworkAttachmentDefinitions (namespace/name) that are not the collection's.
+  returned: success
+  type: list
+  elements: str
+  sample: [apps/storage]
 multus:
   description: The DaemonSets (namespace/name) that install Multus on nodes.
   returned: success
@@ -162,8 +168,11 @@ def look(api: admin.Admin, params: dict[str, Any]) -> tuple[dict[str, Any], list
     namespaces = api.items("/api/v1/namespaces") or []
     proxy = kube_proxy.look(api)
     announced = [node["metadata"]["name"] for node in nodes if node_objects.is_announced(node)]
+    definitions = api.items("/apis/k8s.cni.cncf.io/v1/network-attachment-definitions") or []
+    others = [objects.full_name(item) for item in definitions if not objects.is_ours(item)]
     found = {
         "announced": announced,
+        "definitions": others,
         "guarded": _by_name(nodes, guards.networks_of),
         "kube_proxy": proxy,
         "multus": pods_of_others.multus(api.items("/apis/apps/v1/daemonsets") or []),
@@ -177,8 +186,6 @@ def look(api: admin.Admin, params: dict[str, Any]) -> tuple[dict[str, Any], list
         "namespaces": ask(NAMES, namespaces),
         "terminating": ask(TERMINATING, namespaces),
     }
-    definitions = api.items("/apis/k8s.cni.cncf.io/v1/network-attachment-definitions") or []
-    others = [objects.full_name(item) for item in definitions if not objects.is_ours(item)]
     warnings = pods_of_others.shifted(plan["networks"], others)
     if announced:  # otherwise it is a problem (filter kubernetes_problems)
         warnings += kube_proxy.problems(proxy, plan)

@@ -24,7 +24,7 @@ options:
     type: str
     default: ''
   cni_bin_dir:
-    description: The directory of the CNI plugins.
+    description: The directory in which the container runtimes look for CNI plugins.
     type: path
     default: /opt/cni/bin
   containerd_config:
@@ -139,6 +139,8 @@ def _named(name: str) -> tuple[str, str] | None:
     """
     before = (deployed.read() or {}).get("host")
     return (before, name) if before and name and before != name else None
+
+
 def _passed_over(module: AnsibleModule) -> list[str]:
     """Return in what the container runtimes pass over the meta-plugin: an upgrade of theirs may
     have replaced their settings.

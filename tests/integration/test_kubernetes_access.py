@@ -434,6 +434,7 @@ def test_what_others_made_stays(cluster):
         "spec": {"config": "{}"},
     }
     cluster.api.ok("POST", NADS.replace("/network-", "/namespaces/apps/network-"), theirs)
+    assert cluster.module("kubernetes_info")["definitions"] == ["apps/red"]
 
     with pytest.raises(
         admin.AdminError, match="apps/red already exists and is not the collection's"

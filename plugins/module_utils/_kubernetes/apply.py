@@ -257,10 +257,7 @@ def _is_of_others(item: Item | None) -> bool:
     if objects.is_ours(item):
         return item["kind"] == "CustomResourceDefinition" and _is_written_by_others(item)
     if item["kind"] == "NetworkAttachmentDefinition":
-        raise AdminError(
-            f"{objects.label(item)} already exists and is not the collection's (it has no label"
-            f" {objects.LABEL}={objects.OWNER}). Remove it, or give the network another name."
-        )
+        raise AdminError(objects.is_taken(item))
     return bool(item["kind"] == "CustomResourceDefinition")
 
 

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .._libraries import need
+from . import objects
 
 _NAMED = 5  # nodes, where there are many
 _COMPARED = 200  # with how many names one is compared by its letters, which takes time
@@ -80,6 +81,19 @@ def cluster_problems(cluster: Mapping[str, Any], settings: Mapping[str, Any]) ->
             " another one whose pods may use the host's network, or multinet_flanneld_form: units."
         )
     return found
+
+
+def names_taken(
+    cluster: Mapping[str, Any], plan: Mapping[str, Any], nad_namespaces: Iterable[str]
+) -> list[str]:
+    """Say whose NetworkAttachmentDefinitions have the place of the plan's: sentences."""
+    wanted = [
+        objects.labelled(network["net_attach_def"], network["name"], namespace)
+        for network in plan["networks"]
+        for namespace in nad_namespaces
+    ]
+    others = set(cluster.get("definitions", ()))
+    return [objects.is_taken(item) for item in wanted if objects.full_name(item) in others]
 
 
 def node_problems(cluster: Mapping[str, Any], name: str, settings: Mapping[str, Any]) -> list[str]:

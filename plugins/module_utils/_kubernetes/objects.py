@@ -153,6 +153,14 @@ def is_ours(item: Item) -> bool:
     return (item["metadata"].get("labels") or {}).get(LABEL) == OWNER
 
 
+def is_taken(item: Item) -> str:
+    """Return the sentence on an object of others that has the name of one of ours."""
+    return (
+        f"{label(item)} already exists and is not the collection's (it has no label"
+        f" {LABEL}={OWNER}). Remove it, or give the network another name."
+    )
+
+
 def labelled(item: Item, network: str | None = None, namespace: str | None = None) -> Item:
     """Return an object with the collection's label, that of a network if one is given, in a
     namespace if one is given.

@@ -200,10 +200,10 @@ def test_whole_means_the_same_namespace_with_the_interface_and_content_plugins(
     )
 
 
-def test_the_guard_is_told_again_of_what_was_attached(attacher, pod):
+def test_the_guard_is_told_again_of_what_was_attached(attacher, pod, monkeypatch):
     """A run that was killed may have told it nothing."""
     told = []
-    attacher.tell_guard = told.append
+    monkeypatch.setattr(attachment.guard, "told", told.append)
     entry = attacher.attach(pod, blue())
     attacher.tell(entry)
     assert told == []  # it has no port on a bridge of ours

@@ -10,6 +10,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes impor
     checks,
     pods_of_others,
 )
+from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 
 CLUSTER = {
     "server": "https://192.0.2.10:6443",
@@ -153,6 +154,16 @@ def test_good_cluster():
 def test_clusters_that_will_not_do(cluster, settings, expected):
     problems = checks.cluster_problems(dict(CLUSTER, **cluster), dict(SETTINGS, **settings))
     assert len(problems) == 1 and expected in problems[0]
+
+
+def test_definitions_of_others_that_have_the_name_of_a_network():
+    """Said before anything is made: the networks of a former Multus have such."""
+    blue = {"name": "blue", "cidr": "10.1.0.0/16", "default": True}
+    planned = plan([{**blue, "backend": {"type": "vxlan", "vni": 1}}], {"kubernetes": True})
+    cluster = dict(CLUSTER, definitions=["apps/blue", "other/blue", "apps/red"])
+    (taken,) = checks.names_taken(cluster, planned, ["default", "apps"])
+    assert taken.startswith("NetworkAttachmentDefinition apps/blue already exists and is not the")
+    assert checks.names_taken(CLUSTER, planned, ["apps"]) == []
 
 
 def network(name, interface, attach="all"):
