@@ -28,6 +28,7 @@ import time
 
 import checkout  # noqa: F401
 import processes
+import yaml
 from ansible_collections.multinet.flannel.plugins.lookup import library_files, meta_plugin_launchers
 from ansible_collections.multinet.flannel.plugins.module_utils._architectures import SUPPORTED
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
@@ -239,6 +240,23 @@ def objects(api, numbers):
         for name in (OURS, MULTUS):
             notes = {"k8s.v1.cni.cncf.io/networks": asked} if asked else {}
             api.pod(name.replace(" ", "-").lower() + str(number), NAMESPACE, annotations=notes)
+
+
+def credentials(api, directory):
+    """Write a kubeconfig as the collection's: JSON with the path of a token. Who has it may do all:
+    Multus writes the status in another way, which the collection's own role does not grant.
+    """
+    subject = {"kind": "ServiceAccount", "name": "multinet", "namespace": "kube-system"}
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}
+    api.ok(
+        "POST",
+        "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+        {"metadata": {"name": "both"}, "subjects": [subject], "roleRef": role},
+    )
+    (directory / "token").write_text(api.token(), encoding="ascii")
+    file = directory / "kubeconfig"
+    api.kubeconfig(file, {"tokenFile": str(directory / "token")})
+    file.write_text(json.dumps(yaml.safe_load(file.read_text("utf-8"))), encoding="utf-8")
 
 
 def row(number, masquerade, api, rounds, counts, census):
@@ -524,11 +542,7 @@ def main():
             api = KubeApi(directory, directory / "bin")
             try:
                 objects(api, options.api)
-                certificate, key = api.issue_client("both")
-                api.kubeconfig(
-                    directory / "kubeconfig",
-                    {"client-certificate": str(certificate), "client-key": str(key)},
-                )
+                credentials(api, directory)
                 with world(
                     directory / "api", executables, options.python, "/run/netns/" + api.name
                 ):
