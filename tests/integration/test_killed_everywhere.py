@@ -204,10 +204,10 @@ def remove(plugin, way, conf, pod):
     return pod if pod in plugin.host.pods else plugin.host.pod()
 
 
-def explore(plugin, conf, operations, killed_once=False):
+def explore(plugin, conf, operations, killed_once=False, fails=False):
     """Kill an ADD at every change, and `operations` from everything that kills have left, or with
     killed_once from what a whole ADD has; return how many kills there were, and how many different
-    things they left.
+    things they left. fails: whether that is the outcome of the ADD.
     """
     pod = plugin.host.pod()
 
@@ -238,7 +238,7 @@ def explore(plugin, conf, operations, killed_once=False):
                     begun.append(path)
                 seen.add(state)
                 if is_whole:
-                    assert status == 0, (path, answer)
+                    assert status == (fails and command == "ADD"), (path, answer)
                     break
                 kills += 1
     return kills, len(seen)
@@ -248,6 +248,15 @@ def test_in_process(plugin):
     names, operations = (["blue", "red"], ["DEL", "GC"]) if IS_SOAK else (["blue"], ["DEL"])
     kills, states = explore(plugin, conf(names, IN_PROCESS), operations)
     assert kills > 200 and states > 20, (kills, states)
+
+
+def test_what_is_undone(plugin):
+    """The second network cannot be attached, so the first one is detached."""
+    networks = conf(["blue"], IN_PROCESS)
+    networks["delegates"].append({"name": "second", "cniVersion": "0.4.0", "type": "fails"})
+    plugin.host.plugin("fails", "cat >/dev/null; [ $CNI_COMMAND = DEL ]\n")
+    kills, states = explore(plugin, networks, ["DEL"], killed_once=not IS_SOAK, fails=True)
+    assert kills > 35 and states > 8, (kills, states)
 
 
 def test_by_executables(plugin):
