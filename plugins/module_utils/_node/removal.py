@@ -200,9 +200,9 @@ def path_steps(paths: Iterable[str]) -> list[Step]:
 
 
 def _going(paths: Iterable[str]) -> list[str]:
-    """Return what is there of paths and of writes of them that were killed."""
+    """Return what is there of paths and of writes of them that were killed, each once."""
     paths = list(paths)
-    return paths_there(paths) + leftovers(paths)
+    return list(dict.fromkeys(paths_there(paths) + leftovers(paths)))
 
 
 def leftovers(paths: Iterable[str]) -> list[str]:

@@ -63,3 +63,45 @@ def test_the_guard_goes_before_a_bridge_is_given_back(tmp_path, monkeypatch, giv
     news = pod_news.PodNews([])
     steps = node_removal.removal_steps(host, params, {}, news, lambda bridges: [])
     assert [step.what for step in steps] == expected
+
+
+class Module:
+    """What look() asks of an AnsibleModule."""
+
+    def __init__(self, **params):
+        self.params = params
+
+    @staticmethod
+    def run_command(command):
+        return 0, "", ""
+
+
+def test_what_killed_runs_left_of_executables_goes(tmp_path):
+    bin_dir, conf_dir = tmp_path / "bin", tmp_path / "net.d"
+    bin_dir.mkdir()
+    conf_dir.mkdir()
+    (conf_dir / "00-multus.conf").write_text('{"name": "multus", "type": "multus"}')
+    left = [
+        bin_dir / ".flanneld.7.tmp",  # it was never there
+        bin_dir / ".multus.original.7.tmp",
+        conf_dir / ".00-multus.conf.original.7.tmp",
+    ]
+    for path in [*left, bin_dir / ".other.7.tmp"]:
+        path.write_text("")
+    found = node_removal.look(
+        Module(
+            all_deployed=False,
+            networks=[],
+            cni_conf=str(conf_dir / "00-multinet.conf"),
+            cni_bin_dir=str(bin_dir),
+            keepers=[],
+            former=[],
+            devices=[],
+            units=[],
+            nft_tables=[],
+            paths=[],
+            executables=[str(bin_dir / name) for name in ("flanneld", "multus")],
+            empty_directories=[],
+        )
+    )
+    assert sorted(step.what for step in found.steps) == sorted(f"file {path}" for path in left)

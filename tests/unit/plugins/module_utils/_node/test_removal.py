@@ -26,6 +26,19 @@ def test_a_star_stands_for_any_part_of_a_name_and_a_bracket_for_itself(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["other-1-eth0"]
 
 
+def test_what_killed_writes_left_goes_with_the_file_and_without_it(tmp_path):
+    for name in ("unit", ".unit.7.tmp", ".never.8.tmp", ".unit.tmp", ".other.9.tmp"):
+        (tmp_path / name).write_text("")
+    paths = [str(tmp_path / name) for name in ("unit", "never", ".unit.7.tmp")]
+    steps = removal.path_steps(paths)
+    assert [step.what for step in steps] == [
+        f"file {tmp_path / name}" for name in ("unit", ".unit.7.tmp", ".never.8.tmp")
+    ]
+    for step in steps:
+        step.act()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".other.9.tmp", ".unit.tmp"]
+
+
 def test_what_the_meta_plugin_took_the_place_of_is_put_back(tmp_path):
     for name, text in {
         "multus": "#!/usr/bin/python3 -IS\n# The CNI meta-plugin of multinet.flannel.\n",
