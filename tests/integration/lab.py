@@ -249,6 +249,10 @@ class Lab:
         pkg/backend/vxlan/vxlan_network.go, pkg/backend/route_network.go).
         """
         network, other = self.networks[name], 3 - host
+        number = list(self.networks).index(name)
+        # in the place of what this kernel may not have (WireGuard, IP in IP): VXLAN of that name
+        backend = {"vni": 90 + number, "port": 4090 + number}
+        backend.update(network["backend"] if network["backend"]["type"] == "vxlan" else {})
         versions = (4, 6) if name in self.ipv6 else (4,)
         bridge = network["bridge"]
         lines = [f"link add {bridge} type bridge", f"link set {bridge} up"]
@@ -272,7 +276,6 @@ class Lab:
                 continue
             outer = 6 if device == network["device_v6"] else 4
             if device not in made:
-                backend = network["backend"]
                 lines.append(
                     f"link add {device} address {self.mac(name, host, outer)} type vxlan id"
                     f" {backend['vni']} dstport {backend['port']} local"
