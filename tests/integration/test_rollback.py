@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import os
 import pathlib
+import threading
+from typing import Any
 
 import adhoc
 import pytest
@@ -127,16 +130,101 @@ def test_what_cannot_be_known_is_refused_before_anything_is_changed(site: Site) 
     assert site.read(FLANNELD) == "new" and not site.read("var/lib/multinet/asked")
 
 
-def test_where_flanneld_runs_in_pods_it_is_not_put_back_on_the_host(site: Site) -> None:
+class Api(http.server.ThreadingHTTPServer):
+    """A Kubernetes API that has the DaemonSet of a network, and no node."""
+
+    def __init__(self, kept: dict[str, str] | None) -> None:
+        pod = {"containers": [{"name": "flanneld", "image": "flannel:2"}]}
+        annotations = {"multinet.flannel/previous": json.dumps(kept)} if kept else {}
+        self.daemon_set = {
+            "apiVersion": "apps/v1",
+            "kind": "DaemonSet",
+            "metadata": {
+                "name": "multinet-flannel-blue",
+                "namespace": "kube-system",
+                "annotations": annotations,
+            },
+            "spec": {
+                "selector": {"matchLabels": {"a": "b"}},
+                "template": {
+                    "metadata": {"annotations": {"multinet.flannel/sum": "new"}},
+                    "spec": pod,
+                },
+            },
+        }
+        self.patches: list[dict[str, Any]] = []
+        super().__init__(("127.0.0.1", 0), Answer)
+
+    @property
+    def kubeconfig(self) -> dict[str, Any]:
+        cluster = {"server": f"http://127.0.0.1:{self.server_address[1]}"}
+        return {
+            "clusters": [{"name": "c", "cluster": cluster}],
+            "users": [{"name": "u", "user": {}}],
+            "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+            "current-context": "x",
+        }
+
+
+class Answer(http.server.BaseHTTPRequestHandler):
+    """Answers one request."""
+
+    server: Api
+
+    def do_GET(self) -> None:
+        daemon_sets = [self.server.daemon_set] if "/daemonsets" in self.path else []
+        items = {"apiVersion": "v1", "kind": "DaemonSetList", "metadata": {}, "items": daemon_sets}
+        self._answer(items)
+
+    def do_PATCH(self) -> None:
+        self.server.patches.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.server.daemon_set["metadata"]["annotations"] = {}
+        self._answer(self.server.daemon_set)
+
+    def _answer(self, answer: dict[str, Any]) -> None:
+        content = json.dumps(answer).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *dummy: Any) -> None:
+        pass
+
+
+def test_where_flanneld_runs_in_pods_its_image_goes_back(site: Site) -> None:
     deploy(site, BLUE)
     for file in ("etc/systemd/system/flanneld@.service", "etc/flannel/blue.env"):
         (site.root / file).unlink()
     site.write(f"var/lib/multinet/previous/{FLANNELD}", "old")
-    site.write("var/lib/multinet/previous/opt/rollback-test", "old")
-    said = site.rollback("--limit=node1", "--check")
-    assert "put back: /opt/rollback-test. Networks" in said, said
-    assert "blue; their flanneld run in pods: declare the former image or version" in said, said
-    assert "restart" not in site.read("var/lib/multinet/asked")
+    site.write("var/lib/multinet/previous/usr/local/bin/rollback-test", "old")
+    config = site.root.parent / "kubeconfig"
+    options = ("--limit=node1", "-e", f"multinet_kubeconfig={config}")
+    kept = {"image": "flannel:1", "sum": "old", "upgrade": "{}"}
+    with Api(kept) as api:
+        # an API that cannot be asked keeps everything as it is
+        said = site.rollback(*options, "--check")
+        assert "kubeconfig on the controller cannot be used" in said, said
+        assert "On node1" not in said and site.read("usr/local/bin/rollback-test") == ""
+        config.write_text(json.dumps(api.kubeconfig))
+        threading.Thread(target=api.serve_forever, daemon=True).start()
+        image = "DaemonSet kube-system/multinet-flannel-blue: flannel:1 instead of flannel:2"
+        said = site.rollback(*options, "--check")
+        put = f"put back: /usr/local/bin/rollback-test, {image}. Networks as deployed there,"
+        assert f"On node1, in a real run, {put}" in said, said
+        assert "blue; their flanneld run in pods, which Kubernetes restarts." in said, said
+        assert not api.patches and "restart" not in site.read("var/lib/multinet/asked")
+        said = site.rollback("--limit=node1,node2", *options[1:])
+        # the turn of one is that of all
+        assert f"On node2, put back: {image}. Networks" in said, said
+        (patch,) = api.patches
+        assert patch["metadata"]["annotations"] == {"multinet.flannel/previous": None}
+        template = patch["spec"]["template"]
+        assert template["spec"]["containers"] == [{"name": "flanneld", "image": "flannel:1"}]
+        assert template["metadata"]["annotations"] == {"multinet.flannel/sum": "old"}
+        said = site.rollback(*options)
+        assert "no executable or image of a former version is left to put back." in said, said
+        api.shutdown()
 
 
 def test_where_a_host_is_lost_no_further_turn_is_begun(tmp_path: pathlib.Path) -> None:
