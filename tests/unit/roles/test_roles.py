@@ -194,6 +194,22 @@ def test_plays_in_which_hosts_wait_for_each_other_do_so(name: str) -> None:
     assert all(play["strategy"] == "ansible.builtin.linear" for play in plays)
 
 
+def test_an_upgrade_brings_each_program_its_library() -> None:
+    """The directory of the former one is removed by the next upgrade but one."""
+    run_it = {
+        path.relative_to(ROOT / "roles").parts[0]
+        for path in ROOT.glob("roles/*/templates/*.j2")
+        if "multinet_library_dir" in path.read_text(encoding="utf-8")
+    }
+    upgraded = {
+        (task.get(f"ansible.builtin.{word}_role") or {}).get("name", "").rpartition(".")[2]
+        for file in (("upgrade", "tasks", "main.yml"), ("multinet", "tasks", "each_host.yml"))
+        for task in tasks(load(*file), {})
+        for word in ("import", "include")
+    }
+    assert len(run_it) >= 3 and not run_it - upgraded
+
+
 def test_an_etcd_that_is_taken_back_gets_its_own_settings_before_it_runs() -> None:
     """3.4 on arm64 does not start without ETCD_UNSUPPORTED_ARCH, which 3.5 has not in its own."""
     block = next(task for task in load("upgrade", "tasks", "etcd.yml") if "rescue" in task)
