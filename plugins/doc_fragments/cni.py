@@ -7,12 +7,20 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """Where the executables are."""
+    """Where the executables are, under the names that options have."""
 
     DOCUMENTATION = r"""
 options:
   bin_dir:
     description: Directory of the CNI plugins.
+    type: path
+    default: /opt/cni/bin
+"""
+
+    CNI_BIN_DIR = r"""
+options:
+  cni_bin_dir:
+    description: The directory of the CNI plugins.
     type: path
     default: /opt/cni/bin
 """

@@ -17,6 +17,7 @@ author:
   - multinet.flannel authors (@multinet-flannel)
 extends_documentation_fragment:
   - multinet.flannel.plan
+  - multinet.flannel.cni.cni_bin_dir
   - multinet.flannel.attributes
   - multinet.flannel.attributes.info
 options:
@@ -28,10 +29,6 @@ options:
     description: The directory of the container runtime's CNI configurations.
     type: path
     default: /etc/cni/net.d
-  cni_bin_dir:
-    description: The directory of the CNI plugins.
-    type: path
-    default: /opt/cni/bin
   containerd_config:
     description: The configuration of containerd. Its CNI directories must be O(cni_conf_dir) and
       O(cni_bin_dir).

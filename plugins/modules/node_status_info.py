@@ -23,10 +23,6 @@ options:
         deployed, because an inventory may have the addresses of two hosts the wrong way round.
     type: str
     default: ''
-  cni_bin_dir:
-    description: The directory in which the container runtimes look for CNI plugins.
-    type: path
-    default: /opt/cni/bin
   containerd_config:
     description: The configuration of containerd. Nodes of Kubernetes whose containerd or CRI-O has
       other CNI directories than O(cni_conf) and O(cni_bin_dir) deviate.
@@ -34,6 +30,7 @@ options:
     default: /etc/containerd/config.toml
 extends_documentation_fragment:
   - multinet.flannel.cni_conf
+  - multinet.flannel.cni.cni_bin_dir
   - multinet.flannel.attributes
   - multinet.flannel.attributes.info
 """

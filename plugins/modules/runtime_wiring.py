@@ -22,6 +22,7 @@ description:
     restores it.
   - Running units are restarted if their files changed. A restart of docker restarts its containers.
 extends_documentation_fragment:
+  - multinet.flannel.cni.cni_bin_dir
   - multinet.flannel.attributes
 attributes:
   check_mode:
@@ -39,10 +40,6 @@ options:
     description: Directory of the host's CNI configuration.
     type: path
     default: /etc/cni/net.d
-  cni_bin_dir:
-    description: Directory of the CNI plugins.
-    type: path
-    default: /opt/cni/bin
   containerd_config:
     description: The configuration file of containerd.
     type: path
