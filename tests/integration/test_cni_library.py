@@ -19,21 +19,24 @@ import pytest
 from cni_host import BIN, NET, CniHost
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-RUNTIME, PLUGIN = re.findall(
-    r"```python\n(.*?)```",
-    (ROOT / "docs" / "cni_library.md").read_text(encoding="utf-8"),
-    re.DOTALL,
-)
+LIBRARY = ROOT / "plugins" / "module_utils" / "_cni"
+PAGE = (ROOT / "docs" / "cni_library.md").read_text(encoding="utf-8")
+RUNTIME, PLUGIN = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 
 @pytest.fixture(name="package")
 def _package(tmp_path):
     shutil.copytree(
-        ROOT / "plugins" / "module_utils" / "_cni",
+        LIBRARY,
         tmp_path / "alone" / "mypackage" / "_cni",
         ignore=shutil.ignore_patterns("__pycache__"),
     )
     return tmp_path / "alone"
+
+
+def test_the_page_names_each_module():
+    named = re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \|", PAGE, re.MULTILINE)))
+    assert sorted(named) == sorted(path.stem for path in LIBRARY.glob("[a-z]*.py"))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root for network namespaces")
