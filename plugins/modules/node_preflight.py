@@ -172,8 +172,8 @@ without_default:
   elements: str
   sample: []
 undeployed:
-  description: What the networks of the plan, or how flanneld runs, would have otherwise than what
-    is deployed, a clause each.
+  description: How the networks of the plan, or the form in which flanneld runs, differ from what is
+    deployed, a clause each.
   returned: success
   type: list
   elements: str

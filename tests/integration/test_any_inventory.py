@@ -228,7 +228,7 @@ def test_what_is_to_be_pruned_is_pruned_before_it_is_forgotten(tmp_path: pathlib
     )
     for play in plays:
         assert ansible.playbook([play]) != 0
-        said = "deployed and no longer declared: red. They are to go (multinet_prune), but the"
+        said = "deployed and no longer declared: red. multinet_prune is set, but the"
         assert said in " ".join(ansible.output.split()), ansible.output
         assert "UNREACHABLE" not in ansible.output
 
