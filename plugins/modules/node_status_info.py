@@ -28,6 +28,10 @@ options:
       other CNI directories than O(cni_conf) and O(cni_bin_dir) deviate.
     type: path
     default: /etc/containerd/config.toml
+  endpoints:
+    description: Whether every endpoint of etcd must answer. By default, one is enough.
+    type: bool
+    default: false
 extends_documentation_fragment:
   - multinet.flannel.cni_conf
   - multinet.flannel.cni.cni_bin_dir
@@ -106,6 +110,7 @@ def main() -> None:
             "host": {"type": "str", "default": ""},
             "cni_bin_dir": {"type": "path", "default": "/opt/cni/bin"},
             "containerd_config": {"type": "path", "default": wiring.CONTAINERD},
+            "endpoints": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
@@ -118,7 +123,8 @@ def main() -> None:
         seen = observe.look(record, module.params["cni_conf"]) if record else None
         if plan and seen:
             seen["member"] = compare.member_down(seen)
-            seen["silent"] = compare.silent(seen, observe.silent_endpoints(plan))
+            if module.params["endpoints"]:
+                seen["silent"] = compare.silent(seen, observe.silent_endpoints(plan))
             seen["named"] = _named(module.params["host"])
         if seen and plan and plan["kubernetes"]:
             seen["runtimes"] = _passed_over(module)
