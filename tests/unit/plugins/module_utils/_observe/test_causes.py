@@ -81,6 +81,16 @@ def test_a_leak_has_the_guard_alone_as_its_cause():
     assert [other["what"] for other in others] == ["sysctls", "lease"]
 
 
+def test_a_unit_that_is_run_otherwise_may_be_the_cause_of_a_leak_and_alone_is_none():
+    """What it then does, or does not, shows in what is measured."""
+    run_otherwise = dict(GUARD, kind="overrides", sentence="x.conf changes ExecStart of y")
+    (finding,) = measured([LEAKED], h1=[run_otherwise])["findings"]
+    assert [cause["kind"] for cause in finding["causes"]] == ["overrides"]
+    report = measured([], h1=[run_otherwise])
+    assert (report["verdict"], report["findings"]) == ("as_planned", [])
+    assert any("x.conf changes ExecStart of y" in note for note in report["notes"])
+
+
 def test_a_leak_is_looked_for_where_the_guard_is_not_as_deployed():
     """Its token arrived at h2, whose own guard is as it should be."""
     leaked = {"receive": "forced|4|h1/a/eth0|h2/c/net1"}
