@@ -39,9 +39,11 @@ def changes(
 ) -> dict[str, list[str]]:
     """Return {file of others: names of what it sets}, no names for one in place of our own.
 
-    properties: systemd's, see PROPERTIES. read: returns the text of a file.
+    properties: systemd's, see PROPERTIES, and UnitFileState. read: returns the text of a file.
     """
     found: dict[str, list[str]] = {}
+    if properties.get("UnitFileState", "").startswith("masked"):
+        return found  # by a link in its place
     file = properties.get("FragmentPath", "")
     if file and file != written(unit):
         found[file] = []

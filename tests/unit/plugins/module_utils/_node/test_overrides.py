@@ -44,3 +44,9 @@ def test_what_a_drop_in_sets_that_matters(text, names):
 def test_a_unit_file_that_is_not_the_one_that_we_wrote(unit, fragment, is_ours):
     found = overrides.changes(unit, {"FragmentPath": fragment, "DropInPaths": ""})
     assert found == ({} if is_ours else {fragment: []})
+
+
+def test_a_masked_unit_is_told_as_such():
+    """Systemd calls the link to /dev/null its file."""
+    shown = {"FragmentPath": "/etc/systemd/system/flanneld@red.service", "UnitFileState": "masked"}
+    assert overrides.changes("flanneld@red.service", shown) == {}
