@@ -26,7 +26,7 @@ import sys
 import tempfile
 import time
 
-import checkout  # noqa: F401
+import checkout  # noqa: F401  # pylint: disable=unused-import
 import processes
 import yaml
 from ansible_collections.multinet.flannel.plugins.lookup import library_files, meta_plugin_launchers

@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 
-import checkout  # noqa: F401
+import checkout  # noqa: F401  # pylint: disable=unused-import
 import kube_api
 import subnet_lab
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan

@@ -24,7 +24,7 @@ import subprocess
 import tempfile
 import time
 
-import checkout  # noqa: F401
+import checkout  # noqa: F401  # pylint: disable=unused-import
 from ansible_collections.multinet.flannel.plugins.module_utils._observe import cells, ends
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 from declaration import BLUE, RED
