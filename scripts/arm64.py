@@ -282,8 +282,8 @@ def make_initramfs(kernel: pathlib.Path, target: pathlib.Path) -> None:
 
 def image_archive() -> pathlib.Path:
     """Return where the machines' root file system is, or would be."""
-    script = setup.ROOT / "scripts" / "host-image.sh"
-    return setup.CACHE / "images" / f"arm64-{setup.digest(script, SUITE, *HOST_PACKAGES)}.tar"
+    made_of = setup.digest(*setup.HOST_IMAGE, SUITE, *HOST_PACKAGES)
+    return setup.CACHE / "images" / f"arm64-{made_of}.tar"
 
 
 def base_directory() -> pathlib.Path:
@@ -299,9 +299,8 @@ def make_image() -> None:
         return setup.say("arm64", "root file system: there")
     setup.say("arm64", "debootstrap")
     partial = setup.scratch(archive)
-    script = str(setup.ROOT / "scripts" / "host-image.sh")
-    environment = {"ARCH": "arm64", "SUITE": SUITE}
-    setup.run("arm64-image", [script, str(partial), *HOST_PACKAGES], env=environment)
+    command = [str(setup.HOST_IMAGE[0]), str(partial), *HOST_PACKAGES]
+    setup.run("arm64-image", command, env={"ARCH": "arm64", "SUITE": SUITE})
     partial.rename(archive)
     return setup.say("arm64", "root file system made")
 

@@ -48,6 +48,11 @@ ExecStart=ip -6 route replace default dev eth0
 WantedBy=sysinit.target
 UNIT
 ln -s ../test-default-route.service "$root/etc/systemd/system/sysinit.target.wants/test-default-route.service"
+# Each task of Ansible is a Python that compiles what it imports, which is half of the work of most.
+python=usr/lib/python3/dist-packages
+cp "${0%/*}/compiled_modules.py" "$root/$python/"
+chroot "$root" python3 -m py_compile "/$python/compiled_modules.py" # hosts write nothing beside it
+echo 'import compiled_modules; compiled_modules.keep("/var/tmp/compiled-modules")' >"$root/$python/compiled_modules.pth"
 printf 'PermitRootLogin prohibit-password\nUsePAM no\nUseDNS no\nMaxSessions 50\n' >"$root/etc/ssh/sshd_config.d/test-host.conf"
 
 rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/* "$root"/usr/share/doc/* "$root"/usr/share/locale/*

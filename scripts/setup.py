@@ -33,6 +33,7 @@ CACHE = (
     pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "multinet"
 )
 UPSTREAM = ROOT / "tests" / "upstream"
+COMPILED_MODULES = ROOT / "scripts" / "compiled_modules.py"
 
 # Debian package -> a file it brings: nothing is asked of apt where all files are there.
 PACKAGES = {
@@ -62,6 +63,8 @@ PACKAGES = {
 # Besides, for tests; Ubuntu has it as a snap alone, and what needs it is skipped there.
 TEST_PACKAGES = {"chromium": "/usr/bin/chromium"}
 
+# What makes the image of hosts, and a file that it copies into it.
+HOST_IMAGE = [ROOT / "scripts" / "host-image.sh", COMPILED_MODULES]
 # Hosts' release of Debian, and those besides that hosts of one cluster may have (setup.py
 # --distributions).
 SUITE_OF_HOSTS = "bookworm"
@@ -209,9 +212,20 @@ def make_venv() -> pathlib.Path:
         (target / "complete").touch()
         say("venv", "installed")
     # Ansible's processes are many and short: looking for cyclic garbage is a tenth of their work.
-    packages = next((target / "lib").iterdir()) / "site-packages"
-    (packages / "short_processes.pth").write_text("import gc; gc.set_threshold(100000, 50, 50)\n")
+    write_of_venv(target, "short_processes.pth", "import gc; gc.set_threshold(100000, 50, 50)\n")
+    # And what they import comes from zip files.
+    write_of_venv(target, COMPILED_MODULES.name, COMPILED_MODULES.read_text())
+    keep = f"import compiled_modules; compiled_modules.keep({str(target / 'compiled')!r})\n"
+    write_of_venv(target, "compiled_modules.pth", keep)
     return target
+
+
+def write_of_venv(venv: pathlib.Path, name: str, text: str) -> None:
+    """Write a file that each Python of the virtual environment reads when it starts."""
+    target = next((venv / "lib").iterdir()) / "site-packages" / name
+    partial = scratch(target)
+    partial.write_text(text)
+    partial.rename(target)
 
 
 def find_go() -> str:
@@ -414,8 +428,7 @@ def image_name(packages: list[str], suite: str = SUITE_OF_HOSTS) -> str:
     made or not.
     """
     other = [] if suite == SUITE_OF_HOSTS else [suite]
-    script = ROOT / "scripts" / "host-image.sh"
-    return f"localhost/multinet-host:{digest(script, *packages, *other)}"
+    return f"localhost/multinet-host:{digest(*HOST_IMAGE, *packages, *other)}"
 
 
 def make_images(tests: bool, conformance: bool, distributions: bool) -> None:
@@ -433,7 +446,7 @@ def make_images(tests: bool, conformance: bool, distributions: bool) -> None:
         if not archive.exists():
             say("image", " ".join(["debootstrap", suite, *packages]))
             partial = scratch(archive)
-            command = [str(ROOT / "scripts" / "host-image.sh"), str(partial), *packages]
+            command = [str(HOST_IMAGE[0]), str(partial), *packages]
             run("image", command, env={"SUITE": suite})
             partial.rename(archive)
         if packages is POD_PACKAGES:
