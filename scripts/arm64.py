@@ -384,7 +384,7 @@ def node_directory() -> pathlib.Path:
     """Return where NODE_PROGRAMS are, or would be."""
     sources = [setup.UPSTREAM / "kubernetes" / file for file in ("go.mod", "go.sum")]
     made_by = [inspect.getsource(one) for one in (setup.build_packages, make_node_programs)]
-    return setup.CACHE / "arm64" / setup.digest(*sources, *NODE_PROGRAMS, *made_by)
+    return setup.CACHE / "arm64" / setup.digest(*sources, *NODE_PROGRAMS, *setup.COMPILE, *made_by)
 
 
 def make_node_programs() -> None:

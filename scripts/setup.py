@@ -98,6 +98,8 @@ NODE_PACKAGES = [
 POD_PACKAGES = ["bind9-dnsutils", "busybox-static", "conntrack", "curl", "netcat-openbsd", "wget"]
 # CRI-O's are those that spare it C libraries.
 BUILD_TAGS = "netgo,osusergo,containers_image_openpgp,exclude_graphdriver_btrfs"
+# What debuggers read is an eighth of the compiler's work, and the linker would leave it out (-w).
+COMPILE = ["-trimpath", "-tags", BUILD_TAGS, "-gcflags=all=-dwarf=false"]
 VERSION_VARIABLES = {
     "flannel": "github.com/flannel-io/flannel/pkg/version.Version",
     "kubernetes": "k8s.io/component-base/version.gitVersion",
@@ -294,18 +296,7 @@ def build_component(go: str, component: str, mirror: pathlib.Path) -> dict[str, 
         flags += f" -X {VERSION_VARIABLES[component]}=v{version}"
     if cgo:
         flags += " -extldflags -static"
-    command = [
-        go,
-        "build",
-        "-trimpath",
-        "-tags",
-        BUILD_TAGS,
-        "-ldflags",
-        flags,
-        "-o",
-        f"{target}/",
-        "tool",
-    ]
+    command = [go, "build", *COMPILE, "-ldflags", flags, "-o", f"{target}/", "tool"]
     run(
         "upstream",
         command,
@@ -347,7 +338,7 @@ def mirror_directory(components: list[str]) -> pathlib.Path:
     """
     sources = [UPSTREAM / name / file for name in components for file in ("go.mod", "go.sum")]
     other = [os.environ["GOARCH"]] if os.environ.get("GOARCH") else []
-    return CACHE / "mirror" / digest(*sources, inspect.getsource(build_component), *other)
+    return CACHE / "mirror" / digest(*sources, *COMPILE, inspect.getsource(build_component), *other)
 
 
 def make_mirror(tests: bool, conformance: bool) -> pathlib.Path:
@@ -391,7 +382,7 @@ def build_packages(
     verb: Go's word for it. output: as its option -o has it.
     """
     version = f"-X {VERSION_VARIABLES[component]}=v{source_of(component).version}"
-    flags = ["-trimpath", "-tags", BUILD_TAGS, "-ldflags", f"-s -w {version}"]
+    flags = [*COMPILE, "-ldflags", f"-s -w {version}"]
     run(
         stage,
         [find_go(), *verb, *flags, "-o", output, *packages],
@@ -415,7 +406,7 @@ def suite() -> pathlib.Path:
     """Return where Kubernetes' own tests are, or would be."""
     sources = [UPSTREAM / SUITE / file for file in ("go.mod", "go.sum")]
     made_by = [inspect.getsource(one) for one in (build_packages, build_suite)]
-    return CACHE / "suite" / digest(*sources, *made_by) / "e2e.test"
+    return CACHE / "suite" / digest(*sources, *COMPILE, *made_by) / "e2e.test"
 
 
 def image_archive(packages: list[str], suite: str = SUITE_OF_HOSTS) -> pathlib.Path:
