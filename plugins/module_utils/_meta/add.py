@@ -218,7 +218,7 @@ class _Add:
                 names = [one.raw["name"] for one in own if one.interface == interface]
                 raise errors.Error(
                     errors.INVALID_CONFIGURATION,
-                    f"The networks {' and '.join(names)} would both be {interface} in the pod.",
+                    f"The networks {' and '.join(names)} would both have interface {interface}.",
                     "Give one of them another name.",
                 )
         for one in own:

@@ -368,7 +368,7 @@ def test_an_interface_that_is_there_already_is_an_error_and_stays(serve, machine
 def test_the_masters_interface_may_not_be_another_ones(serve, machine):
     status, answer = serve("ADD", CNI_IFNAME="net1")
     assert (status, answer["code"]) == (1, 7)
-    assert "would both be net1" in answer["msg"]
+    assert "would both have interface net1" in answer["msg"]
     assert machine.calls == []
 
 
