@@ -267,7 +267,7 @@ def refused(lab, host, target, error):
         sock.connect((target, 9999))
         here = sock.getsockname()
         begun = quoted(here[0], target, UDP, struct.pack("!HHHH", here[1], 9999, 1000, 0))
-        icmp_error(lab, ME, lab.gateway("blue", int(host[1:]), version), error, begun)
+        icmp_error(lab, lab.gateway("blue", int(host[1:]), version), error, begun, 0)
         lab.receipts([])  # a while
         return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
 
