@@ -142,8 +142,9 @@ def test_what_cni_gave_a_pod_and_it_has_no_more(tmp_path):
     )
     (tmp_path / "b.json").write_text(json.dumps({**here, **result("net2", "mn-red", "v3")}))
     (tmp_path / "odd").write_text(json.dumps({**here, "delegates": 5, "result": [7]}))
-    (found,) = names.given([str(tmp_path)]).values()
-    assert found == {
+    given = list(names.given([str(tmp_path)]).values())
+    found = given[0]
+    assert given == [found] and found == {
         "eth0": ["mn-blue", "v1"],
         "net1": ["mn-red", "v2"],
         "net2": ["mn-red", "v3"],
