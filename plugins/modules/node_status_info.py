@@ -90,6 +90,7 @@ not_looked_at:
 """
 
 import os
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils._drift import (
@@ -117,30 +118,32 @@ def main() -> None:
     refused = root.prepare()
     if refused:
         module.fail_json(msg=refused)
+    plan: dict[str, Any] | None = None
+    seen: dict[str, Any] | None = None
     try:
         record = deployed.record()
-        plan = record["plan"] if record else None
-        seen = observe.look(record, module.params["cni_conf"]) if record else None
-        if plan and seen:
+        if record:
+            plan = record["plan"]
+            seen = observe.look(record, module.params["cni_conf"])
             seen["member"] = compare.member_down(seen)
             if module.params["endpoints"]:
                 seen["silent"] = compare.silent(seen, observe.silent_endpoints(plan))
-            seen["named"] = _named(module.params["host"])
-        if seen and plan and plan["kubernetes"]:
-            seen["runtimes"] = _passed_over(module)
-        kubeconfig = ((plan or {}).get("cni_conf") or {}).get("kubeconfig")
-        if seen and kubeconfig:
-            seen["api"] = probe.problem(kubeconfig)
+            seen["named"] = _named(record, module.params["host"])
+            if plan["kubernetes"]:
+                seen["runtimes"] = _passed_over(module)
+            kubeconfig = (plan.get("cni_conf") or {}).get("kubeconfig")
+            if kubeconfig:
+                seen["api"] = probe.problem(kubeconfig)
     except (deployed.DeployedError, commands.ObserveError) as error:
         module.fail_json(msg=f"This host could not be looked at. {error}")
     module.exit_json(changed=False, **compare.status(plan, seen))
 
 
-def _named(name: str) -> tuple[str, str] | None:
+def _named(record: dict[str, Any], name: str) -> tuple[str, str] | None:
     """Return the name under which this host was deployed and the one that it has now, None if they
-    are the same or not known; raise DeployedError.
+    are the same or not known. record: deployed.record().
     """
-    before = (deployed.read() or {}).get("host")
+    before = record.get("host")
     return (before, name) if before and name and before != name else None
 
 

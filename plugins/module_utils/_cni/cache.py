@@ -50,9 +50,7 @@ class Cache:
         Call it with the container's lock.
         """
         try:
-            for name in files.listed(self.directory):
-                if name.startswith(f".{container_id}:") and name.endswith(".tmp"):
-                    files.remove(os.path.join(self.directory, name))
+            files.discard(self.directory, f"{container_id}:")
         except OSError as error:
             raise errors.io_failure(f"{self.directory} cannot be cleaned up.", error) from None
 

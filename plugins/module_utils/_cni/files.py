@@ -129,6 +129,15 @@ def remove_leftovers(path: str, *, alone: bool = False) -> None:
             remove(found)
 
 
+def discard(directory: str, begin: str) -> None:
+    """Remove what killed writes have left of the files in a directory whose names begin so; raise
+    OSError. Call it with a lock that keeps all others from writing these.
+    """
+    for name in listed(directory):
+        if name.lstrip(".").startswith(begin) and name.endswith(".tmp"):
+            remove(os.path.join(directory, name))
+
+
 def leftovers(path: str) -> list[tuple[int, str]]:
     """Return (number of the process, file) of what is there of writes of path that have not ended;
     raise OSError.

@@ -230,10 +230,8 @@ class Store:
 
         Call it with the attachment's lock.
         """
-        begin = os.path.basename(self.file(container_id, interface)) + "."
-        for name in self._names():
-            if name.lstrip(".").startswith(begin) and name.endswith(".tmp"):
-                files.remove(os.path.join(self.directory, name))
+        name = os.path.basename(self.file(container_id, interface))
+        files.discard(self.directory, f"{name}.")
 
     def attachments(self) -> list[tuple[str, str]]:
         """Return the (container id, interface) of every state there is."""

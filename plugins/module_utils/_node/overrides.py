@@ -11,6 +11,8 @@ import os
 import re
 from collections.abc import Callable, Mapping
 
+from .._cni import files
+
 PROPERTIES = ("FragmentPath", "DropInPaths")
 REMEDY = "remove that file, and then run the playbook site"
 _DIRECTORY = "/etc/systemd/system"
@@ -25,17 +27,8 @@ _NO_MATTER = re.compile(
 )
 
 
-def text_of(path: str) -> str:
-    """Return the text of a file, "" of one that is gone."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
-    except OSError:
-        return ""
-
-
 def changes(
-    unit: str, properties: Mapping[str, str], read: Callable[[str], str] = text_of
+    unit: str, properties: Mapping[str, str], read: Callable[[str], str] = files.text
 ) -> dict[str, list[str]]:
     """Return {file of others: names of what it sets}, no names for one in place of our own.
 
