@@ -99,7 +99,7 @@ def _network(network: dict[str, Any], seen: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-NOTHING: dict[str, Any] = {"plan": {"networks": [], "datastore": "", "cni_conf": None}}
+NOTHING: deployed.Record = {"plan": {"networks": [], "datastore": "", "cni_conf": None}}
 
 
 def main() -> None:

@@ -239,10 +239,13 @@ ARGUMENT_SPEC = dict(
 class Former(NamedTuple):
     """What the last run left on this host."""
 
-    plan: dict[str, Any] | None  # that it applied; empty or None where there are no networks
-    directories: list[str]  # those of others that it made
-    left: list[dict[str, Any]]  # that had to go and did not, as it was stopped
+    left: record.Record  # without a plan where there are no networks
     problems: list[str]  # networks that nobody knows any more
+
+    @property
+    def plan(self) -> dict[str, Any] | None:
+        """The plan that it applied."""
+        return self.left.get("plan")
 
 
 class Said(NamedTuple):
@@ -296,9 +299,9 @@ def main() -> None:
         removed=changes.removed(former.plan, plan),
         without_default=changes.without_default(former.plan, plan),
         undeployed=changes.undeployed(former.plan, plan) + _form(params["form"], former.plan),
-        former=changes.former(former.plan, plan, former.left),
-        own_directories=former.directories,
-        drift=_drift(module, former.plan) + changed,
+        former=changes.former(former.plan, plan, former.left.get("former", [])),
+        own_directories=former.left.get("directories", []),
+        drift=_drift(module, former.left) + changed,
         multus_confs=multus.to_keep(found, moved) if params["replace_multus"] else [],
         wiring_due=wiring_due,
     )
@@ -318,21 +321,23 @@ def _former(module: AnsibleModule) -> Former:
     """Return what the record says, or, without it, what the host shows; raise DeployedError."""
     found = record.read()
     if found:
-        return Former(found["plan"], found.get("directories", []), found.get("former", []), [])
-    deployed, unknown = record.found_again(module.params["plan"])
-    if deployed:
-        names = [network["name"] for network in deployed["networks"]]
-        module.warn(f"{record.is_lost(names)}. They are assumed to be as declared.")
+        return Former(found, [])
     directories = observe.missing_directories(
         module.params["cni_conf_dir"], module.params["cni_bin_dir"]
     )
+    found = record.Record(directories=directories)
+    plan, unknown = record.found_again(module.params["plan"])
+    if plan:
+        found["plan"] = plan
+        names = [network["name"] for network in plan["networks"]]
+        module.warn(f"{record.is_lost(names)}. They are assumed to be as declared.")
     problems = []
     if unknown:
         problems.append(
             f"{record.is_lost(unknown)}, and not declared, so it is not known what it has on this"
             " host. Declare it as it was, run the playbook site, and then remove it."
         )
-    return Former(deployed, directories, [], problems)
+    return Former(found, problems)
 
 
 def _observed(
@@ -443,16 +448,16 @@ def _runtimes(module: AnsibleModule) -> tuple[Said, bool]:
     return Said(problems, unfit), is_due
 
 
-def _drift(module: AnsibleModule, deployed: dict[str, Any] | None) -> list[str]:
+def _drift(module: AnsibleModule, left: record.Record) -> list[str]:
     """Return what has drifted from the plan that was last applied and can be put right."""
-    if not deployed:
+    if not left.get("plan"):
         return []
     try:
-        seen = drift.look(deployed, module.params["cni_conf_dir"] + "/00-multinet.conf")
+        seen = drift.look(left, module.params["cni_conf_dir"] + "/00-multinet.conf")
     except drift.ObserveError as error:
         module.warn(f"What has drifted on this host could not be looked at. {error}")
         return []
-    compared = compare.compared(deployed, seen)
+    compared = compare.compared(left["plan"], seen)
     steps = repair.steps(*compared)
     for one in repair.left_to_hands(compared, steps):
         module.warn(f"Not as deployed: {one.line()}.")

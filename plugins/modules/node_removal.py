@@ -261,9 +261,9 @@ def sort_executables(asked: list[str]) -> tuple[list[str], list[str]]:
     return going, [f"Stays: {', '.join(reasons[one])}: {one}." for one in reasons if one]
 
 
-def recorded() -> dict[str, Any]:
+def recorded() -> deployed.Record:
     """Return this host's record, {} without one; raise DeployedError where it is lost."""
-    record = deployed.read() or {}
+    record = deployed.read() or deployed.Record()
     lost = [] if record else deployed.networks_here()
     if lost:  # or their daemons and devices would stay, without anybody who knows them
         raise deployed.DeployedError(
@@ -289,7 +289,7 @@ def look(module: AnsibleModule) -> Removal:
     Raises ArtifactError, RemovalError, DeployedError, OSError, ValueError.
     """
     params = module.params
-    record = recorded() if params["all_deployed"] else {}
+    record = recorded() if params["all_deployed"] else deployed.Record()
     networks = list(params["networks"])
     named = {network["name"] for network in networks}
     networks += [

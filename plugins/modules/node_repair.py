@@ -109,7 +109,7 @@ PATIENCE = 6  # looks, half a second apart
 
 
 def look(
-    record: dict[str, Any], cni_conf: str, scope: str
+    record: deployed.Record, cni_conf: str, scope: str
 ) -> tuple[list[compare.Deviation], list[repair.Step]]:
     """Return what deviates from the plan, and what puts it right as far as it is in the scope."""
     plan, seen = record["plan"], observe.look(record, cni_conf)
@@ -134,7 +134,7 @@ class Repairs:
     now. made: the steps that were taken.
     """
 
-    def __init__(self, module: AnsibleModule, record: dict[str, Any]) -> None:
+    def __init__(self, module: AnsibleModule, record: deployed.Record) -> None:
         self._module, self._record = module, record
         self._waits = repair.Waits(module.params["unleased_for"], time.monotonic)
         self.made: list[repair.Step] = []

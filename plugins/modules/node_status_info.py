@@ -139,7 +139,7 @@ def main() -> None:
     module.exit_json(changed=False, **compare.status(plan, seen))
 
 
-def _named(record: dict[str, Any], name: str) -> tuple[str, str] | None:
+def _named(record: deployed.Record, name: str) -> tuple[str, str] | None:
     """Return the name under which this host was deployed and the one that it has now, None if they
     are the same or not known. record: deployed.record().
     """

@@ -33,7 +33,7 @@ PROPERTIES = "Id,LoadState,ActiveState,SubState,UnitFileState,MainPID,NRestarts,
 
 
 def look(
-    record: dict[str, Any], cni_conf: str, execute: Run = run, *, ask: bool = True
+    record: deployed.Record, cni_conf: str, execute: Run = run, *, ask: bool = True
 ) -> dict[str, Any]:
     """Return what this host is.
 
@@ -68,7 +68,7 @@ def silent_endpoints(plan: dict[str, Any]) -> dict[str, str]:
     return datastore.silent(_environment(network, daemons) for network in plan["networks"])
 
 
-def _look(record: dict[str, Any], cni_conf: str, execute: Run, *, ask: bool) -> dict[str, Any]:
+def _look(record: deployed.Record, cni_conf: str, execute: Run, *, ask: bool) -> dict[str, Any]:
     plan = record["plan"]
     links = {one["ifname"]: brief(one) for one in of_ip(execute, "addr")}
     for one in links.values():

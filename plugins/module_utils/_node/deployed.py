@@ -10,7 +10,7 @@ from __future__ import annotations
 import glob
 import json
 import os
-from typing import Any
+from typing import Any, TypedDict, cast
 
 from .._cni import files
 
@@ -42,6 +42,16 @@ _ADDED_TO_NETWORKS: dict[str, Any] = {
 ANEW = "Run the playbook site, which writes it again"
 
 
+class Record(TypedDict, total=False):
+    """What role flanneld leaves. Records of older versions have the plan alone."""
+
+    plan: dict[str, Any]  # the one last applied on this host, see _plan.plan.plan()
+    host: str  # the host's name in the inventory then
+    nodes: list[str]  # the names of all nodes there
+    directories: list[str]  # those that others may use as well, and which it did not have before
+    former: list[dict[str, Any]]  # networks that had to go and did not, as the run was stopped
+
+
 class DeployedError(Exception):
     """The record cannot be read, or is lost. The message says why and what to do."""
 
@@ -52,7 +62,7 @@ def plan(root: str = "/") -> dict[str, Any] | None:
     return found["plan"] if found else None
 
 
-def record(root: str = "/") -> dict[str, Any] | None:
+def record(root: str = "/") -> Record | None:
     """Return what read() does, None where nothing is deployed; raise DeployedError, also where the
     record is lost.
 
@@ -75,16 +85,11 @@ def in_pods(plan: dict[str, Any], root: str = "/") -> bool:
     return not any(os.path.exists(root + file.lstrip("/")) for file in (UNIT_FILE, *settings))
 
 
-def read(path: str = PATH) -> dict[str, Any] | None:
-    """Return the record: {plan: the one last applied on this host (see _plan.plan.plan()), host:
-    the host's name in the inventory then, nodes: the names of all nodes there, directories: those
-    that others may use as well, and which it did not have before}, None without one.
-
-    Records of older versions have the plan alone, which is filled in. Raises DeployedError.
-    """
+def read(path: str = PATH) -> Record | None:
+    """Return the record, its plan filled in, None without one. Raises DeployedError."""
     try:
         with open(path, encoding="utf-8") as stream:
-            found: dict[str, Any] = json.load(stream)
+            found = cast(Record, json.load(stream))
             found["plan"] = _completed(found["plan"])
             return found
     except FileNotFoundError:
