@@ -246,8 +246,9 @@ def credentials(api, directory):
     """Write a kubeconfig as the collection's: JSON with the path of a token. Who has it may do all:
     Multus writes the status in another way, which the collection's own role does not grant.
     """
-    subject = {"kind": "ServiceAccount", "name": "multinet", "namespace": "kube-system"}
-    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}
+    rbac = {"apiGroup": "rbac.authorization.k8s.io"}
+    subject = {**rbac, "kind": "Group", "name": "system:serviceaccounts:multinet-nodes"}
+    role = {**rbac, "kind": "ClusterRole", "name": "cluster-admin"}
     api.ok(
         "POST",
         "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",

@@ -65,7 +65,8 @@ handler: $name
 RUNTIME_CLASS
 done
 kubectl create clusterrole multus --verb=update --resource=pods/status
-kubectl create clusterrolebinding multus --clusterrole=multus --serviceaccount=kube-system:multinet
+kubectl create clusterrolebinding multus --clusterrole=multus \
+    --group=system:serviceaccounts:multinet-nodes
 """
 
 

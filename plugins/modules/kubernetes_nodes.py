@@ -38,9 +38,10 @@ options:
     description: Whether these nodes have the networks. V(leaving) removes only the label. It is for
       nodes whose networks are about to be removed, so that no new pod with a network starts there.
       V(guarded) sets the labels of O(networks) for flanneld's pods, and removes those of other
-      networks. It changes nothing else.
+      networks. It changes nothing else. V(removed) removes the nodes' service accounts. It is for
+      nodes on which no program of the collection is left.
     type: str
-    choices: [present, guarded, leaving, absent]
+    choices: [present, guarded, leaving, absent, removed]
     default: present
   networks:
     description: With O(state=guarded), the networks that the guard of each of these nodes has. The
@@ -85,7 +86,7 @@ def main() -> None:
             "nodes": {"type": "list", "elements": "str", "required": True},
             "state": {
                 "type": "str",
-                "choices": ["present", "guarded", "leaving", "absent"],
+                "choices": ["present", "guarded", "leaving", "absent", "removed"],
                 "default": "present",
             },
             "networks": {"type": "list", "elements": "str", "default": []},
@@ -96,6 +97,8 @@ def main() -> None:
     check_mode = module.check_mode
 
     def work(api: admin.Admin) -> dict[str, Any]:
+        if state == "removed":
+            return {"changes": nodes.remove_accounts(api, names, check_mode=check_mode)}
         if state == "guarded":
             networks = module.params["networks"]
             return {"changes": guards.bring_about(api, names, networks, check_mode=check_mode)}

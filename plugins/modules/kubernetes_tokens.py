@@ -7,11 +7,11 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: kubernetes_tokens
-short_description: Get tokens and kubeconfigs for a host's access to the Kubernetes API
+short_description: Get tokens and kubeconfigs for the nodes' access to the Kubernetes API
 version_added: 0.1.0
 description:
-  - Requests a token for each service account of the hosts from the Kubernetes API (TokenRequest).
-    This changes nothing at the API.
+  - Requests tokens of the nodes' service accounts from the Kubernetes API (TokenRequest). This
+    changes nothing at the API.
   - Returns the tokens and the kubeconfigs that refer to them as files for
     M(multinet.flannel.node_files).
   - In check mode it requests no tokens and returns empty ones.
@@ -24,13 +24,19 @@ attributes:
   check_mode:
     details: Returns empty tokens.
 options:
+  nodes:
+    description: Names of the Node objects.
+    type: list
+    elements: str
+    required: true
   namespace:
-    description: Namespace of the service accounts.
+    description: A namespace in which pods find the CA certificates of the API, for a kubeconfig
+      that has none.
     type: str
     default: kube-system
   datastore:
-    description: Where leases come from. With V(kubernetes) the subnet server has a service account,
-      too, besides the meta-plugin.
+    description: Where leases come from. With V(kubernetes) the subnet server has access, too,
+      besides the meta-plugin.
     type: str
     choices: [etcd, kubernetes]
     default: etcd
@@ -50,28 +56,28 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Get a token for the meta-plugin
+- name: Get a token for the meta-plugin of a node
   multinet.flannel.kubernetes_tokens:
     kubeconfig: ~/.kube/config
+    nodes: [node1]
   delegate_to: localhost
   run_once: true
   no_log: true
   register: issued
 
-- name: Write the kubeconfigs and tokens of this host
+- name: Write the kubeconfig and the token of node1
   multinet.flannel.node_files:
     directories:
       - {path: /etc/multinet/kubernetes, mode: "0700"}
-    files: "{{ issued.files }}"
+    files: "{{ issued.files['node1'] }}"
 """
 
 RETURN = r"""
 files:
-  description: The CA certificates of the API, if the kubeconfig has any, and a kubeconfig and a
-    token for each service account.
+  description: For each node a list of files. These are the CA certificates of the API, if the
+    kubeconfig has any, and a kubeconfig and a token for each program.
   returned: success
-  type: list
-  elements: dict
+  type: dict
 seconds:
   description: The shortest lifetime of the tokens in seconds. 0 in check mode.
   returned: success
@@ -92,6 +98,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "kubeconfig": {"type": "str", "required": True},
+            "nodes": {"type": "list", "elements": "str", "required": True},
             "namespace": {"type": "str", "default": "kube-system"},
             "datastore": {"type": "str", "choices": ["etcd", "kubernetes"], "default": "etcd"},
             "server": {"type": "str", "default": ""},
@@ -101,17 +108,18 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    accounts = objects.accounts(params)
     try:
         api = admin.Admin(params["kubeconfig"])
-        ca = api.ca(params["namespace"])
+        issued = {"server": api.server, "ca": api.ca(params["namespace"])}
         tokens = {
-            name: (
-                "" if module.check_mode else api.token(params["namespace"], name, params["seconds"])
-            )
-            for name in accounts.values()
+            name: {
+                file: "" if module.check_mode else api.token(objects.NODES, name, params["seconds"])
+                for file in objects.access(params)
+            }
+            for name in params["nodes"]
         }
-        lives = [token.Token(text).seconds for text in tokens.values() if text]
+        texts = [text for of_node in tokens.values() for text in of_node.values() if text]
+        lives = [token.Token(text).seconds for text in texts]
     except (admin.AdminError, token.TokenError) as error:
         module.fail_json(msg=str(error))
     if lives and min(lives) < params["least_seconds"]:
@@ -122,10 +130,12 @@ def main() -> None:
                 f" for. Set kubernetes_token_seconds to {int(min(lives))}."
             )
         )
-    issued = {"server": api.server, "ca": ca, "tokens": tokens}
     module.exit_json(
         changed=False,
-        files=node.files(issued, accounts, params["server"]),
+        files={
+            name: node.files(issued, name, of_node, params["server"])
+            for name, of_node in tokens.items()
+        },
         seconds=min(lives, default=0),
     )
 

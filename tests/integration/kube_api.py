@@ -19,6 +19,8 @@ from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes impor
 from etcd_server import Authority
 from waiting import PATIENCE, wait_for
 
+NODE = "node-1"  # of its pods
+
 
 class KubeApi:
     """directory: pathlib.Path; upstream_bin: pathlib.Path with etcd and kube-apiserver; addresses:
@@ -167,6 +169,7 @@ class KubeApi:
         """Make what the collection has in every cluster: kinds, service accounts, roles."""
         settings = {
             "namespace": "kube-system",
+            "nodes": [NODE],
             "nad_namespaces": [],
             "datastore": "kubernetes",
             "legacy_crds": True,
@@ -177,6 +180,13 @@ class KubeApi:
             if item["kind"] == "CustomResourceDefinition":
                 self._wait_for(path)
 
+    def finish(self, namespace):
+        """Let a namespace that was deleted end, as its controller does once it is empty."""
+        status, found = self.request("GET", f"/api/v1/namespaces/{namespace}")
+        if status == 200 and "deletionTimestamp" in found["metadata"]:
+            found["spec"]["finalizers"] = []
+            self.ok("PUT", f"/api/v1/namespaces/{namespace}/finalize", found)
+
     def _wait_for(self, path):
         def is_established():
             conditions = self.ok("GET", path).get("status", {}).get("conditions") or []
@@ -186,12 +196,14 @@ class KubeApi:
 
         wait_for(is_established, why=lambda: path)
 
-    def token(self, name="multinet", namespace="kube-system"):
-        """Return a token of a service account."""
-        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"
+    def token(self, node=NODE):
+        """Return a token of a node's service account, which is made if need be."""
+        path = objects.account_path(node)
+        if self.request("GET", path)[0] == 404:
+            self.ok("POST", path.rpartition("/")[0], {"metadata": {"name": node}})
         return self.ok(
             "POST",
-            path,
+            path + "/token",
             {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}},
         )["status"]["token"]
 
@@ -201,7 +213,7 @@ class KubeApi:
             "apiVersion": "v1",
             "kind": "Pod",
             "metadata": {"name": name, "annotations": annotations.get("annotations", {})},
-            "spec": {"containers": [{"name": "c", "image": "i"}]},
+            "spec": {"nodeName": NODE, "containers": [{"name": "c", "image": "i"}]},
         }
         return self.ok("POST", f"/api/v1/namespaces/{namespace}/pods", item)["metadata"]["uid"]
 

@@ -22,6 +22,7 @@ import sys
 from ansible_collections.multinet.flannel.plugins.filter.planned_files import subnet_server_config
 from ansible_collections.multinet.flannel.plugins.module_utils import _ports
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import netns
+from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import objects
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.render import (
     flanneld_environment,
 )
@@ -38,7 +39,6 @@ sys.exit(main.main(sys.argv[1:]))
 API = "192.0.2.1"
 PORT = _ports.SUBNET_SERVER
 INSTALLED = "5a17" * 16  # what the unit says of the code
-ACCOUNT = "multinet-subnet-server"
 
 
 def run(*command, check=True):
@@ -57,10 +57,7 @@ class Lab:
         self.directory = directory
         self.upstream_bin = upstream_bin
         self.hosts = {}
-        if (
-            api.request("GET", "/api/v1/namespaces/kube-system/serviceaccounts/" + ACCOUNT)[0]
-            == 404
-        ):
+        if api.request("GET", "/api/v1/namespaces/" + objects.NODES)[0] == 404:
             api.set_up()
         if subprocess.run(
             ["ip", "-n", api.name, "link", "show", "switch"], check=False, capture_output=True
@@ -151,11 +148,7 @@ class Host:
 
     def write_token(self):
         """Get a token for the subnet server."""
-        item = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
-        answer = self.lab.api.ok(
-            "POST", f"/api/v1/namespaces/kube-system/serviceaccounts/{ACCOUNT}/token", item
-        )
-        self.token.write_text(answer["status"]["token"], encoding="ascii")
+        self.token.write_text(self.lab.api.token(self.name), encoding="ascii")
 
     def register(self, *pod_cidrs):
         """Register its node."""

@@ -42,6 +42,7 @@ if os.geteuid() != 0:
 RED = {"name": "red", "cidr": "10.3.0.0/16", "backend": {"type": "vxlan", "vni": 2}}
 SETTINGS = {
     "namespace": "kube-system",
+    "nodes": ["n1", "n2"],
     "nad_namespaces": ["default", "apps"],
     "datastore": "kubernetes",
     "legacy_crds": False,
@@ -55,7 +56,6 @@ OPTIONS = {
 FLANNELD = {"subnet_server": "http://127.0.0.1:10253"}
 NADS = "/apis/k8s.cni.cncf.io/v1/network-attachment-definitions"
 NAD_CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/" + objects.NAD_CRD
-TOKEN = "/api/v1/namespaces/kube-system/serviceaccounts/%s/token"
 
 
 class Cluster:
@@ -87,7 +87,7 @@ class Cluster:
             else wanted
         )
         with netns.inside("/run/netns/" + self.api.name):
-            return [
+            done = [
                 change.what
                 for change in apply.bring_about(
                     admin.Admin(str(self.kubeconfig)),
@@ -96,6 +96,8 @@ class Cluster:
                     check_mode=check_mode,
                 ).changes
             ]
+        self.api.finish(objects.NODES)
+        return done
 
     def nads(self):
         """Return the names of all NetworkAttachmentDefinitions."""
@@ -503,19 +505,15 @@ def write_access(cluster, directory, check_mode=False):
     """Give a host (a directory of this machine) its access as role kubernetes does; return the
     names of the files that changed.
     """
-    found = objects.accounts(SETTINGS)
     with netns.inside("/run/netns/" + cluster.api.name):
         api = admin.Admin(str(cluster.kubeconfig))
-        issued = {
-            "server": api.server,
-            "ca": api.ca("kube-system"),
-            "tokens": {
-                name: "" if check_mode else api.token("kube-system", name, 600)
-                for name in found.values()
-            },
+        issued = {"server": api.server, "ca": api.ca("kube-system")}
+        tokens = {
+            name: "" if check_mode else api.token(objects.NODES, "n1", 600)
+            for name in objects.access(SETTINGS)
         }
     wanted = json.loads(
-        json.dumps(node.files(issued, found)).replace(node.DIRECTORY, str(directory))
+        json.dumps(node.files(issued, "n1", tokens)).replace(node.DIRECTORY, str(directory))
     )
     changes = files.decide(
         files.Wish(
@@ -525,9 +523,7 @@ def write_access(cluster, directory, check_mode=False):
     )
     if not check_mode:
         files.apply(changes)
-    assert not any(
-        token in json.dumps(files.diff(changes)) for token in issued["tokens"].values() if token
-    )
+    assert not any(token in json.dumps(files.diff(changes)) for token in tokens.values() if token)
     return {change.path.rpartition("/")[2] for change in changes}
 
 
@@ -580,22 +576,26 @@ def test_a_token_of_an_account_that_was_made_anew_is_replaced(cluster, tmp_path)
     directory = tmp_path / "kubernetes"
     cluster.bring_about([BLUE])
     write_access(cluster, directory)
-    cluster.api.ok("DELETE", "/api/v1/namespaces/kube-system/serviceaccounts/multinet")
+    cluster.api.ok("DELETE", objects.account_path("n1"))
     cluster.bring_about([BLUE])
-    assert write_access(cluster, directory) == {"meta-plugin.token"}
+    assert write_access(cluster, directory) == {"meta-plugin.token", "subnet-server.token"}
 
 
 def test_the_module_that_asks_for_tokens(cluster):
     cluster.bring_about([BLUE])
-    issued = cluster.module("kubernetes_tokens", seconds=600)
-    written = {pathlib.PurePath(file["path"]).name: file for file in issued["files"]}
+    issued = cluster.module("kubernetes_tokens", nodes=["n1", "n2"], seconds=600)
+    assert set(issued["files"]) == {"n1", "n2"}
+    written = {pathlib.PurePath(file["path"]).name: file for file in issued["files"]["n2"]}
     assert set(written) == {"ca.crt", "meta-plugin.kubeconfig", "meta-plugin.token"}
     token = written["meta-plugin.token"]
     assert Token(token["content"].strip()).seconds == issued["seconds"] == 600
+    assert Token(token["content"].strip()).account == "n2"
     assert token["secret"] and token["keep_token"] and not issued["changed"]
     assert written["ca.crt"]["content"] == cluster.api.authority.ca_crt.read_text()
-    checked = cluster.module("kubernetes_tokens", "--check", server="https://192.0.2.1:6443")
-    written = {pathlib.PurePath(file["path"]).name: file for file in checked["files"]}
+    checked = cluster.module(
+        "kubernetes_tokens", "--check", nodes=["n1"], server="https://192.0.2.1:6443"
+    )
+    written = {pathlib.PurePath(file["path"]).name: file for file in checked["files"]["n1"]}
     assert written["meta-plugin.token"]["content"] == ""
     assert "https://192.0.2.1:6443" in written["meta-plugin.kubeconfig"]["content"]
 
@@ -622,12 +622,11 @@ def test_a_service_account_can_do_what_it_must_and_no_more(cluster):
     """As the API's own authorizer decides it (SubjectAccessReview)."""
     cluster.bring_about([BLUE])
 
-    def may(account, verb, resource, subresource="", name="", group="", namespace="kube-system"):
+    def may(verb, resource, subresource="", group="", namespace="kube-system"):
         attributes = {
             "verb": verb,
             "resource": resource,
             "subresource": subresource,
-            "name": name,
             "group": group,
             "namespace": namespace,
         }
@@ -635,8 +634,8 @@ def test_a_service_account_can_do_what_it_must_and_no_more(cluster):
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SubjectAccessReview",
             "spec": {
-                "user": "system:serviceaccount:kube-system:" + account,
-                "groups": ["system:serviceaccounts", "system:authenticated"],
+                "user": objects.account("n1"),
+                "groups": ["system:serviceaccounts:" + objects.NODES, "system:authenticated"],
                 "resourceAttributes": attributes,
             },
         }
@@ -644,33 +643,28 @@ def test_a_service_account_can_do_what_it_must_and_no_more(cluster):
             "status"
         ]["allowed"]
 
-    both = ("multinet", "multinet-subnet-server")
-    for account, other in (both, both[::-1]):
-        assert may(account, "create", "serviceaccounts", "token", account)
-        assert not may(account, "create", "serviceaccounts", "token", other)
-        assert not may(account, "create", "serviceaccounts", "token", "default")
-        for resource in ("secrets", "configmaps", "serviceaccounts"):
+    assert may("create", "serviceaccounts", "token", namespace=objects.NODES)
+    assert not may("create", "serviceaccounts", "token")
+    for resource in ("secrets", "configmaps", "serviceaccounts"):
+        for namespace in ("kube-system", objects.NODES):
             assert not any(
-                may(account, verb, resource) for verb in ("get", "list", "create", "update")
+                may(verb, resource, namespace=namespace)
+                for verb in ("get", "list", "create", "update")
             )
-    assert may("multinet", "get", "pods", namespace="apps") and may(
-        "multinet", "patch", "pods", "status", namespace="apps"
-    )
-    assert (
-        not may("multinet", "patch", "pods", namespace="apps")
-        and not may("multinet", "list", "pods")
-        and not may("multinet", "get", "nodes")
-    )
-    assert all(
-        may("multinet-subnet-server", verb, "nodes") for verb in ("get", "list", "watch")
-    ) and may("multinet-subnet-server", "patch", "nodes", "status")
-    assert not may("multinet-subnet-server", "patch", "nodes") and not may(
-        "multinet-subnet-server", "get", "pods"
-    )
+    assert may("get", "pods", namespace="apps") and may("patch", "pods", "status", namespace="apps")
+    assert not may("patch", "pods", namespace="apps") and not may("list", "pods")
+    assert all(may(verb, "nodes") for verb in ("get", "list", "watch"))
+    assert may("patch", "nodes", "status") and not may("patch", "nodes")
+
+    cluster.bring_about([BLUE], datastore="etcd")
+    wait_for(lambda: not may("get", "nodes"))
+    assert not may("patch", "nodes", "status")
 
 
-def test_of_a_status_a_service_account_may_change_its_annotations_alone(cluster):
-    """With the rights of the test above, one could change conditions, addresses and labels."""
+def test_of_the_status_of_its_own_a_node_may_change_annotations_alone(cluster):
+    """With the rights of the test above, one could change conditions, addresses and labels, and
+    those of all nodes and pods.
+    """
     api = cluster.api
     kept = {
         "labels": {"zone": "a"},
@@ -679,24 +673,20 @@ def test_of_a_status_a_service_account_may_change_its_annotations_alone(cluster)
     node = {"metadata": dict(kept, name="n1")}
     pod = {
         "metadata": dict(kept, name="p1"),
-        "spec": {"containers": [{"name": "c", "image": "none"}]},
+        "spec": {"nodeName": "n1", "containers": [{"name": "c", "image": "none"}]},
     }
     cluster.bring_about([BLUE])
     api.ok("POST", "/api/v1/nodes", node)
     api.ok("POST", "/api/v1/namespaces/apps/pods", pod)
 
-    def patch(account, path, **what):
+    def patch(path, who="n1", **what):
         return api.request(
-            "PATCH",
-            path + "/status",
-            what,
-            "application/merge-patch+json",
-            "system:serviceaccount:kube-system:" + account,
+            "PATCH", path + "/status", what, "application/merge-patch+json", objects.account(who)
         )[0]
 
-    accounts = {
-        "multinet-subnet-server": ("/api/v1/nodes/n1", "blue.multinet.flannel/public-ip"),
-        "multinet": ("/api/v1/namespaces/apps/pods/p1", "k8s.v1.cni.cncf.io/network-status"),
+    theirs = {
+        "/api/v1/nodes/n1": "blue.multinet.flannel/public-ip",
+        "/api/v1/namespaces/apps/pods/p1": "k8s.v1.cni.cncf.io/network-status",
     }
     condition = {
         "type": "Ready",
@@ -705,27 +695,84 @@ def test_of_a_status_a_service_account_may_change_its_annotations_alone(cluster)
         "lastTransitionTime": None,
     }
     try:
-        for account, (path, key) in accounts.items():
+        for path, key in theirs.items():
             # a policy holds a moment after it was made; and it minds no label that stays what it is
-            def is_refused(account=account, path=path):
+            def is_refused(path=path):
                 zone = {"labels": {"zone": str(time.monotonic())}}
-                return patch(account, path, metadata=zone) == 422
+                return patch(path, metadata=zone) == 422
 
             wait_for(is_refused)
-            assert patch(account, path, metadata={"labels": None}) == 422
-            assert patch(account, path, status={"conditions": [condition]}) == 422
-            assert patch(account, path, metadata={"finalizers": ["example.org/kept"]}) == 422
+            assert patch(path, metadata={"labels": None}) == 422
+            assert patch(path, status={"conditions": [condition]}) == 422
+            assert patch(path, metadata={"finalizers": ["example.org/kept"]}) == 422
             for value in ("2", None):
-                assert patch(account, path, metadata={"annotations": {"kept": value}}) == 422
-            assert patch(account, path, metadata={"annotations": {"other": "1"}}) == 422
-            assert patch(account, path, metadata={"annotations": {key: "1", "other": "1"}}) == 422
+                assert patch(path, metadata={"annotations": {"kept": value}}) == 422
+            assert patch(path, metadata={"annotations": {"other": "1"}}) == 422
+            assert patch(path, metadata={"annotations": {key: "1", "other": "1"}}) == 422
             for value in ("1", "2", None):
-                assert patch(account, path, metadata={"annotations": {key: value}}) == 200
+                assert patch(path, metadata={"annotations": {key: value}}) == 200
+            assert patch(path, "n2", metadata={"annotations": {key: "1"}}) == 422
+            assert patch(path, "n", metadata={"annotations": {key: "1"}}) == 422
             found = api.ok("GET", path)["metadata"]
             assert found["annotations"] == kept["annotations"] and set(found["labels"]) == {"zone"}
     finally:
         api.ok("DELETE", "/api/v1/nodes/n1")
         api.ok("DELETE", "/api/v1/namespaces/apps/pods/p1?gracePeriodSeconds=0")
+
+
+def test_a_node_gets_tokens_of_its_own_account_alone(cluster):
+    api = cluster.api
+    cluster.bring_about([BLUE])
+
+    def ask(path, who="n1"):
+        asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+        return api.request("POST", path + "/token", asked, user=objects.account(who))[0]
+
+    wait_for(lambda: ask(objects.account_path("n2")) == 422)
+    assert ask(objects.account_path("n1")) == ask(objects.account_path("n2"), "n2") == 201
+    assert ask("/api/v1/namespaces/kube-system/serviceaccounts/default") == 403
+
+
+def test_accounts_of_other_nodes_and_of_former_versions_stay(cluster):
+    """A run may know some of the nodes alone, and those that it has not reached need theirs."""
+    api = cluster.api
+    cluster.bring_about([BLUE])
+    former = objects.labelled({"metadata": {"name": "multinet"}}, namespace="kube-system")
+    accounts = "/api/v1/namespaces/kube-system/serviceaccounts"
+    api.ok("POST", accounts, dict(former, kind="ServiceAccount"))
+    assert cluster.bring_about([BLUE], nodes=["n2"]) == []
+    account = objects.account_path("n1")
+    assert api.request("GET", account)[0] == api.request("GET", accounts + "/multinet")[0] == 200
+    told = cluster.module("kubernetes_nodes", "--check", nodes=["n1", "gone"], state="removed")
+    assert told["changes"] == ["delete ServiceAccount multinet-nodes/n1"]
+    assert cluster.module("kubernetes_nodes", nodes=["n1"], state="removed")["changed"]
+    assert api.request("GET", account)[0] == 404
+    cluster.bring_about(None, wanted=[])
+    assert api.request("GET", accounts + "/multinet")[0] == 404
+    assert api.request("GET", "/api/v1/namespaces/" + objects.NODES)[0] == 404
+
+
+def test_a_namespace_of_others_is_neither_taken_nor_removed(cluster):
+    api, path = cluster.api, "/api/v1/namespaces/" + objects.NODES
+    api.ok("POST", "/api/v1/namespaces", {"metadata": {"name": objects.NODES}})
+    try:
+        with pytest.raises(
+            admin.AdminError,
+            match=r"Namespace multinet-nodes .* is not the collection's .*\)\. Rem",
+        ):
+            cluster.bring_about([BLUE])
+        cluster.bring_about(None, wanted=[])
+        assert api.request("GET", path)[0] == 200
+    finally:
+        api.ok("DELETE", path)
+        api.finish(objects.NODES)
+    cluster.bring_about([BLUE])
+    theirs = path + "/serviceaccounts"
+    api.ok("POST", theirs, {"metadata": {"name": "theirs"}})
+    cluster.bring_about(None, wanted=[])
+    assert api.ok("GET", path)["status"]["phase"] == "Active"
+    api.ok("DELETE", theirs + "/theirs")
+    assert cluster.bring_about(None, wanted=[]) == ["delete Namespace multinet-nodes"]
 
 
 def test_the_meta_plugin_changes_no_events_of_others(cluster):
@@ -746,7 +793,7 @@ def test_the_meta_plugin_changes_no_events_of_others(cluster):
             f"{events}/{name}",
             {"count": 2, "reason": str(time.monotonic())},
             "application/merge-patch+json",
-            "system:serviceaccount:kube-system:multinet",
+            objects.account("n1"),
         )[0]
 
     try:
@@ -778,7 +825,7 @@ def test_an_api_that_knows_no_policies_gets_none(cluster):
     finally:
         cluster.api.stop()
         cluster.api.start()
-    assert sum("Policy" in change for change in cluster.bring_about([BLUE])) == 6
+    assert sum("Policy" in change for change in cluster.bring_about([BLUE])) == 8
 
 
 def test_the_cluster_is_looked_at(cluster):

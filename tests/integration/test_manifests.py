@@ -53,6 +53,7 @@ def test_a_manifest_has_everything_but_secrets(tmp_path: pathlib.Path, form: str
     }
     settings = {
         "namespace": "kube-system",
+        "nodes": ["n2", "one"],
         "nad_namespaces": ["default", "apps"],
         "datastore": "etcd",
         "daemonset": pods if form == "daemonset" else None,

@@ -13,8 +13,9 @@ import subprocess
 import sys
 
 import pytest
+from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import objects
 from cni_host import BIN, NET, CniHost
-from kube_api import KubeApi
+from kube_api import NODE, KubeApi
 from pythons import FOUND
 from waiting import wait_for
 
@@ -505,7 +506,8 @@ def test_its_role_allows_no_more_than_it_needs(api):
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SubjectAccessReview",
             "spec": {
-                "user": "system:serviceaccount:kube-system:multinet",
+                "user": objects.account(NODE),
+                "groups": ["system:serviceaccounts:" + objects.NODES],
                 "resourceAttributes": {
                     "verb": verb,
                     "resource": resource,
@@ -520,14 +522,8 @@ def test_its_role_allows_no_more_than_it_needs(api):
 
 
 def test_a_token_that_is_no_longer_valid(host, api):
-    account = {
-        "apiVersion": "v1",
-        "kind": "ServiceAccount",
-        "metadata": {"name": "short", "namespace": "kube-system"},
-    }
-    api.ok("POST", "/api/v1/namespaces/kube-system/serviceaccounts", account)
     (host.directory / "token").write_text(api.token("short"), encoding="ascii")
-    api.ok("DELETE", "/api/v1/namespaces/kube-system/serviceaccounts/short")
+    api.ok("DELETE", objects.account_path("short"))
     pod = Pod(host, api, notes={NETWORKS: "red"})
 
     def expired():

@@ -135,6 +135,8 @@ def bring_about(
     for path, item in there.items():
         if path in paths or not (ending.is_ending(item) or _may_go(api, item)):
             continue
+        if wanted and objects.stays(item):
+            continue
         if not ending.is_ending(item):
             changes.append(Change(item, item, None))
         elif item["kind"] != "DaemonSet":
@@ -256,7 +258,7 @@ def _is_of_others(item: Item | None) -> bool:
         return False
     if objects.is_ours(item):
         return item["kind"] == "CustomResourceDefinition" and _is_written_by_others(item)
-    if item["kind"] == "NetworkAttachmentDefinition":
+    if item["kind"] in ("NetworkAttachmentDefinition", "Namespace"):
         raise AdminError(objects.is_taken(item))
     return bool(item["kind"] == "CustomResourceDefinition")
 
@@ -281,8 +283,15 @@ def _writers(item: Item) -> set[str]:
 
 def _may_go(api: Admin, item: Item) -> bool:
     """Whether nothing of others would go with it: with a CustomResourceDefinition go all objects of
-    its kind.
+    its kind, and with a Namespace all that are in it.
     """
+    if item["kind"] == "Namespace":
+        name = item["metadata"]["name"]
+        accounts = api.items(objects.collection_path("ServiceAccount", name)) or ()
+        others = [one for one in accounts if one["metadata"]["name"] != "default"]
+        return not api.items(f"/api/v1/namespaces/{name}/pods") and all(
+            map(objects.is_ours, others)
+        )
     if item["kind"] != "CustomResourceDefinition":
         return True
     spec = item["spec"]

@@ -27,7 +27,7 @@ def cluster_problems(cluster: Mapping[str, Any], settings: Mapping[str, Any]) ->
     """Say what in the cluster stands in the way: sentences.
 
     cluster: what module kubernetes_info returned. settings: {server: URL as the hosts reach the
-    API, or "", namespace: of the service accounts, nad_namespaces: list of str, form: units or
+    API, or "", namespace: of DaemonSets, nad_namespaces: list of str, form: units or
     daemonset}.
     """
     found = []

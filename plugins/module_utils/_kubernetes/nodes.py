@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from .._names import LEASES
+from . import objects
 from .admin import Admin, AdminError
 
 Item = dict[str, Any]  # an object, as the API's JSON has it
@@ -154,4 +155,16 @@ def patch_all(
                 continue
             done += what
             break
+    return done
+
+
+def remove_accounts(api: Admin, names: Iterable[str], *, check_mode: bool = False) -> list[str]:
+    """Delete the service accounts of nodes; return what was done. Raises AdminError."""
+    done = []
+    for path in map(objects.account_path, names):
+        account = api.get(path)
+        if account and objects.is_ours(account):
+            if not check_mode:
+                api.delete(path)
+            done.append(f"delete {objects.label({'kind': 'ServiceAccount', **account})}")
     return done

@@ -20,8 +20,11 @@ Item = dict[str, Any]  # an object, as the API's JSON has it
 LABEL = "app.kubernetes.io/managed-by"
 OWNER = "multinet.flannel"
 NETWORK_LABEL = "multinet.flannel/network"
-META_PLUGIN = "multinet"  # service accounts, and the roles bound to them
+META_PLUGIN = "multinet"  # roles
 SUBNET_SERVER = "multinet-subnet-server"
+# Of the nodes' service accounts: each has the name of its node, and no others are there, as all of
+# the namespace have the roles.
+NODES = "multinet-nodes"
 NAD_CRD = "network-attachment-definitions.k8s.cni.cncf.io"
 LEGACY_CRD = "networks.kubernetes.com"
 
@@ -59,6 +62,7 @@ KINDS = {
     "NetworkAttachmentDefinition": Kind(
         "apis/k8s.cni.cncf.io/v1", "network-attachment-definitions", True
     ),
+    "Namespace": Kind(_CORE, "namespaces", False),  # after what is in it
 }
 
 # Kinds that are left out where the API does not know them (before Kubernetes 1.30): they only take
@@ -69,11 +73,12 @@ OPTIONAL = (_POLICY, _POLICY_BINDING)
 def objects(plan: Mapping[str, Any], settings: Mapping[str, Any]) -> list[Item]:
     """Return the objects in the order they are to be made.
 
-    plan: as _plan.plan.plan() makes it. settings: {namespace: of the service accounts (str),
-    nad_namespaces: list of str, datastore: "etcd" or "kubernetes", legacy_crds: bool}.
+    plan: as _plan.plan.plan() makes it. settings: {namespace: of the service accounts of former
+    versions (str), nodes: names of the Node objects (list of str), nad_namespaces: list of str,
+    datastore: "etcd" or "kubernetes", legacy_crds: bool}.
     """
     namespace = settings["namespace"]
-    made = [_nad_crd()]
+    made = [_nad_crd(), *_accounts(settings["nodes"])]
     meta_rules = [
         _rule("", ["pods"], ["get"]),
         # by the subresource alone, so no pod's specification can be changed
@@ -91,13 +96,17 @@ def objects(plan: Mapping[str, Any], settings: Mapping[str, Any]) -> list[Item]:
             _rule(group, ["networks"], ["get"])
             for group in ("kubernetes.com", "kubernetes-network.cni.cncf.io", "cni.cncf.io")
         ]
-    made += _account(META_PLUGIN, namespace, meta_rules)
+    made += _role(META_PLUGIN, namespace, meta_rules)
     made += _annotations_alone(
-        META_PLUGIN, namespace, "pods", r"^k8s\.v1\.cni\.cncf\.io/network-status$"
+        META_PLUGIN,
+        namespace,
+        "pods",
+        "object.?spec.?nodeName.orValue('')",
+        r"^k8s\.v1\.cni\.cncf\.io/network-status$",
     )
     made += _own_events_alone(META_PLUGIN, namespace)
     if settings["datastore"] == "kubernetes":
-        made += _account(
+        made += _role(
             SUBNET_SERVER,
             namespace,
             [
@@ -107,7 +116,11 @@ def objects(plan: Mapping[str, Any], settings: Mapping[str, Any]) -> list[Item]:
             ],
         )
         made += _annotations_alone(
-            SUBNET_SERVER, namespace, "nodes", r"^[a-z0-9-]+\.multinet\.flannel/"
+            SUBNET_SERVER,
+            namespace,
+            "nodes",
+            "object.metadata.name",
+            r"^[a-z0-9-]+\.multinet\.flannel/",
         )
     made += [
         labelled(network["net_attach_def"], network["name"], nad_namespace)
@@ -117,12 +130,9 @@ def objects(plan: Mapping[str, Any], settings: Mapping[str, Any]) -> list[Item]:
     return made
 
 
-def accounts(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Return {name of its files on a host: service account} of those that objects() makes."""
-    found = {"meta-plugin": META_PLUGIN}
-    if settings["datastore"] == "kubernetes":
-        found["subnet-server"] = SUBNET_SERVER
-    return found
+def access(settings: Mapping[str, Any]) -> list[str]:
+    """Return the names of the files by which a node's programs reach the API."""
+    return ["meta-plugin"] + ["subnet-server"] * (settings["datastore"] == "kubernetes")
 
 
 def collection_path(kind: str, namespace: str | None = None) -> str:
@@ -155,9 +165,10 @@ def is_ours(item: Item) -> bool:
 
 def is_taken(item: Item) -> str:
     """Return the sentence on an object of others that has the name of one of ours."""
+    rename = "" if item["kind"] == "Namespace" else ", or give the network another name"
     return (
         f"{label(item)} already exists and is not the collection's (it has no label"
-        f" {LABEL}={OWNER}). Remove it, or give the network another name."
+        f" {LABEL}={OWNER}). Remove it{rename}."
     )
 
 
@@ -181,44 +192,108 @@ def _rule(
     return dict(rule, resourceNames=names) if names else rule
 
 
-def _account(name: str, namespace: str, rules: Sequence[Item]) -> list[Item]:
-    """Return a service account with these rights in the whole cluster, and the right to ask for its
-    own next token.
-    """
+def _rbac(kind: str, name: str, namespace: str, **more: Any) -> Item:
+    metadata = {"name": name}
+    if KINDS[kind].namespaced:
+        metadata["namespace"] = namespace
+    api = _RBAC.partition("/")[2]
+    return labelled({"apiVersion": api, "kind": kind, "metadata": metadata, **more})
 
-    def rbac(kind: str, **more: Any) -> Item:
-        metadata = {"name": name}
-        if KINDS[kind].namespaced:
-            metadata["namespace"] = namespace
-        api = _RBAC.partition("/")[2]
-        return labelled({"apiVersion": api, "kind": kind, "metadata": metadata, **more})
 
-    def binding(kind: str) -> Item:
-        return {
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name},
-            "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": namespace}],
-        }
+def _binding(kind: str, name: str, *former: Item) -> Item:
+    """Return what binds a role to the nodes' service accounts, and to former subjects."""
+    group = "rbac.authorization.k8s.io"
+    nodes = {"apiGroup": group, "kind": "Group", "name": f"system:serviceaccounts:{NODES}"}
+    return {
+        "roleRef": {"apiGroup": group, "kind": kind, "name": name},
+        "subjects": [nodes, *former],
+    }
 
+
+def _accounts(nodes: Sequence[str]) -> list[Item]:
+    """Return the service accounts of nodes, with the right to ask for their own next tokens."""
+    token = f"{META_PLUGIN}-token"
     return [
-        labelled(
-            {
-                "apiVersion": "v1",
-                "kind": "ServiceAccount",
-                "metadata": {"name": name, "namespace": namespace},
-                "automountServiceAccountToken": False,  # it is for hosts, not for pods
-            }
+        labelled({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NODES}}),
+        *(
+            labelled(
+                {
+                    "apiVersion": "v1",
+                    "kind": "ServiceAccount",
+                    "metadata": {"name": node, "namespace": NODES},
+                    "automountServiceAccountToken": False,  # it is for hosts, not for pods
+                }
+            )
+            for node in nodes
         ),
-        rbac("ClusterRole", rules=rules),
-        rbac("ClusterRoleBinding", **binding("ClusterRole")),
-        rbac("Role", rules=[_rule("", ["serviceaccounts/token"], ["create"], [name])]),
-        rbac("RoleBinding", **binding("Role")),
+        _rbac("Role", token, NODES, rules=[_rule("", ["serviceaccounts/token"], ["create"])]),
+        _rbac("RoleBinding", token, NODES, **_binding("Role", token)),
+        # RBAC knows no "own"
+        *_policy(
+            token,
+            [],
+            ("CREATE", "serviceaccounts/token"),
+            [
+                {
+                    "expression": f"request.namespace == {json.dumps(NODES)}"
+                    f" && {_is_node('request.name')}",
+                    "message": "A node may ask only for tokens of its own service account.",
+                }
+            ],
+        ),
+    ]
+
+
+def _is_node(name: str) -> str:
+    """Return the condition (CEL) that the service account is that of the node of a name (CEL)."""
+    return f"request.userInfo.username == {json.dumps(account(''))} + {name}"
+
+
+def _former(name: str, namespace: str) -> str:
+    """Return what the API calls the service account that all nodes had in former versions."""
+    return f"system:serviceaccount:{namespace}:{name}"
+
+
+def stays(item: Item) -> bool:
+    """Whether an object that is not wanted stays until all go: the account of a node that is not in
+    the inventory, and what nodes had in former versions: they may not have their new one yet.
+    """
+    metadata = item["metadata"]
+    former = ("ServiceAccount", "Role", "RoleBinding")
+    return metadata.get("namespace") == NODES or (
+        item["kind"] in former and metadata["name"] in (META_PLUGIN, SUBNET_SERVER)
+    )
+
+
+def account(node: str) -> str:
+    """Return what the API calls a node's service account."""
+    return f"system:serviceaccount:{NODES}:{node}"
+
+
+def account_path(node: str) -> str:
+    """Return the path of a node's service account."""
+    return f"{collection_path('ServiceAccount', NODES)}/{node}"
+
+
+def _role(name: str, namespace: str, rules: Sequence[Item]) -> list[Item]:
+    """Return rights in the whole cluster of each node, and of the former account of this name."""
+    former = {"kind": "ServiceAccount", "name": name, "namespace": namespace}
+    return [
+        _rbac("ClusterRole", name, "", rules=rules),
+        _rbac("ClusterRoleBinding", name, "", **_binding("ClusterRole", name, former)),
     ]
 
 
 def _policy(
-    name: str, user: tuple[str, str], resource: str, validations: Sequence[Item], **spec: Any
+    name: str,
+    former: Sequence[str],
+    request: tuple[str, str],
+    validations: Sequence[Item],
+    **spec: Any,
 ) -> list[Item]:
-    """Return a policy, bound, on what a service account (namespace, name) updates of a resource."""
+    """Return a policy, bound, on requests (operation, resource) of the nodes' service accounts, and
+    of former ones (what the API calls them).
+    """
 
     def made(kind: str, content: Item) -> Item:
         api = _ADMISSION.partition("/")[2]
@@ -228,20 +303,20 @@ def _policy(
     rule = {
         "apiGroups": [""],
         "apiVersions": ["*"],
-        "operations": ["UPDATE"],
-        "resources": [resource],
+        "operations": [request[0]],
+        "resources": [request[1]],
         "scope": "*",
     }
-    account = json.dumps(":".join(("system:serviceaccount", *user)))
+    user = "request.userInfo.username"
+    whose = [f"{user}.startsWith({json.dumps(account(''))})"]
+    whose += [f"{user} == {json.dumps(one)}" for one in former]
     return [
         made(
             _POLICY,
             {
                 "failurePolicy": "Fail",
                 "matchConstraints": {"resourceRules": [rule]},
-                "matchConditions": [
-                    {"name": "account", "expression": f"request.userInfo.username == {account}"}
-                ],
+                "matchConditions": [{"name": "account", "expression": " || ".join(whose)}],
                 **spec,
                 "validations": validations,
             },
@@ -250,26 +325,30 @@ def _policy(
     ]
 
 
-def _own_events_alone(account: str, namespace: str) -> list[Item]:
-    """Return a policy by which an account counts up its own events and changes no others."""
+def _own_events_alone(name: str, namespace: str) -> list[Item]:
+    """Return a policy by which nodes count up events of the collection and change no others."""
     whose = "oldObject.?source.?component.orValue('')"
     return _policy(
-        account + "-events",
-        (namespace, account),
-        "events",
+        name + "-events",
+        [_former(name, namespace)],
+        ("UPDATE", "events"),
         [
             {
                 "expression": f"{whose} == {json.dumps(events.COMPONENT)}",
-                "message": f"The service account {account} may change only its own events.",
+                "message": f"A node may change only events of {events.COMPONENT}.",
             }
         ],
     )
 
 
-def _annotations_alone(account: str, namespace: str, plural: str, pattern: str) -> list[Item]:
-    """Return a policy that, of what an account may change through a status, leaves the annotations
-    whose keys match: RBAC ends at the subresource, through which one can change labels, conditions
-    and addresses too.
+def _annotations_alone(
+    name: str, namespace: str, plural: str, node: str, pattern: str
+) -> list[Item]:
+    """Return a policy that, of what nodes may change through a status, leaves the annotations
+    whose keys match, on what is theirs: RBAC ends at the subresource, through which one can change
+    labels, conditions and addresses too, and of all nodes.
+
+    node: whose an object is (CEL). The former account of this name is that of all nodes.
     """
 
     def all_in(one: str, other: str) -> str:
@@ -279,6 +358,7 @@ def _annotations_alone(account: str, namespace: str, plural: str, pattern: str) 
             f" || variables.{other}[?key] == optional.of(variables.{one}[key]))"
         )
 
+    former = _former(name, namespace)
     metadata = ("labels", "finalizers", "ownerReferences")
     same = ["object.?status == oldObject.?status"] + [
         f"object.metadata.?{one} == oldObject.metadata.?{one}" for one in metadata
@@ -288,19 +368,23 @@ def _annotations_alone(account: str, namespace: str, plural: str, pattern: str) 
         for name, of in (("before", "oldObject"), ("after", "object"))
     ]
     return _policy(
-        account,
-        (namespace, account),
-        plural + "/status",
+        name,
+        [former],
+        ("UPDATE", plural + "/status"),
         [
             {
+                "expression": f"request.userInfo.username == {json.dumps(former)}"
+                f" || {_is_node(node)}",
+                "message": f"A node may change only its own {plural}.",
+            },
+            {
                 "expression": " && ".join(same),
-                "message": f"The service account {account} may change only annotations.",
+                "message": f"A node may change only annotations of its {plural}.",
             },
             {
                 "expression": f"{all_in('after', 'before')} && {all_in('before', 'after')}",
                 "message": (
-                    f"The service account {account} may change only annotations that match"
-                    f" {pattern}."
+                    f"A node may change only annotations of its {plural} that match {pattern}."
                 ),
             },
         ],

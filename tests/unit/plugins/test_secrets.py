@@ -175,6 +175,7 @@ def test_objects_of_kubernetes(run, tmp_path):
         (tmp_path / name).write_text(KEY)
     settings = {
         "namespace": "kube-system",
+        "nodes": ["n1"],
         "nad_namespaces": ["default"],
         "legacy_crds": False,
         "datastore": "kubernetes",

@@ -15,7 +15,12 @@ from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import
 from declaration import BLUE
 
 NETWORKS = [BLUE, {"name": "red", "cidr": "10.3.0.0/16", "backend": {"type": "vxlan", "vni": 2}}]
-SETTINGS = {"namespace": "kube-system", "nad_namespaces": ["default", "apps"], "legacy_crds": False}
+SETTINGS = {
+    "namespace": "kube-system",
+    "nodes": ["n1"],
+    "nad_namespaces": ["default", "apps"],
+    "legacy_crds": False,
+}
 FLANNELD = {
     "etcd_endpoints": ["https://192.0.2.11:2379"],
     "tls": True,
