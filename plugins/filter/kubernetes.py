@@ -112,9 +112,15 @@ def kubernetes_problems(
     return found + checks.node_problems(cluster, node_name, plan)
 
 
-def node_names(hosts: list[str], hostvars: Mapping[str, Any]) -> list[str]:
-    """Return the names of the hosts' Node objects: multinet_node_name, or the host's own name."""
-    return [hostvars[host].get("multinet_node_name", host) for host in hosts]
+def node_names(hosts: list[str], hostvars: Mapping[str, Any], having: str = "") -> list[str]:
+    """Return the names of the hosts' Node objects: multinet_node_name, or the host's own name; with
+    `having`, of those where a variable of this name has a value.
+    """
+    return [
+        hostvars[host].get("multinet_node_name", host)
+        for host in hosts
+        if not having or hostvars[host].get(having)
+    ]
 
 
 class FilterModule:

@@ -25,7 +25,7 @@ attributes:
     details: Returns empty tokens.
 options:
   nodes:
-    description: Names of the Node objects.
+    description: Names of the nodes, which are those of their service accounts.
     type: list
     elements: str
     required: true

@@ -20,6 +20,7 @@ from etcd_server import Authority
 from waiting import PATIENCE, wait_for
 
 NODE = "node-1"  # of its pods
+SERVING = 5  # number of the host that may serve others, too: node-5
 
 
 class KubeApi:
@@ -170,6 +171,7 @@ class KubeApi:
         settings = {
             "namespace": "kube-system",
             "nodes": [NODE],
+            "serving": [f"node-{SERVING}"],
             "nad_namespaces": [],
             "datastore": "kubernetes",
             "legacy_crds": True,

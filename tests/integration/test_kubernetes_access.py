@@ -675,7 +675,7 @@ def test_of_the_status_of_its_own_a_node_may_change_annotations_alone(cluster):
         "metadata": dict(kept, name="p1"),
         "spec": {"nodeName": "n1", "containers": [{"name": "c", "image": "none"}]},
     }
-    cluster.bring_about([BLUE])
+    cluster.bring_about([BLUE], serving=["n3"])
     api.ok("POST", "/api/v1/nodes", node)
     api.ok("POST", "/api/v1/namespaces/apps/pods", pod)
 
@@ -713,6 +713,9 @@ def test_of_the_status_of_its_own_a_node_may_change_annotations_alone(cluster):
                 assert patch(path, metadata={"annotations": {key: value}}) == 200
             assert patch(path, "n2", metadata={"annotations": {key: "1"}}) == 422
             assert patch(path, "n", metadata={"annotations": {key: "1"}}) == 422
+            # a subnet server for other hosts, too
+            done = 200 if "/nodes/" in path else 422
+            assert patch(path, "n3", metadata={"annotations": {key: None}}) == done
             found = api.ok("GET", path)["metadata"]
             assert found["annotations"] == kept["annotations"] and set(found["labels"]) == {"zone"}
     finally:

@@ -498,7 +498,7 @@ def test_its_role_allows_no_more_than_it_needs(api):
         ("list", "pods", "", "", False),
         ("get", "secrets", "", "", False),
         ("delete", "pods", "", "", False),
-        ("get", "nodes", "", "", False),
+        ("patch", "nodes", "", "", False),
         ("list", "network-attachment-definitions", "k8s.cni.cncf.io", "", False),
         ("get", "configmaps", "", "", False),
     ):

@@ -22,7 +22,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._cni import netns
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 from ansible_collections.multinet.flannel.plugins.module_utils._ports import SUBNET_SERVER_REMOTE
 from declaration import RED
-from kube_api import KubeApi
+from kube_api import SERVING, KubeApi
 from subnet_lab import API, INSTALLED, PORT, Lab, run
 from waiting import PATIENCE, wait_for
 
@@ -669,7 +669,7 @@ def test_an_old_client_and_a_flanneld_of_today(lab):
 
 
 def test_beyond_the_host_with_certificates_alone(lab):
-    one = lab.host(1, "10.244.3.0/24")
+    one = lab.host(SERVING, "10.244.3.0/24")
     authority = lab.api.authority
     certificate, key = authority.issue("subnets", (one.address,))
     remote = {
@@ -712,7 +712,7 @@ def test_beyond_the_host_with_certificates_alone(lab):
     )
     assert asking(authority.issue("somebody"))("DELETE", "/v1/red/leases/10.3.1.192-26")[0] == 403
     # the node API is not served there
-    assert asking(authority.issue("node-1"))("GET", "/red/api/v1/nodes")[0] == 403
+    assert asking(authority.issue(one.name))("GET", "/red/api/v1/nodes")[0] == 403
     with pytest.raises((OSError, http.client.HTTPException)):
         asking(None)("GET", "/v1/red/config")
     plain = http.client.HTTPConnection(one.address, SUBNET_SERVER_REMOTE, timeout=5)

@@ -74,8 +74,9 @@ def objects(plan: Mapping[str, Any], settings: Mapping[str, Any]) -> list[Item]:
     """Return the objects in the order they are to be made.
 
     plan: as _plan.plan.plan() makes it. settings: {namespace: of the service accounts of former
-    versions (str), nodes: names of the Node objects (list of str), nad_namespaces: list of str,
-    datastore: "etcd" or "kubernetes", legacy_crds: bool}.
+    versions (str), nodes: names of the Node objects (list of str), serving: those of them whose
+    subnet server serves other hosts, too, nad_namespaces: list of str, datastore: "etcd" or
+    "kubernetes", legacy_crds: bool}.
     """
     namespace = settings["namespace"]
     made = [_nad_crd(), *_accounts(settings["nodes"])]
@@ -121,6 +122,7 @@ def objects(plan: Mapping[str, Any], settings: Mapping[str, Any]) -> list[Item]:
             "nodes",
             "object.metadata.name",
             r"^[a-z0-9-]+\.multinet\.flannel/",
+            [account(node) for node in settings.get("serving", ())],
         )
     made += [
         labelled(network["net_attach_def"], network["name"], nad_namespace)
@@ -342,13 +344,14 @@ def _own_events_alone(name: str, namespace: str) -> list[Item]:
 
 
 def _annotations_alone(
-    name: str, namespace: str, plural: str, node: str, pattern: str
+    name: str, namespace: str, plural: str, node: str, pattern: str, of_all: Sequence[str] = ()
 ) -> list[Item]:
     """Return a policy that, of what nodes may change through a status, leaves the annotations
     whose keys match, on what is theirs: RBAC ends at the subresource, through which one can change
     labels, conditions and addresses too, and of all nodes.
 
-    node: whose an object is (CEL). The former account of this name is that of all nodes.
+    node: whose an object is (CEL). of_all: accounts to which those of all nodes are theirs, as to
+    the former account of this name.
     """
 
     def all_in(one: str, other: str) -> str:
@@ -373,8 +376,8 @@ def _annotations_alone(
         ("UPDATE", plural + "/status"),
         [
             {
-                "expression": f"request.userInfo.username == {json.dumps(former)}"
-                f" || {_is_node(node)}",
+                "expression": f"{_is_node(node)}"
+                f" || request.userInfo.username in {json.dumps([former, *of_all])}",
                 "message": f"A node may change only its own {plural}.",
             },
             {

@@ -9,7 +9,10 @@ import json
 
 import pytest
 from ansible.errors import AnsibleFilterError
-from ansible_collections.multinet.flannel.plugins.filter.kubernetes import kubernetes_objects
+from ansible_collections.multinet.flannel.plugins.filter.kubernetes import (
+    kubernetes_objects,
+    node_names,
+)
 from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import apply, objects
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 from declaration import BLUE
@@ -66,6 +69,12 @@ def test_all_are_ours_and_of_a_known_kind_and_place(datastore):
         for namespace in ("default", "apps")
         for name in ("blue", "red")
     }
+
+
+def test_nodes_have_the_names_of_their_hosts_or_their_own():
+    hosts = {"n1": {"multinet_node_name": "one", "serves": {"port": 1}}, "n2": {"serves": None}}
+    assert node_names(["n2", "n1"], hosts) == ["n2", "one"]
+    assert node_names(["n2", "n1"], hosts, "serves") == ["one"]
 
 
 def test_what_the_api_of_etcd_does_not_need():
