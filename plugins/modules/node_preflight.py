@@ -455,8 +455,8 @@ def _drift(module: AnsibleModule, left: record.Record) -> list[str]:
     try:
         seen = drift.look(left, module.params["cni_conf_dir"] + "/00-multinet.conf")
     except drift.ObserveError as error:
-        module.warn(f"What has drifted on this host could not be looked at. {error}")
-        return []
+        # then role flanneld looks again, and fails if that does not work either
+        return [f"What has drifted on this host could not be looked at. {error}"]
     compared = compare.compared(left["plan"], seen)
     steps = repair.steps(*compared)
     for one in repair.left_to_hands(compared, steps):
