@@ -25,7 +25,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._isolation.rulese
 from ansible_collections.multinet.flannel.plugins.module_utils._meta import guard as asking
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.render import POD_SYSCTLS
-from lab import Lab, heard_from
+from lab import Lab, heard_from, udp_packet
 from packets import (
     advertisement,
     arp,
@@ -445,37 +445,41 @@ def test_a_pod_that_asks_for_the_mac_of_another_is_refused(lab, host, whose):
     assert f'"{one.port(ME)}" . {hardware(lab, ME)}' in one.listed()
 
 
-BRIDGES = {  # frames to groups that a bridge sends to nobody: no hook of a table sees those of LLDP
-    "LLDP": ("01:80:c2:00:00:0e", 0x88CC, b"\2\7\4" + bytes(43)),
-    "EAPOL": ("01:80:c2:00:00:03", 0x888E, bytes(46)),
-    "IP to LLDP's group": ("01:80:c2:00:00:0e", 0x0800, b"\x45" + bytes(45)),
+# Groups that a bridge sends to nobody: no hook of a table sees frames to that of LLDP, and none
+# before the bridge learns those to others.
+GROUPS = {"LLDP": "01:80:c2:00:00:0e", "EAPOL": "01:80:c2:00:00:03", "LACP": "01:80:c2:00:00:02"}
+BRIDGES = {
+    "LLDP": (GROUPS["LLDP"], 0x88CC, b"\2\7\4" + bytes(43)),
+    "EAPOL": (GROUPS["EAPOL"], 0x888E, bytes(46)),
+    "LACP": (GROUPS["LACP"], 0x8809, bytes(46)),
+    "IP to LLDP's group": (GROUPS["LLDP"], 0x0800, b"\x45" + bytes(45)),
 }
+
+
+def as_new(lab):
+    """Have the ports be as the kernel makes them."""
+    for pod in (ME, HER):
+        path = f"/sys/class/net/v-blue{lab.parts(pod)[2]}/brport/group_fwd_mask"
+        lab.run("h1", "sh", "-c", f"echo 0 > {path}")
 
 
 def test_no_mac_is_learned_from_a_frame_to_bridges(lab, host):
     """The bridge would send the pod what is for its neighbour, until she sends again."""
+    as_new(lab)
     world = World(lab)
-    lab.run("h1", "ip", "link", "set", "mn-blue", "type", "bridge", "no_linklocal_learn", "0")
     own = (world.hers, world.her)
     hers = ethernet(BROADCAST, world.hers, 0x0806, arp(1, own, own))
     ports = {pod: f"v-blue{lab.parts(pod)[2]}" for pod in (ME, HER)}
-
-    def send(pod, frame):
-        with lab.inside(pod):
-            mouth = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-        with mouth:
-            mouth.bind(("eth0", 0))
-            mouth.send(frame)
 
     def is_at(pod):
         listed = lab.run("h1", "bridge", "fdb", "show", "br", "mn-blue").splitlines()
         return any(line.startswith(f"{world.hers} dev {ports[pod]} ") for line in listed)
 
     def is_taken(frame):
-        send(HER, hers)
+        put(lab, HER, hers)
         wait_for(lambda: is_at(HER))
         target, kind, payload = frame
-        send(ME, ethernet(target, world.hers, kind, payload))
+        put(lab, ME, ethernet(target, world.hers, kind, payload))
         arrivals(lab, {})  # a while
         return is_at(ME)
 
@@ -483,6 +487,67 @@ def test_no_mac_is_learned_from_a_frame_to_bridges(lab, host):
         wait_for(functools.partial(is_taken, frame))
     host()
     assert [name for name, frame in BRIDGES.items() if is_taken(frame)] == []
+
+
+def put(lab, pod, frame):
+    """Put a frame on the wire of a pod."""
+    with lab.inside(pod):
+        mouth = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+    with mouth:
+        mouth.bind(("eth0", 0))
+        mouth.send(frame)
+
+
+def reached_by_group(lab, group):
+    """Return what of its node a pod gets at by frames to a group of bridges."""
+    world, reached = World(lab), set()
+
+    def send(kind, packet):
+        put(lab, ME, ethernet(group, world.mine, kind, packet))
+
+    packet = udp_packet("203.0.113.5", lab.gateway("red", 1), group.encode())
+    send(0x0800, packet)
+    if lab.receipts([group]):
+        reached.add("address in another network")
+    quoted = ipv4(lab.underlay(1), lab.underlay(2), 1, bytes(8))
+    error = struct.pack("!BBHI", 3, 4, 0, 700) + quoted
+    error = error[:2] + struct.pack("!H", checksum(error)) + error[4:]
+    send(0x0800, ipv4("203.0.113.5", lab.underlay(1), 1, error))
+    send(0x86DD, ipv6(world.local, "ff02::1", 58, router_advertisement(world.local)))
+    with lab.inside(ME):
+        wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0806))
+    with wire:
+        wire.bind(("eth0", 0x0806))
+        ends = (world.mine, world.me), ("00:00:00:00:00:00", lab.gateway("red", 1))
+        wire.send(ethernet(group, world.mine, 0x0806, arp(1, *ends)))
+        answers = {socket.inet_ntoa(ear.recv(2048)[28:32]) for ear in heard_from([wire])}
+    if lab.gateway("red", 1) in answers:
+        reached.add("its addresses, by ARP")
+    if " mtu " in lab.run("h1", "ip", "route", "get", lab.underlay(2)):
+        reached.add("the MTU of its way to another node")
+    if world.local in lab.run("h1", "ip", "-6", "route", "show", "default"):
+        reached.add("its default route")
+    lab.run("h1", "ip", "route", "flush", "cache")
+    lab.run("h1", "ip", "-6", "route", "flush", "proto", "ra")
+    return reached
+
+
+@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize("known", [(ME, HER), (HER,)], ids=["given", "any"])
+def test_a_frame_to_bridges_is_judged_like_any_other(lab, host, group, known):
+    """Else it comes to the host from the port itself, which no table knows as a device of a
+    network.
+    """
+    as_new(lab)
+    for name in ("all", f"v-blue{lab.parts(ME)[2]}"):
+        lab.sysctl("h1", f"ipv4/conf/{name}/rp_filter", "0")
+    lab.sysctl("h1", "ipv6/conf/all/forwarding", "0")  # a host that believes in routers
+    try:
+        wait_for(lambda: len(reached_by_group(lab, GROUPS[group])) == 4)
+        host(known=known)
+        assert reached_by_group(lab, GROUPS[group]) == set()
+    finally:
+        lab.sysctl("h1", "ipv6/conf/all/forwarding", "1")
 
 
 @pytest.mark.parametrize("known", [(ME, HER), (HER,)], ids=["given", "any"])

@@ -60,12 +60,13 @@ KINDS = {
         "site",
         "run the playbook site",
     ),
-    "learning": Kind(
-        "that bridges learn no MAC from frames to bridges themselves, such as those of LLDP, unless"
-        " the network has `spoofing: allowed`",
+    "linklocal": Kind(
+        "that ports of bridges treat frames to bridges themselves, such as those of LLDP, like"
+        " others (`group_fwd_mask`)",
         "`/sys/class/net`",
         "hand",
-        "set it to 1, and find out what keeps the guard from it (journalctl -u multinet-isolation)",
+        "set group_fwd_mask to 0xfffd, and find out what keeps the guard from it (journalctl -u"
+        " multinet-isolation)",
     ),
     "firewall": Kind(
         "that other firewalls drop no packets of tunnels, or between pods of two hosts",
@@ -249,7 +250,7 @@ def deviations(plan: dict[str, Any], seen: dict[str, Any]) -> list[Deviation]:
             for kind, sentence in networks.deviations(network, seen)
         ]
         found += _unreadable(plan, network, seen)
-        found += _learning(network, seen)
+        found += _linklocal(network, seen)
         found += [
             Deviation(network["name"], "firewall", one.sentence, one.remedy)
             for one in networks.closed_ways(network, seen)
@@ -643,26 +644,15 @@ def _guard(plan: dict[str, Any], seen: dict[str, Any]) -> Iterator[Deviation]:
         )
 
 
-def _learning(network: dict[str, Any], seen: dict[str, Any]) -> Iterator[Deviation]:
-    """Yield what lets a pod take a neighbour's MAC by a frame that no table sees."""
-    bridge = network["bridge"]
-    value = seen["linklocal"].get(bridge, "1")
-    # a network of before has no such key
-    if value == "1" or network.get("spoofing") != "blocked":
-        return
-    taken = "so a pod may take a neighbour's packets"
-    if value:
+def _linklocal(network: dict[str, Any], seen: dict[str, Any]) -> Iterator[Deviation]:
+    """Yield what lets a pod send frames that no table of bridges sees."""
+    ports = seen["linklocal"].get(network["bridge"])
+    if ports and "spoofing" in network:  # a guard of before does not set it
         sentence = (
-            f"{bridge} learns MACs from frames to the bridge itself (no_linklocal_learn is"
-            f" {value}), {taken}"
+            f"frames to bridges themselves pass the guard at {_names('the port', ports)} of"
+            f" {network['bridge']}, so a pod may speak to the host as nobody's"
         )
-        yield Deviation(network["name"], "learning", sentence)
-    else:
-        sentence = (
-            f"{bridge} learns MACs from frames to the bridge itself, and this kernel has no"
-            f" no_linklocal_learn, {taken}"
-        )
-        yield Deviation(network["name"], "learning", sentence, "boot a kernel of 4.20 or newer")
+        yield Deviation(network["name"], "linklocal", sentence)
 
 
 def _names(what: str, names: list[str]) -> str:

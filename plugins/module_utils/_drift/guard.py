@@ -8,6 +8,7 @@ Reads only. Runs on hosts.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -129,30 +130,36 @@ def unguarded(
     )
 
 
-_last_linklocal: set[str] = set()  # bridges
+# What the guard sets group_fwd_mask of each port to (roles/isolation/files/isolation.py)
+_GROUPS = "0xfffd"
+_last_linklocal: set[str] = set()  # ports
 
 
-def linklocal(plan: dict[str, Any]) -> dict[str, str]:
-    """Return {bridge of a network that is there: its no_linklocal_learn, "" where the kernel has
-    none}. The guard sets it, so a bridge that learns is looked at again, if it is new to this
+def linklocal(plan: dict[str, Any]) -> dict[str, list[str]]:
+    """Return {bridge of a network that is there: its ports that do not treat frames to bridges
+    themselves like others}. The guard sets that, so a port is looked at again, if it is new to this
     process.
     """
     global _last_linklocal  # what this process saw last
 
-    def read() -> dict[str, str]:
-        places = {
-            network["bridge"]: f"/sys/class/net/{network['bridge']}/bridge"
-            for network in plan["networks"]
-        }
-        return {
-            bridge: files.text(f"{place}/no_linklocal_learn").strip()
-            for bridge, place in places.items()
-            if os.path.isdir(place)
-        }
+    def read() -> dict[str, list[str]]:
+        found = {}
+        for bridge in (network["bridge"] for network in plan["networks"]):
+            place = f"/sys/class/net/{bridge}/brif"
+            with contextlib.suppress(FileNotFoundError):
+                found[bridge] = [
+                    port
+                    for port in sorted(os.listdir(place))
+                    if files.text(f"{place}/{port}/group_fwd_mask").strip() != _GROUPS
+                ]
+        return found
+
+    def all_of(found: dict[str, list[str]]) -> set[str]:
+        return {port for ports in found.values() for port in ports}
 
     found = read()
-    if any(value == "0" and bridge not in _last_linklocal for bridge, value in found.items()):
-        time.sleep(PORT_SECONDS)  # one that has just come
+    if not all_of(found) <= _last_linklocal:
+        time.sleep(PORT_SECONDS)  # one that is just coming or going
         found = read()
-    _last_linklocal = {bridge for bridge, value in found.items() if value == "0"}
+    _last_linklocal = all_of(found)
     return found

@@ -24,10 +24,10 @@ Cause = dict[str, str]  # {"host", "network", "kind", "sentence", "remedy"}
 # units do that are run otherwise shows in other kinds
 _HARMLESS = ("boot", "cni", "executables", "name", "overrides")
 _OPENS = ("guard", "overrides")  # and those that may open one
-_ADMITS = ("unleased", "learning")  # and those that only let somebody do what he may not
+_ADMITS = ("unleased", "linklocal")  # and those that only let somebody do what he may not
 _LEAKS = {
     "guard": leaks.HOST_FORWARDING,
-    "learning": leaks.SPEAKS_FOR_OTHERS,
+    "linklocal": leaks.SPEAKS_FOR_OTHERS,
     "mtu": leaks.MTU,
     "unleased": leaks.INJECTION_FROM_OUTSIDE,
 }

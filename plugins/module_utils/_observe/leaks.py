@@ -225,7 +225,7 @@ SPEAKS_FOR_OTHERS = Leak(
     closed_by="the guard's bridge table: a port sends with what CNI gave it, never as a router",
     repair="On {host}, the guard must hold each port to the MAC and the addresses that CNI gave it:"
     " nft list table bridge multinet; systemctl status multinet-isolation.",
-    shown_by="`no_linklocal_learn` of the bridges",
+    shown_by="`group_fwd_mask` of the ports",
 )
 BY_A_NEIGHBOUR = Leak(
     29,

@@ -112,6 +112,9 @@ LOOK_SECONDS = 0.5
 # What the plan calls the networks' bridges, and what a port and a MAC look like.
 BRIDGE, NAME, MAC = "mn-", re.compile(r"[\w.@-]{1,15}"), re.compile("([0-9a-f]{2}:){5}[0-9a-f]{2}")
 ASK_SECONDS = 0.5  # who asks has its question ready
+# Of a port: which frames to bridges (01:80:c2:00:00:0X) it treats like others. All but those that
+# no bridge takes in (PAUSE).
+GROUPS = "0xfffd"
 
 
 class GuardError(Exception):
@@ -373,21 +376,23 @@ class Ports:
         self._told: set[str] = set()  # paths that could not be written
 
     def close_groups(self, table: str) -> None:
-        """Have the bridges of the table (its text) learn no MAC from frames to the groups of
-        bridges themselves: those of LLDP pass no table, and with a neighbour's MAC as their source
-        they would take its packets away.
+        """Have the ports of the bridges of the table (its text) treat frames to the groups of
+        bridges themselves, such as LLDP's, like all others. Else these pass no table of bridges,
+        the bridge learns their MAC, and what is in them comes to the host from the port itself, a
+        device of no network.
         """
         for chain in CHAIN.findall(table):
-            path = f"/sys/class/net/{chain.partition('_')[2]}/bridge/no_linklocal_learn"
-            if not chain.startswith("any_") or _text(path) in ("", "1"):
-                continue  # no such bridge yet, or a kernel older than 4.20
-            try:
-                with open(path, "w", encoding="ascii") as file:
-                    file.write("1")
-            except OSError as error:
-                if path not in self._told:
-                    say(f"{path} cannot be set to 1 ({error.strerror}).", 4)
-                self._told.add(path)
+            for port in _ports_of(chain.partition("_")[2]) if chain.startswith("any_") else ():
+                path = f"/sys/class/net/{port}/brport/group_fwd_mask"
+                if _text(path) in ("", GROUPS):
+                    continue  # it has just gone
+                try:
+                    with open(path, "w", encoding="ascii") as file:
+                        file.write(GROUPS)
+                except OSError as error:
+                    if path not in self._told:
+                        say(f"{path} cannot be set to {GROUPS} ({error.strerror}).", 4)
+                    self._told.add(path)
 
     def elements(self, table: str) -> dict[str, set[str]]:
         """Return {map or set of the table, given as its text: its elements as nft writes them}."""

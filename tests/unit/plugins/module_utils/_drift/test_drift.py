@@ -238,37 +238,40 @@ def test_endpoints_of_etcd_that_do_not_answer_are_told_once():
     assert compare.silent(seen, silent) == []
 
 
-def test_where_any_address_may_be_used_a_bridge_may_learn_any():
-    seen = dict(HOST, linklocal={"mn-blue": "0"})  # and none of red yet
+def test_a_guard_of_before_sets_nothing_at_ports():
+    seen = dict(HOST, linklocal={"mn-blue": ["v1"]})  # and no bridge of red yet
     blue, red = PLAN["networks"]
-    assert [one.kind for one in compare.deviations(PLAN, seen)] == ["learning"]
-    allowed = {**PLAN, "networks": [{**blue, "spoofing": "allowed"}, red]}
-    assert compare.deviations(allowed, seen) == []
+    assert [one.kind for one in compare.deviations(PLAN, seen)] == ["linklocal"]
+    before = {key: value for key, value in blue.items() if key != "spoofing"}
+    assert compare.deviations({**PLAN, "networks": [before, red]}, seen) == []
 
 
-def test_what_bridges_learn_is_looked_at_again_where_the_guard_may_be_about_to_set_it(monkeypatch):
-    """It takes half a second for a bridge that has just come, with the first pod."""
-    waits, values = [], {"mn-blue": "1\n", "mn-red": "0\n"}
+def test_ports_are_looked_at_again_where_the_guard_may_be_about_to_set_it(monkeypatch):
+    """It takes half a second for one that has just come."""
+    waits, values = [], {"mn-blue": {"v1": "0xfffd\n"}, "mn-red": {"v2": "0\n"}}
 
-    def text(path):
-        return values.get(path.split("/")[4], "")
+    def listdir(path):
+        try:
+            return list(values[path.split("/")[4]])
+        except KeyError:
+            raise FileNotFoundError from None
 
     def wait(seconds):
         waits.append(seconds)
         values.update(later)
 
-    monkeypatch.setattr(guard.files, "text", text)
-    monkeypatch.setattr(guard.os.path, "isdir", lambda path: path.split("/")[4] in values)
+    monkeypatch.setattr(
+        guard.files, "text", lambda path: values[path.split("/")[4]].get(path.split("/")[6], "")
+    )
+    monkeypatch.setattr(guard.os, "listdir", listdir)
     monkeypatch.setattr(guard.time, "sleep", wait)
-    later = {"mn-red": "1\n"}
-    assert guard.linklocal(PLAN) == {"mn-blue": "1", "mn-red": "1"} and len(waits) == 1
-    values["mn-red"], later = "0\n", {}
-    assert guard.linklocal(PLAN) == {"mn-blue": "1", "mn-red": "0"} and len(waits) == 2
-    assert guard.linklocal(PLAN) == {"mn-blue": "1", "mn-red": "0"} and len(waits) == 2
-    values.update({"mn-red": ""})  # an older kernel
-    assert guard.linklocal(PLAN) == {"mn-blue": "1", "mn-red": ""} and len(waits) == 2
+    later = {"mn-red": {"v2": "0xfffd\n"}}
+    assert guard.linklocal(PLAN) == {"mn-blue": [], "mn-red": []} and len(waits) == 1
+    values["mn-red"], later = {"v2": "0\n", "v3": ""}, {}  # and an older kernel
+    assert guard.linklocal(PLAN) == {"mn-blue": [], "mn-red": ["v2", "v3"]} and len(waits) == 2
+    assert guard.linklocal(PLAN) == {"mn-blue": [], "mn-red": ["v2", "v3"]} and len(waits) == 2
     del values["mn-red"]
-    assert guard.linklocal(PLAN) == {"mn-blue": "1"} and len(waits) == 2
+    assert guard.linklocal(PLAN) == {"mn-blue": []} and len(waits) == 2
 
 
 def test_nobody_waits_twice_for_a_port_that_the_guard_does_not_know(monkeypatch):

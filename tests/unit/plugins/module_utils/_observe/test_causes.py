@@ -98,10 +98,10 @@ def test_a_leak_is_looked_for_where_the_guard_is_not_as_deployed():
     assert measured([leaked, back], h1=[GUARD])["findings"][0]["hosts"] == ["h1"]
 
 
-def test_a_bridge_that_learns_what_no_table_sees_is_a_finding_of_its_own():
-    learning = {**LEASE, "kind": "learning", "sentence": "mn-blue learns MACs from frames"}
-    lost, found = measured([LOST], h1=[learning])["findings"]
-    assert lost["causes"] == [] and found["sentence"] == "h1: mn-blue learns MACs from frames."
+def test_a_port_that_takes_in_what_no_table_sees_is_a_finding_of_its_own():
+    linklocal = {**LEASE, "kind": "linklocal", "sentence": "frames to bridges pass the guard"}
+    lost, found = measured([LOST], h1=[linklocal])["findings"]
+    assert lost["causes"] == [] and found["sentence"] == "h1: frames to bridges pass the guard."
     assert found["class"] == leaks.SPEAKS_FOR_OTHERS.number
 
 
