@@ -38,6 +38,11 @@ def checksum(data):
     return ~total & 0xFFFF
 
 
+def with_checksum(message):
+    """An ICMP message with its checksum, which is 0 in what is given."""
+    return message[:2] + struct.pack("!H", checksum(message)) + message[4:]
+
+
 def ipv4(source, target, protocol, payload, *, options=b"", ttl=64, fragment=0):
     """options: a multiple of 4 bytes. fragment: flags and offset as the header has them."""
     words, length = 5 + len(options) // 4, 20 + len(options) + len(payload)

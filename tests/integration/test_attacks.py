@@ -34,6 +34,7 @@ ICMP, ICMPV6, UDP, NOBODYS = 1, 58, 17, 253
 MACHINES = os.environ.get("ATTACKED_HOSTS", "").split()
 on_hosts = pytest.mark.skipif(not MACHINES, reason="on hosts: make attacks")
 FRESH_PORTS = itertools.count(40404)
+FRESH_PROTOCOLS = itertools.count(150)  # that have no number
 POD_PORTS = sorted({*range(1024, 65536)} - {PORT})
 FRAG_NEEDED, PACKET_TOO_BIG, REDIRECT = (3, 4), (2, 0), 5
 ANOTHER_CNIS = "172.30.0.5"
@@ -89,10 +90,15 @@ def shadowed_tunnel(lab, version=4):
 
 def shadowed_tunnel_ipv6(lab):
     """The same over IPv6."""
+    masquerade_ipv6(lab)
+    return shadowed_tunnel(lab, 6)
+
+
+def masquerade_ipv6(lab):
+    """What flanneld installs for a network's IPv6 range, which the lab leaves out."""
     masquerade = "type nat hook postrouting priority srcnat; ip6 saddr fd00:1::/48"
     masquerade += " ip6 daddr != fd00:1::/48 masquerade fully-random"
     lab.nft(f"table ip6 theirs {{ chain c {{ {masquerade}; }}; }}\n", hosts=["h1"])
-    return shadowed_tunnel(lab, 6)
 
 
 def shadowed_node_port(lab):
@@ -106,6 +112,32 @@ def shadowed_node_port(lab):
         stolen = not select.select([service], [], [], 1)[0]
     lab.receipts([])
     return stolen
+
+
+def shadowed_protocol(lab, version=4):
+    """The same with a protocol without ports, as IPsec, OSPF and tunnels have: what another node
+    sends to the pod's node comes to the pod, which has sent such a packet to that node.
+    """
+    family = socket.AF_INET if version == 4 else socket.AF_INET6
+    ends, protocol = (lab.underlay(1, version), lab.underlay(2, version)), next(FRESH_PROTOCOLS)
+    with contextlib.ExitStack() as stack:
+
+        def raw(endpoint):
+            with lab.inside(endpoint):
+                return stack.enter_context(socket.socket(family, socket.SOCK_RAW, protocol))
+
+        node, pod, token = raw("h1"), raw(ME), os.urandom(16)
+        pod.sendto(bytes(16), (ends[1], 0))
+        lab.receipts([])  # a while
+        raw("h2").sendto(token, (ends[0], 0))
+        heard = {ear: ear.recv(2048) for ear in heard_from([node, pod])}
+    return token in heard.get(pod, b"") and token not in heard.get(node, b"")
+
+
+def shadowed_protocol_ipv6(lab):
+    """The same over IPv6."""
+    masquerade_ipv6(lab)
+    return shadowed_protocol(lab, 6)
 
 
 def published_tunnel_port(lab):
@@ -531,6 +563,8 @@ ATTACKS = [
     shadowed_tunnel,
     shadowed_tunnel_ipv6,
     shadowed_node_port,
+    shadowed_protocol,
+    shadowed_protocol_ipv6,
     to_the_data_store,
     published_tunnel_port,
     to_loopback,

@@ -29,7 +29,6 @@ from lab import Lab, heard_from, udp_packet
 from packets import (
     advertisement,
     arp,
-    checksum,
     ethernet,
     icmpv6,
     ipv4,
@@ -37,6 +36,7 @@ from packets import (
     packed,
     router_advertisement,
     udp,
+    with_checksum,
 )
 from waiting import PATIENCE, wait_for
 
@@ -255,9 +255,9 @@ class World:
         options = bytes([58, 0, 1, 4, 0, 0, 0, 0])
         fragment = struct.pack("!BBHI", 58, 0, 0, 7)
         redirect = struct.pack("!BBH", 5, 1, 0) + packed(me) + ipv4(her, "8.8.8.8", 17, udp(4, 4))
-        redirect = redirect[:2] + struct.pack("!H", checksum(redirect)) + redirect[4:]
+        redirect = with_checksum(redirect)
         discovery = struct.pack("!BBHBBH", 9, 0, 0, 1, 2, 1800) + packed(me) + bytes(4)
-        discovery = discovery[:2] + struct.pack("!H", checksum(discovery)) + discovery[4:]
+        discovery = with_checksum(discovery)
         redirect6 = b"\0\0\0\0" + packed(local) + packed("fd00:9::1")
         return {
             "802.1p (VID 0)": ethernet(hers, mine, 0x0800, plain, (0x8100, 0x6000)),
@@ -510,8 +510,7 @@ def reached_by_group(lab, group):
     if lab.receipts([group]):
         reached.add("address in another network")
     quoted = ipv4(lab.underlay(1), lab.underlay(2), 1, bytes(8))
-    error = struct.pack("!BBHI", 3, 4, 0, 700) + quoted
-    error = error[:2] + struct.pack("!H", checksum(error)) + error[4:]
+    error = with_checksum(struct.pack("!BBHI", 3, 4, 0, 700) + quoted)
     send(0x0800, ipv4("203.0.113.5", lab.underlay(1), 1, error))
     send(0x86DD, ipv6(world.local, "ff02::1", 58, router_advertisement(world.local)))
     with lab.inside(ME):

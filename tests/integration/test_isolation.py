@@ -25,6 +25,8 @@ from ansible_collections.multinet.flannel.plugins.module_utils._isolation.rulese
 from ansible_collections.multinet.flannel.plugins.module_utils._node import units
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 from lab import HAND_MADE_IPV6, NETWORKS, OUTSIDE, Lab, declared, udp_packet
+from packets import ipv4, with_checksum
+from test_attacks import ANOTHER_CNIS, ECHO_REPLY, another_cnis_pod, quoted_ipv4, way_is_smaller
 from waiting import PATIENCE, wait_for
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -337,6 +339,58 @@ def test_another_cnis_pods_are_kept_apart_by_their_range_alone(lab):
     )
     lab.nft(ruleset(planned, ["192.168.9.1", "192.168.9.2"]))
     assert lab.probe(leaks) == {}
+    assert set(lab.probe(fine, len(fine))) == set(fine)
+
+
+def test_another_cnis_pod_is_kept_apart_whatever_its_source(lab):
+    """With an address that no network has, a node's, or a link-local one: to pods, to addresses of
+    nodes, and what it tells its node of ways.
+    """
+    external = {"name": "calico", "default": "external", "cidr": "172.30.0.0/16"}
+    backends = {"red": {"type": "vxlan", "vni": 2, "port": 8286}, "green": {"type": "host-gw"}}
+    networks = [
+        {key: lab.networks[name][key] for key in ("name", "cidr", "ipv6_cidr")}
+        | {"backend": backends[name]}
+        for name in ("red", "green")
+    ]
+    planned = plan([dict(external, ipv6_cidr="fd00:30::/48"), *networks])
+    pods = [lab.pod_address(f"h{host}-{name}") for host in (1, 2) for name in ("red", "green")]
+    gateways = [lab.gateway("red", 1), lab.gateway("green", 1)]
+    cells = [
+        (OUTSIDE, target, source)
+        for target in pods + gateways
+        for source in ("203.0.113.9", lab.underlay(2))
+        if target not in pods[2:] or source != lab.underlay(2)  # h2 knows its own
+    ]
+    cells += [
+        (OUTSIDE, target, "2001:db8::9")
+        for target in (lab.pod_address("h1-green", 6), lab.gateway("green", 1, 6))
+    ]
+    quoted = quoted_ipv4(lab.underlay(1), lab.underlay(2), 1, ECHO_REPLY)
+    error = struct.pack("!BBHI", 3, 4, 0, 600) + quoted
+    error = ipv4("203.0.113.9", lab.underlay(1), 1, with_checksum(error))
+
+    def believes_an_error():
+        with lab.inside(OUTSIDE):
+            wire = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM)
+        with wire:
+            mac = lab.run("h1", "cat", "/sys/class/net/cali0/address").strip()
+            wire.sendto(error, ("eth1", 0x0800, 0, 0, bytes.fromhex(mac.replace(":", ""))))
+            lab.receipts([])
+        return way_is_smaller(lab, lab.underlay(2))
+
+    with another_cnis_pod(lab, *{cell[1] for cell in cells}, lab.underlay(1)):
+        lab.run("h1", "iptables-nft", "-I", "FORWARD", "-i", "cali0", "-j", "ACCEPT")
+        assert set(cells) - set(lab.probe(cells, len(cells))) == set()
+        wait_for(believes_an_error)
+        for nodes in (["192.168.9.1", "192.168.9.2"], "trusted"):
+            lab.nft(ruleset(planned, nodes))
+            assert lab.probe(cells) == {}
+            assert not believes_an_error()
+        own = (OUTSIDE, lab.underlay(1), ANOTHER_CNIS)
+        assert lab.probe([own], 1, 1)[own].answered
+    lab.run(OUTSIDE, "ip", "route", "replace", "10.3.0.0/16", "via", lab.underlay(1))
+    fine = [("h2", pod) for pod in pods[:2]] + [(OUTSIDE, lab.pod_address("h1-red"))]
     assert set(lab.probe(fine, len(fine))) == set(fine)
 
 

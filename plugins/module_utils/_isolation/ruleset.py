@@ -593,11 +593,11 @@ def _guard(networks: list[dict[str, Any]], nodes: Nodes, external: External | No
         *_forward(networks, nodes),
         *_input(networks, nodes),
         *_output(by_source),
-        *_by_device_and_source(networks, by_source),
+        *_by_device_and_source(networks, by_source, _forged_to(external, nodes)),
         *_to_tunnel(networks, nodes, origins),
         *_to_closed_port(origins),
-        *_chosen_way(origins),
-        *_icmp_to_host(networks, origins),
+        *_chosen_way(origins + _forged(external, nodes)),
+        *_icmp_to_host(networks, origins + _forged(external, nodes)),
     ]
 
 
@@ -679,7 +679,9 @@ def _output(by_source: list[str]) -> list[str]:
     ]
 
 
-def _by_device_and_source(networks: list[dict[str, Any]], by_source: list[str]) -> list[str]:
+def _by_device_and_source(
+    networks: list[dict[str, Any]], by_source: list[str], forged: list[str]
+) -> list[str]:
     """The chain that forward and input jump to."""
     by_device = [
         (f'"{device}"', "jump from_" + network["name"])
@@ -691,6 +693,7 @@ def _by_device_and_source(networks: list[dict[str, Any]], by_source: list[str]) 
         "chain guard {",
         "\tiifname " + _vmap([('"lo"', "return"), *by_device]),
         *by_source,
+        *forged,
         "\t# tunnels are at addresses of nodes, so what stays in its network needs no look",
         *(f"\t{match} jump to_tunnel" for match in _tunnel_matches(networks)),
         "\tudp dport @other_tunnel_ports jump to_tunnel",
@@ -783,6 +786,33 @@ def _external_matches(external: External | None, nodes: Nodes, side: str) -> lis
         for family in FAMILIES
         if external and external.network[family.cidr]
     ]
+
+
+def _forged(external: External | None, nodes: Nodes) -> list[str]:
+    """Expressions that match packets with a source to which no route leads where they came from.
+
+    A pod of another CNI is known by its source alone, so it may have taken any other.
+    """
+    if not external or not _external_matches(external, nodes, "saddr"):
+        return []
+    of_nodes = f" iifname != @{UNDERLAY}" if nodes.families else ""
+    return [f"iifname != @network_devices{of_nodes} fib saddr . iif oif missing"]
+
+
+def _forged_to(external: External | None, nodes: Nodes) -> list[str]:
+    """Rules against such packets to networks that are kept apart from another CNI's."""
+    lines = []
+    for match in _forged(external, nodes):
+        apart = external.apart if external else []
+        why = "to a network, from where no route leads to its source"
+        devices = _any_of(_quoted([device for one in apart for device in one["devices"]]))
+        lines.append("\t" + _drop(f"oifname {devices} {match}", why))
+        lines += [
+            "\t" + _drop(f"{family.ip} daddr {cidr} {match}", why)
+            for family in FAMILIES
+            for cidr in _ranges(apart, family)
+        ]
+    return lines
 
 
 def _from_external(external: External | None) -> list[str]:
@@ -890,11 +920,18 @@ def _masquerade(networks: list[dict[str, Any]]) -> list[str]:
     for family in _families(masqueraded):
         lines += [
             f"\t{match} {_in_no_range(networks, family, 'daddr')} {family.ip} daddr !="
-            f" {family.multicast} goto as_host"
+            f" {family.multicast} goto outside"
             for match in _in_ranges(masqueraded, family, "saddr", "masqueraded")
         ]
     first, last = _masquerade_ports(_ports(networks))
+    answered = _braces([*WITH_PORTS, "icmp", "ipv6-icmp"])
+    unanswered = "out of the networks without ports: answers could not be told from the host's own"
     return lines + [
+        "}",
+        "",
+        "chain outside {",
+        "\t" + _drop(f"meta l4proto != {answered}", unanswered),
+        "\tgoto as_host",
         "}",
         "",
         "chain as_host {",
