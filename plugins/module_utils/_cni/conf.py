@@ -159,14 +159,14 @@ def _encode(value: Any) -> str:
 def folded(raw: dict[str, Any], known: Iterable[str]) -> dict[str, Any]:
     """Return an object with its keys written as in known, whatever their case.
 
-    Go's JSON ignores it, so what works with other programs may be written so; a key that is there
+    Go's JSON ignores it (and takes ſ for an s), so what works with other programs may be written so; a key that is there
     in both forms counts as it is known.
     """
-    keys = {key.lower(): key for key in known}
-    if all(keys.get(key.lower(), key) == key for key in raw):
+    keys = {key.casefold(): key for key in known}
+    if all(keys.get(key.casefold(), key) == key for key in raw):
         return raw
-    other = {keys[key.lower()]: value for key, value in raw.items() if key.lower() in keys}
-    rest = {key: value for key, value in raw.items() if key.lower() not in keys}
+    other = {keys[key.casefold()]: value for key, value in raw.items() if key.casefold() in keys}
+    rest = {key: value for key, value in raw.items() if key.casefold() not in keys}
     return {**rest, **other, **{key: raw[key] for key in other if key in raw}}
 
 

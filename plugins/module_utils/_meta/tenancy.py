@@ -10,6 +10,7 @@ may write one of those could otherwise name the same bridge in it.
 from __future__ import annotations
 
 from .._cni import errors
+from .._cni.quick_os import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ def check_cni_args(delegate: Delegate, cni_args: Mapping[str, Any]) -> None:
     """Raise Error where a pod's cni-args ask for what is not for pods to decide."""
     for plugin in delegate.network.plugins:
         for key in _NOT_A_PODS.get(plugin["type"], ()):
-            if any(asked.lower() == key for asked in cni_args):
+            # as Go reads keys: not only in any case, "ſ" is an s, too
+            if any(asked.casefold() == key for asked in cni_args):
                 raise errors.Error(
                     errors.INVALID_CONFIGURATION,
                     f"The pod asks by `cni-args` for {key} in the network"
@@ -92,9 +94,10 @@ def _for_whom(wanted: list[str] | dict[str, Any]) -> str:
 
 
 def _texts(value: object) -> Iterator[str]:
-    """Yield every text that a configuration holds as a value."""
+    """Yield every text that a configuration holds as a value, paths as plainly as they can be."""
     if isinstance(value, str):
-        yield value
+        detour = "//" in value or "/." in value
+        yield "/" + os.path.normpath(value).lstrip("/") if detour else value
     elif isinstance(value, dict):
         for one in value.values():
             yield from _texts(one)

@@ -316,6 +316,7 @@ def test_cni_args_of_the_pod_go_over_those_of_the_network():
     [
         ({"sysctl": {"net.ipv4.ip_forward": "1"}}, False),
         ({"SysCtl": {}}, False),
+        ({"\u017fysctl": {}}, False),  # Go takes it for an s
         ({"promisc": True}, False),
         ({"allmulti": True}, False),
         ({"mtu": 1400}, True),
@@ -332,15 +333,18 @@ def test_what_keeps_networks_apart_is_not_for_pods_to_ask(cni_args, is_for_pods)
     with pytest.raises(errors.Error) as caught:
         resolve(BASE, notes, objects)
     (key,) = cni_args
-    assert f"by `cni-args` for {key.lower()} in the network apps/m" in caught.value.msg
+    assert f"by `cni-args` for {key.casefold()} in the network apps/m" in caught.value.msg
 
 
 GREEN = {"name": "multinet-green", "plugins": [{"type": "flannel", "delegate": {"bridge": "mn-g"}}]}
 
 
+THINGS = ["multinet-green", "/run/flannel/green.env", "mn-g"]
+
+
 def closed(namespaces):
     """Return a configuration in which the network green is for some namespaces alone."""
-    green = {"network": "green", "things": ["multinet-green", "mn-g"], "namespaces": namespaces}
+    green = {"network": "green", "things": THINGS, "namespaces": namespaces}
     return dict(BASE, multusNamespace="default", namespaces=[green])
 
 
@@ -384,6 +388,7 @@ def test_a_network_is_for_the_namespaces_that_are_declared(annotation, namespace
         dict(GREEN, name="mine"),  # its bridge
         {"name": "multinet-green", "type": "x"},  # its addresses, by host-local
         {"name": "mine", "plugins": [{"type": "macvlan", "master": "mn-g"}]},
+        {"name": "mine", "type": "flannel", "subnetFile": "//run/./flannel/x/../green.env"},
     ],
 )
 def test_nor_by_a_definition_of_ones_own(config):
