@@ -159,8 +159,8 @@ def _encode(value: Any) -> str:
 def folded(raw: dict[str, Any], known: Iterable[str]) -> dict[str, Any]:
     """Return an object with its keys written as in known, whatever their case.
 
-    Go's JSON ignores it (and takes ſ for an s), so what works with other programs may be written so; a key that is there
-    in both forms counts as it is known.
+    Go's JSON ignores it (and takes a long s, U+017F, for an s), so what works with other programs
+    may be written so; a key that is there in both forms counts as it is known.
     """
     keys = {key.casefold(): key for key in known}
     if all(keys.get(key.casefold(), key) == key for key in raw):

@@ -49,7 +49,7 @@ def check_cni_args(delegate: Delegate, cni_args: Mapping[str, Any]) -> None:
     """Raise Error where a pod's cni-args ask for what is not for pods to decide."""
     for plugin in delegate.network.plugins:
         for key in _NOT_A_PODS.get(plugin["type"], ()):
-            # as Go reads keys: not only in any case, "ſ" is an s, too
+            # as Go reads keys: in any case, and a long s (U+017F) is an s
             if any(asked.casefold() == key for asked in cni_args):
                 raise errors.Error(
                     errors.INVALID_CONFIGURATION,
