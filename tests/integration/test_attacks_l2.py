@@ -501,6 +501,8 @@ def put(lab, pod, frame):
 def reached_by_group(lab, group):
     """Return what of its node a pod gets at by frames to a group of bridges."""
     world, reached = World(lab), set()
+    lab.run("h1", "ip", "route", "flush", "cache")  # what came late before
+    lab.run("h1", "ip", "-6", "route", "flush", "proto", "ra")
 
     def send(kind, packet):
         put(lab, ME, ethernet(group, world.mine, kind, packet))
@@ -526,8 +528,6 @@ def reached_by_group(lab, group):
         reached.add("the MTU of its way to another node")
     if world.local in lab.run("h1", "ip", "-6", "route", "show", "default"):
         reached.add("its default route")
-    lab.run("h1", "ip", "route", "flush", "cache")
-    lab.run("h1", "ip", "-6", "route", "flush", "proto", "ra")
     return reached
 
 
@@ -547,6 +547,7 @@ def test_a_frame_to_bridges_is_judged_like_any_other(lab, host, group, known):
         assert reached_by_group(lab, GROUPS[group]) == set()
     finally:
         lab.sysctl("h1", "ipv6/conf/all/forwarding", "1")
+        lab.run("h1", "ip", "-6", "route", "flush", "proto", "ra")
 
 
 @pytest.mark.parametrize("known", [(ME, HER), (HER,)], ids=["given", "any"])
@@ -567,6 +568,62 @@ def test_the_node_tells_nobody_by_arp_of_its_addresses_in_another_network(lab, h
     wait_for(lambda: lab.gateway("red", 1) in answers())
     host(known=known)
     assert answers() == {lab.gateway("blue", 1)}
+
+
+def misled(lab, sender):
+    """Return of which ways of HER in other networks a pod of blue tells her by ICMP errors that
+    they have a smaller MTU, and she believes it.
+    """
+    for family in ("-4", "-6"):  # what came late before
+        lab.run(HER, "ip", family, "route", "flush", "cache")
+    her = World(lab)
+    ways = {"10.3.1.10": (her.her_red, "10.3.1.10"), "8.8.8.8": (her.her, "8.8.8.8")}
+    for ends in ways.values():
+        quoted = ipv4(*ends, 1, bytes(8))  # an answer to a ping: of no socket
+        error = with_checksum(struct.pack("!BBHI", 3, 4, 0, 700) + quoted)
+        with lab.inside(sender):
+            sock = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+        with sock:
+            sock.sendto(error, (her.her, 0))
+    quoted = ipv6(her.her6, "2001:db8::1", 58, b"\x81" + bytes(7))
+    with lab.inside(sender):
+        sock = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+    with sock:
+        sock.sendto(struct.pack("!BBHI", 2, 0, 0, 1280) + quoted, (her.her6, 0))
+    arrivals(lab, {})  # a while
+    return {
+        to for to in [*ways, "2001:db8::1"] if " mtu " in lab.run(HER, "ip", "route", "get", to)
+    }
+
+
+@pytest.mark.parametrize("sender", [ME, "h2-blue"])
+def test_a_neighbour_tells_a_pod_nothing_of_its_ways_in_other_networks(lab, host, sender):
+    """Of one that is on several: by an ICMP error, on the same node or another."""
+    wait_for(lambda: len(misled(lab, sender)) == 3)
+    host()
+    assert misled(lab, sender) == set()
+    for version, family in ((4, socket.AF_INET), (6, socket.AF_INET6)):
+        with lab.inside(HER):
+            sock = socket.socket(family, socket.SOCK_DGRAM)
+        with sock, pytest.raises(ConnectionRefusedError):  # what is its network's, it may say
+            sock.connect((lab.pod_address(sender, version), 9))
+            sock.send(b"")
+            sock.settimeout(PATIENCE)
+            sock.recv(1)
+
+
+def test_the_network_of_another_cni_is_another_one_too(lab, host):
+    """For who is on it and on one of the collection's: here it is what is red elsewhere."""
+    world = World(lab)
+    names = ("to her address in another network", "ARP request for her address in another network")
+    frames = {name: world.of_any_port()[name] for name in names}
+    wait_for(lambda: arrivals(lab, frames, len(frames)) == set(frames))
+    wait_for(lambda: len(misled(lab, ME)) == 3)
+    external = {"name": "calico", "default": "external", "cidr": "10.3.0.0/16"}
+    blue = {"name": "blue", "cidr": "10.1.0.0/16", "ipv6_cidr": "fd00:1::/48"}
+    host(plan([external, blue | {"backend": {"type": "vxlan", "vni": 1}}]))
+    assert arrivals(lab, frames) == set()
+    assert misled(lab, ME) == set()
 
 
 def test_who_may_spoof_may_have_any_mac(lab, host):

@@ -382,6 +382,9 @@ def test_another_cnis_pod_is_kept_apart_whatever_its_source(lab):
     with another_cnis_pod(lab, *{cell[1] for cell in cells}, lab.underlay(1)):
         lab.run("h1", "iptables-nft", "-I", "FORWARD", "-i", "cali0", "-j", "ACCEPT")
         assert set(cells) - set(lab.probe(cells, len(cells))) == set()
+        local = lab.link_local(OUTSIDE, "eth1")
+        cells.append((OUTSIDE, lab.gateway("green", 1, 6), local))
+        assert cells[-1] in lab.probe(cells[-1:], 1)
         wait_for(believes_an_error)
         for nodes in (["192.168.9.1", "192.168.9.2"], "trusted"):
             lab.nft(ruleset(planned, nodes))

@@ -16,7 +16,7 @@ import textwrap
 from typing import Any
 
 from .._plan import pairs
-from .ruleset import DOCKER_BRIDGE, REPLACED
+from .ruleset import DOCKER_BRIDGE, FAMILIES, REPLACED, about_others
 
 TABLE = "bridge multinet"
 
@@ -110,13 +110,15 @@ def table(plan: dict[str, Any], docker_network: str = "") -> str:
     Each bridge has the chains `any_<bridge>`, for ports that somebody attached, `within_<bridge>`,
     and unless its network allows spoofing `given_<bridge>`, for ports that CNI attached.
     plan: what plan() returns; of its networks `name`, `cidr`, `ipv6_cidr`, `bridge`, `spoofing`,
-    `delegate` are read, and what keeps them apart (`_plan/pairs.py`). docker_network: name of the
-    network that docker's own bridge of this host is in; empty: none.
+    `delegate` are read, `external`, another CNI's network, and what keeps them apart
+    (`_plan/pairs.py`). docker_network: name of the network that docker's own bridge of this host is
+    in; empty: none.
     """
     shut = pairs.shut(plan)
     parts = [_within_table(_SETS)]
+    all_networks = [*plan["networks"], *([plan["external"]] if plan.get("external") else [])]
     for network in plan["networks"]:
-        others = [one for one in plan["networks"] if (network["name"], one["name"]) in shut]
+        others = [one for one in all_networks if (network["name"], one["name"]) in shut]
         kinds = _kinds(network) + _asks(network, others)
         docker = [DOCKER_BRIDGE] if network["name"] == docker_network else []
         for bridge in [network["bridge"], *docker]:
@@ -187,7 +189,7 @@ def _asks(network: dict[str, Any], others: list[dict[str, Any]]) -> list[str]:
 
 def _within(network: dict[str, Any], others: list[dict[str, Any]]) -> list[str]:
     """Rules against what a neighbour in the network sends to an address that a pod has in another
-    network: the pod would take it.
+    network, or says of that pod's ways there: the pod would take it.
     """
     drops = []
     for match, key in (("ip daddr", "cidr"), ("ip6 daddr", "ipv6_cidr")):
@@ -201,7 +203,9 @@ def _within(network: dict[str, Any], others: list[dict[str, Any]]) -> list[str]:
         for kind, key in (("ip", "cidr"), ("ip6", "ipv6_cidr"))
         if network[key]
     ]
-    return [*own, *drops] if drops else []
+    about = "an ICMP error about what is not the network's"
+    errors = [_drop(about_others(network, family), network, about) for family in FAMILIES]
+    return [*errors, *own, *drops] if drops else []
 
 
 def _drop(match: str, network: dict[str, Any], reason: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from .._libraries import need
 from .._plan import pairs
-from .._plan.ranges import WIDTH, parse_address, parse_network
+from .._plan.ranges import WIDTH, parse_address, parse_network, parse_range
 from .._ports import ETCD_CLIENT, ETCD_PEER
 
 TABLE = "inet multinet"
@@ -32,6 +32,7 @@ FOLLOWED = ("vxlan", "ipip")
 # TCP ports of nodes that no pod needs: whoever writes to the leases has the networks.
 CLOSED_PORTS = (ETCD_CLIENT, ETCD_PEER)
 CLOSED = "tcp dport @closed_ports"
+LINK_LOCAL = "fe80::/10"
 
 # Where masquerade looks for a port. Answers to it arrive at the node: not where a node, a hostPort
 # or a NodePort listens, and not on a tunnel's port.
@@ -100,7 +101,7 @@ FAMILIES = (
         "device_v6",
         6,
         "ff00::/8",
-        ("fe80::/10", "::"),
+        (LINK_LOCAL, "::"),
         "icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem }",
         "icmpv6 type packet-too-big",
         (8 + 24) * 8,
@@ -762,17 +763,29 @@ def _icmp_to_host(networks: list[dict[str, Any]], origins: list[str]) -> list[st
     lines += ["}", "", "chain icmp_error {"]
     for family in FAMILIES:
         for cidr in _ranges(networks, family):
-            one = parse_network(cidr, family.version)
-            prefix = int(one.network) >> (WIDTH[family.version] - one.prefixlen)
-            lines.append(
-                f"\t{family.ip} saddr {cidr} @th,{family.quoted},{one.prefixlen} {prefix:#x} return"
-            )
+            lines.append(f"\t{family.ip} saddr {cidr} {_quoted_target(cidr, family)} return")
     lines += ["\tjump misled", "}", "", "chain misled {"]
     lines += [
         "\t" + _drop(origin, "a pod's ICMP error about what is not its network's")
         for origin in origins
     ]
     return [*lines, "}"]
+
+
+def _quoted_target(cidr: str, family: Family, compared: str = "") -> str:
+    """Expression that matches ICMP errors about a packet to a range. compared: "!= ": elsewhere."""
+    one = parse_range(cidr, family.version)
+    prefix = int(one.network) >> (WIDTH[family.version] - one.prefixlen)
+    return f"@th,{family.quoted},{one.prefixlen} {compared}{prefix:#x}"
+
+
+def about_others(network: dict[str, Any], family: Family) -> str:
+    """Expression that matches ICMP errors about packets to what is not in a network.
+
+    A pod that gets one, and is on other networks as well, would believe it of its ways there.
+    """
+    own = [*_ranges([network], family), *([LINK_LOCAL] if family.version == 6 else [])]
+    return " ".join([family.errors, *(_quoted_target(cidr, family, "!= ") for cidr in own)])
 
 
 def _external_matches(external: External | None, nodes: Nodes, side: str) -> list[str]:
@@ -793,26 +806,34 @@ def _forged(external: External | None, nodes: Nodes) -> list[str]:
 
     A pod of another CNI is known by its source alone, so it may have taken any other.
     """
+    return [f"{match} fib saddr . iif oif missing" for match in _from_elsewhere(external, nodes)]
+
+
+def _from_elsewhere(external: External | None, nodes: Nodes) -> list[str]:
+    """Expressions that match what came from where another CNI's pods may be."""
     if not external or not _external_matches(external, nodes, "saddr"):
         return []
     of_nodes = f" iifname != @{UNDERLAY}" if nodes.families else ""
-    return [f"iifname != @network_devices{of_nodes} fib saddr . iif oif missing"]
+    return ["iifname != @network_devices" + of_nodes]
 
 
 def _forged_to(external: External | None, nodes: Nodes) -> list[str]:
-    """Rules against such packets to networks that are kept apart from another CNI's."""
-    lines = []
-    for match in _forged(external, nodes):
-        apart = external.apart if external else []
-        why = "to a network, from where no route leads to its source"
-        devices = _any_of(_quoted([device for one in apart for device in one["devices"]]))
-        lines.append("\t" + _drop(f"oifname {devices} {match}", why))
-        lines += [
-            "\t" + _drop(f"{family.ip} daddr {cidr} {match}", why)
-            for family in FAMILIES
-            for cidr in _ranges(apart, family)
-        ]
-    return lines
+    """Rules against such packets to networks that are kept apart from another CNI's, and those with
+    a link-local source, which every device has a route to.
+    """
+    if not external:
+        return []
+    devices = [device for one in external.apart for device in one["devices"]]
+    ways = ["oifname " + _any_of(_quoted(devices))]
+    ways += [f"{one.ip} daddr {cidr}" for one in FAMILIES for cidr in _ranges(external.apart, one)]
+    matches = [f"{way} {match}" for way in ways for match in _forged(external, nodes)]
+    matches += [
+        f"ip6 daddr {cidr} ip6 saddr {LINK_LOCAL} {match}"
+        for cidr in _ranges(external.apart, FAMILIES[1])
+        for match in _from_elsewhere(external, nodes)
+    ]
+    why = "to a network, from where no route leads to its source"
+    return ["\t" + _drop(match, why) for match in matches]
 
 
 def _from_external(external: External | None) -> list[str]:
@@ -846,11 +867,15 @@ def _from_networks(
     lines: list[str] = []
     for network in networks:
         name = network["name"]
+        alien = f"{name}: a pod's ICMP error about what is not the network's"
         within = [
-            f"{family.ip} saddr {network[family.cidr]} {family.ip} daddr {network[family.cidr]}"
-            " accept"
+            rule
             for family in FAMILIES
-            if network.get(family.cidr)
+            for cidr in _ranges([network], family)
+            for rule in (
+                _drop(f"{about_others(network, family)} {family.ip} saddr {cidr}", alien),
+                f"{family.ip} saddr {cidr} {family.ip} daddr {cidr} accept",
+            )
         ]
         lines += ["", f"chain within_{name} {{", *("\t" + rule for rule in within), "}"]
         targets = [network] + reach[name]
