@@ -686,8 +686,11 @@ def test_a_node_without_a_tunnel_device_is_known_by_its_route(lab, holder):
     guard.until(lambda: lab.underlay(77) not in guard.read()["filled"]["nodes"])
 
 
-def test_a_pod_reaches_no_tunnel_of_somebody_else(lab, holder):
-    """Of another CNI, say, whose pods believe what comes out of it."""
+@pytest.mark.parametrize("there", ["h1", OUTSIDE])
+def test_a_pod_reaches_no_tunnel_of_somebody_else(lab, holder, there):
+    """Of another CNI, say, whose pods believe what comes out of it; there: the network namespace in
+    which its device is, as docker has those of its overlay networks in others than the host's.
+    """
     lab.flush()
     inner = udp_packet("172.31.0.2", "172.31.0.1", b"into it")
     ethernet = bytes.fromhex("020000000001" + "020000000099" + "0800")
@@ -700,15 +703,29 @@ def test_a_pod_reaches_no_tunnel_of_somebody_else(lab, holder):
     device = ["vxlan.calico", "address", "02:00:00:00:00:01", "type", "vxlan", "id", "4096"]
     lab.run("h1", "ip", "link", "add", *device, "dstport", "4789", "dev", "eth0", "nolearning")
     try:
-        lab.run("h1", "ip", "addr", "add", "172.31.0.1/24", "dev", "vxlan.calico")
-        lab.run("h1", "ip", "link", "set", "vxlan.calico", "up")
+        if there != "h1":
+            lab.run("h1", "ip", "link", "set", "vxlan.calico", "netns", lab.ns(there))
+        lab.run(there, "ip", "addr", "add", "172.31.0.1/24", "dev", "vxlan.calico")
+        lab.run(there, "ip", "link", "set", "vxlan.calico", "up")
         wait_for(arrives)  # without the guard
         guard = holder()
         assert guard.read()["filled"]["other_tunnel_ports"] == ["4789"]
         assert not arrives()
     finally:
-        lab.run("h1", "ip", "link", "del", "vxlan.calico")
+        lab.run(there, "ip", "link", "del", "vxlan.calico")
+    lab.run(
+        "h1",
+        "ip",
+        "neigh",
+        "replace",
+        lab.underlay(77),
+        "lladdr",
+        "02:00:00:00:00:77",
+        "dev",
+        "eth0",
+    )
     guard.until(lambda: guard.read()["filled"]["other_tunnel_ports"] == [])
+    lab.run("h1", "ip", "neigh", "del", lab.underlay(77), "dev", "eth0")
 
 
 def stream_through(lab, action, targets=(), at_least=600):

@@ -91,6 +91,10 @@ PROTOCOLS_OF = {
     b"sit": (4, 41),
     b"ip6tnl": (4, 41),
 }
+# The device of a tunnel may be in another network namespace, as those of docker's overlay networks
+# are, and some have none: L2TP, GTP, LISP, GRE in UDP, VXLAN (-GPE), GUE, Geneve, MPLS in UDP, VXLAN
+# of Linux. Whoever listens at one of these ports counts as a tunnel.
+WELL_KNOWN = (1701, 2152, 4341, 4754, 4789, 4790, 6080, 6081, 6635, 8472)
 # In the file: which sets are filled here.
 FILLED = re.compile(r"^\t# filled by the guard: (.+)$", re.M)
 DEVICES = re.compile(r"\tset network_devices \{\n.*\n\t\telements = \{ (.*) \}")
@@ -549,7 +553,7 @@ def surroundings(definition: str) -> dict[str, set[str]]:
     tunnel's forwarding table or as the gateway of a network's route; where a tunnel of others
     shares a port with one of the networks', also its nodes. underlay_devices: by which a route
     leads to one of the other nodes. other_tunnel_ports, other_tunnel_protocols: of tunnel devices
-    that are not the networks'.
+    that are not the networks', and whatever listens at a well-known port of tunnels.
     Raises OSError.
     """
     names = [name for line in FILLED.findall(definition) for name in line.split()]
@@ -593,6 +597,7 @@ def surroundings(definition: str) -> dict[str, set[str]]:
                 tunnels.add(index)
             found["other_tunnel_ports"] |= ports
             found["other_tunnel_protocols"] |= protocols
+    found["other_tunnel_ports"] |= _listening() - shared
     for dummy, attributes in dump(RTM_GETADDR, 8):
         node(attributes.get(IFA_LOCAL) or attributes[IFA_ADDRESS], own)
     for body, attributes in dump(RTM_GETNEIGH, 12, AF_BRIDGE):
@@ -643,6 +648,13 @@ def _tunnel(info: bytes) -> tuple[set[str], set[str]]:
     port = attributes_of(told.get(IFLA_INFO_DATA, b"")).get(PORT_OF.get(kind, 0))
     ports = {str(int.from_bytes(port, "big"))} if port else set()
     return ports, {str(number) for number in PROTOCOLS_OF.get(kind, ())}
+
+
+def _listening() -> set[str]:
+    """Return those of WELL_KNOWN at which somebody takes UDP in."""
+    sockets = _text("/proc/net/udp") + _text("/proc/net/udp6")
+    ports = {int(port, 16) for port in re.findall(r":([0-9A-F]{4}) [0-9A-F]+:0000 ", sockets)}
+    return {str(port) for port in ports.intersection(WELL_KNOWN)}
 
 
 def dump(kind: int, size: int, family: int = 0) -> Iterator[tuple[bytes, dict[int, bytes]]]:
