@@ -91,9 +91,9 @@ PROTOCOLS_OF = {
     b"sit": (4, 41),
     b"ip6tnl": (4, 41),
 }
-# The device of a tunnel may be in another network namespace, as those of docker's overlay networks
-# are, and some have none: L2TP, GTP, LISP, GRE in UDP, VXLAN (-GPE), GUE, Geneve, MPLS in UDP, VXLAN
-# of Linux. Whoever listens at one of these ports counts as a tunnel.
+# The device of a tunnel may be in another network namespace, as docker has those of its overlay
+# networks, and some tunnels have none: L2TP, GTP, LISP, GRE in UDP, VXLAN (-GPE), GUE, Geneve, MPLS
+# in UDP, VXLAN of Linux. Whoever listens at one of these ports counts as a tunnel.
 WELL_KNOWN = (1701, 2152, 4341, 4754, 4789, 4790, 6080, 6081, 6635, 8472)
 # In the file: which sets are filled here.
 FILLED = re.compile(r"^\t# filled by the guard: (.+)$", re.M)
