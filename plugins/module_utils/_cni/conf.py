@@ -309,19 +309,20 @@ def load_file(path: str) -> NetworkList:
 
 def files(path: str, suffixes: tuple[str, ...] = SUFFIXES) -> list[str]:
     """Return the configuration files in a directory (paths) in the order in which a runtime looks
-    at them; raise Error.
+    at them, none where there is no directory; raise Error.
+
+    As libcni's ConfFiles, by which all runtimes look: hidden files are among them.
     """
     try:
-        names = sorted(
-            name
-            for name in os.listdir(path)
-            if name.endswith(suffixes) and not name.startswith(".")
-        )
+        names = sorted(name for name in os.listdir(path) if name.endswith(suffixes))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
     except OSError as error:
         raise errors.io_failure(
             f"The CNI configuration directory {path} cannot be read.", error
         ) from None
-    return [os.path.join(path, name) for name in names]
+    paths = [os.path.join(path, name) for name in names]
+    return [one for one in paths if not os.path.isdir(one)]
 
 
 def load_directory(path: str) -> NetworkList:

@@ -17,7 +17,7 @@ import time
 from typing import Any
 
 from .._cni import files
-from .._cni.conf import SUFFIXES
+from .._cni.conf import files as conf_files
 from .._node import deployed, executables, firewalls, overrides, subnet_file, units
 from .._node.links import brief
 from .._node.sums import ArtifactError, sha256_of
@@ -307,13 +307,13 @@ def _cni_files(plan: dict[str, Any], cni_conf: str) -> dict[str, str]:
 
 def _cni_confs(cni_conf: str) -> dict[str, list[str]]:
     """Return {"before", "after": paths} of the configurations beside ours, in the order in which a
-    runtime takes them; it takes hidden ones, too.
+    runtime takes them.
     """
     directory, own = os.path.split(cni_conf)
-    names = [name for name in files.listed(directory) if name.endswith(SUFFIXES)]
+    found = conf_files(directory)
     return {
-        "before": [os.path.join(directory, name) for name in names if name < own],
-        "after": [os.path.join(directory, name) for name in names if name > own],
+        "before": [path for path in found if os.path.basename(path) < own],
+        "after": [path for path in found if os.path.basename(path) > own],
     }
 
 

@@ -18,7 +18,7 @@ from .conf import LEGACY, Delegate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from typing import Any
 
     from .._kube_client.client import Client
@@ -34,7 +34,6 @@ _NADS = "/apis/k8s.cni.cncf.io/v1/namespaces/%s/network-attachment-definitions/%
 _LEGACY_GROUPS = ("kubernetes.com", "kubernetes-network.cni.cncf.io", "cni.cncf.io")
 _LEGACY_NETWORK = "/apis/%s/v1/namespaces/default/networks/%s"
 # Lists first (section 3.4.1).
-_SUFFIXES = (".conflist", ".conf", ".json")
 
 
 class Resolver:
@@ -283,7 +282,7 @@ class Resolver:
                 f" {path!r} is none.",
             )
         directory = os.path.join(path if os.path.isdir(path) else os.path.dirname(path), name)
-        plugins = [cni_conf.read_file(file) for file in _files(directory, (".conf",))]
+        plugins = [cni_conf.read_file(file) for file in cni_conf.files(directory, (".conf",))]
         if not plugins:
             return []
         raw = {"name": name, "cniVersion": "1.0.0", "plugins": plugins}
@@ -323,10 +322,11 @@ def on_disk(name: str, directory: str) -> dict[str, Any] | None:
     """Return the configuration in a directory whose `name` it is (lists before single plugins),
     None when there is none; raise Error.
     """
-    for file in _files(directory, _SUFFIXES):
-        raw = cni_conf.read_file(file)
-        if raw.get("name") == name:
-            return raw
+    for suffix in (".conflist", ".conf", ".json"):
+        for file in cni_conf.files(directory, (suffix,)):
+            raw = cni_conf.read_file(file)
+            if raw.get("name") == name:
+                return raw
     return None
 
 
@@ -374,27 +374,9 @@ def _with_cni_args(plugin: dict[str, Any], cni_args: dict[str, Any]) -> dict[str
     return dict(plugin, args=dict(args, cni=dict(before, **cni_args)))
 
 
-def _files(directory: str, suffixes: Iterable[str]) -> list[str]:
-    """The configuration files of a directory, in the order of the suffixes and then of their names;
-    none when there is no directory.
-    """
-    try:
-        names = sorted(os.listdir(directory))
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise errors.io_failure(f"The directory {directory} cannot be read.", error) from None
-    return [
-        os.path.join(directory, name)
-        for suffix in suffixes
-        for name in names
-        if name.endswith(suffix) and not name.startswith(".")
-    ]
-
-
 def _from_path(path: str) -> dict[str, Any]:
     if os.path.isdir(path):
-        names = sorted(_files(path, (".conf", ".conflist")))
+        names = cni_conf.files(path, (".conf", ".conflist"))
         if not names:
             raise errors.Error(
                 errors.INVALID_CONFIGURATION,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._cni import files
 from .._cni.conf import SUFFIXES
+from .._cni.conf import files as conf_files
 from . import executables
 from .files import original
 
@@ -40,9 +41,8 @@ class Found(NamedTuple):
 def look(conf_dir: str, bin_dir: str) -> Found:
     """Return what is in the two directories of CNI; raise OSError."""
     confs, fed_by_us = [], []
-    for name in files.listed(conf_dir):
-        path = os.path.join(conf_dir, name)
-        if name.endswith(SUFFIXES) and name != _OURS and os.path.isfile(path):
+    for path in conf_files(conf_dir):
+        if os.path.basename(path) != _OURS and os.path.isfile(path):
             with open(path, "rb") as stream:
                 content = stream.read()
             if calls_multus(content):

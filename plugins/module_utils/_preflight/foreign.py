@@ -16,8 +16,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .._cni import files
-from .._cni.conf import SUFFIXES
+from .._cni.conf import files as conf_files
 from .._node import adopted, daemons, subnet_file
 
 if TYPE_CHECKING:
@@ -39,10 +38,9 @@ IPAM = "/var/lib/cni/networks"
 def look(run: Run, conf_dir: str) -> dict[str, Any]:
     """Return what recognise() wants to know of this host. run: calls a command."""
     configurations = {}
-    for name in files.listed(conf_dir):
-        if name.endswith(SUFFIXES):
-            with open(os.path.join(conf_dir, name), encoding="utf-8", errors="replace") as file:
-                configurations[name] = file.read()
+    for path in conf_files(conf_dir):
+        with open(path, encoding="utf-8", errors="replace") as file:
+            configurations[os.path.basename(path)] = file.read()
     running = daemons.others()
     paths = {plugin["subnet_file"] for plugin in _flannels(configurations)}
     paths |= {daemon["subnet_file"] for daemon in running}

@@ -20,8 +20,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from .._cni import errors, files
-from .._cni.conf import SUFFIXES
+from .._cni import errors
+from .._cni.conf import files as conf_files
 from .._kube_client import client, kubeconfig
 from .._node import firewalls, listeners
 from .._plan.schema import BACKENDS
@@ -109,7 +109,7 @@ def observe(
         "routes": routes,
         "ipv6_off": _ipv6_off(),
         "read_only": [path for path in (conf_dir, bin_dir, *WRITTEN) if _read_only(path)],
-        "cni_confs": [name for name in files.listed(conf_dir) if name.endswith(SUFFIXES)],
+        "cni_confs": list(map(os.path.basename, conf_files(conf_dir))),
         "firewalls": _firewalls(run) if executables["nft"] else [],
         "busy_ports": busy_ports,
         "busy_udp_ports": busy_udp_ports,

@@ -90,19 +90,35 @@ def test_a_runtime_takes_the_first_file_by_name(tmp_path):
     assert conf.load_directory(str(tmp_path)).name == "a"
 
 
+def test_the_files_of_a_directory_are_those_of_libcni(tmp_path):
+    """ConfFiles of its conf.go, by which containerd, CRI-O and Multus look, too."""
+    for name in (".a.conf", ".conf", "10-b.conflist", "20-c.json", "30-d.conf.bak", ".e.conf.swp"):
+        (tmp_path / name).touch()
+    (tmp_path / "05-f.conf").mkdir()
+    taken = [".a.conf", ".conf", "10-b.conflist", "20-c.json"]
+    assert conf.files(str(tmp_path)) == [f"{tmp_path}/{name}" for name in taken]
+    assert conf.files(str(tmp_path), (".conf",)) == [f"{tmp_path}/{name}" for name in taken[:2]]
+    assert conf.files(f"{tmp_path}/none") == conf.files(f"{tmp_path}/.conf") == []
+
+
 @pytest.mark.parametrize(
     ("raw", "types"),
     [
-        ({"plugins": [{"type": "a"}]}, ["a", "b", "c"]),
-        ({"Plugins": [{"Type": "a"}]}, ["a", "b", "c"]),
-        ({}, ["b", "c"]),
+        ({"plugins": [{"type": "a"}]}, ["a", "hidden", "b", "c"]),
+        ({"Plugins": [{"Type": "a"}]}, ["a", "hidden", "b", "c"]),
+        ({}, ["hidden", "b", "c"]),
         ({"plugins": [{"type": "a"}], "loadOnlyInlinedPlugins": True}, ["a"]),
         ({"plugins": [{"type": "a"}], "name": "other"}, ["a"]),
     ],
 )
 def test_a_list_gets_the_plugins_of_the_directory_of_its_name(tmp_path, raw, types):
     (tmp_path / "net").mkdir()
-    for file, text in (("2.conf", "c"), ("1.conf", "b"), ("3.conflist", "no"), (".4.conf", "no")):
+    for file, text in (
+        ("2.conf", "c"),
+        ("1.conf", "b"),
+        ("3.conflist", "no"),
+        (".4.conf", "hidden"),
+    ):
         (tmp_path / "net" / file).write_text(f'{{"type": "{text}"}}', encoding="utf-8")
     file = tmp_path / "10-net.conflist"
     file.write_text(json.dumps({"name": "net", **raw}), encoding="utf-8")
@@ -119,7 +135,7 @@ def test_a_single_plugins_file_gets_no_others(tmp_path):
 def test_an_empty_or_missing_directory_is_an_error(tmp_path):
     with pytest.raises(errors.Error, match="no network configuration"):
         conf.load_directory(str(tmp_path))
-    with pytest.raises(errors.Error, match="cannot be read"):
+    with pytest.raises(errors.Error, match="no network configuration"):
         conf.load_directory(str(tmp_path / "none"))
 
 

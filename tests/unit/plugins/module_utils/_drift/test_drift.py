@@ -121,6 +121,8 @@ def test_a_runtime_that_was_told_to_look_elsewhere():
 
 def test_a_runtime_without_a_directory_of_configurations(tmp_path):
     none = {"before": [], "after": []}
+    (tmp_path / "00-a.conf").mkdir()  # which no runtime takes for a configuration
+    assert observe._cni_confs(f"{tmp_path}/00-multinet.conf") == none
     assert observe._cni_confs(f"{tmp_path}/gone/00-multinet.conf") == none
 
 
