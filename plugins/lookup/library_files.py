@@ -91,6 +91,7 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
         "_node/overrides.py",
         "_node/notify.py",
         "_node/units.py",
+        "_node/written.py",
         "_plan/__init__.py",
         "_plan/schema.py",
         "_plan/secrets.py",

@@ -166,7 +166,12 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.multinet.flannel.plugins.module_utils._node import executables, files, lock
+from ansible_collections.multinet.flannel.plugins.module_utils._node import (
+    executables,
+    files,
+    lock,
+    written,
+)
 from ansible_collections.multinet.flannel.plugins.module_utils._node.sums import ArtifactError
 from ansible_collections.multinet.flannel.plugins.module_utils._tokens import token
 
@@ -243,6 +248,7 @@ def wish_from(params: dict[str, Any], given: list[files.File]) -> files.Wish:
         executables.is_launcher,
         params["keep"],
         params["versioned"],
+        written.RECORD,
     )
 
 

@@ -186,6 +186,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._node import (
     network_removal,
     removal,
     root,
+    written,
 )
 from ansible_collections.multinet.flannel.plugins.module_utils._node.sums import ArtifactError
 from ansible_collections.multinet.flannel.plugins.module_utils._observe import behind
@@ -342,6 +343,7 @@ def act(found: Removal, done: list[str]) -> None:
         for step in found.steps:
             step.act()
             done.append(step.what)
+        written.forget()
 
 
 def main() -> None:

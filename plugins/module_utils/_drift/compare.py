@@ -75,8 +75,9 @@ KINDS = {
         "let it pass",
     ),
     "executables": Kind(
-        "what the collection installed is there and has its checksum",
-        "the files, `/etc/multinet/executables.json`",
+        "executables, programs, unit files and settings of daemons are there as the collection"
+        " installed them, and systemd has read the unit files",
+        "the files, `executables.json` and `written.json` in `/etc/multinet`, systemd",
         "site",
         "run the playbook site",
     ),
@@ -371,6 +372,10 @@ def _host(plan: dict[str, Any], seen: dict[str, Any]) -> Iterator[Deviation]:
     yield from _guard(plan, seen)
     for path, reason in sorted(seen["executables"].items()):
         yield Deviation("", "executables", f"{path} {reason}")
+    for unit, state in sorted(seen["units"].items()):
+        if state.get("NeedDaemonReload") == "yes":
+            sentence = f"a file of {unit} was changed since systemd read it"
+            yield Deviation("", "executables", sentence)
     yield from _overrides(plan, seen)
     yield from _datastore(seen)
     if seen.get("member"):  # status alone says it: the networks do without one

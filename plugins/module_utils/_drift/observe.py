@@ -8,7 +8,6 @@ Reads only. Runs on hosts.
 
 from __future__ import annotations
 
-import functools
 import glob
 import json
 import os
@@ -18,17 +17,18 @@ from typing import Any
 
 from .._cni import files
 from .._cni.conf import files as conf_files
-from .._node import deployed, executables, firewalls, overrides, subnet_file, units
+from .._node import deployed, executables, firewalls, overrides, subnet_file, units, written
 from .._node.links import brief
-from .._node.sums import ArtifactError, sha256_of
+from .._node.sums import ArtifactError
 from . import compare, datastore, guard, ways
 from .commands import ObserveError, Run, of_ip, run
 from .network import is_address, lacks_leases
 
 FIREWALLS_EVERY = 300.0  # seconds
 CNI_DIRECTORY = "/etc/cni/multinet/net.d"
-PROPERTIES = "Id,LoadState,ActiveState,SubState,UnitFileState,MainPID,NRestarts," + ",".join(
-    overrides.PROPERTIES
+PROPERTIES = (
+    "Id,LoadState,ActiveState,SubState,UnitFileState,MainPID,NRestarts,NeedDaemonReload,"
+    + ",".join(overrides.PROPERTIES)
 )
 
 
@@ -159,7 +159,9 @@ def _adopted(plan: dict[str, Any], record: str = deployed.ADOPTED) -> float | No
 
 
 def _executables() -> dict[str, str]:
-    """Return {path: what is wrong} of the executables that were installed here."""
+    """Return {path: what is wrong} of the executables that were installed here, and of what was
+    written with them.
+    """
     try:
         installed, launchers = executables.recorded(), executables.launchers()
     except ArtifactError as error:
@@ -173,20 +175,13 @@ def _executables() -> dict[str, str]:
     }
     for path, wanted in installed.items():
         try:
-            found = os.stat(path)
-            if _sum(path, found.st_size, found.st_mtime_ns, found.st_ino) != wanted:
+            if written.sum_of(path) != wanted:
                 wrong[path] = "is not what the collection installed: it has another sum"
-            elif not found.st_mode & stat.S_IXUSR:
+            elif not os.stat(path).st_mode & stat.S_IXUSR:
                 wrong[path] = "cannot be executed"
         except OSError as error:
             wrong[path] = f"cannot be read: {error.strerror}"
-    return wrong
-
-
-@functools.lru_cache(maxsize=64)
-def _sum(path: str, size: int, mtime: int, inode: int) -> str:
-    """Return a file's sum; a process that looks again and again reads only what has changed."""
-    return sha256_of(path)
+    return {**written.changed(), **wrong}
 
 
 def underlay(links: dict[str, dict[str, Any]], environment: dict[str, str]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import grp
+import hashlib
 import os
 import pwd
 import re
@@ -26,6 +27,7 @@ from .._cni.files import (
     sync_directory,
     temporary_name,
 )
+from . import written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -86,6 +88,7 @@ class Wish(NamedTuple):
     kept: Sequence[str] = ()  # files of others that stay, and are kept as they are now
     # directories that each version has one of: of the others beside them the latest stays
     versioned: Sequence[str] = ()
+    record: str = ""  # path of the record of what nobody else changes, see written.py; "": none
 
 
 class State(NamedTuple):
@@ -246,7 +249,22 @@ def decide(wish: Wish) -> list[Change]:
     changes += [change for path in wish.versioned for change in _decide_versions(path)]
     if errors:
         raise NodeFilesError(errors)
-    return [change for change in changes if change is not None]
+    due = [change for change in changes if change is not None]
+    record = _decide_record(wish, due) if wish.record else None
+    return [*due, record] if record else due
+
+
+def _decide_record(wish: Wish, changes: Sequence[Change]) -> Change | None:
+    sums = {
+        item.path: hashlib.sha256(item.content.encode("utf-8", "surrogateescape")).hexdigest()
+        for item in wish.files
+        if item.is_ours or written.is_kept(item.path)
+    }
+    if not sums:
+        return None
+    gone = [change.path for change in changes if change.action in ("remove", "give back")]
+    text = written.text(sums, gone, wish.record)
+    return _decide_file(File(wish.record, text, "0600", last=True), [])
 
 
 def _decide_directory(item: Directory, errors: list[str]) -> Change | None:

@@ -217,12 +217,16 @@ def plan(systemd: Systemd, units: Sequence[Unit]) -> tuple[list[Change], list[st
     """Return what is to be done with units, and the names of those to enable; raise UnitError."""
     if not units:
         return [], []
-    shown = systemd.show(unit.name for unit in units)
+    # by name, as none of ours says Unit=
+    started = {name: f"{name[:-6]}.service" for name, *dummy in units if name.endswith(".timer")}
+    shown = systemd.show([*(unit.name for unit in units), *started.values()])
     changes, enable = [], []
     for unit in units:
         # the kernel says where links lead: /usr/local is one on hosts of OSTree
         executable = os.path.realpath(unit.executable) if unit.executable else ""
         properties = shown.get(unit.name, {})
+        if shown.get(started.get(unit.name, ""), {}).get("NeedDaemonReload") == "yes":
+            properties = {**properties, "NeedDaemonReload": "yes"}
         command = unmask(unit.name, properties.get("UnitFileState", ""))
         if command:
             raise UnitError(

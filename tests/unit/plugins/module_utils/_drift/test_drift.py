@@ -119,6 +119,15 @@ def test_a_runtime_that_was_told_to_look_elsewhere():
     ]
 
 
+def test_a_unit_file_that_changed_under_systemd():
+    """As it was written or not: the next start is by another text than the last."""
+    seen = copy.deepcopy(HOST)
+    seen["units"]["flanneld@red.service"]["NeedDaemonReload"] = "yes"
+    assert [one.line() for one in compare.deviations(PLAN, seen)] == [
+        "a file of flanneld@red.service was changed since systemd read it; run the playbook site"
+    ]
+
+
 def test_a_runtime_without_a_directory_of_configurations(tmp_path):
     none = {"before": [], "after": []}
     (tmp_path / "00-a.conf").mkdir()  # which no runtime takes for a configuration

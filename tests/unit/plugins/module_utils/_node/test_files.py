@@ -9,13 +9,51 @@ import os
 import pathlib
 
 import pytest
-from ansible_collections.multinet.flannel.plugins.module_utils._node import files
+from ansible_collections.multinet.flannel.plugins.module_utils._node import files, written
 
 VECTORS = json.loads((pathlib.Path(__file__).parent / "vectors" / "files_check.json").read_text())
 
 
 def wish(path, content="text\n", **more):
     return files.File(str(path), content, **more)
+
+
+def test_what_nobody_else_changes_is_recorded_with_its_sum(tmp_path, monkeypatch):
+    """A file of others that has taken the place of ours since is no matter, nor is one removed."""
+    record, units, bin_dir = tmp_path / "written.json", tmp_path / "units", tmp_path / "bin"
+    monkeypatch.setattr(written, "_PLACES", (f"{units}/",))
+
+    def do(*wanted, **more):
+        places = [files.Directory(os.path.dirname(one.path)) for one in wanted]
+        whole = files.Wish(wanted, places, record=str(record), **more)
+        changes = files.decide(whole)
+        files.apply(changes)
+        assert files.decide(whole) == []
+        return changes
+
+    def is_ours(content):
+        return content == b"ours"
+
+    a, launcher = wish(units / "a.service"), wish(bin_dir / "multus", "ours", is_ours=is_ours)
+    do(wish(bin_dir / "other"))
+    assert not record.exists()
+    assert do(a, launcher, wish(tmp_path / "of a user"))[-1].path == str(record)
+    assert oct(record.stat().st_mode)[-4:] == "0600"
+    assert written.changed(str(record)) == {}
+    (units / "a.service").write_text("edited")
+    (bin_dir / "multus").unlink()
+    assert written.changed(str(record)) == {a.path: written.EDITED, launcher.path: written.GONE}
+    do(a, launcher, wish(units / "lib/b"))
+    assert written.changed(str(record)) == {}
+    do(a, absent=[f"{units}/lib/"], given_back=[launcher.path], is_ours=is_ours)
+    assert list(written.recorded(str(record))) == [a.path]
+    (units / "a.service").unlink()
+    written.forget(str(record))
+    assert written.recorded(str(record)) == written.changed(str(record)) == {}
+    record.write_text("[")
+    assert "cannot be read" in written.changed(str(record))[str(record)]
+    do(a)
+    assert written.changed(str(record)) == {}
 
 
 def run(write=(), directories=(), absent=()):

@@ -129,6 +129,23 @@ def test_a_unit_whose_file_changed_is_enabled_anew_before_it_is_restarted():
     assert host.called[:2] == ["daemon-reload", "reenable flanneld@red.service"]
 
 
+def test_a_timer_is_brought_in_line_when_the_file_of_what_it_starts_changed():
+    """That unit ends by itself, and nobody else has systemd read its file again."""
+    shown = (
+        "Id=x.timer\nActiveState=active\nUnitFileState=enabled\nNeedDaemonReload=no\n\n"
+        "Id=x.service\nActiveState=inactive\nNeedDaemonReload=yes\n"
+    )
+    asked = []
+
+    def run(argv):
+        asked.append(argv)
+        return 0, shown, ""
+
+    changes = [units.Change("x.timer", "restart", "its unit file changed")]
+    assert units.plan(units.Systemd(run), [units.Unit("x.timer")]) == (changes, [])
+    assert asked[0][-2:] == ["x.timer", "x.service"]
+
+
 def test_a_unit_that_cannot_be_reloaded_is_named_with_what_it_printed():
     host = Host()
     host.failing = ("reload",)
