@@ -373,7 +373,7 @@ def _host(plan: dict[str, Any], seen: dict[str, Any]) -> Iterator[Deviation]:
     for path, reason in sorted(seen["executables"].items()):
         yield Deviation("", "executables", f"{path} {reason}")
     for unit, state in sorted(seen["units"].items()):
-        if state.get("NeedDaemonReload") == "yes":
+        if units.is_stale(state):
             sentence = f"a file of {unit} was changed since systemd read it"
             yield Deviation("", "executables", sentence)
     yield from _overrides(plan, seen)

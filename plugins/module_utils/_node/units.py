@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 PROPERTIES = (
     "Id",
+    "LoadState",
     "ActiveState",
     "MainPID",
     "UnitFileState",
@@ -117,7 +118,7 @@ def reason_to_change(
     has_process = unit.name.endswith(".service")
     if properties.get("ActiveState") != "active" or (has_process and process is None):
         return "it does not run"
-    if properties.get("NeedDaemonReload") == "yes":
+    if is_stale(properties):
         return UNIT_FILE_CHANGED
     if process is not None:
         if unit.executable and process.executable != unit.executable:
@@ -130,6 +131,13 @@ def reason_to_change(
         if different:
             return f"it runs with another {', '.join(different)}"
     return unit.reason or None
+
+
+def is_stale(properties: Mapping[str, str]) -> bool:
+    """Say whether systemd has to read the files of a unit again: they changed, or the unit's was
+    not there when it last did.
+    """
+    return properties.get("NeedDaemonReload") == "yes" or properties.get("LoadState") == "error"
 
 
 def unmask(unit: str, state: str) -> str:
@@ -225,7 +233,7 @@ def plan(systemd: Systemd, units: Sequence[Unit]) -> tuple[list[Change], list[st
         # the kernel says where links lead: /usr/local is one on hosts of OSTree
         executable = os.path.realpath(unit.executable) if unit.executable else ""
         properties = shown.get(unit.name, {})
-        if shown.get(started.get(unit.name, ""), {}).get("NeedDaemonReload") == "yes":
+        if is_stale(shown.get(started.get(unit.name, ""), {})):
             properties = {**properties, "NeedDaemonReload": "yes"}
         command = unmask(unit.name, properties.get("UnitFileState", ""))
         if command:

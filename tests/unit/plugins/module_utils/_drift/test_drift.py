@@ -119,10 +119,11 @@ def test_a_runtime_that_was_told_to_look_elsewhere():
     ]
 
 
-def test_a_unit_file_that_changed_under_systemd():
+@pytest.mark.parametrize("said", [{"NeedDaemonReload": "yes"}, {"LoadState": "error"}])
+def test_a_unit_file_that_changed_under_systemd(said):
     """As it was written or not: the next start is by another text than the last."""
     seen = copy.deepcopy(HOST)
-    seen["units"]["flanneld@red.service"]["NeedDaemonReload"] = "yes"
+    seen["units"]["flanneld@red.service"].update(said)
     assert [one.line() for one in compare.deviations(PLAN, seen)] == [
         "a file of flanneld@red.service was changed since systemd read it; run the playbook site"
     ]

@@ -41,6 +41,8 @@ def process(executable=EXECUTABLE, **environment):
         (dict(RUNNING, ActiveState="activating"), process(), "it does not run"),
         ({}, None, "it does not run"),
         (dict(RUNNING, NeedDaemonReload="yes"), process(), "its unit file changed"),
+        # it was deleted, systemd read that, and it was written again
+        (dict(RUNNING, LoadState="error"), process(), "its unit file changed"),
         (RUNNING, process(executable=EXECUTABLE + " (deleted)"), "its executable was replaced"),
         (RUNNING, process()._replace(arguments=["-v=9"]), "it runs with other arguments (-v=9)"),
         (RUNNING, process(FLANNELD_IFACE="eth1"), "it runs with another FLANNELD_IFACE"),
