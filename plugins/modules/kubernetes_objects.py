@@ -65,6 +65,11 @@ options:
     type: list
     elements: str
     default: []
+  declared:
+    description: Names of networks. The objects of other networks stay, with a warning, because
+      nodes may still have these networks. By default, they are removed.
+    type: list
+    elements: str
   timeout:
     description: Seconds to wait until a removed object is gone, until a CustomResourceDefinition is
       served, and for pods.
@@ -118,6 +123,7 @@ def main() -> None:
             "later": {"type": "list", "elements": "str", "default": []},
             "pods_on": {"type": "list", "elements": "str", "default": []},
             "no_pods_on": {"type": "list", "elements": "str", "default": []},
+            "declared": {"type": "list", "elements": "str"},
             "timeout": {"type": "int", "default": 60},
         },
         supports_check_mode=True,
@@ -140,12 +146,13 @@ def main() -> None:
 
     def work(api: admin.Admin) -> dict[str, Any]:
         patience = apply.Patience(params["timeout"])
-        changes, ends = apply.bring_about(
+        changes, ends, undeclared = apply.bring_about(
             api,
             wanted,
             kinds,
             later=params["later"],
             leaving=params["no_pods_on"],
+            declared=params["declared"],
             check_mode=module.check_mode,
             patience=patience,
         )
@@ -154,6 +161,12 @@ def main() -> None:
         for sentence in [*ending.warnings(ends), *(change.disputed for change in changes)]:
             if sentence:
                 module.warn(sentence)
+        if undeclared:
+            module.warn(
+                "The Kubernetes API has objects of networks that are not declared:"
+                f" {', '.join(undeclared)}. What is there of them stays, because nodes may still"
+                " have them. To remove it, set multinet_prune to true in a run on all nodes."
+            )
         return {
             "changes": [change.what for change in changes],
             "ending": [objects.label(item) for item in ends],

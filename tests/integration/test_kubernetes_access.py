@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import re
 import stat
 import time
 
@@ -186,6 +187,36 @@ def test_what_is_made_changed_and_removed(cluster):
     assert cluster.bring_about(None, wanted=[]) == told != []
     wait_for(lambda: cluster.nads() is None)  # a kind goes in a moment
     assert cluster.bring_about(None, wanted=[]) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "goes"),
+    [
+        (["--limit=n1"], False),  # n2 is not asked whether it has the network
+        (["--limit=n1", "-e", "multinet_prune=true"], False),
+        ([], False),  # nor is a node of another inventory
+        (["-e", "multinet_prune=true"], True),
+    ],
+)
+def test_what_nodes_may_have_of_a_network_goes_by_prune_of_all(cluster, tmp_path, options, goes):
+    """n1 and n2 are this machine, on which nothing is changed, nor is it at the API."""
+    cluster.bring_about([BLUE, RED])
+    variables = {
+        "multinet_networks": [BLUE],
+        "multinet_kubernetes": True,
+        "multinet_kubeconfig": str(cluster.kubeconfig),
+        "multinet_nad_namespaces": ["default"],
+    }
+    play = {"hosts": "all", "gather_facts": False, "roles": ["multinet.flannel.kubernetes"]}
+    ansible = Ansible(tmp_path / "nodes", {"n1": {}, "n2": {}}, variables)
+    with netns.inside("/run/netns/" + cluster.api.name):
+        ansible.playbook([play], "--check", "--diff", *options)
+    said = " ".join(ansible.output.split())
+    gone = re.findall(r"\+\+\+ after: NetworkAttachmentDefinition (\S+) @@ \S+ \+0,0 @@", said)
+    # those of a network that is declared go from a namespace that is not
+    assert sorted(gone) == ["apps/blue", *(["apps/red", "default/red"] if goes else [])], said
+    stays = "not declared: red. What is there of them stays, because nodes may still have them"
+    assert (stays in said) is not goes, said
 
 
 def test_only_ready_pods_made_as_they_say_now_count(cluster):

@@ -226,6 +226,24 @@ def test_a_play_that_declares_other_networks_has_their_plan(tmp_path: pathlib.Pa
     assert said == ["first: multinet", "first: multus", "second: multinet", "second: multus"]
 
 
+def test_the_pods_of_a_network_that_goes_end_on_all_nodes_or_on_none(
+    tmp_path: pathlib.Path,
+) -> None:
+    """One of some nodes would make its device again, which the guard no longer knows."""
+    variables = {
+        **COMMON,
+        "multinet_kubernetes": True,
+        "multinet_flanneld_form": "daemonset",
+        "multinet_prune": True,
+        "__preflight_host": {"removed": [{"name": "red"}]},
+    }
+    ansible = Ansible(tmp_path, {"n1": variables, "n2": variables})
+    play = {"hosts": "n1", "gather_facts": False, "roles": ["multinet.flannel.prune"]}
+    assert ansible.playbook([play], "--check") != 0
+    said = re.sub(r"\s+", " ", ansible.output)
+    assert "flanneld of red runs in pods, which end on all nodes at once. Run this for all" in said
+
+
 def test_an_etcd_that_is_taken_back_is_told_what_its_version_has_to_be(
     tmp_path: pathlib.Path,
 ) -> None:

@@ -105,10 +105,13 @@ class Change(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What was changed, and the objects that are being deleted and stay for the time being."""
+    """What was changed, the objects that are being deleted and stay for the time being, and names
+    of networks that are not declared and of which all stays.
+    """
 
     changes: list[Change]
     ending: list[Item]
+    undeclared: list[str]
 
 
 def bring_about(
@@ -118,6 +121,7 @@ def bring_about(
     *,
     later: Collection[str] = (),
     leaving: Collection[str] = (),
+    declared: Collection[str] | None = None,
     check_mode: bool = False,
     patience: Patience = PATIENCE,
 ) -> Result:
@@ -125,17 +129,23 @@ def bring_about(
     what came of it. Raises AdminError.
 
     kinds: what is of these, ours and not wanted is removed; later: of these, nothing is made or
-    changed this time; leaving: nodes that are to have no pods of DaemonSets.
+    changed this time; leaving: nodes that are to have no pods of DaemonSets; declared: names of
+    networks, and what is there of others stays; None: it goes.
     """
     found = {kind: _ours(api, kind) for kind in kinds}
     there = {objects.path(item): item for items in found.values() for item in items or ()}
     paths = {objects.path(item) for item in wanted}
     changes: list[Change] = []
     ends: list[Item] = []
+    undeclared: set[str] = set()
     for path, item in there.items():
         if path in paths or not (ending.is_ending(item) or _may_go(api, item)):
             continue
         if wanted and objects.stays(item):
+            continue
+        network = item["metadata"]["labels"].get(objects.NETWORK_LABEL)
+        if network and declared is not None and network not in declared:
+            undeclared.add(network)
             continue
         if not ending.is_ending(item):
             changes.append(Change(item, item, None))
@@ -166,7 +176,7 @@ def bring_about(
             changes.append(Change(item, before, after))
         if item["kind"] == "CustomResourceDefinition" and not check_mode:
             _wait_until_served(api, item, patience)
-    return Result(changes, ends)
+    return Result(changes, ends, sorted(undeclared))
 
 
 def wait_for_pods(
