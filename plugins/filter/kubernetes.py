@@ -103,12 +103,14 @@ def kubernetes_problems(
 ) -> list[str]:
     """Return what in the cluster, and about the host's Node object, stands in the way: sentences.
 
-    cluster: what module kubernetes_info returned. settings: see checks.cluster_problems().
+    cluster: what module kubernetes_info returned. settings: see checks.cluster_problems(), and
+    {addresses: the host's}.
     """
     found = checks.cluster_problems(cluster, settings)
     found += checks.names_taken(cluster, plan, settings["nad_namespaces"])
     if not cluster.get("announced"):  # where pods run like that already, it is a warning
         found += kube_proxy.problems(cluster.get("kube_proxy"), plan)
+    found += checks.wrong_node(cluster, node_name, settings.get("addresses", ()))
     return found + checks.node_problems(cluster, node_name, plan)
 
 

@@ -91,6 +91,12 @@ guarded:
   type: dict
   sample:
     node1: [blue, red]
+addresses:
+  description: The addresses (InternalIP) of each node that has any.
+  returned: success
+  type: dict
+  sample:
+    node1: [192.0.2.11]
 kube_proxy:
   description: How kube-proxy recognizes the pods of its node. Null if no ConfigMap says so, or if
     no DaemonSet uses that ConfigMap.
@@ -149,6 +155,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes impor
     nodes as node_objects,
 )
 from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes.questions import (
+    INTERNAL_ADDRESSES,
     NAMES,
     POD_CIDRS,
     TERMINATING,
@@ -182,6 +189,7 @@ def look(api: admin.Admin, params: dict[str, Any]) -> tuple[dict[str, Any], list
         "server": api.server,
         "ca": api.ca(namespace),
         "version": version.get("gitVersion", ""),
+        "addresses": _by_name(nodes, lambda node: ask(INTERNAL_ADDRESSES, node)),
         "nodes": {node["metadata"]["name"]: ask(POD_CIDRS, node) for node in nodes},
         "namespaces": ask(NAMES, namespaces),
         "terminating": ask(TERMINATING, namespaces),

@@ -151,6 +151,24 @@ def node_problems(cluster: Mapping[str, Any], name: str, settings: Mapping[str, 
     return found
 
 
+def wrong_node(cluster: Mapping[str, Any], name: str, here: Iterable[str]) -> list[str]:
+    """Say that a host is another node than the inventory says, by its addresses: a sentence.
+
+    here: the host's addresses. Where none is known to the cluster (NAT), nothing is said.
+    """
+    known = cluster.get("addresses", {})
+    if name not in cluster["nodes"] or set(here).intersection(known.get(name, ())):
+        return []
+    others = {address: node for node, addresses in known.items() for address in addresses}
+    return [
+        f"This host has the address {address} of the node '{others[address]}', and none of the node"
+        f" '{name}', whose subnets it would take. Correct ansible_host or multinet_node_name of"
+        " this host."
+        for address in here
+        if address in others
+    ][:1]
+
+
 def _like(name: str, nodes: Iterable[str]) -> str:
     """Say which nodes there are; of many, those whose names are most like this one."""
     known = sorted(nodes)

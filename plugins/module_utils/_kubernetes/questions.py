@@ -17,6 +17,9 @@ TERMINATING = "[?metadata.deletionTimestamp].metadata.name"  # of those that are
 # of a node: the ranges that its pods have their addresses from
 POD_CIDRS = "spec.podCIDRs || [spec.podCIDR][?@]"
 
+# of a node
+INTERNAL_ADDRESSES = "status.addresses[?type=='InternalIP'].address"
+
 # of a pod, and of a CustomResourceDefinition: whether it serves
 IS_READY = "status.conditions[?type=='Ready'].status | [0] == 'True'"
 IS_ESTABLISHED = "status.conditions[?type=='Established'].status | [0] == 'True'"

@@ -89,6 +89,34 @@ def test_nodes_that_will_not_do(name, settings, expected):
     assert len(problems) == 1 and problems[0].startswith(expected)
 
 
+@pytest.mark.parametrize(
+    ("name", "here", "is_wrong"),
+    [
+        ("n1", ["10.1.0.1", "192.0.2.1"], False),
+        ("n1", ["10.1.0.1", "192.0.2.2"], True),  # as when two addresses are exchanged
+        ("n1", ["2001:db8::2"], True),
+        ("n1", ["203.0.113.1"], False),  # the cluster knows it behind NAT
+        ("n1", ["192.0.2.1", "192.0.2.2"], False),
+        ("n3", ["192.0.2.2"], True),  # which has none yet
+        ("n4", ["10.0.2.15"], False),  # as machines of Vagrant have it, all of them
+        ("n9", ["192.0.2.2"], False),  # that there is no such node is told
+    ],
+)
+def test_a_host_that_is_another_node_than_the_inventory_says(name, here, is_wrong):
+    known = {"n1": ["192.0.2.1"], "n2": ["192.0.2.2", "2001:db8::2"], "n3": []}
+    known.update(dict.fromkeys(("n4", "n5"), ["10.0.2.15"]))
+    found = checks.wrong_node(dict(CLUSTER, addresses=known), name, here)
+    assert found == (
+        [
+            f"This host has the address {here[-1]} of the node 'n2', and none of the node '{name}',"
+            " whose subnets it would take. Correct ansible_host or multinet_node_name of this host."
+        ]
+        if is_wrong
+        else []
+    )
+    assert checks.wrong_node(CLUSTER, name, here) == []
+
+
 @pytest.mark.parametrize("version", ["v1.22.0", "v1.34.4-gke.1", "v2.0.0", "unknown", ""])
 def test_versions_that_do(version):
     assert checks.cluster_problems(dict(CLUSTER, version=version), SETTINGS) == []
