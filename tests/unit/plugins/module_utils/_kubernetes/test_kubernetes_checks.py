@@ -104,7 +104,7 @@ def test_nodes_that_will_not_do(name, settings, expected):
 )
 def test_a_host_that_is_another_node_than_the_inventory_says(name, here, is_wrong):
     known = {"n1": ["192.0.2.1"], "n2": ["192.0.2.2", "2001:db8::2"], "n3": []}
-    known.update(dict.fromkeys(("n4", "n5"), ["10.0.2.15"]))
+    known.update({key: ["10.0.2.15"] for key in ("n4", "n5")})
     found = checks.wrong_node(dict(CLUSTER, addresses=known), name, here)
     assert found == (
         [
