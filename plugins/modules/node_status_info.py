@@ -32,6 +32,10 @@ options:
     description: Whether every endpoint of etcd must answer. By default, one is enough.
     type: bool
     default: false
+  announced:
+    description: Whether the host's Node object says that it has the networks, if that is known, see
+      M(multinet.flannel.kubernetes_info).
+    type: bool
 extends_documentation_fragment:
   - multinet.flannel.cni_conf
   - multinet.flannel.cni.cni_bin_dir
@@ -112,6 +116,7 @@ def main() -> None:
             "cni_bin_dir": {"type": "path", "default": "/opt/cni/bin"},
             "containerd_config": {"type": "path", "default": wiring.CONTAINERD},
             "endpoints": {"type": "bool", "default": False},
+            "announced": {"type": "bool"},
         },
         supports_check_mode=True,
     )
@@ -128,6 +133,7 @@ def main() -> None:
             seen["member"] = compare.member_down(seen)
             if module.params["endpoints"]:
                 seen["silent"] = compare.silent(seen, observe.silent_endpoints(plan))
+            seen["announced"] = module.params["announced"]
             seen["named"] = _named(record, module.params["host"])
             if plan["kubernetes"]:
                 seen["runtimes"] = _passed_over(module)

@@ -188,6 +188,13 @@ KINDS = {
         "site",
         "run the playbook site",
     ),
+    "node": Kind(
+        "the host's Node object has the label of nodes with the networks, and no taint that keeps"
+        " pods away until then (only by `status`)",
+        "the Kubernetes API",
+        "site",
+        "run the playbook site",
+    ),
     "name": Kind(
         "the host has the name in the inventory under which it was deployed (only by `status`)",
         "`/etc/multinet/deployed.json`",
@@ -393,6 +400,13 @@ def _host(plan: dict[str, Any], seen: dict[str, Any]) -> Iterator[Deviation]:
     for sentence, remedy in _other_confs(plan["external"], **seen["cni_confs"]):
         yield Deviation("", "cni", sentence, remedy)
     yield from _boot(plan, seen)
+    if seen.get("announced") is False:  # status alone asks
+        yield Deviation(
+            "",
+            "node",
+            "this host's Node object does not say that it has the networks, so no pod that selects"
+            " such nodes starts here",
+        )
     if seen.get("named"):
         before, now = seen["named"]
         yield Deviation(
