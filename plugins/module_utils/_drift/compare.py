@@ -495,6 +495,16 @@ def _boot(plan: dict[str, Any], seen: dict[str, Any]) -> Iterator[Deviation]:
         lost = HELPERS.get(unit) if state.get("LoadState") != "not-found" else ""
         if lost and state.get("ActiveState") in ("inactive", "failed"):
             yield Deviation(owner, "boot", f"{unit} is {state['ActiveState']}: {lost}")
+        elif lost and state.get("SubState") == "auto-restart":
+            remedy = f"see why (journalctl -u {unit}), and run the playbook site"
+            yield Deviation(owner, "boot", f"{unit} ends again and again: {lost}", remedy)
+        elif lost and state.get("process") in ("T", "t"):
+            yield _stopped(owner, "boot", unit, lost)
+
+
+def _stopped(owner: str, kind: str, unit: str, lost: str) -> Deviation:
+    remedy = f"run systemctl kill -s CONT {unit}"
+    return Deviation(owner, kind, f"{unit} is stopped by a signal (SIGSTOP): {lost}", remedy)
 
 
 def _sysctl(path: str, wanted: int) -> str:
@@ -644,12 +654,7 @@ def _guard(plan: dict[str, Any], seen: dict[str, Any]) -> Iterator[Deviation]:
     if seen["units"].get(GUARD, {}).get("ActiveState") != "active":
         yield Deviation("", "guard", f"{GUARD} does not run, so nothing protects the table")
     elif seen["units"][GUARD].get("process") in ("T", "t"):
-        yield Deviation(
-            "",
-            "guard",
-            f"{GUARD} is stopped by a signal (SIGSTOP): it follows no nodes and takes no pods",
-            f"run systemctl kill -s CONT {GUARD}",
-        )
+        yield _stopped("", "guard", GUARD, "it follows no nodes and takes no pods")
     elif guard["error"]:
         yield Deviation("", "guard", f"the guard could not load its file: {guard['error']}")
     elif guard["file_changed"]:

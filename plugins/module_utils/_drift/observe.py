@@ -166,13 +166,16 @@ def _executables() -> dict[str, str]:
         installed, launchers = executables.recorded(), executables.launchers()
     except ArtifactError as error:
         return {executables.RECORD: f"cannot be read: {error}"}
-    wrong = {
-        path: "is not the meta-plugin any more: another installer has put something in its place"
-        if os.path.lexists(path)
-        else "cannot be read: the meta-plugin that was installed there is gone"
-        for path in launchers
-        if not executables.is_launcher_at(path)
-    }
+    wrong = {}
+    for path in launchers:
+        if not os.path.lexists(path):
+            wrong[path] = "cannot be read: the meta-plugin that was installed there is gone"
+        elif not executables.is_launcher_at(path):
+            wrong[path] = (
+                "is not the meta-plugin any more: another installer has put something in its place"
+            )
+        elif not os.stat(path).st_mode & stat.S_IXUSR:
+            wrong[path] = "cannot be executed"
     for path, wanted in installed.items():
         try:
             if written.sum_of(path) != wanted:

@@ -119,6 +119,38 @@ def test_a_runtime_that_was_told_to_look_elsewhere():
     ]
 
 
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({"ActiveState": "inactive"}, "is inactive: nothing repairs"),
+        ({"ActiveState": "activating", "SubState": "start"}, ""),  # as at boot
+        ({"ActiveState": "activating", "SubState": "auto-restart"}, "ends again and again: "),
+        ({"ActiveState": "active", "process": "S"}, ""),
+        ({"ActiveState": "active", "process": "T"}, "is stopped by a signal (SIGSTOP): nothing"),
+    ],
+)
+def test_a_keeper_that_is_there_and_does_nothing(said, words):
+    seen = copy.deepcopy(HOST)
+    seen["units"]["multinet-keeper.service"] = {"LoadState": "loaded", **said}
+    told = [one.line() for one in compare.deviations(PLAN, seen)]
+    assert len(told) == bool(words)
+    assert all(line.startswith(f"multinet-keeper.service {words}") for line in told)
+
+
+def test_a_meta_plugin_that_cannot_be_executed(tmp_path, monkeypatch):
+    """No runtime attaches a pod by it."""
+    launcher = tmp_path / "multinet"
+    launcher.write_text("#!/usr/bin/python3 -IS\n# The CNI meta-plugin of multinet.flannel.\n")
+    monkeypatch.setattr(observe.executables, "recorded", dict)
+    monkeypatch.setattr(observe.executables, "launchers", lambda: [str(launcher)])
+    launcher.chmod(0o755)
+    assert observe._executables() == {}
+    launcher.chmod(0o644)
+    assert observe._executables() == {str(launcher): "cannot be executed"}
+    launcher.write_text("another")
+    assert "another installer" in observe._executables()[str(launcher)]
+
+
 @pytest.mark.parametrize("said", [{"NeedDaemonReload": "yes"}, {"LoadState": "error"}])
 def test_a_unit_file_that_changed_under_systemd(said):
     """As it was written or not: the next start is by another text than the last."""
