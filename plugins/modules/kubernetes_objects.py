@@ -61,7 +61,8 @@ options:
     default: []
   no_pods_on:
     description: Names of nodes. The module waits until no DaemonSet among the objects has a pod on
-      these nodes.
+      these nodes. It creates no DaemonSet, and changes only those that do not select nodes by a
+      label. Use it with O(kinds=DaemonSet).
     type: list
     elements: str
     default: []

@@ -371,6 +371,11 @@ def test_flanneld_stays_where_a_daemon_set_named_its_nodes(cluster):
         done = cluster.bring_about(None, wanted=[now])
         assert done == ["change Node n2", "change DaemonSet kube-system/multinet-flannel-blue"]
         assert cluster.bring_about(None, wanted=[now]) == []
+        # a reset of a node brings no version and no network to the others
+        newer = dict(SETTINGS, daemonset=dict(settings, image="flannel:2"))
+        leaves = {"kinds": ["DaemonSet"], "no_pods_on": ["n3"]}
+        both = kubernetes_objects(plan([BLUE, RED], OPTIONS), newer)
+        assert cluster.module("kubernetes_objects", objects=both, **leaves)["changes"] == []
         guarded = {"n1": ["blue"], "n2": ["blue"]}
         assert cluster.module("kubernetes_info")["guarded"] == guarded
         cluster.module("kubernetes_nodes", nodes=["n1"], state="absent")

@@ -129,7 +129,8 @@ def bring_about(
     what came of it. Raises AdminError.
 
     kinds: what is of these, ours and not wanted is removed; later: of these, nothing is made or
-    changed this time; leaving: nodes that are to have no pods of DaemonSets; declared: names of
+    changed this time; leaving: nodes that are to have no pods of DaemonSets, for which no more of
+    these is changed than is needed; declared: names of
     networks, and what is there of others stays; None: it goes.
     """
     found = {kind: _ours(api, kind) for kind in kinds}
@@ -168,9 +169,12 @@ def bring_about(
                 continue
             _wait_until_gone(api, path, patience)
             before = None
-        if before and item["kind"] == "DaemonSet":
+        if item["kind"] == "DaemonSet":
             network = item["metadata"]["labels"][objects.NETWORK_LABEL]
-            changes += _mark_nodes(api, before, network, leaving, check_mode, patience)
+            if leaving and (before is None or guards.selects(before, network)):
+                continue  # its pods leave by the label; the rest is for a run that deploys
+            if before:
+                changes += _mark_nodes(api, before, network, leaving, check_mode, patience)
         after = _apply(api, item, before, check_mode)
         if _clean(before) != _clean(after):
             changes.append(Change(item, before, after))

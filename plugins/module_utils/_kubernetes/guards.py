@@ -65,6 +65,12 @@ def bring_about(
     return nodes.patch_all(api, names, lambda node: change(node, networks), check_mode=check_mode)
 
 
+def selects(daemon_set: Item, network: str) -> bool:
+    """Return whether a network's DaemonSet selects nodes by that label."""
+    chosen = daemon_set["spec"]["template"]["spec"].get("nodeSelector") or {}
+    return selector(network).items() <= chosen.items()
+
+
 def former_nodes(api: Admin, daemon_set: Item, network: str) -> list[str]:
     """Return the sorted names of the nodes on which a network's flanneld runs by a DaemonSet that
     does not select by label, as it was made before there were these; [] where it does. Raises
@@ -72,8 +78,7 @@ def former_nodes(api: Admin, daemon_set: Item, network: str) -> list[str]:
 
     That its pods were started there shows that the guards of these nodes have the network.
     """
-    chosen = daemon_set["spec"]["template"]["spec"].get("nodeSelector") or {}
-    if selector(network).items() <= chosen.items():
+    if selects(daemon_set, network):
         return []
     pods = pods_of(api, daemon_set)
     return sorted(
