@@ -21,6 +21,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._node import (
     files,
     previous,
     removal,
+    written,
 )
 from ansible_collections.multinet.flannel.plugins.module_utils._runtime import wiring
 
@@ -84,9 +85,11 @@ class HostFiles:
                 files.File(record, self.multus + "\n", adds=True, last=True),
             ],
             [files.Directory(f"{self.place}/etc/multinet")],
+            record=f"{self.place}/etc/multinet/written.json",
         )
         files.apply(files.decide(wish))
         assert files.decide(wish) == []
+        assert written.changed(wish.record) == {}
 
     def undo(self):
         half_written = removal.leftovers([self.multus, files.original(self.multus)])
