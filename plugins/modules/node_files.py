@@ -265,7 +265,8 @@ def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     given = [file_from(item) for item in module.params["files"]]
     module.no_log_values.clear()
-    module.no_log_values.update(file.content for file in given if file.secret)
+    # an empty one would be found everywhere
+    module.no_log_values.update(file.content for file in given if file.secret and file.content)
     try:
         wish = wish_from(module.params, given)
         changes = decided(wish, {} if module.check_mode else module.params["needs"])

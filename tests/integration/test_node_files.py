@@ -55,6 +55,11 @@ def test_a_secret_is_shown_nowhere(ansible, tmp_path):
     result = ansible.module("node_files", wish(tmp_path / "etc"), "--diff", "-vvvv")["node1"]
     assert "A=1" in json.dumps(result)
     assert "TOP-SECRET" not in ansible.output
+    # in check mode, some are not made yet: nothing to hide
+    empty = wish(tmp_path / "etc")
+    empty["files"][1]["content"] = ""
+    result = ansible.module("node_files", empty, "--check", "--diff")["node1"]
+    assert result["changed_files"] == [str(tmp_path / "etc" / "key")]
     broken = wish(tmp_path / "etc")
     broken["files"][1]["mistyped"] = "x"
     assert ansible.module("node_files", broken)["node1"]["failed"]
