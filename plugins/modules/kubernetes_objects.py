@@ -71,6 +71,11 @@ options:
       nodes may still have these networks. By default, they are removed.
     type: list
     elements: str
+  access_stays:
+    description: Whether accounts and their rights stay even if they are not needed any more, with a
+      warning, because other nodes may still use them.
+    type: bool
+    default: false
   timeout:
     description: Seconds to wait until a removed object is gone, until a CustomResourceDefinition is
       served, and for pods.
@@ -125,6 +130,7 @@ def main() -> None:
             "pods_on": {"type": "list", "elements": "str", "default": []},
             "no_pods_on": {"type": "list", "elements": "str", "default": []},
             "declared": {"type": "list", "elements": "str"},
+            "access_stays": {"type": "bool", "default": False},
             "timeout": {"type": "int", "default": 60},
         },
         supports_check_mode=True,
@@ -143,31 +149,27 @@ def main() -> None:
         )
     for item in wanted:
         if item["kind"] == "Secret":
-            module.no_log_values.update(item["data"].values())
+            module.no_log_values.update(filter(None, item["data"].values()))
 
     def work(api: admin.Admin) -> dict[str, Any]:
         patience = apply.Patience(params["timeout"])
-        changes, ends, undeclared = apply.bring_about(
+        changes, ends, staying = apply.bring_about(
             api,
             wanted,
             kinds,
             later=params["later"],
             leaving=params["no_pods_on"],
             declared=params["declared"],
+            access_stays=params["access_stays"],
             check_mode=module.check_mode,
             patience=patience,
         )
         if not module.check_mode:
             apply.wait_for_pods(api, wanted, params["pods_on"], params["no_pods_on"], patience)
-        for sentence in [*ending.warnings(ends), *(change.disputed for change in changes)]:
+        told = [*ending.warnings(ends), *apply.stays(staying)]
+        for sentence in [*told, *(change.disputed for change in changes)]:
             if sentence:
                 module.warn(sentence)
-        if undeclared:
-            module.warn(
-                "The Kubernetes API has objects of networks that are not declared:"
-                f" {', '.join(undeclared)}. What is there of them stays, because nodes may still"
-                " have them. To remove it, set multinet_prune to true in a run on all nodes."
-            )
         return {
             "changes": [change.what for change in changes],
             "ending": [objects.label(item) for item in ends],

@@ -105,13 +105,13 @@ class Change(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What was changed, the objects that are being deleted and stay for the time being, and names
-    of networks that are not declared and of which all stays.
+    """What was changed, the objects that are being deleted and stay for the time being, and those
+    that are not wanted and stay for nodes.
     """
 
     changes: list[Change]
     ending: list[Item]
-    undeclared: list[str]
+    staying: list[Item]
 
 
 def bring_about(
@@ -122,6 +122,7 @@ def bring_about(
     later: Collection[str] = (),
     leaving: Collection[str] = (),
     declared: Collection[str] | None = None,
+    access_stays: bool = False,
     check_mode: bool = False,
     patience: Patience = PATIENCE,
 ) -> Result:
@@ -131,22 +132,26 @@ def bring_about(
     kinds: what is of these, ours and not wanted is removed; later: of these, nothing is made or
     changed this time; leaving: nodes that are to have no pods of DaemonSets, for which no more of
     these is changed than is needed; declared: names of
-    networks, and what is there of others stays; None: it goes.
+    networks, and what is there of others stays; None: it goes; access_stays: whether what nodes
+    work with at the API stays.
     """
     found = {kind: _ours(api, kind) for kind in kinds}
     there = {objects.path(item): item for items in found.values() for item in items or ()}
     paths = {objects.path(item) for item in wanted}
+    if access_stays:
+        _refuse_to_move(wanted, there.values())
     changes: list[Change] = []
     ends: list[Item] = []
-    undeclared: set[str] = set()
+    staying: list[Item] = []
     for path, item in there.items():
         if path in paths or not (ending.is_ending(item) or _may_go(api, item)):
             continue
         if wanted and objects.stays(item):
             continue
         network = item["metadata"]["labels"].get(objects.NETWORK_LABEL)
-        if network and declared is not None and network not in declared:
-            undeclared.add(network)
+        is_undeclared = network and declared is not None and network not in declared
+        if is_undeclared or (access_stays and item["kind"] in objects.ACCESS):
+            staying.append(item)
             continue
         if not ending.is_ending(item):
             changes.append(Change(item, item, None))
@@ -180,7 +185,46 @@ def bring_about(
             changes.append(Change(item, before, after))
         if item["kind"] == "CustomResourceDefinition" and not check_mode:
             _wait_until_served(api, item, patience)
-    return Result(changes, ends, sorted(undeclared))
+    return Result(changes, ends, staying)
+
+
+def _refuse_to_move(wanted: Iterable[Item], there: Iterable[Item]) -> None:
+    """Raise AdminError where accounts would be in another namespace: the rights go with them."""
+    new = {objects.label(item): item["metadata"] for item in wanted if _is_account(item)}
+    names = {metadata["name"]: metadata["namespace"] for metadata in new.values()}
+    for item in filter(_is_account, there):
+        name, namespace = item["metadata"]["name"], item["metadata"]["namespace"]
+        if name in names and objects.label(item) not in new:
+            raise AdminError(
+                f"The nodes have their accounts in the namespace {namespace}, and with"
+                f" {names[name]} those that are not in this run would lose their access to the API."
+                " Run this for all nodes, without --limit, or write multinet_kubernetes_namespace:"
+                f" {namespace}."
+            )
+
+
+def _is_account(item: Item) -> bool:
+    return bool(item["kind"] == "ServiceAccount")
+
+
+def stays(staying: Sequence[Item]) -> list[str]:
+    """Return sentences on what is not wanted and stays, see Result."""
+    named = {item["metadata"]["labels"].get(objects.NETWORK_LABEL) for item in staying}
+    undeclared = ", ".join(sorted(filter(None, named)))
+    accounts = [objects.label(item) for item in staying if _is_account(item)]
+    found = []
+    if undeclared:
+        found.append(
+            f"The Kubernetes API has objects of networks that are not declared: {undeclared}. What"
+            " is there of them stays, because nodes may still have them. To remove it, set"
+            " multinet_prune to true in a run on all nodes."
+        )
+    if accounts:
+        found.append(
+            f"{', '.join(accounts)} and the rights of accounts stay, because nodes that are not in"
+            " this run may still use them. A run on all nodes removes what is not needed any more."
+        )
+    return found
 
 
 def wait_for_pods(

@@ -65,6 +65,12 @@ KINDS = {
     "Namespace": Kind(_CORE, "namespaces", False),  # after what is in it
 }
 
+# By which nodes work at the API, each with its own tokens
+ACCESS = (
+    *("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"),
+    *(_POLICY, _POLICY_BINDING),
+)
+
 # Kinds that are left out where the API does not know them (before Kubernetes 1.30): they only take
 # rights away.
 OPTIONAL = (_POLICY, _POLICY_BINDING)
