@@ -72,8 +72,8 @@ options:
     type: list
     elements: str
   access_stays:
-    description: Whether accounts and their rights stay even if they are not needed any more, with a
-      warning, because other nodes may still use them.
+    description: Whether rights of nodes stay even if they are not needed any more, with a warning,
+      because other nodes may still need them.
     type: bool
     default: false
   timeout:

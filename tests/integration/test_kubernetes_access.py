@@ -214,23 +214,13 @@ def test_what_nodes_may_have_of_a_network_goes_by_prune_of_all(cluster, tmp_path
     said = " ".join(ansible.output.split())
     gone = re.findall(r"\+\+\+ after: NetworkAttachmentDefinition (\S+) @@ \S+ \+0,0 @@", said)
     # the declaration has the leases in etcd, but n2 may still have a subnet server
-    account = re.search(r"\+\+\+ after: ServiceAccount kube-system/\S+ @@ \S+ \+0,0 @@", said)
-    kept = "ServiceAccount kube-system/multinet-subnet-server and the rights of accounts stay"
-    assert (account is None) is (kept in said) is ("--limit=n1" in options), said
+    role = re.search(r"\+\+\+ after: ClusterRole \S+ @@ \S+ \+0,0 @@", said)
+    kept = "ClusterRole multinet-subnet-server and its policies stay"
+    assert (role is None) is (kept in said) is ("--limit=n1" in options), said
     # those of a network that is declared go from a namespace that is not
     assert sorted(gone) == ["apps/blue", *(["apps/red", "default/red"] if goes else [])], said
     stays = "not declared: red. What is there of them stays, because nodes may still have them"
     assert (stays in said) is not goes, said
-
-
-def test_accounts_move_to_another_namespace_for_all_nodes_at_once(cluster):
-    """The rights are bound to one of them, and a host has the other's token until its turn."""
-    cluster.bring_about([BLUE])
-    moved = objects.objects(plan([BLUE]), dict(SETTINGS, namespace="apps"))
-    refused = cluster.module("kubernetes_objects", "--check", objects=moved, access_stays=True)
-    assert "have their accounts in the namespace kube-system" in refused["msg"]
-    assert "Run this for all nodes" in refused["msg"] and refused["failed"]
-    assert cluster.module("kubernetes_objects", "--check", objects=moved)["changed"]
 
 
 def test_only_ready_pods_made_as_they_say_now_count(cluster):

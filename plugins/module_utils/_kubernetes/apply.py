@@ -131,15 +131,12 @@ def bring_about(
 
     kinds: what is of these, ours and not wanted is removed; later: of these, nothing is made or
     changed this time; leaving: nodes that are to have no pods of DaemonSets, for which no more of
-    these is changed than is needed; declared: names of
-    networks, and what is there of others stays; None: it goes; access_stays: whether what nodes
-    work with at the API stays.
+    these is changed than is needed; declared: names of networks, and what is there of others
+    stays; None: it goes; access_stays: whether rights of nodes stay.
     """
     found = {kind: _ours(api, kind) for kind in kinds}
     there = {objects.path(item): item for items in found.values() for item in items or ()}
     paths = {objects.path(item) for item in wanted}
-    if access_stays:
-        _refuse_to_move(wanted, there.values())
     changes: list[Change] = []
     ends: list[Item] = []
     staying: list[Item] = []
@@ -188,30 +185,11 @@ def bring_about(
     return Result(changes, ends, staying)
 
 
-def _refuse_to_move(wanted: Iterable[Item], there: Iterable[Item]) -> None:
-    """Raise AdminError where accounts would be in another namespace: the rights go with them."""
-    new = {objects.label(item): item["metadata"] for item in wanted if _is_account(item)}
-    names = {metadata["name"]: metadata["namespace"] for metadata in new.values()}
-    for item in filter(_is_account, there):
-        name, namespace = item["metadata"]["name"], item["metadata"]["namespace"]
-        if name in names and objects.label(item) not in new:
-            raise AdminError(
-                f"The nodes have their accounts in the namespace {namespace}, and with"
-                f" {names[name]} those that are not in this run would lose their access to the API."
-                " Run this for all nodes, without --limit, or write multinet_kubernetes_namespace:"
-                f" {namespace}."
-            )
-
-
-def _is_account(item: Item) -> bool:
-    return bool(item["kind"] == "ServiceAccount")
-
-
 def stays(staying: Sequence[Item]) -> list[str]:
     """Return sentences on what is not wanted and stays, see Result."""
     named = {item["metadata"]["labels"].get(objects.NETWORK_LABEL) for item in staying}
     undeclared = ", ".join(sorted(filter(None, named)))
-    accounts = [objects.label(item) for item in staying if _is_account(item)]
+    roles = [objects.label(item) for item in staying if item["kind"] == "ClusterRole"]
     found = []
     if undeclared:
         found.append(
@@ -219,10 +197,10 @@ def stays(staying: Sequence[Item]) -> list[str]:
             " is there of them stays, because nodes may still have them. To remove it, set"
             " multinet_prune to true in a run on all nodes."
         )
-    if accounts:
+    if roles:
         found.append(
-            f"{', '.join(accounts)} and the rights of accounts stay, because nodes that are not in"
-            " this run may still use them. A run on all nodes removes what is not needed any more."
+            f"{', '.join(roles)} and its policies stay, because nodes that are not in this run may"
+            " still need them. A run on all nodes removes what is not needed any more."
         )
     return found
 

@@ -65,9 +65,9 @@ KINDS = {
     "Namespace": Kind(_CORE, "namespaces", False),  # after what is in it
 }
 
-# By which nodes work at the API, each with its own tokens
+# The rights of nodes at the API
 ACCESS = (
-    *("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"),
+    *("ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"),
     *(_POLICY, _POLICY_BINDING),
 )
 
