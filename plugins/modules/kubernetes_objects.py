@@ -73,7 +73,8 @@ options:
     elements: str
   access_stays:
     description: Whether rights of nodes stay even if they are not needed any more, with a warning,
-      because other nodes may still need them.
+      because other nodes may still need them. It is an error then if DaemonSets of the networks in
+      O(declared) would end.
     type: bool
     default: false
   timeout:

@@ -223,6 +223,23 @@ def test_what_nodes_may_have_of_a_network_goes_by_prune_of_all(cluster, tmp_path
     assert (stays in said) is not goes, said
 
 
+def test_flanneld_changes_from_pods_to_units_for_all_nodes_at_once(cluster):
+    pods = {"image": "flannel:1", "max_unavailable": 1, "pki_dir": "", "flanneld": FLANNELD}
+    in_pods = kubernetes_objects(plan([BLUE], OPTIONS), dict(SETTINGS, daemonset=pods))
+    units = objects.objects(plan([BLUE], OPTIONS), SETTINGS)
+    (now,) = (item for item in in_pods if item["kind"] == "DaemonSet")
+    try:
+        cluster.bring_about(None, wanted=in_pods)
+        asked = {"objects": units, "later": ["DaemonSet"], "declared": ["blue"]}
+        refused = cluster.module("kubernetes_objects", "--check", access_stays=True, **asked)
+        assert "would end on nodes that are not in this run" in refused["msg"]
+        gone = cluster.module("kubernetes_objects", "--check", **asked)["changes"]
+        assert f"delete {objects.label(now)}" in gone
+    finally:
+        # nobody is here to end its pods
+        cluster.api.request("DELETE", f"{objects.path(now)}?propagationPolicy=Background")
+
+
 def test_only_ready_pods_made_as_they_say_now_count(cluster):
     pods = {"image": "flannel:1", "max_unavailable": "10%", "pki_dir": "", "flanneld": FLANNELD}
     declared = plan([BLUE], OPTIONS)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .._node.journal import reason_in
@@ -137,6 +137,8 @@ def bring_about(
     found = {kind: _ours(api, kind) for kind in kinds}
     there = {objects.path(item): item for items in found.values() for item in items or ()}
     paths = {objects.path(item) for item in wanted}
+    if access_stays:
+        _refuse_for_some(paths, there, declared or ())
     changes: list[Change] = []
     ends: list[Item] = []
     staying: list[Item] = []
@@ -183,6 +185,22 @@ def bring_about(
         if item["kind"] == "CustomResourceDefinition" and not check_mode:
             _wait_until_served(api, item, patience)
     return Result(changes, ends, staying)
+
+
+def _refuse_for_some(
+    wanted: Collection[str], there: Mapping[str, Item], declared: Collection[str]
+) -> None:
+    """Raise AdminError where pods of flanneld would end on all nodes. wanted: paths; there: by
+    path.
+    """
+    for path, item in there.items():
+        network = item["metadata"]["labels"].get(objects.NETWORK_LABEL)
+        if item["kind"] == "DaemonSet" and path not in wanted and network in declared:
+            raise AdminError(
+                f"{objects.label(item)} would end on nodes that are not in this run. Run this for"
+                " all nodes, without --limit, or leave multinet_flanneld_form and"
+                " multinet_kubernetes_namespace as they were."
+            )
 
 
 def stays(staying: Sequence[Item]) -> list[str]:
