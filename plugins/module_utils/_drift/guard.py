@@ -112,12 +112,14 @@ def unguarded(
     execute: commands.Run,
 ) -> list[str]:
     """Return the ports of the networks' bridges that the guard's table does not have. One that this
-    process saw before, at its last look, is not waited for again.
+    process saw before, at its last look, is not waited for again. ports: the table's, None where it
+    is not there, which is told elsewhere.
     """
     global _last_unguarded  # what this process saw last
     bridges = {network["bridge"] for network in plan["networks"]}
     on_bridges = {name for name, link in links.items() if link["master"] in bridges}
-    unknown = {(name, links[name]["mac"]) for name in on_bridges - set(ports or on_bridges)}
+    known = on_bridges if ports is None else set(ports)
+    unknown = {(name, links[name]["mac"]) for name in on_bridges - known}
     waited_for, _last_unguarded = _last_unguarded, unknown
     if not unknown:
         return []
