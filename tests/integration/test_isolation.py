@@ -473,6 +473,31 @@ def test_what_a_helper_expects_is_no_answer(lab):
     assert not connects_back_by_ftp(lab)
 
 
+@pytest.mark.parametrize("version", [4, 6])
+def test_a_pod_hears_from_its_host_that_nobody_serves(lab, version):
+    """As kube-proxy refuses what goes to Services without endpoints."""
+    address = {4: "192.0.2.99", 6: "2001:db8:99::1"}[version]
+    family = {4: "ip", 6: "ip6"}[version]
+    refuses = "type filter hook forward priority 0"
+    rule = f"{family} daddr {address} reject with icmpx type port-unreachable"
+    lab.run("h1", "ip", "route", "replace", address, "via", lab.underlay(100, version))
+    lab.flush()
+    lab.nft(f"table inet theirs {{ chain c {{ {refuses}; {rule}; }}; }}", ["h1"])
+    for guarded in (False, True):
+        if guarded:
+            lab.nft(ruleset(declared()))
+        with lab.inside("h1-blue"):
+            here = socket.socket(
+                socket.AF_INET6 if version == 6 else socket.AF_INET, socket.SOCK_DGRAM
+            )
+        with here:
+            here.settimeout(2)
+            here.connect((address, 80))
+            here.send(b"x")
+            with pytest.raises(ConnectionRefusedError):
+                here.recv(1)
+
+
 def test_masquerade_to_the_outside_only_for_networks_that_have_it(lab):
     lab.nft("table ip nat\ndelete table ip nat\n")
     without = [("h1-blue", lab.underlay(100)), ("h1-red", lab.underlay(100))]

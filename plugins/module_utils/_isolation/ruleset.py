@@ -620,6 +620,15 @@ def _forward(networks: list[dict[str, Any]], nodes: Nodes) -> list[str]:
             ]
         ),
         *_chosen_ways(),
+        "\t# from pods of nodes to which there is no tunnel device",
+        "\tmeta l4proto { icmp, ipv6-icmp } oifname "
+        + _vmap(
+            [
+                (f'"{device}"', "jump errors_in_" + network["name"])
+                for network in networks
+                for device in network["devices"]
+            ]
+        ),
         "\tjump guard",
         *_to_another_node(networks, nodes),
         "}",
@@ -868,16 +877,16 @@ def _from_networks(
     for network in networks:
         name = network["name"]
         alien = f"{name}: a pod's ICMP error about what is not the network's"
-        within = [
-            rule
-            for family in FAMILIES
-            for cidr in _ranges([network], family)
-            for rule in (
-                _drop(f"{about_others(network, family)} {family.ip} saddr {cidr}", alien),
-                f"{family.ip} saddr {cidr} {family.ip} daddr {cidr} accept",
-            )
-        ]
-        lines += ["", f"chain within_{name} {{", *("\t" + rule for rule in within), "}"]
+        # not in output: a host tells its pods of targets anywhere
+        errors, within = [], []
+        for family in FAMILIES:
+            for cidr in _ranges([network], family):
+                about = f"{about_others(network, family)} {family.ip} saddr {cidr}"
+                errors.append("\t" + _drop(about, alien))
+                within.append(f"{family.ip} saddr {cidr} {family.ip} daddr {cidr} accept")
+        lines += ["", f"chain errors_in_{name} {{", *errors, "}"]
+        rules = [*errors, *("\t" + rule for rule in within)]
+        lines += ["", f"chain within_{name} {{", *rules, "}"]
         targets = [network] + reach[name]
         askers = [
             other
