@@ -37,7 +37,7 @@ FRESH_PORTS = itertools.count(40404)
 FRESH_PROTOCOLS = itertools.count(150)  # that have no number
 POD_PORTS = sorted({*range(1024, 65536)} - {PORT})
 FRAG_NEEDED, PACKET_TOO_BIG, REDIRECT = (3, 4), (2, 0), 5
-ANOTHER_CNIS = "172.30.0.5"
+ANOTHER_CNIS, ANOTHER_CNIS_IPV6 = "172.30.0.5", "fe80::5"
 LINK_LOCAL = "fe80::ca11"  # of the host, to that pod
 
 
@@ -385,6 +385,8 @@ def another_cnis_pod(lab, *targets):
         lab.run("h1", "ip", "route", "add", ANOTHER_CNIS, "dev", "cali0")
         lab.run(OUTSIDE, "ip", "link", "set", "eth1", "up")
         lab.run(OUTSIDE, "ip", "addr", "add", f"{ANOTHER_CNIS}/32", "dev", "eth1")
+        # its own is not to be used for a second, in which it is looked for
+        lab.run(OUTSIDE, "ip", "addr", "add", f"{ANOTHER_CNIS_IPV6}/64", "dev", "eth1", "nodad")
         lab.run(OUTSIDE, "ip", "route", "add", "169.254.1.1", "dev", "eth1")
         lab.run("h1", "ip", "addr", "add", f"{LINK_LOCAL}/64", "dev", "cali0", "nodad")
         for target in targets:
