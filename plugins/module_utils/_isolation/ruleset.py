@@ -372,6 +372,17 @@ def _in_no_range(networks: Sequence[dict[str, Any]], family: Family, side: str) 
     )
 
 
+def _by_device(networks: Sequence[dict[str, Any]], chains: str) -> list[tuple[str, str]]:
+    """Return what _vmap() takes: each device of a network leads to its chain. chains: how the names
+    of these begin.
+    """
+    return [
+        (device, f"jump {chains}{network['name']}")
+        for network in networks
+        for device in _quoted(network["devices"])
+    ]
+
+
 def _by_source(networks: Sequence[dict[str, Any]]) -> list[str]:
     return [
         f"{prefixes.of(family, 'saddr')} "
@@ -621,14 +632,7 @@ def _forward(networks: list[dict[str, Any]], nodes: Nodes) -> list[str]:
         ),
         *_chosen_ways(),
         "\t# from pods of nodes to which there is no tunnel device",
-        "\tmeta l4proto { icmp, ipv6-icmp } oifname "
-        + _vmap(
-            [
-                (f'"{device}"', "jump errors_in_" + network["name"])
-                for network in networks
-                for device in network["devices"]
-            ]
-        ),
+        "\tmeta l4proto { icmp, ipv6-icmp } oifname " + _vmap(_by_device(networks, "errors_in_")),
         "\tjump guard",
         *_to_another_node(networks, nodes),
         "}",
@@ -693,15 +697,10 @@ def _by_device_and_source(
     networks: list[dict[str, Any]], by_source: list[str], forged: list[str]
 ) -> list[str]:
     """The chain that forward and input jump to."""
-    by_device = [
-        (f'"{device}"', "jump from_" + network["name"])
-        for network in networks
-        for device in network["devices"]
-    ]
     return [
         "",
         "chain guard {",
-        "\tiifname " + _vmap([('"lo"', "return"), *by_device]),
+        "\tiifname " + _vmap([('"lo"', "return"), *_by_device(networks, "from_")]),
         *by_source,
         *forged,
         "\t# tunnels are at addresses of nodes, so what stays in its network needs no look",
