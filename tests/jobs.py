@@ -24,7 +24,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 LOGS = ROOT / ".build" / "test"
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _TASK = re.compile(r"[ │]{0,4}TASK \[")  # not those of a playbook that a task runs
-_FAILED = re.compile(r".*Return code: [1-9]")
+_ERROR = re.compile(r"[ │]{0,4}(\[ERROR\]: Task failed|fatal: \[)")
+_ENDED = re.compile(r".*Return code: (\d+)")
 _FIRST, _LAST = 10, 60  # lines of a failure that are shown
 
 
@@ -56,16 +57,21 @@ class Job:
         return LOGS / f"{self.name.replace(' ', '-')}.log"
 
     def failure(self) -> str:
-        """Return the part of the output that says why the command failed: of the task that a
-        scenario ended with, else its last lines.
+        """Return the part of the output that says why the command failed: of the last task of a
+        scenario that failed on a host, after which the other hosts may have gone on; else its last
+        lines.
         """
         text = _COLOUR.sub("", self.log.read_text(encoding="utf-8", errors="replace"))
         lines = text.splitlines()
-        ends = [number for number, line in enumerate(lines) if _FAILED.match(line)]
-        lines = lines[: ends[-1] if ends else None]
-        tasks = [number for number, line in enumerate(lines) if _TASK.match(line)]
-        if ends and tasks:
-            lines = lines[tasks[-1] :]
+        ends = [
+            (number, ended[1]) for number, line in enumerate(lines) if (ended := _ENDED.match(line))
+        ]
+        failed = next(
+            (index for index in reversed(range(len(ends))) if ends[index][1] != "0"), None
+        )
+        if failed is not None:
+            lines = lines[ends[failed - 1][0] if failed else 0 : ends[failed][0]]
+            lines = _failed_task(lines)
             if len(lines) > _FIRST + _LAST:
                 lines = [*lines[:_FIRST], "...", *lines[-_LAST:]]
         return "\n".join(lines[-_FIRST - _LAST - 1 :])
@@ -120,6 +126,16 @@ class Job:
                 stderr=subprocess.DEVNULL,
                 check=False,
             )
+
+
+def _failed_task(lines: list[str]) -> list[str]:
+    """Return the lines of the last task that failed on a host, else of the last task."""
+    tasks = [number for number, line in enumerate(lines) if _TASK.match(line)]
+    errors = [number for number, line in enumerate(lines) if _ERROR.match(line)]
+    last = errors[-1] if errors else len(lines)
+    begins = max((task for task in tasks if task < last), default=0)
+    ends = min((task for task in tasks if task > last), default=len(lines))
+    return lines[begins:ends]
 
 
 class Jobs:

@@ -54,6 +54,16 @@ def test_a_failed_scenario_is_told_by_the_task_that_it_ended_with():
     assert one.failure() == "  │ TASK [Two]\n  │ fatal: [a]: FAILED!\n  │         TASK [Inner]"
 
 
+def test_a_failed_scenario_is_told_by_the_task_after_which_other_hosts_went_on():
+    one = job("one", "")
+    one.log.write_text(
+        "  │ TASK [Zero]\n  │ fatal: [a]: FAILED!\n  │ ...ignoring\n  └─ Return code: 0 ─\n"
+        "  │ TASK [One]\n  │ ok: [a]\n  │ [ERROR]: Task failed: Why.\n  │ TASK [Two]\n  │ ok: [a]\n"
+        "  └─ Return code: 2 ─\n"
+    )
+    assert one.failure() == "  │ TASK [One]\n  │ ok: [a]\n  │ [ERROR]: Task failed: Why."
+
+
 def test_of_what_is_no_scenario_the_last_lines_are_told():
     one = job("one", "")
     one.log.write_text("".join(f"{number}\n" for number in range(100)))
