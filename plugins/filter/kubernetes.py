@@ -22,6 +22,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes impor
     objects,
 )
 from ansible_collections.multinet.flannel.plugins.module_utils._node import units
+from ansible_collections.multinet.flannel.plugins.module_utils._tokens import token
 
 _CLIENT_CERTIFICATES = ("ca.crt", "client.crt", "client.key")
 # Of the settings that units have, what the kubelet fills in for each node instead.
@@ -125,6 +126,16 @@ def node_names(hosts: list[str], hostvars: Mapping[str, Any], having: str = "") 
     ]
 
 
+def token_timing(seconds: int) -> dict[str, int]:
+    """Return when the tokens of hosts, asked for with a life of so many seconds, are looked at."""
+    interval = token.interval(int(seconds))
+    return {
+        "interval": interval,
+        "delay": token.delay(interval),
+        "least_seconds": token.LEAST_INTERVALS * interval,
+    }
+
+
 class FilterModule:
     """The filters of this file."""
 
@@ -134,4 +145,5 @@ class FilterModule:
             "kubernetes_secrets": kubernetes_secrets,
             "kubernetes_problems": kubernetes_problems,
             "node_names": node_names,
+            "token_timing": token_timing,
         }

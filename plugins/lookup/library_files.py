@@ -97,6 +97,8 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
         "_plan/secrets.py",
         "_ports.py",
         "_ranges.py",
+        "_tokens/__init__.py",
+        "_tokens/token.py",
     ),
     "meta-plugin": ("_cni", "_kube_client", "_meta", "_names.py"),
     "subnet-server": (

@@ -21,6 +21,7 @@ from ansible_collections.multinet.flannel.plugins.filter.kubernetes import (
     kubernetes_problems,
 )
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import netns
+from ansible_collections.multinet.flannel.plugins.module_utils._drift import tokens
 from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes import (
     admin,
     apply,
@@ -30,7 +31,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes impor
 )
 from ansible_collections.multinet.flannel.plugins.module_utils._node import files
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
-from ansible_collections.multinet.flannel.plugins.module_utils._tokens import renew
+from ansible_collections.multinet.flannel.plugins.module_utils._tokens import renew, token
 from ansible_collections.multinet.flannel.plugins.module_utils._tokens.token import Token
 from ansible_collections.multinet.flannel.plugins.modules import node_files
 from declaration import BLUE
@@ -558,19 +559,19 @@ def test_an_object_that_waits_for_a_finalizer_is_deleted_once(cluster):
     wait_for(lambda: "default/red" not in cluster.nads())
 
 
-def write_access(cluster, directory, check_mode=False):
+def write_access(cluster, directory, check_mode=False, seconds=600):
     """Give a host (a directory of this machine) its access as role kubernetes does; return the
     names of the files that changed.
     """
     with netns.inside("/run/netns/" + cluster.api.name):
         api = admin.Admin(str(cluster.kubeconfig))
         issued = {"server": api.server, "ca": api.ca("kube-system")}
-        tokens = {
-            name: "" if check_mode else api.token(objects.NODES, "n1", 600)
+        made = {
+            name: "" if check_mode else api.token(objects.NODES, "n1", seconds)
             for name in objects.access(SETTINGS)
         }
     wanted = json.loads(
-        json.dumps(node.files(issued, "n1", tokens)).replace(node.DIRECTORY, str(directory))
+        json.dumps(node.files(issued, "n1", made)).replace(node.DIRECTORY, str(directory))
     )
     changes = files.decide(
         files.Wish(
@@ -580,7 +581,7 @@ def write_access(cluster, directory, check_mode=False):
     )
     if not check_mode:
         files.apply(changes)
-    assert not any(token in json.dumps(files.diff(changes)) for token in tokens.values() if token)
+    assert not any(text in json.dumps(files.diff(changes)) for text in made.values() if text)
     return {change.path.rpartition("/")[2] for change in changes}
 
 
@@ -644,10 +645,10 @@ def test_the_module_that_asks_for_tokens(cluster):
     assert set(issued["files"]) == {"n1", "n2"}
     written = {pathlib.PurePath(file["path"]).name: file for file in issued["files"]["n2"]}
     assert set(written) == {"ca.crt", "meta-plugin.kubeconfig", "meta-plugin.token"}
-    token = written["meta-plugin.token"]
-    assert Token(token["content"].strip()).seconds == issued["seconds"] == 600
-    assert Token(token["content"].strip()).account == "n2"
-    assert token["secret"] and token["keep_token"] and not issued["changed"]
+    given = written["meta-plugin.token"]
+    assert Token(given["content"].strip()).seconds == issued["seconds"] == 600
+    assert Token(given["content"].strip()).account == "n2"
+    assert given["secret"] and given["keep_token"] and not issued["changed"]
     assert written["ca.crt"]["content"] == cluster.api.authority.ca_crt.read_text()
     checked = cluster.module(
         "kubernetes_tokens", "--check", nodes=["n1"], server="https://192.0.2.1:6443"
@@ -673,6 +674,44 @@ def test_an_api_that_is_away_leaves_the_token(cluster, tmp_path, capsys, monkeyp
         assert asked["failed"] and "does not answer" in asked["msg"]
     finally:
         cluster.api.start()
+
+
+def test_a_token_that_is_not_renewed_is_told_long_before_it_ends(
+    cluster, tmp_path, capsys, monkeypatch
+):
+    """For a day, with an account that is gone: what status, the keeper and verify say."""
+    directory = tmp_path / "kubernetes"
+    cluster.bring_about([BLUE])
+    write_access(cluster, directory, seconds=86400)
+    held = (directory / "meta-plugin.token").read_text()
+    end = token.at(Token(held).end)
+    units = {tokens.TIMER: {"ActiveState": "active"}, tokens.SERVICE: {}}
+    said = []
+
+    def wrong(after):
+        """Return what is wrong so many hours from now."""
+        now = time.time() + after * 3600
+        with monkeypatch.context() as patch:
+            patch.setattr(tokens.time, "time", lambda: now)
+            found = tokens.look(units, lambda argv: "".join(said), str(directory))
+        return {name: one["wrong"] for name, one in found.items() if one["wrong"]}
+
+    cluster.api.ok("DELETE", objects.account_path("n1"))
+    wait_for(lambda: cluster.renew(directory, after=12.1 * 3600) == 1)
+    capsys.readouterr()
+    assert cluster.renew(directory, after=13 * 3600) == 1
+    said.append(capsys.readouterr().err)
+    assert wrong(after=0) == wrong(after=13) == {}
+    told = wrong(after=14)
+    assert set(told) == {"meta-plugin", "subnet-server"}
+    assert f"is not renewed and ends at {end} (the last renewal said: " in told["meta-plugin"]
+    assert "does not know us" in told["meta-plugin"] and held.strip() not in str(told)
+    assert "expired at" in wrong(after=25)["meta-plugin"]
+
+    # what site does about it
+    cluster.bring_about([BLUE])
+    assert write_access(cluster, directory, seconds=86400) > {"meta-plugin.token"}
+    assert wrong(after=1) == {}
 
 
 def test_a_service_account_can_do_what_it_must_and_no_more(cluster):

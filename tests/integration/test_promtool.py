@@ -80,6 +80,7 @@ def of_a_node(instance):
     seen = copy.deepcopy(drift_host.HOST)
     seen["links"]["flannel.1"]["up"] = False
     seen["guard"]["dropped"]["blue: to a device of another network"] = 7
+    seen["tokens"] = {"meta-plugin": {"end": 1764403200, "wrong": "", "remedy": ""}}
     compared = compare.compared(drift_host.PLAN, seen)
     counts = metrics.Counts()
     samples = [

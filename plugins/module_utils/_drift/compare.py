@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from .._node import links, overrides, subnet_file, units
 from . import network as networks
+from . import tokens
 
 GUARD = "multinet-isolation.service"
 SUBNET_SERVER = "multinet-subnets.service"
@@ -22,9 +23,9 @@ ETCD = "multinet-etcd.service"
 HELPERS = {
     ETCD: "",
     "multinet-keeper.service": "nothing repairs this host or publishes its metrics",
-    "multinet-token.timer": "nothing renews this host's tokens for the Kubernetes API",
+    tokens.TIMER: "nothing renews this host's tokens for the Kubernetes API",
 }
-STARTED_BY_HELPERS = ("multinet-token.service",)
+STARTED_BY_HELPERS = (tokens.SERVICE,)
 
 
 class Kind(NamedTuple):
@@ -100,6 +101,12 @@ KINDS = {
         "the API, with the meta-plugin's token",
         "hand",
         "until then pods that ask for networks wait",
+    ),
+    "token": Kind(
+        "with Kubernetes, the host's tokens for the API are renewed after half of their life",
+        "`/etc/multinet/kubernetes`, what the renewal said in the journal",
+        "site",
+        "put right what the renewal says, or the clock; the playbook site writes a new token",
     ),
     "config": Kind(
         "flannel's configuration of the network", "etcd", "site", "run the playbook site"
@@ -391,6 +398,9 @@ def _host(plan: dict[str, Any], seen: dict[str, Any]) -> Iterator[Deviation]:
         yield Deviation("", "datastore", f"not all of etcd answers: {why.rstrip('.')}")
     if seen.get("api"):  # status alone asks
         yield Deviation("", "api", seen["api"].rstrip("."))
+    for held in seen["tokens"].values():
+        if held["wrong"]:
+            yield Deviation("", "token", held["wrong"], held["remedy"])
     for sentence in seen.get("runtimes", ()):  # status alone looks
         said, dummy, remedy = sentence.rstrip(".").partition(". ")
         remedy = f"{remedy[:1].lower()}{remedy[1:]}, and run the playbook site"

@@ -46,6 +46,11 @@ FAMILIES = {
         "gauge",
         "when this host's lease in etcd ends, unless flanneld renews it, as it does an hour before",
     ),
+    "multinet_token_end_timestamp_seconds": (
+        "gauge",
+        "when this host's token for the Kubernetes API ends, which is renewed after half of its"
+        " life",
+    ),
     "multinet_addresses_used": ("gauge", "addresses of this host's subnet that pods have"),
     "multinet_addresses_free": ("gauge", "addresses of this host's subnet that no pod has"),
     "multinet_guard_state": (
@@ -105,6 +110,9 @@ def of_host(compared: compare.Compared, counts: Counts, now: float) -> Iterator[
         yield Sample(
             "multinet_repair_failures_total", {"network": name}, counts.failed_repairs[name]
         )
+    for program, held in sorted(seen["tokens"].items()):
+        if held["end"] is not None:
+            yield Sample("multinet_token_end_timestamp_seconds", {"program": program}, held["end"])
     for network in plan["networks"]:
         up = not any(one.network == network["name"] for one in found)
         yield Sample("multinet_network_up", {"network": network["name"]}, float(up))

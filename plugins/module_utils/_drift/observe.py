@@ -20,7 +20,7 @@ from .._cni.conf import files as conf_files
 from .._node import deployed, executables, firewalls, overrides, subnet_file, units, written
 from .._node.links import brief
 from .._node.sums import ArtifactError
-from . import compare, datastore, guard, ways
+from . import compare, datastore, guard, tokens, ways
 from .commands import ObserveError, Run, of_ip, run
 from .network import is_address, lacks_leases
 
@@ -28,7 +28,7 @@ FIREWALLS_EVERY = 300.0  # seconds
 CNI_DIRECTORY = "/etc/cni/multinet/net.d"
 PROPERTIES = (
     "Id,LoadState,ActiveState,SubState,UnitFileState,MainPID,NRestarts,NeedDaemonReload,"
-    + ",".join(overrides.PROPERTIES)
+    "ActiveEnterTimestampMonotonic,InactiveExitTimestampMonotonic," + ",".join(overrides.PROPERTIES)
 )
 
 
@@ -45,12 +45,12 @@ def look(
     overrides.changes() returns}, "subnet_files": {network: {variable: value}}, "sysctls": {path:
     int}, "guard": guard.look(), with "unguarded": guard.unguarded(), "linklocal":
     guard.linklocal(), "underlay": {network: underlay()}, "executables": {path: what is wrong},
-    "cni_files": {path: what is wrong}, "cni_confs": _cni_confs(), "allocated": {network: {"4" or
-    "6": how many addresses host-local gave to pods}}, "pods": {network: these addresses},
-    "adopted": _adopted(), "nodes": how many the inventory had when this host was deployed, 0 where
-    that was not recorded, "firewalls": list of firewalls.Table, "bridges_filtered": whether they
-    see what a bridge passes on, "blind": sentences about what nobody can look at}, and what
-    ways.look() and datastore.read() return.
+    "tokens": tokens.look(), "cni_files": {path: what is wrong}, "cni_confs": _cni_confs(),
+    "allocated": {network: {"4" or "6": how many addresses host-local gave to pods}}, "pods":
+    {network: these addresses}, "adopted": _adopted(), "nodes": how many the inventory had when this
+    host was deployed, 0 where that was not recorded, "firewalls": list of firewalls.Table,
+    "bridges_filtered": whether they see what a bridge passes on, "blind": sentences about what
+    nobody can look at}, and what ways.look() and datastore.read() return.
 
     Raises ObserveError.
     """
@@ -86,10 +86,11 @@ def _look(record: deployed.Record, cni_conf: str, execute: Run, *, ask: bool) ->
     guarded = guard.look(execute)
     pods = {network["name"]: _given(network["ipam_dir"]) for network in networks}
     adopted = _adopted(plan)
+    shown = _units(plan, daemons, execute)
     return {
         "links": links,
         **lead,
-        "units": _units(plan, daemons, execute),
+        "units": shown,
         "subnet_files": subnet_files,
         "sysctls": {
             path: _number("/proc/sys/" + path) for path in compare.sysctl_paths(plan, links)
@@ -99,6 +100,7 @@ def _look(record: deployed.Record, cni_conf: str, execute: Run, *, ask: bool) ->
         "underlay": {name: underlay(links, one) for name, one in environments.items()},
         **store,
         "executables": _executables(),
+        "tokens": tokens.look(shown, execute) if plan.get("kubernetes") else {},
         "cni_files": _cni_files(plan, cni_conf),
         "cni_confs": _cni_confs(cni_conf),
         "allocated": {name: _allocated(given) for name, given in pods.items()},

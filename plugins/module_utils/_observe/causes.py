@@ -22,7 +22,7 @@ Cause = dict[str, str]  # {"host", "network", "kind", "sentence", "remedy"}
 
 # Kinds of deviations (_drift.compare.KINDS) that cut no way between pods that are attached; what
 # units do that are run otherwise shows in other kinds
-_HARMLESS = ("boot", "cni", "executables", "name", "overrides")
+_HARMLESS = ("boot", "cni", "executables", "name", "overrides", "token")
 _OPENS = ("guard", "overrides")  # and those that may open one
 _ADMITS = ("unleased", "linklocal")  # and those that only let somebody do what he may not
 _LEAKS = {

@@ -50,10 +50,10 @@ def renew(path: str, clock: Callable[[], float]) -> str:
         held = token.Token(file.read())
     left = held.left(clock())
     if left >= token.RENEW_BELOW:
-        return f"valid until {_time(held.end)}, nothing to do yet."
+        return f"valid until {token.at(held.end)}, nothing to do yet."
     if left <= 0:
         raise token.TokenError(
-            f"the token expired at {_time(held.end)}, while this host could not renew it. Run"
+            f"the token expired at {token.at(held.end)}, while this host could not renew it. Run"
             " multinet.flannel.site, which writes a new one"
         )
     client = kube.Client(access, seconds=_SECONDS)
@@ -62,7 +62,7 @@ def renew(path: str, clock: Callable[[], float]) -> str:
     except errors.Error as error:
         raise errors.Error(
             error.code,
-            f"{error.msg} The token is valid until {_time(held.end)} and is tried again.",
+            f"{error.msg} The token is valid until {token.at(held.end)} and is tried again.",
             error.details,
         ) from None
     finally:
@@ -75,11 +75,7 @@ def renew(path: str, clock: Callable[[], float]) -> str:
             f"the API's answer to a TokenRequest: {error}; the token that is there stays"
         ) from None
     files.write(access.token_file, fresh + "\n")
-    return f"renewed, valid until {_time(issued.end)}."
-
-
-def _time(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
+    return f"{token.RENEWED}, valid until {token.at(issued.end)}."
 
 
 def _sentence(error: Exception) -> str:

@@ -6,18 +6,44 @@ the TokenRequest API. Pure.
 
 Runs on hosts (standard library alone), and on the controller, which asks for a host's first token.
 A token is renewed by its holder when less than half of its life is left, and replaced by the site
-run when less than a quarter is: then whatever renews it does not work, or the host was off.
+run when it is overdue or less than a quarter is left: then whatever renews it does not work, or the
+host was off.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+import time
 from typing import Any
 
 DIRECTORY = "/etc/multinet/kubernetes"  # where a host has them
 RENEW_BELOW = 1 / 2
 REPLACE_BELOW = 1 / 4
+RENEWED = "renewed"  # so begins what a renewal says that has worked
+
+# How often the timer looks whether it is due: often enough to renew it well before its end, also
+# after a few attempts that failed
+INTERVALS, MOST_INTERVAL = 8, 3600
+# The API may give it a shorter life than was asked for, but not one of fewer intervals
+LEAST_INTERVALS = 4
+ACCURACY = 60  # seconds that systemd may start a timer's service later (AccuracySec=)
+
+
+def interval(seconds: int) -> int:
+    """Return how often a token is looked at that was asked for with a life of so many seconds."""
+    return min(seconds // INTERVALS, MOST_INTERVAL)
+
+
+def delay(interval: int) -> int:
+    """Return by how much a look may be later, so that not all hosts look at once."""
+    return interval // 4
+
+
+def patience(seconds: int) -> int:
+    """Return the most seconds between two looks at a token that lives so long."""
+    longest = min(seconds // LEAST_INTERVALS, MOST_INTERVAL)
+    return longest + delay(longest) + ACCURACY
 
 
 class TokenError(ValueError):
@@ -65,6 +91,15 @@ class Token:
         """
         return (self.end - now) / max(self.seconds, 1)
 
+    def is_overdue(self, now: float) -> bool:
+        """Return whether it would have been renewed by now if that worked."""
+        return self.end - now < self.seconds * RENEW_BELOW - patience(self.seconds)
+
+
+def at(seconds: float) -> str:
+    """Return a time (seconds since 1970) as people read it."""
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
+
 
 def request(namespace: str, account: str, seconds: int) -> tuple[str, dict[str, Any]]:
     """Return (path, object) that, posted, ask for a token of a service account that lives so many
@@ -87,6 +122,7 @@ def is_good(held: str, fresh: str, now: float) -> bool:
         token, other = Token(held), Token(fresh) if fresh else None
     except TokenError:
         return False
-    if other is None:
-        return token.left(now) >= REPLACE_BELOW
-    return token.left(other.begin) >= REPLACE_BELOW and token.identity == other.identity
+    if other:
+        now = other.begin
+    lasts = token.left(now) >= REPLACE_BELOW and not token.is_overdue(now)
+    return lasts and (other is None or token.identity == other.identity)

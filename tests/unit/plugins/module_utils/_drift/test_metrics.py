@@ -90,6 +90,7 @@ def test_what_was_not_looked_at_has_no_number():
         leases_wrong=True,
     )
     seen["guard"].update(devices=None, held="")
+    seen["tokens"] = {"meta-plugin": {"end": None, "wrong": "no token", "remedy": "site"}}
     seen["subnet_files"]["blue"] = {}
     found = published(seen)
     assert found["multinet_data_store_up"] == 0 and found["multinet_host_up"] == 0
@@ -97,7 +98,8 @@ def test_what_was_not_looked_at_has_no_number():
     assert not [
         name
         for name in found
-        if "lease" in name or ("addresses" in name and 'network="blue"' in name)
+        if any(what in name for what in ("lease", "token_end"))
+        or ("addresses" in name and 'network="blue"' in name)
     ]
 
 
@@ -126,11 +128,13 @@ def test_drops_towards_another_cnis_network_are_its_own():
 def test_all_families_are_published_by_a_keeper_that_runs():
     counts, seen = metrics.Counts(), copy.deepcopy(HOST)
     seen["links"]["flannel.1"]["up"] = False
+    seen["tokens"] = {"meta-plugin": {"end": 1700000000, "wrong": "", "remedy": ""}}
     samples = [*metrics.of_keeper(counts, "1.2.3", (1.5, 2**24))]
     samples += metrics.of_host(compare.compared(PLAN, seen), counts, 1.0)
     assert {one.name for one in samples} == set(metrics.FAMILIES)
     found = parse(metrics.exposition(samples))
     assert found["multinet_keeper_up"] == 1
+    assert found['multinet_token_end_timestamp_seconds{program="meta-plugin"}'] == 1700000000
     assert found['multinet_build_info{version="1.2.3"}'] == 1
 
 

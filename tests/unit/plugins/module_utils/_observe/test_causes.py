@@ -91,6 +91,13 @@ def test_a_unit_that_is_run_otherwise_may_be_the_cause_of_a_leak_and_alone_is_no
     assert any("x.conf changes ExecStart of y" in note for note in report["notes"])
 
 
+def test_a_token_that_is_not_renewed_is_a_note():
+    token = dict(GUARD, kind="token", sentence="the token a.token is not renewed")
+    report = measured([LOST], h1=[token])
+    assert [finding["causes"] for finding in report["findings"]] == [[]]
+    assert any("on h1: the token a.token is not renewed;" in note for note in report["notes"])
+
+
 def test_a_leak_is_looked_for_where_the_guard_is_not_as_deployed():
     """Its token arrived at h2, whose own guard is as it should be."""
     leaked = {"receive": "forced|4|h1/a/eth0|h2/c/net1"}
