@@ -125,4 +125,7 @@ def is_good(held: str, fresh: str, now: float) -> bool:
     if other:
         now = other.begin
     lasts = token.left(now) >= REPLACE_BELOW and not token.is_overdue(now)
-    return lasts and (other is None or token.identity == other.identity)
+    # one of another life would be renewed for that life again, perhaps by too slow a timer
+    return lasts and (
+        other is None or (token.identity == other.identity and token.seconds == other.seconds)
+    )

@@ -27,3 +27,10 @@ def test_without_another_token_the_clock_of_the_host_does():
     assert not token.is_good(issued(NOW, WEEK), "", NOW + 2 * WEEK)
     assert not token.is_good("rubbish", issued(NOW, WEEK), NOW)
     assert not token.is_good(issued(NOW, WEEK), "rubbish", NOW)
+
+
+@pytest.mark.parametrize("life", [WEEK // 7, WEEK * 2])
+def test_a_token_of_another_life_than_is_given_now_is_replaced(life):
+    """Its holder asks for the same life again, and the timer may be too slow for a shorter one."""
+    assert not token.is_good(issued(NOW, life), issued(NOW + 60, WEEK), NOW + 60)
+    assert token.is_good(issued(NOW, life), issued(NOW + 60, life), NOW + 60)
