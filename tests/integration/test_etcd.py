@@ -192,6 +192,7 @@ def test_refuses_another_range_under_leases(module, etcdctl, check):
         and "blue" in result["msg"]
         and "192.0.2.7" in result["msg"]
         and "10.1.0.0/16 -> 10.0.0.0/12" in result["msg"]
+        and "If these hosts are another cluster's, give this one a multinet_etcd_prefix" in result["msg"]
     )
     assert len(result["errors"]) == 1  # red has no leases
     assert (
@@ -206,6 +207,24 @@ def test_refuses_another_range_under_leases(module, etcdctl, check):
         "blue": "updated",
         "red": "updated",
     }
+
+
+def test_a_cluster_with_a_prefix_of_its_own_meets_no_other(module, etcdctl):
+    """What is declared may be the same; below one prefix it would be one network of both."""
+    module()
+    etcdctl("put", "/coreos.com/network/blue/subnets/10.1.5.0-24", json.dumps(LEASE))
+    before = etcdctl("get", "--prefix", "/coreos.com/")
+    second = [
+        dict(network, etcd_prefix=f"/second/network/{network['name']}") for network in (BLUE, RED)
+    ]
+    second[0]["flannel_config"] = dict(BLUE["flannel_config"], Network="10.7.0.0/16")
+    result = module(networks=second)
+    assert actions(result) == {"blue": "created", "red": "created"}
+    assert [network["leases"] for network in result["networks"]] == [[], []]
+    gone = module(networks=second, state="absent", leaving=[], last=True, prune=True)
+    assert actions(gone) == {"blue": "removed", "red": "removed"}
+    assert etcdctl("get", "--prefix", "/coreos.com/") == before
+    assert etcdctl("get", "--prefix", "/second/") == ""
 
 
 def test_changes_the_backend_under_leases(module, etcdctl):

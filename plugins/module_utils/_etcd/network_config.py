@@ -449,7 +449,8 @@ def _write(
             f" leases of {', '.join(_holder(lease) for lease in decision['leases'])}. Detach its"
             " pods and remove the network first, or set allow_range_change"
             " (multinet_allow_range_change) to true: then pods keep addresses without a route until"
-            " they are attached again."
+            " they are attached again. If these hosts are another cluster's, give this one a"
+            " multinet_etcd_prefix of its own."
         )
     # A host may take its lease between our look and our write.
     decision["compares"].append(("empty", leases_prefix(decision["prefix"])))
