@@ -192,7 +192,7 @@ def test_refuses_another_range_under_leases(module, etcdctl, check):
         and "blue" in result["msg"]
         and "192.0.2.7" in result["msg"]
         and "10.1.0.0/16 -> 10.0.0.0/12" in result["msg"]
-        and "If these hosts are another cluster's, give this one a multinet_etcd_prefix" in result["msg"]
+        and "another cluster's, give this one a multinet_etcd_prefix" in result["msg"]
     )
     assert len(result["errors"]) == 1  # red has no leases
     assert (
