@@ -66,6 +66,7 @@ def isolation_files(plan: dict[str, Any], settings: dict[str, Any]) -> list[dict
             settings["node_addresses"],
             settings["docker_network"],
             settings.get("closed_ports", []),
+            int(settings.get("subnet_server_port") or 0),
         )
     except ValueError as error:
         raise AnsibleFilterError(str(error)) from error

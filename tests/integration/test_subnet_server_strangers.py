@@ -1,7 +1,8 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What other users of a host can do to its subnet server: nothing but read health and metrics.
+"""What other users of a host can do to its subnet server: nothing but read health and metrics. And
+in its place: nothing.
 
 The server is the real one, on loopback, with nobody behind it; strangers are real processes.
 """
@@ -12,14 +13,19 @@ import contextlib
 import http.client
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import threading
 import types
 
 import pytest
+from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import ruleset
+from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
+from ansible_collections.multinet.flannel.plugins.module_utils._ports import SUBNET_SERVER
 from ansible_collections.multinet.flannel.plugins.module_utils._subnets import metrics, server
-from waiting import PATIENCE
+from declaration import BLUE, RED
+from waiting import PATIENCE, wait_for
 
 if os.geteuid() != 0:
     pytest.skip("needs root to be other users", allow_module_level=True)
@@ -65,6 +71,16 @@ for number in range(1000):
 print(status)
 """
 
+# listens where the subnet server would, if that were running
+IMPOSTOR = """
+listener = socket.create_server(("127.0.0.1", {port}))
+print(flush=True)
+while True:
+    one = listener.accept()[0]
+    one.recv(1000)
+    one.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\n{{}}")
+"""
+
 
 class Served:
     """In the place of the node API: what came as far as that."""
@@ -80,7 +96,7 @@ class Served:
 
 @pytest.fixture(name="served")
 def _served(monkeypatch):
-    """A running server; its attributes `port`, `paths` and `errors`."""
+    """A running server; its attributes `port`, `paths`, `errors` and `server`."""
     app = types.SimpleNamespace(
         config=types.SimpleNamespace(node_name="node-1", networks={}),
         metrics=metrics.Metrics(),
@@ -93,17 +109,22 @@ def _served(monkeypatch):
     threading.Thread(target=running.serve_forever, daemon=True).start()
     try:
         yield types.SimpleNamespace(
-            port=running.server_address[1], paths=running.node_api.paths, errors=errors
+            port=running.server_address[1],
+            paths=running.node_api.paths,
+            errors=errors,
+            server=running,
         )
     finally:
         running.shutdown()
         running.server_close()
 
 
-def stranger(program, port):
-    """Start a program as another user; its first line of output says that it is so far."""
+def stranger(program, port, where=()):
+    """Start a program as another user; its first line of output says that it is so far. where: the
+    command that leads to another network namespace.
+    """
     return subprocess.Popen(
-        [sys.executable, "-c", NOBODY + program.format(port=port)],
+        [*where, sys.executable, "-c", NOBODY + program.format(port=port)],
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -154,3 +175,66 @@ def test_what_is_no_request_is_refused_with_a_sentence(served, head, status):
     assert answer.split()[1:2] == [str(status)], answer
     assert (served.paths, served.errors) == ([], [])
     assert ask(served.port) == 200
+
+
+def test_greetings_that_fail_leave_nothing_behind(served, monkeypatch):
+    monkeypatch.setattr(served.server, "tls", lambda: ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+    before = threading.active_count()
+    for dummy in range(2 * server.CONNECTIONS):
+        with socket.create_connection(("127.0.0.1", served.port), timeout=PATIENCE) as one:
+            one.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            with contextlib.suppress(ConnectionResetError):
+                one.recv(1000)
+    wait_for(lambda: threading.active_count() <= before)
+
+
+def test_a_thread_that_cannot_be_started_costs_no_connection(served, monkeypatch):
+    def refused(dummy):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refused)
+        for dummy in range(server.CONNECTIONS):
+            with socket.create_connection(("127.0.0.1", served.port), timeout=PATIENCE) as one:
+                one.recv(1)
+    assert ask(served.port) == 200
+
+
+@contextlib.contextmanager
+def listening(process):
+    """Wait until a program says that it is so far, and kill it afterwards."""
+    with process:
+        try:
+            process.stdout.readline()
+            yield
+        finally:
+            process.kill()
+
+
+def test_another_user_gives_flanneld_no_leases_in_the_servers_place():
+    name = f"mnimpostor{os.getpid()}"
+    inside = ["ip", "netns", "exec", name]
+    question = f"http://127.0.0.1:{SUBNET_SERVER}/red/api/v1/nodes"
+    program = f"import urllib.request as u; print(u.urlopen({question!r}, timeout=1).read())"
+    own = "import socket\n" + IMPOSTOR.format(port=SUBNET_SERVER)
+
+    def asked():
+        command = [*inside, sys.executable, "-c", program]
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=PATIENCE
+        )
+        return done.stdout.strip()
+
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    try:
+        subprocess.run([*inside, "ip", "link", "set", "lo", "up"], check=True)
+        with listening(stranger(IMPOSTOR, SUBNET_SERVER, inside)):
+            assert asked() == "b'{}'"
+            rules = ruleset(plan([BLUE, RED]), subnet_server_port=SUBNET_SERVER)
+            subprocess.run([*inside, "nft", "-f", "-"], input=rules, text=True, check=True)
+            assert asked() == ""
+        command = [*inside, sys.executable, "-c", own]
+        with listening(subprocess.Popen(command, stdout=subprocess.PIPE, text=True)):
+            assert asked() == "b'{}'"
+    finally:
+        subprocess.run(["ip", "netns", "del", name], check=True)

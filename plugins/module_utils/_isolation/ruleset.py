@@ -115,6 +115,7 @@ def ruleset(
     node_addresses: Sequence[str] | str = TRUSTED,
     docker_network: str = "",
     closed_ports: Sequence[int] = (),
+    subnet_server_port: int = 0,
 ) -> str:
     """Return the text for `nft -f` that puts the whole table `inet multinet` in place, in one
     transaction.
@@ -127,6 +128,7 @@ def ruleset(
     ports; or LEASES, or TRUSTED.
     docker_network: name of the network that docker's own bridge of this host is in; empty: none.
     closed_ports: TCP ports of nodes, besides CLOSED_PORTS, that pods do not reach.
+    subnet_server_port: where flanneld reaches the subnet server on loopback; 0: there is none.
     Raises ValueError with a sentence for a node address or a port that is none, or without netaddr.
     """
     need("netaddr")
@@ -148,7 +150,7 @@ def ruleset(
     lines: list[str] = []
     lines += _sets(networks, nodes, closed_ports)
     lines += _sources(networks, reach, nodes)
-    lines += _guard(networks, nodes, external)
+    lines += _guard(networks, nodes, external, subnet_server_port)
     lines += _from_networks(networks, reach, external, nodes)
     lines += _from_external(external)
     lines += _masquerade(networks)
@@ -593,7 +595,12 @@ def _accept_sources(networks: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def _guard(networks: list[dict[str, Any]], nodes: Nodes, external: External | None) -> list[str]:
+def _guard(
+    networks: list[dict[str, Any]],
+    nodes: Nodes,
+    external: External | None,
+    subnet_server_port: int,
+) -> list[str]:
     """The ways that a pod's packet can take here, through this host, to it, and out of it:
     from_<network> judges what came from a network, by device or source.
     """
@@ -604,7 +611,7 @@ def _guard(networks: list[dict[str, Any]], nodes: Nodes, external: External | No
     return [
         *_forward(networks, nodes),
         *_input(networks, nodes),
-        *_output(by_source),
+        *_output(by_source, subnet_server_port),
         *_by_device_and_source(networks, by_source, _forged_to(external, nodes)),
         *_to_tunnel(networks, nodes, origins),
         *_to_closed_port(origins),
@@ -673,16 +680,21 @@ def _input(networks: list[dict[str, Any]], nodes: Nodes) -> list[str]:
     ]
 
 
-def _output(by_source: list[str]) -> list[str]:
+def _output(by_source: list[str], subnet_server_port: int) -> list[str]:
     """IPVS takes what is for the address of a Service in on input, and sends it on through output
     with the pod as its source; forward does not see it.
+
+    Any user of this host may listen at the subnet server's port while that is not running.
     """
+    impostor = f"tcp sport {subnet_server_port} meta skuid != 0"
+    answers = "another user answered in the place of the subnet server"
     return [
         "",
         "# A pod's address as source of what this host sends: IPVS did that, with what the pod"
         " sent to a Service.",
         "chain output {",
         f"\ttype filter hook output priority {PRIORITY_GUARD}; policy accept;",
+        *(["\t" + _drop(f'oifname "lo" {impostor}', answers)] if subnet_server_port else []),
         '\toifname "lo" return',
         *(
             "\t" + _drop(f"{family.redirect} oifname @network_devices", "redirects nobody")

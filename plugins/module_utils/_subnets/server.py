@@ -26,7 +26,7 @@ from .exchange import Exchange, HttpError
 from .lease_api import LeaseApi
 from .node_api import NodeApi
 
-_CONNECTIONS = 128
+CONNECTIONS = 128
 # of them, those of other users: they get health and metrics, and must not keep flanneld out
 _STRANGERS = 8
 STRANGERS_SECONDS = 15.0  # of a stranger's connection in all, and of a TLS greeting
@@ -52,7 +52,7 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
         self.node_api = NodeApi(app)
         self.tls = tls
         self.strangers = threading.BoundedSemaphore(_STRANGERS)
-        self._slots = threading.BoundedSemaphore(_CONNECTIONS)
+        self._slots = threading.BoundedSemaphore(CONNECTIONS)
         super().__init__(place, Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
@@ -60,7 +60,11 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
         if not self._slots.acquire(blocking=False):
             self.shutdown_request(request)
             return
-        super().process_request(request, client_address)
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # no thread could be started
+            self._slots.release()
+            raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """The life of one connection."""
@@ -108,8 +112,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.server.tls:
             self.request.settimeout(_IDLE)
             end = self._end_later()
-            self.request = self.server.tls().wrap_socket(self.request, server_side=True)
-            end.cancel()
+            try:
+                self.request = self.server.tls().wrap_socket(self.request, server_side=True)
+            finally:
+                end.cancel()
             self.peer = peer.of_certificate(self.request.getpeercert())
         else:
             self.peer = peer.of_process(self.request, self.server.app.config.node_name)
