@@ -123,6 +123,27 @@ def test_the_hosts_own_configuration(host, pod, attach):
     assert not attach(netns=pod, state="absent")["changed"]
 
 
+@pytest.mark.parametrize(
+    "trick",
+    [
+        ["link set net1 name mine"],
+        ["link set net1 name mine", "link add net1 type bridge"],
+        ["link set net1 netns {other}"],
+    ],
+    ids=["renamed", "another in its place", "moved"],
+)
+@pytest.mark.parametrize("state", ["the pod's own", "a network alone"])
+def test_a_pod_keeps_nothing_that_it_is_detached_from(host, pod, attach, trick, state):
+    options = {} if state == "the pod's own" else {"networks": ["red"], "interface": "net1"}
+    assert attach(netns=pod, **options)["changed"]
+    other = host.pod()
+    for words in trick:
+        command = ["ip", "-n", pod, *words.format(other=other).split()]
+        subprocess.run(command, check=True)
+    assert attach(netns=pod, state="absent", **options)["changed"]
+    assert host.leftovers() == []
+
+
 def test_what_a_killed_run_left_goes_with_the_next(host, pod, attach):
     entry = host.path(CACHE) / "id:multinet-red:eth0.json"
     kept = host.path("/var/lib/cni/flannel/red/id")

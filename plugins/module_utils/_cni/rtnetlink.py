@@ -43,7 +43,7 @@ _REQUEST, _ACKNOWLEDGE, _EXCLUSIVE, _DUMP, _CREATE = 1, 4, 0x200, 0x300, 0x400
 _NESTED, _KIND_OF_ATTRIBUTE = 0x8000, 0x3FFF
 # of a link
 _MAC, _NAME, _MTU, _MASTER, _BRIDGE_PORT, _STATE, _INFO, _NAMESPACE = 1, 3, 4, 10, 12, 16, 18, 28
-_QUEUE = 13
+_QUEUE, _OTHER_NAMESPACE = 13, 37
 _INFO_KIND, _INFO_DATA, _VETH_PEER = 1, 2, 1
 _PORT_HAIRPIN, _PORT_ISOLATED = 4, 33
 # of an address, and of a route
@@ -69,13 +69,16 @@ _ANSWER_SIZE = 1 << 16
 
 
 class Link:
-    """A network interface. mac: as text; kind: of a virtual one ("bridge", "veth"), else empty."""
+    """A network interface. mac: as text; kind: of a virtual one ("bridge", "veth"), else empty;
+    leads_elsewhere: whether its other end is in another network namespace.
+    """
 
     def __init__(self, body: bytes) -> None:
         _family, _type, self.index, self.flags, _change = _LINK.unpack_from(body)
         found = read_attributes(body[_LINK.size :])
         self.mac = ":".join(f"{byte:02x}" for byte in found.get(_MAC, b""))
         self.state = found.get(_STATE, b"\0")[0]
+        self.leads_elsewhere = _OTHER_NAMESPACE in found
         info = read_attributes(found.get(_INFO, b""))
         self.kind = info.get(_INFO_KIND, b"").rstrip(b"\0").decode()
 

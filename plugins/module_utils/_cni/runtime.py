@@ -105,6 +105,7 @@ class Runtime:
         Every plugin is called, last one first, whatever the others answer; raise one Error for all
         that failed.
         """
+        ends = _ends(result)
         if not version.at_least(network.version, "0.4.0"):
             result = None
         failed = []
@@ -115,6 +116,8 @@ class Runtime:
                 failed.append(error)
         if failed:
             raise errors.join(failed)
+        if ends:
+            _take_away(ends)
 
     def check(self, network: NetworkList, attachment: Attachment, result: dict[str, Any]) -> None:
         """Ask every plugin whether the attachment is as add() left it; raise the first Error.
@@ -197,6 +200,33 @@ class Runtime:
                 "The time for the whole operation was over before it was called.",
             )
         return left
+
+
+def _ends(result: dict[str, Any] | None) -> list[str]:
+    """Return the names of the host's interfaces that a result tells of."""
+    listed = (result or {}).get("interfaces") or []
+    return [
+        one["name"]
+        for one in listed
+        if not one.get("sandbox") and conf.is_interface_name(str(one.get("name") or ""))
+    ]
+
+
+def _take_away(ends: list[str]) -> None:
+    """Delete those that still lead to a pod: plugins look for the pod's end by its name, which the
+    pod may have given to another one meanwhile. Raises Error.
+    """
+    from . import rtnetlink
+
+    try:
+        with rtnetlink.Channel() as host:
+            for name in ends:
+                link = host.link(name)
+                if link and link.kind == "veth" and link.leads_elsewhere:
+                    host.ask(rtnetlink.delete_link(link.index))
+    except OSError as error:
+        if error.errno != 19:  # ENODEV: it has gone meanwhile
+            raise errors.io_failure("The host's end of an interface stays.", error) from None
 
 
 def search_path(*paths: Iterable[str]) -> list[str]:

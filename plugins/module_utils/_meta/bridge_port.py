@@ -86,9 +86,10 @@ class _Port:
         self.is_gateway = bool(self.conf.get("isGateway") or self.conf.get("isDefaultGateway"))
 
     def add(self) -> Outcome:
-        inner, name = self._pair()
+        name = "veth" + os.urandom(4).hex()
         has_address = False
         try:
+            inner = self._pair(name)
             self._connect(name)
             latest: dict[str, Any] = {"cniVersion": version.LATEST, "ips": [], "routes": []}
             if self.ipam:
@@ -102,7 +103,7 @@ class _Port:
                 self.pod.ask(rtnetlink.set_up(inner.index))
             outer = self._carrying(name)
         except BaseException:
-            self._take_back(inner, has_address)
+            self._take_back(name, has_address)
             raise
         bridge = _found(self.host, self._bridge_name)
         latest["interfaces"] = [
@@ -118,9 +119,8 @@ class _Port:
     def _bridge_name(self) -> str:
         return str(self.conf.get("bridge", _DEFAULT_BRIDGE))
 
-    def _pair(self) -> tuple[rtnetlink.Link, str]:
-        """Make the two interfaces; return the pod's, and the name of the host's."""
-        name = "veth" + os.urandom(4).hex()
+    def _pair(self, name: str) -> rtnetlink.Link:
+        """Make the two interfaces; return the pod's. name: of the host's."""
         mac = mac_of(self.conf.get("runtimeConfig") or {}) or b""
         own = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -129,7 +129,7 @@ class _Port:
             )
         finally:
             os.close(own)
-        return _found(self.pod, self.call.interface), name
+        return _found(self.pod, self.call.interface)
 
     def _connect(self, name: str) -> None:
         outer = _found(self.host, name)
@@ -236,11 +236,13 @@ class _Port:
             raise OSError("the bridge's port does not come up")
         return found[0] if found else _found(self.host, name)
 
-    def _take_back(self, inner: rtnetlink.Link, has_address: bool) -> None:
+    def _take_back(self, name: str, has_address: bool) -> None:
         if has_address:
             self.call.run(self.ipam, self.call.stdin, "DEL")
         try:
-            self.pod.ask(rtnetlink.delete_link(inner.index))
+            outer = self.host.link(name)  # a pod may have put another in the place of its own
+            if outer:
+                self.host.ask(rtnetlink.delete_link(outer.index))
         except OSError:
             pass  # gone with the pod
 
