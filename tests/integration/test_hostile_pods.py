@@ -187,6 +187,22 @@ def test_garbage_ends_no_run_and_its_sender_is_the_suspect(lab):
     assert "ended before" not in str(report["findings"])
 
 
+@pytest.mark.parametrize("name", [b"a\x01b", b"a'b", b'a"b', b"a\\b"])
+def test_no_name_that_a_pod_gives_its_interface_ends_a_run(lab, name):
+    _guarded(lab)
+    in_pod(lab, HOSTILE, "ip", "link", "set", "net1", "down")
+    in_pod(lab, HOSTILE, "ip", "link", "set", "net1", "name", name, "up")
+    try:
+        report = lab.measure()
+    finally:
+        in_pod(lab, HOSTILE, "ip", "link", "set", name, "down")
+        in_pod(lab, HOSTILE, "ip", "link", "set", name, "name", "net1", "up")
+    assert report["counts"]["leak"] == 0, report["findings"]
+    others = [cell for cell in report["cells"] if lab.ns(HOSTILE) not in str(cell)]
+    assert others
+    assert [cell for cell in others if cell["outcome"] != "as planned"] == []
+
+
 def test_what_a_pod_hides_from_its_listener_is_delivered_all_the_same(lab):
     """It takes another MAC, so that its kernel calls what comes to the true one somebody else's."""
     for host in lab.hosts:

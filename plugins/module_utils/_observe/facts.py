@@ -571,7 +571,14 @@ def _sysctls(paths: Iterable[str]) -> dict[str, int]:
 
 def _ip(*arguments: str) -> list[dict[str, Any]]:
     command = ["ip", "-j", "-d", *arguments]
-    done = subprocess.run(command, capture_output=True, check=False, text=True)
+    done = subprocess.run(
+        command, capture_output=True, check=False, encoding="ascii", errors="replace"
+    )
     if done.returncode != 0:
         raise OSError(done.returncode, f"{' '.join(command)}: {done.stderr.strip()}")
-    return [item for item in json.loads(done.stdout or "[]") if item]
+    try:
+        # a pod may name an interface by any bytes, of which `ip` escapes few
+        listed = json.loads(done.stdout.replace("\ufffd", "?") or "[]", strict=False)
+        return [item for item in listed if item]
+    except ValueError as error:
+        raise OSError(f"{' '.join(command)} prints no JSON: {error}") from None
