@@ -105,7 +105,7 @@ class Runtime:
         Every plugin is called, last one first, whatever the others answer; raise one Error for all
         that failed.
         """
-        ends = _ends(result)
+        ends = random_ends(result)
         if not version.at_least(network.version, "0.4.0"):
             result = None
         failed = []
@@ -202,14 +202,17 @@ class Runtime:
         return left
 
 
-def _ends(result: dict[str, Any] | None) -> list[str]:
-    """Return the names of the host's interfaces that a result tells of."""
+def random_ends(result: dict[str, Any] | None) -> list[str]:
+    """Return the names of the host's interfaces that a result tells of, if they were drawn at
+    random, as by the plugin bridge: another name may by now be a later pod's.
+    """
     listed = (result or {}).get("interfaces") or []
-    return [
-        one["name"]
-        for one in listed
-        if not one.get("sandbox") and conf.is_interface_name(str(one.get("name") or ""))
-    ]
+    names = [str(one.get("name") or "") for one in listed if not one.get("sandbox")]
+    return [name for name in names if len(name) == 12 and _is_random(name)]
+
+
+def _is_random(name: str) -> bool:
+    return name.startswith("veth") and not name[4:].strip("0123456789abcdef")
 
 
 def _take_away(ends: list[str]) -> None:

@@ -596,10 +596,7 @@ def _accept_sources(networks: list[dict[str, Any]]) -> list[str]:
 
 
 def _guard(
-    networks: list[dict[str, Any]],
-    nodes: Nodes,
-    external: External | None,
-    subnet_server_port: int,
+    networks: list[dict[str, Any]], nodes: Nodes, external: External | None, subnet_server_port: int
 ) -> list[str]:
     """The ways that a pod's packet can take here, through this host, to it, and out of it:
     from_<network> judges what came from a network, by device or source.

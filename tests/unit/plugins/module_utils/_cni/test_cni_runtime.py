@@ -194,3 +194,20 @@ def test_after_the_deadline_nothing_is_called():
         calls.add(conf.parse(NETWORK, "here"), ATTACHMENT)
     assert caught.value.code == errors.TRY_AGAIN_LATER
     assert recorder.calls == []
+
+
+@pytest.mark.parametrize(
+    "name, sandbox, is_ours",
+    [
+        ("veth0a1b2c3d", "", True),
+        ("veth0a1b2c3d", "/run/netns/pod", False),
+        ("vethWEPL0001", "", False),
+        ("veth0a1b2c3", "", False),
+        ("cali0a1b2c3d", "", False),  # made of the pod's name, which a later pod may have, too
+        ("mn-red", "", False),
+    ],
+)
+def test_only_an_end_with_a_random_name_is_surely_this_pods(name, sandbox, is_ours):
+    result = {"interfaces": [{"name": name, "sandbox": sandbox}]}
+    assert runtime.random_ends(result) == [name] * is_ours
+    assert runtime.random_ends(None) == []
