@@ -25,7 +25,8 @@ LOGS = ROOT / ".build" / "test"
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _TASK = re.compile(r"[ │]{0,4}TASK \[")  # not those of a playbook that a task runs
 _ERROR = re.compile(r"[ │]{0,4}(\[ERROR\]: Task failed|fatal: \[)")
-_ENDED = re.compile(r".*Return code: (\d+)")
+_ENDED = re.compile(r".*Return code: \d")
+_FAILED = re.compile(r".*Return code: [1-9]")
 _FIRST, _LAST = 10, 60  # lines of a failure that are shown
 
 
@@ -63,15 +64,11 @@ class Job:
         """
         text = _COLOUR.sub("", self.log.read_text(encoding="utf-8", errors="replace"))
         lines = text.splitlines()
-        ends = [
-            (number, ended[1]) for number, line in enumerate(lines) if (ended := _ENDED.match(line))
-        ]
-        failed = next(
-            (index for index in reversed(range(len(ends))) if ends[index][1] != "0"), None
-        )
-        if failed is not None:
-            lines = lines[ends[failed - 1][0] if failed else 0 : ends[failed][0]]
-            lines = _failed_task(lines)
+        ends = [number for number, line in enumerate(lines) if _ENDED.match(line)]
+        failed = [number for number in ends if _FAILED.match(lines[number])]
+        if failed:
+            before = [number for number in ends if number < failed[-1]]
+            lines = _failed_task(lines[before[-1] if before else 0 : failed[-1]])
             if len(lines) > _FIRST + _LAST:
                 lines = [*lines[:_FIRST], "...", *lines[-_LAST:]]
         return "\n".join(lines[-_FIRST - _LAST - 1 :])

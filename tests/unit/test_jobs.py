@@ -44,24 +44,28 @@ def test_a_job_keeps_its_output_status_and_cost():
     assert one.seconds > 0 and one.cpu > 0
 
 
-def test_a_failed_scenario_is_told_by_the_task_that_it_ended_with():
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "  │ TASK [One]\n  │ ok: [a]\n  └─ Return code: 0 ─\n"
+            "  \x1b[2m│\x1b[0m TASK [Two]\n  │ fatal: [a]: FAILED!\n  │         TASK [Inner]\n"
+            "  └─ Return code: 2 ─\n  │ TASK [Destroy]\n  └─ Return code: 0 ─\n",
+            "  │ TASK [Two]\n  │ fatal: [a]: FAILED!\n  │         TASK [Inner]",
+        ),
+        (
+            "  │ TASK [Zero]\n  │ fatal: [a]: FAILED!\n  │ ...ignoring\n  └─ Return code: 0 ─\n"
+            "  │ TASK [One]\n  │ ok: [a]\n  │ [ERROR]: Task failed: Why.\n"
+            "  │ TASK [Two]\n  │ ok: [a]\n  └─ Return code: 2 ─\n",
+            "  │ TASK [One]\n  │ ok: [a]\n  │ [ERROR]: Task failed: Why.",
+        ),
+    ],
+    ids=["the last", "other hosts went on"],
+)
+def test_a_failed_scenario_is_told_by_the_task_that_failed(text, told):
     one = job("one", "")
-    one.log.write_text(
-        "  │ TASK [One]\n  │ ok: [a]\n  └─ Return code: 0 ─\n"
-        "  \x1b[2m│\x1b[0m TASK [Two]\n  │ fatal: [a]: FAILED!\n  │         TASK [Inner]\n"
-        "  └─ Return code: 2 ─\n  │ TASK [Destroy]\n  └─ Return code: 0 ─\n"
-    )
-    assert one.failure() == "  │ TASK [Two]\n  │ fatal: [a]: FAILED!\n  │         TASK [Inner]"
-
-
-def test_a_failed_scenario_is_told_by_the_task_after_which_other_hosts_went_on():
-    one = job("one", "")
-    one.log.write_text(
-        "  │ TASK [Zero]\n  │ fatal: [a]: FAILED!\n  │ ...ignoring\n  └─ Return code: 0 ─\n"
-        "  │ TASK [One]\n  │ ok: [a]\n  │ [ERROR]: Task failed: Why.\n  │ TASK [Two]\n  │ ok: [a]\n"
-        "  └─ Return code: 2 ─\n"
-    )
-    assert one.failure() == "  │ TASK [One]\n  │ ok: [a]\n  │ [ERROR]: Task failed: Why."
+    one.log.write_text(text)
+    assert one.failure() == told
 
 
 def test_of_what_is_no_scenario_the_last_lines_are_told():
