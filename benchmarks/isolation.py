@@ -17,6 +17,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import socket
 import statistics
 import time
@@ -29,7 +30,7 @@ from lab import Lab
 
 # By TRACKING, connection tracking alone: any masquerade, hostPort or Service switches it on.
 NOTHING, TRACKING, FLANNEL = "nothing", "connection tracking", "flannel's rules"
-NETWORKS, GUARD = "guard of networks", "guard of networks and ports"
+HOOKS, NETWORKS, GUARD = "the guard's hooks", "guard of networks", "guard of networks and ports"
 TRACKED = (
     "table inet t { chain c { type filter hook forward priority 0; ct state invalid drop; }; }"
 )
@@ -82,6 +83,18 @@ def ports(lab, planned, host):
                 [f"add element bridge multinet {name} {{ {', '.join(one)} }}"] if one else []
             )
     return "\n".join(commands) + "\n"
+
+
+def hooks(text):
+    """Return the tables of a text for nft with their hooks alone, and connection tracking: what any
+    rules at these places cost at least.
+    """
+    tables = []
+    for name, body in re.findall(r"^table (\w+ \w+) {$(.*?)^}$", text, re.DOTALL | re.MULTILINE):
+        bases = re.findall(r"^\tchain (\w+) {\n\t+(type .* hook .*)$", body, re.MULTILINE)
+        chains = "".join(f"chain {chain} {{ {base} }}\n" for chain, base in bases)
+        tables.append(f"table {name} {{\n{chains}}}\n")
+    return TRACKED + "\n" + "".join(tables)
 
 
 def guard_with(lab, way, rules):
@@ -241,10 +254,14 @@ def main():
     with Lab(planned) as lab:
         nodes = [lab.underlay(host, version) for host in (1, 2) for version in (4, 6)]
         networks = ruleset(planned, nodes)
+        # as the guard does on hosts: the interfaces of the routes to nodes
+        networks += 'add element inet multinet underlay_devices { "eth0" }\n'
+        both = {host: networks + ports(lab, planned, host) for host in hosts}
         rules = {
             TRACKING: dict.fromkeys(hosts, TRACKED),
+            HOOKS: {host: hooks(text) for host, text in both.items()},
             NETWORKS: dict.fromkeys(hosts, networks),
-            GUARD: {host: networks + ports(lab, planned, host) for host in hosts},
+            GUARD: both,
         }
         for path in options.rules:
             rules[path] = dict.fromkeys(hosts, pathlib.Path(path).read_text(encoding="utf-8"))
