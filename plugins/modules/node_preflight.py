@@ -268,6 +268,7 @@ def main() -> None:
         module.fail_json(msg=str(error), problems=[str(error)], architecture="")
     observed, moved = _observed(module, former.plan)
     host = _host(params, observed, former.plan)
+    elsewhere = record.elsewhere(former.left, params["cni_conf_dir"])
     api = _api(params)
     found = multus.look(params["cni_conf_dir"], params["cni_bin_dir"])
     found = multus.without(found, moved)
@@ -281,6 +282,7 @@ def main() -> None:
         + _python(params["python"])
         + api.problems
         + former.problems
+        + ([elsewhere] if elsewhere else [])
         + of_multus.problems
         + runtimes.problems
     )

@@ -33,7 +33,8 @@ options:
     elements: dict
     default: []
   all_deployed:
-    description: Also remove all networks that are in the host's own record of the deployment.
+    description: Also remove all networks that are in the host's own record of the deployment. What
+        the record says goes before O(cni_conf) and O(cni_bin_dir).
     type: bool
     default: false
   cni_conf:
@@ -289,8 +290,10 @@ def look(module: AnsibleModule) -> Removal:
 
     Raises ArtifactError, RemovalError, DeployedError, OSError, ValueError.
     """
-    params = module.params
-    record = recorded() if params["all_deployed"] else deployed.Record()
+    record = recorded() if module.params["all_deployed"] else deployed.Record()
+    # where this host has them: the inventory may be another one
+    there = {key: record[key] for key in ("cni_conf", "cni_bin_dir") if key in record}
+    params = {**module.params, **there}
     networks = list(params["networks"])
     named = {network["name"] for network in networks}
     networks += [
@@ -315,6 +318,9 @@ def look(module: AnsibleModule) -> Removal:
         written.update(files.original(path) for path in [*launchers, *confs])
         half_written = removal.leftovers(sorted(written))
     given_back = adopted.kept_files()
+    paths = params["paths"] + going
+    if module.params["cni_conf"] in paths:
+        paths = [*paths, params["cni_conf"]]
     sandboxes = cri.sandboxes() if networks else []
     pods = detachment.pod_names(sandboxes)
     news = pod_news.PodNews(sandboxes)
@@ -323,7 +329,7 @@ def look(module: AnsibleModule) -> Removal:
         params,
         networks=networks,
         former=params["former"] + record.get("former", []),
-        paths=[path for path in params["paths"] + going if path not in given_back] + half_written,
+        paths=[path for path in paths if path not in given_back] + half_written,
         empty_directories=params["empty_directories"] + record.get("directories", []),
         launchers=launchers,
     )

@@ -49,6 +49,8 @@ class Record(TypedDict, total=False):
     host: str  # the host's name in the inventory then
     nodes: list[str]  # the names of all nodes there
     directories: list[str]  # those that others may use as well, and which it did not have before
+    cni_conf: str  # path of the host's own CNI configuration
+    cni_bin_dir: str  # where CNI plugins are
     former: list[dict[str, Any]]  # networks that had to go and did not, as the run was stopped
 
 
@@ -73,6 +75,21 @@ def record(root: str = "/") -> Record | None:
     if lost:
         raise DeployedError(f"{is_lost(lost)}. {ANEW}.")
     return found
+
+
+def elsewhere(found: Record, conf_dir: str) -> str:
+    """Return a sentence if the host's own CNI configuration is in another directory than it is to
+    be in, empty otherwise: two of them would be left, and only one looked after.
+    """
+    there = found.get("cni_conf", "")
+    directory = os.path.dirname(there)
+    if not os.path.exists(there) or os.path.realpath(directory) == os.path.realpath(conf_dir):
+        return ""
+    return (
+        f"multinet_cni_conf_dir is {conf_dir}, but the CNI configuration of this host's networks is"
+        f" {there}. Set multinet_cni_conf_dir to {directory}. Or, if container runtimes look in"
+        f" {conf_dir} now, move the file there."
+    )
 
 
 def in_pods(plan: dict[str, Any], root: str = "/") -> bool:

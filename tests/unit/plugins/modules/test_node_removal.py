@@ -105,3 +105,30 @@ def test_what_killed_runs_left_of_executables_goes(tmp_path):
         )
     )
     assert sorted(step.what for step in found.steps) == sorted(f"file {path}" for path in left)
+
+
+def test_the_host_s_own_configuration_goes_from_where_it_is(tmp_path, monkeypatch):
+    there, asked = (tmp_path / name / "00-multinet.conf" for name in ("there", "asked"))
+    for path in (there, asked):
+        path.parent.mkdir()
+    there.write_text('{"type": "multinet", "delegates": [{"name": "blue"}, {"name": "red"}]}')
+    monkeypatch.setattr(
+        node_removal.deployed, "read", lambda: {"plan": {"networks": []}, "cni_conf": str(there)}
+    )
+    found = node_removal.look(
+        Module(
+            all_deployed=True,
+            networks=[],
+            cni_conf=str(asked),
+            cni_bin_dir=str(tmp_path),
+            keepers=[],
+            former=[],
+            devices=[],
+            units=[],
+            nft_tables=[],
+            paths=[str(asked)],
+            executables=[],
+            empty_directories=[],
+        )
+    )
+    assert f"file {there}" in [step.what for step in found.steps]

@@ -40,6 +40,23 @@ def test_the_record_is_read_or_named(host):
             deployed.plan(host.root)
 
 
+def test_a_host_keeps_one_configuration_of_its_own(tmp_path):
+    conf = tmp_path / "net.d" / "00-multinet.conf"
+    record = {"cni_conf": str(conf)}
+    assert deployed.elsewhere({}, "/etc/cni/net.d") == ""
+    assert deployed.elsewhere(record, "/etc/cni/net.d") == ""  # moved there, or gone
+    conf.parent.mkdir()
+    conf.write_text("{}")
+    (tmp_path / "alias").symlink_to(conf.parent)
+    for same in ("net.d", "net.d/", "alias"):
+        assert deployed.elsewhere(record, f"{tmp_path}/{same}") == ""
+    assert deployed.elsewhere(record, "/etc/cni/net.d") == (
+        "multinet_cni_conf_dir is /etc/cni/net.d, but the CNI configuration of this host's networks"
+        f" is {conf}. Set multinet_cni_conf_dir to {conf.parent}. Or, if container runtimes look in"
+        " /etc/cni/net.d now, move the file there."
+    )
+
+
 @pytest.mark.parametrize(
     "there, is_in_pods",
     [
