@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib.util
+import ipaddress
 import json
 import os
 import pathlib
@@ -65,16 +66,25 @@ def guard_program():
     return module
 
 
-def ports(lab, planned, host):
-    """Return the table of the ports of a host's bridges, filled as after an ADD of each pod."""
-    program, commands = guard_program(), [table(planned)]
+def ports(lab, planned, host, more):
+    """Return the table of the ports of a host's bridges, filled as after an ADD of each pod, and of
+    so many more pods of each network.
+    """
+    program, commands, attached = guard_program(), [table(planned)], []
     for pod in lab.pods:
         where, network, number = lab.parts(pod)
         if f"h{where}" != host:
             continue
         mac = json.loads(lab.run(pod, "ip", "-j", "link", "show", "eth0"))[0]["address"]
         bridge = lab.networks[network]["bridge"]
-        port = program.Port(f"v-{network}{number}", bridge, mac, [lab.pod_address(pod)], [])
+        attached.append((f"v-{network}{number}", bridge, mac, [lab.pod_address(pod)]))
+    for network in planned["networks"]:
+        first = int(ipaddress.ip_network(network["cidr"])[0x8000])
+        for one in range(first, first + more):
+            name, mac = f"p{one:08x}", "02:00:" + one.to_bytes(4, "big").hex(":")
+            attached.append((name, network["bridge"], mac, [str(ipaddress.ip_address(one))]))
+    for name, bridge, mac, addresses in attached:
+        port = program.Port(name, bridge, mac, addresses, [])
         elements = port.elements()
         elements["ports"] = {f'"{port.name}" : goto given_{bridge}'}
         elements["bridged"] = {f'"{port.name}" : goto within_{bridge}'}
@@ -238,6 +248,7 @@ def main():
     """Measure, and print a table in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--networks", type=int, default=2)
+    parser.add_argument("--ports", type=int, default=0, help="more pods on each network of a host")
     parser.add_argument("--rounds", type=int, default=25)
     parser.add_argument("--seconds", type=float, default=0.3, help="length of a slice")
     parser.add_argument("--measures", nargs="+", choices=MEASURES, default=list(MEASURES))
@@ -256,7 +267,7 @@ def main():
         networks = ruleset(planned, nodes)
         # as the guard does on hosts: the interfaces of the routes to nodes
         networks += 'add element inet multinet underlay_devices { "eth0" }\n'
-        both = {host: networks + ports(lab, planned, host) for host in hosts}
+        both = {host: networks + ports(lab, planned, host, options.ports) for host in hosts}
         rules = {
             TRACKING: dict.fromkeys(hosts, TRACKED),
             HOOKS: {host: hooks(text) for host, text in both.items()},

@@ -26,23 +26,27 @@ import sys
 import tempfile
 import time
 
-import checkout  # noqa: F401  # pylint: disable=unused-import
+import checkout
 import processes
 import yaml
 from ansible_collections.multinet.flannel.plugins.lookup import library_files, meta_plugin_launchers
 from ansible_collections.multinet.flannel.plugins.module_utils._architectures import SUPPORTED
+from ansible_collections.multinet.flannel.plugins.module_utils._isolation import ports
+from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import ruleset
+from ansible_collections.multinet.flannel.plugins.module_utils._meta import guard
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 from kube_api import KubeApi
 
 BIN, LIBRARY = "/opt/cni/bin", "/usr/local/lib/multinet"
+GUARD_DIR = "/run/multinet-isolation"
 # What a host keeps in these places is a directory of this run's own, on a real disk: what is
 # written to be durable has to cost what it costs.
-PLACES = ("/run/flannel", "/var/lib/cni", "/opt/cni", LIBRARY)
+PLACES = ("/run/flannel", "/var/lib/cni", "/opt/cni", LIBRARY, "/etc/multinet", GUARD_DIR)
 WANTED = ("flannel", "bridge", "host-local", "tuning", "multus")
 SERVERS = ("etcd", "kube-apiserver")
 NAMESPACE = "apps"
 OURS, MULTUS, BARE = "multinet", "Multus thin", "bare delegates"
-CONTENDERS = (OURS, MULTUS, BARE)
+GUARDED = "multinet and its guard"
 _CLONE_NEWNS, _CLONE_NEWNET, _MS_REC, _MS_PRIVATE = 0x00020000, 0x40000000, 0x4000, 0x40000
 
 
@@ -84,6 +88,50 @@ def networks(number, masquerade):
     return configuration
 
 
+class Guard:
+    """The guard's process (role isolation) with the tables of so many networks, for a with block.
+
+    The meta-plugin tells it of ports where the host has its rules: for one contender alone.
+    """
+
+    TOLD = pathlib.Path(guard.RULES)
+
+    def __init__(self, number, python):
+        whole = planned(number)
+        self.rules = self.TOLD.with_name("rules")
+        self.rules.write_text(ruleset(whole, "trusted") + "\n" + ports.table(whole), "utf-8")
+        program = checkout.ROOT / "roles/isolation/files/isolation.py"
+        self.command = [python, "-I", "-S", str(program), "hold"]
+
+    def __enter__(self):
+        environment = dict(os.environ, MULTINET_ISOLATION_RULES=str(self.rules))
+        self.process = subprocess.Popen(self.command, env=environment)
+        while not os.path.exists(guard.STATE):
+            if self.process.poll() is not None:
+                raise RuntimeError("the guard does not run")
+            time.sleep(0.05)
+        return self
+
+    def __exit__(self, *dummy):
+        self.process.terminate()
+        self.process.wait()
+        pathlib.Path(guard.STATE).unlink(missing_ok=True)
+
+    def seconds(self):
+        """Return what it has used of the processor."""
+        text = pathlib.Path(f"/proc/{self.process.pid}/schedstat").read_text(encoding="ascii")
+        return int(text.split()[0]) / 1e9
+
+    @contextlib.contextmanager
+    def told(self):
+        """The time in which the meta-plugin tells it of ports."""
+        os.link(self.rules, self.TOLD)
+        try:
+            yield
+        finally:
+            self.TOLD.unlink()
+
+
 class Contender:
     """One way to attach a pod: the calls of ADD and of DEL, each (executable, environment, stdin
     bytes).
@@ -115,7 +163,7 @@ class Contender:
         """
         self.turn += command == "ADD"
         if self.name != BARE:
-            file = "multinet" if self.name == OURS else "multus"
+            file = "multus" if self.name == MULTUS else "multinet"
             self.configuration["type"] = file
             run(
                 BIN + "/" + file,
@@ -188,16 +236,19 @@ class Runner:
         return self.end(self.start(file, environment, stdin), file)
 
 
-def measured(contender, command, runner):
+def measured(contender, command, runner, told):
     """Return (wall, processor) seconds of one operation; the processor's are those of everything
-    that was started and waited for.
+    that was started and waited for, and of the guard. told: the Guard that is told of ports.
     """
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    begin = time.perf_counter()
-    contender.operation(command, runner.run)
-    wall = time.perf_counter() - begin
+    of_guard = told.seconds() if told else 0
+    with told.told() if told else contextlib.nullcontext():
+        begin = time.perf_counter()
+        contender.operation(command, runner.run)
+        wall = time.perf_counter() - begin
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    busy = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return wall, busy + (told.seconds() - of_guard if told else 0)
 
 
 def counted(contender, command, runner, census):
@@ -260,25 +311,27 @@ def credentials(api, directory):
     file.write_text(json.dumps(yaml.safe_load(file.read_text("utf-8"))), encoding="utf-8")
 
 
-def row(number, masquerade, api, rounds, counts, census):
+def row(number, masquerade, api, names, rounds, counts, census, its_guard=None):
     """Measure one configuration and return {(contender, command): {"wall", "cpu", "processes",
-    "peak", "largest"}}, lists of one value a round.
+    "peak", "largest"}}, lists of one value a round. its_guard: the Guard of the contender GUARDED.
     """
     configuration = networks(number, masquerade)
-    contenders = [Contender(name, configuration, api) for name in CONTENDERS]
+    contenders = [Contender(name, configuration, api) for name in names]
     runner = Runner()
     for contender in contenders:  # what happens once: bridges, byte code, files in the page cache
         for command in ("ADD", "DEL") * 2:
             contender.operation(command, runner.run)
     values = {
         (name, command): {key: [] for key in ("wall", "cpu", "processes", "peak", "largest")}
-        for name in CONTENDERS
+        for name in names
         for command in ("ADD", "DEL")
     }
     for turn in range(rounds):
-        for contender in contenders[turn % 3 :] + contenders[: turn % 3]:
+        first = turn % len(contenders)
+        for contender in contenders[first:] + contenders[:first]:
             for command in ("ADD", "DEL"):
-                wall, cpu = measured(contender, command, runner)
+                told = its_guard if contender.name == GUARDED else None
+                wall, cpu = measured(contender, command, runner, told)
                 values[contender.name, command]["wall"].append(wall)
                 values[contender.name, command]["cpu"].append(cpu)
     with census() as counter:  # after the measuring: being told costs those who are told of
@@ -337,7 +390,7 @@ def table(rows):
             ]
             numbers = ", ".join(
                 f"{statistics.median(values[name, command]['processes']):.0f}"
-                for name in CONTENDERS
+                for name in (OURS, MULTUS, BARE)
             )
             lines.append(
                 f"| {title(*key)} | {command} | {' | '.join(f'{one:.2f}' for one in ratios)} |"
@@ -346,18 +399,18 @@ def table(rows):
     return lines
 
 
-def absolute(rows):
-    """Return the lines of a table of medians in the machine's own units."""
+def absolute(rows, names):
+    """Return the lines of a table of medians in the machine's own units. names: of contenders."""
     lines = [
         "| networks | | "
-        + " | ".join(f"{name}: ms, CPU ms, MiB (largest)" for name in CONTENDERS)
+        + " | ".join(f"{name}: ms, CPU ms, MiB (largest)" for name in names)
         + " |",
-        "| --- | --- | --- | --- | --- |",
+        "|" + " --- |" * (2 + len(names)),
     ]
     for key, values in rows.items():
         for command in ("ADD", "DEL"):
             cells = []
-            for name in CONTENDERS:
+            for name in names:
                 one = {
                     what: statistics.median(numbers)
                     for what, numbers in values[name, command].items()
@@ -366,6 +419,20 @@ def absolute(rows):
                     f"{one['wall'] * 1000:.1f}, {one['cpu'] * 1000:.1f}, {one['peak']:.1f}"
                     f" ({one['largest']:.1f})"
                 )
+            lines.append(f"| {title(*key)} | {command} | {' | '.join(cells)} |")
+    return lines
+
+
+def of_guard(rows):
+    """Return the lines of a table of what the guard adds to an operation of ours."""
+    lines = ["| networks | | wall | CPU |", "| --- | --- | --- | --- |"]
+    for key, values in rows.items():
+        for command in ("ADD", "DEL"):
+            cells = []
+            for what in ("wall", "cpu"):
+                with_it, without = (values[name, command][what] for name in (GUARDED, OURS))
+                more = statistics.median(a - b for a, b in zip(with_it, without)) * 1000
+                cells.append(f"{ratio(values, command, GUARDED, OURS, what):.2f} ({more:+.1f} ms)")
             lines.append(f"| {title(*key)} | {command} | {' | '.join(cells)} |")
     return lines
 
@@ -498,6 +565,9 @@ def read_options():
         default="/var/tmp",
         help="directory on a disk for the run's files (default /var/tmp)",
     )
+    parser.add_argument(
+        "--guard", action="store_true", help="also measure ours with the guard of the host"
+    )
     parser.add_argument("--json", type=pathlib.Path, help="write all values to this file")
     return parser.parse_args()
 
@@ -523,11 +593,13 @@ def main():
 
     directory = pathlib.Path(tempfile.mkdtemp(prefix="multinet-bench-", dir=options.directory))
     rows = {}
+    names = [OURS, MULTUS, BARE, *([GUARDED] if options.guard else [])]
 
     def measure(number, masquerade, kubeconfig=None):
-        rows[number, masquerade, bool(kubeconfig)] = row(
-            number, masquerade, kubeconfig, options.rounds, options.counts, census
-        )
+        with Guard(number, options.python) if options.guard else contextlib.nullcontext() as one:
+            rows[number, masquerade, bool(kubeconfig)] = row(
+                number, masquerade, kubeconfig, names, options.rounds, options.counts, census, one
+            )
         print("\n".join(table(rows)[-2:]), file=sys.stderr, flush=True)
 
     try:
@@ -553,7 +625,9 @@ def main():
                 api.close()
     finally:
         shutil.rmtree(directory, ignore_errors=True)
-    print("\n".join([*table(rows), "", *absolute(rows)]))
+    print("\n".join([*table(rows), "", *absolute(rows, names)]))
+    if options.guard:
+        print("\n".join(["", *of_guard(rows)]))
     if options.json:
         every = [
             dict(
