@@ -23,7 +23,7 @@ import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import ruleset
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 from ansible_collections.multinet.flannel.plugins.module_utils._ports import SUBNET_SERVER
-from ansible_collections.multinet.flannel.plugins.module_utils._subnets import metrics, server
+from ansible_collections.multinet.flannel.plugins.module_utils._subnets import metrics, peer, server
 from declaration import BLUE, RED
 from waiting import PATIENCE, wait_for
 
@@ -69,6 +69,12 @@ for number in range(1000):
     except OSError:
         time.sleep(0.1)
 print(status)
+"""
+
+READ_OWN = """
+one = http.client.HTTPConnection("127.0.0.1", {port}, timeout=5)
+one.request("GET", "/red/own")
+print(one.getresponse().status)
 """
 
 # listens where the subnet server would, if that were running
@@ -135,6 +141,62 @@ def ask(port, path="/red/own", headers=None):
     with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)) as one:
         one.request("GET", path, headers=headers or {})
         return one.getresponse().status
+
+
+def test_a_look_reads_no_table_of_connections(served, monkeypatch):
+    """Another user can make that long: with 18,000 connections, each look took 60 ms."""
+    monkeypatch.setattr(peer, "owner_in_table", None)
+    assert ask(served.port) == 200
+
+
+LOOPBACK, MAPPED = "127.0.0.1", "::ffff:127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("listens", "connects"),
+    [(LOOPBACK, LOOPBACK), ("::1", "::1"), (MAPPED, MAPPED), (MAPPED, LOOPBACK)],
+)
+def test_the_user_behind_a_connection(listens, connects):
+    def family(address):
+        return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+    both = ":" in listens
+    with socket.create_server(
+        (listens, 0), family=family(listens), dualstack_ipv6=both
+    ) as listener:
+        port = listener.getsockname()[1]
+        client = socket.socket(family(connects))
+        os.fchown(client.fileno(), 65534, 65534)
+        client.connect((connects, port))
+        accepted = listener.accept()[0]
+    with accepted:
+        ends = accepted.getpeername()[:2], accepted.getsockname()[:2]
+        assert peer.can_ask()
+        assert peer.owner(*ends) == 65534
+        # a socket that is bound to a device is no way out
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo\0")
+        assert peer.owner(*ends) == 65534
+        assert peer.owner_in_table(*ends) == (65534 if listens == connects else None)
+        client.close()  # its side waits now for the end of the other
+        assert peer.owner(*ends) is None and peer.owner_in_table(*ends) is None
+    assert peer.owner(*ends) is None and peer.owner_in_table(*ends) is None
+
+
+def test_who_listens_at_a_clients_port_is_not_the_client():
+    with socket.create_server((LOOPBACK, 0)) as one, socket.create_server((LOOPBACK, 0)) as other:
+        assert peer.owner(one.getsockname(), other.getsockname()) is None
+
+
+def test_a_kernel_that_cannot_be_asked_has_a_table(served, monkeypatch):
+    monkeypatch.setattr(peer, "_NETLINK_SOCK_DIAG", 31)  # there is no such family
+    peer.can_ask.cache_clear()
+    try:
+        assert not peer.can_ask()
+        assert ask(served.port) == 200
+        with stranger(READ_OWN, served.port) as process:
+            assert process.communicate(timeout=PATIENCE)[0] == "403\n"
+    finally:
+        peer.can_ask.cache_clear()
 
 
 def test_a_connection_that_is_closed_early_is_nobodys(served):

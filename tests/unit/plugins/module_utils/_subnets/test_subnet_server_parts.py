@@ -77,7 +77,7 @@ def test_a_certificate_names_a_node(common_name, node):
     subject = ((("organizationName", "x"),),)
     if common_name:
         subject += ((("commonName", common_name),),)
-    assert peer.of_certificate({"subject": subject}) == peer.Peer(True, node)
+    assert peer.of_certificate({"subject": subject}) == peer.Peer(True, node, f"node {node}")
 
 
 def test_the_user_behind_a_connection(tmp_path):
@@ -89,9 +89,9 @@ def test_the_user_behind_a_connection(tmp_path):
         "head\n" + row.format("0" * 24 + "01000000", "0" * 24 + "01000000", 8), encoding="ascii"
     )
     table = f"{tmp_path}/"
-    assert peer.owner(("127.0.0.1", 53), ("127.0.0.1", 40000), table) == 7
-    assert peer.owner(("::1", 53), ("::1", 40000), table) == 8
-    assert peer.owner(("127.0.0.1", 54), ("127.0.0.1", 40000), table) is None
+    assert peer.owner_in_table(("127.0.0.1", 53), ("127.0.0.1", 40000), table) == 7
+    assert peer.owner_in_table(("::1", 53), ("::1", 40000), table) == 8
+    assert peer.owner_in_table(("127.0.0.1", 54), ("127.0.0.1", 40000), table) is None
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_the_user_behind_a_connection(tmp_path):
 )
 def test_a_closed_connection_has_no_user(tmp_path, row):
     (tmp_path / "tcp").write_text(f"head\n 0: 0100007F:0035 0100007F:9C40 {row}", encoding="ascii")
-    assert peer.owner(("127.0.0.1", 53), ("127.0.0.1", 40000), f"{tmp_path}/") is None
+    assert peer.owner_in_table(("127.0.0.1", 53), ("127.0.0.1", 40000), f"{tmp_path}/") is None
 
 
 def test_metrics():
