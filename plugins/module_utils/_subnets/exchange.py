@@ -12,6 +12,9 @@ import urllib.parse
 from collections.abc import Iterable
 from typing import Any
 
+from . import peer
+
+LOOK = 2.0  # seconds between two looks whether a client that waits is still there
 _BODY_LIMIT = 64 * 1024
 _BATCH = 64 * 1024  # bytes of a stream that leave at once
 _KUBERNETES = ("api", "apis", "version", "openapi")  # what paths of its API begin with
@@ -111,6 +114,11 @@ class Exchange:
             self.reply(status, failure(status, sentence))
         else:
             self.reply_text(status, sentence + "\n")
+
+    def check_client(self) -> None:
+        """Raise ConnectionAbortedError where the client is gone: it needs no thread any more."""
+        if not peer.is_established(self._handler.connection):
+            raise ConnectionAbortedError()
 
     def begin_stream(self) -> None:
         """Begin an answer of lines of JSON; from here on an error can only end it."""

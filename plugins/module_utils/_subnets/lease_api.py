@@ -22,7 +22,7 @@ from typing import Any
 
 from . import leases, nodes, subnets
 from .app import App
-from .exchange import Exchange, HttpError
+from .exchange import LOOK, Exchange, HttpError
 from .subnets import Network, Node
 
 _LONG_POLL = 300.0  # seconds
@@ -75,8 +75,11 @@ class LeaseApi:
         raise HttpError(404, f"flannel's protocol has no {exchange.command} {exchange.path:.100}.")
 
     def _networks(self, exchange: Exchange) -> None:
-        if "next" in exchange.query:
-            time.sleep(_LONG_POLL)  # networks change by a new start alone: there is nothing to say
+        deadline = time.monotonic() + _LONG_POLL
+        # networks change by a new start alone: there is nothing to say
+        while "next" in exchange.query and time.monotonic() < deadline:
+            time.sleep(LOOK)
+            exchange.check_client()
         names = sorted(self._app.config.networks)
         exchange.reply(200, {"events": [], "snapshot": names, "cursor": "0"})
 
@@ -102,7 +105,7 @@ class LeaseApi:
             try:
                 place = self._app.kept.place_after(exchange.query["next"])
                 while time.monotonic() < deadline:
-                    changes, place, cursor = self._app.kept.read(place, deadline - time.monotonic())
+                    changes, place, cursor = self._app.kept.read(place, LOOK)
                     events = [
                         event
                         for event in leases.events(
@@ -114,6 +117,7 @@ class LeaseApi:
                         answer = {"events": events, "snapshot": [], "cursor": cursor}
                         exchange.reply(200, answer)
                         return
+                    exchange.check_client()
                 found, version = self._app.snapshot()
             except nodes.GoneError:
                 pass  # as the protocol says: no events, and all there is

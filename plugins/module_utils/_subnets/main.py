@@ -55,11 +55,9 @@ def serve(told: config.Config, installed: str) -> list[threading.Thread]:
     servers = [server.Server(told.listen, shared)]
     remote = told.remote
     if remote:
-        files = (remote.certificate, remote.key, remote.client_ca)
-        server.tls_context(*files)  # what is wrong with them is said now
-        servers.append(
-            server.Server((remote.address, remote.port), shared, lambda: server.tls_context(*files))
-        )
+        # what is wrong with the files is said now
+        contexts = server.Contexts(remote.certificate, remote.key, remote.client_ca)
+        servers.append(server.Server((remote.address, remote.port), shared, contexts.now))
     threads: list[threading.Thread] = [follower, keeper]
     threads += [threading.Thread(target=one.serve_forever, daemon=True) for one in servers]
     for thread in threads:

@@ -17,7 +17,7 @@ from typing import Any
 
 from . import nodes, subnets
 from .app import App
-from .exchange import Exchange, HttpError, compact, failure
+from .exchange import LOOK, Exchange, HttpError, compact, failure
 from .subnets import Network
 
 _BOOKMARKS = 60.0  # seconds
@@ -148,10 +148,11 @@ class NodeApi:
         bookmarks = exchange.query.get("allowWatchBookmarks") in ("1", "true")
         end = time.monotonic() + _seconds(exchange.query.get("timeoutSeconds") or "0")
         bookmark_at = time.monotonic() + _BOOKMARKS
-        while time.monotonic() < end:
+        while (now := time.monotonic()) < end:
+            exchange.check_client()
             try:
                 changes, place, version = self._app.kept.read(
-                    place, max(0.0, min(bookmark_at, end) - time.monotonic())
+                    place, max(0.0, min(bookmark_at - now, end - now, LOOK))
                 )
             except nodes.GoneError:
                 sentence = "Older changes are not kept any more; list again."

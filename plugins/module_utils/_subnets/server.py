@@ -10,39 +10,38 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.server
 import socket
-import socketserver
 import ssl
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 from . import metrics, peer, upstream
-from .app import PATIENCE, App
+from .app import App
 from .exchange import Exchange, HttpError
 from .lease_api import LeaseApi
 from .node_api import NodeApi
+from .places import Places
 
-CONNECTIONS = 128
-# of them, those of other users: they get health and metrics, and must not keep flanneld out
+CONNECTIONS = 128  # of those who are served; with TLS shared by certificate
+# of other users, shared by user: they get health and metrics
 _STRANGERS = 8
+_GREETINGS = 64  # of whoever has shown no certificate yet, shared by address
 STRANGERS_SECONDS = 15.0  # of a stranger's connection in all, and of a TLS greeting
 _IDLE = 120.0  # seconds of a connection without a request, and of a write nobody takes
 _PUBLIC = ("healthz", "readyz", "apiz", "metrics")
 
 
-class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
+class Server(http.server.HTTPServer):
     """Serves an App on (address, port).
 
-    tls: gives what tls_context() makes of its files as they are now, for each connection; None on
-    loopback, where there is no TLS.
+    tls: gives the context for a connection (Contexts.now); None on loopback, where there is no TLS.
     """
 
-    daemon_threads = True
-    request_queue_size = 64
+    request_queue_size = 1024
 
     def __init__(
         self, place: tuple[str, int], app: App, tls: Callable[[], ssl.SSLContext] | None = None
@@ -51,27 +50,53 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
         self.app = app
         self.node_api = NodeApi(app)
         self.tls = tls
-        self.strangers = threading.BoundedSemaphore(_STRANGERS)
-        self._slots = threading.BoundedSemaphore(CONNECTIONS)
+        self._served = Places(CONNECTIONS)
+        self._strangers = Places(_GREETINGS if tls else _STRANGERS)
         super().__init__(place, Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Serve a connection in a thread of its own, or close it when there are too many."""
-        if not self._slots.acquire(blocking=False):
-            self.shutdown_request(request)
-            return
+        """Serve a connection in a thread of its own, where it gets a place."""
         try:
-            super().process_request(request, client_address)
-        except BaseException:  # no thread could be started
-            self._slots.release()
+            if self.tls:
+                request = self.tls().wrap_socket(
+                    request, server_side=True, do_handshake_on_connect=False
+                )
+                client = peer.Peer(False, "", client_address[0])
+            else:
+                client = peer.of_process(request, self.app.config.node_name)
+            (self._served if client.served else self._strangers).take(request, client.name)
+            threading.Thread(target=self._serve, args=(request, client), daemon=True).start()
+        except BaseException:
+            self._close(request)
             raise
 
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
+    def _serve(self, connection: socket.socket, client: peer.Peer) -> None:
         """The life of one connection."""
         try:
-            super().process_request_thread(request, client_address)
+            if isinstance(connection, ssl.SSLSocket):
+                client = self._greet(connection)
+            Handler(connection, client, self)
+        except Exception:
+            self.handle_error(connection, client)
         finally:
-            self._slots.release()
+            self._close(connection)
+
+    def _greet(self, connection: ssl.SSLSocket) -> peer.Peer:
+        connection.settimeout(STRANGERS_SECONDS)
+        connection.do_handshake()
+        client = peer.of_certificate(connection.getpeercert() or {})
+        self._served.take(connection, client.name)
+        self._strangers.give_back(connection)
+        return client
+
+    def _close(self, connection: socket.socket) -> None:
+        self._strangers.give_back(connection)
+        self._served.give_back(connection)
+        self.shutdown_request(connection)
+
+    def service_actions(self) -> None:
+        """What the base class calls after each connection, and twice a second."""
+        self._strangers.end_older(STRANGERS_SECONDS)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that goes away is no error of ours."""
@@ -79,25 +104,32 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
             super().handle_error(request, client_address)
 
 
-def tls_context(certificate: str, key: str, client_ca: str) -> ssl.SSLContext:
-    """Return a context that serves by a certificate and takes only clients whose certificate a CA
-    has signed (files).
+class Contexts:
+    """The TLS contexts of a server with certificate and key, which takes only clients whose
+    certificate a CA has signed (files).
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(certificate, key)
-    context.load_verify_locations(client_ca)
-    context.verify_mode = ssl.CERT_REQUIRED
-    return context
 
+    def __init__(self, certificate: str, key: str, client_ca: str) -> None:
+        self._certificate, self._key, self._client_ca = certificate, key, client_ca
+        self._until = 0.0
+        self._context = self.now()
 
-def _end(connection: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)
+    def now(self) -> ssl.SSLContext:
+        """Return one by the files as they were a second ago, at most: a client without a
+        certificate must not have them read again and again.
+        """
+        if time.monotonic() >= self._until:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.minimum_version = ssl.TLSVersion.TLSv1_2
+            context.load_cert_chain(self._certificate, self._key)
+            context.load_verify_locations(self._client_ca)
+            context.verify_mode = ssl.CERT_REQUIRED
+            self._context, self._until = context, time.monotonic() + 1.0
+        return self._context
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """One connection."""
+    """The requests of one connection."""
 
     server: Server
     protocol_version = "HTTP/1.1"
@@ -107,40 +139,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     wbufsize = -1  # an answer leaves in one piece; what is streamed is flushed
 
-    def setup(self) -> None:
-        """Greet by TLS where that is asked for; learn who the client is."""
-        if self.server.tls:
-            self.request.settimeout(_IDLE)
-            end = self._end_later()
-            try:
-                self.request = self.server.tls().wrap_socket(self.request, server_side=True)
-            finally:
-                end.cancel()
-            self.peer = peer.of_certificate(self.request.getpeercert())
-        else:
-            self.peer = peer.of_process(self.request, self.server.app.config.node_name)
-        if not self.peer.served and not self.server.strangers.acquire(blocking=False):
-            raise ConnectionRefusedError()
-        super().setup()
-        if not self.peer.served:
-            self._end = self._end_later()
-            self.connection.settimeout(PATIENCE)
-
-    def _end_later(self) -> threading.Timer:
-        """End the connection after a time, however much of a request has come by then."""
-        timer = threading.Timer(STRANGERS_SECONDS, _end, [self.request])
-        timer.daemon = True
-        timer.start()
-        return timer
-
-    def finish(self) -> None:
-        """Give back what the connection took, and close what TLS has put around it."""
-        if not self.peer.served:
-            self._end.cancel()
-            self.server.strangers.release()
-        super().finish()
-        if self.server.tls:
-            self.request.close()
+    def __init__(self, connection: socket.socket, client: peer.Peer, server: Server) -> None:
+        self.peer = client
+        super().__init__(connection, client, server)
 
     def log_message(self, format: str, *args: object) -> None:
         """Requests are counted, not logged."""
