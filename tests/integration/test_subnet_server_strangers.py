@@ -71,6 +71,15 @@ for number in range(1000):
 print(status)
 """
 
+# how many of many connections are there at once
+OPENS = """
+held = [socket.socket() for number in range(900)]
+for one in held:
+    one.setblocking(False)
+    one.connect_ex(("127.0.0.1", {port}))
+print(sum(one.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) == b"\\1" for one in held))
+"""
+
 READ_OWN = """
 one = http.client.HTTPConnection("127.0.0.1", {port}, timeout=5)
 one.request("GET", "/red/own")
@@ -273,9 +282,26 @@ def listening(process):
             process.kill()
 
 
-def test_another_user_gives_flanneld_no_leases_in_the_servers_place():
+@pytest.fixture(name="inside")
+def _inside():
+    """The command that leads to a network namespace with loopback alone."""
     name = f"mnimpostor{os.getpid()}"
     inside = ["ip", "netns", "exec", name]
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    try:
+        subprocess.run([*inside, "ip", "link", "set", "lo", "up"], check=True)
+        yield inside
+    finally:
+        subprocess.run(["ip", "netns", "del", name], check=True)
+
+
+def guard(inside):
+    """Load the rules of the guard."""
+    rules = ruleset(plan([BLUE, RED]), subnet_server_port=SUBNET_SERVER)
+    subprocess.run([*inside, "nft", "-f", "-"], input=rules, text=True, check=True)
+
+
+def test_another_user_gives_flanneld_no_leases_in_the_servers_place(inside):
     question = f"http://127.0.0.1:{SUBNET_SERVER}/red/api/v1/nodes"
     program = f"import urllib.request as u; print(u.urlopen({question!r}, timeout=1).read())"
     own = "import socket\n" + IMPOSTOR.format(port=SUBNET_SERVER)
@@ -287,16 +313,30 @@ def test_another_user_gives_flanneld_no_leases_in_the_servers_place():
         )
         return done.stdout.strip()
 
-    subprocess.run(["ip", "netns", "add", name], check=True)
-    try:
-        subprocess.run([*inside, "ip", "link", "set", "lo", "up"], check=True)
-        with listening(stranger(IMPOSTOR, SUBNET_SERVER, inside)):
-            assert asked() == "b'{}'"
-            rules = ruleset(plan([BLUE, RED]), subnet_server_port=SUBNET_SERVER)
-            subprocess.run([*inside, "nft", "-f", "-"], input=rules, text=True, check=True)
-            assert asked() == ""
-        command = [*inside, sys.executable, "-c", own]
-        with listening(subprocess.Popen(command, stdout=subprocess.PIPE, text=True)):
-            assert asked() == "b'{}'"
-    finally:
-        subprocess.run(["ip", "netns", "del", name], check=True)
+    with listening(stranger(IMPOSTOR, SUBNET_SERVER, inside)):
+        assert asked() == "b'{}'"
+        guard(inside)
+        assert asked() == ""
+    command = [*inside, sys.executable, "-c", own]
+    with listening(subprocess.Popen(command, stdout=subprocess.PIPE, text=True)):
+        assert asked() == "b'{}'"
+
+
+def test_another_user_opens_few_connections_a_second(inside):
+    """More than the server accepts would fill its queue, and flanneld would wait for seconds."""
+    listens = f"import socket; one = socket.create_server(('127.0.0.1', {SUBNET_SERVER}),"
+    listens += " backlog=4000); print(flush=True); one.accept(); input()"
+
+    def opened(process):
+        with process:
+            return int(process.communicate(timeout=PATIENCE)[0])
+
+    def as_root(program):
+        command = [*inside, sys.executable, "-c", program.format(port=SUBNET_SERVER)]
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    with listening(as_root(listens)):
+        assert opened(stranger(OPENS, SUBNET_SERVER, inside)) > 450
+        guard(inside)
+        assert opened(stranger(OPENS, SUBNET_SERVER, inside)) < 450
+        assert opened(as_root("import socket\n" + OPENS)) > 450

@@ -681,17 +681,24 @@ def _output(by_source: list[str], subnet_server_port: int) -> list[str]:
     """IPVS takes what is for the address of a Service in on input, and sends it on through output
     with the pod as its source; forward does not see it.
 
-    Any user of this host may listen at the subnet server's port while that is not running.
+    Any user of this host may listen at the subnet server's port while that is not running, and open
+    connections to it faster than it accepts them.
     """
     impostor = f"tcp sport {subnet_server_port} meta skuid != 0"
     answers = "another user answered in the place of the subnet server"
+    flood = (
+        f"tcp dport {subnet_server_port} tcp flags & (syn | ack) == syn meta skuid != 0"
+        " limit rate over 50/second burst 50 packets"
+    )
+    floods = "another user opened too many connections to the subnet server"
+    own = [_drop(f'oifname "lo" {impostor}', answers), _drop(f'oifname "lo" {flood}', floods)]
     return [
         "",
         "# A pod's address as source of what this host sends: IPVS did that, with what the pod"
         " sent to a Service.",
         "chain output {",
         f"\ttype filter hook output priority {PRIORITY_GUARD}; policy accept;",
-        *(["\t" + _drop(f'oifname "lo" {impostor}', answers)] if subnet_server_port else []),
+        *("\t" + rule for rule in own if subnet_server_port),
         '\toifname "lo" return',
         *(
             "\t" + _drop(f"{family.redirect} oifname @network_devices", "redirects nobody")
