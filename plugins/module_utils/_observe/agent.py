@@ -55,6 +55,9 @@ CONTROL_SECONDS = 5.0  # for which a phase waits until all listeners have had a 
 PAUSE = 0.01  # seconds between two looks at all sockets: what has come is read in one go
 
 
+_libc = ctypes.CDLL(None, use_errno=True)
+_ADDRESS = struct.Struct("=HHi12x")  # struct sockaddr_ll: family, protocol, interface, ...
+
 _Handler = Callable[[socket.socket, str], Any]  # reads one message; the name is the listener's
 
 
@@ -80,7 +83,7 @@ def packet_socket(
     if interface:
         sock.bind((interface, ETH_P_ALL))
     else:
-        _bind_all(sock)
+        bind(sock, 0, ETH_P_ALL)
     return sock
 
 
@@ -112,12 +115,25 @@ def raw_socket(family: int, protocol: int, port: int) -> socket.socket:
     return sock
 
 
-def _bind_all(sock: socket.socket) -> None:
-    """Bind a packet socket to every interface (index 0), which Python's own bind cannot say."""
-    address = struct.pack("=HHiHBB8x", socket.AF_PACKET, socket.htons(ETH_P_ALL), 0, 0, 0, 0)
-    if ctypes.CDLL(None, use_errno=True).bind(sock.fileno(), address, len(address)) != 0:
+def bind(sock: socket.socket, index: int, protocol: int = 0) -> None:
+    """Bind a packet socket to an interface, 0 is every one. Python's own bind wants a name that is
+    text, which a pod need not give.
+    """
+    address = _ADDRESS.pack(socket.AF_PACKET, socket.htons(protocol), index)
+    if _libc.bind(sock.fileno(), address, len(address)) != 0:
         number = ctypes.get_errno()
-        raise OSError(number, f"bind to all interfaces: {os.strerror(number)}")
+        raise OSError(number, f"bind to interface {index}: {os.strerror(number)}")
+
+
+def receive(sock: socket.socket) -> tuple[bytes, int]:
+    """Return a frame and the index of the interface by which it came; see bind()."""
+    frame, address = (ctypes.create_string_buffer(size) for size in (SNAP, _ADDRESS.size))
+    size = ctypes.c_uint32(_ADDRESS.size)
+    length = _libc.recvfrom(sock.fileno(), frame, SNAP, 0, address, ctypes.byref(size))
+    if length < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return frame.raw[:length], _ADDRESS.unpack(address)[2]
 
 
 def answering_socket(family: int, port: int) -> socket.socket:
@@ -172,11 +188,15 @@ class Listener:
         self.came: dict[tuple[str, str, str, str], dict[str, dict[str, Any]]] = {}
         # What the host delivered to a pod, which need not say so
         self.delivered: dict[tuple[str, str, str, str], dict[str, Any]] = {}
+        # What facts call the interfaces of pods, by index and the pod's listener
+        self.interfaces: dict[tuple[str, int], str] = {}
         self.watch = selectors.DefaultSelector()
         self.witness = Witness(run, port, facts)
         requests = frames.incoming(frames.requests_filter([port]))
         for pod in facts["pods"]:
             name = f"{self.host}/{pod['label']}"
+            for interface in pod["interfaces"]:
+                self.interfaces[name, interface["index"]] = interface["name"]
             try:
                 with netns.inside(pod["netns"], pod["inode"]):
                     self._add(packet_socket(requests, outgoing=False), self._on_packet, name)
@@ -264,7 +284,8 @@ class Listener:
         self.new.append(sources[source])
 
     def _on_packet(self, sock: socket.socket, name: str) -> None:
-        frame, (interface, *dummy) = sock.recvfrom(SNAP)
+        frame, index = receive(sock)
+        interface = self.interfaces.get((name, index), f"number {index}")
         said = frames.parse(frame)
         token = frames.read_token(said.payload, self.run) if said else None
         if said and token and token["type"] != "=":

@@ -32,11 +32,11 @@ def endpoints(facts: Iterable[Facts]) -> list[End]:
     """Return the attached interfaces that belong to a network of the plan, sorted by id
     "host/pod/interface".
 
-    Each: {"id", "host", "pod" ("host/pod"), "netns", "inode", "interface", "peer": name of the
-    host's end of it or None, "network", "wired": the network whose bridge it is on, "external":
-    bool, "recorded": whether the collection attached it, "mac", "mtu", "gateway_mac",
-    "addresses": {"4": first address or None, "6": ...}}. A pod of Kubernetes is
-    "host/namespace/pod".
+    Each: {"id", "host", "pod" ("host/pod"), "netns", "inode", "interface", "index": the kernel's
+    number of it, "peer": name of the host's end of it or None, "network", "wired": the network
+    whose bridge it is on, "external": bool, "recorded": whether the collection attached it, "mac",
+    "mtu", "gateway_mac", "addresses": {"4": first address or None, "6": ...}}. A pod of Kubernetes
+    is "host/namespace/pod".
     """
     found = []
     for host in facts:
@@ -56,6 +56,7 @@ def endpoints(facts: Iterable[Facts]) -> list[End]:
                         "netns": pod["netns"],
                         "inode": pod["inode"],
                         "interface": interface["name"],
+                        "index": interface["index"],
                         "peer": interface.get("peer"),
                         "network": interface["network"],
                         "wired": wired,
@@ -96,6 +97,7 @@ def host_end(host: str) -> End:
         "netns": None,
         "inode": None,
         "interface": "",
+        "index": 0,
         "peer": None,
         "network": "@host",
         "external": False,

@@ -444,8 +444,9 @@ def pod(inside: Namespace, leading: Leading) -> Pod:
     "container": id or "", "recorded": whether the collection attached it, "lost": see lost(),
     "interfaces": [...],
     "routes": {"4", "6"}, "default_routes": {"4": [interfaces], "6": [...]}, "sysctls"}; an
-    interface: {"name", "network" (None if its peer is on no bridge of the plan), "external": bool,
-    "bridge", "peer", "mac", "mtu", "up", "addresses", "gateway": {"4", "6"}, "sysctls"}.
+    interface: {"name" (see names.plain()), "index", "network" (None if its peer is on no bridge of
+    the plan), "external": bool, "bridge", "peer", "mac", "mtu", "up", "addresses",
+    "gateway": {"4", "6"}, "sysctls"}.
     """
     routes = inside.routes
     return {
@@ -461,7 +462,7 @@ def pod(inside: Namespace, leading: Leading) -> Pod:
         "interfaces": [
             _interface(link, inside, leading)
             for link in inside.links
-            if link["link_type"] != "loopback" and link["ifname"] not in FALLBACK_TUNNELS
+            if link["link_type"] != "loopback" and not _is_fallback(link)
         ],
         "routes": {
             family: [
@@ -484,6 +485,12 @@ def pod(inside: Namespace, leading: Leading) -> Pod:
     }
 
 
+def _is_fallback(link: Link) -> bool:
+    """True of what no pod attached: it may call what somebody attached so, too."""
+    kind = link.get("linkinfo", {}).get("info_kind")
+    return link["ifname"] in FALLBACK_TUNNELS and kind != "veth"
+
+
 def _interface(link: Link, inside: Namespace, leading: Leading) -> dict[str, Any]:
     """Return what pod() says of an interface: link, one of inside."""
     port = next((one for one in leading.ports if one["peer"] == link["ifindex"]), {})
@@ -496,6 +503,7 @@ def _interface(link: Link, inside: Namespace, leading: Leading) -> dict[str, Any
         owner = None
     return {
         "name": link["ifname"],
+        "index": link["ifindex"],
         "network": owner["name"] if owner else port.get("network"),
         "external": bool(owner),
         "bridge": port.get("bridge"),
@@ -552,8 +560,11 @@ def _pod_sysctls() -> dict[str, dict[str, Any]]:
     interfaces = {}
     for name in os.listdir("/proc/sys/net/ipv4/conf"):
         values = _sysctls(f"net/ipv4/conf/{name}/{key}" for key in INTERFACE_SYSCTLS)
-        interfaces[name] = {path.rsplit("/", 1)[1]: value for path, value in values.items()}
-        interfaces[name] |= _sysctls("net/" + path.format(name) for path in BELIEVES)
+        believed = _sysctls("net/" + path.format(name) for path in BELIEVES)
+        plain = names.plain(os.fsencode(name))
+        interfaces[plain] = {path.rsplit("/", 1)[1]: value for path, value in values.items()}
+        for path, value in believed.items():
+            interfaces[plain][path.replace(f"/{name}/", f"/{plain}/")] = value
     return {"all": _sysctls(POD_SYSCTLS), "interfaces": interfaces}
 
 
@@ -571,14 +582,19 @@ def _sysctls(paths: Iterable[str]) -> dict[str, int]:
 
 def _ip(*arguments: str) -> list[dict[str, Any]]:
     command = ["ip", "-j", "-d", *arguments]
-    done = subprocess.run(
-        command, capture_output=True, check=False, encoding="ascii", errors="replace"
-    )
+    # a pod may name an interface by any bytes, of which `ip` escapes few: one character each
+    done = subprocess.run(command, capture_output=True, check=False, encoding="latin-1")
     if done.returncode != 0:
-        raise OSError(done.returncode, f"{' '.join(command)}: {done.stderr.strip()}")
+        raise OSError(done.returncode, f"{' '.join(command)}: {done.stderr.strip()!a}")
     try:
-        # a pod may name an interface by any bytes, of which `ip` escapes few
-        listed = json.loads(done.stdout.replace("\ufffd", "?") or "[]", strict=False)
+        listed = json.loads(done.stdout or "[]", strict=False, object_hook=_with_plain_names)
         return [item for item in listed if item]
     except ValueError as error:
         raise OSError(f"{' '.join(command)} prints no JSON: {error}") from None
+
+
+def _with_plain_names(item: dict[str, Any]) -> dict[str, Any]:
+    for key in ("ifname", "dev", "master"):
+        if key in item:
+            item[key] = names.plain(item[key].encode("latin-1"))
+    return item

@@ -21,6 +21,9 @@ from .._runtime import cri
 
 # Whoever keeps state calls the container's id in its own way.
 CONTAINER_KEYS = ("containerID", "containerId", "container_id")
+# In the name of an interface: what is not printed, what stands between the parts of an id, and
+# what begins a byte that is told by its number
+_UNFIT = re.compile(rb"[^!-~]|[|\\]")
 
 
 def give_names(seen: dict[str, Any], names: dict[str, str]) -> None:
@@ -49,6 +52,13 @@ def unique(pods: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if seen[item["label"]] > 1:
             item["label"] += f"-{item['inode']}"
     return pods
+
+
+def plain(name: bytes) -> str:
+    """Return the name of an interface as text that is fit for tokens, reports and ids; different
+    ones stay different. A pod may give any bytes but white space, `/` and `:`.
+    """
+    return _UNFIT.sub(lambda found: b"\\x%02x" % ord(found[0]), name).decode("ascii")
 
 
 def label_of(path: str) -> str:

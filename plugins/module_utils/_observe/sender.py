@@ -13,6 +13,7 @@ import collections
 import contextlib
 import hashlib
 import itertools
+import os
 import random
 import socket
 import time
@@ -331,7 +332,7 @@ class _Seat:
         self.path, self.inode = ends[0]["netns"], ends[0]["inode"]
         self.answers: dict[str, list[dict[str, str]]] = {}  # by cell id
         self.asked: set[str] = set()  # ids of cells; what passes a host is not for the host
-        self.sockets: dict[tuple[str, ...], socket.socket] = {}
+        self.sockets: dict[tuple[Any, ...], socket.socket] = {}
         self.expected_tcp: dict[tuple[str, int], str] = {}  # by source and own port
         self.expected_arp: dict[tuple[str, str], str] = {}  # by interface and address
         self.ways: dict[str, tuple[str, int]] = {}  # by cell id: an address, and the MTU of its way
@@ -384,7 +385,7 @@ class _Seat:
         """Send by ordinary sockets, or ones pinned to the interface and its address."""
         pinned = kinds.KINDS[cell["kind"]].carrier != kinds.ORDINARY
         sock = self._socket(
-            ("pinned", end["interface"], cell["source"]) if pinned else ("natural", cell["family"])
+            ("pinned", end["index"], cell["source"]) if pinned else ("natural", cell["family"])
         )
         goal = (cell["address"], self.port)
         if cell["expected"] == "blocked":
@@ -394,7 +395,7 @@ class _Seat:
             sock.sendto(token, goal)
             return
         source = cell["source"] or self._source_of(sock, goal)
-        raw = self._socket(("ip", cell["family"], end["interface"] if pinned else ""))
+        raw = self._socket(("ip", cell["family"], end["index"] if pinned else 0))
         packets = [packet for dummy, packet in self._tcp_and_icmp(cell, source, token)]
         refused = None
         # a firewall here may refuse one of them alone
@@ -544,7 +545,7 @@ class _Seat:
             self.ledger.frame(token_name(cell), end["id"], protocol, frame, tagged)
         if tagged:
             frame = frames.tagged(frame)
-        sock = self._socket(("raw", end["interface"]))
+        sock = self._socket(("raw", end["index"]))
         sock.send(frame)
         self.built.append((sock, frame))
 
@@ -557,19 +558,19 @@ class _Seat:
             self.expected_tcp[(address, self.ports[name])] = name
         return self.ports[name]
 
-    def _socket(self, key: tuple[str, ...]) -> socket.socket:
+    def _socket(self, key: tuple[Any, ...]) -> socket.socket:
         """Return the socket for key, opened in the namespace on first use."""
         if key not in self.sockets:
             with netns.inside(self.path, self.inode):
                 if key[0] == "raw":
                     sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-                    sock.bind((key[1], 0))
+                    agent.bind(sock, key[1])
                 elif key[0] == "ip":
                     sock = _raw_ip_socket(key[1], key[2])
                 elif key[0] == "natural":
                     sock = socket.socket(_address_family(key[1]), socket.SOCK_DGRAM)
                 else:
-                    sock = _pinned_socket(interface=key[1], address=key[2])
+                    sock = _pinned_socket(index=key[1], address=key[2])
             self.sockets[key] = sock
         return self.sockets[key]
 
@@ -653,14 +654,14 @@ def _address_family(family: str) -> socket.AddressFamily:
     return socket.AF_INET6 if family == "6" else socket.AF_INET
 
 
-def _pinned_socket(interface: str, address: str) -> socket.socket:
+def _pinned_socket(index: int, address: str) -> socket.socket:
     """Return a UDP socket that uses this interface and address, and never fragments.
 
     Both, as one alone leaves by the wrong interface, or makes the kernel invent an on-link route.
     """
     sixth = ":" in address
     sock = socket.socket(_address_family("6" if sixth else "4"), socket.SOCK_DGRAM)
-    sock.setsockopt(socket.SOL_SOCKET, SO_BINDTODEVICE, interface.encode("ascii") + b"\0")
+    _use(sock, index)
     sock.bind((address, 0))
     if sixth:
         sock.setsockopt(socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER, PMTUDISC_PROBE)
@@ -669,13 +670,19 @@ def _pinned_socket(interface: str, address: str) -> socket.socket:
     return sock
 
 
-def _raw_ip_socket(family: str, interface: str) -> socket.socket:
-    """Return a socket for whole packets, that finds their way as any other does; by this interface
-    if one is given.
+def _use(sock: socket.socket, index: int) -> None:
+    """Have a socket send by an interface, whatever its pod calls it now."""
+    name = os.fsencode(socket.if_indextoname(index))
+    sock.setsockopt(socket.SOL_SOCKET, SO_BINDTODEVICE, name + b"\0")
+
+
+def _raw_ip_socket(family: str, index: int) -> socket.socket:
+    """Return a socket for whole packets, that finds their way as any other does; by the interface
+    of this index if it is not 0.
     """
     sock = socket.socket(_address_family(family), socket.SOCK_RAW, socket.IPPROTO_RAW)
-    if interface:
-        sock.setsockopt(socket.SOL_SOCKET, SO_BINDTODEVICE, interface.encode("ascii") + b"\0")
+    if index:
+        _use(sock, index)
     return sock
 
 

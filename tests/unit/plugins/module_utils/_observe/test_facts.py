@@ -157,6 +157,19 @@ def test_what_cni_gave_a_pod_and_it_has_no_more(tmp_path):
     assert facts.lost({"networks": []}, found) == [], "networks that are no longer declared"
 
 
+def test_names_of_interfaces_are_safe_and_unique():
+    given = [b"eth0", b"\xc3\xa9", b"\xff", b"\\xff", b"a|b\x01"]
+    assert list(map(names.plain, given)) == [
+        "eth0",
+        r"\xc3\xa9",
+        r"\xff",
+        r"\x5cxff",
+        r"a\x7cb\x01",
+    ]
+    every = {names.plain(bytes([one])) for one in range(256)}
+    assert len(every) == 256 and not any(set(one) & set("| \n") for one in every)
+
+
 def test_labels_are_safe_and_unique():
     labels = ["a b|c", "a b/c", "", "shop/web 1"]
     pods = [

@@ -150,7 +150,7 @@ def test_what_is_refused_by_one_protocol_is_sent_by_the_others(monkeypatch):
     monkeypatch.setattr(seat, "_tcp_and_icmp", lambda *of: both, raising=False)
     host = cell(kind="host", family="4", source=None, address="192.168.9.2", variant={})
     with pytest.raises(PermissionError):
-        seat.packets(host, {"interface": ""})
+        seat.packets(host, {"index": 0})
     assert sock.sent == [b"echo"]
 
 

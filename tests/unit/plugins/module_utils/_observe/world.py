@@ -34,8 +34,9 @@ def load():
             # as facts.pod() has them
             pod.update({key: pod.get(key, "") for key in ("namespace", "name", "uid")})
             pod["recorded"] = True
-            for interface in pod["interfaces"]:
+            for index, interface in enumerate(pod["interfaces"], 2):
                 interface.setdefault("external", False)
+                interface.setdefault("index", index)
             pod["routes"] = {family: _routes(world["plan"], pod, family) for family in ("4", "6")}
     return world["plan"], world["facts"]
 
