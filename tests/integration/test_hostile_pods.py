@@ -17,6 +17,7 @@ from xml.etree import ElementTree
 
 import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._observe import (
+    facts,
     frames,
     leaks,
     netns,
@@ -28,6 +29,7 @@ from waiting import PATIENCE
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
+PODS = {"h1": {"a": BOTH, "b": BOTH}, "h2": {"a": BOTH}}
 HOSTILE = "h1-a"
 
 # What the owner of a pod does to all that leaves by eth0
@@ -55,9 +57,7 @@ NAMES += [b"tunl0"]
 
 @pytest.fixture(scope="module", name="lab")
 def _lab(tmp_path_factory):
-    with ObserveLab(
-        PLAN, {"h1": {"a": BOTH, "b": BOTH}, "h2": {"a": BOTH}}, tmp_path_factory.mktemp("hostile")
-    ) as lab:
+    with ObserveLab(PLAN, PODS, tmp_path_factory.mktemp("hostile")) as lab:
         yield lab
 
 
@@ -239,6 +239,55 @@ def renamed(lab, names):
         yield
     finally:
         rename((new, old) for old, new in names.items())
+
+
+# Of what a pod makes in its own namespace: lines for `ip`, and what is said of it
+MANY = {
+    "interfaces": ([f"link add p{n} type veth peer name q{n}" for n in range(600)], "interfaces"),
+    "addresses": (
+        [f"addr add 10.3.9{n >> 8}.{n & 255}/32 dev net1" for n in range(1100)],
+        "addresses (inet) on net1",
+    ),
+    # of which a route by the wrong interface is compared with all by the right one
+    "routes": (
+        [
+            f"route add 10.3.{way}{n >> 8}.{n & 255}/32 dev {device}"
+            for way, device in ((9, "net1"), (12, "eth0"))
+            for n in range(1100)
+        ],
+        "routes (IPv4)",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", MANY)
+def test_a_pod_with_more_of_something_than_is_looked_at_is_named(usual, tmp_path, what):
+    lines, said = MANY[what]
+    with ObserveLab(PLAN, PODS, tmp_path) as lab:
+        _guarded(lab)
+        lab.ip(HOSTILE, lines)
+        report = lab.measure()
+        own = lab.ns(HOSTILE)
+    assert report["verdict"] != "as_planned"
+    (gap,) = report["gaps"]
+    assert gap.startswith(f"h1: {own} has ") and f"{said}: only {facts.MOST} of them" in gap
+    assert len(report["cells"]) == len(usual["cells"])
+    assert [cell for cell in report["cells"] if cell["outcome"] != "as planned"] == []
+    assert {finding["pod"] for finding in report["findings"]} <= {f"h1/{own}"}
+    assert len(report["findings"]) <= facts.MOST
+
+
+def test_a_pod_that_has_too_much_to_tell_is_named_and_nobody_else(lab, monkeypatch):
+    _guarded(lab)
+    monkeypatch.setattr(facts, "MOST_BYTES", 100_000)
+    lab.ip(HOSTILE, [f"route add 11.0.{n >> 8}.{n & 255}/32 dev net1" for n in range(3000)])
+    try:
+        report = lab.measure()
+    finally:
+        lab.ip(HOSTILE, ["route flush root 11.0.0.0/8"])
+    assert report["verdict"] == "inconclusive" and lab.path(HOSTILE) in "".join(report["gaps"])
+    assert [cell for cell in report["cells"] if cell["outcome"] != "as planned"] == []
+    assert f"h1/{lab.ns('h1-b')}" in str(report["cells"])
 
 
 def test_what_a_pod_hides_from_its_listener_is_delivered_all_the_same(lab):

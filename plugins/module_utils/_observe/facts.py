@@ -16,8 +16,9 @@ import ipaddress
 import json
 import os
 import subprocess
+import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Union
 
 from .._node import subnet_file
@@ -55,6 +56,9 @@ HOST_SYSCTLS = (
 STATE_DIRS = ("/var/lib/cni/multinet", "/var/lib/cni/multinet-runtime")
 # A pod that is being started or stopped is looked at again: so often, after so many seconds.
 LOOKS, PAUSE = 6, 0.5
+# What is looked at of a pod, whose owner can have any number: of interfaces, addresses of one, and
+# routes of a family; and what `ip` may print of it, and for how long.
+MOST, MOST_BYTES, MOST_SECONDS = 1000, 8 << 20, 10.0
 # The kernel makes these in every namespace; nobody attached them.
 FALLBACK_TUNNELS = ("tunl0", "sit0", "ip6tnl0", "gre0")
 
@@ -64,6 +68,7 @@ class _Seen(NamedTuple):
 
     pod: Pod
     ports: list[Port]
+    excess: list[str]  # see within_limits()
 
 
 class _Look(NamedTuple):
@@ -152,6 +157,11 @@ def gather(
             if one["host_network"]
         ],
         "problems": seen.bare
+        + [
+            f"{one.pod['label']} has {what}: only {MOST} of them were looked at."
+            for one in seen.pods.values()
+            for what in one.excess
+        ]
         + [
             f"{port['interface']} is attached to {port['bridge']}, but the namespace behind it"
             f" (link-netnsid {port['netnsid']}) was not found under /run/netns,"
@@ -242,11 +252,16 @@ def _look(
                 number = netns.netnsid(path)
                 if number in found or number not in behind:
                     continue
-                with netns.inside(path, inode):
-                    routes = {"4": _ip("-4", "route"), "6": _ip("-6", "route")}
-                    inside = Namespace(path, inode, _ip("addr"), routes, _pod_sysctls())
                 leading = Leading(behind[number], veths(links, number), plan.get("external"))
-                found[number] = _Seen(meant(plan, pod(inside, leading)), behind[number])
+                with netns.inside(path, inode):
+                    routes = {
+                        family: _ip("-" + family, "route", most=MOST_BYTES) for family in ("4", "6")
+                    }
+                    own = _ip("addr", most=MOST_BYTES)
+                    own, routes, excess = within_limits(own, routes, leading)
+                    sysctls = _pod_sysctls({link["ifname"] for link in own})
+                inside = Namespace(path, inode, own, routes, sysctls)
+                found[number] = _Seen(meant(plan, pod(inside, leading)), behind[number], excess)
             except OSError as error:
                 if number in behind:
                     missing[number] = f" {path} could not be looked into: {error}."
@@ -437,6 +452,38 @@ def veths(links: list[Link], number: int) -> dict[int, tuple[int, str]]:
     }
 
 
+def within_limits(
+    links: list[Link], routes: Routes, leading: Leading
+) -> tuple[list[Link], Routes, list[str]]:
+    """Return the links and routes of a pod that are looked at, those first that are attached; and
+    of what there is more than MOST, as words.
+    """
+    excess = []
+
+    def some(items: list[Any], what: str) -> list[Any]:
+        if len(items) > MOST:
+            excess.append(f"{len(items)} {what}")
+        return items[:MOST]
+
+    external = (leading.external or {}).get("interface")
+    attached = {port["peer"] for port in leading.ports}
+    links = sorted(
+        links, key=lambda link: link["ifindex"] not in attached and link["ifname"] != external
+    )
+    kept = []
+    for link in some(links, "interfaces"):
+        listed: list[dict[str, Any]] = []
+        for family in ("inet", "inet6"):
+            own = [one for one in link.get("addr_info", []) if one.get("family") == family]
+            listed += some(own, f"addresses ({family}) on {link['ifname']}")
+        kept.append(dict(link, addr_info=listed))
+    return (
+        kept,
+        {key: some(listed, f"routes (IPv{key})") for key, listed in routes.items()},
+        excess,
+    )
+
+
 def pod(inside: Namespace, leading: Leading) -> Pod:
     """Return what one attached namespace has.
 
@@ -549,19 +596,22 @@ def _neighbours(seen: Pod) -> list[dict[str, str]]:
         with netns.inside(seen["netns"], seen["inode"]):
             return [
                 {"interface": one["dev"], "address": one["dst"], "mac": one["lladdr"]}
-                for one in _ip("neigh")
+                for one in _ip("neigh", most=MOST_BYTES)
                 if "lladdr" in one and "PERMANENT" not in one.get("state", [])
             ]
     except OSError:
         return []
 
 
-def _pod_sysctls() -> dict[str, dict[str, Any]]:
-    interfaces = {}
+def _pod_sysctls(wanted: Collection[str]) -> dict[str, dict[str, Any]]:
+    """wanted: names of interfaces, see names.plain()."""
+    interfaces: dict[str, dict[str, int]] = {}
     for name in os.listdir("/proc/sys/net/ipv4/conf"):
+        plain = names.plain(os.fsencode(name))
+        if plain not in wanted:
+            continue
         values = _sysctls(f"net/ipv4/conf/{name}/{key}" for key in INTERFACE_SYSCTLS)
         believed = _sysctls("net/" + path.format(name) for path in BELIEVES)
-        plain = names.plain(os.fsencode(name))
         interfaces[plain] = {path.rsplit("/", 1)[1]: value for path, value in values.items()}
         for path, value in believed.items():
             interfaces[plain][path.replace(f"/{name}/", f"/{plain}/")] = value
@@ -580,14 +630,27 @@ def _sysctls(paths: Iterable[str]) -> dict[str, int]:
     return values
 
 
-def _ip(*arguments: str) -> list[dict[str, Any]]:
+def _ip(*arguments: str, most: int = -1) -> list[dict[str, Any]]:
+    """most: bytes that it may print, in MOST_SECONDS; -1: of the host itself."""
     command = ["ip", "-j", "-d", *arguments]
-    # a pod may name an interface by any bytes, of which `ip` escapes few: one character each
-    done = subprocess.run(command, capture_output=True, check=False, encoding="latin-1")
-    if done.returncode != 0:
-        raise OSError(done.returncode, f"{' '.join(command)}: {done.stderr.strip()!a}")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout and process.stderr
+        clock = threading.Timer(MOST_SECONDS if most >= 0 else threading.TIMEOUT_MAX, process.kill)
+        clock.start()
+        printed = process.stdout.read(most)
+        too_much = bool(process.stdout.read(1))
+        if too_much:
+            process.kill()
+        said = process.stderr.read() if not too_much else b"it has too much to tell"
+        process.wait()
+        clock.cancel()
+    if process.returncode != 0:
+        raise OSError(process.returncode, f"{' '.join(command)}: {said.strip().decode('latin-1')}")
     try:
-        listed = json.loads(done.stdout or "[]", strict=False, object_hook=_with_plain_names)
+        # a pod may name an interface by any bytes, of which `ip` escapes few: one character each
+        listed = json.loads(
+            printed.decode("latin-1") or "[]", strict=False, object_hook=_with_plain_names
+        )
         return [item for item in listed if item]
     except ValueError as error:
         raise OSError(f"{' '.join(command)} prints no JSON: {error}") from None
