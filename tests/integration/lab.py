@@ -429,18 +429,25 @@ class Lab:
 
         Returns the token inside.
         """
+        token, message = self.vxlan(victim, ipaddress.ip_address(address).version)
+        port = self.networks[self.parts(victim)[1]]["backend"]["port"]
+        self.send(sender, address, port, message, forged, source_port)
+        return token
+
+    def vxlan(self, victim: str, outer: int = 4) -> tuple[str, bytes]:
+        """Return a token, and the VXLAN message that brings it to a pod in its own network.
+
+        outer: the IP version that it travels by.
+        """
         number, name, _number = self.parts(victim)
         network = self.networks[name]
-        outer = ipaddress.ip_address(address).version
         token = uuid.uuid4().hex
         inner = udp_packet(self.tunnel(name, 3 - number), self.pod_address(victim), token.encode())
         ethernet = bytes.fromhex(
             self.mac(name, number, outer).replace(":", "") + "020000000099" + "0800"
         )
-        vxlan = struct.pack("!II", 0x08000000, network["backend"]["vni"] << 8)
-        port = network["backend"]["port"]
-        self.send(sender, address, port, vxlan + ethernet + inner, forged, source_port)
-        return token
+        head = struct.pack("!II", 0x08000000, network["backend"]["vni"] << 8)
+        return token, head + ethernet + inner
 
     def frame(self, sender: str, mac: str, packet: bytes) -> None:
         """Put an IP packet on the sender's wire, to a MAC address of its bridge's network."""

@@ -12,6 +12,8 @@ in pods it puts right again.
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import fcntl
 import itertools
 import os
 import select
@@ -29,7 +31,7 @@ from waiting import PATIENCE, wait_for
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
-ICMP, ICMPV6, UDP, NOBODYS = 1, 58, 17, 253
+ICMP, ICMPV6, UDP, NOBODYS, DESTINATION_OPTIONS = 1, 58, 17, 253, 60
 # Hosts of molecule/attacks, two names; none: namespaces.
 MACHINES = os.environ.get("ATTACKED_HOSTS", "").split()
 on_hosts = pytest.mark.skipif(not MACHINES, reason="on hosts: make attacks")
@@ -38,6 +40,8 @@ FRESH_PROTOCOLS = itertools.count(150)  # that have no number
 POD_PORTS = sorted({*range(1024, 65536)} - {PORT})
 FRAG_NEEDED, PACKET_TOO_BIG, REDIRECT = (3, 4), (2, 0), 5
 ANOTHER_CNIS, ANOTHER_CNIS_IPV6 = "172.30.0.5", "fe80::5"
+SOL_PACKET, PACKET_VNET_HDR, VIRTIO_NET_HDR_F_NEEDS_CSUM = 263, 15, 1
+SIOCETHTOOL, ETHTOOL_STXCSUM = 0x8946, 0x17
 LINK_LOCAL = "fe80::ca11"  # of the host, to that pod
 
 
@@ -476,6 +480,104 @@ def source_routed_into_a_tunnel(lab, victim="h2-red"):
     return bool(arrived)
 
 
+def total(*words):
+    """Return the sum (RFC 1071) of 16-bit words."""
+    found = sum(words)
+    while found > 0xFFFF:
+        found = (found & 0xFFFF) + (found >> 16)
+    return found
+
+
+def total_of(data):
+    """Return the same of bytes."""
+    return total(*struct.unpack(f"!{len(data) // 2}H", data))
+
+
+@contextlib.contextmanager
+def computing_checksums(lab, host):
+    """Have the host compute the checksums of what it sends, as a network card does."""
+
+    def switch(on):
+        command = ctypes.create_string_buffer(struct.pack("=II", ETHTOOL_STXCSUM, on))
+        with lab.inside(host), socket.socket() as sock:
+            asked = struct.pack("16sQ16x", b"eth0", ctypes.addressof(command))
+            fcntl.ioctl(sock, SIOCETHTOOL, asked)
+
+    switch(False)
+    try:
+        yield
+    finally:
+        switch(True)
+
+
+def send_to_be_computed(lab, place, kind, packets):
+    """Send IP packets from ME, each with a checksum that is to be written at a place of its frame
+    by who sends it on in the end: of all from there.
+    """
+    ends = lab.bridge_mac("blue", 1), hardware(lab, ME)
+    head = struct.pack("=BBHHHH", VIRTIO_NET_HDR_F_NEEDS_CSUM, 0, 0, 0, place, 0)
+    with lab.inside(ME):
+        mouth = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+    with mouth, computing_checksums(lab, "h1"):
+        mouth.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
+        mouth.bind(("eth0", 0))
+        for packet in packets:
+            mouth.send(head + ethernet(*ends, kind, packet))
+
+
+def computed_into_a_tunnel(lab, version=4, victim="h2-red"):
+    """A pod may say where in its packet a checksum is to be written, and the node's network card
+    does so after all rules: here over the port, so that it is a tunnel's, in a packet that comes
+    from the node by then. As the port that masquerade chooses is in the checksum of UDP, the pod
+    tries all of these.
+    """
+    token, message = lab.vxlan(victim, version)
+    message += bytes(len(message) % 2)
+    tunnel = lab.networks[lab.parts(victim)[1]]["backend"]["port"]
+    me, node, other = lab.pod_address(ME, version), lab.underlay(1, version), next(FRESH_PORTS)
+    make, kind, place = (ipv4, 0x0800, 36) if version == 4 else (ipv6, 0x86DD, 56)
+    head = struct.pack("!HHH", next(FRESH_PORTS), other, 8 + len(message))
+    # what is written is the complement of all that follows, as masquerade leaves it
+    covered = total(other, 8 + len(message), total_of(message))
+    covered = total(covered, 0xFFFF - total_of(packed(me)), total_of(packed(node)))
+
+    def packets():
+        for check in range(0x10000):
+            end = total(0xFFFF - tunnel, 0xFFFF - total(covered, check))  # behind the datagram
+            datagram = head + struct.pack("!H", check) + message + struct.pack("!H", end)
+            yield make(me, lab.underlay(2, version), UDP, datagram)
+
+    send_to_be_computed(lab, place, kind, packets())
+    return bool(lab.receipts([token]))
+
+
+def computed_into_a_tunnel_ipv6(lab):
+    """The same over IPv6."""
+    masquerade_ipv6(lab)
+    return computed_into_a_tunnel(lab, 6, "h2-blue")
+
+
+def computed_protocol(lab):
+    """The same over IPv6 alone, where no checksum covers the header: what follows it, an extension
+    until then, becomes UDP. As a checksum has its port, too, the pod tries many.
+    """
+    masquerade_ipv6(lab)
+    token, message = lab.vxlan("h2-blue", 6)
+    port, ends = lab.networks["blue"]["backend"]["port"], (lab.underlay(1, 6), lab.underlay(2, 6))
+    message += bytes(-len(message) % 8)
+    head = struct.pack("!BBHH", UDP, len(message) // 8, port, 8 + len(message))
+    pseudo = b"".join(map(packed, ends)) + struct.pack("!II", 8 + len(message), UDP)
+    datagram = head + struct.pack("!H", checksum(pseudo + head + b"\0\0" + message)) + message
+
+    def packets():
+        for source in range(10000, 14000):
+            end = struct.pack("!HHHH", source, 9, 8, 1)
+            yield ipv6(lab.pod_address(ME, 6), ends[1], DESTINATION_OPTIONS, datagram + end)
+
+    send_to_be_computed(lab, 20, 0x86DD, packets())
+    return bool(lab.receipts([token]))
+
+
 def segment_routed_over_another_node(lab):
     """SRv6 over another node to its address in another network, in the name of the pod's node: a
     protocol whose checksum masquerade does not look at.
@@ -585,6 +687,9 @@ ATTACKS = [
     a_node_for_its_tunnel_ipv6,
     masqueraded_into_a_tunnel,
     source_routed_into_a_tunnel,
+    computed_into_a_tunnel,
+    computed_into_a_tunnel_ipv6,
+    computed_protocol,
     segment_routed_to_a_gateway,
     segment_routed_over_another_node,
 ]

@@ -51,6 +51,14 @@ CHOSEN_WAYS = (
     "ip hdrlength > 5 ip option ra missing ip option rr missing",
 )
 
+# A network card writes the checksum of a packet where that says, after all rules: any two octets
+# behind the addresses of IPv4, such as a port, and any in a header of IPv6, which no checksum
+# covers. What is a message of VXLAN but for its port is none of a pod's then, and what is behind a
+# header of an extension may become one.
+VXLAN_MESSAGE = "@th,64,32 0x8000000"
+VXLAN_GBP_MESSAGE = "@th,64,8 0x88 @th,96,32"  # and the VNI, as a policy may be anything
+EXTENSIONS = "ip6 nexthdr { 0, 43, 51, 60 }"
+
 # What is dropped at any priority is dropped for good; ours come early so that the counters here
 # tell why, and nothing after us sees it.
 PRIORITY_SOURCES = -290  # after raw, ahead of connection tracking: no entry for a forged packet
@@ -608,7 +616,7 @@ def _guard(
     return [
         *_forward(networks, nodes),
         *_input(networks, nodes),
-        *_output(by_source, subnet_server_port),
+        *_output(networks, nodes, by_source, subnet_server_port),
         *_by_device_and_source(networks, by_source, _forged_to(external, nodes)),
         *_to_tunnel(networks, nodes, origins),
         *_to_closed_port(origins),
@@ -654,7 +662,26 @@ def _to_another_node(networks: list[dict[str, Any]], nodes: Nodes) -> list[str]:
             f"\t{CLOSED} {to_node} jump to_closed_port",
             f"\t{family.too_big} {to_node} jump misled",
         ]
+        lines += [
+            "\t"
+            + _drop(
+                f"{match} iifname != @{UNDERLAY} {to_node}",
+                "to a node, what its sender can have changed into a tunnel's message",
+            )
+            for match in _becomes_a_message(networks, family)
+        ]
     return lines
+
+
+def _becomes_a_message(networks: list[dict[str, Any]], family: Family) -> list[str]:
+    """Expressions that match what a network card can make a tunnel's message of."""
+    backends = [one["backend"] for one in networks if one["backend"].get("gbp")]
+    vnis = sorted({f"{one['vni'] << 8:#x}" for one in backends})
+    return [
+        VXLAN_MESSAGE,
+        *([f"{VXLAN_GBP_MESSAGE} {_any_of(vnis)}"] if vnis else []),
+        *([EXTENSIONS] if family.version == 6 else []),
+    ]
 
 
 def _input(networks: list[dict[str, Any]], nodes: Nodes) -> list[str]:
@@ -677,7 +704,9 @@ def _input(networks: list[dict[str, Any]], nodes: Nodes) -> list[str]:
     ]
 
 
-def _output(by_source: list[str], subnet_server_port: int) -> list[str]:
+def _output(
+    networks: list[dict[str, Any]], nodes: Nodes, by_source: list[str], subnet_server_port: int
+) -> list[str]:
     """IPVS takes what is for the address of a Service in on input, and sends it on through output
     with the pod as its source; forward does not see it.
 
@@ -705,6 +734,11 @@ def _output(by_source: list[str], subnet_server_port: int) -> list[str]:
             for family in FAMILIES
         ),
         *by_source,
+        *(
+            f"\t{match} {family.ip} daddr @nodes{family.suffix} jump to_tunnel"
+            for family in nodes.families
+            for match in _becomes_a_message(networks, family)
+        ),
         "}",
     ]
 

@@ -82,6 +82,15 @@ def test_nft_accepts_it_first_and_again(vector, tmp_path):
     assert re.findall(r"^table .*", done.stdout, re.M) == ["table inet multinet {"]
 
 
+def test_a_message_with_any_policy_is_a_message():
+    """VXLAN-GBP: the VNI tells it, where a policy is in the place of fixed octets."""
+    backend = {"type": "vxlan", "vni": 300, "gbp": True}
+    declared = [{"name": "blue", "cidr": "10.1.0.0/16", "default": True, "backend": backend}]
+    text = ruleset(plan(declared), ["192.0.2.1"])
+    assert "@th,64,8 0x88 @th,96,32 0x12c00 iifname != @underlay_devices ip daddr @nodes" in text
+    assert "@th,64,8" not in ruleset(many(2), ["192.0.2.1"])
+
+
 def test_grows_with_the_networks_not_with_their_pairs():
     assert len(ruleset(many(40)).splitlines()) < 2.2 * len(ruleset(many(20)).splitlines())
 
