@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import functools
+import ipaddress
 import json
 import os
 import pathlib
@@ -258,6 +259,7 @@ class World:
         redirect = with_checksum(redirect)
         discovery = struct.pack("!BBHBBH", 9, 0, 0, 1, 2, 1800) + packed(me) + bytes(4)
         discovery = with_checksum(discovery)
+        igmp = with_checksum(b"\x11\x64\0\0" + bytes(4))
         redirect6 = b"\0\0\0\0" + packed(local) + packed("fd00:9::1")
         return {
             "802.1p (VID 0)": ethernet(hers, mine, 0x0800, plain, (0x8100, 0x6000)),
@@ -308,6 +310,13 @@ class World:
             "ICMP router advertisement": ethernet(
                 "01:00:5e:00:00:01", mine, 0x0800, ipv4(me, "224.0.0.1", 1, discovery)
             ),
+            "IGMP query": ethernet(
+                "01:00:5e:00:00:01",
+                mine,
+                0x0800,
+                ipv4(me, "224.0.0.1", 2, igmp, options=b"\x94\4\0\0", ttl=1),
+            ),
+            "MLD query": self.listener_query("::", "ff02::1"),
             "ICMPv6 redirect": ethernet(
                 hers,
                 mine,
@@ -315,6 +324,14 @@ class World:
                 ipv6(local, self.her6, 58, icmpv6(local, self.her6, 137, redirect6)),
             ),
         }
+
+    def listener_query(self, group, target):
+        """An MLD query to a group's address about a group, "::" is all; for an answer at once."""
+        router_alert = bytes([58, 0, 5, 2, 0, 0, 1, 0])
+        body = struct.pack("!HH", 1, 0) + packed(group) + b"\2\x7d\0\0"
+        query = router_alert + icmpv6(self.local, target, 130, body)
+        mac = "33:33:" + packed(target)[-4:].hex(":")
+        return ethernet(mac, self.mine, 0x86DD, ipv6(self.local, target, 0, query, 1))
 
     def of_a_pod(self):
         """Attacks on neighbours in the network: with a MAC or an address that CNI did not give."""
@@ -634,6 +651,64 @@ def test_the_network_of_another_cni_is_another_one_too(lab, host):
     host(plan([external, blue | {"backend": {"type": "vxlan", "vni": 1}}]))
     assert arrivals(lab, frames) == set()
     assert misled(lab, ME) == set()
+
+
+def test_a_pod_does_not_make_its_bridge_forget_a_neighbour(lab, host):
+    """As querier of its network (MLD) it makes the bridge send to groups' members alone, and by a
+    query that the neighbour does not see it has the bridge take her for no member any more: then
+    nobody finds her over IPv6.
+    """
+    world = World(lab)
+    hers = str(ipaddress.ip_address(packed("ff02::1:ff00:0")[:13] + packed(world.her6)[13:]))
+
+    def is_found():
+        lab.run("h1", "ip", "neigh", "flush", "dev", "mn-blue")
+        with lab.inside("h1"), socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+            sock.sendto(b"", (world.her6, 9))
+        arrivals(lab, {})  # a while
+        return "lladdr" in lab.run("h1", "ip", "neigh", "show", world.her6, "dev", "mn-blue")
+
+    def attack():
+        put(lab, ME, world.listener_query("::", "ff02::1"))
+        arrivals(lab, {})
+        for dummy in range(3):
+            put(lab, ME, world.listener_query(hers, "ff02::1:ff99:9999"))
+
+    wait_for(is_found)
+    one = host()
+    attack()
+    wait_for(is_found)
+    one.close()
+    lab.flush()
+    try:
+        wait_for(lambda: attack() or not is_found())
+    finally:
+        lab.run("h1", "ip", "link", "set", "mn-blue", "type", "bridge", "mcast_snooping", "0")
+    wait_for(is_found)
+
+
+def test_the_bridge_learns_no_mac_that_is_not_a_pods(lab, host):
+    """Else one pod could fill its table, and all that is for others would be flooded."""
+    world = World(lab)
+    packet = ipv4(world.me, world.her, 17, udp(4, 4))
+
+    def learned():
+        for number in range(1000):
+            put(
+                lab,
+                ME,
+                ethernet(
+                    world.hers, f"02:11:00:00:{number >> 8:02x}:{number & 255:02x}", 0x0800, packet
+                ),
+            )
+        listed = lab.run("h1", "bridge", "fdb", "show", "br", "mn-blue").splitlines()
+        found = {line.split()[0] for line in listed if line.startswith("02:11:")}
+        lab.run("h1", "bridge", "fdb", "flush", "dev", f"v-blue{lab.parts(ME)[2]}", "master")
+        return len(found)
+
+    wait_for(lambda: learned() == 1000)
+    host()
+    assert learned() == 0
 
 
 def test_who_may_spoof_may_have_any_mac(lab, host):

@@ -78,11 +78,13 @@ chain from_own_address {
     meta l4proto tcp accept
     udp sport { 67, 547 } counter drop comment "a pod answered as a DHCP server"
     meta l4proto vmap { udp : accept, icmp : goto redirects, ipv6-icmp : goto neighbours }
+    meta l4proto igmp goto queriers
 }
 
 chain from_any_address {
     udp sport { 67, 547 } counter drop comment "a pod answered as a DHCP server"
     meta l4proto vmap { udp : accept, icmp : goto redirects, ipv6-icmp : goto routers }
+    meta l4proto igmp goto queriers
 }
 
 chain redirects {
@@ -96,7 +98,14 @@ chain neighbours {
     counter drop comment "a pod claimed an address that is not its own (ND)"
 }
 
+# Who asks for members decides to whom the bridge sends what is for a group, such as the search for
+# a neighbour.
+chain queriers {
+    igmp type membership-query counter drop comment "a pod asked for members of groups (IGMP)"
+}
+
 chain routers {
+    icmpv6 type mld-listener-query counter drop comment "a pod asked for members of groups (MLD)"
     icmpv6 type nd-router-advert counter drop comment "a pod advertised itself as a router"
     icmpv6 type nd-redirect counter drop comment "a pod redirected others (ICMPv6)"
 }
