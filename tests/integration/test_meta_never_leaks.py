@@ -13,6 +13,7 @@ import os
 import random
 import signal
 import subprocess
+import threading
 import time
 
 import pytest
@@ -458,3 +459,73 @@ def test_a_delegate_that_is_gone_at_del(host, pod):
     host.plugin("third", "cat >/dev/null; exit 0\n")
     assert host.cni("DEL", conf, pod) == (0, None)
     assert is_back_to_nothing(host, pod)
+
+
+# What a pod does with what it was given, in any order, again and again
+RESTLESS = [
+    "link set eth0 name mine",
+    "link set mine name eth0",
+    "link set net1 name eth0",
+    "link set net1 name other",
+    "link set other name net1",
+    "link set net1 netns {elsewhere}",
+    "link set eth0 down",
+    "link set eth0 up",
+    "link set eth0 address 02:00:00:00:00:01",
+    "link property add dev eth0 altname net1",
+    "addr flush dev eth0",
+    "addr add 10.1.5.2/24 dev eth0",  # that of another pod
+    "link add eth0 type bridge",
+    "link del eth0 type bridge",
+    "link add net1 type veth peer name foo",
+    "link del foo",
+]
+
+
+@contextlib.contextmanager
+def restless(pod, elsewhere):
+    """Have a pod do all that for as long as the body."""
+    made, done = random.Random(1), threading.Event()
+    lines = [made.choice(RESTLESS).format(elsewhere=elsewhere) for dummy in range(400)]
+    back = [f"link set {name} netns {pod}" for name in ("net1", "other", "eth0")]
+
+    def move():
+        while not done.is_set():
+            for name, text in ((pod, lines), (elsewhere, back)):
+                subprocess.run(
+                    ["ip", "-force", "-n", name, "-batch", "-"],
+                    input="\n".join(text) + "\n",
+                    capture_output=True,
+                    text=True,
+                    check=False,
+                )
+
+    mover = threading.Thread(target=move)
+    mover.start()
+    try:
+        yield
+    finally:
+        done.set()
+        mover.join()
+
+
+@pytest.mark.parametrize("form", FORMS, ids=len)
+def test_a_pod_that_never_rests_keeps_nothing_and_takes_nothing_of_others(host, pod, form):
+    calm, conf = host.pod(), meta(inProcess=form)
+    assert host.cni("ADD", conf, calm)[0] == 0
+    has, kept = host.addresses(calm), host.leftovers()
+    assert host.cni("ADD", conf, pod)[0] == 0
+    both = [{"containerID": f"id-{one}", "ifname": "eth0"} for one in (calm, pod)]
+    addresses = sorted(host.path("/var/lib/cni/networks").rglob("10.*"))
+    assert len(addresses) == 4
+    with restless(pod, host.pod()):
+        for dummy in range(3):
+            status, answer = host.cni("CHECK", conf, pod)
+            assert status == 0 or answer["code"] == 3, answer
+            assert host.cni("GC", {**conf, "cni.dev/valid-attachments": both}, pod)[0] == 0
+            assert host.cni("STATUS", conf, pod)[0] == 0
+            assert host.cni("CHECK", conf, calm)[0] == 0
+            assert sorted(host.path("/var/lib/cni/networks").rglob("10.*")) == addresses
+        assert host.cni("DEL", conf, pod)[0] == 0
+    assert host.leftovers() == kept
+    assert host.addresses(calm) == has and host.cni("CHECK", conf, calm)[0] == 0
