@@ -13,6 +13,7 @@ import json
 import os
 import pathlib
 import re
+import select
 import signal
 import socket
 import struct
@@ -24,7 +25,7 @@ import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import ruleset
 from ansible_collections.multinet.flannel.plugins.module_utils._node import units
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
-from lab import HAND_MADE_IPV6, NETWORKS, OUTSIDE, Lab, declared, udp_packet
+from lab import HAND_MADE_IPV6, NETWORKS, OUTSIDE, SILENCE, Lab, declared, udp_packet
 from packets import ipv4, with_checksum
 from test_attacks import ANOTHER_CNIS, ECHO_REPLY, another_cnis_pod, quoted_ipv4, way_is_smaller
 from waiting import PATIENCE, wait_for
@@ -682,20 +683,36 @@ def test_tunnels_take_packets_of_those_that_flanneld_has_leases_of(lab, holder, 
     assert guard.read()["filled"]["nodes"] == [lab.underlay(1), lab.underlay(2)]
     assert lab.underlay(2, 6) in guard.read()["filled"]["nodes6"]
     assert guard.read()["filled"]["underlay_devices"] == ['"eth0"']
-    nodes = {("h2", lab.underlay(1), victim, "") for victim in ("h1-red", "h1-blue")}
-    joining = {(OUTSIDE, lab.underlay(1), victim, "") for victim in ("h1-red", "h1-blue")}
+    tunnels = [("h1-red", 4), ("h1-blue", 4), ("h1-blue", 6)]
+    nodes, joining = (
+        {(sender, lab.underlay(1, version), victim, "") for victim, version in tunnels}
+        for sender in ("h2", OUTSIDE)
+    )
     assert injected(lab, nodes | joining, len(nodes)) == nodes
-    entry = ["02:00:00:04:01:64", "dev", "flannel.2", "dst", lab.underlay(100)]
-    lab.run("h1", "bridge", "fdb", "add", *entry)
-    guard.until(lambda: lab.underlay(100) in guard.read()["filled"]["nodes"])
+    entries = [
+        ["02:00:00:04:01:64", "dev", "flannel.2", "dst", lab.underlay(100)],
+        ["02:00:00:06:00:64", "dev", "flannel-v6.1", "dst", lab.underlay(100, 6)],
+    ]
+
+    def known():
+        filled = guard.read()["filled"]
+        return [
+            lab.underlay(100, version) in filled[f"nodes{'6' * (version == 6)}"]
+            for version in (4, 6)
+        ]
+
+    for entry in entries:
+        lab.run("h1", "bridge", "fdb", "add", *entry)
+    guard.until(lambda: all(known()))
     assert injected(lab, nodes | joining, len(nodes | joining)) == nodes | joining
     assert guard.reload().returncode == 0
     if flags:
         lab.run("h1", "nft", "delete", "table", "inet", "multinet")
         guard.until(lambda: guard.read()["restored"] == 1)
     assert injected(lab, nodes | joining, len(nodes | joining)) == nodes | joining
-    lab.run("h1", "bridge", "fdb", "del", *entry)
-    guard.until(lambda: lab.underlay(100) not in guard.read()["filled"]["nodes"])
+    for entry in entries:
+        lab.run("h1", "bridge", "fdb", "del", *entry)
+    guard.until(lambda: not any(known()))
     assert injected(lab, nodes | joining, len(nodes)) == nodes
     assert guard.read()["restored"] == len(flags or ())
     guard.end()
@@ -751,6 +768,24 @@ def test_a_pod_reaches_no_tunnel_of_somebody_else(lab, holder, there):
     )
     guard.until(lambda: guard.read()["filled"]["other_tunnel_ports"] == [])
     lab.run("h1", "ip", "neigh", "del", lab.underlay(77), "dev", "eth0")
+
+
+def test_a_pod_reaches_no_program_at_the_port_of_a_tunnel(lab, holder):
+    """Geneve's, which this kernel may not have; Open vSwitch listens there for its own."""
+    lab.flush()
+    with lab.inside("h1"):
+        service = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with service:
+        service.bind(("0.0.0.0", 6081))
+
+        def arrives():
+            lab.send("h1-blue", lab.underlay(1), 6081, b"Geneve")
+            return bool(select.select([service], [], [], SILENCE)[0]) and service.recv(64)
+
+        wait_for(arrives)  # without the guard
+        guard = holder()
+        assert guard.read()["filled"]["other_tunnel_ports"] == ["6081"]
+        assert not arrives()
 
 
 def stream_through(lab, action, targets=(), at_least=600):
