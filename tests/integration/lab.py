@@ -28,9 +28,13 @@ import time
 import typing as t
 import uuid
 
-from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import ruleset
+from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import (
+    LEASES,
+    ruleset,
+)
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 from declaration import BLUE, RED
+from guard_sets import filled
 from waiting import PATIENCE
 
 PORT = 7000
@@ -379,10 +383,15 @@ class Lab:
     def flush(self) -> None:
         self.nft("flush ruleset\n")
 
-    def guard(self) -> None:
-        """What the collection keeps the networks apart with."""
-        nodes = [self.underlay(host, version) for host in HOSTS for version in (4, 6)]
-        self.nft(ruleset(self.plan, nodes))
+    def guard(self, planned: dict | None = None, hosts: t.Sequence[str] = ("h1", "h2")) -> None:
+        """What the collection keeps the networks apart with, by its defaults. planned: another plan
+        of the same networks.
+        """
+        rules = ruleset(planned or self.plan, LEASES)
+        for host in hosts:
+            with self.inside(host):
+                sets = filled(rules)
+            self.nft(rules + sets, [host])
 
     # --- probes ---
 

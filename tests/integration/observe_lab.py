@@ -24,7 +24,10 @@ import subprocess
 import time
 
 from ansible_collections.multinet.flannel.plugins.module_utils._isolation import ports
-from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import ruleset
+from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import (
+    LEASES,
+    ruleset,
+)
 from ansible_collections.multinet.flannel.plugins.module_utils._observe import (
     agent,
     cells,
@@ -38,6 +41,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._observe import (
 from ansible_collections.multinet.flannel.plugins.module_utils._observe.evidence import Measurement
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 from declaration import BLUE, RED
+from guard_sets import filled
 
 PORT = 47470
 PLAN = plan([dict(BLUE, ipv6_cidr="fd00:1::/48"), dict(RED, ipv6_cidr="fd00:3::/48")])
@@ -251,15 +255,18 @@ class ObserveLab:
                 continue
             interface, peer = network["interface"], f"v{number}-{network['name']}"
             devices = [{"name": network["bridge"]}, {"name": peer}]
-            devices += [{"name": interface, "sandbox": self.path(name)}]
-            results.append({"result": {"interfaces": devices}})
+            mac = self.pod_mac(network, host, number)
+            devices += [{"name": interface, "sandbox": self.path(name), "mac": mac}]
+            subnets = [self.subnet(cidr, host) for cidr in self.ranges(network)]
+            given = [{"address": f"{one[number]}/{one.prefixlen}"} for one in subnets]
+            results.append({"result": {"interfaces": devices, "ips": given}})
             run(
                 "ip",
                 "link",
                 "add",
                 interface,
                 "address",
-                self.pod_mac(network, host, number),
+                mac,
                 "mtu",
                 str(MTU),
                 "netns",
@@ -295,39 +302,13 @@ class ObserveLab:
         run("ip", "netns", "exec", self.ns(host), "nft", "-f", "-", text=text)
 
     def guard(self, *hosts):
-        """Load what the guard does, and nothing else, on these hosts, or on all: its tables, with
-        the ports of pods in them.
+        """Load what the guard does, and nothing else, on these hosts, or on all: its tables by the
+        defaults, with the nodes and the ports of pods in them.
         """
+        tables = ruleset(self.plan, LEASES) + ports.table(self.plan)
         for host in hosts or self.hosts:
-            tables = ruleset(self.plan) + ports.table(self.plan)
-            self.nft(host, "flush ruleset\n" + tables + "\n".join(self._elements(host)) + "\n")
-
-    def _elements(self, host):
-        """What the guard adds to its bridge table, see isolation.py:Ports."""
-        for number, networks in enumerate(self.pods[host].values(), 10):
-            for network in self.plan["networks"]:
-                if network["name"] not in networks:
-                    continue
-                port, bridge = f"v{number}-{network['name']}", network["bridge"]
-                own = f'"{port}" . {self.pod_mac(network, host, number)}'
-                six = [frames.link_local(self.pod_mac(network, host, number))]
-                found = {
-                    "ports": f'"{port}" : goto given_{bridge}',
-                    "bridged": f'"{port}" : goto within_{bridge}',
-                    "macs": own,
-                }
-                for cidr in self.ranges(network):
-                    address = self.subnet(cidr, host)[number]
-                    if address.version == 4:
-                        found["addresses"] = f"{own} . {address}"
-                    else:
-                        six.append(str(address))
-                found["addresses6"] = ", ".join(f"{own} . {one}" for one in six)
-                found["targets"] = ", ".join(
-                    f'"{port}" . 0x{ipaddress.ip_address(one).packed.hex()}' for one in six
-                )
-                for name, elements in found.items():
-                    yield f"add element bridge multinet {name} {{ {elements} }}"
+            attached = sorted((self.place / host / "state").glob("*.json"))
+            self.nft(host, "flush ruleset\n" + tables + self.on(host, filled, tables, attached))
 
     # --- measuring ---
 

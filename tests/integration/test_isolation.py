@@ -52,7 +52,7 @@ def leaks_only_without_guard(lab, cells):
     assert set(cells) - set(lab.probe(cells, len(cells))) == set(), (
         "without the guard these should have leaked"
     )
-    lab.nft(ruleset(declared()))
+    lab.guard()
     assert lab.probe(cells) == {}
 
 
@@ -131,7 +131,7 @@ def test_what_ipvs_sends_on(lab, version):
     assert set(lab.probe(cells, len(cells))) == set(cells), (
         "without the guard these should have leaked"
     )
-    lab.nft(ruleset(declared()))
+    lab.guard()
     for cell in cells:
         with pytest.raises(PermissionError):  # dropped in output, which the sender is told
             lab.probe([cell])
@@ -144,7 +144,7 @@ def test_what_ipvs_sends_on(lab, version):
 
 def test_the_host_itself_reaches_its_pods(lab):
     """The kubelet's probes."""
-    lab.nft(ruleset(declared()))
+    lab.guard()
     cells = [("h1", lab.pod_address(pod)) for pod in lab.pods if pod.startswith("h1-")]
     assert set(lab.probe(cells, len(cells))) == set(cells)
 
@@ -221,8 +221,9 @@ def test_packets_put_into_a_tunnel(lab):
     assert cells - injected(lab, cells, len(cells)) == set(), (
         "without the guard these should have leaked"
     )
-    lab.nft(ruleset(declared()))
-    assert injected(lab, cells) == set()
+    for guard in (lambda: lab.nft(ruleset(declared())), lab.guard):
+        guard()
+        assert injected(lab, cells) == set()
 
 
 def test_tunnels_take_packets_of_nodes_alone_when_they_are_known(lab):
@@ -269,9 +270,10 @@ def test_the_other_host_has_no_guard(lab):
     }
     assert set(lab.probe(cells, len(cells))) == set(cells)
     assert injected(lab, tunnels, len(tunnels)) == tunnels
-    lab.nft(ruleset(declared()), hosts=["h2"])
-    assert lab.probe(cells) == {}
-    assert injected(lab, tunnels) == set()
+    for guard in (lambda: lab.nft(ruleset(declared()), ["h2"]), lambda: lab.guard(hosts=["h2"])):
+        guard()
+        assert lab.probe(cells) == {}
+        assert injected(lab, tunnels) == set()
 
 
 @pytest.mark.parametrize("bridge_netfilter", ["0", "1"], ids=["", "br_netfilter"])
@@ -285,7 +287,7 @@ def test_same_network_works_and_keeps_the_source(lab, bridge_netfilter):
     except FileNotFoundError:
         pytest.skip("this kernel has no br_netfilter loaded")
     lab.nft("table ip nat\ndelete table ip nat\n")  # flanneld runs with --ip-masq=false
-    lab.nft(ruleset(declared()))
+    lab.guard()
     cells = {
         (f"h{here}-{name}", lab.pod_address(f"h{there}-{name}", version)): f"h{here}-{name}"
         for name in NETWORKS
@@ -403,7 +405,7 @@ def test_another_cnis_pod_is_kept_apart_whatever_its_source(lab):
 )
 def test_allow_to_opens_one_direction_and_nothing_else(lab, source, target):
     lab.nft("table ip nat\ndelete table ip nat\n")
-    lab.nft(ruleset(declared(**{source: {"allow_to": [target]}})))
+    lab.guard(declared(**{source: {"allow_to": [target]}}))
 
     def of(network):
         return [pod for pod in lab.pods if pod.split("-")[1] == network]
@@ -427,7 +429,7 @@ def test_allow_to_opens_one_direction_and_nothing_else(lab, source, target):
 def test_an_answer_is_let_back_but_not_a_packet_that_looks_like_one(lab):
     """From red's port that blue talks to, to another port of the same blue pod."""
     lab.nft("table ip nat\ndelete table ip nat\n")
-    lab.nft(ruleset(declared(blue={"allow_to": ["red"]})))
+    lab.guard(declared(blue={"allow_to": ["red"]}))
     cell = ("h1-blue", lab.pod_address("h2-red"))
     assert lab.probe([cell], 1, 1)[cell].answered
     assert lab.probe([("h2-red", lab.pod_address("h1-blue"))]) == {}
@@ -470,7 +472,7 @@ def test_what_a_helper_expects_is_no_answer(lab):
     lab.nft(f"table ip usual {{ chain c {{ {usual}; {opens}; }}; }}", ["h1"])
     assert connects_back_by_ftp(lab), "the usual rules let it in"
     lab.nft("delete table ip usual", ["h1"])
-    lab.nft(ruleset(declared(blue={"allow_to": ["red"]})))
+    lab.guard(declared(blue={"allow_to": ["red"]}))
     assert not connects_back_by_ftp(lab)
 
 
@@ -486,7 +488,7 @@ def test_a_pod_hears_from_its_host_that_nobody_serves(lab, version):
     lab.nft(f"table inet theirs {{ chain c {{ {refuses}; {rule}; }}; }}", ["h1"])
     for guarded in (False, True):
         if guarded:
-            lab.nft(ruleset(declared()))
+            lab.guard()
         with lab.inside("h1-blue"):
             here = socket.socket(
                 socket.AF_INET6 if version == 6 else socket.AF_INET, socket.SOCK_DGRAM
@@ -505,7 +507,7 @@ def test_masquerade_to_the_outside_only_for_networks_that_have_it(lab):
     assert lab.probe(without, 2)[without[0]].source == lab.pod_address("h1-blue"), (
         "without the table nobody masquerades"
     )
-    lab.nft(ruleset(declared()))
+    lab.guard()
     cells = [
         ("h1-blue", lab.underlay(100)),
         ("h1-blue", lab.underlay(100, 6)),
@@ -529,7 +531,7 @@ def test_from_elsewhere_into_a_tunnel_and_back(lab):
     get its answer.
     """
     lab.nft("table ip nat\ndelete table ip nat\n")
-    lab.nft(ruleset(declared()))
+    lab.guard()
     lab.run(OUTSIDE, "ip", "route", "replace", "10.1.0.0/16", "via", lab.underlay(1))
     pod, pod6 = lab.pod_address("h2-blue"), lab.pod_address("h2-blue", 6)
     cells = [(OUTSIDE, pod), ("h1", pod, lab.underlay(1)), ("h1", pod6, lab.underlay(1, 6))]
@@ -543,7 +545,7 @@ def test_from_elsewhere_into_a_tunnel_and_back(lab):
 
 
 def test_the_table_says_what_was_dropped_and_why(lab):
-    lab.nft(ruleset(declared()))
+    lab.guard()
     lab.probe(
         [
             ("h1-blue", lab.pod_address("h1-red")),

@@ -81,6 +81,18 @@ def outcomes(report, **wanted):
     )
 
 
+def test_the_guard_here_is_that_of_the_defaults(lab):
+    """Nodes, devices to them and ports are what the guard's own functions find."""
+    listed = run("ip", "netns", "exec", lab.ns("h1"), "nft", "list", "ruleset")
+    for elements in (
+        "{ 192.168.9.1, 192.168.9.2,",
+        '{ "eth0" }',
+        '"v12-red" : goto given_mn-red',
+        '"v10-blue" . 02:00:04:0a:00:01 . 10.1.1.10',
+    ):
+        assert elements in listed
+
+
 def test_finds_exactly_what_is_attached(lab):
     found = lab.on("h1", facts.gather, lab.plan_of("h1"), "h1")
     assert [pod["label"] for pod in found["pods"]] == [
