@@ -15,6 +15,7 @@ import sys
 
 import pytest
 import report_schema
+from ansible_collections.multinet.flannel.plugins.module_utils._observe import leaks
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 from declaration import BLUE, RED
 from observe_lab import ObserveLab, run
@@ -46,6 +47,8 @@ def _lab(tmp_path_factory):
     with ObserveLab(
         PLAN, {"h1": {"a": BOTH, "b": BOTH}, "h2": {"a": BOTH}}, tmp_path_factory.mktemp("verify")
     ) as lab:
+        # the controller: a host of the underlay that is no node
+        lab.ip("switch", ["addr add 192.168.9.100/24 dev br0", "addr add fd09::64/64 dev br0"])
         hosts = {}
         for host in lab.hosts:
             (lab.place / host / "run").mkdir()
@@ -76,7 +79,8 @@ def start(lab, *arguments, playbook="multinet.flannel.verify", **environment):
         PYTHONUNBUFFERED="1",
     )
     return subprocess.Popen(
-        [PLAYBOOK, "-i", str(lab.place / "inventory.yml"), playbook, *arguments],
+        ["ip", "netns", "exec", lab.ns("switch"), PLAYBOOK]
+        + ["-i", str(lab.place / "inventory.yml"), playbook, *arguments],
         env=environment,
         cwd=lab.place,
         stdout=subprocess.PIPE,
@@ -135,6 +139,34 @@ def test_green_with_the_guard_and_nothing_changed(lab):
     assert not list((lab.place / "h1" / "run").iterdir())
 
 
+def from_outside(report):
+    """{receiving host: the outcomes of what the controller has sent to its tunnels}."""
+    found = {}
+    for cell in report["cells"]:
+        kind, dummy, dummy, receiver, *dummy = cell["id"].split("|")
+        if kind == "outside":
+            found.setdefault(receiver.split("/")[0], set()).add(cell["outcome"])
+    return found
+
+
+def test_the_controller_tries_the_tunnels_where_only_nodes_may(lab):
+    lab.guard()
+    status, output, report = play(lab)
+    assert status == 0 and report["verdict"] == "as_planned", output
+    assert from_outside(report) == {"h1": {"as planned"}, "h2": {"as planned"}}
+    lab.nft("h2", 'insert rule inet multinet input iifname "eth0" udp dport 8286 accept\n')
+    status, output, report = play(lab)
+    assert status == 2 and report["verdict"] == "leaks", output
+    assert from_outside(report) == {"h1": {"as planned"}, "h2": {"as planned", "leak"}}
+    assert [(one["class"], one["hosts"]) for one in report["findings"]] == [
+        (leaks.INJECTION_FROM_OUTSIDE.number, ["h2"])
+    ]
+    for told in ({"isolation_node_addresses": "trusted"}, {"verify_from_controller": False}):
+        status, output, report = play(lab, "-e", json.dumps(told))
+        assert status == 0 and from_outside(report) == {}, output
+        assert any("not a node can put" in text for text in report["not_measured"])
+
+
 @pytest.mark.parametrize("mode", ["static", "passive"])
 def test_a_look_without_sending(lab, mode):
     lab.guard()
@@ -157,6 +189,7 @@ def test_networks_that_others_deployed(lab):
     status, output, report = play(lab, "-e", json.dumps(said))
     assert status == 0 and report["verdict"] == "as_planned", output
     assert report["coverage"]["pairs"]["tried"] == report["coverage"]["pairs"]["possible"]
+    assert from_outside(report) == {}, "nobody has promised it"
     wrong = dict(said, verify_networks=[dict(mine[0], brigde="cni0", cidr="10.1.0.0/33")])
     status, output, report = play(lab, "-e", json.dumps(wrong))
     assert status and report is None

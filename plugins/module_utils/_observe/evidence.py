@@ -352,10 +352,12 @@ class Evidence:
             name.split("|", 2)[-1] for name in self.receipts if name.startswith("control-outside|")
         }
         missed = sorted({end["host"] for end in self.ends.values()} - heard)
+        if not missed:
+            return []
+        where = ", ".join(missed)
         return [
-            f"Nothing from the controller arrives at {host}, so its tunnels were not tried from"
+            f"Nothing from the controller arrives at {where}, so their tunnels were not tried from"
             " outside."
-            for host in missed
         ]
 
     def strays(self) -> Iterator[tuple[str, End, End, dict[str, Any]]]:
