@@ -616,7 +616,8 @@ def _guard(
     return [
         *_forward(networks, nodes),
         *_input(networks, nodes),
-        *_output(networks, nodes, by_source, subnet_server_port),
+        *_output(by_source, origins[1:] if nodes.families else [], subnet_server_port),
+        *_to_node(networks, nodes),
         *_by_device_and_source(networks, by_source, _forged_to(external, nodes)),
         *_to_tunnel(networks, nodes, origins),
         *_to_closed_port(origins),
@@ -662,15 +663,17 @@ def _to_another_node(networks: list[dict[str, Any]], nodes: Nodes) -> list[str]:
             f"\t{CLOSED} {to_node} jump to_closed_port",
             f"\t{family.too_big} {to_node} jump misled",
         ]
-        lines += [
-            "\t"
-            + _drop(
-                f"{match} iifname != @{UNDERLAY} {to_node}",
-                "to a node, what its sender can have changed into a tunnel's message",
-            )
-            for match in _becomes_a_message(networks, family)
-        ]
-    return lines
+    return [*lines, *([f"\tiifname != @{UNDERLAY} jump to_node"] if nodes.families else [])]
+
+
+def _to_node(networks: list[dict[str, Any]], nodes: Nodes) -> list[str]:
+    why = "to a node, what its sender can have changed into a tunnel's message"
+    rules = [
+        _drop(f"{match} {family.ip} daddr @nodes{family.suffix}", why)
+        for family in nodes.families
+        for match in _becomes_a_message(networks, family)
+    ]
+    return ["", "chain to_node {", *("\t" + rule for rule in rules), "}"] if rules else []
 
 
 def _becomes_a_message(networks: list[dict[str, Any]], family: Family) -> list[str]:
@@ -704,9 +707,7 @@ def _input(networks: list[dict[str, Any]], nodes: Nodes) -> list[str]:
     ]
 
 
-def _output(
-    networks: list[dict[str, Any]], nodes: Nodes, by_source: list[str], subnet_server_port: int
-) -> list[str]:
+def _output(by_source: list[str], sources: list[str], subnet_server_port: int) -> list[str]:
     """IPVS takes what is for the address of a Service in on input, and sends it on through output
     with the pod as its source; forward does not see it.
 
@@ -734,11 +735,7 @@ def _output(
             for family in FAMILIES
         ),
         *by_source,
-        *(
-            f"\t{match} {family.ip} daddr @nodes{family.suffix} jump to_tunnel"
-            for family in nodes.families
-            for match in _becomes_a_message(networks, family)
-        ),
+        *(f"\t{source} jump to_node" for source in sources),
         "}",
     ]
 

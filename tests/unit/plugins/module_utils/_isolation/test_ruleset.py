@@ -87,7 +87,7 @@ def test_a_message_with_any_policy_is_a_message():
     backend = {"type": "vxlan", "vni": 300, "gbp": True}
     declared = [{"name": "blue", "cidr": "10.1.0.0/16", "default": True, "backend": backend}]
     text = ruleset(plan(declared), ["192.0.2.1"])
-    assert "@th,64,8 0x88 @th,96,32 0x12c00 iifname != @underlay_devices ip daddr @nodes" in text
+    assert "@th,64,8 0x88 @th,96,32 0x12c00 ip daddr @nodes counter drop" in text
     assert "@th,64,8" not in ruleset(many(2), ["192.0.2.1"])
 
 
