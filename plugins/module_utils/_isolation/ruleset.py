@@ -37,6 +37,7 @@ LINK_LOCAL = "fe80::/10"
 # Where masquerade looks for a port. Answers to it arrive at the node: not where a node, a hostPort
 # or a NodePort listens, and not on a tunnel's port.
 MASQUERADE_PORTS = (32768, 65535)
+WIREGUARD = (51820, 51821, 51871)  # the kernel's documentation; Calico, IPv4 and IPv6; Cilium
 # Sets of what tunnels that are not the networks' take in -> their type.
 OTHERS = {"other_tunnel_ports": "inet_service", "other_tunnel_protocols": "inet_proto"}
 WITH_PORTS = ("tcp", "udp", "sctp", "dccp", "udplite")
@@ -1003,7 +1004,7 @@ def _masquerade(networks: list[dict[str, Any]]) -> list[str]:
             f" {family.multicast} goto outside"
             for match in _in_ranges(masqueraded, family, "saddr", "masqueraded")
         ]
-    first, last = _masquerade_ports(_ports(networks))
+    first, last = _masquerade_ports([*_ports(networks), *WIREGUARD])
     answered = _braces([*WITH_PORTS, "icmp", "ipv6-icmp"])
     unanswered = "out of the networks without ports: answers could not be told from the host's own"
     return lines + [
