@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import random
 import socket
+import subprocess
 import time
 from xml.etree import ElementTree
 
@@ -239,6 +240,57 @@ def renamed(lab, names):
         yield
     finally:
         rename((new, old) for old, new in names.items())
+
+
+# What a pod does to its interfaces while it is looked at
+RESTLESS = {
+    "its link and its address come and go": [
+        "link set net1 down",
+        "link set net1 up",
+        "addr del 10.3.1.10/24 dev net1",
+        "addr add 10.3.1.99/24 dev net1",
+        "addr del 10.3.1.99/24 dev net1",
+        "addr add 10.3.1.10/24 dev net1",
+    ],
+    "it has another name each time": ["link set net1 name other", "link set other name net1"],
+    "it is in another namespace at times": ["link set net1 netns {elsewhere}"],
+}
+
+
+@pytest.mark.parametrize("what", RESTLESS)
+def test_a_pod_that_never_rests_is_the_only_one_that_is_not_as_planned(tmp_path, what):
+    with ObserveLab(PLAN, PODS, tmp_path) as lab:
+        _guarded(lab)
+        me = lab.ns(HOSTILE)
+        elsewhere = f"{me}-elsewhere"
+        run("ip", "netns", "add", elsewhere)
+        texts = {
+            me: "\n".join([*RESTLESS[what], ""]).format(elsewhere=elsewhere),
+            elsewhere: f"link set net1 netns {me}\n",
+        }
+
+        def move(ready, stop):
+            while not stop.is_set():
+                for name, text in texts.items():
+                    subprocess.run(
+                        ["ip", "-force", "-n", name, "-batch", "-"],
+                        input=text,
+                        capture_output=True,
+                        text=True,
+                        check=False,
+                    )
+                ready.set()
+
+        try:
+            with beside(lab, move):
+                said = lab.measure()
+        finally:
+            run("ip", "netns", "del", elsewhere)
+    assert said["counts"]["leak"] == 0, said["findings"]
+    others = [cell for cell in said["cells"] if me not in str(cell)]
+    assert others and [cell for cell in others if cell["outcome"] != "as planned"] == []
+    facts_told = [one["sentence"] for one in said["findings"] if not one["cells"]]
+    assert [one for one in facts_told if me not in one] == []
 
 
 # Of what a pod makes in its own namespace: lines for `ip`, and what is said of it

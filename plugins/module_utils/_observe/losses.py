@@ -33,6 +33,7 @@ class Way(NamedTuple):
     sent: int
     lost: int
     twice: int
+    pods: frozenset[str] = frozenset()  # that all of these were from or to, of more on that way
 
     def is_bad(self, count: int) -> bool:
         """Whether that many of the packets are too many."""
@@ -42,6 +43,8 @@ class Way(NamedTuple):
 def of_ways(judged: Iterable[Cell], evidence: Evidence) -> list[Way]:
     """Return the ways on which anything was lost, or came twice."""
     sent: dict[tuple[str, str, str], list[int]] = {}
+    pods: dict[tuple[str, str, str], set[str]] = {}
+    common: dict[tuple[str, str, str], set[str]] = {}
     measurement = evidence.measurement
     again = {host: measurement.sent(host).get("again", {}) for host in measurement.shares}
     came = {host: measurement.collected(host).get("again", {}) for host in measurement.shares}
@@ -50,7 +53,10 @@ def of_ways(judged: Iterable[Cell], evidence: Evidence) -> list[Way]:
             continue
         if cell["outcome"] != AS_PLANNED or not wants_answer(cell) or evidence.doubt_of(cell):
             continue
-        way = sent.setdefault((cell["from_host"], cell["to_host"], cell["to_network"]), [0, 0, 0])
+        key = cell["from_host"], cell["to_host"], cell["to_network"]
+        way = sent.setdefault(key, [0, 0, 0])
+        ends = {cell[end].rsplit("/", 1)[0] for end in ("from", "to")}
+        pods.setdefault(key, set()).update(ends)
         times = 1 + again.get(cell["from_host"], {}).get(cell["id"], 0)
         there = came.get(cell["to_host"], {})
         name = token_name(cell)
@@ -59,7 +65,13 @@ def of_ways(judged: Iterable[Cell], evidence: Evidence) -> list[Way]:
             way[0] += times
             way[1] += max(0, times - number)
             way[2] += max(0, number - times)
-    return [Way(*key, *numbers) for key, numbers in sorted(sent.items()) if any(numbers[1:])]
+            if number != times:
+                common[key] = common.get(key, ends) & ends
+    return [
+        Way(*key, *numbers, frozenset(common[key] if len(pods[key]) > 2 else ()))
+        for key, numbers in sorted(sent.items())
+        if any(numbers[1:])
+    ]
 
 
 def deviations(ways: Iterable[Way]) -> Iterator[dict[str, Any]]:
@@ -91,8 +103,12 @@ def deviations(ways: Iterable[Way]) -> Iterator[dict[str, Any]]:
             "class": leaks.LOSSY.number,
             "class_name": leaks.LOSSY.name,
             "repair": leaks.repair(leaks.LOSSY, ", ".join(hosts), way.network, way.network),
-            "sentence": f"The {what} are {observed}, expected 0.",
+            "sentence": f"The {what} are {observed}{_of_pods(way)}, expected 0.",
         }
+
+
+def _of_pods(way: Way) -> str:
+    return f", all from or to {' and '.join(sorted(way.pods))}" if way.pods else ""
 
 
 def notes(ways: Iterable[Way]) -> list[str]:
