@@ -259,7 +259,8 @@ RESTLESS = {
 
 @pytest.mark.parametrize("what", RESTLESS)
 def test_a_pod_that_never_rests_is_the_only_one_that_is_not_as_planned(tmp_path, what):
-    with ObserveLab(PLAN, PODS, tmp_path) as lab:
+    pods = {"h1": {"a": BOTH, "b": BOTH, "c": BOTH}, "h2": {"a": BOTH}}
+    with ObserveLab(PLAN, pods, tmp_path) as lab:
         _guarded(lab)
         me = lab.ns(HOSTILE)
         elsewhere = f"{me}-elsewhere"

@@ -68,9 +68,9 @@ def of_ways(judged: Iterable[Cell], evidence: Evidence) -> list[Way]:
             if number != times:
                 common[key] = common.get(key, ends) & ends
     return [
-        Way(*key, *numbers, frozenset(common[key] if len(pods[key]) > 2 else ()))
-        for key, numbers in sorted(sent.items())
-        if any(numbers[1:])
+        Way(*key, count, lost, twice, frozenset(common[key] if len(pods[key]) > 2 else ()))
+        for key, (count, lost, twice) in sorted(sent.items())
+        if lost or twice
     ]
 
 
