@@ -40,6 +40,16 @@ RED = subnets.Network(
 )
 
 
+def raw_node(name, annotations):
+    """Return node-<number> as the API has it."""
+    number = name.partition("-")[2]
+    return {
+        "metadata": {"name": name, "resourceVersion": "2", "annotations": annotations},
+        "spec": {"podCIDRs": [f"10.244.{number}.0/24"]},
+        "status": {"addresses": [{"type": "InternalIP", "address": f"192.0.2.{number}"}]},
+    }
+
+
 @pytest.fixture(name="authority", scope="module")
 def _authority(tmp_path_factory):
     return Authority(tmp_path_factory.mktemp("pki"))
@@ -47,13 +57,14 @@ def _authority(tmp_path_factory):
 
 @pytest.fixture(name="remote")
 def _remote(authority, monkeypatch):
-    """A running server; its attributes `port`, `connect` and `ask`."""
+    """A running server; its attributes `port`, `connect`, `ask` and `kept` (its nodes)."""
     monkeypatch.setattr(server, "STRANGERS_SECONDS", 10 * PATIENCE)
     kept = nodes.Nodes()
     kept.replace([], "1")
     cluster = subnets.Cluster(["10.244.0.0/16"], [24])
     config = types.SimpleNamespace(networks={"red": RED}, cluster=cluster)
-    shared = main.app.App(config, kept, None, metrics.Metrics(), None)
+    api = types.SimpleNamespace(patch_own=lambda name, change: (200, raw_node(name, change)))
+    shared = main.app.App(config, kept, api, metrics.Metrics(), None)
     certificate, key = authority.issue("server")
     contexts = server.Contexts(str(certificate), str(key), str(authority.ca_crt))
     running = server.Server(("0.0.0.0", 0), shared, contexts.now)
@@ -67,13 +78,13 @@ def _remote(authority, monkeypatch):
             "127.0.0.1", port, timeout=PATIENCE, context=context, source_address=(NODE, 0)
         )
 
-    def ask(node, path="/v1/red/config"):
+    def ask(node, method="GET", path="/v1/red/config", body=None):
         with contextlib.closing(connect(node)) as one:
-            one.request("GET", path)
+            one.request(method, path, body)
             return one.getresponse().status
 
     try:
-        yield types.SimpleNamespace(port=port, connect=connect, ask=ask)
+        yield types.SimpleNamespace(port=port, connect=connect, ask=ask, kept=kept)
     finally:
         running.shutdown()
         running.server_close()
@@ -170,3 +181,11 @@ def test_a_connection_that_is_ended_takes_nothing_without_tls(authority):
         place.end_older(-1)
         with pytest.raises(OSError):
             one.recv(1000)
+
+
+def test_a_node_that_writes_the_address_of_another_takes_no_lease_from_it(remote):
+    claims = {RED.prefix + "public-ip": "192.0.2.2"}
+    both = raw_node("node-1", claims), raw_node("node-2", {})
+    remote.kept.replace([subnets.Node(one, RED.known) for one in both], "2")
+    for node, status in (("node-2", 200), ("node-3", 403)):
+        assert remote.ask(node, "POST", "/v1/red/leases", '{"PublicIP": "192.0.2.2"}') == status

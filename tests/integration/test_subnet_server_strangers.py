@@ -233,6 +233,9 @@ def test_slow_connections_of_strangers_end(served, monkeypatch):
         ("PATCH /red/x HTTP/1.1\r\nContent-Length: " + "9" * 5000 + "\r\n\r\n", 400),
         ("PATCH /red/x HTTP/1.1\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", 400),
         ("PATCH /red/x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+        ("PATCH /red/x HTTP/1.1\r\nTransfer-Encoding:\r\n\r\n0\r\n\r\n", 400),
+        ("PATCH /red/x HTTP/1.1\r\nX : x\r\nContent-Length: 4\r\n\r\nabcd", 400),
+        ("PATCH /red/x HTTP/1.1\r\nContent-Length: 4\r\n\r\nabc", 400),
         ("GET http://[/x HTTP/1.1\r\n\r\n", 400),
         ("GET /" + "x" * 70000 + " HTTP/1.1\r\n\r\n", 414),
         ("GET /red/x HTTP/1.1\r\nX: " + "x" * 70000 + "\r\n\r\n", 431),
@@ -241,8 +244,13 @@ def test_slow_connections_of_strangers_end(served, monkeypatch):
 )
 def test_what_is_no_request_is_refused_with_a_sentence(served, head, status):
     with socket.create_connection(("127.0.0.1", served.port), timeout=PATIENCE) as one:
+        answers = one.makefile("rb")
+        one.sendall(b"GET /healthz HTTP/1.1\r\n\r\n")
+        while answers.readline() != b"ok\n":
+            pass
         one.sendall(head.encode("latin-1"))
-        answer = one.makefile("rb").readline().decode()
+        one.shutdown(socket.SHUT_WR)
+        answer = answers.readline().decode()
     assert answer.split()[1:2] == [str(status)], answer
     assert (served.paths, served.errors) == ([], [])
     assert ask(served.port) == 200

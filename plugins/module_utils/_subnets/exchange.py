@@ -77,7 +77,10 @@ class Exchange:
         if not self._is_path:
             self._handler.close_connection = True
             raise HttpError(400, "The request is not for a path.")
-        if headers.get("Transfer-Encoding"):
+        if headers.defects:  # after such a line, all others count as no headers
+            self._handler.close_connection = True
+            raise HttpError(400, "A line of the request's head is no header.")
+        if "Transfer-Encoding" in headers:
             self._handler.close_connection = True
             raise HttpError(400, "A body must come with its Content-Length.")
         lengths = headers.get_all("Content-Length", ["0"])
@@ -90,6 +93,9 @@ class Exchange:
             self._handler.close_connection = True
             raise HttpError(400, f"The body is longer than {_BODY_LIMIT} bytes.")
         self.body = self._handler.rfile.read(length)
+        if len(self.body) != length:
+            self._handler.close_connection = True
+            raise HttpError(400, "The body is shorter than its Content-Length.")
 
     def json(self) -> Any:
         """Return what the body holds; raise HttpError."""

@@ -136,10 +136,11 @@ class LeaseApi:
         key = network.prefix + "public-ip"
         public = annotations[key]
         found, _version = self._app.snapshot()
+        own = [node for node in found if node.name == self._node]
         node = next(
             (
                 node
-                for node in found
+                for node in own + found  # others may write what they want into their lease
                 if public in node.addresses or node.annotations.get(key) == public
             ),
             None,

@@ -20,6 +20,7 @@ from . import nodes, subnets
 from .subnets import Cluster, Network, Node
 
 DAY = 24 * 3600  # what flannel itself gives a lease
+_DEPTH = 20  # brackets in a backend's data: flannel's have one
 
 
 class BadRequestError(Exception):
@@ -32,13 +33,14 @@ def lease(node: Node, network: Network, cluster: Cluster, now: float) -> dict[st
     def value(key: str) -> str | None:
         return node.annotations.get(network.prefix + key)
 
-    if value("kube-subnet-manager") != "true" or not value("public-ip"):
+    public_ip = _address(value("public-ip"), 4)
+    if value("kube-subnet-manager") != "true" or not public_ip:
         return None
     try:
         found = network.subnets(node, cluster)
     except subnets.NoSubnetError:
         return None
-    attributes: dict[str, Any] = {"PublicIP": value("public-ip")}
+    attributes: dict[str, Any] = {"PublicIP": public_ip}
     item: dict[str, Any] = {
         "Subnet": found[0],
         "Attrs": attributes,
@@ -50,17 +52,33 @@ def lease(node: Node, network: Network, cluster: Cluster, now: float) -> dict[st
     _put_json(attributes, "BackendData", value("backend-data"))
     if len(found) > 1:
         item.update(EnableIPv4=True, EnableIPv6=True, IPv6Subnet=found[1])
-        if value("public-ipv6"):
-            attributes["PublicIPv6"] = value("public-ipv6")
+        public_ipv6 = _address(value("public-ipv6"), 6)
+        if public_ipv6:
+            attributes["PublicIPv6"] = public_ipv6
         _put_json(attributes, "BackendV6Data", value("backend-v6-data"))
     return item
 
 
-def _put_json(attributes: dict[str, Any], key: str, text: str | None) -> None:
+def _address(text: str | None, version: int) -> str | None:
+    """Return an address of a family, None where a text is none: a node may write anything, and a
+    client that cannot read one lease takes none.
+    """
     try:
-        data = json.loads(text) if text else None
+        found = ipaddress.ip_address(text or "")
+    except ValueError:
+        return None
+    return str(found) if found.version == version else None
+
+
+def _put_json(attributes: dict[str, Any], key: str, text: str | None) -> None:
+    """Put data there that a node has written, unless it would spoil the answer about all nodes."""
+    if not text or text.count("{") + text.count("[") > _DEPTH:
+        return
+    try:
+        data = json.loads(text)
+        json.dumps(data, allow_nan=False)
     except (ValueError, RecursionError):
-        data = None
+        return
     if data is not None:
         attributes[key] = data
 
@@ -95,11 +113,10 @@ def reservation(node: Node, network: Network, cluster: Cluster) -> dict[str, Any
         subnet = network.subnets(node, cluster)[0]
     except subnets.NoSubnetError:
         return None
+    told = [node.annotations.get(network.prefix + "public-ip"), *node.addresses]
     return {
         "Subnet": subnet,
-        "PublicIP": (
-            node.annotations.get(network.prefix + "public-ip") or next(iter(node.addresses), None)
-        ),
+        "PublicIP": next(filter(None, (_address(text, 4) for text in told)), None),
     }
 
 
@@ -115,12 +132,13 @@ def subnet_key(text: str) -> str:
         ) from None
 
 
-def address(text: Any) -> str:
-    """Return an address in its usual form; raise BadRequestError."""
-    try:
-        return str(ipaddress.ip_address(text))
-    except ValueError:
-        raise BadRequestError(f"PublicIP is {text!r:.60}, which is not an address.") from None
+def address(attributes: dict[str, Any], key: str, version: int) -> str:
+    """Return an address of a family in its usual form; raise BadRequestError."""
+    text = attributes.get(key)
+    found = _address(text, version) if isinstance(text, str) else None
+    if not found:
+        raise BadRequestError(f"{key} is {text!r:.60}, which is not an address of IPv{version}.")
+    return found
 
 
 def to_annotations(attributes: Any, network: Network) -> dict[str, str]:
@@ -132,12 +150,12 @@ def to_annotations(attributes: Any, network: Network) -> dict[str, str]:
         raise BadRequestError("BackendType is not text.")
     found = {
         "kube-subnet-manager": "true",
-        "public-ip": address(attributes.get("PublicIP")),
+        "public-ip": address(attributes, "PublicIP", 4),
         "backend-type": backend,
         "backend-data": json.dumps(attributes.get("BackendData"), separators=(",", ":")),
     }
     if attributes.get("PublicIPv6"):
-        found["public-ipv6"] = address(attributes["PublicIPv6"])
+        found["public-ipv6"] = address(attributes, "PublicIPv6", 6)
     if attributes.get("BackendV6Data") is not None:
         found["backend-v6-data"] = json.dumps(attributes["BackendV6Data"], separators=(",", ":"))
     return {network.prefix + key: value for key, value in found.items()}

@@ -21,6 +21,7 @@ from .subnets import Node
 
 ADDED, MODIFIED, DELETED = "ADDED", "MODIFIED", "DELETED"
 SIZE = 4096
+CHARACTERS = 32 << 20  # a node may write 256 Ki of them, again and again
 
 
 class GoneError(Exception):
@@ -42,12 +43,19 @@ class Change:
         self.before = before
         self.version = version
 
+    @property
+    def size(self) -> int:
+        """Characters of the node."""
+        return self.node.size if self.node else 0
+
 
 class Nodes:
-    """size: how many changes are kept."""
+    """size: how many changes are kept; characters: of how large nodes, together."""
 
-    def __init__(self, size: int = SIZE) -> None:
+    def __init__(self, size: int = SIZE, characters: int = CHARACTERS) -> None:
         self._size = size
+        self._characters = characters
+        self._kept = 0  # characters of the changes
         self._changed = threading.Condition()
         self._nodes: dict[str, Node] = {}
         self._log: collections.deque[Change] = collections.deque()
@@ -156,9 +164,11 @@ class Nodes:
         # again, which does no harm
         self._places.setdefault(change.version, self._begin + len(self._log))
         self._last = change.version
-        while len(self._log) > self._size:
+        self._kept += change.size
+        while len(self._log) > self._size or self._kept > self._characters:
             self._begin += 1
             gone = self._log.popleft()
+            self._kept -= gone.size
             if self._places.get(gone.version) == self._begin:
                 del self._places[gone.version]
         self._changed.notify_all()

@@ -65,14 +65,7 @@ class Cluster:
         if version not in self.ranges:
             version = next(iter(self.ranges))
         network, size = self.ranges[version]
-        pod_cidr = next(
-            (
-                cidr
-                for cidr in (ipaddress.ip_network(text, strict=False) for text in node.pod_cidrs)
-                if cidr.version == version
-            ),
-            None,
-        )
+        pod_cidr = next((one for one in _ranges(node) if one.version == version), None)
         if pod_cidr is None:
             raise NoSubnetError(
                 f"Node {node.name} has no podCIDR of IPv{version}; the controller manager must give"
@@ -87,6 +80,19 @@ class Cluster:
         return (int(pod_cidr.network_address) - int(network.network_address)) >> (
             pod_cidr.max_prefixlen - size
         )
+
+
+def _ranges(node: Node) -> list[Range]:
+    found = []
+    for text in node.pod_cidrs:
+        try:
+            found.append(ipaddress.ip_network(text, strict=False))
+        except ValueError:  # the API takes leading zeros
+            raise NoSubnetError(
+                f"Node {node.name} has the podCIDR {text}, which is not written as a range; delete"
+                " the node, and register it again."
+            ) from None
+    return found
 
 
 class Network:
@@ -131,10 +137,19 @@ class Node:
     """What is kept of a Kubernetes node.
 
     version: its resourceVersion; addresses: the internal ones; annotations: those of our networks;
-    strays: the annotations of networks that are ours no more.
+    strays: the annotations of networks that are ours no more; size: the characters of both.
     """
 
-    __slots__ = ("addresses", "annotations", "name", "pod_cidrs", "strays", "uid", "version")
+    __slots__ = (
+        "addresses",
+        "annotations",
+        "name",
+        "pod_cidrs",
+        "size",
+        "strays",
+        "uid",
+        "version",
+    )
 
     def __init__(self, raw: Mapping[str, Any], known: frozenset[str]) -> None:
         """raw: the object as the API gives it; known: the annotations that are kept."""
@@ -161,6 +176,7 @@ class Node:
                 if key not in known and key.partition("/")[0].endswith(LEASES)
             )
         )
+        self.size: int = sum(map(len, [*self.annotations.values(), *self.strays]))
 
     def same_as(self, other: Node) -> bool:
         """Whether only what is not kept differs (heartbeats, conditions, images)."""

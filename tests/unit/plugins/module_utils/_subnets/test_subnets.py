@@ -182,6 +182,19 @@ def test_a_reader_that_is_too_slow_is_told():
     assert len(kept.read(kept.place_after("2"), 0)[0]) == 9
 
 
+def test_a_node_that_writes_much_again_and_again_takes_no_memory():
+    """The API lets a node have 256 KiB of annotations."""
+    kept = nodes.Nodes(characters=10_000)
+    kept.replace([], "0")
+    key, stray = RED.prefix + "backend-data", "x" * 300 + ".multinet.flannel/x"
+    for number in range(100):
+        text = f"{number} {'x' * 900}"
+        kept.apply("MODIFIED", node(version=str(number + 1), annotations={key: text, stray: ""}))
+    with pytest.raises(nodes.GoneError):
+        kept.place_after("90")
+    assert len(kept.read(kept.place_after("95"), 0)[0]) == 5
+
+
 def test_a_node_with_another_podcidr_goes_and_comes():
     """Flanneld compares annotations alone, so it would keep the old route."""
     kept = nodes.Nodes()
@@ -291,6 +304,24 @@ def test_the_lease_of_a_node():
     }
     assert leases.lease(node(annotations=leased(BLUE)), RED, CLUSTER, 0.0) is None
     assert leases.lease(node(annotations=leased(RED), pod_cidrs=()), RED, CLUSTER, 0.0) is None
+
+
+@pytest.mark.parametrize("text", ["x", "", "2001:db8::1", "192.0.2.1 ", "0192.0.2.1"])
+def test_a_node_without_an_address_has_no_lease(text):
+    """A node may write anything there, and clients would refuse the leases of all nodes."""
+    one = node(
+        annotations=leased(RED, public_ip=text),
+        addresses=[{"type": "InternalIP", "address": "192.0.2.9"}],
+    )
+    assert leases.lease(one, RED, CLUSTER, 0.0) is None
+    assert leases.reservation(one, RED, CLUSTER)["PublicIP"] == "192.0.2.9"
+
+
+@pytest.mark.parametrize("text", ["NaN", '{"a": [1e999]}', "[" * 900 + "]" * 900, "{", "1" * 9999])
+def test_the_data_of_one_node_spoils_no_answer(text):
+    annotations = {**leased(RED), RED.prefix + "backend-data": text}
+    found = leases.lease(node(annotations=annotations), RED, CLUSTER, 0.0)
+    assert found["Attrs"] == {"PublicIP": "192.0.2.1", "BackendType": "vxlan"}
 
 
 def test_what_changes_of_nodes_mean_for_leases():
