@@ -165,30 +165,31 @@ LOOPBACK, MAPPED = "127.0.0.1", "::ffff:127.0.0.1"
     ("listens", "connects"),
     [(LOOPBACK, LOOPBACK), ("::1", "::1"), (MAPPED, MAPPED), (MAPPED, LOOPBACK)],
 )
-def test_the_user_behind_a_connection(listens, connects):
+def test_the_user_behind_a_connection(monkeypatch, listens, connects):
     def family(address):
         return socket.AF_INET6 if ":" in address else socket.AF_INET
 
+    in_table = peer.owner_in_table
+    monkeypatch.setattr(peer, "owner_in_table", None)  # nothing here has the table read
     both = ":" in listens
-    with socket.create_server(
-        (listens, 0), family=family(listens), dualstack_ipv6=both
-    ) as listener:
-        port = listener.getsockname()[1]
-        client = socket.socket(family(connects))
+    with contextlib.ExitStack() as opened:
+        listener = opened.enter_context(
+            socket.create_server((listens, 0), family=family(listens), dualstack_ipv6=both)
+        )
+        client = opened.enter_context(socket.socket(family(connects)))
         os.fchown(client.fileno(), 65534, 65534)
-        client.connect((connects, port))
-        accepted = listener.accept()[0]
-    with accepted:
+        client.connect((connects, listener.getsockname()[1]))
+        accepted = opened.enter_context(listener.accept()[0])
         ends = accepted.getpeername()[:2], accepted.getsockname()[:2]
-        assert peer.can_ask()
         assert peer.owner(*ends) == 65534
         # a socket that is bound to a device is no way out
         client.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo\0")
         assert peer.owner(*ends) == 65534
-        assert peer.owner_in_table(*ends) == (65534 if listens == connects else None)
+        assert in_table(*ends) == (65534 if listens == connects else None)
         client.close()  # its side waits now for the end of the other
-        assert peer.owner(*ends) is None and peer.owner_in_table(*ends) is None
-    assert peer.owner(*ends) is None and peer.owner_in_table(*ends) is None
+        assert peer.owner(*ends) is None and in_table(*ends) is None
+        accepted.close()
+        assert peer.owner(*ends) is None and in_table(*ends) is None
 
 
 def test_who_listens_at_a_clients_port_is_not_the_client():
@@ -198,14 +199,9 @@ def test_who_listens_at_a_clients_port_is_not_the_client():
 
 def test_a_kernel_that_cannot_be_asked_has_a_table(served, monkeypatch):
     monkeypatch.setattr(peer, "_NETLINK_SOCK_DIAG", 31)  # there is no such family
-    peer.can_ask.cache_clear()
-    try:
-        assert not peer.can_ask()
-        assert ask(served.port) == 200
-        with stranger(READ_OWN, served.port) as process:
-            assert process.communicate(timeout=PATIENCE)[0] == "403\n"
-    finally:
-        peer.can_ask.cache_clear()
+    assert ask(served.port) == 200
+    with stranger(READ_OWN, served.port) as process:
+        assert process.communicate(timeout=PATIENCE)[0] == "403\n"
 
 
 def test_a_connection_that_is_closed_early_is_nobodys(served):

@@ -11,7 +11,6 @@ says.
 
 from __future__ import annotations
 
-import functools
 import ipaddress
 import os
 import socket
@@ -20,7 +19,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 # Linux: include/net/tcp_states.h, include/uapi/linux/{netlink,sock_diag,inet_diag}.h
-_ESTABLISHED, _LISTEN = 1, 10
+_ESTABLISHED = 1
 _NETLINK_SOCK_DIAG, _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST = 4, 20, 1
 _HEADER = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence, port
 # inet_diag_req_v2: family, protocol, extensions, states; then inet_diag_sockid: the ports and
@@ -72,24 +71,14 @@ def owner(client: tuple[str, int], server: tuple[str, int]) -> int | None:
     """Return the user id behind a TCP connection on this host, None when it is gone: what is left
     of one that is closed stays for a minute, without an inode, and says user 0 whoever it was.
 
-    client, server: its ends.
+    client, server: its ends, of which the second one's listener is still there: a kernel that
+    cannot be asked (without CONFIG_INET_TCP_DIAG) answers as if there were nothing.
     """
-    if not can_ask():
+    found = _ask(client, server)
+    if found is None and _ask(server, (server[0], 0)) is None:
         return owner_in_table(client, server)
-    state, user, inode = _ask(client, server) or (0, 0, 0)
+    state, user, inode = found or (0, 0, 0)
     return user if state == _ESTABLISHED and inode else None
-
-
-@functools.cache
-def can_ask() -> bool:
-    """Say whether the kernel can be asked for one socket (CONFIG_INET_TCP_DIAG): where not, it
-    answers as if there were no such socket. So it is asked for one that there is.
-    """
-    try:
-        with socket.create_server(("127.0.0.1", 0)) as one:
-            return (_ask(one.getsockname(), ("0.0.0.0", 0)) or (0,))[0] == _LISTEN
-    except OSError:
-        return False
 
 
 def _ask(own: tuple[str, int], peer: tuple[str, int]) -> tuple[int, int, int] | None:
@@ -103,9 +92,13 @@ def _ask(own: tuple[str, int], peer: tuple[str, int]) -> tuple[int, int, int] | 
         family, socket.IPPROTO_TCP, 0, 0, *ports, *addresses, _LOOPBACK, _ANY_COOKIE
     )
     header = _HEADER.pack(_HEADER.size + len(question), _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, 0, 0)
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as kernel:
-        kernel.sendto(header + question, (0, 0))
-        answer = kernel.recv(4096, socket.MSG_DONTWAIT)  # it is there when the question was sent
+    try:
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as kernel:
+            kernel.sendto(header + question, (0, 0))
+            # it is there when the question was sent
+            answer = kernel.recv(4096, socket.MSG_DONTWAIT)
+    except OSError:
+        return None
     if _HEADER.unpack_from(answer)[1] != _SOCK_DIAG_BY_FAMILY:
         return None
     return _ANSWER.unpack_from(answer, _HEADER.size)
