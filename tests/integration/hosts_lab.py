@@ -10,10 +10,15 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import os
 import pathlib
 
+import pytest
 from lab import HOSTS, OUTSIDE, Lab, declared, run
 
+# Hosts of molecule/attacks, two names; none: namespaces.
+MACHINES = os.environ.get("ATTACKED_HOSTS", "").split()
+on_hosts = pytest.mark.skipif(not MACHINES, reason="on hosts: make attacks")
 GUARD = "multinet-isolation.service"
 
 
@@ -30,20 +35,39 @@ class HostsLab(Lab):
         """Run a command on a host itself, as its root does."""
         return run("podman", "exec", self.machines[int(host[1:]) - 1], *command)
 
+    def root(self, host: str) -> pathlib.Path:
+        """Where the files of a host are on this machine."""
+        machine = self.machines[int(host[1:]) - 1]
+        pid = run("podman", "inspect", "--format", "{{.State.Pid}}", machine).strip()
+        return pathlib.Path("/proc") / pid / "root"
+
     def _build(self) -> None:
         for number in HOSTS:
-            machine = self.machines[number - 1]
-            pid = run("podman", "inspect", "--format", "{{.State.Pid}}", machine).strip()
-            run("ip", "netns", "attach", self.ns(f"h{number}"), pid)
+            root = self.root(f"h{number}")
+            run("ip", "netns", "attach", self.ns(f"h{number}"), root.parent.name)
             for pod in self.pods:
                 if self.parts(pod)[0] == number:
                     # a namespace that has a name on the host gets another one here
                     place = pathlib.Path("/run/netns") / self.ns(pod)
                     place.touch()
-                    its = f"/proc/{pid}/root/run/netns/{pod.split('-', 1)[1]}"
-                    run("mount", "--bind", its, str(place))
-        run("ip", "netns", "add", self.ns(OUTSIDE))
+                    its = root / "run/netns" / pod.split("-", 1)[1]
+                    run("mount", "--bind", str(its), str(place))
+        self._build_outside()
         self.listen()
+
+    def _build_outside(self) -> None:
+        """A host on the hosts' network that is no node."""
+        told = json.loads(run("podman", "inspect", self.machines[0]))[0]["NetworkSettings"]
+        bridge = json.loads(run("podman", "network", "inspect", *told["Networks"]))[0]
+        port, namespace = self.tag.rstrip("-"), self.ns(OUTSIDE)
+        run("ip", "netns", "add", namespace)
+        run("ip", "link", "add", port, "type", "veth", "peer", "eth0", "netns", namespace)
+        run("ip", "link", "set", port, "master", bridge["network_interface"], "up")
+        lines = ["link set eth0 up"]
+        for version, length in ((4, 24), (6, 64)):
+            network = ipaddress.ip_network(f"{self.underlay(1, version)}/{length}", strict=False)
+            lines.append(f"addr add {network[100]}/{length} dev eth0" + " nodad" * (version == 6))
+        self._ip(OUTSIDE, lines)
 
     def _links(self, endpoint: str) -> dict:
         """Name of a device -> what `ip` says of it."""
@@ -87,7 +111,7 @@ class HostsLab(Lab):
             tables = self.on(f"h{number}", "nft", "list", "tables")
             assert "multinet" not in tables, tables
 
-    def guard(self):
-        for number in HOSTS:
-            self.on(f"h{number}", "systemctl", "start", GUARD)
-            assert "multinet" in self.on(f"h{number}", "nft", "list", "tables")
+    def guard(self, hosts=("h1", "h2")):
+        for host in hosts:
+            self.on(host, "systemctl", "start", GUARD)
+            assert "multinet" in self.on(host, "nft", "list", "tables")

@@ -11,6 +11,7 @@ in pods it puts right again.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import ctypes
 import fcntl
@@ -23,18 +24,15 @@ import threading
 import time
 
 import pytest
-from hosts_lab import HostsLab
+from hosts_lab import GUARD, MACHINES, HostsLab, on_hosts
 from lab import HAND_MADE_IPV6, OUTSIDE, PORT, Lab, declared, heard_from, udp_packet
 from packets import advertisement, ethernet, icmpv6, ipv4, ipv6, packed, udp
-from test_attacks_l2 import ME, World, arrivals, hardware
+from test_attacks_l2 import ME, hardware
 from waiting import PATIENCE, wait_for
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 ICMP, ICMPV6, UDP, NOBODYS, DESTINATION_OPTIONS = 1, 58, 17, 253, 60
-# Hosts of molecule/attacks, two names; none: namespaces.
-MACHINES = os.environ.get("ATTACKED_HOSTS", "").split()
-on_hosts = pytest.mark.skipif(not MACHINES, reason="on hosts: make attacks")
 FRESH_PORTS = itertools.count(40404)
 FRESH_PROTOCOLS = itertools.count(150)  # that have no number
 POD_PORTS = sorted({*range(1024, 65536)} - {PORT})
@@ -423,6 +421,17 @@ def a_node_for_its_tunnel_ipv6(lab):
     return a_node_for_its_tunnel(lab, "h1-blue", 6)
 
 
+def from_no_node(lab, victim="h1-red", version=4):
+    """Send VXLAN from a host of the underlay that is no node."""
+    token = lab.inject(OUTSIDE, lab.underlay(1, version), victim)
+    return token in lab.receipts([token])
+
+
+def from_no_node_ipv6(lab):
+    """The same to the tunnel between nodes' IPv6 addresses."""
+    return from_no_node(lab, "h1-blue", 6)
+
+
 def masqueraded_into_a_tunnel(lab):
     """Send VXLAN from a pod of another CNI, whose masquerade has it come from the node."""
     masquerade = "type nat hook postrouting priority srcnat; oifname eth0 ip saddr"
@@ -685,6 +694,8 @@ ATTACKS = [
     forged_by_another_cnis_pod,
     a_node_for_its_tunnel,
     a_node_for_its_tunnel_ipv6,
+    from_no_node,
+    from_no_node_ipv6,
     masqueraded_into_a_tunnel,
     source_routed_into_a_tunnel,
     computed_into_a_tunnel,
@@ -845,83 +856,134 @@ def test_packets_of_every_form(lab, version):
     assert got_through(lab, version)[0] == set()
 
 
-@on_hosts
-def test_frames_to_neighbours(lab):
-    """VLAN tags one in another, ARP, neighbour discovery, routers, DHCP."""
-    lab.flush()
-    world = World(lab)
-    attacks = world.of_any_port() | world.of_a_pod()
-    assert set(attacks) - arrivals(lab, attacks, len(attacks)) == set()
-    lab.guard()
-    assert arrivals(lab, attacks) == set()
-    rightful = world.rightful()
-    assert arrivals(lab, rightful, len(rightful)) == set(rightful)
-
-
+# Until another process of the guard is there; says for how long there was none.
+KILL = """
+for dummy in 1 2 3 4 5; do
+  before=$(systemctl show --property=MainPID --value {unit})
+  systemctl kill --signal=KILL {unit}
+  {meanwhile}
+  until test "$(systemctl show --property=MainPID --value {unit})" -ne "$before" &&
+    systemctl is-active --quiet {unit}
+  do sleep 0.02; done
+  since() {{ systemctl show --property="Active$1TimestampMonotonic" --value {unit}; }}
+  echo "away for $((($(since Enter) - $(since Exit)) / 1000)) ms"
+done"""
+DELETE = """for table in inet bridge; do
+    nft delete table $table multinet && echo "table $table deleted"
+  done"""
 CHANGES = {
     "reloaded": "for i in $(seq 20); do systemctl reload {unit}; done",
-    "killed": "for i in 1 2 3; do systemctl kill -s KILL {unit}; sleep 0.3; done;"
-    " systemctl is-active --quiet {unit} || sleep 3",
+    "killed": KILL.replace("{meanwhile}", ":"),
+    "killed, its tables deleted": KILL.replace("{meanwhile}", f"sleep 0.05; {DELETE}"),
     "restarted": "systemctl restart {unit}",
     "flushed": "nft flush ruleset",
+    "tables deleted": DELETE + "; true",
     "stopped and started": "systemctl stop {unit}; sleep 0.3; systemctl start {unit}",
 }
 
 
+class Flood:
+    """From ME to pods and gateways of other networks on some hosts, as fast as this process can.
+    Each packet holds the address that it is sent to.
+    """
+
+    def __init__(self, lab, stack, hosts):
+        self.port, self.targets = next(FRESH_PORTS), {}
+        for host, version, name in itertools.product(hosts, (4, 6), ("red", "green")):
+            if version == 4 or name in lab.ipv6:
+                pod = lab.pod_address(f"h{host}-{name}", version)
+                for address in (pod, lab.gateway(name, host, version)):
+                    self.targets[address] = version
+
+        def opened(endpoint, version):
+            with lab.inside(endpoint):
+                family = socket.AF_INET6 if version == 6 else socket.AF_INET
+                return stack.enter_context(socket.socket(family, socket.SOCK_DGRAM))
+
+        self.mouths = {version: opened(ME, version) for version in (4, 6)}
+        self.ears = []
+        for host, place in itertools.product(hosts, ("", "-red", "-green")):
+            self.ears.append(opened(f"h{host}{place}", 6))  # it hears IPv4 too
+            self.ears[-1].bind(("::", self.port))
+
+    def arrived(self):
+        """Return at which addresses how many packets have arrived since the last call."""
+        return collections.Counter(ear.recv(64).decode() for ear in heard_from(self.ears))
+
+    def during(self, act):
+        """Send while act() goes on; return how many packets, and what it returned."""
+        done, count = threading.Event(), [0]
+
+        def send():
+            for address, version in itertools.cycle(self.targets.items()):
+                if done.is_set():
+                    return
+                with contextlib.suppress(BlockingIOError):
+                    to = (address, self.port)
+                    self.mouths[version].sendto(address.encode(), socket.MSG_DONTWAIT, to)
+                    count[0] += 1
+                time.sleep(0.0001)
+
+        sender = threading.Thread(target=send)
+        sender.start()
+        try:
+            said = act()
+        finally:
+            done.set()
+            sender.join()
+        return count[0], said
+
+    def gets_through(self):
+        """Return whether all targets are reached."""
+        return self.during(lambda: time.sleep(0.2)) and set(self.arrived()) == set(self.targets)
+
+
 @on_hosts
-def test_nothing_passes_while_the_guard_is_changed(lab):
+@pytest.mark.parametrize(("guarded", "hosts"), [("h1", (1, 2)), ("h2", (2,))])
+def test_nothing_passes_while_the_guard_is_changed(lab, guarded, hosts):
+    """To own node and another; the guard of the sender's node or of the other is the only one."""
     lab.flush()
-    targets = [lab.pod_address("h1-red"), lab.pod_address("h2-red")]
-    mac = lab.bridge_mac("blue", 1)
-    flood = [
-        ethernet(mac, hardware(lab, ME), 0x0800, ipv4(lab.pod_address(ME), one, UDP, udp(4, PORT)))
-        for one in targets
-    ]
     with contextlib.ExitStack() as stack:
-        ears = []
-        for target in ("h1-red", "h2-red"):
-            with lab.inside(target):
-                ears.append(
-                    socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800))
-                )
-            stack.enter_context(ears[-1])
-            ears[-1].bind(("eth0", 0x0800))
-        with lab.inside(ME):
-            mouth = stack.enter_context(socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0))
-        mouth.bind(("eth0", 0))
-
-        def passed():
-            count = 0
-            for ear in heard_from(ears):
-                count += lab.pod_address(ME) == socket.inet_ntoa(ear.recv(2048)[12:16])
-            return count
-
-        def sent_while(act):
-            """Return how many were sent while act() went on."""
-            done, count = threading.Event(), [0]
-
-            def send():
-                while not done.is_set():
-                    with contextlib.suppress(BlockingIOError):
-                        mouth.send(flood[count[0] % 2])
-                        count[0] += 1
-                    time.sleep(0.0005)
-
-            sender = threading.Thread(target=send)
-            sender.start()
-            try:
-                act()
-            finally:
-                done.set()
-                sender.join()
-            return count[0]
-
-        # without the guard they get through
-        wait_for(lambda: sent_while(lambda: time.sleep(0.2)) and passed())
-        lab.guard()
-        passed()
+        flood = Flood(lab, stack, hosts)
+        wait_for(flood.gets_through)  # without the guard
+        lab.guard([guarded])
+        flood.arrived()
         for change, script in CHANGES.items():
-            command = script.format(unit="multinet-isolation")
-            sent = sent_while(lambda: lab.on("h1", "sh", "-c", command))  # noqa: B023 - run here
-            assert not passed(), change
-            print(f"{change}: none of {sent} packets")
+            command = ["sh", "-c", script.format(unit=GUARD)]
+            sent, said = flood.during(lambda: lab.on(guarded, *command))  # noqa: B023 - run here
+            assert not flood.arrived(), change
+            print(f"{guarded} {change}: none of {sent} packets. {'; '.join(said.splitlines())}")
+
+
+@on_hosts
+def test_a_killed_guard_whose_socket_nobody_kept_leaves_its_tables(lab):
+    """The kernel takes them away with their owner; the unit's ExecStopPost loads them again."""
+    directory = f"/run/systemd/system/{GUARD}.d"
+
+    def killed(settings):
+        """Kill a guard that is not started again, and say what it leaves."""
+        unit = f"[Service]\nFileDescriptorStoreMax=0\nRestart=no\n{settings}\n"
+        lab.on("h1", "mkdir", "-p", directory)
+        lab.on("h1", "sh", "-c", f"printf '{unit}' > {directory}/lost.conf")
+        lab.on("h1", "systemctl", "daemon-reload")
+        lab.on("h1", "systemctl", "restart", GUARD)
+        flood.arrived()
+        script = f"systemctl kill --signal=KILL {GUARD}; until systemctl is-failed {GUARD}"
+        sent, _said = flood.during(lambda: lab.on("h1", "sh", "-c", script + "; do :; done"))
+        passed = sum(flood.arrived().values())
+        print(f"killed, {settings or 'its tables loaded again'}: {passed} of {sent} packets passed")
+        return lab.on("h1", "nft", "list", "tables")
+
+    lab.flush()
+    with contextlib.ExitStack() as stack:
+        flood = Flood(lab, stack, (1, 2))
+        try:
+            assert "multinet" not in killed("ExecStopPost=")
+            wait_for(flood.gets_through)
+            left = killed("")
+            assert "table inet multinet" in left and "table bridge multinet" in left
+            assert flood.during(lambda: time.sleep(0.5)) and not flood.arrived()
+        finally:
+            lab.on("h1", "rm", "-r", directory)
+            lab.on("h1", "systemctl", "daemon-reload")
+            lab.on("h1", "systemctl", "reset-failed", GUARD)

@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a hostile pod can send to its neighbours on a bridge: every attack arrives without the table
-`bridge multinet`, and none with it, while what pods send rightly still arrives.
+`bridge multinet`, and none with it, while what pods send rightly still arrives. In namespaces of
+this machine, or, by `make attacks`, on hosts that the collection was deployed on.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._isolation.rulese
 from ansible_collections.multinet.flannel.plugins.module_utils._meta import guard as asking
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.render import POD_SYSCTLS
+from hosts_lab import MACHINES, HostsLab
 from lab import Lab, heard_from, udp_packet
 from packets import (
     advertisement,
@@ -47,6 +49,7 @@ GUARD = pathlib.Path(__file__).resolve().parents[2] / "roles/isolation/files/iso
 ETH_P_ALL = 3
 ALL_NODES, BROADCAST = "33:33:00:00:00:01", "ff:ff:ff:ff:ff:ff"
 ME, HER = "h1-blue", "h1-blue-b"
+not_on_hosts = pytest.mark.skipif(bool(MACHINES), reason="another declaration, or no guard's unit")
 
 
 def declared(**blue):
@@ -93,10 +96,6 @@ class Host:
     def until(self, condition):
         wait_for(condition, self.process, every=0.01)
 
-    def port(self, pod):
-        _host, network, number = self.lab.parts(pod)
-        return f"v-{network}{number}"
-
     def attach(self, pod, port=None, mac=None):
         """Leave the file that the meta-plugin would; return it. mac: what the pod asked for."""
         network = self.lab.parts(pod)[1]
@@ -105,7 +104,7 @@ class Host:
             "cniVersion": "1.0.0",
             "interfaces": [
                 {"name": f"mn-{network}", "mac": "02:00:00:00:00:01"},
-                {"name": port or self.port(pod), "mac": "02:00:00:00:00:02"},
+                {"name": port or port_of(self.lab, pod), "mac": "02:00:00:00:00:02"},
                 {"name": "eth0", "mac": mac or hardware(self.lab, pod), "sandbox": "/run/netns/x"},
             ],
             "ips": [
@@ -130,26 +129,69 @@ class Host:
         return self.lab.run("h1", "nft", "list", "table", "bridge", "multinet")
 
 
+class Deployed(Host):
+    """The same with the guard that was deployed on h1."""
+
+    def __init__(self, lab, dummy_directory, dummy_plan, known):
+        self.lab = lab
+        root = lab.root("h1")
+        self.attachments, self.away = root / "var/lib/cni/multinet-runtime", []
+        self.rules, self.socket = root / "etc/multinet/isolation.nft", root / asking.SOCKET[1:]
+        for pod in {ME, HER} - set(known):
+            files = self.attachments.glob("*.json")
+            (file,) = [
+                one for one in files if f'"{port_of(self.lab, pod)}"' in one.read_text("utf-8")
+            ]
+            self.away.append((file.rename(file.with_suffix(".away")), file))
+        self.before = set(self.attachments.iterdir())
+        lab.guard(["h1"])
+
+    def close(self):
+        for file in set(self.attachments.iterdir()) - self.before:
+            file.unlink()
+        for file, name in self.away:
+            file.rename(name)
+
+    def until(self, condition):
+        wait_for(condition)
+
+    def ask(self, file):
+        there = f"/var/lib/cni/multinet-runtime/{file.name}"
+        return asking.told(there, rules=str(self.rules), address=str(self.socket), seconds=PATIENCE)
+
+
 def hardware(lab, pod, device="eth0"):
     return lab.run(pod, "cat", f"/sys/class/net/{device}/address").strip()
 
 
+def port_of(lab, pod):
+    """Return the name of a pod's port on its node."""
+    link = int(lab.run(pod, "cat", "/sys/class/net/eth0/iflink"))
+    with lab.inside(f"h{lab.parts(pod)[0]}"):
+        return socket.if_indextoname(link)
+
+
 @pytest.fixture(scope="module", name="lab")
 def _lab():
-    with Lab(declared()) as lab:
-        # a pod of blue that is on red as well, without what the collection sets in pods
-        lab._ip(
-            HER,
-            [
-                f"link add eth1 type veth peer name v-red-too netns {lab.ns('h1')}",
-                "link set eth1 up",
-                f"addr add {lab.subnet('red', 1)[12]}/24 dev eth1",
-            ],
-        )
-        lab._ip("h1", ["link set v-red-too master mn-red", "link set v-red-too up"])
+    with HostsLab(MACHINES) if MACHINES else Lab(declared()) as lab:
+        if not MACHINES:
+            put_on_red(lab)
         for path in ("ipv4/conf/all/rp_filter", "ipv4/conf/eth0/rp_filter"):
             lab.sysctl(HER, path, "0")
         yield lab
+
+
+def put_on_red(lab):
+    """Have a pod of blue be on red as well, without what the collection sets in pods."""
+    lab._ip(
+        HER,
+        [
+            f"link add eth1 type veth peer name v-red-too netns {lab.ns('h1')}",
+            "link set eth1 up",
+            f"addr add {lab.subnet('red', 1)[12]}/24 dev eth1",
+        ],
+    )
+    lab._ip("h1", ["link set v-red-too master mn-red", "link set v-red-too up"])
 
 
 @pytest.fixture(name="host")
@@ -157,7 +199,8 @@ def _host(lab, tmp_path):
     started = []
 
     def start(the_plan=None, known=(ME, HER, "h1-red")):
-        started.append(Host(lab, tmp_path, the_plan or declared(), known))
+        kind = Deployed if MACHINES else Host
+        started.append(kind(lab, tmp_path, the_plan or declared(), known))
         return started[-1]
 
     lab.flush()
@@ -411,6 +454,7 @@ def test_a_pod_sends_what_it_was_given_and_nothing_else(lab, host, br_netfilter)
     assert arrivals(lab, rightful, len(rightful)) == set(rightful)
 
 
+@not_on_hosts
 @pytest.mark.parametrize(
     ("keys", "known"), [({"spoofing": "allowed"}, (ME, HER)), ({}, (HER,))], ids=["allowed", "new"]
 )
@@ -433,17 +477,18 @@ def test_a_port_is_kept_from_the_answer_to_its_add_until_its_file_is_gone(lab, h
     lab.run("h1", "nft", "flush", "ruleset")
     assert arrivals(lab, attack) == set(), "a flush passes the table by"
     file.unlink()
-    one.until(lambda: f'"{one.port(ME)}" : goto any_mn-blue' in one.listed())
+    one.until(lambda: f'"{port_of(lab, ME)}" : goto any_mn-blue' in one.listed())
     assert world.mine not in one.listed()
 
 
 def test_the_latest_is_right_about_a_port_whose_former_pod_was_never_taken_away(lab, host):
-    one = host()
-    file = one.attach("h1-red", port=one.port(ME))
+    one, port, mac = host(), port_of(lab, ME), "02:00:00:00:00:77"
+    file = one.attach("h1-red", port=port, mac=mac)
+    assert World(lab).mine in one.listed(), "the former pod's, until the guard is told"
     one.ask(file)
     assert World(lab).mine not in one.listed()
-    assert f'"{one.port(ME)}" . {hardware(lab, "h1-red")}' in one.listed()
-    assert f'"{one.port(ME)}" : goto given_mn-blue' in one.listed(), "where it is counts"
+    assert f'"{port}" . {mac}' in one.listed()
+    assert f'"{port}" : goto given_mn-blue' in one.listed(), "where it is counts"
 
 
 @pytest.mark.parametrize("whose", ["a neighbour's", "the gateway's"])
@@ -454,12 +499,12 @@ def test_a_pod_that_asks_for_the_mac_of_another_is_refused(lab, host, whose):
     with pytest.raises(errors.Error, match="cannot stop the pod from using") as failed:
         one.ask(one.attach(ME, mac=mac))
     assert mac in failed.value.details
-    assert f'"{one.port(ME)}" . {mac}' not in one.listed()
+    assert f'"{port_of(lab, ME)}" . {mac}' not in one.listed()
     # what is over does not count
     over = one.attach(ME, port="gone").rename(one.attachments / "gone:eth0.json")
     assert one.ask(over)
     assert one.ask(one.attach(ME))
-    assert f'"{one.port(ME)}" . {hardware(lab, ME)}' in one.listed()
+    assert f'"{port_of(lab, ME)}" . {hardware(lab, ME)}' in one.listed()
 
 
 # Groups that a bridge sends to nobody: no hook of a table sees frames to that of LLDP, and none
@@ -476,7 +521,7 @@ BRIDGES = {
 def as_new(lab):
     """Have the ports be as the kernel makes them."""
     for pod in (ME, HER):
-        path = f"/sys/class/net/v-blue{lab.parts(pod)[2]}/brport/group_fwd_mask"
+        path = f"/sys/class/net/{port_of(lab, pod)}/brport/group_fwd_mask"
         lab.run("h1", "sh", "-c", f"echo 0 > {path}")
 
 
@@ -486,7 +531,7 @@ def test_no_mac_is_learned_from_a_frame_to_bridges(lab, host):
     world = World(lab)
     own = (world.hers, world.her)
     hers = ethernet(BROADCAST, world.hers, 0x0806, arp(1, own, own))
-    ports = {pod: f"v-blue{lab.parts(pod)[2]}" for pod in (ME, HER)}
+    ports = {pod: port_of(lab, pod) for pod in (ME, HER)}
 
     def is_at(pod):
         listed = lab.run("h1", "bridge", "fdb", "show", "br", "mn-blue").splitlines()
@@ -555,15 +600,15 @@ def test_a_frame_to_bridges_is_judged_like_any_other(lab, host, group, known):
     network.
     """
     as_new(lab)
-    for name in ("all", f"v-blue{lab.parts(ME)[2]}"):
+    port = port_of(lab, ME)
+    for name in ("all", port):
         lab.sysctl("h1", f"ipv4/conf/{name}/rp_filter", "0")
-    lab.sysctl("h1", "ipv6/conf/all/forwarding", "0")  # a host that believes in routers
+    lab.sysctl("h1", f"ipv6/conf/{port}/accept_ra", "2")  # a host that believes in routers
     try:
         wait_for(lambda: len(reached_by_group(lab, GROUPS[group])) == 4)
         host(known=known)
         assert reached_by_group(lab, GROUPS[group]) == set()
     finally:
-        lab.sysctl("h1", "ipv6/conf/all/forwarding", "1")
         lab.run("h1", "ip", "-6", "route", "flush", "proto", "ra")
 
 
@@ -575,12 +620,13 @@ def test_the_node_tells_nobody_by_arp_of_its_addresses_in_another_network(lab, h
             wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0806))
         with wire:
             wire.bind(("eth0", 0x0806))
-            for address in (lab.gateway("blue", 1), lab.gateway("red", 1), lab.tunnel("red", 1)):
+            asked = (lab.gateway("blue", 1), lab.gateway("red", 1), lab.tunnel("red", 1))
+            for address in asked:
                 ends = (mine, lab.pod_address(ME)), ("00:00:00:00:00:00", address)
                 wire.send(ethernet(BROADCAST, mine, 0x0806, arp(1, *ends)))
             for ear in heard_from([wire]):
                 answered.add(socket.inet_ntoa(ear.recv(2048)[28:32]))
-        return answered
+        return answered.intersection(asked)  # pods speak, too
 
     wait_for(lambda: lab.gateway("red", 1) in answers())
     host(known=known)
@@ -594,7 +640,7 @@ def misled(lab, sender):
     for family in ("-4", "-6"):  # what came late before
         lab.run(HER, "ip", family, "route", "flush", "cache")
     her = World(lab)
-    ways = {"10.3.1.10": (her.her_red, "10.3.1.10"), "8.8.8.8": (her.her, "8.8.8.8")}
+    ways = {her.red: (her.her_red, her.red), "8.8.8.8": (her.her, "8.8.8.8")}
     for ends in ways.values():
         quoted = ipv4(*ends, 1, bytes(8))  # an answer to a ping: of no socket
         error = with_checksum(struct.pack("!BBHI", 3, 4, 0, 700) + quoted)
@@ -639,6 +685,7 @@ def refuses(lab, address):
     return False
 
 
+@not_on_hosts
 def test_the_network_of_another_cni_is_another_one_too(lab, host):
     """For who is on it and on one of the collection's: here it is what is red elsewhere."""
     world = World(lab)
@@ -653,6 +700,7 @@ def test_the_network_of_another_cni_is_another_one_too(lab, host):
     assert misled(lab, ME) == set()
 
 
+@not_on_hosts
 def test_a_pod_does_not_make_its_bridge_forget_a_neighbour(lab, host):
     """As querier of its network (MLD) it makes the bridge send to groups' members alone, and by a
     query that the neighbour does not see it has the bridge take her for no member any more: then
@@ -687,6 +735,7 @@ def test_a_pod_does_not_make_its_bridge_forget_a_neighbour(lab, host):
     wait_for(is_found)
 
 
+@not_on_hosts
 def test_the_bridge_learns_no_mac_that_is_not_a_pods(lab, host):
     """Else one pod could fill its table, and all that is for others would be flooded."""
     world = World(lab)
@@ -711,11 +760,13 @@ def test_the_bridge_learns_no_mac_that_is_not_a_pods(lab, host):
     assert learned() == 0
 
 
+@not_on_hosts
 def test_who_may_spoof_may_have_any_mac(lab, host):
     one = host(declared(spoofing="allowed"), known=(HER,))
     assert one.ask(one.attach(ME, mac=hardware(lab, HER)))
 
 
+@not_on_hosts
 def test_a_guard_that_is_stopped_leaves_what_ports_may_send(lab, host):
     one = host()
     one.process.terminate()
@@ -735,6 +786,7 @@ def test_a_damaged_file_is_told_and_nobody_else_is_forgotten(lab, host):
     assert arrivals(lab, world.of_a_pod()) == set()
 
 
+@not_on_hosts
 def test_nobody_but_root_is_listened_to(host):
     one = host()
     script = (
@@ -753,6 +805,7 @@ def test_nobody_but_root_is_listened_to(host):
     assert "PermissionError" in done.stderr
 
 
+@not_on_hosts
 def test_without_a_guard_that_answers_the_pod_is_refused(tmp_path):
     rules = tmp_path / "isolation.nft"
 
@@ -771,6 +824,7 @@ def test_without_a_guard_that_answers_the_pod_is_refused(tmp_path):
     assert "systemctl status multinet-isolation" in failed.value.details
 
 
+@not_on_hosts
 def test_in_an_upgrade_a_guard_that_knows_no_ports_is_not_waited_for(tmp_path):
     """The table of the next one is there already, and it reads the files when it starts."""
     rules, state, address = (tmp_path / name for name in ("isolation.nft", "state", "ports.sock"))
