@@ -33,6 +33,7 @@ from waiting import PATIENCE, wait_for
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 ICMP, ICMPV6, UDP, NOBODYS, DESTINATION_OPTIONS = 1, 58, 17, 253, 60
+FAMILIES, ANY = {4: socket.AF_INET, 6: socket.AF_INET6}, {4: "0.0.0.0", 6: "::"}
 FRESH_PORTS = itertools.count(40404)
 FRESH_PROTOCOLS = itertools.count(150)  # that have no number
 POD_PORTS = sorted({*range(1024, 65536)} - {PORT})
@@ -60,18 +61,25 @@ def _lab(world):
 # Other people's connections: conntrack
 
 
-def talk_from_every_port(lab, version=4):
+def talk_from_every_port(lab, version=4, kind=socket.SOCK_DGRAM):
     """Send from every port of h1-blue to one of h2, which no connection knows yet; returns that.
 
     Masquerade then gives the pod most ports of the node.
     """
     port = next(FRESH_PORTS)
-    any_address, family = ("0.0.0.0", socket.AF_INET) if version == 4 else ("::", socket.AF_INET6)
+    # a connection that is refused is none
+    hook = "type filter hook input priority 0; tcp flags & (syn | ack) == syn tcp dport"
+    lab.nft(f"table inet silent {{ chain c {{ {hook} {port} drop; }}; }}", hosts=["h2"])
+    target = (lab.underlay(2, version), port)
     with lab.inside("h1-blue"):
         for source in POD_PORTS:
-            with socket.socket(family, socket.SOCK_DGRAM) as sock:
-                sock.bind((any_address, source))
-                sock.sendto(b"shadow", (lab.underlay(2, version), port))
+            with socket.socket(FAMILIES[version], kind) as sock:
+                sock.bind((ANY[version], source))
+                if kind == socket.SOCK_DGRAM:
+                    sock.sendto(b"shadow", target)
+                else:
+                    sock.setblocking(False)
+                    sock.connect_ex(target)
     return port
 
 
@@ -103,17 +111,36 @@ def masquerade_ipv6(lab):
     lab.nft(f"table ip6 theirs {{ chain c {{ {masquerade}; }}; }}\n", hosts=["h1"])
 
 
-def shadowed_node_port(lab):
+def shadowed_node_port(lab, version=4):
     """The same with what a node publishes, as a hostPort or a NodePort."""
-    published, port = 30080, talk_from_every_port(lab)
+    published, port = 30080, talk_from_every_port(lab, version)
     with lab.inside("h1"):
-        service = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        service = socket.socket(FAMILIES[version], socket.SOCK_DGRAM)
     with service:
-        service.bind(("0.0.0.0", published))
-        lab.send("h2", lab.underlay(1), published, source_port=port)
+        service.bind((ANY[version], published))
+        lab.send("h2", lab.underlay(1, version), published, source_port=port)
         stolen = not select.select([service], [], [], 1)[0]
     lab.receipts([])
     return stolen
+
+
+def shadowed_node_port_ipv6(lab):
+    """The same over IPv6."""
+    masquerade_ipv6(lab)
+    return shadowed_node_port(lab, 6)
+
+
+def shadowed_tcp_port(lab):
+    """The same with TCP."""
+    published, port = 30080, talk_from_every_port(lab, kind=socket.SOCK_STREAM)
+    with lab.inside("h1"):
+        service = socket.create_server((ANY[4], published))
+    with lab.inside("h2"):
+        client = socket.socket()
+    with service, client:
+        client.bind((ANY[4], port))
+        client.settimeout(1)
+        return client.connect_ex((lab.underlay(1), published)) != 0
 
 
 def shadowed_protocol(lab, version=4):
@@ -401,11 +428,17 @@ def another_cnis_pod(lab, *targets):
         lab.run("h1", "ip", "link", "del", "cali0")
 
 
-def forged_by_another_cnis_pod(lab):
+def forged_by_another_cnis_pod(lab, version=4):
     """Send from a device of another CNI as a pod of a network that has no tunnel device."""
-    with another_cnis_pod(lab, lab.pod_address("h1-green")):
-        cell = (OUTSIDE, lab.pod_address("h1-green"), str(lab.subnet("green", 2)[77]))
+    target = lab.pod_address("h1-green", version)
+    with another_cnis_pod(lab, target):
+        cell = (OUTSIDE, target, str(lab.subnet("green", 2, version)[77]))
         return cell in lab.probe([cell])
+
+
+def forged_by_another_cnis_pod_ipv6(lab):
+    """The same over IPv6."""
+    return forged_by_another_cnis_pod(lab, 6)
 
 
 def a_node_for_its_tunnel(lab, victim="h1-red", version=4):
@@ -676,6 +709,8 @@ ATTACKS = [
     shadowed_tunnel,
     shadowed_tunnel_ipv6,
     shadowed_node_port,
+    shadowed_node_port_ipv6,
+    shadowed_tcp_port,
     shadowed_protocol,
     shadowed_protocol_ipv6,
     to_the_data_store,
@@ -692,6 +727,7 @@ ATTACKS = [
     smaller_way_of_another_node,
     redirected_by_the_node,
     forged_by_another_cnis_pod,
+    forged_by_another_cnis_pod_ipv6,
     a_node_for_its_tunnel,
     a_node_for_its_tunnel_ipv6,
     from_no_node,

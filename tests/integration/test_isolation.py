@@ -47,12 +47,12 @@ def _lab(world):
     return world
 
 
-def leaks_only_without_guard(lab, cells):
+def leaks_only_without_guard(lab, cells, planned=None):
     """Every cell arrives without the table, and none with it. planned: another plan."""
     assert set(cells) - set(lab.probe(cells, len(cells))) == set(), (
         "without the guard these should have leaked"
     )
-    lab.guard()
+    lab.guard(planned)
     assert lab.probe(cells) == {}
 
 
@@ -398,6 +398,25 @@ def test_another_cnis_pod_is_kept_apart_whatever_its_source(lab):
     lab.run(OUTSIDE, "ip", "route", "replace", "10.3.0.0/16", "via", lab.underlay(1))
     fine = [("h2", pod) for pod in pods[:2]] + [(OUTSIDE, lab.pod_address("h1-red"))]
     assert set(lab.probe(fine, len(fine))) == set(fine)
+
+
+def test_another_cnis_pod_forges_no_address_that_comes_without_its_tunnel(lab):
+    """With direct_routing, from the interface of the route to it alone."""
+    backend = {"type": "vxlan", "vni": 2, "port": 8286, "direct_routing": True}
+    planned, target = declared(red={"backend": backend}), lab.pod_address("h1-red")
+    there, forged = str(lab.subnet("red", 2)), str(lab.subnet("red", 2)[77])
+    by_tunnel = ["via", lab.tunnel("red", 2), "dev", "flannel.2", "onlink"]
+    direct = ["via", lab.underlay(2), "dev", "eth0"]
+    lab.run("h2", "ip", "route", "replace", target, "via", lab.underlay(1), "dev", "eth0")
+    lab.run("h1", "ip", "route", "replace", there, *direct)
+    try:
+        with another_cnis_pod(lab, target):
+            leaks_only_without_guard(lab, [(OUTSIDE, target, forged)], planned)
+        of_a_node = ("h2", target, forged)
+        assert of_a_node in lab.probe([of_a_node], 1)
+    finally:
+        lab.run("h1", "ip", "route", "replace", there, *by_tunnel)
+        lab.run("h2", "ip", "route", "del", target)
 
 
 @pytest.mark.parametrize(
