@@ -19,6 +19,14 @@ from .world import arrive, evaluate, load, perfect
 pytestmark = pytest.mark.skipif(not browser.CHROMIUM, reason="needs chromium (Debian's package)")
 
 ABOUT = {"run": "k3v9", "finished": "2026-01-01T00:00:00Z"}
+CAUSE = {
+    "network": "",
+    "kind": "guard",
+    "sentence": "the guard's table inet multinet is not in the kernel",
+    "remedy": "run the playbook site",
+}
+WHY = "On node1, the guard's table inet multinet is not in the kernel; run the playbook site."
+COMMANDS = [f"ansible-playbook -i INVENTORY multinet.flannel.{book}" for book in ("site", "verify")]
 # The contrast of each text with what is behind it (WCAG 2), of those where it is below 4.5
 FAINT = """(() => {
   const part = value => (value /= 255) <= 0.04045
@@ -62,8 +70,8 @@ def world_of(count, hosts):
 
 
 def red_report():
-    """The report on ten pods of two hosts of which one leaks, with the one before it, in which all
-    was well.
+    """The report on ten pods of two hosts of which one leaks and says why, with the one before it,
+    in which all was well.
     """
     plan, facts = world_of(10, 2)
     names, shares = [fact["host"] for fact in facts], perfect(plan, facts)
@@ -71,6 +79,7 @@ def red_report():
     for cell in cells.cells(plan, facts):
         if cell["kind"] == "forced" and cell["from_host"] == "node1":
             arrive(shares, facts, cell)
+    facts[0]["drift"] = {"deviations": [CAUSE], "failed_to_look": []}
     bad = evaluate(plan, facts, shares, [*names, "node9"], about=ABOUT)
     return dict(bad, changes=changes.changes(good, bad))
 
@@ -154,10 +163,19 @@ def test_by_the_keys_from_the_headline_to_the_command(chromium, pages, count):
     seen = "document.querySelector('#finding-1 details tbody tr').innerText"
     assert "node1/web-" in chromium.evaluate(seen)
     chromium.press("Tab")  # the table, which may be wider than the window
+    to_the_command(chromium)
+
+
+def to_the_command(chromium):
+    """By one more key, past the cause on the host, to what to type against it."""
     chromium.press("Tab")
     assert chromium.evaluate("document.activeElement.tagName") == "PRE"
-    typed = chromium.evaluate("document.activeElement.innerText")
-    assert typed.startswith("ansible-playbook -i INVENTORY multinet.flannel.")
+    assert chromium.evaluate("document.activeElement.innerText").splitlines() == COMMANDS
+    cause = "document.activeElement.closest('.finding').querySelector('.repair')"
+    assert WHY in chromium.evaluate(f"{cause}.innerText")
+    assert chromium.evaluate(f"{cause}.checkVisibility()")
+    top = f"{cause}.getBoundingClientRect().top"
+    assert 0 <= chromium.evaluate(top) < 900, "it is seen with the command"
 
 
 def test_a_red_cell_leads_to_its_finding(chromium, pages):
@@ -168,3 +186,5 @@ def test_a_red_cell_leads_to_its_finding(chromium, pages):
     assert "node1/web-2/" in chromium.evaluate("document.activeElement.innerText")
     chromium.press("Enter")
     assert chromium.evaluate("document.querySelector(location.hash).className") == "finding leak"
+    chromium.press("Tab")  # its measurements, which stay closed
+    to_the_command(chromium)
