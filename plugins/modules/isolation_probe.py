@@ -60,8 +60,9 @@ options:
       measurement. Leave it out without Kubernetes.
     type: dict
   port:
-    description: The first of 16 UDP ports. O(run) selects one of them, so that two measurements can
-      run at the same time. They must be free in the pods and on the hosts.
+    description: The first of 16 UDP ports. O(run) selects one of them, and if another measurement
+      has it according to O(facts), the next that is free on all hosts. They must be free in the
+      pods and on the hosts.
     type: int
     default: 47470
   deadline:
@@ -144,6 +145,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._observe import (
     cells,
     ends,
     frames,
+    places,
     sender,
 )
 
@@ -187,7 +189,7 @@ def main() -> None:
     facts = _facts(module)
     try:
         result["share"] = _share(given, facts)
-    except (OSError, agent.AgentError) as error:
+    except (OSError, places.TakenError) as error:
         module.fail_json(msg=f"The {given['phase']} phase failed on {given['host']}: {error}")
     if given["phase"] == "outside":
         result.update(host=ends.OUTSIDE, phase="send")
@@ -240,9 +242,9 @@ def _of(host: str, facts: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _share(given: dict[str, Any], facts: list[dict[str, Any]]) -> dict[str, Any]:
-    """Do one phase of a measurement, and return what it found; raise OSError, AgentError."""
+    """Do one phase of a measurement, and return what it found; raise OSError, TakenError."""
     run = frames.Run(given["run"], given["key"].encode("utf-8"))
-    port = ends.port_of(given["port"], given["run"])
+    port = ends.port_of(given["port"], given["run"], facts)
     mine, runtime_dir = _of(given["host"], facts), given["runtime_dir"]
     if given["phase"] == "listen":
         tunnels = ends.tunnel_ports(facts)

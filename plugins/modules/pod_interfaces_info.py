@@ -45,6 +45,10 @@ options:
     type: list
     elements: path
     default: [/var/lib/cni/multinet, /var/lib/cni/multinet-runtime]
+  runtime_dir:
+    description: Where the listeners of M(multinet.flannel.isolation_probe) keep their files.
+    type: path
+    default: /run/multinet
 """
 
 EXAMPLES = r"""
@@ -96,6 +100,11 @@ drift:
     detached. C(dropped) is the number of packets that the guard dropped, by reason.
   returned: success
   type: dict
+ports_taken:
+  description: The UDP ports of measurements that are running on this host.
+  returned: success
+  type: list
+  elements: int
 problems:
   description: What could not be checked, as sentences.
   returned: success
@@ -116,7 +125,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._drift import (
 )
 from ansible_collections.multinet.flannel.plugins.module_utils._meta import garbage
 from ansible_collections.multinet.flannel.plugins.module_utils._node import deployed, root
-from ansible_collections.multinet.flannel.plugins.module_utils._observe import modes
+from ansible_collections.multinet.flannel.plugins.module_utils._observe import modes, places
 from ansible_collections.multinet.flannel.plugins.module_utils._observe.facts import gather
 
 SHOWN = 3  # of containers, in a sentence
@@ -180,6 +189,7 @@ def main() -> None:
                 "elements": "path",
                 "default": ["/var/lib/cni/multinet", "/var/lib/cni/multinet-runtime"],
             },
+            "runtime_dir": {"type": "path", "default": "/run/multinet"},
         },
         supports_check_mode=True,
     )
@@ -201,6 +211,7 @@ def main() -> None:
         node_name=module.params["node_name"] or module.params["host"],
         drift=drift(module.params["cni_conf"], module.params["mode"]),
         cni_since=since(),
+        ports_taken=places.taken(module.params["runtime_dir"]),
         **found,
     )
 

@@ -11,6 +11,7 @@ import collections
 import os
 import signal
 import time
+import types
 
 import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._observe import (
@@ -18,6 +19,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._observe import (
     ends,
     facts,
     leaks,
+    places,
     sender,
     verdict,
 )
@@ -179,7 +181,7 @@ def test_one_way_leak_is_seen_by_the_receiver(lab):
 
 def test_dead_listener_is_never_green(lab):
     def kill(token):
-        os.kill(agent.running(agent.directory(str(lab.place / "h2"), token)), signal.SIGKILL)
+        os.kill(places.running(places.directory(str(lab.place / "h2"), token)), signal.SIGKILL)
 
     report = lab.measure(between=kill)
     assert report["verdict"] == "inconclusive"
@@ -238,15 +240,29 @@ def test_forwarding_pod_is_found(lab):
     assert leaks.POD_FORWARDS in classes(report, "leak")
 
 
-def test_second_measurement_is_refused_while_one_runs(lab):
+def test_a_second_measurement_waits_for_the_port_of_the_first(lab, monkeypatch):
     known = lab.on("h1", facts.gather, lab.plan_of("h1"), "h1")
     place = str(lab.place / "h1")
-    lab.on("h1", agent.start, Run("first", b"key"), PORT, known, place, PATIENCE)
-    try:
-        with pytest.raises(agent.AgentError, match="Another measurement on UDP port"):
-            lab.on("h1", agent.start, Run("second", b"key"), PORT, known, place, PATIENCE)
-    finally:
-        assert lab.on("h1", agent.collect, Run("first", b"key"), PORT, known, place)["alive"]
+    first, second = Run("first", b"key"), Run("second", b"key")
+    assert places.taken(place) == []
+    lab.on("h1", agent.start, first, PORT, known, place, PATIENCE)
+    assert places.taken(place) == [PORT]
+    monkeypatch.setattr(places, "WAIT", 0)
+    with pytest.raises(places.TakenError, match="Another measurement on UDP port"):
+        lab.on("h1", agent.start, second, PORT, known, place, PATIENCE)
+    monkeypatch.setattr(places, "WAIT", PATIENCE)
+    waited = []
+
+    def slept(seconds):
+        if not waited:
+            assert lab.on("h1", agent.collect, first, PORT, known, place)["alive"]
+        waited.append(seconds)
+
+    clock = types.SimpleNamespace(monotonic=time.monotonic, sleep=slept)
+    monkeypatch.setattr(places, "time", clock)
+    lab.on("h1", agent.start, second, PORT, known, place, PATIENCE)
+    monkeypatch.undo()
+    assert waited and lab.on("h1", agent.collect, second, PORT, known, place)["alive"]
     assert not list((lab.place / "h1").glob("probe-*"))
 
 
@@ -312,10 +328,10 @@ def test_listener_ends_itself(lab, tmp_path, monkeypatch):
     known = lab.on("h1", facts.gather, lab.plan_of("h1"), "h1")
     place = str(lab.place / "h1")
     lab.on("h1", agent.start, Run("short", b"key"), PORT, known, place, 1)
-    directory = agent.directory(place, "short")
-    assert agent.running(directory)
+    directory = places.directory(place, "short")
+    assert places.running(directory)
     started.touch()
-    wait_for(lambda: agent.running(directory) is None)
+    wait_for(lambda: places.running(directory) is None)
     wait_for(lambda: not os.path.exists(directory))
     assert not lab.on("h1", agent.collect, Run("short", b"key"), PORT, known, place)["alive"]
 

@@ -15,11 +15,17 @@ import sys
 
 import pytest
 import report_schema
-from ansible_collections.multinet.flannel.plugins.module_utils._observe import leaks
+from ansible_collections.multinet.flannel.plugins.module_utils._observe import (
+    agent,
+    ends,
+    facts,
+    frames,
+    leaks,
+)
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 from declaration import BLUE, RED
 from observe_lab import ObserveLab, run
-from waiting import wait_for
+from waiting import PATIENCE, wait_for
 
 PLAYBOOK = shutil.which(
     "ansible-playbook",
@@ -209,6 +215,21 @@ def test_a_host_left_out_or_down_is_not_green(lab, down):
     status, output, report = play(lab, *down, "--limit", "h1,down")
     assert status and report["verdict"] == "inconclusive", output
     assert {"Host h2 was not reached.", "Host down was not reached."} <= set(report["gaps"])
+
+
+def test_a_port_that_another_measurement_has_anywhere_is_not_taken(lab):
+    """Each host listens at the next one, although one of them alone has the other measurement."""
+    lab.guard()
+    known = lab.on("h2", facts.gather, lab.plan_of("h2"), "h2")
+    place, other = str(lab.place / "h2" / "run"), frames.Run("other", b"key")
+    busy = ends.port_of(47470, "mine")
+    lab.on("h2", agent.start, other, busy, known, place, PATIENCE)
+    try:
+        status, output, report = play(lab, "-e", "__verify_run=mine")
+    finally:
+        assert lab.on("h2", agent.collect, other, busy, known, place)["alive"]
+    assert status == 0 and report["verdict"] == "as_planned", output
+    assert report["measured"]["run"] == "mine"
 
 
 def left(lab):

@@ -19,10 +19,7 @@ import collections
 import concurrent.futures
 import contextlib
 import ctypes
-import fcntl
-import glob
 import json
-import math
 import os
 import selectors
 import shutil
@@ -34,7 +31,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any, NoReturn, TextIO
 
 from .._cni import files, rtnetlink
-from . import frames, netns, ways_out
+from . import frames, netns, places, ways_out
 from .ends import Facts, end_id, endpoints, node_addresses
 from .witness import PACKET_AUXDATA, Ledger, Witness
 
@@ -59,10 +56,6 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _ADDRESS = struct.Struct("=HHi12x")  # struct sockaddr_ll: family, protocol, interface, ...
 
 _Handler = Callable[[socket.socket, str], Any]  # reads one message; the name is the listener's
-
-
-class AgentError(Exception):
-    """The listener cannot be started or asked; the text says why and what to do."""
 
 
 def packet_socket(
@@ -160,11 +153,6 @@ def table_fulls() -> int | None:
     with contextlib.suppress(OSError), rtnetlink.Channel() as kernel:
         return kernel.full_neighbour_tables()
     return None
-
-
-def directory(runtime_dir: str, run: str) -> str:
-    """Return where the listener of a measurement keeps its files."""
-    return os.path.join(runtime_dir, "probe-" + run)
 
 
 class Listener:
@@ -419,12 +407,12 @@ def start(
 
     tunnels: the UDP ports of all tunnels, see ends.tunnel_ports().
 
-    Returns {"problems": [sentences], "table_fulls": int or None}. Raises AgentError if another
-    measurement uses this port here.
+    Returns {"problems": [sentences], "table_fulls": int or None}. Raises places.TakenError, see
+    places.take().
     """
-    place = directory(runtime_dir, run.name)
-    lock = _take_place(place, port)
-    _note(place, "until", time.monotonic() + deadline)
+    place = places.directory(runtime_dir, run.name)
+    lock = places.take(place, port)
+    places.note(place, "until", time.monotonic() + deadline)
     listener = Listener(run, port, facts, tunnels)
     fulls = table_fulls()
     child = os.fork()
@@ -471,74 +459,6 @@ def _become_agent(listener: Listener, place: str, lock: int, deadline: float) ->
     finally:
         os.close(lock)
         os._exit(status)
-
-
-def running(place: str) -> int | None:
-    """Return the pid of the live listener of the directory place, None if it has ended."""
-    try:
-        with open(os.path.join(place, "lock"), encoding="ascii") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            return None
-    except BlockingIOError:
-        pass
-    except OSError:
-        return None
-    try:
-        with open(os.path.join(place, "pid"), encoding="ascii") as file:
-            return int(file.read())
-    except (OSError, ValueError):
-        return 0
-
-
-def _take_place(place: str, port: int) -> int:
-    """Make the directory of a measurement, and return the descriptor of its lock, which is held.
-
-    Removes what ended measurements left beside it. Others may run, on ports of their own; raises
-    AgentError if one uses this port.
-    """
-    runtime_dir = os.path.dirname(place)
-    os.makedirs(runtime_dir, exist_ok=True)
-    one_at_a_time = os.open(runtime_dir, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(one_at_a_time, fcntl.LOCK_EX)
-        for other in glob.glob(os.path.join(runtime_dir, "probe-*")):
-            pid = running(other)
-            if pid is None:
-                shutil.rmtree(other, ignore_errors=True)
-            elif _noted(other, "port", port) == port:
-                raise AgentError(
-                    f"Another measurement on UDP port {port} is running on this host (process"
-                    f" {pid}, {other}). Run this one again (it may take another port), wait until"
-                    " the other one ends by itself, or stop that process."
-                )
-        os.makedirs(place, mode=0o700)
-        lock = os.open(os.path.join(place, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        _note(place, "port", port)
-        return lock
-    finally:
-        os.close(one_at_a_time)
-
-
-def deadline_of(runtime_dir: str, run: str) -> float:
-    """Return when (time.monotonic()) a measurement is to be over on this host, infinity if it has
-    no listener here.
-    """
-    return _noted(directory(runtime_dir, run), "until", math.inf)
-
-
-def _note(place: str, what: str, number: float) -> None:
-    """Write a number that others ask a measurement for, into its directory."""
-    with open(os.path.join(place, what), "w", encoding="ascii") as file:
-        file.write(f"{number}\n")
-
-
-def _noted(place: str, what: str, otherwise: float) -> float:
-    try:
-        with open(os.path.join(place, what), encoding="ascii") as file:
-            return float(file.read())
-    except (OSError, ValueError):
-        return otherwise
 
 
 def control(run: frames.Run, port: int, facts: Facts, when: str) -> None:
@@ -627,15 +547,15 @@ def collect(run: frames.Run, port: int, facts: Facts, runtime_dir: str) -> dict[
     Listener.summary(),
     "table_fulls": int or None, "gone": pods that are no longer there}
     """
-    place = directory(runtime_dir, run.name)
-    pid = running(place)
+    place = places.directory(runtime_dir, run.name)
+    pid = places.running(place)
     if pid:
         control(run, port, facts, "end")
         _wait_for_controls(place, facts, "end")
         with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGTERM)
         until = time.monotonic() + 5
-        while running(place) is not None and time.monotonic() < until:
+        while places.running(place) is not None and time.monotonic() < until:
             time.sleep(0.02)
     result: dict[str, Any] = {
         "alive": bool(pid),

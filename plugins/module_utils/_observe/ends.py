@@ -130,11 +130,14 @@ def node_addresses(facts: Iterable[Facts]) -> list[End]:
     return found
 
 
-def port_of(first: int, run: str) -> int:
-    """Return the UDP port of a measurement's tokens: one of PORTS from the first on, so that two
-    measurements at once rarely have the same.
+def port_of(first: int, run: str, facts: Iterable[Facts] = ()) -> int:
+    """Return the UDP port of a measurement's tokens: of PORTS from the first on, that which its
+    name chooses, or the next that no other measurement has on any host.
     """
-    return first + zlib.crc32(run.encode("ascii")) % PORTS
+    taken = {port for host in facts for port in host.get("ports_taken", ())}
+    chosen = zlib.crc32(run.encode("ascii")) % PORTS
+    ports = [first + (chosen + number) % PORTS for number in range(PORTS)]
+    return next((port for port in ports if port not in taken), ports[0])
 
 
 def tunnel_ports(facts: Iterable[Facts]) -> set[int]:
