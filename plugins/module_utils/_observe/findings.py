@@ -14,7 +14,7 @@ from typing import Any
 
 from . import causes, kinds, leaks
 from .cells import Cell
-from .judge import AS_PLANNED, BROKEN, INCONCLUSIVE, LEAK, ONE_WAY, REWRITTEN, WRONG_PEER
+from .judge import AS_PLANNED, BROKEN, IN_PART, INCONCLUSIVE, LEAK, ONE_WAY, REWRITTEN, WRONG_PEER
 from .witness import CHANGED
 
 WORST_FIRST = {LEAK: 0, BROKEN: 1, INCONCLUSIVE: 2}
@@ -200,6 +200,7 @@ def _finding(
     elif all(here == there for here, there in pairs):
         source, target = "a network", "itself"
     forged = all(cell["kind"] == kinds.SPOOFED.name for cell in members)
+    in_part = all(IN_PART in cell["reason"] for cell in members)
     ends = {cell[key] for cell in members for key in ("from_host", "to_host")}
     networks = {network for pair in pairs for network in pair}
     why = (
@@ -238,7 +239,13 @@ def _finding(
             causes.repair(why)
             or _by_facts(facts)
             or leaks.repair(
-                leak, ", ".join(look), source, target, forged=forged, elsewhere=elsewhere
+                leak,
+                ", ".join(look),
+                source,
+                target,
+                forged=forged,
+                in_part=in_part,
+                elsewhere=elsewhere,
             )
         ),
     }

@@ -32,6 +32,7 @@ AS_PLANNED, LEAK, BROKEN = "as planned", "leak", "broken"
 OUTCOMES = (AS_PLANNED, LEAK, BROKEN, INCONCLUSIVE)
 
 NO_ROUTE = ("Network is unreachable", "No route to host")
+IN_PART = " arrived, "  # by some protocols
 REWRITTEN = "instead of the pod's own"  # in the reason of a cell whose source was rewritten
 
 
@@ -279,7 +280,7 @@ def _arrived_in_part(seen: _Seen) -> Ruling | None:
     missing = [protocol for protocol in seen.kind.protocols if protocol not in inside]
     if not inside or not missing:
         return None
-    return Ruling(BLOCKED, f"{', '.join(sorted(inside))} arrived, {', '.join(missing)} did not")
+    return Ruling(BLOCKED, f"{', '.join(sorted(inside))}{IN_PART}{', '.join(missing)} did not")
 
 
 def _not_sent(seen: _Seen) -> Ruling | None:

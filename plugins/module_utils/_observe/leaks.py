@@ -278,6 +278,13 @@ FORGED_SOURCE = (
     " guard by device as well."
 )
 
+# A way by which some protocols arrive leads there.
+_FILTERED = (
+    "On {host}, something drops a part of what goes into {target}, and it is neither a route nor a"
+    " device: nft list ruleset (all families, also bridge) and iptables-save show it; then look at"
+    " the receiving host, and in the pods."
+)
+
 
 def repair(
     leak: Leak,
@@ -286,13 +293,16 @@ def repair(
     target: str = "",
     *,
     forged: bool = False,
+    in_part: bool = False,
     elsewhere: bool = False,
 ) -> str:
     """Return what to do about a leak on host, from network source to network target.
 
-    forged: whether all that leaked had a forged source address. elsewhere: whether nothing of ours
-    is deployed there.
+    forged: whether all that leaked had a forged source address. in_part: whether some protocols
+    arrived in all cases. elsewhere: whether nothing of ours is deployed there.
     """
+    if in_part and leak is NO_PATH:
+        leak = leak._replace(repair=_FILTERED, elsewhere="")
     text = ((elsewhere and leak.elsewhere) or leak.repair) + (FORGED_SOURCE if forged else "")
     return (
         text.replace("{host}", host)

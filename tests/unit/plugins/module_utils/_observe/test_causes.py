@@ -75,6 +75,20 @@ def test_another_network_or_what_cuts_no_way_is_no_cause():
     assert len([note for note in report["notes"] if "Not as deployed on h1" in note]) == 1
 
 
+def test_what_arrives_in_part_is_no_matter_of_routes():
+    plan, facts = load()
+    shares = perfect(plan, facts)
+    for share in shares.values():
+        share["collect"]["receipts"] = [
+            one
+            for one in share["collect"]["receipts"]
+            if (one["cell"], one["protocol"]) != (LOST["forget"], "tcp")
+        ]
+    (finding,) = evaluate(plan, facts, shares)["findings"]
+    assert finding["reason"] == "icmp, udp arrived, tcp did not"
+    assert finding["repair"].startswith("On h1, something drops a part of what goes into blue")
+
+
 def test_a_leak_has_the_guard_alone_as_its_cause():
     finding, *others = measured([LEAKED], h1=[FORWARDING, GUARD, LEASE])["findings"]
     assert [cause["kind"] for cause in finding["causes"]] == ["guard"]
