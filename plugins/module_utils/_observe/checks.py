@@ -18,7 +18,7 @@ from .._plan import pairs
 from .._ranges import Range, is_within
 from . import leaks
 from .ends import Facts, endpoints
-from .facts import BELIEVES
+from .facts import AUTOCONF, BELIEVES, PROXIES
 
 Row = dict[str, Any]  # see deviations()
 
@@ -279,7 +279,10 @@ def _pod(
         )
         _interface(found, place, interface, network, host["node"]["networks"][network["name"]])
         if len(attached) > 1 or not plan.get("elsewhere"):
-            _believes(found, place, pod, interface)
+            # who believes no router makes no address of what it says, and others leave it so
+            believes = [one for one in BELIEVES if one != AUTOCONF or not plan.get("elsewhere")]
+            _believes(found, place, pod, interface, believes)
+            _answers_for_others(found, place, pod, interface)
         if len(attached) > 1:
             _arp_sysctls(found, place, pod, interface)
     _default_routes(found, plan, here, pod, attached)
@@ -371,15 +374,32 @@ def _arp_sysctls(
         found.expect(value == wanted, place, leaks.ARP, what=key, expected=wanted, observed=value)
 
 
-def _believes(found: _Found, place: _Place, pod: dict[str, Any], interface: dict[str, Any]) -> None:
+def _believes(
+    found: _Found,
+    place: _Place,
+    pod: dict[str, Any],
+    interface: dict[str, Any],
+    paths: Iterable[str],
+) -> None:
     """A pod has no route from a neighbour that says it is a router, or that another one is."""
-    for path in BELIEVES:
+    for path in paths:
         key = "net/" + path.format(interface["name"])
         if key in interface["sysctls"]:
             value = interface["sysctls"][key]
             if path.startswith("ipv4"):  # that of all counts too
                 value = max(value, pod["sysctls"].get("net/" + path.format("all"), 0))
             _off(found, place, leaks.WRONG_ROUTE, key, value)
+
+
+def _answers_for_others(
+    found: _Found, place: _Place, pod: dict[str, Any], interface: dict[str, Any]
+) -> None:
+    """A pod answers no ARP or neighbour discovery for addresses that it only has a route to."""
+    for path in PROXIES:
+        key = "net/" + path.format(interface["name"])
+        if key in interface["sysctls"]:
+            of_all = pod["sysctls"].get("net/" + path.format("all"), 0)
+            _off(found, place, leaks.ARP, key, max(of_all, interface["sysctls"][key]))
 
 
 def _off(found: _Found, place: _Place, leak: leaks.Leak, key: str, value: int) -> None:

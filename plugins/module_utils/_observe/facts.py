@@ -39,15 +39,21 @@ POD_SYSCTLS = (
     "net/ipv4/conf/all/arp_announce",
     "net/ipv4/conf/all/rp_filter",
     "net/ipv4/conf/all/accept_redirects",
+    "net/ipv4/conf/all/proxy_arp",
     "net/ipv6/conf/all/forwarding",
+    "net/ipv6/conf/all/proxy_ndp",
 )
 INTERFACE_SYSCTLS = ("arp_ignore", "arp_announce", "rp_filter", "forwarding")
-# Whether it believes others about routes: path below /proc/sys/net, by the interface
+# Whether it believes others about routes and addresses: path below /proc/sys/net, by the interface
+AUTOCONF = "ipv6/conf/{}/autoconf"
 BELIEVES = (
     "ipv6/conf/{}/accept_ra",
     "ipv4/conf/{}/accept_redirects",
     "ipv6/conf/{}/accept_redirects",
+    AUTOCONF,
 )
+# Whether it answers for others, of which the kernel takes that of all interfaces, too
+PROXIES = ("ipv4/conf/{}/proxy_arp", "ipv6/conf/{}/proxy_ndp")
 HOST_SYSCTLS = (
     "net/ipv4/ip_forward",
     "net/ipv6/conf/all/forwarding",
@@ -611,7 +617,7 @@ def _pod_sysctls(wanted: Collection[str]) -> dict[str, dict[str, Any]]:
         if plain not in wanted:
             continue
         values = _sysctls(f"net/ipv4/conf/{name}/{key}" for key in INTERFACE_SYSCTLS)
-        believed = _sysctls("net/" + path.format(name) for path in BELIEVES)
+        believed = _sysctls("net/" + path.format(name) for path in BELIEVES + PROXIES)
         interfaces[plain] = {path.rsplit("/", 1)[1]: value for path, value in values.items()}
         for path, value in believed.items():
             interfaces[plain][path.replace(f"/{name}/", f"/{plain}/")] = value

@@ -83,10 +83,10 @@ NODE_ADDRESSES = Leak(
 ARP = Leak(
     7,
     "ARP answers for another interface's address",
-    closed_by="`arp_ignore` 1 and `arp_announce` 2 in each pod",
-    repair="In the pods on {host}, net.ipv4.conf.all.arp_ignore must be 1 and arp_announce 2 (the"
-    " tuning plugin of each delegate). Where the host itself answers, net.ipv4.conf.*.proxy_arp of"
-    " its bridges must be 0.",
+    closed_by="`arp_ignore` 1, `arp_announce` 2, `proxy_arp` and `proxy_ndp` 0 in each pod",
+    repair="In the pods on {host}, net.ipv4.conf.all.arp_ignore must be 1 and arp_announce 2,"
+    " proxy_arp and proxy_ndp 0 (the tuning plugin of each delegate). Where the host itself"
+    " answers, net.ipv4.conf.*.proxy_arp of its bridges must be 0.",
     shown_by="the pod's sysctls, `proxy_arp` of the bridges",
 )
 POD_FORWARDS = Leak(
