@@ -348,16 +348,20 @@ class Evidence:
             return []
         if sent["skipped"]:
             return [sent["skipped"]]
-        heard = {
-            name.split("|", 2)[-1] for name in self.receipts if name.startswith("control-outside|")
-        }
-        missed = sorted({end["host"] for end in self.ends.values()} - heard)
-        if not missed:
-            return []
-        where = ", ".join(missed)
+        tried: dict[str, dict[str, bool]] = {}  # by host and family: whether anything arrived
+        for cell in self.cells:
+            if cell["kind"] == kinds.OUTSIDE.name:
+                tried.setdefault(cell["to_host"], {})[cell["family"]] = self.in_reach(cell)
+        missed: dict[str, list[str]] = {}
+        for host, arrived in sorted(tried.items()):
+            lost = [family for family in arrived if not arrived[family]]
+            if lost:
+                way = "" if len(lost) == len(arrived) else f" over IPv{lost[0]}"
+                missed.setdefault(way, []).append(host)
         return [
-            f"Nothing from the controller arrives at {where}, so their tunnels were not tried from"
-            " outside."
+            f"Nothing from the controller arrives at {', '.join(hosts)}{way}, so their tunnels were"
+            f" not tried from outside{' that way' * bool(way)}."
+            for way, hosts in missed.items()
         ]
 
     def strays(self) -> Iterator[tuple[str, End, End, dict[str, Any]]]:

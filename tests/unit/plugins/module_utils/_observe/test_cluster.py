@@ -625,6 +625,21 @@ def test_tunnels_tried_from_outside(world):
             note(
                 shares, host, receipt(f"control-outside|{family}|{host}", host, "", "192.168.9.100")
             )
+        if host == "h1":
+            assert [
+                one for one in evaluate(plan, facts, shares)["notes"] if "controller" in one
+            ] == [
+                "Nothing from the controller arrives at h2, so their tunnels were not tried from"
+                " outside."
+            ]
+    collected = shares["h2"]["collect"]
+    receipts = collected["receipts"]
+    collected["receipts"] = [one for one in receipts if one["cell"] != "control-outside|6|h2"]
+    assert [one for one in evaluate(plan, facts, shares)["notes"] if "controller" in one] == [
+        "Nothing from the controller arrives at h2 over IPv6, so their tunnels were not tried from"
+        " outside that way."
+    ]
+    collected["receipts"] = receipts
     report = evaluate(plan, facts, shares)
     assert report["verdict"] == "as_planned" and {
         cell["outcome"] for cell in report["cells"] if cell["kind"] == "outside"
