@@ -19,7 +19,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, Union
+from typing import IO, Any, NamedTuple, Union, cast
 
 from .._node import subnet_file
 from .._node.links import Link, addresses, brief, json_lists
@@ -640,14 +640,14 @@ def _ip(*arguments: str, most: int = -1) -> list[dict[str, Any]]:
     """most: bytes that it may print, in MOST_SECONDS; -1: of the host itself."""
     command = ["ip", "-j", "-d", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stdout and process.stderr
+        out, errors = cast("IO[bytes]", process.stdout), cast("IO[bytes]", process.stderr)
         clock = threading.Timer(MOST_SECONDS if most >= 0 else threading.TIMEOUT_MAX, process.kill)
         clock.start()
-        printed = process.stdout.read(most)
-        too_much = bool(process.stdout.read(1))
+        printed = out.read(most)
+        too_much = bool(out.read(1))
         if too_much:
             process.kill()
-        said = process.stderr.read() if not too_much else b"it has too much to tell"
+        said = errors.read() if not too_much else b"it has too much to tell"
         process.wait()
         clock.cancel()
     if process.returncode != 0:
