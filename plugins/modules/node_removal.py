@@ -33,8 +33,9 @@ options:
     elements: dict
     default: []
   all_deployed:
-    description: Also remove all networks that are in the host's own record of the deployment. What
-        the record says goes before O(cni_conf) and O(cni_bin_dir).
+    description: Also remove all networks that are in the host's own record of the deployment. The
+        paths in the record are used instead of O(cni_conf) and O(cni_bin_dir), if it has them
+        (records of older versions do not).
     type: bool
     default: false
   cni_conf:

@@ -873,7 +873,7 @@ FAULTS = [
     ),
     Fault(
         "a pod answers ARP for others",
-        [("h1-b", "sysctl -qw net.ipv4.conf.all.proxy_arp=1")],
+        [("h1-b", "sysctl -qw net.ipv4.conf.net1.proxy_arp=1")],
         "broken",
         {leaks.ARP},
         {"h1"},

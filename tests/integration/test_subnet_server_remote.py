@@ -175,7 +175,7 @@ def test_a_connection_that_is_ended_takes_nothing_without_tls(authority):
     context = server.Contexts(str(certificate), str(key), str(authority.ca_crt)).now()
     ours, theirs = socket.socketpair()
     with theirs, context.wrap_socket(ours, server_side=True, do_handshake_on_connect=False) as one:
-        place = places.Places(1)
+        place = places.Places(1, displaces=True)
         place.take(one, "node-1")
         theirs.sendall(b"DELETE /v1/red/leases/10.3.0.0-24 HTTP/1.1\r\n\r\n")
         place.end_older(-1)

@@ -54,8 +54,8 @@ CHOSEN_WAYS = (
 
 # A network card writes the checksum of a packet where that says, after all rules: any two octets
 # behind the addresses of IPv4, such as a port, and any in a header of IPv6, which no checksum
-# covers. What is a message of VXLAN but for its port is none of a pod's then, and what is behind a
-# header of an extension may become one.
+# covers. So a packet that looks like VXLAN is dropped whatever its port, also for tunnels of
+# others, and so is an IPv6 extension header, whose octets can become UDP.
 VXLAN_MESSAGE = "@th,64,32 0x8000000"
 VXLAN_GBP_MESSAGE = "@th,64,8 0x88 @th,96,32"  # and the VNI, as a policy may be anything
 EXTENSIONS = "ip6 nexthdr { 0, 43, 51, 60 }"
@@ -668,7 +668,7 @@ def _to_another_node(networks: list[dict[str, Any]], nodes: Nodes) -> list[str]:
 
 
 def _to_node(networks: list[dict[str, Any]], nodes: Nodes) -> list[str]:
-    why = "to a node, what its sender can have changed into a tunnel's message"
+    why = "to a node: a network card could make a tunnel's message of it"
     rules = [
         _drop(f"{match} {family.ip} daddr @nodes{family.suffix}", why)
         for family in nodes.families

@@ -282,7 +282,7 @@ def _pod(
             # who believes no router makes no address of what it says, and others leave it so
             believes = [one for one in BELIEVES if one != AUTOCONF or not plan.get("elsewhere")]
             _believes(found, place, pod, interface, believes)
-            _answers_for_others(found, place, pod, interface)
+            _answers_for_others(found, place, interface)
         if len(attached) > 1:
             _arp_sysctls(found, place, pod, interface)
     _default_routes(found, plan, here, pod, attached)
@@ -391,15 +391,15 @@ def _believes(
             _off(found, place, leaks.WRONG_ROUTE, key, value)
 
 
-def _answers_for_others(
-    found: _Found, place: _Place, pod: dict[str, Any], interface: dict[str, Any]
-) -> None:
-    """A pod answers no ARP or neighbour discovery for addresses that it only has a route to."""
+def _answers_for_others(found: _Found, place: _Place, interface: dict[str, Any]) -> None:
+    """A pod answers no ARP or neighbour discovery for addresses that it only has a route to.
+
+    What a namespace inherits for all interfaces does nothing in one that does not forward.
+    """
     for path in PROXIES:
         key = "net/" + path.format(interface["name"])
         if key in interface["sysctls"]:
-            of_all = pod["sysctls"].get("net/" + path.format("all"), 0)
-            _off(found, place, leaks.ARP, key, max(of_all, interface["sysctls"][key]))
+            _off(found, place, leaks.ARP, key, interface["sysctls"][key])
 
 
 def _off(found: _Found, place: _Place, leak: leaks.Leak, key: str, value: int) -> None:

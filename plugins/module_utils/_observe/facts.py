@@ -16,6 +16,7 @@ import ipaddress
 import json
 import os
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -39,9 +40,7 @@ POD_SYSCTLS = (
     "net/ipv4/conf/all/arp_announce",
     "net/ipv4/conf/all/rp_filter",
     "net/ipv4/conf/all/accept_redirects",
-    "net/ipv4/conf/all/proxy_arp",
     "net/ipv6/conf/all/forwarding",
-    "net/ipv6/conf/all/proxy_ndp",
 )
 INTERFACE_SYSCTLS = ("arp_ignore", "arp_announce", "rp_filter", "forwarding")
 # Whether it believes others about routes and addresses: path below /proc/sys/net, by the interface
@@ -52,7 +51,7 @@ BELIEVES = (
     "ipv6/conf/{}/accept_redirects",
     AUTOCONF,
 )
-# Whether it answers for others, of which the kernel takes that of all interfaces, too
+# Whether it answers for others
 PROXIES = ("ipv4/conf/{}/proxy_arp", "ipv6/conf/{}/proxy_ndp")
 HOST_SYSCTLS = (
     "net/ipv4/ip_forward",
@@ -182,6 +181,7 @@ def _settled(plan: dict[str, Any], state_dirs: Iterable[str], bundles: Iterable[
     """Look at the host until no pod of it is being started or stopped, or LOOKS times."""
     pods: dict[int, _Seen] = {}
     missing: dict[int, str] = {}
+    too_much: dict[int, str] = {}  # another look would last as long
     sandboxes: list[dict[str, Any]] = []
     bare: list[str] = []
     for look in range(LOOKS):
@@ -201,10 +201,11 @@ def _settled(plan: dict[str, Any], state_dirs: Iterable[str], bundles: Iterable[
             number
             for number in behind
             if number not in pods or unsettled(pods[number].pod, sandboxes)
-        }
+        } - set(too_much)
         if look and not again and not bare:
             break
-        found, missing = _look(plan, {number: behind[number] for number in again}, links)
+        found, missing = _look(plan, {number: behind[number] for number in again}, links, too_much)
+        missing.update((number, too_much[number]) for number in set(too_much) & set(behind))
         pods.update(found)
         # After the look: a pod that still has its name then is not being taken down.
         sandboxes = cri.sandboxes(bundles)
@@ -242,10 +243,14 @@ def lost(
 
 
 def _look(
-    plan: dict[str, Any], behind: dict[int, list[Port]], links: list[Link]
+    plan: dict[str, Any],
+    behind: dict[int, list[Port]],
+    links: list[Link],
+    too_much: dict[int, str],
 ) -> tuple[dict[int, _Seen], dict[int, str]]:
     """Return what is in the namespaces behind ({link-netnsid: its ports}), and {link-netnsid: why
-    not} of those that could not be looked into. links: the host's.
+    not} of those that could not be looked into; add those with too much to tell to too_much. links:
+    the host's.
     """
     found: dict[int, _Seen] = {}
     missing: dict[int, str] = {}
@@ -256,7 +261,7 @@ def _look(
             number = None
             try:
                 number = netns.netnsid(path)
-                if number in found or number not in behind:
+                if number in found or number in too_much or number not in behind:
                     continue
                 leading = Leading(behind[number], veths(links, number), plan.get("external"))
                 with netns.inside(path, inode):
@@ -270,7 +275,8 @@ def _look(
                 found[number] = _Seen(meant(plan, pod(inside, leading)), behind[number], excess)
             except OSError as error:
                 if number in behind:
-                    missing[number] = f" {path} could not be looked into: {error}."
+                    why = f" {path} could not be looked into: {error}."
+                    (too_much if isinstance(error, TooMuchError) else missing)[number] = why
     return found, missing
 
 
@@ -636,22 +642,40 @@ def _sysctls(paths: Iterable[str]) -> dict[str, int]:
     return values
 
 
+class TooMuchError(OSError):
+    """A pod has more to tell than is listened to."""
+
+
 def _ip(*arguments: str, most: int = -1) -> list[dict[str, Any]]:
     """most: bytes that it may print, in MOST_SECONDS; -1: of the host itself."""
     command = ["ip", "-j", "-d", *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        out, errors = cast("IO[bytes]", process.stdout), cast("IO[bytes]", process.stderr)
-        clock = threading.Timer(MOST_SECONDS if most >= 0 else threading.TIMEOUT_MAX, process.kill)
-        clock.start()
-        printed = out.read(most)
-        too_much = bool(out.read(1))
-        if too_much:
-            process.kill()
-        said = errors.read() if not too_much else b"it has too much to tell"
-        process.wait()
-        clock.cancel()
+    asked, late = " ".join(command), threading.Event()
+    with tempfile.TemporaryFile() as complaints:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=complaints) as process:
+
+            def end() -> None:
+                late.set()
+                process.kill()
+
+            clock = threading.Timer(MOST_SECONDS, end)
+            clock.daemon = True
+            if most >= 0:
+                clock.start()
+            try:
+                printed = cast("IO[bytes]", process.stdout).read(most + 1 if most >= 0 else -1)
+                if len(printed) > most >= 0:
+                    raise TooMuchError(f"{asked}: it prints more than {most >> 20} MiB")
+            except BaseException:
+                process.kill()
+                raise
+            finally:
+                clock.cancel()
+        complaints.seek(0)
+        said = complaints.read().strip().decode("latin-1")
+    if late.is_set():
+        raise TooMuchError(f"{asked}: it takes longer than {MOST_SECONDS:.0f} s")
     if process.returncode != 0:
-        raise OSError(process.returncode, f"{' '.join(command)}: {said.strip().decode('latin-1')}")
+        raise OSError(process.returncode, f"{asked}: {said}")
     try:
         # a pod may name an interface by any bytes, of which `ip` escapes few: one character each
         listed = json.loads(
@@ -659,7 +683,7 @@ def _ip(*arguments: str, most: int = -1) -> list[dict[str, Any]]:
         )
         return [item for item in listed if item]
     except ValueError as error:
-        raise OSError(f"{' '.join(command)} prints no JSON: {error}") from None
+        raise OSError(f"{asked} prints no JSON: {error}") from None
 
 
 def _with_plain_names(item: dict[str, Any]) -> dict[str, Any]:

@@ -108,7 +108,8 @@ def deviations(ways: Iterable[Way]) -> Iterator[dict[str, Any]]:
 
 
 def _of_pods(way: Way) -> str:
-    return f", all from or to {' and '.join(sorted(way.pods))}" if way.pods else ""
+    one_or_both = "between" if len(way.pods) == 2 else "from or to"
+    return f", all {one_or_both} {' and '.join(sorted(way.pods))}" if way.pods else ""
 
 
 def notes(ways: Iterable[Way]) -> list[str]:

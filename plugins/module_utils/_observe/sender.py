@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import errno
 import hashlib
 import itertools
 import os
@@ -26,7 +27,7 @@ from .cells import ALL, Cell, Sample, cells, token_name, wants_answer
 from .ends import OUTSIDE, End, Facts, end_id, endpoints, host_end
 from .witness import Ledger
 
-SO_BINDTODEVICE = 25
+SO_BINDTODEVICE, SO_BINDTOIFINDEX = 25, 62
 IP_MTU_DISCOVER, IPV6_MTU_DISCOVER, PMTUDISC_PROBE = 10, 23, 3
 IP_MTU, IPV6_MTU = 14, 24
 SMALLER = 8  # bytes that an error takes off the MTU of a way that nobody uses
@@ -672,8 +673,13 @@ def _pinned_socket(index: int, address: str) -> socket.socket:
 
 def _use(sock: socket.socket, index: int) -> None:
     """Have a socket send by an interface, whatever its pod calls it now."""
-    name = os.fsencode(socket.if_indextoname(index))
-    sock.setsockopt(socket.SOL_SOCKET, SO_BINDTODEVICE, name + b"\0")
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, SO_BINDTOIFINDEX, index)
+    except OSError as error:
+        if error.errno != errno.ENOPROTOOPT:  # before Linux 5.1
+            raise
+        name = os.fsencode(socket.if_indextoname(index))
+        sock.setsockopt(socket.SOL_SOCKET, SO_BINDTODEVICE, name + b"\0")
 
 
 def _raw_ip_socket(family: str, index: int) -> socket.socket:

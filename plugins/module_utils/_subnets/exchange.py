@@ -75,27 +75,26 @@ class Exchange:
         """Read the request's body; raise HttpError."""
         headers = self._handler.headers
         if not self._is_path:
-            self._handler.close_connection = True
-            raise HttpError(400, "The request is not for a path.")
+            raise self._unreadable("The request is not for a path.")
         if headers.defects:  # after such a line, all others count as no headers
-            self._handler.close_connection = True
-            raise HttpError(400, "A line of the request's head is no header.")
+            raise self._unreadable("A line of the request's head is no header.")
         if "Transfer-Encoding" in headers:
-            self._handler.close_connection = True
-            raise HttpError(400, "A body must come with its Content-Length.")
+            raise self._unreadable("A body must come with its Content-Length.")
         lengths = headers.get_all("Content-Length", ["0"])
         # digits of other scripts are digits too, and a number of thousands of them is an error
         if len(lengths) != 1 or not re.fullmatch("[0-9]{1,9}", lengths[0]):
-            self._handler.close_connection = True
-            raise HttpError(400, "The Content-Length is not a number of bytes, or there are two.")
+            raise self._unreadable("The Content-Length is not a number of bytes, or there are two.")
         length = int(lengths[0])
         if length > _BODY_LIMIT:
-            self._handler.close_connection = True
-            raise HttpError(400, f"The body is longer than {_BODY_LIMIT} bytes.")
+            raise self._unreadable(f"The body is longer than {_BODY_LIMIT} bytes.")
         self.body = self._handler.rfile.read(length)
         if len(self.body) != length:
-            self._handler.close_connection = True
-            raise HttpError(400, "The body is shorter than its Content-Length.")
+            raise self._unreadable("The body is shorter than its Content-Length.")
+
+    def _unreadable(self, sentence: str) -> HttpError:
+        """Have the connection end: nobody knows where the next request begins."""
+        self._handler.close_connection = True
+        return HttpError(400, sentence)
 
     def json(self) -> Any:
         """Return what the body holds; raise HttpError."""
@@ -122,7 +121,7 @@ class Exchange:
             self.reply_text(status, sentence + "\n")
 
     def check_client(self) -> None:
-        """Raise ConnectionAbortedError where the client is gone: it needs no thread any more."""
+        """Raise ConnectionAbortedError where the client is gone, or has closed its half."""
         if not peer.is_established(self._handler.connection):
             raise ConnectionAbortedError()
 

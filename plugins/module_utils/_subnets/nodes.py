@@ -21,7 +21,7 @@ from .subnets import Node
 
 ADDED, MODIFIED, DELETED = "ADDED", "MODIFIED", "DELETED"
 SIZE = 4096
-CHARACTERS = 32 << 20  # a node may write 256 Ki of them, again and again
+CHARACTERS = 32 << 20  # of all changes; one node can write 256 Ki into each
 
 
 class GoneError(Exception):

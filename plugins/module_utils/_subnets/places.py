@@ -11,40 +11,46 @@ import socket
 import threading
 import time
 
-_PATIENCE = 5.0  # seconds
-
 
 class Places:
-    """number: how many there are. As many threads again may be on their way to end."""
+    """number: how many there are. As many threads again of each name may be on their way to end.
+    displaces: whether a newcomer takes a place also from one who has no more than it has.
+    """
 
-    def __init__(self, number: int) -> None:
-        self._number = number
+    def __init__(self, number: int, *, displaces: bool) -> None:
+        self._number, self._displaces = number, displaces
         self._changed = threading.Condition()
         self._held: dict[socket.socket, tuple[str, float]] = {}  # the oldest first
-        self._ending: set[socket.socket] = set()
+        self._ending: dict[socket.socket, str] = {}
 
-    def take(self, connection: socket.socket, name: str) -> None:
+    def take(self, connection: socket.socket, name: str, patience: float = 0.0) -> None:
         """Give a connection a place. Where there are no more, the oldest connection of whoever has
-        the most of them ends. Wait where as many have still to end; raise ConnectionRefusedError
-        when they do not.
+        the most of them ends. Raise ConnectionRefusedError where that is the newcomer's own, unless
+        it displaces, or where as many of its name have still to end after so many seconds.
 
         name: whose it is.
         """
         with self._changed:
-            if not self._changed.wait_for(lambda: len(self._ending) < self._number, _PATIENCE):
+            if not self._changed.wait_for(lambda: self._has_room(name), patience):
+                raise ConnectionRefusedError()
+            numbers = collections.Counter([name, *(held[0] for held in self._held.values())])
+            most = max(numbers.values())
+            is_full = len(self._held) >= self._number
+            if is_full and numbers[name] == most and not self._displaces:
                 raise ConnectionRefusedError()
             self._held[connection] = (name, time.monotonic())
-            if len(self._held) > self._number:
-                numbers = collections.Counter(name for name, _since in self._held.values())
-                most = max(numbers.values())
+            if is_full:
                 self._end(next(one for one, held in self._held.items() if numbers[held[0]] == most))
+
+    def _has_room(self, name: str) -> bool:
+        return sum(other == name for other in self._ending.values()) < self._number
 
     def give_back(self, connection: socket.socket) -> None:
         """Take note that a connection needs no place any more; before it is closed."""
         with self._changed:
             self._held.pop(connection, None)
-            self._ending.discard(connection)
-            self._changed.notify()
+            if self._ending.pop(connection, None):
+                self._changed.notify_all()
 
     def end_older(self, seconds: float) -> None:
         """End the connections that have had their place for so long, however much has come by
@@ -57,8 +63,7 @@ class Places:
 
     def _end(self, connection: socket.socket) -> None:
         """Its thread finds it ended, and gives it back."""
-        del self._held[connection]
-        self._ending.add(connection)
+        self._ending[connection] = self._held.pop(connection)[0]
         with contextlib.suppress(OSError):
             # SSLSocket's own would go on without TLS, and take what anybody sent for its peer's
             socket.socket.shutdown(connection, socket.SHUT_RDWR)

@@ -31,6 +31,7 @@ CONNECTIONS = 128  # of those who are served; with TLS shared by certificate
 _STRANGERS = 8
 _GREETINGS = 64  # of whoever has shown no certificate yet, shared by address
 STRANGERS_SECONDS = 15.0  # of a stranger's connection in all, and of a TLS greeting
+_PATIENCE = 5.0  # seconds for a node's own connections that are about to end
 _IDLE = 120.0  # seconds of a connection without a request, and of a write nobody takes
 _PUBLIC = ("healthz", "readyz", "apiz", "metrics")
 
@@ -50,8 +51,8 @@ class Server(http.server.HTTPServer):
         self.app = app
         self.node_api = NodeApi(app)
         self.tls = tls
-        self._served = Places(CONNECTIONS)
-        self._strangers = Places(_GREETINGS if tls else _STRANGERS)
+        self._served = Places(CONNECTIONS, displaces=False)
+        self._strangers = Places(_GREETINGS if tls else _STRANGERS, displaces=True)
         super().__init__(place, Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
@@ -85,7 +86,7 @@ class Server(http.server.HTTPServer):
         connection.settimeout(STRANGERS_SECONDS)
         connection.do_handshake()
         client = peer.of_certificate(connection.getpeercert() or {})
-        self._served.take(connection, client.name)
+        self._served.take(connection, client.name, _PATIENCE)
         self._strangers.give_back(connection)
         return client
 

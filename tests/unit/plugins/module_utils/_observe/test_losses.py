@@ -36,7 +36,7 @@ def test_what_was_sent_three_times_and_came_once_got_lost():
     assert found["sentence"].startswith(
         "The packets lost on the way from h1 to h2 in blue are 6 of "
     )
-    assert found["sentence"].endswith(", all from or to h1/a and h2/a, expected 0.")
+    assert found["sentence"].endswith(", all between h1/a and h2/a, expected 0.")
 
 
 def test_a_pod_that_all_losses_are_of_is_named():
