@@ -22,7 +22,7 @@ e/eth0         +       +       -       -       .       .       -
 e/net1         -       -       -       -       .       .       +
 f/eth0         -       -       -       -       -       +       .
 """
-BETWEEN_PODS = "matrix.pods[?!contains(to, '/@')].[from, to, state]"
+BETWEEN_PODS = "matrix.pods[?contains(from, '/') && !contains(to, '/@')].[from, to, state]"
 STATES = {"+": "reached", "-": "blocked"}
 
 

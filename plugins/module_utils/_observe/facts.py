@@ -243,10 +243,7 @@ def lost(
 
 
 def _look(
-    plan: dict[str, Any],
-    behind: dict[int, list[Port]],
-    links: list[Link],
-    too_much: dict[int, str],
+    plan: dict[str, Any], behind: dict[int, list[Port]], links: list[Link], too_much: dict[int, str]
 ) -> tuple[dict[int, _Seen], dict[int, str]]:
     """Return what is in the namespaces behind ({link-netnsid: its ports}), and {link-netnsid: why
     not} of those that could not be looked into; add those with too much to tell to too_much. links:
@@ -662,7 +659,7 @@ def _ip(*arguments: str, most: int = -1) -> list[dict[str, Any]]:
             if most >= 0:
                 clock.start()
             try:
-                printed = cast("IO[bytes]", process.stdout).read(most + 1 if most >= 0 else -1)
+                printed = cast(IO[bytes], process.stdout).read(most + 1 if most >= 0 else -1)
                 if len(printed) > most >= 0:
                     raise TooMuchError(f"{asked}: it prints more than {most >> 20} MiB")
             except BaseException:
