@@ -25,8 +25,9 @@ class Places:
 
     def take(self, connection: socket.socket, name: str, patience: float = 0.0) -> None:
         """Give a connection a place. Where there are no more, the oldest connection of whoever has
-        the most of them ends. Raise ConnectionRefusedError where that is the newcomer's own, unless
-        it displaces, or where as many of its name have still to end after so many seconds.
+        the most of them ends. Raise ConnectionRefusedError where others have as many as the
+        newcomer would, unless it displaces, or where as many of its name have still to end after so
+        many seconds.
 
         name: whose it is.
         """
@@ -36,7 +37,8 @@ class Places:
             numbers = collections.Counter([name, *(held[0] for held in self._held.values())])
             most = max(numbers.values())
             is_full = len(self._held) >= self._number
-            if is_full and numbers[name] == most and not self._displaces:
+            equals = [other for other in numbers if numbers[other] == most]
+            if is_full and name in equals and len(equals) > 1 and not self._displaces:
                 raise ConnectionRefusedError()
             self._held[connection] = (name, time.monotonic())
             if is_full:

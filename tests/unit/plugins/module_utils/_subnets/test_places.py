@@ -44,10 +44,11 @@ def test_who_has_the_most_loses_the_oldest(arrive, displaces):
 def test_a_newcomer_takes_nothing_from_one_who_has_no_more(arrive):
     places = Places(2, displaces=False)
     held = [arrive(places, "a"), arrive(places, "b")]
-    for name in ("a", "c"):
-        with pytest.raises(ConnectionRefusedError):
-            arrive(places, name)
+    with pytest.raises(ConnectionRefusedError):
+        arrive(places, "c")
     assert not any(map(is_ended, held))
+    arrive(places, "a")  # it has the most then
+    assert [is_ended(one) for one in held] == [True, False]
     places = Places(2, displaces=True)
     held = [arrive(places, "a"), arrive(places, "b")]
     arrive(places, "c")
