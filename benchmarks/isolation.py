@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib.util
 import ipaddress
 import json
 import os
@@ -23,10 +22,12 @@ import socket
 import statistics
 import time
 
-import checkout
+import checkout  # noqa: F401  # pylint: disable=unused-import
 from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ports import table
 from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import ruleset
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
+from guard_sets import GUARD as GUARD_PROGRAM
+from guard_sets import filled
 from lab import Lab
 
 # By TRACKING, connection tracking alone: any masquerade, hostPort or Service switches it on.
@@ -56,21 +57,11 @@ def declaration(count):
     )
 
 
-def guard_program():
-    """Return the guard's own program as a module: it knows what a port's elements are."""
-    spec = importlib.util.spec_from_file_location(
-        "guard", checkout.ROOT / "roles/isolation/files/isolation.py"
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def ports(lab, planned, host, more):
     """Return the table of the ports of a host's bridges, filled as after an ADD of each pod, and of
     so many more pods of each network.
     """
-    program, commands, attached = guard_program(), [table(planned)], []
+    commands, attached = [table(planned)], []
     for pod in lab.pods:
         where, network, number = lab.parts(pod)
         if f"h{where}" != host:
@@ -84,7 +75,7 @@ def ports(lab, planned, host, more):
             name, mac = f"p{one:08x}", "02:00:" + one.to_bytes(4, "big").hex(":")
             attached.append((name, network["bridge"], mac, [str(ipaddress.ip_address(one))]))
     for name, bridge, mac, addresses in attached:
-        port = program.Port(name, bridge, mac, addresses, [])
+        port = GUARD_PROGRAM.Port(name, bridge, mac, addresses, [])
         elements = port.elements()
         elements["ports"] = {f'"{port.name}" : goto given_{bridge}'}
         elements["bridged"] = {f'"{port.name}" : goto within_{bridge}'}
@@ -264,14 +255,15 @@ def main():
     hosts = ("h1", "h2")
     with Lab(planned) as lab:
         nodes = [lab.underlay(host, version) for host in (1, 2) for version in (4, 6)]
-        networks = ruleset(planned, nodes)
-        # as the guard does on hosts: the interfaces of the routes to nodes
-        networks += 'add element inet multinet underlay_devices { "eth0" }\n'
-        both = {host: networks + ports(lab, planned, host, options.ports) for host in hosts}
+        text, networks = ruleset(planned, nodes), {}
+        for host in hosts:
+            with lab.inside(host):
+                networks[host] = text + filled(text)
+        both = {host: networks[host] + ports(lab, planned, host, options.ports) for host in hosts}
         rules = {
             TRACKING: dict.fromkeys(hosts, TRACKED),
             HOOKS: {host: hooks(text) for host, text in both.items()},
-            NETWORKS: dict.fromkeys(hosts, networks),
+            NETWORKS: networks,
             GUARD: both,
         }
         for path in options.rules:

@@ -281,8 +281,11 @@ def _pod(
         if len(attached) > 1 or not plan.get("elsewhere"):
             # who believes no router makes no address of what it says, and others leave it so
             believes = [one for one in BELIEVES if one != AUTOCONF or not plan.get("elsewhere")]
-            _believes(found, place, pod, interface, believes)
-            _answers_for_others(found, place, interface)
+            # it has no route from a neighbour that says it is a router, or that another one is
+            _all_off(found, place, leaks.WRONG_ROUTE, interface, believes, pod["sysctls"])
+            # it answers no ARP or neighbour discovery for addresses that it only has a route to;
+            # what it inherits for all interfaces does nothing in a pod that does not forward
+            _all_off(found, place, leaks.ARP, interface, PROXIES, {})
         if len(attached) > 1:
             _arp_sysctls(found, place, pod, interface)
     _default_routes(found, plan, here, pod, attached)
@@ -374,32 +377,24 @@ def _arp_sysctls(
         found.expect(value == wanted, place, leaks.ARP, what=key, expected=wanted, observed=value)
 
 
-def _believes(
+def _all_off(
     found: _Found,
     place: _Place,
-    pod: dict[str, Any],
+    leak: leaks.Leak,
     interface: dict[str, Any],
     paths: Iterable[str],
+    of_pod: dict[str, int],
 ) -> None:
-    """A pod has no route from a neighbour that says it is a router, or that another one is."""
+    """Sysctls of an interface are 0, by their paths below /proc/sys/net. of_pod: those of the pod,
+    of which that of all interfaces counts too (IPv4).
+    """
     for path in paths:
         key = "net/" + path.format(interface["name"])
         if key in interface["sysctls"]:
             value = interface["sysctls"][key]
-            if path.startswith("ipv4"):  # that of all counts too
-                value = max(value, pod["sysctls"].get("net/" + path.format("all"), 0))
-            _off(found, place, leaks.WRONG_ROUTE, key, value)
-
-
-def _answers_for_others(found: _Found, place: _Place, interface: dict[str, Any]) -> None:
-    """A pod answers no ARP or neighbour discovery for addresses that it only has a route to.
-
-    What a namespace inherits for all interfaces does nothing in one that does not forward.
-    """
-    for path in PROXIES:
-        key = "net/" + path.format(interface["name"])
-        if key in interface["sysctls"]:
-            _off(found, place, leaks.ARP, key, interface["sysctls"][key])
+            if path.startswith("ipv4"):
+                value = max(value, of_pod.get("net/" + path.format("all"), 0))
+            _off(found, place, leak, key, value)
 
 
 def _off(found: _Found, place: _Place, leak: leaks.Leak, key: str, value: int) -> None:

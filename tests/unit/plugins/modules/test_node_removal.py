@@ -66,10 +66,21 @@ def test_the_guard_goes_before_a_bridge_is_given_back(tmp_path, monkeypatch, giv
 
 
 class Module:
-    """What look() asks of an AnsibleModule."""
+    """What look() asks of an AnsibleModule. params: the options that are not empty."""
+
+    EMPTY = (
+        "networks",
+        "keepers",
+        "former",
+        "devices",
+        "units",
+        "nft_tables",
+        "paths",
+        "empty_directories",
+    )
 
     def __init__(self, **params):
-        self.params = params
+        self.params = {**{option: [] for option in self.EMPTY}, **params}
 
     @staticmethod
     def run_command(command):
@@ -91,17 +102,9 @@ def test_what_killed_runs_left_of_executables_goes(tmp_path):
     found = node_removal.look(
         Module(
             all_deployed=False,
-            networks=[],
             cni_conf=str(conf_dir / "00-multinet.conf"),
             cni_bin_dir=str(bin_dir),
-            keepers=[],
-            former=[],
-            devices=[],
-            units=[],
-            nft_tables=[],
-            paths=[],
             executables=[str(bin_dir / name) for name in ("flanneld", "multus")],
-            empty_directories=[],
         )
     )
     assert sorted(step.what for step in found.steps) == sorted(f"file {path}" for path in left)
@@ -118,17 +121,10 @@ def test_the_host_s_own_configuration_goes_from_where_it_is(tmp_path, monkeypatc
     found = node_removal.look(
         Module(
             all_deployed=True,
-            networks=[],
             cni_conf=str(asked),
             cni_bin_dir=str(tmp_path),
-            keepers=[],
-            former=[],
-            devices=[],
-            units=[],
-            nft_tables=[],
             paths=[str(asked)],
             executables=[],
-            empty_directories=[],
         )
     )
     assert f"file {there}" in [step.what for step in found.steps]
