@@ -21,10 +21,10 @@ from typing import Any
 
 from . import metrics, peer, upstream
 from .app import App
+from .connection_limit import ConnectionLimit
 from .exchange import Exchange, HttpError
 from .lease_api import LeaseApi
 from .node_api import NodeApi
-from .places import Places
 
 CONNECTIONS = 128  # of those who are served; with TLS shared by certificate
 # of other users, shared by user: they get health and metrics
@@ -51,8 +51,8 @@ class Server(http.server.HTTPServer):
         self.app = app
         self.node_api = NodeApi(app)
         self.tls = tls
-        self._served = Places(CONNECTIONS, displaces=False)
-        self._strangers = Places(_GREETINGS if tls else _STRANGERS, displaces=True)
+        self._served = ConnectionLimit(CONNECTIONS, displaces=False)
+        self._strangers = ConnectionLimit(_GREETINGS if tls else _STRANGERS, displaces=True)
         super().__init__(place, Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
@@ -65,7 +65,7 @@ class Server(http.server.HTTPServer):
                 client = peer.Peer(False, "", client_address[0])
             else:
                 client = peer.of_process(request, self.app.config.node_name)
-            (self._served if client.served else self._strangers).take(request, client.name)
+            (self._served if client.served else self._strangers).admit(request, client.name)
             threading.Thread(target=self._serve, args=(request, client), daemon=True).start()
         except BaseException:
             self._close(request)
@@ -86,13 +86,13 @@ class Server(http.server.HTTPServer):
         connection.settimeout(STRANGERS_SECONDS)
         connection.do_handshake()
         client = peer.of_certificate(connection.getpeercert() or {})
-        self._served.take(connection, client.name, _PATIENCE)
-        self._strangers.give_back(connection)
+        self._served.admit(connection, client.name, _PATIENCE)
+        self._strangers.release(connection)
         return client
 
     def _close(self, connection: socket.socket) -> None:
-        self._strangers.give_back(connection)
-        self._served.give_back(connection)
+        self._strangers.release(connection)
+        self._served.release(connection)
         self.shutdown_request(connection)
 
     def service_actions(self) -> None:

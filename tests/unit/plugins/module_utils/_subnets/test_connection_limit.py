@@ -7,7 +7,9 @@ from __future__ import annotations
 import socket
 
 import pytest
-from ansible_collections.multinet.flannel.plugins.module_utils._subnets.places import Places
+from ansible_collections.multinet.flannel.plugins.module_utils._subnets.connection_limit import (
+    ConnectionLimit,
+)
 
 
 @pytest.fixture(name="arrive")
@@ -15,9 +17,9 @@ def _arrive():
     """Have a connection of a name take one of two places; the value is its other end."""
     pairs = []
 
-    def arrive(places, name):
+    def arrive(limit, name):
         pairs.append(socket.socketpair())
-        places.take(pairs[-1][0], name)
+        limit.admit(pairs[-1][0], name)
         pairs[-1][1].setblocking(False)
         return pairs[-1][1]
 
@@ -35,30 +37,30 @@ def is_ended(connection):
 
 @pytest.mark.parametrize("displaces", [True, False])
 def test_who_has_the_most_loses_the_oldest(arrive, displaces):
-    places = Places(2, displaces=displaces)
-    first, second = arrive(places, "many"), arrive(places, "many")
-    third = arrive(places, "one")
+    limit = ConnectionLimit(2, displaces=displaces)
+    first, second = arrive(limit, "many"), arrive(limit, "many")
+    third = arrive(limit, "one")
     assert [is_ended(one) for one in (first, second, third)] == [True, False, False]
 
 
 def test_a_newcomer_takes_nothing_from_one_who_has_no_more(arrive):
-    places = Places(2, displaces=False)
-    held = [arrive(places, "a"), arrive(places, "b")]
+    limit = ConnectionLimit(2, displaces=False)
+    held = [arrive(limit, "a"), arrive(limit, "b")]
     with pytest.raises(ConnectionRefusedError):
-        arrive(places, "c")
+        arrive(limit, "c")
     assert not any(map(is_ended, held))
-    arrive(places, "a")  # it has the most then
+    arrive(limit, "a")  # it has the most then
     assert [is_ended(one) for one in held] == [True, False]
-    places = Places(2, displaces=True)
-    held = [arrive(places, "a"), arrive(places, "b")]
-    arrive(places, "c")
+    limit = ConnectionLimit(2, displaces=True)
+    held = [arrive(limit, "a"), arrive(limit, "b")]
+    arrive(limit, "c")
     assert [is_ended(one) for one in held] == [True, False]
 
 
 def test_who_ends_slowly_keeps_nobody_else_out(arrive):
-    places = Places(2, displaces=True)
+    limit = ConnectionLimit(2, displaces=True)
     for dummy in range(4):
-        arrive(places, "slow")  # the first two have not given their places back
+        arrive(limit, "slow")  # the first two have not been released
     with pytest.raises(ConnectionRefusedError):
-        arrive(places, "slow")
-    assert not is_ended(arrive(places, "other"))
+        arrive(limit, "slow")
+    assert not is_ended(arrive(limit, "other"))

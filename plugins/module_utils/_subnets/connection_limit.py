@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The connections that are served at a time: nobody keeps the others out by holding many."""
+"""A limit on connections at a time: nobody keeps the others out by holding many."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import threading
 import time
 
 
-class Places:
-    """number: how many there are. As many threads again of each name may be on their way to end.
-    displaces: whether a newcomer takes a place also from one who has no more than it has.
+class ConnectionLimit:
+    """number: of connections at a time. As many threads again of each name may be about to end.
+    displaces: whether a newcomer ends a connection also of one who has no more than it has.
     """
 
     def __init__(self, number: int, *, displaces: bool) -> None:
@@ -23,8 +23,8 @@ class Places:
         self._held: dict[socket.socket, tuple[str, float]] = {}  # the oldest first
         self._ending: dict[socket.socket, str] = {}
 
-    def take(self, connection: socket.socket, name: str, patience: float = 0.0) -> None:
-        """Give a connection a place. Where there are no more, the oldest connection of whoever has
+    def admit(self, connection: socket.socket, name: str, patience: float = 0.0) -> None:
+        """Count a new connection. Where the limit is reached, the oldest connection of whoever has
         the most of them ends. Raise ConnectionRefusedError where others have as many as the
         newcomer would, unless it displaces, or where as many of its name have still to end after so
         many seconds.
@@ -47,24 +47,22 @@ class Places:
     def _has_room(self, name: str) -> bool:
         return sum(other == name for other in self._ending.values()) < self._number
 
-    def give_back(self, connection: socket.socket) -> None:
-        """Take note that a connection needs no place any more; before it is closed."""
+    def release(self, connection: socket.socket) -> None:
+        """Count a connection no more; call it before the connection is closed."""
         with self._changed:
             self._held.pop(connection, None)
             if self._ending.pop(connection, None):
                 self._changed.notify_all()
 
     def end_older(self, seconds: float) -> None:
-        """End the connections that have had their place for so long, however much has come by
-        then.
-        """
+        """End the connections that were admitted so long ago, however much has come by then."""
         until = time.monotonic() - seconds
         with self._changed:
             for connection in [one for one, held in self._held.items() if held[1] < until]:
                 self._end(connection)
 
     def _end(self, connection: socket.socket) -> None:
-        """Its thread finds it ended, and gives it back."""
+        """Its thread finds it ended, and releases it."""
         self._ending[connection] = self._held.pop(connection)[0]
         with contextlib.suppress(OSError):
             # SSLSocket's own would go on without TLS, and take what anybody sent for its peer's
