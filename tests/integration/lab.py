@@ -28,10 +28,8 @@ import time
 import typing as t
 import uuid
 
-from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import (
-    LEASES,
-    ruleset,
-)
+from ansible_collections.multinet.flannel.plugins.module_utils._isolation.nodes import LEASES
+from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import ruleset
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 from declaration import BLUE, RED
 from guard_sets import filled

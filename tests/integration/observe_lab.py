@@ -24,10 +24,8 @@ import subprocess
 import time
 
 from ansible_collections.multinet.flannel.plugins.module_utils._isolation import ports
-from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import (
-    LEASES,
-    ruleset,
-)
+from ansible_collections.multinet.flannel.plugins.module_utils._isolation.nodes import LEASES
+from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import ruleset
 from ansible_collections.multinet.flannel.plugins.module_utils._observe import (
     agent,
     cells,

@@ -16,7 +16,9 @@ import textwrap
 from typing import Any
 
 from .._plan import pairs
-from .ruleset import DOCKER_BRIDGE, FAMILIES, REPLACED, about_others
+from .icmp import about_others
+from .nft import FAMILIES
+from .ruleset import DOCKER_BRIDGE, REPLACED
 
 TABLE = "bridge multinet"
 
