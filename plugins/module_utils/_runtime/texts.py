@@ -15,13 +15,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from typing import Union
 
-    Value = Union[str, int, list[str]]  # of a key in TOML, on one line
+    Value = Union[str, int, list[str]]  # of a key in TOML
 
 # containerd: version 1, 2 and 3 of its configuration have the same keys in tables of other names.
 _CONTAINERD_TABLE = re.compile(
     r"""\s*\[\s*plugins\.(?:cri|["']io\.containerd\.(?:grpc\.v1\.cri|cri\.v1\.runtime)["'])\.cni\s*\]\s*(?:#.*)?$"""
 )
 _TABLE = re.compile(r"\s*\[")
+# A comment, or a string, which may hold what begins a comment or an array
+_TOML_COMMENT = re.compile(r"""(?P<string>\"[^"\n]*\"|'[^'\n]*')|#[^\n]*""")
 _CONTAINERD_KEYS = ("conf_dir", "bin_dir", "bin_dirs", "max_conf_num")
 _DISABLED = re.compile(
     r"""^\s*disabled_plugins\s*=\s*\[[^\]]*["'](?:cri|io\.containerd\.grpc\.v1\.cri)["']""",
@@ -46,7 +48,7 @@ def containerd_cni(text: str) -> dict[str, Any] | None:
     """
     if _DISABLED.search(text):
         return None
-    found: dict[str, Any] = {key: value for dummy, key, value in containerd_lines(text)}
+    found: dict[str, Any] = {key: value for dummy, key, value in containerd_keys(text)}
     bin_dirs = found.get("bin_dirs") or (
         [found["bin_dir"]] if found.get("bin_dir") else ["/opt/cni/bin"]
     )
@@ -64,15 +66,18 @@ def set_containerd_cni(text: str, values: Mapping[str, Value | None]) -> str:
     added when there is none.
     """
     lines = text.splitlines(keepends=True)
-    places = {key: number for number, key, dummy in containerd_lines(text)}
+    places = {key: numbers for numbers, key, dummy in containerd_keys(text)}
     header = next(
         (number for number, line in enumerate(lines) if _CONTAINERD_TABLE.match(line)), None
     )
     added = []
     for key, value in values.items():
         if key in places:
-            indent = _indent(lines[places[key]])
-            lines[places[key]] = "" if value is None else f"{indent}{key} = {json.dumps(value)}\n"
+            first, *others = places[key]
+            indent = _indent(lines[first])
+            lines[first] = "" if value is None else f"{indent}{key} = {json.dumps(value)}\n"
+            for number in others:
+                lines[number] = ""
         elif value is not None:
             added.append(f"{key} = {json.dumps(value)}\n")
     if not added:
@@ -93,21 +98,35 @@ def _indent(line: str) -> str:
     return line[: len(line) - len(line.lstrip())]
 
 
-def containerd_lines(text: str) -> Iterator[tuple[int, str, Value]]:
-    """Yield (line number, key, value) of what matters in the table of CNI of containerd.
+def containerd_keys(text: str) -> Iterator[tuple[range, str, Value]]:
+    """Yield (its lines by number, key, value) of what matters in the table of CNI of containerd.
 
-    Values are strings, numbers or lists of strings on one line.
+    Values are strings, numbers or lists of strings.
     """
-    inside = False
-    for number, line in enumerate(text.splitlines()):
+    lines = text.splitlines()
+    inside, number = False, 0
+    while number < len(lines):
+        line, first = lines[number], number
+        key, equals, value = line.partition("=")
+        number += 1
         if _TABLE.match(line):
             inside = bool(_CONTAINERD_TABLE.match(line))
-        key, equals, value = line.partition("=")
-        if inside and equals and key.strip() in _CONTAINERD_KEYS:
-            yield number, key.strip(), _toml_value(value.lstrip())
+        elif equals and not line.lstrip().startswith("#"):
+            while _is_open(value) and number < len(lines):
+                value += "\n" + lines[number]
+                number += 1
+            if inside and key.strip() in _CONTAINERD_KEYS:
+                yield range(first, number), key.strip(), _toml_value(value.lstrip())
+
+
+def _is_open(value: str) -> bool:
+    """Whether an array of TOML goes on in the next line."""
+    bare = _TOML_COMMENT.sub("", value)
+    return bare.lstrip().startswith("[") and bare.count("[") > bare.count("]")
 
 
 def _toml_value(text: str) -> Value:
+    text = _TOML_COMMENT.sub(lambda found: found.group("string") or "", text)
     strings = _toml_strings(text)
     if text.startswith("["):
         return strings

@@ -289,7 +289,7 @@ def _containerd(observed: dict[str, Any], settings: Settings) -> list[dict[str, 
     text = found = observed["files"][CONTAINERD]
     if containerd_problems(said, settings._replace(configure=False)):
         values: dict[str, Any] = {"conf_dir": settings.conf_dir}
-        if "bin_dirs" in said:
+        if any(key == "bin_dirs" for dummy, key, value in texts.containerd_keys(said)):
             values["bin_dirs"] = [settings.bin_dir]
         else:
             values["bin_dir"] = settings.bin_dir
@@ -343,7 +343,7 @@ def take_back(path: str, now: str | None, record: dict[str, Any]) -> str | None:
         flags = texts.kubelet_flags(before or "", variable)
         return texts.set_kubelet_flags(now, variable, flags)
     ours = ("conf_dir", "bin_dir", "bin_dirs", "max_conf_num")
-    old = {key: value for dummy, key, value in texts.containerd_lines(before or "")}
+    old = {key: value for dummy, key, value in texts.containerd_keys(before or "")}
     return texts.set_containerd_cni(now, {key: old.get(key) for key in ours})
 
 
@@ -455,10 +455,10 @@ def write(path: str, text: str | None, mode: int | None = None) -> None:
     if text is None:
         remove(path)
         return
-    state = look(path)
-    make_directories(os.path.dirname(path))
-    mode = mode if mode is not None else int(state.mode or "0644", 8)
     real = os.path.realpath(path)
+    state = look(real)
+    make_directories(os.path.dirname(real))
+    mode = mode if mode is not None else int(state.mode or "0644", 8)
     write_whole(real, text, mode, uid=state.uid, gid=state.gid)
 
 

@@ -172,6 +172,63 @@ def test_containerd_is_changed_in_those_lines_alone(name):
     )
 
 
+SEVERAL_LINES = """version = 3
+[plugins."io.containerd.internal.v1.opt"]
+  paths = [
+    ["/a",
+     "]"],  # ] of no array
+  ]
+[plugins."io.containerd.cri.v1.runtime".cni]
+  # bin_dirs = [
+  bin_dirs = [  # [ of no array
+    "/opt/cni/bin",  # "/old/bin"
+    '/usr/lib/cni',
+  ]
+  conf_dir = "/etc/cni/net.d"
+[debug]
+  level = "info"
+"""
+
+
+def test_an_array_of_several_lines_is_replaced_as_a_whole_and_comes_back():
+    said = texts.containerd_cni(SEVERAL_LINES)
+    assert said["bin_dirs"] == ["/opt/cni/bin", "/usr/lib/cni"]
+    after = texts.set_containerd_cni(SEVERAL_LINES, {"bin_dirs": ["/b"], "conf_dir": "/c"})
+    head, tail = SEVERAL_LINES.split("  bin_dirs = [  #")
+    assert (
+        after
+        == f'{head}  bin_dirs = ["/b"]\n  conf_dir = "/c"\n[debug]\n{tail.split("[debug]")[1][1:]}'
+    )
+    wish = WISH._replace(configure=True, bin_dir="/b")
+    files = Files({wiring.CONTAINERD: SEVERAL_LINES})
+    wanted = wiring.decide(observed(files), wish)
+    changes, record, dummy = wiring.plan(files.get, wanted, NOTHING)
+    files.apply(changes)
+    assert texts.containerd_cni(files[wiring.CONTAINERD])["bin_dirs"] == ["/b"]
+    files[wiring.CONTAINERD] += "# by hand\n"
+    changes, dummy, dummy = wiring.plan(files.get, [], record)
+    back = changes[wiring.CONTAINERD]
+    assert texts.containerd_cni(back)["bin_dirs"] == said["bin_dirs"]
+    assert back.endswith("# by hand\n") and back.startswith(head)
+
+
+def test_a_comment_about_a_key_is_no_key():
+    text = 'version = 2\n# bin_dirs come with version 3\n[plugins.cri.cni]\n  bin_dir = "/a"\n'
+    files = Files({wiring.CONTAINERD: text})
+    (wanted,) = wiring.decide(observed(files), WISH._replace(configure=True, bin_dir="/b"))
+    assert '  bin_dir = "/b"\n' in wanted["content"] and "bin_dirs =" not in wanted["content"]
+
+
+def test_a_file_behind_a_link_keeps_its_own_mode_and_owner(tmp_path):
+    real, link = tmp_path / "real.toml", tmp_path / "config.toml"
+    real.write_text("a")
+    real.chmod(0o600)
+    link.symlink_to(real)
+    wiring.write(str(link), "b")
+    assert link.is_symlink() and real.read_text() == "b"
+    assert real.stat().st_mode & 0o777 == 0o600
+
+
 @pytest.mark.parametrize(
     ("text", "table"),
     [
