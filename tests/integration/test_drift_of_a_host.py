@@ -17,6 +17,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._drift import (
     repair,
     ways,
 )
+from ansible_collections.multinet.flannel.plugins.module_utils._node import links
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 from declaration import BLUE
 
@@ -55,6 +56,16 @@ def test_the_policies_of_ipsec(inside):
         "10.7.2.0/24": "192.0.2.2",
         "10.7.3.0/24": "192.0.2.3",
     }
+
+
+def test_a_bridge_that_gets_its_name_back_keeps_its_addresses(inside):
+    inside("ip link add theirs type bridge")
+    inside("ip link set theirs up")
+    for address in ("10.3.7.1/24", "fd00:3:0:7::1/64"):
+        inside(f"ip addr add {address} dev theirs nodad")
+    inside(["sh", "-c", links.name_back("theirs", "mn-red")])
+    (one,) = commands.of_ip(inside, "-d", "addr", "show", "dev", "mn-red")
+    assert links.addresses(one) == ["10.3.7.1/24", "fd00:3:0:7::1/64"] and "UP" in one["flags"]
 
 
 def test_routes_come_best_first(inside):

@@ -112,6 +112,13 @@ def commit(staged: Iterable[tuple[str, str]]) -> None:
         sync_directory(directory)
 
 
+def target(error: OSError) -> str:
+    """Return the path that a rename of commit() could not reach, "" for an error of anything
+    else.
+    """
+    return str(error.filename2 or "")
+
+
 def temporary_name(path: str) -> str:
     """Return where what shall be at path is written until it is whole: .NAME.PID.tmp beside it."""
     directory, name = os.path.split(path)

@@ -23,7 +23,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from .._cni import files
-from . import daemons, deployed, pod_settings
+from . import daemons, deployed, links, pod_settings
 from .removal import Host, RemovalError, Step
 
 if TYPE_CHECKING:
@@ -299,7 +299,9 @@ def _rename(host: Host, former: str, name: str) -> None:
     try:
         host.execute(["ip", "link", "set", former, "name", name])
     except RemovalError:
-        # kernels before 6.2 rename what is down alone; its address and ports stay
+        # kernels before 6.2 rename what is down alone; its addresses and ports stay
+        with contextlib.suppress(RemovalError):  # there is no IPv6
+            host.execute(["sh", "-c", links.keep_addresses(former)])
         host.execute(["ip", "link", "set", former, "down"])
         try:
             host.execute(["ip", "link", "set", former, "name", name])

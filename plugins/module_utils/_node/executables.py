@@ -169,7 +169,8 @@ def is_lost(record: str = RECORD, networks: str = deployed.PATH) -> bool:
 def install(
     wanted: Iterable[dict[str, Any]], record: str | None = None, ours: Iterable[dict[str, Any]] = ()
 ) -> None:
-    """Install executables, all or none, and set the mode of what is already right.
+    """Install executables, and set the mode of what is already right. None is replaced before all
+    have arrived on the host.
 
     wanted: {path, sha256, src} of each. record: the file that keeps which were installed. ours:
     {path, sha256} of others that are written into it, too, where what is there has that sum. Raises
@@ -177,7 +178,7 @@ def install(
     """
     wanted = list(wanted)
     staged: list[tuple[str, str]] = []
-    path = ""
+    path = record or ""
     try:
         if record:
             _remember(record, wanted, ours)
@@ -191,13 +192,16 @@ def install(
             verify_sum(staged[-1][0], item["sha256"], "the controller", arrived)
         files.commit(staged)
     except (OSError, ArtifactError) as error:
+        replaced = [done for temporary, done in staged if not os.path.lexists(temporary)]
         for temporary, dummy in staged:
             with contextlib.suppress(OSError):
                 files.remove(temporary)
         if isinstance(error, ArtifactError):
             raise
+        so_far = f"{', '.join(replaced)} had been replaced" if replaced else "Nothing was changed"
         raise ArtifactError(
-            f"{path} could not be installed: {error.strerror or error}. Nothing was changed."
+            f"{files.target(error) or path} could not be written: {error.strerror or error}."
+            f" {so_far}."
         ) from error
 
 

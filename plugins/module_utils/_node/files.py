@@ -25,6 +25,7 @@ from .._cni.files import (
     remove_leftovers,
     stage,
     sync_directory,
+    target,
     temporary_name,
 )
 from . import written
@@ -486,6 +487,7 @@ def apply(changes: Sequence[Change]) -> None:
         for temporary, dummy in staged + last:
             with contextlib.suppress(OSError):
                 remove(temporary)
+        path = target(error) or path
         raise NodeFilesError(
             [f"{path} could not be changed: {error.strerror or error}.{_hint(path, error)}"]
         ) from error

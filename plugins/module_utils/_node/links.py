@@ -48,9 +48,17 @@ def brief(one: Link) -> dict[str, Any]:
     }
 
 
+def keep_addresses(name: str) -> str:
+    """Return the command by which a device keeps its IPv6 addresses while it is down."""
+    return f"echo 1 > /proc/sys/net/ipv6/conf/{name}/keep_addr_on_down"
+
+
 def name_back(name: str, wanted: str) -> str:
     """Return the commands that rename a device; before 6.2, kernels rename none that is up."""
-    return f"ip link set {name} down && ip link set {name} name {wanted} && ip link set {wanted} up"
+    return (
+        f"{keep_addresses(name)}; ip link set {name} down && ip link set {name} name {wanted} &&"
+        f" ip link set {wanted} up"
+    )
 
 
 def addresses(one: Link) -> list[str]:

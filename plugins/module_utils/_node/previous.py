@@ -65,6 +65,7 @@ def keep(
             text = "\n".join(_kept(among, directory))
             files.write(f"{directory}/{_REPLACED}", text, 0o644)
     except OSError as error:
+        path = (files.target(error) or path).removeprefix(directory)
         raise ArtifactError(
             f"{path} could not be kept in {directory}: {error.strerror or error}. Nothing was"
             " replaced; make room there."

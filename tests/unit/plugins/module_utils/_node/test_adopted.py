@@ -212,6 +212,7 @@ def test_a_device_that_is_up_is_not_renamed_by_every_kernel(place):
         "ip link set kbr0 name mn-blue",
         "ip link set mn-blue up",
     ]
+    assert "keep_addr_on_down" in host.commands[-4]
 
 
 def test_our_unit_of_the_same_name_is_not_stopped_by_a_second_run(place, monkeypatch):

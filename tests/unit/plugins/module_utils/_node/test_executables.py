@@ -63,6 +63,36 @@ def test_one_wrong_sum_installs_none(tmp_path, source):
     assert os.listdir(tmp_path) == ["source"]
 
 
+def in_the_way_of(name, monkeypatch):
+    """Have somebody make a directory of that name after it was staged."""
+    stage = executables.files.stage
+
+    def staged(path, *more, **options):
+        temporary = stage(path, *more, **options)
+        if path.endswith(f"/{name}"):
+            os.mkdir(path)
+        return temporary
+
+    monkeypatch.setattr(executables.files, "stage", staged)
+
+
+def test_what_was_replaced_before_an_error_is_told(tmp_path, source, monkeypatch):
+    in_the_way_of("b", monkeypatch)
+    wanted = [{"path": str(tmp_path / name), "sha256": SUM, "src": source} for name in "abc"]
+    with pytest.raises(ArtifactError) as caught:
+        executables.install(wanted)
+    said = f"{tmp_path}/b could not be written: Is a directory. {tmp_path}/a had been replaced."
+    assert str(caught.value) == said
+    assert sorted(os.listdir(tmp_path)) == ["a", "b", "source"]
+
+
+def test_a_record_that_cannot_be_written_is_named(tmp_path, source):
+    (tmp_path / "file").write_text("")
+    record = str(tmp_path / "file" / "record.json")
+    with pytest.raises(ArtifactError, match=f"{record} could not be .*Nothing was changed"):
+        executables.install([{"path": str(tmp_path / "a"), "sha256": SUM, "src": source}], record)
+
+
 def test_a_directory_in_the_way_is_named(tmp_path, source):
     (tmp_path / "x").mkdir()
     with pytest.raises(ArtifactError, match="x is a directory, not an executable"):

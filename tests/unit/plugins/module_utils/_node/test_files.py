@@ -302,6 +302,13 @@ def test_when_one_file_cannot_be_written_none_is(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+def test_the_file_that_cannot_be_put_in_place_is_named(tmp_path):
+    changes = files.decide(files.Wish([wish(tmp_path / name) for name in "ab"]))
+    (tmp_path / "a").mkdir()  # since it was looked at
+    with pytest.raises(files.NodeFilesError, match=f"{tmp_path}/a could not be changed: Is a dir"):
+        files.apply(changes)
+
+
 def test_leftovers_of_a_killed_run_go_and_those_of_a_living_one_stay(tmp_path):
     (tmp_path / ".f.4194399.tmp").write_text("half")
     (tmp_path / ".f.1.tmp").write_text("init lives")
