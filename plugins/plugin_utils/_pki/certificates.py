@@ -14,13 +14,16 @@ import stat
 from typing import TYPE_CHECKING, Any
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.multinet.flannel.plugins.module_utils._libraries import (
+    MissingLibraryError,
+    need,
+)
 
-CRYPTOGRAPHY_ERROR: ImportError | None = None
 try:
     from cryptography import x509
     from cryptography.exceptions import InvalidSignature
-except ImportError as error:
-    CRYPTOGRAPHY_ERROR = error
+except ImportError:
+    pass  # told by _need_cryptography()
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,7 +41,7 @@ def due(
     wanted: as members.certificates() returns them; directory: holds <name>.crt and <name>.key;
     renew_days: made anew when it ends within so many days; now: an aware datetime. Raises
     AnsibleFilterError when one can't be read, or the controller lacks the Python package
-    cryptography.
+    cryptography, or has an old one.
     """
     _need_cryptography()
     folder = pathlib.Path(directory).expanduser()
@@ -66,7 +69,7 @@ def due(
 
 def has_ca(directory: str) -> bool:
     """Whether a directory has a CA to sign with. Raises AnsibleFilterError when it can't be read,
-    or the controller lacks the Python package cryptography.
+    or the controller lacks the Python package cryptography, or has an old one.
     """
     _need_cryptography()
     folder = pathlib.Path(directory).expanduser()
@@ -94,10 +97,10 @@ def readable(names: Iterable[str], directory: str, record: str) -> list[str]:
 
 
 def _need_cryptography() -> None:
-    if CRYPTOGRAPHY_ERROR:
-        raise AnsibleFilterError(
-            "Certificates need the Python package cryptography on the controller. Install it."
-        ) from CRYPTOGRAPHY_ERROR
+    try:
+        need("cryptography")
+    except MissingLibraryError as error:
+        raise AnsibleFilterError(str(error)) from error
 
 
 def _reason(

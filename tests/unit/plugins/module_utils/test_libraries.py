@@ -26,6 +26,22 @@ def test_the_sentence_names_the_package_its_python_and_the_remedy(monkeypatch):
     assert sentence.endswith("dependencies of the execution environment.") and "\n" not in sentence
 
 
+@pytest.mark.parametrize("name", sorted(_libraries.OLDEST))
+@pytest.mark.parametrize("version", ["0.8.0", "0.7", "0.9rc1"])
+def test_a_package_that_is_too_old_is_named_with_its_version(name, version, tmp_path, monkeypatch):
+    """Debian 12 has netaddr 0.8.0 and cryptography 38.0.4."""
+    _libraries.need(name)
+    about = tmp_path / f"{name}-{version}.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(_libraries, "_version", _libraries._version.__wrapped__)
+    with pytest.raises(_libraries.MissingLibraryError) as caught:
+        _libraries.need(name)
+    newer = f"on the controller is {version}, and {_libraries.OLDEST[name]} or newer is needed"
+    assert newer in str(caught.value) and "-m pip install" in str(caught.value)
+
+
 def test_the_execution_environment_has_what_is_needed():
     wanted = (ROOT / "meta" / "ee-requirements.txt").read_text(encoding="utf-8").split()
     assert wanted == [f"{name}>={version}" for name, version in sorted(_libraries.OLDEST.items())]
