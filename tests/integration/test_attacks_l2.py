@@ -22,6 +22,7 @@ import uuid
 
 import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import errors
+from ansible_collections.multinet.flannel.plugins.module_utils._isolation.nodes import TRUSTED
 from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ports import table
 from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import ruleset
 from ansible_collections.multinet.flannel.plugins.module_utils._meta import guard as asking
@@ -76,7 +77,7 @@ class Host:
         self.attachments = directory / "attachments"
         self.attachments.mkdir()
         self.rules = directory / "isolation.nft"
-        self.rules.write_text(ruleset(the_plan) + table(the_plan), encoding="utf-8")
+        self.rules.write_text(ruleset(the_plan, TRUSTED) + table(the_plan), encoding="utf-8")
         for pod in known:
             self.attach(pod)
         environment = dict(

@@ -22,6 +22,7 @@ import sys
 import time
 
 import pytest
+from ansible_collections.multinet.flannel.plugins.module_utils._isolation.nodes import TRUSTED
 from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import ruleset
 from ansible_collections.multinet.flannel.plugins.module_utils._node import units
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
@@ -221,7 +222,7 @@ def test_packets_put_into_a_tunnel(lab):
     assert cells - injected(lab, cells, len(cells)) == set(), (
         "without the guard these should have leaked"
     )
-    for guard in (lambda: lab.nft(ruleset(declared())), lab.guard):
+    for guard in (lambda: lab.nft(ruleset(declared(), TRUSTED)), lab.guard):
         guard()
         assert injected(lab, cells) == set()
 
@@ -232,7 +233,7 @@ def test_tunnels_take_packets_of_nodes_alone_when_they_are_known(lab):
         (OUTSIDE, lab.underlay(1), "h1-blue", ""),
         (OUTSIDE, lab.underlay(1, 6), "h1-blue", ""),
     }
-    lab.nft(ruleset(declared()))
+    lab.nft(ruleset(declared(), TRUSTED))
     assert injected(lab, cells, len(cells)) == cells, (
         "without node addresses the underlay is trusted"
     )
@@ -270,7 +271,10 @@ def test_the_other_host_has_no_guard(lab):
     }
     assert set(lab.probe(cells, len(cells))) == set(cells)
     assert injected(lab, tunnels, len(tunnels)) == tunnels
-    for guard in (lambda: lab.nft(ruleset(declared()), ["h2"]), lambda: lab.guard(hosts=["h2"])):
+    for guard in (
+        lambda: lab.nft(ruleset(declared(), TRUSTED), ["h2"]),
+        lambda: lab.guard(hosts=["h2"]),
+    ):
         guard()
         assert lab.probe(cells) == {}
         assert injected(lab, tunnels) == set()
@@ -849,7 +853,7 @@ def closed(lab):
 
 
 def test_an_owned_table_is_not_flushed(lab, holder):
-    lab.nft(ruleset(declared()))
+    lab.nft(ruleset(declared(), TRUSTED))
     assert closed(lab)
     flush_by_somebody(lab)().wait()
     wait_for(lambda: not closed(lab))  # of one that is nobody's, nothing is left
@@ -950,7 +954,7 @@ def test_a_killed_guard_takes_nothing_along(lab, holder, tmp_path, monkeypatch):
             assert sent and not arrived
         for opened in (1, 0):  # what comes next changes the table of what went before
             allowed = {"blue": {"allow_to": ["red"]}} if opened else {}
-            guard.write(guard.rules, ruleset(declared(**allowed)))
+            guard.write(guard.rules, ruleset(declared(**allowed), TRUSTED))
             assert guard.reload().returncode == 0
             cells = [(sender, lab.pod_address(target)) for sender, target in CELL_KINDS]
             assert len(lab.probe(cells, opened)) == opened
@@ -976,7 +980,7 @@ def begin(guard, kept):
 @pytest.mark.parametrize("flags", [None, ("",)], ids=["owned", "watched"])
 def test_reload_waits_for_the_new_table_and_keeps_the_old_one_when_it_is_wrong(lab, holder, flags):
     guard = holder(flags)
-    guard.write(guard.rules, ruleset(declared(blue={"allow_to": ["red"]})))
+    guard.write(guard.rules, ruleset(declared(blue={"allow_to": ["red"]}), TRUSTED))
     assert guard.reload().returncode == 0
     cells = [(sender, lab.pod_address(target)) for sender, target in CELL_KINDS]
     assert len(lab.probe(cells, 1)) == 1
@@ -984,7 +988,7 @@ def test_reload_waits_for_the_new_table_and_keeps_the_old_one_when_it_is_wrong(l
     # what pods of flanneld mount: a network that is not in the table comes up nowhere
     assert {path.name for path in guard.state.with_name("guarded").iterdir()} == set(NETWORKS)
     for wrong, sentence in (
-        (ruleset(declared()).replace("hook forward", "hook nowhere"), "cannot be loaded"),
+        (ruleset(declared(), TRUSTED).replace("hook forward", "hook nowhere"), "cannot be loaded"),
         ("", "not written by multinet.flannel"),
     ):
         guard.write(guard.rules, wrong)
@@ -992,7 +996,7 @@ def test_reload_waits_for_the_new_table_and_keeps_the_old_one_when_it_is_wrong(l
         assert done.returncode == 1 and sentence in done.stderr
         assert guard.works_with() != guard.installed()  # so the next run reloads it again
         assert len(lab.probe(cells, 1)) == 1
-    guard.write(guard.rules, ruleset(declared()))
+    guard.write(guard.rules, ruleset(declared(), TRUSTED))
     # it follows the file by itself: a run that was cut off before its reload
     guard.until(lambda: not guard.read()["error"])
     assert closed(lab)
@@ -1034,7 +1038,7 @@ def test_a_new_program_takes_over_on_reload(lab, holder):
     assert (sent > 500, arrived) == (True, [])
     assert "is loaded by a newer program" in guard.said() and guard.process.poll() is None
     assert guard.works_with() == guard.installed()
-    guard.write(guard.rules, ruleset(declared(blue={"allow_to": ["red"]})))
+    guard.write(guard.rules, ruleset(declared(blue={"allow_to": ["red"]}), TRUSTED))
     assert guard.reload().returncode == 0
     time.sleep(0.3)
     assert guard.read()["restored"] == 0, (
@@ -1049,7 +1053,7 @@ def test_a_program_loads_no_file_of_the_next(lab, holder):
     guard.write(guard.program, f"{program}\n# newer\n")
     time.sleep(0.3)
     assert guard.works_with() != guard.installed()
-    guard.write(guard.rules, ruleset(declared(blue={"allow_to": ["red"]})))
+    guard.write(guard.rules, ruleset(declared(blue={"allow_to": ["red"]}), TRUSTED))
     guard.until(lambda: guard.works_with() == guard.installed())
     assert guard.read()["restored"] == 0
 
@@ -1061,7 +1065,7 @@ def test_a_reload_while_a_program_takes_over_waits_for_it(lab, holder):
     text = guard.program.read_text(encoding="utf-8")
     anchor = "from __future__ import annotations\n"
     guard.write(guard.program, text.replace(anchor, anchor + held))
-    guard.write(guard.rules, ruleset(declared(blue={"allow_to": ["red"]})))
+    guard.write(guard.rules, ruleset(declared(blue={"allow_to": ["red"]}), TRUSTED))
     guard.until(lambda: not guard.listens())
     # it sends its signal first, and then waits
     with guard.start_reload() as reload:

@@ -17,6 +17,7 @@ import sys
 
 import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._isolation import ports
+from ansible_collections.multinet.flannel.plugins.module_utils._isolation.nodes import TRUSTED
 from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import ruleset
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 from cni_host import BIN, NET, CniHost
@@ -697,7 +698,7 @@ def _guard(host):
         network["backend"] = {"type": "vxlan", "vni": number, "port": 8471 + number}
     the_plan = plan(networks)
     rules = host.path("/etc/multinet/isolation.nft")
-    rules.write_text(ruleset(the_plan) + ports.table(the_plan), encoding="utf-8")
+    rules.write_text(ruleset(the_plan, TRUSTED) + ports.table(the_plan), encoding="utf-8")
     started = []
 
     def start():

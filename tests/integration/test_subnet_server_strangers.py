@@ -20,6 +20,7 @@ import threading
 import types
 
 import pytest
+from ansible_collections.multinet.flannel.plugins.module_utils._isolation.nodes import TRUSTED
 from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import ruleset
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 from ansible_collections.multinet.flannel.plugins.module_utils._ports import SUBNET_SERVER
@@ -301,7 +302,7 @@ def _inside():
 
 def guard(inside):
     """Load the rules of the guard."""
-    rules = ruleset(plan([BLUE, RED]), subnet_server_port=SUBNET_SERVER)
+    rules = ruleset(plan([BLUE, RED]), TRUSTED, subnet_server_port=SUBNET_SERVER)
     subprocess.run([*inside, "nft", "-f", "-"], input=rules, text=True, check=True)
 
 

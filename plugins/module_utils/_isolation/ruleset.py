@@ -17,7 +17,7 @@ from .external import External, external_of, from_external
 from .guard import from_networks, guard
 from .masquerade import masquerade
 from .nft import FAMILIES, named_set, ports_of, quoted, range_sets
-from .nodes import TRUSTED, UNDERLAY, Nodes, declared_nodes
+from .nodes import LEASES, UNDERLAY, Nodes, declared_nodes
 from .sources import sources
 
 TABLE = "inet multinet"
@@ -33,7 +33,7 @@ OTHERS = {"other_tunnel_ports": "inet_service", "other_tunnel_protocols": "inet_
 
 def ruleset(
     plan: dict[str, Any],
-    node_addresses: Sequence[str] | str = TRUSTED,
+    node_addresses: Sequence[str] | str = LEASES,
     docker_network: str = "",
     closed_ports: Sequence[int] = (),
     subnet_server_port: int = 0,
@@ -46,7 +46,7 @@ def ruleset(
     `isolated` and `allowed`, of which the pairs follow that are not let through, and `external`,
     another CNI's network.
     node_addresses: underlay addresses of all nodes, and no one else's packets reach the tunnel
-    ports; or LEASES, or TRUSTED.
+    ports; or LEASES, or nodes.TRUSTED.
     docker_network: name of the network that docker's own bridge of this host is in; empty: none.
     closed_ports: TCP ports of nodes, besides CLOSED_PORTS, that pods do not reach.
     subnet_server_port: where flanneld reaches the subnet server on loopback; 0: there is none.
