@@ -19,7 +19,7 @@ from . import compare
 from . import network as networks
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-GUARD_STATES = ("owned", "watched", "missing", "unreadable")
+GUARD_STATES = ("owned", "watched", "stopped", "missing", "unreadable")
 
 # name -> (type, what it says)
 FAMILIES = {
@@ -55,8 +55,8 @@ FAMILIES = {
     "multinet_addresses_free": ("gauge", "addresses of this host's subnet that no pod has"),
     "multinet_guard_state": (
         "gauge",
-        "how the guard holds its table: owned (nobody else can change it), watched, or missing;"
-        " unreadable: nft cannot say",
+        "how the guard holds its table: owned (nobody else can change it), watched, stopped (it"
+        " does not run), or missing; unreadable: nft cannot say",
     ),
     "multinet_guard_restored_total": ("counter", "how often the guard put its table back"),
     "multinet_guard_dropped_packets_total": (
@@ -147,7 +147,7 @@ def _network(name: str, seen: dict[str, Any], now: float) -> Iterator[Sample]:
 
 
 def _guard(plan: dict[str, Any], guard: dict[str, Any]) -> Iterator[Sample]:
-    state = "missing" if guard["devices"] is None else guard["held"]
+    state = "missing" if guard["devices"] is None else guard["held"] or "stopped"
     state = "unreadable" if guard.get("unreadable") else state
     for one in GUARD_STATES:
         yield Sample("multinet_guard_state", {"state": one}, float(one == state))
