@@ -926,13 +926,7 @@ def write_state(guard: Guard) -> None:
 
 def hold() -> None:
     """Load the table and keep it until SIGTERM."""
-    wake_read, wake_write = socket.socketpair()
-    for end in (wake_read, wake_write):
-        end.setblocking(False)
-    signal.set_wakeup_fd(wake_write.fileno())
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda *_arguments: None)  # what matters is the number in wake_read
-
+    signals = _signals()
     kept = kept_socket()
     nft = Nft(kept)
     if kept is None:
@@ -958,50 +952,79 @@ def hold() -> None:
         while True:
             rested = changes.rested()
             ready = select.select(
-                [events.socket, wake_read, questions.socket, *([changes.socket] if rested else [])],
+                [events.socket, signals, questions.socket, *([changes.socket] if rested else [])],
                 [],
                 [],
                 FILE_CHECK_SECONDS if rested else LOOK_SECONDS,
             )[0]
-            signals = wake_read.recv(64) if wake_read in ready else b""
-            if signal.SIGTERM in signals or signal.SIGINT in signals:
+            came = signals.recv(64) if signals in ready else b""
+            if signal.SIGTERM in came or signal.SIGINT in came:
                 return
-            began = time.monotonic()
-            who = events.touched_by()
-            if who and not (who == SOMEBODY and guard.is_as_loaded()):
-                guard.restore()
-                gap = (time.monotonic() - began) * 1000
-                say(
-                    f"{who} changed or removed the table {TABLE}; it was put back after"
-                    f" {gap:.1f} ms. Meanwhile the networks were not kept apart.",
-                    4,
-                )
-                write_state(guard)
-            try:
-                # files that are gone, the kernel does not tell
-                due = changes.due()
-                if (due or not ready) and guard.follow(ports_alone=not due):
-                    write_state(guard)
-            except GuardError as error:
-                changes.missed = True
-                say(f"{error} What the table knows of nodes and tunnels stays as it was.", 4)
+            _restore(guard, events)
+            _follow(guard, changes, at_rest=not ready)
             questions.answer(guard)
-            if signal.SIGHUP in signals or stamp(RULES) != rules:
-                # A file is for the program that came with it, which is there before: another one
-                # may not fill what it leaves to the guard.
-                if _bytes_of(__file__) != guard.program:
-                    _give_way(guard)
-                rules = stamp(RULES)
-                try:
-                    guard.load()
-                    guard.error = ""
-                    say(f"{RULES} is loaded.")
-                except GuardError as error:
-                    guard.error = str(error)
-                    say(f"{error} The table stays as it was.", 3)
-                write_state(guard)
+            if signal.SIGHUP in came or stamp(RULES) != rules:
+                rules = _load_again(guard)
     finally:
         guard.release()
+
+
+def _signals() -> socket.socket:
+    """Return where the numbers of the signals arrive that the guard takes."""
+    read_end, write_end = socket.socketpair()
+    for end in (read_end, write_end):
+        end.setblocking(False)
+    signal.set_wakeup_fd(write_end.detach())
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_arguments: None)  # what matters is the number
+    return read_end
+
+
+def _restore(guard: Guard, events: Events) -> None:
+    """Put the table back if somebody else has changed it."""
+    began = time.monotonic()
+    who = events.touched_by()
+    if not who or (who == SOMEBODY and guard.is_as_loaded()):
+        return
+    guard.restore()
+    gap = (time.monotonic() - began) * 1000
+    say(
+        f"{who} changed or removed the table {TABLE}; it was put back after {gap:.1f} ms. Meanwhile"
+        " the networks were not kept apart.",
+        4,
+    )
+    write_state(guard)
+
+
+def _follow(guard: Guard, changes: Changes, *, at_rest: bool) -> None:
+    """Bring what the kernel knows of nodes, tunnels and ports into the table. at_rest: nothing has
+    arrived, so files are looked at that the kernel does not tell of.
+    """
+    try:
+        due = changes.due()
+        if (due or at_rest) and guard.follow(ports_alone=not due):
+            write_state(guard)
+    except GuardError as error:
+        changes.missed = True
+        say(f"{error} What the table knows of nodes and tunnels stays as it was.", 4)
+
+
+def _load_again(guard: Guard) -> tuple[int, int, int] | None:
+    """Load the file as it is now; return its stamp."""
+    # A file is for the program that came with it, which is there before: another one may not fill
+    # what it leaves to the guard.
+    if _bytes_of(__file__) != guard.program:
+        _give_way(guard)
+    rules = stamp(RULES)
+    try:
+        guard.load()
+        guard.error = ""
+        say(f"{RULES} is loaded.")
+    except GuardError as error:
+        guard.error = str(error)
+        say(f"{error} The table stays as it was.", 3)
+    write_state(guard)
+    return rules
 
 
 def _give_way(guard: Guard) -> None:
