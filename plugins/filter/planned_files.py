@@ -12,7 +12,11 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 from ansible_collections.multinet.flannel.plugins.filter.flanneld import flanneld_units
 from ansible_collections.multinet.flannel.plugins.module_utils import _ports
-from ansible_collections.multinet.flannel.plugins.module_utils._isolation import ports, seal
+from ansible_collections.multinet.flannel.plugins.module_utils._isolation import (
+    networkd,
+    ports,
+    seal,
+)
 from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import ruleset
 from ansible_collections.multinet.flannel.plugins.module_utils._plan import secrets
 
@@ -59,7 +63,7 @@ def flanneld_files(plan: dict[str, Any], settings: dict[str, Any]) -> list[dict[
 
 
 def isolation_files(plan: dict[str, Any], settings: dict[str, Any]) -> list[dict[str, str | bool]]:
-    """The nftables tables."""
+    """The nftables tables, and what keeps systemd-networkd from the networks' devices."""
     try:
         text = ruleset(
             plan,
@@ -71,7 +75,10 @@ def isolation_files(plan: dict[str, Any], settings: dict[str, Any]) -> list[dict
     except ValueError as error:
         raise AnsibleFilterError(str(error)) from error
     text += "\n" + ports.table(plan, settings["docker_network"])
-    return [_file("/etc/multinet/isolation.nft", seal.sealed(text))]
+    return [
+        _file("/etc/multinet/isolation.nft", seal.sealed(text)),
+        _file(networkd.PATH, networkd.network_file(plan)),
+    ]
 
 
 def subnet_server_files(

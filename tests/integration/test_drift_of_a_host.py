@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import subprocess
+import sys
 
 import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._drift import (
@@ -56,6 +57,45 @@ def test_the_policies_of_ipsec(inside):
         "10.7.2.0/24": "192.0.2.2",
         "10.7.3.0/24": "192.0.2.3",
     }
+
+
+LOOK = """
+import json, sys
+from ansible_collections.multinet.flannel.plugins.module_utils._drift import commands, pods
+from ansible_collections.multinet.flannel.plugins.module_utils._node import links
+found = {one["ifname"]: links.brief(one) for one in commands.of_ip(commands.run, "addr")}
+print(json.dumps(pods.off_bridge(found, ["mn-red"], sys.argv[1:])))
+"""
+
+
+def test_interfaces_of_pods_that_are_not_on_their_bridge(inside, tmp_path):
+    def off_bridge():
+        path = f"PYTHONPATH={':'.join(filter(None, sys.path))}"
+        return json.loads(inside(["env", path, sys.executable, "-c", LOOK, str(tmp_path)]))
+
+    def result(*interfaces):
+        return {"interfaces": [dict(zip(("name", "mac", "sandbox"), one)) for one in interfaces]}
+
+    bridge, ends = ("mn-red", "02:00:00:00:00:01"), [("one", "02:00:00:00:00:02")]
+    ends.append(("two", "02:00:00:00:00:03"))
+    inside("ip link add mn-red address 02:00:00:00:00:01 type bridge")
+    for name, mac in ends:
+        peer = f"mnd{name}{os.getpid() % 100000}"
+        inside(f"ip link add {name} address {mac} type veth peer {peer} netns {os.getpid()}")
+        inside(f"ip link set {name} master mn-red")
+    pod = ("eth0", "02:00:00:00:00:09", "/run/netns/x")
+    delegates = [{"result": result(bridge, end, pod)} for end in ends]
+    (tmp_path / "a.json").write_text(json.dumps({"delegates": [*delegates, {"result": None}]}))
+    (tmp_path / "b.json").write_text("[{")
+    (tmp_path / "c.json").write_text('{"delegates": [{"result": {"interfaces": [1]}}]}')
+    assert off_bridge() == {}
+    inside("ip link set one nomaster")
+    was = {"bridge": "mn-red", "mac": "02:00:00:00:00:01"}
+    assert off_bridge() == {"one": was}
+    inside("ip link delete mn-red")
+    assert off_bridge() == {"one": was, "two": was}
+    inside("ip link set two address 02:00:00:00:00:04")  # another one that has got the name
+    assert off_bridge() == {"one": was}
 
 
 def test_a_bridge_that_gets_its_name_back_keeps_its_addresses(inside):

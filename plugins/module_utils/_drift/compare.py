@@ -147,8 +147,9 @@ KINDS = {
         _RESTART,
     ),
     "bridge": Kind(
-        "the bridge, if it exists: up; MTU, the address of the subnet and none of a former one",
-        "`ip`",
+        "the bridge, if it exists or pods have been on it: up; MTU, the address of the subnet and"
+        " none of a former one; pods' interfaces are on it",
+        "`ip`, the meta-plugin's record of attachments",
         "keeper",
         "run the playbook site",
     ),

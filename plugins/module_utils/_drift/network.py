@@ -326,8 +326,14 @@ def udp_device(subnet: str | None, seen: Seen) -> str:
 
 
 def _bridge(network: Network, seen: Seen, written: list[str]) -> Iterator[str]:
-    link = seen["links"].get(network["bridge"])
-    yield from _renamed(network["bridge"], seen, written)
+    bridge = network["bridge"]
+    link = seen["links"].get(bridge)
+    yield from _renamed(bridge, seen, written)
+    off = off_bridge(network, seen)
+    if off and link is None:
+        yield f"the bridge {bridge} is gone, which interfaces of pods were on: {some(off)}"
+    elif off:
+        yield f"interfaces of pods are not on the bridge {bridge} any more: {some(off)}"
     if link is None or not written:
         return  # the first pod makes it
     has = set(link["addresses"])
@@ -350,6 +356,17 @@ def _bridge(network: Network, seen: Seen, written: list[str]) -> Iterator[str]:
     mtu = bridge_mtu(network, seen)
     if mtu not in (None, link["mtu"]):
         yield f"the bridge {link['name']} has the MTU {link['mtu']}, but pods on it have {mtu}"
+
+
+def off_bridge(network: Network, seen: Seen) -> list[str]:
+    """Return the host's ends of pods' interfaces that are not on the network's bridge any more, be
+    it under another name.
+    """
+    name = network["bridge"]
+    written = subnet_file.gateways(seen["subnet_files"].get(network["name"]) or {})
+    if list(_renamed(name, seen, written)):
+        return []
+    return [end for end, was in sorted(seen["off_bridge"].items()) if was["bridge"] == name]
 
 
 def _renamed(bridge: str, seen: Seen, written: list[str]) -> Iterator[str]:

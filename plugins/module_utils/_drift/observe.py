@@ -20,7 +20,7 @@ from .._cni.conf import files as conf_files
 from .._node import deployed, executables, firewalls, overrides, subnet_file, units, written
 from .._node.links import brief
 from .._node.sums import ArtifactError
-from . import compare, datastore, guard, tokens, ways
+from . import compare, datastore, guard, pods, tokens, ways
 from .commands import ObserveError, Run, of_ip, run
 from .network import is_address, lacks_leases
 
@@ -47,10 +47,10 @@ def look(
     guard.linklocal(), "underlay": {network: underlay()}, "executables": {path: what is wrong},
     "tokens": tokens.look(), "cni_files": {path: what is wrong}, "cni_confs": _cni_confs(),
     "allocated": {network: {"4" or "6": how many addresses host-local gave to pods}}, "pods":
-    {network: these addresses}, "adopted": _adopted(), "nodes": how many the inventory had when this
-    host was deployed, 0 where that was not recorded, "firewalls": list of firewalls.Table,
-    "bridges_filtered": whether they see what a bridge passes on, "blind": sentences about what
-    nobody can look at}, and what ways.look() and datastore.read() return.
+    {network: these addresses}, "off_bridge": pods.off_bridge(), "adopted": _adopted(), "nodes": how
+    many the inventory had when this host was deployed, 0 where that was not recorded, "firewalls":
+    list of firewalls.Table, "bridges_filtered": whether they see what a bridge passes on, "blind":
+    sentences about what nobody can look at}, and what ways.look() and datastore.read() return.
 
     Raises ObserveError.
     """
@@ -84,7 +84,7 @@ def _look(record: deployed.Record, cni_conf: str, execute: Run, *, ask: bool) ->
     lead = ways.look(execute, {network["backend"]["type"] for network in networks})
     store = datastore.read(plan, environments if ask else {}, subnet_files)
     guarded = guard.look(execute)
-    pods = {network["name"]: _given(network["ipam_dir"]) for network in networks}
+    given = {network["name"]: _given(network["ipam_dir"]) for network in networks}
     adopted = _adopted(plan)
     shown = _units(plan, daemons, execute)
     return {
@@ -103,8 +103,9 @@ def _look(record: deployed.Record, cni_conf: str, execute: Run, *, ask: bool) ->
         "tokens": tokens.look(shown, execute) if plan.get("kubernetes") else {},
         "cni_files": _cni_files(plan, cni_conf),
         "cni_confs": _cni_confs(cni_conf),
-        "allocated": {name: _allocated(given) for name, given in pods.items()},
-        "pods": pods,
+        "allocated": {name: _allocated(addresses) for name, addresses in given.items()},
+        "pods": given,
+        "off_bridge": pods.off_bridge(links, {network["bridge"] for network in networks}),
         "adopted": adopted,
         "nodes": len(record.get("nodes") or ()),
         "firewalls": tables,

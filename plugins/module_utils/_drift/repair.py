@@ -156,24 +156,45 @@ def _network(
 
 
 def _bridge(network: dict[str, Any], seen: dict[str, Any]) -> Commands:
-    link = seen["links"].get(network["bridge"])
-    if link is None:
-        return ()  # one that goes by another name: on old kernels it would have to be set down
+    bridge, link = network["bridge"], seen["links"].get(network["bridge"])
     written = subnet_file.gateways(seen["subnet_files"][network["name"]])
+    off = networks.off_bridge(network, seen)
+    if off and network["delegate"].get("vlan"):
+        return ()  # the plugin bridge has told both the bridge and its ports
+    back = tuple(command for port in off for command in _on_bridge(network, port))
+    if link is None and not (off and written):
+        return ()  # or one that goes by another name: old kernels would have to set it down
+    if link is None:
+        mac = seen["off_bridge"][off[0]]["mac"]  # which pods know as their gateway's
+        return (
+            ("ip", "link", "add", bridge, "address", mac, "type", "bridge"),
+            *(("ip", "address", "add", address, "dev", bridge) for address in written),
+            ("ip", "link", "set", bridge, "up"),
+            *back,
+        )
     former = set(link["addresses"]) - set(written)
     if former and not link["ports"]:
-        return (("ip", "link", "delete", network["bridge"]),)  # the next pod makes it anew
+        return (("ip", "link", "delete", bridge),)  # the next pod makes it anew
     if former:
         return ()  # pods hold it: whoever owns them decides
     missing = tuple(
-        ("ip", "address", "add", address, "dev", network["bridge"])
+        ("ip", "address", "add", address, "dev", bridge)
         for address in written
         if address not in link["addresses"]
     )
     mtu = networks.bridge_mtu(network, seen)
     right: list[tuple[str, ...]] = [] if mtu in (None, link["mtu"]) else [("mtu", str(mtu))]
     right += [] if link["up"] else [("up",)]
-    return (*missing, *(("ip", "link", "set", network["bridge"], *words) for words in right))
+    return (*missing, *(("ip", "link", "set", bridge, *words) for words in right), *back)
+
+
+def _on_bridge(network: dict[str, Any], port: str) -> Commands:
+    """The guard knows what CNI gave the port, also while it is on no bridge."""
+    hairpin = "on" if network["delegate"].get("hairpinMode", True) else "off"
+    return (
+        ("ip", "link", "set", port, "master", network["bridge"]),
+        ("bridge", "link", "set", "dev", port, "hairpin", hairpin),
+    )
 
 
 def _mtu(network: dict[str, Any], seen: dict[str, Any]) -> Commands:

@@ -22,6 +22,7 @@ _PLACES = (
     "/etc/flannel/",
     "/etc/multinet/etcd.env",
     "/etc/multinet/subnets.json",
+    "/etc/systemd/network/",
     "/etc/systemd/system/",
     "/usr/local/lib/multinet/",
 )

@@ -271,7 +271,9 @@ def test_while_a_run_changes_the_host_the_keeper_only_looks():
     + [(test_lab.PLAN, test_lab.host_with(fault)) for fault in test_lab.FAULTS],
 )
 def test_no_step_of_the_keeper_touches_what_a_pod_uses(plan, seen):
-    """It adds what is missing, sets up what is down, restarts a flanneld, which carries nothing."""
+    """It adds what is missing, sets up what is down, puts pods' ends back, restarts a flanneld,
+    which carries nothing.
+    """
     tunnels = {network[key] for network in plan["networks"] for key in ("device", "device_v6")}
     for step in keeper._safe_steps(compare.compared(plan, seen)):
         assert step.unit == "" or step.unit.startswith("flanneld@")
@@ -287,6 +289,11 @@ def test_no_step_of_the_keeper_touches_what_a_pod_uses(plan, seen):
                     for key in ("public_ip", "public_ipv6", "mac", "mac_v6")
                 }
                 continue
+            if command[0] == "bridge" or command[4:5] == ("master",):  # back to where CNI put it
+                port = command[4] if command[0] == "bridge" else command[3]
+                was = seen["off_bridge"][port]["bridge"]
+                assert command[0] == "bridge" or command[5] == was
+                continue
             assert command[0] == "ip", command
             verb, device = command[1:3], command[-1] if command[1] == "address" else command[3]
             if verb == ("link", "delete"):
@@ -301,6 +308,9 @@ def test_no_step_of_the_keeper_touches_what_a_pod_uses(plan, seen):
                     for subnet in subnet_file.subnets(written)
                     if subnet.version == ipaddress.ip_network(command[3]).version
                 )
+            elif verb == ("link", "add"):
+                assert device in {one["bridge"] for one in seen["off_bridge"].values()}
+                assert device not in seen["links"]
             elif verb == ("link", "set"):
                 assert command[4:] == ("up",) or command[4] == "mtu"  # the one that pods have
             else:
