@@ -33,7 +33,10 @@ def filled(tables: str, attachments: t.Iterable[str] = ()) -> str:
     for file in attachments:
         ports.read(str(file))
     found = {
-        GUARD.TABLE: GUARD.surroundings(definitions[GUARD.TABLE]),
+        GUARD.TABLE: {
+            **GUARD.surroundings(definitions[GUARD.TABLE]),
+            GUARD.ENDS_OF_PODS: ports.names(),
+        },
         GUARD.PORTS_TABLE: ports.elements(definitions.get(GUARD.PORTS_TABLE, "")),
     }
     return "".join(

@@ -613,6 +613,40 @@ def test_a_frame_to_bridges_is_judged_like_any_other(lab, host, group, known):
         lab.run("h1", "ip", "-6", "route", "flush", "proto", "ra")
 
 
+def test_a_pod_that_is_off_its_bridge_reaches_no_network(lab, host):
+    """Somebody else on the host took it off. No table of bridges sees it then."""
+    port, red = port_of(lab, ME), lab.pod_address("h1-red")
+    outer = lab.run("h1", "cat", f"/sys/class/net/{port}/address").strip()
+
+    def reached(least=0):
+        """From which forged sources something arrives in red; at least from so many."""
+        sent = {source: udp(4000, 4000) for source in ("8.8.8.8", lab.underlay(2))}
+        with lab.inside("h1-red"):
+            ear = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
+            ear.bind(("eth0", ETH_P_ALL))
+        with lab.inside(ME):
+            mouth = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+            mouth.bind(("eth0", 0))
+        heard = set()
+        with ear, mouth:
+            for source, datagram in sent.items():
+                packet = ipv4(source, red, 17, datagram)
+                mouth.send(ethernet(outer, hardware(lab, ME), 0x0800, packet))
+            for one in heard_from([ear], lambda: len(heard) >= least):
+                data = one.recv(4096)
+                heard.update(source for source in sent if sent[source][8:] in data)
+        return heard
+
+    lab._ip("h1", [f"link set {port} nomaster"])
+    try:
+        if not MACHINES:
+            assert len(reached(2)) == 2
+        host()
+        assert reached() == set()
+    finally:
+        lab._ip("h1", [f"link set {port} master mn-blue"])
+
+
 @pytest.mark.parametrize("known", [(ME, HER), (HER,)], ids=["given", "any"])
 def test_the_node_tells_nobody_by_arp_of_its_addresses_in_another_network(lab, host, known):
     def answers():

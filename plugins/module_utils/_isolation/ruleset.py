@@ -18,7 +18,7 @@ from .guard import from_networks, guard
 from .masquerade import masquerade
 from .nft import FAMILIES, named_set, ports_of, quoted, range_sets
 from .nodes import LEASES, UNDERLAY, Nodes, declared_nodes
-from .sources import sources
+from .sources import ENDS_OF_PODS, sources
 
 TABLE = "inet multinet"
 # Declared first, so that the deletion finds a table on the first run too. The braces make it a file
@@ -143,7 +143,8 @@ def _sets(networks: list[dict[str, Any]], nodes: Nodes, closed_ports: Sequence[i
     lines += range_sets("masqueraded", [one for one in networks if one["masquerade"]])
     filled = ["nodes" + family.suffix for family in nodes.families if nodes.followed]
     filled += [UNDERLAY] if nodes.families else []
-    lines.append("# filled by the guard: " + " ".join([*filled, *OTHERS]))
+    lines.append("# filled by the guard: " + " ".join([*filled, *OTHERS, ENDS_OF_PODS]))
+    lines += named_set(ENDS_OF_PODS, "ifname", [])
     lines += named_set(UNDERLAY, "ifname", []) if nodes.families else []
     for family in nodes.families:
         lines += named_set(

@@ -14,6 +14,8 @@ from .nodes import Nodes, from_nodes
 # tell why, and nothing after us sees it.
 PRIORITY_SOURCES = -290  # after raw, ahead of connection tracking: no entry for a forged packet
 PRIORITY_SENT = -300  # ahead of connection tracking
+# The set of the host's ends of pods' interfaces. What is on a bridge comes in by that bridge.
+ENDS_OF_PODS = "ends_of_pods"
 
 
 def sources(
@@ -50,6 +52,7 @@ def sources(
             *from_nodes(nodes, networks, "notrack accept"),
             "\tudp dport @tunnel_ports fib daddr type local notrack accept",
         ]
+    lines.append("\t" + drop(f"iifname @{ENDS_OF_PODS}", "a pod that is not on its bridge"))
     if elsewhere:
         lines += [
             "\t# networks that reach other nodes through the underlay itself, without a tunnel"

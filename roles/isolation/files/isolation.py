@@ -95,6 +95,8 @@ PROTOCOLS_OF = {
 # networks, and some tunnels have none: L2TP, GTP, LISP, GRE in UDP, VXLAN (-GPE), GUE, Geneve, MPLS
 # in UDP, VXLAN of Linux. Whoever listens at one of these ports counts as a tunnel.
 WELL_KNOWN = (1701, 2152, 4341, 4754, 4789, 4790, 6080, 6081, 6635, 8472)
+# Of those of the file that are filled here, the host's ends of pods' interfaces.
+ENDS_OF_PODS = "ends_of_pods"
 # In the file: which sets are filled here.
 FILLED = re.compile(r"^\t# filled by the guard: (.+)$", re.M)
 DEVICES = re.compile(r"\tset network_devices \{\n.*\n\t\telements = \{ (.*) \}")
@@ -350,6 +352,8 @@ class Guard:
         table = definitions.get(PORTS_TABLE, "")
         sets = self.ports.elements(table)
         self.ports.close_groups(table)
+        if ENDS_OF_PODS in _filled(definitions[TABLE]):
+            found[f"{TABLE} {ENDS_OF_PODS}"] = self.ports.names()
         return found | {f"{PORTS_TABLE} {name}": elements for name, elements in sets.items()}
 
     def _list(self) -> list[bytes]:
@@ -422,6 +426,10 @@ class Ports:
                         found[kind] |= elements
         there = SET.findall(table)
         return {name: elements for name, elements in found.items() if name in there}
+
+    def names(self) -> set[str]:
+        """Return the names of the ports that files know, as nft writes them."""
+        return {f'"{name}"' for ports in self._of_file.values() for name in ports}
 
     def read_all(self) -> None:
         """Look at every file there is."""
@@ -556,7 +564,7 @@ def surroundings(definition: str) -> dict[str, set[str]]:
     that are not the networks', and whatever listens at a well-known port of tunnels.
     Raises OSError.
     """
-    names = [name for line in FILLED.findall(definition) for name in line.split()]
+    names = [name for name in _filled(definition) if name != ENDS_OF_PODS]
     if not names:
         return {}
     devices = set(re.findall(r'"([^"]+)"', "".join(DEVICES.findall(definition))))
@@ -613,6 +621,11 @@ def surroundings(definition: str) -> dict[str, set[str]]:
         if index in names_of:
             found["underlay_devices"].add(f'"{names_of[index]}"')
     return {name: found[name] for name in names}
+
+
+def _filled(definition: str) -> list[str]:
+    """Return the names of the sets that a table's definition leaves to the guard."""
+    return [name for line in FILLED.findall(definition) for name in line.split()]
 
 
 def _leading_to(
