@@ -48,10 +48,10 @@ def read(path: str = RECORD) -> Record:
     try:
         with open(path, encoding="utf-8") as stream:
             found: Record = json.load(stream)
-            return found
+            return {**found}
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise RemovalError(
             f"{path}, which says what was taken over on this host, cannot be read: {error}."
         ) from error

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # What held() said before the files that say it were removed: a removal that is cut off is not to
 # forget which leases are this host's
 LEASES = "/etc/multinet/leases.json"
+_ANEW = "Run the playbook site, which writes it again, or remove it."
 
 
 def held(
@@ -35,10 +36,7 @@ def held(
 
     record: the file of remember().
     """
-    try:
-        remembered = json.loads(files.text(record) or "{}")
-    except ValueError:
-        remembered = {}
+    remembered = _remembered(record)
     addresses = host.addresses()
     found = {}
     for network in networks:
@@ -56,6 +54,17 @@ def held(
         before = remembered.get(network["name"])
         found[network["name"]] = before if before and not now["subnets"] else now
     return found
+
+
+def _remembered(record: str) -> dict[str, Any]:
+    """Return what remember() wrote, {} where that is not there."""
+    try:
+        found = json.loads(files.text(record) or "{}")
+    except ValueError:
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    return {name: one for name, one in found.items() if isinstance(one, dict)}
 
 
 def data_store(networks: Sequence[dict[str, Any]], member: str = ETCD_SETTINGS) -> dict[str, Any]:
@@ -189,10 +198,11 @@ def _delegate_steps(path: str, cni_names: Collection[str]) -> list[Step]:
         return []
     except ValueError as error:
         raise RemovalError(
-            f"The CNI configuration {path} is not JSON ({error}). Run the playbook site, which"
-            " writes it again, or remove it."
+            f"The CNI configuration {path} is not JSON ({error}). {_ANEW}"
         ) from error
-    delegates = content.get("delegates", [])
+    delegates = content.get("delegates", []) if isinstance(content, dict) else None
+    if not isinstance(delegates, list) or not all(isinstance(one, dict) for one in delegates):
+        raise RemovalError(f"The CNI configuration {path} is none of the meta-plugin's. {_ANEW}")
     kept = [delegate for delegate in delegates if delegate.get("name") not in cni_names]
     if kept == delegates:
         return []

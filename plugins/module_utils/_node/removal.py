@@ -15,7 +15,7 @@ import shutil
 from typing import TYPE_CHECKING, NamedTuple
 
 from .._cni import files
-from .._ranges import is_within
+from .._ranges import Range, is_within
 from . import executables, multus
 from .files import original
 
@@ -141,8 +141,16 @@ class Host:
         return [
             policy
             for policy in _POLICY.findall(self._run(["ip", "xfrm", "policy"])[1])
-            if all(is_within(ipaddress.ip_network(end), outer) for end in policy[:2])
+            if all(_is_part(end, outer) for end in policy[:2])
         ]
+
+
+def _is_part(end: str, outer: Range) -> bool:
+    """Whether an end of a policy lies in a range; one with host bits set is no flanneld's."""
+    try:
+        return is_within(ipaddress.ip_network(end), outer)
+    except ValueError:
+        return False
 
 
 def unit_steps(host: Host, units: Iterable[str]) -> list[Step]:

@@ -292,8 +292,9 @@ def test_nothing_was_taken_over(place):
 
 def test_a_record_that_cannot_be_read(place):
     os.makedirs(place / "etc")
-    (place / "etc/adopted.json").write_text("{")
-    with pytest.raises(removal.RemovalError, match=r"adopted\.json"):
-        adopted.read()
+    for text in ("{", "[]"):
+        (place / "etc/adopted.json").write_text(text)
+        with pytest.raises(removal.RemovalError, match=r"adopted\.json"):
+            adopted.read()
     (place / "etc/adopted.json").write_text(json.dumps({"networks": [], "files": []}))
     assert adopted.names(adopted.read()) == {}

@@ -155,6 +155,14 @@ def test_a_configuration_without_delegates_goes_and_one_that_is_torn_is_said(tmp
         steps_of(Host(), network, conf)
 
 
+@pytest.mark.parametrize("text", ["[]", "7", '{"delegates": 7}', '{"delegates": ["multinet-red"]}'])
+def test_a_configuration_that_is_another_ones_is_said(tmp_path, network, text):
+    conf = tmp_path / "00-multinet.conf"
+    conf.write_text(text, encoding="ascii")
+    with pytest.raises(removal.RemovalError, match=r"is none of the meta-plugin's.*remove it"):
+        steps_of(Host(), network, conf)
+
+
 def test_a_lease_is_known_by_what_its_daemon_published(tmp_path, network):
     class Addressed(Host):
         def run(self, command):
@@ -195,9 +203,10 @@ def test_a_lease_is_known_by_what_its_daemon_published(tmp_path, network):
     network_removal.remember({"red": dict(known, mac="82:01")}, record)
     subnet.unlink()
     assert held() == dict(known, mac="82:01")
-    # and a record that is torn is none
-    (tmp_path / "leases.json").write_text("{")
-    assert held()["subnets"] == []
+    # and a record that is torn, or something else, is none
+    for text in ("{", "[]", '{"red": "10.3.7.0/24"}'):
+        (tmp_path / "leases.json").write_text(text)
+        assert held()["subnets"] == []
 
 
 def test_etcd_is_where_the_daemons_have_it(tmp_path, network):
@@ -221,6 +230,8 @@ src 10.3.8.0/24 dst 10.3.7.0/24
 \t\tproto esp reqid 11 mode tunnel
 src 10.9.8.0/24 dst 10.3.7.0/24
 \tdir in priority 0
+src 10.3.7.5/24 dst 10.3.8.0/24
+\tdir out priority 0
 src 0.0.0.0/0 dst 0.0.0.0/0
 \tsocket in priority 0
 """
