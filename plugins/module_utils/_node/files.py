@@ -100,7 +100,7 @@ class State(NamedTuple):
     mode: str = ""
     uid: int | None = None
     gid: int | None = None
-    content: bytes = b""  # of a file
+    content: bytes = b""  # of a file; of a link the path in it
     entries: int = 0  # of a directory
 
 
@@ -211,7 +211,7 @@ def look(path: str) -> State:
             return state._replace(kind="file", content=stream.read())
     if stat.S_ISDIR(found.st_mode):
         return state._replace(kind="directory", entries=len(os.listdir(path)))
-    return state
+    return state._replace(content=os.fsencode(os.readlink(path))) if link else state
 
 
 def ids_of(owner: str | None, group: str | None) -> tuple[int | None, int | None]:
@@ -306,6 +306,7 @@ def _decide_keep(item: File, change: Change | None) -> Change | None:
         return None
     found = change.before.content
     if change.before.kind == "link":  # what is behind it stays where it is
+        found = b""
         with contextlib.suppress(OSError), open(item.path, "rb") as stream:
             found = stream.read()
     if item.is_ours(found):
@@ -315,7 +316,8 @@ def _decide_keep(item: File, change: Change | None) -> Change | None:
 
 def _decide_kept(path: str) -> Change | None:
     there, kept = look(path), look(original(path))
-    return None if there.kind == "absent" or there.content == kept.content else _keeping(path)
+    same = (there.kind, there.content) == (kept.kind, kept.content)
+    return None if same or there.kind == "absent" else _keeping(path)
 
 
 def _keeping(path: str) -> Change:

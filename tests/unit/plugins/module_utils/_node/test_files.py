@@ -150,6 +150,35 @@ def test_a_link_of_another_s_is_kept_as_a_link(tmp_path):
     assert (tmp_path / "multus-4").read_text() == "upstream's"
 
 
+@pytest.mark.parametrize("newer", ["newer", ""])
+@pytest.mark.parametrize("is_link", [False, True])
+@pytest.mark.parametrize("text", ["Multus'", ""])
+def test_what_stays_is_kept_as_it_is_now(tmp_path, is_link, text, newer):
+    """Whatever it is: a link of Multus' and an empty file are configurations, too."""
+    path, kept = tmp_path / "00-multus.conf", tmp_path / "00-multus.conf.original"
+
+    def put(name, content):
+        path.unlink(missing_ok=True)
+        (tmp_path / name).write_text(content)
+        (tmp_path / name).rename(path) if not is_link else path.symlink_to(name)
+
+    def keep():
+        changes = files.decide(files.Wish(kept=[str(path)]))
+        files.apply(changes)
+        return [(change.action, change.path) for change in changes]
+
+    assert keep() == []
+    for name, content in (("first", text), ("second", newer)):
+        put(name, content)
+        again = not is_link and name == "second" and newer == text
+        assert keep() == ([] if again else [("keep", str(kept))])
+        assert kept.is_symlink() == is_link
+        assert kept.read_text() == content
+        assert keep() == []
+    if is_link:
+        assert os.readlink(kept) == "second"
+
+
 def given_back(*paths, record):
     """Do what the module does where `record` shall name no more than it does."""
     wanted = files.Wish(
