@@ -14,6 +14,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+import http.client
 import json
 import os
 import re
@@ -147,7 +148,7 @@ class Registry:
             return response.read()
         except urllib.error.HTTPError:
             raise
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             raise ArtifactError(
                 f"{url} does not answer: {error}. Check the address and the proxy, or set"
                 " multinet_release_base_urls to a place that has its images."

@@ -17,6 +17,7 @@ import json
 import lzma
 import os
 import shutil
+import ssl
 import tarfile
 import threading
 import time
@@ -40,6 +41,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 _ATTEMPTS = 3
+# other errors of the system are of the file that is written
+_OF_THE_NETWORK = (
+    urllib.error.URLError,
+    http.client.HTTPException,
+    ConnectionError,
+    TimeoutError,
+    ssl.SSLError,
+)
 _PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ")  # as tarfile reads them
 
 
@@ -57,9 +66,7 @@ def download(url: str, path: str, headers: dict[str, str] | None = None) -> None
         try:
             _go_on(url, path, headers or {})
             return
-        except (OSError, http.client.HTTPException) as error:
-            if error.__class__ is OSError:  # not of the network: a full disk, say
-                raise
+        except _OF_THE_NETWORK as error:
             if attempt == _ATTEMPTS or (
                 isinstance(error, urllib.error.HTTPError) and error.code < 500
             ):

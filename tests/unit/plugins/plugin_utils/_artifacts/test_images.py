@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import socket
 import threading
 import urllib.request
 
@@ -124,6 +125,23 @@ def test_what_cannot_be_had_is_a_sentence(server, tmp_path):
     with pytest.raises(ArtifactError, match="flannel:v3 with a web page"):
         one.fill("ghcr.io/flannel-io/flannel:v3", BOTH)
     assert not list(pathlib.Path(tmp_path, "mirror/images").glob("index.json"))
+
+
+def test_a_registry_that_speaks_something_else(tmp_path, monkeypatch):
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def greet():
+            with listener.accept()[0] as connection:
+                connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+                connection.recv(4096)
+
+        thread = threading.Thread(target=greet)
+        thread.start()
+        url = "http://127.0.0.1:{}".format(listener.getsockname()[1])
+        with pytest.raises(ArtifactError, match="does not answer: SSH-2.0"):
+            images.Layout(str(tmp_path / "mirror"), {"ghcr.io": url}).fill(NAME, BOTH)
+        thread.join()
 
 
 def test_an_answer_that_leads_out_of_the_layout(server, tmp_path):

@@ -10,6 +10,7 @@ import hashlib
 import io
 import pathlib
 import shutil
+import ssl
 import subprocess
 import tarfile
 import urllib.error
@@ -92,6 +93,33 @@ def test_what_was_there_whole_is_asked_for_again_once(server, tmp_path):
     (tmp_path / "x").write_bytes(CONTENT)
     store.download("http://mirror/x", str(tmp_path / "x"))
     assert (tmp_path / "x").read_bytes() == CONTENT and server.asked == [len(CONTENT), 0]
+
+
+@pytest.mark.parametrize(
+    "name, why", [("file/x", NotADirectoryError), ("missing/x", FileNotFoundError)]
+)
+def test_a_place_that_cannot_be_written_is_no_fault_of_the_network(server, tmp_path, name, why):
+    (tmp_path / "file").touch()
+    with pytest.raises(why):
+        store.download("http://mirror/x", str(tmp_path / name))
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "error", [ConnectionResetError(), TimeoutError(), ssl.SSLEOFError(), urllib.error.URLError("x")]
+)
+def test_what_the_network_does_is_tried_again(server, tmp_path, monkeypatch, error):
+    answers = iter([error, None])
+
+    def opened(*arguments, **more):
+        broken = next(answers)
+        if broken:
+            raise broken
+        return server(*arguments, **more)
+
+    monkeypatch.setattr(store, "open_url", opened)
+    store.download("http://mirror/x", str(tmp_path / "x"))
+    assert (tmp_path / "x").read_bytes() == CONTENT
 
 
 RELEASE = {
