@@ -138,8 +138,8 @@ def test_a_registry_that_speaks_something_else(tmp_path, monkeypatch):
 
         thread = threading.Thread(target=greet)
         thread.start()
-        url = "http://127.0.0.1:{}".format(listener.getsockname()[1])
-        with pytest.raises(ArtifactError, match="does not answer: SSH-2.0"):
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with pytest.raises(ArtifactError, match="does not answer: SSH-2"):
             images.Layout(str(tmp_path / "mirror"), {"ghcr.io": url}).fill(NAME, BOTH)
         thread.join()
 
