@@ -33,8 +33,10 @@ attributes:
 options:
   networks:
     description:
-      - CNI names of the networks whose addresses are checked. Addresses of other networks stay.
-      - "The default is every network of this collection: those whose CNI name begins with
+      - CNI names of the networks to free something of. What is of other networks stays. From a
+        container on several networks, only these are detached.
+      - "By default, attachments of every network are detached. Addresses and files without an
+        attachment are freed of every network of this collection: those whose CNI name begins with
         C(multinet-)."
     type: list
     elements: str
@@ -173,18 +175,15 @@ def main() -> None:
         path=[wanted["bin_dir"]],
     )
 
-    def is_ours(name: str) -> bool:
-        return name in wanted["networks"] if wanted["networks"] else name.startswith("multinet-")
-
     try:
-        found = garbage.find(host, is_ours, wanted["grace"])
+        found = garbage.find(host, wanted["networks"], wanted["grace"])
     except (errors.Error, OSError) as error:
         module.fail_json(msg=f"This host could not be searched for what is left over: {error}")
     before = listing(found)
     failed = [] if module.check_mode else garbage.collect(host, found)
     after = ""
     if failed:
-        after = listing(garbage.find(host, is_ours, wanted["grace"]))
+        after = listing(garbage.find(host, wanted["networks"], wanted["grace"]))
     result = dict(
         found,
         listing=before.splitlines(),

@@ -127,6 +127,58 @@ def test_attachments_whose_container_went(host, gc):
     assert host.leftovers() == []
 
 
+RED = {
+    "name": "multinet-red",
+    "cniVersion": "0.4.0",
+    "type": "bridge",
+    "bridge": "mn-red",
+    "ipam": {"type": "host-local", "ranges": [[{"subnet": f"{GREEN}.0/29"}]]},
+}
+
+
+def test_what_is_of_other_networks_than_those_asked_for_stays(host, gc):
+    """A dead container that is on two networks, and one of another CNI."""
+    both = {**CONF, "delegates": [*CONF["delegates"], RED]}
+    gone = host.pod()
+    assert host.cni("ADD", both, gone)[0] == 0
+    addresses = host.path("/var/lib/cni/networks")
+    state = host.path(f"/var/lib/cni/multinet/id-{gone}:eth0.json")
+    bridge = {"cniVersion": "0.4.0", "name": "cbr0", "type": "bridge"}
+    entry = {
+        "kind": "cniCacheV1",
+        "containerId": "id-" + gone,
+        "config": base64.b64encode(json.dumps(bridge).encode()).decode(),
+        "ifName": "eth0",
+        "networkName": "cbr0",
+        "netns": "/run/netns/" + gone,
+    }
+    cached = host.path("/var/lib/cni/results") / f"cbr0-id-{gone}-eth0"
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    cached.write_text(json.dumps(entry), encoding="utf-8")
+    host.remove(gone)
+    for path in host.path("/var/lib/cni").rglob("*"):
+        if path.is_file():
+            old(path)
+
+    def there():
+        found = sorted(path.parent.name for path in addresses.glob("*/10.205.*"))
+        kept = json.loads(state.read_text())["delegates"] if state.exists() else []
+        return found, [one["conf"]["name"] for one in kept], cached.exists()
+
+    whole = there()
+    assert whole == (["multinet-blue", "multinet-red"],) * 2 + (True,)
+    assert not gc(networks=["somebody-elses"])["changed"] and there() == whole
+    result = gc(networks=["multinet-blue"])
+    assert [one["networks"] for one in result["states"]] == [["multinet-blue"]]
+    assert result["remembered"] == []
+    assert there() == (["multinet-red"], ["multinet-red"], True)
+    assert not gc(networks=["multinet-blue"], grace=0)["changed"]
+    assert gc(networks=["cbr0"], grace=0)["states"] == []
+    assert there() == (["multinet-red"], ["multinet-red"], False)
+    assert gc(grace=0)["changed"] and there() == ([], [], False)
+    assert host.leftovers() == []
+
+
 def test_no_ip_addresses_available_in_network(host, gc):
     first, pod = host.pod(), host.pod()
     assert host.cni("ADD", CONF, first)[0] == 0

@@ -17,6 +17,8 @@ from . import state as states
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .._cni.skel import Request
     from .plugin import Plugin
 
@@ -74,6 +76,19 @@ def _delete(plugin: Plugin, request: Request, store: states.Store) -> None:
     # uses.
     if not store.interfaces_of(request.container_id) and not _detach_foreign(plugin, request):
         _detach_by_conf(plugin, request)
+
+
+def detach_some(
+    plugin: Plugin,
+    request: Request,
+    store: states.Store,
+    state: states.State,
+    goes: Callable[[states.Attached], bool],
+) -> None:
+    """Detach those of a state that go; the others stay in it, for a DEL. Raise Error."""
+    kept = [one for one in state.attached if not goes(one)]
+    state.attached = [one for one in state.attached if goes(one)]
+    detach(plugin, request, store, state, keep=kept)
 
 
 def detach(

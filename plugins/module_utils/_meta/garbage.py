@@ -18,13 +18,13 @@ import time
 
 from .._cni import conf, errors, files, netlink, netns, skel, version
 from .._cni import result as results
-from . import foreign
+from . import delete, foreign, lock
 from . import plugin as meta_plugin
 from . import state as states
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Collection, Iterable
     from typing import Any
 
     Garbage = dict[str, list[Any]]
@@ -37,6 +37,7 @@ CACHES = (
     "/var/lib/cni/multinet-runtime",
 )
 OWN_TYPE = "multinet"  # of the meta-plugin's configurations
+_OURS = "multinet-"  # how the CNI names of the collection's networks begin
 GRACE = 300.0  # seconds, no less than an ADD may last
 _DEL = 60.0  # seconds for one
 _NAMESPACES = ("/run/netns/*", "/run/docker/netns/*", "/proc/[0-9]*/ns/net")
@@ -66,13 +67,14 @@ class Host:
         self.namespaces = namespaces
 
 
-def find(host: Host, is_ours: Callable[[str], bool], grace: float) -> Garbage:
+def find(host: Host, wanted: Collection[str], grace: float) -> Garbage:
     """Return what is garbage on a host: `states` {container_id, interface, networks}, `addresses`
     {network, address, container_id, interface, file}, `flannel` {network, container_id, file},
     `remembered` {network, container_id, interface, file} of other CNIs, and what only people can
     judge: `damaged` (files).
 
-    is_ours: says of a CNI network's name whether it is ours to clean; grace: seconds. Raises Error.
+    wanted: CNI names of networks; with none, all that was attached, and addresses and files of the
+    collection's. grace: seconds. Raises Error.
     """
     now = time.time()
     store = states.Store(host.state_directory)
@@ -92,14 +94,16 @@ def find(host: Host, is_ours: Callable[[str], bool], grace: float) -> Garbage:
         if age < grace or _lives(state, host):
             live.add(container_id)
         else:
-            networks = [one.raw["name"] for one in state.attached]
-            dead.append(
-                {"container_id": container_id, "interface": interface, "networks": networks}
-            )
+            every = [one.raw["name"] for one in state.attached]
+            networks = [name for name in every if not wanted or name in wanted]
+            if networks or not wanted:
+                dead.append(
+                    {"container_id": container_id, "interface": interface, "networks": networks}
+                )
     kept = foreign.entries(host.caches)
     live.update(_alive(kept), foreign.running(kept, OWN_TYPE))
     damaged += sorted(glob.glob(os.path.join(glob.escape(host.state_directory), "*.corrupt-*")))
-    search = _Search(host, is_ours, grace)
+    search = _Search(host, wanted, grace)
     search.live = live
     # freed with the state, which is garbage itself
     search.freed = {(one["container_id"], name) for one in dead for name in one["networks"]}
@@ -107,7 +111,9 @@ def find(host: Host, is_ours: Callable[[str], bool], grace: float) -> Garbage:
         "states": dead,
         "addresses": search.addresses(),
         "flannel": search.flannel(),
-        "remembered": _left(kept, grace, live),
+        "remembered": [
+            one for one in _left(kept, grace, live) if not wanted or one["network"] in wanted
+        ],
         "damaged": damaged,
     }
 
@@ -145,7 +151,7 @@ def collect(host: Host, garbage: Garbage) -> list[str]:
     plugin = meta_plugin.Plugin()
     for one in garbage["states"]:
         try:
-            plugin.delete(_deletion(host, one))
+            _detach(plugin, host, one)
         except errors.Error as error:
             failed.append(f"{one['interface']} of container {one['container_id']}: {error}")
     kept = foreign.entries(host.caches) if garbage["remembered"] else {}
@@ -176,6 +182,22 @@ def collect(host: Host, garbage: Garbage) -> list[str]:
     return failed
 
 
+def _detach(plugin: meta_plugin.Plugin, host: Host, one: dict[str, Any]) -> None:
+    """Detach a container from the networks that find() names; the state keeps the others."""
+    attachment = one["container_id"], one["interface"]
+    store = states.Store(host.state_directory)
+    with lock.held(store.directory, *attachment, _DEL, needed=False):
+        state = store.read_or_put_aside(*attachment)
+        if state is not None:
+            delete.detach_some(
+                plugin,
+                _deletion(host, one),
+                store,
+                state,
+                lambda attached: attached.raw["name"] in one["networks"],
+            )
+
+
 def _deletion(host: Host, one: dict[str, Any]) -> skel.Request:
     """Return the DEL of a container that is gone; one: has its container_id and interface."""
     environ = dict(
@@ -196,9 +218,9 @@ class _Search:
     live: ids of containers that may be at work; freed: (container id, network) that need no look.
     """
 
-    def __init__(self, host: Host, is_ours: Callable[[str], bool], grace: float) -> None:
+    def __init__(self, host: Host, wanted: Collection[str], grace: float) -> None:
         self.host = host
-        self.is_ours = is_ours
+        self.wanted = wanted
         self.grace = grace
         self.now = time.time()
         self.live: set[str] = set()
@@ -212,7 +234,7 @@ class _Search:
         present: set[str] | None = None
         for network in files.listed(self.host.ipam_directory):
             directory = os.path.join(self.host.ipam_directory, network)
-            if not self.is_ours(network) or not os.path.isdir(directory):
+            if not self._is_wanted(network) or not os.path.isdir(directory):
                 continue
             for name in files.listed(directory):
                 file = os.path.join(directory, name)
@@ -247,11 +269,14 @@ class _Search:
                     network = conf.decode(files.read(file) or b"{}", file).get("name")
                 except errors.Error:
                     continue  # not one of the plugin's
-                if not isinstance(network, str) or not self.is_ours(network):
+                if not isinstance(network, str) or not self._is_wanted(network):
                     continue
                 if not self._is_kept(name, network):
                     found.append({"network": network, "container_id": name, "file": file})
         return found
+
+    def _is_wanted(self, network: str) -> bool:
+        return network in self.wanted if self.wanted else network.startswith(_OURS)
 
     def _is_kept(self, container_id: str, network: str) -> bool:
         return container_id in self.live or (container_id, network) in self.freed

@@ -65,7 +65,9 @@ def gc(plugin: Plugin, request: Request) -> None:
                 elif state.conf_name == request.conf.get("name") and not store.is_newer(
                     state, begin
                 ):
-                    _detach(plugin, request, store, state)
+                    delete.detach_some(
+                        plugin, request, store, state, lambda one: not one.network.disable_gc
+                    )
         except (errors.Error, OSError) as error:
             place = f"container {container_id}, interface {interface}"
             failed.append(errors.as_error(error, "The meta-plugin failed.").within(place))
@@ -79,16 +81,6 @@ def _no_list(key: str) -> errors.Error:
         errors.INVALID_CONFIGURATION,
         f"`{key}` is not a list of attachments {{containerID, ifname}}.",
     )
-
-
-def _detach(plugin: Plugin, request: Request, store: states.Store, state: states.State) -> None:
-    """Detach a state but for the networks that GC leaves alone; those stay in it, for a DEL."""
-    kept = [one for one in state.attached if one.network.disable_gc]
-    if not kept:
-        delete.detach(plugin, request, store, state)
-        return
-    state.attached = [one for one in state.attached if not one.network.disable_gc]
-    delete.detach(plugin, request, store, state, keep=kept)
 
 
 def _hand_on(

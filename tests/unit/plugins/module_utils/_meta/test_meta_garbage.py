@@ -50,7 +50,7 @@ def test_what_runtimes_remember_is_read_once(tmp_path, monkeypatch):
         caches=[str(cache), str(tmp_path / "none")],
         namespaces=[],
     )
-    found = garbage.find(host, lambda name: True, 0)
+    found = garbage.find(host, (), 0)
     assert [one["container_id"] for one in found["remembered"]] == ["gone"]
     monkeypatch.undo()
     of_cache = [path for path in read if str(path).startswith(str(cache))]
@@ -171,7 +171,7 @@ def test_a_state_is_garbage_when_its_namespace_is_gone(tmp_path, is_own, marked)
     (tmp_path / "netns").touch()
     own = identity("/proc/self/ns/net")
     marks = {"not": None, "as another": [own[0], own[1] + 1], "as the same": own}
-    found = garbage.find(state_of(tmp_path, path, marks[marked]), lambda name: True, 300)
+    found = garbage.find(state_of(tmp_path, path, marks[marked]), (), 300)
     # one that moved lives, too
     lives = marked == "as the same" or (marked == "not" and is_own)
     assert [one["container_id"] for one in found["states"]] == ([] if lives else ["cid"])
@@ -185,7 +185,7 @@ def test_a_state_of_a_former_version_is_none_while_its_address_is_there(tmp_path
     raw = {"type": "bridge", "name": "multinet-blue"}
     attached = [states.Attached(raw, "eth0", result=result), states.Attached(raw, "net1")]
     host = state_of(tmp_path, tmp_path / "netns", None, attached)
-    found = garbage.find(host, lambda name: True, 300)
+    found = garbage.find(host, (), 300)
     lives = address.startswith("127.")
     assert [one["container_id"] for one in found["states"]] == ([] if lives else ["cid"])
 
@@ -204,7 +204,7 @@ def test_flannels_file_of_a_pod_that_runs_stays(tmp_path, monkeypatch, runs):
     monkeypatch.setattr(garbage.foreign, "_processes", lambda proc: UID if runs else "")
     host = state_of(tmp_path, "/proc/self/ns/net", None)
     host.caches = [str(cache)]
-    found = garbage.find(host, lambda name: True, 300)
+    found = garbage.find(host, ["cbr0"], 300)
     gone = [] if runs else ["named", "not-named"]
     for kind in ("flannel", "remembered"):
         assert sorted(one["container_id"] for one in found[kind]) == gone
