@@ -174,7 +174,6 @@ def main() -> None:
         flannel_directory=wanted["flannel_dir"],
         path=[wanted["bin_dir"]],
     )
-
     try:
         found = garbage.find(host, wanted["networks"], wanted["grace"])
     except (errors.Error, OSError) as error:
@@ -183,7 +182,11 @@ def main() -> None:
     failed = [] if module.check_mode else garbage.collect(host, found)
     after = ""
     if failed:
-        after = listing(garbage.find(host, wanted["networks"], wanted["grace"]))
+        try:
+            after = listing(garbage.find(host, wanted["networks"], wanted["grace"]))
+        except (errors.Error, OSError) as error:
+            after = "(not known)\n"
+            failed.append(f"what is left could not be searched for: {error}")
     result = dict(
         found,
         listing=before.splitlines(),

@@ -136,6 +136,24 @@ RED = {
 }
 
 
+def of_another_cni(host, pod):
+    """Have a runtime remember, an hour ago, that another CNI attached a pod."""
+    bridge = {"cniVersion": "0.4.0", "name": "cbr0", "type": "bridge"}
+    entry = {
+        "kind": "cniCacheV1",
+        "containerId": "id-" + pod,
+        "config": base64.b64encode(json.dumps(bridge).encode()).decode(),
+        "ifName": "eth0",
+        "networkName": "cbr0",
+        "netns": "/run/netns/" + pod,
+    }
+    file = host.path("/var/lib/cni/results") / f"cbr0-id-{pod}-eth0"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(entry), encoding="utf-8")
+    old(file)
+    return file
+
+
 def test_what_is_of_other_networks_than_those_asked_for_stays(host, gc):
     """A dead container that is on two networks, and one of another CNI."""
     both = {**CONF, "delegates": [*CONF["delegates"], RED]}
@@ -143,18 +161,7 @@ def test_what_is_of_other_networks_than_those_asked_for_stays(host, gc):
     assert host.cni("ADD", both, gone)[0] == 0
     addresses = host.path("/var/lib/cni/networks")
     state = host.path(f"/var/lib/cni/multinet/id-{gone}:eth0.json")
-    bridge = {"cniVersion": "0.4.0", "name": "cbr0", "type": "bridge"}
-    entry = {
-        "kind": "cniCacheV1",
-        "containerId": "id-" + gone,
-        "config": base64.b64encode(json.dumps(bridge).encode()).decode(),
-        "ifName": "eth0",
-        "networkName": "cbr0",
-        "netns": "/run/netns/" + gone,
-    }
-    cached = host.path("/var/lib/cni/results") / f"cbr0-id-{gone}-eth0"
-    cached.parent.mkdir(parents=True, exist_ok=True)
-    cached.write_text(json.dumps(entry), encoding="utf-8")
+    cached = of_another_cni(host, gone)
     host.remove(gone)
     for path in host.path("/var/lib/cni").rglob("*"):
         if path.is_file():
@@ -360,3 +367,21 @@ def test_a_plugin_that_is_missing_is_said(host, gc):
     result = gc()
     assert result["failed"] and "bridge" in result["msg"]
     assert state.exists()
+
+
+@pytest.mark.parametrize("of_others", [False, True])
+def test_what_failed_is_said_also_where_the_host_cannot_be_searched_again(host, gc, of_others):
+    pod = host.pod()
+    assert host.cni("ADD", CONF, pod)[0] == 0
+    if of_others:
+        of_another_cni(host, pod)
+    host.remove(pod)
+    old(host.path(f"/var/lib/cni/multinet/id-{pod}:eth0.json"))
+    bridge = host.path("/opt/cni/bin") / "bridge"
+    bridge.unlink()
+    cache = "/var/lib/cni/results"  # becomes a link to itself
+    bridge.write_text(f"#!/bin/sh\nrm -rf {cache}; ln -s {cache} {cache}; exit 1\n")
+    bridge.chmod(0o755)
+    result = gc()
+    assert result["failed"] and cache in result["msg"]
+    assert "network multinet-blue" in result["msg"] and pod in result["diff"]["before"]

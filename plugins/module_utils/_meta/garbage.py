@@ -154,8 +154,12 @@ def collect(host: Host, garbage: Garbage) -> list[str]:
             _detach(plugin, host, one)
         except errors.Error as error:
             failed.append(f"{one['interface']} of container {one['container_id']}: {error}")
-    kept = foreign.entries(host.caches) if garbage["remembered"] else {}
-    there = {one.file: one for one in foreign.left(kept, OWN_TYPE)}
+    there = {}
+    try:
+        kept = foreign.entries(host.caches) if garbage["remembered"] else {}
+        there = {one.file: one for one in foreign.left(kept, OWN_TYPE)}
+    except OSError as error:
+        failed.append(str(error))
     for one in garbage["remembered"]:
         if one["file"] in there:
             cni = plugin.runtime(
