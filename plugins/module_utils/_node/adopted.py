@@ -13,10 +13,10 @@ get, which keep networks apart inside a pod.
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import json
 import os
-import shutil
 import signal
 import stat
 import time
@@ -322,16 +322,38 @@ def _move_directory(theirs: str, ours: str) -> None:
     files.remove(_link(theirs))
     os.symlink(ours, _link(theirs))
     if os.path.lexists(theirs):
-        shutil.move(theirs, ours)
+        _move(theirs, ours)
     os.rename(_link(theirs), theirs)
 
 
 def _move_directory_back(ours: str, theirs: str) -> None:
     if os.path.islink(theirs):
         os.rename(theirs, _link(theirs))
-    if os.path.isdir(ours) and not os.path.lexists(theirs):
-        shutil.move(ours, theirs)
+    if os.path.isdir(ours):
+        _move(ours, theirs)
     files.remove(_link(theirs))
+
+
+def _move(source: str, target: str) -> None:
+    """Move a file or a directory, of which a run that was killed may have moved a part."""
+    files.make_directories(os.path.dirname(target))
+    is_directory = os.path.isdir(source)
+    if not is_directory or not os.path.lexists(target):
+        try:
+            os.rename(source, target)
+            return
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+    if is_directory:
+        files.make_directories(target)
+        files.discard(source, "")  # of a copy that was cut off on its way here
+        for name in os.listdir(source):
+            _move(os.path.join(source, name), os.path.join(target, name))
+        os.rmdir(source)
+    else:
+        _copy(source, target)
+        os.unlink(source)
 
 
 def _settle(look: Look, sysctls: Mapping[str, Mapping[str, str]]) -> None:

@@ -7,7 +7,9 @@ them, or removes all of them, and nothing half-written stays.
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import stat
 
 import killing
@@ -25,6 +27,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._node import (
 )
 from ansible_collections.multinet.flannel.plugins.module_utils._runtime import wiring
 
+RENAME = os.rename
 LAUNCHER = "#!/usr/bin/python3 -IS\n# The CNI meta-plugin of multinet.flannel.\n"
 
 
@@ -186,6 +189,23 @@ class TakenOver:
         act(removal.path_steps([str(self.place / "kept"), str(self.place / "etc")]))
 
 
+class TakenOverAcross(TakenOver):
+    """The same where the directories of addresses are on two file systems."""
+
+    def __init__(self, place, patch):
+        super().__init__(place, patch)
+        (place / "networks").rename(place / "disk")
+        write(place / "disk/flannel0/10.1.5.3", "b\r\neth0")
+        self.theirs["ipam_dir"] = str(place / "disk/flannel0")
+
+        def rename(source, target, **more):
+            if len({"/disk/" in path for path in (str(source), str(target))}) > 1:
+                raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+            RENAME(source, target, **more)
+
+        patch.setattr(os, "rename", rename)
+
+
 class Wired:
     """A file of a container runtime."""
 
@@ -214,7 +234,7 @@ class Wired:
         )
 
 
-CASES = [OneFile, Remembered, HostFiles, Executables, Previous, TakenOver, Wired]
+CASES = [OneFile, Remembered, HostFiles, Executables, Previous, TakenOver, TakenOverAcross, Wired]
 
 
 def tree(place):

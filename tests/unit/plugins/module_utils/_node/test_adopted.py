@@ -290,6 +290,15 @@ def test_nothing_was_taken_over(place):
     assert adopted.take_steps(host, [], [], [str(place / "bin/flannel")])[1:] == []
 
 
+def test_addresses_join_those_that_are_there(place):
+    """As where somebody moved a part of them by hand."""
+    (place / "networks/multinet-blue").mkdir()
+    (place / "networks/multinet-blue/10.1.5.3").write_text("b\r\neth0")
+    act(take(place, Host({"kbr0"}, set())))
+    there = sorted(os.listdir(place / "networks/flannel0"))
+    assert there == ["10.1.5.2", "10.1.5.3"] and (place / "networks/flannel0").is_symlink()
+
+
 def test_a_record_that_cannot_be_read(place):
     os.makedirs(place / "etc")
     for text in ("{", "[]"):
