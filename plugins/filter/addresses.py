@@ -25,7 +25,8 @@ def addresses_filter(
         return addresses.account(
             plan,
             found,
-            {host: _underlay(settings["hostvars"][host]) for host in settings["hosts"]},
+            _said(settings, "multinet_node_address"),
+            _said(settings, "ansible_host"),
             list(settings["taken"]),
             {4: settings["prefix_length"], 6: settings["ipv6_prefix_length"]},
         )
@@ -33,9 +34,10 @@ def addresses_filter(
         raise AnsibleFilterError(str(error)) from error
 
 
-def _underlay(variables: Mapping[str, Any]) -> str:
-    """Return what the inventory says of a host's address, "" if it says none."""
-    return str(variables.get("multinet_node_address") or variables.get("ansible_host") or "")
+def _said(settings: Mapping[str, Any], variable: str) -> dict[str, str]:
+    """Return what the inventory says in a variable of each host, "" where it says nothing."""
+    hostvars = settings["hostvars"]
+    return {host: str(hostvars[host].get(variable) or "") for host in settings["hosts"]}
 
 
 def addresses_table(made: dict[str, Any]) -> list[str]:

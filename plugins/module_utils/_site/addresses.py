@@ -31,6 +31,7 @@ def account(
     plan: Mapping[str, Any],
     found: Mapping[str, Mapping[str, Any]],
     hosts: Mapping[str, str],
+    connections: Mapping[str, str],
     taken: list[str],
     lengths: Mapping[int, int],
 ) -> dict[str, Any]:
@@ -38,9 +39,10 @@ def account(
 
     plan: of _plan.plan.plan(). found: host -> what module node_addresses_info returned, or {msg}
     where it failed; hosts that were not reached are missing. hosts: every host of the inventory ->
-    its address in the underlay, or "". taken: ranges that no network may overlap besides those of
-    the plan. lengths: IP version -> prefix length of a further network's range. Raises
-    AddressesError, and MissingLibraryError without netaddr.
+    its address in the underlay, or "". connections: the same hosts -> where Ansible connects to,
+    which may be a name or an address of another network, or "". taken: ranges that no network may
+    overlap besides those of the plan. lengths: IP version -> prefix length of a further network's
+    range. Raises AddressesError, and MissingLibraryError without netaddr.
     """
     need("netaddr")
     for version, length in lengths.items():
@@ -52,8 +54,9 @@ def account(
             )
     failed = {host: said for host, said in found.items() if "networks" not in said}
     found = {host: said for host, said in found.items() if host not in failed}
-    networks = [_network(plan, network, found, hosts) for network in plan["networks"]]
     unseen = sorted(set(hosts) - set(found))
+    owners = _owners(found, {host: hosts[host] or connections[host] for host in unseen})
+    networks = [_network(plan, network, found, owners) for network in plan["networks"]]
     lost = [
         dict({"network": network["name"]}, **lease)
         for network in networks
@@ -61,7 +64,8 @@ def account(
         if not lease["host"]
     ]
     # without having seen every host, whose lease it is may just not be known
-    certain = not [host for host in unseen if not hosts[host]]
+    with_lease = {lease["host"] for network in networks for lease in network["leases"] or []}
+    certain = all(hosts[host] or host in with_lease for host in unseen)
     return {
         "schema": SCHEMA,
         "networks": networks,
@@ -83,7 +87,7 @@ def _network(
     plan: Mapping[str, Any],
     network: Mapping[str, Any],
     found: Mapping[str, Mapping[str, Any]],
-    hosts: Mapping[str, str],
+    owners: Mapping[str, str],
 ) -> dict[str, Any]:
     name = network["name"]
     deployed = {
@@ -95,7 +99,6 @@ def _network(
     read = [side["leases"] for side in deployed.values() if side["leases"] is not None]
     leases = None
     if read:
-        owners = _owners(found, hosts)
         # an address that several hosts have, a virtual one, says nothing about whose lease it is
         subnets = {
             one["subnet"]: host for host, side in deployed.items() for one in side["subnets"]
@@ -123,9 +126,9 @@ def _network(
     }
 
 
-def _owners(found: Mapping[str, Mapping[str, Any]], hosts: Mapping[str, str]) -> dict[str, str]:
+def _owners(found: Mapping[str, Mapping[str, Any]], unseen: Mapping[str, str]) -> dict[str, str]:
     """Return {address: host}: what hosts that were looked at have, and what is known of others."""
-    owners = {address: host for host, address in hosts.items() if address and host not in found}
+    owners = {address: host for host, address in unseen.items() if address}
     for host, said in found.items():
         owners.update((address.partition("/")[0], host) for address in said["addresses"])
     return owners

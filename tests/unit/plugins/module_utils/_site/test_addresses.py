@@ -34,6 +34,7 @@ SITE = {
     ],
     "options": {},
     "hosts": {"n1": "", "n2": ""},
+    "connections": {"n1": "", "n2": ""},
     "taken": [],
     "lengths": {"4": 16, "6": 48},
 }
@@ -106,6 +107,7 @@ def account(made):
         plan(made["networks"], made["options"]),
         made["found"],
         made["hosts"],
+        made["connections"],
         made["taken"],
         {int(version): length for version, length in made["lengths"].items()},
     )
