@@ -13,6 +13,7 @@ import json
 import os
 import re
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from .._cni import files
@@ -53,8 +54,8 @@ def look(execute: commands.Run) -> dict[str, Any]:
         ports = None
         unreadable = unreadable or _unread("bridge multinet", error, execute)
     try:
-        state = json.loads(files.text(STATE) or "{}")
-    except ValueError:
+        state = {**json.loads(files.text(STATE) or "{}")}
+    except (ValueError, TypeError):
         state = {}
     try:
         changed = os.stat(RULES).st_mtime_ns > state.get("loaded_at", 0)
@@ -102,66 +103,59 @@ def _dropped(table: str) -> dict[str, int]:
     return found
 
 
-_last_unguarded: set[tuple[str, str]] = set()  # names and MACs of ports
+# What the guard sets group_fwd_mask of each port to (roles/isolation/files/isolation.py)
+_GROUPS = "0xfffd"
+_last_odd: set[tuple[str, ...]] = set()  # names and MACs of ports without the guard; other ports
 
 
-def unguarded(
+def odd_ports(
     plan: dict[str, Any],
     links: dict[str, dict[str, Any]],
     ports: dict[str, str] | None,
     execute: commands.Run,
-) -> list[str]:
-    """Return the ports of the networks' bridges that the guard's table does not have. One that this
-    process saw before, at its last look, is not waited for again. ports: the table's, None where it
-    is not there, which is told elsewhere.
+) -> tuple[list[str], dict[str, list[str]]]:
+    """Return the ports of the networks' bridges that the guard's table does not have, and {bridge
+    of a network that is there: its ports that do not treat frames to bridges themselves like
+    others}, which the guard sets. ports: the table's, None where it is not there, which is told
+    elsewhere.
+
+    A port that is just coming or going is looked at again after a pause. One that this process saw
+    before, at its last look, is not waited for again.
     """
-    global _last_unguarded  # what this process saw last
-    bridges = {network["bridge"] for network in plan["networks"]}
+    global _last_odd  # what this process saw last
+    bridges = [network["bridge"] for network in plan["networks"]]
     on_bridges = {name for name, link in links.items() if link["master"] in bridges}
-    known = on_bridges if ports is None else set(ports)
-    unknown = {(name, links[name]["mac"]) for name in on_bridges - known}
-    waited_for, _last_unguarded = _last_unguarded, unknown
-    if not unknown:
-        return []
-    still = set(ports or ())
-    if not unknown <= waited_for:
-        time.sleep(PORT_SECONDS)  # one that is just coming or going
-        still = set(look(execute)["ports"] or ())
-    return sorted(
-        name for name in on_bridges - still if os.path.exists(f"/sys/class/net/{name}/brport")
-    )
+    linklocal = _linklocal(bridges)
+    unknown = set() if ports is None else on_bridges - set(ports)
+    odd: set[tuple[str, ...]] = {(name, links[name]["mac"]) for name in unknown}
+    odd.update((port,) for of_bridge in linklocal.values() for port in of_bridge)
+    is_new, _last_odd = not odd <= _last_odd, odd
+    if is_new:
+        time.sleep(PORT_SECONDS)
+        linklocal = _linklocal(bridges)
+        if unknown:
+            unknown = on_bridges - _known_ports(execute, on_bridges)
+    there = [name for name in unknown if os.path.exists(f"/sys/class/net/{name}/brport")]
+    return sorted(there), linklocal
 
 
-# What the guard sets group_fwd_mask of each port to (roles/isolation/files/isolation.py)
-_GROUPS = "0xfffd"
-_last_linklocal: set[str] = set()  # ports
+def _known_ports(execute: commands.Run, otherwise: set[str]) -> set[str]:
+    """Return the ports that the guard's table has now; otherwise: where it is gone by now."""
+    try:
+        listed = execute(["nft", "list", "map", "bridge", "multinet", "ports"])
+    except commands.ObserveError:
+        return otherwise
+    return {port for port, dummy in _PORT.findall(listed)}
 
 
-def linklocal(plan: dict[str, Any]) -> dict[str, list[str]]:
-    """Return {bridge of a network that is there: its ports that do not treat frames to bridges
-    themselves like others}. The guard sets that, so a port is looked at again, if it is new to this
-    process.
-    """
-    global _last_linklocal  # what this process saw last
-
-    def read() -> dict[str, list[str]]:
-        found = {}
-        for bridge in (network["bridge"] for network in plan["networks"]):
-            place = f"/sys/class/net/{bridge}/brif"
-            with contextlib.suppress(FileNotFoundError):
-                found[bridge] = [
-                    port
-                    for port in sorted(os.listdir(place))
-                    if files.text(f"{place}/{port}/group_fwd_mask").strip() != _GROUPS
-                ]
-        return found
-
-    def all_of(found: dict[str, list[str]]) -> set[str]:
-        return {port for ports in found.values() for port in ports}
-
-    found = read()
-    if not all_of(found) <= _last_linklocal:
-        time.sleep(PORT_SECONDS)  # one that is just coming or going
-        found = read()
-    _last_linklocal = all_of(found)
+def _linklocal(bridges: Iterable[str]) -> dict[str, list[str]]:
+    found = {}
+    for bridge in bridges:
+        place = f"/sys/class/net/{bridge}/brif"
+        with contextlib.suppress(FileNotFoundError):
+            found[bridge] = [
+                port
+                for port in sorted(os.listdir(place))
+                if files.text(f"{place}/{port}/group_fwd_mask").strip() != _GROUPS
+            ]
     return found

@@ -43,8 +43,8 @@ def look(
     {"links": {name: links.brief(), with "ports": how many links are on it}, "units": {unit: its
     properties, "process": the state letter of its main process, "overrides": what
     overrides.changes() returns}, "subnet_files": {network: {variable: value}}, "sysctls": {path:
-    int}, "guard": guard.look(), with "unguarded": guard.unguarded(), "linklocal":
-    guard.linklocal(), "underlay": {network: underlay()}, "executables": {path: what is wrong},
+    int}, "guard": guard.look(), with "unguarded" and beside it "linklocal" of guard.odd_ports(),
+    "underlay": {network: underlay()}, "executables": {path: what is wrong},
     "tokens": tokens.look(), "cni_files": {path: what is wrong}, "cni_confs": _cni_confs(),
     "allocated": {network: {"4" or "6": how many addresses host-local gave to pods}}, "pods":
     {network: these addresses}, "off_bridge": pods.off_bridge(), "adopted": _adopted(), "nodes": how
@@ -87,16 +87,16 @@ def _look(record: deployed.Record, cni_conf: str, execute: Run, *, ask: bool) ->
     given = {network["name"]: _given(network["ipam_dir"]) for network in networks}
     adopted = _adopted(plan)
     shown = _units(plan, daemons, execute)
+    sysctls = {path: _number("/proc/sys/" + path) for path in compare.sysctl_paths(plan, links)}
+    unguarded, linklocal = guard.odd_ports(plan, links, guarded["ports"], execute)
     return {
         "links": links,
         **lead,
         "units": shown,
         "subnet_files": subnet_files,
-        "sysctls": {
-            path: _number("/proc/sys/" + path) for path in compare.sysctl_paths(plan, links)
-        },
-        "guard": {**guarded, "unguarded": guard.unguarded(plan, links, guarded["ports"], execute)},
-        "linklocal": guard.linklocal(plan),
+        "sysctls": sysctls,
+        "guard": {**guarded, "unguarded": unguarded},
+        "linklocal": linklocal,
         "underlay": {name: underlay(links, one) for name, one in environments.items()},
         **store,
         "executables": _executables(),

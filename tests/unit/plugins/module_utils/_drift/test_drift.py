@@ -309,26 +309,56 @@ def test_ports_are_looked_at_again_where_the_guard_may_be_about_to_set_it(monkey
     )
     monkeypatch.setattr(guard.os, "listdir", listdir)
     monkeypatch.setattr(guard.time, "sleep", wait)
+
+    def look():
+        unguarded, linklocal = guard.odd_ports(PLAN, {}, {}, commands.run)
+        assert unguarded == []
+        return linklocal
+
     later = {"mn-red": {"v2": "0xfffd\n"}}
-    assert guard.linklocal(PLAN) == {"mn-blue": [], "mn-red": []} and len(waits) == 1
+    assert look() == {"mn-blue": [], "mn-red": []} and len(waits) == 1
     values["mn-red"], later = {"v2": "0\n", "v3": ""}, {}  # and an older kernel
-    assert guard.linklocal(PLAN) == {"mn-blue": [], "mn-red": ["v2", "v3"]} and len(waits) == 2
-    assert guard.linklocal(PLAN) == {"mn-blue": [], "mn-red": ["v2", "v3"]} and len(waits) == 2
+    assert look() == {"mn-blue": [], "mn-red": ["v2", "v3"]} and len(waits) == 2
+    assert look() == {"mn-blue": [], "mn-red": ["v2", "v3"]} and len(waits) == 2
     del values["mn-red"]
-    assert guard.linklocal(PLAN) == {"mn-blue": []} and len(waits) == 2
+    assert look() == {"mn-blue": []} and len(waits) == 2
+
+
+class Ports:
+    """A host with ports on the bridge of blue. known: the guard's map, None: its table is gone."""
+
+    def __init__(self, monkeypatch):
+        self.known, self.waits, self.commands = {"v1": "given_mn-blue"}, [], []
+        self.later = None  # is called in the pause
+        monkeypatch.setattr(guard.os.path, "exists", lambda path: True)
+        monkeypatch.setattr(guard.time, "sleep", self.wait)
+        monkeypatch.setattr(guard, "_last_odd", set())
+
+    def wait(self, seconds):
+        self.waits.append(seconds)
+        if self.later:
+            self.later()
+
+    def execute(self, argv):
+        self.commands.append(" ".join(argv))
+        if self.known is None:
+            raise commands.ObserveError("No such file or directory")
+        pairs = ",\n\t\t\t     ".join(f'"{port}" : goto {to}' for port, to in self.known.items())
+        return (
+            "table bridge multinet {\n\tmap ports {\n\t\ttype ifname : verdict\n"
+            f"\t\telements = {{ {pairs} }}\n\t}}\n}}\n"
+        )
+
+    def look(self, *names):
+        links = {name: {"master": "mn-blue", "mac": f"02:{name}"} for name in names}
+        known = None if self.known is None else dict(self.known)
+        return guard.odd_ports(PLAN, links, known, self.execute)[0]
 
 
 def test_nobody_waits_twice_for_a_port_that_the_guard_does_not_know(monkeypatch):
     """A keeper looks again and again; only a port that has just come may become known soon."""
-    waits, known = [], {"v1": "given_mn-blue"}
-
-    def look(*names):
-        links = {name: {"master": "mn-blue", "mac": f"02:{name}"} for name in names}
-        return guard.unguarded(PLAN, links, dict(known), commands.run)
-
-    monkeypatch.setattr(guard, "look", lambda execute: {"ports": dict(known)})
-    monkeypatch.setattr(guard.os.path, "exists", lambda path: True)
-    monkeypatch.setattr(guard.time, "sleep", waits.append)
+    host = Ports(monkeypatch)
+    look, waits, known = host.look, host.waits, host.known
     assert look("v1") == [] and waits == []
     assert look("v1", "odd") == ["odd"] and len(waits) == 1
     assert look("v1", "odd") == ["odd"] and len(waits) == 1
@@ -340,3 +370,28 @@ def test_nobody_waits_twice_for_a_port_that_the_guard_does_not_know(monkeypatch)
     known.update(dict.fromkeys(("v1", "odd", "new"), "any_mn-blue"))
     waits.clear()
     assert look("v1", "odd", "new") == [] and waits == []
+    # after a pause, the one map is read; else the table was listed before
+    assert host.commands == ["nft list map bridge multinet ports"] * 4
+
+
+def test_a_port_that_the_guard_learns_of_in_the_pause_is_none(monkeypatch):
+    host = Ports(monkeypatch)
+    host.later = lambda: host.known.update(new="given_mn-blue")
+    assert host.look("v1", "new") == [] and len(host.waits) == 1
+
+
+def test_a_table_that_goes_in_the_pause_or_is_not_there_leaves_no_port_without_the_guard(
+    monkeypatch,
+):
+    """The table is missing: that is another fault, which names no port."""
+    host = Ports(monkeypatch)
+    host.later = lambda: setattr(host, "known", None)
+    assert host.look("v1", "new", "newer") == [] and len(host.waits) == 1
+    assert host.look("v1", "new", "newer") == [] and len(host.waits) == 1
+
+
+def test_one_pause_is_enough_for_all_that_is_new(monkeypatch):
+    host = Ports(monkeypatch)
+    monkeypatch.setattr(guard.os, "listdir", lambda path: ["new"])
+    monkeypatch.setattr(guard.files, "text", lambda path: "0")
+    assert host.look("v1", "new") == ["new"] and host.waits == [guard.PORT_SECONDS]
