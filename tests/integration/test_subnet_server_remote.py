@@ -18,10 +18,10 @@ import types
 
 import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._subnets import (
+    connection_limit,
     main,
     metrics,
     nodes,
-    places,
     server,
     subnets,
 )
@@ -175,10 +175,10 @@ def test_a_connection_that_is_ended_takes_nothing_without_tls(authority):
     context = server.Contexts(str(certificate), str(key), str(authority.ca_crt)).now()
     ours, theirs = socket.socketpair()
     with theirs, context.wrap_socket(ours, server_side=True, do_handshake_on_connect=False) as one:
-        place = places.Places(1, displaces=True)
-        place.take(one, "node-1")
+        limit = connection_limit.ConnectionLimit(1, displaces=True)
+        limit.admit(one, "node-1")
         theirs.sendall(b"DELETE /v1/red/leases/10.3.0.0-24 HTTP/1.1\r\n\r\n")
-        place.end_older(-1)
+        limit.end_older(-1)
         with pytest.raises(OSError):
             one.recv(1000)
 
