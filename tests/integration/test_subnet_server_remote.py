@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import pathlib
+import shutil
 import socket
 import ssl
 import threading
@@ -56,17 +58,22 @@ def _authority(tmp_path_factory):
 
 
 @pytest.fixture(name="remote")
-def _remote(authority, monkeypatch):
-    """A running server; its attributes `port`, `connect`, `ask` and `kept` (its nodes)."""
+def _remote(authority, monkeypatch, tmp_path):
+    """A running server; its attributes `port`, `connect`, `ask`, `kept` (its nodes), `counted` (its
+    metrics), `said` (its log) and `certificate` (its file).
+    """
     monkeypatch.setattr(server, "STRANGERS_SECONDS", 10 * PATIENCE)
     kept = nodes.Nodes()
     kept.replace([], "1")
     cluster = subnets.Cluster(["10.244.0.0/16"], [24])
     config = types.SimpleNamespace(networks={"red": RED}, cluster=cluster)
     api = types.SimpleNamespace(patch_own=lambda name, change: (200, raw_node(name, change)))
-    shared = main.app.App(config, kept, api, metrics.Metrics(), None)
-    certificate, key = authority.issue("server")
-    contexts = server.Contexts(str(certificate), str(key), str(authority.ca_crt))
+    counted, said = metrics.Metrics(), []
+    shared = main.app.App(config, kept, api, counted, None)
+    issued, key = authority.issue("server")
+    certificate = pathlib.Path(shutil.copy(issued, tmp_path))
+    files = str(certificate), str(key), str(authority.ca_crt)
+    contexts = server.Contexts(*files, counted, said.append)
     running = server.Server(("0.0.0.0", 0), shared, contexts.now)
     port = running.server_address[1]
     threading.Thread(target=running.serve_forever, daemon=True).start()
@@ -84,7 +91,15 @@ def _remote(authority, monkeypatch):
             return one.getresponse().status
 
     try:
-        yield types.SimpleNamespace(port=port, connect=connect, ask=ask, kept=kept)
+        yield types.SimpleNamespace(
+            port=port,
+            connect=connect,
+            ask=ask,
+            kept=kept,
+            counted=counted,
+            said=said,
+            certificate=certificate,
+        )
     finally:
         running.shutdown()
         running.server_close()
@@ -172,7 +187,8 @@ def test_a_client_that_waits_and_goes_takes_no_thread_along(remote, path):
 def test_a_connection_that_is_ended_takes_nothing_without_tls(authority):
     """Whoever is between a node and the server could put a request into the node's connection."""
     certificate, key = authority.issue("server")
-    context = server.Contexts(str(certificate), str(key), str(authority.ca_crt)).now()
+    files = str(certificate), str(key), str(authority.ca_crt)
+    context = server.Contexts(*files, metrics.Metrics(), print).now()
     ours, theirs = socket.socketpair()
     with theirs, context.wrap_socket(ours, server_side=True, do_handshake_on_connect=False) as one:
         limit = connection_limit.ConnectionLimit(1, displaces=True)
@@ -181,6 +197,24 @@ def test_a_connection_that_is_ended_takes_nothing_without_tls(authority):
         limit.end_older(-1)
         with pytest.raises(OSError):
             one.recv(1000)
+
+
+@pytest.mark.parametrize("breaks", [pathlib.Path.unlink, lambda path: path.write_text("half a ce")])
+def test_files_that_are_broken_by_a_rotation_are_said_and_the_former_ones_go_on(remote, breaks):
+    name = "multinet_subnets_tls_reload_failures_total"
+    assert f"{name} 0\n" in remote.counted.text()
+    whole = remote.certificate.read_text()
+    breaks(remote.certificate)
+    wait_for(lambda: remote.ask("node-1") == 200 and remote.said, every=0.3)
+    wait_for(
+        lambda: remote.ask("node-1") == 200 and f"{name} 1\n" not in remote.counted.text(),
+        every=0.3,
+    )
+    (sentence,) = remote.said
+    assert str(remote.certificate) in sentence
+    remote.certificate.write_text(whole)
+    wait_for(lambda: remote.ask("node-1") == 200 and len(remote.said) > 1, every=0.3)
+    assert "are used again" in remote.said[1]
 
 
 def test_a_node_that_writes_the_address_of_another_takes_no_lease_from_it(remote):

@@ -56,7 +56,8 @@ def serve(told: config.Config, installed: str) -> list[threading.Thread]:
     remote = told.remote
     if remote:
         # what is wrong with the files is said now
-        contexts = server.Contexts(remote.certificate, remote.key, remote.client_ca)
+        files = remote.certificate, remote.key, remote.client_ca
+        contexts = server.Contexts(*files, counted, say)
         servers.append(server.Server((remote.address, remote.port), shared, contexts.now))
     threads: list[threading.Thread] = [follower, keeper]
     threads += [threading.Thread(target=one.serve_forever, daemon=True) for one in servers]

@@ -33,6 +33,8 @@ _GREETINGS = 64  # of whoever has shown no certificate yet, shared by address
 STRANGERS_SECONDS = 15.0  # of a stranger's connection in all, and of a TLS greeting
 _PATIENCE = 5.0  # seconds for a node's own connections that are about to end
 _IDLE = 120.0  # seconds of a connection without a request, and of a write nobody takes
+_AS_READ = 1.0  # seconds until files are read again
+_RELOAD_FAILURES = "multinet_subnets_tls_reload_failures_total"
 _PUBLIC = ("healthz", "readyz", "apiz", "metrics")
 
 
@@ -107,26 +109,59 @@ class Server(http.server.HTTPServer):
 
 class Contexts:
     """The TLS contexts of a server with certificate and key, which takes only clients whose
-    certificate a CA has signed (files).
+    certificate a CA has signed (files). say: logs a sentence. Raises OSError where the files cannot
+    be used.
     """
 
-    def __init__(self, certificate: str, key: str, client_ca: str) -> None:
+    def __init__(
+        self,
+        certificate: str,
+        key: str,
+        client_ca: str,
+        counted: metrics.Metrics,
+        say: Callable[[str], object],
+    ) -> None:
         self._certificate, self._key, self._client_ca = certificate, key, client_ca
-        self._until = 0.0
-        self._context = self.now()
+        self._counted, self._say = counted, say
+        self._context = self._read()
+        self._until = time.monotonic() + _AS_READ
+        self._failure = ""
+        counted.add(_RELOAD_FAILURES, 0)
 
     def now(self) -> ssl.SSLContext:
         """Return one by the files as they were a second ago, at most: a client without a
-        certificate must not have them read again and again.
+        certificate must not have them read again and again. While they cannot be used, it is the
+        former one.
         """
         if time.monotonic() >= self._until:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.minimum_version = ssl.TLSVersion.TLSv1_2
-            context.load_cert_chain(self._certificate, self._key)
-            context.load_verify_locations(self._client_ca)
-            context.verify_mode = ssl.CERT_REQUIRED
-            self._context, self._until = context, time.monotonic() + 1.0
+            self._until = time.monotonic() + _AS_READ
+            try:
+                self._context = self._read()
+            except OSError as error:
+                self._counted.add(_RELOAD_FAILURES)
+                self._tell(str(error))
+            else:
+                self._tell("")
         return self._context
+
+    def _read(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.load_cert_chain(self._certificate, self._key)
+        context.load_verify_locations(self._client_ca)
+        context.verify_mode = ssl.CERT_REQUIRED
+        return context
+
+    def _tell(self, failure: str) -> None:
+        files = f"{self._certificate}, {self._key} and {self._client_ca}"
+        if failure and failure != self._failure:
+            self._say(
+                f"The files for TLS, {files}, cannot be used: {failure}. What they were before is"
+                " used until they can."
+            )
+        elif self._failure and not failure:
+            self._say(f"The files for TLS, {files}, are used again.")
+        self._failure = failure
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
