@@ -11,8 +11,10 @@ import copy
 import ipaddress
 import json
 import pathlib
+import re
 
 import pytest
+import yaml
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 from ansible_collections.multinet.flannel.plugins.module_utils._site import addresses
 from declaration import BLUE
@@ -170,3 +172,16 @@ def test_a_table_of_many_hosts_shows_those_that_are_fullest():
     found = {f"n{number}": host(1) for number in range(30)}
     made = account(dict(site(), found=found, hosts=dict.fromkeys(found, "")))
     assert any(line.startswith("... and 50 more") for line in addresses.table(made))
+
+
+def test_the_guide_quotes_what_is_said_of_a_dead_host():
+    lease = {"subnet": "10.3.67.0/24", "ipv6_subnet": "", "public_ip": "192.0.2.12"}
+    made = site([["found.n1.networks.1.leases.2", lease], ["found.n2", None]])
+    del made["hosts"]["n2"]
+    said = [line for line in addresses.table(account(made)) if line]
+    document = pathlib.Path(__file__).parents[5] / "docs" / "guides.md"
+    quote = re.search(r"(?m)^    - 10\.3\.67\.0/24(.*\n    - .*)+", document.read_text(encoding="utf-8"))
+    assert quote
+    lines = yaml.safe_load(quote.group())
+    start = said.index(lines[0])
+    assert lines == said[start : start + len(lines)]
