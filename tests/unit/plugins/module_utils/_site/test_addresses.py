@@ -179,8 +179,8 @@ def test_the_guide_quotes_what_is_said_of_a_dead_host():
     made = site([["found.n1.networks.1.leases.2", lease], ["found.n2", None]])
     del made["hosts"]["n2"]
     said = [line for line in addresses.table(account(made)) if line]
-    document = pathlib.Path(__file__).parents[5] / "docs" / "guides.md"
-    quote = re.search(r"(?m)^    - 10\.3\.67\.0/24(.*\n    - .*)+", document.read_text(encoding="utf-8"))
+    guide = (pathlib.Path(__file__).parents[5] / "docs" / "guides.md").read_text(encoding="utf-8")
+    quote = re.search(r"(?m)^    - 10\.3\.67\.0/24(.*\n    - .*)+", guide)
     assert quote
     lines = yaml.safe_load(quote.group())
     start = said.index(lines[0])
