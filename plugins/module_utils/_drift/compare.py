@@ -100,7 +100,8 @@ KINDS = {
         "the Kubernetes API answers the meta-plugin and accepts its token (only by `status`)",
         "the API, with the meta-plugin's token",
         "hand",
-        "until then pods that ask for networks wait",
+        "put that right (the playbook site writes a new token); until then, pods that ask for"
+        " networks wait",
     ),
     "token": Kind(
         "with Kubernetes, the host's tokens for the API are renewed after half of their life",
