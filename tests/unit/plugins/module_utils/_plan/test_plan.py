@@ -178,17 +178,6 @@ def test_pods_get_routes_to_the_networks_they_may_talk_with():
     assert routes(plan([BLUE, RED])["networks"][1]["cni_conflist"]) == []
 
 
-def test_blocked_follows_isolate_and_allow_to():
-    def pairs(blue, red):
-        return blocked(plan([dict(BLUE, **blue), dict(RED, **red)]))
-
-    both = [["blue", "red"], ["red", "blue"]]
-    assert pairs({}, {}) == both
-    assert pairs({"isolate": False}, {}) == both, "one isolated side is enough"
-    assert pairs({"isolate": False}, {"isolate": False}) == []
-    assert pairs({"allow_to": ["red"]}, {}) == [["red", "blue"]], "allow_to opens one direction"
-
-
 def test_json_object_for_kubernetes_holds_the_same_configuration():
     network = plan([BLUE, RED])["networks"][1]
     assert json.loads(network["net_attach_def"]["spec"]["config"]) == network["cni_conflist"]
