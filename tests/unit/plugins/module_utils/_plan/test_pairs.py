@@ -11,21 +11,17 @@ import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._plan import pairs
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 
+OPEN = {"isolate": False}
+
 
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
         ({}, "blue>red blue>green red>blue red>green green>blue green>red"),
         # one isolated side is enough
-        (
-            {"green": {"isolate": False}},
-            "blue>red blue>green red>blue red>green green>blue green>red",
-        ),
-        (
-            {"red": {"isolate": False}, "green": {"isolate": False}},
-            "blue>red blue>green red>blue green>blue",
-        ),
-        (dict.fromkeys(("blue", "red", "green"), {"isolate": False}), ""),
+        ({"green": OPEN}, "blue>red blue>green red>blue red>green green>blue green>red"),
+        ({"red": OPEN, "green": OPEN}, "blue>red blue>green red>blue green>blue"),
+        ({"blue": OPEN, "red": OPEN, "green": OPEN}, ""),
         ({"blue": {"allow_to": ["red"]}}, "blue>green red>blue red>green green>blue green>red"),
     ],
 )
