@@ -389,9 +389,7 @@ def main() -> None:
         OSError,
         ValueError,
     ) as error:
-        module.fail_json(
-            msg=f"{error} Removed before that: {', '.join(done) or 'nothing'}.", removed=done
-        )
+        module.fail_json(msg=removal.interrupted(error, "Removed", done), removed=done)
     for sentence in found.news.problems:
         module.warn(sentence)
     removed = [step.what for step in found.steps]

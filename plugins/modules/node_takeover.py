@@ -106,9 +106,7 @@ def main() -> None:
                     step.act()
                     done.append(step.what)
     except (removal.RemovalError, deployed.DeployedError, lock.LockError, OSError) as error:
-        module.fail_json(
-            msg=f"{error} Done before that: {', '.join(done) or 'nothing'}.", done=done
-        )
+        module.fail_json(msg=removal.interrupted(error, "Done", done), done=done)
     what = [step.what for step in steps]
     module.exit_json(
         changed=bool(steps),

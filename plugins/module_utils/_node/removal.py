@@ -31,6 +31,13 @@ class RemovalError(Exception):
     """Something that could not be removed. The message says what is left and why."""
 
 
+def interrupted(error: Exception, verb: str, done: Iterable[str]) -> str:
+    """Say why some steps were the last, and which came before; verb: what they did, a participle
+    such as Removed.
+    """
+    return f"{str(error).rstrip('.')}. {verb} before that: {', '.join(done) or 'nothing'}."
+
+
 class Step(NamedTuple):
     """One thing that is there and goes."""
 

@@ -9,6 +9,25 @@ import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._node import removal
 
 
+@pytest.mark.parametrize(
+    ("error", "done", "said"),
+    [
+        (
+            PermissionError(13, "Permission denied", "/x"),
+            ["file /y", "file /z"],
+            "[Errno 13] Permission denied: '/x'. Removed before that: file /y, file /z.",
+        ),
+        (
+            removal.RemovalError("/x is used by others."),
+            [],
+            "/x is used by others. Removed before that: nothing.",
+        ),
+    ],
+)
+def test_an_error_says_what_was_removed_before(error, done, said):
+    assert removal.interrupted(error, "Removed", done) == said
+
+
 def test_a_star_stands_for_any_part_of_a_name_and_a_bracket_for_itself(tmp_path):
     for name in ("multinet-1-eth0", "multinet-[2]-eth0", "other-1-eth0"):
         (tmp_path / name).write_text("{}")
