@@ -140,12 +140,10 @@ def sentences(
     ]
     if not said:
         return []
-    more = (
-        f" {' and '.join(daemon_sets)} stays as it is; each time its pod starts here, it puts its"
-        " own executable back, until the next run. Delete it when you do not want to go back to"
-        " Multus."
-        if daemon_sets
-        else ""
+    more = "".join(
+        f" DaemonSet {name} stays as it is; each time its pod starts here, it puts its own"
+        " executable back, until the next run. Delete it when you do not want to go back to Multus."
+        for name in daemon_sets
     )
     return [
         f"Multus is replaced on this host: {'; '.join(said)}. Running pods keep their interfaces,"

@@ -93,10 +93,12 @@ def test_what_will_be_done_is_said_and_what_is_done_is_not(tmp_path, host):
         "Multus is replaced on this host: 00-multinet.conf comes before 00-multus.conf;"
         f" {tmp_path}/bin/multus is now the meta-plugin, and the former file is"
         f" {tmp_path}/bin/multus.original. Running pods keep their interfaces, and a reset brings"
-        " Multus back. kube-system/kube-multus-ds stays as it is; each time its pod starts here, it"
-        " puts its own executable back, until the next run. Delete it when you do not want to go"
-        " back to Multus."
+        " Multus back. DaemonSet kube-system/kube-multus-ds stays as it is; each time its pod"
+        " starts here, it puts its own executable back, until the next run. Delete it when you do"
+        " not want to go back to Multus."
     ]
+    (two,) = multus.sentences(look(tmp_path), launchers, False, ["a/thin", "b/thick"])
+    assert "DaemonSet a/thin stays as it is" in two and "DaemonSet b/thick stays as it is" in two
     host("bin/multus", LAUNCHER)
     assert multus.sentences(look(tmp_path), launchers, is_deployed=True) == []
 
