@@ -686,7 +686,7 @@ def _linklocal(network: dict[str, Any], seen: dict[str, Any]) -> Iterator[Deviat
     if ports and "spoofing" in network:  # a guard of before does not set it
         sentence = (
             f"frames to bridges themselves pass the guard at {_names('the port', ports)} of"
-            f" {network['bridge']}, so a pod may speak to the host as nobody's"
+            f" {network['bridge']}, so what a pod sends the host counts to no network"
         )
         yield Deviation(network["name"], "linklocal", sentence)
 
