@@ -84,7 +84,7 @@ def pods_on(
 ) -> list[str]:
     """Return the pods (namespace/name) that have one of the networks. pods: see detach_steps().
 
-    A state that can't be read is nobody's: detach_steps() says so.
+    A state that can't be read counts to no pod: detach_steps() says so.
     """
     names = set(cni_names)
     store = meta_state.Store(state_directory)

@@ -40,8 +40,8 @@ class Step(NamedTuple):
 
     @property
     def again(self) -> bool:
-        """Whether it is to be asked for several times, with the same leases, and once more right
-        before.
+        """Whether several looks must agree on it, with the same leases, and one more right before
+        it is made.
         """
         return bool(self.leases)
 

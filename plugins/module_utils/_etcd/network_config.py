@@ -247,7 +247,7 @@ def decide(
 
     networks: as check() wants them; stored: {network name: what is under its prefix}; state:
     present or absent. leaving: then absent takes these hosts' leases, and a configuration only when
-    it is nobody's any more.
+    no other host has a lease.
 
     Returns [{name, prefix, action, before, after, leases, others, keys, compares, operations}] in
     the order of networks. action is created, updated, removed, released or unchanged; before and

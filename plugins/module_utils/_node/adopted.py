@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Networks of others become the collection's on a host, while their pods run; and theirs again.
+"""Takes over networks that others deployed on a host, while pods run, and gives them back.
 
 A bridge gets our name, and its ports stay on it. The directory of the addresses that host-local
 gave out gets our name, and theirs becomes a link to it, so that whoever frees an address by the old

@@ -21,8 +21,8 @@ from .units import parse_environment
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
-# What held() said before the files that say it were removed: a removal that is cut off is not to
-# forget which leases are this host's
+# What held() said before the files that say it were removed: so an interrupted removal still knows
+# which leases are this host's
 LEASES = "/etc/multinet/leases.json"
 _ANEW = "Run the playbook site, which writes it again, or remove it."
 
