@@ -246,8 +246,8 @@ def decide(
     """Compare the declared networks with the stored keys.
 
     networks: as check() wants them; stored: {network name: what is under its prefix}; state:
-    present or absent. leaving: then absent takes these hosts' leases, and a configuration only when
-    no other host has a lease.
+    present or absent. leaving: then absent takes these hosts' leases, and with the last of them the
+    configuration.
 
     Returns [{name, prefix, action, before, after, leases, others, keys, compares, operations}] in
     the order of networks. action is created, updated, removed, released or unchanged; before and
