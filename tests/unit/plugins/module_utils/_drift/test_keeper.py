@@ -265,11 +265,11 @@ def test_while_a_run_changes_the_host_the_keeper_only_looks():
     assert hands.keeper.counts.repairs == {"blue": 1}
 
 
-@pytest.mark.parametrize(
-    "plan, seen",
-    [(PLAN, host_with(fault)) for fault in FAULTS]
-    + [(test_lab.PLAN, test_lab.host_with(fault)) for fault in test_lab.FAULTS],
-)
+DEVIATING = [(PLAN, host_with(fault)) for fault in FAULTS]
+DEVIATING += [(test_lab.PLAN, test_lab.host_with(fault)) for fault in test_lab.FAULTS]
+
+
+@pytest.mark.parametrize("plan, seen", DEVIATING)
 def test_no_step_of_the_keeper_touches_what_a_pod_uses(plan, seen):
     """It adds what is missing, sets up what is down, puts pods' ends back, restarts a flanneld,
     which carries nothing.
@@ -315,6 +315,23 @@ def test_no_step_of_the_keeper_touches_what_a_pod_uses(plan, seen):
                 assert command[4:] == ("up",) or command[4] == "mtu"  # the one that pods have
             else:
                 assert verb == ("address", "add"), command
+
+
+def test_those_steps_are_of_all_kinds():
+    steps = [one for seen in DEVIATING for one in keeper._safe_steps(compare.compared(*seen))]
+    commands_made = [command for step in steps for command in step.commands]
+    assert any(step.unit for step in steps)
+    assert {
+        "sysctl" if command[0] == "sysctl" else " ".join(command[:3]) for command in commands_made
+    } == {
+        "sysctl",
+        "bridge fdb delete",
+        "ip address add",
+        "ip address delete",
+        "ip link delete",
+        "ip link set",
+        "ip route delete",
+    }
 
 
 class Time:

@@ -344,5 +344,7 @@ def test_a_port_is_served_on_loopback_alone():
 
 def test_the_socket_of_the_keeper_before_is_replaced(path):
     place = endpoint.Place(path=path, group=GROUP)
-    with place.listen(), place.listen():
-        pass
+    with place.listen(), place.listen() as listener, socket.socket(socket.AF_UNIX) as client:
+        client.connect(path)
+        listener.setblocking(False)
+        listener.accept()[0].close()

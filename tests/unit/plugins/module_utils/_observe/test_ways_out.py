@@ -98,6 +98,7 @@ def test_what_is_wrong_by_one_protocol_hides_nothing_of_another(world):
         lose(shares, [cell["id"]], ["tcp"] if number else ["tcp", "icmp"])
         came(shares, cell, cell["source"], "tcp")
     report = evaluate(plan, facts, shares)
+    assert report["findings"]
     assert all("TCP left with another source" in one["reason"] for one in report["findings"])
     assert any("ICMP did not get out" in cell["reason"] for cell in report["cells"])
 

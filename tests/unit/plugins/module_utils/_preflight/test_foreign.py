@@ -195,21 +195,26 @@ def test_another_cni_stays():
     ]
 
 
+@pytest.mark.parametrize("text", ["", "{", "[]", "null"])
+def test_what_is_no_configuration_is_not_told(text):
+    assert foreign.sentences(found({"99-x.conf": text}, files={})) == [
+        "The CNI configuration of this host has no network of flannel."
+    ]
+
+
 @pytest.mark.parametrize(
     "text",
     [
-        "",
-        "{",
-        "[]",
-        "null",
         '{"delegates": 3}',
         '{"delegates": [1, {"type": "flannel", "delegate": 1}]}',
         '{"plugins": [1]}',
         '{"type": "flannel", "plugins": null}',
     ],
 )
-def test_what_is_no_configuration_breaks_nothing(text):
-    foreign.sentences(found({"99-x.conf": text}, files={}))
+def test_what_is_half_a_configuration_is_told_by_its_file(text):
+    assert any(
+        "99-x.conf" in one for one in foreign.sentences(found({"99-x.conf": text}, files={}))
+    )
 
 
 def test_our_own_is_not_of_others():
