@@ -42,13 +42,13 @@ def serve(told: config.Config, installed: str) -> list[threading.Thread]:
     follower = upstream.Follower(api, kept, say)
     known = written.Written()
     known.keep_only(told.networks)
-    keeper = own_node.Keeper(told, kept, own_node.Host(), api, known, say)
+    reconciler = own_node.Reconciler(told, kept, own_node.Host(), api, known, say)
     counted.include(
         lambda: [
             (metrics.sample("multinet_subnets_installed", sha256=installed), 1),
             ("multinet_subnets_upstream_connected", int(follower.connected)),
             ("multinet_subnets_nodes", len(kept)),
-            *keeper.samples(),
+            *reconciler.samples(),
         ]
     )
     shared = app.App(told, kept, api, counted, known, lambda: follower.failure)
@@ -59,7 +59,7 @@ def serve(told: config.Config, installed: str) -> list[threading.Thread]:
         files = remote.certificate, remote.key, remote.client_ca
         contexts = server.Contexts(*files, counted, say)
         servers.append(server.Server((remote.address, remote.port), shared, contexts.now))
-    threads: list[threading.Thread] = [follower, keeper]
+    threads: list[threading.Thread] = [follower, reconciler]
     threads += [threading.Thread(target=one.serve_forever, daemon=True) for one in servers]
     for thread in threads:
         thread.start()

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Keep this host and its own Node object in line.
+"""Reconciles this host with its own Node object.
 
 After the node was registered again it has another podCIDR, and so another subnet of each network.
 No flanneld notices that by itself, and no pod can be attached while the bridge has its old address.
@@ -47,7 +47,7 @@ _FORMER_SUBNET = "FormerSubnet"  # reason of the events
 _OF_A_POD = ("namespace", "name", "uid")
 
 
-class Keeper(threading.Thread):
+class Reconciler(threading.Thread):
     """kept: the nodes as they are known; host: what is looked at and changed here; api: where the
     own node's annotations are changed, and events written; written: what this host's flanneld
     wrote; say: logs a sentence.
@@ -62,7 +62,7 @@ class Keeper(threading.Thread):
         written: Written,
         say: Callable[[str], None],
     ) -> None:
-        super().__init__(daemon=True, name="keeper")
+        super().__init__(daemon=True, name="reconciler")
         self._config = config
         self._kept = kept
         self._host = host

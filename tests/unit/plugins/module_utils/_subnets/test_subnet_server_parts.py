@@ -148,14 +148,14 @@ def test_a_flanneld_is_ended_when_it_is_wrong_twice_and_not_again_for_a_minute(t
         "spec": {"podCIDRs": ["10.244.3.0/24"]},
     }
     kept.replace([Node(node, told.known)], "1")
-    keeper = own_node.Keeper(told, kept, host, None, Written(str(tmp_path)), said.append)
+    reconciler = own_node.Reconciler(told, kept, host, None, Written(str(tmp_path)), said.append)
     ended = []
     for now in (0.0, 5.0, 10.0, 64.0, 66.0):
-        keeper.look(now)
+        reconciler.look(now)
         ended.append(host.ended)
     assert ended == [0, 1, 1, 1, 2]
     assert "it works with 10.3.9.0/24, but this node now has 10.3.3.0/24" in said[0]
-    assert ('multinet_subnets_flanneld_restarts_total{network="red"}', 2) in keeper.samples()
+    assert ('multinet_subnets_flanneld_restarts_total{network="red"}', 2) in reconciler.samples()
 
 
 @pytest.mark.parametrize("pod_cidrs", [["10.244.3.0/24"], [], None])
@@ -167,10 +167,10 @@ def test_no_pod_gets_an_address_of_a_subnet_that_is_not_the_nodes_any_more(tmp_p
     host.runs = False
     node = {"metadata": {"name": "n", "resourceVersion": "1"}, "spec": {"podCIDRs": pod_cidrs}}
     kept.replace([] if pod_cidrs is None else [Node(node, told.known)], "1")
-    keeper = own_node.Keeper(told, kept, host, None, Written(str(tmp_path)), said.append)
+    reconciler = own_node.Reconciler(told, kept, host, None, Written(str(tmp_path)), said.append)
     files = []
     for now in (0.0, 5.0, 10.0, 70.0):
-        keeper.look(now)
+        reconciler.look(now)
         files.append(list(host.file))
     assert files == [["10.3.9.0/24"], [], [], []]
     (sentence,) = [one for one in said if "10.3.9.0/24" in one]
@@ -205,25 +205,25 @@ def test_what_another_wrote_into_a_lease_is_put_back_after_two_looks(tmp_path):
     """All other nodes believe it, and would send this node's packets elsewhere for good."""
     told, kept, api, said = load(tmp_path), Nodes(), FakeApi(), []
     written = Written(str(tmp_path))
-    keeper = own_node.Keeper(told, kept, FakeHost("10.3.3.0/24"), api, written, said.append)
+    reconciler = own_node.Reconciler(told, kept, FakeHost("10.3.3.0/24"), api, written, said.append)
     wrong = Node(the_node({**LEASE, PREFIX + "public-ip": "192.0.2.66"}), told.known)
     kept.replace([wrong], "1")
     for now in (0.0, 5.0):
-        keeper.look(now)
+        reconciler.look(now)
     assert api.patched == []  # nobody knows what flanneld wrote
     written.found("red", LEASE)
-    keeper.look(10.0)
+    reconciler.look(10.0)
     assert api.patched == []  # it may be on its way
-    keeper.look(15.0)
+    reconciler.look(15.0)
     assert api.patched == [("n", {PREFIX + "public-ip": "192.0.2.7"})]
     assert said == [
         "The lease of network red on the Node object was changed, but not by this node's flanneld:"
         f" {PREFIX}public-ip was 192.0.2.66, and is again 192.0.2.7."
     ]
-    assert ('multinet_subnets_leases_put_back_total{network="red"}', 1) in keeper.samples()
+    assert ('multinet_subnets_leases_put_back_total{network="red"}', 1) in reconciler.samples()
     kept.replace([Node(the_node(LEASE), told.known)], "2")
     for now in (20.0, 25.0):
-        keeper.look(now)
+        reconciler.look(now)
     assert len(api.patched) == 1
 
 
@@ -260,9 +260,9 @@ def test_a_pod_of_a_former_subnet_gets_an_event_and_so_does_the_node(tmp_path):
     told, kept, api, said = load(tmp_path), Nodes(), FakeApi(), []
     kept.replace([Node(the_node(LEASE), told.known)], "1")
     host = FormerHost("10.3.3.0/24")
-    keeper = own_node.Keeper(told, kept, host, api, Written(str(tmp_path)), said.append)
+    reconciler = own_node.Reconciler(told, kept, host, api, Written(str(tmp_path)), said.append)
     for now in (0.0, 5.0):
-        keeper.look(now)
+        reconciler.look(now)
     assert len(said) == 3
     (where, node), (namespace, pod) = api.events
     assert (where, namespace) == ("default", "apps")
@@ -279,13 +279,15 @@ def test_pods_that_are_counted_have_been_named_and_no_event_is_waited_for(tmp_pa
     seen = []
 
     def note(what):
-        counted = dict(keeper.samples())['multinet_subnets_stale_pods{network="red"}']
+        counted = dict(reconciler.samples())['multinet_subnets_stale_pods{network="red"}']
         seen.append((what, counted))
 
     api.create_event = lambda namespace, event: note("event")
     host, written = FormerHost("10.3.3.0/24"), Written(str(tmp_path))
-    keeper = own_node.Keeper(told, kept, host, api, written, lambda sentence: note("sentence"))
-    keeper.look(0.0)
+    reconciler = own_node.Reconciler(
+        told, kept, host, api, written, lambda sentence: note("sentence")
+    )
+    reconciler.look(0.0)
     assert seen == [("sentence", 0)] * 3 + [("event", 2)] * 2
 
 
