@@ -18,8 +18,8 @@ class ConfigError(Exception):
     """The configuration can't be used. The message is a sentence."""
 
 
-class Places(NamedTuple):
-    """Where a network is on this host: the file in which flanneld writes its subnet, the bridge,
+class OnHost(NamedTuple):
+    """What a network has on this host: the file in which flanneld writes its subnet, the bridge,
     and the directory of host-local's allocations.
     """
 
@@ -39,7 +39,7 @@ class Remote(NamedTuple):
 
 
 class Config(NamedTuple):
-    """All that a server is told. kubeconfig: a file; networks, places: by name of the network;
+    """All that a server is told. kubeconfig: a file; networks, on_host: by name of the network;
     default_network: the one that the old protocol calls "_"; listen: address and port on loopback.
     """
 
@@ -47,7 +47,7 @@ class Config(NamedTuple):
     kubeconfig: str
     cluster: Cluster
     networks: dict[str, Network]
-    places: dict[str, Places]
+    on_host: dict[str, OnHost]
     default_network: str | None
     listen: tuple[str, int]
     remote: Remote | None
@@ -94,8 +94,8 @@ def _config(raw: dict[str, Any]) -> Config:
         kubeconfig=raw["kubeconfig"],
         cluster=Cluster(raw["cluster_cidrs"], raw["node_cidr_mask_sizes"]),
         networks={network["name"]: Network(network) for network in raw["networks"]},
-        places={
-            network["name"]: Places(*(network[key] for key in Places._fields))
+        on_host={
+            network["name"]: OnHost(*(network[key] for key in OnHost._fields))
             for network in raw["networks"]
         },
         default_network=raw.get("default_network"),

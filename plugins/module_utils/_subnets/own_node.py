@@ -34,7 +34,7 @@ from typing import Any
 from .._kube_client import events
 from .._runtime import cri
 from . import subnets, upstream
-from .config import Config, Places
+from .config import Config, OnHost
 from .metrics import sample
 from .nodes import Nodes
 from .subnets import Network, Node
@@ -154,7 +154,7 @@ class Reconciler(threading.Thread):
 
     def _compare(self, network: Network, wanted: list[str], now: float) -> bool:
         """Say whether flanneld works with the subnets that this node now has."""
-        written = self._host.subnets_in_file(self._config.places[network.name].subnet_file)
+        written = self._host.subnets_in_file(self._config.on_host[network.name].subnet_file)
         if not written:
             self._doubts.pop(network.name, None)
         elif written != wanted:
@@ -198,7 +198,7 @@ class Reconciler(threading.Thread):
         ended_at = self._ended.get((network.name, reason))
         if before != reason or (ended_at is not None and now - ended_at < _PATIENCE):
             return
-        subnet_file = self._config.places[network.name].subnet_file
+        subnet_file = self._config.on_host[network.name].subnet_file
         # first, for the next flanneld writes it; what it names may be another node's by now
         self._host.remove_file(subnet_file)
         ended = self._host.end_flanneld(subnet_file)
@@ -217,20 +217,20 @@ class Reconciler(threading.Thread):
         self._restarts[network.name] += len(ended)
 
     def _look_at_bridge(self, network: Network, node: Node, wanted: list[str]) -> None:
-        places = self._config.places[network.name]
+        on_host = self._config.on_host[network.name]
         old = [
             address
-            for address in self._host.addresses(places.bridge)
+            for address in self._host.addresses(on_host.bridge)
             if _is_foreign(address, wanted)
         ]
-        ports = self._host.ports(places.bridge) if old else 0
-        pods = self._stale_allocations(places, wanted) if old else []
+        ports = self._host.ports(on_host.bridge) if old else 0
+        pods = self._stale_allocations(on_host, wanted) if old else []
         if not old:
             self._said = {key for key in self._said if key[0] != network.name}
         elif not ports:
-            self._host.delete_link(places.bridge)
+            self._host.delete_link(on_host.bridge)
             self._say(
-                f"The bridge {places.bridge} is removed: it had {', '.join(old)} of a former"
+                f"The bridge {on_host.bridge} is removed: it had {', '.join(old)} of a former"
                 " subnet, and no pod was on it. The next pod makes it again."
             )
         else:
@@ -244,7 +244,7 @@ class Reconciler(threading.Thread):
         """Say which pods keep a bridge, once; then count them, and make Events, which may take
         their time: who sees one of these finds the sentence.
         """
-        bridge = self._config.places[network.name].bridge
+        bridge = self._config.on_host[network.name].bridge
         new: list[tuple[dict[str, str], str]] = []
 
         def say(key: tuple[str, ...], sentence: str, about: dict[str, str] | None) -> None:
@@ -271,12 +271,12 @@ class Reconciler(threading.Thread):
             with contextlib.suppress(upstream.UnavailableError):  # the journal has it
                 self._api.create_event(event["metadata"]["namespace"], event)
 
-    def _stale_allocations(self, places: Places, wanted: list[str]) -> list[tuple[str, str]]:
+    def _stale_allocations(self, on_host: OnHost, wanted: list[str]) -> list[tuple[str, str]]:
         """Return (address, container id) of what host-local gave out of a former subnet."""
         return sorted(
             {
                 (address, container)
-                for address, container in self._host.allocations(places.ipam_dir)
+                for address, container in self._host.allocations(on_host.ipam_dir)
                 if _is_foreign(address, wanted)
             }
         )

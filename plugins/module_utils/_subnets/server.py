@@ -58,7 +58,7 @@ class Server(http.server.HTTPServer):
         super().__init__(place, Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Serve a connection in a thread of its own, where it gets a place."""
+        """Serve a connection in a thread of its own, if the limit admits it."""
         try:
             if self.tls:
                 request = self.tls().wrap_socket(

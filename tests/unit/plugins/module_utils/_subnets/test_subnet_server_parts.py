@@ -47,7 +47,7 @@ def load(directory, **changes):
 
 def test_a_configuration(tmp_path):
     told = load(tmp_path)
-    assert told.places["red"] == config.Places("/run/red.env", "mn-red", "/ipam/red")
+    assert told.on_host["red"] == config.OnHost("/run/red.env", "mn-red", "/ipam/red")
     assert (told.listen, told.remote, told.default_network) == (("127.0.0.1", 10253), None, None)
     assert PREFIX + "public-ip" in told.known
 
