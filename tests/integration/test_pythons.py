@@ -55,7 +55,7 @@ import os, socket, sys, time
 sys.path.insert(0, sys.argv[1])
 from multinet._drift import endpoint, keeper
 path = sys.argv[1] + "/socket"
-endpoint.Endpoint(lambda: b"x 1\\n" * 100000, print).start([endpoint.Place(path, "root")])
+endpoint.Endpoint(lambda: b"x 1\\n" * 100000, print).start([endpoint.Address(path, "root")])
 with socket.socket(socket.AF_UNIX) as client:
     while client.connect_ex(path):
         time.sleep(0.01)

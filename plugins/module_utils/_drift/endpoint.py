@@ -22,10 +22,10 @@ from .metrics import CONTENT_TYPE
 CONNECTIONS = 16  # at a time; one more is closed unheard
 SECONDS = 5.0  # for an exchange, from its first byte to its last
 HEAD = 4096  # bytes of a request, at most
-AGAIN = 60.0  # seconds until a place is tried again that could not be served
+AGAIN = 60.0  # seconds until an address is tried again that could not be served
 
 
-class Place(NamedTuple):
+class Address(NamedTuple):
     """Where to serve: a unix socket (path, and the group that may connect), or a loopback port."""
 
     path: str = ""
@@ -55,30 +55,30 @@ class Place(NamedTuple):
 
 
 class Endpoint:
-    """Answers with text() (bytes), at all places."""
+    """Answers with text() (bytes), at all addresses."""
 
     def __init__(self, text: Callable[[], bytes], say: Callable[[str], None]) -> None:
         self._text, self._say = text, say
         self._open = 0
 
-    def start(self, places: list[Place]) -> None:
+    def start(self, addresses: list[Address]) -> None:
         """Serve until the process ends."""
-        if places:
-            threading.Thread(target=asyncio.run, args=(self.serve(places),), daemon=True).start()
+        if addresses:
+            threading.Thread(target=asyncio.run, args=(self.serve(addresses),), daemon=True).start()
 
-    async def serve(self, places: list[Place]) -> None:
+    async def serve(self, addresses: list[Address]) -> None:
         """Serve for ever."""
-        await asyncio.gather(*(self._serve(place) for place in places))
+        await asyncio.gather(*(self._serve(address) for address in addresses))
 
-    async def _serve(self, place: Place) -> None:
+    async def _serve(self, address: Address) -> None:
         told = False
         while True:
             try:
-                listener = place.listen()
+                listener = address.listen()
             except (OSError, LookupError, OverflowError) as error:
                 if not told:
                     self._say(
-                        f"The metrics are not served at {place}, which is tried again: {error}"
+                        f"The metrics are not served at {address}, which is tried again: {error}"
                     )
                 told = True
                 await asyncio.sleep(AGAIN)

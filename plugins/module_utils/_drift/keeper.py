@@ -266,10 +266,10 @@ def main(arguments: list[str]) -> int:
         return (record["plan"], observe.look(record, told.cni_conf)) if record else None
 
     keeper = Keeper(look, act, say, alone=lock.by_keeper)
-    places = [endpoint.Place(path=told.socket, group=told.group)] if told.socket else []
-    places += [endpoint.Place(port=told.port)] if told.port else []
+    addresses = [endpoint.Address(path=told.socket, group=told.group)] if told.socket else []
+    addresses += [endpoint.Address(port=told.port)] if told.port else []
     publisher.publish(keeper.counts, None)
-    endpoint.Endpoint(lambda: publisher.text, say).start(places)
+    endpoint.Endpoint(lambda: publisher.text, say).start(addresses)
     notify.ready(os.environ)
     while True:
         publisher.publish(keeper.counts, keeper.round())

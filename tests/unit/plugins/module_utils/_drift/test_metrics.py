@@ -252,7 +252,7 @@ def path(tmp_path):
 
 
 def test_who_asks_gets_all_of_it(path):
-    with served([endpoint.Place(path=path, group=GROUP)]) as run:
+    with served([endpoint.Address(path=path, group=GROUP)]) as run:
 
         async def ask():
             return await fetch(path), stat.S_IMODE(os.stat(path).st_mode)
@@ -278,7 +278,7 @@ def test_who_asks_gets_all_of_it(path):
     ],
 )
 def test_what_is_answered(path, request_, status, length):
-    with served([endpoint.Place(path=path, group=GROUP)]) as run:
+    with served([endpoint.Address(path=path, group=GROUP)]) as run:
 
         async def ask():
             try:
@@ -294,7 +294,7 @@ def test_what_is_answered(path, request_, status, length):
 
 def test_who_asks_slowly_or_does_not_listen_keeps_nobody_out(path, monkeypatch):
     monkeypatch.setattr(endpoint, "SECONDS", 0.2)
-    with served([endpoint.Place(path=path, group=GROUP)]) as run:
+    with served([endpoint.Address(path=path, group=GROUP)]) as run:
 
         async def ask():
             while not os.path.exists(path):
@@ -319,18 +319,18 @@ def test_who_asks_slowly_or_does_not_listen_keeps_nobody_out(path, monkeypatch):
         assert run(ask) == TEXT
 
 
-def test_a_place_that_cannot_be_served_is_told_once_and_the_other_is_served(path, monkeypatch):
+def test_an_address_that_cannot_be_served_is_told_once_and_the_other_is_served(path, monkeypatch):
     monkeypatch.setattr(endpoint, "AGAIN", 0.001)
     said = []
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        places = [
-            endpoint.Place(port=port),
-            endpoint.Place(path=path, group=GROUP),
-            endpoint.Place(path=path + "2", group="no such group"),
-            endpoint.Place(port=70000),
+        addresses = [
+            endpoint.Address(port=port),
+            endpoint.Address(path=path, group=GROUP),
+            endpoint.Address(path=path + "2", group="no such group"),
+            endpoint.Address(port=70000),
         ]
-        with served(places, said.append) as run:
+        with served(addresses, said.append) as run:
             assert run(lambda: fetch(path))[2] == TEXT
     assert len(said) == 3
     assert any(f"127.0.0.1:{port}" in one and "in use" in one for one in said)
@@ -338,13 +338,13 @@ def test_a_place_that_cannot_be_served_is_told_once_and_the_other_is_served(path
 
 
 def test_a_port_is_served_on_loopback_alone():
-    with endpoint.Place(port=0, path="").listen() as listener:
+    with endpoint.Address(port=0, path="").listen() as listener:
         assert listener.getsockname()[0] == "127.0.0.1"
 
 
 def test_the_socket_of_the_keeper_before_is_replaced(path):
-    place = endpoint.Place(path=path, group=GROUP)
-    with place.listen(), place.listen() as listener, socket.socket(socket.AF_UNIX) as client:
+    address = endpoint.Address(path=path, group=GROUP)
+    with address.listen(), address.listen() as listener, socket.socket(socket.AF_UNIX) as client:
         client.connect(path)
         listener.setblocking(False)
         listener.accept()[0].close()
