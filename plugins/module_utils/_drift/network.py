@@ -884,7 +884,7 @@ def closed_ways(network: Network, seen: Seen) -> Iterator[passage.Closed]:
             continue
         wide = network["ipv6_cidr" if six else "cidr"]
         device = network["device_v6" if six else "device"] or underlay.get("interface", "")
-        place = passage.Place(
+        path = passage.Path(
             way=ways.get(there) or ways.get(wide) or device,
             underlay=underlay.get("interface", ""),
             pod=str(subnet.network_address + 2),
@@ -893,7 +893,7 @@ def closed_ways(network: Network, seen: Seen) -> Iterator[passage.Closed]:
             other_host=other["public_ipv6" if six else "public_ip"],
             bridged=seen["bridges_filtered"],
         )
-        for one in passage.closed(network, place, seen["firewalls"], subnet.version):
+        for one in passage.closed(network, path, seen["firewalls"], subnet.version):
             if one.sentence not in told:
                 told.add(one.sentence)
                 yield one

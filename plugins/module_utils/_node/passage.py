@@ -19,8 +19,8 @@ _COMES = "what comes for its pods from other hosts"
 _BRIDGED = "what its pods on this host send each other"
 
 
-class Place(NamedTuple):
-    """A host and another one in a network, of one family: device of the way to the other host,
+class Path(NamedTuple):
+    """The path between a host and another in a network, of one family: device of the route there,
     underlay's device, and addresses of a pod and of the host, here and there.
     """
 
@@ -42,12 +42,12 @@ class Closed(NamedTuple):
 
 
 def closed(
-    network: dict[str, Any], place: Place, tables: Sequence[Table], version: int
+    network: dict[str, Any], path: Path, tables: Sequence[Table], version: int
 ) -> Iterator[Closed]:
     """Yield what other firewalls do not let pass of a network (of a plan) in one IP family."""
     for tunnel, packets in (
-        (False, list(_of_pods(network, place))),
-        (True, list(_of_tunnel(network, place))),
+        (False, list(_of_pods(network, path))),
+        (True, list(_of_tunnel(network, path))),
     ):
         found: dict[tuple[str, str], tuple[Table, str, list[str]]] = {}
         for what, packet in packets:
@@ -69,21 +69,21 @@ def closed(
                 )
 
 
-def _of_pods(network: dict[str, Any], place: Place) -> Iterator[tuple[str, Packet]]:
+def _of_pods(network: dict[str, Any], path: Path) -> Iterator[tuple[str, Packet]]:
     if network["backend"]["type"] == "alloc":
         return
     bridge = network["bridge"]
-    yield _SENT, Packet("forward", bridge, place.way, place.pod, place.other_pod, dport=PORT)
-    yield _COMES, Packet("forward", place.way, bridge, place.other_pod, place.pod, dport=PORT)
-    if place.bridged:
-        yield _BRIDGED, Packet("forward", bridge, bridge, place.pod, place.pod, dport=PORT)
+    yield _SENT, Packet("forward", bridge, path.way, path.pod, path.other_pod, dport=PORT)
+    yield _COMES, Packet("forward", path.way, bridge, path.other_pod, path.pod, dport=PORT)
+    if path.bridged:
+        yield _BRIDGED, Packet("forward", bridge, bridge, path.pod, path.pod, dport=PORT)
 
 
 PORT = 33434  # of no service
 
 
-def _of_tunnel(network: dict[str, Any], place: Place) -> Iterator[tuple[str, Packet]]:
-    if not place.host or not place.other_host:
+def _of_tunnel(network: dict[str, Any], path: Path) -> Iterator[tuple[str, Packet]]:
+    if not path.host or not path.other_host:
         return
     kinds = [(17, port, f"UDP {port}") for port in network["tunnel_ports"]]
     kinds += [(number, 0, f"IP protocol {number}") for number in network["tunnel_protocols"]]
@@ -92,11 +92,11 @@ def _of_tunnel(network: dict[str, Any], place: Place) -> Iterator[tuple[str, Pac
         more = {"protocol": protocol, "dport": port, "state": "untracked"}
         yield (
             f"its tunnel's packets ({name}) from other hosts",
-            Packet("input", place.underlay, "", place.other_host, place.host, **more),
+            Packet("input", path.underlay, "", path.other_host, path.host, **more),
         )
         yield (
             f"its tunnel's packets ({name}) to other hosts",
-            Packet("output", "", place.underlay, place.host, place.other_host, **more),
+            Packet("output", "", path.underlay, path.host, path.other_host, **more),
         )
 
 

@@ -150,7 +150,7 @@ def _closed(observed: Facts, plan: Facts, underlay: str) -> Iterator[str]:
                 continue
             host = next((one for one in addresses if one.version == version), None)
             pods = ipaddress.ip_network(cidr)
-            place = passage.Place(
+            path = passage.Path(
                 way=device or underlay,
                 underlay=underlay,
                 pod=str(pods[2]),
@@ -158,7 +158,7 @@ def _closed(observed: Facts, plan: Facts, underlay: str) -> Iterator[str]:
                 host=str(host or ""),
                 other_host=str(host + 1) if host else "",
             )
-            for one in passage.closed(network, place, observed["firewalls"], version):
+            for one in passage.closed(network, path, observed["firewalls"], version):
                 if one.sure:
                     yield f"Network '{network['name']}': {one.sentence}; {one.remedy}."
 

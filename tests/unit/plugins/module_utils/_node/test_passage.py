@@ -13,8 +13,8 @@ from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import
 from declaration import BLUE
 
 NETWORK = plan([dict(BLUE, ipv6_cidr="fd00:1::/48")])["networks"][0]
-PLACE = passage.Place("flannel.1", "eth0", "10.1.5.2", "10.1.6.2", "198.18.0.1", "198.18.0.2")
-PLACE6 = passage.Place(
+PATH = passage.Path("flannel.1", "eth0", "10.1.5.2", "10.1.6.2", "198.18.0.1", "198.18.0.2")
+PATH6 = passage.Path(
     "flannel-v6.1", "eth0", "fd00:1:0:1::2", "fd00:1:0:2::2", "fd00:9::1", "fd00:9::2"
 )
 
@@ -73,22 +73,22 @@ def nft(name):
     ],
 )
 def test_the_remedy_is_a_command(tables, forward, tunnel):
-    pods, packets = passage.closed(NETWORK, PLACE, tables, 4)
+    pods, packets = passage.closed(NETWORK, PATH, tables, 4)
     assert forward in pods.remedy and tunnel in packets.remedy
     assert "what its pods send to other hosts" in pods.sentence
     assert "its tunnel's packets (UDP 8472) from other hosts" in packets.sentence
 
 
 def test_ipv6_has_its_own_words():
-    pods, dummy = passage.closed(NETWORK, PLACE6, iptables(version=6), 6)
+    pods, dummy = passage.closed(NETWORK, PATH6, iptables(version=6), 6)
     assert "ip6tables -I FORWARD -s fd00:1::/48 -j ACCEPT" in pods.remedy
-    assert list(passage.closed(NETWORK, PLACE6, iptables(version=4), 6)) == []
+    assert list(passage.closed(NETWORK, PATH6, iptables(version=4), 6)) == []
 
 
 def test_what_cannot_be_told_is_not_called_closed():
     (one,) = passage.closed(
         NETWORK,
-        PLACE,
+        PATH,
         firewalls.of_iptables(
             "*filter\n:FORWARD DROP\n-A FORWARD -m set --match-set pods src -j ACCEPT\nCOMMIT\n",
             4,
