@@ -171,7 +171,7 @@ def _detach_foreign(plugin: Plugin, request: Request) -> bool:
         request.container_id,
         request.interface,
         request.conf.get("type"),
-        plugin.others or foreign.Places(),
+        plugin.others or foreign.CacheDirectories(),
     )
     if not found:
         return False

@@ -25,8 +25,8 @@ _KIND = "cniCacheV1"
 _BY_HOST_LOCAL = ("bridge", "flannel", "host-local")
 
 
-class Places:
-    """Directories: runtimes: libcni's caches of container runtimes; multus: what Multus keeps."""
+class CacheDirectories:
+    """runtimes: libcni's caches of container runtimes; multus: what Multus keeps."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class Remembered:
 
 
 def remembered(
-    container_id: str, interface: str, own_type: object, places: Places
+    container_id: str, interface: str, own_type: object, caches: CacheDirectories
 ) -> tuple[list[Remembered], list[str]]:
     """Return the networks to detach a container from, the last one attached first, and the files to
     remove after them.
@@ -93,16 +93,16 @@ def remembered(
     """
     direct = [
         one
-        for directory in places.runtimes
+        for directory in caches.runtimes
         for one in _of_container(directory, container_id)
         if one.interface == interface
     ]
     # Multus' own entry, or ours: what they attached is remembered, too
     metas = [one for one in direct if one.is_meta(own_type)]
     found = [one for one in direct if one not in metas]
-    found += _of_container(os.path.join(places.multus, "results"), container_id)
+    found += _of_container(os.path.join(caches.multus, "results"), container_id)
     found.sort(key=lambda one: (one.interface != interface, one.interface), reverse=True)
-    return found, [os.path.join(places.multus, container_id), *(one.file for one in metas)]
+    return found, [os.path.join(caches.multus, container_id), *(one.file for one in metas)]
 
 
 def entries(directories: Iterable[str], part: str = "") -> dict[str, dict[str, Any]]:
@@ -110,9 +110,9 @@ def entries(directories: Iterable[str], part: str = "") -> dict[str, dict[str, A
     raise OSError for a directory that cannot be read. part: of the files' names.
     """
     paths = [
-        os.path.join(place, name)
-        for place in directories
-        for name in files.listed(place)
+        os.path.join(directory, name)
+        for directory in directories
+        for name in files.listed(directory)
         if part in name
     ]
     found = {}
@@ -177,9 +177,9 @@ def _runs(one: Remembered, processes: str) -> bool:
     return any(name in processes for name in names)
 
 
-def attachments(places: Places) -> set[tuple[str, str]]:
+def attachments(caches: CacheDirectories) -> set[tuple[str, str]]:
     """Return (container id, interface) of all that is remembered, ours among it."""
-    directories = (*places.runtimes, os.path.join(places.multus, "results"))
+    directories = (*caches.runtimes, os.path.join(caches.multus, "results"))
     return {(one.container_id, one.interface) for one in _all_of(entries(directories))}
 
 

@@ -117,7 +117,7 @@ def _hand_on(
         in_process=configuration.in_process,
         when_missing=NO_EXECUTABLE,
     )
-    of_others = foreign.attachments(plugin.others or foreign.Places())
+    of_others = foreign.attachments(plugin.others or foreign.CacheDirectories())
     failed = []
     for name, network in networks.items():
         try:

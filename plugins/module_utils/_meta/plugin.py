@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .._cni.skel import Request
     from .conf import ConfiguredNetworks, Delegate, MetaConf
     from .devices import Devices
-    from .foreign import Places
+    from .foreign import CacheDirectories
     from .log import Log
     from .pod_networks import Connect, PodNetworks
     from .state import State, Store
@@ -62,7 +62,7 @@ class Plugin:
         own_file: str | None = None,
         connect: Connect | None = None,
         devices: Devices | None = None,
-        others: Places | None = None,
+        others: CacheDirectories | None = None,
     ) -> None:
         self.execute = execute or invoke.Exec()
         self.interfaces = interfaces

@@ -98,7 +98,7 @@ def _serve(machine, tmp_path):
         interfaces=lambda path: machine.present,
         default_routes=lambda path: dict(machine.kernel_routes),
         relay=lambda text: None,
-        others=foreign.Places([str(tmp_path / "results")], str(tmp_path / "multus")),
+        others=foreign.CacheDirectories([str(tmp_path / "results")], str(tmp_path / "multus")),
     )
 
     def serve(command, conf=None, **environ):
