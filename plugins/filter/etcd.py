@@ -26,7 +26,7 @@ def etcd_members(
 ) -> list[dict[str, str]]:
     """Return members.members(); record: path of the file in which the last run left them."""
     try:
-        return members.members(groups, hostvars, tls, recorded(record))
+        return members.members(groups, hostvars, tls, last_members(record))
     except members.MembersError as error:
         raise AnsibleFilterError(str(error)) from error
 
@@ -48,7 +48,7 @@ def etcd_due(
     """
     wanted = members.certificates(declared)
     try:
-        known = recorded(record)
+        known = last_members(record)
     except members.MembersError as error:
         raise AnsibleFilterError(str(error)) from error
     names = {member["name"] for member in declared}
@@ -63,7 +63,7 @@ def etcd_due(
     }
 
 
-def recorded(record: str | None) -> list[dict[str, str]]:
+def last_members(record: str | None) -> list[dict[str, str]]:
     """Return the members that the last run left in a file, none without one. Raises MembersError
     for one that does not serve.
     """

@@ -46,7 +46,7 @@ def inventory_problems(
     found += _underlay.shared_addresses(hostvars, [host for host in hosts if host in nodes])
     if etcd_record:
         try:
-            members.members(groups, hostvars, recorded=etcd.recorded(etcd_record))
+            members.members(groups, hostvars, recorded=etcd.last_members(etcd_record))
         except members.MembersError as error:
             found += error.errors
     return found

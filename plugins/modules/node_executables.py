@@ -182,7 +182,7 @@ def main() -> None:
     wanted = module.params["executables"]
     missing, lost = executables.is_missing(), executables.is_lost()
     try:
-        ours = executables.recorded()
+        ours = executables.installed_sums()
         found = [
             {
                 **state,

@@ -246,7 +246,7 @@ def removal_steps(
 
 def sort_executables(asked: list[str]) -> tuple[list[str], list[str]]:
     """Return (paths of executables that go, why others stay, a sentence for each reason)."""
-    ours = executables.recorded()
+    ours = executables.installed_sums()
     why = {path: executables.why_not_ours(path, ours) for path in removal.paths_there(asked)}
     # removal.original_steps() has another executable in the place of some
     going = [
@@ -264,7 +264,7 @@ def sort_executables(asked: list[str]) -> tuple[list[str], list[str]]:
     return going, [f"Stays: {', '.join(reasons[one])}: {one}." for one in reasons if one]
 
 
-def recorded() -> deployed.Record:
+def deployment_record() -> deployed.Record:
     """Return this host's record, {} without one; raise DeployedError where it is lost."""
     record = deployed.read() or deployed.Record()
     lost = [] if record else deployed.networks_here()
@@ -291,7 +291,7 @@ def look(module: AnsibleModule) -> Removal:
 
     Raises ArtifactError, RemovalError, DeployedError, OSError, ValueError.
     """
-    record = recorded() if module.params["all_deployed"] else deployed.Record()
+    record = deployment_record() if module.params["all_deployed"] else deployed.Record()
     # where this host has them: the inventory may be another one
     there = {key: record[key] for key in ("cni_conf", "cni_bin_dir") if key in record}
     params = {**module.params, **there}
@@ -315,7 +315,7 @@ def look(module: AnsibleModule) -> Removal:
         kept += multus.stays(multus.look(conf_dir, ""), multus.kept(conf_dir))
         kept += adopted.by_hand()
         confs = [os.path.join(conf_dir, name) for name in listed(conf_dir)]
-        written = {*launchers, *executables.recorded()}
+        written = {*launchers, *executables.installed_sums()}
         written.update(files.original(path) for path in [*launchers, *confs])
         half_written = removal.leftovers(sorted(written))
     given_back = adopted.kept_files()

@@ -166,7 +166,7 @@ def _executables() -> dict[str, str]:
     written with them.
     """
     try:
-        installed, launchers = executables.recorded(), executables.launchers()
+        installed, launchers = executables.installed_sums(), executables.launchers()
     except ArtifactError as error:
         return {executables.RECORD: f"cannot be read: {error}"}
     wrong = {}

@@ -108,7 +108,7 @@ def differs(state: dict[str, Any], sha256: str | None) -> bool:
     return sha256 is not None and (state["sha256"] != sha256 or state["mode"] != MODE)
 
 
-def recorded(record: str = RECORD) -> dict[str, str]:
+def installed_sums(record: str = RECORD) -> dict[str, str]:
     """Return {path: sha256} of the executables that were installed; raise ArtifactError."""
     try:
         with open(record, encoding="utf-8") as stream:
@@ -125,7 +125,7 @@ def recorded(record: str = RECORD) -> dict[str, str]:
 def why_not_ours(path: str, ours: dict[str, str]) -> str:
     """Return why an executable that is there is not the collection's, "" for one that is.
 
-    ours: as recorded() returns it. Raises ArtifactError.
+    ours: as installed_sums() returns it. Raises ArtifactError.
     """
     if is_launcher_at(path):
         return ""
@@ -222,7 +222,7 @@ def _remember(
     # that there were none to install is worth a file: without it the next run takes it for lost
     if new or is_missing(record):
         files.make_directories(os.path.dirname(record))
-        text = json.dumps({**recorded(record), **new}, indent=2, sort_keys=True) + "\n"
+        text = json.dumps({**installed_sums(record), **new}, indent=2, sort_keys=True) + "\n"
         files.write(record, text, 0o644)
 
 

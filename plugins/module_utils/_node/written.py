@@ -33,7 +33,7 @@ def is_kept(path: str) -> bool:
     return path.startswith(_PLACES)
 
 
-def recorded(record: str = RECORD) -> dict[str, str]:
+def written_sums(record: str = RECORD) -> dict[str, str]:
     """Return {path: sha256} of what was written; raise ArtifactError."""
     try:
         return {**json.loads(files.read(record) or b"{}")}
@@ -58,7 +58,7 @@ def forget(record: str = RECORD) -> None:
 def _there(record: str) -> dict[str, str]:
     """Return what is in the record and on the host; one that cannot be read is written anew."""
     try:
-        known = recorded(record)
+        known = written_sums(record)
     except ArtifactError:
         return {}
     return {path: known[path] for path in known if os.path.lexists(path)}
@@ -68,7 +68,7 @@ def changed(record: str = RECORD) -> dict[str, str]:
     """Return {path: what has become of it} of what is not as it was written."""
     found = {}
     try:
-        known = recorded(record)
+        known = written_sums(record)
     except ArtifactError as error:
         return {record: str(error)}
     for path, wanted in known.items():

@@ -52,7 +52,7 @@ class Due(NamedTuple):
     """What is to be done on a host."""
 
     changes: dict[str, str | None]  # path -> text, or None for no file
-    former: dict[str, Any]  # the record as it is, see recorded()
+    former: dict[str, Any]  # the record as it is, see runtime_record()
     record: dict[str, Any]  # as it is to be
     restarts: list[str]  # units
 
@@ -225,7 +225,7 @@ def due(observed: dict[str, Any] | None, settings: Settings | None) -> Due:
 
     observed: see observe(); settings: None takes everything back.
     """
-    former = recorded()
+    former = runtime_record()
     wanted = decide(observed, settings) if observed and settings else []
     changes, record, restarts = plan(read, wanted, former)
     return Due(changes, former, record, restarts)
@@ -353,7 +353,7 @@ def plan(
     """Return changes, record and restarts, see Due.
 
     found: gives the text of a file; wanted: see decide(), nothing takes everything back; record:
-    see recorded().
+    see runtime_record().
     """
     changes: dict[str, str | None] = {}
     files: dict[str, dict[str, Any]] = {}
@@ -462,7 +462,7 @@ def write(path: str, text: str | None, mode: int | None = None) -> None:
     write_whole(real, text, mode, uid=state.uid, gid=state.gid)
 
 
-def recorded() -> dict[str, Any]:
+def runtime_record() -> dict[str, Any]:
     """Return the record ({files: {path: {before, after}}, pending: list of units}), empty when
     there is none; raise WiringError.
     """

@@ -216,7 +216,7 @@ class Wired:
         patch.setattr(wiring, "DOCKER_DROPIN", self.file)
 
     def _bring(self, wanted):
-        former = wiring.recorded()
+        former = wiring.runtime_record()
         changes, record, restarts = wiring.plan(wiring.read, wanted, former)
         due = wiring.Due(changes, former, record, restarts)
         if due.is_any:

@@ -141,7 +141,7 @@ def test_a_meta_plugin_that_cannot_be_executed(tmp_path, monkeypatch):
     """No runtime attaches a pod by it."""
     launcher = tmp_path / "multinet"
     launcher.write_text("#!/usr/bin/python3 -IS\n# The CNI meta-plugin of multinet.flannel.\n")
-    monkeypatch.setattr(observe.executables, "recorded", dict)
+    monkeypatch.setattr(observe.executables, "installed_sums", dict)
     monkeypatch.setattr(observe.executables, "launchers", lambda: [str(launcher)])
     launcher.chmod(0o755)
     assert observe._executables() == {}

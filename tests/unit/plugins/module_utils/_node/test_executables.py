@@ -109,14 +109,14 @@ def test_only_what_was_installed_is_ours(tmp_path, source):
         {"path": str(there), "sha256": SUM, "src": source},
     ]
     executables.install(wanted, record)
-    ours = executables.recorded(record)
+    ours = executables.installed_sums(record)
     assert ours == {path: SUM}
     assert executables.why_not_ours(path, ours) == ""
     assert executables.why_not_ours(str(there), ours) == "not installed by the collection"
     # source host, or another package, replaced it since
     (tmp_path / "bin/x").write_bytes(b"other")
     assert executables.why_not_ours(path, ours) == "replaced since the collection installed it"
-    assert executables.recorded(str(tmp_path / "none.json")) == {}
+    assert executables.installed_sums(str(tmp_path / "none.json")) == {}
 
 
 def test_what_was_not_installed_in_the_end_is_not_ours(tmp_path, source):
@@ -126,7 +126,7 @@ def test_what_was_not_installed_in_the_end_is_not_ours(tmp_path, source):
     wanted = [{"path": str(path), "sha256": "0" * 64, "src": source}]
     with pytest.raises(ArtifactError):
         executables.install(wanted, record)
-    ours = executables.recorded(record)
+    ours = executables.installed_sums(record)
     assert executables.why_not_ours(str(path), ours) == "replaced since the collection installed it"
 
 
@@ -162,7 +162,7 @@ def test_what_is_there_is_recorded_where_the_record_is_lost(tmp_path):
     there.write_bytes(NEW)
     other.write_text("somebody else's", encoding="utf-8")
     executables.install([], record, [{"path": str(path), "sha256": SUM} for path in (there, other)])
-    assert executables.recorded(record) == {str(there): SUM}
+    assert executables.installed_sums(record) == {str(there): SUM}
     assert not executables.is_lost(record, str(deployed))
 
 
@@ -170,14 +170,14 @@ def test_a_first_run_that_installs_nothing_leaves_a_record_too(tmp_path):
     record, deployed = str(tmp_path / "etc/executables.json"), tmp_path / "etc/deployed.json"
     executables.install([], record)
     deployed.touch()
-    assert executables.recorded(record) == {}
+    assert executables.installed_sums(record) == {}
     assert not executables.is_lost(record, str(deployed))
 
 
 def test_a_record_that_is_torn_is_said(tmp_path):
     (tmp_path / "record.json").write_text("{")
     with pytest.raises(ArtifactError, match="Remove it; a reset then keeps these executables"):
-        executables.recorded(str(tmp_path / "record.json"))
+        executables.installed_sums(str(tmp_path / "record.json"))
 
 
 HERE = _architectures.GO_NAMES[os.uname().machine]

@@ -46,10 +46,10 @@ def test_what_nobody_else_changes_is_recorded_with_its_sum(tmp_path, monkeypatch
     do(a, launcher, wish(units / "lib/b"))
     assert written.changed(str(record)) == {}
     do(a, absent=[f"{units}/lib/"], given_back=[launcher.path], is_ours=is_ours)
-    assert list(written.recorded(str(record))) == [a.path]
+    assert list(written.written_sums(str(record))) == [a.path]
     (units / "a.service").unlink()
     written.forget(str(record))
-    assert written.recorded(str(record)) == written.changed(str(record)) == {}
+    assert written.written_sums(str(record)) == written.changed(str(record)) == {}
     record.write_text("[")
     assert "cannot be read" in written.changed(str(record))[str(record)]
     do(a)

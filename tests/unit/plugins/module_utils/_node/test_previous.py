@@ -44,7 +44,7 @@ def test_there_and_back_and_nothing_is_left_to_go_back_to(host):
         assert previous.differing(paths, directory) == changed
         assert previous.restore(paths, directory, record) == changed
         assert words(paths) == ["old", "old"]
-        ours = executables.recorded(record)
+        ours = executables.installed_sums(record)
         assert all(executables.why_not_ours(path, ours) == "" for path in paths)
 
 
