@@ -16,7 +16,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from .._node import subnet_file, units
+from .._node import links, subnet_file, units
 from . import client as etcd
 from . import network_config
 
@@ -41,13 +41,13 @@ def decide(
     subnet: str,
     former: Collection[str],
     address: str,
-    mac: str = "",
+    mac: str | None = None,
 ) -> Handover | None:
     """Return what is to be handed over, None where nothing is.
 
     stored: what is in etcd below a network's prefix. subnet: what this host works with, such as
     10.1.5.0/24. former, address: what its flanneld run with, and what they are going to start with.
-    mac: of the network's tunnel device here, "" for none: it tells whose lease it is where nobody
+    mac: of the network's tunnel device here, if it has one: it tells whose lease it is where nobody
     knows the former address. A lease that names nothing of these is somebody else's, and stays.
     """
     if not address or address in former:
@@ -65,11 +65,11 @@ def decide(
     return None
 
 
-def _is_of(attributes: Mapping[str, Any], mac: str) -> bool:
+def _is_of(attributes: Mapping[str, Any], mac: str | None) -> bool:
     """Whether a lease's tunnel has a MAC. It is a random one that its host's device has got."""
     data = attributes.get("BackendData")
     told = data.get("VtepMAC") if isinstance(data, dict) else None
-    return bool(mac) and str(told).lower() == mac.lower()
+    return bool(mac and str(told).lower() == mac.lower())
 
 
 def hand_over(
@@ -89,7 +89,7 @@ def hand_over(
         subnets = subnet_file.subnets(subnet_file.read(network["subnet_file"]))
         # one that does not run had the address that others run with, or is known by its device
         former = {runs_with.get("FLANNELD_PUBLIC_IP", "")} if runs_with else of_others
-        mac = "" if runs_with else _mac(network["device"])
+        mac = links.mac(network["device"]) if network["device"] and not runs_with else None
         # where etcd is from now on: its host may have another address as well
         told = subnet_file.read(network["environment_file"])
         reach = told if "FLANNELD_ETCD_ENDPOINTS" in told else runs_with
@@ -113,14 +113,6 @@ def _runs_with(pid: int) -> Mapping[str, str]:
     """Return the environment of a process, {} of none."""
     process = units.read_process(pid) if pid else None
     return process.environment if process else {}
-
-
-def _mac(device: str | None) -> str:
-    try:
-        with open(f"/sys/class/net/{device}/address", encoding="ascii") as file:
-            return file.read().strip()
-    except OSError:
-        return ""
 
 
 def _attributes(item: etcd.KeyValue) -> dict[str, Any]:

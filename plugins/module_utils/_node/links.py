@@ -1,7 +1,9 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Links as `ip -j -d addr` prints them, in the short form in which they are compared."""
+"""Links as `ip -j -d addr` prints them, in the short form in which they are compared; and the MAC
+of one, which needs no process.
+"""
 
 from __future__ import annotations
 
@@ -59,6 +61,15 @@ def name_back(name: str, wanted: str) -> str:
         f"{keep_addresses(name)}; ip link set {name} down && ip link set {name} name {wanted} &&"
         f" ip link set {wanted} up"
     )
+
+
+def mac(name: str) -> str | None:
+    """Return the MAC of a network device, None where there is none."""
+    try:
+        with open(f"/sys/class/net/{name}/address", encoding="ascii") as stream:
+            return stream.read().strip()
+    except OSError:
+        return None
 
 
 def addresses(one: Link) -> list[str]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from .._cni import files
 from .._ranges import Range, is_within
-from . import executables, multus
+from . import executables, links, multus
 from .files import original
 
 if TYPE_CHECKING:
@@ -91,12 +91,8 @@ class Host:
         }
 
     def mac(self, name: str) -> str | None:
-        """Return the MAC of a network device, None where there is none."""
-        try:
-            with open(f"/sys/class/net/{name}/address", encoding="ascii") as stream:
-                return stream.read().strip()
-        except OSError:
-            return None
+        """Return links.mac()."""
+        return links.mac(name)
 
     def has_table(self, family: str, name: str) -> bool:
         """Whether there is an nftables table."""
