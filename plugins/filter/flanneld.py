@@ -20,8 +20,8 @@ def flanneld_units(
 ) -> list[dict[str, Any]]:
     """Return the units of plan's networks, in their order, as module node_units takes them.
 
-    settings: see render.flanneld_environment(). reason: one to restart them all that is known
-    already, or "". Raises AnsibleFilterError with one sentence a line.
+    settings: see render.flanneld_environment(). reason: one of units.GIVEN to restart them
+    all that is known already, or "". Raises AnsibleFilterError with one sentence a line.
     """
     return [
         {

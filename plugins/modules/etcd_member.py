@@ -88,9 +88,10 @@ options:
     type: path
     default: /var/lib/multinet/etcd-initial.env
   restart_reason:
-    description: Another reason to restart the member, or an empty string. This is for check mode,
+    description: A known reason to restart the member, or an empty string. This is for check mode,
       in which the executable is not replaced.
     type: str
+    choices: ['', executable]
     default: ''
   formers:
     description: Names of the members that have no data of an established cluster. A new cluster is
@@ -165,7 +166,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._etcd.decision im
 )
 from ansible_collections.multinet.flannel.plugins.module_utils._etcd.member import Installed, Member
 from ansible_collections.multinet.flannel.plugins.module_utils._etcd.membership import bring, leave
-from ansible_collections.multinet.flannel.plugins.module_utils._node import identity
+from ansible_collections.multinet.flannel.plugins.module_utils._node import identity, units
 
 ARGUMENT_SPEC = {
     "name": {"type": "str", "required": True},
@@ -187,7 +188,7 @@ ARGUMENT_SPEC = {
     "executable": {"type": "path", "default": "/usr/local/bin/etcd"},
     "data_dir": {"type": "path", "default": "/var/lib/multinet/etcd"},
     "initial_file": {"type": "path", "default": "/var/lib/multinet/etcd-initial.env"},
-    "restart_reason": {"type": "str", "default": ""},
+    "restart_reason": {"type": "str", "choices": ["", units.EXECUTABLE], "default": ""},
     "formers": {"type": "list", "elements": "str", "default": []},
     "prune": {"type": "bool", "default": False},
     "final": {"type": "bool", "default": False},

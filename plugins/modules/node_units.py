@@ -76,9 +76,11 @@ options:
         default: restart
       reason:
         description:
-          - A known reason to restart or reload the unit, or an empty string.
+          - A known reason to restart or reload the unit, what of it was changed; or an empty
+            string.
           - This is for check mode, in which the unit's files are not changed.
         type: str
+        choices: ['', executable, unit_file, program]
         default: ''
   deployed:
     description:
@@ -90,6 +92,7 @@ options:
   reason:
     description: With O(deployed), as O(units[].reason), for all of them.
     type: str
+    choices: ['', executable, unit_file, program]
     default: ''
   timeout:
     description: Seconds to wait until all units are ready.
@@ -160,6 +163,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._node import (
     units,
 )
 
+_REASON = {"type": "str", "choices": ["", *units.GIVEN], "default": ""}
 ARGUMENT_SPEC = {
     "units": {
         "type": "list",
@@ -176,11 +180,11 @@ ARGUMENT_SPEC = {
                 "choices": ["restart", "reload"],
                 "default": "restart",
             },
-            "reason": {"type": "str", "default": ""},
+            "reason": _REASON,
         },
     },
     "deployed": {"type": "bool", "default": False},
-    "reason": {"type": "str", "default": ""},
+    "reason": _REASON,
     "timeout": {"type": "int", "default": 90},
     "only_ask": {"type": "bool", "default": False},
     "needs": {"type": "dict", "default": {}},

@@ -13,13 +13,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from .._node import units
+
 if TYPE_CHECKING:
     from .client import ListedMember
 
 # What is on a member's disk: nothing; data of a cluster that was never seen healthy; other data.
 NONE, FORMING, ESTABLISHED = "none", "forming", "established"
-# Why a member is restarted that may not come back to what it ran: its data goes with it.
-REPLACED = "its executable was replaced"
 
 
 class MemberError(Exception):
@@ -42,7 +42,7 @@ class Declaration(NamedTuple):
     name: str  # of this member
     members: Sequence[DeclaredMember]  # all of them, this one among them
     formers: Sequence[str] = ()  # names of those known to have no data of an established cluster
-    restart_reason: str = ""  # why it must be restarted, where the host can't tell yet
+    restart_reason: str = ""  # code of why it must be restarted, where the host can't tell yet
     prune: bool = False  # take members out of the cluster that aren't declared
     final: bool = False  # all members have been started: nothing may be left pending
 
@@ -65,7 +65,7 @@ class Seen(NamedTuple):
     listed: Sequence[ListedMember] | None  # the cluster's own list; None: no cluster answers
     healthy: bool = False  # this member answers
     others_healthy: int = 0  # how many of the others listed do
-    restart_reason: str = ""  # why it must be restarted
+    restart_reason: units.Reason | None = None  # why it must be restarted
     living: Sequence[int] = ()  # ids of the renamed() that answer
 
 
@@ -110,22 +110,25 @@ def decide(declaration: Declaration, seen: Seen) -> Decision:
             " host. Remove the data directory there, so that it can join again."
         )
     update = None if mine.peer_urls == [declaration.me.peer_url] else mine.id
-    if _costs_the_quorum(seen, len(seen.listed)):
+    reason = seen.restart_reason
+    if reason and _costs_the_quorum(seen, len(seen.listed)):
         return Decision(
             remove=remove,
             update=update,
             pending="restart",
             why=(
-                f"{declaration.name} must be restarted ({seen.restart_reason}), but then only"
+                f"{declaration.name} must be restarted ({reason.sentence()}), but then only"
                 f" {seen.others_healthy} of the {len(seen.listed)} etcd members would answer. Start"
                 " the missing ones first."
             ),
         )
     service = _start_or_restart(seen)
+    # it may not come back to what it ran, and its data goes with it
+    is_replaced = reason is not None and reason.code == units.EXECUTABLE
     return Decision(
         remove=remove,
         update=update,
-        snapshot=service == "restart" and seen.healthy and seen.restart_reason == REPLACED,
+        snapshot=service == "restart" and seen.healthy and is_replaced,
         service=service,
         wait=not seen.healthy or bool(service),
     )
@@ -282,8 +285,7 @@ def _start_or_restart(seen: Seen) -> str:
 
 
 def _costs_the_quorum(seen: Seen, members: int) -> bool:
-    """Whether a restart that is due would leave fewer members than decide. One or two members have
-    no quorum without each other anyhow, and one that is broken itself can only get better.
+    """Whether a restart would leave fewer members than decide. One or two members have no quorum
+    without each other anyhow, and one that is broken itself can only get better.
     """
-    is_due = seen.active and seen.restart_reason != ""
-    return is_due and seen.healthy and members > 2 and seen.others_healthy < members // 2 + 1
+    return seen.active and seen.healthy and members > 2 and seen.others_healthy < members // 2 + 1

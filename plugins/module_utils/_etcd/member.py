@@ -23,7 +23,7 @@ from .._cni import files
 from .._node import units
 from . import environment
 from .client import Client, EtcdError, EtcdUnavailableError, ListedMember
-from .decision import ESTABLISHED, FORMING, NONE, REPLACED, Initial, MemberError
+from .decision import ESTABLISHED, FORMING, NONE, Initial, MemberError
 
 _AGAIN = 0.2  # seconds until a member that failed to start is looked at again
 _SETTLE = 0.5  # until members are changed again; etcd wants them connected for 5 s before
@@ -107,8 +107,8 @@ class Member:
             pid=int(shown["MainPID"]),
         )
 
-    def restart_reason(self, service: Service, alone: bool) -> str:
-        """Return why the running member isn't what it should be, "" when it is. alone: it is the
+    def restart_reason(self, service: Service, alone: bool) -> units.Reason | None:
+        """Return why the running member isn't what it should be, None when it is. alone: it is the
         only member.
 
         Raises MemberError for what a restart can't change: whether several members speak TLS to
@@ -116,25 +116,25 @@ class Member:
         """
         process = units.read_process(service.pid) if service.active and service.pid else None
         if process is None:
-            return ""  # it has just ended: systemd starts it with what is there now
+            return None  # it has just ended: systemd starts it with what is there now
         try:
             runs = os.stat(f"/proc/{service.pid}/exe")
             there = os.stat(self._installed.executable)
         except (FileNotFoundError, ProcessLookupError):
-            return ""
+            return None
         if (runs.st_dev, runs.st_ino) != (there.st_dev, there.st_ino):
-            return REPLACED
+            return units.Reason(units.EXECUTABLE)
         wanted, running = units.parse_environment(self._installed.environment), process.environment
         different = environment.differing(wanted, running)
         if not different:
-            return ""
+            return None
         if not alone and environment.peer_scheme(wanted) != environment.peer_scheme(running):
             raise MemberError(
                 "TLS between etcd members cannot be switched on or off while they run. Set"
                 " multinet_etcd_tls back, or reduce the cluster to one member, switch, and let the"
                 " others join."
             )
-        return "its settings changed: " + ", ".join(different)
+        return units.Reason("settings", ", ".join(different))
 
     def listed(self, urls: Sequence[str]) -> tuple[list[ListedMember] | None, str]:
         """Return (members as the living cluster at these URLs lists them, "") or (None, the

@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from .._node import units
 from .client import Client, EtcdUnavailableError, EtcdUncertainError
 from .decision import (
     NONE,
@@ -71,6 +72,8 @@ def _look(member: Member, declaration: Declaration, service: Service) -> tuple[S
     """Return (what is so, why no cluster answers)."""
     listed, no_cluster = member.listed(declaration.urls)
     reason = member.restart_reason(service, alone=len(declaration.members) == 1)
+    if not reason and service.active and declaration.restart_reason:
+        reason = units.Reason(declaration.restart_reason)
     seen = Seen(
         data=member.data(),
         active=service.active,
@@ -78,7 +81,7 @@ def _look(member: Member, declaration: Declaration, service: Service) -> tuple[S
         healthy=(
             listed is not None and service.active and member.is_healthy(declaration.me.client_url)
         ),
-        restart_reason=reason or (declaration.restart_reason if service.active else ""),
+        restart_reason=reason,
     )
     living = [
         one.id
@@ -160,7 +163,7 @@ def _is_to_enable(decision: Decision, service: Service) -> bool:
     return not service.enabled and (service.active or bool(decision.service))
 
 
-def _words(decision: Decision, service: Service, restart_reason: str) -> list[str]:
+def _words(decision: Decision, service: Service, reason: units.Reason | None) -> list[str]:
     done = [f"member {member_id:x} removed from the cluster" for member_id in decision.remove]
     if decision.update is not None:
         done.append("address changed in the cluster")
@@ -171,7 +174,7 @@ def _words(decision: Decision, service: Service, restart_reason: str) -> list[st
     if decision.snapshot:
         done.append("snapshot of its data saved")
     if decision.service == "restart":
-        done.append("restarted: " + (restart_reason or "its data was lost"))
+        done.append("restarted: " + (reason.sentence() if reason else "its data was lost"))
     elif decision.service:
         done.append("started")
     if _is_to_enable(decision, service):

@@ -33,17 +33,27 @@ PROPERTIES = (
     *overrides.PROPERTIES,
 )
 
+# Codes of reasons that a role may know before the host shows them, as in check mode
+EXECUTABLE, UNIT_FILE, PROGRAM = "executable", "unit_file", "program"
+GIVEN = (EXECUTABLE, UNIT_FILE, PROGRAM)
+# {code: the sentence, with a place for what differs}
+_SENTENCES = {
+    EXECUTABLE: "its executable was replaced",
+    UNIT_FILE: "its unit file changed",
+    PROGRAM: "its program was changed on the host",
+    "stopped": "it does not run",
+    "arguments": "it runs with other arguments ({})",
+    "environment": "it runs with another {}",
+    "config": "the network's configuration changed",
+    "installed": "it runs with what was installed before",
+    "settings": "its settings changed: {}",
+}
+
 # Variables that a unit has in its environment only so that its process can be compared: the sum of
 # what is read when it starts. Why it must start again when only this differs.
 CONFIG_SUM = "MULTINET_CONFIG_SHA256"
 INSTALLED_SUM = "MULTINET_INSTALLED_SHA256"
-SUMS = {
-    CONFIG_SUM: "the network's configuration changed",
-    INSTALLED_SUM: "it runs with what was installed before",
-}
-
-
-UNIT_FILE_CHANGED = "its unit file changed"
+_SUMS = {CONFIG_SUM: "config", INSTALLED_SUM: "installed"}
 
 # A daemon that has ended so often for the same reason will do so again. systemd itself never gives
 # up with these units, for at boot what they need may come late.
@@ -64,7 +74,20 @@ class Unit(NamedTuple):
     executable: str = ""  # path of the executable it must run; empty: not compared
     arguments: Sequence[str] | None = None  # of its main process; None: not compared
     verb: str = "restart"  # what brings it in line: restart, or reload, which never stops it
-    reason: str = ""  # a reason for that which is known already
+    reason: str = ""  # one of GIVEN that is known already
+
+
+class Reason(NamedTuple):
+    """Why a unit must be started, restarted or reloaded: a code, which decides, and for people a
+    sentence.
+    """
+
+    code: str
+    what: str = ""  # differs
+
+    def sentence(self) -> str:
+        """Say it."""
+        return _SENTENCES[self.code].format(self.what)
 
 
 class Process(NamedTuple):
@@ -80,7 +103,8 @@ class Change(NamedTuple):
 
     unit: str
     verb: str  # restart (which starts it, too), start or reload
-    reason: str
+    reason: str  # for people
+    enable_anew: bool = False  # other units may want it now, and some no longer
 
 
 def parse_environment(text: str) -> dict[str, str]:
@@ -109,28 +133,28 @@ def parse_show(output: str) -> dict[str, dict[str, str]]:
 
 def reason_to_change(
     unit: Unit, properties: Mapping[str, str], process: Process | None
-) -> str | None:
-    """Say why a unit must be started, restarted or reloaded, or return None.
+) -> Reason | None:
+    """Return why a unit must be started, restarted or reloaded, or None.
 
     properties: of systemd, see PROPERTIES. process: its main process, None when there is none;
     units other than services, such as timers, never have one.
     """
     has_process = unit.name.endswith(".service")
     if properties.get("ActiveState") != "active" or (has_process and process is None):
-        return "it does not run"
+        return Reason("stopped")
     if is_stale(properties):
-        return UNIT_FILE_CHANGED
+        return Reason(UNIT_FILE)
     if process is not None:
         if unit.executable and process.executable != unit.executable:
-            return "its executable was replaced"
+            return Reason(EXECUTABLE)
         if unit.arguments is not None and list(process.arguments) != list(unit.arguments):
-            return f"it runs with other arguments ({' '.join(process.arguments) or 'none'})"
+            return Reason("arguments", " ".join(process.arguments) or "none")
         different = _different(unit, process.environment)
-        if len(different) == 1 and different[0] in SUMS:
-            return SUMS[different[0]]
+        if len(different) == 1 and different[0] in _SUMS:
+            return Reason(_SUMS[different[0]])
         if different:
-            return f"it runs with another {', '.join(different)}"
-    return unit.reason or None
+            return Reason("environment", ", ".join(different))
+    return Reason(unit.reason) if unit.reason else None
 
 
 def is_stale(properties: Mapping[str, str]) -> bool:
@@ -248,7 +272,9 @@ def plan(systemd: Systemd, units: Sequence[Unit]) -> tuple[list[Change], list[st
         reason = reason_to_change(unit._replace(executable=executable), properties, process)
         if reason:
             starts = unit.verb == "reload" and properties.get("ActiveState") != "active"
-            changes.append(Change(unit.name, "start" if starts else unit.verb, reason))
+            verb = "start" if starts else unit.verb
+            anew = reason.code == UNIT_FILE
+            changes.append(Change(unit.name, verb, reason.sentence(), anew))
         if properties.get("UnitFileState") not in ("enabled", "enabled-runtime"):
             enable.append(unit.name)
     return changes, enable
@@ -262,12 +288,13 @@ def in_vain(systemd: Systemd, units: Sequence[Unit], changes: Sequence[Change]) 
     wanted = [unit._replace(reason="") for unit in units if unit.name in changed]
     shown = systemd.show(sorted(changed)) if changed else {}
     found = []
-    for unit, dummy, reason in plan(systemd, wanted)[0]:
+    for change in plan(systemd, wanted)[0]:
+        unit = change.unit
         files = overrides.changes(unit, shown.get(unit, {}))
         why = "; ".join(overrides.sentence(unit, path, names) for path, names in files.items())
         if why:
             found.append(
-                f"A restart of {unit} changes nothing ({reason}): {why}."
+                f"A restart of {unit} changes nothing ({change.reason}): {why}."
                 f" {overrides.REMEDY.capitalize()}."
             )
     return found
@@ -286,8 +313,7 @@ def apply(
     timeout: seconds for all of them together.
     """
     systemd.systemctl("daemon-reload")
-    # another unit file may want to be wanted by other units, and no longer by some
-    anew = [change.unit for change in changes if change.reason == UNIT_FILE_CHANGED]
+    anew = [change.unit for change in changes if change.enable_anew]
     if enable or anew:
         systemd.systemctl("reenable", *dict.fromkeys([*enable, *anew]))
     units: dict[str, list[str]] = {"reload": [], "start": [], "restart": []}

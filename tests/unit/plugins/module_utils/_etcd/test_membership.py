@@ -23,13 +23,18 @@ from ansible_collections.multinet.flannel.plugins.module_utils._etcd.decision im
     MemberError,
     Seen,
 )
-from ansible_collections.multinet.flannel.plugins.module_utils._node.units import parse_environment
+from ansible_collections.multinet.flannel.plugins.module_utils._node.units import (
+    EXECUTABLE,
+    Reason,
+    parse_environment,
+)
 
 DECLARED = [DeclaredMember(name, f"https://{name}:2380", f"https://{name}:2379") for name in "abc"]
 LIVING = [
     ListedMember(number, name, [f"https://{name}:2380"], []) for number, name in enumerate("abc", 1)
 ]
 NOTHING = Decision()
+REPLACED, SETTINGS = Reason(EXECUTABLE), Reason("settings", "ETCD_NAME")
 
 
 def decide(data, listed, active=True, declared=DECLARED, formers=(), prune=False, **seen):
@@ -172,32 +177,30 @@ def test_starts_without_waiting_when_the_quorum_is_not_there():
 
 
 def test_restarts_when_the_others_keep_the_quorum():
-    todo = decide(
-        "established", LIVING, restart_reason="its executable was replaced", others_healthy=2
-    )
+    todo = decide("established", LIVING, restart_reason=REPLACED, others_healthy=2)
     assert differs(todo) == {"snapshot": True, "service": "restart", "wait": True}
     # other settings go back as they came
-    todo = decide("established", LIVING, restart_reason="its settings changed", others_healthy=2)
+    todo = decide("established", LIVING, restart_reason=SETTINGS, others_healthy=2)
     assert differs(todo) == {"service": "restart", "wait": True}
 
 
 def test_does_not_restart_the_member_that_the_quorum_needs():
-    todo = decide(
-        "established", LIVING, restart_reason="its executable was replaced", others_healthy=1
-    )
+    todo = decide("established", LIVING, restart_reason=REPLACED, others_healthy=1)
     assert (todo.service, todo.pending) == ("", "restart")
-    assert "only 1 of the 3 etcd members would answer" in todo.why
+    assert "a must be restarted (its executable was replaced), but then only 1 of the 3 etcd" in (
+        todo.why
+    )
     # it is the broken one itself: the restart can only help
-    broken = decide("established", LIVING, restart_reason="x", others_healthy=1, healthy=False)
+    broken = decide("established", LIVING, restart_reason=SETTINGS, others_healthy=1, healthy=False)
     assert broken.service == "restart"
 
 
 def test_restarts_when_there_is_no_quorum_to_lose():
-    assert differs(decide("established", None, restart_reason="x")) == {
+    assert differs(decide("established", None, restart_reason=SETTINGS)) == {
         "service": "restart",
         "pending": "start",
     }
-    alone = decide("established", LIVING[:1], declared=DECLARED[:1], restart_reason="x")
+    alone = decide("established", LIVING[:1], declared=DECLARED[:1], restart_reason=SETTINGS)
     assert differs(alone) == {"service": "restart", "wait": True}
 
 

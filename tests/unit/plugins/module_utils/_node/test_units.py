@@ -34,6 +34,11 @@ def process(executable=EXECUTABLE, **environment):
     return units.Process(dict(WANTED, PATH="/bin", **environment), executable)
 
 
+def why(unit, properties, running):
+    reason = units.reason_to_change(unit, properties, running)
+    return reason.sentence() if reason else None
+
+
 @pytest.mark.parametrize(
     "properties, running, reason",
     [
@@ -51,30 +56,39 @@ def process(executable=EXECUTABLE, **environment):
     ],
 )
 def test_reason_to_change(properties, running, reason):
-    assert units.reason_to_change(UNIT, properties, running) == reason
+    assert why(UNIT, properties, running) == reason
 
 
-def test_a_reason_that_is_known_already_concerns_what_runs_as_it_should():
-    unit = UNIT._replace(reason="its configuration is going to change")
-    assert units.reason_to_change(unit, RUNNING, process()) == unit.reason
-    assert units.reason_to_change(unit, {}, None) == "it does not run"
+@pytest.mark.parametrize(
+    "code, sentence",
+    [
+        ("executable", "its executable was replaced"),
+        ("unit_file", "its unit file changed"),
+        ("program", "its program was changed on the host"),
+    ],
+)
+def test_a_reason_that_is_known_already_concerns_what_runs_as_it_should(code, sentence):
+    assert code in units.GIVEN and len(units.GIVEN) == 3
+    unit = UNIT._replace(reason=code)
+    assert why(unit, RUNNING, process()) == sentence
+    assert why(unit, {}, None) == "it does not run"
 
 
 def test_a_process_may_have_what_others_put_into_its_environment():
     unit = units.Unit("multinet-subnets.service", {"MULTINET_INSTALLED_SHA256": "new"})
     running = units.Process({"MULTINET_INSTALLED_SHA256": "new", "LANG": "C"}, "/usr/bin/python3")
-    assert units.reason_to_change(unit, RUNNING, running) is None
+    assert why(unit, RUNNING, running) is None
     running.environment["MULTINET_INSTALLED_SHA256"] = "old"
     reason = "it runs with what was installed before"
-    assert units.reason_to_change(unit, RUNNING, running) == reason
+    assert why(unit, RUNNING, running) == reason
 
 
 def test_a_timer_has_no_process():
     timer = units.Unit("multinet-token.timer")
     properties = {"ActiveState": "active", "NeedDaemonReload": "no"}
-    assert units.reason_to_change(timer, properties, None) is None
+    assert why(timer, properties, None) is None
     properties["NeedDaemonReload"] = "yes"
-    assert units.reason_to_change(timer, properties, None) == "its unit file changed"
+    assert why(timer, properties, None) == "its unit file changed"
 
 
 class Host:
@@ -143,7 +157,7 @@ def test_a_timer_is_brought_in_line_when_the_file_of_what_it_starts_changed():
         asked.append(argv)
         return 0, shown, ""
 
-    changes = [units.Change("x.timer", "restart", "its unit file changed")]
+    changes = [units.Change("x.timer", "restart", "its unit file changed", enable_anew=True)]
     assert units.plan(units.Systemd(run), [units.Unit("x.timer")]) == (changes, [])
     assert asked[0][-2:] == ["x.timer", "x.service"]
 
@@ -174,7 +188,7 @@ def test_environment_file_and_running_process_are_read_alike():
         executable=running.executable,
         arguments=["-c", "print(flush=True); input()"],
     )
-    assert units.reason_to_change(unit, RUNNING, running) is None
+    assert why(unit, RUNNING, running) is None
     assert units.read_process(child.pid) is None
 
 
@@ -302,7 +316,7 @@ def test_a_restart_that_was_in_vain_names_the_file_that_is_to_blame(tmp_path):
     """Or each run would restart it, and change nothing."""
     file = tmp_path / "x.conf"
     file.write_text("[Service]\nEnvironment=MULTINET_CONFIG_SHA256=x\n", encoding="utf-8")
-    unit = units.Unit(UNIT.name, {"MULTINET_CONFIG_SHA256": "new"}, reason="known already")
+    unit = units.Unit(UNIT.name, {"MULTINET_CONFIG_SHA256": "new"}, reason="executable")
     changes = [units.Change(unit.name, "restart", "it does not run")]
 
     def in_vain(drop_in, wanted):
