@@ -27,27 +27,32 @@ options:
     description: Directory of the library. By default, the directory of its version below
       C(/usr/local/lib/multinet).
     type: str
-  directory_alone:
-    description: Whether to return the library's directory instead.
-    type: bool
-    default: false
+  returned:
+    description: Whether to return the library's V(files), the V(directories) of these files, or the
+      V(directory) of the library.
+    type: str
+    choices: [files, directories, directory]
+    default: files
 """
 
 EXAMPLES = r"""
 - name: Install the library
   multinet.flannel.node_files:
+    directories: "{{ query('multinet.flannel.library_files', returned='directories') }}"
     files: "{{ query('multinet.flannel.library_files') }}"
 """
 
 RETURN = r"""
 _raw:
-  description: The files, each with C(path), C(content) and C(mode); or the directory.
+  description: The files, each with C(path), C(content) and C(mode); or the directories, each with
+    C(path); or the path of the directory.
   type: list
   elements: raw
 """
 
 import functools
 import hashlib
+import os
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -127,6 +132,11 @@ def library(
     ]
 
 
+def directories(files: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+    """Return the directories {path} of files, as library() returns these."""
+    return [{"path": path} for path in sorted({os.path.dirname(file["path"]) for file in files})]
+
+
 def directory() -> str:
     """Return the directory of the library of all programs, by what is in it."""
     made_of = hashlib.sha256(repr(_contents(tuple(PROGRAMS), MODULE_UTILS)).encode())
@@ -154,13 +164,14 @@ class LookupModule(LookupBase):
     def run(
         self, terms: list[str], variables: dict[str, Any] | None = None, **kwargs: Any
     ) -> list[Any]:
-        """Return library() of the terms, or its directory."""
+        """Return library() of the terms, directories() of that, or directory()."""
         self.set_options(var_options=variables, direct=kwargs)
         unknown = [term for term in terms if term not in PROGRAMS]
         if unknown:
             raise AnsibleLookupError(
                 f"There is no program {unknown[0]!r}; write one of {', '.join(PROGRAMS)}."
             )
-        if self.get_option("directory_alone"):
+        if self.get_option("returned") == "directory":
             return [self.get_option("lib_dir") or directory()]
-        return library(terms or tuple(PROGRAMS), self.get_option("lib_dir"))
+        files = library(terms or tuple(PROGRAMS), self.get_option("lib_dir"))
+        return directories(files) if self.get_option("returned") == "directories" else files

@@ -340,18 +340,6 @@ def test_a_program_has_all_that_it_imports(program: str, main: str) -> None:
     assert {name.partition("/")[0] for name in installed if "/" in name} == packages
 
 
-def test_the_role_makes_the_directories_of_the_library() -> None:
-    task = next(
-        task
-        for task in load("meta_plugin", "tasks", "main.yml")
-        if "multinet.flannel.node_files" in task
-    )
-    made = {item["path"] for item in task["multinet.flannel.node_files"]["directories"]}
-    files = library_files.library(lib_dir="{{ multinet_library_dir }}")
-    needed = {str(pathlib.PurePosixPath(file["path"]).parent) for file in files}
-    assert needed <= made | {str(pathlib.PurePosixPath(path).parent) for path in made}
-
-
 UNITS = sorted(ROOT.glob("roles/*/templates/*.service.j2"))
 # It speaks with the kernel alone.
 WITHOUT_NETWORK = {"multinet-isolation.service.j2"}

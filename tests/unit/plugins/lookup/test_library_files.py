@@ -32,6 +32,13 @@ def test_each_program_brings_all_that_it_imports(program, tmp_path):
     assert not done.returncode, done.stderr
 
 
+def test_the_directories_are_those_of_all_files():
+    files = library_files.library(["token-renewal"], "/lib")
+    packages = ("", "/_cni", "/_kube_client", "/_tokens")
+    expected = [{"path": f"/lib/multinet{package}"} for package in packages]
+    assert library_files.directories(files) == expected
+
+
 def test_an_installing_task_reads_each_file_once(monkeypatch):
     """It asks for the library, for its directory, and for the launchers, which name it."""
     read = []
