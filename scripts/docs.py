@@ -11,12 +11,15 @@ Usage: docs.py [--check]. With --check it writes nothing, and fails if a documen
 
 from __future__ import annotations
 
+import functools
 import json
 import pathlib
 import re
 import sys
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -125,6 +128,48 @@ def packages_of_hosts() -> str:
     )
 
 
+# The role whose variables all roles read is long, and documents explain its variables by what they
+# are for
+WITHOUT_TABLE = "multinet"
+
+
+def roles() -> dict[str, dict[str, dict[str, Any]]]:
+    """Return {role: {variable: its entry in the role's argument_specs}}, without roles that have no
+    variables of their own.
+    """
+    found = {}
+    for path in sorted(ROOT.glob("roles/*/meta/argument_specs.yml")):
+        entries = yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"].values()
+        options = {name: one for entry in entries for name, one in entry["options"].items()}
+        if options and path.parts[-3] != WITHOUT_TABLE:
+            found[path.parts[-3]] = options
+    return found
+
+
+def variables(options: dict[str, dict[str, Any]]) -> str:
+    """The variables of a role."""
+    return table(
+        ("variable", "meaning", "default"),
+        ((f"`{name}`", _meaning(option), _default(option)) for name, option in options.items()),
+    )
+
+
+def _meaning(option: dict[str, Any]) -> str:
+    said = option["description"]
+    text = said if isinstance(said, str) else " ".join(said)
+    for title, names in (("One of", option.get("choices", ())), ("Keys:", option.get("options"))):
+        if names and not all(f"({name})" in text for name in names):
+            text += f" {title} {', '.join(f'C({name})' for name in names)}."
+    return re.sub(r"\b[CVO]\((.*?)\)", r"`\1`", " ".join(text.split()))
+
+
+def _default(option: dict[str, Any]) -> str:
+    default = option.get("default", "")
+    if isinstance(default, str):  # one that depends on others is said in words
+        return f"`{default}`" if re.fullmatch(r"[\w./-]+", default) else default or "-"
+    return f"`{json.dumps(default)}`"
+
+
 class Part(NamedTuple):
     """One generated part of a document."""
 
@@ -141,6 +186,10 @@ PARTS = [
     Part("docs/report.md", "kinds of probe", probe_kinds),
     Part("docs/report.md", "leak classes", leak_classes),
     Part("roles/mirror/README.md", "packages of hosts", packages_of_hosts),
+    *(
+        Part(f"roles/{role}/README.md", "variables", functools.partial(variables, options))
+        for role, options in roles().items()
+    ),
 ]
 
 

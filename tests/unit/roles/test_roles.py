@@ -65,6 +65,16 @@ def test_ports_of_roles_are_those_of_the_programs() -> None:
     assert remote["port"]["default"] == _ports.SUBNET_SERVER_REMOTE
 
 
+@pytest.mark.parametrize("role", ROLES)
+def test_the_readme_of_a_role_has_its_name_and_its_variables(role: str) -> None:
+    """scripts/docs.py writes the table; the role that all others read has files of its own."""
+    text = (ROOT / "roles" / role / "README.md").read_text(encoding="utf-8")
+    assert text.startswith(f"# multinet.flannel.{role}\n")
+    entries = load(role, "meta", "argument_specs.yml")["argument_specs"].values()
+    names = {name for entry in entries for name in entry["options"]}
+    assert role == "multinet" or not [name for name in names if f"\n| `{name}` |" not in text]
+
+
 def test_what_is_derived_is_not_what_users_set() -> None:
     derived = load("multinet", "defaults", "main", "derived.yml")
     assert not set(derived) & (set(settings("multinet")) | set(options("multinet")))
