@@ -78,17 +78,17 @@ def told(facts: Iterable[Facts]) -> list[str]:
 
 
 def among(
-    causes: Iterable[Cause], hosts: Collection[str], networks: Collection[str], leak: bool = False
+    causes: Iterable[Cause], hosts: Collection[str], networks: Collection[str], opens: bool = False
 ) -> list[Cause]:
     """Return those that may be why something does not arrive between these hosts in these networks
-    (leak: why it does).
+    (opens: why it does, or otherwise than it was sent).
     """
     return [
         cause
         for cause in causes
         if cause["host"] in hosts
         and cause["network"] in ("", *networks)
-        and (cause["kind"] in _OPENS if leak else cause["kind"] not in _HARMLESS + _ADMITS)
+        and (cause["kind"] in _OPENS if opens else cause["kind"] not in _HARMLESS + _ADMITS)
     ]
 
 

@@ -174,16 +174,18 @@ def _host_side(found: _Found, host: Facts, network: dict[str, Any], facts: Itera
 def _forwarding(found: _Found, plan: dict[str, Any], host: Facts) -> None:
     if not host["pods"] and not any(side["bridge"] for side in host["node"]["networks"].values()):
         return  # the bridge plugin switches it on with the first pod
-    wanted = ["net/ipv4/ip_forward"]
+    wanted = {"net/ipv4/ip_forward": leaks.NO_PATH}
     if any(network.get("ipv6_cidr") for network in plan["networks"]):
-        wanted.append("net/ipv6/conf/all/forwarding")
-    for key in wanted:
+        wanted["net/ipv6/conf/all/forwarding"] = leaks.NO_PATH
+    if plan.get("kubernetes"):  # kube-proxy must see answers that stay on a bridge
+        wanted["net/bridge/bridge-nf-call-iptables"] = leaks.NODE_TO_POD
+    for key, leak in wanted.items():
         if key in host["node"]["sysctls"]:
             value = host["node"]["sysctls"][key]
             found.expect(
                 value != 0,
                 _Place(host["host"]),
-                leaks.NO_PATH,
+                leak,
                 what=key.replace("/", "."),
                 expected=1,
                 observed=value,

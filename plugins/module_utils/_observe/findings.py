@@ -9,7 +9,7 @@ Pure, on the controller.
 from __future__ import annotations
 
 import collections
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from . import causes, kinds, leaks
@@ -25,6 +25,12 @@ WORDS = {
     INCONCLUSIVE: "prove nothing",
 }
 
+# Of a leak, beside its own class, that of the facts which open it
+OPENED_BY = {
+    leaks.INJECTION: leaks.WRONG_VNI,
+    leaks.INJECTION_FROM_OUTSIDE: leaks.WRONG_VNI,
+    leaks.BROADCAST: leaks.SHARED_BRIDGE,
+}
 
 RUN = "ansible-playbook -i INVENTORY multinet.flannel."
 
@@ -176,11 +182,60 @@ def _hosts(members: Sequence[Cell], leak: leaks.Leak) -> list[str]:
     what does not arrive, too.
     """
     look = sorted({_where(cell, leak) for cell in members})
-    ends = [{cell["from_host"], cell["to_host"]} for cell in members]
-    common = set.intersection(*ends)
+    common = set.intersection(*map(_ends, members))
     if len(look) > 1 and len(common) == 1:
         return sorted(common)
     return look
+
+
+def _ends(cell: Cell) -> set[str]:
+    return {cell["from_host"], cell["to_host"]}
+
+
+def _may_be_why(
+    row: dict[str, Any], first: Cell, leak: leaks.Leak, networks: Collection[str]
+) -> bool:
+    """Whether a fact may be why cells like the first one, in these networks, are not as planned."""
+    if first["outcome"] == LEAK:
+        opens = row["class"] in (leak.number, OPENED_BY.get(leak, leak).number)
+        return opens and row["network"] in ("", *networks)
+    own = not (row["network"] or row["pod"])
+    return first["outcome"] == BROKEN and (own or row["network"] in networks)
+
+
+def _explained(
+    members: Sequence[Cell], leak: leaks.Leak, deviate: set[str]
+) -> tuple[set[str], list[Cell]]:
+    """Return which of the hosts that deviate may be why, and the cells that none of them explains.
+
+    A host that is an end of all that is missing is enough. If it does not deviate, those that do
+    explain all, or are another matter.
+    """
+    if members[0]["outcome"] == LEAK:
+        enough = {_where(cell, leak) for cell in members}
+    else:
+        common = set.intersection(*map(_ends, members))
+        enough = common if len(common) == 1 else set()
+    if enough and enough <= deviate:
+        return enough, []
+    rest = [cell for cell in members if not _ends(cell) & deviate]
+    if rest and enough and members[0]["outcome"] == BROKEN:
+        return set(), list(members)
+    return deviate, rest
+
+
+def _needs(members: Iterable[Cell], leak: leaks.Leak) -> list[str]:
+    """Return what the kinds of the cells need that must arrive, in the order of reports."""
+    broken = [cell for cell in members if cell["outcome"] == BROKEN]
+    hidden = [cell["kind"] for cell in broken if REWRITTEN in cell["reason"]]
+    named = [cell["kind"] for cell in broken if REWRITTEN not in cell["reason"]]
+    needs = [kind.needs for kind in kinds.KINDS.values() if kind.name in named and kind.needs]
+    return needs + [leaks.HIDDEN] * (leak is leaks.NODE_TO_POD and bool(hidden))
+
+
+def _hosts_of(row: dict[str, Any]) -> set[str]:
+    """Return where a fact or a deviation of a host is to be looked at."""
+    return set(row.get("hosts", [row["host"]]))
 
 
 def _finding(
@@ -192,7 +247,6 @@ def _finding(
     """Return the finding of cells of one outcome and class."""
     first = members[0]
     leak = leaks.CLASSES[first["class"]]
-    look = _hosts(members, leak)
     pairs = [(cell["from_network"], cell["to_network"]) for cell in members]
     source, target = ("one network", "another")
     if len(set(pairs)) == 1:
@@ -201,28 +255,44 @@ def _finding(
         source, target = "a network", "itself"
     forged = all(cell["kind"] == kinds.SPOOFED.name for cell in members)
     in_part = all(IN_PART in cell["reason"] for cell in members)
-    ends = {cell[key] for cell in members for key in ("from_host", "to_host")}
+    ends = {host for cell in members for host in _ends(cell)}
     networks = {network for pair in pairs for network in pair}
+    rewrites = leak is leaks.MASQUERADE
     why = (
-        causes.among(drift, ends, networks, leak=first["outcome"] == LEAK)
+        causes.among(drift, ends, networks, opens=first["outcome"] == LEAK or rewrites)
         if first["outcome"] in (LEAK, BROKEN)
         else []
     )
     facts = [
-        row
-        for row in deviations
-        if first["outcome"] == BROKEN
-        and row["host"] in ends
-        and (row["network"] in networks or not (row["network"] or row["pod"]))
+        row for row in deviations if row["host"] in ends and _may_be_why(row, first, leak, networks)
     ]
-    # a way has two ends, and who says that something is wrong is where to look
-    if why or facts:
-        look = sorted({host for one in why or facts for host in one.get("hosts", [one["host"]])})
+    deviate = {host for row in [*why, *facts] for host in _hosts_of(row)}
+    guilty, unexplained = _explained(members, leak, deviate)
+    why = [one for one in why if one["host"] in guilty]
+    # what a host says of itself has the facts there for its effects
+    explained = {one["host"] for one in why}
+    facts = [row for row in facts if _hosts_of(row) & guilty and not _hosts_of(row) & explained]
+    rest = _hosts(unexplained, leak) if unexplained else []
+    told = [causes.repair(why), _by_facts(facts)]
+    if rest:
+        told.append(
+            leaks.repair(
+                leak,
+                ", ".join(rest),
+                source,
+                target,
+                forged=forged,
+                in_part=in_part,
+                elsewhere=elsewhere,
+                first=_needs(unexplained, leak),
+            )
+        )
     finding = {
         "outcome": first["outcome"],
         "class": leak.number,
         "class_name": leak.name,
-        "hosts": look,
+        # a way has two ends, and who says that something is wrong is where to look
+        "hosts": sorted(explained.union(*map(_hosts_of, facts), rest)),
         "pairs": [
             {"from": pair[0], "to": pair[1], "cells": count}
             for pair, count in sorted(collections.Counter(pairs).items())
@@ -235,19 +305,7 @@ def _finding(
         "reason": first["reason"],
         "source_rewritten": sum(map(_is_rewritten, members)),
         "causes": why,
-        "repair": (
-            causes.repair(why)
-            or _by_facts(facts)
-            or leaks.repair(
-                leak,
-                ", ".join(look),
-                source,
-                target,
-                forged=forged,
-                in_part=in_part,
-                elsewhere=elsewhere,
-            )
-        ),
+        "repair": " ".join(filter(None, told)),
     }
     return dict(finding, sentence=_sentence(finding, source, target, first))
 

@@ -50,6 +50,7 @@ class Kind(NamedTuple):
     leak_across: leaks.Leak | None = None  # the same between two hosts, if it is another
     leak_ipv6: leaks.Leak | None = leaks.IPV6  # the same if IPv4 is tight, if it is another
     failure: leaks.Leak = leaks.NO_PATH  # what it means that it must arrive and does not
+    needs: str = ""  # what to look at then, before the repair of that class; filled in like it
     arrives: str = ""  # what its arrival is, if it is more than that of a token
     keeps_source: bool = False  # it must arrive with the pod's own address as its source
     shows_masquerade: bool = False  # another source than was sent is counted in findings
@@ -220,6 +221,8 @@ SERVICE = Kind(
     answered=True,
     leak=leaks.REDIRECTED,
     failure=leaks.NODE_TO_POD,
+    needs="On {host}, kube-proxy must run, and have rules for the Service (nft list table ip"
+    " kube-proxy; iptables-save -t nat | grep KUBE-SVC).",
     keeps_source=True,
     everywhere=False,
     protocols=("tcp",),
@@ -233,6 +236,9 @@ PORT = Kind(
     answered=True,
     leak=leaks.REDIRECTED,
     failure=leaks.NODE_TO_POD,
+    needs="On {host}, a pod's hostPort is portmap's (iptables-save -t nat | grep CNI-; nft list"
+    " table inet cni_hostport), which makes its rules when the pod is made again: kubectl delete"
+    " pod. A NodePort is kube-proxy's.",
     everywhere=False,
     protocols=("tcp",),
 )
@@ -243,6 +249,8 @@ HOST = Kind(
     "a node reaches the pods on it",
     answered=True,
     failure=leaks.NODE_TO_POD,
+    needs="On {host}, look at what drops in output what the node sends to its pods, or in input"
+    " their answers.",
     everywhere=False,
 )
 OUTSIDE = Kind(

@@ -10,6 +10,7 @@ Pure, standard library: hosts and the controller read it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 
@@ -137,8 +138,10 @@ SHARED_BRIDGE = Leak(
     14,
     "shared bridge or miswired interface",
     closed_by="a bridge for each network, with only the veths of its pods on it",
-    repair="On {host}, ip link show master <bridge> tells which interface is on the wrong bridge;"
-    " tc filter show and nft list ruleset netdev tell what sends on from one to another.",
+    repair="On {host}, ip -d link show master <bridge> shows the ports of a bridge, which are to be"
+    " veths of its pods; ip link show type macvlan, also in namespaces (ip -all netns exec ip link"
+    " show type macvlan), what is on top of one; tc filter show and nft list ruleset netdev what"
+    " sends on from one to another.",
     shown_by="the ports of each bridge, the peers of each pod's interfaces",
 )
 IPV6 = Leak(
@@ -154,8 +157,9 @@ BROADCAST = Leak(
     16,
     "broadcast crosses hosts",
     closed_by="tunnel devices that know each peer and flood nothing",
-    repair="On {host}, look for flooding entries (bridge fdb show dev <tunnel device>) and"
-    " backend.learning.",
+    repair="On {host}, look for what carries broadcasts from a bridge to another host: a port of it"
+    " that is no veth of a pod, such as a tunnel device (ip -d link show master <bridge>), with an"
+    " entry that floods (bridge fdb show | grep 00:00:00:00:00:00) or backend.learning.",
 )
 REDIRECTED = Leak(
     17,
@@ -184,8 +188,9 @@ MISSING_INTERFACE = Leak(
     22,
     "interfaces that are not there, or not as the API says",
     closed_by="the meta-plugin: no pod starts with an interface missing",
-    repair="On {host}, look at the events of the pod and at /var/lib/cni/multinet; a pod that is"
-    " older than a network's declaration gets it when it is recreated.",
+    repair="On {host}, have the pod attached again: kubectl delete pod, and its controller makes"
+    " another (without Kubernetes: detach and attach). So it also gets a network that is younger"
+    " than the pod. If it does not start, its events say why (kubectl describe pod).",
     shown_by="interfaces, the record of their attachment, and the annotation network-status",
 )
 NOT_MEASURED = Leak(
@@ -199,13 +204,11 @@ NODE_TO_POD = Leak(
     26,
     "Services, published ports, or the way from node to pod",
     closed_by="kube-proxy, portmap, and `bridge-nf-call-iptables` 1",
-    repair="On {host}, look at kube-proxy, portmap and any NetworkPolicy (nft list ruleset;"
-    " iptables-save), at net.bridge.bridge-nf-call-iptables, which must be 1, and at what inet"
-    " multinet dropped. Where a Service hides pods, kube-proxy does not know the range or the"
-    " bridge of {source}, or is started with --masquerade-all (docs/kubernetes.md, The range of"
-    " eth0).",
+    # kinds.py has what each kind of probe needs
+    repair="NetworkPolicies and other firewalls on {host} may also drop it (nft list ruleset;"
+    " iptables-save), or inet multinet; net.bridge.bridge-nf-call-iptables must be 1.",
     shown_by="`service`, `port` or `host` that must arrive and does not; `service` from another"
-    " source than the pod's own",
+    " source than the pod's own; `bridge-nf-call-iptables`",
 )
 
 NO_WAY_OUT = Leak(
@@ -265,8 +268,9 @@ LOSSY = Leak(
     33,
     "packets get lost on the way, or arrive twice",
     closed_by="an underlay and hosts that deliver each packet once",
-    repair="On {host}, and between the hosts, look for what drops or repeats some packets:"
-    " limits (tc qdisc, nft limit), errors of an interface (ip -s link), links that are full.",
+    repair="On {host}, and between the hosts, look for what drops or repeats some packets: rules"
+    " (nft list ruleset; iptables-save: limit, numgen, statistic, dup, TEE), queues (tc -s qdisc),"
+    " errors of an interface (ip -s link), links that are full.",
     shown_by="inside a network: how often a token was sent, and how often it arrived",
 )
 
@@ -285,6 +289,12 @@ _FILTERED = (
     " the receiving host, and in the pods."
 )
 
+# Of a Service by which an endpoint sees another source than the pod's
+HIDDEN = (
+    "On {host}, kube-proxy does not know the range or the bridge of {source}, or is started with"
+    " --masquerade-all (docs/kubernetes.md, The range of eth0)."
+)
+
 
 def repair(
     leak: Leak,
@@ -295,15 +305,18 @@ def repair(
     forged: bool = False,
     in_part: bool = False,
     elsewhere: bool = False,
+    first: Iterable[str] = (),
 ) -> str:
     """Return what to do about a leak on host, from network source to network target.
 
     forged: whether all that leaked had a forged source address. in_part: whether some protocols
-    arrived in all cases. elsewhere: whether nothing of ours is deployed there.
+    arrived in all cases. elsewhere: whether nothing of ours is deployed there. first: what to do
+    before all else, with the same places to fill in.
     """
     if in_part and leak is NO_PATH:
         leak = leak._replace(repair=_FILTERED, elsewhere="")
     text = ((elsewhere and leak.elsewhere) or leak.repair) + (FORGED_SOURCE if forged else "")
+    text = " ".join([*first, text])
     return (
         text.replace("{host}", host)
         .replace("{source}", source or "one network")

@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.multinet.flannel.plugins.module_utils._observe import leaks
+from ansible_collections.multinet.flannel.plugins.module_utils._observe import cells, leaks
 from ansible_collections.multinet.flannel.plugins.module_utils._observe import report as forms
 
 from .test_verdict import change
-from .world import evaluate, load, perfect
+from .world import crowd, evaluate, load, perfect
 
 LEASE = {
     "network": "blue",
@@ -95,6 +95,53 @@ def test_a_leak_has_the_guard_alone_as_its_cause():
     assert [other["what"] for other in others] == ["sysctls", "lease"]
 
 
+def test_a_leak_names_the_fact_that_opens_it():
+    plan, facts = load()
+    shares = perfect(plan, facts)
+    for fact in facts:
+        stranger = {"interface": "x0", "bridge": "mn-red", "kind": "vxlan", "network": "red"}
+        fact["node"]["strangers"] = [stranger]
+    for source, at in (("h1/a", "h2/c"), ("h2/c", "h1/a")):
+        heard = {"receive": f"l2|4|{source}/net1", "at": at, "interface": "net1"}
+        change(plan, facts, shares, heard)
+    leak, *others = evaluate(plan, facts, shares)["findings"]
+    assert (leak["class"], leak["hosts"]) == (leaks.BROADCAST.number, ["h1", "h2"])
+    assert leak["repair"].startswith("h1 x0: port of bridge mn-red is vxlan, expected only veths")
+    assert {other["class"] for other in others} == {leaks.SHARED_BRIDGE.number}
+
+
+def test_a_tunnel_at_a_port_that_no_guard_knows_is_why_pods_speak_to_it():
+    plan, facts = load()
+    injected = next(
+        cell["id"]
+        for cell in cells.cells(plan, facts)
+        if (cell["kind"], cell["from_host"], cell["to_host"]) == ("inject", "h1", "h2")
+        and cell["to_network"] == "red"
+    )
+    facts[1]["node"]["networks"]["red"]["device"]["port"] = 9999
+    shares = perfect(plan, facts)
+    change(plan, facts, shares, {"receive": injected})
+    leak, *dummy = evaluate(plan, facts, shares)["findings"]
+    assert (leak["class"], leak["hosts"]) == (leaks.INJECTION.number, ["h2"])
+    assert "UDP port is 9999, expected" in leak["repair"]
+
+
+def test_a_source_that_is_rewritten_has_no_cause_but_the_guard():
+    """What gives it leases rewrites nothing."""
+    plan, facts = load()
+    dead = dict(GUARD, kind="datastore", sentence="The subnet server does not answer")
+    facts[0]["drift"] = {"deviations": [dead], "failed_to_look": []}
+    shares = perfect(plan, facts)
+    for share in shares.values():
+        for entry in share["collect"]["receipts"]:
+            if entry["cell"] == LOST["forget"]:
+                entry["source"] = "10.1.1.1"
+    finding, other = evaluate(plan, facts, shares)["findings"]
+    assert (finding["class"], finding["causes"]) == (leaks.MASQUERADE.number, [])
+    assert finding["repair"].startswith("On h1, find the rule that rewrites sources")
+    assert other["sentence"] == "h1: The subnet server does not answer."
+
+
 def test_a_unit_that_is_run_otherwise_may_be_the_cause_of_a_leak_and_alone_is_none():
     """What it then does, or does not, shows in what is measured."""
     run_otherwise = dict(GUARD, kind="overrides", sentence="x.conf changes ExecStart of y")
@@ -117,6 +164,59 @@ def test_a_leak_is_looked_for_where_the_guard_is_not_as_deployed():
     leaked = {"receive": "forced|4|h1/a/eth0|h2/c/net1"}
     back = {"receive": "forced|4|h2/a/eth0|h1/b/net1"}
     assert measured([leaked, back], h1=[GUARD])["findings"][0]["hosts"] == ["h1"]
+
+
+def among_three(lost, **drift):
+    """Return the findings of three hosts with a pod each, where unicasts of blue between these
+    (sender, receiver) did not arrive.
+    """
+    plan, facts = crowd(3, 1)
+    for fact in facts:
+        fact["drift"] = {"deviations": drift.get(fact["host"], []), "failed_to_look": []}
+    shares = perfect(plan, facts)
+    for source, target in lost:
+        change(plan, facts, shares, {"forget": f"unicast|4|{source}/p001/eth0|{target}/p001/eth0"})
+    return evaluate(plan, facts, shares, ["h01", "h02", "h03"])["findings"]
+
+
+def test_a_host_that_cannot_be_why_all_of_it_is_missing_is_no_cause():
+    """All that is missing has h02 as an end, and not all of it has h03."""
+    lost, other = among_three([("h01", "h02"), ("h03", "h02")], h03=[GUARD])
+    assert (lost["hosts"], lost["causes"]) == (["h02"], [])
+    assert lost["repair"].startswith("On h02, look at flanneld@blue")
+    assert (other["outcome"], other["hosts"]) == ("deviation", ["h03"])
+
+
+def test_of_two_hosts_that_deviate_the_one_at_all_ends_is_the_cause():
+    lost, other = among_three([("h01", "h02"), ("h03", "h02")], h02=[LEASE], h03=[GUARD])
+    assert (lost["hosts"], [one["host"] for one in lost["causes"]]) == (["h02"], ["h02"])
+    assert other["hosts"] == ["h03"]
+
+
+def test_hosts_that_each_explain_a_part_are_the_causes_of_all():
+    (lost,) = among_three([("h01", "h02"), ("h03", "h02")], h01=[LEASE], h03=[LEASE])
+    assert lost["hosts"] == ["h01", "h03"]
+
+
+def test_a_fact_of_a_host_that_says_nothing_is_told_beside_the_cause_at_another():
+    """As of packets that get lost there."""
+    plan, facts = crowd(3, 1)
+    facts[2]["drift"] = {"deviations": [GUARD], "failed_to_look": []}
+    facts[1]["node"]["networks"]["blue"]["device"]["up"] = False
+    shares = perfect(plan, facts)
+    change(plan, facts, shares, {"forget": "unicast|4|h03/p001/eth0|h02/p001/eth0"})
+    lost, fact = evaluate(plan, facts, shares, ["h01", "h02", "h03"])["findings"]
+    assert (lost["hosts"], fact["hosts"]) == (["h02", "h03"], ["h02"])
+    assert lost["repair"].startswith("On h03, the guard's table")
+    assert "state is down, expected up." in lost["repair"]
+
+
+def test_what_no_cause_explains_is_looked_for_at_its_own_ends():
+    ways = [("h01", "h02"), ("h02", "h01"), ("h01", "h03"), ("h03", "h01"), ("h02", "h03")]
+    (lost,) = among_three(ways, h03=[LEASE])
+    assert lost["hosts"] == ["h01", "h02", "h03"]
+    assert lost["repair"].startswith("On h03, flanneld@blue.service holds the lease")
+    assert "On h01, h02, look at flanneld@blue" in lost["repair"]
 
 
 def test_a_port_that_takes_in_what_no_table_sees_is_a_finding_of_its_own():

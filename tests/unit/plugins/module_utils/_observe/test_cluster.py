@@ -19,6 +19,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._observe import (
     sender,
 )
 
+from .test_verdict import change
 from .world import VECTORS, classes, evaluate, load, note, perfect, receipt
 
 LISTS = json.loads((VECTORS / "cluster.json").read_text(encoding="utf-8"))
@@ -411,6 +412,7 @@ def test_a_service_that_hides_a_pod_behind_its_node(world):
     (finding,) = report["findings"]
     assert report["verdict"] == "broken"
     assert "the receiver saw the source 10.1.9.1 instead of the pod's own" in str(finding)
+    assert "does not know the range or the bridge of blue" in finding["repair"]
 
 
 def test_a_pod_that_a_service_leads_back_to_itself_has_to_be_hidden(world):
@@ -448,6 +450,38 @@ def test_a_service_that_nobody_answers(world):
     assert (report["verdict"], classes(report)) == ("broken", {leaks.NODE_TO_POD})
 
 
+@pytest.mark.parametrize(
+    ("kind", "says", "others"),
+    [
+        ("service", "kube-proxy must run", ("hostPort", "output", "masquerade-all")),
+        ("port", "a pod's hostPort is portmap's", ("must run", "output", "masquerade-all")),
+        ("host", "drops in output", ("kube-proxy", "hostPort", "masquerade-all")),
+    ],
+)
+def test_what_does_not_work_tells_whose_it_is(world, kind, says, others):
+    plan, facts, known = world
+    shares = perfect(plan, facts, known)
+    for cell in cells.cells(plan, facts, cluster=known):
+        if (cell["kind"], cell["from_host"], cell["expected"]) == (kind, "h1", "reached"):
+            change(plan, facts, shares, {"forget": cell["id"]})
+    findings = report_on(world, shares)["findings"]
+    assert findings and {finding["class"] for finding in findings} == {leaks.NODE_TO_POD.number}
+    for finding in findings:
+        assert says in finding["repair"] and "NetworkPolicies" in finding["repair"]
+        assert not [word for word in others if word in finding["repair"]]
+
+
+def test_bridges_that_pass_firewalls_by_are_no_good_to_services_alone(world):
+    plan, facts, known = world
+    shares = perfect(plan, facts, known)
+    facts[1]["node"]["sysctls"]["net/bridge/bridge-nf-call-iptables"] = 0
+    assert report_on(world, shares)["verdict"] == "as_planned"
+    plan["kubernetes"] = True
+    (finding,) = report_on(world, shares)["findings"]
+    assert (finding["class"], finding["hosts"]) == (leaks.NODE_TO_POD.number, ["h2"])
+    assert finding["sentence"].startswith("h2: net.bridge.bridge-nf-call-iptables is 0, expected 1")
+
+
 def test_an_answer_by_no_endpoint_is_neither_the_service_nor_a_leak(world):
     plan, facts, known = world
     shares = perfect(plan, facts, known)
@@ -470,7 +504,7 @@ def test_an_answer_by_no_endpoint_is_neither_the_service_nor_a_leak(world):
 
 
 @pytest.mark.parametrize(
-    "change, words",
+    "differs, words",
     [
         ({"ips": ["10.1.9.9"]}, "network-status says addresses 10.1.9.9, and the pod has "),
         (
@@ -483,16 +517,17 @@ def test_an_answer_by_no_endpoint_is_neither_the_service_nor_a_leak(world):
         ),
     ],
 )
-def test_network_status_that_differs(world, change, words):
+def test_network_status_that_differs(world, differs, words):
     plan, facts, known = world
     shares = perfect(plan, facts, known)
-    known["pods"][0]["status"][0].update(change)
+    known["pods"][0]["status"][0].update(differs)
     report = report_on(world, shares)
     sentences = [finding["sentence"] for finding in report["findings"]]
     assert (report["verdict"], classes(report)) == ("broken", {leaks.MISSING_INTERFACE})
     assert any(words in sentence and sentence.startswith("h1/shop/a ") for sentence in sentences), (
         sentences
     )
+    assert all("kubectl delete pod" in finding["repair"] for finding in report["findings"])
 
 
 def test_an_interface_of_somebody_elses_definition_is_no_stranger(world):

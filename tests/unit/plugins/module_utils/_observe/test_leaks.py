@@ -28,6 +28,22 @@ def test_a_repair_leaves_nothing_to_fill_in(name):
         assert "{" not in leaks.repair(NAMES[name], "h1", "blue", "red", **how)
 
 
+@pytest.mark.parametrize(
+    ("leak", "command"),
+    [
+        # `master` shows no device on top of a bridge, and one of another namespace only there
+        (leaks.SHARED_BRIDGE, "ip -all netns exec ip link show type macvlan"),
+        (leaks.SHARED_BRIDGE, "ip -d link show master <bridge>"),
+        # a tunnel floods only what a bridge gives it
+        (leaks.BROADCAST, "ip -d link show master <bridge>"),
+        (leaks.BROADCAST, "bridge fdb show | grep 00:00:00:00:00:00"),
+        (leaks.LOSSY, "nft list ruleset"),
+    ],
+)
+def test_a_repair_has_the_command_that_shows_it(leak, command):
+    assert command in leaks.repair(leak, "h1", "blue", "blue")
+
+
 SCENARIOS = sorted(ROOT.glob("molecule/shared/inventory/group_vars/*.yml"))
 
 
