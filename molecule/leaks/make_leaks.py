@@ -6,11 +6,12 @@ let verify say that it is closed; write a table of it.
 
 Ends with 1 when one is not seen, is seen with another class or host, or stays; after all were made.
 
-    make_leaks.py FILE HOST OTHER INVENTORY...
+    make_leaks.py on_hosts|on_cluster FILE HOST OTHER INVENTORY...
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import pathlib
@@ -20,376 +21,7 @@ import tempfile
 import time
 import typing as t
 
-
-class Opening(t.NamedTuple):
-    """A class of leak, and how it is opened and closed on the host (shell)."""
-
-    number: int
-    how: str
-    make: str
-    undo: str
-    first: str  # the outcome of the finding that names it: leak, broken, deviation
-    says: tuple[str, ...]  # words in what names it: cause and remedy
-    also: tuple[int, ...] = ()  # classes that come with it
-    # the same on the other host, where it has a second line of defence
-    there: str = ""
-    there_undo: str = ""
-
-
-# The guard's table belongs to the guard's process: it is opened by its file.
-FILE, KEPT = "/etc/multinet/isolation.nft", "/run/leak.nft"
-HOOKS = (
-    "sources",
-    "forward",
-    "input",
-    "output",
-    "prerouting",
-)  # the other chains begin with a rule
-RELOAD = "systemctl reload multinet-isolation"
-GUARD = f"mv {KEPT} {FILE}; {RELOAD}"
-
-
-def rules(*wanted: tuple[str, str], family: str = "inet") -> str:
-    """Return what puts (chain, rule) ahead of all other rules of their chains, of either table."""
-    edits = [
-        f"sed -i '/^table {family} multinet {{/,/^}}/ {{ /chain {chain} {{/,/{after}/"
-        f" s/{after}/&\\n{rule}/ }}' {FILE}"
-        for chain, rule in wanted
-        for after in ["policy accept;" if chain in HOOKS else f"chain {chain} {{"]
-    ]
-    return "; ".join([f"cp -p {FILE} {KEPT}", *edits, RELOAD])
-
-
-def dropping(hook: str, rule: str, priority: int = 10, family: str = "ip") -> str:
-    """Return what makes a table of somebody else's that drops what a rule matches."""
-    return (
-        f"nft add table {family} other; nft add chain {family} other {hook} '{{ type filter hook"
-        f" {hook} priority {priority}; }}'; nft add rule {family} other {hook} {rule} drop"
-    )
-
-
-NO_OTHER, NO_BRIDGE_OTHER = "nft delete table ip other", "nft delete table bridge other"
-# what verify finds of the guard's file, and what to do
-BY_HAND = ("rules of the guard were added, taken out or moved by hand", "run the playbook site")
-FIREWALLS = "Look at what other firewalls do with it"
-FILTER = "something drops a part of what goes into blue"
-# Masquerade keeps what it chose for a pod's port until the kernel forgets the connection: half a
-# minute after its last packet at the earliest, and then when somebody looks.
-FORGET = "sleep 31; cat /proc/net/nf_conntrack >/dev/null"
-POD = "ip netns exec a "
-OPENINGS = [
-    Opening(
-        0,
-        "a route to the other host's subnet is gone",
-        "ip route show dev flannel.2 | grep via | head -1 > /run/leak;"
-        " ip route del $(cat /run/leak) dev flannel.2",
-        "ip route add $(cat /run/leak) dev flannel.2 || true",
-        "broken",
-        ("there is no route to 10.3.", "restart the daemon: run the playbook site"),
-    ),
-    Opening(
-        0,
-        "every flanneld of the host is dead",
-        "systemctl stop flanneld@blue flanneld@red",
-        "systemctl start flanneld@blue flanneld@red",
-        "deviation",  # what it has made stays
-        ("flanneld@red.service is inactive (dead)", "start it: run the playbook site"),
-    ),
-    Opening(
-        0,
-        "etcd is dead",
-        "",
-        "",
-        "deviation",
-        ("etcd at https://", "connection refused. Start etcd there", "repair the data store"),
-        there="systemctl stop multinet-etcd",
-        there_undo="systemctl start multinet-etcd",
-    ),
-    Opening(
-        0,
-        "another firewall drops TCP between the pods of a network, across hosts",
-        dropping("forward", "iifname mn-blue oifname flannel.1 meta l4proto tcp"),
-        NO_OTHER,
-        "broken",
-        ("icmp, udp arrived, tcp did not", FILTER),
-    ),
-    Opening(
-        0,
-        "another firewall drops TCP between the pods of a network, on their bridge",
-        dropping("forward", "ip protocol tcp", family="bridge"),
-        NO_BRIDGE_OTHER,
-        "broken",
-        ("icmp, udp arrived, tcp did not", FILTER),
-    ),
-    Opening(
-        1,
-        "the guard lets TCP through",
-        rules(("forward", 'iifname "mn-blue" oifname "mn-red" meta l4proto tcp accept')),
-        GUARD,
-        "leak",
-        ("(forced)", "arrived (tcp)", *BY_HAND),
-    ),
-    Opening(
-        1,
-        "the guard lets the bridges' traffic through",
-        rules(("forward", 'iifname "mn-blue" oifname "mn-red" accept')),
-        GUARD,
-        "leak",
-        ("(forced)", *BY_HAND),
-        also=(15,),
-    ),
-    Opening(
-        1,
-        "a rule stands ahead of the guard's others, and shadows them for a protocol",
-        rules(("guard", "meta l4proto 253 accept")),
-        GUARD,
-        "deviation",  # no measurement uses it
-        BY_HAND,
-    ),
-    Opening(
-        1,
-        "two rules of the guard are in another order",
-        f"cp -p {FILE} {KEPT}; sed -i"
-        f" '/chain to_tunnel {{/ {{ n; N; s/\\(.*\\)\\n\\(.*\\)/\\2\\n\\1/ }}' {FILE}; {RELOAD}",
-        GUARD,
-        "deviation",
-        BY_HAND,
-    ),
-    Opening(
-        14,
-        "a port of a bridge that the guard does not know, for it hangs",
-        "systemctl kill -s STOP multinet-isolation; ip link add leak0 type veth peer name leak1;"
-        " ip link set leak0 master mn-blue up",
-        "ip link del leak0; systemctl kill -s CONT multinet-isolation",
-        "deviation",
-        ("the guard does not know the port leak0", "run systemctl kill -s CONT"),
-        also=(28,),  # nobody has set what it does with frames to bridges
-    ),
-    Opening(
-        2,
-        "the guard lets a bridge's traffic into the other's tunnel, and at its end any source",
-        rules(("forward", 'iifname "mn-blue" oifname { "flannel.2", "flannel-v6.2" } accept')),
-        GUARD,
-        "leak",
-        ("(forced)", *BY_HAND),
-        also=(6, 15),
-        # which takes from a tunnel its own network's sources alone
-        there=rules(("tunnel_of_red", "accept"), ("forward", 'iifname "flannel.2" accept')),
-        there_undo=GUARD,
-    ),
-    Opening(
-        4,
-        "somebody masquerades what goes through a tunnel",
-        "nft add table ip other; nft add chain ip other post '{ type nat hook postrouting priority"
-        " 50; }'; nft add rule ip other post oifname flannel.1 ip saddr 10.1.0.0/16 masquerade",
-        "nft delete table ip other",
-        "broken",
-        ("the receiver saw the source", "find the rule that rewrites sources"),
-    ),
-    Opening(
-        6,
-        "the guard lets pods in at the other network's address of the node",
-        rules(("input", 'iifname "mn-blue" ip daddr 10.3.0.0\\/16 accept')),
-        GUARD,
-        "leak",
-        ("(node)", *BY_HAND),
-    ),
-    Opening(
-        7,
-        "a pod answers ARP for all its addresses",
-        POD + "sysctl -qw net.ipv4.conf.all.arp_ignore=0",
-        POD + "sysctl -qw net.ipv4.conf.all.arp_ignore=1",
-        "deviation",  # its answer does not pass the port of the bridge
-        ("arp_ignore is 0, expected 1", "arp_ignore must be 1"),
-    ),
-    Opening(
-        9,
-        "a pod forwards",
-        POD + "sysctl -qw net.ipv4.ip_forward=1",
-        # the kernel then believes redirects again
-        POD + "sysctl -qw net.ipv4.ip_forward=0 net.ipv4.conf.all.accept_redirects=0",
-        "deviation",
-        ("net.ipv4.ip_forward is 1", "net.ipv4.ip_forward and net.ipv6.conf.all.forwarding must"),
-    ),
-    Opening(
-        10,
-        "a pod's route into red goes by blue",
-        f"{POD}ip route show 10.3.0.0/16 > /run/leak;"
-        f" {POD}ip route replace 10.3.0.0/16 via $({POD}ip route show default | cut -d' ' -f3)",
-        f"{POD}ip route replace $(cat /run/leak)",
-        "deviation",
-        ("route to 10.3.0.0/16 is by eth0", "each network's ranges by its own interface"),
-        also=(0,),
-    ),
-    Opening(
-        12,
-        "the guard lets pods speak to the tunnels",
-        rules(
-            *(
-                (chain, 'iifname != "eth0" udp dport { 8472, 8286 } accept')
-                for chain in ("forward", "input")
-            )
-        ),
-        GUARD,
-        "leak",
-        ("(inject)", *BY_HAND),
-    ),
-    Opening(
-        13,
-        "the guard lets anybody speak to the tunnels",
-        rules(("input", 'iifname "eth0" udp dport { 8472, 8286 } accept')),
-        GUARD,
-        "leak",
-        ("(outside)", *BY_HAND),
-    ),
-    Opening(
-        14,
-        "a pod's interface is on the other bridge",
-        "for one in $(ls /sys/class/net/mn-red/brif | head -1); do echo $one > /run/leak;"
-        " ip link set $one master mn-blue; done",
-        "ip link set $(cat /run/leak) master mn-red; bridge link set dev $(cat /run/leak)"
-        " hairpin on",
-        "leak",
-        ("bridge of its peer is mn-blue", "which interface is on the wrong bridge"),
-    ),
-    Opening(
-        14,
-        "somebody hangs on a bridge, and is no port of it",
-        "ip link add leak0 link mn-red type macvlan mode bridge; ip link set leak0 up",
-        "ip link del leak0",
-        "deviation",
-        ("(macvlan, in any namespace)", "ip link show master"),
-    ),
-    Opening(
-        15,
-        "the guard lets IPv6 through",
-        rules(("forward", 'iifname { "mn-blue", "mn-red" } meta nfproto ipv6 accept')),
-        GUARD,
-        "leak",
-        ("(forced, inject)", *BY_HAND),
-        also=(6, 12),
-    ),
-    Opening(
-        20,
-        "a pod has an address of nobody's subnet",
-        POD + "ip addr add 10.99.0.9/24 dev net1",
-        POD + "ip addr del 10.99.0.9/24 dev net1",
-        "deviation",
-        ("address is 10.99.0.9/24", "detach and attach the pod again"),
-    ),
-    Opening(
-        21,
-        "a pod's interface has another MTU",
-        f"{POD}cat /sys/class/net/net1/mtu > /run/leak; {POD}ip link set net1 mtu 1300",
-        f"{POD}ip link set net1 mtu $(cat /run/leak)",
-        "broken",
-        ("MTU is 1300, expected 1430", "compare the MTU of pod interface"),
-    ),
-    Opening(
-        27,
-        "nothing is masqueraded",
-        f"cp -p {FILE} {KEPT}; sed -i '/counter masquerade/d' {FILE}; {RELOAD}",
-        GUARD,
-        "broken",
-        ("left with another source than the node's", *BY_HAND),
-    ),
-    Opening(
-        27,
-        "TCP alone is not masqueraded",
-        rules(("as_host", "meta l4proto tcp accept")),
-        GUARD,
-        "broken",
-        ("TCP left with another source than the node's", *BY_HAND),
-    ),
-    Opening(
-        27,
-        "another firewall drops TCP on its way out",
-        dropping("forward", "iifname mn-blue oifname eth0 meta l4proto tcp"),
-        NO_OTHER,
-        "broken",
-        ("TCP did not get out", FIREWALLS),
-    ),
-    Opening(
-        27,
-        "another firewall drops ICMP on its way out",
-        dropping("forward", "iifname mn-blue oifname eth0 meta l4proto icmp"),
-        NO_OTHER,
-        "broken",
-        ("ICMP did not get out", FIREWALLS),
-    ),
-    Opening(
-        27,
-        "what leaves is not answered",
-        dropping(
-            "prerouting", "iifname eth0 udp sport 47470-47485 udp dport != { 8472, 8286 }", -300
-        ),
-        NO_OTHER,
-        "broken",
-        ("no answer came back", FIREWALLS),
-    ),
-    Opening(
-        28,
-        "the guard lets pods be routers",
-        rules(("prerouting", "icmpv6 type nd-router-advert accept"), family="bridge"),
-        GUARD,
-        "leak",
-        ("(router)", *BY_HAND),
-    ),
-    Opening(
-        28,
-        "the guard lets pods say by ARP what they like",
-        rules(("prerouting", "ether type arp accept"), family="bridge"),
-        GUARD,
-        "leak",
-        ("(claim)", *BY_HAND),
-    ),
-    Opening(
-        29,
-        "the guard lets frames with VLAN tags through",
-        rules(
-            *((chain, "ether type 0x8100 accept") for chain in ("prerouting", "forward")),
-            family="bridge",
-        ),
-        GUARD,
-        "leak",
-        ("(neighbour)", *BY_HAND),
-    ),
-    Opening(
-        30,
-        "masquerade takes any port, also those of tunnels",
-        f"cp -p {FILE} {KEPT}; sed -i 's/masquerade.* fully-random/masquerade/' {FILE}; {RELOAD};"
-        f" {FORGET}",
-        f"{GUARD}; {FORGET}",
-        "leak",
-        ("from a tunnel's port", *BY_HAND),
-    ),
-    Opening(
-        31,
-        "the guard lets pods tell the host of ways that are not theirs",
-        rules(("icmp_to_host", "return")),
-        GUARD,
-        "leak",
-        ("the node believed it", *BY_HAND),
-    ),
-    Opening(
-        32,
-        "what a tunnel brings is copied to a port of the other network",
-        "tc qdisc add dev flannel.1 clsact; tc filter add dev flannel.1 ingress protocol all u32"
-        " match u32 0 0 action mirred egress mirror dev $(ls /sys/class/net/mn-red/brif | head -1)",
-        "tc qdisc del dev flannel.1 clsact",
-        "leak",
-        ("flannel.1: what passes here is sent to", "find what copies or redirects"),
-    ),
-]
-NOT_TRIED = {
-    11: "it takes the tunnel down: see tests/integration/test_planted_faults.py",
-    16: "flannel's devices flood nothing, and are on no bridge",
-    17: "Kubernetes",
-    22: "Kubernetes",
-    24: "it is no leak",
-    26: "Kubernetes",
-    33: "two hosts do not tell whose it is: see tests/integration/test_planted_faults.py",
-}
+from openings import SITE, Opening
 
 
 def on(host: str, script: str) -> None:
@@ -400,73 +32,125 @@ def on(host: str, script: str) -> None:
         raise RuntimeError(f"{script}: {done.stderr}{done.stdout}")
 
 
-def verify(inventories: list[str]) -> tuple[dict[str, t.Any], float]:
+def play(playbook: str, inventories: t.Sequence[str], *options: str) -> str:
+    """Run a playbook of the collection; return its output."""
+    done = subprocess.run(
+        ["ansible-playbook", *(f"--inventory={one}" for one in inventories)]
+        + [f"multinet.flannel.{playbook}", *options],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=900,
+    )
+    return done.stdout[-3000:] + done.stderr[-1000:]
+
+
+def verify(inventories: t.Sequence[str]) -> tuple[dict[str, t.Any], float]:
     """Run the playbook verify; return its report and how long it took in seconds."""
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as place:
-        options = [f"--inventory={one}" for one in inventories]
-        done = subprocess.run(
-            ["ansible-playbook", *options, "multinet.flannel.verify"]
-            + ["-e", f"multinet_report_dir={place}"],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=600,
-        )
+        told = play("verify", inventories, "-e", f"multinet_report_dir={place}")
         path = pathlib.Path(place) / "report.json"
         if not path.exists():
-            raise RuntimeError(done.stdout[-3000:] + done.stderr[-1000:])
+            raise RuntimeError(told)
         return json.loads(path.read_text(encoding="utf-8")), time.monotonic() - begun
+
+
+def close(opening: Opening, host: str, other: str, inventories: t.Sequence[str]) -> None:
+    """Undo what was made; of both hosts, whatever becomes of one."""
+    undos = [(host, opening.undo), (other, opening.there_undo)]
+    try:
+        if SITE in (opening.undo, opening.there_undo):
+            play("site", inventories)
+    finally:
+        for place, undo in undos:
+            if undo not in ("", SITE):
+                on(place, undo)
+
+
+def named(
+    number: int, says: t.Sequence[str], found: t.Sequence[dict[str, t.Any]], **places: str
+) -> str:
+    """Return what is wrong with how a class is named among findings, "" if nothing is. places: what
+    the words have to fill in.
+    """
+    told = [f"{one['sentence']} {one['repair']}" for one in found if one["class"] == number]
+    if not told:
+        return f"class {number} is not named: {[one['sentence'] for one in found]}"
+    words = [one.format(**places) if "{" in one else one for one in says]
+    if not any(all(one in text for one in words) for text in told):
+        return f"no finding says {words}: {told}"
+    return ""
 
 
 def judged(opening: Opening, host: str, other: str, report: dict[str, t.Any]) -> str:
     """Return what is wrong with the report on what was opened, "" if nothing is."""
     found = report["findings"]
-    mine = [one for one in found if one["class"] == opening.number]
-    if not mine:
-        return f"class {opening.number} is not named: {[one['sentence'] for one in found]}"
-    if mine[0]["outcome"] != opening.first:
-        return f"it is a {mine[0]['outcome']}, not a {opening.first}"
-    told = [f"{one['sentence']} {one['repair']}" for one in mine]
-    if not any(all(words in text for words in opening.says) for text in told):
-        return f"no finding says {opening.says}: {told}"
-    others = {one["class"] for one in found} - {opening.number, *opening.also}
+    places = {"host": host, "other": other}
+    problem = named(opening.number, opening.says, found, **places)
+    if opening.second is not None:
+        turned = {"host": other, "other": host}
+        problem = problem or named(opening.second, opening.second_says, found, **turned)
+    if problem:
+        return problem
+    first = next(one["outcome"] for one in found if one["class"] == opening.number)
+    if first != opening.first:
+        return f"it is a {first}, not a {opening.first}"
+    expected = {opening.number, opening.second, *opening.also}
+    others = [one["sentence"] for one in found if one["class"] not in expected]
     if others:
-        return f"other classes are named: {[o['sentence'] for o in found if o['class'] in others]}"
-    opened = {host, other} if opening.there else {host}
-    named = {name for one in found for name in one["hosts"]}
-    return "" if named == opened else f"the hosts that are named: {sorted(named)}"
+        return f"other classes are named: {others}"
+    for place, here in ((other, True), (host, False)):
+        of_place = [one for one in found if (one["class"] == opening.second) is here]
+        opened = {place, other} if opening.there and opening.second is None else {place}
+        hosts = {name for one in of_place for name in one["hosts"]}
+        if of_place and hosts != opened:
+            return f"the hosts that are named are {sorted(hosts)}, not {sorted(opened)}"
+    return ""
 
 
-def main(path: str, host: str, other: str, *inventories: str) -> int:
-    """Open all on host, of two, and write the table to the file path."""
+def cell(texts: t.Iterable[str]) -> str:
+    """Return texts as a cell of a table."""
+    return " ".join(texts).replace("|", "\\|")
+
+
+def main(table: str, path: str, host: str, other: str, *inventories: str) -> int:
+    """Open all of a table on host, and on the other, and write the results to the file path."""
+    openings = importlib.import_module(table)
     rows = ["| class | opened by | seen | named first | what repairs it | green again |"]
     rows.append("| --- | --- | --- | --- | --- | --- |")
     wrong = []
     only = os.environ.get("LEAK", "")
-    for opening in OPENINGS:
-        if only and str(opening.number) not in only.split(","):
+    for opening in openings.OPENINGS:
+        numbers = [str(one) for one in (opening.number, opening.second) if one is not None]
+        if only and not set(numbers) & set(only.split(",")):
             continue
         try:
-            on(host, opening.make)
+            on(host, opening.make or "true")
             on(other, opening.there or "true")
-            report, red = verify(list(inventories))
+            report, red = verify(inventories)
         finally:
-            on(host, opening.undo)
-            on(other, opening.there_undo or "true")
+            close(opening, host, other, inventories)
         problem = judged(opening, host, other, report)
-        after, green = verify(list(inventories))
+        after, green = verify(inventories)
         if after["verdict"] != "as_planned":
             problem = problem or f"it stays: {[one['sentence'] for one in after['findings']]}"
         if problem:
-            wrong.append(f"{opening.number}, {opening.how}: {problem}")
-        first = (report["findings"] or [{"sentence": "nothing", "repair": ""}])[0]
+            wrong.append(f"{', '.join(numbers)}, {opening.how}: {problem}")
+        firsts = [
+            next((one for one in report["findings"] if str(one["class"]) == number), {})
+            for number in numbers
+        ]
         rows.append(
-            f"| {opening.number} | {opening.how} | {report['verdict']}, {red:.0f} s |"
-            f" {first['sentence']} | {first['repair']} | {after['verdict']}, {green:.0f} s |"
+            f"| {', '.join(numbers)} | {opening.how} | {report['verdict']}, {red:.0f} s |"
+            f" {cell(one.get('sentence', 'nothing') for one in firsts)} |"
+            f" {cell(one.get('repair', '') for one in firsts)} |"
+            f" {after['verdict']}, {green:.0f} s |"
         )
         pathlib.Path(path).write_text("\n".join(rows) + "\n", encoding="utf-8")
-    rows += [f"| {number} | not tried: {why} | | | | |" for number, why in NOT_TRIED.items()]
+    rows += [
+        f"| {number} | not tried: {why} | | | | |" for number, why in openings.NOT_TRIED.items()
+    ]
     pathlib.Path(path).write_text("\n".join(rows) + "\n", encoding="utf-8")
     print("\n".join([*rows, "", *wrong]))
     return bool(wrong)
