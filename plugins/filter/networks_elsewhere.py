@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Networks that others deployed, as verify takes them.
 
-Documentation: networks_elsewhere.yml.
+Documentation: networks_elsewhere.yml and networks_elsewhere_problems.yml.
 """
 
 from __future__ import annotations
@@ -23,8 +23,21 @@ def networks_elsewhere(declared: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         raise AnsibleFilterError(str(error)) from error
 
 
+def networks_elsewhere_problems(
+    declared: Any, hostvars: Mapping[str, Any], hosts: Sequence[str]
+) -> list[str]:
+    """Return what is wrong with verify_networks of these hosts, see elsewhere.problems() and
+    elsewhere.differing(); nothing where none has any.
+    """
+    of_hosts = {host: hostvars[host].get("verify_networks") or None for host in hosts}
+    return elsewhere.differing(of_hosts) or (elsewhere.problems(declared) if declared else [])
+
+
 class FilterModule:
-    """The filter of this file."""
+    """The filters of this file."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"networks_elsewhere": networks_elsewhere}
+        return {
+            "networks_elsewhere": networks_elsewhere,
+            "networks_elsewhere_problems": networks_elsewhere_problems,
+        }

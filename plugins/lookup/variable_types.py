@@ -12,6 +12,7 @@ short_description: Find variables of the play's hosts that should be lists or ma
 description:
   - Ansible accepts a string as a list, for example C(-e multinet_meta_plugin_names=multinet). Each
     letter would then be an item of the list. This lookup finds such strings.
+  - It finds lists that should be mappings, and mappings that should be lists, too.
   - It checks all variables with type C(list) or C(dict) in the argument specifications of the
     roles. It skips values that cannot be templated yet.
 options: {}
@@ -75,8 +76,8 @@ class LookupModule(LookupBase):
         mine = host == variables.get("inventory_hostname")
         # only this host's has the defaults of roles, and what tasks and roles are given
         raw = variables if mine else variables["hostvars"].raw_get(host)
-        for name in wanted:
-            if name not in raw or isinstance(raw[name], (list, dict)):
+        for name, kind in wanted.items():
+            if name not in raw or isinstance(raw[name], list if kind == "list" else dict):
                 continue
             if not isinstance(raw[name], str) or "{{" not in raw[name]:
                 yield name, raw[name]

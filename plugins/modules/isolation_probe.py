@@ -97,7 +97,7 @@ options:
   runtime_dir:
     description: Where the listener keeps its files.
     type: path
-    default: /run/multinet
+    default: /run/multinet-verify
 notes:
   - Needs root, except for O(phase=outside). Never reports a change, because it stops everything
     that it starts.
@@ -172,7 +172,7 @@ def main() -> None:
             "receivers_per_host": {"type": "int", "default": 0},
             "pairs": {"type": "int", "default": 0},
             "rate": {"type": "int", "default": 20000},
-            "runtime_dir": {"type": "path", "default": "/run/multinet"},
+            "runtime_dir": {"type": "path", "default": "/run/multinet-verify"},
         },
         supports_check_mode=True,
     )

@@ -48,7 +48,7 @@ options:
   runtime_dir:
     description: Where the listeners of M(multinet.flannel.isolation_probe) keep their files.
     type: path
-    default: /run/multinet
+    default: /run/multinet-verify
 """
 
 EXAMPLES = r"""
@@ -189,7 +189,7 @@ def main() -> None:
                 "elements": "path",
                 "default": ["/var/lib/cni/multinet", "/var/lib/cni/multinet-runtime"],
             },
-            "runtime_dir": {"type": "path", "default": "/run/multinet"},
+            "runtime_dir": {"type": "path", "default": "/run/multinet-verify"},
         },
         supports_check_mode=True,
     )

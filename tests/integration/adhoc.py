@@ -19,7 +19,7 @@ from waiting import PATIENCE
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 # where the collection keeps what it knows of a host: not this machine's
-PLACES = ("/etc/multinet", "/run/multinet")
+PLACES = ("/etc/multinet", "/run/multinet", "/run/multinet-verify")
 _RESULT = re.compile(
     r"^(\S+) \| (CHANGED|SUCCESS|FAILED!|UNREACHABLE!) => (\{.*?^\})", re.MULTILINE | re.DOTALL
 )

@@ -39,11 +39,11 @@ pytestmark = [
 NETWORKS = [BLUE, RED]
 PLAN = plan(NETWORKS)
 BOTH = ["blue", "red"]
-# A host has its own network namespace, and its own /run/multinet and subnet files.
+# A host has its own network namespace, and its own /run/multinet-verify and subnet files.
 PYTHON = """#!/bin/sh
-mkdir -p /run/multinet /run/flannel/networks
+mkdir -p /run/multinet-verify /run/flannel/networks
 exec unshare -m sh -c 'mount --make-rprivate / &&
-mount --bind {place}/run /run/multinet && mount --bind {place} /run/flannel/networks &&
+mount --bind {place}/run /run/multinet-verify && mount --bind {place} /run/flannel/networks &&
 exec ip netns exec {ns} /usr/bin/python3 "$@"' sh "$@"
 """
 

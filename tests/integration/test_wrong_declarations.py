@@ -122,6 +122,35 @@ def test_a_role_alone_refuses_it_too(tmp_path):
     assert "UNREACHABLE" not in ansible.output
 
 
+HERE = {"name": "blue", "bridge": "cni0", "cidr": "10.1.0.0/16"}
+
+
+@pytest.mark.parametrize(
+    ("declared", "of_host2", "said"),
+    [
+        ([dict(HERE, vin=1)], None, "network 'blue': 'vin' is not a key; write vni."),
+        (["blue"], None, "network number 1: 'blue' is not a mapping; write name, bridge and"),
+        ({"blue": HERE}, None, "verify_networks is a mapping, not a list: write one, each item"),
+        ([HERE], [dict(HERE, bridge="br1")], "verify_networks is not the same for host2 as for"),
+        ([], [HERE], "verify_networks is not the same for host2 as for host1"),
+    ],
+)
+def test_networks_of_others_are_checked_before_anything_is_done(tmp_path, declared, of_host2, said):
+    away = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
+    away["multinet_report_dir"] = str(tmp_path)
+    hosts = {
+        name: dict(away, verify_networks=networks)
+        for name, networks in (("host1", declared), ("host2", of_host2 or declared))
+    }
+    old = tmp_path / "report.json"
+    old.write_text("as planned", encoding="utf-8")
+    ansible = Ansible(tmp_path, hosts)
+    assert ansible.playbook("multinet.flannel.verify") != 0
+    assert said in ansible.output
+    assert "Finalization" not in ansible.output and "UNREACHABLE" not in ansible.output
+    assert old.exists()
+
+
 def test_a_right_declaration_does_touch_the_host(tmp_path):
     """Or the tests above would prove nothing."""
     variables = dict(

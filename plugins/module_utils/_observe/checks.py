@@ -41,7 +41,7 @@ def deviations(
     "pod", "interface", "network", "what", "expected", "observed", "class", "class_name", "repair",
     "sentence"}; "pod" and "interface" are "" for the host's own.
     """
-    found = _Found()
+    found = _Found(elsewhere=plan.get("elsewhere", False))
     said = {pod["uid"]: pod for pod in (cluster or {}).get("pods", []) if pod["uid"]}
     for host in facts:
         for network in plan["networks"]:
@@ -73,9 +73,12 @@ def deviations(
 
 
 class _Found:
-    """The deviations so far, and the number of comparisons."""
+    """The deviations so far, and the number of comparisons. elsewhere: whether nothing of ours is
+    deployed.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, elsewhere: bool) -> None:
+        self._elsewhere = elsewhere
         self.rows: list[Row] = []
         self.compared = 0
 
@@ -94,8 +97,20 @@ class _Found:
         expected: Any,
         observed: Any,
         sentence: str = "",
+        repair: str = "",
+        declared_as: str = "",
     ) -> None:
-        """Note a deviation; its sentence is made of the other three if it is not given."""
+        """Note a deviation; its sentence is made of the other three if it is not given, its repair
+        is that of the leak. declared_as: the key of verify_networks that may be wrong instead.
+        """
+        repair = repair or leaks.repair(
+            leak, place.host, place.network, place.network, elsewhere=self._elsewhere
+        )
+        if declared_as and self._elsewhere:
+            repair += (
+                f" If that is as it should be, correct {declared_as} of network {place.network} in"
+                " verify_networks."
+            )
         where = " ".join(filter(None, (place.pod or place.host, place.interface)))
         self.rows.append(
             {
@@ -105,7 +120,7 @@ class _Found:
                 "observed": str(observed),
                 "class": leak.number,
                 "class_name": leak.name,
-                "repair": leaks.repair(leak, place.host, place.network, place.network),
+                "repair": repair,
                 "sentence": f"{where}: {sentence or f'{what} is {observed}, expected {expected}.'}",
             }
         )
@@ -127,6 +142,7 @@ def _host_side(found: _Found, host: Facts, network: dict[str, Any], facts: Itera
         what=f"the lease of network {network['name']}",
         expected=f"a subnet in {network['subnet_file']}",
         observed="none",
+        declared_as="subnet_file",
     )
     for role in ("device", "device_v6"):
         if network.get(role):
@@ -168,6 +184,7 @@ def _host_side(found: _Found, host: Facts, network: dict[str, Any], facts: Itera
                 what=f"route to {subnet} of {other['host']}",
                 expected="present",
                 observed="missing",
+                declared_as="cidr",
             )
 
 
@@ -202,6 +219,7 @@ def _tunnel(
         what="tunnel device",
         expected="present",
         observed="missing",
+        declared_as="vni or device",
     )
     if device is None:
         return
@@ -210,7 +228,13 @@ def _tunnel(
         for key, what in (("vni", "VNI"), ("port", "UDP port")):
             wanted, has = backend.get(key), device[key]
             found.expect(
-                has == wanted, place, leaks.WRONG_VNI, what=what, expected=wanted, observed=has
+                has == wanted,
+                place,
+                leaks.WRONG_VNI,
+                what=what,
+                expected=wanted,
+                observed=has,
+                declared_as=key,
             )
 
 
@@ -260,7 +284,8 @@ def _pod(
         if interface.get("external") or (network is None and interface["name"] in of_others):
             continue  # another CNI's
         if network is None and plan.get("elsewhere"):
-            continue  # nobody said what should hold of it
+            _another_bridge(found, plan, place, interface)
+            continue  # nobody said what else should hold of it
         if network is None:
             found.deviates(
                 place,
@@ -301,6 +326,24 @@ def _pod(
             _off(found, here, leaks.POD_FORWARDS, key, pod["sysctls"][key])
 
 
+def _another_bridge(
+    found: _Found, plan: dict[str, Any], place: _Place, interface: dict[str, Any]
+) -> None:
+    """An interface on no declared bridge has no address of a declared network."""
+    for network in plan["networks"]:
+        ranges = [_network(network[key]) for key in ("cidr", "ipv6_cidr") if network[key]]
+        addresses = [ipaddress.ip_interface(text).ip for text in interface["addresses"]]
+        found.expect(
+            not any(address in one for address in addresses for one in ranges),
+            place._replace(network=network["name"]),
+            leaks.SHARED_BRIDGE,
+            what="bridge of its peer",
+            expected=network["bridge"],
+            observed=interface["bridge"] or "another",
+            declared_as="bridge",
+        )
+
+
 def _interface(
     found: _Found,
     place: _Place,
@@ -332,7 +375,9 @@ def _addresses(
     network: dict[str, Any],
     subnets: Iterable[Range],
 ) -> None:
-    for cidr, family in ((network["cidr"], 4), (network.get("ipv6_cidr"), 6)):
+    for key, family in (("cidr", 4), ("ipv6_cidr", 6)):
+        cidr = network.get(key)
+        none = f"no IPv{family} address, for {network['name']} has no {key}"
         mine = [
             text
             for text in interface["addresses"]
@@ -346,6 +391,7 @@ def _addresses(
                 what=f"IPv{family} address",
                 expected=f"one of {cidr}",
                 observed="none",
+                declared_as=key,
             )
         for text in mine:
             address = ipaddress.ip_interface(text).ip
@@ -354,8 +400,9 @@ def _addresses(
                 place,
                 leaks.DUPLICATE,
                 what="address",
-                expected=f"inside {cidr}",
+                expected=f"inside {cidr}" if cidr else none,
                 observed=text,
+                declared_as=key,
             )
             for subnet in subnets:
                 if subnet.version == family:
@@ -402,7 +449,16 @@ def _all_off(
 def _off(found: _Found, place: _Place, leak: leaks.Leak, key: str, value: int) -> None:
     """A sysctl, by its path below /proc/sys, is 0."""
     what = key.replace("/", ".")
-    found.expect(value == 0, place, leak, what=what, expected=0, observed=value)
+    found.expect(
+        value == 0,
+        place,
+        leak,
+        what=what,
+        expected=0,
+        observed=value,
+        repair=f"In that pod on {place.host}, {what} must be 0: set it there, and for new pods by"
+        " the plugin tuning in each delegate.",
+    )
 
 
 def _default_routes(
@@ -453,7 +509,8 @@ def _routes(
     """Compare a pod's routes into a network with its interface there, and the gateway's address."""
     bridge = (side["bridge"] or {"addresses": []})["addresses"]
     gateways = {str(ipaddress.ip_interface(text).ip) for text in bridge}
-    for family, cidr in (("4", network["cidr"]), ("6", network.get("ipv6_cidr"))):
+    for family, key in (("4", "cidr"), ("6", "ipv6_cidr")):
+        cidr = network.get(key)
         if not cidr or not any((":" in text) == (family == "6") for text in interface["addresses"]):
             continue
         into = [route for route in pod["routes"][family] if _overlap(route["dst"], cidr)]
@@ -487,6 +544,7 @@ def _routes(
             what=f"route to {cidr}",
             expected=f"by {interface['name']}",
             observed="none",
+            declared_as=key,
         )
 
 

@@ -99,6 +99,22 @@ def former_pods(measurement: Measurement) -> list[str]:
     ]
 
 
+def without_bridge(measurement: Measurement) -> list[str]:
+    """Return the sentences on bridges that hosts do not have, where others deployed the networks:
+    CNI makes one with the first pod, or it has another name there.
+    """
+    if not measurement.plan.get("elsewhere"):
+        return []
+    return [
+        f"Host {fact['host']} has no bridge {network['bridge']}, so no pods of network"
+        f" {network['name']} were looked for there. If it has some, correct bridge of network"
+        f" {network['name']} in verify_networks: it is the same on all hosts."
+        for network in measurement.plan["networks"]
+        for fact in measurement.facts
+        if not fact["node"]["networks"][network["name"]]["bridge"]
+    ]
+
+
 def _unseen_pods(measurement: Measurement) -> list[tuple[str, str, bool]]:
     """Return (label, host, whether it was started before the host had networks) of each pod that
     the API says runs, before and after the measurement, on a host where it was not found attached

@@ -33,6 +33,7 @@ OPENED_BY = {
 }
 
 RUN = "ansible-playbook -i INVENTORY multinet.flannel."
+RUN_ELSEWHERE = "ansible-playbook -i INVENTORY -e @verify.yml multinet.flannel."
 
 
 def with_commands(
@@ -45,6 +46,7 @@ def with_commands(
     more, at those hosts alone. The last one proves it.
     """
     told = []
+    again = (RUN_ELSEWHERE if elsewhere else RUN) + "verify"
     for finding in findings:
         if finding["outcome"] == INCONCLUSIVE or elsewhere:
             first = []
@@ -52,7 +54,7 @@ def with_commands(
             first = [RUN + "site"]
         else:
             first = [f"{RUN}status --limit {','.join(finding['hosts'])}"] * bool(finding["hosts"])
-        told.append(dict(finding, commands=[*first, RUN + "verify"]))
+        told.append(dict(finding, commands=[*first, again]))
     return told
 
 

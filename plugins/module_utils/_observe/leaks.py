@@ -112,6 +112,8 @@ WRONG_VNI = Leak(
     closed_by="the plan, which gives each VNI to one network",
     repair="On {host}, the tunnel device of {target} must have the declared VNI and port: ip -d"
     " link; restart flanneld@{target} after repairing the key in etcd.",
+    elsewhere="On {host}, the tunnel device of {target} must have the declared VNI and port: ip -d"
+    " link shows it.",
     shown_by="the tunnel devices",
 )
 INJECTION = Leak(
@@ -174,6 +176,8 @@ DUPLICATE = Leak(
     closed_by="a lease for each host, and one store of addresses for each network",
     repair="On {host}, compare the leases (etcdctl get --prefix) and /var/lib/cni/networks; detach"
     " and attach the pod again.",
+    elsewhere="On {host}, compare the hosts' leases and what gave the pods their addresses (of"
+    " host-local: /var/lib/cni/networks); make the pod again.",
     shown_by="an answer from somebody else; addresses and MACs",
 )
 MTU = Leak(

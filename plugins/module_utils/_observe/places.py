@@ -8,12 +8,14 @@ Runs on hosts, standard library alone.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import glob
 import math
 import os
 import shutil
 import time
+from collections.abc import Iterator
 
 WAIT = 60  # seconds for another measurement to give up its port
 PAUSE = 0.2  # between two looks
@@ -71,10 +73,7 @@ def take(place: str, port: int) -> int:
 def _take(place: str, port: int) -> int:
     """Do the same at once. Removes what ended measurements left beside it."""
     runtime_dir = os.path.dirname(place)
-    os.makedirs(runtime_dir, exist_ok=True)
-    one_at_a_time = os.open(runtime_dir, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(one_at_a_time, fcntl.LOCK_EX)
+    with _one_at_a_time(runtime_dir):
         for other in glob.glob(os.path.join(runtime_dir, "probe-*")):
             pid = running(other)
             if pid is None:
@@ -90,8 +89,44 @@ def _take(place: str, port: int) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX)
         note(place, "port", port)
         return lock
+
+
+def remove(place: str) -> None:
+    """Remove the directory of a measurement, and with the last one the one that they are in."""
+    runtime_dir = os.path.dirname(place)
+    with _one_at_a_time(runtime_dir):
+        shutil.rmtree(place, ignore_errors=True)
+        with contextlib.suppress(OSError):  # there are others in it
+            os.rmdir(runtime_dir)
+
+
+@contextlib.contextmanager
+def _one_at_a_time(runtime_dir: str) -> Iterator[None]:
+    """Make the directory, which nobody else fills or removes meanwhile."""
+    held = None
+    while held is None:
+        held = _hold(runtime_dir)
+    try:
+        yield
     finally:
-        os.close(one_at_a_time)
+        os.close(held)
+
+
+def _hold(runtime_dir: str) -> int | None:
+    """Return the descriptor of the directory, locked; None if it was removed meanwhile."""
+    try:
+        os.makedirs(runtime_dir, exist_ok=True)
+        held = os.open(runtime_dir, os.O_RDONLY | os.O_CLOEXEC)
+    except (FileExistsError, FileNotFoundError):
+        if os.path.lexists(runtime_dir) and not os.path.isdir(runtime_dir):
+            raise
+        return None
+    with contextlib.suppress(FileNotFoundError):
+        fcntl.flock(held, fcntl.LOCK_EX)
+        if os.path.samestat(os.fstat(held), os.stat(runtime_dir)):
+            return held
+    os.close(held)
+    return None
 
 
 def deadline_of(runtime_dir: str, run: str) -> float:

@@ -43,7 +43,7 @@ def evaluate(measurement: Measurement) -> dict[str, Any]:
     gaps = coverage.gaps(measurement, evidence, judged)
     active = measurement.mode == modes.ACTIVE
     too_few_pods = coverage.too_few_pods(plan, judged) if active else []
-    notes = too_few_pods + coverage.former_pods(measurement)
+    notes = too_few_pods + coverage.former_pods(measurement) + coverage.without_bridge(measurement)
     notes += losses.notes(lossy)
     notes += evidence.out_of_reach() + coverage.untried(judged, cluster if active else None)
     if measurement.cluster_problem:
@@ -115,10 +115,16 @@ def _headline(report: dict[str, Any], limited: bool) -> str:
             " they must not."
         )
     if report["verdict"] == "broken":
-        return (
-            f"No leak was seen, but {counts[BROKEN]} measurements failed and"
-            f" {counts['deviations']} facts are not as planned."
-        )
+        wrong = [
+            f"{count} {what}"
+            for count, what in (
+                (counts[BROKEN], "measurements failed"),
+                (counts["deviations"], "facts are not as planned"),
+            )
+            if count
+        ]
+        first = "No leak was seen" if report["mode"] == modes.ACTIVE else "Nothing was sent"
+        return f"{first}, but {' and '.join(wrong)}."
     if report["verdict"] == "inconclusive":
         return (
             f"Not proven: {counts[INCONCLUSIVE]} of {cells} measurements are inconclusive, and"
@@ -131,10 +137,11 @@ def _headline(report: dict[str, Any], limited: bool) -> str:
             " facts are as declared. Nothing was sent, so this run does not prove that the networks"
             f" are isolated (verify_mode: {report['mode']}).{_drift(counts['drift'])}"
         )
+    isolated = " and isolated from the others" if report["blocked"] else ""
     return (
         f"{len(report['pods'])} pods on {hosts} hosts, {cells} measurements: each network is"
-        " connected inside and isolated from the others"
-        f"{', as far as there are pods to show it' if limited else ''}.{_drift(counts['drift'])}"
+        f" connected inside{isolated}{', as far as there are pods to show it' if limited else ''}."
+        f"{'' if isolated else ' None had to be isolated from another.'}{_drift(counts['drift'])}"
     )
 
 

@@ -96,7 +96,7 @@ def of_another_type(
         where = f" (of {', '.join(sorted(wrong))})" if len(wrong) < hosts else ""
         wanted = "a list" if types[name] == "list" else "a mapping"
         # a declaration in one text may have keys in it
-        shown = "a text" if "{" in str(value) else show(value)
+        shown = "a text" if isinstance(value, str) and "{" in value else show(value)
         told.append(f"{name} is {shown}{where}, not {wanted}: {_instead(types[name], value)}")
     return told
 
@@ -111,6 +111,10 @@ def _instead(kind: str, value: Any) -> str:
     """Return what to write, the second half of a sentence."""
     if value == "":
         return f"write {'[]' if kind == 'list' else '{}'} for none, or leave it out."
+    if isinstance(value, Mapping):
+        return "write one, each item after a hyphen."
+    if not isinstance(value, str) and isinstance(value, Sequence):
+        return "write one, without hyphens."
     if kind == "dict" or "{" in str(value):
         return "write one. After -e, write it as JSON."
     items = [one.strip() for one in str(value).strip("[] ").split(",")]

@@ -163,6 +163,16 @@ TYPES = {
             "[{name: blue, backend: {type: ipsec, psk: hush}}]",
             "multinet_networks is a text, not a list: write one. After -e, write it as JSON.",
         ),
+        (
+            "multinet_networks",
+            {"blue": {"cidr": "10.1.0.0/16"}},
+            "multinet_networks is a mapping, not a list: write one, each item after a hyphen.",
+        ),
+        (
+            "multinet_versions",
+            [{"etcd": "3.5.1"}],
+            "multinet_versions is a list, not a mapping: write one, without hyphens.",
+        ),
     ],
 )
 def test_what_is_no_list(name, value, told):

@@ -1,0 +1,58 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where measurements keep their files on a host."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+
+from ansible_collections.multinet.flannel.plugins.module_utils._observe import places
+
+ROUNDS = 200
+
+
+def test_the_last_measurement_leaves_no_directory(tmp_path):
+    runtime_dir = str(tmp_path / "run")
+    first, second = (places.directory(runtime_dir, name) for name in ("one", "two"))
+    locks = [places.take(first, 47470), places.take(second, 47471)]
+    places.remove(first)
+    assert os.listdir(runtime_dir) == ["probe-two"]
+    places.remove(second)
+    assert not os.path.exists(runtime_dir)
+    places.remove(second)  # by who comes late
+    assert not os.path.exists(runtime_dir)
+    for lock in locks:
+        os.close(lock)
+
+
+def test_what_is_not_a_measurements_stays(tmp_path):
+    place = places.directory(str(tmp_path), "one")
+    (tmp_path / "other").touch()
+    os.close(places.take(place, 47470))
+    places.remove(place)
+    assert os.listdir(tmp_path) == ["other"]
+
+
+def come_and_go(runtime_dir, name, port):
+    for dummy in range(ROUNDS):
+        place = places.directory(runtime_dir, name)
+        lock = places.take(place, port)
+        assert os.path.exists(os.path.join(place, "port"))
+        os.close(lock)
+        places.remove(place)
+
+
+def test_one_may_begin_while_another_removes_the_directory(tmp_path):
+    runtime_dir = str(tmp_path / "run")
+    many = [
+        multiprocessing.Process(target=come_and_go, args=(runtime_dir, f"n{port}", port))
+        for port in range(3)
+    ]
+    for one in many:
+        one.start()
+    for one in many:
+        one.join()
+    assert [one.exitcode for one in many] == [0, 0, 0]
+    assert not os.path.exists(runtime_dir)
