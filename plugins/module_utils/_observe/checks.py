@@ -78,7 +78,7 @@ class _Found:
     """
 
     def __init__(self, elsewhere: bool) -> None:
-        self._elsewhere = elsewhere
+        self.elsewhere = elsewhere
         self.rows: list[Row] = []
         self.compared = 0
 
@@ -104,9 +104,9 @@ class _Found:
         is that of the leak. declared_as: the key of verify_networks that may be wrong instead.
         """
         repair = repair or leaks.repair(
-            leak, place.host, place.network, place.network, elsewhere=self._elsewhere
+            leak, place.host, place.network, place.network, elsewhere=self.elsewhere
         )
-        if declared_as and self._elsewhere:
+        if declared_as and self.elsewhere:
             repair += (
                 f" If that is as it should be, correct {declared_as} of network {place.network} in"
                 " verify_networks."
@@ -146,7 +146,10 @@ def _host_side(found: _Found, host: Facts, network: dict[str, Any], facts: Itera
     )
     for role in ("device", "device_v6"):
         if network.get(role):
-            _tunnel(found, here._replace(interface=network[role]), side[role], network["backend"])
+            there = here._replace(interface=network[role])
+            _tunnel(found, there, side[role], network["backend"])
+            if side[role] and found.elsewhere:
+                _device_of(found, there, side[role], network, role)
     for text in (side["bridge"] or {"addresses": []})["addresses"]:
         address = ipaddress.ip_interface(text)
         mine = [subnet for subnet in subnets if subnet.version == address.version]
@@ -235,6 +238,27 @@ def _tunnel(
                 expected=wanted,
                 observed=has,
                 declared_as=key,
+            )
+
+
+def _device_of(
+    found: _Found, place: _Place, device: dict[str, Any], network: dict[str, Any], declared_as: str
+) -> None:
+    """A tunnel device that has addresses has them of its network."""
+    for text in device["addresses"]:
+        address = ipaddress.ip_interface(text).ip
+        cidr = network["cidr" if address.version == 4 else "ipv6_cidr"]
+        if cidr and not address.is_link_local:
+            found.expect(
+                address in _network(cidr),
+                place,
+                leaks.WRONG_VNI,
+                what="address of the tunnel device",
+                expected=f"inside {cidr}",
+                observed=text,
+                repair=f"On {place.host}, ip -o address shows which device is that of"
+                f" {network['name']}.",
+                declared_as=declared_as,
             )
 
 

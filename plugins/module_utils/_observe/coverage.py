@@ -60,8 +60,12 @@ def gaps(measurement: Measurement, evidence: Evidence, judged: Sequence[Cell] = 
         return found
     if not present:
         found.append(
-            "No pod is attached to any network, so nothing could be measured. Start pods first;"
-            " delete pods that are older than the networks, so that they are made again."
+            "No pod is attached to any network, so nothing could be measured. Start pods first"
+            + (
+                ", or correct the bridges in verify_networks."
+                if plan.get("elsewhere")
+                else "; delete pods that are older than the networks, so that they are made again."
+            )
         )
     elif measurement.require_pods:
         found += [

@@ -22,8 +22,19 @@ if TYPE_CHECKING:
     Facts = dict[str, Any]  # a plan, a network of it, or what observe.observe() returns
 
 # What the kernel must be able to make for any network; backends have theirs in their table
-ALWAYS_NEEDED = ("bridge", "veth", "nftables", "nftables for bridges", "br_netfilter")
+ALWAYS_NEEDED = (
+    "bridge",
+    "veth",
+    "nftables",
+    "nftables for bridges",
+    "connection tracking in nftables",
+    "look-ups of routes in nftables",
+    "br_netfilter",
+)
 NEEDED_WITH_IPV6 = ("neighbour advertisements in nftables",)
+MASQUERADE, LIMITS = "masquerade in nftables", "limits in nftables"
+# whose kernels have these modules in a package of their own
+_MODULES = "(Debian: linux-image, Ubuntu: linux-modules-extra)"
 
 KERNEL_REMEDY = {
     "br_netfilter": (
@@ -37,6 +48,22 @@ KERNEL_REMEDY = {
     "nftables for bridges": (
         "the guard needs it to stop pods that send with other addresses than their own. Install a"
         " kernel with CONFIG_NF_TABLES_BRIDGE"
+    ),
+    "connection tracking in nftables": (
+        "the guard needs it to let answers pass, and to keep tunnels out of it. Install a kernel"
+        f" with CONFIG_NFT_CT {_MODULES}"
+    ),
+    "look-ups of routes in nftables": (
+        "the guard needs it to know the host's own addresses. Install a kernel with"
+        f" CONFIG_NFT_FIB_INET {_MODULES}"
+    ),
+    MASQUERADE: (
+        "the guard needs it for networks that are masqueraded. Install a kernel with"
+        f" CONFIG_NFT_MASQ {_MODULES}, or write masquerade: false for all networks"
+    ),
+    LIMITS: (
+        "the guard needs it to keep other users of the host from filling the subnet server's port."
+        f" Install a kernel with CONFIG_NFT_LIMIT {_MODULES}, or write multinet_datastore: etcd"
     ),
     "neighbour advertisements in nftables": (
         "the guard needs it to stop pods that send with other IPv6 addresses than their own."
@@ -218,6 +245,8 @@ def _kernel(observed: Facts, plan: Facts) -> Iterator[str]:
     needed = [*ALWAYS_NEEDED, *(link[0] for link in links if link)]
     if any(network["ipv6_cidr"] for network in plan["networks"]):
         needed += NEEDED_WITH_IPV6
+    needed += [MASQUERADE] * any(network.get("masquerade") for network in plan["networks"])
+    needed += [LIMITS] * (plan.get("datastore") == "kubernetes")
     for feature in dict.fromkeys(needed):
         error = observed["kernel"].get(feature)
         if error:

@@ -27,12 +27,23 @@ from .._node import firewalls, listeners
 from .._plan.schema import BACKENDS
 from .._tokens import token
 from . import packages
+from .checks import LIMITS, MASQUERADE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     # calls a command, returns its exit status, stdout and stderr, as AnsibleModule.run_command
     Run = Callable[[list[str]], tuple[int, str, str]]
+
+
+def _rule(rule: str, chain: str = "filter hook output priority -300") -> list[str]:
+    """Return the command that loads one rule."""
+    return [
+        "nft",
+        f"add table inet mntrial; add chain inet mntrial trial {{ type {chain}; }};"
+        f" add rule inet mntrial trial {rule}",
+    ]
+
 
 # Feature -> command that makes such a thing in a throw-away network namespace, where it vanishes
 # with the process. What backends need besides is in their table.
@@ -45,6 +56,9 @@ KERNEL_TRIALS = {
         "add table bridge mntrial;"
         " add chain bridge mntrial trial { type filter hook prerouting priority -300; }",
     ],
+    # each of them a kernel module
+    "connection tracking in nftables": _rule("ct state established notrack"),
+    "look-ups of routes in nftables": _rule("fib daddr type local accept"),
 }
 # The same, for networks with IPv6 alone
 IPV6_TRIALS = {
@@ -53,6 +67,11 @@ IPV6_TRIALS = {
         "add table bridge mntrial; add set bridge mntrial trial { typeof iifname . @th,64,128; }",
     ]
 }
+# The same, for networks that are masqueraded, and beside the subnet server
+MASQUERADE_TRIALS = {
+    MASQUERADE: _rule("masquerade fully-random", "nat hook postrouting priority 100")
+}
+LIMIT_TRIALS = {LIMITS: _rule("limit rate over 50/second burst 50 packets drop")}
 
 
 # HTTP's status of an API that does not know us yet
@@ -77,12 +96,6 @@ def observe(
     of CNI's configurations and executables; ports: more TCP ports to look at; deployed: the plan
     that was applied last, whose ports nobody else has.
     """
-    trials = dict(KERNEL_TRIALS)
-    for network in plan["networks"]:
-        trials.update(IPV6_TRIALS if network["ipv6_cidr"] else {})
-        link = BACKENDS[network["backend"]["type"]].link.split()
-        if link:
-            trials[link[0]] = ["ip", "link", "add", "mntrial", "type", *link]
     executables = {name: shutil.which(name, path=_search_path()) for name in ("ip", "nft")}
     if executables["ip"] is None:
         links = addresses = routes = []
@@ -101,7 +114,7 @@ def observe(
         "systemd": os.path.isdir("/run/systemd/system"),
         "executables": dict(executables, **{"libnftables.so.1": _library("libnftables.so.1")}),
         "kernel": dict(
-            {feature: _try(run, command) for feature, command in trials.items()},
+            {feature: trial(run, command) for feature, command in trials(plan).items()},
             br_netfilter=_br_netfilter(run),
         ),
         "links": links,
@@ -118,6 +131,19 @@ def observe(
             set(busy_udp_ports) - {port for one in ours for port in one["tunnel_ports"]},
         ),
     }
+
+
+def trials(plan: dict[str, Any]) -> dict[str, list[str]]:
+    """Return {feature: command} of what a plan needs of the kernel."""
+    found = dict(KERNEL_TRIALS)
+    for network in plan["networks"]:
+        found.update(IPV6_TRIALS if network["ipv6_cidr"] else {})
+        found.update(MASQUERADE_TRIALS if network.get("masquerade") else {})
+        link = BACKENDS[network["backend"]["type"]].link.split()
+        if link:
+            found[link[0]] = ["ip", "link", "add", "mntrial", "type", *link]
+    found.update(LIMIT_TRIALS if plan.get("datastore") == "kubernetes" else {})
+    return found
 
 
 def api_problem(server: str, ca: str = "", seconds: float = 5.0) -> str:
@@ -231,15 +257,17 @@ def _json(run: Run, command: list[str]) -> list[dict[str, Any]]:
     return json.loads(out) if code == 0 and out.strip() else []
 
 
-def _try(run: Run, command: list[str]) -> str | None:
+def trial(run: Run, command: list[str]) -> str | None:
     """Return why the kernel cannot make such a thing, None when it can."""
     if shutil.which(command[0], path=_search_path()) is None:
         return None  # its absence is a sentence of its own
     code, out, err = run(["unshare", "--net", *command])
     if code == 0:
         return None
-    said = (err or out).strip().splitlines()
-    return said[-1] if said else f"exit status {code}"
+    said = (err or out).strip().splitlines() or [f"exit status {code}"]
+    # nft says next what it read, and marks the place with ^
+    told = [line.removeprefix("Error: ") for line in said if line.startswith("Error: ")]
+    return (told or said[-1:])[0]
 
 
 def _br_netfilter(run: Run) -> str | None:

@@ -256,3 +256,35 @@ def test_facts_alone_are_told_without_measurements_that_failed():
     assert report["headline"] == "Nothing was sent, but 4 facts are not as planned."
     report = evaluate(plan, facts, shares)
     assert report["headline"] == "No leak was seen, but 4 facts are not as planned."
+
+
+def test_a_tunnel_device_of_another_network_is_told():
+    """Backend udp numbers its devices as they start, so that each host has them otherwise."""
+    plan, facts = two_networks()
+    sides = facts[1]["node"]["networks"]
+    sides["blue"]["device"], sides["red"]["device"] = (
+        dict(sides["blue"]["device"], addresses=sides["red"]["device"]["addresses"]),
+        dict(sides["red"]["device"], addresses=sides["blue"]["device"]["addresses"]),
+    )
+    report = evaluate(plan, facts, perfect(plan, facts))
+    assert [(one["host"], one["network"], one["class"]) for one in report["findings"]] == [
+        ("h2", "blue", leaks.WRONG_VNI.number),
+        ("h2", "red", leaks.WRONG_VNI.number),
+    ]
+    told, repair = said_of(report, "address of the tunnel device")
+    assert told.startswith("h2 flannel.1: address of the tunnel device is 10.3.")
+    assert told.endswith(", expected inside 10.1.0.0/16.")
+    assert repair == (
+        "On h2, ip -o address shows which device is that of blue. If that is as it should be,"
+        " correct device of network blue in verify_networks."
+    )
+
+
+def test_where_no_pod_is_found_the_declaration_is_named():
+    plan, facts = two_networks()
+    for host in facts:
+        host["pods"] = []
+    assert (
+        "No pod is attached to any network, so nothing could be measured. Start pods first, or"
+        " correct the bridges in verify_networks."
+    ) in evaluate(plan, facts, perfect(plan, facts))["gaps"]

@@ -236,3 +236,42 @@ def test_the_device_of_a_network_with_udp_is_its_own():
     for other in (PLAN, None):
         fresh = checks.problems(observed, checks.Deployment(PLAN, other, "eth0"))
         assert [one for one in fresh if "10.3.0.0/16 overlaps 10.3.0.0/16" in one]
+
+
+def test_a_kernel_without_limits_is_refused_where_the_subnet_server_needs_them():
+    """nft_limit is a module of its own: without it the guard's table does not load."""
+    error = "Could not process rule: No such file or directory"
+    observed = copy.deepcopy(VECTORS["host"])
+    observed["kernel"][checks.LIMITS] = error
+    assert checks.problems(observed, checks.Deployment(PLAN, None, "eth0")) == []
+    deployment = checks.Deployment(dict(PLAN, datastore="kubernetes"), None, "eth0")
+    assert checks.problems(observed, deployment) == [
+        f"The kernel of this host has no limits in nftables ({error}): the guard needs it to keep"
+        " other users of the host from filling the subnet server's port. Install a kernel with"
+        " CONFIG_NFT_LIMIT (Debian: linux-image, Ubuntu: linux-modules-extra), or write"
+        " multinet_datastore: etcd."
+    ]
+
+
+def test_only_what_is_needed_is_tried():
+    tried = {"etcd": observe.trials(dict(PLAN, datastore="etcd"))}
+    tried["kubernetes"] = observe.trials(dict(PLAN, datastore="kubernetes"))
+    assert set(tried["kubernetes"]) - set(tried["etcd"]) == {checks.LIMITS}
+    assert set(tried["etcd"]) == {*checks.ALWAYS_NEEDED, "vxlan"} - {"br_netfilter"}
+
+
+@pytest.mark.parametrize(
+    ("err", "said"),
+    [
+        (
+            "Error: Could not process rule: No such file or directory\nadd rule x\n    ^^^^\n",
+            "Could not process rule: No such file or directory",
+        ),
+        ("RTNETLINK answers: x\nError: Unknown device type.\n", "Unknown device type."),
+        ("RTNETLINK answers: Operation not supported\n", "RTNETLINK answers: Operation not"),
+        ("", "exit status 1"),
+    ],
+)
+def test_a_trial_that_fails_says_why_and_not_where(err, said):
+    assert said in observe.trial(lambda dummy: (1, "", err), ["sh"])
+    assert "^" not in observe.trial(lambda dummy: (1, "", err), ["sh"])
