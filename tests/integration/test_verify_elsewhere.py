@@ -31,14 +31,14 @@ DECLARED = [
         "cidr": "10.1.0.0/16",
         "vni": 1,
         "default": True,
-        "subnet_file": "set by the lab",
+        "subnet_file": "/set/by/the/lab",
     },
     {
         "name": "red",
         "bridge": "cbr1",
         "cidr": "10.3.0.0/16",
         "vni": 2,
-        "subnet_file": "set by the lab",
+        "subnet_file": "/set/by/the/lab",
     },
 ]
 AGAIN = "ansible-playbook -i INVENTORY -e @verify.yml multinet.flannel.verify"

@@ -41,7 +41,7 @@ PLAN = plan(NETWORKS)
 BOTH = ["blue", "red"]
 # A host has its own network namespace, and its own /run/multinet-verify and subnet files.
 PYTHON = """#!/bin/sh
-mkdir -p /run/multinet-verify /run/flannel/networks
+mkdir -p /run/multinet-verify /run/flannel/networks {place}/run
 exec unshare -m sh -c 'mount --make-rprivate / &&
 mount --bind {place}/run /run/multinet-verify && mount --bind {place} /run/flannel/networks &&
 exec ip netns exec {ns} /usr/bin/python3 "$@"' sh "$@"
@@ -199,7 +199,7 @@ def test_networks_that_others_deployed(lab):
     wrong = dict(said, verify_networks=[dict(mine[0], brigde="cni0", cidr="10.1.0.0/33")])
     status, output, report = play(lab, "-e", json.dumps(wrong))
     assert status and report is None
-    assert "network 'blue': brigde is unknown" in output and "write an IPv4 range" in output
+    assert "'brigde' is not a key; write bridge." in output and "write an IPv4 range" in output
 
 
 @pytest.fixture(name="down")
@@ -235,7 +235,7 @@ def test_a_port_that_another_measurement_has_anywhere_is_not_taken(lab):
 def left(lab):
     """What a measurement has on hosts: its files, and sockets of its ports in all namespaces."""
     for host in lab.hosts:
-        yield list((lab.place / host / "run").iterdir())
+        yield list((lab.place / host).glob("run/*"))
         for name in [host, *(f"{host}-{pod}" for pod in lab.pods[host])]:
             sockets = ["ss", "-Huan", "sport >= 47470 and sport <= 47485"]
             yield run("ip", "netns", "exec", lab.ns(name), *sockets)
