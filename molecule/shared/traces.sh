@@ -19,8 +19,9 @@ network() { # COMMAND TO ENTER IT...
 }
 
 processes=$(ps -e -o args=)
-# but this script, and what Ansible and the host's own timers run
-grep -vE 'sshd|ansible|traces\.sh|^ps -e|systemd|agetty|crictl|^sleep' <<<"$processes" | sort
+# but this script, and what Ansible and the host's own timers run; a process that is about to run
+# another program is there twice
+grep -vE 'sshd|ansible|traces\.sh|^ps -e|systemd|agetty|crictl|^sleep' <<<"$processes" | sort -u
 nft --stateless list ruleset
 network env
 for pod in $(find /run/netns -type f | sort); do
