@@ -159,8 +159,10 @@ def test_what_stays_is_kept_as_it_is_now(tmp_path, is_link, text, newer):
 
     def put(name, content):
         path.unlink(missing_ok=True)
-        (tmp_path / name).write_text(content)
-        (tmp_path / name).rename(path) if not is_link else path.symlink_to(name)
+        there = tmp_path / name if is_link else path
+        there.write_text(content)
+        if is_link:
+            path.symlink_to(name)
 
     def keep():
         changes = files.decide(files.Wish(kept=[str(path)]))
