@@ -21,6 +21,7 @@ import subprocess
 import sys
 import time
 
+import guard_sets
 import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._isolation.nodes import TRUSTED
 from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import ruleset
@@ -891,6 +892,30 @@ def test_a_watched_table_is_back_at_once(lab, holder):
     assert guard.read()["restored"] == 4, (
         "the tables of others, and its own changes, are no business of the guard"
     )
+
+
+def test_a_flush_while_the_table_is_put_back_does_not_end_the_guard(lab, tmp_path, monkeypatch):
+    """Between its look at what is there and its own transaction."""
+    rules = tmp_path / "isolation.nft"
+    rules.write_text(ruleset(declared(), TRUSTED), encoding="utf-8")
+    monkeypatch.setattr(guard_sets.GUARD, "RULES", str(rules))
+    monkeypatch.setattr(guard_sets.GUARD, "FLAGS", ("",))
+    due = []
+
+    class Nft(guard_sets.GUARD.Nft):
+        def run(self, commands):
+            error = super().run(commands)
+            if due and commands == "list table inet multinet":
+                subprocess.run(due.pop(), check=True)
+            return error
+
+    with lab.inside("h1"):
+        guard = guard_sets.GUARD.Guard(Nft(None), guard_sets.GUARD.surroundings)
+        guard.load()
+        due.append(["nft", "flush", "ruleset"])
+        guard.restore()
+        assert not due and guard.is_as_loaded()
+    assert closed(lab)
 
 
 def of_others(directory, more=""):

@@ -164,7 +164,7 @@ class Client:
             to_port,
             seconds,
             context=context,
-            tls_name=access.tls_name or host,
+            tls_name=_tls_name(access, host),
             tunnel=tunnel,
         )
         return self._connection
@@ -255,17 +255,22 @@ class _Alarm:
 
 def bearer_token(access: Access) -> str | None:
     """Return the token as it is now, None where there is none; raise ApiError."""
-    if not access.token_file:
-        return access.token
-    try:
-        with open(access.token_file, "rb") as file:
-            return file.read().decode("ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ApiError(
-            errors.IO_FAILURE,
-            f"The token file {access.token_file} cannot be read.",
-            getattr(error, "strerror", None) or str(error),
-        ) from None
+    where = "The token in the kubeconfig"
+    token = access.token or ""
+    if access.token_file:
+        where = f"The token file {access.token_file}"
+        try:
+            with open(access.token_file, "rb") as file:
+                token = file.read().decode("latin-1")
+        except OSError as error:
+            raise ApiError(
+                errors.IO_FAILURE, f"{where} cannot be read.", error.strerror or str(error)
+            ) from None
+    token = token.strip()
+    # no header could carry it, and those who refuse it there show all of it
+    if " " in token or not token.isascii() or not token.isprintable():
+        raise ApiError(errors.IO_FAILURE, f"{where} is not a single word of ASCII characters.")
+    return token or None
 
 
 def connect(access: Access, seconds: float) -> http.client.HTTPConnection:
@@ -295,6 +300,8 @@ def connect(access: Access, seconds: float) -> http.client.HTTPConnection:
         except (OSError, ValueError) as error:
             raise _unusable(error) from None
 
+        tls_name = _tls_name(access, host)
+
         class Secure(http.client.HTTPSConnection):
             """A connection whose certificate is checked for a name of our choice (kubeconfig's
             tls-server-name).
@@ -306,7 +313,7 @@ def connect(access: Access, seconds: float) -> http.client.HTTPConnection:
                 """
                 self.timeout = min(seconds, _GREETING)
                 http.client.HTTPConnection.connect(self)
-                self.sock = context.wrap_socket(self.sock, server_hostname=access.tls_name or host)
+                self.sock = context.wrap_socket(self.sock, server_hostname=tls_name)
                 self.sock.settimeout(seconds)
 
         connection = Secure(to_host, to_port, timeout=seconds, context=context)
@@ -330,11 +337,31 @@ def split_url(url: str) -> tuple[bool, str, int, str]:
         number = 443 if secure else 80
     elif port.isascii() and port.isdigit():
         number = int(port)
-    if scheme not in ("http", "https") or not host or not host.isascii() or not 0 < number < 65536:
+    if scheme not in ("http", "https") or not _is_host(host) or not 0 < number < 65536:
         raise ApiError(
             errors.INVALID_CONFIGURATION, f"The server {url} of the Kubernetes API is not a URL."
         )
     return secure, host, number, slash + path
+
+
+def _is_host(text: str) -> bool:
+    """Whether a text can be looked up: Python's resolver and TLS raise ValueError for others."""
+    labels = text[:-1].split(".") if text.endswith(".") else text.split(".")
+    return (
+        text.isascii()
+        and text.isprintable()
+        and " " not in text
+        and all(0 < len(label) < 64 for label in labels)
+    )
+
+
+def _tls_name(access: Access, host: str) -> str:
+    name = access.tls_name or host
+    if not _is_host(name):
+        raise ApiError(
+            errors.INVALID_CONFIGURATION, f"The `tls-server-name` {name!r} is not a host's name."
+        )
+    return name
 
 
 def _authority(host: str, port: int) -> str:
@@ -396,11 +423,17 @@ class _File:
 def _proxy_address(proxy: str) -> tuple[str, int, dict[str, str]]:
     import urllib.parse
 
-    parts = urllib.parse.urlsplit(proxy)
-    if parts.scheme != "http" or not parts.hostname:
+    try:
+        parts = urllib.parse.urlsplit(proxy)
+        host, port = parts.hostname or "", parts.port or 80
+    except ValueError:
+        host = ""
+    if not _is_host(host):
+        raise ApiError(errors.INVALID_CONFIGURATION, "The `proxy-url` is not a URL.")
+    if parts.scheme != "http":
         raise ApiError(
             errors.INVALID_CONFIGURATION,
-            f"The proxy {parts.scheme}://{parts.hostname} is not supported; only http:// is.",
+            f"The proxy {parts.scheme}://{host} is not supported; only http:// is.",
         )
     headers = {}
     if parts.username:
@@ -411,4 +444,4 @@ def _proxy_address(proxy: str) -> tuple[str, int, dict[str, str]]:
         )
         login = f"{user}:{password}"
         headers["Proxy-Authorization"] = "Basic " + base64.b64encode(login.encode()).decode()
-    return parts.hostname, parts.port or 80, headers
+    return host, port, headers

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import urllib.parse
 
 from .._cni import errors
 from . import client, kubeconfig, reasons
@@ -25,7 +24,7 @@ def problem(path: str) -> str:
             token = client.bearer_token(access)
             connection.request(
                 "GET",
-                urllib.parse.urlsplit(access.server).path.rstrip("/") + "/version",
+                client.split_url(access.server)[3].rstrip("/") + "/version",
                 headers={"Authorization": f"Bearer {token}"} if token else {},
             )
             answer = connection.getresponse()

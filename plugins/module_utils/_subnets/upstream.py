@@ -198,7 +198,7 @@ class _Connection:
             headers["Content-Type"] = "application/" + kind
         self._connection.request(
             method if body is not None else "GET",  # a list is a GET, too
-            urllib.parse.urlsplit(self._access.server).path.rstrip("/") + path,
+            kube.split_url(self._access.server)[3].rstrip("/") + path,
             body=body,
             headers=headers,
         )

@@ -46,8 +46,7 @@ def renew(path: str, clock: Callable[[], float]) -> str:
     access = kubeconfig.load(path)
     if not access.token_file:
         return "no tokenFile, so nothing to renew."
-    with open(access.token_file, encoding="ascii") as file:
-        held = token.Token(file.read())
+    held = token.Token(kube.bearer_token(access) or "")
     left = held.left(clock())
     if left >= token.RENEW_BELOW:
         return f"valid until {token.at(held.end)}, nothing to do yet."

@@ -76,7 +76,8 @@ NFNLGRP_NFTABLES, NFNL_SUBSYS_NFTABLES, NFPROTO_INET, NFPROTO_BRIDGE = 7, 10, 1,
 NFT_MSG_NEWGEN, NFTA_TABLE, NFTA_GEN_PROC_PID, NFTA_GEN_PROC_NAME = 15, 1, 2, 3
 
 # include/uapi/linux/{netlink,rtnetlink,if_link,if_addr,neighbour,if_tunnel}.h
-NLM_F_REQUEST_DUMP, NLMSG_ERROR, NLMSG_DONE = 0x301, 2, 3
+NLM_F_REQUEST_DUMP, NLM_F_DUMP_INTR, NLMSG_ERROR, NLMSG_DONE = 0x301, 0x10, 2, 3
+DUMPS = 5  # of what comes and goes all the time, the last one counts
 RTM_GETLINK, RTM_GETADDR, RTM_GETROUTE, RTM_GETNEIGH = 18, 22, 26, 30
 LINK, IPV4_ADDRESS, IPV4_ROUTE, IPV6_ADDRESS, IPV6_ROUTE, NEIGHBOUR = 1, 0x10, 0x40, 0x100, 0x400, 4
 AF_BRIDGE, IFF_UP = 7, 1
@@ -229,6 +230,7 @@ class Guard:
         self.loaded_at = 0  # when the file was last looked at, successful or not
         self.error = ""  # why the file is not what is in the kernel
         self.restored = 0  # how often the table had to be put back
+        self.lost_to = ""  # who changed the table, while it cannot be put back
 
     @property
     def owned(self) -> bool:
@@ -307,8 +309,11 @@ class Guard:
         return self.owned or self._list() == self.listing
 
     def restore(self) -> None:
-        """Put the tables back as they were last loaded."""
-        self._apply(self.definitions, (self.flags or "",))
+        """Put the tables back as they were last loaded; raise GuardError."""
+        try:
+            self._apply(self.definitions, (self.flags or "",))
+        except GuardError:  # somebody changed them once more meanwhile
+            self._apply(self.definitions, (self.flags or "",))
         self.restored += 1
 
     def release(self) -> None:
@@ -528,7 +533,7 @@ def port_of(result: dict[str, Any]) -> Port | None:
     """Return the port that a CNI result (0.3.0 and later) tells of, None where there is none on a
     bridge of ours.
 
-    Raises ValueError, KeyError, TypeError, AttributeError or OSError for what is no result.
+    Raises ValueError, KeyError, TypeError or AttributeError for what is no result.
     """
     interfaces = result.get("interfaces") or []
     on_host = [one["name"] for one in interfaces if not one.get("sandbox")]
@@ -547,10 +552,9 @@ def port_of(result: dict[str, Any]) -> Port | None:
     for one in result.get("ips") or []:
         address = one["address"].partition("/")[0]
         if ":" in address:
-            port.addresses6.append(socket.inet_pton(socket.AF_INET6, address))
+            port.addresses6.append(ipaddress.IPv6Address(address).packed)
         else:
-            packed = socket.inet_pton(socket.AF_INET, address)
-            port.addresses.append(socket.inet_ntop(socket.AF_INET, packed))
+            port.addresses.append(str(ipaddress.IPv4Address(address)))
     return port
 
 
@@ -675,24 +679,35 @@ def dump(kind: int, size: int, family: int = 0) -> Iterator[tuple[bytes, dict[in
 
     kind: RTM_GET*. size: of the fixed part, in bytes. family: 0 is all. Raises OSError.
     """
+    request = struct.pack("=B", family).ljust(size, b"\0")
+    request = struct.pack("=IHHII", 16 + size, kind, NLM_F_REQUEST_DUMP, 1, 0) + request
+    for dummy in range(DUMPS):
+        bodies, is_whole = _dump(request)
+        if is_whole:
+            break
+    for body in bodies:
+        yield body[:size], attributes_of(body[size:])
+
+
+def _dump(request: bytes) -> tuple[list[bytes], bool]:
+    """Return the bodies of the answers to a request, and whether none was missed: the kernel says
+    if something came or went while it answered. Raises OSError.
+    """
+    bodies, is_whole = [], True
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as sock:
         sock.bind((0, 0))
-        request = struct.pack("=B", family).ljust(size, b"\0")
-        sock.send(struct.pack("=IHHII", 16 + size, kind, NLM_F_REQUEST_DUMP, 1, 0) + request)
+        sock.send(request)
         while True:
             data, offset = sock.recv(1 << 20), 0
             while offset + 16 <= len(data):
-                length, answer = struct.unpack_from("=IH", data, offset)
+                length, answer, flags = struct.unpack_from("=IHH", data, offset)
+                is_whole = is_whole and not flags & NLM_F_DUMP_INTR
                 if answer == NLMSG_DONE or length < 16:
-                    return
+                    return bodies, is_whole
                 if answer == NLMSG_ERROR:
                     number = -struct.unpack_from("=i", data, offset + 16)[0]
                     raise OSError(number, os.strerror(number))
-                begin = offset + 16
-                yield (
-                    data[begin : begin + size],
-                    attributes_of(data[begin + size : offset + length]),
-                )
+                bodies.append(data[offset + 16 : offset + length])
                 offset += (length + 3) & ~3
 
 
@@ -917,11 +932,20 @@ def write_state(guard: Guard) -> None:
         "filled": {
             name.split()[-1]: sorted(held)
             for name, held in guard.filled.items()
-            if name.startswith(TABLE)
+            if name.startswith(TABLE) and not name.endswith(ENDS_OF_PODS)
         },
         "environment": {"MULTINET_INSTALLED_SHA256": guard.installed_sum},
     }
-    networks = re.findall(r"^\tchain pods_of_(\S+) \{$", guard.definitions[TABLE], re.M)
+    try:
+        _write_state(
+            state, re.findall(r"^\tchain pods_of_(\S+) \{$", guard.definitions[TABLE], re.M)
+        )
+    except OSError as error:  # /run may be full
+        say(f"{STATE} cannot be written ({error.strerror}).", 4)
+    tell_systemd(f"STATUS=table {TABLE}: {how}{'; ' + guard.error if guard.error else ''}")
+
+
+def _write_state(state: dict[str, Any], networks: list[str]) -> None:
     os.makedirs(GUARDED, exist_ok=True)
     for entry in list(os.scandir(GUARDED)):
         if entry.is_dir():  # a container runtime makes one where what it is to mount is missing
@@ -934,7 +958,6 @@ def write_state(guard: Guard) -> None:
     with open(STATE + ".new", "w", encoding="utf-8") as file:  # in memory: nothing to fsync
         json.dump(state, file)
     os.replace(STATE + ".new", STATE)
-    tell_systemd(f"STATUS=table {TABLE}: {how}{'; ' + guard.error if guard.error else ''}")
 
 
 def hold() -> None:
@@ -994,12 +1017,19 @@ def _signals() -> socket.socket:
 
 
 def _restore(guard: Guard, events: Events) -> None:
-    """Put the table back if somebody else has changed it."""
+    """Put the table back if somebody else has changed it, or if that failed before."""
     began = time.monotonic()
-    who = events.touched_by()
-    if not who or (who == SOMEBODY and guard.is_as_loaded()):
+    who = events.touched_by() or guard.lost_to
+    if not who or (who == SOMEBODY and not guard.lost_to and guard.is_as_loaded()):
         return
-    guard.restore()
+    try:
+        guard.restore()
+        guard.lost_to = ""
+    except GuardError as error:
+        if not guard.lost_to:
+            say(f"{who} changed or removed the table {TABLE}, and {error} It is tried again.", 3)
+        guard.lost_to = who
+        return
     gap = (time.monotonic() - began) * 1000
     say(
         f"{who} changed or removed the table {TABLE}; it was put back after {gap:.1f} ms. Meanwhile"

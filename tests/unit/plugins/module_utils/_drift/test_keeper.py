@@ -326,8 +326,10 @@ def test_those_steps_are_of_all_kinds():
     } == {
         "sysctl",
         "bridge fdb delete",
+        "bridge link set",
         "ip address add",
         "ip address delete",
+        "ip link add",
         "ip link delete",
         "ip link set",
         "ip route delete",
