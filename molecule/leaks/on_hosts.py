@@ -207,7 +207,7 @@ OPENINGS = [
         "ip link set $(cat /run/leak) master mn-red; bridge link set dev $(cat /run/leak)"
         " hairpin on",
         "leak",
-        ("bridge of its peer is mn-blue", "which interface is on the wrong bridge"),
+        ("bridge of its peer is mn-blue, expected mn-red", "ip -d link show master"),
     ),
     Opening(
         14,

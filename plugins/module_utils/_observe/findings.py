@@ -205,24 +205,19 @@ def _may_be_why(
     return first["outcome"] == BROKEN and (own or row["network"] in networks)
 
 
-def _explained(
-    members: Sequence[Cell], leak: leaks.Leak, deviate: set[str]
-) -> tuple[set[str], list[Cell]]:
+def _explained(members: Sequence[Cell], deviate: set[str]) -> tuple[set[str], list[Cell]]:
     """Return which of the hosts that deviate may be why, and the cells that none of them explains.
 
-    A host that is an end of all that is missing is enough. If it does not deviate, those that do
-    explain all, or are another matter.
+    Of what is missing, a host that is an end of all is enough. If it does not deviate, those that
+    do explain all, or are another matter. What leaks passes both ends.
     """
-    if members[0]["outcome"] == LEAK:
-        enough = {_where(cell, leak) for cell in members}
-    else:
-        common = set.intersection(*map(_ends, members))
-        enough = common if len(common) == 1 else set()
-    if enough and enough <= deviate:
-        return enough, []
     rest = [cell for cell in members if not _ends(cell) & deviate]
-    if rest and enough and members[0]["outcome"] == BROKEN:
-        return set(), list(members)
+    common = set.intersection(*map(_ends, members))
+    if members[0]["outcome"] == BROKEN and len(common) == 1:
+        if common <= deviate:
+            return common, []
+        if rest:
+            return set(), list(members)
     return deviate, rest
 
 
@@ -259,9 +254,9 @@ def _finding(
     in_part = all(IN_PART in cell["reason"] for cell in members)
     ends = {host for cell in members for host in _ends(cell)}
     networks = {network for pair in pairs for network in pair}
-    rewrites = leak is leaks.MASQUERADE
+    opens = first["outcome"] == LEAK or leak is leaks.MASQUERADE
     why = (
-        causes.among(drift, ends, networks, opens=first["outcome"] == LEAK or rewrites)
+        causes.among(drift, ends, networks, opens=opens)
         if first["outcome"] in (LEAK, BROKEN)
         else []
     )
@@ -269,7 +264,7 @@ def _finding(
         row for row in deviations if row["host"] in ends and _may_be_why(row, first, leak, networks)
     ]
     deviate = {host for row in [*why, *facts] for host in _hosts_of(row)}
-    guilty, unexplained = _explained(members, leak, deviate)
+    guilty, unexplained = _explained(members, deviate)
     why = [one for one in why if one["host"] in guilty]
     # what a host says of itself has the facts there for its effects
     explained = {one["host"] for one in why}

@@ -101,9 +101,8 @@ def test_a_leak_names_the_fact_that_opens_it():
     for fact in facts:
         stranger = {"interface": "x0", "bridge": "mn-red", "kind": "vxlan", "network": "red"}
         fact["node"]["strangers"] = [stranger]
-    for source, at in (("h1/a", "h2/c"), ("h2/c", "h1/a")):
-        heard = {"receive": f"l2|4|{source}/net1", "at": at, "interface": "net1"}
-        change(plan, facts, shares, heard)
+    heard = {"receive": "l2|4|h1/a/net1", "at": "h2/c", "interface": "net1"}
+    change(plan, facts, shares, heard)
     leak, *others = evaluate(plan, facts, shares)["findings"]
     assert (leak["class"], leak["hosts"]) == (leaks.BROADCAST.number, ["h1", "h2"])
     assert leak["repair"].startswith("h1 x0: port of bridge mn-red is vxlan, expected only veths")
@@ -217,6 +216,12 @@ def test_what_no_cause_explains_is_looked_for_at_its_own_ends():
     assert lost["hosts"] == ["h01", "h02", "h03"]
     assert lost["repair"].startswith("On h03, flanneld@blue.service holds the lease")
     assert "On h01, h02, look at flanneld@blue" in lost["repair"]
+
+
+def test_a_leak_across_hosts_has_the_guards_of_both_as_its_cause():
+    leaked = {"receive": "forced|4|h1/a/eth0|h2/c/net1"}
+    (finding,) = measured([leaked], h1=[GUARD], h2=[GUARD])["findings"]
+    assert finding["hosts"] == ["h1", "h2"]
 
 
 def test_a_port_that_takes_in_what_no_table_sees_is_a_finding_of_its_own():
