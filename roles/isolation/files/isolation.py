@@ -693,7 +693,8 @@ def _dump(request: bytes) -> tuple[list[bytes], bool]:
     """Return the bodies of the answers to a request, and whether none was missed: the kernel says
     if something came or went while it answered. Raises OSError.
     """
-    bodies, is_whole = [], True
+    bodies: list[bytes] = []
+    is_whole = True
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as sock:
         sock.bind((0, 0))
         sock.send(request)
