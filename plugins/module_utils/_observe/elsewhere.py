@@ -190,7 +190,7 @@ def _is_range(version: int, such: str) -> Callable[[Any], str]:
             return instead
         if found.version != version:
             return instead
-        same = str(found).split("/")[0] == str(ipaddress.ip_interface(value).ip)
+        same = found.network_address == ipaddress.ip_interface(value).ip
         return "" if same else f"{show(value)} has host bits set; write '{found}'"
 
     return check
