@@ -426,6 +426,8 @@ def main(target, words=""):
         on("localhost", "bash", "-c", copy)
     listed = yaml.safe_load((HERE / "vars" / "faults.yml").read_text(encoding="utf-8"))["faults"]
     listed = [one for one in listed if re.search(words, one["what"])]
+    if not listed:
+        return f"No fault is called like FAULT={words}"
     run = Run(target, listed)
     by_itself = [one for one in listed if one["by"] != "site"]
     in_lanes(run, [one for one in by_itself if not one.get("alone")])
