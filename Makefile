@@ -12,7 +12,7 @@
 #   make scenario S=vlans
 #   make faults             cause each fault of molecule/faults and write a table to .build/faults.md. FAULT=etcd: only those faults
 #   make planted            each fault of tests/integration/test_planted_faults.py, with the finding that verify must report
-#   make leaks              open classes of leak on two hosts, check that verify reports them, close them, and write a table to .build/leaks.md. LEAK=12,14: only those
+#   make leaks              open classes of leak on two hosts and on a cluster, check that verify reports them, close them, and write tables to .build/leaks.md and .build/leaks-kubernetes.md. LEAK=12,26: only those
 #   make scenario S=mixed_arch   amd64 hosts and an emulated arm64 machine, whose image is built first (minutes, once)
 #   make scenario S=kubernetes_arm64   a real cluster with an arm64 node
 #   make scenario S=distributions   Debian 11, 12 and 13 in one cluster; their images are built first (minutes, once)
@@ -141,9 +141,9 @@ faults: install
 planted: setup
 	@$(ENV) PLANTED=all $(PYTEST) tests/integration/test_planted_faults.py
 
-# The table of docs/report.md.
-leaks: install
-	@$(ENV) LEAK='$(LEAK)' $(MOLECULE) test -s leaks
+# The tables of docs/report.md.
+leaks: install test-programs
+	@$(ENV) for one in leaks kubernetes_leaks; do LEAK='$(LEAK)' $(MOLECULE) test -s $$one; done
 
 # The attacks of docs/security.md.
 attacks: install

@@ -22,6 +22,7 @@ BY_HAND = {
     "kubernetes_adopted",
     "kubernetes_arm64",
     "kubernetes_flannel",
+    "kubernetes_leaks",
     "kubernetes_multus",
     "leaks",
     "mixed_arch",
