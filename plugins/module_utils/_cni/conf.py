@@ -12,10 +12,13 @@ from .quick_os import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from typing import Any, NoReturn
 
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
+# C ends a text at the first of these, and no name that is meant has one of the others.
+_CONTROL = frozenset(map(chr, (*range(0x20), 0x7F)))
+_LINES = frozenset("\t\n\r")
 SUFFIXES = (".conf", ".conflist", ".json")
 # A change of these changes what the kernel has for others, such as accept_redirects
 # (Documentation/networking/ip-sysctl.rst).
@@ -345,12 +348,42 @@ def is_name(text: str) -> bool:
 
 def is_interface_name(text: str) -> bool:
     """Say whether Linux (and the CNI specification) take text as the name of an interface."""
+    try:
+        size = len(text.encode("utf-8", "surrogateescape"))
+    except UnicodeEncodeError:
+        return False
     return (
-        0 < len(text.encode("utf-8", "surrogateescape")) <= 15
+        0 < size <= 15
         and text not in (".", "..")
+        and _CONTROL.isdisjoint(text)
         # of a `%`, the kernel makes a name of its own
         and not any(character in "/:%" or character.isspace() for character in text)
     )
+
+
+def texts(value: object) -> Iterator[str]:
+    """Yield every text in a JSON value, the keys of its objects too."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, one in value.items():
+            yield key
+            yield from texts(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from texts(one)
+
+
+def unlike(value: object) -> str | None:
+    """Return a text in a JSON value that others read as another one, None where there is none: with
+    a control character (a name ends at NUL), or with half a character.
+    """
+    for text in texts(value):
+        if not (_CONTROL - _LINES).isdisjoint(text) or any(
+            "\ud800" <= one <= "\udfff" for one in text
+        ):
+            return text
+    return None
 
 
 def sysctl_path(key: str, interface: str) -> str:

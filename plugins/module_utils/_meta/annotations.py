@@ -97,13 +97,16 @@ def parse_legacy(text: object) -> list[str]:
     return names
 
 
-def _json_list(text: str, where: str) -> list[Any]:
+def _json_list(written: str, where: str) -> list[Any]:
     try:
-        value = conf.decode_value(text, "It")
+        value = conf.decode_value(written, "It")
     except errors.Error as error:
         raise _invalid(where, f"it is not JSON ({error.details})") from None
     if not isinstance(value, list):
         raise _invalid(where, "it is not a JSON list")
+    text = conf.unlike(value)
+    if text is not None:
+        raise _invalid(where, f"the text {text!r} has a character that cannot be in one")
     return value
 
 

@@ -90,7 +90,9 @@ class Resolver:
         for group in _LEGACY_GROUPS:
             item = self.api.get(_LEGACY_NETWORK % (group, name))
             if item is not None:
-                return Delegate(legacy_conf(item, f"the Network {name} of {group}"))
+                delegate = Delegate(legacy_conf(item, f"the Network {name} of {group}"))
+                _check_texts(delegate)
+                return delegate
         raise errors.Error(
             errors.INVALID_CONFIGURATION,
             f"There is no Network {name} in the namespace default, in any of the API groups"
@@ -179,6 +181,7 @@ class Resolver:
                 errors.INVALID_CONFIGURATION,
                 f"There is no network {selection.full_name}: {self._nowhere(selection.name)}.",
             )
+        _check_texts(delegate)
         delegate.asked = selection.interface
         delegate.default_route = selection.default_route
         self._check_tenancy(pod, delegate, selection)
@@ -352,6 +355,17 @@ def check_capabilities(delegate: Delegate, selection: Selection) -> dict[str, st
         "Add it to the `capabilities` of a plugin that can do it, or remove it from the pod's"
         " annotation.",
     )
+
+
+def _check_texts(delegate: Delegate) -> None:
+    """Raise Error where a network that pods ask for has a text that would pass for another one."""
+    text = cni_conf.unlike(delegate.raw)
+    if text is not None:
+        raise errors.Error(
+            errors.INVALID_CONFIGURATION,
+            f"The network {delegate.full_name or delegate.raw.get('name')} has a text with a"
+            f" character that cannot be in one: {text!r}.",
+        )
 
 
 def with_plugins(

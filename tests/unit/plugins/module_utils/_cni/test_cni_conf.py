@@ -145,7 +145,11 @@ def test_interface_names(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["", "a" * 16, "ä" * 8, ".", "..", "a/b", "a:b", "a b", "a\n", "net%d"]
+    "name",
+    [
+        *("", "a" * 16, "ä" * 8, ".", "..", "a/b", "a:b", "a b", "a\n", "net%d"),
+        *("a\0", "a\x01", "a\x7f", "\ud800"),
+    ],
 )
 def test_what_is_no_interface_name(name):
     assert not conf.is_interface_name(name)

@@ -398,6 +398,36 @@ def test_nor_by_a_definition_of_ones_own(config):
     assert len(resolve(closed(["default"]), asked("mine"), dict([nad("mine", MACVLAN)]))) == 2
 
 
+NO_TEXTS = ["mn-g\0", "mn-g\x01", "a\x1b[2J", "mn-g\x7f", "mn-g\ud800", "\udc80"]
+
+
+@pytest.mark.parametrize("text", NO_TEXTS)
+def test_what_no_name_has_is_refused_in_all_that_pods_ask_for(text):
+    """Programs and the kernel take a text with NUL for the part before it."""
+    configs = [
+        {"type": "bridge", "bridge": text},
+        {"plugins": [{"type": "x", "list": [{"deep": [text]}]}]},
+        {"type": "x", text: 1},
+    ]
+    for config in configs:
+        with pytest.raises(errors.Error, match="apps/mine has a text with") as caught:
+            resolve(BASE, asked("mine"), dict([nad("mine", config)]))
+        assert caught.value.code == errors.INVALID_CONFIGURATION
+    plain = dict([nad("mine", MACVLAN)])
+    for keys in ({"interface": text}, {"cni-args": {"a": [text]}}, {"cni-args": {text: 1}}):
+        with pytest.raises(errors.Error, match="annotation") as caught:
+            resolve(BASE, asked([{"name": "mine", **keys}]), plain)
+        assert caught.value.code == errors.INVALID_CONFIGURATION
+        json.dumps(str(caught.value)).encode()
+
+
+def test_a_text_of_several_lines_is_one():
+    several = {"a": "one\n\ttwo\r\n"}
+    notes = asked([{"name": "mine", "cni-args": several}])
+    found = resolve(BASE, notes, dict([nad("mine", dict(MACVLAN, **several))]))
+    assert found[1].raw["args"] == {"cni": several}
+
+
 def test_closed_networks_are_written_as_they_should_be():
     with pytest.raises(errors.Error, match="`namespaces` is not a list of networks"):
         conf.parse(dict(BASE, namespaces={"green": ["default"]}))
