@@ -19,6 +19,7 @@ import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._isolation import ports
 from ansible_collections.multinet.flannel.plugins.module_utils._isolation.nodes import TRUSTED
 from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import ruleset
+from ansible_collections.multinet.flannel.plugins.module_utils._meta.conf import POD_ANNOTATIONS
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 from cni_host import BIN, NET, CniHost
 from waiting import PATIENCE, wait_for
@@ -755,3 +756,56 @@ def test_pods_that_run_already_are_known_to_a_guard_that_comes_later(host, pod, 
     rules.write_text(text, encoding="utf-8")
     guard()
     assert given(host)[0] == ["given_mn-blue", "given_mn-red"]
+
+
+# What a definition of a user says: the runtime hands over the pod's annotation, a file is the
+# definition.
+CLOSED = {
+    "network": "red",
+    "things": ["red", "/run/flannel/subnet2.env", "/var/lib/cni/flannel/red", "mn-red"],
+    "namespaces": ["friends"],
+}
+
+
+def asks_for(host, definition, pod, namespace="evil", closed=(CLOSED,), **keys):
+    """Have a pod of a namespace ask for a network, whose definition is given; return (exit status,
+    answer, the configuration).
+    """
+    directory = host.path("/etc/cni/multus/net.d")
+    directory.mkdir(parents=True, exist_ok=True)
+    raw = {"cniVersion": "1.0.0", "name": "mine", **definition}
+    (directory / "mine.conf").write_text(json.dumps(raw), encoding="utf-8")
+    annotation = json.dumps([{"name": "mine", **keys}])
+    conf = today(
+        namespaces=list(closed),
+        inProcess=IN_PROCESS,
+        runtimeConfig={POD_ANNOTATIONS: {"k8s.v1.cni.cncf.io/networks": annotation}},
+    )
+    conf["delegates"] = [one for one in conf["delegates"] if one["name"] == "blue"]
+    args = f"IgnoreUnknown=1;K8S_POD_NAMESPACE={namespace};K8S_POD_NAME=pod"
+    status, answer = host.cni("ADD", conf, pod, CNI_ARGS=args)
+    return status, answer, conf
+
+
+@pytest.mark.parametrize("behind", ["ipam", "flannel"])
+def test_a_definition_starts_no_file_outside_the_plugins_directories(host, pod, behind):
+    """As libcni has it: a file name only. A pod's own files have a path on its node, too."""
+    program = host.path("/var/lib/cni") / "program"
+    host.path("/var/lib/cni").mkdir(exist_ok=True)
+    program.write_text("#!/bin/sh\ntouch /var/lib/cni/was-here\nexit 1\n", encoding="utf-8")
+    program.chmod(0o755)
+    definition = {
+        "ipam": {"type": "bridge", "bridge": "mn-mine", "ipam": {"type": "/var/lib/cni/program"}},
+        "flannel": {
+            "type": "flannel",
+            "subnetFile": "/run/flannel/subnet2.env",
+            "dataDir": "/var/lib/cni/mine",
+            "delegate": {"type": "../../../var/lib/cni/program"},
+        },
+    }[behind]
+    status, answer, _conf = asks_for(host, definition, pod, closed=[])
+    assert status == 1
+    assert "is not a file name" in answer["msg"], answer
+    assert not host.path("/var/lib/cni/was-here").exists()
+    program.unlink()
+    assert host.leftovers() == []

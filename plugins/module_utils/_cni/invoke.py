@@ -23,6 +23,7 @@ class Exec:
 
     def find(self, plugin: str, path: list[str]) -> str:
         """Return the file of a plugin in a list of directories; raise Error."""
+        check_type(plugin)
         for directory in path:
             file = os.path.join(directory, plugin)
             if os.path.isfile(file) and os.access(file, os.X_OK):
@@ -66,6 +67,17 @@ class Substitute(Exec):
             if plugin not in self.when_missing:
                 raise
             return plugin
+
+
+def check_type(plugin: str) -> None:
+    """Raise Error for the `type` of a plugin that would lead out of the plugins' directories: users
+    write some, and what is there is executed by root (as libcni's FindInPath).
+    """
+    if "/" in plugin or plugin in ("", ".", ".."):
+        raise errors.Error(
+            errors.INVALID_CONFIGURATION,
+            f"The `type` {plugin!r} is not a file name: give the executable's file name only.",
+        )
 
 
 def relay_stderr(text: bytes) -> None:

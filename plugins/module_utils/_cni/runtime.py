@@ -72,6 +72,11 @@ class Runtime:
         """Return the executables of a network's plugins; raise Error when one is missing. Better
         known before an ADD than half way.
         """
+        for plugin in network.plugins:
+            for behind in (plugin.get("ipam"), plugin.get("delegate")):
+                kind = behind.get("type") if isinstance(behind, dict) else None
+                if isinstance(kind, str) and kind:
+                    invoke.check_type(kind)
         return [self.execute.find(plugin["type"], self.path) for plugin in network.plugins]
 
     def add(

@@ -150,3 +150,12 @@ def test_what_cannot_be_started_is_an_error(script):
         text.write("#!/no/such/interpreter\n")
     with pytest.raises(errors.Error, match="cannot be started"):
         invoke.exec_plugin(invoke.Exec(), file, {}, b"", seconds=PATIENCE)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../plugins/plugin", "/bin/sh", "plugin/"])
+def test_a_plugin_is_a_file_name(script, tmp_path, name):
+    script("")
+    (tmp_path / "plugins").symlink_to(tmp_path)
+    with pytest.raises(errors.Error, match="is not a file name") as caught:
+        invoke.Exec().find(name, [str(tmp_path)])
+    assert caught.value.code == errors.INVALID_CONFIGURATION
