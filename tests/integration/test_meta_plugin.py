@@ -775,7 +775,7 @@ def asks_for(host, definition, pod, namespace="evil", closed=(CLOSED,), **keys):
     directory.mkdir(parents=True, exist_ok=True)
     raw = {"cniVersion": "1.0.0", "name": "mine", **definition}
     (directory / "mine.conf").write_text(json.dumps(raw), encoding="utf-8")
-    annotation = json.dumps([{"name": "mine", **keys}])
+    annotation = json.dumps([{"name": raw["name"], **keys}])
     conf = today(
         namespaces=list(closed),
         inProcess=IN_PROCESS,
@@ -809,3 +809,107 @@ def test_a_definition_starts_no_file_outside_the_plugins_directories(host, pod, 
     assert not host.path("/var/lib/cni/was-here").exists()
     program.unlink()
     assert host.leftovers() == []
+
+
+MAC = "02:11:22:33:44:55"
+HOST_DEVICE = {"type": "host-device"}
+
+
+def bridged(**keys):
+    return {"type": "bridge", "ipam": {"type": "static", "addresses": []}, **keys}
+
+
+def local(**keys):
+    """A bridge with addresses of its own."""
+    addresses = {"type": "host-local", "ranges": [[{"subnet": "10.99.0.0/24"}]], **keys}
+    return {"type": "bridge", "bridge": "mn-mine", "ipam": addresses}
+
+
+def flannelled(**keys):
+    own = {"subnetFile": "/run/flannel/mine.env", "dataDir": "/var/lib/cni/flannel/mine"}
+    return {"type": "flannel", "delegate": {"bridge": "mn-mine"}, **own, **keys}
+
+
+# Ways by which a definition, or an annotation, means what is the network red's.
+DETOURS = {
+    "its bridge": bridged(bridge="mn-red"),
+    "blanks": bridged(bridge=" mn-red\n"),
+    "another name of its bridge": bridged(bridge="storage"),
+    "a long name of its bridge": {"type": "macvlan", "master": "a-longer-name-of-the-bridge"},
+    "a device on its bridge": {"type": "ipvlan", "master": "mn-red.5"},
+    "one on that": {"type": "macvlan", "master": "upper"},
+    "a port of its bridge": dict(HOST_DEVICE, device="port0"),
+    "its MAC": dict(HOST_DEVICE, hwaddr=MAC),
+    "its MAC in capitals": dict(HOST_DEVICE, hwaddr="02-11-22-33-44-55".upper()),
+    "its MAC with periods": dict(HOST_DEVICE, hwaddr="0211.2233.4455"),
+    "a MAC of a port": dict(HOST_DEVICE, hwaddr="02:11:22:33:44:66"),
+    "its place in sysfs": dict(HOST_DEVICE, kernelpath="/sys/devices/virtual/net/mn-red"),
+    "all devices": dict(HOST_DEVICE, kernelpath="/sys/devices/virtual"),
+    "all devices by a detour": dict(HOST_DEVICE, kernelpath="/sys/devices/system/../virtual"),
+    "all devices by PCI": dict(HOST_DEVICE, pciBusID="../../../devices/virtual"),
+    "all devices from the root": dict(HOST_DEVICE, pciBusID="/../../../devices/virtual"),
+    "a lower device in a list": {"plugins": [{"type": "x"}, {"type": "y", "z": [{"mn-red": 1}]}]},
+    "its lease": flannelled(subnetFile="/run/flannel/subnet2.env"),
+    "slashes": flannelled(subnetFile="//run///flannel/./subnet2.env"),
+    "a link": flannelled(subnetFile="/var/lib/cni/link/subnet2.env"),
+    "a link of /var": flannelled(subnetFile="/var/run/flannel/subnet2.env"),
+    "another root": flannelled(subnetFile="/proc/self/root/run/flannel/subnet2.env"),
+    "a hard link": flannelled(subnetFile="/run/flannel/hard.env"),
+    "a relative path": flannelled(subnetFile=os.path.relpath("/run/flannel/subnet2.env")),
+    "its data directory": flannelled(dataDir="/var/lib/cni/flannel/red/"),
+    "below its data directory": flannelled(dataDir="/var/lib/cni/flannel/red/more"),
+    "its data as addresses": dict(local(dataDir="/var/lib/cni/flannel"), name="red"),
+    "below its addresses": local(dataDir="/var/lib/cni/networks/red"),
+    "its addresses": dict(local(), name="red"),
+    "the bridge of flannel": flannelled(delegate={"bridge": "storage"}),
+}
+
+
+@pytest.mark.parametrize("way", DETOURS)
+def test_a_definition_means_nothing_of_a_network_that_is_not_for_its_pod(host, pod, way):
+    """By whatever name; what it has of its own stays allowed."""
+    commands = """
+        link add mn-red address 02:11:22:33:44:55 type bridge
+        link property add dev mn-red altname storage
+        link property add dev mn-red altname a-longer-name-of-the-bridge
+        link add link mn-red name mn-red.5 address 02:00:00:00:00:05 type macvlan
+        link add link mn-red.5 name upper address 02:00:00:00:00:07 type macvlan
+        link add port0 address 02:11:22:33:44:66 type veth peer port1
+        link set port0 master mn-red
+    """
+    for line in commands.strip().splitlines():
+        subprocess.run(["ip", "-n", host.name, *line.split()], check=True)
+    (host.path("/var/lib/cni/flannel") / "red").mkdir(parents=True)
+    (host.path("/var/lib/cni") / "link").symlink_to("/run/flannel")
+    (host.path("/run/flannel") / "hard.env").hardlink_to(host.path("/run/flannel/subnet2.env"))
+    status, answer, _conf = asks_for(host, DETOURS[way], pod)
+    assert status == 1
+    assert answer["msg"].startswith("A pod of the namespace evil may not use the network"), answer
+    assert host.leftovers() == ["port0", "port1"]
+
+
+def test_an_annotation_means_nothing_of_such_a_network_either(host, pod):
+    for keys in ({"cni-args": {"master": "mn-red"}}, {"deviceID": "../../../devices/virtual"}):
+        status, answer, _conf = asks_for(host, {"type": "macvlan"}, pod, **keys)
+        assert status == 1
+        assert answer["msg"].startswith("A pod of the namespace evil may not use"), answer
+
+
+@pytest.mark.parametrize("namespace", ["evil", "friends"])
+def test_what_a_definition_has_of_its_own_stays_allowed(host, namespace):
+    host.lease("/run/flannel/mine.env", "10.98.5.1/24", "10.98.0.0/16")
+    subprocess.run(["ip", "-n", host.name, "link", "add", "own", "type", "bridge"], check=True)
+    own = {"type": "macvlan", "master": "own", "ipam": {}}
+    for definition in (local(), local(dataDir="/var/lib/cni/mine"), flannelled(), own):
+        pod = host.pod()
+        status, answer, conf = asks_for(host, definition, pod, namespace)
+        assert status == 0, answer
+        assert set(host.addresses(pod)) == {"eth0", "net1"}
+        assert host.cni("DEL", conf, pod) == (0, None)
+
+
+def test_friends_may_use_it(host, pod):
+    status, answer, conf = asks_for(host, today()["delegates"][0], pod, "friends")
+    assert status == 0, answer
+    assert host.addresses(pod)["net1"] == "10.3.7.2/24"
+    assert host.cni("DEL", conf, pod) == (0, None)

@@ -43,7 +43,7 @@ _REQUEST, _ACKNOWLEDGE, _EXCLUSIVE, _DUMP, _CREATE = 1, 4, 0x200, 0x300, 0x400
 _NESTED, _KIND_OF_ATTRIBUTE = 0x8000, 0x3FFF
 # of a link
 _MAC, _NAME, _MTU, _MASTER, _BRIDGE_PORT, _STATE, _INFO, _NAMESPACE = 1, 3, 4, 10, 12, 16, 18, 28
-_QUEUE, _OTHER_NAMESPACE = 13, 37
+_PARENT, _QUEUE, _OTHER_NAMESPACE, _OTHER_NAME = 5, 13, 37, 53
 _INFO_KIND, _INFO_DATA, _VETH_PEER = 1, 2, 1
 _PORT_HAIRPIN, _PORT_ISOLATED = 4, 33
 # of an address, and of a route
@@ -60,17 +60,20 @@ _ROUTE = Struct("=BBBBBBBBI")
 _HOP = Struct("=HBBI")
 _ATTRIBUTE = Struct("=HH")
 _NUMBER = Struct("=I")
+_NONE = _NUMBER.pack(0)
 _ERROR_NUMBER = Struct("=i")
 _TABLE_HEAD = Struct("=Bxxx")
 _COUNTER = Struct("=Q")
 _SECONDS = 10
 # The kernel writes at most 32 KiB at once; memory of 128 KiB and more is mapped anew each time.
 _ANSWER_SIZE = 1 << 16
+_NAME_SIZE = 16  # with the NUL behind it
 
 
 class Link:
     """A network interface. mac: as text; kind: of a virtual one ("bridge", "veth"), else empty;
-    leads_elsewhere: whether its other end is in another network namespace.
+    leads_elsewhere: whether its other end is in another network namespace; master, parent: indices
+    of the bridge (or the like) that it is in, and of what it is made on; 0 where there is none.
     """
 
     def __init__(self, body: bytes) -> None:
@@ -79,6 +82,8 @@ class Link:
         self.mac = ":".join(f"{byte:02x}" for byte in found.get(_MAC, b""))
         self.state = found.get(_STATE, b"\0")[0]
         self.leads_elsewhere = _OTHER_NAMESPACE in found
+        self.master = _NUMBER.unpack(found.get(_MASTER, _NONE))[0]
+        self.parent = 0 if self.leads_elsewhere else _NUMBER.unpack(found.get(_PARENT, _NONE))[0]
         info = read_attributes(found.get(_INFO, b""))
         self.kind = info.get(_INFO_KIND, b"").rstrip(b"\0").decode()
 
@@ -144,6 +149,19 @@ class Channel:
                 return None
             raise
 
+    def link_at(self, index: int) -> Link | None:
+        """Return a link by its index, None when there is none; raise OSError."""
+        try:
+            return Link(self.ask((_LINK_GET, _REQUEST | _ACKNOWLEDGE, _link({}, index)))[0])
+        except OSError as error:
+            if error.errno == 19:
+                return None
+            raise
+
+    def links(self) -> list[Link]:
+        """Return all links; raise OSError."""
+        return [Link(body) for body in self.ask((_LINK_GET, _REQUEST | _DUMP, _link({})))]
+
     def addresses(self, family: int = AF_UNSPEC) -> list[Address]:
         """Return the addresses of a family, or of all; raise OSError."""
         dump = (_ADDRESS_GET, _REQUEST | _DUMP, _IFADDR.pack(family, 0, 0, 0, 0))
@@ -188,7 +206,10 @@ class Channel:
 
 
 def link(name: str) -> Message:
-    return _LINK_GET, _REQUEST | _ACKNOWLEDGE, _link({_NAME: _text(name)})
+    """name: an alternative one may be longer than 15 bytes."""
+    written = _text(name)
+    kind = _NAME if len(written) <= _NAME_SIZE else _OTHER_NAME
+    return _LINK_GET, _REQUEST | _ACKNOWLEDGE, _link({kind: written})
 
 
 def new_bridge(name: str, mtu: int) -> Message:

@@ -92,6 +92,8 @@ class Resolver:
             if item is not None:
                 delegate = Delegate(legacy_conf(item, f"the Network {name} of {group}"))
                 _check_texts(delegate)
+                if self.pod:
+                    self._check_tenancy(self.pod, delegate, None)
                 return delegate
         raise errors.Error(
             errors.INVALID_CONFIGURATION,
@@ -194,15 +196,18 @@ class Resolver:
             )
         return delegate
 
-    def _check_tenancy(self, pod: Pod, delegate: Delegate, selection: Selection) -> None:
+    def _check_tenancy(self, pod: Pod, delegate: Delegate, selection: Selection | None) -> None:
         closed = self.configuration.namespaces
-        if not closed and not selection.cni_args:
+        cni_args = selection.cni_args if selection else {}
+        if not closed and not cni_args:
             return
         from . import tenancy
 
-        tenancy.check(pod, delegate, closed, self.api)
-        if selection.cni_args:
-            tenancy.check_cni_args(delegate, selection.cni_args)
+        # `mac` and `ips` mean none of the host's
+        device = selection.capability_args.get("deviceID") if selection else None
+        tenancy.check(pod, delegate, closed, self.api, [cni_args, device])
+        if cni_args:
+            tenancy.check_cni_args(delegate, cni_args)
 
     def _nowhere(self, name: str) -> str:
         place = f"no file in {self.configuration.conf_dir} has the name {name}"

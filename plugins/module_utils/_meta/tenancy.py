@@ -9,12 +9,13 @@ may write one of those could otherwise name the same bridge in it.
 
 from __future__ import annotations
 
-from .._cni import errors
+from .._cni import conf, errors, rtnetlink
 from .._cni.quick_os import os
+from . import flannel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from typing import Any
 
     from .._kube_client.client import Client
@@ -24,24 +25,42 @@ if TYPE_CHECKING:
 # What a pod could have tuning do beside what its network's configuration says: forward between its
 # networks, answer for all addresses, hear what is not for it; and what Pod Security forbids it.
 _NOT_A_PODS = {"tuning": ("sysctl", "promisc", "allmulti")}
+_BRIDGE = "cni0"  # of a bridge plugin that names none
+# In these are all virtual devices; host-device takes the first one in `net` of its `kernelpath`.
+_ALL_DEVICES = ("/sys/devices/virtual/net", "/sys/class/net")
+_MAC_DIGITS = frozenset("0123456789abcdef")
+_LONGEST_NAME = 127
+# What the kernel says of a text that can be no name: EINVAL, ENODEV, ERANGE.
+_NO_NAME = (19, 22, 34)
 
 
-def check(pod: Pod, delegate: Delegate, closed: list[dict[str, Any]], api: Client | None) -> None:
+def check(
+    pod: Pod,
+    delegate: Delegate,
+    closed: list[dict[str, Any]],
+    api: Client | None,
+    asked: Iterable[object] = (),
+) -> None:
     """Raise Error where a pod of this namespace may not use a network.
 
     closed: networks that are not for everybody, each with `network` (its name), `things` (texts by
     which a configuration uses it: names, devices, files) and `namespaces` (their names, or a label
-    selector).
+    selector); asked: what the pod's annotation hands to the network's plugins.
     """
-    texts = frozenset(_texts(delegate.raw))
+    namespace = pod.namespace
+    closed = [one for one in closed if not _is_listed(namespace, one["namespaces"])]
+    if not closed:
+        return
+    uses = _Uses(delegate, asked)
     for one in closed:
-        if texts.isdisjoint(one["things"]) or _is_among(pod.namespace, one["namespaces"], api):
+        if not uses.any_of(one["things"]) or _is_among(namespace, one["namespaces"], api):
             continue
         raise errors.Error(
             errors.INVALID_CONFIGURATION,
-            f"A pod of the namespace {pod.namespace} may not use the network"
+            f"A pod of the namespace {namespace} may not use the network"
             f" {delegate.full_name or one['network']}: {_for_whom(one['namespaces'])}.",
-            f"`namespaces` of the network {one['network']} in multinet_networks says who may.",
+            f"`namespaces` of the network {one['network']} in multinet_networks says who may."
+            + "".join(f" The path {path!r} could be of any network." for path in uses.anything[:1]),
         )
 
 
@@ -58,6 +77,10 @@ def check_cni_args(delegate: Delegate, cni_args: Mapping[str, Any]) -> None:
                     " networks apart, so only the configuration of the network may set it.",
                     f"Remove {key} from the pod's annotation.",
                 )
+
+
+def _is_listed(namespace: str, wanted: list[str] | dict[str, Any]) -> bool:
+    return isinstance(wanted, list) and namespace in wanted
 
 
 def _is_among(namespace: str, wanted: list[str] | dict[str, Any], api: Client | None) -> bool:
@@ -93,14 +116,113 @@ def _for_whom(wanted: list[str] | dict[str, Any]) -> str:
     return "it is for namespaces that a label selector selects, and this one is not"
 
 
-def _texts(value: object) -> Iterator[str]:
-    """Yield every text that a configuration holds as a value, paths as plainly as they can be."""
-    if isinstance(value, str):
-        detour = "//" in value or "/." in value
-        yield "/" + os.path.normpath(value).lstrip("/") if detour else value
-    elif isinstance(value, dict):
-        for one in value.values():
-            yield from _texts(one)
-    elif isinstance(value, list):
-        for one in value:
-            yield from _texts(one)
+class _Uses:
+    """What a network uses of the host, under whatever name: every text of its configuration may be
+    that of a device or of a file.
+    """
+
+    def __init__(self, delegate: Delegate, asked: Iterable[object]) -> None:
+        """anything: paths of which it is not known what they mean."""
+        self._texts = {text.strip() for text in conf.texts([delegate.raw, *asked])} - {""}
+        self._texts.update(_defaults(delegate))
+        name = str(delegate.raw.get("name"))  # host-local has files in a directory of this name
+        paths = [text for text in self._texts if "/" in text]
+        self._paths = [*self._texts, *(os.path.join(path, name) for path in paths)]
+        self._real = [os.path.realpath(path) for path in self._paths]
+        self._parts = {
+            part
+            for text, real in zip(self._paths, self._real)
+            if "/" in text
+            for part in real.split("/")
+        }
+        self._files = {found for path in self._paths for found in _identities(path)}
+        self.anything = sorted(path for path in paths if _may_be_anything(path))
+        self._devices: set[int] | None = None
+
+    def any_of(self, things: Iterable[str]) -> bool:
+        """Whether it uses one of these: names of networks and devices, paths."""
+        return bool(self.anything) or any(map(self._is_used, things))
+
+    def _is_used(self, thing: str) -> bool:
+        if "/" not in thing:
+            return thing in self._texts or thing in self._parts or self._is_device(thing)
+        real = os.path.realpath(thing)
+        if any(one == real or one.startswith(real + "/") for one in self._real):
+            return True
+        return not self._files.isdisjoint(_identity(thing))
+
+    def _is_device(self, thing: str) -> bool:
+        """Whether a thing is the device that a text means by another name or its MAC, or one below
+        or above it: its bridge, what a VLAN is made on.
+        """
+        with rtnetlink.Channel() as host:
+            link = _link(host, thing)
+            if link is None:
+                return False
+            if self._devices is None:
+                self._devices = self._reached(host)
+        return link.index in self._devices
+
+    def _reached(self, host: rtnetlink.Channel) -> set[int]:
+        left = [_link(host, text) for text in self._texts if "/" not in text]
+        macs = {mac for mac in map(_mac, self._texts) if mac}
+        if macs:
+            left += [link for link in host.links() if _mac(link.mac) in macs]
+        found: set[int] = set()
+        while left:
+            link = left.pop()
+            if link is not None and link.index not in found:
+                found.add(link.index)
+                left += [host.link_at(index) for index in (link.master, link.parent) if index]
+        return found
+
+
+def _defaults(delegate: Delegate) -> Iterator[str]:
+    """What plugins use where their configuration does not say it."""
+    network = delegate.network
+    for _key, value in flannel.own_things(network):
+        if isinstance(value, str):
+            yield value
+    for plugin in network.plugins:
+        if plugin["type"] == "bridge" and not plugin.get("bridge"):
+            yield _BRIDGE
+
+
+def _may_be_anything(path: str) -> bool:
+    """Whether it depends on the plugin to what a path leads: Go takes `..` by the text, the kernel
+    does not, and a plugin may put a path before it.
+    """
+    return ".." in path.split("/") or os.path.realpath(path + "/net") in _ALL_DEVICES
+
+
+def _identities(path: str) -> Iterator[tuple[int, int]]:
+    """What is at a path, and above it."""
+    while path.strip("/"):
+        yield from _identity(path)
+        path = os.path.dirname(path)
+
+
+def _identity(path: str) -> list[tuple[int, int]]:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return []
+    return [(found.st_dev, found.st_ino)]
+
+
+def _link(host: rtnetlink.Channel, name: str) -> rtnetlink.Link | None:
+    """The device of a name, or of one of its alternative names."""
+    if len(name.encode()) > _LONGEST_NAME:
+        return None
+    try:
+        return host.link(name)
+    except OSError as error:
+        if error.errno in _NO_NAME:
+            return None
+        raise
+
+
+def _mac(text: str) -> str:
+    """The digits of a MAC address, however Go reads it; empty for another text."""
+    digits = text.lower().replace(":", "").replace("-", "").replace(".", "")
+    return digits if len(digits) == 12 < len(text) and _MAC_DIGITS.issuperset(digits) else ""

@@ -264,7 +264,10 @@ def _closed(planned: list[dict[str, Any]], settings: dict[str, Any]) -> list[dic
     return [
         {
             "network": network["name"],
-            "things": [network["cni_name"], network["subnet_file"], *network["devices"]],
+            "things": [
+                *(network[key] for key in ("cni_name", "subnet_file", "data_dir", "ipam_dir")),
+                *network["devices"],
+            ],
             "namespaces": (
                 settings["nad_namespaces"]
                 if network["namespaces"] is None

@@ -428,6 +428,19 @@ def test_a_text_of_several_lines_is_one():
     assert found[1].raw["args"] == {"cni": several}
 
 
+@pytest.mark.parametrize("namespaces", [["default"], ["apps"]])
+def test_a_closed_network_is_closed_to_the_first_generations_objects(namespaces):
+    base = {"name": "meta", "kubeconfig": "/k", "namespaces": closed(namespaces)["namespaces"]}
+    item = {"metadata": {"name": "mine"}, "plugin": "bridge", "args": '[{"bridge": "mn-g"}]'}
+    objects = {"/apis/kubernetes.com/v1/namespaces/default/networks/mine": item}
+    notes = {annotations.LEGACY_NETWORKS: '[{"name": "mine"}]'}
+    if namespaces == ["apps"]:
+        assert names(resolve(base, notes, objects)) == [["mine", "eth0"]]
+        return
+    with pytest.raises(errors.Error, match="apps may not use the network"):
+        resolve(base, notes, objects)
+
+
 def test_closed_networks_are_written_as_they_should_be():
     with pytest.raises(errors.Error, match="`namespaces` is not a list of networks"):
         conf.parse(dict(BASE, namespaces={"green": ["default"]}))

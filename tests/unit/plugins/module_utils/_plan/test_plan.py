@@ -532,7 +532,14 @@ def test_kubernetes_pods_ask_by_annotation():
     assert conf.pop("namespaces") == [
         {
             "network": "red",
-            "things": ["multinet-red", "/run/flannel/networks/red.env", "mn-red", "flannel.2"],
+            "things": [
+                "multinet-red",
+                "/run/flannel/networks/red.env",
+                "/var/lib/cni/flannel/red",
+                "/var/lib/cni/networks/multinet-red",
+                "mn-red",
+                "flannel.2",
+            ],
             "namespaces": ["default"],
         }
     ]
