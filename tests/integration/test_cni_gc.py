@@ -385,3 +385,39 @@ def test_what_failed_is_said_also_where_the_host_cannot_be_searched_again(host, 
     result = gc()
     assert result["failed"] and cache in result["msg"]
     assert "network multinet-blue" in result["msg"] and pod in result["diff"]["before"]
+
+
+def spoil(host, pod):
+    """Make a state one that a plugin cannot even be started with."""
+    file = host.path(f"/var/lib/cni/multinet/id-{pod}:eth0.json")
+    state = json.loads(file.read_text(encoding="utf-8"))
+    state["delegates"][1]["ifName"] = "x\0"
+    file.write_text(json.dumps(state), encoding="utf-8")
+    old(file)
+
+
+def test_what_cannot_be_detached_keeps_nothing_else_attached(host, gc):
+    """Nor another network of its container, nor another container."""
+    conf = dict(CONF, delegates=[*CONF["delegates"], RED], cniVersion="1.1.0")
+    for way in (gc, lambda: host.cni("GC", dict(conf, **{"cni.dev/valid-attachments": []}), one)):
+        one, other = host.pod(), host.pod()  # in the order in which they are taken
+        for pod in (one, other):
+            assert host.cni("ADD", conf, pod)[0] == 0
+        host.remove(one)
+        host.remove(other)
+        spoil(host, one)
+        old(host.path(f"/var/lib/cni/multinet/id-{other}:eth0.json"))
+        answer = way()
+        said = json.dumps(answer)
+        assert f"id-{one}" in said and "null byte" in said, answer
+        left = host.leftovers()
+        assert not [item for item in left if other in item], left
+        kept = [item for item in left if "networks/multinet-blue" in item]
+        assert kept == [], "its first network"
+        assert f"multinet/id-{one}:eth0.json" in left
+        status, answer = host.cni("DEL", conf, one)
+        assert status == 1
+        assert "null byte" in json.dumps(answer)
+        host.path(f"/var/lib/cni/multinet/id-{one}:eth0.json").unlink()
+        for file in host.path("/var/lib/cni/networks/multinet-red").glob("10.*"):
+            file.unlink()

@@ -117,8 +117,8 @@ class Runtime:
         for plugin in reversed(network.plugins):
             try:
                 self._call("DEL", network, plugin, attachment, result)
-            except errors.Error as error:
-                failed.append(error)
+            except Exception as error:  # whatever it was, the others are called
+                failed.append(errors.as_error(error, f"The DEL of {plugin['type']} failed."))
         if failed:
             raise errors.join(failed)
         if ends:
@@ -159,8 +159,8 @@ class Runtime:
         for plugin in network.plugins:
             try:
                 self._call("GC", network, dict(plugin, **told), Attachment("", "", ""))
-            except errors.Error as error:
-                failed.append(error)
+            except Exception as error:
+                failed.append(errors.as_error(error, f"The GC of {plugin['type']} failed."))
         if failed:
             raise errors.join(failed)
 

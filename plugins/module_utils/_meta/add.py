@@ -321,7 +321,7 @@ class _Add:
             one.kept = one.kept or flannel.remembered(one.network, state.container_id)
         try:
             place = delete.namespace(self.request.netns, state)
-        except errors.Error as more:
+        except (errors.Error, OSError) as more:
             return error.with_details(f"It was not undone, DEL will do it: {more}")
         failed = delete.detach_all(
             self.plugin.runtime(self.request, state.path, in_process=state.in_process),

@@ -251,8 +251,8 @@ def detach_all(
             flannel.put_back(one.network, container_id, one.kept)
             cni.delete(one.network, attachment, one.result)
             _remove_device_file(one)
-        except errors.Error as error:
-            failed.append(error.within(one.place))
+        except Exception as error:  # whatever it was, the others are detached
+            failed.append(errors.as_error(error, "The meta-plugin failed.").within(one.place))
     return failed
 
 

@@ -128,7 +128,7 @@ def remembered(network: NetworkList, container_id: str) -> dict[str, str]:
         file = os.path.join(data_directory(plugin), container_id)
         try:
             text = files.read(file)
-        except OSError:
+        except (OSError, ValueError):
             continue
         if text:
             kept[file] = text.decode("utf-8", "replace")

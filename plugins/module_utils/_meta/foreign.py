@@ -209,9 +209,9 @@ def detach(
         try:
             cni.delete(one.network, one.attachment(netns), one.result)
             _remove(one.file)
-        except errors.Error as error:
+        except Exception as error:  # as in delete.detach_all()
             place = f"network {one.raw.get('name')}, interface {one.interface}"
-            failed.append(error.within(place))
+            failed.append(errors.as_error(error, "The meta-plugin failed.").within(place))
     if not failed:
         for file in others:
             _remove(file)

@@ -152,7 +152,7 @@ def collect(host: Host, garbage: Garbage) -> list[str]:
     for one in garbage["states"]:
         try:
             _detach(plugin, host, one)
-        except errors.Error as error:
+        except Exception as error:  # whatever it was, others are detached
             failed.append(f"{one['interface']} of container {one['container_id']}: {error}")
     there = {}
     try:

@@ -68,10 +68,13 @@ def gc(plugin: Plugin, request: Request) -> None:
                     delete.detach_some(
                         plugin, request, store, state, lambda one: not one.network.disable_gc
                     )
-        except (errors.Error, OSError) as error:
+        except Exception as error:  # whatever it was, others are detached
             place = f"container {container_id}, interface {interface}"
             failed.append(errors.as_error(error, "The meta-plugin failed.").within(place))
-    failed += _hand_on(plugin, request, store, valid)
+    try:
+        failed += _hand_on(plugin, request, store, valid)
+    except Exception as error:  # what failed before is told too
+        failed.append(errors.as_error(error, "The meta-plugin failed."))
     if failed:
         raise errors.join(failed)
 
@@ -122,6 +125,7 @@ def _hand_on(
     for name, network in networks.items():
         try:
             cni.gc(network, sorted({*attachments[name], *of_others}))
-        except errors.Error as error:
-            failed.append(error.within(f"network {name}"))
+        except Exception as error:
+            place = f"network {name}"
+            failed.append(errors.as_error(error, "The meta-plugin failed.").within(place))
     return failed

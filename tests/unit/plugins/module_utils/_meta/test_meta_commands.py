@@ -227,6 +227,42 @@ def test_an_undoing_that_fails_keeps_the_state_for_del(serve, machine, tmp_path)
     assert states(tmp_path) == []
 
 
+@pytest.mark.parametrize("command", ["ADD", "DEL"])
+def test_what_nobody_expects_of_one_keeps_no_other_attached(serve, machine, tmp_path, command):
+    run = machine.run
+
+    def fails(file, environ, stdin, seconds):
+        if (environ["CNI_COMMAND"], file[-1]) in ((command, "b"), ("DEL", "b")):
+            raise ValueError("embedded null byte")
+        return run(file, environ, stdin, seconds)
+
+    machine.run = fails
+    if command == "DEL":
+        machine.run = run
+        assert serve("ADD")[0] == 0
+        machine.run = fails
+    status, answer = serve(command)
+    assert status == 1
+    assert "embedded null byte" in answer["msg"] + answer["details"]
+    assert {name for name, dummy in machine.attached} <= {"b"}
+    assert states(tmp_path) == ["cid:eth0.json"]
+    machine.run = run
+    assert serve("DEL") == (0, None)
+    assert states(tmp_path) == []
+
+
+def test_gc_tells_what_failed_also_where_its_networks_are_not_known(serve, machine, tmp_path):
+    valid = {"cniVersion": "1.1.0", "cni.dev/valid-attachments": []}
+    assert serve("ADD", valid)[0] == 0
+    machine.fail[("DEL", "a")] = {"code": 123, "msg": "cannot"}
+    later = [{"file": str(tmp_path / "not-yet.conf")}]
+    for file in (tmp_path / "state").glob("*.json"):
+        os.utime(file, (time.time() - 10,) * 2)
+    status, answer = serve("GC", dict(valid, delegates=later))
+    assert status == 1
+    assert "cannot" in answer["msg"] and "not-yet.conf" in answer["msg"], answer
+
+
 def test_why_an_add_failed_is_told_though_its_namespace_cannot_be_entered(
     serve, machine, tmp_path, monkeypatch
 ):
