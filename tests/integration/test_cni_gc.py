@@ -8,6 +8,7 @@ host-local itself.
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import os
 import re
@@ -399,7 +400,8 @@ def spoil(host, pod):
 def test_what_cannot_be_detached_keeps_nothing_else_attached(host, gc):
     """Nor another network of its container, nor another container."""
     conf = dict(CONF, delegates=[*CONF["delegates"], RED], cniVersion="1.1.0")
-    for way in (gc, lambda: host.cni("GC", dict(conf, **{"cni.dev/valid-attachments": []}), one)):
+    nothing_is_valid = dict(conf, **{"cni.dev/valid-attachments": []})
+    for way in (gc, functools.partial(host.cni, "GC", nothing_is_valid, "nobody")):
         one, other = host.pod(), host.pod()  # in the order in which they are taken
         for pod in (one, other):
             assert host.cni("ADD", conf, pod)[0] == 0
