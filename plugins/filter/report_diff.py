@@ -21,7 +21,10 @@ def report_diff(now: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
         problem = changes.problem(report)
         if problem:
             raise AnsibleFilterError(f"report_diff: {problem}")
-    return changes.changes(before, now)
+    try:
+        return changes.changes(before, now)
+    except ValueError as error:
+        raise AnsibleFilterError(f"report_diff: a report cannot be compared: {error}") from error
 
 
 class FilterModule:

@@ -213,14 +213,14 @@ def since_last(found: dict[str, Any], path: str) -> dict[str, Any]:
         with open(path, encoding="utf-8") as file:
             last = json.load(file)
         problem = changes.problem(last)
+        if not problem:
+            return dict(found, changes=changes.changes(last, found))
     except FileNotFoundError:
         return found
     except (OSError, ValueError) as error:
         problem = str(error)
-    if problem:
-        note = f"What changed since the last run is not known: {path}: {problem}."
-        return dict(found, notes=[*found["notes"], note])
-    return dict(found, changes=changes.changes(last, found))
+    note = f"What changed since the last run is not known: {path}: {problem}."
+    return dict(found, notes=[*found["notes"], note])
 
 
 def measured(given: dict[str, Any]) -> dict[str, Any]:

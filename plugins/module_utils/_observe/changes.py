@@ -41,7 +41,16 @@ def changes(before: Report, now: Report) -> dict[str, Any]:
     "to", "before", "now"}] of networks whose state in the matrix is another, "cells": {"worse",
     "better": numbers of those in both}, "sentences": all of that for people, none if nothing did}.
     A finding's name is its class, its networks and its hosts, whatever it counts.
+
+    Raises ValueError of a report that has been damaged or shortened.
     """
+    try:
+        return _changes(before, now)
+    except (LookupError, TypeError, AttributeError) as error:
+        raise ValueError(f"it is not whole ({error!r})") from error
+
+
+def _changes(before: Report, now: Report) -> dict[str, Any]:
     found: dict[str, Any] = {
         "since": {
             "run": before["measured"].get("run", ""),

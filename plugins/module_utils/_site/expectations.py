@@ -32,6 +32,9 @@ _FIRST_READS = (
     "value_projection",
 )
 _READ_NOTHING = ("expref", "identity", "index", "literal", "slice")
+# What jmespath raises about values: its own errors are a ValueError; it does not check all that its
+# functions and slices are given.
+_NO_ANSWER = (ValueError, TypeError, ArithmeticError)
 _TYPES = {str: "a text", list: "a list", dict: "a mapping", type(None): "null"}
 
 
@@ -197,7 +200,7 @@ def _judge(expression: str, documents: Mapping[str, Any]) -> dict[str, Any]:
 
     try:
         value = jmespath.search(expression, dict(documents))
-    except jmespath.exceptions.JMESPathError as error:
+    except _NO_ANSWER as error:
         return {
             "holds": False,
             "problem": (

@@ -100,3 +100,8 @@ def test_each_form_says_it_also_after_a_way_through_json():
 def test_what_is_no_report_is_refused(wrong):
     with pytest.raises(AnsibleFilterError, match=r"report_diff: its schema is .*report/1"):
         report_diff(measured(), wrong)
+
+
+def test_a_report_that_was_shortened():
+    with pytest.raises(AnsibleFilterError, match=r"a report cannot be compared: .*pods"):
+        report_diff(measured(), {key: one for key, one in measured().items() if key != "pods"})

@@ -127,6 +127,10 @@ def test_a_rule_that_holds(expression):
         ("plan", "is a mapping, neither true nor false"),
         ("plan.networks[0].name", "is a text, neither true nor false"),
         ("length(plan.netwroks) == `2`", "cannot be evaluated: In function length(), invalid type"),
+        # what jmespath itself does not check
+        ("plan.networks[::0] == `[]`", "cannot be evaluated: slice step cannot be zero"),
+        ("contains(plan.networks[0].name, `5`)", "cannot be evaluated: 'in <string>' requires"),
+        ("floor(`1e999`) == length(plan)", "cannot be evaluated: cannot convert float infinity"),
     ],
 )
 def test_a_rule_that_does_not_hold(expression, told):
