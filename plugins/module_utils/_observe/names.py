@@ -17,6 +17,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from .._cni import errors
+from .._cni import netns as namespaces
 from .._runtime import cri
 
 # Whoever keeps state calls the container's id in its own way.
@@ -136,12 +138,23 @@ def given(state_dirs: Iterable[str]) -> dict[int, dict[str, list[str]]]:
 
 
 def _states(state_dirs: Iterable[str]) -> Iterator[tuple[str, int, dict[str, Any]]]:
-    """Yield (path, inode of the namespace, content) of the JSON files about living namespaces."""
+    """Yield (path, inode of the namespace, content) of the JSON files about living namespaces:
+    where there is another one by now, its file is of one that has gone.
+    """
     for directory in state_dirs:
         for path in sorted(glob.glob(os.path.join(directory, "**", "*"), recursive=True)):
             try:
                 with open(path, encoding="utf-8") as file:
                     state = json.load(file)
-                yield path, os.stat(state["netns"]).st_ino, state
-            except (OSError, ValueError, KeyError, TypeError):
+                if _is_there(state["netns"], state.get("namespace")):
+                    yield path, os.stat(state["netns"]).st_ino, state
+            except (OSError, ValueError, LookupError, TypeError, AttributeError):
                 continue  # a directory, another kind of file, or a namespace that has gone
+
+
+def _is_there(path: str, kept: object) -> bool:
+    """kept: what the state has of its namespace; a former version's or somebody else's, nothing."""
+    try:
+        return kept is None or namespaces.is_marked(path, kept)
+    except errors.Error:
+        return True  # it cannot be entered, which facts.gather() says, and may be that one

@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 import json
+import os
 
+import pytest
+from ansible_collections.multinet.flannel.plugins.module_utils._cni import netns as namespaces
 from ansible_collections.multinet.flannel.plugins.module_utils._observe import facts, names
 
 PLAN = {"networks": [{"name": "red", "bridge": "mn-red"}]}
@@ -119,6 +122,20 @@ def test_labels_come_from_state_that_names_a_living_namespace(tmp_path):
     found = names.labels([str(tmp_path), str(tmp_path / "missing")])
     said = {"label": "shop_web", "container": "c1", "namespace": "shop", "name": "web", "uid": ""}
     assert list(found.values()) == [dict(said, recorded=str(tmp_path / "c1.json"))]
+
+
+def test_a_path_that_leads_to_another_namespace_by_now(tmp_path):
+    """Numbers of processes are used again: the record of one that has gone is about nobody."""
+    path = f"/proc/{os.getpid()}/ns/net"
+    mark = namespaces.mark(path)
+    if len(mark) < 4:
+        pytest.skip("no network namespaces here")
+    devices = [{"name": "mn-red"}, {"name": "v1"}, {"name": "net1", "sandbox": "/x"}]
+    state = {"netns": path, "containerID": "c1", "result": {"interfaces": devices}}
+    file = tmp_path / "c1.json"
+    for kept, here in ((mark, 1), ([*mark[:3], "another boot"], 0), ([1, 2], 0), ("odd", 0)):
+        file.write_text(json.dumps({**state, "namespace": kept}))
+        assert len(names.labels([str(tmp_path)])) == len(names.given([str(tmp_path)])) == here
 
 
 def test_what_cni_gave_a_pod_and_it_has_no_more(tmp_path):
