@@ -72,6 +72,8 @@ KERNEL_REMEDY = {
 }
 
 
+# Length of the widest range of private addresses (fc00::/7): no network is wider
+_PRIVATE = 7
 SUBNET_SERVER, KEEPER = "multinet-subnets.service", "multinet-keeper.service"
 UNITS = {SUBNET_SERVER: "the subnet server", KEEPER: "the keeper"}
 
@@ -626,6 +628,8 @@ def _foreign_prefixes(
         prefix = ipaddress.ip_network(route["dst"], strict=False)
         if any(is_within(prefix, one) and prefix.prefixlen == length for one, length in leased):
             continue
-        if not prefix.is_link_local and not prefix.is_multicast and prefix.prefixlen:
+        if prefix.prefixlen < _PRIVATE:
+            continue  # a default route in parts, as 0.0.0.0/1 and 128.0.0.0/1 of a VPN
+        if not prefix.is_link_local and not prefix.is_multicast:
             seen.add((route.get("dev", "a route"), prefix))
     return sorted(seen, key=str)
