@@ -82,17 +82,18 @@ def calls_multus(content: bytes) -> bool:
 
 def is_fed_by_us(content: bytes) -> bool:
     """Say whether Multus' configuration has what this collection writes as its delegate."""
+    delegates = [plugin.get("delegates") for plugin in _plugins(content)]
     return any(
         isinstance(delegate, dict) and delegate.get("name") == "multinet"
-        for plugin in _plugins(content)
-        for delegate in plugin.get("delegates") or ()
+        for listed in delegates
+        for delegate in (listed if isinstance(listed, list) else ())
     )
 
 
 def _plugins(content: bytes) -> Iterator[dict[str, Any]]:
     try:
         conf = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return
     if isinstance(conf, dict):
         plugins = conf.get("plugins")

@@ -20,7 +20,7 @@ def read(path: str) -> dict[str, str]:
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             return parse_environment(file.read())
-    except OSError:
+    except (OSError, ValueError):  # or a path that can be none
         return {}
 
 

@@ -37,16 +37,21 @@ IPAM = "/var/lib/cni/networks"
 
 def look(run: Run, conf_dir: str) -> dict[str, Any]:
     """Return what recognise() wants to know of this host. run: calls a command."""
-    configurations = {}
+    configurations, unreadable = {}, {}
     for path in conf_files(conf_dir):
-        with open(path, encoding="utf-8", errors="replace") as file:
-            configurations[os.path.basename(path)] = file.read()
+        name = os.path.basename(path)
+        try:
+            with open(path, encoding="utf-8", errors="replace") as file:
+                configurations[name] = file.read()
+        except OSError as error:
+            unreadable[name] = error.strerror
     running = daemons.others()
     paths = {plugin["subnet_file"] for plugin in _flannels(configurations)}
     paths |= {daemon["subnet_file"] for daemon in running}
     code, out, dummy = run(["ip", "-j", "-d", "address"])
     return {
         "configurations": configurations,
+        "unreadable": unreadable,
         "subnet_files": {path: subnet_file.read(path) for path in sorted(paths)},
         "links": json.loads(out) if code == 0 and out.strip() else [],
         "daemons": running,
@@ -57,14 +62,14 @@ def look(run: Run, conf_dir: str) -> dict[str, Any]:
 def recognise(seen: Facts) -> dict[str, Any]:
     """Return the networks that a host has from others.
 
-    seen: {configurations: {file name: text}, subnet_files: {path: {variable: value}}, links: what
-    `ip -j -d address` says, daemons: of daemons.others(), adopted: {name of ours: name of theirs}
-    of what was taken over before}. The result is {networks: [{name, file, files, default, bridge,
-    subnet_file, ipam_dir, subnet, device, mac, daemon, declaration, problem}], beside: {file:
-    [name of what it calls besides flannel]}, stays: [sentence], adopted: as it was seen}; files are
-    all that name the network, as Multus' own and the one that Multus has made it from; declaration
-    is an item of multinet_networks, without a backend that is not seen, or null with the reason in
-    `problem`.
+    seen: {configurations: {file name: text}, unreadable: {file name: why}, subnet_files: {path:
+    {variable: value}}, links: what `ip -j -d address` says, daemons: of daemons.others(), adopted:
+    {name of ours: name of theirs} of what was taken over before}. The result is {networks: [{name,
+    file, files, default, bridge, subnet_file, ipam_dir, subnet, device, mac, daemon, declaration,
+    problem}], beside: {file: [name of what it calls besides flannel]}, stays: [sentence], adopted:
+    as it was seen}; files are all that name the network, as Multus' own and the one that Multus has
+    made it from; declaration is an item of multinet_networks, without a backend that is not seen,
+    or null with the reason in `problem`.
     """
     named: dict[tuple[str, ...], dict[str, Any]] = {}
     for plugin in _flannels(seen["configurations"]):
@@ -118,16 +123,22 @@ def _beside(configurations: Mapping[str, str]) -> dict[str, list[str]]:
 
 def _types(conf: Mapping[str, Any]) -> list[str]:
     """Return the types of the plugins that a configuration calls."""
-    plugins = conf.get("plugins") or [conf]
-    return [str(one.get("type")) for one in plugins if isinstance(one, dict)]
+    return [str(one.get("type")) for one in _plugins(conf)]
+
+
+def _plugins(conf: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the plugins of a configuration, itself where it lists none."""
+    listed = conf.get("plugins")
+    some = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+    return some or [conf]
 
 
 def _flannels(configurations: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     """Yield {name, file, default, bridge, subnet_file, ipam_dir} of each use of flannel."""
     for file, conf in _read(configurations):
         for item, alone in _delegates(conf):
-            for plugin in item.get("plugins") or [item]:
-                if not isinstance(plugin, dict) or plugin.get("type") != "flannel":
+            for plugin in _plugins(item):
+                if plugin.get("type") != "flannel":
                     continue
                 delegate = plugin.get("delegate")
                 delegate = delegate if isinstance(delegate, dict) else {}
@@ -149,7 +160,7 @@ def _read(configurations: Mapping[str, str]) -> Iterator[tuple[str, dict[str, An
     for file, text in sorted(configurations.items()):
         try:
             conf = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue  # a container runtime skips it, too
         if file != OURS and isinstance(conf, dict):
             yield file, conf
@@ -249,6 +260,11 @@ def _within(address: str, cidr: Any) -> bool:
 
 
 def _stays(seen: Facts, networks: list[dict[str, Any]]) -> Iterator[str]:
+    for file, why in seen["unreadable"].items():
+        yield (
+            f"{file} was left out, for it cannot be read: {why}. If nobody needs it, remove it;"
+            " container runtimes may refuse all pods because of it."
+        )
     for file, conf in _read(seen["configurations"]):
         kinds = _types(conf)
         if not any(file in network["files"] for network in networks) and kinds != ["loopback"]:

@@ -52,6 +52,11 @@ def test_multus_is_found_by_its_configuration_and_its_executable(tmp_path, host)
     assert multus.look(f"{tmp_path}/none", f"{tmp_path}/none") == ([], [], [])
 
 
+@pytest.mark.parametrize("text", ['{"type": "multus", "delegates": 5}', '{"a":' * 100000])
+def test_a_configuration_that_nobody_can_use_is_nobodys(text):
+    assert not multus.is_fed_by_us(text.encode())
+
+
 def test_multus_is_asked_again_by_what_is_there_or_is_given_back(tmp_path, host):
     directory = str(tmp_path / "net.d")
     assert multus.serves_then(directory, [])

@@ -90,6 +90,7 @@ def found(configurations, files=None, links=None, daemons=(), adopted=None):
     return foreign.recognise(
         {
             "configurations": configurations,
+            "unreadable": {},
             "subnet_files": FILES if files is None else files,
             "links": LINKS if links is None else links,
             "daemons": daemons,
@@ -209,6 +210,10 @@ def test_what_is_no_configuration_is_not_told(text):
         '{"delegates": [1, {"type": "flannel", "delegate": 1}]}',
         '{"plugins": [1]}',
         '{"type": "flannel", "plugins": null}',
+        '{"type": "flannel", "plugins": 5}',
+        '{"plugins": {"type": "flannel"}}',
+        '{"delegates": [{"type": "flannel"}, {"plugins": [1]}]}',
+        '{"type": "flannel", "subnetFile": "/run/\\u0000"}',
     ],
 )
 def test_what_is_half_a_configuration_is_told_by_its_file(text):
@@ -233,6 +238,21 @@ def test_a_host_is_looked_at(tmp_path):
     assert list(seen["configurations"]) == ["10-flannel.conflist"]
     assert seen["links"] == LINKS
     assert foreign.look(lambda command: (1, "", ""), str(tmp_path / "none"))["links"] == []
+
+
+def test_what_cannot_be_read_is_told_and_left_out(tmp_path):
+    (tmp_path / "10-old.conflist").symlink_to(tmp_path / "gone")
+    (tmp_path / "20-flannel.conflist").write_text(KUBE_FLANNEL)
+    (tmp_path / "30-odd.conf").write_text('{"type": "flannel", "subnetFile": "/run/\\u0000"}')
+    (tmp_path / "40-deep.conf").write_text('{"a":' * 100000)
+    seen = foreign.look(lambda command: (0, "", ""), str(tmp_path))
+    told = foreign.recognise(seen)
+    assert [one["name"] for one in told["networks"]] == ["cbr0", ""]
+    (sentence,) = [one for one in foreign.sentences(told) if "10-old" in one]
+    assert sentence == (
+        "10-old.conflist was left out, for it cannot be read: No such file or directory. If nobody"
+        " needs it, remove it; container runtimes may refuse all pods because of it."
+    )
 
 
 def test_a_daemon_says_its_port_and_where_its_leases_are():
