@@ -129,8 +129,8 @@ def _types(conf: Mapping[str, Any]) -> list[str]:
 def _plugins(conf: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the plugins of a configuration, itself where it lists none."""
     listed = conf.get("plugins")
-    some = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
-    return some or [conf]
+    plugins = listed if isinstance(listed, list) else []
+    return [one for one in plugins if isinstance(one, dict)] or [conf]
 
 
 def _flannels(configurations: Mapping[str, str]) -> Iterator[dict[str, Any]]:
