@@ -217,12 +217,14 @@ class Layout:
 
     def _manifests(self, image: Image, registry: Registry) -> list[dict[str, Any]]:
         """Return the descriptors of an image's manifests, each with its platform."""
-        work = os.path.join(self.folder, f".{_sha256(image.name.encode())}.part")
-        files.remove(work)
-        registry.fetch("manifests", image.reference, work)
-        with open(work, "rb") as stream:
-            raw = stream.read()
-        files.remove(work)
+        key = _sha256(image.name.encode())
+        work = os.path.join(self.folder, f".{key}.part")
+        with locked(self.folder, f"-{key}"):
+            files.remove(work)
+            registry.fetch("manifests", image.reference, work)
+            with open(work, "rb") as stream:
+                raw = stream.read()
+            files.remove(work)
         digest = "sha256:" + _sha256(raw)
         if _DIGEST.fullmatch(image.reference) and digest != image.reference:
             raise ArtifactError(
@@ -242,28 +244,33 @@ class Layout:
         self, registry: Registry, kind: str, descriptor: dict[str, Any], is_json: bool = True
     ) -> Any:
         """Have a blob here; return its content where it is JSON."""
-        digest = descriptor["digest"]
-        path = self._place(digest)
-        if not os.path.exists(path) or "sha256:" + sha256_of(path) != digest:
-            partial = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.part")
-            registry.fetch(kind, digest, partial)
-            if "sha256:" + sha256_of(partial) != digest:
-                files.remove(partial)
-                raise ArtifactError(
-                    f"What the registry gives for {digest} has another sum. Nothing of it was kept;"
-                    " run this again, or look for a proxy that changes it."
-                )
-            files.commit([(partial, path)])
+        path = self._place(descriptor["digest"])
+        # another image, or another run, may want the same
+        with locked(self.folder, f"-{os.path.basename(path)}"):
+            self._have(registry, kind, descriptor["digest"], path)
         if not is_json:
             return None
         with open(path, "rb") as stream:
             return _parsed(stream.read(), path)
 
+    @staticmethod
+    def _have(registry: Registry, kind: str, digest: str, path: str) -> None:
+        if os.path.exists(path) and "sha256:" + sha256_of(path) == digest:
+            return
+        partial = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.part")
+        registry.fetch(kind, digest, partial)
+        if "sha256:" + sha256_of(partial) != digest:
+            files.remove(partial)
+            raise ArtifactError(
+                f"What the registry gives for {digest} has another sum. Nothing of it was kept;"
+                " run this again, or look for a proxy that changes it."
+            )
+        files.commit([(partial, path)])
+
     def _add(self, name: str, manifests: list[dict[str, Any]]) -> None:
         """Have the layout name an image of these manifests."""
         raw = _json({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests})
         digest = "sha256:" + _sha256(raw)
-        files.write(self._place(digest), raw, 0o644)
         entry = {
             "mediaType": INDEX,
             "digest": digest,
@@ -274,6 +281,7 @@ class Layout:
             ),
         }
         with locked(self.folder):
+            files.write(self._place(digest), raw, 0o644)
             entries = [one for one in self._index() if _name_of(one) != name]
             entries = sorted([*entries, entry], key=_name_of)
             index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import json
+import os
 import pathlib
 import socket
 import threading
@@ -78,6 +80,22 @@ def test_a_layout_has_what_is_wanted_and_no_more(server, tmp_path):
     assert one.verify(NAME, ("s390x",))
     # the index and what the third one has; a token again, for this is another run
     assert [path.split("/")[1] for path in server.asked[asked:]].count("storage") == 2
+
+
+def test_images_that_share_what_they_are_made_of_at_once(server, tmp_path):
+    """Layers, and the index of two names of one image."""
+    files = {arch: {"opt/bin/flanneld": os.urandom(1 << 20), "etc/name": b"1"} for arch in BOTH}
+    names = [f"ghcr.io/flannel-io/flannel:{number}" for number in range(6)]
+    for name in names:
+        server.publish("flannel-io/flannel", name.rpartition(":")[2], files)
+    layouts = [layout(server, tmp_path) for dummy in names]  # and two runs at a time
+    with concurrent.futures.ThreadPoolExecutor(len(names)) as pool:
+        fills = [pool.submit(one.fill, name, BOTH) for one, name in zip(layouts, names)]
+    assert [one.exception() for one in fills] == [None] * len(names)
+    assert all(layouts[0].verify(name, BOTH) for name in names)
+    fetched = [path for path in server.asked if path.startswith("/storage/")]
+    assert len(fetched) == len(set(fetched)), "nothing twice"
+    assert not list((tmp_path / "mirror/images").rglob(".*.part"))
 
 
 def test_what_is_damaged_is_fetched_again(server, tmp_path):
