@@ -441,15 +441,9 @@ def _one_wanted(
         if release["archive"] in found:  # upstream's archive: unpack it into the cache
             sha256, archive = found[release["archive"]]
             store = cache
-            store.fetch = lambda dummy, target: os.symlink(archive, target)
-            store.fill(
-                dict(
-                    release,
-                    sha256=sha256,
-                    url=archive,
-                    according_to=os.path.join(os.path.dirname(archive), releases.SUMS_FILE),
-                )
-            )
+            by = os.path.join(os.path.dirname(archive), releases.SUMS_FILE)
+            theirs = dict(release, sha256=sha256, url=archive, according_to=by)
+            store.fill(theirs, archive=archive)
             found = store.find(release, names)
     according_to = os.path.join(store.folder(release), releases.SUMS_FILE)
     return {

@@ -62,6 +62,8 @@ def download(url: str, path: str, headers: dict[str, str] | None = None) -> None
 
     headers: for who is asked alone, not for where it redirects to.
     """
+    if os.path.islink(path):
+        os.unlink(path)  # what it leads to is somebody's
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             _go_on(url, path, headers or {})
@@ -207,11 +209,12 @@ class Store:
             return False
         return True
 
-    def fill(self, release: dict[str, Any], renew: bool = False) -> bool:
+    def fill(self, release: dict[str, Any], renew: bool = False, archive: str = "") -> bool:
         """Have the release here, unpacked from the archive with the release's sum; return whether
         something had to be done.
 
-        renew: do not believe what is there. Raises ArtifactError.
+        renew: do not believe what is there. archive: a file of somebody's that is read instead of
+        fetching one. Raises ArtifactError.
         """
         try:
             # each release has its own lock, so several are fetched at a time
@@ -225,7 +228,7 @@ class Store:
                 )
                 if there and files_there and not renew:
                     return False
-                self._unpack(release)
+                self._unpack(release, archive)
                 return True
         except OSError as error:
             raise ArtifactError(
@@ -233,7 +236,7 @@ class Store:
                 f" {error.strerror or error}."
             ) from error
 
-    def _unpack(self, release: dict[str, Any]) -> None:
+    def _unpack(self, release: dict[str, Any], archive: str) -> None:
         folder = self.folder(release)
         parent, name = os.path.split(folder)
         os.makedirs(parent, exist_ok=True)
@@ -241,12 +244,11 @@ class Store:
         shutil.rmtree(work, ignore_errors=True)
         os.mkdir(work)
         try:
-            archive = os.path.join(parent, f".{name}.{release['archive']}.part")
-            self._fetch(release, archive)
-            try:
+            if archive:
+                _check_archive(archive, release)
                 sums = _executables(archive, release, work)
-            finally:  # of one that is no good nothing is kept
-                os.unlink(archive)
+            else:
+                sums = self._fetched(release, f"{parent}/.{name}.{release['archive']}.part", work)
             text = releases.format_sums(sums, release["archive"], release["sha256"])
             files.write(os.path.join(work, releases.SUMS_FILE), text, 0o644)
             shutil.rmtree(folder, ignore_errors=True)
@@ -254,6 +256,13 @@ class Store:
             files.sync_directory(parent)
         finally:
             shutil.rmtree(work, ignore_errors=True)
+
+    def _fetched(self, release: dict[str, Any], archive: str, work: str) -> dict[str, str]:
+        self._fetch(release, archive)
+        try:
+            return _executables(archive, release, work)
+        finally:  # of one that is no good nothing is kept
+            os.unlink(archive)
 
     def _fetch(self, release: dict[str, Any], archive: str) -> None:
         """Have the archive, whole. Of what was cut off, the next run fetches the rest."""
