@@ -327,6 +327,35 @@ FAULTS = [
         "v10-blue: what passes here is sent to v11-red by a tc filter (mirror)",
     ),
     Fault(
+        "what is sent to a pod is copied into another network, by a filter of a queue",
+        [
+            (
+                "h1",
+                "tc qdisc add dev v10-blue root handle 1: htb;"
+                " tc filter add dev v10-blue parent 1: protocol all u32 match u32 0 0"
+                " action mirred egress mirror dev v11-red",
+            )
+        ],
+        "leaks",
+        {leaks.SHARED_BRIDGE, leaks.COPIED},
+        {"h1"},
+        "v10-blue: what passes here is sent to v11-red by a tc filter (mirror)",
+    ),
+    Fault(
+        "a filter of a block that several devices share",
+        [
+            (
+                "h1",
+                "tc qdisc add dev flannel.1 ingress_block 7 ingress; tc filter add block 7"
+                " protocol all u32 match u32 0 0 action mirred egress mirror dev v12-red",
+            )
+        ],
+        "leaks",
+        {leaks.COPIED},
+        {"h1"},
+        "flannel.1: what passes here is sent to v12-red by a tc filter (mirror)",
+    ),
+    Fault(
         "what a pod sends is sent to another network's port",
         [
             (

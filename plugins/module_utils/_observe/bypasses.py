@@ -13,8 +13,9 @@ from __future__ import annotations
 import glob
 import json
 import re
+import socket
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from .._node.links import Link, json_lists
@@ -36,38 +37,104 @@ _CONF = "/proc/sys/net/ipv4/conf"
 _SENT = re.compile(r'\b(dup|fwd) (?:ip6? )?to "?([^"\s]+)')
 
 
+# Kinds of queues of which each class may have filters of its own
+_WITH_CLASSES = ("cbq", "hfsc", "htb")
+_TO_INSTALL = "iproute2, of Fedora and RHEL iproute-tc"
+
+
 class Seen(NamedTuple):
-    """What was read of a host; of what its program is not there for, None."""
+    """What was read of a host; of what its program did not answer, None."""
 
     filters: list[dict[str, Any]] | None  # `tc -j filter show` of devices that have any, and "dev"
     netdev: str | None  # `nft list ruleset netdev`
     sniffers: list[int]  # index of the device of each packet socket
     proxies: list[str]  # devices that answer ARP for whatever the host has a way to
+    unseen: Sequence[str] = ()  # sentences about what was not looked at
+
+
+class _SilentError(Exception):
+    """A program is not there, or does not answer what it was asked."""
 
 
 def look() -> Seen:
     """Return what is on this host."""
-    netdev = _run(["nft", "list", "ruleset", "netdev"])
-    return Seen(_filters(), netdev, _packet_sockets(), _proxies())
+    unseen = []
+    filters, netdev = None, None
+    try:
+        filters = _filters()
+    except (_SilentError, ValueError, LookupError) as error:
+        unseen.append(f"What filters of tc do was not looked at: {error} (package {_TO_INSTALL}).")
+    try:
+        netdev = _run(["nft", "list", "ruleset", "netdev"])
+    except _SilentError as error:
+        unseen.append(f"What rules of netdev do was not looked at: {error} (package nftables).")
+    return Seen(filters, netdev, _packet_sockets(), _proxies(), unseen)
 
 
-def _filters() -> list[dict[str, Any]] | None:
-    queues = _run(["tc", "-j", "qdisc", "show"])
-    if queues is None:
-        return None
-    devices = sorted(
-        {one["dev"] for one in json.loads(queues or "[]") if one["kind"] in ("clsact", "ingress")}
+def _filters() -> list[dict[str, Any]]:
+    queues = json.loads(_run(["tc", "-j", "qdisc", "show"]) or "[]")
+    return [dict(one, dev=question.split()[3]) for question, one in _batch(_questions(queues))]
+
+
+def _questions(queues: Sequence[dict[str, Any]]) -> list[str]:
+    """Return what to ask tc for all filters: of each device's queue, also those below it, of their
+    classes, and of what comes in and goes out. A shared block answers where it is used.
+    """
+    places = []
+    for one in queues:
+        device, kind, handle = one["dev"], one["kind"], one["handle"]
+        if kind in ("clsact", "ingress"):
+            places += [(device, "ingress"), (device, "egress")]
+        elif one.get("root"):
+            places += [(device, "")] * (kind != "noqueue")
+        elif handle != "0:":
+            places.append((device, f"parent {handle}"))
+    for device in {one["dev"] for one in queues if one["kind"] in _WITH_CLASSES}:
+        places += [(device, f"parent {one}") for one in _classes(device)]
+    return [f"filter show dev {device} {place}".strip() for device, place in places]
+
+
+def _classes(device: str) -> list[str]:
+    """Of classes, tc prints text, whatever it is asked for."""
+    try:
+        listed = _run(["tc", "class", "show", "dev", device])
+    except _SilentError:
+        if _is_there(device):
+            raise
+        return []  # it has gone meanwhile
+    return re.findall(r"^class \S+ (\S+)", listed, re.MULTILINE)
+
+
+def _batch(asked: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield (question, what is listed) for all that tc answers; nothing of a device that has gone
+    meanwhile.
+    """
+    if not asked:
+        return
+    command = ["tc", "-force", "-j", "-batch", "-"]
+    done = subprocess.run(
+        command, input="\n".join(asked) + "\n", capture_output=True, text=True, check=False
     )
-    asked = [f"filter show dev {one} {way}" for one in devices for way in ("ingress", "egress")]
-    answers = _run(["tc", "-force", "-j", "-batch", "-"], "\n".join(asked) + "\n") if asked else ""
-    return list(_with_devices(asked, answers or ""))
+    failed = set(map(int, re.findall(r"^Command failed -:(\d+)", done.stderr, re.MULTILINE)))
+    answered = []
+    for number, question in enumerate(asked, 1):
+        if number not in failed:
+            answered.append(question)
+        elif _is_there(question.split()[3]):
+            raise _SilentError(f"'tc {question}' failed: {done.stderr.strip()}")
+    listed = list(json_lists(done.stdout))
+    if len(listed) != len(answered):
+        raise _SilentError(f"'tc -batch' has {len(listed)} answers to {len(answered)} questions")
+    for question, answer in zip(answered, listed):
+        for one in answer:
+            yield question, one
 
 
-def _with_devices(asked: list[str], answers: str) -> Iterator[dict[str, Any]]:
-    """Yield the filters that were answered, with the device they were asked for."""
-    for line, listed in zip(asked, json_lists(answers)):
-        for one in listed:
-            yield dict(one, dev=line.split()[3])
+def _is_there(device: str) -> bool:
+    try:
+        return bool(socket.if_nametoindex(device))
+    except OSError:
+        return False
 
 
 def _packet_sockets() -> list[int]:
@@ -90,13 +157,15 @@ def _is_on(path: str) -> bool:
         return False
 
 
-def _run(command: list[str], text: str = "") -> str | None:
-    """Return what a command prints, None if it is not there or fails."""
+def _run(command: list[str]) -> str:
+    """Return what a command prints; raise _SilentError."""
     try:
-        done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
-    except OSError:
-        return None
-    return done.stdout if done.returncode == 0 or text else None
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise _SilentError(f"{command[0]} cannot be run: {error.strerror}") from error
+    if done.returncode:
+        raise _SilentError(f"'{' '.join(command)}' failed: {(done.stderr or done.stdout).strip()}")
+    return done.stdout
 
 
 def found(plan: dict[str, Any], links: Iterable[Link], seen: Seen) -> list[dict[str, Any]]:

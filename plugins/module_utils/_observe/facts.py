@@ -137,12 +137,13 @@ def gather(
         network["name"]: network_side(network, seen.links, routes) for network in plan["networks"]
     }
     _find_ways(sides.values(), routes)
+    on_devices = bypasses.look()
     node = {
         "underlay": underlay(seen.links, routes),
         "networks": sides,
         "sysctls": _sysctls(HOST_SYSCTLS),
         "strangers": seen.strangers,
-        "bypasses": bypasses.found(plan, seen.links, bypasses.look()),
+        "bypasses": bypasses.found(plan, seen.links, on_devices),
     }
     pods = [one.pod for one in seen.pods.values()]
     for one in pods if neighbours else ():
@@ -161,7 +162,7 @@ def gather(
             for one in sorted(seen.sandboxes, key=cri.label)
             if one["host_network"]
         ],
-        "problems": seen.bare
+        "problems": [*seen.bare, *on_devices.unseen]
         + [
             f"{one.pod['label']} has {what}: only {MOST} of them were looked at."
             for one in seen.pods.values()

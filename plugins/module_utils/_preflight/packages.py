@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 # What is run, or loaded, on hosts
-NEEDED = ("python3", "ip", "nft", "libnftables.so.1", "modprobe", "sysctl")
+NEEDED = ("python3", "ip", "nft", "libnftables.so.1", "modprobe", "sysctl", "tc")
 
 
 class Family(NamedTuple):
@@ -35,6 +35,7 @@ FAMILIES = {
             "libnftables.so.1": "libnftables1",
             "modprobe": "kmod",
             "sysctl": "procps",
+            "tc": "iproute2",
         },
     ),
     "fedora": Family(
@@ -45,6 +46,7 @@ FAMILIES = {
             "libnftables.so.1": "nftables",
             "modprobe": "kmod",
             "sysctl": "procps-ng",
+            "tc": "iproute-tc",
         },
     ),
 }

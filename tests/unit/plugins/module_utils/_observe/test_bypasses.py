@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._observe import bypasses
 
@@ -108,13 +106,4 @@ def test_settings_of_a_port():
     assert said(here) == [
         "v1: isolated of the port on mn-blue is on, not off",
         "v1: learning of the port on mn-blue is off, not on",
-    ]
-
-
-def test_answers_of_tc_follow_each_other():
-    asked = ["filter show dev v1 ingress", "filter show dev v1 egress", "filter show dev v2 egress"]
-    answers = "\n".join(json.dumps(one) for one in ([{"kind": "u32"}], [], [{"kind": "bpf"}]))
-    assert list(bypasses._with_devices(asked, answers + "\n")) == [
-        {"kind": "u32", "dev": "v1"},
-        {"kind": "bpf", "dev": "v2"},
     ]

@@ -44,6 +44,7 @@ def test_all_that_hosts_need():
     ]
     assert rows["Fedora, RHEL and their derivatives"] == [
         "iproute",
+        "iproute-tc",
         "kmod",
         "nftables",
         "procps-ng",
