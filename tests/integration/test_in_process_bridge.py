@@ -563,3 +563,42 @@ def test_the_pod_is_gone_at_del(world):
     host.remove(pod)
     assert ask(host, OURS, "DEL", bridge(), pod)[::2] == (0, [])
     assert not [name for name in kept(host) if name.startswith("networks/blue/10.")]
+
+
+FULL = ranges("10.1.5.0/24")
+FULL["ranges"][0][0].update(rangeStart="10.1.5.1", rangeEnd="10.1.5.1")  # the gateway
+OF_ITS_OWN_NAMESPACE = ["sh", "-c", 'mount -t sysfs none /sys && exec "$@"', "sh"]
+
+
+@pytest.mark.parametrize("first", [OURS, THEIRS, "as before"])
+def test_the_gateway_keeps_its_mac_whatever_the_first_add_ended_in(first, world):
+    """Running pods have it in their neighbour tables."""
+    host = world("o")
+    conf = dict(bridge(), isDefaultGateway=True)
+    if first == "as before":  # a failed ADD, and one that gave the bridge its address alone
+        for argv in (["link", "add", "mn-blue", "type", "bridge"], ["addr", "add", "10.1.5.1/24"]):
+            more = ["dev", "mn-blue"] if argv[0] == "addr" else []
+            subprocess.run(["ip", "-n", host.name, *argv, *more], check=True)
+    else:
+        pod = host.pod()
+        assert ask(host, first, "ADD", dict(conf, ipam=FULL), pod)[0] == 1
+        assert ask(host, first, "DEL", dict(conf, ipam=FULL), pod)[0] == 0
+    found = []
+    for number in range(6):
+        pod = host.pod()
+        program = [*OF_ITS_OWN_NAMESPACE, sys.executable, "-IS", "-c", DRIVER, f"{BIN}/bridge"]
+        environ = host.environ("ADD", pod, CNI_CONTAINERID=f"id-{number}")
+        done = host.run(program, json.dumps(conf), environ)
+        assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+        link = subprocess.run(
+            ["ip", "-n", host.name, "-j", "link", "show", "mn-blue"],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        found.append(json.loads(link.stdout)[0]["address"])
+        assert json.loads(done.stdout)["interfaces"][0]["mac"] == found[-1]
+    assert len(set(found)) == 1, found
+    assert int(found[0][:2], 16) & 3 == 2, "it is one of the host's own, and no group's"
+    kind = [*OF_ITS_OWN_NAMESPACE, "cat", "/sys/class/net/mn-blue/addr_assign_type"]
+    assert host.run(kind).stdout.strip() == "3"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from _socket import AF_INET, AF_INET6, inet_ntop, inet_pton  # as in flannel_plugin.py
 
-from .._cni import conf, netns, rtnetlink, version
+from .._cni import conf, files, netns, rtnetlink, version
 from .._cni import result as results
 from .._cni.quick_os import os
 from . import flannel_plugin
@@ -31,6 +31,7 @@ _DEFAULT_BRIDGE = "cni0"
 _SETTLE_SECONDS = 5.0
 # Upstream looks after 0, 50, 550, 1550 and 2550 ms.
 _PORT_SECONDS = 2.55
+_MAC_WAS_SET = b"3"  # NET_ADDR_SET of include/uapi/linux/netdevice.h
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.0005, 0.05
 
 
@@ -212,6 +213,8 @@ class _Port:
             if one.index != index:
                 continue
             if (one.packed, one.length) == (packed, length):
+                if _is_by_chance(self._bridge_name):
+                    self._keep_mac()
                 return
             if family == AF_INET or _overlap((one.packed, one.length), (packed, length)):
                 if not self.conf.get("forceAddress"):
@@ -221,8 +224,14 @@ class _Port:
             self.host.ask(rtnetlink.new_address(index, packed, length))
         except FileExistsError:
             pass  # by another pod's ADD
-        # set, it stays; otherwise it would be the lowest one of the ports'
-        self.host.ask(rtnetlink.set_mac(index, self.bridge.mac))
+        self._keep_mac()
+
+    def _keep_mac(self) -> None:
+        """Set, the bridge's MAC stays; otherwise it would be the lowest one of the ports', which
+        come and go, and pods know it.
+        """
+        mac = _found(self.host, self._bridge_name).mac
+        self.host.ask(rtnetlink.set_mac(self.bridge.index, mac))
 
     def _carrying(self, name: str) -> rtnetlink.Link:
         """The host's end, once the bridge takes its packets."""
@@ -245,6 +254,15 @@ class _Port:
                 self.host.ask(rtnetlink.delete_link(outer.index))
         except OSError:
             pass  # gone with the pod
+
+
+def _is_by_chance(bridge: str) -> bool:
+    """Whether a bridge's MAC is a port's, as an ADD that failed may have left it."""
+    try:
+        kind = files.read(f"/sys/class/net/{bridge}/addr_assign_type") or _MAC_WAS_SET
+    except OSError:
+        return False
+    return kind.strip() != _MAC_WAS_SET
 
 
 def _found(kernel: rtnetlink.Channel, name: str) -> rtnetlink.Link:
