@@ -88,7 +88,7 @@ def default_family(destination: str) -> str | None:
     none. However its address is written: plugins hand on what they were given (10.0.0.1/0).
     """
     length = destination.rpartition("/")[2]
-    is_default = "/" in destination and length.isdigit() and int(length) == 0
+    is_default = "/" in destination and length != "" and not length.strip("0")
     return _family(destination) if is_default else None
 
 

@@ -201,7 +201,8 @@ def _is_address(text: str) -> bool:
     family = family_of(plain)
     if family is None or not slash:
         return family is not None
-    return length.isdigit() and int(length) <= (32 if family == "4" else 128)
+    is_number = length.isascii() and length.isdigit() and len(length) <= 3
+    return is_number and int(length) <= (32 if family == "4" else 128)
 
 
 def _mac(value: object, where: str) -> str:

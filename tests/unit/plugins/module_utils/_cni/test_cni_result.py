@@ -29,6 +29,23 @@ def test_from_the_first_form_to_each(case, to):
     assert result.convert(first, to) == case["forms"][to]
 
 
+@pytest.mark.parametrize(
+    ("destination", "family"),
+    [
+        ("0.0.0.0/0", "4"),
+        ("10.0.0.1/00", "4"),
+        ("::/0", "6"),
+        ("10.0.0.0/8", None),
+        ("10.0.0.1/", None),
+        ("10.0.0.1", None),
+        ("0.0.0.0/²", None),
+        ("0.0.0.0/" + "1" * 5000, None),
+    ],
+)
+def test_what_is_a_default_route(destination, family):
+    assert result.default_family(destination) == family
+
+
 def test_from_each_older_form_back_up():
     forms = CASES[0]["forms"]
     assert result.convert(forms["0.4.0"], "1.0.0") == forms["1.0.0"]
