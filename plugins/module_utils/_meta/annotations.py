@@ -27,6 +27,7 @@ RESOURCE_NAME = "k8s.v1.cni.cncf.io/resourceName"  # of a NetworkAttachmentDefin
 LEGACY_NETWORKS = "networks"
 _LABEL_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 _HEXADECIMAL = frozenset("0123456789abcdefABCDEF")
+_MAPPED = bytes(10) + b"\xff\xff"  # ::ffff:0:0/96
 _PORT_MAPPING = ("hostPort", "containerPort", "protocol", "hostIP")
 _BANDWIDTH = ("ingressRate", "ingressBurst", "egressRate", "egressBurst")
 
@@ -283,15 +284,19 @@ def _default_route(element: dict[str, Any], where: str) -> list[str] | None:
 
 
 def family_of(address: object) -> str | None:
-    """Return "4" or "6" for an IP address, None for anything else."""
+    """Return "4" or "6" for an IP address, None for anything else.
+
+    An IPv4 address that is written within an IPv6 one is none: some programs take it for the one,
+    some for the other.
+    """
     if not isinstance(address, str):
         return None
     for family, name in ((AF_INET, "4"), (AF_INET6, "6")):
         try:
-            inet_pton(family, address)
-            return name
+            packed = inet_pton(family, address)
         except (OSError, ValueError):
             continue
+        return None if packed.startswith(_MAPPED) and family == AF_INET6 else name
     return None
 
 

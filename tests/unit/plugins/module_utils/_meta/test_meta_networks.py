@@ -462,6 +462,7 @@ def test_the_default_route_is_one_networks():
         [{"name": "m", "default-route": ["10.0.0.1", "10.0.0.2"]}],
         [{"name": "m", "default-route": ["x"]}],
         [{"name": "m", "default-route": "10.0.0.1"}],
+        [{"name": "m", "default-route": ["::ffff:10.3.5.1"]}],
         [{"name": "m", "ips": ["10.3.5.9/" + "1" * 5000]}],
     ):
         with pytest.raises(errors.Error):
