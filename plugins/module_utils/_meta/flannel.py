@@ -45,15 +45,21 @@ def tells_routes(network: NetworkList) -> bool:
 
 def own_things(network: NetworkList) -> Iterator[tuple[str, str]]:
     """Return what no other flannel network may have too, as (what, value) pairs: with one in
-    common, addresses leak or are given twice.
+    common, addresses leak or are given twice. Raises Error for a value that is not text.
     """
     for plugin in plugins(network):
         yield "name", network.name  # host-local keeps its addresses under it
-        yield "dataDir", data_directory(plugin)
-        yield "subnetFile", subnet_file(plugin)
+        own = {"dataDir": data_directory(plugin), "subnetFile": subnet_file(plugin)}
         delegate = plugin.get("delegate") or {}
         if isinstance(delegate, dict) and delegate.get("type", "bridge") == "bridge":
-            yield "bridge", delegate.get("bridge") or _BRIDGE
+            own["bridge"] = delegate.get("bridge") or _BRIDGE
+        for key, value in own.items():
+            if not isinstance(value, str):
+                raise errors.Error(
+                    errors.INVALID_CONFIGURATION,
+                    f"`{key}` of the flannel network {network.name} is not text.",
+                )
+            yield key, value
 
 
 def check_lease(network: NetworkList) -> None:
@@ -77,19 +83,31 @@ def check_addresses(network: NetworkList, asked: list[str]) -> None:
     asked: what the pod asks for by the capability `ips`: addresses, with or without prefix length.
     """
     for plugin in plugins(network):
-        text = (files.read(subnet_file(plugin)) or b"").decode("utf-8", "replace")
-        lines = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
-        subnets = [lines[key] for key in _SUBNETS if lines.get(key)]
-        for address in asked:
-            same = [one for one in subnets if (":" in one) == (":" in address)]
-            if same and not any(_is_in(address, one) for one in same):
-                raise errors.Error(
-                    errors.INVALID_CONFIGURATION,
-                    f"The pod asks for {address}, but on this node the network {network.name} has"
-                    f" {', '.join(subnets)}: the address belongs to another node's subnet.",
-                    "Make the pod start on that node (nodeName, nodeSelector), or remove `ips` from"
-                    " its annotation.",
-                )
+        file = subnet_file(plugin)
+        try:
+            _check_addresses(network, asked, (files.read(file) or b"").decode("utf-8", "replace"))
+        except (OSError, ValueError) as error:
+            raise errors.Error(
+                errors.TRY_AGAIN_LATER,
+                f"The subnet file {file} of the network {network.name} is not whole.",
+                str(error),
+            ) from None
+
+
+def _check_addresses(network: NetworkList, asked: list[str], text: str) -> None:
+    """See check_addresses(); text: of a subnet file. Raises OSError, ValueError too."""
+    lines = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    subnets = [lines[key] for key in _SUBNETS if lines.get(key)]
+    for address in asked:
+        same = [one for one in subnets if (":" in one) == (":" in address)]
+        if same and not any(_is_in(address, one) for one in same):
+            raise errors.Error(
+                errors.INVALID_CONFIGURATION,
+                f"The pod asks for {address}, but on this node the network {network.name} has"
+                f" {', '.join(subnets)}: the address belongs to another node's subnet.",
+                "Make the pod start on that node (nodeName, nodeSelector), or remove `ips` from"
+                " its annotation.",
+            )
 
 
 def _is_in(address: str, subnet: str) -> bool:

@@ -181,8 +181,7 @@ def _defaults(delegate: Delegate) -> Iterator[str]:
     """What plugins use where their configuration does not say it."""
     network = delegate.network
     for _key, value in flannel.own_things(network):
-        if isinstance(value, str):
-            yield value
+        yield value
     for plugin in network.plugins:
         if plugin["type"] == "bridge" and not plugin.get("bridge"):
             yield _BRIDGE

@@ -305,3 +305,30 @@ def test_every_key_becomes_an_attribute_that_has_a_type():
     others = {"name", "generation", "why", "delegates", "unknown"}
     attributes = {attribute for _key, attribute, _read, _default in conf._KEYS}
     assert attributes | others == set(conf.MetaConf.__annotations__)
+
+
+@pytest.mark.parametrize("value", [["x"], {"a": 1}, 5, True])
+@pytest.mark.parametrize("key", ["subnetFile", "dataDir", "bridge"])
+def test_what_is_a_network_s_own_is_text(key, value):
+    keys = {"delegate": {"bridge": value}} if key == "bridge" else {key: value}
+    one = conf.Delegate(flannel(number=1, **keys))
+    with pytest.raises(
+        errors.Error, match=f"`{key}` of the flannel network f1 is not text"
+    ) as caught:
+        conf.name_interfaces([one, conf.Delegate(flannel(number=2))], conf.NPWG)
+    assert caught.value.code == errors.INVALID_CONFIGURATION
+
+
+@pytest.mark.parametrize(
+    "text", ["FLANNEL_SUBNET=10.3.5.1", "FLANNEL_SUBNET=10.3.5.1/", "FLANNEL_SUBNET=10.3/24", None]
+)
+def test_a_subnet_file_that_is_not_whole_is_to_be_tried_again(tmp_path, text):
+    file = tmp_path / "red.env"
+    if text:
+        file.write_text(text, encoding="utf-8")
+    else:
+        file.mkdir()
+    network = conf.Delegate(flannel(number=1, subnetFile=str(file))).network
+    with pytest.raises(errors.Error, match=str(file)) as caught:
+        flannel_state.check_addresses(network, ["10.3.5.77"])
+    assert caught.value.code == errors.TRY_AGAIN_LATER
