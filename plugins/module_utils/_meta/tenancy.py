@@ -60,7 +60,7 @@ def check(
             f"A pod of the namespace {namespace} may not use the network"
             f" {delegate.full_name or one['network']}: {_for_whom(one['namespaces'])}.",
             f"`namespaces` of the network {one['network']} in multinet_networks says who may."
-            + "".join(f" The path {path!r} could be of any network." for path in uses.anything[:1]),
+            + "".join(f" {text!r} in it could mean any network." for text in uses.anything[:1]),
         )
 
 
@@ -122,7 +122,7 @@ class _Uses:
     """
 
     def __init__(self, delegate: Delegate, asked: Iterable[object]) -> None:
-        """anything: paths of which it is not known what they mean."""
+        """anything: paths and plugins of which it is not known what they mean."""
         self._texts = {text.strip() for text in conf.texts([delegate.raw, *asked])} - {""}
         self._texts.update(_defaults(delegate))
         name = str(delegate.raw.get("name"))  # host-local has files in a directory of this name
@@ -137,6 +137,7 @@ class _Uses:
         }
         self._files = {found for path in self._paths for found in _identities(path)}
         self.anything = sorted(path for path in paths if _may_be_anything(path))
+        self.anything += [kind for kind in _types(delegate.raw) if _is_meta_plugin(kind)]
         self._devices: set[int] | None = None
 
     def any_of(self, things: Iterable[str]) -> bool:
@@ -185,6 +186,23 @@ def _defaults(delegate: Delegate) -> Iterator[str]:
     for plugin in network.plugins:
         if plugin["type"] == "bridge" and not plugin.get("bridge"):
             yield _BRIDGE
+
+
+def _types(value: object) -> Iterator[str]:
+    """The `type` of every plugin in a configuration; Go takes the key in any case."""
+    if isinstance(value, dict):
+        for key, one in value.items():
+            if key.casefold() == "type" and isinstance(one, str):
+                yield one
+            yield from _types(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from _types(one)
+
+
+def _is_meta_plugin(kind: str) -> bool:
+    """Whether it is Multus, as it is kept on the host: that attaches to networks by their names."""
+    return kind.startswith("multus") or kind.endswith(".original")
 
 
 def _may_be_anything(path: str) -> bool:

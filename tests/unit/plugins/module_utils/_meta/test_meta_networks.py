@@ -389,6 +389,9 @@ def test_a_network_is_for_the_namespaces_that_are_declared(annotation, namespace
         {"name": "multinet-green", "type": "x"},  # its addresses, by host-local
         {"name": "mine", "plugins": [{"type": "macvlan", "master": "mn-g"}]},
         {"name": "mine", "type": "flannel", "subnetFile": "//run/./flannel/x/../green.env"},
+        # another meta-plugin, which looks for networks by their names
+        {"name": "mine", "type": "multus.original", "clusterNetwork": "green"},
+        {"name": "mine", "type": "flannel", "Delegate": {"Type": "multus-shim"}},
     ],
 )
 def test_nor_by_a_definition_of_ones_own(config):
