@@ -913,3 +913,19 @@ def test_friends_may_use_it(host, pod):
     assert status == 0, answer
     assert host.addresses(pod)["net1"] == "10.3.7.2/24"
     assert host.cni("DEL", conf, pod) == (0, None)
+
+
+@pytest.mark.parametrize("key", ["bridge", "master", "interface"])
+def test_a_text_ends_at_no_character_that_is_in_it(host, pod, key):
+    """The kernel takes a name with NUL for what is before that; no process starts with one."""
+    own = {"type": "macvlan", "master": "mn-red\0"}
+    if key == "bridge":
+        own = bridged(bridge="mn-red\0", vlan=0, preserveDefaultVlan=True)
+    asked = {"interface": "x\0", "ips": ["10.3.7.77"]} if key == "interface" else {}
+    definition = today()["delegates"][0] if asked else own
+    status, answer, conf = asks_for(host, definition, pod, "friends" if asked else "evil", **asked)
+    assert status == 1
+    assert "'mn-red\\x00'" in answer["msg"] or "'x\\x00'" in answer["msg"], answer
+    assert answer["code"] == 7
+    assert host.leftovers() == []
+    assert host.cni("DEL", conf, pod) == (0, None)
