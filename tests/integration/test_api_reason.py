@@ -222,6 +222,42 @@ class SubnetServer(http.server.BaseHTTPRequestHandler):
         pass
 
 
+HALF = "secret-half"
+
+
+@pytest.mark.parametrize("who", HOSTS)
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        ({"token": f"x\n{HALF}"}, "is not a single word of ASCII"),
+        ({"token": f"x{HALF}\u00e9"}, "is not a single word of ASCII"),
+        ({"tokenFile": "token"}, "/token is not a single word of ASCII"),
+        ({"server": "https://api..example:6443"}, "https://api..example:6443 "),
+        ({"server": f"https://{'a' * 64}.example:6443"}, "example:6443 "),
+        ({"server": "https://[::1"}, "https://[::1 "),
+        ({"tls-server-name": "api..example"}, "'api..example' "),
+        ({"proxy-url": "http://proxy..example:3128"}, "proxy"),
+        ({"proxy-url": "http://proxy.example:99999"}, "proxy"),
+        ({"proxy-url": "http://[::1"}, "proxy"),
+    ],
+    ids=str,
+)
+def test_a_kubeconfig_of_which_no_request_can_be_made(
+    who: str, place: dict[str, str], told: str, tmp_path: pathlib.Path, authority: Any
+) -> None:
+    (tmp_path / "token").write_text(f"x\n{HALF}\n", encoding="utf-8")
+    with api(authority.issue("server")) as url:
+        path = written(tmp_path, url, authority.ca_crt)
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+        cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
+        (user if "token" in str(place) else cluster).update(place)
+        if "tokenFile" in place:
+            del user["token"]
+        path.write_text(json.dumps(config), encoding="utf-8")
+        sentence = ASK[who](path)
+    assert told in sentence and HALF not in sentence
+
+
 @pytest.mark.parametrize("version", ["new", "old"])
 def test_status_says_that_leases_may_be_old(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
     monkeypatch.setattr(SubnetServer, "VERSION", version)

@@ -327,7 +327,8 @@ def split_url(url: str) -> tuple[bool, str, int, str]:
     scheme, _separator, rest = url.partition("://")
     authority, slash, path = rest.partition("/")
     if authority.startswith("["):
-        host, _bracket, port = authority[1:].partition("]")
+        host, bracket, port = authority[1:].partition("]")
+        host = host if bracket else ""
         port = port[1:] if port.startswith(":") else port
     else:
         host, _colon, port = authority.partition(":")

@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
-from ansible_collections.multinet.flannel.plugins.module_utils._tokens import token
+from ansible_collections.multinet.flannel.plugins.module_utils._cni import errors
+from ansible_collections.multinet.flannel.plugins.module_utils._tokens import renew, token
 from tokens_of_hosts import issued
 
 WEEK = 604800
@@ -34,3 +37,15 @@ def test_a_token_of_another_life_than_is_given_now_is_replaced(life):
     """Its holder asks for the same life again, and the timer may be too slow for a shorter one."""
     assert not token.is_good(issued(NOW, life), issued(NOW + 60, WEEK), NOW + 60)
     assert token.is_good(issued(NOW, life), issued(NOW + 60, life), NOW + 60)
+
+
+def test_a_token_that_is_no_text_does_not_end_the_renewal_of_the_others(tmp_path):
+    (tmp_path / "token").write_bytes(b"\xe9\n")
+    config = {
+        "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}],
+        "users": [{"name": "u", "user": {"tokenFile": "token"}}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+    }
+    (tmp_path / "a.kubeconfig").write_text(json.dumps(config), encoding="utf-8")
+    with pytest.raises(errors.Error, match="token is not a single word"):
+        renew.renew(str(tmp_path / "a.kubeconfig"), lambda: NOW)
