@@ -361,18 +361,22 @@ def parse_endpoint(url: Any) -> Endpoint:
     try:
         parts = urllib.parse.urlsplit(url)
         port = parts.port
+        host = parts.hostname or ""
+        host.encode("idna")  # as the resolver does, which ends in a UnicodeError
     except (ValueError, AttributeError, TypeError):
         raise EtcdError(wrong) from None
     if (
         parts.scheme not in ("http", "https")
-        or not parts.hostname
+        or not host
+        or not host.isprintable()
+        or " " in host
         or not port
         or parts.path.strip("/")
         or parts.query
         or "@" in parts.netloc
     ):
         raise EtcdError(wrong)
-    return Endpoint(parts.scheme, parts.hostname, port)
+    return Endpoint(parts.scheme, host, port)
 
 
 def end_of_prefix(prefix: str) -> str:
