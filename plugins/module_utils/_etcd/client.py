@@ -480,7 +480,9 @@ def _answer(
         if b"CommonName of client" in data:  # its gateway, when authentication is on
             raise EtcdError(reasons.refusal(url, data.decode("utf-8", "replace").strip())) from None
         answer = None
-    if status == 200 and isinstance(answer, dict):
+    header = answer.get("header") if isinstance(answer, dict) else None
+    # something else that speaks JSON is no healthy etcd
+    if status == 200 and isinstance(header, dict) and header.get("cluster_id"):
         return answer
     if not isinstance(answer, dict) or "code" not in answer:
         raise EtcdUnreachableError(reasons.no_etcd(url, path, status, headers))

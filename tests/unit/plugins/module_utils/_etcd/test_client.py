@@ -101,6 +101,9 @@ def test_names_the_file_that_does_not_serve(tmp_path):
         ),
         (404, b"404 page not found", client.EtcdUnreachableError, "is not an etcd 3.4 or newer"),
         (200, b"[]", client.EtcdUnreachableError, "is not an etcd 3.4 or newer"),
+        (200, b'{"ok":true}', client.EtcdUnreachableError, "is not an etcd 3.4 or newer"),
+        (200, b'{"header":[],"kvs":[{}]}', client.EtcdUnreachableError, "is not an etcd 3.4"),
+        (200, b'{"header":{"revision":"7"}}', client.EtcdUnreachableError, "is not an etcd 3.4"),
         (
             400,
             b'{"code":3,"message":"etcdserver: user name is empty"}',
