@@ -15,6 +15,7 @@ from .._meta import conf as meta_conf
 from .._meta import delete, flannel, lock
 from .._meta import state as meta_state
 from .._meta.in_process import InProcess
+from .._names import NO_EXECUTABLE
 from .._node.removal import RemovalError, Step
 from .._runtime import cri
 from .attachment import lock_of
@@ -186,7 +187,7 @@ def _foreign(path: str) -> str:
 
 def _runtime(path: list[str], in_process: Iterable[str] = ()) -> runtime.Runtime:
     """in_process: the plugins whose work is done without their executables."""
-    execute = InProcess(invoke.Exec(), in_process)
+    execute = InProcess(invoke.Exec(), in_process, when_missing=NO_EXECUTABLE)
     environ = {key: value for key, value in os.environ.items() if key != "CNI_ARGS"}
     return runtime.Runtime(path, execute, environ=environ, deadline=time.monotonic() + TIMEOUT)
 

@@ -64,6 +64,22 @@ def test_two_networks_at_once_leave_a_container_with_the_third_alone(tmp_path):
     assert [one.raw["name"] for one in store.read("pod", "eth0").attached] == ["multinet-blue"]
 
 
+@pytest.mark.parametrize("keeper", ["meta-plugin", "cni_attachment"])
+def test_an_executable_that_has_gone_and_is_not_needed_keeps_no_network(tmp_path, keeper):
+    """A DEL of the same container would succeed."""
+    store, steps_of = three_networks(tmp_path)
+    state = store.read("pod", "eth0")
+    if keeper == "meta-plugin":
+        state.attached[1].raw["plugins"] = [{"type": "tuning"}, QUIET]
+        store.write(state)
+    else:
+        store.remove(state)
+        remember(tmp_path, plugins=[{"type": "tuning"}, QUIET])
+    (step,) = steps_of("red")
+    step.act()
+    assert steps_of("red") == []
+
+
 def test_plugins_are_told_the_ports_as_at_add(tmp_path):
     """Without them portmap leaves its rules."""
     dummy, steps_of = three_networks(tmp_path, f"#!/bin/sh\ncat >>{tmp_path}/stdin\n")
@@ -72,7 +88,7 @@ def test_plugins_are_told_the_ports_as_at_add(tmp_path):
     assert told["runtimeConfig"] == {"portMappings": [1]}
 
 
-def remember(tmp_path, path="", namespace=None):
+def remember(tmp_path, path="", namespace=None, plugins=(QUIET,)):
     """Have cni_attachment remember a container on red; return the Cache and the entry."""
     entry = {
         "containerId": "pod",
@@ -81,7 +97,7 @@ def remember(tmp_path, path="", namespace=None):
         "netns": path,
         "namespace": namespace,
         "cniArgs": "A=1",
-        "config": {"name": "multinet-red", "cniVersion": "0.4.0", "plugins": [QUIET]},
+        "config": {"name": "multinet-red", "cniVersion": "0.4.0", "plugins": list(plugins)},
         "result": None,
     }
     remembered = cache.Cache(str(tmp_path / "cache"))
