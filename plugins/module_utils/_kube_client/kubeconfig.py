@@ -74,7 +74,13 @@ _TEXTS = frozenset(
         "client-key-data",
     )
 )
-_WORDS = {"null": None, "~": None, "true": True, "false": False}
+_WORDS = {
+    written: value
+    for word, value in (("null", None), ("true", True), ("false", False))
+    for written in (word, word.capitalize(), word.upper())
+}
+_WORDS["~"] = None
+_PEM = "-----BEGIN"
 _SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 
@@ -185,9 +191,11 @@ def _access(config: _Named, directory: str) -> Access:
         import base64  # where a kubeconfig carries its certificates
 
         try:
-            return base64.b64decode(value, validate=True).decode("ascii")
-        except (ValueError, TypeError, UnicodeDecodeError):
+            text = base64.b64decode("".join(value.split()), validate=True).decode()
+            text = text[text.index(_PEM) :]  # people and openssl write before it
+        except ValueError:
             raise config.error(f"`{key}` is not base64 of a PEM text") from None
+        return text.encode("ascii", "ignore").decode()  # OpenSSL takes no comment in other scripts
 
     return Access(
         server,

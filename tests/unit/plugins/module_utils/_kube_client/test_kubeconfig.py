@@ -249,6 +249,52 @@ def test_one_context_needs_no_current_one(tmp_path):
     assert (one.certificate, one.key) == (PEM, PEM)
 
 
+def encoded(text):
+    return base64.b64encode(text.encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "|\n      {0[0]}\n      {0[1]}\n",
+        ">-\n      {0[0]}\n      {0[1]}\n",
+        "{0[0]}\n      {0[1]}\n",
+    ],
+)
+def test_certificates_over_several_lines_are_read(tmp_path, text):
+    text = text.format((DATA[:20], DATA[20:]))
+    one = load(
+        tmp_path,
+        "clusters:\n- name: c\n  cluster:\n    server: https://h\n"
+        f"    certificate-authority-data: {text}\n"
+        "contexts:\n- name: x\n  context: {cluster: c}\n",
+    )
+    assert one.ca_data == PEM
+
+
+@pytest.mark.parametrize("before", ["# Zertifikat für alle\n", "Bag Attributes\n"])
+def test_what_people_write_before_a_certificate_is_passed_over(tmp_path, before):
+    """OpenSSL takes PEM as ASCII alone, and what begins otherwise counts as a path."""
+    raw = minimal(**{"client-certificate-data": encoded(before + PEM)})
+    raw["clusters"][0]["cluster"]["certificate-authority-data"] = encoded(before + PEM)
+    one = load(tmp_path, raw)
+    assert one.ca_data == one.certificate == PEM
+
+
+def test_what_is_written_between_certificates_is_passed_over(tmp_path):
+    raw = minimal(token="t")
+    text = encoded(f"{PEM}# für alle\n{PEM}")
+    raw["clusters"][0]["cluster"]["certificate-authority-data"] = text
+    assert load(tmp_path, raw).ca_data == f"{PEM}# fr alle\n{PEM}"
+
+
+@pytest.mark.parametrize("word", ["true", "True", "TRUE"])
+def test_words_are_read_in_each_of_their_spellings(tmp_path, word):
+    text = f"clusters: [{{name: c, cluster: {{server: 'http://h', x: {word}}}}}]"
+    assert kubeconfig.parse_yaml(f"a: {word}") == {"a": True}
+    assert kubeconfig.parse_yaml(text)["clusters"][0]["cluster"]["x"] is True
+
+
 @pytest.mark.parametrize(
     ("user", "words"),
     [
@@ -257,6 +303,7 @@ def test_one_context_needs_no_current_one(tmp_path):
         ({"username": "a", "password": "b"}, "password"),
         ({"token": "t", "as": "other"}, "impersonates"),
         ({"client-certificate-data": "%%"}, "base64"),
+        ({"client-certificate-data": encoded("no certificate")}, "base64"),
     ],
 )
 def test_users_that_are_not_served_are_refused_clearly(tmp_path, user, words):
