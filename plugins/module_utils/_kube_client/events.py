@@ -27,10 +27,11 @@ def event(about: dict[str, str], kind: str, reason: str, message: str) -> dict[s
     message = message[:1000]
     told = f"{crc32((about['uid'] + reason).encode()):08x}{crc32(message.encode()):08x}"
     namespace = about.get("namespace") or "default"
+    name = about["name"][:200].rstrip("-.")  # before the dot must be a letter or a digit
     return {
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"name": f"{about['name'][:200]}.{told}", "namespace": namespace},
+        "metadata": {"name": f"{name}.{told}", "namespace": namespace},
         "involvedObject": dict(about, apiVersion="v1"),
         "type": kind,
         "reason": reason,
