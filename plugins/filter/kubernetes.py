@@ -93,10 +93,23 @@ def _certificates(directory: str) -> dict[str, str]:
     """Return {file name: content} of the client certificates in a directory; nothing while they are
     not made.
     """
-    files = [pathlib.Path(directory).expanduser() / name for name in _CLIENT_CERTIFICATES]
-    if not directory or not all(file.exists() for file in files):
-        return {}
-    return {file.name: file.read_text(encoding="ascii") for file in files}
+    found = {}
+    for name in _CLIENT_CERTIFICATES if directory else ():
+        path = f"{directory}/{name}"
+        try:
+            found[name] = pathlib.Path(path).expanduser().read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise AnsibleFilterError(
+                f"{path}, which flanneld's pods get, cannot be read on the controller:"
+                f" {error.strerror}."
+            ) from error
+        except ValueError as error:
+            raise AnsibleFilterError(
+                f"{path}, which flanneld's pods get, is not text. Write it in PEM form."
+            ) from error
+    return found
 
 
 def kubernetes_problems(

@@ -228,3 +228,27 @@ def test_a_pod_that_nobody_may_make_has_its_reason(may):
     reason = " (Error creating: exceeded quota: pods)" if may else ""
     name = f"DaemonSet kube-system/{blue['metadata']['name']}"
     assert f"{name} has no ready pod on the node n1{reason}." in str(refused.value)
+
+
+def with_certificates(directory):
+    for name in ("ca.crt", "client.crt", "client.key"):
+        (directory / name).write_text(f"# für {name}\n", encoding="utf-8")
+
+
+def test_certificates_may_have_comments_in_any_script(tmp_path):
+    with_certificates(tmp_path)
+    assert of_kind(made(pki_dir=tmp_path), "Secret")
+
+
+@pytest.mark.parametrize(
+    ("breaks", "told"),
+    [
+        (lambda file: file.write_bytes(b"\xff\xfe"), "is not text. Write it in PEM form."),
+        (lambda file: (file.unlink(), file.mkdir()), "cannot be read on the controller: Is a dir"),
+    ],
+)
+def test_a_certificate_that_cannot_be_read_is_named(tmp_path, breaks, told):
+    with_certificates(tmp_path)
+    breaks(tmp_path / "client.key")
+    with pytest.raises(AnsibleFilterError, match=f"client.key, which .* {told}"):
+        made(pki_dir=tmp_path)
