@@ -7,6 +7,7 @@ changes of the own node.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import http.client
 import json
@@ -70,15 +71,34 @@ class Upstream:
         found: list[subnets.Node] = []
         query = {"limit": str(_PAGE)}
         while True:
-            status, page = self._ask("LIST", "/api/v1/nodes?" + urllib.parse.urlencode(query))
-            if status == 410:
-                raise ExpiredError()
-            if status != 200:
-                raise self._unavailable("list the nodes", status, page)
-            found += [subnets.Node(item, self._known) for item in page["items"]]
-            if not page["metadata"].get("continue"):
-                return found, page["metadata"]["resourceVersion"]
-            query["continue"] = page["metadata"]["continue"]
+            items, version, more = self._page(query)
+            found += items
+            if not more:
+                return found, version
+            query["continue"] = more
+
+    def _page(self, query: Mapping[str, str]) -> tuple[list[subnets.Node], str, str]:
+        """Return (nodes, version, where the next page begins or "") of a page of the list."""
+        status, page = self._ask("LIST", "/api/v1/nodes?" + urllib.parse.urlencode(query))
+        if status == 410:
+            raise ExpiredError()
+        if status != 200:
+            raise self._unavailable("list the nodes", status, page)
+        with self._is_understood("a list of nodes"):
+            metadata = page["metadata"]
+            version, more = metadata["resourceVersion"], metadata.get("continue") or ""
+            if (page["kind"], type(version), type(more)) != ("NodeList", str, str):
+                raise ValueError("another kind")
+            items = page.get("items") or []  # null is an empty list in Go
+            return [subnets.Node(item, self._known) for item in items], version, more
+
+    @contextlib.contextmanager
+    def _is_understood(self, what: str) -> Iterator[None]:
+        """Have it be an UnavailableError where an answer, a proxy's for example, is not `what`."""
+        try:
+            yield
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise _misunderstood(self._server, what, error) from None
 
     def patch_own(
         self, name: str, annotations: Mapping[str, str | None]
@@ -87,7 +107,12 @@ class Upstream:
         API's Status); raise UnavailableError.
         """
         body = json.dumps({"metadata": {"annotations": annotations}}).encode()
-        return self._ask("PATCH", f"/api/v1/nodes/{urllib.parse.quote(name, safe='')}/status", body)
+        path = f"/api/v1/nodes/{urllib.parse.quote(name, safe='')}/status"
+        status, answer = self._ask("PATCH", path, body)
+        if status == 200:
+            with self._is_understood("a node"):
+                subnets.Node(answer, self._known)
+        return status, answer
 
     def create_event(self, namespace: str, event: Mapping[str, Any]) -> int:
         """Write an Event; return HTTP's status (409: it was written before); raise
@@ -173,10 +198,7 @@ class _Connection:
         if isinstance(
             error, (KeyError, TypeError, ValueError, AttributeError, EOFError, zlib.error)
         ):
-            raise UnavailableError(
-                f"The Kubernetes API {self._access.server} gives an answer that is not a list of"
-                f" nodes ({type(error).__name__})."
-            ) from None
+            raise _misunderstood(self._access.server, "a list of nodes", error) from None
 
     def send(
         self, path: str, body: bytes | None = None, compressed: bool = True, method: str = "GET"
@@ -225,6 +247,12 @@ class _Connection:
         if len(text) == _LINE_LIMIT:
             raise http.client.HTTPException(f"one event is longer than {_LINE_LIMIT >> 20} MiB")
         return json.loads(text) if text.endswith(b"\n") else None
+
+
+def _misunderstood(server: str, what: str, error: BaseException) -> UnavailableError:
+    return UnavailableError(
+        f"The Kubernetes API {server} gives an answer that is not {what} ({type(error).__name__})."
+    )
 
 
 def _sentence(error: errors.Error) -> str:
