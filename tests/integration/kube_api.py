@@ -43,9 +43,8 @@ class KubeApi:
             check=True,
             capture_output=True,
         )
-        self._start(
-            "etcd", [upstream_bin / "etcd", "--data-dir", directory / "etcd", "--unsafe-no-fsync"]
-        )
+        self._upstream_bin = upstream_bin
+        self.start_etcd()
         self._argv = [
             upstream_bin / "kube-apiserver",
             "--etcd-servers=http://127.0.0.1:2379",
@@ -65,6 +64,13 @@ class KubeApi:
             "--enable-priority-and-fairness=false",
         ]
         self.start()
+
+    def start_etcd(self):
+        """Start its etcd."""
+        data = self.directory / "etcd"
+        self.etcd = self._start(
+            "etcd", [self._upstream_bin / "etcd", "--data-dir", data, "--unsafe-no-fsync"]
+        )
 
     def start(self, *options):
         """Start the API server, with more options (str) than usual if some are given, and wait

@@ -77,6 +77,13 @@ class Upstream:
                 return found, version
             query["continue"] = more
 
+    def version(self) -> str:
+        """Return the version of the nodes at this moment; raise UnavailableError or ExpiredError.
+
+        It costs the API one object, however many nodes there are.
+        """
+        return self._page({"limit": "1"})[1]
+
     def _page(self, query: Mapping[str, str]) -> tuple[list[subnets.Node], str, str]:
         """Return (nodes, version, where the next page begins or "") of a page of the list."""
         status, page = self._ask("LIST", "/api/v1/nodes?" + urllib.parse.urlencode(query))
@@ -272,6 +279,7 @@ class Follower(threading.Thread):
         self._kept = kept
         self._say = say
         self._listed = False
+        self._broken = False  # the last watch, not ended by the API
         self.connected = False
         self.failure = "Nothing was asked yet."
 
@@ -288,6 +296,7 @@ class Follower(threading.Thread):
                 if self.connected:
                     pause = _PAUSES[0]
                 self.failure = str(error)
+                self._broken = True
             except ExpiredError:
                 self._say(
                     "The API does not keep changes as old as the last known one; listing the nodes"
@@ -303,9 +312,16 @@ class Follower(threading.Thread):
         """List the nodes unless that is done, then follow their changes until the API ends the
         watch; raise UnavailableError or ExpiredError.
         """
+        if self._listed and self._broken and self._is_later_than(self._upstream.version()):
+            self._say(
+                "The API has an older state than the last known one (its etcd was restored from a"
+                " backup?); listing the nodes again."
+            )
+            self._listed = False
         if not self._listed:
             self._kept.replace(*self._upstream.list_nodes())
             self._listed = True
+        self._broken = False
         for event in self._upstream.watch_nodes(self._kept.version or ""):
             if self.failure:
                 self._say(f"The Kubernetes API is watched; {len(self._kept)} nodes are known.")
@@ -314,3 +330,12 @@ class Follower(threading.Thread):
                 self._kept.bookmark(event)
             else:
                 self._kept.apply(*event)
+
+    def _is_later_than(self, version: str) -> bool:
+        """Whether the last known version is of a future that the API does not have: a watch from
+        there is silent.
+        """
+        known = self._kept.version or ""
+        # they are revisions of etcd
+        numbers = [text.isascii() and text.isdigit() for text in (known, version)]
+        return all(numbers) and int(version) < int(known)

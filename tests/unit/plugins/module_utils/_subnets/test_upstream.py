@@ -10,7 +10,7 @@ import json
 import threading
 
 import pytest
-from ansible_collections.multinet.flannel.plugins.module_utils._subnets import upstream
+from ansible_collections.multinet.flannel.plugins.module_utils._subnets import nodes, upstream
 
 
 @pytest.fixture(name="answering")
@@ -93,3 +93,69 @@ def test_a_list_without_items_is_an_empty_one(answering):
 def test_what_is_not_a_node_is_told_to_who_changes_a_lease(answering, body):
     with pytest.raises(upstream.UnavailableError, match="answer that is not a node"):
         answering(body).patch_own("n", {})
+
+
+class Api:
+    """Answers a Follower: each watch by the next of `watches`, an exception or None for one that
+    the API ends. asked: what it was asked for.
+    """
+
+    def __init__(self, watches, now="7"):
+        self.watches, self.now, self.asked = list(watches), now, []
+
+    def list_nodes(self):
+        self.asked.append("list")
+        return [], self.now
+
+    def version(self):
+        self.asked.append("version")
+        return self.now
+
+    def watch_nodes(self, version):
+        self.asked.append("watch")
+        yield version
+        found = self.watches.pop(0)
+        if found:
+            raise found
+
+
+class EndError(Exception):
+    """Of a test."""
+
+
+def followed(monkeypatch, api):
+    """Return what an API is asked for until its watches are used up."""
+
+    def sleep(dummy):
+        if not api.watches:
+            raise EndError
+
+    monkeypatch.setattr(upstream.time, "sleep", sleep)
+    with pytest.raises(EndError):
+        upstream.Follower(api, nodes.Nodes(), lambda sentence: None).run()
+    return api.asked
+
+
+def test_watches_that_the_api_ends_cost_nothing_else(monkeypatch):
+    assert followed(monkeypatch, Api([None] * 4)) == ["list", *["watch"] * 4]
+
+
+def test_a_broken_watch_costs_one_small_request(monkeypatch):
+    broken = upstream.UnavailableError("silent")
+    asked = followed(monkeypatch, Api([broken, None, None, broken, None]))
+    again = ["version", "watch"]
+    assert asked == ["list", "watch", *again, "watch", "watch", *again]
+
+
+def test_nodes_are_listed_once_if_the_api_has_an_older_state(monkeypatch):
+    api = Api([upstream.UnavailableError("silent")] * 3)
+
+    def list_nodes():
+        found = Api.list_nodes(api)
+        api.now = "5" if api.asked.count("list") == 1 else api.now
+        return found
+
+    monkeypatch.setattr(api, "list_nodes", list_nodes)
+    assert followed(monkeypatch, api) == (
+        ["list", "watch", "version", "list", "watch", "version", "watch"]
+    )
