@@ -132,12 +132,19 @@ class Admin:
                 continue
             if page is None:
                 return None
-            # the items of a list do not say themselves what they are
-            kind = {"apiVersion": page["apiVersion"], "kind": page["kind"][: -len("List")]}
-            found += [dict(item, **kind) for item in page["items"]]
-            if not page["metadata"].get("continue"):
+            try:
+                # the items of a list do not say themselves what they are
+                kind = {"apiVersion": page["apiVersion"], "kind": page["kind"][: -len("List")]}
+                found += [dict(item, **kind) for item in page["items"] or ()]
+                more = page["metadata"].get("continue")
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                raise AdminError(
+                    f"The Kubernetes API {self.server} gives an answer that is not a list for GET"
+                    f" {path}. A proxy may have answered in its place."
+                ) from error
+            if not more:
                 return found
-            query["continue"] = page["metadata"]["continue"]
+            query["continue"] = more
 
     def post(self, path: str, item: dict[str, Any], **query: str | int) -> dict[str, Any]:
         """Create an object, or ask for something in the shape of one; return the answer."""

@@ -276,6 +276,21 @@ def test_a_list_whose_state_is_gone_meanwhile_is_asked_for_again(asked):
         admin.Admin(asked.kubeconfig).items("/api/v1/nodes")
 
 
+@pytest.mark.parametrize(
+    "page",
+    [
+        {"ok": True},
+        {"apiVersion": "v1", "kind": "NodeList", "metadata": {}},
+        {"apiVersion": "v1", "kind": "NodeList", "items": [None], "metadata": {}},
+        {"apiVersion": "v1", "kind": "NodeList", "items": [], "metadata": None},
+    ],
+)
+def test_what_is_not_a_list_is_told(asked, page):
+    asked.first = [(200, page)]
+    with pytest.raises(admin.AdminError, match="an answer that is not a list for GET /api/v1/node"):
+        admin.Admin(asked.kubeconfig).items("/api/v1/nodes")
+
+
 @pytest.mark.parametrize("status", [401, 403])
 def test_what_a_program_that_logs_in_said_is_told(asked, tmp_path, status):
     """As those of clouds, whose session may have ended; the package kubernetes only logs it."""
