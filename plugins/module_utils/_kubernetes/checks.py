@@ -39,7 +39,10 @@ def cluster_problems(cluster: Mapping[str, Any], settings: Mapping[str, Any]) ->
             " needed: upgrade it."
         )
     server = settings["server"] or cluster["server"]
-    host = urllib.parse.urlsplit(server).hostname or ""
+    try:
+        host = urllib.parse.urlsplit(server).hostname or ""
+    except ValueError:
+        host = ""
     if host in ("localhost", "::1") or host.startswith("127."):
         found.append(
             f"multinet_kubeconfig has the API at {server}, an address that means the host itself on"

@@ -151,6 +151,14 @@ def test_good_cluster():
         ),
         (
             {},
+            {"server": "https://[::1"},
+            (
+                "multinet_kubernetes_server is 'https://[::1': write a URL such as"
+                " https://192.0.2.10:6443."
+            ),
+        ),
+        (
+            {},
             {"nad_namespaces": ["default", "apps"]},
             (
                 "multinet_nad_namespaces: the cluster has no namespace 'apps'. Make it (kubectl"
