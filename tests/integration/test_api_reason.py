@@ -81,12 +81,14 @@ def _authority(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 @contextlib.contextmanager
-def api(files: tuple[Any, Any], status: int = 200, message: str = "") -> Iterator[str]:
-    """Run a server that gives one answer to all; yield its URL."""
+def api(
+    files: tuple[Any, Any], status: int = 200, message: str = "", page: bytes = b""
+) -> Iterator[str]:
+    """Run a server that gives one answer to all; yield its URL. page: instead of an API's."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            text = json.dumps({"kind": "Status", "message": message}).encode()
+            text = page or json.dumps({"kind": "Status", "message": message}).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(text)))
             self.end_headers()
@@ -256,6 +258,16 @@ def test_a_kubeconfig_of_which_no_request_can_be_made(
         path.write_text(json.dumps(config), encoding="utf-8")
         sentence = ASK[who](path)
     assert told in sentence and HALF not in sentence
+
+
+@pytest.mark.parametrize("who", ASK)
+@pytest.mark.parametrize("page", [b"<html>Log in</html>", b"[]"])
+def test_somebody_else_answers(
+    who: str, page: bytes, tmp_path: pathlib.Path, authority: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe, "SECONDS", 1.0)
+    with api(authority.issue("server"), page=page) as url:
+        assert url in ASK[who](written(tmp_path, url, authority.ca_crt))
 
 
 @pytest.mark.parametrize("version", ["new", "old"])

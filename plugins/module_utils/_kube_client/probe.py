@@ -10,7 +10,7 @@ import http.client
 import json
 
 from .._cni import errors
-from . import client, kubeconfig, reasons
+from . import client, https, kubeconfig, reasons
 
 SECONDS = 3.0  # for an answer
 _LIMIT = 65536
@@ -33,10 +33,15 @@ def problem(path: str) -> str:
         return f"{error.msg} {error.details}".strip()
     except (OSError, http.client.HTTPException) as error:
         return reasons.no_answer(access.server, error)
-    if answer.status == http.client.OK:
-        return ""
     try:
-        message = str(json.loads(text)["message"])
-    except (ValueError, KeyError, TypeError):
-        message = answer.reason
+        said = json.loads(text)
+    except ValueError:
+        said = None
+    if answer.status == http.client.OK:
+        if isinstance(said, dict):
+            return ""
+        other = "its answer is not a JSON object; a proxy may have answered in its place"
+        return reasons.no_answer(access.server, https.ProtocolError(other))
+    message = str(said["message"]) if isinstance(said, dict) and "message" in said else ""
+    message = message or answer.reason
     return reasons.refusal(access.server, answer.status, message, reasons.ON_HOSTS)
