@@ -680,6 +680,42 @@ FAULTS = [
         {"h1"},
         "port of bridge mn-red is veth, expected only veths of pods",
     ),
+    Fault(
+        "one interface off its bridge",
+        [("h1", "ip link set v11-red nomaster")],
+        "broken",
+        {leaks.NO_PATH},
+        {"h1"},
+        "-b net1: its interface's end v11-red on the host is not on the bridge mn-red.",
+        may=frozenset({leaks.NOT_MEASURED}),  # its routes still lead there
+    ),
+    Fault(
+        "all interfaces of a pod off",
+        [("h1", "ip link set v11-red nomaster; ip link set v11-blue nomaster")],
+        "broken",
+        {leaks.NO_PATH},
+        {"h1"},
+        "-b eth0: its interface's end v11-blue on the host is not on the bridge mn-blue.",
+    ),
+    Fault(
+        "an interface on a bridge of somebody's",
+        [("h1", "ip link add br9 up type bridge; ip link set v11-red master br9")],
+        "broken",
+        {leaks.SHARED_BRIDGE, leaks.NO_PATH},
+        {"h1"},
+        "net1: bridge of its peer is br9, expected mn-red",
+        may=frozenset({leaks.NOT_MEASURED}),
+    ),
+    Fault(
+        "a bridge deleted",
+        [("h1", "ip link del mn-red")],
+        "broken",
+        {leaks.NO_PATH},
+        {"h1"},
+        "-c net1: its interface's end v12-red on the host is not on the bridge mn-red, which is"
+        " gone",
+        may=frozenset({leaks.NOT_MEASURED}),
+    ),
     # pods
     Fault(
         "a pod with a tunnel of its own",

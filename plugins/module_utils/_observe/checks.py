@@ -320,15 +320,19 @@ def _pod(
             )
             continue
         place = place._replace(network=network["name"])
-        found.expect(
-            interface["bridge"] == network["bridge"],
-            place,
-            leaks.SHARED_BRIDGE,
-            what="bridge of its peer",
-            expected=network["bridge"],
-            observed=interface["bridge"],
-        )
-        _interface(found, place, interface, network, host["node"]["networks"][network["name"]])
+        side = host["node"]["networks"][network["name"]]
+        if interface["bridge"]:
+            found.expect(
+                interface["bridge"] == network["bridge"],
+                place,
+                leaks.SHARED_BRIDGE,
+                what="bridge of its peer",
+                expected=network["bridge"],
+                observed=interface["bridge"],
+            )
+        else:
+            _off_bridge(found, place, interface, network, is_gone=side["bridge"] is None)
+        _interface(found, place, interface, network, side)
         if len(attached) > 1 or not plan.get("elsewhere"):
             # who believes no router makes no address of what it says, and others leave it so
             believes = [one for one in BELIEVES if one != AUTOCONF or not plan.get("elsewhere")]
@@ -348,6 +352,31 @@ def _pod(
     for key in ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"):
         if len(attached) > 1 and key in pod["sysctls"]:
             _off(found, here, leaks.POD_FORWARDS, key, pod["sysctls"][key])
+
+
+def _off_bridge(
+    found: _Found,
+    place: _Place,
+    interface: dict[str, Any],
+    network: dict[str, Any],
+    *,
+    is_gone: bool,
+) -> None:
+    """is_gone: whether there is no such bridge any more."""
+    bridge, end = network["bridge"], interface["peer"]
+    by_site = "run the playbook site, which puts it back (so does the keeper)"
+    found.deviates(
+        place,
+        leaks.NO_PATH,
+        what="bridge of its peer",
+        expected=bridge,
+        observed="none",
+        sentence=f"its interface's end {end} on the host is not on the bridge {bridge}"
+        f"{', which is gone' if is_gone else ''}.",
+        repair=f"On {place.host}, "
+        + (f"ip link set {end} master {bridge}" if found.elsewhere else by_site)
+        + f"; then look for what takes it off, such as systemd-networkd (networkctl status {end}).",
+    )
 
 
 def _another_bridge(

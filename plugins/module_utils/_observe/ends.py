@@ -30,7 +30,7 @@ def end_id(place: str, interface: str) -> str:
 
 def endpoints(facts: Iterable[Facts]) -> list[End]:
     """Return the attached interfaces that belong to a network of the plan, sorted by id
-    "host/pod/interface".
+    "host/pod/interface"; not those that were taken off their bridge, which reach nobody.
 
     Each: {"id", "host", "pod" ("host/pod"), "netns", "inode", "interface", "index": the kernel's
     number of it, "peer": name of the host's end of it or None, "network", "wired": the network
@@ -44,7 +44,8 @@ def endpoints(facts: Iterable[Facts]) -> list[End]:
         of_bridge = {side["bridge"]["name"]: name for name, side in sides.items() if side["bridge"]}
         for pod in host["pods"]:
             for interface in pod["interfaces"]:
-                if interface["network"] is None:
+                off = not (interface.get("bridge") or interface.get("external"))
+                if interface["network"] is None or off:
                     continue
                 wired = of_bridge.get(interface.get("bridge"), interface["network"])
                 side = sides.get(wired, {})

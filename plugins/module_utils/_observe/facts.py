@@ -79,7 +79,7 @@ class _Seen(NamedTuple):
 class _Look(NamedTuple):
     """What a host showed once nothing moved any more.
 
-    ports: of the plan's bridges; strangers: see bridge_ports(); pods: by link-netnsid; missing:
+    ports: of the plan's bridges, and loose_ports(); strangers: see bridge_ports(); pods: by link-netnsid; missing:
     {link-netnsid: why it could not be looked into}; sandboxes: see cri.sandboxes(); bare: sentences
     about pods that have lost all interfaces.
     """
@@ -106,7 +106,7 @@ class Namespace(NamedTuple):
 class Leading(NamedTuple):
     """What leads to a namespace, seen from the host."""
 
-    ports: list[Port]  # on bridges of the plan
+    ports: list[Port]  # on bridges of the plan, see also loose_ports()
     ends: dict[int, tuple[int, str]]  # see veths()
     external: dict[str, Any] | None = None  # of the plan: another CNI that has one interface
 
@@ -169,7 +169,8 @@ def gather(
             for what in one.excess
         ]
         + [
-            f"{port['interface']} is attached to {port['bridge']}, but the namespace behind it"
+            f"{port['interface']} is attached to {port['bridge'] or 'no bridge'}, but the namespace"
+            " behind it"
             f" (link-netnsid {port['netnsid']}) was not found under /run/netns,"
             f" /var/run/docker/netns or /proc/*/ns/net.{seen.missing.get(port['netnsid'], '')}"
             for port in seen.ports
@@ -188,8 +189,10 @@ def _settled(plan: dict[str, Any], state_dirs: Iterable[str], bundles: Iterable[
     for look in range(LOOKS):
         if look > 1:
             time.sleep(PAUSE)
+        given = names.given(state_dirs)  # before the links: what an ADD still makes is not in it
         links = _ip("addr")
         ports, strangers = bridge_ports(plan, links)
+        ports += loose_ports(plan, links, given)
         behind = {
             number: [port for port in ports if port["netnsid"] == number]
             for number in {port["netnsid"] for port in ports}
@@ -216,11 +219,13 @@ def _settled(plan: dict[str, Any], state_dirs: Iterable[str], bundles: Iterable[
             names.give_names(seen.pod, labels.get(seen.pod["inode"], {}))
             seen.pod["lost"] = lost(plan, given.pop(seen.pod["inode"], {}), seen.pod)
         bare = [
-            f"{label or f'A pod (inode {inode})'} has lost all interfaces that CNI gave it:"
+            f"{label or f'A pod ({which})'} has lost all interfaces that CNI gave it:"
             f" {', '.join(one['interface'] for one in gone)}."
             for inode, interfaces in given.items()
             for gone in [lost(plan, interfaces)]
             for label in [labels.get(inode, {}).get("label")]
+            for container in [labels.get(inode, {}).get("container", "")]
+            for which in [f"container {container[:12]}" if container else f"inode {inode}"]
             if gone
         ]
     return _Look(links, ports, strangers, pods, missing, sandboxes, bare)
@@ -289,6 +294,7 @@ def unsettled(seen: Pod, sandboxes: Sequence[dict[str, Any]]) -> bool:
         or bool(seen.get("lost"))
         or any(
             not (item["network"] and item["addresses"] and item["up"])
+            or not (item["bridge"] or item["external"])
             for item in seen["interfaces"]
         )
     )
@@ -323,6 +329,38 @@ def bridge_ports(
         else:
             strangers.append(dict(port, kind=kind))
     return ports, strangers
+
+
+def loose_ports(
+    plan: dict[str, Any], links: list[Link], given: dict[int, dict[str, list[str]]]
+) -> list[Port]:
+    """Return the host's ends, as bridge_ports() does, of what CNI put on bridges of the plan and
+    others have taken off: "bridge" is what they are on now, or None. given: see names.given().
+    """
+    networks = {network["bridge"]: network["name"] for network in plan["networks"]}
+    loose = {
+        link["ifname"]: link
+        for link in links
+        if link.get("linkinfo", {}).get("info_kind") == "veth"
+        and link.get("master") not in networks
+        and "link_netnsid" in link
+        and "link_index" in link
+    }
+    return [
+        {
+            "interface": end,
+            "bridge": loose[end].get("master"),
+            "network": networks[bridge],
+            "index": loose[end]["ifindex"],
+            "peer": loose[end]["link_index"],
+            "netnsid": loose[end]["link_netnsid"],
+        }
+        for interfaces in given.values()
+        for on_host in interfaces.values()
+        for bridge in on_host[:1]
+        for end in on_host[1:]
+        if bridge in networks and end in loose
+    ]
 
 
 def network_side(network: dict[str, Any], links: list[Link], routes: Routes) -> dict[str, Any]:
@@ -502,8 +540,8 @@ def pod(inside: Namespace, leading: Leading) -> Pod:
     "interfaces": [...],
     "routes": {"4", "6"}, "default_routes": {"4": [interfaces], "6": [...]}, "sysctls"}; an
     interface: {"name" (see names.plain()), "index", "network" (None if its peer is on no bridge of
-    the plan), "external": bool, "bridge", "peer", "mac", "mtu", "up", "addresses",
-    "gateway": {"4", "6"}, "sysctls"}.
+    the plan, and CNI put it on none), "external": bool, "bridge", "peer", "mac", "mtu", "up",
+    "addresses", "gateway": {"4", "6"}, "sysctls"}.
     """
     routes = inside.routes
     return {

@@ -85,6 +85,21 @@ def test_ports_are_told_from_strangers():
     ]
 
 
+def test_ports_that_were_taken_off_their_bridge():
+    """By software that does as if all devices were its own, or with the bridge itself."""
+    loose = {key: value for key, value in VETH.items() if key != "master"}
+    given = {9: {"net1": ["mn-red", "veth1"], "eth0": ["mn-blue", "veth2"], "sriov0": []}}
+    port = {"interface": "veth1", "bridge": None, "network": "red"}
+    port.update(index=7, peer=2, netnsid=3)
+    assert facts.loose_ports(PLAN, [loose], given) == [port]
+    other = dict(VETH, master="br9")
+    assert facts.loose_ports(PLAN, [other], given) == [dict(port, bridge="br9")]
+    dummy = dict(loose, linkinfo={"info_kind": "dummy"})
+    here = {key: value for key, value in loose.items() if key != "link_netnsid"}
+    for links in ([VETH], [dict(loose, ifname="veth2")], [dummy], [here], []):
+        assert facts.loose_ports(PLAN, links, given) == []
+
+
 def test_underlay_is_what_the_tunnels_use_else_the_default_route():
     eth0 = {
         "ifname": "eth0",
