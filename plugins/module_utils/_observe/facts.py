@@ -79,9 +79,9 @@ class _Seen(NamedTuple):
 class _Look(NamedTuple):
     """What a host showed once nothing moved any more.
 
-    ports: of the plan's bridges, and loose_ports(); strangers: see bridge_ports(); pods: by link-netnsid; missing:
-    {link-netnsid: why it could not be looked into}; sandboxes: see cri.sandboxes(); bare: sentences
-    about pods that have lost all interfaces.
+    ports: of the plan's bridges, and loose_ports(); strangers: see bridge_ports(); pods: by
+    link-netnsid; missing: {link-netnsid: why it could not be looked into}; sandboxes: see
+    cri.sandboxes(); bare: sentences about pods that have lost all interfaces.
     """
 
     links: list[Link]
