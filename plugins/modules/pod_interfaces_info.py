@@ -132,15 +132,13 @@ SHOWN = 3  # of containers, in a sentence
 
 
 def drift(cni_conf: str, mode: str) -> dict[str, Any]:
-    """Return what the host itself says of its networks, for the report: see RETURN."""
-    try:
-        record = deployed.record()
-        if record is None:
-            return {"deviations": [], "failed_to_look": []}
-        seen = observe.look(record, cni_conf, ask=mode != modes.STATIC)
-    except (deployed.DeployedError, commands.ObserveError) as error:
-        sentence = f"What is not as deployed on this host could not be looked at. {error}"
-        return {"deviations": [], "failed_to_look": [sentence]}
+    """Return what the host itself says of its networks, for the report: see RETURN. Raises
+    DeployedError, ObserveError, OSError.
+    """
+    record = deployed.record()
+    if record is None:
+        return {"deviations": [], "failed_to_look": []}
+    seen = observe.look(record, cni_conf, ask=mode != modes.STATIC)
     plan = record["plan"]
     return {
         "deviations": [one.as_dict() for one in compare.deviations(plan, seen)],
@@ -206,10 +204,16 @@ def main() -> None:
         )
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         module.fail_json(msg=f"The network of this host could not be looked at: {error}.")
+    own: dict[str, Any] = {"deviations": [], "failed_to_look": []}
+    try:
+        own = drift(module.params["cni_conf"], module.params["mode"])
+    except (deployed.DeployedError, commands.ObserveError, OSError) as error:
+        sentence = f"What is not as deployed on this host could not be looked at. {error}"
+        found["problems"].append(sentence)
     module.exit_json(
         changed=False,
         node_name=module.params["node_name"] or module.params["host"],
-        drift=drift(module.params["cni_conf"], module.params["mode"]),
+        drift=own,
         cni_since=since(),
         ports_taken=places.taken(module.params["runtime_dir"]),
         **found,

@@ -146,8 +146,9 @@ def gather(
         "bypasses": bypasses.found(plan, seen.links, on_devices),
     }
     pods = [one.pod for one in seen.pods.values()]
+    unasked: list[str] = []
     for one in pods if neighbours else ():
-        one["neighbours"] = _neighbours(one)
+        one["neighbours"] = _neighbours(one, unasked)
     return {
         "host": host,
         "node": node,
@@ -162,7 +163,7 @@ def gather(
             for one in sorted(seen.sandboxes, key=cri.label)
             if one["host_network"]
         ],
-        "problems": [*seen.bare, *on_devices.unseen]
+        "problems": [*seen.bare, *on_devices.unseen, *unasked]
         + [
             f"{one.pod['label']} has {what}: only {MOST} of them were looked at."
             for one in seen.pods.values()
@@ -636,9 +637,9 @@ def meant(plan: dict[str, Any], seen: Pod) -> Pod:
     return seen
 
 
-def _neighbours(seen: Pod) -> list[dict[str, str]]:
+def _neighbours(seen: Pod, unasked: list[str]) -> list[dict[str, str]]:
     """Return [{"interface", "address", "mac"}] of those that have answered a pod; none of one that
-    has gone.
+    has gone. unasked: where to say so of one that is there, and could not be asked.
     """
     try:
         with netns.inside(seen["netns"], seen["inode"]):
@@ -647,8 +648,17 @@ def _neighbours(seen: Pod) -> list[dict[str, str]]:
                 for one in _ip("neigh", most=MOST_BYTES)
                 if "lladdr" in one and "PERMANENT" not in one.get("state", [])
             ]
-    except OSError:
+    except OSError as error:
+        if _is_there(seen):
+            unasked.append(f"Whom {seen['label']} knows was not looked at: {error}.")
         return []
+
+
+def _is_there(seen: Pod) -> bool:
+    try:
+        return os.stat(seen["netns"]).st_ino == seen["inode"]
+    except OSError:
+        return False
 
 
 def _pod_sysctls(wanted: Collection[str]) -> dict[str, dict[str, Any]]:

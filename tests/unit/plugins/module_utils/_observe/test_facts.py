@@ -100,6 +100,18 @@ def test_ports_that_were_taken_off_their_bridge():
         assert facts.loose_ports(PLAN, links, given) == []
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_pod_that_cannot_be_asked_for_its_neighbours_is_told(monkeypatch, tmp_path):
+    path = f"/proc/{os.getpid()}/ns/net"
+    pod = {"label": "shop/web", "netns": path, "inode": os.stat(path).st_ino}
+    monkeypatch.setenv("PATH", str(tmp_path))  # without `ip`
+    told = []
+    assert facts._neighbours(pod, told) == []
+    assert facts._neighbours(dict(pod, inode=1), told) == []  # it has gone
+    (sentence,) = told
+    assert sentence.startswith("Whom shop/web knows was not looked at: ") and "'ip'" in sentence
+
+
 def test_underlay_is_what_the_tunnels_use_else_the_default_route():
     eth0 = {
         "ifname": "eth0",

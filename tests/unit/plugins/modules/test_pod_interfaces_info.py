@@ -1,0 +1,60 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What module pod_interfaces_info says where the host was not compared with what was deployed."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from ansible_collections.multinet.flannel.plugins.module_utils._drift import commands
+from ansible_collections.multinet.flannel.plugins.module_utils._node import deployed
+from ansible_collections.multinet.flannel.plugins.modules import pod_interfaces_info
+
+
+class Module:
+    """AnsibleModule, as far as it is used."""
+
+    params: t.ClassVar = {
+        "plan": {"networks": []},
+        "host": "h1",
+        "node_name": None,
+        "mode": "active",
+        "cni_conf": "",
+        "state_dirs": [],
+        "runtime_dir": "",
+    }
+
+    def __init__(self, **dummy):
+        Module.said = None
+
+    def get_bin_path(self, *dummy, **more):
+        pass
+
+    def exit_json(self, **said):
+        Module.said = said
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        deployed.DeployedError("Its record is damaged."),
+        commands.ObserveError("systemctl cannot be run."),
+        PermissionError(13, "Permission denied"),
+    ],
+)
+def test_a_host_that_was_not_compared_is_a_gap(monkeypatch, error):
+    """In a note, it would leave the verdict green."""
+
+    def fail(*dummy):
+        raise error
+
+    monkeypatch.setattr(pod_interfaces_info, "AnsibleModule", Module)
+    monkeypatch.setattr(pod_interfaces_info.root, "prepare", lambda: "")
+    monkeypatch.setattr(pod_interfaces_info, "gather", lambda *dummy, **more: {"problems": ["one"]})
+    monkeypatch.setattr(pod_interfaces_info.deployed, "record", fail)
+    pod_interfaces_info.main()
+    assert Module.said["drift"] == {"deviations": [], "failed_to_look": []}
+    begin = "What is not as deployed on this host could not be looked at. "
+    assert Module.said["problems"] == ["one", f"{begin}{error}"]
