@@ -209,7 +209,9 @@ def main() -> None:
         own = drift(module.params["cni_conf"], module.params["mode"])
     except (deployed.DeployedError, commands.ObserveError, OSError) as error:
         sentence = f"What is not as deployed on this host could not be looked at. {error}"
-        found["problems"].append(sentence)
+        # without its record, what was declared is what it was compared with
+        lost = isinstance(error, deployed.DeployedError)
+        (own["failed_to_look"] if lost else found["problems"]).append(sentence)
     module.exit_json(
         changed=False,
         node_name=module.params["node_name"] or module.params["host"],

@@ -37,14 +37,14 @@ class Module:
 
 
 @pytest.mark.parametrize(
-    "error",
+    ("error", "is_gap"),
     [
-        deployed.DeployedError("Its record is damaged."),
-        commands.ObserveError("systemctl cannot be run."),
-        PermissionError(13, "Permission denied"),
+        (deployed.DeployedError("Its record is damaged."), False),
+        (commands.ObserveError("systemctl cannot be run."), True),
+        (PermissionError(13, "Permission denied"), True),
     ],
 )
-def test_a_host_that_was_not_compared_is_a_gap(monkeypatch, error):
+def test_a_host_that_was_not_compared_is_a_gap(monkeypatch, error, is_gap):
     """In a note, it would leave the verdict green."""
 
     def fail(*dummy):
@@ -55,6 +55,7 @@ def test_a_host_that_was_not_compared_is_a_gap(monkeypatch, error):
     monkeypatch.setattr(pod_interfaces_info, "gather", lambda *dummy, **more: {"problems": ["one"]})
     monkeypatch.setattr(pod_interfaces_info.deployed, "record", fail)
     pod_interfaces_info.main()
-    assert Module.said["drift"] == {"deviations": [], "failed_to_look": []}
-    begin = "What is not as deployed on this host could not be looked at. "
-    assert Module.said["problems"] == ["one", f"{begin}{error}"]
+    said = [f"What is not as deployed on this host could not be looked at. {error}"]
+    notes, gaps = ([], said) if is_gap else (said, [])
+    assert Module.said["drift"] == {"deviations": [], "failed_to_look": notes}
+    assert Module.said["problems"] == ["one", *gaps]
