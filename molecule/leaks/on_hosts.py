@@ -166,7 +166,7 @@ OPENINGS = [
         # the kernel then believes redirects again
         POD + "sysctl -qw net.ipv4.ip_forward=0 net.ipv4.conf.all.accept_redirects=0",
         "deviation",
-        ("net.ipv4.ip_forward is 1", "net.ipv4.ip_forward and net.ipv6.conf.all.forwarding must"),
+        ("net.ipv4.ip_forward is 1", "net.ipv4.ip_forward must be 0: set it there"),
     ),
     Opening(
         10,
