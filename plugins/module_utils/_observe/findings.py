@@ -308,14 +308,18 @@ def _finding(
 
 
 def _by_facts(rows: Sequence[dict[str, Any]]) -> str:
-    """Return what is wrong with the facts at the ends, and what puts the first of it right."""
-    if not rows:
-        return ""
+    """Return what is wrong with the facts at the ends, and what puts the first of it right on each
+    host.
+    """
     said = [row["sentence"] for row in rows[:FACTS_SHOWN]]
     more = len(rows) - len(said)
-    return " ".join([*said, *([f"{more} more such facts are findings."] * bool(more))]) + (
-        f" {rows[0]['repair']}"
-    )
+    said += [f"{more} more such facts are findings."] * bool(more)
+    repairs = {row["host"]: row["repair"] for row in reversed(rows)}
+    hosts = list(dict.fromkeys(row["host"] for row in rows))
+    said += dict.fromkeys(repairs[host] for host in hosts[:FACTS_SHOWN])
+    others = hosts[FACTS_SHOWN:]
+    said += [f"Do the same on {', '.join(others)}."] * bool(others)
+    return " ".join(said)
 
 
 def _is_rewritten(cell: Cell) -> bool:

@@ -6,7 +6,11 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.multinet.flannel.plugins.module_utils._observe import cells, leaks
+from ansible_collections.multinet.flannel.plugins.module_utils._observe import (
+    cells,
+    findings,
+    leaks,
+)
 from ansible_collections.multinet.flannel.plugins.module_utils._observe import report as forms
 
 from .test_verdict import change
@@ -287,3 +291,16 @@ def test_ports_that_nobody_knows_and_what_dead_containers_left_are_noted(key):
     report = evaluate(plan, facts, perfect(plan, facts))
     assert report["verdict"] == "as_planned"
     assert f"On h2, {text}." in report["notes"]
+
+
+def test_the_repair_by_facts_names_every_host():
+    rows = [
+        {"host": host, "sentence": f"{host}: fact {number}.", "repair": f"On {host}, repair it."}
+        for host in ("h1", "h2", "h3", "h4", "h5")
+        for number in (1, 2)
+    ]
+    assert findings._by_facts(rows) == (
+        "h1: fact 1. h1: fact 2. h2: fact 1. 7 more such facts are findings. On h1, repair it. On"
+        " h2, repair it. On h3, repair it. Do the same on h4, h5."
+    )
+    assert findings._by_facts([]) == ""
