@@ -8,6 +8,7 @@ this machine, or, by `make attacks`, on hosts that the collection was deployed o
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import ipaddress
 import json
@@ -211,19 +212,26 @@ def _host(lab, tmp_path):
     lab.flush()
 
 
+@contextlib.contextmanager
+def sockets(lab, receiver):
+    """Give the packet sockets of a receiver, which hears everything on eth0, and of ME."""
+    with lab.inside(receiver):
+        ear = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
+        ear.bind(("eth0", ETH_P_ALL))
+    with lab.inside(ME):
+        mouth = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        mouth.bind(("eth0", 0))
+    with ear, mouth:
+        yield ear, mouth
+
+
 def arrivals(lab, frames, least=0):
     """Send frames ({name: frame}) from ME; return the names of those that HER got. least: so many
     have to arrive.
     """
     tokens = {name: uuid.uuid4().bytes for name in frames}
-    with lab.inside(HER):
-        ears = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
-        ears.bind(("eth0", ETH_P_ALL))
-    with lab.inside(ME):
-        mouth = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-        mouth.bind(("eth0", 0))
     heard = set()
-    with ears, mouth:
+    with sockets(lab, HER) as (ears, mouth):
         for name, frame in frames.items():
             mouth.send(frame + tokens[name])  # behind the packet, where nobody looks
         for ear in heard_from([ears], lambda: len(heard) >= least):
@@ -621,14 +629,8 @@ def test_a_pod_that_is_off_its_bridge_reaches_no_network(lab, host):
     def reached(least=0):
         """From which forged sources something arrives in red; at least from so many."""
         sent = {source: udp(4000, 4000) for source in ("8.8.8.8", lab.underlay(2))}
-        with lab.inside("h1-red"):
-            ear = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
-            ear.bind(("eth0", ETH_P_ALL))
-        with lab.inside(ME):
-            mouth = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-            mouth.bind(("eth0", 0))
         heard = set()
-        with ear, mouth:
+        with sockets(lab, "h1-red") as (ear, mouth):
             for source, datagram in sent.items():
                 packet = ipv4(source, red, 17, datagram)
                 mouth.send(ethernet(outer, hardware(lab, ME), 0x0800, packet))

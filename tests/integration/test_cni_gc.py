@@ -137,16 +137,19 @@ RED = {
 }
 
 
-def of_another_cni(host, pod):
-    """Have a runtime remember, an hour ago, that another CNI attached a pod."""
-    bridge = {"cniVersion": "0.4.0", "name": "cbr0", "type": "bridge"}
+def of_another_cni(host, pod, conf=None, **more):
+    """Have a runtime remember, an hour ago, that another CNI attached a pod. more: keys of libcni's
+    cache.
+    """
+    conf = conf or {"cniVersion": "0.4.0", "name": "cbr0", "type": "bridge"}
     entry = {
         "kind": "cniCacheV1",
         "containerId": "id-" + pod,
-        "config": base64.b64encode(json.dumps(bridge).encode()).decode(),
+        "config": base64.b64encode(json.dumps(conf).encode()).decode(),
         "ifName": "eth0",
         "networkName": "cbr0",
         "netns": "/run/netns/" + pod,
+        **more,
     }
     file = host.path("/var/lib/cni/results") / f"cbr0-id-{pod}-eth0"
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -264,21 +267,8 @@ def test_what_another_cni_attached_and_nobody_detached(host, gc):
     def rules():
         return sorted(set(re.findall(r"\b800[0-9]\b", host.run(["nft", "list", "ruleset"]).stdout)))
 
-    entry = {
-        "kind": "cniCacheV1",
-        "containerId": "id-" + gone,
-        "config": base64.b64encode(json.dumps(conf).encode()).decode(),
-        "ifName": "eth0",
-        "networkName": "cbr0",
-        "netns": "/run/netns/" + gone,
-        "capabilityArgs": {"portMappings": mappings},
-        "result": answer,
-    }
-    cache = host.path("/var/lib/cni/results")
-    cache.mkdir(parents=True, exist_ok=True)
-    file = cache / f"cbr0-id-{gone}-eth0"
-    file.write_text(json.dumps(entry), encoding="utf-8")
-    old(file)
+    told_of_ports = {"portMappings": mappings}
+    file = of_another_cni(host, gone, conf, capabilityArgs=told_of_ports, result=answer)
     assert not gc()["changed"]  # it runs
     host.remove(gone)
     assert rules() == ["8000", "8001", "8002"]
