@@ -23,8 +23,9 @@ from . import rules
 
 # A lease is renewed an hour before it ends, and each minute from then on until that works (flannel,
 # pkg/subnet/etcd/local_manager.go; its --subnet-lease-renew-margin). Five of them may fail.
-ADOPTING = 24 * 3600.0  # seconds in which all hosts are; so long do leases in etcd last, too
 RENEWED_BEFORE = 60 * 60 - 5 * 60
+# how long a takeover of all hosts may take, in seconds: as long as a lease in etcd lasts
+ADOPTING = 24 * 3600.0
 
 _IPV6_METRIC = 1024  # the kernel's, where none is given
 

@@ -33,7 +33,6 @@ _NADS = "/apis/k8s.cni.cncf.io/v1/namespaces/%s/network-attachment-definitions/%
 # namespace default.
 _LEGACY_GROUPS = ("kubernetes.com", "kubernetes-network.cni.cncf.io", "cni.cncf.io")
 _LEGACY_NETWORK = "/apis/%s/v1/namespaces/default/networks/%s"
-# Lists first (section 3.4.1).
 
 
 class Resolver:

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 from .._names import IN_PROCESS
 from .._ports import ETCD_CLIENT, ETCD_PEER, PROBE, SUBNET_SERVER, SUBNET_SERVER_REMOTE
 
-CNI_VERSIONS = ("0.3.1", "0.4.0", "1.0.0", "1.1.0")
 # Lists of plugins exist since 0.3.0, whose own result format was broken; 0.3.1 corrected it.
+CNI_VERSIONS = ("0.3.1", "0.4.0", "1.0.0", "1.1.0")
 
 MAX_NAME = 12  # "mn-" + name is a device name, and Linux allows 15 characters
 NAME = re.compile("[a-z]([a-z0-9-]*[a-z0-9])?")

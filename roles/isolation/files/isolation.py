@@ -8,7 +8,8 @@ nobody else can change them. Otherwise it listens to the kernel's ruleset events
 tables as soon as somebody changes them. It also loads the file again when it changes. On SIGTERM
 the tables stay, without an owner. When it is killed, systemd keeps the socket that owns them
 (sd_pid_notify_with_fds(3), FDSTORE=1), so they stay as they are, and the next process gets that
-socket. This file does not need the library.
+socket. It runs at boot, and while the library is replaced, so it is one file that imports nothing
+of it.
 
 What a port of a bridge may send changes with every pod. A program that attaches a pod writes a file
 for it, and then makes this process read the file by the socket ASKED. These files decide.
