@@ -19,6 +19,14 @@ _POLICY = re.compile(
     r"^src \S+ dst (\S+)\s+dir out\b[^\n]*\n\s+tmpl src \S+ dst (\S+)", re.MULTILINE
 )
 
+# What ip prints where the kernel has no rules of a family, or no route has made a table
+_NONE = (
+    "Address family not supported",
+    "Operation not supported",
+    "FIB table does not exist",
+    "RTNETLINK answers: No such file or directory",
+)
+
 
 def look(execute: commands.Run, backends: Collection[str]) -> dict[str, Any]:
     """Return what leads to other hosts by networks of these backends.
@@ -28,6 +36,8 @@ def look(execute: commands.Run, backends: Collection[str]) -> dict[str, Any]:
     flanneld makes none like: a second entry of a MAC, or one with a port, VNI or interface of its
     own, in the words of bridge(8), "rules": rules.look(), "xfrm": {subnet: the host that a policy
     leads to it by}, "wireguard": {device: {public key: [ranges]}} or None without the command wg}.
+
+    Raises ObserveError.
     """
     neighbours: dict[str, dict[str, Any]] = {}
     for one in commands.of_ip(execute, "neigh", "show", "nud", "permanent"):
@@ -62,13 +72,15 @@ def look(execute: commands.Run, backends: Collection[str]) -> dict[str, Any]:
 
 def _policy(execute: commands.Run, family: str, table: str) -> list[Any]:
     """Return the rules of a family ("4" or "6"), or the routes of one of their tables; none where
-    there is no such family or table.
+    there is no such family or table. Raises ObserveError.
     """
     what = ["route", "show", "table", table] if table else ["rule"]
     try:
         return commands.of_ip(execute, f"-{family}", *what)
-    except commands.ObserveError:
-        return []
+    except commands.ObserveError as error:
+        if any(words in str(error) for words in _NONE):
+            return []
+        raise
 
 
 def _has_target(route: dict[str, Any]) -> bool:

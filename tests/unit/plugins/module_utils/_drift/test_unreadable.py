@@ -257,3 +257,39 @@ def test_routes_that_are_not_of_ip():
     }
     seen = ways.look(lambda argv: json.dumps(printed.get(" ".join(argv), [])), ())
     assert [route["dst"] for route in seen["routes"]] == ["10.1.7.0/24", "default"]
+
+
+_RULE = {"priority": 10, "src": "all", "table": "77"}
+
+
+@pytest.mark.parametrize(
+    "of, said, left",
+    [
+        ("-4 rule", "RTNETLINK answers: Address family not supported by protocol", []),
+        ("-4 rule", "RTNETLINK answers: Operation not supported\nDump terminated", []),
+        ("table 77", "Error: ipv4: FIB table does not exist.\nDump terminated", [_RULE]),
+        ("table 77", "RTNETLINK answers: No such file or directory", [_RULE]),
+    ],
+)
+def test_a_kernel_without_such_rules_or_routes_has_none(of, said, left):
+    seen = ways.look(failing(of, said), ())
+    assert seen["rules"] == {"4": [dict(one, routes=[]) for one in left], "6": []}
+
+
+@pytest.mark.parametrize("of", ["-6 rule", "-4 rule", "table 77"])
+def test_rules_that_cannot_be_listed_are_not_taken_for_none(of):
+    said = "Cannot open netlink socket: Too many open files"
+    with pytest.raises(commands.ObserveError, match=said):
+        ways.look(failing(of, said), ())
+
+
+def failing(of, said):
+    """Return a host's answers, of which those to commands that contain some words fail."""
+
+    def execute(argv):
+        line = " ".join(argv)
+        if of in line:
+            raise commands.ObserveError(f"'{line}' failed: {said}")
+        return json.dumps([_RULE] if line.endswith("-4 rule") else [])
+
+    return execute
