@@ -217,13 +217,16 @@ def main() -> None:
         )
     try:
         result = _act(params, module.check_mode)
-    except (MemberError, EtcdError) as error:
+    except (MemberError, EtcdError, OSError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=bool(result["done"]), **result)
 
 
 def _act(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
-    """Have the member join, stay or leave, and return the result; raise MemberError, EtcdError."""
+    """Have the member join, stay or leave, and return the result.
+
+    Raises MemberError, EtcdError, OSError.
+    """
 
     def connect(urls: Sequence[str]) -> Client:
         return Client(urls, params["ca_cert"], params["client_cert"], params["client_key"])

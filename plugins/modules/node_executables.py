@@ -206,7 +206,8 @@ def main() -> None:
             executables.install(
                 differing, executables.RECORD if module.params["record"] else None, adopted
             )
-    except ArtifactError as error:
+        host = identity.look()
+    except (ArtifactError, OSError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(
         changed=bool(differing),
@@ -215,7 +216,7 @@ def main() -> None:
         record_is_missing=missing,
         record_is_lost=lost,
         machine=machine,
-        host=dict(identity.look(), listeners=listeners.look(tcp=(ETCD_CLIENT, ETCD_PEER))),
+        host=dict(host, listeners=listeners.look(tcp=(ETCD_CLIENT, ETCD_PEER))),
     )
 
 

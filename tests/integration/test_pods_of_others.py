@@ -80,3 +80,8 @@ def test_a_pod_that_goes_meanwhile(lab):
     subprocess.run(["ip", "netns", "del", lab.ns("h1-a")], check=True)
     assert pod_settings.different(end, SYSCTLS) == {}
     pod_settings.give(end, SYSCTLS)
+
+
+def test_links_that_cannot_be_listed_are_not_taken_for_none():
+    with pytest.raises(OSError, match="Cannot open netlink socket"):
+        list(behind.ends(lambda dummy: (1, "", "Cannot open netlink socket"), ["mn-blue"]))

@@ -23,6 +23,7 @@ def look(root: str = "/") -> dict[str, Any]:
     member: name of the etcd member whose data is here, None without data. ca: sha256 of the CA's
     certificate that etcd is reached with, None without one. deployed_as: the name under which
     networks were deployed here, None without any. root: where the host's files are; for tests.
+    Raises OSError.
     """
     return {
         "machine": _machine(root),
@@ -53,7 +54,7 @@ def _machine(root: str) -> str:
 def _member(root: str) -> str | None:
     try:
         settings = parse_environment(_text(root + ETCD_SETTINGS.lstrip("/")))
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     data = settings.get("ETCD_DATA_DIR", "").lstrip("/")
     # as etcd itself sees it (server/storage/wal, Exist)

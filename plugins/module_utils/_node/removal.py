@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 _POLICY = re.compile(r"^src (\S+) dst (\S+)\s+dir (in|out|fwd)\b", re.MULTILINE)
 
 
+MOUNTS = "/proc/self/mountinfo"
+
+
 class RemovalError(Exception):
     """Something that could not be removed. The message says what is left and why."""
 
@@ -54,9 +57,19 @@ class Host:
 
     def execute(self, command: list[str]) -> None:
         """Run a command; raise RemovalError when it fails."""
+        self._answer(command)
+
+    def _answer(self, command: list[str], *absent: str) -> str:
+        """Return what a command prints, "" where it fails and says one of the words: then the host
+        has no such thing. Raises RemovalError.
+        """
         code, out, err = self._run(command)
-        if code:
-            raise RemovalError(f"'{' '.join(command)}' failed: {(err or out).strip()}")
+        if not code:
+            return out
+        said = (err or out).strip()
+        if any(words in said for words in absent):
+            return ""
+        raise RemovalError(f"'{' '.join(command)}' failed: {said}")
 
     def step(
         self, what: str, command: list[str] | Callable[[], None], is_there: Callable[[], bool]
@@ -82,8 +95,8 @@ class Host:
         return os.path.isdir("/sys/class/net/" + name)
 
     def addresses(self) -> dict[str, list[str]]:
-        """Return the addresses of each network device but the loopback."""
-        out = self._run(["ip", "-j", "addr"])[1]
+        """Return the addresses of each network device but the loopback; raise RemovalError."""
+        out = self._answer(["ip", "-j", "addr"])
         return {
             link["ifname"]: [one["local"] for one in link.get("addr_info", []) if "local" in one]
             for link in (json.loads(out) if out.strip() else [])
@@ -95,13 +108,14 @@ class Host:
         return links.mac(name)
 
     def has_table(self, family: str, name: str) -> bool:
-        """Whether there is an nftables table."""
+        """Whether there is an nftables table; raise RemovalError."""
         if not shutil.which("nft"):
             return False
-        return self._run(["nft", "list", "table", family, name])[0] == 0
+        listing = ["nft", "list", "table", family, name]
+        return self._answer(listing, "No such file or directory", "not supported") != ""
 
     def has_unit(self, name: str) -> bool:
-        """Whether systemd knows a unit as running, failed or enabled."""
+        """Whether systemd knows a unit as running, failed or enabled; raise RemovalError."""
         properties = self._unit(name)
         active = properties.get("ActiveState") not in ("inactive", None)
         return active or properties.get("UnitFileState") in ("enabled", "enabled-runtime")
@@ -119,15 +133,17 @@ class Host:
                 self._run(["systemctl", "reset-failed", name])
 
     def _unit(self, name: str) -> dict[str, str]:
-        out = self._run(["systemctl", "show", "-p", "ActiveState,UnitFileState", name])[1]
+        show = ["systemctl", "show", "-p", "ActiveState,UnitFileState", name]
+        out = self._answer(show, "not been booted with systemd")
         return dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
 
     def routes_inside(self, cidr: str) -> list[dict[str, str]]:
         """Return the routes ({dst, dev}) of the main table that lie inside a range and lead to one
-        device: those without one (blackhole, several next hops) are no flanneld's.
+        device: those without one (blackhole, several next hops) are no flanneld's. Raises
+        RemovalError.
         """
         outer = ipaddress.ip_network(cidr)
-        out = self._run(["ip", f"-{outer.version}", "-j", "route"])[1]
+        out = self._answer(["ip", f"-{outer.version}", "-j", "route"], "not supported")
         routes = json.loads(out) if out.strip() else []
         return [
             route
@@ -139,11 +155,13 @@ class Host:
         ]
 
     def policies_inside(self, cidr: str) -> list[tuple[str, str, str]]:
-        """Return ipsec's policies (source, destination, direction) between parts of a range."""
+        """Return ipsec's policies (source, destination, direction) between parts of a range; raise
+        RemovalError.
+        """
         outer = ipaddress.ip_network(cidr)
         return [
             policy
-            for policy in _POLICY.findall(self._run(["ip", "xfrm", "policy"])[1])
+            for policy in _POLICY.findall(self._answer(["ip", "xfrm", "policy"], "not supported"))
             if all(_is_part(end, outer) for end in policy[:2])
         ]
 
@@ -242,8 +260,9 @@ def _remover(path: str, mounts: Collection[str]) -> Callable[[], None]:
 
 
 def _mount_points() -> list[str]:
-    """Return where file systems are mounted."""
-    lines = files.text("/proc/self/mountinfo").splitlines()
+    """Return where file systems are mounted; raise OSError."""
+    with open(MOUNTS, encoding="utf-8", errors="surrogateescape") as stream:
+        lines = stream.read().splitlines()
     # a blank is \040 there
     return [
         re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), line.split(" ")[4])

@@ -25,9 +25,14 @@ if TYPE_CHECKING:
 def ends(run: Run, bridges: Collection[str]) -> Iterator[End]:
     """Yield the pods' ends of what is on bridges of this host; a pod that goes meanwhile has none.
 
-    run: calls a command.
+    run: calls a command. Raises OSError.
     """
-    out = run(["ip", "-j", "-d", "addr"])[1] if bridges else ""
+    if not bridges:
+        return
+    command = ["ip", "-j", "-d", "addr"]
+    code, out, err = run(command)
+    if code:
+        raise OSError(f"'{' '.join(command)}' failed: {(err or out).strip()}")
     links = [link for link in json.loads(out or "[]") if link]
     networks = [{"name": bridge, "bridge": bridge} for bridge in bridges]
     ports, dummy = facts.bridge_ports({"networks": networks}, links)

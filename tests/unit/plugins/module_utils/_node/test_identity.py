@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._node import identity
 
 
@@ -36,3 +37,9 @@ def test_a_member_is_there_with_its_data_alone(tmp_path):
         json.dumps({"plan": {"networks": []}})
     )  # of an older version
     assert identity.look(f"{tmp_path}/")["deployed_as"] is None
+
+
+def test_settings_of_etcd_that_cannot_be_read_are_not_taken_for_no_member(tmp_path):
+    (tmp_path / "etc/multinet/etcd.env").mkdir(parents=True)
+    with pytest.raises(IsADirectoryError):
+        identity.look(f"{tmp_path}/")

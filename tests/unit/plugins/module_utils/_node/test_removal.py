@@ -176,3 +176,39 @@ def test_a_unit_that_stays_is_told():
     [step] = removal.unit_steps(host, ["x.service"])
     with pytest.raises(removal.RemovalError, match="does not exist"):
         step.act()
+
+
+@pytest.mark.parametrize(
+    "look, said, there",
+    [
+        (lambda host: host.addresses(), "Cannot open netlink socket", None),
+        (lambda host: host.routes_inside("10.3.0.0/16"), "Cannot open netlink socket", None),
+        (lambda host: host.routes_inside("fd00::/48"), "Address family not supported", []),
+        (lambda host: host.policies_inside("10.3.0.0/16"), "Operation not permitted", None),
+        (lambda host: host.policies_inside("10.3.0.0/16"), "Protocol not supported", []),
+        (lambda host: host.has_unit("x.service"), "Failed to connect to bus", None),
+        (
+            lambda host: host.has_unit("x.service"),
+            "System has not been booted with systemd as init system (PID 1). Can't operate.",
+            False,
+        ),
+        (lambda host: host.has_table("inet", "multinet"), "Operation not permitted", None),
+        (lambda host: host.has_table("inet", "multinet"), "No such file or directory", False),
+        (lambda host: host.has_table("inet", "multinet"), "Protocol not supported", False),
+    ],
+)
+def test_what_cannot_be_looked_at_is_not_taken_for_gone(monkeypatch, look, said, there):
+    """there: what a host has that has no such thing at all; None where that is not known."""
+    monkeypatch.setattr(removal.shutil, "which", lambda name: f"/usr/sbin/{name}")
+    host = removal.Host(lambda command: (1, "", said))
+    if there is None:
+        with pytest.raises(removal.RemovalError, match=said):
+            look(host)
+    else:
+        assert look(host) == there
+
+
+def test_where_file_systems_are_mounted_must_be_known(tmp_path, monkeypatch):
+    monkeypatch.setattr(removal, "MOUNTS", str(tmp_path / "none"))
+    with pytest.raises(FileNotFoundError):
+        removal.path_steps([str(tmp_path)])
