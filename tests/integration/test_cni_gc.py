@@ -17,7 +17,7 @@ import sys
 import time
 
 import pytest
-from cni_host import CniHost
+from cni_host import BIN, CniHost
 
 if os.geteuid() != 0:
     pytest.skip("needs root for network namespaces", allow_module_level=True)
@@ -308,6 +308,28 @@ def test_a_pod_of_a_network_that_was_taken_over_frees_its_address(host):
     assert host.cni("DEL", CONF, pod)[0] == 0
     left = sorted(os.listdir(networks / "multinet-blue"))
     assert left == ["last_reserved_ip.0", "lock"]
+
+
+@pytest.mark.parametrize("by", ["DEL", "gc"])
+def test_a_pod_of_flannels_former_network_whose_executable_has_gone(host, gc, by):
+    """As it goes with the DaemonSet of kube-flannel; nobody else can free the pod's address."""
+    host.lease("/run/flannel/subnet.env", f"{GREEN}.1/24", f"{GREEN}.0/24")
+    conf = {"cniVersion": "0.3.1", "name": "cbr0", "type": "flannel"}
+    conf["delegate"] = {"bridge": "cbr0", "ipMasq": False}
+    pod = host.pod()
+    status, answer = host.cni("ADD", conf, pod, plugin="flannel")
+    assert status == 0, answer
+    cached = of_another_cni(host, pod, conf, result=answer)
+    (host.path(BIN) / "flannel").unlink()
+    if by == "DEL":
+        status, answer = host.cni("DEL", CONF, pod)
+        assert status == 0, answer
+    else:
+        host.remove(pod)
+        assert gc()["changed"]
+    assert not cached.exists()
+    addresses = os.listdir(host.path("/var/lib/cni/networks/cbr0"))
+    assert sorted(addresses) == ["last_reserved_ip.0", "lock"]
 
 
 def test_files_of_the_flannel_plugin(host, gc):

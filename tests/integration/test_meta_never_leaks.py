@@ -461,6 +461,22 @@ def test_a_delegate_that_is_gone_at_del(host, pod):
     assert is_back_to_nothing(host, pod)
 
 
+@pytest.mark.parametrize("in_process", FORMS)
+def test_executables_that_go_before_an_add_is_undone(host, pod, in_process):
+    """As an update of the node's packages does: what can do without them is undone at once."""
+    gone = " ".join(str(host.path(BIN) / name) for name in ("flannel", "tuning"))
+    host.plugin(
+        "third",
+        f"cat >/dev/null; [ $CNI_COMMAND = ADD ] || exit 0; rm {gone}\n"
+        'echo \'{"code": 100, "msg": "no"}\'; exit 1\n',
+    )
+    third = {"name": "third", "cniVersion": "0.4.0", "type": "third"}
+    status, answer = host.cni("ADD", meta(third, inProcess=in_process), pod)
+    assert (status, answer["code"]) == (1, 100)
+    assert "Undoing it failed" not in answer.get("details", "")
+    assert is_back_to_nothing(host, pod)
+
+
 # What a pod does with what it was given, in any order, again and again
 RESTLESS = [
     "link set eth0 name mine",

@@ -14,6 +14,7 @@ import time
 from .._cni import errors, netns, runtime
 from .._cni import result as results
 from .._cni.quick_os import os
+from .._names import NO_EXECUTABLE
 from . import conf, flannel, lock
 from . import state as states
 from .in_process import InProcess
@@ -324,7 +325,12 @@ class _Add:
         except (errors.Error, OSError) as more:
             return error.with_details(f"It was not undone, DEL will do it: {more}")
         failed = delete.detach_all(
-            self.plugin.runtime(self.request, state.path, in_process=state.in_process),
+            self.plugin.runtime(
+                self.request,
+                state.path,
+                in_process=state.in_process,
+                when_missing=NO_EXECUTABLE,  # they may have gone since
+            ),
             tried,
             container_id=state.container_id,
             netns=place,

@@ -181,6 +181,7 @@ def _detach_foreign(plugin: Plugin, request: Request) -> bool:
         runtime.search_path(bin_dirs, request.path),
         deadline=time.monotonic() + conf.TIMEOUT_SECONDS,
         in_process=foreign.in_process(found),
+        when_missing=NO_EXECUTABLE,
     )
     place = request.netns if netns.is_there(request.netns) else ""
     failed = foreign.detach(cni, found, files_of_it, place)

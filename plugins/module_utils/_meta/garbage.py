@@ -18,6 +18,7 @@ import time
 
 from .._cni import conf, errors, files, netlink, netns, skel, version
 from .._cni import result as results
+from .._names import NO_EXECUTABLE
 from . import delete, foreign, lock
 from . import plugin as meta_plugin
 from . import state as states
@@ -167,6 +168,7 @@ def collect(host: Host, garbage: Garbage) -> list[str]:
                 host.path,
                 deadline=time.monotonic() + _DEL,
                 in_process=foreign.in_process([there[one["file"]]]),
+                when_missing=NO_EXECUTABLE,
             )
             failed += [
                 f"{one['interface']} of container {one['container_id']}: {error} If its plugins are"
