@@ -1,4 +1,4 @@
-# All targets install what they need (scripts/setup.py). Run them as root on Debian 12 or Ubuntu 24.04.
+# All targets install what they need (scripts/setup.py). Run them as root on Debian 12 (not tested on others).
 #   make demo           three hosts, two networks, attached pods, and the proof that the networks are isolated
 #   make test           all tests, except some scenarios (tests/README.md)
 #   make clean          remove the hosts and networks of this checkout, both of the demo and of scenarios

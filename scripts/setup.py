@@ -1,8 +1,8 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Set up everything that the demo and the tests need, on a fresh Debian 12 or Ubuntu 24.04 machine,
-as root.
+"""Set up everything that the demo and the tests need, as root on a fresh Debian 12 machine (not
+tested on others).
 
 Everything is kept in ${XDG_CACHE_HOME:-~/.cache}/multinet under the hash of what it is made from,
 so another clone reuses it; a thing appears there by rename, whole or not at all, so an interrupted
