@@ -79,6 +79,8 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
         "_etcd/client.py",
         "_etcd/network_config.py",
         "_etcd/reasons.py",
+        "_flanneld/__init__.py",
+        "_flanneld/data_store.py",
         "_isolation/__init__.py",
         "_isolation/seal.py",
         "_names.py",

@@ -191,8 +191,7 @@ from typing import Any, NamedTuple
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils._architectures import SUPPORTED
 from ansible_collections.multinet.flannel.plugins.module_utils._attach import detachment
-from ansible_collections.multinet.flannel.plugins.module_utils._drift import compare, repair
-from ansible_collections.multinet.flannel.plugins.module_utils._drift import observe as drift
+from ansible_collections.multinet.flannel.plugins.module_utils._drift import repairs
 from ansible_collections.multinet.flannel.plugins.module_utils._node import deployed as record
 from ansible_collections.multinet.flannel.plugins.module_utils._node import multus, root
 from ansible_collections.multinet.flannel.plugins.module_utils._plan import changes
@@ -203,6 +202,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._preflight import
     foreign,
     observe,
     python,
+    runtimes,
 )
 from ansible_collections.multinet.flannel.plugins.module_utils._runtime import cri, wiring
 
@@ -248,13 +248,6 @@ class Former(NamedTuple):
         return self.left.get("plan")
 
 
-class Said(NamedTuple):
-    """What one part of the host has to say, a sentence each."""
-
-    problems: list[str]
-    warnings: list[str]
-
-
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     refused = root.prepare()
@@ -273,9 +266,10 @@ def main() -> None:
     found = multus.look(params["cni_conf_dir"], params["cni_bin_dir"])
     found = multus.without(found, moved)
     of_multus = _multus(params, found, is_deployed=bool(former.plan))
-    runtimes, wiring_due = _runtimes(module)
+    of_runtimes, wiring_due = _runtimes(module)
     changed = changes.changed(former.plan, plan)
-    for sentence in host.warnings + runtimes.warnings + changed + api.warnings + of_multus.warnings:
+    warned = host.warnings + of_runtimes.warnings + changed + api.warnings + of_multus.warnings
+    for sentence in warned:
         module.warn(sentence)
     problems = (
         host.problems
@@ -284,7 +278,7 @@ def main() -> None:
         + former.problems
         + ([elsewhere] if elsewhere else [])
         + of_multus.problems
-        + runtimes.problems
+        + of_runtimes.problems
     )
     architecture = SUPPORTED.get(observed["machine"], observed["machine"])
     if problems:
@@ -293,6 +287,9 @@ def main() -> None:
             problems=problems,
             architecture=architecture,
         )
+    drifted, by_hand = repairs.ahead(former.left, params["cni_conf_dir"] + "/00-multinet.conf")
+    for sentence in by_hand:
+        module.warn(sentence)
     module.exit_json(
         changed=False,
         architecture=architecture,
@@ -303,7 +300,7 @@ def main() -> None:
         undeployed=changes.undeployed(former.plan, plan) + _form(params["form"], former.plan),
         former=changes.former(former.plan, plan, former.left.get("former", [])),
         own_directories=former.left.get("directories", []),
-        drift=_drift(module, former.left) + changed,
+        drift=drifted + changed,
         multus_confs=multus.to_keep(found, moved) if params["replace_multus"] else [],
         wiring_due=wiring_due,
     )
@@ -368,7 +365,7 @@ def _observed(
 
 def _host(
     params: dict[str, Any], observed: dict[str, Any], deployed: dict[str, Any] | None
-) -> Said:
+) -> checks.Judgement:
     """Judge the host itself: its kernel, addresses, devices, ports and files."""
     deployment = checks.Deployment(
         params["plan"],
@@ -380,7 +377,7 @@ def _host(
         docker_network=(params["docker_network"] or {}).get("name", ""),
         ports=_ports(params),
     )
-    return Said(
+    return checks.Judgement(
         checks.problems(observed, deployment),
         checks.warnings(observed, params["plan"], deployed, params["underlay_interface"]),
     )
@@ -405,27 +402,26 @@ def _python(path: str) -> list[str]:
     return [problem] if problem else []
 
 
-def _api(params: dict[str, Any]) -> Said:
+def _api(params: dict[str, Any]) -> checks.Judgement:
     """Ask the Kubernetes API from here, and whether it knows the accounts of this host."""
     unreached = observe.api_problem(params["api_server"], params["api_ca"])
     if unreached:
-        return Said([unreached], [])
-    return Said([], observe.account_problems(params["api_server"], params["api_ca"]))
+        return checks.Judgement([unreached], [])
+    return checks.Judgement([], observe.account_problems(params["api_server"], params["api_ca"]))
 
 
-def _multus(params: dict[str, Any], found: multus.Found, is_deployed: bool) -> Said:
+def _multus(params: dict[str, Any], found: multus.Found, is_deployed: bool) -> checks.Judgement:
     """Say what replacing the Multus of this host means, or what of it is in the way."""
     asked = found, params["launchers"], is_deployed
     if params["replace_multus"]:
-        return Said([], multus.sentences(*asked, params["multus_daemon_sets"]))
+        return checks.Judgement([], multus.sentences(*asked, params["multus_daemon_sets"]))
     problem = multus.problem(*asked)
-    return Said([problem] if problem else [], [])
+    return checks.Judgement([problem] if problem else [], [])
 
 
-def _runtimes(module: AnsibleModule) -> tuple[Said, bool]:
+def _runtimes(module: AnsibleModule) -> tuple[checks.Judgement, bool]:
     """Judge the container runtimes; also return whether runtime_wiring has anything to do."""
     params = module.params
-    found = wiring.observe(module.run_command, params["containerd_config"])
     settings = wiring.Settings(
         params["cni_conf_dir"],
         params["cni_bin_dir"],
@@ -433,39 +429,8 @@ def _runtimes(module: AnsibleModule) -> tuple[Said, bool]:
         params["containerd_configure"],
         params["docker_network"],
     )
-    is_due = False
-    problems: list[str] = []
-    try:
-        # or it has a warning to give
-        is_due = wiring.due(found, settings).is_any or bool(
-            found["crio"] is not None and wiring.crio_former_pods(params["cni_conf_dir"])
-        )
-    except (wiring.WiringError, OSError) as error:
-        problems.append(str(error))
-    unfit = wiring.containerd_problems(found["containerd"], settings)
-    unfit += wiring.crio_problems(found["crio"], settings)
-    # without Kubernetes, containerd may well serve docker alone, which asks no CNI
-    if params["plan"].get("kubernetes"):
-        return Said(problems + unfit, []), is_due
-    return Said(problems, unfit), is_due
-
-
-def _drift(module: AnsibleModule, left: record.Record) -> list[str]:
-    """Return what has drifted from the plan that was last applied and can be put right."""
-    if not left.get("plan"):
-        return []
-    try:
-        seen = drift.look(left, module.params["cni_conf_dir"] + "/00-multinet.conf")
-    except drift.ObserveError as error:
-        # then role flanneld looks again, and fails if that does not work either
-        return [f"What has drifted on this host could not be looked at. {error}"]
-    compared = compare.compared(left["plan"], seen)
-    steps = repair.steps(*compared)
-    for one in repair.left_to_hands(compared, steps):
-        module.warn(f"Not as deployed: {one.line()}.")
-    # what flanneld is told of the underlay is written anew, and then the rest is looked at again
-    underlay = [one.line() for one in compared.found if one.kind == "underlay"]
-    return underlay + [step.sentence() for step in steps]
+    found = wiring.observe(module.run_command, settings.containerd_config)
+    return runtimes.judged(found, settings, bool(params["plan"].get("kubernetes")))
 
 
 if __name__ == "__main__":

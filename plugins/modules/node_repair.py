@@ -86,36 +86,17 @@ left:
   elements: str
 """
 
-import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.multinet.flannel.plugins.module_utils._drift import (
-    commands,
-    compare,
-    observe,
-    repair,
-)
+from ansible_collections.multinet.flannel.plugins.module_utils._drift import commands, repairs
 from ansible_collections.multinet.flannel.plugins.module_utils._etcd import client, handover
-from ansible_collections.multinet.flannel.plugins.module_utils._flanneld import data_store
 from ansible_collections.multinet.flannel.plugins.module_utils._node import (
     deployed,
     lock,
     root,
     units,
 )
-
-PATIENCE = 6  # looks, half a second apart
-
-
-def look(
-    record: deployed.Record, cni_conf: str, scope: str
-) -> tuple[list[compare.Deviation], list[repair.Step]]:
-    """Return what deviates from the plan, and what puts it right as far as it is in the scope."""
-    plan, seen = record["plan"], observe.look(record, cni_conf)
-    found = compare.deviations(plan, seen)
-    steps = repair.steps(plan, seen, found)
-    return found, [step for step in steps if scope in ("all", "ways" if step.again else "own")]
 
 
 def hand_over(module: AnsibleModule, plan: dict[str, Any], public_ip: str) -> list[str]:
@@ -125,88 +106,6 @@ def hand_over(module: AnsibleModule, plan: dict[str, Any], public_ip: str) -> li
     running = {name: int(shown.get(name, {}).get("MainPID") or 0) for name in names}
     with lock.by_run():
         return handover.hand_over(plan["networks"], running, public_ip, check=module.check_mode)
-
-
-class Repairs:
-    """The repairs of a host; raises ObserveError, UnitError or LockError.
-
-    found, steps, due: what the last look found, what puts it right, and what of this may be done
-    now. made: the steps that were taken.
-    """
-
-    def __init__(self, module: AnsibleModule, record: deployed.Record) -> None:
-        self._module, self._record = module, record
-        self._waits = repair.Waits(module.params["unleased_for"], time.monotonic)
-        self.made: list[repair.Step] = []
-        self.look()
-
-    def look(self) -> None:
-        """Look at the host."""
-        params = self._module.params
-        self.found, self.steps = look(self._record, params["cni_conf"], params["scope"])
-        self.due = self._waits.over(self.steps)
-
-    def make(self) -> None:
-        """Repair, and look until it is as planned, or the time is over."""
-        for dummy in range(PATIENCE):
-            if self.steps:  # a daemon that has just been started is about to do it itself
-                time.sleep(0.5)
-                self.look()
-        if not self.steps:
-            return
-        # a flanneld that is restarted while its data store is away would not come up
-        wrong = data_store.problems(data_store.environments(step.unit for step in self.due))
-        if wrong:
-            self._module.fail_json(msg="\n".join([*wrong, "Nothing was repaired."]))
-        self._make(self.due)
-        timeout, unleased_for = (self._module.params[key] for key in ("timeout", "unleased_for"))
-        deadline = time.monotonic() + timeout + unleased_for
-        # other hosts' flanneld follow, and this one's learns of them
-        while self.steps and time.monotonic() < deadline:
-            time.sleep(0.5)
-            self.look()
-            # what a daemon that was down hid; what it makes itself, it is about to make
-            self._make([step for step in self.due if not step.unit and step not in self.made])
-        if self.steps:
-            reasons = " ".join(f"{step.reason}." for step in self.steps)
-            self._module.warn(f"Not repaired within {timeout} s: {reasons}")
-
-    def _make(self, due: list[repair.Step]) -> None:
-        """Take steps.
-
-        All there is is looked at once more before what leads to another host is taken away, and
-        after it: flanneld makes it once, so a host that took its lease in between would not get it
-        back.
-        """
-        if not due:
-            return
-        with lock.by_run():
-            taken = [step for step in due if not step.again]
-            run_commands(taken)
-            ways = [step for step in due if step.again]
-            if ways:
-                ways = repair.still_due(ways, self._all_steps())
-                run_commands(ways)
-            networks = {one.network for one in ways} - {one.network for one in taken if one.unit}
-            if networks:
-                steps = self._all_steps()
-                lost = [step for step in steps if step.unit and step.network in networks]
-                run_commands(lost)
-                taken += lost
-            changes = [units.Change(one.unit, "restart", one.reason) for one in taken if one.unit]
-            systemd = units.Systemd(self._module.run_command)
-            units.apply(systemd, changes, [], self._module.params["timeout"])
-        self.made += taken + ways
-
-    def _all_steps(self) -> list[repair.Step]:
-        return look(self._record, self._module.params["cni_conf"], "all")[1]
-
-
-def run_commands(due: list[repair.Step]) -> None:
-    """Run the commands of steps; raise ObserveError."""
-    for step in due:
-        for command in step.commands:
-            commands.run(command)
 
 
 def main() -> None:
@@ -231,13 +130,17 @@ def main() -> None:
         if public_ip:
             before, repaired, left = [], hand_over(module, record["plan"], public_ip), []
         else:
-            repairs = Repairs(module, record)
+            asked = repairs.Asked(*(module.params[name] for name in repairs.Asked._fields))
+            work = repairs.Repairs(record, asked, units.Systemd(module.run_command))
             if not module.check_mode:
-                repairs.make()
-            made = repairs.steps if module.check_mode else repairs.made
+                work.make()
+            for sentence in work.warnings:
+                module.warn(sentence)
+            made = work.steps if module.check_mode else work.made
             before, repaired = [step.reason for step in made], [step.sentence() for step in made]
-            left = [] if module.check_mode else [one.line() for one in repairs.found]
+            left = [] if module.check_mode else [one.line() for one in work.found]
     except (
+        repairs.RepairError,
         deployed.DeployedError,
         commands.ObserveError,
         units.UnitError,

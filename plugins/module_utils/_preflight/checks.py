@@ -87,6 +87,13 @@ class Port(NamedTuple):
     setting: str  # by which a user chooses another one
 
 
+class Judgement(NamedTuple):
+    """What is said of one part of a host, a sentence each."""
+
+    problems: list[str]
+    warnings: list[str]
+
+
 class Deployment(NamedTuple):
     """What is going to be deployed on the host, and how."""
 
