@@ -73,6 +73,21 @@ WRONG = {
             "character 26, '2'; write a number in backticks: `2`",
         ],
     ),
+    "addresses, ports and numbers": (
+        [BLUE, RED],
+        {
+            "isolation_node_addresses": "lease",
+            "isolation_closed_ports": [70000],
+            "keeper_metrics_socket": "/tmp/metrics.sock",
+            "flanneld_timeout": "soon",
+        },
+        [
+            "isolation_node_addresses is 'lease'; write leases, trusted, or the list of",
+            "isolation_closed_ports holds 70000; write TCP ports from 1 to 65535.",
+            "keeper_metrics_socket is '/tmp/metrics.sock'; write a path below /run/multinet/, or",
+            "flanneld_timeout is 'soon'; write a whole number from 1 to 3600.",
+        ],
+    ),
     "a distribution that is none": (
         [BLUE],
         {"multinet_kubernetes_distribution": "minikube"},
@@ -119,6 +134,17 @@ def test_a_role_alone_refuses_it_too(tmp_path):
     role = {"hosts": "all", "gather_facts": False, "roles": ["multinet.flannel.verify"]}
     assert ansible.playbook([role], "--tags", "none") != 0
     assert "verfiy_port (of host2): write verify_port;" in ansible.output
+    assert "UNREACHABLE" not in ansible.output
+
+
+def test_a_null_is_told_before_it_is_read(tmp_path):
+    """As with all lines of the variable commented out."""
+    away = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
+    away |= {"multinet_networks": [BLUE, RED], "multinet_report_dir": str(tmp_path)}
+    ansible = Ansible(tmp_path, {"host1": dict(away, verify_networks=None, verify_port=70000)})
+    assert ansible.playbook("multinet.flannel.verify") != 0
+    assert "verify_networks is null, not a list: write [] for none, or" in ansible.output
+    assert "verify_port is 70000; write a whole number from 1024 to 65520." in ansible.output
     assert "UNREACHABLE" not in ansible.output
 
 

@@ -10,19 +10,32 @@ look no later. Runs on hosts: standard library alone.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import socket
+import stat
 import threading
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .metrics import CONTENT_TYPE
 
+PLACE = "/run/multinet/"  # where the keeper's unit may make a socket
 CONNECTIONS = 16  # at a time; one more is closed unheard
 SECONDS = 5.0  # for an exchange, from its first byte to its last
 HEAD = 4096  # bytes of a request, at most
 AGAIN = 60.0  # seconds until an address is tried again that could not be served
+
+
+def check_path(path: Any) -> None:
+    """Raise ValueError with a sentence for a keeper_metrics_socket that nobody could reach: the
+    unit has a /tmp of its own, and writes below /run/multinet alone.
+    """
+    if path and not (isinstance(path, str) and os.path.normpath(path).startswith(PLACE)):
+        raise ValueError(
+            f"keeper_metrics_socket is {path!r}; write a path below {PLACE}, or '' for none."
+        )
 
 
 class Address(NamedTuple):
@@ -39,7 +52,9 @@ class Address(NamedTuple):
         """Return the listening socket; raise OSError, LookupError (group) or OverflowError."""
         if not self.path:
             return socket.create_server(("127.0.0.1", self.port), backlog=CONNECTIONS)
-        if os.path.exists(self.path):
+        with contextlib.suppress(FileNotFoundError):
+            if not stat.S_ISSOCK(os.lstat(self.path).st_mode):
+                raise FileExistsError(f"{self.path} is there and is no socket")
             os.unlink(self.path)  # of the keeper before
         listener = socket.socket(socket.AF_UNIX)
         try:

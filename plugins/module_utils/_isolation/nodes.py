@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from .._plan.ranges import parse_address
+from .._plan.sentences import show
 from .nft import FAMILIES, Family, any_of, ports_of
 
 # The set of the devices that packets of nodes come in by: those by which a route leads to one.
@@ -40,23 +41,49 @@ class Nodes(NamedTuple):
 
 
 def declared_nodes(declared: Sequence[str] | str) -> Nodes:
-    """Read node addresses: a list of them, LEASES or TRUSTED. Raises ValueError with a sentence."""
+    """Read isolation_node_addresses: a list of them, LEASES or TRUSTED. Raises ValueError with a
+    sentence.
+    """
     nodes = Nodes({4: [], 6: []}, declared == LEASES)
-    if not declared or (isinstance(declared, str) and declared not in (LEASES, TRUSTED)):
+    is_list = isinstance(declared, Sequence) and not isinstance(declared, str)
+    if not declared or not (is_list or declared in (LEASES, TRUSTED)):
         raise ValueError(
-            f"node_addresses is {declared!r}; write {LEASES}, {TRUSTED}, or the list of the"
-            " addresses that all nodes' tunnels use"
+            f"isolation_node_addresses is {show(declared)}; write {LEASES}, {TRUSTED}, or the list"
+            " of the addresses that all nodes' tunnels use."
         )
-    for text in [] if declared in (LEASES, TRUSTED) else declared:
+    for text in declared if is_list else ():
         address = parse_address(text)
-        if address is None:
+        if address is None or not _is_of_a_node(address):
             raise ValueError(
-                f"node_addresses: {text!r} is not an IP address; write the address that the node's"
-                " tunnels use, such as 192.168.7.11."
+                f"isolation_node_addresses: {show(text)} is not the IP address of a node; write the"
+                " address that the node's tunnels use, such as 192.168.7.11."
             )
         if str(address) not in nodes.addresses[address.version]:
             nodes.addresses[address.version].append(str(address))
     return nodes
+
+
+def _is_of_a_node(address: Any) -> bool:
+    return not (
+        address.is_loopback()
+        or address.is_multicast()
+        or address.is_link_local()
+        or int(address) == 0
+        or str(address) == "255.255.255.255"
+    )
+
+
+def check_ports(closed: Any) -> None:
+    """Raise ValueError with a sentence unless isolation_closed_ports are TCP ports."""
+    if not isinstance(closed, Sequence) or isinstance(closed, str):
+        raise ValueError(
+            f"isolation_closed_ports is {show(closed)}; write a list of TCP ports, or [] for none."
+        )
+    for port in closed:
+        if isinstance(port, bool) or not isinstance(port, int) or not 0 < port < 1 << 16:
+            raise ValueError(
+                f"isolation_closed_ports holds {show(port)}; write TCP ports from 1 to 65535."
+            )
 
 
 def from_nodes(nodes: Nodes, networks: list[dict[str, Any]], then: str) -> list[str]:

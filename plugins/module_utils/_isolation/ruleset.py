@@ -8,16 +8,18 @@ guards the tunnels. Pure.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from ipaddress import ip_network
 from typing import Any
 
 from .._libraries import need
 from .._plan import pairs
 from .._ports import ETCD_CLIENT, ETCD_PEER
+from .._ranges import is_within
 from .external import External, external_of, from_external
 from .guard import from_networks, guard
 from .masquerade import masquerade
 from .nft import FAMILIES, named_set, ports_of, quoted, range_sets
-from .nodes import LEASES, UNDERLAY, Nodes, declared_nodes
+from .nodes import LEASES, UNDERLAY, Nodes, check_ports, declared_nodes
 from .sources import ENDS_OF_PODS, sources
 
 TABLE = "inet multinet"
@@ -62,9 +64,8 @@ def ruleset(
     )
     networks = plan["networks"]
     nodes = declared_nodes(node_addresses)
-    for port in closed_ports:
-        if isinstance(port, bool) or not isinstance(port, int) or not 0 < port < 1 << 16:
-            raise ValueError(f"closed_ports holds {port!r}; write TCP ports from 1 to 65535")
+    _check_outside(nodes, networks)
+    check_ports(closed_ports)
     shut = pairs.shut(plan)
     reach = _reach(networks, shut)
     external = external_of(plan, shut)
@@ -128,6 +129,18 @@ def _header(
             f" {', '.join(one['name'] for one in external.apart)}"
         )
     return "\n".join(lines)
+
+
+def _check_outside(nodes: Nodes, networks: list[dict[str, Any]]) -> None:
+    """Raise ValueError with a sentence if a node's address is one of a network's pods."""
+    for address in [one for of_version in nodes.addresses.values() for one in of_version]:
+        for network in networks:
+            for cidr in (network["cidr"], network["ipv6_cidr"]):
+                if cidr and is_within(ip_network(address), ip_network(cidr)):
+                    raise ValueError(
+                        f"isolation_node_addresses: {address} is in the range of network"
+                        f" {network['name']}; write the address that the node's tunnels use."
+                    )
 
 
 def _sets(networks: list[dict[str, Any]], nodes: Nodes, closed_ports: Sequence[int]) -> list[str]:

@@ -85,7 +85,7 @@ def of_another_type(
     are; what not all of them have wrong is told with those that do.
 
     Ansible lets a text pass for a list, for it parts it at commas while it checks. Where it is read
-    it is a text still, whose items are letters. Of a null, Ansible says itself where it may not be.
+    it is a text still, whose items are letters.
     """
     told = []
     for name in sorted(set(found) & set(types)):
@@ -102,14 +102,14 @@ def of_another_type(
 
 
 def _is(kind: str, value: Any) -> bool:
-    if kind == "dict" or value is None:
-        return value is None or isinstance(value, Mapping)
+    if kind == "dict":
+        return isinstance(value, Mapping)
     return isinstance(value, Sequence) and not isinstance(value, (str, bytes))
 
 
 def _instead(kind: str, value: Any) -> str:
     """Return what to write, the second half of a sentence."""
-    if value == "":
+    if value is None or value == "":
         return f"write {'[]' if kind == 'list' else '{}'} for none, or leave it out."
     if isinstance(value, Mapping):
         return "write one, each item after a hyphen."

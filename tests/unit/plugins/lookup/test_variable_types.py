@@ -43,6 +43,16 @@ def test_all_hosts_of_the_play():
     ]
 
 
+def test_a_null_takes_a_default_away():
+    """As with all lines of a list commented out."""
+    nulls = dict.fromkeys(["verify_networks", "verify_port", "multinet_versions"])
+    variables = {"inventory_hostname": "n1", "ansible_play_batch": ["n1"], **nulls}
+    assert variable_types.LookupModule(templar=Templar()).run([], variables) == [
+        "verify_networks is null, not a list: write [] for none, or leave it out.",
+        "verify_port is null; write a whole number from 1024 to 65520.",
+    ]
+
+
 def test_what_roles_have_by_default_is_as_it_should_be():
     for path in sorted(ROLES.glob("*/defaults/**/*.yml")):
         defaults = yaml.safe_load(path.read_text()) or {}
@@ -52,3 +62,22 @@ def test_what_roles_have_by_default_is_as_it_should_be():
             **{name: value for name, value in defaults.items() if "{{" not in str(value)},
         }
         assert variable_types.LookupModule(templar=Templar()).run([], variables) == []
+
+
+def test_what_is_read_late_is_checked_early():
+    """Each was found after hosts had been changed, or never."""
+    variables = {
+        "inventory_hostname": "n1",
+        "ansible_play_batch": ["n1"],
+        "isolation_node_addresses": ["192.168.7.11", "127.0.0.1"],
+        "isolation_closed_ports": [70000],
+        "keeper_metrics_socket": "/tmp/metrics.sock",
+        "verify_port": 70000,
+    }
+    told = variable_types.LookupModule(templar=Templar()).run([], variables)
+    assert [one.partition(" ")[0].rstrip(":") for one in told] == [
+        "verify_port",
+        "isolation_closed_ports",
+        "isolation_node_addresses",
+        "keeper_metrics_socket",
+    ]

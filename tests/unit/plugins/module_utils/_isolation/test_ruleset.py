@@ -151,12 +151,24 @@ def test_every_range_and_device_is_judged():
 
 def test_a_node_address_must_be_one():
     with pytest.raises(
-        ValueError, match=r"node_addresses: 'node-1' is not an IP address; write the address"
+        ValueError, match=r"_node_addresses: 'node-1' is not the IP address of a node; write the"
     ):
         ruleset(many(1), ["node-1"])
 
 
-@pytest.mark.parametrize("wrong", [[], "", "lease", None])
+@pytest.mark.parametrize("wrong", ["127.0.0.1", "0.0.0.0", "224.0.0.1", "fe80::1", "::", 5])
+def test_what_no_node_has_is_no_node_address(wrong):
+    with pytest.raises(ValueError, match="is not the IP address of a node"):
+        ruleset(many(1), ["192.168.7.11", wrong])
+
+
+def test_a_node_is_not_in_a_network():
+    """All other nodes would have been cut off from it."""
+    with pytest.raises(ValueError, match=r"10\.2\.0\.5 is in the range of network n2"):
+        ruleset(many(2), ["192.168.7.11", "10.2.0.5"])
+
+
+@pytest.mark.parametrize("wrong", [[], "", "lease", None, 5, {"leases": True}])
 def test_node_addresses_are_a_choice_or_a_list(wrong):
     with pytest.raises(ValueError, match="write leases, trusted, or the list of the addresses"):
         ruleset(many(1), wrong)
@@ -166,8 +178,10 @@ def test_more_ports_of_nodes_can_be_closed():
     assert "elements = { 2379, 2380 }" in ruleset(many(1))
     text = ruleset(many(1), closed_ports=[10250, 2379])
     assert "elements = { 2379, 2380, 10250 }" in text
-    with pytest.raises(ValueError, match="closed_ports holds 0; write TCP ports"):
+    with pytest.raises(ValueError, match="isolation_closed_ports holds 0; write TCP ports"):
         ruleset(many(1), closed_ports=[2379, 0])
+    with pytest.raises(ValueError, match="isolation_closed_ports is null; write a list"):
+        ruleset(many(1), closed_ports=None)
 
 
 def test_dockers_bridge_is_one_of_the_networks_own():

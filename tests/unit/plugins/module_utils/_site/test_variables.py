@@ -149,6 +149,11 @@ TYPES = {
         ),
         (
             "multinet_etcd_endpoints",
+            None,
+            "multinet_etcd_endpoints is null, not a list: write [] for none, or leave it out.",
+        ),
+        (
+            "multinet_etcd_endpoints",
             "",
             "multinet_etcd_endpoints is '', not a list: write [] for none, or leave it out.",
         ),
@@ -185,4 +190,3 @@ def test_what_is_no_list(name, value, told):
 def test_what_is_a_list():
     found = {"multinet_networks": {"n1": [], "n2": [{}], "n3": ({},)}, "another": {"n1": "a,b"}}
     assert of_another_type(found, TYPES, 3) == []
-    assert of_another_type({"multinet_versions": {"n1": None}}, TYPES, 1) == []
