@@ -14,7 +14,8 @@ description:
   - Finds every network namespace with a veth to a bridge of the plan, and returns its interfaces,
     addresses and routes. All of this is read from the kernel.
   - It relies neither on the container runtime nor on the program that attached the pods. It reads
-    their state only for the names of pods.
+    their state for the names of pods, and for interfaces that CNI gave them and that are gone. A
+    pod that has lost all of them is found by it.
   - Kubernetes pods are named namespace/pod, from the files of containerd or CRI-O. The module does
     not use the API and runs nothing in a pod.
 extends_documentation_fragment:
@@ -40,8 +41,8 @@ options:
     choices: [static, passive, active]
     default: active
   state_dirs:
-    description: Directories with JSON files that contain names of containers. They are used only
-      for labels.
+    description: Directories with JSON files about attachments. They give containers their names,
+      and tell which interfaces CNI gave a pod that it does not have any more.
     type: list
     elements: path
     default: [/var/lib/cni/multinet, /var/lib/cni/multinet-runtime]
@@ -77,7 +78,8 @@ pods:
   description: >-
     Each attached network namespace with its label, the pod's namespace, name and uid in Kubernetes,
     its path, its interfaces (name, network, MAC, MTU, addresses, gateway), its routes, the
-    interfaces of its default routes, and its sysctls. With O(mode=passive) also C(neighbours).
+    interfaces of its default routes, its sysctls, and C(lost), the interfaces that CNI gave it and
+    that are gone. With O(mode=passive) also C(neighbours).
   returned: success
   type: list
   elements: dict

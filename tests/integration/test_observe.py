@@ -486,6 +486,28 @@ def test_another_cnis_interface_is_no_stranger_and_its_pods_are_kept_apart(tmp_p
         ] == "unmeasured"
 
 
+def test_a_pod_that_has_lost_all_that_cni_gave_it_is_looked_into(tmp_path, monkeypatch):
+    monkeypatch.setattr(facts, "LOOKS", 2)
+    with ObserveLab(EXTERNAL, {"h1": {"a": ["red"], "b": ["red", "green"]}}, tmp_path) as lab:
+        another_cni(lab)
+        run("ip", "-n", lab.ns("h1-a"), "link", "del", "net1")
+        known = lab.facts("h1")
+        assert [len(pod["interfaces"]) for pod in known["pods"]] == [1, 3]
+        pod = known["pods"][0]
+        assert (pod["label"], pod["recorded"]) == (lab.ns("h1-a"), True)
+        assert pod["lost"] == [{"interface": "net1", "network": "red"}]
+        assert (pod["interfaces"][0]["network"], pod["interfaces"][0]["peer"]) == ("cluster", "c10")
+        assert known["problems"] == []
+        run("ip", "-n", lab.ns("h1-a"), "link", "del", "eth0")
+        pod = lab.facts("h1")["pods"][0]
+        assert pod["lost"] and pod["interfaces"] == []
+        # what cannot be looked into is not measured
+        monkeypatch.setattr(facts.netns, "candidates", dict)
+        known = lab.facts("h1")
+        assert known["pods"] == []
+        assert [one for one in known["problems"] if "has lost all interfaces" in one]
+
+
 def test_a_way_that_goes_meanwhile_proves_nothing(lab, monkeypatch):
     """Of what a node believed about it, nothing can be read any more."""
     looks = []

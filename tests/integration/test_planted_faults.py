@@ -749,10 +749,18 @@ FAULTS = [
     Fault(
         "a pod that has lost all interfaces",
         [("h1-c", "ip link del net1")],
-        "inconclusive",
-        set(),
-        set(),
-        "has lost all interfaces that CNI gave it: net1",
+        "broken",
+        {leaks.MISSING_INTERFACE},
+        {"h1"},
+        "-c net1: interface that CNI gave it is missing, expected present",
+    ),
+    Fault(
+        "a pod that has a bridge of its own for all interfaces",
+        [("h1-c", "ip link del net1; ip link add net1 up type bridge")],
+        "broken",
+        {leaks.SHARED_BRIDGE},
+        {"h1"},
+        "-c net1: bridge of its peer is none, expected a bridge of the plan",
     ),
     Fault(
         "a pod with a neighbour's address",

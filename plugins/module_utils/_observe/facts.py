@@ -31,6 +31,7 @@ from . import bypasses, names, netns
 Routes = dict[str, list[dict[str, Any]]]  # of `ip -j -d route`, by family
 Pod = dict[str, Any]  # see pod()
 Port = dict[str, Any]  # see bridge_ports()
+Given = dict[str, list[str]]  # what CNI gave a pod, see names.given()
 Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 Range = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
@@ -81,7 +82,8 @@ class _Look(NamedTuple):
 
     ports: of the plan's bridges, and loose_ports(); strangers: see bridge_ports(); pods: by
     link-netnsid; missing: {link-netnsid: why it could not be looked into}; sandboxes: see
-    cri.sandboxes(); bare: sentences about pods that have lost all interfaces.
+    cri.sandboxes(); bare: pods that have lost all interfaces; unseen: sentences about those of them
+    that could not be looked into.
     """
 
     links: list[Link]
@@ -90,7 +92,8 @@ class _Look(NamedTuple):
     pods: dict[int, _Seen]
     missing: dict[int, str]
     sandboxes: list[dict[str, Any]]
-    bare: list[str]
+    bare: list[_Seen]
+    unseen: list[str]
 
 
 class Namespace(NamedTuple):
@@ -145,7 +148,8 @@ def gather(
         "strangers": seen.strangers,
         "bypasses": bypasses.found(plan, seen.links, on_devices),
     }
-    pods = [one.pod for one in seen.pods.values()]
+    every = [*seen.pods.values(), *seen.bare]
+    pods = [one.pod for one in every]
     unasked: list[str] = []
     for one in pods if neighbours else ():
         one["neighbours"] = _neighbours(one, unasked)
@@ -163,10 +167,10 @@ def gather(
             for one in sorted(seen.sandboxes, key=cri.label)
             if one["host_network"]
         ],
-        "problems": [*seen.bare, *on_devices.unseen, *unasked]
+        "problems": [*seen.unseen, *on_devices.unseen, *unasked]
         + [
             f"{one.pod['label']} has {what}: only {MOST} of them were looked at."
-            for one in seen.pods.values()
+            for one in every
             for what in one.excess
         ]
         + [
@@ -186,7 +190,8 @@ def _settled(plan: dict[str, Any], state_dirs: Iterable[str], bundles: Iterable[
     missing: dict[int, str] = {}
     too_much: dict[int, str] = {}  # another look would last as long
     sandboxes: list[dict[str, Any]] = []
-    bare: list[str] = []
+    labels: dict[int, dict[str, str]] = {}
+    bare: dict[int, Given] = {}
     for look in range(LOOKS):
         if look > 1:
             time.sleep(PAUSE)
@@ -219,22 +224,47 @@ def _settled(plan: dict[str, Any], state_dirs: Iterable[str], bundles: Iterable[
         for seen in pods.values():
             names.give_names(seen.pod, labels.get(seen.pod["inode"], {}))
             seen.pod["lost"] = lost(plan, given.pop(seen.pod["inode"], {}), seen.pod)
-        bare = [
-            f"{label or f'A pod ({which})'} has lost all interfaces that CNI gave it:"
-            f" {', '.join(one['interface'] for one in gone)}."
-            for inode, interfaces in given.items()
-            for gone in [lost(plan, interfaces)]
-            for label in [labels.get(inode, {}).get("label")]
-            for container in [labels.get(inode, {}).get("container", "")]
-            for which in [f"container {container[:12]}" if container else f"inode {inode}"]
-            if gone
-        ]
-    return _Look(links, ports, strangers, pods, missing, sandboxes, bare)
+        bare = {inode: one for inode, one in given.items() if lost(plan, one)}
+    without, unseen = _bare(plan, links, bare, labels)
+    return _Look(links, ports, strangers, pods, missing, sandboxes, without, unseen)
 
 
-def lost(
-    plan: dict[str, Any], given: dict[str, list[str]], seen: Pod | None = None
-) -> list[dict[str, str]]:
+def _bare(
+    plan: dict[str, Any],
+    links: list[Link],
+    given: dict[int, Given],
+    labels: dict[int, dict[str, str]],
+) -> tuple[list[_Seen], list[str]]:
+    """Return what is in the namespaces of pods that no port leads to, and sentences about those
+    that could not be looked into. given: what they had on bridges of the plan, see names.given().
+    """
+    found: dict[int, _Seen] = {}
+    why: dict[int, str] = {}
+    for inode, path in netns.candidates().items() if given else ():
+        if inode in given:
+            try:
+                number = netns.netnsid(path)
+                ends = {} if number is None else veths(links, number)
+                seen = _inside(plan, path, inode, Leading([], ends, plan.get("external")))
+            except OSError as error:
+                why[inode] = f" {path} could not be looked into: {error}."
+                continue
+            names.give_names(seen.pod, labels.get(inode, {}))
+            seen.pod["lost"] = lost(plan, given[inode], seen.pod)
+            found[inode] = seen
+    unseen = [
+        f"{label or f'A pod ({which})'} has lost all interfaces that CNI gave it:"
+        f" {', '.join(one['interface'] for one in lost(plan, interfaces))}.{why.get(inode, '')}"
+        for inode, interfaces in given.items()
+        if inode not in found
+        for label in [labels.get(inode, {}).get("label")]
+        for container in [labels.get(inode, {}).get("container", "")]
+        for which in [f"container {container[:12]}" if container else f"inode {inode}"]
+    ]
+    return list(found.values()), unseen
+
+
+def lost(plan: dict[str, Any], given: Given, seen: Pod | None = None) -> list[dict[str, str]]:
     """Return [{"interface", "network"}] of what CNI gave a pod on bridges of the plan and it has no
     more. given: see names.given(). seen: None where the pod has nothing.
     """
@@ -268,20 +298,23 @@ def _look(
                 if number in found or number in too_much or number not in behind:
                     continue
                 leading = Leading(behind[number], veths(links, number), plan.get("external"))
-                with netns.inside(path, inode):
-                    routes = {
-                        family: _ip("-" + family, "route", most=MOST_BYTES) for family in ("4", "6")
-                    }
-                    own = _ip("addr", most=MOST_BYTES)
-                    own, routes, excess = within_limits(own, routes, leading)
-                    sysctls = _pod_sysctls({link["ifname"] for link in own})
-                inside = Namespace(path, inode, own, routes, sysctls)
-                found[number] = _Seen(meant(plan, pod(inside, leading)), behind[number], excess)
+                found[number] = _inside(plan, path, inode, leading)
             except OSError as error:
                 if number in behind:
                     why = f" {path} could not be looked into: {error}."
                     (too_much if isinstance(error, TooMuchError) else missing)[number] = why
     return found, missing
+
+
+def _inside(plan: dict[str, Any], path: str, inode: int, leading: Leading) -> _Seen:
+    """Return what is in the namespace at path; raise OSError."""
+    with netns.inside(path, inode):
+        routes = {family: _ip("-" + family, "route", most=MOST_BYTES) for family in ("4", "6")}
+        own = _ip("addr", most=MOST_BYTES)
+        own, routes, excess = within_limits(own, routes, leading)
+        sysctls = _pod_sysctls({link["ifname"] for link in own})
+    inside = Namespace(path, inode, own, routes, sysctls)
+    return _Seen(meant(plan, pod(inside, leading)), leading.ports, excess)
 
 
 def unsettled(seen: Pod, sandboxes: Sequence[dict[str, Any]]) -> bool:
@@ -332,9 +365,7 @@ def bridge_ports(
     return ports, strangers
 
 
-def loose_ports(
-    plan: dict[str, Any], links: list[Link], given: dict[int, dict[str, list[str]]]
-) -> list[Port]:
+def loose_ports(plan: dict[str, Any], links: list[Link], given: dict[int, Given]) -> list[Port]:
     """Return the host's ends, as bridge_ports() does, of what CNI put on bridges of the plan and
     others have taken off: "bridge" is what they are on now, or None. given: see names.given().
     """
