@@ -48,6 +48,17 @@ RULES = [
         "use IN_PROCESS or NO_EXECUTABLE of _names.py",
     ),
     Rule(
+        "where attachments are recorded",
+        r"/var/lib/cni/multinet\b",
+        "plugins/module_utils/_names.py"
+        # one file that runs alone
+        " roles/isolation/files/isolation.py"
+        # what a reset removes
+        " roles/reset/vars/main.yml"
+        " molecule/* tests/*",
+        "use ATTACHMENTS of _names.py, or one of the two",
+    ),
+    Rule(
         "a file put into place by rename",
         r"\bos\.(rename|replace|renames)\(|\bshutil\.move\(",
         "plugins/module_utils/_cni/files.py"

@@ -11,3 +11,8 @@ LEASES = ".multinet.flannel"
 # and those of them that a node need not have installed then.
 IN_PROCESS = ("flannel", "tuning", "bridge", "host-local")
 NO_EXECUTABLE = ("flannel", "tuning")
+# Where attachments are recorded, a JSON file each: by the meta-plugin, and by those who call it, or
+# other plugins, without a runtime (cni_attachment). The guard, which runs alone, has both, too.
+BY_META_PLUGIN = "/var/lib/cni/multinet"
+BY_CALLERS = "/var/lib/cni/multinet-runtime"
+ATTACHMENTS = (BY_META_PLUGIN, BY_CALLERS)

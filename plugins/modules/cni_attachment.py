@@ -167,6 +167,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils._attach import attachment
 from ansible_collections.multinet.flannel.plugins.module_utils._attach import target as targets
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import cache, conf, errors
+from ansible_collections.multinet.flannel.plugins.module_utils._names import BY_CALLERS
 from ansible_collections.multinet.flannel.plugins.module_utils._node import root
 
 KINDS = ("netns", "pid", "container")
@@ -182,7 +183,7 @@ ARGUMENT_SPEC = {
     "bin_dir": {"type": "path", "default": "/opt/cni/bin"},
     "conf_dir": {"type": "path", "default": "/etc/cni/net.d"},
     "network_dir": {"type": "path", "default": "/etc/cni/multinet/net.d"},
-    "cache_dir": {"type": "path", "default": "/var/lib/cni/multinet-runtime"},
+    "cache_dir": {"type": "path", "default": BY_CALLERS},
     "timeout": {"type": "int", "default": 180},
 }
 

@@ -125,6 +125,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import errors
 from ansible_collections.multinet.flannel.plugins.module_utils._meta import garbage
+from ansible_collections.multinet.flannel.plugins.module_utils._names import BY_META_PLUGIN
 from ansible_collections.multinet.flannel.plugins.module_utils._node import root
 
 
@@ -155,7 +156,7 @@ def main() -> None:
         argument_spec={
             "networks": {"type": "list", "elements": "str", "default": []},
             "grace": {"type": "int", "default": 300},
-            "state_dir": {"type": "path", "default": "/var/lib/cni/multinet"},
+            "state_dir": {"type": "path", "default": BY_META_PLUGIN},
             "ipam_dir": {"type": "path", "default": "/var/lib/cni/networks"},
             "flannel_dir": {"type": "path", "default": "/var/lib/cni/flannel"},
             "bin_dir": {"type": "path", "default": "/opt/cni/bin"},

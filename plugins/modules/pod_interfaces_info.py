@@ -126,6 +126,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._drift import (
     observe,
 )
 from ansible_collections.multinet.flannel.plugins.module_utils._meta import garbage
+from ansible_collections.multinet.flannel.plugins.module_utils._names import ATTACHMENTS
 from ansible_collections.multinet.flannel.plugins.module_utils._node import deployed, root
 from ansible_collections.multinet.flannel.plugins.module_utils._observe import modes, places
 from ansible_collections.multinet.flannel.plugins.module_utils._observe.facts import gather
@@ -187,7 +188,7 @@ def main() -> None:
             "state_dirs": {
                 "type": "list",
                 "elements": "path",
-                "default": ["/var/lib/cni/multinet", "/var/lib/cni/multinet-runtime"],
+                "default": list(ATTACHMENTS),
             },
             "runtime_dir": {"type": "path", "default": "/run/multinet-verify"},
         },

@@ -15,7 +15,7 @@ from .._meta import conf as meta_conf
 from .._meta import delete, flannel, lock
 from .._meta import state as meta_state
 from .._meta.in_process import InProcess
-from .._names import NO_EXECUTABLE
+from .._names import BY_CALLERS, NO_EXECUTABLE
 from .._node.removal import RemovalError, Step
 from .._runtime import cri
 from .attachment import lock_of
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from .._cni.conf import NetworkList
     from .._meta.state import Attached, State
 
-RUNTIME_CACHE = "/var/lib/cni/multinet-runtime"
 # Seconds for one DEL, and for an operation of the runtime on the same container to end.
 TIMEOUT = 60
 
@@ -37,7 +36,7 @@ def detach_steps(
     cni_name: str,
     bin_dir: str,
     state_directory: str = meta_conf.STATE_DIRECTORY,
-    cache_directory: str = RUNTIME_CACHE,
+    cache_directory: str = BY_CALLERS,
     pods: Mapping[str, str] | None = None,
     tell: Callable[[State, Attached], object] = lambda state, lost: None,
 ) -> list[Step]:

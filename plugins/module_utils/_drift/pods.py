@@ -15,14 +15,15 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from .._cni import files
+from .._names import ATTACHMENTS
 
-# Where the meta-plugin keeps what pods are attached to, and where those who call it themselves do
-STATES = ("/var/lib/cni/multinet", "/var/lib/cni/multinet-runtime")
 _SYS = "/sys/class/net"
 
 
 def off_bridge(
-    links: dict[str, dict[str, Any]], bridges: Collection[str], states: Collection[str] = STATES
+    links: dict[str, dict[str, Any]],
+    bridges: Collection[str],
+    states: Collection[str] = ATTACHMENTS,
 ) -> dict[str, dict[str, str]]:
     """Return {the host's end of a pod's interface: {"bridge": of the network that CNI put it on,
     "mac": that bridge's} of those that are not on it any more.

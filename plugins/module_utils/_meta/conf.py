@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from .._cni import conf, errors
 from .._cni.quick_os import os
-from .._names import IN_PROCESS
+from .._names import BY_META_PLUGIN, IN_PROCESS
 from . import flannel
 
 TYPE_CHECKING = False
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # The two generations of configurations, annotations and objects: that of the first Multus (2017,
 # 2018), and that of the Network Plumbing Working Group's de-facto standard.
 LEGACY, NPWG = "legacy", "npwg"
-STATE_DIRECTORY = "/var/lib/cni/multinet"
+STATE_DIRECTORY = BY_META_PLUGIN
 TIMEOUT_SECONDS = 180
 _OUR_KEYS = ("masterplugin", "ifName")
 _DELEGATE_KEYS = (*_OUR_KEYS, "file")

@@ -18,7 +18,7 @@ import time
 
 from .._cni import conf, errors, files, netlink, netns, skel, version
 from .._cni import result as results
-from .._names import NO_EXECUTABLE
+from .._names import BY_CALLERS, NO_EXECUTABLE
 from . import delete, foreign, lock
 from . import plugin as meta_plugin
 from . import state as states
@@ -35,7 +35,7 @@ CACHES = (
     "/var/lib/cni/results",
     "/var/lib/cni/cache/results",
     "/var/lib/cni/multus/results",
-    "/var/lib/cni/multinet-runtime",
+    BY_CALLERS,
 )
 OWN_TYPE = "multinet"  # of the meta-plugin's configurations
 _OURS = "multinet-"  # how the CNI names of the collection's networks begin

@@ -22,6 +22,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import IO, Any, NamedTuple, Union, cast
 
+from .._names import ATTACHMENTS
 from .._node import subnet_file
 from .._node.links import Link, addresses, brief, json_lists
 from .._ranges import is_within
@@ -59,7 +60,6 @@ HOST_SYSCTLS = (
     "net/ipv6/conf/all/forwarding",
     "net/bridge/bridge-nf-call-iptables",
 )
-STATE_DIRS = ("/var/lib/cni/multinet", "/var/lib/cni/multinet-runtime")
 # A pod that is being started or stopped is looked at again: so often, after so many seconds.
 LOOKS, PAUSE = 6, 0.5
 # What is looked at of a pod, whose owner can have any number: of interfaces, addresses of one, and
@@ -117,7 +117,7 @@ class Leading(NamedTuple):
 def gather(
     plan: dict[str, Any],
     host: str,
-    state_dirs: Iterable[str] = STATE_DIRS,
+    state_dirs: Iterable[str] = ATTACHMENTS,
     bundles: Iterable[str] = cri.BUNDLES,
     *,
     neighbours: bool = False,

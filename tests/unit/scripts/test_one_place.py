@@ -22,6 +22,7 @@ BROKEN = {
         '"red.multinet.flannel/public-ip"',
     ],
     "the plugins whose work the meta-plugin does": ['("flannel", "tuning")'],
+    "where attachments are recorded": ['"/var/lib/cni/multinet"', "/var/lib/cni/multinet-runtime"],
     "a file put into place by rename": ["os.replace(new, old)", "shutil.move(new, old)"],
     "a template of a role": ["lookup('ansible.builtin.template', 'unit.j2')"],
     "the kernel's name of an architecture": ['{"aarch64": "arm64"}', "machine == 'armv7l'"],

@@ -15,6 +15,7 @@ import types
 
 import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ports import table
+from ansible_collections.multinet.flannel.plugins.module_utils._names import ATTACHMENTS
 from ansible_collections.multinet.flannel.plugins.module_utils._plan.plan import plan
 
 VECTORS = sorted((pathlib.Path(__file__).parent / "vectors").glob("*.json"))
@@ -22,6 +23,11 @@ GUARD = pathlib.Path(__file__).resolve().parents[5] / "roles/isolation/files/iso
 SPEC = importlib.util.spec_from_file_location("isolation", GUARD)
 guard = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(guard)
+
+
+def test_the_guard_reads_what_others_record():
+    """It runs alone, so it says once more where that is."""
+    assert tuple(guard.ATTACHMENTS) == ATTACHMENTS
 
 
 def chain(text, name):
