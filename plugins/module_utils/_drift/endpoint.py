@@ -19,7 +19,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from .metrics import CONTENT_TYPE
+from .._node.exposition import CONTENT_TYPE
 
 PLACE = "/run/multinet/"  # where the keeper's unit may make a socket
 CONNECTIONS = 16  # at a time; one more is closed unheard

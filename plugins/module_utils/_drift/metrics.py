@@ -15,10 +15,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from .._node import subnet_file
+from .._node.exposition import memory
 from . import compare
 from . import network as networks
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 GUARD_STATES = ("owned", "watched", "stopped", "missing", "unreadable")
 
 # name -> (type, what it says)
@@ -170,8 +170,7 @@ def usage() -> tuple[float, int]:
     for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
         used = resource.getrusage(who)
         seconds += used.ru_utime + used.ru_stime
-    with open("/proc/self/statm", encoding="ascii") as file:
-        return seconds, int(file.read().split()[1]) * resource.getpagesize()
+    return seconds, memory()
 
 
 def exposition(samples: Iterable[Sample]) -> str:

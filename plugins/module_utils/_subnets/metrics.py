@@ -10,7 +10,7 @@ import resource
 import threading
 from collections.abc import Callable, Iterable
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+from .._node.exposition import memory
 
 
 class Metrics:
@@ -48,9 +48,7 @@ def sample(name: str, **labels: str | int) -> str:
 def process() -> list[tuple[str, float]]:
     """Return what this process uses: memory in bytes, processor time in seconds."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    with open("/proc/self/statm", encoding="ascii") as file:
-        resident = int(file.read().split()[1]) * resource.getpagesize()
     return [
-        ("process_resident_memory_bytes", resident),
+        ("process_resident_memory_bytes", memory()),
         ("process_cpu_seconds_total", usage.ru_utime + usage.ru_stime),
     ]

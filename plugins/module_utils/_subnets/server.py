@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from .._node.exposition import CONTENT_TYPE
 from . import metrics, peer, upstream
 from .app import App
 from .connection_limit import ConnectionLimit
@@ -220,7 +221,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             raise HttpError(405, "This can only be read.")
         if what == "metrics":
             text = self.server.app.metrics.text()
-            exchange.reply_text(200, text, metrics.CONTENT_TYPE)
+            exchange.reply_text(200, text, CONTENT_TYPE)
             return
         if what == "readyz":
             self.server.app.snapshot(0.0)
