@@ -100,6 +100,7 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
         "_node/notify.py",
         "_node/units.py",
         "_node/written.py",
+        "_node/xfrm.py",
         "_plan/__init__.py",
         "_plan/schema.py",
         "_plan/secrets.py",

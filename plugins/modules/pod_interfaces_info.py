@@ -185,11 +185,7 @@ def main() -> None:
             "node_name": {"type": "str"},
             "mode": {"type": "str", "choices": list(modes.MODES), "default": modes.ACTIVE},
             "cni_conf": {"type": "path", "default": "/etc/cni/net.d/00-multinet.conf"},
-            "state_dirs": {
-                "type": "list",
-                "elements": "path",
-                "default": list(ATTACHMENTS),
-            },
+            "state_dirs": {"type": "list", "elements": "path", "default": list(ATTACHMENTS)},
             "runtime_dir": {"type": "path", "default": "/run/multinet-verify"},
         },
         supports_check_mode=True,

@@ -7,17 +7,12 @@ from __future__ import annotations
 
 import functools
 import ipaddress
-import re
 import shutil
 from collections.abc import Collection
 from typing import Any
 
+from .._node import xfrm
 from . import commands, rules
-
-# "src 10.7.1.0/24 dst 10.7.2.0/24 \n\tdir out priority 0 \n\ttmpl src 192.0.2.1 dst 192.0.2.2"
-_POLICY = re.compile(
-    r"^src \S+ dst (\S+)\s+dir out\b[^\n]*\n\s+tmpl src \S+ dst (\S+)", re.MULTILINE
-)
 
 # What ip prints where the kernel has no rules of a family, or no route has made a table
 _NONE = (
@@ -96,7 +91,8 @@ def _has_target(route: dict[str, Any]) -> bool:
 
 
 def _xfrm(execute: commands.Run) -> dict[str, str]:
-    return dict(_POLICY.findall(execute(["ip", "xfrm", "policy"])))
+    listed = xfrm.policies(execute(["ip", "xfrm", "policy"]))
+    return {one.target: one.host for one in listed if one.way == "out" and one.host}
 
 
 def _wireguard(execute: commands.Run) -> dict[str, dict[str, list[str]]] | None:

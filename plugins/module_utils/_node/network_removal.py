@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._cni import files
 from .._ranges import is_within
-from . import subnet_file
+from . import subnet_file, xfrm
 from .identity import ETCD_SETTINGS
 from .removal import Host, RemovalError, Step, device_steps, path_steps, unit_steps
 from .units import parse_environment
@@ -176,16 +176,27 @@ def _policy_steps(host: Host, ranges: Sequence[str]) -> list[Step]:
     """What ipsec has beside its daemon: packets would still be encrypted, or not let in."""
     return [
         host.step(
-            f"policy {way} of ipsec from {source} to {target}",
-            ["ip", "xfrm", "policy", "delete", "src", source, "dst", target, "dir", way],
-            functools.partial(_has_policy, host, range_, (source, target, way)),
+            f"policy {one.way} of ipsec from {one.source} to {one.target}",
+            [
+                "ip",
+                "xfrm",
+                "policy",
+                "delete",
+                "src",
+                one.source,
+                "dst",
+                one.target,
+                "dir",
+                one.way,
+            ],
+            functools.partial(_has_policy, host, range_, one),
         )
         for range_ in ranges
-        for source, target, way in host.policies_inside(range_)
+        for one in host.policies_inside(range_)
     ]
 
 
-def _has_policy(host: Host, cidr: str, policy: tuple[str, str, str]) -> bool:
+def _has_policy(host: Host, cidr: str, policy: xfrm.Policy) -> bool:
     return policy in host.policies_inside(cidr)
 
 

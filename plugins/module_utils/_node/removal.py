@@ -16,15 +16,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from .._cni import files
 from .._ranges import Range, is_within
-from . import executables, links, multus
+from . import executables, links, multus, xfrm
 from .files import original
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
-
-
-# "src 10.7.1.0/24 dst 10.7.2.0/24 \n\tdir out priority 0 ..."
-_POLICY = re.compile(r"^src (\S+) dst (\S+)\s+dir (in|out|fwd)\b", re.MULTILINE)
 
 
 MOUNTS = "/proc/self/mountinfo"
@@ -154,15 +150,13 @@ class Host:
             and is_within(ipaddress.ip_network(route["dst"], strict=False), outer)
         ]
 
-    def policies_inside(self, cidr: str) -> list[tuple[str, str, str]]:
-        """Return ipsec's policies (source, destination, direction) between parts of a range; raise
-        RemovalError.
-        """
+    def policies_inside(self, cidr: str) -> list[xfrm.Policy]:
+        """Return ipsec's policies between parts of a range; raise RemovalError."""
         outer = ipaddress.ip_network(cidr)
         return [
-            policy
-            for policy in _POLICY.findall(self._answer(["ip", "xfrm", "policy"], "not supported"))
-            if all(_is_part(end, outer) for end in policy[:2])
+            one
+            for one in xfrm.policies(self._answer(["ip", "xfrm", "policy"], "not supported"))
+            if _is_part(one.source, outer) and _is_part(one.target, outer)
         ]
 
 
