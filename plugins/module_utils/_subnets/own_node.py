@@ -32,6 +32,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .._kube_client import events
+from .._node import subnet_file as subnet_files
 from .._runtime import cri
 from . import subnets, upstream
 from .config import Config, OnHost
@@ -310,16 +311,7 @@ class Host:
         """Return the subnets (IPv4 first) that flanneld last wrote for the CNI plugin; none where
         it has written none.
         """
-        try:
-            with open(path, encoding="utf-8") as file:
-                values = dict(line.rstrip("\n").split("=", 1) for line in file if "=" in line)
-            return [
-                str(ipaddress.ip_network(values[key], strict=False))
-                for key in ("FLANNEL_SUBNET", "FLANNEL_IPV6_SUBNET")
-                if values.get(key)
-            ]
-        except (OSError, ValueError):
-            return []
+        return [str(one) for one in subnet_files.subnets(subnet_files.read(path))]
 
     @staticmethod
     def remove_file(path: str) -> None:

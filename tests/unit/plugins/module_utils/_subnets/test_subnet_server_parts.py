@@ -141,6 +141,24 @@ class FakeHost:
         return []
 
 
+@pytest.mark.parametrize(
+    "text, subnets",
+    [
+        ("", []),
+        ("FLANNEL_SUBNET=10.3.7.1/24\nFLANNEL_MTU=1450\n", ["10.3.7.0/24"]),
+        (
+            "FLANNEL_IPV6_SUBNET=fd00::1/64\nFLANNEL_SUBNET=10.3.7.1/24\n",
+            ["10.3.7.0/24", "fd00::/64"],
+        ),
+        ("FLANNEL_SUBNET=10.3.7.1", []),  # half of a file
+    ],
+)
+def test_what_flanneld_wrote_is_read_as_by_all_others(tmp_path, text, subnets):
+    (tmp_path / "red.env").write_text(text)
+    assert own_node.Host.subnets_in_file(str(tmp_path / "red.env")) == subnets
+    assert own_node.Host.subnets_in_file(str(tmp_path / "none")) == []
+
+
 def test_a_flanneld_is_ended_when_it_is_wrong_twice_and_not_again_for_a_minute(tmp_path):
     told, kept, host, said = load(tmp_path), Nodes(), FakeHost("10.3.9.0/24"), []
     node = {
