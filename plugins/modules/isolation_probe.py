@@ -145,7 +145,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._observe import (
     cells,
     ends,
     frames,
-    places,
+    runs_here,
     sender,
 )
 
@@ -189,7 +189,7 @@ def main() -> None:
     facts = _facts(module)
     try:
         result["share"] = _share(given, facts)
-    except (OSError, places.TakenError) as error:
+    except (OSError, runs_here.TakenError) as error:
         module.fail_json(msg=f"The {given['phase']} phase failed on {given['host']}: {error}")
     if given["phase"] == "outside":
         result.update(host=ends.OUTSIDE, phase="send")

@@ -128,7 +128,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._drift import (
 from ansible_collections.multinet.flannel.plugins.module_utils._meta import garbage
 from ansible_collections.multinet.flannel.plugins.module_utils._names import ATTACHMENTS
 from ansible_collections.multinet.flannel.plugins.module_utils._node import deployed, root
-from ansible_collections.multinet.flannel.plugins.module_utils._observe import modes, places
+from ansible_collections.multinet.flannel.plugins.module_utils._observe import modes, runs_here
 from ansible_collections.multinet.flannel.plugins.module_utils._observe.facts import gather
 
 SHOWN = 3  # of containers, in a sentence
@@ -216,7 +216,7 @@ def main() -> None:
         node_name=module.params["node_name"] or module.params["host"],
         drift=own,
         cni_since=since(),
-        ports_taken=places.taken(module.params["runtime_dir"]),
+        ports_taken=runs_here.taken(module.params["runtime_dir"]),
         **found,
     )
 

@@ -19,7 +19,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._observe import (
     ends,
     facts,
     leaks,
-    places,
+    runs_here,
     sender,
     verdict,
 )
@@ -181,7 +181,9 @@ def test_one_way_leak_is_seen_by_the_receiver(lab):
 
 def test_dead_listener_is_never_green(lab):
     def kill(token):
-        os.kill(places.running(places.directory(str(lab.place / "h2"), token)), signal.SIGKILL)
+        os.kill(
+            runs_here.running(runs_here.directory(str(lab.place / "h2"), token)), signal.SIGKILL
+        )
 
     report = lab.measure(between=kill)
     assert report["verdict"] == "inconclusive"
@@ -244,13 +246,13 @@ def test_a_second_measurement_waits_for_the_port_of_the_first(lab, monkeypatch):
     known = lab.on("h1", facts.gather, lab.plan_of("h1"), "h1")
     place = str(lab.place / "h1")
     first, second = Run("first", b"key"), Run("second", b"key")
-    assert places.taken(place) == []
+    assert runs_here.taken(place) == []
     lab.on("h1", agent.start, first, PORT, known, place, PATIENCE)
-    assert places.taken(place) == [PORT]
-    monkeypatch.setattr(places, "WAIT", 0)
-    with pytest.raises(places.TakenError, match="Another measurement on UDP port"):
+    assert runs_here.taken(place) == [PORT]
+    monkeypatch.setattr(runs_here, "WAIT", 0)
+    with pytest.raises(runs_here.TakenError, match="Another measurement on UDP port"):
         lab.on("h1", agent.start, second, PORT, known, place, PATIENCE)
-    monkeypatch.setattr(places, "WAIT", PATIENCE)
+    monkeypatch.setattr(runs_here, "WAIT", PATIENCE)
     waited = []
 
     def slept(seconds):
@@ -259,7 +261,7 @@ def test_a_second_measurement_waits_for_the_port_of_the_first(lab, monkeypatch):
         waited.append(seconds)
 
     clock = types.SimpleNamespace(monotonic=time.monotonic, sleep=slept)
-    monkeypatch.setattr(places, "time", clock)
+    monkeypatch.setattr(runs_here, "time", clock)
     lab.on("h1", agent.start, second, PORT, known, place, PATIENCE)
     monkeypatch.undo()
     assert waited and lab.on("h1", agent.collect, second, PORT, known, place)["alive"]
@@ -328,10 +330,10 @@ def test_listener_ends_itself(lab, tmp_path, monkeypatch):
     known = lab.on("h1", facts.gather, lab.plan_of("h1"), "h1")
     place = str(lab.place / "h1")
     lab.on("h1", agent.start, Run("short", b"key"), PORT, known, place, 1)
-    directory = places.directory(place, "short")
-    assert places.running(directory)
+    directory = runs_here.directory(place, "short")
+    assert runs_here.running(directory)
     started.touch()
-    wait_for(lambda: places.running(directory) is None)
+    wait_for(lambda: runs_here.running(directory) is None)
     wait_for(lambda: not os.path.exists(directory))
     assert not lab.on("h1", agent.collect, Run("short", b"key"), PORT, known, place)["alive"]
 

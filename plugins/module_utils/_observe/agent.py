@@ -30,7 +30,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any, NoReturn, TextIO
 
 from .._cni import files, rtnetlink
-from . import frames, netns, places, ways_out
+from . import frames, netns, runs_here, ways_out
 from .ends import Facts, end_id, endpoints, node_addresses
 from .witness import PACKET_AUXDATA, Ledger, Witness
 
@@ -406,12 +406,12 @@ def start(
 
     tunnels: the UDP ports of all tunnels, see ends.tunnel_ports().
 
-    Returns {"problems": [sentences], "table_fulls": int or None}. Raises places.TakenError, see
-    places.take().
+    Returns {"problems": [sentences], "table_fulls": int or None}. Raises runs_here.TakenError, see
+    runs_here.take().
     """
-    place = places.directory(runtime_dir, run.name)
-    lock = places.take(place, port)
-    places.note(place, "until", time.monotonic() + deadline)
+    place = runs_here.directory(runtime_dir, run.name)
+    lock = runs_here.take(place, port)
+    runs_here.note(place, "until", time.monotonic() + deadline)
     listener = Listener(run, port, facts, tunnels)
     fulls = table_fulls()
     child = os.fork()
@@ -454,7 +454,7 @@ def _become_agent(listener: Listener, place: str, lock: int, deadline: float) ->
             os.close(lock)
             lock = os.open(os.devnull, os.O_RDONLY)
             time.sleep(min(deadline, AFTER))
-            places.remove(place)
+            runs_here.remove(place)
     finally:
         os.close(lock)
         os._exit(status)
@@ -546,15 +546,15 @@ def collect(run: frames.Run, port: int, facts: Facts, runtime_dir: str) -> dict[
     Listener.summary(),
     "table_fulls": int or None, "gone": pods that are no longer there}
     """
-    place = places.directory(runtime_dir, run.name)
-    pid = places.running(place)
+    place = runs_here.directory(runtime_dir, run.name)
+    pid = runs_here.running(place)
     if pid:
         control(run, port, facts, "end")
         _wait_for_controls(place, facts, "end")
         with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGTERM)
         until = time.monotonic() + 5
-        while places.running(place) is not None and time.monotonic() < until:
+        while runs_here.running(place) is not None and time.monotonic() < until:
             time.sleep(0.02)
     result: dict[str, Any] = {
         "alive": bool(pid),
@@ -575,7 +575,7 @@ def collect(run: frames.Run, port: int, facts: Facts, runtime_dir: str) -> dict[
     ):
         result.update(json.load(file))
     result["receipts"] = [*read_receipts(place), *result.pop("delivered")]
-    places.remove(place)
+    runs_here.remove(place)
     return result
 
 

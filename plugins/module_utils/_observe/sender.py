@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from . import agent, frames, kinds, netns, places, ways_out
+from . import agent, frames, kinds, netns, runs_here, ways_out
 from .agent import packet_socket
 from .cells import ALL, Cell, Sample, cells, token_name, wants_answer
 from .ends import OUTSIDE, End, Facts, end_id, endpoints, host_end
@@ -123,7 +123,7 @@ class _Sending:
     def __init__(self, task: Task, wanted: list[Cell]) -> None:
         """wanted: the host's share."""
         self.task, self.wanted = task, wanted
-        self.until = places.deadline_of(task.runtime_dir, task.run.name) - task.wait
+        self.until = runs_here.deadline_of(task.runtime_dir, task.run.name) - task.wait
         self.pace = _Pace(task.rate)
         self.ledger = Ledger()
         self.ends = {end["id"]: end for end in [*endpoints(task.facts), host_end(task.host)]}
@@ -236,7 +236,7 @@ class _Sending:
             answers.update(seat.answers)
         agent.close(itertools.chain.from_iterable(seat.opened() for seat in self.seats.values()))
         with contextlib.suppress(OSError):  # no listener: nothing will be believed
-            self.ledger.save(places.directory(self.task.runtime_dir, self.task.run.name))
+            self.ledger.save(runs_here.directory(self.task.runtime_dir, self.task.run.name))
         return answers
 
 
@@ -281,7 +281,7 @@ def _seats(
 def _noted_here(task: Task) -> dict[str, set[str]]:
     """Return {token: the protocols by which it arrived} of what this host's pods have noted."""
     found: dict[str, set[str]] = collections.defaultdict(set)
-    for receipt in agent.read_receipts(places.directory(task.runtime_dir, task.run.name)):
+    for receipt in agent.read_receipts(runs_here.directory(task.runtime_dir, task.run.name)):
         if receipt["inside"]:
             at = end_id(receipt["at"], receipt["interface"])
             found[f"{receipt['cell']} {at}"].add(receipt["protocol"])

@@ -13,7 +13,7 @@ import time
 import pytest
 from ansible_collections.multinet.flannel.plugins.module_utils._observe import (
     frames,
-    places,
+    runs_here,
     sender,
 )
 
@@ -46,7 +46,7 @@ def test_what_a_neighbour_has_noted(arrived, more, is_noted, tmp_path):
     lost = dict(receipt(NAME, "h1/b", "eth0", "10.1.1.10", protocol="icmp"), inside=False)
     lines = [json.dumps(one) + "\n" for one in [*noted, lost]]
     (place / "receipts").write_text("".join(lines))
-    assert places.directory(str(tmp_path), run.name) == str(place)
+    assert runs_here.directory(str(tmp_path), run.name) == str(place)
     task = sender.Task(run, 47470, plan, facts, "h1", runtime_dir=str(tmp_path))
     assert sender._is_noted(cell(**more), sender._noted_here(task)) is is_noted
 

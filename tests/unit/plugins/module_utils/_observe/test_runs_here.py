@@ -8,40 +8,40 @@ from __future__ import annotations
 import multiprocessing
 import os
 
-from ansible_collections.multinet.flannel.plugins.module_utils._observe import places
+from ansible_collections.multinet.flannel.plugins.module_utils._observe import runs_here
 
 ROUNDS = 200
 
 
 def test_the_last_measurement_leaves_no_directory(tmp_path):
     runtime_dir = str(tmp_path / "run")
-    first, second = (places.directory(runtime_dir, name) for name in ("one", "two"))
-    locks = [places.take(first, 47470), places.take(second, 47471)]
-    places.remove(first)
+    first, second = (runs_here.directory(runtime_dir, name) for name in ("one", "two"))
+    locks = [runs_here.take(first, 47470), runs_here.take(second, 47471)]
+    runs_here.remove(first)
     assert os.listdir(runtime_dir) == ["probe-two"]
-    places.remove(second)
+    runs_here.remove(second)
     assert not os.path.exists(runtime_dir)
-    places.remove(second)  # by who comes late
+    runs_here.remove(second)  # by who comes late
     assert not os.path.exists(runtime_dir)
     for lock in locks:
         os.close(lock)
 
 
 def test_what_is_not_a_measurements_stays(tmp_path):
-    place = places.directory(str(tmp_path), "one")
+    place = runs_here.directory(str(tmp_path), "one")
     (tmp_path / "other").touch()
-    os.close(places.take(place, 47470))
-    places.remove(place)
+    os.close(runs_here.take(place, 47470))
+    runs_here.remove(place)
     assert os.listdir(tmp_path) == ["other"]
 
 
 def come_and_go(runtime_dir, name, port):
     for dummy in range(ROUNDS):
-        place = places.directory(runtime_dir, name)
-        lock = places.take(place, port)
+        place = runs_here.directory(runtime_dir, name)
+        lock = runs_here.take(place, port)
         assert os.path.exists(os.path.join(place, "port"))
         os.close(lock)
-        places.remove(place)
+        runs_here.remove(place)
 
 
 def test_one_may_begin_while_another_removes_the_directory(tmp_path):

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where the measurements that run on this host keep their files, and which UDP port each has.
+"""The runs that measure on this host: where each keeps its files, and which UDP port it has.
 
 Runs on hosts, standard library alone.
 """
