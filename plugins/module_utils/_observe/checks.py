@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import collections
 import ipaddress
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from .._node import subnet_file
@@ -283,6 +283,40 @@ def _pod(
     attached = {
         interface["network"]: interface for interface in pod["interfaces"] if interface["network"]
     }
+    several = len(attached) > 1
+    _missing(found, plan, here, pod, attached)
+    for interface in pod["interfaces"]:
+        network = by_name.get(interface["network"])
+        place = here._replace(interface=interface["name"])
+        if interface.get("external") or (network is None and interface["name"] in of_others):
+            continue  # another CNI's
+        if network is None:
+            _of_no_network(found, plan, place, interface)
+            continue
+        place = place._replace(network=network["name"])
+        side = host["node"]["networks"][network["name"]]
+        _bridge(found, place, interface, network, is_gone=side["bridge"] is None)
+        _interface(found, place, interface, network, side)
+        _sysctls(found, place, interface, pod, several=several)
+    _default_routes(found, plan, here, pod, attached)
+    for name, interface in sorted(attached.items()):
+        if name in by_name:
+            side = host["node"]["networks"][name]
+            place = here._replace(interface=interface["name"], network=name)
+            _routes(found, place, pod, interface, by_name[name], side)
+    for key in ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"):
+        if several and key in pod["sysctls"]:
+            _off(found, here, leaks.POD_FORWARDS, key, pod["sysctls"][key])
+
+
+def _missing(
+    found: _Found,
+    plan: dict[str, Any],
+    here: _Place,
+    pod: dict[str, Any],
+    attached: Collection[str],
+) -> None:
+    """attached: the networks that the pod is on."""
     for network in plan["networks"]:
         # other containers than Kubernetes' may have been given some networks only
         if pod.get("uid") and network["attach"] == "all":
@@ -302,59 +336,9 @@ def _pod(
             expected="present",
             observed="missing",
         )
-    for interface in pod["interfaces"]:
-        network = by_name.get(interface["network"])
-        place = here._replace(interface=interface["name"])
-        if interface.get("external") or (network is None and interface["name"] in of_others):
-            continue  # another CNI's
-        if network is None and plan.get("elsewhere"):
-            _another_bridge(found, plan, place, interface)
-            continue  # nobody said what else should hold of it
-        if network is None:
-            found.deviates(
-                place,
-                leaks.SHARED_BRIDGE,
-                what="bridge of its peer",
-                expected="a bridge of the plan",
-                observed=interface["bridge"] or "none",
-            )
-            continue
-        place = place._replace(network=network["name"])
-        side = host["node"]["networks"][network["name"]]
-        if interface["bridge"]:
-            found.expect(
-                interface["bridge"] == network["bridge"],
-                place,
-                leaks.SHARED_BRIDGE,
-                what="bridge of its peer",
-                expected=network["bridge"],
-                observed=interface["bridge"],
-            )
-        else:
-            _off_bridge(found, place, interface, network, is_gone=side["bridge"] is None)
-        _interface(found, place, interface, network, side)
-        if len(attached) > 1 or not plan.get("elsewhere"):
-            # who believes no router makes no address of what it says, and others leave it so
-            believes = [one for one in BELIEVES if one != AUTOCONF or not plan.get("elsewhere")]
-            # it has no route from a neighbour that says it is a router, or that another one is
-            _all_off(found, place, leaks.WRONG_ROUTE, interface, believes, pod["sysctls"])
-            # it answers no ARP or neighbour discovery for addresses that it only has a route to;
-            # what it inherits for all interfaces does nothing in a pod that does not forward
-            _all_off(found, place, leaks.ARP, interface, PROXIES, {})
-        if len(attached) > 1:
-            _arp_sysctls(found, place, pod, interface)
-    _default_routes(found, plan, here, pod, attached)
-    for name, interface in sorted(attached.items()):
-        if name in by_name:
-            side = host["node"]["networks"][name]
-            place = here._replace(interface=interface["name"], network=name)
-            _routes(found, place, pod, interface, by_name[name], side)
-    for key in ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"):
-        if len(attached) > 1 and key in pod["sysctls"]:
-            _off(found, here, leaks.POD_FORWARDS, key, pod["sysctls"][key])
 
 
-def _off_bridge(
+def _bridge(
     found: _Found,
     place: _Place,
     interface: dict[str, Any],
@@ -362,8 +346,18 @@ def _off_bridge(
     *,
     is_gone: bool,
 ) -> None:
-    """is_gone: whether there is no such bridge any more."""
+    """Its end on the host is on its network's bridge. is_gone: whether there is none any more."""
     bridge, end = network["bridge"], interface["peer"]
+    if interface["bridge"]:
+        found.expect(
+            interface["bridge"] == bridge,
+            place,
+            leaks.SHARED_BRIDGE,
+            what="bridge of its peer",
+            expected=bridge,
+            observed=interface["bridge"],
+        )
+        return
     by_site = "run the playbook site, which puts it back (so does the keeper)"
     found.deviates(
         place,
@@ -379,10 +373,21 @@ def _off_bridge(
     )
 
 
-def _another_bridge(
+def _of_no_network(
     found: _Found, plan: dict[str, Any], place: _Place, interface: dict[str, Any]
 ) -> None:
-    """An interface on no declared bridge has no address of a declared network."""
+    """All interfaces are on declared bridges; where others deployed the networks, one that is not
+    has no address of a declared network, and nobody said what else should hold of it.
+    """
+    if not found.elsewhere:
+        found.deviates(
+            place,
+            leaks.SHARED_BRIDGE,
+            what="bridge of its peer",
+            expected="a bridge of the plan",
+            observed=interface["bridge"] or "none",
+        )
+        return
     for network in plan["networks"]:
         ranges = [_network(network[key]) for key in ("cidr", "ipv6_cidr") if network[key]]
         addresses = [ipaddress.ip_interface(text).ip for text in interface["addresses"]]
@@ -469,9 +474,20 @@ def _addresses(
                     )
 
 
-def _arp_sysctls(
-    found: _Found, place: _Place, pod: dict[str, Any], interface: dict[str, Any]
+def _sysctls(
+    found: _Found, place: _Place, interface: dict[str, Any], pod: dict[str, Any], *, several: bool
 ) -> None:
+    """several: whether the pod is on several networks."""
+    if several or not found.elsewhere:
+        # who believes no router makes no address of what it says, and others leave it so
+        believes = [one for one in BELIEVES if one != AUTOCONF or not found.elsewhere]
+        # it has no route from a neighbour that says it is a router, or that another one is
+        _all_off(found, place, leaks.WRONG_ROUTE, interface, believes, pod["sysctls"])
+        # it answers no ARP or neighbour discovery for addresses that it only has a route to;
+        # what it inherits for all interfaces does nothing in a pod that does not forward
+        _all_off(found, place, leaks.ARP, interface, PROXIES, {})
+    if not several:
+        return
     for key, wanted in (("arp_ignore", 1), ("arp_announce", 2)):
         # The kernel uses the larger of "all" and the interface's own value.
         of_all = pod["sysctls"].get("net/ipv4/conf/all/" + key, 0)
