@@ -245,30 +245,8 @@ def _finding(
     first = members[0]
     leak = leaks.CLASSES[first["class"]]
     pairs = [(cell["from_network"], cell["to_network"]) for cell in members]
-    source, target = ("one network", "another")
-    if len(set(pairs)) == 1:
-        source, target = pairs[0]
-    elif all(here == there for here, there in pairs):
-        source, target = "a network", "itself"
-    forged = all(cell["kind"] == kinds.SPOOFED.name for cell in members)
-    in_part = all(IN_PART in cell["reason"] for cell in members)
-    ends = {host for cell in members for host in _ends(cell)}
-    networks = {network for pair in pairs for network in pair}
-    opens = first["outcome"] == LEAK or leak is leaks.MASQUERADE
-    why = (
-        causes.among(drift, ends, networks, opens=opens)
-        if first["outcome"] in (LEAK, BROKEN)
-        else []
-    )
-    facts = [
-        row for row in deviations if row["host"] in ends and _may_be_why(row, first, leak, networks)
-    ]
-    deviate = {host for row in [*why, *facts] for host in _hosts_of(row)}
-    guilty, unexplained = _explained(members, deviate)
-    why = [one for one in why if one["host"] in guilty]
-    # what a host says of itself has the facts there for its effects
-    explained = {one["host"] for one in why}
-    facts = [row for row in facts if _hosts_of(row) & guilty and not _hosts_of(row) & explained]
+    source, target = _from_and_to(pairs)
+    why, facts, unexplained = _why(members, leak, drift, deviations)
     rest = _hosts(unexplained, leak) if unexplained else []
     told = [causes.repair(why), _by_facts(facts)]
     if rest:
@@ -278,8 +256,8 @@ def _finding(
                 ", ".join(rest),
                 source,
                 target,
-                forged=forged,
-                in_part=in_part,
+                forged=all(cell["kind"] == kinds.SPOOFED.name for cell in members),
+                in_part=all(IN_PART in cell["reason"] for cell in members),
                 elsewhere=elsewhere,
                 first=_needs(unexplained, leak),
             )
@@ -289,7 +267,7 @@ def _finding(
         "class": leak.number,
         "class_name": leak.name,
         # a way has two ends, and who says that something is wrong is where to look
-        "hosts": sorted(explained.union(*map(_hosts_of, facts), rest)),
+        "hosts": sorted({one["host"] for one in why}.union(*map(_hosts_of, facts), rest)),
         "pairs": [
             {"from": pair[0], "to": pair[1], "cells": count}
             for pair, count in sorted(collections.Counter(pairs).items())
@@ -305,6 +283,45 @@ def _finding(
         "repair": " ".join(filter(None, told)),
     }
     return dict(finding, sentence=_sentence(finding, source, target, first))
+
+
+def _from_and_to(pairs: Sequence[tuple[str, str]]) -> tuple[str, str]:
+    """Return what pairs of networks are called together."""
+    if len(set(pairs)) == 1:
+        return pairs[0]
+    if all(here == there for here, there in pairs):
+        return "a network", "itself"
+    return "one network", "another"
+
+
+def _why(
+    members: Sequence[Cell],
+    leak: leaks.Leak,
+    drift: Sequence[causes.Cause],
+    deviations: Sequence[dict[str, Any]],
+) -> tuple[list[causes.Cause], list[dict[str, Any]], list[Cell]]:
+    """Return what deviates on hosts and may be why the cells of a finding are not as planned, the
+    facts that may be, where no host says so of itself, and the cells that nothing explains.
+    """
+    first = members[0]
+    ends = {host for cell in members for host in _ends(cell)}
+    networks = {cell[key] for cell in members for key in ("from_network", "to_network")}
+    opens = first["outcome"] == LEAK or leak is leaks.MASQUERADE
+    why = (
+        causes.among(drift, ends, networks, opens=opens)
+        if first["outcome"] in (LEAK, BROKEN)
+        else []
+    )
+    facts = [
+        row for row in deviations if row["host"] in ends and _may_be_why(row, first, leak, networks)
+    ]
+    deviate = {host for row in [*why, *facts] for host in _hosts_of(row)}
+    guilty, unexplained = _explained(members, deviate)
+    why = [one for one in why if one["host"] in guilty]
+    # what a host says of itself has the facts there for its effects
+    explained = {one["host"] for one in why}
+    facts = [row for row in facts if _hosts_of(row) & guilty and not _hosts_of(row) & explained]
+    return why, facts, unexplained
 
 
 def _by_facts(rows: Sequence[dict[str, Any]]) -> str:
