@@ -329,8 +329,9 @@ def udp_device(subnet: str | None, seen: Seen) -> str:
 def _bridge(network: Network, seen: Seen, written: list[str]) -> Iterator[str]:
     bridge = network["bridge"]
     link = seen["links"].get(bridge)
-    yield from _renamed(bridge, seen, written)
-    off = off_bridge(network, seen)
+    renamed = list(_renamed(bridge, seen, written))
+    yield from renamed
+    off = [] if renamed else _off(bridge, seen)
     if off and link is None:
         yield f"the bridge {bridge} is gone, which interfaces of pods were on: {some(off)}"
     elif off:
@@ -365,9 +366,12 @@ def off_bridge(network: Network, seen: Seen) -> list[str]:
     """
     name = network["bridge"]
     written = subnet_file.gateways(seen["subnet_files"].get(network["name"]) or {})
-    if list(_renamed(name, seen, written)):
-        return []
-    return [end for end, was in sorted(seen["off_bridge"].items()) if was["bridge"] == name]
+    return [] if any(_renamed(name, seen, written)) else _off(name, seen)
+
+
+def _off(bridge: str, seen: Seen) -> list[str]:
+    """Return the same of a bridge that has no other name."""
+    return [end for end, was in sorted(seen["off_bridge"].items()) if was["bridge"] == bridge]
 
 
 def _renamed(bridge: str, seen: Seen, written: list[str]) -> Iterator[str]:

@@ -8,6 +8,7 @@ Reads only. Runs on hosts.
 
 from __future__ import annotations
 
+import functools
 import glob
 import json
 import os
@@ -18,6 +19,8 @@ from .._cni import files
 from .._names import ATTACHMENTS
 
 _SYS = "/sys/class/net"
+
+End = dict[str, str]  # {"name", "mac"}
 
 
 def off_bridge(
@@ -46,24 +49,37 @@ def off_bridge(
     return found
 
 
-def _attached(states: Collection[str]) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
-    """Yield (bridge, host's end) of every interface whose ADD has ended: {"name", "mac"}, as the
-    plugin bridge returns them (its result since CNI 0.3.0).
-    """
+def _attached(states: Collection[str]) -> Iterator[tuple[End, End]]:
+    """Yield (bridge, host's end) of every interface whose ADD has ended."""
     for path in sorted(one for place in states for one in glob.glob(f"{place}/*.json")):
         try:
-            state = json.loads(files.text(path) or "{}")
-            for given in (state, *state.get("delegates", ())):
-                listed = (given.get("result") or {}).get("interfaces") or ()
-                ends = [
-                    {"name": str(one["name"]), "mac": str(one.get("mac", "")).lower()}
-                    for one in listed
-                    if not one.get("sandbox")
-                ]
-                if len(ends) == 2:
-                    yield ends[0], ends[1]
-        except (ValueError, LookupError, TypeError, AttributeError):
-            continue  # damaged: the meta-plugin says so when the pod goes
+            there = os.stat(path)
+            found = _ends(path, there.st_size, there.st_mtime_ns, there.st_ino)
+        except OSError:
+            continue  # it has just gone
+        yield from found
+
+
+@functools.lru_cache(maxsize=1024)
+def _ends(path: str, size: int, mtime: int, inode: int) -> list[tuple[End, End]]:
+    """Return what a record has of it, as the plugin bridge returns it (its result since CNI 0.3.0).
+    A process that looks again and again reads only what has changed. Raises OSError.
+    """
+    found = []
+    try:
+        state = json.loads(files.read(path) or b"{}")
+        for given in (state, *state.get("delegates", ())):
+            listed = (given.get("result") or {}).get("interfaces") or ()
+            ends = [
+                {"name": str(one["name"]), "mac": str(one.get("mac", "")).lower()}
+                for one in listed
+                if not one.get("sandbox")
+            ]
+            if len(ends) == 2:
+                found.append((ends[0], ends[1]))
+    except (ValueError, LookupError, TypeError, AttributeError):
+        pass  # damaged: the meta-plugin says so when the pod goes
+    return found
 
 
 def _master(name: str) -> str:
