@@ -152,18 +152,18 @@ def main() -> None:
         if item["kind"] == "Secret":
             module.no_log_values.update(filter(None, item["data"].values()))
 
+    scope = apply.Scope(
+        kinds,
+        later=params["later"],
+        leaving=params["no_pods_on"],
+        declared=params["declared"],
+        access_stays=params["access_stays"],
+    )
+
     def work(api: admin.Admin) -> dict[str, Any]:
         patience = apply.Patience(params["timeout"])
         changes, ends, staying = apply.bring_about(
-            api,
-            wanted,
-            kinds,
-            later=params["later"],
-            leaving=params["no_pods_on"],
-            declared=params["declared"],
-            access_stays=params["access_stays"],
-            check_mode=module.check_mode,
-            patience=patience,
+            api, wanted, scope, check_mode=module.check_mode, patience=patience
         )
         if not module.check_mode:
             apply.wait_for_pods(api, wanted, params["pods_on"], params["no_pods_on"], patience)

@@ -94,7 +94,7 @@ class Cluster:
                 for change in apply.bring_about(
                     admin.Admin(str(self.kubeconfig)),
                     wanted,
-                    list(objects.KINDS),
+                    apply.Scope(objects.KINDS),
                     check_mode=check_mode,
                 ).changes
             ]

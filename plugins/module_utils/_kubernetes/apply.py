@@ -114,77 +114,121 @@ class Result(NamedTuple):
     staying: list[Item]
 
 
-def bring_about(
-    api: Admin,
-    wanted: Sequence[Item],
-    kinds: Iterable[str],
-    *,
-    later: Collection[str] = (),
-    leaving: Collection[str] = (),
-    declared: Collection[str] | None = None,
-    access_stays: bool = False,
-    check_mode: bool = False,
-    patience: Patience = PATIENCE,
-) -> Result:
-    """Make the objects with our label be the wanted ones (objects.objects() makes them); return
-    what came of it. Raises AdminError.
+class Scope(NamedTuple):
+    """What a run is about.
 
     kinds: what is of these, ours and not wanted is removed; later: of these, nothing is made or
     changed this time; leaving: nodes that are to have no pods of DaemonSets, for which no more of
     these is changed than is needed; declared: names of networks, and what is there of others
     stays; None: it goes; access_stays: whether rights of nodes stay.
     """
-    found = {kind: _ours(api, kind) for kind in kinds}
+
+    kinds: Collection[str]
+    later: Collection[str] = ()
+    leaving: Collection[str] = ()
+    declared: Collection[str] | None = None
+    access_stays: bool = False
+
+
+def bring_about(
+    api: Admin,
+    wanted: Sequence[Item],
+    scope: Scope,
+    *,
+    check_mode: bool = False,
+    patience: Patience = PATIENCE,
+) -> Result:
+    """Make the objects with our label be the wanted ones (objects.objects() makes them); return
+    what came of it. Raises AdminError.
+    """
+    found = {kind: _ours(api, kind) for kind in scope.kinds}
     there = {objects.path(item): item for items in found.values() for item in items or ()}
     paths = {objects.path(item) for item in wanted}
-    if access_stays:
-        _refuse_for_some(paths, there, declared or ())
-    changes: list[Change] = []
-    ends: list[Item] = []
-    staying: list[Item] = []
+    if scope.access_stays:
+        _refuse_for_some(paths, there, scope.declared or ())
+    run = _Run(api, scope, check_mode, patience)
     for path, item in there.items():
-        if path in paths or not (ending.is_ending(item) or _may_go(api, item)):
-            continue
-        if wanted and objects.stays(item):
-            continue
+        if path not in paths and not (wanted and objects.stays(item)):
+            run.remove(item)
+    for item in wanted:
+        is_unknown = item["kind"] in objects.OPTIONAL and found[item["kind"]] is None
+        if item["kind"] not in scope.later and not is_unknown:
+            run.make(item, there.get(objects.path(item)))
+    return run.result
+
+
+class _Run:
+    """One run, and what came of it so far."""
+
+    def __init__(self, api: Admin, scope: Scope, check_mode: bool, patience: Patience) -> None:
+        self._api, self._scope = api, scope
+        self._check_mode, self._patience = check_mode, patience
+        self.result = Result([], [], [])
+
+    def remove(self, item: Item) -> None:
+        """Take away an object of ours that is not wanted, where nothing of others goes with it."""
+        changes, ends, staying = self.result
+        if not (ending.is_ending(item) or _may_go(self._api, item)):
+            return
         network = item["metadata"]["labels"].get(objects.NETWORK_LABEL)
+        declared = self._scope.declared
         is_undeclared = network and declared is not None and network not in declared
-        if is_undeclared or (access_stays and item["kind"] in objects.ACCESS):
+        if is_undeclared or (self._scope.access_stays and item["kind"] in objects.ACCESS):
             staying.append(item)
-            continue
+            return
         if not ending.is_ending(item):
             changes.append(Change(item, item, None))
         elif item["kind"] != "DaemonSet":
             ends += [item] if ending.waits(item) else []
-            continue
-        if not check_mode:
-            ends += _delete(api, item, patience)
-    for item in wanted:
-        is_unknown = item["kind"] in objects.OPTIONAL and found[item["kind"]] is None
-        if item["kind"] in later or is_unknown:
-            continue
+            return
+        if not self._check_mode:
+            ends += _delete(self._api, item, self._patience)
+
+    def make(self, item: Item, before: Item | None) -> None:
+        """Make or change a wanted object. before: what is there of it with our label."""
+        changes = self.result.changes
         path = objects.path(item)
-        before = there.get(path) or api.get(path)
+        before = before or self._api.get(path)
         if _is_of_others(before):
-            continue
+            return
         if ending.is_ending(before):  # what is written into it would go with it
-            if check_mode:
+            if self._check_mode:
                 changes.append(Change(item, None, item))
-                continue
-            _wait_until_gone(api, path, patience)
+                return
+            _wait_until_gone(self._api, path, self._patience)
             before = None
         if item["kind"] == "DaemonSet":
             network = item["metadata"]["labels"][objects.NETWORK_LABEL]
-            if leaving and (before is None or guards.selects(before, network)):
-                continue  # its pods leave by the label; the rest is for a run that deploys
+            if self._scope.leaving and (before is None or guards.selects(before, network)):
+                return  # its pods leave by the label; the rest is for a run that deploys
             if before:
-                changes += _mark_nodes(api, before, network, leaving, check_mode, patience)
-        after = _apply(api, item, before, check_mode)
+                changes += self._mark_nodes(before, network)
+        after = _apply(self._api, item, before, self._check_mode)
         if _clean(before) != _clean(after):
             changes.append(Change(item, before, after))
-        if item["kind"] == "CustomResourceDefinition" and not check_mode:
-            _wait_until_served(api, item, patience)
-    return Result(changes, ends, staying)
+        if item["kind"] == "CustomResourceDefinition" and not self._check_mode:
+            _wait_until_served(self._api, item, self._patience)
+
+    def _mark_nodes(self, before: Item, network: str) -> list[Change]:
+        """Give the nodes on which flanneld runs by a DaemonSet that names them the label by which
+        the one that comes in its place selects; return what was done.
+        """
+        done = []
+        for name in guards.former_nodes(self._api, before, network):
+            path = f"/api/v1/nodes/{name}"
+            node = None if name in self._scope.leaving else self._api.get(path)
+            found = guards.added(node, network) if node else None
+            if not node or not found:
+                continue
+            labels = {**(node["metadata"].get("labels") or {}), **found[0]["metadata"]["labels"]}
+            after = {**node, "metadata": {**node["metadata"], "labels": labels}}
+            marked = after if self._check_mode else self._api.patch(path, found[0])
+            done.append(Change(node, node, marked))
+        if done and not self._check_mode:
+            # the controller of DaemonSets sees nodes on another watch: one whose label it had not
+            # seen would lose its pod for a moment
+            self._patience.sleep(_WATCHED)
+        return done
 
 
 def _refuse_for_some(
@@ -362,34 +406,6 @@ def _apply(api: Admin, item: Item, before: Item | None, check_mode: bool) -> Ite
         if error.status == 404 and before is None:
             return item  # its kind or its namespace comes into being by the real run
         raise
-
-
-def _mark_nodes(
-    api: Admin,
-    before: Item,
-    network: str,
-    leaving: Collection[str],
-    check_mode: bool,
-    patience: Patience,
-) -> list[Change]:
-    """Give the nodes on which flanneld runs by a DaemonSet that names them the label by which the
-    one that comes in its place selects; return what was done.
-    """
-    done = []
-    for name in guards.former_nodes(api, before, network):
-        path = f"/api/v1/nodes/{name}"
-        node = None if name in leaving else api.get(path)
-        found = guards.added(node, network) if node else None
-        if not node or not found:
-            continue
-        labels = {**(node["metadata"].get("labels") or {}), **found[0]["metadata"]["labels"]}
-        after = {**node, "metadata": {**node["metadata"], "labels": labels}}
-        done.append(Change(node, node, after if check_mode else api.patch(path, found[0])))
-    if done and not check_mode:
-        # the controller of DaemonSets sees nodes on another watch: one whose label it had not seen
-        # would lose its pod for a moment
-        patience.sleep(_WATCHED)
-    return done
 
 
 def _delete(api: Admin, item: Item, patience: Patience) -> list[Item]:

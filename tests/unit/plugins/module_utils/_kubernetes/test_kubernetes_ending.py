@@ -57,7 +57,7 @@ class Api:
 @pytest.mark.parametrize("check_mode", [True, False])
 def test_what_is_being_deleted_is_not_deleted_again(check_mode):
     api = Api(item(managers=["argocd"]))
-    found = apply.bring_about(api, [], [NAD], check_mode=check_mode)
+    found = apply.bring_about(api, [], apply.Scope([NAD]), check_mode=check_mode)
     assert found.changes == [] and api.done == []
     assert ending.warnings(found.ending) == [
         f"{WAITS} (set by argocd): whoever set it has to take it off. It is not deleted again."
@@ -66,7 +66,7 @@ def test_what_is_being_deleted_is_not_deleted_again(check_mode):
 
 def test_what_stays_after_it_was_deleted_is_told_at_once():
     api = Api(item(deleted=False))
-    found = apply.bring_about(api, [], [NAD])
+    found = apply.bring_about(api, [], apply.Scope([NAD]))
     assert [one.what for one in found.changes] == [f"delete {NAD} default/red"]
     assert [objects.label(one) for one in found.ending] == [f"{NAD} default/red"]
     assert ending.warnings(found.ending)[0].startswith(WAITS + ": whoever")
@@ -74,7 +74,7 @@ def test_what_stays_after_it_was_deleted_is_told_at_once():
 
 def test_what_kubernetes_itself_holds_goes_in_a_moment():
     own = item(["foregroundDeletion"])
-    assert not apply.bring_about(Api(own), [], [NAD]).ending
+    assert not apply.bring_about(Api(own), [], apply.Scope([NAD])).ending
     assert ending.sentence(own).endswith(SINCE)
     crd = item(["customresourcecleanup.apiextensions.k8s.io"])
     assert ending.sentence(crd).endswith("objects of its kind are still there")
@@ -86,16 +86,16 @@ def test_what_is_wanted_again_is_made_once_it_is_gone():
     patience = apply.Patience(9, lambda: now[0], lambda pause: now.__setitem__(0, now[0] + pause))
 
     api = Api(item(), lives=3)
-    found = apply.bring_about(api, [wanted], [NAD], patience=patience)
+    found = apply.bring_about(api, [wanted], apply.Scope([NAD]), patience=patience)
     assert [one.what for one in found.changes] == [f"create {NAD} default/red"]
     assert api.done == ["apply"]
 
     api = Api(item())
-    assert [one.what for one in apply.bring_about(api, [wanted], [NAD], check_mode=True)[0]] == [
-        f"create {NAD} default/red"
-    ]
+    assert [
+        one.what for one in apply.bring_about(api, [wanted], apply.Scope([NAD]), check_mode=True)[0]
+    ] == [f"create {NAD} default/red"]
     with pytest.raises(apply.AdminError, match=WAITS):
-        apply.bring_about(api, [wanted], [NAD], patience=patience)
+        apply.bring_about(api, [wanted], apply.Scope([NAD]), patience=patience)
     assert api.done == []
 
 

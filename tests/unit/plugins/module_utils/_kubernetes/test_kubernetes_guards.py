@@ -106,11 +106,11 @@ def test_nodes_that_a_daemon_set_named_are_labelled_before_it_selects_by_label()
     api = Api(before)
     slept = []
     patience = apply.Patience(1, sleep=slept.append)
-    kinds = ["DaemonSet"]
+    leaving = apply.Scope(["DaemonSet"], leaving=["n2"])
 
-    told = apply.bring_about(api, [now], kinds, leaving=["n2"], check_mode=True)
+    told = apply.bring_about(api, [now], leaving, check_mode=True)
     assert api.done == []
-    done = apply.bring_about(api, [now], kinds, leaving=["n2"], patience=patience)
+    done = apply.bring_about(api, [now], leaving, patience=patience)
     assert api.done == [("n1", {RED: "guarded"}), "DaemonSet"], "n1 would lose its flanneld"
     assert slept, "who makes the pods has not seen the label yet"
     changes = ["change Node n1", f"change {objects.label(now)}"]
@@ -118,7 +118,9 @@ def test_nodes_that_a_daemon_set_named_are_labelled_before_it_selects_by_label()
     assert RED in done.changes[0].diff()["after"] and RED in told.changes[0].diff()["after"]
 
     api = Api(now)
-    assert apply.bring_about(api, [now], kinds).changes == [] and api.done == ["DaemonSet"]
+    assert apply.bring_about(api, [now], apply.Scope(["DaemonSet"])).changes == [] and api.done == [
+        "DaemonSet"
+    ]
 
 
 def test_of_a_node_that_is_labelled_nobody_is_warned():
@@ -131,6 +133,6 @@ def test_of_a_node_that_is_labelled_nobody_is_warned():
             {"manager": "kube-controller-manager", "fieldsV1": fields}
         ]
     patience = apply.Patience(1, sleep=lambda dummy: None)
-    done = apply.bring_about(api, [now], ["DaemonSet"], patience=patience)
+    done = apply.bring_about(api, [now], apply.Scope(["DaemonSet"]), patience=patience)
     assert done.changes[0].what == "change Node n1"
     assert [one.disputed for one in done.changes if one.disputed] == []
