@@ -108,6 +108,8 @@ ending:
   sample: []
 """
 
+import functools
+from collections.abc import Collection
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -119,65 +121,73 @@ from ansible_collections.multinet.flannel.plugins.module_utils._kubernetes impor
     objects,
 )
 
+ARGUMENT_SPEC = {
+    "kubeconfig": {"type": "str", "required": True},
+    "objects": {"type": "list", "elements": "dict", "required": True},
+    "secrets": {"type": "dict", "default": {}, "no_log": True},
+    "kinds": {"type": "list", "elements": "str", "default": []},
+    "later": {"type": "list", "elements": "str", "default": []},
+    "pods_on": {"type": "list", "elements": "str", "default": []},
+    "no_pods_on": {"type": "list", "elements": "str", "default": []},
+    "declared": {"type": "list", "elements": "str"},
+    "access_stays": {"type": "bool", "default": False},
+    "timeout": {"type": "int", "default": 60},
+}
 
-def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "kubeconfig": {"type": "str", "required": True},
-            "objects": {"type": "list", "elements": "dict", "required": True},
-            "secrets": {"type": "dict", "default": {}, "no_log": True},
-            "kinds": {"type": "list", "elements": "str", "default": []},
-            "later": {"type": "list", "elements": "str", "default": []},
-            "pods_on": {"type": "list", "elements": "str", "default": []},
-            "no_pods_on": {"type": "list", "elements": "str", "default": []},
-            "declared": {"type": "list", "elements": "str"},
-            "access_stays": {"type": "bool", "default": False},
-            "timeout": {"type": "int", "default": 60},
-        },
-        supports_check_mode=True,
-    )
-    params = module.params
-    kinds = params["kinds"] or list(objects.KINDS)
-    wanted = [item for item in params["objects"] if item["kind"] in kinds]
+
+def wanted_objects(module: AnsibleModule, kinds: Collection[str]) -> list[apply.Item]:
+    """Return the objects of these kinds, with the contents of Secrets, which are not logged."""
+    secrets = module.params["secrets"]
+    found = [item for item in module.params["objects"] if item["kind"] in kinds]
     try:
-        wanted = [
-            daemonset.with_contents(item, params["secrets"]) if item["kind"] == "Secret" else item
-            for item in wanted
+        found = [
+            daemonset.with_contents(item, secrets) if item["kind"] == "Secret" else item
+            for item in found
         ]
     except KeyError as error:
         module.fail_json(
             msg=f"O(secrets) lacks the content of the Secret {error.args[0]}. Add it there."
         )
-    for item in wanted:
+    for item in found:
         if item["kind"] == "Secret":
             module.no_log_values.update(filter(None, item["data"].values()))
+    return found
 
+
+def work(
+    module: AnsibleModule, wanted: list[apply.Item], scope: apply.Scope, api: admin.Admin
+) -> dict[str, Any]:
+    """Bring the objects about, and return the result; raise AdminError."""
+    params = module.params
+    patience = apply.Patience(params["timeout"])
+    changes, ends, staying = apply.bring_about(
+        api, wanted, scope, check_mode=module.check_mode, patience=patience
+    )
+    if not module.check_mode:
+        apply.wait_for_pods(api, wanted, params["pods_on"], params["no_pods_on"], patience)
+    told = [*ending.warnings(ends), *apply.stays(staying)]
+    for sentence in [*told, *(change.disputed for change in changes)]:
+        if sentence:
+            module.warn(sentence)
+    return {
+        "changes": [change.what for change in changes],
+        "ending": [objects.label(item) for item in ends],
+        "diff": [change.diff() for change in changes],
+    }
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    params = module.params
     scope = apply.Scope(
-        kinds,
+        params["kinds"] or objects.KINDS,
         later=params["later"],
         leaving=params["no_pods_on"],
         declared=params["declared"],
         access_stays=params["access_stays"],
     )
-
-    def work(api: admin.Admin) -> dict[str, Any]:
-        patience = apply.Patience(params["timeout"])
-        changes, ends, staying = apply.bring_about(
-            api, wanted, scope, check_mode=module.check_mode, patience=patience
-        )
-        if not module.check_mode:
-            apply.wait_for_pods(api, wanted, params["pods_on"], params["no_pods_on"], patience)
-        told = [*ending.warnings(ends), *apply.stays(staying)]
-        for sentence in [*told, *(change.disputed for change in changes)]:
-            if sentence:
-                module.warn(sentence)
-        return {
-            "changes": [change.what for change in changes],
-            "ending": [objects.label(item) for item in ends],
-            "diff": [change.diff() for change in changes],
-        }
-
-    admin.run(module, work)
+    wanted = wanted_objects(module, scope.kinds)
+    admin.run(module, functools.partial(work, module, wanted, scope))
 
 
 if __name__ == "__main__":

@@ -159,45 +159,29 @@ from ansible_collections.multinet.flannel.plugins.module_utils._node import (
 from ansible_collections.multinet.flannel.plugins.module_utils._node.sums import ArtifactError
 from ansible_collections.multinet.flannel.plugins.module_utils._ports import ETCD_CLIENT, ETCD_PEER
 
+ARGUMENT_SPEC = {
+    "executables": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "options": {
+            "path": {"type": "path", "required": True},
+            "sha256": {"type": "str"},
+            "src": {"type": "path"},
+            "version_arguments": {"type": "list", "elements": "str"},
+        },
+    },
+    "record": {"type": "bool", "default": False},
+    "adopt": {"type": "bool", "default": False},
+}
+
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "executables": {
-                "type": "list",
-                "elements": "dict",
-                "required": True,
-                "options": {
-                    "path": {"type": "path", "required": True},
-                    "sha256": {"type": "str"},
-                    "src": {"type": "path"},
-                    "version_arguments": {"type": "list", "elements": "str"},
-                },
-            },
-            "record": {"type": "bool", "default": False},
-            "adopt": {"type": "bool", "default": False},
-        },
-        supports_check_mode=True,
-    )
-    wanted = module.params["executables"]
+    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    wanted, machine = module.params["executables"], platform.machine()
     missing, lost = executables.is_missing(), executables.is_lost()
     try:
-        ours = executables.installed_sums()
-        found = [
-            {
-                **state,
-                "recorded": state["path"] in ours,
-                "replaced": state["sha256"] != ours.get(state["path"], state["sha256"]),
-            }
-            for state in (executables.look(item["path"]) for item in wanted)
-        ]
-        machine = platform.machine()
-        for item, state in zip(wanted, found):
-            if item["version_arguments"] is not None and state["sha256"]:
-                architecture = GO_NAMES.get(machine, machine)
-                state.update(
-                    executables.tried(item["path"], item["version_arguments"], architecture)
-                )
+        found = executables.states(wanted, GO_NAMES.get(machine, machine))
         differing = [
             item for item, state in zip(wanted, found) if executables.differs(state, item["sha256"])
         ]

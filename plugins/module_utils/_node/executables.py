@@ -108,6 +108,27 @@ def differs(state: dict[str, Any], sha256: str | None) -> bool:
     return sha256 is not None and (state["sha256"] != sha256 or state["mode"] != MODE)
 
 
+def states(
+    wanted: Iterable[dict[str, Any]], architecture: str, record: str = RECORD
+) -> list[dict[str, Any]]:
+    """Return what is at the path of each executable: that of look(), and recorded: whether the
+    collection installed one there; replaced: whether somebody has replaced it since; and of tried()
+    for those that are there and to be tried. Raises ArtifactError.
+
+    wanted: {path, version_arguments: None for one that is not to be tried} of each. architecture:
+    of this host, Go's name.
+    """
+    ours, found = installed_sums(record), []
+    for item in wanted:
+        state = look(item["path"])
+        path, sha256 = state["path"], state["sha256"]
+        state.update(recorded=path in ours, replaced=sha256 != ours.get(path, sha256))
+        if item["version_arguments"] is not None and sha256:
+            state.update(tried(path, item["version_arguments"], architecture))
+        found.append(state)
+    return found
+
+
 def installed_sums(record: str = RECORD) -> dict[str, str]:
     """Return {path: sha256} of the executables that were installed; raise ArtifactError."""
     try:

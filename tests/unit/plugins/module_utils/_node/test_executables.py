@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 
 import pytest
@@ -30,6 +31,30 @@ def test_look_reports_nothing_and_something(tmp_path):
     assert (state["sha256"], state["mode"]) == (None, None) and state["free"] > 0
     (tmp_path / "x").write_bytes(NEW)
     assert executables.look(str(tmp_path / "x"))["sha256"] == SUM
+
+
+def test_what_is_there_is_known_by_the_record_and_tried(tmp_path):
+    record = tmp_path / "record.json"
+    record.write_text(json.dumps({str(tmp_path / name): SUM for name in ("ours", "replaced")}))
+    (tmp_path / "ours").write_bytes(NEW)
+    (tmp_path / "replaced").write_bytes(b"#!/bin/sh\necho v1.2.3\n")
+    (tmp_path / "replaced").chmod(0o755)
+    found = executables.states(
+        [
+            {"path": str(tmp_path / "ours"), "version_arguments": None},
+            {"path": str(tmp_path / "replaced"), "version_arguments": ["--version"]},
+            {"path": str(tmp_path / "none"), "version_arguments": ["--version"]},
+        ],
+        "amd64",
+        str(record),
+    )
+    assert [(one["recorded"], one["replaced"]) for one in found] == [
+        (True, False),
+        (True, True),
+        (False, False),
+    ]
+    assert [one.get("problem") for one in found] == [None, "", None]
+    assert found[1]["version"] == "1.2.3"
 
 
 def test_installs_into_a_new_directory(tmp_path, source):
