@@ -53,7 +53,8 @@ def _more(option: Option) -> list[str]:
     sentences = []
     if option.choices:
         begin = "Any of" if option.kind == "choices" else "One of"
-        sentences.append(f"{begin} {', '.join(f'V({choice})' for choice in option.choices)}.")
+        named = [f"V({choice})" if choice else "an empty string" for choice in option.choices]
+        sentences.append(f"{begin} {', '.join(named)}.")
     if option.default:
         shown = option.default
         if isinstance(shown, list):

@@ -148,7 +148,8 @@ def _text(key: str, option: Option, value: Any, report: Report) -> str | None:
 def _choice(key: str, option: Option, value: Any, report: Report) -> str | None:
     if isinstance(value, str) and value in option.choices:
         return str(value)
-    report.wrong(f"{key} is {show(value)}; write one of {', '.join(option.choices)}")
+    wanted = ", ".join(choice or show(choice) for choice in option.choices)
+    report.wrong(f"{key} is {show(value)}; write one of {wanted}")
     return None
 
 

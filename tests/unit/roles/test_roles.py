@@ -15,13 +15,16 @@ from typing import Any
 import jinja2
 import pytest
 import yaml
-from ansible_collections.multinet.flannel.plugins.lookup import library_files
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible_collections.multinet.flannel.plugins.lookup import library_files, unknown_variables
 from ansible_collections.multinet.flannel.plugins.module_utils import _ports
 from jinja2 import nodes
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 ENVIRONMENT = jinja2.Environment()
 WRITTEN = (nodes.Const, nodes.List)
+SPEC = ("type", "elements", "choices", "default", "options")
+KNOWN = set(unknown_variables.known())
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir())
 
 
@@ -39,11 +42,8 @@ def options(role: str) -> dict[str, Any]:
     return load(role, "meta", "argument_specs.yml")["argument_specs"]["main"]["options"]
 
 
-def is_said(option: dict[str, Any], value: Any) -> bool:
-    """Whether the specification has the very default. What is worked out is told in words."""
-    default = option["default"]
-    in_words = isinstance(default, str) and (" " in default or option["type"] != "str")
-    return not (in_words or "{{" in str(value))
+def entries(role: str) -> dict[str, dict[str, Any]]:
+    return load(role, "meta", "argument_specs.yml")["argument_specs"]
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -54,8 +54,37 @@ def test_defaults_are_what_the_argument_specification_says(role: str) -> None:
     with_default = {name for name in own if "default" in specified[name]}
     assert not with_default - set(defaults), "not in defaults/"
     for name in with_default:
-        if is_said(specified[name], defaults[name]):
-            assert defaults[name] == specified[name]["default"], name
+        assert defaults[name] == specified[name]["default"], name
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_specification_of_a_role_is_one_that_ansible_doc_and_galaxy_can_show(role: str) -> None:
+    """A default that depends on others is said at the end of the description."""
+    for name, entry in entries(role).items():
+        assert entry["short_description"] and entry["description"], name
+        for variable, option in entry["options"].items():
+            assert option["description"] and option["type"], variable
+            spec = {variable: {key: option[key] for key in SPEC if key in option}}
+            assert ArgumentSpecValidator(spec).validate({}).error_messages == [], variable
+            default = option.get("default")
+            assert not isinstance(default, str) or " " not in default, variable
+
+
+def test_a_variable_that_two_roles_describe_is_the_same_in_both() -> None:
+    found: dict[str, Any] = {}
+    for role in ROLES:
+        for entry in entries(role).values():
+            for name, option in entry["options"].items():
+                assert found.setdefault(name, option) == option, (role, name)
+
+
+def test_a_variable_of_a_role_is_in_its_specification() -> None:
+    """What is not there can be misspelt unnoticed."""
+    begin = re.compile(rf"({'|'.join(ROLES)})_")
+    for path in (*ROOT.glob("playbooks/*.yml"), *ROOT.glob("roles/*/tasks/*.yml")):
+        for text in strings(yaml.safe_load(path.read_text())):
+            read = {node.name for node in ENVIRONMENT.parse(text).find_all(nodes.Name)}
+            assert {name for name in read if begin.match(name)} <= KNOWN, path
 
 
 def test_ports_of_roles_are_those_of_the_programs() -> None:

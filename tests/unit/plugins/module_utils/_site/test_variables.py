@@ -73,6 +73,7 @@ report_dir __multinet_docker_network _multinet_networks
         ("etcd_timeouts", "etcd_timeout"),
         ("etcd_certificates_days", "etcd_certificate_days"),
         ("gc_garce", "gc_grace"),
+        ("upgrade_seriol", "upgrade_serial"),
         ("reset_path", "reset_paths"),
         ("multient_networks", "multinet_networks"),
         ("kubernetes_token_second", "kubernetes_token_seconds"),
