@@ -373,7 +373,7 @@ def main() -> None:
     )
     refused = root.prepare()
     if refused:
-        module.fail_json(msg=refused)
+        module.fail_json(msg=refused, removed=[])
     done: list[str] = []
     try:
         found = look(module)
