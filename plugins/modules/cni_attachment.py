@@ -158,6 +158,10 @@ cni_error:
   type: dict
   returned: when a CNI operation failed
   sample: {code: 11, msg: "flanneld has no lease for the network multinet-blue yet.", details: ""}
+plugins_stderr:
+  description: The end of what the plugins wrote to standard error.
+  type: str
+  returned: when a CNI operation failed
 """
 
 import contextlib

@@ -63,13 +63,13 @@ options:
         type: str
         required: true
       address:
-        description: Its address. Not used.
+        description: Its address, as the filter P(multinet.flannel.etcd_members#filter) returns it.
+          The module goes by the URLs.
         type: str
   environment:
     description: The content of the unit's environment file. If the member runs with other settings,
-      it is restarted. Needed for O(state=present).
+      it is restarted. Required with O(state=present).
     type: str
-    default: ""
   unit:
     description: The systemd unit. It must exist.
     type: str
@@ -183,7 +183,7 @@ ARGUMENT_SPEC = {
     },
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "going": {"type": "list", "elements": "str", "default": []},
-    "environment": {"type": "str", "default": ""},
+    "environment": {"type": "str"},
     "unit": {"type": "str", "default": "multinet-etcd.service"},
     "executable": {"type": "path", "default": "/usr/local/bin/etcd"},
     "data_dir": {"type": "path", "default": "/var/lib/multinet/etcd"},
@@ -231,7 +231,8 @@ def _act(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     def connect(urls: Sequence[str]) -> Client:
         return Client(urls, params["ca_cert"], params["client_cert"], params["client_key"])
 
-    installed = Installed(**{key: params[key] for key in Installed._fields})
+    # a member that leaves needs no environment
+    installed = Installed(**{key: params[key] or "" for key in Installed._fields})
     member = Member(installed, connect, params["timeout"])
     members = [
         DeclaredMember(*(one[key] for key in DeclaredMember._fields)) for one in params["members"]

@@ -120,7 +120,7 @@ networks:
   description: What was found and what was (in check mode, would be) done, in the given order.
   type: list
   elements: dict
-  returned: always
+  returned: success
   contains:
     name:
       description: Name of the network.
@@ -194,6 +194,11 @@ networks:
         key_v6: "", id: 7587895}]
       others: []
       keys: []
+errors:
+  description: What is wrong, one sentence each.
+  type: list
+  elements: str
+  returned: failure
 """
 
 import json
@@ -250,7 +255,7 @@ def main() -> None:
     except network_config.NetworkConfigError as error:
         module.fail_json(msg=str(error), errors=error.errors)
     except EtcdError as error:
-        module.fail_json(msg=str(error))
+        module.fail_json(msg=str(error), errors=[str(error)])
     module.exit_json(
         changed=changed,
         networks=[{key: masked(decision[key]) for key in RETURNED} for decision in decisions],

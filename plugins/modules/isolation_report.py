@@ -118,34 +118,34 @@ EXAMPLES = r"""
 RETURN = r"""
 verdict:
   description: One of as_planned, leaks, broken, inconclusive.
-  returned: always
+  returned: success, and if the verdict is not O(expect)
   type: str
 text:
   description: The report as lines of text for a terminal.
-  returned: always
+  returned: success, and if the verdict is not O(expect)
   type: list
   elements: str
 counts:
   description: The numbers of measurements that were as planned, leak, broken and inconclusive, of
     facts that deviate, and of the site's own rules that do not hold.
-  returned: always
+  returned: success, and if the verdict is not O(expect)
   type: dict
 changes:
   description: What changed since the last run (see docs/report.md). Null without a last run.
-  returned: always
+  returned: success, and if the verdict is not O(expect)
   type: dict
 classes:
   description: The leak classes found, as "number name".
-  returned: always
+  returned: success, and if the verdict is not O(expect)
   type: list
   elements: str
 coverage:
   description: The numbers of planned, measured and inconclusive measurements, in total and by kind.
-  returned: always
+  returned: success, and if the verdict is not O(expect)
   type: dict
 files:
   description: The paths of the files that were written.
-  returned: always
+  returned: success, and if the verdict is not O(expect)
   type: list
   elements: str
 """

@@ -152,14 +152,19 @@ changed_files:
     changed, or restored.
   type: list
   elements: str
-  returned: always
+  returned: success
   sample: [/etc/flannel/blue.env]
 removed:
   description: Paths that were (in check mode, would be) removed.
   type: list
   elements: str
-  returned: always
+  returned: success
   sample: [/etc/flannel/red.env]
+errors:
+  description: What is wrong, one sentence each.
+  type: list
+  elements: str
+  returned: failure
 """
 
 import time

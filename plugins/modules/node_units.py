@@ -136,18 +136,18 @@ EXAMPLES = r"""
 RETURN = r"""
 restarted:
   description: The units that were (in check mode, would be) started or restarted, with the reason.
-  returned: always
+  returned: success
   type: dict
   sample:
     flanneld@blue.service: its executable was replaced
 reloaded:
   description: The units that were (in check mode, would be) reloaded, with the reason.
-  returned: always
+  returned: success
   type: dict
   sample: {}
 enabled:
   description: The units that were (in check mode, would be) enabled.
-  returned: always
+  returned: success
   type: list
   elements: str
 """
