@@ -33,11 +33,10 @@ attributes:
 options:
   networks:
     description:
-      - CNI names of the networks to free something of. What is of other networks stays. From a
-        container on several networks, only these are detached.
-      - "By default, attachments of every network are detached. Addresses and files without an
-        attachment are freed of every network of this collection: those whose CNI name begins with
-        C(multinet-)."
+      - CNI names of the networks to clean up. From a container on several networks, only these are
+        detached.
+      - If empty, the dead attachments of all networks, and leftover addresses and files of this
+        collection's networks, whose CNI names begin with C(multinet-).
     type: list
     elements: str
     default: []
@@ -46,18 +45,10 @@ options:
       the longest ADD.
     type: int
     default: 300
-  state_dir:
-    description: Where the meta-plugin keeps its state, C(cniDir) of its configuration.
-    type: path
-    default: /var/lib/cni/multinet
   ipam_dir:
     description: Where host-local stores the assigned addresses.
     type: path
     default: /var/lib/cni/networks
-  flannel_dir:
-    description: The directory below which the flannel plugin keeps its files.
-    type: path
-    default: /var/lib/cni/flannel
 """
 
 EXAMPLES = r"""
@@ -75,14 +66,14 @@ EXAMPLES = r"""
 RETURN = r"""
 states:
   description: Attachments of the meta-plugin whose container no longer exists.
-  returned: always
+  returned: success, and if not everything could be freed
   type: list
   elements: dict
   sample: [{"container_id": "4f2a", "interface": "eth0", "networks": ["multinet-blue",
     "multinet-red"]}]
 addresses:
   description: Addresses that were assigned and that nobody uses.
-  returned: always
+  returned: success, and if not everything could be freed
   type: list
   elements: dict
   sample:
@@ -93,7 +84,7 @@ addresses:
       file: /var/lib/cni/networks/multinet-blue/10.1.5.7
 flannel:
   description: Files of the flannel plugin for containers that no longer exist.
-  returned: always
+  returned: success, and if not everything could be freed
   type: list
   elements: dict
   sample: [{"network": "multinet-blue", "container_id": "4f2a", "file":
@@ -101,21 +92,21 @@ flannel:
 remembered:
   description: Attachments by other CNIs whose container no longer exists, with the file of libcni's
     cache.
-  returned: always
+  returned: success, and if not everything could be freed
   type: list
   elements: dict
   sample: [{"network": "cbr0", "container_id": "4f2a", "interface": "eth0", "file":
     "/var/lib/cni/results/cbr0-4f2a-eth0"}]
 listing:
   description: All of these, one line each.
-  returned: always
+  returned: success, and if not everything could be freed
   type: list
   elements: str
   sample: ["address 10.1.5.7 of multinet-blue, container 4f2a"]
 damaged:
   description: State files of the meta-plugin that cannot be read. They stay for inspection; remove
     them by hand.
-  returned: always
+  returned: success, and if not everything could be freed
   type: list
   elements: str
 """
@@ -124,8 +115,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import errors
-from ansible_collections.multinet.flannel.plugins.module_utils._meta import garbage
-from ansible_collections.multinet.flannel.plugins.module_utils._names import BY_META_PLUGIN
+from ansible_collections.multinet.flannel.plugins.module_utils._meta import conf, flannel, garbage
 from ansible_collections.multinet.flannel.plugins.module_utils._node import root
 
 
@@ -156,9 +146,7 @@ def main() -> None:
         argument_spec={
             "networks": {"type": "list", "elements": "str", "default": []},
             "grace": {"type": "int", "default": 300},
-            "state_dir": {"type": "path", "default": BY_META_PLUGIN},
             "ipam_dir": {"type": "path", "default": "/var/lib/cni/networks"},
-            "flannel_dir": {"type": "path", "default": "/var/lib/cni/flannel"},
             "bin_dir": {"type": "path", "default": "/opt/cni/bin"},
         },
         supports_check_mode=True,
@@ -170,15 +158,16 @@ def main() -> None:
     if wanted["grace"] < 0:
         module.fail_json(msg=f"`grace` is {wanted['grace']}; write a number of seconds, 0 or more.")
     host = garbage.Host(
-        state_directory=wanted["state_dir"],
+        state_directory=conf.STATE_DIRECTORY,
         ipam_directory=wanted["ipam_dir"],
-        flannel_directory=wanted["flannel_dir"],
+        flannel_directory=flannel.DATA_DIRECTORY,
         path=[wanted["bin_dir"]],
     )
     try:
         found = garbage.find(host, wanted["networks"], wanted["grace"])
     except (errors.Error, OSError) as error:
-        module.fail_json(msg=f"This host could not be searched for what is left over: {error}")
+        why = root.unread(error)
+        module.fail_json(msg=f"This host could not be searched for what is left over: {why}")
     before = listing(found)
     failed = [] if module.check_mode else garbage.collect(host, found)
     after = ""

@@ -145,7 +145,8 @@ def main() -> None:
     try:
         seen = foreign.look(module.run_command, params["cni_conf_dir"])
     except (OSError, RemovalError) as error:
-        module.fail_json(msg=f"The CNI configurations of this host cannot be read: {error}")
+        why = root.unread(error)
+        module.fail_json(msg=f"The CNI configurations of this host cannot be read: {why}")
     found = foreign.recognise(seen)
     plan = params["plan"] or {"networks": []}
     module.exit_json(

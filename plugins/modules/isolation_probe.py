@@ -74,11 +74,6 @@ options:
     description: Seconds to wait for answers after each round of sending.
     type: float
     default: 0.5
-  rounds:
-    description: How often a token that must arrive is sent, at most, until an answer arrives. A
-      token that must not arrive is sent twice.
-    type: int
-    default: 3
   receivers_per_host:
     description: Maximum number of receiving pods of each host and network, for each sender. V(0)
       for all. The report contains it.
@@ -168,7 +163,6 @@ def main() -> None:
             "port": {"type": "int", "default": _ports.PROBE},
             "deadline": {"type": "int", "default": 300},
             "wait": {"type": "float", "default": 0.5},
-            "rounds": {"type": "int", "default": 3},
             "receivers_per_host": {"type": "int", "default": 0},
             "pairs": {"type": "int", "default": 0},
             "rate": {"type": "int", "default": 20000},
@@ -259,7 +253,6 @@ def _share(given: dict[str, Any], facts: list[dict[str, Any]]) -> dict[str, Any]
         host=given["host"],
         cluster=given["cluster"],
         sample=cells.Sample(given["receivers_per_host"], given["pairs"]),
-        rounds=given["rounds"],
         rate=given["rate"],
         wait=given["wait"],
         runtime_dir=runtime_dir,

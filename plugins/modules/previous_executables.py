@@ -40,7 +40,9 @@ options:
     elements: path
   state:
     description:
-      - V(kept) keeps their present content, in place of what was kept before.
+      - V(kept) keeps their present content below C(/var/lib/multinet/previous), in place of what
+        was kept before. It returns C(changed=false) then, because it replaces nothing that runs. In
+        check mode it keeps nothing.
       - V(restored) restores what is kept. It fails before anything is changed if the record of what
         is deployed cannot be read and O(paths) is not given.
     type: str

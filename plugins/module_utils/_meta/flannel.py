@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from .._cni.conf import NetworkList
 
-_DATA_DIRECTORY = "/var/lib/cni/flannel"
+DATA_DIRECTORY = "/var/lib/cni/flannel"
 _SUBNET_FILE = "/run/flannel/subnet.env"
 _BRIDGE = "cni0"
 _SUBNETS = ("FLANNEL_SUBNET", "FLANNEL_IPV6_SUBNET")
@@ -181,7 +181,7 @@ def put_back(network: NetworkList, container_id: str, kept: dict[str, str]) -> N
 
 def data_directory(plugin: dict[str, Any]) -> str:
     """Return where a flannel plugin, by its configuration, keeps its files."""
-    return plugin.get("dataDir") or _DATA_DIRECTORY
+    return plugin.get("dataDir") or DATA_DIRECTORY
 
 
 def subnet_file(plugin: dict[str, Any]) -> str:

@@ -40,6 +40,14 @@ def problem() -> str:
     return sentence("this host", name)
 
 
+def unread(error: Exception) -> str:
+    """Return why something could not be read; of the system's errors, which name no remedy, with
+    what to do.
+    """
+    remedy = ". Is the disk full or damaged? Look at that path as root, then run this again."
+    return f"{error}{remedy if isinstance(error, OSError) else ''}"
+
+
 def sentence(hosts: str, user: str) -> str:
     """Return the sentence for hosts on which Ansible works as a user who is not root."""
     return (

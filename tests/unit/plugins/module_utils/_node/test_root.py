@@ -65,3 +65,9 @@ def test_a_module_finds_roots_programs_before_it_looks_at_anything(name, monkeyp
 
 def test_the_modules_that_run_programs():
     assert {"cni_attachment", "node_preflight", "node_status_info"} <= RUN_PROGRAMS
+
+
+def test_what_could_not_be_read_is_told_with_what_to_do():
+    told = root.unread(OSError(5, "Input/output error", "/var/lib/cni"))
+    assert told.startswith("[Errno 5] Input/output error: '/var/lib/cni'. Is the disk full")
+    assert root.unread(ValueError("It is kept as x.")) == "It is kept as x."
