@@ -182,6 +182,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._node import (
     deployed,
     executables,
     files,
+    host_removal,
     identity,
     lock,
     multus,
@@ -193,75 +194,6 @@ from ansible_collections.multinet.flannel.plugins.module_utils._node import (
 from ansible_collections.multinet.flannel.plugins.module_utils._node.sums import ArtifactError
 from ansible_collections.multinet.flannel.plugins.module_utils._observe import behind
 from ansible_collections.multinet.flannel.plugins.module_utils._runtime import cri
-
-
-def removal_steps(
-    host: removal.Host,
-    params: dict[str, Any],
-    pods: dict[str, str],
-    news: pod_news.PodNews,
-    look: adopted.Look,
-) -> list[removal.Step]:
-    """Return all that is to go, in order; params: networks and the options about other things;
-    pods: what people call containers; news: tells them what they lose; look: at bridges.
-    """
-    steps: list[removal.Step] = []
-    back: list[removal.Step] = []
-    stay: list[str] = []
-    conf_dir = os.path.dirname(params["cni_conf"])
-    if params["all_deployed"]:
-        given_back = [adopted.KEPT + path for path in adopted.kept_files()]
-        # before a runtime asks Multus again
-        if multus.serves_then(conf_dir, given_back):
-            steps += to_multus.steps(network["cni_name"] for network in params["networks"])
-        # a bridge that is theirs again has another name, and stays
-        back = adopted.network_steps(host) + adopted.pod_steps_back(look)
-        stay = adopted.lasting(params["networks"])
-    guard = removal.unit_steps(host, params["units"])
-    guard += removal.table_steps(host, params["nft_tables"])
-    if back:  # the guard would drop what comes from a bridge of another name
-        back, guard = guard + back, []
-    steps += network_removal.network_steps(
-        host,
-        params["networks"],
-        params["cni_conf"],
-        lambda name: detachment.detach_steps(
-            name, params["cni_bin_dir"], pods=pods, tell=news.lost
-        ),
-        params["keepers"],
-        back,
-        stay,
-    )
-    steps += network_removal.former_steps(host, params["former"])
-    steps += removal.device_steps(host, params["devices"])
-    steps += guard
-    steps += removal.original_steps(params["launchers"])
-    if params["executables"] is not None:
-        steps += removal.multus_steps(conf_dir)
-        steps += adopted.file_steps() + adopted.daemon_steps(host)
-    known = {step.what for step in steps}
-    rest = removal.rest_steps(params["paths"], params["empty_directories"], deployed.PATH)
-    return steps + [step for step in rest if step.what not in known]
-
-
-def sort_executables(asked: list[str]) -> tuple[list[str], list[str]]:
-    """Return (paths of executables that go, why others stay, a sentence for each reason)."""
-    ours = executables.installed_sums()
-    why = {path: executables.why_not_ours(path, ours) for path in removal.paths_there(asked)}
-    # removal.original_steps() has another executable in the place of some
-    going = [
-        path
-        for path, reason in why.items()
-        if not reason and not os.path.lexists(files.original(path))
-    ]
-    for path in removal.paths_there(sorted(set(ours) - set(asked))):
-        why[path] = executables.why_not_ours(path, ours) or (
-            "other CNI configurations may need what is there (reset_executables has it removed)"
-        )
-    reasons: dict[str, list[str]] = {}
-    for path, reason in why.items():
-        reasons.setdefault(reason, []).append(path)
-    return going, [f"Stays: {', '.join(reasons[one])}: {one}." for one in reasons if one]
 
 
 def deployment_record() -> deployed.Record:
@@ -310,7 +242,7 @@ def look(module: AnsibleModule) -> Removal:
     half_written: list[str] = []
     if params["executables"] is not None:
         launchers = sorted({*params["executables"], *executables.launchers()})
-        going, kept = sort_executables(launchers)
+        going, kept = host_removal.sort_executables(launchers)
         conf_dir = os.path.dirname(params["cni_conf"])
         kept += multus.stays(multus.look(conf_dir, ""), multus.kept(conf_dir))
         kept += adopted.by_hand()
@@ -334,8 +266,14 @@ def look(module: AnsibleModule) -> Removal:
         empty_directories=params["empty_directories"] + record.get("directories", []),
         launchers=launchers,
     )
-    look_behind = functools.partial(behind.ends, module.run_command)
-    steps = removal_steps(host, asked, pods, news, look_behind)
+    means = host_removal.Means(
+        functools.partial(
+            detachment.detach_steps, bin_dir=params["cni_bin_dir"], pods=pods, tell=news.lost
+        ),
+        to_multus.steps,
+        functools.partial(behind.ends, module.run_command),
+    )
+    steps = host_removal.steps(host, asked, means)
     return Removal(steps, networks, losing, kept, leases, news)
 
 

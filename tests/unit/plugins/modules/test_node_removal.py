@@ -1,68 +1,11 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The order of a removal's parts; each of them is tested where it is."""
+"""What goes from a host by the options of module node_removal."""
 
 from __future__ import annotations
 
-import pytest
-from ansible_collections.multinet.flannel.plugins.module_utils._attach import pod_news
-from ansible_collections.multinet.flannel.plugins.module_utils._node import adopted, removal
 from ansible_collections.multinet.flannel.plugins.modules import node_removal
-
-
-class Host(removal.Host):
-    """A host on which the guard is."""
-
-    def has_unit(self, name):
-        return True
-
-    def has_link(self, name):
-        return True
-
-    def has_table(self, family, name):
-        return family == "inet"
-
-
-@pytest.mark.parametrize(
-    "given_back, expected",
-    [
-        ([], ["device other", "unit multinet-isolation.service", "nftables table inet multinet"]),
-        # it knows the bridge by our name, and would drop what a bridge of another name sends
-        (
-            [removal.Step("device mn-blue to cni0", lambda: None)],
-            [
-                "unit multinet-isolation.service",
-                "nftables table inet multinet",
-                "device mn-blue to cni0",
-                "device other",
-            ],
-        ),
-    ],
-)
-def test_the_guard_goes_before_a_bridge_is_given_back(tmp_path, monkeypatch, given_back, expected):
-    monkeypatch.setattr(adopted, "RECORD", str(tmp_path / "none"))
-    monkeypatch.setattr(adopted.read, "__defaults__", (adopted.RECORD,))
-    monkeypatch.setattr(adopted, "network_steps", lambda host: given_back)
-    params = {
-        "all_deployed": True,
-        "networks": [],
-        "cni_conf": str(tmp_path / "net.d" / "00-multinet.conf"),
-        "cni_bin_dir": str(tmp_path),
-        "keepers": [],
-        "former": [],
-        "devices": ["other"],
-        "units": ["multinet-isolation.service"],
-        "nft_tables": ["multinet"],
-        "launchers": [],
-        "executables": None,
-        "paths": [],
-        "empty_directories": [],
-    }
-    host = Host(lambda command: (0, "", ""))
-    news = pod_news.PodNews([])
-    steps = node_removal.removal_steps(host, params, {}, news, lambda bridges: [])
-    assert [step.what for step in steps] == expected
 
 
 class Module:
