@@ -165,10 +165,10 @@ plugins_stderr:
 """
 
 import contextlib
-from typing import Any, NamedTuple
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.multinet.flannel.plugins.module_utils._attach import attachment
+from ansible_collections.multinet.flannel.plugins.module_utils._attach import attachment, states
 from ansible_collections.multinet.flannel.plugins.module_utils._attach import target as targets
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import cache, conf, errors
 from ansible_collections.multinet.flannel.plugins.module_utils._names import BY_CALLERS
@@ -192,17 +192,6 @@ ARGUMENT_SPEC = {
 }
 
 
-class Done(NamedTuple):
-    """What was done, or would be: changed: networks or entries; before, after: entries of the
-    container; asked: CNI names of the networks that were asked for.
-    """
-
-    changed: list[Any]
-    before: list[dict[str, Any]]
-    after: list[dict[str, Any]]
-    asked: set[str]
-
-
 def inspector(module: AnsibleModule, said: list[str]) -> targets.Inspect:
     """Return the function that asks a container engine for a container; what an engine says instead
     of an answer is added to said.
@@ -222,81 +211,25 @@ def inspector(module: AnsibleModule, said: list[str]) -> targets.Inspect:
     return inspect
 
 
-def present(
+def act(
     module: AnsibleModule, attacher: attachment.Attacher, target: targets.Target, said: list[str]
-) -> Done:
-    """Attach what is missing; raise TargetError, Error."""
+) -> states.Done:
+    """Do what is asked for; raise TargetError, Error. said: by container engines."""
     params = module.params
+    asked = states.Asked(
+        params["networks"],
+        params["conf_dir"],
+        params["network_dir"],
+        params["interface"],
+        module.check_mode,
+    )
+    if params["state"] == "absent":
+        return states.absent(attacher, target, asked)
     if target.container_id is None:
         raise targets.TargetError(
             f"There is no container {params['container']} on this host: {'; '.join(said)}."
         )
-    if not target.netns:
-        raise targets.TargetError(f"{target.label} has no network namespace: it does not run.")
-    wanted = attachment.load(params["networks"], params["conf_dir"], params["network_dir"])
-    entries = attacher.entries(target)
-    whole = [entry for entry in entries if attacher.is_whole(target, entry)]
-    names = {one.network.name for one in wanted}
-    wanted = [one for one in wanted if one.network.name not in attacher.within(whole)]
-    attachment.assign(
-        wanted,
-        entries,
-        attacher.interfaces(target.netns),
-        first=params["interface"] or "eth0",
-        first_is_fixed=params["interface"] is not None,
-    )
-    known = {entry["networkName"]: entry for entry in entries}
-    missing = [one for one in wanted if known.get(one.network.name) not in whole]
-    for one in wanted:
-        if one not in missing and known[one.network.name]["config"] != one.network.raw:
-            module.warn(
-                f"The configuration of {one.name} changed since it was attached; detach and attach"
-                " it to use the new one."
-            )
-    if module.check_mode:
-        planned = [{"ifName": one.interface, "network": one.name} for one in missing]
-        return Done(missing, whole, whole + planned, names)
-    for entry in whole:
-        attacher.tell(entry)
-    done: list[dict[str, Any]] = []
-    try:
-        for one in missing:
-            if one.network.name in known:
-                attacher.detach(target, known[one.network.name])
-            done.append(attacher.attach(target, one))
-    except errors.Error:
-        for entry in reversed(done):
-            attacher.detach(target, entry)
-        raise
-    return Done(missing, whole, whole + done, names)
-
-
-def absent(
-    module: AnsibleModule, attacher: attachment.Attacher, target: targets.Target, said: list[str]
-) -> Done:
-    """Detach what is attached; raise TargetError, Error."""
-    names = module.params["networks"]
-    entries = attacher.entries(target)
-    for name, entry in attacher.within(entries).items():
-        network = attachment.plain(name)
-        if network in names:
-            raise targets.TargetError(
-                f"The network {network} was attached with the host's whole configuration"
-                f" ({entry['network']}); detach that, without `networks`."
-            )
-    doomed = [entry for entry in entries if not names or entry["network"] in names]
-    if not module.check_mode:
-        failed = []
-        for entry in reversed(doomed):
-            try:
-                attacher.detach(target, entry)
-            except errors.Error as error:
-                failed.append(error.within(f"network {entry['network']}"))
-        if target.container_id:
-            attacher.cache.discard(target.container_id)
-        if failed:
-            raise errors.join(failed)
-    return Done(doomed, entries, [entry for entry in entries if entry not in doomed], set())
+    return states.present(attacher, target, asked, module.warn)
 
 
 def interface_lines(entries: list[dict[str, Any]]) -> str:
@@ -343,12 +276,11 @@ def main() -> None:
         target = targets.find(
             kind, str(params[kind]), params["container_id"], inspector(module, said)
         )
-        action = present if params["state"] == "present" else absent
         # a run that only looks writes nothing, so it takes no lock either; who only takes away does
         # so on a full disk, too
-        alone = attacher.alone(target, needed=action is present)
+        alone = attacher.alone(target, needed=params["state"] == "present")
         with contextlib.nullcontext() if module.check_mode else alone:
-            done = action(module, attacher, target, said)
+            done = act(module, attacher, target, said)
         attached = [entry for entry in done.after if "config" in entry]
         module.exit_json(
             changed=bool(done.changed),

@@ -1,7 +1,9 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which interface a network gets, and which namespace is meant."""
+"""Which interface a network gets, which namespace is meant, and what is done where some of it is
+there or fails.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,11 @@ import json
 import os
 
 import pytest
-from ansible_collections.multinet.flannel.plugins.module_utils._attach import attachment, target
+from ansible_collections.multinet.flannel.plugins.module_utils._attach import (
+    attachment,
+    states,
+    target,
+)
 from ansible_collections.multinet.flannel.plugins.module_utils._cni import cache, conf, errors
 
 
@@ -221,3 +227,56 @@ def test_a_path_that_leads_to_another_namespace_by_now_is_not_handed_to_plugins(
     attacher.detach(pod, entry)
     assert played.calls[-1] == ("DEL", "", "eth0")
     assert attacher.cache.entries() == []
+
+
+@pytest.fixture(name="asked")
+def _asked(tmp_path):
+    for name in ("blue", "red"):
+        network = {"name": f"multinet-{name}", "cniVersion": "0.4.0", "plugins": [{"type": "x"}]}
+        (tmp_path / f"{name}.conflist").write_text(json.dumps(network), encoding="utf-8")
+    return states.Asked(["blue", "red"], "/nowhere", str(tmp_path))
+
+
+def test_only_what_is_missing_is_attached(attacher, played, pod, asked):
+    states.present(attacher, pod, asked._replace(networks=["blue"]), pytest.fail)
+    attacher.present.add("eth0")
+    planned = states.present(attacher, pod, asked._replace(only_look=True), pytest.fail)
+    assert [entry["ifName"] for entry in planned.after] == ["eth0", "net1"]
+    assert [call[0] for call in played.calls].count("ADD") == 1
+    done = states.present(attacher, pod, asked, pytest.fail)
+    assert [entry["network"] for entry in done.before] == ["blue"]
+    assert [one.name for one in done.changed] == ["red"]
+    assert done.asked == {"multinet-blue", "multinet-red"}
+
+
+def test_another_configuration_than_was_attached_is_told(attacher, pod, asked, tmp_path):
+    asked = asked._replace(networks=["blue"])
+    states.present(attacher, pod, asked, pytest.fail)
+    attacher.present.add("eth0")
+    file = tmp_path / "blue.conflist"
+    file.write_text(file.read_text().replace('"x"', '"x", "mtu": 1400'), encoding="utf-8")
+    told = []
+    assert not states.present(attacher, pod, asked, told.append).changed
+    assert len(told) == 1 and "blue changed since it was attached" in told[0]
+
+
+def test_all_are_detached_but_those_that_fail(attacher, played, pod, asked):
+    states.present(attacher, pod, asked, pytest.fail)
+    assert len(states.absent(attacher, pod, asked._replace(only_look=True)).changed) == 2
+    assert len(attacher.cache.entries()) == 2
+    played.fail.add("DEL")
+    with pytest.raises(errors.Error, match="network red"):
+        states.absent(attacher, pod, asked)
+    assert len(attacher.cache.entries()) == 2
+    played.fail.clear()
+    assert (
+        states.absent(attacher, pod, asked._replace(networks=["red"])).after[0]["network"] == "blue"
+    )
+    assert states.absent(attacher, pod, asked._replace(networks=[])).after == []
+    assert attacher.cache.entries() == []
+
+
+def test_a_target_without_a_namespace_gets_nothing(attacher, asked):
+    gone = target.Target("netns:pod", "", "cid")
+    with pytest.raises(target.TargetError, match="it does not run"):
+        states.present(attacher, gone, asked, pytest.fail)
