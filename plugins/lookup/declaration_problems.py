@@ -23,6 +23,15 @@ options:
     type: list
     elements: str
     required: true
+  form:
+    description: How flanneld runs, C(multinet_flanneld_form).
+    type: str
+    choices: [units, daemonset]
+    default: units
+  kubernetes:
+    description: Whether the hosts are nodes of Kubernetes, C(multinet_kubernetes).
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -107,17 +116,28 @@ def octal(value: Any) -> Iterator[str]:
                 )
 
 
+def form_problems(form: str, kubernetes: bool) -> list[str]:
+    """Return a sentence if flanneld cannot run as it is declared to."""
+    if form == "units" or kubernetes:
+        return []
+    return [
+        "multinet_flanneld_form is daemonset, but the hosts are not Kubernetes' nodes: write"
+        " multinet_kubernetes: true, or multinet_flanneld_form: units."
+    ]
+
+
 class LookupModule(LookupBase):
     """See DOCUMENTATION."""
 
     def run(
         self, terms: list[str], variables: dict[str, Any] | None = None, **kwargs: Any
     ) -> list[str]:
-        """Return the sentences of differing(), octal() and version_problems() about the hosts."""
+        """Return the sentences of differing(), octal(), version_problems() and form_problems()."""
         hosts, hostvars = list(terms), (variables or {})["hostvars"]
         first = hostvars[hosts[0]] if hosts else {}
         return [
             *differing(hosts, hostvars),
             *octal(first.get("multinet_networks")),
             *releases.version_problems(first.get("multinet_versions", {}), releases.load_table()),
+            *form_problems(kwargs.get("form", "units"), kwargs.get("kubernetes", False)),
         ]
