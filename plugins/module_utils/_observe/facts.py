@@ -117,7 +117,7 @@ class Leading(NamedTuple):
 def gather(
     plan: dict[str, Any],
     host: str,
-    state_dirs: Iterable[str] = ATTACHMENTS,
+    state_dirs: Collection[str] = ATTACHMENTS,
     bundles: Iterable[str] = cri.BUNDLES,
     *,
     neighbours: bool = False,
@@ -167,7 +167,7 @@ def gather(
             for one in sorted(seen.sandboxes, key=cri.label)
             if one["host_network"]
         ],
-        "problems": [*seen.unseen, *on_devices.unseen, *unasked]
+        "problems": [*seen.unseen, *names.damaged(state_dirs), *on_devices.unseen, *unasked]
         + [
             f"{one.pod['label']} has {what}: only {MOST} of them were looked at."
             for one in every

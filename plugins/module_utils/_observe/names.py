@@ -137,6 +137,26 @@ def given(state_dirs: Iterable[str]) -> dict[int, dict[str, list[str]]]:
     return found
 
 
+def damaged(state_dirs: Iterable[str]) -> list[str]:
+    """Return sentences about the records of attachments that cannot be read. An empty one is that
+    of an ADD which a power cut ended.
+    """
+    found = []
+    for directory in state_dirs:
+        for path in sorted(glob.glob(os.path.join(directory, "*.json"))):
+            try:
+                with open(path, encoding="utf-8") as file:
+                    json.loads(file.read() or "{}")
+            except FileNotFoundError:
+                continue  # its pod has just gone
+            except (OSError, ValueError) as error:
+                found.append(
+                    f"The record {path} cannot be read ({error}), so it is not known what CNI gave"
+                    " that pod. Look at it, and remove it when its container is gone."
+                )
+    return found
+
+
 def _states(state_dirs: Iterable[str]) -> Iterator[tuple[str, int, dict[str, Any]]]:
     """Yield (path, inode of the namespace, content) of the JSON files about living namespaces:
     where there is another one by now, its file is of one that has gone.

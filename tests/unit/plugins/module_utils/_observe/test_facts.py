@@ -201,6 +201,19 @@ def test_what_cni_gave_a_pod_and_it_has_no_more(tmp_path):
     assert facts.lost({"networks": []}, found) == [], "networks that are no longer declared"
 
 
+def test_a_record_that_cannot_be_read_is_told(tmp_path):
+    for name, text in {
+        "whole.json": "{}",
+        "torn.json": '{"netns": "/x", ',
+        "empty.json": "",  # an ADD that a power cut ended: it has given nothing yet
+        "another": "{",
+        ".torn.json.7.tmp": "{",
+    }.items():
+        (tmp_path / name).write_text(text)
+    (told,) = names.damaged([str(tmp_path), str(tmp_path / "none")])
+    assert f"{tmp_path}/torn.json" in told
+
+
 def test_names_of_interfaces_are_safe_and_unique():
     given = [b"eth0", b"\xc3\xa9", b"\xff", b"\\xff", b"a|b\x01"]
     assert list(map(names.plain, given)) == [
