@@ -510,6 +510,17 @@ def test_a_pod_that_has_lost_all_that_cni_gave_it_is_looked_into(tmp_path, monke
         assert [one for one in known["problems"] if "has lost all interfaces" in one]
 
 
+def test_a_pod_that_could_not_be_looked_into_has_lost_nothing(lab, monkeypatch):
+    monkeypatch.setattr(facts, "LOOKS", 2)
+    monkeypatch.setattr(
+        facts, "_look", lambda plan, behind, *dummy: ({}, dict.fromkeys(behind, ""))
+    )
+    known = lab.facts("h1")
+    assert known["pods"] == []
+    assert len(known["problems"]) == 5, "one for each port"
+    assert not [one for one in known["problems"] if "lost" in one]
+
+
 def test_a_way_that_goes_meanwhile_proves_nothing(lab, monkeypatch):
     """Of what a node believed about it, nothing can be read any more."""
     looks = []

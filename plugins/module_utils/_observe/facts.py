@@ -224,7 +224,13 @@ def _settled(plan: dict[str, Any], state_dirs: Iterable[str], bundles: Iterable[
         for seen in pods.values():
             names.give_names(seen.pod, labels.get(seen.pod["inode"], {}))
             seen.pod["lost"] = lost(plan, given.pop(seen.pod["inode"], {}), seen.pod)
-        bare = {inode: one for inode, one in given.items() if lost(plan, one)}
+        # what could not be looked into may well have them
+        shut = {port["interface"] for port in ports if port["netnsid"] not in pods}
+        bare = {
+            inode: one
+            for inode, one in given.items()
+            if lost(plan, one) and not shut & {end for ends in one.values() for end in ends}
+        }
     without, unseen = _bare(plan, links, bare, labels)
     return _Look(links, ports, strangers, pods, missing, sandboxes, without, unseen)
 
