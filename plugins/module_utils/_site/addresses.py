@@ -226,7 +226,9 @@ def _network_problems(
     for declared, network in zip(plan["networks"], networks):
         name = network["name"]
         if network["leases"] is None:
-            why = f" {reasons[0]}" if reasons else " It is not deployed: run the playbook site."
+            # where no host was looked at, nobody knows why
+            missing = " It is not deployed: run the playbook site." if found else ""
+            why = f" {reasons[0]}" if reasons else missing
             yield f"The leases of network {name} are not known.{why}"
         deployed = {
             side["cidr"]
