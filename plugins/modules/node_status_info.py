@@ -36,6 +36,11 @@ options:
     description: Whether the host's Node object says that it has the networks, if that is known, see
       M(multinet.flannel.kubernetes_info).
     type: bool
+  cluster_problem:
+    description: Why M(multinet.flannel.kubernetes_info) could not look at the cluster, to be told
+      with what could not be checked.
+    type: str
+    default: ''
 extends_documentation_fragment:
   - multinet.flannel.cni_conf
   - multinet.flannel.cni.cni_bin_dir
@@ -117,6 +122,7 @@ def main() -> None:
             "containerd_config": {"type": "path", "default": wiring.CONTAINERD},
             "endpoints": {"type": "bool", "default": False},
             "announced": {"type": "bool"},
+            "cluster_problem": {"type": "str", "default": ""},
         },
         supports_check_mode=True,
     )
@@ -142,7 +148,12 @@ def main() -> None:
                 seen["api"] = probe.problem(kubeconfig)
     except (deployed.DeployedError, commands.ObserveError) as error:
         module.fail_json(msg=f"This host could not be looked at. {error}")
-    module.exit_json(changed=False, **compare.status(plan, seen))
+    result = compare.status(plan, seen)
+    if module.params["cluster_problem"]:
+        told = f"The nodes of the cluster were not looked at. {module.params['cluster_problem']}"
+        result["lines"].append(told)
+        result["not_looked_at"].append(told)
+    module.exit_json(changed=False, **result)
 
 
 def _named(record: deployed.Record, name: str) -> tuple[str, str] | None:

@@ -40,3 +40,25 @@ def test_a_module_that_crashes_is_red_with_its_sentence(tmp_path):
     assert "KeyError: 'what nobody thought of'" in red
     assert "networks of this host are not as deployed" not in said
     assert json.loads(written.read_text(encoding="utf-8"))["crashes"]["msg"]
+
+
+def test_a_cluster_that_could_not_be_looked_at_is_told(tmp_path):
+    written = tmp_path / "status.json"
+    settings = {
+        "multinet_networks": [],
+        "multinet_kubernetes": True,
+        "multinet_kubeconfig": str(tmp_path / "none"),
+        "status_file": str(written),
+    }
+    play = {
+        "hosts": "all",
+        "gather_facts": False,
+        "vars": settings,
+        "roles": ["multinet.flannel.status"],
+    }
+    ansible = Ansible(tmp_path / "run", {"node1": {}})
+    ansible.playbook([play])
+    told = "The nodes of the cluster were not looked at. "
+    assert told in ansible.output
+    (sentence,) = json.loads(written.read_text(encoding="utf-8"))["node1"]["not_looked_at"]
+    assert sentence.startswith(told) and settings["multinet_kubeconfig"] in sentence
