@@ -1,7 +1,9 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Part 3 of the table: masquerade of what leaves the networks for good. Pure."""
+"""Part 3 of 3 of the table `inet multinet`, which ruleset.py puts together: masquerade of what
+leaves the networks for good. Pure.
+"""
 
 from __future__ import annotations
 

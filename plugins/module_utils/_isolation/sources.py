@@ -1,7 +1,9 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Part 1 of the table: source addresses. Each device brings in its own network's only. Pure."""
+"""Part 1 of 3 of the table `inet multinet`, which ruleset.py puts together: source addresses. Each
+device brings in its own network's only. Pure.
+"""
 
 from __future__ import annotations
 
