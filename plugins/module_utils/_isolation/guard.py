@@ -1,8 +1,8 @@
 # Copyright (c) 2026, the multinet.flannel authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Part 2 of 3 of the table `inet multinet`, which ruleset.py puts together: from network to network,
-to nodes, and to tunnels. Pure.
+"""Part 2 of 3 of the table `inet multinet`, which ruleset.py puts together: from network to
+network, to nodes, and to tunnels. Pure.
 """
 
 from __future__ import annotations
