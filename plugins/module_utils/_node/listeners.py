@@ -45,7 +45,7 @@ def look(tcp: Collection[int] = (), udp: Collection[int] = (), root: str = "/") 
     for one in found:
         # the kernel's table does not say whether it has IPv4, too
         if (one["protocol"], one.pop("version"), one["address"]) == ("tcp", "6", ""):
-            one["address"] = "::" if _is_free(one["port"]) else ""
+            one["address"] = "::" if is_free(one["port"]) else ""
         one.update(owners.get(one.pop("inode"), {"process": "", "pid": 0, "unit": ""}))
     return found
 
@@ -78,7 +78,7 @@ def _has(listening: str, address: str) -> bool:
     return listening in ("", address) or (listening == "::" and ":" in address)
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
     """Whether somebody could listen at a TCP port of 127.0.0.1."""
     with socket.socket() as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

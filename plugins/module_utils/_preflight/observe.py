@@ -104,7 +104,8 @@ def observe(
         addresses = _json(run, ["ip", "-j", "addr"])
         routes = _json(run, ["ip", "-j", "route"]) + _json(run, ["ip", "-6", "-j", "route"])
     networks, ours = plan["networks"], (deployed or {}).get("networks", [])
-    busy_ports = [one["healthz_port"] for one in networks if _busy(one["healthz_port"])]
+    healthz_ports = [one["healthz_port"] for one in networks]
+    busy_ports = [port for port in healthz_ports if not listeners.is_free(port)]
     tunnels = {port for one in networks for port in one["tunnel_ports"]}
     busy_udp_ports = sorted(port for port in tunnels if _busy_udp(port))
     return {
@@ -294,16 +295,6 @@ def _read_only(path: str) -> bool:
     while not os.path.isdir(path):
         path = os.path.dirname(path) or "/"  # above a relative one there is nothing
     return not os.access(path, os.W_OK)
-
-
-def _busy(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as trial:
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            trial.bind(("127.0.0.1", port))
-        except OSError:
-            return True
-    return False
 
 
 def _busy_udp(port: int) -> bool:
