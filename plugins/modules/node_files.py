@@ -257,7 +257,7 @@ def wish_from(params: dict[str, Any], given: list[files.File]) -> files.Wish:
     )
 
 
-def decided(wish: files.Wish, needs: dict[str, str]) -> list[files.Change]:
+def decided(wish: files.Wish, needs: dict[str, str]) -> list[files.FileChange]:
     """Return what is to change; raise NodeFilesError, also where something of needs is missing."""
     errors = files.check(wish) + files.missing(needs)
     if errors:

@@ -267,7 +267,7 @@ def _deployed(reason: str) -> list[units.Unit]:
 
 
 def _ask_first(
-    module: AnsibleModule, wanted: list[units.Unit], changes: list[units.Change]
+    module: AnsibleModule, wanted: list[units.Unit], changes: list[units.UnitChange]
 ) -> None:
     """Fail with the reason where a flanneld would wait for its data store in vain."""
     begun = {change.unit for change in changes if change.verb != "reload"}
@@ -281,7 +281,7 @@ def _ask_first(
         )
 
 
-def _diff(changes: list[units.Change], enable: list[str]) -> dict[str, str]:
+def _diff(changes: list[units.UnitChange], enable: list[str]) -> dict[str, str]:
     """Return Ansible's diff of what is done to units, and of those that are enabled."""
     before = [f"{c.unit}: {c.reason}\n" for c in changes]
     after = [f"{c.unit}: {c.verb}ed\n" for c in changes]

@@ -200,7 +200,7 @@ def act(step: repair.Step) -> None:
     for command in step.commands:
         commands.run(command)
     if step.unit:
-        change = units.Change(step.unit, "restart", step.reason)
+        change = units.UnitChange(step.unit, "restart", step.reason)
         units.apply(units.Systemd(units.run), [change], [], READY_SECONDS)
 
 

@@ -100,7 +100,9 @@ class Repairs:
                 lost = [step for step in steps if step.unit and step.network in networks]
                 _run_commands(lost)
                 taken += lost
-            changes = [units.Change(one.unit, "restart", one.reason) for one in taken if one.unit]
+            changes = [
+                units.UnitChange(one.unit, "restart", one.reason) for one in taken if one.unit
+            ]
             units.apply(self._systemd, changes, [], self._asked.timeout)
         self.made += taken + ways
 

@@ -104,7 +104,7 @@ class State(NamedTuple):
     entries: int = 0  # of a directory
 
 
-class Change(NamedTuple):
+class FileChange(NamedTuple):
     """One thing to be done."""
 
     # directory, file, keep (what has no .original at its end), give back (what has one) or remove
@@ -234,7 +234,7 @@ def _number(kind: str, name: str | None, number_of: Callable[[str], int]) -> int
         raise KeyError(f"{kind} {name}") from None
 
 
-def decide(wish: Wish) -> list[Change]:
+def decide(wish: Wish) -> list[FileChange]:
     """Compare a (checked) wish with what is there; return what is to be done, in order.
 
     Raises NodeFilesError with everything that is in the way.
@@ -255,7 +255,7 @@ def decide(wish: Wish) -> list[Change]:
     return [*due, record] if record else due
 
 
-def _decide_record(wish: Wish, changes: Sequence[Change]) -> Change | None:
+def _decide_record(wish: Wish, changes: Sequence[FileChange]) -> FileChange | None:
     sums = {
         item.path: hashlib.sha256(item.content.encode("utf-8", "surrogateescape")).hexdigest()
         for item in wish.files
@@ -268,10 +268,10 @@ def _decide_record(wish: Wish, changes: Sequence[Change]) -> Change | None:
     return _decide_file(File(wish.record, text, "0600", last=True), [])
 
 
-def _decide_directory(item: Directory, errors: list[str]) -> Change | None:
+def _decide_directory(item: Directory, errors: list[str]) -> FileChange | None:
     before = look(item.path)
     uid, gid = _ids_or_error("directories", item, errors)
-    change = Change("directory", item.path, before, item.mode, uid, gid)
+    change = FileChange("directory", item.path, before, item.mode, uid, gid)
     if before.kind not in ("absent", "directory"):
         errors.append(
             f"directories: {item.path} exists and is not a directory (it is a {before.kind});"
@@ -280,7 +280,7 @@ def _decide_directory(item: Directory, errors: list[str]) -> Change | None:
     return change if before.kind == "absent" or _attributes_differ(change) else None
 
 
-def _decide_file(item: File, errors: list[str]) -> Change | None:
+def _decide_file(item: File, errors: list[str]) -> FileChange | None:
     before = look(item.path)
     uid, gid = _ids_or_error("files", item, errors)
     content = item.content.encode("utf-8", "surrogateescape")
@@ -290,7 +290,9 @@ def _decide_file(item: File, errors: list[str]) -> Change | None:
         there = before.content.splitlines(keepends=True)
         new = [line for line in content.splitlines(keepends=True) if line not in there]
         content = b"".join(there + new)
-    change = Change("file", item.path, before, item.mode, uid, gid, content, item.secret, item.last)
+    change = FileChange(
+        "file", item.path, before, item.mode, uid, gid, content, item.secret, item.last
+    )
     if before.kind in ("directory", "other"):
         errors.append(
             f"files: {item.path} exists and is not a regular file (it is a {before.kind});"
@@ -300,7 +302,7 @@ def _decide_file(item: File, errors: list[str]) -> Change | None:
     return None if same else change
 
 
-def _decide_keep(item: File, change: Change | None) -> Change | None:
+def _decide_keep(item: File, change: FileChange | None) -> FileChange | None:
     """Before a file of another's is replaced; what was kept at an earlier time is older."""
     if change is None or item.is_ours is None or change.before.kind not in ("file", "link"):
         return None
@@ -314,18 +316,18 @@ def _decide_keep(item: File, change: Change | None) -> Change | None:
     return _keeping(item.path)
 
 
-def _decide_kept(path: str) -> Change | None:
+def _decide_kept(path: str) -> FileChange | None:
     there, kept = look(path), look(original(path))
     same = (there.kind, there.content) == (kept.kind, kept.content)
     return None if same or there.kind == "absent" else _keeping(path)
 
 
-def _keeping(path: str) -> Change:
+def _keeping(path: str) -> FileChange:
     text = f"(what {path} is now)\n"
-    return Change("keep", original(path), look(original(path)), content=text.encode())
+    return FileChange("keep", original(path), look(original(path)), content=text.encode())
 
 
-def _decide_absent(path: str, errors: list[str]) -> Change | None:
+def _decide_absent(path: str, errors: list[str]) -> FileChange | None:
     plain = path.rstrip("/")
     before = look(plain)
     if before.kind == "absent":
@@ -335,23 +337,23 @@ def _decide_absent(path: str, errors: list[str]) -> Change | None:
             f"absent: {path} is a directory that is not empty; end the path in a slash to remove it"
             " with all its content."
         )
-    return Change("remove", plain, before)
+    return FileChange("remove", plain, before)
 
 
-def _decide_given_back(path: str, is_ours: Callable[[bytes], bool]) -> Change | None:
+def _decide_given_back(path: str, is_ours: Callable[[bytes], bool]) -> FileChange | None:
     """Where another has put something since, that stays, and what was kept is out of date."""
     before, kept = look(path), look(original(path))
     if before.kind not in ("absent", "file") or (
         before.kind == "file" and not is_ours(before.content)
     ):
-        return None if kept.kind == "absent" else Change("remove", original(path), kept)
+        return None if kept.kind == "absent" else FileChange("remove", original(path), kept)
     if kept.kind == "absent":
-        return None if before.kind == "absent" else Change("remove", path, before)
+        return None if before.kind == "absent" else FileChange("remove", path, before)
     text = f"(what {original(path)} is now)\n"
-    return Change("give back", path, before, content=text.encode())
+    return FileChange("give back", path, before, content=text.encode())
 
 
-def _decide_versions(path: str) -> list[Change]:
+def _decide_versions(path: str) -> list[FileChange]:
     """The latest of the others stays for what was started with it; what has no name of a version is
     somebody else's.
     """
@@ -367,10 +369,10 @@ def _decide_versions(path: str) -> list[Change]:
     except FileNotFoundError:
         return []
     others.sort(key=lambda one: one.stat().st_mtime_ns)
-    return [Change("remove", one.path, look(one.path)) for one in others[:-1]]
+    return [FileChange("remove", one.path, look(one.path)) for one in others[:-1]]
 
 
-def _attributes_differ(change: Change) -> bool:
+def _attributes_differ(change: FileChange) -> bool:
     before = change.before
     return any(
         wanted is not None and wanted != is_now
@@ -392,7 +394,7 @@ def _ids_or_error(
         return None, None
 
 
-def diff(changes: Sequence[Change]) -> list[dict[str, str]]:
+def diff(changes: Sequence[FileChange]) -> list[dict[str, str]]:
     """Return the changes as Ansible's diff: {before_header, after_header, before, after} of each.
 
     Neither secret content nor that of a file which not everybody on the host may read is in it.
@@ -418,7 +420,7 @@ def diff(changes: Sequence[Change]) -> list[dict[str, str]]:
     return result
 
 
-def _after(change: Change) -> State:
+def _after(change: FileChange) -> State:
     """Return the state that a change leads to."""
     if change.action == "remove":
         return State("absent")
@@ -459,7 +461,7 @@ def _text(state: State, hidden: bool) -> str:
         return f"(not shown: not UTF-8, {len(state.content)} bytes)\n"
 
 
-def apply(changes: Sequence[Change]) -> None:
+def apply(changes: Sequence[FileChange]) -> None:
     """Make the changes: directories, then all files (each staged beside its target before the first
     is renamed), then removals, then the files that are last.
 
@@ -502,7 +504,7 @@ def _hint(path: str, error: OSError) -> str:
     return ""
 
 
-def _stage(change: Change) -> str:
+def _stage(change: FileChange) -> str:
     mode = int(change.mode or "0644", 8)
     return stage(change.path, change.content, mode, uid=change.uid, gid=change.gid)
 
@@ -516,7 +518,7 @@ def _keep(path: str) -> None:
     remove(temporary)  # is there where a killed run kept it before: rename() leaves both names
 
 
-def _make_directory(change: Change) -> None:
+def _make_directory(change: FileChange) -> None:
     path = change.path.rstrip("/")
     new = change.before.kind == "absent"
     make_directories(os.path.dirname(path))
@@ -531,7 +533,7 @@ def _make_directory(change: Change) -> None:
     sync_directory(os.path.dirname(path))
 
 
-def _remove(change: Change) -> None:
+def _remove(change: FileChange) -> None:
     if change.before.kind == "directory" and not change.before.link:
         shutil.rmtree(change.path)
     else:

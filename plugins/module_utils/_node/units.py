@@ -98,7 +98,7 @@ class Process(NamedTuple):
     arguments: Sequence[str] = ()
 
 
-class Change(NamedTuple):
+class UnitChange(NamedTuple):
     """What is to be done with a unit."""
 
     unit: str
@@ -245,7 +245,7 @@ class Systemd:
         return (journal.reason_in(out) if code == 0 else "") or "(the journal has nothing of it)"
 
 
-def plan(systemd: Systemd, units: Sequence[Unit]) -> tuple[list[Change], list[str]]:
+def plan(systemd: Systemd, units: Sequence[Unit]) -> tuple[list[UnitChange], list[str]]:
     """Return what is to be done with units, and the names of those to enable; raise UnitError."""
     if not units:
         return [], []
@@ -274,13 +274,13 @@ def plan(systemd: Systemd, units: Sequence[Unit]) -> tuple[list[Change], list[st
             starts = unit.verb == "reload" and properties.get("ActiveState") != "active"
             verb = "start" if starts else unit.verb
             anew = reason.code == UNIT_FILE
-            changes.append(Change(unit.name, verb, reason.sentence(), anew))
+            changes.append(UnitChange(unit.name, verb, reason.sentence(), anew))
         if properties.get("UnitFileState") not in ("enabled", "enabled-runtime"):
             enable.append(unit.name)
     return changes, enable
 
 
-def in_vain(systemd: Systemd, units: Sequence[Unit], changes: Sequence[Change]) -> list[str]:
+def in_vain(systemd: Systemd, units: Sequence[Unit], changes: Sequence[UnitChange]) -> list[str]:
     """Return a sentence for each unit that changes were applied to and that still runs with
     something else than it should, because of files of others; raise UnitError.
     """
@@ -302,7 +302,7 @@ def in_vain(systemd: Systemd, units: Sequence[Unit], changes: Sequence[Change]) 
 
 def apply(
     systemd: Systemd,
-    changes: Sequence[Change],
+    changes: Sequence[UnitChange],
     enable: Sequence[str],
     timeout: int,
     clock: Callable[[], float] = time.monotonic,

@@ -115,7 +115,7 @@ def test_a_unit_that_must_not_stop_is_reloaded_when_it_works_with_something_else
     state_file = tmp_path / "state.json"
     guard = GUARD._replace(state_file=str(state_file))
     host = Host(MainPID=str(os.getpid()))
-    expected = [units.Change(guard.name, "reload", "it runs with another SUM")]
+    expected = [units.UnitChange(guard.name, "reload", "it runs with another SUM")]
     for said in (None, "half a fi", '{"environment": {"SUM": "old"}}'):
         if said:
             state_file.write_text(said, encoding="utf-8")
@@ -129,7 +129,7 @@ def test_a_unit_that_must_not_stop_is_reloaded_when_it_works_with_something_else
 def test_a_unit_that_must_not_stop_is_started_when_it_does_not_run():
     host = Host(ActiveState="activating")
     changes, enable = units.plan(units.Systemd(host), [GUARD])
-    assert (changes, enable) == ([units.Change(GUARD.name, "start", "it does not run")], [])
+    assert (changes, enable) == ([units.UnitChange(GUARD.name, "start", "it does not run")], [])
     host.properties["ActiveState"] = "active"
     units.apply(units.Systemd(host), changes, enable, 5)
     name = GUARD.name
@@ -157,7 +157,7 @@ def test_a_timer_is_brought_in_line_when_the_file_of_what_it_starts_changed():
         asked.append(argv)
         return 0, shown, ""
 
-    changes = [units.Change("x.timer", "restart", "its unit file changed", enable_anew=True)]
+    changes = [units.UnitChange("x.timer", "restart", "its unit file changed", enable_anew=True)]
     assert units.plan(units.Systemd(run), [units.Unit("x.timer")]) == (changes, [])
     assert asked[0][-2:] == ["x.timer", "x.service"]
 
@@ -166,7 +166,7 @@ def test_a_unit_that_cannot_be_reloaded_is_named_with_what_it_printed():
     host = Host()
     host.failing = ("reload",)
     with pytest.raises(units.UnitError, match=r"(?s)reload flanneld@red.service.*no such table"):
-        units.apply(units.Systemd(host), [units.Change(GUARD.name, "reload", "")], [], 5)
+        units.apply(units.Systemd(host), [units.UnitChange(GUARD.name, "reload", "")], [], 5)
 
 
 def test_environment_file_and_running_process_are_read_alike():
@@ -243,7 +243,7 @@ def test_a_unit_that_is_not_ready_in_time_is_named_with_its_reason():
     ):
         units.apply(
             units.Systemd(run),
-            [units.Change("flanneld@a.service", "restart", "it does not run")],
+            [units.UnitChange("flanneld@a.service", "restart", "it does not run")],
             [],
             5,
             clock=lambda: next(clock),
@@ -284,7 +284,7 @@ def test_a_unit_that_will_not_get_ready_is_not_waited_for(seen, told):
 
 
 def start(run):
-    changes = [units.Change("a.service", "start", "it does not run")]
+    changes = [units.UnitChange("a.service", "start", "it does not run")]
     units.apply(units.Systemd(run), changes, [], 5, clock=lambda: 0, sleep=lambda dummy: None)
 
 
@@ -317,7 +317,7 @@ def test_a_restart_that_was_in_vain_names_the_file_that_is_to_blame(tmp_path):
     file = tmp_path / "x.conf"
     file.write_text("[Service]\nEnvironment=MULTINET_CONFIG_SHA256=x\n", encoding="utf-8")
     unit = units.Unit(UNIT.name, {"MULTINET_CONFIG_SHA256": "new"}, reason="executable")
-    changes = [units.Change(unit.name, "restart", "it does not run")]
+    changes = [units.UnitChange(unit.name, "restart", "it does not run")]
 
     def in_vain(drop_in, wanted):
         host = Host(MainPID=str(os.getpid()), DropInPaths=drop_in)
