@@ -42,8 +42,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
-    Route = tuple[bytes, dict[int, bytes]]  # see dump()
-
 TABLE = "inet multinet"
 PORTS_TABLE = "bridge multinet"  # whose sets the ports of pods are in
 # How a table begins in the file: by itself it replaces one that is nobody's. An owner has to say it
@@ -575,86 +573,59 @@ def surroundings(definition: str) -> dict[str, set[str]]:
     if not names:
         return {}
     devices = set(re.findall(r'"([^"]+)"', "".join(DEVICES.findall(definition))))
-    shared = {port for ports in PORTS.findall(definition) for port in ports.split(", ")}
     ranges = [
         ipaddress.ip_network(f"{address}/{length}")
         for length, addresses in RANGES.findall(definition)
         for address in addresses.split(", ")
     ]
-    declared = {
+    sets = ("nodes", "nodes6", "underlay_devices", "other_tunnel_ports", "other_tunnel_protocols")
+    found: dict[str, set[str]] = {name: set() for name in sets}
+    own: set[bytes] = set()
+    others = {
         ipaddress.ip_address(text).packed
         for listed in NODES.findall(definition)
         for text in listed.split(", ")
     }
 
-    def is_node(packed: bytes) -> bool:
+    def node(packed: bytes, known: set[bytes]) -> None:
         address = ipaddress.ip_address(packed)
         special = address.is_loopback or address.is_link_local or address.is_unspecified
-        return not special and not any(address in one for one in ranges)
+        if not special and not any(address in one for one in ranges):
+            found["nodes" if address.version == 4 else "nodes6"].add(str(address))
+            known.add(packed)
 
-    links = _links(devices, shared)
-    addresses = (attributes for dummy, attributes in dump(RTM_GETADDR, 8))
-    own = {one.get(IFA_LOCAL) or one[IFA_ADDRESS] for one in addresses}
-    others = set(_tunnelled_to(links.tunnels))
-    routes = list(dump(RTM_GETROUTE, 12))
-    others.update(_gateways(ranges, routes))
-    own, others = set(filter(is_node, own)), set(filter(is_node, others))
-    nodes = [ipaddress.ip_address(packed) for packed in own | others]
-    leading = _leading_to((declared | others) - own, routes)
-    found = {
-        "nodes": {str(one) for one in nodes if one.version == 4},
-        "nodes6": {str(one) for one in nodes if one.version == 6},
-        "underlay_devices": {f'"{links.names[one]}"' for one in leading if one in links.names},
-        "other_tunnel_ports": links.other_ports | (_listening() - shared),
-        "other_tunnel_protocols": links.other_protocols,
-    }
-    return {name: found[name] for name in names}
-
-
-class _Links(NamedTuple):
-    """tunnels: indexes of the networks' devices, and of tunnels that share a port with one of them;
-    names: of all others, by index; other_ports, other_protocols: of tunnels among these.
-    """
-
-    tunnels: set[int]
-    names: dict[int, str]
-    other_ports: set[str]
-    other_protocols: set[str]
-
-
-def _links(devices: set[str], shared: set[str]) -> _Links:
-    """Return what devices the host has. devices: those of the networks; shared: their ports."""
-    found = _Links(set(), {}, set(), set())
+    shared = {port for ports in PORTS.findall(definition) for port in ports.split(", ")}
+    tunnels: set[int] = set()
+    names_of: dict[int, str] = {}
     for body, attributes in dump(RTM_GETLINK, 16):
         index, flags = struct.unpack_from("=iI", body, 4)
         name = attributes[IFLA_IFNAME].rstrip(b"\0").decode("utf-8", "replace")
         if NAME.fullmatch(name) and name not in devices:
-            found.names[index] = name
+            names_of[index] = name
         if name in devices:
-            found.tunnels.add(index)
+            tunnels.add(index)
         elif flags & IFF_UP:
             ports, protocols = _tunnel(attributes.get(IFLA_LINKINFO, b""))
             if ports & shared:
-                found.tunnels.add(index)
-            found.other_ports.update(ports)
-            found.other_protocols.update(protocols)
-    return found
-
-
-def _tunnelled_to(tunnels: set[int]) -> Iterator[bytes]:
-    """Yield the hosts in the forwarding tables of some devices."""
+                tunnels.add(index)
+            found["other_tunnel_ports"] |= ports
+            found["other_tunnel_protocols"] |= protocols
+    found["other_tunnel_ports"] |= _listening() - shared
+    for dummy, attributes in dump(RTM_GETADDR, 8):
+        node(attributes.get(IFA_LOCAL) or attributes[IFA_ADDRESS], own)
     for body, attributes in dump(RTM_GETNEIGH, 12, AF_BRIDGE):
         if struct.unpack_from("=i", body, 4)[0] in tunnels and NDA_DST in attributes:
-            yield attributes[NDA_DST]
-
-
-def _gateways(ranges: Sequence[Any], routes: Sequence[Route]) -> Iterator[bytes]:
-    """Yield the gateways of routes into the networks' ranges."""
+            node(attributes[NDA_DST], others)
+    routes = list(dump(RTM_GETROUTE, 12))
     for dummy, attributes in routes:
         if RTA_DST in attributes and RTA_GATEWAY in attributes:
             target = ipaddress.ip_address(attributes[RTA_DST])
             if any(target in one for one in ranges):
-                yield attributes[RTA_GATEWAY]
+                node(attributes[RTA_GATEWAY], others)
+    for index in _leading_to(others - own, routes):
+        if index in names_of:
+            found["underlay_devices"].add(f'"{names_of[index]}"')
+    return {name: found[name] for name in names}
 
 
 def _filled(definition: str) -> list[str]:
@@ -662,7 +633,9 @@ def _filled(definition: str) -> list[str]:
     return [name for line in FILLED.findall(definition) for name in line.split()]
 
 
-def _leading_to(targets: set[bytes], routes: Sequence[Route]) -> Iterator[int]:
+def _leading_to(
+    targets: set[bytes], routes: Sequence[tuple[bytes, dict[int, bytes]]]
+) -> Iterator[int]:
     """Yield the index of each device by which a route leads to one of some addresses."""
     within: dict[tuple[int, int], set[int]] = {}  # (octets, length) -> the prefixes of them
     for body, attributes in routes:
