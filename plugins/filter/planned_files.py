@@ -71,6 +71,7 @@ def isolation_files(plan: dict[str, Any], settings: dict[str, Any]) -> list[dict
             settings["docker_network"],
             settings.get("closed_ports", []),
             int(settings.get("subnet_server_port") or 0),
+            settings.get("underlay_interface", ""),
         )
     except ValueError as error:
         raise AnsibleFilterError(str(error)) from error

@@ -107,6 +107,7 @@ class Lab:
             f"h1-{next(iter(self.networks))}-b"
         ]
         self.endpoints = ["h1", "h2", OUTSIDE] + self.pods
+        self._guarded: dict[str, str] = {}  # host -> its rules
         self._listeners: dict = {}
         self._senders: dict = {}
 
@@ -380,13 +381,19 @@ class Lab:
 
     def flush(self) -> None:
         self.nft("flush ruleset\n")
+        self._guarded.clear()
 
     def guard(self, planned: dict | None = None, hosts: t.Sequence[str] = ("h1", "h2")) -> None:
         """What the collection keeps the networks apart with, by its defaults. planned: another plan
         of the same networks.
         """
-        rules = ruleset(planned or self.plan, LEASES)
-        for host in hosts:
+        rules = ruleset(planned or self.plan, LEASES, underlay_interface="eth0")
+        self._guarded.update(dict.fromkeys(hosts, rules))
+        self.look_again()
+
+    def look_again(self) -> None:
+        """What the guards do when the kernel tells of devices and routes."""
+        for host, rules in self._guarded.items():
             with self.inside(host):
                 sets = filled(rules)
             self.nft(rules + sets, [host])

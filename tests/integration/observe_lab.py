@@ -303,7 +303,7 @@ class ObserveLab:
         """Load what the guard does, and nothing else, on these hosts, or on all: its tables by the
         defaults, with the nodes and the ports of pods in them.
         """
-        tables = ruleset(self.plan, LEASES) + ports.table(self.plan)
+        tables = ruleset(self.plan, LEASES, underlay_interface="eth0") + ports.table(self.plan)
         for host in hosts or self.hosts:
             attached = sorted((self.place / host / "state").glob("*.json"))
             self.nft(host, "flush ruleset\n" + tables + self.on(host, filled, tables, attached))

@@ -476,6 +476,97 @@ def masqueraded_into_a_tunnel(lab):
         return token in lab.receipts([token])
 
 
+# Addresses of a network or of a node, for a pod of a definition of its own: the plugins of CNI
+# route to whatever a definition says.
+
+
+@contextlib.contextmanager
+def pod_with_addresses(lab, prefix, used, target, *, on_a_bridge=False):
+    """While this lasts, OUTSIDE is a pod on h1 to which h1 routes a prefix, as the plugin ptp does,
+    or bridge as its gateway. used: its address.
+    """
+    with another_cnis_pod(lab, target):
+        device = "cali0"
+        if on_a_bridge:
+            device = "own0"
+            lab.run("h1", "ip", "link", "add", device, "type", "bridge")
+            lab.run("h1", "ip", "link", "set", device, "up")
+        try:
+            lab.run("h1", "ip", "route", "add", prefix, "dev", device, "scope", "link")
+            if on_a_bridge:
+                inner = "169.254.1.1/32"
+                lab.run("h1", "ip", "addr", "del", inner, "dev", "cali0")
+                lab.run("h1", "ip", "addr", "add", inner, "dev", device)
+                lab.run("h1", "ip", "link", "set", "cali0", "master", device)
+                lab.sysctl("h1", f"ipv4/conf/{device}/rp_filter", "0")
+            entry = ["lladdr", hardware(lab, OUTSIDE, "eth1"), "dev", device]
+            lab.run("h1", "ip", "neigh", "replace", used, *entry)
+            lab.look_again()
+            yield
+        finally:
+            if on_a_bridge:
+                lab.run("h1", "ip", "link", "del", device)
+
+
+def overheard(lab, *sent):
+    """Return whether OUTSIDE hears, as that pod, what others send: (sender, address)."""
+    with lab.inside(OUTSIDE):
+        ear = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+    with ear:
+        ear.bind(("eth1", 3))
+        tokens = []
+        for cell in sent:
+            with contextlib.suppress(PermissionError):  # the host's own, dropped in output
+                tokens.append(lab.send(*cell).encode())
+        heard = [one.recv(4096) for one in heard_from([ear])]
+    lab.receipts([])
+    return any(token in data for token in tokens for data in heard)
+
+
+def a_node_by_its_definition(lab):
+    """Speak to a tunnel with the address of another node, to which its node routes."""
+    node = lab.underlay(2)
+    with pod_with_addresses(lab, f"{node}/32", node, lab.underlay(1)):
+        token = lab.inject(OUTSIDE, lab.underlay(1), "h1-red", node)
+        return token in lab.receipts([token])
+
+
+def a_node_that_listens_by_its_definition(lab):
+    """With that address, get what its node sends to the tunnel of the other."""
+    node = lab.underlay(2)
+    with pod_with_addresses(lab, f"{node}/32", node, lab.underlay(1)):
+        return overheard(lab, ("h1-red", lab.pod_address("h2-red")))
+
+
+def a_member_by_its_definition(lab, on_a_bridge=False):
+    """Be a pod of another node in a network without a tunnel device."""
+    prefix, target = f"{lab.subnet('green', 2)[64]}/26", lab.pod_address("h1-green")
+    mine = str(lab.subnet("green", 2)[77])
+    with pod_with_addresses(lab, prefix, mine, target, on_a_bridge=on_a_bridge):
+        cell = (OUTSIDE, target, mine)
+        return cell in lab.probe([cell]) or overheard(lab, ("h1-green", mine))
+
+
+def a_member_by_its_definition_on_a_bridge(lab):
+    """The same with a bridge of its own."""
+    return a_member_by_its_definition(lab, on_a_bridge=True)
+
+
+def a_neighbour_by_its_definition(lab):
+    """Get what comes out of the tunnel for a pod, or what the node itself sends it."""
+    address = lab.pod_address("h1-red")
+    with pod_with_addresses(lab, f"{address}/32", address, lab.underlay(1)):
+        return overheard(lab, ("h2-red", address), ("h1", address))
+
+
+def a_subnet_by_its_definition(lab):
+    """Get what pods of a network send to a part of another node's subnet."""
+    subnet = lab.subnet("red", 2)
+    prefix, mine = f"{subnet[128]}/25", str(subnet[254])
+    with pod_with_addresses(lab, prefix, mine, lab.underlay(1), on_a_bridge=True):
+        return overheard(lab, ("h1-red", mine))
+
+
 # By what the pod or the host does to a packet on its way
 
 
@@ -732,6 +823,12 @@ ATTACKS = [
     a_node_for_its_tunnel_ipv6,
     from_no_node,
     from_no_node_ipv6,
+    a_node_by_its_definition,
+    a_node_that_listens_by_its_definition,
+    a_member_by_its_definition,
+    a_member_by_its_definition_on_a_bridge,
+    a_neighbour_by_its_definition,
+    a_subnet_by_its_definition,
     masqueraded_into_a_tunnel,
     source_routed_into_a_tunnel,
     computed_into_a_tunnel,

@@ -240,7 +240,9 @@ def test_tunnels_take_packets_of_nodes_alone_when_they_are_known(lab):
     )
     lab.nft(
         ruleset(
-            declared(), [lab.underlay(1), lab.underlay(2), lab.underlay(1, 6), lab.underlay(2, 6)]
+            declared(),
+            [lab.underlay(1), lab.underlay(2), lab.underlay(1, 6), lab.underlay(2, 6)],
+            underlay_interface="eth0",
         )
     )
     assert injected(lab, cells) == set()
@@ -395,7 +397,7 @@ def test_another_cnis_pod_is_kept_apart_whatever_its_source(lab):
         assert cells[-1] in lab.probe(cells[-1:], 1)
         wait_for(believes_an_error)
         for nodes in (["192.168.9.1", "192.168.9.2"], "trusted"):
-            lab.nft(ruleset(planned, nodes))
+            lab.nft(ruleset(planned, nodes, underlay_interface="eth0"))
             assert lab.probe(cells) == {}
             assert not believes_an_error()
         own = (OUTSIDE, lab.underlay(1), ANOTHER_CNIS)

@@ -25,7 +25,8 @@ from .nft import (
     tunnel_matches,
     vmap,
 )
-from .nodes import UNDERLAY, Nodes, from_nodes
+from .nodes import ROUTED, UNDERLAY, Nodes, from_nodes
+from .sources import is_routed
 
 CLOSED = "tcp dport @closed_ports"
 
@@ -64,7 +65,12 @@ def guard(
     return [
         *_forward(networks, nodes),
         *_input(networks, nodes),
-        *_output(by_source, origins[1:] if nodes.families else [], subnet_server_port),
+        *_output(
+            [*_of_tunnels(networks, nodes), *by_source, *_by_target(networks)],
+            origins[1:] if nodes.families else [],
+            subnet_server_port,
+        ),
+        *_towards(networks),
         *_to_node(networks, nodes),
         *_by_device_and_source(networks, by_source, forged_to(external, nodes)),
         *_to_tunnel(networks, nodes, origins),
@@ -107,6 +113,30 @@ def _by_source(networks: Sequence[dict[str, Any]]) -> list[str]:
     ]
 
 
+def _by_target(networks: Sequence[dict[str, Any]]) -> list[str]:
+    return [
+        f"\t{prefixes.of(family, 'daddr')} "
+        + vmap([(address, "jump towards_" + one["name"]) for address, one in prefixes.found])
+        for family in FAMILIES
+        for prefixes in prefixes_of(networks, family)
+    ]
+
+
+def _towards(networks: list[dict[str, Any]]) -> list[str]:
+    """What is for a network leaves by the network's devices, or, where it has no tunnel device, by
+    those to other nodes: a route of the host may lead elsewhere, as a CNI plugin makes one to
+    whatever address somebody gives a pod.
+    """
+    lines = []
+    for network in networks:
+        routed = any(is_routed(network, family) for family in families_of([network]))
+        match = f"oifname != {any_of(quoted(network['devices']))}"
+        match += f" oifname != @{ROUTED}" if routed else ""
+        rule = drop(match, f"{network['name']}: to its addresses, but out by a device of others")
+        lines += ["", f"chain towards_{network['name']} {{", "\t" + rule, "}"]
+    return lines
+
+
 def _forward(networks: list[dict[str, Any]], nodes: Nodes) -> list[str]:
     return [
         "",
@@ -128,6 +158,7 @@ def _forward(networks: list[dict[str, Any]], nodes: Nodes) -> list[str]:
         "\t# from pods of nodes to which there is no tunnel device",
         "\tmeta l4proto { icmp, ipv6-icmp } oifname " + vmap(_by_device(networks, "errors_in_")),
         "\tjump guard",
+        *_by_target(networks),
         *_to_another_node(networks, nodes),
         "}",
     ]
@@ -188,7 +219,17 @@ def _input(networks: list[dict[str, Any]], nodes: Nodes) -> list[str]:
     ]
 
 
-def _output(by_source: list[str], sources: list[str], subnet_server_port: int) -> list[str]:
+def _of_tunnels(networks: list[dict[str, Any]], nodes: Nodes) -> list[str]:
+    """What this host's own tunnels send leaves by the underlay, whatever a route to a node says."""
+    why = "from a tunnel to a node, but out by a device of others"
+    return [
+        "\t" + drop(f"{match} {family.ip} daddr @nodes{family.suffix} oifname != @{UNDERLAY}", why)
+        for match in tunnel_matches(nodes.of_tunnels(networks))
+        for family in nodes.families
+    ]
+
+
+def _output(by_address: list[str], sources: list[str], subnet_server_port: int) -> list[str]:
     """IPVS takes what is for the address of a Service in on input, and sends it on through output
     with the pod as its source; forward does not see it.
 
@@ -215,7 +256,7 @@ def _output(by_source: list[str], sources: list[str], subnet_server_port: int) -
             "\t" + drop(f"{family.redirect} oifname @network_devices", "redirects nobody")
             for family in FAMILIES
         ),
-        *by_source,
+        *by_address,
         *(f"\t{source} jump to_node" for source in sources),
         "}",
     ]
@@ -257,10 +298,7 @@ def _to_tunnel(networks: list[dict[str, Any]], nodes: Nodes, origins: list[str])
         if nodes.families:
             lines.append(
                 "\t"
-                + drop(
-                    f"{match} iifname != @{UNDERLAY} fib saddr . iif oif missing",
-                    "to a tunnel, as a node, from where no route leads to it",
-                )
+                + drop(f"{match} iifname != @{UNDERLAY}", "to a tunnel, as a node, from elsewhere")
             )
     lines += ["}", "", "chain to_tunnel {"]
     lines += ["\t" + drop(origin, "a pod to a tunnel") for origin in origins]

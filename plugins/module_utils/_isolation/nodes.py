@@ -12,8 +12,12 @@ from .._plan.ranges import parse_address
 from .._plan.sentences import show
 from .nft import FAMILIES, Family, any_of, ports_of
 
-# The set of the devices that packets of nodes come in by: those by which a route leads to one.
+# The set of the devices that packets of nodes come in by: the underlay's interface, and those by
+# which a route leads to a node, but none that a CNI plugin may have made for a pod.
 UNDERLAY = "underlay_devices"
+# The same and those by which a route leads to addresses of networks: by which networks without a
+# tunnel device reach other nodes.
+ROUTED = "routed_devices"
 # In the place of node addresses: those that flanneld makes ways to, by its leases, which the guard
 # puts into the table; and the whole underlay.
 LEASES, TRUSTED = "leases", "trusted"

@@ -18,9 +18,9 @@ from .._ranges import is_within
 from .external import External, external_of, from_external
 from .guard import from_networks, guard
 from .masquerade import masquerade
-from .nft import FAMILIES, named_set, ports_of, quoted, range_sets
-from .nodes import LEASES, UNDERLAY, Nodes, check_ports, declared_nodes
-from .sources import ENDS_OF_PODS, sources
+from .nft import FAMILIES, families_of, named_set, ports_of, quoted, range_sets
+from .nodes import LEASES, ROUTED, UNDERLAY, Nodes, check_ports, declared_nodes
+from .sources import ENDS_OF_PODS, is_routed, sources
 
 TABLE = "inet multinet"
 # Declared first, so that the deletion finds a table on the first run too. The braces make it a file
@@ -39,6 +39,7 @@ def ruleset(
     docker_network: str = "",
     closed_ports: Sequence[int] = (),
     subnet_server_port: int = 0,
+    underlay_interface: str = "",
 ) -> str:
     """Return the text for `nft -f` that puts the whole table `inet multinet` in place, in one
     transaction.
@@ -52,6 +53,7 @@ def ruleset(
     docker_network: name of the network that docker's own bridge of this host is in; empty: none.
     closed_ports: TCP ports of nodes, besides CLOSED_PORTS, that pods do not reach.
     subnet_server_port: where flanneld reaches the subnet server on loopback; 0: there is none.
+    underlay_interface: by which this host reaches the others; the guard finds more.
     Raises ValueError with a sentence for a node address or a port that is none, or without netaddr.
     """
     need("netaddr")
@@ -70,7 +72,7 @@ def ruleset(
     reach = _reach(networks, shut)
     external = external_of(plan, shut)
     lines: list[str] = []
-    lines += _sets(networks, nodes, closed_ports)
+    lines += _sets(networks, nodes, closed_ports, underlay_interface)
     lines += sources(networks, reach, nodes)
     lines += guard(networks, nodes, external, subnet_server_port)
     lines += from_networks(networks, reach, external, nodes)
@@ -143,7 +145,12 @@ def _check_outside(nodes: Nodes, networks: list[dict[str, Any]]) -> None:
                     )
 
 
-def _sets(networks: list[dict[str, Any]], nodes: Nodes, closed_ports: Sequence[int]) -> list[str]:
+def _sets(
+    networks: list[dict[str, Any]],
+    nodes: Nodes,
+    closed_ports: Sequence[int],
+    underlay_interface: str,
+) -> list[str]:
     lines = ["# Devices and ranges of all the networks, and what their tunnels listen on."]
     lines += named_set(
         "network_devices",
@@ -155,10 +162,15 @@ def _sets(networks: list[dict[str, Any]], nodes: Nodes, closed_ports: Sequence[i
     lines += named_set("closed_ports", "inet_service", sorted({*CLOSED_PORTS, *closed_ports}))
     lines += range_sets("masqueraded", [one for one in networks if one["masquerade"]])
     filled = ["nodes" + family.suffix for family in nodes.families if nodes.followed]
-    filled += [UNDERLAY] if nodes.families else []
+    ways = [UNDERLAY] if nodes.families else []
+    if any(is_routed(one, family) for one in networks for family in families_of([one])):
+        ways.append(ROUTED)
+    filled += ways
     lines.append("# filled by the guard: " + " ".join([*filled, *OTHERS, ENDS_OF_PODS]))
     lines += named_set(ENDS_OF_PODS, "ifname", [])
-    lines += named_set(UNDERLAY, "ifname", []) if nodes.families else []
+    declared = quoted([underlay_interface] if underlay_interface else [])
+    for name in ways:
+        lines += named_set(name, "ifname", declared)
     for family in nodes.families:
         lines += named_set(
             "nodes" + family.suffix, family.set_type, nodes.addresses[family.version]

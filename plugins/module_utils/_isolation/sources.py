@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from .nft import FAMILIES, Family, drop, families_of, in_ranges, ports_of, ranges_of, vmap
-from .nodes import Nodes, from_nodes
+from .nodes import ROUTED, Nodes, from_nodes
 
 # What is dropped at any priority is dropped for good; ours come early so that the counters here
 # tell why, and nothing after us sees it.
@@ -57,8 +57,8 @@ def sources(
     lines.append("\t" + drop(f"iifname @{ENDS_OF_PODS}", "a pod that is not on its bridge"))
     if elsewhere:
         lines += [
-            "\t# networks that reach other nodes through the underlay itself, without a tunnel"
-            " device: from where the way back leads"
+            "\t# networks that reach other nodes without a tunnel device: from the interfaces to"
+            " these, where the way back leads"
         ] + elsewhere
     lines += [
         "\t" + drop(match, "a network's address as source, but not from one of its devices")
@@ -125,21 +125,21 @@ def _sources_of_tunnel(network: dict[str, Any], peers: list[dict[str, Any]]) -> 
 def _sources_without_tunnel(network: dict[str, Any], peers: list[dict[str, Any]]) -> list[str]:
     """Rules that accept what a network without a tunnel device gets from other nodes."""
     is_ipsec = network["backend"]["type"] == "ipsec"
-    comes = "meta ipsec exists" if is_ipsec else "fib saddr . iif oif exists"
-    of_peers = " meta ipsec exists" if is_ipsec else ""
+    of_peers = "meta ipsec exists" if is_ipsec else f"iifname @{ROUTED}"
+    comes = of_peers if is_ipsec else f"{of_peers} fib saddr . iif oif exists"
     lines = []
     for family in FAMILIES:
-        if network.get(family.cidr) and _is_routed(network, family):
+        if network.get(family.cidr) and is_routed(network, family):
             lines.append(f"\t{family.ip} saddr {network[family.cidr]} {comes} accept")
             lines += [
                 f"\t{family.ip} daddr {network[family.cidr]} {family.ip} saddr {other}"
-                f"{of_peers} accept"
+                f" {of_peers} accept"
                 for other in ranges_of(peers, family)
             ]
     return lines
 
 
-def _is_routed(network: dict[str, Any], family: Family) -> bool:
+def is_routed(network: dict[str, Any], family: Family) -> bool:
     """Whether packets between nodes may arrive on a device that is not the network's own (host-gw,
     ipsec, udp, direct routing).
     """

@@ -82,11 +82,13 @@ DUMPS = 5  # of what comes and goes all the time, the last one counts
 RTM_GETLINK, RTM_GETADDR, RTM_GETROUTE, RTM_GETNEIGH = 18, 22, 26, 30
 LINK, IPV4_ADDRESS, IPV4_ROUTE, IPV6_ADDRESS, IPV6_ROUTE, NEIGHBOUR = 1, 0x10, 0x40, 0x100, 0x400, 4
 AF_BRIDGE, IFF_UP = 7, 1
-IFLA_IFNAME, IFLA_LINKINFO, IFLA_INFO_KIND, IFLA_INFO_DATA = 3, 18, 1, 2
+IFLA_IFNAME, IFLA_MASTER, IFLA_LINKINFO, IFLA_INFO_KIND, IFLA_INFO_DATA = 3, 10, 18, 1, 2
 IFA_ADDRESS, IFA_LOCAL, NDA_DST, RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_MULTIPATH = 1, 2, 1, 1, 4, 5, 9
-RTN_UNICAST = 1
+RTA_VIA, RTN_UNICAST, RTPROT_RA = 18, 1, 9
 # kind of a tunnel device -> the attribute with its UDP port, or the IP protocols it takes in
 PORT_OF = {b"vxlan": 15, b"geneve": 5, b"bareudp": 1}
+# Ports that make no bridge one of the underlay: those of pods and virtual machines.
+OF_PODS = (b"veth", b"tun", b"dummy")
 PROTOCOLS_OF = {
     **dict.fromkeys((b"gre", b"gretap", b"erspan", b"ip6gre", b"ip6gretap", b"ip6erspan"), (47,)),
     b"ipip": (4,),
@@ -101,6 +103,7 @@ WELL_KNOWN = (1701, 2152, 4341, 4754, 4789, 4790, 6080, 6081, 6635, 8472)
 ENDS_OF_PODS = "ends_of_pods"
 # In the file: which sets are filled here.
 FILLED = re.compile(r"^\t# filled by the guard: (.+)$", re.M)
+DECLARED_WAYS = re.compile(r"\tset (?:underlay|routed)_devices \{\n.*\n\t\telements = \{ (.*) \}")
 DEVICES = re.compile(r"\tset network_devices \{\n.*\n\t\telements = \{ (.*) \}")
 PORTS = re.compile(r"\tset tunnel_ports \{\n.*\n\t\telements = \{ (.*) \}")
 NODES = re.compile(r"\tset nodes6? \{\n.*\n\t\telements = \{ (.*) \}")
@@ -564,10 +567,11 @@ def surroundings(definition: str) -> dict[str, set[str]]:
 
     nodes, nodes6: this host's own addresses, and those that flanneld has made ways to, be it in a
     tunnel's forwarding table or as the gateway of a network's route; where a tunnel of others
-    shares a port with one of the networks', also its nodes. underlay_devices: by which a route
-    leads to one of the other nodes. other_tunnel_ports, other_tunnel_protocols: of tunnel devices
-    that are not the networks', and whatever listens at a well-known port of tunnels.
-    Raises OSError.
+    shares a port with one of the networks', also its nodes. underlay_devices: what the definition
+    says, and by which a route leads to one of the other nodes. routed_devices: these, and by which
+    a route leads to addresses of networks, without the networks' own devices. other_tunnel_ports,
+    other_tunnel_protocols: of tunnel devices that are not the networks', and whatever listens at a
+    well-known port of tunnels. Raises OSError.
     """
     names = [name for name in _filled(definition) if name != ENDS_OF_PODS]
     if not names:
@@ -578,7 +582,7 @@ def surroundings(definition: str) -> dict[str, set[str]]:
         for length, addresses in RANGES.findall(definition)
         for address in addresses.split(", ")
     ]
-    sets = ("nodes", "nodes6", "underlay_devices", "other_tunnel_ports", "other_tunnel_protocols")
+    sets = ("nodes", "nodes6", "other_tunnel_ports", "other_tunnel_protocols")
     found: dict[str, set[str]] = {name: set() for name in sets}
     own: set[bytes] = set()
     others = {
@@ -597,11 +601,15 @@ def surroundings(definition: str) -> dict[str, set[str]]:
     shared = {port for ports in PORTS.findall(definition) for port in ports.split(", ")}
     tunnels: set[int] = set()
     names_of: dict[int, str] = {}
+    links: dict[int, tuple[bytes, int]] = {}
     for body, attributes in dump(RTM_GETLINK, 16):
         index, flags = struct.unpack_from("=iI", body, 4)
         name = attributes[IFLA_IFNAME].rstrip(b"\0").decode("utf-8", "replace")
         if NAME.fullmatch(name) and name not in devices:
             names_of[index] = name
+        kind = attributes_of(attributes.get(IFLA_LINKINFO, b"")).get(IFLA_INFO_KIND, b"")
+        master = int.from_bytes(attributes.get(IFLA_MASTER, b""), sys.byteorder)
+        links[index] = kind.rstrip(b"\0"), master
         if name in devices:
             tunnels.add(index)
         elif flags & IFF_UP:
@@ -617,14 +625,21 @@ def surroundings(definition: str) -> dict[str, set[str]]:
         if struct.unpack_from("=i", body, 4)[0] in tunnels and NDA_DST in attributes:
             node(attributes[NDA_DST], others)
     routes = list(dump(RTM_GETROUTE, 12))
-    for dummy, attributes in routes:
-        if RTA_DST in attributes and RTA_GATEWAY in attributes:
+    to_nodes: set[int] = set()
+    for body, attributes in routes:
+        if RTA_DST in attributes and RTA_GATEWAY in attributes and body[5] != RTPROT_RA:
             target = ipaddress.ip_address(attributes[RTA_DST])
             if any(target in one for one in ranges):
                 node(attributes[RTA_GATEWAY], others)
-    for index in _leading_to(others - own, routes):
-        if index in names_of:
-            found["underlay_devices"].add(f'"{names_of[index]}"')
+                to_nodes.update(struct.unpack("=i", attributes.get(RTA_OIF, bytes(4))))
+    ways = Ways(routes, _made_for_pods(links))
+    declared = {name for listed in DECLARED_WAYS.findall(definition) for name in listed.split(", ")}
+    for name, indexes in (
+        ("underlay_devices", to_nodes | ways.to(others - own)),
+        ("routed_devices", ways.into(ranges)),
+    ):
+        found[name] = declared | {f'"{names_of[one]}"' for one in indexes if one in names_of}
+    found["routed_devices"] |= found["underlay_devices"]
     return {name: found[name] for name in names}
 
 
@@ -633,30 +648,82 @@ def _filled(definition: str) -> list[str]:
     return [name for line in FILLED.findall(definition) for name in line.split()]
 
 
-def _leading_to(
-    targets: set[bytes], routes: Sequence[tuple[bytes, dict[int, bytes]]]
-) -> Iterator[int]:
-    """Yield the index of each device by which a route leads to one of some addresses."""
-    within: dict[tuple[int, int], set[int]] = {}  # (octets, length) -> the prefixes of them
-    for body, attributes in routes:
-        length, kind = body[1], body[7]
-        octets = 4 if body[0] == socket.AF_INET else 16
-        if kind != RTN_UNICAST:
-            continue
-        shift = octets * 8 - length
-        if (octets, length) not in within:
-            within[octets, length] = {
-                int.from_bytes(one, "big") >> shift for one in targets if len(one) == octets
-            }
-        prefix = int.from_bytes(attributes.get(RTA_DST, bytes(octets)), "big") >> shift
-        if prefix in within[octets, length]:
-            if RTA_OIF in attributes:
-                yield struct.unpack("=i", attributes[RTA_OIF])[0]
-            hops = attributes.get(RTA_MULTIPATH, b"")
-            while len(hops) >= 8:  # struct rtnexthop
-                size, index = struct.unpack_from("=H2xi", hops)
+def _made_for_pods(links: dict[int, tuple[bytes, int]]) -> set[int]:
+    """Return the indexes of the devices that a CNI plugin may have made on the host for a pod.
+
+    links: index -> (kind, index of the bridge that it is a port of).
+    """
+    bridged = {master for kind, master in links.values() if kind not in OF_PODS}
+    return {
+        index
+        for index, (kind, _master) in links.items()
+        if kind == b"veth" or (kind == b"bridge" and index not in bridged)
+    }
+
+
+class Ways:
+    """The ways of this host, by its routes. To a device that was made for a pod, only one by a
+    gateway counts, and none that a router advertised: a CNI plugin makes a route to whatever
+    address somebody gives a pod, but none by a gateway.
+    """
+
+    def __init__(
+        self, routes: Sequence[tuple[bytes, dict[int, bytes]]], made_for_pods: set[int]
+    ) -> None:
+        """routes: struct rtmsg and attributes of each."""
+        self._made_for_pods = made_for_pods
+        self._routes = [
+            (body[1], attributes.get(RTA_DST, bytes(_octets(body))), indexes)
+            for body, attributes in routes
+            if body[7] == RTN_UNICAST
+            for indexes in [set(self._devices(body, attributes))]
+            if indexes
+        ]
+
+    def to(self, targets: set[bytes]) -> set[int]:
+        """Return the index of each device by which a route leads to one of some addresses."""
+        within: dict[tuple[int, int], set[int]] = {}  # (octets, length) -> the prefixes of them
+        found: set[int] = set()
+        for length, address, indexes in self._routes:
+            octets = len(address)
+            shift = octets * 8 - length
+            if (octets, length) not in within:
+                within[octets, length] = {
+                    int.from_bytes(one, "big") >> shift for one in targets if len(one) == octets
+                }
+            if int.from_bytes(address, "big") >> shift in within[octets, length]:
+                found |= indexes
+        return found
+
+    def into(self, ranges: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> set[int]:
+        """Return the index of each device by which a route leads to a part of a range."""
+        found: set[int] = set()
+        for length, address, indexes in self._routes:
+            target = ipaddress.ip_address(address)
+            if any(length >= one.prefixlen and target in one for one in ranges):
+                found |= indexes
+        return found
+
+    def _devices(self, body: bytes, attributes: dict[int, bytes]) -> Iterator[int]:
+        def counts(index: int, way: dict[int, bytes]) -> bool:
+            has_gateway = RTA_GATEWAY in way or RTA_VIA in way
+            return (has_gateway and body[5] != RTPROT_RA) or index not in self._made_for_pods
+
+        if RTA_OIF in attributes:
+            index = struct.unpack("=i", attributes[RTA_OIF])[0]
+            if counts(index, attributes):
                 yield index
-                hops = hops[max(size + 3 & ~3, 8) :]
+        hops = attributes.get(RTA_MULTIPATH, b"")
+        while len(hops) >= 8:  # struct rtnexthop
+            size, index = struct.unpack_from("=H2xi", hops)
+            if counts(index, attributes_of(hops[8:size])):
+                yield index
+            hops = hops[max(size + 3 & ~3, 8) :]
+
+
+def _octets(route: bytes) -> int:
+    """Return the length of the addresses of a route's family, by its struct rtmsg."""
+    return 4 if route[0] == socket.AF_INET else 16
 
 
 def _tunnel(info: bytes) -> tuple[set[str], set[str]]:
