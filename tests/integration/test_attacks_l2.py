@@ -670,9 +670,24 @@ def test_the_node_tells_nobody_by_arp_of_its_addresses_in_another_network(lab, h
     assert answers() == {lab.gateway("blue", 1)}
 
 
-def misled(lab, sender):
+def in_fragments(lab, sender, message, version):
+    """Send an ICMP message to HER in two fragments: its header, and what follows."""
+    ends = lab.pod_address(sender, version), lab.pod_address(HER, version)
+    host, name, dummy = lab.parts(sender)
+    target = hardware(lab, HER) if host == lab.parts(HER)[0] else lab.bridge_mac(name, host)
+    for more, start, part in ((1, 0, message[:8]), (0, 1, message[8:])):
+        if version == 4:
+            packet = ipv4(*ends, 1, part, fragment=more << 13 | start)
+        else:
+            head = struct.pack("!BBHI", 58, 0, start << 3 | more, 9)
+            packet = ipv6(*ends, 44, head + part)
+        kind = 0x0800 if version == 4 else 0x86DD
+        put(lab, sender, ethernet(target, hardware(lab, sender), kind, packet))
+
+
+def misled(lab, sender, fragments=False):
     """Return of which ways of HER in other networks a pod of blue tells her by ICMP errors that
-    they have a smaller MTU, and she believes it.
+    they have a smaller MTU, and she believes it. fragments: each comes in two.
     """
     for family in ("-4", "-6"):  # what came late before
         lab.run(HER, "ip", family, "route", "flush", "cache")
@@ -681,15 +696,22 @@ def misled(lab, sender):
     for ends in ways.values():
         quoted = ipv4(*ends, 1, bytes(8))  # an answer to a ping: of no socket
         error = with_checksum(struct.pack("!BBHI", 3, 4, 0, 700) + quoted)
+        if fragments:
+            in_fragments(lab, sender, error, 4)
+            continue
         with lab.inside(sender):
             sock = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
         with sock:
             sock.sendto(error, (her.her, 0))
     quoted = ipv6(her.her6, "2001:db8::1", 58, b"\x81" + bytes(7))
-    with lab.inside(sender):
-        sock = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
-    with sock:
-        sock.sendto(struct.pack("!BBHI", 2, 0, 0, 1280) + quoted, (her.her6, 0))
+    too_big = icmpv6(lab.pod_address(sender, 6), her.her6, 2, struct.pack("!I", 1280) + quoted)
+    if fragments:
+        in_fragments(lab, sender, too_big, 6)
+    else:
+        with lab.inside(sender):
+            sock = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+        with sock:
+            sock.sendto(too_big, (her.her6, 0))
     arrivals(lab, {})  # a while
     return {
         to for to in [*ways, "2001:db8::1"] if " mtu " in lab.run(HER, "ip", "route", "get", to)
@@ -704,6 +726,26 @@ def test_a_neighbour_tells_a_pod_nothing_of_its_ways_in_other_networks(lab, host
     assert misled(lab, sender) == set()
     for version in (4, 6):  # what is its network's, it may say
         wait_for(functools.partial(refuses, lab, lab.pod_address(sender, version)))
+
+
+@not_on_hosts
+@pytest.mark.parametrize("sender", [ME, "h2-blue"])
+def test_a_neighbour_tells_her_nothing_in_fragments_either(lab, host, sender):
+    """Where nothing puts fragments together on their way: neither br_netfilter nor, for those of
+    another node, a masquerade.
+    """
+    for name in ("iptables", "ip6tables"):
+        lab.sysctl("h1", f"bridge/bridge-nf-call-{name}", "0")
+    wait_for(lambda: len(misled(lab, sender, fragments=True)) == 3)
+    host(declared(masquerade=False))
+    echo = with_checksum(struct.pack("!BBHI", 8, 0, 0, 7) + b"a question in fragments")
+    with lab.inside(sender):
+        ear = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+    with ear:
+        in_fragments(lab, sender, echo, 4)
+        answered = [ear.recv(2048) for dummy in heard_from([ear])]
+    assert any(b"a question in fragments" in answer for answer in answered)
+    assert misled(lab, sender, fragments=True) == set()
 
 
 def refuses(lab, address):

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .external import External, external_matches, forged, forged_to
-from .icmp import about_others, icmp_to_host
+from .icmp import against_errors, icmp_to_host
 from .nft import (
     FAMILIES,
     Family,
@@ -340,9 +340,12 @@ def from_networks(
             for cidr in ranges_of([network], family)
         ]
         # not in output: a host tells its pods of targets anywhere
-        errors = _errors_in(network)
-        lines += ["", f"chain errors_in_{name} {{", *errors, "}"]
-        lines += ["", f"chain within_{name} {{", *errors, *("\t" + rule for rule in within), "}"]
+        why = f"{name}: a pod's ICMP error about what is not the network's"
+        errors = against_errors(network, why, by_source=True)
+        lines += ["", f"chain errors_in_{name} {{", *("\t" + rule for rule in errors), "}"]
+        lines += ["", f"chain within_{name} {{"]
+        lines += [f"\tmeta l4proto {{ icmp, ipv6-icmp }} jump errors_in_{name}"]
+        lines += [*("\t" + rule for rule in within), "}"]
         own = any_of(quoted(network["devices"]))
         lines += ["", f"chain from_{name} {{", *(f"\toifname {own} {rule}" for rule in within)]
         lines += _answers(network, networks, reach)
@@ -354,16 +357,6 @@ def from_networks(
             ]
         lines.append("}")
     return lines
-
-
-def _errors_in(network: dict[str, Any]) -> list[str]:
-    """Rules against a pod's ICMP errors that its neighbours would believe of other networks."""
-    why = f"{network['name']}: a pod's ICMP error about what is not the network's"
-    return [
-        "\t" + drop(f"{about_others(network, family)} {family.ip} saddr {cidr}", why)
-        for family in FAMILIES
-        for cidr in ranges_of([network], family)
-    ]
 
 
 def _answers(

@@ -35,17 +35,25 @@ def icmp_to_host(networks: list[dict[str, Any]], origins: list[str]) -> list[str
     return [*lines, "}"]
 
 
-def _quoted_target(cidr: str, family: Family, compared: str = "") -> str:
-    """Expression that matches ICMP errors about a packet to a range. compared: "!= ": elsewhere."""
+def _quoted_target(cidr: str, family: Family) -> str:
+    """Expression that matches ICMP errors about a packet to a range."""
     one = parse_range(cidr, family.version)
     prefix = int(one.network) >> (WIDTH[family.version] - one.prefixlen)
-    return f"@th,{family.quoted},{one.prefixlen} {compared}{prefix:#x}"
+    return f"@th,{family.quoted},{one.prefixlen} {prefix:#x}"
 
 
-def about_others(network: dict[str, Any], family: Family) -> str:
-    """Expression that matches ICMP errors about packets to what is not in a network.
+def against_errors(network: dict[str, Any], why: str, *, by_source: bool) -> list[str]:
+    """Rules against ICMP errors about packets to what is not in a network, and those that do not
+    say what they are about, as a fragment. by_source: those from its addresses alone.
 
     A pod that gets one, and is on other networks as well, would believe it of its ways there.
     """
-    own = [*ranges_of([network], family), *([LINK_LOCAL] if family.version == 6 else [])]
-    return " ".join([family.errors, *(_quoted_target(cidr, family, "!= ") for cidr in own)])
+    rules = []
+    for family in FAMILIES:
+        ranges = ranges_of([network], family)
+        own = [*ranges, *([LINK_LOCAL] if family.version == 6 else [])]
+        froms = [f" {family.ip} saddr {cidr}" for cidr in ranges] if by_source else [""]
+        if froms:
+            rules += [f"{family.errors} {_quoted_target(cidr, family)} return" for cidr in own]
+            rules += [drop(family.errors + source, why) for source in froms]
+    return rules

@@ -16,8 +16,7 @@ import textwrap
 from typing import Any
 
 from .._plan import pairs
-from .icmp import about_others
-from .nft import FAMILIES
+from .icmp import against_errors
 from .ruleset import DOCKER_BRIDGE, REPLACED
 
 TABLE = "bridge multinet"
@@ -119,7 +118,8 @@ def table(plan: dict[str, Any], docker_network: str = "") -> str:
     ports.
 
     Each bridge has the chains `any_<bridge>`, for ports that somebody attached, `within_<bridge>`,
-    and unless its network allows spoofing `given_<bridge>`, for ports that CNI attached.
+    `errors_<bridge>`, and unless its network allows spoofing `given_<bridge>`, for ports that CNI
+    attached.
     plan: what plan() returns; of its networks `name`, `cidr`, `ipv6_cidr`, `bridge`, `spoofing`,
     `delegate` are read, `external`, another CNI's network, and what keeps them apart
     (`_plan/pairs.py`). docker_network: name of the network that docker's own bridge of this host is
@@ -136,7 +136,8 @@ def table(plan: dict[str, Any], docker_network: str = "") -> str:
             if network["spoofing"] == "blocked":
                 parts.append(_chain("given_" + bridge, _given(kinds)))
             parts.append(_chain("any_" + bridge, kinds + _any(network)))
-            parts.append(_chain("within_" + bridge, _within(network, others)))
+            parts.append(_chain("errors_" + bridge, _errors(network, others)))
+            parts.append(_chain("within_" + bridge, _within(network, others, bridge)))
     body = "\n".join([*parts, _within_table(_SHARED)])
     return (
         "# What the ports of their bridges may send (see what was dropped, and why: nft list table"
@@ -198,7 +199,13 @@ def _asks(network: dict[str, Any], others: list[dict[str, Any]]) -> list[str]:
     return [_drop(f"arp daddr ip {{ {ranges} }}", network, why)] if ranges else []
 
 
-def _within(network: dict[str, Any], others: list[dict[str, Any]]) -> list[str]:
+def _errors(network: dict[str, Any], others: list[dict[str, Any]]) -> list[str]:
+    """Rules against what a neighbour in the network says of a pod's ways in another one."""
+    why = f"{network['name']}: an ICMP error about what is not the network's"
+    return against_errors(network, why, by_source=False) if others else []
+
+
+def _within(network: dict[str, Any], others: list[dict[str, Any]], bridge: str) -> list[str]:
     """Rules against what a neighbour in the network sends to an address that a pod has in another
     network, or says of that pod's ways there: the pod would take it.
     """
@@ -214,9 +221,8 @@ def _within(network: dict[str, Any], others: list[dict[str, Any]]) -> list[str]:
         for kind, key in (("ip", "cidr"), ("ip6", "ipv6_cidr"))
         if network[key]
     ]
-    about = "an ICMP error about what is not the network's"
-    errors = [_drop(about_others(network, family), network, about) for family in FAMILIES]
-    return [*errors, *own, *drops] if drops else []
+    errors = f"meta l4proto {{ icmp, ipv6-icmp }} jump errors_{bridge}"
+    return [errors, *own, *drops] if drops else []
 
 
 def _drop(match: str, network: dict[str, Any], reason: str) -> str:
