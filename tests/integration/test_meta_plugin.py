@@ -767,9 +767,9 @@ CLOSED = {
 }
 
 
-def asks_for(host, definition, pod, namespace="evil", closed=(CLOSED,), **keys):
-    """Have a pod of a namespace ask for a network, whose definition is given; return (exit status,
-    answer, the configuration).
+def asks_for(host, definition, pod, namespace="evil", closed=(CLOSED,), host_ports=(), **keys):
+    """Have a pod of a namespace ask for a network, whose definition is given, with more keys in its
+    annotation; return (exit status, answer, the configuration).
     """
     directory = host.path("/etc/cni/multus/net.d")
     directory.mkdir(parents=True, exist_ok=True)
@@ -778,6 +778,7 @@ def asks_for(host, definition, pod, namespace="evil", closed=(CLOSED,), **keys):
     annotation = json.dumps([{"name": raw["name"], **keys}])
     conf = today(
         namespaces=list(closed),
+        hostPorts=list(host_ports),
         inProcess=IN_PROCESS,
         runtimeConfig={POD_ANNOTATIONS: {"k8s.v1.cni.cncf.io/networks": annotation}},
     )
@@ -785,6 +786,29 @@ def asks_for(host, definition, pod, namespace="evil", closed=(CLOSED,), **keys):
     args = f"IgnoreUnknown=1;K8S_POD_NAMESPACE={namespace};K8S_POD_NAME=pod"
     status, answer = host.cni("ADD", conf, pod, CNI_ARGS=args)
     return status, answer, conf
+
+
+HTTP = {"portMappings": [{"hostPort": 6443, "containerPort": 80, "protocol": "tcp"}]}
+PORTMAP = {"type": "portmap", "backend": "nftables", "capabilities": {"portMappings": True}}
+
+
+@pytest.mark.parametrize("allowed", [[], ["mine"]])
+def test_an_annotation_takes_no_port_of_the_node(host, pod, allowed):
+    """The kubelet's own ports lead to the pod, but not those that only its annotation names."""
+    chain = {"plugins": [local(), PORTMAP]}
+    status, answer, conf = asks_for(host, chain, pod, host_ports=allowed, **HTTP)
+    rules = host.run(["nft", "list", "ruleset"]).stdout
+    if allowed:
+        assert status == 0 and "dport 6443 dnat" in rules, (answer, rules)
+    else:
+        assert status == 1 and "port 6443 of its node" in answer["msg"], answer
+        assert "6443" not in rules
+    assert host.cni("DEL", conf, pod) == (0, None)
+    conf["delegates"][0]["plugins"].append(PORTMAP)
+    conf["runtimeConfig"] = HTTP
+    assert host.cni("ADD", conf, pod)[0] == 0
+    assert "dport 6443 dnat" in host.run(["nft", "list", "ruleset"]).stdout
+    assert host.cni("DEL", conf, pod) == (0, None)
 
 
 @pytest.mark.parametrize("behind", ["ipam", "flannel"])

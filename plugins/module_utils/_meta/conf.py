@@ -100,6 +100,7 @@ class MetaConf:
     namespace_isolation: bool
     global_namespaces: list[str]
     namespaces: list[dict[str, Any]]
+    host_ports: list[str]
     service_ranges: list[str]
     readiness_file: str | None
     auxiliary_chain: str | None
@@ -461,6 +462,7 @@ _KEYS: tuple[tuple[str, str, Callable[[dict[str, Any], str, Any], Any], Any], ..
     ("namespaceIsolation", "namespace_isolation", _flag, False),
     ("globalNamespaces", "global_namespaces", _names, "default"),
     ("namespaces", "namespaces", _closed, []),
+    ("hostPorts", "host_ports", _strings, []),
     ("serviceRanges", "service_ranges", _strings, []),
     ("readinessindicatorfile", "readiness_file", _string, None),
     ("auxiliaryCNIChainName", "auxiliary_chain", _string, None),

@@ -189,6 +189,7 @@ class Resolver:
         self._add_device(pod, delegate, selection)
         delegate.capability_args.update(selection.capability_args)
         delegate.args = check_capabilities(delegate, selection)
+        self._check_host_ports(delegate, selection)
         if selection.cni_args:
             delegate.raw = with_plugins(
                 delegate.raw, lambda plugin: _with_cni_args(plugin, selection.cni_args)
@@ -207,6 +208,23 @@ class Resolver:
         tenancy.check(pod, delegate, closed, self.api, [cni_args, device])
         if cni_args:
             tenancy.check_cni_args(delegate, cni_args)
+
+    def _check_host_ports(self, delegate: Delegate, selection: Selection) -> None:
+        """Raise Error where a pod asks for ports of its node by annotation: neither Pod Security
+        nor the scheduler sees them there.
+        """
+        mappings = selection.capability_args.get("portMappings")
+        if not mappings or delegate.raw["name"] in self.configuration.host_ports:
+            return
+        ports = ", ".join(str(one["hostPort"]) for one in mappings)
+        raise errors.Error(
+            errors.INVALID_CONFIGURATION,
+            f"The pod's annotation asks for port {ports} of its node in the network"
+            f" {selection.full_name}, which does not allow it.",
+            "Write `hostPort` in the `ports` of a container instead, or allow it: `host_ports:"
+            " request` of the network in multinet_networks, or its name in `hostPorts` of the"
+            " meta-plugin's configuration.",
+        )
 
     def _nowhere(self, name: str) -> str:
         place = f"no file in {self.configuration.conf_dir} has the name {name}"

@@ -35,6 +35,7 @@ _ADDED: dict[str, Any] = {
 }
 _ADDED_TO_NETWORKS: dict[str, Any] = {
     "annotation_prefix": None,
+    "host_ports": "spec",
     "namespaces": None,
     "net_config_file": None,
     "spoofing": "blocked",

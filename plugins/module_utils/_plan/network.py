@@ -55,6 +55,11 @@ def check(declared: dict[Any, Any], report: Report, options: Options) -> dict[st
             "namespaces is given, but every pod has the network; write attach: request, or leave"
             " namespaces out"
         )
+    if given.get("host_ports") == "request" and not given.get("default"):
+        report.wrong(
+            "host_ports is 'request', but only the default network has ports of nodes; leave"
+            " host_ports out"
+        )
     given.update(subnets.check(declared, report, options))
     given["backend"] = backend.check(declared.get("backend"), given["ipv6_cidr"], report, options)
     _check_vlan(given, report)

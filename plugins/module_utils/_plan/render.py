@@ -236,6 +236,9 @@ def cni_conf(
     closed = _closed(planned, settings) if settings["kubernetes"] else []
     if closed:
         conf["namespaces"] = closed
+    asked = [network["cni_name"] for network in planned if network["host_ports"] == "request"]
+    if settings["kubernetes"] and asked:
+        conf["hostPorts"] = asked
     if settings["kubernetes"] and settings["service_cidrs"]:
         conf["serviceRanges"] = [
             str(ipaddress.ip_network(cidr, strict=False)) for cidr in settings["service_cidrs"]

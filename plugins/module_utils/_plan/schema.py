@@ -324,6 +324,15 @@ NETWORK_KEYS = {
         choices=("blocked", "allowed"),
         write="blocked (only its own addresses) or allowed (any address of the network)",
     ),
+    "host_ports": Key(
+        "string",
+        "`spec`: a port of a node leads to a pod only by `hostPort` in the pod's spec, which Pod"
+        " Security and the scheduler see. `request`: also by `portMappings` in its annotation,"
+        " whatever port it names. Only the default network has ports of nodes.",
+        default="spec",
+        choices=("spec", "request"),
+        write="spec (only those of a pod's spec) or request (also those of its annotation)",
+    ),
     "delegate": Key(
         "mapping",
         "More keys for the CNI plugin bridge, for example `{promiscMode: true}`. Not `name`,"

@@ -48,7 +48,8 @@ def show(value: Any) -> str:
 def closest(word: Any, known: Iterable[str]) -> str | None:
     """Return the known word that a wrong one is probably meant to be, or null."""
     plain = {letters(item): item for item in known}
-    found = difflib.get_close_matches(letters(word), plain, n=1) if isinstance(word, str) else []
+    is_text = isinstance(word, str)
+    found = difflib.get_close_matches(letters(word), plain, 1, 0.65) if is_text else []
     return plain[found[0]] if found else None
 
 

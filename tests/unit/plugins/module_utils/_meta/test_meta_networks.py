@@ -269,6 +269,7 @@ def test_what_a_pod_may_ask_of_a_network(case):
     ],
 )
 def test_what_no_plugin_can_do_is_an_error(keys, capability):
+    base = dict(BASE, hostPorts=["m"])
     for config, good in (
         ({"type": "x"}, False),
         ({"type": "x", "capabilities": {capability: False}}, False),
@@ -277,11 +278,29 @@ def test_what_no_plugin_can_do_is_an_error(keys, capability):
     ):
         notes, objects = asked([dict({"name": "m"}, **keys)]), dict([nad("m", config)])
         if good:
-            assert list(resolve(BASE, notes, objects)[1].capability_args) == [capability]
+            assert list(resolve(base, notes, objects)[1].capability_args) == [capability]
             continue
         with pytest.raises(errors.Error) as caught:
-            resolve(BASE, notes, objects)
+            resolve(base, notes, objects)
         assert capability in caught.value.msg and "apps/m" in caught.value.msg
+
+
+@pytest.mark.parametrize("annotation", [annotations.NETWORKS, annotations.DEFAULT_NETWORK])
+@pytest.mark.parametrize("allowed", [[], ["others"], ["m"]])
+def test_ports_of_the_node_are_not_for_annotations_to_ask(annotation, allowed):
+    """Neither Pod Security nor the scheduler sees them there; a network may allow it."""
+    mappings = [{"hostPort": 6443, "containerPort": 80, "protocol": "tcp"}]
+    notes = {annotation: json.dumps([{"name": "m", "namespace": "apps", "portMappings": mappings}])}
+    objects = dict([nad("m", {"type": "x", "capabilities": {"portMappings": True}})])
+    base = dict(BASE, hostPorts=allowed)
+    if allowed == ["m"]:
+        found = resolve(base, notes, objects)[-1]
+        assert found.capability_args == {"portMappings": mappings}
+        return
+    with pytest.raises(errors.Error, match="for port 6443 of its node in the network apps/m") as no:
+        resolve(base, notes, objects)
+    assert no.value.code == errors.INVALID_CONFIGURATION
+    assert "`hostPort`" in no.value.details and "`host_ports: request`" in no.value.details
 
 
 @pytest.mark.parametrize(

@@ -564,6 +564,13 @@ def test_who_may_ask_for_a_network(declared, asked):
         assert "namespaces" not in plan([BLUE, dict(RED, **open_to_all)], options)["cni_conf"]
 
 
+def test_ports_of_a_node_are_for_annotations_to_ask_where_that_is_declared():
+    asked = dict(BLUE, host_ports="request")
+    assert plan([asked, RED], {"kubernetes": True})["cni_conf"]["hostPorts"] == ["multinet-blue"]
+    assert "hostPorts" not in plan([BLUE, RED], {"kubernetes": True})["cni_conf"]
+    assert "hostPorts" not in plan([asked, RED])["cni_conf"], "nobody asks there"
+
+
 def test_an_external_network_is_none_of_ours():
     external = {"name": "calico", "default": "external"}
     planned = plan([external, RED])
