@@ -811,6 +811,69 @@ def test_an_annotation_takes_no_port_of_the_node(host, pod, allowed):
     assert host.cni("DEL", conf, pod) == (0, None)
 
 
+TOLD = {
+    "cniVersion": "1.0.0",
+    "interfaces": [
+        {"name": "mn-x", "mac": "02:00:00:00:00:01"},
+        {"name": "uplink", "mac": "02:00:00:00:00:02"},
+        {"name": "net1", "mac": "02:00:00:00:00:03", "sandbox": "/x"},
+    ],
+}
+
+
+@pytest.mark.parametrize("key", ["prevResult", "PrevResult", "prevre\u017fult"])
+def test_a_definition_does_not_say_what_plugins_have_done(host, pod, key):
+    """The guard and DEL would believe it: whose port it is, which device to delete."""
+    definition = {"type": "tuning", key: TOLD}
+    for asked in (definition, {"plugins": [local(), definition]}):
+        status, answer, conf = asks_for(host, asked, pod, closed=[])
+        assert status == 1 and f"`{key}`" in answer["msg"], answer
+        assert host.leftovers() == []
+        assert host.cni("DEL", conf, pod) == (0, None)
+
+
+ODD = {
+    "beyond ASCII": ("1.0.0", [{"name": "\u00e9" * 7}]),
+    "longer than a name": ("1.0.0", [{"name": "\u00e9" * 15}]),
+    "no name": ("1.0.0", [{"name": 'a"; flush'}]),
+    "a text, which 0.2.0 does not know": ("0.2.0", "xyz"),
+    "texts, which 0.2.0 does not know": ("0.2.0", ["mn-x"]),
+}
+
+
+@pytest.mark.parametrize("case", ODD)
+def test_the_name_of_no_interface_is_not_remembered(host, pod, case):
+    """What is remembered of a pod is read by the guard, by DEL and by GC, and stops none."""
+    version, interfaces = ODD[case]
+    result = {"cniVersion": version, "interfaces": interfaces}
+    if version == "0.2.0":
+        result["ip4"] = {"ip": "10.98.0.2/24"}
+    script = f"[ $CNI_COMMAND != ADD ] || echo '{json.dumps(result)}'\n"
+    host.plugin("odd", script + "[ $CNI_COMMAND = ADD ]\n")
+    status, answer, conf = asks_for(host, {"type": "odd", "cniVersion": version}, pod, closed=[])
+    (state,) = host.path("/var/lib/cni/multinet").glob("*.json")
+    assert not any(name in state.read_text() for name in ("\\u00e9", "\u00e9", "xyz", "flush"))
+    if version == "1.0.0":
+        assert status == 1 and "no name of an interface" in answer["msg"], answer
+    assert host.cni("DEL", conf, pod)[0] == 1, "the plugin's own"
+    host.plugin("odd", script)
+    other = host.pod()
+    assert host.cni("ADD", today(), other)[0] == 0
+    assert host.cni("DEL", today(), other) == (0, None)
+    everything = dict(conf, cniVersion="1.1.0") | {"cni.dev/valid-attachments": []}
+    assert host.cni("GC", everything, pod) == (0, None)
+    assert host.leftovers() == []
+
+
+def test_a_definition_takes_no_port_of_the_node(host, pod):
+    for key in ("runtimeConfig", "RUNTIMECONFIG"):
+        chain = {"plugins": [local(), {**PORTMAP, "capabilities": {}, key: HTTP}]}
+        status, answer, conf = asks_for(host, chain, pod, closed=[])
+        assert "6443" not in host.run(["nft", "list", "ruleset"]).stdout
+        assert status == 1 and f"`{key}`" in answer["msg"], answer
+        assert host.cni("DEL", conf, pod) == (0, None)
+
+
 @pytest.mark.parametrize("behind", ["ipam", "flannel"])
 def test_a_definition_starts_no_file_outside_the_plugins_directories(host, pod, behind):
     """As libcni has it: a file name only. A pod's own files have a path on its node, too."""

@@ -36,6 +36,8 @@ def decode(text: str | bytes, assumed_version: str) -> dict[str, Any]:
     if not result.get("cniVersion"):
         result["cniVersion"] = assumed_version
     to_latest(result)  # what cannot be understood is refused here, not by the next plugin
+    if not version.at_least(result["cniVersion"], "0.3.0"):
+        result.pop("interfaces", None)  # these versions have none, so it could be anything
     return result
 
 

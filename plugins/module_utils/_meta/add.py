@@ -132,6 +132,8 @@ class _Add:
                 tried.append(one)
                 self._describe_device(one, delegate)
                 self._attach(cni, one, self._prev_result(state, one))
+                if delegate.is_users:
+                    self._check_result(one)
                 self.log(
                     "debug",
                     f"{one.interface} of network {one.raw['name']} is attached: {one.result}",
@@ -261,6 +263,16 @@ class _Add:
             flannel.check_lease(network)
             raise error.within(one.place) from None
         one.kept = flannel.remembered(network, self.request.container_id)
+
+    @staticmethod
+    def _check_result(one: states.Attached) -> None:
+        """Raise Error where plugins of a network that users defined answer what they may not."""
+        from . import definitions  # for what pods ask for
+
+        try:
+            definitions.check_result(one)
+        except errors.Error as error:
+            raise error.within(one.place) from None
 
     @staticmethod
     def _check_told(one: states.Attached) -> None:

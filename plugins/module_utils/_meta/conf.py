@@ -45,7 +45,8 @@ class Delegate:
     capability_args: what the pod wants of it by capability; args: what it wants by CNI_ARGS;
     default_route: gateways, None when the
     pod did not ask it for the default route; chained: whether its plugins work on the master's
-    interface and result; where: names the configuration in errors.
+    interface and result; where: names the configuration in errors; is_users: whether a pod asked
+    for it and it is none of the host's own networks.
     """
 
     def __init__(
@@ -69,11 +70,17 @@ class Delegate:
         self.default_route: list[str] | None = None
         self.chained = chained
         self.where = where
+        self.is_users = False
+
+    @property
+    def name(self) -> str:
+        """What names the network in errors."""
+        return self.full_name or str(self.raw.get("name"))
 
     @property
     def network(self) -> conf.NetworkList:
         """The network; raise Error for a configuration that is none."""
-        return self.parsed(self.where or f"the network {self.full_name or self.raw.get('name')}")
+        return self.parsed(self.where or f"the network {self.name}")
 
     def parsed(self, where: str) -> conf.NetworkList:
         """Return the network; where names it in errors."""

@@ -197,17 +197,15 @@ class Resolver:
         return delegate
 
     def _check_tenancy(self, pod: Pod, delegate: Delegate, selection: Selection | None) -> None:
-        closed = self.configuration.namespaces
-        cni_args = selection.cni_args if selection else {}
-        if not closed and not cni_args:
-            return
-        from . import tenancy
+        from . import definitions, tenancy  # for what pods ask for
 
+        cni_args = selection.cni_args if selection else {}
         # `mac` and `ips` mean none of the host's
         device = selection.capability_args.get("deviceID") if selection else None
-        tenancy.check(pod, delegate, closed, self.api, [cni_args, device])
-        if cni_args:
-            tenancy.check_cni_args(delegate, cni_args)
+        tenancy.check(pod, delegate, self.configuration.namespaces, self.api, [cni_args, device])
+        tenancy.check_cni_args(delegate, cni_args)
+        definitions.check(delegate, [cni_args])
+        delegate.is_users = True
 
     def _check_host_ports(self, delegate: Delegate, selection: Selection) -> None:
         """Raise Error where a pod asks for ports of its node by annotation: neither Pod Security
@@ -385,8 +383,8 @@ def _check_texts(delegate: Delegate) -> None:
     if text is not None:
         raise errors.Error(
             errors.INVALID_CONFIGURATION,
-            f"The network {delegate.full_name or delegate.raw.get('name')} has a text with a"
-            f" character that cannot be in one: {text!r}.",
+            f"The network {delegate.name} has a text with a character that cannot be in one:"
+            f" {text!r}.",
         )
 
 

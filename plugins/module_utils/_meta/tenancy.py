@@ -73,7 +73,7 @@ def check_cni_args(delegate: Delegate, cni_args: Mapping[str, Any]) -> None:
                 raise errors.Error(
                     errors.INVALID_CONFIGURATION,
                     f"The pod asks by `cni-args` for {key} in the network"
-                    f" {delegate.full_name or delegate.network.name}. This decides what keeps"
+                    f" {delegate.name}. This decides what keeps"
                     " networks apart, so only the configuration of the network may set it.",
                     f"Remove {key} from the pod's annotation.",
                 )

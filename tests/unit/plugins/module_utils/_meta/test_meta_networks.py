@@ -355,6 +355,22 @@ def test_what_keeps_networks_apart_is_not_for_pods_to_ask(cni_args, is_for_pods)
     assert f"by `cni-args` for {key.casefold()} in the network apps/m" in caught.value.msg
 
 
+@pytest.mark.parametrize("key", ["prevResult", "PREVRESULT", "runtimeConfig", "RunTimeConfig"])
+def test_what_only_a_runtime_says_is_said_by_no_pod(key):
+    configs = [
+        {"type": "x", key: {}},
+        {"plugins": [{"type": "x"}, {"type": "y", key: {}}]},
+        {"type": "flannel", "delegate": {key: {}}},
+    ]
+    for config in configs:
+        with pytest.raises(errors.Error, match=f"The network apps/m has `{key}`") as caught:
+            resolve(BASE, asked("m"), dict([nad("m", config)]))
+        assert caught.value.code == errors.INVALID_CONFIGURATION
+    keys = {"name": "m", "cni-args": {"more": [{key: {}}]}}
+    with pytest.raises(errors.Error, match=f"has `{key}`"):
+        resolve(BASE, asked([keys]), dict([nad("m", {"type": "x"})]))
+
+
 GREEN = {"name": "multinet-green", "plugins": [{"type": "flannel", "delegate": {"bridge": "mn-g"}}]}
 
 

@@ -1,0 +1,62 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the definition of a network that pods ask for may not say, whoever may write it, and what
+its plugins may not answer.
+"""
+
+from __future__ import annotations
+
+from .._cni import conf, errors
+from .._cni import result as results
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Any
+
+    from .conf import Delegate
+    from .state import Attached
+
+# What the runtime tells plugins: what was done, and what a pod may have of its node.
+_RUNTIMES = ("prevresult", "runtimeconfig")
+
+
+def check(delegate: Delegate, asked: Iterable[object]) -> None:
+    """Raise Error for what a definition may not say; asked: what the pod's annotation hands to the
+    network's plugins.
+    """
+    for key, _value in _pairs([delegate.raw, *asked]):
+        # as Go reads keys: in any case, and a long s (U+017F) is an s
+        if key.casefold() in _RUNTIMES:
+            raise errors.Error(
+                errors.INVALID_CONFIGURATION,
+                f"The network {delegate.name} has `{key}`, which only a runtime tells plugins.",
+                "Remove it from the network's definition, or from the pod's annotation.",
+            )
+
+
+def check_result(one: Attached) -> None:
+    """Raise Error where a result tells of interfaces of the host that none has the name of, and
+    forget it: it is read by others.
+    """
+    for interface in results.to_latest(one.final_result)["interfaces"]:
+        name = interface["name"]
+        if name and not (name.isascii() and conf.is_interface_name(name)):
+            one.result = None
+            raise errors.Error(
+                errors.INVALID_CONFIGURATION,
+                f"Its result tells of {name!a}, which is no name of an interface.",
+                "Letters, digits and punctuation of ASCII are, 15 at most.",
+            )
+
+
+def _pairs(value: object) -> Iterator[tuple[str, Any]]:
+    """Every key with its value in a JSON value, however deep."""
+    if isinstance(value, dict):
+        for key, one in value.items():
+            yield key, one
+            yield from _pairs(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from _pairs(one)
