@@ -18,9 +18,9 @@ from ansible_collections.multinet.flannel.plugins.module_utils._isolation import
     seal,
 )
 from ansible_collections.multinet.flannel.plugins.module_utils._isolation.ruleset import ruleset
+from ansible_collections.multinet.flannel.plugins.module_utils._names import NETWORK_DIRECTORY
 from ansible_collections.multinet.flannel.plugins.module_utils._plan import secrets
 
-NETWORK_DIRECTORY = "/etc/cni/multinet/net.d"
 # What the subnet server reads of a network.
 _SUBNET_SERVER_KEYS = (
     "name",

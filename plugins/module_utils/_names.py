@@ -7,6 +7,8 @@ from __future__ import annotations
 
 # What the annotations of a network's leases begin with, behind its name: red.multinet.flannel/...
 LEASES = ".multinet.flannel"
+# Where a host has the CNI configuration of each network, <name>.conflist.
+NETWORK_DIRECTORY = "/etc/cni/multinet/net.d"
 # The CNI plugins whose work the meta-plugin does itself where it is told to (_meta/in_process.py),
 # and those of them that a node need not have installed then.
 IN_PROCESS = ("flannel", "tuning", "bridge", "host-local")

@@ -1002,6 +1002,104 @@ def test_friends_may_use_it(host, pod):
     assert host.cni("DEL", conf, pod) == (0, None)
 
 
+OWN_FILES = "/etc/cni/multinet/net.d"
+
+
+def ours(host):
+    """Have the host keep both networks as the collection does; return what the configuration says
+    of them: blue is every pod's, red that of some namespaces.
+    """
+    host.path(OWN_FILES).mkdir(parents=True, exist_ok=True)
+    for own in today()["delegates"]:
+        own = {key: one for key, one in own.items() if key not in ("ifName", "masterplugin")}
+        (host.path(OWN_FILES) / f"{own['name']}.conflist").write_text(json.dumps(own))
+    blue = ["blue", "/run/flannel/subnet.env", "/var/lib/cni/flannel/blue", "mn-blue"]
+    return [
+        {
+            "network": "blue",
+            "things": [*blue, "/var/lib/cni/networks/blue"],
+            "namespaces": {},
+            "file": f"{OWN_FILES}/blue.conflist",
+            "ranges": ["10.1.0.0/16"],
+        },
+        {
+            **CLOSED,
+            "things": [*CLOSED["things"], "/var/lib/cni/networks/red"],
+            "file": f"{OWN_FILES}/red.conflist",
+            "ranges": ["10.3.0.0/16", "fd00:3::/48"],
+        },
+    ]
+
+
+def generated(name):
+    """The definition of a network, as the collection writes it."""
+    (own,) = (one for one in today()["delegates"] if one["name"] == name)
+    return {key: one for key, one in own.items() if key not in ("ifName", "masterplugin")}
+
+
+def one_of(address, **keys):
+    subnet = address.rpartition(".")[0] + ".0/24"
+    ranges = [[{"subnet": subnet, "rangeStart": address, "rangeEnd": address, **keys}]]
+    return {"type": "host-local", "dataDir": "/var/lib/cni/mine", "ranges": ranges}
+
+
+TAKEN = {
+    "the address of a neighbour": {
+        "type": "bridge",
+        "bridge": "mn-blue",
+        "ipam": one_of("10.1.5.2", gateway="10.1.5.200"),
+    },
+    "the address of the gateway": {
+        "type": "bridge",
+        "bridge": "mn-blue",
+        "ipam": one_of("10.1.5.1", gateway="10.1.5.200"),
+    },
+    "a second port without an address": {"type": "bridge", "bridge": "mn-blue"},
+    "all of its addresses": dict(
+        {"type": "bridge", "bridge": "mn-mine", "name": "blue"},
+        ipam={"type": "host-local", "ranges": [[{"subnet": "10.99.0.0/24"}]]},
+    ),
+    "its lease": flannelled(subnetFile="/run/flannel/subnet.env"),
+    "its plugins and one more": {"plugins": [*generated("blue")["plugins"], bridged()]},
+    "its plugins with addresses of its own": {
+        "plugins": [dict(generated("blue")["plugins"][0], ipam=one_of("10.1.5.9"))]
+    },
+}
+
+
+@pytest.mark.parametrize("namespace", ["evil", "friends"])
+@pytest.mark.parametrize("way", TAKEN)
+def test_a_network_that_is_a_pods_is_no_other_definitions(host, way, namespace):
+    """A network of every pod, and one that this pod may use."""
+    text = json.dumps(TAKEN[way])
+    if namespace == "friends":
+        for blue, red in (("blue", "red"), ("10.1.5", "10.3.7"), ("subnet.env", "subnet2.env")):
+            text = text.replace(blue, red)
+    pod = host.pod()
+    status, answer, conf = asks_for(host, json.loads(text), pod, namespace, closed=ours(host))
+    assert status == 1, answer
+    assert "only by its own definition" in answer["msg"], answer
+    assert host.leftovers() == []
+    assert host.cni("DEL", conf, pod) == (0, None)
+
+
+def test_a_network_is_got_by_its_own_definition(host):
+    """The host's own configuration of it counts, so that one of before an upgrade works."""
+    closed = ours(host)
+    before = generated("red")
+    before["plugins"][1:] = [{"type": "tuning", "sysctl": {"net.ipv4.ip_forward": "1"}}]
+    for definition in (generated("red"), before, dict(before, cniVersion="1.0.0")):
+        pod = host.pod()
+        status, answer, _conf = asks_for(host, definition, pod, "evil", closed=closed)
+        assert status == 1 and "it is for the namespaces friends" in answer["msg"], answer
+        status, answer, conf = asks_for(host, definition, pod, "friends", closed=closed)
+        assert status == 0, answer
+        assert host.addresses(pod)["net1"].startswith("10.3.7.")
+        (state,) = host.path("/var/lib/cni/multinet").glob("*.json")
+        assert json.loads(state.read_text())["delegates"][1]["conf"] == generated("red")
+        assert host.cni("DEL", conf, pod) == (0, None)
+
+
 @pytest.mark.parametrize("key", ["bridge", "master", "interface"])
 def test_a_text_ends_at_no_character_that_is_in_it(host, pod, key):
     """The kernel takes a name with NUL for what is before that; no process starts with one."""

@@ -17,6 +17,7 @@ from typing import Any
 
 from .._cni import files
 from .._cni.conf import files as conf_files
+from .._names import NETWORK_DIRECTORY
 from .._node import deployed, executables, firewalls, overrides, subnet_file, units, written
 from .._node.links import brief
 from .._node.sums import ArtifactError
@@ -25,7 +26,6 @@ from .commands import ObserveError, Run, of_ip, run
 from .network import is_address, lacks_leases
 
 FIREWALLS_EVERY = 300.0  # seconds
-CNI_DIRECTORY = "/etc/cni/multinet/net.d"
 PROPERTIES = (
     "Id,LoadState,ActiveState,SubState,UnitFileState,MainPID,NRestarts,NeedDaemonReload,"
     "ActiveEnterTimestampMonotonic,InactiveExitTimestampMonotonic," + ",".join(overrides.PROPERTIES)
@@ -290,7 +290,7 @@ def _process_state(pid: int) -> str:
 
 def _cni_files(plan: dict[str, Any], cni_conf: str) -> dict[str, str]:
     wanted = {
-        f"{CNI_DIRECTORY}/{network['name']}.conflist": network["cni_conflist"]
+        f"{NETWORK_DIRECTORY}/{network['name']}.conflist": network["cni_conflist"]
         for network in plan["networks"]
     }
     wanted[cni_conf] = plan["cni_conf"]

@@ -420,14 +420,16 @@ def _object(raw: dict[str, Any], key: str, default: dict[str, Any]) -> dict[str,
     return value or default
 
 
-def _closed(raw: dict[str, Any], key: str, default: list[Any]) -> list[dict[str, Any]]:
-    """Networks that are not for everybody: tenancy.check() says what is in each."""
+def _known(raw: dict[str, Any], key: str, default: list[Any]) -> list[dict[str, Any]]:
+    """The host's own networks: tenancy.check() says what is in each."""
     value = default if raw.get(key) is None else raw[key]
     if not isinstance(value, list) or not all(
         isinstance(one, dict)
         and isinstance(one.get("network"), str)
         and isinstance(one.get("things"), list)
         and isinstance(one.get("namespaces"), (list, dict))
+        and isinstance(one.get("file", ""), str)
+        and isinstance(one.get("ranges", []), list)
         for one in value
     ):
         raise _invalid(f"`{key}` is not a list of networks, each with `things` and `namespaces`")
@@ -468,7 +470,7 @@ _KEYS: tuple[tuple[str, str, Callable[[dict[str, Any], str, Any], Any], Any], ..
     ("multusNamespace", "multus_namespace", _string, "kube-system"),
     ("namespaceIsolation", "namespace_isolation", _flag, False),
     ("globalNamespaces", "global_namespaces", _names, "default"),
-    ("namespaces", "namespaces", _closed, []),
+    ("namespaces", "namespaces", _known, []),
     ("hostPorts", "host_ports", _strings, []),
     ("serviceRanges", "service_ranges", _strings, []),
     ("readinessindicatorfile", "readiness_file", _string, None),

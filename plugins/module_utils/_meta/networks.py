@@ -202,10 +202,12 @@ class Resolver:
         cni_args = selection.cni_args if selection else {}
         # `mac` and `ips` mean none of the host's
         device = selection.capability_args.get("deviceID") if selection else None
-        tenancy.check(pod, delegate, self.configuration.namespaces, self.api, [cni_args, device])
+        is_own = tenancy.check(
+            pod, delegate, self.configuration.namespaces, self.api, [cni_args, device]
+        )
         tenancy.check_cni_args(delegate, cni_args)
         definitions.check(delegate, [cni_args])
-        delegate.is_users = True
+        delegate.is_users = not is_own
 
     def _check_host_ports(self, delegate: Delegate, selection: Selection) -> None:
         """Raise Error where a pod asks for ports of its node by annotation: neither Pod Security

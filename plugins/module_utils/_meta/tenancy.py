@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # What a pod could have tuning do beside what its network's configuration says: forward between its
 # networks, answer for all addresses, hear what is not for it; and what Pod Security forbids it.
 _NOT_A_PODS = {"tuning": ("sysctl", "promisc", "allmulti")}
+_OWN_PLUGINS = {"flannel", "portmap", "tuning"}  # those that the plan writes
 _BRIDGE = "cni0"  # of a bridge plugin that names none
 # In these are all virtual devices; host-device takes the first one in `net` of its `kernelpath`.
 _ALL_DEVICES = ("/sys/devices/virtual/net", "/sys/class/net")
@@ -37,31 +38,77 @@ _NO_NAME = (19, 22, 34)
 def check(
     pod: Pod,
     delegate: Delegate,
-    closed: list[dict[str, Any]],
+    networks: list[dict[str, Any]],
     api: Client | None,
     asked: Iterable[object] = (),
-) -> None:
-    """Raise Error where a pod of this namespace may not use a network.
+) -> bool:
+    """Return whether what a pod asks for is the own definition of one of the host's networks, which
+    is as the host has it then; raise Error where a pod of this namespace may not use it.
 
-    closed: networks that are not for everybody, each with `network` (its name), `things` (texts by
-    which a configuration uses it: names, devices, files) and `namespaces` (their names, or a label
-    selector); asked: what the pod's annotation hands to the network's plugins.
+    networks: the host's, each with `network` (its name), `things` (texts by which a configuration
+    uses it: names, devices, files), `namespaces` (whose pods may: their names, or a label selector)
+    and `file` (its configuration; without one, every definition may use it whose pod may); asked:
+    what the pod's annotation hands to the network's plugins.
     """
-    namespace = pod.namespace
-    closed = [one for one in closed if not _is_listed(namespace, one["namespaces"])]
-    if not closed:
-        return
+    for one in networks:
+        own = _own(delegate, one)
+        if own is not None:
+            _check_namespace(pod, delegate, one, api)
+            delegate.raw = own
+            return True
     uses = _Uses(delegate, asked)
-    for one in closed:
-        if not uses.any_of(one["things"]) or _is_among(namespace, one["namespaces"], api):
-            continue
+    refused = None
+    for one in networks:
+        if uses.any_of(one["things"]):
+            _check_namespace(pod, delegate, one, api, uses.anything)
+            if "file" in one:
+                refused = refused or one["network"]
+    if refused is not None:
         raise errors.Error(
             errors.INVALID_CONFIGURATION,
-            f"A pod of the namespace {namespace} may not use the network"
-            f" {delegate.full_name or one['network']}: {_for_whom(one['namespaces'])}.",
-            f"`namespaces` of the network {one['network']} in multinet_networks says who may."
-            + "".join(f" {text!r} in it could mean any network." for text in uses.anything[:1]),
+            f"The network {delegate.name} uses what belongs to {refused}, which pods get only by"
+            " its own definition.",
+            f"Ask for {refused}, or give the network names, devices and files of its own."
+            + _why(uses.anything),
         )
+    return False
+
+
+def _check_namespace(
+    pod: Pod,
+    delegate: Delegate,
+    one: dict[str, Any],
+    api: Client | None,
+    anything: list[str] | None = None,
+) -> None:
+    if _is_among(pod.namespace, one["namespaces"], api):
+        return
+    raise errors.Error(
+        errors.INVALID_CONFIGURATION,
+        f"A pod of the namespace {pod.namespace} may not use the network"
+        f" {delegate.full_name or one['network']}: {_for_whom(one['namespaces'])}.",
+        f"`namespaces` of the network {one['network']} in multinet_networks says who may."
+        + _why(anything or []),
+    )
+
+
+def _why(anything: list[str]) -> str:
+    return "".join(f" {text!r} in it could mean any network." for text in anything[:1])
+
+
+def _own(delegate: Delegate, one: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the configuration that the host has of a network, where a definition is the
+    collection's own of it, maybe of before or after a change; None where it is not.
+    """
+    if "file" not in one or delegate.raw.get("name") not in one["things"]:
+        return None
+    own = conf.read_file(one["file"])
+    known = conf.parse(own, one["file"])
+    kinds = {plugin["type"] for plugin in delegate.network.plugins}
+    if not kinds <= _OWN_PLUGINS or delegate.network.name != known.name:
+        return None
+    same = [*flannel.own_things(known)] == [*flannel.own_things(delegate.network)]
+    return own if same else None
 
 
 def check_cni_args(delegate: Delegate, cni_args: Mapping[str, Any]) -> None:
@@ -79,13 +126,11 @@ def check_cni_args(delegate: Delegate, cni_args: Mapping[str, Any]) -> None:
                 )
 
 
-def _is_listed(namespace: str, wanted: list[str] | dict[str, Any]) -> bool:
-    return isinstance(wanted, list) and namespace in wanted
-
-
 def _is_among(namespace: str, wanted: list[str] | dict[str, Any], api: Client | None) -> bool:
     if isinstance(wanted, list):
         return namespace in wanted
+    if not wanted:
+        return True  # it selects all
     item = api.get(f"/api/v1/namespaces/{namespace}") if api else None
     if item is None:
         return False

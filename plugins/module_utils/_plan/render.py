@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from .._names import LEASES
+from .._names import LEASES, NETWORK_DIRECTORY
 from .errors import PlanError
 from .ranges import halves
 from .schema import BACKENDS, IPSEC_UDP_ENCAP_OVERHEAD, IPV6_MIN_MTU
@@ -38,6 +38,7 @@ POD_SYSCTLS = {
 # In the host's configuration where pods are Kubernetes': they ask for networks by annotation, which
 # containerd hands over.
 KUBECONFIG = "/etc/multinet/kubernetes/meta-plugin.kubeconfig"
+_DOCKER_BRIDGE = "docker0"
 POD_ANNOTATIONS = "io.kubernetes.cri.pod-annotations"
 
 
@@ -233,9 +234,8 @@ def cni_conf(
         conf["capabilities"] = capabilities
     if settings["in_process"]:
         conf["inProcess"] = settings["in_process"]
-    closed = _closed(planned, settings) if settings["kubernetes"] else []
-    if closed:
-        conf["namespaces"] = closed
+    if settings["kubernetes"]:
+        conf["namespaces"] = _known(planned, settings)
     asked = [network["cni_name"] for network in planned if network["host_ports"] == "request"]
     if settings["kubernetes"] and asked:
         conf["hostPorts"] = asked
@@ -262,23 +262,28 @@ def cni_conf(
     return conf
 
 
-def _closed(planned: list[dict[str, Any]], settings: dict[str, Any]) -> list[dict[str, Any]]:
-    """Who may ask for each network that not every pod has (_meta/tenancy.py)."""
+def _known(planned: list[dict[str, Any]], settings: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the meta-plugin knows of each network, to say which pods and which definitions may use
+    it (_meta/tenancy.py).
+    """
+    asking = {"request": settings["nad_namespaces"], "all": {}}
     return [
         {
             "network": network["name"],
             "things": [
                 *(network[key] for key in ("cni_name", "subnet_file", "data_dir", "ipam_dir")),
                 *network["devices"],
+                *([_DOCKER_BRIDGE] if network["name"] == settings["docker_network"] else []),
             ],
             "namespaces": (
-                settings["nad_namespaces"]
+                asking[network["attach"]]
                 if network["namespaces"] is None
                 else network["namespaces"]
             ),
+            "file": f"{NETWORK_DIRECTORY}/{network['name']}.conflist",
+            "ranges": [network[key] for key in ("cidr", "ipv6_cidr") if network[key]],
         }
         for network in planned
-        if network["attach"] == "request" and network["namespaces"] != {}
     ]
 
 

@@ -480,8 +480,14 @@ def test_a_closed_network_is_closed_to_the_first_generations_objects(namespaces)
 
 
 def test_closed_networks_are_written_as_they_should_be():
-    with pytest.raises(errors.Error, match="`namespaces` is not a list of networks"):
-        conf.parse(dict(BASE, namespaces={"green": ["default"]}))
+    (green,) = closed([])["namespaces"]
+    for wrong in (
+        {"green": ["default"]},
+        [dict(green, file=1)],
+        [dict(green, ranges="10.0.0.0/8")],
+    ):
+        with pytest.raises(errors.Error, match="`namespaces` is not a list of networks"):
+            conf.parse(dict(BASE, namespaces=wrong))
 
 
 def test_the_default_route_is_one_networks():

@@ -531,6 +531,20 @@ def test_kubernetes_pods_ask_by_annotation():
     }
     assert conf.pop("namespaces") == [
         {
+            "network": "blue",
+            "things": [
+                "multinet-blue",
+                "/run/flannel/networks/blue.env",
+                "/var/lib/cni/flannel/blue",
+                "/var/lib/cni/networks/multinet-blue",
+                "mn-blue",
+                "flannel.1",
+            ],
+            "namespaces": {},
+            "file": "/etc/cni/multinet/net.d/blue.conflist",
+            "ranges": ["10.1.0.0/16"],
+        },
+        {
             "network": "red",
             "things": [
                 "multinet-red",
@@ -541,7 +555,9 @@ def test_kubernetes_pods_ask_by_annotation():
                 "flannel.2",
             ],
             "namespaces": ["default"],
-        }
+            "file": "/etc/cni/multinet/net.d/red.conflist",
+            "ranges": ["10.3.0.0/16"],
+        },
     ]
     assert conf == plan([BLUE, RED])["cni_conf"]
 
@@ -558,10 +574,23 @@ def test_who_may_ask_for_a_network(declared, asked):
     """By default the namespaces that have its definition; a network of every pod is for all."""
     options = {"kubernetes": True, "nad_namespaces": ["a", "b"]}
     networks = [BLUE, dict(RED, namespaces=declared)]
-    (closed,) = plan(networks, options)["cni_conf"]["namespaces"]
-    assert closed["namespaces"] == asked
+    blue, red = plan(networks, options)["cni_conf"]["namespaces"]
+    assert (blue["namespaces"], red["namespaces"]) == ({}, asked)
     for open_to_all in ({"attach": "all"}, {"namespaces": {}}):
-        assert "namespaces" not in plan([BLUE, dict(RED, **open_to_all)], options)["cni_conf"]
+        conf = plan([BLUE, dict(RED, **open_to_all)], options)["cni_conf"]
+        assert conf["namespaces"][1]["namespaces"] == {}
+
+
+def test_dockers_own_bridge_belongs_to_its_network():
+    options = {"kubernetes": True, "docker_network": "red"}
+    blue, red = plan([BLUE, RED], options)["cni_conf"]["namespaces"]
+    assert "docker0" in red["things"] and "docker0" not in blue["things"]
+
+
+def test_all_of_its_ranges_are_a_networks():
+    dual = dict(RED, ipv6_cidr="fd00:3::/56")
+    conf = plan([BLUE, dual], {"kubernetes": True})["cni_conf"]
+    assert conf["namespaces"][1]["ranges"] == ["10.3.0.0/16", "fd00:3::/56"]
 
 
 def test_ports_of_a_node_are_for_annotations_to_ask_where_that_is_declared():
