@@ -767,9 +767,9 @@ CLOSED = {
 }
 
 
-def asks_for(host, definition, pod, namespace="evil", closed=(CLOSED,), host_ports=(), **keys):
+def asks_for(host, definition, pod, namespace="evil", *, closed=(CLOSED,), more=None, **keys):
     """Have a pod of a namespace ask for a network, whose definition is given, with more keys in its
-    annotation; return (exit status, answer, the configuration).
+    annotation, and more in the configuration; return (exit status, answer, the configuration).
     """
     directory = host.path("/etc/cni/multus/net.d")
     directory.mkdir(parents=True, exist_ok=True)
@@ -778,9 +778,9 @@ def asks_for(host, definition, pod, namespace="evil", closed=(CLOSED,), host_por
     annotation = json.dumps([{"name": raw["name"], **keys}])
     conf = today(
         namespaces=list(closed),
-        hostPorts=list(host_ports),
         inProcess=IN_PROCESS,
         runtimeConfig={POD_ANNOTATIONS: {"k8s.v1.cni.cncf.io/networks": annotation}},
+        **(more or {}),
     )
     conf["delegates"] = [one for one in conf["delegates"] if one["name"] == "blue"]
     args = f"IgnoreUnknown=1;K8S_POD_NAMESPACE={namespace};K8S_POD_NAME=pod"
@@ -796,7 +796,7 @@ PORTMAP = {"type": "portmap", "backend": "nftables", "capabilities": {"portMappi
 def test_an_annotation_takes_no_port_of_the_node(host, pod, allowed):
     """The kubelet's own ports lead to the pod, but not those that only its annotation names."""
     chain = {"plugins": [local(), PORTMAP]}
-    status, answer, conf = asks_for(host, chain, pod, host_ports=allowed, **HTTP)
+    status, answer, conf = asks_for(host, chain, pod, more={"hostPorts": allowed}, **HTTP)
     rules = host.run(["nft", "list", "ruleset"]).stdout
     if allowed:
         assert status == 0 and "dport 6443 dnat" in rules, (answer, rules)
@@ -1098,6 +1098,144 @@ def test_a_network_is_got_by_its_own_definition(host):
         (state,) = host.path("/var/lib/cni/multinet").glob("*.json")
         assert json.loads(state.read_text())["delegates"][1]["conf"] == generated("red")
         assert host.cni("DEL", conf, pod) == (0, None)
+
+
+UNDERLAY = """
+    link add uplink type bridge
+    address add 192.168.7.1/24 dev uplink
+    link set uplink up
+    link add flannel.2 type vxlan id 2 dstport 8473 nolearning
+    link set flannel.2 up
+    link add mn-red type bridge
+    link set mn-red up
+    address add 10.3.7.1/24 dev mn-red
+    route add 10.3.8.0/24 via 172.21.0.9 dev uplink onlink
+"""
+
+
+@pytest.fixture
+def node(host):
+    """The host has an underlay, and ways to nodes: one on its link, two behind a router."""
+    for line in UNDERLAY.strip().splitlines():
+        subprocess.run(["ip", "-n", host.name, *line.split()], check=True)
+    node = "fdb append 00:11:22:33:44:55 dev flannel.2 dst 172.20.0.9"
+    subprocess.run(["bridge", "-n", host.name, *node.split()], check=True)
+
+
+def ptp(ipam):
+    return {"type": "ptp", "ipam": ipam}
+
+
+def gateway(subnet, **keys):
+    ranges = [[{"subnet": subnet, **keys}]]
+    ipam = {"type": "host-local", "dataDir": "/var/lib/cni/mine", "ranges": ranges}
+    return {"type": "bridge", "bridge": "own0", "isGateway": True, "ipam": ipam}
+
+
+def odd(address, **keys):
+    """The plugin of a definition whose addresses only its result tells."""
+    return (
+        {"type": "bridge", "bridge": "own0", "isGateway": True}
+        | keys
+        | {"ipam": {"type": "odd", "this": [{"address?": address}]}}
+    )
+
+
+# Definitions with what is somebody else's: their route on the host would be the more specific one.
+OTHERS = {
+    "a node's address": (ptp(one_of("192.168.7.2")), "192.168.7.0/24"),
+    "an address of a node behind a router": (ptp(one_of("172.20.0.9")), "a node"),
+    "a node's, which leads to a lease": (ptp(one_of("172.21.0.9")), "a node"),
+    "half of the underlay": (gateway("192.168.7.0/25"), "192.168.7.0/24"),
+    "a range around a node": (gateway("172.20.0.0/24"), "a node"),
+    "the host's own address": (ptp(one_of("192.168.7.1", gateway="192.168.7.3")), "192.168.7."),
+    "the address of a pod of red": (ptp(one_of("10.3.7.2")), "red"),
+    "an address of another node's pods": (ptp(one_of("10.3.9.5")), "red"),
+    "half of another node's subnet": (gateway("10.3.9.0/25"), "red"),
+    "more than a network": (gateway("10.0.0.0/8"), "blue"),
+    "a network of its pod": (gateway("10.1.77.0/24"), "blue"),
+    "the old form": (ptp({"type": "host-local", "subnet": "10.3.9.0/25"}), "red"),
+    "in another case": (ptp({"type": "host-local", "SUBNET": "10.3.9.0/25"}), "red"),
+    "IPv4 in IPv6": (gateway("::ffff:10.3.9.0/121"), "red"),
+    "IPv6": (gateway("fd00:3:0:9::/64"), "red"),
+    "a Service": (gateway("10.96.7.0/24"), "Services"),
+    "behind macvlan": (dict(gateway("10.3.9.0/25"), type="macvlan", master="uplink"), "red"),
+    "the gateway": (gateway("10.77.0.0/24", gateway="192.168.7.9"), "192.168.7.0/24"),
+    "what only the result tells": (odd("10.3.9.5/25"), "red"),
+    "a node's that only the result tells": (odd("172.20.0.9/32"), "a node"),
+    "an underlay that only the result tells": (odd("192.168.7.77/32"), "192.168.7.0/24"),
+    "a node's, on the wire": (odd("172.20.0.9/8", type="macvlan", master="uplink"), "a node"),
+    "the host's, on the wire": (odd("192.168.7.1/24", type="macvlan", master="uplink"), "the host"),
+}
+IPAM = """
+text=$(cat)
+[ $CNI_COMMAND != ADD ] || echo '{"cniVersion": "1.0.0", "ips": [{"address": "ADDRESS"}]}'
+"""
+
+
+@pytest.mark.usefixtures("node")
+@pytest.mark.parametrize("way", OTHERS)
+def test_a_definition_has_no_address_of_somebody_else(host, pod, way):
+    definition, whose = OTHERS[way]
+    told = re.search(r'"address\?": "(.*?)"', json.dumps(definition))
+    host.plugin("odd", IPAM.replace("ADDRESS", told[1] if told else ""))
+    before = host.run(["ip", "route"]).stdout
+    status, answer, conf = asks_for(
+        host, definition, pod, closed=ours(host), more={"serviceRanges": ["10.96.0.0/12"]}
+    )
+    routes = set(host.run(["ip", "route"]).stdout.splitlines())
+    assert status == 1, (answer, routes - set(before.splitlines()))
+    assert "somebody else" in answer["msg"] and whose in answer["msg"], answer
+    if not told:
+        assert not re.search("own0|veth", "".join(routes)), routes
+    assert host.leftovers() == []
+    assert host.cni("DEL", conf, pod) == (0, None)
+
+
+@pytest.mark.usefixtures("node")
+def test_an_annotation_gives_a_definition_no_address_of_somebody_else(host, pod):
+    able = dict(ptp({"type": "host-local", "ranges": [[{"subnet": "10.99.0.0/24"}]]}))
+    for keys in (
+        {"ips": ["10.3.7.2/32"]},
+        {"ips": ["192.168.7.2"]},
+        {"cni-args": {"ips": ["10.3.7.2"]}},
+    ):
+        for capabilities in ({"ips": True}, {}):
+            status, answer, _conf = asks_for(
+                host, dict(able, capabilities=capabilities), pod, closed=ours(host), **keys
+            )
+            assert status == 1 and "somebody else" in answer["msg"], answer
+
+
+@pytest.mark.usefixtures("node")
+def test_a_definition_has_addresses_of_its_own(host):
+    """Several pods, whose routes and gateways are then on the host, on the underlay's wire too."""
+    wire = {
+        "type": "host-local",
+        "ranges": [[{"subnet": "192.168.7.0/24", "rangeStart": "192.168.7.200"}]],
+    }
+    for definition in (
+        ptp({"type": "host-local", "ranges": [[{"subnet": "10.99.0.0/24"}]]}),
+        dict(gateway("10.98.0.0/24"), isDefaultGateway=True),
+        dict(gateway("10.97.0.0/24"), bridge="own1", isGateway=False),
+        {"type": "macvlan", "master": "uplink", "ipam": wire},
+    ):
+        pods = [host.pod(), host.pod()]
+        for pod in pods:
+            status, answer, conf = asks_for(host, definition, pod, closed=ours(host))
+            assert status == 0, answer
+        for pod in pods:
+            assert host.cni("DEL", conf, pod) == (0, None)
+    host.lease("/run/flannel/mine.env", "10.96.5.1/24", "10.96.0.0/16")
+    add = (
+        "link add flannel.9 type vxlan id 9 dstport 8479",
+        "address add 10.96.5.0/32 dev flannel.9",
+    )
+    for line in add:
+        subprocess.run(["ip", "-n", host.name, *line.split()], check=True)
+    for pod in (host.pod(), host.pod()):
+        status, answer, conf = asks_for(host, flannelled(), pod, closed=ours(host))
+        assert status == 0, answer
 
 
 @pytest.mark.parametrize("key", ["bridge", "master", "interface"])

@@ -37,7 +37,7 @@ _PROMISCUOUS = 0x100
 _LINK_NEW, _LINK_DELETE, _LINK_GET, _LINK_SET = 16, 17, 18, 19
 _ADDRESS_NEW, _ADDRESS_DELETE, _ADDRESS_GET = 20, 21, 22
 _ROUTE_NEW, _ROUTE_DELETE, _ROUTE_GET = 24, 25, 26
-_NEIGHBOUR_TABLE_GET = 66
+_NEIGHBOUR_GET, _NEIGHBOUR_TABLE_GET = 30, 66
 _ERROR, _DONE = 2, 3
 _REQUEST, _ACKNOWLEDGE, _EXCLUSIVE, _DUMP, _CREATE = 1, 4, 0x200, 0x300, 0x400
 _NESTED, _KIND_OF_ATTRIBUTE = 0x8000, 0x3FFF
@@ -63,11 +63,19 @@ _NUMBER = Struct("=I")
 _NONE = _NUMBER.pack(0)
 _ERROR_NUMBER = Struct("=i")
 _TABLE_HEAD = Struct("=Bxxx")
+_NEIGHBOUR_SIZE, _NEIGHBOUR_ADDRESS = 12, 1
 _COUNTER = Struct("=Q")
 _SECONDS = 10
 # The kernel writes at most 32 KiB at once; memory of 128 KiB and more is mapped anew each time.
 _ANSWER_SIZE = 1 << 16
 _NAME_SIZE = 16  # with the NUL behind it
+
+# All entries of the forwarding tables of bridges and tunnels.
+FORWARDING_ENTRIES = (
+    _NEIGHBOUR_GET,
+    _REQUEST | _DUMP,
+    bytes((AF_BRIDGE,)).ljust(_NEIGHBOUR_SIZE, b"\0"),
+)
 
 
 class Link:
@@ -294,6 +302,16 @@ def new_route(
 def exclusive(message: Message) -> Message:
     """Return a request that fails where what it makes is there already."""
     return message[0], message[1] | _EXCLUSIVE, message[2]
+
+
+def destination(route: Route) -> bytes:
+    """Return the 4 or 16 bytes that a route leads to, none for the default route."""
+    return read_attributes(route.body[_ROUTE.size :]).get(_DESTINATION, b"")
+
+
+def forwarded_to(body: bytes) -> bytes:
+    """Return the 4 or 16 bytes of the host that an entry leads to, none where it leads to none."""
+    return read_attributes(body[_NEIGHBOUR_SIZE:]).get(_NEIGHBOUR_ADDRESS, b"")
 
 
 def delete_route(route: Route) -> Message:

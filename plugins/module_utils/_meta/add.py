@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from .._cni.rtnetlink import Route
     from .._cni.skel import Request
+    from .addresses import Others
     from .conf import Delegate, MetaConf
     from .log import Log
     from .plugin import Networks, Plugin
@@ -132,8 +133,8 @@ class _Add:
                 tried.append(one)
                 self._describe_device(one, delegate)
                 self._attach(cni, one, self._prev_result(state, one))
-                if delegate.is_users:
-                    self._check_result(one)
+                if delegate.others is not None:
+                    self._check_result(one, delegate.others)
                 self.log(
                     "debug",
                     f"{one.interface} of network {one.raw['name']} is attached: {one.result}",
@@ -265,12 +266,13 @@ class _Add:
         one.kept = flannel.remembered(network, self.request.container_id)
 
     @staticmethod
-    def _check_result(one: states.Attached) -> None:
+    def _check_result(one: states.Attached, others: Others) -> None:
         """Raise Error where plugins of a network that users defined answer what they may not."""
         from . import definitions  # for what pods ask for
 
         try:
             definitions.check_result(one)
+            others.check_result(one.final_result)
         except errors.Error as error:
             raise error.within(one.place) from None
 

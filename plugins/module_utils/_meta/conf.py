@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any, TypeVar
 
+    from .addresses import Others
     from .state import Attached
 
     Default = TypeVar("Default", str, None)
@@ -45,8 +46,8 @@ class Delegate:
     capability_args: what the pod wants of it by capability; args: what it wants by CNI_ARGS;
     default_route: gateways, None when the
     pod did not ask it for the default route; chained: whether its plugins work on the master's
-    interface and result; where: names the configuration in errors; is_users: whether a pod asked
-    for it and it is none of the host's own networks.
+    interface and result; where: names the configuration in errors; others: what it may not have
+    where a pod asked for it and it is none of the host's own networks.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class Delegate:
         self.default_route: list[str] | None = None
         self.chained = chained
         self.where = where
-        self.is_users = False
+        self.others: Others | None = None
 
     @property
     def name(self) -> str:

@@ -197,17 +197,19 @@ class Resolver:
         return delegate
 
     def _check_tenancy(self, pod: Pod, delegate: Delegate, selection: Selection | None) -> None:
-        from . import definitions, tenancy  # for what pods ask for
+        from . import addresses, definitions, tenancy  # for what pods ask for
 
         cni_args = selection.cni_args if selection else {}
-        # `mac` and `ips` mean none of the host's
-        device = selection.capability_args.get("deviceID") if selection else None
+        wanted = selection.capability_args if selection else {}
+        device = wanted.get("deviceID")
         is_own = tenancy.check(
             pod, delegate, self.configuration.namespaces, self.api, [cni_args, device]
         )
         tenancy.check_cni_args(delegate, cni_args)
         definitions.check(delegate, [cni_args])
-        delegate.is_users = not is_own
+        if not is_own:
+            delegate.others = addresses.Others(delegate, self.configuration)
+            delegate.others.check(cni_args, wanted.get("ips", ()))
 
     def _check_host_ports(self, delegate: Delegate, selection: Selection) -> None:
         """Raise Error where a pod asks for ports of its node by annotation: neither Pod Security

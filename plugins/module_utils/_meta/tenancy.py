@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # networks, answer for all addresses, hear what is not for it; and what Pod Security forbids it.
 _NOT_A_PODS = {"tuning": ("sysctl", "promisc", "allmulti")}
 _OWN_PLUGINS = {"flannel", "portmap", "tuning"}  # those that the plan writes
-_BRIDGE = "cni0"  # of a bridge plugin that names none
+BRIDGE = "cni0"  # of a bridge plugin that names none
 # In these are all virtual devices; host-device takes the first one in `net` of its `kernelpath`.
 _ALL_DEVICES = ("/sys/devices/virtual/net", "/sys/class/net")
 _MAC_DIGITS = frozenset("0123456789abcdef")
@@ -202,24 +202,24 @@ class _Uses:
         or above it: its bridge, what a VLAN is made on.
         """
         with rtnetlink.Channel() as host:
-            link = _link(host, thing)
-            if link is None:
+            device = link(host, thing)
+            if device is None:
                 return False
             if self._devices is None:
                 self._devices = self._reached(host)
-        return link.index in self._devices
+        return device.index in self._devices
 
     def _reached(self, host: rtnetlink.Channel) -> set[int]:
-        left = [_link(host, text) for text in self._texts if "/" not in text]
+        left = [link(host, text) for text in self._texts if "/" not in text]
         macs = {mac for mac in map(_mac, self._texts) if mac}
         if macs:
-            left += [link for link in host.links() if _mac(link.mac) in macs]
+            left += [one for one in host.links() if _mac(one.mac) in macs]
         found: set[int] = set()
         while left:
-            link = left.pop()
-            if link is not None and link.index not in found:
-                found.add(link.index)
-                left += [host.link_at(index) for index in (link.master, link.parent) if index]
+            one = left.pop()
+            if one is not None and one.index not in found:
+                found.add(one.index)
+                left += [host.link_at(index) for index in (one.master, one.parent) if index]
         return found
 
 
@@ -230,7 +230,7 @@ def _defaults(delegate: Delegate) -> Iterator[str]:
         yield value
     for plugin in network.plugins:
         if plugin["type"] == "bridge" and not plugin.get("bridge"):
-            yield _BRIDGE
+            yield BRIDGE
 
 
 def _types(value: object) -> Iterator[str]:
@@ -272,7 +272,7 @@ def _identity(path: str) -> list[tuple[int, int]]:
     return [(found.st_dev, found.st_ino)]
 
 
-def _link(host: rtnetlink.Channel, name: str) -> rtnetlink.Link | None:
+def link(host: rtnetlink.Channel, name: str) -> rtnetlink.Link | None:
     """The device of a name, or of one of its alternative names."""
     if len(name.encode()) > _LONGEST_NAME:
         return None

@@ -1,0 +1,205 @@
+# Copyright (c) 2026, the multinet.flannel authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which addresses a network that users defined may have: none that are somebody else's, since its
+plugins make the host's routes lead to them.
+"""
+
+from __future__ import annotations
+
+from _socket import AF_INET, AF_INET6, inet_ntop, inet_pton  # as in annotations.py
+
+from .._cni import errors, rtnetlink
+from .._cni import result as results
+from . import flannel, tenancy
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Any, Optional
+
+    from .conf import Delegate, MetaConf
+
+    # Bits of an address, the address, and the length.
+    Prefix = tuple[int, int, int]
+    # As it is written, what it says, and whether an interface gets it.
+    Found = tuple[str, Optional[Prefix], bool]
+
+# Keys of IPAM plugins, in small letters; those that interfaces get are said to be so.
+_KEYS = {
+    **dict.fromkeys(("address", "addresses", "ips"), True),
+    **dict.fromkeys(("subnet", "gateway", "rangestart", "rangeend"), False),
+    **dict.fromkeys(("range", "range_start", "range_end"), False),
+}
+# Behind these, pods are on the wire themselves: the host has no route to them.
+_ON_THE_WIRE = {"macvlan", "ipvlan", "vlan", "host-device", "sriov", "ib-sriov", "ovs"}
+_ON_A_BRIDGE = {"bridge"}
+_MAPPED = bytes(10) + b"\xff\xff"  # ::ffff:0:0/96
+_LINK_LOCAL = 128, 0xFE80 << 112, 10
+
+
+class Others:
+    """What is not for a definition to have."""
+
+    def __init__(self, delegate: Delegate, configuration: MetaConf) -> None:
+        self._delegate = delegate
+        listed = [(f"the network {one['network']}", one) for one in configuration.namespaces]
+        self._ranges = [
+            (f"{owner} has {text}", prefix)
+            for owner, texts in (
+                *((owner, one.get("ranges", ())) for owner, one in listed),
+                ("the Services' range", configuration.service_ranges),
+            )
+            for text in texts
+            for prefix in (_prefix(text),)
+            if prefix
+        ]
+        self._here: list[tuple[Prefix, bool]] | None = None
+        self._nodes: set[Prefix] = set()
+
+    def check(self, asked: object, ips: Iterable[str]) -> None:
+        """Raise Error for what the definition says; asked, ips: what the pod's annotation hands to
+        its plugins.
+        """
+        told = ((text, _prefix(text), True) for text in ips)
+        self._check([*_written([self._delegate.raw, asked]), *told])
+
+    def check_result(self, result: dict[str, Any]) -> None:
+        """Raise Error for what a result (with cniVersion) tells."""
+        found: list[Found] = []
+        for item in results.to_latest(result)["ips"]:
+            found.append((item["address"], _prefix(item["address"]), True))
+            if item.get("gateway"):
+                # on the host, it has the length of the address
+                text = f"{item['gateway']}/{item['address'].rpartition('/')[2]}"
+                found.append((str(item["gateway"]), _prefix(text), False))
+        self._check(found)
+
+    def _check(self, found: list[Found]) -> None:
+        for text, prefix, is_address in found:
+            whose = self._whose(prefix, is_address) if prefix else None
+            if whose:
+                raise errors.Error(
+                    errors.INVALID_CONFIGURATION,
+                    f"The network {self._delegate.name} has {text}, which is somebody else's:"
+                    f" {whose}.",
+                    "Give it addresses of its own.",
+                )
+
+    def _whose(self, prefix: Prefix, is_address: bool) -> str | None:
+        for owner, other in self._ranges:
+            if _overlap(prefix, other):
+                return owner
+        kinds = {*_kinds(self._delegate)}
+        if self._here is None:
+            names = list(_bridges(self._delegate)) if kinds == _ON_A_BRIDGE else []
+            self._here, self._nodes = surroundings(names, [one for _owner, one in self._ranges])
+        has_routes = not kinds or not kinds <= _ON_THE_WIRE
+        own = [other for other, is_own in self._here if is_own]
+        for other, is_own in self._here:
+            if is_address and prefix[:2] == other[:2]:
+                return "the host has it"
+            if has_routes and not is_own and other[2] < other[0] and _overlap(prefix, other):
+                return f"an interface of the host has {_text(other)}"
+        for node in self._nodes:
+            is_elsewhere = not any(_overlap(one, node) for one in own)
+            if (is_address and prefix[:2] == node[:2]) or (
+                has_routes and is_elsewhere and _overlap(prefix, node)
+            ):
+                return f"a node has {_text(node)}"
+        return None
+
+
+def surroundings(
+    bridges: list[str], ranges: list[Prefix]
+) -> tuple[list[tuple[Prefix, bool]], set[Prefix]]:
+    """Return the addresses of the host's interfaces with their lengths, each with whether it is one
+    of these bridges', and those of the nodes that flanneld has made ways to, in the forwarding
+    table of a tunnel or by a route into one of the ranges. Raises OSError.
+    """
+    here = []
+    with rtnetlink.Channel() as host:
+        links = [tenancy.link(host, name) for name in bridges]
+        own = {link.index for link in links if link and link.kind == "bridge"}
+        for address in host.addresses():
+            one = _packed(address.packed, address.length)
+            if not _overlap(one, _LINK_LOCAL):
+                here.append((one, address.index in own))
+        found = [rtnetlink.forwarded_to(body) for body in host.ask(rtnetlink.FORWARDING_ENTRIES)]
+        for family in rtnetlink.FAMILIES.values():
+            for route in host.routes(family):
+                target = _packed(rtnetlink.destination(route)) if route.gateway else None
+                if target and any(_overlap(target, one) for one in ranges):
+                    found.append(route.gateway)
+        nodes = {_packed(packed) for packed in found if packed}
+    return here, nodes
+
+
+def _written(value: object) -> Iterator[Found]:
+    """What is written under the keys of IPAM plugins, however deep."""
+    if isinstance(value, list):
+        for one in value:
+            yield from _written(one)
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            is_address = _KEYS.get(key.casefold())
+            if is_address is not None:
+                for text in inner if isinstance(inner, list) else [inner]:
+                    if isinstance(text, str):
+                        for part in text.split("-"):  # whereabouts: from-to/length
+                            yield text, _prefix(part), is_address
+            yield from _written(inner)
+
+
+def _kinds(delegate: Delegate) -> Iterator[str]:
+    """The types of the plugins that give addresses; the bridge plugin for flannel."""
+    for plugin in delegate.network.plugins:
+        if plugin["type"] == "flannel":
+            behind = plugin.get("delegate")
+            yield str(behind.get("type", "bridge")) if isinstance(behind, dict) else "bridge"
+        elif any(key.casefold() == "ipam" for key in plugin):
+            yield plugin["type"]
+
+
+def _bridges(delegate: Delegate) -> Iterator[str]:
+    for key, value in flannel.own_things(delegate.network):
+        if key == "bridge":
+            yield value
+    for plugin in delegate.network.plugins:
+        if plugin["type"] == "bridge":
+            yield str(plugin.get("bridge") or tenancy.BRIDGE)
+
+
+def _prefix(text: str) -> Prefix | None:
+    """Return what an address with or without length is, None for another text."""
+    plain, slash, written = text.strip().partition("/")
+    for family in (AF_INET, AF_INET6):
+        try:
+            packed = inet_pton(family, plain)
+        except (OSError, ValueError):
+            continue
+        bits = len(packed) * 8
+        if slash and not (written.isascii() and written.isdigit() and len(written) <= 3):
+            return None
+        length = int(written) if slash else bits
+        if packed.startswith(_MAPPED) and bits == 128 and length >= 96:  # Go takes it for IPv4
+            packed, bits, length = packed[12:], 32, length - 96
+        return _packed(packed, length) if length <= bits else None
+    return None
+
+
+def _packed(packed: bytes, length: int | None = None) -> Prefix:
+    bits = len(packed) * 8
+    return bits, int.from_bytes(packed, "big"), bits if length is None else length
+
+
+def _overlap(one: Prefix, other: Prefix) -> bool:
+    shift = one[0] - min(one[2], other[2])
+    return one[0] == other[0] and one[1] >> shift == other[1] >> shift
+
+
+def _text(prefix: Prefix) -> str:
+    bits, number, length = prefix
+    packed = (number >> bits - length << bits - length).to_bytes(bits // 8, "big")
+    text = inet_ntop(AF_INET if bits == 32 else AF_INET6, packed)
+    return text if length == bits else f"{text}/{length}"
