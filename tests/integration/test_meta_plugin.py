@@ -1238,6 +1238,42 @@ def test_a_definition_has_addresses_of_its_own(host):
         assert status == 0, answer
 
 
+# Where a definition would have its plugins write as root, or read what others can exchange.
+PLACES = {
+    "a directory of the system": flannelled(dataDir="/etc/multinet/sudoers.d"),
+    "by host-local": local(dataDir="/etc/multinet/sudoers.d"),
+    "by tuning": {"plugins": [local(), {"type": "tuning", "dataDir": "/run/multinet-isolation"}]},
+    "in another case": flannelled(DATADIR="/etc/multinet/sudoers.d"),
+    "beside it": flannelled(dataDir="/var/lib/cnix"),
+    "by a link": flannelled(dataDir="/var/lib/cni/link/x"),
+    "by a detour": flannelled(dataDir="/var/lib/cni/../../etc/multinet"),
+    "from here": flannelled(dataDir=os.path.relpath("/var/lib/cni/mine")),
+    "a volume": local(dataDir="/var/lib/cni/volume/mine"),
+    "somebody's": local(dataDir="/var/lib/cni/somebodys/mine"),
+    "by a link that others can exchange": local(dataDir="/var/lib/cni/volume/link"),
+    "a lease": flannelled(subnetFile="/etc/multinet/mine.env"),
+    "a lease that others can exchange": flannelled(subnetFile="/var/lib/cni/volume/mine.env"),
+    "a list": local(dataDir=["/etc/multinet"]),
+}
+
+
+@pytest.mark.parametrize("way", PLACES)
+def test_a_definition_names_no_place_that_is_not_for_it(host, pod, way):
+    for place in ("/etc/multinet", "/run/flannel", "/var/lib/cni/volume"):
+        host.path(place).mkdir(exist_ok=True)
+        host.lease(f"{place}/mine.env", "10.98.5.1/24", "10.98.0.0/16")
+    host.path("/var/lib/cni/volume").chmod(0o777)
+    host.path("/var/lib/cni/somebodys").mkdir()
+    os.chown(host.path("/var/lib/cni/somebodys"), 1000, 0)
+    host.path("/var/lib/cni/link").symlink_to("/etc/multinet")
+    host.path("/var/lib/cni/volume/link").symlink_to("/var/lib/cni/mine")
+    status, answer, conf = asks_for(host, PLACES[way], pod, closed=[])
+    written = {file.name for file in host.path("/etc/multinet").rglob("*")} - {"mine.env"}
+    assert status == 1 and not written, (answer, written)
+    assert "is not for it" in answer["msg"], answer
+    assert host.cni("DEL", conf, pod) == (0, None)
+
+
 @pytest.mark.parametrize("key", ["bridge", "master", "interface"])
 def test_a_text_ends_at_no_character_that_is_in_it(host, pod, key):
     """The kernel takes a name with NUL for what is before that; no process starts with one."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from .._cni import conf, errors
 from .._cni import result as results
+from .._cni.quick_os import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 
 # What the runtime tells plugins: what was done, and what a pod may have of its node.
 _RUNTIMES = ("prevresult", "runtimeconfig")
+# Below what a definition's paths are: plugins are root, make directories and files there and write
+# texts of the definition into them.
+_STATE = "/var/lib/cni"
+_PLACES = {"datadir": (_STATE,), "subnetfile": ("/run/flannel", _STATE), "kernelpath": ("/sys",)}
+_OTHERS_MAY_WRITE = 0o022
 
 
 def check(delegate: Delegate, asked: Iterable[object]) -> None:
@@ -34,6 +40,49 @@ def check(delegate: Delegate, asked: Iterable[object]) -> None:
                 f"The network {delegate.name} has `{key}`, which only a runtime tells plugins.",
                 "Remove it from the network's definition, or from the pod's annotation.",
             )
+
+
+def check_places(delegate: Delegate) -> None:
+    """Raise Error where a definition names a place that is not for it, or that others than root can
+    exchange for another one at any time.
+    """
+    for key, value in _pairs(delegate.raw):
+        places = _PLACES.get(key.casefold())
+        if places and value and not (isinstance(value, str) and _is_below(value, places)):
+            raise errors.Error(
+                errors.INVALID_CONFIGURATION,
+                f"The network {delegate.name} has the `{key}` {value!r}, which is not for it.",
+                f"Write a path below {' or '.join(places)}, of whose directories only root can"
+                " write to each.",
+            )
+
+
+def _is_below(path: str, places: Iterable[str]) -> bool:
+    if not path.startswith("/") or ".." in path.split("/"):
+        return False
+    real = os.path.realpath(path)
+    return any(real.startswith(place + "/") for place in places) and all(
+        map(_is_roots, {*_directories(path), *_directories(real)})
+    )
+
+
+def _directories(path: str) -> Iterator[str]:
+    """A path, and all above it."""
+    while path.strip("/"):
+        yield path
+        path = os.path.dirname(path)
+    yield "/"
+
+
+def _is_roots(path: str) -> bool:
+    """Whether only root can put something into a directory, which need not be there yet."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return found.st_uid == 0 and not found.st_mode & _OTHERS_MAY_WRITE
 
 
 def check_result(one: Attached) -> None:

@@ -208,6 +208,7 @@ class Resolver:
         tenancy.check_cni_args(delegate, cni_args)
         definitions.check(delegate, [cni_args])
         if not is_own:
+            definitions.check_places(delegate)
             delegate.others = addresses.Others(delegate, self.configuration)
             delegate.others.check(cni_args, wanted.get("ips", ()))
 
