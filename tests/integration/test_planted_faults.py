@@ -59,6 +59,12 @@ def drops(rule):
     return filters("forward", f"{rule} drop")
 
 
+def too_big(name, command, said_by, mtu):
+    """Something of h1 that full packets do not fit through, which it says to their senders."""
+    said = f"h1 ({said_by}) told the pod that its packet is too big: {mtu} bytes at most"
+    return Fault(name, [("h1", command)], "broken", {leaks.MTU}, {"h1"}, said)
+
+
 def mirror(device, port):
     """What a device of h1 brings in is copied out of a port."""
     return (
@@ -469,6 +475,30 @@ FAULTS = [
         [drops('oifname "flannel.1" meta length 1300-65535')],
         "broken",
         {leaks.MTU},
+        {"h1"},
+    ),
+    too_big("a bridge for smaller packets", "ip link set mn-blue mtu 1300", "10.1.1.0", 1300),
+    too_big("a tunnel for smaller packets", "ip link set flannel.1 mtu 1300", "10.1.1.1", 1300),
+    too_big(
+        "an IPv6 tunnel for smaller packets",
+        "ip link set flannel-v6.2 mtu 1300",
+        "fd00:3:0:1::1",
+        1300,
+    ),
+    too_big(
+        "a route for smaller packets",
+        "ip route change 10.1.2.0/24 via 10.1.2.0 dev flannel.1 onlink mtu 1300",
+        "10.1.1.1",
+        1300,
+    ),
+    too_big(
+        "an underlay for smaller packets", "ip link set eth0 mtu 1400", "fd00:3:0:1::1", 1330
+    ),
+    Fault(
+        "a pod's end on the host for smaller packets",
+        [("h1", "ip link set v11-red mtu 1300")],
+        "broken",
+        {leaks.MTU, leaks.NOT_MEASURED},
         {"h1"},
     ),
     Fault(
@@ -1070,6 +1100,7 @@ ALWAYS = (
     "TCP dropped on the way out",
     "a host that lets nobody in by TCP",
     "TCP dropped between hosts",
+    "a bridge for smaller packets",
     "two bridges joined",
     "a pod on the wrong bridge",
     "a network's route by the wrong interface",

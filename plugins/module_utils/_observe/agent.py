@@ -541,7 +541,7 @@ def _receipts_after(place: str, offset: int, begin: str = "") -> tuple[list[dict
 def collect(run: frames.Run, port: int, facts: Facts, runtime_dir: str) -> dict[str, Any]:
     """Prove once more that the listener hears, stop it, and return what it heard.
 
-    {"alive": bool, "receipts": [...], "witnessed", "unwitnessed", "handed_on",
+    {"alive": bool, "receipts": [...], "witnessed", "unwitnessed", "handed_on", "too_big",
     "suspects" (see Witness.account()), "drops": {listener: frames lost}, "again": see
     Listener.summary(),
     "table_fulls": int or None, "gone": pods that are no longer there}
@@ -562,6 +562,7 @@ def collect(run: frames.Run, port: int, facts: Facts, runtime_dir: str) -> dict[
         "witnessed": {},
         "unwitnessed": None,
         "handed_on": {},
+        "too_big": {},
         "suspects": [],
         "drops": {},
         "again": {},

@@ -92,10 +92,12 @@ class Evidence:
         self.at: dict[tuple[str, str], list[dict[str, Any]]] = {}  # the same, by name and place
         self.gone: set[str] = set()  # pods that were stopped meanwhile
         self.handed_on: dict[str, str] = {}  # token: interface of another pod that sent it again
+        self.too_big: dict[str, dict[str, Any]] = {}  # token: who told its sender so, and the MTU
         for host in measurement.shares:
             collected = measurement.collected(host)
             self.gone.update(collected.get("gone", []))
             self.handed_on.update(collected.get("handed_on", {}))
+            self.too_big.update(collected.get("too_big", {}))
             for receipt in collected.get("receipts", []):
                 self.receipts.setdefault(receipt["cell"], []).append(receipt)
                 at = end_id(receipt["at"], receipt["interface"])
@@ -278,6 +280,25 @@ class Evidence:
             if end and end["wired"] != end["network"]:
                 return name
         return ""
+
+    def said_too_big(self, cell: Cell) -> tuple[str, str]:
+        """Return who told a cell's sender that its packet was too big: the host, "" if nobody did
+        or it is nobody's address; and that as words.
+        """
+        said = self.too_big.get(token_name(cell))
+        if not said:
+            return "", ""
+        host, most = self.hosts_by_address.get(said["by"], ""), said["mtu"]
+        who = f"{host} ({said['by']})" if host else said["by"]
+        return host, f"{who} told the pod that its packet is too big: {most} bytes at most"
+
+    @functools.cached_property
+    def hosts_by_address(self) -> dict[str, str]:
+        """Return {address: host} of what hosts have in the networks, and of their own."""
+        facts = self.measurement.facts
+        own = {one: host["host"] for host in facts for one in host["node"]["underlay"].values()}
+        own.update((one["address"], one["host"]) for one in node_addresses(facts))
+        return {str(address): host for address, host in own.items() if address}
 
     def is_on(self, cell: Cell) -> bool:
         """True if the sending pod is itself on the receiver's network."""

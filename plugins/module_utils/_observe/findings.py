@@ -173,6 +173,8 @@ def _cause(cell: Cell) -> str:
 
 def _where(cell: Cell, leak: leaks.Leak) -> str:
     """Return the host to look at."""
+    if leak is leaks.MTU and cell["evidence"]["too_big"]:
+        return str(cell["evidence"]["too_big"])
     by = cell["evidence"]["handed_on" if leak is leaks.POD_FORWARDS else "miswired"]
     if by and leak in (leaks.POD_FORWARDS, leaks.SHARED_BRIDGE):
         return str(by.split("/", 1)[0])
@@ -181,10 +183,13 @@ def _where(cell: Cell, leak: leaks.Leak) -> str:
 
 def _hosts(members: Sequence[Cell], leak: leaks.Leak) -> list[str]:
     """Return the hosts to look at: the one that is an end of all the cells, if there is one; of
-    what does not arrive, too.
+    what does not arrive, too. If it said that it is too big, that is it.
     """
     look = sorted({_where(cell, leak) for cell in members})
     common = set.intersection(*map(_ends, members))
+    said = {cell["evidence"]["too_big"] for cell in members if leak is leaks.MTU} & common
+    if len(said) == 1:
+        return list(said)
     if len(look) > 1 and len(common) == 1:
         return sorted(common)
     return look

@@ -202,12 +202,13 @@ class Said(NamedTuple):
     """What a frame says. Most of it nobody asks for, so that it is read when somebody does."""
 
     # "udp"|"tcp"|"icmp" (an echo request, or an error that quotes an answer to one)|"echo-reply"
-    # |"arp-reply"|"claim" (gratuitous ARP)|"advertisement" (a router's)
+    # |"too-big" (such an error about anything else)|"arp-reply"|"claim" (gratuitous ARP)
+    # |"advertisement" (a router's)
     kind: str
     frame: bytes
     source: int  # where in the frame its addresses are
     target: int
-    transport: int  # where the header of UDP or TCP is
+    transport: int  # where the header of UDP, TCP or ICMP is
     content: int  # where the payload begins
 
     @property
@@ -243,6 +244,12 @@ class Said(NamedTuple):
     def dport(self) -> int:
         """The port that it is for."""
         return int.from_bytes(self.frame[self.transport + 2 : self.transport + 4], "big")
+
+    @property
+    def mtu(self) -> int:
+        """What an error that says "too big" would let pass, in bytes (RFC 1191, RFC 4443)."""
+        size = 4 if self.frame[12:14] == _IPV6 else 2
+        return int.from_bytes(self.frame[self.transport + 8 - size : self.transport + 8], "big")
 
     @property
     def flags(self) -> int:
@@ -304,7 +311,9 @@ def _parse_transport(frame: bytes, protocol: int, at: int) -> tuple[str, int] | 
         return kind, at + 8
     if (frame[at], frame[at + 1]) == TOO_BIG.get(protocol):
         # headers: of the error, of the packet that it quotes, and of the answer in that
-        return "icmp", at + 8 + (20 if protocol == ICMP else 40) + 8
+        carried, inner = (at + 17, at + 28) if protocol == ICMP else (at + 14, at + 48)
+        is_ours = (protocol, "echo-reply") == (frame[carried], ECHO.get((protocol, frame[inner])))
+        return "icmp" if is_ours else "too-big", inner + 8
     if (protocol, frame[at], frame[at + 16]) == (ICMPV6, ROUTER, EXPERIMENT):
         return "advertisement", at + 18
     return None

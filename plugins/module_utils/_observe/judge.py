@@ -96,6 +96,8 @@ def judge(cell: Cell, evidence: Evidence) -> Cell:
         changed = evidence.never_left(cell) if kind is kinds.OUT and outcome == BROKEN else ""
         if changed:  # by the pod, which is no affair of the host
             outcome, verdict, reason = INCONCLUSIVE, INCONCLUSIVE, changed
+    too_big, told = evidence.said_too_big(cell) if outcome == BROKEN else ("", "")
+    reason += f"; {told}" * bool(told)
     return dict(
         cell,
         verdict=verdict,
@@ -107,6 +109,7 @@ def judge(cell: Cell, evidence: Evidence) -> Cell:
             "elsewhere": sorted({_place(receipt) for receipt in elsewhere}),
             "handed_on": by,
             "miswired": evidence.miswired(cell),
+            "too_big": too_big,
         },
     )
 
@@ -370,5 +373,6 @@ def _leaked(
             "elsewhere": [],
             "handed_on": evidence.handed_on.get(receipt["cell"], ""),
             "miswired": evidence.miswired({"from": origin["id"], "to": at["id"]}),
+            "too_big": "",
         },
     }

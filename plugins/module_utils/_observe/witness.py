@@ -122,6 +122,8 @@ class Witness:
         self.noise: collections.Counter[str] = collections.Counter()  # by interface's id
         self.handed_on: dict[str, str] = {}  # token: interface's id of the first who sent it again
         self.again: set[tuple[str, bool, int]] = set()  # ends, tags and hashes of what was noted
+        # {token: {"by": address, "mtu": bytes}} of those of which its sender was told so
+        self.too_big: dict[str, dict[str, Any]] = {}
 
     def look(
         self, sock: socket.socket, peer: str
@@ -145,6 +147,10 @@ class Witness:
             return None
         mine = frame[0] & 1 or frames.mac_text(frame[:6]) == end["mac"]
         ways = token["cell"].split("|")[2:4]  # from, to
+        if said.kind == "too-big":
+            if ways[:1] == [end["id"]]:
+                self.too_big.setdefault(token["cell"], {"by": said.src, "mtu": said.mtu})
+            return None
         if mine or ways[1:] == [end["id"]]:
             return token, said, False
         # a bridge floods what is for whom it has not heard of
@@ -160,7 +166,8 @@ class Witness:
         shown = frames.inner(said, self.port) if said else None
         token = frames.read_token(shown.payload, self.run) if shown else None
         if token and token["type"] != "=":
-            self._sent_by(end, token["cell"])
+            if shown and shown.kind != "too-big":  # who quotes a token does not send it
+                self._sent_by(end, token["cell"])
             self._note(token["cell"], end["id"], frame, tagged)
             if len(self.again) < REMEMBERED:
                 self.again.add(known)
@@ -194,8 +201,8 @@ class Witness:
 
         {"witnessed": {"kind|sender": different frames of it that came out}, "unwitnessed": {token:
         why its silence proves nothing}, None if none is worth anything, "handed_on": {token:
-        interface of another pod that sent it again}, "suspects": sentences on pods that did what no
-        pod does}
+        interface of another pod that sent it again}, "too_big": {token: {"by": address of who told
+        its sender so, "mtu"}}, "suspects": sentences on pods that did what no pod does}
         """
         return {
             "witnessed": dict(self.counts),
@@ -208,6 +215,7 @@ class Witness:
                 if why
             },
             "handed_on": self.handed_on,
+            "too_big": self.too_big,
             "suspects": self._suspects(),
         }
 

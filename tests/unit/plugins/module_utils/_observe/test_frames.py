@@ -176,6 +176,13 @@ def test_what_pods_say_of_others_is_read_back():
     said = [frames.parse(frame) for frame in OF_PODS]
     assert [one.kind for one in said] == ["claim", "advertisement", "icmp", "icmp"]
     assert [one.payload.rstrip(b"\0") for one in said] == [b"hello"] * 4
+    # what a kernel says of a packet that was too big for it, whose token nobody got
+    for error in OF_PODS[2:]:
+        at = 14 + 20 + 8 if error[12:14] == b"\x08\0" else 14 + 40 + 8
+        carried = at + (9 if at == 42 else 6)
+        about = frames.parse(error[:carried] + bytes([frames.UDP]) + error[carried + 1 :])
+        assert (about.kind, about.mtu) == ("too-big", 1300)
+        assert about.payload.rstrip(b"\0") == b"hello"
     tag = frames.tagged(OF_PODS[0])
     assert tag[12:16] == b"\x81\0\0\0" and tag[:12] + tag[16:] == OF_PODS[0]
 
