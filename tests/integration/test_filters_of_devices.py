@@ -138,8 +138,8 @@ def test_devices_that_come_and_go(host):
             'case "$*" in *qdisc*) exec REAL "$@";; *) echo no >&2; exit 1;; esac',
             "'tc -batch' has 0 answers to 2 questions",
         ),
-        ("nft", None, "What rules of netdev do was not looked at: nft cannot be run: No such"),
-        ("nft", "exit 1", "'nft list ruleset netdev' failed: "),
+        ("nft", None, "What rules of nftables send elsewhere was not looked at: nft cannot be run"),
+        ("nft", "exit 1", "'nft -t list ruleset' failed: "),
     ],
 )
 def test_what_was_not_looked_at_is_told(host, monkeypatch, tmp_path, program, fake, said):

@@ -59,6 +59,15 @@ def drops(rule):
     return filters("forward", f"{rule} drop")
 
 
+def copies(family, rule):
+    """A rule of somebody else's on h1, before all that routes."""
+    return (
+        "h1",
+        f"nft add table {family} other; nft add chain {family} other raw '{{ type filter hook"
+        f" prerouting priority -300; }}'; nft add rule {family} other raw {rule}",
+    )
+
+
 def too_big(name, command, said_by, mtu):
     """Something of h1 that full packets do not fit through, which it says to their senders."""
     said = f"h1 ({said_by}) told the pod that its packet is too big: {mtu} bytes at most"
@@ -393,6 +402,66 @@ FAULTS = [
         "mn-red: number of devices on top of it (macvlan, in any namespace) is 1",
     ),
     Fault(
+        "somebody on top of a tunnel",  # in a namespace of nobody's
+        [
+            (
+                "h1",
+                "ip link add m0 link flannel.1 type macvlan mode bridge; unshare -n sleep 30"
+                " </dev/null >/dev/null 2>&1 & ip link set m0 netns $!; nsenter -t $! -n"
+                " ip link set m0 up",
+            )
+        ],
+        "broken",
+        {leaks.SHARED_BRIDGE},
+        {"h1"},
+        "flannel.1: number of devices on top of it (macvlan, in any namespace) is 1",
+    ),
+    Fault(
+        "a program at a port",
+        [
+            (
+                "h1",
+                "tc qdisc add dev v10-blue clsact;"
+                " tc filter add dev v10-blue ingress bpf da bytecode '1,6 0 0 0,'",
+            )
+        ],
+        "broken",
+        {leaks.COPIED},
+        {"h1"},
+        "v10-blue: program that sees packets (tc) is there, expected none",
+    ),
+    Fault(
+        "what a network sends is copied to a host of the underlay",
+        [copies("ip", 'iifname "mn-blue" dup to 192.168.9.77 device eth0')],
+        "broken",
+        {leaks.COPIED},
+        {"h1"},
+        "mn-blue: what passes here is sent to 192.168.9.77 by a rule of ip (dup)",
+    ),
+    Fault(
+        "what a network sends over IPv6 is copied to a host of the underlay",
+        [copies("ip6", "ip6 saddr fd00:3::/48 dup to fd09::77 device eth0")],
+        "broken",
+        {leaks.COPIED},
+        {"h1"},
+        "mn-red: what passes here is sent to fd09::77 by a rule of ip6 (dup)",
+    ),
+    Fault(
+        "what a tunnel brings is copied by iptables",
+        [("h1", "iptables-nft -t mangle -A PREROUTING -i flannel.1 -j TEE --gateway 192.168.9.77")],
+        "broken",
+        {leaks.COPIED},
+        {"h1"},
+        "flannel.1: what passes here is sent to 192.168.9.77 by a rule of ip (dup)",
+    ),
+    Fault(
+        "what others send is copied",
+        [copies("ip", 'iifname "eth0" dup to 192.168.9.77 device eth0')],
+        "as_planned",
+        set(),
+        set(),
+    ),
+    Fault(
         "two ports that may not reach each other",
         [("h1", "for one in v10-red v11-red; do bridge link set dev $one isolated on; done")],
         "broken",
@@ -491,9 +560,7 @@ FAULTS = [
         "10.1.1.1",
         1300,
     ),
-    too_big(
-        "an underlay for smaller packets", "ip link set eth0 mtu 1400", "fd00:3:0:1::1", 1330
-    ),
+    too_big("an underlay for smaller packets", "ip link set eth0 mtu 1400", "fd00:3:0:1::1", 1330),
     Fault(
         "a pod's end on the host for smaller packets",
         [("h1", "ip link set v11-red mtu 1300")],

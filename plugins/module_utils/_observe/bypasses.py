@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What others have put on the devices of the networks that passes the guard by, or keeps a port
-from its neighbours: filters of tc and chains of netdev that copy or redirect, programs (XDP),
-devices on top of a bridge, settings of a port.
+from its neighbours: filters of tc and rules of nftables that copy or redirect, programs (XDP, tc),
+devices on top of a bridge or a tunnel, settings of a port.
 
 look() reads, found() is pure. Runs on hosts, standard library alone.
 """
@@ -11,6 +11,7 @@ look() reads, found() is pure. Runs on hosts, standard library alone.
 from __future__ import annotations
 
 import glob
+import ipaddress
 import json
 import re
 import socket
@@ -18,8 +19,8 @@ import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from .._node.links import Link, json_lists
-from . import leaks
+from .._node.links import UDP_TUNNELS, Link, json_lists
+from . import copies, leaks
 
 # What the bridge plugin leaves as the kernel has it, by bridge(8)'s name of it
 PORT_SETTINGS = {
@@ -32,10 +33,11 @@ PORT_SETTINGS = {
     "neigh_suppress": False,
     "proxy_arp": False,
 }
-_HOOK = re.compile(r"hook (?:ingress|egress) device(?:s = \{)? ([^}]*?)\}? priority")
 _CONF = "/proc/sys/net/ipv4/conf"
-_SENT = re.compile(r'\b(dup|fwd) (?:ip6? )?to "?([^"\s]+)')
-
+# Kinds of devices on top of others that do not show in the lower one's promiscuity
+_ON_TOP = ("ipvlan", "ipvtap", "vlan")
+# How programs are called that CNIs of many clusters hang on any device (Cilium, Calico)
+_OF_CNI = re.compile(r"cil_|bpf_(?:host|lxc|netdev|network|overlay)\b|cali")
 
 # Kinds of queues of which each class may have filters of its own
 _WITH_CLASSES = ("cbq", "hfsc", "htb")
@@ -46,7 +48,7 @@ class Seen(NamedTuple):
     """What was read of a host; of what its program did not answer, None."""
 
     filters: list[dict[str, Any]] | None  # `tc -j filter show` of devices that have any, and "dev"
-    netdev: str | None  # `nft list ruleset netdev`
+    rules: str | None  # `nft list ruleset`, without the elements of sets where nothing is sent on
     sniffers: list[int]  # index of the device of each packet socket
     proxies: list[str]  # devices that answer ARP for whatever the host has a way to
     unseen: Sequence[str] = ()  # sentences about what was not looked at
@@ -59,16 +61,20 @@ class _SilentError(Exception):
 def look() -> Seen:
     """Return what is on this host."""
     unseen = []
-    filters, netdev = None, None
+    filters, rules = None, None
     try:
         filters = _filters()
     except (_SilentError, ValueError, LookupError) as error:
         unseen.append(f"What filters of tc do was not looked at: {error} (package {_TO_INSTALL}).")
     try:
-        netdev = _run(["nft", "list", "ruleset", "netdev"])
+        rules = _run(["nft", "-t", "list", "ruleset"])
+        if copies.SENDS.search(rules):
+            rules = _run(["nft", "list", "ruleset"])
     except _SilentError as error:
-        unseen.append(f"What rules of netdev do was not looked at: {error} (package nftables).")
-    return Seen(filters, netdev, _packet_sockets(), _proxies(), unseen)
+        unseen.append(
+            f"What rules of nftables send elsewhere was not looked at: {error} (package nftables)."
+        )
+    return Seen(filters, rules, _packet_sockets(), _proxies(), unseen)
 
 
 def _filters() -> list[dict[str, Any]]:
@@ -182,7 +188,7 @@ def found(plan: dict[str, Any], links: Iterable[Link], seen: Seen) -> list[dict[
         if row not in rows:
             rows.append(row)
 
-    for device, target, how in _redirected(seen, by_name):
+    for device, target, how in _redirected(plan, seen, by_name):
         place = device if device in ours else target
         if place in ours:
             what = "what passes here" if device in ours else f"what passes {device}"
@@ -191,15 +197,12 @@ def found(plan: dict[str, Any], links: Iterable[Link], seen: Seen) -> list[dict[
         link = by_name[device]
         if "xdp" in link:
             note(device, "program that sees packets first (XDP)", "none", "there", leaks.COPIED)
-        if link.get("linkinfo", {}).get("info_kind") == "bridge":
-            # each makes the bridge take all frames, as do each tcpdump and promiscMode
-            above = link.get("promiscuity", 0) - ("PROMISC" in link.get("flags", []))
-            above -= seen.sniffers.count(link["ifindex"])
-            if above > 0:
-                what = "number of devices on top of it (macvlan, in any namespace)"
-                note(device, what, "0", str(above), leaks.SHARED_BRIDGE)
-            if {device, "all"} & set(seen.proxies):
-                note(device, "proxy_arp", "0", "1: the host answers for all", leaks.ARP)
+        for what, expected, observed in _on_top(link, seen, by_name):
+            note(device, what, expected, observed, leaks.SHARED_BRIDGE)
+        if _kind(link) == "bridge" and {device, "all"} & set(seen.proxies):
+            note(device, "proxy_arp", "0", "1: the host answers for all", leaks.ARP)
+        if any(one["dev"] == device and _is_program(one) for one in seen.filters or ()):
+            note(device, "program that sees packets (tc)", "none", "there", leaks.COPIED)
         settings = link.get("linkinfo", {}).get("info_slave_data", {})
         for key, wanted in PORT_SETTINGS.items():
             if link.get("master") in ours and settings.get(key, wanted) != wanted:
@@ -222,21 +225,62 @@ def _ours(plan: dict[str, Any], by_name: dict[str, Link]) -> dict[str, str]:
     return found
 
 
-def _redirected(seen: Seen, by_name: dict[str, Link]) -> Iterator[tuple[str, str, str]]:
+def _kind(link: Link) -> str | None:
+    kind: str | None = link.get("linkinfo", {}).get("info_kind")
+    return kind
+
+
+def _on_top(link: Link, seen: Seen, by_name: dict[str, Link]) -> Iterator[tuple[str, str, str]]:
+    """Yield (what, expected, observed) of devices on top of a bridge or a tunnel device."""
+    if _kind(link) != "bridge" and (_kind(link) not in UDP_TUNNELS or "master" in link):
+        return
+    # each makes it take all frames, as do each tcpdump and promiscMode
+    above = link.get("promiscuity", 0) - ("PROMISC" in link.get("flags", []))
+    above -= seen.sniffers.count(link["ifindex"])
+    if above > 0:
+        yield "number of devices on top of it (macvlan, in any namespace)", "0", str(above)
+    for name, other in by_name.items():
+        if other.get("link") == link["ifname"] and _kind(other) in _ON_TOP:
+            yield "device on top of it", "none", f"{name} ({_kind(other)})"
+
+
+def _is_program(one: dict[str, Any]) -> bool:
+    """True of a filter of tc that is a program, or runs one, but of those that CNIs bring."""
+    options = one.get("options", {})
+    programs = [options] if one.get("kind") == "bpf" and options else []
+    programs += [action for action in options.get("actions", []) if action.get("kind") == "bpf"]
+    return any(not _OF_CNI.match(program.get("bpf_name", "")) for program in programs)
+
+
+def _networks(plan: dict[str, Any], by_name: dict[str, Link]) -> list[copies.Network]:
+    """Return what rules may call the networks by, of devices those that are there."""
+    return [
+        copies.Network(
+            [
+                name
+                for name in (network["bridge"], network.get("device"), network.get("device_v6"))
+                if name in by_name
+            ],
+            [
+                ipaddress.ip_network(cidr)
+                for cidr in (network.get("cidr"), network.get("ipv6_cidr"))
+                if cidr
+            ],
+        )
+        for network in plan["networks"]
+    ]
+
+
+def _redirected(
+    plan: dict[str, Any], seen: Seen, by_name: dict[str, Link]
+) -> Iterator[tuple[str, str, str]]:
     """Yield (device, where to, how) of what copies or redirects. To an ifb, which gives everything
     back, is how the plugin bandwidth limits what comes in.
     """
     for one in seen.filters or ():
         for action in one.get("options", {}).get("actions", []):
             target = action.get("to_dev", "")
-            kind = by_name.get(target, {}).get("linkinfo", {}).get("info_kind")
+            kind = _kind(by_name.get(target, {}))
             if action.get("kind") == "mirred" and kind != "ifb":
                 yield one["dev"], target, f"a tc filter ({action.get('mirred_action')})"
-    devices: list[str] = []
-    for line in (seen.netdev or "").splitlines():
-        hook = _HOOK.search(line)
-        if hook:
-            devices = [name.strip().strip('"') for name in hook[1].split(",")]
-        for how, target in _SENT.findall(line):
-            for device in devices:
-                yield device, target, f"a rule of netdev ({how})"
+    yield from copies.sent(seen.rules or "", _networks(plan, by_name))

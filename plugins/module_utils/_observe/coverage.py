@@ -205,7 +205,9 @@ def not_measured(measurement: Measurement, judged: Sequence[Cell]) -> list[str]:
         "Packet sizes other than small packets and, only over UDP, full packets.",
         "How long packets take: an answer to the last of three tries counts, too.",
         "Routing rules (ip rule) inside pods, and what programs (eBPF) on the way do with other"
-        " packets than these.",
+        " packets than these; those attached by TCX or netkit, rules of iptables-legacy (TEE), and"
+        " VLAN and ipvlan devices that are on top of a bridge or tunnel from another namespace than"
+        " the host's were not looked for.",
         *_not_of_the_guard(plan, tried),
         "Connections that were open before, and leaks that are shorter than the measurement.",
         "What the hosts' own processes, and pods in the hosts' network, forward for others.",
