@@ -76,7 +76,10 @@ class Repairs:
             self._make([step for step in self.due if not step.unit and step not in self.made])
         if self.steps:
             reasons = " ".join(f"{step.reason}." for step in self.steps)
-            self.warnings.append(f"Not repaired within {self._asked.timeout} s: {reasons}")
+            self.warnings.append(
+                f"Not repaired within {self._asked.timeout} s: {reasons} Run the playbook status,"
+                " which says what is left, then site again."
+            )
 
     def _make(self, due: list[repair.Step]) -> None:
         """Take steps.

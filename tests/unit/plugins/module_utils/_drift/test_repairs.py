@@ -96,6 +96,15 @@ def test_an_entry_is_taken_away_after_some_seconds(monkeypatch):
     assert (work.made, again.looks, work.warnings) == ([], 1, [])
 
 
+def test_what_stays_is_told_with_what_to_do(monkeypatch):
+    stage = Stage(monkeypatch)
+    stage.stray()
+    monkeypatch.setattr(repairs.commands, "run", lambda command: None)
+    (told,) = stage.repaired().warnings
+    assert told.startswith("Not repaired within 9 s: ")
+    assert told.endswith(". Run the playbook status, which says what is left, then site again.")
+
+
 def test_it_takes_longer_where_other_hosts_are_no_part_of_the_run(monkeypatch):
     """Longer than the timeout, which is that of daemons."""
     stage = Stage(monkeypatch, scope="ways", unleased_for=90)
