@@ -60,11 +60,6 @@ options:
     type: list
     elements: dict
     default: []
-  devices:
-    description: Other network devices to delete.
-    type: list
-    elements: str
-    default: []
   units:
     description: Units to stop and disable after the networks are gone.
     type: list
@@ -300,7 +295,6 @@ def main() -> None:
             cni_bin_dir=dict(type="path", default="/opt/cni/bin"),
             keepers=dict(type="list", elements="str", default=[]),
             former=dict(type="list", elements="dict", default=[]),
-            devices=dict(type="list", elements="str", default=[]),
             units=dict(type="list", elements="str", default=[]),
             nft_tables=dict(type="list", elements="str", default=[]),
             paths=dict(type="list", elements="path", default=[]),

@@ -48,7 +48,6 @@ def steps(host: removal.Host, params: dict[str, Any], means: Means) -> list[Step
         host, params["networks"], params["cni_conf"], means.detach, params["keepers"], back, stay
     )
     found += network_removal.former_steps(host, params["former"])
-    found += removal.device_steps(host, params["devices"])
     found += guard
     found += removal.original_steps(params["launchers"])
     if params["executables"] is not None:

@@ -11,16 +11,7 @@ from ansible_collections.multinet.flannel.plugins.modules import node_removal
 class Module:
     """What look() asks of an AnsibleModule. params: the options that are not empty."""
 
-    EMPTY = (
-        "networks",
-        "keepers",
-        "former",
-        "devices",
-        "units",
-        "nft_tables",
-        "paths",
-        "empty_directories",
-    )
+    EMPTY = ("networks", "keepers", "former", "units", "nft_tables", "paths", "empty_directories")
 
     def __init__(self, **params):
         self.params = {**{option: [] for option in self.EMPTY}, **params}
