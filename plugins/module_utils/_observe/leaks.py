@@ -262,8 +262,8 @@ COPIED = Leak(
     "packets are copied into another network",
     closed_by="nothing on ports, bridges and tunnel devices copies or redirects packets",
     repair="On {host}, find what copies or redirects packets of {source} where no guard looks: tc"
-    " filter show dev DEVICE ingress (and egress), nft list ruleset (dup, fwd), ip -d link (xdp), of"
-    " bridges, their ports and tunnel devices.",
+    " filter show dev DEVICE ingress (and egress), nft list ruleset (dup, fwd), ip -d link (xdp),"
+    " of bridges, their ports and tunnel devices.",
     shown_by="a probe inside a network that is delivered in another one, too; filters and programs"
     " of tc, rules of nftables (`dup`, `fwd`), XDP on bridges, their ports and tunnel devices",
     at_receiver=True,
