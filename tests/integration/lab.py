@@ -134,6 +134,10 @@ class Lab:
         host, name, *second = pod.split("-")
         return int(host[1:]), name, 11 if second else 10
 
+    def port(self, name: str, number: int) -> str:
+        """What the host's end of a pod's interface is called, in the form of the plugin bridge."""
+        return f"veth{list(self.networks).index(name):04x}{number:04x}"
+
     def pod_address(self, pod: str, version: int = 4) -> str:
         host, name, number = self.parts(pod)
         return str(self.subnet(name, host, version)[number])
@@ -204,8 +208,8 @@ class Lab:
         for pod in self.pods:
             host, name, number = self.parts(pod)
             wires.append(
-                f"link add eth0 netns {self.ns(pod)} type veth peer name v-{name}{number} netns"
-                f" {self.ns(f'h{host}')}"
+                f"link add eth0 netns {self.ns(pod)} type veth peer name"
+                f" {self.port(name, number)} netns {self.ns(f'h{host}')}"
             )
         run("ip", "-batch", "-", text="\n".join(wires) + "\n")
         self._ip(
@@ -264,7 +268,8 @@ class Lab:
             for where, of, number in map(self.parts, self.pods)
             if (where, of) == (host, name)
         ):
-            lines += [f"link set v-{name}{number} master {bridge}", f"link set v-{name}{number} up"]
+            port = self.port(name, number)
+            lines += [f"link set {port} master {bridge}", f"link set {port} up"]
         made = set()
         for version in versions:
             length = 24 if version == 4 else 64

@@ -248,10 +248,11 @@ class ObserveLab:
         state = self.place / host / "state" / f"{pod}.json"  # as who attaches it by CNI leaves it
         state.parent.mkdir(exist_ok=True)
         results = []
-        for network in self.plan["networks"]:
+        for index, network in enumerate(self.plan["networks"]):
             if network["name"] not in networks:
                 continue
-            interface, peer = network["interface"], f"v{number}-{network['name']}"
+            # as the plugin bridge names the host's end
+            interface, peer = network["interface"], f"veth{index:04x}{number:04d}"
             devices = [{"name": network["bridge"]}, {"name": peer}]
             mac = self.pod_mac(network, host, number)
             devices += [{"name": interface, "sandbox": self.path(name), "mac": mac}]

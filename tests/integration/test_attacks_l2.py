@@ -87,9 +87,15 @@ class Host:
             MULTINET_ISOLATION_ATTACHMENTS=str(self.attachments),
             RUNTIME_DIRECTORY=str(directory / "run"),
         )
-        command = ["ip", "netns", "exec", lab.ns("h1"), sys.executable, "-I", str(GUARD), "hold"]
-        self.process = subprocess.Popen(command, env=environment)
-        self.until((directory / "run" / "state.json").exists)
+        self.command = ["ip", "netns", "exec", lab.ns("h1"), sys.executable, "-I"]
+        self.command += [str(GUARD), "hold"]
+        self.environment, self.state = environment, directory / "run" / "state.json"
+        self.start()
+
+    def start(self):
+        self.state.unlink(missing_ok=True)
+        self.process = subprocess.Popen(self.command, env=self.environment)
+        self.until(self.state.exists)
 
     def close(self):
         self.process.send_signal(signal.SIGKILL)
@@ -98,8 +104,10 @@ class Host:
     def until(self, condition):
         wait_for(condition, self.process, every=0.01)
 
-    def attach(self, pod, port=None, mac=None):
-        """Leave the file that the meta-plugin would; return it. mac: what the pod asked for."""
+    def attach(self, pod, port=None, mac=None, address=None):
+        """Leave the file that the meta-plugin would; return it. mac, address: what the pod asked
+        for.
+        """
         network = self.lab.parts(pod)[1]
         versions = (4, 6) if network in self.lab.ipv6 else (4,)
         result = {
@@ -110,7 +118,7 @@ class Host:
                 {"name": "eth0", "mac": mac or hardware(self.lab, pod), "sandbox": "/run/netns/x"},
             ],
             "ips": [
-                {"address": f"{self.lab.pod_address(pod, version)}/24", "interface": 2}
+                {"address": f"{address or self.lab.pod_address(pod, version)}/24", "interface": 2}
                 for version in versions
             ],
         }
@@ -188,12 +196,12 @@ def put_on_red(lab):
     lab._ip(
         HER,
         [
-            f"link add eth1 type veth peer name v-red-too netns {lab.ns('h1')}",
+            f"link add eth1 type veth peer name veth00010012 netns {lab.ns('h1')}",
             "link set eth1 up",
             f"addr add {lab.subnet('red', 1)[12]}/24 dev eth1",
         ],
     )
-    lab._ip("h1", ["link set v-red-too master mn-red", "link set v-red-too up"])
+    lab._ip("h1", ["link set veth00010012 master mn-red", "link set veth00010012 up"])
 
 
 @pytest.fixture(name="host")
@@ -510,10 +518,43 @@ def test_a_pod_that_asks_for_the_mac_of_another_is_refused(lab, host, whose):
     assert mac in failed.value.details
     assert f'"{port_of(lab, ME)}" . {mac}' not in one.listed()
     # what is over does not count
-    over = one.attach(ME, port="gone").rename(one.attachments / "gone:eth0.json")
+    over = one.attach(ME, port="veth0badcafe").rename(one.attachments / "gone:eth0.json")
     assert one.ask(over)
     assert one.ask(one.attach(ME))
     assert f'"{port_of(lab, ME)}" . {hardware(lab, ME)}' in one.listed()
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("whose", ["a neighbour's", "the gateway's"])
+def test_a_pod_that_is_given_the_address_of_another_is_refused(lab, host, whose, version):
+    """By a definition with an IPAM of its own."""
+    one = host(known=(HER, "h1-red"))
+    address = lab.pod_address(HER, version)
+    if whose == "the gateway's":
+        address = lab.gateway("blue", 1, version)
+    with pytest.raises(errors.Error, match="cannot stop the pod from using") as failed:
+        one.ask(one.attach(ME, address=address))
+    assert address in failed.value.details
+    assert f'"{port_of(lab, ME)}" . {hardware(lab, ME)}' not in one.listed()
+    assert one.ask(one.attach(ME))
+
+
+@not_on_hosts
+@pytest.mark.parametrize("name", ["eth0", "é" * 15, "v-blue"])
+def test_a_result_that_somebody_made_up_costs_nobody_else_anything(lab, host, name):
+    """A definition may say what its plugins have made, as `prevResult`: here the uplink of the
+    node, of which then all was dropped, and a name that no table takes.
+    """
+    one = host(known=(HER,))
+    with pytest.raises(errors.Error, match="cannot stop the pod from using"):
+        one.ask(one.attach("h1-red", port=name))
+    assert one.ask(one.attach(ME))
+    one.close()
+    one.start()
+    ends = lab.run("h1", "nft", "list", "set", "inet", "multinet", "ends_of_pods")
+    assert port_of(lab, HER) in ends and f'"{name}"' not in ends
+    assert arrivals(lab, World(lab).of_a_pod()) == set()
+    assert ("h2", lab.underlay(1)) in lab.probe([("h2", lab.underlay(1))], 1)
 
 
 # Groups that a bridge sends to nobody: no hook of a table sees frames to that of LLDP, and none
@@ -831,7 +872,7 @@ def test_the_bridge_learns_no_mac_that_is_not_a_pods(lab, host):
             )
         listed = lab.run("h1", "bridge", "fdb", "show", "br", "mn-blue").splitlines()
         found = {line.split()[0] for line in listed if line.startswith("02:11:")}
-        lab.run("h1", "bridge", "fdb", "flush", "dev", f"v-blue{lab.parts(ME)[2]}", "master")
+        lab.run("h1", "bridge", "fdb", "flush", "dev", port_of(lab, ME), "master")
         return len(found)
 
     wait_for(lambda: learned() == 1000)

@@ -89,8 +89,8 @@ def test_the_guard_here_is_that_of_the_defaults(lab):
     for elements in (
         "{ 192.168.9.1, 192.168.9.2,",
         '{ "eth0" }',
-        '"v12-red" : goto given_mn-red',
-        '"v10-blue" . 02:00:04:0a:00:01 . 10.1.1.10',
+        '"veth00010012" : goto given_mn-red',
+        '"veth00000010" . 02:00:04:0a:00:01 . 10.1.1.10',
     ):
         assert elements in listed
 
@@ -200,11 +200,11 @@ def test_host_that_was_not_reached_is_never_green(lab):
 
 
 def test_miswired_interface_is_named(lab):
-    run("ip", "-n", lab.ns("h1"), "link", "set", "v12-red", "master", "mn-blue")
+    run("ip", "-n", lab.ns("h1"), "link", "set", "veth00010012", "master", "mn-blue")
     try:
         report = lab.measure()
     finally:
-        run("ip", "-n", lab.ns("h1"), "link", "set", "v12-red", "master", "mn-red")
+        run("ip", "-n", lab.ns("h1"), "link", "set", "veth00010012", "master", "mn-red")
     assert report["verdict"] == "leaks"
     assert classes(report) == {leaks.SHARED_BRIDGE}, report["findings"]
     assert {host for finding in report["findings"] for host in finding["hosts"]} == {"h1"}

@@ -327,34 +327,34 @@ FAULTS = [
     # what copies and redirects, where no guard looks
     Fault(
         "what a tunnel brings is copied into another network",
-        [mirror("flannel.1", "v12-red")],
+        [mirror("flannel.1", "veth00010012")],
         "leaks",
         {leaks.COPIED},
         {"h1"},
-        "flannel.1: what passes here is sent to v12-red by a tc filter (mirror)",
+        "flannel.1: what passes here is sent to veth00010012 by a tc filter (mirror)",
     ),
     Fault(
         "what a pod sends is copied into another network",
-        [mirror("v10-blue", "v11-red")],
+        [mirror("veth00000010", "veth00010011")],
         "leaks",
         {leaks.SHARED_BRIDGE, leaks.SPEAKS_FOR_OTHERS, leaks.COPIED},
         {"h1"},
-        "v10-blue: what passes here is sent to v11-red by a tc filter (mirror)",
+        "veth00000010: what passes here is sent to veth00010011 by a tc filter (mirror)",
     ),
     Fault(
         "what is sent to a pod is copied into another network, by a filter of a queue",
         [
             (
                 "h1",
-                "tc qdisc add dev v10-blue root handle 1: htb;"
-                " tc filter add dev v10-blue parent 1: protocol all u32 match u32 0 0"
-                " action mirred egress mirror dev v11-red",
+                "tc qdisc add dev veth00000010 root handle 1: htb;"
+                " tc filter add dev veth00000010 parent 1: protocol all u32 match u32 0 0"
+                " action mirred egress mirror dev veth00010011",
             )
         ],
         "leaks",
         {leaks.SHARED_BRIDGE, leaks.COPIED},
         {"h1"},
-        "v10-blue: what passes here is sent to v11-red by a tc filter (mirror)",
+        "veth00000010: what passes here is sent to veth00010011 by a tc filter (mirror)",
     ),
     Fault(
         "a filter of a block that several devices share",
@@ -362,13 +362,13 @@ FAULTS = [
             (
                 "h1",
                 "tc qdisc add dev flannel.1 ingress_block 7 ingress; tc filter add block 7"
-                " protocol all u32 match u32 0 0 action mirred egress mirror dev v12-red",
+                " protocol all u32 match u32 0 0 action mirred egress mirror dev veth00010012",
             )
         ],
         "leaks",
         {leaks.COPIED},
         {"h1"},
-        "flannel.1: what passes here is sent to v12-red by a tc filter (mirror)",
+        "flannel.1: what passes here is sent to veth00010012 by a tc filter (mirror)",
     ),
     Fault(
         "what a pod sends is sent to another network's port",
@@ -376,22 +376,28 @@ FAULTS = [
             (
                 "h1",
                 "nft add table netdev other; nft add chain netdev other in '{ type filter hook"
-                ' ingress device "v10-blue" priority 0; }\'; nft add rule netdev other in udp'
-                " dport 47470 fwd to v11-red",
+                ' ingress device "veth00000010" priority 0; }\'; nft add rule netdev other in udp'
+                " dport 47470 fwd to veth00010011",
             )
         ],
         "leaks",
         {leaks.SHARED_BRIDGE, leaks.NO_PATH, leaks.NO_WAY_OUT, leaks.COPIED},
         {"h1"},
-        "v10-blue: what passes here is sent to v11-red by a rule of netdev (fwd)",
+        "veth00000010: what passes here is sent to veth00010011 by a rule of netdev (fwd)",
     ),
     Fault(
         "a program that sends all from a port to another network's",
-        [("h1", f"{sys.executable} {pathlib.Path(__file__).parent / 'xdp.py'} v10-blue v11-red")],
+        [
+            (
+                "h1",
+                f"{sys.executable} {pathlib.Path(__file__).parent / 'xdp.py'}"
+                " veth00000010 veth00010011",
+            )
+        ],
         "broken",  # no tap sees what goes from program to program
         {leaks.COPIED, leaks.NO_PATH, leaks.NOT_MEASURED},
         {"h1"},
-        "v10-blue: program that sees packets first (XDP) is there, expected none",
+        "veth00000010: program that sees packets first (XDP) is there, expected none",
     ),
     Fault(
         "somebody on top of a bridge",
@@ -463,7 +469,13 @@ FAULTS = [
     ),
     Fault(
         "two ports that may not reach each other",
-        [("h1", "for one in v10-red v11-red; do bridge link set dev $one isolated on; done")],
+        [
+            (
+                "h1",
+                "for one in veth00010010 veth00010011;"
+                " do bridge link set dev $one isolated on; done",
+            )
+        ],
         "broken",
         {leaks.NO_PATH},
         {"h1"},
@@ -471,7 +483,7 @@ FAULTS = [
     ),
     Fault(
         "a MAC that the bridge has at another port",
-        [("h1", "bridge fdb replace 02:00:04:0b:01:01 dev v10-red master static sticky")],
+        [("h1", "bridge fdb replace 02:00:04:0b:01:01 dev veth00010010 master static sticky")],
         "broken",
         {leaks.NO_PATH},
         {"h1"},
@@ -481,9 +493,10 @@ FAULTS = [
         [
             (
                 "h1",
-                "ip link add ifb0 type ifb; ip link set ifb0 up; tc qdisc add dev v10-blue ingress;"
-                " tc filter add dev v10-blue ingress protocol all u32 match u32 0 0 action mirred"
-                " egress redirect dev ifb0",
+                "ip link add ifb0 type ifb; ip link set ifb0 up;"
+                " tc qdisc add dev veth00000010 ingress;"
+                " tc filter add dev veth00000010 ingress protocol all u32 match u32 0 0"
+                " action mirred egress redirect dev ifb0",
             )
         ],
         "as_planned",
@@ -757,7 +770,7 @@ FAULTS = [
     ),
     Fault(
         "a pod on the wrong bridge",
-        [("h1", "ip link set v12-red master mn-blue")],
+        [("h1", "ip link set veth00010012 master mn-blue")],
         "leaks",
         {leaks.SHARED_BRIDGE},
         {"h1"},
@@ -779,24 +792,24 @@ FAULTS = [
     ),
     Fault(
         "one interface off its bridge",
-        [("h1", "ip link set v11-red nomaster")],
+        [("h1", "ip link set veth00010011 nomaster")],
         "broken",
         {leaks.NO_PATH},
         {"h1"},
-        "-b net1: its interface's end v11-red on the host is not on the bridge mn-red.",
+        "-b net1: its interface's end veth00010011 on the host is not on the bridge mn-red.",
         may=frozenset({leaks.NOT_MEASURED}),  # its routes still lead there
     ),
     Fault(
         "all interfaces of a pod off",
-        [("h1", "ip link set v11-red nomaster; ip link set v11-blue nomaster")],
+        [("h1", "ip link set veth00010011 nomaster; ip link set veth00000011 nomaster")],
         "broken",
         {leaks.NO_PATH},
         {"h1"},
-        "-b eth0: its interface's end v11-blue on the host is not on the bridge mn-blue.",
+        "-b eth0: its interface's end veth00000011 on the host is not on the bridge mn-blue.",
     ),
     Fault(
         "an interface on a bridge of somebody's",
-        [("h1", "ip link add br9 up type bridge; ip link set v11-red master br9")],
+        [("h1", "ip link add br9 up type bridge; ip link set veth00010011 master br9")],
         "broken",
         {leaks.SHARED_BRIDGE, leaks.NO_PATH},
         {"h1"},
@@ -809,8 +822,8 @@ FAULTS = [
         "broken",
         {leaks.NO_PATH},
         {"h1"},
-        "-c net1: its interface's end v12-red on the host is not on the bridge mn-red, which is"
-        " gone",
+        "-c net1: its interface's end veth00010012 on the host is not on the bridge mn-red, which"
+        " is gone",
         may=frozenset({leaks.NOT_MEASURED}),
     ),
     # pods

@@ -55,11 +55,11 @@ def test_sysctls_there_and_back(lab):
         ends = list(behind.ends(run, bridges))
         assert list(behind.ends(run, [])) == []
     assert sorted(end[:3] for end in ends) == [
-        ("v10-blue", "mn-blue", "eth0"),
-        ("v10-red", "mn-red", "net1"),
-        ("v11-red", "mn-red", "net1"),
+        ("veth00000010", "mn-blue", "eth0"),
+        ("veth00010010", "mn-red", "net1"),
+        ("veth00010011", "mn-red", "net1"),
     ]
-    (end,) = (one for one in ends if one.port == "v10-blue")
+    (end,) = (one for one in ends if one.port == "veth00000010")
     was = pod_settings.different(end, SYSCTLS)
     assert AS_THE_KERNEL_HAS_THEM.items() <= was.items()
     before = values(lab, was)

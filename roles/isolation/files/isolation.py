@@ -77,24 +77,25 @@ NFNLGRP_NFTABLES, NFNL_SUBSYS_NFTABLES, NFPROTO_INET, NFPROTO_BRIDGE = 7, 10, 1,
 NFT_MSG_NEWGEN, NFTA_TABLE, NFTA_GEN_PROC_PID, NFTA_GEN_PROC_NAME = 15, 1, 2, 3
 
 # include/uapi/linux/{netlink,rtnetlink,if_link,if_addr,neighbour,if_tunnel}.h
-NLM_F_REQUEST_DUMP, NLM_F_DUMP_INTR, NLMSG_ERROR, NLMSG_DONE = 0x301, 0x10, 2, 3
+NLM_F_REQUEST_DUMP, NLM_F_REQUEST_ACK, NLM_F_DUMP_INTR, NLMSG_ERROR, NLMSG_DONE = 0x301, 5, 16, 2, 3
 DUMPS = 5  # of what comes and goes all the time, the last one counts
 RTM_GETLINK, RTM_GETADDR, RTM_GETROUTE, RTM_GETNEIGH = 18, 22, 26, 30
 LINK, IPV4_ADDRESS, IPV4_ROUTE, IPV6_ADDRESS, IPV6_ROUTE, NEIGHBOUR = 1, 0x10, 0x40, 0x100, 0x400, 4
 AF_BRIDGE, IFF_UP = 7, 1
 IFLA_IFNAME, IFLA_MASTER, IFLA_LINKINFO, IFLA_INFO_KIND, IFLA_INFO_DATA = 3, 10, 18, 1, 2
+IFLA_LINK_NETNSID = 37
 IFA_ADDRESS, IFA_LOCAL, NDA_DST, RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_MULTIPATH = 1, 2, 1, 1, 4, 5, 9
 RTA_VIA, RTN_UNICAST, RTPROT_RA = 18, 1, 9
 # kind of a tunnel device -> the attribute with its UDP port, or the IP protocols it takes in
 PORT_OF = {b"vxlan": 15, b"geneve": 5, b"bareudp": 1}
-# Ports that make no bridge one of the underlay: those of pods and virtual machines.
-OF_PODS = (b"veth", b"tun", b"dummy")
 PROTOCOLS_OF = {
     **dict.fromkeys((b"gre", b"gretap", b"erspan", b"ip6gre", b"ip6gretap", b"ip6erspan"), (47,)),
     b"ipip": (4,),
     b"sit": (4, 41),
     b"ip6tnl": (4, 41),
 }
+# Ports that make no bridge one of the underlay: those of pods and virtual machines.
+OF_PODS = (b"veth", b"tun", b"dummy")
 # The device of a tunnel may be in another network namespace, as docker has those of its overlay
 # networks, and some tunnels have none: L2TP, GTP, LISP, GRE in UDP, VXLAN (-GPE), GUE, Geneve, MPLS
 # in UDP, VXLAN of Linux. Whoever listens at one of these ports counts as a tunnel.
@@ -122,10 +123,17 @@ RELOAD_SECONDS = 20
 LOOK_SECONDS = 0.5
 # What the plan calls the networks' bridges, and what a port and a MAC look like.
 BRIDGE, NAME, MAC = "mn-", re.compile(r"[\w.@-]{1,15}"), re.compile("([0-9a-f]{2}:){5}[0-9a-f]{2}")
+# What the plugin bridge calls the host's end of a pod's interface (containernetworking/plugins,
+# pkg/ip/link_linux.go: RandomVethName). Another name in a result is made up.
+END_OF_A_POD = re.compile("veth[0-9a-f]{8}")
 ASK_SECONDS = 0.5  # who asks has its question ready
 # Of a port: which frames to bridges (01:80:c2:00:00:0X) it treats like others. All but those that
 # no bridge takes in (PAUSE).
 GROUPS = "0xfffd"
+
+
+# What reading a file raises that is not what it should be.
+DAMAGE = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 
 
 class GuardError(Exception):
@@ -297,16 +305,16 @@ class Guard:
         """Have the ports of an attachment's file in the table, or no more, where it is gone.
 
         Raises GuardError, also where a port would take what another one gets: a pod may ask for any
-        MAC.
+        MAC, and a definition for any address. The file then counts for nothing.
         """
-        self.ports.read(file)
-        held = set(CHAIN.findall(self.definitions.get(PORTS_TABLE, "")))
-        taken = self.ports.taken(file, held)
-        if taken:
+        try:
+            self.ports.read(file)
+            self.ports.check_free(file, set(CHAIN.findall(self.definitions.get(PORTS_TABLE, ""))))
+            self.follow(ports_alone=True)
+        except GuardError:
             self.ports.forget(file)
-        self.follow(ports_alone=True)
-        if taken:
-            raise GuardError(taken)
+            self.follow(ports_alone=True)
+            raise
 
     def is_as_loaded(self) -> bool:
         """Say whether the tables in the kernel are those that were last loaded."""
@@ -437,8 +445,11 @@ class Ports:
         return {name: elements for name, elements in found.items() if name in there}
 
     def names(self) -> set[str]:
-        """Return the names of the ports that files know, as nft writes them."""
-        return {f'"{name}"' for ports in self._of_file.values() for name in ports}
+        """Return the names of the host's ends of pods' interfaces that files know, as nft writes
+        them: only of those that are such ends in the kernel.
+        """
+        ports = (port for ports in self._of_file.values() for port in ports.values())
+        return {f'"{port.name}"' for port in ports if port.is_end}
 
     def read_all(self) -> None:
         """Look at every file there is."""
@@ -454,46 +465,71 @@ class Ports:
             try:
                 self.read(file)
             except GuardError as error:
-                say(f"{error} Its ports are held to the addresses of their networks alone.", 4)
+                say(f"{error} Its port is held to the addresses of its network alone.", 4)
 
     def read(self, file: str) -> None:
-        """Look at one file, which may be gone; raise GuardError where it is damaged."""
+        """Look at one file, which may be gone; raise GuardError where it is damaged. What is right
+        of it counts then all the same.
+        """
         self._of_file.pop(file, None)
+        found: dict[str, Port] = {}
+        damage: Exception | None = None
         try:
             entry = json.loads(_bytes_of(file))
             results = [entry.get("result")]
             results += [one.get("result") for one in entry.get("delegates", ())]
-            ports = [port_of(result) for result in results if result]
         except FileNotFoundError:
             return
         except OSError as error:
             raise GuardError(f"{file} cannot be read ({error.strerror}).") from error
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except DAMAGE as error:
             raise GuardError(f"{file} is damaged ({error}).") from error
-        found = {port.name: port for port in ports if port}
+        for result in results:
+            try:
+                port = port_of(result) if result else None
+            except DAMAGE as error:
+                damage = error
+                continue
+            if port:
+                found[port.name] = port._replace(is_end=leads_to_a_pod(port.name))
         # the name of a port may be another one's by now, whose DEL was never heard of
         for others in self._of_file.values():
             for name in found:
                 others.pop(name, None)
         if found:
             self._of_file[file] = found
+        if damage:
+            raise GuardError(f"{file} is damaged ({damage}).")
 
-    def taken(self, file: str, chains: set[str]) -> str:
-        """Return a sentence where a port of the file has the MAC of its bridge, or of another port
-        that is there; "" otherwise. chains: of the table; who may spoof may have any.
+    def check_free(self, file: str, chains: set[str]) -> None:
+        """Raise GuardError where a port of the file has the MAC of its bridge or an address of this
+        host, or one of both of another port that is there. chains: of the table; who may spoof may
+        have any.
         """
         for port in self._of_file.get(file, {}).values():
             if f"given_{port.bridge}" not in chains:
                 continue
             if _text(f"/sys/class/net/{port.bridge}/address") == port.mac:
-                return f"The MAC {port.mac} is that of the bridge {port.bridge}."
+                raise GuardError(f"The MAC {port.mac} is that of the bridge {port.bridge}.")
+            own = port.given() & _own_addresses()
+            if own:
+                raise GuardError(f"This host has the address {min(own)} of {port.name} itself.")
             for other in (one for ports in self._of_file.values() for one in ports.values()):
-                same = (other.bridge, other.mac) == (port.bridge, port.mac)
                 # a pod that was never taken away is in a file for a while
-                there = other.name != port.name and _text(f"/sys/class/net/{other.name}/address")
-                if same and there:
-                    return f"The port {other.name} of {port.bridge} has the MAC {port.mac}, too."
-        return ""
+                if other.name != port.name and os.path.exists(f"/sys/class/net/{other.name}"):
+                    self._check_differ(port, other)
+
+    @staticmethod
+    def _check_differ(port: Port, other: Port) -> None:
+        if other.bridge != port.bridge:
+            return
+        same = min(port.given() & other.given(), default="")
+        if other.mac == port.mac:
+            same = f"MAC {port.mac}"
+        elif same:
+            same = f"address {same}"
+        if same:
+            raise GuardError(f"The port {other.name} of {port.bridge} has the {same}, too.")
 
     def forget(self, file: str) -> None:
         """Forget what a file says."""
@@ -513,13 +549,21 @@ def _ports_of(bridge: str) -> list[str]:
 
 
 class Port(NamedTuple):
-    """What CNI gave the port of a bridge. addresses: IPv4, as text; addresses6: in octets."""
+    """What CNI gave the port of a bridge. addresses: IPv4, as text; addresses6: in octets, first
+    the link-local one. is_end: see leads_to_a_pod().
+    """
 
     name: str
     bridge: str
     mac: str
     addresses: list[str]
     addresses6: list[bytes]
+    is_end: bool = False
+
+    def given(self) -> set[str]:
+        """Return all addresses but the link-local one."""
+        given6 = (socket.inet_ntop(socket.AF_INET6, packed) for packed in self.addresses6[1:])
+        return {*self.addresses, *given6}
 
     def elements(self) -> dict[str, set[str]]:
         """Return {set of the table: its elements, for what was given}."""
@@ -547,7 +591,7 @@ def port_of(result: dict[str, Any]) -> Port | None:
     if not bridge or not name or not inside:
         return None
     mac = next(iter(inside.values()))["mac"].lower()
-    if not NAME.fullmatch(name) or not MAC.fullmatch(mac):
+    if not END_OF_A_POD.fullmatch(name) or not MAC.fullmatch(mac):
         raise ValueError(f"a port {name!r} with the MAC {mac!r}")
     octets = bytes.fromhex(mac.replace(":", ""))
     # the link-local address that the kernel makes of a MAC (RFC 4291, appendix A)
@@ -560,6 +604,28 @@ def port_of(result: dict[str, Any]) -> Port | None:
         else:
             port.addresses.append(str(ipaddress.IPv4Address(address)))
     return port
+
+
+def leads_to_a_pod(name: str) -> bool:
+    """Return whether a device is a veth whose other end is in another network namespace."""
+    try:
+        index = socket.if_nametoindex(name)
+        request = struct.pack("=IHHII", 32, RTM_GETLINK, NLM_F_REQUEST_ACK, 1, 0)
+        bodies, dummy = _dump(request + struct.pack("=BxHiII", 0, 0, index, 0, 0))
+    except OSError:  # there is none
+        return False
+    link = attributes_of(bodies[0][16:])
+    kind = attributes_of(link.get(IFLA_LINKINFO, b"")).get(IFLA_INFO_KIND, b"")
+    return kind.rstrip(b"\0") == b"veth" and IFLA_LINK_NETNSID in link
+
+
+def _own_addresses() -> set[str]:
+    """Return the addresses of this host."""
+    try:
+        found = [attributes for dummy, attributes in dump(RTM_GETADDR, 8)]
+    except OSError as error:
+        raise GuardError(f"the kernel does not tell its addresses: {error}") from error
+    return {str(ipaddress.ip_address(one.get(IFA_LOCAL) or one[IFA_ADDRESS])) for one in found}
 
 
 def surroundings(definition: str) -> dict[str, set[str]]:
@@ -736,9 +802,16 @@ def _tunnel(info: bytes) -> tuple[set[str], set[str]]:
 
 
 def _listening() -> set[str]:
-    """Return those of WELL_KNOWN at which somebody takes UDP in."""
-    sockets = _text("/proc/net/udp") + _text("/proc/net/udp6")
-    ports = {int(port, 16) for port in re.findall(r":([0-9A-F]{4}) [0-9A-F]+:0000 ", sockets)}
+    """Return those of WELL_KNOWN at which somebody takes UDP in: all, where that is not told."""
+    sockets = b""
+    for path in ("/proc/net/udp", "/proc/net/udp6"):
+        try:
+            sockets += _bytes_of(path)
+        except OSError as error:
+            # without IPv6 there is no table of it
+            if path == "/proc/net/udp" or not isinstance(error, FileNotFoundError):
+                return {str(port) for port in WELL_KNOWN}
+    ports = {int(port, 16) for port in re.findall(rb":([0-9A-F]{4}) [0-9A-F]+:0000 ", sockets)}
     return {str(port) for port in ports.intersection(WELL_KNOWN)}
 
 
@@ -775,7 +848,9 @@ def _dump(request: bytes) -> tuple[list[bytes], bool]:
                     return bodies, is_whole
                 if answer == NLMSG_ERROR:
                     number = -struct.unpack_from("=i", data, offset + 16)[0]
-                    raise OSError(number, os.strerror(number))
+                    if number:
+                        raise OSError(number, os.strerror(number))
+                    return bodies, is_whole
                 bodies.append(data[offset + 16 : offset + length])
                 offset += (length + 3) & ~3
 

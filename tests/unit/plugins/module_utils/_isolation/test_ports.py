@@ -122,7 +122,7 @@ def result(**changes):
     return {
         "interfaces": [
             {"name": "mn-blue", "mac": "7e:00:00:00:00:01"},
-            {"name": "veth1a2b", "mac": "7e:00:00:00:00:02"},
+            {"name": "veth1a2b3c4d", "mac": "7e:00:00:00:00:02"},
             {"name": "eth0", "mac": "0A:58:0A:01:05:02", "sandbox": "/run/netns/x"},
         ],
         "ips": [
@@ -133,14 +133,14 @@ def result(**changes):
 
 
 def test_a_result_says_what_a_port_was_given():
-    sender = '"veth1a2b" . 0a:58:0a:01:05:02'
+    sender = '"veth1a2b3c4d" . 0a:58:0a:01:05:02'
     assert guard.port_of(result()).elements() == {
         "macs": {sender},
         "addresses": {f"{sender} . 10.1.5.2"},
         "addresses6": {f"{sender} . fd00:1:0:5::2", f"{sender} . fe80::858:aff:fe01:502"},
         "targets": {
-            '"veth1a2b" . 0xfd000001000000050000000000000002',
-            '"veth1a2b" . 0xfe8000000000000008580afffe010502',
+            '"veth1a2b3c4d" . 0xfd000001000000050000000000000002',
+            '"veth1a2b3c4d" . 0xfe8000000000000008580afffe010502',
         },
     }
 
@@ -174,6 +174,48 @@ def test_nothing_that_is_not_a_name_or_an_address_comes_into_the_table(place, va
     damaged[place[0]][place[1]][place[2]] = value
     with pytest.raises((ValueError, OSError)):
         guard.port_of(damaged)
+
+
+@pytest.mark.parametrize("name", ["eth0", "docker0", "veth1a2b", "veth1A2B3C4D", "é" * 15])
+def test_a_name_that_no_plugin_gives_a_port_is_made_up(name):
+    made_up = result()
+    made_up["interfaces"][1]["name"] = name
+    with pytest.raises(ValueError, match="a port"):
+        guard.port_of(made_up)
+
+
+def test_what_is_damaged_of_a_file_costs_its_own_port(tmp_path):
+    damaged = result()
+    damaged["interfaces"][1]["name"] = "eth0"
+    file, ports = tmp_path / "x.json", guard.Ports()
+    file.write_text(json.dumps({"delegates": [{"result": damaged}, {"result": result()}]}))
+    with pytest.raises(guard.GuardError, match="is damaged"):
+        ports.read(str(file))
+    assert ports.elements(text_of())["macs"] == {'"veth1a2b3c4d" . 0a:58:0a:01:05:02'}
+    assert ports.names() == set(), "no such end is there"
+    ports.forget(str(file))
+    assert ports.elements(text_of())["macs"] == set()
+
+
+def test_a_file_without_end_is_damaged(tmp_path):
+    file = tmp_path / "x.json"
+    file.write_text("[" * 100000)
+    with pytest.raises(guard.GuardError, match="is damaged"):
+        guard.Ports().read(str(file))
+
+
+def test_a_table_of_sockets_that_cannot_be_read_says_not_that_nobody_listens(monkeypatch):
+    readable = {"/proc/net/udp": b"  1: 0100007F:12B5 00000000:0000 07 0"}
+
+    def read(path):
+        if path not in readable:
+            raise FileNotFoundError(path)
+        return readable[path]
+
+    monkeypatch.setattr(guard, "_bytes_of", read)
+    assert guard._listening() == {"4789"}, "without IPv6"
+    readable.clear()
+    assert guard._listening() == {str(port) for port in guard.WELL_KNOWN}
 
 
 def test_a_file_says_of_each_network_that_it_is_guarded(tmp_path, monkeypatch):
