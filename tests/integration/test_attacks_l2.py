@@ -945,6 +945,15 @@ def test_without_a_guard_that_answers_the_pod_is_refused(tmp_path):
 
 
 @not_on_hosts
+def test_a_guard_whose_file_is_gone_is_told_all_the_same(lab, host):
+    """It holds the tables without it."""
+    one = host(known=(HER,))
+    one.rules.unlink()
+    assert one.ask(one.attach(ME))
+    assert f'"{port_of(lab, ME)}" : goto given_mn-blue' in one.listed()
+
+
+@not_on_hosts
 def test_in_an_upgrade_a_guard_that_knows_no_ports_is_not_waited_for(tmp_path):
     """The table of the next one is there already, and it reads the files when it starts."""
     rules, state, address = (tmp_path / name for name in ("isolation.nft", "state", "ports.sock"))
