@@ -68,7 +68,7 @@ def ports(lab, planned, host, more):
             continue
         mac = json.loads(lab.run(pod, "ip", "-j", "link", "show", "eth0"))[0]["address"]
         bridge = lab.networks[network]["bridge"]
-        attached.append((f"v-{network}{number}", bridge, mac, [lab.pod_address(pod)]))
+        attached.append((lab.port(network, number), bridge, mac, [lab.pod_address(pod)]))
     for network in planned["networks"]:
         first = int(ipaddress.ip_network(network["cidr"])[0x8000])
         for one in range(first, first + more):
@@ -255,7 +255,7 @@ def main():
     hosts = ("h1", "h2")
     with Lab(planned) as lab:
         nodes = [lab.underlay(host, version) for host in (1, 2) for version in (4, 6)]
-        text, networks = ruleset(planned, nodes), {}
+        text, networks = ruleset(planned, nodes, underlay_interface="eth0"), {}
         for host in hosts:
             with lab.inside(host):
                 networks[host] = text + filled(text)
