@@ -162,6 +162,7 @@ def _host_side(found: _Found, host: Facts, network: dict[str, Any], facts: Itera
                 expected=f"inside {', '.join(map(str, subnets))}",
                 observed=text,
             )
+    _gateway(found, here, network, side, _attached(host, network))
     usable = [_network(route["prefix"]) for route in side["routes"] if not route["dead"]]
     forwards = host["node"]["sysctls"].get("net/ipv4/ip_forward") != 0
     for route in side["routes"]:
@@ -189,6 +190,92 @@ def _host_side(found: _Found, host: Facts, network: dict[str, Any], facts: Itera
                 observed="missing",
                 declared_as="cidr",
             )
+
+
+def _attached(host: Facts, network: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the interfaces of pods that are on the bridge of their network."""
+    return [
+        interface
+        for pod in host["pods"]
+        for interface in pod["interfaces"]
+        if (interface["network"], interface["bridge"]) == (network["name"], network["bridge"])
+    ]
+
+
+def _gateway(
+    found: _Found,
+    here: _Place,
+    network: dict[str, Any],
+    side: dict[str, Any],
+    attached: Sequence[dict[str, Any]],
+) -> None:
+    """A bridge with pods takes what they send, and is their gateway; tunnel devices, too, have room
+    for their packets. attached: interfaces of the pods on the bridge.
+    """
+    bridge = side["bridge"]
+    if not bridge or not attached:
+        return
+    most = max(_promised(one, network, side) for one in attached)
+    for device in filter(None, (bridge, side["device"], side["device_v6"])):
+        _has_room(found, here._replace(interface=device["name"]), device["mtu"], most)
+    there = here._replace(interface=bridge["name"])
+    again = f"On {here.host}, ip link set {bridge['name']} "
+    _switched_on(found, there, "state", bridge["up"], ("up", "down"), again + "up")
+    arp = bridge.get("arp", True)
+    _switched_on(found, there, "ARP", arp, ("on", "off (NOARP)"), again + "arp on")
+    own = [ipaddress.ip_interface(text).ip for text in bridge["addresses"]]
+    for subnet in subnet_file.subnets(side["lease"]) if bridge["up"] else ():
+        gateways = {one["gateway"][str(subnet.version)] for one in attached} - {None}
+        wanted, has = subnet[1], [one for one in own if one.version == subnet.version]
+        found.expect(
+            any(one in subnet for one in has) or not gateways if found.elsewhere else wanted in has,
+            there,
+            leaks.NO_PATH,
+            what="address of the gateway",
+            expected=wanted,
+            observed=", ".join(map(str, has)) or f"none (IPv{subnet.version})",
+            repair=f"On {here.host}, ip address add {wanted}/{subnet.prefixlen} dev"
+            f" {bridge['name']}; then look for what takes it away, such as systemd-networkd"
+            f" (networkctl status {bridge['name']}).",
+        )
+
+
+def _switched_on(
+    found: _Found, place: _Place, what: str, holds: bool, words: tuple[str, str], command: str
+) -> None:
+    """words: what it is if it holds, and if not. command: what switches it on."""
+    found.expect(
+        holds,
+        place,
+        leaks.NO_PATH,
+        what=what,
+        expected=words[0],
+        observed=words[1],
+        repair=f"{command}; then look for what switches it off, such as systemd-networkd.",
+    )
+
+
+def _has_room(found: _Found, place: _Place, mtu: int, most: int, end: str = "") -> None:
+    """What a device passes on is as large as pods may send. end: the host's end of a pod's."""
+    found.expect(
+        mtu >= most,
+        place,
+        leaks.MTU,
+        what=f"MTU of its end {end} on the host" if end else "MTU",
+        expected=f"at least {most}, as pods send",
+        observed=mtu,
+    )
+
+
+def _mtu(network: dict[str, Any], side: dict[str, Any]) -> int | None:
+    """Return the MTU of pods' interfaces in a network, None if nobody says it."""
+    mtu = (network.get("delegate") or {}).get("mtu") or side["lease"].get("FLANNEL_MTU")
+    return int(mtu) if mtu else None
+
+
+def _promised(interface: dict[str, Any], network: dict[str, Any], side: dict[str, Any]) -> int:
+    """Return how large a packet of an interface may be: a pod may raise its own MTU."""
+    return min(int(interface["mtu"]), _mtu(network, side) or int(interface["mtu"]))
 
 
 def _forwarding(found: _Found, plan: dict[str, Any], host: Facts) -> None:
@@ -413,11 +500,20 @@ def _interface(
     found.expect(
         interface["up"], place, leaks.NO_PATH, what="state", expected="up", observed="down"
     )
+    arp, again = interface.get("arp", True), f"In that pod on {place.host}, ip link set "
+    words = "on", "off (NOARP)"
+    _switched_on(found, place, "ARP", arp, words, f"{again}{place.interface} arp on")
+    end, peer = interface.get("end"), interface["peer"]
+    if end and interface["bridge"]:
+        what = f"state of its end {peer} on the host"
+        command = f"On {place.host}, ip link set {peer} up"
+        _switched_on(found, place, what, end["up"], ("up", "down"), command)
+        _has_room(found, place, end["mtu"], _promised(interface, network, side), peer)
     _addresses(found, place, interface, network, subnet_file.subnets(side["lease"]))
-    mtu = (network.get("delegate") or {}).get("mtu") or side["lease"].get("FLANNEL_MTU")
+    mtu = _mtu(network, side)
     if mtu:
         found.expect(
-            interface["mtu"] == int(mtu),
+            interface["mtu"] == mtu,
             place,
             leaks.MTU,
             what="MTU",
@@ -576,10 +672,13 @@ def _routes(
     side: dict[str, Any],
 ) -> None:
     """Compare a pod's routes into a network with its interface there, and the gateway's address."""
-    bridge = (side["bridge"] or {"addresses": []})["addresses"]
-    gateways = {str(ipaddress.ip_interface(text).ip) for text in bridge}
+    listed = (side["bridge"] or {"addresses": []})["addresses"]
+    bridge = [ipaddress.ip_interface(text).ip for text in listed]
+    if bridge and not found.elsewhere:  # which it should have; that it has not, is said of the host
+        bridge += [subnet[1] for subnet in subnet_file.subnets(side["lease"])]
     for family, key in (("4", "cidr"), ("6", "ipv6_cidr")):
         cidr = network.get(key)
+        gateways = {str(one) for one in bridge if one.version == int(family)}
         if not cidr or not any((":" in text) == (family == "6") for text in interface["addresses"]):
             continue
         into = [route for route in pod["routes"][family] if _overlap(route["dst"], cidr)]

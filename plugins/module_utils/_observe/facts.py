@@ -150,6 +150,7 @@ def gather(
     }
     every = [*seen.pods.values(), *seen.bare]
     pods = [one.pod for one in every]
+    _note_ends(pods, seen.links)
     unasked: list[str] = []
     for one in pods if neighbours else ():
         one["neighbours"] = _neighbours(one, unasked)
@@ -503,8 +504,24 @@ def in_ranges(prefix: str, network: dict[str, Any]) -> bool:
 
 
 def device(one: Link | None) -> dict[str, Any] | None:
-    """Return links.brief() of a link, None of None."""
-    return None if one is None else brief(one)
+    """Return links.brief() of a link and "arp" (whether it asks and answers), None of None."""
+    return None if one is None else dict(brief(one), arp=_arp(one))
+
+
+def _arp(one: Link) -> bool:
+    return "NOARP" not in one["flags"]
+
+
+def _note_ends(pods: Iterable[Pod], links: Iterable[Link]) -> None:
+    """Add to each interface of pods that has an end on the host its "end": {"up", "mtu"}, None if
+    it has gone. links: the host's.
+    """
+    by_name = {link["ifname"]: link for link in links}
+    for one in pods:
+        for interface in one["interfaces"]:
+            if interface["peer"]:
+                end = by_name.get(interface["peer"])
+                interface["end"] = end and {"up": "UP" in end["flags"], "mtu": end["mtu"]}
 
 
 def underlay(links: list[Link], routes: Routes) -> dict[str, str | None]:
@@ -579,7 +596,7 @@ def pod(inside: Namespace, leading: Leading) -> Pod:
     "routes": {"4", "6"}, "default_routes": {"4": [interfaces], "6": [...]}, "sysctls"}; an
     interface: {"name" (see names.plain()), "index", "network" (None if its peer is on no bridge of
     the plan, and CNI put it on none), "external": bool, "bridge", "peer", "mac", "mtu", "up",
-    "addresses", "gateway": {"4", "6"}, "sysctls"}.
+    "arp", "addresses", "gateway": {"4", "6"}, "sysctls"}, see also _note_ends().
     """
     routes = inside.routes
     return {
@@ -646,6 +663,7 @@ def _interface(link: Link, inside: Namespace, leading: Leading) -> dict[str, Any
         "mac": link.get("address"),
         "mtu": link["mtu"],
         "up": "UP" in link["flags"],
+        "arp": _arp(link),
         "addresses": addresses(link),
         "gateway": {
             family: next(
