@@ -123,6 +123,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.multinet.flannel.plugins.module_utils._drift import (
     commands,
     compare,
+    guard,
     observe,
 )
 from ansible_collections.multinet.flannel.plugins.module_utils._meta import garbage
@@ -134,13 +135,13 @@ from ansible_collections.multinet.flannel.plugins.module_utils._observe.facts im
 SHOWN = 3  # of containers, in a sentence
 
 
-def drift(cni_conf: str, mode: str) -> dict[str, Any]:
-    """Return what the host itself says of its networks, for the report: see RETURN. Raises
-    DeployedError, ObserveError, OSError.
+def drift(cni_conf: str, mode: str) -> dict[str, Any] | None:
+    """Return what the host itself says of its networks, for the report: see RETURN; None where
+    nothing is deployed. Raises DeployedError, ObserveError, OSError.
     """
     record = deployed.record()
     if record is None:
-        return {"deviations": [], "failed_to_look": []}
+        return None
     seen = observe.look(record, cni_conf, ask=mode != modes.STATIC)
     plan = record["plan"]
     return {
@@ -150,6 +151,20 @@ def drift(cni_conf: str, mode: str) -> dict[str, Any]:
         "leftovers": leftovers(),
         "dropped": seen["guard"]["dropped"],
     }
+
+
+def unguarded(plan: dict[str, Any]) -> list[str]:
+    """Return a sentence if the guard of this host does not have the networks of the plan: where
+    nothing is sent, only the comparison with what was deployed looks at it.
+    """
+    seen = guard.look(commands.run)
+    devices = {name for network in plan["networks"] for name in network.get("devices", ())}
+    why = seen["unreadable"]
+    if not why and (seen["devices"] is None or seen["ports"] is None):
+        why = "its tables (inet multinet, bridge multinet) are not in the kernel"
+    elif not why and devices - set(seen["devices"]):
+        why = f"it does not have {', '.join(sorted(devices - set(seen['devices'])))}"
+    return [f"Nothing shows that the guard keeps the networks apart here: {why}."] * bool(why)
 
 
 def since() -> str:
@@ -203,18 +218,22 @@ def main() -> None:
         )
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         module.fail_json(msg=f"The network of this host could not be looked at: {error}.")
-    own: dict[str, Any] = {"deviations": [], "failed_to_look": []}
+    own: dict[str, Any] | None = None
+    failed: list[str] = []
     try:
         own = drift(module.params["cni_conf"], module.params["mode"])
     except (deployed.DeployedError, commands.ObserveError, OSError) as error:
         sentence = f"What is not as deployed on this host could not be looked at. {error}"
         # without its record, what was declared is what it was compared with
         lost = isinstance(error, deployed.DeployedError)
-        (own["failed_to_look"] if lost else found["problems"]).append(sentence)
+        (failed if lost else found["problems"]).append(sentence)
+    sends = module.params["mode"] == modes.ACTIVE
+    if own is None and not sends and not module.params["plan"].get("elsewhere"):
+        found["problems"] += unguarded(module.params["plan"])
     module.exit_json(
         changed=False,
         node_name=module.params["node_name"] or module.params["host"],
-        drift=own,
+        drift=own or {"deviations": [], "failed_to_look": failed},
         cni_since=since(),
         ports_taken=runs_here.taken(module.params["runtime_dir"]),
         **found,

@@ -181,6 +181,11 @@ def test_a_look_without_sending(lab, mode):
     assert (report["mode"], report["cells"]) == (mode, [])
     assert f"AS PLANNED ({mode}: nothing was sent)" in output
     assert not any(left(lab))
+    lab.nft("h2", "flush ruleset\n")
+    status, output, report = play(lab, "-e", f"verify_mode={mode}")
+    assert status == 2 and report["verdict"] == "inconclusive", output
+    (gap,) = report["gaps"]
+    assert gap.startswith("h2: Nothing shows that the guard keeps the networks apart here"), gap
 
 
 def test_networks_that_others_deployed(lab):

@@ -59,3 +59,40 @@ def test_a_host_that_was_not_compared_is_a_gap(monkeypatch, error, is_gap):
     notes, gaps = ([], said) if is_gap else (said, [])
     assert Module.said["drift"] == {"deviations": [], "failed_to_look": notes}
     assert Module.said["problems"] == ["one", *gaps]
+
+
+@pytest.mark.parametrize("mode", ["static", "passive", "active"])
+@pytest.mark.parametrize(
+    ("seen", "why"),
+    [
+        ({"devices": None}, "its tables (inet multinet, bridge multinet) are not in the kernel"),
+        ({"ports": None}, "its tables (inet multinet, bridge multinet) are not in the kernel"),
+        ({"devices": ["mn-blue"]}, "it does not have flannel.1"),
+        ({"unreadable": "nft cannot be run"}, "nft cannot be run"),
+        ({}, ""),
+    ],
+)
+@pytest.mark.parametrize("record", [None, deployed.DeployedError("The record is lost.")])
+def test_a_guard_that_nothing_has_shown_is_a_gap(monkeypatch, mode, seen, why, record):
+    """Cells show it in active mode, the comparison with what was deployed in others."""
+    plan = {"networks": [{"devices": ["mn-blue", "flannel.1"]}]}
+    guard = {"unreadable": "", "devices": ["mn-blue", "flannel.1"], "ports": {}, **seen}
+
+    def look():
+        if record:
+            raise record
+        return record
+
+    def problems(plan):
+        monkeypatch.setattr(Module, "params", {**Module.params, "mode": mode, "plan": plan})
+        pod_interfaces_info.main()
+        return Module.said["problems"]
+
+    monkeypatch.setattr(pod_interfaces_info, "AnsibleModule", Module)
+    monkeypatch.setattr(pod_interfaces_info.root, "prepare", lambda: "")
+    monkeypatch.setattr(pod_interfaces_info, "gather", lambda *dummy, **more: {"problems": []})
+    monkeypatch.setattr(pod_interfaces_info.deployed, "record", look)
+    monkeypatch.setattr(pod_interfaces_info.guard, "look", lambda dummy: guard)
+    said = [f"Nothing shows that the guard keeps the networks apart here: {why}."] * bool(why)
+    assert problems(plan) == said * (mode != "active")
+    assert problems({**plan, "elsewhere": True}) == []
