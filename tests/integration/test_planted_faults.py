@@ -898,6 +898,57 @@ FAULTS = [
         {"h1", "h2"},
     ),
     Fault(
+        "an interface with another name",
+        [
+            (
+                "h1-b",
+                "ip link set net1 down; ip link set net1 name foo; ip link set foo up;"
+                " ip addr add fd00:3:0:1::b/64 dev foo nodad;"
+                " ip route add 10.3.0.0/16 via 10.3.1.1 dev foo;"
+                " ip -6 route add fd00:3::/48 via fd00:3:0:1::1 dev foo",
+            )
+        ],
+        "broken",
+        {leaks.MISSING_INTERFACE},
+        {"h1"},
+        "-b foo: name of the interface is foo, expected net1",
+    ),
+    Fault(
+        "an end on the host with another name",
+        [
+            (
+                "h1",
+                "ip link set v11-red down; ip link set v11-red name zzz; ip link set zzz up;"
+                " until bridge link show dev zzz | grep -q 'state forwarding'; do sleep 0.05; done",
+            )
+        ],
+        "leaks",
+        set(OF_PORTS),
+        {"h1"},
+        "-b net1: name of its end on the host is zzz, expected v11-red",
+    ),
+    Fault(
+        "a host that takes one pod for another",
+        [("h1", "ip neigh replace 10.3.1.11 lladdr 02:00:04:0a:01:01 dev mn-red nud permanent")],
+        "broken",
+        {leaks.DUPLICATE, leaks.NO_PATH},
+        {"h1"},
+    ),
+    Fault(
+        "a pod's filter refuses what it sends",
+        [
+            (
+                "h1-a",
+                "nft add table inet f; nft add chain inet f o '{ type filter hook output priority"
+                " 0; }'; nft add rule inet f o ip daddr 10.3.2.10 drop",
+            )
+        ],
+        "broken",
+        {leaks.NO_PATH},
+        {"h1"},
+        "-a, look at what refuses what the pod itself sends",
+    ),
+    Fault(
         "a pod that has lost an interface",
         [("h1-a", "ip link del net1")],
         "broken",

@@ -372,6 +372,7 @@ def _pod(
     }
     several = len(attached) > 1
     _missing(found, plan, here, pod, attached)
+    _renamed(found, here, pod)
     for interface in pod["interfaces"]:
         network = by_name.get(interface["network"])
         place = here._replace(interface=interface["name"])
@@ -422,6 +423,27 @@ def _missing(
             what="interface that CNI gave it",
             expected="present",
             observed="missing",
+        )
+
+
+def _renamed(found: _Found, here: _Place, pod: dict[str, Any]) -> None:
+    """Nothing has another name than CNI gave it: who made it finds it by that, and so does the
+    guard of ports.
+    """
+    for one in pod.get("renamed", []):
+        of_pod = one["what"] == "name of the interface"
+        if not of_pod and found.elsewhere:
+            continue  # nobody there asks for it
+        where = f"In that pod on {here.host}" if of_pod else f"On {here.host}"
+        old, new = one["observed"], one["expected"]
+        found.deviates(
+            here._replace(interface=one["interface"], network=one["network"]),
+            leaks.MISSING_INTERFACE if of_pod else leaks.SPEAKS_FOR_OTHERS,
+            what=one["what"],
+            expected=new,
+            observed=old,
+            repair=f"{where}, give it back its name: ip link set {old} name {new} (before Linux 6.2"
+            " only while it is down), or make the pod again.",
         )
 
 

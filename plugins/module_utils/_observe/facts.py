@@ -224,7 +224,9 @@ def _settled(plan: dict[str, Any], state_dirs: Iterable[str], bundles: Iterable[
         given = names.given(state_dirs)
         for seen in pods.values():
             names.give_names(seen.pod, labels.get(seen.pod["inode"], {}))
-            seen.pod["lost"] = lost(plan, given.pop(seen.pod["inode"], {}), seen.pod)
+            mine = given.pop(seen.pod["inode"], {})
+            seen.pod["lost"] = lost(plan, mine, seen.pod)
+            seen.pod["renamed"] = renamed(plan, mine, seen.pod)
         # what could not be looked into may well have them
         shut = {port["interface"] for port in ports if port["netnsid"] not in pods}
         bare = {
@@ -284,6 +286,29 @@ def lost(plan: dict[str, Any], given: Given, seen: Pod | None = None) -> list[di
         for bridge in on_host
         if bridge in networks and not there & {name, *on_host}
     ]
+
+
+def renamed(plan: dict[str, Any], given: Given, seen: Pod) -> list[dict[str, str]]:
+    """Return [{"interface", "network", "what", "expected", "observed"}] of what CNI gave a pod on
+    bridges of the plan and has another name now, or whose end on the host has.
+    """
+    networks = {network["bridge"]: network["name"] for network in plan["networks"]}
+    by_name = {one["name"]: one for one in seen["interfaces"]}
+    by_peer = {one["peer"]: one for one in seen["interfaces"] if one["peer"]}
+    found = []
+    for name, (bridge, *ends) in ((name, one) for name, one in given.items() if one):
+        if bridge not in networks or len(ends) != 1:
+            continue
+        here, there = by_name.get(name), by_peer.get(ends[0])
+        if there and not here:
+            pair = "name of the interface", name, there["name"]
+        elif here and not there and here["peer"] and here["bridge"] == bridge:
+            pair = "name of its end on the host", ends[0], here["peer"]
+        else:
+            continue
+        of = {"interface": (here or there or {})["name"], "network": networks[bridge]}
+        found.append(dict(of, **dict(zip(("what", "expected", "observed"), pair))))
+    return found
 
 
 def _look(
@@ -592,6 +617,7 @@ def pod(inside: Namespace, leading: Leading) -> Pod:
 
     {"label", "namespace", "name", "uid" (the three of Kubernetes, else ""), "netns", "inode",
     "container": id or "", "recorded": whether the collection attached it, "lost": see lost(),
+    "renamed": see renamed(),
     "interfaces": [...],
     "routes": {"4", "6"}, "default_routes": {"4": [interfaces], "6": [...]}, "sysctls"}; an
     interface: {"name" (see names.plain()), "index", "network" (None if its peer is on no bridge of
@@ -609,6 +635,7 @@ def pod(inside: Namespace, leading: Leading) -> Pod:
         "container": "",
         "recorded": False,
         "lost": [],
+        "renamed": [],
         "interfaces": [
             _interface(link, inside, leading)
             for link in inside.links

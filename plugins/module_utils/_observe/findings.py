@@ -14,7 +14,17 @@ from typing import Any
 
 from . import causes, kinds, leaks
 from .cells import Cell
-from .judge import AS_PLANNED, BROKEN, IN_PART, INCONCLUSIVE, LEAK, ONE_WAY, REWRITTEN, WRONG_PEER
+from .judge import (
+    AS_PLANNED,
+    BROKEN,
+    IN_PART,
+    INCONCLUSIVE,
+    LEAK,
+    ONE_WAY,
+    REFUSED,
+    REWRITTEN,
+    WRONG_PEER,
+)
 from .witness import CHANGED
 
 WORST_FIRST = {LEAK: 0, BROKEN: 1, INCONCLUSIVE: 2}
@@ -183,16 +193,33 @@ def _where(cell: Cell, leak: leaks.Leak) -> str:
 
 def _hosts(members: Sequence[Cell], leak: leaks.Leak) -> list[str]:
     """Return the hosts to look at: the one that is an end of all the cells, if there is one; of
-    what does not arrive, too. If it said that it is too big, that is it.
+    what does not arrive, too. Of two that are, the one that the cells themselves name.
     """
     look = sorted({_where(cell, leak) for cell in members})
     common = set.intersection(*map(_ends, members))
-    said = {cell["evidence"]["too_big"] for cell in members if leak is leaks.MTU} & common
-    if len(said) == 1:
-        return list(said)
+    named = {host for cell in members for host in _named(cell, leak)} & common
+    if len(named) == 1:
+        return list(named)
     if len(look) > 1 and len(common) == 1:
         return sorted(common)
     return look
+
+
+def _named(cell: Cell, leak: leaks.Leak) -> set[str]:
+    """Return the hosts that what was seen of a cell names: the one that called it too big, whose
+    pod refused to send it, or where it arrived instead.
+    """
+    if leak is leaks.MTU:
+        return {cell["evidence"]["too_big"]}
+    if leak is leaks.NO_PATH and _is_refused(cell):
+        return {cell["from_host"]}
+    if leak is leaks.DUPLICATE:
+        return {place.split("/", 1)[0] for place in cell["evidence"]["elsewhere"]}
+    return set()
+
+
+def _is_refused(cell: Cell) -> bool:
+    return REFUSED in cell["reason"]
 
 
 def _ends(cell: Cell) -> set[str]:
@@ -235,6 +262,21 @@ def _needs(members: Iterable[Cell], leak: leaks.Leak) -> list[str]:
     return needs + [leaks.HIDDEN] * (leak is leaks.NODE_TO_POD and bool(hidden))
 
 
+def _refusing(members: Iterable[Cell], leak: leaks.Leak) -> list[str]:
+    """Return the pods with a filter of their own that refuses what they send, if all cells are from
+    or to them.
+    """
+    if leak is not leaks.NO_PATH:
+        return []
+    pods = sorted({_pod(cell["from"]) for cell in members if _is_refused(cell)})
+    others = [cell for cell in members if not {_pod(cell["from"]), _pod(cell["to"])} & set(pods)]
+    return [] if others else pods
+
+
+def _pod(end: str) -> str:
+    return end.rsplit("/", 1)[0]
+
+
 def _hosts_of(row: dict[str, Any]) -> set[str]:
     """Return where a fact or a deviation of a host is to be looked at."""
     return set(row.get("hosts", [row["host"]]))
@@ -254,7 +296,13 @@ def _finding(
     why, facts, unexplained = _why(members, leak, drift, deviations)
     rest = _hosts(unexplained, leak) if unexplained else []
     told = [causes.repair(why), _by_facts(facts)]
-    if rest:
+    refusing = _refusing(unexplained, leak)
+    if rest and refusing:
+        told.append(
+            f"In {', '.join(refusing)}, look at what refuses what the pod itself sends (output, in"
+            " its own network namespace): nft list ruleset; iptables-save."
+        )
+    elif rest:
         told.append(
             leaks.repair(
                 leak,

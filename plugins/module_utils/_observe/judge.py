@@ -33,6 +33,7 @@ OUTCOMES = (AS_PLANNED, LEAK, BROKEN, INCONCLUSIVE)
 
 NO_ROUTE = ("Network is unreachable", "No route to host")
 IN_PART = " arrived, "  # by some protocols
+REFUSED = "Operation not permitted"  # by netfilter where it was sent, which is the pod's own
 REWRITTEN = "instead of the pod's own"  # in the reason of a cell whose source was rewritten
 
 
@@ -299,7 +300,8 @@ def _not_sent(seen: _Seen) -> Ruling | None:
         return Ruling(BLOCKED, f"the pod has no route there ({seen.error})")
     if seen.error:
         verdict = BLOCKED if seen.must_arrive else INCONCLUSIVE
-        return Ruling(verdict, f"the sender could not send: {seen.error}")
+        by = " by a filter in the pod" * (seen.error == REFUSED and seen.kind is not kinds.HOST)
+        return Ruling(verdict, f"the sender could not send: {seen.error}{by}")
     return None
 
 

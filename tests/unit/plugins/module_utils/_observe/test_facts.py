@@ -198,6 +198,17 @@ def test_what_cni_gave_a_pod_and_it_has_no_more(tmp_path):
     has = [{"name": "renamed", "peer": "v1"}, {"name": "net2", "peer": None}]
     assert facts.lost(plan, found, {"interfaces": has}) == [{"interface": "net1", "network": "red"}]
     assert [one["interface"] for one in facts.lost(plan, found)] == ["eth0", "net1", "net2"]
+    has = [
+        {"name": "renamed", "peer": "v1", "bridge": "mn-blue"},
+        {"name": "net1", "peer": "v2", "bridge": "mn-red"},
+        {"name": "net2", "peer": "zzz", "bridge": "mn-red"},
+    ]
+    assert [tuple(one.values()) for one in facts.renamed(plan, found, {"interfaces": has})] == [
+        ("renamed", "blue", "name of the interface", "eth0", "renamed"),
+        ("net2", "red", "name of its end on the host", "v3", "zzz"),
+    ]
+    has = [{"name": "eth0", "peer": None, "bridge": None}, *has]  # as KubeVirt does it
+    assert [one["interface"] for one in facts.renamed(plan, found, {"interfaces": has})] == ["net2"]
     assert facts.lost({"networks": []}, found) == [], "networks that are no longer declared"
 
 
