@@ -70,6 +70,7 @@ def guard(
             origins[1:] if nodes.families else [],
             subnet_server_port,
         ),
+        *_out_of_tunnel(nodes),
         *_towards(networks),
         *_to_node(networks, nodes),
         *_by_device_and_source(networks, by_source, forged_to(external, nodes)),
@@ -221,12 +222,16 @@ def _input(networks: list[dict[str, Any]], nodes: Nodes) -> list[str]:
 
 def _of_tunnels(networks: list[dict[str, Any]], nodes: Nodes) -> list[str]:
     """What this host's own tunnels send leaves by the underlay, whatever a route to a node says."""
-    why = "from a tunnel to a node, but out by a device of others"
     return [
-        "\t" + drop(f"{match} {family.ip} daddr @nodes{family.suffix} oifname != @{UNDERLAY}", why)
+        f"\t{match} oifname != @{UNDERLAY} jump out_of_tunnel"
         for match in tunnel_matches(nodes.of_tunnels(networks))
-        for family in nodes.families
     ]
+
+
+def _out_of_tunnel(nodes: Nodes) -> list[str]:
+    why = "from a tunnel to a node, but out by a device of others"
+    rules = [drop(f"{one.ip} daddr @nodes{one.suffix}", why) for one in nodes.families]
+    return ["", "chain out_of_tunnel {", *("\t" + rule for rule in rules), "}"] if rules else []
 
 
 def _output(by_address: list[str], sources: list[str], subnet_server_port: int) -> list[str]:
@@ -344,7 +349,7 @@ def from_networks(
         errors = against_errors(network, why, by_source=True)
         lines += ["", f"chain errors_in_{name} {{", *("\t" + rule for rule in errors), "}"]
         lines += ["", f"chain within_{name} {{"]
-        lines += [f"\tmeta l4proto {{ icmp, ipv6-icmp }} jump errors_in_{name}"]
+        lines += [f"\t{one.icmp} jump errors_in_{name}" for one in families_of([network])]
         lines += [*("\t" + rule for rule in within), "}"]
         own = any_of(quoted(network["devices"]))
         lines += ["", f"chain from_{name} {{", *(f"\toifname {own} {rule}" for rule in within)]

@@ -27,6 +27,7 @@ class Family(NamedTuple):
     version: int
     multicast: str
     own: tuple[str, ...]  # sources that every interface may use
+    icmp: str
     errors: str  # ICMP errors
     too_big: str  # the one that lowers what the kernel sends to a destination
     quoted: int  # bits from the ICMP header to that destination, in the packet it quotes
@@ -43,6 +44,7 @@ FAMILIES = (
         4,
         "224.0.0.0/4",
         (),
+        "meta l4proto icmp",
         "icmp type { destination-unreachable, source-quench, time-exceeded, parameter-problem }",
         "icmp type destination-unreachable icmp code frag-needed",
         (8 + 16) * 8,
@@ -59,6 +61,7 @@ FAMILIES = (
         6,
         "ff00::/8",
         (LINK_LOCAL, "::"),
+        "meta l4proto ipv6-icmp",
         "icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem }",
         "icmpv6 type packet-too-big",
         (8 + 24) * 8,

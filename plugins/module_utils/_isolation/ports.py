@@ -17,6 +17,7 @@ from typing import Any
 
 from .._plan import pairs
 from .icmp import against_errors
+from .nft import FAMILIES
 from .ruleset import DOCKER_BRIDGE, REPLACED
 
 TABLE = "bridge multinet"
@@ -221,8 +222,8 @@ def _within(network: dict[str, Any], others: list[dict[str, Any]], bridge: str) 
         for kind, key in (("ip", "cidr"), ("ip6", "ipv6_cidr"))
         if network[key]
     ]
-    errors = f"meta l4proto {{ icmp, ipv6-icmp }} jump errors_{bridge}"
-    return [errors, *own, *drops] if drops else []
+    errors = [f"{family.icmp} jump errors_{bridge}" for family in FAMILIES]
+    return [*errors, *own, *drops] if drops else []
 
 
 def _drop(match: str, network: dict[str, Any], reason: str) -> str:
