@@ -643,6 +643,47 @@ FAULTS = [
         "route to 10.3.2.0/24 of h2 is missing",
     ),
     Fault(
+        "a narrower route by the underlay",
+        [("h1", "ip route add 10.1.2.0/25 via 192.168.9.2 dev eth0")],
+        "broken",
+        {leaks.NO_PATH},
+        {"h1"},
+        "route to 10.1.2.0/25 of h2 is by eth0 via 192.168.9.2, expected by flannel.1 via 10.1.2.0",
+    ),
+    Fault(
+        "a narrower route that discards",
+        [("h1", "ip route add blackhole 10.1.2.0/25")],
+        "broken",
+        {leaks.NO_PATH},
+        {"h1"},
+        "route to 10.1.2.0/25 of h2 is by nothing, expected by flannel.1 via 10.1.2.0",
+    ),
+    Fault(
+        "a route by a third host",
+        [("h1", "ip route replace 10.1.2.0/24 via 10.1.3.0 dev flannel.1 onlink")],
+        "broken",
+        {leaks.NO_PATH},
+        {"h1"},
+        "route to 10.1.2.0/24 of h2 is by flannel.1 via 10.1.3.0, expected by flannel.1 via"
+        " 10.1.2.0",
+    ),
+    Fault(
+        "an IPv6 route by a device of somebody's",
+        [("h1", "ip -6 route add fd00:3:0:2::/65 dev eth0")],
+        "broken",
+        {leaks.NO_PATH},
+        {"h1"},
+        "route to fd00:3:0:2::/65 of h2 is by eth0, expected by flannel-v6.2 via fd00:3:0:2::",
+    ),
+    Fault(
+        "a bridge whose packets are not forwarded",
+        [("h1", "sysctl -qw net.ipv4.conf.mn-red.forwarding=0")],
+        "broken",
+        {leaks.NO_PATH},
+        {"h1"},
+        "h1 mn-red: net.ipv4.conf.mn-red.forwarding is 0, expected 1",
+    ),
+    Fault(
         "a rule before the routes",
         [
             (

@@ -18,7 +18,7 @@ from .._plan import pairs
 from .._ranges import Range, is_within
 from . import leaks
 from .ends import Facts, endpoints
-from .facts import AUTOCONF, BELIEVES, PROXIES
+from .facts import AUTOCONF, BELIEVES, FORWARDS, PROXIES
 
 Row = dict[str, Any]  # see deviations()
 
@@ -164,10 +164,14 @@ def _host_side(found: _Found, host: Facts, network: dict[str, Any], facts: Itera
             )
     _gateway(found, here, network, side, _attached(host, network))
     usable = [_network(route["prefix"]) for route in side["routes"] if not route["dead"]]
-    forwards = host["node"]["sysctls"].get("net/ipv4/ip_forward") != 0
+    sysctls = host["node"]["sysctls"]
+    forwards = sysctls.get("net/ipv4/ip_forward") != 0
+    forwards_4 = sysctls.get(FORWARDS.format(network["bridge"])) != 0
     for route in side["routes"]:
         if "way" not in route or not forwards:
             continue
+        if not forwards_4 and ":" not in route["prefix"]:
+            continue  # which is a finding of its own
         way, wanted = route["way"], route["device"]
         found.expect(
             way == wanted,
@@ -190,6 +194,40 @@ def _host_side(found: _Found, host: Facts, network: dict[str, Any], facts: Itera
                 observed="missing",
                 declared_as="cidr",
             )
+            if network["backend"]["type"] == "vxlan" and network.get("device"):
+                _leads_there(found, here, network, side["routes"], subnet, other["host"])
+
+
+def _leads_there(
+    found: _Found,
+    here: _Place,
+    network: dict[str, Any],
+    routes: Iterable[dict[str, Any]],
+    subnet: Range,
+    other: str,
+) -> None:
+    """All routes to the subnet of another host lead there: by the tunnel to its first address, as
+    flanneld makes them. With direct routing, one of the whole subnet may lead to any host.
+    """
+    device = network["device" if subnet.version == 4 else "device_v6"]
+    may_be_straight = network["backend"].get("direct_routing", found.elsewhere)
+    for route in routes:
+        prefix = _network(route["prefix"])
+        if route["dead"] or not is_within(prefix, subnet):
+            continue
+        by_tunnel = (route["device"], route["gateway"]) == (device, str(subnet[0]))
+        is_straight = prefix == subnet and route["gateway"] and route["device"] != device
+        found.expect(
+            by_tunnel or bool(may_be_straight and is_straight),
+            here._replace(interface=device),
+            leaks.NO_PATH,
+            what=f"route to {prefix} of {other}",
+            expected=f"by {device} via {subnet[0]}",
+            observed=f"by {route['device'] or 'nothing'}"
+            + (f" via {route['gateway']}" if route["gateway"] else ""),
+            repair=f"On {here.host}, ip route show {prefix}; find out what made it, and delete it:"
+            " flanneld makes its own again.",
+        )
 
 
 def _attached(host: Facts, network: dict[str, Any]) -> list[dict[str, Any]]:
@@ -297,6 +335,23 @@ def _forwarding(found: _Found, plan: dict[str, Any], host: Facts) -> None:
                 expected=1,
                 observed=value,
             )
+    for network in plan["networks"] if host["node"]["sysctls"].get("net/ipv4/ip_forward") else ():
+        if not _attached(host, network):
+            continue
+        for role in ("bridge", "device"):
+            key = FORWARDS.format(network.get(role))
+            if key in host["node"]["sysctls"]:
+                what = key.replace("/", ".")
+                found.expect(
+                    host["node"]["sysctls"][key] != 0,
+                    _Place(host["host"], "", network[role], network["name"]),
+                    leaks.NO_PATH,
+                    what=what,
+                    expected=1,
+                    observed=0,
+                    repair=f"On {host['host']}, sysctl -w {what}=1; then look for what sets it to"
+                    " 0.",
+                )
 
 
 def _tunnel(

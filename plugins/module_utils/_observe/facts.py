@@ -55,6 +55,7 @@ BELIEVES = (
 )
 # Whether it answers for others
 PROXIES = ("ipv4/conf/{}/proxy_arp", "ipv6/conf/{}/proxy_ndp")
+FORWARDS = "net/ipv4/conf/{}/forwarding"
 HOST_SYSCTLS = (
     "net/ipv4/ip_forward",
     "net/ipv6/conf/all/forwarding",
@@ -144,7 +145,7 @@ def gather(
     node = {
         "underlay": underlay(seen.links, routes),
         "networks": sides,
-        "sysctls": _sysctls(HOST_SYSCTLS),
+        "sysctls": _sysctls([*HOST_SYSCTLS, *_forwarding(plan)]),
         "strangers": seen.strangers,
         "bypasses": bypasses.found(plan, seen.links, on_devices),
     }
@@ -183,6 +184,18 @@ def gather(
             if port["netnsid"] not in seen.pods
         ],
     }
+
+
+def _forwarding(plan: dict[str, Any]) -> list[str]:
+    """Return the sysctls by which the host forwards what its devices in the networks bring. Of
+    IPv6, that of all devices alone counts.
+    """
+    return [
+        FORWARDS.format(network[role])
+        for network in plan["networks"]
+        for role in ("bridge", "device")
+        if network.get(role)
+    ]
 
 
 def _settled(plan: dict[str, Any], state_dirs: Iterable[str], bundles: Iterable[str]) -> _Look:

@@ -64,7 +64,12 @@ def crowd(hosts, pods):
             side["device_v6"] = None
             side["lease"] = {"FLANNEL_MTU": "1430", "FLANNEL_SUBNET": f"{own}.1/24"}
             side["routes"] = [
-                {"prefix": f"{subnet}.0/24", "device": "x", "gateway": None, "dead": False}
+                {
+                    "prefix": f"{subnet}.0/24",
+                    "device": network["device"],
+                    "gateway": f"{subnet}.0",
+                    "dead": False,
+                }
                 for subnet in subnets
             ]
         host["pods"] = [
