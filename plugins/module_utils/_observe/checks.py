@@ -210,6 +210,8 @@ def _leads_there(
     flanneld makes them. With direct routing, one of the whole subnet may lead to any host.
     """
     device = network["device" if subnet.version == 4 else "device_v6"]
+    if device is None:  # of networks of others, the name of that of IPv6 may not be known
+        return
     may_be_straight = network["backend"].get("direct_routing", found.elsewhere)
     for route in routes:
         prefix = _network(route["prefix"])
