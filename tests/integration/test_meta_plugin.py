@@ -1118,8 +1118,9 @@ def node(host):
     """The host has an underlay, and ways to nodes: one on its link, two behind a router."""
     for line in UNDERLAY.strip().splitlines():
         subprocess.run(["ip", "-n", host.name, *line.split()], check=True)
-    node = "fdb append 00:11:22:33:44:55 dev flannel.2 dst 172.20.0.9"
-    subprocess.run(["bridge", "-n", host.name, *node.split()], check=True)
+    for mac, address in (("00:11:22:33:44:55", "172.20.0.9"), ("00:11:22:33:44:66", "192.168.7.5")):
+        entry = ["fdb", "append", mac, "dev", "flannel.2", "dst", address]
+        subprocess.run(["bridge", "-n", host.name, *entry], check=True)
 
 
 def ptp(ipam):
@@ -1161,6 +1162,10 @@ OTHERS = {
     "a Service": (gateway("10.96.7.0/24"), "Services"),
     "behind macvlan": (dict(gateway("10.3.9.0/25"), type="macvlan", master="uplink"), "red"),
     "the gateway": (gateway("10.77.0.0/24", gateway="192.168.7.9"), "192.168.7.0/24"),
+    "a node as the gateway of the wire's bridge": (
+        dict(gateway("192.168.7.0/24", gateway="192.168.7.5"), bridge="uplink"),
+        "a node",
+    ),
     "what only the result tells": (odd("10.3.9.5/25"), "red"),
     "a node's that only the result tells": (odd("172.20.0.9/32"), "a node"),
     "an underlay that only the result tells": (odd("192.168.7.77/32"), "192.168.7.0/24"),
@@ -1236,6 +1241,20 @@ def test_a_definition_has_addresses_of_its_own(host):
     for pod in (host.pod(), host.pod()):
         status, answer, conf = asks_for(host, flannelled(), pod, closed=ours(host))
         assert status == 0, answer
+
+
+@pytest.mark.usefixtures("node")
+@pytest.mark.parametrize("vlan", [5, 6])
+def test_the_gateway_of_a_definitions_vlan_is_its_own(host, pod, vlan):
+    """The plugin makes a device of the VLAN, with the gateway's address; not every kernel can."""
+    for line in ("add own0 type bridge", "add own0.5 type bridge"):
+        subprocess.run(["ip", "-n", host.name, "link", *line.split()], check=True)
+    address = "address add 10.95.0.1/24 dev own0.5"
+    subprocess.run(["ip", "-n", host.name, *address.split()], check=True)
+    definition = dict(gateway("10.95.0.0/24"), vlan=vlan)
+    dummy, answer, conf = asks_for(host, definition, pod, closed=ours(host))
+    assert ("somebody else" in (answer or {}).get("msg", "")) == (vlan == 6), answer
+    host.cni("DEL", conf, pod)
 
 
 # Where a definition would have its plugins write as root, or read what others can exchange.

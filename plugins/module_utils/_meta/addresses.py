@@ -11,7 +11,7 @@ from _socket import AF_INET, AF_INET6, inet_ntop, inet_pton  # as in annotations
 
 from .._cni import errors, rtnetlink
 from .._cni import result as results
-from . import flannel, tenancy
+from . import tenancy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -92,8 +92,8 @@ class Others:
                 return owner
         kinds = {*_kinds(self._delegate)}
         if self._here is None:
-            names = list(_bridges(self._delegate)) if kinds == _ON_A_BRIDGE else []
-            self._here, self._nodes = surroundings(names, [one for _owner, one in self._ranges])
+            bridges = list(_bridges(self._delegate)) if kinds == _ON_A_BRIDGE else []
+            self._here, self._nodes = surroundings(bridges, [one for _owner, one in self._ranges])
         has_routes = not kinds or not kinds <= _ON_THE_WIRE
         own = [other for other, is_own in self._here if is_own]
         for other, is_own in self._here:
@@ -102,25 +102,28 @@ class Others:
             if has_routes and not is_own and other[2] < other[0] and _overlap(prefix, other):
                 return f"an interface of the host has {_text(other)}"
         for node in self._nodes:
-            is_elsewhere = not any(_overlap(one, node) for one in own)
-            if (is_address and prefix[:2] == node[:2]) or (
-                has_routes and is_elsewhere and _overlap(prefix, node)
-            ):
+            is_the_node = prefix[:2] == node[:2] and (is_address or has_routes)
+            is_elsewhere = has_routes and not any(_overlap(one, node) for one in own)
+            if is_the_node or (is_elsewhere and _overlap(prefix, node)):
                 return f"a node has {_text(node)}"
         return None
 
 
 def surroundings(
-    bridges: list[str], ranges: list[Prefix]
+    bridges: list[tuple[str, str]], ranges: list[Prefix]
 ) -> tuple[list[tuple[Prefix, bool]], set[Prefix]]:
     """Return the addresses of the host's interfaces with their lengths, each with whether it is one
-    of these bridges', and those of the nodes that flanneld has made ways to, in the forwarding
-    table of a tunnel or by a route into one of the ranges. Raises OSError.
+    of these bridges' or of the device beside its name; and those of the nodes that flanneld has
+    made ways to, in the forwarding table of a tunnel or by a route into one of the ranges. Raises
+    OSError.
     """
     here = []
     with rtnetlink.Channel() as host:
-        links = [tenancy.link(host, name) for name in bridges]
-        own = {link.index for link in links if link and link.kind == "bridge"}
+        own = set()
+        for bridge, gateway in bridges:
+            links = [tenancy.link(host, name) for name in (bridge, gateway)]
+            if links[0] and links[0].kind == "bridge":
+                own |= {link.index for link in links if link}
         for address in host.addresses():
             one = _packed(address.packed, address.length)
             if not _overlap(one, _LINK_LOCAL):
@@ -161,13 +164,13 @@ def _kinds(delegate: Delegate) -> Iterator[str]:
             yield plugin["type"]
 
 
-def _bridges(delegate: Delegate) -> Iterator[str]:
-    for key, value in flannel.own_things(delegate.network):
-        if key == "bridge":
-            yield value
+def _bridges(delegate: Delegate) -> Iterator[tuple[str, str]]:
+    """The names of the definition's bridges, each with that of the device which is the gateway."""
     for plugin in delegate.network.plugins:
-        if plugin["type"] == "bridge":
-            yield str(plugin.get("bridge") or tenancy.BRIDGE)
+        behind = plugin.get("delegate") if plugin["type"] == "flannel" else plugin
+        behind = behind if isinstance(behind, dict) else {}
+        name = str(behind.get("bridge") or tenancy.BRIDGE)
+        yield name, f"{name}.{behind['vlan']}" if behind.get("vlan") else name
 
 
 def _prefix(text: str) -> Prefix | None:
