@@ -18,7 +18,7 @@ from .._plan import pairs
 from .._ranges import Range, is_within
 from . import leaks
 from .ends import Facts, endpoints
-from .facts import AUTOCONF, BELIEVES, FORWARDS, PROXIES
+from .facts import AUTOCONF, BELIEVES, FORWARDS, PROXIES, RENAMED_END
 
 Row = dict[str, Any]  # see deviations()
 
@@ -484,23 +484,21 @@ def _missing(
 
 
 def _renamed(found: _Found, here: _Place, pod: dict[str, Any]) -> None:
-    """Nothing has another name than CNI gave it: who made it finds it by that, and so does the
-    guard of ports.
+    """Its ends on the host have the names that CNI gave them, by which the guard knows ports. What
+    its own interfaces are called is the pod's affair, see coverage.renamed().
     """
     for one in pod.get("renamed", []):
-        of_pod = one["what"] == "name of the interface"
-        if not of_pod and found.elsewhere:
+        if one["what"] != RENAMED_END or found.elsewhere:
             continue  # nobody there asks for it
-        where = f"In that pod on {here.host}" if of_pod else f"On {here.host}"
         old, new = one["observed"], one["expected"]
         found.deviates(
             here._replace(interface=one["interface"], network=one["network"]),
-            leaks.MISSING_INTERFACE if of_pod else leaks.SPEAKS_FOR_OTHERS,
+            leaks.SPEAKS_FOR_OTHERS,
             what=one["what"],
             expected=new,
             observed=old,
-            repair=f"{where}, give it back its name: ip link set {old} name {new} (before Linux 6.2"
-            " only while it is down), or make the pod again.",
+            repair=f"On {here.host}, give it back its name: ip link set {old} name {new} (before"
+            " Linux 6.2 only while it is down), or make the pod again.",
         )
 
 

@@ -18,6 +18,7 @@ from . import kinds, modes
 from .cells import FURTHER, Cell, is_in_all_ways, is_sampled
 from .ends import endpoints, pairs_of
 from .evidence import Evidence, Measurement
+from .facts import RENAMED
 from .judge import AS_PLANNED, INCONCLUSIVE
 
 NAMES_SHOWN = 5
@@ -100,6 +101,18 @@ def former_pods(measurement: Measurement) -> list[str]:
         f" {', '.join(labels[:NAMES_SHOWN] + ['...'] * (len(labels) > NAMES_SHOWN))}. Delete them,"
         " so that they are made again."
         for host, labels in sorted(by_host.items())
+    ]
+
+
+def renamed(measurement: Measurement) -> list[str]:
+    """Return the sentences on interfaces that pods call otherwise than CNI did."""
+    return [
+        f"{fact['host']}/{pod['label']} calls its interface {one['expected']}, which CNI gave it,"
+        f" {one['observed']}: who asks for it by its name, such as CNI's CHECK, does not find it."
+        for fact in measurement.facts
+        for pod in fact["pods"]
+        for one in pod.get("renamed", [])
+        if one["what"] == RENAMED
     ]
 
 

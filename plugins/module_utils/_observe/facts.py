@@ -55,6 +55,7 @@ BELIEVES = (
 )
 # Whether it answers for others
 PROXIES = ("ipv4/conf/{}/proxy_arp", "ipv6/conf/{}/proxy_ndp")
+RENAMED, RENAMED_END = "name of the interface", "name of its end on the host"
 FORWARDS = "net/ipv4/conf/{}/forwarding"
 HOST_SYSCTLS = (
     "net/ipv4/ip_forward",
@@ -314,9 +315,9 @@ def renamed(plan: dict[str, Any], given: Given, seen: Pod) -> list[dict[str, str
             continue
         here, there = by_name.get(name), by_peer.get(ends[0])
         if there and not here:
-            pair = "name of the interface", name, there["name"]
+            pair = RENAMED, name, there["name"]
         elif here and not there and here["peer"] and here["bridge"] == bridge:
-            pair = "name of its end on the host", ends[0], here["peer"]
+            pair = RENAMED_END, ends[0], here["peer"]
         else:
             continue
         of = {"interface": (here or there or {})["name"], "network": networks[bridge]}

@@ -46,7 +46,7 @@ def evaluate(measurement: Measurement) -> dict[str, Any]:
     active = measurement.mode == modes.ACTIVE
     too_few_pods = coverage.too_few_pods(plan, judged) if active else []
     notes = too_few_pods + coverage.former_pods(measurement) + coverage.without_bridge(measurement)
-    notes += losses.notes(lossy)
+    notes += coverage.renamed(measurement) + losses.notes(lossy)
     notes += evidence.out_of_reach() + coverage.untried(judged, cluster if active else None)
     if measurement.cluster_problem:
         notes.append(
