@@ -288,3 +288,23 @@ def test_where_no_pod_is_found_the_declaration_is_named():
         "No pod is attached to any network, so nothing could be measured. Start pods first, or"
         " correct the bridges in verify_networks."
     ) in evaluate(plan, facts, perfect(plan, facts))["gaps"]
+
+
+def test_what_others_may_do_otherwise_is_no_fact():
+    """A bridge that is nobody's gateway, or by another address; direct routing; an unknown name."""
+    plan, facts = two_networks()
+    side = facts[0]["node"]["networks"]["red"]
+    for host in facts:
+        for interface in (one for pod in host["pods"] for one in pod["interfaces"]):
+            interface["gateway"] = {"4": None, "6": None}
+        for pod in host["pods"]:
+            for route in pod["routes"]["4"] + pod["routes"]["6"]:
+                route.pop("gateway", None)
+    side["bridge"] = dict(side["bridge"], addresses=[])
+    for route in side["routes"]:
+        if route["device"] == side["device"]["name"]:
+            route.update(device="eth0", gateway="192.168.9.2")
+    assert evaluate(plan, facts, {}, mode="static")["verdict"] == "as_planned"
+    side["bridge"] = dict(side["bridge"], up=False)
+    (found,) = evaluate(plan, facts, {}, mode="static")["findings"]
+    assert found["sentence"] == "h1 mn-red: state is down, expected up."
