@@ -427,14 +427,14 @@ FAULTS = [
         [
             (
                 "h1",
-                "tc qdisc add dev v10-blue clsact;"
-                " tc filter add dev v10-blue ingress bpf da bytecode '1,6 0 0 0,'",
+                "tc qdisc add dev veth00000010 clsact;"
+                " tc filter add dev veth00000010 ingress bpf da bytecode '1,6 0 0 0,'",
             )
         ],
         "broken",
         {leaks.COPIED},
         {"h1"},
-        "v10-blue: program that sees packets (tc) is there, expected none",
+        "veth00000010: program that sees packets (tc) is there, expected none",
     ),
     Fault(
         "what a network sends is copied to a host of the underlay",
@@ -576,11 +576,11 @@ FAULTS = [
     too_big("an underlay for smaller packets", "ip link set eth0 mtu 1400", "fd00:3:0:1::1", 1330),
     Fault(
         "a pod's end on the host for smaller packets",
-        [("h1", "ip link set v11-red mtu 1300")],
+        [("h1", "ip link set veth00010011 mtu 1300")],
         "broken",
         {leaks.MTU, leaks.NOT_MEASURED},
         {"h1"},
-        "-b net1: MTU of its end v11-red on the host is 1300, expected at least 1430",
+        "-b net1: MTU of its end veth00010011 on the host is 1300, expected at least 1430",
     ),
     Fault(
         "forwarding off",
@@ -829,11 +829,11 @@ FAULTS = [
     ),
     Fault(
         "a pod's end on the host is down",
-        [("h1", "ip link set v11-red down")],
+        [("h1", "ip link set veth00010011 down")],
         "broken",
         {leaks.NO_PATH, leaks.NOT_MEASURED},
         {"h1"},
-        "-b net1: state of its end v11-red on the host is down, expected up",
+        "-b net1: state of its end veth00010011 on the host is down, expected up",
     ),
     Fault(
         "a stranger on a bridge",
@@ -959,14 +959,14 @@ FAULTS = [
         [
             (
                 "h1",
-                "ip link set v11-red down; ip link set v11-red name zzz; ip link set zzz up;"
+                "ip link set veth00010011 down; ip link set veth00010011 name zzz; ip link set zzz up;"
                 " until bridge link show dev zzz | grep -q 'state forwarding'; do sleep 0.05; done",
             )
         ],
         "leaks",
         set(OF_PORTS),
         {"h1"},
-        "-b net1: name of its end on the host is zzz, expected v11-red",
+        "-b net1: name of its end on the host is zzz, expected veth00010011",
     ),
     Fault(
         "a host that takes one pod for another",
