@@ -500,7 +500,8 @@ def test_a_port_is_kept_from_the_answer_to_its_add_until_its_file_is_gone(lab, h
 
 def test_the_latest_is_right_about_a_port_whose_former_pod_was_never_taken_away(lab, host):
     one, port, mac = host(), port_of(lab, ME), "02:00:00:00:00:77"
-    file = one.attach("h1-red", port=port, mac=mac)
+    address = lab.pod_address("h1-red").rpartition(".")[0] + ".77"  # nobody else's
+    file = one.attach("h1-red", port=port, mac=mac, address=address)
     assert World(lab).mine in one.listed(), "the former pod's, until the guard is told"
     one.ask(file)
     assert World(lab).mine not in one.listed()

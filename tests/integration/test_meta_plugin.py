@@ -1166,6 +1166,13 @@ OTHERS = {
         dict(gateway("192.168.7.0/24", gateway="192.168.7.5"), bridge="uplink"),
         "a node",
     ),
+    "with noughts before its length": (gateway("10.3.9.0/0025"), "red"),
+    "a node's, with noughts": (gateway("172.20.0.0/0024"), "a node"),
+    "IPv4 in IPv6 with a short length": (gateway("::ffff:10.3.9.5/24"), "the network"),
+    "a gateway on the host with a length of its own": (
+        gateway("50.1.0.0/24", gateway="172.20.0.77"),
+        "a node",
+    ),
     "what only the result tells": (odd("10.3.9.5/25"), "red"),
     "a node's that only the result tells": (odd("172.20.0.9/32"), "a node"),
     "an underlay that only the result tells": (odd("192.168.7.77/32"), "192.168.7.0/24"),
@@ -1195,6 +1202,11 @@ def test_a_definition_has_no_address_of_somebody_else(host, pod, way):
         assert not re.search("own0|veth", "".join(routes)), routes
     assert host.leftovers() == []
     assert host.cni("DEL", conf, pod) == (0, None)
+    # nor when it is tried again, on what the first time left
+    status, answer, conf = asks_for(
+        host, definition, pod, closed=ours(host), more={"serviceRanges": ["10.96.0.0/12"]}
+    )
+    assert status == 1 and "somebody else" in answer["msg"], answer
 
 
 @pytest.mark.usefixtures("node")
@@ -1215,6 +1227,10 @@ def test_an_annotation_gives_a_definition_no_address_of_somebody_else(host, pod)
 @pytest.mark.usefixtures("node")
 def test_a_definition_has_addresses_of_its_own(host):
     """Several pods, whose routes and gateways are then on the host, on the underlay's wire too."""
+    for line in ("link add weave type bridge", "address add 10.32.0.1/12 dev weave"):
+        subprocess.run(["ip", "-n", host.name, *line.split()], check=True)
+    host.plugin("weave-net", IPAM.replace("ADDRESS", "10.32.0.5/12"))
+    host.plugin("cnv-bridge", 'exec "$(dirname "$0")/bridge"')
     wire = {
         "type": "host-local",
         "ranges": [[{"subnet": "192.168.7.0/24", "rangeStart": "192.168.7.200"}]],
@@ -1224,6 +1240,13 @@ def test_a_definition_has_addresses_of_its_own(host):
         dict(gateway("10.98.0.0/24"), isDefaultGateway=True),
         dict(gateway("10.97.0.0/24"), bridge="own1", isGateway=False),
         {"type": "macvlan", "master": "uplink", "ipam": wire},
+        # on the wire, too: a bridge without a gateway
+        {"type": "bridge", "bridge": "own2", "ipam": wire},
+        # the plugin by another name, and one beside it that gives no addresses
+        dict(gateway("10.93.0.0/24"), bridge="own3", type="cnv-bridge"),
+        {"plugins": [dict(gateway("10.92.0.0/24"), bridge="own4"), {"type": "tuning", "ipam": {}}]},
+        # another CNI's, which has its own addresses
+        {"type": "weave-net"},
     ):
         pods = [host.pod(), host.pod()]
         for pod in pods:
@@ -1273,7 +1296,26 @@ PLACES = {
     "a lease": flannelled(subnetFile="/etc/multinet/mine.env"),
     "a lease that others can exchange": flannelled(subnetFile="/var/lib/cni/volume/mine.env"),
     "a list": local(dataDir=["/etc/multinet"]),
+    "what a runtime remembers": flannelled(dataDir="/var/lib/cni/results"),
+    "what the meta-plugin remembers": local(dataDir="/var/lib/cni/multinet-runtime/x"),
 }
+
+
+def test_the_place_of_state_may_be_on_another_disk(host, pod):
+    there = host.path("/var/lib/cni").rename(host.path("/var/lib/elsewhere"))
+    host.path("/var/lib/cni").symlink_to(there)
+    definition = local(dataDir="/var/lib/cni/mine")
+    status, answer, _conf = asks_for(host, definition, pod, closed=[])
+    assert status == 0, answer
+
+
+@pytest.mark.usefixtures("node")
+@pytest.mark.parametrize("key", ["forceAddress", "FORCEADDRESS"])
+def test_a_definition_takes_no_address_of_a_bridge_away(host, pod, key):
+    definition = dict(gateway("192.168.7.0/24", rangeStart="192.168.7.200"), bridge="uplink")
+    status, answer, _conf = asks_for(host, dict(definition, **{key: True}), pod, closed=[])
+    assert status == 1 and "takes the addresses of a bridge" in answer["msg"], answer
+    assert "192.168.7.1/24" in host.run(["ip", "address", "show", "uplink"]).stdout
 
 
 @pytest.mark.parametrize("way", PLACES)

@@ -959,7 +959,8 @@ FAULTS = [
         [
             (
                 "h1",
-                "ip link set veth00010011 down; ip link set veth00010011 name zzz; ip link set zzz up;"
+                "ip link set veth00010011 down; ip link set veth00010011 name zzz;"
+                " ip link set zzz up;"
                 " until bridge link show dev zzz | grep -q 'state forwarding'; do sleep 0.05; done",
             )
         ],

@@ -32,8 +32,13 @@ _KEYS = {
     **dict.fromkeys(("range", "range_start", "range_end"), False),
 }
 # Behind these, pods are on the wire themselves: the host has no route to them.
-_ON_THE_WIRE = {"macvlan", "ipvlan", "vlan", "host-device", "sriov", "ib-sriov", "ovs"}
-_ON_A_BRIDGE = {"bridge"}
+_ON_THE_WIRE = {
+    *("macvlan", "ipvlan", "vlan", "host-device", "sriov", "ib-sriov", "accelerated-bridge"),
+    *("ovs", "bond", "ipoib", "rdma", "dummy", "tap"),
+}
+# With none of these, a bridge has no address on the host.
+_OF_A_GATEWAY = {"isgateway", "isdefaultgateway", "ipmasq"}
+_OF_PODS = {"veth", "tun", "dummy"}  # ports of bridges that no node is behind
 _MAPPED = bytes(10) + b"\xff\xff"  # ::ffff:0:0/96
 _LINK_LOCAL = 128, 0xFE80 << 112, 10
 
@@ -54,14 +59,16 @@ class Others:
             for prefix in (_prefix(text),)
             if prefix
         ]
-        self._here: list[tuple[Prefix, bool]] | None = None
+        self._here: list[tuple[Prefix, bool]] = []
         self._nodes: set[Prefix] = set()
+        self._reaching_nodes: list[Prefix] = []
 
     def check(self, asked: object, ips: Iterable[str]) -> None:
         """Raise Error for what the definition says; asked, ips: what the pod's annotation hands to
         its plugins.
         """
         told = ((text, _prefix(text), True) for text in ips)
+        self._look()  # before an ADD leaves something there
         self._check([*_written([self._delegate.raw, asked]), *told])
 
     def check_result(self, result: dict[str, Any]) -> None:
@@ -74,6 +81,11 @@ class Others:
                 text = f"{item['gateway']}/{item['address'].rpartition('/')[2]}"
                 found.append((str(item["gateway"]), _prefix(text), False))
         self._check(found)
+
+    def _look(self) -> None:
+        bridges = list(_bridges(self._delegate))
+        found = surroundings(bridges, [one for _owner, one in self._ranges])
+        self._here, self._nodes, self._reaching_nodes = found
 
     def _check(self, found: list[Found]) -> None:
         for text, prefix, is_address in found:
@@ -90,12 +102,8 @@ class Others:
         for owner, other in self._ranges:
             if _overlap(prefix, other):
                 return owner
-        kinds = {*_kinds(self._delegate)}
-        if self._here is None:
-            bridges = list(_bridges(self._delegate)) if kinds == _ON_A_BRIDGE else []
-            self._here, self._nodes = surroundings(bridges, [one for _owner, one in self._ranges])
-        has_routes = not kinds or not kinds <= _ON_THE_WIRE
-        own = [other for other, is_own in self._here if is_own]
+        has_routes = any(map(_has_routes, _addressed(self._delegate)))
+        own = self._reaching_nodes
         for other, is_own in self._here:
             if is_address and prefix[:2] == other[:2]:
                 return "the host has it"
@@ -111,15 +119,16 @@ class Others:
 
 def surroundings(
     bridges: list[tuple[str, str]], ranges: list[Prefix]
-) -> tuple[list[tuple[Prefix, bool]], set[Prefix]]:
+) -> tuple[list[tuple[Prefix, bool]], set[Prefix], list[Prefix]]:
     """Return the addresses of the host's interfaces with their lengths, each with whether it is one
-    of these bridges' or of the device beside its name; and those of the nodes that flanneld has
-    made ways to, in the forwarding table of a tunnel or by a route into one of the ranges. Raises
-    OSError.
+    of these bridges' or of the device beside its name; those of the nodes that flanneld has made
+    ways to, in the forwarding table of a tunnel or by a route into one of the ranges; and those of
+    the bridges behind which nodes may be. Raises OSError.
     """
-    here = []
+    here, reaching = [], []
     with rtnetlink.Channel() as host:
         own = set()
+        wired = {link.master for link in host.links() if link.kind not in _OF_PODS}
         for bridge, gateway in bridges:
             links = [tenancy.link(host, name) for name in (bridge, gateway)]
             if links[0] and links[0].kind == "bridge":
@@ -128,6 +137,8 @@ def surroundings(
             one = _packed(address.packed, address.length)
             if not _overlap(one, _LINK_LOCAL):
                 here.append((one, address.index in own))
+                if address.index in own & wired:
+                    reaching.append(one)
         found = [rtnetlink.forwarded_to(body) for body in host.ask(rtnetlink.FORWARDING_ENTRIES)]
         for family in rtnetlink.FAMILIES.values():
             for route in host.routes(family):
@@ -135,7 +146,7 @@ def surroundings(
                 if target and any(_overlap(target, one) for one in ranges):
                     found.append(route.gateway)
         nodes = {_packed(packed) for packed in found if packed}
-    return here, nodes
+    return here, nodes, reaching
 
 
 def _written(value: object) -> Iterator[Found]:
@@ -144,6 +155,7 @@ def _written(value: object) -> Iterator[Found]:
         for one in value:
             yield from _written(one)
     elif isinstance(value, dict):
+        yield from _gateways({key.casefold(): inner for key, inner in value.items()})
         for key, inner in value.items():
             is_address = _KEYS.get(key.casefold())
             if is_address is not None:
@@ -154,27 +166,52 @@ def _written(value: object) -> Iterator[Found]:
             yield from _written(inner)
 
 
-def _kinds(delegate: Delegate) -> Iterator[str]:
-    """The types of the plugins that give addresses; the bridge plugin for flannel."""
+def _gateways(keys: dict[str, Any]) -> Iterator[Found]:
+    """Gateways with the length that they have on the host, which is that of what is beside them."""
+    beside = keys.get("subnet") or keys.get("address")
+    if isinstance(keys.get("gateway"), str) and isinstance(beside, str):
+        text = f"{keys['gateway']}/{beside.rpartition('/')[2]}"
+        yield text, _prefix(text), False
+
+
+def _addressed(delegate: Delegate) -> Iterator[dict[str, Any]]:
+    """The plugins that give addresses, their keys in small letters; that behind flannel, which has
+    a gateway.
+    """
     for plugin in delegate.network.plugins:
-        if plugin["type"] == "flannel":
-            behind = plugin.get("delegate")
-            yield str(behind.get("type", "bridge")) if isinstance(behind, dict) else "bridge"
-        elif any(key.casefold() == "ipam" for key in plugin):
-            yield plugin["type"]
+        small = {key.casefold(): value for key, value in plugin.items()}
+        if small["type"] == "flannel":
+            behind = small.get("delegate")
+            behind = behind if isinstance(behind, dict) else {}
+            small = {"type": "bridge", "isgateway": True}
+            small.update((key.casefold(), value) for key, value in behind.items())
+            yield small
+        elif small.get("ipam"):
+            yield small
+
+
+def _has_routes(plugin: dict[str, Any]) -> bool:
+    """Whether the host gets a route to what a plugin (keys in small letters) gives addresses."""
+    if plugin["type"] == "bridge" or "bridge" in plugin:
+        return any(plugin.get(key) for key in _OF_A_GATEWAY)
+    return plugin["type"] not in _ON_THE_WIRE
 
 
 def _bridges(delegate: Delegate) -> Iterator[tuple[str, str]]:
-    """The names of the definition's bridges, each with that of the device which is the gateway."""
-    for plugin in delegate.network.plugins:
-        behind = plugin.get("delegate") if plugin["type"] == "flannel" else plugin
-        behind = behind if isinstance(behind, dict) else {}
-        name = str(behind.get("bridge") or tenancy.BRIDGE)
-        yield name, f"{name}.{behind['vlan']}" if behind.get("vlan") else name
+    """The names of the definition's bridges, each with that of the device which is the gateway;
+    none where a plugin of another kind gives addresses, too.
+    """
+    plugins = list(_addressed(delegate))
+    if all(plugin["type"] == "bridge" or "bridge" in plugin for plugin in plugins):
+        for plugin in plugins:
+            name = str(plugin.get("bridge") or tenancy.BRIDGE)
+            yield name, f"{name}.{plugin['vlan']}" if plugin.get("vlan") else name
 
 
 def _prefix(text: str) -> Prefix | None:
-    """Return what an address with or without length is, None for another text."""
+    """Return what an address with or without length is, None for another text. With a length that
+    Go and this may read differently it is all addresses.
+    """
     plain, slash, written = text.strip().partition("/")
     for family in (AF_INET, AF_INET6):
         try:
@@ -182,12 +219,12 @@ def _prefix(text: str) -> Prefix | None:
         except (OSError, ValueError):
             continue
         bits = len(packed) * 8
-        if slash and not (written.isascii() and written.isdigit() and len(written) <= 3):
-            return None
+        if slash and not (written.isascii() and written.isdigit() and len(written) < 1000):
+            return bits, 0, 0
         length = int(written) if slash else bits
-        if packed.startswith(_MAPPED) and bits == 128 and length >= 96:  # Go takes it for IPv4
+        if packed.startswith(_MAPPED) and bits == 128:  # Go takes it for IPv4
             packed, bits, length = packed[12:], 32, length - 96
-        return _packed(packed, length) if length <= bits else None
+        return _packed(packed, length) if 0 <= length <= bits else (bits, 0, 0)
     return None
 
 

@@ -25,6 +25,8 @@ _RUNTIMES = ("prevresult", "runtimeconfig")
 # texts of the definition into them.
 _STATE = "/var/lib/cni"
 _PLACES = {"datadir": (_STATE,), "subnetfile": ("/run/flannel", _STATE), "kernelpath": ("/sys",)}
+# What runtimes and meta-plugins remember there, and believe; also multinet*.
+_REMEMBERED = {"results", "cache", "multus"}
 _OTHERS_MAY_WRITE = 0o022
 
 
@@ -32,13 +34,20 @@ def check(delegate: Delegate, asked: Iterable[object]) -> None:
     """Raise Error for what a definition may not say; asked: what the pod's annotation hands to the
     network's plugins.
     """
-    for key, _value in _pairs([delegate.raw, *asked]):
+    for key, value in _pairs([delegate.raw, *asked]):
         # as Go reads keys: in any case, and a long s (U+017F) is an s
         if key.casefold() in _RUNTIMES:
             raise errors.Error(
                 errors.INVALID_CONFIGURATION,
                 f"The network {delegate.name} has `{key}`, which only a runtime tells plugins.",
                 "Remove it from the network's definition, or from the pod's annotation.",
+            )
+        if key.casefold() == "forceaddress" and value:
+            raise errors.Error(
+                errors.INVALID_CONFIGURATION,
+                f"The network {delegate.name} has `{key}`, which takes the addresses of a bridge of"
+                " the host away.",
+                "Remove it, and give the network a bridge of its own.",
             )
 
 
@@ -61,9 +70,17 @@ def _is_below(path: str, places: Iterable[str]) -> bool:
     if not path.startswith("/") or ".." in path.split("/"):
         return False
     real = os.path.realpath(path)
-    return any(real.startswith(place + "/") for place in places) and all(
-        map(_is_roots, {*_directories(path), *_directories(real)})
-    )
+    for place in places:
+        there = os.path.realpath(place)  # it may be a link of root's to another disk
+        if real.startswith(there + "/") and not _is_remembered(place + real[len(there) :]):
+            return all(map(_is_roots, {*_directories(path), *_directories(real)}))
+    return False
+
+
+def _is_remembered(path: str) -> bool:
+    """Whether runtimes or meta-plugins keep what they believe at a path."""
+    first = path[len(_STATE) + 1 :].partition("/")[0] if path.startswith(_STATE + "/") else ""
+    return first in _REMEMBERED or first.startswith("multinet")
 
 
 def _directories(path: str) -> Iterator[str]:

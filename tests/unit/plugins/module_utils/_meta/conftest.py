@@ -12,4 +12,4 @@ from ansible_collections.multinet.flannel.plugins.module_utils._meta import addr
 @pytest.fixture(autouse=True)
 def _no_machine(monkeypatch):
     """A host without addresses: those of the machine that runs the tests are nobody's here."""
-    monkeypatch.setattr(addresses, "surroundings", lambda bridges, ranges: ([], set()))
+    monkeypatch.setattr(addresses, "surroundings", lambda bridges, ranges: ([], set(), []))
