@@ -26,7 +26,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "multinet_subnet_server_port": (1, 65535),
     "reset_drain_timeout": (1, 86400),
     "upgrade_wait": (0, 86400),
-    "verify_deadline": (10, 86400),
+    "verify_deadline": (1, 86400),
     "verify_pairs": (0, 10**9),
     "verify_port": (1024, 65520),  # the first of 16
     "verify_rate": (100, 10**7),
