@@ -1147,6 +1147,26 @@ OTHERS = {
     "a node's address": (ptp(one_of("192.168.7.2")), "192.168.7.0/24"),
     "an address of a node behind a router": (ptp(one_of("172.20.0.9")), "a node"),
     "a node's, which leads to a lease": (ptp(one_of("172.21.0.9")), "a node"),
+    "a node's, beside a key of another plugin": (
+        dict(ptp(one_of("192.168.7.2")), bridge="uplink"),
+        "192.168.7.0/24",
+    ),
+    "a node's, beside another type": (
+        dict(ptp(one_of("192.168.7.2")), TYPE="macvlan"),
+        "192.168.7.0/24",
+    ),
+    "a node's, beside no addresses": (
+        dict(ptp(one_of("192.168.7.2")), IPAM=None),
+        "192.168.7.0/24",
+    ),
+    "half of the underlay, beside no gateway": (
+        dict(gateway("192.168.7.0/25"), ISGATEWAY=None),
+        "192.168.7.0/24",
+    ),
+    "a gateway, beside another length": (
+        gateway("50.1.0.0/24", gateway="172.20.0.77", address="50.1.0.0/32"),
+        "a node",
+    ),
     "half of the underlay": (gateway("192.168.7.0/25"), "192.168.7.0/24"),
     "a range around a node": (gateway("172.20.0.0/24"), "a node"),
     "the host's own address": (ptp(one_of("192.168.7.1", gateway="192.168.7.3")), "192.168.7."),

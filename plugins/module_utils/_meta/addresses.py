@@ -36,7 +36,9 @@ _ON_THE_WIRE = {
     *("macvlan", "ipvlan", "vlan", "host-device", "sriov", "ib-sriov", "accelerated-bridge"),
     *("ovs", "bond", "ipoib", "rdma", "dummy", "tap"),
 }
-# With none of these, a bridge has no address on the host.
+# The plugin bridge, and what KubeVirt calls it. With none of the keys, a bridge has no address on
+# the host.
+_BRIDGES = {"bridge", "cnv-bridge"}
 _OF_A_GATEWAY = {"isgateway", "isdefaultgateway", "ipmasq"}
 _OF_PODS = {"veth", "tun", "dummy"}  # ports of bridges that no node is behind
 _MAPPED = bytes(10) + b"\xff\xff"  # ::ffff:0:0/96
@@ -155,7 +157,7 @@ def _written(value: object) -> Iterator[Found]:
         for one in value:
             yield from _written(one)
     elif isinstance(value, dict):
-        yield from _gateways({key.casefold(): inner for key, inner in value.items()})
+        yield from _gateways(_small(value))
         for key, inner in value.items():
             is_address = _KEYS.get(key.casefold())
             if is_address is not None:
@@ -168,10 +170,15 @@ def _written(value: object) -> Iterator[Found]:
 
 def _gateways(keys: dict[str, Any]) -> Iterator[Found]:
     """Gateways with the length that they have on the host, which is that of what is beside them."""
-    beside = keys.get("subnet") or keys.get("address")
-    if isinstance(keys.get("gateway"), str) and isinstance(beside, str):
-        text = f"{keys['gateway']}/{beside.rpartition('/')[2]}"
-        yield text, _prefix(text), False
+    for beside in (keys.get("subnet"), keys.get("address")):
+        if isinstance(keys.get("gateway"), str) and isinstance(beside, str):
+            text = f"{keys['gateway']}/{beside.rpartition('/')[2]}"
+            yield text, _prefix(text), False
+
+
+def _small(keys: dict[str, Any]) -> dict[str, Any]:
+    """Keys in small letters, as Go reads them: in any case, the last one counts, null is none."""
+    return {key.casefold(): value for key, value in keys.items() if value is not None}
 
 
 def _addressed(delegate: Delegate) -> Iterator[dict[str, Any]]:
@@ -179,20 +186,19 @@ def _addressed(delegate: Delegate) -> Iterator[dict[str, Any]]:
     a gateway.
     """
     for plugin in delegate.network.plugins:
-        small = {key.casefold(): value for key, value in plugin.items()}
-        if small["type"] == "flannel":
-            behind = small.get("delegate")
+        small = _small(plugin)
+        if plugin["type"] == "flannel":
+            behind = plugin.get("delegate")
             behind = behind if isinstance(behind, dict) else {}
-            small = {"type": "bridge", "isgateway": True}
-            small.update((key.casefold(), value) for key, value in behind.items())
-            yield small
-        elif small.get("ipam"):
-            yield small
+            kind = str(behind.get("type", "bridge"))
+            yield {"isgateway": True} | _small(behind) | {"type": kind}
+        elif any(value for key, value in plugin.items() if key.casefold() == "ipam"):
+            yield small | {"type": plugin["type"]}
 
 
 def _has_routes(plugin: dict[str, Any]) -> bool:
     """Whether the host gets a route to what a plugin (keys in small letters) gives addresses."""
-    if plugin["type"] == "bridge" or "bridge" in plugin:
+    if plugin["type"] in _BRIDGES:
         return any(plugin.get(key) for key in _OF_A_GATEWAY)
     return plugin["type"] not in _ON_THE_WIRE
 
@@ -202,7 +208,7 @@ def _bridges(delegate: Delegate) -> Iterator[tuple[str, str]]:
     none where a plugin of another kind gives addresses, too.
     """
     plugins = list(_addressed(delegate))
-    if all(plugin["type"] == "bridge" or "bridge" in plugin for plugin in plugins):
+    if all(plugin["type"] in _BRIDGES for plugin in plugins):
         for plugin in plugins:
             name = str(plugin.get("bridge") or tenancy.BRIDGE)
             yield name, f"{name}.{plugin['vlan']}" if plugin.get("vlan") else name
