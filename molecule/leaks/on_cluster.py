@@ -55,7 +55,8 @@ OPENINGS = [
         REDIRECTED,
         SITE,
         "leak",
-        ("(port, service)", "from red to blue", *BY_HAND),
+        # kube-proxy chooses by chance whether a Service's endpoint is on this node
+        ("port", "from red to blue", *BY_HAND),
     ),
     Opening(
         22,
@@ -124,7 +125,7 @@ OPENINGS = [
         NO_OTHER,
         "deviation",
         LOST,
-        also=(0, 21),  # what was lost each time it was sent again
+        also=(0, 21, 26),  # what was lost each time it was sent again
     ),
     Opening(
         33,
@@ -133,7 +134,7 @@ OPENINGS = [
         NO_OTHER,
         "deviation",
         ("packets lost on the way from {other} to {host}", LOST[1]),
-        also=(0, 21),
+        also=(0, 21, 26),
     ),
     Opening(
         33,
