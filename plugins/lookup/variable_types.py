@@ -41,7 +41,6 @@ from typing import Any
 
 from ansible.plugins.lookup import LookupBase
 from ansible_collections.multinet.flannel.plugins.lookup.unknown_variables import options
-from ansible_collections.multinet.flannel.plugins.module_utils._drift.endpoint import check_path
 from ansible_collections.multinet.flannel.plugins.module_utils._isolation.nodes import (
     check_ports,
     declared_nodes,
@@ -52,6 +51,7 @@ from ansible_collections.multinet.flannel.plugins.module_utils._site.numbers imp
 )
 from ansible_collections.multinet.flannel.plugins.module_utils._site.variables import (
     PREFIX,
+    check_metrics_socket,
     of_another_type,
 )
 
@@ -61,7 +61,7 @@ _CONTAINERS: dict[str, type] = {"list": list, "dict": dict}
 CHECKS: dict[str, Callable[[Any], object]] = {
     "isolation_closed_ports": check_ports,
     "isolation_node_addresses": declared_nodes,
-    "keeper_metrics_socket": check_path,
+    "keeper_metrics_socket": check_metrics_socket,
 }
 
 

@@ -13,6 +13,7 @@ NETWORK_DIRECTORY = "/etc/cni/multinet/net.d"
 # and those of them that a node need not have installed then.
 IN_PROCESS = ("flannel", "tuning", "bridge", "host-local")
 NO_EXECUTABLE = ("flannel", "tuning")
+DOCKER_BRIDGE = "docker0"  # of docker's default network
 # Where attachments are recorded, a JSON file each: by the meta-plugin, and by those who call it, or
 # other plugins, without a runtime (cni_attachment). The guard, which runs alone, has both, too.
 BY_META_PLUGIN = "/var/lib/cni/multinet"

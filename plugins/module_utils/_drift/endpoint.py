@@ -17,25 +17,14 @@ import socket
 import stat
 import threading
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from .._node.exposition import CONTENT_TYPE
 
-PLACE = "/run/multinet/"  # where the keeper's unit may make a socket
 CONNECTIONS = 16  # at a time; one more is closed unheard
 SECONDS = 5.0  # for an exchange, from its first byte to its last
 HEAD = 4096  # bytes of a request, at most
 AGAIN = 60.0  # seconds until an address is tried again that could not be served
-
-
-def check_path(path: Any) -> None:
-    """Raise ValueError with a sentence for a keeper_metrics_socket that nobody could reach: the
-    unit has a /tmp of its own, and writes below /run/multinet alone.
-    """
-    if path and not (isinstance(path, str) and os.path.normpath(path).startswith(PLACE)):
-        raise ValueError(
-            f"keeper_metrics_socket is {path!r}; write a path below {PLACE}, or '' for none."
-        )
 
 
 class Address(NamedTuple):

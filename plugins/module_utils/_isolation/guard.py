@@ -58,15 +58,16 @@ def guard(
     """The ways that a pod's packet can take here, through this host, to it, and out of it:
     from_<network> judges what came from a network, by device or source.
     """
-    by_source = ["\t" + rule for rule in _by_source(networks)] + [
+    by_source = _by_address(networks, "saddr", "from_") + [
         f"\t{match} jump from_external" for match in external_matches(external, nodes, "saddr")
     ]
+    by_target = _by_address(networks, "daddr", "towards_")
     origins = _origins(networks, external, nodes)
     return [
-        *_forward(networks, nodes),
+        *_forward(networks, nodes, by_target),
         *_input(networks, nodes),
         *_output(
-            [*_of_tunnels(networks, nodes), *by_source, *_by_target(networks)],
+            [*_of_tunnels(networks, nodes), *by_source, *by_target],
             origins[1:] if nodes.families else [],
             subnet_server_port,
         ),
@@ -105,19 +106,13 @@ def _by_device(networks: Sequence[dict[str, Any]], chains: str) -> list[tuple[st
     ]
 
 
-def _by_source(networks: Sequence[dict[str, Any]]) -> list[str]:
+def _by_address(networks: Sequence[dict[str, Any]], key: str, chains: str) -> list[str]:
+    """Rules by which each range of a network leads to its chain. key: saddr or daddr; chains: how
+    the names of these begin.
+    """
     return [
-        f"{prefixes.of(family, 'saddr')} "
-        + vmap([(address, "jump from_" + network["name"]) for address, network in prefixes.found])
-        for family in FAMILIES
-        for prefixes in prefixes_of(networks, family)
-    ]
-
-
-def _by_target(networks: Sequence[dict[str, Any]]) -> list[str]:
-    return [
-        f"\t{prefixes.of(family, 'daddr')} "
-        + vmap([(address, "jump towards_" + one["name"]) for address, one in prefixes.found])
+        f"\t{prefixes.of(family, key)} "
+        + vmap([(address, f"jump {chains}{one['name']}") for address, one in prefixes.found])
         for family in FAMILIES
         for prefixes in prefixes_of(networks, family)
     ]
@@ -138,7 +133,7 @@ def _towards(networks: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def _forward(networks: list[dict[str, Any]], nodes: Nodes) -> list[str]:
+def _forward(networks: list[dict[str, Any]], nodes: Nodes, by_target: list[str]) -> list[str]:
     return [
         "",
         "# 2. From network to network: through this host (forward), and to its own addresses in"
@@ -159,7 +154,7 @@ def _forward(networks: list[dict[str, Any]], nodes: Nodes) -> list[str]:
         "\t# from pods of nodes to which there is no tunnel device",
         "\tmeta l4proto { icmp, ipv6-icmp } oifname " + vmap(_by_device(networks, "errors_in_")),
         "\tjump guard",
-        *_by_target(networks),
+        *by_target,
         *_to_another_node(networks, nodes),
         "}",
     ]

@@ -15,10 +15,11 @@ from __future__ import annotations
 import textwrap
 from typing import Any
 
+from .._names import DOCKER_BRIDGE
 from .._plan import pairs
 from .icmp import against_errors
 from .nft import FAMILIES
-from .ruleset import DOCKER_BRIDGE, REPLACED
+from .ruleset import REPLACED
 
 TABLE = "bridge multinet"
 

@@ -12,6 +12,7 @@ from ipaddress import ip_network
 from typing import Any
 
 from .._libraries import need
+from .._names import DOCKER_BRIDGE
 from .._plan import pairs
 from .._ports import ETCD_CLIENT, ETCD_PEER
 from .._ranges import is_within
@@ -26,7 +27,6 @@ TABLE = "inet multinet"
 # Declared first, so that the deletion finds a table on the first run too. The braces make it a file
 # that guards of before do not take for theirs: they would load the sets that a guard fills, empty.
 REPLACED = "add table {table} {{}}\ndelete table {table}\ntable {table}"
-DOCKER_BRIDGE = "docker0"
 # TCP ports of nodes that no pod needs: whoever writes to the leases has the networks.
 CLOSED_PORTS = (ETCD_CLIENT, ETCD_PEER)
 # Sets of what tunnels that are not the networks' take in -> their type.

@@ -34,7 +34,7 @@ def check(delegate: Delegate, asked: Iterable[object]) -> None:
     """Raise Error for what a definition may not say; asked: what the pod's annotation hands to the
     network's plugins.
     """
-    for key, value in _pairs([delegate.raw, *asked]):
+    for key, value in pairs([delegate.raw, *asked]):
         # as Go reads keys: in any case, and a long s (U+017F) is an s
         if key.casefold() in _RUNTIMES:
             raise errors.Error(
@@ -55,7 +55,7 @@ def check_places(delegate: Delegate) -> None:
     """Raise Error where a definition names a place that is not for it, or that others than root can
     exchange for another one at any time.
     """
-    for key, value in _pairs(delegate.raw):
+    for key, value in pairs(delegate.raw):
         places = _PLACES.get(key.casefold())
         if places and value and not (isinstance(value, str) and _is_below(value, places)):
             raise errors.Error(
@@ -117,12 +117,12 @@ def check_result(one: Attached) -> None:
             )
 
 
-def _pairs(value: object) -> Iterator[tuple[str, Any]]:
+def pairs(value: object) -> Iterator[tuple[str, Any]]:
     """Every key with its value in a JSON value, however deep."""
     if isinstance(value, dict):
         for key, one in value.items():
             yield key, one
-            yield from _pairs(one)
+            yield from pairs(one)
     elif isinstance(value, list):
         for one in value:
-            yield from _pairs(one)
+            yield from pairs(one)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from .._cni import conf, errors, rtnetlink
 from .._cni.quick_os import os
-from . import flannel
+from . import definitions, flannel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -235,14 +235,9 @@ def _defaults(delegate: Delegate) -> Iterator[str]:
 
 def _types(value: object) -> Iterator[str]:
     """The `type` of every plugin in a configuration; Go takes the key in any case."""
-    if isinstance(value, dict):
-        for key, one in value.items():
-            if key.casefold() == "type" and isinstance(one, str):
-                yield one
-            yield from _types(one)
-    elif isinstance(value, list):
-        for one in value:
-            yield from _types(one)
+    for key, one in definitions.pairs(value):
+        if key.casefold() == "type" and isinstance(one, str):
+            yield one
 
 
 def _is_meta_plugin(kind: str) -> bool:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from .._names import LEASES, NETWORK_DIRECTORY
+from .._names import DOCKER_BRIDGE, LEASES, NETWORK_DIRECTORY
 from .errors import PlanError
 from .ranges import halves
 from .schema import BACKENDS, IPSEC_UDP_ENCAP_OVERHEAD, IPV6_MIN_MTU
@@ -38,7 +38,6 @@ POD_SYSCTLS = {
 # In the host's configuration where pods are Kubernetes': they ask for networks by annotation, which
 # containerd hands over.
 KUBECONFIG = "/etc/multinet/kubernetes/meta-plugin.kubeconfig"
-_DOCKER_BRIDGE = "docker0"
 POD_ANNOTATIONS = "io.kubernetes.cri.pod-annotations"
 
 
@@ -273,7 +272,7 @@ def _known(planned: list[dict[str, Any]], settings: dict[str, Any]) -> list[dict
             "things": [
                 *(network[key] for key in ("cni_name", "subnet_file", "data_dir", "ipam_dir")),
                 *network["devices"],
-                *([_DOCKER_BRIDGE] if network["name"] == settings["docker_network"] else []),
+                *([DOCKER_BRIDGE] if network["name"] == settings["docker_network"] else []),
             ],
             "namespaces": (
                 asking[network["attach"]]

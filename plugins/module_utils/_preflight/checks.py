@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import _architectures
+from .._names import DOCKER_BRIDGE
 from .._node import links, listeners, passage
 from .._plan import changes
 from .._plan.schema import BACKENDS, IPV6_MIN_MTU
@@ -360,7 +361,7 @@ def _addresses(observed: Facts, deployment: Deployment) -> Iterator[str]:
         ours = _our_devices(deployment.deployed) | _tuns(observed, deployment.deployed)
         leased = _leased(deployment.deployed)
         if network["name"] == deployment.docker_network:
-            ours |= {"docker0"}
+            ours |= {DOCKER_BRIDGE}
         for key in ("cidr", "ipv6_cidr"):
             if not network.get(key):
                 continue

@@ -8,6 +8,7 @@ read for something else, because they are no lists. Pure, on the controller.
 from __future__ import annotations
 
 import functools
+import posixpath
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 from .._plan.sentences import closest, letters, show
 
 PREFIX = "multinet_"
+SOCKETS = "/run/multinet/"
 # Group of an inventory -> what is done without it
 GROUPS = {
     "multinet_nodes": "all hosts of the inventory get the networks",
@@ -119,6 +121,16 @@ def _instead(kind: str, value: Any) -> str:
         return "write one. After -e, write it as JSON."
     items = [one.strip() for one in str(value).strip("[] ").split(",")]
     return f"write [{', '.join(items)}]. After -e, write it as JSON."
+
+
+def check_metrics_socket(path: Any) -> None:
+    """Raise ValueError with a sentence for a keeper_metrics_socket that nobody could reach: the
+    keeper's unit has a /tmp of its own, and writes below SOCKETS alone.
+    """
+    if path and not (isinstance(path, str) and posixpath.normpath(path).startswith(SOCKETS)):
+        raise ValueError(
+            f"keeper_metrics_socket is {path!r}; write a path below {SOCKETS}, or '' for none."
+        )
 
 
 def near(name: str, known: Iterable[str]) -> str | None:

@@ -506,30 +506,20 @@ class Ports:
         host, or one of both of another port that is there. chains: of the table; who may spoof may
         have any.
         """
-        for port in self._of_file.get(file, {}).values():
-            if f"given_{port.bridge}" not in chains:
-                continue
+        of_file = self._of_file.get(file, {}).values()
+        held = [port for port in of_file if f"given_{port.bridge}" in chains]
+        host = _own_addresses() if held else set()
+        for port in held:
             if _text(f"/sys/class/net/{port.bridge}/address") == port.mac:
                 raise GuardError(f"The MAC {port.mac} is that of the bridge {port.bridge}.")
-            own = port.given() & _own_addresses()
+            own = port.given() & host
             if own:
                 raise GuardError(f"This host has the address {min(own)} of {port.name} itself.")
             for other in (one for ports in self._of_file.values() for one in ports.values()):
+                same = _shared(port, other)
                 # a pod that was never taken away is in a file for a while
-                if other.name != port.name and os.path.exists(f"/sys/class/net/{other.name}"):
-                    self._check_differ(port, other)
-
-    @staticmethod
-    def _check_differ(port: Port, other: Port) -> None:
-        if other.bridge != port.bridge:
-            return
-        same = min(port.given() & other.given(), default="")
-        if other.mac == port.mac:
-            same = f"MAC {port.mac}"
-        elif same:
-            same = f"address {same}"
-        if same:
-            raise GuardError(f"The port {other.name} of {port.bridge} has the {same}, too.")
+                if same and os.path.exists(f"/sys/class/net/{other.name}"):
+                    raise GuardError(f"The port {other.name} of {port.bridge} has the {same}, too.")
 
     def forget(self, file: str) -> None:
         """Forget what a file says."""
@@ -604,6 +594,16 @@ def port_of(result: dict[str, Any]) -> Port | None:
         else:
             port.addresses.append(str(ipaddress.IPv4Address(address)))
     return port
+
+
+def _shared(port: Port, other: Port) -> str:
+    """Return what two ports of one bridge have both, "" if nothing."""
+    if other.name == port.name or other.bridge != port.bridge:
+        return ""
+    if other.mac == port.mac:
+        return f"MAC {port.mac}"
+    same = min(port.given() & other.given(), default="")
+    return f"address {same}" if same else ""
 
 
 def leads_to_a_pod(name: str) -> bool:
